@@ -1,1 +1,4 @@
-//! x
+//! poly2mqtt: the gateway from MQTT and WebSocket to Poly VideoOS rooms.
+
+pub mod command;
+pub mod hub;

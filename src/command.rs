@@ -1,0 +1,153 @@
+//! What passes between a front door and a room: a [`Submission`] in, one [`Outcome`] back.
+//!
+//! Owns the result message and the error codes that users see. Knows neither MQTT nor devices:
+//! a front door turns its own messages into these types, and a room answers with them.
+
+mod outcome;
+
+pub use outcome::{ErrorCode, Failure, FileAnswer, Outcome, Success};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// How far the sender of a command may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// Guarded commands only where the room's `allow` names them (MQTT).
+    RoomAllows,
+    /// Guarded commands too (an administrator's token).
+    Admin,
+}
+
+/// A command or query as a front door hands it to the gateway.
+#[derive(Debug)]
+pub struct Submission {
+    /// The room's id as it stood in the topic.
+    pub room: Arc<str>,
+    /// The topic below `room/<room>/`, levels still percent-encoded: `camera/preset/3/activate`.
+    pub command: String,
+    /// The payload as it came.
+    pub payload: Bytes,
+    /// The sender set the MQTT retain flag: it is refused, because a broker would repeat it.
+    pub retained: bool,
+    /// When the message stops being wanted (MQTT 5 message expiry).
+    pub expires: Option<Instant>,
+    /// When the gateway received it; its age counts from here.
+    pub received: Instant,
+    /// What the sender may do.
+    pub authority: Authority,
+    /// Where the one result goes.
+    pub reply: Reply,
+}
+
+/// Takes commands from a front door and sees to it that each gets its one result.
+pub trait Submit: Send + Sync {
+    /// Hands in a command. Returns at once: it is queued, or already answered with an error.
+    fn submit(&self, submission: Submission);
+}
+
+type Answer = Box<dyn FnOnce(Outcome) + Send>;
+
+/// The promise of exactly one result.
+///
+/// Whoever holds it either answers or drops it, and a dropped one answers by itself: no path
+/// through the gateway can lose a result. The `request_id` is filled in when the payload has been
+/// read and comes back in whatever result follows.
+pub struct Reply {
+    room: Arc<str>,
+    command: String,
+    /// The sender's own id for the command, taken out of a JSON payload.
+    pub request_id: Option<Value>,
+    received: Instant,
+    answer: Option<Answer>,
+}
+
+impl Reply {
+    /// A reply for `command` of `room` that hands its outcome to `answer`.
+    pub fn new(
+        room: Arc<str>,
+        command: impl Into<String>,
+        answer: impl FnOnce(Outcome) + Send + 'static,
+    ) -> Self {
+        Self {
+            room,
+            command: command.into(),
+            request_id: None,
+            received: Instant::now(),
+            answer: Some(Box::new(answer)),
+        }
+    }
+
+    /// Gives the result; the time it took is counted from when the reply was made.
+    pub fn answer(mut self, result: Result<Success, Failure>) {
+        self.give(result);
+    }
+
+    fn give(&mut self, result: Result<Success, Failure>) {
+        if let Some(answer) = self.answer.take() {
+            answer(Outcome {
+                room: self.room.clone(),
+                command: std::mem::take(&mut self.command),
+                request_id: self.request_id.take(),
+                took: Instant::now().saturating_duration_since(self.received),
+                result,
+            });
+        }
+    }
+
+    /// How long the sender has been waiting.
+    pub fn waited(&self) -> Duration {
+        Instant::now().saturating_duration_since(self.received)
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        self.give(Err(Failure::new(
+            ErrorCode::OutcomeUnknown,
+            "the gateway let go of this command before it had an answer, most likely because it \
+             is stopping; whether the device carried it out is unknown",
+        )));
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reply")
+            .field("room", &self.room)
+            .field("command", &self.command)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_dropped_reply_still_gives_one_result() {
+        let (tx, rx) = mpsc::channel();
+        drop(Reply::new("1".into(), "audio/mute", move |outcome| {
+            tx.send(outcome).unwrap()
+        }));
+        let outcome = rx.recv().unwrap();
+        assert_eq!(outcome.result.unwrap_err().code, ErrorCode::OutcomeUnknown);
+        assert!(rx.recv().is_err());
+    }
+
+    #[test]
+    fn an_answered_reply_gives_no_second_result() {
+        let (tx, rx) = mpsc::channel();
+        let reply = Reply::new("1".into(), "audio/mute", move |outcome| {
+            tx.send(outcome).unwrap()
+        });
+        reply.answer(Ok(Success::new(200, Value::Null)));
+        assert!(rx.recv().unwrap().result.is_ok());
+        assert!(rx.recv().is_err());
+    }
+}

@@ -1,0 +1,189 @@
+//! What one front door still has to send, in order and bounded.
+//!
+//! Owns the order of states and messages towards one reader. A state waits at most once however
+//! often it changes, and is read when its turn comes, so a slow reader gets the newest of each and
+//! the states a command touched still go out before its result.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::Subscriber;
+use crate::command::Outcome;
+
+/// One thing to send; `A` is how the front door addresses a reply.
+#[derive(Debug)]
+pub enum Item<A> {
+    /// This topic's retained value changed; read the newest from the hub (none means cleared).
+    State(Arc<str>),
+    /// Something that is not retained.
+    Event(Arc<str>, Bytes),
+    /// A command's result.
+    Reply(A, Box<Outcome>),
+}
+
+/// A queue from the gateway to one front door.
+///
+/// States are bounded by the number of topics, replies by the commands in flight; events are
+/// dropped, oldest first and counted, above [`Outbox::EVENTS`].
+#[derive(Debug)]
+pub struct Outbox<A> {
+    queue: Mutex<Queue<A>>,
+    filled: Notify,
+}
+
+#[derive(Debug)]
+struct Queue<A> {
+    items: VecDeque<Item<A>>,
+    waiting_states: HashSet<Arc<str>>,
+    waiting_events: usize,
+    dropped_events: u64,
+}
+
+impl<A> Default for Outbox<A> {
+    fn default() -> Self {
+        Self {
+            queue: Mutex::new(Queue {
+                items: VecDeque::new(),
+                waiting_states: HashSet::new(),
+                waiting_events: 0,
+                dropped_events: 0,
+            }),
+            filled: Notify::new(),
+        }
+    }
+}
+
+impl<A> Outbox<A> {
+    /// How many events may wait.
+    pub const EVENTS: usize = 1024;
+
+    fn lock(&self) -> MutexGuard<'_, Queue<A>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a state to send, unless it waits already.
+    pub fn push_state(&self, topic: &Arc<str>) {
+        let mut queue = self.lock();
+        if queue.waiting_states.insert(topic.clone()) {
+            queue.items.push_back(Item::State(topic.clone()));
+            self.filled.notify_one();
+        }
+    }
+
+    /// Adds a command's result.
+    pub fn push_reply(&self, to: A, outcome: Outcome) {
+        self.lock()
+            .items
+            .push_back(Item::Reply(to, Box::new(outcome)));
+        self.filled.notify_one();
+    }
+
+    /// Adds an event; the oldest waiting one makes room for it when there are too many.
+    pub fn push_event(&self, topic: &Arc<str>, payload: &Bytes) {
+        let mut queue = self.lock();
+        if queue.waiting_events >= Self::EVENTS {
+            let oldest = queue
+                .items
+                .iter()
+                .position(|item| matches!(item, Item::Event(..)));
+            if let Some(oldest) = oldest {
+                queue.items.remove(oldest);
+                queue.dropped_events += 1;
+                queue.waiting_events -= 1;
+            }
+        }
+        queue.waiting_events += 1;
+        queue
+            .items
+            .push_back(Item::Event(topic.clone(), payload.clone()));
+        self.filled.notify_one();
+    }
+
+    /// Takes the next item, if there is one.
+    pub fn try_next(&self) -> Option<Item<A>> {
+        let mut queue = self.lock();
+        let item = queue.items.pop_front()?;
+        match &item {
+            Item::State(topic) => {
+                queue.waiting_states.remove(topic);
+            }
+            Item::Event(..) => queue.waiting_events -= 1,
+            Item::Reply(..) => {}
+        }
+        Some(item)
+    }
+
+    /// Waits for the next item. Cancel-safe; meant for one reader.
+    pub async fn next(&self) -> Item<A> {
+        loop {
+            let filled = self.filled.notified();
+            if let Some(item) = self.try_next() {
+                return item;
+            }
+            filled.await;
+        }
+    }
+
+    /// How many items wait.
+    pub fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many events were dropped since the start.
+    pub fn dropped_events(&self) -> u64 {
+        self.lock().dropped_events
+    }
+}
+
+impl<A: Send> Subscriber for Outbox<A> {
+    fn state_changed(&self, topic: &Arc<str>) {
+        self.push_state(topic);
+    }
+
+    fn event(&self, topic: &Arc<str>, payload: &Bytes) {
+        self.push_event(topic, payload);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::{Hub, Retained};
+
+    #[tokio::test]
+    async fn a_state_that_changes_twice_is_sent_once_and_newest() {
+        let hub = Hub::new();
+        let outbox: Arc<Outbox<()>> = Arc::default();
+        let subscriber: Arc<dyn Subscriber> = outbox.clone();
+        hub.subscribe(Arc::downgrade(&subscriber));
+        hub.set("room/1/audio/volume", Retained::text("1"));
+        hub.set("room/1/audio/volume", Retained::text("2"));
+        hub.set("room/1/audio/volume", Retained::text("2"));
+        let Item::State(topic) = outbox.next().await else {
+            unreachable!()
+        };
+        assert_eq!(hub.get(&topic), Some(Retained::text("2")));
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn too_many_events_drop_the_oldest_and_are_counted() {
+        let outbox: Outbox<()> = Outbox::default();
+        for n in 0..=Outbox::<()>::EVENTS {
+            outbox.push_event(&"e".into(), &Bytes::from(n.to_string()));
+        }
+        assert_eq!(outbox.dropped_events(), 1);
+        let Some(Item::Event(_, first)) = outbox.try_next() else {
+            unreachable!()
+        };
+        assert_eq!(first, "1");
+    }
+}
