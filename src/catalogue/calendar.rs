@@ -1,0 +1,171 @@
+//! The calendar: its server's status, the meetings, and dialling one.
+
+use serde_json::Value;
+
+use super::payload::{Field, Rule};
+use super::state::{Context, Shape, State};
+use super::{Call, Class, Command, Operation, Plan, get, post};
+use crate::command::{ErrorCode, Failure};
+
+const RANGE: &[Field] = &[
+    Field::query("number", "number", Rule::Integer { min: 1, max: 1000 }),
+    Field::query("start", "start", AT),
+    Field::query("end", "end", AT),
+];
+const AT: Rule = Rule::Integer {
+    min: 0,
+    max: i64::MAX,
+};
+const DISCOVER: &[Field] = &[
+    Field::body(
+        "domain",
+        "domain",
+        Rule::Word(&[("sip", "sip"), ("email", "email")]),
+    )
+    .required(),
+    Field::body("email", "email", Rule::AnyText),
+    Field::body("username", "username", Rule::AnyText),
+    Field::body("password", "password", Rule::Secret),
+    Field::body("userdomain", "userdomain", Rule::AnyText),
+];
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    get("10", "/rest/calendar")
+        .states(&[State::field("calendar/status", &["Status", "status"])])
+        .poll(Class::Slow),
+    get("11", "/rest/calendar/meetings")
+        .shape(Shape::List)
+        .states(&[
+            State::whole("calendar/meetings"),
+            State::with("calendar/current", |meetings, context| {
+                current(meetings, context.now).cloned()
+            }),
+            State::with("calendar/next", |meetings, context| {
+                next(meetings, context.now).cloned()
+            }),
+        ])
+        .poll(Class::Normal)
+        .commands(&[Command::new("calendar/meetings/get")
+            .fields(None, RANGE)
+            .plan(Plan::Split(number_or_range))]),
+    get("12", "/rest/calendar/meetings/{meeting_id}")
+        .commands(&[Command::new("calendar/meeting/{meeting_id}/get")]),
+    post("13", "/rest/calendar/meetings/{meeting_id}").commands(&[
+        Command::new("calendar/meeting/{meeting_id}/dial")
+            .refresh(&["calls"])
+            .once()
+            .slow(),
+        Command::new("calendar/current/dial")
+            .plan(Plan::From {
+                state: "calendar/current",
+                calls: dial,
+            })
+            .refresh(&["calls"])
+            .once()
+            .slow(),
+        Command::new("calendar/next/dial")
+            .plan(Plan::From {
+                state: "calendar/next",
+                calls: dial,
+            })
+            .refresh(&["calls"])
+            .once()
+            .slow(),
+    ]),
+    post("14", "/rest/calendar/discover")
+        .commands(&[Command::new("calendar/discover").fields(None, DISCOVER)]),
+];
+
+/// The guide: `number` "can't be combined with start and end".
+fn number_or_range(call: Call, _: &Context) -> Result<Vec<Call>, Failure> {
+    let has = |name: &str| call.values.contains_key(name);
+    let wrong = if has("number") && (has("start") || has("end")) {
+        "number cannot be combined with start and end"
+    } else if has("start") != has("end") {
+        "start and end belong together"
+    } else {
+        return Ok(vec![call]);
+    };
+    Err(Failure::new(ErrorCode::InvalidPayload, wrong))
+}
+
+fn dial(_: Call, meeting: &Value) -> Result<Vec<Call>, Failure> {
+    let Some(id) = meeting.get("id").and_then(Value::as_str) else {
+        return Err(Failure::new(
+            ErrorCode::NotFound,
+            "the calendar has no such meeting",
+        ));
+    };
+    let params = vec![("meeting_id", id.to_owned())];
+    Ok(vec![Call::to(
+        "calendar/meeting/{meeting_id}/dial",
+        params,
+    )?])
+}
+
+fn start(meeting: &Value) -> Option<i64> {
+    seconds(meeting.get("startTime")?)
+}
+
+/// The guide's times are seconds since 1970; larger ones can only be milliseconds.
+fn seconds(time: &Value) -> Option<i64> {
+    let time = time
+        .as_i64()
+        .or_else(|| time.as_f64().map(|time| time as i64))?;
+    Some(if time > 100_000_000_000 {
+        time / 1000
+    } else {
+        time
+    })
+}
+
+fn held(meetings: &Value) -> impl Iterator<Item = &Value> {
+    let cancelled = |meeting: &&Value| meeting.get("canceled") != Some(&Value::Bool(true));
+    meetings.as_array().into_iter().flatten().filter(cancelled)
+}
+
+/// The meeting that runs now; of several the one that began last.
+fn current(meetings: &Value, now: i64) -> Option<&Value> {
+    held(meetings)
+        .filter(|meeting| {
+            let duration = meeting.get("duration").and_then(Value::as_i64).unwrap_or(0);
+            start(meeting).is_some_and(|start| start <= now && now < start + duration)
+        })
+        .max_by_key(|meeting| start(meeting))
+}
+
+/// The meeting that begins next.
+fn next(meetings: &Value, now: i64) -> Option<&Value> {
+    held(meetings)
+        .filter(|meeting| start(meeting).is_some_and(|start| start > now))
+        .min_by_key(|meeting| start(meeting))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn current_and_next_are_found_among_overlapping_and_cancelled_meetings() {
+        let meeting = |id: &str, start: i64, duration: i64, canceled: bool| json!({"id": id, "startTime": start, "duration": duration, "canceled": canceled});
+        let meetings = json!([
+            meeting("long", 0, 9000, false),
+            meeting("now", 900, 600, false),
+            meeting("off", 1000, 600, true),
+            meeting("later", 3000, 60, false),
+            meeting("next", 2000, 60, false),
+        ]);
+        assert_eq!(current(&meetings, 1000).unwrap()["id"], "now");
+        assert_eq!(next(&meetings, 1000).unwrap()["id"], "next");
+        assert_eq!(current(&meetings, 99_999), None);
+        assert_eq!(
+            current(
+                &json!([meeting("ms", 1_700_000_000_000, 60, false)]),
+                1_700_000_000
+            )
+            .unwrap()["id"],
+            "ms"
+        );
+    }
+}

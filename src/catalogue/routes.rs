@@ -1,0 +1,237 @@
+//! From a topic to the entry it means.
+//!
+//! Owns the table that is made from all entries at the first use, and the matching: a literal
+//! level wins over a parameter. Pure.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+
+use super::call::Params;
+use super::payload::Payload;
+use super::state::{Pick, State};
+use super::{Call, Command, Method, Operation, Plan, operations};
+use crate::command::{ErrorCode, Failure};
+use crate::topic;
+
+/// The catalogue of this program.
+pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::build);
+
+/// An operation together with the command that carries it out.
+#[derive(Debug)]
+pub struct Variant {
+    /// The REST operation.
+    pub operation: &'static Operation,
+    /// The entry of the topic.
+    pub command: Command,
+}
+
+/// A topic pattern with what it means.
+#[derive(Debug)]
+pub struct Route {
+    /// The pattern below the room: `camera/preset/{index}/activate`.
+    pub topic: String,
+    /// One operation, or two that a switch chooses between.
+    pub variants: Vec<Variant>,
+}
+
+impl Route {
+    /// The command of its first variant, which two variants have alike but for the switch.
+    pub fn command(&self) -> &Command {
+        &self.variants[0].command
+    }
+}
+
+/// All topics of all operations.
+#[derive(Debug)]
+pub struct Catalogue {
+    routes: Vec<Route>,
+}
+
+/// The names of the `{parameters}` in a path or pattern.
+pub fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
+    pattern
+        .split('/')
+        .filter_map(|level| level.strip_prefix('{')?.strip_suffix('}'))
+}
+
+impl Catalogue {
+    fn build() -> Self {
+        let mut catalogue = Self { routes: Vec::new() };
+        for operation in operations() {
+            for command in operation.commands {
+                catalogue.add(command.topic.into(), operation, *command);
+            }
+        }
+        for operation in operations() {
+            for state in operation.states {
+                let topic = match state.pick {
+                    Pick::Each(_) => format!("{}/{{name}}/get", state.topic),
+                    _ => format!("{}/get", state.topic),
+                };
+                if catalogue.pattern(&topic).is_none() {
+                    let plan = match operation.method {
+                        Method::Get => Plan::State(state.topic),
+                        _ => Plan::Held(state.topic),
+                    };
+                    catalogue.add(topic, operation, Command::new("").plan(plan));
+                }
+            }
+        }
+        catalogue
+    }
+
+    fn add(&mut self, topic: String, operation: &'static Operation, command: Command) {
+        let variant = Variant { operation, command };
+        match self.routes.iter_mut().find(|route| route.topic == topic) {
+            Some(route) => route.variants.push(variant),
+            None => self.routes.push(Route {
+                topic,
+                variants: vec![variant],
+            }),
+        }
+    }
+
+    /// All topics that take commands and queries.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The route of exactly this pattern.
+    pub fn pattern(&self, pattern: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.topic == pattern)
+    }
+
+    /// The operation that reads a state with the least work: one that feeds nothing else comes
+    /// first.
+    pub fn reader(&self, state: &str) -> Option<(&'static Operation, &'static State)> {
+        operations()
+            .filter(|operation| operation.method == Method::Get)
+            .flat_map(|operation| operation.states.iter().map(move |state| (operation, state)))
+            .filter(|(_, known)| known.topic == state)
+            .min_by_key(|(operation, _)| operation.states.len())
+    }
+
+    /// Finds the route of a topic below the room, levels still encoded, and its parameters.
+    ///
+    /// # Errors
+    /// `unknown_command` with what might have been meant, `invalid_payload` for a level that
+    /// decodes to something forbidden.
+    pub fn route(&'static self, command: &str) -> Result<(&'static Route, Params), Failure> {
+        let levels: Vec<&str> = command.split('/').collect();
+        let route = self
+            .routes
+            .iter()
+            .filter(|route| matches(&route.topic, &levels))
+            .min_by_key(|route| literals_last(&route.topic))
+            .ok_or_else(|| Failure::new(ErrorCode::UnknownCommand, self.hint(command)))?;
+        let mut params = Vec::new();
+        for (pattern, level) in route.topic.split('/').zip(&levels) {
+            if let Some(name) = parameters(pattern).next() {
+                let value = topic::decode_level(level)
+                    .and_then(|value| check(name, value))
+                    .map_err(|message| Failure::new(ErrorCode::InvalidPayload, message))?;
+                params.push((name, value));
+            }
+        }
+        Ok((route, params))
+    }
+
+    /// What a topic that means nothing might have meant.
+    fn hint(&self, command: &str) -> String {
+        for verb in ["set", "get"] {
+            let below = format!("{command}/{verb}");
+            let levels: Vec<&str> = below.split('/').collect();
+            if self
+                .routes
+                .iter()
+                .any(|route| matches(&route.topic, &levels))
+            {
+                return format!("{command} is not a command; publish to {below}");
+            }
+        }
+        let near = self
+            .routes
+            .iter()
+            .map(|route| {
+                (
+                    strsim::damerau_levenshtein(&route.topic, command),
+                    &route.topic,
+                )
+            })
+            .min()
+            .filter(|(distance, _)| *distance <= 4.max(command.len() / 4));
+        match near {
+            Some((_, near)) => {
+                format!("{command} is not a command; did you mean {near}?")
+            }
+            None => format!("{command} is not a command; \"poly2mqtt topics\" lists them all"),
+        }
+    }
+}
+
+/// Which levels are parameters, as a key that sorts literals first.
+fn literals_last(pattern: &str) -> Vec<bool> {
+    pattern
+        .split('/')
+        .map(|level| level.starts_with('{'))
+        .collect()
+}
+
+fn matches(pattern: &str, levels: &[&str]) -> bool {
+    let mut pattern = pattern.split('/');
+    let fits = levels.iter().all(|level| {
+        pattern
+            .next()
+            .is_some_and(|part| part.starts_with('{') || part == *level)
+    });
+    fits && pattern.next().is_none()
+}
+
+/// What a parameter may be, beyond one level of text.
+fn check(name: &'static str, value: String) -> Result<String, String> {
+    match name {
+        "index" => match value.parse::<u8>() {
+            Ok(index @ 1..=10) => Ok(index.to_string()),
+            _ => Err(format!(
+                "a preset is a number from 1 to 10, not \"{value}\""
+            )),
+        },
+        _ => Ok(value),
+    }
+}
+
+impl Call {
+    /// Reads a command's topic and payload. The request id is handed over even when the rest fails.
+    ///
+    /// # Errors
+    /// `unknown_command` or `invalid_payload`, saying what is allowed.
+    pub fn parse(
+        command: &str,
+        payload: &Bytes,
+        request_id: &mut Option<serde_json::Value>,
+    ) -> Result<Self, Failure> {
+        let found = CATALOGUE.route(command);
+        let rule = match &found {
+            Ok((route, _)) => route.command(),
+            Err(_) => &Command::new(""),
+        };
+        let name = found.as_ref().map_or(command, |(route, _)| &route.topic);
+        let read = rule.payload.read(name, payload, rule.toggles.is_some());
+        *request_id = read.request_id;
+        let (route, params) = found?;
+        let values = read
+            .values
+            .map_err(|message| Failure::new(ErrorCode::InvalidPayload, message))?;
+        let bytes = match rule.payload {
+            Payload::Bytes { .. } => payload.clone(),
+            _ => Bytes::new(),
+        };
+        Ok(Self {
+            route,
+            params,
+            values,
+            bytes,
+        })
+    }
+}

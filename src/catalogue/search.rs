@@ -1,0 +1,122 @@
+//! Paging through the answer of a directory query.
+//!
+//! Pure: says what to ask next and collects what came; the room does the asking.
+
+use serde_json::{Value, json};
+
+use super::Call;
+use crate::command::{ErrorCode, Failure};
+
+/// How many entries are asked for at a time.
+const PAGE: usize = 50;
+/// How many entries one search brings unless it says otherwise.
+const LIMIT: usize = 200;
+
+/// A search that is under way.
+#[derive(Debug)]
+pub struct Search {
+    query: String,
+    limit: usize,
+    entries: Vec<Value>,
+    complete: bool,
+}
+
+impl Search {
+    /// The request that creates the query of a `directory/search`.
+    ///
+    /// # Errors
+    /// The catalogue has no such command.
+    pub fn create(call: &Call) -> Result<Call, Failure> {
+        let mut create = Call::to("directory/query/create", Vec::new())?;
+        create.values = call.values.clone();
+        Ok(create)
+    }
+
+    /// Begins with the device's answer to that.
+    ///
+    /// # Errors
+    /// The device gave no query id.
+    pub fn begin(call: &Call, answer: &Value) -> Result<Self, Failure> {
+        let id = match &answer["id"] {
+            Value::String(id) if !id.is_empty() => id.clone(),
+            Value::Number(id) => id.to_string(),
+            _ => {
+                return Err(Failure::new(
+                    ErrorCode::DeviceError,
+                    "the device gave no id for the directory query",
+                ));
+            }
+        };
+        let limit = call.values.get("limit").and_then(Value::as_u64);
+        Ok(Self {
+            query: id,
+            limit: limit.map_or(LIMIT, |limit| usize::try_from(limit).unwrap_or(LIMIT)),
+            entries: Vec::new(),
+            complete: false,
+        })
+    }
+
+    /// The next page to ask for, if one is wanted.
+    ///
+    /// # Errors
+    /// The catalogue has no such command.
+    pub fn page(&self) -> Result<Option<Call>, Failure> {
+        if self.complete || self.entries.len() >= self.limit {
+            return Ok(None);
+        }
+        let page = PAGE.min(self.limit - self.entries.len());
+        let params = vec![("query_id", self.query.clone())];
+        let page = Call::to("directory/query/{query_id}/get", params)?
+            .with("start", self.entries.len() + 1)
+            .with("limit", page);
+        Ok(Some(page))
+    }
+
+    /// Takes a page's answer.
+    pub fn take(&mut self, answer: Value) {
+        let entries = match answer.get("entries") {
+            Some(Value::Array(entries)) => entries.clone(),
+            Some(entry @ Value::Object(_)) => vec![entry.clone()],
+            _ => Vec::new(),
+        };
+        let next = answer.get("next").is_some_and(|next| !next.is_null());
+        self.complete = !next || entries.is_empty();
+        self.entries.extend(entries);
+    }
+
+    /// The request that frees the query at the device.
+    ///
+    /// # Errors
+    /// The catalogue has no such command.
+    pub fn delete(&self) -> Result<Call, Failure> {
+        let params = vec![("query_id", self.query.clone())];
+        Call::to("directory/query/{query_id}/delete", params)
+    }
+
+    /// What was found; `complete` is false where the limit cut it off.
+    pub fn found(mut self) -> Value {
+        let complete = self.complete && self.entries.len() <= self.limit;
+        self.entries.truncate(self.limit);
+        json!({"entries": self.entries, "complete": complete})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_asked_for_until_there_is_no_next() {
+        let call = Call::to("directory/search", vec![])
+            .unwrap()
+            .with("limit", 3);
+        let mut search = Search::begin(&call, &json!({"id": "q"})).unwrap();
+        assert_eq!(search.page().unwrap().unwrap().values["limit"], 3);
+        search.take(json!({"entries": [1, 2], "next": {"href": "x"}}));
+        assert_eq!(search.page().unwrap().unwrap().values["start"], 3);
+        search.take(json!({"entries": [3]}));
+        assert!(search.page().unwrap().is_none());
+        let found = search.found();
+        assert_eq!(found, json!({"entries": [1, 2, 3], "complete": true}));
+    }
+}

@@ -1,0 +1,226 @@
+//! The system: status, modes, network tests, time, logs, reboot.
+
+use serde_json::Value;
+
+use super::payload::{Field, Payload, Rule};
+use super::state::{Context, Pick, Shape, State, member};
+use super::{Call, Class, Command, Operation, Plan, delete, get, post};
+use crate::command::Failure;
+use crate::topic;
+
+const ON: &[Field] = &[Field::gateway("on", Rule::Switch).required()];
+const SHOW: &[Field] = &[Field::gateway("on", Rule::NamedSwitch("show", "hide")).required()];
+const DESTINATION: &[Field] = &[Field::body("destination", "destination", Rule::Text).required()];
+const KEEP: &[Field] = &[
+    Field::body("keep_certificates", "keepCertificates", Rule::Switch).required(),
+    Field::body("keep_cdr", "keepCdr", Rule::Switch).required(),
+    Field::body("keep_directory", "keepDirectory", Rule::Switch).required(),
+    Field::body("keep_logs", "keepLogs", Rule::Switch).required(),
+];
+const TIME: &[Field] = &[
+    Field::body(
+        "time",
+        "time",
+        Rule::Integer {
+            min: 0,
+            max: i64::MAX,
+        },
+    ),
+    Field::body(
+        "tz_offset",
+        "tzOffset",
+        Rule::Integer {
+            min: -840,
+            max: 840,
+        },
+    ),
+];
+
+/// A mode that POST switches on and DELETE switches off.
+const fn switched(topic: &'static str, state: &'static [&'static str], on: bool) -> Command {
+    Command::new(topic)
+        .fields(Some("on"), ON)
+        .when(on)
+        .toggles(state[0])
+        .refresh(state)
+        .sets(state[0])
+}
+
+const fn shown(on: bool) -> Command {
+    Command {
+        payload: Payload::Fields {
+            bare: Some("on"),
+            fields: SHOW,
+            whole: false,
+        },
+        ..switched(
+            "system/environment_app/set",
+            &["system/environment_app"],
+            on,
+        )
+    }
+}
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    get("83", "/rest/system/h323gatekeepers")
+        .shape(Shape::List)
+        .states(&[State::whole("system/h323_gatekeepers")])
+        .poll(Class::Slow),
+    get("84", "/rest/system/logs").commands(&[Command::new("system/logs/get")
+        .binary("system/logs", "application/octet-stream", false)
+        .slow()]),
+    post("85", "/rest/system/apps/environment").commands(&[shown(true)]),
+    delete("86", "/rest/system/apps/environment").commands(&[shown(false)]),
+    get("87", "/rest/system/apps/environment")
+        .shape(Shape::List)
+        .states(&[State::with("system/environment_app", environment_app)])
+        .poll(Class::Normal),
+    get("88", "/rest/system/mode/device")
+        .shape(Shape::Result)
+        .states(&[State::whole("system/device_mode")])
+        .poll(Class::Normal),
+    post("89", "/rest/system/mode/device").commands(&[switched(
+        "system/device_mode/set",
+        &["system/device_mode"],
+        true,
+    )]),
+    delete("90", "/rest/system/mode/device").commands(&[switched(
+        "system/device_mode/set",
+        &["system/device_mode"],
+        false,
+    )]),
+    get("91", "/rest/system/mode/signage")
+        .shape(Shape::Result)
+        .states(&[State::whole("system/signage")])
+        .poll(Class::Normal),
+    post("92", "/rest/system/mode/signage").commands(&[switched(
+        "system/signage/set",
+        &["system/signage"],
+        true,
+    )]),
+    delete("93", "/rest/system/mode/signage").commands(&[switched(
+        "system/signage/set",
+        &["system/signage"],
+        false,
+    )]),
+    post("94", "/rest/system/network/ping").commands(&[Command::new("system/network/ping")
+        .fields(Some("destination"), DESTINATION)
+        .slow()]),
+    // The guide's only GET with a body.
+    get("95", "/rest/system/network/traceroute").commands(&[Command::new(
+        "system/network/traceroute",
+    )
+    .fields(Some("destination"), DESTINATION)
+    .slow()]),
+    post("96", "/rest/system/reboot").commands(&[Command::new("system/reboot")
+        .fixed(&[("action", "reboot")])
+        .once()]),
+    post("97", "/rest/system/resetsettings").commands(&[Command::new("system/reset_settings")
+        .fields(None, KEEP)
+        .fixed(&[("action", "resetsettings")])
+        .once()]),
+    get("98", "/rest/system/sipservers")
+        .shape(Shape::List)
+        .states(&[State::whole("system/sip_servers")])
+        .poll(Class::Slow),
+    get("99", "/rest/system/status")
+        .shape(Shape::List)
+        .states(&[
+            State::whole("system/status"),
+            State {
+                topic: "system/status",
+                pick: Pick::Each(statuses),
+            },
+        ])
+        .poll(Class::Normal),
+    get("100", "/rest/system/time").commands(&[Command::new("system/time/get")]),
+    post("101", "/rest/system/time").commands(&[Command::new("system/time/set")
+        .fields(None, TIME)
+        .plan(Plan::Split(at_gateway_time))]),
+    get("102", "/rest/system/time/local").commands(&[Command::new("system/time/local/get")]),
+    get("x1", "/rest/system")
+        .states(&[
+            State::with("system/info", lasting),
+            State::field("system/state", &["state"]),
+        ])
+        .poll(Class::Normal),
+    get("x2", "/rest/system/mode")
+        .states(&[State::whole("system/mode")])
+        .poll(Class::Normal),
+    get("x3", "/rest/system/apps/state")
+        .shape(Shape::List)
+        .states(&[
+            State::whole("system/apps"),
+            State::with("call/in_meeting", in_meeting),
+        ])
+        .poll(Class::Normal),
+];
+
+/// Without a time the gateway host's own is set.
+fn at_gateway_time(call: Call, context: &Context) -> Result<Vec<Call>, Failure> {
+    if call.values.contains_key("time") {
+        return Ok(vec![call]);
+    }
+    Ok(vec![call.with("time", context.now * 1000)])
+}
+
+fn any(list: &Value, name: &str) -> Option<Value> {
+    let yes = |entry: &Value| entry.get(name) == Some(&Value::Bool(true));
+    Some(list.as_array()?.iter().any(yes).into())
+}
+
+fn environment_app(apps: &Value, _: &Context) -> Option<Value> {
+    any(apps, "environmentControlAppActive")
+}
+
+fn in_meeting(apps: &Value, _: &Context) -> Option<Value> {
+    any(apps, "inMeeting")
+}
+
+/// The model, serial number and so on, without what changes by itself all the time.
+fn lasting(system: &Value, _: &Context) -> Option<Value> {
+    let mut system = system.as_object()?.clone();
+    system.shift_remove("uptime");
+    system.shift_remove("state");
+    Some(Value::Object(system))
+}
+
+/// One state for each part of the system: the first of its words, or all where there are several.
+fn statuses(list: &Value) -> Vec<(String, Value)> {
+    let status = |entry: &Value| {
+        let name = entry.get("name")?.as_str()?;
+        let name = name.strip_prefix("system.status.").unwrap_or(name);
+        let value = match member(entry, &["stateList"])? {
+            Value::Array(words) if words.len() == 1 => words[0].clone(),
+            words => words.clone(),
+        };
+        Some((topic::encode_level(name), value))
+    };
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(status)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_part_of_the_system_has_a_state() {
+        let list = json!([
+            {"langtag": "X", "name": "system.status.ipnetwork", "stateList": ["up"]},
+            {"langtag": "Y", "name": "system.status.sipserver", "stateList": ["up", "off"]},
+            {"nonsense": 1},
+        ]);
+        assert_eq!(
+            statuses(&list),
+            [
+                ("ipnetwork".to_owned(), json!("up")),
+                ("sipserver".to_owned(), json!(["up", "off"])),
+            ]
+        );
+    }
+}
