@@ -169,6 +169,12 @@ impl Operation {
         Self { commands, ..self }
     }
 
+    /// True if a state changes with time though the answer does not.
+    pub fn at_time(&self) -> bool {
+        let timed = |state: &State| matches!(state.pick, Pick::AtTime(_));
+        self.states.iter().any(timed)
+    }
+
     /// True if one of its path's parameters is `name`.
     pub fn takes(&self, name: &str) -> bool {
         routes::parameters(self.path).any(|parameter| parameter == name)

@@ -99,6 +99,11 @@ impl Reply {
         }
     }
 
+    /// The command it is for, as it was sent.
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
     /// How long the sender has been waiting.
     pub fn waited(&self) -> Duration {
         Instant::now().saturating_duration_since(self.received)

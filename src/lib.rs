@@ -2,5 +2,8 @@
 
 pub mod catalogue;
 pub mod command;
+pub mod config;
+pub mod device;
 pub mod hub;
+pub mod room;
 pub mod topic;

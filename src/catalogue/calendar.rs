@@ -37,10 +37,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .shape(Shape::List)
         .states(&[
             State::whole("calendar/meetings"),
-            State::with("calendar/current", |meetings, context| {
+            State::at_time("calendar/current", |meetings, context| {
                 current(meetings, context.now).cloned()
             }),
-            State::with("calendar/next", |meetings, context| {
+            State::at_time("calendar/next", |meetings, context| {
                 next(meetings, context.now).cloned()
             }),
         ])

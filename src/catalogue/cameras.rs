@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::payload::{Field, Rule};
 use super::state::{Context, Shape, State};
-use super::{Call, Class, Command, Operation, Plan, delete, get, post};
+use super::{Call, Class, Command, Operation, Plan, Urgency, delete, get, post};
 use crate::command::{ErrorCode, Failure};
 
 /// A camera that nobody stops is stopped after this long.
@@ -262,6 +262,12 @@ impl Motion {
                 call.params.clone(),
             )?,
         })
+    }
+
+    /// The camera that a call stops, if it is a stop.
+    pub fn ended_by(call: &Call) -> Option<String> {
+        let stop = call.route.command().urgency == Urgency::Before("move");
+        stop.then(|| Self::camera(call))
     }
 
     /// The camera that a move or stop is about.

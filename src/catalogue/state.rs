@@ -35,6 +35,8 @@ pub enum Pick {
     Field(&'static [&'static str]),
     /// Whatever this makes of it; `None` clears the topic.
     With(fn(&Value, &Context) -> Option<Value>),
+    /// The same, where the time matters: it changes though the answer does not.
+    AtTime(fn(&Value, &Context) -> Option<Value>),
     /// One topic for each of these: the last level and the value.
     Each(fn(&Value) -> Vec<(String, Value)>),
 }
@@ -73,6 +75,16 @@ impl State {
         }
     }
 
+    pub(super) const fn at_time(
+        topic: &'static str,
+        pick: fn(&Value, &Context) -> Option<Value>,
+    ) -> Self {
+        Self {
+            topic,
+            pick: Pick::AtTime(pick),
+        }
+    }
+
     /// Every topic this state has for an answer, with its value (`None`: cleared).
     pub fn values(&self, answer: &Value, context: &Context) -> Vec<(String, Option<Value>)> {
         let present = |value: Value| (!value.is_null()).then_some(value);
@@ -80,7 +92,7 @@ impl State {
         match self.pick {
             Pick::Whole => one(Some(answer.clone())),
             Pick::Field(names) => one(member(answer, names).cloned()),
-            Pick::With(pick) => one(pick(answer, context)),
+            Pick::With(pick) | Pick::AtTime(pick) => one(pick(answer, context)),
             Pick::Each(each) => each(answer)
                 .into_iter()
                 .map(|(level, value)| (format!("{}/{level}", self.topic), present(value)))

@@ -1,0 +1,13 @@
+//! The client of one device: HTTPS, its session, and what its answers mean.
+//!
+//! Owns the connection, the log-in and the cookie. Knows nothing of topics or rooms: it carries
+//! out a [`Request`](crate::catalogue::Request) and says what came of it.
+
+mod client;
+mod login;
+mod problem;
+mod tls;
+
+pub use client::{Answer, Device, Failed, Settings, Timings};
+pub use problem::{Problem, ProblemCode};
+pub use tls::fingerprint_text;

@@ -1,0 +1,522 @@
+//! Requests to one device, within its session.
+//!
+//! Owns the connection pool, the session and its lock, the limit of two requests at a time and the
+//! rules of repeating: a request is sent again only when that is safe. No proxy, no redirects.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout_at};
+use url::Url;
+
+use super::login::{Session, read_login};
+use super::problem::{Problem, ProblemCode};
+use super::tls::{Handshakes, client_config};
+use crate::catalogue::{Method, Request, RequestBody};
+use crate::config::Certificate;
+
+const XSRF: HeaderName = HeaderName::from_static("x-xsrf-token");
+/// A device answers a handshake within this, or it is not there.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Shorter than devices keep an idle connection; polling keeps it in use.
+const IDLE: Duration = Duration::from_secs(30);
+/// Between two attempts at a request that is safe to repeat.
+const PAUSE: Duration = Duration::from_millis(200);
+const ATTEMPTS: u32 = 3;
+/// The session's own requests and the probes behind a 403 are small.
+const SMALL: usize = 1 << 20;
+
+/// How to reach a device.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `https://host[:port]`.
+    pub url: Url,
+    /// Who logs in.
+    pub user: String,
+    /// With which password.
+    pub password: SecretString,
+    /// Which certificate is trusted.
+    pub certificate: Certificate,
+    /// Keep connections open between requests.
+    pub keep_alive: bool,
+    /// The waits after refusals.
+    pub timings: Timings,
+}
+
+/// The waits that are no user's business, but which tests shorten.
+#[derive(Debug, Clone)]
+pub struct Timings {
+    /// A request, from its first attempt to its answer.
+    pub request: Duration,
+    /// The same for dialling, logs and content.
+    pub slow_request: Duration,
+    /// After a refused password, doubled each time up to an hour: a lock-out shuts out people too.
+    pub refused: Duration,
+    /// After a lock-out.
+    pub locked_out: Duration,
+    /// While all sessions are in use.
+    pub too_many_sessions: Duration,
+    /// The first wait before an unreachable device is tried again; doubled up to 30 s.
+    pub unreachable: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(10),
+            slow_request: Duration::from_secs(60),
+            refused: Duration::from_secs(600),
+            locked_out: Duration::from_secs(120),
+            too_many_sessions: Duration::from_secs(60),
+            unreachable: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What the device answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The MIME type, if it gave one.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Failed {
+    /// The device cannot be used; nothing was carried out.
+    Problem(Problem),
+    /// No answer in time.
+    TimedOut {
+        /// The device may have carried it out.
+        begun: bool,
+    },
+    /// The connection broke after the request was sent.
+    Broken,
+    /// The answer is larger than this many bytes.
+    TooLarge(usize),
+    /// The device refuses this to a good session.
+    Forbidden(String),
+    /// The device runs in a mode (given) that refuses this.
+    ModeLocked(String),
+}
+
+/// One device.
+#[derive(Debug)]
+pub struct Device {
+    settings: Settings,
+    http: reqwest::Client,
+    handshakes: Arc<Handshakes>,
+    slots: Semaphore,
+    session: Mutex<Option<Session>>,
+    login: tokio::sync::Mutex<LoginState>,
+}
+
+/// What the log-ins so far came to; its lock makes them one at a time.
+#[derive(Debug, Default)]
+struct LoginState {
+    generation: u64,
+    refusals: u32,
+    /// Not to be tried before this.
+    blocked: Option<(Instant, Problem)>,
+}
+
+/// One attempt's end.
+enum Attempt {
+    Answered(Answer),
+    Unreachable(Problem),
+    Broken,
+    TooLarge(usize),
+}
+
+impl Device {
+    /// A client that has not connected yet.
+    ///
+    /// # Errors
+    /// TLS settings that cannot be used.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        let (tls, handshakes) = client_config(&settings.certificate)?;
+        let idle = if settings.keep_alive { 2 } else { 0 };
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .https_only(true)
+            .http1_only()
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(idle)
+            .build()
+            .map_err(|error| error.without_url().to_string())?;
+        Ok(Self {
+            settings,
+            http,
+            handshakes,
+            slots: Semaphore::new(2),
+            session: Mutex::new(None),
+            login: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The waits this device is used with.
+    pub fn timings(&self) -> &Timings {
+        &self.settings.timings
+    }
+
+    /// The fingerprint of the certificate that the device showed last.
+    pub fn fingerprint(&self) -> Option<String> {
+        self.handshakes.fingerprint()
+    }
+
+    /// Until when a request may take.
+    pub fn deadline(&self, slow: bool) -> Instant {
+        let timings = &self.settings.timings;
+        Instant::now()
+            + if slow {
+                timings.slow_request
+            } else {
+                timings.request
+            }
+    }
+
+    fn session(&self) -> Option<Session> {
+        self.with_session(|session| session.clone())
+    }
+
+    fn with_session<T>(&self, with: impl FnOnce(&mut Option<Session>) -> T) -> T {
+        with(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Logs in unless there is a session, and says who is logged in.
+    ///
+    /// # Errors
+    /// The problem; a refused log-in is remembered and not tried again before its time.
+    pub async fn log_in(&self) -> Result<Value, Problem> {
+        let deadline = self.deadline(false);
+        let session = async {
+            let _slot = self.slots.acquire().await;
+            self.valid_session(None, deadline).await
+        };
+        match timeout_at(deadline, session).await {
+            Ok(session) => session.map(|session| session.state),
+            Err(_) => Err(silent()),
+        }
+    }
+
+    /// When a log-in may be tried again, if one was refused.
+    pub async fn blocked_until(&self) -> Option<Instant> {
+        self.login
+            .lock()
+            .await
+            .blocked
+            .as_ref()
+            .map(|(until, _)| *until)
+    }
+
+    /// Frees the session at the device. What the device says to that does not matter.
+    pub async fn log_out(&self) {
+        let Some(session) = self.with_session(Option::take) else {
+            return;
+        };
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let request = own(Method::Delete, &["rest", "session"], RequestBody::None);
+        let ended = async {
+            let _slot = self.slots.acquire().await;
+            self.attempt(&request, Some(&session), SMALL).await
+        };
+        let _ = timeout_at(deadline, ended).await;
+    }
+
+    /// A session other than the stale one of that generation; one log-in at a time.
+    async fn valid_session(
+        &self,
+        stale: Option<u64>,
+        deadline: Instant,
+    ) -> Result<Session, Problem> {
+        let good = |session: &Session| Some(session.generation) != stale;
+        if let Some(session) = self.session().filter(good) {
+            return Ok(session);
+        }
+        let mut login = self.login.lock().await;
+        if let Some(session) = self.session().filter(good) {
+            return Ok(session);
+        }
+        if let Some((until, problem)) = &login.blocked
+            && *until > Instant::now()
+        {
+            return Err(problem.clone());
+        }
+        // The cookie of the session before must not go along with a log-in.
+        self.with_session(Option::take);
+        let credentials = json!({
+            "user": self.settings.user,
+            "password": self.settings.password.expose_secret(),
+        });
+        let request = own(
+            Method::Post,
+            &["rest", "session"],
+            RequestBody::Json(credentials),
+        );
+        let (answer, headers) =
+            match timeout_at(deadline, self.exchange(&request, None, SMALL)).await {
+                Err(_) => return Err(silent()),
+                Ok((Attempt::Answered(answer), headers)) => (answer, headers),
+                Ok((Attempt::Unreachable(problem), _)) => return Err(problem),
+                Ok((Attempt::Broken | Attempt::TooLarge(_), _)) => {
+                    return Err(Problem::new(
+                        ProblemCode::Offline,
+                        "the connection broke during the log-in",
+                    ));
+                }
+            };
+        login.generation += 1;
+        match read_login(answer.status, &headers, &answer.body, login.generation) {
+            Ok(session) => {
+                login.refusals = 0;
+                login.blocked = None;
+                self.with_session(|known| *known = Some(session.clone()));
+                Ok(session)
+            }
+            Err(problem) => {
+                let timings = &self.settings.timings;
+                let wait = match problem.code {
+                    ProblemCode::Unauthorized => {
+                        login.refusals += 1;
+                        let doubled = 2_u32.saturating_pow(login.refusals - 1);
+                        let longest = timings.refused.max(Duration::from_secs(3600));
+                        timings.refused.saturating_mul(doubled).min(longest)
+                    }
+                    ProblemCode::LockedOut => timings.locked_out,
+                    ProblemCode::TooManySessions => timings.too_many_sessions,
+                    _ => Duration::ZERO,
+                };
+                login.blocked = (!wait.is_zero()).then(|| (Instant::now() + wait, problem.clone()));
+                Err(problem)
+            }
+        }
+    }
+
+    /// Carries a request out: logs in where needed, repeats where that is safe.
+    ///
+    /// # Errors
+    /// Why there is no answer; any HTTP status the device gives is an answer.
+    pub async fn send(
+        &self,
+        request: &Request,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Answer, Failed> {
+        let late = |begun| Failed::TimedOut { begun };
+        let Ok(Ok(_slot)) = timeout_at(deadline, self.slots.acquire()).await else {
+            return Err(late(false));
+        };
+        let mut attempts = 0;
+        let mut renewed = false;
+        let mut stale = None;
+        loop {
+            let session = timeout_at(deadline, self.valid_session(stale, deadline))
+                .await
+                .map_err(|_| late(false))?
+                .map_err(Failed::Problem)?;
+            attempts += 1;
+            let last = attempts >= ATTEMPTS || Instant::now() + PAUSE >= deadline;
+            match timeout_at(deadline, self.attempt(request, Some(&session), limit)).await {
+                Err(_) => return Err(late(true)),
+                Ok(Attempt::Answered(answer)) if answer.status == 403 => {
+                    let meaning = timeout_at(deadline, self.why_forbidden(&session)).await;
+                    match meaning.map_err(|_| late(true))? {
+                        Forbidden::Stale if !renewed => {
+                            renewed = true;
+                            attempts = 0;
+                            stale = Some(session.generation);
+                        }
+                        Forbidden::Mode(mode) => return Err(Failed::ModeLocked(mode)),
+                        _ => return Err(Failed::Forbidden(reason(&answer.body))),
+                    }
+                }
+                Ok(Attempt::Answered(answer)) => return Ok(answer),
+                Ok(Attempt::TooLarge(limit)) => return Err(Failed::TooLarge(limit)),
+                Ok(Attempt::Unreachable(problem)) if last => return Err(Failed::Problem(problem)),
+                Ok(Attempt::Broken) if last || !request.repeatable => return Err(Failed::Broken),
+                Ok(Attempt::Unreachable(_) | Attempt::Broken) => sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// 403 has several meanings; a read that never changes anything tells which.
+    async fn why_forbidden(&self, session: &Session) -> Forbidden {
+        for path in [&["rest", "system", "mode"][..], &["rest", "audio"]] {
+            let probe = own(Method::Get, path, RequestBody::None);
+            let Attempt::Answered(answer) = self.attempt(&probe, Some(session), SMALL).await else {
+                return Forbidden::Unknown;
+            };
+            match answer.status {
+                403 => return Forbidden::Stale,
+                200 => {
+                    let mode: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                    return match mode["activePersona"].as_str() {
+                        Some(mode) if !mode.eq_ignore_ascii_case("poly") => {
+                            Forbidden::Mode(mode.to_owned())
+                        }
+                        _ => Forbidden::Unknown,
+                    };
+                }
+                _ => {}
+            }
+        }
+        Forbidden::Unknown
+    }
+
+    async fn attempt(&self, request: &Request, session: Option<&Session>, limit: usize) -> Attempt {
+        let (attempt, headers) = self.exchange(request, session, limit).await;
+        if let Some(session) = session {
+            self.with_session(|known| {
+                if let Some(known) = known
+                    && known.generation == session.generation
+                {
+                    known.renew_token(&headers);
+                }
+            });
+        }
+        attempt
+    }
+
+    /// One request and its answer, read to the end so that the connection can be used again.
+    async fn exchange(
+        &self,
+        request: &Request,
+        session: Option<&Session>,
+        limit: usize,
+    ) -> (Attempt, HeaderMap) {
+        let method = match request.method {
+            Method::Get => http::Method::GET,
+            Method::Post => http::Method::POST,
+            Method::Put => http::Method::PUT,
+            Method::Delete => http::Method::DELETE,
+        };
+        let mut builder = self.http.request(method, self.url(request));
+        if let Some(session) = session {
+            if let Some(cookie) = session.cookie() {
+                builder = builder.header(COOKIE, cookie);
+            }
+            if let Some(token) = session.token().filter(|_| request.method != Method::Get) {
+                builder = builder.header(XSRF, token);
+            }
+        }
+        builder = match &request.body {
+            RequestBody::None => builder,
+            RequestBody::Json(value) => builder
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(value.to_string()),
+            RequestBody::Bytes(content_type, bytes) => builder
+                .header(CONTENT_TYPE, HeaderValue::from_static(content_type))
+                .body(bytes.clone()),
+        };
+        let mut response = match builder.send().await {
+            Ok(response) => response,
+            Err(error) => return (self.broken(error), HeaderMap::new()),
+        };
+        let headers = std::mem::take(response.headers_mut());
+        let length = headers
+            .get(http::header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if length.is_some_and(|length| length > limit) {
+            return (Attempt::TooLarge(limit), headers);
+        }
+        let mut body = BytesMut::with_capacity(length.unwrap_or(0));
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
+                    return (Attempt::TooLarge(limit), headers);
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(_) => return (Attempt::Broken, headers),
+            }
+        }
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .map(|text| text.split(';').next().unwrap_or(text).trim().to_owned());
+        let answer = Answer {
+            status: response.status().as_u16(),
+            content_type,
+            body: body.freeze(),
+        };
+        (Attempt::Answered(answer), headers)
+    }
+
+    /// Each segment is encoded by itself, so that no value can reach another path.
+    fn url(&self, request: &Request) -> Url {
+        let mut url = self.settings.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.clear().extend(&request.path);
+        }
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.query);
+        }
+        url
+    }
+
+    fn broken(&self, error: reqwest::Error) -> Attempt {
+        if !error.is_connect() {
+            return Attempt::Broken;
+        }
+        if let Some(problem) = self.handshakes.take_refusal() {
+            return Attempt::Unreachable(problem);
+        }
+        let error = error.without_url();
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        let address = self.settings.url.host_str().unwrap_or_default();
+        Attempt::Unreachable(Problem::new(
+            ProblemCode::Offline,
+            format!("{address} cannot be reached: {cause}"),
+        ))
+    }
+}
+
+/// What a 403 turned out to mean.
+enum Forbidden {
+    Stale,
+    Mode(String),
+    Unknown,
+}
+
+fn silent() -> Problem {
+    Problem::new(ProblemCode::Offline, "the device does not answer in time")
+}
+
+/// A request of the client's own.
+fn own(method: Method, path: &[&str], body: RequestBody) -> Request {
+    Request {
+        method,
+        path: path.iter().map(|segment| (*segment).to_owned()).collect(),
+        query: Vec::new(),
+        body,
+        repeatable: false,
+        slow: false,
+    }
+}
+
+/// The `reason` a refusal gives, if it is a short JSON text and not a page.
+pub(super) fn reason(body: &[u8]) -> String {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    match answer["reason"].as_str() {
+        Some(reason) => reason.chars().take(200).collect(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,182 @@
+//! Logging in and out, as pure readings of what the device answers.
+//!
+//! Owns the session's cookie and token and the meaning of a refused log-in. A session's Debug
+//! shows none of it.
+
+use http::HeaderMap;
+use http::header::{HeaderValue, SET_COOKIE};
+use serde_json::Value;
+
+use super::problem::{Problem, ProblemCode};
+use crate::catalogue::session_state;
+
+/// A session at the device.
+#[derive(Clone)]
+pub struct Session {
+    id: String,
+    token: Option<String>,
+    /// What users see of it: role, user, whether it is authenticated.
+    pub state: Value,
+    /// Counts the log-ins, so that a request can tell whether its session was replaced meanwhile.
+    pub generation: u64,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// The `Cookie` header: the id byte for byte, since it holds `+` and `/`.
+    pub fn cookie(&self) -> Option<HeaderValue> {
+        let cookie = match &self.token {
+            Some(token) => format!("session_id={}; XSRF-TOKEN={token}", self.id),
+            None => format!("session_id={}", self.id),
+        };
+        sensitive(&cookie)
+    }
+
+    /// The `X-XSRF-Token` header, where the firmware gave a token.
+    pub fn token(&self) -> Option<HeaderValue> {
+        self.token.as_deref().and_then(sensitive)
+    }
+
+    /// Takes a new token from any answer that sets one; true if it was new.
+    pub fn renew_token(&mut self, headers: &HeaderMap) -> bool {
+        match cookie(headers, "XSRF-TOKEN") {
+            Some(token) if self.token.as_deref() != Some(&token) => {
+                self.token = Some(token);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// The value of a cookie that an answer sets.
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get_all(SET_COOKIE).iter().find_map(|header| {
+        let (pair, _) = header
+            .to_str()
+            .ok()?
+            .split_once(';')
+            .unwrap_or((header.to_str().ok()?, ""));
+        let (known, value) = pair.split_once('=')?;
+        (known.trim() == name && !value.is_empty()).then(|| value.trim().to_owned())
+    })
+}
+
+/// Reads the answer to `POST /rest/session`.
+///
+/// Success is 200 **and** `"success": true`. The reasons of refusals stand in the body.
+///
+/// # Errors
+/// The problem, as the room tells it.
+pub fn read_login(
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    generation: u64,
+) -> Result<Session, Problem> {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = String::from_utf8_lossy(body);
+    let says = |reason: &str| text.contains(reason);
+    let problem = |code, message: &str| Err(Problem::new(code, message));
+    if says("SessionPortLockout") {
+        return problem(
+            ProblemCode::LockedOut,
+            "the device refuses all log-ins for a while after too many failed ones; the gateway \
+             waits and then tries again",
+        );
+    }
+    if says("SessionMaxActiveSessionsReached") {
+        return problem(
+            ProblemCode::TooManySessions,
+            "all of the device's sessions are in use; log out elsewhere or restart the device",
+        );
+    }
+    if status == 200 && answer["success"] == true {
+        let id = cookie(headers, "session_id")
+            .or_else(|| answer["session"]["sessionId"].as_str().map(str::to_owned));
+        let Some(id) = id else {
+            return problem(
+                ProblemCode::Offline,
+                "the device accepted the log-in but gave no session",
+            );
+        };
+        return Ok(Session {
+            id,
+            token: cookie(headers, "XSRF-TOKEN"),
+            state: session_state(&answer),
+            generation,
+        });
+    }
+    match status {
+        200 | 401 | 403 => problem(
+            ProblemCode::Unauthorized,
+            "the device refuses the user and password; correct them in the configuration (the \
+             gateway tries again only after a long wait, so that nobody is locked out)",
+        ),
+        _ => Err(Problem::new(
+            ProblemCode::Offline,
+            format!("the device answers {status} to the log-in: is it a Poly VideoOS device?"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(cookies: &[&str]) -> HeaderMap {
+        cookies
+            .iter()
+            .map(|cookie| (SET_COOKIE, HeaderValue::from_str(cookie).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn the_cookie_goes_back_byte_for_byte_and_is_never_shown() {
+        let headers = headers(&[
+            "session_id=AB+/c==; Path=/; Secure; HttpOnly",
+            "XSRF-TOKEN=tok; Path=/",
+        ]);
+        let session = read_login(200, &headers, br#"{"success":true}"#, 1).unwrap();
+        assert_eq!(
+            session.cookie().unwrap().as_bytes(),
+            b"session_id=AB+/c==; XSRF-TOKEN=tok"
+        );
+        assert_eq!(session.token().unwrap().as_bytes(), b"tok");
+        assert!(!format!("{session:?} {:?}", session.cookie()).contains("AB+"));
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let code = |status, body: &str| {
+            read_login(status, &HeaderMap::new(), body.as_bytes(), 1)
+                .unwrap_err()
+                .code
+        };
+        assert_eq!(
+            code(403, "SessionInvalidUserNamePassword"),
+            ProblemCode::Unauthorized
+        );
+        assert_eq!(code(200, "{\"success\":false}"), ProblemCode::Unauthorized);
+        assert_eq!(code(400, "SessionPortLockout"), ProblemCode::LockedOut);
+        assert_eq!(
+            code(403, "SessionMaxActiveSessionsReached"),
+            ProblemCode::TooManySessions
+        );
+        assert_eq!(code(503, "<html>"), ProblemCode::Offline);
+        assert_eq!(code(200, "{\"success\":true}"), ProblemCode::Offline);
+    }
+}

@@ -1,0 +1,178 @@
+//! One room: a device, its queue of commands, its polling and its retained state.
+//!
+//! A room is the unit of failure: nothing it does can be felt in another. Owns no transport on
+//! either side; commands come as [`Submission`]s and states go to the [`Hub`].
+
+mod actor;
+mod calls;
+mod execute;
+mod motion;
+mod queue;
+mod schedule;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalogue::{Call, GUARDED, payload};
+use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Success};
+use crate::device::{self, Device};
+use crate::hub::{Hub, Retained};
+use queue::{Queue, Ticket};
+
+pub use schedule::Intervals;
+
+/// What a room needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Its id in topics.
+    pub id: Arc<str>,
+    /// How to reach its device.
+    pub device: device::Settings,
+    /// How often states are read.
+    pub intervals: Intervals,
+    /// What is added to a preset's number; learned from the device where it is not set.
+    pub preset_offset: Option<i8>,
+    /// A command older than this when its turn comes is not carried out.
+    pub max_command_age: Duration,
+    /// The guarded commands that this room takes from senders who are no administrators.
+    pub allow: BTreeSet<String>,
+    /// The largest file that is read from the device.
+    pub max_payload: usize,
+}
+
+/// A running room.
+#[derive(Debug)]
+pub struct Room {
+    max_command_age: Duration,
+    allow: BTreeSet<String>,
+    queue: Arc<Queue>,
+    results: Results,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Room {
+    /// Starts the room's task, which connects by itself.
+    ///
+    /// # Errors
+    /// TLS settings that cannot be used.
+    pub fn start(settings: Settings, hub: Arc<Hub>) -> Result<Self, String> {
+        let device = Arc::new(Device::new(settings.device.clone())?);
+        let results = Results {
+            hub,
+            room: settings.id.clone(),
+        };
+        let queue = Arc::new(Queue::new(results.clone()));
+        let stop = CancellationToken::new();
+        let room = Self {
+            max_command_age: settings.max_command_age,
+            allow: settings.allow.clone(),
+            queue: queue.clone(),
+            results: results.clone(),
+            stop: stop.clone(),
+            task: tokio::spawn(actor::run(settings, device, queue, results, stop)),
+        };
+        Ok(room)
+    }
+
+    /// Takes a command: it waits in the queue, or has its result already.
+    pub fn submit(&self, submission: Submission) {
+        let mut reply = submission.reply;
+        let refuse = |reply, code, message: String| {
+            self.results.give(reply, Err(Failure::new(code, message)));
+        };
+        if submission.retained {
+            let message = "a retained command is never carried out, because the broker would \
+                           repeat it; publish it without the retain flag";
+            return refuse(reply, ErrorCode::IgnoredRetained, message.into());
+        }
+        let call = match Call::parse(
+            &submission.command,
+            &submission.payload,
+            &mut reply.request_id,
+        ) {
+            Ok(call) => call,
+            Err(failure) => return self.results.give(reply, Err(failure)),
+        };
+        let topic = call.route.topic.as_str();
+        if GUARDED.contains(&topic)
+            && submission.authority == Authority::RoomAllows
+            && !self.allow.contains(topic)
+        {
+            let message = format!(
+                "{topic} is guarded; the room's configuration must say allow = [\"{topic}\"]"
+            );
+            return refuse(reply, ErrorCode::Forbidden, message);
+        }
+        let by_age = submission.received + self.max_command_age;
+        let expires = submission
+            .expires
+            .map_or(by_age, |expires| expires.min(by_age));
+        self.queue.push(Ticket {
+            call,
+            reply,
+            expires,
+        });
+    }
+
+    /// Takes no more commands, finishes those begun by `deadline`, logs out and ends.
+    pub async fn stop(self, deadline: Instant) {
+        self.stop.cancel();
+        // What the room still does at the deadline is cut off; its replies answer by themselves.
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout_at(deadline, self.task).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+/// Gives results and writes states of one room.
+#[derive(Debug, Clone)]
+struct Results {
+    hub: Arc<Hub>,
+    room: Arc<str>,
+}
+
+impl Results {
+    /// Answers a command; a failure is an event too.
+    fn give(&self, reply: Reply, result: Result<Success, Failure>) {
+        if let Err(failure) = &result
+            && failure.code != ErrorCode::Superseded
+        {
+            let about = json!({
+                "command": reply.command(),
+                "code": failure.code.as_str(),
+                "message": failure.message,
+            });
+            self.event("command_failed", &about);
+            tracing::info!(
+                room = &*self.room,
+                command = reply.command(),
+                code = failure.code.as_str(),
+                message = failure.message,
+                "command failed"
+            );
+        }
+        reply.answer(result);
+    }
+
+    fn event(&self, name: &str, about: &Value) {
+        let topic = format!("room/{}/event/{name}", self.room);
+        self.hub.event(&topic, about.to_string().into());
+    }
+
+    /// Publishes a state's value, or clears it.
+    fn state(&self, topic: &str, value: Option<&Value>) {
+        let topic = format!("room/{}/{topic}", self.room);
+        match value {
+            Some(value) => self.hub.set(&topic, Retained::text(payload(value))),
+            None => self.hub.clear(&topic),
+        };
+    }
+}

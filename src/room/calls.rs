@@ -1,0 +1,121 @@
+//! The events of calls, from one reading of the conferences to the next.
+//!
+//! Pure: a difference between two lists of connections.
+
+use serde_json::{Map, Value};
+
+use crate::catalogue::{Connection, Phase};
+
+/// Something that happened to a connection: the event's name and what it says.
+pub type Event = (&'static str, Value);
+
+/// What happened between two readings.
+pub fn events(before: &[Connection], after: &[Connection]) -> Vec<Event> {
+    let known = |connection: &Connection| before.iter().find(|old| old.id == connection.id);
+    let mut events = Vec::new();
+    for connection in after {
+        let phase = known(connection).map(|old| old.phase);
+        match connection.phase {
+            Phase::Ringing if phase != Some(Phase::Ringing) => {
+                events.push(event("incoming_call", connection.describe()));
+            }
+            Phase::Connected if phase != Some(Phase::Connected) => {
+                events.push(event("call_connected", connection.describe()));
+            }
+            _ => {}
+        }
+    }
+    for connection in before {
+        if !after.iter().any(|new| new.id == connection.id) {
+            let mut about = connection.describe();
+            let answered = connection.phase == Phase::Connected;
+            about.insert("answered".into(), answered.into());
+            events.push(event("call_ended", about));
+        }
+    }
+    events
+}
+
+fn event(name: &'static str, about: Map<String, Value>) -> Event {
+    (name, Value::Object(about))
+}
+
+/// What a room knows of its calls.
+#[derive(Debug, Default)]
+pub struct Calls {
+    /// The connections of the last reading; none before the first.
+    connections: Option<Vec<Connection>>,
+}
+
+impl Calls {
+    /// Takes a reading. The first one only tells how things stand: nothing happened then.
+    pub fn update(&mut self, now: Vec<Connection>) -> Vec<Event> {
+        let events = match &self.connections {
+            Some(before) => events(before, &now),
+            None => Vec::new(),
+        };
+        self.connections = Some(now);
+        events
+    }
+
+    /// The connections that are more than ringing.
+    fn active(&self) -> impl Iterator<Item = &Connection> {
+        self.connections
+            .iter()
+            .flatten()
+            .filter(|connection| connection.phase != Phase::Ringing)
+    }
+
+    /// A call is up or being dialled.
+    pub fn in_call(&self) -> bool {
+        self.active().next().is_some()
+    }
+
+    /// The conference of the call.
+    pub fn conference(&self) -> Option<&str> {
+        self.active()
+            .map(|connection| connection.conference.as_str())
+            .next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(id: &str, phase: Phase) -> Connection {
+        Connection {
+            id: id.into(),
+            conference: "0".into(),
+            address: None,
+            incoming: true,
+            phase,
+        }
+    }
+
+    fn names(events: Vec<Event>) -> Vec<&'static str> {
+        events.into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_call_rings_connects_and_ends() {
+        let mut calls = Calls::default();
+        assert!(
+            calls
+                .update(vec![connection("1", Phase::Connected)])
+                .is_empty()
+        );
+        let ringing = vec![connection("2", Phase::Ringing)];
+        assert_eq!(
+            names(calls.update(ringing.clone())),
+            ["incoming_call", "call_ended"]
+        );
+        assert!(calls.update(ringing).is_empty());
+        assert!(!calls.in_call());
+        let up = vec![connection("2", Phase::Connected)];
+        assert_eq!(names(calls.update(up)), ["call_connected"]);
+        assert_eq!(calls.conference(), Some("0"));
+        let ended = calls.update(Vec::new());
+        assert_eq!(ended[0].1["answered"], true);
+    }
+}
