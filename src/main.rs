@@ -1,1 +1,3 @@
+//! poly2mqtt: the gateway from MQTT to Poly VideoOS rooms.
+
 fn main() {}

@@ -102,6 +102,24 @@ impl<A> Outbox<A> {
         self.filled.notify_one();
     }
 
+    /// Puts back, in their order and before all else, items that could not be sent after all.
+    pub fn put_back(&self, items: Vec<Item<A>>) {
+        let mut queue = self.lock();
+        for item in items.into_iter().rev() {
+            match &item {
+                Item::State(topic) => {
+                    if !queue.waiting_states.insert(topic.clone()) {
+                        continue;
+                    }
+                }
+                Item::Event(..) => queue.waiting_events += 1,
+                Item::Reply(..) => {}
+            }
+            queue.items.push_front(item);
+        }
+        self.filled.notify_one();
+    }
+
     /// Takes the next item, if there is one.
     pub fn try_next(&self) -> Option<Item<A>> {
         let mut queue = self.lock();

@@ -87,7 +87,7 @@ enum Done {
     Commanded {
         lane: Lane,
         reply: Reply,
-        motion: Option<Motion>,
+        motion: Option<Box<Motion>>,
         stopped: Option<String>,
         executed: Box<Executed>,
     },
@@ -213,7 +213,7 @@ impl Actor {
 
     fn command(&mut self, lane: Lane, call: Call, reply: Reply) {
         let motion = match call.route.command().plan {
-            Plan::Move => Motion::of(&call).ok(),
+            Plan::Move => Motion::of(&call).ok().map(Box::new),
             _ => None,
         };
         if let Some(motion) = &motion {
@@ -365,7 +365,7 @@ impl Actor {
     fn commanded(
         &mut self,
         reply: Reply,
-        motion: Option<Motion>,
+        motion: Option<Box<Motion>>,
         stopped: Option<String>,
         executed: Executed,
     ) {

@@ -1,0 +1,210 @@
+//! All rooms, and which of them a command is for.
+//!
+//! Owns starting, replacing and stopping rooms, and the topics about the gateway itself. Knows no
+//! transport: front doors hand it [`Submission`]s through [`Submit`].
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
+
+use crate::command::{ErrorCode, Failure, Submission, Submit};
+use crate::config::{self, Config};
+use crate::device::{self, Timings};
+use crate::hub::{Hub, Retained};
+use crate::room::{Intervals, Room, Settings};
+
+/// How long a room that is replaced may finish what it began.
+const REPLACE: Duration = Duration::from_secs(5);
+
+/// The gateway: every room of the configuration.
+#[derive(Debug)]
+pub struct Gateway {
+    hub: Arc<Hub>,
+    timings: Timings,
+    rooms: RwLock<BTreeMap<Arc<str>, Running>>,
+    commands: AtomicU64,
+    started: OffsetDateTime,
+}
+
+#[derive(Debug)]
+struct Running {
+    config: config::Room,
+    max_payload: usize,
+    room: Room,
+}
+
+impl Gateway {
+    /// A gateway without rooms.
+    pub fn new(hub: Arc<Hub>, timings: Timings) -> Arc<Self> {
+        Arc::new(Self {
+            hub,
+            timings,
+            rooms: RwLock::default(),
+            commands: AtomicU64::new(0),
+            started: OffsetDateTime::now_utc(),
+        })
+    }
+
+    /// Makes the rooms those of the configuration; rooms that did not change are not touched.
+    ///
+    /// # Errors
+    /// The rooms that cannot be started, each with the reason; the others run.
+    pub async fn apply(&self, config: &Config) -> Result<(), Vec<String>> {
+        let max_payload = config.mqtt.max_payload;
+        let mut ended = Vec::new();
+        {
+            let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+            let gone: Vec<Arc<str>> = rooms
+                .iter()
+                .filter(|(id, running)| {
+                    let wanted = config.rooms.get(&***id);
+                    wanted != Some(&running.config) || running.max_payload != max_payload
+                })
+                .map(|(id, _)| id.clone())
+                .collect();
+            for id in gone {
+                let kept = config.rooms.contains_key(&*id);
+                ended.extend(rooms.remove(&id).map(|running| (id, kept, running.room)));
+            }
+        }
+        for (id, kept, room) in ended {
+            room.stop(Instant::now() + REPLACE).await;
+            if !kept {
+                self.hub.clear_below(&format!("room/{id}/"));
+                tracing::info!(room = &*id, "removed");
+            }
+        }
+        let mut failed = Vec::new();
+        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, room) in &config.rooms {
+            if rooms.contains_key(&id.shared()) {
+                continue;
+            }
+            let settings = settings(id.shared(), room, max_payload, &self.timings);
+            match Room::start(settings, self.hub.clone()) {
+                Ok(started) => {
+                    let running = Running {
+                        config: room.clone(),
+                        max_payload,
+                        room: started,
+                    };
+                    rooms.insert(id.shared(), running);
+                }
+                Err(error) => failed.push(format!("rooms.{id}: {error}")),
+            }
+        }
+        drop(rooms);
+        self.publish_info(config);
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed)
+        }
+    }
+
+    /// Stops all rooms at once; each finishes what it began by `deadline`.
+    pub async fn stop(&self, deadline: Instant) {
+        let rooms = {
+            let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *rooms)
+        };
+        let stopping = rooms
+            .into_values()
+            .map(|running| running.room.stop(deadline));
+        futures_util::future::join_all(stopping).await;
+    }
+
+    fn publish_info(&self, config: &Config) {
+        let rooms: BTreeMap<String, &Option<String>> = config
+            .rooms
+            .iter()
+            .map(|(id, room)| (id.to_string(), &room.name))
+            .collect();
+        let info = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "started": self.started.format(&Rfc3339).unwrap_or_default(),
+            "rooms": rooms,
+            "configuration": config.redacted(),
+        });
+        self.hub
+            .set("gateway/info", Retained::text(info.to_string()));
+    }
+
+    /// Publishes `gateway/health`; the caller adds what the front doors count.
+    pub fn publish_health(&self, doors: &Value) {
+        let ids: Vec<Arc<str>> = {
+            let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+            rooms.keys().cloned().collect()
+        };
+        let online = |id: &&Arc<str>| {
+            let state = self.hub.get(&format!("room/{id}/availability"));
+            state.is_some_and(|state| state.payload == "online")
+        };
+        let uptime = OffsetDateTime::now_utc() - self.started;
+        let health = json!({
+            "uptime_s": uptime.whole_seconds(),
+            "rooms": ids.len(),
+            "rooms_online": ids.iter().filter(online).count(),
+            "commands": self.commands.load(Ordering::Relaxed),
+            "topics": self.hub.topics_below("").len(),
+            "mqtt": doors,
+        });
+        self.hub
+            .set("gateway/health", Retained::text(health.to_string()));
+    }
+}
+
+impl Submit for Gateway {
+    fn submit(&self, submission: Submission) {
+        self.commands.fetch_add(1, Ordering::Relaxed);
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = rooms.get(&submission.room) {
+            return running.room.submit(submission);
+        }
+        let known: Vec<&str> = rooms.keys().map(|id| &**id).collect();
+        let known = match known.as_slice() {
+            [] => "none is configured".to_owned(),
+            known => format!("configured are {}", known.join(", ")),
+        };
+        let message = format!("there is no room \"{}\"; {known}", submission.room);
+        drop(rooms);
+        let failure = Failure::new(ErrorCode::UnknownRoom, message);
+        submission.reply.answer(Err(failure));
+    }
+}
+
+/// A room's settings as the room's own module wants them.
+fn settings(id: Arc<str>, room: &config::Room, max_payload: usize, timings: &Timings) -> Settings {
+    Settings {
+        id,
+        device: device_settings(room, timings),
+        intervals: Intervals {
+            fast: room.poll.fast,
+            normal: room.poll.normal,
+            slow: room.poll.slow,
+            meters: room.poll.meters,
+        },
+        preset_offset: room.preset_offset,
+        max_command_age: room.max_command_age,
+        allow: room.allow.clone(),
+        max_payload,
+    }
+}
+
+/// How to reach a configured room's device.
+pub fn device_settings(room: &config::Room, timings: &Timings) -> device::Settings {
+    device::Settings {
+        url: room.url.clone(),
+        user: room.user.clone(),
+        password: room.password.secret().clone(),
+        certificate: room.certificate.clone(),
+        keep_alive: room.keep_alive,
+        timings: timings.clone(),
+    }
+}

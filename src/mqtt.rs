@@ -1,0 +1,157 @@
+//! The MQTT front door: commands in, results and retained states out.
+//!
+//! The only place that names an MQTT library. Owns the connection, its outbox and what is not
+//! acknowledged yet; knows nothing of devices or rooms. The library's own memory is never relied
+//! on: after every disconnect it is emptied, and what matters is sent again from here.
+
+pub mod broker;
+mod connection;
+mod flight;
+mod message;
+mod options;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::command::Submit;
+use crate::hub::{Hub, Outbox, Retained, Subscriber};
+use connection::Connection;
+
+pub use message::Address;
+pub use options::{BrokerAddress, Settings};
+
+/// The topic that says whether the gateway is there.
+pub(crate) const AVAILABILITY: &str = "gateway/availability";
+
+/// What the door has done so far.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Connections to the broker that came up.
+    pub connects: AtomicU64,
+    /// Messages that were handed to the broker.
+    pub published: AtomicU64,
+    /// Commands that came from the broker.
+    pub received: AtomicU64,
+    /// Messages that the broker would not take.
+    pub refused: AtomicU64,
+}
+
+impl Stats {
+    fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A running front door.
+#[derive(Debug)]
+pub struct Door {
+    hub: Arc<Hub>,
+    outbox: Arc<Outbox<Address>>,
+    flight: Arc<flight::Flight>,
+    client: rumqttc::v5::AsyncClient,
+    stats: Arc<Stats>,
+    connected: watch::Receiver<bool>,
+    ended: CancellationToken,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Door {
+    /// Starts the door, which connects by itself and stays connected.
+    ///
+    /// # Errors
+    /// Certificate files that cannot be used.
+    pub fn start(
+        settings: Settings,
+        hub: Arc<Hub>,
+        gateway: Arc<dyn Submit>,
+    ) -> Result<Self, String> {
+        let options = options::mqtt_options(&settings)?;
+        let (client, events) = rumqttc::v5::AsyncClient::new(options, flight::WINDOW + 8);
+        let outbox = Arc::<Outbox<Address>>::default();
+        let subscriber: Arc<dyn Subscriber> = outbox.clone();
+        hub.subscribe(Arc::downgrade(&subscriber));
+        hub.set(AVAILABILITY, Retained::text("online"));
+        let stats = Arc::<Stats>::default();
+        let flight = Arc::<flight::Flight>::default();
+        let (tell, connected) = watch::channel(false);
+        let ended = CancellationToken::new();
+        let shared = connection::Shared {
+            settings: Arc::new(settings),
+            hub: hub.clone(),
+            outbox: outbox.clone(),
+            flight: flight.clone(),
+            client: client.clone(),
+            stats: stats.clone(),
+        };
+        let connection = Connection::new(shared.clone(), gateway, tell, ended.clone());
+        let tasks = [
+            tokio::spawn(connection.run(events)),
+            tokio::spawn(connection::publish(shared)),
+        ];
+        Ok(Self {
+            hub,
+            outbox,
+            flight,
+            client,
+            stats,
+            connected,
+            ended,
+            tasks,
+        })
+    }
+
+    /// What the door has done so far.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.stats.clone()
+    }
+
+    /// Whether the broker is there, now and later.
+    pub fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.clone()
+    }
+
+    /// Sends what waits, says `offline` and disconnects, all by `deadline`.
+    pub async fn stop(self, deadline: Instant) {
+        self.hub.set(AVAILABILITY, Retained::text("offline"));
+        if *self.connected.borrow() {
+            let flushed = async {
+                while !(self.outbox.is_empty() && self.flight.is_empty()) {
+                    self.flight.landed().await;
+                }
+            };
+            let _ = timeout_at(deadline, flushed).await;
+        }
+        self.ended.cancel();
+        let _ = self.client.try_disconnect();
+        let [connection, publisher] = self.tasks;
+        publisher.abort();
+        let abort = connection.abort_handle();
+        let last = Instant::now() + Duration::from_millis(500);
+        if timeout_at(last, connection).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+/// The will and the birth are the same message with another word.
+pub(crate) fn availability_topic(prefix: &str) -> String {
+    message::prefixed(prefix, AVAILABILITY)
+}
+
+/// A publish as it is handed to the library.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub topic: String,
+    pub payload: Bytes,
+    pub retain: bool,
+    pub content_type: Option<String>,
+    pub correlation: Option<Bytes>,
+    pub user: Vec<(String, String)>,
+}

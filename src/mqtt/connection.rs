@@ -1,0 +1,401 @@
+//! The two tasks of the door: one polls the library and does nothing else, one publishes.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAck, ConnectReturnCode, Filter, Packet, PubAck, PubAckReason, Publish, PublishProperties,
+    RetainForwardRule, SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::flight::Flight;
+use super::message::{Address, Meaning, check_response, meaning, overhead, result_messages};
+use super::{AVAILABILITY, Message, Settings, Stats};
+use crate::command::{Authority, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
+use crate::hub::{Hub, Item, Outbox};
+
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A connection that lasts less than this is no success.
+const BRIEF: Duration = Duration::from_secs(5);
+/// How many received publishes are remembered, to know a repeat.
+const REMEMBERED: usize = 64;
+
+/// What both tasks use.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    pub settings: Arc<Settings>,
+    pub hub: Arc<Hub>,
+    pub outbox: Arc<Outbox<Address>>,
+    pub flight: Arc<Flight>,
+    pub client: AsyncClient,
+    pub stats: Arc<Stats>,
+}
+
+/// The task that polls.
+pub struct Connection {
+    shared: Shared,
+    gateway: Arc<dyn Submit>,
+    connected: watch::Sender<bool>,
+    ended: CancellationToken,
+    wait: Duration,
+    since: Option<Instant>,
+    brief: u32,
+    reported: Option<String>,
+    recent: VecDeque<u64>,
+}
+
+impl Connection {
+    pub fn new(
+        shared: Shared,
+        gateway: Arc<dyn Submit>,
+        connected: watch::Sender<bool>,
+        ended: CancellationToken,
+    ) -> Self {
+        Self {
+            shared,
+            gateway,
+            connected,
+            ended,
+            wait: FIRST_WAIT,
+            since: None,
+            brief: 0,
+            reported: None,
+            recent: VecDeque::new(),
+        }
+    }
+
+    /// Polls for ever. The library's own wait for a flush has no limit, hence the one here.
+    pub async fn run(mut self, mut events: EventLoop) {
+        let watchdog = self.shared.settings.keep_alive.max(BRIEF).mul_f32(2.4);
+        loop {
+            match timeout(watchdog, events.poll()).await {
+                Ok(Ok(Event::Incoming(packet))) => self.incoming(packet, &mut events),
+                Ok(Ok(Event::Outgoing(Outgoing::Publish(id)))) => self.shared.flight.sent(id),
+                Ok(Ok(Event::Outgoing(Outgoing::Disconnect))) if self.ended.is_cancelled() => break,
+                Ok(Ok(Event::Outgoing(_))) => {}
+                Ok(Err(_)) if self.ended.is_cancelled() => break,
+                Ok(Err(error)) => {
+                    self.lost(&mut events, &told(&error));
+                    self.pause().await;
+                }
+                Err(_) => {
+                    self.lost(&mut events, "the broker does not answer any more");
+                    self.pause().await;
+                }
+            }
+        }
+    }
+
+    async fn pause(&mut self) {
+        let wait = self.wait;
+        self.wait = (wait * 2).min(LONGEST_WAIT);
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = self.ended.cancelled() => {}
+        }
+    }
+
+    /// Empties the library's memory and takes back what was not acknowledged.
+    fn lost(&mut self, events: &mut EventLoop, why: &str) {
+        self.connected.send_replace(false);
+        self.shared.outbox.put_back(self.shared.flight.close());
+        events.clean();
+        events.pending.clear();
+        let address = self.shared.settings.address();
+        if let Some(since) = self.since.take() {
+            if since.elapsed() < BRIEF {
+                self.brief += 1;
+            } else {
+                self.brief = 0;
+                self.wait = FIRST_WAIT;
+            }
+            if self.brief >= 3 {
+                tracing::warn!(
+                    client_id = self.shared.settings.client_id,
+                    "the broker keeps ending the connection soon after it is made: another \
+                     client may be using this client id"
+                );
+            }
+        }
+        if self.reported.as_deref() != Some(why) {
+            tracing::warn!(broker = address, "no connection to the broker: {why}");
+            self.reported = Some(why.to_owned());
+        }
+    }
+
+    fn incoming(&mut self, packet: Packet, events: &mut EventLoop) {
+        match packet {
+            Packet::ConnAck(connack) => self.connack(&connack, events),
+            Packet::Publish(publish) => self.publish(publish),
+            Packet::PubAck(ack) => self.puback(&ack),
+            Packet::SubAck(ack) => {
+                let refused = ack
+                    .return_codes
+                    .iter()
+                    .any(|code| !matches!(code, SubscribeReasonCode::Success(_)));
+                if refused {
+                    Stats::count(&self.shared.stats.refused);
+                    tracing::error!(
+                        codes = ?ack.return_codes,
+                        "the broker refuses the subscription to the commands; check its access \
+                         rules for this user"
+                    );
+                }
+            }
+            Packet::Disconnect(disconnect) => {
+                tracing::warn!(reason = ?disconnect.reason_code, "the broker ends the connection");
+            }
+            _ => {}
+        }
+    }
+
+    fn connack(&mut self, connack: &ConnAck, events: &mut EventLoop) {
+        // A server keep-alive of 0 would make the library ping without a pause.
+        if events.options.keep_alive() < BRIEF {
+            events
+                .options
+                .set_keep_alive(self.shared.settings.keep_alive.max(BRIEF));
+        }
+        let shared = &self.shared;
+        Stats::count(&shared.stats.connects);
+        self.since = Some(Instant::now());
+        if self.brief < 3 {
+            self.reported = None;
+        }
+        let filter = Filter {
+            path: super::message::prefixed(&shared.settings.prefix, "room/#"),
+            qos: QoS::AtLeastOnce,
+            nolocal: true,
+            preserve_retain: true,
+            retain_forward_rule: RetainForwardRule::Never,
+        };
+        if shared.client.try_subscribe_many([filter]).is_err() {
+            tracing::error!("the subscription could not be handed over");
+        }
+        // The gateway's own availability first, then everything, in case the broker forgot.
+        shared.outbox.push_state(&Arc::from(AVAILABILITY));
+        for topic in shared.hub.topics_below("") {
+            shared.outbox.push_state(&topic);
+        }
+        let limits = connack.properties.as_ref();
+        let at_a_time = limits.and_then(|limits| limits.receive_max);
+        let largest = limits.and_then(|limits| limits.max_packet_size);
+        shared
+            .flight
+            .open(at_a_time.unwrap_or(u16::MAX), largest.unwrap_or(u32::MAX));
+        self.connected.send_replace(true);
+        tracing::info!(
+            broker = shared.settings.address(),
+            "connected to the broker"
+        );
+    }
+
+    fn puback(&self, ack: &PubAck) {
+        let item = self.shared.flight.acknowledged(ack.pkid);
+        if !matches!(
+            ack.reason,
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers
+        ) {
+            Stats::count(&self.shared.stats.refused);
+            let topic = match item {
+                Some(Item::State(topic) | Item::Event(topic, _)) => topic.to_string(),
+                Some(Item::Reply(_, outcome)) => format!("{}/result", outcome.command),
+                None => String::new(),
+            };
+            tracing::error!(topic, reason = ?ack.reason, "the broker refuses a message");
+        }
+    }
+
+    /// A publish from the broker: a command, or nothing.
+    fn publish(&mut self, publish: Publish) {
+        let received = Instant::now();
+        let shared = &self.shared;
+        let prefix = &shared.settings.prefix;
+        let Ok(topic) = std::str::from_utf8(&publish.topic) else {
+            return;
+        };
+        let Meaning::Command { room, command } = meaning(prefix, topic) else {
+            return;
+        };
+        let own = super::message::unprefixed(prefix, topic).unwrap_or_default();
+        if publish.retain && (publish.payload.is_empty() || shared.hub.get(own).is_some()) {
+            return;
+        }
+        let repeat = fingerprint(&publish);
+        if publish.dup && self.recent.contains(&repeat) {
+            return;
+        }
+        if self.recent.len() >= REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(repeat);
+        Stats::count(&shared.stats.received);
+        let properties = publish.properties.unwrap_or_default();
+        let mut address = Address {
+            response: None,
+            correlation: properties.correlation_data,
+        };
+        let response = properties.response_topic;
+        let refused = response
+            .as_deref()
+            .and_then(|response| check_response(prefix, response).err());
+        if refused.is_none() {
+            address.response = response;
+        }
+        let room: Arc<str> = room.into();
+        let outbox = shared.outbox.clone();
+        let answer = move |outcome: Outcome| outbox.push_reply(address, outcome);
+        let reply = Reply::new(room.clone(), command.clone(), answer);
+        if let Some(message) = refused {
+            return reply.answer(Err(Failure::new(ErrorCode::InvalidPayload, message)));
+        }
+        let (size, limit) = (publish.payload.len(), shared.settings.max_payload);
+        if size > limit {
+            let message = format!("the payload has {size} bytes; mqtt.max_payload allows {limit}");
+            return reply.answer(Err(Failure::new(ErrorCode::TooLarge, message)));
+        }
+        let expires = properties
+            .message_expiry_interval
+            .map(|seconds| received + Duration::from_secs(seconds.into()));
+        self.gateway.submit(Submission {
+            room,
+            command,
+            payload: publish.payload,
+            retained: publish.retain,
+            expires,
+            received,
+            authority: Authority::RoomAllows,
+            reply,
+        });
+    }
+}
+
+/// What makes a publish the same as one that came before.
+fn fingerprint(publish: &Publish) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (publish.pkid, &publish.topic, &publish.payload).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A connection error for a person. It holds neither user nor password.
+fn told(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::ConnectionRefused(code) => match code {
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
+                "it refuses the user and password (mqtt.username, mqtt.password_file)".into()
+            }
+            ConnectReturnCode::ClientIdentifierNotValid => {
+                "it refuses the client id (mqtt.client_id)".into()
+            }
+            ConnectReturnCode::UnsupportedProtocolVersion
+            | ConnectReturnCode::RefusedProtocolVersion => {
+                "it does not speak MQTT 5, which the gateway needs".into()
+            }
+            code => format!("it refuses the connection ({code:?})"),
+        },
+        error => error.to_string(),
+    }
+}
+
+/// The task that publishes: takes what waits, in order, as the broker takes it.
+pub async fn publish(shared: Shared) {
+    loop {
+        shared.flight.room(2).await;
+        let item = shared.outbox.next().await;
+        // The connection may have gone while nothing waited.
+        shared.flight.room(2).await;
+        let messages = messages(&shared, &item);
+        let last = messages.len().saturating_sub(1);
+        let mut item = Some(item);
+        for (n, message) in messages.into_iter().enumerate() {
+            // The last message stands for the item: when it is acknowledged, so were the others.
+            let named = if n == last { item.take() } else { None };
+            if let Err(unsent) = shared.flight.push(named) {
+                let unsent = unsent.or_else(|| item.take());
+                shared.outbox.put_back(unsent.into_iter().collect());
+                break;
+            }
+            hand_over(&shared, message);
+        }
+    }
+}
+
+fn hand_over(shared: &Shared, message: Message) {
+    let properties = PublishProperties {
+        correlation_data: message.correlation,
+        content_type: message.content_type,
+        user_properties: message.user,
+        ..PublishProperties::default()
+    };
+    let handed = shared.client.try_publish_with_properties(
+        message.topic,
+        QoS::AtLeastOnce,
+        message.retain,
+        message.payload,
+        properties,
+    );
+    match handed {
+        Ok(()) => Stats::count(&shared.stats.published),
+        // The window is smaller than the channel, so this cannot happen while connected.
+        Err(error) => tracing::error!(%error, "a message could not be handed over"),
+    }
+}
+
+/// The messages of an item that may be sent; what is too large is left out or told instead.
+fn messages(shared: &Shared, item: &Item<Address>) -> Vec<Message> {
+    let prefix = &shared.settings.prefix;
+    let plain = |topic: &str, payload, retain, content_type| Message {
+        topic: super::message::prefixed(prefix, topic),
+        payload,
+        retain,
+        content_type,
+        correlation: None,
+        user: Vec::new(),
+    };
+    let largest = shared.flight.largest_packet();
+    let fits = |message: &Message| {
+        message.payload.len() <= shared.settings.max_payload
+            && message.payload.len() + overhead(message) <= largest
+    };
+    match item {
+        Item::State(topic) => {
+            let retained = shared.hub.get(topic);
+            let (payload, content_type) = match retained {
+                Some(value) => (
+                    value.payload,
+                    value.content_type.map(|kind| kind.to_string()),
+                ),
+                None => Default::default(),
+            };
+            let message = plain(topic, payload, true, content_type);
+            if fits(&message) {
+                vec![message]
+            } else {
+                tracing::warn!(topic = &**topic, "a state is larger than mqtt.max_payload");
+                Vec::new()
+            }
+        }
+        Item::Event(topic, payload) => vec![plain(topic, payload.clone(), false, None)],
+        Item::Reply(address, outcome) => {
+            let messages = result_messages(prefix, address, outcome);
+            if messages.iter().all(fits) {
+                return messages;
+            }
+            let mut outcome = outcome.as_ref().clone();
+            outcome.result = Err(Failure::new(
+                ErrorCode::TooLarge,
+                "the answer is larger than mqtt.max_payload allows",
+            ));
+            result_messages(prefix, address, &outcome)
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What a publish from the broker means, and what the gateway's own look like.
+//!
+//! Pure: topics, prefixes, response topics and properties, no connection.
+
+use bytes::Bytes;
+
+use super::Message;
+use crate::command::{Outcome, Success};
+
+/// Where a result goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Address {
+    /// The MQTT 5 response topic; without one it is `<command>/result`.
+    pub response: Option<String>,
+    /// The MQTT 5 correlation data.
+    pub correlation: Option<Bytes>,
+}
+
+/// What a publish from the broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meaning {
+    /// The gateway's own output, or nothing of its business.
+    Ignored,
+    /// A command or query.
+    Command {
+        /// The room's id.
+        room: String,
+        /// The topic below the room.
+        command: String,
+    },
+}
+
+/// A topic with the configured prefix.
+pub fn prefixed(prefix: &str, topic: &str) -> String {
+    if prefix.is_empty() {
+        topic.to_owned()
+    } else {
+        format!("{prefix}/{topic}")
+    }
+}
+
+/// A topic without the configured prefix.
+pub fn unprefixed<'a>(prefix: &str, topic: &'a str) -> Option<&'a str> {
+    if prefix.is_empty() {
+        Some(topic)
+    } else {
+        topic.strip_prefix(prefix)?.strip_prefix('/')
+    }
+}
+
+/// Tells a command from everything else that passes below `room/`.
+pub fn meaning(prefix: &str, topic: &str) -> Meaning {
+    let below = unprefixed(prefix, topic).and_then(|topic| topic.strip_prefix("room/"));
+    let Some((room, command)) = below.and_then(|below| below.split_once('/')) else {
+        return Meaning::Ignored;
+    };
+    let own = command == "availability"
+        || command == "problem"
+        || command.starts_with("event/")
+        || command.ends_with("/result");
+    if own || command.is_empty() {
+        return Meaning::Ignored;
+    }
+    Meaning::Command {
+        room: room.to_owned(),
+        command: command.to_owned(),
+    }
+}
+
+/// Checks a response topic: a result must never land on a state or command of the gateway.
+///
+/// # Errors
+/// Why the topic is refused.
+pub fn check_response(prefix: &str, response: &str) -> Result<(), String> {
+    let refused = if response.is_empty() {
+        "is empty"
+    } else if response.contains(['+', '#', '\0']) {
+        "holds a wildcard"
+    } else if response.starts_with('$') {
+        "starts with $"
+    } else {
+        match unprefixed(prefix, response) {
+            Some(own) if own.starts_with("gateway/") => "is one of the gateway's own topics",
+            Some(own) if own.starts_with("room/") && !own.ends_with("/result") => {
+                "is one of the gateway's own topics"
+            }
+            _ => return Ok(()),
+        }
+    };
+    Err(format!("the response topic \"{response}\" {refused}"))
+}
+
+/// The messages of a result: the file it brought, then the result itself.
+pub fn result_messages(prefix: &str, address: &Address, outcome: &Outcome) -> Vec<Message> {
+    let mut messages = Vec::new();
+    if let Ok(Success {
+        file: Some(file), ..
+    }) = &outcome.result
+    {
+        let topic = format!("room/{}/{}", outcome.room, file.topic);
+        messages.push(Message {
+            topic: prefixed(prefix, &topic),
+            payload: file.bytes.clone(),
+            retain: file.retained,
+            content_type: Some(file.content_type.to_string()),
+            correlation: address.correlation.clone(),
+            user: Vec::new(),
+        });
+    }
+    let (status, code) = match &outcome.result {
+        Ok(_) => ("ok", None),
+        Err(failure) => ("error", Some(failure.code.as_str())),
+    };
+    let mut user = vec![("status".to_owned(), status.to_owned())];
+    user.extend(code.map(|code| ("code".to_owned(), code.to_owned())));
+    let own = || {
+        let topic = format!("room/{}/{}/result", outcome.room, outcome.command);
+        prefixed(prefix, &topic)
+    };
+    messages.push(Message {
+        topic: address.response.clone().unwrap_or_else(own),
+        payload: outcome.to_json(),
+        retain: false,
+        content_type: Some("application/json".into()),
+        correlation: address.correlation.clone(),
+        user,
+    });
+    messages
+}
+
+/// An upper bound of what a message takes on the wire besides its payload.
+pub fn overhead(message: &Message) -> usize {
+    let user: usize = message
+        .user
+        .iter()
+        .map(|(k, v)| k.len() + v.len() + 5)
+        .sum();
+    64 + message.topic.len()
+        + message.content_type.as_ref().map_or(0, String::len)
+        + message.correlation.as_ref().map_or(0, Bytes::len)
+        + user
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_told_from_outputs() {
+        let command = |room: &str, command: &str| Meaning::Command {
+            room: room.into(),
+            command: command.into(),
+        };
+        assert_eq!(meaning("", "room/1/audio/mute"), command("1", "audio/mute"));
+        assert_eq!(meaning("av", "av/room/1/x"), command("1", "x"));
+        for own in [
+            "room/1/audio/mute/result",
+            "room/1/availability",
+            "room/1/problem",
+            "room/1/event/call_ended",
+            "gateway/info",
+            "room/1",
+            "room/1/",
+        ] {
+            assert_eq!(meaning("", own), Meaning::Ignored, "{own}");
+        }
+        assert_eq!(meaning("av", "room/1/x"), Meaning::Ignored);
+    }
+
+    #[test]
+    fn response_topics_that_could_do_harm_are_refused() {
+        for bad in [
+            "",
+            "a/+",
+            "a/#",
+            "$SYS/x",
+            "room/1/audio/volume",
+            "gateway/info",
+        ] {
+            assert!(check_response("", bad).is_err(), "{bad}");
+        }
+        for good in ["client/7/reply", "room/1/audio/volume/set/result"] {
+            assert!(check_response("", good).is_ok(), "{good}");
+        }
+        assert!(check_response("av", "av/room/1/x").is_err());
+        assert!(check_response("av", "room/1/x").is_ok());
+    }
+}
