@@ -85,6 +85,26 @@ pub struct Mqtt {
     pub users: Vec<MqttUser>,
 }
 
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self {
+            url: BrokerUrl::Embedded(SocketAddr::from(([127, 0, 0, 1], 1883))),
+            username: None,
+            password: None,
+            client_id: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            topic_prefix: String::new(),
+            session_expiry: Duration::from_secs(10),
+            max_payload: 10 << 20,
+            keep_alive: Duration::from_secs(30),
+            open: false,
+            users: Vec::new(),
+        }
+    }
+}
+
 /// A user of the embedded broker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MqttUser {
@@ -109,6 +129,17 @@ pub struct Poll {
     pub slow: Duration,
     /// `meters`: the audio meters too.
     pub meters: bool,
+}
+
+impl Default for Poll {
+    fn default() -> Self {
+        Self {
+            fast: Duration::from_secs(2),
+            normal: Duration::from_secs(15),
+            slow: Duration::from_secs(60),
+            meters: false,
+        }
+    }
 }
 
 /// `[rooms.<id>]`, with `[defaults]` and `[poll]` worked in.
@@ -149,6 +180,27 @@ pub enum Certificate {
     Insecure,
     /// None yet: the room's problem names the one the device shows.
     Unset,
+}
+
+impl Certificate {
+    /// Reads `sha256:` and 64 hexadecimal digits (colons between them do no harm), `system` or
+    /// `insecure`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "system" => return Some(Self::System),
+            "insecure" => return Some(Self::Insecure),
+            _ => {}
+        }
+        let digits = text.strip_prefix("sha256:")?.replace(':', "");
+        let mut pinned = [0_u8; 32];
+        if digits.len() != 64 || !digits.is_ascii() {
+            return None;
+        }
+        for (n, byte) in pinned.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&digits[2 * n..2 * n + 2], 16).ok()?;
+        }
+        Some(Self::Pinned(pinned))
+    }
 }
 
 /// A room's id: letters, digits, `_` and `-`.

@@ -1,6 +1,7 @@
 //! poly2mqtt: the gateway from MQTT and WebSocket to Poly VideoOS rooms.
 
 pub mod catalogue;
+pub mod cli;
 pub mod command;
 pub mod config;
 pub mod device;
@@ -9,4 +10,5 @@ pub mod hub;
 pub mod mqtt;
 pub mod room;
 pub mod service;
+pub mod simulator;
 pub mod topic;

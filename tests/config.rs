@@ -1,4 +1,5 @@
 //! The configuration as its user meets it: a file, the environment, and what is said about both.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
 use std::path::PathBuf;

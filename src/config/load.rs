@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -131,13 +131,7 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
     let errors = RefCell::new(Vec::new());
     let mut warnings = Vec::new();
     let mut root = Section::root(values, ROOT, sources, &errors);
-    let base = Poll {
-        fast: Duration::from_secs(2),
-        normal: Duration::from_secs(15),
-        slow: Duration::from_secs(60),
-        meters: false,
-    };
-    let poll = read_poll(root.section("poll", POLL), base);
+    let poll = read_poll(root.section("poll", POLL), Poll::default());
     let defaults = read_defaults(root.section("defaults", DEFAULTS), poll);
     let mut rooms = BTreeMap::new();
     for (id, mut section) in root.by_id("rooms", ROOM) {
@@ -251,36 +245,12 @@ fn read_certificate(section: &mut Section<'_>) -> Option<Certificate> {
         }
         return Some(Certificate::CaFile(path));
     }
-    let given = given?;
-    match given.as_str() {
-        "system" => Some(Certificate::System),
-        "insecure" => Some(Certificate::Insecure),
-        text => {
-            let pinned = text.strip_prefix("sha256:").and_then(fingerprint);
-            if pinned.is_none() {
-                let message = "takes \"sha256:\" and 64 hexadecimal digits, \"system\" or \
-                               \"insecure\"";
-                section.error("certificate", message);
-            }
-            pinned.map(Certificate::Pinned)
-        }
+    let certificate = Certificate::parse(&given?);
+    if certificate.is_none() {
+        let message = "takes \"sha256:\" and 64 hexadecimal digits, \"system\" or \"insecure\"";
+        section.error("certificate", message);
     }
-}
-
-/// 64 hexadecimal digits, with or without colons between.
-fn fingerprint(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter(|c| *c != ':')
-        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits
-        .chunks(2)
-        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-        .collect();
-    (digits.len() == 64)
-        .then(|| bytes.try_into().ok())
-        .flatten()
+    certificate
 }
 
 fn read_room(
@@ -356,14 +326,12 @@ fn read_room(
 }
 
 fn read_mqtt(mut section: Section<'_>, ids: &[RoomId]) -> Option<Mqtt> {
+    let base = Mqtt::default();
     let url = match section.text("url") {
         Some(text) => broker_url(&text)
             .map_err(|message| section.error("url", message))
             .ok(),
-        None => Some(BrokerUrl::Embedded(SocketAddr::from((
-            [127, 0, 0, 1],
-            1883,
-        )))),
+        None => Some(base.url),
     };
     let username = section.text("username");
     let has_password = section.has("password") || section.has("password_file");
@@ -403,13 +371,13 @@ fn read_mqtt(mut section: Section<'_>, ids: &[RoomId]) -> Option<Mqtt> {
     }
     let session_expiry = section
         .duration("session_expiry", Duration::from_secs(1), true)
-        .unwrap_or(Duration::from_secs(10));
+        .unwrap_or(base.session_expiry);
     let max_payload = section
         .size("max_payload", 64 << 10, 256 << 20)
-        .unwrap_or(10 << 20);
+        .unwrap_or(base.max_payload);
     let keep_alive = section
         .duration("keep_alive", Duration::from_secs(5), false)
-        .unwrap_or(Duration::from_secs(30));
+        .unwrap_or(base.keep_alive);
     let open = section.bool("open").unwrap_or(false);
     let users: Vec<MqttUser> = section
         .sections("user", MQTT_USER)

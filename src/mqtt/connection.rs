@@ -150,6 +150,7 @@ impl Connection {
                          rules for this user"
                     );
                 }
+                self.connected.send_replace(true);
             }
             Packet::Disconnect(disconnect) => {
                 tracing::warn!(reason = ?disconnect.reason_code, "the broker ends the connection");

@@ -1,0 +1,196 @@
+//! The command line: which command was asked for, and the exit status.
+//!
+//! Owns the runtime, the log and the signals. Exit status 0: asked to stop; 2: the configuration;
+//! 1: anything else.
+
+mod check;
+mod demo;
+mod run;
+mod simulate;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::catalogue::topic_table;
+use crate::config::{self, ConfigErrors, Loaded};
+
+/// The gateway from MQTT to Poly VideoOS rooms (G7500, Studio X30, X50, X70).
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway (also without a word).
+    Run(ConfigFile),
+    /// Run the gateway with its own broker and simulated devices, and say what to try.
+    Demo(Demo),
+    /// Run simulated devices alone, with faults to switch on.
+    Simulate(Simulate),
+    /// Read the configuration and say what is wrong with it.
+    Check {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Log in to every device; print its model, firmware and certificate fingerprint.
+        #[arg(long)]
+        connect: bool,
+    },
+    /// Print every topic.
+    Topics,
+    /// Print the configuration's JSON Schema.
+    Schema,
+}
+
+#[derive(Debug, Default, clap::Args)]
+struct ConfigFile {
+    /// The configuration; by default $POLY2MQTT_CONFIG, ./poly2mqtt.toml or
+    /// /etc/poly2mqtt/poly2mqtt.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Demo {
+    /// How many rooms.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=200))]
+    rooms: u16,
+    /// Where the broker listens.
+    #[arg(long, default_value = "127.0.0.1:1883")]
+    listen: SocketAddr,
+}
+
+#[derive(Debug, clap::Args)]
+struct Simulate {
+    /// How many devices; each listens on the next port.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=200))]
+    rooms: u16,
+    /// Where the first device listens.
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Where the control port listens, for what people in the room do and for faults.
+    #[arg(long, default_value = "127.0.0.1:8442")]
+    control: SocketAddr,
+    /// Which firmware to play.
+    #[arg(long, value_enum, default_value_t = Firmware::V4_6_2)]
+    firmware: Firmware,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Firmware {
+    #[value(name = "4.0")]
+    V4_0,
+    #[value(name = "4.6.2")]
+    V4_6_2,
+}
+
+/// How a command ends other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let command = cli.command.unwrap_or(Command::Run(ConfigFile::default()));
+    match carry_out(command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("{failed}");
+            ExitCode::from(match failed {
+                Failed::Config(_) => 2,
+                Failed::Other(_) => 1,
+            })
+        }
+    }
+}
+
+fn carry_out(command: Command) -> Result<(), Failed> {
+    match command {
+        Command::Topics => {
+            print!("{}", topic_table());
+            return Ok(());
+        }
+        Command::Schema => {
+            println!("{:#}", config::schema());
+            return Ok(());
+        }
+        _ => {}
+    }
+    log(&command);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::Other(format!("no runtime: {error}")))?;
+    runtime.block_on(async {
+        match command {
+            Command::Run(file) => run::run(&file).await,
+            Command::Demo(demo) => demo::run(&demo).await,
+            Command::Simulate(simulate) => simulate::run(&simulate).await,
+            Command::Check { file, connect } => check::run(&file, connect).await,
+            Command::Topics | Command::Schema => Ok(()),
+        }
+    })
+}
+
+/// `POLY2MQTT_LOG` is a filter such as `debug` or `poly2mqtt::mqtt=debug`; with
+/// `POLY2MQTT_LOG_FORMAT=json` every line is JSON.
+fn log(command: &Command) {
+    let quiet = match command {
+        Command::Demo(_) | Command::Check { .. } => "warn",
+        _ => "info",
+    };
+    let filter = EnvFilter::try_from_env("POLY2MQTT_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("warn,poly2mqtt={quiet}")));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if std::env::var("POLY2MQTT_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        builder.json().init();
+    } else {
+        builder.init();
+    }
+}
+
+fn load(file: &ConfigFile) -> Result<Loaded, ConfigErrors> {
+    let variable = std::env::var("POLY2MQTT_CONFIG").ok();
+    let path = config::locate(file.config.as_deref(), variable.as_deref())?;
+    let loaded = config::load(&path, environment())?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{}: {warning}", path.display());
+    }
+    Ok(loaded)
+}
+
+/// The variables whose names and values are text.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Waits for SIGTERM or ctrl-C.
+async fn asked_to_stop() -> Result<(), Failed> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wrong = |error| Failed::Other(format!("signals cannot be received: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

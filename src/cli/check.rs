@@ -1,0 +1,80 @@
+//! `poly2mqtt check`: the configuration, and with `--connect` every device.
+
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use super::{ConfigFile, Failed, load};
+use crate::catalogue::{Method, Request, RequestBody};
+use crate::config::{Certificate, Room, RoomId};
+use crate::device::{Device, Timings};
+use crate::gateway::device_settings;
+
+pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
+    let loaded = load(file)?;
+    println!(
+        "the configuration is good: {} rooms",
+        loaded.config.rooms.len()
+    );
+    if !connect {
+        return Ok(());
+    }
+    let rooms = loaded.config.rooms.iter();
+    let checked = join_all(rooms.map(|(id, room)| check(id, room))).await;
+    let bad = checked.iter().filter(|good| !**good).count();
+    if bad > 0 {
+        return Err(Failed::Other(format!("{bad} rooms cannot be used")));
+    }
+    Ok(())
+}
+
+/// Logs in to one device and prints what it is; false where that does not work.
+async fn check(id: &RoomId, room: &Room) -> bool {
+    let device = match Device::new(device_settings(room, &Timings::default())) {
+        Ok(device) => device,
+        Err(error) => {
+            println!("{id}\t{}\t{error}", room.url);
+            return false;
+        }
+    };
+    let logged_in = device.log_in().await;
+    let fingerprint = device.fingerprint();
+    let shown = fingerprint.as_deref().unwrap_or("no certificate seen");
+    let good = match logged_in {
+        Err(problem) => {
+            println!("{id}\t{}\t{shown}\t{problem}", room.url);
+            false
+        }
+        Ok(_) => {
+            println!("{id}\t{}\t{shown}\t{}", room.url, identity(&device).await);
+            true
+        }
+    };
+    device.log_out().await;
+    if let (Some(fingerprint), Certificate::Unset | Certificate::Insecure) =
+        (fingerprint, &room.certificate)
+    {
+        println!("{id}\tto pin it: certificate = \"{fingerprint}\"");
+    }
+    good
+}
+
+/// Model and firmware, where the device tells them.
+async fn identity(device: &Device) -> String {
+    let request = Request {
+        method: Method::Get,
+        path: vec!["rest".into(), "system".into()],
+        query: Vec::new(),
+        body: RequestBody::None,
+        repeatable: true,
+        slow: false,
+    };
+    let answer = device.send(&request, 1 << 20, device.deadline(false)).await;
+    let system: Value = match &answer {
+        Ok(answer) if answer.status == 200 => {
+            serde_json::from_slice(&answer.body).unwrap_or_default()
+        }
+        _ => Value::Null,
+    };
+    let text = |name: &str| system[name].as_str().unwrap_or("unknown").to_owned();
+    format!("{} firmware {}", text("model"), text("softwareVersion"))
+}

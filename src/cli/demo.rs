@@ -1,0 +1,99 @@
+//! `poly2mqtt demo`: the whole gateway on one machine, with simulated devices.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{Demo, Failed, asked_to_stop};
+use crate::config::{BrokerUrl, Certificate, Config, Mqtt, Poll, Room, RoomId, Secret};
+use crate::device::Timings;
+use crate::service::Service;
+use crate::simulator::{self, Device};
+
+pub async fn run(demo: &Demo) -> Result<(), Failed> {
+    let mut devices = Vec::new();
+    for number in 1..=demo.rooms {
+        let options = simulator::Options {
+            name: format!("Demo room {number}"),
+            ..simulator::Options::default()
+        };
+        let device = Device::start(options)
+            .await
+            .map_err(|error| Failed::Other(format!("no simulated device: {error}")))?;
+        devices.push(device);
+    }
+    let shutdown = CancellationToken::new();
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .map_err(|error| Failed::Other(format!("no control port: {error}")))?;
+    let control = listener
+        .local_addr()
+        .map_err(|error| Failed::Other(error.to_string()))?;
+    let controlled = simulator::serve_control(listener, devices.clone(), shutdown.clone());
+    let controlled = tokio::spawn(controlled);
+    let service = Service::start(config(demo, &devices)?, Timings::default())
+        .await
+        .map_err(Failed::Other)?;
+    service.connected().await;
+    introduce(demo, &control.to_string());
+    asked_to_stop().await?;
+    service.stop().await;
+    shutdown.cancel();
+    // The control port has nothing left to say.
+    let _ = controlled.await;
+    for device in devices {
+        device.stop().await;
+    }
+    Ok(())
+}
+
+fn introduce(demo: &Demo, control: &str) {
+    let rooms = demo.rooms;
+    let at = match demo.listen.port() {
+        1883 => String::new(),
+        port => format!("-p {port} "),
+    };
+    println!(
+        "poly2mqtt runs with {rooms} simulated rooms and its own broker at {}. Ctrl-C ends it. Try:\n\
+         \x20 mosquitto_sub {at}-v -t 'room/#' -t 'gateway/#'              # everything that happens\n\
+         \x20 mosquitto_pub {at}-t room/1/camera/preset/3/activate -n      # recall a camera preset\n\
+         \x20 mosquitto_pub {at}-t room/1/audio/volume/set -m 40           # set the volume\n\
+         \x20 mosquitto_pub {at}-t room/1/audio/muted/set -m toggle        # mute, and the other way round\n\
+         \x20 mosquitto_pub {at}-t room/1/camera/move -m '{{\"direction\":\"left\",\"duration_ms\":500}}'\n\
+         \x20 mosquitto_pub {at}-t room/1/call/dial -m alice@example.com   # call somebody; call/hangup ends it\n\
+         \x20 curl -X POST 'http://{control}/1/ring?from=bob@example.com'  # somebody calls room 1\n\
+         \x20 curl http://{control}/                             # what else people and faults can do\n\
+         \x20 poly2mqtt topics                                            # every topic",
+        demo.listen
+    );
+}
+
+fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
+    let wrong = || Failed::Other("a simulated device has no usable address".into());
+    let mut rooms = BTreeMap::new();
+    for (number, device) in (1..).zip(devices) {
+        let pinned = device.fingerprint();
+        let room = Room {
+            name: Some(format!("Demo room {number}")),
+            url: Url::parse(&device.url()).map_err(|_| wrong())?,
+            user: "admin".into(),
+            password: Secret::new("456"),
+            certificate: Certificate::parse(&pinned).ok_or_else(wrong)?,
+            allow: ["system/reboot".to_owned()].into(),
+            poll: Poll::default(),
+            preset_offset: None,
+            keep_alive: true,
+            max_command_age: Duration::from_secs(5),
+        };
+        rooms.insert(RoomId::new(&number.to_string()).ok_or_else(wrong)?, room);
+    }
+    let mqtt = Mqtt {
+        url: BrokerUrl::Embedded(demo.listen),
+        open: !demo.listen.ip().is_loopback(),
+        ..Mqtt::default()
+    };
+    Ok(Config { mqtt, rooms })
+}

@@ -1,0 +1,53 @@
+//! `poly2mqtt run`: the gateway until it is asked to stop.
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{ConfigFile, Failed, asked_to_stop, load};
+use crate::device::Timings;
+use crate::service::Service;
+
+pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
+    let loaded = load(file)?;
+    // Signals first: one that comes during the start must not be missed.
+    let stop = asked_to_stop();
+    tokio::pin!(stop);
+    let mut reload = signal(SignalKind::hangup())
+        .map_err(|error| Failed::Other(format!("signals cannot be received: {error}")))?;
+    let mut service = Service::start(loaded.config, Timings::default())
+        .await
+        .map_err(Failed::Other)?;
+    // Without systemd this does nothing.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+    loop {
+        tokio::select! {
+            stopped = &mut stop => {
+                stopped?;
+                break;
+            }
+            _ = reload.recv() => apply(&mut service, file).await,
+        }
+    }
+    tracing::info!("stopping");
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    service.stop().await;
+    Ok(())
+}
+
+/// SIGHUP: a bad file is reported, and the old configuration goes on.
+async fn apply(service: &mut Service, file: &ConfigFile) {
+    match load(file) {
+        Ok(loaded) => match service.reload(loaded.config).await {
+            Ok(()) => tracing::info!("configuration read again"),
+            Err(failed) => {
+                for room in failed {
+                    tracing::error!("{room}");
+                }
+            }
+        },
+        Err(errors) => {
+            tracing::error!("the configuration is wrong, so the old one goes on:\n{errors}");
+        }
+    }
+}

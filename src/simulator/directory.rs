@@ -1,0 +1,359 @@
+//! Guide, section Directory: entries, favourites, groups, and queries that take a moment.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::calls::Calls;
+use super::check::{Ask, Handled, Reply, bad, not_allowed, not_found, ok, success};
+
+const SERVERS: &[&str] = &["local", "global"];
+const TYPES: &[&str] = &["SINGLE", "GROUP"];
+const ADDRESS_TYPES: &[&str] = &[
+    "IP_ADDRESS",
+    "IP_EXTENSION",
+    "H323_NAME",
+    "SIP",
+    "POTS",
+    "ISDN",
+    "EMAIL",
+    "TELEPHONE",
+    "MOBILE",
+];
+const TEXTS: &[&str] = &[
+    "displayName",
+    "firstName",
+    "lastName",
+    "fullName",
+    "email",
+    "homePhone",
+    "workPhone",
+    "mobilePhone",
+    "imageLocation",
+];
+
+#[derive(Debug)]
+struct Query {
+    found: Vec<Value>,
+    /// The first question comes too early.
+    asked: u32,
+}
+
+#[derive(Debug)]
+pub struct Directory {
+    entries: BTreeMap<String, Map<String, Value>>,
+    favorites: Vec<String>,
+    members: Vec<String>,
+    queries: BTreeMap<String, Query>,
+    next: u32,
+    imported: usize,
+}
+
+impl Directory {
+    pub fn new() -> Self {
+        let mut directory = Self {
+            entries: BTreeMap::new(),
+            favorites: Vec::new(),
+            members: Vec::new(),
+            queries: BTreeMap::new(),
+            next: 1,
+            imported: 0,
+        };
+        for name in ["Ada Lovelace", "Alan Turing", "Grace Hopper"] {
+            let address = name.to_lowercase().replace(' ', ".");
+            let fields = json!({
+                "type": "SINGLE", "displayName": name, "fullName": name,
+                "devices": [{"name": "desk", "addressList": [
+                    {"type": "SIP", "number": format!("{address}@example.com")},
+                ]}],
+            });
+            directory.add(fields.as_object().cloned().unwrap_or_default());
+        }
+        directory.favorites.push("e1".into());
+        directory
+    }
+
+    pub fn describe(&self) -> Value {
+        json!({
+            "entries": self.entries.keys().collect::<Vec<_>>(),
+            "favorites": self.favorites,
+            "members": self.members,
+            "queries": self.queries.len(),
+            "imported": self.imported,
+        })
+    }
+
+    fn add(&mut self, fields: Map<String, Value>) -> String {
+        let id = format!("e{}", self.next);
+        self.next += 1;
+        self.entries.insert(id.clone(), fields);
+        id
+    }
+
+    fn entry(&self, server: &str, id: &str) -> Result<Value, Reply> {
+        if !SERVERS.contains(&server) {
+            return Err(not_found());
+        }
+        let mut entry = self.entries.get(id).ok_or_else(not_found)?.clone();
+        entry.insert("id".into(), id.into());
+        entry.insert("serverId".into(), server.into());
+        entry.insert(
+            "favorite".into(),
+            self.favorites.iter().any(|one| one == id).into(),
+        );
+        let href = format!("/rest/directory/{server}/entries/{id}");
+        entry.insert("link".into(), json!({"rel": "self", "href": href}));
+        Ok(Value::Object(entry))
+    }
+
+    pub fn handle(&mut self, ask: &Ask, path: &[&str], calls: &mut Calls) -> Handled {
+        let method = ask.method.as_str();
+        match (path, method) {
+            (["favorites"], "GET") => {
+                let list: Vec<_> = self
+                    .favorites
+                    .iter()
+                    .zip(1..)
+                    .filter_map(|(id, index)| {
+                        let mut entry = self.entry("local", id).ok()?;
+                        entry["index"] = json!(index);
+                        Some(entry)
+                    })
+                    .collect();
+                page(ask, &list, "/rest/directory/favorites")
+            }
+            (["global", "mtddefaultgroupentry"], "GET") => {
+                ask.plain()?;
+                ok(&json!({
+                    "id": "g0", "serverId": "global", "type": "GROUP", "displayName": "Default",
+                }))
+            }
+            ([server @ ("local" | "global"), "server"], "GET") => {
+                ask.plain()?;
+                ok(&json!({
+                    "id": server, "address": "", "protocol": "LOCAL", "Status": "REGISTERED",
+                    "presenceServer": {"protocol": "NONE", "Status": "DISABLED"},
+                    "link": {"rel": "self", "href": format!("/rest/directory/{server}/server")},
+                }))
+            }
+            (["local", "entries"], "POST") => {
+                let fields = entry_fields(ask)?;
+                self.add(fields);
+                Ok(Reply::empty(201))
+            }
+            (["queries"], "POST") => self.query(ask),
+            (["queries", "initial"], "GET") => {
+                ask.plain()?;
+                Ok(self.start_query(""))
+            }
+            (["queries", id], "GET") => self.page_of(ask, id),
+            (["queries", id], "DELETE") => {
+                ask.plain()?;
+                self.queries.remove(*id).ok_or_else(not_found)?;
+                Ok(Reply::empty(204))
+            }
+            (["import"], "PUT") => {
+                ask.no_query()?;
+                if !ask.body.starts_with(b"<") {
+                    return Err(bad("the body is not XML"));
+                }
+                self.imported += 1;
+                Ok(Reply::empty(204))
+            }
+            (["export"], "GET") => {
+                ask.plain()?;
+                let xml = "<?xml version=\"1.0\"?><directory></directory>";
+                Ok(Reply::new(200, "application/xml", xml))
+            }
+            ([server, "entries", id], _) => self.one(ask, server, id, calls),
+            ([server, "entries", id, "favorite"], "PUT") => {
+                self.entry(server, id)?;
+                let favorite = ask.object(&["favorite"])?.bool("favorite")?;
+                self.favorites.retain(|one| one != id);
+                if favorite {
+                    self.favorites.push((*id).to_owned());
+                }
+                answered(server)
+            }
+            ([server, "entries", id, "favorite"], "POST") => {
+                self.entry(server, id)?;
+                let index = ask.object(&["index"])?.integer("index", 1, 1000)?;
+                let before = self.favorites.len();
+                self.favorites.retain(|one| one != id);
+                if self.favorites.len() == before {
+                    return Err(bad("not a favorite"));
+                }
+                let place = usize::try_from(index - 1)
+                    .unwrap_or(0)
+                    .min(self.favorites.len());
+                self.favorites.insert(place, (*id).to_owned());
+                answered(server)
+            }
+            ([server, "entries", id, "members"], "POST") => self.group(ask, server, id),
+            (
+                ["favorites" | "queries" | "import" | "export"]
+                | [
+                    "global" | "local",
+                    "server" | "mtddefaultgroupentry" | "entries",
+                ]
+                | ["queries", _]
+                | [_, "entries", _, "favorite" | "members"],
+                _,
+            ) => not_allowed(),
+            _ => Err(not_found()),
+        }
+    }
+
+    fn one(&mut self, ask: &Ask, server: &str, id: &str, calls: &mut Calls) -> Handled {
+        match ask.method.as_str() {
+            "GET" => {
+                ask.plain()?;
+                ok(&self.entry(server, id)?)
+            }
+            "POST" => {
+                let entry = self.entry(server, id)?;
+                let fields = ask.object(&["action", "deviceId"])?;
+                fields.maybe_text("deviceId")?;
+                if fields.text("action")? != "dial" {
+                    return Err(bad("action is none of its words"));
+                }
+                let number = &entry["devices"][0]["addressList"][0]["number"];
+                calls.dial(number.as_str().unwrap_or("unknown"));
+                Ok(Reply::empty(204))
+            }
+            // Only the local directory can be changed.
+            "DELETE" if server == "local" => {
+                ask.plain()?;
+                self.entries.remove(id).ok_or_else(not_found)?;
+                self.favorites.retain(|one| one != id);
+                Ok(Reply::empty(204))
+            }
+            "PUT" if server == "local" => {
+                let fields = entry_fields(ask)?;
+                let entry = self.entries.get_mut(id).ok_or_else(not_found)?;
+                entry.extend(fields);
+                Ok(Reply::empty(204))
+            }
+            _ => not_allowed(),
+        }
+    }
+
+    fn group(&mut self, ask: &Ask, server: &str, id: &str) -> Handled {
+        self.entry(server, id)?;
+        let fields = ask.object(&["action", "entryId"])?;
+        let action = fields.text("action")?;
+        match action.as_str() {
+            "query" => return Ok(self.start_query("")),
+            "add" | "remove" => {
+                let member = fields.text("entryId")?;
+                self.entry(server, &member)?;
+                self.members.retain(|one| *one != member);
+                if action == "add" {
+                    self.members.push(member);
+                }
+            }
+            _ => return Err(bad("action is none of its words")),
+        }
+        Ok(Reply::empty(204))
+    }
+
+    fn query(&mut self, ask: &Ask) -> Handled {
+        let fields = ask.object(&[
+            "searchString",
+            "serverScope",
+            "entryScope",
+            "groupScope",
+            "order",
+            "groupID",
+        ])?;
+        fields.word("serverScope", &["ALL", "LOCAL", "GLOBAL", "FAVORITES"])?;
+        fields.word("entryScope", &["SINGLE", "GROUP", "ANY_TIERED", "ANY"])?;
+        fields.word("groupScope", &["ONE_LEVEL", "RECURSIVE"])?;
+        fields.word("order", &["FIRST_NAME", "LAST_NAME", "DISPLAY_NAME"])?;
+        fields.maybe_text("groupID")?;
+        let text = fields.maybe_text("searchString")?.unwrap_or_default();
+        Ok(self.start_query(&text))
+    }
+
+    fn start_query(&mut self, text: &str) -> Reply {
+        let text = text.to_lowercase();
+        let matching = |id: &&String| {
+            let name = self.entries[*id].get("displayName").and_then(Value::as_str);
+            name.unwrap_or_default().to_lowercase().contains(&text)
+        };
+        let ids = self.entries.keys().filter(matching);
+        let found = ids.filter_map(|id| self.entry("local", id).ok()).collect();
+        let id = format!("q{}", self.next);
+        self.next += 1;
+        self.queries.insert(id.clone(), Query { found, asked: 0 });
+        Reply::json(&json!({"id": id}))
+    }
+
+    fn page_of(&mut self, ask: &Ask, id: &str) -> Handled {
+        let query = self.queries.get_mut(id).ok_or_else(not_found)?;
+        query.asked += 1;
+        if query.asked == 1 {
+            return Ok(Reply::empty(204));
+        }
+        page(ask, &query.found, &format!("/rest/directory/queries/{id}"))
+    }
+}
+
+/// The local directory answers nothing, the others `{"success":…}`.
+fn answered(server: &str) -> Handled {
+    if server == "local" {
+        Ok(Reply::empty(204))
+    } else {
+        success()
+    }
+}
+
+/// `?start=&limit=`: 1-based, one entry unless more are asked for.
+fn page(ask: &Ask, all: &[Value], path: &str) -> Handled {
+    if !ask.body.is_empty() {
+        return Err(bad("no body is expected"));
+    }
+    ask.only(&["start", "limit"])?;
+    let number = |name| ask.number(name, 1).map(|number| number.unwrap_or(1));
+    let start = usize::try_from(number("start")?).unwrap_or(1);
+    let limit = usize::try_from(number("limit")?).unwrap_or(1);
+    let entries: Vec<_> = all.iter().skip(start - 1).take(limit).collect();
+    let mut answer = json!({"entries": entries});
+    if start - 1 + limit < all.len() {
+        let href = format!("{path}?start={}&limit={limit}", start + limit);
+        answer["next"] = json!({"rel": "next", "href": href});
+    }
+    ok(&answer)
+}
+
+/// The fields of an entry, as the guide lists them.
+fn entry_fields(ask: &Ask) -> Result<Map<String, Value>, Reply> {
+    let known: Vec<&str> = TEXTS
+        .iter()
+        .copied()
+        .chain(["type", "favorite", "devices"])
+        .collect();
+    let fields = ask.object(&known)?;
+    fields.word("type", TYPES)?;
+    for name in TEXTS {
+        fields.maybe_text(name)?;
+    }
+    if fields.has("favorite") {
+        fields.bool("favorite")?;
+    }
+    if let Some(devices) = fields.0.get("devices") {
+        let list = devices
+            .as_array()
+            .ok_or_else(|| bad("devices is not a list"))?;
+        for device in list {
+            let addresses = device["addressList"].as_array();
+            for address in addresses.into_iter().flatten() {
+                let kind = address["type"].as_str().unwrap_or_default();
+                if !ADDRESS_TYPES.contains(&kind) || !address["number"].is_string() {
+                    return Err(bad("an address is not as the guide says"));
+                }
+            }
+        }
+    }
+    Ok(fields.0)
+}

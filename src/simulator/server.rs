@@ -1,0 +1,210 @@
+//! HTTPS: the certificate, the connections, the journal and the faults around each request.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::check::{Ask, Reply};
+use super::fault::{FaultKind, take};
+use super::session::Credentials;
+use super::{Entry, Shared, lock};
+
+/// "The REST API cannot accept more than 10 MB of data."
+const LARGEST: usize = 10_000_000;
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// A certificate that the device signed itself.
+#[derive(Debug)]
+pub struct Identity {
+    pub fingerprint: String,
+    tls: Arc<ServerConfig>,
+}
+
+impl Identity {
+    pub fn new() -> io::Result<Self> {
+        let wrong = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).map_err(|error| wrong(&error))?;
+        let certificate = made.cert.der().clone();
+        let digest = ring::digest::digest(&ring::digest::SHA256, &certificate);
+        let fingerprint = digest
+            .as_ref()
+            .iter()
+            .fold("sha256:".to_owned(), |mut text, byte| {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{byte:02x}");
+                text
+            });
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|builder| {
+                builder
+                    .with_no_client_auth()
+                    .with_single_cert(vec![certificate], key)
+            })
+            .map_err(|error| wrong(&error))?;
+        Ok(Self {
+            fingerprint,
+            tls: Arc::new(tls),
+        })
+    }
+}
+
+/// Accepts connections until the device is stopped.
+pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shared.stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else { continue };
+        let down = lock(&shared.down_until).is_some_and(|until| until > Instant::now());
+        if down {
+            continue;
+        }
+        let ended = lock(&shared.connections).clone();
+        let shared = shared.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = serve(stream, shared, ended.clone()) => {}
+            }
+        });
+    }
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>, ended: CancellationToken) {
+    // Without it each answer of two packets waits for the other side's acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let acceptor = TlsAcceptor::from(lock(&shared.identity).tls.clone());
+    let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else {
+        return;
+    };
+    // A connection that is to be dropped is cut from inside by this.
+    let cut = ended.child_token();
+    let service = service_fn(|request| {
+        let (shared, cut) = (shared.clone(), cut.clone());
+        async move { Ok::<_, Infallible>(respond(request, &shared, &cut).await) }
+    });
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        () = cut.cancelled() => {}
+        // What went wrong with a connection is its client's to see.
+        _ = connection => {}
+    }
+}
+
+/// Answers a request, or waits to be cut off where the connection is to be dropped.
+async fn respond(
+    request: Request<Incoming>,
+    shared: &Shared,
+    cut: &CancellationToken,
+) -> Response<Body> {
+    let running = shared.running.fetch_add(1, Ordering::Relaxed) + 1;
+    shared.most_running.fetch_max(running, Ordering::Relaxed);
+    let reply = answer(request, shared).await;
+    shared.running.fetch_sub(1, Ordering::Relaxed);
+    shared.changed.notify_waiters();
+    let Some(reply) = reply else {
+        cut.cancel();
+        return std::future::pending().await;
+    };
+    if reply.reboots {
+        shared.reboot(shared.options.reboot);
+    }
+    let mut response = Response::builder().status(reply.status);
+    if !reply.body.is_empty() {
+        response = response.header(CONTENT_TYPE, reply.content_type);
+    }
+    for cookie in reply.cookies {
+        response = response.header(SET_COOKIE, cookie);
+    }
+    response.body(Body::from(reply.body)).unwrap_or_default()
+}
+
+fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+/// The answer, or nothing where the connection is to be dropped.
+async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(Body::new(body), LARGEST).await;
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
+    let cookie = header(&parts.headers, COOKIE);
+    let token = header(&parts.headers, "x-xsrf-token");
+    let content_type = header(&parts.headers, CONTENT_TYPE);
+    let query = parts.uri.query().unwrap_or_default();
+    let entry = |status, body: &Bytes| Entry {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        content_type: content_type.clone(),
+        cookie: cookie.clone(),
+        token: token.clone(),
+        body: body.clone(),
+        status,
+    };
+    let Ok(body) = body else {
+        lock(&shared.journal).push(entry(413, &Bytes::new()));
+        return Some(Reply::reason(413, "more than 10 MB"));
+    };
+    let fault = take(&mut lock(&shared.faults), method, path);
+    let act = || {
+        let credentials = Credentials::new(cookie.as_deref(), token.as_deref());
+        let ask = Ask::new(method, path, query, content_type.clone(), body.clone());
+        let Some(ask) = ask else {
+            return super::check::not_found();
+        };
+        let answered = lock(&shared.world).answer(&ask, &credentials);
+        answered.unwrap_or_else(|refusal| refusal)
+    };
+    let json = |body: Bytes| Reply::new(200, "application/json", body);
+    let reply = match fault {
+        None => Some(act()),
+        Some(FaultKind::Delay(late)) => {
+            sleep(late).await;
+            Some(act())
+        }
+        Some(FaultKind::ExpireSession) => {
+            lock(&shared.world).sessions.expire();
+            Some(act())
+        }
+        Some(FaultKind::DropAfter) => {
+            act();
+            None
+        }
+        Some(FaultKind::DropBefore) => None,
+        Some(FaultKind::Status(status)) => Some(Reply::reason(status, "a fault of the simulator")),
+        Some(FaultKind::Garbage) => Some(json(Bytes::from_static(b"<<< {no json \xff"))),
+        Some(FaultKind::Null) => Some(json(Bytes::from_static(b"null"))),
+        Some(FaultKind::Huge(size)) => Some(json(vec![b' '; size].into())),
+    };
+    let status = reply.as_ref().map_or(0, |reply| reply.status);
+    lock(&shared.journal).push(entry(status, &body));
+    reply
+}

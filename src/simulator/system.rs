@@ -1,0 +1,197 @@
+//! Guide, sections System and SysTracker, and what newer devices add.
+
+use serde_json::{Value, json};
+
+use super::check::{Ask, Handled, Reply, bad, done, not_allowed, not_found, ok, success};
+
+/// A TAR file without members: two empty blocks.
+const TAR: [u8; 1024] = [0; 1024];
+const STATUSES: &[&str] = &[
+    "ipnetwork",
+    "sipserver",
+    "gatekeeper",
+    "calendar",
+    "microphones",
+    "remotecontrol",
+];
+
+#[derive(Debug)]
+pub struct System {
+    newer: bool,
+    name: String,
+    environment: bool,
+    device: bool,
+    signage: bool,
+    /// Milliseconds, as last set.
+    time: i64,
+    zone: i64,
+    resets: u32,
+    /// The provider that is active: `Poly`, `Teams`, `Zoom`.
+    pub mode: String,
+}
+
+impl System {
+    pub fn new(newer: bool, name: &str) -> Self {
+        Self {
+            newer,
+            name: name.to_owned(),
+            environment: false,
+            device: false,
+            signage: false,
+            time: 1_487_369_530_000,
+            zone: -300,
+            resets: 0,
+            mode: "Poly".into(),
+        }
+    }
+
+    pub fn describe(&self) -> Value {
+        json!({
+            "mode": self.mode, "environment_app": self.environment, "device_mode": self.device,
+            "signage": self.signage, "time": self.time, "zone": self.zone, "resets": self.resets,
+        })
+    }
+
+    pub fn media_stats(&self, ask: &Ask) -> Handled {
+        if ask.method != "GET" {
+            return not_allowed();
+        }
+        ask.plain()?;
+        ok(&json!({"vars": []}))
+    }
+
+    pub fn handle(&mut self, ask: &Ask, path: &[&str], in_call: bool) -> Handled {
+        let method = ask.method.as_str();
+        if let ["mode" | "apps", ..] = path {
+            ask.plain()?;
+        }
+        match (path, method) {
+            ([], "GET") if self.newer => {
+                ask.plain()?;
+                ok(&json!({
+                    "model": "Studio X50", "serialNumber": "8G00000000", "softwareVersion":
+                    "4.6.2-421104", "systemName": self.name, "uptime": 12345.67,
+                    "state": if in_call { "IN_CALL" } else { "READY" },
+                }))
+            }
+            (["mode"], "GET") if self.newer => {
+                ok(&json!({"activePersona": self.mode, "app": self.mode, "mode": "APP"}))
+            }
+            (["apps", "state"], "GET") if self.newer => {
+                ok(&json!([{"appPackageName": "com.poly.video", "inMeeting": in_call}]))
+            }
+            (["apps", "environment"], "GET") => ok(&json!([
+                {"macAddress": "00e0db54d243", "environmentControlAppActive": self.environment},
+            ])),
+            (["apps", "environment"], "POST" | "DELETE") => {
+                self.environment = method == "POST";
+                ok(&json!({"result": true}))
+            }
+            (["mode", "device"], "GET") => ok(&json!({"result": self.device})),
+            (["mode", "device"], "POST" | "DELETE") => {
+                self.device = method == "POST";
+                success()
+            }
+            (["mode", "signage"], "GET") => ok(&json!({"result": self.signage})),
+            (["mode", "signage"], "POST" | "DELETE") => {
+                self.signage = method == "POST";
+                success()
+            }
+            (["h323gatekeepers" | "sipservers"], "GET") => {
+                ask.plain()?;
+                let state = if self.newer { "UP" } else { "ON" };
+                let server = json!({
+                    "state": state, "address": "192.0.2.1", "version": "", "model": "",
+                });
+                // The guide's sample of the SIP servers is one object; devices send a list.
+                let list = self.newer || path[0] == "h323gatekeepers";
+                ok(&if list { json!([server]) } else { server })
+            }
+            (["logs"], "GET") => {
+                ask.plain()?;
+                Ok(Reply::new(200, "application/octet-stream", TAR.to_vec()))
+            }
+            (["network", "ping"], "POST") => {
+                ask.object(&["destination"])?.text("destination")?;
+                ok(&json!({
+                    "icmpReachable": true, "responseTime": 1, "h323Reachable": false,
+                    "sipReachable": true,
+                }))
+            }
+            // The guide's only GET with a body.
+            (["network", "traceroute"], "GET") => {
+                let to = ask.object(&["destination"])?.text("destination")?;
+                ok(&json!({"success": true, "totalHops": 1, "hops": [
+                    {"hopNumber": 1, "address": to, "dnsName": "", "responseTimes": [1]},
+                ]}))
+            }
+            (["reboot"], "POST") => {
+                let known: &[&str] = if self.newer {
+                    &["action", "restartAll"]
+                } else {
+                    &["action"]
+                };
+                let fields = ask.object(known)?;
+                let newer = fields.has("restartAll") && fields.bool("restartAll")?;
+                if !newer && fields.text("action")? != "reboot" {
+                    return Err(bad("action is none of its words"));
+                }
+                let mut reply = Reply::empty(200);
+                reply.reboots = true;
+                Ok(reply)
+            }
+            (["resetsettings"], "POST") => {
+                let keep = ["keepCertificates", "keepCdr", "keepDirectory", "keepLogs"];
+                let known: Vec<&str> = keep.into_iter().chain(["action"]).collect();
+                let fields = ask.object(&known)?;
+                if fields.text("action")? != "resetsettings" {
+                    return Err(bad("action is none of its words"));
+                }
+                for name in keep {
+                    fields.bool(name)?;
+                }
+                self.resets += 1;
+                done()
+            }
+            (["status"], "GET") => {
+                ask.plain()?;
+                let status = |name: &&str| {
+                    json!({
+                        "langtag": format!("{}_HEADING", name.to_uppercase()),
+                        "name": format!("system.status.{name}"), "stateList": ["up"],
+                    })
+                };
+                ok(&STATUSES.iter().map(status).collect())
+            }
+            (["time"], "GET") => {
+                ask.plain()?;
+                ok(&json!({"time": self.time, "tzOffset": self.zone}))
+            }
+            (["time"], "POST") => {
+                let fields = ask.object(&["time", "tzOffset"])?;
+                self.time = fields.integer("time", 0, i64::MAX)?;
+                if fields.has("tzOffset") {
+                    self.zone = fields.integer("tzOffset", -840, 840)?;
+                }
+                done()
+            }
+            (["time", "local"], "GET") => {
+                ask.plain()?;
+                ok(&json!({"time": "2018-08-10T15:00:59.000-0700"}))
+            }
+            (
+                [
+                    "h323gatekeepers" | "sipservers" | "logs" | "reboot" | "resetsettings"
+                    | "status" | "time",
+                ]
+                | ["apps", "environment"]
+                | ["mode", "device" | "signage"]
+                | ["network", "ping" | "traceroute"]
+                | ["time", "local"],
+                _,
+            ) => not_allowed(),
+            ([] | ["mode"] | ["apps", "state"], _) if self.newer => not_allowed(),
+            _ => Err(not_found()),
+        }
+    }
+}
