@@ -141,7 +141,8 @@ impl Rule {
                 "true or false (also on, off, ON, OFF, 1, 0) or toggle".into()
             }
             Self::NamedSwitch(on, off) => {
-                format!("true or false (also on, off, ON, OFF, 1, 0), {on} or {off}")
+                let toggle = if toggles { ", toggle" } else { "" };
+                format!("true or false (also on, off, ON, OFF, 1, 0){toggle}, {on} or {off}")
             }
             Self::Switch | Self::YesNo => "true or false (also on, off, ON, OFF, 1, 0)".into(),
             Self::Integer { min, max: i64::MAX } => format!("an integer of at least {min}"),
@@ -173,6 +174,7 @@ impl Rule {
             Self::NamedSwitch(on, off) => match text?.as_str() {
                 text if text == *on => Some(true.into()),
                 text if text == *off => Some(false.into()),
+                TOGGLE | "TOGGLE" if toggles => Some(TOGGLE.into()),
                 text => switch(text).map(Value::Bool),
             },
             Self::YesNo => {

@@ -1,0 +1,123 @@
+//! The whole gateway with simulated devices and a broker, as a user would run it.
+#![allow(dead_code, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use poly2mqtt::catalogue::GUARDED;
+use poly2mqtt::config::{BrokerUrl, Certificate, Config, Mqtt, Poll, Room, RoomId, Secret};
+use poly2mqtt::device::Timings;
+use poly2mqtt::service::Service;
+use poly2mqtt::simulator::{Device, Options};
+use url::Url;
+
+use super::client::Client;
+use super::{Kind, Mosquitto};
+
+pub struct Gateway {
+    pub device: Device,
+    pub service: Service,
+    pub client: Client,
+    pub config: Config,
+    pub port: u16,
+    mosquitto: Option<Mosquitto>,
+}
+
+/// Waits short enough for tests.
+pub fn timings() -> Timings {
+    Timings {
+        request: Duration::from_secs(3),
+        slow_request: Duration::from_secs(6),
+        refused: Duration::from_millis(1500),
+        locked_out: Duration::from_millis(1500),
+        too_many_sessions: Duration::from_millis(500),
+        unreachable: Duration::from_millis(100),
+    }
+}
+
+pub fn room(device: &Device) -> Room {
+    Room {
+        name: None,
+        url: Url::parse(&device.url()).unwrap(),
+        user: "admin".into(),
+        password: Secret::new("456"),
+        certificate: Certificate::parse(&device.fingerprint()).unwrap(),
+        allow: GUARDED
+            .iter()
+            .map(|command| (*command).to_owned())
+            .collect(),
+        poll: Poll {
+            fast: Duration::from_millis(400),
+            normal: Duration::from_millis(800),
+            slow: Duration::from_millis(1600),
+            meters: true,
+        },
+        preset_offset: None,
+        keep_alive: true,
+        max_command_age: Duration::from_secs(5),
+    }
+}
+
+impl Gateway {
+    pub async fn start(kind: Kind, options: Options) -> Self {
+        Self::start_with(kind, options, |_| {}).await
+    }
+
+    /// Starts a device and a gateway with one room, changed by `change`.
+    pub async fn start_with(kind: Kind, options: Options, change: impl FnOnce(&mut Room)) -> Self {
+        let device = Device::start(options).await.unwrap();
+        let mut room = room(&device);
+        change(&mut room);
+        let mosquitto = (kind == Kind::Mosquitto).then(|| Mosquitto::start(0, ""));
+        let url = match &mosquitto {
+            None => BrokerUrl::Embedded(([127, 0, 0, 1], 0).into()),
+            Some(mosquitto) => BrokerUrl::Tcp {
+                host: "127.0.0.1".into(),
+                port: mosquitto.port,
+            },
+        };
+        let config = Config {
+            mqtt: Mqtt {
+                url,
+                ..Mqtt::default()
+            },
+            rooms: BTreeMap::from([(RoomId::new("1").unwrap(), room)]),
+        };
+        let service = Service::start(config.clone(), timings()).await.unwrap();
+        let port = match (&mosquitto, service.broker_addr()) {
+            (Some(mosquitto), _) => mosquitto.port,
+            (None, addr) => addr.unwrap().port(),
+        };
+        service.connected().await;
+        let client = Client::connect(port).await;
+        Self {
+            device,
+            service,
+            client,
+            config,
+            port,
+            mosquitto,
+        }
+    }
+
+    pub async fn online(&self) {
+        self.client.expect("room/1/availability", "online").await;
+    }
+
+    /// The code of the room's newest problem.
+    pub async fn problem(&self, code: &str) {
+        let needle = format!("\"code\":\"{code}\"");
+        self.client
+            .until(&format!("problem {code}"), |client| {
+                client
+                    .last("room/1/problem")
+                    .is_some_and(|problem| problem.contains(&needle))
+            })
+            .await;
+    }
+
+    pub async fn stop(self) {
+        self.service.stop().await;
+        self.device.stop().await;
+    }
+}
