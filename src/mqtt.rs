@@ -29,6 +29,8 @@ pub use options::{BrokerAddress, Settings};
 
 /// The topic that says whether the gateway is there.
 pub(crate) const AVAILABILITY: &str = "gateway/availability";
+/// The topic that says which rooms the gateway has.
+const INFO: &str = "gateway/info";
 
 /// What the door has done so far.
 #[derive(Debug, Default)]

@@ -112,6 +112,15 @@ impl Catalogue {
             .min_by_key(|(operation, _)| operation.states.len())
     }
 
+    /// Whether a topic below the room is a state that is read from the device.
+    pub fn is_state(&self, topic: &str) -> bool {
+        let is = |state: &State| match (state.pick, topic.strip_prefix(state.topic)) {
+            (Pick::Each(_), Some(rest)) => rest.starts_with('/') && !rest[1..].contains('/'),
+            (_, rest) => rest == Some(""),
+        };
+        operations().flat_map(|operation| operation.states).any(is)
+    }
+
     /// Finds the route of a topic below the room, levels still encoded, and its parameters.
     ///
     /// # Errors

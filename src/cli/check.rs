@@ -49,7 +49,7 @@ async fn check(id: &RoomId, room: &Room) -> bool {
             true
         }
     };
-    device.log_out().await;
+    device.close().await;
     if let (Some(fingerprint), Certificate::Unset | Certificate::Insecure) =
         (fingerprint, &room.certificate)
     {

@@ -21,7 +21,7 @@ use super::execute::{Around, Executed, Read, Reading, execute, understand, unix_
 use super::motion::Stops;
 use super::queue::{Free, Lane, Queue};
 use super::schedule::Schedule;
-use super::{Results, Settings};
+use super::{LET_GO, Results, Settings};
 use crate::catalogue::{
     Call, Context, Motion, Operation, Plan, Request, When, connections, learned_preset_offset,
     operations,
@@ -39,7 +39,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Runs a room until it is asked to stop.
 pub async fn run(
     settings: Settings,
-    device: Arc<Device>,
+    device: Device,
     queue: Arc<Queue>,
     results: Results,
     stop: CancellationToken,
@@ -61,8 +61,7 @@ pub async fn run(
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
-    actor.device.log_out().await;
-    actor.results.state("availability", Some(&"offline".into()));
+    actor.device.close().await;
 }
 
 /// How the room stands with its device.
@@ -99,7 +98,7 @@ enum Done {
 
 struct Actor {
     settings: Settings,
-    device: Arc<Device>,
+    device: Device,
     queue: Arc<Queue>,
     results: Results,
     schedule: Schedule,
@@ -119,7 +118,7 @@ struct Actor {
 }
 
 impl Actor {
-    fn new(settings: Settings, device: Arc<Device>, queue: Arc<Queue>, results: Results) -> Self {
+    fn new(settings: Settings, device: Device, queue: Arc<Queue>, results: Results) -> Self {
         let wait = device.timings().unreachable;
         let actor = Self {
             schedule: Schedule::new(settings.intervals, Instant::now()),
@@ -318,10 +317,7 @@ impl Actor {
 
     /// From here on every command is refused; those begun are finished.
     fn stop_taking(&self) {
-        self.queue.close(Failure::new(
-            ErrorCode::Offline,
-            "the gateway lets go of this room: it stops, or its configuration changed",
-        ));
+        self.queue.close(Failure::new(ErrorCode::Offline, LET_GO));
     }
 
     fn finish(&mut self, done: Done) {
@@ -335,6 +331,10 @@ impl Actor {
             } => {
                 self.polling = false;
                 self.polled(place, written, answer);
+                self.schedule.asked(place);
+                if self.schedule.complete() {
+                    self.results.complete();
+                }
             }
             Done::Commanded {
                 lane,
