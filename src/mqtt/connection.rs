@@ -318,7 +318,14 @@ fn told(error: &ConnectionError) -> String {
             }
             code => format!("it refuses the connection ({code:?})"),
         },
-        error => error.to_string(),
+        // The library wraps what went wrong in its own words; people need the cause.
+        error => {
+            let mut cause: &dyn std::error::Error = error;
+            while let Some(deeper) = cause.source() {
+                cause = deeper;
+            }
+            cause.to_string()
+        }
     }
 }
 
