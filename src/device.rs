@@ -4,10 +4,13 @@
 //! out a [`Request`](crate::catalogue::Request) and says what came of it.
 
 mod client;
+mod keep;
 mod login;
 mod problem;
+mod sessions;
 mod tls;
 
 pub use client::{Answer, Device, Failed, Settings, Timings};
+pub use keep::Keep;
 pub use problem::{Problem, ProblemCode};
 pub use tls::fingerprint_text;

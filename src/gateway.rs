@@ -4,6 +4,7 @@
 //! transport: front doors hand it [`Submission`]s through [`Submit`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use crate::catalogue::CATALOGUE;
 use crate::command::{ErrorCode, Failure, Submission, Submit};
 use crate::config::{self, Config};
-use crate::device::{self, Timings};
+use crate::device::{self, Keep, Timings};
 use crate::hub::{Hub, Retained};
 use crate::room::{Intervals, LET_GO, Room, Settings};
 
@@ -29,6 +30,8 @@ const REPLACE: Duration = Duration::from_secs(5);
 pub struct Gateway {
     hub: Arc<Hub>,
     timings: Timings,
+    /// Where sessions are kept.
+    runtime: Option<PathBuf>,
     rooms: RwLock<BTreeMap<Arc<str>, Running>>,
     /// Rooms that end or start again just now: known, but not to be used.
     changing: Mutex<BTreeSet<Arc<str>>>,
@@ -47,10 +50,11 @@ struct Running {
 
 impl Gateway {
     /// A gateway without rooms.
-    pub fn new(hub: Arc<Hub>, timings: Timings) -> Arc<Self> {
+    pub fn new(hub: Arc<Hub>, timings: Timings, runtime: Option<PathBuf>) -> Arc<Self> {
         Arc::new(Self {
             hub,
             timings,
+            runtime,
             rooms: RwLock::default(),
             changing: Mutex::default(),
             earlier: Mutex::default(),
@@ -97,7 +101,11 @@ impl Gateway {
             if rooms.contains_key(&id.shared()) {
                 continue;
             }
-            let settings = settings(id.shared(), room, max_payload, &self.timings);
+            let mut settings = settings(id.shared(), room, max_payload, &self.timings);
+            settings.device.keep = self
+                .runtime
+                .as_ref()
+                .map(|runtime| Keep::new(runtime, &settings.id, &room.url, &room.user));
             match Room::start(settings, self.hub.clone()) {
                 Ok(started) => {
                     let running = Running {
@@ -275,5 +283,6 @@ pub fn device_settings(room: &config::Room, timings: &Timings) -> device::Settin
         certificate: room.certificate.clone(),
         keep_alive: room.keep_alive,
         timings: timings.clone(),
+        keep: None,
     }
 }

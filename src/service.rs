@@ -3,6 +3,7 @@
 //! Broker, rooms and front doors are started here from a configuration and stopped in the reverse
 //! order. Owns the time limits of the stop. Reads no files and handles no signals.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -41,6 +42,18 @@ impl Service {
     /// # Errors
     /// What cannot be started, for a person.
     pub async fn start(config: Config, timings: Timings) -> Result<Self, String> {
+        Self::start_in(None, config, timings).await
+    }
+
+    /// The same, with a directory where the sessions are kept for the next start.
+    ///
+    /// # Errors
+    /// What cannot be started, for a person.
+    pub async fn start_in(
+        runtime: Option<PathBuf>,
+        config: Config,
+        timings: Timings,
+    ) -> Result<Self, String> {
         let hub = Hub::new();
         let mut mqtt = door_settings(&config);
         let broker = match config.mqtt.url {
@@ -54,7 +67,7 @@ impl Service {
             }
             _ => None,
         };
-        let gateway = Gateway::new(hub.clone(), timings);
+        let gateway = Gateway::new(hub.clone(), timings, runtime);
         if let Err(failed) = gateway.apply(&config).await {
             return Err(failed.join("\n"));
         }

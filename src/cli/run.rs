@@ -1,5 +1,7 @@
 //! `poly2mqtt run`: the gateway until it is asked to stop.
 
+use std::path::PathBuf;
+
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -14,7 +16,7 @@ pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     tokio::pin!(stop);
     let mut reload = signal(SignalKind::hangup())
         .map_err(|error| Failed::Other(format!("signals cannot be received: {error}")))?;
-    let mut service = Service::start(loaded.config, Timings::default())
+    let mut service = Service::start_in(runtime_directory(), loaded.config, Timings::default())
         .await
         .map_err(Failed::Other)?;
     // Without systemd this does nothing.
@@ -33,6 +35,14 @@ pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     service.stop().await;
     Ok(())
+}
+
+/// Where what must outlive a kill is kept: as a person says, or systemd (`RuntimeDirectory=`, which
+/// may name several).
+fn runtime_directory() -> Option<PathBuf> {
+    let names = ["POLY2MQTT_RUNTIME_DIR", "RUNTIME_DIRECTORY"];
+    let given = names.iter().find_map(std::env::var_os)?;
+    std::env::split_paths(&given).find(|directory| !directory.as_os_str().is_empty())
 }
 
 /// SIGHUP: a bad file is reported, and the old configuration goes on.
