@@ -447,13 +447,13 @@ impl Actor {
                     status,
                     "not there"
                 );
-                self.schedule.drop_entry(place);
+                self.schedule.lacked(place, now);
             }
             Read::Failed(failure) => {
                 let (room, path) = (&*self.settings.id, operation.path);
                 tracing::debug!(room, path, failure.message, "a state cannot be read");
             }
-            Read::Value(_) | Read::Absent => entry.last = Some(answer.body),
+            Read::Value(_) | Read::Absent => self.schedule.there(place, answer.body),
         }
         self.apply(&Reading { operation, read });
     }
