@@ -147,6 +147,11 @@ pub fn read_login(
         });
     }
     match status {
+        // Whatever this is, it is no refusal: a wait for another password would be in vain.
+        200 if !answer.is_object() => problem(
+            ProblemCode::Offline,
+            "the device's answer to the log-in cannot be read",
+        ),
         200 | 401 | 403 => problem(
             ProblemCode::Unauthorized,
             "the device refuses the user and password; correct them in the configuration (the \
@@ -203,6 +208,9 @@ mod tests {
             ProblemCode::TooManySessions
         );
         assert_eq!(code(503, "<html>"), ProblemCode::Offline);
+        assert_eq!(code(200, "<html>"), ProblemCode::Offline);
+        assert_eq!(code(200, "{\"success\":tr"), ProblemCode::Offline);
+        assert_eq!(code(200, "null"), ProblemCode::Offline);
         assert_eq!(code(200, "{\"success\":true}"), ProblemCode::Offline);
     }
 }
