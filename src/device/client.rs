@@ -488,15 +488,23 @@ impl Shared {
         let length = headers
             .get(http::header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let status = response.status().as_u16();
+        let large = || match request.method {
+            Method::Get => Attempt::TooLarge(limit),
+            // The status says whether it was carried out, and nobody asked for more.
+            _ => Attempt::Answered(Answer {
+                status,
+                content_type: None,
+                body: Bytes::new(),
+            }),
+        };
         if length.is_some_and(|length| length > limit) {
-            return (Attempt::TooLarge(limit), headers);
+            return (large(), headers);
         }
         let mut body = BytesMut::with_capacity(length.unwrap_or(0));
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
-                    return (Attempt::TooLarge(limit), headers);
-                }
+                Ok(Some(chunk)) if body.len() + chunk.len() > limit => return (large(), headers),
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => break,
                 Err(_) => return (Attempt::Broken, headers),
@@ -507,7 +515,7 @@ impl Shared {
             .and_then(|value| value.to_str().ok())
             .map(|text| text.split(';').next().unwrap_or(text).trim().to_owned());
         let answer = Answer {
-            status: response.status().as_u16(),
+            status,
             content_type,
             body: body.freeze(),
         };

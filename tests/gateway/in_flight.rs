@@ -260,6 +260,29 @@ async fn a_devices_refusals_are_told_apart() {
     it.stop().await;
 }
 
+/// What the device did is done, whatever its answer looks like.
+#[tokio::test]
+async fn a_command_with_a_spoilt_answer_was_carried_out() {
+    let it = start().await;
+    let kinds = [
+        FaultKind::Garbage,
+        FaultKind::Null,
+        FaultKind::Truncated,
+        FaultKind::Huge(12 << 20),
+    ];
+    for kind in kinds {
+        let fault = Fault::on("/rest/conferences", kind.clone()).method("POST");
+        it.device.add_fault(fault.times(1));
+        let result = it.client.command("room/1/call/dial", "a@b").await;
+        assert_eq!(result["ok"], true, "{kind:?}: {result}");
+    }
+    assert_eq!(
+        it.device.state()["dialled"],
+        json!(["a@b", "a@b", "a@b", "a@b"])
+    );
+    it.stop().await;
+}
+
 fn moves(it: &Gateway) -> Value {
     it.device.state()["cameras"]["moves"].clone()
 }
