@@ -352,7 +352,7 @@ impl Actor {
             Done::Stopped { camera, executed } => {
                 self.stopping = false;
                 match executed.result {
-                    Ok(_) => self.stops.paid(&camera),
+                    Ok(_) => self.stops.paid(&camera, Instant::now()),
                     Err(_) => self.stops.failed(&camera, Instant::now()),
                 }
                 if let Some(problem) = executed.problem {
@@ -376,10 +376,10 @@ impl Actor {
         match (&executed.result, motion) {
             (Ok(_), Some(motion)) => self.stops.owe(&motion, Instant::now() + motion.duration),
             // Whether it moves is not known, or it moved before: a stop too many does no harm.
-            (Err(_), Some(motion)) => self.stops.owe(&motion, Instant::now()),
+            (Err(_), Some(motion)) => self.stops.owe_unsure(&motion, Instant::now()),
             (Ok(_), None) => {
                 if let Some(camera) = stopped {
-                    self.stops.paid(&camera);
+                    self.stops.paid(&camera, Instant::now());
                 }
             }
             (Err(_), None) => {}

@@ -337,6 +337,35 @@ async fn a_stop_that_the_device_refuses_is_sent_again() {
     it.stop().await;
 }
 
+/// A start that its sender was told nothing of comes to the camera behind the stop: there is another.
+#[tokio::test]
+async fn a_move_that_comes_late_is_stopped() {
+    let it = start().await;
+    hold(
+        &it,
+        "POST",
+        "/rest/cameras/near/selectedpeople",
+        Duration::from_secs(4),
+    );
+    let result = it
+        .client
+        .command(
+            "room/1/camera/move",
+            "{\"direction\":\"left\",\"duration_ms\":300}",
+        )
+        .await;
+    assert_eq!(result["error"]["code"], "timeout", "{result}");
+    let moved = |device: &poly2mqtt::simulator::Device| {
+        let moves = &device.state()["cameras"]["moves"];
+        moves.as_array().unwrap().contains(&json!(LEFT))
+    };
+    assert!(it.device.wait_for(SOON, moved).await, "{}", moves(&it));
+    let stopped =
+        |device: &poly2mqtt::simulator::Device| device.state()["cameras"]["moving"].is_null();
+    assert!(it.device.wait_for(SOON, stopped).await, "{}", moves(&it));
+    it.stop().await;
+}
+
 #[tokio::test]
 async fn a_camera_that_moves_at_the_end_is_stopped() {
     let it = start().await;
