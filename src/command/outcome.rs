@@ -53,6 +53,11 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// The device may have carried the command out, or may do so still.
+    pub fn is_unsure(self) -> bool {
+        matches!(self, Self::OutcomeUnknown | Self::Timeout | Self::Offline)
+    }
+
     /// The code as users see it: `invalid_payload`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -111,7 +111,7 @@ struct Actor {
     beside: bool,
     polling: bool,
     stopping: bool,
-    learned_offset: i8,
+    learned_offset: Option<i8>,
     silent: u32,
     wait: Duration,
     problem: Option<Problem>,
@@ -134,7 +134,7 @@ impl Actor {
             beside: false,
             polling: false,
             stopping: false,
-            learned_offset: 0,
+            learned_offset: None,
             silent: 0,
             wait,
             problem: None,
@@ -281,7 +281,7 @@ impl Actor {
         };
         Around {
             context: self.context(),
-            preset_offset: self.settings.preset_offset.unwrap_or(self.learned_offset),
+            preset_offset: self.settings.preset_offset.or(self.learned_offset),
             conference: self.calls.conference().map(str::to_owned),
             max_payload: self.settings.max_payload,
             held,
@@ -375,8 +375,11 @@ impl Actor {
         }
         match (&executed.result, motion) {
             (Ok(_), Some(motion)) => self.stops.owe(&motion, Instant::now() + motion.duration),
-            // Whether it moves is not known, or it moved before: a stop too many does no harm.
-            (Err(_), Some(motion)) => self.stops.owe_unsure(&motion, Instant::now()),
+            (Err(failure), Some(motion)) if failure.code.is_unsure() => {
+                self.stops.owe_unsure(&motion, Instant::now());
+            }
+            // It may have moved before: a stop too many does no harm.
+            (Err(_), Some(motion)) => self.stops.owe(&motion, Instant::now()),
             (Ok(_), None) => {
                 if let Some(camera) = stopped {
                     self.stops.paid(&camera, Instant::now());
@@ -493,7 +496,7 @@ impl Actor {
     fn follow(&mut self, operation: &Operation, answer: &Value) {
         let feeds = |topic| operation.states.iter().any(|state| state.topic == topic);
         if feeds("camera/presets") {
-            self.learned_offset = learned_preset_offset(answer);
+            self.learned_offset = learned_preset_offset(answer).or(self.learned_offset);
         }
         if !feeds("calls") {
             return;

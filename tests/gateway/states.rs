@@ -125,6 +125,35 @@ async fn presets_are_numbered_as_people_do_though_the_device_counts_from_zero() 
     it.stop().await;
 }
 
+/// Before the presets were read, a preset's number would be another one's.
+#[tokio::test]
+async fn how_the_device_counts_its_presets_is_asked_before_one_is_used() {
+    let mut it = start(Options {
+        zero_based_presets: true,
+        ..Options::default()
+    })
+    .await;
+    let all = "/rest/cameras/near/presets/all";
+    it.device
+        .add_fault(Fault::on(all, FaultKind::Status(503)).times(1));
+    let mut config = it.config.clone();
+    for room in config.rooms.values_mut() {
+        room.keep_alive = false;
+    }
+    it.device.clear_journal();
+    it.service.reload(config).await.unwrap();
+    let failed = |device: &poly2mqtt::simulator::Device| {
+        let journal = device.journal();
+        journal.iter().any(|entry| entry.path == all)
+    };
+    assert!(it.device.wait_for(SOON, failed).await);
+    let result = it.client.command("room/1/camera/preset/3/activate", "");
+    let result = result.await;
+    assert_eq!(result["ok"], true, "{result}");
+    assert_eq!(it.device.state()["cameras"]["active_preset"], 2);
+    it.stop().await;
+}
+
 /// What a device lacks is asked for a few times and then left alone; all else goes on.
 #[tokio::test]
 async fn an_endpoint_that_is_missing_is_left_alone() {
