@@ -209,7 +209,12 @@ impl Judge<'_> {
             }
             code => {
                 self.count(Check::Truth, "errors");
-                let definite = *kind == Kind::Once || NOT_CARRIED_OUT.contains(&code);
+                let definite = match kind {
+                    Kind::Once => true,
+                    // What it creates on the way to its answer is gone again.
+                    Kind::Search => false,
+                    _ => NOT_CARRIED_OUT.contains(&code),
+                };
                 if definite && carried > 0 {
                     self.violation(Check::Truth, "an error, but carried out", sent, seen);
                 }
