@@ -35,6 +35,8 @@ const POLL_LIMIT: usize = 4 << 20;
 /// So many reads without an answer in a row, and the device is not there.
 const SILENT: u32 = 2;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// But not so long while a camera may be moving that is owed its stop.
+const CAMERA_RUNS: Duration = Duration::from_secs(1);
 
 /// Runs a room until it is asked to stop.
 pub async fn run(
@@ -546,7 +548,10 @@ impl Actor {
                 _ => self.device.timings().refused,
             }
         } else {
-            let wait = self.wait;
+            let mut wait = self.wait;
+            if self.stops.next().is_some() {
+                wait = wait.min(CAMERA_RUNS);
+            }
             self.wait = (wait * 2).min(LONGEST_WAIT.max(self.device.timings().unreachable));
             jittered(wait)
         };

@@ -312,7 +312,7 @@ impl Judge<'_> {
         self.count(Check::Stops, "moves");
         let due = run.started + self.longest(number, run);
         let end = run.stopped.unwrap_or_else(Instant::now);
-        if timeline.any(&[Cause::Kill], run.started - LIFE, end) {
+        if timeline.any(&[Cause::Kill], run.started - RECOVERS, end) {
             self.count(Check::Stops, "given up with a kill");
             return;
         }
