@@ -337,6 +337,27 @@ async fn a_stop_that_the_device_refuses_is_sent_again() {
     it.stop().await;
 }
 
+/// A device that was away is found again soon while a camera is owed its stop.
+#[tokio::test]
+async fn a_camera_that_moves_while_its_device_is_away_is_stopped_soon_after() {
+    let it = start().await;
+    let result = it
+        .client
+        .command(
+            "room/1/camera/move",
+            "{\"direction\":\"left\",\"duration_ms\":300}",
+        )
+        .await;
+    assert_eq!(result["ok"], true, "{result}");
+    // Long enough for the waits between attempts to have grown to several seconds.
+    it.device.reboot(Duration::from_secs(7));
+    let stopped =
+        |device: &poly2mqtt::simulator::Device| device.state()["cameras"]["moving"].is_null();
+    let soon = Duration::from_millis(9000);
+    assert!(it.device.wait_for(soon, stopped).await, "{}", moves(&it));
+    it.stop().await;
+}
+
 /// A start that its sender was told nothing of comes to the camera behind the stop: there is another.
 #[tokio::test]
 async fn a_move_that_comes_late_is_stopped() {
