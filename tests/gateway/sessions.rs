@@ -225,6 +225,31 @@ async fn another_certificate_is_refused_until_it_is_pinned() {
     it.stop().await;
 }
 
+/// The stop that a camera is owed is not forgotten with the room that owed it.
+#[tokio::test]
+async fn a_camera_that_moves_while_its_room_is_replaced_is_stopped() {
+    let mut it = start(Options::default()).await;
+    let result = it
+        .client
+        .command(
+            "room/1/camera/move",
+            "{\"direction\":\"left\",\"duration_ms\":1000}",
+        )
+        .await;
+    assert_eq!(result["ok"], true, "{result}");
+    it.device.new_certificate().unwrap();
+    it.problem("certificate_changed").await;
+    let mut config = it.config.clone();
+    for room in config.rooms.values_mut() {
+        room.certificate = Certificate::parse(&it.device.fingerprint()).unwrap();
+    }
+    it.service.reload(config).await.unwrap();
+    let stopped =
+        |device: &poly2mqtt::simulator::Device| device.state()["cameras"]["moving"].is_null();
+    assert!(it.device.wait_for(SOON, stopped).await);
+    it.stop().await;
+}
+
 /// Without a certificate the password is not sent, and the problem has the line to copy.
 #[tokio::test]
 async fn an_unknown_certificate_is_named_and_not_trusted() {
