@@ -170,16 +170,16 @@ const GETS: &[&str] = &[
 
 /// Makes one client's commands.
 pub struct Maker {
-    random: Random,
+    pub random: Random,
     next: u64,
     step: u64,
     ledger: Arc<Ledger>,
 }
 
 impl Maker {
-    pub fn new(seed: u64, client: usize, clients: usize, ledger: Arc<Ledger>) -> Self {
+    pub fn new(client: usize, clients: usize, ledger: Arc<Ledger>) -> Self {
         Self {
-            random: Random::new(seed, &format!("commands {client}")),
+            random: Random::new(0, ""),
             next: client as u64 + 1,
             step: clients as u64,
             ledger,
@@ -332,7 +332,7 @@ impl Maker {
             "directory" => match draw % 3 {
                 0 => (
                     "directory/local/entry/e1/favorite/set".into(),
-                    json!({"favorite": draw % 2 == 0}),
+                    json!({"favorite": draw.is_multiple_of(2)}),
                 ),
                 1 => ("directory/export".into(), json!({})),
                 _ => {
@@ -443,7 +443,7 @@ impl Maker {
         };
         command.topic = topic;
         command.payload = payload.into_bytes();
-        if draw % 7 == 0 {
+        if draw.is_multiple_of(7) {
             command.payload.push(0xff);
         }
         command.proof = Proof::Mark(mark, Kind::Wrong);
