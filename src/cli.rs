@@ -15,7 +15,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::catalogue::topic_table;
+use crate::asyncapi;
+use crate::catalogue::{mosquitto_acl, topic_page, topic_table};
 use crate::config::{self, ConfigErrors, Loaded};
 
 /// The gateway from MQTT to Poly VideoOS rooms (G7500, Studio X30, X50, X70).
@@ -43,7 +44,16 @@ enum Command {
         connect: bool,
     },
     /// Print every topic.
-    Topics,
+    Topics {
+        /// As a page to read, in Markdown.
+        #[arg(long, conflicts_with = "acl")]
+        markdown: bool,
+        /// As an access list for Mosquitto.
+        #[arg(long)]
+        acl: bool,
+    },
+    /// Print the AsyncAPI document: every topic and message, for tools.
+    Asyncapi,
     /// Print the configuration's JSON Schema.
     Schema,
 }
@@ -119,8 +129,17 @@ pub fn main() -> ExitCode {
 
 fn carry_out(command: Command) -> Result<(), Failed> {
     match command {
-        Command::Topics => {
-            print!("{}", topic_table());
+        Command::Topics { markdown, acl } => {
+            let print = match (markdown, acl) {
+                (true, _) => topic_page,
+                (_, true) => mosquitto_acl,
+                _ => topic_table,
+            };
+            print!("{}", print());
+            return Ok(());
+        }
+        Command::Asyncapi => {
+            println!("{:#}", asyncapi::document());
             return Ok(());
         }
         Command::Schema => {
@@ -141,7 +160,7 @@ fn carry_out(command: Command) -> Result<(), Failed> {
             Command::Demo(demo) => demo::run(&demo).await,
             Command::Simulate(simulate) => simulate::run(&simulate).await,
             Command::Check { file, connect } => check::run(&file, connect).await,
-            Command::Topics | Command::Schema => Ok(()),
+            Command::Topics { .. } | Command::Asyncapi | Command::Schema => Ok(()),
         }
     })
 }

@@ -1,5 +1,6 @@
 //! poly2mqtt: the gateway from MQTT and WebSocket to Poly VideoOS rooms.
 
+pub mod asyncapi;
 pub mod catalogue;
 pub mod cli;
 pub mod command;
