@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::call::Params;
 use super::payload::Payload;
-use super::state::{Pick, State};
+use super::state::State;
 use super::{Call, Command, GUARDED, Kind, Method, Operation, Plan, operations};
 use crate::command::{ErrorCode, Failure};
 use crate::topic;
@@ -146,11 +146,9 @@ impl Catalogue {
 
     /// Whether a topic below the room is a state that is read from the device.
     pub fn is_state(&self, topic: &str) -> bool {
-        let is = |state: &State| match (state.pick, topic.strip_prefix(state.topic)) {
-            (Pick::Each(_), Some(rest)) => rest.starts_with('/') && !rest[1..].contains('/'),
-            (_, rest) => rest == Some(""),
-        };
-        operations().flat_map(|operation| operation.states).any(is)
+        let levels: Vec<&str> = topic.split('/').collect();
+        let mut states = operations().flat_map(|operation| operation.states);
+        states.any(|state| matches(&state.pattern(), &levels))
     }
 
     /// Finds the route of a topic below the room, levels still encoded, and its parameters.
