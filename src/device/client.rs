@@ -198,7 +198,8 @@ impl Device {
         with(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Logs in unless there is a session, and says who is logged in.
+    /// Reaches the device, logs in unless it still takes the session there is, and says who is
+    /// logged in.
     ///
     /// # Errors
     /// The problem; a refused log-in is remembered and not tried again before its time.
@@ -206,11 +207,32 @@ impl Device {
         let deadline = self.deadline(false);
         let session = async {
             let _slot = self.slots.acquire().await;
-            self.valid_session(None, deadline).await
+            let stale = match self.session() {
+                Some(session) => self.prove(&session).await?,
+                None => None,
+            };
+            self.valid_session(stale, deadline).await
         };
         match timeout_at(deadline, session).await {
             Ok(session) => session.map(|session| session.state),
             Err(_) => Err(silent()),
+        }
+    }
+
+    /// Having a session says nothing of whether the device is there: a read tells. Gives the
+    /// session's generation if the device has forgotten it.
+    async fn prove(&self, session: &Session) -> Result<Option<u64>, Problem> {
+        let probe = own(Method::Get, &["rest", "audio"], RequestBody::None);
+        match self.attempt(&probe, Some(session), SMALL).await {
+            Attempt::Answered(answer) if matches!(answer.status, 401 | 403) => {
+                Ok(Some(session.generation))
+            }
+            Attempt::Answered(_) | Attempt::TooLarge(_) => Ok(None),
+            Attempt::Unreachable(problem) => Err(problem),
+            Attempt::Broken => Err(Problem::new(
+                ProblemCode::Offline,
+                "the connection to the device breaks",
+            )),
         }
     }
 
