@@ -8,6 +8,7 @@ mod demo;
 mod run;
 mod simulate;
 
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -130,22 +131,15 @@ pub fn main() -> ExitCode {
 fn carry_out(command: Command) -> Result<(), Failed> {
     match command {
         Command::Topics { markdown, acl } => {
-            let print = match (markdown, acl) {
+            let table = match (markdown, acl) {
                 (true, _) => topic_page,
                 (_, true) => mosquitto_acl,
                 _ => topic_table,
             };
-            print!("{}", print());
-            return Ok(());
+            return print(&table());
         }
-        Command::Asyncapi => {
-            println!("{:#}", asyncapi::document());
-            return Ok(());
-        }
-        Command::Schema => {
-            println!("{:#}", config::schema());
-            return Ok(());
-        }
+        Command::Asyncapi => return print(&format!("{:#}\n", asyncapi::document())),
+        Command::Schema => return print(&format!("{:#}\n", config::schema())),
         _ => {}
     }
     log(&command);
@@ -165,6 +159,16 @@ fn carry_out(command: Command) -> Result<(), Failed> {
     })
 }
 
+/// Prints a long text. A reader that has seen enough, such as `head`, is no error.
+fn print(text: &str) -> Result<(), Failed> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failed::Other(format!("cannot print: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `POLY2MQTT_LOG` is a filter such as `debug` or `poly2mqtt::mqtt=debug`; with
 /// `POLY2MQTT_LOG_FORMAT=json` every line is JSON.
 fn log(command: &Command) {
@@ -176,7 +180,8 @@ fn log(command: &Command) {
         .unwrap_or_else(|_| EnvFilter::new(format!("warn,poly2mqtt={quiet}")));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     if std::env::var("POLY2MQTT_LOG_FORMAT").is_ok_and(|format| format == "json") {
         builder.json().init();
     } else {
@@ -201,15 +206,24 @@ fn environment() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Waits for SIGTERM or ctrl-C.
-async fn asked_to_stop() -> Result<(), Failed> {
+/// Listens for SIGTERM and ctrl-C from now on; what it gives waits for one of them.
+fn asked_to_stop() -> Result<impl Future<Output = ()>, Failed> {
     use tokio::signal::unix::{SignalKind, signal};
     let wrong = |error| Failed::Other(format!("signals cannot be received: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// `1 room`, `2 rooms`.
+fn rooms(count: usize) -> String {
+    match count {
+        1 => "1 room".to_owned(),
+        count => format!("{count} rooms"),
     }
-    Ok(())
 }

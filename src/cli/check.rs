@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::{ConfigFile, Failed, load};
+use super::{ConfigFile, Failed, load, rooms};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::config::{Certificate, Room, RoomId};
 use crate::device::{Device, Timings};
@@ -12,17 +12,17 @@ use crate::gateway::device_settings;
 pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
     let loaded = load(file)?;
     println!(
-        "the configuration is good: {} rooms",
-        loaded.config.rooms.len()
+        "the configuration is good: {}",
+        rooms(loaded.config.rooms.len())
     );
     if !connect {
         return Ok(());
     }
-    let rooms = loaded.config.rooms.iter();
-    let checked = join_all(rooms.map(|(id, room)| check(id, room))).await;
+    let configured = loaded.config.rooms.iter();
+    let checked = join_all(configured.map(|(id, room)| check(id, room))).await;
     let bad = checked.iter().filter(|good| !**good).count();
     if bad > 0 {
-        return Err(Failed::Other(format!("{bad} rooms cannot be used")));
+        return Err(Failed::Other(format!("{} cannot be used", rooms(bad))));
     }
     Ok(())
 }
