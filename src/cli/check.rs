@@ -38,23 +38,23 @@ async fn check(id: &RoomId, room: &Room) -> bool {
     };
     let logged_in = device.log_in().await;
     let fingerprint = device.fingerprint();
-    let shown = fingerprint.as_deref().unwrap_or("no certificate seen");
-    let good = match logged_in {
-        Err(problem) => {
-            println!("{id}\t{}\t{shown}\t{problem}", room.url);
-            false
-        }
+    let good = logged_in.is_ok();
+    let told = match logged_in {
+        // It names the fingerprint itself.
+        Err(problem) => problem.to_string(),
         Ok(_) => {
-            println!("{id}\t{}\t{shown}\t{}", room.url, identity(&device).await);
-            true
+            let identity = identity(&device).await;
+            let fingerprint = fingerprint.unwrap_or_default();
+            match room.certificate {
+                Certificate::Insecure => {
+                    format!("{identity}; to pin it, set certificate = \"{fingerprint}\"")
+                }
+                _ => format!("{identity}, certificate {fingerprint}"),
+            }
         }
     };
     device.close().await;
-    if let (Some(fingerprint), Certificate::Unset | Certificate::Insecure) =
-        (fingerprint, &room.certificate)
-    {
-        println!("{id}\tto pin it: certificate = \"{fingerprint}\"");
-    }
+    println!("{id}\t{}\t{told}", room.url);
     good
 }
 

@@ -114,7 +114,8 @@ struct Actor {
     learned_offset: i8,
     silent: u32,
     wait: Duration,
-    problem: Option<Problem>,
+    /// What is wrong, and since when.
+    problem: Option<(ProblemCode, String)>,
 }
 
 impl Actor {
@@ -553,23 +554,27 @@ impl Actor {
             problem.code.error_code(),
             problem.message.clone(),
         ));
-        if self.problem.as_ref() != Some(&problem) {
-            tracing::warn!(
-                room = &*self.settings.id,
-                problem = problem.message,
-                "offline"
-            );
-            let since = OffsetDateTime::now_utc()
-                .format(&Rfc3339)
-                .unwrap_or_default();
-            let about = json!({
-                "code": problem.code,
-                "message": problem.message,
-                "since": since,
-            });
-            self.results.state("problem", Some(&about));
-            self.problem = Some(problem);
-        }
+        let since = match self.problem.take() {
+            // The same problem may have other words at each attempt.
+            Some((code, since)) if code == problem.code => since,
+            _ => {
+                tracing::warn!(
+                    room = &*self.settings.id,
+                    problem = problem.message,
+                    "offline"
+                );
+                OffsetDateTime::now_utc()
+                    .format(&Rfc3339)
+                    .unwrap_or_default()
+            }
+        };
+        let about = json!({
+            "code": problem.code,
+            "message": problem.message,
+            "since": since,
+        });
+        self.results.state("problem", Some(&about));
+        self.problem = Some((problem.code, since));
         self.results.state("availability", Some(&"offline".into()));
     }
 }
