@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{Demo, Failed, asked_to_stop};
-use crate::config::{BrokerUrl, Certificate, Config, Mqtt, Poll, Room, RoomId, Secret};
+use crate::config::{BrokerUrl, Certificate, Config, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp};
 use crate::device::Timings;
 use crate::service::Service;
 use crate::simulator::{self, Device};
@@ -64,10 +64,14 @@ fn introduce(demo: &Demo, control: &str) {
          \x20 mosquitto_pub {at}-t room/1/audio/muted/set -m toggle        # mute, and the other way round\n\
          \x20 mosquitto_pub {at}-t room/1/camera/move -m '{{\"direction\":\"left\",\"duration_ms\":500}}'\n\
          \x20 mosquitto_pub {at}-t room/1/call/dial -m alice@example.com   # call somebody; call/hangup ends it\n\
+         \x20 curl http://{http}/room/1                           # everything about room 1, without MQTT\n\
+         \x20 curl -d 40 http://{http}/room/1/audio/volume/set\n\
+         \x20 websocat 'ws://{http}/ws?subscribe=room/1/%23'         # the same live; wscat -c does it too\n\
          \x20 curl -X POST 'http://{control}/1/ring?from=bob@example.com'  # somebody calls room 1\n\
          \x20 curl http://{control}/                             # what else people and faults can do\n\
          \x20 poly2mqtt topics                                            # every topic",
-        demo.listen
+        demo.listen,
+        http = demo.http,
     );
 }
 
@@ -95,5 +99,15 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
         open: !demo.listen.ip().is_loopback(),
         ..Mqtt::default()
     };
-    Ok(Config { mqtt, rooms })
+    let http = Http {
+        listen: Some(demo.http),
+        open: !demo.http.ip().is_loopback(),
+        ..Http::default()
+    };
+    Ok(Config {
+        mqtt,
+        http,
+        tcp: Tcp::default(),
+        rooms,
+    })
 }
