@@ -38,11 +38,12 @@ pub fn document() -> Value {
         let about = format!("From `{method} {path}`; read: {}.", read(operation));
         parts.sends(&id(&topic), &below(&topic), message, true, &about);
     }
-    for (topic, content_type, retained) in files() {
+    for file in files() {
+        let (topic, content_type) = (file.topic, file.content_type);
         let name = format!("file.{}", content_type.replace('/', "."));
         parts.message(&name, message::file(content_type));
         let about = format!("The newest answer of its query, {content_type}.");
-        parts.sends(&id(topic), &below(topic), &name, retained, &about);
+        parts.sends(&id(topic), &below(topic), &name, file.retained, &about);
     }
     for route in CATALOGUE.routes() {
         parts.receives(route);

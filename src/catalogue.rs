@@ -95,14 +95,18 @@ pub enum Answer {
     /// JSON, or nothing.
     Json,
     /// Bytes that are published at a topic of their own; 204 means there are none yet.
-    Binary {
-        /// The topic below the room.
-        topic: &'static str,
-        /// The MIME type to give when the device does not.
-        content_type: &'static str,
-        /// The newest stays retained.
-        retained: bool,
-    },
+    Binary(Binary),
+}
+
+/// A file that an operation answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binary {
+    /// The topic below the room.
+    pub topic: &'static str,
+    /// The MIME type to give when the device does not.
+    pub content_type: &'static str,
+    /// The newest stays retained.
+    pub retained: bool,
 }
 
 /// One (method, path) of the device with everything the gateway makes of it.
@@ -410,11 +414,11 @@ impl Command {
 
     const fn binary(self, topic: &'static str, content_type: &'static str, retained: bool) -> Self {
         Self {
-            answer: Answer::Binary {
+            answer: Answer::Binary(Binary {
                 topic,
                 content_type,
                 retained,
-            },
+            }),
             ..self
         }
     }

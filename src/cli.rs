@@ -75,6 +75,9 @@ struct Demo {
     /// Where the broker listens.
     #[arg(long, default_value = "127.0.0.1:1883")]
     listen: SocketAddr,
+    /// Where HTTP and WebSocket listen.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    http: SocketAddr,
 }
 
 #[derive(Debug, clap::Args)]

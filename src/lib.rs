@@ -36,16 +36,22 @@
 //! * `simulator`: Simulated devices, for the demo and the tests. Written from the REST guide; it
 //!   uses nothing of the modules above.
 
+pub mod access;
 pub mod asyncapi;
 pub mod catalogue;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod conversation;
 pub mod device;
 pub mod gateway;
+pub mod http;
 pub mod hub;
+pub mod listen;
+pub mod metrics;
 pub mod mqtt;
 pub mod room;
 pub mod service;
 pub mod simulator;
+pub mod tcp;
 pub mod topic;

@@ -20,8 +20,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::command::Submit;
+use crate::command::{Outcome, Submit};
 use crate::hub::{Hub, Outbox, Retained, Subscriber};
+use crate::metrics::BrokerSample;
 use connection::Connection;
 
 pub use message::Address;
@@ -31,6 +32,9 @@ pub use options::{BrokerAddress, Settings};
 pub(crate) const AVAILABILITY: &str = "gateway/availability";
 /// The topic that says which rooms the gateway has.
 const INFO: &str = "gateway/info";
+
+/// A result with where it goes.
+pub(crate) type Answer = (Address, Box<Outcome>);
 
 /// What the door has done so far.
 #[derive(Debug, Default)]
@@ -55,7 +59,7 @@ impl Stats {
 #[derive(Debug)]
 pub struct Door {
     hub: Arc<Hub>,
-    outbox: Arc<Outbox<Address>>,
+    outbox: Arc<Outbox<Answer>>,
     flight: Arc<flight::Flight>,
     client: rumqttc::v5::AsyncClient,
     stats: Arc<Stats>,
@@ -76,7 +80,7 @@ impl Door {
     ) -> Result<Self, String> {
         let options = options::mqtt_options(&settings)?;
         let (client, events) = rumqttc::v5::AsyncClient::new(options, flight::WINDOW + 8);
-        let outbox = Arc::<Outbox<Address>>::default();
+        let outbox = Arc::<Outbox<Answer>>::default();
         let subscriber: Arc<dyn Subscriber> = outbox.clone();
         hub.subscribe(Arc::downgrade(&subscriber));
         hub.set(AVAILABILITY, Retained::text("online"));
@@ -117,6 +121,17 @@ impl Door {
     /// Whether the broker is there, now and later.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
+    }
+
+    /// Looks up how it stands with the broker, also when the door is elsewhere.
+    pub fn sampler(&self) -> impl Fn() -> BrokerSample + Send + Sync + use<> {
+        let (stats, connected) = (self.stats.clone(), self.connected.clone());
+        let outbox = self.outbox.clone();
+        move || BrokerSample {
+            connected: *connected.borrow(),
+            connects: stats.connects.load(Ordering::Relaxed),
+            dropped_events: outbox.dropped_events(),
+        }
     }
 
     /// Sends what waits, says `offline` and disconnects, all by `deadline`.

@@ -233,7 +233,8 @@ fn every_key_is_explained() {
         let explained = text.contains(&format!("`{key}`"))
             || text.contains(&format!("[{key}]"))
             || text.contains(&format!("`[{key}."))
-            || text.contains(&format!("`[[mqtt.{key}]]`"));
+            || text.contains(&format!("`[[mqtt.{key}]]`"))
+            || text.contains(&format!("`[[http.{key}]]`"));
         assert!(explained, "docs/configuration.md: {key}");
         assert!(file.contains(&key), "config/poly2mqtt.toml: {key}");
     }

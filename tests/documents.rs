@@ -16,7 +16,7 @@ use poly2mqtt::catalogue::{
     CATALOGUE, Call, GUARDED, OWN, files, mosquitto_acl, states, topic_page,
 };
 use poly2mqtt::command::{ErrorCode, Failure, Outcome, Success};
-use poly2mqtt::config::{BrokerUrl, Config, Mqtt, RoomId};
+use poly2mqtt::config::{BrokerUrl, Config, Http, Mqtt, RoomId, Tcp};
 use poly2mqtt::service::Service;
 use poly2mqtt::simulator::{Device, Options};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
@@ -257,7 +257,7 @@ fn the_access_list_lets_nobody_forge_a_state() {
     let filters = writable("controller");
     let own = OWN.iter().map(|own| own.topic.to_owned());
     let states = states().map(|(topic, ..)| format!("room/1/{topic}"));
-    let files = files().map(|(topic, ..)| format!("room/1/{topic}"));
+    let files = files().map(|file| format!("room/1/{}", file.topic));
     let guarded = GUARDED.iter().map(|topic| format!("room/1/{topic}"));
     let routes = CATALOGUE.routes().iter();
     let results = routes.map(|route| format!("room/1/{}/result", route.topic));
@@ -298,6 +298,11 @@ async fn the_access_list_works_in_mosquitto() {
             username: Some("gateway".into()),
             ..Mqtt::default()
         },
+        http: Http {
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            ..Http::default()
+        },
+        tcp: Tcp::default(),
         rooms: BTreeMap::from([(RoomId::new("1").unwrap(), room(&device))]),
     };
     let service = Service::start(config, timings()).await.unwrap();

@@ -96,7 +96,8 @@ fn mosquitto_clients() -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demo_answers_the_shell_and_ends_cleanly() {
     let port = free_port();
-    let demo = Running::start(program(&["demo", "--listen", &format!("127.0.0.1:{port}")]));
+    let at = format!("127.0.0.1:{port}");
+    let demo = Running::start(program(&["demo", "--listen", &at, "--http", "127.0.0.1:0"]));
     listening(port);
     let client = Client::connect(port).await;
     client.expect("room/1/availability", "online").await;
@@ -144,7 +145,7 @@ async fn the_demo_answers_the_shell_and_ends_cleanly() {
 fn the_demo_says_when_its_port_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap().to_string();
-    let demo = output(&["demo", "--listen", &at]);
+    let demo = output(&["demo", "--listen", &at, "--http", "127.0.0.1:0"]);
     assert_eq!(demo.status.code(), Some(1), "{demo:?}");
     assert!(stderr(&demo).contains(&at), "{demo:?}");
 }
@@ -271,7 +272,7 @@ async fn run_serves_a_room_and_ends_cleanly() {
         None => (free_port(), "embedded"),
     };
     let text = format!(
-        "[mqtt]\nurl = \"{scheme}://127.0.0.1:{port}\"\n\
+        "[mqtt]\nurl = \"{scheme}://127.0.0.1:{port}\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
          [rooms.boardroom]\nurl = \"{}\"\npassword = \"456\"\ncertificate = \"{}\"\n",
         device.url(),
         device.fingerprint()

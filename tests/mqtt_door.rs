@@ -58,7 +58,8 @@ impl Submit for FakeGateway {
                 file: Some(FileAnswer {
                     topic: "file".into(),
                     content_type: "image/jpeg".into(),
-                    bytes: Bytes::from_static(b"\xff\xd8\xff"),
+                    size: Some(3),
+                    bytes: Some(Bytes::from_static(b"\xff\xd8\xff")),
                     retained: false,
                 }),
             })),

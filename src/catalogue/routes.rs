@@ -273,4 +273,22 @@ impl Call {
             bytes,
         })
     }
+
+    /// The call of a command whose payload, a file, streams in.
+    ///
+    /// # Errors
+    /// `unknown_command`, or `invalid_payload` where the command takes no file.
+    pub fn upload(command: &str) -> Result<Self, Failure> {
+        let (route, params) = CATALOGUE.route(command)?;
+        if !matches!(route.command().payload, Payload::Bytes { .. }) {
+            let message = format!("{} takes no file", route.topic);
+            return Err(Failure::new(ErrorCode::InvalidPayload, message));
+        }
+        Ok(Self {
+            route,
+            params,
+            values: serde_json::Map::new(),
+            bytes: Bytes::new(),
+        })
+    }
 }

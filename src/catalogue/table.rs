@@ -14,8 +14,8 @@ pub use markdown::topic_page;
 
 use super::payload::Payload;
 use super::{
-    Answer, CATALOGUE, Class, Command, Field, Method, Operation, Plan, Route, State, Variant, When,
-    operations,
+    Answer, Binary, CATALOGUE, Class, Command, Field, Method, Operation, Plan, Route, State,
+    Variant, When, operations,
 };
 
 /// One line for each state, each file and each command, tab-separated, with a heading.
@@ -30,7 +30,8 @@ pub fn topic_table() -> String {
             read(operation)
         );
     }
-    for (topic, content_type, _) in files() {
+    for file in files() {
+        let (topic, content_type) = (file.topic, file.content_type);
         let _ = writeln!(table, "file\t{topic}\t\t{content_type}\ton request");
     }
     for route in CATALOGUE.routes() {
@@ -51,18 +52,14 @@ pub fn states() -> impl Iterator<Item = (String, &'static Operation, &'static St
         .filter(move |(topic, ..)| seen.insert(topic.clone()))
 }
 
-/// Every topic at which a binary answer is published, with its MIME type and whether it stays.
-pub fn files() -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+/// Every file that is an answer.
+pub fn files() -> impl Iterator<Item = Binary> {
     let answers = CATALOGUE
         .routes()
         .iter()
         .map(|route| route.command().answer);
     answers.filter_map(|answer| match answer {
-        Answer::Binary {
-            topic,
-            content_type,
-            retained,
-        } => Some((topic, content_type, retained)),
+        Answer::Binary(file) => Some(file),
         Answer::Json => None,
     })
 }

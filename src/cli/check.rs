@@ -1,5 +1,7 @@
 //! `poly2mqtt check`: the configuration, and with `--connect` every device.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use serde_json::Value;
 
@@ -29,7 +31,7 @@ pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
 
 /// Logs in to one device and prints what it is; false where that does not work.
 async fn check(id: &RoomId, room: &Room) -> bool {
-    let device = match Device::new(device_settings(room, &Timings::default())) {
+    let device = match Device::new(device_settings(room, &Timings::default(), &Arc::default())) {
         Ok(device) => device,
         Err(error) => {
             println!("{id}\t{}\t{error}", room.url);

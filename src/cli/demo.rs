@@ -1,6 +1,7 @@
 //! `poly2mqtt demo`: the whole gateway on one machine, with simulated devices.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{Demo, Failed, asked_to_stop, rooms};
-use crate::config::{BrokerUrl, Certificate, Config, Mqtt, Poll, Room, RoomId, Secret};
+use crate::config::{BrokerUrl, Certificate, Config, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp};
 use crate::device::Timings;
 use crate::service::Service;
 use crate::simulator::{self, Device};
@@ -46,7 +47,7 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
         .await
         .map_err(Failed::Other)?;
     service.connected().await;
-    introduce(demo, &control.to_string());
+    introduce(demo, &control.to_string(), service.http_addr());
     stop.await;
     service.stop().await;
     shutdown.cancel();
@@ -58,11 +59,12 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
     Ok(())
 }
 
-fn introduce(demo: &Demo, control: &str) {
+fn introduce(demo: &Demo, control: &str, http: Option<SocketAddr>) {
     let at = match demo.listen.port() {
         1883 => String::new(),
         port => format!("-p {port} "),
     };
+    let http = http.unwrap_or(demo.http);
     let program = std::env::args().next();
     let program = program.as_deref().unwrap_or("poly2mqtt");
     println!(
@@ -88,27 +90,22 @@ fn introduce(demo: &Demo, control: &str) {
             "mute, and the other way round",
         ),
         (
-            format!(
-                "mosquitto_pub {at}-t room/1/camera/move -m '{{\"direction\":\"left\",\"duration_ms\":500}}'"
-            ),
-            "move, then stop",
-        ),
-        (
             format!("mosquitto_pub {at}-t room/1/call/dial -m alice@example.com"),
             "call somebody; call/hangup ends it",
+        ),
+        (format!("http://{http}/"), "the same and more in a browser"),
+        (
+            format!("websocat 'ws://{http}/ws?subscribe=room/1/%23'"),
+            "everything about room 1, without MQTT",
         ),
         (
             format!("curl -X POST 'http://{control}/1/ring?from=bob@example.com'"),
             "somebody calls room 1",
         ),
-        (
-            format!("curl http://{control}/"),
-            "what else people and faults can do",
-        ),
         (format!("{program} topics"), "every topic"),
     ];
     for (command, about) in tries {
-        println!("  {command:<60} # {about}");
+        println!("  {command:<66} # {about}");
     }
 }
 
@@ -136,5 +133,15 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
         open: !demo.listen.ip().is_loopback(),
         ..Mqtt::default()
     };
-    Ok(Config { mqtt, rooms })
+    let http = Http {
+        listen: Some(demo.http),
+        open: !demo.http.ip().is_loopback(),
+        ..Http::default()
+    };
+    Ok(Config {
+        mqtt,
+        http,
+        tcp: Tcp::default(),
+        rooms,
+    })
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
@@ -21,6 +21,7 @@ use super::problem::{Problem, ProblemCode};
 use super::tls::{Handshakes, client_config};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::config::Certificate;
+use crate::metrics::Metrics;
 
 const XSRF: HeaderName = HeaderName::from_static("x-xsrf-token");
 /// A device answers a handshake within this, or it is not there.
@@ -50,6 +51,8 @@ pub struct Settings {
     pub keep_alive: bool,
     /// The waits after refusals.
     pub timings: Timings,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The waits that are no user's business, but which tests shorten.
@@ -105,12 +108,44 @@ pub enum Failed {
     },
     /// The connection broke after the request was sent.
     Broken,
-    /// The answer is larger than this many bytes.
-    TooLarge(usize),
+    /// The answer is larger than was asked for.
+    TooLarge(Oversize),
     /// The device refuses this to a good session.
     Forbidden(String),
     /// The device runs in a mode (given) that refuses this.
     ModeLocked(String),
+}
+
+/// What is known of an answer that is too large to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oversize {
+    /// So many bytes would have been taken.
+    pub limit: usize,
+    /// The HTTP status.
+    pub status: u16,
+    /// The MIME type, if it gave one.
+    pub content_type: Option<String>,
+    /// How many bytes there are, where the device says so.
+    pub length: Option<u64>,
+}
+
+/// An answer that is larger than was asked for, still to be read.
+#[derive(Debug)]
+pub(super) struct Large {
+    pub about: Oversize,
+    /// What was read of it to find that out.
+    pub begun: BytesMut,
+    pub rest: reqwest::Response,
+}
+
+/// A body that streams in, with its length.
+pub(super) type Streamed = (u64, reqwest::Body);
+
+/// How a request that is carried out ends.
+#[derive(Debug)]
+pub(super) enum Carried {
+    Answered(Answer),
+    Large(Box<Large>),
 }
 
 /// One device. Clones are handles to the same.
@@ -145,7 +180,7 @@ enum Attempt {
     Answered(Answer),
     Unreachable(Problem),
     Broken,
-    TooLarge(usize),
+    Large(Box<Large>),
 }
 
 impl Device {
@@ -263,8 +298,25 @@ impl Device {
         limit: usize,
         deadline: Instant,
     ) -> Result<Answer, Failed> {
+        let (carried, _slot) = self.carry_out(request, None, limit, deadline).await?;
+        match carried {
+            Carried::Answered(answer) => Ok(answer),
+            Carried::Large(large) => Err(Failed::TooLarge(large.about)),
+        }
+    }
+
+    /// The same, with the slot of the request, which is free when it is dropped. What streams in
+    /// can be sent but once.
+    pub(super) async fn carry_out(
+        &self,
+        request: &Request,
+        mut upload: Option<Streamed>,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<(Carried, SemaphorePermit<'_>), Failed> {
         let late = |begun| Failed::TimedOut { begun };
         let device = &*self.shared;
+        let once = upload.is_some();
         let mut attempts = 0;
         let mut renewed = false;
         let mut stale = None;
@@ -276,9 +328,19 @@ impl Device {
             let Ok(Ok(slot)) = timeout_at(deadline, device.slots.acquire()).await else {
                 return Err(late(false));
             };
+            if once && !renewed {
+                // Whether the session is good must be known before the only attempt.
+                renewed = true;
+                let meaning = timeout_at(deadline, device.why_forbidden(&session)).await;
+                if matches!(meaning, Ok(Forbidden::Stale)) {
+                    stale = Some(session.generation);
+                    continue;
+                }
+            }
             attempts += 1;
-            let last = attempts >= ATTEMPTS || Instant::now() + PAUSE >= deadline;
-            match timeout_at(deadline, device.attempt(request, Some(&session), limit)).await {
+            let last = once || attempts >= ATTEMPTS || Instant::now() + PAUSE >= deadline;
+            let attempt = device.attempt(request, upload.take(), Some(&session), limit);
+            match timeout_at(deadline, attempt).await {
                 Err(_) => return Err(late(true)),
                 Ok(Attempt::Answered(answer)) if answer.status == 403 => {
                     let meaning = timeout_at(deadline, device.why_forbidden(&session)).await;
@@ -292,8 +354,8 @@ impl Device {
                         _ => return Err(Failed::Forbidden(reason(&answer.body))),
                     }
                 }
-                Ok(Attempt::Answered(answer)) => return Ok(answer),
-                Ok(Attempt::TooLarge(limit)) => return Err(Failed::TooLarge(limit)),
+                Ok(Attempt::Answered(answer)) => return Ok((Carried::Answered(answer), slot)),
+                Ok(Attempt::Large(large)) => return Ok((Carried::Large(large), slot)),
                 Ok(Attempt::Unreachable(problem)) if last => return Err(Failed::Problem(problem)),
                 Ok(Attempt::Broken) if last || !request.repeatable => return Err(Failed::Broken),
                 Ok(Attempt::Unreachable(_) | Attempt::Broken) => {
@@ -319,9 +381,9 @@ impl Shared {
     async fn check(&self, session: Session) -> Result<Option<u64>, Problem> {
         let probe = own(Method::Get, &["rest", "audio"], RequestBody::None);
         let _slot = self.slots.acquire().await;
-        match self.attempt(&probe, Some(&session), SMALL).await {
+        match self.attempt(&probe, None, Some(&session), SMALL).await {
             Attempt::Answered(answer) if answer.status == 403 => Ok(Some(session.generation)),
-            Attempt::Answered(_) | Attempt::TooLarge(_) => Ok(None),
+            Attempt::Answered(_) | Attempt::Large(_) => Ok(None),
             Attempt::Unreachable(problem) => Err(problem),
             Attempt::Broken => Err(silent()),
         }
@@ -332,7 +394,7 @@ impl Shared {
             return;
         };
         let request = own(Method::Delete, &["rest", "session"], RequestBody::None);
-        self.attempt(&request, Some(&session), SMALL).await;
+        self.attempt(&request, None, Some(&session), SMALL).await;
     }
 
     /// Logs in, unless somebody else just did; one log-in at a time.
@@ -364,11 +426,11 @@ impl Shared {
         // Longer than anybody waits for it: an answer that comes late still is a session to free.
         let deadline = Instant::now() + self.settings.timings.slow_request;
         let (answer, headers) =
-            match timeout_at(deadline, self.exchange(&request, None, SMALL)).await {
+            match timeout_at(deadline, self.exchange(&request, None, None, SMALL)).await {
                 Err(_) => return Err(silent()),
                 Ok((Attempt::Answered(answer), headers)) => (answer, headers),
                 Ok((Attempt::Unreachable(problem), _)) => return Err(problem),
-                Ok((Attempt::Broken | Attempt::TooLarge(_), _)) => {
+                Ok((Attempt::Broken | Attempt::Large(_), _)) => {
                     return Err(Problem::new(
                         ProblemCode::Offline,
                         "the connection broke during the log-in",
@@ -410,7 +472,8 @@ impl Shared {
     async fn why_forbidden(&self, session: &Session) -> Forbidden {
         for path in [&["rest", "system", "mode"][..], &["rest", "audio"]] {
             let probe = own(Method::Get, path, RequestBody::None);
-            let Attempt::Answered(answer) = self.attempt(&probe, Some(session), SMALL).await else {
+            let probed = self.attempt(&probe, None, Some(session), SMALL).await;
+            let Attempt::Answered(answer) = probed else {
                 return Forbidden::Unknown;
             };
             match answer.status {
@@ -430,8 +493,19 @@ impl Shared {
         Forbidden::Unknown
     }
 
-    async fn attempt(&self, request: &Request, session: Option<&Session>, limit: usize) -> Attempt {
-        let (attempt, headers) = self.exchange(request, session, limit).await;
+    async fn attempt(
+        &self,
+        request: &Request,
+        upload: Option<Streamed>,
+        session: Option<&Session>,
+        limit: usize,
+    ) -> Attempt {
+        let (attempt, headers) = self.exchange(request, upload, session, limit).await;
+        self.settings.metrics.requested(match &attempt {
+            Attempt::Answered(answer) => Some(answer.status),
+            Attempt::Large(large) => Some(large.about.status),
+            Attempt::Unreachable(_) | Attempt::Broken => None,
+        });
         if let Some(session) = session {
             self.with_session(|known| {
                 if let Some(known) = known
@@ -448,6 +522,7 @@ impl Shared {
     async fn exchange(
         &self,
         request: &Request,
+        upload: Option<Streamed>,
         session: Option<&Session>,
         limit: usize,
     ) -> (Attempt, HeaderMap) {
@@ -471,38 +546,60 @@ impl Shared {
             RequestBody::Json(value) => builder
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(value.to_string()),
-            RequestBody::Bytes(content_type, bytes) => builder
-                .header(CONTENT_TYPE, HeaderValue::from_static(content_type))
-                .body(bytes.clone()),
+            RequestBody::Bytes(content_type, bytes) => {
+                let builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
+                match upload {
+                    Some((length, body)) => builder.header(CONTENT_LENGTH, length).body(body),
+                    None => builder.body(bytes.clone()),
+                }
+            }
         };
         let mut response = match builder.send().await {
             Ok(response) => response,
             Err(error) => return (self.broken(error), HeaderMap::new()),
         };
         let headers = std::mem::take(response.headers_mut());
-        let length = headers
-            .get(http::header::CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if length.is_some_and(|length| length > limit) {
-            return (Attempt::TooLarge(limit), headers);
-        }
-        let mut body = BytesMut::with_capacity(length.unwrap_or(0));
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
-                    return (Attempt::TooLarge(limit), headers);
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
-                Err(_) => return (Attempt::Broken, headers),
-            }
-        }
+        let length: Option<u64> = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
         let content_type = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(|text| text.split(';').next().unwrap_or(text).trim().to_owned());
+        let status = response.status().as_u16();
+        // A refusal says why in a few words.
+        let limit = if response.status().is_success() {
+            limit
+        } else {
+            limit.max(SMALL)
+        };
+        let known = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let mut body = BytesMut::with_capacity(known.unwrap_or(0).min(limit));
+        let mut large = known.is_some_and(|length| length > limit);
+        while !large {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(_) => return (Attempt::Broken, headers),
+            }
+            large = body.len() > limit;
+        }
+        if large {
+            let about = Oversize {
+                limit,
+                status,
+                content_type,
+                length,
+            };
+            let large = Large {
+                about,
+                begun: body,
+                rest: response,
+            };
+            return (Attempt::Large(Box::new(large)), headers);
+        }
         let answer = Answer {
-            status: response.status().as_u16(),
+            status,
             content_type,
             body: body.freeze(),
         };

@@ -18,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::flight::Flight;
 use super::message::{Address, Meaning, check_response, meaning, overhead, result_messages};
-use super::{AVAILABILITY, INFO, Message, Settings, Stats};
-use crate::command::{Authority, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
+use super::{AVAILABILITY, Answer, INFO, Message, Settings, Stats};
+use crate::command::{
+    Authority, Door, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
+};
 use crate::hub::{Hub, Item, Outbox};
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -34,7 +36,7 @@ const REMEMBERED: usize = 64;
 pub struct Shared {
     pub settings: Arc<Settings>,
     pub hub: Arc<Hub>,
-    pub outbox: Arc<Outbox<Address>>,
+    pub outbox: Arc<Outbox<Answer>>,
     pub flight: Arc<Flight>,
     pub client: AsyncClient,
     pub stats: Arc<Stats>,
@@ -220,7 +222,7 @@ impl Connection {
             Stats::count(&self.shared.stats.refused);
             let topic = match item {
                 Some(Item::State(topic) | Item::Event(topic, _)) => topic.to_string(),
-                Some(Item::Reply(_, outcome)) => format!("{}/result", outcome.command),
+                Some(Item::Reply((_, outcome))) => format!("{}/result", outcome.command),
                 None => String::new(),
             };
             tracing::error!(topic, reason = ?ack.reason, "the broker refuses a message");
@@ -269,7 +271,7 @@ impl Connection {
         }
         let room: Arc<str> = room.into();
         let outbox = shared.outbox.clone();
-        let answer = move |outcome: Outcome| outbox.push_reply(address, outcome);
+        let answer = move |outcome: Outcome| outbox.push_reply((address, Box::new(outcome)));
         let reply = Reply::new(room.clone(), command.clone(), answer);
         if let Some(message) = refused {
             return reply.answer(Err(Failure::new(ErrorCode::InvalidPayload, message)));
@@ -290,6 +292,8 @@ impl Connection {
             expires,
             received,
             authority: Authority::RoomAllows,
+            door: Door::Mqtt,
+            transfer: Transfer::None,
             reply,
         });
     }
@@ -374,7 +378,7 @@ fn hand_over(shared: &Shared, message: Message) {
 }
 
 /// The messages of an item that may be sent; what is too large is left out or told instead.
-fn messages(shared: &Shared, item: &Item<Address>) -> Vec<Message> {
+fn messages(shared: &Shared, item: &Item<Answer>) -> Vec<Message> {
     let prefix = &shared.settings.prefix;
     let plain = |topic: &str, payload, retain, content_type| Message {
         topic: super::message::prefixed(prefix, topic),
@@ -408,8 +412,12 @@ fn messages(shared: &Shared, item: &Item<Address>) -> Vec<Message> {
             }
         }
         Item::Event(topic, payload) => vec![plain(topic, payload.clone(), false, None)],
-        Item::Reply(address, outcome) => {
-            let messages = result_messages(prefix, address, outcome);
+        Item::Reply((address, outcome)) => {
+            let mut messages = result_messages(prefix, address, outcome);
+            if messages.len() > 1 && !messages.iter().all(fits) {
+                // The result names the URL at which the file is to be had.
+                messages.remove(0);
+            }
             if messages.iter().all(fits) {
                 return messages;
             }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use poly2mqtt::catalogue::GUARDED;
-use poly2mqtt::config::{BrokerUrl, Certificate, Config, Mqtt, Poll, Room, RoomId, Secret};
+use poly2mqtt::config::{
+    BrokerUrl, Certificate, Config, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
+};
 use poly2mqtt::device::Timings;
 use poly2mqtt::service::Service;
 use poly2mqtt::simulator::{Device, Options};
@@ -81,6 +83,12 @@ impl Gateway {
                 url,
                 ..Mqtt::default()
             },
+            // Any free port: many gateways run at a time.
+            http: Http {
+                listen: Some(([127, 0, 0, 1], 0).into()),
+                ..Http::default()
+            },
+            tcp: Tcp::default(),
             rooms: BTreeMap::from([(RoomId::new("1").unwrap(), room)]),
         };
         let service = Service::start(config.clone(), timings()).await.unwrap();

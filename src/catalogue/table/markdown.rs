@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{files, read, requests, states, takes};
-use crate::catalogue::{CATALOGUE, Kind, OWN, Operation, Route, about_parameter, parameters};
+use crate::catalogue::{
+    Binary, CATALOGUE, Kind, OWN, Operation, Route, about_parameter, parameters,
+};
 
 const HEAD: &str = "\
 # Topics
@@ -38,9 +40,9 @@ pub fn topic_page() -> String {
         let area = areas.entry(area(&topic)).or_default();
         area.states.push_str(&state(&topic, operation));
     }
-    for (topic, content_type, retained) in files() {
-        let area = areas.entry(area(topic)).or_default();
-        area.states.push_str(&file(topic, content_type, retained));
+    for answer in files() {
+        let area = areas.entry(area(answer.topic)).or_default();
+        area.states.push_str(&file(answer));
     }
     for route in CATALOGUE.routes() {
         let area = areas.entry(area(&route.topic)).or_default();
@@ -100,8 +102,9 @@ fn state(topic: &str, operation: &Operation) -> String {
     )
 }
 
-fn file(topic: &str, content_type: &str, retained: bool) -> String {
-    let kept = if retained { "" } else { ", not retained" };
+fn file(file: Binary) -> String {
+    let (topic, content_type) = (file.topic, file.content_type);
+    let kept = if file.retained { "" } else { ", not retained" };
     format!("| `{topic}` | the bytes of its query ({content_type}){kept} | on request |\n")
 }
 

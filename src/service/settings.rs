@@ -1,0 +1,81 @@
+//! What the configuration means for the MQTT door and the embedded broker.
+
+use std::net::SocketAddr;
+
+use crate::config::{BrokerUrl, Config, RoomId};
+use crate::mqtt::broker::{Broker, Settings as BrokerSettings, User};
+use crate::mqtt::{BrokerAddress, Settings};
+
+/// How the gateway reaches its own broker.
+pub fn own_broker(broker: &Broker) -> BrokerAddress {
+    let addr = broker.addr();
+    let host = match addr.ip() {
+        ip if ip.is_unspecified() && ip.is_ipv6() => "::1".to_owned(),
+        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        ip => ip.to_string(),
+    };
+    BrokerAddress::Tcp {
+        host,
+        port: addr.port(),
+    }
+}
+
+/// The MQTT door's settings, where there is to be one.
+pub fn door_settings(config: &Config) -> Option<Settings> {
+    let mqtt = &config.mqtt;
+    let broker = match &mqtt.url {
+        BrokerUrl::Off => return None,
+        BrokerUrl::Embedded(listen) => BrokerAddress::Tcp {
+            host: listen.ip().to_string(),
+            port: listen.port(),
+        },
+        BrokerUrl::Tcp { host, port } => BrokerAddress::Tcp {
+            host: host.clone(),
+            port: *port,
+        },
+        BrokerUrl::Tls { host, port } => BrokerAddress::Tls {
+            host: host.clone(),
+            port: *port,
+        },
+    };
+    let client_id = || match mqtt.topic_prefix.as_str() {
+        "" => "poly2mqtt".to_owned(),
+        prefix => format!("poly2mqtt-{}", prefix.replace('/', "-")),
+    };
+    Some(Settings {
+        broker,
+        username: mqtt.username.clone(),
+        password: mqtt
+            .password
+            .as_ref()
+            .map(|password| password.secret().clone()),
+        client_id: mqtt.client_id.clone().unwrap_or_else(client_id),
+        ca_file: mqtt.ca_file.clone(),
+        client_cert_file: mqtt.client_cert_file.clone(),
+        client_key_file: mqtt.client_key_file.clone(),
+        prefix: mqtt.topic_prefix.clone(),
+        session_expiry: mqtt.session_expiry,
+        max_payload: mqtt.max_payload,
+        keep_alive: mqtt.keep_alive,
+    })
+}
+
+/// The embedded broker's settings.
+pub fn broker_settings(config: &Config, listen: SocketAddr) -> BrokerSettings {
+    let mqtt = &config.mqtt;
+    let users = mqtt.users.iter().map(|user| User {
+        name: user.name.clone(),
+        password: user.password.secret().clone(),
+        rooms: user
+            .rooms
+            .as_ref()
+            .map(|rooms| rooms.iter().map(RoomId::shared).collect()),
+        control: user.control,
+    });
+    BrokerSettings {
+        listen,
+        users: users.collect(),
+        prefix: mqtt.topic_prefix.clone(),
+        max_payload: mqtt.max_payload,
+    }
+}
