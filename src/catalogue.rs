@@ -11,6 +11,7 @@ mod cameras;
 mod collaboration;
 mod conferences;
 mod directory;
+mod entity;
 mod payload;
 mod routes;
 mod search;
@@ -23,6 +24,7 @@ mod video;
 pub use call::{Call, Params, Request, RequestBody};
 pub use cameras::{Motion, learned_preset_offset};
 pub use conferences::{Connection, Phase, connections};
+pub use entity::{Category, Enabled, Entity, EntityKind};
 pub use payload::{Field, Payload, Place, Rule};
 pub use routes::{CATALOGUE, Catalogue, Route, Variant};
 pub use search::Search;
@@ -263,6 +265,8 @@ pub struct Command {
     pub slow: bool,
     /// What the operation answers to this topic.
     pub answer: Answer,
+    /// What Home Assistant shows of it.
+    pub entities: &'static [Entity],
 }
 
 impl Command {
@@ -282,7 +286,12 @@ impl Command {
             urgency: Urgency::InTurn,
             slow: false,
             answer: Answer::Json,
+            entities: &[],
         }
+    }
+
+    const fn entities(self, entities: &'static [Entity]) -> Self {
+        Self { entities, ..self }
     }
 
     /// Takes these fields as a JSON object; `bare` is the one a payload that is no object gives.

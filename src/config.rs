@@ -29,6 +29,8 @@ pub use load::{Loaded, load, locate};
 pub struct Config {
     /// The broker.
     pub mqtt: Mqtt,
+    /// Home Assistant.
+    pub home_assistant: HomeAssistant,
     /// The rooms by id.
     pub rooms: BTreeMap<RoomId, Room>,
 }
@@ -116,6 +118,27 @@ pub struct MqttUser {
     pub rooms: Option<Vec<RoomId>>,
     /// `access = "control"`: may send commands, not only read.
     pub control: bool,
+}
+
+/// `[home_assistant]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeAssistant {
+    /// `discovery`.
+    pub discovery: bool,
+    /// `prefix`, without slashes at its ends.
+    pub prefix: String,
+    /// `status_topic`.
+    pub status_topic: String,
+}
+
+impl Default for HomeAssistant {
+    fn default() -> Self {
+        Self {
+            discovery: true,
+            prefix: "homeassistant".into(),
+            status_topic: "homeassistant/status".into(),
+        }
+    }
 }
 
 /// `[poll]`.
@@ -312,6 +335,11 @@ impl Config {
                 "topic_prefix": self.mqtt.topic_prefix,
                 "session_expiry": seconds(self.mqtt.session_expiry),
                 "max_payload": self.mqtt.max_payload,
+            },
+            "home_assistant": {
+                "discovery": self.home_assistant.discovery,
+                "prefix": self.home_assistant.prefix,
+                "status_topic": self.home_assistant.status_topic,
             },
             "rooms": rooms,
         })

@@ -6,6 +6,7 @@ pub mod command;
 pub mod config;
 pub mod device;
 pub mod gateway;
+pub mod home_assistant;
 pub mod hub;
 pub mod mqtt;
 pub mod room;

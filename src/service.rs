@@ -8,21 +8,25 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::config::{BrokerUrl, Config};
 use crate::device::Timings;
 use crate::gateway::Gateway;
-use crate::hub::Hub;
+use crate::home_assistant::{Ends, Naming, Pace, Publisher};
+use crate::hub::{Heard, Hub};
 use crate::mqtt::broker::{Broker, Settings as BrokerSettings, User};
-use crate::mqtt::{BrokerAddress, Door, Settings, Stats};
+use crate::mqtt::{BrokerAddress, Door, Foreign, Settings, Stats};
 
 /// Commands that have begun are given this long at the stop.
 const FINISH: Duration = Duration::from_secs(5);
 /// And then the last messages this long.
 const FLUSH: Duration = Duration::from_secs(2);
 const HEALTH: Duration = Duration::from_secs(60);
+/// So many messages of other programs may wait to be heard.
+const HEARD: usize = 1024;
 
 /// The gateway with everything around it.
 #[derive(Debug)]
@@ -30,6 +34,7 @@ pub struct Service {
     broker: Option<Broker>,
     gateway: Arc<Gateway>,
     door: Door,
+    home_assistant: Option<Publisher>,
     health: JoinHandle<()>,
     hub: Arc<Hub>,
     config: Config,
@@ -58,12 +63,28 @@ impl Service {
         if let Err(failed) = gateway.apply(&config).await {
             return Err(failed.join("\n"));
         }
-        let door = Door::start(mqtt, hub.clone(), gateway.clone())?;
+        let (foreign, heard) = foreign(&config).unzip();
+        let announcements = foreign
+            .as_ref()
+            .map(|foreign: &Foreign| foreign.hub.clone());
+        let door = Door::start(mqtt, hub.clone(), gateway.clone(), foreign)?;
+        let ends = announcements.zip(heard).map(|(announcements, heard)| Ends {
+            hub: hub.clone(),
+            announcements,
+            heard,
+            connected: door.connected(),
+        });
+        let home_assistant = ends.map(|ends| {
+            let status_topic = config.home_assistant.status_topic.clone();
+            let rooms = config.rooms.clone();
+            Publisher::start(naming(&config), status_topic, Pace::default(), rooms, ends)
+        });
         let health = tokio::spawn(publish_health(gateway.clone(), door.stats()));
         Ok(Self {
             broker,
             gateway,
             door,
+            home_assistant,
             health,
             hub,
             config,
@@ -95,15 +116,24 @@ impl Service {
         if config.mqtt != self.config.mqtt {
             tracing::warn!("changes below [mqtt] take effect at the next start");
         }
-        let mqtt = self.config.mqtt.clone();
-        self.config = Config { mqtt, ..config };
-        self.gateway.apply(&self.config).await
+        if config.home_assistant != self.config.home_assistant {
+            tracing::warn!("changes below [home_assistant] take effect at the next start");
+        }
+        self.config.rooms = config.rooms;
+        let applied = self.gateway.apply(&self.config).await;
+        if let Some(home_assistant) = &self.home_assistant {
+            home_assistant.set_rooms(self.config.rooms.clone());
+        }
+        applied
     }
 
     /// Stops: no more commands, those begun are finished, `offline` is published, every device is
     /// logged out of.
     pub async fn stop(self) {
         self.health.abort();
+        if let Some(home_assistant) = self.home_assistant {
+            home_assistant.stop();
+        }
         self.gateway.stop(Instant::now() + FINISH).await;
         self.door.stop(Instant::now() + FLUSH).await;
         if let Some(broker) = self.broker {
@@ -137,6 +167,28 @@ fn own_broker(broker: &Broker) -> BrokerAddress {
         host,
         port: addr.port(),
     }
+}
+
+fn naming(config: &Config) -> Naming {
+    Naming {
+        topic_prefix: config.mqtt.topic_prefix.clone(),
+        discovery_prefix: config.home_assistant.prefix.clone(),
+    }
+}
+
+/// What the door does for Home Assistant, and what it hears there.
+fn foreign(config: &Config) -> Option<(Foreign, mpsc::Receiver<Heard>)> {
+    if !config.home_assistant.discovery {
+        return None;
+    }
+    let (heard, receiver) = mpsc::channel(HEARD);
+    let status = config.home_assistant.status_topic.clone();
+    let foreign = Foreign {
+        hub: Hub::new(),
+        filters: vec![status, naming(config).config_filter()],
+        heard,
+    };
+    Some((foreign, receiver))
 }
 
 fn door_settings(config: &Config) -> Settings {

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{Demo, Failed, asked_to_stop};
-use crate::config::{BrokerUrl, Certificate, Config, Mqtt, Poll, Room, RoomId, Secret};
+use crate::config::{
+    BrokerUrl, Certificate, Config, HomeAssistant, Mqtt, Poll, Room, RoomId, Secret,
+};
 use crate::device::Timings;
 use crate::service::Service;
 use crate::simulator::{self, Device};
@@ -95,5 +97,9 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
         open: !demo.listen.ip().is_loopback(),
         ..Mqtt::default()
     };
-    Ok(Config { mqtt, rooms })
+    Ok(Config {
+        mqtt,
+        home_assistant: HomeAssistant::default(),
+        rooms,
+    })
 }

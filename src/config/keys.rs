@@ -46,6 +46,11 @@ use Kind::{Bool, ById, Duration, Integer, List, Size, Table, Tables, Text};
 
 pub const ROOT: &[Key] = &[
     key("mqtt", Table(MQTT), "the broker"),
+    key(
+        "home_assistant",
+        Table(HOME_ASSISTANT),
+        "devices in Home Assistant",
+    ),
     key("poll", Table(POLL), "how often states are read"),
     key(
         "defaults",
@@ -102,6 +107,16 @@ pub const MQTT_USER: &[Key] = &[
     key("password_file", Text, "a file with the password"),
     key("rooms", List, "the rooms the user sees; all by default"),
     key("access", Text, "\"read\" or \"control\""),
+];
+
+pub const HOME_ASSISTANT: &[Key] = &[
+    key("discovery", Bool, "make a device of each room"),
+    key("prefix", Text, "Home Assistant's discovery prefix"),
+    key(
+        "status_topic",
+        Text,
+        "where Home Assistant says that it is online",
+    ),
 ];
 
 pub const POLL: &[Key] = &[

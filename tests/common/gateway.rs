@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use poly2mqtt::catalogue::GUARDED;
-use poly2mqtt::config::{BrokerUrl, Certificate, Config, Mqtt, Poll, Room, RoomId, Secret};
+use poly2mqtt::config::{
+    BrokerUrl, Certificate, Config, HomeAssistant, Mqtt, Poll, Room, RoomId, Secret,
+};
 use poly2mqtt::device::Timings;
 use poly2mqtt::service::Service;
 use poly2mqtt::simulator::{Device, Options};
@@ -81,6 +83,7 @@ impl Gateway {
                 url,
                 ..Mqtt::default()
             },
+            home_assistant: HomeAssistant::default(),
             rooms: BTreeMap::from([(RoomId::new("1").unwrap(), room)]),
         };
         let service = Service::start(config.clone(), timings()).await.unwrap();
