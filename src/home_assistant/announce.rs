@@ -53,6 +53,8 @@ struct Device {
     online: Option<Instant>,
     /// The document that the broker has.
     published: Option<Value>,
+    /// It is this run's, and will be published again when the broker forgets it.
+    ours: bool,
     /// A person deleted the device in Home Assistant, which is not fought.
     deleted: bool,
     /// When to look at it again.
@@ -93,6 +95,7 @@ impl Announcer {
                 wanted: document,
                 online: online.then_some(now),
                 published: None,
+                ours: false,
                 deleted: false,
                 due: Some(soon),
             };
@@ -166,9 +169,10 @@ impl Announcer {
             } else if merged.keeps {
                 device.due = settled;
             }
-            if device.published.as_ref() != Some(&merged.document) {
+            if !device.ours || device.published.as_ref() != Some(&merged.document) {
                 actions.push(Action::Publish(id.clone(), merged.document.clone()));
             }
+            device.ours = true;
             device.published = Some(merged.document);
         }
         if self.birth.is_some_and(|birth| birth <= now) {
@@ -247,7 +251,7 @@ mod tests {
         let later = now + 62 * SECOND;
         assert_eq!(it.next(), Some(later));
         // The device is away, and what it had is kept as it was.
-        assert!(it.due(later).is_empty());
+        assert_eq!(published(&it.due(later)), [&document(&["a"])]);
         // It comes back and has something else, then is there for long enough to be believed.
         it.want("1", document(&["b"]), true, later);
         let actions = it.due(later + 2 * SECOND);

@@ -55,7 +55,7 @@ pub fn room_document(naming: &Naming, facts: &Facts) -> Document {
     let scope = Scope {
         naming,
         device: naming.room(&facts.id),
-        called: format!("room_{}", id_text(&facts.id, '_')),
+        called: called(&facts.id),
         below: format!("room/{}/", facts.id),
     };
     let gateway = scope.availability("gateway/availability");
@@ -100,6 +100,16 @@ pub fn room_document(naming: &Naming, facts: &Facts) -> Document {
         availability: vec![gateway, room],
         availability_mode: Some("all"),
         components: components.into_iter().collect(),
+    }
+}
+
+/// What entities are called after in automations: the room's id, where that is more than a number.
+fn called(id: &str) -> String {
+    let id = id_text(id, '_');
+    if id.starts_with(|c: char| c.is_ascii_digit()) {
+        format!("room_{id}")
+    } else {
+        id
     }
 }
 
