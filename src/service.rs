@@ -120,11 +120,11 @@ impl Service {
             tracing::warn!("changes below [home_assistant] take effect at the next start");
         }
         self.config.rooms = config.rooms;
-        let applied = self.gateway.apply(&self.config).await;
+        // Before the rooms: entities go before their states are cleared.
         if let Some(home_assistant) = &self.home_assistant {
             home_assistant.set_rooms(self.config.rooms.clone());
         }
-        applied
+        self.gateway.apply(&self.config).await
     }
 
     /// Stops: no more commands, those begun are finished, `offline` is published, every device is

@@ -87,6 +87,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             .entities(&[
                 Entity::sensor("call_state", "Call state")
                     .icon("mdi:phone")
+                    .value("{{ value or 'unknown' }}")
                     .words(Phase::WORDS),
                 Entity::binary_sensor("in_call", "In call")
                     .icon("mdi:phone-in-talk")

@@ -128,7 +128,13 @@ impl Announcer {
                 }
                 None
             }
+            // Home Assistant says so once for each entity.
+            (Some(device), None) if device.deleted => None,
             (Some(device), None) => {
+                tracing::info!(
+                    id,
+                    "deleted in Home Assistant; it stays away until a restart"
+                );
                 device.deleted = true;
                 device.published = None;
                 Some(Action::Clear(id.to_owned()))
@@ -272,6 +278,7 @@ mod tests {
         it.want("1", document(&["a"]), true, now);
         it.due(now + 2 * SECOND);
         assert_eq!(it.heard("1", None, false), Some(Action::Clear("1".into())));
+        assert_eq!(it.heard("1", None, false), None);
         it.want("1", document(&["b"]), true, now + 3 * SECOND);
         assert!(it.due(now + 9 * SECOND).is_empty());
         assert_eq!(it.forget("1"), None);

@@ -1,8 +1,8 @@
 //! The device of the gateway itself.
 
-use super::Naming;
 use super::document::{Component, Device, Document, Origin};
 use super::entities::{Scope, told};
+use super::{Naming, id_text};
 use crate::catalogue::{Enabled, Entity};
 
 const INFO: &str = "gateway/info";
@@ -96,7 +96,7 @@ pub fn gateway_document(naming: &Naming) -> Document {
     let scope = Scope {
         naming,
         device: naming.gateway(),
-        called: "poly2mqtt".into(),
+        called: id_text(&naming.base(), '_'),
         below: String::new(),
     };
     let there = vec![scope.availability(AVAILABILITY.0)];
@@ -116,7 +116,10 @@ pub fn gateway_document(naming: &Naming) -> Document {
     Document {
         device: Device {
             identifiers: vec![naming.gateway()],
-            name: "poly2mqtt".into(),
+            name: match naming.topic_prefix.as_str() {
+                "" => "poly2mqtt".into(),
+                prefix => format!("poly2mqtt ({prefix})"),
+            },
             sw_version: Some(env!("CARGO_PKG_VERSION").into()),
             model: Some("Gateway".into()),
             ..Device::default()

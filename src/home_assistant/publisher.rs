@@ -220,12 +220,6 @@ impl Task {
         let ours = document
             .as_ref()
             .is_some_and(|document| self.is_ours(document));
-        if document.is_none() && self.known.contains(device) {
-            tracing::info!(
-                device,
-                "deleted in Home Assistant; it stays away until a restart"
-            );
-        }
         let action = self.announcer.heard(device, document, ours);
         if let Some(action) = action {
             self.act(action);
