@@ -30,6 +30,11 @@ pub enum Meaning {
     },
 }
 
+/// A topic of the gateway's own, without the prefix; any other belongs to another program.
+pub fn is_own(topic: &str) -> bool {
+    topic.starts_with("room/") || topic.starts_with("gateway/")
+}
+
 /// A topic with the configured prefix.
 pub fn prefixed(prefix: &str, topic: &str) -> String {
     if prefix.is_empty() {
