@@ -20,6 +20,8 @@ pub use gateway::gateway_document;
 pub use publisher::{Ends, Publisher};
 pub use room::room_document;
 
+use crate::topic;
+
 /// How topics and ids are named.
 #[derive(Debug, Clone)]
 pub struct Naming {
@@ -32,10 +34,7 @@ pub struct Naming {
 impl Naming {
     /// A topic of the gateway's own as the broker knows it.
     fn topic(&self, topic: &str) -> String {
-        match self.topic_prefix.as_str() {
-            "" => topic.to_owned(),
-            prefix => format!("{prefix}/{topic}"),
-        }
+        topic::prefixed(&self.topic_prefix, topic)
     }
 
     /// What all ids begin with: two gateways at one broker differ in their topic prefix.

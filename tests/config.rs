@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use poly2mqtt::config::{
-    BrokerUrl, Certificate, Config, ConfigErrors, Loaded, load, locate, schema,
+    BrokerUrl, Certificate, Config, ConfigErrors, HomeAssistant, Loaded, load, locate, schema,
 };
 
 const CANARY: &str = "canary-hunter2";
@@ -51,6 +51,9 @@ fn a_room_needs_little_and_the_rest_has_defaults() {
     );
     assert_eq!(config.mqtt.session_expiry, Duration::from_secs(10));
     assert_eq!(config.mqtt.max_payload, 10 << 20);
+    assert_eq!(config.home_assistant, HomeAssistant::default());
+    let other = read(&format!("[home_assistant]\nprefix = \"ha/x\"\n{ROOM}")).unwrap();
+    assert_eq!(other.home_assistant.status_topic, "ha/x/status");
 }
 
 #[test]
@@ -174,6 +177,20 @@ fn bad_values_say_what_is_allowed() {
     ] {
         let told = errors(&format!("[mqtt]\n{line}\n{ROOM}"));
         assert!(told.contains(wanted), "{line}: {told}");
+    }
+    for (line, wanted) in [
+        ("discovery = \"perhaps\"", "true or false"),
+        ("prefix = \"a/+\"", "without wildcards"),
+        ("prefix = \"room/x\"", "below room/ or gateway/"),
+        (
+            "status_topic = \"gateway/status\"",
+            "below room/ or gateway/",
+        ),
+        ("prefx = \"x\"", "did you mean \"prefix\"?"),
+    ] {
+        let told = errors(&format!("[home_assistant]\n{line}\n{ROOM}"));
+        assert!(told.contains(wanted), "{line}: {told}");
+        assert!(told.contains("poly2mqtt.toml:2"), "{line}: {told}");
     }
     assert!(
         errors("[rooms.\"a b\"]\nurl = \"https://x\"\npassword = \"x\"\n")

@@ -3,7 +3,7 @@
 use super::document::{Availability, Component, Platform};
 use super::{Naming, id_text};
 use crate::catalogue::{
-    Answer, Category, Command, Entity, EntityKind, Field, Payload, Rule, operations,
+    Answer, Binary, Category, Command, Entity, EntityKind, Field, Payload, Rule, operations,
 };
 
 /// An entity of the catalogue, and what has it.
@@ -59,11 +59,11 @@ impl Described {
             None => self.topic.to_owned(),
         });
         let shown = self.state().map(|state| scope.topic(state));
-        let platform = self.platform(own, shown);
+        let platform = self.platform(scope, own, shown);
         scope.component(self.entity, platform, param)
     }
 
-    fn platform(&self, own: String, shown: Option<String>) -> Platform {
+    fn platform(&self, scope: &Scope<'_>, own: String, shown: Option<String>) -> Platform {
         let value_template = self.entity.value;
         let state_topic = shown.unwrap_or_default();
         let payload = self.command.map(|command| command.payload);
@@ -96,10 +96,13 @@ impl Described {
                 command_topic: own,
                 payload_press: self.entity.sends,
             },
-            EntityKind::Image => Platform::Image {
-                image_topic: own.strip_suffix("/get").map(str::to_owned).unwrap_or(own),
-                content_type: content_type(self.command),
-            },
+            EntityKind::Image => {
+                let picture = picture(self.command);
+                Platform::Image {
+                    image_topic: scope.topic(picture.map_or(self.topic, |file| file.topic)),
+                    content_type: picture.map_or("", |file| file.content_type),
+                }
+            }
             EntityKind::Sensor | EntityKind::BinarySensor | EntityKind::Event => {
                 told(self.entity, own)
             }
@@ -157,10 +160,11 @@ fn command_template(payload: Option<Payload>) -> String {
     format!("{{{{ {{'{field}': value}} | tojson }}}}")
 }
 
-fn content_type(command: Option<&Command>) -> &'static str {
-    match command.map(|command| command.answer) {
-        Some(Answer::Binary(file)) => file.content_type,
-        _ => "image/jpeg",
+/// Where a query's picture is published, and what it is.
+fn picture(command: Option<&Command>) -> Option<Binary> {
+    match command?.answer {
+        Answer::Binary(file) => Some(file),
+        Answer::Json => None,
     }
 }
 
@@ -251,5 +255,54 @@ fn domain(kind: EntityKind) -> &'static str {
         EntityKind::Sensor => "sensor",
         EntityKind::BinarySensor => "binary_sensor",
         EntityKind::Event => "event",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::CATALOGUE;
+
+    /// An entry's entity must be one that its topic can serve.
+    #[test]
+    fn every_description_fits_its_entry() {
+        for it in described() {
+            let (key, kind) = (it.entity.key, it.entity.kind);
+            if let Some(state) = it.state() {
+                assert!(
+                    CATALOGUE.reader(state).is_some(),
+                    "{key}: nothing feeds {state}"
+                );
+            }
+            let takes = |payload: &str| {
+                let command = it.command.unwrap();
+                let read = command.payload.read(it.topic, payload.as_bytes(), false);
+                assert!(read.values.is_ok(), "{key} {payload}: {:?}", read.values);
+            };
+            match kind {
+                EntityKind::Switch => {
+                    takes("true");
+                    takes("false");
+                    assert!(it.state().is_some(), "{key}");
+                }
+                EntityKind::Number => {
+                    let (min, max) = bounds(it.command.map(|command| command.payload));
+                    takes(&min.to_string());
+                    takes(&max.to_string());
+                    assert!(it.state().is_some(), "{key}");
+                }
+                EntityKind::Text => {
+                    let template = command_template(it.command.map(|command| command.payload));
+                    let field = template.split('\'').nth(1).unwrap();
+                    takes(&format!("{{\"{field}\":\"x\"}}"));
+                    assert!(it.state().is_some(), "{key}");
+                }
+                EntityKind::Button => takes(it.entity.sends),
+                EntityKind::Image => assert!(picture(it.command).is_some(), "{key}"),
+                EntityKind::Sensor | EntityKind::BinarySensor | EntityKind::Event => {
+                    assert!(it.command.is_none(), "{key}");
+                }
+            }
+        }
     }
 }
