@@ -11,6 +11,7 @@ mod cameras;
 mod collaboration;
 mod conferences;
 mod directory;
+mod own;
 mod payload;
 mod routes;
 mod search;
@@ -23,12 +24,13 @@ mod video;
 pub use call::{Call, Params, Request, RequestBody};
 pub use cameras::{Motion, learned_preset_offset};
 pub use conferences::{Connection, Phase, connections};
-pub use payload::{Field, Payload, Place, Rule};
-pub use routes::{CATALOGUE, Catalogue, Route, Variant};
+pub use own::{OWN, Own};
+pub use payload::{Field, MOST_KEYS, OFF, ON, Payload, Place, Rule, TOGGLE};
+pub use routes::{CATALOGUE, Catalogue, Route, Variant, about_parameter, parameters};
 pub use search::Search;
 pub use session::session_state;
 pub use state::{Context, Pick, Shape, State, payload, read_body};
-pub use table::topic_table;
+pub use table::{files, mosquitto_acl, read, requests, states, takes, topic_page, topic_table};
 
 use serde_json::Value;
 
@@ -201,6 +203,25 @@ const fn delete(id: &'static str, path: &'static str) -> Operation {
     Operation::new(id, Method::Delete, path)
 }
 
+/// Whether a topic asks or changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It changes something.
+    Command,
+    /// It only asks.
+    Query,
+}
+
+impl Kind {
+    /// The word in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Query => "query",
+        }
+    }
+}
+
 /// How one command becomes requests.
 #[derive(Debug, Clone, Copy)]
 pub enum Plan {
@@ -241,6 +262,8 @@ pub enum Urgency {
 pub struct Command {
     /// The topic below the room with its parameters: `camera/preset/{index}/activate`.
     pub topic: &'static str,
+    /// Where the method tells it wrong: whether it asks or changes.
+    pub kind: Option<Kind>,
     /// What the payload may be.
     pub payload: Payload,
     /// Body fields that are always sent, before the payload's.
@@ -273,6 +296,7 @@ impl Command {
     const fn new(topic: &'static str) -> Self {
         Self {
             topic,
+            kind: None,
             payload: Payload::None,
             fixed: &[],
             bind: &[],
@@ -286,6 +310,13 @@ impl Command {
             urgency: Urgency::InTurn,
             slow: false,
             answer: Answer::Json,
+        }
+    }
+
+    const fn kind(self, kind: Kind) -> Self {
+        Self {
+            kind: Some(kind),
+            ..self
         }
     }
 

@@ -81,6 +81,10 @@ pub struct Submission {
 pub trait Submit: Send + Sync {
     /// Hands in a command. Returns at once: it is queued, or already answered with an error.
     fn submit(&self, submission: Submission);
+
+    /// A broker holds a retained message of this topic that this run has not published. True if it
+    /// is an earlier run's state, which will be seen to, and not a command.
+    fn left_over(&self, topic: &str, payload: &[u8]) -> bool;
 }
 
 type Answer = Box<dyn FnOnce(Outcome) + Send>;

@@ -3,9 +3,9 @@
 //! Owns starting, replacing and stopping rooms, and the topics about the gateway itself. Knows no
 //! transport: front doors hand it [`Submission`]s through [`Submit`].
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,13 +13,15 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
+use crate::catalogue::CATALOGUE;
 use crate::command::{ErrorCode, Failure, Outcome, Submission, Submit};
 use crate::config::{self, Config};
 use crate::device::{self, Timings};
 use crate::hub::{Hub, Retained};
 use crate::metrics::{Metrics, RoomSample};
-use crate::room::{Intervals, Room, Settings};
+use crate::room::{Intervals, LET_GO, Room, Settings};
 
+const INFO: &str = "gateway/info";
 /// How long a room that is replaced may finish what it began.
 const REPLACE: Duration = Duration::from_secs(5);
 
@@ -29,8 +31,11 @@ pub struct Gateway {
     hub: Arc<Hub>,
     timings: Timings,
     metrics: Arc<Metrics>,
-    stopping: AtomicBool,
     rooms: RwLock<BTreeMap<Arc<str>, Running>>,
+    /// Rooms that end or start again just now: known, but not to be used.
+    changing: Mutex<BTreeSet<Arc<str>>>,
+    /// The rooms of an earlier run, as its `gateway/info` listed them.
+    earlier: Mutex<BTreeSet<String>>,
     commands: AtomicU64,
     started: OffsetDateTime,
 }
@@ -49,8 +54,9 @@ impl Gateway {
             hub,
             timings,
             metrics,
-            stopping: AtomicBool::new(false),
             rooms: RwLock::default(),
+            changing: Mutex::default(),
+            earlier: Mutex::default(),
             commands: AtomicU64::new(0),
             started: OffsetDateTime::now_utc(),
         })
@@ -73,18 +79,21 @@ impl Gateway {
                 })
                 .map(|(id, _)| id.clone())
                 .collect();
+            self.changing().extend(gone.iter().cloned());
             for id in gone {
                 let kept = config.rooms.contains_key(&*id);
                 ended.extend(rooms.remove(&id).map(|running| (id, kept, running.room)));
             }
         }
-        for (id, kept, room) in ended {
-            room.stop(Instant::now() + REPLACE).await;
+        let deadline = Instant::now() + REPLACE;
+        let ending = ended.into_iter().map(async |(id, kept, room)| {
+            room.stop(deadline).await;
             if !kept {
                 self.hub.clear_below(&format!("room/{id}/"));
                 tracing::info!(room = &*id, "removed");
             }
-        }
+        });
+        futures_util::future::join_all(ending).await;
         let mut failed = Vec::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         for (id, room) in &config.rooms {
@@ -105,6 +114,7 @@ impl Gateway {
             }
         }
         drop(rooms);
+        self.changing().clear();
         self.publish_info(config);
         if failed.is_empty() {
             Ok(())
@@ -133,9 +143,9 @@ impl Gateway {
 
     /// Stops all rooms at once; each finishes what it began by `deadline`.
     pub async fn stop(&self, deadline: Instant) {
-        self.stopping.store(true, Ordering::Relaxed);
         let rooms = {
             let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+            self.changing().extend(rooms.keys().cloned());
             std::mem::take(&mut *rooms)
         };
         let stopping = rooms
@@ -156,8 +166,7 @@ impl Gateway {
             "rooms": rooms,
             "configuration": config.redacted(),
         });
-        self.hub
-            .set("gateway/info", Retained::text(info.to_string()));
+        self.hub.set(INFO, Retained::text(info.to_string()));
     }
 
     /// How the rooms stand.
@@ -193,19 +202,72 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    fn changing(&self) -> MutexGuard<'_, BTreeSet<Arc<str>>> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_room(&self, id: &str) -> bool {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        rooms.contains_key(id)
+    }
+
+    /// A room that is not configured any more leaves nothing at the broker. Another gateway's rooms
+    /// at the same broker are none of ours: only those that our own `gateway/info` listed.
+    fn left_by(&self, id: &str, topic: &str) {
+        self.hub.leave_over(topic);
+        let earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        if earlier.contains(id) {
+            self.hub.clear(topic);
+        }
+    }
+
+    fn ran_before(&self, info: &[u8]) {
+        let info: Value = serde_json::from_slice(info).unwrap_or_default();
+        let rooms = info["rooms"].as_object().into_iter().flatten();
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, _) in rooms.filter(|(id, _)| !self.has_room(id)) {
+            self.hub.clear_left_over(&format!("room/{id}/"));
+            earlier.insert(id.clone());
+        }
+    }
+}
+
 impl Submit for Gateway {
+    fn left_over(&self, topic: &str, payload: &[u8]) -> bool {
+        if topic == INFO {
+            self.ran_before(payload);
+            return true;
+        }
+        let below = topic.strip_prefix("room/");
+        let Some((id, state)) = below.and_then(|below| below.split_once('/')) else {
+            return false;
+        };
+        let read = CATALOGUE.is_state(state);
+        // These are not read from the device, so nothing that is read can make them wrong.
+        let told = state == "availability"
+            || state == "problem"
+            || state.starts_with("camera/snapshot/") && !state.ends_with("/get");
+        if !self.has_room(id) && (read || told) {
+            self.left_by(id, topic);
+        } else if read {
+            self.hub.leave_over(topic);
+        }
+        read || told
+    }
+
     fn submit(&self, mut submission: Submission) {
         self.commands.fetch_add(1, Ordering::Relaxed);
         let (metrics, door) = (self.metrics.clone(), submission.door);
         let count = move |outcome: &Outcome| metrics.commanded(door, outcome);
         submission.reply = submission.reply.observed(count);
-        if self.stopping.load(Ordering::Relaxed) {
-            let failure = Failure::new(ErrorCode::Offline, "the gateway is stopping");
-            return submission.reply.answer(Err(failure));
-        }
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = rooms.get(&submission.room) {
             return running.room.submit(submission);
+        }
+        if self.changing().contains(&submission.room) {
+            let failure = Failure::new(ErrorCode::Offline, LET_GO);
+            return submission.reply.answer(Err(failure));
         }
         let known: Vec<&str> = rooms.keys().map(|id| &**id).collect();
         let known = match known.as_slice() {

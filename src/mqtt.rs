@@ -30,6 +30,8 @@ pub use options::{BrokerAddress, Settings};
 
 /// The topic that says whether the gateway is there.
 pub(crate) const AVAILABILITY: &str = "gateway/availability";
+/// The topic that says which rooms the gateway has.
+const INFO: &str = "gateway/info";
 
 /// A result with where it goes.
 pub(crate) type Answer = (Address, Box<Outcome>);

@@ -27,6 +27,9 @@ use queue::{Queue, Ticket};
 
 pub use schedule::Intervals;
 
+/// What is said to commands for a room that ends.
+pub const LET_GO: &str = "the gateway lets go of this room: it stops, or its configuration changed";
+
 /// What a room needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -63,7 +66,7 @@ impl Room {
     /// # Errors
     /// TLS settings that cannot be used.
     pub fn start(settings: Settings, hub: Arc<Hub>) -> Result<Self, String> {
-        let device = Arc::new(Device::new(settings.device.clone())?);
+        let device = Device::new(settings.device.clone())?;
         let results = Results {
             hub,
             room: settings.id.clone(),
@@ -141,10 +144,12 @@ impl Room {
     pub async fn stop(self, deadline: Instant) {
         self.stop.cancel();
         // What the room still does at the deadline is cut off; its replies answer by themselves.
-        let abort = self.task.abort_handle();
-        if tokio::time::timeout_at(deadline, self.task).await.is_err() {
-            abort.abort();
+        let mut task = self.task;
+        if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+            task.abort();
+            let _ = task.await;
         }
+        self.results.state("availability", Some(&"offline".into()));
     }
 }
 
@@ -181,6 +186,11 @@ impl Results {
     fn event(&self, name: &str, about: &Value) {
         let topic = format!("room/{}/event/{name}", self.room);
         self.hub.event(&topic, about.to_string().into());
+    }
+
+    /// Every state has been read: what an earlier run left besides is not there any more.
+    fn complete(&self) {
+        self.hub.clear_left_over(&format!("room/{}/", self.room));
     }
 
     /// Publishes a state's value, or clears it.

@@ -55,6 +55,28 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 18] = [
+        Self::UnknownRoom,
+        Self::UnknownCommand,
+        Self::InvalidPayload,
+        Self::Forbidden,
+        Self::Busy,
+        Self::Expired,
+        Self::Superseded,
+        Self::Offline,
+        Self::Unauthorized,
+        Self::LockedOut,
+        Self::ModeLocked,
+        Self::Unsupported,
+        Self::NotFound,
+        Self::DeviceError,
+        Self::Timeout,
+        Self::OutcomeUnknown,
+        Self::TooLarge,
+        Self::IgnoredRetained,
+    ];
+
     /// The code as users see it: `invalid_payload`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -233,5 +255,43 @@ impl Outcome {
         serde_json::to_vec(self)
             .map(Bytes::from)
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new code does not compile until it is given its place in the list here.
+    fn place(code: ErrorCode) -> usize {
+        use ErrorCode::*;
+        match code {
+            UnknownRoom => 0,
+            UnknownCommand => 1,
+            InvalidPayload => 2,
+            Forbidden => 3,
+            Busy => 4,
+            Expired => 5,
+            Superseded => 6,
+            Offline => 7,
+            Unauthorized => 8,
+            LockedOut => 9,
+            ModeLocked => 10,
+            Unsupported => 11,
+            NotFound => 12,
+            DeviceError => 13,
+            Timeout => 14,
+            OutcomeUnknown => 15,
+            TooLarge => 16,
+            IgnoredRetained => 17,
+        }
+    }
+
+    #[test]
+    fn the_list_of_codes_is_complete() {
+        for (at, code) in ErrorCode::ALL.into_iter().enumerate() {
+            assert_eq!(place(code), at);
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
     }
 }

@@ -49,13 +49,9 @@ impl Device {
         content_type: &str,
         deadline: Instant,
     ) -> Result<Downloaded, NotDownloaded> {
-        let opened = async {
-            let slot = self.slot(deadline).await?;
-            // A limit of nothing: whatever has bytes is left to be streamed.
-            let carried = self.carry_out(request, None, 0, deadline).await?;
-            Ok((slot, carried))
-        };
-        let (_slot, carried) = tokio::select! {
+        // A limit of nothing: whatever has bytes is left to be streamed.
+        let opened = self.carry_out(request, None, 0, deadline);
+        let (carried, _slot) = tokio::select! {
             opened = opened => opened.map_err(NotDownloaded::Failed)?,
             () = to.abandoned() => return Err(NotDownloaded::Abandoned),
         };
@@ -129,8 +125,7 @@ impl Device {
             Some((chunk, chunks))
         });
         let body = reqwest::Body::wrap_stream(chunks);
-        let _slot = self.slot(deadline).await?;
-        let carried = self
+        let (carried, _slot) = self
             .carry_out(request, Some((length, body)), limit, deadline)
             .await?;
         match carried {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::flight::Flight;
 use super::message::{Address, Meaning, check_response, meaning, overhead, result_messages};
-use super::{AVAILABILITY, Answer, Message, Settings, Stats};
+use super::{AVAILABILITY, Answer, INFO, Message, Settings, Stats};
 use crate::command::{
     Authority, Door, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
@@ -53,6 +53,8 @@ pub struct Connection {
     brief: u32,
     reported: Option<String>,
     recent: VecDeque<u64>,
+    /// The broker has told what an earlier run left there.
+    told: bool,
 }
 
 impl Connection {
@@ -72,6 +74,7 @@ impl Connection {
             brief: 0,
             reported: None,
             recent: VecDeque::new(),
+            told: false,
         }
     }
 
@@ -174,14 +177,22 @@ impl Connection {
         if self.brief < 3 {
             self.reported = None;
         }
-        let filter = Filter {
-            path: super::message::prefixed(&shared.settings.prefix, "room/#"),
+        // The first connection is told what an earlier run left at the broker; later ones know.
+        let first = !std::mem::replace(&mut self.told, true);
+        let replay = if first {
+            RetainForwardRule::OnEverySubscribe
+        } else {
+            RetainForwardRule::Never
+        };
+        let filter = |topic| Filter {
+            path: super::message::prefixed(&shared.settings.prefix, topic),
             qos: QoS::AtLeastOnce,
             nolocal: true,
             preserve_retain: true,
-            retain_forward_rule: RetainForwardRule::Never,
+            retain_forward_rule: replay.clone(),
         };
-        if shared.client.try_subscribe_many([filter]).is_err() {
+        let filters = ["room/#", INFO].map(filter);
+        if shared.client.try_subscribe_many(filters).is_err() {
             tracing::error!("the subscription could not be handed over");
         }
         // The gateway's own availability first, then everything, in case the broker forgot.
@@ -226,13 +237,17 @@ impl Connection {
         let Ok(topic) = std::str::from_utf8(&publish.topic) else {
             return;
         };
+        let own = super::message::unprefixed(prefix, topic).unwrap_or_default();
+        if publish.retain
+            && (publish.payload.is_empty()
+                || self.gateway.left_over(own, &publish.payload)
+                || shared.hub.get(own).is_some())
+        {
+            return;
+        }
         let Meaning::Command { room, command } = meaning(prefix, topic) else {
             return;
         };
-        let own = super::message::unprefixed(prefix, topic).unwrap_or_default();
-        if publish.retain && (publish.payload.is_empty() || shared.hub.get(own).is_some()) {
-            return;
-        }
         let repeat = fingerprint(&publish);
         if publish.dup && self.recent.contains(&repeat) {
             return;
@@ -307,7 +322,14 @@ fn told(error: &ConnectionError) -> String {
             }
             code => format!("it refuses the connection ({code:?})"),
         },
-        error => error.to_string(),
+        // The library wraps what went wrong in its own words; people need the cause.
+        error => {
+            let mut cause: &dyn std::error::Error = error;
+            while let Some(deeper) = cause.source() {
+                cause = deeper;
+            }
+            cause.to_string()
+        }
     }
 }
 

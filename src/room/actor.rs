@@ -21,7 +21,7 @@ use super::execute::{Around, Executed, Read, Reading, execute, understand, unix_
 use super::motion::Stops;
 use super::queue::{Free, Lane, Queue};
 use super::schedule::Schedule;
-use super::{Results, Settings};
+use super::{LET_GO, Results, Settings};
 use crate::catalogue::{
     Call, Context, Motion, Operation, Plan, Request, When, connections, learned_preset_offset,
     operations,
@@ -40,7 +40,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Runs a room until it is asked to stop.
 pub async fn run(
     settings: Settings,
-    device: Arc<Device>,
+    device: Device,
     queue: Arc<Queue>,
     results: Results,
     stop: CancellationToken,
@@ -62,8 +62,7 @@ pub async fn run(
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
-    actor.device.log_out().await;
-    actor.results.state("availability", Some(&"offline".into()));
+    actor.device.close().await;
 }
 
 /// How the room stands with its device.
@@ -100,7 +99,7 @@ enum Done {
 
 struct Actor {
     settings: Settings,
-    device: Arc<Device>,
+    device: Device,
     queue: Arc<Queue>,
     results: Results,
     schedule: Schedule,
@@ -116,11 +115,12 @@ struct Actor {
     learned_offset: i8,
     silent: u32,
     wait: Duration,
-    problem: Option<Problem>,
+    /// What is wrong, and since when.
+    problem: Option<(ProblemCode, String)>,
 }
 
 impl Actor {
-    fn new(settings: Settings, device: Arc<Device>, queue: Arc<Queue>, results: Results) -> Self {
+    fn new(settings: Settings, device: Device, queue: Arc<Queue>, results: Results) -> Self {
         let wait = device.timings().unreachable;
         let actor = Self {
             schedule: Schedule::new(settings.intervals, Instant::now()),
@@ -319,10 +319,7 @@ impl Actor {
 
     /// From here on every command is refused; those begun are finished.
     fn stop_taking(&self) {
-        self.queue.close(Failure::new(
-            ErrorCode::Offline,
-            "the gateway lets go of this room: it stops, or its configuration changed",
-        ));
+        self.queue.close(Failure::new(ErrorCode::Offline, LET_GO));
     }
 
     fn finish(&mut self, done: Done) {
@@ -336,6 +333,10 @@ impl Actor {
             } => {
                 self.polling = false;
                 self.polled(place, written, answer);
+                self.schedule.asked(place);
+                if self.schedule.complete() {
+                    self.results.complete();
+                }
             }
             Done::Commanded {
                 lane,
@@ -567,23 +568,27 @@ impl Actor {
             problem.code.error_code(),
             problem.message.clone(),
         ));
-        if self.problem.as_ref() != Some(&problem) {
-            tracing::warn!(
-                room = &*self.settings.id,
-                problem = problem.message,
-                "offline"
-            );
-            let since = OffsetDateTime::now_utc()
-                .format(&Rfc3339)
-                .unwrap_or_default();
-            let about = json!({
-                "code": problem.code,
-                "message": problem.message,
-                "since": since,
-            });
-            self.results.state("problem", Some(&about));
-            self.problem = Some(problem);
-        }
+        let since = match self.problem.take() {
+            // The same problem may have other words at each attempt.
+            Some((code, since)) if code == problem.code => since,
+            _ => {
+                tracing::warn!(
+                    room = &*self.settings.id,
+                    problem = problem.message,
+                    "offline"
+                );
+                OffsetDateTime::now_utc()
+                    .format(&Rfc3339)
+                    .unwrap_or_default()
+            }
+        };
+        let about = json!({
+            "code": problem.code,
+            "message": problem.message,
+            "since": since,
+        });
+        self.results.state("problem", Some(&about));
+        self.problem = Some((problem.code, since));
         self.results.state("availability", Some(&"offline".into()));
     }
 }

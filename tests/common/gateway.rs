@@ -112,7 +112,15 @@ impl Gateway {
         self.client.expect("room/1/availability", "online").await;
     }
 
-    /// The code of the room's newest problem.
+    /// The room has not been offline since it was online.
+    pub fn never_offline(&self) {
+        let said = self.client.messages("room/1/availability");
+        let mut said = said.iter().map(super::client::text);
+        assert!(said.any(|word| word == "online"));
+        assert!(said.all(|word| word == "online"));
+    }
+
+    /// Waits for the code of the room's newest problem.
     pub async fn problem(&self, code: &str) {
         let needle = format!("\"code\":\"{code}\"");
         self.client
