@@ -11,7 +11,6 @@
 //   cameras end with its Scope.
 
 const CATALOGUE = JSON.parse(document.getElementById("catalogue").textContent);
-const COMMANDS = CATALOGUE.topics.filter((topic) => topic.kind !== "state");
 const $ = (id) => document.getElementById(id);
 
 // ── Small tools ──────────────────────────────────────────────────────────────────────────────────
@@ -1257,7 +1256,7 @@ function consolePage(scope, main, chosen) {
     if (room.value !== before) follow();
   });
 
-  const options = COMMANDS.map((command, place) => ({
+  const options = CATALOGUE.topics.map((command, place) => ({
     command,
     text: `${command.topic} ${command.takes} ${command.requests} ${command.kind}`.toLowerCase(),
     element: el("li", { id: `topic-${place}`, role: "option", "aria-selected": "false", "data-topic": command.topic, click: () => select(place) },

@@ -1,23 +1,15 @@
-//! The catalogue for the dashboard's console: every topic with what a page must know to offer it.
+//! The catalogue for the dashboard's console: every command and query with what a page must know to offer it.
 //!
 //! Pure. The dashboard has no list of topics of its own.
 
 use serde_json::{Map, Value, json};
 
 use super::super::{CATALOGUE, Field, GUARDED, Payload, Route, Rule, about_parameter, parameters};
-use super::{files, path, read, requests, states, takes};
+use super::{requests, takes};
 
-/// All topics below a room, and what the parameters in them are.
+/// All topics that can be sent to, and what the parameters in them are.
 pub fn console() -> Value {
-    let state = |(topic, operation, _)| json!({"topic": topic, "kind": "state", "requests": path(operation), "read": read(operation)});
-    let file = |(topic, content_type, _)| json!({"topic": topic, "kind": "state", "requests": content_type, "read": "on request"});
-    let topics: Vec<Value> = CATALOGUE
-        .routes()
-        .iter()
-        .map(command)
-        .chain(states().map(state))
-        .chain(files().map(file))
-        .collect();
+    let topics: Value = CATALOGUE.routes().iter().map(command).collect();
     let about: Map<String, Value> = CATALOGUE
         .routes()
         .iter()
@@ -86,7 +78,7 @@ mod tests {
         assert_eq!(volume["guarded"], false);
         assert_eq!(find(&console, "system/reboot")["guarded"], true);
         assert_eq!(find(&console, "directory/import")["file"], true);
-        assert_eq!(find(&console, "camera/snapshot/near")["kind"], "state");
+        assert_eq!(find(&console, "audio/volume/get")["kind"], "query");
         assert!(console["parameters"]["meeting_id"].is_string());
         for operation in operations() {
             for command in operation.commands {
