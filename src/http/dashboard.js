@@ -863,12 +863,14 @@ function cameraPanel(scope, room, controls) {
   const mover = new Mover(room);
   const stop = () => mover.stop();
   const arrow = (direction, symbol, label) => {
+    // Pressing one button takes the focus from another, whose blur must not end the new press.
+    const release = () => mover.button === button && stop();
     const button = el("button", {
       type: "button", "data-direction": direction, "aria-label": label, "aria-pressed": "false",
       pointerdown: (event) => {
         if (event.button === 0) mover.start(button);
       },
-      pointerup: stop, pointercancel: stop, pointerleave: stop, blur: stop,
+      pointerup: release, pointercancel: release, pointerleave: release, blur: release,
       // Holding a key down repeats it: only the first press counts.
       keydown: (event) => {
         if (event.key === " " || event.key === "Enter") {
@@ -876,7 +878,7 @@ function cameraPanel(scope, room, controls) {
           if (!event.repeat) mover.start(button);
         }
       },
-      keyup: (event) => (event.key === " " || event.key === "Enter") && stop(),
+      keyup: (event) => (event.key === " " || event.key === "Enter") && release(),
       // A long press on a phone would open a menu.
       contextmenu: (event) => event.preventDefault(),
     }, icon(symbol));
