@@ -323,11 +323,11 @@ async fn pictures() {
         ("dashboard-phone", "light", (390, 844, 2)),
     ] {
         let (width, height, scale) = size;
-        let metrics = json!({
+        let mut metrics = json!({
             "width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600,
         });
         browser
-            .devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .devtools("Emulation.setDeviceMetricsOverride", metrics.clone())
             .await;
         let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         browser.devtools("Emulation.setEmulatedMedia", scheme).await;
@@ -344,6 +344,15 @@ async fn pictures() {
         browser
             .value("(document.activeElement.blur(), scrollTo(0, 0))")
             .await;
+        if scale == 1 {
+            // All that can be pressed, and nothing cut off.
+            let bottom = "document.querySelector('.columns').getBoundingClientRect().bottom";
+            let bottom = browser.value(bottom).await.as_f64().unwrap();
+            metrics["height"] = json!(bottom.ceil() + 16.0);
+            browser
+                .devtools("Emulation.setDeviceMetricsOverride", metrics)
+                .await;
+        }
         let file = Path::new(&dir).join(format!("{name}.png"));
         std::fs::write(file, browser.picture().await).unwrap();
     }

@@ -65,7 +65,7 @@ function duration(seconds) {
   const [days, hours, minutes] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
   if (days > 0) return `${days} d ${hours} h`;
   if (hours > 0) return `${hours} h ${minutes} min`;
-  return minutes > 0 ? `${minutes} min` : "a moment";
+  return `${minutes} min`;
 }
 
 /// A value as one level of a topic: these four and NUL would mean something else there.
@@ -473,15 +473,26 @@ function showLink(state, { reason, until }) {
     setTone(label, "Connecting…", "wait");
   } else if (state === "refused") {
     setTone(label, "Token needed", "bad");
-    askForToken(reason);
+    askForToken();
   } else {
-    // Said once: a screen reader need not hear the seconds.
     label.title = reason ?? "";
     const say = () => setTone(label, `Reconnecting in ${Math.max(1, Math.round((until - Date.now()) / 1000))} s`, "bad");
     say();
     countdown = setInterval(say, 1000);
   }
+  showNotice();
   store.touch("link");
+}
+
+/// What holds for the whole page, in words; the seconds in the bar are not for screen readers.
+function showNotice() {
+  let text = "";
+  if (link.state === "down") text = "The connection to the gateway is lost. What is shown is how it was; the page reconnects by itself.";
+  else if (link.up && access.readOnly) text = "This token may only look: everything is shown, and nothing can be pressed.";
+  // Kept while it tries again, which would make the page jump.
+  if (link.state === "connecting" && !$("notice").hidden) return;
+  $("notice").hidden = text === "";
+  setText($("notice"), text);
 }
 
 function askForToken() {
@@ -496,14 +507,12 @@ function askForToken() {
 /// Whether this token may send anything is seen by asking for something that costs the device
 /// nothing: who is logged in, which the gateway knows.
 async function checkAccess() {
-  access.readOnly = false;
   const room = store.rooms().find((each) => store.get(`room/${each}/availability`) === "online");
   if (room) {
     const result = await link.command(`room/${room}/session/get`);
-    access.readOnly = result.error?.code === "forbidden";
+    if (link.up) access.readOnly = result.error?.code === "forbidden";
   }
-  $("notice").hidden = !access.readOnly;
-  setText($("notice"), access.readOnly ? "This token may only look: everything is shown, and nothing can be pressed." : "");
+  showNotice();
   store.touch("link");
 }
 
@@ -523,10 +532,12 @@ function availabilityPill(scope, room) {
 
 function callPill(scope, room) {
   const pill = el("span", { class: "pill" });
-  scope.watch([`room/${room}/call/state`, `room/${room}/call/in_meeting`], () => {
-    const state = store.get(`room/${room}/call/state`);
+  const at = `room/${room}`;
+  scope.watch([`${at}/availability`, `${at}/call/state`, `${at}/call/in_meeting`], () => {
+    // What a device said before it went away says nothing of its calls now.
+    const state = store.get(`${at}/availability`) === "online" ? store.get(`${at}/call/state`) : undefined;
     const [text, tone] = CALL_STATES[state] ?? ["", ""];
-    if (state === "idle" && store.get(`room/${room}/call/in_meeting`) === true) setTone(pill, "In a meeting", "accent");
+    if (state === "idle" && store.get(`${at}/call/in_meeting`) === true) setTone(pill, "In a meeting", "accent");
     else setTone(pill, text, tone);
     pill.hidden = text === "";
   });
@@ -579,7 +590,7 @@ function overview(scope, main) {
     const info = store.get("gateway/info");
     setTone(gateway, running ? "Gateway running" : "Gateway stopped", running ? "good" : "bad");
     const facts = [];
-    if (info) facts.push(`Version ${info.version}`, `up ${duration((Date.now() - Date.parse(info.started)) / 1000)}`);
+    if (info) facts.push(`Version ${info.version}`, `up for ${duration((Date.now() - Date.parse(info.started)) / 1000)}`);
     const known = store.rooms();
     const online = known.filter((room) => store.get(`room/${room}/availability`) === "online").length;
     facts.push(`${online} of ${known.length} ${known.length === 1 ? "room" : "rooms"} online`);
@@ -625,6 +636,8 @@ function roomCard(room) {
     setText(name, roomName(room));
     setText(device, [`Room ${room}`, model(room)].filter(Boolean).join(" · "));
   });
+  const facts = el("div", { class: "facts" }, callPill(scope, room), mic, video, volume);
+  scope.watch([`${at}/availability`], () => facts.toggleAttribute("data-stale", store.get(`${at}/availability`) !== "online"));
   scope.watch([`${at}/audio/muted`, `${at}/audio/volume`, `${at}/video/muted`], () => {
     const muted = store.get(`${at}/audio/muted`);
     mic.hidden = muted === undefined;
@@ -648,7 +661,7 @@ function roomCard(room) {
   const element = el("a", { class: "card room-card", href: roomHash(room), "data-room": room },
     el("div", {}, el("div", { class: "row" }, name, availabilityPill(scope, room)), device),
     problemBox(scope, room),
-    el("div", { class: "facts" }, callPill(scope, room), mic, video, volume), meeting);
+    facts, meeting);
   return { scope, element };
 }
 
@@ -854,7 +867,7 @@ class Mover {
     if (!this.button) return;
     this.button.setAttribute("aria-pressed", "false");
     this.button = null;
-    send(this.room, "camera/stop");
+    send(this.room, "camera/stop", undefined, { quiet: !link.up });
   }
 }
 
