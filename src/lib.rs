@@ -51,6 +51,7 @@ pub mod config;
 pub mod conversation;
 pub mod device;
 pub mod gateway;
+pub mod home_assistant;
 pub mod http;
 pub mod hub;
 pub mod listen;
