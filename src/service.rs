@@ -143,6 +143,13 @@ impl Service {
             tcp::Door::start(listener, lobby.clone())
         };
         let tcp = tcp_socket.map(start).transpose()?;
+        if let Some(http) = &http {
+            let tls = tls.is_some();
+            tracing::info!(address = %http.addr(), tls, "HTTP and WebSocket");
+        }
+        if let Some(tcp) = &tcp {
+            tracing::info!(address = %tcp.addr(), tls = config.tcp.tls, "plain lines");
+        }
         let stats = mqtt.as_ref().map(mqtt::Door::stats);
         let health = tokio::spawn(publish_health(gateway.clone(), stats));
         Ok(Self {
