@@ -4,6 +4,7 @@
 //! and place, and none holds a secret. Starts nothing and opens nothing but the files it names.
 
 mod error;
+mod http;
 mod keys;
 mod load;
 mod section;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 pub use error::{ConfigError, ConfigErrors};
+pub use http::{Http, HttpToken, Level, Tcp, TlsFiles};
 pub use keys::schema;
 pub use load::{Loaded, load, locate};
 
@@ -31,6 +33,10 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// Home Assistant.
     pub home_assistant: HomeAssistant,
+    /// The door for controllers and people.
+    pub http: Http,
+    /// Plain lines over bare TCP.
+    pub tcp: Tcp,
     /// The rooms by id.
     pub rooms: BTreeMap<RoomId, Room>,
 }
@@ -38,6 +44,8 @@ pub struct Config {
 /// Where the MQTT broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BrokerUrl {
+    /// There is none, and no MQTT.
+    Off,
     /// The gateway's own broker listens here.
     Embedded(SocketAddr),
     /// A broker without TLS.
@@ -294,6 +302,7 @@ impl Config {
     pub fn redacted(&self) -> Value {
         let seconds = |duration: Duration| duration.as_secs_f64();
         let url = match &self.mqtt.url {
+            BrokerUrl::Off => "off".to_owned(),
             BrokerUrl::Embedded(listen) => format!("embedded://{listen}"),
             BrokerUrl::Tcp { host, port } => format!("mqtt://{host}:{port}"),
             BrokerUrl::Tls { host, port } => format!("mqtts://{host}:{port}"),
@@ -341,6 +350,8 @@ impl Config {
                 "prefix": self.home_assistant.prefix,
                 "status_topic": self.home_assistant.status_topic,
             },
+            "http": self.http.redacted(),
+            "tcp": self.tcp.redacted(),
             "rooms": rooms,
         })
     }

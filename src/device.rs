@@ -6,8 +6,10 @@
 mod client;
 mod login;
 mod problem;
+mod stream;
 mod tls;
 
-pub use client::{Answer, Device, Failed, Settings, Timings};
+pub use client::{Answer, Device, Failed, Oversize, Settings, Timings};
 pub use problem::{Problem, ProblemCode};
+pub use stream::{Downloaded, LARGEST_UPLOAD, NotDownloaded};
 pub use tls::fingerprint_text;

@@ -3,9 +3,9 @@
 //! Owns starting, replacing and stopping rooms, and the topics about the gateway itself. Knows no
 //! transport: front doors hand it [`Submission`]s through [`Submit`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,12 +13,15 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
-use crate::command::{ErrorCode, Failure, Submission, Submit};
+use crate::catalogue::CATALOGUE;
+use crate::command::{ErrorCode, Failure, Outcome, Submission, Submit};
 use crate::config::{self, Config};
 use crate::device::{self, Timings};
 use crate::hub::{Hub, Retained};
-use crate::room::{Intervals, Room, Settings};
+use crate::metrics::{Metrics, RoomSample};
+use crate::room::{Intervals, LET_GO, Room, Settings};
 
+const INFO: &str = "gateway/info";
 /// How long a room that is replaced may finish what it began.
 const REPLACE: Duration = Duration::from_secs(5);
 
@@ -27,7 +30,12 @@ const REPLACE: Duration = Duration::from_secs(5);
 pub struct Gateway {
     hub: Arc<Hub>,
     timings: Timings,
+    metrics: Arc<Metrics>,
     rooms: RwLock<BTreeMap<Arc<str>, Running>>,
+    /// Rooms that end or start again just now: known, but not to be used.
+    changing: Mutex<BTreeSet<Arc<str>>>,
+    /// The rooms of an earlier run, as its `gateway/info` listed them.
+    earlier: Mutex<BTreeSet<String>>,
     commands: AtomicU64,
     started: OffsetDateTime,
 }
@@ -41,11 +49,14 @@ struct Running {
 
 impl Gateway {
     /// A gateway without rooms.
-    pub fn new(hub: Arc<Hub>, timings: Timings) -> Arc<Self> {
+    pub fn new(hub: Arc<Hub>, timings: Timings, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             hub,
             timings,
+            metrics,
             rooms: RwLock::default(),
+            changing: Mutex::default(),
+            earlier: Mutex::default(),
             commands: AtomicU64::new(0),
             started: OffsetDateTime::now_utc(),
         })
@@ -68,25 +79,28 @@ impl Gateway {
                 })
                 .map(|(id, _)| id.clone())
                 .collect();
+            self.changing().extend(gone.iter().cloned());
             for id in gone {
                 let kept = config.rooms.contains_key(&*id);
                 ended.extend(rooms.remove(&id).map(|running| (id, kept, running.room)));
             }
         }
-        for (id, kept, room) in ended {
-            room.stop(Instant::now() + REPLACE).await;
+        let deadline = Instant::now() + REPLACE;
+        let ending = ended.into_iter().map(async |(id, kept, room)| {
+            room.stop(deadline).await;
             if !kept {
                 self.hub.clear_below(&format!("room/{id}/"));
                 tracing::info!(room = &*id, "removed");
             }
-        }
+        });
+        futures_util::future::join_all(ending).await;
         let mut failed = Vec::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         for (id, room) in &config.rooms {
             if rooms.contains_key(&id.shared()) {
                 continue;
             }
-            let settings = settings(id.shared(), room, max_payload, &self.timings);
+            let settings = self.settings(id.shared(), room, max_payload);
             match Room::start(settings, self.hub.clone()) {
                 Ok(started) => {
                     let running = Running {
@@ -100,6 +114,7 @@ impl Gateway {
             }
         }
         drop(rooms);
+        self.changing().clear();
         self.publish_info(config);
         if failed.is_empty() {
             Ok(())
@@ -108,10 +123,29 @@ impl Gateway {
         }
     }
 
+    /// A room's settings as the room's own module wants them.
+    fn settings(&self, id: Arc<str>, room: &config::Room, max_payload: usize) -> Settings {
+        Settings {
+            id,
+            device: device_settings(room, &self.timings, &self.metrics),
+            intervals: Intervals {
+                fast: room.poll.fast,
+                normal: room.poll.normal,
+                slow: room.poll.slow,
+                meters: room.poll.meters,
+            },
+            preset_offset: room.preset_offset,
+            max_command_age: room.max_command_age,
+            allow: room.allow.clone(),
+            max_payload,
+        }
+    }
+
     /// Stops all rooms at once; each finishes what it began by `deadline`.
     pub async fn stop(&self, deadline: Instant) {
         let rooms = {
             let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+            self.changing().extend(rooms.keys().cloned());
             std::mem::take(&mut *rooms)
         };
         let stopping = rooms
@@ -132,25 +166,33 @@ impl Gateway {
             "rooms": rooms,
             "configuration": config.redacted(),
         });
-        self.hub
-            .set("gateway/info", Retained::text(info.to_string()));
+        self.hub.set(INFO, Retained::text(info.to_string()));
+    }
+
+    /// How the rooms stand.
+    pub fn sample(&self) -> BTreeMap<Arc<str>, RoomSample> {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        let says = |id: &str, topic| self.hub.get(&format!("room/{id}/{topic}"));
+        let sample = |(id, running): (&Arc<str>, &Running)| {
+            let online = says(id, "availability").is_some_and(|state| state.payload == "online");
+            let sample = RoomSample {
+                online,
+                known: says(id, "problem").is_some(),
+                waiting: running.room.waiting(),
+            };
+            (id.clone(), sample)
+        };
+        rooms.iter().map(sample).collect()
     }
 
     /// Publishes `gateway/health`; the caller adds what the front doors count.
     pub fn publish_health(&self, doors: &Value) {
-        let ids: Vec<Arc<str>> = {
-            let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-            rooms.keys().cloned().collect()
-        };
-        let online = |id: &&Arc<str>| {
-            let state = self.hub.get(&format!("room/{id}/availability"));
-            state.is_some_and(|state| state.payload == "online")
-        };
+        let rooms = self.sample();
         let uptime = OffsetDateTime::now_utc() - self.started;
         let health = json!({
             "uptime_s": uptime.whole_seconds(),
-            "rooms": ids.len(),
-            "rooms_online": ids.iter().filter(online).count(),
+            "rooms": rooms.len(),
+            "rooms_online": rooms.values().filter(|room| room.online).count(),
             "commands": self.commands.load(Ordering::Relaxed),
             "topics": self.hub.topics_below("").len(),
             "mqtt": doors,
@@ -160,12 +202,72 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    fn changing(&self) -> MutexGuard<'_, BTreeSet<Arc<str>>> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_room(&self, id: &str) -> bool {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        rooms.contains_key(id)
+    }
+
+    /// A room that is not configured any more leaves nothing at the broker. Another gateway's rooms
+    /// at the same broker are none of ours: only those that our own `gateway/info` listed.
+    fn left_by(&self, id: &str, topic: &str) {
+        self.hub.leave_over(topic);
+        let earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        if earlier.contains(id) {
+            self.hub.clear(topic);
+        }
+    }
+
+    fn ran_before(&self, info: &[u8]) {
+        let info: Value = serde_json::from_slice(info).unwrap_or_default();
+        let rooms = info["rooms"].as_object().into_iter().flatten();
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, _) in rooms.filter(|(id, _)| !self.has_room(id)) {
+            self.hub.clear_left_over(&format!("room/{id}/"));
+            earlier.insert(id.clone());
+        }
+    }
+}
+
 impl Submit for Gateway {
-    fn submit(&self, submission: Submission) {
+    fn left_over(&self, topic: &str, payload: &[u8]) -> bool {
+        if topic == INFO {
+            self.ran_before(payload);
+            return true;
+        }
+        let below = topic.strip_prefix("room/");
+        let Some((id, state)) = below.and_then(|below| below.split_once('/')) else {
+            return false;
+        };
+        let read = CATALOGUE.is_state(state);
+        // These are not read from the device, so nothing that is read can make them wrong.
+        let told = state == "availability"
+            || state == "problem"
+            || state.starts_with("camera/snapshot/") && !state.ends_with("/get");
+        if !self.has_room(id) && (read || told) {
+            self.left_by(id, topic);
+        } else if read {
+            self.hub.leave_over(topic);
+        }
+        read || told
+    }
+
+    fn submit(&self, mut submission: Submission) {
         self.commands.fetch_add(1, Ordering::Relaxed);
+        let (metrics, door) = (self.metrics.clone(), submission.door);
+        let count = move |outcome: &Outcome| metrics.commanded(door, outcome);
+        submission.reply = submission.reply.observed(count);
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = rooms.get(&submission.room) {
             return running.room.submit(submission);
+        }
+        if self.changing().contains(&submission.room) {
+            let failure = Failure::new(ErrorCode::Offline, LET_GO);
+            return submission.reply.answer(Err(failure));
         }
         let known: Vec<&str> = rooms.keys().map(|id| &**id).collect();
         let known = match known.as_slice() {
@@ -179,26 +281,12 @@ impl Submit for Gateway {
     }
 }
 
-/// A room's settings as the room's own module wants them.
-fn settings(id: Arc<str>, room: &config::Room, max_payload: usize, timings: &Timings) -> Settings {
-    Settings {
-        id,
-        device: device_settings(room, timings),
-        intervals: Intervals {
-            fast: room.poll.fast,
-            normal: room.poll.normal,
-            slow: room.poll.slow,
-            meters: room.poll.meters,
-        },
-        preset_offset: room.preset_offset,
-        max_command_age: room.max_command_age,
-        allow: room.allow.clone(),
-        max_payload,
-    }
-}
-
 /// How to reach a configured room's device.
-pub fn device_settings(room: &config::Room, timings: &Timings) -> device::Settings {
+pub fn device_settings(
+    room: &config::Room,
+    timings: &Timings,
+    metrics: &Arc<Metrics>,
+) -> device::Settings {
     device::Settings {
         url: room.url.clone(),
         user: room.user.clone(),
@@ -206,5 +294,6 @@ pub fn device_settings(room: &config::Room, timings: &Timings) -> device::Settin
         certificate: room.certificate.clone(),
         keep_alive: room.keep_alive,
         timings: timings.clone(),
+        metrics: metrics.clone(),
     }
 }

@@ -7,10 +7,13 @@ mod outbox;
 
 pub use outbox::{Item, Outbox};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
+
+/// So many topics of an earlier run are remembered; anybody can make more up.
+const LEFT_OVER: usize = 1 << 16;
 
 /// A retained topic's newest value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +61,8 @@ pub struct Hub {
 #[derive(Default)]
 struct Inner {
     retained: BTreeMap<Arc<str>, Retained>,
+    /// What a broker still holds of an earlier run and this one has not set yet.
+    left_over: BTreeSet<Arc<str>>,
     subscribers: Vec<Weak<dyn Subscriber>>,
 }
 
@@ -88,15 +93,17 @@ impl Hub {
             Some((topic, _)) => topic.clone(),
             None => Arc::from(topic),
         };
+        inner.left_over.remove(&topic);
         inner.retained.insert(topic.clone(), value);
         inner.tell(|subscriber| subscriber.state_changed(&topic));
         true
     }
 
-    /// Takes a topic away; its retained message is cleared.
+    /// Takes a topic away; its retained message is cleared, also one that an earlier run left.
     pub fn clear(&self, topic: &str) -> bool {
         let mut inner = self.lock();
-        let Some((topic, _)) = inner.retained.remove_entry(topic) else {
+        let known = inner.retained.remove_entry(topic).map(|(topic, _)| topic);
+        let Some(topic) = known.or_else(|| inner.left_over.take(topic)) else {
             return false;
         };
         inner.tell(|subscriber| subscriber.state_changed(&topic));
@@ -105,18 +112,33 @@ impl Hub {
 
     /// Takes away every topic that starts with `prefix`, which should end in `/`.
     pub fn clear_below(&self, prefix: &str) {
-        let topics: Vec<_> = self.topics_below(prefix);
-        for topic in topics {
+        for topic in self.topics_below(prefix) {
             self.clear(&topic);
+        }
+        self.clear_left_over(prefix);
+    }
+
+    /// A broker holds this topic from an earlier run. It stands until this run sets or clears it.
+    pub fn leave_over(&self, topic: &str) {
+        let mut inner = self.lock();
+        if !inner.retained.contains_key(topic) && inner.left_over.len() < LEFT_OVER {
+            inner.left_over.insert(Arc::from(topic));
         }
     }
 
-    /// Takes a topic away and has its retained message cleared, also where it is not this hub's.
-    pub fn wipe(&self, topic: &str) {
-        let mut inner = self.lock();
-        inner.retained.remove(topic);
-        let topic = Arc::from(topic);
-        inner.tell(|subscriber| subscriber.state_changed(&topic));
+    /// Clears what an earlier run left below `prefix` and this one has not set.
+    pub fn clear_left_over(&self, prefix: &str) {
+        let topics: Vec<_> = {
+            let inner = self.lock();
+            let below = inner.left_over.iter();
+            below
+                .filter(|topic| topic.starts_with(prefix))
+                .cloned()
+                .collect()
+        };
+        for topic in topics {
+            self.clear(&topic);
+        }
     }
 
     /// Tells the subscribers of every topic, as if each had changed.
@@ -169,5 +191,27 @@ impl Inner {
                 }
                 None => false,
             });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_run_left_is_cleared_unless_it_is_set() {
+        let hub = Hub::new();
+        let outbox: Arc<Outbox<()>> = Arc::default();
+        let subscriber: Arc<dyn Subscriber> = outbox.clone();
+        hub.subscribe(Arc::downgrade(&subscriber));
+        hub.leave_over("room/1/call/media_stats");
+        hub.leave_over("room/1/audio/volume");
+        hub.leave_over("room/2/audio/volume");
+        hub.set("room/1/audio/volume", Retained::text("5"));
+        assert_eq!(outbox.len(), 1);
+        hub.clear_left_over("room/1/");
+        hub.clear_left_over("room/1/");
+        assert_eq!(outbox.len(), 2);
+        assert_eq!(hub.get("room/1/audio/volume"), Some(Retained::text("5")));
     }
 }

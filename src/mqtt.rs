@@ -20,8 +20,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::command::Submit;
+use crate::command::{Outcome, Submit};
 use crate::hub::{Heard, Hub, Outbox, Retained, Subscriber};
+use crate::metrics::BrokerSample;
 use connection::Connection;
 
 pub use message::Address;
@@ -29,6 +30,11 @@ pub use options::{BrokerAddress, Settings};
 
 /// The topic that says whether the gateway is there.
 pub(crate) const AVAILABILITY: &str = "gateway/availability";
+/// The topic that says which rooms the gateway has.
+const INFO: &str = "gateway/info";
+
+/// A result with where it goes.
+pub(crate) type Answer = (Address, Box<Outcome>);
 
 /// What is published for another program and heard from it, at topics without the prefix.
 #[derive(Debug, Clone)]
@@ -64,7 +70,7 @@ impl Stats {
 #[derive(Debug)]
 pub struct Door {
     hub: Arc<Hub>,
-    outbox: Arc<Outbox<Address>>,
+    outbox: Arc<Outbox<Answer>>,
     flight: Arc<flight::Flight>,
     client: rumqttc::v5::AsyncClient,
     stats: Arc<Stats>,
@@ -86,7 +92,7 @@ impl Door {
     ) -> Result<Self, String> {
         let options = options::mqtt_options(&settings)?;
         let (client, events) = rumqttc::v5::AsyncClient::new(options, flight::WINDOW + 8);
-        let outbox = Arc::<Outbox<Address>>::default();
+        let outbox = Arc::<Outbox<Answer>>::default();
         let subscriber: Arc<dyn Subscriber> = outbox.clone();
         hub.subscribe(Arc::downgrade(&subscriber));
         if let Some(foreign) = &foreign {
@@ -131,6 +137,17 @@ impl Door {
     /// Whether the broker is there, now and later.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
+    }
+
+    /// Looks up how it stands with the broker, also when the door is elsewhere.
+    pub fn sampler(&self) -> impl Fn() -> BrokerSample + Send + Sync + use<> {
+        let (stats, connected) = (self.stats.clone(), self.connected.clone());
+        let outbox = self.outbox.clone();
+        move || BrokerSample {
+            connected: *connected.borrow(),
+            connects: stats.connects.load(Ordering::Relaxed),
+            dropped_events: outbox.dropped_events(),
+        }
     }
 
     /// Sends what waits, says `offline` and disconnects, all by `deadline`.

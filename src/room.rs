@@ -20,12 +20,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::{Call, GUARDED, payload};
-use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Success};
+use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Success, Transfer};
 use crate::device::{self, Device};
 use crate::hub::{Hub, Retained};
 use queue::{Queue, Ticket};
 
 pub use schedule::Intervals;
+
+/// What is said to commands for a room that ends.
+pub const LET_GO: &str = "the gateway lets go of this room: it stops, or its configuration changed";
 
 /// What a room needs to know.
 #[derive(Debug, Clone)]
@@ -63,7 +66,7 @@ impl Room {
     /// # Errors
     /// TLS settings that cannot be used.
     pub fn start(settings: Settings, hub: Arc<Hub>) -> Result<Self, String> {
-        let device = Arc::new(Device::new(settings.device.clone())?);
+        let device = Device::new(settings.device.clone())?;
         let results = Results {
             hub,
             room: settings.id.clone(),
@@ -92,23 +95,33 @@ impl Room {
                            repeat it; publish it without the retain flag";
             return refuse(reply, ErrorCode::IgnoredRetained, message.into());
         }
-        let call = match Call::parse(
-            &submission.command,
-            &submission.payload,
-            &mut reply.request_id,
-        ) {
+        let call = match &submission.transfer {
+            Transfer::Upload(_) => Call::upload(&submission.command),
+            _ => Call::parse(
+                &submission.command,
+                &submission.payload,
+                &mut reply.request_id,
+            ),
+        };
+        let call = match call {
             Ok(call) => call,
             Err(failure) => return self.results.give(reply, Err(failure)),
         };
         let topic = call.route.topic.as_str();
-        if GUARDED.contains(&topic)
-            && submission.authority == Authority::RoomAllows
-            && !self.allow.contains(topic)
-        {
-            let message = format!(
-                "{topic} is guarded; the room's configuration must say allow = [\"{topic}\"]"
-            );
-            return refuse(reply, ErrorCode::Forbidden, message);
+        if GUARDED.contains(&topic) {
+            let refused = match submission.authority {
+                Authority::Admin => None,
+                Authority::RoomAllows if self.allow.contains(topic) => None,
+                Authority::RoomAllows => Some(format!(
+                    "{topic} is guarded; the room's configuration must say allow = [\"{topic}\"]"
+                )),
+                Authority::Ordinary => Some(format!(
+                    "{topic} is guarded; it needs a token with access = \"admin\""
+                )),
+            };
+            if let Some(message) = refused {
+                return refuse(reply, ErrorCode::Forbidden, message);
+            }
         }
         let by_age = submission.received + self.max_command_age;
         let expires = submission
@@ -118,17 +131,25 @@ impl Room {
             call,
             reply,
             expires,
+            transfer: submission.transfer,
         });
+    }
+
+    /// How many commands wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
     /// Takes no more commands, finishes those begun by `deadline`, logs out and ends.
     pub async fn stop(self, deadline: Instant) {
         self.stop.cancel();
         // What the room still does at the deadline is cut off; its replies answer by themselves.
-        let abort = self.task.abort_handle();
-        if tokio::time::timeout_at(deadline, self.task).await.is_err() {
-            abort.abort();
+        let mut task = self.task;
+        if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+            task.abort();
+            let _ = task.await;
         }
+        self.results.state("availability", Some(&"offline".into()));
     }
 }
 
@@ -170,6 +191,11 @@ impl Results {
             event.extend(about.clone());
         }
         self.hub.event(&topic, event.to_string().into());
+    }
+
+    /// Every state has been read: what an earlier run left besides is not there any more.
+    fn complete(&self) {
+        self.hub.clear_left_over(&format!("room/{}/", self.room));
     }
 
     /// Publishes a state's value, or clears it.

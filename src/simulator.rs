@@ -260,6 +260,16 @@ impl Device {
         self.change(|world| world.system.mode = mode.to_owned());
     }
 
+    /// An administrator sets another password; sessions stay.
+    pub fn person_sets_password(&self, password: &str) {
+        self.change(|world| world.sessions.set_password(password));
+    }
+
+    /// Others take every session that is left, or give all of theirs back.
+    pub fn others_log_in(&self, all: bool) {
+        self.change(|world| world.sessions.occupy(all));
+    }
+
     /// Shows another certificate from now on; connections are ended.
     ///
     /// # Errors

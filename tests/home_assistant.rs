@@ -9,7 +9,7 @@ mod schema;
 
 use std::collections::BTreeMap;
 
-use poly2mqtt::config::{BrokerUrl, Config, HomeAssistant, Mqtt, RoomId};
+use poly2mqtt::config::{BrokerUrl, Config, HomeAssistant, Http, Mqtt, RoomId, Tcp};
 use poly2mqtt::home_assistant::{Facts, Naming, gateway_document, room_document};
 use poly2mqtt::service::Service;
 use poly2mqtt::simulator::{Device, Firmware, Options};
@@ -361,6 +361,11 @@ async fn what_the_broker_remembers_is_taken_up() {
             status_topic: "ha/born".into(),
             ..HomeAssistant::default()
         },
+        http: Http {
+            listen: None,
+            ..Http::default()
+        },
+        tcp: Tcp::default(),
         rooms: BTreeMap::from([
             (id("stays"), room(&devices[0])),
             (id("goes"), room(&devices[1])),

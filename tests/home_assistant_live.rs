@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::env::var;
 use std::time::{Duration, Instant};
 
-use poly2mqtt::config::{BrokerUrl, Config, HomeAssistant, Mqtt, RoomId};
+use poly2mqtt::config::{BrokerUrl, Config, HomeAssistant, Http, Mqtt, RoomId, Tcp};
 use poly2mqtt::service::Service;
 use poly2mqtt::simulator::{Device, Options};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
@@ -312,6 +312,11 @@ async fn home_assistant_shows_and_operates_a_room() {
             ..Mqtt::default()
         },
         home_assistant: HomeAssistant::default(),
+        http: Http {
+            listen: None,
+            ..Http::default()
+        },
+        tcp: Tcp::default(),
         rooms: both.clone(),
     };
     let client = Client::connect(port).await;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::entity::Entity;
 use super::payload::{Field, Rule};
 use super::state::{Context, Shape, State};
-use super::{Call, Class, Command, Operation, Plan, get, post};
+use super::{Call, Class, Command, Kind, Operation, Plan, get, post};
 use crate::command::{ErrorCode, Failure};
 
 const RANGE: &[Field] = &[
@@ -110,8 +110,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 .icon("mdi:calendar-arrow-right")
                 .of("calendar/next")]),
     ]),
-    post("14", "/rest/calendar/discover")
-        .commands(&[Command::new("calendar/discover").fields(None, DISCOVER)]),
+    post("14", "/rest/calendar/discover").commands(&[Command::new("calendar/discover")
+        .kind(Kind::Query)
+        .fields(None, DISCOVER)]),
 ];
 
 /// The guide: `number` "can't be combined with start and end".

@@ -94,6 +94,33 @@ const fn direction(
         .sends(sends)
 }
 
+const TRACKS: &[Entity] = &[Entity::switch("camera_tracking", "Camera tracking")
+    .icon("mdi:motion-sensor")
+    .of("camera/near/selected_people")
+    .value(
+        "{{ 'true' if value_json is mapping and \
+         value_json.get('trackingstate') | lower == 'on' else 'false' }}",
+    )];
+
+/// Tracking is switched on by POST and off by DELETE.
+const fn tracking(on: bool) -> [Command; 2] {
+    [
+        Command::new("camera/near/{source_id}/tracking/set")
+            .fields(Some("tracking"), TRACKING)
+            .when(on)
+            .refresh(&["camera/near"]),
+        Command::new("camera/tracking/set")
+            .fields(Some("tracking"), TRACKING)
+            .when(on)
+            .plan(Plan::From {
+                state: "camera/near/selected_people",
+                calls: track_selected,
+            })
+            .refresh(&["camera/near/selected_people"])
+            .entities(if on { TRACKS } else { &[] }),
+    ]
+}
+
 /// The five actions that every camera and preset takes, and short forms of them.
 macro_rules! actions {
     ($below:literal, $refresh:expr $(, $short:expr)*) => {
@@ -235,32 +262,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
             .bind(&[("snapshot_id", "content_image_1.jpg")])
             .binary("camera/snapshot/content", "image/jpeg", true),
     ]),
-    post("x5", "/rest/cameras/near/{source_id}/control/tracking").commands(&[
-        Command::new("camera/near/{source_id}/tracking/set")
-            .fields(Some("tracking"), TRACKING)
-            .when(true)
-            .refresh(&["camera/near"]),
-        Command::new("camera/tracking/set")
-            .fields(Some("tracking"), TRACKING)
-            .plan(Plan::From {
-                state: "camera/near/selected_people",
-                calls: track_selected,
-            })
-            .refresh(&["camera/near/selected_people"])
-            .entities(&[Entity::switch("camera_tracking", "Camera tracking")
-                .icon("mdi:motion-sensor")
-                .of("camera/near/selected_people")
-                .value(
-                    "{{ 'true' if value_json is mapping and \
-                     value_json.get('trackingstate') | lower == 'on' else 'false' }}",
-                )]),
-    ]),
-    delete("x5", "/rest/cameras/near/{source_id}/control/tracking").commands(&[Command::new(
-        "camera/near/{source_id}/tracking/set",
-    )
-    .fields(Some("tracking"), TRACKING)
-    .when(false)
-    .refresh(&["camera/near"])]),
+    post("x5", "/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(true)),
+    delete("x5", "/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(false)),
 ];
 
 fn track_selected(call: Call, camera: &Value) -> Result<Vec<Call>, Failure> {

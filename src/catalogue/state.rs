@@ -89,6 +89,14 @@ impl State {
         Self { entities, ..self }
     }
 
+    /// Its topic below the room, with a parameter where it has several.
+    pub fn pattern(&self) -> String {
+        match self.pick {
+            Pick::Each(_) => format!("{}/{{name}}", self.topic),
+            _ => self.topic.to_owned(),
+        }
+    }
+
     /// Every topic this state has for an answer, with its value (`None`: cleared).
     pub fn values(&self, answer: &Value, context: &Context) -> Vec<(String, Option<Value>)> {
         let present = |value: Value| (!value.is_null()).then_some(value);

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::entity::{Enabled, Entity};
 use super::payload::{Field, Payload, Rule};
 use super::state::{Context, Pick, Shape, State, member};
-use super::{Call, Class, Command, Operation, Plan, delete, get, post};
+use super::{Call, Class, Command, Kind, Operation, Plan, delete, get, post};
 use crate::command::Failure;
 use crate::topic;
 
@@ -131,6 +131,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         false,
     )]),
     post("94", "/rest/system/network/ping").commands(&[Command::new("system/network/ping")
+        .kind(Kind::Query)
         .fields(Some("destination"), DESTINATION)
         .slow()]),
     // The guide's only GET with a body.

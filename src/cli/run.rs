@@ -10,7 +10,7 @@ use crate::service::Service;
 pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     let loaded = load(file)?;
     // Signals first: one that comes during the start must not be missed.
-    let stop = asked_to_stop();
+    let stop = asked_to_stop()?;
     tokio::pin!(stop);
     let mut reload = signal(SignalKind::hangup())
         .map_err(|error| Failed::Other(format!("signals cannot be received: {error}")))?;
@@ -22,10 +22,7 @@ pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
     loop {
         tokio::select! {
-            stopped = &mut stop => {
-                stopped?;
-                break;
-            }
+            () = &mut stop => break,
             _ = reload.recv() => apply(&mut service, file).await,
         }
     }

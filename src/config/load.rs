@@ -148,6 +148,7 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
     let ids: Vec<RoomId> = rooms.keys().cloned().collect();
     let mqtt = read_mqtt(root.section("mqtt", MQTT), &ids);
     let home_assistant = read_home_assistant(root.section("home_assistant", HOME_ASSISTANT));
+    let (http, tcp) = super::http::read(&mut root, &ids, &mut warnings);
     root.finish();
     if rooms.is_empty() && errors.borrow().is_empty() {
         warnings.push("no rooms are configured, so there is nothing to do".into());
@@ -167,6 +168,8 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
                 config: Config {
                     mqtt,
                     home_assistant,
+                    http,
+                    tcp,
                     rooms,
                 },
                 warnings,
@@ -467,16 +470,7 @@ fn read_user(mut section: Section<'_>, ids: &[RoomId]) -> Option<MqttUser> {
     if !given {
         section.error("password", "is missing; give password or password_file");
     }
-    let rooms = section.list("rooms").map(|rooms| {
-        let known = |id: &String| {
-            let id = RoomId::new(id).filter(|id| ids.contains(id));
-            if id.is_none() {
-                section.error("rooms", "names a room that is not configured");
-            }
-            id
-        };
-        rooms.iter().filter_map(known).collect()
-    });
+    let rooms = section.rooms(ids);
     let control = match section.text("access").as_deref() {
         Some("control") | None => true,
         Some("read") => false,
@@ -495,7 +489,11 @@ fn read_user(mut section: Section<'_>, ids: &[RoomId]) -> Option<MqttUser> {
 }
 
 fn broker_url(text: &str) -> Result<BrokerUrl, String> {
-    let takes = "takes embedded://ADDRESS:PORT, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]";
+    let takes =
+        "takes embedded://ADDRESS:PORT, mqtt://HOST[:PORT], mqtts://HOST[:PORT], or \"off\"";
+    if text == "off" {
+        return Ok(BrokerUrl::Off);
+    }
     let url = Url::parse(text).map_err(|_| takes.to_owned())?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("takes no user and password; give username and password_file".into());

@@ -3,15 +3,16 @@
 //! Owns the connection pool, the session and its lock, the limit of two requests at a time and the
 //! rules of repeating: a request is sent again only when that is safe. No proxy, no redirects.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
@@ -20,6 +21,7 @@ use super::problem::{Problem, ProblemCode};
 use super::tls::{Handshakes, client_config};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::config::Certificate;
+use crate::metrics::Metrics;
 
 const XSRF: HeaderName = HeaderName::from_static("x-xsrf-token");
 /// A device answers a handshake within this, or it is not there.
@@ -29,6 +31,8 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Between two attempts at a request that is safe to repeat.
 const PAUSE: Duration = Duration::from_millis(200);
 const ATTEMPTS: u32 = 3;
+/// Freeing a session takes no longer than this.
+const FREE: Duration = Duration::from_secs(2);
 /// The session's own requests and the probes behind a 403 are small.
 const SMALL: usize = 1 << 20;
 
@@ -47,6 +51,8 @@ pub struct Settings {
     pub keep_alive: bool,
     /// The waits after refusals.
     pub timings: Timings,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The waits that are no user's business, but which tests shorten.
@@ -102,23 +108,62 @@ pub enum Failed {
     },
     /// The connection broke after the request was sent.
     Broken,
-    /// The answer is larger than this many bytes.
-    TooLarge(usize),
+    /// The answer is larger than was asked for.
+    TooLarge(Oversize),
     /// The device refuses this to a good session.
     Forbidden(String),
     /// The device runs in a mode (given) that refuses this.
     ModeLocked(String),
 }
 
-/// One device.
+/// What is known of an answer that is too large to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oversize {
+    /// So many bytes would have been taken.
+    pub limit: usize,
+    /// The HTTP status.
+    pub status: u16,
+    /// The MIME type, if it gave one.
+    pub content_type: Option<String>,
+    /// How many bytes there are, where the device says so.
+    pub length: Option<u64>,
+}
+
+/// An answer that is larger than was asked for, still to be read.
 #[derive(Debug)]
+pub(super) struct Large {
+    pub about: Oversize,
+    /// What was read of it to find that out.
+    pub begun: BytesMut,
+    pub rest: reqwest::Response,
+}
+
+/// A body that streams in, with its length.
+pub(super) type Streamed = (u64, reqwest::Body);
+
+/// How a request that is carried out ends.
+#[derive(Debug)]
+pub(super) enum Carried {
+    Answered(Answer),
+    Large(Box<Large>),
+}
+
+/// One device. Clones are handles to the same.
+#[derive(Debug, Clone)]
 pub struct Device {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     settings: Settings,
     http: reqwest::Client,
     handshakes: Arc<Handshakes>,
     slots: Semaphore,
     session: Mutex<Option<Session>>,
     login: tokio::sync::Mutex<LoginState>,
+    /// The device is not used any more: no log-in, and one that is under way is undone.
+    closed: AtomicBool,
 }
 
 /// What the log-ins so far came to; its lock makes them one at a time.
@@ -135,7 +180,7 @@ enum Attempt {
     Answered(Answer),
     Unreachable(Problem),
     Broken,
-    TooLarge(usize),
+    Large(Box<Large>),
 }
 
 impl Device {
@@ -160,28 +205,31 @@ impl Device {
             .build()
             .map_err(|error| error.without_url().to_string())?;
         Ok(Self {
-            settings,
-            http,
-            handshakes,
-            slots: Semaphore::new(2),
-            session: Mutex::new(None),
-            login: tokio::sync::Mutex::default(),
+            shared: Arc::new(Shared {
+                settings,
+                http,
+                handshakes,
+                slots: Semaphore::new(2),
+                session: Mutex::new(None),
+                login: tokio::sync::Mutex::default(),
+                closed: AtomicBool::new(false),
+            }),
         })
     }
 
     /// The waits this device is used with.
     pub fn timings(&self) -> &Timings {
-        &self.settings.timings
+        &self.shared.settings.timings
     }
 
     /// The fingerprint of the certificate that the device showed last.
     pub fn fingerprint(&self) -> Option<String> {
-        self.handshakes.fingerprint()
+        self.shared.handshakes.fingerprint()
     }
 
     /// Until when a request may take.
     pub fn deadline(&self, slow: bool) -> Instant {
-        let timings = &self.settings.timings;
+        let timings = self.timings();
         Instant::now()
             + if slow {
                 timings.slow_request
@@ -190,67 +238,173 @@ impl Device {
             }
     }
 
-    fn session(&self) -> Option<Session> {
-        self.with_session(|session| session.clone())
-    }
-
-    fn with_session<T>(&self, with: impl FnOnce(&mut Option<Session>) -> T) -> T {
-        with(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Logs in unless there is a session, and says who is logged in.
+    /// Logs in, unless the device still takes the session there is, and says who is logged in.
     ///
     /// # Errors
     /// The problem; a refused log-in is remembered and not tried again before its time.
     pub async fn log_in(&self) -> Result<Value, Problem> {
-        let deadline = self.deadline(false);
         let session = async {
-            let _slot = self.slots.acquire().await;
-            self.valid_session(None, deadline).await
+            let stale = match self.shared.good_session(None) {
+                Some(session) => self.shared.check(session).await?,
+                None => None,
+            };
+            self.valid_session(stale).await
         };
-        match timeout_at(deadline, session).await {
+        match timeout_at(self.deadline(false), session).await {
             Ok(session) => session.map(|session| session.state),
             Err(_) => Err(silent()),
         }
     }
 
-    /// When a log-in may be tried again, if one was refused.
-    pub async fn blocked_until(&self) -> Option<Instant> {
-        self.login
-            .lock()
-            .await
-            .blocked
-            .as_ref()
-            .map(|(until, _)| *until)
-    }
-
     /// Frees the session at the device. What the device says to that does not matter.
     pub async fn log_out(&self) {
+        let freed = async {
+            // A log-in that is under way brings a session that is to be freed too.
+            let _login = self.shared.login.lock().await;
+            let _slot = self.shared.slots.acquire().await;
+            self.shared.free_session().await;
+        };
+        let _ = timeout_at(Instant::now() + FREE, freed).await;
+    }
+
+    /// The device is not used any more: frees the session, and takes no new one.
+    pub async fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.log_out().await;
+    }
+
+    /// A session other than the stale one of that generation.
+    ///
+    /// The log-in is a task of its own: a caller that cannot wait any longer must not break it off,
+    /// since the device would hold a session that nobody knows.
+    async fn valid_session(&self, stale: Option<u64>) -> Result<Session, Problem> {
+        if let Some(session) = self.shared.good_session(stale) {
+            return Ok(session);
+        }
+        let shared = self.shared.clone();
+        match tokio::spawn(async move { shared.renewed_session(stale).await }).await {
+            Ok(session) => session,
+            Err(_) => Err(silent()),
+        }
+    }
+
+    /// Carries a request out: logs in where needed, repeats where that is safe.
+    ///
+    /// # Errors
+    /// Why there is no answer; any HTTP status the device gives is an answer.
+    pub async fn send(
+        &self,
+        request: &Request,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Answer, Failed> {
+        let (carried, _slot) = self.carry_out(request, None, limit, deadline).await?;
+        match carried {
+            Carried::Answered(answer) => Ok(answer),
+            Carried::Large(large) => Err(Failed::TooLarge(large.about)),
+        }
+    }
+
+    /// The same, with the slot of the request, which is free when it is dropped. What streams in
+    /// can be sent but once.
+    pub(super) async fn carry_out(
+        &self,
+        request: &Request,
+        mut upload: Option<Streamed>,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<(Carried, SemaphorePermit<'_>), Failed> {
+        let late = |begun| Failed::TimedOut { begun };
+        let device = &*self.shared;
+        let once = upload.is_some();
+        let mut attempts = 0;
+        let mut renewed = false;
+        let mut stale = None;
+        loop {
+            let session = timeout_at(deadline, self.valid_session(stale))
+                .await
+                .map_err(|_| late(false))?
+                .map_err(Failed::Problem)?;
+            let Ok(Ok(slot)) = timeout_at(deadline, device.slots.acquire()).await else {
+                return Err(late(false));
+            };
+            if once && !renewed {
+                // Whether the session is good must be known before the only attempt.
+                renewed = true;
+                let meaning = timeout_at(deadline, device.why_forbidden(&session)).await;
+                if matches!(meaning, Ok(Forbidden::Stale)) {
+                    stale = Some(session.generation);
+                    continue;
+                }
+            }
+            attempts += 1;
+            let last = once || attempts >= ATTEMPTS || Instant::now() + PAUSE >= deadline;
+            let attempt = device.attempt(request, upload.take(), Some(&session), limit);
+            match timeout_at(deadline, attempt).await {
+                Err(_) => return Err(late(true)),
+                Ok(Attempt::Answered(answer)) if answer.status == 403 => {
+                    let meaning = timeout_at(deadline, device.why_forbidden(&session)).await;
+                    match meaning.map_err(|_| late(true))? {
+                        Forbidden::Stale if !renewed => {
+                            renewed = true;
+                            attempts = 0;
+                            stale = Some(session.generation);
+                        }
+                        Forbidden::Mode(mode) => return Err(Failed::ModeLocked(mode)),
+                        _ => return Err(Failed::Forbidden(reason(&answer.body))),
+                    }
+                }
+                Ok(Attempt::Answered(answer)) => return Ok((Carried::Answered(answer), slot)),
+                Ok(Attempt::Large(large)) => return Ok((Carried::Large(large), slot)),
+                Ok(Attempt::Unreachable(problem)) if last => return Err(Failed::Problem(problem)),
+                Ok(Attempt::Broken) if last || !request.repeatable => return Err(Failed::Broken),
+                Ok(Attempt::Unreachable(_) | Attempt::Broken) => {
+                    drop(slot);
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn with_session<T>(&self, with: impl FnOnce(&mut Option<Session>) -> T) -> T {
+        with(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn good_session(&self, stale: Option<u64>) -> Option<Session> {
+        let session = self.with_session(|session| session.clone());
+        session.filter(|session| Some(session.generation) != stale)
+    }
+
+    /// Asks the device whether it takes a session still; if not, gives its generation.
+    async fn check(&self, session: Session) -> Result<Option<u64>, Problem> {
+        let probe = own(Method::Get, &["rest", "audio"], RequestBody::None);
+        let _slot = self.slots.acquire().await;
+        match self.attempt(&probe, None, Some(&session), SMALL).await {
+            Attempt::Answered(answer) if answer.status == 403 => Ok(Some(session.generation)),
+            Attempt::Answered(_) | Attempt::Large(_) => Ok(None),
+            Attempt::Unreachable(problem) => Err(problem),
+            Attempt::Broken => Err(silent()),
+        }
+    }
+
+    async fn free_session(&self) {
         let Some(session) = self.with_session(Option::take) else {
             return;
         };
-        let deadline = Instant::now() + Duration::from_secs(2);
         let request = own(Method::Delete, &["rest", "session"], RequestBody::None);
-        let ended = async {
-            let _slot = self.slots.acquire().await;
-            self.attempt(&request, Some(&session), SMALL).await
-        };
-        let _ = timeout_at(deadline, ended).await;
+        self.attempt(&request, None, Some(&session), SMALL).await;
     }
 
-    /// A session other than the stale one of that generation; one log-in at a time.
-    async fn valid_session(
-        &self,
-        stale: Option<u64>,
-        deadline: Instant,
-    ) -> Result<Session, Problem> {
-        let good = |session: &Session| Some(session.generation) != stale;
-        if let Some(session) = self.session().filter(good) {
+    /// Logs in, unless somebody else just did; one log-in at a time.
+    async fn renewed_session(&self, stale: Option<u64>) -> Result<Session, Problem> {
+        let mut login = self.login.lock().await;
+        if let Some(session) = self.good_session(stale) {
             return Ok(session);
         }
-        let mut login = self.login.lock().await;
-        if let Some(session) = self.session().filter(good) {
-            return Ok(session);
+        if self.closed.load(Ordering::Acquire) {
+            return Err(let_go());
         }
         if let Some((until, problem)) = &login.blocked
             && *until > Instant::now()
@@ -268,12 +422,15 @@ impl Device {
             &["rest", "session"],
             RequestBody::Json(credentials),
         );
+        let _slot = self.slots.acquire().await;
+        // Longer than anybody waits for it: an answer that comes late still is a session to free.
+        let deadline = Instant::now() + self.settings.timings.slow_request;
         let (answer, headers) =
-            match timeout_at(deadline, self.exchange(&request, None, SMALL)).await {
+            match timeout_at(deadline, self.exchange(&request, None, None, SMALL)).await {
                 Err(_) => return Err(silent()),
                 Ok((Attempt::Answered(answer), headers)) => (answer, headers),
                 Ok((Attempt::Unreachable(problem), _)) => return Err(problem),
-                Ok((Attempt::Broken | Attempt::TooLarge(_), _)) => {
+                Ok((Attempt::Broken | Attempt::Large(_), _)) => {
                     return Err(Problem::new(
                         ProblemCode::Offline,
                         "the connection broke during the log-in",
@@ -286,6 +443,10 @@ impl Device {
                 login.refusals = 0;
                 login.blocked = None;
                 self.with_session(|known| *known = Some(session.clone()));
+                if self.closed.load(Ordering::Acquire) {
+                    self.free_session().await;
+                    return Err(let_go());
+                }
                 Ok(session)
             }
             Err(problem) => {
@@ -307,58 +468,12 @@ impl Device {
         }
     }
 
-    /// Carries a request out: logs in where needed, repeats where that is safe.
-    ///
-    /// # Errors
-    /// Why there is no answer; any HTTP status the device gives is an answer.
-    pub async fn send(
-        &self,
-        request: &Request,
-        limit: usize,
-        deadline: Instant,
-    ) -> Result<Answer, Failed> {
-        let late = |begun| Failed::TimedOut { begun };
-        let Ok(Ok(_slot)) = timeout_at(deadline, self.slots.acquire()).await else {
-            return Err(late(false));
-        };
-        let mut attempts = 0;
-        let mut renewed = false;
-        let mut stale = None;
-        loop {
-            let session = timeout_at(deadline, self.valid_session(stale, deadline))
-                .await
-                .map_err(|_| late(false))?
-                .map_err(Failed::Problem)?;
-            attempts += 1;
-            let last = attempts >= ATTEMPTS || Instant::now() + PAUSE >= deadline;
-            match timeout_at(deadline, self.attempt(request, Some(&session), limit)).await {
-                Err(_) => return Err(late(true)),
-                Ok(Attempt::Answered(answer)) if answer.status == 403 => {
-                    let meaning = timeout_at(deadline, self.why_forbidden(&session)).await;
-                    match meaning.map_err(|_| late(true))? {
-                        Forbidden::Stale if !renewed => {
-                            renewed = true;
-                            attempts = 0;
-                            stale = Some(session.generation);
-                        }
-                        Forbidden::Mode(mode) => return Err(Failed::ModeLocked(mode)),
-                        _ => return Err(Failed::Forbidden(reason(&answer.body))),
-                    }
-                }
-                Ok(Attempt::Answered(answer)) => return Ok(answer),
-                Ok(Attempt::TooLarge(limit)) => return Err(Failed::TooLarge(limit)),
-                Ok(Attempt::Unreachable(problem)) if last => return Err(Failed::Problem(problem)),
-                Ok(Attempt::Broken) if last || !request.repeatable => return Err(Failed::Broken),
-                Ok(Attempt::Unreachable(_) | Attempt::Broken) => sleep(PAUSE).await,
-            }
-        }
-    }
-
     /// 403 has several meanings; a read that never changes anything tells which.
     async fn why_forbidden(&self, session: &Session) -> Forbidden {
         for path in [&["rest", "system", "mode"][..], &["rest", "audio"]] {
             let probe = own(Method::Get, path, RequestBody::None);
-            let Attempt::Answered(answer) = self.attempt(&probe, Some(session), SMALL).await else {
+            let probed = self.attempt(&probe, None, Some(session), SMALL).await;
+            let Attempt::Answered(answer) = probed else {
                 return Forbidden::Unknown;
             };
             match answer.status {
@@ -378,8 +493,19 @@ impl Device {
         Forbidden::Unknown
     }
 
-    async fn attempt(&self, request: &Request, session: Option<&Session>, limit: usize) -> Attempt {
-        let (attempt, headers) = self.exchange(request, session, limit).await;
+    async fn attempt(
+        &self,
+        request: &Request,
+        upload: Option<Streamed>,
+        session: Option<&Session>,
+        limit: usize,
+    ) -> Attempt {
+        let (attempt, headers) = self.exchange(request, upload, session, limit).await;
+        self.settings.metrics.requested(match &attempt {
+            Attempt::Answered(answer) => Some(answer.status),
+            Attempt::Large(large) => Some(large.about.status),
+            Attempt::Unreachable(_) | Attempt::Broken => None,
+        });
         if let Some(session) = session {
             self.with_session(|known| {
                 if let Some(known) = known
@@ -396,6 +522,7 @@ impl Device {
     async fn exchange(
         &self,
         request: &Request,
+        upload: Option<Streamed>,
         session: Option<&Session>,
         limit: usize,
     ) -> (Attempt, HeaderMap) {
@@ -419,38 +546,60 @@ impl Device {
             RequestBody::Json(value) => builder
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(value.to_string()),
-            RequestBody::Bytes(content_type, bytes) => builder
-                .header(CONTENT_TYPE, HeaderValue::from_static(content_type))
-                .body(bytes.clone()),
+            RequestBody::Bytes(content_type, bytes) => {
+                let builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
+                match upload {
+                    Some((length, body)) => builder.header(CONTENT_LENGTH, length).body(body),
+                    None => builder.body(bytes.clone()),
+                }
+            }
         };
         let mut response = match builder.send().await {
             Ok(response) => response,
             Err(error) => return (self.broken(error), HeaderMap::new()),
         };
         let headers = std::mem::take(response.headers_mut());
-        let length = headers
-            .get(http::header::CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if length.is_some_and(|length| length > limit) {
-            return (Attempt::TooLarge(limit), headers);
-        }
-        let mut body = BytesMut::with_capacity(length.unwrap_or(0));
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > limit => {
-                    return (Attempt::TooLarge(limit), headers);
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
-                Err(_) => return (Attempt::Broken, headers),
-            }
-        }
+        let length: Option<u64> = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
         let content_type = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(|text| text.split(';').next().unwrap_or(text).trim().to_owned());
+        let status = response.status().as_u16();
+        // A refusal says why in a few words.
+        let limit = if response.status().is_success() {
+            limit
+        } else {
+            limit.max(SMALL)
+        };
+        let known = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let mut body = BytesMut::with_capacity(known.unwrap_or(0).min(limit));
+        let mut large = known.is_some_and(|length| length > limit);
+        while !large {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(_) => return (Attempt::Broken, headers),
+            }
+            large = body.len() > limit;
+        }
+        if large {
+            let about = Oversize {
+                limit,
+                status,
+                content_type,
+                length,
+            };
+            let large = Large {
+                about,
+                begun: body,
+                rest: response,
+            };
+            return (Attempt::Large(Box::new(large)), headers);
+        }
         let answer = Answer {
-            status: response.status().as_u16(),
+            status,
             content_type,
             body: body.freeze(),
         };
@@ -494,6 +643,10 @@ enum Forbidden {
     Stale,
     Mode(String),
     Unknown,
+}
+
+fn let_go() -> Problem {
+    Problem::new(ProblemCode::Offline, "the device is not used any more")
 }
 
 fn silent() -> Problem {

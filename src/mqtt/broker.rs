@@ -75,6 +75,9 @@ impl Broker {
     /// The address cannot be bound.
     pub async fn start(settings: Settings, hub: Arc<Hub>) -> Result<Self, String> {
         let listen = settings.listen;
+        // The library's own words for this are five lines of advice.
+        std::net::TcpListener::bind(listen)
+            .map_err(|error| format!("the embedded broker cannot listen on {listen}: {error}"))?;
         let password = random_password()?;
         let config = BrokerConfig::new()
             .with_bind_addresses(vec![listen])

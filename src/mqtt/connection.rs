@@ -21,8 +21,10 @@ use super::message::{
     Address, Meaning, check_response, is_own, meaning, overhead, prefixed, result_messages,
     unprefixed,
 };
-use super::{AVAILABILITY, Foreign, Message, Settings, Stats};
-use crate::command::{Authority, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
+use super::{AVAILABILITY, Answer, Foreign, INFO, Message, Settings, Stats};
+use crate::command::{
+    Authority, Door, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
+};
 use crate::hub::{Heard, Hub, Item, Outbox, Retained};
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -38,7 +40,7 @@ pub struct Shared {
     pub settings: Arc<Settings>,
     pub hub: Arc<Hub>,
     pub foreign: Option<Foreign>,
-    pub outbox: Arc<Outbox<Address>>,
+    pub outbox: Arc<Outbox<Answer>>,
     pub flight: Arc<Flight>,
     pub client: AsyncClient,
     pub stats: Arc<Stats>,
@@ -65,6 +67,8 @@ pub struct Connection {
     brief: u32,
     reported: Option<String>,
     recent: VecDeque<u64>,
+    /// The broker has told what an earlier run left there.
+    told: bool,
 }
 
 impl Connection {
@@ -84,6 +88,7 @@ impl Connection {
             brief: 0,
             reported: None,
             recent: VecDeque::new(),
+            told: false,
         }
     }
 
@@ -152,7 +157,7 @@ impl Connection {
             Packet::Publish(publish) => self.publish(publish),
             Packet::PubAck(ack) => self.puback(&ack),
             Packet::SubAck(ack) => {
-                // In the order of the filters: the commands are the first.
+                // In the order of the filters.
                 for (n, code) in ack.return_codes.iter().enumerate() {
                     if matches!(code, SubscribeReasonCode::Success(_)) {
                         continue;
@@ -160,6 +165,7 @@ impl Connection {
                     Stats::count(&self.shared.stats.refused);
                     let to = match n {
                         0 => "the commands",
+                        1 => INFO,
                         _ => "Home Assistant's topics",
                     };
                     tracing::error!(
@@ -190,17 +196,23 @@ impl Connection {
         if self.brief < 3 {
             self.reported = None;
         }
-        let filter = |path: String, retain_forward_rule| Filter {
+        // The first connection is told what an earlier run left at the broker; later ones know.
+        let first = !std::mem::replace(&mut self.told, true);
+        let replay = if first {
+            RetainForwardRule::OnEverySubscribe
+        } else {
+            RetainForwardRule::Never
+        };
+        let filter = |path| Filter {
             path,
             qos: QoS::AtLeastOnce,
             nolocal: true,
             preserve_retain: true,
-            retain_forward_rule,
+            retain_forward_rule: replay.clone(),
         };
-        let commands = prefixed(&shared.settings.prefix, "room/#");
+        let own = ["room/#", INFO].map(|topic| prefixed(&shared.settings.prefix, topic));
         let foreign = shared.foreign.iter().flat_map(|foreign| &foreign.filters);
-        let filters = std::iter::once(filter(commands, RetainForwardRule::Never))
-            .chain(foreign.map(|path| filter(path.clone(), RetainForwardRule::OnEverySubscribe)));
+        let filters = own.into_iter().chain(foreign.cloned()).map(filter);
         if shared.client.try_subscribe_many(filters).is_err() {
             tracing::error!("the subscription could not be handed over");
         }
@@ -234,7 +246,7 @@ impl Connection {
             Stats::count(&self.shared.stats.refused);
             let topic = match item {
                 Some(Item::State(topic) | Item::Event(topic, _)) => topic.to_string(),
-                Some(Item::Reply(_, outcome)) => format!("{}/result", outcome.command),
+                Some(Item::Reply((_, outcome))) => format!("{}/result", outcome.command),
                 None => String::new(),
             };
             tracing::error!(topic, reason = ?ack.reason, "the broker refuses a message");
@@ -260,12 +272,16 @@ impl Connection {
             }
             return;
         }
+        if publish.retain
+            && (publish.payload.is_empty()
+                || self.gateway.left_over(own, &publish.payload)
+                || shared.hub.get(own).is_some())
+        {
+            return;
+        }
         let Meaning::Command { room, command } = meaning(prefix, topic) else {
             return;
         };
-        if publish.retain && (publish.payload.is_empty() || shared.hub.get(own).is_some()) {
-            return;
-        }
         let repeat = fingerprint(&publish);
         if publish.dup && self.recent.contains(&repeat) {
             return;
@@ -289,7 +305,7 @@ impl Connection {
         }
         let room: Arc<str> = room.into();
         let outbox = shared.outbox.clone();
-        let answer = move |outcome: Outcome| outbox.push_reply(address, outcome);
+        let answer = move |outcome: Outcome| outbox.push_reply((address, Box::new(outcome)));
         let reply = Reply::new(room.clone(), command.clone(), answer);
         if let Some(message) = refused {
             return reply.answer(Err(Failure::new(ErrorCode::InvalidPayload, message)));
@@ -310,6 +326,8 @@ impl Connection {
             expires,
             received,
             authority: Authority::RoomAllows,
+            door: Door::Mqtt,
+            transfer: Transfer::None,
             reply,
         });
     }
@@ -338,7 +356,14 @@ fn told(error: &ConnectionError) -> String {
             }
             code => format!("it refuses the connection ({code:?})"),
         },
-        error => error.to_string(),
+        // The library wraps what went wrong in its own words; people need the cause.
+        error => {
+            let mut cause: &dyn std::error::Error = error;
+            while let Some(deeper) = cause.source() {
+                cause = deeper;
+            }
+            cause.to_string()
+        }
     }
 }
 
@@ -387,7 +412,7 @@ fn hand_over(shared: &Shared, message: Message) {
 }
 
 /// The messages of an item that may be sent; what is too large is left out or told instead.
-fn messages(shared: &Shared, item: &Item<Address>) -> Vec<Message> {
+fn messages(shared: &Shared, item: &Item<Answer>) -> Vec<Message> {
     let prefix = &shared.settings.prefix;
     let plain = |topic: String, payload, retain, content_type| Message {
         topic,
@@ -423,8 +448,12 @@ fn messages(shared: &Shared, item: &Item<Address>) -> Vec<Message> {
         Item::Event(topic, payload) => {
             vec![plain(prefixed(prefix, topic), payload.clone(), false, None)]
         }
-        Item::Reply(address, outcome) => {
-            let messages = result_messages(prefix, address, outcome);
+        Item::Reply((address, outcome)) => {
+            let mut messages = result_messages(prefix, address, outcome);
+            if messages.len() > 1 && !messages.iter().all(fits) {
+                // The result names the URL at which the file is to be had.
+                messages.remove(0);
+            }
             if messages.iter().all(fits) {
                 return messages;
             }

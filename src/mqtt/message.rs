@@ -87,18 +87,20 @@ pub fn check_response(prefix: &str, response: &str) -> Result<(), String> {
     Err(format!("the response topic \"{response}\" {refused}"))
 }
 
-/// The messages of a result: the file it brought, then the result itself.
+/// The messages of a result: the file it brought, then the result itself. A file that stays
+/// retained is published as the state that it is.
 pub fn result_messages(prefix: &str, address: &Address, outcome: &Outcome) -> Vec<Message> {
     let mut messages = Vec::new();
     if let Ok(Success {
         file: Some(file), ..
     }) = &outcome.result
+        && let Some(bytes) = file.bytes.as_ref().filter(|_| !file.retained)
     {
         let topic = format!("room/{}/{}", outcome.room, file.topic);
         messages.push(Message {
             topic: prefixed(prefix, &topic),
-            payload: file.bytes.clone(),
-            retain: file.retained,
+            payload: bytes.clone(),
+            retain: false,
             content_type: Some(file.content_type.to_string()),
             correlation: address.correlation.clone(),
             user: Vec::new(),

@@ -18,6 +18,9 @@ use secrecy::{ExposeSecret, SecretString};
 /// than breaking the connection.
 const LARGEST_PACKET: u32 = 64 << 20;
 
+/// How many packet ids are used; well above what is unacknowledged at a time.
+const IDS: u16 = 4 * super::flight::WINDOW as u16;
+
 /// Where the broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BrokerAddress {
@@ -82,6 +85,8 @@ pub fn mqtt_options(settings: &Settings) -> Result<MqttOptions, String> {
     // The library refuses less by panicking.
     options.set_keep_alive(settings.keep_alive.max(Duration::from_secs(5)));
     options.set_max_packet_size(Some(LARGEST_PACKET));
+    // The library keeps a place for each id it may use: 14 MB for all that there are.
+    options.set_outgoing_inflight_upper_limit(IDS);
     options.set_connection_timeout(10);
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);

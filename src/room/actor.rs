@@ -21,14 +21,15 @@ use super::execute::{Around, Executed, Read, Reading, execute, understand, unix_
 use super::motion::Stops;
 use super::queue::{Free, Lane, Queue};
 use super::schedule::Schedule;
-use super::{Results, Settings};
+use super::{LET_GO, Results, Settings};
 use crate::catalogue::{
     Call, Context, Motion, Operation, Plan, Request, When, connections, learned_preset_offset,
     operations,
 };
-use crate::command::{ErrorCode, Failure, Reply, Success};
+use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
 use crate::device::{Answer, Device, Failed, Problem, ProblemCode};
 use crate::hub::Retained;
+use crate::metrics::Polled;
 
 /// Polled answers are never larger than this.
 const POLL_LIMIT: usize = 4 << 20;
@@ -39,7 +40,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Runs a room until it is asked to stop.
 pub async fn run(
     settings: Settings,
-    device: Arc<Device>,
+    device: Device,
     queue: Arc<Queue>,
     results: Results,
     stop: CancellationToken,
@@ -61,8 +62,7 @@ pub async fn run(
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
-    actor.device.log_out().await;
-    actor.results.state("availability", Some(&"offline".into()));
+    actor.device.close().await;
 }
 
 /// How the room stands with its device.
@@ -99,7 +99,7 @@ enum Done {
 
 struct Actor {
     settings: Settings,
-    device: Arc<Device>,
+    device: Device,
     queue: Arc<Queue>,
     results: Results,
     schedule: Schedule,
@@ -115,11 +115,12 @@ struct Actor {
     learned_offset: i8,
     silent: u32,
     wait: Duration,
-    problem: Option<Problem>,
+    /// What is wrong, and since when.
+    problem: Option<(ProblemCode, String)>,
 }
 
 impl Actor {
-    fn new(settings: Settings, device: Arc<Device>, queue: Arc<Queue>, results: Results) -> Self {
+    fn new(settings: Settings, device: Device, queue: Arc<Queue>, results: Results) -> Self {
         let wait = device.timings().unreachable;
         let actor = Self {
             schedule: Schedule::new(settings.intervals, Instant::now()),
@@ -176,7 +177,7 @@ impl Actor {
             let around = self.around(&stop);
             let device = self.device.clone();
             self.run_later(async move {
-                let executed = Box::new(execute(&device, stop, around).await);
+                let executed = Box::new(execute(&device, stop, around, Transfer::None).await);
                 Done::Stopped { camera, executed }
             });
         }
@@ -191,7 +192,7 @@ impl Actor {
                 Lane::Ordered => self.ordered = Some(ticket.area()),
                 Lane::Beside => self.beside = true,
             }
-            self.command(lane, ticket.call, ticket.reply);
+            self.command(lane, ticket.call, ticket.reply, ticket.transfer);
         }
         if self.may_poll() {
             self.poll(now);
@@ -211,7 +212,7 @@ impl Actor {
         self.stops.due(now)
     }
 
-    fn command(&mut self, lane: Lane, call: Call, reply: Reply) {
+    fn command(&mut self, lane: Lane, call: Call, reply: Reply, transfer: Transfer) {
         let motion = match call.route.command().plan {
             Plan::Move => Motion::of(&call).ok().map(Box::new),
             _ => None,
@@ -225,7 +226,7 @@ impl Actor {
         let around = self.around(&call);
         let device = self.device.clone();
         self.run_later(async move {
-            let executed = Box::new(execute(&device, call, around).await);
+            let executed = Box::new(execute(&device, call, around, transfer).await);
             Done::Commanded {
                 lane,
                 reply,
@@ -318,10 +319,7 @@ impl Actor {
 
     /// From here on every command is refused; those begun are finished.
     fn stop_taking(&self) {
-        self.queue.close(Failure::new(
-            ErrorCode::Offline,
-            "the gateway lets go of this room: it stops, or its configuration changed",
-        ));
+        self.queue.close(Failure::new(ErrorCode::Offline, LET_GO));
     }
 
     fn finish(&mut self, done: Done) {
@@ -335,6 +333,10 @@ impl Actor {
             } => {
                 self.polling = false;
                 self.polled(place, written, answer);
+                self.schedule.asked(place);
+                if self.schedule.complete() {
+                    self.results.complete();
+                }
             }
             Done::Commanded {
                 lane,
@@ -384,32 +386,40 @@ impl Actor {
             }
             (Err(_), None) => {}
         }
-        let result = executed.result.map(|success| self.keep_retained(success));
-        self.results.give(reply, result);
+        if let Ok(success) = &executed.result {
+            self.keep_retained(success);
+        }
+        self.results.give(reply, executed.result);
         if let Some(problem) = executed.problem {
             self.offline(problem);
         }
     }
 
-    /// A file that stays retained is a state; only the others go with the result.
-    fn keep_retained(&self, mut success: Success) -> Success {
-        if let Some(file) = success.file.take_if(|file| file.retained) {
+    /// A file that stays retained is a state.
+    fn keep_retained(&self, success: &Success) {
+        if let Some(file) = success.file.as_ref().filter(|file| file.retained)
+            && let Some(bytes) = &file.bytes
+        {
             let topic = format!("room/{}/{}", self.settings.id, file.topic);
             let retained = Retained {
-                payload: file.bytes,
-                content_type: Some(file.content_type),
+                payload: bytes.clone(),
+                content_type: Some(file.content_type.clone()),
             };
             self.results.hub.set(&topic, retained);
         }
-        success
     }
 
     fn polled(&mut self, place: usize, written: u64, answer: Result<Answer, Failed>) {
         let now = Instant::now();
+        let count = |polled| self.settings.device.metrics.polled(polled);
         let answer = match answer {
             Ok(answer) => answer,
-            Err(Failed::Problem(problem)) => return self.offline(problem),
+            Err(Failed::Problem(problem)) => {
+                count(Polled::Failed);
+                return self.offline(problem);
+            }
             Err(Failed::TimedOut { .. } | Failed::Broken) => {
+                count(Polled::Silent);
                 self.silent += 1;
                 if self.silent >= SILENT {
                     self.offline(Problem {
@@ -420,6 +430,7 @@ impl Actor {
                 return;
             }
             Err(failed) => {
+                count(Polled::Failed);
                 tracing::debug!(room = &*self.settings.id, ?failed, "a state cannot be read");
                 return;
             }
@@ -436,9 +447,13 @@ impl Actor {
         let operation = entry.operation;
         let same = answer.status == 200 && !operation.at_time();
         if same && entry.last.as_ref() == Some(&answer.body) {
-            return;
+            return count(Polled::Unchanged);
         }
         let read = understand(operation, &answer);
+        count(match read {
+            Read::Value(_) | Read::Absent => Polled::Changed,
+            Read::Lacking(_) | Read::Failed(_) => Polled::Failed,
+        });
         match &read {
             Read::Lacking(status) => {
                 tracing::debug!(
@@ -553,23 +568,27 @@ impl Actor {
             problem.code.error_code(),
             problem.message.clone(),
         ));
-        if self.problem.as_ref() != Some(&problem) {
-            tracing::warn!(
-                room = &*self.settings.id,
-                problem = problem.message,
-                "offline"
-            );
-            let since = OffsetDateTime::now_utc()
-                .format(&Rfc3339)
-                .unwrap_or_default();
-            let about = json!({
-                "code": problem.code,
-                "message": problem.message,
-                "since": since,
-            });
-            self.results.state("problem", Some(&about));
-            self.problem = Some(problem);
-        }
+        let since = match self.problem.take() {
+            // The same problem may have other words at each attempt.
+            Some((code, since)) if code == problem.code => since,
+            _ => {
+                tracing::warn!(
+                    room = &*self.settings.id,
+                    problem = problem.message,
+                    "offline"
+                );
+                OffsetDateTime::now_utc()
+                    .format(&Rfc3339)
+                    .unwrap_or_default()
+            }
+        };
+        let about = json!({
+            "code": problem.code,
+            "message": problem.message,
+            "since": since,
+        });
+        self.results.state("problem", Some(&about));
+        self.problem = Some((problem.code, since));
         self.results.state("availability", Some(&"offline".into()));
     }
 }

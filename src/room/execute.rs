@@ -5,14 +5,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::catalogue::{
-    Answer, CATALOGUE, Call, Context, Method, Operation, Params, Plan, Request, Search, read_body,
+    Answer, Binary, CATALOGUE, Call, Context, Method, Operation, Params, Plan, Request, Search,
+    read_body,
 };
-use crate::command::{ErrorCode, Failure, FileAnswer, Success};
-use crate::device::{self, Device, Failed};
+use crate::command::{Download, ErrorCode, Failure, FileAnswer, Success, Transfer, Upload};
+use crate::device::{self, Device, Downloaded, Failed, LARGEST_UPLOAD, NotDownloaded};
 
 /// JSON answers are never larger than this.
 const JSON_LIMIT: usize = 8 << 20;
@@ -107,12 +108,13 @@ pub fn understand(operation: &Operation, answer: &device::Answer) -> Read {
 }
 
 /// Carries a command out.
-pub async fn execute(device: &Device, call: Call, around: Around) -> Executed {
+pub async fn execute(device: &Device, call: Call, around: Around, transfer: Transfer) -> Executed {
     let deadline = device.deadline(call.route.command().slow);
     let mut execution = Execution {
         device,
         around,
         deadline,
+        transfer,
         readings: Vec::new(),
         problem: None,
     };
@@ -128,6 +130,8 @@ struct Execution<'a> {
     device: &'a Device,
     around: Around,
     deadline: Instant,
+    /// What streams along with the command's first request.
+    transfer: Transfer,
     readings: Vec<Reading>,
     problem: Option<device::Problem>,
 }
@@ -188,25 +192,20 @@ impl Execution<'_> {
         let variant = call.variant();
         let (operation, command) = (variant.operation, &variant.command);
         let request = call.request(self.around.preset_offset)?;
-        let limit = match command.answer {
-            Answer::Json => JSON_LIMIT,
-            Answer::Binary { .. } => self.around.max_payload,
-        };
-        let answer = match self.device.send(&request, limit, self.deadline).await {
-            Ok(answer) => answer,
-            Err(failed) => return Err(self.failure(failed, request.repeatable)),
-        };
+        let answer = match (command.answer, std::mem::take(&mut self.transfer)) {
+            (Answer::Binary(kind), transfer) => {
+                return self.file(&request, operation, kind, transfer).await;
+            }
+            (Answer::Json, Transfer::Upload(upload)) => self.upload(&request, upload).await,
+            (Answer::Json, _) => self
+                .device
+                .send(&request, JSON_LIMIT, self.deadline)
+                .await
+                .map_err(|failed| self.failure(failed, request.repeatable)),
+        }?;
         if !(200..=299).contains(&answer.status) {
             let named = !operation.commands.is_empty() && operation.path.contains('{');
             return Err(refusal(&answer, operation, named));
-        }
-        if let Answer::Binary {
-            topic,
-            content_type,
-            retained,
-        } = command.answer
-        {
-            return Ok(file(answer, topic, content_type, retained));
         }
         let body = match read_body(&answer.body) {
             Ok(body) => body,
@@ -233,6 +232,103 @@ impl Execution<'_> {
             });
         }
         Ok(Success::new(answer.status, body))
+    }
+
+    async fn upload(
+        &mut self,
+        request: &Request,
+        upload: Upload,
+    ) -> Result<device::Answer, Failure> {
+        if upload.length > LARGEST_UPLOAD {
+            return Err(too_much());
+        }
+        let sent = self
+            .device
+            .upload(request, upload, JSON_LIMIT, self.deadline);
+        let sent = sent.await;
+        sent.map_err(|failed| self.failure(failed, false))
+    }
+
+    /// Brings a file: streams it where it is awaited so, else holds it in memory if it fits.
+    async fn file(
+        &mut self,
+        request: &Request,
+        operation: &Operation,
+        kind: Binary,
+        transfer: Transfer,
+    ) -> Result<Success, Failure> {
+        // What stays retained must be held in any case.
+        let answer = match transfer {
+            Transfer::Download(to) if !kind.retained => {
+                match self.stream(request, kind, to).await? {
+                    Downloaded::File(head, status, size) => {
+                        let file = FileAnswer {
+                            topic: kind.topic.to_owned(),
+                            content_type: head.content_type,
+                            size: Some(size),
+                            bytes: None,
+                            retained: false,
+                        };
+                        return Ok(Success::file(status, file));
+                    }
+                    Downloaded::Answer(answer) => answer,
+                }
+            }
+            _ => {
+                let limit = self.around.max_payload;
+                match self.device.send(request, limit, self.deadline).await {
+                    Ok(answer) => answer,
+                    Err(Failed::TooLarge(large)) if !kind.retained => {
+                        let content_type = large.content_type.as_deref();
+                        let file = FileAnswer {
+                            topic: kind.topic.to_owned(),
+                            content_type: content_type.unwrap_or(kind.content_type).into(),
+                            size: large.length,
+                            bytes: None,
+                            retained: false,
+                        };
+                        return Ok(Success::file(large.status, file));
+                    }
+                    Err(failed) => return Err(self.failure(failed, request.repeatable)),
+                }
+            }
+        };
+        if !(200..=299).contains(&answer.status) {
+            let named = operation.path.contains('{');
+            return Err(refusal(&answer, operation, named));
+        }
+        // Nothing but a status where the device has none yet.
+        if answer.status == 204 || answer.body.is_empty() {
+            return Ok(Success::new(answer.status, Value::Null));
+        }
+        let content_type = answer.content_type.as_deref();
+        let file = FileAnswer {
+            topic: kind.topic.to_owned(),
+            content_type: content_type.unwrap_or(kind.content_type).into(),
+            size: Some(answer.body.len() as u64),
+            bytes: Some(answer.body),
+            retained: kind.retained,
+        };
+        Ok(Success::file(answer.status, file))
+    }
+
+    async fn stream(
+        &mut self,
+        request: &Request,
+        kind: Binary,
+        to: Download,
+    ) -> Result<Downloaded, Failure> {
+        let streamed = self
+            .device
+            .download(request, to, kind.content_type, self.deadline);
+        match streamed.await {
+            Ok(downloaded) => Ok(downloaded),
+            Err(NotDownloaded::Failed(failed)) => Err(self.failure(failed, request.repeatable)),
+            Err(NotDownloaded::Abandoned) => Err(Failure::new(
+                ErrorCode::Expired,
+                "whoever asked for the file did not take all of it",
+            )),
+        }
     }
 
     /// What stands in for a conference that the topic does not name.
@@ -402,11 +498,11 @@ impl Execution<'_> {
                 "the connection broke after the request was sent; whether the device carried it \
                  out is unknown, and repeating it is not safe",
             ),
-            Failed::TooLarge(limit) => new(
+            Failed::TooLarge(large) => new(
                 ErrorCode::TooLarge,
                 &format!(
-                    "the device's answer is larger than the {limit} bytes that mqtt.max_payload \
-                     allows"
+                    "the device's answer is larger than the {} bytes that are taken",
+                    large.limit
                 ),
             ),
             Failed::Forbidden(reason) => new(
@@ -424,6 +520,10 @@ impl Execution<'_> {
             .with_status(403),
         }
     }
+}
+
+fn too_much() -> Failure {
+    Failure::new(ErrorCode::TooLarge, "the device takes no more than 10 MB")
 }
 
 fn lacking(status: u16) -> Failure {
@@ -455,42 +555,11 @@ fn refusal(answer: &device::Answer, operation: &Operation, named: bool) -> Failu
         )
         .with_status(status),
         404 | 405 | 501 => lacking(status),
-        413 => Failure::new(
-            ErrorCode::TooLarge,
-            "the device takes no more than 10 MB".to_owned(),
-        )
-        .with_status(status),
+        413 => too_much().with_status(status),
         _ => Failure::new(
             ErrorCode::DeviceError,
             format!("the device answered {status}{reason}"),
         )
         .with_status(status),
-    }
-}
-
-/// A binary answer; nothing but a status where the device has none yet.
-fn file(
-    answer: device::Answer,
-    topic: &'static str,
-    content_type: &'static str,
-    retained: bool,
-) -> Success {
-    if answer.status == 204 || answer.body.is_empty() {
-        return Success::new(answer.status, Value::Null);
-    }
-    let content_type = answer.content_type.unwrap_or_else(|| content_type.into());
-    let body = json!({
-        "bytes": answer.body.len(),
-        "content_type": content_type,
-        "topic": topic,
-    });
-    Success {
-        file: Some(FileAnswer {
-            topic: topic.to_owned(),
-            content_type: content_type.into(),
-            bytes: answer.body,
-            retained,
-        }),
-        ..Success::new(answer.status, body)
     }
 }

@@ -32,6 +32,8 @@ pub struct Entry {
     when: When,
     due: Instant,
     dropped: bool,
+    /// Was asked for since the log-in, whatever came of it.
+    asked: bool,
     /// The newest answer, to be compared before it is parsed.
     pub last: Option<Bytes>,
     /// Counts what commands wrote into this entry's states.
@@ -58,6 +60,7 @@ impl Schedule {
                     when,
                     due: now,
                     dropped: false,
+                    asked: false,
                     last: None,
                     written: 0,
                 })
@@ -76,8 +79,22 @@ impl Schedule {
         for entry in &mut self.entries {
             entry.due = now;
             entry.dropped = false;
+            entry.asked = false;
             entry.last = None;
         }
+    }
+
+    /// An entry's read has ended.
+    pub fn asked(&mut self, place: usize) {
+        if let Some(entry) = self.entries.get_mut(place) {
+            entry.asked = true;
+        }
+    }
+
+    /// All that is wanted has been asked for since the log-in.
+    pub fn complete(&self) -> bool {
+        let mut wanted = self.entries.iter().filter(|entry| self.wanted(entry));
+        wanted.all(|entry| entry.asked)
     }
 
     /// Goes over to the pace of a call, or back.

@@ -26,6 +26,8 @@ POST /1/answer                           a person in the room answers
 POST /1/hangup                           a person in the room hangs up
 POST /1/mode?name=Teams                  another provider runs; Poly goes back
 POST /1/expire_sessions                  every log-in is stale
+POST /1/password?is=secret               an administrator sets another password
+POST /1/others?on=true                   others take every session that is left, or go away
 POST /1/reboot?seconds=5                 the device restarts
 POST /1/new_certificate                  it shows another certificate
 POST /1/fault   {\"path\":\"/rest/audio\",\"kind\":\"status\",\"value\":500,\"times\":1,\"method\":\"GET\"}
@@ -106,12 +108,15 @@ async fn act(
     let device = device(&devices, number)?;
     let bad = |message: &str| (StatusCode::BAD_REQUEST, format!("{message}\n"));
     let param = |name: &str| params.get(name).map(String::as_str);
+    let on = || match param("on") {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(_) => Err(bad("on is true or false")),
+    };
     match action.as_str() {
-        "mute" => match param("on") {
-            None | Some("true") => device.person_mutes(true),
-            Some("false") => device.person_mutes(false),
-            Some(_) => return Err(bad("on is true or false")),
-        },
+        "mute" => device.person_mutes(on()?),
+        "others" => device.others_log_in(on()?),
+        "password" => device.person_sets_password(param("is").ok_or_else(|| bad("is is missing"))?),
         "ring" => {
             let id = device.person_calls_in(param("from").unwrap_or("alice@example.com"));
             return Ok(Json(json!({"connection": id})).into_response());

@@ -30,6 +30,8 @@ use super::{Entry, Shared, lock};
 /// "The REST API cannot accept more than 10 MB of data."
 const LARGEST: usize = 10_000_000;
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A device that is told to restart answers first.
+const REBOOT_AFTER: Duration = Duration::from_millis(50);
 
 /// A certificate that the device signed itself.
 #[derive(Debug)]
@@ -121,7 +123,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, ended: CancellationToken)
 /// Answers a request, or waits to be cut off where the connection is to be dropped.
 async fn respond(
     request: Request<Incoming>,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     cut: &CancellationToken,
 ) -> Response<Body> {
     let running = shared.running.fetch_add(1, Ordering::Relaxed) + 1;
@@ -134,7 +136,12 @@ async fn respond(
         return std::future::pending().await;
     };
     if reply.reboots {
-        shared.reboot(shared.options.reboot);
+        // The answer still goes out.
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            sleep(REBOOT_AFTER).await;
+            shared.reboot(shared.options.reboot);
+        });
     }
     let mut response = Response::builder().status(reply.status);
     if !reply.body.is_empty() {

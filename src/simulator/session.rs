@@ -66,6 +66,21 @@ impl Sessions {
         self.live.clear();
     }
 
+    pub fn set_password(&mut self, password: &str) {
+        self.password = password.to_owned();
+    }
+
+    /// Sessions of somebody else, as many as still go in; or none of theirs any more.
+    pub fn occupy(&mut self, all: bool) {
+        let others = (0..self.maximum).map(|n| (format!("other {n}"), String::new()));
+        for (id, token) in others {
+            self.live.remove(&id);
+            if all && self.live.len() < self.maximum {
+                self.live.insert(id, token);
+            }
+        }
+    }
+
     /// Whether a request may pass: a live session, and its token on what changes something.
     pub fn admits(&self, method: &str, credentials: &Credentials) -> bool {
         let token = credentials

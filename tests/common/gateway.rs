@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use poly2mqtt::catalogue::GUARDED;
 use poly2mqtt::config::{
-    BrokerUrl, Certificate, Config, HomeAssistant, Mqtt, Poll, Room, RoomId, Secret,
+    BrokerUrl, Certificate, Config, HomeAssistant, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
 };
 use poly2mqtt::device::Timings;
 use poly2mqtt::service::Service;
@@ -84,6 +84,12 @@ impl Gateway {
                 ..Mqtt::default()
             },
             home_assistant: HomeAssistant::default(),
+            // Any free port: many gateways run at a time.
+            http: Http {
+                listen: Some(([127, 0, 0, 1], 0).into()),
+                ..Http::default()
+            },
+            tcp: Tcp::default(),
             rooms: BTreeMap::from([(RoomId::new("1").unwrap(), room)]),
         };
         let service = Service::start(config.clone(), timings()).await.unwrap();
@@ -107,7 +113,15 @@ impl Gateway {
         self.client.expect("room/1/availability", "online").await;
     }
 
-    /// The code of the room's newest problem.
+    /// The room has not been offline since it was online.
+    pub fn never_offline(&self) {
+        let said = self.client.messages("room/1/availability");
+        let mut said = said.iter().map(super::client::text);
+        assert!(said.any(|word| word == "online"));
+        assert!(said.all(|word| word == "online"));
+    }
+
+    /// Waits for the code of the room's newest problem.
     pub async fn problem(&self, code: &str) {
         let needle = format!("\"code\":\"{code}\"");
         self.client

@@ -1,0 +1,241 @@
+//! What is written for users holds: links lead somewhere, configurations load, commands exist,
+//! and every code and key has its line.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use poly2mqtt::catalogue::Call;
+use poly2mqtt::command::ErrorCode;
+use poly2mqtt::config::{load, schema};
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every page, with its text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut pages = Vec::new();
+    for dir in [root().to_owned(), root().join("docs")] {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                pages.push((path, text));
+            }
+        }
+    }
+    assert!(pages.len() > 5);
+    pages
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// The fenced blocks of a language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    text.split(&fence)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect()
+}
+
+/// The headings of a page as a link names them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let heading = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for (path, text) in pages() {
+        let links = text.split("](").skip(1);
+        for link in links.filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                file => path.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{}: {link}", path.display());
+            if !anchor.is_empty() {
+                let known = anchors(&std::fs::read_to_string(&target).unwrap());
+                assert!(
+                    known.iter().any(|known| known == anchor),
+                    "{}: {link}",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+/// Files that a configuration names are made, since the loader reads them.
+fn with_files(dir: &Path, block: &str) -> String {
+    let mut text = String::new();
+    for (n, line) in block.lines().enumerate() {
+        match line.split_once("_file = \"") {
+            Some((key, rest)) if !line.starts_with('#') => {
+                let file = dir.join(format!("file-{n}"));
+                std::fs::write(&file, "secret\n").unwrap();
+                let after = rest.split_once('"').unwrap().1;
+                text += &format!("{key}_file = \"{}\"{after}\n", file.display());
+            }
+            _ => {
+                text += line;
+                text += "\n";
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn configurations_load() {
+    let mut count = 0;
+    for (path, text) in pages() {
+        for block in blocks(&text, "toml") {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("poly2mqtt.toml");
+            std::fs::write(&file, with_files(dir.path(), block)).unwrap();
+            let loaded = load(&file, []);
+            assert!(loaded.is_ok(), "{}: {loaded:?}\n{block}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 3);
+    let example = root().join("examples/docker/poly2mqtt.toml");
+    assert!(load(&example, []).is_ok());
+}
+
+#[test]
+fn commands_exist() {
+    let example = |name: &str| (root().join(name), page(name));
+    let mut texts = pages();
+    texts.push(example("examples/shell.sh"));
+    let mut count = 0;
+    for (path, text) in texts {
+        let sends = ["mosquitto_pub", "mosquitto_rr", "pub ", "ask "];
+        let lines = text.lines().filter(|line| {
+            let line = line.trim_start_matches(['$', ' ']);
+            sends.iter().any(|send| line.starts_with(send))
+        });
+        for line in lines {
+            let Some((_, rest)) = line.split_once("-t room/") else {
+                continue;
+            };
+            let topic = rest.split_whitespace().next().unwrap();
+            let command = topic.split_once('/').unwrap().1;
+            let code = match Call::parse(command, &Bytes::new(), &mut None) {
+                Ok(_) => None,
+                Err(failure) => Some(failure.code),
+            };
+            let known = code != Some(ErrorCode::UnknownCommand);
+            assert!(known, "{}: {line}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 15, "{count}");
+}
+
+#[test]
+fn every_error_code_has_its_line() {
+    use ErrorCode::*;
+    let text = page("docs/commands.md");
+    for code in [
+        UnknownRoom,
+        UnknownCommand,
+        InvalidPayload,
+        Forbidden,
+        Busy,
+        Expired,
+        Superseded,
+        Offline,
+        Unauthorized,
+        LockedOut,
+        ModeLocked,
+        Unsupported,
+        NotFound,
+        DeviceError,
+        Timeout,
+        OutcomeUnknown,
+        TooLarge,
+        IgnoredRetained,
+    ] {
+        // A new code is a compile error here until it is in the list above.
+        match code {
+            UnknownRoom | UnknownCommand | InvalidPayload | Forbidden | Busy | Expired
+            | Superseded | Offline | Unauthorized | LockedOut | ModeLocked | Unsupported
+            | NotFound | DeviceError | Timeout | OutcomeUnknown | TooLarge | IgnoredRetained => {}
+        }
+        let line = format!("| `{}` |", code.as_str());
+        assert!(text.contains(&line), "{line}");
+    }
+}
+
+#[test]
+fn every_problem_code_has_its_line() {
+    use poly2mqtt::device::ProblemCode::*;
+    let text = page("docs/states.md");
+    for code in [
+        Offline,
+        CertificateUnknown,
+        CertificateChanged,
+        Unauthorized,
+        LockedOut,
+        TooManySessions,
+    ] {
+        match code {
+            Offline | CertificateUnknown | CertificateChanged | Unauthorized | LockedOut
+            | TooManySessions => {}
+        }
+        let name = serde_json::to_value(code).unwrap();
+        let line = format!("| `{}` |", name.as_str().unwrap());
+        assert!(text.contains(&line), "{line}");
+    }
+}
+
+/// The keys of a table of the schema, and of the tables in it.
+fn keys(table: &Value, found: &mut Vec<String>) {
+    let properties = table["properties"].as_object().into_iter().flatten();
+    for (name, property) in properties {
+        found.push(name.clone());
+        keys(property, found);
+        keys(&property["items"], found);
+        let by_id = property["patternProperties"].as_object();
+        for table in by_id.into_iter().flatten().map(|(_, table)| table) {
+            keys(table, found);
+        }
+    }
+}
+
+#[test]
+fn every_key_is_explained() {
+    let mut found = Vec::new();
+    keys(&schema(), &mut found);
+    assert!(found.len() > 30);
+    let text = page("docs/configuration.md");
+    let file = page("config/poly2mqtt.toml");
+    for key in found {
+        let explained = text.contains(&format!("`{key}`"))
+            || text.contains(&format!("[{key}]"))
+            || text.contains(&format!("`[{key}."))
+            || text.contains(&format!("`[[mqtt.{key}]]`"))
+            || text.contains(&format!("`[[http.{key}]]`"));
+        assert!(explained, "docs/configuration.md: {key}");
+        assert!(file.contains(&key), "config/poly2mqtt.toml: {key}");
+    }
+}

@@ -1,0 +1,11 @@
+//! The whole gateway, from a client at its broker to a simulated device over TLS.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod in_flight;
+mod rooms;
+mod sessions;
+mod states;
