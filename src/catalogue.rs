@@ -318,15 +318,15 @@ impl Command {
         }
     }
 
-    const fn entities(self, entities: &'static [Entity]) -> Self {
-        Self { entities, ..self }
-    }
-
     const fn kind(self, kind: Kind) -> Self {
         Self {
             kind: Some(kind),
             ..self
         }
+    }
+
+    const fn entities(self, entities: &'static [Entity]) -> Self {
+        Self { entities, ..self }
     }
 
     /// Takes these fields as a JSON object; `bare` is the one a payload that is no object gives.

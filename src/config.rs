@@ -31,12 +31,12 @@ pub use load::{Loaded, load, locate};
 pub struct Config {
     /// The broker.
     pub mqtt: Mqtt,
-    /// Home Assistant.
-    pub home_assistant: HomeAssistant,
     /// The door for controllers and people.
     pub http: Http,
     /// Plain lines over bare TCP.
     pub tcp: Tcp,
+    /// Home Assistant.
+    pub home_assistant: HomeAssistant,
     /// The rooms by id.
     pub rooms: BTreeMap<RoomId, Room>,
 }
@@ -345,13 +345,13 @@ impl Config {
                 "session_expiry": seconds(self.mqtt.session_expiry),
                 "max_payload": self.mqtt.max_payload,
             },
+            "http": self.http.redacted(),
+            "tcp": self.tcp.redacted(),
             "home_assistant": {
                 "discovery": self.home_assistant.discovery,
                 "prefix": self.home_assistant.prefix,
                 "status_topic": self.home_assistant.status_topic,
             },
-            "http": self.http.redacted(),
-            "tcp": self.tcp.redacted(),
             "rooms": rooms,
         })
     }

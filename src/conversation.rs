@@ -14,6 +14,7 @@ mod plain;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -28,6 +29,9 @@ pub use filter::{Filter, Filters};
 pub use frame::{state_value, typed};
 pub use limits::Limits;
 pub use lobby::Lobby;
+
+/// How long a client has to read why it is dismissed, and to go by itself.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How frames are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +48,7 @@ pub enum Received {
     /// A frame.
     Text(String),
     /// A frame of bytes, which nobody wants.
-    Binary,
+    Binary(Bytes),
     /// Nothing but a sign of life.
     Sign,
     /// The last: the client left, or did what ends the conversation.
@@ -108,6 +112,8 @@ pub struct Gone;
 pub trait Source: Send {
     /// The next frame.
     fn next(&mut self) -> impl Future<Output = Received> + Send;
+    /// Takes no heed of what still comes, until the client is gone.
+    fn rest(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// Where a client's frames go.
@@ -153,9 +159,18 @@ pub async fn converse(
     };
     client.leave();
     lobby.metrics.client_went(door);
-    if ending.reason().is_some() {
-        // A client that does not even take its farewell is left without one.
-        let _ = timeout(lobby.limits.send, sink.close(ending)).await;
+    dismiss(lobby, ending, source, sink).await;
+}
+
+/// Says why there is no conversation, or no more.
+pub async fn dismiss(lobby: &Lobby, ending: Ending, mut source: impl Source, mut sink: impl Sink) {
+    if ending.reason().is_none() {
+        return;
+    }
+    // A client that does not even take its farewell is left without one.
+    if timeout(lobby.limits.send, sink.close(ending)).await.is_ok() {
+        // A connection that ends while the client still sends would take the reason with it.
+        let _ = timeout(FAREWELL, source.rest()).await;
     }
 }
 
@@ -179,7 +194,7 @@ async fn listen(
         };
         match received {
             Received::Text(text) => take(client, &text),
-            Received::Binary => {
+            Received::Binary(_) => {
                 let refused = Refused::bad("frames are text; files are uploaded over HTTP");
                 client.answer(None, Answer::Refused(refused));
             }

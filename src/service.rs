@@ -42,11 +42,11 @@ pub struct Service {
     broker: Option<Broker>,
     gateway: Arc<Gateway>,
     mqtt: Option<mqtt::Door>,
-    home_assistant: Option<Publisher>,
     lobby: Arc<Lobby>,
     http: Option<http::Door>,
     tcp: Option<tcp::Door>,
     tls: Option<Arc<Tls>>,
+    home_assistant: Option<Publisher>,
     health: JoinHandle<()>,
     hub: Arc<Hub>,
     config: Config,
@@ -95,13 +95,13 @@ impl Service {
         }
         hub.set(AVAILABILITY, Retained::text("online"));
         let (foreign, heard) = foreign(&config).unzip();
-        let start =
-            |settings| mqtt::Door::start(settings, hub.clone(), gateway.clone(), foreign.clone());
+        let announcements = foreign.as_ref().map(|foreign| foreign.hub.clone());
+        let start = |settings| mqtt::Door::start(settings, hub.clone(), gateway.clone(), foreign);
         let mqtt = mqtt.map(start).transpose()?;
-        let ends = match (&mqtt, foreign, heard) {
-            (Some(mqtt), Some(foreign), Some(heard)) => Some(Ends {
+        let ends = match (&mqtt, announcements, heard) {
+            (Some(mqtt), Some(announcements), Some(heard)) => Some(Ends {
                 hub: hub.clone(),
-                announcements: foreign.hub,
+                announcements,
                 heard,
                 connected: mqtt.connected(),
             }),
@@ -146,11 +146,11 @@ impl Service {
             broker,
             gateway,
             mqtt,
-            home_assistant,
             lobby,
             http,
             tcp,
             tls,
+            home_assistant,
             health,
             hub,
             config,
@@ -222,9 +222,9 @@ impl Service {
             http.reload(config.http.hosts.clone());
         }
         if config.home_assistant != self.config.home_assistant {
-            tracing::warn!("changes of [home_assistant] take effect at the next start");
+            tracing::warn!("changes below [home_assistant] take effect at the next start");
+            config.home_assistant = self.config.home_assistant.clone();
         }
-        config.home_assistant = self.config.home_assistant.clone();
         self.config = config;
         // Before the rooms: entities go before their states are cleared.
         if let Some(home_assistant) = &self.home_assistant {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::command::Door as DoorKind;
 use crate::conversation::{
-    Ending, Format, Gone, Lobby, Received, Sent, Sink, Source, Visitor, converse,
+    Ending, Format, Gone, Lobby, Received, Sent, Sink, Source, Visitor, converse, dismiss,
 };
 use crate::listen::{Listener, Stream};
 
@@ -61,7 +61,7 @@ impl Door {
 
 async fn serve(stream: Box<dyn Stream>, peer: SocketAddr, lobby: &Arc<Lobby>) {
     let (read, write) = split(stream);
-    let mut sink = LineSink { write };
+    let sink = LineSink { write };
     let mut source = LineSource {
         read,
         buffer: BytesMut::new(),
@@ -75,7 +75,7 @@ async fn serve(stream: Box<dyn Stream>, peer: SocketAddr, lobby: &Arc<Lobby>) {
             first = match line.map_err(|_| Ending::BadToken)? {
                 Received::Text(line) => Some(line),
                 Received::End(ending) => return Err(ending),
-                Received::Binary | Received::Sign => None,
+                Received::Binary(_) | Received::Sign => None,
             };
         }
         let token = first
@@ -90,10 +90,7 @@ async fn serve(stream: Box<dyn Stream>, peer: SocketAddr, lobby: &Arc<Lobby>) {
     };
     let (grant, _place) = match greeted.await {
         Ok(greeted) => greeted,
-        Err(ending) => {
-            let _ = timeout(lobby.limits.send, sink.close(ending)).await;
-            return;
-        }
+        Err(ending) => return dismiss(lobby, ending, source, sink).await,
     };
     let visitor = Visitor {
         grant,
@@ -132,6 +129,13 @@ impl Source for LineSource {
                 Ok(0) | Err(_) => return Received::End(Ending::Left),
                 Ok(_) => {}
             }
+        }
+    }
+
+    async fn rest(&mut self) {
+        self.buffer.clear();
+        while let Ok(1..) = self.read.read_buf(&mut self.buffer).await {
+            self.buffer.clear();
         }
     }
 }

@@ -9,7 +9,7 @@ mod schema;
 
 use std::collections::BTreeMap;
 
-use poly2mqtt::config::{BrokerUrl, Config, HomeAssistant, Http, Mqtt, RoomId, Tcp};
+use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt::home_assistant::{Facts, Naming, gateway_document, room_document};
 use poly2mqtt::service::Service;
 use poly2mqtt::simulator::{Device, Firmware, Options};
@@ -17,7 +17,7 @@ use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
 
 use common::client::Client;
-use common::gateway::{Gateway, room, timings};
+use common::gateway::{Gateway, config, room, timings};
 use common::{Kind, Mosquitto, mosquitto};
 
 const STATUS: &str = "homeassistant/status";
@@ -347,30 +347,18 @@ async fn what_the_broker_remembers_is_taken_up() {
         Device::start(Options::default()).await.unwrap(),
     ];
     let id = |text: &str| RoomId::new(text).unwrap();
-    let mut config = Config {
-        mqtt: Mqtt {
-            url: BrokerUrl::Tcp {
-                host: "127.0.0.1".into(),
-                port: broker.port,
-            },
-            topic_prefix: "av".into(),
-            ..Mqtt::default()
-        },
-        home_assistant: HomeAssistant {
-            prefix: "ha/x".into(),
-            status_topic: "ha/born".into(),
-            ..HomeAssistant::default()
-        },
-        http: Http {
-            listen: None,
-            ..Http::default()
-        },
-        tcp: Tcp::default(),
-        rooms: BTreeMap::from([
-            (id("stays"), room(&devices[0])),
-            (id("goes"), room(&devices[1])),
-        ]),
+    let url = BrokerUrl::Tcp {
+        host: "127.0.0.1".into(),
+        port: broker.port,
     };
+    let rooms = BTreeMap::from([
+        (id("stays"), room(&devices[0])),
+        (id("goes"), room(&devices[1])),
+    ]);
+    let mut config = config(url, rooms);
+    config.mqtt.topic_prefix = "av".into();
+    config.home_assistant.prefix = "ha/x".into();
+    config.home_assistant.status_topic = "ha/born".into();
     let client = Client::connect(broker.port).await;
     let service = Service::start(config.clone(), timings()).await.unwrap();
     let (stays, goes) = (

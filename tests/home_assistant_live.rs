@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::env::var;
 use std::time::{Duration, Instant};
 
-use poly2mqtt::config::{BrokerUrl, Config, HomeAssistant, Http, Mqtt, RoomId, Tcp};
+use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt::service::Service;
 use poly2mqtt::simulator::{Device, Options};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use common::SOON;
 use common::client::Client;
-use common::gateway::{room, timings};
+use common::gateway::{config, room, timings};
 
 const GATEWAY: &str = "homeassistant/device/poly2mqtt-live-gateway/config";
 
@@ -302,23 +302,12 @@ async fn home_assistant_shows_and_operates_a_room() {
         (id("live_a"), room(&devices[0])),
         (id("live_b"), room(&devices[1])),
     ]);
-    let mut config = Config {
-        mqtt: Mqtt {
-            url: BrokerUrl::Tcp {
-                host: "127.0.0.1".into(),
-                port,
-            },
-            topic_prefix: "live".into(),
-            ..Mqtt::default()
-        },
-        home_assistant: HomeAssistant::default(),
-        http: Http {
-            listen: None,
-            ..Http::default()
-        },
-        tcp: Tcp::default(),
-        rooms: both.clone(),
+    let url = BrokerUrl::Tcp {
+        host: "127.0.0.1".into(),
+        port,
     };
+    let mut config = config(url, both.clone());
+    config.mqtt.topic_prefix = "live".into();
     let client = Client::connect(port).await;
     let mut service = Service::start(config.clone(), timings()).await.unwrap();
     let (a, b) = (

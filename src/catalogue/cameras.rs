@@ -74,6 +74,33 @@ const fn stop(topic: &'static str) -> Command {
         .before("move")
 }
 
+/// Tracking is switched on by POST and off by DELETE.
+const fn tracking(on: bool) -> [Command; 2] {
+    [
+        Command::new("camera/near/{source_id}/tracking/set")
+            .fields(Some("tracking"), TRACKING)
+            .when(on)
+            .refresh(&["camera/near"]),
+        Command::new("camera/tracking/set")
+            .fields(Some("tracking"), TRACKING)
+            .when(on)
+            .entities(if on { TRACKING_SWITCH } else { &[] })
+            .plan(Plan::From {
+                state: "camera/near/selected_people",
+                calls: track_selected,
+            })
+            .refresh(&["camera/near/selected_people"]),
+    ]
+}
+
+const TRACKING_SWITCH: &[Entity] = &[Entity::switch("camera_tracking", "Camera tracking")
+    .icon("mdi:motion-sensor")
+    .of("camera/near/selected_people")
+    .value(
+        "{{ 'true' if value_json is mapping and \
+         value_json.get('trackingstate') | lower == 'on' else 'false' }}",
+    )];
+
 const LEFT: &str = r#"{"direction":"left","duration_ms":300}"#;
 const RIGHT: &str = r#"{"direction":"right","duration_ms":300}"#;
 const UP: &str = r#"{"direction":"up","duration_ms":300}"#;
@@ -92,33 +119,6 @@ const fn direction(
         .icon(icon)
         .of("camera/near/selected_people")
         .sends(sends)
-}
-
-const TRACKS: &[Entity] = &[Entity::switch("camera_tracking", "Camera tracking")
-    .icon("mdi:motion-sensor")
-    .of("camera/near/selected_people")
-    .value(
-        "{{ 'true' if value_json is mapping and \
-         value_json.get('trackingstate') | lower == 'on' else 'false' }}",
-    )];
-
-/// Tracking is switched on by POST and off by DELETE.
-const fn tracking(on: bool) -> [Command; 2] {
-    [
-        Command::new("camera/near/{source_id}/tracking/set")
-            .fields(Some("tracking"), TRACKING)
-            .when(on)
-            .refresh(&["camera/near"]),
-        Command::new("camera/tracking/set")
-            .fields(Some("tracking"), TRACKING)
-            .when(on)
-            .plan(Plan::From {
-                state: "camera/near/selected_people",
-                calls: track_selected,
-            })
-            .refresh(&["camera/near/selected_people"])
-            .entities(if on { TRACKS } else { &[] }),
-    ]
 }
 
 /// The five actions that every camera and preset takes, and short forms of them.

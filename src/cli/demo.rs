@@ -142,9 +142,9 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
     };
     Ok(Config {
         mqtt,
-        home_assistant: HomeAssistant::default(),
         http,
         tcp: Tcp::default(),
+        home_assistant: HomeAssistant::default(),
         rooms,
     })
 }

@@ -46,13 +46,13 @@ use Kind::{Bool, ById, Duration, Integer, List, Size, Table, Tables, Text};
 
 pub const ROOT: &[Key] = &[
     key("mqtt", Table(MQTT), "the broker"),
+    key("http", Table(HTTP), "the door for controllers and people"),
+    key("tcp", Table(TCP), "plain lines over bare TCP"),
     key(
         "home_assistant",
         Table(HOME_ASSISTANT),
         "devices in Home Assistant",
     ),
-    key("http", Table(HTTP), "the door for controllers and people"),
-    key("tcp", Table(TCP), "plain lines over bare TCP"),
     key("poll", Table(POLL), "how often states are read"),
     key(
         "defaults",
@@ -111,16 +111,6 @@ pub const MQTT_USER: &[Key] = &[
     key("access", Text, "\"read\" or \"control\""),
 ];
 
-pub const HOME_ASSISTANT: &[Key] = &[
-    key("discovery", Bool, "make a device of each room"),
-    key("prefix", Text, "Home Assistant's discovery prefix"),
-    key(
-        "status_topic",
-        Text,
-        "where Home Assistant says that it is online",
-    ),
-];
-
 pub const HTTP: &[Key] = &[
     key("listen", Text, "ADDRESS:PORT, or \"off\""),
     key("open", Bool, "take anyone from anywhere"),
@@ -145,6 +135,16 @@ pub const HTTP_TOKEN: &[Key] = &[
 pub const TCP: &[Key] = &[
     key("listen", Text, "ADDRESS:PORT, or \"off\""),
     key("tls", Bool, "with the certificate of [http]"),
+];
+
+pub const HOME_ASSISTANT: &[Key] = &[
+    key("discovery", Bool, "make a device of each room"),
+    key("prefix", Text, "Home Assistant's discovery prefix"),
+    key(
+        "status_topic",
+        Text,
+        "where Home Assistant says that it is online",
+    ),
 ];
 
 pub const POLL: &[Key] = &[

@@ -147,8 +147,8 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
     }
     let ids: Vec<RoomId> = rooms.keys().cloned().collect();
     let mqtt = read_mqtt(root.section("mqtt", MQTT), &ids);
-    let home_assistant = read_home_assistant(root.section("home_assistant", HOME_ASSISTANT));
     let (http, tcp) = super::http::read(&mut root, &ids, &mut warnings);
+    let home_assistant = read_home_assistant(root.section("home_assistant", HOME_ASSISTANT));
     root.finish();
     if rooms.is_empty() && errors.borrow().is_empty() {
         warnings.push("no rooms are configured, so there is nothing to do".into());
@@ -167,9 +167,9 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
             Ok(Loaded {
                 config: Config {
                     mqtt,
-                    home_assistant,
                     http,
                     tcp,
+                    home_assistant,
                     rooms,
                 },
                 warnings,

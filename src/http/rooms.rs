@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::header::{ALLOW, CONTENT_LENGTH, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
+use http::header::{ALLOW, HeaderValue};
+use http::{Method, StatusCode};
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -163,8 +163,8 @@ fn parameters(query: &str) -> Bytes {
 
 async fn post(shared: &Shared, grant: &Grant, asked: &Asked<'_>, request: Request) -> Response {
     let limits = &shared.lobby.limits;
-    let length = length(request.headers());
     let body = request.into_body();
+    let length = body.size_hint().exact();
     if asked.takes_file() {
         let Some(length) = length else {
             return answer::error(
@@ -195,10 +195,6 @@ async fn post(shared: &Shared, grant: &Grant, asked: &Asked<'_>, request: Reques
             "the payload did not come in time",
         ),
     }
-}
-
-fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Hands a command in and waits for its result, or for the first bytes of the file it brings.

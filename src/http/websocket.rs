@@ -3,7 +3,6 @@
 //! Owns the upgrade, the limits of the protocol and the close codes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Request, State};
@@ -11,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
-use tokio::time::{sleep, timeout};
 use url::form_urlencoded;
 
 use super::credentials::admit;
@@ -19,13 +17,11 @@ use super::{Shared, answer};
 use crate::access::Denied;
 use crate::command::Door;
 use crate::conversation::{
-    Ending, Filter, Format, Gone, Limits, Received, Sent, Sink, Source, Visitor, converse,
+    Ending, Filter, Format, Gone, Limits, Received, Sent, Sink, Source, Visitor, converse, dismiss,
 };
 
 /// What one connection reads at a time, and collects before it writes.
 const BUFFER: usize = 16 << 10;
-/// How long a client has to read why it was closed.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What the address asks for.
 #[derive(Debug)]
@@ -88,15 +84,10 @@ pub async fn upgrade(State(shared): State<Arc<Shared>>, request: Request) -> Res
     upgrade.on_upgrade(move |socket| async move {
         let _tracked = tracked;
         let (sink, source) = socket.split();
-        let (mut sink, source) = (SocketSink(sink), SocketSource(source));
+        let (sink, source) = (SocketSink(sink), SocketSource::new(source));
         match visitor {
-            Ok((visitor, _place)) => {
-                converse(&lobby, visitor, source, sink).await;
-            }
-            Err(ending) => {
-                // Nobody may be there to read it.
-                let _ = timeout(lobby.limits.send, sink.close(ending)).await;
-            }
+            Ok((visitor, _place)) => converse(&lobby, visitor, source, sink).await,
+            Err(ending) => dismiss(&lobby, ending, source, sink).await,
         }
     })
 }
@@ -109,17 +100,43 @@ fn limited(upgrade: WebSocketUpgrade, limits: &Limits) -> WebSocketUpgrade {
         .write_buffer_size(BUFFER)
 }
 
-struct SocketSource(SplitStream<WebSocket>);
+struct SocketSource {
+    inner: SplitStream<WebSocket>,
+    /// What the library cannot read past.
+    broken: Option<Ending>,
+}
+
+impl SocketSource {
+    fn new(inner: SplitStream<WebSocket>) -> Self {
+        Self {
+            inner,
+            broken: None,
+        }
+    }
+}
 
 impl Source for SocketSource {
     async fn next(&mut self) -> Received {
-        match self.0.next().await {
+        match self.inner.next().await {
             Some(Ok(Message::Text(text))) => Received::Text(text.as_str().to_owned()),
-            Some(Ok(Message::Binary(_))) => Received::Binary,
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Received::Sign,
-            // The answer to its close has been sent already.
-            Some(Ok(Message::Close(_))) | None => Received::End(Ending::Left),
-            Some(Err(error)) => Received::End(meaning(error)),
+            Some(Ok(Message::Binary(bytes))) => Received::Binary(bytes),
+            // A close is answered by reading on, after which there is nothing more.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => Received::Sign,
+            None => Received::End(Ending::Left),
+            Some(Err(error)) => {
+                let ending = meaning(error);
+                self.broken = Some(ending);
+                Received::End(ending)
+            }
+        }
+    }
+
+    async fn rest(&mut self) {
+        match self.broken {
+            None => while !matches!(self.next().await, Received::End(_)) {},
+            // Reading on would collect in memory what is too large.
+            Some(Ending::TooLarge) => std::future::pending().await,
+            Some(_) => {}
         }
     }
 }
@@ -156,10 +173,8 @@ impl Sink for SocketSink {
             code: code(ending),
             reason: ending.reason().unwrap_or_default().into(),
         };
-        if self.0.send(Message::Close(Some(frame))).await.is_ok() {
-            // A connection that ends while the client still sends takes the reason with it.
-            sleep(FAREWELL).await;
-        }
+        // Nobody may be there to read it.
+        let _ = self.0.send(Message::Close(Some(frame))).await;
     }
 }
 
@@ -180,20 +195,21 @@ fn code(ending: Ending) -> u16 {
 /// Sends back what comes, through the same stack with the same limits, for Autobahn.
 #[cfg(feature = "autobahn-echo")]
 pub async fn echo(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
-    limited(upgrade, &shared.lobby.limits).on_upgrade(async |socket| {
-        let (sink, mut source) = socket.split();
-        let mut sink = SocketSink(sink);
-        loop {
+    limited(upgrade, &shared.lobby.limits).on_upgrade(async move |socket| {
+        let (sink, source) = socket.split();
+        let (mut sink, mut source) = (SocketSink(sink), SocketSource::new(source));
+        let ending = loop {
             let message = match source.next().await {
-                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => message,
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Ok(Message::Close(_))) | None => return,
-                Some(Err(error)) => return sink.close(meaning(error)).await,
+                Received::Text(text) => Sent::Text(text),
+                Received::Binary(bytes) => Sent::Binary(bytes),
+                Received::Sign => continue,
+                Received::End(ending) => break ending,
             };
-            if sink.0.send(message).await.is_err() {
+            if sink.send(message).await.is_err() || sink.flush().await.is_err() {
                 return;
             }
-        }
+        };
+        dismiss(&shared.lobby, ending, source, sink).await;
     })
 }
 

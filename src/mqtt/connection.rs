@@ -196,23 +196,26 @@ impl Connection {
         if self.brief < 3 {
             self.reported = None;
         }
-        // The first connection is told what an earlier run left at the broker; later ones know.
-        let first = !std::mem::replace(&mut self.told, true);
-        let replay = if first {
-            RetainForwardRule::OnEverySubscribe
-        } else {
-            RetainForwardRule::Never
-        };
-        let filter = |path| Filter {
+        let filter = |path: String, retain_forward_rule| Filter {
             path,
             qos: QoS::AtLeastOnce,
             nolocal: true,
             preserve_retain: true,
-            retain_forward_rule: replay.clone(),
+            retain_forward_rule,
         };
-        let own = ["room/#", INFO].map(|topic| prefixed(&shared.settings.prefix, topic));
+        // The first connection is told what an earlier run left at the broker; later ones know.
+        let first = !std::mem::replace(&mut self.told, true);
+        let own = ["room/#", INFO].map(|topic| {
+            let replay = if first {
+                RetainForwardRule::OnEverySubscribe
+            } else {
+                RetainForwardRule::Never
+            };
+            filter(prefixed(&shared.settings.prefix, topic), replay)
+        });
         let foreign = shared.foreign.iter().flat_map(|foreign| &foreign.filters);
-        let filters = own.into_iter().chain(foreign.cloned()).map(filter);
+        let foreign = foreign.map(|path| filter(path.clone(), RetainForwardRule::OnEverySubscribe));
+        let filters = own.into_iter().chain(foreign);
         if shared.client.try_subscribe_many(filters).is_err() {
             tracing::error!("the subscription could not be handed over");
         }

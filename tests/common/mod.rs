@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs)]
 
 pub mod client;
+pub mod door;
 pub mod gateway;
 
 use std::io::Write;
