@@ -5,6 +5,7 @@
 
 mod answer;
 mod credentials;
+mod dashboard;
 mod guard;
 mod pages;
 mod rooms;
@@ -142,7 +143,7 @@ impl Door {
 
 fn router(shared: Arc<Shared>) -> Router {
     let router = Router::new()
-        .route("/", get(pages::dashboard))
+        .route("/", get(dashboard::dashboard))
         .route("/ws", any(websocket::upgrade))
         .route("/healthz", get(pages::healthy))
         .route("/readyz", get(pages::ready))

@@ -1,20 +1,15 @@
-//! What there is besides rooms: the dashboard, health and metrics.
+//! What there is besides rooms: health and metrics.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
 use super::credentials::Admitted;
 use super::{Shared, answer};
-
-/// One page. It holds nothing of the rooms and asks for a token by itself.
-pub async fn dashboard() -> Html<&'static str> {
-    Html(include_str!("dashboard.html"))
-}
 
 /// The process is alive.
 pub async fn healthy() -> &'static str {
