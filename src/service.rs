@@ -14,7 +14,7 @@ use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 
 use crate::access::Access;
 use crate::config::{BrokerUrl, Config};
@@ -35,6 +35,8 @@ const FINISH: Duration = Duration::from_secs(5);
 /// And then the last messages this long.
 const FLUSH: Duration = Duration::from_secs(2);
 const HEALTH: Duration = Duration::from_secs(60);
+/// After this the rooms that can be online are, and the counters say something.
+const STARTED: Duration = Duration::from_secs(5);
 
 /// The gateway with everything around it.
 #[derive(Debug)]
@@ -305,10 +307,10 @@ fn look(gateway: &Arc<Gateway>, mqtt: Option<&mqtt::Door>) -> http::Look {
 }
 
 async fn publish_health(gateway: Arc<Gateway>, stats: Option<Arc<Stats>>) {
-    let mut ticks = interval(HEALTH);
+    // Once the start is over, and from then on at its pace.
+    let mut ticks = interval_at(Instant::now() + STARTED, HEALTH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
         let mqtt = stats.as_ref().map_or(Value::Null, |stats| {
             json!({
                 "connects": stats.connects.load(Ordering::Relaxed),
@@ -318,5 +320,6 @@ async fn publish_health(gateway: Arc<Gateway>, stats: Option<Arc<Stats>>) {
             })
         });
         gateway.publish_health(&mqtt);
+        ticks.tick().await;
     }
 }
