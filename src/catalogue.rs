@@ -11,6 +11,7 @@ mod cameras;
 mod collaboration;
 mod conferences;
 mod directory;
+mod entity;
 mod own;
 mod payload;
 mod routes;
@@ -24,6 +25,7 @@ mod video;
 pub use call::{Call, Params, Request, RequestBody};
 pub use cameras::{Motion, learned_preset_offset};
 pub use conferences::{Connection, Phase, connections};
+pub use entity::{Category, Enabled, Entity, EntityKind};
 pub use own::{OWN, Own};
 pub use payload::{Field, MOST_KEYS, OFF, ON, Payload, Place, Rule, TOGGLE};
 pub use routes::{CATALOGUE, Catalogue, Route, Variant, about_parameter, parameters};
@@ -292,6 +294,8 @@ pub struct Command {
     pub slow: bool,
     /// What the operation answers to this topic.
     pub answer: Answer,
+    /// What Home Assistant shows of it.
+    pub entities: &'static [Entity],
 }
 
 impl Command {
@@ -312,6 +316,7 @@ impl Command {
             urgency: Urgency::InTurn,
             slow: false,
             answer: Answer::Json,
+            entities: &[],
         }
     }
 
@@ -320,6 +325,10 @@ impl Command {
             kind: Some(kind),
             ..self
         }
+    }
+
+    const fn entities(self, entities: &'static [Entity]) -> Self {
+        Self { entities, ..self }
     }
 
     /// Takes these fields as a JSON object; `bare` is the one a payload that is no object gives.

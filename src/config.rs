@@ -35,6 +35,8 @@ pub struct Config {
     pub http: Http,
     /// Plain lines over bare TCP.
     pub tcp: Tcp,
+    /// Home Assistant.
+    pub home_assistant: HomeAssistant,
     /// The rooms by id.
     pub rooms: BTreeMap<RoomId, Room>,
 }
@@ -124,6 +126,27 @@ pub struct MqttUser {
     pub rooms: Option<Vec<RoomId>>,
     /// `access = "control"`: may send commands, not only read.
     pub control: bool,
+}
+
+/// `[home_assistant]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeAssistant {
+    /// `discovery`.
+    pub discovery: bool,
+    /// `prefix`, without slashes at its ends.
+    pub prefix: String,
+    /// `status_topic`.
+    pub status_topic: String,
+}
+
+impl Default for HomeAssistant {
+    fn default() -> Self {
+        Self {
+            discovery: true,
+            prefix: "homeassistant".into(),
+            status_topic: "homeassistant/status".into(),
+        }
+    }
 }
 
 /// `[poll]`.
@@ -324,6 +347,11 @@ impl Config {
             },
             "http": self.http.redacted(),
             "tcp": self.tcp.redacted(),
+            "home_assistant": {
+                "discovery": self.home_assistant.discovery,
+                "prefix": self.home_assistant.prefix,
+                "status_topic": self.home_assistant.status_topic,
+            },
             "rooms": rooms,
         })
     }

@@ -148,6 +148,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(pages::healthy))
         .route("/readyz", get(pages::ready))
         .route("/metrics", get(pages::metrics))
+        .route("/asyncapi.json", get(pages::asyncapi))
         .route("/room/{room}", any(rooms::room))
         .route("/room/{room}/{*topic}", any(rooms::topic))
         .route("/gateway/{*topic}", get(rooms::gateway));

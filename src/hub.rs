@@ -34,6 +34,15 @@ impl Retained {
     }
 }
 
+/// What another program said at the broker, where somebody here wants to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The topic as the broker knows it.
+    pub topic: String,
+    /// The payload.
+    pub payload: Bytes,
+}
+
 /// Told of every change, in order; must return at once.
 pub trait Subscriber: Send + Sync {
     /// The retained value of `topic` changed or went away; the newest is in the hub.
@@ -129,6 +138,23 @@ impl Hub {
         };
         for topic in topics {
             self.clear(&topic);
+        }
+    }
+
+    /// Takes a topic away and has its retained message cleared, also where it is not this hub's.
+    pub fn wipe(&self, topic: &str) {
+        let mut inner = self.lock();
+        inner.retained.remove(topic);
+        let topic = Arc::from(topic);
+        inner.tell(|subscriber| subscriber.state_changed(&topic));
+    }
+
+    /// Tells the subscribers of every topic, as if each had changed.
+    pub fn repeat(&self) {
+        let mut inner = self.lock();
+        let topics: Vec<_> = inner.retained.keys().cloned().collect();
+        for topic in topics {
+            inner.tell(|subscriber| subscriber.state_changed(&topic));
         }
     }
 

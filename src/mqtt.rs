@@ -15,13 +15,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::command::{Outcome, Submit};
-use crate::hub::{Hub, Outbox, Retained, Subscriber};
+use crate::hub::{Heard, Hub, Outbox, Retained, Subscriber};
 use crate::metrics::BrokerSample;
 use connection::Connection;
 
@@ -35,6 +35,17 @@ const INFO: &str = "gateway/info";
 
 /// A result with where it goes.
 pub(crate) type Answer = (Address, Box<Outcome>);
+
+/// What is published for another program and heard from it, at topics without the prefix.
+#[derive(Debug, Clone)]
+pub struct Foreign {
+    /// The retained topics for it.
+    pub hub: Arc<Hub>,
+    /// The topics to listen to.
+    pub filters: Vec<String>,
+    /// Where what is heard goes.
+    pub heard: mpsc::Sender<Heard>,
+}
 
 /// What the door has done so far.
 #[derive(Debug, Default)]
@@ -77,12 +88,16 @@ impl Door {
         settings: Settings,
         hub: Arc<Hub>,
         gateway: Arc<dyn Submit>,
+        foreign: Option<Foreign>,
     ) -> Result<Self, String> {
         let options = options::mqtt_options(&settings)?;
         let (client, events) = rumqttc::v5::AsyncClient::new(options, flight::WINDOW + 8);
         let outbox = Arc::<Outbox<Answer>>::default();
         let subscriber: Arc<dyn Subscriber> = outbox.clone();
         hub.subscribe(Arc::downgrade(&subscriber));
+        if let Some(foreign) = &foreign {
+            foreign.hub.subscribe(Arc::downgrade(&subscriber));
+        }
         hub.set(AVAILABILITY, Retained::text("online"));
         let stats = Arc::<Stats>::default();
         let flight = Arc::<flight::Flight>::default();
@@ -91,6 +106,7 @@ impl Door {
         let shared = connection::Shared {
             settings: Arc::new(settings),
             hub: hub.clone(),
+            foreign,
             outbox: outbox.clone(),
             flight: flight.clone(),
             client: client.clone(),

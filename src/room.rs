@@ -183,9 +183,14 @@ impl Results {
         reply.answer(result);
     }
 
+    /// Tells what happened. The type stands in the payload too, for those who see only that.
     fn event(&self, name: &str, about: &Value) {
         let topic = format!("room/{}/event/{name}", self.room);
-        self.hub.event(&topic, about.to_string().into());
+        let mut event = json!({"event_type": name});
+        if let (Some(event), Some(about)) = (event.as_object_mut(), about.as_object()) {
+            event.extend(about.clone());
+        }
+        self.hub.event(&topic, event.to_string().into());
     }
 
     /// Every state has been read: what an earlier run left besides is not there any more.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
 
@@ -21,11 +22,12 @@ use crate::config::{BrokerUrl, Config};
 use crate::conversation::{Limits, Lobby};
 use crate::device::Timings;
 use crate::gateway::Gateway;
-use crate::hub::{Hub, Retained};
+use crate::home_assistant::{Ends, Naming, Pace, Publisher};
+use crate::hub::{Heard, Hub, Retained};
 use crate::listen::{Listener, Tls, bind};
 use crate::metrics::{Metrics, Sample};
 use crate::mqtt::broker::Broker;
-use crate::mqtt::{self, AVAILABILITY, Stats};
+use crate::mqtt::{self, AVAILABILITY, Foreign, Stats};
 use crate::{http, tcp};
 use settings::{broker_settings, door_settings, own_broker};
 
@@ -34,6 +36,8 @@ const FINISH: Duration = Duration::from_secs(5);
 /// And then the last messages this long.
 const FLUSH: Duration = Duration::from_secs(2);
 const HEALTH: Duration = Duration::from_secs(60);
+/// So many messages of other programs may wait to be heard.
+const HEARD: usize = 1024;
 
 /// The gateway with everything around it.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ pub struct Service {
     http: Option<http::Door>,
     tcp: Option<tcp::Door>,
     tls: Option<Arc<Tls>>,
+    home_assistant: Option<Publisher>,
     health: JoinHandle<()>,
     hub: Arc<Hub>,
     config: Config,
@@ -92,8 +97,24 @@ impl Service {
             return Err(failed.join("\n"));
         }
         hub.set(AVAILABILITY, Retained::text("online"));
-        let start = |settings| mqtt::Door::start(settings, hub.clone(), gateway.clone());
+        let (foreign, heard) = foreign(&config).unzip();
+        let announcements = foreign.as_ref().map(|foreign| foreign.hub.clone());
+        let start = |settings| mqtt::Door::start(settings, hub.clone(), gateway.clone(), foreign);
         let mqtt = mqtt.map(start).transpose()?;
+        let ends = match (&mqtt, announcements, heard) {
+            (Some(mqtt), Some(announcements), Some(heard)) => Some(Ends {
+                hub: hub.clone(),
+                announcements,
+                heard,
+                connected: mqtt.connected(),
+            }),
+            _ => None,
+        };
+        let home_assistant = ends.map(|ends| {
+            let status_topic = config.home_assistant.status_topic.clone();
+            let rooms = config.rooms.clone();
+            Publisher::start(naming(&config), status_topic, Pace::default(), rooms, ends)
+        });
         let lobby = Lobby::new(
             hub.clone(),
             gateway.clone(),
@@ -122,6 +143,13 @@ impl Service {
             tcp::Door::start(listener, lobby.clone())
         };
         let tcp = tcp_socket.map(start).transpose()?;
+        if let Some(http) = &http {
+            let tls = tls.is_some();
+            tracing::info!(address = %http.addr(), tls, "HTTP and WebSocket");
+        }
+        if let Some(tcp) = &tcp {
+            tracing::info!(address = %tcp.addr(), tls = config.tcp.tls, "plain lines");
+        }
         let stats = mqtt.as_ref().map(mqtt::Door::stats);
         let health = tokio::spawn(publish_health(gateway.clone(), stats));
         Ok(Self {
@@ -132,6 +160,7 @@ impl Service {
             http,
             tcp,
             tls,
+            home_assistant,
             health,
             hub,
             config,
@@ -202,7 +231,15 @@ impl Service {
         if let Some(http) = &self.http {
             http.reload(config.http.hosts.clone());
         }
+        if config.home_assistant != self.config.home_assistant {
+            tracing::warn!("changes below [home_assistant] take effect at the next start");
+            config.home_assistant = self.config.home_assistant.clone();
+        }
         self.config = config;
+        // Before the rooms: entities go before their states are cleared.
+        if let Some(home_assistant) = &self.home_assistant {
+            home_assistant.set_rooms(self.config.rooms.clone());
+        }
         failed.extend(
             self.gateway
                 .apply(&self.config)
@@ -221,6 +258,9 @@ impl Service {
     /// logged out of.
     pub async fn stop(self) {
         self.health.abort();
+        if let Some(home_assistant) = self.home_assistant {
+            home_assistant.stop();
+        }
         if let Some(http) = &self.http {
             http.close();
         }
@@ -282,4 +322,26 @@ async fn publish_health(gateway: Arc<Gateway>, stats: Option<Arc<Stats>>) {
         });
         gateway.publish_health(&mqtt);
     }
+}
+
+fn naming(config: &Config) -> Naming {
+    Naming {
+        topic_prefix: config.mqtt.topic_prefix.clone(),
+        discovery_prefix: config.home_assistant.prefix.clone(),
+    }
+}
+
+/// What the door does for Home Assistant, and what it hears there.
+fn foreign(config: &Config) -> Option<(Foreign, mpsc::Receiver<Heard>)> {
+    if !config.home_assistant.discovery {
+        return None;
+    }
+    let (heard, receiver) = mpsc::channel(HEARD);
+    let status = config.home_assistant.status_topic.clone();
+    let foreign = Foreign {
+        hub: Hub::new(),
+        filters: vec![status, naming(config).config_filter()],
+        heard,
+    };
+    Some((foreign, receiver))
 }

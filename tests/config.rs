@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use poly2mqtt::config::{
-    BrokerUrl, Certificate, Config, ConfigErrors, Http, Level, Loaded, load, locate, schema,
+    BrokerUrl, Certificate, Config, ConfigErrors, HomeAssistant, Http, Level, Loaded, load, locate,
+    schema,
 };
 
 const CANARY: &str = "canary-hunter2";
@@ -51,6 +52,9 @@ fn a_room_needs_little_and_the_rest_has_defaults() {
     );
     assert_eq!(config.mqtt.session_expiry, Duration::from_secs(10));
     assert_eq!(config.mqtt.max_payload, 10 << 20);
+    assert_eq!(config.home_assistant, HomeAssistant::default());
+    let other = read(&format!("[home_assistant]\nprefix = \"ha/x\"\n{ROOM}")).unwrap();
+    assert_eq!(other.home_assistant.status_topic, "ha/x/status");
 }
 
 #[test]
@@ -64,7 +68,7 @@ fn every_error_is_told_at_once_with_its_place() {
         "poly2mqtt.toml:7: rooms.1.passwrd: unknown key; did you mean \"password\"?",
         "poly2mqtt.toml:5: rooms.1.password: is missing",
         "poly2mqtt.toml:10: poll.fast: takes a duration of at least 200 ms",
-        "poly2mqtt.toml:11: nonsense: unknown key; known here are mqtt, http, tcp, poll, defaults, rooms",
+        "poly2mqtt.toml:11: nonsense: unknown key; known here are mqtt, http, tcp, home_assistant, poll, defaults, rooms",
     ] {
         assert!(told.contains(wanted), "{wanted}\nis not in\n{told}");
     }
@@ -174,6 +178,20 @@ fn bad_values_say_what_is_allowed() {
     ] {
         let told = errors(&format!("[mqtt]\n{line}\n{ROOM}"));
         assert!(told.contains(wanted), "{line}: {told}");
+    }
+    for (line, wanted) in [
+        ("discovery = \"perhaps\"", "true or false"),
+        ("prefix = \"a/+\"", "without wildcards"),
+        ("prefix = \"room/x\"", "below room/ or gateway/"),
+        (
+            "status_topic = \"gateway/status\"",
+            "below room/ or gateway/",
+        ),
+        ("prefx = \"x\"", "did you mean \"prefix\"?"),
+    ] {
+        let told = errors(&format!("[home_assistant]\n{line}\n{ROOM}"));
+        assert!(told.contains(wanted), "{line}: {told}");
+        assert!(told.contains("poly2mqtt.toml:2"), "{line}: {told}");
     }
     assert!(
         errors("[rooms.\"a b\"]\nurl = \"https://x\"\npassword = \"x\"\n")

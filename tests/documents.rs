@@ -16,14 +16,14 @@ use poly2mqtt::catalogue::{
     CATALOGUE, Call, GUARDED, OWN, files, mosquitto_acl, states, topic_page,
 };
 use poly2mqtt::command::{ErrorCode, Failure, Outcome, Success};
-use poly2mqtt::config::{BrokerUrl, Config, Http, Mqtt, RoomId, Tcp};
+use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt::service::Service;
 use poly2mqtt::simulator::{Device, Options};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
 
 use common::client::{Client, text};
-use common::gateway::{room, timings};
+use common::gateway::{config, room, timings};
 use common::{Mosquitto, mosquitto};
 
 const WALK: &str = include_str!("guide/walk.tsv");
@@ -289,22 +289,13 @@ async fn the_access_list_works_in_mosquitto() {
     let more = format!("user root\nacl_file {}", acl.display());
     let broker = Mosquitto::start(0, &more);
     let device = Device::start(Options::default()).await.unwrap();
-    let config = Config {
-        mqtt: Mqtt {
-            url: BrokerUrl::Tcp {
-                host: "127.0.0.1".into(),
-                port: broker.port,
-            },
-            username: Some("gateway".into()),
-            ..Mqtt::default()
-        },
-        http: Http {
-            listen: Some(([127, 0, 0, 1], 0).into()),
-            ..Http::default()
-        },
-        tcp: Tcp::default(),
-        rooms: BTreeMap::from([(RoomId::new("1").unwrap(), room(&device))]),
+    let url = BrokerUrl::Tcp {
+        host: "127.0.0.1".into(),
+        port: broker.port,
     };
+    let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(&device))]);
+    let mut config = config(url, rooms);
+    config.mqtt.username = Some("gateway".into());
     let service = Service::start(config, timings()).await.unwrap();
     service.connected().await;
     let controller = user(&broker, "controller").await;

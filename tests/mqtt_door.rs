@@ -132,7 +132,7 @@ fn plain_settings(port: u16) -> Settings {
 
 async fn setup(settings: Settings) -> Setup {
     let (hub, gateway) = (Hub::new(), Arc::<FakeGateway>::default());
-    let door = Door::start(settings.clone(), hub.clone(), gateway.clone()).unwrap();
+    let door = Door::start(settings.clone(), hub.clone(), gateway.clone(), None).unwrap();
     connected(&door).await;
     Setup {
         hub,
@@ -493,7 +493,7 @@ async fn the_embedded_brokers_users_see_and_do_what_they_may() {
         password: Some(password),
         ..plain_settings(port)
     };
-    let door = Door::start(settings, hub.clone(), gateway.clone()).unwrap();
+    let door = Door::start(settings, hub.clone(), gateway.clone(), None).unwrap();
     connected(&door).await;
     hub.set("room/1/audio/volume", Retained::text("5"));
     hub.set("room/2/audio/volume", Retained::text("6"));

@@ -135,7 +135,7 @@ pub fn traits() -> Value {
 }
 
 /// The parts of a result.
-pub fn schemas() -> [(&'static str, Value); 4] {
+pub fn schemas() -> [(&'static str, Value); 5] {
     let codes: Vec<&str> = ErrorCode::ALL.map(ErrorCode::as_str).into();
     let about = json!({
         "room": {"type": "string"},
@@ -167,15 +167,16 @@ pub fn schemas() -> [(&'static str, Value); 4] {
         "required": ["ok", "room", "command", "took_ms", "error"],
         "properties": with(json!({
             "ok": {"const": false},
-            "error": {
-                "type": "object",
-                "required": ["code", "message"],
-                "properties": {
-                    "code": part("schemas", "error_code"),
-                    "message": {"type": "string", "description": "For a person."},
-                },
-            },
+            "error": part("schemas", "error"),
         })),
+    });
+    let error = json!({
+        "type": "object",
+        "required": ["code", "message"],
+        "properties": {
+            "code": part("schemas", "error_code"),
+            "message": {"type": "string", "description": "For a person."},
+        },
     });
     [
         (
@@ -184,6 +185,7 @@ pub fn schemas() -> [(&'static str, Value); 4] {
         ),
         ("success", success),
         ("failure", failure),
+        ("error", error),
         ("error_code", json!({"type": "string", "enum": codes})),
     ]
 }

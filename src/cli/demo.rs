@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{Demo, Failed, asked_to_stop, rooms};
-use crate::config::{BrokerUrl, Certificate, Config, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp};
+use crate::config::{
+    BrokerUrl, Certificate, Config, HomeAssistant, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
+};
 use crate::device::Timings;
 use crate::service::Service;
 use crate::simulator::{self, Device};
@@ -142,6 +144,7 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
         mqtt,
         http,
         tcp: Tcp::default(),
+        home_assistant: HomeAssistant::default(),
         rooms,
     })
 }

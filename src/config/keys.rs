@@ -48,6 +48,11 @@ pub const ROOT: &[Key] = &[
     key("mqtt", Table(MQTT), "the broker"),
     key("http", Table(HTTP), "the door for controllers and people"),
     key("tcp", Table(TCP), "plain lines over bare TCP"),
+    key(
+        "home_assistant",
+        Table(HOME_ASSISTANT),
+        "devices in Home Assistant",
+    ),
     key("poll", Table(POLL), "how often states are read"),
     key(
         "defaults",
@@ -130,6 +135,16 @@ pub const HTTP_TOKEN: &[Key] = &[
 pub const TCP: &[Key] = &[
     key("listen", Text, "ADDRESS:PORT, or \"off\""),
     key("tls", Bool, "with the certificate of [http]"),
+];
+
+pub const HOME_ASSISTANT: &[Key] = &[
+    key("discovery", Bool, "make a device of each room"),
+    key("prefix", Text, "Home Assistant's discovery prefix"),
+    key(
+        "status_topic",
+        Text,
+        "where Home Assistant says that it is online",
+    ),
 ];
 
 pub const POLL: &[Key] = &[

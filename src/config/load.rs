@@ -13,9 +13,9 @@ use toml_edit::ImDocument;
 use url::Url;
 
 use super::error::{ConfigError, ConfigErrors};
-use super::keys::{DEFAULTS, MQTT, MQTT_USER, POLL, ROOM, ROOT};
+use super::keys::{DEFAULTS, HOME_ASSISTANT, MQTT, MQTT_USER, POLL, ROOM, ROOT};
 use super::section::{Section, Sources, line_of};
-use super::{BrokerUrl, Certificate, Config, Mqtt, MqttUser, Poll, Room, RoomId};
+use super::{BrokerUrl, Certificate, Config, HomeAssistant, Mqtt, MqttUser, Poll, Room, RoomId};
 use crate::catalogue::GUARDED;
 
 /// The variables' common beginning.
@@ -148,6 +148,7 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
     let ids: Vec<RoomId> = rooms.keys().cloned().collect();
     let mqtt = read_mqtt(root.section("mqtt", MQTT), &ids);
     let (http, tcp) = super::http::read(&mut root, &ids, &mut warnings);
+    let home_assistant = read_home_assistant(root.section("home_assistant", HOME_ASSISTANT));
     root.finish();
     if rooms.is_empty() && errors.borrow().is_empty() {
         warnings.push("no rooms are configured, so there is nothing to do".into());
@@ -168,6 +169,7 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
                     mqtt,
                     http,
                     tcp,
+                    home_assistant,
                     rooms,
                 },
                 warnings,
@@ -367,14 +369,7 @@ fn read_mqtt(mut section: Section<'_>, ids: &[RoomId]) -> Option<Mqtt> {
         );
     }
     let prefix = section.any_text("topic_prefix").unwrap_or_default();
-    if prefix.contains(['+', '#', '\0']) || prefix.starts_with(['/', '$']) || prefix.ends_with('/')
-    {
-        section.error(
-            "topic_prefix",
-            "takes topic levels without wildcards, without a / at either end and without a $ at \
-             the start",
-        );
-    }
+    check_levels(&section, "topic_prefix", &prefix);
     let session_expiry = section
         .duration("session_expiry", Duration::from_secs(1), true)
         .unwrap_or(base.session_expiry);
@@ -428,6 +423,41 @@ fn read_mqtt(mut section: Section<'_>, ids: &[RoomId]) -> Option<Mqtt> {
         open,
         users,
     })
+}
+
+/// What may stand before topics, or be one.
+fn check_levels(section: &Section<'_>, key: &str, levels: &str) {
+    if levels.contains(['+', '#', '\0']) || levels.starts_with(['/', '$']) || levels.ends_with('/')
+    {
+        section.error(
+            key,
+            "takes topic levels without wildcards, without a / at either end and without a $ at \
+             the start",
+        );
+    }
+}
+
+fn read_home_assistant(mut section: Section<'_>) -> HomeAssistant {
+    let base = HomeAssistant::default();
+    let discovery = section.bool("discovery").unwrap_or(base.discovery);
+    let prefix = section.text("prefix").unwrap_or(base.prefix);
+    let status = section.text("status_topic");
+    let status_topic = status.unwrap_or_else(|| format!("{prefix}/status"));
+    for (key, levels) in [("prefix", &prefix), ("status_topic", &status_topic)] {
+        check_levels(&section, key, levels);
+        if matches!(levels.split('/').next(), Some("room" | "gateway")) {
+            section.error(
+                key,
+                "takes no topics below room/ or gateway/, which are the gateway's",
+            );
+        }
+    }
+    section.finish();
+    HomeAssistant {
+        discovery,
+        prefix,
+        status_topic,
+    }
 }
 
 fn read_user(mut section: Section<'_>, ids: &[RoomId]) -> Option<MqttUser> {

@@ -103,6 +103,7 @@ class Link {
     this.handlers = handlers;
     this.filters = new Map(); // filter → how many want it
     this.asked = new Map(); // id → what to do with the answer
+    this.file = null; // the answer that waits for its bytes
     this.lastId = 0;
     this.wait = FIRST_WAIT;
     this.socket = null;
@@ -134,7 +135,6 @@ class Link {
   }
 
   opened() {
-    this.picture = null;
     this.handlers.fresh();
     // The answer comes after the last state: from then on what was not told is gone. An opened
     // socket alone says nothing, since a wrong token is told by a close after it.
@@ -167,6 +167,7 @@ class Link {
   closed({ code, reason }) {
     clearTimeout(this.timer);
     this.socket = null;
+    this.takeFile(null);
     const unknown = { ok: false, error: { code: "connection_lost", message: "the connection to the gateway broke before the result came" } };
     for (const answer of this.asked.values()) answer({ payload: unknown });
     this.asked.clear();
@@ -189,20 +190,15 @@ class Link {
   }
 
   received(data) {
-    if (data instanceof ArrayBuffer) {
-      this.picture?.(data);
-      this.picture = null;
-      return;
-    }
+    if (data instanceof ArrayBuffer) return this.takeFile(data);
     // Of a file that is too large for this connection there is no binary frame, only its URL.
-    this.picture?.(null);
-    this.picture = null;
+    this.takeFile(null);
     const frame = JSON.parse(data);
     const answer = this.asked.get(frame.id);
     if (answer) {
       this.asked.delete(frame.id);
       if (frame.payload?.ok && frame.payload.body?.content_type) {
-        this.picture = (bytes) => answer({ ...frame, bytes });
+        this.file = (bytes) => answer({ ...frame, bytes });
       } else {
         answer(frame);
       }
@@ -211,6 +207,12 @@ class Link {
     } else if (frame.topic) {
       this.handlers.event(frame.topic, frame.payload);
     }
+  }
+
+  /// Completes the result that waits for a file's bytes, if one does.
+  takeFile(bytes) {
+    this.file?.(bytes);
+    this.file = null;
   }
 
   /// Sends a request; its answer is the promise's value, which is never rejected.
@@ -300,21 +302,23 @@ const store = {
         for (const each of due) {
           const changed = [...each.changed];
           each.changed.clear();
-          if (each.ended) continue;
-          // Devices say anything: what one panel stumbles over must not stop the others.
-          try {
-            each.run(changed);
-          } catch (error) {
-            reportError(error);
-          }
+          if (!each.ended) each.run(changed);
         }
       });
     }
     this.due.add(watcher);
   },
 
-  /// Runs `run` now and at every change of these; gives what ends it.
-  watch(keys, run) {
+  /// Does `work` now and at every change of these; gives what ends it.
+  watch(keys, work) {
+    // Devices say anything: what one panel stumbles over must not stop the others.
+    const run = (changed) => {
+      try {
+        work(changed);
+      } catch (error) {
+        reportError(error);
+      }
+    };
     const watcher = { run, changed: new Set(), ended: false };
     for (const key of keys) {
       if (!this.watchers.has(key)) this.watchers.set(key, new Set());

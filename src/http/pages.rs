@@ -49,6 +49,11 @@ pub async fn metrics(State(shared): State<Arc<Shared>>, _: Admitted) -> Response
     answer::plain(content_type, text)
 }
 
+/// Every topic and frame, for tools.
+pub async fn asyncapi() -> Json<serde_json::Value> {
+    Json(crate::asyncapi::document())
+}
+
 /// Anything else.
 pub async fn nothing() -> Response {
     let message = "there is nothing here; rooms are at /room/<room>";

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Message;
 use crate::command::{Outcome, Success};
+pub use crate::topic::prefixed;
 
 /// Where a result goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,13 +31,9 @@ pub enum Meaning {
     },
 }
 
-/// A topic with the configured prefix.
-pub fn prefixed(prefix: &str, topic: &str) -> String {
-    if prefix.is_empty() {
-        topic.to_owned()
-    } else {
-        format!("{prefix}/{topic}")
-    }
+/// A topic of the gateway's own, without the prefix; any other belongs to another program.
+pub fn is_own(topic: &str) -> bool {
+    topic.starts_with("room/") || topic.starts_with("gateway/")
 }
 
 /// A topic without the configured prefix.

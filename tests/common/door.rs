@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
-use poly2mqtt::config::{
-    BrokerUrl, Config, Http, HttpToken, Level, Mqtt, RoomId, Secret, Tcp, TlsFiles,
-};
+use poly2mqtt::config::{BrokerUrl, Config, HttpToken, Level, RoomId, Secret, TlsFiles};
 use poly2mqtt::conversation::Limits;
 use poly2mqtt::service::Service;
 use poly2mqtt::simulator::{Device, Options};
@@ -20,17 +18,12 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::SOON;
-use super::gateway::{room, timings};
+use super::gateway::{config, room, timings};
 
 pub struct Doors {
     pub device: Device,
     pub service: Service,
     pub config: Config,
-}
-
-/// Any free port of this machine.
-fn anywhere() -> Option<SocketAddr> {
-    Some(([127, 0, 0, 1], 0).into())
 }
 
 pub fn token(text: &str, level: Level, rooms: Option<&[&str]>) -> HttpToken {
@@ -52,21 +45,8 @@ impl Doors {
     pub async fn start_with(limits: Limits, change: impl FnOnce(&mut Config)) -> Self {
         let device = Device::start(Options::default()).await.unwrap();
         let rooms = ["1", "2"].map(|id| (RoomId::new(id).unwrap(), room(&device)));
-        let mut config = Config {
-            mqtt: Mqtt {
-                url: BrokerUrl::Off,
-                ..Mqtt::default()
-            },
-            http: Http {
-                listen: anywhere(),
-                ..Http::default()
-            },
-            tcp: Tcp {
-                listen: anywhere(),
-                ..Tcp::default()
-            },
-            rooms: BTreeMap::from(rooms),
-        };
+        let mut config = config(BrokerUrl::Off, BTreeMap::from(rooms));
+        config.tcp.listen = config.http.listen;
         change(&mut config);
         let service = Service::start_with(config.clone(), timings(), limits)
             .await
