@@ -76,8 +76,9 @@ pub fn of_own(topic: &str) -> Value {
         }),
         "incoming_call" | "call_connected" | "call_ended" => json!({
             "type": "object",
-            "required": ["conference", "connection", "incoming"],
+            "required": ["event_type", "conference", "connection", "incoming"],
             "properties": {
+                "event_type": {"const": last},
                 "conference": {"type": "string"},
                 "connection": {"type": "string"},
                 "address": {"type": ["string", "null"]},
@@ -87,8 +88,9 @@ pub fn of_own(topic: &str) -> Value {
         }),
         "command_failed" => json!({
             "type": "object",
-            "required": ["command", "code", "message"],
+            "required": ["event_type", "command", "code", "message"],
             "properties": {
+                "event_type": {"const": last},
                 "command": {"type": "string"},
                 "code": part("schemas", "error_code"),
                 "message": {"type": "string"},
