@@ -123,9 +123,12 @@ fn configurations_load() {
 
 #[test]
 fn commands_exist() {
-    let example = |name: &str| (root().join(name), page(name));
     let mut texts = pages();
-    texts.push(example("examples/shell.sh"));
+    for entry in std::fs::read_dir(root().join("examples/shell")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        texts.push((path, text));
+    }
     let mut count = 0;
     for (path, text) in texts {
         let sends = ["mosquitto_pub", "mosquitto_rr", "pub ", "ask "];
@@ -238,4 +241,89 @@ fn every_key_is_explained() {
         assert!(explained, "docs/configuration.md: {key}");
         assert!(file.contains(&key), "config/poly2mqtt.toml: {key}");
     }
+}
+
+/// Limits on the pages are those of the code.
+#[test]
+fn limits_are_as_the_pages_say() {
+    let limits = poly2mqtt::conversation::Limits::default();
+    let kib = |bytes: usize| format!("{} KiB", bytes >> 10);
+    let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());
+    let told = |page_name: &str, lines: &[String]| {
+        let text = page(page_name);
+        for line in lines {
+            assert!(text.contains(line), "{page_name}: {line}");
+        }
+    };
+    told(
+        "docs/websocket.md",
+        &[
+            format!("together | {} |", limits.clients),
+            format!("to the gateway | {} |", kib(limits.message)),
+            format!("larger than {}.", kib(limits.message)),
+            format!("1024 bytes | {} |", limits.subscriptions),
+            format!("`busy` | {} |", limits.in_flight),
+            format!("one client | {} MiB |", limits.files >> 20),
+            format!("counted | {} |", poly2mqtt::hub::Outbox::<()>::EVENTS),
+            format!("pings every | {} |", seconds(limits.ping)),
+            format!(
+                "not even a pong, is dropped after | {} |",
+                seconds(2 * limits.ping)
+            ),
+            format!("is sent is dropped after | {} |", seconds(limits.send)),
+        ],
+    );
+    told(
+        "docs/tcp.md",
+        &[
+            format!("within {}, before", seconds(limits.greeting)),
+            format!("takes {}.", kib(limits.message)),
+            format!("{}\nclients together", limits.clients),
+            format!(
+                "{} filters and {} commands",
+                limits.subscriptions, limits.in_flight
+            ),
+        ],
+    );
+    told(
+        "docs/http.md",
+        &[
+            format!("takes {}", kib(limits.message)),
+            format!("within {}.", seconds(limits.body)),
+            format!("headers, within {}.", seconds(limits.greeting)),
+        ],
+    );
+}
+
+/// The program on the page is the one in the examples.
+#[test]
+fn the_mute_button_is_the_example() {
+    let text = page("docs/websocket.md");
+    assert_eq!(blocks(&text, "js"), [page("examples/mute.mjs").as_str()]);
+}
+
+/// What the pages send over HTTP, WebSocket and lines exists too.
+#[test]
+fn topics_on_the_pages_exist() {
+    let mut count = 0;
+    for (path, text) in pages() {
+        for (at, _) in text.match_indices("room/1/") {
+            let rest = &text[at + "room/1/".len()..];
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"/_%+-=#{}<>".contains(c));
+            let topic = rest[..end.unwrap_or(rest.len())].trim_end_matches("/result");
+            let command = ["/set", "/get", "/activate", "/dial", "/import"]
+                .iter()
+                .any(|end| topic.ends_with(end));
+            if !command || topic.contains(['<', '{', '#']) {
+                continue;
+            }
+            let known = match Call::parse(topic, &Bytes::new(), &mut None) {
+                Ok(_) => true,
+                Err(failure) => failure.code != ErrorCode::UnknownCommand,
+            };
+            assert!(known, "{}: {topic}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count}");
 }
