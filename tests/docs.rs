@@ -30,6 +30,16 @@ fn pages() -> Vec<(PathBuf, String)> {
     pages
 }
 
+/// The examples for the shell.
+fn shell() -> impl Iterator<Item = (PathBuf, String)> {
+    let dir = std::fs::read_dir(root().join("examples/shell")).unwrap();
+    dir.map(|entry| {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path, text)
+    })
+}
+
 fn page(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
 }
@@ -123,15 +133,9 @@ fn configurations_load() {
 
 #[test]
 fn commands_exist() {
-    let mut texts = pages();
-    for entry in std::fs::read_dir(root().join("examples/shell")).unwrap() {
-        let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        texts.push((path, text));
-    }
     let mut count = 0;
-    for (path, text) in texts {
-        let sends = ["mosquitto_pub", "mosquitto_rr", "pub ", "ask "];
+    for (path, text) in pages().into_iter().chain(shell()) {
+        let sends = ["mosquitto_pub", "mosquitto_rr", "mqtt pub"];
         let lines = text.lines().filter(|line| {
             let line = line.trim_start_matches(['$', ' ']);
             sends.iter().any(|send| line.starts_with(send))
@@ -302,11 +306,11 @@ fn the_mute_button_is_the_example() {
     assert_eq!(blocks(&text, "js"), [page("examples/mute.mjs").as_str()]);
 }
 
-/// What the pages send over HTTP, WebSocket and lines exists too.
+/// What pages and examples send over HTTP, WebSocket and lines exists too.
 #[test]
 fn topics_on_the_pages_exist() {
     let mut count = 0;
-    for (path, text) in pages() {
+    for (path, text) in pages().into_iter().chain(shell()) {
         for (at, _) in text.match_indices("room/1/") {
             let rest = &text[at + "room/1/".len()..];
             let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"/_%+-=#{}<>".contains(c));
@@ -326,4 +330,33 @@ fn topics_on_the_pages_exist() {
         }
     }
     assert!(count > 40, "{count}");
+}
+
+/// What Node-RED's flow sends is taken, and what it listens to is published.
+#[test]
+fn the_flow_for_node_red_knows_the_topics() {
+    let flow: Value = serde_json::from_str(&page("examples/node-red-flow.json")).unwrap();
+    let table = page("docs/topics.md");
+    let mut count = 0;
+    for node in flow.as_array().unwrap() {
+        let below = |key: &str| node[key].as_str().unwrap().strip_prefix("room/1/").unwrap();
+        match node["type"].as_str().unwrap() {
+            "inject" => {
+                let payload = node["payload"].as_str().unwrap().to_owned().into();
+                let call = Call::parse(below("topic"), &payload, &mut None);
+                assert!(call.is_ok(), "{node}");
+                count += 1;
+            }
+            "mqtt in" => {
+                let topic = below("topic");
+                let known = table.contains(&format!("| `{topic}` |"))
+                    || table.contains(&format!("| `room/<room>/{topic}` |"));
+                assert!(known, "{node}");
+                count += 1;
+            }
+            "mqtt out" => assert_eq!(node["retain"], "false"),
+            _ => {}
+        }
+    }
+    assert!(count > 15, "{count}");
 }

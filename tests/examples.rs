@@ -180,6 +180,21 @@ async fn the_demo_answers_the_shell_and_ends_cleanly() {
     assert!(printed.contains(&hint), "{printed}");
     let hint = format!("nc -w 1 127.0.0.1 {tcp}");
     assert!(printed.contains(&hint), "{printed}");
+
+    // But for the ports, README shows the same.
+    let control = printed.split_once("curl -X POST 'http://").unwrap().1;
+    let control = control.split_once('/').unwrap().0;
+    let told = printed
+        .replace(&format!("-p {port} "), "")
+        .replace(control, "127.0.0.1:8442")
+        .replace(&broker, "127.0.0.1:1883")
+        .replace(&http_at, "127.0.0.1:8080")
+        .replace(env!("CARGO_BIN_EXE_poly2mqtt"), "target/release/poly2mqtt");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let readme = words(&std::fs::read_to_string(root().join("README.md")).unwrap());
+    for line in told.lines().take(10) {
+        assert!(readme.contains(&words(line)), "README.md: {line}");
+    }
 }
 
 /// Tokens, which the demo has none of.
