@@ -42,6 +42,8 @@
 //!
 //! * `metrics`: What is counted, for Prometheus.
 //!
+//! * `asyncapi`: The document of every topic and message, from the catalogue.
+//!
 //! * `simulator`: Simulated devices, for the demo and the tests. Written from the REST guide; it
 //!   uses nothing of the modules above.
 

@@ -190,6 +190,11 @@ impl Client {
         self.outbox.is_empty()
     }
 
+    /// Nothing waits, and nothing is still to come of what it asked for.
+    pub fn is_answered(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) == 0 && self.is_idle()
+    }
+
     /// The frames of an item.
     pub fn frames(&self, item: Item<Addressed>) -> Vec<Sent> {
         match item {

@@ -227,4 +227,21 @@ mod tests {
         assert!(wishes("format=xml").is_err());
         assert!(wishes("subscribe=a%23").is_err());
     }
+
+    #[test]
+    fn close_codes_are_those_of_the_documentation() {
+        let page = include_str!("../../docs/websocket.md");
+        for ending in [
+            Ending::GoingAway,
+            Ending::Broken,
+            Ending::NotText,
+            Ending::TooLarge,
+            Ending::TooMany,
+            Ending::BadToken,
+        ] {
+            assert!(ending.reason().is_some());
+            let row = format!("\n| {} |", code(ending));
+            assert!(page.contains(&row), "{ending:?}");
+        }
+    }
 }
