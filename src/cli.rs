@@ -78,6 +78,9 @@ struct Demo {
     /// Where HTTP and WebSocket listen.
     #[arg(long, default_value = "127.0.0.1:8080")]
     http: SocketAddr,
+    /// Where plain lines over TCP are taken too.
+    #[arg(long, value_name = "ADDR")]
+    tcp: Option<SocketAddr>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -11,6 +11,7 @@ mod json;
 mod limits;
 mod lobby;
 mod plain;
+mod written;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ pub enum Received {
 #[derive(Debug, PartialEq)]
 pub enum Sent {
     /// A frame.
-    Text(String),
+    Text(Arc<str>),
     /// The bytes of a file whose result went before.
     Binary(Bytes),
     /// A question whether it is there.
@@ -155,8 +156,13 @@ pub async fn converse(
     client.subscribe(None, filters);
     let ending = tokio::select! {
         ending = listen(lobby, &client, &mut source, pings) => ending,
-        ending = talk(lobby, &client, &mut sink, pings) => ending,
+        ending = talk(lobby, &client, &mut sink, pings, false) => ending,
     };
+    if ending == Ending::Left {
+        // Whoever has said all it wanted, as `nc -N` does, may still read what comes of it. Where
+        // nobody is left, that shows when it is sent.
+        talk(lobby, &client, &mut sink, pings, true).await;
+    }
     client.leave();
     lobby.metrics.client_went(door);
     dismiss(lobby, ending, source, sink).await;
@@ -220,13 +226,23 @@ fn take(client: &Arc<Client>, text: &str) {
     }
 }
 
-/// Sends what waits, until it cannot or need not be sent any more.
-async fn talk(lobby: &Lobby, client: &Client, sink: &mut impl Sink, pings: bool) -> Ending {
+/// Sends what waits, until it cannot or need not be sent any more; with `rest`, until all that was
+/// asked for has its answer.
+async fn talk(
+    lobby: &Lobby,
+    client: &Client,
+    sink: &mut impl Sink,
+    pings: bool,
+    rest: bool,
+) -> Ending {
     let period = lobby.limits.ping;
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tokens = lobby.access.changes();
     loop {
+        if rest && client.is_answered() {
+            return Ending::Left;
+        }
         let frames = tokio::select! {
             biased;
             // Before all else: a reader so slow that something always waits must be asked too.

@@ -1,4 +1,4 @@
-//! poly2mqtt: the gateway from MQTT to Poly VideoOS rooms.
+//! poly2mqtt: the gateway from MQTT and WebSocket to Poly VideoOS rooms.
 //!
 //! `ARCHITECTURE.md` shows the data flow and answers "where do I find…".
 //!
@@ -16,6 +16,10 @@
 //! * `mqtt`: The MQTT front door, and the embedded broker. The only place that names an MQTT
 //!   library.
 //!
+//! * `http`, `tcp`: The front doors for controllers and people: WebSocket, HTTP, plain lines.
+//!   `conversation` is what WebSocket and lines have in common, `access` who may come, `listen`
+//!   how connections are accepted.
+//!
 //! * `command`: What passes between a front door and a room: a `Submission` in, one `Outcome`
 //!   back. Error codes and the result's JSON are here.
 //!
@@ -31,7 +35,14 @@
 //! * `device`: The client of one device: HTTPS, certificate, log-in, and when a request may be
 //!   repeated.
 //!
+//! * `home_assistant`: Discovery: from the catalogue's entities and what is known of a room to the
+//!   document that Home Assistant makes a device of.
+//!
 //! * `hub`: The newest value of every retained topic, and who is told when it changes.
+//!
+//! * `metrics`: What is counted, for Prometheus.
+//!
+//! * `asyncapi`: The document of every topic and message, from the catalogue.
 //!
 //! * `simulator`: Simulated devices, for the demo and the tests. Written from the REST guide; it
 //!   uses nothing of the modules above.

@@ -30,6 +30,16 @@ fn pages() -> Vec<(PathBuf, String)> {
     pages
 }
 
+/// The examples for the shell.
+fn shell() -> impl Iterator<Item = (PathBuf, String)> {
+    let dir = std::fs::read_dir(root().join("examples/shell")).unwrap();
+    dir.map(|entry| {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path, text)
+    })
+}
+
 fn page(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
 }
@@ -123,12 +133,9 @@ fn configurations_load() {
 
 #[test]
 fn commands_exist() {
-    let example = |name: &str| (root().join(name), page(name));
-    let mut texts = pages();
-    texts.push(example("examples/shell.sh"));
     let mut count = 0;
-    for (path, text) in texts {
-        let sends = ["mosquitto_pub", "mosquitto_rr", "pub ", "ask "];
+    for (path, text) in pages().into_iter().chain(shell()) {
+        let sends = ["mosquitto_pub", "mosquitto_rr", "mqtt pub"];
         let lines = text.lines().filter(|line| {
             let line = line.trim_start_matches(['$', ' ']);
             sends.iter().any(|send| line.starts_with(send))
@@ -238,4 +245,118 @@ fn every_key_is_explained() {
         assert!(explained, "docs/configuration.md: {key}");
         assert!(file.contains(&key), "config/poly2mqtt.toml: {key}");
     }
+}
+
+/// Limits on the pages are those of the code.
+#[test]
+fn limits_are_as_the_pages_say() {
+    let limits = poly2mqtt::conversation::Limits::default();
+    let kib = |bytes: usize| format!("{} KiB", bytes >> 10);
+    let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());
+    let told = |page_name: &str, lines: &[String]| {
+        let text = page(page_name);
+        for line in lines {
+            assert!(text.contains(line), "{page_name}: {line}");
+        }
+    };
+    told(
+        "docs/websocket.md",
+        &[
+            format!("together | {} |", limits.clients),
+            format!("to the gateway | {} |", kib(limits.message)),
+            format!("larger than {}.", kib(limits.message)),
+            format!("1024 bytes | {} |", limits.subscriptions),
+            format!("`busy` | {} |", limits.in_flight),
+            format!("one client | {} MiB |", limits.files >> 20),
+            format!("counted | {} |", poly2mqtt::hub::Outbox::<()>::EVENTS),
+            format!("pings every | {} |", seconds(limits.ping)),
+            format!(
+                "not even a pong, is dropped after | {} |",
+                seconds(2 * limits.ping)
+            ),
+            format!("is sent is dropped after | {} |", seconds(limits.send)),
+        ],
+    );
+    told(
+        "docs/tcp.md",
+        &[
+            format!("within {}, before", seconds(limits.greeting)),
+            format!("takes {}.", kib(limits.message)),
+            format!("{}\nclients together", limits.clients),
+            format!(
+                "{} filters and {} commands",
+                limits.subscriptions, limits.in_flight
+            ),
+        ],
+    );
+    told(
+        "docs/http.md",
+        &[
+            format!("takes {}", kib(limits.message)),
+            format!("within {}.", seconds(limits.body)),
+            format!("headers, within {}.", seconds(limits.greeting)),
+        ],
+    );
+}
+
+/// The program on the page is the one in the examples.
+#[test]
+fn the_mute_button_is_the_example() {
+    let text = page("docs/websocket.md");
+    assert_eq!(blocks(&text, "js"), [page("examples/mute.mjs").as_str()]);
+}
+
+/// What pages and examples send over HTTP, WebSocket and lines exists too.
+#[test]
+fn topics_on_the_pages_exist() {
+    let mut count = 0;
+    for (path, text) in pages().into_iter().chain(shell()) {
+        for (at, _) in text.match_indices("room/1/") {
+            let rest = &text[at + "room/1/".len()..];
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"/_%+-=#{}<>".contains(c));
+            let topic = rest[..end.unwrap_or(rest.len())].trim_end_matches("/result");
+            let command = ["/set", "/get", "/activate", "/dial", "/import"]
+                .iter()
+                .any(|end| topic.ends_with(end));
+            if !command || topic.contains(['<', '{', '#']) {
+                continue;
+            }
+            let known = match Call::parse(topic, &Bytes::new(), &mut None) {
+                Ok(_) => true,
+                Err(failure) => failure.code != ErrorCode::UnknownCommand,
+            };
+            assert!(known, "{}: {topic}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count}");
+}
+
+/// What Node-RED's flow sends is taken, and what it listens to is published.
+#[test]
+fn the_flow_for_node_red_knows_the_topics() {
+    let flow: Value = serde_json::from_str(&page("examples/node-red-flow.json")).unwrap();
+    let table = page("docs/topics.md");
+    let mut count = 0;
+    for node in flow.as_array().unwrap() {
+        let below = |key: &str| node[key].as_str().unwrap().strip_prefix("room/1/").unwrap();
+        match node["type"].as_str().unwrap() {
+            "inject" => {
+                let payload = node["payload"].as_str().unwrap().to_owned().into();
+                let call = Call::parse(below("topic"), &payload, &mut None);
+                assert!(call.is_ok(), "{node}");
+                count += 1;
+            }
+            "mqtt in" => {
+                let topic = below("topic");
+                let known = table.contains(&format!("| `{topic}` |"))
+                    || table.contains(&format!("| `room/<room>/{topic}` |"));
+                assert!(known, "{node}");
+                count += 1;
+            }
+            "mqtt out" => assert_eq!(node["retain"], "false"),
+            _ => {}
+        }
+    }
+    assert!(count > 15, "{count}");
 }

@@ -13,7 +13,7 @@ use poly2mqtt::simulator::{Device, Options};
 use serde_json::Value;
 
 use common::client::Client;
-use common::{SOON, free_port, mosquitto};
+use common::{SOON, door, free_port, mosquitto};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -78,52 +78,91 @@ fn listening(port: u16) {
     }
 }
 
-/// Mosquitto's clients, where they are installed.
-fn mosquitto_clients() -> bool {
+/// Whether a program is installed; where it is not, says which example is skipped.
+fn installed(name: &str, example: &str) -> bool {
     let places = std::env::var_os("PATH").unwrap_or_default();
-    let all = ["mosquitto_pub", "mosquitto_sub", "mosquitto_rr"];
-    let found = all
-        .iter()
-        .all(|name| std::env::split_paths(&places).any(|dir| dir.join(name).is_file()));
+    let found = std::env::split_paths(&places).any(|dir| dir.join(name).is_file());
     let required = std::env::var("POLY2MQTT_TEST_MOSQUITTO").is_ok_and(|value| value == "required");
     assert!(
-        found || !required,
+        found || !required || !name.starts_with("mosquitto"),
         "Mosquitto's clients are required but not installed"
     );
+    if !found {
+        println!("SKIPPED: {example} needs {name}, which is not installed");
+    }
     found
+}
+
+/// Runs an example in a folder of its own, and gives what it printed.
+async fn example(name: &str, words: &[&str], dir: &Path) -> String {
+    let mut shell = Command::new("bash");
+    shell
+        .arg(root().join("examples/shell").join(name))
+        .args(words)
+        .current_dir(dir);
+    let shell = tokio::task::spawn_blocking(move || shell.output().unwrap());
+    let shell = shell.await.unwrap();
+    assert!(shell.status.success(), "{name}: {shell:?}");
+    stdout(&shell)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_demo_answers_the_shell_and_ends_cleanly() {
-    let port = free_port();
-    let at = format!("127.0.0.1:{port}");
-    let demo = Running::start(program(&["demo", "--listen", &at, "--http", "127.0.0.1:0"]));
+    let [port, http, tcp] = [free_port(), free_port(), free_port()];
+    let at = |port| format!("127.0.0.1:{port}");
+    let (broker, http_at, tcp_at) = (at(port), at(http), at(tcp));
+    let words = [
+        "demo", "--listen", &broker, "--http", &http_at, "--tcp", &tcp_at,
+    ];
+    let demo = Running::start(program(&words));
     listening(port);
     let client = Client::connect(port).await;
     client.expect("room/1/availability", "online").await;
     client.expect("room/2/availability", "online").await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
 
-    if mosquitto_clients() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut shell = Command::new("bash");
-        shell
-            .arg(root().join("examples/shell.sh"))
-            .args(["127.0.0.1", &port.to_string()])
-            .arg(dir.path())
-            .current_dir(dir.path());
-        let shell = tokio::task::spawn_blocking(move || shell.output().unwrap());
-        let shell = shell.await.unwrap();
-        assert!(shell.status.success(), "{shell:?}");
-        assert!(stdout(&shell).contains("invalid_payload"), "{shell:?}");
+    if installed("nc", "examples/shell/netcat.sh") {
+        let said = example("netcat.sh", &["127.0.0.1", &tcp.to_string()], dir.path()).await;
+        for line in [
+            "room/1/camera/preset/3/activate/result ok\r\n",
+            "room/1/audio/volume/set/result ok\r\n",
+            "room/1/audio/volume/set/result error invalid_payload volume takes",
+            "room/1/audio/volume 40\r\n",
+            "room/1/audio/muted true\r\n",
+        ] {
+            assert!(said.contains(line), "{line}\nis not in\n{said}");
+        }
+    }
+    if installed("curl", "examples/shell/curl.sh") {
+        let said = example("curl.sh", &[&format!("http://{http_at}")], dir.path()).await;
+        for text in [
+            "\"command\":\"camera/preset/3/activate\"",
+            "\"invalid_payload\"",
+            "\n40\n",
+            "\"audio/volume\":40",
+            "\"command\":\"calendar/meetings/get\"",
+            "\"command\":\"directory/import\"",
+            "\nok\n",
+            "\"ready\":true",
+            "# EOF",
+        ] {
+            assert!(said.contains(text), "{text}\nis not in\n{said}");
+        }
+        assert!(file("room-1.jpg").starts_with(b"\xff\xd8\xff"));
+        assert!(!file("room-1-logs").is_empty());
+        assert!(!file("room-1-directory").is_empty());
+    }
+    if installed("mosquitto_rr", "examples/shell/mosquitto.sh") {
+        let words = ["127.0.0.1", &port.to_string()];
+        let said = example("mosquitto.sh", &words, dir.path()).await;
+        assert!(said.contains("invalid_payload"), "{said}");
         client.expect("room/1/audio/volume", "55").await;
         client.expect("room/1/call/state", "idle").await;
         client
             .message("room/1/camera/preset/3/activate/result")
             .await;
-        let picture = std::fs::read(dir.path().join("room-1.jpg")).unwrap();
-        assert!(picture.starts_with(b"\xff\xd8\xff"), "{picture:?}");
-    } else {
-        println!("SKIPPED: examples/shell.sh needs mosquitto-clients, which are not installed");
+        assert!(file("room-1.jpg").starts_with(b"\xff\xd8\xff"));
     }
 
     let result = client.command("room/2/audio/volume/set", "41").await;
@@ -136,9 +175,69 @@ async fn the_demo_answers_the_shell_and_ends_cleanly() {
     assert_eq!(status.code(), Some(0), "{printed}");
     client.expect("gateway/availability", "offline").await;
     client.expect("room/1/availability", "offline").await;
-    assert_eq!(printed.lines().count(), 10, "{printed}");
+    assert_eq!(printed.lines().count(), 11, "{printed}");
     let hint = format!("mosquitto_pub -p {port} -t room/1/camera/preset/3/activate -n");
     assert!(printed.contains(&hint), "{printed}");
+    let hint = format!("nc -w 1 127.0.0.1 {tcp}");
+    assert!(printed.contains(&hint), "{printed}");
+
+    // But for the ports, README shows the same.
+    let control = printed.split_once("curl -X POST 'http://").unwrap().1;
+    let control = control.split_once('/').unwrap().0;
+    let told = printed
+        .replace(&format!("-p {port} "), "")
+        .replace(control, "127.0.0.1:8442")
+        .replace(&broker, "127.0.0.1:1883")
+        .replace(&http_at, "127.0.0.1:8080")
+        .replace(env!("CARGO_BIN_EXE_poly2mqtt"), "target/release/poly2mqtt");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let readme = words(&std::fs::read_to_string(root().join("README.md")).unwrap());
+    for line in told.lines().take(10) {
+        assert!(readme.contains(&words(line)), "README.md: {line}");
+    }
+}
+
+/// Tokens, which the demo has none of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_are_shown_in_three_ways() {
+    if !installed("curl", "examples/shell/curl-token.sh") {
+        return;
+    }
+    let device = Device::start(Options::default()).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let text = format!(
+        "[mqtt]\nurl = \"off\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
+         [[http.token]]\nname = \"panel\"\ntoken = \"sesame-sesame-sesame\"\n\
+         [rooms.1]\nurl = \"{}\"\npassword = \"456\"\ncertificate = \"{}\"\n",
+        device.url(),
+        device.fingerprint()
+    );
+    let path = config(dir.path(), &text);
+    let _gateway = Running::start(program(&["run", "--config", path.to_str().unwrap()]));
+    listening(port);
+    let address = format!("http://127.0.0.1:{port}");
+    let state = format!("{address}/room/1/audio/volume?token=sesame-sesame-sesame");
+    let deadline = Instant::now() + SOON;
+    while door::text(&state).await != "62" {
+        assert!(Instant::now() < deadline, "the room never says its volume");
+    }
+    let words = [address.as_str(), "sesame-sesame-sesame"];
+    let said = example("curl-token.sh", &words, dir.path()).await;
+    assert!(said.starts_with("62\n"), "{said}");
+    assert!(
+        said.contains("\"ok\":true") && said.ends_with("online\n"),
+        "{said}"
+    );
+    let mut wrong = Command::new("bash");
+    wrong
+        .arg(root().join("examples/shell/curl-token.sh"))
+        .args([&address, "wrong"]);
+    let wrong = tokio::task::spawn_blocking(move || wrong.output().unwrap());
+    let wrong = wrong.await.unwrap();
+    assert!(!wrong.status.success(), "{wrong:?}");
+    assert!(stdout(&wrong).contains("the token is wrong"), "{wrong:?}");
+    device.stop().await;
 }
 
 #[test]

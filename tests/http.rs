@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -351,7 +352,12 @@ async fn health_says_what_is_there() {
         "ready": true, "broker": "off", "rooms": 2, "rooms_online": 2, "rooms_starting": 0,
     });
     assert_eq!((status, ready), (200, wanted));
-    assert!(text(&doors.url("/")).await.contains("poly2mqtt"));
+    let page = get(&doors.url("/")).await;
+    assert_eq!(page.headers()["x-frame-options"], "DENY");
+    assert_eq!(page.headers()["referrer-policy"], "no-referrer");
+    assert!(page.text().await.unwrap().contains("poly2mqtt"));
+    let (_, document) = answer(&doors, "/asyncapi.json").await;
+    assert_eq!(document, poly2mqtt::asyncapi::document());
     doors.stop().await;
     // A broker that is configured and not there: not ready, and the door works all the same.
     let doors = Doors::start_with(Limits::default(), |config| {
@@ -397,5 +403,59 @@ async fn metrics_count_what_happens() {
     doors
         .metric("poly2mqtt_device_requests_total{status=\"5xx\"} 1")
         .await;
+    doors.stop().await;
+}
+
+/// The names of metrics in a text.
+fn metric_names(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("poly2mqtt_"))
+        .collect()
+}
+
+/// What Grafana's example and the page about alerts ask for is what a running gateway has.
+#[tokio::test]
+async fn what_is_monitored_is_there() {
+    let doors = Doors::start_with(Limits::default(), |config| {
+        config.mqtt.url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
+    })
+    .await;
+    post(&doors.url(SET), "40").await;
+    doors.ws("/ws").await.ask(1, "\"ping\":true").await;
+    let elsewhere = http()
+        .get(doors.url("/metrics"))
+        .header("origin", "http://evil.example");
+    assert_eq!(elsewhere.send().await.unwrap().status(), 403);
+    let metrics = text(&doors.url("/metrics")).await;
+    let there = metric_names(&metrics);
+    let mut asked = 0;
+    for (file, text) in [
+        (
+            "Grafana",
+            include_str!("../examples/grafana/poly2mqtt.json"),
+        ),
+        ("monitoring.md", include_str!("../docs/monitoring.md")),
+    ] {
+        for name in metric_names(text) {
+            assert!(there.contains(name), "{file}: {name}\n{metrics}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 20, "{asked}");
+    // And each that there is has its line.
+    let page = include_str!("../docs/monitoring.md");
+    for line in metrics.lines() {
+        let Some(about) = line.strip_prefix("# TYPE ") else {
+            continue;
+        };
+        let name = match about.split_once(' ').unwrap() {
+            (name, "counter") => format!("| `{name}_total` |"),
+            (name, _) => format!("| `{name}` |"),
+        };
+        assert!(page.contains(&name), "{name}");
+    }
+    let grafana: Value =
+        serde_json::from_str(include_str!("../examples/grafana/poly2mqtt.json")).unwrap();
+    assert_eq!(grafana["templating"]["list"][0]["type"], "datasource");
     doors.stop().await;
 }

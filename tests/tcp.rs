@@ -7,7 +7,12 @@ use std::time::Duration;
 
 use poly2mqtt::conversation::Limits;
 use poly2mqtt::hub::Retained;
+use poly2mqtt::simulator::{Fault, FaultKind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
+use common::SOON;
 use common::door::{Doors, Lines};
 
 #[tokio::test]
@@ -40,6 +45,32 @@ async fn lines_do_what_frames_do() {
         tcp.line().await.unwrap(),
         "room/1/audio/volume/get/result ok 40"
     );
+    doors.stop().await;
+}
+
+/// `echo … | nc -N` says nothing more after its command, and waits for the result.
+#[tokio::test]
+async fn who_has_said_all_still_gets_the_results() {
+    let doors = Doors::start().await;
+    let delay = FaultKind::Delay(Duration::from_millis(300));
+    doors
+        .device
+        .add_fault(Fault::on("/rest/audio/volume", delay).times(1));
+    let mut stream = TcpStream::connect(doors.service.tcp_addr().unwrap())
+        .await
+        .unwrap();
+    let lines = "room/1/audio/volume/set 40\nsubscribe room/1/audio/volume\n";
+    stream.write_all(lines.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut said = String::new();
+    let read = stream.read_to_string(&mut said);
+    timeout(SOON, read).await.expect("it is ended").unwrap();
+    assert!(said.starts_with("room/1/audio/volume "), "{said}");
+    assert!(
+        said.contains("room/1/audio/volume/set/result ok\r\n"),
+        "{said}"
+    );
+    doors.metric("poly2mqtt_clients{door=\"tcp\"} 0").await;
     doors.stop().await;
 }
 

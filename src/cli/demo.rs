@@ -1,7 +1,6 @@
 //! `poly2mqtt demo`: the whole gateway on one machine, with simulated devices.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -49,7 +48,7 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
         .await
         .map_err(Failed::Other)?;
     service.connected().await;
-    introduce(demo, &control.to_string(), service.http_addr());
+    introduce(demo, &control.to_string(), &service);
     stop.await;
     service.stop().await;
     shutdown.cancel();
@@ -61,12 +60,12 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
     Ok(())
 }
 
-fn introduce(demo: &Demo, control: &str, http: Option<SocketAddr>) {
+fn introduce(demo: &Demo, control: &str, service: &Service) {
     let at = match demo.listen.port() {
         1883 => String::new(),
         port => format!("-p {port} "),
     };
-    let http = http.unwrap_or(demo.http);
+    let http = service.http_addr().unwrap_or(demo.http);
     let program = std::env::args().next();
     let program = program.as_deref().unwrap_or("poly2mqtt");
     println!(
@@ -106,7 +105,12 @@ fn introduce(demo: &Demo, control: &str, http: Option<SocketAddr>) {
         ),
         (format!("{program} topics"), "every topic"),
     ];
-    for (command, about) in tries {
+    let lines = service.tcp_addr().map(|at| {
+        let (ip, port) = (at.ip(), at.port());
+        let command = format!("echo room/1/audio/volume/set 40 | nc -w 1 {ip} {port}");
+        (command, "the same in plain lines")
+    });
+    for (command, about) in tries.into_iter().chain(lines) {
         println!("  {command:<66} # {about}");
     }
 }
@@ -122,7 +126,10 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
             user: "admin".into(),
             password: Secret::new("456"),
             certificate: Certificate::parse(&pinned).ok_or_else(wrong)?,
-            allow: ["system/reboot".to_owned()].into(),
+            // Nothing that can be broken for good.
+            allow: ["system/reboot", "directory/import"]
+                .map(str::to_owned)
+                .into(),
             poll: Poll::default(),
             preset_offset: None,
             keep_alive: true,
@@ -137,13 +144,20 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
     };
     let http = Http {
         listen: Some(demo.http),
-        open: !demo.http.ip().is_loopback(),
+        open: [Some(demo.http), demo.tcp]
+            .iter()
+            .flatten()
+            .any(|at| !at.ip().is_loopback()),
         ..Http::default()
+    };
+    let tcp = Tcp {
+        listen: demo.tcp,
+        ..Tcp::default()
     };
     Ok(Config {
         mqtt,
         http,
-        tcp: Tcp::default(),
+        tcp,
         home_assistant: HomeAssistant::default(),
         rooms,
     })

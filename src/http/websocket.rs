@@ -157,7 +157,7 @@ struct SocketSink(SplitSink<WebSocket, Message>);
 impl Sink for SocketSink {
     async fn send(&mut self, frame: Sent) -> Result<(), Gone> {
         let message = match frame {
-            Sent::Text(text) => Message::Text(text.into()),
+            Sent::Text(text) => Message::text(&*text),
             Sent::Binary(bytes) => Message::Binary(bytes),
             Sent::Ping => Message::Ping(bytes::Bytes::new()),
         };
@@ -200,7 +200,7 @@ pub async fn echo(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) 
         let (mut sink, mut source) = (SocketSink(sink), SocketSource::new(source));
         let ending = loop {
             let message = match source.next().await {
-                Received::Text(text) => Sent::Text(text),
+                Received::Text(text) => Sent::Text(text.into()),
                 Received::Binary(bytes) => Sent::Binary(bytes),
                 Received::Sign => continue,
                 Received::End(ending) => break ending,
@@ -226,5 +226,22 @@ mod tests {
         assert_eq!(filters, ["room/1/#", "gateway/+"]);
         assert!(wishes("format=xml").is_err());
         assert!(wishes("subscribe=a%23").is_err());
+    }
+
+    #[test]
+    fn close_codes_are_those_of_the_documentation() {
+        let page = include_str!("../../docs/websocket.md");
+        for ending in [
+            Ending::GoingAway,
+            Ending::Broken,
+            Ending::NotText,
+            Ending::TooLarge,
+            Ending::TooMany,
+            Ending::BadToken,
+        ] {
+            assert!(ending.reason().is_some());
+            let row = format!("\n| {} |", code(ending));
+            assert!(page.contains(&row), "{ending:?}");
+        }
     }
 }
