@@ -4,6 +4,7 @@
 //! transport: front doors hand it [`Submission`]s through [`Submit`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 use crate::catalogue::CATALOGUE;
 use crate::command::{ErrorCode, Failure, Outcome, Submission, Submit};
 use crate::config::{self, Config};
-use crate::device::{self, Timings};
+use crate::device::{self, Keep, Timings};
 use crate::hub::{Hub, Retained};
 use crate::metrics::{Metrics, RoomSample};
 use crate::room::{Intervals, LET_GO, Room, Settings};
@@ -31,6 +32,8 @@ pub struct Gateway {
     hub: Arc<Hub>,
     timings: Timings,
     metrics: Arc<Metrics>,
+    /// Where sessions are kept.
+    runtime: Option<PathBuf>,
     rooms: RwLock<BTreeMap<Arc<str>, Running>>,
     /// Rooms that end or start again just now: known, but not to be used.
     changing: Mutex<BTreeSet<Arc<str>>>,
@@ -49,11 +52,17 @@ struct Running {
 
 impl Gateway {
     /// A gateway without rooms.
-    pub fn new(hub: Arc<Hub>, timings: Timings, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub fn new(
+        hub: Arc<Hub>,
+        timings: Timings,
+        metrics: Arc<Metrics>,
+        runtime: Option<PathBuf>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             hub,
             timings,
             metrics,
+            runtime,
             rooms: RwLock::default(),
             changing: Mutex::default(),
             earlier: Mutex::default(),
@@ -100,7 +109,11 @@ impl Gateway {
             if rooms.contains_key(&id.shared()) {
                 continue;
             }
-            let settings = self.settings(id.shared(), room, max_payload);
+            let mut settings = self.settings(id.shared(), room, max_payload);
+            settings.device.keep = self
+                .runtime
+                .as_ref()
+                .map(|runtime| Keep::new(runtime, &settings.id, &room.url, &room.user));
             match Room::start(settings, self.hub.clone()) {
                 Ok(started) => {
                     let running = Running {
@@ -295,5 +308,6 @@ pub fn device_settings(
         keep_alive: room.keep_alive,
         timings: timings.clone(),
         metrics: metrics.clone(),
+        keep: None,
     }
 }

@@ -18,12 +18,11 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 
 use crate::command::{Outcome, Submit};
 use crate::hub::{Heard, Hub, Outbox, Retained, Subscriber};
 use crate::metrics::BrokerSample;
-use connection::Connection;
+use connection::{Connection, Ending};
 
 pub use message::Address;
 pub use options::{BrokerAddress, Settings};
@@ -75,7 +74,7 @@ pub struct Door {
     client: rumqttc::v5::AsyncClient,
     stats: Arc<Stats>,
     connected: watch::Receiver<bool>,
-    ended: CancellationToken,
+    ending: Ending,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -102,7 +101,7 @@ impl Door {
         let stats = Arc::<Stats>::default();
         let flight = Arc::<flight::Flight>::default();
         let (tell, connected) = watch::channel(false);
-        let ended = CancellationToken::new();
+        let ending = Ending::default();
         let shared = connection::Shared {
             settings: Arc::new(settings),
             hub: hub.clone(),
@@ -112,7 +111,7 @@ impl Door {
             client: client.clone(),
             stats: stats.clone(),
         };
-        let connection = Connection::new(shared.clone(), gateway, tell, ended.clone());
+        let connection = Connection::new(shared.clone(), gateway, tell, ending.clone());
         let tasks = [
             tokio::spawn(connection.run(events)),
             tokio::spawn(connection::publish(shared)),
@@ -124,7 +123,7 @@ impl Door {
             client,
             stats,
             connected,
-            ended,
+            ending,
             tasks,
         })
     }
@@ -150,18 +149,21 @@ impl Door {
         }
     }
 
-    /// Sends what waits, says `offline` and disconnects, all by `deadline`.
+    /// Takes no more commands, sends what waits, says `offline` and disconnects, all by `deadline`.
     pub async fn stop(self, deadline: Instant) {
+        self.ending.asked.cancel();
+        // This wakes the connection too.
         self.hub.set(AVAILABILITY, Retained::text("offline"));
         if *self.connected.borrow() {
             let flushed = async {
+                self.ending.closed.cancelled().await;
                 while !(self.outbox.is_empty() && self.flight.is_empty()) {
                     self.flight.landed().await;
                 }
             };
             let _ = timeout_at(deadline, flushed).await;
         }
-        self.ended.cancel();
+        self.ending.ended.cancel();
         let _ = self.client.try_disconnect();
         let [connection, publisher] = self.tasks;
         publisher.abort();

@@ -6,6 +6,7 @@
 mod settings;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -54,24 +55,40 @@ pub struct Service {
     config: Config,
 }
 
+/// What a service runs with besides its configuration.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// The waits between gateway and devices.
+    pub timings: Timings,
+    /// What a client may take.
+    pub limits: Limits,
+    /// A directory where the devices' sessions are kept for the next start.
+    pub runtime: Option<PathBuf>,
+}
+
 impl Service {
     /// Starts everything.
     ///
     /// # Errors
     /// What cannot be started, for a person.
     pub async fn start(config: Config, timings: Timings) -> Result<Self, String> {
-        Self::start_with(config, timings, Limits::default()).await
+        let setup = Setup {
+            timings,
+            ..Setup::default()
+        };
+        Self::start_with(config, setup).await
     }
 
-    /// The same with other limits for clients.
+    /// The same with all that is no user's business.
     ///
     /// # Errors
     /// What cannot be started, for a person.
-    pub async fn start_with(
-        config: Config,
-        timings: Timings,
-        limits: Limits,
-    ) -> Result<Self, String> {
+    pub async fn start_with(config: Config, setup: Setup) -> Result<Self, String> {
+        let Setup {
+            timings,
+            limits,
+            runtime,
+        } = setup;
         // What may be in use or unreadable comes first: nothing has to be undone.
         let tls = config.http.tls.as_ref().map(Tls::new).transpose()?;
         let tls = tls.map(Arc::new);
@@ -91,7 +108,7 @@ impl Service {
             }
             _ => None,
         };
-        let gateway = Gateway::new(hub.clone(), timings, metrics.clone());
+        let gateway = Gateway::new(hub.clone(), timings, metrics.clone(), runtime);
         if let Err(failed) = gateway.apply(&config).await {
             return Err(failed.join("\n"));
         }

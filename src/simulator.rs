@@ -117,6 +117,17 @@ pub struct Entry {
     pub body: Bytes,
     /// What was answered; 0 if the connection was dropped instead.
     pub status: u16,
+    /// When it came.
+    pub came: Instant,
+    /// When it was answered, or dropped.
+    pub answered: Instant,
+    /// The status that the device itself gave, whatever became of the answer; none if a fault kept
+    /// the request from it.
+    pub acted: Option<u16>,
+    /// What went wrong with it.
+    pub fault: Option<FaultKind>,
+    /// The session that it made.
+    pub session: Option<String>,
 }
 
 /// A running device. Clones are handles to the same.
@@ -199,6 +210,11 @@ impl Device {
         lock(&self.shared.journal).clear();
     }
 
+    /// Every request since this was asked last.
+    pub fn take_journal(&self) -> Vec<Entry> {
+        std::mem::take(&mut *lock(&self.shared.journal))
+    }
+
     /// From now on this goes wrong.
     pub fn add_fault(&self, fault: Fault) {
         lock(&self.shared.faults).push(fault);
@@ -217,6 +233,16 @@ impl Device {
     /// How many sessions there are.
     pub fn sessions(&self) -> usize {
         lock(&self.shared.world).sessions.count()
+    }
+
+    /// The ids of all sessions.
+    pub fn session_ids(&self) -> Vec<String> {
+        lock(&self.shared.world).sessions.ids()
+    }
+
+    /// An administrator ends one session.
+    pub fn end_session(&self, id: &str) {
+        self.change(|world| world.sessions.end(id));
     }
 
     /// Every session is stale from now on.

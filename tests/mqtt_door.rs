@@ -356,6 +356,48 @@ async fn too_large_is_answered(kind: Kind) {
     assert_eq!(client.command("room/1/small", "x").await["ok"], true);
 }
 
+/// What comes while the door stops is answered by it, or by the one that comes after it.
+#[tokio::test]
+async fn commands_during_a_stop_have_one_result_each() {
+    if common::mosquitto().is_none() {
+        println!("skipped: Mosquitto is not installed");
+        return;
+    }
+    let broker = TestBroker::start(Kind::Mosquitto).await;
+    let client = Client::connect(broker.port()).await;
+    let mut it = setup(settings(&broker)).await;
+    let mut sent = 0;
+    for _ in 0..20 {
+        let sender = async {
+            for _ in 0..30 {
+                client.publish(&format!("room/1/x/{sent}"), "").await;
+                sent += 1;
+            }
+        };
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            it.door.stop(Instant::now() + SOON).await;
+        };
+        tokio::join!(sender, stop);
+        it = setup(settings(&broker)).await;
+    }
+    let results = |client: &Client| {
+        let all = client.all();
+        let results = all
+            .into_iter()
+            .filter(|(topic, _)| topic.ends_with("/result"));
+        results.map(|(topic, _)| topic).collect::<Vec<_>>()
+    };
+    client
+        .until("all results", |client| results(client).len() >= sent)
+        .await;
+    let mut distinct = results(&client);
+    distinct.sort();
+    distinct.dedup();
+    assert_eq!((distinct.len(), results(&client).len()), (sent, sent));
+    it.door.stop(Instant::now() + SOON).await;
+}
+
 /// The embedded broker lives and dies with the gateway, so this is about others.
 #[tokio::test]
 async fn a_broker_that_restarts_gets_everything_again() {

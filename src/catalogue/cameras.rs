@@ -281,21 +281,19 @@ fn track_selected(call: Call, camera: &Value) -> Result<Vec<Call>, Failure> {
 }
 
 /// What has to be added to a preset's number, as `presets/all` shows it: some firmware counts the
-/// presets that people call 1 to 10 from zero.
-pub fn learned_preset_offset(presets: &Value) -> i8 {
+/// presets that people call 1 to 10 from zero. An empty list tells nothing.
+pub fn learned_preset_offset(presets: &Value) -> Option<i8> {
+    let presets = presets.as_array().filter(|presets| !presets.is_empty())?;
     let zero = |preset: &Value| preset.get("index").and_then(Value::as_i64) == Some(0);
-    -i8::from(
-        presets
-            .as_array()
-            .is_some_and(|presets| presets.iter().any(zero)),
-    )
+    Some(-i8::from(presets.iter().any(zero)))
 }
 
 /// The presets with the numbers people use.
 fn presets(list: &Value, context: &Context) -> Option<Value> {
     let offset = context
         .preset_offset
-        .unwrap_or_else(|| learned_preset_offset(list));
+        .or_else(|| learned_preset_offset(list))
+        .unwrap_or(0);
     let mut list = list.clone();
     for preset in list.as_array_mut()? {
         if let Some(index) = preset.get_mut("index")

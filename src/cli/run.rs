@@ -1,11 +1,12 @@
 //! `poly2mqtt run`: the gateway until it is asked to stop.
 
+use std::path::PathBuf;
+
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, Failed, asked_to_stop, load};
-use crate::device::Timings;
-use crate::service::Service;
+use crate::service::{Service, Setup};
 
 pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     let loaded = load(file)?;
@@ -14,7 +15,11 @@ pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     tokio::pin!(stop);
     let mut reload = signal(SignalKind::hangup())
         .map_err(|error| Failed::Other(format!("signals cannot be received: {error}")))?;
-    let mut service = Service::start(loaded.config, Timings::default())
+    let setup = Setup {
+        runtime: runtime_directory(),
+        ..Setup::default()
+    };
+    let mut service = Service::start_with(loaded.config, setup)
         .await
         .map_err(Failed::Other)?;
     // Without systemd this does nothing.
@@ -30,6 +35,14 @@ pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     service.stop().await;
     Ok(())
+}
+
+/// Where what must outlive a kill is kept: as a person says, or systemd (`RuntimeDirectory=`, which
+/// may name several).
+fn runtime_directory() -> Option<PathBuf> {
+    let names = ["POLY2MQTT_RUNTIME_DIR", "RUNTIME_DIRECTORY"];
+    let given = names.iter().find_map(std::env::var_os)?;
+    std::env::split_paths(&given).find(|directory| !directory.as_os_str().is_empty())
 }
 
 /// SIGHUP: a bad file is reported, and the old configuration goes on.

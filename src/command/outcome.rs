@@ -77,6 +77,11 @@ impl ErrorCode {
         Self::IgnoredRetained,
     ];
 
+    /// The device may have carried the command out, or may do so still.
+    pub fn is_unsure(self) -> bool {
+        matches!(self, Self::OutcomeUnknown | Self::Timeout | Self::Offline)
+    }
+
     /// The code as users see it: `invalid_payload`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ use crate::catalogue::GUARDED;
 /// The variables' common beginning.
 const PREFIX: &str = "POLY2MQTT_";
 /// Variables with that beginning that are no keys.
-const NOT_KEYS: &[&str] = &["CONFIG", "LOG", "LOG_FORMAT"];
+const NOT_KEYS: &[&str] = &["CONFIG", "LOG", "LOG_FORMAT", "RUNTIME_DIR"];
 /// More often than this no device is polled.
 const FASTEST: Duration = Duration::from_millis(200);
 

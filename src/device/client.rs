@@ -3,8 +3,8 @@
 //! Owns the connection pool, the session and its lock, the limit of two requests at a time and the
 //! rules of repeating: a request is sent again only when that is safe. No proxy, no redirects.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,8 +16,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
+use super::keep::Keep;
 use super::login::{Session, read_login};
 use super::problem::{Problem, ProblemCode};
+use super::sessions::Sessions;
 use super::tls::{Handshakes, client_config};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::config::Certificate;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub timings: Timings,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
+    /// Where the session is kept for a gateway that comes after one that was killed.
+    pub keep: Option<Keep>,
 }
 
 /// The waits that are no user's business, but which tests shorten.
@@ -160,7 +164,7 @@ struct Shared {
     http: reqwest::Client,
     handshakes: Arc<Handshakes>,
     slots: Semaphore,
-    session: Mutex<Option<Session>>,
+    sessions: Sessions,
     login: tokio::sync::Mutex<LoginState>,
     /// The device is not used any more: no log-in, and one that is under way is undone.
     closed: AtomicBool,
@@ -204,14 +208,19 @@ impl Device {
             .pool_max_idle_per_host(idle)
             .build()
             .map_err(|error| error.without_url().to_string())?;
+        let sessions = Sessions::new(settings.keep.clone());
+        let login = LoginState {
+            generation: sessions.generation(),
+            ..LoginState::default()
+        };
         Ok(Self {
             shared: Arc::new(Shared {
                 settings,
                 http,
                 handshakes,
                 slots: Semaphore::new(2),
-                session: Mutex::new(None),
-                login: tokio::sync::Mutex::default(),
+                sessions,
+                login: tokio::sync::Mutex::new(login),
                 closed: AtomicBool::new(false),
             }),
         })
@@ -244,7 +253,7 @@ impl Device {
     /// The problem; a refused log-in is remembered and not tried again before its time.
     pub async fn log_in(&self) -> Result<Value, Problem> {
         let session = async {
-            let stale = match self.shared.good_session(None) {
+            let stale = match self.shared.sessions.used(None) {
                 Some(session) => self.shared.check(session).await?,
                 None => None,
             };
@@ -262,7 +271,7 @@ impl Device {
             // A log-in that is under way brings a session that is to be freed too.
             let _login = self.shared.login.lock().await;
             let _slot = self.shared.slots.acquire().await;
-            self.shared.free_session().await;
+            self.shared.free_sessions().await;
         };
         let _ = timeout_at(Instant::now() + FREE, freed).await;
     }
@@ -278,7 +287,7 @@ impl Device {
     /// The log-in is a task of its own: a caller that cannot wait any longer must not break it off,
     /// since the device would hold a session that nobody knows.
     async fn valid_session(&self, stale: Option<u64>) -> Result<Session, Problem> {
-        if let Some(session) = self.shared.good_session(stale) {
+        if let Some(session) = self.shared.sessions.used(stale) {
             return Ok(session);
         }
         let shared = self.shared.clone();
@@ -368,15 +377,6 @@ impl Device {
 }
 
 impl Shared {
-    fn with_session<T>(&self, with: impl FnOnce(&mut Option<Session>) -> T) -> T {
-        with(&mut self.session.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn good_session(&self, stale: Option<u64>) -> Option<Session> {
-        let session = self.with_session(|session| session.clone());
-        session.filter(|session| Some(session.generation) != stale)
-    }
-
     /// Asks the device whether it takes a session still; if not, gives its generation.
     async fn check(&self, session: Session) -> Result<Option<u64>, Problem> {
         let probe = own(Method::Get, &["rest", "audio"], RequestBody::None);
@@ -389,18 +389,25 @@ impl Shared {
         }
     }
 
-    async fn free_session(&self) {
-        let Some(session) = self.with_session(Option::take) else {
-            return;
-        };
-        let request = own(Method::Delete, &["rest", "session"], RequestBody::None);
-        self.attempt(&request, None, Some(&session), SMALL).await;
+    /// Gives back the session that is used, and all that are owed.
+    async fn free_sessions(&self) {
+        self.sessions.end();
+        for session in self.sessions.owed() {
+            let request = own(Method::Delete, &["rest", "session"], RequestBody::None);
+            let gone = match self.attempt(&request, None, Some(&session), SMALL).await {
+                // 400: the device knows of no such session any more.
+                Attempt::Answered(answer) => matches!(answer.status, 200..=299 | 400),
+                Attempt::Unreachable(_) => return,
+                Attempt::Broken | Attempt::Large(_) => false,
+            };
+            self.sessions.given_back(session.generation, gone);
+        }
     }
 
     /// Logs in, unless somebody else just did; one log-in at a time.
     async fn renewed_session(&self, stale: Option<u64>) -> Result<Session, Problem> {
         let mut login = self.login.lock().await;
-        if let Some(session) = self.good_session(stale) {
+        if let Some(session) = self.sessions.used(stale) {
             return Ok(session);
         }
         if self.closed.load(Ordering::Acquire) {
@@ -411,8 +418,9 @@ impl Shared {
         {
             return Err(problem.clone());
         }
-        // The cookie of the session before must not go along with a log-in.
-        self.with_session(Option::take);
+        let _slot = self.slots.acquire().await;
+        // A session that was refused may live all the same, and counts until it is given back.
+        let _ = timeout_at(Instant::now() + FREE, self.free_sessions()).await;
         let credentials = json!({
             "user": self.settings.user,
             "password": self.settings.password.expose_secret(),
@@ -422,34 +430,37 @@ impl Shared {
             &["rest", "session"],
             RequestBody::Json(credentials),
         );
-        let _slot = self.slots.acquire().await;
         // Longer than anybody waits for it: an answer that comes late still is a session to free.
         let deadline = Instant::now() + self.settings.timings.slow_request;
-        let (answer, headers) =
-            match timeout_at(deadline, self.exchange(&request, None, None, SMALL)).await {
-                Err(_) => return Err(silent()),
-                Ok((Attempt::Answered(answer), headers)) => (answer, headers),
-                Ok((Attempt::Unreachable(problem), _)) => return Err(problem),
-                Ok((Attempt::Broken | Attempt::Large(_), _)) => {
-                    return Err(Problem::new(
-                        ProblemCode::Offline,
-                        "the connection broke during the log-in",
-                    ));
-                }
-            };
+        let exchanged = timeout_at(deadline, self.exchange(&request, None, None, SMALL)).await;
+        let (attempt, headers) = exchanged.map_err(|_| silent())?;
         login.generation += 1;
-        match read_login(answer.status, &headers, &answer.body, login.generation) {
+        let generation = login.generation;
+        let read = match attempt {
+            Attempt::Answered(answer) => {
+                read_login(answer.status, &headers, &answer.body, generation)
+            }
+            Attempt::Unreachable(problem) => Err(problem),
+            Attempt::Broken | Attempt::Large(_) => Err(Problem::new(
+                ProblemCode::Offline,
+                "the connection broke during the log-in",
+            )),
+        };
+        match read {
             Ok(session) => {
                 login.refusals = 0;
                 login.blocked = None;
-                self.with_session(|known| *known = Some(session.clone()));
+                self.sessions.begin(session.clone());
                 if self.closed.load(Ordering::Acquire) {
-                    self.free_session().await;
+                    self.free_sessions().await;
                     return Err(let_go());
                 }
                 Ok(session)
             }
             Err(problem) => {
+                if let Some(session) = Session::given(&headers, generation) {
+                    self.sessions.owe(session);
+                }
                 let timings = &self.settings.timings;
                 let wait = match problem.code {
                     ProblemCode::Unauthorized => {
@@ -507,13 +518,7 @@ impl Shared {
             Attempt::Unreachable(_) | Attempt::Broken => None,
         });
         if let Some(session) = session {
-            self.with_session(|known| {
-                if let Some(known) = known
-                    && known.generation == session.generation
-                {
-                    known.renew_token(&headers);
-                }
-            });
+            self.sessions.renew_token(session.generation, &headers);
         }
         attempt
     }
@@ -583,6 +588,15 @@ impl Shared {
                 Err(_) => return (Attempt::Broken, headers),
             }
             large = body.len() > limit;
+        }
+        if large && request.method != Method::Get {
+            // The status says whether it was carried out, and nobody asked for more.
+            let answer = Answer {
+                status,
+                content_type: None,
+                body: Bytes::new(),
+            };
+            return (Attempt::Answered(answer), headers);
         }
         if large {
             let about = Oversize {

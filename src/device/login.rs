@@ -5,7 +5,7 @@
 
 use http::HeaderMap;
 use http::header::{HeaderValue, SET_COOKIE};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::problem::{Problem, ProblemCode};
 use crate::catalogue::session_state;
@@ -42,6 +42,32 @@ impl Session {
     /// The `X-XSRF-Token` header, where the firmware gave a token.
     pub fn token(&self) -> Option<HeaderValue> {
         self.token.as_deref().and_then(sensitive)
+    }
+
+    /// What an answer to a log-in gave, though the rest of it cannot be used.
+    pub fn given(headers: &HeaderMap, generation: u64) -> Option<Self> {
+        Some(Self {
+            id: cookie(headers, "session_id")?,
+            token: cookie(headers, "XSRF-TOKEN"),
+            state: Value::Null,
+            generation,
+        })
+    }
+
+    /// Everything but the generation, for a file that only the gateway reads.
+    pub fn to_kept(&self) -> Value {
+        json!({"id": self.id, "token": self.token, "state": self.state})
+    }
+
+    /// A session from such a file.
+    pub fn from_kept(kept: &Value, generation: u64) -> Option<Self> {
+        let session = Self {
+            id: kept["id"].as_str()?.to_owned(),
+            token: kept["token"].as_str().map(str::to_owned),
+            state: kept["state"].clone(),
+            generation,
+        };
+        session.cookie().is_some().then_some(session)
     }
 
     /// Takes a new token from any answer that sets one; true if it was new.
@@ -121,6 +147,11 @@ pub fn read_login(
         });
     }
     match status {
+        // Whatever this is, it is no refusal: a wait for another password would be in vain.
+        200 if !answer.is_object() => problem(
+            ProblemCode::Offline,
+            "the device's answer to the log-in cannot be read",
+        ),
         200 | 401 | 403 => problem(
             ProblemCode::Unauthorized,
             "the device refuses the user and password; correct them in the configuration (the \
@@ -177,6 +208,9 @@ mod tests {
             ProblemCode::TooManySessions
         );
         assert_eq!(code(503, "<html>"), ProblemCode::Offline);
+        assert_eq!(code(200, "<html>"), ProblemCode::Offline);
+        assert_eq!(code(200, "{\"success\":tr"), ProblemCode::Offline);
+        assert_eq!(code(200, "null"), ProblemCode::Offline);
         assert_eq!(code(200, "{\"success\":true}"), ProblemCode::Offline);
     }
 }

@@ -134,6 +134,17 @@ impl<R> Outbox<R> {
         Some(item)
     }
 
+    /// Waits until there is a next item.
+    pub async fn filled(&self) {
+        loop {
+            let filled = self.filled.notified();
+            if !self.is_empty() {
+                return;
+            }
+            filled.await;
+        }
+    }
+
     /// Waits for the next item. Cancel-safe; meant for one reader.
     pub async fn next(&self) -> Item<R> {
         loop {

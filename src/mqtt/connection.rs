@@ -56,12 +56,23 @@ impl Shared {
     }
 }
 
+/// How the door ends, step by step.
+#[derive(Debug, Clone, Default)]
+pub struct Ending {
+    /// No more commands are to be taken.
+    pub asked: CancellationToken,
+    /// None is taken any more; those that were have been handed on.
+    pub closed: CancellationToken,
+    /// All has been said.
+    pub ended: CancellationToken,
+}
+
 /// The task that polls.
 pub struct Connection {
     shared: Shared,
     gateway: Arc<dyn Submit>,
     connected: watch::Sender<bool>,
-    ended: CancellationToken,
+    ending: Ending,
     wait: Duration,
     since: Option<Instant>,
     brief: u32,
@@ -76,13 +87,13 @@ impl Connection {
         shared: Shared,
         gateway: Arc<dyn Submit>,
         connected: watch::Sender<bool>,
-        ended: CancellationToken,
+        ending: Ending,
     ) -> Self {
         Self {
             shared,
             gateway,
             connected,
-            ended,
+            ending,
             wait: FIRST_WAIT,
             since: None,
             brief: 0,
@@ -96,12 +107,14 @@ impl Connection {
     pub async fn run(mut self, mut events: EventLoop) {
         let watchdog = self.shared.settings.keep_alive.max(BRIEF).mul_f32(2.4);
         loop {
+            if self.ending.asked.is_cancelled() && !self.ending.closed.is_cancelled() {
+                self.close(&mut events);
+            }
+            let ended = self.ending.ended.is_cancelled();
             match timeout(watchdog, events.poll()).await {
-                Ok(Ok(Event::Incoming(packet))) => self.incoming(packet, &mut events),
-                Ok(Ok(Event::Outgoing(Outgoing::Publish(id)))) => self.shared.flight.sent(id),
-                Ok(Ok(Event::Outgoing(Outgoing::Disconnect))) if self.ended.is_cancelled() => break,
-                Ok(Ok(Event::Outgoing(_))) => {}
-                Ok(Err(_)) if self.ended.is_cancelled() => break,
+                Ok(Ok(Event::Outgoing(Outgoing::Disconnect))) if ended => break,
+                Ok(Ok(event)) => self.event(event, &mut events),
+                Ok(Err(_)) if self.ending.ended.is_cancelled() => break,
                 Ok(Err(error)) => {
                     self.lost(&mut events, &told(&error));
                     self.pause().await;
@@ -114,12 +127,30 @@ impl Connection {
         }
     }
 
+    fn event(&mut self, event: Event, events: &mut EventLoop) {
+        match event {
+            Event::Incoming(packet) => self.incoming(packet, events),
+            Event::Outgoing(Outgoing::Publish(id)) => self.shared.flight.sent(id),
+            Event::Outgoing(_) => {}
+        }
+    }
+
+    /// Takes no more commands. What the library has read it has acknowledged, so that is still
+    /// handed on; what it reads from now on it does not, so the broker has it for the next run.
+    fn close(&mut self, events: &mut EventLoop) {
+        while let Some(event) = events.state.events.pop_front() {
+            self.event(event, events);
+        }
+        events.state.manual_acks = true;
+        self.ending.closed.cancel();
+    }
+
     async fn pause(&mut self) {
         let wait = self.wait;
         self.wait = (wait * 2).min(LONGEST_WAIT);
         tokio::select! {
             () = sleep(wait) => {}
-            () = self.ended.cancelled() => {}
+            () = self.ending.ended.cancelled() => {}
         }
     }
 
@@ -258,6 +289,9 @@ impl Connection {
 
     /// A publish from the broker: a command, or nothing.
     fn publish(&mut self, publish: Publish) {
+        if self.ending.closed.is_cancelled() {
+            return;
+        }
         let received = Instant::now();
         let shared = &self.shared;
         let prefix = &shared.settings.prefix;
@@ -373,23 +407,30 @@ fn told(error: &ConnectionError) -> String {
 /// The task that publishes: takes what waits, in order, as the broker takes it.
 pub async fn publish(shared: Shared) {
     loop {
+        shared.outbox.filled().await;
         shared.flight.room(2).await;
-        let item = shared.outbox.next().await;
-        // The connection may have gone while nothing waited.
-        shared.flight.room(2).await;
-        let messages = messages(&shared, &item);
-        let last = messages.len().saturating_sub(1);
-        let mut item = Some(item);
-        for (n, message) in messages.into_iter().enumerate() {
-            // The last message stands for the item: when it is acknowledged, so were the others.
-            let named = if n == last { item.take() } else { None };
-            if let Err(unsent) = shared.flight.push(named) {
-                let unsent = unsent.or_else(|| item.take());
-                shared.outbox.put_back(unsent.into_iter().collect());
-                break;
-            }
-            hand_over(&shared, message);
+        // What is between the outbox and the broker must not be overlooked by who waits for both.
+        shared.flight.carry(true);
+        if let Some(item) = shared.outbox.try_next() {
+            send(&shared, item);
         }
+        shared.flight.carry(false);
+    }
+}
+
+fn send(shared: &Shared, item: Item<Answer>) {
+    let messages = messages(shared, &item);
+    let last = messages.len().saturating_sub(1);
+    let mut item = Some(item);
+    for (n, message) in messages.into_iter().enumerate() {
+        // The last message stands for the item: when it is acknowledged, so were the others.
+        let named = if n == last { item.take() } else { None };
+        if let Err(unsent) = shared.flight.push(named) {
+            let unsent = unsent.or_else(|| item.take());
+            shared.outbox.put_back(unsent.into_iter().collect());
+            break;
+        }
+        hand_over(shared, message);
     }
 }
 

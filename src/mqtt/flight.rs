@@ -27,6 +27,8 @@ pub struct Flight {
 struct Inner {
     window: usize,
     largest_packet: usize,
+    /// Something is on its way here from the outbox.
+    carried: bool,
     /// Handed over, and whether the library has sent them, with which id.
     publishes: VecDeque<(Option<u16>, Option<Item<Answer>>)>,
 }
@@ -108,12 +110,19 @@ impl Flight {
         item.and_then(|(_, item)| item)
     }
 
-    /// Nothing is unacknowledged.
-    pub fn is_empty(&self) -> bool {
-        self.lock().publishes.is_empty()
+    /// Something is about to be taken from the outbox, or has been handed over.
+    pub fn carry(&self, carried: bool) {
+        self.lock().carried = carried;
+        self.landed.notify_one();
     }
 
-    /// Waits until something was acknowledged.
+    /// Nothing is unacknowledged, nor on its way here.
+    pub fn is_empty(&self) -> bool {
+        let inner = self.lock();
+        inner.publishes.is_empty() && !inner.carried
+    }
+
+    /// Waits until something was acknowledged, or taken from the outbox.
     pub async fn landed(&self) {
         self.landed.notified().await;
     }

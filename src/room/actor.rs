@@ -36,6 +36,8 @@ const POLL_LIMIT: usize = 4 << 20;
 /// So many reads without an answer in a row, and the device is not there.
 const SILENT: u32 = 2;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// But not so long while a camera may be moving that is owed its stop.
+const CAMERA_RUNS: Duration = Duration::from_secs(1);
 
 /// Runs a room until it is asked to stop.
 pub async fn run(
@@ -112,7 +114,7 @@ struct Actor {
     beside: bool,
     polling: bool,
     stopping: bool,
-    learned_offset: i8,
+    learned_offset: Option<i8>,
     silent: u32,
     wait: Duration,
     /// What is wrong, and since when.
@@ -136,7 +138,7 @@ impl Actor {
             beside: false,
             polling: false,
             stopping: false,
-            learned_offset: 0,
+            learned_offset: None,
             silent: 0,
             wait,
             problem: None,
@@ -283,7 +285,7 @@ impl Actor {
         };
         Around {
             context: self.context(),
-            preset_offset: self.settings.preset_offset.unwrap_or(self.learned_offset),
+            preset_offset: self.settings.preset_offset.or(self.learned_offset),
             conference: self.calls.conference().map(str::to_owned),
             max_payload: self.settings.max_payload,
             held,
@@ -354,7 +356,7 @@ impl Actor {
             Done::Stopped { camera, executed } => {
                 self.stopping = false;
                 match executed.result {
-                    Ok(_) => self.stops.paid(&camera),
+                    Ok(_) => self.stops.paid(&camera, Instant::now()),
                     Err(_) => self.stops.failed(&camera, Instant::now()),
                 }
                 if let Some(problem) = executed.problem {
@@ -377,11 +379,14 @@ impl Actor {
         }
         match (&executed.result, motion) {
             (Ok(_), Some(motion)) => self.stops.owe(&motion, Instant::now() + motion.duration),
-            // Whether it moves is not known, or it moved before: a stop too many does no harm.
+            (Err(failure), Some(motion)) if failure.code.is_unsure() => {
+                self.stops.owe_unsure(&motion, Instant::now());
+            }
+            // It may have moved before: a stop too many does no harm.
             (Err(_), Some(motion)) => self.stops.owe(&motion, Instant::now()),
             (Ok(_), None) => {
                 if let Some(camera) = stopped {
-                    self.stops.paid(&camera);
+                    self.stops.paid(&camera, Instant::now());
                 }
             }
             (Err(_), None) => {}
@@ -462,13 +467,13 @@ impl Actor {
                     status,
                     "not there"
                 );
-                self.schedule.drop_entry(place);
+                self.schedule.lacked(place, now);
             }
             Read::Failed(failure) => {
                 let (room, path) = (&*self.settings.id, operation.path);
                 tracing::debug!(room, path, failure.message, "a state cannot be read");
             }
-            Read::Value(_) | Read::Absent => entry.last = Some(answer.body),
+            Read::Value(_) | Read::Absent => self.schedule.there(place, answer.body),
         }
         self.apply(&Reading { operation, read });
     }
@@ -508,7 +513,7 @@ impl Actor {
     fn follow(&mut self, operation: &Operation, answer: &Value) {
         let feeds = |topic| operation.states.iter().any(|state| state.topic == topic);
         if feeds("camera/presets") {
-            self.learned_offset = learned_preset_offset(answer);
+            self.learned_offset = learned_preset_offset(answer).or(self.learned_offset);
         }
         if !feeds("calls") {
             return;
@@ -558,7 +563,10 @@ impl Actor {
                 _ => self.device.timings().refused,
             }
         } else {
-            let wait = self.wait;
+            let mut wait = self.wait;
+            if self.stops.next().is_some() {
+                wait = wait.min(CAMERA_RUNS);
+            }
             self.wait = (wait * 2).min(LONGEST_WAIT.max(self.device.timings().unreachable));
             jittered(wait)
         };

@@ -11,7 +11,8 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::catalogue::{
-    Answer, CATALOGUE, Call, Context, Method, Operation, Params, Plan, Request, Search, read_body,
+    Answer, CATALOGUE, Call, Context, Method, Operation, Params, Plan, Request, Search,
+    learned_preset_offset, read_body,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{self, Device, Failed};
@@ -48,8 +49,8 @@ pub struct Reading {
 pub struct Around {
     /// The time and the configured preset offset.
     pub context: Context,
-    /// What is added to a preset's number.
-    pub preset_offset: i8,
+    /// What is added to a preset's number, if it is known.
+    pub preset_offset: Option<i8>,
     /// The conference that is up.
     pub conference: Option<String>,
     /// The largest file that is taken.
@@ -192,7 +193,7 @@ impl Execution<'_> {
     async fn request(&mut self, call: &Call) -> Result<Success, Failure> {
         let variant = call.variant();
         let (operation, command) = (variant.operation, &variant.command);
-        let request = call.request(self.around.preset_offset)?;
+        let request = call.request(self.preset_offset(operation).await?)?;
         let answer = match (command.answer, std::mem::take(&mut self.transfer)) {
             (Answer::Binary(kind), transfer) => {
                 return self.file(&request, operation, kind, transfer).await;
@@ -233,6 +234,28 @@ impl Execution<'_> {
             });
         }
         Ok(Success::new(answer.status, body))
+    }
+
+    /// What is added to a preset's number. Where it is not known yet how the device counts, it is
+    /// asked first: it would be another preset.
+    async fn preset_offset(&mut self, operation: &Operation) -> Result<i8, Failure> {
+        if !operation.takes("index") {
+            return Ok(0);
+        }
+        if let Some(offset) = self.around.preset_offset {
+            return Ok(offset);
+        }
+        let Some((presets, _)) = CATALOGUE.reader("camera/presets") else {
+            return Ok(0);
+        };
+        match self.read(presets, &Params::new()).await? {
+            Read::Value(list) => {
+                self.around.preset_offset = learned_preset_offset(&list);
+                Ok(self.around.preset_offset.unwrap_or(0))
+            }
+            Read::Absent | Read::Lacking(_) => Ok(0),
+            Read::Failed(failure) => Err(failure),
+        }
     }
 
     /// What stands in for a conference that the topic does not name.

@@ -10,6 +10,10 @@ use tokio::time::Instant;
 
 use crate::catalogue::{Class, Operation, When, operations};
 
+/// So often a device must say that it lacks something before that is believed: one that is about to
+/// start, or in trouble, says so for a moment of what it has.
+const BELIEVED: u32 = 4;
+
 /// How often each class is read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Intervals {
@@ -32,6 +36,10 @@ pub struct Entry {
     when: When,
     due: Instant,
     dropped: bool,
+    /// It has been read since the log-in, so the device has it.
+    there: bool,
+    /// How often the device has said that it lacks it.
+    lacked: u32,
     /// Was asked for since the log-in, whatever came of it.
     asked: bool,
     /// The newest answer, to be compared before it is parsed.
@@ -60,6 +68,8 @@ impl Schedule {
                     when,
                     due: now,
                     dropped: false,
+                    there: false,
+                    lacked: 0,
                     asked: false,
                     last: None,
                     written: 0,
@@ -79,6 +89,8 @@ impl Schedule {
         for entry in &mut self.entries {
             entry.due = now;
             entry.dropped = false;
+            entry.there = false;
+            entry.lacked = 0;
             entry.asked = false;
             entry.last = None;
         }
@@ -172,10 +184,25 @@ impl Schedule {
         }
     }
 
-    /// The device lacks it: not read until the next log-in.
-    pub fn drop_entry(&mut self, place: usize) {
+    /// The device answered: it has this.
+    pub fn there(&mut self, place: usize, body: Bytes) {
         if let Some(entry) = self.entries.get_mut(place) {
-            entry.dropped = true;
+            entry.there = true;
+            entry.last = Some(body);
+        }
+    }
+
+    /// The device says that it lacks this. What it keeps saying so of, and never had, is not read
+    /// until the next log-in.
+    pub fn lacked(&mut self, place: usize, now: Instant) {
+        let slow = self.intervals.slow;
+        if let Some(entry) = self.entries.get_mut(place) {
+            entry.last = None;
+            entry.lacked += 1;
+            if !entry.there {
+                entry.dropped = entry.lacked >= BELIEVED;
+                entry.due = now + slow;
+            }
         }
     }
 

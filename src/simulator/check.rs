@@ -39,6 +39,14 @@ impl Reply {
         Self::new(status, "application/json", body.to_string())
     }
 
+    /// The session that it gives, if it gives one.
+    pub fn session(&self) -> Option<String> {
+        self.cookies.iter().find_map(|cookie| {
+            let value = cookie.strip_prefix("session_id=")?;
+            Some(value.split(';').next().unwrap_or(value).to_owned())
+        })
+    }
+
     /// Stale and missing sessions are answered with a page.
     pub fn forbidden_page() -> Self {
         Self::new(

@@ -32,7 +32,7 @@ POST /1/reboot?seconds=5                 the device restarts
 POST /1/new_certificate                  it shows another certificate
 POST /1/fault   {\"path\":\"/rest/audio\",\"kind\":\"status\",\"value\":500,\"times\":1,\"method\":\"GET\"}
                 kind: delay (value in ms), status (value), drop_before, drop_after, garbage,
-                huge (value in bytes), null, expire_session; without times for ever
+                truncated, huge (value in bytes), null, expire_session; without times for ever
 DELETE /1/fault                          nothing goes wrong any more
 ";
 
@@ -168,6 +168,7 @@ async fn fault(
         "drop_before" => FaultKind::DropBefore,
         "drop_after" => FaultKind::DropAfter,
         "garbage" => FaultKind::Garbage,
+        "truncated" => FaultKind::Truncated,
         "null" => FaultKind::Null,
         "expire_session" => FaultKind::ExpireSession,
         other => return Err(bad(format!("there is no fault \"{other}\""))),

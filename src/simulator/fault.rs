@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How a request goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The answer is late.
+    /// The request is acted on and answered late, also if nobody waits for it any more.
     Delay(Duration),
     /// This status instead of acting.
     Status(u16),
@@ -13,12 +13,15 @@ pub enum FaultKind {
     DropBefore,
     /// It is carried out, then the connection ends without an answer.
     DropAfter,
-    /// 200 with something that is not JSON.
+    /// 200 with something that is not JSON. A write has been carried out all the same; so it is
+    /// with the next three.
     Garbage,
     /// 200 with so many bytes.
     Huge(usize),
     /// 200 with `null`.
     Null,
+    /// 200 with the first half of the answer.
+    Truncated,
     /// All sessions become stale just before it.
     ExpireSession,
 }

@@ -121,17 +121,24 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, ended: CancellationToken)
 }
 
 /// Answers a request, or waits to be cut off where the connection is to be dropped.
+///
+/// A device that has the whole request carries it out though its sender is gone, so that is a task
+/// of its own.
 async fn respond(
     request: Request<Incoming>,
     shared: &Arc<Shared>,
     cut: &CancellationToken,
 ) -> Response<Body> {
-    let running = shared.running.fetch_add(1, Ordering::Relaxed) + 1;
-    shared.most_running.fetch_max(running, Ordering::Relaxed);
-    let reply = answer(request, shared).await;
-    shared.running.fetch_sub(1, Ordering::Relaxed);
-    shared.changed.notify_waiters();
-    let Some(reply) = reply else {
+    let device = shared.clone();
+    let answered = tokio::spawn(async move {
+        let running = device.running.fetch_add(1, Ordering::Relaxed) + 1;
+        device.most_running.fetch_max(running, Ordering::Relaxed);
+        let reply = answer(request, &device).await;
+        device.running.fetch_sub(1, Ordering::Relaxed);
+        device.changed.notify_waiters();
+        reply
+    });
+    let Ok(Some(reply)) = answered.await else {
         cut.cancel();
         return std::future::pending().await;
     };
@@ -159,6 +166,7 @@ fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<
 
 /// The answer, or nothing where the connection is to be dropped.
 async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
+    let came = Instant::now();
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(Body::new(body), LARGEST).await;
     let (method, path) = (parts.method.as_str(), parts.uri.path());
@@ -166,7 +174,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
     let token = header(&parts.headers, "x-xsrf-token");
     let content_type = header(&parts.headers, CONTENT_TYPE);
     let query = parts.uri.query().unwrap_or_default();
-    let entry = |status, body: &Bytes| Entry {
+    let entry = |body: &Bytes| Entry {
         method: method.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
@@ -174,13 +182,30 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
         cookie: cookie.clone(),
         token: token.clone(),
         body: body.clone(),
-        status,
+        status: 413,
+        came,
+        answered: Instant::now(),
+        acted: None,
+        fault: None,
+        session: None,
     };
-    let Ok(body) = body else {
-        lock(&shared.journal).push(entry(413, &Bytes::new()));
-        return Some(Reply::reason(413, "more than 10 MB"));
+    let body = match body {
+        Ok(body) => body,
+        Err(error) if broken(&error) => return None,
+        Err(_) => {
+            lock(&shared.journal).push(entry(&Bytes::new()));
+            return Some(Reply::reason(413, "more than 10 MB"));
+        }
     };
     let fault = take(&mut lock(&shared.faults), method, path);
+    match fault {
+        Some(FaultKind::Delay(late)) => sleep(late).await,
+        Some(FaultKind::ExpireSession) => lock(&shared.world).sessions.expire(),
+        _ => {}
+    }
+    if lock(&shared.down_until).is_some_and(|until| until > Instant::now()) {
+        return None;
+    }
     let act = || {
         let credentials = Credentials::new(cookie.as_deref(), token.as_deref());
         let ask = Ask::new(method, path, query, content_type.clone(), body.clone());
@@ -190,28 +215,56 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
         let answered = lock(&shared.world).answer(&ask, &credentials);
         answered.unwrap_or_else(|refusal| refusal)
     };
-    let json = |body: Bytes| Reply::new(200, "application/json", body);
-    let reply = match fault {
-        None => Some(act()),
-        Some(FaultKind::Delay(late)) => {
-            sleep(late).await;
-            Some(act())
-        }
-        Some(FaultKind::ExpireSession) => {
-            lock(&shared.world).sessions.expire();
-            Some(act())
-        }
-        Some(FaultKind::DropAfter) => {
-            act();
-            None
-        }
-        Some(FaultKind::DropBefore) => None,
-        Some(FaultKind::Status(status)) => Some(Reply::reason(status, "a fault of the simulator")),
-        Some(FaultKind::Garbage) => Some(json(Bytes::from_static(b"<<< {no json \xff"))),
-        Some(FaultKind::Null) => Some(json(Bytes::from_static(b"null"))),
-        Some(FaultKind::Huge(size)) => Some(json(vec![b' '; size].into())),
+    let acted = match fault {
+        Some(FaultKind::DropBefore | FaultKind::Status(_)) => None,
+        _ => Some(act()),
     };
-    let status = reply.as_ref().map_or(0, |reply| reply.status);
-    lock(&shared.journal).push(entry(status, &body));
+    let done = acted.clone();
+    let reply = match &fault {
+        Some(FaultKind::DropBefore | FaultKind::DropAfter) => None,
+        Some(FaultKind::Status(status)) => Some(Reply::reason(*status, "a fault of the simulator")),
+        Some(kind) => acted.map(|reply| spoilt(reply, kind)),
+        None => acted,
+    };
+    let made = done.as_ref().and_then(Reply::session);
+    lock(&shared.journal).push(Entry {
+        status: reply.as_ref().map_or(0, |reply| reply.status),
+        answered: Instant::now(),
+        acted: done.map(|reply| reply.status),
+        fault,
+        session: made,
+        ..entry(&body)
+    });
     reply
+}
+
+/// What becomes of an answer. A refusal stays one: the device did nothing then.
+fn spoilt(reply: Reply, kind: &FaultKind) -> Reply {
+    if reply.status >= 300 {
+        return reply;
+    }
+    let (status, body) = match kind {
+        FaultKind::Garbage => (200, Bytes::from_static(b"<<< {no json \xff")),
+        FaultKind::Null => (200, Bytes::from_static(b"null")),
+        FaultKind::Huge(size) => (200, vec![b' '; *size].into()),
+        FaultKind::Truncated => (reply.status, reply.body.slice(..reply.body.len() / 2)),
+        _ => return reply,
+    };
+    Reply {
+        status,
+        body,
+        ..reply
+    }
+}
+
+/// The request did not come in whole; else it was too long.
+fn broken(error: &axum::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<hyper::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

@@ -62,6 +62,14 @@ impl Sessions {
         self.live.len()
     }
 
+    pub fn ids(&self) -> Vec<String> {
+        self.live.keys().cloned().collect()
+    }
+
+    pub fn end(&mut self, id: &str) {
+        self.live.remove(id);
+    }
+
     pub fn expire(&mut self) {
         self.live.clear();
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use futures_util::{SinkExt, StreamExt};
 use poly2mqtt::config::{BrokerUrl, Config, HttpToken, Level, RoomId, Secret, TlsFiles};
 use poly2mqtt::conversation::Limits;
-use poly2mqtt::service::Service;
+use poly2mqtt::service::{Service, Setup};
 use poly2mqtt::simulator::{Device, Options};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -48,9 +48,12 @@ impl Doors {
         let mut config = config(BrokerUrl::Off, BTreeMap::from(rooms));
         config.tcp.listen = config.http.listen;
         change(&mut config);
-        let service = Service::start_with(config.clone(), timings(), limits)
-            .await
-            .unwrap();
+        let setup = Setup {
+            timings: timings(),
+            limits,
+            ..Setup::default()
+        };
+        let service = Service::start_with(config.clone(), setup).await.unwrap();
         let doors = Self {
             device,
             service,

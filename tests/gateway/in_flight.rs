@@ -260,6 +260,29 @@ async fn a_devices_refusals_are_told_apart() {
     it.stop().await;
 }
 
+/// What the device did is done, whatever its answer looks like.
+#[tokio::test]
+async fn a_command_with_a_spoilt_answer_was_carried_out() {
+    let it = start().await;
+    let kinds = [
+        FaultKind::Garbage,
+        FaultKind::Null,
+        FaultKind::Truncated,
+        FaultKind::Huge(12 << 20),
+    ];
+    for kind in kinds {
+        let fault = Fault::on("/rest/conferences", kind.clone()).method("POST");
+        it.device.add_fault(fault.times(1));
+        let result = it.client.command("room/1/call/dial", "a@b").await;
+        assert_eq!(result["ok"], true, "{kind:?}: {result}");
+    }
+    assert_eq!(
+        it.device.state()["dialled"],
+        json!(["a@b", "a@b", "a@b", "a@b"])
+    );
+    it.stop().await;
+}
+
 fn moves(it: &Gateway) -> Value {
     it.device.state()["cameras"]["moves"].clone()
 }
@@ -311,6 +334,56 @@ async fn a_stop_that_the_device_refuses_is_sent_again() {
         |device: &poly2mqtt::simulator::Device| device.state()["cameras"]["moving"].is_null();
     assert!(it.device.wait_for(SOON, stopped).await, "{}", moves(&it));
     assert_eq!(moves(&it), json!([LEFT, STOP]));
+    it.stop().await;
+}
+
+/// A device that was away is found again soon while a camera is owed its stop.
+#[tokio::test]
+async fn a_camera_that_moves_while_its_device_is_away_is_stopped_soon_after() {
+    let it = start().await;
+    let result = it
+        .client
+        .command(
+            "room/1/camera/move",
+            "{\"direction\":\"left\",\"duration_ms\":300}",
+        )
+        .await;
+    assert_eq!(result["ok"], true, "{result}");
+    // Long enough for the waits between attempts to have grown to several seconds.
+    it.device.reboot(Duration::from_secs(7));
+    let stopped =
+        |device: &poly2mqtt::simulator::Device| device.state()["cameras"]["moving"].is_null();
+    let soon = Duration::from_millis(9000);
+    assert!(it.device.wait_for(soon, stopped).await, "{}", moves(&it));
+    it.stop().await;
+}
+
+/// A start that its sender was told nothing of comes to the camera behind the stop: there is another.
+#[tokio::test]
+async fn a_move_that_comes_late_is_stopped() {
+    let it = start().await;
+    hold(
+        &it,
+        "POST",
+        "/rest/cameras/near/selectedpeople",
+        Duration::from_secs(4),
+    );
+    let result = it
+        .client
+        .command(
+            "room/1/camera/move",
+            "{\"direction\":\"left\",\"duration_ms\":300}",
+        )
+        .await;
+    assert_eq!(result["error"]["code"], "timeout", "{result}");
+    let moved = |device: &poly2mqtt::simulator::Device| {
+        let moves = &device.state()["cameras"]["moves"];
+        moves.as_array().unwrap().contains(&json!(LEFT))
+    };
+    assert!(it.device.wait_for(SOON, moved).await, "{}", moves(&it));
+    let stopped =
+        |device: &poly2mqtt::simulator::Device| device.state()["cameras"]["moving"].is_null();
+    assert!(it.device.wait_for(SOON, stopped).await, "{}", moves(&it));
     it.stop().await;
 }
 

@@ -6,6 +6,7 @@ mod common;
 
 mod bad_input;
 mod in_flight;
+mod killed;
 mod rooms;
 mod sessions;
 mod states;

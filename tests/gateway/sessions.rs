@@ -112,6 +112,46 @@ async fn a_changed_password_is_noticed() {
     it.stop().await;
 }
 
+/// An answer to a log-in that makes no sense says nothing of the password, and the session that it
+/// may have brought is given back.
+#[tokio::test]
+async fn a_spoilt_log_in_is_tried_again_soon_and_leaves_no_session() {
+    let it = start(Options::default()).await;
+    let kinds = [
+        FaultKind::Garbage,
+        FaultKind::Null,
+        FaultKind::Truncated,
+        FaultKind::Huge(12 << 20),
+    ];
+    for kind in kinds {
+        it.client.clear();
+        let fault = Fault::on("/rest/session", kind).method("POST");
+        it.device.add_fault(fault.times(1));
+        it.device.expire_sessions();
+        it.client.expect("room/1/availability", "offline").await;
+        it.problem("offline").await;
+        it.online().await;
+        assert_eq!(it.device.sessions(), 1);
+    }
+    it.stop().await;
+}
+
+/// A device that refuses a good session for a while holds it still: it is given back, or else each
+/// refusal would cost a session.
+#[tokio::test]
+async fn a_session_that_is_refused_is_given_back() {
+    let it = start(Options::default()).await;
+    it.device
+        .add_fault(Fault::on("/rest/", FaultKind::Status(403)).method("GET"));
+    let again = |_: &poly2mqtt::simulator::Device| logins(&it) >= 6;
+    assert!(it.device.wait_for(SOON, again).await);
+    it.device.clear_faults();
+    let result = it.client.command("room/1/audio/mute", "").await;
+    assert_eq!(result["ok"], true, "{result}");
+    assert_eq!(it.device.sessions(), 1);
+    it.stop().await;
+}
+
 #[tokio::test]
 async fn a_lock_out_is_waited_for() {
     let it = start(Options {

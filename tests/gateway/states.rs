@@ -5,9 +5,9 @@ use std::time::Duration;
 use poly2mqtt::simulator::{Fault, FaultKind, Options};
 use serde_json::Value;
 
-use crate::common::Kind;
 use crate::common::client::{Client, text};
 use crate::common::gateway::Gateway;
+use crate::common::{Kind, SOON};
 
 async fn start(options: Options) -> Gateway {
     let it = Gateway::start(Kind::Embedded, options).await;
@@ -125,7 +125,36 @@ async fn presets_are_numbered_as_people_do_though_the_device_counts_from_zero() 
     it.stop().await;
 }
 
-/// What a device lacks is asked for once; all else goes on.
+/// Before the presets were read, a preset's number would be another one's.
+#[tokio::test]
+async fn how_the_device_counts_its_presets_is_asked_before_one_is_used() {
+    let mut it = start(Options {
+        zero_based_presets: true,
+        ..Options::default()
+    })
+    .await;
+    let all = "/rest/cameras/near/presets/all";
+    it.device
+        .add_fault(Fault::on(all, FaultKind::Status(503)).times(1));
+    let mut config = it.config.clone();
+    for room in config.rooms.values_mut() {
+        room.keep_alive = false;
+    }
+    it.device.clear_journal();
+    it.service.reload(config).await.unwrap();
+    let failed = |device: &poly2mqtt::simulator::Device| {
+        let journal = device.journal();
+        journal.iter().any(|entry| entry.path == all)
+    };
+    assert!(it.device.wait_for(SOON, failed).await);
+    let result = it.client.command("room/1/camera/preset/3/activate", "");
+    let result = result.await;
+    assert_eq!(result["ok"], true, "{result}");
+    assert_eq!(it.device.state()["cameras"]["active_preset"], 2);
+    it.stop().await;
+}
+
+/// What a device lacks is asked for a few times and then left alone; all else goes on.
 #[tokio::test]
 async fn an_endpoint_that_is_missing_is_left_alone() {
     let it = start(Options {
@@ -136,18 +165,45 @@ async fn an_endpoint_that_is_missing_is_left_alone() {
     it.client.message("room/1/directory/local_server").await;
     it.device.person_mutes(true);
     it.client.expect("room/1/audio/muted", "true").await;
-    let before = it.device.journal().len();
-    let reads = |device: &poly2mqtt::simulator::Device| device.journal().len() > before + 60;
-    assert!(it.device.wait_for(Duration::from_secs(20), reads).await);
     let asked = |path: &str| {
         let journal = it.device.journal();
         journal.iter().filter(|entry| entry.path == path).count()
     };
-    assert_eq!(asked("/rest/audio/microphones"), 1);
-    assert_eq!(asked("/rest/calendar"), 1);
+    let often = |_: &poly2mqtt::simulator::Device| asked("/rest/audio/microphones") == 4;
+    assert!(it.device.wait_for(SOON, often).await);
+    let before = it.device.journal().len();
+    let reads = |device: &poly2mqtt::simulator::Device| device.journal().len() > before + 60;
+    assert!(it.device.wait_for(SOON, reads).await);
+    assert_eq!(asked("/rest/audio/microphones"), 4);
+    assert_eq!(asked("/rest/calendar"), 4);
     assert!(it.client.messages("room/1/audio/microphones").is_empty());
     let result = it.client.command("room/1/audio/microphones/get", "").await;
     assert_eq!(result["error"]["code"], "unsupported", "{result}");
+    it.stop().await;
+}
+
+/// A device in trouble says of what it has that it is not there: that passes.
+#[tokio::test]
+async fn what_is_missing_for_a_moment_comes_back() {
+    let it = start(Options::default()).await;
+    it.client.expect("room/1/video/muted", "false").await;
+    it.client.message("room/1/camera/presets").await;
+    for path in ["/rest/video/local/mute", "/rest/cameras/near/presets/all"] {
+        it.device
+            .add_fault(Fault::on(path, FaultKind::Status(404)).times(2));
+    }
+    it.client.expect("room/1/video/muted", "").await;
+    it.client.expect("room/1/camera/presets", "").await;
+    it.client.expect("room/1/video/muted", "false").await;
+    let presets = |client: &Client| client.last("room/1/camera/presets").unwrap() != "";
+    it.client.until("the presets", presets).await;
+    it.never_offline();
+    // So it is with what a device lacks just after it started.
+    it.device
+        .add_fault(Fault::on("/rest/video/local/mute", FaultKind::Status(404)).times(2));
+    it.device.reboot(Duration::from_millis(300));
+    it.client.expect("room/1/video/muted", "").await;
+    it.client.expect("room/1/video/muted", "false").await;
     it.stop().await;
 }
 

@@ -1,0 +1,128 @@
+//! The sessions that the device holds for this room, as far as is known.
+//!
+//! One is used. The others are owed: they were given up because the device refused them or because
+//! another had to take their place, and count against the device's maximum until it has let go of
+//! them. All of them outlive the gateway where there is a [`Keep`].
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http::HeaderMap;
+
+use super::keep::Keep;
+use super::login::Session;
+
+/// So many are remembered; a device that frees none of them is past helping.
+const OWED: usize = 4;
+/// How often a session is given back that the device does not say it let go of.
+const TRIES: u32 = 3;
+
+#[derive(Debug)]
+pub struct Sessions {
+    known: Mutex<Known>,
+    keep: Option<Keep>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    used: Option<Session>,
+    /// Each with how often it has been given back in vain.
+    owed: Vec<(Session, u32)>,
+}
+
+impl Sessions {
+    /// Begins with what an earlier run kept: its newest session is tried first.
+    pub fn new(keep: Option<Keep>) -> Self {
+        let mut kept = keep.as_ref().map(Keep::load).unwrap_or_default();
+        let used = kept.pop();
+        Self {
+            known: Mutex::new(Known {
+                used,
+                owed: kept.into_iter().map(|session| (session, 0)).collect(),
+            }),
+            keep,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known, and keeps it.
+    fn change(&self, change: impl FnOnce(&mut Known)) {
+        let mut known = self.lock();
+        change(&mut known);
+        if let Some(keep) = &self.keep {
+            let owed = known.owed.iter().map(|(session, _)| session);
+            keep.store(owed.chain(&known.used));
+        }
+    }
+
+    /// The session to use, unless it is the one of this generation.
+    pub fn used(&self, stale: Option<u64>) -> Option<Session> {
+        let used = self.lock().used.clone();
+        used.filter(|session| Some(session.generation) != stale)
+    }
+
+    /// The newest generation there is.
+    pub fn generation(&self) -> u64 {
+        self.lock().used.as_ref().map_or(0, |used| used.generation)
+    }
+
+    /// This one is used from now on.
+    pub fn begin(&self, session: Session) {
+        self.change(|known| known.used = Some(session));
+    }
+
+    /// The one that is used is not any more: it is owed.
+    pub fn end(&self) {
+        let used = self.lock().used.take();
+        if let Some(session) = used {
+            self.owe(session);
+        }
+    }
+
+    /// The device holds this one though it cannot be used.
+    pub fn owe(&self, session: Session) {
+        self.change(|known| {
+            known.owed.push((session, 0));
+            if known.owed.len() > OWED {
+                known.owed.remove(0);
+            }
+        });
+    }
+
+    /// All that are owed.
+    pub fn owed(&self) -> Vec<Session> {
+        let known = self.lock();
+        known
+            .owed
+            .iter()
+            .map(|(session, _)| session.clone())
+            .collect()
+    }
+
+    /// This one was given back; `gone` if the device said that it has let go of it.
+    pub fn given_back(&self, generation: u64, gone: bool) {
+        self.change(|known| {
+            for (session, tries) in &mut known.owed {
+                *tries += u32::from(session.generation == generation);
+            }
+            known.owed.retain(|(session, tries)| {
+                session.generation != generation || (!gone && *tries < TRIES)
+            });
+        });
+    }
+
+    /// Takes a new token for the session of this generation from an answer that sets one.
+    pub fn renew_token(&self, generation: u64, headers: &HeaderMap) {
+        let mut renewed = false;
+        if let Some(used) = &mut self.lock().used
+            && used.generation == generation
+        {
+            renewed = used.renew_token(headers);
+        }
+        if renewed {
+            self.change(|_| {});
+        }
+    }
+}

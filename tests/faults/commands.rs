@@ -1,0 +1,473 @@
+//! Random commands of every kind, each with what shows in the device that it was carried out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::ledger::Ledger;
+use crate::random::Random;
+
+/// What shows in the device's journal that a command was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing that is this command's alone.
+    None,
+    /// A request with this mark, which no other command makes.
+    Mark(String, Kind),
+    /// These keys in their order; no other command presses keys meanwhile.
+    Keys(String),
+    /// The video is muted if it was not, or the other way round; no other command does that.
+    Toggle,
+}
+
+/// What carrying a marked command out means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It changes something, and twice is not the same as once. Carried out in turn.
+    Once,
+    /// Twice is the same as once. Carried out in turn.
+    Again,
+    /// It creates something at the device on the way to an answer.
+    Search,
+    /// It only asks, or asks for long beside the others.
+    Beside,
+    /// It is wrong, and must never reach the device.
+    Wrong,
+}
+
+#[derive(Debug, Clone)]
+pub struct Command {
+    pub id: u64,
+    /// The room's id in the topic.
+    pub room: String,
+    /// The topic below the room.
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub retained: bool,
+    /// At least once, rather than at most once.
+    pub acknowledged: bool,
+    /// MQTT 5 message expiry in seconds.
+    pub expiry: Option<u32>,
+    /// The result goes to a topic of the client's own.
+    pub reply: bool,
+    pub proof: Proof,
+}
+
+/// How every command's id is written, so that it is found wherever it stands.
+pub fn mark(id: u64) -> String {
+    format!("zz{id}zz")
+}
+
+/// The id in a text, if one stands there.
+pub fn marked(text: &str) -> Option<u64> {
+    let (_, rest) = text.split_once("zz")?;
+    let (id, _) = rest.split_once("zz")?;
+    id.parse().ok()
+}
+
+/// The room that commands are for, and what must be known of it to make good ones.
+pub struct Target {
+    pub id: &'static str,
+    /// Guarded commands are allowed.
+    pub allowed: bool,
+    /// Ringing calls are answered by their ids, rather than whichever rings.
+    pub by_id: bool,
+    pub ringing: Mutex<VecDeque<String>>,
+    /// The newest command of each kind of which one is sent at a time.
+    alone: Mutex<BTreeMap<&'static str, (u64, Instant)>>,
+}
+
+impl Target {
+    pub fn new(id: &'static str, allowed: bool, by_id: bool) -> Self {
+        Self {
+            id,
+            allowed,
+            by_id,
+            ringing: Mutex::default(),
+            alone: Mutex::default(),
+        }
+    }
+
+    /// Takes the turn of a kind, unless the last one may still be under way at the device.
+    fn alone(&self, kind: &'static str, id: u64, ledger: &Ledger) -> bool {
+        /// So late a request may still be acted on that its sender gave up.
+        const LATE: Duration = Duration::from_secs(8);
+        const LOST: Duration = Duration::from_secs(30);
+        let now = Instant::now();
+        let mut alone = self.alone.lock().unwrap();
+        if let Some((last, sent)) = alone.get(kind) {
+            let over = match ledger.ended(*last) {
+                Some((_, true)) => true,
+                Some((at, false)) => now > at + LATE,
+                None => now > *sent + LOST,
+            };
+            if !over {
+                return false;
+            }
+        }
+        alone.insert(kind, (id, now));
+        true
+    }
+}
+
+const WEIGHTS: &[(u64, &str)] = &[
+    (10, "volume"),
+    (3, "step"),
+    (5, "mute"),
+    (4, "toggle"),
+    (9, "dial"),
+    (3, "add"),
+    (2, "blast"),
+    (5, "hangup"),
+    (4, "answer"),
+    (5, "keys"),
+    (4, "position"),
+    (4, "preset"),
+    (7, "move"),
+    (3, "stop"),
+    (5, "entry"),
+    (3, "search"),
+    (2, "directory"),
+    (2, "time"),
+    (3, "network"),
+    (3, "switch"),
+    (1, "renew"),
+    (4, "file"),
+    (2, "calendar"),
+    (1, "content"),
+    (6, "get"),
+    (6, "wrong"),
+    (2, "retained"),
+    (2, "expiring"),
+    (1, "large"),
+];
+
+const GETS: &[&str] = &[
+    "audio/get",
+    "audio/volume/get",
+    "audio/muted/get",
+    "calls/get",
+    "camera/presets/get",
+    "camera/near/get",
+    "camera/near/2/get",
+    "camera/near/people/get",
+    "calendar/next/get",
+    "calendar/meetings/get",
+    "call/state/get",
+    "call/0/get",
+    "call/0/terminals/get",
+    "directory/favorites/get",
+    "directory/local/entry/e1/get",
+    "session/get",
+    "system/status/get",
+    "system/time/get",
+    "system/time/local/get",
+    "video/muted/get",
+];
+
+/// Makes one client's commands.
+pub struct Maker {
+    random: Random,
+    next: u64,
+    step: u64,
+    ledger: Arc<Ledger>,
+}
+
+impl Maker {
+    pub fn new(seed: u64, client: usize, clients: usize, ledger: Arc<Ledger>) -> Self {
+        Self {
+            random: Random::new(seed, &format!("commands {client}")),
+            next: client as u64 + 1,
+            step: clients as u64,
+            ledger,
+        }
+    }
+
+    /// The next command for one of these rooms; none where its turn has not come.
+    pub fn make(&mut self, rooms: &[Arc<Target>]) -> Option<Command> {
+        let room = self.random.pick(rooms).clone();
+        let kind = self.random.weighted(WEIGHTS);
+        self.command(&room, kind)
+    }
+
+    /// A slider that is moved, or keys that are hammered.
+    pub fn burst(&mut self, rooms: &[Arc<Target>]) -> Vec<Command> {
+        let room = self.random.pick(rooms).clone();
+        let (kind, count) = match self.random.between(0, 9) {
+            0 => ("get", 90),
+            1..=3 => ("entry", 12),
+            _ => ("volume", 25),
+        };
+        (0..count)
+            .filter_map(|_| self.command(&room, kind))
+            .collect()
+    }
+
+    fn command(&mut self, room: &Target, kind: &str) -> Option<Command> {
+        let id = self.next;
+        self.next += self.step;
+        let mut command = Command {
+            id,
+            room: room.id.to_owned(),
+            topic: String::new(),
+            payload: Vec::new(),
+            retained: false,
+            acknowledged: self.random.chance(80),
+            expiry: None,
+            reply: self.random.chance(30),
+            proof: Proof::None,
+        };
+        self.fill(&mut command, room, kind)?;
+        Some(command)
+    }
+
+    fn fill(&mut self, command: &mut Command, room: &Target, kind: &str) -> Option<()> {
+        let mark = mark(command.id);
+        let draw = self.random.next();
+        let once = || Proof::Mark(mark.clone(), Kind::Once);
+        let address = format!("{mark}@example.com");
+        let (topic, payload): (String, Value) = match kind {
+            "volume" => ("audio/volume/set".into(), json!({"volume": draw % 101})),
+            "step" => {
+                let word = ["up", "down"][(draw % 2) as usize];
+                (
+                    format!("audio/volume/{word}"),
+                    json!({"step": draw % 7 + 1}),
+                )
+            }
+            "mute" => match draw % 4 {
+                0 => ("audio/mute".into(), json!({})),
+                1 => ("audio/unmute".into(), json!({})),
+                _ => ("audio/muted/set".into(), json!({"muted": draw % 8 < 4})),
+            },
+            "toggle" => {
+                if !room.alone("toggle", command.id, &self.ledger) {
+                    return None;
+                }
+                command.proof = Proof::Toggle;
+                ("video/muted/set".into(), json!({"mute": "toggle"}))
+            }
+            "dial" => {
+                command.proof = once();
+                ("call/dial".into(), json!({"address": address}))
+            }
+            "add" => {
+                command.proof = once();
+                (
+                    "call/0/add".into(),
+                    json!({"address": address, "dial_type": "sip"}),
+                )
+            }
+            "blast" => {
+                command.proof = once();
+                ("call/blast".into(), json!({"addresses": [address]}))
+            }
+            "hangup" => {
+                let topic = ["call/hangup", "call/hangup", "call/0/hangup"][(draw % 3) as usize];
+                (topic.into(), json!({}))
+            }
+            "answer" => {
+                let word = ["answer", "answer", "reject"][(draw % 3) as usize];
+                if room.by_id {
+                    let connection = room.ringing.lock().unwrap().pop_front()?;
+                    // Every hang-up rejects what rings, so only an answer is one command's alone.
+                    if word == "answer" {
+                        command.proof = Proof::Mark(format!("ANSWER {connection}"), Kind::Once);
+                    }
+                    (format!("call/connection/{connection}/{word}"), json!({}))
+                } else {
+                    (format!("call/{word}"), json!({}))
+                }
+            }
+            "keys" => {
+                let mut key = || char::from(*self.random.pick(b"0123456789*#"));
+                let keys: String = (0..draw % 5 + 1).map(|_| key()).collect();
+                if !room.alone("keys", command.id, &self.ledger) {
+                    return None;
+                }
+                command.proof = Proof::Keys(keys.clone());
+                ("audio/dtmf/play".into(), json!({"keys": keys}))
+            }
+            "position" => {
+                let (pan, tilt) = (command.id % 50_000, command.id / 50_000);
+                command.proof = Proof::Mark(format!("position {pan} {tilt}"), Kind::Once);
+                let at = json!({"pan": pan, "tilt": tilt, "zoom": draw % 1000});
+                ("camera/position/set".into(), at)
+            }
+            "preset" => {
+                let word = ["activate", "activate", "store", "clear"][(draw % 4) as usize];
+                let index = self.random.between(1, 10);
+                (format!("camera/preset/{index}/{word}"), json!({}))
+            }
+            "move" => {
+                let camera = *self.random.pick(CAMERAS);
+                let direction = *self.random.pick(&["left", "right", "up", "zoom_in"]);
+                let payload = if self.random.chance(80) {
+                    let milliseconds = self.random.between(50, 3000);
+                    json!({"direction": direction, "duration_ms": milliseconds})
+                } else {
+                    json!({"direction": direction})
+                };
+                (format!("{camera}/move"), payload)
+            }
+            "stop" => {
+                let camera = *self.random.pick(CAMERAS);
+                (format!("{camera}/stop"), json!({}))
+            }
+            "entry" => {
+                command.proof = once();
+                let entry = json!({"type": "single", "display_name": mark});
+                ("directory/local/entry/add".into(), entry)
+            }
+            "search" => {
+                command.proof = Proof::Mark(mark.clone(), Kind::Search);
+                (
+                    "directory/search".into(),
+                    json!({"search": mark, "limit": 20}),
+                )
+            }
+            "directory" => match draw % 3 {
+                0 => (
+                    "directory/local/entry/e1/favorite/set".into(),
+                    json!({"favorite": draw.is_multiple_of(2)}),
+                ),
+                1 => ("directory/export".into(), json!({})),
+                _ => {
+                    let kind = if room.allowed {
+                        Kind::Again
+                    } else {
+                        Kind::Wrong
+                    };
+                    command.proof = Proof::Mark(mark.clone(), kind);
+                    let xml = format!("<directory>{mark}</directory>");
+                    ("directory/import".into(), xml.into())
+                }
+            },
+            "time" => {
+                let kind = if room.allowed {
+                    Kind::Again
+                } else {
+                    Kind::Wrong
+                };
+                let time = 2_000_000_000_000 + command.id;
+                command.proof = Proof::Mark(format!("time {time}"), kind);
+                ("system/time/set".into(), json!({"time": time}))
+            }
+            "network" => {
+                let word = ["ping", "traceroute"][(draw % 2) as usize];
+                command.proof = Proof::Mark(mark.clone(), Kind::Beside);
+                (
+                    format!("system/network/{word}"),
+                    json!({"destination": mark}),
+                )
+            }
+            "switch" => match draw % 3 {
+                0 => ("system/signage/set".into(), json!({"on": "toggle"})),
+                1 => ("system/device_mode/set".into(), json!({"on": draw % 4 < 2})),
+                _ => (
+                    "camera/near/1/tracking/set".into(),
+                    json!({"tracking": draw % 4 < 2}),
+                ),
+            },
+            "renew" => ("session/renew".into(), json!({})),
+            "file" => {
+                let topic = *self.random.pick(&[
+                    "camera/snapshot/near/get",
+                    "camera/snapshot/content/get",
+                    "system/logs/get",
+                    "collaboration/content/all/get",
+                ]);
+                (topic.into(), json!({}))
+            }
+            "calendar" => match draw % 3 {
+                0 => ("calendar/current/dial".into(), json!({})),
+                1 => ("calendar/meetings/get".into(), json!({"number": 2})),
+                _ => ("calendar/meeting/AAMk%2Fnext+2==/get".into(), json!({})),
+            },
+            "content" => ("collaboration/content/save".into(), json!({})),
+            "get" => ((*self.random.pick(GETS)).into(), json!({})),
+            "wrong" => return self.wrong(command, draw),
+            "retained" => {
+                command.retained = true;
+                command.proof = Proof::Mark(mark.clone(), Kind::Wrong);
+                ("call/dial".into(), json!({"address": address}))
+            }
+            "expiring" => {
+                command.expiry = Some(1);
+                command.proof = once();
+                (
+                    "directory/local/entry/add".into(),
+                    json!({"display_name": mark}),
+                )
+            }
+            _ => {
+                command.proof = Proof::Mark(mark.clone(), Kind::Wrong);
+                let xml = format!("<x>{mark}{}</x>", "x".repeat(80 << 10));
+                ("directory/import".into(), xml.into())
+            }
+        };
+        command.topic = topic;
+        command.payload = match payload {
+            Value::String(text) => text.into_bytes(),
+            mut fields => {
+                fields["request_id"] = mark.into();
+                fields.to_string().into_bytes()
+            }
+        };
+        Some(())
+    }
+
+    /// What no device should ever see.
+    fn wrong(&mut self, command: &mut Command, draw: u64) -> Option<()> {
+        let mark = mark(command.id);
+        let dial = "call/dial".to_owned();
+        let (topic, payload) = match draw % 9 {
+            0 => ("audio/volume/set".into(), "loud".to_owned()),
+            1 => (dial, format!("{{\"address\":\"{mark}\",\"adress\":1}}")),
+            2 => (dial, format!("{{\"address\":\"{mark}\"")),
+            3 => (format!("make/{mark}"), String::new()),
+            4 => (
+                "calendar/meeting/..%2F..%2Fsystem%2Freboot/dial".into(),
+                String::new(),
+            ),
+            5 => ("camera/preset/11/activate".into(), String::new()),
+            6 => ("directory/local/entry/add".into(), format!("[\"{mark}\"]")),
+            7 => (dial, format!("{{\"address\":[\"{mark}\"]}}")),
+            _ => {
+                command.room = mark.clone();
+                (dial, mark.clone())
+            }
+        };
+        command.topic = topic;
+        command.payload = payload.into_bytes();
+        if draw.is_multiple_of(7) {
+            command.payload.push(0xff);
+        }
+        command.proof = Proof::Mark(mark, Kind::Wrong);
+        Some(())
+    }
+}
+
+pub const CAMERAS: &[&str] = &[
+    "camera",
+    "camera",
+    "camera/preset/2",
+    "camera/near/2",
+    "camera/near/selected_content",
+];
+
+/// The device's path of a camera above.
+pub fn camera_path(topic: &str) -> Option<(&'static str, &str)> {
+    let (camera, word) = topic.rsplit_once('/')?;
+    let path = match camera {
+        "camera" => "/rest/cameras/near/selectedpeople",
+        "camera/preset/2" => "/rest/cameras/near/presets/",
+        "camera/near/2" => "/rest/cameras/near/2",
+        "camera/near/selected_content" => "/rest/cameras/near/selectedcontent",
+        _ => return None,
+    };
+    Some((path, word))
+}

@@ -1,0 +1,402 @@
+//! The checks: what was sent and answered against what the devices did.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::commands::{Kind, Proof, camera_path};
+use crate::evidence::{Evidence, Rooms, Run, Seen};
+use crate::ledger::{Reached, Sent};
+use crate::report::Check;
+use crate::timeline::Cause;
+use crate::world::World;
+
+/// A command has its result within this, or never.
+pub const LIFE: Duration = Duration::from_secs(25);
+/// What a fault does shows so much before or after it.
+const MARGIN: Duration = Duration::from_millis(600);
+/// A stop that nothing hinders is not later than this.
+const LATE: Duration = Duration::from_millis(1500);
+/// After a fault a room needs so long until it can stop a camera.
+const RECOVERS: Duration = Duration::from_secs(7);
+/// A move that nobody limits ends after this.
+const LONGEST_MOVE: Duration = Duration::from_secs(10);
+
+const NOT_CARRIED_OUT: &[&str] = &[
+    "busy",
+    "expired",
+    "ignored_retained",
+    "invalid_payload",
+    "locked_out",
+    "superseded",
+    "unauthorized",
+    "unknown_command",
+    "unknown_room",
+];
+
+pub struct Judge<'a> {
+    pub world: &'a World,
+    pub sent: &'a [Sent],
+    pub rooms: &'a Rooms,
+}
+
+impl Judge<'_> {
+    pub fn everything(&self) {
+        for sent in self.sent {
+            self.results(sent);
+            self.proof(sent);
+        }
+        self.order();
+        self.keys_and_toggles();
+        for (room, evidence) in self.rooms {
+            for run in &evidence.runs {
+                self.run(*room, evidence, run);
+            }
+        }
+    }
+
+    fn count(&self, check: Check, what: &'static str) {
+        self.world.report.count(check, what, 1);
+    }
+
+    fn violation(&self, check: Check, message: &str, sent: &Sent, seen: &[Seen]) {
+        let timeline = &self.world.timeline;
+        let command = &sent.command;
+        let payload = String::from_utf8_lossy(&command.payload);
+        let mut text = format!(
+            "{message}\n    client {} sent {}/{} {:.120} ({}{}), reached: {:?}",
+            sent.client,
+            command.room,
+            command.topic,
+            payload,
+            if command.acknowledged {
+                "QoS 1"
+            } else {
+                "QoS 0"
+            },
+            if command.retained { ", retained" } else { "" },
+            sent.reached,
+        );
+        for got in &sent.results {
+            text += &format!(
+                "\n    {} result {:.300}",
+                timeline.seconds(got.at),
+                got.result
+            );
+        }
+        for seen in seen {
+            text += &format!("\n    {} device: {}", timeline.seconds(seen.at), seen.line);
+        }
+        self.world
+            .report
+            .violation(timeline, check, self.room(sent), &text, sent.at);
+    }
+
+    fn room(&self, sent: &Sent) -> Option<usize> {
+        let rooms = &self.world.rooms;
+        rooms
+            .iter()
+            .position(|room| room.target.id == sent.command.room)
+    }
+
+    fn seen(&self, sent: &Sent, shown: &str) -> &[Seen] {
+        let room = self.room(sent).and_then(|room| self.rooms.get(&room));
+        room.and_then(|room| room.marks.get(shown))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    fn results(&self, sent: &Sent) {
+        self.count(Check::Results, "sent");
+        let reached = matches!(sent.reached, Reached::Yes | Reached::Unacknowledged);
+        if reached {
+            self.count(Check::Results, "reached");
+        }
+        let [first, more @ ..] = sent.results.as_slice() else {
+            if owed(self.world, sent) {
+                self.violation(Check::Results, "no result", sent, &[]);
+            } else if reached {
+                self.count(Check::Results, "lost with what died");
+            }
+            return;
+        };
+        self.count(Check::Results, "answered");
+        self.world.report.code(sent.code().unwrap_or("nonsense"));
+        let id = &first.result["request_id"];
+        if !id.is_null() && *id != crate::commands::mark(sent.command.id) {
+            self.violation(Check::Results, "another command's request_id", sent, &[]);
+        }
+        for again in more {
+            let broken = self.world.timeline.any(
+                &[
+                    Cause::Broker,
+                    Cause::Kill,
+                    Cause::Stop,
+                    Cause::Link,
+                    Cause::Absent,
+                ],
+                first.at - MARGIN,
+                again.at + MARGIN,
+            );
+            // A retained command is told of to every gateway that comes.
+            let retained = sent.command.retained && sent.code() == Some("ignored_retained");
+            if broken && (first.result == again.result || retained) {
+                self.count(Check::Results, "delivered again after a lost connection");
+            } else {
+                self.violation(Check::Results, "two results", sent, &[]);
+            }
+        }
+    }
+
+    /// The room's device or the path to it was at fault while the command was under way, or the
+    /// gateway let go of it.
+    fn touched(&self, sent: &Sent, seen: &[Seen]) -> bool {
+        let Some(got) = sent.results.first() else {
+            return true;
+        };
+        let room = self.room(sent).map_or(Cause::Kill, Cause::Room);
+        seen.iter().any(|seen| seen.faulty)
+            || self.world.timeline.any(
+                &[room, Cause::Kill, Cause::Stop],
+                sent.at - MARGIN,
+                got.at + MARGIN,
+            )
+    }
+
+    fn proof(&self, sent: &Sent) {
+        let code = sent.code();
+        if code == Some("outcome_unknown") {
+            self.count(Check::Truth, "unknown");
+        }
+        let Proof::Mark(shown, kind) = &sent.command.proof else {
+            if code == Some("outcome_unknown") && !self.touched(sent, &[]) {
+                self.violation(Check::Truth, "unknown, but no fault was near", sent, &[]);
+            }
+            return;
+        };
+        let seen = self.seen(sent, shown);
+        let carried = seen.iter().filter(|seen| seen.carried()).count();
+        let judged = seen.iter().filter(|seen| seen.judged()).count();
+        if matches!(kind, Kind::Once | Kind::Search) {
+            self.count(Check::Once, "sent once");
+            self.world
+                .report
+                .count(Check::Once, "carried out", carried as u64);
+            if carried > 1 || (*kind == Kind::Once && judged > 1) {
+                self.violation(Check::Once, "carried out twice", sent, seen);
+            }
+        }
+        if *kind == Kind::Wrong {
+            self.count(Check::Truth, "wrong");
+            if !seen.is_empty() || code == Some("ok") {
+                self.violation(Check::Truth, "what is wrong was carried out", sent, seen);
+            }
+            return;
+        }
+        let Some(code) = code else { return };
+        match code {
+            "ok" => {
+                self.count(Check::Truth, "ok");
+                if carried == 0 {
+                    self.violation(Check::Truth, "ok, but not carried out", sent, seen);
+                }
+            }
+            "outcome_unknown" => {
+                if !self.touched(sent, seen) {
+                    self.violation(Check::Truth, "unknown, but no fault was near", sent, seen);
+                }
+            }
+            code => {
+                self.count(Check::Truth, "errors");
+                let definite = match kind {
+                    Kind::Once => true,
+                    // What it creates on the way to its answer is gone again.
+                    Kind::Search => false,
+                    _ => NOT_CARRIED_OUT.contains(&code),
+                };
+                if definite && carried > 0 {
+                    self.violation(Check::Truth, "an error, but carried out", sent, seen);
+                }
+            }
+        }
+    }
+
+    /// What was carried out in turn was carried out in the order in which it was sent.
+    fn order(&self) {
+        let mut last: BTreeMap<(usize, &str), (Instant, &Sent)> = BTreeMap::new();
+        for sent in self.sent {
+            let Proof::Mark(shown, Kind::Once | Kind::Again) = &sent.command.proof else {
+                continue;
+            };
+            if !sent.command.acknowledged || sent.code() != Some("ok") {
+                continue;
+            }
+            let mut seen = self.seen(sent, shown).iter().filter(|seen| seen.carried());
+            let Some(seen) = seen.next() else { continue };
+            let of = (sent.client, sent.command.room.as_str());
+            if let Some((before, earlier)) = last.insert(of, (seen.at, sent)) {
+                self.count(Check::Order, "pairs");
+                if before > seen.at {
+                    let message = format!("carried out before {:?}", earlier.command);
+                    self.violation(Check::Order, &message, sent, &[]);
+                }
+            }
+        }
+    }
+
+    fn keys_and_toggles(&self) {
+        for (number, room) in self.world.rooms.iter().enumerate() {
+            let evidence = &self.rooms[&number];
+            let mine = || {
+                self.sent
+                    .iter()
+                    .filter(|sent| sent.command.room == room.target.id)
+            };
+            let of = |wanted: fn(&Proof) -> bool| {
+                let mut all: Vec<_> = mine().filter(|sent| wanted(&sent.command.proof)).collect();
+                all.sort_by_key(|sent| sent.at);
+                all
+            };
+            let keys = of(|proof| matches!(proof, Proof::Keys(_)));
+            for (place, sent) in keys.iter().enumerate() {
+                let until = keys.get(place + 1).map(|next| next.at);
+                let pressed = between(&evidence.keys, sent.at, until);
+                let pressed: String = pressed.map(|(_, key)| key.as_str()).collect();
+                self.keys(sent, &pressed);
+            }
+            let toggles = of(|proof| *proof == Proof::Toggle);
+            for (place, sent) in toggles.iter().enumerate() {
+                let until = toggles.get(place + 1).map(|next| next.at);
+                let set: Vec<bool> = between(&evidence.toggles, sent.at, until)
+                    .map(|(_, on)| *on)
+                    .collect();
+                let before = evidence.toggles.iter().rfind(|(at, _)| *at < sent.at);
+                self.toggle(sent, before.map(|(_, on)| *on), &set);
+            }
+        }
+    }
+
+    fn keys(&self, sent: &Sent, pressed: &str) {
+        let Proof::Keys(keys) = &sent.command.proof else {
+            return;
+        };
+        self.count(Check::Once, "key sequences");
+        let good = match sent.code() {
+            Some("ok") => pressed == keys,
+            Some("outcome_unknown" | "offline" | "timeout" | "device_error" | "mode_locked")
+            | Some("forbidden" | "unsupported" | "unauthorized" | "too_large")
+            | None => keys.starts_with(pressed),
+            Some(_) => pressed.is_empty(),
+        };
+        if !good {
+            let message = format!("the keys {keys} were pressed as \"{pressed}\"");
+            self.violation(Check::Once, &message, sent, &[]);
+        }
+    }
+
+    fn toggle(&self, sent: &Sent, before: Option<bool>, set: &[bool]) {
+        self.count(Check::Once, "toggles");
+        let same = set.iter().all(|on| Some(on) == set.first());
+        let inverted = before.is_none() || set.is_empty() || set.first() != before.as_ref();
+        let done = sent.code() != Some("ok") || !set.is_empty();
+        if !same || !inverted || !done {
+            let message = format!("a toggle from {before:?} set {set:?}");
+            self.violation(Check::Once, &message, sent, &[]);
+        }
+    }
+
+    /// A camera that was started is stopped in its time, unless the gateway was killed.
+    fn run(&self, number: usize, evidence: &Evidence, run: &Run) {
+        let (world, timeline) = (self.world, &self.world.timeline);
+        self.count(Check::Stops, "moves");
+        let due = run.started + self.longest(number, run);
+        let end = run.stopped.unwrap_or_else(Instant::now);
+        if timeline.any(&[Cause::Kill], run.started - RECOVERS, end) {
+            self.count(Check::Stops, "given up with a kill");
+            return;
+        }
+        // Nobody can stop a camera through a path that fails while the gateway is asked to stop.
+        let hindered = Cause::Room(number);
+        if timeline.both(Cause::Stop, hindered, RECOVERS, run.started, end) {
+            self.count(Check::Stops, "given up with a stop");
+            return;
+        }
+        // A move that goes on while the next one begins ends with that.
+        let next = evidence
+            .runs
+            .iter()
+            .any(|next| next.path == run.path && next.started > run.started && next.started < end);
+        if next {
+            self.count(Check::Stops, "moved on");
+            return;
+        }
+        let late = end.saturating_duration_since(due);
+        let causes = [Cause::Room(number), Cause::Stop];
+        let calm = timeline.calm(&causes, RECOVERS, due, end);
+        if !timeline.any(&causes, run.started - RECOVERS, end) {
+            let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+            world
+                .report
+                .most(Check::Stops, "latest undisturbed, ms", late);
+        }
+        if calm > LATE || run.stopped.is_none() {
+            let message = format!(
+                "room {}: {} moved, was due to stop at {} and {}",
+                world.rooms[number].target.id,
+                run.path,
+                timeline.seconds(due),
+                match run.stopped {
+                    Some(at) => format!("stopped at {}", timeline.seconds(at)),
+                    None => "did not".into(),
+                }
+            );
+            world
+                .report
+                .violation(timeline, Check::Stops, Some(number), &message, run.started);
+        }
+    }
+
+    /// How long the commands that may have started this camera let it run.
+    fn longest(&self, number: usize, run: &Run) -> Duration {
+        let id = self.world.rooms[number].target.id;
+        let moves = self.sent.iter().filter(|sent| {
+            let path = camera_path(&sent.command.topic);
+            sent.command.room == id
+                && sent.at <= run.started
+                && sent.at + LIFE > run.started
+                && path.is_some_and(|(path, word)| word == "move" && run.path.starts_with(path))
+        });
+        let lasts = |sent: &Sent| {
+            let payload: Value = serde_json::from_slice(&sent.command.payload).unwrap_or_default();
+            let milliseconds = payload["duration_ms"].as_u64();
+            milliseconds.map_or(LONGEST_MOVE, Duration::from_millis)
+        };
+        moves.map(lasts).max().unwrap_or(LONGEST_MOVE)
+    }
+}
+
+/// Whether a command must have a result: nothing that could lose it happened in its life.
+pub fn owed(world: &World, sent: &Sent) -> bool {
+    let end = sent.results.first().map_or(sent.at + LIFE, |got| got.at);
+    let happened = |causes: &[Cause]| world.timeline.any(causes, sent.at - MARGIN, end);
+    let lost = happened(&[Cause::Broker, Cause::Kill]);
+    let away = || happened(&[Cause::Absent, Cause::Stop, Cause::Link]);
+    match sent.reached {
+        Reached::No | Reached::Maybe => false,
+        Reached::Unacknowledged => !lost && !away(),
+        // A message that expires may do so at the broker, while the gateway is away.
+        Reached::Yes if sent.command.expiry.is_some() => !lost && !away(),
+        Reached::Yes => !lost,
+    }
+}
+
+/// What happened from then until then.
+fn between<T>(
+    all: &[(Instant, T)],
+    from: Instant,
+    until: Option<Instant>,
+) -> impl Iterator<Item = &(Instant, T)> {
+    all.iter()
+        .filter(move |(at, _)| *at >= from && until.is_none_or(|until| *at < until))
+}

@@ -1,0 +1,142 @@
+//! Whether what the broker holds is what the devices are, once nothing goes wrong any more.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use poly2mqtt::config::{BrokerUrl, RoomId};
+use poly2mqtt::service::Service;
+use tokio::time::{Instant, sleep};
+
+use crate::common::client::{Client, text};
+use crate::common::gateway::{config, room, timings};
+use crate::report::Check;
+use crate::world::{SLOWEST, World};
+
+/// These are not read from the device, or only when somebody asks.
+fn compared(topic: &str) -> bool {
+    !topic.contains("/camera/snapshot/") && !topic.ends_with("/problem")
+}
+
+type States = BTreeMap<String, String>;
+
+/// Compares every retained topic with what another gateway reads, and the main ones with the
+/// devices themselves.
+pub async fn compare(world: &World, online: Instant) {
+    let fresh = fresh(world).await;
+    let ready = read_whole(world, &fresh).await;
+    tokio::time::sleep_until(online.max(ready) + 2 * SLOWEST).await;
+    let held = held(world).await;
+    let other = read(&fresh);
+    fresh.stop().await;
+    world.report.count(Check::States, "comparisons", 1);
+    let now = Instant::now();
+    let broken = |message: &str| {
+        world
+            .report
+            .violation(&world.timeline, Check::States, None, message, now);
+    };
+    let topics: std::collections::BTreeSet<_> = held.keys().chain(other.keys()).collect();
+    for topic in topics {
+        world.report.count(Check::States, "topics", 1);
+        if held.get(topic) != other.get(topic) {
+            broken(&format!(
+                "{topic} is {:.300?}, but another gateway reads {:.300?}",
+                held.get(topic),
+                other.get(topic)
+            ));
+        }
+    }
+    for (topic, truth) in truths(world) {
+        world.report.count(Check::States, "topics", 1);
+        if held.get(&topic) != Some(&truth) {
+            broken(&format!(
+                "{topic} is {:?}, the device {truth}",
+                held.get(&topic)
+            ));
+        }
+    }
+}
+
+/// A gateway of this process, with a broker of its own, that reads the devices directly.
+async fn fresh(world: &World) -> Service {
+    let rooms = world.rooms.iter().map(|other| {
+        let id = RoomId::new(other.target.id).unwrap();
+        (id, room(&other.device))
+    });
+    let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
+    let mut config = config(url, rooms.collect());
+    config.mqtt.topic_prefix = "another".into();
+    Service::start(config, timings()).await.unwrap()
+}
+
+/// Waits until the fresh gateway has read everything once.
+async fn read_whole(world: &World, fresh: &Service) -> Instant {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let online = |id: &str| {
+        let state = fresh.hub().get(&format!("room/{id}/availability"));
+        state.is_some_and(|state| state.payload == "online")
+    };
+    while !world.rooms.iter().all(|room| online(room.target.id)) && Instant::now() < deadline {
+        sleep(Duration::from_millis(20)).await;
+    }
+    Instant::now()
+}
+
+fn read(fresh: &Service) -> States {
+    let hub = fresh.hub();
+    hub.topics_below("room/")
+        .into_iter()
+        .filter(|topic| compared(topic))
+        .filter_map(|topic| {
+            let value = hub.get(&topic)?;
+            Some((
+                topic.to_string(),
+                String::from_utf8_lossy(&value.payload).into_owned(),
+            ))
+        })
+        .collect()
+}
+
+/// What a client that comes now is told.
+async fn held(world: &World) -> States {
+    let client = Client::connect_with(world.port, |_| {}, "room/#").await;
+    // The retained messages come before the answer to this.
+    client.publish("faults/told", "").await;
+    let all = client.all();
+    all.into_iter()
+        .filter(|(topic, _)| compared(topic) && client.messages(topic).iter().any(|one| one.retain))
+        .filter(|(topic, _)| !topic.ends_with("/result") && !topic.contains("/event/"))
+        .map(|(topic, _)| {
+            let newest = client.messages(&topic).last().map(text).unwrap_or_default();
+            (topic, newest)
+        })
+        .filter(|(_, payload)| !payload.is_empty())
+        .collect()
+}
+
+/// What the devices say of themselves, without any gateway.
+fn truths(world: &World) -> Vec<(String, String)> {
+    let mut truths = Vec::new();
+    for room in &world.rooms {
+        let state = room.device.state();
+        let mut is = |topic: &str, value: String| {
+            truths.push((format!("room/{}/{topic}", room.target.id), value));
+        };
+        is("availability", "online".into());
+        is("audio/volume", state["audio"]["volume"].to_string());
+        is("audio/muted", state["audio"]["muted"].to_string());
+        is("video/muted", state["video_muted"].to_string());
+        is("system/signage", state["system"]["signage"].to_string());
+        is(
+            "system/device_mode",
+            state["system"]["device_mode"].to_string(),
+        );
+        let conferences = state["calls"].as_array().unwrap();
+        let up = conferences
+            .iter()
+            .find(|conference| conference["id"] == "0");
+        let up = up.map_or(0, |up| up["connections"].as_array().unwrap().len());
+        is("call/count", up.to_string());
+    }
+    truths
+}

@@ -1,0 +1,236 @@
+//! Everything around the gateway: broker, devices, paths, its process and its configuration.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use poly2mqtt::catalogue::GUARDED;
+use poly2mqtt::simulator::{Device, Firmware, Options};
+use tokio::time::{Instant, sleep};
+
+use crate::commands::Target;
+use crate::common::{Mosquitto, free_port};
+use crate::ledger::Ledger;
+use crate::mqtt::Observer;
+use crate::process::{Gateway, runtime};
+use crate::proxy::Proxy;
+use crate::report::Report;
+use crate::timeline::{Cause, Timeline};
+
+/// The slowest class's interval in this configuration.
+pub const SLOWEST: Duration = Duration::from_millis(1600);
+pub const PASSWORD: &str = "456";
+
+pub struct Room {
+    pub target: Arc<Target>,
+    pub device: Device,
+    pub proxy: Proxy,
+}
+
+pub struct World {
+    pub directory: tempfile::TempDir,
+    pub port: u16,
+    broker: tokio::sync::Mutex<Option<Mosquitto>>,
+    /// Between the gateway and the broker.
+    pub link: Proxy,
+    pub gateway: tokio::sync::Mutex<Gateway>,
+    pub rooms: Vec<Room>,
+    pub timeline: Timeline,
+    pub ledger: Arc<Ledger>,
+    pub observer: Observer,
+    pub report: Report,
+    written: Mutex<()>,
+}
+
+/// The devices are of both firmwares, and one counts its presets from zero.
+fn devices() -> [(Target, Options); 3] {
+    let options = |firmware| Options {
+        firmware,
+        call_setup: Duration::from_millis(300),
+        reboot: Duration::from_secs(2),
+        ..Options::default()
+    };
+    [
+        (Target::new("1", true, true), options(Firmware::V4_6_2)),
+        (
+            Target::new("board-2", false, false),
+            options(Firmware::V4_0),
+        ),
+        (
+            Target::new("3", true, false),
+            Options {
+                zero_based_presets: true,
+                new_certificate_at_reboot: true,
+                ..options(Firmware::V4_6_2)
+            },
+        ),
+    ]
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(runtime(directory.path())).unwrap();
+        let mut rooms = Vec::new();
+        for (target, options) in devices() {
+            let device = Device::start(options).await.unwrap();
+            let proxy = Proxy::start(device.addr()).await;
+            rooms.push(Room {
+                target: Arc::new(target),
+                device,
+                proxy,
+            });
+        }
+        let port = free_port();
+        let broker = Mosquitto::start(port, "max_queued_messages 10000");
+        let link = Proxy::start(([127, 0, 0, 1], port).into()).await;
+        std::fs::write(
+            directory.path().join("gateway.toml"),
+            config(&rooms, link.port),
+        )
+        .unwrap();
+        let ledger = Arc::<Ledger>::default();
+        let observer = Observer::connect(port, ledger.clone());
+        let gateway = Gateway::start(directory.path());
+        Self {
+            directory,
+            port,
+            broker: tokio::sync::Mutex::new(Some(broker)),
+            link,
+            gateway: tokio::sync::Mutex::new(gateway),
+            rooms,
+            timeline: Timeline::new(),
+            ledger,
+            observer,
+            report: Report::default(),
+            written: Mutex::default(),
+        }
+    }
+
+    /// Waits until something holds; false if it never does.
+    pub async fn until(&self, within: Duration, holds: impl Fn(&Self) -> bool) -> bool {
+        let deadline = Instant::now() + within;
+        while !holds(self) {
+            if Instant::now() > deadline {
+                return false;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        true
+    }
+
+    /// The gateway has said that it is there, since that was forgotten last.
+    pub async fn gateway_back(&self) -> bool {
+        self.until(Duration::from_secs(45), |world| {
+            world.observer.last("gateway/availability").as_deref() == Some("online")
+        })
+        .await
+    }
+
+    pub fn says_online(&self, room: usize) -> bool {
+        let topic = format!("room/{}/availability", self.rooms[room].target.id);
+        self.observer.last(&topic).as_deref() == Some("online")
+    }
+
+    /// The broker dies, and comes back empty.
+    pub async fn broker_dies(&self, down: Duration) {
+        let mut broker = self.broker.lock().await;
+        let absent = self.timeline.begin(Cause::Absent, "broker killed", "");
+        let death = self
+            .timeline
+            .begin(Cause::Broker, "broker's memory lost", "");
+        drop(broker.take());
+        self.timeline.end(death);
+        sleep(down).await;
+        let port = self.port;
+        let started = tokio::task::spawn_blocking(move || {
+            Mosquitto::start(port, "max_queued_messages 10000")
+        });
+        *broker = Some(started.await.unwrap());
+        self.gateway_back().await;
+        self.timeline.end(absent);
+    }
+
+    /// The gateway is killed, and starts again.
+    pub async fn gateway_dies(&self, down: Duration) {
+        let mut gateway = self.gateway.lock().await;
+        let absent = self.timeline.begin(Cause::Absent, "gateway killed", "");
+        let death = self
+            .timeline
+            .begin(Cause::Kill, "gateway's memory lost", "");
+        gateway.kill();
+        self.timeline.end(death);
+        self.starts(&mut gateway, down).await;
+        self.timeline.end(absent);
+    }
+
+    /// The gateway is asked to stop, and starts again; false if it would not stop.
+    pub async fn gateway_stops(&self, down: Duration) -> bool {
+        let mut gateway = self.gateway.lock().await;
+        let absent = self.timeline.begin(Cause::Absent, "gateway stopped", "");
+        let stop = self.timeline.begin(Cause::Stop, "gateway's SIGTERM", "");
+        let ended = gateway.terminate().await;
+        self.timeline.end(stop);
+        self.starts(&mut gateway, down).await;
+        self.timeline.end(absent);
+        ended
+    }
+
+    async fn starts(&self, gateway: &mut Gateway, down: Duration) {
+        sleep(down).await;
+        self.observer.forget("gateway/availability");
+        *gateway = Gateway::start(self.directory.path());
+        self.gateway_back().await;
+    }
+
+    /// The certificates of now are pinned, and the gateway is told.
+    pub async fn pin(&self) {
+        {
+            let _writing = self.written.lock().unwrap();
+            let path = self.directory.path().join("gateway.toml");
+            let new = path.with_extension("new");
+            std::fs::write(&new, config(&self.rooms, self.link.port)).unwrap();
+            std::fs::rename(new, path).unwrap();
+        }
+        self.gateway.lock().await.reload();
+    }
+
+    /// All that was made to go wrong is right again.
+    pub async fn heal(&self) {
+        self.link.clear();
+        for room in &self.rooms {
+            room.proxy.clear();
+            room.device.clear_faults();
+            room.device.person_sets_mode("Poly");
+            room.device.person_sets_password(PASSWORD);
+        }
+        self.pin().await;
+    }
+}
+
+fn config(rooms: &[Room], link: u16) -> String {
+    let mut text = format!(
+        "[mqtt]\nurl = \"mqtt://127.0.0.1:{link}\"\nmax_payload = \"64KiB\"\nkeep_alive = \"5s\"\n\
+         [http]\nlisten = \"off\"\n\
+         [poll]\nfast = \"400ms\"\nnormal = \"800ms\"\nslow = \"{}ms\"\nmeters = true\n",
+        SLOWEST.as_millis()
+    );
+    for room in rooms {
+        let allow: Vec<String> = GUARDED.iter().map(|topic| format!("\"{topic}\"")).collect();
+        let allow = if room.target.allowed {
+            allow.join(", ")
+        } else {
+            String::new()
+        };
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "[rooms.{}]\nurl = \"https://127.0.0.1:{}\"\npassword = \"{PASSWORD}\"\n\
+             certificate = \"{}\"\nallow = [{allow}]\n",
+            room.target.id,
+            room.proxy.port,
+            room.device.fingerprint()
+        );
+    }
+    text
+}
