@@ -32,7 +32,9 @@ pub use routes::{CATALOGUE, Catalogue, Route, Variant, about_parameter, paramete
 pub use search::Search;
 pub use session::session_state;
 pub use state::{Context, Pick, Shape, State, payload, read_body};
-pub use table::{files, mosquitto_acl, read, requests, states, takes, topic_page, topic_table};
+pub use table::{
+    console, files, mosquitto_acl, read, requests, states, takes, topic_page, topic_table,
+};
 
 use serde_json::Value;
 

@@ -11,6 +11,7 @@ mod json;
 mod limits;
 mod lobby;
 mod plain;
+mod written;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ pub enum Received {
 #[derive(Debug, PartialEq)]
 pub enum Sent {
     /// A frame.
-    Text(String),
+    Text(Arc<str>),
     /// The bytes of a file whose result went before.
     Binary(Bytes),
     /// A question whether it is there.

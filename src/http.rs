@@ -5,6 +5,7 @@
 
 mod answer;
 mod credentials;
+mod dashboard;
 mod guard;
 mod pages;
 mod rooms;
@@ -142,11 +143,12 @@ impl Door {
 
 fn router(shared: Arc<Shared>) -> Router {
     let router = Router::new()
-        .route("/", get(pages::dashboard))
+        .route("/", get(dashboard::dashboard))
         .route("/ws", any(websocket::upgrade))
         .route("/healthz", get(pages::healthy))
         .route("/readyz", get(pages::ready))
         .route("/metrics", get(pages::metrics))
+        .route("/asyncapi.json", get(pages::asyncapi))
         .route("/room/{room}", any(rooms::room))
         .route("/room/{room}/{*topic}", any(rooms::topic))
         .route("/gateway/{*topic}", get(rooms::gateway));

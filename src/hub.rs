@@ -141,14 +141,6 @@ impl Hub {
         }
     }
 
-    /// Takes a topic away and has its retained message cleared, also where it is not this hub's.
-    pub fn wipe(&self, topic: &str) {
-        let mut inner = self.lock();
-        inner.retained.remove(topic);
-        let topic = Arc::from(topic);
-        inner.tell(|subscriber| subscriber.state_changed(&topic));
-    }
-
     /// Tells the subscribers of every topic, as if each had changed.
     pub fn repeat(&self) {
         let mut inner = self.lock();

@@ -35,11 +35,12 @@
 //! * `device`: The client of one device: HTTPS, certificate, log-in, and when a request may be
 //!   repeated.
 //!
+//! * `home_assistant`: Discovery: from the catalogue's entities and what is known of a room to the
+//!   document that Home Assistant makes a device of.
+//!
 //! * `hub`: The newest value of every retained topic, and who is told when it changes.
 //!
 //! * `metrics`: What is counted, for Prometheus.
-//!
-//! * `home_assistant`: Rooms as devices in Home Assistant, from the catalogue and the hub.
 //!
 //! * `asyncapi`: The document of every topic and message, from the catalogue.
 //!

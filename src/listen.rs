@@ -53,12 +53,15 @@ impl Listener {
         let places = Arc::new(Semaphore::new(self.connections));
         loop {
             // Whoever finds no place waits to be accepted.
-            let Ok(place) = places.clone().acquire_owned().await else {
-                return;
+            let accept = async {
+                let place = places.clone().acquire_owned().await;
+                (place, self.socket.accept().await)
             };
-            let accepted = tokio::select! {
+            let (Ok(place), accepted) = (tokio::select! {
                 () = stop.cancelled() => return,
-                accepted = self.socket.accept() => accepted,
+                accepted = accept => accepted,
+            }) else {
+                return;
             };
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,

@@ -13,31 +13,30 @@ use std::time::Duration;
 use futures_util::future::join;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 
 use crate::access::Access;
 use crate::config::{BrokerUrl, Config};
 use crate::conversation::{Limits, Lobby};
 use crate::device::Timings;
 use crate::gateway::Gateway;
-use crate::home_assistant::{Ends, Naming, Pace, Publisher};
-use crate::hub::{Heard, Hub, Retained};
+use crate::home_assistant::{Ends, Pace, Publisher};
+use crate::hub::{Hub, Retained};
 use crate::listen::{Listener, Tls, bind};
 use crate::metrics::{Metrics, Sample};
 use crate::mqtt::broker::Broker;
-use crate::mqtt::{self, AVAILABILITY, Foreign, Stats};
+use crate::mqtt::{self, AVAILABILITY, Stats};
 use crate::{http, tcp};
-use settings::{broker_settings, door_settings, own_broker};
+use settings::{broker_settings, door_settings, foreign, naming, own_broker};
 
 /// Commands that have begun are given this long at the stop.
 const FINISH: Duration = Duration::from_secs(5);
 /// And then the last messages this long.
 const FLUSH: Duration = Duration::from_secs(2);
 const HEALTH: Duration = Duration::from_secs(60);
-/// So many messages of other programs may wait to be heard.
-const HEARD: usize = 1024;
+/// After this the rooms that can be online are, and the counters say something.
+const STARTED: Duration = Duration::from_secs(5);
 
 /// The gateway with everything around it.
 #[derive(Debug)]
@@ -143,6 +142,13 @@ impl Service {
             tcp::Door::start(listener, lobby.clone())
         };
         let tcp = tcp_socket.map(start).transpose()?;
+        if let Some(http) = &http {
+            let tls = tls.is_some();
+            tracing::info!(address = %http.addr(), tls, "HTTP and WebSocket");
+        }
+        if let Some(tcp) = &tcp {
+            tracing::info!(address = %tcp.addr(), tls = config.tcp.tls, "plain lines");
+        }
         let stats = mqtt.as_ref().map(mqtt::Door::stats);
         let health = tokio::spawn(publish_health(gateway.clone(), stats));
         Ok(Self {
@@ -301,10 +307,10 @@ fn look(gateway: &Arc<Gateway>, mqtt: Option<&mqtt::Door>) -> http::Look {
 }
 
 async fn publish_health(gateway: Arc<Gateway>, stats: Option<Arc<Stats>>) {
-    let mut ticks = interval(HEALTH);
+    // Once the start is over, and from then on at its pace.
+    let mut ticks = interval_at(Instant::now() + STARTED, HEALTH);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
         let mqtt = stats.as_ref().map_or(Value::Null, |stats| {
             json!({
                 "connects": stats.connects.load(Ordering::Relaxed),
@@ -314,27 +320,6 @@ async fn publish_health(gateway: Arc<Gateway>, stats: Option<Arc<Stats>>) {
             })
         });
         gateway.publish_health(&mqtt);
+        ticks.tick().await;
     }
-}
-
-fn naming(config: &Config) -> Naming {
-    Naming {
-        topic_prefix: config.mqtt.topic_prefix.clone(),
-        discovery_prefix: config.home_assistant.prefix.clone(),
-    }
-}
-
-/// What the door does for Home Assistant, and what it hears there.
-fn foreign(config: &Config) -> Option<(Foreign, mpsc::Receiver<Heard>)> {
-    if !config.home_assistant.discovery {
-        return None;
-    }
-    let (heard, receiver) = mpsc::channel(HEARD);
-    let status = config.home_assistant.status_topic.clone();
-    let foreign = Foreign {
-        hub: Hub::new(),
-        filters: vec![status, naming(config).config_filter()],
-        heard,
-    };
-    Some((foreign, receiver))
 }

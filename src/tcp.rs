@@ -147,8 +147,8 @@ struct LineSink {
 impl Sink for LineSink {
     async fn send(&mut self, frame: Sent) -> Result<(), Gone> {
         match frame {
-            Sent::Text(mut line) => {
-                line.push_str("\r\n");
+            Sent::Text(line) => {
+                let line = format!("{line}\r\n");
                 let sent = self.write.write_all(line.as_bytes()).await;
                 sent.map_err(|_| Gone)
             }
@@ -164,7 +164,9 @@ impl Sink for LineSink {
     async fn close(&mut self, ending: Ending) {
         if let Some(reason) = ending.reason() {
             // Nobody may be there to read it.
-            let _ = self.send(Sent::Text(format!("closed {reason}"))).await;
+            let _ = self
+                .send(Sent::Text(format!("closed {reason}").into()))
+                .await;
         }
         let _ = self.write.shutdown().await;
     }

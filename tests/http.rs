@@ -352,7 +352,12 @@ async fn health_says_what_is_there() {
         "ready": true, "broker": "off", "rooms": 2, "rooms_online": 2, "rooms_starting": 0,
     });
     assert_eq!((status, ready), (200, wanted));
-    assert!(text(&doors.url("/")).await.contains("poly2mqtt"));
+    let page = get(&doors.url("/")).await;
+    assert_eq!(page.headers()["x-frame-options"], "DENY");
+    assert_eq!(page.headers()["referrer-policy"], "no-referrer");
+    assert!(page.text().await.unwrap().contains("poly2mqtt"));
+    let (_, document) = answer(&doors, "/asyncapi.json").await;
+    assert_eq!(document, poly2mqtt::asyncapi::document());
     doors.stop().await;
     // A broker that is configured and not there: not ready, and the door works all the same.
     let doors = Doors::start_with(Limits::default(), |config| {

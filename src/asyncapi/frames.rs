@@ -165,7 +165,14 @@ pub fn messages() -> [(&'static str, Value); 9] {
             "done_frame",
             json!({
                 "title": "The answer to subscribe, unsubscribe and ping",
-                "payload": {"type": "object", "properties": {"id": id}},
+                "payload": {"type": "object", "properties": {
+                    "id": id,
+                    "subscribed": filters,
+                    "unsubscribed": filters,
+                    "pong": {"const": true},
+                    "error": {"$ref": "#/components/schemas/error"},
+                }, "additionalProperties": false},
+                "examples": [{"payload": {"id": 8, "subscribed": ["room/1/#"]}}],
             }),
         ),
         (

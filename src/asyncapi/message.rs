@@ -76,8 +76,9 @@ pub fn of_own(topic: &str) -> Value {
         }),
         "incoming_call" | "call_connected" | "call_ended" => json!({
             "type": "object",
-            "required": ["conference", "connection", "incoming"],
+            "required": ["event_type", "conference", "connection", "incoming"],
             "properties": {
+                "event_type": {"const": last},
                 "conference": {"type": "string"},
                 "connection": {"type": "string"},
                 "address": {"type": ["string", "null"]},
@@ -87,8 +88,9 @@ pub fn of_own(topic: &str) -> Value {
         }),
         "command_failed" => json!({
             "type": "object",
-            "required": ["command", "code", "message"],
+            "required": ["event_type", "command", "code", "message"],
             "properties": {
+                "event_type": {"const": last},
                 "command": {"type": "string"},
                 "code": part("schemas", "error_code"),
                 "message": {"type": "string"},
@@ -135,7 +137,7 @@ pub fn traits() -> Value {
 }
 
 /// The parts of a result.
-pub fn schemas() -> [(&'static str, Value); 4] {
+pub fn schemas() -> [(&'static str, Value); 5] {
     let codes: Vec<&str> = ErrorCode::ALL.map(ErrorCode::as_str).into();
     let about = json!({
         "room": {"type": "string"},
@@ -167,15 +169,16 @@ pub fn schemas() -> [(&'static str, Value); 4] {
         "required": ["ok", "room", "command", "took_ms", "error"],
         "properties": with(json!({
             "ok": {"const": false},
-            "error": {
-                "type": "object",
-                "required": ["code", "message"],
-                "properties": {
-                    "code": part("schemas", "error_code"),
-                    "message": {"type": "string", "description": "For a person."},
-                },
-            },
+            "error": part("schemas", "error"),
         })),
+    });
+    let error = json!({
+        "type": "object",
+        "required": ["code", "message"],
+        "properties": {
+            "code": part("schemas", "error_code"),
+            "message": {"type": "string", "description": "For a person."},
+        },
     });
     [
         (
@@ -184,6 +187,7 @@ pub fn schemas() -> [(&'static str, Value); 4] {
         ),
         ("success", success),
         ("failure", failure),
+        ("error", error),
         ("error_code", json!({"type": "string", "enum": codes})),
     ]
 }

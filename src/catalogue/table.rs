@@ -4,12 +4,14 @@
 //! access list are made from the same words below.
 
 mod acl;
+mod console;
 mod markdown;
 
 use std::collections::HashSet;
 use std::fmt::Write;
 
 pub use acl::mosquitto_acl;
+pub use console::console;
 pub use markdown::topic_page;
 
 use super::payload::Payload;

@@ -202,14 +202,17 @@ impl Client {
             Item::State(topic) => {
                 let state = self.lobby.hub.get(&topic);
                 vec![Sent::Text(match self.format {
-                    Format::Json => json::state(&topic, state.as_ref()),
-                    Format::Plain => plain::state(&topic, state.as_ref()),
+                    Format::Json => self.lobby.written.state(&topic, state.as_ref()),
+                    Format::Plain => plain::state(&topic, state.as_ref()).into(),
                 })]
             }
-            Item::Event(topic, payload) => vec![Sent::Text(match self.format {
-                Format::Json => json::event(&topic, &payload),
-                Format::Plain => plain::event(&topic, &payload),
-            })],
+            Item::Event(topic, payload) => {
+                let text = match self.format {
+                    Format::Json => json::event(&topic, &payload),
+                    Format::Plain => plain::event(&topic, &payload),
+                };
+                vec![Sent::Text(text.into())]
+            }
             Item::Reply((id, answer)) => {
                 self.pending.fetch_sub(1, Ordering::Relaxed);
                 self.answered.notify_one();
@@ -223,7 +226,10 @@ impl Client {
             Format::Json => Some(json::answer(id, &answer)),
             Format::Plain => plain::answer(&answer),
         };
-        let mut frames: Vec<Sent> = text.map(Sent::Text).into_iter().collect();
+        let mut frames: Vec<Sent> = text
+            .map(|text| Sent::Text(text.into()))
+            .into_iter()
+            .collect();
         if let Answer::Result(outcome) = answer
             && let Ok(success) = outcome.result
             && let Some(bytes) = success.file.and_then(|file| file.bytes)

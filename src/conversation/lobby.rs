@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Limits;
+use super::written::Written;
 use crate::access::{Access, Grant};
 use crate::command::{Door, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer};
 use crate::hub::Hub;
@@ -24,6 +25,8 @@ pub struct Lobby {
     pub metrics: Arc<Metrics>,
     /// What a client may take.
     pub limits: Limits,
+    /// State frames that were written already.
+    pub(super) written: Written,
     /// Cancelled when conversations are to end.
     pub stopping: CancellationToken,
     /// Every conversation.
@@ -53,6 +56,7 @@ impl Lobby {
             access,
             metrics,
             limits,
+            written: Written::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })

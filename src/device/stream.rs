@@ -57,7 +57,11 @@ impl Device {
         };
         let large = match carried {
             Carried::Answered(answer) => return Ok(Downloaded::Answer(answer)),
-            Carried::Large(large) => large,
+            Carried::Large(large) if (200..=299).contains(&large.about.status) => large,
+            // A refusal of such a length is none that can be read.
+            Carried::Large(large) => {
+                return Err(NotDownloaded::Failed(Failed::TooLarge(large.about)));
+            }
         };
         let head = Head {
             content_type: large

@@ -3,18 +3,22 @@
 use super::document::{Availability, Component, Platform};
 use super::{Naming, id_text};
 use crate::catalogue::{
-    Answer, Binary, Category, Command, Entity, EntityKind, Field, Payload, Rule, operations,
+    Answer, Binary, Category, Command, Entity, EntityKind, Field, Payload, Rule, State, operations,
 };
 
-/// An entity of the catalogue, and what has it.
+/// An entity of the catalogue.
 #[derive(Debug, Clone, Copy)]
 pub struct Described {
     /// The description.
     pub entity: &'static Entity,
-    /// The state's or command's topic below the room.
-    pub topic: &'static str,
-    /// The command, unless a state has it.
-    pub command: Option<&'static Command>,
+    entry: Entry,
+}
+
+/// What has an entity.
+#[derive(Debug, Clone, Copy)]
+enum Entry {
+    State(&'static State),
+    Command(&'static Command),
 }
 
 /// Every entity of the catalogue.
@@ -23,15 +27,13 @@ pub fn described() -> impl Iterator<Item = Described> {
         let of_states = operation.states.iter().flat_map(|state| {
             state.entities.iter().map(|entity| Described {
                 entity,
-                topic: state.topic,
-                command: None,
+                entry: Entry::State(state),
             })
         });
         let of_commands = operation.commands.iter().flat_map(|command| {
             command.entities.iter().map(move |entity| Described {
                 entity,
-                topic: command.topic,
-                command: Some(command),
+                entry: Entry::Command(command),
             })
         });
         of_states.chain(of_commands)
@@ -41,23 +43,48 @@ pub fn described() -> impl Iterator<Item = Described> {
 impl Described {
     /// The state that it shows or is about, if it is about one.
     pub fn state(&self) -> Option<&'static str> {
-        let Some(command) = self.command else {
-            return Some(self.topic);
-        };
-        let touched = command.sets.or(command.refresh.first().copied());
-        self.entity.of.or(touched)
+        match self.entry {
+            Entry::State(state) => Some(state.topic),
+            Entry::Command(command) => {
+                let touched = command.sets.or(command.refresh.first().copied());
+                self.entity.of.or(touched)
+            }
+        }
+    }
+
+    /// The state's or command's topic below the room, with its parameter.
+    pub fn pattern(&self) -> String {
+        match self.entry {
+            Entry::State(state) => state.pattern(),
+            Entry::Command(command) => command.topic.to_owned(),
+        }
+    }
+
+    fn payload(&self) -> Option<Payload> {
+        match self.entry {
+            Entry::State(_) => None,
+            Entry::Command(command) => Some(command.payload),
+        }
+    }
+
+    /// The picture that the query brings.
+    fn picture(&self) -> Option<Binary> {
+        match self.entry {
+            Entry::Command(Command {
+                answer: Answer::Binary(picture),
+                ..
+            }) => Some(*picture),
+            _ => None,
+        }
     }
 
     /// Its component. `param` stands where name, key and topics have a parameter.
-    pub fn component(&self, scope: &Scope, param: Option<&Param>) -> (String, Component) {
-        let own = scope.topic(&match param {
-            Some(param) if self.topic.contains(param.pattern) => {
-                self.topic.replace(param.pattern, &param.topic)
-            }
-            // A state with a topic for each of several things has them in a level of their own.
-            Some(param) => format!("{}/{}", self.topic, param.topic),
-            None => self.topic.to_owned(),
-        });
+    pub fn component(&self, scope: &Scope<'_>, param: Option<&Param>) -> (String, Component) {
+        let own = match param {
+            Some(param) => self.pattern().replace(param.pattern, &param.topic),
+            None => self.pattern(),
+        };
+        let own = scope.topic(&own);
         let shown = self.state().map(|state| scope.topic(state));
         let platform = self.platform(scope, own, shown);
         scope.component(self.entity, platform, param)
@@ -66,7 +93,7 @@ impl Described {
     fn platform(&self, scope: &Scope<'_>, own: String, shown: Option<String>) -> Platform {
         let value_template = self.entity.value;
         let state_topic = shown.unwrap_or_default();
-        let payload = self.command.map(|command| command.payload);
+        let payload = self.payload();
         match self.entity.kind {
             EntityKind::Switch => Platform::Switch {
                 command_topic: own,
@@ -97,10 +124,10 @@ impl Described {
                 payload_press: self.entity.sends,
             },
             EntityKind::Image => {
-                let picture = picture(self.command);
+                let picture = self.picture();
                 Platform::Image {
-                    image_topic: scope.topic(picture.map_or(self.topic, |file| file.topic)),
-                    content_type: picture.map_or("", |file| file.content_type),
+                    image_topic: scope.topic(picture.map_or("", |picture| picture.topic)),
+                    content_type: picture.map_or("", |picture| picture.content_type),
                 }
             }
             EntityKind::Sensor | EntityKind::BinarySensor | EntityKind::Event => {
@@ -158,14 +185,6 @@ fn bounds(payload: Option<Payload>) -> (i64, i64) {
 fn command_template(payload: Option<Payload>) -> String {
     let field = bare(payload).map_or("value", |field| field.name);
     format!("{{{{ {{'{field}': value}} | tojson }}}}")
-}
-
-/// Where a query's picture is published, and what it is.
-fn picture(command: Option<&Command>) -> Option<Binary> {
-    match command?.answer {
-        Answer::Binary(file) => Some(file),
-        Answer::Json => None,
-    }
 }
 
 /// What stands in the place of a parameter.
@@ -275,8 +294,7 @@ mod tests {
                 );
             }
             let takes = |payload: &str| {
-                let command = it.command.unwrap();
-                let read = command.payload.read(it.topic, payload.as_bytes(), false);
+                let read = it.payload().unwrap().read(key, payload.as_bytes(), false);
                 assert!(read.values.is_ok(), "{key} {payload}: {:?}", read.values);
             };
             match kind {
@@ -286,21 +304,21 @@ mod tests {
                     assert!(it.state().is_some(), "{key}");
                 }
                 EntityKind::Number => {
-                    let (min, max) = bounds(it.command.map(|command| command.payload));
+                    let (min, max) = bounds(it.payload());
                     takes(&min.to_string());
                     takes(&max.to_string());
                     assert!(it.state().is_some(), "{key}");
                 }
                 EntityKind::Text => {
-                    let template = command_template(it.command.map(|command| command.payload));
+                    let template = command_template(it.payload());
                     let field = template.split('\'').nth(1).unwrap();
                     takes(&format!("{{\"{field}\":\"x\"}}"));
                     assert!(it.state().is_some(), "{key}");
                 }
                 EntityKind::Button => takes(it.entity.sends),
-                EntityKind::Image => assert!(picture(it.command).is_some(), "{key}"),
+                EntityKind::Image => assert!(it.picture().is_some(), "{key}"),
                 EntityKind::Sensor | EntityKind::BinarySensor | EntityKind::Event => {
-                    assert!(it.command.is_none(), "{key}");
+                    assert!(it.payload().is_none(), "{key}");
                 }
             }
         }

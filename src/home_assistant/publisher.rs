@@ -240,7 +240,12 @@ impl Task {
                 let document = Retained::text(document.to_string());
                 hub.set(&self.naming.config_topic(&id), document);
             }
-            Action::Clear(id) => hub.wipe(&self.naming.config_topic(&id)),
+            Action::Clear(id) => {
+                // The broker may have it from an earlier run, or from somebody else.
+                let topic = self.naming.config_topic(&id);
+                hub.leave_over(&topic);
+                hub.clear(&topic);
+            }
             Action::Repeat => hub.repeat(),
         }
     }

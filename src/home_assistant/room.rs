@@ -152,7 +152,7 @@ fn switched_on(component: Component, entity: &Described, facts: &Facts, stored: 
         Enabled::Always => true,
         Enabled::Never => false,
         Enabled::WhenStored => stored,
-        Enabled::WhenAllowed => facts.allow.contains(entity.topic),
+        Enabled::WhenAllowed => facts.allow.contains(&entity.pattern()),
     };
     Component {
         enabled_by_default: (!enabled).then_some(false),

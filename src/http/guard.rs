@@ -11,7 +11,9 @@ use std::sync::{Arc, PoisonError};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{HOST, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    HOST, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use http::uri::Authority;
 use http::{HeaderMap, StatusCode};
 
@@ -33,10 +35,15 @@ pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Ne
     let (why, status, message) = match checked {
         Ok(()) => {
             let mut response = next.run(request).await;
-            let nosniff = HeaderValue::from_static("nosniff");
-            response
-                .headers_mut()
-                .insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+            let headers = response.headers_mut();
+            for (name, value) in [
+                (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+                (X_FRAME_OPTIONS, "DENY"),
+                // An address may hold a token.
+                (REFERRER_POLICY, "no-referrer"),
+            ] {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
             return response;
         }
         Err(Refusal::Host) => (

@@ -1,20 +1,15 @@
-//! What there is besides rooms: the dashboard, health and metrics.
+//! What there is besides rooms: health and metrics.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
 use super::credentials::Admitted;
 use super::{Shared, answer};
-
-/// One page. It holds nothing of the rooms and asks for a token by itself.
-pub async fn dashboard() -> Html<&'static str> {
-    Html(include_str!("dashboard.html"))
-}
 
 /// The process is alive.
 pub async fn healthy() -> &'static str {
@@ -52,6 +47,11 @@ pub async fn metrics(State(shared): State<Arc<Shared>>, _: Admitted) -> Response
     let text = shared.lobby.metrics.text(&(shared.look)());
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     answer::plain(content_type, text)
+}
+
+/// Every topic and frame, for tools.
+pub async fn asyncapi() -> Json<serde_json::Value> {
+    Json(crate::asyncapi::document())
 }
 
 /// Anything else.

@@ -39,7 +39,7 @@ pub async fn room(
     Admitted(grant): Admitted,
     request: Request,
 ) -> Response {
-    if request.method() != Method::GET {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return not_allowed("GET");
     }
     let room = request.uri().path().trim_start_matches("/room/");

@@ -157,7 +157,7 @@ struct SocketSink(SplitSink<WebSocket, Message>);
 impl Sink for SocketSink {
     async fn send(&mut self, frame: Sent) -> Result<(), Gone> {
         let message = match frame {
-            Sent::Text(text) => Message::Text(text.into()),
+            Sent::Text(text) => Message::text(&*text),
             Sent::Binary(bytes) => Message::Binary(bytes),
             Sent::Ping => Message::Ping(bytes::Bytes::new()),
         };
@@ -200,7 +200,7 @@ pub async fn echo(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) 
         let (mut sink, mut source) = (SocketSink(sink), SocketSource::new(source));
         let ending = loop {
             let message = match source.next().await {
-                Received::Text(text) => Sent::Text(text),
+                Received::Text(text) => Sent::Text(text.into()),
                 Received::Binary(bytes) => Sent::Binary(bytes),
                 Received::Sign => continue,
                 Received::End(ending) => break ending,

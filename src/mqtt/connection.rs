@@ -157,7 +157,7 @@ impl Connection {
             Packet::Publish(publish) => self.publish(publish),
             Packet::PubAck(ack) => self.puback(&ack),
             Packet::SubAck(ack) => {
-                // In the order of the filters: the commands are the first.
+                // In the order of the filters.
                 for (n, code) in ack.return_codes.iter().enumerate() {
                     if matches!(code, SubscribeReasonCode::Success(_)) {
                         continue;
@@ -165,6 +165,7 @@ impl Connection {
                     Stats::count(&self.shared.stats.refused);
                     let to = match n {
                         0 => "the commands",
+                        1 => INFO,
                         _ => "Home Assistant's topics",
                     };
                     tracing::error!(

@@ -3,17 +3,18 @@
 //! Turns a call into requests as its entry plans, reads back the states it touched, and says what
 //! the device's answers mean. Changes no state itself: readings are handed to the room.
 
+mod files;
+
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::catalogue::{
-    Answer, Binary, CATALOGUE, Call, Context, Method, Operation, Params, Plan, Request, Search,
-    read_body,
+    Answer, CATALOGUE, Call, Context, Method, Operation, Params, Plan, Request, Search, read_body,
 };
-use crate::command::{Download, ErrorCode, Failure, FileAnswer, Success, Transfer, Upload};
-use crate::device::{self, Device, Downloaded, Failed, LARGEST_UPLOAD, NotDownloaded};
+use crate::command::{ErrorCode, Failure, Success, Transfer};
+use crate::device::{self, Device, Failed};
 
 /// JSON answers are never larger than this.
 const JSON_LIMIT: usize = 8 << 20;
@@ -232,103 +233,6 @@ impl Execution<'_> {
             });
         }
         Ok(Success::new(answer.status, body))
-    }
-
-    async fn upload(
-        &mut self,
-        request: &Request,
-        upload: Upload,
-    ) -> Result<device::Answer, Failure> {
-        if upload.length > LARGEST_UPLOAD {
-            return Err(too_much());
-        }
-        let sent = self
-            .device
-            .upload(request, upload, JSON_LIMIT, self.deadline);
-        let sent = sent.await;
-        sent.map_err(|failed| self.failure(failed, false))
-    }
-
-    /// Brings a file: streams it where it is awaited so, else holds it in memory if it fits.
-    async fn file(
-        &mut self,
-        request: &Request,
-        operation: &Operation,
-        kind: Binary,
-        transfer: Transfer,
-    ) -> Result<Success, Failure> {
-        // What stays retained must be held in any case.
-        let answer = match transfer {
-            Transfer::Download(to) if !kind.retained => {
-                match self.stream(request, kind, to).await? {
-                    Downloaded::File(head, status, size) => {
-                        let file = FileAnswer {
-                            topic: kind.topic.to_owned(),
-                            content_type: head.content_type,
-                            size: Some(size),
-                            bytes: None,
-                            retained: false,
-                        };
-                        return Ok(Success::file(status, file));
-                    }
-                    Downloaded::Answer(answer) => answer,
-                }
-            }
-            _ => {
-                let limit = self.around.max_payload;
-                match self.device.send(request, limit, self.deadline).await {
-                    Ok(answer) => answer,
-                    Err(Failed::TooLarge(large)) if !kind.retained => {
-                        let content_type = large.content_type.as_deref();
-                        let file = FileAnswer {
-                            topic: kind.topic.to_owned(),
-                            content_type: content_type.unwrap_or(kind.content_type).into(),
-                            size: large.length,
-                            bytes: None,
-                            retained: false,
-                        };
-                        return Ok(Success::file(large.status, file));
-                    }
-                    Err(failed) => return Err(self.failure(failed, request.repeatable)),
-                }
-            }
-        };
-        if !(200..=299).contains(&answer.status) {
-            let named = operation.path.contains('{');
-            return Err(refusal(&answer, operation, named));
-        }
-        // Nothing but a status where the device has none yet.
-        if answer.status == 204 || answer.body.is_empty() {
-            return Ok(Success::new(answer.status, Value::Null));
-        }
-        let content_type = answer.content_type.as_deref();
-        let file = FileAnswer {
-            topic: kind.topic.to_owned(),
-            content_type: content_type.unwrap_or(kind.content_type).into(),
-            size: Some(answer.body.len() as u64),
-            bytes: Some(answer.body),
-            retained: kind.retained,
-        };
-        Ok(Success::file(answer.status, file))
-    }
-
-    async fn stream(
-        &mut self,
-        request: &Request,
-        kind: Binary,
-        to: Download,
-    ) -> Result<Downloaded, Failure> {
-        let streamed = self
-            .device
-            .download(request, to, kind.content_type, self.deadline);
-        match streamed.await {
-            Ok(downloaded) => Ok(downloaded),
-            Err(NotDownloaded::Failed(failed)) => Err(self.failure(failed, request.repeatable)),
-            Err(NotDownloaded::Abandoned) => Err(Failure::new(
-                ErrorCode::Expired,
-                "whoever asked for the file did not take all of it",
-            )),
-        }
     }
 
     /// What stands in for a conference that the topic does not name.

@@ -1,10 +1,17 @@
-//! What the configuration means for the MQTT door and the embedded broker.
+//! What the configuration means for the MQTT door, the embedded broker and Home Assistant.
 
 use std::net::SocketAddr;
 
+use tokio::sync::mpsc;
+
 use crate::config::{BrokerUrl, Config, RoomId};
+use crate::home_assistant::Naming;
+use crate::hub::{Heard, Hub};
 use crate::mqtt::broker::{Broker, Settings as BrokerSettings, User};
-use crate::mqtt::{BrokerAddress, Settings};
+use crate::mqtt::{BrokerAddress, Foreign, Settings};
+
+/// So many messages of other programs may wait to be heard.
+const HEARD: usize = 1024;
 
 /// How the gateway reaches its own broker.
 pub fn own_broker(broker: &Broker) -> BrokerAddress {
@@ -78,4 +85,27 @@ pub fn broker_settings(config: &Config, listen: SocketAddr) -> BrokerSettings {
         prefix: mqtt.topic_prefix.clone(),
         max_payload: mqtt.max_payload,
     }
+}
+
+/// How Home Assistant's topics and ids are named.
+pub fn naming(config: &Config) -> Naming {
+    Naming {
+        topic_prefix: config.mqtt.topic_prefix.clone(),
+        discovery_prefix: config.home_assistant.prefix.clone(),
+    }
+}
+
+/// What the MQTT door does for Home Assistant, where that is wanted, and what it hears there.
+pub fn foreign(config: &Config) -> Option<(Foreign, mpsc::Receiver<Heard>)> {
+    if !config.home_assistant.discovery {
+        return None;
+    }
+    let (heard, receiver) = mpsc::channel(HEARD);
+    let status = config.home_assistant.status_topic.clone();
+    let foreign = Foreign {
+        hub: Hub::new(),
+        filters: vec![status, naming(config).config_filter()],
+        heard,
+    };
+    Some((foreign, receiver))
 }

@@ -22,8 +22,8 @@ topic readwrite room/#
 topic write gateway/#
 # MQTT 5 Response Topics; clients choose one below response/ and their own name.
 topic write response/#
-# Home Assistant's discovery, and its word that it has started.
-topic write homeassistant/#
+# Home Assistant's discovery, which it also reads, and Home Assistant's word that it has started.
+topic readwrite homeassistant/device/+/config
 topic read homeassistant/status
 
 # A panel on a wall: sees everything and changes nothing.
@@ -39,9 +39,10 @@ user controller
 topic read room/#
 topic read gateway/#
 topic read response/controller/#
-# For Home Assistant itself, take the # from these two.
+# For Home Assistant itself, take the # from these three.
 #topic read homeassistant/#
 #topic write homeassistant/status
+#topic write homeassistant/device/+/config
 ";
 
 const GUARDED: &str = "\
