@@ -103,6 +103,7 @@ class Link {
     this.handlers = handlers;
     this.filters = new Map(); // filter → how many want it
     this.asked = new Map(); // id → what to do with the answer
+    this.file = null; // the answer that waits for its bytes
     this.lastId = 0;
     this.wait = FIRST_WAIT;
     this.socket = null;
@@ -134,7 +135,6 @@ class Link {
   }
 
   opened() {
-    this.picture = null;
     this.handlers.fresh();
     // The answer comes after the last state: from then on what was not told is gone. An opened
     // socket alone says nothing, since a wrong token is told by a close after it.
@@ -167,6 +167,7 @@ class Link {
   closed({ code, reason }) {
     clearTimeout(this.timer);
     this.socket = null;
+    this.takeFile(null);
     const unknown = { ok: false, error: { code: "connection_lost", message: "the connection to the gateway broke before the result came" } };
     for (const answer of this.asked.values()) answer({ payload: unknown });
     this.asked.clear();
@@ -189,20 +190,15 @@ class Link {
   }
 
   received(data) {
-    if (data instanceof ArrayBuffer) {
-      this.picture?.(data);
-      this.picture = null;
-      return;
-    }
+    if (data instanceof ArrayBuffer) return this.takeFile(data);
     // Of a file that is too large for this connection there is no binary frame, only its URL.
-    this.picture?.(null);
-    this.picture = null;
+    this.takeFile(null);
     const frame = JSON.parse(data);
     const answer = this.asked.get(frame.id);
     if (answer) {
       this.asked.delete(frame.id);
       if (frame.payload?.ok && frame.payload.body?.content_type) {
-        this.picture = (bytes) => answer({ ...frame, bytes });
+        this.file = (bytes) => answer({ ...frame, bytes });
       } else {
         answer(frame);
       }
@@ -211,6 +207,12 @@ class Link {
     } else if (frame.topic) {
       this.handlers.event(frame.topic, frame.payload);
     }
+  }
+
+  /// Completes the result that waits for a file's bytes, if one does.
+  takeFile(bytes) {
+    this.file?.(bytes);
+    this.file = null;
   }
 
   /// Sends a request; its answer is the promise's value, which is never rejected.
@@ -307,8 +309,16 @@ const store = {
     this.due.add(watcher);
   },
 
-  /// Runs `run` now and at every change of these; gives what ends it.
-  watch(keys, run) {
+  /// Does `work` now and at every change of these; gives what ends it.
+  watch(keys, work) {
+    // Devices say anything: what one panel stumbles over must not stop the others.
+    const run = (changed) => {
+      try {
+        work(changed);
+      } catch (error) {
+        reportError(error);
+      }
+    };
     const watcher = { run, changed: new Set(), ended: false };
     for (const key of keys) {
       if (!this.watchers.has(key)) this.watchers.set(key, new Set());
@@ -335,7 +345,7 @@ const store = {
   },
 };
 
-const roomName = (room) => store.get("gateway/info")?.rooms?.[room] ?? store.get(`room/${room}/system/info`)?.systemName ?? `Room ${room}`;
+const roomName = (room) => String(store.get("gateway/info")?.rooms?.[room] || store.get(`room/${room}/system/info`)?.systemName || `Room ${room}`);
 
 /// What belongs to the page that is shown and ends with it.
 class Scope {
@@ -475,19 +485,18 @@ function showLink(state, { reason, until }) {
     setTone(label, "Token needed", "bad");
     askForToken();
   } else {
-    label.title = reason ?? "";
     const say = () => setTone(label, `Reconnecting in ${Math.max(1, Math.round((until - Date.now()) / 1000))} s`, "bad");
     say();
     countdown = setInterval(say, 1000);
   }
-  showNotice();
+  showNotice(reason);
   store.touch("link");
 }
 
 /// What holds for the whole page, in words; the seconds in the bar are not for screen readers.
-function showNotice() {
+function showNotice(reason) {
   let text = "";
-  if (link.state === "down") text = "The connection to the gateway is lost. What is shown is how it was; the page reconnects by itself.";
+  if (link.state === "down") text = `The connection to the gateway is lost${reason ? ` (${reason})` : ""}. What is shown is how it was; the page reconnects by itself.`;
   else if (link.up && access.readOnly) text = "This token may only look: everything is shown, and nothing can be pressed.";
   // Kept while it tries again, which would make the page jump.
   if (link.state === "connecting" && !$("notice").hidden) return;
@@ -518,7 +527,7 @@ async function checkAccess() {
 
 // ── Rooms ────────────────────────────────────────────────────────────────────────────────────────
 
-const CALL_STATES = { idle: ["No call", ""], ringing: ["Ringing", "warn"], dialing: ["Dialling", "warn"], connected: ["In a call", "good"], held: ["On hold", "warn"] };
+const CALL_STATES = new Map(Object.entries({ idle: ["No call", ""], ringing: ["Ringing", "warn"], dialing: ["Dialling", "warn"], connected: ["In a call", "good"], held: ["On hold", "warn"] }));
 
 /// Keeps a pill about the availability.
 function availabilityPill(scope, room) {
@@ -536,7 +545,7 @@ function callPill(scope, room) {
   scope.watch([`${at}/availability`, `${at}/call/state`, `${at}/call/in_meeting`], () => {
     // What a device said before it went away says nothing of its calls now.
     const state = store.get(`${at}/availability`) === "online" ? store.get(`${at}/call/state`) : undefined;
-    const [text, tone] = CALL_STATES[state] ?? ["", ""];
+    const [text, tone] = CALL_STATES.get(state) ?? ["", ""];
     if (state === "idle" && store.get(`${at}/call/in_meeting`) === true) setTone(pill, "In a meeting", "accent");
     else setTone(pill, text, tone);
     pill.hidden = text === "";
@@ -565,7 +574,8 @@ function model(room) {
 function meetingTimes(meeting) {
   if (!Number.isFinite(meeting?.startTime)) return null;
   const begin = new Date(meeting.startTime > 1e11 ? meeting.startTime : meeting.startTime * 1000);
-  const end = new Date(+begin + (meeting.duration ?? 0) * 1000);
+  const end = new Date(+begin + (Number(meeting.duration) || 0) * 1000);
+  if (Number.isNaN(+begin) || Number.isNaN(+end)) return null;
   const today = begin.toDateString() === new Date().toDateString();
   return { begin, end, day: today ? "" : `${weekday.format(begin)}, ` };
 }
@@ -667,7 +677,10 @@ function roomCard(room) {
 
 // ── One room ─────────────────────────────────────────────────────────────────────────────────────
 
+let lastRoom; // which the console then offers first
+
 function roomPage(scope, main, room) {
+  lastRoom = room;
   const at = `room/${room}/`;
   scope.want(`${at}#`);
   const name = el("h1", { class: "clip" });
@@ -1054,7 +1067,7 @@ function modesPanel(scope, room) {
   return made;
 }
 
-const STATUS_NAMES = { ipnetwork: "Network", sipserver: "SIP server", gatekeeper: "Gatekeeper", remotecontrol: "Remote control", globaldirectory: "Global directory", globaldirectoryserver: "Global directory", idledisplay: "Displays" };
+const STATUS_NAMES = new Map(Object.entries({ ipnetwork: "Network", sipserver: "SIP server", gatekeeper: "Gatekeeper", remotecontrol: "Remote control", globaldirectory: "Global directory", globaldirectoryserver: "Global directory", idledisplay: "Displays" }));
 
 function systemPanel(scope, room) {
   const at = `room/${room}/`;
@@ -1072,7 +1085,7 @@ function systemPanel(scope, room) {
     checks.hidden = items.length === 0;
     checks.replaceChildren(...items.map(({ name, value }) => {
       const worst = value.map(tone).includes("bad") ? "bad" : tone(value[0]);
-      const text = STATUS_NAMES[name] ?? capital(words(name));
+      const text = STATUS_NAMES.get(name) ?? capital(words(name));
       return el("li", { class: "status", "data-tone": worst, title: value.join(", ") }, worst === "good" ? text : `${text}: ${words(value.join(", "))}`);
     }));
   });
@@ -1250,6 +1263,7 @@ function consolePage(scope, main, chosen) {
   const found = el("ul", { id: "topics", class: "topics", role: "listbox", "aria-label": "Topics" });
   const count = el("span", { class: "dim small-text" });
   const room = el("select", { "aria-label": "Room", change: () => follow() });
+  let preview = () => {};
   const form = el("section", { class: "card panel", "aria-label": "Command" });
   main.append(
     el("div", { class: "row spread" },
@@ -1262,12 +1276,14 @@ function consolePage(scope, main, chosen) {
   function follow() {
     release();
     release = room.value ? link.want([`room/${room.value}/#`]) : () => {};
+    preview();
   }
   scope.onEnd(() => release());
   scope.watch(["rooms", "gateway/info"], () => {
     const before = room.value;
+    const wanted = before || lastRoom;
     room.replaceChildren(...store.rooms().map((each) => el("option", { value: each }, roomName(each))));
-    if ([...room.options].some((option) => option.value === before)) room.value = before;
+    if ([...room.options].some((option) => option.value === wanted)) room.value = wanted;
     if (room.value !== before) follow();
   });
 
@@ -1296,7 +1312,7 @@ function consolePage(scope, main, chosen) {
     element.scrollIntoView({ block: "nearest" });
     search.setAttribute("aria-activedescendant", element.id);
     history.replaceState(null, "", `#/console/${encodeURIComponent(command.topic)}`);
-    commandForm(form, command, () => room.value);
+    preview = commandForm(form, command, () => room.value);
   }
   function step(by) {
     for (let place = selected + by; place >= 0 && place < options.length; place += by) {
@@ -1312,22 +1328,30 @@ function consolePage(scope, main, chosen) {
     event.preventDefault();
   });
   sift();
-  const start = options.findIndex(({ command }) => command.topic === (chosen ?? "audio/volume/set"));
+  const start = options.findIndex(({ command }) => command.topic === (chosen || "audio/volume/set"));
   select(Math.max(start, 0));
 }
 
+/// Shows a command's form; gives what shows its frame anew.
 function commandForm(card, command, room) {
   const values = new Map();
   const parameters = [...command.topic.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
   const fields = parameters.map((name) => {
-    const known = suggestions(room(), name);
-    const input = el("input", { value: known[0] ?? "", list: `known-${name}`, placeholder: CATALOGUE.parameters[name] ?? "", spellcheck: "false", autocomplete: "off", required: true, input: () => preview() });
-    values.set(name, input);
-    return el("label", { class: "field" }, el("span", {}, name), input, el("datalist", { id: `known-${name}` }, ...known.map((value) => el("option", { value }))));
+    const known = el("datalist", { id: `known-${name}` });
+    const input = el("input", { list: known.id, placeholder: CATALOGUE.parameters[name] ?? "", spellcheck: "false", autocomplete: "off", required: true, input: () => preview(), focus: () => fill() });
+    // At each focus too: what the room tells may come, and change, after the form.
+    const fill = () => {
+      const all = suggestions(room(), name);
+      known.replaceChildren(...all.map((value) => el("option", { value })));
+      if (input.value === "") input.value = all[0] ?? "";
+      preview();
+    };
+    values.set(name, { input, fill });
+    return el("label", { class: "field" }, el("span", {}, name), input, known);
   });
   const payload = el("textarea", { rows: Math.min(8, sample(command).split("\n").length + 1), spellcheck: "false", "aria-label": "Payload", placeholder: "Empty", input: () => preview() });
   payload.value = sample(command);
-  const topic = () => command.topic.replace(/\{(\w+)\}/g, (_, name) => level(values.get(name).value));
+  const topic = () => command.topic.replace(/\{(\w+)\}/g, (_, name) => level(values.get(name).input.value));
   const frame = () => ({ topic: `room/${room()}/${topic()}`, ...(payload.value.trim() === "" ? {} : { payload: typed(payload.value) }) });
   // JSON as JSON, anything else as the text that it is; a number too long for one stays text.
   const typed = (text) => {
@@ -1377,13 +1401,24 @@ function commandForm(card, command, room) {
     el("div", { class: "rule" }, rule, command.bare ? el("p", { class: "dim small-text" }, `Or ${command.bare} alone.`) : null),
     form, result);
   preview();
+  for (const { fill } of values.values()) fill();
+  return preview;
 }
 
 // ── Which page ───────────────────────────────────────────────────────────────────────────────────
 
+/// A part of the address; one that is no text leads nowhere.
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return "";
+  }
+}
+
 let page = new Scope();
 function show() {
-  const [name = "", argument] = location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  const [name = "", argument = ""] = location.hash.replace(/^#\/?/, "").split("/").map(decoded);
   page.end();
   page = new Scope();
   const main = $("main");

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The gateway of tests/clients.sh: `start` returns when it takes connections, `stop` when it is gone.
-# The clients' tests call it too, to see how they come through a restart.
+# Between `freeze` and `thaw` it says nothing at all. The clients' tests call it too, to see how they
+# come through all that.
 set -euo pipefail
 pid_file=$CLIENTS_DIR/gateway.pid
 case ${1:-} in
@@ -19,6 +20,7 @@ case ${1:-} in
         [ -f "$pid_file" ] || exit 0
         pid=$(cat "$pid_file")
         rm "$pid_file"
+        kill -CONT "$pid" 2> /dev/null || exit 0
         kill "$pid" 2> /dev/null || exit 0
         for _ in $(seq 200); do
             # Gone, or waiting for nobody but its parent.
@@ -26,5 +28,7 @@ case ${1:-} in
             sleep 0.05
         done
         kill -KILL "$pid" ;;
-    *) echo "usage: gateway.sh start|stop" >&2; exit 2 ;;
+    freeze) kill -STOP "$(cat "$pid_file")" ;;
+    thaw) kill -CONT "$(cat "$pid_file")" ;;
+    *) echo "usage: gateway.sh start|stop|freeze|thaw" >&2; exit 2 ;;
 esac

@@ -175,6 +175,13 @@ test('the gateway restarts', async () => {
 	assert.equal(companion.status.status, 'ok')
 })
 
+test('a gateway that says nothing is found out', async () => {
+	gateway('freeze')
+	await until(() => companion.status.message === 'the gateway does not answer')
+	gateway('thaw')
+	await shows('availability', 'online')
+})
+
 test('what is configured wrongly is said', async () => {
 	await module.configUpdated({ ...config, room: 'nowhere' }, { token: TOKEN })
 	await until(() => companion.status.message?.includes('no room "nowhere"'))

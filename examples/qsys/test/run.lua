@@ -164,6 +164,13 @@ qsys.wait("with what changed meanwhile", function()
   return not controls.Mute.Boolean and controls.Volume.Value == 41 and controls.Status.Value == 0
 end)
 
+gateway("freeze")
+qsys.wait("a gateway that says nothing is found out", function()
+  return not controls.Online.Boolean and controls.Problem.String:find("does not answer")
+end)
+gateway("thaw")
+qsys.wait("and is back", function() return controls.Online.Boolean end)
+
 person("reboot?seconds=3")
 hold(controls.Mute)
 qsys.wait("the device is away", function()
