@@ -248,8 +248,14 @@ async fn node_red() {
         };
         node_shows(&mut editor, "p2m-calling", shows).await;
     }
-    // The meeting was joined, which the room says.
+    // The device did it, and not only answered.
     assert_eq!(gateway.device.state()["audio"]["volume"], json!(40));
+    let journal = gateway.device.journal();
+    let posted = |begin: &str| {
+        let mut all = journal.iter();
+        all.any(|entry| entry.method == "POST" && entry.path.starts_with(begin))
+    };
+    assert!(posted("/rest/calendar/meetings/") && posted("/rest/cameras/near/presets/"));
 
     // A command that fails says why.
     gateway.client.clear();

@@ -126,7 +126,7 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
             user: "admin".into(),
             password: Secret::new("456"),
             certificate: Certificate::parse(&pinned).ok_or_else(wrong)?,
-            // Nothing that can be broken for good.
+            // Nothing here can be broken for good.
             allow: ["system/reboot", "directory/import"]
                 .map(str::to_owned)
                 .into(),
