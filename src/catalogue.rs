@@ -11,6 +11,8 @@ mod cameras;
 mod collaboration;
 mod conferences;
 mod directory;
+mod entity;
+mod own;
 mod payload;
 mod routes;
 mod search;
@@ -23,12 +25,16 @@ mod video;
 pub use call::{Call, Params, Request, RequestBody};
 pub use cameras::{Motion, learned_preset_offset};
 pub use conferences::{Connection, Phase, connections};
-pub use payload::{Field, Payload, Place, Rule};
-pub use routes::{CATALOGUE, Catalogue, Route, Variant};
+pub use entity::{Category, Enabled, Entity, EntityKind};
+pub use own::{OWN, Own};
+pub use payload::{Field, MOST_KEYS, OFF, ON, Payload, Place, Rule, TOGGLE};
+pub use routes::{CATALOGUE, Catalogue, Route, Variant, about_parameter, parameters};
 pub use search::Search;
 pub use session::session_state;
 pub use state::{Context, Pick, Shape, State, payload, read_body};
-pub use table::topic_table;
+pub use table::{
+    console, files, mosquitto_acl, read, requests, states, takes, topic_page, topic_table,
+};
 
 use serde_json::Value;
 
@@ -93,14 +99,18 @@ pub enum Answer {
     /// JSON, or nothing.
     Json,
     /// Bytes that are published at a topic of their own; 204 means there are none yet.
-    Binary {
-        /// The topic below the room.
-        topic: &'static str,
-        /// The MIME type to give when the device does not.
-        content_type: &'static str,
-        /// The newest stays retained.
-        retained: bool,
-    },
+    Binary(Binary),
+}
+
+/// A file that an operation answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binary {
+    /// The topic below the room.
+    pub topic: &'static str,
+    /// The MIME type to give when the device does not.
+    pub content_type: &'static str,
+    /// The newest stays retained.
+    pub retained: bool,
 }
 
 /// One (method, path) of the device with everything the gateway makes of it.
@@ -197,6 +207,25 @@ const fn delete(id: &'static str, path: &'static str) -> Operation {
     Operation::new(id, Method::Delete, path)
 }
 
+/// Whether a topic asks or changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It changes something.
+    Command,
+    /// It only asks.
+    Query,
+}
+
+impl Kind {
+    /// The word in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Query => "query",
+        }
+    }
+}
+
 /// How one command becomes requests.
 #[derive(Debug, Clone, Copy)]
 pub enum Plan {
@@ -237,6 +266,8 @@ pub enum Urgency {
 pub struct Command {
     /// The topic below the room with its parameters: `camera/preset/{index}/activate`.
     pub topic: &'static str,
+    /// Where the method tells it wrong: whether it asks or changes.
+    pub kind: Option<Kind>,
     /// What the payload may be.
     pub payload: Payload,
     /// Body fields that are always sent, before the payload's.
@@ -263,12 +294,15 @@ pub struct Command {
     pub slow: bool,
     /// What the operation answers to this topic.
     pub answer: Answer,
+    /// What Home Assistant shows of it.
+    pub entities: &'static [Entity],
 }
 
 impl Command {
     const fn new(topic: &'static str) -> Self {
         Self {
             topic,
+            kind: None,
             payload: Payload::None,
             fixed: &[],
             bind: &[],
@@ -282,7 +316,19 @@ impl Command {
             urgency: Urgency::InTurn,
             slow: false,
             answer: Answer::Json,
+            entities: &[],
         }
+    }
+
+    const fn kind(self, kind: Kind) -> Self {
+        Self {
+            kind: Some(kind),
+            ..self
+        }
+    }
+
+    const fn entities(self, entities: &'static [Entity]) -> Self {
+        Self { entities, ..self }
     }
 
     /// Takes these fields as a JSON object; `bare` is the one a payload that is no object gives.
@@ -379,11 +425,11 @@ impl Command {
 
     const fn binary(self, topic: &'static str, content_type: &'static str, retained: bool) -> Self {
         Self {
-            answer: Answer::Binary {
+            answer: Answer::Binary(Binary {
                 topic,
                 content_type,
                 retained,
-            },
+            }),
             ..self
         }
     }

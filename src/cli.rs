@@ -8,6 +8,7 @@ mod demo;
 mod run;
 mod simulate;
 
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +16,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::catalogue::topic_table;
+use crate::asyncapi;
+use crate::catalogue::{mosquitto_acl, topic_page, topic_table};
 use crate::config::{self, ConfigErrors, Loaded};
 
 /// The gateway from MQTT to Poly VideoOS rooms (G7500, Studio X30, X50, X70).
@@ -43,7 +45,16 @@ enum Command {
         connect: bool,
     },
     /// Print every topic.
-    Topics,
+    Topics {
+        /// As a page to read, in Markdown.
+        #[arg(long, conflicts_with = "acl")]
+        markdown: bool,
+        /// As an access list for Mosquitto.
+        #[arg(long)]
+        acl: bool,
+    },
+    /// Print the AsyncAPI document: every topic and message, for tools.
+    Asyncapi,
     /// Print the configuration's JSON Schema.
     Schema,
 }
@@ -64,6 +75,12 @@ struct Demo {
     /// Where the broker listens.
     #[arg(long, default_value = "127.0.0.1:1883")]
     listen: SocketAddr,
+    /// Where HTTP and WebSocket listen.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    http: SocketAddr,
+    /// Where plain lines over TCP are taken too.
+    #[arg(long, value_name = "ADDR")]
+    tcp: Option<SocketAddr>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -119,14 +136,16 @@ pub fn main() -> ExitCode {
 
 fn carry_out(command: Command) -> Result<(), Failed> {
     match command {
-        Command::Topics => {
-            print!("{}", topic_table());
-            return Ok(());
+        Command::Topics { markdown, acl } => {
+            let table = match (markdown, acl) {
+                (true, _) => topic_page,
+                (_, true) => mosquitto_acl,
+                _ => topic_table,
+            };
+            return print(&table());
         }
-        Command::Schema => {
-            println!("{:#}", config::schema());
-            return Ok(());
-        }
+        Command::Asyncapi => return print(&format!("{:#}\n", asyncapi::document())),
+        Command::Schema => return print(&format!("{:#}\n", config::schema())),
         _ => {}
     }
     log(&command);
@@ -141,9 +160,19 @@ fn carry_out(command: Command) -> Result<(), Failed> {
             Command::Demo(demo) => demo::run(&demo).await,
             Command::Simulate(simulate) => simulate::run(&simulate).await,
             Command::Check { file, connect } => check::run(&file, connect).await,
-            Command::Topics | Command::Schema => Ok(()),
+            Command::Topics { .. } | Command::Asyncapi | Command::Schema => Ok(()),
         }
     })
+}
+
+/// Prints a long text. A reader that has seen enough, such as `head`, is no error.
+fn print(text: &str) -> Result<(), Failed> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failed::Other(format!("cannot print: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `POLY2MQTT_LOG` is a filter such as `debug` or `poly2mqtt::mqtt=debug`; with
@@ -157,7 +186,8 @@ fn log(command: &Command) {
         .unwrap_or_else(|_| EnvFilter::new(format!("warn,poly2mqtt={quiet}")));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     if std::env::var("POLY2MQTT_LOG_FORMAT").is_ok_and(|format| format == "json") {
         builder.json().init();
     } else {
@@ -182,15 +212,24 @@ fn environment() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Waits for SIGTERM or ctrl-C.
-async fn asked_to_stop() -> Result<(), Failed> {
+/// Listens for SIGTERM and ctrl-C from now on; what it gives waits for one of them.
+fn asked_to_stop() -> Result<impl Future<Output = ()>, Failed> {
     use tokio::signal::unix::{SignalKind, signal};
     let wrong = |error| Failed::Other(format!("signals cannot be received: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// `1 room`, `2 rooms`.
+fn rooms(count: usize) -> String {
+    match count {
+        1 => "1 room".to_owned(),
+        count => format!("{count} rooms"),
     }
-    Ok(())
 }

@@ -4,8 +4,10 @@
 //! a front door turns its own messages into these types, and a room answers with them.
 
 mod outcome;
+mod transfer;
 
-pub use outcome::{ErrorCode, Failure, FileAnswer, Outcome, Success};
+pub use outcome::{ErrorCode, Failure, FileAnswer, Outcome, Success, file_url};
+pub use transfer::{Arrival, CutOff, Download, Head, Transfer, Upload};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +19,37 @@ use tokio::time::Instant;
 /// How far the sender of a command may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authority {
+    /// No guarded commands (a token that is no administrator's).
+    Ordinary,
     /// Guarded commands only where the room's `allow` names them (MQTT).
     RoomAllows,
     /// Guarded commands too (an administrator's token).
     Admin,
+}
+
+/// Which kind of front door a command came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// The MQTT broker.
+    Mqtt,
+    /// A WebSocket.
+    WebSocket,
+    /// Plain lines over TCP.
+    Tcp,
+    /// A request over HTTP.
+    Http,
+}
+
+impl Door {
+    /// As metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt",
+            Self::WebSocket => "websocket",
+            Self::Tcp => "tcp",
+            Self::Http => "http",
+        }
+    }
 }
 
 /// A command or query as a front door hands it to the gateway.
@@ -40,6 +69,10 @@ pub struct Submission {
     pub received: Instant,
     /// What the sender may do.
     pub authority: Authority,
+    /// Where it came from.
+    pub door: Door,
+    /// What streams along with it.
+    pub transfer: Transfer,
     /// Where the one result goes.
     pub reply: Reply,
 }
@@ -86,6 +119,17 @@ impl Reply {
         }
     }
 
+    /// Has the outcome looked at before it goes where it goes.
+    pub fn observed(mut self, look: impl FnOnce(&Outcome) + Send + 'static) -> Self {
+        if let Some(answer) = self.answer.take() {
+            self.answer = Some(Box::new(move |outcome| {
+                look(&outcome);
+                answer(outcome);
+            }));
+        }
+        self
+    }
+
     /// Gives the result; the time it took is counted from when the reply was made.
     pub fn answer(mut self, result: Result<Success, Failure>) {
         self.give(result);
@@ -101,6 +145,11 @@ impl Reply {
                 result,
             });
         }
+    }
+
+    /// The room it is for.
+    pub fn room(&self) -> &Arc<str> {
+        &self.room
     }
 
     /// The command it is for, as it was sent.

@@ -4,6 +4,7 @@
 //! and place, and none holds a secret. Starts nothing and opens nothing but the files it names.
 
 mod error;
+mod http;
 mod keys;
 mod load;
 mod section;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 pub use error::{ConfigError, ConfigErrors};
+pub use http::{Http, HttpToken, Level, Tcp, TlsFiles};
 pub use keys::schema;
 pub use load::{Loaded, load, locate};
 
@@ -29,6 +31,12 @@ pub use load::{Loaded, load, locate};
 pub struct Config {
     /// The broker.
     pub mqtt: Mqtt,
+    /// The door for controllers and people.
+    pub http: Http,
+    /// Plain lines over bare TCP.
+    pub tcp: Tcp,
+    /// Home Assistant.
+    pub home_assistant: HomeAssistant,
     /// The rooms by id.
     pub rooms: BTreeMap<RoomId, Room>,
 }
@@ -36,6 +44,8 @@ pub struct Config {
 /// Where the MQTT broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BrokerUrl {
+    /// There is none, and no MQTT.
+    Off,
     /// The gateway's own broker listens here.
     Embedded(SocketAddr),
     /// A broker without TLS.
@@ -116,6 +126,27 @@ pub struct MqttUser {
     pub rooms: Option<Vec<RoomId>>,
     /// `access = "control"`: may send commands, not only read.
     pub control: bool,
+}
+
+/// `[home_assistant]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeAssistant {
+    /// `discovery`.
+    pub discovery: bool,
+    /// `prefix`, without slashes at its ends.
+    pub prefix: String,
+    /// `status_topic`.
+    pub status_topic: String,
+}
+
+impl Default for HomeAssistant {
+    fn default() -> Self {
+        Self {
+            discovery: true,
+            prefix: "homeassistant".into(),
+            status_topic: "homeassistant/status".into(),
+        }
+    }
 }
 
 /// `[poll]`.
@@ -271,6 +302,7 @@ impl Config {
     pub fn redacted(&self) -> Value {
         let seconds = |duration: Duration| duration.as_secs_f64();
         let url = match &self.mqtt.url {
+            BrokerUrl::Off => "off".to_owned(),
             BrokerUrl::Embedded(listen) => format!("embedded://{listen}"),
             BrokerUrl::Tcp { host, port } => format!("mqtt://{host}:{port}"),
             BrokerUrl::Tls { host, port } => format!("mqtts://{host}:{port}"),
@@ -312,6 +344,13 @@ impl Config {
                 "topic_prefix": self.mqtt.topic_prefix,
                 "session_expiry": seconds(self.mqtt.session_expiry),
                 "max_payload": self.mqtt.max_payload,
+            },
+            "http": self.http.redacted(),
+            "tcp": self.tcp.redacted(),
+            "home_assistant": {
+                "discovery": self.home_assistant.discovery,
+                "prefix": self.home_assistant.prefix,
+                "status_topic": self.home_assistant.status_topic,
             },
             "rooms": rooms,
         })

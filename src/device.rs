@@ -8,9 +8,11 @@ mod keep;
 mod login;
 mod problem;
 mod sessions;
+mod stream;
 mod tls;
 
-pub use client::{Answer, Device, Failed, Settings, Timings};
+pub use client::{Answer, Device, Failed, Oversize, Settings, Timings};
 pub use keep::Keep;
 pub use problem::{Problem, ProblemCode};
+pub use stream::{Downloaded, LARGEST_UPLOAD, NotDownloaded};
 pub use tls::fingerprint_text;

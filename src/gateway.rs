@@ -15,10 +15,11 @@ use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
 use crate::catalogue::CATALOGUE;
-use crate::command::{ErrorCode, Failure, Submission, Submit};
+use crate::command::{ErrorCode, Failure, Outcome, Submission, Submit};
 use crate::config::{self, Config};
 use crate::device::{self, Keep, Timings};
 use crate::hub::{Hub, Retained};
+use crate::metrics::{Metrics, RoomSample};
 use crate::room::{Intervals, LET_GO, Room, Settings};
 
 const INFO: &str = "gateway/info";
@@ -30,6 +31,7 @@ const REPLACE: Duration = Duration::from_secs(5);
 pub struct Gateway {
     hub: Arc<Hub>,
     timings: Timings,
+    metrics: Arc<Metrics>,
     /// Where sessions are kept.
     runtime: Option<PathBuf>,
     rooms: RwLock<BTreeMap<Arc<str>, Running>>,
@@ -50,10 +52,16 @@ struct Running {
 
 impl Gateway {
     /// A gateway without rooms.
-    pub fn new(hub: Arc<Hub>, timings: Timings, runtime: Option<PathBuf>) -> Arc<Self> {
+    pub fn new(
+        hub: Arc<Hub>,
+        timings: Timings,
+        metrics: Arc<Metrics>,
+        runtime: Option<PathBuf>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             hub,
             timings,
+            metrics,
             runtime,
             rooms: RwLock::default(),
             changing: Mutex::default(),
@@ -103,7 +111,7 @@ impl Gateway {
             if rooms.contains_key(&id.shared()) {
                 continue;
             }
-            let mut settings = settings(id.shared(), room, max_payload, &self.timings);
+            let mut settings = self.settings(id.shared(), room, max_payload);
             settings.device.keep = self
                 .runtime
                 .as_ref()
@@ -128,6 +136,24 @@ impl Gateway {
             Ok(())
         } else {
             Err(failed)
+        }
+    }
+
+    /// A room's settings as the room's own module wants them.
+    fn settings(&self, id: Arc<str>, room: &config::Room, max_payload: usize) -> Settings {
+        Settings {
+            id,
+            device: device_settings(room, &self.timings, &self.metrics),
+            intervals: Intervals {
+                fast: room.poll.fast,
+                normal: room.poll.normal,
+                slow: room.poll.slow,
+                meters: room.poll.meters,
+            },
+            preset_offset: room.preset_offset,
+            max_command_age: room.max_command_age,
+            allow: room.allow.clone(),
+            max_payload,
         }
     }
 
@@ -159,21 +185,30 @@ impl Gateway {
         self.hub.set(INFO, Retained::text(info.to_string()));
     }
 
+    /// How the rooms stand.
+    pub fn sample(&self) -> BTreeMap<Arc<str>, RoomSample> {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        let says = |id: &str, topic| self.hub.get(&format!("room/{id}/{topic}"));
+        let sample = |(id, running): (&Arc<str>, &Running)| {
+            let online = says(id, "availability").is_some_and(|state| state.payload == "online");
+            let sample = RoomSample {
+                online,
+                known: says(id, "problem").is_some(),
+                waiting: running.room.waiting(),
+            };
+            (id.clone(), sample)
+        };
+        rooms.iter().map(sample).collect()
+    }
+
     /// Publishes `gateway/health`; the caller adds what the front doors count.
     pub fn publish_health(&self, doors: &Value) {
-        let ids: Vec<Arc<str>> = {
-            let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-            rooms.keys().cloned().collect()
-        };
-        let online = |id: &&Arc<str>| {
-            let state = self.hub.get(&format!("room/{id}/availability"));
-            state.is_some_and(|state| state.payload == "online")
-        };
+        let rooms = self.sample();
         let uptime = OffsetDateTime::now_utc() - self.started;
         let health = json!({
             "uptime_s": uptime.whole_seconds(),
-            "rooms": ids.len(),
-            "rooms_online": ids.iter().filter(online).count(),
+            "rooms": rooms.len(),
+            "rooms_online": rooms.values().filter(|room| room.online).count(),
             "commands": self.commands.load(Ordering::Relaxed),
             "topics": self.hub.topics_below("").len(),
             "mqtt": doors,
@@ -237,8 +272,11 @@ impl Submit for Gateway {
         read || told
     }
 
-    fn submit(&self, submission: Submission) {
+    fn submit(&self, mut submission: Submission) {
         self.commands.fetch_add(1, Ordering::Relaxed);
+        let (metrics, door) = (self.metrics.clone(), submission.door);
+        let count = move |outcome: &Outcome| metrics.commanded(door, outcome);
+        submission.reply = submission.reply.observed(count);
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = rooms.get(&submission.room) {
             return running.room.submit(submission);
@@ -259,26 +297,12 @@ impl Submit for Gateway {
     }
 }
 
-/// A room's settings as the room's own module wants them.
-fn settings(id: Arc<str>, room: &config::Room, max_payload: usize, timings: &Timings) -> Settings {
-    Settings {
-        id,
-        device: device_settings(room, timings),
-        intervals: Intervals {
-            fast: room.poll.fast,
-            normal: room.poll.normal,
-            slow: room.poll.slow,
-            meters: room.poll.meters,
-        },
-        preset_offset: room.preset_offset,
-        max_command_age: room.max_command_age,
-        allow: room.allow.clone(),
-        max_payload,
-    }
-}
-
 /// How to reach a configured room's device.
-pub fn device_settings(room: &config::Room, timings: &Timings) -> device::Settings {
+pub fn device_settings(
+    room: &config::Room,
+    timings: &Timings,
+    metrics: &Arc<Metrics>,
+) -> device::Settings {
     device::Settings {
         url: room.url.clone(),
         user: room.user.clone(),
@@ -286,6 +310,7 @@ pub fn device_settings(room: &config::Room, timings: &Timings) -> device::Settin
         certificate: room.certificate.clone(),
         keep_alive: room.keep_alive,
         timings: timings.clone(),
+        metrics: metrics.clone(),
         keep: None,
     }
 }

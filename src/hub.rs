@@ -34,6 +34,15 @@ impl Retained {
     }
 }
 
+/// What another program said at the broker, where somebody here wants to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The topic as the broker knows it.
+    pub topic: String,
+    /// The payload.
+    pub payload: Bytes,
+}
+
 /// Told of every change, in order; must return at once.
 pub trait Subscriber: Send + Sync {
     /// The retained value of `topic` changed or went away; the newest is in the hub.
@@ -129,6 +138,15 @@ impl Hub {
         };
         for topic in topics {
             self.clear(&topic);
+        }
+    }
+
+    /// Tells the subscribers of every topic, as if each had changed.
+    pub fn repeat(&self) {
+        let mut inner = self.lock();
+        let topics: Vec<_> = inner.retained.keys().cloned().collect();
+        for topic in topics {
+            inner.tell(|subscriber| subscriber.state_changed(&topic));
         }
     }
 

@@ -15,12 +15,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::command::Submit;
-use crate::hub::{Hub, Outbox, Retained, Subscriber};
+use crate::command::{Outcome, Submit};
+use crate::hub::{Heard, Hub, Outbox, Retained, Subscriber};
+use crate::metrics::BrokerSample;
 use connection::{Connection, Ending};
 
 pub use message::Address;
@@ -30,6 +31,20 @@ pub use options::{BrokerAddress, Settings};
 pub(crate) const AVAILABILITY: &str = "gateway/availability";
 /// The topic that says which rooms the gateway has.
 const INFO: &str = "gateway/info";
+
+/// A result with where it goes.
+pub(crate) type Answer = (Address, Box<Outcome>);
+
+/// What is published for another program and heard from it, at topics without the prefix.
+#[derive(Debug, Clone)]
+pub struct Foreign {
+    /// The retained topics for it.
+    pub hub: Arc<Hub>,
+    /// The topics to listen to.
+    pub filters: Vec<String>,
+    /// Where what is heard goes.
+    pub heard: mpsc::Sender<Heard>,
+}
 
 /// What the door has done so far.
 #[derive(Debug, Default)]
@@ -54,7 +69,7 @@ impl Stats {
 #[derive(Debug)]
 pub struct Door {
     hub: Arc<Hub>,
-    outbox: Arc<Outbox<Address>>,
+    outbox: Arc<Outbox<Answer>>,
     flight: Arc<flight::Flight>,
     client: rumqttc::v5::AsyncClient,
     stats: Arc<Stats>,
@@ -72,12 +87,16 @@ impl Door {
         settings: Settings,
         hub: Arc<Hub>,
         gateway: Arc<dyn Submit>,
+        foreign: Option<Foreign>,
     ) -> Result<Self, String> {
         let options = options::mqtt_options(&settings)?;
         let (client, events) = rumqttc::v5::AsyncClient::new(options, flight::WINDOW + 8);
-        let outbox = Arc::<Outbox<Address>>::default();
+        let outbox = Arc::<Outbox<Answer>>::default();
         let subscriber: Arc<dyn Subscriber> = outbox.clone();
         hub.subscribe(Arc::downgrade(&subscriber));
+        if let Some(foreign) = &foreign {
+            foreign.hub.subscribe(Arc::downgrade(&subscriber));
+        }
         hub.set(AVAILABILITY, Retained::text("online"));
         let stats = Arc::<Stats>::default();
         let flight = Arc::<flight::Flight>::default();
@@ -86,6 +105,7 @@ impl Door {
         let shared = connection::Shared {
             settings: Arc::new(settings),
             hub: hub.clone(),
+            foreign,
             outbox: outbox.clone(),
             flight: flight.clone(),
             client: client.clone(),
@@ -116,6 +136,17 @@ impl Door {
     /// Whether the broker is there, now and later.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
+    }
+
+    /// Looks up how it stands with the broker, also when the door is elsewhere.
+    pub fn sampler(&self) -> impl Fn() -> BrokerSample + Send + Sync + use<> {
+        let (stats, connected) = (self.stats.clone(), self.connected.clone());
+        let outbox = self.outbox.clone();
+        move || BrokerSample {
+            connected: *connected.borrow(),
+            connects: stats.connects.load(Ordering::Relaxed),
+            dropped_events: outbox.dropped_events(),
+        }
     }
 
     /// Takes no more commands, sends what waits, says `offline` and disconnects, all by `deadline`.

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::{Call, GUARDED, payload};
-use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Success};
+use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Success, Transfer};
 use crate::device::{self, Device};
 use crate::hub::{Hub, Retained};
 use motion::Stops;
@@ -100,23 +100,33 @@ impl Room {
                            repeat it; publish it without the retain flag";
             return refuse(reply, ErrorCode::IgnoredRetained, message.into());
         }
-        let call = match Call::parse(
-            &submission.command,
-            &submission.payload,
-            &mut reply.request_id,
-        ) {
+        let call = match &submission.transfer {
+            Transfer::Upload(_) => Call::upload(&submission.command),
+            _ => Call::parse(
+                &submission.command,
+                &submission.payload,
+                &mut reply.request_id,
+            ),
+        };
+        let call = match call {
             Ok(call) => call,
             Err(failure) => return self.results.give(reply, Err(failure)),
         };
         let topic = call.route.topic.as_str();
-        if GUARDED.contains(&topic)
-            && submission.authority == Authority::RoomAllows
-            && !self.allow.contains(topic)
-        {
-            let message = format!(
-                "{topic} is guarded; the room's configuration must say allow = [\"{topic}\"]"
-            );
-            return refuse(reply, ErrorCode::Forbidden, message);
+        if GUARDED.contains(&topic) {
+            let refused = match submission.authority {
+                Authority::Admin => None,
+                Authority::RoomAllows if self.allow.contains(topic) => None,
+                Authority::RoomAllows => Some(format!(
+                    "{topic} is guarded; the room's configuration must say allow = [\"{topic}\"]"
+                )),
+                Authority::Ordinary => Some(format!(
+                    "{topic} is guarded; it needs a token with access = \"admin\""
+                )),
+            };
+            if let Some(message) = refused {
+                return refuse(reply, ErrorCode::Forbidden, message);
+            }
         }
         let by_age = submission.received + self.max_command_age;
         let expires = submission
@@ -126,7 +136,13 @@ impl Room {
             call,
             reply,
             expires,
+            transfer: submission.transfer,
         });
+    }
+
+    /// How many commands wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
     /// Takes no more commands, finishes those begun by `deadline`, logs out and ends.
@@ -177,9 +193,14 @@ impl Results {
         reply.answer(result);
     }
 
+    /// Tells what happened. The type stands in the payload too, for those who see only that.
     fn event(&self, name: &str, about: &Value) {
         let topic = format!("room/{}/event/{name}", self.room);
-        self.hub.event(&topic, about.to_string().into());
+        let mut event = json!({"event_type": name});
+        if let (Some(event), Some(about)) = (event.as_object_mut(), about.as_object()) {
+            event.extend(about.clone());
+        }
+        self.hub.event(&topic, event.to_string().into());
     }
 
     /// Every state has been read: what an earlier run left besides is not there any more.

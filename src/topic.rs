@@ -1,4 +1,4 @@
-//! Topic levels: splitting, percent-decoding and encoding.
+//! Topics and their levels: prefix, percent-decoding and encoding.
 //!
 //! Pure text. Owns the rule that no level, however it is encoded, can name another REST path.
 
@@ -38,6 +38,15 @@ pub fn decode_level(level: &str) -> Result<String, String> {
         ));
     }
     Ok(value.into_owned())
+}
+
+/// A topic with the configured prefix.
+pub fn prefixed(prefix: &str, topic: &str) -> String {
+    if prefix.is_empty() {
+        topic.to_owned()
+    } else {
+        format!("{prefix}/{topic}")
+    }
 }
 
 #[cfg(test)]

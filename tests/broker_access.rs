@@ -49,7 +49,7 @@ fn settings(broker: BrokerAddress) -> Settings {
 
 fn door(settings: Settings) -> (Door, Arc<Hub>) {
     let hub = Hub::new();
-    let door = Door::start(settings, hub.clone(), Arc::new(Obliging)).unwrap();
+    let door = Door::start(settings, hub.clone(), Arc::new(Obliging), None).unwrap();
     (door, hub)
 }
 
@@ -152,7 +152,7 @@ async fn tls_with_the_brokers_authority_and_the_gateways_certificate() {
         ca_file: Some(dir.path().join("nothing.pem")),
         ..good
     };
-    let told = Door::start(unusable, Hub::new(), Arc::new(Obliging)).unwrap_err();
+    let told = Door::start(unusable, Hub::new(), Arc::new(Obliging), None).unwrap_err();
     assert!(told.contains("nothing.pem cannot be used"), "{told}");
 }
 

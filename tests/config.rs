@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use poly2mqtt::config::{
-    BrokerUrl, Certificate, Config, ConfigErrors, Loaded, load, locate, schema,
+    BrokerUrl, Certificate, Config, ConfigErrors, HomeAssistant, Http, Level, Loaded, load, locate,
+    schema,
 };
 
 const CANARY: &str = "canary-hunter2";
@@ -51,6 +52,9 @@ fn a_room_needs_little_and_the_rest_has_defaults() {
     );
     assert_eq!(config.mqtt.session_expiry, Duration::from_secs(10));
     assert_eq!(config.mqtt.max_payload, 10 << 20);
+    assert_eq!(config.home_assistant, HomeAssistant::default());
+    let other = read(&format!("[home_assistant]\nprefix = \"ha/x\"\n{ROOM}")).unwrap();
+    assert_eq!(other.home_assistant.status_topic, "ha/x/status");
 }
 
 #[test]
@@ -64,7 +68,7 @@ fn every_error_is_told_at_once_with_its_place() {
         "poly2mqtt.toml:7: rooms.1.passwrd: unknown key; did you mean \"password\"?",
         "poly2mqtt.toml:5: rooms.1.password: is missing",
         "poly2mqtt.toml:10: poll.fast: takes a duration of at least 200 ms",
-        "poly2mqtt.toml:11: nonsense: unknown key; known here are mqtt, poll, defaults, rooms",
+        "poly2mqtt.toml:11: nonsense: unknown key; known here are mqtt, http, tcp, home_assistant, poll, defaults, rooms",
     ] {
         assert!(told.contains(wanted), "{wanted}\nis not in\n{told}");
     }
@@ -175,10 +179,91 @@ fn bad_values_say_what_is_allowed() {
         let told = errors(&format!("[mqtt]\n{line}\n{ROOM}"));
         assert!(told.contains(wanted), "{line}: {told}");
     }
+    for (line, wanted) in [
+        ("discovery = \"perhaps\"", "true or false"),
+        ("prefix = \"a/+\"", "without wildcards"),
+        ("prefix = \"room/x\"", "below room/ or gateway/"),
+        (
+            "status_topic = \"gateway/status\"",
+            "below room/ or gateway/",
+        ),
+        ("prefx = \"x\"", "did you mean \"prefix\"?"),
+    ] {
+        let told = errors(&format!("[home_assistant]\n{line}\n{ROOM}"));
+        assert!(told.contains(wanted), "{line}: {told}");
+        assert!(told.contains("poly2mqtt.toml:2"), "{line}: {told}");
+    }
     assert!(
         errors("[rooms.\"a b\"]\nurl = \"https://x\"\npassword = \"x\"\n")
             .contains("letters, digits")
     );
+}
+
+const TOKEN: &str = "[[http.token]]\nname = \"panel\"\ntoken = \"0123456789abcdef\"\n";
+
+#[test]
+fn the_doors_are_set_up() {
+    let config = read(ROOM).unwrap();
+    assert_eq!(config.http, Http::default());
+    assert_eq!(config.http.listen, Some(([127, 0, 0, 1], 8080).into()));
+    assert_eq!(config.tcp.listen, None);
+    let text = format!(
+        "[mqtt]\nurl = \"off\"\n[http]\nlisten = \"0.0.0.0:80\"\nhosts = [\"av.example.com\"]\n\
+         {TOKEN}rooms = [\"1\"]\naccess = \"read\"\n[tcp]\nlisten = \"0.0.0.0:7000\"\n{ROOM}"
+    );
+    let loaded = read_with(&text, &[]).unwrap();
+    let (config, warnings) = (loaded.config, loaded.warnings.join("\n"));
+    assert_eq!(config.mqtt.url, BrokerUrl::Off);
+    assert_eq!(config.http.tokens[0].level, Level::Read);
+    assert_eq!(config.tcp.listen, Some(([0, 0, 0, 0], 7000).into()));
+    assert!(warnings.contains("without TLS"), "{warnings}");
+    let shown = config.redacted().to_string();
+    assert!(
+        shown.contains("\"name\":\"panel\"") && !shown.contains("0123456789"),
+        "{shown}"
+    );
+    assert!(!format!("{config:?}").contains("0123456789"));
+    let off = read(&format!("[http]\nlisten = \"off\"\n{ROOM}")).unwrap();
+    assert_eq!(off.http.listen, None);
+    let open = "[http]\nlisten = \"0.0.0.0:80\"\nopen = true\n";
+    assert!(read(&format!("{open}{ROOM}")).is_ok());
+    for (lines, wanted) in [
+        ("[http]\nlisten = \"8080\"", "takes ADDRESS:PORT"),
+        (
+            "[http]\nlisten = \"0.0.0.0:80\"",
+            "needs [[http.token]], or http.open",
+        ),
+        (
+            "[tcp]\nlisten = \"0.0.0.0:7000\"",
+            "tcp.listen: listening beyond this machine",
+        ),
+        ("[tcp]\ntls = true", "needs http.tls_cert_file"),
+        (
+            "[http]\ntls_cert_file = \"/etc/hostname\"",
+            "belong together",
+        ),
+        (
+            "[http]\ntls_cert_file = \"/nowhere\"\ntls_key_file = \"/x\"",
+            "is not a file",
+        ),
+        ("[http]\nhosts = [\"a:80\"]", "names without a port"),
+        ("[http]\ntokn = 1", "did you mean \"token\"?"),
+        ("[[http.token]]\nname = \"p\"", "give token or token_file"),
+        (
+            "[[http.token]]\ntoken = \"x\"\nacces = \"read\"",
+            "did you mean \"access\"?",
+        ),
+        (
+            &format!("{TOKEN}access = \"all\""),
+            "\"read\", \"control\" or \"admin\"",
+        ),
+        (&format!("{TOKEN}rooms = [\"9\"]"), "not configured"),
+        (&format!("{TOKEN}{TOKEN}"), "the token of another"),
+    ] {
+        let told = errors(&format!("{lines}\n{ROOM}"));
+        assert!(told.contains(wanted), "{lines}: {told}");
+        assert!(!told.contains("0123456789"), "{told}");
+    }
 }
 
 #[test]

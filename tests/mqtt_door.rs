@@ -37,6 +37,18 @@ struct Submission2 {
     expires: bool,
 }
 
+fn file(bytes: impl Into<Bytes>) -> Success {
+    let bytes: Bytes = bytes.into();
+    let file = FileAnswer {
+        topic: "file".into(),
+        content_type: "image/jpeg".into(),
+        size: Some(bytes.len() as u64),
+        bytes: Some(bytes),
+        retained: false,
+    };
+    Success::file(200, file)
+}
+
 impl Submit for FakeGateway {
     fn left_over(&self, topic: &str, _: &[u8]) -> bool {
         !topic.contains("command")
@@ -52,16 +64,8 @@ impl Submit for FakeGateway {
         });
         match submission.command.as_str() {
             "hold" => self.held.lock().unwrap().push(submission),
-            "file/get" => submission.reply.answer(Ok(Success {
-                status: 200,
-                body: json!({"bytes": 3}),
-                file: Some(FileAnswer {
-                    topic: "file".into(),
-                    content_type: "image/jpeg".into(),
-                    bytes: Bytes::from_static(b"\xff\xd8\xff"),
-                    retained: false,
-                }),
-            })),
+            "file/get" => submission.reply.answer(Ok(file(&b"\xff\xd8\xff"[..]))),
+            "large/get" => submission.reply.answer(Ok(file(vec![0; 2 << 20]))),
             "bad" => {
                 let failure = Failure::new(ErrorCode::NotFound, "there is none");
                 submission.reply.answer(Err(failure));
@@ -128,7 +132,7 @@ fn plain_settings(port: u16) -> Settings {
 
 async fn setup(settings: Settings) -> Setup {
     let (hub, gateway) = (Hub::new(), Arc::<FakeGateway>::default());
-    let door = Door::start(settings.clone(), hub.clone(), gateway.clone()).unwrap();
+    let door = Door::start(settings.clone(), hub.clone(), gateway.clone(), None).unwrap();
     connected(&door).await;
     Setup {
         hub,
@@ -246,6 +250,11 @@ async fn a_command_gets_one_result(kind: Kind) {
         file.properties.unwrap().content_type.as_deref(),
         Some("image/jpeg")
     );
+    // One that does not fit is named by its place only.
+    let result = client.command("room/1/large/get", "").await;
+    let body = json!({"bytes": 2 << 20, "content_type": "image/jpeg", "url": "/room/1/large/get"});
+    assert_eq!((&result["ok"], &result["body"]), (&json!(true), &body));
+    assert_eq!(client.messages("room/1/file").len(), 1);
     it.door.stop(Instant::now() + SOON).await;
 }
 
@@ -526,7 +535,7 @@ async fn the_embedded_brokers_users_see_and_do_what_they_may() {
         password: Some(password),
         ..plain_settings(port)
     };
-    let door = Door::start(settings, hub.clone(), gateway.clone()).unwrap();
+    let door = Door::start(settings, hub.clone(), gateway.clone(), None).unwrap();
     connected(&door).await;
     hub.set("room/1/audio/volume", Retained::text("5"));
     hub.set("room/2/audio/volume", Retained::text("6"));

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::entity::{Entity, EntityKind};
 use super::payload::{Field, Rule};
 use super::state::{Context, Shape, State};
 use super::{Call, Class, Command, Operation, Plan, When, get, post};
@@ -72,7 +73,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
             .value(MUTED)
             .toggles("audio/muted")
             .refresh(&["audio/muted"])
-            .sets("audio/muted"),
+            .sets("audio/muted")
+            .entities(&[
+                Entity::switch("microphone_mute", "Microphone mute").icon("mdi:microphone-off")
+            ]),
         Command::new("audio/mute")
             .plan(Plan::Split(mute))
             .refresh(&["audio/muted"])
@@ -89,7 +93,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Command::new("audio/volume/set")
             .value(VOLUME)
             .refresh(&["audio/volume"])
-            .sets("audio/volume"),
+            .sets("audio/volume")
+            .entities(&[Entity::new(EntityKind::Number, "volume", "Volume")
+                .icon("mdi:volume-high")
+                .unit("%")]),
         Command::new("audio/volume/up")
             .fields(Some("step"), STEP)
             .plan(Plan::From {

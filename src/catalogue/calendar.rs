@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
+use super::entity::Entity;
 use super::payload::{Field, Rule};
 use super::state::{Context, Shape, State};
-use super::{Call, Class, Command, Operation, Plan, get, post};
+use super::{Call, Class, Command, Kind, Operation, Plan, get, post};
 use crate::command::{ErrorCode, Failure};
 
 const RANGE: &[Field] = &[
@@ -29,9 +30,36 @@ const DISCOVER: &[Field] = &[
     Field::body("userdomain", "userdomain", Rule::AnyText),
 ];
 
+/// A meeting by its subject. Without one the topic is empty, and the sensor is unknown.
+const fn meeting(key: &'static str, name: &'static str) -> Entity {
+    Entity::sensor(key, name)
+        .icon("mdi:calendar-clock")
+        .value(
+            "{{ (value_json.get('subject') or 'No subject')[:255] if value_json is mapping else \
+             'None' }}",
+        )
+        .attributes(
+            "{% if value_json is mapping %}\
+             {% set start = value_json.get('startTime') | float(0) %}\
+             {% set start = start / 1000 if start > 100000000000 else start %}\
+             {{ {'start': (start | as_datetime).isoformat(), \
+             'end': ((start + value_json.get('duration') | float(0)) | as_datetime).isoformat(), \
+             'organizer': value_json.get('organizer'), 'location': value_json.get('location'), \
+             'can_join': value_json.get('canDial')} | tojson }}\
+             {% else %}{}{% endif %}",
+        )
+}
+
 pub(super) const OPERATIONS: &[Operation] = &[
     get("10", "/rest/calendar")
-        .states(&[State::field("calendar/status", &["Status", "status"])])
+        .states(&[
+            State::field("calendar/status", &["Status", "status"]).entities(&[Entity::sensor(
+                "calendar_status",
+                "Calendar status",
+            )
+            .icon("mdi:calendar-sync")
+            .diagnostic()]),
+        ])
         .poll(Class::Slow),
     get("11", "/rest/calendar/meetings")
         .shape(Shape::List)
@@ -39,10 +67,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
             State::whole("calendar/meetings"),
             State::at_time("calendar/current", |meetings, context| {
                 current(meetings, context.now).cloned()
-            }),
+            })
+            .entities(&[meeting("current_meeting", "Current meeting")]),
             State::at_time("calendar/next", |meetings, context| {
                 next(meetings, context.now).cloned()
-            }),
+            })
+            .entities(&[meeting("next_meeting", "Next meeting")]),
         ])
         .poll(Class::Normal)
         .commands(&[Command::new("calendar/meetings/get")
@@ -62,7 +92,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
             })
             .refresh(&["calls"])
             .once()
-            .slow(),
+            .slow()
+            .entities(&[
+                Entity::button("current_meeting_join", "Join current meeting")
+                    .icon("mdi:calendar-arrow-right")
+                    .of("calendar/current"),
+            ]),
         Command::new("calendar/next/dial")
             .plan(Plan::From {
                 state: "calendar/next",
@@ -70,10 +105,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
             })
             .refresh(&["calls"])
             .once()
-            .slow(),
+            .slow()
+            .entities(&[Entity::button("next_meeting_join", "Join next meeting")
+                .icon("mdi:calendar-arrow-right")
+                .of("calendar/next")]),
     ]),
-    post("14", "/rest/calendar/discover")
-        .commands(&[Command::new("calendar/discover").fields(None, DISCOVER)]),
+    post("14", "/rest/calendar/discover").commands(&[Command::new("calendar/discover")
+        .kind(Kind::Query)
+        .fields(None, DISCOVER)]),
 ];
 
 /// The guide: `number` "can't be combined with start and end".

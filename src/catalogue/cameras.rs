@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::entity::{Enabled, Entity, EntityKind};
 use super::payload::{Field, Rule};
 use super::state::{Context, Shape, State};
 use super::{Call, Class, Command, Operation, Plan, Urgency, delete, get, post};
@@ -73,22 +74,74 @@ const fn stop(topic: &'static str) -> Command {
         .before("move")
 }
 
+/// Tracking is switched on by POST and off by DELETE.
+const fn tracking(on: bool) -> [Command; 2] {
+    [
+        Command::new("camera/near/{source_id}/tracking/set")
+            .fields(Some("tracking"), TRACKING)
+            .when(on)
+            .refresh(&["camera/near"]),
+        Command::new("camera/tracking/set")
+            .fields(Some("tracking"), TRACKING)
+            .when(on)
+            .entities(if on { TRACKING_SWITCH } else { &[] })
+            .plan(Plan::From {
+                state: "camera/near/selected_people",
+                calls: track_selected,
+            })
+            .refresh(&["camera/near/selected_people"]),
+    ]
+}
+
+const TRACKING_SWITCH: &[Entity] = &[Entity::switch("camera_tracking", "Camera tracking")
+    .icon("mdi:motion-sensor")
+    .of("camera/near/selected_people")
+    .value(
+        "{{ 'true' if value_json is mapping and \
+         value_json.get('trackingstate') | lower == 'on' else 'false' }}",
+    )];
+
+const LEFT: &str = r#"{"direction":"left","duration_ms":300}"#;
+const RIGHT: &str = r#"{"direction":"right","duration_ms":300}"#;
+const UP: &str = r#"{"direction":"up","duration_ms":300}"#;
+const DOWN: &str = r#"{"direction":"down","duration_ms":300}"#;
+const ZOOM_IN: &str = r#"{"direction":"zoom_in","duration_ms":300}"#;
+const ZOOM_OUT: &str = r#"{"direction":"zoom_out","duration_ms":300}"#;
+
+/// A button moves the selected people camera a little.
+const fn direction(
+    key: &'static str,
+    name: &'static str,
+    sends: &'static str,
+    icon: &'static str,
+) -> Entity {
+    Entity::button(key, name)
+        .icon(icon)
+        .of("camera/near/selected_people")
+        .sends(sends)
+}
+
 /// The five actions that every camera and preset takes, and short forms of them.
 macro_rules! actions {
     ($below:literal, $refresh:expr $(, $short:expr)*) => {
+        actions!($below, $refresh, store: &[], activate: &[] $(, $short)*)
+    };
+    ($below:literal, $refresh:expr, store: $store:expr, activate: $activate:expr $(, $short:expr)*) => {
         &[
             start(concat!($below, "/move")),
             stop(concat!($below, "/stop")),
             Command::new(concat!($below, "/store"))
                 .fields(None, STORE)
                 .fixed(&[("action", "store")])
-                .refresh($refresh),
+                .refresh($refresh)
+                .entities($store),
             Command::new(concat!($below, "/clear"))
                 .fixed(&[("action", "clear")])
                 .refresh($refresh),
             Command::new(concat!($below, "/activate"))
                 .fixed(&[("action", "activate")])
-                .refresh($refresh),
+                .refresh($refresh)
+                .entities($activate),
             $($short,)*
         ]
     };
@@ -119,7 +172,29 @@ pub(super) const OPERATIONS: &[Operation] = &[
     post("23", "/rest/cameras/near/selectedpeople").commands(actions!(
         "camera/near/selected_people",
         &["camera/near/selected_people"],
-        start("camera/move"),
+        start("camera/move").entities(&[
+            direction("camera_left", "Camera left", LEFT, "mdi:arrow-left-bold"),
+            direction(
+                "camera_right",
+                "Camera right",
+                RIGHT,
+                "mdi:arrow-right-bold"
+            ),
+            direction("camera_up", "Camera up", UP, "mdi:arrow-up-bold"),
+            direction("camera_down", "Camera down", DOWN, "mdi:arrow-down-bold"),
+            direction(
+                "camera_zoom_in",
+                "Camera zoom in",
+                ZOOM_IN,
+                "mdi:magnify-plus"
+            ),
+            direction(
+                "camera_zoom_out",
+                "Camera zoom out",
+                ZOOM_OUT,
+                "mdi:magnify-minus"
+            ),
+        ]),
         stop("camera/stop")
     )),
     get("24", "/rest/cameras/near/selectedcontent")
@@ -135,8 +210,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .poll(Class::Slow),
     get("27", "/rest/cameras/near/presets/{index}")
         .commands(&[Command::new("camera/preset/{index}/get")]),
-    post("28", "/rest/cameras/near/presets/{index}")
-        .commands(actions!("camera/preset/{index}", &["camera/presets"])),
+    post("28", "/rest/cameras/near/presets/{index}").commands(actions!(
+        "camera/preset/{index}",
+        &["camera/presets"],
+        store: &[Entity::button("preset_{index}_store", "Store preset {index}")
+            .icon("mdi:content-save")
+            .config()
+            .enabled(Enabled::Never)],
+        activate: &[Entity::button("preset_{index}", "Preset {index}")
+            .icon("mdi:camera-control")
+            .enabled(Enabled::WhenStored)]
+    )),
     post("29", "/rest/cameras/near/position/{source_id}").commands(&[
         Command::new("camera/position/set")
             .fields(None, POSITION)
@@ -166,7 +250,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     get("35", "/rest/cameras/snapshot/{snapshot_id}").commands(&[
         Command::new("camera/snapshot/near/get")
             .bind(&[("snapshot_id", "near_image_1.jpg")])
-            .binary("camera/snapshot/near", "image/jpeg", true),
+            .binary("camera/snapshot/near", "image/jpeg", true)
+            .entities(&[
+                Entity::new(EntityKind::Image, "snapshot", "Snapshot"),
+                Entity::button("snapshot_take", "Take snapshot").icon("mdi:camera"),
+            ]),
         Command::new("camera/snapshot/far/get")
             .bind(&[("snapshot_id", "far_image_1.jpg")])
             .binary("camera/snapshot/far", "image/jpeg", true),
@@ -174,25 +262,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
             .bind(&[("snapshot_id", "content_image_1.jpg")])
             .binary("camera/snapshot/content", "image/jpeg", true),
     ]),
-    post("x5", "/rest/cameras/near/{source_id}/control/tracking").commands(&[
-        Command::new("camera/near/{source_id}/tracking/set")
-            .fields(Some("tracking"), TRACKING)
-            .when(true)
-            .refresh(&["camera/near"]),
-        Command::new("camera/tracking/set")
-            .fields(Some("tracking"), TRACKING)
-            .plan(Plan::From {
-                state: "camera/near/selected_people",
-                calls: track_selected,
-            })
-            .refresh(&["camera/near/selected_people"]),
-    ]),
-    delete("x5", "/rest/cameras/near/{source_id}/control/tracking").commands(&[Command::new(
-        "camera/near/{source_id}/tracking/set",
-    )
-    .fields(Some("tracking"), TRACKING)
-    .when(false)
-    .refresh(&["camera/near"])]),
+    post("x5", "/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(true)),
+    delete("x5", "/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(false)),
 ];
 
 fn track_selected(call: Call, camera: &Value) -> Result<Vec<Call>, Failure> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::payload::{Field, Rule};
 use super::state::{Context, State, member};
-use super::{Class, Command, Operation, get, post};
+use super::{Class, Command, Kind, Operation, get, post};
 
 const PIN: &[Field] = &[Field::query("pin", "pin", Rule::Secret)];
 const CONTENT: &[Field] = &[
@@ -27,6 +27,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     post("38", "/rest/collaboration/content").commands(&[Command::new(
         "collaboration/content/save",
     )
+    .kind(Kind::Query)
     .fields(Some("pin"), PIN)
     .once()
     .slow()]),
@@ -35,10 +36,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .binary("collaboration/content", "application/octet-stream", false)
         .slow()]),
     // A GET that sets: it is a command and never polled.
-    get("40", "/rest/collaboration/contentssavestatus")
-        .commands(&[
-            Command::new("collaboration/content/saving/set").fields(Some("enabled"), SAVING)
-        ]),
+    get("40", "/rest/collaboration/contentssavestatus").commands(&[Command::new(
+        "collaboration/content/saving/set",
+    )
+    .kind(Kind::Command)
+    .fields(Some("enabled"), SAVING)]),
     get("41", "/rest/collaboration/content/all").commands(&[Command::new(
         "collaboration/content/all/get",
     )

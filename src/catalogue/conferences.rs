@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::entity::{Entity, EntityKind};
 use super::payload::{Field, Rule};
 use super::state::{Context, Shape, State};
 use super::{Call, Class, Command, Operation, Plan, When, delete, get, post};
@@ -57,6 +58,13 @@ const FILTER: &[Field] = &[Field::query(
     ]),
 )];
 
+/// Who is at the other end, or nothing: the field to dial with shows what the device says, never
+/// what was typed.
+const FIRST_ADDRESS: &str = "{% set list = value_json if value_json is list else [] %}\
+     {{ (list | selectattr('connections', 'defined') | map(attribute='connections') | sum(start=[]) \
+     | selectattr('address', 'defined') | map(attribute='address') | select('string') | list + ['']) \
+     [0][:255] }}";
+
 const fn call_action(
     topic: &'static str,
     action: &'static [(&'static str, &'static str)],
@@ -75,7 +83,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
             State::whole("calls"),
             State::with("call/state", |list, _| {
                 Some(Phase::of(&connections(list), list).as_str().into())
-            }),
+            })
+            .entities(&[
+                Entity::sensor("call_state", "Call state")
+                    .icon("mdi:phone")
+                    .value("{{ value or 'unknown' }}")
+                    .words(Phase::WORDS),
+                Entity::binary_sensor("in_call", "In call")
+                    .icon("mdi:phone-in-talk")
+                    .value("{{ 'true' if value in ('connected', 'held') else 'false' }}"),
+            ]),
             State::with("call/count", |list, _| Some(count(list).into())),
         ])
         .poll(Class::Fast),
@@ -83,7 +100,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .fields(Some("address"), DIAL)
         .refresh(&["calls"])
         .once()
-        .slow()]),
+        .slow()
+        .entities(&[Entity::new(EntityKind::Text, "dial", "Dial")
+            .icon("mdi:phone-dial")
+            .of("calls")
+            .value(FIRST_ADDRESS)])]),
     post("44", "/rest/conferences/blast").commands(&[Command::new("call/blast")
         .fields(Some("addresses"), BLAST)
         .plan(Plan::Split(blast))
@@ -104,7 +125,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 calls: hang_up_all,
             })
             .refresh(&["calls"])
-            .before("dial"),
+            .before("dial")
+            .entities(&[Entity::button("hang_up", "Hang up").icon("mdi:phone-hangup")]),
     ]),
     get("48", "/rest/conferences/{conf_id}/connections")
         .commands(&[Command::new("call/{conf_id}/connections/get").fields(Some("filter"), FILTER)]),
@@ -173,14 +195,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 calls: answer,
             })
             .refresh(&["calls"])
-            .once(),
+            .once()
+            .entities(&[Entity::button("answer", "Answer").icon("mdi:phone-check")]),
         Command::new("call/reject")
             .plan(Plan::From {
                 state: "calls",
                 calls: reject,
             })
             .refresh(&["calls"])
-            .once(),
+            .once()
+            .entities(&[Entity::button("reject", "Reject").icon("mdi:phone-remove")]),
     ]),
 ];
 
@@ -256,8 +280,18 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every word of `call/state`, and one for what is not known.
+    pub const WORDS: &[&str] = &[
+        Self::Idle.as_str(),
+        Self::Dialing.as_str(),
+        Self::Ringing.as_str(),
+        Self::Connected.as_str(),
+        Self::Held.as_str(),
+        "unknown",
+    ];
+
     /// The word in `call/state`.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Dialing => "dialing",

@@ -2,7 +2,7 @@
 
 use super::payload::{Field, Rule};
 use super::state::State;
-use super::{Class, Command, Operation, Plan, delete, get, post, put};
+use super::{Class, Command, Kind, Operation, Plan, delete, get, post, put};
 
 const INDEX: Rule = Rule::Integer {
     min: 1,
@@ -154,9 +154,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .commands(members!("directory/local/entry/{entry_id}")),
     post("71", "/rest/directory/queries").commands(&[
         Command::new("directory/query/create")
+            .kind(Kind::Query)
             .fields(Some("search"), SEARCH)
             .once(),
         Command::new("directory/search")
+            .kind(Kind::Query)
             .fields(Some("search"), SEARCH)
             .plan(Plan::Search)
             .once()

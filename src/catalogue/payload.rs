@@ -83,6 +83,14 @@ impl Field {
         }
     }
 
+    /// Every name it goes by in an object whose bare field is `bare`; a later one wins.
+    pub fn names(&self, bare: Option<&str>) -> impl Iterator<Item = &'static str> {
+        let alias = (bare == Some(self.name)).then_some("value");
+        [self.name, self.wire, self.wire_leaf()]
+            .into_iter()
+            .chain(alias)
+    }
+
     /// The guide's name without the objects around it.
     fn wire_leaf(&self) -> &'static str {
         self.wire.rsplit('.').next().unwrap_or(self.wire)
@@ -121,17 +129,25 @@ pub enum Rule {
     List,
 }
 
+/// The words that switch on.
+pub const ON: &[&str] = &["true", "True", "TRUE", "on", "On", "ON", "1"];
+/// The words that switch off.
+pub const OFF: &[&str] = &["false", "False", "FALSE", "off", "Off", "OFF", "0"];
+
 /// The text of a switch as a truth value.
 pub fn switch(text: &str) -> Option<bool> {
-    match text {
-        "true" | "True" | "TRUE" | "on" | "On" | "ON" | "1" => Some(true),
-        "false" | "False" | "FALSE" | "off" | "Off" | "OFF" | "0" => Some(false),
-        _ => None,
+    if ON.contains(&text) {
+        Some(true)
+    } else {
+        OFF.contains(&text).then_some(false)
     }
 }
 
 /// The word that inverts a switch.
 pub const TOGGLE: &str = "toggle";
+
+/// So many telephone keys may be sent at once.
+pub const MOST_KEYS: usize = 64;
 
 impl Rule {
     /// What is allowed, to stand after "takes".
@@ -202,7 +218,7 @@ impl Rule {
             Self::Keys => text
                 .filter(|text| {
                     let key = |c: char| c.is_ascii_digit() || c == '*' || c == '#';
-                    !text.is_empty() && text.len() <= 64 && text.chars().all(key)
+                    !text.is_empty() && text.len() <= MOST_KEYS && text.chars().all(key)
                 })
                 .map(Value::from),
             Self::Texts => {
@@ -274,10 +290,8 @@ impl Payload {
         }
         let mut values = Map::new();
         for field in fields {
-            let names = [field.name, field.wire, field.wire_leaf()];
-            let alias = (bare == Some(field.name)).then_some("value");
             let mut value = None;
-            for name in names.into_iter().chain(alias) {
+            for name in field.names(bare) {
                 value = given.remove(name).or(value);
             }
             let takes = || format!("{} takes {}", field.name, field.rule.describe(toggles));

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::call::Params;
 use super::payload::Payload;
-use super::state::{Pick, State};
-use super::{Call, Command, Method, Operation, Plan, operations};
+use super::state::State;
+use super::{Call, Command, GUARDED, Kind, Method, Operation, Plan, operations};
 use crate::command::{ErrorCode, Failure};
 use crate::topic;
 
@@ -40,6 +40,20 @@ impl Route {
     pub fn command(&self) -> &Command {
         &self.variants[0].command
     }
+
+    /// Whether it asks or changes.
+    pub fn kind(&self) -> Kind {
+        let by_method = match self.variants[0].operation.method {
+            Method::Get => Kind::Query,
+            _ => Kind::Command,
+        };
+        self.command().kind.unwrap_or(by_method)
+    }
+
+    /// It needs the room's `allow`, or an administrator.
+    pub fn guarded(&self) -> bool {
+        GUARDED.contains(&self.topic.as_str())
+    }
 }
 
 /// All topics of all operations.
@@ -55,6 +69,26 @@ pub fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
         .filter_map(|level| level.strip_prefix('{')?.strip_suffix('}'))
 }
 
+/// What a parameter stands for, for people.
+pub fn about_parameter(name: &str) -> &'static str {
+    match name {
+        "conf_id" => "a conference's id, as `calls` lists it",
+        "conn_id" => "a connection's id, as `calls` lists it within its conference",
+        "term_id" => "a terminal's id, as `call/{conf_id}/terminals/get` answers",
+        "index" => "a preset's number, 1 to 10",
+        "source_id" => {
+            "a camera's number, as `camera/near` or `camera/far` lists it; a position also takes \
+             `SELECTED_PEOPLE`"
+        }
+        "meeting_id" => "a meeting's id, as `calendar/meetings` lists it",
+        "entry_id" => "a directory entry's id, as a search answers",
+        "query_id" => "a directory query's id, as `directory/query/create` answers",
+        "server_id" => "a directory server's id, the `serverId` of its entries",
+        "name" => "a part of the system, as `system/status` lists it after `system.status.`",
+        _ => "a value that the device knows",
+    }
+}
+
 impl Catalogue {
     fn build() -> Self {
         let mut catalogue = Self { routes: Vec::new() };
@@ -65,16 +99,14 @@ impl Catalogue {
         }
         for operation in operations() {
             for state in operation.states {
-                let topic = match state.pick {
-                    Pick::Each(_) => format!("{}/{{name}}/get", state.topic),
-                    _ => format!("{}/get", state.topic),
-                };
+                let topic = format!("{}/get", state.pattern());
                 if catalogue.pattern(&topic).is_none() {
                     let plan = match operation.method {
                         Method::Get => Plan::State(state.topic),
                         _ => Plan::Held(state.topic),
                     };
-                    catalogue.add(topic, operation, Command::new("").plan(plan));
+                    let command = Command::new("").kind(Kind::Query).plan(plan);
+                    catalogue.add(topic, operation, command);
                 }
             }
         }
@@ -114,11 +146,9 @@ impl Catalogue {
 
     /// Whether a topic below the room is a state that is read from the device.
     pub fn is_state(&self, topic: &str) -> bool {
-        let is = |state: &State| match (state.pick, topic.strip_prefix(state.topic)) {
-            (Pick::Each(_), Some(rest)) => rest.starts_with('/') && !rest[1..].contains('/'),
-            (_, rest) => rest == Some(""),
-        };
-        operations().flat_map(|operation| operation.states).any(is)
+        let levels: Vec<&str> = topic.split('/').collect();
+        let mut states = operations().flat_map(|operation| operation.states);
+        states.any(|state| matches(&state.pattern(), &levels))
     }
 
     /// Finds the route of a topic below the room, levels still encoded, and its parameters.
@@ -241,6 +271,24 @@ impl Call {
             params,
             values,
             bytes,
+        })
+    }
+
+    /// The call of a command whose payload, a file, streams in.
+    ///
+    /// # Errors
+    /// `unknown_command`, or `invalid_payload` where the command takes no file.
+    pub fn upload(command: &str) -> Result<Self, Failure> {
+        let (route, params) = CATALOGUE.route(command)?;
+        if !matches!(route.command().payload, Payload::Bytes { .. }) {
+            let message = format!("{} takes no file", route.topic);
+            return Err(Failure::new(ErrorCode::InvalidPayload, message));
+        }
+        Ok(Self {
+            route,
+            params,
+            values: serde_json::Map::new(),
+            bytes: Bytes::new(),
         })
     }
 }

@@ -6,6 +6,8 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::entity::Entity;
+
 /// What an operation's answer looks like once it has been made uniform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -48,40 +50,50 @@ pub struct State {
     pub topic: &'static str,
     /// Where its value is.
     pub pick: Pick,
+    /// What Home Assistant shows of it.
+    pub entities: &'static [Entity],
 }
 
 impl State {
-    pub(super) const fn whole(topic: &'static str) -> Self {
+    pub(super) const fn new(topic: &'static str, pick: Pick) -> Self {
         Self {
             topic,
-            pick: Pick::Whole,
+            pick,
+            entities: &[],
         }
     }
 
+    pub(super) const fn whole(topic: &'static str) -> Self {
+        Self::new(topic, Pick::Whole)
+    }
+
     pub(super) const fn field(topic: &'static str, names: &'static [&'static str]) -> Self {
-        Self {
-            topic,
-            pick: Pick::Field(names),
-        }
+        Self::new(topic, Pick::Field(names))
     }
 
     pub(super) const fn with(
         topic: &'static str,
         pick: fn(&Value, &Context) -> Option<Value>,
     ) -> Self {
-        Self {
-            topic,
-            pick: Pick::With(pick),
-        }
+        Self::new(topic, Pick::With(pick))
     }
 
     pub(super) const fn at_time(
         topic: &'static str,
         pick: fn(&Value, &Context) -> Option<Value>,
     ) -> Self {
-        Self {
-            topic,
-            pick: Pick::AtTime(pick),
+        Self::new(topic, Pick::AtTime(pick))
+    }
+
+    pub(super) const fn entities(self, entities: &'static [Entity]) -> Self {
+        Self { entities, ..self }
+    }
+
+    /// Its topic below the room, with a parameter where it has several.
+    pub fn pattern(&self) -> String {
+        match self.pick {
+            Pick::Each(_) => format!("{}/{{name}}", self.topic),
+            _ => self.topic.to_owned(),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
+use super::entity::{Enabled, Entity};
 use super::payload::{Field, Payload, Rule};
 use super::state::{Context, Pick, Shape, State, member};
-use super::{Call, Class, Command, Operation, Plan, delete, get, post};
+use super::{Call, Class, Command, Kind, Operation, Plan, delete, get, post};
 use crate::command::Failure;
 use crate::topic;
 
@@ -36,6 +37,25 @@ const TIME: &[Field] = &[
     ),
 ];
 
+const FIRMWARE: &str = "{{ value_json.get('softwareVersion') if value_json is mapping }}";
+const MODEL: &str = "{{ value_json.get('model') if value_json is mapping }}";
+
+const fn about(key: &'static str, name: &'static str, value: &'static str) -> Entity {
+    Entity::sensor(key, name).value(value).diagnostic()
+}
+
+/// The words of all servers; which they are stands in the attributes.
+const fn registration(key: &'static str, name: &'static str) -> Entity {
+    Entity::sensor(key, name)
+        .icon("mdi:server-network")
+        .value(
+            "{{ (value_json | selectattr('state', 'string') | map(attribute='state') | map('lower') \
+             | unique | join(', ') or 'none') if value_json is list else 'None' }}",
+        )
+        .attributes("{{ {'servers': value_json if value_json is list else []} | tojson }}")
+        .diagnostic()
+}
+
 /// A mode that POST switches on and DELETE switches off.
 const fn switched(topic: &'static str, state: &'static [&'static str], on: bool) -> Command {
     Command::new(topic)
@@ -64,7 +84,12 @@ const fn shown(on: bool) -> Command {
 pub(super) const OPERATIONS: &[Operation] = &[
     get("83", "/rest/system/h323gatekeepers")
         .shape(Shape::List)
-        .states(&[State::whole("system/h323_gatekeepers")])
+        .states(&[
+            State::whole("system/h323_gatekeepers").entities(&[registration(
+                "gatekeeper_registration",
+                "Gatekeeper registration",
+            )]),
+        ])
         .poll(Class::Slow),
     get("84", "/rest/system/logs").commands(&[Command::new("system/logs/get")
         .binary("system/logs", "application/octet-stream", false)
@@ -83,7 +108,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "system/device_mode/set",
         &["system/device_mode"],
         true,
-    )]),
+    )
+    .entities(&[Entity::switch("device_mode", "Device mode").icon("mdi:laptop")])]),
     delete("90", "/rest/system/mode/device").commands(&[switched(
         "system/device_mode/set",
         &["system/device_mode"],
@@ -97,13 +123,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "system/signage/set",
         &["system/signage"],
         true,
-    )]),
+    )
+    .entities(&[Entity::switch("signage", "Signage").icon("mdi:sign-text")])]),
     delete("93", "/rest/system/mode/signage").commands(&[switched(
         "system/signage/set",
         &["system/signage"],
         false,
     )]),
     post("94", "/rest/system/network/ping").commands(&[Command::new("system/network/ping")
+        .kind(Kind::Query)
         .fields(Some("destination"), DESTINATION)
         .slow()]),
     // The guide's only GET with a body.
@@ -114,23 +142,31 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .slow()]),
     post("96", "/rest/system/reboot").commands(&[Command::new("system/reboot")
         .fixed(&[("action", "reboot")])
-        .once()]),
+        .once()
+        .entities(&[Entity::button("reboot", "Reboot")
+            .class("restart")
+            .config()
+            .enabled(Enabled::WhenAllowed)])]),
     post("97", "/rest/system/resetsettings").commands(&[Command::new("system/reset_settings")
         .fields(None, KEEP)
         .fixed(&[("action", "resetsettings")])
         .once()]),
     get("98", "/rest/system/sipservers")
         .shape(Shape::List)
-        .states(&[State::whole("system/sip_servers")])
+        .states(&[State::whole("system/sip_servers")
+            .entities(&[registration("sip_registration", "SIP registration")])])
         .poll(Class::Slow),
     get("99", "/rest/system/status")
         .shape(Shape::List)
         .states(&[
             State::whole("system/status"),
-            State {
-                topic: "system/status",
-                pick: Pick::Each(statuses),
-            },
+            State::new("system/status", Pick::Each(statuses)).entities(&[Entity::sensor(
+                "status_{name}",
+                "System: {name}",
+            )
+            .icon("mdi:list-status")
+            .value("{{ value_json | join(', ') if value_json is list else value }}")
+            .diagnostic()]),
         ])
         .poll(Class::Normal),
     get("100", "/rest/system/time").commands(&[Command::new("system/time/get")]),
@@ -140,7 +176,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     get("102", "/rest/system/time/local").commands(&[Command::new("system/time/local/get")]),
     get("x1", "/rest/system")
         .states(&[
-            State::with("system/info", lasting),
+            State::with("system/info", lasting).entities(&[
+                about("firmware", "Firmware", FIRMWARE).icon("mdi:package-up"),
+                about("model", "Model", MODEL).icon("mdi:information-outline"),
+            ]),
             State::field("system/state", &["state"]),
         ])
         .poll(Class::Normal),
@@ -151,7 +190,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .shape(Shape::List)
         .states(&[
             State::whole("system/apps"),
-            State::with("call/in_meeting", in_meeting),
+            State::with("call/in_meeting", in_meeting).entities(&[Entity::binary_sensor(
+                "in_meeting",
+                "In meeting",
+            )
+            .icon("mdi:account-group")]),
         ])
         .poll(Class::Normal),
 ];

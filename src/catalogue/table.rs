@@ -1,67 +1,95 @@
-//! The catalogue as a table for people: what `poly2mqtt topics` prints.
+//! The catalogue as text for people: what `poly2mqtt topics` prints.
+//!
+//! Owns the words for payloads, requests and polling. Pure; the page for reading and the broker's
+//! access list are made from the same words below.
 
+mod acl;
+mod console;
+mod markdown;
+
+use std::collections::HashSet;
 use std::fmt::Write;
 
-use super::payload::Payload;
-use super::{CATALOGUE, Class, Pick, Plan, When, operations};
+pub use acl::mosquitto_acl;
+pub use console::console;
+pub use markdown::topic_page;
 
-/// One line for each state and each command, tab-separated, with a heading.
+use super::payload::Payload;
+use super::{
+    Answer, Binary, CATALOGUE, Class, Command, Field, Method, Operation, Plan, Route, State,
+    Variant, When, operations,
+};
+
+/// One line for each state, each file and each command, tab-separated, with a heading.
 pub fn topic_table() -> String {
     let mut table = String::from("kind\ttopic below room/<room>/\tpayload\toperation\tread\n");
-    for operation in operations() {
-        let request = format!("{} {}", operation.method.as_str(), operation.path);
-        let read = match operation.poll {
-            Some((class, when)) => polled(class, when),
-            None => "on request",
-        };
-        for state in operation.states {
-            let more = if matches!(state.pick, Pick::Each(_)) {
-                "/{name}"
-            } else {
-                ""
-            };
-            // Writing to a String cannot fail.
-            let _ = writeln!(table, "state\t{}{more}\t\t{request}\t{read}", state.topic);
-        }
+    for (topic, operation, _) in states() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            table,
+            "state\t{topic}\t\t{}\t{}",
+            path(operation),
+            read(operation)
+        );
+    }
+    for file in files() {
+        let (topic, content_type) = (file.topic, file.content_type);
+        let _ = writeln!(table, "file\t{topic}\t\t{content_type}\ton request");
     }
     for route in CATALOGUE.routes() {
-        for variant in &route.variants {
-            let command = &variant.command;
-            let kind = match command.plan {
-                Plan::State(_) | Plan::Held(_) => "query",
-                _ if variant.operation.method == super::Method::Get => "query",
-                _ => "command",
-            };
-            let payload = describe(command.payload, command.toggles.is_some());
-            let (method, path) = (variant.operation.method.as_str(), variant.operation.path);
-            let _ = writeln!(
-                table,
-                "{kind}\t{}\t{payload}\t{method} {path}\t",
-                route.topic
-            );
-        }
+        let (kind, topic) = (route.kind().as_str(), &route.topic);
+        let payload = takes(route);
+        let _ = writeln!(table, "{kind}\t{topic}\t{payload}\t{}\t", requests(route));
     }
     table
 }
 
-fn polled(class: Class, when: When) -> &'static str {
-    match (class, when) {
-        (_, When::Meters) => "fast, with poll.meters",
-        (Class::Fast, When::Always) => "fast",
-        (Class::Normal, When::Always) => "normal",
-        (Class::Slow, When::Always) => "slow",
-        (Class::Fast, When::InCall) => "fast, in a call",
-        (Class::Normal, When::InCall) => "normal, in a call",
-        (Class::Slow, When::InCall) => "slow, in a call",
+/// Every retained topic below a room once, with the first operation that feeds it, which is the
+/// one that is polled.
+pub fn states() -> impl Iterator<Item = (String, &'static Operation, &'static State)> {
+    let mut seen = HashSet::new();
+    operations()
+        .flat_map(|operation| operation.states.iter().map(move |state| (operation, state)))
+        .map(|(operation, state)| (state.pattern(), operation, state))
+        .filter(move |(topic, ..)| seen.insert(topic.clone()))
+}
+
+/// Every file that is an answer.
+pub fn files() -> impl Iterator<Item = Binary> {
+    let answers = CATALOGUE
+        .routes()
+        .iter()
+        .map(|route| route.command().answer);
+    answers.filter_map(|answer| match answer {
+        Answer::Binary(file) => Some(file),
+        Answer::Json => None,
+    })
+}
+
+/// When a state is read.
+pub fn read(operation: &Operation) -> &'static str {
+    match operation.poll {
+        None if operation.method == Method::Get => "on request",
+        None => "with the log-in",
+        Some((_, When::Meters)) => "fast, with poll.meters",
+        Some((Class::Fast, When::Always)) => "fast",
+        Some((Class::Normal, When::Always)) => "normal",
+        Some((Class::Slow, When::Always)) => "slow",
+        Some((Class::Fast, When::InCall)) => "fast, in a call",
+        Some((Class::Normal, When::InCall)) => "normal, in a call",
+        Some((Class::Slow, When::InCall)) => "slow, in a call",
     }
 }
 
-fn describe(payload: Payload, toggles: bool) -> String {
-    match payload {
+/// What a topic takes.
+pub fn takes(route: &Route) -> String {
+    let command = route.command();
+    match command.payload {
         Payload::None => "none".into(),
         Payload::Bytes { .. } => "the file's bytes".into(),
         Payload::Fields { bare, fields, .. } => {
-            let rule = |field: &super::Field| {
+            let toggles = command.toggles.is_some();
+            let rule = |field: &Field| {
                 let optional = if field.required { "" } else { " (optional)" };
                 format!("{}: {}{optional}", field.name, field.rule.describe(toggles))
             };
@@ -72,4 +100,42 @@ fn describe(payload: Payload, toggles: bool) -> String {
             text.join("; ")
         }
     }
+}
+
+/// What a topic makes the gateway ask of the device, in order.
+pub fn requests(route: &Route) -> String {
+    let command = route.command();
+    let own: Vec<_> = route.variants.iter().map(request).collect();
+    let own = own.join(" or ");
+    match command.plan {
+        Plan::Direct | Plan::Split(_) => own,
+        Plan::Move => format!("{own}, then its stop"),
+        Plan::From { state, .. } => format!("{}, then {own}", reading(state)),
+        Plan::State(state) => reading(state),
+        Plan::Held(_) => "nothing: what is retained".into(),
+        Plan::Search => format!("{own}, then GET its pages and DELETE it"),
+        Plan::Renew => format!("DELETE, then {own}"),
+    }
+}
+
+fn reading(state: &str) -> String {
+    let reader = CATALOGUE.reader(state);
+    reader.map_or_else(String::new, |(operation, _)| path(operation))
+}
+
+fn path(operation: &Operation) -> String {
+    format!("{} {}", operation.method.as_str(), operation.path)
+}
+
+/// An operation's request with what the topic fixes in it.
+fn request(variant: &Variant) -> String {
+    let Command { bind, fixed, .. } = variant.command;
+    let mut request = path(variant.operation);
+    for (name, value) in bind {
+        request = request.replace(&format!("{{{name}}}"), value);
+    }
+    for (name, value) in fixed {
+        let _ = write!(request, " {name}={value}");
+    }
+    request
 }

@@ -1,5 +1,6 @@
 //! Video mute, near and far, and the content's media statistics.
 
+use super::entity::Entity;
 use super::payload::{Field, Rule};
 use super::state::{Context, Shape, State};
 use super::{Call, Class, Command, Operation, Plan, When, get, post};
@@ -20,7 +21,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
             .fields(Some("mute"), MUTE)
             .toggles("video/muted")
             .refresh(&["video/muted"])
-            .sets("video/muted"),
+            .sets("video/muted")
+            .entities(&[Entity::switch("video_mute", "Video mute").icon("mdi:video-off")]),
         Command::new("video/mute")
             .plan(Plan::Split(mute))
             .refresh(&["video/muted"])

@@ -1,9 +1,11 @@
 //! `poly2mqtt check`: the configuration, and with `--connect` every device.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::{ConfigFile, Failed, load};
+use super::{ConfigFile, Failed, load, rooms};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::config::{Certificate, Room, RoomId};
 use crate::device::{Device, Timings};
@@ -12,24 +14,24 @@ use crate::gateway::device_settings;
 pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
     let loaded = load(file)?;
     println!(
-        "the configuration is good: {} rooms",
-        loaded.config.rooms.len()
+        "the configuration is good: {}",
+        rooms(loaded.config.rooms.len())
     );
     if !connect {
         return Ok(());
     }
-    let rooms = loaded.config.rooms.iter();
-    let checked = join_all(rooms.map(|(id, room)| check(id, room))).await;
+    let configured = loaded.config.rooms.iter();
+    let checked = join_all(configured.map(|(id, room)| check(id, room))).await;
     let bad = checked.iter().filter(|good| !**good).count();
     if bad > 0 {
-        return Err(Failed::Other(format!("{bad} rooms cannot be used")));
+        return Err(Failed::Other(format!("{} cannot be used", rooms(bad))));
     }
     Ok(())
 }
 
 /// Logs in to one device and prints what it is; false where that does not work.
 async fn check(id: &RoomId, room: &Room) -> bool {
-    let device = match Device::new(device_settings(room, &Timings::default())) {
+    let device = match Device::new(device_settings(room, &Timings::default(), &Arc::default())) {
         Ok(device) => device,
         Err(error) => {
             println!("{id}\t{}\t{error}", room.url);
@@ -38,23 +40,23 @@ async fn check(id: &RoomId, room: &Room) -> bool {
     };
     let logged_in = device.log_in().await;
     let fingerprint = device.fingerprint();
-    let shown = fingerprint.as_deref().unwrap_or("no certificate seen");
-    let good = match logged_in {
-        Err(problem) => {
-            println!("{id}\t{}\t{shown}\t{problem}", room.url);
-            false
-        }
+    let good = logged_in.is_ok();
+    let told = match logged_in {
+        // It names the fingerprint itself.
+        Err(problem) => problem.to_string(),
         Ok(_) => {
-            println!("{id}\t{}\t{shown}\t{}", room.url, identity(&device).await);
-            true
+            let identity = identity(&device).await;
+            let fingerprint = fingerprint.unwrap_or_default();
+            match room.certificate {
+                Certificate::Insecure => {
+                    format!("{identity}; to pin it, set certificate = \"{fingerprint}\"")
+                }
+                _ => format!("{identity}, certificate {fingerprint}"),
+            }
         }
     };
     device.close().await;
-    if let (Some(fingerprint), Certificate::Unset | Certificate::Insecure) =
-        (fingerprint, &room.certificate)
-    {
-        println!("{id}\tto pin it: certificate = \"{fingerprint}\"");
-    }
+    println!("{id}\t{}\t{told}", room.url);
     good
 }
 

@@ -7,13 +7,19 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Demo, Failed, asked_to_stop};
-use crate::config::{BrokerUrl, Certificate, Config, Mqtt, Poll, Room, RoomId, Secret};
+use super::{Demo, Failed, asked_to_stop, rooms};
+use crate::config::{
+    BrokerUrl, Certificate, Config, HomeAssistant, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
+};
 use crate::device::Timings;
 use crate::service::Service;
 use crate::simulator::{self, Device};
 
+/// Where the control port is, as in `simulate`; any free port if that is taken.
+const CONTROL: &str = "127.0.0.1:8442";
+
 pub async fn run(demo: &Demo) -> Result<(), Failed> {
+    let stop = asked_to_stop()?;
     let mut devices = Vec::new();
     for number in 1..=demo.rooms {
         let options = simulator::Options {
@@ -26,9 +32,13 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
         devices.push(device);
     }
     let shutdown = CancellationToken::new();
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .map_err(|error| Failed::Other(format!("no control port: {error}")))?;
+    let listener = match TcpListener::bind(CONTROL).await {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            TcpListener::bind("127.0.0.1:0").await
+        }
+        bound => bound,
+    };
+    let listener = listener.map_err(|error| Failed::Other(format!("no control port: {error}")))?;
     let control = listener
         .local_addr()
         .map_err(|error| Failed::Other(error.to_string()))?;
@@ -38,8 +48,8 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
         .await
         .map_err(Failed::Other)?;
     service.connected().await;
-    introduce(demo, &control.to_string());
-    asked_to_stop().await?;
+    introduce(demo, &control.to_string(), &service);
+    stop.await;
     service.stop().await;
     shutdown.cancel();
     // The control port has nothing left to say.
@@ -50,25 +60,59 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
     Ok(())
 }
 
-fn introduce(demo: &Demo, control: &str) {
-    let rooms = demo.rooms;
+fn introduce(demo: &Demo, control: &str, service: &Service) {
     let at = match demo.listen.port() {
         1883 => String::new(),
         port => format!("-p {port} "),
     };
+    let http = service.http_addr().unwrap_or(demo.http);
+    let program = std::env::args().next();
+    let program = program.as_deref().unwrap_or("poly2mqtt");
     println!(
-        "poly2mqtt runs with {rooms} simulated rooms and its own broker at {}. Ctrl-C ends it. Try:\n\
-         \x20 mosquitto_sub {at}-v -t 'room/#' -t 'gateway/#'              # everything that happens\n\
-         \x20 mosquitto_pub {at}-t room/1/camera/preset/3/activate -n      # recall a camera preset\n\
-         \x20 mosquitto_pub {at}-t room/1/audio/volume/set -m 40           # set the volume\n\
-         \x20 mosquitto_pub {at}-t room/1/audio/muted/set -m toggle        # mute, and the other way round\n\
-         \x20 mosquitto_pub {at}-t room/1/camera/move -m '{{\"direction\":\"left\",\"duration_ms\":500}}'\n\
-         \x20 mosquitto_pub {at}-t room/1/call/dial -m alice@example.com   # call somebody; call/hangup ends it\n\
-         \x20 curl -X POST 'http://{control}/1/ring?from=bob@example.com'  # somebody calls room 1\n\
-         \x20 curl http://{control}/                             # what else people and faults can do\n\
-         \x20 poly2mqtt topics                                            # every topic",
+        "poly2mqtt runs with {} (simulated) and its own broker at {}. Ctrl-C ends it. Try:",
+        rooms(demo.rooms.into()),
         demo.listen
     );
+    let tries = [
+        (
+            format!("mosquitto_sub {at}-v -t 'room/#' -t 'gateway/#'"),
+            "everything that happens",
+        ),
+        (
+            format!("mosquitto_pub {at}-t room/1/camera/preset/3/activate -n"),
+            "recall a camera preset",
+        ),
+        (
+            format!("mosquitto_pub {at}-t room/1/audio/volume/set -m 40"),
+            "set the volume",
+        ),
+        (
+            format!("mosquitto_pub {at}-t room/1/audio/muted/set -m toggle"),
+            "mute, and the other way round",
+        ),
+        (
+            format!("mosquitto_pub {at}-t room/1/call/dial -m alice@example.com"),
+            "call somebody; call/hangup ends it",
+        ),
+        (format!("http://{http}/"), "the same and more in a browser"),
+        (
+            format!("websocat 'ws://{http}/ws?subscribe=room/1/%23'"),
+            "everything about room 1, without MQTT",
+        ),
+        (
+            format!("curl -X POST 'http://{control}/1/ring?from=bob@example.com'"),
+            "somebody calls room 1",
+        ),
+        (format!("{program} topics"), "every topic"),
+    ];
+    let lines = service.tcp_addr().map(|at| {
+        let (ip, port) = (at.ip(), at.port());
+        let command = format!("echo room/1/audio/volume/set 40 | nc -w 1 {ip} {port}");
+        (command, "the same in plain lines")
+    });
+    for (command, about) in tries.into_iter().chain(lines) {
+        println!("  {command:<66} # {about}");
+    }
 }
 
 fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
@@ -82,7 +126,10 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
             user: "admin".into(),
             password: Secret::new("456"),
             certificate: Certificate::parse(&pinned).ok_or_else(wrong)?,
-            allow: ["system/reboot".to_owned()].into(),
+            // Nothing here can be broken for good.
+            allow: ["system/reboot", "directory/import"]
+                .map(str::to_owned)
+                .into(),
             poll: Poll::default(),
             preset_offset: None,
             keep_alive: true,
@@ -95,5 +142,23 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
         open: !demo.listen.ip().is_loopback(),
         ..Mqtt::default()
     };
-    Ok(Config { mqtt, rooms })
+    let http = Http {
+        listen: Some(demo.http),
+        open: [Some(demo.http), demo.tcp]
+            .iter()
+            .flatten()
+            .any(|at| !at.ip().is_loopback()),
+        ..Http::default()
+    };
+    let tcp = Tcp {
+        listen: demo.tcp,
+        ..Tcp::default()
+    };
+    Ok(Config {
+        mqtt,
+        http,
+        tcp,
+        home_assistant: HomeAssistant::default(),
+        rooms,
+    })
 }

@@ -6,17 +6,20 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, Failed, asked_to_stop, load};
-use crate::device::Timings;
-use crate::service::Service;
+use crate::service::{Service, Setup};
 
 pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     let loaded = load(file)?;
     // Signals first: one that comes during the start must not be missed.
-    let stop = asked_to_stop();
+    let stop = asked_to_stop()?;
     tokio::pin!(stop);
     let mut reload = signal(SignalKind::hangup())
         .map_err(|error| Failed::Other(format!("signals cannot be received: {error}")))?;
-    let mut service = Service::start_in(runtime_directory(), loaded.config, Timings::default())
+    let setup = Setup {
+        runtime: runtime_directory(),
+        ..Setup::default()
+    };
+    let mut service = Service::start_with(loaded.config, setup)
         .await
         .map_err(Failed::Other)?;
     // Without systemd this does nothing.
@@ -24,10 +27,7 @@ pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
     loop {
         tokio::select! {
-            stopped = &mut stop => {
-                stopped?;
-                break;
-            }
+            () = &mut stop => break,
             _ = reload.recv() => apply(&mut service, file).await,
         }
     }

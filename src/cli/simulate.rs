@@ -9,6 +9,7 @@ use super::{Failed, Firmware, Simulate, asked_to_stop};
 use crate::simulator::{self, Device};
 
 pub async fn run(simulate: &Simulate) -> Result<(), Failed> {
+    let stop = asked_to_stop()?;
     let firmware = match simulate.firmware {
         Firmware::V4_0 => simulator::Firmware::V4_0,
         Firmware::V4_6_2 => simulator::Firmware::V4_6_2,
@@ -46,7 +47,7 @@ pub async fn run(simulate: &Simulate) -> Result<(), Failed> {
     let shutdown = CancellationToken::new();
     let controlled = simulator::serve_control(control, devices.clone(), shutdown.clone());
     let controlled = tokio::spawn(controlled);
-    asked_to_stop().await?;
+    stop.await;
     shutdown.cancel();
     // The control port has nothing left to say.
     let _ = controlled.await;

@@ -2,10 +2,12 @@
 //!
 //! Owns the wire form of results, the same at every front door. Holds no transport.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
@@ -53,6 +55,28 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code.
+    pub const ALL: [Self; 18] = [
+        Self::UnknownRoom,
+        Self::UnknownCommand,
+        Self::InvalidPayload,
+        Self::Forbidden,
+        Self::Busy,
+        Self::Expired,
+        Self::Superseded,
+        Self::Offline,
+        Self::Unauthorized,
+        Self::LockedOut,
+        Self::ModeLocked,
+        Self::Unsupported,
+        Self::NotFound,
+        Self::DeviceError,
+        Self::Timeout,
+        Self::OutcomeUnknown,
+        Self::TooLarge,
+        Self::IgnoredRetained,
+    ];
+
     /// The device may have carried the command out, or may do so still.
     pub fn is_unsure(self) -> bool {
         matches!(self, Self::OutcomeUnknown | Self::Timeout | Self::Offline)
@@ -118,8 +142,10 @@ pub struct FileAnswer {
     pub topic: String,
     /// The MIME type the device gave.
     pub content_type: Arc<str>,
-    /// The bytes.
-    pub bytes: Bytes,
+    /// How many bytes it has, where that is known.
+    pub size: Option<u64>,
+    /// The bytes; not here where they streamed away, or are more than a result carries.
+    pub bytes: Option<Bytes>,
     /// The newest one stays retained at its topic.
     pub retained: bool,
 }
@@ -144,6 +170,28 @@ impl Success {
             file: None,
         }
     }
+
+    /// A success that brought a file.
+    pub fn file(status: u16, file: FileAnswer) -> Self {
+        Self {
+            file: Some(file),
+            ..Self::new(status, Value::Null)
+        }
+    }
+}
+
+/// What a level keeps besides letters, digits and `-._~`: it is encoded where it must be already.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'%')
+    .remove(b'/');
+
+/// Where the gateway's HTTP door has what this topic of a room has, as a path.
+pub fn file_url(room: &str, topic: &str) -> String {
+    format!("/room/{room}/{}", utf8_percent_encode(topic, PATH))
 }
 
 /// The one result of a command. Serializes to the JSON of `<command>/result`.
@@ -171,7 +219,7 @@ impl Serialize for Outcome {
             Ok(success) => {
                 map.serialize_entry("status", &success.status)?;
                 map.serialize_entry("took_ms", &self.took_ms())?;
-                map.serialize_entry("body", &success.body)?;
+                map.serialize_entry("body", &self.body(success))?;
             }
             Err(failure) => {
                 if let Some(status) = failure.status {
@@ -190,6 +238,18 @@ impl Serialize for Outcome {
 }
 
 impl Outcome {
+    /// What the result says; of a file, where its bytes are.
+    pub fn body<'a>(&self, success: &'a Success) -> Cow<'a, Value> {
+        let Some(file) = &success.file else {
+            return Cow::Borrowed(&success.body);
+        };
+        Cow::Owned(json!({
+            "bytes": file.size,
+            "content_type": &*file.content_type,
+            "url": file_url(&self.room, &self.command),
+        }))
+    }
+
     fn took_ms(&self) -> u64 {
         u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX)
     }
@@ -200,5 +260,43 @@ impl Outcome {
         serde_json::to_vec(self)
             .map(Bytes::from)
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new code does not compile until it is given its place in the list here.
+    fn place(code: ErrorCode) -> usize {
+        use ErrorCode::*;
+        match code {
+            UnknownRoom => 0,
+            UnknownCommand => 1,
+            InvalidPayload => 2,
+            Forbidden => 3,
+            Busy => 4,
+            Expired => 5,
+            Superseded => 6,
+            Offline => 7,
+            Unauthorized => 8,
+            LockedOut => 9,
+            ModeLocked => 10,
+            Unsupported => 11,
+            NotFound => 12,
+            DeviceError => 13,
+            Timeout => 14,
+            OutcomeUnknown => 15,
+            TooLarge => 16,
+            IgnoredRetained => 17,
+        }
+    }
+
+    #[test]
+    fn the_list_of_codes_is_complete() {
+        for (at, code) in ErrorCode::ALL.into_iter().enumerate() {
+            assert_eq!(place(code), at);
+            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
+        }
     }
 }

@@ -46,6 +46,13 @@ use Kind::{Bool, ById, Duration, Integer, List, Size, Table, Tables, Text};
 
 pub const ROOT: &[Key] = &[
     key("mqtt", Table(MQTT), "the broker"),
+    key("http", Table(HTTP), "the door for controllers and people"),
+    key("tcp", Table(TCP), "plain lines over bare TCP"),
+    key(
+        "home_assistant",
+        Table(HOME_ASSISTANT),
+        "devices in Home Assistant",
+    ),
     key("poll", Table(POLL), "how often states are read"),
     key(
         "defaults",
@@ -59,7 +66,7 @@ pub const MQTT: &[Key] = &[
     key(
         "url",
         Text,
-        "embedded://ADDR:PORT, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]",
+        "embedded://ADDR:PORT, mqtt://HOST[:PORT], mqtts://HOST[:PORT] or \"off\"",
     ),
     key("username", Text, "the gateway's user at the broker"),
     key("password", Text, "its password"),
@@ -102,6 +109,42 @@ pub const MQTT_USER: &[Key] = &[
     key("password_file", Text, "a file with the password"),
     key("rooms", List, "the rooms the user sees; all by default"),
     key("access", Text, "\"read\" or \"control\""),
+];
+
+pub const HTTP: &[Key] = &[
+    key("listen", Text, "ADDRESS:PORT, or \"off\""),
+    key("open", Bool, "take anyone from anywhere"),
+    key(
+        "hosts",
+        List,
+        "the names under which the gateway is reached",
+    ),
+    key("tls_cert_file", Text, "the certificate, for TLS"),
+    key("tls_key_file", Text, "its key"),
+    key("token", Tables(HTTP_TOKEN), "the tokens that are taken"),
+];
+
+pub const HTTP_TOKEN: &[Key] = &[
+    key("name", Text, "whose token it is"),
+    key("token", Text, "the token"),
+    key("token_file", Text, "a file with the token"),
+    key("rooms", List, "the rooms seen; all by default"),
+    key("access", Text, "\"read\", \"control\" or \"admin\""),
+];
+
+pub const TCP: &[Key] = &[
+    key("listen", Text, "ADDRESS:PORT, or \"off\""),
+    key("tls", Bool, "with the certificate of [http]"),
+];
+
+pub const HOME_ASSISTANT: &[Key] = &[
+    key("discovery", Bool, "make a device of each room"),
+    key("prefix", Text, "Home Assistant's discovery prefix"),
+    key(
+        "status_topic",
+        Text,
+        "where Home Assistant says that it is online",
+    ),
 ];
 
 pub const POLL: &[Key] = &[

@@ -13,9 +13,9 @@ use toml_edit::ImDocument;
 use url::Url;
 
 use super::error::{ConfigError, ConfigErrors};
-use super::keys::{DEFAULTS, MQTT, MQTT_USER, POLL, ROOM, ROOT};
+use super::keys::{DEFAULTS, HOME_ASSISTANT, MQTT, MQTT_USER, POLL, ROOM, ROOT};
 use super::section::{Section, Sources, line_of};
-use super::{BrokerUrl, Certificate, Config, Mqtt, MqttUser, Poll, Room, RoomId};
+use super::{BrokerUrl, Certificate, Config, HomeAssistant, Mqtt, MqttUser, Poll, Room, RoomId};
 use crate::catalogue::GUARDED;
 
 /// The variables' common beginning.
@@ -147,6 +147,8 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
     }
     let ids: Vec<RoomId> = rooms.keys().cloned().collect();
     let mqtt = read_mqtt(root.section("mqtt", MQTT), &ids);
+    let (http, tcp) = super::http::read(&mut root, &ids, &mut warnings);
+    let home_assistant = read_home_assistant(root.section("home_assistant", HOME_ASSISTANT));
     root.finish();
     if rooms.is_empty() && errors.borrow().is_empty() {
         warnings.push("no rooms are configured, so there is nothing to do".into());
@@ -163,7 +165,13 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
                 }
             }
             Ok(Loaded {
-                config: Config { mqtt, rooms },
+                config: Config {
+                    mqtt,
+                    http,
+                    tcp,
+                    home_assistant,
+                    rooms,
+                },
                 warnings,
             })
         }
@@ -361,14 +369,7 @@ fn read_mqtt(mut section: Section<'_>, ids: &[RoomId]) -> Option<Mqtt> {
         );
     }
     let prefix = section.any_text("topic_prefix").unwrap_or_default();
-    if prefix.contains(['+', '#', '\0']) || prefix.starts_with(['/', '$']) || prefix.ends_with('/')
-    {
-        section.error(
-            "topic_prefix",
-            "takes topic levels without wildcards, without a / at either end and without a $ at \
-             the start",
-        );
-    }
+    check_levels(&section, "topic_prefix", &prefix);
     let session_expiry = section
         .duration("session_expiry", Duration::from_secs(1), true)
         .unwrap_or(base.session_expiry);
@@ -424,6 +425,41 @@ fn read_mqtt(mut section: Section<'_>, ids: &[RoomId]) -> Option<Mqtt> {
     })
 }
 
+/// What may stand before topics, or be one.
+fn check_levels(section: &Section<'_>, key: &str, levels: &str) {
+    if levels.contains(['+', '#', '\0']) || levels.starts_with(['/', '$']) || levels.ends_with('/')
+    {
+        section.error(
+            key,
+            "takes topic levels without wildcards, without a / at either end and without a $ at \
+             the start",
+        );
+    }
+}
+
+fn read_home_assistant(mut section: Section<'_>) -> HomeAssistant {
+    let base = HomeAssistant::default();
+    let discovery = section.bool("discovery").unwrap_or(base.discovery);
+    let prefix = section.text("prefix").unwrap_or(base.prefix);
+    let status = section.text("status_topic");
+    let status_topic = status.unwrap_or_else(|| format!("{prefix}/status"));
+    for (key, levels) in [("prefix", &prefix), ("status_topic", &status_topic)] {
+        check_levels(&section, key, levels);
+        if matches!(levels.split('/').next(), Some("room" | "gateway")) {
+            section.error(
+                key,
+                "takes no topics below room/ or gateway/, which are the gateway's",
+            );
+        }
+    }
+    section.finish();
+    HomeAssistant {
+        discovery,
+        prefix,
+        status_topic,
+    }
+}
+
 fn read_user(mut section: Section<'_>, ids: &[RoomId]) -> Option<MqttUser> {
     let name = section.text("name");
     if name.is_none() {
@@ -434,16 +470,7 @@ fn read_user(mut section: Section<'_>, ids: &[RoomId]) -> Option<MqttUser> {
     if !given {
         section.error("password", "is missing; give password or password_file");
     }
-    let rooms = section.list("rooms").map(|rooms| {
-        let known = |id: &String| {
-            let id = RoomId::new(id).filter(|id| ids.contains(id));
-            if id.is_none() {
-                section.error("rooms", "names a room that is not configured");
-            }
-            id
-        };
-        rooms.iter().filter_map(known).collect()
-    });
+    let rooms = section.rooms(ids);
     let control = match section.text("access").as_deref() {
         Some("control") | None => true,
         Some("read") => false,
@@ -462,7 +489,11 @@ fn read_user(mut section: Section<'_>, ids: &[RoomId]) -> Option<MqttUser> {
 }
 
 fn broker_url(text: &str) -> Result<BrokerUrl, String> {
-    let takes = "takes embedded://ADDRESS:PORT, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]";
+    let takes =
+        "takes embedded://ADDRESS:PORT, mqtt://HOST[:PORT], mqtts://HOST[:PORT], or \"off\"";
+    if text == "off" {
+        return Ok(BrokerUrl::Off);
+    }
     let url = Url::parse(text).map_err(|_| takes.to_owned())?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("takes no user and password; give username and password_file".into());

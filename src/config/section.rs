@@ -12,7 +12,7 @@ use toml_edit::{ImDocument, Item};
 
 use super::error::ConfigError;
 use super::keys::Key;
-use super::{Secret, units};
+use super::{RoomId, Secret, units};
 
 /// Where values came from.
 #[derive(Debug)]
@@ -213,13 +213,19 @@ impl<'a> Section<'a> {
 
     /// A password, given directly or as a file.
     pub fn password(&mut self) -> Option<Secret> {
-        let both = self.has("password") && self.has("password_file");
-        let given = self.any_text("password").map(Secret::new);
-        let file = self.path("password_file");
+        self.secret("password")
+    }
+
+    /// A secret, given directly as `key` or as the file that `key_file` names.
+    pub fn secret(&mut self, key: &str) -> Option<Secret> {
+        let file_key = format!("{key}_file");
+        let both = self.has(key) && self.has(&file_key);
+        let given = self.any_text(key).map(Secret::new);
+        let file = self.path(&file_key);
         if both {
             self.error(
-                "password_file",
-                "stands beside password; give one of the two",
+                &file_key,
+                format!("stands beside {key}; give one of the two"),
             );
             return given;
         }
@@ -228,10 +234,23 @@ impl<'a> Section<'a> {
             Ok(text) => Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
             Err(error) => {
                 let message = format!("{} cannot be read: {error}", file.display());
-                self.error("password_file", message);
+                self.error(&file_key, message);
                 None
             }
         }
+    }
+
+    /// `rooms`: some of those that are configured.
+    pub fn rooms(&mut self, ids: &[RoomId]) -> Option<Vec<RoomId>> {
+        let rooms = self.list("rooms")?;
+        let known = |id: &String| {
+            let id = RoomId::new(id).filter(|id| ids.contains(id));
+            if id.is_none() {
+                self.error("rooms", "names a room that is not configured");
+            }
+            id
+        };
+        Some(rooms.iter().filter_map(known).collect())
     }
 
     /// A table inside this one; an empty one where it is not there.

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
@@ -23,6 +23,7 @@ use super::sessions::Sessions;
 use super::tls::{Handshakes, client_config};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::config::Certificate;
+use crate::metrics::Metrics;
 
 const XSRF: HeaderName = HeaderName::from_static("x-xsrf-token");
 /// A device answers a handshake within this, or it is not there.
@@ -52,6 +53,8 @@ pub struct Settings {
     pub keep_alive: bool,
     /// The waits after refusals.
     pub timings: Timings,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
     /// Where the session is kept for a gateway that comes after one that was killed.
     pub keep: Option<Keep>,
 }
@@ -109,12 +112,44 @@ pub enum Failed {
     },
     /// The connection broke after the request was sent.
     Broken,
-    /// The answer is larger than this many bytes.
-    TooLarge(usize),
+    /// The answer is larger than was asked for.
+    TooLarge(Oversize),
     /// The device refuses this to a good session.
     Forbidden(String),
     /// The device runs in a mode (given) that refuses this.
     ModeLocked(String),
+}
+
+/// What is known of an answer that is too large to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oversize {
+    /// So many bytes would have been taken.
+    pub limit: usize,
+    /// The HTTP status.
+    pub status: u16,
+    /// The MIME type, if it gave one.
+    pub content_type: Option<String>,
+    /// How many bytes there are, where the device says so.
+    pub length: Option<u64>,
+}
+
+/// An answer that is larger than was asked for, still to be read.
+#[derive(Debug)]
+pub(super) struct Large {
+    pub about: Oversize,
+    /// What was read of it to find that out.
+    pub begun: BytesMut,
+    pub rest: reqwest::Response,
+}
+
+/// A body that streams in, with its length.
+pub(super) type Streamed = (u64, reqwest::Body);
+
+/// How a request that is carried out ends.
+#[derive(Debug)]
+pub(super) enum Carried {
+    Answered(Answer),
+    Large(Box<Large>),
 }
 
 /// One device. Clones are handles to the same.
@@ -149,7 +184,7 @@ enum Attempt {
     Answered(Answer),
     Unreachable(Problem),
     Broken,
-    TooLarge(usize),
+    Large(Box<Large>),
 }
 
 impl Device {
@@ -272,8 +307,25 @@ impl Device {
         limit: usize,
         deadline: Instant,
     ) -> Result<Answer, Failed> {
+        let (carried, _slot) = self.carry_out(request, None, limit, deadline).await?;
+        match carried {
+            Carried::Answered(answer) => Ok(answer),
+            Carried::Large(large) => Err(Failed::TooLarge(large.about)),
+        }
+    }
+
+    /// The same, with the slot of the request, which is free when it is dropped. What streams in
+    /// can be sent but once.
+    pub(super) async fn carry_out(
+        &self,
+        request: &Request,
+        mut upload: Option<Streamed>,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<(Carried, SemaphorePermit<'_>), Failed> {
         let late = |begun| Failed::TimedOut { begun };
         let device = &*self.shared;
+        let once = upload.is_some();
         let mut attempts = 0;
         let mut renewed = false;
         let mut stale = None;
@@ -285,9 +337,19 @@ impl Device {
             let Ok(Ok(slot)) = timeout_at(deadline, device.slots.acquire()).await else {
                 return Err(late(false));
             };
+            if once && !renewed {
+                // Whether the session is good must be known before the only attempt.
+                renewed = true;
+                let meaning = timeout_at(deadline, device.why_forbidden(&session)).await;
+                if matches!(meaning, Ok(Forbidden::Stale)) {
+                    stale = Some(session.generation);
+                    continue;
+                }
+            }
             attempts += 1;
-            let last = attempts >= ATTEMPTS || Instant::now() + PAUSE >= deadline;
-            match timeout_at(deadline, device.attempt(request, Some(&session), limit)).await {
+            let last = once || attempts >= ATTEMPTS || Instant::now() + PAUSE >= deadline;
+            let attempt = device.attempt(request, upload.take(), Some(&session), limit);
+            match timeout_at(deadline, attempt).await {
                 Err(_) => return Err(late(true)),
                 Ok(Attempt::Answered(answer)) if answer.status == 403 => {
                     let meaning = timeout_at(deadline, device.why_forbidden(&session)).await;
@@ -301,8 +363,8 @@ impl Device {
                         _ => return Err(Failed::Forbidden(reason(&answer.body))),
                     }
                 }
-                Ok(Attempt::Answered(answer)) => return Ok(answer),
-                Ok(Attempt::TooLarge(limit)) => return Err(Failed::TooLarge(limit)),
+                Ok(Attempt::Answered(answer)) => return Ok((Carried::Answered(answer), slot)),
+                Ok(Attempt::Large(large)) => return Ok((Carried::Large(large), slot)),
                 Ok(Attempt::Unreachable(problem)) if last => return Err(Failed::Problem(problem)),
                 Ok(Attempt::Broken) if last || !request.repeatable => return Err(Failed::Broken),
                 Ok(Attempt::Unreachable(_) | Attempt::Broken) => {
@@ -319,9 +381,9 @@ impl Shared {
     async fn check(&self, session: Session) -> Result<Option<u64>, Problem> {
         let probe = own(Method::Get, &["rest", "audio"], RequestBody::None);
         let _slot = self.slots.acquire().await;
-        match self.attempt(&probe, Some(&session), SMALL).await {
+        match self.attempt(&probe, None, Some(&session), SMALL).await {
             Attempt::Answered(answer) if answer.status == 403 => Ok(Some(session.generation)),
-            Attempt::Answered(_) | Attempt::TooLarge(_) => Ok(None),
+            Attempt::Answered(_) | Attempt::Large(_) => Ok(None),
             Attempt::Unreachable(problem) => Err(problem),
             Attempt::Broken => Err(silent()),
         }
@@ -332,11 +394,11 @@ impl Shared {
         self.sessions.end();
         for session in self.sessions.owed() {
             let request = own(Method::Delete, &["rest", "session"], RequestBody::None);
-            let gone = match self.attempt(&request, Some(&session), SMALL).await {
+            let gone = match self.attempt(&request, None, Some(&session), SMALL).await {
                 // 400: the device knows of no such session any more.
                 Attempt::Answered(answer) => matches!(answer.status, 200..=299 | 400),
                 Attempt::Unreachable(_) => return,
-                Attempt::Broken | Attempt::TooLarge(_) => false,
+                Attempt::Broken | Attempt::Large(_) => false,
             };
             self.sessions.given_back(session.generation, gone);
         }
@@ -370,7 +432,7 @@ impl Shared {
         );
         // Longer than anybody waits for it: an answer that comes late still is a session to free.
         let deadline = Instant::now() + self.settings.timings.slow_request;
-        let exchanged = timeout_at(deadline, self.exchange(&request, None, SMALL)).await;
+        let exchanged = timeout_at(deadline, self.exchange(&request, None, None, SMALL)).await;
         let (attempt, headers) = exchanged.map_err(|_| silent())?;
         login.generation += 1;
         let generation = login.generation;
@@ -379,7 +441,7 @@ impl Shared {
                 read_login(answer.status, &headers, &answer.body, generation)
             }
             Attempt::Unreachable(problem) => Err(problem),
-            Attempt::Broken | Attempt::TooLarge(_) => Err(Problem::new(
+            Attempt::Broken | Attempt::Large(_) => Err(Problem::new(
                 ProblemCode::Offline,
                 "the connection broke during the log-in",
             )),
@@ -421,7 +483,8 @@ impl Shared {
     async fn why_forbidden(&self, session: &Session) -> Forbidden {
         for path in [&["rest", "system", "mode"][..], &["rest", "audio"]] {
             let probe = own(Method::Get, path, RequestBody::None);
-            let Attempt::Answered(answer) = self.attempt(&probe, Some(session), SMALL).await else {
+            let probed = self.attempt(&probe, None, Some(session), SMALL).await;
+            let Attempt::Answered(answer) = probed else {
                 return Forbidden::Unknown;
             };
             match answer.status {
@@ -441,8 +504,19 @@ impl Shared {
         Forbidden::Unknown
     }
 
-    async fn attempt(&self, request: &Request, session: Option<&Session>, limit: usize) -> Attempt {
-        let (attempt, headers) = self.exchange(request, session, limit).await;
+    async fn attempt(
+        &self,
+        request: &Request,
+        upload: Option<Streamed>,
+        session: Option<&Session>,
+        limit: usize,
+    ) -> Attempt {
+        let (attempt, headers) = self.exchange(request, upload, session, limit).await;
+        self.settings.metrics.requested(match &attempt {
+            Attempt::Answered(answer) => Some(answer.status),
+            Attempt::Large(large) => Some(large.about.status),
+            Attempt::Unreachable(_) | Attempt::Broken => None,
+        });
         if let Some(session) = session {
             self.sessions.renew_token(session.generation, &headers);
         }
@@ -453,6 +527,7 @@ impl Shared {
     async fn exchange(
         &self,
         request: &Request,
+        upload: Option<Streamed>,
         session: Option<&Session>,
         limit: usize,
     ) -> (Attempt, HeaderMap) {
@@ -476,44 +551,67 @@ impl Shared {
             RequestBody::Json(value) => builder
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(value.to_string()),
-            RequestBody::Bytes(content_type, bytes) => builder
-                .header(CONTENT_TYPE, HeaderValue::from_static(content_type))
-                .body(bytes.clone()),
+            RequestBody::Bytes(content_type, bytes) => {
+                let builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
+                match upload {
+                    Some((length, body)) => builder.header(CONTENT_LENGTH, length).body(body),
+                    None => builder.body(bytes.clone()),
+                }
+            }
         };
         let mut response = match builder.send().await {
             Ok(response) => response,
             Err(error) => return (self.broken(error), HeaderMap::new()),
         };
         let headers = std::mem::take(response.headers_mut());
-        let length = headers
-            .get(http::header::CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        let status = response.status().as_u16();
-        let large = || match request.method {
-            Method::Get => Attempt::TooLarge(limit),
-            // The status says whether it was carried out, and nobody asked for more.
-            _ => Attempt::Answered(Answer {
-                status,
-                content_type: None,
-                body: Bytes::new(),
-            }),
-        };
-        if length.is_some_and(|length| length > limit) {
-            return (large(), headers);
-        }
-        let mut body = BytesMut::with_capacity(length.unwrap_or(0));
-        loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > limit => return (large(), headers),
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
-                Err(_) => return (Attempt::Broken, headers),
-            }
-        }
+        let length: Option<u64> = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
         let content_type = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .map(|text| text.split(';').next().unwrap_or(text).trim().to_owned());
+        let status = response.status().as_u16();
+        // A refusal says why in a few words.
+        let limit = if response.status().is_success() {
+            limit
+        } else {
+            limit.max(SMALL)
+        };
+        let known = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        let mut body = BytesMut::with_capacity(known.unwrap_or(0).min(limit));
+        let mut large = known.is_some_and(|length| length > limit);
+        while !large {
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(_) => return (Attempt::Broken, headers),
+            }
+            large = body.len() > limit;
+        }
+        if large && request.method != Method::Get {
+            // The status says whether it was carried out, and nobody asked for more.
+            let answer = Answer {
+                status,
+                content_type: None,
+                body: Bytes::new(),
+            };
+            return (Attempt::Answered(answer), headers);
+        }
+        if large {
+            let about = Oversize {
+                limit,
+                status,
+                content_type,
+                length,
+            };
+            let large = Large {
+                about,
+                begun: body,
+                rest: response,
+            };
+            return (Attempt::Large(Box::new(large)), headers);
+        }
         let answer = Answer {
             status,
             content_type,

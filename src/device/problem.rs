@@ -25,6 +25,16 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
+    /// Every code.
+    pub const ALL: [Self; 6] = [
+        Self::Offline,
+        Self::CertificateUnknown,
+        Self::CertificateChanged,
+        Self::Unauthorized,
+        Self::LockedOut,
+        Self::TooManySessions,
+    ];
+
     /// The code of commands that fail for this reason.
     pub fn error_code(self) -> ErrorCode {
         match self {
@@ -56,5 +66,29 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new code does not compile until it is given its place in the list here.
+    fn place(code: ProblemCode) -> usize {
+        match code {
+            ProblemCode::Offline => 0,
+            ProblemCode::CertificateUnknown => 1,
+            ProblemCode::CertificateChanged => 2,
+            ProblemCode::Unauthorized => 3,
+            ProblemCode::LockedOut => 4,
+            ProblemCode::TooManySessions => 5,
+        }
+    }
+
+    #[test]
+    fn the_list_of_codes_is_complete() {
+        for (at, code) in ProblemCode::ALL.into_iter().enumerate() {
+            assert_eq!(place(code), at);
+        }
     }
 }

@@ -11,17 +11,16 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::Subscriber;
-use crate::command::Outcome;
 
-/// One thing to send; `A` is how the front door addresses a reply.
+/// One thing to send; `R` is a reply of the front door's kind.
 #[derive(Debug)]
-pub enum Item<A> {
+pub enum Item<R> {
     /// This topic's retained value changed; read the newest from the hub (none means cleared).
     State(Arc<str>),
     /// Something that is not retained.
     Event(Arc<str>, Bytes),
-    /// A command's result.
-    Reply(A, Box<Outcome>),
+    /// A command's result, with where it goes.
+    Reply(R),
 }
 
 /// A queue from the gateway to one front door.
@@ -29,20 +28,20 @@ pub enum Item<A> {
 /// States are bounded by the number of topics, replies by the commands in flight; events are
 /// dropped, oldest first and counted, above [`Outbox::EVENTS`].
 #[derive(Debug)]
-pub struct Outbox<A> {
-    queue: Mutex<Queue<A>>,
+pub struct Outbox<R> {
+    queue: Mutex<Queue<R>>,
     filled: Notify,
 }
 
 #[derive(Debug)]
-struct Queue<A> {
-    items: VecDeque<Item<A>>,
+struct Queue<R> {
+    items: VecDeque<Item<R>>,
     waiting_states: HashSet<Arc<str>>,
     waiting_events: usize,
     dropped_events: u64,
 }
 
-impl<A> Default for Outbox<A> {
+impl<R> Default for Outbox<R> {
     fn default() -> Self {
         Self {
             queue: Mutex::new(Queue {
@@ -56,11 +55,11 @@ impl<A> Default for Outbox<A> {
     }
 }
 
-impl<A> Outbox<A> {
+impl<R> Outbox<R> {
     /// How many events may wait.
     pub const EVENTS: usize = 1024;
 
-    fn lock(&self) -> MutexGuard<'_, Queue<A>> {
+    fn lock(&self) -> MutexGuard<'_, Queue<R>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -74,17 +73,17 @@ impl<A> Outbox<A> {
     }
 
     /// Adds a command's result.
-    pub fn push_reply(&self, to: A, outcome: Outcome) {
-        self.lock()
-            .items
-            .push_back(Item::Reply(to, Box::new(outcome)));
+    pub fn push_reply(&self, reply: R) {
+        self.lock().items.push_back(Item::Reply(reply));
         self.filled.notify_one();
     }
 
-    /// Adds an event; the oldest waiting one makes room for it when there are too many.
-    pub fn push_event(&self, topic: &Arc<str>, payload: &Bytes) {
+    /// Adds an event; the oldest waiting one makes room for it when there are too many. True if
+    /// one had to.
+    pub fn push_event(&self, topic: &Arc<str>, payload: &Bytes) -> bool {
         let mut queue = self.lock();
-        if queue.waiting_events >= Self::EVENTS {
+        let full = queue.waiting_events >= Self::EVENTS;
+        if full {
             let oldest = queue
                 .items
                 .iter()
@@ -100,10 +99,11 @@ impl<A> Outbox<A> {
             .items
             .push_back(Item::Event(topic.clone(), payload.clone()));
         self.filled.notify_one();
+        full
     }
 
     /// Puts back, in their order and before all else, items that could not be sent after all.
-    pub fn put_back(&self, items: Vec<Item<A>>) {
+    pub fn put_back(&self, items: Vec<Item<R>>) {
         let mut queue = self.lock();
         for item in items.into_iter().rev() {
             match &item {
@@ -113,7 +113,7 @@ impl<A> Outbox<A> {
                     }
                 }
                 Item::Event(..) => queue.waiting_events += 1,
-                Item::Reply(..) => {}
+                Item::Reply(_) => {}
             }
             queue.items.push_front(item);
         }
@@ -121,7 +121,7 @@ impl<A> Outbox<A> {
     }
 
     /// Takes the next item, if there is one.
-    pub fn try_next(&self) -> Option<Item<A>> {
+    pub fn try_next(&self) -> Option<Item<R>> {
         let mut queue = self.lock();
         let item = queue.items.pop_front()?;
         match &item {
@@ -129,7 +129,7 @@ impl<A> Outbox<A> {
                 queue.waiting_states.remove(topic);
             }
             Item::Event(..) => queue.waiting_events -= 1,
-            Item::Reply(..) => {}
+            Item::Reply(_) => {}
         }
         Some(item)
     }
@@ -146,7 +146,7 @@ impl<A> Outbox<A> {
     }
 
     /// Waits for the next item. Cancel-safe; meant for one reader.
-    pub async fn next(&self) -> Item<A> {
+    pub async fn next(&self) -> Item<R> {
         loop {
             self.filled().await;
             if let Some(item) = self.try_next() {
@@ -171,7 +171,7 @@ impl<A> Outbox<A> {
     }
 }
 
-impl<A: Send> Subscriber for Outbox<A> {
+impl<R: Send> Subscriber for Outbox<R> {
     fn state_changed(&self, topic: &Arc<str>) {
         self.push_state(topic);
     }

@@ -18,7 +18,7 @@ use ring::rand::SecureRandom;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinHandle;
 
-use super::message::{Meaning, meaning, unprefixed};
+use super::message::{Meaning, is_own, meaning, unprefixed};
 use crate::hub::Hub;
 
 /// Room for topic and properties besides the payload.
@@ -75,6 +75,9 @@ impl Broker {
     /// The address cannot be bound.
     pub async fn start(settings: Settings, hub: Arc<Hub>) -> Result<Self, String> {
         let listen = settings.listen;
+        // The library's own words for this are five lines of advice.
+        std::net::TcpListener::bind(listen)
+            .map_err(|error| format!("the embedded broker cannot listen on {listen}: {error}"))?;
         let password = random_password()?;
         let config = BrokerConfig::new()
             .with_bind_addresses(vec![listen])
@@ -185,7 +188,7 @@ impl Gate {
         }
         let own = unprefixed(&self.settings.prefix, topic).unwrap_or_default();
         let user = name.and_then(|name| self.user(name));
-        if !own.starts_with("room/") && !own.starts_with("gateway/") {
+        if !is_own(own) {
             return user.is_none_or(|user| user.control);
         }
         match meaning(&self.settings.prefix, topic) {

@@ -17,10 +17,15 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::flight::Flight;
-use super::message::{Address, Meaning, check_response, meaning, overhead, result_messages};
-use super::{AVAILABILITY, INFO, Message, Settings, Stats};
-use crate::command::{Authority, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
-use crate::hub::{Hub, Item, Outbox};
+use super::message::{
+    Address, Meaning, check_response, is_own, meaning, overhead, prefixed, result_messages,
+    unprefixed,
+};
+use super::{AVAILABILITY, Answer, Foreign, INFO, Message, Settings, Stats};
+use crate::command::{
+    Authority, Door, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
+};
+use crate::hub::{Heard, Hub, Item, Outbox, Retained};
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -34,10 +39,21 @@ const REMEMBERED: usize = 64;
 pub struct Shared {
     pub settings: Arc<Settings>,
     pub hub: Arc<Hub>,
-    pub outbox: Arc<Outbox<Address>>,
+    pub foreign: Option<Foreign>,
+    pub outbox: Arc<Outbox<Answer>>,
     pub flight: Arc<Flight>,
     pub client: AsyncClient,
     pub stats: Arc<Stats>,
+}
+
+impl Shared {
+    /// A hub topic's newest value, and the topic as the broker knows it.
+    fn retained(&self, topic: &str) -> (Option<Retained>, String) {
+        match &self.foreign {
+            Some(foreign) if !is_own(topic) => (foreign.hub.get(topic), topic.to_owned()),
+            _ => (self.hub.get(topic), prefixed(&self.settings.prefix, topic)),
+        }
+    }
 }
 
 /// How the door ends, step by step.
@@ -172,16 +188,21 @@ impl Connection {
             Packet::Publish(publish) => self.publish(publish),
             Packet::PubAck(ack) => self.puback(&ack),
             Packet::SubAck(ack) => {
-                let refused = ack
-                    .return_codes
-                    .iter()
-                    .any(|code| !matches!(code, SubscribeReasonCode::Success(_)));
-                if refused {
+                // In the order of the filters.
+                for (n, code) in ack.return_codes.iter().enumerate() {
+                    if matches!(code, SubscribeReasonCode::Success(_)) {
+                        continue;
+                    }
                     Stats::count(&self.shared.stats.refused);
+                    let to = match n {
+                        0 => "the commands",
+                        1 => INFO,
+                        _ => "Home Assistant's topics",
+                    };
                     tracing::error!(
-                        codes = ?ack.return_codes,
-                        "the broker refuses the subscription to the commands; check its access \
-                         rules for this user"
+                        ?code,
+                        "the broker refuses the subscription to {to}; check its access rules for \
+                         this user"
                     );
                 }
                 self.connected.send_replace(true);
@@ -206,28 +227,36 @@ impl Connection {
         if self.brief < 3 {
             self.reported = None;
         }
-        // The first connection is told what an earlier run left at the broker; later ones know.
-        let first = !std::mem::replace(&mut self.told, true);
-        let replay = if first {
-            RetainForwardRule::OnEverySubscribe
-        } else {
-            RetainForwardRule::Never
-        };
-        let filter = |topic| Filter {
-            path: super::message::prefixed(&shared.settings.prefix, topic),
+        let filter = |path: String, retain_forward_rule| Filter {
+            path,
             qos: QoS::AtLeastOnce,
             nolocal: true,
             preserve_retain: true,
-            retain_forward_rule: replay.clone(),
+            retain_forward_rule,
         };
-        let filters = ["room/#", INFO].map(filter);
+        // The first connection is told what an earlier run left at the broker; later ones know.
+        let first = !std::mem::replace(&mut self.told, true);
+        let own = ["room/#", INFO].map(|topic| {
+            let replay = if first {
+                RetainForwardRule::OnEverySubscribe
+            } else {
+                RetainForwardRule::Never
+            };
+            filter(prefixed(&shared.settings.prefix, topic), replay)
+        });
+        let foreign = shared.foreign.iter().flat_map(|foreign| &foreign.filters);
+        let foreign = foreign.map(|path| filter(path.clone(), RetainForwardRule::OnEverySubscribe));
+        let filters = own.into_iter().chain(foreign);
         if shared.client.try_subscribe_many(filters).is_err() {
             tracing::error!("the subscription could not be handed over");
         }
         // The gateway's own availability first, then everything, in case the broker forgot.
         shared.outbox.push_state(&Arc::from(AVAILABILITY));
-        for topic in shared.hub.topics_below("") {
-            shared.outbox.push_state(&topic);
+        let foreign = shared.foreign.iter().map(|foreign| &foreign.hub);
+        for hub in std::iter::once(&shared.hub).chain(foreign) {
+            for topic in hub.topics_below("") {
+                shared.outbox.push_state(&topic);
+            }
         }
         let limits = connack.properties.as_ref();
         let at_a_time = limits.and_then(|limits| limits.receive_max);
@@ -251,7 +280,7 @@ impl Connection {
             Stats::count(&self.shared.stats.refused);
             let topic = match item {
                 Some(Item::State(topic) | Item::Event(topic, _)) => topic.to_string(),
-                Some(Item::Reply(_, outcome)) => format!("{}/result", outcome.command),
+                Some(Item::Reply((_, outcome))) => format!("{}/result", outcome.command),
                 None => String::new(),
             };
             tracing::error!(topic, reason = ?ack.reason, "the broker refuses a message");
@@ -269,7 +298,17 @@ impl Connection {
         let Ok(topic) = std::str::from_utf8(&publish.topic) else {
             return;
         };
-        let own = super::message::unprefixed(prefix, topic).unwrap_or_default();
+        let own = unprefixed(prefix, topic).unwrap_or_default();
+        if let Some(foreign) = shared.foreign.as_ref().filter(|_| !is_own(own)) {
+            let heard = Heard {
+                topic: topic.to_owned(),
+                payload: publish.payload,
+            };
+            if foreign.heard.try_send(heard).is_err() {
+                tracing::warn!(topic, "too much comes at once to be heard");
+            }
+            return;
+        }
         if publish.retain
             && (publish.payload.is_empty()
                 || self.gateway.left_over(own, &publish.payload)
@@ -303,7 +342,7 @@ impl Connection {
         }
         let room: Arc<str> = room.into();
         let outbox = shared.outbox.clone();
-        let answer = move |outcome: Outcome| outbox.push_reply(address, outcome);
+        let answer = move |outcome: Outcome| outbox.push_reply((address, Box::new(outcome)));
         let reply = Reply::new(room.clone(), command.clone(), answer);
         if let Some(message) = refused {
             return reply.answer(Err(Failure::new(ErrorCode::InvalidPayload, message)));
@@ -324,6 +363,8 @@ impl Connection {
             expires,
             received,
             authority: Authority::RoomAllows,
+            door: Door::Mqtt,
+            transfer: Transfer::None,
             reply,
         });
     }
@@ -377,7 +418,7 @@ pub async fn publish(shared: Shared) {
     }
 }
 
-fn send(shared: &Shared, item: Item<Address>) {
+fn send(shared: &Shared, item: Item<Answer>) {
     let messages = messages(shared, &item);
     let last = messages.len().saturating_sub(1);
     let mut item = Some(item);
@@ -415,10 +456,10 @@ fn hand_over(shared: &Shared, message: Message) {
 }
 
 /// The messages of an item that may be sent; what is too large is left out or told instead.
-fn messages(shared: &Shared, item: &Item<Address>) -> Vec<Message> {
+fn messages(shared: &Shared, item: &Item<Answer>) -> Vec<Message> {
     let prefix = &shared.settings.prefix;
-    let plain = |topic: &str, payload, retain, content_type| Message {
-        topic: super::message::prefixed(prefix, topic),
+    let plain = |topic: String, payload, retain, content_type| Message {
+        topic,
         payload,
         retain,
         content_type,
@@ -432,7 +473,7 @@ fn messages(shared: &Shared, item: &Item<Address>) -> Vec<Message> {
     };
     match item {
         Item::State(topic) => {
-            let retained = shared.hub.get(topic);
+            let (retained, at) = shared.retained(topic);
             let (payload, content_type) = match retained {
                 Some(value) => (
                     value.payload,
@@ -440,7 +481,7 @@ fn messages(shared: &Shared, item: &Item<Address>) -> Vec<Message> {
                 ),
                 None => Default::default(),
             };
-            let message = plain(topic, payload, true, content_type);
+            let message = plain(at, payload, true, content_type);
             if fits(&message) {
                 vec![message]
             } else {
@@ -448,9 +489,15 @@ fn messages(shared: &Shared, item: &Item<Address>) -> Vec<Message> {
                 Vec::new()
             }
         }
-        Item::Event(topic, payload) => vec![plain(topic, payload.clone(), false, None)],
-        Item::Reply(address, outcome) => {
-            let messages = result_messages(prefix, address, outcome);
+        Item::Event(topic, payload) => {
+            vec![plain(prefixed(prefix, topic), payload.clone(), false, None)]
+        }
+        Item::Reply((address, outcome)) => {
+            let mut messages = result_messages(prefix, address, outcome);
+            if messages.len() > 1 && !messages.iter().all(fits) {
+                // The result names the URL at which the file is to be had.
+                messages.remove(0);
+            }
             if messages.iter().all(fits) {
                 return messages;
             }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::message::Address;
+use super::Answer;
 use crate::hub::Item;
 
 /// How many publishes may be unacknowledged. The library's channel holds more, so that handing one
@@ -30,7 +30,7 @@ struct Inner {
     /// Something is on its way here from the outbox.
     carried: bool,
     /// Handed over, and whether the library has sent them, with which id.
-    publishes: VecDeque<(Option<u16>, Option<Item<Address>>)>,
+    publishes: VecDeque<(Option<u16>, Option<Item<Answer>>)>,
 }
 
 impl Flight {
@@ -52,7 +52,7 @@ impl Flight {
     }
 
     /// The connection is gone: what was not acknowledged is handed back, in order.
-    pub fn close(&self) -> Vec<Item<Address>> {
+    pub fn close(&self) -> Vec<Item<Answer>> {
         let mut inner = self.lock();
         inner.window = 0;
         let lost = inner
@@ -80,7 +80,7 @@ impl Flight {
     }
 
     /// A publish is handed over now, in the name of `item`; false if the connection went meanwhile.
-    pub fn push(&self, item: Option<Item<Address>>) -> Result<(), Option<Item<Address>>> {
+    pub fn push(&self, item: Option<Item<Answer>>) -> Result<(), Option<Item<Answer>>> {
         let mut inner = self.lock();
         if inner.window == 0 {
             return Err(item);
@@ -98,7 +98,7 @@ impl Flight {
     }
 
     /// The broker acknowledged this id.
-    pub fn acknowledged(&self, id: u16) -> Option<Item<Address>> {
+    pub fn acknowledged(&self, id: u16) -> Option<Item<Answer>> {
         let mut inner = self.lock();
         let place = inner
             .publishes

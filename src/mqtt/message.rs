@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::Message;
 use crate::command::{Outcome, Success};
+pub use crate::topic::prefixed;
 
 /// Where a result goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,13 +31,9 @@ pub enum Meaning {
     },
 }
 
-/// A topic with the configured prefix.
-pub fn prefixed(prefix: &str, topic: &str) -> String {
-    if prefix.is_empty() {
-        topic.to_owned()
-    } else {
-        format!("{prefix}/{topic}")
-    }
+/// A topic of the gateway's own, without the prefix; any other belongs to another program.
+pub fn is_own(topic: &str) -> bool {
+    topic.starts_with("room/") || topic.starts_with("gateway/")
 }
 
 /// A topic without the configured prefix.
@@ -90,18 +87,20 @@ pub fn check_response(prefix: &str, response: &str) -> Result<(), String> {
     Err(format!("the response topic \"{response}\" {refused}"))
 }
 
-/// The messages of a result: the file it brought, then the result itself.
+/// The messages of a result: the file it brought, then the result itself. A file that stays
+/// retained is published as the state that it is.
 pub fn result_messages(prefix: &str, address: &Address, outcome: &Outcome) -> Vec<Message> {
     let mut messages = Vec::new();
     if let Ok(Success {
         file: Some(file), ..
     }) = &outcome.result
+        && let Some(bytes) = file.bytes.as_ref().filter(|_| !file.retained)
     {
         let topic = format!("room/{}/{}", outcome.room, file.topic);
         messages.push(Message {
             topic: prefixed(prefix, &topic),
-            payload: file.bytes.clone(),
-            retain: file.retained,
+            payload: bytes.clone(),
+            retain: false,
             content_type: Some(file.content_type.to_string()),
             correlation: address.correlation.clone(),
             user: Vec::new(),

@@ -26,9 +26,10 @@ use crate::catalogue::{
     Call, Context, Motion, Operation, Plan, Request, When, connections, learned_preset_offset,
     operations,
 };
-use crate::command::{ErrorCode, Failure, Reply, Success};
+use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
 use crate::device::{Answer, Device, Failed, Problem, ProblemCode};
 use crate::hub::Retained;
+use crate::metrics::Polled;
 
 /// Polled answers are never larger than this.
 const POLL_LIMIT: usize = 4 << 20;
@@ -120,7 +121,8 @@ struct Actor {
     learned_offset: Option<i8>,
     silent: u32,
     wait: Duration,
-    problem: Option<Problem>,
+    /// What is wrong, and since when.
+    problem: Option<(ProblemCode, String)>,
 }
 
 impl Actor {
@@ -181,7 +183,7 @@ impl Actor {
             let around = self.around(&stop);
             let device = self.device.clone();
             self.run_later(async move {
-                let executed = Box::new(execute(&device, stop, around).await);
+                let executed = Box::new(execute(&device, stop, around, Transfer::None).await);
                 Done::Stopped { camera, executed }
             });
         }
@@ -196,7 +198,7 @@ impl Actor {
                 Lane::Ordered => self.ordered = Some(ticket.area()),
                 Lane::Beside => self.beside = true,
             }
-            self.command(lane, ticket.call, ticket.reply);
+            self.command(lane, ticket.call, ticket.reply, ticket.transfer);
         }
         if self.may_poll() {
             self.poll(now);
@@ -216,7 +218,7 @@ impl Actor {
         self.stops.due(now)
     }
 
-    fn command(&mut self, lane: Lane, call: Call, reply: Reply) {
+    fn command(&mut self, lane: Lane, call: Call, reply: Reply, transfer: Transfer) {
         let motion = match call.route.command().plan {
             Plan::Move => Motion::of(&call).ok().map(Box::new),
             _ => None,
@@ -230,7 +232,7 @@ impl Actor {
         let around = self.around(&call);
         let device = self.device.clone();
         self.run_later(async move {
-            let executed = Box::new(execute(&device, call, around).await);
+            let executed = Box::new(execute(&device, call, around, transfer).await);
             Done::Commanded {
                 lane,
                 reply,
@@ -393,32 +395,40 @@ impl Actor {
             }
             (Err(_), None) => {}
         }
-        let result = executed.result.map(|success| self.keep_retained(success));
-        self.results.give(reply, result);
+        if let Ok(success) = &executed.result {
+            self.keep_retained(success);
+        }
+        self.results.give(reply, executed.result);
         if let Some(problem) = executed.problem {
             self.offline(problem);
         }
     }
 
-    /// A file that stays retained is a state; only the others go with the result.
-    fn keep_retained(&self, mut success: Success) -> Success {
-        if let Some(file) = success.file.take_if(|file| file.retained) {
+    /// A file that stays retained is a state.
+    fn keep_retained(&self, success: &Success) {
+        if let Some(file) = success.file.as_ref().filter(|file| file.retained)
+            && let Some(bytes) = &file.bytes
+        {
             let topic = format!("room/{}/{}", self.settings.id, file.topic);
             let retained = Retained {
-                payload: file.bytes,
-                content_type: Some(file.content_type),
+                payload: bytes.clone(),
+                content_type: Some(file.content_type.clone()),
             };
             self.results.hub.set(&topic, retained);
         }
-        success
     }
 
     fn polled(&mut self, place: usize, written: u64, answer: Result<Answer, Failed>) {
         let now = Instant::now();
+        let count = |polled| self.settings.device.metrics.polled(polled);
         let answer = match answer {
             Ok(answer) => answer,
-            Err(Failed::Problem(problem)) => return self.offline(problem),
+            Err(Failed::Problem(problem)) => {
+                count(Polled::Failed);
+                return self.offline(problem);
+            }
             Err(Failed::TimedOut { .. } | Failed::Broken) => {
+                count(Polled::Silent);
                 self.silent += 1;
                 if self.silent >= SILENT {
                     self.offline(Problem {
@@ -429,6 +439,7 @@ impl Actor {
                 return;
             }
             Err(failed) => {
+                count(Polled::Failed);
                 tracing::debug!(room = &*self.settings.id, ?failed, "a state cannot be read");
                 return;
             }
@@ -445,9 +456,13 @@ impl Actor {
         let operation = entry.operation;
         let same = answer.status == 200 && !operation.at_time();
         if same && entry.last.as_ref() == Some(&answer.body) {
-            return;
+            return count(Polled::Unchanged);
         }
         let read = understand(operation, &answer);
+        count(match read {
+            Read::Value(_) | Read::Absent => Polled::Changed,
+            Read::Lacking(_) | Read::Failed(_) => Polled::Failed,
+        });
         match &read {
             Read::Lacking(status) => {
                 tracing::debug!(
@@ -565,23 +580,27 @@ impl Actor {
             problem.code.error_code(),
             problem.message.clone(),
         ));
-        if self.problem.as_ref() != Some(&problem) {
-            tracing::warn!(
-                room = &*self.settings.id,
-                problem = problem.message,
-                "offline"
-            );
-            let since = OffsetDateTime::now_utc()
-                .format(&Rfc3339)
-                .unwrap_or_default();
-            let about = json!({
-                "code": problem.code,
-                "message": problem.message,
-                "since": since,
-            });
-            self.results.state("problem", Some(&about));
-            self.problem = Some(problem);
-        }
+        let since = match self.problem.take() {
+            // The same problem may have other words at each attempt.
+            Some((code, since)) if code == problem.code => since,
+            _ => {
+                tracing::warn!(
+                    room = &*self.settings.id,
+                    problem = problem.message,
+                    "offline"
+                );
+                OffsetDateTime::now_utc()
+                    .format(&Rfc3339)
+                    .unwrap_or_default()
+            }
+        };
+        let about = json!({
+            "code": problem.code,
+            "message": problem.message,
+            "since": since,
+        });
+        self.results.state("problem", Some(&about));
+        self.problem = Some((problem.code, since));
         self.results.state("availability", Some(&"offline".into()));
     }
 }

@@ -3,16 +3,18 @@
 //! Turns a call into requests as its entry plans, reads back the states it touched, and says what
 //! the device's answers mean. Changes no state itself: readings are handed to the room.
 
+mod files;
+
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::catalogue::{
     Answer, CATALOGUE, Call, Context, Method, Operation, Params, Plan, Request, Search,
     learned_preset_offset, read_body,
 };
-use crate::command::{ErrorCode, Failure, FileAnswer, Success};
+use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{self, Device, Failed};
 
 /// JSON answers are never larger than this.
@@ -108,12 +110,13 @@ pub fn understand(operation: &Operation, answer: &device::Answer) -> Read {
 }
 
 /// Carries a command out.
-pub async fn execute(device: &Device, call: Call, around: Around) -> Executed {
+pub async fn execute(device: &Device, call: Call, around: Around, transfer: Transfer) -> Executed {
     let deadline = device.deadline(call.route.command().slow);
     let mut execution = Execution {
         device,
         around,
         deadline,
+        transfer,
         readings: Vec::new(),
         problem: None,
     };
@@ -129,6 +132,8 @@ struct Execution<'a> {
     device: &'a Device,
     around: Around,
     deadline: Instant,
+    /// What streams along with the command's first request.
+    transfer: Transfer,
     readings: Vec<Reading>,
     problem: Option<device::Problem>,
 }
@@ -189,25 +194,20 @@ impl Execution<'_> {
         let variant = call.variant();
         let (operation, command) = (variant.operation, &variant.command);
         let request = call.request(self.preset_offset(operation).await?)?;
-        let limit = match command.answer {
-            Answer::Json => JSON_LIMIT,
-            Answer::Binary { .. } => self.around.max_payload,
-        };
-        let answer = match self.device.send(&request, limit, self.deadline).await {
-            Ok(answer) => answer,
-            Err(failed) => return Err(self.failure(failed, request.repeatable)),
-        };
+        let answer = match (command.answer, std::mem::take(&mut self.transfer)) {
+            (Answer::Binary(kind), transfer) => {
+                return self.file(&request, operation, kind, transfer).await;
+            }
+            (Answer::Json, Transfer::Upload(upload)) => self.upload(&request, upload).await,
+            (Answer::Json, _) => self
+                .device
+                .send(&request, JSON_LIMIT, self.deadline)
+                .await
+                .map_err(|failed| self.failure(failed, request.repeatable)),
+        }?;
         if !(200..=299).contains(&answer.status) {
             let named = !operation.commands.is_empty() && operation.path.contains('{');
             return Err(refusal(&answer, operation, named));
-        }
-        if let Answer::Binary {
-            topic,
-            content_type,
-            retained,
-        } = command.answer
-        {
-            return Ok(file(answer, topic, content_type, retained));
         }
         let body = match read_body(&answer.body) {
             Ok(body) => body,
@@ -425,11 +425,11 @@ impl Execution<'_> {
                 "the connection broke after the request was sent; whether the device carried it \
                  out is unknown, and repeating it is not safe",
             ),
-            Failed::TooLarge(limit) => new(
+            Failed::TooLarge(large) => new(
                 ErrorCode::TooLarge,
                 &format!(
-                    "the device's answer is larger than the {limit} bytes that mqtt.max_payload \
-                     allows"
+                    "the device's answer is larger than the {} bytes that are taken",
+                    large.limit
                 ),
             ),
             Failed::Forbidden(reason) => new(
@@ -447,6 +447,10 @@ impl Execution<'_> {
             .with_status(403),
         }
     }
+}
+
+fn too_much() -> Failure {
+    Failure::new(ErrorCode::TooLarge, "the device takes no more than 10 MB")
 }
 
 fn lacking(status: u16) -> Failure {
@@ -478,42 +482,11 @@ fn refusal(answer: &device::Answer, operation: &Operation, named: bool) -> Failu
         )
         .with_status(status),
         404 | 405 | 501 => lacking(status),
-        413 => Failure::new(
-            ErrorCode::TooLarge,
-            "the device takes no more than 10 MB".to_owned(),
-        )
-        .with_status(status),
+        413 => too_much().with_status(status),
         _ => Failure::new(
             ErrorCode::DeviceError,
             format!("the device answered {status}{reason}"),
         )
         .with_status(status),
-    }
-}
-
-/// A binary answer; nothing but a status where the device has none yet.
-fn file(
-    answer: device::Answer,
-    topic: &'static str,
-    content_type: &'static str,
-    retained: bool,
-) -> Success {
-    if answer.status == 204 || answer.body.is_empty() {
-        return Success::new(answer.status, Value::Null);
-    }
-    let content_type = answer.content_type.unwrap_or_else(|| content_type.into());
-    let body = json!({
-        "bytes": answer.body.len(),
-        "content_type": content_type,
-        "topic": topic,
-    });
-    Success {
-        file: Some(FileAnswer {
-            topic: topic.to_owned(),
-            content_type: content_type.into(),
-            bytes: answer.body,
-            retained,
-        }),
-        ..Success::new(answer.status, body)
     }
 }

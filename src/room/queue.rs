@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Results;
 use crate::catalogue::{Call, Command, Urgency};
-use crate::command::{ErrorCode, Failure, Reply};
+use crate::command::{ErrorCode, Failure, Reply, Transfer};
 
 /// How many commands may wait.
 const CAPACITY: usize = 64;
@@ -25,6 +25,8 @@ pub struct Ticket {
     pub reply: Reply,
     /// After this it is not wanted any more.
     pub expires: Instant,
+    /// What streams along with it.
+    pub transfer: Transfer,
 }
 
 impl Ticket {
@@ -219,6 +221,11 @@ impl Queue {
         }
     }
 
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.lock().tickets.len()
+    }
+
     /// Takes commands again.
     pub fn open(&self) {
         self.lock().closed = None;
@@ -293,6 +300,7 @@ mod tests {
                 call,
                 reply,
                 expires: Instant::now() + Duration::from_secs(5),
+                transfer: Transfer::None,
             });
         }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use poly2mqtt::catalogue::GUARDED;
-use poly2mqtt::config::{BrokerUrl, Certificate, Config, Mqtt, Poll, Room, RoomId, Secret};
+use poly2mqtt::config::{
+    BrokerUrl, Certificate, Config, HomeAssistant, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
+};
 use poly2mqtt::device::Timings;
 use poly2mqtt::service::Service;
 use poly2mqtt::simulator::{Device, FaultKind, Options};
@@ -69,6 +71,23 @@ pub fn spoilt() -> [FaultKind; 4] {
     ]
 }
 
+/// A configuration for a test: any free port for HTTP, since many gateways run at a time.
+pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, Room>) -> Config {
+    Config {
+        mqtt: Mqtt {
+            url,
+            ..Mqtt::default()
+        },
+        http: Http {
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            ..Http::default()
+        },
+        tcp: Tcp::default(),
+        home_assistant: HomeAssistant::default(),
+        rooms,
+    }
+}
+
 impl Gateway {
     pub async fn start(kind: Kind, options: Options) -> Self {
         Self::start_with(kind, options, |_| {}).await
@@ -87,13 +106,8 @@ impl Gateway {
                 port: mosquitto.port,
             },
         };
-        let config = Config {
-            mqtt: Mqtt {
-                url,
-                ..Mqtt::default()
-            },
-            rooms: BTreeMap::from([(RoomId::new("1").unwrap(), room)]),
-        };
+        let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room)]);
+        let config = config(url, rooms);
         let service = Service::start(config.clone(), timings()).await.unwrap();
         let port = match (&mosquitto, service.broker_addr()) {
             (Some(mosquitto), _) => mosquitto.port,

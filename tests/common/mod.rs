@@ -1,7 +1,9 @@
 //! What the tests share: brokers to test with and a client that remembers what it received.
 #![allow(dead_code, missing_docs)]
 
+pub mod browser;
 pub mod client;
+pub mod door;
 pub mod gateway;
 
 use std::io::Write;

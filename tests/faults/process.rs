@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use poly2mqtt::service::Service;
+use poly2mqtt::service::{Service, Setup};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
@@ -37,10 +37,12 @@ async fn serve(config: &Path) {
     let mut terminate = signal(SignalKind::terminate()).unwrap();
     let mut hangup = signal(SignalKind::hangup()).unwrap();
     let load = || poly2mqtt::config::load(config, []).map(|loaded| loaded.config);
-    let kept = std::env::var_os(RUNTIME).map(PathBuf::from);
-    let mut service = Service::start_in(kept, load().unwrap(), timings())
-        .await
-        .unwrap();
+    let setup = Setup {
+        timings: timings(),
+        runtime: std::env::var_os(RUNTIME).map(PathBuf::from),
+        ..Setup::default()
+    };
+    let mut service = Service::start_with(load().unwrap(), setup).await.unwrap();
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use poly2mqtt::config::{BrokerUrl, Config, Mqtt, RoomId};
+use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt::service::Service;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::common::client::{Client, text};
-use crate::common::gateway::{room, timings};
+use crate::common::gateway::{config, room, timings};
 use crate::report::Check;
 use crate::world::{SLOWEST, World};
 
@@ -66,14 +66,9 @@ async fn fresh(world: &World) -> Service {
         let id = RoomId::new(other.target.id).unwrap();
         (id, room(&other.device))
     });
-    let config = Config {
-        mqtt: Mqtt {
-            url: BrokerUrl::Embedded(([127, 0, 0, 1], 0).into()),
-            topic_prefix: "another".into(),
-            ..Mqtt::default()
-        },
-        rooms: rooms.collect(),
-    };
+    let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
+    let mut config = config(url, rooms.collect());
+    config.mqtt.topic_prefix = "another".into();
     Service::start(config, timings()).await.unwrap()
 }
 

@@ -211,6 +211,7 @@ impl World {
 fn config(rooms: &[Room], link: u16) -> String {
     let mut text = format!(
         "[mqtt]\nurl = \"mqtt://127.0.0.1:{link}\"\nmax_payload = \"64KiB\"\nkeep_alive = \"5s\"\n\
+         [http]\nlisten = \"off\"\n\
          [poll]\nfast = \"400ms\"\nnormal = \"800ms\"\nslow = \"{}ms\"\nmeters = true\n",
         SLOWEST.as_millis()
     );

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use poly2mqtt::config::{Config, Mqtt, RoomId};
-use poly2mqtt::service::Service;
+use poly2mqtt::config::{BrokerUrl, RoomId};
+use poly2mqtt::service::{Service, Setup};
 use poly2mqtt::simulator::{Device, Fault, FaultKind, Options};
 use tokio::runtime::Runtime;
 
 use crate::common::SOON;
-use crate::common::gateway::{room, timings};
+use crate::common::gateway::{config, room, timings};
 
 /// A gateway in a runtime of its own, which can be taken away from under it.
 struct Killable {
@@ -19,15 +19,15 @@ struct Killable {
 
 impl Killable {
     async fn start(device: &Device, directory: &Path) -> Self {
-        let config = Config {
-            mqtt: Mqtt {
-                url: poly2mqtt::config::BrokerUrl::Embedded(([127, 0, 0, 1], 0).into()),
-                ..Mqtt::default()
-            },
-            rooms: BTreeMap::from([(RoomId::new("1").unwrap(), room(device))]),
+        let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
+        let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(device))]);
+        let setup = Setup {
+            timings: timings(),
+            runtime: Some(directory.to_owned()),
+            ..Setup::default()
         };
         let runtime = Runtime::new().unwrap();
-        let started = Service::start_in(Some(directory.to_owned()), config, timings());
+        let started = Service::start_with(config(url, rooms), setup);
         let service = runtime.spawn(started).await.unwrap().unwrap();
         let it = Self { runtime, service };
         let read = || it.service.hub().get("room/1/audio/volume").is_some();

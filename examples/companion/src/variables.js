@@ -1,0 +1,27 @@
+// What buttons can write.
+
+const subject = (meeting) => (typeof meeting === 'object' ? (meeting.subject ?? '') : '')
+
+const VARIABLES = {
+	volume: ['Volume', (room) => room.state('audio/volume')],
+	muted: ['Microphones are muted', (room) => room.state('audio/muted')],
+	video_muted: ['Video is muted', (room) => room.state('video/muted')],
+	call_state: ['Call state', (room) => room.state('call/state')],
+	call_count: ['Number of calls', (room) => room.state('call/count')],
+	in_meeting: ['In a meeting of any kind', (room) => room.state('call/in_meeting')],
+	current_meeting: ['Subject of the current meeting', (room) => subject(room.state('calendar/current'))],
+	next_meeting: ['Subject of the next meeting', (room) => subject(room.state('calendar/next'))],
+	availability: ['Availability', (room) => (room.online ? 'online' : 'offline')],
+	problem: ['What is wrong, empty for nothing', (room) => room.problem],
+	last_error: ['Why the last command failed, empty if it did not', undefined],
+}
+
+export const variableDefinitions = Object.fromEntries(
+	Object.entries(VARIABLES).map(([id, [name]]) => [id, { name }]),
+)
+
+/** All variables that follow from the room. */
+export function variableValues(room) {
+	const told = Object.entries(VARIABLES).filter(([, [, value]]) => value)
+	return Object.fromEntries(told.map(([id, [, value]]) => [id, value(room)]))
+}

@@ -1,0 +1,51 @@
+// A room on the command line: says what changes, and does what it is told, one word a line.
+//
+//   Example HOST PORT ROOM [TOKEN]
+
+using System;
+using Poly2Mqtt;
+
+internal static class Example
+{
+    private static int Main(string[] args)
+    {
+        if (args.Length < 3)
+        {
+            Console.Error.WriteLine("usage: Example HOST PORT ROOM [TOKEN]");
+            return 2;
+        }
+        var token = args.Length > 3 ? args[3] : "";
+        using (var room = new PolyRoom(args[0], int.Parse(args[1]), args[2], token))
+        {
+            room.Changed += delegate
+            {
+                if (!room.Online) Console.WriteLine("offline: {0}", room.Problem);
+                else Console.WriteLine("online, volume {0}{1}, call {2}", room.Volume,
+                    room.Muted ? ", muted" : "", room.CallState);
+            };
+            room.CommandFailed += (_, failed) =>
+                Console.WriteLine("{0}: {1}: {2}", failed.Command, failed.Code, failed.Message);
+            room.Start();
+
+            string line;
+            while ((line = Console.ReadLine()) != null && line != "quit")
+            {
+                var words = line.Split(new[] { ' ' }, 2);
+                var rest = words.Length > 1 ? words[1] : "";
+                switch (words[0])
+                {
+                    case "mute": room.ToggleMute(); break;
+                    case "volume": room.SetVolume(int.Parse(rest)); break;
+                    case "preset": room.ActivatePreset(int.Parse(rest)); break;
+                    case "dial": room.Dial(rest); break;
+                    case "answer": room.Answer(); break;
+                    case "hangup": room.HangUp(); break;
+                    default:
+                        Console.WriteLine("mute, volume N, preset N, dial ADDRESS, answer, hangup, quit");
+                        break;
+                }
+            }
+        }
+        return 0;
+    }
+}

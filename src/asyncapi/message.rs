@@ -1,0 +1,193 @@
+//! The messages: states, what commands take, results, files and what the gateway says itself.
+
+use serde_json::{Value, json};
+
+use super::schema::bytes;
+use super::{mqtt, part};
+use crate::catalogue::{Operation, Payload, Pick, Shape, State};
+use crate::command::ErrorCode;
+use crate::device::ProblemCode;
+
+/// The messages that many channels carry.
+pub fn shared() -> [(&'static str, Value); 4] {
+    let none = json!({"const": "none", "description": "There is none at the moment."});
+    let value = json!({"description": "As the device says it: a scalar as plain text, or JSON."});
+    let state = |title: &str, payload: Value| json!({"title": title, "payload": payload});
+    [
+        ("state", state("A value", value)),
+        ("list", state("A list", json!({"type": "array"}))),
+        (
+            "list_or_none",
+            state(
+                "A list, or none",
+                json!({"anyOf": [{"type": "array"}, none]}),
+            ),
+        ),
+        (
+            "result",
+            json!({
+                "title": "The one result of a command or query",
+                "payload": part("schemas", "result"),
+                "traits": [part("messageTraits", "result")],
+            }),
+        ),
+    ]
+}
+
+/// Which of them a state's topic carries: the device's JSON is its own but for lists.
+pub fn kind_of_state(operation: &Operation, state: &State) -> &'static str {
+    match (operation.shape, state.pick, operation.absent) {
+        (Shape::List, Pick::Whole, false) => "list",
+        (Shape::List, Pick::Whole, true) => "list_or_none",
+        _ => "state",
+    }
+}
+
+/// What a command takes.
+pub fn command(payload: Payload, schema: Value) -> Value {
+    let mut message = json!({
+        "payload": schema,
+        "traits": [part("messageTraits", "command")],
+    });
+    if let Payload::Bytes { content_type } = payload {
+        message["contentType"] = content_type.into();
+    }
+    message
+}
+
+/// A binary answer.
+pub fn file(content_type: &str) -> Value {
+    json!({"title": "A file", "contentType": content_type, "payload": bytes(content_type)})
+}
+
+/// What the gateway says at a topic of its own.
+pub fn of_own(topic: &str) -> Value {
+    let last = topic.rsplit('/').next().unwrap_or_default();
+    let payload = match last {
+        "availability" => json!({"enum": ["online", "offline"]}),
+        "problem" => json!({
+            "type": "object",
+            "required": ["code"],
+            "properties": {
+                "code": {"anyOf": [{"const": "none"}, {"enum": ProblemCode::ALL}]},
+                "message": {"type": "string"},
+                "since": {"type": "string", "format": "date-time"},
+            },
+        }),
+        "incoming_call" | "call_connected" | "call_ended" => json!({
+            "type": "object",
+            "required": ["event_type", "conference", "connection", "incoming"],
+            "properties": {
+                "event_type": {"const": last},
+                "conference": {"type": "string"},
+                "connection": {"type": "string"},
+                "address": {"type": ["string", "null"]},
+                "incoming": {"type": "boolean"},
+                "answered": {"type": "boolean"},
+            },
+        }),
+        "command_failed" => json!({
+            "type": "object",
+            "required": ["event_type", "command", "code", "message"],
+            "properties": {
+                "event_type": {"const": last},
+                "command": {"type": "string"},
+                "code": part("schemas", "error_code"),
+                "message": {"type": "string"},
+            },
+        }),
+        _ => json!({"type": "object"}),
+    };
+    json!({"payload": payload})
+}
+
+/// What messages of a kind have in common.
+pub fn traits() -> Value {
+    let correlation = json!({"location": "$message.header#/correlation_data"});
+    let text = json!({"type": "string"});
+    json!({
+        "command": {
+            "headers": {"type": "object", "properties": {
+                "response_topic": {
+                    "type": "string",
+                    "description": "The MQTT 5 property Response Topic: where the result goes.",
+                },
+                "correlation_data": {
+                    "type": "string",
+                    "description": "The MQTT 5 property Correlation Data: it comes back.",
+                },
+            }},
+            "correlationId": correlation,
+            "bindings": mqtt(json!({"responseTopic": text, "correlationData": text})),
+        },
+        "result": {
+            "contentType": "application/json",
+            "headers": {"type": "object", "properties": {
+                "correlation_data": {
+                    "type": "string",
+                    "description": "The command's Correlation Data.",
+                },
+                "status": {"enum": ["ok", "error"], "description": "A user property."},
+                "code": part("schemas", "error_code"),
+            }},
+            "correlationId": correlation,
+            "bindings": mqtt(json!({"correlationData": text})),
+        },
+    })
+}
+
+/// The parts of a result.
+pub fn schemas() -> [(&'static str, Value); 5] {
+    let codes: Vec<&str> = ErrorCode::ALL.map(ErrorCode::as_str).into();
+    let about = json!({
+        "room": {"type": "string"},
+        "command": {"type": "string", "description": "The topic below the room, as it was sent."},
+        "status": {"type": "integer", "description": "The device's HTTP status."},
+        "took_ms": {"type": "integer", "minimum": 0},
+        "request_id": {"description": "What the payload said."},
+    });
+    let with = |more: Value| {
+        let mut properties = about.clone();
+        if let (Some(all), Value::Object(more)) = (properties.as_object_mut(), more) {
+            all.extend(more);
+        }
+        properties
+    };
+    let success = json!({
+        "type": "object",
+        "required": ["ok", "room", "command", "status", "took_ms", "body"],
+        "properties": with(json!({
+            "ok": {"const": true},
+            "body": {
+                "description": "The device's JSON answer, or null; of a binary answer its \
+                                bytes, content_type and where it is.",
+            },
+        })),
+    });
+    let failure = json!({
+        "type": "object",
+        "required": ["ok", "room", "command", "took_ms", "error"],
+        "properties": with(json!({
+            "ok": {"const": false},
+            "error": part("schemas", "error"),
+        })),
+    });
+    let error = json!({
+        "type": "object",
+        "required": ["code", "message"],
+        "properties": {
+            "code": part("schemas", "error_code"),
+            "message": {"type": "string", "description": "For a person."},
+        },
+    });
+    [
+        (
+            "result",
+            json!({"oneOf": [part("schemas", "success"), part("schemas", "failure")]}),
+        ),
+        ("success", success),
+        ("failure", failure),
+        ("error", error),
+        ("error_code", json!({"type": "string", "enum": codes})),
+    ]
+}

@@ -1,0 +1,198 @@
+//! JSON Schemas of payloads, made from the catalogue's rules.
+//!
+//! Owns the schemas that several messages share. A schema describes the payload as JSON, or as a
+//! string where it is no JSON: `40` is a number, `left` a string, nothing the empty string.
+
+use serde_json::{Map, Value, json};
+
+use crate::catalogue::{Field, MOST_KEYS, OFF, ON, Payload, Rule, TOGGLE};
+
+/// The shared schemas by name.
+#[derive(Debug, Default)]
+pub struct Schemas(Map<String, Value>);
+
+impl Schemas {
+    /// All of them, for `components.schemas`.
+    pub fn into_map(self) -> Map<String, Value> {
+        self.0
+    }
+
+    /// A reference to a schema under this name, or under this name with a number where another
+    /// schema has it already.
+    pub fn share(&mut self, name: &str, schema: Value) -> Value {
+        let free = |name: &String| self.0.get(name).is_none_or(|known| *known == schema);
+        let numbered = (2..).map(|number| format!("{name}_{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        let name = names.find(free).unwrap_or_default();
+        let reference = json!({"$ref": format!("#/components/schemas/{name}")});
+        self.0.insert(name, schema);
+        reference
+    }
+
+    /// What a command takes.
+    pub fn payload(&mut self, payload: Payload, toggles: bool) -> Value {
+        let (bare, fields) = match payload {
+            Payload::Bytes { content_type } => return bytes(content_type),
+            Payload::None => (None, [].as_slice()),
+            Payload::Fields { bare, fields, .. } => (bare, fields),
+        };
+        let mut forms = Vec::new();
+        if let Some(field) = fields.iter().find(|field| bare == Some(field.name)) {
+            forms.push(self.rule(field, toggles));
+        }
+        if !fields.iter().any(|field| field.required) {
+            let nothing = json!({
+                "type": "string",
+                "maxLength": 0,
+                "description": "An empty payload.",
+            });
+            forms.push(self.share("nothing", nothing));
+        }
+        forms.push(self.object(bare, fields, toggles));
+        match forms.len() {
+            1 => forms.remove(0),
+            _ => json!({"anyOf": forms}),
+        }
+    }
+
+    /// The JSON object of these fields, under each of their names.
+    fn object(&mut self, bare: Option<&str>, fields: &[Field], toggles: bool) -> Value {
+        let mut properties = Map::new();
+        let mut required = Vec::new();
+        let mut either = Vec::new();
+        for field in fields {
+            let schema = self.rule(field, toggles);
+            let mut names = Vec::new();
+            for name in field.names(bare) {
+                if !names.contains(&name) {
+                    properties.insert(name.into(), schema.clone());
+                    names.push(name);
+                }
+            }
+            if !field.required {
+                continue;
+            }
+            match names.as_slice() {
+                [name] => required.push(json!(name)),
+                names => {
+                    let one = names.iter().map(|name| json!({"required": [name]}));
+                    either.push(json!({"anyOf": one.collect::<Vec<_>>()}));
+                }
+            }
+        }
+        let request_id = json!({"description": "Any JSON; it comes back in the result."});
+        properties.insert("request_id".into(), self.share("request_id", request_id));
+        let mut object = json!({
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+        });
+        if !required.is_empty() {
+            object["required"] = required.into();
+        }
+        if !either.is_empty() {
+            object["allOf"] = either.into();
+        }
+        object
+    }
+
+    /// What a field's value may be.
+    fn rule(&mut self, field: &Field, toggles: bool) -> Value {
+        let rule = &field.rule;
+        let described = |mut schema: Value| {
+            schema["description"] = rule.describe(toggles).into();
+            schema
+        };
+        // Bare numbers and truth values are texts too.
+        let text = ["string", "number", "boolean"];
+        match rule {
+            Rule::Switch => {
+                let name = if toggles {
+                    "switch_or_toggle"
+                } else {
+                    "switch"
+                };
+                self.share(name, described(words(switch(toggles))))
+            }
+            Rule::NamedSwitch(on, off) => {
+                let more = switch(toggles).chain([json!(on), json!(off)]);
+                self.share(&format!("{on}_or_{off}"), described(words(more)))
+            }
+            Rule::YesNo => {
+                let more = switch(toggles).chain([json!("Yes"), json!("No")]);
+                self.share("yes_or_no", described(words(more)))
+            }
+            Rule::Integer { min, max: i64::MAX } => json!({"type": "integer", "minimum": min}),
+            Rule::Integer { min, max } => {
+                json!({"type": "integer", "minimum": min, "maximum": max})
+            }
+            Rule::Text => self.share("text", described(json!({"type": text, "pattern": "\\S"}))),
+            Rule::AnyText => self.share("any_text", described(json!({"type": text}))),
+            Rule::Secret => {
+                let schema = described(json!({"type": text, "format": "password"}));
+                self.share("secret", schema)
+            }
+            Rule::Word(known) => {
+                let own = known.iter().map(|(word, _)| json!(word));
+                let wire = known.iter().map(|(_, wire)| json!(wire));
+                self.share(field.name, described(words(own.chain(wire))))
+            }
+            Rule::Keys => {
+                let pattern = format!("^[0-9*#]{{1,{MOST_KEYS}}}$");
+                let schema =
+                    json!({"type": ["string", "integer"], "pattern": pattern, "minimum": 0});
+                self.share("keys", described(schema))
+            }
+            Rule::Texts => {
+                let list = json!({
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "minLength": 1},
+                });
+                let one = r"^\s*[^,\s][^,]*(,\s*[^,\s][^,]*)*$";
+                let text = json!({"type": "string", "pattern": one});
+                self.share("texts", described(json!({"anyOf": [list, text]})))
+            }
+            Rule::List => self.share("list", described(json!({"type": "array"}))),
+        }
+    }
+}
+
+/// Bytes as they are.
+pub fn bytes(content_type: &str) -> Value {
+    json!({"type": "string", "minLength": 1, "contentMediaType": content_type})
+}
+
+/// One of these, each once.
+fn words(values: impl Iterator<Item = Value>) -> Value {
+    let mut known = Vec::new();
+    for value in values {
+        if !known.contains(&value) {
+            known.push(value);
+        }
+    }
+    json!({"enum": known})
+}
+
+/// What a switch takes, as JSON and as words.
+fn switch(toggles: bool) -> impl Iterator<Item = Value> {
+    let toggle = toggles.then(|| json!(TOGGLE));
+    let json = [json!(true), json!(false), json!(1), json!(0)];
+    let texts = ON.iter().chain(OFF).map(|word| json!(word));
+    json.into_iter().chain(texts).chain(toggle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_that_are_alike_are_shared_and_others_keep_apart() {
+        let mut schemas = Schemas::default();
+        let one = schemas.share("a", json!({"type": "string"}));
+        assert_eq!(schemas.share("a", json!({"type": "string"})), one);
+        let two = schemas.share("a", json!({"type": "integer"}));
+        assert_eq!(two["$ref"], "#/components/schemas/a_2");
+        assert_eq!(schemas.into_map().len(), 2);
+    }
+}

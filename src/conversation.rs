@@ -1,0 +1,275 @@
+//! One client's conversation: what it asks for, and what it is told.
+//!
+//! Owns subscriptions, the commands in flight and the order of answers towards one client, the
+//! same over a WebSocket and over plain TCP: the transport is a [`Source`] and a [`Sink`]. Knows
+//! neither devices nor HTTP.
+
+mod client;
+mod filter;
+mod frame;
+mod json;
+mod limits;
+mod lobby;
+mod plain;
+mod written;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+
+use crate::access::Grant;
+use crate::command::Door;
+use client::Client;
+use frame::{Answer, Refused, Request};
+
+pub use filter::{Filter, Filters};
+pub use frame::{state_value, typed};
+pub use limits::Limits;
+pub use lobby::Lobby;
+
+/// How long a client has to read why it is dismissed, and to go by itself.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How frames are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// JSON objects; plain frames are understood too.
+    Json,
+    /// Plain lines.
+    Plain,
+}
+
+/// Something from the client.
+#[derive(Debug, PartialEq)]
+pub enum Received {
+    /// A frame.
+    Text(String),
+    /// A frame of bytes, which nobody wants.
+    Binary(Bytes),
+    /// Nothing but a sign of life.
+    Sign,
+    /// The last: the client left, or did what ends the conversation.
+    End(Ending),
+}
+
+/// Something for the client.
+#[derive(Debug, PartialEq)]
+pub enum Sent {
+    /// A frame.
+    Text(Arc<str>),
+    /// The bytes of a file whose result went before.
+    Binary(Bytes),
+    /// A question whether it is there.
+    Ping,
+}
+
+/// Why a conversation ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The client left, or its connection broke.
+    Left,
+    /// Nothing came from it for too long.
+    Silent,
+    /// It did not take what was sent.
+    Stuck,
+    /// It broke the rules of its protocol.
+    Broken,
+    /// It sent text that is none.
+    NotText,
+    /// It sent more at a time than is taken.
+    TooLarge,
+    /// Its token is wrong, or not good any more.
+    BadToken,
+    /// There are too many clients.
+    TooMany,
+    /// The gateway stops.
+    GoingAway,
+}
+
+impl Ending {
+    /// For a person; nothing where there is nobody to tell.
+    pub fn reason(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Left | Self::Silent | Self::Stuck => return None,
+            Self::Broken => "that is not what the protocol allows",
+            Self::NotText => "that is no UTF-8 text",
+            Self::TooLarge => "the message is too large; files are uploaded over HTTP",
+            Self::BadToken => "the token is missing, wrong or not good any more",
+            Self::TooMany => "too many clients; try again later",
+            Self::GoingAway => "the gateway stops",
+        })
+    }
+}
+
+/// The other end is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+/// Where a client's frames come from. Waiting may be given up and begun again.
+pub trait Source: Send {
+    /// The next frame.
+    fn next(&mut self) -> impl Future<Output = Received> + Send;
+    /// Takes no heed of what still comes, until the client is gone.
+    fn rest(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Where a client's frames go.
+pub trait Sink: Send {
+    /// Sends a frame, or keeps it until the flush.
+    fn send(&mut self, frame: Sent) -> impl Future<Output = Result<(), Gone>> + Send;
+    /// Sends what was kept.
+    fn flush(&mut self) -> impl Future<Output = Result<(), Gone>> + Send;
+    /// Says why the conversation ends, and ends it.
+    fn close(&mut self, ending: Ending) -> impl Future<Output = ()> + Send;
+}
+
+/// Who comes.
+#[derive(Debug)]
+pub struct Visitor {
+    /// What it may see and do.
+    pub grant: Grant,
+    /// How it came.
+    pub door: Door,
+    /// How it wants to be talked to.
+    pub format: Format,
+    /// What it subscribes to from the start.
+    pub filters: Vec<Filter>,
+    /// Whether it answers pings, so that its silence means that it is gone.
+    pub answers_pings: bool,
+}
+
+/// Talks with a client until one of the two ends it.
+pub async fn converse(
+    lobby: &Arc<Lobby>,
+    visitor: Visitor,
+    mut source: impl Source,
+    mut sink: impl Sink,
+) {
+    let pings = visitor.answers_pings;
+    let (door, filters) = (visitor.door, visitor.filters);
+    let client = Client::new(lobby.clone(), visitor.grant, door, visitor.format);
+    lobby.metrics.client_came(door);
+    client.subscribe(None, filters);
+    let ending = tokio::select! {
+        ending = listen(lobby, &client, &mut source, pings) => ending,
+        ending = talk(lobby, &client, &mut sink, pings, false) => ending,
+    };
+    if ending == Ending::Left {
+        // Whoever has said all it wanted, as `nc -N` does, may still read what comes of it. Where
+        // nobody is left, that shows when it is sent.
+        talk(lobby, &client, &mut sink, pings, true).await;
+    }
+    client.leave();
+    lobby.metrics.client_went(door);
+    dismiss(lobby, ending, source, sink).await;
+}
+
+/// Says why there is no conversation, or no more.
+pub async fn dismiss(lobby: &Lobby, ending: Ending, mut source: impl Source, mut sink: impl Sink) {
+    if ending.reason().is_none() {
+        return;
+    }
+    // A client that does not even take its farewell is left without one.
+    if timeout(lobby.limits.send, sink.close(ending)).await.is_ok() {
+        // A connection that ends while the client still sends would take the reason with it.
+        let _ = timeout(FAREWELL, source.rest()).await;
+    }
+}
+
+/// Takes frames until the client leaves.
+async fn listen(
+    lobby: &Lobby,
+    client: &Arc<Client>,
+    source: &mut impl Source,
+    pings: bool,
+) -> Ending {
+    let silence = lobby.limits.ping * 2;
+    loop {
+        client.caught_up().await;
+        let received = if pings {
+            match timeout(silence, source.next()).await {
+                Ok(received) => received,
+                Err(_) => return Ending::Silent,
+            }
+        } else {
+            source.next().await
+        };
+        match received {
+            Received::Text(text) => take(client, &text),
+            Received::Binary(_) => {
+                let refused = Refused::bad("frames are text; files are uploaded over HTTP");
+                client.answer(None, Answer::Refused(refused));
+            }
+            Received::Sign => {}
+            Received::End(ending) => return ending,
+        }
+    }
+}
+
+fn take(client: &Arc<Client>, text: &str) {
+    let asked = match client.format() {
+        Format::Json => json::read(text),
+        Format::Plain => plain::read(text),
+    };
+    let Some(asked) = asked else { return };
+    let id: Option<Value> = asked.id;
+    match asked.request {
+        Ok(Request::Command { topic, payload }) => client.command(id, &topic, payload),
+        Ok(Request::Subscribe(filters)) => client.subscribe(Some(id), filters),
+        Ok(Request::Unsubscribe(filters)) => client.unsubscribe(id, filters),
+        Ok(Request::Ping) => client.answer(id, Answer::Pong),
+        Err(refused) => client.answer(id, Answer::Refused(refused)),
+    }
+}
+
+/// Sends what waits, until it cannot or need not be sent any more; with `rest`, until all that was
+/// asked for has its answer.
+async fn talk(
+    lobby: &Lobby,
+    client: &Client,
+    sink: &mut impl Sink,
+    pings: bool,
+    rest: bool,
+) -> Ending {
+    let period = lobby.limits.ping;
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tokens = lobby.access.changes();
+    loop {
+        if rest && client.is_answered() {
+            return Ending::Left;
+        }
+        let frames = tokio::select! {
+            biased;
+            // Before all else: a reader so slow that something always waits must be asked too.
+            _ = ticks.tick(), if pings => vec![Sent::Ping],
+            () = tokens.next() => {
+                if !lobby.access.still_holds(client.grant()) {
+                    return Ending::BadToken;
+                }
+                continue;
+            }
+            item = client.next() => client.frames(item),
+            // After all else: what waits is still sent.
+            () = lobby.stopping.cancelled() => return Ending::GoingAway,
+        };
+        for frame in frames {
+            match timeout(lobby.limits.send, sink.send(frame)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(Gone)) => return Ending::Left,
+                Err(_) => return Ending::Stuck,
+            }
+        }
+        if client.is_idle() {
+            match timeout(lobby.limits.send, sink.flush()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(Gone)) => return Ending::Left,
+                Err(_) => return Ending::Stuck,
+            }
+        }
+    }
+}

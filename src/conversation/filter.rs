@@ -1,0 +1,206 @@
+//! MQTT topic filters: `+` stands for one level, `#` for all that follow.
+//!
+//! Pure. Owns which filters there are and which topics they match.
+
+use std::collections::HashSet;
+
+/// A longer filter matches no topic of the gateway.
+const LONGEST: usize = 1024;
+
+/// A topic filter that is one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Filter(Box<str>);
+
+impl Filter {
+    /// Reads a filter.
+    ///
+    /// # Errors
+    /// What is wrong with it, for a person.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let wrong = |what: &str| Err(format!("\"{}\" is no topic filter: {what}", shown(text)));
+        if text.is_empty() || text.len() > LONGEST {
+            return wrong("it takes 1 to 1024 bytes");
+        }
+        if text.contains('\0') {
+            return wrong("it holds NUL");
+        }
+        let last = text.split('/').count() - 1;
+        for (n, level) in text.split('/').enumerate() {
+            if level.contains('#') && (level != "#" || n != last) {
+                return wrong("# stands alone, as the last level");
+            }
+            if level.contains('+') && level != "+" {
+                return wrong("+ stands alone in its level");
+            }
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it stands for exactly one topic.
+    fn is_literal(&self) -> bool {
+        !self.0.contains(['+', '#'])
+    }
+
+    /// Whether a topic is meant; `a/#` means `a` too, and a leading wildcard no `$` topic.
+    pub fn matches(&self, topic: &str) -> bool {
+        if topic.starts_with('$') && self.0.starts_with(['+', '#']) {
+            return false;
+        }
+        let mut levels = topic.split('/');
+        for part in self.0.split('/') {
+            match (part, levels.next()) {
+                ("#", _) => return true,
+                (_, None) => return false,
+                ("+", Some(_)) => {}
+                (part, Some(level)) if part == level => {}
+                _ => return false,
+            }
+        }
+        levels.next().is_none()
+    }
+}
+
+/// The beginning of a text that somebody sent, to be shown in a message.
+fn shown(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// The filters of one client.
+#[derive(Debug, Default)]
+pub struct Filters {
+    /// Those of one topic, which are found at once however many there are.
+    literal: HashSet<Box<str>>,
+    patterns: Vec<Filter>,
+}
+
+impl Filters {
+    /// Adds a filter, unless it is there.
+    pub fn add(&mut self, filter: Filter) {
+        if filter.is_literal() {
+            self.literal.insert(filter.0);
+        } else if !self.patterns.contains(&filter) {
+            self.patterns.push(filter);
+        }
+    }
+
+    /// Takes a filter away, if it is there.
+    pub fn remove(&mut self, filter: &Filter) {
+        self.literal.remove(filter.as_str());
+        self.patterns.retain(|known| known != filter);
+    }
+
+    /// Whether one of them means this topic.
+    pub fn matches(&self, topic: &str) -> bool {
+        self.literal.contains(topic) || self.patterns.iter().any(|filter| filter.matches(topic))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.literal.len() + self.patterns.len()
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matches(filter: &str, topic: &str) -> bool {
+        Filter::new(filter).unwrap().matches(topic)
+    }
+
+    #[test]
+    fn the_examples_of_the_mqtt_standard() {
+        for (filter, topic, wanted) in [
+            ("sport/tennis/player1/#", "sport/tennis/player1", true),
+            (
+                "sport/tennis/player1/#",
+                "sport/tennis/player1/ranking",
+                true,
+            ),
+            ("sport/#", "sport", true),
+            ("#", "a/b", true),
+            ("sport/tennis/+", "sport/tennis/player1", true),
+            ("sport/tennis/+", "sport/tennis/player1/ranking", false),
+            ("sport/+", "sport", false),
+            ("sport/+", "sport/", true),
+            ("+/+", "/finance", true),
+            ("/+", "/finance", true),
+            ("+", "/finance", false),
+            ("#", "$SYS/x", false),
+            ("+/monitor/Clients", "$SYS/monitor/Clients", false),
+            ("$SYS/#", "$SYS/x", true),
+            ("a", "a/b", false),
+            ("a/b", "a", false),
+        ] {
+            assert_eq!(matches(filter, topic), wanted, "{filter} {topic}");
+        }
+        for bad in ["", "a#", "a/#/b", "#/a", "a+", "a/+b/c", "a\0"] {
+            assert!(Filter::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn filters_are_added_once_and_removed() {
+        let mut filters = Filters::default();
+        for text in ["room/1/#", "room/1/#", "room/2/x", "room/2/x"] {
+            filters.add(Filter::new(text).unwrap());
+        }
+        assert_eq!(filters.len(), 2);
+        assert!(filters.matches("room/1/y") && filters.matches("room/2/x"));
+        filters.remove(&Filter::new("room/1/#").unwrap());
+        filters.remove(&Filter::new("room/2/x").unwrap());
+        assert!(filters.is_empty() && !filters.matches("room/1/y"));
+    }
+
+    /// What a filter means, written another way: level by level from both lists.
+    fn oracle(filter: &[&str], topic: &[&str]) -> bool {
+        match (filter, topic) {
+            (["#"], _) | ([], []) => true,
+            (["+", filter @ ..], [_, topic @ ..]) => oracle(filter, topic),
+            ([part, filter @ ..], [level, topic @ ..]) => part == level && oracle(filter, topic),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_is_as_the_oracle_says(
+            filter in "([ab+]/){0,3}[ab+#]",
+            topic in "([ab]/){0,3}[ab]",
+        ) {
+            let wanted = oracle(
+                &filter.split('/').collect::<Vec<_>>(),
+                &topic.split('/').collect::<Vec<_>>(),
+            );
+            prop_assert_eq!(matches(&filter, &topic), wanted);
+            let mut filters = Filters::default();
+            filters.add(Filter::new(&filter).unwrap());
+            prop_assert_eq!(filters.matches(&topic), wanted);
+        }
+
+        #[test]
+        fn a_topic_matches_itself_and_everything_matches_the_number_sign(topic in "[a-z]{1,3}(/[a-z]{0,3}){0,4}") {
+            prop_assert!(matches(&topic, &topic));
+            prop_assert!(matches("#", &topic));
+        }
+
+        #[test]
+        fn no_text_can_panic(filter in "\\PC{0,40}", topic in "\\PC{0,40}") {
+            if let Ok(filter) = Filter::new(&filter) {
+                let _ = filter.matches(&topic);
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Files that stream to or from a device.
+//!
+//! The device's slot is held while they do. Owns their time limits: a stream that stands still for
+//! as long as a request may take is ended, at whichever end it stands still.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::client::{Answer, Carried, Device, Failed, Large};
+use crate::catalogue::Request;
+use crate::command::{Download, Head, Upload};
+
+/// Longer than this no download holds a slot, however steadily it trickles.
+const LONGEST: Duration = Duration::from_secs(600);
+/// "The REST API cannot accept more than 10 MB of data."
+pub const LARGEST_UPLOAD: u64 = 10_000_000;
+
+/// What became of a download.
+#[derive(Debug)]
+pub enum Downloaded {
+    /// All of it went out.
+    File(Head, u16, u64),
+    /// There was nothing to stream: the answer is empty or a refusal.
+    Answer(Answer),
+}
+
+/// Why a download did not go out whole.
+#[derive(Debug)]
+pub enum NotDownloaded {
+    /// The device's part.
+    Failed(Failed),
+    /// Whoever wanted it went away or did not take it.
+    Abandoned,
+}
+
+impl Device {
+    /// Carries a request out and passes its answer on as it comes.
+    ///
+    /// # Errors
+    /// Why it did not all come.
+    pub async fn download(
+        &self,
+        request: &Request,
+        mut to: Download,
+        content_type: &str,
+        deadline: Instant,
+    ) -> Result<Downloaded, NotDownloaded> {
+        // A limit of nothing: whatever has bytes is left to be streamed.
+        let opened = self.carry_out(request, None, 0, deadline);
+        let (carried, _slot) = tokio::select! {
+            opened = opened => opened.map_err(NotDownloaded::Failed)?,
+            () = to.abandoned() => return Err(NotDownloaded::Abandoned),
+        };
+        let large = match carried {
+            Carried::Answered(answer) => return Ok(Downloaded::Answer(answer)),
+            Carried::Large(large) if (200..=299).contains(&large.about.status) => large,
+            // A refusal of such a length is none that can be read.
+            Carried::Large(large) => {
+                return Err(NotDownloaded::Failed(Failed::TooLarge(large.about)));
+            }
+        };
+        let head = Head {
+            content_type: large
+                .about
+                .content_type
+                .as_deref()
+                .unwrap_or(content_type)
+                .into(),
+            length: large.about.length,
+        };
+        to.begin(head.clone());
+        let status = large.about.status;
+        let longest = Instant::now() + LONGEST;
+        let sent = timeout_at(longest, self.pass_on(*large, &to)).await;
+        let sent = sent.unwrap_or(Err(NotDownloaded::Abandoned))?;
+        to.finish();
+        Ok(Downloaded::File(head, status, sent))
+    }
+
+    async fn pass_on(&self, mut large: Large, to: &Download) -> Result<u64, NotDownloaded> {
+        let still = self.timings().request;
+        let broken = NotDownloaded::Failed(Failed::Broken);
+        let mut sent = 0;
+        let mut next = Some(large.begun.freeze()).filter(|chunk| !chunk.is_empty());
+        loop {
+            if let Some(chunk) = next.take() {
+                sent += chunk.len() as u64;
+                match timeout(still, to.push(chunk)).await {
+                    Ok(Ok(())) => {}
+                    _ => return Err(NotDownloaded::Abandoned),
+                }
+            }
+            match timeout(still, large.rest.chunk()).await {
+                Ok(Ok(Some(chunk))) => next = Some(chunk),
+                Ok(Ok(None)) => return Ok(sent),
+                Ok(Err(_)) => return Err(broken),
+                Err(_) => {
+                    let late = Failed::TimedOut { begun: true };
+                    return Err(NotDownloaded::Failed(late));
+                }
+            }
+        }
+    }
+
+    /// Carries a request out whose body streams in.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn upload(
+        &self,
+        request: &Request,
+        from: Upload,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Answer, Failed> {
+        let still = self.timings().request;
+        let length = from.length;
+        let chunks = unfold(from.chunks, move |mut chunks| async move {
+            let next = timeout(still, futures_util::StreamExt::next(&mut chunks)).await;
+            let chunk: io::Result<Bytes> = match next {
+                Ok(None) => return None,
+                Ok(Some(chunk)) => chunk.map_err(io::Error::other),
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            };
+            Some((chunk, chunks))
+        });
+        let body = reqwest::Body::wrap_stream(chunks);
+        let (carried, _slot) = self
+            .carry_out(request, Some((length, body)), limit, deadline)
+            .await?;
+        match carried {
+            Carried::Answered(answer) => Ok(answer),
+            Carried::Large(large) => Err(Failed::TooLarge(large.about)),
+        }
+    }
+}

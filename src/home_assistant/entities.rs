@@ -1,0 +1,326 @@
+//! From an entity's description to its component of a document.
+
+use super::document::{Availability, Component, Platform};
+use super::{Naming, id_text};
+use crate::catalogue::{
+    Answer, Binary, Category, Command, Entity, EntityKind, Field, Payload, Rule, State, operations,
+};
+
+/// An entity of the catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct Described {
+    /// The description.
+    pub entity: &'static Entity,
+    entry: Entry,
+}
+
+/// What has an entity.
+#[derive(Debug, Clone, Copy)]
+enum Entry {
+    State(&'static State),
+    Command(&'static Command),
+}
+
+/// Every entity of the catalogue.
+pub fn described() -> impl Iterator<Item = Described> {
+    operations().flat_map(|operation| {
+        let of_states = operation.states.iter().flat_map(|state| {
+            state.entities.iter().map(|entity| Described {
+                entity,
+                entry: Entry::State(state),
+            })
+        });
+        let of_commands = operation.commands.iter().flat_map(|command| {
+            command.entities.iter().map(move |entity| Described {
+                entity,
+                entry: Entry::Command(command),
+            })
+        });
+        of_states.chain(of_commands)
+    })
+}
+
+impl Described {
+    /// The state that it shows or is about, if it is about one.
+    pub fn state(&self) -> Option<&'static str> {
+        match self.entry {
+            Entry::State(state) => Some(state.topic),
+            Entry::Command(command) => {
+                let touched = command.sets.or(command.refresh.first().copied());
+                self.entity.of.or(touched)
+            }
+        }
+    }
+
+    /// The state's or command's topic below the room, with its parameter.
+    pub fn pattern(&self) -> String {
+        match self.entry {
+            Entry::State(state) => state.pattern(),
+            Entry::Command(command) => command.topic.to_owned(),
+        }
+    }
+
+    fn payload(&self) -> Option<Payload> {
+        match self.entry {
+            Entry::State(_) => None,
+            Entry::Command(command) => Some(command.payload),
+        }
+    }
+
+    /// The picture that the query brings.
+    fn picture(&self) -> Option<Binary> {
+        match self.entry {
+            Entry::Command(Command {
+                answer: Answer::Binary(picture),
+                ..
+            }) => Some(*picture),
+            _ => None,
+        }
+    }
+
+    /// Its component. `param` stands where name, key and topics have a parameter.
+    pub fn component(&self, scope: &Scope<'_>, param: Option<&Param>) -> (String, Component) {
+        let own = match param {
+            Some(param) => self.pattern().replace(param.pattern, &param.topic),
+            None => self.pattern(),
+        };
+        let own = scope.topic(&own);
+        let shown = self.state().map(|state| scope.topic(state));
+        let platform = self.platform(scope, own, shown);
+        scope.component(self.entity, platform, param)
+    }
+
+    fn platform(&self, scope: &Scope<'_>, own: String, shown: Option<String>) -> Platform {
+        let value_template = self.entity.value;
+        let state_topic = shown.unwrap_or_default();
+        let payload = self.payload();
+        match self.entity.kind {
+            EntityKind::Switch => Platform::Switch {
+                command_topic: own,
+                state_topic,
+                value_template,
+                payload_on: "true",
+                payload_off: "false",
+            },
+            EntityKind::Number => {
+                let (min, max) = bounds(payload);
+                Platform::Number {
+                    command_topic: own,
+                    state_topic,
+                    min,
+                    max,
+                    mode: "slider",
+                    unit_of_measurement: self.entity.unit,
+                }
+            }
+            EntityKind::Text => Platform::Text {
+                command_topic: own,
+                command_template: command_template(payload),
+                state_topic,
+                value_template,
+            },
+            EntityKind::Button => Platform::Button {
+                command_topic: own,
+                payload_press: self.entity.sends,
+            },
+            EntityKind::Image => {
+                let picture = self.picture();
+                Platform::Image {
+                    image_topic: scope.topic(picture.map_or("", |picture| picture.topic)),
+                    content_type: picture.map_or("", |picture| picture.content_type),
+                }
+            }
+            EntityKind::Sensor | EntityKind::BinarySensor | EntityKind::Event => {
+                told(self.entity, own)
+            }
+        }
+    }
+}
+
+/// What is only told: a sensor or an event at its topic.
+pub fn told(entity: &'static Entity, state_topic: String) -> Platform {
+    let value_template = entity.value;
+    match entity.kind {
+        EntityKind::BinarySensor => Platform::BinarySensor {
+            state_topic,
+            value_template,
+            payload_on: "true",
+            payload_off: "false",
+        },
+        EntityKind::Event => Platform::Event {
+            state_topic,
+            event_types: entity.words,
+            value_template,
+        },
+        _ => Platform::Sensor {
+            state_topic,
+            value_template,
+            options: entity.words,
+            state_class: entity.state_class,
+            unit_of_measurement: entity.unit,
+        },
+    }
+}
+
+/// The field that a payload which is no object gives.
+fn bare(payload: Option<Payload>) -> Option<&'static Field> {
+    match payload {
+        Some(Payload::Fields {
+            bare: Some(bare),
+            fields,
+            ..
+        }) => fields.iter().find(|field| field.name == bare),
+        _ => None,
+    }
+}
+
+fn bounds(payload: Option<Payload>) -> (i64, i64) {
+    match bare(payload).map(|field| field.rule) {
+        Some(Rule::Integer { min, max }) => (min, max),
+        _ => (0, 100),
+    }
+}
+
+/// Whatever was written is the field's value, also where it looks like JSON.
+fn command_template(payload: Option<Payload>) -> String {
+    let field = bare(payload).map_or("value", |field| field.name);
+    format!("{{{{ {{'{field}': value}} | tojson }}}}")
+}
+
+/// What stands in the place of a parameter.
+#[derive(Debug, Clone)]
+pub struct Param {
+    /// `{index}`.
+    pub pattern: &'static str,
+    /// In topics.
+    pub topic: String,
+    /// In names.
+    pub name: String,
+}
+
+/// The names around a device's entities.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    /// How topics are named.
+    pub naming: &'a Naming,
+    /// The device's id.
+    pub device: String,
+    /// What entities are called after in automations.
+    pub called: String,
+    /// What stands before the device's topics: `room/1/`.
+    pub below: String,
+}
+
+impl Scope<'_> {
+    /// A topic as the broker knows it.
+    pub fn topic(&self, below: &str) -> String {
+        self.naming.topic(&format!("{}{below}", self.below))
+    }
+
+    /// The availability that a topic of the gateway's own tells.
+    pub fn availability(&self, topic: &str) -> Availability {
+        Availability {
+            topic: self.naming.topic(topic),
+        }
+    }
+
+    /// A component with what all kinds have.
+    pub fn component(
+        &self,
+        entity: &'static Entity,
+        platform: Platform,
+        param: Option<&Param>,
+    ) -> (String, Component) {
+        let fill = |text: &str, with: fn(&Param) -> &str| match param {
+            Some(param) => text.replace(param.pattern, with(param)),
+            None => text.to_owned(),
+        };
+        let key = id_text(&fill(entity.key, |param| &param.topic), '_');
+        let attributed = entity.attributes.and(match &platform {
+            Platform::Sensor { state_topic, .. } | Platform::BinarySensor { state_topic, .. } => {
+                Some(state_topic.clone())
+            }
+            _ => None,
+        });
+        let enumerated = entity.kind == EntityKind::Sensor && !entity.words.is_empty();
+        let component = Component {
+            unique_id: format!("{}_{key}", self.device),
+            default_entity_id: format!("{}.{}_{key}", domain(entity.kind), self.called),
+            name: fill(entity.name, |param| &param.name),
+            icon: entity.icon,
+            device_class: entity.device_class.or(enumerated.then_some("enum")),
+            entity_category: entity.category.map(|category| match category {
+                Category::Config => "config",
+                Category::Diagnostic => "diagnostic",
+            }),
+            enabled_by_default: None,
+            availability: None,
+            json_attributes_topic: attributed,
+            json_attributes_template: entity.attributes,
+            qos: 1,
+            platform,
+        };
+        (key, component)
+    }
+}
+
+fn domain(kind: EntityKind) -> &'static str {
+    match kind {
+        EntityKind::Switch => "switch",
+        EntityKind::Number => "number",
+        EntityKind::Text => "text",
+        EntityKind::Button => "button",
+        EntityKind::Image => "image",
+        EntityKind::Sensor => "sensor",
+        EntityKind::BinarySensor => "binary_sensor",
+        EntityKind::Event => "event",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::CATALOGUE;
+
+    /// An entry's entity must be one that its topic can serve.
+    #[test]
+    fn every_description_fits_its_entry() {
+        for it in described() {
+            let (key, kind) = (it.entity.key, it.entity.kind);
+            if let Some(state) = it.state() {
+                assert!(
+                    CATALOGUE.reader(state).is_some(),
+                    "{key}: nothing feeds {state}"
+                );
+            }
+            let takes = |payload: &str| {
+                let read = it.payload().unwrap().read(key, payload.as_bytes(), false);
+                assert!(read.values.is_ok(), "{key} {payload}: {:?}", read.values);
+            };
+            match kind {
+                EntityKind::Switch => {
+                    takes("true");
+                    takes("false");
+                    assert!(it.state().is_some(), "{key}");
+                }
+                EntityKind::Number => {
+                    let (min, max) = bounds(it.payload());
+                    takes(&min.to_string());
+                    takes(&max.to_string());
+                    assert!(it.state().is_some(), "{key}");
+                }
+                EntityKind::Text => {
+                    let template = command_template(it.payload());
+                    let field = template.split('\'').nth(1).unwrap();
+                    takes(&format!("{{\"{field}\":\"x\"}}"));
+                    assert!(it.state().is_some(), "{key}");
+                }
+                EntityKind::Button => takes(it.entity.sends),
+                EntityKind::Image => assert!(it.picture().is_some(), "{key}"),
+                EntityKind::Sensor | EntityKind::BinarySensor | EntityKind::Event => {
+                    assert!(it.payload().is_none(), "{key}");
+                }
+            }
+        }
+    }
+}

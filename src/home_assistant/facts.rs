@@ -1,0 +1,128 @@
+//! What is known of a room that its device's document depends on.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use super::entities::described;
+use crate::catalogue::{Method, operations};
+use crate::config;
+use crate::hub::Hub;
+
+/// What a room's document is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// The room's id.
+    pub id: String,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// The device's address.
+    pub url: String,
+    /// The guarded commands that it takes.
+    pub allow: BTreeSet<String>,
+    /// The device is there.
+    pub online: bool,
+    /// The device's model, where it tells it.
+    pub model: Option<String>,
+    /// Its serial number.
+    pub serial: Option<String>,
+    /// Its firmware.
+    pub firmware: Option<String>,
+    /// The states that it has, of those that matter here.
+    pub states: BTreeSet<String>,
+    /// The presets that are stored.
+    pub stored: BTreeSet<i64>,
+}
+
+/// Where the parts of the system stand, one topic each.
+const PARTS: &str = "system/status/";
+const AVAILABILITY: &str = "availability";
+const INFO: &str = "system/info";
+const PRESETS: &str = "camera/presets";
+
+impl Facts {
+    /// What the hub and the configuration say.
+    pub fn read(id: &str, room: &config::Room, hub: &Hub) -> Self {
+        let below = format!("room/{id}/");
+        let topics = hub.topics_below(&below);
+        let states = topics
+            .iter()
+            .filter_map(|topic| topic.strip_prefix(&below))
+            .filter(|state| matters(state));
+        let payload = |state: &str| hub.get(&format!("{below}{state}")).map(|it| it.payload);
+        let json = |state: &str| -> Value {
+            let payload = payload(state).unwrap_or_default();
+            serde_json::from_slice(&payload).unwrap_or_default()
+        };
+        let info = json(INFO);
+        let text = |name: &str| {
+            let text = info[name].as_str().map(str::to_owned);
+            text.filter(|text| !text.is_empty())
+        };
+        let stored = |preset: &Value| {
+            let stored = preset["stored"] == true;
+            stored.then(|| preset["index"].as_i64()).flatten()
+        };
+        Self {
+            id: id.to_owned(),
+            name: room.name.clone(),
+            url: room.url.to_string(),
+            allow: room.allow.clone(),
+            online: payload(AVAILABILITY).is_some_and(|payload| payload == "online"),
+            model: text("model"),
+            serial: text("serialNumber"),
+            firmware: text("softwareVersion"),
+            states: states.map(str::to_owned).collect(),
+            stored: json(PRESETS)
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(stored)
+                .collect(),
+        }
+    }
+
+    /// The device answers what feeds this state, whether or not the state is there now: between
+    /// meetings there is none, but there is a calendar.
+    pub fn has(&self, state: &str) -> bool {
+        sources(state).any(|source| self.states.contains(source))
+    }
+
+    /// The device has been read at all.
+    pub fn seen(&self) -> bool {
+        !self.states.is_empty()
+    }
+
+    /// The parts of the system, as their topics' last levels.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        self.states
+            .iter()
+            .filter_map(|state| state.strip_prefix(PARTS))
+    }
+}
+
+/// A change of this topic below a room can change its document.
+pub fn concerns(state: &str) -> bool {
+    state == AVAILABILITY || matters(state)
+}
+
+/// All states of the operations that feed one.
+fn sources(state: &str) -> impl Iterator<Item = &'static str> {
+    operations()
+        .filter(|operation| operation.method == Method::Get)
+        .filter(move |operation| operation.states.iter().any(|known| known.topic == state))
+        .flat_map(|operation| operation.states.iter().map(|known| known.topic))
+}
+
+/// The states that entities need, and those beside them.
+static NEEDED: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
+    described()
+        .filter_map(|entity| entity.state())
+        .flat_map(sources)
+        .collect()
+});
+
+fn matters(state: &str) -> bool {
+    state.starts_with(PARTS) || NEEDED.contains(state)
+}

@@ -1,0 +1,262 @@
+//! The one task that keeps Home Assistant informed.
+//!
+//! The thin shell around the rest: it looks at the hub when something there changed, listens to
+//! what the broker says of documents and births, and hands documents to a hub of their own, whose
+//! topics stand without the gateway's prefix.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::announce::{Action, Announcer, Pace};
+use super::document::Document;
+use super::facts::{Facts, concerns};
+use super::{Naming, gateway_document, room_document};
+use crate::config::{self, RoomId};
+use crate::hub::{Heard, Hub, Retained, Subscriber};
+
+/// Changes of a room are looked at together when they come in a burst.
+const BURST: Duration = Duration::from_millis(200);
+
+/// Where everything comes from and goes to.
+#[derive(Debug)]
+pub struct Ends {
+    /// The state of all rooms.
+    pub hub: Arc<Hub>,
+    /// Where documents go.
+    pub announcements: Arc<Hub>,
+    /// What the broker says of documents and births.
+    pub heard: mpsc::Receiver<Heard>,
+    /// Whether the broker is there.
+    pub connected: watch::Receiver<bool>,
+}
+
+type Rooms = Arc<BTreeMap<RoomId, config::Room>>;
+
+/// The running task.
+#[derive(Debug)]
+pub struct Publisher {
+    rooms: watch::Sender<Rooms>,
+    task: JoinHandle<()>,
+}
+
+impl Publisher {
+    /// Starts the task.
+    pub fn start(
+        naming: Naming,
+        status_topic: String,
+        pace: Pace,
+        rooms: BTreeMap<RoomId, config::Room>,
+        ends: Ends,
+    ) -> Self {
+        let (rooms, wanted) = watch::channel(Arc::new(rooms));
+        let changes = Arc::<Changes>::default();
+        let subscriber: Arc<dyn Subscriber> = changes.clone();
+        ends.hub.subscribe(Arc::downgrade(&subscriber));
+        let task = Task {
+            naming,
+            status_topic,
+            announcer: Announcer::new(pace),
+            known: BTreeSet::new(),
+            ends,
+            wanted,
+            changes,
+        };
+        Self {
+            rooms,
+            task: tokio::spawn(task.run()),
+        }
+    }
+
+    /// These are the rooms from now on.
+    pub fn set_rooms(&self, rooms: BTreeMap<RoomId, config::Room>) {
+        self.rooms.send_replace(Arc::new(rooms));
+    }
+
+    /// Ends the task. The documents stay: the devices are unavailable, not gone.
+    pub fn stop(self) {
+        self.task.abort();
+    }
+}
+
+/// The rooms in which something changed that a document can depend on.
+#[derive(Debug, Default)]
+struct Changes {
+    rooms: Mutex<BTreeSet<String>>,
+    changed: Notify,
+}
+
+impl Changes {
+    fn take(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.rooms.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Subscriber for Changes {
+    fn state_changed(&self, topic: &Arc<str>) {
+        let Some((room, state)) = topic
+            .strip_prefix("room/")
+            .and_then(|below| below.split_once('/'))
+        else {
+            return;
+        };
+        if concerns(state) {
+            let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+            rooms.insert(room.to_owned());
+            self.changed.notify_one();
+        }
+    }
+
+    fn event(&self, _: &Arc<str>, _: &Bytes) {}
+}
+
+struct Task {
+    naming: Naming,
+    status_topic: String,
+    announcer: Announcer,
+    /// The devices of rooms that the announcer knows.
+    known: BTreeSet<String>,
+    ends: Ends,
+    wanted: watch::Receiver<Rooms>,
+    changes: Arc<Changes>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let gateway = value(&gateway_document(&self.naming));
+        let id = self.naming.gateway();
+        self.announcer.want(&id, gateway, true, Instant::now());
+        self.all_rooms();
+        let changes = self.changes.clone();
+        let mut met = false;
+        loop {
+            let next = self.announcer.next();
+            tokio::select! {
+                changed = self.wanted.changed() => match changed {
+                    Ok(()) => self.all_rooms(),
+                    Err(_) => return,
+                },
+                up = comes_up(&mut self.ends.connected), if !met => match up {
+                    true => {
+                        met = true;
+                        self.announcer.connected(Instant::now());
+                    }
+                    false => return,
+                },
+                heard = self.ends.heard.recv() => match heard {
+                    Some(heard) => self.hear(&heard),
+                    None => return,
+                },
+                () = changes.changed.notified() => {
+                    sleep(BURST).await;
+                    self.some_rooms();
+                }
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+            }
+            for action in self.announcer.due(Instant::now()) {
+                self.act(action);
+            }
+        }
+    }
+
+    /// After a new configuration, and at the start.
+    fn all_rooms(&mut self) {
+        let rooms = self.wanted.borrow_and_update().clone();
+        let ids: BTreeSet<_> = rooms
+            .keys()
+            .map(|id| self.naming.room(&id.shared()))
+            .collect();
+        let gone: Vec<_> = self.known.difference(&ids).cloned().collect();
+        for id in gone {
+            if let Some(action) = self.announcer.forget(&id) {
+                self.act(action);
+            }
+        }
+        self.known = ids;
+        for (id, room) in &*rooms {
+            self.look(&id.shared(), room);
+        }
+    }
+
+    fn some_rooms(&mut self) {
+        let rooms = self.wanted.borrow().clone();
+        for id in self.changes.take() {
+            if let Some(room) = rooms.get(id.as_str()) {
+                self.look(&id, room);
+            }
+        }
+    }
+
+    fn look(&mut self, id: &str, room: &config::Room) {
+        let facts = Facts::read(id, room, &self.ends.hub);
+        let document = value(&room_document(&self.naming, &facts));
+        let device = self.naming.room(id);
+        self.announcer
+            .want(&device, document, facts.online, Instant::now());
+    }
+
+    fn hear(&mut self, heard: &Heard) {
+        if heard.topic == self.status_topic {
+            if heard.payload == "online" {
+                let chance = RandomState::new().hash_one(0) % 1000;
+                self.announcer.born(Instant::now(), chance as f64 / 1000.0);
+            }
+            return;
+        }
+        let Some(device) = self.naming.device(&heard.topic) else {
+            return;
+        };
+        let document: Option<Value> = match heard.payload.is_empty() {
+            true => None,
+            false => Some(serde_json::from_slice(&heard.payload).unwrap_or_default()),
+        };
+        let ours = document
+            .as_ref()
+            .is_some_and(|document| self.is_ours(document));
+        let action = self.announcer.heard(device, document, ours);
+        if let Some(action) = action {
+            self.act(action);
+        }
+    }
+
+    /// Every document of this gateway's names its availability.
+    fn is_ours(&self, document: &Value) -> bool {
+        let own = self.naming.topic("gateway/availability");
+        let topics = document["availability"].as_array().into_iter().flatten();
+        topics.into_iter().any(|entry| entry["topic"] == own)
+    }
+
+    fn act(&self, action: Action) {
+        let hub = &self.ends.announcements;
+        match action {
+            Action::Publish(id, document) => {
+                let document = Retained::text(document.to_string());
+                hub.set(&self.naming.config_topic(&id), document);
+            }
+            Action::Clear(id) => {
+                // The broker may have it from an earlier run, or from somebody else.
+                let topic = self.naming.config_topic(&id);
+                hub.leave_over(&topic);
+                hub.clear(&topic);
+            }
+            Action::Repeat => hub.repeat(),
+        }
+    }
+}
+
+/// Waits until the broker is there; false where that will never be.
+async fn comes_up(connected: &mut watch::Receiver<bool>) -> bool {
+    connected.wait_for(|up| *up).await.is_ok()
+}
+
+fn value(document: &Document) -> Value {
+    // Only maps with text keys are in it, which cannot fail.
+    serde_json::to_value(document).unwrap_or_default()
+}
