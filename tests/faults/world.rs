@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::TcpListener;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub struct World {
     pub ledger: Arc<Ledger>,
     pub observer: Observer,
     pub report: Report,
+    /// Another gateway has sessions at the devices too.
+    pub comparing: AtomicBool,
     written: Mutex<()>,
 }
 
@@ -108,6 +111,7 @@ impl World {
             ledger,
             observer,
             report: Report::default(),
+            comparing: AtomicBool::default(),
             written: Mutex::default(),
         }
     }
