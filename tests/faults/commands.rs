@@ -170,6 +170,7 @@ const GETS: &[&str] = &[
 
 /// Makes one client's commands.
 pub struct Maker {
+    /// Another one for each round, so that a slow round does not change what the next one draws.
     pub random: Random,
     next: u64,
     step: u64,

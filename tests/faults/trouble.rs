@@ -28,7 +28,7 @@ const ROOM: &[(u64, &str)] = &[
     (6, "request cut"),
     (6, "answer cut"),
     (3, "path gone for long"),
-    (6, "device late"),
+    (8, "device late"),
     (8, "device status"),
     (5, "dropped before acting"),
     (6, "dropped after acting"),
@@ -48,6 +48,7 @@ const PATHS: &[&str] = &[
     "/rest/",
     "/rest/",
     "/rest/audio",
+    "/rest/cameras",
     "/rest/cameras",
     "/rest/conferences",
     "/rest/directory",
@@ -81,7 +82,7 @@ pub async fn room(world: Arc<World>, number: usize, mut random: Random, until: I
 async fn trouble(world: &World, number: usize, name: &str, lasts: Duration, draw: u64) {
     let room = &world.rooms[number];
     let (device, proxy) = (&room.device, &room.proxy);
-    let path = |path| async move {
+    let path = |path, lasts| async move {
         proxy.set(path);
         sleep(lasts).await;
         proxy.clear();
@@ -92,12 +93,13 @@ async fn trouble(world: &World, number: usize, name: &str, lasts: Duration, draw
             proxy.reset();
             sleep(Duration::from_millis(100)).await;
         }
-        "path refuses" => path(Path::Refuse).await,
+        "path refuses" => path(Path::Refuse, lasts).await,
         "path stalls" => {
-            path(Path::Stall).await;
+            // Now and then for longer than a request waits.
+            path(Path::Stall, lasts + Duration::from_millis(draw % 2500)).await;
             sleep(Duration::from_millis(300)).await;
         }
-        "path is slow" => path(Path::Slow((draw % 40 + 5) as usize)).await,
+        "path is slow" => path(Path::Slow((draw % 40 + 5) as usize), lasts).await,
         "request cut" | "answer cut" => {
             let side = if name == "request cut" {
                 Side::Request
