@@ -96,13 +96,15 @@ impl Gateway {
         }
         let deadline = Instant::now() + REPLACE;
         let ending = ended.into_iter().map(async |(id, kept, room)| {
-            room.stop(deadline).await;
+            let owed = room.stop(deadline).await;
             if !kept {
                 self.hub.clear_below(&format!("room/{id}/"));
                 tracing::info!(room = &*id, "removed");
             }
+            (id, owed)
         });
-        futures_util::future::join_all(ending).await;
+        let ended = futures_util::future::join_all(ending).await;
+        let mut owed: BTreeMap<_, _> = ended.into_iter().collect();
         let mut failed = Vec::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         for (id, room) in &config.rooms {
@@ -114,7 +116,8 @@ impl Gateway {
                 .runtime
                 .as_ref()
                 .map(|runtime| Keep::new(runtime, &settings.id, &room.url, &room.user));
-            match Room::start(settings, self.hub.clone()) {
+            let owed = owed.remove(&settings.id).unwrap_or_default();
+            match Room::start(settings, self.hub.clone(), owed) {
                 Ok(started) => {
                     let running = Running {
                         config: room.clone(),

@@ -23,6 +23,7 @@ use crate::catalogue::{Call, GUARDED, payload};
 use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Success, Transfer};
 use crate::device::{self, Device};
 use crate::hub::{Hub, Retained};
+use motion::Stops;
 use queue::{Queue, Ticket};
 
 pub use schedule::Intervals;
@@ -57,15 +58,19 @@ pub struct Room {
     queue: Arc<Queue>,
     results: Results,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: JoinHandle<Stops>,
 }
+
+/// What a room that ends leaves to the one that takes its place: cameras that may be moving still.
+#[derive(Debug, Default)]
+pub struct Owed(Stops);
 
 impl Room {
     /// Starts the room's task, which connects by itself.
     ///
     /// # Errors
     /// TLS settings that cannot be used.
-    pub fn start(settings: Settings, hub: Arc<Hub>) -> Result<Self, String> {
+    pub fn start(settings: Settings, hub: Arc<Hub>, owed: Owed) -> Result<Self, String> {
         let device = Device::new(settings.device.clone())?;
         let results = Results {
             hub,
@@ -79,7 +84,7 @@ impl Room {
             queue: queue.clone(),
             results: results.clone(),
             stop: stop.clone(),
-            task: tokio::spawn(actor::run(settings, device, queue, results, stop)),
+            task: tokio::spawn(actor::run(settings, device, queue, results, stop, owed.0)),
         };
         Ok(room)
     }
@@ -141,15 +146,20 @@ impl Room {
     }
 
     /// Takes no more commands, finishes those begun by `deadline`, logs out and ends.
-    pub async fn stop(self, deadline: Instant) {
+    pub async fn stop(self, deadline: Instant) -> Owed {
         self.stop.cancel();
         // What the room still does at the deadline is cut off; its replies answer by themselves.
         let mut task = self.task;
-        if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
-            task.abort();
-            let _ = task.await;
-        }
+        let owed = match tokio::time::timeout_at(deadline, &mut task).await {
+            Ok(owed) => owed.unwrap_or_default(),
+            Err(_) => {
+                task.abort();
+                let _ = task.await;
+                Stops::default()
+            }
+        };
         self.results.state("availability", Some(&"offline".into()));
+        Owed(owed)
     }
 }
 

@@ -148,11 +148,10 @@ impl<R> Outbox<R> {
     /// Waits for the next item. Cancel-safe; meant for one reader.
     pub async fn next(&self) -> Item<R> {
         loop {
-            let filled = self.filled.notified();
+            self.filled().await;
             if let Some(item) = self.try_next() {
                 return item;
             }
-            filled.await;
         }
     }
 

@@ -39,15 +39,18 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// But not so long while a camera may be moving that is owed its stop.
 const CAMERA_RUNS: Duration = Duration::from_secs(1);
 
-/// Runs a room until it is asked to stop.
+/// Runs a room until it is asked to stop. Begins with the stops that are owed from before, and
+/// gives back those that are owed still.
 pub async fn run(
     settings: Settings,
     device: Device,
     queue: Arc<Queue>,
     results: Results,
     stop: CancellationToken,
-) {
+    owed: Stops,
+) -> Stops {
     let mut actor = Actor::new(settings, device, queue, results);
+    actor.stops = owed;
     actor.connect();
     loop {
         let stopping = stop.is_cancelled();
@@ -65,6 +68,7 @@ pub async fn run(
         }
     }
     actor.device.close().await;
+    actor.stops
 }
 
 /// How the room stands with its device.

@@ -10,7 +10,8 @@ use poly2mqtt::config::{
 };
 use poly2mqtt::device::Timings;
 use poly2mqtt::service::Service;
-use poly2mqtt::simulator::{Device, Options};
+use poly2mqtt::simulator::{Device, FaultKind, Options};
+use serde_json::{Value, json};
 use url::Url;
 
 use super::client::Client;
@@ -77,6 +78,16 @@ pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, Room>) -> Config {
     }
 }
 
+/// Every way in which an answer can be spoilt.
+pub fn spoilt() -> [FaultKind; 4] {
+    [
+        FaultKind::Garbage,
+        FaultKind::Null,
+        FaultKind::Truncated,
+        FaultKind::Huge(12 << 20),
+    ]
+}
+
 impl Gateway {
     pub async fn start(kind: Kind, options: Options) -> Self {
         Self::start_with(kind, options, |_| {}).await
@@ -124,6 +135,20 @@ impl Gateway {
         let mut said = said.iter().map(super::client::text);
         assert!(said.any(|word| word == "online"));
         assert!(said.all(|word| word == "online"));
+    }
+
+    /// Moves the camera to the left for so long, and gives the result.
+    pub async fn moves_left(&self, milliseconds: u64) -> Value {
+        let payload = json!({"direction": "left", "duration_ms": milliseconds});
+        let topic = "room/1/camera/move";
+        self.client.command(topic, payload.to_string()).await
+    }
+
+    /// Waits until no camera moves.
+    pub async fn camera_stops(&self, within: Duration) {
+        let stopped = |device: &Device| device.state()["cameras"]["moving"].is_null();
+        let stopped = self.device.wait_for(within, stopped).await;
+        assert!(stopped, "{}", self.device.state()["cameras"]["moves"]);
     }
 
     /// Waits for the code of the room's newest problem.

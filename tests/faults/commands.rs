@@ -170,16 +170,16 @@ const GETS: &[&str] = &[
 
 /// Makes one client's commands.
 pub struct Maker {
-    random: Random,
+    pub random: Random,
     next: u64,
     step: u64,
     ledger: Arc<Ledger>,
 }
 
 impl Maker {
-    pub fn new(seed: u64, client: usize, clients: usize, ledger: Arc<Ledger>) -> Self {
+    pub fn new(client: usize, clients: usize, ledger: Arc<Ledger>) -> Self {
         Self {
-            random: Random::new(seed, &format!("commands {client}")),
+            random: Random::new(0, ""),
             next: client as u64 + 1,
             step: clients as u64,
             ledger,

@@ -1,13 +1,15 @@
 //! The checks: what was sent and answered against what the devices did.
 
+mod stops;
+mod turns;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::commands::{Kind, Proof, camera_path};
-use crate::evidence::{Evidence, Rooms, Run, Seen};
+use crate::commands::{Kind, Proof};
+use crate::evidence::{Rooms, Seen};
 use crate::ledger::{Reached, Sent};
 use crate::report::Check;
 use crate::timeline::Cause;
@@ -17,12 +19,6 @@ use crate::world::World;
 pub const LIFE: Duration = Duration::from_secs(25);
 /// What a fault does shows so much before or after it.
 const MARGIN: Duration = Duration::from_millis(600);
-/// A stop that nothing hinders is not later than this.
-const LATE: Duration = Duration::from_millis(1500);
-/// After a fault a room needs so long until it can stop a camera.
-const RECOVERS: Duration = Duration::from_secs(7);
-/// A move that nobody limits ends after this.
-const LONGEST_MOVE: Duration = Duration::from_secs(10);
 
 const NOT_CARRIED_OUT: &[&str] = &[
     "busy",
@@ -50,11 +46,7 @@ impl Judge<'_> {
         }
         self.order();
         self.keys_and_toggles();
-        for (room, evidence) in self.rooms {
-            for run in &evidence.runs {
-                self.run(*room, evidence, run);
-            }
-        }
+        self.stops();
     }
 
     fn count(&self, check: Check, what: &'static str) {
@@ -244,136 +236,6 @@ impl Judge<'_> {
             }
         }
     }
-
-    fn keys_and_toggles(&self) {
-        for (number, room) in self.world.rooms.iter().enumerate() {
-            let evidence = &self.rooms[&number];
-            let mine = || {
-                self.sent
-                    .iter()
-                    .filter(|sent| sent.command.room == room.target.id)
-            };
-            let of = |wanted: fn(&Proof) -> bool| {
-                let mut all: Vec<_> = mine().filter(|sent| wanted(&sent.command.proof)).collect();
-                all.sort_by_key(|sent| sent.at);
-                all
-            };
-            let keys = of(|proof| matches!(proof, Proof::Keys(_)));
-            for (place, sent) in keys.iter().enumerate() {
-                let until = keys.get(place + 1).map(|next| next.at);
-                let pressed = between(&evidence.keys, sent.at, until);
-                let pressed: String = pressed.map(|(_, key)| key.as_str()).collect();
-                self.keys(sent, &pressed);
-            }
-            let toggles = of(|proof| *proof == Proof::Toggle);
-            for (place, sent) in toggles.iter().enumerate() {
-                let until = toggles.get(place + 1).map(|next| next.at);
-                let set: Vec<bool> = between(&evidence.toggles, sent.at, until)
-                    .map(|(_, on)| *on)
-                    .collect();
-                let before = evidence.toggles.iter().rfind(|(at, _)| *at < sent.at);
-                self.toggle(sent, before.map(|(_, on)| *on), &set);
-            }
-        }
-    }
-
-    fn keys(&self, sent: &Sent, pressed: &str) {
-        let Proof::Keys(keys) = &sent.command.proof else {
-            return;
-        };
-        self.count(Check::Once, "key sequences");
-        let good = match sent.code() {
-            Some("ok") => pressed == keys,
-            Some("outcome_unknown" | "offline" | "timeout" | "device_error" | "mode_locked")
-            | Some("forbidden" | "unsupported" | "unauthorized" | "too_large")
-            | None => keys.starts_with(pressed),
-            Some(_) => pressed.is_empty(),
-        };
-        if !good {
-            let message = format!("the keys {keys} were pressed as \"{pressed}\"");
-            self.violation(Check::Once, &message, sent, &[]);
-        }
-    }
-
-    fn toggle(&self, sent: &Sent, before: Option<bool>, set: &[bool]) {
-        self.count(Check::Once, "toggles");
-        let same = set.iter().all(|on| Some(on) == set.first());
-        let inverted = before.is_none() || set.is_empty() || set.first() != before.as_ref();
-        let done = sent.code() != Some("ok") || !set.is_empty();
-        if !same || !inverted || !done {
-            let message = format!("a toggle from {before:?} set {set:?}");
-            self.violation(Check::Once, &message, sent, &[]);
-        }
-    }
-
-    /// A camera that was started is stopped in its time, unless the gateway was killed.
-    fn run(&self, number: usize, evidence: &Evidence, run: &Run) {
-        let (world, timeline) = (self.world, &self.world.timeline);
-        self.count(Check::Stops, "moves");
-        let due = run.started + self.longest(number, run);
-        let end = run.stopped.unwrap_or_else(Instant::now);
-        if timeline.any(&[Cause::Kill], run.started - RECOVERS, end) {
-            self.count(Check::Stops, "given up with a kill");
-            return;
-        }
-        // Nobody can stop a camera through a path that fails while the gateway is asked to stop.
-        let hindered = Cause::Room(number);
-        if timeline.both(Cause::Stop, hindered, RECOVERS, run.started, end) {
-            self.count(Check::Stops, "given up with a stop");
-            return;
-        }
-        // A move that goes on while the next one begins ends with that.
-        let next = evidence
-            .runs
-            .iter()
-            .any(|next| next.path == run.path && next.started > run.started && next.started < end);
-        if next {
-            self.count(Check::Stops, "moved on");
-            return;
-        }
-        let late = end.saturating_duration_since(due);
-        let causes = [Cause::Room(number), Cause::Stop];
-        let calm = timeline.calm(&causes, RECOVERS, due, end);
-        if !timeline.any(&causes, run.started - RECOVERS, end) {
-            let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
-            world
-                .report
-                .most(Check::Stops, "latest undisturbed, ms", late);
-        }
-        if calm > LATE || run.stopped.is_none() {
-            let message = format!(
-                "room {}: {} moved, was due to stop at {} and {}",
-                world.rooms[number].target.id,
-                run.path,
-                timeline.seconds(due),
-                match run.stopped {
-                    Some(at) => format!("stopped at {}", timeline.seconds(at)),
-                    None => "did not".into(),
-                }
-            );
-            world
-                .report
-                .violation(timeline, Check::Stops, Some(number), &message, run.started);
-        }
-    }
-
-    /// How long the commands that may have started this camera let it run.
-    fn longest(&self, number: usize, run: &Run) -> Duration {
-        let id = self.world.rooms[number].target.id;
-        let moves = self.sent.iter().filter(|sent| {
-            let path = camera_path(&sent.command.topic);
-            sent.command.room == id
-                && sent.at <= run.started
-                && sent.at + LIFE > run.started
-                && path.is_some_and(|(path, word)| word == "move" && run.path.starts_with(path))
-        });
-        let lasts = |sent: &Sent| {
-            let payload: Value = serde_json::from_slice(&sent.command.payload).unwrap_or_default();
-            let milliseconds = payload["duration_ms"].as_u64();
-            milliseconds.map_or(LONGEST_MOVE, Duration::from_millis)
-        };
-        moves.map(lasts).max().unwrap_or(LONGEST_MOVE)
-    }
 }
 
 /// Whether a command must have a result: nothing that could lose it happened in its life.
@@ -389,14 +251,4 @@ pub fn owed(world: &World, sent: &Sent) -> bool {
         Reached::Yes if sent.command.expiry.is_some() => !lost && !away(),
         Reached::Yes => !lost,
     }
-}
-
-/// What happened from then until then.
-fn between<T>(
-    all: &[(Instant, T)],
-    from: Instant,
-    until: Option<Instant>,
-) -> impl Iterator<Item = &(Instant, T)> {
-    all.iter()
-        .filter(move |(at, _)| *at >= from && until.is_none_or(|until| *at < until))
 }

@@ -23,6 +23,7 @@ mod run;
 mod states;
 mod timeline;
 mod trouble;
+mod watch;
 mod world;
 
 use std::time::Duration;

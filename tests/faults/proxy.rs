@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -28,6 +28,9 @@ pub enum Side {
     Request,
     Answer,
 }
+
+/// The connection ends here.
+struct Cut;
 
 struct Shared {
     path: watch::Sender<Path>,
@@ -89,31 +92,39 @@ impl Proxy {
         *self.shared.cut.lock().unwrap() = None;
     }
 
-    async fn carry(self, near: TcpStream, to: SocketAddr) {
+    async fn carry(self, mut near: TcpStream, to: SocketAddr) {
         let reset = self.shared.reset.lock().unwrap().clone();
         if *self.shared.path.borrow() == Path::Refuse {
             let _ = near.set_zero_linger();
             return;
         }
-        let Ok(far) = TcpStream::connect(to).await else {
+        let Ok(mut far) = TcpStream::connect(to).await else {
             let _ = near.set_zero_linger();
             return;
         };
         let _ = (near.set_nodelay(true), far.set_nodelay(true));
-        let ((near_read, near_write), (far_read, far_write)) =
-            (near.into_split(), far.into_split());
-        let ended = tokio::select! {
-            () = reset.cancelled() => Ended::Cut,
-            ended = both(
-                self.pump(near_read, far_write, Side::Request),
-                self.pump(far_read, near_write, Side::Answer),
-            ) => ended,
+        let crashed = {
+            let (near_read, near_write) = near.split();
+            let (far_read, far_write) = far.split();
+            let request = self.pump(near_read, far_write, Side::Request);
+            let answer = self.pump(far_read, near_write, Side::Answer);
+            tokio::select! {
+                () = reset.cancelled() => true,
+                _ = async { tokio::try_join!(request, answer) } => false,
+            }
         };
-        let _ = ended;
+        if crashed {
+            let _ = (near.set_zero_linger(), far.set_zero_linger());
+        }
     }
 
     /// Passes on what comes, until the end or a cut.
-    async fn pump(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, side: Side) -> Ended {
+    async fn pump(
+        &self,
+        mut from: ReadHalf<'_>,
+        mut to: WriteHalf<'_>,
+        side: Side,
+    ) -> Result<(), Cut> {
         let mut path = self.shared.path.subscribe();
         let mut buffer = vec![0; 16 << 10];
         loop {
@@ -121,7 +132,7 @@ impl Proxy {
                 // The other direction may have something to say still.
                 let _ = path.wait_for(|path| *path != Path::Stall).await;
                 let _ = to.shutdown().await;
-                return Ended::Closed;
+                return Ok(());
             };
             let _ = path.wait_for(|path| *path != Path::Stall).await;
             let (count, last) = self.budget(side, count);
@@ -132,14 +143,14 @@ impl Proxy {
             };
             for chunk in buffer[..count].chunks(step) {
                 if to.write_all(chunk).await.is_err() {
-                    return Ended::Cut;
+                    return Err(Cut);
                 }
                 if matches!(*path.borrow(), Path::Slow(_)) {
                     sleep(Duration::from_millis(10)).await;
                 }
             }
             if last {
-                return Ended::Cut;
+                return Err(Cut);
             }
         }
     }
@@ -160,26 +171,4 @@ impl Proxy {
             _ => (count, false),
         }
     }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Ended {
-    Closed,
-    Cut,
-}
-
-/// Until both directions are closed, or one is cut.
-async fn both(request: impl Future<Output = Ended>, answer: impl Future<Output = Ended>) -> Ended {
-    tokio::pin!(request, answer);
-    let other = tokio::select! {
-        ended = &mut request => match ended {
-            Ended::Cut => return Ended::Cut,
-            Ended::Closed => answer.await,
-        },
-        ended = &mut answer => match ended {
-            Ended::Cut => return Ended::Cut,
-            Ended::Closed => request.await,
-        },
-    };
-    other
 }

@@ -106,8 +106,8 @@ impl Report {
         self.violations.lock().unwrap().len()
     }
 
-    /// The tables and every violation.
-    pub fn print(&self, timeline: &Timeline, seed: u64, took: Duration) -> String {
+    /// The table and every violation.
+    pub fn table(&self, timeline: &Timeline, seed: u64, took: Duration) -> String {
         let mut text = format!("\nFault run: seed {seed}, {} s\n\n", took.as_secs());
         let counts = self.counts.lock().unwrap();
         let violations = self.violations.lock().unwrap();

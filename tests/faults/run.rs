@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::commands::{Maker, Target};
@@ -14,17 +14,13 @@ use crate::ledger::{Ledger, Sent};
 use crate::mqtt::Mqtt;
 use crate::random::Random;
 use crate::report::Check;
-use crate::timeline::Cause;
+use crate::watch::{Holds, drain, watch};
 use crate::world::World;
 use crate::{states, trouble};
 
 /// How long trouble lasts before everything is checked.
 const TROUBLED: Duration = Duration::from_secs(22);
 const CLIENTS: usize = 4;
-/// What a gateway may hold more than at the first check: memory that the allocator keeps, and
-/// connections that wait to be used again.
-const MEMORY_KIB: u64 = 24 << 10;
-const FILES: usize = 8;
 /// A room is online again so soon after the last fault: it waits at most half a minute and a
 /// quarter of it.
 const ONLINE: Duration = Duration::from_secs(45);
@@ -45,7 +41,7 @@ pub async fn run(seed: u64, lasts: Duration) -> usize {
     let up = |world: &World| (0..world.rooms.len()).all(|room| world.says_online(room));
     assert!(world.until(ONLINE, up).await, "the gateway does not start");
     let mut clients: Vec<Client> = (0..CLIENTS)
-        .map(|number| Client::new(seed, number, &world, targets.clone()))
+        .map(|number| Client::new(number, &world, targets.clone()))
         .collect();
     let mut holds = Holds::default();
     let mut round = 0;
@@ -56,7 +52,7 @@ pub async fn run(seed: u64, lasts: Duration) -> usize {
         round += 1;
     }
     watch.abort();
-    let text = world.report.print(&world.timeline, seed, began.elapsed());
+    let text = world.report.table(&world.timeline, seed, began.elapsed());
     println!("{text}");
     if let Some(keep) = std::env::var_os("POLY2MQTT_FAULTS_KEEP") {
         let log = world.directory.path().join("gateway.log");
@@ -71,27 +67,28 @@ pub async fn run(seed: u64, lasts: Duration) -> usize {
 }
 
 struct Client {
+    number: usize,
     door: Box<dyn Door>,
     maker: Maker,
-    random: Random,
     targets: Vec<Arc<Target>>,
 }
 
 impl Client {
-    fn new(seed: u64, number: usize, world: &World, targets: Vec<Arc<Target>>) -> Self {
+    fn new(number: usize, world: &World, targets: Vec<Arc<Target>>) -> Self {
         let ledger: Arc<Ledger> = world.ledger.clone();
         Self {
+            number,
             door: Box::new(Mqtt::connect(number, world.port, ledger.clone())),
-            maker: Maker::new(seed, number, CLIENTS, ledger),
-            random: Random::new(seed, &format!("client {number}")),
+            maker: Maker::new(number, CLIENTS, ledger),
             targets,
         }
     }
 
-    async fn sends(mut self, until: Instant) -> Self {
+    async fn sends(mut self, commands: Random, mut random: Random, until: Instant) -> Self {
+        self.maker.random = commands;
         while Instant::now() < until {
-            sleep(self.random.millis(20, 400)).await;
-            match self.random.between(0, 99) {
+            sleep(random.millis(20, 400)).await;
+            match random.between(0, 99) {
                 0 => self.door.vanish(),
                 1 | 2 => {
                     for command in self.maker.burst(&self.targets) {
@@ -127,7 +124,10 @@ async fn troubled(
     faults.spawn(trouble::people(world.clone(), random("people"), until));
     let mut sending = JoinSet::new();
     for client in clients {
-        sending.spawn(client.sends(until));
+        let number = client.number;
+        let commands = random(&format!("commands {number}"));
+        let random = random(&format!("client {number}"));
+        sending.spawn(client.sends(commands, random, until));
     }
     let clients = sending.join_all().await;
     faults.join_all().await;
@@ -135,36 +135,28 @@ async fn troubled(
 }
 
 /// Everything is healed, all that is owed is waited for, and then everything is checked.
-async fn quiet(world: &Arc<World>, rooms: &Mutex<Rooms>, holds: &mut Holds) {
+async fn quiet(world: &World, rooms: &Mutex<Rooms>, holds: &mut Holds) {
+    let (report, timeline) = (&world.report, &world.timeline);
     world.heal().await;
     let healed = Instant::now();
-    let due = |sent: &Sent| sent.at + LIFE > healed && owed(world, sent);
-    world.ledger.until_answered(healed + LIFE, due).await;
     for (number, room) in world.rooms.iter().enumerate() {
         if !world.until(ONLINE, |world| world.says_online(number)).await {
             let message = format!("room {} does not come online again", room.target.id);
-            world.report.violation(
-                &world.timeline,
-                Check::States,
-                Some(number),
-                &message,
-                healed,
-            );
+            report.violation(timeline, Check::States, Some(number), &message, healed);
         }
     }
-    let online = Instant::now();
-    let took = u64::try_from((online - healed).as_millis()).unwrap();
-    world
-        .report
-        .most(Check::States, "longest until online, ms", took);
-    // Late requests have been acted on by then, and cameras that nobody limits are stopped.
-    sleep(Duration::from_secs(4)).await;
+    let took = u64::try_from(healed.elapsed().as_millis()).unwrap();
+    report.most(Check::States, "longest until online, ms", took);
+    let due = |sent: &Sent| sent.at + LIFE > healed && owed(world, sent);
+    world.ledger.until_answered(healed + LIFE, due).await;
+    states::compare(world).await;
+    // Cameras that nobody limits are stopped by then.
     let open = || {
         let rooms = rooms.lock().unwrap();
         let mut runs = rooms.values().flat_map(|evidence| &evidence.runs);
         runs.any(|run| run.stopped.is_none())
     };
-    world.until(Duration::from_secs(9), |_| !open()).await;
+    world.until(Duration::from_secs(10), |_| !open()).await;
     holds.check(world).await;
     let checked = Instant::now();
     {
@@ -181,8 +173,7 @@ async fn quiet(world: &Arc<World>, rooms: &Mutex<Rooms>, holds: &mut Holds) {
             begin_anew(world, *number, evidence);
         }
     }
-    states::compare(world, online).await;
-    world.timeline.forget(checked - Duration::from_secs(60));
+    timeline.forget(checked - Duration::from_secs(60));
     // Half of the calls go on into the next round.
     world.rooms[0].device.person_hangs_up();
     for room in &world.rooms {
@@ -231,100 +222,4 @@ fn begin_anew(world: &World, number: usize, evidence: &mut Evidence) {
         .filter(|(id, _)| live.contains(id))
         .collect();
     *evidence = anew;
-}
-
-fn drain(world: &World, rooms: &mut Rooms) {
-    for (number, room) in world.rooms.iter().enumerate() {
-        let evidence = rooms.get_mut(&number).unwrap();
-        for entry in room.device.take_journal() {
-            evidence.note(&entry);
-        }
-    }
-}
-
-/// Drains the journals and counts the sessions, all the time.
-fn watch(world: Arc<World>, rooms: Arc<Mutex<Rooms>>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut told = vec![0; world.rooms.len()];
-        loop {
-            sleep(Duration::from_millis(50)).await;
-            let mut rooms = rooms.lock().unwrap();
-            drain(&world, &mut rooms);
-            for (number, told) in told.iter_mut().enumerate() {
-                sessions(&world, number, &rooms[&number], told);
-            }
-        }
-    })
-}
-
-/// A session whose log-in was disturbed and that is never used is one that no gateway can know.
-fn sessions(world: &World, number: usize, evidence: &Evidence, told: &mut usize) {
-    let ids = world.rooms[number].device.session_ids();
-    let known = ids.iter().filter(|id| {
-        let Some(made) = evidence.made.get(*id) else {
-            return true;
-        };
-        let soon = Duration::from_secs(1);
-        let causes = [Cause::Room(number), Cause::Kill, Cause::Stop, Cause::Absent];
-        let disturbed = made.faulty || world.timeline.any(&causes, made.came, made.answered + soon);
-        evidence.used.contains(*id) || !disturbed
-    });
-    let known = known.count();
-    world
-        .report
-        .most(Check::Sessions, "most at a time", known as u64);
-    if known > 2 && *told < known {
-        let id = world.rooms[number].target.id;
-        let message = format!("room {id}: {known} sessions are held");
-        world.report.violation(
-            &world.timeline,
-            Check::Sessions,
-            None,
-            &message,
-            Instant::now(),
-        );
-    }
-    *told = known;
-}
-
-/// What the gateway's process held at its first check.
-#[derive(Default)]
-struct Holds {
-    first: Option<(u64, usize)>,
-}
-
-impl Holds {
-    async fn check(&mut self, world: &World) {
-        let mut gateway = world.gateway.lock().await;
-        if !gateway.running() {
-            let message = "the gateway has ended by itself";
-            world
-                .report
-                .violation(&world.timeline, Check::Holds, None, message, Instant::now());
-        }
-        let (memory, files) = gateway.holds();
-        let (first_memory, first_files) = *self.first.get_or_insert((memory, files));
-        world.report.count(Check::Holds, "checks", 1);
-        world
-            .report
-            .most(Check::Holds, "first memory, KiB", first_memory);
-        world.report.most(Check::Holds, "most memory, KiB", memory);
-        world
-            .report
-            .most(Check::Holds, "first files", first_files as u64);
-        world.report.most(Check::Holds, "most files", files as u64);
-        if memory > first_memory + MEMORY_KIB || files > first_files + FILES {
-            let message = format!(
-                "the gateway holds {memory} KiB and {files} files, at first {first_memory} KiB \
-                 and {first_files}"
-            );
-            world.report.violation(
-                &world.timeline,
-                Check::Holds,
-                None,
-                &message,
-                Instant::now(),
-            );
-        }
-    }
 }

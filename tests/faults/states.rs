@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt::service::Service;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::common::client::{Client, text};
 use crate::common::gateway::{config, room, timings};
 use crate::report::Check;
 use crate::world::{SLOWEST, World};
+
+/// A broker that has said nothing for so long has said all.
+const TOLD: Duration = Duration::from_millis(300);
 
 /// These are not read from the device, or only when somebody asks.
 fn compared(topic: &str) -> bool {
@@ -19,12 +22,12 @@ fn compared(topic: &str) -> bool {
 
 type States = BTreeMap<String, String>;
 
-/// Compares every retained topic with what another gateway reads, and the main ones with the
-/// devices themselves.
-pub async fn compare(world: &World, online: Instant) {
+/// Compares every retained topic with what another gateway reads at the same time, and the main ones
+/// with the devices themselves.
+pub async fn compare(world: &World) {
+    let in_time = Instant::now() + 2 * SLOWEST;
     let fresh = fresh(world).await;
-    let ready = read_whole(world, &fresh).await;
-    tokio::time::sleep_until(online.max(ready) + 2 * SLOWEST).await;
+    sleep_until(in_time).await;
     let held = held(world).await;
     let other = read(&fresh);
     fresh.stop().await;
@@ -69,19 +72,6 @@ async fn fresh(world: &World) -> Service {
     Service::start(config, timings()).await.unwrap()
 }
 
-/// Waits until the fresh gateway has read everything once.
-async fn read_whole(world: &World, fresh: &Service) -> Instant {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let online = |id: &str| {
-        let state = fresh.hub().get(&format!("room/{id}/availability"));
-        state.is_some_and(|state| state.payload == "online")
-    };
-    while !world.rooms.iter().all(|room| online(room.target.id)) && Instant::now() < deadline {
-        sleep(Duration::from_millis(20)).await;
-    }
-    Instant::now()
-}
-
 fn read(fresh: &Service) -> States {
     let hub = fresh.hub();
     hub.topics_below("room/")
@@ -100,9 +90,16 @@ fn read(fresh: &Service) -> States {
 /// What a client that comes now is told.
 async fn held(world: &World) -> States {
     let client = Client::connect_with(world.port, |_| {}, "room/#").await;
-    // The retained messages come before the answer to this.
-    client.publish("faults/told", "").await;
-    let all = client.all();
+    // A broker hands out what it holds little by little, and does not say when that was all.
+    let mut all = Vec::new();
+    loop {
+        sleep(TOLD).await;
+        let now = client.all();
+        if now.len() == all.len() && !all.is_empty() {
+            break;
+        }
+        all = now;
+    }
     all.into_iter()
         .filter(|(topic, _)| compared(topic) && client.messages(topic).iter().any(|one| one.retain))
         .filter(|(topic, _)| !topic.ends_with("/result") && !topic.contains("/event/"))

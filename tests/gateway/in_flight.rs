@@ -6,7 +6,7 @@ use poly2mqtt::simulator::{Entry, Fault, FaultKind, Options};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
 
-use crate::common::gateway::Gateway;
+use crate::common::gateway::{Gateway, spoilt};
 use crate::common::{Kind, SOON};
 
 async fn start() -> Gateway {
@@ -264,13 +264,7 @@ async fn a_devices_refusals_are_told_apart() {
 #[tokio::test]
 async fn a_command_with_a_spoilt_answer_was_carried_out() {
     let it = start().await;
-    let kinds = [
-        FaultKind::Garbage,
-        FaultKind::Null,
-        FaultKind::Truncated,
-        FaultKind::Huge(12 << 20),
-    ];
-    for kind in kinds {
+    for kind in spoilt() {
         let fault = Fault::on("/rest/conferences", kind.clone()).method("POST");
         it.device.add_fault(fault.times(1));
         let result = it.client.command("room/1/call/dial", "a@b").await;
@@ -341,20 +335,11 @@ async fn a_stop_that_the_device_refuses_is_sent_again() {
 #[tokio::test]
 async fn a_camera_that_moves_while_its_device_is_away_is_stopped_soon_after() {
     let it = start().await;
-    let result = it
-        .client
-        .command(
-            "room/1/camera/move",
-            "{\"direction\":\"left\",\"duration_ms\":300}",
-        )
-        .await;
+    let result = it.moves_left(300).await;
     assert_eq!(result["ok"], true, "{result}");
     // Long enough for the waits between attempts to have grown to several seconds.
     it.device.reboot(Duration::from_secs(7));
-    let stopped =
-        |device: &poly2mqtt::simulator::Device| device.state()["cameras"]["moving"].is_null();
-    let soon = Duration::from_millis(9000);
-    assert!(it.device.wait_for(soon, stopped).await, "{}", moves(&it));
+    it.camera_stops(Duration::from_secs(9)).await;
     it.stop().await;
 }
 
@@ -362,28 +347,16 @@ async fn a_camera_that_moves_while_its_device_is_away_is_stopped_soon_after() {
 #[tokio::test]
 async fn a_move_that_comes_late_is_stopped() {
     let it = start().await;
-    hold(
-        &it,
-        "POST",
-        "/rest/cameras/near/selectedpeople",
-        Duration::from_secs(4),
-    );
-    let result = it
-        .client
-        .command(
-            "room/1/camera/move",
-            "{\"direction\":\"left\",\"duration_ms\":300}",
-        )
-        .await;
+    let camera = "/rest/cameras/near/selectedpeople";
+    hold(&it, "POST", camera, Duration::from_secs(4));
+    let result = it.moves_left(300).await;
     assert_eq!(result["error"]["code"], "timeout", "{result}");
     let moved = |device: &poly2mqtt::simulator::Device| {
         let moves = &device.state()["cameras"]["moves"];
         moves.as_array().unwrap().contains(&json!(LEFT))
     };
     assert!(it.device.wait_for(SOON, moved).await, "{}", moves(&it));
-    let stopped =
-        |device: &poly2mqtt::simulator::Device| device.state()["cameras"]["moving"].is_null();
-    assert!(it.device.wait_for(SOON, stopped).await, "{}", moves(&it));
+    it.camera_stops(SOON).await;
     it.stop().await;
 }
 

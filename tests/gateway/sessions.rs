@@ -7,7 +7,7 @@ use poly2mqtt::config::{Certificate, Secret};
 use poly2mqtt::simulator::{Fault, FaultKind, Firmware, Options};
 
 use crate::common::client::text;
-use crate::common::gateway::Gateway;
+use crate::common::gateway::{Gateway, spoilt};
 use crate::common::{Kind, SOON};
 
 fn logins(it: &Gateway) -> usize {
@@ -117,13 +117,7 @@ async fn a_changed_password_is_noticed() {
 #[tokio::test]
 async fn a_spoilt_log_in_is_tried_again_soon_and_leaves_no_session() {
     let it = start(Options::default()).await;
-    let kinds = [
-        FaultKind::Garbage,
-        FaultKind::Null,
-        FaultKind::Truncated,
-        FaultKind::Huge(12 << 20),
-    ];
-    for kind in kinds {
+    for kind in spoilt() {
         it.client.clear();
         let fault = Fault::on("/rest/session", kind).method("POST");
         it.device.add_fault(fault.times(1));
@@ -223,6 +217,23 @@ async fn another_certificate_is_refused_until_it_is_pinned() {
     }
     it.service.reload(config).await.unwrap();
     it.online().await;
+    it.stop().await;
+}
+
+/// The stop that a camera is owed is not forgotten with the room that owed it.
+#[tokio::test]
+async fn a_camera_that_moves_while_its_room_is_replaced_is_stopped() {
+    let mut it = start(Options::default()).await;
+    let result = it.moves_left(1000).await;
+    assert_eq!(result["ok"], true, "{result}");
+    it.device.new_certificate().unwrap();
+    it.problem("certificate_changed").await;
+    let mut config = it.config.clone();
+    for room in config.rooms.values_mut() {
+        room.certificate = Certificate::parse(&it.device.fingerprint()).unwrap();
+    }
+    it.service.reload(config).await.unwrap();
+    it.camera_stops(SOON).await;
     it.stop().await;
 }
 

@@ -1,0 +1,99 @@
+//! Cameras: whoever started one, and whatever became of who did, it stops.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{Judge, LIFE};
+use crate::commands::camera_path;
+use crate::evidence::{Evidence, Run};
+use crate::ledger::Sent;
+use crate::report::Check;
+use crate::timeline::Cause;
+
+/// A stop that nothing hinders is not later than this.
+const LATE: Duration = Duration::from_millis(1500);
+/// After a fault a room needs so long until it can stop a camera.
+const RECOVERS: Duration = Duration::from_secs(7);
+/// A move that nobody limits ends after this.
+const LONGEST_MOVE: Duration = Duration::from_secs(10);
+
+impl Judge<'_> {
+    pub(super) fn stops(&self) {
+        for (room, evidence) in self.rooms {
+            for run in &evidence.runs {
+                self.run(*room, evidence, run);
+            }
+        }
+    }
+
+    /// A camera that was started is stopped in its time, unless the gateway was killed.
+    fn run(&self, number: usize, evidence: &Evidence, run: &Run) {
+        let (world, timeline) = (self.world, &self.world.timeline);
+        self.count(Check::Stops, "moves");
+        let due = run.started + self.longest(number, run);
+        let end = run.stopped.unwrap_or_else(Instant::now);
+        if timeline.any(&[Cause::Kill], run.started - RECOVERS, end) {
+            self.count(Check::Stops, "given up with a kill");
+            return;
+        }
+        // Nobody can stop a camera through a path that fails while the gateway is asked to stop.
+        let hindered = Cause::Room(number);
+        if timeline.both(Cause::Stop, hindered, RECOVERS, run.started, end) {
+            self.count(Check::Stops, "given up with a stop");
+            return;
+        }
+        // A move that goes on while the next one begins ends with that.
+        let next = evidence
+            .runs
+            .iter()
+            .any(|next| next.path == run.path && next.started > run.started && next.started < end);
+        if next {
+            self.count(Check::Stops, "moved on");
+            return;
+        }
+        let late = end.saturating_duration_since(due);
+        let causes = [Cause::Room(number), Cause::Stop];
+        let calm = timeline.calm(&causes, RECOVERS, due, end);
+        if !timeline.any(&causes, run.started - RECOVERS, end) {
+            let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+            world
+                .report
+                .most(Check::Stops, "latest undisturbed, ms", late);
+        }
+        if calm > LATE || run.stopped.is_none() {
+            let message = format!(
+                "room {}: {} moved, was due to stop at {} and {}",
+                world.rooms[number].target.id,
+                run.path,
+                timeline.seconds(due),
+                match run.stopped {
+                    Some(at) => format!("stopped at {}", timeline.seconds(at)),
+                    None => "did not".into(),
+                }
+            );
+            world
+                .report
+                .violation(timeline, Check::Stops, Some(number), &message, run.started);
+        }
+    }
+
+    /// How long the commands that may have started this camera let it run.
+    fn longest(&self, number: usize, run: &Run) -> Duration {
+        let id = self.world.rooms[number].target.id;
+        let moves = self.sent.iter().filter(|sent| {
+            let path = camera_path(&sent.command.topic);
+            sent.command.room == id
+                && sent.at <= run.started
+                && sent.at + LIFE > run.started
+                && path.is_some_and(|(path, word)| word == "move" && run.path.starts_with(path))
+        });
+        let lasts = |sent: &Sent| {
+            let payload: Value = serde_json::from_slice(&sent.command.payload).unwrap_or_default();
+            let milliseconds = payload["duration_ms"].as_u64();
+            milliseconds.map_or(LONGEST_MOVE, Duration::from_millis)
+        };
+        moves.map(lasts).max().unwrap_or(LONGEST_MOVE)
+    }
+}
