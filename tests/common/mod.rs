@@ -5,6 +5,7 @@ pub mod browser;
 pub mod client;
 pub mod door;
 pub mod gateway;
+pub mod program;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
