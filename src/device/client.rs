@@ -35,6 +35,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 const ATTEMPTS: u32 = 3;
 /// Freeing a session takes no longer than this.
 const FREE: Duration = Duration::from_secs(2);
+/// The waits before a session is given back that the device did not take back at once.
+const LATER: &[Duration] = &[
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+];
 /// The session's own requests and the probes behind a 403 are small.
 const SMALL: usize = 1 << 20;
 
@@ -257,6 +263,9 @@ impl Device {
                 Some(session) => self.shared.check(session).await?,
                 None => None,
             };
+            if stale.is_none() {
+                self.shared.give_back_later();
+            }
             self.valid_session(stale).await
         };
         match timeout_at(self.deadline(false), session).await {
@@ -392,6 +401,31 @@ impl Shared {
     /// Gives back the session that is used, and all that are owed.
     async fn free_sessions(&self) {
         self.sessions.end();
+        self.give_back().await;
+    }
+
+    /// What could not be given back before a log-in is not kept until the next one.
+    fn give_back_later(self: &Arc<Self>) {
+        let shared = Arc::downgrade(self);
+        tokio::spawn(async move {
+            for pause in LATER {
+                if shared
+                    .upgrade()
+                    .is_none_or(|it| it.sessions.owed().is_empty())
+                {
+                    return;
+                }
+                sleep(*pause).await;
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
+                let _slot = shared.slots.acquire().await;
+                let _ = timeout_at(Instant::now() + FREE, shared.give_back()).await;
+            }
+        });
+    }
+
+    async fn give_back(&self) {
         for session in self.sessions.owed() {
             let request = own(Method::Delete, &["rest", "session"], RequestBody::None);
             let gone = match self.attempt(&request, None, Some(&session), SMALL).await {
@@ -405,7 +439,7 @@ impl Shared {
     }
 
     /// Logs in, unless somebody else just did; one log-in at a time.
-    async fn renewed_session(&self, stale: Option<u64>) -> Result<Session, Problem> {
+    async fn renewed_session(self: &Arc<Self>, stale: Option<u64>) -> Result<Session, Problem> {
         let mut login = self.login.lock().await;
         if let Some(session) = self.sessions.used(stale) {
             return Ok(session);
@@ -455,6 +489,7 @@ impl Shared {
                     self.free_sessions().await;
                     return Err(let_go());
                 }
+                self.give_back_later();
                 Ok(session)
             }
             Err(problem) => {

@@ -14,7 +14,7 @@ use super::login::Session;
 /// So many are remembered; a device that frees none of them is past helping.
 const OWED: usize = 4;
 /// How often a session is given back that the device does not say it let go of.
-const TRIES: u32 = 3;
+const TRIES: u32 = 8;
 
 #[derive(Debug)]
 pub struct Sessions {

@@ -61,6 +61,16 @@ pub fn room(device: &Device) -> Room {
     }
 }
 
+/// Every way in which an answer can be spoilt.
+pub fn spoilt() -> [FaultKind; 4] {
+    [
+        FaultKind::Garbage,
+        FaultKind::Null,
+        FaultKind::Truncated,
+        FaultKind::Huge(12 << 20),
+    ]
+}
+
 /// A configuration for a test: any free port for HTTP, since many gateways run at a time.
 pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, Room>) -> Config {
     Config {
@@ -76,16 +86,6 @@ pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, Room>) -> Config {
         home_assistant: HomeAssistant::default(),
         rooms,
     }
-}
-
-/// Every way in which an answer can be spoilt.
-pub fn spoilt() -> [FaultKind; 4] {
-    [
-        FaultKind::Garbage,
-        FaultKind::Null,
-        FaultKind::Truncated,
-        FaultKind::Huge(12 << 20),
-    ]
 }
 
 impl Gateway {

@@ -4,6 +4,9 @@ use crate::commands::Command;
 
 /// One client's way in. Results are told to the ledger by whoever receives them.
 pub trait Door: Send {
+    /// Whether such a command can be sent this way at all.
+    fn takes(&self, command: &Command) -> bool;
+
     /// Sends a command, or tells the ledger that it could not. Does not wait for the result.
     fn send(&self, command: Command);
 

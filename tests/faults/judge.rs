@@ -101,7 +101,7 @@ impl Judge<'_> {
 
     fn results(&self, sent: &Sent) {
         self.count(Check::Results, "sent");
-        let reached = matches!(sent.reached, Reached::Yes | Reached::Unacknowledged);
+        let reached = !matches!(sent.reached, Reached::No | Reached::Maybe);
         if reached {
             self.count(Check::Results, "reached");
         }
@@ -133,6 +133,7 @@ impl Judge<'_> {
             );
             // A retained command is told of to every gateway that comes.
             let retained = sent.command.retained && sent.code() == Some("ignored_retained");
+            let broken = broken && sent.reached != Reached::Held;
             if broken && (first.result == again.result || retained) {
                 self.count(Check::Results, "delivered again after a lost connection");
             } else {
@@ -246,6 +247,7 @@ pub fn owed(world: &World, sent: &Sent) -> bool {
     let away = || happened(&[Cause::Absent, Cause::Stop, Cause::Link]);
     match sent.reached {
         Reached::No | Reached::Maybe => false,
+        Reached::Held => true,
         Reached::Unacknowledged => !lost && !away(),
         // A message that expires may do so at the broker, while the gateway is away.
         Reached::Yes if sent.command.expiry.is_some() => !lost && !away(),

@@ -20,6 +20,9 @@ pub enum Reached {
     Unacknowledged,
     /// The broker took it for the gateway.
     Yes,
+    /// Sent straight to the gateway, over a connection that was there until the result came or is
+    /// there still.
+    Held,
 }
 
 #[derive(Debug)]

@@ -24,6 +24,7 @@ mod states;
 mod timeline;
 mod trouble;
 mod watch;
+mod websocket;
 mod world;
 
 use std::time::Duration;

@@ -137,6 +137,10 @@ fn lost(events: &mut EventLoop, flight: &mut Flight, ledger: &Ledger) {
 }
 
 impl Door for Mqtt {
+    fn takes(&self, _: &Command) -> bool {
+        true
+    }
+
     fn send(&self, command: Command) {
         let id = command.id;
         let topic = format!("room/{}/{}", command.room, command.topic);

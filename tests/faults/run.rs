@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::commands::{Maker, Target};
+use crate::commands::{Command, Maker, Target};
 use crate::door::Door;
 use crate::evidence::{Evidence, Rooms};
 use crate::judge::{Judge, LIFE, owed};
@@ -15,12 +15,14 @@ use crate::mqtt::Mqtt;
 use crate::random::Random;
 use crate::report::Check;
 use crate::watch::{Holds, drain, watch};
+use crate::websocket::WebSocket;
 use crate::world::World;
 use crate::{states, trouble};
 
 /// How long trouble lasts before everything is checked.
 const TROUBLED: Duration = Duration::from_secs(22);
-const CLIENTS: usize = 4;
+/// So many clients over MQTT, and so many over WebSocket.
+const CLIENTS: (usize, usize) = (4, 2);
 /// A room is online again so soon after the last fault: it waits at most half a minute and a
 /// quarter of it.
 const ONLINE: Duration = Duration::from_secs(45);
@@ -40,7 +42,7 @@ pub async fn run(seed: u64, lasts: Duration) -> usize {
     let watch = watch(world.clone(), rooms.clone());
     let up = |world: &World| (0..world.rooms.len()).all(|room| world.says_online(room));
     assert!(world.until(ONLINE, up).await, "the gateway does not start");
-    let mut clients: Vec<Client> = (0..CLIENTS)
+    let mut clients: Vec<Client> = (0..CLIENTS.0 + CLIENTS.1)
         .map(|number| Client::new(number, &world, targets.clone()))
         .collect();
     let mut holds = Holds::default();
@@ -76,10 +78,15 @@ struct Client {
 impl Client {
     fn new(number: usize, world: &World, targets: Vec<Arc<Target>>) -> Self {
         let ledger: Arc<Ledger> = world.ledger.clone();
+        let door: Box<dyn Door> = if number < CLIENTS.0 {
+            Box::new(Mqtt::connect(number, world.port, ledger.clone()))
+        } else {
+            Box::new(WebSocket::connect(number, world.http, ledger.clone()))
+        };
         Self {
             number,
-            door: Box::new(Mqtt::connect(number, world.port, ledger.clone())),
-            maker: Maker::new(number, CLIENTS, ledger),
+            door,
+            maker: Maker::new(number, CLIENTS.0 + CLIENTS.1, ledger),
             targets,
         }
     }
@@ -92,17 +99,23 @@ impl Client {
                 0 => self.door.vanish(),
                 1 | 2 => {
                     for command in self.maker.burst(&self.targets) {
-                        self.door.send(command);
+                        self.send(command);
                     }
                 }
                 _ => {
                     if let Some(command) = self.maker.make(&self.targets) {
-                        self.door.send(command);
+                        self.send(command);
                     }
                 }
             }
         }
         self
+    }
+
+    fn send(&self, command: Command) {
+        if self.door.takes(&command) {
+            self.door.send(command);
+        }
     }
 }
 

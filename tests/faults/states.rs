@@ -1,6 +1,7 @@
 //! Whether what the broker holds is what the devices are, once nothing goes wrong any more.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use poly2mqtt::config::{BrokerUrl, RoomId};
@@ -26,11 +27,13 @@ type States = BTreeMap<String, String>;
 /// with the devices themselves.
 pub async fn compare(world: &World) {
     let in_time = Instant::now() + 2 * SLOWEST;
+    world.comparing.store(true, Ordering::Relaxed);
     let fresh = fresh(world).await;
     sleep_until(in_time).await;
     let held = held(world).await;
     let other = read(&fresh);
     fresh.stop().await;
+    world.comparing.store(false, Ordering::Relaxed);
     world.report.count(Check::States, "comparisons", 1);
     let now = Instant::now();
     let broken = |message: &str| {

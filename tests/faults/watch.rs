@@ -1,5 +1,6 @@
 //! What is watched all the time: the devices' journals and sessions, and what the gateway holds.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub fn watch(world: Arc<World>, rooms: Arc<Mutex<Rooms>>) -> JoinHandle<()> {
             sleep(Duration::from_millis(50)).await;
             let mut rooms = rooms.lock().unwrap();
             drain(&world, &mut rooms);
+            if world.comparing.load(Ordering::Relaxed) {
+                continue;
+            }
             for (number, told) in told.iter_mut().enumerate() {
                 sessions(&world, number, &rooms[&number], told);
             }

@@ -1,6 +1,8 @@
 //! Everything around the gateway: broker, devices, paths, its process and its configuration.
 
 use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use poly2mqtt::simulator::{Device, Firmware, Options};
 use tokio::time::{Instant, sleep};
 
 use crate::commands::Target;
-use crate::common::{Mosquitto, free_port};
+use crate::common::Mosquitto;
 use crate::ledger::Ledger;
 use crate::mqtt::Observer;
 use crate::process::{Gateway, runtime};
@@ -30,6 +32,8 @@ pub struct Room {
 pub struct World {
     pub directory: tempfile::TempDir,
     pub port: u16,
+    /// Where the gateway's WebSocket is.
+    pub http: u16,
     broker: tokio::sync::Mutex<Option<Mosquitto>>,
     /// Between the gateway and the broker.
     pub link: Proxy,
@@ -39,6 +43,8 @@ pub struct World {
     pub ledger: Arc<Ledger>,
     pub observer: Observer,
     pub report: Report,
+    /// Another gateway has sessions at the devices too.
+    pub comparing: AtomicBool,
     written: Mutex<()>,
 }
 
@@ -81,12 +87,13 @@ impl World {
                 proxy,
             });
         }
-        let port = free_port();
+        let port = fixed_port(0);
         let broker = Mosquitto::start(port, "max_queued_messages 10000");
         let link = Proxy::start(([127, 0, 0, 1], port).into()).await;
+        let http = fixed_port(1);
         std::fs::write(
             directory.path().join("gateway.toml"),
-            config(&rooms, link.port),
+            config(&rooms, link.port, http),
         )
         .unwrap();
         let ledger = Arc::<Ledger>::default();
@@ -95,6 +102,7 @@ impl World {
         Self {
             directory,
             port,
+            http,
             broker: tokio::sync::Mutex::new(Some(broker)),
             link,
             gateway: tokio::sync::Mutex::new(gateway),
@@ -103,6 +111,7 @@ impl World {
             ledger,
             observer,
             report: Report::default(),
+            comparing: AtomicBool::default(),
             written: Mutex::default(),
         }
     }
@@ -189,7 +198,7 @@ impl World {
             let _writing = self.written.lock().unwrap();
             let path = self.directory.path().join("gateway.toml");
             let new = path.with_extension("new");
-            std::fs::write(&new, config(&self.rooms, self.link.port)).unwrap();
+            std::fs::write(&new, config(&self.rooms, self.link.port, self.http)).unwrap();
             std::fs::rename(new, path).unwrap();
         }
         self.gateway.lock().await.reload();
@@ -208,10 +217,19 @@ impl World {
     }
 }
 
-fn config(rooms: &[Room], link: u16) -> String {
+/// A port that stays free while nobody listens there: none of those that the system gives to
+/// connections, or a client that tries to connect could be given it, and keep it.
+fn fixed_port(number: u32) -> u16 {
+    let first = std::process::id() * 16 + number * 8;
+    let ports = (first..first + 8).map(|port| u16::try_from(10_000 + port % 20_000).unwrap());
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.into_iter().find(free).expect("a free port")
+}
+
+fn config(rooms: &[Room], link: u16, http: u16) -> String {
     let mut text = format!(
         "[mqtt]\nurl = \"mqtt://127.0.0.1:{link}\"\nmax_payload = \"64KiB\"\nkeep_alive = \"5s\"\n\
-         [http]\nlisten = \"off\"\n\
+         [http]\nlisten = \"127.0.0.1:{http}\"\n\
          [poll]\nfast = \"400ms\"\nnormal = \"800ms\"\nslow = \"{}ms\"\nmeters = true\n",
         SLOWEST.as_millis()
     );

@@ -146,6 +146,22 @@ async fn a_session_that_is_refused_is_given_back() {
     it.stop().await;
 }
 
+/// Also when the device does not take it back at once.
+#[tokio::test]
+async fn a_session_that_is_not_taken_back_is_given_back_again() {
+    let it = start(Options::default()).await;
+    let refused = Fault::on("/rest/", FaultKind::Status(403)).method("GET");
+    let not_taken = Fault::on("/rest/session", FaultKind::Status(503)).method("DELETE");
+    it.device.add_fault(refused.times(2));
+    it.device.add_fault(not_taken.times(1));
+    let two = |device: &poly2mqtt::simulator::Device| device.sessions() == 2;
+    assert!(it.device.wait_for(SOON, two).await);
+    let one = |device: &poly2mqtt::simulator::Device| device.sessions() == 1;
+    assert!(it.device.wait_for(SOON, one).await);
+    it.never_offline();
+    it.stop().await;
+}
+
 #[tokio::test]
 async fn a_lock_out_is_waited_for() {
     let it = start(Options {
