@@ -6,6 +6,7 @@ pub mod client;
 pub mod door;
 pub mod gateway;
 pub mod program;
+pub mod secrets;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
