@@ -46,7 +46,7 @@ fn nothing_is_lost_nothing_is_done_twice() {
     let number = |name: &str, usual| {
         std::env::var(name).map_or(usual, |value| value.parse().expect("a whole number"))
     };
-    let seconds = number("POLY2MQTT_FAULTS_SECONDS", 45);
+    let seconds = number("POLY2MQTT_FAULTS_SECONDS", 40);
     let seed = number("POLY2MQTT_FAULTS_SEED", 1);
     println!("fault run: seed {seed}, {seconds} s");
     let runtime = tokio::runtime::Builder::new_multi_thread()
