@@ -125,7 +125,8 @@ pub fn main() -> ExitCode {
     match carry_out(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
-            eprintln!("{failed}");
+            // Where nobody can be told, the status still says it.
+            let _ = writeln!(std::io::stderr(), "{failed}");
             ExitCode::from(match failed {
                 Failed::Config(_) => 2,
                 Failed::Other(_) => 1,
@@ -186,6 +187,8 @@ fn log(command: &Command) {
         .unwrap_or_else(|_| EnvFilter::new(format!("warn,poly2mqtt={quiet}")));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // What cannot be logged, on a full disk say, is lost; telling of that would be a panic.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     if std::env::var("POLY2MQTT_LOG_FORMAT").is_ok_and(|format| format == "json") {

@@ -3,31 +3,20 @@
 
 mod common;
 
-use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
 use poly2mqtt::simulator::{Device, Options};
 use serde_json::Value;
 
 use common::client::Client;
+use common::program::{Running, listening, program};
 use common::{SOON, door, free_port, mosquitto};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn program(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_poly2mqtt"));
-    command.args(words);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("POLY2MQTT_") {
-            command.env_remove(name);
-        }
-    }
-    command
 }
 
 fn output(words: &[&str]) -> Output {
@@ -40,42 +29,6 @@ fn stdout(output: &Output) -> String {
 
 fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// A program that is ended with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        Self(command.stdout(Stdio::piped()).spawn().unwrap())
-    }
-
-    /// SIGTERM, then what it ended with and what it had printed.
-    fn terminate(mut self) -> (ExitStatus, String) {
-        let kill = format!("kill -TERM {}", self.0.id());
-        let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
-        assert!(killed.success());
-        let mut printed = String::new();
-        let mut stdout = self.0.stdout.take().unwrap();
-        stdout.read_to_string(&mut printed).unwrap();
-        (self.0.wait().unwrap(), printed)
-    }
-}
-
-/// Waits until something takes connections at a port.
-fn listening(port: u16) {
-    let deadline = Instant::now() + SOON;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "nothing listens on {port}");
-        std::thread::yield_now();
-    }
 }
 
 /// Whether a program is installed; where it is not, says which example is skipped.

@@ -12,14 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use common::Kind;
 use common::gateway::Gateway;
-
-const PASSWORD: &str = "canary-device-password";
-const OTHER: &str = "canary-other-password";
-const CALL: &str = "canary-call-password";
-const PIN: &str = "canary-pin";
-/// How every session id and token of the simulator begins.
-const SESSION: &str = "PO+";
-const TOKEN: &str = "xsrf-";
+use common::secrets::{CALL, OTHER, PASSWORD, PIN, find};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -41,14 +34,6 @@ impl MakeWriter<'_> for Log {
     fn make_writer(&self) -> Self {
         self.clone()
     }
-}
-
-/// Where a secret stands in a text, with what is around it.
-fn find(text: &str) -> Option<String> {
-    let secrets = [PASSWORD, OTHER, CALL, PIN, SESSION, TOKEN];
-    let at = secrets.iter().find_map(|secret| text.find(secret))?;
-    let from = text[..at].rfind('\n').map_or(0, |line| line + 1);
-    Some(text[from..].chars().take(400).collect())
 }
 
 #[tokio::test]

@@ -72,18 +72,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Command::new("audio/muted/set")
             .value(MUTED)
             .toggles("audio/muted")
-            .refresh(&["audio/muted"])
+            .refresh(&["audio"])
             .sets("audio/muted")
             .entities(&[
                 Entity::switch("microphone_mute", "Microphone mute").icon("mdi:microphone-off")
             ]),
         Command::new("audio/mute")
             .plan(Plan::Split(mute))
-            .refresh(&["audio/muted"])
+            .refresh(&["audio"])
             .sets("audio/muted"),
         Command::new("audio/unmute")
             .plan(Plan::Split(unmute))
-            .refresh(&["audio/muted"])
+            .refresh(&["audio"])
             .sets("audio/muted"),
     ]),
     get("8", "/rest/audio/volume")
@@ -92,7 +92,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     post("9", "/rest/audio/volume").commands(&[
         Command::new("audio/volume/set")
             .value(VOLUME)
-            .refresh(&["audio/volume"])
+            .refresh(&["audio"])
             .sets("audio/volume")
             .entities(&[Entity::new(EntityKind::Number, "volume", "Volume")
                 .icon("mdi:volume-high")
@@ -103,7 +103,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 state: "audio/volume",
                 calls: louder,
             })
-            .refresh(&["audio/volume"])
+            .refresh(&["audio"])
             .once(),
         Command::new("audio/volume/down")
             .fields(Some("step"), STEP)
@@ -111,7 +111,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 state: "audio/volume",
                 calls: quieter,
             })
-            .refresh(&["audio/volume"])
+            .refresh(&["audio"])
             .once(),
     ]),
 ];

@@ -5,6 +5,8 @@ pub mod browser;
 pub mod client;
 pub mod door;
 pub mod gateway;
+pub mod program;
+pub mod secrets;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};

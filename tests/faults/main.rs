@@ -3,6 +3,7 @@
 //!
 //! Seeded and repeatable. A short run is part of `cargo test`; a long one is
 //! `POLY2MQTT_FAULTS_SECONDS=3600 POLY2MQTT_FAULTS_SEED=7 cargo test --release --test faults -- --nocapture`.
+//! With `POLY2MQTT_FAULTS_TRACE=1` the gateway logs everything and the log is searched for secrets.
 //! `POLY2MQTT_FAULTS_KEEP=DIR` keeps the gateway's log there, at the level of `POLY2MQTT_LOG`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -20,6 +21,7 @@ mod proxy;
 mod random;
 mod report;
 mod run;
+mod secrets;
 mod states;
 mod timeline;
 mod trouble;

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::commands::{Command, mark, marked};
+use crate::common::secrets::find;
 use crate::door::Door;
 use crate::ledger::{Ledger, Reached};
 
@@ -197,6 +198,7 @@ impl Door for Mqtt {
 /// Sees every result, and what is said of the gateway and its rooms.
 pub struct Observer {
     said: Arc<Mutex<Said>>,
+    searched: Arc<Mutex<(u64, Vec<String>)>>,
     task: JoinHandle<()>,
 }
 
@@ -216,6 +218,8 @@ impl Observer {
         let (client, mut events) = AsyncClient::new(options("observer", port), 64);
         let said = Arc::<Mutex<Said>>::default();
         let into = said.clone();
+        let searched = Arc::<Mutex<(u64, Vec<String>)>>::default();
+        let search = searched.clone();
         // Not "#": commands must have no other subscriber than the gateway, so that the broker
         // says when they have none.
         let results = (1..8).map(|depth| format!("room/+{}/result", "/+".repeat(depth)));
@@ -236,6 +240,9 @@ impl Observer {
                         let _ = client.try_subscribe_many(filters.clone());
                     }
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
+                        let mut search = search.lock().unwrap();
+                        search.0 += 1;
+                        search.1.extend(leak(&publish));
                         heard(&publish, &mut into.lock().unwrap(), &ledger);
                     }
                     Ok(_) => {}
@@ -248,7 +255,16 @@ impl Observer {
                 }
             }
         });
-        Self { said, task }
+        Self {
+            said,
+            searched,
+            task,
+        }
+    }
+
+    /// How many messages there were, and those that held a secret.
+    pub fn searched(&self) -> (u64, Vec<String>) {
+        self.searched.lock().unwrap().clone()
     }
 
     /// The newest payload of a retained topic, since the connection to the broker.
@@ -260,6 +276,14 @@ impl Observer {
     pub fn forget(&self, topic: &str) {
         self.said.lock().unwrap().retained.remove(topic);
     }
+}
+
+fn leak(publish: &Publish) -> Option<String> {
+    let found = find(&String::from_utf8_lossy(&publish.payload))?;
+    Some(format!(
+        "{}: {found}",
+        String::from_utf8_lossy(&publish.topic)
+    ))
 }
 
 fn heard(publish: &Publish, said: &mut Said, ledger: &Ledger) {

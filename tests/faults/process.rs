@@ -8,8 +8,12 @@ use std::time::Duration;
 use poly2mqtt::service::{Service, Setup};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::common::gateway::timings;
+use crate::secrets;
 
 const CONFIG: &str = "FAULTS_GATEWAY_CONFIG";
 const RUNTIME: &str = "FAULTS_GATEWAY_RUNTIME";
@@ -20,10 +24,13 @@ pub fn serve_if_asked() {
         return;
     };
     let log = std::env::var("POLY2MQTT_LOG").unwrap_or_else(|_| "off".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(log)
+    let told = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(std::io::stderr)
+        .with_filter(EnvFilter::new(log));
+    tracing_subscriber::registry()
+        .with(told)
+        .with(secrets::layer())
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -69,7 +76,11 @@ impl Gateway {
             .append(true)
             .open(directory.join("gateway.log"))
             .unwrap();
-        let child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        if secrets::wanted() {
+            command.env(secrets::FOUND, secrets::file(directory));
+        }
+        let child = command
             .args(["gateway_process", "--exact", "--nocapture"])
             .env(CONFIG, directory.join("gateway.toml"))
             .env(RUNTIME, runtime(directory))

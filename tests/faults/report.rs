@@ -20,9 +20,10 @@ pub enum Check {
     States,
     Sessions,
     Holds,
+    Secrets,
 }
 
-const CHECKS: [(Check, &str); 8] = [
+const CHECKS: [(Check, &str); 9] = [
     (
         Check::Results,
         "every command that reached the gateway has one result, none has two",
@@ -48,6 +49,10 @@ const CHECKS: [(Check, &str); 8] = [
     (
         Check::Holds,
         "memory and open files are back where they were; SIGTERM ends it",
+    ),
+    (
+        Check::Secrets,
+        "no secret in what is published, in a page, or in the log at trace level",
     ),
 ];
 

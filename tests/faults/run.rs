@@ -17,7 +17,7 @@ use crate::report::Check;
 use crate::watch::{Holds, drain, watch};
 use crate::websocket::WebSocket;
 use crate::world::World;
-use crate::{states, trouble};
+use crate::{secrets, states, trouble};
 
 /// How long trouble lasts before everything is checked.
 const TROUBLED: Duration = Duration::from_secs(22);
@@ -54,6 +54,7 @@ pub async fn run(seed: u64, lasts: Duration) -> usize {
         round += 1;
     }
     watch.abort();
+    secrets::search(&world).await;
     let text = world.report.table(&world.timeline, seed, began.elapsed());
     println!("{text}");
     if let Some(keep) = std::env::var_os("POLY2MQTT_FAULTS_KEEP") {

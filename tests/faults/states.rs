@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use poly2mqtt::config::{BrokerUrl, RoomId};
+use poly2mqtt::config::{BrokerUrl, RoomId, Secret};
 use poly2mqtt::service::Service;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::common::client::{Client, text};
 use crate::common::gateway::{config, room, timings};
+use crate::common::secrets::PASSWORD;
 use crate::report::Check;
 use crate::world::{SLOWEST, World};
 
@@ -67,7 +68,9 @@ pub async fn compare(world: &World) {
 async fn fresh(world: &World) -> Service {
     let rooms = world.rooms.iter().map(|other| {
         let id = RoomId::new(other.target.id).unwrap();
-        (id, room(&other.device))
+        let mut room = room(&other.device);
+        room.password = Secret::new(PASSWORD);
+        (id, room)
     });
     let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
     let mut config = config(url, rooms.collect());

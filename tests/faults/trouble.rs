@@ -6,11 +6,12 @@ use std::time::Duration;
 use poly2mqtt::simulator::{Fault, FaultKind};
 use tokio::time::{Instant, sleep};
 
+use crate::common::secrets::PASSWORD;
 use crate::proxy::{Path, Side};
 use crate::random::Random;
 use crate::report::Check;
 use crate::timeline::Cause;
-use crate::world::{PASSWORD, Room, World};
+use crate::world::{Room, World};
 
 /// After so long without its device a room must have said so: two reads that time out, one after
 /// the other, and the log-in that is tried.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::commands::Target;
 use crate::common::Mosquitto;
+use crate::common::secrets::PASSWORD;
 use crate::ledger::Ledger;
 use crate::mqtt::Observer;
 use crate::process::{Gateway, runtime};
@@ -21,7 +22,6 @@ use crate::timeline::{Cause, Timeline};
 
 /// The slowest class's interval in this configuration.
 pub const SLOWEST: Duration = Duration::from_millis(1600);
-pub const PASSWORD: &str = "456";
 
 pub struct Room {
     pub target: Arc<Target>,
@@ -54,6 +54,7 @@ fn devices() -> [(Target, Options); 3] {
         firmware,
         call_setup: Duration::from_millis(300),
         reboot: Duration::from_secs(2),
+        password: PASSWORD.into(),
         ..Options::default()
     };
     [

@@ -1,0 +1,66 @@
+//! The built program as a process of its own.
+#![allow(dead_code, missing_docs)]
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use super::SOON;
+
+/// The program with these words and none of the test's own variables.
+pub fn program(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_poly2mqtt"));
+    command.args(words);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("POLY2MQTT_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A program that is ended with the test.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Self {
+        Self(command.stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.0.id());
+        let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(killed.success());
+    }
+
+    /// What it ended with by itself.
+    pub fn wait(mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+
+    /// SIGTERM, then what it ended with and what it had printed.
+    pub fn terminate(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        let mut printed = String::new();
+        let mut stdout = self.0.stdout.take().unwrap();
+        stdout.read_to_string(&mut printed).unwrap();
+        (self.0.wait().unwrap(), printed)
+    }
+}
+
+/// Waits until something takes connections at a port.
+pub fn listening(port: u16) {
+    let deadline = Instant::now() + SOON;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "nothing listens on {port}");
+        std::thread::yield_now();
+    }
+}
