@@ -24,7 +24,7 @@ use url::Url;
 pub use error::{ConfigError, ConfigErrors};
 pub use http::{Http, HttpToken, Level, Tcp, TlsFiles};
 pub use keys::schema;
-pub use load::{Loaded, load, locate};
+pub use load::{Loaded, load, locate, read};
 
 /// The gateway's whole configuration.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,11 +6,11 @@
 
 mod client;
 mod filter;
-mod frame;
-mod json;
+pub mod frame;
+pub mod json;
 mod limits;
 mod lobby;
-mod plain;
+pub mod plain;
 mod written;
 
 use std::future::Future;

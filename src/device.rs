@@ -11,8 +11,9 @@ mod sessions;
 mod stream;
 mod tls;
 
-pub use client::{Answer, Device, Failed, Oversize, Settings, Timings};
+pub use client::{Answer, Device, Failed, Oversize, Settings, Timings, request_url};
 pub use keep::Keep;
+pub use login::{Session, read_login};
 pub use problem::{Problem, ProblemCode};
 pub use stream::{Downloaded, LARGEST_UPLOAD, NotDownloaded};
 pub use tls::fingerprint_text;

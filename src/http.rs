@@ -92,7 +92,7 @@ impl Door {
             look,
             hosts: RwLock::new(hosts),
         });
-        let router = router(shared.clone());
+        let router = routes(shared.clone());
         let (accepting, ending) = (CancellationToken::new(), CancellationToken::new());
         let tasks = TaskTracker::new();
         let ended = ending.clone();
@@ -141,7 +141,16 @@ impl Door {
     }
 }
 
-fn router(shared: Arc<Shared>) -> Router {
+/// The door without its sockets: what a request is answered with.
+pub fn router(lobby: Arc<Lobby>, hosts: Vec<String>, look: Look) -> Router {
+    routes(Arc::new(Shared {
+        lobby,
+        look,
+        hosts: RwLock::new(hosts),
+    }))
+}
+
+fn routes(shared: Arc<Shared>) -> Router {
     let router = Router::new()
         .route("/", get(dashboard::dashboard))
         .route("/ws", any(websocket::upgrade))

@@ -24,7 +24,7 @@ use crate::hub::{Heard, Hub, Outbox, Retained, Subscriber};
 use crate::metrics::BrokerSample;
 use connection::{Connection, Ending};
 
-pub use message::Address;
+pub use message::{Address, Meaning, check_response, meaning};
 pub use options::{BrokerAddress, Settings};
 
 /// The topic that says whether the gateway is there.

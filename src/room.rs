@@ -26,6 +26,7 @@ use crate::hub::{Hub, Retained};
 use motion::Stops;
 use queue::{Queue, Ticket};
 
+pub use execute::{Read, understand};
 pub use schedule::Intervals;
 
 /// What is said to commands for a room that ends.

@@ -23,21 +23,42 @@ pub fn decode_level(level: &str) -> Result<String, String> {
     let value = percent_decode_str(level)
         .decode_utf8()
         .map_err(|_| format!("the topic level \"{level}\" does not decode to UTF-8"))?;
-    if value.is_empty() {
-        return Err("a topic level stands empty where a value belongs".into());
-    }
-    if value.chars().any(char::is_control) {
-        return Err("a topic level may not hold control characters".into());
-    }
-    if value
-        .split(['/', '\\'])
-        .any(|step| matches!(step, "." | ".."))
-    {
-        return Err(format!(
+    match harm(&value) {
+        None => Ok(value.into_owned()),
+        Some(Harm::Empty) => Err("a topic level stands empty where a value belongs".into()),
+        Some(Harm::Control) => Err("a topic level may not hold control characters".into()),
+        Some(Harm::Step) => Err(format!(
             "the topic level \"{level}\" decodes to a step to another path, which is refused"
-        ));
+        )),
     }
-    Ok(value.into_owned())
+}
+
+/// Whether a value, wherever it is from, can stand in a path without leading to another one.
+pub fn is_harmless(value: &str) -> bool {
+    harm(value).is_none()
+}
+
+enum Harm {
+    Empty,
+    Control,
+    Step,
+}
+
+fn harm(value: &str) -> Option<Harm> {
+    if value.is_empty() {
+        return Some(Harm::Empty);
+    }
+    let again = percent_decode_str(value).decode_utf8_lossy();
+    for value in [value, &again] {
+        let mut steps = value.split(['/', '\\']);
+        if value.chars().any(char::is_control) {
+            return Some(Harm::Control);
+        }
+        if steps.any(|step| matches!(step, "." | "..")) {
+            return Some(Harm::Step);
+        }
+    }
+    None
 }
 
 /// A topic with the configured prefix.
@@ -62,12 +83,15 @@ mod tests {
             "..%2Fsystem%2Freboot",
             "a%5C..%5Cb",
             "a%2F.",
+            "%252e%252e",
+            "..%252Fsystem",
             ".",
         ] {
             assert!(decode_level(level).is_err(), "{level}");
         }
         assert_eq!(decode_level("AAMk%2F1%2B=="), Ok("AAMk/1+==".into()));
         assert!(decode_level("%00").is_err());
+        assert!(decode_level("%250a").is_err());
         assert!(decode_level("%ff").is_err());
         assert!(decode_level("").is_err());
     }

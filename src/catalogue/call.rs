@@ -1,7 +1,7 @@
 //! A checked command, and the HTTP request that it makes.
 //!
-//! Pure. Owns the placing of values in path, query and body; a value from a topic is always one
-//! encoded path segment.
+//! Pure. Owns the placing of values in path, query and body; a value from a topic or a device is
+//! always one encoded path segment.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -10,6 +10,7 @@ use super::payload::{Payload, Place, TOGGLE};
 use super::routes::{CATALOGUE, Route, Variant, parameters};
 use super::{Command, Method, Operation};
 use crate::command::{ErrorCode, Failure};
+use crate::topic;
 
 /// A topic's parameters by name, decoded.
 pub type Params = Vec<(&'static str, String)>;
@@ -235,8 +236,76 @@ fn path(operation: &Operation, params: &Params, preset_offset: i8) -> Result<Vec
                     })?;
                     Ok((number + i64::from(preset_offset)).to_string())
                 }
-                _ => Ok(value.clone()),
+                // An id may be the device's own, and a device is not trusted either.
+                _ if topic::is_harmless(value) => Ok(value.clone()),
+                _ => Err(Failure::new(
+                    ErrorCode::DeviceError,
+                    format!("the device gave a {name} that cannot be one"),
+                )),
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use url::Url;
+
+    use super::super::{Plan, Search};
+    use super::*;
+    use crate::device::request_url;
+
+    /// Every id that a device gives and that ends up in a path.
+    fn requests(id: &str) -> Vec<Result<Request, Failure>> {
+        let calls = json!([{"id": id, "connections": [{"id": "1"}]}]);
+        let meeting = json!({"id": id});
+        let mut made = Vec::new();
+        for (command, state) in [
+            ("call/hangup", &calls),
+            ("calendar/current/dial", &meeting),
+            ("calendar/next/dial", &meeting),
+        ] {
+            let call = Call::to(command, Params::new()).unwrap();
+            let Plan::From { calls, .. } = call.route.command().plan else {
+                panic!("{command} is planned in another way");
+            };
+            let calls = calls(call, state).unwrap();
+            made.extend(calls.iter().map(|call| call.request(0)));
+        }
+        let search = Call::to("directory/search", Params::new()).unwrap();
+        let search = Search::begin(&search, &json!({"id": id})).unwrap();
+        made.push(search.page().unwrap().unwrap().request(0));
+        made.push(search.delete().unwrap().request(0));
+        made
+    }
+
+    #[test]
+    fn an_id_of_the_devices_cannot_step_out_of_its_path() {
+        // The URL library leaves out line ends and tabs before it looks for steps.
+        for id in [
+            "..",
+            ".",
+            "a/../../system",
+            ".\t.",
+            ".\n",
+            "a\r\nX-Y: z",
+            "\\..\\",
+        ] {
+            for request in requests(id) {
+                assert_eq!(request.unwrap_err().code, ErrorCode::DeviceError, "{id:?}");
+            }
+        }
+        let base = Url::parse("https://device").unwrap();
+        for request in requests("AAMk/1+==?#%2e%2e") {
+            let request = request.unwrap();
+            let url = request_url(&base, &request);
+            let segments = url.path_segments().unwrap().count();
+            assert_eq!(segments, request.path.len(), "{url}");
+            assert!(
+                url.query().is_none_or(|query| !query.contains("2e")),
+                "{url}"
+            );
+        }
+    }
 }

@@ -81,9 +81,21 @@ pub fn load(
     let file = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| whole(&file, format!("cannot be read: {error}")))?;
+    read(file, &text, env)
+}
+
+/// The same of a file's text; `file` is what errors call it.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn read(
+    file: String,
+    text: &str,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<Loaded, ConfigErrors> {
     // A syntax error is told without its line's text, which may hold a password.
-    let document = ImDocument::parse(text.clone()).map_err(|error| {
-        let line = error.span().map(|span| line_of(&text, span.start));
+    let document = ImDocument::parse(text.to_owned()).map_err(|error| {
+        let line = error.span().map(|span| line_of(text, span.start));
         let place = line.map_or(file.clone(), |line| format!("{file}:{line}"));
         whole(&place, format!("not TOML: {}", error.message()))
     })?;
@@ -92,7 +104,7 @@ pub fn load(
         .and_then(|rooms| rooms.as_table_like())
         .map(|rooms| rooms.iter().map(|(id, _)| id.to_owned()).collect())
         .unwrap_or_default();
-    let mut figment = Figment::from(Toml::string(&text));
+    let mut figment = Figment::from(Toml::string(text));
     let mut sources = Sources {
         file,
         document: Some(document),

@@ -43,6 +43,8 @@ const LATER: &[Duration] = &[
 ];
 /// The session's own requests and the probes behind a 403 are small.
 const SMALL: usize = 1 << 20;
+/// A longer MIME type is none; a broker takes no property of more than 65,535 bytes.
+const LONGEST_TYPE: usize = 128;
 
 /// How to reach a device.
 #[derive(Debug, Clone)]
@@ -528,7 +530,7 @@ impl Shared {
                     let mode: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
                     return match mode["activePersona"].as_str() {
                         Some(mode) if !mode.eq_ignore_ascii_case("poly") => {
-                            Forbidden::Mode(mode.to_owned())
+                            Forbidden::Mode(mode.chars().take(64).collect())
                         }
                         _ => Forbidden::Unknown,
                     };
@@ -572,7 +574,8 @@ impl Shared {
             Method::Put => http::Method::PUT,
             Method::Delete => http::Method::DELETE,
         };
-        let mut builder = self.http.request(method, self.url(request));
+        let url = request_url(&self.settings.url, request);
+        let mut builder = self.http.request(method, url);
         if let Some(session) = session {
             if let Some(cookie) = session.cookie() {
                 builder = builder.header(COOKIE, cookie);
@@ -605,7 +608,8 @@ impl Shared {
         let content_type = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
-            .map(|text| text.split(';').next().unwrap_or(text).trim().to_owned());
+            .map(|text| text.split(';').next().unwrap_or(text).trim().to_owned())
+            .filter(|text| text.len() <= LONGEST_TYPE);
         let status = response.status().as_u16();
         // A refusal says why in a few words.
         let limit = if response.status().is_success() {
@@ -655,18 +659,6 @@ impl Shared {
         (Attempt::Answered(answer), headers)
     }
 
-    /// Each segment is encoded by itself, so that no value can reach another path.
-    fn url(&self, request: &Request) -> Url {
-        let mut url = self.settings.url.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.clear().extend(&request.path);
-        }
-        if !request.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&request.query);
-        }
-        url
-    }
-
     fn broken(&self, error: reqwest::Error) -> Attempt {
         if !error.is_connect() {
             return Attempt::Broken;
@@ -685,6 +677,19 @@ impl Shared {
             format!("{address} cannot be reached: {cause}"),
         ))
     }
+}
+
+/// Where a request to the device at `base` goes. Each segment is encoded by itself, so that no
+/// value can reach another path.
+pub fn request_url(base: &Url, request: &Request) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.clear().extend(&request.path);
+    }
+    if !request.query.is_empty() {
+        url.query_pairs_mut().extend_pairs(&request.query);
+    }
+    url
 }
 
 /// What a 403 turned out to mean.
