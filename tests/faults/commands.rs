@@ -141,7 +141,6 @@ const WEIGHTS: &[(u64, &str)] = &[
     (6, "get"),
     (6, "wrong"),
     (2, "retained"),
-    (2, "expiring"),
     (1, "large"),
 ];
 
@@ -222,6 +221,9 @@ impl Maker {
             proof: Proof::None,
         };
         self.fill(&mut command, room, kind)?;
+        if matches!(command.proof, Proof::Mark(_, Kind::Once)) && self.random.chance(10) {
+            command.expiry = Some(1);
+        }
         Some(command)
     }
 
@@ -395,14 +397,6 @@ impl Maker {
                 command.retained = true;
                 command.proof = Proof::Mark(mark.clone(), Kind::Wrong);
                 ("call/dial".into(), json!({"address": address}))
-            }
-            "expiring" => {
-                command.expiry = Some(1);
-                command.proof = once();
-                (
-                    "directory/local/entry/add".into(),
-                    json!({"display_name": mark}),
-                )
             }
             _ => {
                 command.proof = Proof::Mark(mark.clone(), Kind::Wrong);

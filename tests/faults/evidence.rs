@@ -11,6 +11,7 @@ use crate::commands::{mark, marked};
 /// A request that carries a mark, as the device saw it.
 #[derive(Debug, Clone)]
 pub struct Seen {
+    pub came: Instant,
     pub at: Instant,
     /// The status that the device itself gave, whatever became of the answer.
     pub acted: Option<u16>,
@@ -82,6 +83,7 @@ impl Evidence {
         }
         let text = String::from_utf8_lossy(&entry.body);
         let seen = Seen {
+            came: entry.came,
             at: entry.answered,
             acted: entry.acted,
             faulty: entry.fault.is_some(),

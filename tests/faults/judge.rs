@@ -17,6 +17,8 @@ use crate::world::World;
 
 /// A command has its result within this, or never.
 pub const LIFE: Duration = Duration::from_secs(25);
+/// `max_command_age`, where the configuration does not say otherwise.
+const MAX_AGE: Duration = Duration::from_secs(5);
 /// What a fault does shows so much before or after it.
 const MARGIN: Duration = Duration::from_millis(600);
 
@@ -148,13 +150,15 @@ impl Judge<'_> {
         let Some(got) = sent.results.first() else {
             return true;
         };
-        let room = self.room(sent).map_or(Cause::Kill, Cause::Room);
+        let faults = [Cause::Room as fn(usize) -> Cause, Cause::Late];
+        let room = self.room(sent);
+        let mut causes = vec![Cause::Kill, Cause::Stop];
+        causes.extend(faults.iter().filter_map(|fault| room.map(fault)));
         seen.iter().any(|seen| seen.faulty)
-            || self.world.timeline.any(
-                &[room, Cause::Kill, Cause::Stop],
-                sent.at - MARGIN,
-                got.at + MARGIN,
-            )
+            || self
+                .world
+                .timeline
+                .any(&causes, sent.at - MARGIN, got.at + MARGIN)
     }
 
     fn proof(&self, sent: &Sent) {
@@ -180,6 +184,7 @@ impl Judge<'_> {
                 self.violation(Check::Once, "carried out twice", sent, seen);
             }
         }
+        self.age(sent, seen);
         if *kind == Kind::Wrong {
             self.count(Check::Truth, "wrong");
             if !seen.is_empty() || code == Some("ok") {
@@ -212,6 +217,35 @@ impl Judge<'_> {
                     self.violation(Check::Truth, "an error, but carried out", sent, seen);
                 }
             }
+        }
+    }
+
+    /// A command that had to wait longer than it is wanted does not come to the device any more. A
+    /// device that is merely late makes it wait; what else may keep it up is an excuse.
+    fn age(&self, sent: &Sent, seen: &[Seen]) {
+        let (Some(first), Some(room)) = (seen.first(), self.room(sent)) else {
+            return;
+        };
+        let wanted = sent.command.expiry.map(u64::from).map(Duration::from_secs);
+        let wanted = wanted.map_or(MAX_AGE, |wanted| wanted.min(MAX_AGE));
+        let excuses = [
+            Cause::Room(room),
+            Cause::Absent,
+            Cause::Link,
+            Cause::Stop,
+            Cause::Kill,
+            Cause::Broker,
+        ];
+        if self
+            .world
+            .timeline
+            .any(&excuses, sent.at - MARGIN, first.came)
+        {
+            return;
+        }
+        self.count(Check::Truth, "young enough");
+        if first.came > sent.at + wanted + MARGIN {
+            self.violation(Check::Truth, "carried out too late", sent, seen);
         }
     }
 

@@ -21,6 +21,8 @@ pub enum Cause {
     Link,
     /// Something is wrong with a room's device or the path to it.
     Room(usize),
+    /// A room's device answers late, and that is all.
+    Late(usize),
 }
 
 struct Span {
@@ -91,7 +93,7 @@ impl Timeline {
     pub fn both(
         &self,
         one: Cause,
-        other: Cause,
+        other: &[Cause],
         before: Duration,
         from: Instant,
         to: Instant,
@@ -105,7 +107,7 @@ impl Timeline {
                 .collect()
         };
         let mut near = spans.into_iter().filter(|(_, end)| *end >= from);
-        near.any(|(begin, end)| self.any(&[other], begin - before, end))
+        near.any(|(begin, end)| self.any(other, begin - before, end))
     }
 
     /// How much of the time from `from` to `to` was free of these and of what follows each for so
@@ -133,7 +135,7 @@ impl Timeline {
     pub fn around(&self, room: Option<usize>, from: Instant, to: Instant) -> Vec<String> {
         let spans = self.spans.lock().unwrap();
         let other = |span: &&Span| match (span.cause, room) {
-            (Cause::Room(of), Some(room)) => of != room,
+            (Cause::Room(of) | Cause::Late(of), Some(room)) => of != room,
             _ => false,
         };
         let near = spans

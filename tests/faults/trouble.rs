@@ -72,7 +72,10 @@ pub async fn room(world: Arc<World>, number: usize, mut random: Random, until: I
         if name == "path gone for long" && left < NOTICED + Duration::from_secs(4) {
             continue;
         }
-        let cause = Cause::Room(number);
+        let cause = match name {
+            "device late" => Cause::Late(number),
+            _ => Cause::Room(number),
+        };
         let about = format!("for {} ms, draw {}", lasts.as_millis(), draw % 1000);
         let fault = world.timeline.begin(cause, name, &about);
         trouble(&world, number, name, lasts, draw).await;

@@ -52,7 +52,13 @@ fn sessions(world: &World, number: usize, evidence: &Evidence, told: &mut usize)
             return true;
         };
         let soon = Duration::from_secs(1);
-        let causes = [Cause::Room(number), Cause::Kill, Cause::Stop, Cause::Absent];
+        let causes = [
+            Cause::Room(number),
+            Cause::Late(number),
+            Cause::Kill,
+            Cause::Stop,
+            Cause::Absent,
+        ];
         let disturbed = made.faulty || world.timeline.any(&causes, made.came, made.answered + soon);
         evidence.used.contains(*id) || !disturbed
     });

@@ -39,8 +39,8 @@ impl Judge<'_> {
             return;
         }
         // Nobody can stop a camera through a path that fails while the gateway is asked to stop.
-        let hindered = Cause::Room(number);
-        if timeline.both(Cause::Stop, hindered, RECOVERS, run.started, end) {
+        let hindered = [Cause::Room(number), Cause::Late(number)];
+        if timeline.both(Cause::Stop, &hindered, RECOVERS, run.started, end) {
             self.count(Check::Stops, "given up with a stop");
             return;
         }
@@ -54,7 +54,7 @@ impl Judge<'_> {
             return;
         }
         let late = end.saturating_duration_since(due);
-        let causes = [Cause::Room(number), Cause::Stop];
+        let causes = [Cause::Room(number), Cause::Late(number), Cause::Stop];
         let calm = timeline.calm(&causes, RECOVERS, due, end);
         if !timeline.any(&causes, run.started - RECOVERS, end) {
             let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
