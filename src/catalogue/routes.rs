@@ -26,6 +26,9 @@ pub struct Variant {
     pub command: Command,
 }
 
+/// No command's topic is as long, its parameters left out.
+const LONGEST_MEANT: usize = 256;
+
 /// A topic pattern with what it means.
 #[derive(Debug)]
 pub struct Route {
@@ -176,7 +179,8 @@ impl Catalogue {
         Ok((route, params))
     }
 
-    /// What a topic that means nothing might have meant.
+    /// What a topic that means nothing might have meant. Comparing takes time and memory by its
+    /// length, which is the sender's to choose.
     fn hint(&self, command: &str) -> String {
         for verb in ["set", "get"] {
             let below = format!("{command}/{verb}");
@@ -189,9 +193,14 @@ impl Catalogue {
                 return format!("{command} is not a command; publish to {below}");
             }
         }
+        if command.len() > LONGEST_MEANT {
+            return format!("{command:.64}… is not a command; \"poly2mqtt topics\" lists them all");
+        }
+        let far = 4.max(command.len() / 4);
         let near = self
             .routes
             .iter()
+            .filter(|route| route.topic.len().abs_diff(command.len()) <= 4 * far)
             .map(|route| {
                 (
                     strsim::damerau_levenshtein(&route.topic, command),
@@ -199,7 +208,7 @@ impl Catalogue {
                 )
             })
             .min()
-            .filter(|(distance, _)| *distance <= 4.max(command.len() / 4));
+            .filter(|(distance, _)| *distance <= far);
         match near {
             Some((_, near)) => {
                 format!("{command} is not a command; did you mean {near}?")
