@@ -168,7 +168,7 @@ fn current(meetings: &Value, now: i64) -> Option<&Value> {
     held(meetings)
         .filter(|meeting| {
             let duration = meeting.get("duration").and_then(Value::as_i64).unwrap_or(0);
-            start(meeting).is_some_and(|start| start <= now && now < start + duration)
+            start(meeting).is_some_and(|start| start <= now && now < start.saturating_add(duration))
         })
         .max_by_key(|meeting| start(meeting))
 }
@@ -198,6 +198,8 @@ mod tests {
         assert_eq!(current(&meetings, 1000).unwrap()["id"], "now");
         assert_eq!(next(&meetings, 1000).unwrap()["id"], "next");
         assert_eq!(current(&meetings, 99_999), None);
+        let endless = json!([meeting("endless", 1, i64::MAX, false)]);
+        assert_eq!(current(&endless, 1000).unwrap()["id"], "endless");
         assert_eq!(
             current(
                 &json!([meeting("ms", 1_700_000_000_000, 60, false)]),

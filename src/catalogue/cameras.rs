@@ -299,7 +299,7 @@ fn presets(list: &Value, context: &Context) -> Option<Value> {
         if let Some(index) = preset.get_mut("index")
             && let Some(number) = index.as_i64()
         {
-            *index = (number - i64::from(offset)).into();
+            *index = number.saturating_sub(offset.into()).into();
         }
     }
     Some(list)
@@ -366,6 +366,8 @@ mod tests {
         assert_eq!(presets(&zero, &context(None)), Some(one.clone()));
         assert_eq!(presets(&one, &context(None)), Some(one.clone()));
         assert_eq!(presets(&one, &context(Some(-1))).unwrap()[0]["index"], 2);
+        let last = json!([{"index": i64::MAX}]);
+        assert_eq!(presets(&last, &context(Some(-1))), Some(last.clone()));
     }
 
     #[test]
