@@ -31,7 +31,7 @@ pub use payload::{Field, MOST_KEYS, OFF, ON, Payload, Place, Rule, TOGGLE};
 pub use routes::{CATALOGUE, Catalogue, Route, Variant, about_parameter, parameters};
 pub use search::Search;
 pub use session::session_state;
-pub use state::{Context, Pick, Shape, State, payload, read_body};
+pub use state::{Context, Pick, Shape, State, is_deep, payload, read_body};
 pub use table::{
     console, files, mosquitto_acl, read, requests, states, takes, topic_page, topic_table,
 };

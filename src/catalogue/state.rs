@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::entity::Entity;
 
+/// Half of what readers of JSON commonly take.
+const DEEPEST: usize = 64;
+
 /// What an operation's answer looks like once it has been made uniform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -130,7 +133,11 @@ pub fn read_body(body: &[u8]) -> Result<Value, String> {
     if text.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_str(text).or_else(|error| {
+    let read: Result<Value, _> = serde_json::from_str(text);
+    if read.as_ref().is_ok_and(is_deep) {
+        return Err("the device's answer is nested too deeply".into());
+    }
+    read.or_else(|error| {
         let word = text.len() <= 128
             && text
                 .bytes()
@@ -141,6 +148,21 @@ pub fn read_body(body: &[u8]) -> Result<Value, String> {
             Err(format!("the device's answer is not JSON: {error}"))
         }
     })
+}
+
+/// A value within which others stand so deep that a reader of JSON may refuse what it is told in.
+pub fn is_deep(value: &Value) -> bool {
+    fn deeper(value: &Value, left: usize) -> bool {
+        match value {
+            Value::Array(items) => items.iter().any(|item| within(item, left)),
+            Value::Object(map) => map.values().any(|item| within(item, left)),
+            _ => false,
+        }
+    }
+    fn within(value: &Value, left: usize) -> bool {
+        left == 0 || deeper(value, left - 1)
+    }
+    deeper(value, DEEPEST)
 }
 
 impl Shape {
@@ -175,6 +197,9 @@ mod tests {
         assert_eq!(read_body(b" "), Ok(Value::Null));
         assert!(read_body(b"<html>403</html>").is_err());
         assert!(read_body(&[0xff]).is_err());
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read_body(nested(DEEPEST).as_bytes()).is_ok());
+        assert!(read_body(nested(DEEPEST + 2).as_bytes()).is_err());
     }
 
     #[test]

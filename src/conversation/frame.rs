@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::{Number, Value, json};
 
 use super::filter::Filter;
+use crate::catalogue::is_deep;
 use crate::command::{ErrorCode, Outcome, file_url};
 use crate::hub::Retained;
 
@@ -85,7 +86,10 @@ pub fn typed(payload: &[u8]) -> Value {
     let text = String::from_utf8_lossy(payload);
     let kept = |text: &str| Value::from(text);
     match text.as_bytes().first() {
-        Some(b'{' | b'[') => serde_json::from_str(&text).unwrap_or_else(|_| kept(&text)),
+        Some(b'{' | b'[') => match serde_json::from_str(&text) {
+            Ok(value) if !is_deep(&value) => value,
+            _ => kept(&text),
+        },
         Some(b'-' | b'0'..=b'9') => match serde_json::from_str::<Number>(&text) {
             Ok(number) if number.to_string() == text => number.into(),
             _ => kept(&text),
