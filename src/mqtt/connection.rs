@@ -336,7 +336,7 @@ impl Connection {
         let response = properties.response_topic;
         let refused = response
             .as_deref()
-            .and_then(|response| check_response(prefix, response).err());
+            .and_then(|response| check_response(prefix, &room, response).err());
         if refused.is_none() {
             address.response = response;
         }

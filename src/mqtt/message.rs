@@ -8,6 +8,9 @@ use super::Message;
 use crate::command::{Outcome, Success};
 pub use crate::topic::prefixed;
 
+/// No topic is longer in MQTT.
+const LONGEST_TOPIC: usize = 65_535;
+
 /// Where a result goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Address {
@@ -55,7 +58,9 @@ pub fn meaning(prefix: &str, topic: &str) -> Meaning {
         || command == "problem"
         || command.starts_with("event/")
         || command.ends_with("/result");
-    if own || command.is_empty() {
+    // The topic of its result would be longer than topics are.
+    let endless = topic.len() + "/result".len() > LONGEST_TOPIC;
+    if own || endless || command.is_empty() {
         return Meaning::Ignored;
     }
     Meaning::Command {
@@ -64,27 +69,37 @@ pub fn meaning(prefix: &str, topic: &str) -> Meaning {
     }
 }
 
-/// Checks a response topic: a result must never land on a state or command of the gateway.
+/// Checks a response topic: a result must never land on a state or command of the gateway, nor
+/// among the results of another room than the sender's.
 ///
 /// # Errors
 /// Why the topic is refused.
-pub fn check_response(prefix: &str, response: &str) -> Result<(), String> {
+pub fn check_response(prefix: &str, room: &str, response: &str) -> Result<(), String> {
     let refused = if response.is_empty() {
         "is empty"
-    } else if response.contains(['+', '#', '\0']) {
+    } else if response.len() > LONGEST_TOPIC {
+        "is too long"
+    } else if response.contains(['+', '#']) {
         "holds a wildcard"
+    } else if response.contains(char::is_control) {
+        "holds a control character"
     } else if response.starts_with('$') {
         "starts with $"
     } else {
         match unprefixed(prefix, response) {
             Some(own) if own.starts_with("gateway/") => "is one of the gateway's own topics",
-            Some(own) if own.starts_with("room/") && !own.ends_with("/result") => {
+            Some(own) if own.starts_with("room/") && !is_result_of(own, room) => {
                 "is one of the gateway's own topics"
             }
             _ => return Ok(()),
         }
     };
-    Err(format!("the response topic \"{response}\" {refused}"))
+    Err(format!("the response topic \"{response:.64}\" {refused}"))
+}
+
+fn is_result_of(topic: &str, room: &str) -> bool {
+    let below = topic.strip_prefix("room/").and_then(|t| t.split_once('/'));
+    below.is_some_and(|(of, topic)| of == room && topic.ends_with("/result"))
 }
 
 /// The messages of a result: the file it brought, then the result itself. A file that stays
@@ -164,6 +179,8 @@ mod tests {
             assert_eq!(meaning("", own), Meaning::Ignored, "{own}");
         }
         assert_eq!(meaning("av", "room/1/x"), Meaning::Ignored);
+        let long = format!("room/1/{}", "x".repeat(LONGEST_TOPIC - 10));
+        assert_eq!(meaning("", &long), Meaning::Ignored);
     }
 
     #[test]
@@ -175,13 +192,15 @@ mod tests {
             "$SYS/x",
             "room/1/audio/volume",
             "gateway/info",
+            "room/2/audio/volume/set/result",
+            "client\n7",
         ] {
-            assert!(check_response("", bad).is_err(), "{bad}");
+            assert!(check_response("", "1", bad).is_err(), "{bad}");
         }
         for good in ["client/7/reply", "room/1/audio/volume/set/result"] {
-            assert!(check_response("", good).is_ok(), "{good}");
+            assert!(check_response("", "1", good).is_ok(), "{good}");
         }
-        assert!(check_response("av", "av/room/1/x").is_err());
-        assert!(check_response("av", "room/1/x").is_ok());
+        assert!(check_response("av", "1", "av/room/1/x").is_err());
+        assert!(check_response("av", "1", "room/1/x").is_ok());
     }
 }
