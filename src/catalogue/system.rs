@@ -81,6 +81,10 @@ const fn shown(on: bool) -> Command {
     }
 }
 
+/// The guide knows twenty parts, the longest of which has 20 letters.
+const MOST_PARTS: usize = 100;
+const LONGEST_PART: usize = 100;
+
 pub(super) const OPERATIONS: &[Operation] = &[
     get("83", "/rest/system/h323gatekeepers")
         .shape(Shape::List)
@@ -237,13 +241,17 @@ fn statuses(list: &Value) -> Vec<(String, Value)> {
             Value::Array(words) if words.len() == 1 => words[0].clone(),
             words => words.clone(),
         };
-        Some((topic::encode_level(name), value))
+        is_part(name).then(|| (topic::encode_level(name), value))
     };
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(status)
-        .collect()
+    let parts = list.as_array().into_iter().flatten().filter_map(status);
+    parts.take(MOST_PARTS).collect()
+}
+
+/// Whether a topic can be made of a name that a device gives to a part of the system: not one of
+/// a command or a result.
+fn is_part(name: &str) -> bool {
+    let word = matches!(name, "get" | "set" | "result");
+    name.len() <= LONGEST_PART && topic::is_harmless(name) && !word
 }
 
 #[cfg(test)]
@@ -265,5 +273,18 @@ mod tests {
                 ("sipserver".to_owned(), json!(["up", "off"])),
             ]
         );
+    }
+
+    #[test]
+    fn a_name_that_is_no_topic_has_no_state() {
+        let long = "x".repeat(70_000);
+        for name in ["", "get", "result", "..", "a/../b", "a\nb", &long] {
+            let list = json!([{"name": format!("system.status.{name}"), "stateList": ["up"]}]);
+            assert!(statuses(&list).is_empty(), "{name:.20}");
+        }
+        let many: Vec<_> = (0..1000)
+            .map(|n| json!({"name": n.to_string(), "stateList": ["up"]}))
+            .collect();
+        assert_eq!(statuses(&Value::Array(many)).len(), MOST_PARTS);
     }
 }

@@ -4,6 +4,7 @@
 //! what they bring is applied in order, so that the states a command touched are published before
 //! its result.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ use super::queue::{Free, Lane, Queue};
 use super::schedule::Schedule;
 use super::{LET_GO, Results, Settings};
 use crate::catalogue::{
-    Call, Context, Motion, Operation, Plan, Request, When, connections, learned_preset_offset,
-    operations,
+    Call, Context, Motion, Operation, Pick, Plan, Request, When, connections,
+    learned_preset_offset, operations,
 };
 use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
 use crate::device::{Answer, Device, Failed, Problem, ProblemCode};
@@ -119,6 +120,8 @@ struct Actor {
     polling: bool,
     stopping: bool,
     learned_offset: Option<i8>,
+    /// The topics of the parts of the system that the device named.
+    parts: BTreeSet<String>,
     silent: u32,
     wait: Duration,
     /// What is wrong, and since when.
@@ -143,6 +146,7 @@ impl Actor {
             polling: false,
             stopping: false,
             learned_offset: None,
+            parts: BTreeSet::new(),
             silent: 0,
             wait,
             problem: None,
@@ -490,8 +494,13 @@ impl Actor {
             Read::Value(answer) => {
                 let context = self.context();
                 for state in operation.states {
-                    for (topic, value) in state.values(answer, &context) {
-                        self.results.state(&topic, value.as_ref());
+                    let values = state.values(answer, &context);
+                    for (topic, value) in &values {
+                        self.results.state(topic, value.as_ref());
+                    }
+                    if let Pick::Each(_) = state.pick {
+                        let named = values.into_iter().map(|(topic, _)| topic).collect();
+                        self.forget_parts(named);
                     }
                 }
                 self.follow(operation, answer);
@@ -505,6 +514,15 @@ impl Actor {
             Read::Lacking(_) => self.clear(operation),
             Read::Failed(_) => {}
         }
+    }
+
+    /// Clears what a device named before and names no longer: new names at each answer must not
+    /// become ever more topics.
+    fn forget_parts(&mut self, named: BTreeSet<String>) {
+        for topic in self.parts.difference(&named) {
+            self.results.state(topic, None);
+        }
+        self.parts = named;
     }
 
     fn clear(&self, operation: &Operation) {

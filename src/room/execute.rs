@@ -16,9 +16,12 @@ use crate::catalogue::{
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{self, Device, Failed};
+use crate::topic::encode_level;
 
 /// JSON answers are never larger than this.
 const JSON_LIMIT: usize = 8 << 20;
+/// More of what a device says about a refusal is not told on, in characters.
+const LONGEST_REASON: usize = 200;
 /// Between two looks at a directory query that is not ready.
 const NOT_READY: Duration = Duration::from_millis(250);
 
@@ -220,6 +223,7 @@ impl Execution<'_> {
         };
         if body["success"] == false {
             let reason = body["reason"].as_str().unwrap_or("it gave no reason");
+            let reason: String = reason.chars().take(LONGEST_REASON).collect();
             return Err(Failure::new(
                 ErrorCode::DeviceError,
                 format!("the device did not carry it out: {reason}"),
@@ -316,7 +320,7 @@ impl Execution<'_> {
             return Ok(Success::new(200, value));
         };
         let operation = call.variant().operation;
-        let topic = format!("{state}/{name}");
+        let topic = format!("{state}/{}", encode_level(name));
         match self.read(operation, &Params::new()).await? {
             Read::Value(answer) => operation
                 .states
@@ -468,7 +472,7 @@ fn refusal(answer: &device::Answer, operation: &Operation, named: bool) -> Failu
     let reason = body["reason"]
         .as_str()
         .or_else(|| body.as_str())
-        .map(|reason| reason.chars().take(200).collect::<String>())
+        .map(|reason| reason.chars().take(LONGEST_REASON).collect::<String>())
         .map_or(String::new(), |reason| format!(": {reason}"));
     match status {
         404 if operation.absent => Failure::new(
