@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod lines;
 mod run;
 mod simulate;
 
@@ -191,7 +192,7 @@ fn log(command: &Command) {
     if std::env::var("POLY2MQTT_LOG_FORMAT").is_ok_and(|format| format == "json") {
         builder.json().init();
     } else {
-        builder.init();
+        builder.fmt_fields(lines::OneLine::default()).init();
     }
 }
 

@@ -77,6 +77,11 @@ async fn identity(device: &Device) -> String {
         }
         _ => Value::Null,
     };
-    let text = |name: &str| system[name].as_str().unwrap_or("unknown").to_owned();
+    // Nothing that a device says commands the terminal.
+    let text = |name: &str| {
+        let text = system[name].as_str().unwrap_or("unknown");
+        let plain = text.chars().filter(|c| !c.is_control());
+        plain.take(100).collect::<String>()
+    };
     format!("{} firmware {}", text("model"), text("softwareVersion"))
 }

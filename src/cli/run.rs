@@ -57,7 +57,10 @@ async fn apply(service: &mut Service, file: &ConfigFile) {
             }
         },
         Err(errors) => {
-            tracing::error!("the configuration is wrong, so the old one goes on:\n{errors}");
+            tracing::error!("the configuration is wrong, so the old one goes on");
+            for error in errors.0 {
+                tracing::error!("{error}");
+            }
         }
     }
 }
