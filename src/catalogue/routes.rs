@@ -27,7 +27,7 @@ pub struct Variant {
 }
 
 /// No command's topic is as long, its parameters left out.
-const LONGEST_MEANT: usize = 256;
+const LONGEST_MEANT: usize = 128;
 
 /// A topic pattern with what it means.
 #[derive(Debug)]
@@ -179,7 +179,7 @@ impl Catalogue {
         Ok((route, params))
     }
 
-    /// What a topic that means nothing might have meant. Comparing takes time and memory by its
+    /// What a topic that means nothing might have meant. Comparing takes time by its
     /// length, which is the sender's to choose.
     fn hint(&self, command: &str) -> String {
         for verb in ["set", "get"] {
@@ -196,11 +196,13 @@ impl Catalogue {
         if command.len() > LONGEST_MEANT {
             return format!("{command:.64}… is not a command; \"poly2mqtt topics\" lists them all");
         }
-        let far = 4.max(command.len() / 4);
+        // Texts are at least as far apart as their lengths are.
+        let length = command.chars().count();
+        let far = 4.max(length / 4);
         let near = self
             .routes
             .iter()
-            .filter(|route| route.topic.len().abs_diff(command.len()) <= 4 * far)
+            .filter(|route| route.topic.len().abs_diff(length) <= far)
             .map(|route| {
                 (
                     strsim::damerau_levenshtein(&route.topic, command),
