@@ -1,31 +1,36 @@
 //! Requests to one device, within its session.
 //!
-//! Owns the connection pool, the session and its lock, the limit of two requests at a time and the
-//! rules of repeating: a request is sent again only when that is safe. No proxy, no redirects.
+//! Owns the connection pool, the limit of two requests at a time and the rules of repeating: a
+//! request is sent again only when that is safe. No proxy, no redirects. How a request goes over
+//! the wire is `exchange`'s, logging in and out is `renewal`'s.
+
+mod exchange;
+mod renewal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use secrecy::SecretString;
+use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
 use super::keep::Keep;
-use super::login::{Session, read_login};
-use super::problem::{Problem, ProblemCode};
+use super::login::Session;
+use super::problem::Problem;
 use super::sessions::Sessions;
 use super::tls::{Handshakes, client_config};
-use crate::catalogue::{Method, Request, RequestBody};
+use crate::catalogue::Request;
 use crate::config::Certificate;
 use crate::metrics::Metrics;
+use exchange::Attempt;
+use renewal::{FREE, Forbidden, LoginState, silent};
 
-const XSRF: HeaderName = HeaderName::from_static("x-xsrf-token");
+pub use exchange::request_url;
+
 /// A device answers a handshake within this, or it is not there.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Shorter than devices keep an idle connection; polling keeps it in use.
@@ -33,18 +38,6 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Between two attempts at a request that is safe to repeat.
 const PAUSE: Duration = Duration::from_millis(200);
 const ATTEMPTS: u32 = 3;
-/// Freeing a session takes no longer than this.
-const FREE: Duration = Duration::from_secs(2);
-/// The waits before a session is given back that the device did not take back at once.
-const LATER: &[Duration] = &[
-    Duration::from_secs(1),
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-];
-/// The session's own requests and the probes behind a 403 are small.
-const SMALL: usize = 1 << 20;
-/// A longer MIME type is none; a broker takes no property of more than 65,535 bytes.
-const LONGEST_TYPE: usize = 128;
 
 /// How to reach a device.
 #[derive(Debug, Clone)]
@@ -178,23 +171,6 @@ struct Shared {
     closed: AtomicBool,
 }
 
-/// What the log-ins so far came to; its lock makes them one at a time.
-#[derive(Debug, Default)]
-struct LoginState {
-    generation: u64,
-    refusals: u32,
-    /// Not to be tried before this.
-    blocked: Option<(Instant, Problem)>,
-}
-
-/// One attempt's end.
-enum Attempt {
-    Answered(Answer),
-    Unreachable(Problem),
-    Broken,
-    Large(Box<Large>),
-}
-
 impl Device {
     /// A client that has not connected yet.
     ///
@@ -217,10 +193,7 @@ impl Device {
             .build()
             .map_err(|error| error.without_url().to_string())?;
         let sessions = Sessions::new(settings.keep.clone());
-        let login = LoginState {
-            generation: sessions.generation(),
-            ..LoginState::default()
-        };
+        let login = LoginState::after(sessions.generation());
         Ok(Self {
             shared: Arc::new(Shared {
                 settings,
@@ -384,338 +357,6 @@ impl Device {
                 }
             }
         }
-    }
-}
-
-impl Shared {
-    /// Asks the device whether it takes a session still; if not, gives its generation.
-    async fn check(&self, session: Session) -> Result<Option<u64>, Problem> {
-        let probe = own(Method::Get, &["rest", "audio"], RequestBody::None);
-        let _slot = self.slots.acquire().await;
-        match self.attempt(&probe, None, Some(&session), SMALL).await {
-            Attempt::Answered(answer) if answer.status == 403 => Ok(Some(session.generation)),
-            Attempt::Answered(_) | Attempt::Large(_) => Ok(None),
-            Attempt::Unreachable(problem) => Err(problem),
-            Attempt::Broken => Err(silent()),
-        }
-    }
-
-    /// Gives back the session that is used, and all that are owed.
-    async fn free_sessions(&self) {
-        self.sessions.end();
-        self.give_back().await;
-    }
-
-    /// What could not be given back before a log-in is not kept until the next one.
-    fn give_back_later(self: &Arc<Self>) {
-        let shared = Arc::downgrade(self);
-        tokio::spawn(async move {
-            for pause in LATER {
-                if shared
-                    .upgrade()
-                    .is_none_or(|it| it.sessions.owed().is_empty())
-                {
-                    return;
-                }
-                sleep(*pause).await;
-                let Some(shared) = shared.upgrade() else {
-                    return;
-                };
-                let _slot = shared.slots.acquire().await;
-                let _ = timeout_at(Instant::now() + FREE, shared.give_back()).await;
-            }
-        });
-    }
-
-    async fn give_back(&self) {
-        for session in self.sessions.owed() {
-            let request = own(Method::Delete, &["rest", "session"], RequestBody::None);
-            let gone = match self.attempt(&request, None, Some(&session), SMALL).await {
-                // 400: the device knows of no such session any more.
-                Attempt::Answered(answer) => matches!(answer.status, 200..=299 | 400),
-                Attempt::Unreachable(_) => return,
-                Attempt::Broken | Attempt::Large(_) => false,
-            };
-            self.sessions.given_back(session.generation, gone);
-        }
-    }
-
-    /// Logs in, unless somebody else just did; one log-in at a time.
-    async fn renewed_session(self: &Arc<Self>, stale: Option<u64>) -> Result<Session, Problem> {
-        let mut login = self.login.lock().await;
-        if let Some(session) = self.sessions.used(stale) {
-            return Ok(session);
-        }
-        if self.closed.load(Ordering::Acquire) {
-            return Err(let_go());
-        }
-        if let Some((until, problem)) = &login.blocked
-            && *until > Instant::now()
-        {
-            return Err(problem.clone());
-        }
-        let _slot = self.slots.acquire().await;
-        // A session that was refused may live all the same, and counts until it is given back.
-        let _ = timeout_at(Instant::now() + FREE, self.free_sessions()).await;
-        let credentials = json!({
-            "user": self.settings.user,
-            "password": self.settings.password.expose_secret(),
-        });
-        let request = own(
-            Method::Post,
-            &["rest", "session"],
-            RequestBody::Json(credentials),
-        );
-        // Longer than anybody waits for it: an answer that comes late still is a session to free.
-        let deadline = Instant::now() + self.settings.timings.slow_request;
-        let exchanged = timeout_at(deadline, self.exchange(&request, None, None, SMALL)).await;
-        let (attempt, headers) = exchanged.map_err(|_| silent())?;
-        login.generation += 1;
-        let generation = login.generation;
-        let read = match attempt {
-            Attempt::Answered(answer) => {
-                read_login(answer.status, &headers, &answer.body, generation)
-            }
-            Attempt::Unreachable(problem) => Err(problem),
-            Attempt::Broken | Attempt::Large(_) => Err(Problem::new(
-                ProblemCode::Offline,
-                "the connection broke during the log-in",
-            )),
-        };
-        match read {
-            Ok(session) => {
-                login.refusals = 0;
-                login.blocked = None;
-                self.sessions.begin(session.clone());
-                if self.closed.load(Ordering::Acquire) {
-                    self.free_sessions().await;
-                    return Err(let_go());
-                }
-                self.give_back_later();
-                Ok(session)
-            }
-            Err(problem) => {
-                if let Some(session) = Session::given(&headers, generation) {
-                    self.sessions.owe(session);
-                }
-                let timings = &self.settings.timings;
-                let wait = match problem.code {
-                    ProblemCode::Unauthorized => {
-                        login.refusals += 1;
-                        let doubled = 2_u32.saturating_pow(login.refusals - 1);
-                        let longest = timings.refused.max(Duration::from_secs(3600));
-                        timings.refused.saturating_mul(doubled).min(longest)
-                    }
-                    ProblemCode::LockedOut => timings.locked_out,
-                    ProblemCode::TooManySessions => timings.too_many_sessions,
-                    _ => Duration::ZERO,
-                };
-                login.blocked = (!wait.is_zero()).then(|| (Instant::now() + wait, problem.clone()));
-                Err(problem)
-            }
-        }
-    }
-
-    /// 403 has several meanings; a read that never changes anything tells which.
-    async fn why_forbidden(&self, session: &Session) -> Forbidden {
-        for path in [&["rest", "system", "mode"][..], &["rest", "audio"]] {
-            let probe = own(Method::Get, path, RequestBody::None);
-            let probed = self.attempt(&probe, None, Some(session), SMALL).await;
-            let Attempt::Answered(answer) = probed else {
-                return Forbidden::Unknown;
-            };
-            match answer.status {
-                403 => return Forbidden::Stale,
-                200 => {
-                    let mode: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-                    return match mode["activePersona"].as_str() {
-                        Some(mode) if !mode.eq_ignore_ascii_case("poly") => {
-                            Forbidden::Mode(mode.chars().take(64).collect())
-                        }
-                        _ => Forbidden::Unknown,
-                    };
-                }
-                _ => {}
-            }
-        }
-        Forbidden::Unknown
-    }
-
-    async fn attempt(
-        &self,
-        request: &Request,
-        upload: Option<Streamed>,
-        session: Option<&Session>,
-        limit: usize,
-    ) -> Attempt {
-        let (attempt, headers) = self.exchange(request, upload, session, limit).await;
-        self.settings.metrics.requested(match &attempt {
-            Attempt::Answered(answer) => Some(answer.status),
-            Attempt::Large(large) => Some(large.about.status),
-            Attempt::Unreachable(_) | Attempt::Broken => None,
-        });
-        if let Some(session) = session {
-            self.sessions.renew_token(session.generation, &headers);
-        }
-        attempt
-    }
-
-    /// One request and its answer, read to the end so that the connection can be used again.
-    async fn exchange(
-        &self,
-        request: &Request,
-        upload: Option<Streamed>,
-        session: Option<&Session>,
-        limit: usize,
-    ) -> (Attempt, HeaderMap) {
-        let method = match request.method {
-            Method::Get => http::Method::GET,
-            Method::Post => http::Method::POST,
-            Method::Put => http::Method::PUT,
-            Method::Delete => http::Method::DELETE,
-        };
-        let url = request_url(&self.settings.url, request);
-        let mut builder = self.http.request(method, url);
-        if let Some(session) = session {
-            if let Some(cookie) = session.cookie() {
-                builder = builder.header(COOKIE, cookie);
-            }
-            if let Some(token) = session.token().filter(|_| request.method != Method::Get) {
-                builder = builder.header(XSRF, token);
-            }
-        }
-        builder = match &request.body {
-            RequestBody::None => builder,
-            RequestBody::Json(value) => builder
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(value.to_string()),
-            RequestBody::Bytes(content_type, bytes) => {
-                let builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
-                match upload {
-                    Some((length, body)) => builder.header(CONTENT_LENGTH, length).body(body),
-                    None => builder.body(bytes.clone()),
-                }
-            }
-        };
-        let mut response = match builder.send().await {
-            Ok(response) => response,
-            Err(error) => return (self.broken(error), HeaderMap::new()),
-        };
-        let headers = std::mem::take(response.headers_mut());
-        let length: Option<u64> = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse().ok());
-        let content_type = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .map(|text| text.split(';').next().unwrap_or(text).trim().to_owned())
-            .filter(|text| text.len() <= LONGEST_TYPE);
-        let status = response.status().as_u16();
-        // A refusal says why in a few words.
-        let limit = if response.status().is_success() {
-            limit
-        } else {
-            limit.max(SMALL)
-        };
-        let known = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-        let mut body = BytesMut::with_capacity(known.unwrap_or(0).min(limit));
-        let mut large = known.is_some_and(|length| length > limit);
-        while !large {
-            match response.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
-                Err(_) => return (Attempt::Broken, headers),
-            }
-            large = body.len() > limit;
-        }
-        if large && request.method != Method::Get {
-            // The status says whether it was carried out, and nobody asked for more.
-            let answer = Answer {
-                status,
-                content_type: None,
-                body: Bytes::new(),
-            };
-            return (Attempt::Answered(answer), headers);
-        }
-        if large {
-            let about = Oversize {
-                limit,
-                status,
-                content_type,
-                length,
-            };
-            let large = Large {
-                about,
-                begun: body,
-                rest: response,
-            };
-            return (Attempt::Large(Box::new(large)), headers);
-        }
-        let answer = Answer {
-            status,
-            content_type,
-            body: body.freeze(),
-        };
-        (Attempt::Answered(answer), headers)
-    }
-
-    fn broken(&self, error: reqwest::Error) -> Attempt {
-        if !error.is_connect() {
-            return Attempt::Broken;
-        }
-        if let Some(problem) = self.handshakes.take_refusal() {
-            return Attempt::Unreachable(problem);
-        }
-        let error = error.without_url();
-        let mut cause: &dyn std::error::Error = &error;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
-        let address = self.settings.url.host_str().unwrap_or_default();
-        Attempt::Unreachable(Problem::new(
-            ProblemCode::Offline,
-            format!("{address} cannot be reached: {cause}"),
-        ))
-    }
-}
-
-/// Where a request to the device at `base` goes. Each segment is encoded by itself, so that no
-/// value can reach another path.
-pub fn request_url(base: &Url, request: &Request) -> Url {
-    let mut url = base.clone();
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.clear().extend(&request.path);
-    }
-    if !request.query.is_empty() {
-        url.query_pairs_mut().extend_pairs(&request.query);
-    }
-    url
-}
-
-/// What a 403 turned out to mean.
-enum Forbidden {
-    Stale,
-    Mode(String),
-    Unknown,
-}
-
-fn let_go() -> Problem {
-    Problem::new(ProblemCode::Offline, "the device is not used any more")
-}
-
-fn silent() -> Problem {
-    Problem::new(ProblemCode::Offline, "the device does not answer in time")
-}
-
-/// A request of the client's own.
-fn own(method: Method, path: &[&str], body: RequestBody) -> Request {
-    Request {
-        method,
-        path: path.iter().map(|segment| (*segment).to_owned()).collect(),
-        query: Vec::new(),
-        body,
-        repeatable: false,
-        slow: false,
     }
 }
 
