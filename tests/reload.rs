@@ -135,6 +135,17 @@ async fn over_websocket(url: String, stop: Arc<AtomicBool>, sent: Arc<AtomicUsiz
     }
 }
 
+/// Waits until so many more commands have been sent.
+async fn more(sent: &AtomicUsize, count: usize) {
+    let wanted = sent.load(Ordering::Relaxed) + count;
+    let wait = async {
+        while sent.load(Ordering::Relaxed) < wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(timeout(SOON, wait).await.is_ok(), "the load stands still");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_did_not_change_loses_nothing() {
     let it = Setup::start().await;
@@ -181,14 +192,15 @@ async fn what_did_not_change_loses_nothing() {
         assert_eq!(u16::from(closed.await.unwrap().unwrap().code), 4401);
         it.reload(&["first"], &steady);
         watch.expect("room/guest/availability", "").await;
+        // The load goes on all the while.
+        for sent in &sent {
+            more(sent, 5).await;
+        }
         it.logged("configuration read again", 4 * round + 4).await;
     }
     stop.store(true, Ordering::Relaxed);
     for task in load {
         timeout(SOON, task).await.unwrap().unwrap();
-    }
-    for sent in &sent {
-        assert!(sent.load(Ordering::Relaxed) > 20, "{sent:?}");
     }
     let journal = it.devices[0].journal();
     let logins = journal.iter().filter(|entry| entry.path == "/rest/session");
