@@ -30,10 +30,12 @@ struct Known {
 }
 
 impl Sessions {
-    /// Begins with what an earlier run kept: its newest session is tried first.
+    /// Begins with what an earlier run kept: the newest that was ever used is tried first. One that
+    /// came with a spoilt answer never was: nobody knows whose it is, and it is only owed.
     pub fn new(keep: Option<Keep>) -> Self {
         let mut kept = keep.as_ref().map(Keep::load).unwrap_or_default();
-        let used = kept.pop();
+        let newest = kept.iter().rposition(|session| !session.state.is_null());
+        let used = newest.map(|newest| kept.remove(newest));
         Self {
             known: Mutex::new(Known {
                 used,
@@ -124,5 +126,34 @@ impl Sessions {
         if renewed {
             self.change(|_| {});
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::SET_COOKIE;
+    use url::Url;
+
+    use super::*;
+    use crate::device::login::read_login;
+
+    #[test]
+    fn a_session_that_came_with_a_spoilt_answer_is_only_owed_after_a_kill() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = Url::parse("https://192.0.2.1").unwrap();
+        let keep = || Some(Keep::new(directory.path(), "1", &url, "admin"));
+        let headers = |id: &str| {
+            let cookie = HeaderValue::from_str(&format!("session_id={id}; Path=/")).unwrap();
+            [(SET_COOKIE, cookie)].into_iter().collect::<HeaderMap>()
+        };
+        let killed = Sessions::new(keep());
+        let answer = br#"{"success":true,"session":{"role":"ADMIN"}}"#;
+        killed.begin(read_login(200, &headers("whole"), answer, 1).unwrap());
+        killed.owe(Session::given(&headers("spoilt"), 2).unwrap());
+        killed.end();
+        let next = Sessions::new(keep());
+        assert_eq!(next.used(None).unwrap().state["role"], "ADMIN");
+        assert_eq!(next.owed().len(), 1);
     }
 }
