@@ -1,7 +1,6 @@
 //! Everything around the gateway: broker, devices, paths, its process and its configuration.
 
 use std::fmt::Write as _;
-use std::net::TcpListener;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,8 +10,8 @@ use poly2mqtt::simulator::{Device, Firmware, Options};
 use tokio::time::{Instant, sleep};
 
 use crate::commands::Target;
-use crate::common::Mosquitto;
 use crate::common::secrets::PASSWORD;
+use crate::common::{Mosquitto, free_port};
 use crate::ledger::Ledger;
 use crate::mqtt::Observer;
 use crate::process::{Gateway, runtime};
@@ -88,10 +87,10 @@ impl World {
                 proxy,
             });
         }
-        let port = fixed_port(0);
+        let port = free_port();
         let broker = Mosquitto::start(port, "max_queued_messages 10000");
         let link = Proxy::start(([127, 0, 0, 1], port).into()).await;
-        let http = fixed_port(1);
+        let http = free_port();
         std::fs::write(
             directory.path().join("gateway.toml"),
             config(&rooms, link.port, http),
@@ -216,15 +215,6 @@ impl World {
         }
         self.pin().await;
     }
-}
-
-/// A port that stays free while nobody listens there: none of those that the system gives to
-/// connections, or a client that tries to connect could be given it, and keep it.
-fn fixed_port(number: u32) -> u16 {
-    let first = std::process::id() * 16 + number * 8;
-    let ports = (first..first + 8).map(|port| u16::try_from(10_000 + port % 20_000).unwrap());
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    ports.into_iter().find(free).expect("a free port")
 }
 
 fn config(rooms: &[Room], link: u16, http: u16) -> String {
