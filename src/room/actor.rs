@@ -34,7 +34,7 @@ use crate::metrics::Polled;
 
 /// Polled answers are never larger than this.
 const POLL_LIMIT: usize = 4 << 20;
-/// So many reads without an answer in a row, and the device is not there.
+/// So many requests without an answer in a row, and the device is not there.
 const SILENT: u32 = 2;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// But not so long while a camera may be moving that is owed its stop.
@@ -367,10 +367,28 @@ impl Actor {
                     Ok(_) => self.stops.paid(&camera, Instant::now()),
                     Err(_) => self.stops.failed(&camera, Instant::now()),
                 }
-                if let Some(problem) = executed.problem {
-                    self.offline(problem);
-                }
+                self.heard(executed.problem, executed.silent);
             }
+        }
+    }
+
+    /// What a command says of the device. While commands hold both of its requests there are no
+    /// reads that could say it.
+    fn heard(&mut self, problem: Option<Problem>, silent: bool) {
+        match problem {
+            Some(problem) => self.offline(problem),
+            None if silent => self.unanswered(),
+            None => {}
+        }
+    }
+
+    fn unanswered(&mut self) {
+        self.silent += 1;
+        if self.silent >= SILENT {
+            self.offline(Problem {
+                code: ProblemCode::Offline,
+                message: "the device does not answer any more".into(),
+            });
         }
     }
 
@@ -403,9 +421,7 @@ impl Actor {
             self.keep_retained(success);
         }
         self.results.give(reply, executed.result);
-        if let Some(problem) = executed.problem {
-            self.offline(problem);
-        }
+        self.heard(executed.problem, executed.silent);
     }
 
     /// A file that stays retained is a state.
@@ -433,14 +449,7 @@ impl Actor {
             }
             Err(Failed::TimedOut { .. } | Failed::Broken) => {
                 count(Polled::Silent);
-                self.silent += 1;
-                if self.silent >= SILENT {
-                    self.offline(Problem {
-                        code: ProblemCode::Offline,
-                        message: "the device does not answer any more".into(),
-                    });
-                }
-                return;
+                return self.unanswered();
             }
             Err(failed) => {
                 count(Polled::Failed);

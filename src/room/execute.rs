@@ -71,6 +71,8 @@ pub struct Executed {
     pub readings: Vec<Reading>,
     /// The device cannot be used any more.
     pub problem: Option<device::Problem>,
+    /// A request was sent and not answered in time.
+    pub silent: bool,
 }
 
 /// Seconds since 1970.
@@ -122,12 +124,14 @@ pub async fn execute(device: &Device, call: Call, around: Around, transfer: Tran
         transfer,
         readings: Vec::new(),
         problem: None,
+        silent: false,
     };
     let result = execution.run(call).await;
     Executed {
         result,
         readings: execution.readings,
         problem: execution.problem,
+        silent: execution.silent,
     }
 }
 
@@ -139,6 +143,7 @@ struct Execution<'a> {
     transfer: Transfer,
     readings: Vec<Reading>,
     problem: Option<device::Problem>,
+    silent: bool,
 }
 
 impl Execution<'_> {
@@ -408,6 +413,7 @@ impl Execution<'_> {
 
     fn failure(&mut self, failed: Failed, repeatable: bool) -> Failure {
         let new = |code, message: &str| Failure::new(code, message);
+        self.silent |= matches!(failed, Failed::TimedOut { begun: true });
         match failed {
             Failed::Problem(problem) => {
                 let failure = new(problem.code.error_code(), &problem.message);

@@ -13,9 +13,9 @@ use crate::report::Check;
 use crate::timeline::Cause;
 use crate::world::{Room, World};
 
-/// After so long without its device a room must have said so: two reads that time out, one after
-/// the other, and the log-in that is tried.
-const NOTICED: Duration = Duration::from_secs(12);
+/// After so long without its device a room must have said so: two commands that take their time,
+/// one after the other.
+const NOTICED: Duration = Duration::from_secs(15);
 /// What a gateway knows it has said within this, if it is connected.
 const SAYS: Duration = Duration::from_secs(3);
 /// The longest that a device answers late; a request it has may be acted on for so long.

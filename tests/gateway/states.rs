@@ -230,6 +230,27 @@ async fn one_bad_endpoint_stops_no_other() {
     it.stop().await;
 }
 
+/// Commands that wait for their answers leave no room for reads, but say as much themselves.
+#[tokio::test]
+async fn a_device_that_answers_no_command_is_offline() {
+    let it = start(Options::default()).await;
+    let late = FaultKind::Delay(Duration::from_secs(30));
+    it.device.add_fault(Fault::on("/rest/", late));
+    let commands = async {
+        loop {
+            it.client.publish("room/1/call/dial", "a@b").await;
+            it.client.publish("room/1/system/logs/get", "").await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    tokio::select! {
+        () = commands => {}
+        () = it.client.expect("room/1/availability", "offline") => {}
+    }
+    it.device.clear_faults();
+    it.stop().await;
+}
+
 #[tokio::test]
 async fn a_snapshot_is_published_raw_and_stays() {
     let it = start(Options::default()).await;
