@@ -126,6 +126,11 @@ impl Hub {
         }
     }
 
+    /// Whether a broker still holds anything of an earlier run: a cheap question before the clearing.
+    pub fn has_left_over(&self) -> bool {
+        !self.lock().left_over.is_empty()
+    }
+
     /// Clears what an earlier run left below `prefix` and this one has not set.
     pub fn clear_left_over(&self, prefix: &str) {
         let topics: Vec<_> = {
@@ -207,11 +212,14 @@ mod tests {
         hub.leave_over("room/1/call/media_stats");
         hub.leave_over("room/1/audio/volume");
         hub.leave_over("room/2/audio/volume");
+        assert!(hub.has_left_over());
         hub.set("room/1/audio/volume", Retained::text("5"));
         assert_eq!(outbox.len(), 1);
         hub.clear_left_over("room/1/");
         hub.clear_left_over("room/1/");
         assert_eq!(outbox.len(), 2);
         assert_eq!(hub.get("room/1/audio/volume"), Some(Retained::text("5")));
+        hub.clear_left_over("room/2/");
+        assert!(!hub.has_left_over());
     }
 }

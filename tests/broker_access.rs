@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use common::client::Client;
-use common::{Mosquitto, SOON, free_port, mosquitto};
+use common::{Mosquitto, SOON, door_settings, free_port, mosquitto, plain_tcp};
 
 struct Obliging;
 
@@ -28,22 +28,6 @@ impl Submit for Obliging {
 
     fn left_over(&self, _: &str, _: &[u8]) -> bool {
         false
-    }
-}
-
-fn settings(broker: BrokerAddress) -> Settings {
-    Settings {
-        broker,
-        username: None,
-        password: None,
-        client_id: "poly2mqtt".into(),
-        ca_file: None,
-        client_cert_file: None,
-        client_key_file: None,
-        prefix: String::new(),
-        session_expiry: Duration::ZERO,
-        max_payload: 1 << 20,
-        keep_alive: Duration::from_secs(5),
     }
 }
 
@@ -122,7 +106,8 @@ async fn tls_with_the_brokers_authority_and_the_gateways_certificate() {
         ca_file: Some(ca.clone()),
         client_cert_file: Some(gateway.clone()),
         client_key_file: Some(gateway_key.clone()),
-        ..settings(tls.clone())
+        session_expiry: Duration::ZERO,
+        ..door_settings(tls.clone())
     };
     let (up, hub) = door(good.clone());
     assert!(connects(&up, SOON).await);
@@ -172,14 +157,12 @@ async fn user_and_password() {
     let mosquitto = Mosquitto::start_with(0, "allow_anonymous false", |_| {
         format!("user root\npassword_file {}\n", passwords.display())
     });
-    let address = BrokerAddress::Tcp {
-        host: "127.0.0.1".into(),
-        port: mosquitto.port,
-    };
+    let address = plain_tcp(mosquitto.port);
     let with = |password: &str| Settings {
         username: Some("gateway".into()),
         password: Some(password.to_owned().into()),
-        ..settings(address.clone())
+        session_expiry: Duration::ZERO,
+        ..door_settings(address.clone())
     };
     let (up, _) = door(with("right"));
     assert!(connects(&up, SOON).await);

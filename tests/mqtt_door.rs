@@ -11,14 +11,14 @@ use bytes::Bytes;
 use poly2mqtt::command::{ErrorCode, Failure, FileAnswer, Submission, Submit, Success};
 use poly2mqtt::hub::{Hub, Retained};
 use poly2mqtt::mqtt::broker::User;
-use poly2mqtt::mqtt::{BrokerAddress, Door, Settings};
+use poly2mqtt::mqtt::{Door, Settings};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use common::client::{Client, text};
-use common::{Kind, SOON, TestBroker, embedded};
+use common::{Kind, SOON, TestBroker, door_settings, embedded, plain_tcp};
 
 /// Answers by the command's name, and remembers what it was handed.
 #[derive(Default)]
@@ -107,26 +107,7 @@ fn settings(broker: &TestBroker) -> Settings {
     Settings {
         username,
         password,
-        ..plain_settings(broker.port())
-    }
-}
-
-fn plain_settings(port: u16) -> Settings {
-    Settings {
-        broker: BrokerAddress::Tcp {
-            host: "127.0.0.1".into(),
-            port,
-        },
-        username: None,
-        password: None,
-        client_id: "poly2mqtt".into(),
-        ca_file: None,
-        client_cert_file: None,
-        client_key_file: None,
-        prefix: String::new(),
-        session_expiry: Duration::from_secs(10),
-        max_payload: 1 << 20,
-        keep_alive: Duration::from_secs(5),
+        ..door_settings(plain_tcp(broker.port()))
     }
 }
 
@@ -533,7 +514,7 @@ async fn the_embedded_brokers_users_see_and_do_what_they_may() {
     let settings = Settings {
         username: Some(name),
         password: Some(password),
-        ..plain_settings(port)
+        ..door_settings(plain_tcp(port))
     };
     let door = Door::start(settings, hub.clone(), gateway.clone(), None).unwrap();
     connected(&door).await;

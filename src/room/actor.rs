@@ -344,7 +344,7 @@ impl Actor {
                 self.polling = false;
                 self.polled(place, written, answer);
                 self.schedule.asked(place);
-                if self.schedule.complete() {
+                if self.results.hub.has_left_over() && self.schedule.complete() {
                     self.results.complete();
                 }
             }

@@ -18,9 +18,35 @@ use std::time::{Duration, Instant};
 
 use poly2mqtt::hub::Hub;
 use poly2mqtt::mqtt::broker::{Broker, Settings, User};
+use poly2mqtt::mqtt::{self, BrokerAddress};
 
 /// Long enough for a slow machine; nothing waits so long unless something is wrong.
 pub const SOON: Duration = Duration::from_secs(20);
+
+/// A broker of this machine without TLS.
+pub fn plain_tcp(port: u16) -> BrokerAddress {
+    BrokerAddress::Tcp {
+        host: "127.0.0.1".into(),
+        port,
+    }
+}
+
+/// A door that logs in without user, password or certificate.
+pub fn door_settings(broker: BrokerAddress) -> mqtt::Settings {
+    mqtt::Settings {
+        broker,
+        username: None,
+        password: None,
+        client_id: "poly2mqtt".into(),
+        ca_file: None,
+        client_cert_file: None,
+        client_key_file: None,
+        prefix: String::new(),
+        session_expiry: Duration::from_secs(10),
+        max_payload: 1 << 20,
+        keep_alive: Duration::from_secs(5),
+    }
+}
 
 /// Which broker a test runs against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -306,13 +306,6 @@ async fn a_timed_move_stops_by_itself_though_its_sender_is_gone() {
 #[tokio::test]
 async fn a_stop_that_the_device_refuses_is_sent_again() {
     let it = start().await;
-    it.device.add_fault(
-        Fault {
-            method: Some("POST".into()),
-            ..Fault::on("/rest/cameras/near/selectedpeople", FaultKind::Status(503))
-        }
-        .times(0),
-    );
     it.client
         .command(
             "room/1/camera/move",

@@ -59,10 +59,9 @@ async fn so_it_is_without_an_xsrf_token() {
 async fn one_log_in_serves_all() {
     let it = start(Options::default()).await;
     it.device.expire_sessions();
-    for n in 0..8 {
+    for _ in 0..8 {
         it.client.publish("room/1/system/time/get", "").await;
         it.client.publish("room/1/camera/near/1/get", "").await;
-        let _ = n;
     }
     it.client
         .until("results", |client| {
