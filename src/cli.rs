@@ -87,7 +87,7 @@ struct Demo {
 #[derive(Debug, clap::Args)]
 struct Simulate {
     /// How many devices; each listens on the next port.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=200))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     rooms: u16,
     /// Where the first device listens.
     #[arg(long, default_value = "127.0.0.1:8443")]
@@ -107,6 +107,9 @@ enum Firmware {
     #[value(name = "4.6.2")]
     V4_6_2,
 }
+
+/// How many requests each simulated device's journal keeps, which may run for days.
+const JOURNAL: usize = 100;
 
 /// How a command ends other than by being asked to.
 #[derive(Debug, thiserror::Error)]

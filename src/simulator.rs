@@ -19,6 +19,7 @@ mod session;
 mod system;
 mod world;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,6 +77,8 @@ pub struct Options {
     pub zero_based_presets: bool,
     /// Paths that this device lacks: they answer 404.
     pub lacks: Vec<String>,
+    /// How many requests the journal keeps, the newest.
+    pub journal: usize,
 }
 
 impl Default for Options {
@@ -94,6 +97,7 @@ impl Default for Options {
             new_certificate_at_reboot: false,
             zero_based_presets: false,
             lacks: Vec::new(),
+            journal: usize::MAX,
         }
     }
 }
@@ -141,7 +145,7 @@ pub struct Device {
 struct Shared {
     options: Options,
     world: Mutex<World>,
-    journal: Mutex<Vec<Entry>>,
+    journal: Mutex<VecDeque<Entry>>,
     faults: Mutex<Vec<Fault>>,
     identity: Mutex<Identity>,
     changed: Notify,
@@ -200,9 +204,9 @@ impl Device {
         lock(&self.shared.identity).fingerprint.clone()
     }
 
-    /// Every request that arrived.
+    /// Every request that arrived, as far as the journal reaches back.
     pub fn journal(&self) -> Vec<Entry> {
-        lock(&self.shared.journal).clone()
+        lock(&self.shared.journal).iter().cloned().collect()
     }
 
     /// Forgets them.
@@ -212,7 +216,7 @@ impl Device {
 
     /// Every request since this was asked last.
     pub fn take_journal(&self) -> Vec<Entry> {
-        std::mem::take(&mut *lock(&self.shared.journal))
+        std::mem::take(&mut *lock(&self.shared.journal)).into()
     }
 
     /// From now on this goes wrong.
@@ -340,6 +344,14 @@ impl Device {
 }
 
 impl Shared {
+    fn note(&self, entry: Entry) {
+        let mut journal = lock(&self.journal);
+        if journal.len() >= self.options.journal {
+            journal.pop_front();
+        }
+        journal.push_back(entry);
+    }
+
     fn end_connections(&self) {
         let old = std::mem::take(&mut *lock(&self.connections));
         old.cancel();

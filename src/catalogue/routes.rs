@@ -203,12 +203,7 @@ impl Catalogue {
             .routes
             .iter()
             .filter(|route| route.topic.len().abs_diff(length) <= far)
-            .map(|route| {
-                (
-                    strsim::damerau_levenshtein(&route.topic, command),
-                    &route.topic,
-                )
-            })
+            .map(|route| (strsim::osa_distance(&route.topic, command), &route.topic))
             .min()
             .filter(|(distance, _)| *distance <= far);
         match near {

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Demo, Failed, asked_to_stop, rooms};
+use super::{Demo, Failed, JOURNAL, asked_to_stop, rooms};
 use crate::config::{
     BrokerUrl, Certificate, Config, HomeAssistant, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
 };
@@ -24,6 +24,7 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
     for number in 1..=demo.rooms {
         let options = simulator::Options {
             name: format!("Demo room {number}"),
+            journal: JOURNAL,
             ..simulator::Options::default()
         };
         let device = Device::start(options)

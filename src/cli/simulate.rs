@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failed, Firmware, Simulate, asked_to_stop};
+use super::{Failed, Firmware, JOURNAL, Simulate, asked_to_stop};
 use crate::simulator::{self, Device};
 
 pub async fn run(simulate: &Simulate) -> Result<(), Failed> {
@@ -27,6 +27,7 @@ pub async fn run(simulate: &Simulate) -> Result<(), Failed> {
             firmware,
             listen,
             name: format!("Simulated room {}", number + 1),
+            journal: JOURNAL,
             ..simulator::Options::default()
         };
         let device = Device::start(options)

@@ -19,7 +19,7 @@ const HELP: &str = "\
 Simulated Poly devices, numbered from 1. For device 1:
 
 GET  /1/state                            everything about the room
-GET  /1/journal                          every request that reached it
+GET  /1/journal                          the newest requests that reached it
 POST /1/mute?on=true                     a person mutes, or unmutes
 POST /1/ring?from=alice@example.com      somebody calls
 POST /1/answer                           a person in the room answers

@@ -193,7 +193,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
         Ok(body) => body,
         Err(error) if broken(&error) => return None,
         Err(_) => {
-            lock(&shared.journal).push(entry(&Bytes::new()));
+            shared.note(entry(&Bytes::new()));
             return Some(Reply::reason(413, "more than 10 MB"));
         }
     };
@@ -227,7 +227,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
         None => acted,
     };
     let made = done.as_ref().and_then(Reply::session);
-    lock(&shared.journal).push(Entry {
+    shared.note(Entry {
         status: reply.as_ref().map_or(0, |reply| reply.status),
         answered: Instant::now(),
         acted: done.map(|reply| reply.status),
