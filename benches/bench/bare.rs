@@ -1,0 +1,369 @@
+//! The limit: a process that does what the gateway must, and thinks nothing.
+//!
+//! It holds one warm HTTPS connection to each device (hyper over rustls with ring, as the gateway
+//! has them below reqwest) and an MQTT connection. `bare/<n>` makes it send the POST and the GET
+//! that `room/<n>/audio/volume/set` makes the gateway send, and then `bare/<n>/result`. The bench
+//! starts itself again to have it.
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use rumqttc::v5::mqttbytes::QoS;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::client;
+use super::free_ports;
+use super::processes::{Device, Process};
+
+const CHILD: &str = "POLY2MQTT_BENCH_BARE";
+
+/// The bare process, seen from the bench.
+pub struct Bare {
+    pub process: Process,
+    pub websocket: u16,
+    answers: std::sync::mpsc::Receiver<String>,
+}
+
+impl Bare {
+    pub fn start(broker: u16, devices: &[Device]) -> Self {
+        let websocket = free_ports(1);
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env(CHILD, format!("{broker} {websocket}"));
+        let mut process = Process::start(command.stdout(Stdio::piped()));
+        let (sender, answers) = std::sync::mpsc::channel();
+        let lines = process.lines();
+        std::thread::spawn(move || lines.for_each(|line| drop(sender.send(line))));
+        let mut bare = Self {
+            process,
+            websocket,
+            answers,
+        };
+        for device in devices {
+            bare.say(&format!("device {}", device.port));
+        }
+        bare.ask("ready");
+        bare
+    }
+
+    fn say(&mut self, line: &str) {
+        use std::io::Write as _;
+        writeln!(self.process.stdin(), "{line}").unwrap();
+    }
+
+    fn ask(&mut self, line: &str) -> String {
+        self.say(line);
+        self.answers.recv().unwrap()
+    }
+
+    /// POST and GET at every device as fast as they go, one after the other at each; how many
+    /// commands a second.
+    pub fn saturate(&mut self, lasts: Duration) -> f64 {
+        self.ask(&format!("saturate {}", lasts.as_millis()))
+            .parse()
+            .unwrap()
+    }
+
+    /// GETs of these paths in turn, spread over the devices, so many a second; how many there were.
+    pub fn pace(&mut self, lasts: Duration, a_second: f64, paths: &[String]) -> f64 {
+        let line = format!("pace {} {a_second} {}", lasts.as_millis(), paths.join(" "));
+        self.ask(&line).parse().unwrap()
+    }
+}
+
+/// Runs as the bare process if this is one.
+pub async fn is_child() -> bool {
+    let Ok(ports) = std::env::var(CHILD) else {
+        return false;
+    };
+    let mut ports = ports.split(' ').map(|port| port.parse().unwrap());
+    let (broker, websocket) = (ports.next().unwrap(), ports.next().unwrap());
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let tls = TlsConnector::from(Arc::new(tls()));
+    let mut devices = Vec::new();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let Some(port) = line.strip_prefix("device ") else {
+            break;
+        };
+        devices.push(Arc::new(Warm::connect(port.parse().unwrap(), &tls).await));
+    }
+    let devices: Arc<[Arc<Warm>]> = devices.into();
+    relay(broker, devices.clone());
+    serve(websocket, devices.clone()).await;
+    println!("ready");
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut words = line.split(' ');
+        let what = words.next().unwrap();
+        let lasts = Duration::from_millis(words.next().unwrap().parse().unwrap());
+        match what {
+            "saturate" => println!("{}", saturate(&devices, lasts).await),
+            _ => {
+                let a_second: f64 = words.next().unwrap().parse().unwrap();
+                let paths: Vec<String> = words.map(str::to_owned).collect();
+                println!("{}", pace(&devices, lasts, a_second, &paths).await);
+            }
+        }
+    }
+    true
+}
+
+/// One device with a session and a connection that stays open.
+struct Warm {
+    sender: Mutex<SendRequest<Full<Bytes>>>,
+    authority: String,
+    cookie: String,
+    token: String,
+}
+
+impl Warm {
+    async fn connect(port: u16, tls: &TlsConnector) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let stream = tls.connect(name, stream).await.unwrap();
+        let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let authority = format!("127.0.0.1:{port}");
+        let (cookie, token) = log_in(&mut sender, &authority).await;
+        Self {
+            sender: Mutex::new(sender),
+            authority,
+            cookie,
+            token,
+        }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Bytes) -> Bytes {
+        let mut request = Request::builder()
+            .method(&method)
+            .uri(path)
+            .header("host", &self.authority)
+            .header("cookie", &self.cookie);
+        if method == Method::POST {
+            request = request
+                .header("x-xsrf-token", &self.token)
+                .header("content-type", "application/json");
+        }
+        let request = request.body(Full::new(body)).unwrap();
+        let mut sender = self.sender.lock().await;
+        sender.ready().await.unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert!(
+            response.status().is_success(),
+            "{path}: {}",
+            response.status()
+        );
+        response.into_body().collect().await.unwrap().to_bytes()
+    }
+
+    /// What the gateway asks for a volume: the change, and the state it touches.
+    async fn set(&self, volume: Bytes) {
+        self.ask(Method::POST, "/rest/audio/volume", volume).await;
+        let state = self.ask(Method::GET, "/rest/audio", Bytes::new()).await;
+        assert!(!state.is_empty());
+    }
+}
+
+/// The `Cookie` and the token of a new session.
+async fn log_in(sender: &mut SendRequest<Full<Bytes>>, authority: &str) -> (String, String) {
+    let request = Request::builder()
+        .method("POST")
+        .uri("/rest/session")
+        .header("host", authority)
+        .header("content-type", "application/json")
+        .body(Full::from("{\"user\":\"admin\",\"password\":\"456\"}"))
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert!(response.status().is_success(), "{}", response.status());
+    let cookies: Vec<String> = response
+        .headers()
+        .get_all("set-cookie")
+        .iter()
+        .map(|cookie| {
+            cookie
+                .to_str()
+                .unwrap()
+                .split(';')
+                .next()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    response.into_body().collect().await.unwrap();
+    let token = cookies
+        .iter()
+        .find_map(|cookie| cookie.strip_prefix("XSRF-TOKEN="));
+    let token = token.unwrap_or_default().to_owned();
+    (cookies.join("; "), token)
+}
+
+/// The `Cookie` and the token of a new session at a device, over a connection of its own.
+pub async fn session(port: u16) -> (String, String) {
+    let tls = TlsConnector::from(Arc::new(tls()));
+    let warm = Warm::connect(port, &tls).await;
+    (warm.cookie, warm.token)
+}
+
+/// The number behind `"volume":`.
+fn volume(payload: &str) -> Bytes {
+    let after = payload.split_once("\"volume\":").unwrap().1;
+    let number = after.split(',').next().unwrap();
+    Bytes::copy_from_slice(number.as_bytes())
+}
+
+fn relay(broker: u16, devices: Arc<[Arc<Warm>]>) {
+    let (mqtt, events) = client::connect("bare", broker, &["bare/+"]);
+    let mut received = client::receive(events);
+    tokio::spawn(async move {
+        while let Some(message) = received.recv().await {
+            let number: usize = message.topic["bare/".len()..].parse().unwrap();
+            let device = devices[number - 1].clone();
+            let mqtt = mqtt.clone();
+            tokio::spawn(async move {
+                let text = std::str::from_utf8(&message.payload).unwrap();
+                device.set(volume(text)).await;
+                let topic = format!("bare/{number}/result");
+                mqtt.publish_bytes(topic, QoS::AtLeastOnce, false, message.payload)
+                    .await
+                    .unwrap();
+            });
+        }
+    });
+}
+
+/// Over WebSocket all goes to the first device.
+async fn serve(port: u16, devices: Arc<[Arc<Warm>]>) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            stream.set_nodelay(true).unwrap();
+            let device = devices[0].clone();
+            tokio::spawn(async move {
+                let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+                while let Some(Ok(Message::Text(text))) = socket.next().await {
+                    device.set(volume(&text)).await;
+                    socket.send(Message::Text(text)).await.unwrap();
+                }
+            });
+        }
+    });
+}
+
+async fn saturate(devices: &Arc<[Arc<Warm>]>, lasts: Duration) -> f64 {
+    let count = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let end = begun + lasts;
+    let tasks: Vec<_> = devices
+        .iter()
+        .map(|device| {
+            let (device, count) = (device.clone(), count.clone());
+            tokio::spawn(async move {
+                let mut volume = 0;
+                while Instant::now() < end {
+                    volume = (volume + 1) % 101;
+                    device.set(volume.to_string().into()).await;
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    #[allow(clippy::cast_precision_loss)]
+    let count = count.load(Ordering::Relaxed) as f64;
+    count / begun.elapsed().as_secs_f64()
+}
+
+async fn pace(devices: &Arc<[Arc<Warm>]>, lasts: Duration, a_second: f64, paths: &[String]) -> u64 {
+    let count = Arc::new(AtomicU64::new(0));
+    let end = Instant::now() + lasts;
+    #[allow(clippy::cast_precision_loss)]
+    let each = Duration::from_secs_f64(devices.len() as f64 / a_second);
+    let paths: Arc<[String]> = paths.into();
+    let mut tasks = Vec::new();
+    for (place, device) in devices.iter().enumerate() {
+        let (device, count, paths) = (device.clone(), count.clone(), paths.clone());
+        #[allow(clippy::cast_precision_loss)]
+        let first = each.mul_f64(place as f64 / devices.len() as f64);
+        tasks.push(tokio::spawn(async move {
+            let mut next = tokio::time::Instant::now() + first;
+            for path in paths.iter().cycle() {
+                tokio::time::sleep_until(next).await;
+                if Instant::now() >= end {
+                    break;
+                }
+                device.ask(Method::GET, path, Bytes::new()).await;
+                count.fetch_add(1, Ordering::Relaxed);
+                next += each;
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    count.load(Ordering::Relaxed)
+}
+
+/// Takes any certificate: the devices are ours.
+#[derive(Debug)]
+struct Any(Arc<rustls::crypto::CryptoProvider>);
+
+fn tls() -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Any(provider)))
+        .with_no_client_auth()
+}
+
+impl ServerCertVerifier for Any {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,283 @@
+//! What many rooms cost: processor, memory, lateness of polls, and the start.
+//!
+//! `cargo bench --bench scale` [`polling`] [`growth`] [`rooms`] [`start`] [`seconds=60`].
+//!
+//! - `polling`: the gateway's processor time for a request, idle rooms at the default intervals,
+//!   against a bare hyper process that sends the same reads at the same pace over as many warm
+//!   connections. Rounds alternate.
+//! - `growth`: memory and processor time a room with 10 to 10,000 rooms; intervals five times as
+//!   long, since the simulated devices take their part of this machine. Memory is what is resident
+//!   without the pages of files, less that of a gateway with one room.
+//! - `rooms`: rooms at the default intervals, more and more, and how late the median poll is.
+//! - `start`: 1,000 rooms, from exec until all are online and every state is published.
+
+mod bench;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bench::bare::{self, Bare};
+use bench::figures::{head, median, row};
+use bench::processes::{Gateway, Mosquitto, Simulator};
+use bench::{argument, client, either, wanted};
+use serde_json::Value;
+
+const SLOWER: &str = "[poll]\nfast = \"10s\"\nnormal = \"75s\"\nslow = \"300s\"\n";
+const QUICKER: &str = "[poll]\nfast = \"1s\"\nnormal = \"1s\"\nslow = \"1s\"\n";
+
+#[tokio::main]
+async fn main() {
+    if bare::is_child().await {
+        return;
+    }
+    let Some(broker) = Mosquitto::start() else {
+        return println!("no Mosquitto here, nothing is measured");
+    };
+    let lasts = Duration::from_secs(argument("seconds").unwrap_or(either(60, 1)));
+    if wanted("start") {
+        start(&broker).await;
+    }
+    if wanted("polling") {
+        polling(&broker, lasts);
+    }
+    if wanted("growth") {
+        growth(&broker, lasts);
+    }
+    if wanted("rooms") {
+        rooms(&broker, lasts);
+    }
+}
+
+/// The paths that a device was asked for last, in their order.
+fn paths(simulator: &Simulator) -> Vec<String> {
+    let answer = simulator.devices[0].control("GET", "journal");
+    let (_, json) = answer.split_once("\r\n\r\n").unwrap();
+    let journal: Vec<Value> = serde_json::from_str(json).unwrap();
+    journal
+        .iter()
+        .filter(|entry| entry["method"] == "GET" && entry["status"] == 200)
+        .map(|entry| entry["path"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn polling(broker: &Mosquitto, lasts: Duration) {
+    let rooms = either(500, 3);
+    let rounds = argument("rounds").unwrap_or(either(3, 1));
+    let simulator = Simulator::start(rooms);
+    let mut bare = Bare::start(broker.port, &simulator.devices);
+    let (mut ours, mut limit) = (Vec::new(), Vec::new());
+    let mut polled = 0.0;
+    for _ in 0..rounds {
+        let gateway = Gateway::start(broker.port, &simulator.devices, "");
+        gateway.online(rooms);
+        // The reads after the log-in are not those of every day.
+        std::thread::sleep(either(Duration::from_secs(20), Duration::from_secs(1)));
+        let (cpu, requests) = (gateway.process.cpu(), gateway.requests());
+        let begun = Instant::now();
+        std::thread::sleep(lasts);
+        let cpu = gateway.process.cpu() - cpu;
+        let requests = gateway.requests() - requests;
+        polled = requests / begun.elapsed().as_secs_f64();
+        ours.push(cpu.as_secs_f64() * 1e6 / requests);
+        let paths = paths(&simulator);
+        drop(gateway);
+        let cpu = bare.process.cpu();
+        let requests = bare.pace(lasts, polled.max(1.0), &paths);
+        limit.push((bare.process.cpu() - cpu).as_secs_f64() * 1e6 / requests);
+    }
+    let (ours, limit) = (median(ours), median(limit));
+    head(
+        "Processor time of a poll",
+        &["", "gateway", "bare", "ratio"],
+    );
+    row(&[
+        format!("a request, {rooms} idle rooms, {polled:.0} requests/s"),
+        format!("{ours:.0} µs"),
+        format!("{limit:.0} µs"),
+        format!("**{:.2}**", ours / limit),
+    ]);
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn growth(broker: &Mosquitto, lasts: Duration) {
+    head(
+        "Growth, intervals 10 s, 75 s, 300 s",
+        &[
+            "rooms",
+            "memory",
+            "memory a room",
+            "processor a room",
+            "a request",
+            "requests/s",
+        ],
+    );
+    let counts: &[usize] = either(&[1, 10, 100, 1_000, 5_000, 10_000], &[1, 2]);
+    let mut first = None;
+    for &count in counts {
+        let simulator = Simulator::start(count);
+        let gateway = Gateway::start(broker.port, &simulator.devices, SLOWER);
+        gateway.online(count);
+        // Every room's first reads, and the whole of what they publish.
+        settle(
+            &gateway,
+            count,
+            either(Duration::from_secs(30), Duration::from_secs(1)),
+        );
+        let (cpu, requests) = (gateway.process.cpu(), gateway.requests());
+        // A room's share of the processor is small; few rooms need long to show it.
+        let begun = Instant::now();
+        std::thread::sleep(lasts * either(if count <= 100 { 5 } else { 2 }, 1));
+        let took = begun.elapsed().as_secs_f64();
+        let cpu = (gateway.process.cpu() - cpu).as_secs_f64() * 1e6;
+        let requests = gateway.requests() - requests;
+        let memory = gateway.process.anonymous();
+        let base = *first.get_or_insert(memory);
+        let a_room = match count {
+            1 => "–".to_owned(),
+            count => {
+                let more = memory.saturating_sub(base) as f64;
+                format!("{:.1} KiB", more / (count - 1) as f64)
+            }
+        };
+        row(&[
+            count.to_string(),
+            format!("{:.1} MiB", memory as f64 / 1024.0),
+            a_room,
+            format!("{:.0} µs/s", cpu / took / count as f64),
+            format!("{:.0} µs", cpu / requests),
+            format!("{:.0}", requests / took),
+        ]);
+    }
+}
+
+/// Waits until the first reads of all rooms are through.
+#[allow(clippy::cast_precision_loss)]
+fn settle(gateway: &Gateway, rooms: usize, at_least: Duration) {
+    std::thread::sleep(at_least);
+    // A room reads some 40 states after its log-in.
+    let first = rooms as f64 * 30.0;
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while gateway.requests() < first && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn rooms(broker: &Mosquitto, lasts: Duration) {
+    head(
+        "Rooms at the default intervals, beside their simulated devices",
+        &[
+            "rooms",
+            "requests/s",
+            "gateway",
+            "devices",
+            "median poll late by",
+            "95 % late by",
+        ],
+    );
+    let counts: &[usize] = either(&[1_000, 2_000, 3_000, 4_000, 5_000], &[2]);
+    for &count in counts {
+        let simulator = Simulator::start(count);
+        let gateway = Gateway::start(broker.port, &simulator.devices, "");
+        gateway.online(count);
+        settle(
+            &gateway,
+            count,
+            either(Duration::from_secs(20), Duration::from_secs(1)),
+        );
+        let late = lateness(&gateway);
+        let (cpu, theirs) = (gateway.process.cpu(), simulator.cpu());
+        let requests = gateway.requests();
+        let begun = Instant::now();
+        std::thread::sleep(lasts);
+        let took = begun.elapsed().as_secs_f64();
+        let share = |cpu: Duration| format!("{:.0} % of a core", cpu.as_secs_f64() / took * 100.0);
+        let now = lateness(&gateway);
+        let below = |part| quantile(&late, &now, part);
+        row(&[
+            count.to_string(),
+            format!("{:.0}", (gateway.requests() - requests) / took),
+            share(gateway.process.cpu() - cpu),
+            share(simulator.cpu() - theirs),
+            format!("< {:.1} % of its interval", below(0.5) * 100.0),
+            format!("< {:.1} %", below(0.95) * 100.0),
+        ]);
+    }
+}
+
+/// How many polls were late by at most so much of their interval.
+fn lateness(gateway: &Gateway) -> Vec<(f64, f64)> {
+    let page = bench::processes::http(gateway.http, "GET", "/metrics");
+    let buckets = page.lines().filter_map(|line| {
+        let after = line.strip_prefix("poly2mqtt_poll_late_intervals_bucket{le=\"")?;
+        let (bound, count) = after.split_once("\"} ")?;
+        let bound = match bound {
+            "+Inf" => f64::INFINITY,
+            bound => bound.parse().ok()?,
+        };
+        Some((bound, count.parse().ok()?))
+    });
+    buckets.collect()
+}
+
+/// The smallest bound below which this part of what came since lies.
+fn quantile(before: &[(f64, f64)], now: &[(f64, f64)], part: f64) -> f64 {
+    let counts: Vec<(f64, f64)> = now
+        .iter()
+        .zip(before)
+        .map(|((bound, now), (_, before))| (*bound, now - before))
+        .collect();
+    let all = counts.last().map_or(0.0, |(_, count)| *count);
+    let place = counts.iter().find(|(_, count)| *count >= all * part);
+    place.map_or(f64::NAN, |(bound, _)| *bound)
+}
+
+async fn start(broker: &Mosquitto) {
+    let rooms = either(1_000, 2);
+    // How many states a room has is seen at one that has had its time.
+    let (client, events) = client::connect("start", broker.port, &["room/#"]);
+    let mut received = client::receive(events);
+    let one = Simulator::start(1);
+    let gateway = Gateway::start(broker.port, &one.devices, QUICKER);
+    let mut states = std::collections::HashSet::new();
+    let quiet = Duration::from_secs(3);
+    while let Ok(Some(message)) = tokio::time::timeout(quiet, received.recv()).await {
+        states.insert(message.topic);
+        if gateway.started.elapsed() > Duration::from_secs(10) {
+            break;
+        }
+    }
+    drop(gateway);
+    let all = states.len();
+    let simulator = Simulator::start(rooms);
+    while received.try_recv().is_ok() {}
+    let gateway = Gateway::start(broker.port, &simulator.devices, "");
+    let mut seen: HashMap<String, std::collections::HashSet<String>> = HashMap::new();
+    let (mut online, mut full) = (0, 0);
+    let mut all_online = Duration::ZERO;
+    while full < rooms {
+        let message = tokio::time::timeout(Duration::from_secs(120), received.recv());
+        let message = message.await.expect("states").unwrap();
+        let mut levels = message.topic.splitn(3, '/').skip(1);
+        let (room, state) = (levels.next().unwrap(), levels.next().unwrap());
+        if state == "availability" && message.payload == "online" {
+            online += 1;
+            all_online = message.came - gateway.started;
+        }
+        let states = seen.entry(room.to_owned()).or_default();
+        if states.insert(state.to_owned()) && states.len() == all {
+            full += 1;
+        }
+    }
+    let took = gateway.started.elapsed();
+    drop(client);
+    head(
+        &format!("Start of {rooms} rooms, {all} states each, from exec"),
+        &["all online", "all with every state"],
+    );
+    row(&[
+        format!("{:.1} s ({online})", all_online.as_secs_f64()),
+        format!("{:.1} s", took.as_secs_f64()),
+    ]);
+}
