@@ -8,6 +8,7 @@
 //!   says so, at the default intervals (2 s).
 //! - `idle`: one room, processor, memory and wake-ups over `seconds` (by default 60; an hour for
 //!   what docs/performance.md says), and the size of the program.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod bench;
 

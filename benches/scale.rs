@@ -1,6 +1,7 @@
 //! What many rooms cost: processor, memory, lateness of polls, and the start.
 //!
-//! `cargo bench --bench scale` [`polling`] [`growth`] [`rooms`] [`start`] [`seconds=60`].
+//! `cargo bench --bench scale` [`polling`] [`growth`] [`rooms`] [`start`] [`seconds=60`]
+//! [`most=10000`].
 //!
 //! - `polling`: the gateway's processor time for a request, idle rooms at the default intervals,
 //!   against a bare hyper process that sends the same reads at the same pace over as many warm
@@ -10,6 +11,7 @@
 //!   without the pages of files, less that of a gateway with one room.
 //! - `rooms`: rooms at the default intervals, more and more, and how late the median poll is.
 //! - `start`: 1,000 rooms, from exec until all are online and every state is published.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod bench;
 
@@ -112,7 +114,9 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
             "requests/s",
         ],
     );
+    let most = usize::try_from(argument("most").unwrap_or(10_000)).unwrap();
     let counts: &[usize] = either(&[1, 10, 100, 1_000, 5_000, 10_000], &[1, 2]);
+    let counts = counts.iter().filter(|count| **count <= most);
     let mut first = None;
     for &count in counts {
         let simulator = Simulator::start(count);

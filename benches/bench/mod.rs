@@ -3,7 +3,7 @@
 //! Gateway, simulated devices, Mosquitto and the bare relay are processes of their own. Every
 //! socket has `TCP_NODELAY`. Without `--bench` (`cargo test`) each bench runs for about a second,
 //! to see that it works; nothing is ever judged by its time.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs)]
+#![allow(dead_code)]
 
 pub mod bare;
 pub mod client;

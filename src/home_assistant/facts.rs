@@ -11,7 +11,7 @@ use crate::config;
 use crate::hub::Hub;
 
 /// What a room's document is made from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Hash)]
 pub struct Facts {
     /// The room's id.
     pub id: String,

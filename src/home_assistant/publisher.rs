@@ -5,7 +5,7 @@
 //! topics stand without the gateway's prefix.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl Publisher {
             naming,
             status_topic,
             announcer: Announcer::new(pace),
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             ends,
             wanted,
             changes,
@@ -121,8 +121,8 @@ struct Task {
     naming: Naming,
     status_topic: String,
     announcer: Announcer,
-    /// The devices of rooms that the announcer knows.
-    known: BTreeSet<String>,
+    /// The devices of rooms that the announcer knows, each with what its document was made from.
+    known: BTreeMap<String, Fingerprint>,
     ends: Ends,
     wanted: watch::Receiver<Rooms>,
     changes: Arc<Changes>,
@@ -130,7 +130,7 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
-        let gateway = value(&gateway_document(&self.naming));
+        let gateway = text(&gateway_document(&self.naming));
         let id = self.naming.gateway();
         self.announcer.want(&id, gateway, true, Instant::now());
         self.all_rooms();
@@ -173,13 +173,19 @@ impl Task {
             .keys()
             .map(|id| self.naming.room(&id.shared()))
             .collect();
-        let gone: Vec<_> = self.known.difference(&ids).cloned().collect();
+        let mut gone = Vec::new();
+        self.known.retain(|id, _| {
+            let wanted = ids.contains(id);
+            if !wanted {
+                gone.push(id.clone());
+            }
+            wanted
+        });
         for id in gone {
             if let Some(action) = self.announcer.forget(&id) {
                 self.act(action);
             }
         }
-        self.known = ids;
         for (id, room) in &*rooms {
             self.look(&id.shared(), room);
         }
@@ -196,8 +202,13 @@ impl Task {
 
     fn look(&mut self, id: &str, room: &config::Room) {
         let facts = Facts::read(id, room, &self.ends.hub);
-        let document = value(&room_document(&self.naming, &facts));
         let device = self.naming.room(id);
+        // Most changes are of values, and make no other document.
+        let fingerprint = fingerprint(&facts);
+        if self.known.insert(device.clone(), fingerprint) == Some(fingerprint) {
+            return;
+        }
+        let document = text(&room_document(&self.naming, &facts));
         self.announcer
             .want(&device, document, facts.online, Instant::now());
     }
@@ -213,10 +224,9 @@ impl Task {
         let Some(device) = self.naming.device(&heard.topic) else {
             return;
         };
-        let document: Option<Value> = match heard.payload.is_empty() {
-            true => None,
-            false => Some(serde_json::from_slice(&heard.payload).unwrap_or_default()),
-        };
+        // A copy, since what is heard is a part of all that was received with it.
+        let document = Bytes::copy_from_slice(&heard.payload);
+        let document = Some(document).filter(|document| !document.is_empty());
         let ours = document
             .as_ref()
             .is_some_and(|document| self.is_ours(document));
@@ -227,7 +237,8 @@ impl Task {
     }
 
     /// Every document of this gateway's names its availability.
-    fn is_ours(&self, document: &Value) -> bool {
+    fn is_ours(&self, document: &[u8]) -> bool {
+        let document: Value = serde_json::from_slice(document).unwrap_or_default();
         let own = self.naming.topic("gateway/availability");
         let topics = document["availability"].as_array().into_iter().flatten();
         topics.into_iter().any(|entry| entry["topic"] == own)
@@ -237,8 +248,7 @@ impl Task {
         let hub = &self.ends.announcements;
         match action {
             Action::Publish(id, document) => {
-                let document = Retained::text(document.to_string());
-                hub.set(&self.naming.config_topic(&id), document);
+                hub.set(&self.naming.config_topic(&id), Retained::text(document));
             }
             Action::Clear(id) => {
                 // The broker may have it from an earlier run, or from somebody else.
@@ -256,7 +266,17 @@ async fn comes_up(connected: &mut watch::Receiver<bool>) -> bool {
     connected.wait_for(|up| *up).await.is_ok()
 }
 
-fn value(document: &Document) -> Value {
-    // Only maps with text keys are in it, which cannot fail.
-    serde_json::to_value(document).unwrap_or_default()
+/// The document as it is published.
+fn text(document: &Document) -> Bytes {
+    // Only maps with text keys are in it, which cannot fail. By way of a value, as what is merged.
+    let value = serde_json::to_value(document).unwrap_or_default();
+    value.to_string().into()
+}
+
+type Fingerprint = u64;
+
+fn fingerprint(facts: &Facts) -> Fingerprint {
+    let mut hasher = DefaultHasher::new();
+    facts.hash(&mut hasher);
+    hasher.finish()
 }
