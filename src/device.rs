@@ -11,7 +11,7 @@ mod sessions;
 mod stream;
 mod tls;
 
-pub use client::{Answer, Device, Failed, Oversize, Settings, Timings, request_url};
+pub use client::{Answer, Device, Failed, Oversize, Settings, Timings, Turns, request_url};
 pub use keep::Keep;
 pub use login::{Session, read_login};
 pub use problem::{Problem, ProblemCode};

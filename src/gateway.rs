@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::catalogue::CATALOGUE;
 use crate::command::{ErrorCode, Failure, Outcome, Submission, Submit};
 use crate::config::{self, Config};
-use crate::device::{self, Keep, Timings};
+use crate::device::{self, Keep, Timings, Turns};
 use crate::hub::{Hub, Retained};
 use crate::metrics::{Metrics, RoomSample};
 use crate::room::{Intervals, LET_GO, Room, Settings};
@@ -32,6 +32,8 @@ pub struct Gateway {
     hub: Arc<Hub>,
     timings: Timings,
     metrics: Arc<Metrics>,
+    /// Of the log-ins of all rooms.
+    turns: Turns,
     /// Where sessions are kept.
     runtime: Option<PathBuf>,
     rooms: RwLock<BTreeMap<Arc<str>, Running>>,
@@ -62,6 +64,7 @@ impl Gateway {
             hub,
             timings,
             metrics,
+            turns: Turns::default(),
             runtime,
             rooms: RwLock::default(),
             changing: Mutex::default(),
@@ -143,7 +146,7 @@ impl Gateway {
     fn settings(&self, id: Arc<str>, room: &config::Room, max_payload: usize) -> Settings {
         Settings {
             id,
-            device: device_settings(room, &self.timings, &self.metrics),
+            device: device_settings(room, &self.timings, &self.metrics, &self.turns),
             intervals: Intervals {
                 fast: room.poll.fast,
                 normal: room.poll.normal,
@@ -302,6 +305,7 @@ pub fn device_settings(
     room: &config::Room,
     timings: &Timings,
     metrics: &Arc<Metrics>,
+    turns: &Turns,
 ) -> device::Settings {
     device::Settings {
         url: room.url.clone(),
@@ -311,6 +315,7 @@ pub fn device_settings(
         keep_alive: room.keep_alive,
         timings: timings.clone(),
         metrics: metrics.clone(),
+        turns: turns.clone(),
         keep: None,
     }
 }

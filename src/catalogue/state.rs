@@ -181,7 +181,8 @@ impl Shape {
 pub fn payload(value: &Value) -> Bytes {
     match value {
         Value::String(text) => text.clone().into(),
-        other => other.to_string().into(),
+        // It may be kept for long, so without the room that was left for more.
+        other => Bytes::from(other.to_string().into_boxed_str().into_boxed_bytes()),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{ConfigFile, Failed, load, rooms};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::config::{Certificate, Room, RoomId};
-use crate::device::{Device, Timings};
+use crate::device::{Device, Timings, Turns};
 use crate::gateway::device_settings;
 
 pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
@@ -21,7 +21,8 @@ pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
         return Ok(());
     }
     let configured = loaded.config.rooms.iter();
-    let checked = join_all(configured.map(|(id, room)| check(id, room))).await;
+    let turns = Turns::default();
+    let checked = join_all(configured.map(|(id, room)| check(id, room, &turns))).await;
     let bad = checked.iter().filter(|good| !**good).count();
     if bad > 0 {
         return Err(Failed::Other(format!("{} cannot be used", rooms(bad))));
@@ -30,8 +31,9 @@ pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
 }
 
 /// Logs in to one device and prints what it is; false where that does not work.
-async fn check(id: &RoomId, room: &Room) -> bool {
-    let device = match Device::new(device_settings(room, &Timings::default(), &Arc::default())) {
+async fn check(id: &RoomId, room: &Room, turns: &Turns) -> bool {
+    let settings = device_settings(room, &Timings::default(), &Arc::default(), turns);
+    let device = match Device::new(settings) {
         Ok(device) => device,
         Err(error) => {
             println!("{id}\t{}\t{error}", room.url);

@@ -7,6 +7,7 @@
 mod exchange;
 mod renewal;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -30,6 +31,7 @@ use exchange::Attempt;
 use renewal::{FREE, Forbidden, LoginState, silent};
 
 pub use exchange::request_url;
+pub use renewal::Turns;
 
 /// A device answers a handshake within this, or it is not there.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -56,6 +58,8 @@ pub struct Settings {
     pub timings: Timings,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
+    /// How many devices are logged in to at once.
+    pub turns: Turns,
     /// Where the session is kept for a gateway that comes after one that was killed.
     pub keep: Option<Keep>,
 }
@@ -167,6 +171,8 @@ struct Shared {
     slots: Semaphore,
     sessions: Sessions,
     login: tokio::sync::Mutex<LoginState>,
+    /// A log-in waits for its turn.
+    in_line: AtomicBool,
     /// The device is not used any more: no log-in, and one that is under way is undone.
     closed: AtomicBool,
 }
@@ -202,6 +208,7 @@ impl Device {
                 slots: Semaphore::new(2),
                 sessions,
                 login: tokio::sync::Mutex::new(login),
+                in_line: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
             }),
         })
@@ -235,7 +242,7 @@ impl Device {
     pub async fn log_in(&self) -> Result<Value, Problem> {
         let session = async {
             let stale = match self.shared.sessions.used(None) {
-                Some(session) => self.shared.check(session).await?,
+                Some(session) => self.shared.check(&session).await?,
                 None => None,
             };
             if stale.is_none() {
@@ -243,9 +250,14 @@ impl Device {
             }
             self.valid_session(stale).await
         };
-        match timeout_at(self.deadline(false), session).await {
-            Ok(session) => session.map(|session| session.state),
-            Err(_) => Err(silent()),
+        let mut session = pin!(session);
+        loop {
+            match timeout_at(self.deadline(false), &mut session).await {
+                Ok(session) => return session.map(|session| session.state.clone()),
+                // The wait for a turn says nothing of the device.
+                Err(_) if self.shared.in_line.load(Ordering::Acquire) => {}
+                Err(_) => return Err(silent()),
+            }
         }
     }
 
@@ -270,7 +282,7 @@ impl Device {
     ///
     /// The log-in is a task of its own: a caller that cannot wait any longer must not break it off,
     /// since the device would hold a session that nobody knows.
-    async fn valid_session(&self, stale: Option<u64>) -> Result<Session, Problem> {
+    async fn valid_session(&self, stale: Option<u64>) -> Result<Arc<Session>, Problem> {
         if let Some(session) = self.shared.sessions.used(stale) {
             return Ok(session);
         }

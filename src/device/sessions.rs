@@ -4,9 +4,10 @@
 //! another had to take their place, and count against the device's maximum until it has let go of
 //! them. All of them outlive the gateway where there is a [`Keep`].
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
+use http::header::SET_COOKIE;
 
 use super::keep::Keep;
 use super::login::Session;
@@ -24,9 +25,9 @@ pub struct Sessions {
 
 #[derive(Debug, Default)]
 struct Known {
-    used: Option<Session>,
+    used: Option<Arc<Session>>,
     /// Each with how often it has been given back in vain.
-    owed: Vec<(Session, u32)>,
+    owed: Vec<(Arc<Session>, u32)>,
 }
 
 impl Sessions {
@@ -35,11 +36,11 @@ impl Sessions {
     pub fn new(keep: Option<Keep>) -> Self {
         let mut kept = keep.as_ref().map(Keep::load).unwrap_or_default();
         let newest = kept.iter().rposition(|session| !session.state.is_null());
-        let used = newest.map(|newest| kept.remove(newest));
+        let used = newest.map(|newest| Arc::new(kept.remove(newest)));
         Self {
             known: Mutex::new(Known {
                 used,
-                owed: kept.into_iter().map(|session| (session, 0)).collect(),
+                owed: kept.into_iter().map(|it| (Arc::new(it), 0)).collect(),
             }),
             keep,
         }
@@ -55,12 +56,12 @@ impl Sessions {
         change(&mut known);
         if let Some(keep) = &self.keep {
             let owed = known.owed.iter().map(|(session, _)| session);
-            keep.store(owed.chain(&known.used));
+            keep.store(owed.chain(&known.used).map(|session| &**session));
         }
     }
 
     /// The session to use, unless it is the one of this generation.
-    pub fn used(&self, stale: Option<u64>) -> Option<Session> {
+    pub fn used(&self, stale: Option<u64>) -> Option<Arc<Session>> {
         let used = self.lock().used.clone();
         used.filter(|session| Some(session.generation) != stale)
     }
@@ -71,7 +72,7 @@ impl Sessions {
     }
 
     /// This one is used from now on.
-    pub fn begin(&self, session: Session) {
+    pub fn begin(&self, session: Arc<Session>) {
         self.change(|known| known.used = Some(session));
     }
 
@@ -84,7 +85,7 @@ impl Sessions {
     }
 
     /// The device holds this one though it cannot be used.
-    pub fn owe(&self, session: Session) {
+    pub fn owe(&self, session: Arc<Session>) {
         self.change(|known| {
             known.owed.push((session, 0));
             if known.owed.len() > OWED {
@@ -94,7 +95,7 @@ impl Sessions {
     }
 
     /// All that are owed.
-    pub fn owed(&self) -> Vec<Session> {
+    pub fn owed(&self) -> Vec<Arc<Session>> {
         let known = self.lock();
         known
             .owed
@@ -118,10 +119,11 @@ impl Sessions {
     /// Takes a new token for the session of this generation from an answer that sets one.
     pub fn renew_token(&self, generation: u64, headers: &HeaderMap) {
         let mut renewed = false;
-        if let Some(used) = &mut self.lock().used
+        if headers.contains_key(SET_COOKIE)
+            && let Some(used) = &mut self.lock().used
             && used.generation == generation
         {
-            renewed = used.renew_token(headers);
+            renewed = Arc::make_mut(used).renew_token(headers);
         }
         if renewed {
             self.change(|_| {});
@@ -132,7 +134,6 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use http::header::SET_COOKIE;
     use url::Url;
 
     use super::*;
@@ -149,8 +150,12 @@ mod tests {
         };
         let killed = Sessions::new(keep());
         let answer = br#"{"success":true,"session":{"role":"ADMIN"}}"#;
-        killed.begin(read_login(200, &headers("whole"), answer, 1).unwrap());
-        killed.owe(Session::given(&headers("spoilt"), 2).unwrap());
+        killed.begin(
+            read_login(200, &headers("whole"), answer, 1)
+                .unwrap()
+                .into(),
+        );
+        killed.owe(Session::given(&headers("spoilt"), 2).unwrap().into());
         killed.end();
         let next = Sessions::new(keep());
         assert_eq!(next.used(None).unwrap().state["role"], "ADMIN");

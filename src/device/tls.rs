@@ -4,10 +4,10 @@
 //! remembers why the last handshake was refused, which no HTTP client passes on.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -59,12 +59,16 @@ impl Handshakes {
     }
 }
 
+/// The same for every room.
+static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+
 /// The TLS settings for a device, and what its handshakes will have said.
 ///
 /// # Errors
 /// A CA file that cannot be read, or no usable root certificates.
 pub fn client_config(certificate: &Certificate) -> Result<(ClientConfig, Arc<Handshakes>), String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = PROVIDER.clone();
     let handshakes = Arc::<Handshakes>::default();
     let rule = match certificate {
         Certificate::Pinned(fingerprint) => Trust::Pinned(*fingerprint),
@@ -96,12 +100,15 @@ pub fn client_config(certificate: &Certificate) -> Result<(ClientConfig, Arc<Han
         provider: provider.clone(),
         handshakes: handshakes.clone(),
     };
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
+    // The library would keep places for 32 servers, 15 KB a room. Rooms share none: what one trusts
+    // must not let another in.
+    config.resumption = Resumption::in_memory_sessions(1);
     Ok((config, handshakes))
 }
 

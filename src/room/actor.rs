@@ -315,12 +315,13 @@ impl Actor {
             return None;
         }
         let online = matches!(self.phase, Phase::Online);
-        let poll = self.schedule.next().map(|(_, due)| due);
+        let polls = online && self.may_poll();
+        let poll = polls.then(|| self.schedule.next()).flatten();
         [
             retry,
             self.queue.next_expiry(),
             self.stops.next().filter(|_| online && !self.stopping),
-            poll.filter(|_| online && self.may_poll()),
+            poll.map(|(_, due)| due),
         ]
         .into_iter()
         .flatten()
@@ -468,7 +469,7 @@ impl Actor {
         }
         let operation = entry.operation;
         let same = answer.status == 200 && !operation.at_time();
-        if same && entry.last.as_ref() == Some(&answer.body) {
+        if same && entry.knows(&answer.body) {
             return count(Polled::Unchanged);
         }
         let read = understand(operation, &answer);
@@ -490,7 +491,7 @@ impl Actor {
                 let (room, path) = (&*self.settings.id, operation.path);
                 tracing::debug!(room, path, failure.message, "a state cannot be read");
             }
-            Read::Value(_) | Read::Absent => self.schedule.there(place, answer.body),
+            Read::Value(_) | Read::Absent => self.schedule.there(place, &answer.body),
         }
         self.apply(&Reading { operation, read });
     }

@@ -7,6 +7,7 @@ mod common;
 mod bad_input;
 mod in_flight;
 mod killed;
+mod log_ins;
 mod rooms;
 mod sessions;
 mod states;

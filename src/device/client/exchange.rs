@@ -158,11 +158,15 @@ impl Shared {
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
+        Attempt::Unreachable(self.unreachable(&cause))
+    }
+
+    pub(super) fn unreachable(&self, cause: &dyn std::fmt::Display) -> Problem {
         let address = self.settings.url.host_str().unwrap_or_default();
-        Attempt::Unreachable(Problem::new(
+        Problem::new(
             ProblemCode::Offline,
             format!("{address} cannot be reached: {cause}"),
-        ))
+        )
     }
 }
 

@@ -1,17 +1,23 @@
 //! The session: whether the device still takes it, logging in anew, giving it back.
 //!
-//! Owns the waits after refusals, so that nobody is locked out, and what a 403 means.
+//! Owns the waits after refusals, so that nobody is locked out, how many devices are logged in to
+//! at once, and what a 403 means.
 
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use url::Host;
 
-use super::Shared;
 use super::exchange::{Attempt, SMALL};
+use super::{CONNECT, Shared};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::device::login::{Session, read_login};
 use crate::device::problem::{Problem, ProblemCode};
@@ -24,6 +30,17 @@ const LATER: &[Duration] = &[
     Duration::from_secs(5),
     Duration::from_secs(30),
 ];
+
+/// How many log-ins may run at once. Clones share the limit.
+#[derive(Debug, Clone)]
+pub struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    /// So few that a start with many rooms is no storm.
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(20)))
+    }
+}
 
 /// What the log-ins so far came to; its lock makes them one at a time.
 #[derive(Debug, Default)]
@@ -46,10 +63,10 @@ impl LoginState {
 
 impl Shared {
     /// Asks the device whether it takes a session still; if not, gives its generation.
-    pub(super) async fn check(&self, session: Session) -> Result<Option<u64>, Problem> {
+    pub(super) async fn check(&self, session: &Session) -> Result<Option<u64>, Problem> {
         let probe = own(Method::Get, &["rest", "audio"], RequestBody::None);
         let _slot = self.slots.acquire().await;
-        match self.attempt(&probe, None, Some(&session), SMALL).await {
+        match self.attempt(&probe, None, Some(session), SMALL).await {
             Attempt::Answered(answer) if answer.status == 403 => Ok(Some(session.generation)),
             Attempt::Answered(_) | Attempt::Large(_) => Ok(None),
             Attempt::Unreachable(problem) => Err(problem),
@@ -101,7 +118,7 @@ impl Shared {
     pub(super) async fn renewed_session(
         self: &Arc<Self>,
         stale: Option<u64>,
-    ) -> Result<Session, Problem> {
+    ) -> Result<Arc<Session>, Problem> {
         let mut login = self.login.lock().await;
         if let Some(session) = self.sessions.used(stale) {
             return Ok(session);
@@ -127,8 +144,26 @@ impl Shared {
             RequestBody::Json(credentials),
         );
         // Longer than anybody waits for it: an answer that comes late still is a session to free.
+        self.reach().await?;
+        self.in_line.store(true, Ordering::Release);
+        let turn = self.settings.turns.0.acquire().await;
+        self.in_line.store(false, Ordering::Release);
+        if self.closed.load(Ordering::Acquire) {
+            return Err(let_go());
+        }
         let deadline = Instant::now() + self.settings.timings.slow_request;
-        let exchanged = timeout_at(deadline, self.exchange(&request, None, None, SMALL)).await;
+        let mut exchange = pin!(timeout_at(
+            deadline,
+            self.exchange(&request, None, None, SMALL)
+        ));
+        let exchanged = match timeout(self.settings.timings.request, &mut exchange).await {
+            Ok(exchanged) => exchanged,
+            Err(_) => {
+                // Devices that hang keep nobody else from logging in.
+                drop(turn);
+                exchange.await
+            }
+        };
         let (attempt, headers) = exchanged.map_err(|_| silent())?;
         login.generation += 1;
         let generation = login.generation;
@@ -146,6 +181,7 @@ impl Shared {
             Ok(session) => {
                 login.refusals = 0;
                 login.blocked = None;
+                let session = Arc::new(session);
                 self.sessions.begin(session.clone());
                 if self.closed.load(Ordering::Acquire) {
                     self.free_sessions().await;
@@ -156,7 +192,7 @@ impl Shared {
             }
             Err(problem) => {
                 if let Some(session) = Session::given(&headers, generation) {
-                    self.sessions.owe(session);
+                    self.sessions.owe(session.into());
                 }
                 let timings = &self.settings.timings;
                 let wait = match problem.code {
@@ -173,6 +209,26 @@ impl Shared {
                 login.blocked = (!wait.is_zero()).then(|| (Instant::now() + wait, problem.clone()));
                 Err(problem)
             }
+        }
+    }
+
+    /// Whether anybody is there at all, before a log-in takes its turn: devices that are switched
+    /// off would hold the turns of those that are not until their connections time out.
+    async fn reach(&self) -> Result<(), Problem> {
+        let url = &self.settings.url;
+        let port = url.port_or_known_default().unwrap_or(443);
+        let connected = async {
+            match url.host() {
+                Some(Host::Domain(name)) => TcpStream::connect((name, port)).await,
+                Some(Host::Ipv4(address)) => TcpStream::connect((address, port)).await,
+                Some(Host::Ipv6(address)) => TcpStream::connect((address, port)).await,
+                None => Err(io::ErrorKind::InvalidInput.into()),
+            }
+        };
+        match timeout(CONNECT, connected).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.unreachable(&error)),
+            Err(_) => Err(self.unreachable(&"operation timed out")),
         }
     }
 
