@@ -21,6 +21,9 @@ const LATENCIES: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
 ];
 
+/// The upper bounds of how late a read is, in its intervals.
+const LATENESS: [f64; 9] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 type Counts<const N: usize> = Family<Labels<N>, Counter>;
 type ByRoom = Family<[(&'static str, String); 1], Gauge>;
@@ -76,6 +79,7 @@ pub struct Metrics {
     commands: Counts<2>,
     latency: Family<Labels<1>, Histogram>,
     polls: Counts<1>,
+    late: Histogram,
     requests: Counts<1>,
     clients: Family<Labels<1>, Gauge>,
     refused_clients: Counts<1>,
@@ -99,8 +103,12 @@ impl Default for Metrics {
         let latency =
             Family::new_with_constructor((|| Histogram::new(LATENCIES)) as fn() -> Histogram);
         all.register("command_seconds", "From receipt to result", latency.clone());
+        let late = Histogram::new(LATENESS);
+        let about = "How late a state's read began, in its intervals";
+        all.register("poll_late_intervals", about, late.clone());
         Self {
             latency,
+            late,
             commands: add(all, "commands", "Commands by front door and outcome"),
             polls: add(all, "polls", "Reads of states"),
             requests: add(all, "device_requests", "Requests to devices by status"),
@@ -137,6 +145,11 @@ impl Metrics {
         self.latency
             .get_or_create(&[("door", door.as_str())])
             .observe(outcome.took.as_secs_f64());
+    }
+
+    /// A state's read begins, so many of its intervals late.
+    pub fn poll_began(&self, late: f64) {
+        self.late.observe(late);
     }
 
     /// A state was read.

@@ -254,6 +254,10 @@ impl Actor {
         if due > now {
             return;
         }
+        let late = now
+            .duration_since(due)
+            .div_duration_f64(self.schedule.interval_at(place));
+        self.settings.device.metrics.poll_began(late);
         self.schedule.began(place, now);
         let Some(entry) = self.schedule.entry(place) else {
             return;

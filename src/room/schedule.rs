@@ -173,6 +173,12 @@ impl Schedule {
         self.entries.get_mut(place)
     }
 
+    /// How often the entry at a place is read now.
+    pub fn interval_at(&self, place: usize) -> Duration {
+        let class = self.entries.get(place).map(|entry| entry.class);
+        self.interval(class.unwrap_or(Class::Slow))
+    }
+
     /// Sets when an entry is read next: a whole number of intervals on, so that late reads do not
     /// pile up, and in a place of its own within the interval, so that reads spread out.
     pub fn began(&mut self, place: usize, now: Instant) {
