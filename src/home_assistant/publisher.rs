@@ -64,7 +64,7 @@ impl Publisher {
             naming,
             status_topic,
             announcer: Announcer::new(pace),
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             ends,
             wanted,
             changes,
@@ -121,8 +121,8 @@ struct Task {
     naming: Naming,
     status_topic: String,
     announcer: Announcer,
-    /// The devices of rooms that the announcer knows.
-    known: BTreeSet<String>,
+    /// The devices of rooms that the announcer knows, and the rooms.
+    known: BTreeMap<String, Arc<str>>,
     ends: Ends,
     wanted: watch::Receiver<Rooms>,
     changes: Arc<Changes>,
@@ -130,9 +130,9 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
-        let gateway = value(&gateway_document(&self.naming));
-        let id = self.naming.gateway();
-        self.announcer.want(&id, gateway, true, Instant::now());
+        // Nothing of it ever changes.
+        self.announcer
+            .want(&self.naming.gateway(), 0, true, Instant::now());
         self.all_rooms();
         let changes = self.changes.clone();
         let mut met = false;
@@ -160,7 +160,7 @@ impl Task {
                 }
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
-            for action in self.announcer.due(Instant::now()) {
+            for action in self.due() {
                 self.act(action);
             }
         }
@@ -169,17 +169,17 @@ impl Task {
     /// After a new configuration, and at the start.
     fn all_rooms(&mut self) {
         let rooms = self.wanted.borrow_and_update().clone();
-        let ids: BTreeSet<_> = rooms
+        let known = rooms
             .keys()
-            .map(|id| self.naming.room(&id.shared()))
+            .map(|id| (self.naming.room(&id.shared()), id.shared()))
             .collect();
-        let gone: Vec<_> = self.known.difference(&ids).cloned().collect();
-        for id in gone {
-            if let Some(action) = self.announcer.forget(&id) {
+        for (id, _) in std::mem::replace(&mut self.known, known) {
+            if !self.known.contains_key(&id)
+                && let Some(action) = self.announcer.forget(&id)
+            {
                 self.act(action);
             }
         }
-        self.known = ids;
         for (id, room) in &*rooms {
             self.look(&id.shared(), room);
         }
@@ -196,10 +196,23 @@ impl Task {
 
     fn look(&mut self, id: &str, room: &config::Room) {
         let facts = Facts::read(id, room, &self.ends.hub);
-        let document = value(&room_document(&self.naming, &facts));
         let device = self.naming.room(id);
         self.announcer
-            .want(&device, document, facts.online, Instant::now());
+            .want(&device, facts.digest(), facts.online, Instant::now());
+    }
+
+    /// What the announcer wants done. Documents are made when their time has come, not before.
+    fn due(&mut self) -> Vec<Action> {
+        let rooms = self.wanted.borrow().clone();
+        let document = |device: &str| {
+            if device == self.naming.gateway() {
+                return Some(value(&gateway_document(&self.naming)));
+            }
+            let id = self.known.get(device)?;
+            let facts = Facts::read(id, rooms.get(&**id)?, &self.ends.hub);
+            Some(value(&room_document(&self.naming, &facts)))
+        };
+        self.announcer.due(Instant::now(), document)
     }
 
     fn hear(&mut self, heard: &Heard) {
@@ -237,7 +250,7 @@ impl Task {
         let hub = &self.ends.announcements;
         match action {
             Action::Publish(id, document) => {
-                let document = Retained::text(document.to_string());
+                let document = Retained::text(document.bytes());
                 hub.set(&self.naming.config_topic(&id), document);
             }
             Action::Clear(id) => {
