@@ -10,6 +10,7 @@ mod entities;
 mod facts;
 mod gateway;
 mod merge;
+mod packed;
 mod publisher;
 mod room;
 
@@ -17,6 +18,7 @@ pub use announce::Pace;
 pub use document::Document;
 pub use facts::Facts;
 pub use gateway::gateway_document;
+pub use packed::unpacked;
 pub use publisher::{Ends, Publisher};
 pub use room::room_document;
 

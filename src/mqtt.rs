@@ -40,6 +40,8 @@ pub(crate) type Answer = (Address, Box<Outcome>);
 pub struct Foreign {
     /// The retained topics for it.
     pub hub: Arc<Hub>,
+    /// Makes what is published of what the hub holds.
+    pub payload: fn(&[u8]) -> Bytes,
     /// The topics to listen to.
     pub filters: Vec<String>,
     /// Where what is heard goes.

@@ -4,14 +4,14 @@
 //! Home Assistant loses components when two documents of a device come quickly one after the
 //! other, so a change waits until nothing more has changed for a while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::merge::merge;
+use super::packed::Packed;
 
 /// How long things are waited for.
 #[derive(Debug, Clone, Copy)]
@@ -38,24 +38,22 @@ impl Default for Pace {
 /// Something to do at the broker.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Publish the document, JSON, of a device.
-    Publish(String, Bytes),
+    /// Publish the document of a device.
+    Publish(String, Packed),
     /// Clear the document of a device.
     Clear(String),
     /// Publish all documents again.
     Repeat,
 }
 
-/// Documents are kept as the text that is published: thousands of them as trees would be most of the
-/// gateway's memory.
 #[derive(Debug)]
 struct Device {
-    /// The document that what is known makes.
-    wanted: Bytes,
+    /// Of what is known, which makes the document.
+    known: u64,
     /// Since when the device behind it is there.
     online: Option<Instant>,
     /// The document that the broker has.
-    published: Option<Bytes>,
+    published: Option<Packed>,
     /// It is this run's, and will be published again when the broker forgets it.
     ours: bool,
     /// A person deleted the device in Home Assistant, which is not fought.
@@ -64,11 +62,24 @@ struct Device {
     due: Option<Instant>,
 }
 
+/// When to look at which device again, in order: there may be thousands.
+type Due = BTreeSet<(Instant, String)>;
+
+impl Device {
+    fn look_at(&mut self, id: &str, due: Option<Instant>, all: &mut Due) {
+        if let Some(before) = std::mem::replace(&mut self.due, due) {
+            all.remove(&(before, id.to_owned()));
+        }
+        all.extend(due.map(|due| (due, id.to_owned())));
+    }
+}
+
 /// The documents of all devices by the devices' ids.
 #[derive(Debug)]
 pub struct Announcer {
     pace: Pace,
     devices: BTreeMap<String, Device>,
+    due: Due,
     /// From here on it is known what the broker had.
     ready: Option<Instant>,
     birth: Option<Instant>,
@@ -80,6 +91,7 @@ impl Announcer {
         Self {
             pace,
             devices: BTreeMap::new(),
+            due: Due::new(),
             ready: None,
             birth: None,
         }
@@ -90,44 +102,46 @@ impl Announcer {
         self.ready.get_or_insert(now + self.pace.quiet);
     }
 
-    /// What is known of a device makes this document now.
-    pub fn want(&mut self, id: &str, document: Bytes, online: bool, now: Instant) {
-        let soon = now + self.pace.quiet;
+    /// What is known of a device, by its digest, and whether the device is there.
+    pub fn want(&mut self, id: &str, known: u64, online: bool, now: Instant) {
+        let soon = Some(now + self.pace.quiet);
         let Some(device) = self.devices.get_mut(id) else {
-            let device = Device {
-                wanted: document,
+            let mut device = Device {
+                known,
                 online: online.then_some(now),
                 published: None,
                 ours: false,
                 deleted: false,
-                due: Some(soon),
+                due: None,
             };
+            device.look_at(id, soon, &mut self.due);
             self.devices.insert(id.to_owned(), device);
             return;
         };
-        if online != device.online.is_some() {
+        let changed = online != device.online.is_some();
+        if changed {
             device.online = online.then_some(now);
-            device.due = Some(soon);
         }
-        if device.wanted != document {
-            device.wanted = document;
-            device.due = Some(soon);
+        if changed || device.known != known {
+            device.known = known;
+            device.look_at(id, soon, &mut self.due);
         }
     }
 
     /// The device is not wanted any more.
     pub fn forget(&mut self, id: &str) -> Option<Action> {
-        let device = self.devices.remove(id)?;
+        let mut device = self.devices.remove(id)?;
+        device.look_at(id, None, &mut self.due);
         (!device.deleted).then(|| Action::Clear(id.to_owned()))
     }
 
     /// The broker has, or somebody published, this document of a device. `ours`: by what it says,
     /// this gateway made it.
-    pub fn heard(&mut self, id: &str, document: Option<Bytes>, ours: bool) -> Option<Action> {
+    pub fn heard(&mut self, id: &str, document: Option<Value>, ours: bool) -> Option<Action> {
         match (self.devices.get_mut(id), document) {
             (Some(device), Some(document)) => {
                 if device.published.is_none() {
-                    device.published = Some(document);
+                    device.published = Some(Packed::new(&document));
                 }
                 None
             }
@@ -155,43 +169,45 @@ impl Announcer {
         self.birth = Some(now + wait);
     }
 
-    /// What is to be done now.
-    pub fn due(&mut self, now: Instant) -> Vec<Action> {
+    /// What is to be done now. `document` makes what is known of a device into its document.
+    pub fn due(&mut self, now: Instant, document: impl Fn(&str) -> Option<Value>) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.ready.is_none_or(|ready| ready > now) {
             return actions;
         }
         let pace = self.pace;
-        for (id, device) in &mut self.devices {
-            if device.due.is_none_or(|due| due > now) {
+        let mut again = Vec::new();
+        while let Some((_, id)) = self.due.first().filter(|(due, _)| *due <= now) {
+            let id = id.clone();
+            self.due.pop_first();
+            let Some(device) = self.devices.get_mut(&id) else {
                 continue;
-            }
+            };
             device.due = None;
-            if device.deleted {
+            let Some(wanted) = document(&id).filter(|_| !device.deleted) else {
                 continue;
-            }
+            };
             let settled = device.online.map(|since| since + pace.settled);
             let certain = settled.is_some_and(|settled| settled <= now);
-            let old = device.published.as_ref().map(|old| tree(old));
-            let merged = merge(&tree(&device.wanted), old.as_ref(), certain);
+            let published = device.published.as_ref().map(Packed::document);
+            let merged = merge(wanted, published.as_ref(), certain);
             if merged.removes {
-                device.due = Some(now + pace.quiet);
+                again.push((id.clone(), Some(now + pace.quiet)));
             } else if merged.keeps {
-                device.due = settled;
+                again.push((id.clone(), settled));
             }
-            // The order of keys says nothing, so trees are compared.
-            let same = old.as_ref() == Some(&merged.document);
-            if device.ours && same {
-                continue;
+            let same = published.as_ref() == Some(&merged.document);
+            if !device.ours || !same {
+                let packed = Packed::new(&merged.document);
+                actions.push(Action::Publish(id, packed.clone()));
+                device.published = Some(packed);
             }
-            let text = Bytes::from(merged.document.to_string());
-            let document = match text == device.wanted {
-                true => device.wanted.clone(),
-                false => text,
-            };
-            actions.push(Action::Publish(id.clone(), document.clone()));
             device.ours = true;
-            device.published = Some(document);
+        }
+        for (id, due) in again {
+            if let Some(device) = self.devices.get_mut(&id) {
+                device.look_at(&id, due, &mut self.due);
+            }
         }
         if self.birth.is_some_and(|birth| birth <= now) {
             self.birth = None;
@@ -203,25 +219,23 @@ impl Announcer {
     /// When to ask again.
     pub fn next(&self) -> Option<Instant> {
         let ready = self.ready?;
-        let devices = self.devices.values().filter_map(|device| device.due);
-        let next = devices.chain(self.birth).min()?;
+        let first = self.due.first().map(|(due, _)| *due);
+        let next = first.into_iter().chain(self.birth).min()?;
         Some(next.max(ready))
     }
 }
 
-/// A document that is none counts as empty.
-fn tree(document: &[u8]) -> Value {
-    serde_json::from_slice(document).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    use std::ops::{Deref, DerefMut};
+
     use super::*;
     use serde_json::json;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn document(names: &[&str]) -> Bytes {
+    fn document(names: &[&str]) -> Value {
         let components: serde_json::Map<String, Value> = names
             .iter()
             .map(|name| {
@@ -229,25 +243,64 @@ mod tests {
                 ((*name).to_owned(), component)
             })
             .collect();
-        let document = json!({"device": {}, "components": components});
-        document.to_string().into()
+        json!({"device": {}, "components": components})
+    }
+
+    /// An announcer, and what is known of its one device.
+    struct Known {
+        announcer: Announcer,
+        document: Value,
+    }
+
+    impl Known {
+        fn new() -> Self {
+            Self {
+                announcer: Announcer::new(Pace::default()),
+                document: Value::Null,
+            }
+        }
+
+        fn want(&mut self, id: &str, document: Value, online: bool, now: Instant) {
+            self.document = document;
+            let mut digest = DefaultHasher::new();
+            self.document.to_string().hash(&mut digest);
+            self.announcer.want(id, digest.finish(), online, now);
+        }
+
+        fn due(&mut self, now: Instant) -> Vec<Action> {
+            self.announcer.due(now, |_| Some(self.document.clone()))
+        }
+    }
+
+    impl Deref for Known {
+        type Target = Announcer;
+
+        fn deref(&self) -> &Announcer {
+            &self.announcer
+        }
+    }
+
+    impl DerefMut for Known {
+        fn deref_mut(&mut self) -> &mut Announcer {
+            &mut self.announcer
+        }
     }
 
     fn published(actions: &[Action]) -> Vec<Value> {
         actions
             .iter()
             .filter_map(|action| match action {
-                Action::Publish(_, document) => Some(tree(document)),
+                Action::Publish(_, document) => Some(document.document()),
                 _ => None,
             })
             .collect()
     }
 
-    fn connected() -> (Announcer, Instant) {
+    fn connected() -> (Known, Instant) {
         let now = Instant::now();
-        let mut announcer = Announcer::new(Pace::default());
-        announcer.connected(now);
-        (announcer, now)
+        let mut it = Known::new();
+        it.connected(now);
+        (it, now)
     }
 
     #[test]
@@ -258,7 +311,7 @@ mod tests {
         assert!(it.due(now + 2 * SECOND).is_empty());
         assert_eq!(it.next(), Some(now + 3 * SECOND));
         let actions = it.due(now + 3 * SECOND);
-        assert_eq!(published(&actions), [tree(&document(&["a", "b"]))]);
+        assert_eq!(published(&actions), [document(&["a", "b"])]);
         it.want("1", document(&["a", "b"]), true, now + 4 * SECOND);
         assert!(it.due(now + 60 * SECOND).is_empty());
     }
@@ -266,7 +319,7 @@ mod tests {
     #[test]
     fn nothing_is_published_before_the_broker_has_told_what_it_has() {
         let now = Instant::now();
-        let mut it = Announcer::new(Pace::default());
+        let mut it = Known::new();
         it.want("1", document(&[]), false, now);
         assert!(it.due(now + 60 * SECOND).is_empty());
         assert_eq!(it.next(), None);
@@ -275,18 +328,18 @@ mod tests {
         let later = now + 62 * SECOND;
         assert_eq!(it.next(), Some(later));
         // The device is away, and what it had is kept as it was.
-        assert_eq!(published(&it.due(later)), [tree(&document(&["a"]))]);
+        assert_eq!(published(&it.due(later)), [document(&["a"])]);
         // It comes back and has something else, then is there for long enough to be believed.
         it.want("1", document(&["b"]), true, later);
         let actions = it.due(later + 2 * SECOND);
-        assert_eq!(published(&actions), [tree(&document(&["a", "b"]))]);
+        assert_eq!(published(&actions), [document(&["a", "b"])]);
         let settled = later + 60 * SECOND;
         assert_eq!(it.next(), Some(settled));
         let actions = it.due(settled);
         let removed = &published(&actions)[0]["components"]["a"];
         assert_eq!(removed, &json!({"platform": "button"}));
         let actions = it.due(settled + 2 * SECOND);
-        assert_eq!(published(&actions), [tree(&document(&["b"]))]);
+        assert_eq!(published(&actions), [document(&["b"])]);
         assert_eq!(it.next(), None);
     }
 

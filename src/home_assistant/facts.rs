@@ -1,6 +1,7 @@
 //! What is known of a room that its device's document depends on.
 
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -81,6 +82,13 @@ impl Facts {
                 .filter_map(stored)
                 .collect(),
         }
+    }
+
+    /// Tells them from others, which would make another document.
+    pub fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The device answers what feeds this state, whether or not the state is there now: between

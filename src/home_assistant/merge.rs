@@ -21,9 +21,9 @@ pub struct Merged {
 const TOLD_BY_THE_DEVICE: [&str; 3] = ["model", "serial_number", "sw_version"];
 
 /// The document to publish when `new` follows `old`; `certain` where what `new` lacks is not there.
-pub fn merge(new: &Value, old: Option<&Value>, certain: bool) -> Merged {
+pub fn merge(new: Value, old: Option<&Value>, certain: bool) -> Merged {
     let mut merged = Merged {
-        document: new.clone(),
+        document: new,
         removes: false,
         keeps: false,
     };
@@ -31,7 +31,7 @@ pub fn merge(new: &Value, old: Option<&Value>, certain: bool) -> Merged {
     if !certain {
         for name in TOLD_BY_THE_DEVICE {
             let known = &old["device"][name];
-            if known.is_string() && new["device"][name].is_null() {
+            if known.is_string() && merged.document["device"][name].is_null() {
                 merged.document["device"][name] = known.clone();
                 merged.keeps = true;
             }
@@ -41,7 +41,7 @@ pub fn merge(new: &Value, old: Option<&Value>, certain: bool) -> Merged {
         .as_object()
         .into_iter()
         .flatten()
-        .filter(|(key, _)| new["components"][*key].is_null())
+        .filter(|(key, _)| merged.document["components"][*key].is_null())
         .filter_map(|(key, component)| Some((key, component.as_object()?)))
         .collect();
     for (key, component) in gone {
@@ -74,7 +74,7 @@ mod tests {
         let mut old = document(&json!({"a": {"platform": "button", "name": "A"}}));
         old["device"]["model"] = "G7500".into();
         let new = document(&json!({"b": {"platform": "button", "name": "B"}}));
-        let merged = merge(&new, Some(&old), false);
+        let merged = merge(new.clone(), Some(&old), false);
         assert!(merged.keeps && !merged.removes);
         assert_eq!(merged.document["device"]["model"], "G7500");
         assert_eq!(merged.document["components"]["a"]["name"], "A");
@@ -85,13 +85,13 @@ mod tests {
     fn what_is_gone_is_named_once() {
         let old = document(&json!({"a": {"platform": "button", "name": "A"}, "x": 1}));
         let new = document(&json!({}));
-        let merged = merge(&new, Some(&old), true);
+        let merged = merge(new.clone(), Some(&old), true);
         assert!(merged.removes && !merged.keeps);
         let named = json!({"a": {"platform": "button"}});
         assert_eq!(merged.document["components"], named);
-        let after = merge(&new, Some(&merged.document), true);
+        let after = merge(new.clone(), Some(&merged.document), true);
         assert!(!after.removes);
         assert_eq!(after.document, new);
-        assert_eq!(merge(&new, None, true).document, new);
+        assert_eq!(merge(new.clone(), None, true).document, new);
     }
 }

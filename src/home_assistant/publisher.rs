@@ -5,7 +5,7 @@
 //! topics stand without the gateway's prefix.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -121,8 +121,8 @@ struct Task {
     naming: Naming,
     status_topic: String,
     announcer: Announcer,
-    /// The devices of rooms that the announcer knows, each with what its document was made from.
-    known: BTreeMap<String, Fingerprint>,
+    /// The devices of rooms that the announcer knows, and the rooms.
+    known: BTreeMap<String, Arc<str>>,
     ends: Ends,
     wanted: watch::Receiver<Rooms>,
     changes: Arc<Changes>,
@@ -130,9 +130,9 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
-        let gateway = text(&gateway_document(&self.naming));
-        let id = self.naming.gateway();
-        self.announcer.want(&id, gateway, true, Instant::now());
+        // Nothing of it ever changes.
+        self.announcer
+            .want(&self.naming.gateway(), 0, true, Instant::now());
         self.all_rooms();
         let changes = self.changes.clone();
         let mut met = false;
@@ -160,7 +160,7 @@ impl Task {
                 }
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
-            for action in self.announcer.due(Instant::now()) {
+            for action in self.due() {
                 self.act(action);
             }
         }
@@ -169,20 +169,14 @@ impl Task {
     /// After a new configuration, and at the start.
     fn all_rooms(&mut self) {
         let rooms = self.wanted.borrow_and_update().clone();
-        let ids: BTreeSet<_> = rooms
+        let known = rooms
             .keys()
-            .map(|id| self.naming.room(&id.shared()))
+            .map(|id| (self.naming.room(&id.shared()), id.shared()))
             .collect();
-        let mut gone = Vec::new();
-        self.known.retain(|id, _| {
-            let wanted = ids.contains(id);
-            if !wanted {
-                gone.push(id.clone());
-            }
-            wanted
-        });
-        for id in gone {
-            if let Some(action) = self.announcer.forget(&id) {
+        for (id, _) in std::mem::replace(&mut self.known, known) {
+            if !self.known.contains_key(&id)
+                && let Some(action) = self.announcer.forget(&id)
+            {
                 self.act(action);
             }
         }
@@ -203,14 +197,22 @@ impl Task {
     fn look(&mut self, id: &str, room: &config::Room) {
         let facts = Facts::read(id, room, &self.ends.hub);
         let device = self.naming.room(id);
-        // Most changes are of values, and make no other document.
-        let fingerprint = fingerprint(&facts);
-        if self.known.insert(device.clone(), fingerprint) == Some(fingerprint) {
-            return;
-        }
-        let document = text(&room_document(&self.naming, &facts));
         self.announcer
-            .want(&device, document, facts.online, Instant::now());
+            .want(&device, facts.digest(), facts.online, Instant::now());
+    }
+
+    /// What the announcer wants done. Documents are made when their time has come, not before.
+    fn due(&mut self) -> Vec<Action> {
+        let rooms = self.wanted.borrow().clone();
+        let document = |device: &str| {
+            if device == self.naming.gateway() {
+                return Some(value(&gateway_document(&self.naming)));
+            }
+            let id = self.known.get(device)?;
+            let facts = Facts::read(id, rooms.get(&**id)?, &self.ends.hub);
+            Some(value(&room_document(&self.naming, &facts)))
+        };
+        self.announcer.due(Instant::now(), document)
     }
 
     fn hear(&mut self, heard: &Heard) {
@@ -224,9 +226,10 @@ impl Task {
         let Some(device) = self.naming.device(&heard.topic) else {
             return;
         };
-        // A copy, since what is heard is a part of all that was received with it.
-        let document = Bytes::copy_from_slice(&heard.payload);
-        let document = Some(document).filter(|document| !document.is_empty());
+        let document: Option<Value> = match heard.payload.is_empty() {
+            true => None,
+            false => Some(serde_json::from_slice(&heard.payload).unwrap_or_default()),
+        };
         let ours = document
             .as_ref()
             .is_some_and(|document| self.is_ours(document));
@@ -237,8 +240,7 @@ impl Task {
     }
 
     /// Every document of this gateway's names its availability.
-    fn is_ours(&self, document: &[u8]) -> bool {
-        let document: Value = serde_json::from_slice(document).unwrap_or_default();
+    fn is_ours(&self, document: &Value) -> bool {
         let own = self.naming.topic("gateway/availability");
         let topics = document["availability"].as_array().into_iter().flatten();
         topics.into_iter().any(|entry| entry["topic"] == own)
@@ -248,7 +250,8 @@ impl Task {
         let hub = &self.ends.announcements;
         match action {
             Action::Publish(id, document) => {
-                hub.set(&self.naming.config_topic(&id), Retained::text(document));
+                let document = Retained::text(document.bytes());
+                hub.set(&self.naming.config_topic(&id), document);
             }
             Action::Clear(id) => {
                 // The broker may have it from an earlier run, or from somebody else.
@@ -266,17 +269,7 @@ async fn comes_up(connected: &mut watch::Receiver<bool>) -> bool {
     connected.wait_for(|up| *up).await.is_ok()
 }
 
-/// The document as it is published.
-fn text(document: &Document) -> Bytes {
-    // Only maps with text keys are in it, which cannot fail. By way of a value, as what is merged.
-    let value = serde_json::to_value(document).unwrap_or_default();
-    value.to_string().into()
-}
-
-type Fingerprint = u64;
-
-fn fingerprint(facts: &Facts) -> Fingerprint {
-    let mut hasher = DefaultHasher::new();
-    facts.hash(&mut hasher);
-    hasher.finish()
+fn value(document: &Document) -> Value {
+    // Only maps with text keys are in it, which cannot fail.
+    serde_json::to_value(document).unwrap_or_default()
 }

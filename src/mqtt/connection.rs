@@ -50,7 +50,11 @@ impl Shared {
     /// A hub topic's newest value, and the topic as the broker knows it.
     fn retained(&self, topic: &str) -> (Option<Retained>, String) {
         match &self.foreign {
-            Some(foreign) if !is_own(topic) => (foreign.hub.get(topic), topic.to_owned()),
+            Some(foreign) if !is_own(topic) => {
+                let held = foreign.hub.get(topic);
+                let made = held.map(|held| Retained::text((foreign.payload)(&held.payload)));
+                (made, topic.to_owned())
+            }
             _ => (self.hub.get(topic), prefixed(&self.settings.prefix, topic)),
         }
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::sync::mpsc;
 
 use crate::config::{BrokerUrl, Config, RoomId};
-use crate::home_assistant::Naming;
+use crate::home_assistant::{self, Naming};
 use crate::hub::{Heard, Hub};
 use crate::mqtt::broker::{Broker, Settings as BrokerSettings, User};
 use crate::mqtt::{BrokerAddress, Foreign, Settings};
@@ -104,6 +104,7 @@ pub fn foreign(config: &Config) -> Option<(Foreign, mpsc::Receiver<Heard>)> {
     let status = config.home_assistant.status_topic.clone();
     let foreign = Foreign {
         hub: Hub::new(),
+        payload: home_assistant::unpacked,
         filters: vec![status, naming(config).config_filter()],
         heard,
     };
