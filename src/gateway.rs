@@ -213,7 +213,7 @@ impl Gateway {
             "rooms": rooms.len(),
             "rooms_online": rooms.values().filter(|room| room.online).count(),
             "commands": self.commands.load(Ordering::Relaxed),
-            "topics": self.hub.topics_below("").len(),
+            "topics": self.hub.len(),
             "mqtt": doors,
         });
         self.hub

@@ -135,9 +135,9 @@ impl Hub {
     pub fn clear_left_over(&self, prefix: &str) {
         let topics: Vec<_> = {
             let inner = self.lock();
-            let below = inner.left_over.iter();
+            let below = inner.left_over.range(Arc::from(prefix)..);
             below
-                .filter(|topic| topic.starts_with(prefix))
+                .take_while(|topic: &&Arc<str>| topic.starts_with(prefix))
                 .cloned()
                 .collect()
         };
@@ -165,6 +165,16 @@ impl Hub {
     /// The newest value of a topic.
     pub fn get(&self, topic: &str) -> Option<Retained> {
         self.lock().retained.get(topic).cloned()
+    }
+
+    /// How many topics there are.
+    pub fn len(&self) -> usize {
+        self.lock().retained.len()
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The names of all topics that start with `prefix`, in order; `""` for all.

@@ -73,6 +73,8 @@ pub struct Schedule {
     intervals: Intervals,
     entries: Vec<Entry>,
     in_call: bool,
+    /// What is due longest: asked for far more often than it changes.
+    next: Option<(usize, Instant)>,
 }
 
 impl Schedule {
@@ -96,11 +98,14 @@ impl Schedule {
             })
             .collect();
         entries.sort_by_key(|entry| entry.class);
-        Self {
+        let mut schedule = Self {
             intervals,
             entries,
             in_call: false,
-        }
+            next: None,
+        };
+        schedule.choose();
+        schedule
     }
 
     /// After a log-in: everything is read once, and what the device lacked is tried again.
@@ -113,6 +118,7 @@ impl Schedule {
             entry.asked = false;
             entry.last = None;
         }
+        self.choose();
     }
 
     /// An entry's read has ended.
@@ -143,6 +149,7 @@ impl Schedule {
                 entry.due = entry.due.min(now + fast);
             }
         }
+        self.choose();
     }
 
     fn interval(&self, class: Class) -> Duration {
@@ -160,12 +167,15 @@ impl Schedule {
 
     /// The place of the entry that is due longest.
     pub fn next(&self) -> Option<(usize, Instant)> {
-        self.entries
-            .iter()
-            .enumerate()
+        self.next
+    }
+
+    fn choose(&mut self) {
+        let entries = self.entries.iter().enumerate();
+        self.next = entries
             .filter(|(_, entry)| self.wanted(entry))
             .map(|(place, entry)| (place, entry.due))
-            .min_by_key(|(_, due)| *due)
+            .min_by_key(|(_, due)| *due);
     }
 
     /// The entry at a place that [`Schedule::next`] gave.
@@ -200,6 +210,7 @@ impl Schedule {
             entry.due + interval
         };
         entry.due = if next > now { next } else { now + interval };
+        self.choose();
     }
 
     /// Reads an entry again as soon as can be.
@@ -207,6 +218,7 @@ impl Schedule {
         if let Some(entry) = self.entries.get_mut(place) {
             entry.due = now;
         }
+        self.choose();
     }
 
     /// The device answered: it has this.
@@ -229,6 +241,7 @@ impl Schedule {
                 entry.due = now + slow;
             }
         }
+        self.choose();
     }
 
     /// A command read states of `operation`: what polls knew of the same states is older now.
