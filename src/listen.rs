@@ -53,25 +53,16 @@ impl Listener {
         let places = Arc::new(Semaphore::new(self.connections));
         loop {
             // Whoever finds no place waits to be accepted.
-            let accept = async {
+            let next = async {
                 let place = places.clone().acquire_owned().await;
-                (place, self.socket.accept().await)
+                (place, accept(&self.socket).await)
             };
-            let (Ok(place), accepted) = (tokio::select! {
+            let (Ok(place), (stream, peer)) = (tokio::select! {
                 () = stop.cancelled() => return,
-                accepted = accept => accepted,
+                accepted = next => accepted,
             }) else {
                 return;
             };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted");
-                    sleep(PAUSE).await;
-                    continue;
-                }
-            };
-            prepare(&stream);
             let (tls, handshake, serve) = (self.tls.clone(), self.handshake, serve.clone());
             tasks.spawn(async move {
                 let _place = place;
@@ -85,6 +76,22 @@ impl Listener {
                 };
                 serve(stream, peer).await;
             });
+        }
+    }
+}
+
+/// The next connection, however long that takes.
+pub async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match socket.accept().await {
+            Ok((stream, peer)) => {
+                prepare(&stream);
+                return (stream, peer);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be accepted");
+                sleep(PAUSE).await;
+            }
         }
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Owns who may connect and what they may publish: commands for their rooms, never the gateway's
 //! states. Keeps nothing on disk; the gateway publishes everything again at its start.
+//!
+//! Of the library it takes the sessions and the routing between them. The library's `MqttBroker`
+//! around these would bring bridges, web tokens and configuration files with it: megabytes of
+//! program that is never used.
 
 use std::future::{Future, ready};
 use std::net::SocketAddr;
@@ -10,19 +14,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
-use mqtt5::broker::config::{BrokerConfig, StorageConfig};
-use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
+use mqtt5::broker::client_handler::ClientHandler;
+use mqtt5::broker::config::BrokerConfig;
+use mqtt5::broker::router::MessageRouter;
+use mqtt5::broker::sys_topics::BrokerStats;
+use mqtt5::broker::transport::BrokerTransport;
+use mqtt5::broker::{ResourceLimits, ResourceMonitor};
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use ring::rand::SecureRandom;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::task::JoinHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
+use tokio::time::{interval, timeout};
+use tokio_util::task::TaskTracker;
 
 use super::message::{Meaning, is_own, meaning, unprefixed};
 use crate::hub::Hub;
+use crate::listen::{accept, bind};
 
 /// Room for topic and properties besides the payload.
 const SLACK: usize = 64 << 10;
+/// How many clients there can be.
+const CLIENTS: usize = 10_000;
+/// How many may come in a second.
+const ARRIVALS: u32 = 10_000;
+/// How long a session outlives its connection.
+const SESSION: Duration = Duration::from_secs(3600);
 /// The gateway's own user; a colon cannot stand in a configured name.
 const GATEWAY: &str = "gateway:";
 
@@ -56,8 +74,8 @@ pub struct User {
 pub struct Broker {
     addr: SocketAddr,
     password: SecretString,
-    handle: BrokerShutdownHandle,
-    task: JoinHandle<()>,
+    stop: broadcast::Sender<()>,
+    tasks: TaskTracker,
 }
 
 impl std::fmt::Debug for Broker {
@@ -74,38 +92,43 @@ impl Broker {
     /// # Errors
     /// The address cannot be bound.
     pub async fn start(settings: Settings, hub: Arc<Hub>) -> Result<Self, String> {
-        let listen = settings.listen;
-        // The library's own words for this are five lines of advice.
-        std::net::TcpListener::bind(listen)
-            .map_err(|error| format!("the embedded broker cannot listen on {listen}: {error}"))?;
+        let socket = bind("the embedded broker", settings.listen).await?;
+        let addr = socket.local_addr().unwrap_or(settings.listen);
         let password = random_password()?;
         let config = BrokerConfig::new()
-            .with_bind_addresses(vec![listen])
             .with_max_packet_size(settings.max_payload + SLACK)
-            .with_session_expiry(Duration::from_secs(3600))
-            .with_storage(StorageConfig::new().with_persistence(false))
-            .with_sys_topics_enabled(false);
+            .with_session_expiry(SESSION);
         let gate = Gate {
             password: password.clone(),
             settings,
             hub,
         };
-        let mut broker = MqttBroker::with_config(config)
-            .await
-            .map_err(|error| format!("the embedded broker cannot listen on {listen}: {error}"))?
-            .with_auth_provider(Arc::new(gate));
-        let addr = broker.local_addr().unwrap_or(listen);
-        let handle = broker.shutdown_handle();
-        let task = tokio::spawn(async move {
-            if let Err(error) = broker.run().await {
-                tracing::error!(%error, "the embedded broker ended");
-            }
-        });
+        let limits = ResourceLimits {
+            max_connections: CLIENTS,
+            max_connections_per_ip: CLIENTS,
+            max_connection_rate: ARRIVALS,
+            rate_limit_window: Duration::from_secs(1),
+            // None.
+            max_message_rate_per_client: 0,
+            max_bandwidth_per_client: 0,
+        };
+        let (stop, stopped) = broadcast::channel(1);
+        let tasks = TaskTracker::new();
+        let shared = Shared {
+            config: Arc::new(config),
+            router: Arc::new(MessageRouter::new()),
+            gate: Arc::new(gate),
+            stats: Arc::new(BrokerStats::new()),
+            resources: Arc::new(ResourceMonitor::new(limits)),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(shared.run(socket, stopped));
         Ok(Self {
             addr,
             password,
-            handle,
-            task,
+            stop,
+            tasks,
         })
     }
 
@@ -121,14 +144,60 @@ impl Broker {
 
     /// Ends every connection and stops.
     pub async fn stop(self) {
-        self.handle.shutdown();
-        let abort = self.task.abort_handle();
-        if tokio::time::timeout(Duration::from_secs(1), self.task)
-            .await
-            .is_err()
-        {
-            abort.abort();
+        // Nobody listens where everything has ended already.
+        let _ = self.stop.send(());
+        self.tasks.close();
+        // Those who do not take their last messages go without them.
+        let _ = timeout(Duration::from_secs(1), self.tasks.wait()).await;
+    }
+}
+
+/// What all connections have in common.
+struct Shared {
+    config: Arc<BrokerConfig>,
+    router: Arc<MessageRouter>,
+    gate: Arc<Gate>,
+    stats: Arc<BrokerStats>,
+    resources: Arc<ResourceMonitor>,
+    stop: broadcast::Sender<()>,
+    tasks: TaskTracker,
+}
+
+impl Shared {
+    async fn run(self, socket: TcpListener, mut stopped: broadcast::Receiver<()>) {
+        let mut sweep = interval(SESSION);
+        loop {
+            tokio::select! {
+                _ = stopped.recv() => return,
+                _ = sweep.tick() => self.router.sweep_sessions().await,
+                (stream, peer) = accept(&socket) => self.serve(stream, peer).await,
+            }
         }
+    }
+
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        if !self.resources.can_accept_connection(peer.ip()).await {
+            return;
+        }
+        let handler = ClientHandler::new(
+            BrokerTransport::tcp(stream),
+            peer,
+            self.config.clone(),
+            self.router.clone(),
+            self.gate.clone(),
+            None,
+            self.stats.clone(),
+            self.resources.clone(),
+            self.stop.subscribe(),
+        );
+        self.tasks.spawn(async move {
+            match handler.run().await {
+                Err(error) if !error.is_normal_disconnect() => {
+                    tracing::warn!(%peer, %error, "a client of the embedded broker failed");
+                }
+                _ => {}
+            }
+        });
     }
 }
 
