@@ -123,12 +123,20 @@ async fn freshness(broker: &Mosquitto) {
     let mut seed = 88_172_645_463_325_252_u64;
     for change in 0..changes {
         let mut changed = HashMap::new();
-        for (number, device) in (1..=rooms).zip(&simulator.devices) {
-            // xorshift: moments that have nothing to do with the polls'.
-            seed ^= seed << 13;
-            seed ^= seed >> 7;
-            seed ^= seed << 17;
-            tokio::time::sleep(Duration::from_millis(seed % 2_000 / rooms as u64)).await;
+        // Moments of an interval's length that have nothing to do with the polls'.
+        let mut moments: Vec<(u64, usize)> = (0..rooms)
+            .map(|place| {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                (seed % 2_000, place)
+            })
+            .collect();
+        moments.sort_unstable();
+        let begun = tokio::time::Instant::now();
+        for (moment, place) in moments {
+            let (number, device) = (place + 1, &simulator.devices[place]);
+            tokio::time::sleep_until(begun + Duration::from_millis(moment)).await;
             changed.insert(format!("room/{number}/audio/muted"), Instant::now());
             device.control("POST", &format!("mute?on={}", change % 2 == 0));
         }
