@@ -1,7 +1,7 @@
 //! From a file and the environment to a checked configuration.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -168,12 +168,11 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
     let errors = errors.into_inner();
     match mqtt {
         Some(mqtt) if errors.is_empty() => {
+            let mut urls = HashMap::new();
             for (id, room) in &rooms {
-                let twin = rooms
-                    .iter()
-                    .find(|(other, twin)| *other < id && twin.url == room.url);
-                if let Some((twin, _)) = twin {
-                    warnings.push(format!("rooms {twin} and {id} have the same url"));
+                let first = *urls.entry(&room.url).or_insert(id);
+                if first != id {
+                    warnings.push(format!("rooms {first} and {id} have the same url"));
                 }
             }
             Ok(Loaded {
