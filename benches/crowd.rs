@@ -123,9 +123,14 @@ fn percentile(sorted: &[Duration], percent: usize) -> f64 {
 #[tokio::main]
 async fn main() {
     let mut numbers = std::env::args().filter_map(|argument| argument.parse::<usize>().ok());
-    let clients = numbers.next().unwrap_or(1000);
-    let rounds = numbers.next().unwrap_or(6);
-    let count = numbers.next().unwrap_or(100);
+    // Without `--bench` (`cargo test`) only to see that it works.
+    let [clients, rounds, count] = match std::env::args().any(|argument| argument == "--bench") {
+        true => [1000, 6, 100],
+        false => [20, 1, 10],
+    };
+    let clients = numbers.next().unwrap_or(clients);
+    let rounds = numbers.next().unwrap_or(rounds);
+    let count = numbers.next().unwrap_or(count);
     let http = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let demo = Demo::start(http);
     let mut sender = connect(http, false).await;

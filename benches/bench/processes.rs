@@ -213,6 +213,12 @@ impl Gateway {
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_poly2mqtt"));
         command.args(["run", "--config"]).arg(&config);
+        // What is set for the tests would be taken for configuration.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("POLY2MQTT_") {
+                command.env_remove(name);
+            }
+        }
         command.env("POLY2MQTT_LOG", "error").stdout(Stdio::null());
         let started = Instant::now();
         let process = Process::start(&mut command);
