@@ -143,7 +143,6 @@ impl Shared {
             &["rest", "session"],
             RequestBody::Json(credentials),
         );
-        // Longer than anybody waits for it: an answer that comes late still is a session to free.
         self.reach().await?;
         self.in_line.store(true, Ordering::Release);
         let turn = self.settings.turns.0.acquire().await;
@@ -151,18 +150,18 @@ impl Shared {
         if self.closed.load(Ordering::Acquire) {
             return Err(let_go());
         }
+        // Longer than anybody waits for it: an answer that comes late still is a session to free.
         let deadline = Instant::now() + self.settings.timings.slow_request;
         let mut exchange = pin!(timeout_at(
             deadline,
             self.exchange(&request, None, None, SMALL)
         ));
-        let exchanged = match timeout(self.settings.timings.request, &mut exchange).await {
+        let exchanged = timeout(self.settings.timings.request, &mut exchange).await;
+        // Devices that hang keep nobody else from logging in.
+        drop(turn);
+        let exchanged = match exchanged {
             Ok(exchanged) => exchanged,
-            Err(_) => {
-                // Devices that hang keep nobody else from logging in.
-                drop(turn);
-                exchange.await
-            }
+            Err(_) => exchange.await,
         };
         let (attempt, headers) = exchanged.map_err(|_| silent())?;
         login.generation += 1;
