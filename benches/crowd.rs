@@ -5,12 +5,18 @@
 //! round one client of the crowd has stopped reading; the rounds alternate, so that what else runs
 //! on the machine weighs on both alike. Prints medians, the ratio, and the gateway's memory.
 //! Arguments: how many clients, how many rounds, how many commands a round.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+mod bench;
+
+use std::net::SocketAddr;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use bench::either;
+use bench::figures::{Sample, compare, head};
+use bench::processes::Process;
+use bench::program::{free_port, program};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
@@ -20,41 +26,17 @@ const ROOMS: &str = "2";
 
 type Client = WebSocketStream<TcpStream>;
 
-struct Demo(Child);
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// The gateway with its devices and its broker.
+fn start(http: SocketAddr) -> Process {
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut demo = program(&["demo", "--rooms", ROOMS, "--listen", &listen]);
+    demo.args(["--http", &http.to_string()]);
+    Process::start(demo.stdout(Stdio::null()))
 }
 
-impl Demo {
-    fn start(http: SocketAddr) -> Self {
-        let at = |port: u16| format!("127.0.0.1:{port}");
-        let child = Command::new(env!("CARGO_BIN_EXE_poly2mqtt"))
-            .args(["demo", "--rooms", ROOMS])
-            .args(["--listen", &at(free_port()), "--http", &http.to_string()])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self(child)
-    }
-
-    /// Resident memory in MiB, and open files.
-    fn size(&self) -> (u64, usize) {
-        let process = format!("/proc/{}", self.0.id());
-        let status = std::fs::read_to_string(format!("{process}/status")).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        let files = std::fs::read_dir(format!("{process}/fd")).map_or(0, Iterator::count);
-        (kib.unwrap_or(0) / 1024, files)
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+/// Resident memory in MiB, and open files.
+fn size(demo: &Process) -> (u64, usize) {
+    (demo.memory() / 1024, demo.files())
 }
 
 /// A client with a receive buffer as small as the system allows, so that one that does not read is
@@ -91,8 +73,8 @@ async fn deaf(http: SocketAddr) -> Client {
 }
 
 /// Sends commands one after the other; how long each took.
-async fn commands(client: &mut Client, count: usize) -> Vec<Duration> {
-    let mut took = Vec::with_capacity(count);
+async fn commands(client: &mut Client, count: usize) -> Sample {
+    let mut took = Sample::default();
     for n in 0..count {
         let command = format!(
             "{{\"id\":{n},\"topic\":\"room/1/audio/volume/set\",\"payload\":{}}}",
@@ -115,57 +97,40 @@ async fn commands(client: &mut Client, count: usize) -> Vec<Duration> {
     took
 }
 
-fn percentile(sorted: &[Duration], percent: usize) -> f64 {
-    let place = (sorted.len() * percent / 100).min(sorted.len() - 1);
-    sorted[place].as_secs_f64() * 1000.0
-}
-
 #[tokio::main]
 async fn main() {
     let mut numbers = std::env::args().filter_map(|argument| argument.parse::<usize>().ok());
-    // Without `--bench` (`cargo test`) only to see that it works.
-    let [clients, rounds, count] = match std::env::args().any(|argument| argument == "--bench") {
-        true => [1000, 6, 100],
-        false => [20, 1, 10],
-    };
+    let [clients, rounds, count] = either([1000, 6, 100], [20, 1, 10]);
     let clients = numbers.next().unwrap_or(clients);
     let rounds = numbers.next().unwrap_or(rounds);
     let count = numbers.next().unwrap_or(count);
     let http = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let demo = Demo::start(http);
+    let demo = start(http);
     let mut sender = connect(http, false).await;
     commands(&mut sender, 20).await;
-    let before = demo.size();
+    let before = size(&demo);
     for _ in 0..clients {
         let mut client = connect(http, true).await;
         tokio::spawn(async move { while let Some(Ok(_)) = client.next().await {} });
     }
-    let crowd = demo.size();
-    let mut reading = commands(&mut sender, count).await;
-    reading.clear();
-    let mut stuck = Vec::new();
+    let crowd = size(&demo);
+    commands(&mut sender, count).await;
+    let (mut reading, mut stuck) = (Sample::default(), Sample::default());
     let mut most = crowd.0;
     for _ in 0..rounds {
         reading.extend(commands(&mut sender, count).await);
         let deaf = deaf(http).await;
         stuck.extend(commands(&mut sender, count).await);
-        most = most.max(demo.size().0);
+        most = most.max(size(&demo).0);
         drop(deaf);
     }
-    let after = demo.size();
-    reading.sort_unstable();
-    stuck.sort_unstable();
-    println!(
-        "{clients} clients subscribed to everything, {rounds} rounds of {count} commands each way\n"
+    let after = size(&demo);
+    let title = format!(
+        "{clients} clients subscribed to everything, {rounds} rounds of {count} commands each way"
     );
-    println!("| | all read | one never reads | ratio |\n|---|---|---|---|");
-    for percent in [50, 99] {
-        let (all, one) = (percentile(&reading, percent), percentile(&stuck, percent));
-        println!(
-            "| p{percent} of a command | {all:.2} ms | {one:.2} ms | {:.2} |",
-            one / all
-        );
-    }
+    let columns = ["", "one never reads", "all read", "ratio", "commands"];
+    head(&title, &columns);
+    compare("a command", &stuck, &reading);
     println!("\n| the gateway with its simulated devices | memory | open files |\n|---|---|---|");
     println!("| before the crowd | {} MiB | {} |", before.0, before.1);
     println!("| with the crowd | {} MiB | {} |", crowd.0, crowd.1);

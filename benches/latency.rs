@@ -11,10 +11,10 @@ mod bench;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bench::bare::{self, Bare};
+use bench::bare::Bare;
 use bench::client::Commander;
 use bench::figures::{Sample, compare, head};
-use bench::processes::{Gateway, Mosquitto, Simulator};
+use bench::processes::{Gateway, Simulator};
 use bench::{argument, either, wanted};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
@@ -24,11 +24,8 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 #[tokio::main]
 async fn main() {
-    if bare::is_child().await {
+    let Some(broker) = bench::begin().await else {
         return;
-    }
-    let Some(broker) = Mosquitto::start() else {
-        return println!("no Mosquitto here, nothing is measured");
     };
     let lasts = Duration::from_secs(argument("seconds").unwrap_or(either(20, 1)));
     let columns = ["command", "gateway", "bare", "ratio", "commands"];

@@ -17,15 +17,15 @@ use std::time::{Duration, Instant};
 
 use bench::client::{self, Commander, request_id};
 use bench::figures::{Sample, head, row};
-use bench::processes::{Gateway, Mosquitto, Simulator};
-use bench::{argument, either, wanted};
+use bench::processes::{Gateway, Simulator};
+use bench::{Mosquitto, argument, either, wanted};
 use rumqttc::v5::mqttbytes::QoS;
 use serde_json::Value;
 
 #[tokio::main]
 async fn main() {
-    let Some(broker) = Mosquitto::start() else {
-        return println!("no Mosquitto here, nothing is measured");
+    let Some(broker) = bench::begin().await else {
+        return;
     };
     if wanted("slider") {
         slider(&broker).await;

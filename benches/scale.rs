@@ -15,13 +15,13 @@
 
 mod bench;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use bench::bare::{self, Bare};
+use bench::bare::Bare;
 use bench::figures::{head, median, row};
-use bench::processes::{Gateway, Mosquitto, Simulator};
-use bench::{argument, client, either, wanted};
+use bench::processes::{Gateway, Simulator};
+use bench::{Mosquitto, argument, client, either, wanted};
 use serde_json::Value;
 
 const SLOWER: &str = "[poll]\nfast = \"10s\"\nnormal = \"75s\"\nslow = \"300s\"\n";
@@ -29,11 +29,8 @@ const QUICKER: &str = "[poll]\nfast = \"1s\"\nnormal = \"1s\"\nslow = \"1s\"\n";
 
 #[tokio::main]
 async fn main() {
-    if bare::is_child().await {
+    let Some(broker) = bench::begin().await else {
         return;
-    }
-    let Some(broker) = Mosquitto::start() else {
-        return println!("no Mosquitto here, nothing is measured");
     };
     let lasts = Duration::from_secs(argument("seconds").unwrap_or(either(60, 1)));
     if wanted("start") {
@@ -159,7 +156,7 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
 #[allow(clippy::cast_precision_loss)]
 fn settle(gateway: &Gateway, rooms: usize, at_least: Duration) {
     std::thread::sleep(at_least);
-    // A room reads some 40 states after its log-in.
+    // A room's log-in is followed by some 40 reads: after so many the burst is over.
     let first = rooms as f64 * 30.0;
     let deadline = Instant::now() + Duration::from_secs(300);
     while gateway.requests() < first && Instant::now() < deadline {
@@ -244,7 +241,7 @@ async fn start(broker: &Mosquitto) {
     let mut received = client::receive(events);
     let one = Simulator::start(1);
     let gateway = Gateway::start(broker.port, &one.devices, QUICKER);
-    let mut states = std::collections::HashSet::new();
+    let mut states = HashSet::new();
     let quiet = Duration::from_secs(3);
     while let Ok(Some(message)) = tokio::time::timeout(quiet, received.recv()).await {
         states.insert(message.topic);
@@ -257,7 +254,7 @@ async fn start(broker: &Mosquitto) {
     let simulator = Simulator::start(rooms);
     while received.try_recv().is_ok() {}
     let gateway = Gateway::start(broker.port, &simulator.devices, "");
-    let mut seen: HashMap<String, std::collections::HashSet<String>> = HashMap::new();
+    let mut seen: HashMap<String, HashSet<String>> = HashMap::new();
     let (mut online, mut full) = (0, 0);
     let mut all_online = Duration::ZERO;
     while full < rooms {

@@ -16,26 +16,22 @@ mod bench;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bench::bare::{self, Bare};
 use bench::client::Commander;
-use bench::figures::{Sample, head, median, row};
-use bench::processes::{Device, Gateway, Mosquitto, Process, Simulator, http};
-use bench::{argument, either, free_ports, wanted};
+use bench::figures::{Sample, compare, head, median, row};
+use bench::processes::{Device, Gateway, Process, Simulator, http};
+use bench::program::{free_port, listening};
+use bench::{Mosquitto, argument, either, wanted};
 use serde_json::json;
 
 const NODE_RED_ROOMS: usize = 100;
 
 #[tokio::main]
 async fn main() {
-    if bare::is_child().await {
+    let Some(broker) = bench::begin().await else {
         return;
-    }
-    let Some(broker) = Mosquitto::start() else {
-        return println!("no Mosquitto here, nothing is measured");
     };
     let lasts = match argument("seconds") {
         Some(seconds) => Duration::from_secs(seconds),
@@ -111,12 +107,10 @@ impl Load {
     /// Commands a second, and how long they took.
     async fn run(&self, lasts: Duration) -> (f64, Sample) {
         let begun = Instant::now();
-        let next = Arc::<AtomicUsize>::default();
         let mut tasks = Vec::new();
         for place in 0..self.in_flight {
             let commander = self.commander.clone();
-            let (next, topic) = (next.clone(), self.topic);
-            let (rooms, in_flight) = (self.rooms, self.in_flight);
+            let (topic, rooms, in_flight) = (self.topic, self.rooms, self.in_flight);
             tasks.push(tokio::spawn(async move {
                 let mut sample = Sample::default();
                 // Its own share of the rooms, one after the other.
@@ -128,7 +122,6 @@ impl Load {
                     let (took, result) = commander.set(&topic).await;
                     let refused = result.windows(10).any(|part| part == b"\"ok\":false");
                     assert!(!refused, "{}", String::from_utf8_lossy(&result));
-                    next.fetch_add(1, Ordering::Relaxed);
                     sample.push(took);
                 }
                 sample
@@ -139,13 +132,13 @@ impl Load {
             sample.extend(task.await.unwrap());
         }
         #[allow(clippy::cast_precision_loss)]
-        let count = next.load(Ordering::Relaxed) as f64;
-        (count / begun.elapsed().as_secs_f64(), sample)
+        let a_second = sample.len() as f64 / begun.elapsed().as_secs_f64();
+        (a_second, sample)
     }
 }
 
 async fn against_node_red(broker: &Mosquitto, red: PathBuf, lasts: Duration, rounds: u64) {
-    let columns = ["", "gateway", "Node-RED", "ratio"];
+    let columns = ["", "gateway", "Node-RED", "ratio", "commands"];
     head("Against Node-RED, whose flow only sends the POST", &columns);
     let simulator = Simulator::start(NODE_RED_ROOMS);
     let devices = &simulator.devices;
@@ -163,6 +156,7 @@ async fn against_node_red(broker: &Mosquitto, red: PathBuf, lasts: Duration, rou
             format!("{:.1} MiB", mib(one)),
             format!("{:.1} MiB", mib(other)),
             format!("**1/{:.1}**", mib(other) / mib(one)),
+            String::new(),
         ]);
     }
     let gateway = Gateway::start(broker.port, devices, "");
@@ -183,21 +177,14 @@ async fn against_node_red(broker: &Mosquitto, red: PathBuf, lasts: Duration, rou
             other.push(a_second);
             slow.extend(sample);
         }
-        for percent in [50.0, 99.0] {
-            let (one, other) = (fast.percentile(percent), slow.percentile(percent));
-            row(&[
-                format!("{in_flight} in flight, p{percent}"),
-                format!("{one:.2} ms"),
-                format!("{other:.2} ms"),
-                format!("**{:.2}**", one / other),
-            ]);
-        }
+        compare(&format!("{in_flight} in flight"), &fast, &slow);
         let (one, other) = (median(one), median(other));
         row(&[
             format!("{in_flight} in flight, commands/s"),
             format!("{one:.0}"),
             format!("{other:.0}"),
             format!("**{:.1}**", one / other),
+            String::new(),
         ]);
     }
 }
@@ -219,7 +206,7 @@ struct NodeRed {
 impl NodeRed {
     async fn start(red: &PathBuf, broker: u16, devices: &[Device]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = free_ports(1);
+        let port = free_port();
         let settings = format!(
             "module.exports = {{ uiHost: '127.0.0.1', uiPort: {port}, flowFile: 'flows.json', \
              credentialSecret: false, disableEditor: true, \
@@ -241,11 +228,7 @@ impl NodeRed {
         command.arg(red).arg("-u").arg(dir.path());
         command.arg("-s").arg(settings_file);
         let process = Process::start(command.stdout(Stdio::null()));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "Node-RED does not start");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        listening(port);
         assert!(http(port, "GET", "/flows").contains("mqtt in"));
         // It connects to the broker by itself; until then nothing answers.
         let ready = Commander::connect(broker).await;

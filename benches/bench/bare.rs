@@ -27,8 +27,8 @@ use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::client;
-use super::free_ports;
 use super::processes::{Device, Process};
+use super::program::free_port;
 
 const CHILD: &str = "POLY2MQTT_BENCH_BARE";
 
@@ -41,7 +41,7 @@ pub struct Bare {
 
 impl Bare {
     pub fn start(broker: u16, devices: &[Device]) -> Self {
-        let websocket = free_ports(1);
+        let websocket = free_port();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.env(CHILD, format!("{broker} {websocket}"));
         let mut process = Process::start(command.stdout(Stdio::piped()));

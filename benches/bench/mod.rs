@@ -8,19 +8,27 @@
 pub mod bare;
 pub mod client;
 pub mod figures;
+#[path = "../../tests/common/mosquitto.rs"]
+mod mosquitto;
 pub mod processes;
+#[path = "../../tests/common/program.rs"]
+pub mod program;
 
-use std::net::TcpListener;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+pub use mosquitto::Mosquitto;
+
+/// Long enough for ten thousand rooms on a busy machine.
+const SOON: Duration = Duration::from_secs(120);
 
 /// Whether to measure, or only to see that the bench works.
-pub fn measuring() -> bool {
+fn measuring() -> bool {
     std::env::args().any(|argument| argument == "--bench")
 }
 
 /// This when measuring, that otherwise.
-pub fn either<T>(measuring_: T, trying: T) -> T {
-    if measuring() { measuring_ } else { trying }
+pub fn either<T>(measured: T, tried: T) -> T {
+    if measuring() { measured } else { tried }
 }
 
 /// `name=number` among the arguments.
@@ -40,16 +48,15 @@ pub fn wanted(part: &str) -> bool {
     words.is_empty() || words.iter().any(|word| word == part)
 }
 
-/// So many ports in a row that nothing else takes, below those the system gives away.
-pub fn free_ports(count: u16) -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let first = std::process::id().wrapping_mul(97);
-    loop {
-        let number = first.wrapping_add(NEXT.fetch_add(u32::from(count), Ordering::Relaxed));
-        let port = 12_000 + u16::try_from(number % 8_000).unwrap();
-        let all = (port..port + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-        if all {
-            return port;
-        }
+/// The broker of a bench; nothing where this is the bare process, which has run, or where there is
+/// no broker to start.
+pub async fn begin() -> Option<Mosquitto> {
+    if bare::is_child().await {
+        return None;
     }
+    if mosquitto::mosquitto().is_none() {
+        println!("no Mosquitto here, nothing is measured");
+        return None;
+    }
+    Some(Mosquitto::start(0, "max_queued_messages 0"))
 }

@@ -3,15 +3,14 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::free_ports;
+use super::SOON;
+use super::program::{free_port, listening, program};
 
-/// No process may have more files open than this; a device has two.
+/// A device has two files open or more, of which a process often may have but 20,000.
 const DEVICES_A_PROCESS: usize = 2_500;
-const SOON: Duration = Duration::from_secs(120);
 
 /// A running program.
 pub struct Process(Child);
@@ -41,21 +40,19 @@ impl Process {
         Duration::from_millis(ticks * 10)
     }
 
-    fn status(&self, key: &str) -> u64 {
-        let status = self.read("status");
-        let line = status.lines().find(|line| line.starts_with(key));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
-            .unwrap_or(0)
-    }
-
     /// Resident memory in KiB.
     pub fn memory(&self) -> u64 {
-        self.status("VmRSS:")
+        number(&self.read("status"), "VmRSS:")
     }
 
     /// Resident memory that is not pages of files, in KiB.
     pub fn anonymous(&self) -> u64 {
-        self.status("RssAnon:")
+        number(&self.read("status"), "RssAnon:")
+    }
+
+    /// How many files are open.
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.0.id())).map_or(0, Iterator::count)
     }
 
     /// How often its threads went to sleep: each is a wake-up later.
@@ -63,13 +60,8 @@ impl Process {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.0.id()));
         let tasks = tasks.into_iter().flatten().flatten();
         tasks
-            .filter_map(|task| {
-                let status = std::fs::read_to_string(task.path().join("status")).ok()?;
-                let line = status
-                    .lines()
-                    .find(|line| line.starts_with("voluntary_ctxt_switches:"))?;
-                line.split_whitespace().nth(1)?.parse::<u64>().ok()
-            })
+            .filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok())
+            .map(|status| number(&status, "voluntary_ctxt_switches:"))
             .sum()
     }
 
@@ -83,46 +75,11 @@ impl Process {
     }
 }
 
-/// The broker, if it is installed.
-pub struct Mosquitto {
-    pub port: u16,
-    pub process: Process,
-    _dir: tempfile::TempDir,
-}
-
-impl Mosquitto {
-    pub fn start() -> Option<Self> {
-        let places = std::env::var_os("PATH").unwrap_or_default();
-        let program = std::env::split_paths(&places)
-            .chain([PathBuf::from("/usr/sbin")])
-            .map(|dir| dir.join("mosquitto"))
-            .find(|path| path.is_file())?;
-        let dir = tempfile::tempdir().unwrap();
-        let port = free_ports(1);
-        let config = dir.path().join("mosquitto.conf");
-        let text = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n\
-             persistence false\nmax_queued_messages 0\n"
-        );
-        std::fs::write(&config, text).unwrap();
-        let mut command = Command::new(program);
-        command.arg("-c").arg(&config);
-        let process = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
-        listening(port);
-        Some(Self {
-            port,
-            process,
-            _dir: dir,
-        })
-    }
-}
-
-fn listening(port: u16) {
-    let deadline = Instant::now() + SOON;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "nothing listens on {port}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+/// The number behind `key` in a `status` of `/proc`.
+fn number(status: &str, key: &str) -> u64 {
+    let line = status.lines().find(|line| line.starts_with(key));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0)
 }
 
 /// One simulated device.
@@ -154,9 +111,8 @@ impl Simulator {
         let mut processes = Vec::new();
         while devices.len() < count {
             let here = (count - devices.len()).min(DEVICES_A_PROCESS);
-            let control = free_ports(1);
-            let mut command = Command::new(env!("CARGO_BIN_EXE_poly2mqtt"));
-            command.args(["simulate", "--rooms", &here.to_string()]);
+            let control = free_port();
+            let mut command = program(&["simulate", "--rooms", &here.to_string()]);
             command.args(["--listen", "127.0.0.1:0"]);
             command.args(["--control", &format!("127.0.0.1:{control}")]);
             let mut process = Process::start(command.stdout(Stdio::piped()));
@@ -197,7 +153,7 @@ impl Gateway {
     pub fn start(broker: u16, devices: &[Device], more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("poly2mqtt.toml");
-        let http = free_ports(1);
+        let http = free_port();
         let mut text = format!(
             "{more}\n[mqtt]\nurl = \"mqtt://127.0.0.1:{broker}\"\n\
              [http]\nlisten = \"127.0.0.1:{http}\"\n\
@@ -211,14 +167,8 @@ impl Gateway {
             );
         }
         std::fs::write(&config, text).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_poly2mqtt"));
-        command.args(["run", "--config"]).arg(&config);
-        // What is set for the tests would be taken for configuration.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("POLY2MQTT_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = program(&["run", "--config"]);
+        command.arg(&config);
         command.env("POLY2MQTT_LOG", "error").stdout(Stdio::null());
         let started = Instant::now();
         let process = Process::start(&mut command);
@@ -230,12 +180,10 @@ impl Gateway {
         }
     }
 
-    /// The sum of a metric's series whose line contains `with`.
-    pub fn metric(&self, name: &str, with: &str) -> f64 {
+    /// The sum of a metric's series.
+    fn metric(&self, name: &str) -> f64 {
         let page = http(self.http, "GET", "/metrics");
-        let series = page
-            .lines()
-            .filter(|line| line.starts_with(name) && line.contains(with));
+        let series = page.lines().filter(|line| line.starts_with(name));
         series
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
@@ -243,7 +191,7 @@ impl Gateway {
 
     /// How many requests the devices were sent.
     pub fn requests(&self) -> f64 {
-        self.metric("poly2mqtt_device_requests_total", "")
+        self.metric("poly2mqtt_device_requests_total")
     }
 
     /// Waits until every room is online.
@@ -251,7 +199,7 @@ impl Gateway {
         listening(self.http);
         let deadline = Instant::now() + SOON;
         #[allow(clippy::cast_precision_loss)]
-        while self.metric("poly2mqtt_room_online", "") < rooms as f64 {
+        while self.metric("poly2mqtt_room_online") < rooms as f64 {
             assert!(Instant::now() < deadline, "not all rooms come online");
             std::thread::sleep(Duration::from_millis(50));
         }
