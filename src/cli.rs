@@ -155,7 +155,7 @@ fn carry_out(command: Command) -> Result<(), Failed> {
     }
     log(&command);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(workers(&command))
         .enable_all()
         .build()
         .map_err(|error| Failed::Other(format!("no runtime: {error}")))?;
@@ -168,6 +168,19 @@ fn carry_out(command: Command) -> Result<(), Failed> {
             Command::Topics { .. } | Command::Asyncapi | Command::Schema => Ok(()),
         }
     })
+}
+
+/// How many threads work. A command passes through several tasks, and to wake one on another
+/// processor takes longer than what it then does: half of the processors are left to the broker
+/// and the rest of the machine.
+fn workers(command: &Command) -> usize {
+    match command {
+        Command::Run(_) => {
+            let processors = std::thread::available_parallelism();
+            processors.map_or(1, |processors| (processors.get() / 2).clamp(1, 4))
+        }
+        _ => 2,
+    }
 }
 
 /// Prints a long text. A reader that has seen enough, such as `head`, is no error.

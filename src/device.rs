@@ -4,6 +4,7 @@
 //! out a [`Request`](crate::catalogue::Request) and says what came of it.
 
 mod client;
+mod connections;
 mod keep;
 mod login;
 mod problem;
@@ -11,7 +12,7 @@ mod sessions;
 mod stream;
 mod tls;
 
-pub use client::{Answer, Device, Failed, Oversize, Settings, Timings, Turns, request_url};
+pub use client::{Answer, Device, Failed, Oversize, Settings, Timings, Turns};
 pub use keep::Keep;
 pub use login::{Session, read_login};
 pub use problem::{Problem, ProblemCode};

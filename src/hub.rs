@@ -43,10 +43,19 @@ pub struct Heard {
     pub payload: Bytes,
 }
 
+/// How a retained topic changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was there and has another value now.
+    Value,
+    /// It was not there, or is not any more.
+    Presence,
+}
+
 /// Told of every change, in order; must return at once.
 pub trait Subscriber: Send + Sync {
     /// The retained value of `topic` changed or went away; the newest is in the hub.
-    fn state_changed(&self, topic: &Arc<str>);
+    fn state_changed(&self, topic: &Arc<str>, change: Change);
     /// Something happened that is not retained.
     fn event(&self, topic: &Arc<str>, payload: &Bytes);
 }
@@ -88,14 +97,14 @@ impl Hub {
     /// Sets a topic's value; tells the subscribers and returns true if that changed it.
     pub fn set(&self, topic: &str, value: Retained) -> bool {
         let mut inner = self.lock();
-        let topic = match inner.retained.get_key_value(topic) {
+        let (topic, change) = match inner.retained.get_key_value(topic) {
             Some((_, old)) if *old == value => return false,
-            Some((topic, _)) => topic.clone(),
-            None => Arc::from(topic),
+            Some((topic, _)) => (topic.clone(), Change::Value),
+            None => (Arc::from(topic), Change::Presence),
         };
         inner.left_over.remove(&topic);
         inner.retained.insert(topic.clone(), value);
-        inner.tell(|subscriber| subscriber.state_changed(&topic));
+        inner.tell(|subscriber| subscriber.state_changed(&topic, change));
         true
     }
 
@@ -106,7 +115,7 @@ impl Hub {
         let Some(topic) = known.or_else(|| inner.left_over.take(topic)) else {
             return false;
         };
-        inner.tell(|subscriber| subscriber.state_changed(&topic));
+        inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
         true
     }
 
@@ -151,7 +160,7 @@ impl Hub {
         let mut inner = self.lock();
         let topics: Vec<_> = inner.retained.keys().cloned().collect();
         for topic in topics {
-            inner.tell(|subscriber| subscriber.state_changed(&topic));
+            inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Value));
         }
     }
 

@@ -77,7 +77,7 @@ pub struct Door {
     stats: Arc<Stats>,
     connected: watch::Receiver<bool>,
     ending: Ending,
-    tasks: [JoinHandle<()>; 2],
+    task: JoinHandle<()>,
 }
 
 impl Door {
@@ -113,11 +113,8 @@ impl Door {
             client: client.clone(),
             stats: stats.clone(),
         };
-        let connection = Connection::new(shared.clone(), gateway, tell, ending.clone());
-        let tasks = [
-            tokio::spawn(connection.run(events)),
-            tokio::spawn(connection::publish(shared)),
-        ];
+        let connection = Connection::new(shared, gateway, tell, ending.clone());
+        let task = tokio::spawn(connection.run(events));
         Ok(Self {
             hub,
             outbox,
@@ -126,7 +123,7 @@ impl Door {
             stats,
             connected,
             ending,
-            tasks,
+            task,
         })
     }
 
@@ -167,11 +164,9 @@ impl Door {
         }
         self.ending.ended.cancel();
         let _ = self.client.try_disconnect();
-        let [connection, publisher] = self.tasks;
-        publisher.abort();
-        let abort = connection.abort_handle();
+        let abort = self.task.abort_handle();
         let last = Instant::now() + Duration::from_millis(500);
-        if timeout_at(last, connection).await.is_err() {
+        if timeout_at(last, self.task).await.is_err() {
             abort.abort();
         }
     }

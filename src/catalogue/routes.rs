@@ -3,6 +3,7 @@
 //! Owns the table that is made from all entries at the first use, and the matching: a literal
 //! level wins over a parameter. Pure.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -63,6 +64,9 @@ impl Route {
 #[derive(Debug)]
 pub struct Catalogue {
     routes: Vec<Route>,
+    /// Where in `routes` each pattern is.
+    places: HashMap<String, usize>,
+    readers: HashMap<&'static str, (&'static Operation, &'static State)>,
 }
 
 /// The names of the `{parameters}` in a path or pattern.
@@ -94,7 +98,11 @@ pub fn about_parameter(name: &str) -> &'static str {
 
 impl Catalogue {
     fn build() -> Self {
-        let mut catalogue = Self { routes: Vec::new() };
+        let mut catalogue = Self {
+            routes: Vec::new(),
+            places: HashMap::new(),
+            readers: HashMap::new(),
+        };
         for operation in operations() {
             for command in operation.commands {
                 catalogue.add(command.topic.into(), operation, *command);
@@ -111,6 +119,13 @@ impl Catalogue {
                     let command = Command::new("").kind(Kind::Query).plan(plan);
                     catalogue.add(topic, operation, command);
                 }
+                if operation.method == Method::Get {
+                    let reader = catalogue.readers.entry(state.topic);
+                    let reader = reader.or_insert((operation, state));
+                    if operation.states.len() < reader.0.states.len() {
+                        *reader = (operation, state);
+                    }
+                }
             }
         }
         catalogue
@@ -118,12 +133,15 @@ impl Catalogue {
 
     fn add(&mut self, topic: String, operation: &'static Operation, command: Command) {
         let variant = Variant { operation, command };
-        match self.routes.iter_mut().find(|route| route.topic == topic) {
-            Some(route) => route.variants.push(variant),
-            None => self.routes.push(Route {
-                topic,
-                variants: vec![variant],
-            }),
+        match self.places.get(&topic) {
+            Some(place) => self.routes[*place].variants.push(variant),
+            None => {
+                self.places.insert(topic.clone(), self.routes.len());
+                self.routes.push(Route {
+                    topic,
+                    variants: vec![variant],
+                });
+            }
         }
     }
 
@@ -134,17 +152,13 @@ impl Catalogue {
 
     /// The route of exactly this pattern.
     pub fn pattern(&self, pattern: &str) -> Option<&Route> {
-        self.routes.iter().find(|route| route.topic == pattern)
+        self.places.get(pattern).map(|place| &self.routes[*place])
     }
 
     /// The operation that reads a state with the least work: one that feeds nothing else comes
     /// first.
     pub fn reader(&self, state: &str) -> Option<(&'static Operation, &'static State)> {
-        operations()
-            .filter(|operation| operation.method == Method::Get)
-            .flat_map(|operation| operation.states.iter().map(move |state| (operation, state)))
-            .filter(|(_, known)| known.topic == state)
-            .min_by_key(|(operation, _)| operation.states.len())
+        self.readers.get(state).copied()
     }
 
     /// Whether a topic below the room is a state that is read from the device.
@@ -160,6 +174,10 @@ impl Catalogue {
     /// `unknown_command` with what might have been meant, `invalid_payload` for a level that
     /// decodes to something forbidden.
     pub fn route(&'static self, command: &str) -> Result<(&'static Route, Params), Failure> {
+        // No route has more literals than the one that is all literals.
+        if let Some(route) = self.pattern(command).filter(|_| !command.contains('{')) {
+            return Ok((route, Params::new()));
+        }
         let levels: Vec<&str> = command.split('/').collect();
         let route = self
             .routes

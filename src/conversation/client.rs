@@ -13,7 +13,7 @@ use super::lobby::Lobby;
 use super::{Format, Sent, json, plain};
 use crate::access::Grant;
 use crate::command::{Door, ErrorCode, Failure, Outcome, Reply};
-use crate::hub::{Item, Outbox, Subscriber};
+use crate::hub::{Change, Item, Outbox, Subscriber};
 
 /// Answers above so many times the commands in flight, and no more frames are taken until some of
 /// them were.
@@ -247,7 +247,7 @@ impl Client {
 }
 
 impl Subscriber for Client {
-    fn state_changed(&self, topic: &Arc<str>) {
+    fn state_changed(&self, topic: &Arc<str>, _: Change) {
         if self.wants(topic) {
             self.outbox.push_state(topic);
         }

@@ -1,8 +1,8 @@
 //! Requests to one device, within its session.
 //!
-//! Owns the connection pool, the limit of two requests at a time and the rules of repeating: a
-//! request is sent again only when that is safe. No proxy, no redirects. How a request goes over
-//! the wire is `exchange`'s, logging in and out is `renewal`'s.
+//! Owns the limit of two requests at a time and the rules of repeating: a request is sent again
+//! only when that is safe. No proxy, no redirects. What goes over the wire is `exchange`'s, logging
+//! in and out is `renewal`'s.
 
 mod exchange;
 mod renewal;
@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
+use super::connections::{Body, Connections, Response};
 use super::keep::Keep;
 use super::login::Session;
 use super::problem::Problem;
@@ -30,13 +31,8 @@ use crate::metrics::Metrics;
 use exchange::Attempt;
 use renewal::{FREE, Forbidden, LoginState, silent};
 
-pub use exchange::request_url;
 pub use renewal::Turns;
 
-/// A device answers a handshake within this, or it is not there.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Shorter than devices keep an idle connection; polling keeps it in use.
-const IDLE: Duration = Duration::from_secs(30);
 /// Between two attempts at a request that is safe to repeat.
 const PAUSE: Duration = Duration::from_millis(200);
 const ATTEMPTS: u32 = 3;
@@ -144,11 +140,11 @@ pub(super) struct Large {
     pub about: Oversize,
     /// What was read of it to find that out.
     pub begun: BytesMut,
-    pub rest: reqwest::Response,
+    pub rest: Response,
 }
 
 /// A body that streams in, with its length.
-pub(super) type Streamed = (u64, reqwest::Body);
+pub(super) type Streamed = (u64, Body);
 
 /// How a request that is carried out ends.
 #[derive(Debug)]
@@ -166,7 +162,7 @@ pub struct Device {
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
-    http: reqwest::Client,
+    connections: Arc<Connections>,
     handshakes: Arc<Handshakes>,
     slots: Semaphore,
     sessions: Sessions,
@@ -185,25 +181,13 @@ impl Device {
     pub fn new(settings: Settings) -> Result<Self, String> {
         let (tls, handshakes) = client_config(&settings.certificate)?;
         let idle = if settings.keep_alive { 2 } else { 0 };
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .https_only(true)
-            .http1_only()
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT)
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(idle)
-            .build()
-            .map_err(|error| error.without_url().to_string())?;
+        let connections = Connections::new(&settings.url, tls, idle)?;
         let sessions = Sessions::new(settings.keep.clone());
         let login = LoginState::after(sessions.generation());
         Ok(Self {
             shared: Arc::new(Shared {
                 settings,
-                http,
+                connections,
                 handshakes,
                 slots: Semaphore::new(2),
                 sessions,

@@ -112,7 +112,7 @@ mod tests {
         let kept = keep.load();
         assert_eq!(kept.len(), 2);
         assert_eq!(
-            kept[0].cookie().unwrap().as_bytes(),
+            kept[0].cookie().as_bytes(),
             b"session_id=a+/=; XSRF-TOKEN=t"
         );
         assert_eq!(kept[1].state["role"], "ADMIN");

@@ -15,6 +15,7 @@ use crate::catalogue::session_state;
 pub struct Session {
     id: String,
     token: Option<String>,
+    headers: Headers,
     /// What users see of it: role, user, whether it is authenticated.
     pub state: Value,
     /// Counts the log-ins, so that a request can tell whether its session was replaced meanwhile.
@@ -30,28 +31,31 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
+    /// None if the id or the token cannot stand in a header.
+    fn new(id: String, token: Option<String>, state: Value, generation: u64) -> Option<Self> {
+        Some(Self {
+            headers: Headers::of(&id, token.as_deref())?,
+            id,
+            token,
+            state,
+            generation,
+        })
+    }
+
     /// The `Cookie` header: the id byte for byte, since it holds `+` and `/`.
-    pub fn cookie(&self) -> Option<HeaderValue> {
-        let cookie = match &self.token {
-            Some(token) => format!("session_id={}; XSRF-TOKEN={token}", self.id),
-            None => format!("session_id={}", self.id),
-        };
-        sensitive(&cookie)
+    pub fn cookie(&self) -> HeaderValue {
+        self.headers.cookie.clone()
     }
 
     /// The `X-XSRF-Token` header, where the firmware gave a token.
     pub fn token(&self) -> Option<HeaderValue> {
-        self.token.as_deref().and_then(sensitive)
+        self.headers.token.clone()
     }
 
     /// What an answer to a log-in gave, though the rest of it cannot be used.
     pub fn given(headers: &HeaderMap, generation: u64) -> Option<Self> {
-        Some(Self {
-            id: cookie(headers, "session_id")?,
-            token: cookie(headers, "XSRF-TOKEN"),
-            state: Value::Null,
-            generation,
-        })
+        let id = cookie(headers, "session_id")?;
+        Self::new(id, cookie(headers, "XSRF-TOKEN"), Value::Null, generation)
     }
 
     /// Everything but the generation, for a file that only the gateway reads.
@@ -61,24 +65,48 @@ impl Session {
 
     /// A session from such a file.
     pub fn from_kept(kept: &Value, generation: u64) -> Option<Self> {
-        let session = Self {
-            id: kept["id"].as_str()?.to_owned(),
-            token: kept["token"].as_str().map(str::to_owned),
-            state: kept["state"].clone(),
-            generation,
-        };
-        session.cookie().is_some().then_some(session)
+        let id = kept["id"].as_str()?.to_owned();
+        let token = kept["token"].as_str().map(str::to_owned);
+        Self::new(id, token, kept["state"].clone(), generation)
     }
 
     /// Takes a new token from any answer that sets one; true if it was new.
     pub fn renew_token(&mut self, headers: &HeaderMap) -> bool {
-        match cookie(headers, "XSRF-TOKEN") {
-            Some(token) if self.token.as_deref() != Some(&token) => {
-                self.token = Some(token);
-                true
-            }
-            _ => false,
+        let Some(token) = cookie(headers, "XSRF-TOKEN") else {
+            return false;
+        };
+        if self.token.as_deref() == Some(&token) {
+            return false;
         }
+        let Some(headers) = Headers::of(&self.id, Some(&token)) else {
+            return false;
+        };
+        self.headers = headers;
+        self.token = Some(token);
+        true
+    }
+}
+
+/// What each request of a session carries, made once.
+#[derive(Clone)]
+struct Headers {
+    cookie: HeaderValue,
+    token: Option<HeaderValue>,
+}
+
+impl Headers {
+    fn of(id: &str, token: Option<&str>) -> Option<Self> {
+        let cookie = match token {
+            Some(token) => format!("session_id={id}; XSRF-TOKEN={token}"),
+            None => format!("session_id={id}"),
+        };
+        Some(Self {
+            cookie: sensitive(&cookie)?,
+            token: match token {
+                Some(token) => Some(sensitive(token)?),
+                None => None,
+            },
+        })
     }
 }
 
@@ -133,17 +161,13 @@ pub fn read_login(
     if status == 200 && answer["success"] == true {
         let id = cookie(headers, "session_id")
             .or_else(|| answer["session"]["sessionId"].as_str().map(str::to_owned));
-        let Some(id) = id else {
-            return problem(
+        let token = cookie(headers, "XSRF-TOKEN");
+        let session = id.and_then(|id| Session::new(id, token, session_state(&answer), generation));
+        return session.ok_or_else(|| {
+            Problem::new(
                 ProblemCode::Offline,
-                "the device accepted the log-in but gave no session",
-            );
-        };
-        return Ok(Session {
-            id,
-            token: cookie(headers, "XSRF-TOKEN"),
-            state: session_state(&answer),
-            generation,
+                "the device accepted the log-in but gave no session that can be used",
+            )
         });
     }
     match status {
@@ -183,7 +207,7 @@ mod tests {
         ]);
         let session = read_login(200, &headers, br#"{"success":true}"#, 1).unwrap();
         assert_eq!(
-            session.cookie().unwrap().as_bytes(),
+            session.cookie().as_bytes(),
             b"session_id=AB+/c==; XSRF-TOKEN=tok"
         );
         assert_eq!(session.token().unwrap().as_bytes(), b"tok");

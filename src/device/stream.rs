@@ -7,7 +7,10 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream::unfold;
+use http_body_util::{Either, StreamBody};
+use hyper::body::Frame;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::{Answer, Carried, Device, Failed, Large};
@@ -96,7 +99,10 @@ impl Device {
             }
             match timeout(still, large.rest.chunk()).await {
                 Ok(Ok(Some(chunk))) => next = Some(chunk),
-                Ok(Ok(None)) => return Ok(sent),
+                Ok(Ok(None)) => {
+                    large.rest.end();
+                    return Ok(sent);
+                }
                 Ok(Err(_)) => return Err(broken),
                 Err(_) => {
                     let late = Failed::TimedOut { begun: true };
@@ -120,15 +126,15 @@ impl Device {
         let still = self.timings().request;
         let length = from.length;
         let chunks = unfold(from.chunks, move |mut chunks| async move {
-            let next = timeout(still, futures_util::StreamExt::next(&mut chunks)).await;
-            let chunk: io::Result<Bytes> = match next {
+            let next = timeout(still, chunks.next()).await;
+            let chunk: io::Result<Frame<Bytes>> = match next {
                 Ok(None) => return None,
-                Ok(Some(chunk)) => chunk.map_err(io::Error::other),
+                Ok(Some(chunk)) => chunk.map(Frame::data).map_err(io::Error::other),
                 Err(_) => Err(io::ErrorKind::TimedOut.into()),
             };
             Some((chunk, chunks))
         });
-        let body = reqwest::Body::wrap_stream(chunks);
+        let body = Either::Right(StreamBody::new(chunks.boxed()));
         let (carried, _slot) = self
             .carry_out(request, Some((length, body)), limit, deadline)
             .await?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::entities::described;
 use crate::catalogue::{Method, operations};
 use crate::config;
-use crate::hub::Hub;
+use crate::hub::{Change, Hub};
 
 /// What a room's document is made from.
 #[derive(Debug, Clone, PartialEq, Hash)]
@@ -110,9 +110,13 @@ impl Facts {
     }
 }
 
-/// A change of this topic below a room can change its document.
-pub fn concerns(state: &str) -> bool {
-    state == AVAILABILITY || matters(state)
+/// This change of a topic below a room can change its document: of most states a document depends
+/// on their being there, and not on what they are.
+pub fn concerns(state: &str, change: Change) -> bool {
+    match change {
+        Change::Value => [AVAILABILITY, INFO, PRESETS].contains(&state),
+        Change::Presence => state == AVAILABILITY || matters(state),
+    }
 }
 
 /// All states of the operations that feed one.

@@ -20,7 +20,7 @@ use super::document::Document;
 use super::facts::{Facts, concerns};
 use super::{Naming, gateway_document, room_document};
 use crate::config::{self, RoomId};
-use crate::hub::{Heard, Hub, Retained, Subscriber};
+use crate::hub::{Change, Heard, Hub, Retained, Subscriber};
 
 /// Changes of a room are looked at together when they come in a burst.
 const BURST: Duration = Duration::from_millis(200);
@@ -100,14 +100,14 @@ impl Changes {
 }
 
 impl Subscriber for Changes {
-    fn state_changed(&self, topic: &Arc<str>) {
+    fn state_changed(&self, topic: &Arc<str>, change: Change) {
         let Some((room, state)) = topic
             .strip_prefix("room/")
             .and_then(|below| below.split_once('/'))
         else {
             return;
         };
-        if concerns(state) {
+        if concerns(state, change) {
             let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
             rooms.insert(room.to_owned());
             self.changed.notify_one();

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::Subscriber;
+use super::{Change, Subscriber};
 
 /// One thing to send; `R` is a reply of the front door's kind.
 #[derive(Debug)]
@@ -172,7 +172,7 @@ impl<R> Outbox<R> {
 }
 
 impl<R: Send> Subscriber for Outbox<R> {
-    fn state_changed(&self, topic: &Arc<str>) {
+    fn state_changed(&self, topic: &Arc<str>, _: Change) {
         self.push_state(topic);
     }
 

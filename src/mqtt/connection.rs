@@ -1,7 +1,8 @@
-//! The two tasks of the door: one polls the library and does nothing else, one publishes.
+//! The door's one task: it polls the library, and publishes what waits as the broker takes it.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +35,8 @@ const BRIEF: Duration = Duration::from_secs(5);
 /// How many received publishes are remembered, to know a repeat.
 const REMEMBERED: usize = 64;
 
-/// What both tasks use.
-#[derive(Debug, Clone)]
+/// What the task and its door use.
+#[derive(Debug)]
 pub struct Shared {
     pub settings: Arc<Settings>,
     pub hub: Arc<Hub>,
@@ -71,7 +72,7 @@ pub struct Ending {
     pub ended: CancellationToken,
 }
 
-/// The task that polls.
+/// The door's task.
 pub struct Connection {
     shared: Shared,
     gateway: Arc<dyn Submit>,
@@ -115,7 +116,8 @@ impl Connection {
                 self.close(&mut events);
             }
             let ended = self.ending.ended.is_cancelled();
-            match timeout(watchdog, events.poll()).await {
+            let polled = timeout(watchdog, events.poll());
+            match publishing(&self.shared, polled).await {
                 Ok(Ok(Event::Outgoing(Outgoing::Disconnect))) if ended => break,
                 Ok(Ok(event)) => self.event(event, &mut events),
                 Ok(Err(_)) if self.ending.ended.is_cancelled() => break,
@@ -408,17 +410,27 @@ fn told(error: &ConnectionError) -> String {
     }
 }
 
-/// The task that publishes: takes what waits, in order, as the broker takes it.
-pub async fn publish(shared: Shared) {
+/// Polls to the end, since a poll that is broken off may lose what it holds, and meanwhile hands
+/// over what waits, in order, as far as the broker takes it.
+async fn publishing<T>(shared: &Shared, polled: impl Future<Output = T>) -> T {
+    let mut polled = pin!(polled);
     loop {
-        shared.outbox.filled().await;
-        shared.flight.room(2).await;
-        // What is between the outbox and the broker must not be overlooked by who waits for both.
-        shared.flight.carry(true);
-        if let Some(item) = shared.outbox.try_next() {
-            send(&shared, item);
+        let item = async {
+            shared.outbox.filled().await;
+            shared.flight.room(2).await;
+        };
+        tokio::select! {
+            biased;
+            polled = &mut polled => return polled,
+            () = item => {
+                // Who waits for outbox and flight to be empty must not overlook what is between.
+                shared.flight.carry(true);
+                if let Some(item) = shared.outbox.try_next() {
+                    send(shared, item);
+                }
+                shared.flight.carry(false);
+            }
         }
-        shared.flight.carry(false);
     }
 }
 

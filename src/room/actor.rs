@@ -68,7 +68,8 @@ pub async fn run(
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
-    actor.device.close().await;
+    // On the heap: a room has it in its task for months and needs it once.
+    Box::pin(actor.device.close()).await;
     actor.stops
 }
 

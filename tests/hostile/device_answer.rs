@@ -139,7 +139,7 @@ fn log_in(status: u16, answer: &[u8]) {
     for mut session in sessions.into_iter().flatten() {
         let renewed = session.renew_token(&headers);
         assert!(!renewed, "a token is read alike each time");
-        for value in [session.cookie(), session.token()].into_iter().flatten() {
+        for value in std::iter::once(session.cookie()).chain(session.token()) {
             assert!(value.is_sensitive());
             let mut sent = HeaderMap::new();
             sent.append(HeaderName::from_static("cookie"), value);

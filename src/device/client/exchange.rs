@@ -1,15 +1,15 @@
 //! One request and its answer on the wire.
 //!
-//! Owns the headers of the session, the reading of an answer up to its limit, and the URL. Repeats
-//! nothing.
+//! Owns the headers and the reading of an answer up to its limit. Repeats nothing.
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
-use url::Url;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue};
+use http::{HeaderMap, Uri};
+use http_body_util::{Either, Full};
 
 use super::{Answer, Large, Oversize, Shared, Streamed};
 use crate::catalogue::{Method, Request, RequestBody};
+use crate::device::connections::{Body, Lost};
 use crate::device::login::Session;
 use crate::device::problem::{Problem, ProblemCode};
 
@@ -61,34 +61,45 @@ impl Shared {
             Method::Put => http::Method::PUT,
             Method::Delete => http::Method::DELETE,
         };
-        let url = request_url(&self.settings.url, request);
-        let mut builder = self.http.request(method, url);
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, self.connections.host.clone());
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         if let Some(session) = session {
-            if let Some(cookie) = session.cookie() {
-                builder = builder.header(COOKIE, cookie);
-            }
+            headers.insert(COOKIE, session.cookie());
             if let Some(token) = session.token().filter(|_| request.method != Method::Get) {
-                builder = builder.header(XSRF, token);
+                headers.insert(XSRF, token);
             }
         }
-        builder = match &request.body {
-            RequestBody::None => builder,
-            RequestBody::Json(value) => builder
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(value.to_string()),
+        let body = match &request.body {
+            RequestBody::None => whole(Bytes::new()),
+            RequestBody::Json(value) => {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                whole(value.to_string())
+            }
             RequestBody::Bytes(content_type, bytes) => {
-                let builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
                 match upload {
-                    Some((length, body)) => builder.header(CONTENT_LENGTH, length).body(body),
-                    None => builder.body(bytes.clone()),
+                    Some((length, body)) => {
+                        headers.insert(CONTENT_LENGTH, length.into());
+                        body
+                    }
+                    None => whole(bytes.clone()),
                 }
             }
         };
-        let mut response = match builder.send().await {
-            Ok(response) => response,
-            Err(error) => return (self.broken(error), HeaderMap::new()),
+        let Ok(target) = Uri::try_from(request.target()) else {
+            // No catalogue entry makes one that is none.
+            return (Attempt::Broken, HeaderMap::new());
         };
-        let headers = std::mem::take(response.headers_mut());
+        let mut outgoing = http::Request::new(body);
+        *outgoing.method_mut() = method;
+        *outgoing.uri_mut() = target;
+        *outgoing.headers_mut() = headers;
+        let mut response = match self.connections.send(outgoing).await {
+            Ok(response) => response,
+            Err(lost) => return (self.lost(lost), HeaderMap::new()),
+        };
+        let headers = std::mem::take(&mut response.head.headers);
         let length: Option<u64> = headers
             .get(CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse().ok());
@@ -97,13 +108,14 @@ impl Shared {
             .and_then(|value| value.to_str().ok())
             .map(|text| text.split(';').next().unwrap_or(text).trim().to_owned())
             .filter(|text| text.len() <= LONGEST_TYPE);
-        let status = response.status().as_u16();
+        let status = response.head.status;
         // A refusal says why in a few words.
-        let limit = if response.status().is_success() {
+        let limit = if status.is_success() {
             limit
         } else {
             limit.max(SMALL)
         };
+        let status = status.as_u16();
         let known = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         let mut body = BytesMut::with_capacity(known.unwrap_or(0).min(limit));
         let mut large = known.is_some_and(|length| length > limit);
@@ -138,6 +150,7 @@ impl Shared {
             };
             return (Attempt::Large(Box::new(large)), headers);
         }
+        response.end();
         let answer = Answer {
             status,
             content_type,
@@ -146,22 +159,21 @@ impl Shared {
         (Attempt::Answered(answer), headers)
     }
 
-    pub(super) fn broken(&self, error: reqwest::Error) -> Attempt {
-        if !error.is_connect() {
+    fn lost(&self, lost: Lost) -> Attempt {
+        let Lost::NotConnected(cause) = lost else {
             return Attempt::Broken;
-        }
-        if let Some(problem) = self.handshakes.take_refusal() {
-            return Attempt::Unreachable(problem);
-        }
-        let error = error.without_url();
-        let mut cause: &dyn std::error::Error = &error;
+        };
+        Attempt::Unreachable(match self.handshakes.take_refusal() {
+            Some(refusal) => refusal,
+            None => self.unreachable(&*cause),
+        })
+    }
+
+    pub(super) fn unreachable(&self, mut cause: &(dyn std::error::Error + 'static)) -> Problem {
+        // Libraries wrap what went wrong in their own words; people need the cause.
         while let Some(deeper) = cause.source() {
             cause = deeper;
         }
-        Attempt::Unreachable(self.unreachable(&cause))
-    }
-
-    pub(super) fn unreachable(&self, cause: &dyn std::fmt::Display) -> Problem {
         let address = self.settings.url.host_str().unwrap_or_default();
         Problem::new(
             ProblemCode::Offline,
@@ -170,15 +182,6 @@ impl Shared {
     }
 }
 
-/// Where a request to the device at `base` goes. Each segment is encoded by itself, so that no
-/// value can reach another path.
-pub fn request_url(base: &Url, request: &Request) -> Url {
-    let mut url = base.clone();
-    if let Ok(mut segments) = url.path_segments_mut() {
-        segments.clear().extend(&request.path);
-    }
-    if !request.query.is_empty() {
-        url.query_pairs_mut().extend_pairs(&request.query);
-    }
-    url
+fn whole(bytes: impl Into<Bytes>) -> Body {
+    Either::Left(Full::new(bytes.into()))
 }

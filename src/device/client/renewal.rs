@@ -3,7 +3,6 @@
 //! Owns the waits after refusals, so that nobody is locked out, how many devices are logged in to
 //! at once, and what a 403 means.
 
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,13 +10,11 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use url::Host;
 
 use super::exchange::{Attempt, SMALL};
-use super::{CONNECT, Shared};
+use super::Shared;
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::device::login::{Session, read_login};
 use crate::device::problem::{Problem, ProblemCode};
@@ -214,21 +211,8 @@ impl Shared {
     /// Whether anybody is there at all, before a log-in takes its turn: devices that are switched
     /// off would hold the turns of those that are not until their connections time out.
     async fn reach(&self) -> Result<(), Problem> {
-        let url = &self.settings.url;
-        let port = url.port_or_known_default().unwrap_or(443);
-        let connected = async {
-            match url.host() {
-                Some(Host::Domain(name)) => TcpStream::connect((name, port)).await,
-                Some(Host::Ipv4(address)) => TcpStream::connect((address, port)).await,
-                Some(Host::Ipv6(address)) => TcpStream::connect((address, port)).await,
-                None => Err(io::ErrorKind::InvalidInput.into()),
-            }
-        };
-        match timeout(CONNECT, connected).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.unreachable(&error)),
-            Err(_) => Err(self.unreachable(&"operation timed out")),
-        }
+        let reached = self.connections.reach().await;
+        reached.map_err(|cause| self.unreachable(&*cause))
     }
 
     /// 403 has several meanings; a read that never changes anything tells which.
