@@ -3,9 +3,10 @@
 //! `cargo bench --bench throughput` [`bare`] [`node_red`] [`seconds=5`] [`rounds=5`]. Rounds of one
 //! and the other alternate; QoS 1.
 //!
-//! - `bare`: 100 rooms, a command in flight in each, against a bare hyper loop that sends the same
-//!   POST and GET at the same devices without a broker, and against the bare relay, which is that
-//!   loop behind the broker: the broker and the bench's client need the same two cores.
+//! - `bare`: 100 rooms, a command in flight in each, over MQTT and over two WebSockets, against a
+//!   bare hyper loop that sends the same POST and GET at the same devices, and against the bare
+//!   relay, which is that loop behind the broker: broker and client need the same two cores. The
+//!   processor time of each process says where the commands' time goes.
 //! - `node_red`: only where `NODE_RED` names the `red.js` of a Node-RED (and `NODE` its node; by
 //!   default the one on the PATH). Its flow gets a topic, sends the POST over connections that stay
 //!   open, with the cookie and token of a session that is ready, and publishes the result; it polls
@@ -21,10 +22,14 @@ use std::time::{Duration, Instant};
 use bench::bare::{self, Bare};
 use bench::client::Commander;
 use bench::figures::{Sample, compare, head, median, row};
-use bench::processes::{Device, Gateway, Process, Simulator, http};
+use bench::processes::{Device, Gateway, Process, Simulator, cpu, http};
 use bench::program::{free_port, listening};
 use bench::{Mosquitto, argument, either, wanted};
+use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
+use tokio::net::TcpStream;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
 
 const NODE_RED_ROOMS: usize = 100;
 
@@ -57,33 +62,137 @@ async fn against_bare(broker: &Mosquitto, lasts: Duration, rounds: u64) {
     let load = Load::new(broker.port, rooms, rooms, OURS).await;
     let relay = Load::new(broker.port, rooms, rooms, "bare/{}").await;
     load.run(lasts / 5).await;
-    let (mut ours, mut relayed, mut limit) = (Vec::new(), Vec::new(), Vec::new());
+    // The process between client and device, the broker, the devices, the client.
+    let spent = |between: &Process| {
+        let processes = [between.cpu(), cpu(broker.id()), simulator.cpu()];
+        let [between, broker, devices] = processes.map(|spent| spent.as_secs_f64() * 1e6);
+        let own = cpu(std::process::id()).as_secs_f64() * 1e6;
+        [between, broker, devices, own]
+    };
+    let mut ways = [
+        Way::new("gateway, MQTT"),
+        Way::new("gateway, WebSocket"),
+        Way::new("bare relay, MQTT"),
+        Way::new("bare loop"),
+    ];
     for _ in 0..rounds {
-        ours.push(load.run(lasts).await.0);
-        relayed.push(relay.run(lasts).await.0);
-        limit.push(bare.saturate(lasts));
+        for (n, way) in ways.iter_mut().enumerate() {
+            let ours = n < 2;
+            let of = |bare: &Bare| {
+                spent(if ours {
+                    &gateway.process
+                } else {
+                    &bare.process
+                })
+            };
+            let (before, begun) = (of(&bare), Instant::now());
+            let a_second = match n {
+                0 => load.run(lasts).await.0,
+                1 => panels(gateway.http, rooms, lasts).await,
+                2 => relay.run(lasts).await.0,
+                _ => bare.saturate(lasts),
+            };
+            let commands = a_second * begun.elapsed().as_secs_f64();
+            way.add(a_second, commands, before, of(&bare));
+        }
     }
-    let (ours, relayed, limit) = (median(ours), median(relayed), median(limit));
     let columns = [
+        "",
         "commands/s",
-        "gateway",
-        "bare relay",
-        "bare loop",
-        "to relay",
-        "to loop",
+        "to the bare loop",
+        "between",
+        "broker",
+        "devices",
+        "client",
     ];
     head(
-        "Throughput of `audio/volume/set`, POST and GET each",
+        &format!(
+            "Throughput of `audio/volume/set`, POST and GET each, {rooms} rooms, one in flight in \
+             each; processor time a command"
+        ),
         &columns,
     );
-    row(&[
-        format!("{rooms} rooms, one in flight in each"),
-        format!("{ours:.0}"),
-        format!("{relayed:.0}"),
-        format!("{limit:.0}"),
-        format!("{:.2}", ours / relayed),
-        format!("**{:.2}**", ours / limit),
-    ]);
+    let limit = median(ways[3].a_second.clone());
+    for way in ways {
+        let a_second = median(way.a_second);
+        let mut cells = vec![
+            way.name.to_owned(),
+            format!("{a_second:.0}"),
+            format!("**{:.2}**", a_second / limit),
+        ];
+        cells.extend(
+            way.spent
+                .iter()
+                .map(|spent| format!("{:.0} µs", spent / way.commands)),
+        );
+        row(&cells);
+    }
+}
+
+/// One way from a client to the devices, and what it took so far.
+struct Way {
+    name: &'static str,
+    a_second: Vec<f64>,
+    commands: f64,
+    spent: [f64; 4],
+}
+
+impl Way {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            a_second: Vec::new(),
+            commands: 0.0,
+            spent: [0.0; 4],
+        }
+    }
+
+    fn add(&mut self, a_second: f64, commands: f64, before: [f64; 4], after: [f64; 4]) {
+        self.a_second.push(a_second);
+        self.commands += commands;
+        for (spent, (before, after)) in self.spent.iter_mut().zip(before.iter().zip(after)) {
+            *spent += after - before;
+        }
+    }
+}
+
+/// Commands a second over two WebSockets, each for half of the rooms, one in flight in each room.
+async fn panels(port: u16, rooms: usize, lasts: Duration) -> f64 {
+    let begun = Instant::now();
+    let half = rooms / 2;
+    let panel = async |from: usize, to: usize| {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let url = format!("ws://127.0.0.1:{port}/ws");
+        let (mut socket, _) = client_async(url, stream).await.unwrap();
+        let set = |room: usize, count: usize| {
+            Message::text(format!(
+                "{{\"id\":{room},\"topic\":\"room/{room}/audio/volume/set\",\"payload\":{}}}",
+                count % 101
+            ))
+        };
+        for room in from..to {
+            socket.send(set(room, 0)).await.unwrap();
+        }
+        let (mut count, mut in_flight) = (0, to - from);
+        while in_flight > 0 {
+            let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+            assert!(!answer.contains("\"ok\":false"), "{answer}");
+            count += 1;
+            if begun.elapsed() < lasts {
+                let id = answer.strip_prefix("{\"id\":").unwrap();
+                let room = id.split(',').next().unwrap().parse().unwrap();
+                socket.send(set(room, count)).await.unwrap();
+            } else {
+                in_flight -= 1;
+            }
+        }
+        count
+    };
+    let (one, other) = tokio::join!(panel(1, half + 1), panel(half + 1, rooms + 1));
+    #[allow(clippy::cast_precision_loss)]
+    let count = (one + other) as f64;
+    count / begun.elapsed().as_secs_f64()
 }
 
 /// Commands of which so many are always in flight, each in a room of its own.

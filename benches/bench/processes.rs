@@ -31,13 +31,9 @@ impl Process {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.0.id())).unwrap_or_default()
     }
 
-    /// What it has used of the processor, to a tick of 10 ms.
+    /// What it has used of the processor.
     pub fn cpu(&self) -> Duration {
-        let stat = self.read("stat");
-        let after = stat.rsplit(')').next().unwrap_or_default();
-        let fields = after.split_whitespace().skip(11).take(2);
-        let ticks: u64 = fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 10)
+        cpu(self.0.id())
     }
 
     /// Resident memory in KiB.
@@ -73,6 +69,15 @@ impl Process {
         let stdout = self.0.stdout.take().unwrap();
         BufReader::new(stdout).lines().map_while(Result::ok)
     }
+}
+
+/// What a process has used of the processor, to a tick of 10 ms.
+pub fn cpu(id: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let fields = after.split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// The number behind `key` in a `status` of `/proc`.

@@ -60,6 +60,11 @@ impl Mosquitto {
         listening(port);
         mosquitto
     }
+
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Mosquitto {

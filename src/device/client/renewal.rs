@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::exchange::{Attempt, SMALL};
 use super::Shared;
+use super::exchange::{Attempt, SMALL};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::device::login::{Session, read_login};
 use crate::device::problem::{Problem, ProblemCode};
