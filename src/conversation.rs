@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::access::Grant;
@@ -239,6 +240,8 @@ async fn talk(
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tokens = lobby.access.changes();
+    // Others had their turn since the last flush.
+    let mut waited = false;
     loop {
         if rest && client.is_answered() {
             return Ending::Left;
@@ -264,7 +267,12 @@ async fn talk(
                 Err(_) => return Ending::Stuck,
             }
         }
+        if client.is_idle() && !std::mem::replace(&mut waited, true) {
+            // Whatever else is ready to run may have more to say: one write for all of it.
+            yield_now().await;
+        }
         if client.is_idle() {
+            waited = false;
             match timeout(lobby.limits.send, sink.flush()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(Gone)) => return Ending::Left,

@@ -167,6 +167,9 @@ impl Queue {
     pub fn expire(&self, now: Instant) {
         let expired: Vec<_> = {
             let mut inner = self.lock();
+            if inner.tickets.iter().all(|ticket| ticket.expires > now) {
+                return;
+            }
             let (expired, kept) = std::mem::take(&mut inner.tickets)
                 .into_iter()
                 .partition::<Vec<_>, _>(|ticket| ticket.expires <= now);
