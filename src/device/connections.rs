@@ -304,3 +304,124 @@ impl Response {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::config::Certificate;
+    use crate::device::tls::client_config;
+
+    const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue";
+
+    /// A device that gives every request the same answer, and may hang up after it.
+    async fn device(answer: &'static str, hangs_up: bool) -> (Arc<Connections>, Arc<AtomicUsize>) {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = signing_key.serialize_der().try_into().unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let met = Arc::new(AtomicUsize::new(0));
+        let count = met.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut stream = acceptor.accept(stream).await.unwrap();
+                    let mut request = [0; 4096];
+                    while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                        stream.flush().await.unwrap();
+                        if hangs_up {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        let (tls, _) = client_config(&Certificate::Insecure).unwrap();
+        let url = Url::parse(&format!("https://127.0.0.1:{port}")).unwrap();
+        (Connections::new(&url, tls, 2).unwrap(), met)
+    }
+
+    async fn ask(connections: &Arc<Connections>) -> Result<Vec<u8>, Lost> {
+        let mut request = Request::new(Either::Left(Full::default()));
+        *request.uri_mut() = Uri::from_static("/rest/audio");
+        let mut response = connections.send(request).await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            body.extend_from_slice(&chunk);
+        }
+        response.end();
+        Ok(body)
+    }
+
+    /// Waits until what the device did after its answer has arrived.
+    async fn arrived(connections: &Connections) {
+        let quiet = || match connections.lock().first_mut() {
+            Some((stream, _)) => is_quiet(stream),
+            None => false,
+        };
+        timeout(Duration::from_secs(10), async {
+            while quiet() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_serves_one_exchange_after_the_other() {
+        let (connections, met) = device(ANSWER, false).await;
+        for _ in 0..3 {
+            assert_eq!(ask(&connections).await.unwrap(), b"true");
+        }
+        assert_eq!(met.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn what_the_device_has_closed_is_not_used() {
+        let (connections, met) = device(ANSWER, true).await;
+        for exchange in 1..=3 {
+            assert_eq!(ask(&connections).await.unwrap(), b"true");
+            arrived(&connections).await;
+            assert_eq!(met.load(Ordering::SeqCst), exchange);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asked_for_is_no_answer_to_the_next_request() {
+        let twice = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrueHTTP/1.1 200 OK\r\n\
+                     Content-Length: 5\r\n\r\nfalse";
+        let (connections, met) = device(twice, false).await;
+        for exchange in 1..=3 {
+            assert_eq!(ask(&connections).await.unwrap(), b"true");
+            assert_eq!(met.load(Ordering::SeqCst), exchange);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_cut_off_is_no_answer() {
+        let cut = "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\ntrue";
+        let (connections, _) = device(cut, true).await;
+        assert!(matches!(ask(&connections).await, Err(Lost::Broken)));
+        let (connections, _) = device("HTTP/1.1 200", true).await;
+        assert!(matches!(ask(&connections).await, Err(Lost::Broken)));
+        assert!(connections.lock().is_empty());
+    }
+}
