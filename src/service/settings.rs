@@ -10,7 +10,8 @@ use crate::hub::{Heard, Hub};
 use crate::mqtt::broker::{Broker, Settings as BrokerSettings, User};
 use crate::mqtt::{BrokerAddress, Foreign, Settings};
 
-/// So many messages of other programs may wait to be heard.
+/// So many messages of other programs may wait to be heard, besides those that every room brings: at
+/// the start the broker tells of all their documents at once.
 const HEARD: usize = 1024;
 
 /// How the gateway reaches its own broker.
@@ -100,7 +101,7 @@ pub fn foreign(config: &Config) -> Option<(Foreign, mpsc::Receiver<Heard>)> {
     if !config.home_assistant.discovery {
         return None;
     }
-    let (heard, receiver) = mpsc::channel(HEARD);
+    let (heard, receiver) = mpsc::channel(HEARD + 2 * config.rooms.len());
     let status = config.home_assistant.status_topic.clone();
     let foreign = Foreign {
         hub: Hub::new(),
