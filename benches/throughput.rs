@@ -338,7 +338,12 @@ impl NodeRed {
         command.arg("-s").arg(settings_file);
         let process = Process::start(command.stdout(Stdio::null()));
         listening(port);
-        assert!(http(port, "GET", "/flows").contains("mqtt in"));
+        // It listens before it has read them.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !http(port, "GET", "/flows").contains("mqtt in") {
+            assert!(Instant::now() < deadline, "Node-RED has no flows");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         // It connects to the broker by itself; until then nothing answers.
         let ready = Commander::connect(broker).await;
         ready.until_answered(&THEIRS.replace("{}", "1")).await;
