@@ -81,7 +81,7 @@ struct Beat {
 impl Beat {
     /// What the gateway's commands took, and the bare ones.
     async fn alternate(self, broker: u16) -> (Sample, Sample) {
-        let commander = Commander::connect(broker).await;
+        let commander = Commander::connect(broker, &["room/{}/audio/volume/set", "bare/{}"]).await;
         for room in 1..=self.rooms.min(8) {
             commander.set(&ours(room)).await;
             commander.set(&format!("bare/{room}")).await;

@@ -42,7 +42,7 @@ async fn slider(broker: &Mosquitto) {
     let simulator = Simulator::start(1);
     let gateway = Gateway::start(broker.port, &simulator.devices, "");
     gateway.online(1);
-    let commander = Commander::connect(broker.port).await;
+    let commander = Commander::connect(broker.port, &["room/{}/audio/volume/set"]).await;
     commander.set("room/1/audio/volume/set").await;
     let lasts = either(Duration::from_secs(10), Duration::from_millis(300));
     let topics = ["room/1/audio/volume/set/result", "room/1/audio/volume"];

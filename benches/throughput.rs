@@ -206,7 +206,7 @@ struct Load {
 impl Load {
     async fn new(broker: u16, rooms: usize, in_flight: usize, topic: &'static str) -> Self {
         Self {
-            commander: Commander::connect(broker).await,
+            commander: Commander::connect(broker, &[topic]).await,
             rooms,
             in_flight,
             topic,
@@ -345,7 +345,7 @@ impl NodeRed {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         // It connects to the broker by itself; until then nothing answers.
-        let ready = Commander::connect(broker).await;
+        let ready = Commander::connect(broker, &[THEIRS]).await;
         ready.until_answered(&THEIRS.replace("{}", "1")).await;
         Self { process, _dir: dir }
     }

@@ -71,14 +71,17 @@ pub struct Commander {
 }
 
 impl Commander {
-    pub async fn connect(port: u16) -> Self {
+    /// It receives the results of commands at these topics, `{}` for any room, and no others: a
+    /// result that two receive costs the broker twice.
+    pub async fn connect(port: u16, topics: &[&str]) -> Self {
         static COMMANDERS: AtomicU64 = AtomicU64::new(0);
         let id = format!("bench-{}", COMMANDERS.fetch_add(1, Ordering::Relaxed));
-        let (client, events) = connect(
-            &id,
-            port,
-            &["room/+/+/+/+/result", "bare/+/result", "flow/+/+/+/result"],
-        );
+        let results = topics
+            .iter()
+            .map(|topic| topic.replace("{}", "+") + "/result");
+        let results: Vec<String> = results.collect();
+        let filters: Vec<&str> = results.iter().map(String::as_str).collect();
+        let (client, events) = connect(&id, port, &filters);
         let mut received = receive(events);
         let waiting: Arc<Waiting> = Arc::default();
         let answered = waiting.clone();
