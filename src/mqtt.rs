@@ -105,7 +105,7 @@ impl Door {
         let (tell, connected) = watch::channel(false);
         let ending = Ending::default();
         let shared = connection::Shared {
-            settings: Arc::new(settings),
+            settings,
             hub: hub.clone(),
             foreign,
             outbox: outbox.clone(),

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Uri};
 use http_body_util::{BodyExt, Either, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -32,7 +31,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 /// A device answers a handshake within this, or it is not there.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -98,20 +97,10 @@ impl Connections {
             Some(Host::Ipv6(address)) => ServerName::from(IpAddr::from(address)),
             None => return Err(wrong(&"it has no host")),
         };
-        let host = url.host_str().unwrap_or_default();
-        let authority = match url.port() {
-            Some(port) => Authority::try_from(format!("{host}:{port}")),
-            None => Authority::try_from(host),
-        };
-        let authority = authority.map_err(|error| wrong(&error))?;
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|error| wrong(&error))?;
-        let mut parts = Parts::default();
-        parts.scheme = Some(Scheme::HTTPS);
-        parts.authority = Some(authority);
-        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+        let host = &url[Position::BeforeHost..Position::AfterPort];
         Ok(Arc::new(Self {
-            device: Uri::from_parts(parts).map_err(|error| wrong(&error))?,
-            host,
+            device: Uri::try_from(format!("https://{host}/")).map_err(|error| wrong(&error))?,
+            host: HeaderValue::from_str(host).map_err(|error| wrong(&error))?,
             name,
             tls: TlsConnector::from(Arc::new(tls)),
             idle: Mutex::default(),

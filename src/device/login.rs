@@ -72,12 +72,10 @@ impl Session {
 
     /// Takes a new token from any answer that sets one; true if it was new.
     pub fn renew_token(&mut self, headers: &HeaderMap) -> bool {
-        let Some(token) = cookie(headers, "XSRF-TOKEN") else {
+        let token = cookie(headers, "XSRF-TOKEN");
+        let Some(token) = token.filter(|token| self.token.as_ref() != Some(token)) else {
             return false;
         };
-        if self.token.as_deref() == Some(&token) {
-            return false;
-        }
         let Some(headers) = Headers::of(&self.id, Some(&token)) else {
             return false;
         };

@@ -35,10 +35,10 @@ const BRIEF: Duration = Duration::from_secs(5);
 /// How many received publishes are remembered, to know a repeat.
 const REMEMBERED: usize = 64;
 
-/// What the task and its door use.
+/// What the task uses.
 #[derive(Debug)]
 pub struct Shared {
-    pub settings: Arc<Settings>,
+    pub settings: Settings,
     pub hub: Arc<Hub>,
     pub foreign: Option<Foreign>,
     pub outbox: Arc<Outbox<Answer>>,
