@@ -147,6 +147,14 @@ impl Client {
             .collect()
     }
 
+    /// A room has not been offline since it was online.
+    pub fn never_offline(&self, room: &str) {
+        let said = self.messages(&format!("room/{room}/availability"));
+        let mut said = said.iter().map(text);
+        assert!(said.any(|word| word == "online"));
+        assert!(said.all(|word| word == "online"));
+    }
+
     pub fn messages(&self, wanted: &str) -> Vec<Publish> {
         let messages = self.received.messages.lock().unwrap();
         messages
