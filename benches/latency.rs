@@ -22,7 +22,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-#[tokio::main]
+// One thread, here and in the bare process: no hand-over between threads is part of a time.
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
     let Some(broker) = bench::begin().await else {
         return;

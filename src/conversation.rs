@@ -24,6 +24,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::access::Grant;
 use crate::command::Door;
+use crate::hub::Item;
 use client::Client;
 use frame::{Answer, Refused, Request};
 
@@ -242,6 +243,8 @@ async fn talk(
     let mut tokens = lobby.access.changes();
     // Others had their turn since the last flush.
     let mut waited = false;
+    // The last thing sent was an answer.
+    let mut answers = false;
     loop {
         if rest && client.is_answered() {
             return Ending::Left;
@@ -256,7 +259,10 @@ async fn talk(
                 }
                 continue;
             }
-            item = client.next() => client.frames(item),
+            item = client.next() => {
+                answers = matches!(item, Item::Reply(_));
+                client.frames(item)
+            }
             // After all else: what waits is still sent.
             () = lobby.stopping.cancelled() => return Ending::GoingAway,
         };
@@ -267,8 +273,10 @@ async fn talk(
                 Err(_) => return Ending::Stuck,
             }
         }
-        if client.is_idle() && !std::mem::replace(&mut waited, true) {
-            // Whatever else is ready to run may have more to say: one write for all of it.
+        // Who has the last answer that it waited for is told at once; else whatever is ready to run
+        // may have more to say, and one write is for all of it.
+        let last = answers && client.is_answered();
+        if !last && client.is_idle() && !std::mem::replace(&mut waited, true) {
             yield_now().await;
         }
         if client.is_idle() {
