@@ -1,28 +1,28 @@
 //! The MQTT front door: commands in, results and retained states out.
 //!
 //! The only place that names an MQTT library. Owns the connection, its outbox and what is not
-//! acknowledged yet; knows nothing of devices or rooms. The library's own memory is never relied
-//! on: after every disconnect it is emptied, and what matters is sent again from here.
+//! acknowledged yet, which is sent again after a disconnect; knows nothing of devices or rooms.
 
 pub mod broker;
 mod connection;
 mod flight;
+mod link;
 mod message;
 mod options;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::command::{Outcome, Submit};
 use crate::hub::{Heard, Hub, Outbox, Retained, Subscriber};
 use crate::metrics::BrokerSample;
-use connection::{Connection, Ending};
+use connection::{Connection, Shared};
 
 pub use message::{Address, Meaning, check_response, meaning};
 pub use options::{BrokerAddress, Settings};
@@ -72,11 +72,9 @@ impl Stats {
 pub struct Door {
     hub: Arc<Hub>,
     outbox: Arc<Outbox<Answer>>,
-    flight: Arc<flight::Flight>,
-    client: rumqttc::v5::AsyncClient,
     stats: Arc<Stats>,
     connected: watch::Receiver<bool>,
-    ending: Ending,
+    ending: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -91,8 +89,7 @@ impl Door {
         gateway: Arc<dyn Submit>,
         foreign: Option<Foreign>,
     ) -> Result<Self, String> {
-        let options = options::mqtt_options(&settings)?;
-        let (client, events) = rumqttc::v5::AsyncClient::new(options, flight::WINDOW + 8);
+        let tls = options::connector(&settings)?;
         let outbox = Arc::<Outbox<Answer>>::default();
         let subscriber: Arc<dyn Subscriber> = outbox.clone();
         hub.subscribe(Arc::downgrade(&subscriber));
@@ -101,25 +98,21 @@ impl Door {
         }
         hub.set(AVAILABILITY, Retained::text("online"));
         let stats = Arc::<Stats>::default();
-        let flight = Arc::<flight::Flight>::default();
         let (tell, connected) = watch::channel(false);
-        let ending = Ending::default();
-        let shared = connection::Shared {
+        let ending = CancellationToken::new();
+        let shared = Shared {
             settings,
             hub: hub.clone(),
             foreign,
             outbox: outbox.clone(),
-            flight: flight.clone(),
-            client: client.clone(),
             stats: stats.clone(),
+            ending: ending.clone(),
         };
-        let connection = Connection::new(shared, gateway, tell, ending.clone());
-        let task = tokio::spawn(connection.run(events));
+        let connection = Connection::new(shared, tls, gateway, tell);
+        let task = tokio::spawn(connection.run());
         Ok(Self {
             hub,
             outbox,
-            flight,
-            client,
             stats,
             connected,
             ending,
@@ -148,25 +141,13 @@ impl Door {
         }
     }
 
-    /// Takes no more commands, sends what waits, says `offline` and disconnects, all by `deadline`.
+    /// Takes no more commands, sends what waits, says `offline` and disconnects, all by `deadline`;
+    /// after that the broker says `offline` itself.
     pub async fn stop(self, deadline: Instant) {
-        self.ending.asked.cancel();
-        // This wakes the connection too.
         self.hub.set(AVAILABILITY, Retained::text("offline"));
-        if *self.connected.borrow() {
-            let flushed = async {
-                self.ending.closed.cancelled().await;
-                while !(self.outbox.is_empty() && self.flight.is_empty()) {
-                    self.flight.landed().await;
-                }
-            };
-            let _ = timeout_at(deadline, flushed).await;
-        }
-        self.ending.ended.cancel();
-        let _ = self.client.try_disconnect();
+        self.ending.cancel();
         let abort = self.task.abort_handle();
-        let last = Instant::now() + Duration::from_millis(500);
-        if timeout_at(last, self.task).await.is_err() {
+        if timeout_at(deadline, self.task).await.is_err() {
             abort.abort();
         }
     }

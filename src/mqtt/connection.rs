@@ -1,23 +1,24 @@
-//! The door's one task: it polls the library, and publishes what waits as the broker takes it.
+//! The door's one task: it keeps a connection to the broker, and publishes what waits as the broker
+//! takes it.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectReturnCode, Filter, Packet, PubAck, PubAckReason, Publish, PublishProperties,
-    RetainForwardRule, SubscribeReasonCode,
+    ConnAck, Filter, Packet, PingReq, PubAck, PubAckReason, Publish, PublishProperties,
+    RetainForwardRule, SubAck, Subscribe, SubscribeReasonCode,
 };
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::task::yield_now;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use super::flight::Flight;
+use super::link::{Link, Lost};
 use super::message::{
     Address, Meaning, check_response, is_own, meaning, overhead, prefixed, result_messages,
     unprefixed,
@@ -34,6 +35,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const BRIEF: Duration = Duration::from_secs(5);
 /// How many received publishes are remembered, to know a repeat.
 const REMEMBERED: usize = 64;
+/// What follows a packet's fixed header has at most so many bytes, MQTT 5 section 1.5.5.
+const LARGEST_IN_MQTT: usize = 268_435_455;
+/// How long taking leave of the broker may take.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What the task uses.
 #[derive(Debug)]
@@ -42,9 +47,9 @@ pub struct Shared {
     pub hub: Arc<Hub>,
     pub foreign: Option<Foreign>,
     pub outbox: Arc<Outbox<Answer>>,
-    pub flight: Arc<Flight>,
-    pub client: AsyncClient,
     pub stats: Arc<Stats>,
+    /// The door is to end: no more commands are taken, and what waits is said.
+    pub ending: CancellationToken,
 }
 
 impl Shared {
@@ -61,23 +66,12 @@ impl Shared {
     }
 }
 
-/// How the door ends, step by step.
-#[derive(Debug, Clone, Default)]
-pub struct Ending {
-    /// No more commands are to be taken.
-    pub asked: CancellationToken,
-    /// None is taken any more; those that were have been handed on.
-    pub closed: CancellationToken,
-    /// All has been said.
-    pub ended: CancellationToken,
-}
-
 /// The door's task.
 pub struct Connection {
     shared: Shared,
+    tls: Option<TlsConnector>,
     gateway: Arc<dyn Submit>,
     connected: watch::Sender<bool>,
-    ending: Ending,
     wait: Duration,
     since: Option<Instant>,
     brief: u32,
@@ -85,87 +79,136 @@ pub struct Connection {
     recent: VecDeque<u64>,
     /// The broker has told what an earlier run left there.
     told: bool,
+    /// Commands that were handed on and whose results were not taken from the outbox yet.
+    due: usize,
+}
+
+/// What belongs to one connection.
+struct Session {
+    link: Link,
+    flight: Flight,
+    /// The largest packet that the broker takes.
+    largest_packet: usize,
+    keep_alive: Duration,
 }
 
 impl Connection {
     pub fn new(
         shared: Shared,
+        tls: Option<TlsConnector>,
         gateway: Arc<dyn Submit>,
         connected: watch::Sender<bool>,
-        ending: Ending,
     ) -> Self {
         Self {
             shared,
+            tls,
             gateway,
             connected,
-            ending,
             wait: FIRST_WAIT,
             since: None,
             brief: 0,
             reported: None,
             recent: VecDeque::new(),
             told: false,
+            due: 0,
         }
     }
 
-    /// Polls for ever. The library's own wait for a flush has no limit, hence the one here.
-    pub async fn run(mut self, mut events: EventLoop) {
-        let watchdog = self.shared.settings.keep_alive.max(BRIEF).mul_f32(2.4);
+    /// Keeps a connection, until the door ends and all has been said.
+    pub async fn run(mut self) {
+        let ending = self.shared.ending.clone();
+        while !ending.is_cancelled() {
+            let opened = tokio::select! {
+                opened = Link::open(&self.shared.settings, self.tls.as_ref()) => opened,
+                () = ending.cancelled() => return,
+            };
+            let lost = match opened {
+                Ok((link, ack)) => {
+                    let mut session = self.begin(link, &ack);
+                    let lost = match self.serve(&mut session).await {
+                        Ok(()) => {
+                            let _ = timeout(FAREWELL, session.link.close()).await;
+                            return;
+                        }
+                        Err(lost) => lost,
+                    };
+                    self.take_back(session.flight);
+                    lost
+                }
+                Err(lost) => lost,
+            };
+            self.lost(&lost);
+            tokio::select! {
+                () = sleep(self.wait) => {}
+                () = ending.cancelled() => {}
+            }
+            self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    /// Takes what comes and sends what waits, until the door ends and all has been said.
+    async fn serve(&mut self, session: &mut Session) -> Result<(), Lost> {
+        let ending = self.shared.ending.clone();
+        let outbox = self.shared.outbox.clone();
+        let period = session.keep_alive;
+        let mut ticks = interval_at(Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = true;
+        // Others had their turn since the last write.
+        let mut waited = false;
+        self.subscribe(session)?;
         loop {
-            if self.ending.asked.is_cancelled() && !self.ending.closed.is_cancelled() {
-                self.close(&mut events);
+            let ends = ending.is_cancelled();
+            while let Some(packet) = session.link.next()? {
+                self.incoming(packet, session)?;
             }
-            let ended = self.ending.ended.is_cancelled();
-            let polled = timeout(watchdog, events.poll());
-            match publishing(&self.shared, polled).await {
-                Ok(Ok(Event::Outgoing(Outgoing::Disconnect))) if ended => break,
-                Ok(Ok(event)) => self.event(event, &mut events),
-                Ok(Err(_)) if self.ending.ended.is_cancelled() => break,
-                Ok(Err(error)) => {
-                    self.lost(&mut events, &told(&error));
-                    self.pause().await;
+            let mut answers = false;
+            while session.flight.has_room(2)
+                && let Some(item) = outbox.try_next()
+            {
+                answers = matches!(item, Item::Reply(_));
+                self.send(session, item);
+            }
+            if ends && self.due == 0 && outbox.is_empty() && session.flight.is_empty() {
+                return Ok(());
+            }
+            // Whoever has the last answer that is due is told at once; else whatever is ready to run
+            // may have more to say, and one write is for all of it. What a command wants of its
+            // device goes out before its acknowledgement, too.
+            let last = answers && self.due == 0;
+            if session.link.has_put() && !last && !std::mem::replace(&mut waited, true) {
+                yield_now().await;
+                continue;
+            }
+            waited = false;
+            tokio::select! {
+                biased;
+                turned = session.link.turn() => {
+                    turned?;
+                    heard = true;
                 }
-                Err(_) => {
-                    self.lost(&mut events, "the broker does not answer any more");
-                    self.pause().await;
+                () = outbox.filled(), if session.flight.has_room(2) => {}
+                _ = ticks.tick() => {
+                    if !std::mem::replace(&mut heard, false) {
+                        return Err(Lost::Silent);
+                    }
+                    session.link.put(&Packet::PingReq(PingReq))?;
                 }
+                () = ending.cancelled(), if !ends => {}
             }
         }
     }
 
-    fn event(&mut self, event: Event, events: &mut EventLoop) {
-        match event {
-            Event::Incoming(packet) => self.incoming(packet, events),
-            Event::Outgoing(Outgoing::Publish(id)) => self.shared.flight.sent(id),
-            Event::Outgoing(_) => {}
-        }
+    /// What was not acknowledged waits again, before all else.
+    fn take_back(&mut self, flight: Flight) {
+        let items = flight.lost();
+        let replies = items.iter().filter(|item| matches!(item, Item::Reply(_)));
+        self.due += replies.count();
+        self.shared.outbox.put_back(items);
     }
 
-    /// Takes no more commands. What the library has read it has acknowledged, so that is still
-    /// handed on; what it reads from now on it does not, so the broker has it for the next run.
-    fn close(&mut self, events: &mut EventLoop) {
-        while let Some(event) = events.state.events.pop_front() {
-            self.event(event, events);
-        }
-        events.state.manual_acks = true;
-        self.ending.closed.cancel();
-    }
-
-    async fn pause(&mut self) {
-        let wait = self.wait;
-        self.wait = (wait * 2).min(LONGEST_WAIT);
-        tokio::select! {
-            () = sleep(wait) => {}
-            () = self.ending.ended.cancelled() => {}
-        }
-    }
-
-    /// Empties the library's memory and takes back what was not acknowledged.
-    fn lost(&mut self, events: &mut EventLoop, why: &str) {
+    fn lost(&mut self, why: &Lost) {
         self.connected.send_replace(false);
-        self.shared.outbox.put_back(self.shared.flight.close());
-        events.clean();
-        events.pending.clear();
         let address = self.shared.settings.address();
         if let Some(since) = self.since.take() {
             if since.elapsed() < BRIEF {
@@ -182,57 +225,91 @@ impl Connection {
                 );
             }
         }
-        if self.reported.as_deref() != Some(why) {
+        let why = why.to_string();
+        if self.reported.as_ref() != Some(&why) {
             tracing::warn!(broker = address, "no connection to the broker: {why}");
-            self.reported = Some(why.to_owned());
+            self.reported = Some(why);
         }
     }
 
-    fn incoming(&mut self, packet: Packet, events: &mut EventLoop) {
+    fn incoming(&mut self, packet: Packet, session: &mut Session) -> Result<(), Lost> {
         match packet {
-            Packet::ConnAck(connack) => self.connack(&connack, events),
-            Packet::Publish(publish) => self.publish(publish),
-            Packet::PubAck(ack) => self.puback(&ack),
-            Packet::SubAck(ack) => {
-                // In the order of the filters.
-                for (n, code) in ack.return_codes.iter().enumerate() {
-                    if matches!(code, SubscribeReasonCode::Success(_)) {
-                        continue;
-                    }
-                    Stats::count(&self.shared.stats.refused);
-                    let to = match n {
-                        0 => "the commands",
-                        1 => INFO,
-                        _ => "Home Assistant's topics",
-                    };
-                    tracing::error!(
-                        ?code,
-                        "the broker refuses the subscription to {to}; check its access rules for \
-                         this user"
-                    );
+            // Neither taken nor acknowledged, it is the next run's.
+            Packet::Publish(_) if self.shared.ending.is_cancelled() => {}
+            Packet::Publish(publish) => {
+                let (id, qos) = (publish.pkid, publish.qos);
+                self.publish(publish);
+                if qos != QoS::AtMostOnce {
+                    session.link.put(&Packet::PubAck(PubAck::new(id, None)))?;
                 }
-                self.connected.send_replace(true);
             }
-            Packet::Disconnect(disconnect) => {
-                tracing::warn!(reason = ?disconnect.reason_code, "the broker ends the connection");
-            }
+            Packet::PubAck(ack) => self.puback(&ack, &mut session.flight),
+            Packet::SubAck(ack) => self.suback(&ack),
             _ => {}
         }
+        Ok(())
     }
 
-    fn connack(&mut self, connack: &ConnAck, events: &mut EventLoop) {
-        // A server keep-alive of 0 would make the library ping without a pause.
-        if events.options.keep_alive() < BRIEF {
-            events
-                .options
-                .set_keep_alive(self.shared.settings.keep_alive.max(BRIEF));
+    fn suback(&self, ack: &SubAck) {
+        // In the order of the filters.
+        for (n, code) in ack.return_codes.iter().enumerate() {
+            if matches!(code, SubscribeReasonCode::Success(_)) {
+                continue;
+            }
+            Stats::count(&self.shared.stats.refused);
+            let to = match n {
+                0 => "the commands",
+                1 => INFO,
+                _ => "Home Assistant's topics",
+            };
+            tracing::error!(
+                ?code,
+                "the broker refuses the subscription to {to}; check its access rules for this user"
+            );
         }
+        self.connected.send_replace(true);
+    }
+
+    /// A connection came up: everything is to be said, in case the broker forgot.
+    fn begin(&mut self, link: Link, ack: &ConnAck) -> Session {
         let shared = &self.shared;
         Stats::count(&shared.stats.connects);
         self.since = Some(Instant::now());
         if self.brief < 3 {
             self.reported = None;
         }
+        // The gateway's own availability first.
+        shared.outbox.push_state(&Arc::from(AVAILABILITY));
+        let foreign = shared.foreign.iter().map(|foreign| &foreign.hub);
+        for hub in std::iter::once(&shared.hub).chain(foreign) {
+            for topic in hub.topics_below("") {
+                shared.outbox.push_state(&topic);
+            }
+        }
+        let limits = ack.properties.as_ref();
+        let at_a_time = limits.and_then(|limits| limits.receive_max);
+        let largest = limits.and_then(|limits| limits.max_packet_size);
+        let largest = largest.and_then(|largest| usize::try_from(largest).ok());
+        // 0 turns the broker's watch off, not ours.
+        let keep_alive = limits.and_then(|limits| limits.server_keep_alive);
+        let keep_alive = keep_alive.filter(|seconds| *seconds > 0);
+        self.connected.send_replace(true);
+        tracing::info!(
+            broker = shared.settings.address(),
+            "connected to the broker"
+        );
+        Session {
+            link,
+            flight: Flight::new(at_a_time.unwrap_or(u16::MAX)),
+            largest_packet: largest.unwrap_or(usize::MAX).min(LARGEST_IN_MQTT),
+            keep_alive: keep_alive.map_or(shared.settings.keep_alive.max(BRIEF), |seconds| {
+                Duration::from_secs(seconds.into())
+            }),
+        }
+    }
+
+    fn subscribe(&mut self, session: &mut Session) -> Result<(), Lost> {
+        let shared = &self.shared;
         let filter = |path: String, retain_forward_rule| Filter {
             path,
             qos: QoS::AtLeastOnce,
@@ -252,33 +329,13 @@ impl Connection {
         });
         let foreign = shared.foreign.iter().flat_map(|foreign| &foreign.filters);
         let foreign = foreign.map(|path| filter(path.clone(), RetainForwardRule::OnEverySubscribe));
-        let filters = own.into_iter().chain(foreign);
-        if shared.client.try_subscribe_many(filters).is_err() {
-            tracing::error!("the subscription could not be handed over");
-        }
-        // The gateway's own availability first, then everything, in case the broker forgot.
-        shared.outbox.push_state(&Arc::from(AVAILABILITY));
-        let foreign = shared.foreign.iter().map(|foreign| &foreign.hub);
-        for hub in std::iter::once(&shared.hub).chain(foreign) {
-            for topic in hub.topics_below("") {
-                shared.outbox.push_state(&topic);
-            }
-        }
-        let limits = connack.properties.as_ref();
-        let at_a_time = limits.and_then(|limits| limits.receive_max);
-        let largest = limits.and_then(|limits| limits.max_packet_size);
-        shared
-            .flight
-            .open(at_a_time.unwrap_or(u16::MAX), largest.unwrap_or(u32::MAX));
-        self.connected.send_replace(true);
-        tracing::info!(
-            broker = shared.settings.address(),
-            "connected to the broker"
-        );
+        let mut subscribe = Subscribe::new_many(own.into_iter().chain(foreign), None);
+        subscribe.pkid = session.flight.next_id();
+        Ok(session.link.put(&Packet::Subscribe(subscribe))?)
     }
 
-    fn puback(&self, ack: &PubAck) {
-        let item = self.shared.flight.acknowledged(ack.pkid);
+    fn puback(&self, ack: &PubAck, flight: &mut Flight) {
+        let item = flight.acknowledged(ack.pkid);
         if !matches!(
             ack.reason,
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers
@@ -295,9 +352,6 @@ impl Connection {
 
     /// A publish from the broker: a command, or nothing.
     fn publish(&mut self, publish: Publish) {
-        if self.ending.closed.is_cancelled() {
-            return;
-        }
         let received = Instant::now();
         let shared = &self.shared;
         let prefix = &shared.settings.prefix;
@@ -349,6 +403,7 @@ impl Connection {
         let room: Arc<str> = room.into();
         let outbox = shared.outbox.clone();
         let answer = move |outcome: Outcome| outbox.push_reply((address, Box::new(outcome)));
+        self.due += 1;
         let reply = Reply::new(room.clone(), command.clone(), answer);
         if let Some(message) = refused {
             return reply.answer(Err(Failure::new(ErrorCode::InvalidPayload, message)));
@@ -374,6 +429,43 @@ impl Connection {
             reply,
         });
     }
+
+    /// Puts an item's messages. The last stands for the item: when it is acknowledged, so were the
+    /// others.
+    fn send(&mut self, session: &mut Session, item: Item<Answer>) {
+        if matches!(item, Item::Reply(_)) {
+            self.due = self.due.saturating_sub(1);
+        }
+        let messages = messages(&self.shared, session.largest_packet, &item);
+        let last = messages.len().saturating_sub(1);
+        let mut item = Some(item);
+        for (n, message) in messages.into_iter().enumerate() {
+            let id = session.flight.next_id();
+            let publish = Publish {
+                pkid: id,
+                qos: QoS::AtLeastOnce,
+                retain: message.retain,
+                topic: message.topic.into(),
+                payload: message.payload,
+                properties: Some(PublishProperties {
+                    correlation_data: message.correlation,
+                    content_type: message.content_type,
+                    user_properties: message.user,
+                    ..PublishProperties::default()
+                }),
+                ..Publish::default()
+            };
+            match session.link.put(&Packet::Publish(publish)) {
+                Ok(()) => {
+                    let named = if n == last { item.take() } else { None };
+                    session.flight.push(id, named);
+                    Stats::count(&self.shared.stats.published);
+                }
+                // It is checked before that it fits into a packet.
+                Err(error) => tracing::error!(%error, "a message could not be sent"),
+            }
+        }
+    }
 }
 
 /// What makes a publish the same as one that came before.
@@ -383,96 +475,8 @@ fn fingerprint(publish: &Publish) -> u64 {
     hasher.finish()
 }
 
-/// A connection error for a person. It holds neither user nor password.
-fn told(error: &ConnectionError) -> String {
-    match error {
-        ConnectionError::ConnectionRefused(code) => match code {
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
-                "it refuses the user and password (mqtt.username, mqtt.password_file)".into()
-            }
-            ConnectReturnCode::ClientIdentifierNotValid => {
-                "it refuses the client id (mqtt.client_id)".into()
-            }
-            ConnectReturnCode::UnsupportedProtocolVersion
-            | ConnectReturnCode::RefusedProtocolVersion => {
-                "it does not speak MQTT 5, which the gateway needs".into()
-            }
-            code => format!("it refuses the connection ({code:?})"),
-        },
-        // The library wraps what went wrong in its own words; people need the cause.
-        error => {
-            let mut cause: &dyn std::error::Error = error;
-            while let Some(deeper) = cause.source() {
-                cause = deeper;
-            }
-            cause.to_string()
-        }
-    }
-}
-
-/// Polls to the end, since a poll that is broken off may lose what it holds, and meanwhile hands
-/// over what waits, in order, as far as the broker takes it.
-async fn publishing<T>(shared: &Shared, polled: impl Future<Output = T>) -> T {
-    let mut polled = pin!(polled);
-    loop {
-        let item = async {
-            shared.outbox.filled().await;
-            shared.flight.room(2).await;
-        };
-        tokio::select! {
-            biased;
-            polled = &mut polled => return polled,
-            () = item => {
-                // Who waits for outbox and flight to be empty must not overlook what is between.
-                shared.flight.carry(true);
-                if let Some(item) = shared.outbox.try_next() {
-                    send(shared, item);
-                }
-                shared.flight.carry(false);
-            }
-        }
-    }
-}
-
-fn send(shared: &Shared, item: Item<Answer>) {
-    let messages = messages(shared, &item);
-    let last = messages.len().saturating_sub(1);
-    let mut item = Some(item);
-    for (n, message) in messages.into_iter().enumerate() {
-        // The last message stands for the item: when it is acknowledged, so were the others.
-        let named = if n == last { item.take() } else { None };
-        if let Err(unsent) = shared.flight.push(named) {
-            let unsent = unsent.or_else(|| item.take());
-            shared.outbox.put_back(unsent.into_iter().collect());
-            break;
-        }
-        hand_over(shared, message);
-    }
-}
-
-fn hand_over(shared: &Shared, message: Message) {
-    let properties = PublishProperties {
-        correlation_data: message.correlation,
-        content_type: message.content_type,
-        user_properties: message.user,
-        ..PublishProperties::default()
-    };
-    let handed = shared.client.try_publish_with_properties(
-        message.topic,
-        QoS::AtLeastOnce,
-        message.retain,
-        message.payload,
-        properties,
-    );
-    match handed {
-        Ok(()) => Stats::count(&shared.stats.published),
-        // The window is smaller than the channel, so this cannot happen while connected.
-        Err(error) => tracing::error!(%error, "a message could not be handed over"),
-    }
-}
-
 /// The messages of an item that may be sent; what is too large is left out or told instead.
-fn messages(shared: &Shared, item: &Item<Answer>) -> Vec<Message> {
+fn messages(shared: &Shared, largest: usize, item: &Item<Answer>) -> Vec<Message> {
     let prefix = &shared.settings.prefix;
     let plain = |topic: String, payload, retain, content_type| Message {
         topic,
@@ -482,7 +486,6 @@ fn messages(shared: &Shared, item: &Item<Answer>) -> Vec<Message> {
         correlation: None,
         user: Vec::new(),
     };
-    let largest = shared.flight.largest_packet();
     let fits = |message: &Message| {
         message.payload.len() <= shared.settings.max_payload
             && message.payload.len() + overhead(message) <= largest

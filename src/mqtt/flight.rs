@@ -1,129 +1,109 @@
-//! What has been handed to the broker and is not acknowledged yet.
+//! What has been put to the broker and is not acknowledged yet.
 //!
-//! The library says in which order it sent publishes and which packet ids were acknowledged, but
-//! not which publish had which id: the order here ties the two together.
+//! Owns the packet identifiers and the limit of what is under way at a time. Sends nothing.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use tokio::sync::Notify;
 
 use super::Answer;
 use crate::hub::Item;
 
-/// How many publishes may be unacknowledged. The library's channel holds more, so that handing one
-/// over never waits.
-pub const WINDOW: usize = 32;
+/// How many publishes may be unacknowledged, if the broker takes as many.
+const WINDOW: usize = 64;
 
-/// The publishes of one connection at a time.
-#[derive(Debug, Default)]
+/// The publishes of one connection, in the order they were put.
+#[derive(Debug)]
 pub struct Flight {
-    inner: Mutex<Inner>,
-    landed: Notify,
-    room: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
     window: usize,
-    largest_packet: usize,
-    /// Something is on its way here from the outbox.
-    carried: bool,
-    /// Handed over, and whether the library has sent them, with which id.
-    publishes: VecDeque<(Option<u16>, Option<Item<Answer>>)>,
+    last_id: u16,
+    publishes: VecDeque<(u16, Option<Item<Answer>>)>,
 }
 
 impl Flight {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Nothing is under way; the broker takes so many at a time (its Receive Maximum).
+    pub fn new(receive_maximum: u16) -> Self {
+        Self {
+            window: WINDOW.min(usize::from(receive_maximum).max(1)),
+            last_id: 0,
+            publishes: VecDeque::new(),
+        }
     }
 
-    /// A connection came up; the broker takes so many at a time, each so large.
-    pub fn open(&self, receive_maximum: u16, largest_packet: u32) {
-        let mut inner = self.lock();
-        inner.window = WINDOW.min(usize::from(receive_maximum).max(1));
-        inner.largest_packet = usize::try_from(largest_packet).unwrap_or(usize::MAX);
-        self.room.notify_one();
+    /// There is room for `count` more.
+    pub fn has_room(&self, count: usize) -> bool {
+        let used = self.publishes.len();
+        used == 0 || used + count <= self.window
     }
 
-    /// The largest packet that the broker takes.
-    pub fn largest_packet(&self) -> usize {
-        self.lock().largest_packet
-    }
-
-    /// The connection is gone: what was not acknowledged is handed back, in order.
-    pub fn close(&self) -> Vec<Item<Answer>> {
-        let mut inner = self.lock();
-        inner.window = 0;
-        let lost = inner
-            .publishes
-            .drain(..)
-            .filter_map(|(_, item)| item)
-            .collect();
-        self.landed.notify_one();
-        lost
-    }
-
-    /// Waits until there is room for `count` more.
-    pub async fn room(&self, count: usize) {
+    /// An identifier that nothing under way has.
+    pub fn next_id(&mut self) -> u16 {
         loop {
-            let room = self.room.notified();
-            {
-                let inner = self.lock();
-                let used = inner.publishes.len();
-                if inner.window > 0 && (used == 0 || used + count <= inner.window) {
-                    return;
-                }
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if !self.publishes.iter().any(|(id, _)| *id == self.last_id) {
+                return self.last_id;
             }
-            room.await;
         }
     }
 
-    /// A publish is handed over now, in the name of `item`; false if the connection went meanwhile.
-    pub fn push(&self, item: Option<Item<Answer>>) -> Result<(), Option<Item<Answer>>> {
-        let mut inner = self.lock();
-        if inner.window == 0 {
-            return Err(item);
-        }
-        inner.publishes.push_back((None, item));
-        Ok(())
+    /// A publish with this identifier is put now, in the name of `item`.
+    pub fn push(&mut self, id: u16, item: Option<Item<Answer>>) {
+        self.publishes.push_back((id, item));
     }
 
-    /// The library has sent the next one under this id.
-    pub fn sent(&self, id: u16) {
-        let mut inner = self.lock();
-        if let Some(publish) = inner.publishes.iter_mut().find(|(sent, _)| sent.is_none()) {
-            publish.0 = Some(id);
-        }
+    /// The broker acknowledged this identifier.
+    pub fn acknowledged(&mut self, id: u16) -> Option<Item<Answer>> {
+        let place = self.publishes.iter().position(|(put, _)| *put == id)?;
+        self.publishes.remove(place)?.1
     }
 
-    /// The broker acknowledged this id.
-    pub fn acknowledged(&self, id: u16) -> Option<Item<Answer>> {
-        let mut inner = self.lock();
-        let place = inner
-            .publishes
-            .iter()
-            .position(|(sent, _)| *sent == Some(id));
-        let item = place.and_then(|place| inner.publishes.remove(place));
-        self.room.notify_one();
-        self.landed.notify_one();
-        item.and_then(|(_, item)| item)
-    }
-
-    /// Something is about to be taken from the outbox, or has been handed over.
-    pub fn carry(&self, carried: bool) {
-        self.lock().carried = carried;
-        self.landed.notify_one();
-    }
-
-    /// Nothing is unacknowledged, nor on its way here.
+    /// Nothing is under way.
     pub fn is_empty(&self) -> bool {
-        let inner = self.lock();
-        inner.publishes.is_empty() && !inner.carried
+        self.publishes.is_empty()
     }
 
-    /// Waits until something was acknowledged, or taken from the outbox.
-    pub async fn landed(&self) {
-        self.landed.notified().await;
+    /// The connection is gone: what was not acknowledged, in order.
+    pub fn lost(self) -> Vec<Item<Answer>> {
+        let items = self.publishes.into_iter().filter_map(|(_, item)| item);
+        items.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn state(topic: &str) -> Option<Item<Answer>> {
+        Some(Item::State(Arc::from(topic)))
+    }
+
+    #[test]
+    fn what_is_not_acknowledged_comes_back_in_order() {
+        let mut flight = Flight::new(3);
+        for topic in ["a", "b", "c"] {
+            assert!(flight.has_room(1), "{topic}");
+            let id = flight.next_id();
+            flight.push(id, state(topic));
+        }
+        assert!(!flight.has_room(1));
+        assert!(matches!(flight.acknowledged(2), Some(Item::State(topic)) if &*topic == "b"));
+        assert!(flight.acknowledged(2).is_none());
+        let lost = flight.lost();
+        let topics = lost.iter().map(|item| match item {
+            Item::State(topic) => &**topic,
+            _ => "",
+        });
+        assert_eq!(topics.collect::<Vec<_>>(), ["a", "c"]);
+    }
+
+    #[test]
+    fn an_identifier_under_way_is_not_used_again() {
+        let mut flight = Flight::new(u16::MAX);
+        let first = flight.next_id();
+        flight.push(first, state("a"));
+        for _ in 0..u16::MAX {
+            let id = flight.next_id();
+            assert!(id != 0 && id != first);
+        }
     }
 }

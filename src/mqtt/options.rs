@@ -4,22 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::tokio_rustls::rustls::client::danger::ServerCertVerifier;
-use rumqttc::tokio_rustls::rustls::pki_types::pem::PemObject;
-use rumqttc::tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rumqttc::tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use rumqttc::v5::MqttOptions;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::LastWill;
-use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
+use rumqttc::v5::mqttbytes::v5::{Connect, ConnectProperties, LastWill, Login, Packet};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretString};
+use tokio_rustls::TlsConnector;
 
 /// Packets up to this size are read, so that a payload that is too large gets its answer rather
 /// than breaking the connection.
-const LARGEST_PACKET: u32 = 64 << 20;
-
-/// How many packet ids are used; well above what is unacknowledged at a time.
-const IDS: u16 = 4 * super::flight::WINDOW as u16;
+pub(super) const LARGEST_PACKET: u32 = 64 << 20;
 
 /// Where the broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,42 +71,42 @@ impl Settings {
     }
 }
 
-/// The library's options, with the will.
-///
-/// # Errors
-/// Certificate files that cannot be used.
-pub fn mqtt_options(settings: &Settings) -> Result<MqttOptions, String> {
-    let (BrokerAddress::Tcp { host, port } | BrokerAddress::Tls { host, port }) = &settings.broker;
-    let mut options = MqttOptions::new(&settings.client_id, host, *port);
-    // The library refuses less by panicking.
-    options.set_keep_alive(settings.keep_alive.max(Duration::from_secs(5)));
-    options.set_max_packet_size(Some(LARGEST_PACKET));
-    // The library keeps a place for each id it may use: 14 MB for all that there are.
-    options.set_outgoing_inflight_upper_limit(IDS);
-    options.set_connection_timeout(10);
-    let mut network = NetworkOptions::new();
-    network.set_tcp_nodelay(true);
-    network.set_connection_timeout(10);
-    options.set_network_options(network);
+/// How the gateway introduces itself to the broker, with the will. MQTT 5 section 3.1.
+pub(super) fn connect_packet(settings: &Settings) -> Packet {
     let expiry = u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX);
-    options.set_clean_start(expiry == 0);
-    options.set_session_expiry_interval(Some(expiry));
-    options.set_last_will(LastWill::new(
+    let connect = Connect {
+        client_id: settings.client_id.clone(),
+        keep_alive: u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX),
+        clean_start: expiry == 0,
+        properties: Some(ConnectProperties {
+            session_expiry_interval: Some(expiry),
+            max_packet_size: Some(LARGEST_PACKET),
+            ..ConnectProperties::new()
+        }),
+    };
+    let will = LastWill::new(
         super::availability_topic(&settings.prefix),
         "offline",
         QoS::AtLeastOnce,
         true,
         None,
-    ));
-    if let Some(username) = &settings.username {
+    );
+    let login = settings.username.as_ref().map(|username| {
         let password = settings.password.as_ref().map(ExposeSecret::expose_secret);
-        options.set_credentials(username, password.unwrap_or_default());
+        Login::new(username, password.unwrap_or_default())
+    });
+    Packet::Connect(connect, Some(will), login)
+}
+
+/// What is needed for TLS, where the broker wants it.
+///
+/// # Errors
+/// Certificate files that cannot be used.
+pub(super) fn connector(settings: &Settings) -> Result<Option<TlsConnector>, String> {
+    match settings.broker {
+        BrokerAddress::Tcp { .. } => Ok(None),
+        BrokerAddress::Tls { .. } => Ok(Some(TlsConnector::from(Arc::new(tls(settings)?)))),
     }
-    if matches!(settings.broker, BrokerAddress::Tls { .. }) {
-        let tls = TlsConfiguration::Rustls(Arc::new(tls(settings)?));
-        options.set_transport(Transport::tls_with_config(tls));
-    }
-    Ok(options)
 }
 
 fn tls(settings: &Settings) -> Result<ClientConfig, String> {
