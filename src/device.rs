@@ -5,6 +5,7 @@
 
 mod client;
 mod connections;
+mod http1;
 mod keep;
 mod login;
 mod problem;

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use secrecy::SecretString;
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
-use super::connections::{Body, Connections, Response};
+use super::connections::{Connections, Response, Streamed};
 use super::keep::Keep;
 use super::login::Session;
 use super::problem::Problem;
@@ -139,12 +139,9 @@ pub struct Oversize {
 pub(super) struct Large {
     pub about: Oversize,
     /// What was read of it to find that out.
-    pub begun: BytesMut,
+    pub begun: Bytes,
     pub rest: Response,
 }
-
-/// A body that streams in, with its length.
-pub(super) type Streamed = (u64, Body);
 
 /// How a request that is carried out ends.
 #[derive(Debug)]

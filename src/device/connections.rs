@@ -3,43 +3,48 @@
 //! Owns connecting, the streams that stay open between exchanges, and whether one of them may be
 //! used again. Knows no sessions and repeats nothing.
 //!
-//! hyper is given a stream for one exchange and gives it back, and is polled by whoever waits for
-//! the answer: between exchanges a room holds no HTTP buffers (some 30 KB), and an answer wakes one
-//! task and not two.
+//! Between exchanges a room holds a stream and no HTTP buffers, and an answer wakes nobody but who
+//! waits for it.
 
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use http::{HeaderValue, Request, Uri};
-use http_body_util::{BodyExt, Either, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::io::poll_read_buf;
 use tower_service::Service;
 use url::{Host, Position, Url};
+
+use super::http1::{self, Body, Head, Part};
 
 /// A device answers a handshake within this, or it is not there.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Shorter than devices keep an idle connection; polling keeps it in use.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// What is sent: all of it at once, or as it comes.
-pub type Body = Either<Full<Bytes>, StreamBody<BoxStream<'static, io::Result<Frame<Bytes>>>>>;
+/// What is read of an answer at a time; most are smaller.
+const READ: usize = 4 << 10;
+/// The same of a long body.
+const READ_ON: usize = 32 << 10;
+
+/// What follows a request as it comes, and how many bytes it is.
+pub type Streamed = (u64, BoxStream<'static, io::Result<Bytes>>);
 
 /// Boxed: it is handed from place to place, and TLS is a kilobyte.
 type Stream = Box<TlsStream<TcpStream>>;
@@ -65,8 +70,8 @@ pub enum Lost {
 /// The connections to one device.
 pub struct Connections {
     device: Uri,
-    /// The `Host` header.
-    pub host: HeaderValue,
+    /// What a request names as its host.
+    pub host: String,
     name: ServerName<'static>,
     tls: TlsConnector,
     idle: Mutex<Vec<(Stream, Instant)>>,
@@ -100,7 +105,7 @@ impl Connections {
         let host = &url[Position::BeforeHost..Position::AfterPort];
         Ok(Arc::new(Self {
             device: Uri::try_from(format!("https://{host}/")).map_err(|error| wrong(&error))?,
-            host: HeaderValue::from_str(host).map_err(|error| wrong(&error))?,
+            host: host.to_owned(),
             name,
             tls: TlsConnector::from(Arc::new(tls)),
             idle: Mutex::default(),
@@ -155,34 +160,41 @@ impl Connections {
         }
     }
 
-    /// Sends a request, whose URI is the path, and waits for the head of its answer.
+    /// Sends a request, and what follows it, and waits for the head of its answer.
     ///
     /// # Errors
     /// Why there is no answer.
-    pub async fn send(self: &Arc<Self>, request: Request<Body>) -> Result<Response, Lost> {
+    pub async fn send(
+        self: &Arc<Self>,
+        request: &[u8],
+        more: Option<Streamed>,
+    ) -> Result<Response, Lost> {
         let stream = match self.kept() {
             Some(stream) => stream,
             None => self.connect().await.map_err(Lost::NotConnected)?,
         };
-        let (sender, connection) = handshake(TokioIo::new(stream))
-            .await
-            .map_err(|_| Lost::Broken)?;
-        let mut exchange = Box::new(Exchange {
-            sender,
-            connection: Some(connection),
-        });
-        let answered = exchange.sender.send_request(request);
-        match exchange.drive(answered).await {
-            Some(Ok(answer)) => {
-                let (head, body) = answer.into_parts();
-                Ok(Response {
+        let mut exchange = Exchange {
+            stream,
+            arrived: BytesMut::new(),
+            early: false,
+        };
+        exchange.send(request).await;
+        if let Some(more) = more {
+            exchange.pass_on(more).await?;
+        }
+        loop {
+            let head = http1::read_head(&mut exchange.arrived);
+            if let Some((head, body)) = head.map_err(|_| Lost::Broken)? {
+                return Ok(Response {
                     head,
                     body,
                     exchange,
                     home: self.clone(),
-                })
+                });
             }
-            _ => Err(Lost::Broken),
+            if exchange.read(READ).await? == 0 {
+                return Err(Lost::Broken);
+            }
         }
     }
 }
@@ -210,59 +222,84 @@ fn just_looking() -> Context<'static> {
 }
 
 struct Exchange {
-    sender: SendRequest<Body>,
-    /// None once it has ended.
-    connection: Option<Connection<TokioIo<Stream>, Body>>,
+    stream: Stream,
+    arrived: BytesMut,
+    /// Something came before all was sent, or not all could be.
+    early: bool,
 }
 
 impl Exchange {
-    /// Runs the connection until what waits for it is ready; none if the connection ends first.
-    async fn drive<F: Future>(&mut self, waiting: F) -> Option<F::Output> {
-        let mut waiting = pin!(waiting);
-        poll_fn(|cx| {
-            if let Poll::Ready(output) = waiting.as_mut().poll(cx) {
-                return Poll::Ready(Some(output));
-            }
-            let connection = self.connection.as_mut();
-            if connection.is_none_or(|connection| Pin::new(connection).poll(cx).is_ready()) {
-                self.connection = None;
-            }
-            match waiting.as_mut().poll(cx) {
-                Poll::Ready(output) => Poll::Ready(Some(output)),
-                Poll::Pending if self.connection.is_none() => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await
+    /// Sends these bytes; fewer, if an answer comes before they are gone or they cannot be sent. A
+    /// device that refuses something may say so and read no further.
+    async fn send(&mut self, mut bytes: &[u8]) {
+        poll_fn(|cx| self.poll_sent(cx, &mut bytes)).await;
     }
 
-    /// The stream, if both ends would go on with it.
-    fn end(mut self) -> Option<Stream> {
-        let mut connection = self.connection?;
-        let cx = &mut just_looking();
-        let open = Pin::new(&mut connection).poll(cx).is_pending();
-        if !open || !matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(()))) {
-            return None;
+    fn poll_sent(&mut self, cx: &mut Context<'_>, bytes: &mut &[u8]) -> Poll<()> {
+        loop {
+            let stream = Pin::new(&mut self.stream);
+            let sent = if bytes.is_empty() {
+                stream.poll_flush(cx).map_ok(|()| 0)
+            } else {
+                stream.poll_write(cx, bytes)
+            };
+            match sent {
+                Poll::Ready(Ok(0)) if bytes.is_empty() => return Poll::Ready(()),
+                Poll::Ready(Ok(sent @ 1..)) => *bytes = &bytes[sent..],
+                Poll::Pending if self.poll_read(cx, READ).is_pending() => return Poll::Pending,
+                _ => {
+                    self.early = true;
+                    return Poll::Ready(());
+                }
+            }
         }
-        let parts = connection.into_parts();
-        parts.read_buf.is_empty().then(|| parts.io.into_inner())
+    }
+
+    /// Sends what comes as it comes, until an answer does.
+    async fn pass_on(&mut self, (mut length, mut more): Streamed) -> Result<(), Lost> {
+        while length > 0 && !self.early {
+            let chunk = tokio::select! {
+                biased;
+                _ = self.read(READ) => {
+                    self.early = true;
+                    break;
+                }
+                chunk = more.next() => chunk,
+            };
+            let Some(Ok(chunk)) = chunk else {
+                return Err(Lost::Broken);
+            };
+            length = length.checked_sub(chunk.len() as u64).ok_or(Lost::Broken)?;
+            self.send(&chunk).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for more, and says how much came: nothing if the device has ended the connection.
+    async fn read(&mut self, size: usize) -> Result<usize, Lost> {
+        poll_fn(|cx| self.poll_read(cx, size)).await
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, size: usize) -> Poll<Result<usize, Lost>> {
+        self.arrived.reserve(size);
+        let read = poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.arrived);
+        read.map_err(|_| Lost::Broken)
     }
 }
 
 /// An answer whose body is still to be read. Dropped before its end, it closes the connection.
 pub struct Response {
     /// Status and headers.
-    pub head: http::response::Parts,
-    body: Incoming,
-    exchange: Box<Exchange>,
+    pub head: Head,
+    body: Body,
+    exchange: Exchange,
     home: Arc<Connections>,
 }
 
 impl std::fmt::Debug for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Headers may set a cookie.
         f.debug_struct("Response")
-            .field("status", &self.head.status)
+            .field("head", &self.head)
             .finish_non_exhaustive()
     }
 }
@@ -274,21 +311,29 @@ impl Response {
     /// The connection broke before the body's end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Lost> {
         loop {
-            match self.exchange.drive(self.body.frame()).await {
-                Some(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        return Ok(Some(data));
-                    }
+            let part = self.body.next(&mut self.exchange.arrived);
+            match part.map_err(|_| Lost::Broken)? {
+                Part::Data(data) => return Ok(Some(data)),
+                Part::End => return Ok(None),
+                Part::Wait => {}
+            }
+            if self.exchange.read(READ_ON).await? == 0 {
+                if self.body == Body::UntilClosed {
+                    return Ok(None);
                 }
-                Some(None) => return Ok(None),
-                Some(Some(Err(_))) | None => return Err(Lost::Broken),
+                return Err(Lost::Broken);
             }
         }
     }
 
     /// All of the body was read: the connection may be used again.
     pub fn end(self) {
-        if let Some(stream) = self.exchange.end() {
+        let Exchange {
+            stream,
+            arrived,
+            early,
+        } = self.exchange;
+        if self.head.keeps && !early && arrived.is_empty() {
             self.home.keep(stream);
         }
     }
@@ -348,9 +393,8 @@ mod tests {
     }
 
     async fn ask(connections: &Arc<Connections>) -> Result<Vec<u8>, Lost> {
-        let mut request = Request::new(Either::Left(Full::default()));
-        *request.uri_mut() = Uri::from_static("/rest/audio");
-        let mut response = connections.send(request).await?;
+        let request = b"GET /rest/audio HTTP/1.1\r\n\r\n";
+        let mut response = connections.send(request, None).await?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             body.extend_from_slice(&chunk);
@@ -412,5 +456,41 @@ mod tests {
         let (connections, _) = device("HTTP/1.1 200", true).await;
         assert!(matches!(ask(&connections).await, Err(Lost::Broken)));
         assert!(connections.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_answer_before_the_end_of_the_request_is_taken() {
+        let refusal = "HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\ntrue";
+        let (connections, met) = device(refusal, false).await;
+        let endless = futures_util::stream::pending().boxed();
+        let request = b"POST /rest/x HTTP/1.1\r\n\r\n";
+        let sent = connections.send(request, Some((1000, endless))).await;
+        let mut response = sent.unwrap();
+        assert_eq!(response.head.status, 413);
+        assert_eq!(response.chunk().await.unwrap().unwrap(), "true");
+        assert!(response.chunk().await.unwrap().is_none());
+        response.end();
+        // What is left of the request would be taken for the next one.
+        assert_eq!(ask(&connections).await.unwrap(), b"true");
+        assert_eq!(met.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn what_streams_in_is_as_long_as_was_said() {
+        let (connections, _) = device(ANSWER, false).await;
+        for (length, text) in [(3, "four"), (5, "")] {
+            let chunks = Some(text).filter(|text| !text.is_empty());
+            let chunks = chunks.map(|text| Ok(Bytes::from_static(text.as_bytes())));
+            let chunks = futures_util::stream::iter(chunks).boxed();
+            let mut exchange = Exchange {
+                stream: connections.connect().await.unwrap(),
+                arrived: BytesMut::new(),
+                early: false,
+            };
+            assert!(
+                exchange.pass_on((length, chunks)).await.is_err(),
+                "{length}"
+            );
+        }
     }
 }

@@ -3,8 +3,7 @@
 //! Owns the session's cookie and token and the meaning of a refused log-in. A session's Debug
 //! shows none of it.
 
-use http::HeaderMap;
-use http::header::{HeaderValue, SET_COOKIE};
+use http::HeaderValue;
 use serde_json::{Value, json};
 
 use super::problem::{Problem, ProblemCode};
@@ -53,9 +52,9 @@ impl Session {
     }
 
     /// What an answer to a log-in gave, though the rest of it cannot be used.
-    pub fn given(headers: &HeaderMap, generation: u64) -> Option<Self> {
-        let id = cookie(headers, "session_id")?;
-        Self::new(id, cookie(headers, "XSRF-TOKEN"), Value::Null, generation)
+    pub fn given(cookies: &[String], generation: u64) -> Option<Self> {
+        let id = cookie(cookies, "session_id")?;
+        Self::new(id, cookie(cookies, "XSRF-TOKEN"), Value::Null, generation)
     }
 
     /// Everything but the generation, for a file that only the gateway reads.
@@ -71,8 +70,8 @@ impl Session {
     }
 
     /// Takes a new token from any answer that sets one; true if it was new.
-    pub fn renew_token(&mut self, headers: &HeaderMap) -> bool {
-        let token = cookie(headers, "XSRF-TOKEN");
+    pub fn renew_token(&mut self, cookies: &[String]) -> bool {
+        let token = cookie(cookies, "XSRF-TOKEN");
         let Some(token) = token.filter(|token| self.token.as_ref() != Some(token)) else {
             return false;
         };
@@ -114,14 +113,10 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// The value of a cookie that an answer sets.
-fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get_all(SET_COOKIE).iter().find_map(|header| {
-        let (pair, _) = header
-            .to_str()
-            .ok()?
-            .split_once(';')
-            .unwrap_or((header.to_str().ok()?, ""));
+/// The value of a cookie, of those that an answer sets.
+fn cookie(cookies: &[String], name: &str) -> Option<String> {
+    cookies.iter().find_map(|set| {
+        let pair = set.split(';').next()?;
         let (known, value) = pair.split_once('=')?;
         (known.trim() == name && !value.is_empty()).then(|| value.trim().to_owned())
     })
@@ -135,7 +130,7 @@ fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 /// The problem, as the room tells it.
 pub fn read_login(
     status: u16,
-    headers: &HeaderMap,
+    cookies: &[String],
     body: &[u8],
     generation: u64,
 ) -> Result<Session, Problem> {
@@ -157,9 +152,9 @@ pub fn read_login(
         );
     }
     if status == 200 && answer["success"] == true {
-        let id = cookie(headers, "session_id")
+        let id = cookie(cookies, "session_id")
             .or_else(|| answer["session"]["sessionId"].as_str().map(str::to_owned));
-        let token = cookie(headers, "XSRF-TOKEN");
+        let token = cookie(cookies, "XSRF-TOKEN");
         let session = id.and_then(|id| Session::new(id, token, session_state(&answer), generation));
         return session.ok_or_else(|| {
             Problem::new(
@@ -190,20 +185,13 @@ pub fn read_login(
 mod tests {
     use super::*;
 
-    fn headers(cookies: &[&str]) -> HeaderMap {
-        cookies
-            .iter()
-            .map(|cookie| (SET_COOKIE, HeaderValue::from_str(cookie).unwrap()))
-            .collect()
-    }
-
     #[test]
     fn the_cookie_goes_back_byte_for_byte_and_is_never_shown() {
-        let headers = headers(&[
-            "session_id=AB+/c==; Path=/; Secure; HttpOnly",
-            "XSRF-TOKEN=tok; Path=/",
-        ]);
-        let session = read_login(200, &headers, br#"{"success":true}"#, 1).unwrap();
+        let cookies = [
+            "session_id=AB+/c==; Path=/; Secure; HttpOnly".to_owned(),
+            "XSRF-TOKEN=tok; Path=/".to_owned(),
+        ];
+        let session = read_login(200, &cookies, br#"{"success":true}"#, 1).unwrap();
         assert_eq!(
             session.cookie().as_bytes(),
             b"session_id=AB+/c==; XSRF-TOKEN=tok"
@@ -215,7 +203,7 @@ mod tests {
     #[test]
     fn refusals_are_told_apart() {
         let code = |status, body: &str| {
-            read_login(status, &HeaderMap::new(), body.as_bytes(), 1)
+            read_login(status, &[], body.as_bytes(), 1)
                 .unwrap_err()
                 .code
         };

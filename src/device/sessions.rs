@@ -6,9 +6,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use http::HeaderMap;
-use http::header::SET_COOKIE;
-
 use super::keep::Keep;
 use super::login::Session;
 
@@ -117,13 +114,13 @@ impl Sessions {
     }
 
     /// Takes a new token for the session of this generation from an answer that sets one.
-    pub fn renew_token(&self, generation: u64, headers: &HeaderMap) {
+    pub fn renew_token(&self, generation: u64, cookies: &[String]) {
         let mut renewed = false;
-        if headers.contains_key(SET_COOKIE)
+        if !cookies.is_empty()
             && let Some(used) = &mut self.lock().used
             && used.generation == generation
         {
-            renewed = Arc::make_mut(used).renew_token(headers);
+            renewed = Arc::make_mut(used).renew_token(cookies);
         }
         if renewed {
             self.change(|_| {});
@@ -133,7 +130,6 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use url::Url;
 
     use super::*;
@@ -144,18 +140,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let url = Url::parse("https://192.0.2.1").unwrap();
         let keep = || Some(Keep::new(directory.path(), "1", &url, "admin"));
-        let headers = |id: &str| {
-            let cookie = HeaderValue::from_str(&format!("session_id={id}; Path=/")).unwrap();
-            [(SET_COOKIE, cookie)].into_iter().collect::<HeaderMap>()
-        };
+        let cookies = |id: &str| [format!("session_id={id}; Path=/")];
         let killed = Sessions::new(keep());
         let answer = br#"{"success":true,"session":{"role":"ADMIN"}}"#;
         killed.begin(
-            read_login(200, &headers("whole"), answer, 1)
+            read_login(200, &cookies("whole"), answer, 1)
                 .unwrap()
                 .into(),
         );
-        killed.owe(Session::given(&headers("spoilt"), 2).unwrap().into());
+        killed.owe(Session::given(&cookies("spoilt"), 2).unwrap().into());
         killed.end();
         let next = Sessions::new(keep());
         assert_eq!(next.used(None).unwrap().state["role"], "ADMIN");

@@ -9,8 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::unfold;
-use http_body_util::{Either, StreamBody};
-use hyper::body::Frame;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::{Answer, Carried, Device, Failed, Large};
@@ -88,7 +86,7 @@ impl Device {
         let still = self.timings().request;
         let broken = NotDownloaded::Failed(Failed::Broken);
         let mut sent = 0;
-        let mut next = Some(large.begun.freeze()).filter(|chunk| !chunk.is_empty());
+        let mut next = Some(large.begun).filter(|chunk| !chunk.is_empty());
         loop {
             if let Some(chunk) = next.take() {
                 sent += chunk.len() as u64;
@@ -127,16 +125,15 @@ impl Device {
         let length = from.length;
         let chunks = unfold(from.chunks, move |mut chunks| async move {
             let next = timeout(still, chunks.next()).await;
-            let chunk: io::Result<Frame<Bytes>> = match next {
+            let chunk: io::Result<Bytes> = match next {
                 Ok(None) => return None,
-                Ok(Some(chunk)) => chunk.map(Frame::data).map_err(io::Error::other),
+                Ok(Some(chunk)) => chunk.map_err(io::Error::other),
                 Err(_) => Err(io::ErrorKind::TimedOut.into()),
             };
             Some((chunk, chunks))
         });
-        let body = Either::Right(StreamBody::new(chunks.boxed()));
         let (carried, _slot) = self
-            .carry_out(request, Some((length, body)), limit, deadline)
+            .carry_out(request, Some((length, chunks.boxed())), limit, deadline)
             .await?;
         match carried {
             Carried::Answered(answer) => Ok(answer),

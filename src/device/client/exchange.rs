@@ -3,17 +3,14 @@
 //! Owns the headers and the reading of an answer up to its limit. Repeats nothing.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue};
-use http::{HeaderMap, Uri};
-use http_body_util::{Either, Full};
 
-use super::{Answer, Large, Oversize, Shared, Streamed};
+use super::{Answer, Large, Oversize, Shared};
 use crate::catalogue::{Method, Request, RequestBody};
-use crate::device::connections::{Body, Lost};
+use crate::device::connections::{Lost, Streamed};
+use crate::device::http1;
 use crate::device::login::Session;
 use crate::device::problem::{Problem, ProblemCode};
 
-const XSRF: HeaderName = HeaderName::from_static("x-xsrf-token");
 /// The session's own requests and the probes behind a 403 are small.
 pub(super) const SMALL: usize = 1 << 20;
 /// A longer MIME type is none; a broker takes no property of more than 65,535 bytes.
@@ -35,95 +32,59 @@ impl Shared {
         session: Option<&Session>,
         limit: usize,
     ) -> Attempt {
-        let (attempt, headers) = self.exchange(request, upload, session, limit).await;
+        let (attempt, cookies) = self.exchange(request, upload, session, limit).await;
         self.settings.metrics.requested(match &attempt {
             Attempt::Answered(answer) => Some(answer.status),
             Attempt::Large(large) => Some(large.about.status),
             Attempt::Unreachable(_) | Attempt::Broken => None,
         });
         if let Some(session) = session {
-            self.sessions.renew_token(session.generation, &headers);
+            self.sessions.renew_token(session.generation, &cookies);
         }
         attempt
     }
 
-    /// One request and its answer, read to the end so that the connection can be used again.
+    /// One request and its answer, read to the end so that the connection can be used again; with
+    /// the cookies that the answer sets.
     pub(super) async fn exchange(
         &self,
         request: &Request,
         upload: Option<Streamed>,
         session: Option<&Session>,
         limit: usize,
-    ) -> (Attempt, HeaderMap) {
-        let method = match request.method {
-            Method::Get => http::Method::GET,
-            Method::Post => http::Method::POST,
-            Method::Put => http::Method::PUT,
-            Method::Delete => http::Method::DELETE,
-        };
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, self.connections.host.clone());
-        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        if let Some(session) = session {
-            headers.insert(COOKIE, session.cookie());
-            if let Some(token) = session.token().filter(|_| request.method != Method::Get) {
-                headers.insert(XSRF, token);
-            }
-        }
-        let body = match &request.body {
-            RequestBody::None => whole(Bytes::new()),
-            RequestBody::Json(value) => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                whole(value.to_string())
-            }
-            RequestBody::Bytes(content_type, bytes) => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-                match upload {
-                    Some((length, body)) => {
-                        headers.insert(CONTENT_LENGTH, length.into());
-                        body
-                    }
-                    None => whole(bytes.clone()),
-                }
-            }
-        };
-        let Ok(target) = Uri::try_from(request.target()) else {
-            // No catalogue entry makes one that is none.
-            return (Attempt::Broken, HeaderMap::new());
-        };
-        let mut outgoing = http::Request::new(body);
-        *outgoing.method_mut() = method;
-        *outgoing.uri_mut() = target;
-        *outgoing.headers_mut() = headers;
-        let mut response = match self.connections.send(outgoing).await {
+    ) -> (Attempt, Vec<String>) {
+        let length = upload.as_ref().map(|(length, _)| *length);
+        let bytes = self.written(request, length, session);
+        let mut response = match self.connections.send(&bytes, upload).await {
             Ok(response) => response,
-            Err(lost) => return (self.lost(lost), HeaderMap::new()),
+            Err(lost) => return (self.lost(lost), Vec::new()),
         };
-        let headers = std::mem::take(&mut response.head.headers);
-        let length: Option<u64> = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse().ok());
-        let content_type = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .map(|text| text.split(';').next().unwrap_or(text).trim().to_owned())
+        let head = &mut response.head;
+        let (status, length) = (head.status, head.length);
+        let cookies = std::mem::take(&mut head.cookies);
+        let content_type = std::mem::take(&mut head.content_type)
+            .map(|text| text.split(';').next().unwrap_or(&text).trim().to_owned())
             .filter(|text| text.len() <= LONGEST_TYPE);
-        let status = response.head.status;
         // A refusal says why in a few words.
-        let limit = if status.is_success() {
+        let limit = if (200..=299).contains(&status) {
             limit
         } else {
             limit.max(SMALL)
         };
-        let status = status.as_u16();
         let known = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-        let mut body = BytesMut::with_capacity(known.unwrap_or(0).min(limit));
+        let mut body = Bytes::new();
         let mut large = known.is_some_and(|length| length > limit);
         while !large {
             match response.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                // Most are whole as they arrive.
+                Ok(Some(chunk)) if body.is_empty() => body = chunk,
+                Ok(Some(chunk)) => {
+                    let mut more = BytesMut::from(body);
+                    more.extend_from_slice(&chunk);
+                    body = more.freeze();
+                }
                 Ok(None) => break,
-                Err(_) => return (Attempt::Broken, headers),
+                Err(_) => return (Attempt::Broken, cookies),
             }
             large = body.len() > limit;
         }
@@ -134,7 +95,7 @@ impl Shared {
                 content_type: None,
                 body: Bytes::new(),
             };
-            return (Attempt::Answered(answer), headers);
+            return (Attempt::Answered(answer), cookies);
         }
         if large {
             let about = Oversize {
@@ -148,15 +109,46 @@ impl Shared {
                 begun: body,
                 rest: response,
             };
-            return (Attempt::Large(Box::new(large)), headers);
+            return (Attempt::Large(Box::new(large)), cookies);
         }
         response.end();
         let answer = Answer {
             status,
             content_type,
-            body: body.freeze(),
+            body,
         };
-        (Attempt::Answered(answer), headers)
+        (Attempt::Answered(answer), cookies)
+    }
+
+    /// A request as it goes out, but for what of its body streams in.
+    fn written(
+        &self,
+        request: &Request,
+        length: Option<u64>,
+        session: Option<&Session>,
+    ) -> Vec<u8> {
+        let mut bytes = http1::head(request.method, &request.target(), &self.connections.host);
+        if let Some(session) = session {
+            http1::field(&mut bytes, "Cookie", session.cookie().as_bytes());
+            let token = session.token();
+            if let Some(token) = token.filter(|_| request.method != Method::Get) {
+                http1::field(&mut bytes, "X-XSRF-Token", token.as_bytes());
+            }
+        }
+        let (content_type, body) = match &request.body {
+            RequestBody::None => (None, Bytes::new()),
+            RequestBody::Json(value) => (Some("application/json"), value.to_string().into()),
+            RequestBody::Bytes(kind, _) if length.is_some() => (Some(*kind), Bytes::new()),
+            RequestBody::Bytes(kind, bytes) => (Some(*kind), bytes.clone()),
+        };
+        if let Some(content_type) = content_type {
+            http1::field(&mut bytes, "Content-Type", content_type.as_bytes());
+        }
+        let whole = request.method != Method::Get || !body.is_empty();
+        let whole = whole.then_some(body.len() as u64);
+        http1::end_of_head(&mut bytes, length.or(whole));
+        bytes.extend_from_slice(&body);
+        bytes
     }
 
     fn lost(&self, lost: Lost) -> Attempt {
@@ -180,8 +172,4 @@ impl Shared {
             format!("{address} cannot be reached: {cause}"),
         )
     }
-}
-
-fn whole(bytes: impl Into<Bytes>) -> Body {
-    Either::Left(Full::new(bytes.into()))
 }

@@ -160,12 +160,12 @@ impl Shared {
             Ok(exchanged) => exchanged,
             Err(_) => exchange.await,
         };
-        let (attempt, headers) = exchanged.map_err(|_| silent())?;
+        let (attempt, cookies) = exchanged.map_err(|_| silent())?;
         login.generation += 1;
         let generation = login.generation;
         let read = match attempt {
             Attempt::Answered(answer) => {
-                read_login(answer.status, &headers, &answer.body, generation)
+                read_login(answer.status, &cookies, &answer.body, generation)
             }
             Attempt::Unreachable(problem) => Err(problem),
             Attempt::Broken | Attempt::Large(_) => Err(Problem::new(
@@ -187,7 +187,7 @@ impl Shared {
                 Ok(session)
             }
             Err(problem) => {
-                if let Some(session) = Session::given(&headers, generation) {
+                if let Some(session) = Session::given(&cookies, generation) {
                     self.sessions.owe(session.into());
                 }
                 let timings = &self.settings.timings;
