@@ -33,8 +33,17 @@ use tokio_tungstenite::tungstenite::Message;
 
 const NODE_RED_ROOMS: usize = 100;
 
-#[tokio::main]
-async fn main() {
+fn main() {
+    // The bare process has both processors; a client needs a part of one, and hands nothing over.
+    let mut runtime = if bare::is_child() {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    runtime.enable_all().build().unwrap().block_on(measure());
+}
+
+async fn measure() {
     let Some(broker) = bench::begin().await else {
         return;
     };

@@ -85,8 +85,13 @@ impl Bare {
     }
 }
 
+/// Whether this is the bare process.
+pub fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
 /// Runs as the bare process if this is one.
-pub async fn is_child() -> bool {
+pub async fn ran() -> bool {
     let Ok(ports) = std::env::var(CHILD) else {
         return false;
     };

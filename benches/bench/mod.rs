@@ -51,7 +51,7 @@ pub fn wanted(part: &str) -> bool {
 /// The broker of a bench; nothing where this is the bare process, which has run, or where there is
 /// no broker to start.
 pub async fn begin() -> Option<Mosquitto> {
-    if bare::is_child().await {
+    if bare::ran().await {
         return None;
     }
     if mosquitto::mosquitto().is_none() {

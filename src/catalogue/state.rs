@@ -181,8 +181,13 @@ impl Shape {
 pub fn payload(value: &Value) -> Bytes {
     match value {
         Value::String(text) => text.clone().into(),
-        // It may be kept for long, so without the room that was left for more.
-        other => Bytes::from(other.to_string().into_boxed_str().into_boxed_bytes()),
+        // It may be kept for long, so without the room that was left for more. Only maps with string
+        // keys are in it, which cannot fail.
+        other => Bytes::from(
+            serde_json::to_vec(other)
+                .unwrap_or_default()
+                .into_boxed_slice(),
+        ),
     }
 }
 

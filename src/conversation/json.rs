@@ -3,6 +3,7 @@
 //! Pure. A frame that is no JSON object is a plain one.
 
 use bytes::Bytes;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::frame::{Answer, Asked, Refused, Request, filters, state_value, typed};
@@ -74,7 +75,7 @@ fn bytes(payload: Option<Value>) -> Bytes {
     match payload {
         None | Some(Value::Null) => Bytes::new(),
         Some(Value::String(text)) => text.into(),
-        Some(other) => other.to_string().into(),
+        Some(other) => text(&other).into(),
     }
 }
 
@@ -92,44 +93,56 @@ fn texts(verb: &str, list: &Value) -> Result<Vec<super::Filter>, Refused> {
 
 /// Writes an answer.
 pub fn answer(id: Option<&Value>, answer: &Answer) -> String {
-    let mut frame = Map::new();
-    if let Some(id) = id {
-        frame.insert("id".into(), id.clone());
+    text(&Frame { id, answer })
+}
+
+struct Frame<'a> {
+    id: Option<&'a Value>,
+    answer: &'a Answer,
+}
+
+impl Serialize for Frame<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut frame = serializer.serialize_map(None)?;
+        if let Some(id) = self.id {
+            frame.serialize_entry("id", id)?;
+        }
+        let list = |filters: &[super::Filter]| -> Value {
+            filters.iter().map(super::Filter::as_str).collect()
+        };
+        match self.answer {
+            Answer::Result(outcome) => {
+                frame.serialize_entry("topic", &plain::result_topic(outcome))?;
+                frame.serialize_entry("payload", outcome)?;
+            }
+            Answer::Subscribed(filters) => frame.serialize_entry("subscribed", &list(filters))?,
+            Answer::Unsubscribed(filters) => {
+                frame.serialize_entry("unsubscribed", &list(filters))?;
+            }
+            Answer::Pong => frame.serialize_entry("pong", &true)?,
+            Answer::Refused(refused) => {
+                let error = json!({"code": refused.code.as_str(), "message": refused.message});
+                frame.serialize_entry("error", &error)?;
+            }
+        }
+        frame.end()
     }
-    let mut insert = |name: &str, value: Value| frame.insert(name.into(), value);
-    let list = |filters: &[super::Filter]| filters.iter().map(super::Filter::as_str).collect();
-    match answer {
-        Answer::Result(outcome) => {
-            insert("topic", plain::result_topic(outcome).into());
-            // Only maps with string keys are in it, which cannot fail.
-            insert("payload", serde_json::to_value(outcome).unwrap_or_default());
-        }
-        Answer::Subscribed(filters) => {
-            insert("subscribed", list(filters));
-        }
-        Answer::Unsubscribed(filters) => {
-            insert("unsubscribed", list(filters));
-        }
-        Answer::Pong => {
-            insert("pong", true.into());
-        }
-        Answer::Refused(refused) => {
-            let error = json!({"code": refused.code.as_str(), "message": refused.message});
-            insert("error", error);
-        }
-    }
-    Value::Object(frame).to_string()
 }
 
 /// Writes a state; one that went away is null.
 pub fn state(topic: &str, state: Option<&Retained>) -> String {
     let payload = state.map(|state| state_value(topic, state));
-    json!({"topic": topic, "payload": payload, "retain": true}).to_string()
+    text(&json!({"topic": topic, "payload": payload, "retain": true}))
 }
 
 /// Writes an event, which is told from a state by having no `retain`.
 pub fn event(topic: &str, payload: &[u8]) -> String {
-    json!({"topic": topic, "payload": typed(payload)}).to_string()
+    text(&json!({"topic": topic, "payload": typed(payload)}))
+}
+
+/// Only maps with string keys are written here, which cannot fail.
+fn text(frame: &impl Serialize) -> String {
+    serde_json::to_string(frame).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -137,7 +137,11 @@ impl Shared {
         }
         let (content_type, body) = match &request.body {
             RequestBody::None => (None, Bytes::new()),
-            RequestBody::Json(value) => (Some("application/json"), value.to_string().into()),
+            // Only maps with string keys are in it, which cannot fail.
+            RequestBody::Json(value) => {
+                let text = serde_json::to_vec(value).unwrap_or_default();
+                (Some("application/json"), text.into())
+            }
             RequestBody::Bytes(kind, _) if length.is_some() => (Some(*kind), Bytes::new()),
             RequestBody::Bytes(kind, bytes) => (Some(*kind), bytes.clone()),
         };
