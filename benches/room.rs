@@ -172,7 +172,7 @@ async fn idle(broker: &Mosquitto) {
     let begun = Instant::now();
     tokio::time::sleep(lasts).await;
     let took = begun.elapsed().as_secs_f64();
-    let cpu = (process.cpu() - cpu).as_secs_f64() / took * 100.0;
+    let cpu = process.cpu().saturating_sub(cpu).as_secs_f64() / took * 100.0;
     let size = std::fs::metadata(env!("CARGO_BIN_EXE_poly2mqtt"))
         .unwrap()
         .len();

@@ -75,7 +75,7 @@ fn polling(broker: &Mosquitto, lasts: Duration) {
         let (cpu, requests) = (gateway.process.cpu(), gateway.requests());
         let begun = Instant::now();
         std::thread::sleep(lasts);
-        let cpu = gateway.process.cpu() - cpu;
+        let cpu = gateway.process.cpu().saturating_sub(cpu);
         let requests = gateway.requests() - requests;
         polled = requests / begun.elapsed().as_secs_f64();
         ours.push(cpu.as_secs_f64() * 1e6 / requests);
@@ -83,7 +83,7 @@ fn polling(broker: &Mosquitto, lasts: Duration) {
         drop(gateway);
         let cpu = bare.process.cpu();
         let requests = bare.pace(lasts, polled.max(1.0), &paths);
-        limit.push((bare.process.cpu() - cpu).as_secs_f64() * 1e6 / requests);
+        limit.push(bare.process.cpu().saturating_sub(cpu).as_secs_f64() * 1e6 / requests);
     }
     let (ours, limit) = (median(ours), median(limit));
     head(
@@ -130,7 +130,7 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
         let begun = Instant::now();
         std::thread::sleep(lasts * either(if count <= 100 { 5 } else { 2 }, 1));
         let took = begun.elapsed().as_secs_f64();
-        let cpu = (gateway.process.cpu() - cpu).as_secs_f64() * 1e6;
+        let cpu = (gateway.process.cpu().saturating_sub(cpu)).as_secs_f64() * 1e6;
         let requests = gateway.requests() - requests;
         let memory = gateway.process.anonymous();
         let base = *first.get_or_insert(memory);
@@ -199,8 +199,8 @@ fn rooms(broker: &Mosquitto, lasts: Duration) {
         row(&[
             count.to_string(),
             format!("{:.0}", (gateway.requests() - requests) / took),
-            share(gateway.process.cpu() - cpu),
-            share(simulator.cpu() - theirs),
+            share(gateway.process.cpu().saturating_sub(cpu)),
+            share(simulator.cpu().saturating_sub(theirs)),
             format!("< {:.1} % of its interval", below(0.5) * 100.0),
             format!("< {:.1} %", below(0.95) * 100.0),
         ]);
