@@ -8,7 +8,7 @@
 //!   connections. Rounds alternate.
 //! - `growth`: memory and processor time a room with 10 to 10,000 rooms; intervals five times as
 //!   long, since the simulated devices take their part of this machine. Memory is what is resident
-//!   without the pages of files, less that of a gateway with one room.
+//!   without the pages of files; what each room more takes is the difference to the row before.
 //! - `rooms`: rooms at the default intervals, more and more, and how late the median poll is.
 //! - `start`: 1,000 rooms, from exec until all are online and every state is published.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
@@ -105,7 +105,7 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
         &[
             "rooms",
             "memory",
-            "memory a room",
+            "each room more",
             "processor a room",
             "a request",
             "requests/s",
@@ -114,7 +114,7 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
     let most = usize::try_from(argument("most").unwrap_or(10_000)).unwrap();
     let counts: &[usize] = either(&[1, 10, 100, 1_000, 5_000, 10_000], &[1, 2]);
     let counts = counts.iter().filter(|count| **count <= most);
-    let mut first = None;
+    let mut before: Option<(usize, u64)> = None;
     for &count in counts {
         let simulator = Simulator::start(count);
         let gateway = Gateway::start(broker.port, &simulator.devices, SLOWER);
@@ -133,18 +133,15 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
         let cpu = (gateway.process.cpu().saturating_sub(cpu)).as_secs_f64() * 1e6;
         let requests = gateway.requests() - requests;
         let memory = gateway.process.anonymous();
-        let base = *first.get_or_insert(memory);
-        let a_room = match count {
-            1 => "–".to_owned(),
-            count => {
-                let more = memory.saturating_sub(base) as f64;
-                format!("{:.1} KiB", more / (count - 1) as f64)
-            }
-        };
+        let more = before.map_or("–".to_owned(), |(rooms, less)| {
+            let more = memory.saturating_sub(less) as f64;
+            format!("{:.1} KiB", more / (count - rooms) as f64)
+        });
+        before = Some((count, memory));
         row(&[
             count.to_string(),
             format!("{:.1} MiB", memory as f64 / 1024.0),
-            a_room,
+            more,
             format!("{:.0} µs/s", cpu / took / count as f64),
             format!("{:.0} µs", cpu / requests),
             format!("{:.0}", requests / took),

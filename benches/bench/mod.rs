@@ -58,5 +58,7 @@ pub async fn begin() -> Option<Mosquitto> {
         println!("no Mosquitto here, nothing is measured");
         return None;
     }
-    Some(Mosquitto::start(0, "max_queued_messages 0"))
+    // Of as many at a time as there are: by itself it has twenty under way to each client.
+    let unlimited = "max_queued_messages 0\nmax_inflight_messages 0";
+    Some(Mosquitto::start(0, unlimited))
 }

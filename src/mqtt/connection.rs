@@ -92,6 +92,13 @@ struct Session {
     keep_alive: Duration,
 }
 
+impl Session {
+    /// For an item, which is two messages at most.
+    fn has_room(&self) -> bool {
+        self.flight.has_room(2) && !self.link.is_full()
+    }
+}
+
 impl Connection {
     pub fn new(
         shared: Shared,
@@ -163,7 +170,7 @@ impl Connection {
                 self.incoming(packet, session)?;
             }
             let mut answers = false;
-            while session.flight.has_room(2)
+            while session.has_room()
                 && let Some(item) = outbox.try_next()
             {
                 answers = matches!(item, Item::Reply(_));
@@ -187,7 +194,7 @@ impl Connection {
                     turned?;
                     heard = true;
                 }
-                () = outbox.filled(), if session.flight.has_room(2) => {}
+                () = outbox.filled(), if session.has_room() => {}
                 _ = ticks.tick() => {
                     if !std::mem::replace(&mut heard, false) {
                         return Err(Lost::Silent);

@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 use super::Answer;
 use crate::hub::Item;
 
-/// How many publishes may be unacknowledged, if the broker takes as many.
-const WINDOW: usize = 64;
+/// How many publishes may be unacknowledged, if the broker takes as many: the results of a hundred
+/// commands at a time, with the states before them.
+const WINDOW: usize = 256;
 
 /// The publishes of one connection, in the order they were put.
 #[derive(Debug)]

@@ -31,9 +31,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Larger packets than this are not read. Well above `mqtt.max_payload`, so that a payload that is
 /// too large gets its answer rather than breaking the connection.
 const LARGEST_PACKET: u32 = options::LARGEST_PACKET;
-/// At least so much is read at a time, and no more memory than this is kept for what is written.
+/// At least so much is read at a time.
 const READ: usize = 4 << 10;
-const WRITTEN: usize = 64 << 10;
+/// When so much waits to be written, more is to wait elsewhere; nor is more memory kept for it.
+const FULL: usize = 64 << 10;
 /// The first byte of a DISCONNECT, MQTT 5 section 3.14.
 const DISCONNECT: u8 = 0xE0;
 
@@ -171,6 +172,11 @@ impl Link {
         !self.put.is_empty()
     }
 
+    /// So much was put that nothing more should be, until some of it is written.
+    pub fn is_full(&self) -> bool {
+        self.put.len() >= FULL
+    }
+
     /// The next packet of those that have arrived, if there is one.
     ///
     /// # Errors
@@ -218,7 +224,7 @@ impl Link {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
         }
-        if self.put.capacity() > WRITTEN {
+        if self.put.capacity() > 2 * FULL {
             self.put = BytesMut::new();
         }
         Pin::new(&mut self.stream).poll_flush(cx)
