@@ -14,6 +14,8 @@ use poly2mqtt::mqtt::broker::User;
 use poly2mqtt::mqtt::{Door, Settings};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -431,6 +433,29 @@ async fn a_command_sent_while_away_is_delivered() {
         seen.iter().filter(|one| one.command == "meanwhile").count(),
         1
     );
+}
+
+/// A broker that says yes and then nothing more, with a keep-alive of a second.
+#[tokio::test]
+async fn a_broker_that_falls_silent_is_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let settings = door_settings(plain_tcp(listener.local_addr().unwrap().port()));
+    let (hub, gateway) = (Hub::new(), Arc::<FakeGateway>::default());
+    let door = Door::start(settings, hub, gateway, None).unwrap();
+    for _ in 0..2 {
+        let (mut broker, _) = timeout(SOON, listener.accept()).await.unwrap().unwrap();
+        broker
+            .write_all(&[0x20, 6, 0, 0, 3, 0x13, 0, 1])
+            .await
+            .unwrap();
+        let mut heard = Vec::new();
+        timeout(SOON, broker.read_to_end(&mut heard))
+            .await
+            .expect("leaves")
+            .unwrap();
+        assert!(heard.ends_with(&[0xC0, 0]), "it asked before it left");
+    }
+    door.stop(Instant::now() + SOON).await;
 }
 
 async fn the_will_says_offline(kind: Kind) {

@@ -259,6 +259,10 @@ async fn connect(
 
 #[cfg(test)]
 mod tests {
+    use rumqttc::v5::mqttbytes::QoS;
+    use rumqttc::v5::mqttbytes::v5::{PingReq, Publish};
+    use tokio::io::AsyncReadExt;
+
     use super::*;
 
     #[test]
@@ -274,19 +278,85 @@ mod tests {
         assert_eq!(told(&[1, 0x77]).unwrap(), "the broker ended the connection");
     }
 
-    #[test]
-    fn what_cannot_be_written_leaves_nothing_behind() {
-        let (stream, _broker) = tokio::io::duplex(64);
-        let mut link = Link {
+    fn link(stream: impl Stream + 'static) -> Link {
+        Link {
             stream: Box::new(stream),
             arrived: BytesMut::new(),
             put: BytesMut::new(),
-        };
-        let nothing = rumqttc::v5::mqttbytes::v5::Publish {
-            qos: rumqttc::v5::mqttbytes::QoS::AtLeastOnce,
-            ..Default::default()
-        };
-        assert!(link.put(&Packet::Publish(nothing)).is_err());
+        }
+    }
+
+    fn publish(payload: &'static [u8]) -> Packet {
+        Packet::Publish(Publish {
+            pkid: 1,
+            qos: QoS::AtLeastOnce,
+            topic: "t".into(),
+            payload: payload.into(),
+            ..Publish::default()
+        })
+    }
+
+    #[tokio::test]
+    async fn what_was_put_is_one_write() {
+        let (stream, mut broker) = tokio::io::duplex(1024);
+        let mut link = link(stream);
+        let packets = [publish(b"one"), publish(b"two"), Packet::PingReq(PingReq)];
+        for packet in &packets {
+            link.put(packet).unwrap();
+        }
+        assert!(poll_once(&mut link).is_pending());
+        assert!(!link.has_put());
+        let mut read = BytesMut::new();
+        broker.read_buf(&mut read).await.unwrap();
+        for packet in packets {
+            assert_eq!(Packet::read(&mut read, None).unwrap(), packet);
+        }
+    }
+
+    fn poll_once(link: &mut Link) -> Poll<Result<(), Lost>> {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        std::pin::pin!(link.turn()).poll(&mut context)
+    }
+
+    /// The broker takes seven bytes at a time, and each wait for it is given up.
+    #[tokio::test]
+    async fn a_turn_that_is_given_up_loses_nothing() {
+        let (stream, mut broker) = tokio::io::duplex(7);
+        let mut link = link(stream);
+        let packet = publish(b"forty bytes that no pipe takes in one go");
+        link.put(&packet).unwrap();
+        let mut read = BytesMut::new();
+        while poll_once(&mut link).is_pending() && link.has_put() {
+            broker.read_buf(&mut read).await.unwrap();
+        }
+        broker.read_buf(&mut read).await.unwrap();
+        assert_eq!(Packet::read(&mut read, None).unwrap(), packet);
+        // An acknowledgement in two pieces.
+        broker.write_all(&[0x40, 2, 0]).await.unwrap();
+        assert!(matches!(poll_once(&mut link), Poll::Ready(Ok(()))));
+        assert!(link.next().unwrap().is_none());
+        assert!(poll_once(&mut link).is_pending());
+        broker.write_all(&[9]).await.unwrap();
+        assert!(matches!(poll_once(&mut link), Poll::Ready(Ok(()))));
+        assert!(matches!(link.next(), Ok(Some(Packet::PubAck(ack))) if ack.pkid == 9));
+        drop(broker);
+        assert!(matches!(
+            poll_once(&mut link),
+            Poll::Ready(Err(Lost::Closed))
+        ));
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing_behind() {
+        let (stream, _broker) = tokio::io::duplex(64);
+        let mut link = link(stream);
+        assert!(
+            link.put(&Packet::Publish(Publish {
+                qos: QoS::AtLeastOnce,
+                ..Publish::default()
+            }))
+            .is_err()
+        );
         assert!(!link.has_put());
     }
 }
