@@ -6,12 +6,13 @@
 //! Between exchanges a room holds a stream and no HTTP buffers, and an answer wakes nobody but who
 //! waits for it.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -27,7 +28,6 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_util::io::poll_read_buf;
 use tower_service::Service;
 use url::{Host, Position, Url};
 
@@ -37,11 +37,6 @@ use super::http1::{self, Body, Head, Part};
 const CONNECT: Duration = Duration::from_secs(5);
 /// Shorter than devices keep an idle connection; polling keeps it in use.
 const IDLE: Duration = Duration::from_secs(30);
-
-/// What is read of an answer at a time; most are smaller.
-const READ: usize = 4 << 10;
-/// The same of a long body.
-const READ_ON: usize = 32 << 10;
 
 /// What follows a request as it comes, and how many bytes it is.
 pub type Streamed = (u64, BoxStream<'static, io::Result<Bytes>>);
@@ -57,6 +52,13 @@ static TCP: LazyLock<HttpConnector> = LazyLock::new(|| {
     tcp.set_nodelay(true);
     tcp
 });
+
+thread_local! {
+    /// Where a read puts what has arrived, for all devices of a thread: an exchange that waits holds
+    /// no buffer, and one that is answered no more than the answer. As large as what TLS has at most
+    /// at a time.
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; 16 << 10].into());
+}
 
 /// Why an exchange has no answer.
 #[derive(Debug)]
@@ -192,7 +194,7 @@ impl Connections {
                     home: self.clone(),
                 });
             }
-            if exchange.read(READ).await? == 0 {
+            if exchange.read().await? == 0 {
                 return Err(Lost::Broken);
             }
         }
@@ -246,7 +248,7 @@ impl Exchange {
             match sent {
                 Poll::Ready(Ok(0)) if bytes.is_empty() => return Poll::Ready(()),
                 Poll::Ready(Ok(sent @ 1..)) => *bytes = &bytes[sent..],
-                Poll::Pending if self.poll_read(cx, READ).is_pending() => return Poll::Pending,
+                Poll::Pending if self.poll_read(cx).is_pending() => return Poll::Pending,
                 _ => {
                     self.early = true;
                     return Poll::Ready(());
@@ -260,7 +262,7 @@ impl Exchange {
         while length > 0 && !self.early {
             let chunk = tokio::select! {
                 biased;
-                _ = self.read(READ) => {
+                _ = self.read() => {
                     self.early = true;
                     break;
                 }
@@ -276,14 +278,18 @@ impl Exchange {
     }
 
     /// Waits for more, and says how much came: nothing if the device has ended the connection.
-    async fn read(&mut self, size: usize) -> Result<usize, Lost> {
-        poll_fn(|cx| self.poll_read(cx, size)).await
+    async fn read(&mut self) -> Result<usize, Lost> {
+        poll_fn(|cx| self.poll_read(cx)).await
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, size: usize) -> Poll<Result<usize, Lost>> {
-        self.arrived.reserve(size);
-        let read = poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.arrived);
-        read.map_err(|_| Lost::Broken)
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Lost>> {
+        READ.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            let polled = Pin::new(&mut self.stream).poll_read(cx, &mut read);
+            ready!(polled).map_err(|_| Lost::Broken)?;
+            self.arrived.extend_from_slice(read.filled());
+            Poll::Ready(Ok(read.filled().len()))
+        })
     }
 }
 
@@ -317,7 +323,7 @@ impl Response {
                 Part::End => return Ok(None),
                 Part::Wait => {}
             }
-            if self.exchange.read(READ_ON).await? == 0 {
+            if self.exchange.read().await? == 0 {
                 if self.body == Body::UntilClosed {
                     return Ok(None);
                 }

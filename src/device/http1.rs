@@ -1,8 +1,8 @@
 //! HTTP/1.1 as far as devices speak it: a request's bytes, an answer's head, where its body ends.
 //!
-//! Pure: bytes in, bytes out (RFC 9112), the reading of heads and chunk sizes being httparse's. Not
-//! a general client's work, which it replaces: a device has one connection and one exchange at a
-//! time, and what a client keeps around that takes longer, and more memory, than the exchange.
+//! Pure: bytes in, bytes out (RFC 9112), the reading of heads and chunk sizes being httparse's. A
+//! general client is not used: a connection to a device has one exchange at a time, and what a client
+//! keeps around that takes longer, and more memory, than the exchange (docs/performance.md).
 
 use std::mem::MaybeUninit;
 
@@ -147,11 +147,9 @@ fn understand(
                 }
             }
         } else if is("content-type") {
-            head.content_type = std::str::from_utf8(field.value).ok().map(str::to_owned);
-        } else if is("set-cookie")
-            && let Ok(cookie) = std::str::from_utf8(field.value)
-        {
-            head.cookies.push(cookie.to_owned());
+            head.content_type = text(field.value);
+        } else if is("set-cookie") {
+            head.cookies.extend(text(field.value));
         }
     }
     let body = match (status, encoded, head.length) {
@@ -178,6 +176,12 @@ fn length(value: &[u8]) -> Option<u64> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(value).ok().filter(|_| digits)?;
     text.parse().ok()
+}
+
+/// What can stand in a header of ours too; none if it is stranger than that.
+fn text(value: &[u8]) -> Option<String> {
+    let plain = value.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    String::from_utf8(value.to_vec()).ok().filter(|_| plain)
 }
 
 fn words(value: &[u8]) -> impl Iterator<Item = String> + '_ {
@@ -411,13 +415,16 @@ mod tests {
     }
 
     #[test]
-    fn a_head_shows_no_cookie() {
+    fn a_head_shows_no_cookie_and_takes_no_strange_one() {
         let answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: session_id=secret; Path=/\r\n\r\n";
         let (head, _) = read_head(&mut BytesMut::from(&answer[..]))
             .unwrap()
             .unwrap();
         assert_eq!(head.cookies, ["session_id=secret; Path=/"]);
         assert!(!format!("{head:?}").contains("secret"));
+        let answer = "HTTP/1.1 200 OK\r\nContent-Type: bücher\r\nSet-Cookie: a=ü\r\n\r\n";
+        let (head, _) = read_head(&mut BytesMut::from(answer)).unwrap().unwrap();
+        assert_eq!((head.content_type, head.cookies), (None, Vec::new()));
     }
 
     proptest! {

@@ -92,13 +92,6 @@ struct Session {
     keep_alive: Duration,
 }
 
-impl Session {
-    /// For an item, which is two messages at most.
-    fn has_room(&self) -> bool {
-        self.flight.has_room(2) && !self.link.is_full()
-    }
-}
-
 impl Connection {
     pub fn new(
         shared: Shared,
@@ -170,7 +163,7 @@ impl Connection {
                 self.incoming(packet, session)?;
             }
             let mut answers = false;
-            while session.has_room()
+            while self.has_room(session)
                 && let Some(item) = outbox.try_next()
             {
                 answers = matches!(item, Item::Reply(_));
@@ -194,7 +187,7 @@ impl Connection {
                     turned?;
                     heard = true;
                 }
-                () = outbox.filled(), if session.has_room() => {}
+                () = outbox.filled(), if self.has_room(session) => {}
                 _ = ticks.tick() => {
                     if !std::mem::replace(&mut heard, false) {
                         return Err(Lost::Silent);
@@ -204,6 +197,11 @@ impl Connection {
                 () = ending.cancelled(), if !ends => {}
             }
         }
+    }
+
+    /// For an item, which is two messages at most.
+    fn has_room(&self, session: &Session) -> bool {
+        session.flight.has_room(2, self.due > 0) && !session.link.is_full()
     }
 
     /// What was not acknowledged waits again, before all else.

@@ -7,9 +7,12 @@ use std::collections::VecDeque;
 use super::Answer;
 use crate::hub::Item;
 
-/// How many publishes may be unacknowledged, if the broker takes as many: the results of a hundred
-/// commands at a time, with the states before them.
+/// How many publishes may be unacknowledged, if the broker takes as many, while a command is due its
+/// result there: the results of a hundred commands, with the states before them.
 const WINDOW: usize = 256;
+/// The same while none is, as many as Mosquitto takes by itself: what changes again meanwhile is told
+/// once.
+const UNHURRIED: usize = 20;
 
 /// The publishes of one connection, in the order they were put.
 #[derive(Debug)]
@@ -29,10 +32,15 @@ impl Flight {
         }
     }
 
-    /// There is room for `count` more.
-    pub fn has_room(&self, count: usize) -> bool {
+    /// There is room for `count` more; there is less where nothing is `due` a sender.
+    pub fn has_room(&self, count: usize, due: bool) -> bool {
         let used = self.publishes.len();
-        used == 0 || used + count <= self.window
+        let window = if due {
+            self.window
+        } else {
+            self.window.min(UNHURRIED)
+        };
+        used == 0 || used + count <= window
     }
 
     /// An identifier that nothing under way has.
@@ -82,11 +90,11 @@ mod tests {
     fn what_is_not_acknowledged_comes_back_in_order() {
         let mut flight = Flight::new(3);
         for topic in ["a", "b", "c"] {
-            assert!(flight.has_room(1), "{topic}");
+            assert!(flight.has_room(1, true), "{topic}");
             let id = flight.next_id();
             flight.push(id, state(topic));
         }
-        assert!(!flight.has_room(1));
+        assert!(!flight.has_room(1, true));
         assert!(matches!(flight.acknowledged(2), Some(Item::State(topic)) if &*topic == "b"));
         assert!(flight.acknowledged(2).is_none());
         let lost = flight.lost();

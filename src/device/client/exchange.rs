@@ -80,6 +80,8 @@ impl Shared {
                 Ok(Some(chunk)) if body.is_empty() => body = chunk,
                 Ok(Some(chunk)) => {
                     let mut more = BytesMut::from(body);
+                    // It may be kept for long, so without room for more.
+                    more.reserve(known.unwrap_or(0).saturating_sub(more.len()));
                     more.extend_from_slice(&chunk);
                     body = more.freeze();
                 }
