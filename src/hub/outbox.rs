@@ -58,6 +58,9 @@ impl<R> Default for Outbox<R> {
 impl<R> Outbox<R> {
     /// How many events may wait.
     pub const EVENTS: usize = 1024;
+    /// Room for more items than this is given back when they have been sent: at a start with
+    /// thousands of rooms, all states wait at once.
+    const KEPT: usize = 4096;
 
     fn lock(&self) -> MutexGuard<'_, Queue<R>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -131,6 +134,10 @@ impl<R> Outbox<R> {
             Item::Event(..) => queue.waiting_events -= 1,
             Item::Reply(_) => {}
         }
+        if queue.items.is_empty() && queue.items.capacity() > Self::KEPT {
+            queue.items = VecDeque::new();
+            queue.waiting_states = HashSet::new();
+        }
         Some(item)
     }
 
@@ -200,6 +207,19 @@ mod tests {
         };
         assert_eq!(hub.get(&topic), Some(Retained::text("2")));
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn the_room_that_a_start_took_is_given_back() {
+        let outbox: Outbox<()> = Outbox::default();
+        let topics = 2 * Outbox::<()>::KEPT;
+        for n in 0..topics {
+            outbox.push_state(&n.to_string().into());
+        }
+        let sent = std::iter::from_fn(|| outbox.try_next()).count();
+        assert_eq!(sent, topics);
+        let queue = outbox.lock();
+        assert_eq!(queue.items.capacity() + queue.waiting_states.capacity(), 0);
     }
 
     #[test]
