@@ -8,7 +8,8 @@
 //!   connections. Rounds alternate.
 //! - `growth`: memory and processor time a room with 10 to 10,000 rooms; intervals five times as
 //!   long, since the simulated devices take their part of this machine. Memory is what is resident
-//!   without the pages of files; what each room more takes is the difference to the row before.
+//!   without the pages of files; what each room takes is the difference to ten rooms, which bring
+//!   what all share.
 //! - `rooms`: rooms at the default intervals, more and more, and how late the median poll is.
 //! - `start`: 1,000 rooms, from exec until all are online and every state is published.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
@@ -26,6 +27,9 @@ use serde_json::Value;
 
 const SLOWER: &str = "[poll]\nfast = \"10s\"\nnormal = \"75s\"\nslow = \"300s\"\n";
 const QUICKER: &str = "[poll]\nfast = \"1s\"\nnormal = \"1s\"\nslow = \"1s\"\n";
+
+/// So many rooms bring what all share.
+const FEW: usize = 10;
 
 #[tokio::main]
 async fn main() {
@@ -105,7 +109,7 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
         &[
             "rooms",
             "memory",
-            "each room more",
+            "each room above ten",
             "processor a room",
             "a request",
             "requests/s",
@@ -114,7 +118,7 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
     let most = usize::try_from(argument("most").unwrap_or(10_000)).unwrap();
     let counts: &[usize] = either(&[1, 10, 100, 1_000, 5_000, 10_000], &[1, 2]);
     let counts = counts.iter().filter(|count| **count <= most);
-    let mut before: Option<(usize, u64)> = None;
+    let mut few: Option<(usize, u64)> = None;
     for &count in counts {
         let simulator = Simulator::start(count);
         let gateway = Gateway::start(broker.port, &simulator.devices, SLOWER);
@@ -133,11 +137,16 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
         let cpu = (gateway.process.cpu().saturating_sub(cpu)).as_secs_f64() * 1e6;
         let requests = gateway.requests() - requests;
         let memory = gateway.process.anonymous();
-        let more = before.map_or("–".to_owned(), |(rooms, less)| {
-            let more = memory.saturating_sub(less) as f64;
-            format!("{:.1} KiB", more / (count - rooms) as f64)
-        });
-        before = Some((count, memory));
+        let more = match few {
+            Some((rooms, less)) => {
+                let more = memory.saturating_sub(less) as f64;
+                format!("{:.1} KiB", more / (count - rooms) as f64)
+            }
+            None => "–".to_owned(),
+        };
+        if count == FEW {
+            few = Some((count, memory));
+        }
         row(&[
             count.to_string(),
             format!("{:.1} MiB", memory as f64 / 1024.0),
