@@ -435,6 +435,32 @@ async fn a_command_sent_while_away_is_delivered() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_brokers_clients_have_its_last_words() {
+    for _ in 0..5 {
+        let broker = embedded(Vec::new(), Hub::new()).await;
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            clients.push(Client::connect(broker.addr().port()).await);
+        }
+        let (username, password) = broker.gateway_login();
+        let settings = Settings {
+            username: Some(username),
+            password: Some(password),
+            ..door_settings(plain_tcp(broker.addr().port()))
+        };
+        let it = setup(settings).await;
+        for client in &clients {
+            client.expect("gateway/availability", "online").await;
+        }
+        it.door.stop(Instant::now() + SOON).await;
+        broker.stop().await;
+        for client in &clients {
+            client.expect("gateway/availability", "offline").await;
+        }
+    }
+}
+
 /// A broker that says yes and then nothing more, with a keep-alive of a second.
 #[tokio::test]
 async fn a_broker_that_falls_silent_is_left() {

@@ -11,6 +11,7 @@ use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
@@ -26,7 +27,7 @@ use ring::rand::SecureRandom;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
-use tokio::time::{interval, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::message::{Meaning, is_own, meaning, unprefixed};
@@ -41,6 +42,8 @@ const CLIENTS: usize = 10_000;
 const ARRIVALS: u32 = 10_000;
 /// How long a session outlives its connection.
 const SESSION: Duration = Duration::from_secs(3600);
+/// Nothing was sent for so long: nobody is owed anything.
+const QUIET: Duration = Duration::from_millis(50);
 /// The gateway's own user; a colon cannot stand in a configured name.
 const GATEWAY: &str = "gateway:";
 
@@ -74,6 +77,7 @@ pub struct User {
 pub struct Broker {
     addr: SocketAddr,
     password: SecretString,
+    stats: Arc<BrokerStats>,
     stop: broadcast::Sender<()>,
     tasks: TaskTracker,
 }
@@ -113,12 +117,13 @@ impl Broker {
             max_bandwidth_per_client: 0,
         };
         let (stop, stopped) = broadcast::channel(1);
+        let stats = Arc::new(BrokerStats::new());
         let tasks = TaskTracker::new();
         let shared = Shared {
             config: Arc::new(config),
             router: Arc::new(MessageRouter::new()),
             gate: Arc::new(gate),
-            stats: Arc::new(BrokerStats::new()),
+            stats: stats.clone(),
             resources: Arc::new(ResourceMonitor::new(limits)),
             stop: stop.clone(),
             tasks: tasks.clone(),
@@ -127,6 +132,7 @@ impl Broker {
         Ok(Self {
             addr,
             password,
+            stats,
             stop,
             tasks,
         })
@@ -142,13 +148,29 @@ impl Broker {
         (GATEWAY.to_owned(), self.password.clone())
     }
 
-    /// Ends every connection and stops.
+    /// Ends every connection and stops, when its clients have what it was told last.
     pub async fn stop(self) {
+        let _ = timeout(Duration::from_secs(1), self.quiet()).await;
         // Nobody listens where everything has ended already.
         let _ = self.stop.send(());
         self.tasks.close();
         // Those who do not take their last messages go without them.
         let _ = timeout(Duration::from_secs(1), self.tasks.wait()).await;
+    }
+
+    /// Waits until nothing more is sent to anybody. The library acknowledges a message before its
+    /// clients' tasks have sent it on, does not say when they have, and breaks them off at a stop.
+    async fn quiet(&self) {
+        let sent = || self.stats.publish_sent.load(Ordering::Relaxed);
+        let mut before = sent();
+        loop {
+            sleep(QUIET).await;
+            let now = sent();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
     }
 }
 
