@@ -1,9 +1,8 @@
 //! The limit: a process that does what the gateway must, and thinks nothing.
 //!
-//! It holds one warm HTTPS connection to each device (hyper over rustls with ring, as the gateway
-//! has them below reqwest) and an MQTT connection. `bare/<n>` makes it send the POST and the GET
-//! that `room/<n>/audio/volume/set` makes the gateway send, and then `bare/<n>/result`. The bench
-//! starts itself again to have it.
+//! It holds one warm HTTPS connection to each device (hyper over rustls with ring) and an MQTT
+//! connection. `bare/<n>` makes it send the POST and the GET that `room/<n>/audio/volume/set` makes
+//! the gateway send, and then `bare/<n>/result`. The bench starts itself again to have it.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
