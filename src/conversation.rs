@@ -247,6 +247,8 @@ async fn talk(
     let mut answers = false;
     loop {
         if rest && client.is_answered() {
+            // The client left between a send and its flush, perhaps.
+            let _ = timeout(lobby.limits.send, sink.flush()).await;
             return Ending::Left;
         }
         let frames = tokio::select! {
