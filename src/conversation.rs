@@ -291,3 +291,93 @@ async fn talk(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::access::Access;
+    use crate::command::{Submission, Submit};
+    use crate::config;
+    use crate::hub::{Hub, Retained};
+    use crate::metrics::Metrics;
+
+    struct Nobody;
+
+    impl Submit for Nobody {
+        fn submit(&self, _: Submission) {}
+        fn left_over(&self, _: &str, _: &[u8]) -> bool {
+            false
+        }
+    }
+
+    /// A client that leaves as soon as something was sent to it, flushed or not.
+    struct Hasty(Arc<Notify>);
+
+    impl Source for Hasty {
+        async fn next(&mut self) -> Received {
+            self.0.notified().await;
+            Received::End(Ending::Left)
+        }
+        async fn rest(&mut self) {}
+    }
+
+    struct Counted {
+        sent: Arc<Notify>,
+        kept: usize,
+        flushed: Arc<AtomicUsize>,
+    }
+
+    impl Sink for Counted {
+        async fn send(&mut self, _: Sent) -> Result<(), Gone> {
+            self.kept += 1;
+            self.sent.notify_one();
+            Ok(())
+        }
+        async fn flush(&mut self) -> Result<(), Gone> {
+            let kept = std::mem::take(&mut self.kept);
+            self.flushed.fetch_add(kept, Ordering::SeqCst);
+            Ok(())
+        }
+        async fn close(&mut self, _: Ending) {}
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_is_flushed_to_a_client_that_leaves() {
+        let text =
+            "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://192.0.2.1\"\npassword = \"x\"";
+        let config = config::read("file".into(), text, []).unwrap().config;
+        let hub = Hub::new();
+        hub.set("room/1/audio/volume", Retained::text("40"));
+        let access = Access::new(&config.http);
+        let lobby = Lobby::new(
+            hub,
+            Arc::new(Nobody),
+            access,
+            Arc::<Metrics>::default(),
+            Limits::default(),
+        );
+        let here = std::net::IpAddr::from([127, 0, 0, 1]);
+        // Whether it leaves between a send and its flush is up to the runtime.
+        for _ in 0..50 {
+            let (sent, flushed) = (Arc::<Notify>::default(), Arc::<AtomicUsize>::default());
+            let visitor = Visitor {
+                grant: lobby.access.admit(here, None).await.unwrap(),
+                door: Door::Tcp,
+                format: Format::Plain,
+                filters: vec![Filter::new("room/1/#").unwrap()],
+                answers_pings: false,
+            };
+            let sink = Counted {
+                sent: sent.clone(),
+                kept: 0,
+                flushed: flushed.clone(),
+            };
+            converse(&lobby, visitor, Hasty(sent), sink).await;
+            assert_eq!(flushed.load(Ordering::SeqCst), 1);
+        }
+    }
+}
