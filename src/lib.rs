@@ -42,6 +42,8 @@
 //!
 //! * `metrics`: What is counted, for Prometheus.
 //!
+//! * `cause`: What went wrong, below what libraries say of it.
+//!
 //! * `asyncapi`: The document of every topic and message, from the catalogue.
 //!
 //! * `simulator`: Simulated devices, for the demo and the tests. Written from the REST guide; it
@@ -50,6 +52,7 @@
 pub mod access;
 pub mod asyncapi;
 pub mod catalogue;
+mod cause;
 pub mod cli;
 pub mod command;
 pub mod config;

@@ -52,11 +52,10 @@ pub fn end_of_head(head: &mut Vec<u8>, length: Option<u64>) {
 }
 
 /// The head of an answer.
-#[derive(Clone)]
 pub struct Head {
     /// The status.
     pub status: u16,
-    /// The MIME type with its parameters, if it gave one.
+    /// The MIME type, if it gave one.
     pub content_type: Option<String>,
     /// How many bytes its body has, where it says so.
     pub length: Option<u64>,
@@ -147,9 +146,10 @@ fn understand(
                 }
             }
         } else if is("content-type") {
-            head.content_type = text(field.value);
+            let kind = plain(field.value).and_then(|text| text.split(';').next());
+            head.content_type = kind.map(|kind| kind.trim().to_owned());
         } else if is("set-cookie") {
-            head.cookies.extend(text(field.value));
+            head.cookies.extend(plain(field.value).map(str::to_owned));
         }
     }
     let body = match (status, encoded, head.length) {
@@ -179,9 +179,9 @@ fn length(value: &[u8]) -> Option<u64> {
 }
 
 /// What can stand in a header of ours too; none if it is stranger than that.
-fn text(value: &[u8]) -> Option<String> {
+fn plain(value: &[u8]) -> Option<&str> {
     let plain = value.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    String::from_utf8(value.to_vec()).ok().filter(|_| plain)
+    std::str::from_utf8(value).ok().filter(|_| plain)
 }
 
 fn words(value: &[u8]) -> impl Iterator<Item = String> + '_ {

@@ -42,13 +42,13 @@ impl Session {
     }
 
     /// The `Cookie` header: the id byte for byte, since it holds `+` and `/`.
-    pub fn cookie(&self) -> HeaderValue {
-        self.headers.cookie.clone()
+    pub fn cookie(&self) -> &HeaderValue {
+        &self.headers.cookie
     }
 
     /// The `X-XSRF-Token` header, where the firmware gave a token.
-    pub fn token(&self) -> Option<HeaderValue> {
-        self.headers.token.clone()
+    pub fn token(&self) -> Option<&HeaderValue> {
+        self.headers.token.as_ref()
     }
 
     /// What an answer to a log-in gave, though the rest of it cannot be used.

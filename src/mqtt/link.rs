@@ -24,13 +24,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
-use super::options::{self, BrokerAddress, Settings};
+use super::options::{self, BrokerAddress, LARGEST_PACKET, Settings};
+use crate::cause;
 
 /// From the first packet of the network to the broker's CONNACK.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Larger packets than this are not read. Well above `mqtt.max_payload`, so that a payload that is
-/// too large gets its answer rather than breaking the connection.
-const LARGEST_PACKET: u32 = options::LARGEST_PACKET;
 /// At least so much is read at a time.
 const READ: usize = 4 << 10;
 /// When so much waits to be written, more is to wait elsewhere; nor is more memory kept for it.
@@ -42,7 +40,7 @@ const DISCONNECT: u8 = 0xE0;
 #[derive(Debug, thiserror::Error)]
 pub enum Lost {
     /// The network, or TLS.
-    #[error("{}", cause(.0))]
+    #[error("{}", cause::root(.0))]
     Network(#[from] io::Error),
     /// It took too long to connect.
     #[error("it does not answer within {} s", CONNECT.as_secs())]
@@ -62,15 +60,6 @@ pub enum Lost {
     /// That is not MQTT 5.
     #[error("what it sends is not MQTT 5: {0}")]
     Malformed(#[from] Malformed),
-}
-
-/// Libraries wrap what went wrong in their own words; people need the cause.
-fn cause(error: &io::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 fn refused(code: ConnectReturnCode) -> String {

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Answer, Large, Oversize, Shared};
 use crate::catalogue::{Method, Request, RequestBody};
+use crate::cause;
 use crate::device::connections::{Lost, Streamed};
 use crate::device::http1;
 use crate::device::login::Session;
@@ -62,8 +63,9 @@ impl Shared {
         let head = &mut response.head;
         let (status, length) = (head.status, head.length);
         let cookies = std::mem::take(&mut head.cookies);
-        let content_type = std::mem::take(&mut head.content_type)
-            .map(|text| text.split(';').next().unwrap_or(&text).trim().to_owned())
+        let content_type = head
+            .content_type
+            .take()
             .filter(|text| text.len() <= LONGEST_TYPE);
         // A refusal says why in a few words.
         let limit = if (200..=299).contains(&status) {
@@ -167,11 +169,8 @@ impl Shared {
         })
     }
 
-    pub(super) fn unreachable(&self, mut cause: &(dyn std::error::Error + 'static)) -> Problem {
-        // Libraries wrap what went wrong in their own words; people need the cause.
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
+    pub(super) fn unreachable(&self, cause: &(dyn std::error::Error + 'static)) -> Problem {
+        let cause = cause::root(cause);
         let address = self.settings.url.host_str().unwrap_or_default();
         Problem::new(
             ProblemCode::Offline,
