@@ -4,37 +4,25 @@
 //! a command and the printed topic table are made from it. A new operation is one entry in the
 //! file of its area and nothing else. Pure: no clock, no sockets.
 
-mod audio;
-mod calendar;
+mod areas;
 mod call;
-mod cameras;
-mod collaboration;
-mod conferences;
-mod directory;
 mod entity;
-mod own;
+mod gateway_topics;
 mod payload;
-mod routes;
+mod router;
 mod search;
-mod session;
 mod state;
-mod system;
-mod table;
-mod video;
 
+pub use areas::cameras::{Motion, learned_preset_offset};
+pub use areas::conferences::{Connection, Phase, connections};
+pub use areas::session::session_state;
 pub use call::{Call, Params, Request, RequestBody};
-pub use cameras::{Motion, learned_preset_offset};
-pub use conferences::{Connection, Phase, connections};
 pub use entity::{Category, Enabled, Entity, EntityKind};
-pub use own::{OWN, Own};
+pub use gateway_topics::{GATEWAY_TOPICS, GatewayTopic};
 pub use payload::{Field, MOST_KEYS, OFF, ON, Payload, Place, Rule, TOGGLE};
-pub use routes::{CATALOGUE, Catalogue, Route, Variant, about_parameter, parameters};
+pub use router::{CATALOGUE, Catalogue, Route, Variant, about_parameter, parameters};
 pub use search::Search;
-pub use session::session_state;
 pub use state::{Context, Pick, Shape, State, is_deep, payload, read_body};
-pub use table::{
-    console, files, mosquitto_acl, read, requests, states, takes, topic_page, topic_table,
-};
 
 use serde_json::Value;
 
@@ -187,7 +175,7 @@ impl Operation {
 
     /// True if one of its path's parameters is `name`.
     pub fn takes(&self, name: &str) -> bool {
-        routes::parameters(self.path).any(|parameter| parameter == name)
+        router::parameters(self.path).any(|parameter| parameter == name)
     }
 }
 
@@ -437,17 +425,5 @@ impl Command {
 
 /// Every operation, in the guide's order, then those beyond it.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
-    [
-        audio::OPERATIONS,
-        calendar::OPERATIONS,
-        cameras::OPERATIONS,
-        collaboration::OPERATIONS,
-        conferences::OPERATIONS,
-        directory::OPERATIONS,
-        session::OPERATIONS,
-        system::OPERATIONS,
-        video::OPERATIONS,
-    ]
-    .into_iter()
-    .flatten()
+    areas::AREAS.iter().copied().flatten()
 }

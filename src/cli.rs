@@ -17,9 +17,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
-use crate::asyncapi;
-use crate::catalogue::{mosquitto_acl, topic_page, topic_table};
 use crate::config::{self, ConfigErrors, Loaded};
+use crate::render::asyncapi;
+use crate::render::{mosquitto_acl, topic_page, topic_table};
 
 /// The gateway from MQTT to Poly VideoOS rooms (G7500, Studio X30, X50, X70).
 #[derive(Debug, Parser)]
@@ -193,7 +193,7 @@ fn print(text: &str) -> Result<(), Failed> {
     }
 }
 
-/// `POLY2MQTT_LOG` is a filter such as `debug` or `poly2mqtt::mqtt=debug`; with
+/// `POLY2MQTT_LOG` is a filter such as `debug` or `poly2mqtt::doors::mqtt=debug`; with
 /// `POLY2MQTT_LOG_FORMAT=json` every line is JSON.
 fn log(command: &Command) {
     let quiet = match command {

@@ -6,16 +6,16 @@
 mod client;
 mod connections;
 mod http1;
-mod keep;
 mod login;
 mod problem;
+mod session_store;
 mod sessions;
 mod stream;
 mod tls;
 
-pub use client::{Answer, Device, Failed, Oversize, Settings, Timings, Turns};
-pub use keep::Keep;
+pub use client::{Answer, Device, Failed, LoginLimiter, Oversize, Settings, Timings};
 pub use login::{Session, read_login};
 pub use problem::{Problem, ProblemCode};
+pub use session_store::SessionStore;
 pub use stream::{Downloaded, LARGEST_UPLOAD, NotDownloaded};
 pub use tls::fingerprint_text;

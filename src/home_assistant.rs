@@ -5,24 +5,24 @@
 //! pure: told what is known and what time it is, it says what to publish.
 
 mod announce;
+mod compressed;
 mod document;
 mod entities;
 mod facts;
 mod gateway;
 mod merge;
-mod packed;
 mod publisher;
 mod room;
 
 pub use announce::Pace;
+pub use compressed::decompressed;
 pub use document::Document;
 pub use facts::Facts;
 pub use gateway::gateway_document;
-pub use packed::unpacked;
-pub use publisher::{Ends, Publisher};
+pub use publisher::{Handles, Publisher};
 pub use room::room_document;
 
-use crate::topic;
+use crate::topics;
 
 /// How topics and ids are named.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ pub struct Naming {
 impl Naming {
     /// A topic of the gateway's own as the broker knows it.
     fn topic(&self, topic: &str) -> String {
-        topic::prefixed(&self.topic_prefix, topic)
+        topics::Prefix::new(self.topic_prefix.as_str()).add(topic)
     }
 
     /// What all ids begin with: two gateways at one broker differ in their topic prefix.

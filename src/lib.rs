@@ -1,72 +1,44 @@
-//! poly2mqtt: the gateway from MQTT and WebSocket to Poly VideoOS rooms.
+//! poly2mqtt: the gateway between control systems and Poly VideoOS rooms.
 //!
-//! `ARCHITECTURE.md` shows the data flow and answers "where do I find…".
+//! Clients speak MQTT, WebSocket, HTTP or plain lines; devices speak an HTTPS REST interface.
 //!
-//! # Layout
+//! # Map
 //!
-//! In the order a command passes through them:
+//! A command passes through these modules from top to bottom, its result back up:
 //!
-//! * `cli`: The command line: which command was asked for, the log, signals, the exit status.
+//! ```text
+//! cli          the command line: one file a command
+//! app          what starts after what, what stops before what, and reload
+//! config       the configuration file: keys, defaults, checks, messages
+//! doors        MQTT, WebSocket, HTTP and plain lines; who may do what
+//! topics       what a topic means, and what a topic is called
+//! command      a submission in, its one outcome back; the error codes
+//! rooms        every room: its task, queue, polling, call events, camera stops
+//! catalogue    what a device can do: one entry an operation
+//! device       the client of one device: HTTPS, session, certificate
+//! state        the newest value of each topic, and who is told when it changes
+//! ```
 //!
-//! * `config`: The configuration file with the environment over it: keys, defaults, checks.
+//! Beside that path stand `broker` (the embedded MQTT broker), `home_assistant` (discovery),
+//! `dashboard` (the web page), `render` (documents made from the catalogue), `net` (listening,
+//! dialling, TLS) and `metrics` (counters). Simulated devices are a package of their own,
+//! `simulator/`.
 //!
-//! * `service`: The running program: starts broker, rooms and front doors, and stops them in the
-//!   reverse order.
-//!
-//! * `mqtt`: The MQTT front door, and the embedded broker. The only place that names an MQTT
-//!   library.
-//!
-//! * `http`, `tcp`: The front doors for controllers and people: WebSocket, HTTP, plain lines.
-//!   `conversation` is what WebSocket and lines have in common, `access` who may come, `listen`
-//!   how connections are accepted.
-//!
-//! * `command`: What passes between a front door and a room: a `Submission` in, one `Outcome`
-//!   back. Error codes and the result's JSON are here.
-//!
-//! * `gateway`: All rooms, and which of them a command is for.
-//!
-//! * `room`: One room: its task, its queue of commands, its polling. The unit of failure.
-//!
-//! * `catalogue`: The one table of what a device can do. Topics, payload rules, polling and
-//!   read-back all come from its entries.
-//!
-//! * `topic`: Topic levels: splitting, percent-decoding and encoding.
-//!
-//! * `device`: The client of one device: HTTPS, certificate, log-in, and when a request may be
-//!   repeated.
-//!
-//! * `home_assistant`: Discovery: from the catalogue's entities and what is known of a room to the
-//!   document that Home Assistant makes a device of.
-//!
-//! * `hub`: The newest value of every retained topic, and who is told when it changes.
-//!
-//! * `metrics`: What is counted, for Prometheus.
-//!
-//! * `cause`: What went wrong, below what libraries say of it.
-//!
-//! * `asyncapi`: The document of every topic and message, from the catalogue.
-//!
-//! * `simulator`: Simulated devices, for the demo and the tests. Written from the REST guide; it
-//!   uses nothing of the modules above.
+//! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
 
-pub mod access;
-pub mod asyncapi;
+pub mod app;
+pub mod broker;
 pub mod catalogue;
-mod cause;
 pub mod cli;
 pub mod command;
 pub mod config;
-pub mod conversation;
+pub mod dashboard;
 pub mod device;
-pub mod gateway;
+pub mod doors;
 pub mod home_assistant;
-pub mod http;
-pub mod hub;
-pub mod listen;
 pub mod metrics;
-pub mod mqtt;
-pub mod room;
-pub mod service;
-pub mod simulator;
-pub mod tcp;
-pub mod topic;
+pub mod net;
+pub mod render;
+pub mod rooms;
+pub mod state;
+pub mod topics;

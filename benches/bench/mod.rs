@@ -8,15 +8,12 @@
 pub mod bare;
 pub mod client;
 pub mod figures;
-#[path = "../../tests/common/mosquitto.rs"]
-mod mosquitto;
 pub mod processes;
-#[path = "../../tests/common/program.rs"]
-pub mod program;
 
 use std::time::Duration;
 
-pub use mosquitto::Mosquitto;
+pub use poly2mqtt_test_support::Mosquitto;
+pub use poly2mqtt_test_support::program;
 
 /// Long enough for ten thousand rooms on a busy machine.
 const SOON: Duration = Duration::from_secs(120);
@@ -54,7 +51,7 @@ pub async fn begin() -> Option<Mosquitto> {
     if bare::ran().await {
         return None;
     }
-    if mosquitto::mosquitto().is_none() {
+    if poly2mqtt_test_support::mosquitto().is_none() {
         println!("no Mosquitto here, nothing is measured");
         return None;
     }

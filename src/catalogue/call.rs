@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::payload::{Payload, Place, TOGGLE};
-use super::routes::{CATALOGUE, Route, Variant, parameters};
+use super::router::{CATALOGUE, Route, Variant, parameters};
 use super::{Command, Method, Operation};
 use crate::command::{ErrorCode, Failure};
-use crate::topic;
+use crate::topics;
 
 /// What may not stand as it is in one segment of a path.
 const SEGMENT: &AsciiSet = &CONTROLS
@@ -271,7 +271,7 @@ fn path(operation: &Operation, params: &Params, preset_offset: i8) -> Result<Vec
                     Ok((number + i64::from(preset_offset)).to_string())
                 }
                 // An id may be the device's own, and a device is not trusted either.
-                _ if topic::is_harmless(value) => Ok(value.clone()),
+                _ if topics::is_harmless(value) => Ok(value.clone()),
                 _ => Err(Failure::new(
                     ErrorCode::DeviceError,
                     format!("the device gave a {name} that cannot be one"),

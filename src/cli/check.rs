@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::{ConfigFile, Failed, load, rooms};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::config::{Certificate, Room, RoomId};
-use crate::device::{Device, Timings, Turns};
-use crate::gateway::device_settings;
+use crate::device::{Device, LoginLimiter, Timings};
+use crate::rooms::device_settings;
 
 pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
     let loaded = load(file)?;
@@ -21,7 +21,7 @@ pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
         return Ok(());
     }
     let configured = loaded.config.rooms.iter();
-    let turns = Turns::default();
+    let turns = LoginLimiter::default();
     let checked = join_all(configured.map(|(id, room)| check(id, room, &turns))).await;
     let bad = checked.iter().filter(|good| !**good).count();
     if bad > 0 {
@@ -31,7 +31,7 @@ pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
 }
 
 /// Logs in to one device and prints what it is; false where that does not work.
-async fn check(id: &RoomId, room: &Room, turns: &Turns) -> bool {
+async fn check(id: &RoomId, room: &Room, turns: &LoginLimiter) -> bool {
     let settings = device_settings(room, &Timings::default(), &Arc::default(), turns);
     let device = match Device::new(settings) {
         Ok(device) => device,

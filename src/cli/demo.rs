@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{Demo, Failed, JOURNAL, asked_to_stop, rooms};
+use crate::app::Service;
 use crate::config::{
     BrokerUrl, Certificate, Config, HomeAssistant, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
 };
 use crate::device::Timings;
-use crate::service::Service;
-use crate::simulator::{self, Device};
+use poly2mqtt_simulator::Device;
 
 /// Where the control port is, as in `simulate`; any free port if that is taken.
 const CONTROL: &str = "127.0.0.1:8442";
@@ -22,10 +22,10 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
     let stop = asked_to_stop()?;
     let mut devices = Vec::new();
     for number in 1..=demo.rooms {
-        let options = simulator::Options {
+        let options = poly2mqtt_simulator::Options {
             name: format!("Demo room {number}"),
             journal: JOURNAL,
-            ..simulator::Options::default()
+            ..poly2mqtt_simulator::Options::default()
         };
         let device = Device::start(options)
             .await
@@ -43,7 +43,8 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
     let control = listener
         .local_addr()
         .map_err(|error| Failed::Other(error.to_string()))?;
-    let controlled = simulator::serve_control(listener, devices.clone(), shutdown.clone());
+    let controlled =
+        poly2mqtt_simulator::serve_control(listener, devices.clone(), shutdown.clone());
     let controlled = tokio::spawn(controlled);
     let service = Service::start(config(demo, &devices)?, Timings::default())
         .await

@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, Failed, asked_to_stop, load};
-use crate::service::{Service, Setup};
+use crate::app::{Service, Setup};
 
 pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     let loaded = load(file)?;

@@ -6,13 +6,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{Failed, Firmware, JOURNAL, Simulate, asked_to_stop};
-use crate::simulator::{self, Device};
+use poly2mqtt_simulator::Device;
 
 pub async fn run(simulate: &Simulate) -> Result<(), Failed> {
     let stop = asked_to_stop()?;
     let firmware = match simulate.firmware {
-        Firmware::V4_0 => simulator::Firmware::V4_0,
-        Firmware::V4_6_2 => simulator::Firmware::V4_6_2,
+        Firmware::V4_0 => poly2mqtt_simulator::Firmware::V4_0,
+        Firmware::V4_6_2 => poly2mqtt_simulator::Firmware::V4_6_2,
     };
     let mut devices = Vec::new();
     for number in 0..simulate.rooms {
@@ -23,12 +23,12 @@ pub async fn run(simulate: &Simulate) -> Result<(), Failed> {
             })?,
         };
         let listen = SocketAddr::new(simulate.listen.ip(), port);
-        let options = simulator::Options {
+        let options = poly2mqtt_simulator::Options {
             firmware,
             listen,
             name: format!("Simulated room {}", number + 1),
             journal: JOURNAL,
-            ..simulator::Options::default()
+            ..poly2mqtt_simulator::Options::default()
         };
         let device = Device::start(options)
             .await
@@ -46,7 +46,7 @@ pub async fn run(simulate: &Simulate) -> Result<(), Failed> {
     })?;
     println!("people and faults: curl http://{}/", simulate.control);
     let shutdown = CancellationToken::new();
-    let controlled = simulator::serve_control(control, devices.clone(), shutdown.clone());
+    let controlled = poly2mqtt_simulator::serve_control(control, devices.clone(), shutdown.clone());
     let controlled = tokio::spawn(controlled);
     stop.await;
     shutdown.cancel();

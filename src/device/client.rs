@@ -20,9 +20,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
 use super::connections::{Connections, Response, Streamed};
-use super::keep::Keep;
 use super::login::Session;
 use super::problem::Problem;
+use super::session_store::SessionStore;
 use super::sessions::Sessions;
 use super::tls::{Handshakes, client_config};
 use crate::catalogue::Request;
@@ -31,7 +31,7 @@ use crate::metrics::Metrics;
 use exchange::Attempt;
 use renewal::{FREE, Forbidden, LoginState, silent};
 
-pub use renewal::Turns;
+pub use renewal::LoginLimiter;
 
 /// Between two attempts at a request that is safe to repeat.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -55,9 +55,9 @@ pub struct Settings {
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
     /// How many devices are logged in to at once.
-    pub turns: Turns,
+    pub turns: LoginLimiter,
     /// Where the session is kept for a gateway that comes after one that was killed.
-    pub keep: Option<Keep>,
+    pub keep: Option<SessionStore>,
 }
 
 /// The waits that are no user's business, but which tests shorten.
@@ -317,8 +317,8 @@ impl Device {
             if once && !renewed {
                 // Whether the session is good must be known before the only attempt.
                 renewed = true;
-                let meaning = timeout_at(deadline, device.why_forbidden(&session)).await;
-                if matches!(meaning, Ok(Forbidden::Stale)) {
+                let classify = timeout_at(deadline, device.why_forbidden(&session)).await;
+                if matches!(classify, Ok(Forbidden::Stale)) {
                     stale = Some(session.generation);
                     continue;
                 }
@@ -329,8 +329,8 @@ impl Device {
             match timeout_at(deadline, attempt).await {
                 Err(_) => return Err(late(true)),
                 Ok(Attempt::Answered(answer)) if answer.status == 403 => {
-                    let meaning = timeout_at(deadline, device.why_forbidden(&session)).await;
-                    match meaning.map_err(|_| late(true))? {
+                    let classify = timeout_at(deadline, device.why_forbidden(&session)).await;
+                    match classify.map_err(|_| late(true))? {
                         Forbidden::Stale if !renewed => {
                             renewed = true;
                             attempts = 0;

@@ -2,12 +2,12 @@
 //!
 //! One is used. The others are owed: they were given up because the device refused them or because
 //! another had to take their place, and count against the device's maximum until it has let go of
-//! them. All of them outlive the gateway where there is a [`Keep`].
+//! them. All of them outlive the gateway where there is a [`SessionStore`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::keep::Keep;
 use super::login::Session;
+use super::session_store::SessionStore;
 
 /// So many are remembered; a device that frees none of them is past helping.
 const OWED: usize = 4;
@@ -17,7 +17,7 @@ const TRIES: u32 = 8;
 #[derive(Debug)]
 pub struct Sessions {
     known: Mutex<Known>,
-    keep: Option<Keep>,
+    keep: Option<SessionStore>,
 }
 
 #[derive(Debug, Default)]
@@ -30,8 +30,8 @@ struct Known {
 impl Sessions {
     /// Begins with what an earlier run kept: the newest that was ever used is tried first. One that
     /// came with a spoilt answer never was: nobody knows whose it is, and it is only owed.
-    pub fn new(keep: Option<Keep>) -> Self {
-        let mut kept = keep.as_ref().map(Keep::load).unwrap_or_default();
+    pub fn new(keep: Option<SessionStore>) -> Self {
+        let mut kept = keep.as_ref().map(SessionStore::load).unwrap_or_default();
         let newest = kept.iter().rposition(|session| !session.state.is_null());
         let used = newest.map(|newest| Arc::new(kept.remove(newest)));
         Self {
@@ -139,7 +139,7 @@ mod tests {
     fn a_session_that_came_with_a_spoilt_answer_is_only_owed_after_a_kill() {
         let directory = tempfile::tempdir().unwrap();
         let url = Url::parse("https://192.0.2.1").unwrap();
-        let keep = || Some(Keep::new(directory.path(), "1", &url, "admin"));
+        let keep = || Some(SessionStore::new(directory.path(), "1", &url, "admin"));
         let cookies = |id: &str| [format!("session_id={id}; Path=/")];
         let killed = Sessions::new(keep());
         let answer = br#"{"success":true,"session":{"role":"ADMIN"}}"#;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::compressed::Compressed;
 use super::merge::merge;
-use super::packed::Packed;
 
 /// How long things are waited for.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,7 @@ impl Default for Pace {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Publish the document of a device.
-    Publish(String, Packed),
+    Publish(String, Compressed),
     /// Clear the document of a device.
     Clear(String),
     /// Publish all documents again.
@@ -53,7 +53,7 @@ struct Device {
     /// Since when the device behind it is there.
     online: Option<Instant>,
     /// The document that the broker has.
-    published: Option<Packed>,
+    published: Option<Compressed>,
     /// It is this run's, and will be published again when the broker forgets it.
     ours: bool,
     /// A person deleted the device in Home Assistant, which is not fought.
@@ -141,7 +141,7 @@ impl Announcer {
         match (self.devices.get_mut(id), document) {
             (Some(device), Some(document)) => {
                 if device.published.is_none() {
-                    device.published = Some(Packed::new(&document));
+                    device.published = Some(Compressed::new(&document));
                 }
                 None
             }
@@ -189,7 +189,7 @@ impl Announcer {
             };
             let settled = device.online.map(|since| since + pace.settled);
             let certain = settled.is_some_and(|settled| settled <= now);
-            let published = device.published.as_ref().map(Packed::document);
+            let published = device.published.as_ref().map(Compressed::document);
             let merged = merge(wanted, published.as_ref(), certain);
             if merged.removes {
                 again.push((id.clone(), Some(now + pace.quiet)));
@@ -198,7 +198,7 @@ impl Announcer {
             }
             let same = published.as_ref() == Some(&merged.document);
             if !device.ours || !same {
-                let packed = Packed::new(&merged.document);
+                let packed = Compressed::new(&merged.document);
                 actions.push(Action::Publish(id, packed.clone()));
                 device.published = Some(packed);
             }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::entities::described;
 use crate::catalogue::{Method, operations};
 use crate::config;
-use crate::hub::{Change, Hub};
+use crate::state::{Change, StateStore};
 
 /// What a room's document is made from.
 #[derive(Debug, Clone, PartialEq, Hash)]
@@ -43,15 +43,15 @@ const INFO: &str = "system/info";
 const PRESETS: &str = "camera/presets";
 
 impl Facts {
-    /// What the hub and the configuration say.
-    pub fn read(id: &str, room: &config::Room, hub: &Hub) -> Self {
+    /// What the state store and the configuration say.
+    pub fn read(id: &str, room: &config::Room, store: &StateStore) -> Self {
         let below = format!("room/{id}/");
-        let topics = hub.topics_below(&below);
+        let topics = store.topics_below(&below);
         let states = topics
             .iter()
             .filter_map(|topic| topic.strip_prefix(&below))
             .filter(|state| matters(state));
-        let payload = |state: &str| hub.get(&format!("{below}{state}")).map(|it| it.payload);
+        let payload = |state: &str| store.get(&format!("{below}{state}")).map(|it| it.payload);
         let json = |state: &str| -> Value {
             let payload = payload(state).unwrap_or_default();
             serde_json::from_slice(&payload).unwrap_or_default()

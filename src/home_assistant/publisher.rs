@@ -1,7 +1,7 @@
 //! The one task that keeps Home Assistant informed.
 //!
-//! The thin shell around the rest: it looks at the hub when something there changed, listens to
-//! what the broker says of documents and births, and hands documents to a hub of their own, whose
+//! The thin shell around the rest: it looks at the state store when something there changed, listens to
+//! what the broker says of documents and births, and hands documents to a store of their own, whose
 //! topics stand without the gateway's prefix.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,20 +20,20 @@ use super::document::Document;
 use super::facts::{Facts, concerns};
 use super::{Naming, gateway_document, room_document};
 use crate::config::{self, RoomId};
-use crate::hub::{Change, Heard, Hub, Retained, Subscriber};
+use crate::state::{Change, Inbound, StateStore, StateValue, Subscriber};
 
 /// Changes of a room are looked at together when they come in a burst.
 const BURST: Duration = Duration::from_millis(200);
 
 /// Where everything comes from and goes to.
 #[derive(Debug)]
-pub struct Ends {
+pub struct Handles {
     /// The state of all rooms.
-    pub hub: Arc<Hub>,
+    pub store: Arc<StateStore>,
     /// Where documents go.
-    pub announcements: Arc<Hub>,
+    pub announcements: Arc<StateStore>,
     /// What the broker says of documents and births.
-    pub heard: mpsc::Receiver<Heard>,
+    pub heard: mpsc::Receiver<Inbound>,
     /// Whether the broker is there.
     pub connected: watch::Receiver<bool>,
 }
@@ -54,12 +54,12 @@ impl Publisher {
         status_topic: String,
         pace: Pace,
         rooms: BTreeMap<RoomId, config::Room>,
-        ends: Ends,
+        ends: Handles,
     ) -> Self {
         let (rooms, wanted) = watch::channel(Arc::new(rooms));
         let changes = Arc::<Changes>::default();
         let subscriber: Arc<dyn Subscriber> = changes.clone();
-        ends.hub.subscribe(Arc::downgrade(&subscriber));
+        ends.store.subscribe(Arc::downgrade(&subscriber));
         let task = Task {
             naming,
             status_topic,
@@ -123,7 +123,7 @@ struct Task {
     announcer: Announcer,
     /// The devices of rooms that the announcer knows, and the rooms.
     known: BTreeMap<String, Arc<str>>,
-    ends: Ends,
+    ends: Handles,
     wanted: watch::Receiver<Rooms>,
     changes: Arc<Changes>,
 }
@@ -195,7 +195,7 @@ impl Task {
     }
 
     fn look(&mut self, id: &str, room: &config::Room) {
-        let facts = Facts::read(id, room, &self.ends.hub);
+        let facts = Facts::read(id, room, &self.ends.store);
         let device = self.naming.room(id);
         self.announcer
             .want(&device, facts.digest(), facts.online, Instant::now());
@@ -209,13 +209,13 @@ impl Task {
                 return Some(value(&gateway_document(&self.naming)));
             }
             let id = self.known.get(device)?;
-            let facts = Facts::read(id, rooms.get(&**id)?, &self.ends.hub);
+            let facts = Facts::read(id, rooms.get(&**id)?, &self.ends.store);
             Some(value(&room_document(&self.naming, &facts)))
         };
         self.announcer.due(Instant::now(), document)
     }
 
-    fn hear(&mut self, heard: &Heard) {
+    fn hear(&mut self, heard: &Inbound) {
         if heard.topic == self.status_topic {
             if heard.payload == "online" {
                 let chance = RandomState::new().hash_one(0) % 1000;
@@ -247,19 +247,19 @@ impl Task {
     }
 
     fn act(&self, action: Action) {
-        let hub = &self.ends.announcements;
+        let store = &self.ends.announcements;
         match action {
             Action::Publish(id, document) => {
-                let document = Retained::text(document.bytes());
-                hub.set(&self.naming.config_topic(&id), document);
+                let document = StateValue::text(document.bytes());
+                store.set(&self.naming.config_topic(&id), document);
             }
             Action::Clear(id) => {
                 // The broker may have it from an earlier run, or from somebody else.
                 let topic = self.naming.config_topic(&id);
-                hub.leave_over(&topic);
-                hub.clear(&topic);
+                store.leave_over(&topic);
+                store.clear(&topic);
             }
-            Action::Repeat => hub.repeat(),
+            Action::Repeat => store.repeat(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use poly2mqtt::simulator::Entry;
+use poly2mqtt_simulator::Entry;
 use serde_json::Value;
 use tokio::time::Instant;
 

@@ -7,9 +7,6 @@
 //! `POLY2MQTT_FAULTS_KEEP=DIR` keeps the gateway's log there, at the level of `POLY2MQTT_LOG`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod commands;
 mod door;
 mod evidence;
@@ -39,7 +36,7 @@ fn gateway_process() {
 
 #[test]
 fn nothing_is_lost_nothing_is_done_twice() {
-    if common::mosquitto().is_none() {
+    if poly2mqtt_test_support::mosquitto().is_none() {
         println!("skipped: Mosquitto is not installed");
         return;
     }

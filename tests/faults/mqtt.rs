@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::commands::{Command, mark, marked};
-use crate::common::secrets::find;
 use crate::door::Door;
 use crate::ledger::{Ledger, Reached};
+use poly2mqtt_test_support::secrets::find;
 
 /// Below this results come that are not published at the command's own topic.
 const REPLIES: &str = "faults/reply";
@@ -33,7 +33,7 @@ fn options(name: &str, port: u16) -> MqttOptions {
 
 /// What a connection has under way.
 #[derive(Default)]
-struct Flight {
+struct Inflight {
     up: bool,
     /// In the order in which they were handed over, each with its packet id once it has one.
     sent: VecDeque<(Option<u16>, Option<u64>)>,
@@ -50,7 +50,7 @@ pub struct Mqtt {
 
 struct Connection {
     client: AsyncClient,
-    flight: Arc<Mutex<Flight>>,
+    flight: Arc<Mutex<Inflight>>,
     task: JoinHandle<()>,
 }
 
@@ -77,7 +77,7 @@ impl Mqtt {
 
 fn connection(name: &str, life: u32, port: u16, ledger: Arc<Ledger>) -> Connection {
     let (client, mut events) = AsyncClient::new(options(&format!("{name}-{life}"), port), 512);
-    let flight = Arc::<Mutex<Flight>>::default();
+    let flight = Arc::<Mutex<Inflight>>::default();
     let state = flight.clone();
     let task = tokio::spawn(async move {
         loop {
@@ -97,7 +97,7 @@ fn connection(name: &str, life: u32, port: u16, ledger: Arc<Ledger>) -> Connecti
     }
 }
 
-fn seen(event: Event, flight: &mut Flight, ledger: &Ledger) {
+fn seen(event: Event, flight: &mut Inflight, ledger: &Ledger) {
     match event {
         Event::Incoming(Packet::ConnAck(_)) => flight.up = true,
         Event::Outgoing(rumqttc::Outgoing::Publish(packet)) => {
@@ -126,7 +126,7 @@ fn seen(event: Event, flight: &mut Flight, ledger: &Ledger) {
 }
 
 /// Nothing is sent again: whether it came through is not known.
-fn lost(events: &mut EventLoop, flight: &mut Flight, ledger: &Ledger) {
+fn lost(events: &mut EventLoop, flight: &mut Inflight, ledger: &Ledger) {
     flight.up = false;
     for (_, id) in flight.sent.drain(..) {
         if let Some(id) = id {

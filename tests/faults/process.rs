@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use poly2mqtt::service::{Service, Setup};
+use poly2mqtt::app::{Service, Setup};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::common::gateway::timings;
 use crate::secrets;
+use poly2mqtt_test_support::gateway::timings;
 
 const CONFIG: &str = "FAULTS_GATEWAY_CONFIG";
 const RUNTIME: &str = "FAULTS_GATEWAY_RUNTIME";

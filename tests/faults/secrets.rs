@@ -13,10 +13,10 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::common::door::http;
-use crate::common::secrets::find;
 use crate::report::Check;
 use crate::world::World;
+use poly2mqtt_test_support::door::http;
+use poly2mqtt_test_support::secrets::find;
 
 /// Set by the run for the gateway's process: where it writes down what it found.
 pub const FOUND: &str = "FAULTS_GATEWAY_SECRETS";

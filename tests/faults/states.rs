@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use poly2mqtt::app::Service;
 use poly2mqtt::config::{BrokerUrl, RoomId, Secret};
-use poly2mqtt::service::Service;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::common::client::{Client, text};
-use crate::common::gateway::{config, room, timings};
-use crate::common::secrets::PASSWORD;
 use crate::report::Check;
 use crate::world::{SLOWEST, World};
+use poly2mqtt_test_support::client::{Client, text};
+use poly2mqtt_test_support::gateway::{config, room, timings};
+use poly2mqtt_test_support::secrets::PASSWORD;
 
 /// A broker that has said nothing for so long has said all.
 const TOLD: Duration = Duration::from_millis(300);
@@ -79,12 +79,13 @@ async fn fresh(world: &World) -> Service {
 }
 
 fn read(fresh: &Service) -> States {
-    let hub = fresh.hub();
-    hub.topics_below("room/")
+    let store = fresh.store();
+    store
+        .topics_below("room/")
         .into_iter()
         .filter(|topic| compared(topic))
         .filter_map(|topic| {
-            let value = hub.get(&topic)?;
+            let value = store.get(&topic)?;
             Some((
                 topic.to_string(),
                 String::from_utf8_lossy(&value.payload).into_owned(),

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use poly2mqtt::simulator::{Fault, FaultKind};
+use poly2mqtt_simulator::{Fault, FaultKind};
 use tokio::time::{Instant, sleep};
 
-use crate::common::secrets::PASSWORD;
 use crate::proxy::{Path, Side};
 use crate::random::Random;
 use crate::report::Check;
 use crate::timeline::Cause;
 use crate::world::{Room, World};
+use poly2mqtt_test_support::secrets::PASSWORD;
 
 /// After so long without its device a room must have said so: two commands that take their time,
 /// one after the other.

@@ -26,7 +26,7 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// The connection of now: where frames go in, and whose results are still to come.
 #[derive(Default)]
-struct Flight {
+struct Inflight {
     frames: Option<mpsc::UnboundedSender<String>>,
     sent: BTreeSet<u64>,
 }
@@ -35,14 +35,14 @@ pub struct WebSocket {
     number: usize,
     url: String,
     ledger: Arc<Ledger>,
-    flight: Arc<Mutex<Flight>>,
+    flight: Arc<Mutex<Inflight>>,
     task: JoinHandle<()>,
 }
 
 impl WebSocket {
     pub fn connect(number: usize, port: u16, ledger: Arc<Ledger>) -> Self {
         let url = format!("ws://127.0.0.1:{port}/ws");
-        let flight = Arc::<Mutex<Flight>>::default();
+        let flight = Arc::<Mutex<Inflight>>::default();
         let task = tokio::spawn(stay(url.clone(), flight.clone(), ledger.clone()));
         Self {
             number,
@@ -61,7 +61,7 @@ impl Drop for WebSocket {
 }
 
 /// Connects, and connects again.
-async fn stay(url: String, flight: Arc<Mutex<Flight>>, ledger: Arc<Ledger>) {
+async fn stay(url: String, flight: Arc<Mutex<Inflight>>, ledger: Arc<Ledger>) {
     loop {
         if let Ok((socket, _)) = connect_async(&url).await {
             let (frames, out) = mpsc::unbounded_channel();
@@ -74,7 +74,7 @@ async fn stay(url: String, flight: Arc<Mutex<Flight>>, ledger: Arc<Ledger>) {
 }
 
 /// What has no result by the end of a connection gets none any more.
-fn lost(flight: &Mutex<Flight>, ledger: &Ledger) {
+fn lost(flight: &Mutex<Inflight>, ledger: &Ledger) {
     let flight = std::mem::take(&mut *flight.lock().unwrap());
     for id in flight.sent {
         ledger.reached(id, Reached::Maybe);
@@ -84,7 +84,7 @@ fn lost(flight: &Mutex<Flight>, ledger: &Ledger) {
 async fn talk(
     socket: Socket,
     mut out: mpsc::UnboundedReceiver<String>,
-    flight: &Mutex<Flight>,
+    flight: &Mutex<Inflight>,
     ledger: &Ledger,
 ) {
     let (mut sink, mut source) = socket.split();

@@ -6,18 +6,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poly2mqtt::catalogue::GUARDED;
-use poly2mqtt::simulator::{Device, Firmware, Options};
+use poly2mqtt_simulator::{Device, Firmware, Options};
 use tokio::time::{Instant, sleep};
 
 use crate::commands::Target;
-use crate::common::secrets::PASSWORD;
-use crate::common::{Mosquitto, free_port};
 use crate::ledger::Ledger;
 use crate::mqtt::Observer;
 use crate::process::{Gateway, runtime};
 use crate::proxy::Proxy;
 use crate::report::Report;
 use crate::timeline::{Cause, Timeline};
+use poly2mqtt_test_support::secrets::PASSWORD;
+use poly2mqtt_test_support::{Mosquitto, free_port};
 
 /// The slowest class's interval in this configuration.
 pub const SLOWEST: Duration = Duration::from_millis(1600);

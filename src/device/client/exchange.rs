@@ -6,11 +6,11 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Answer, Large, Oversize, Shared};
 use crate::catalogue::{Method, Request, RequestBody};
-use crate::cause;
 use crate::device::connections::{Lost, Streamed};
 use crate::device::http1;
 use crate::device::login::Session;
 use crate::device::problem::{Problem, ProblemCode};
+use crate::net::root_cause::root_cause;
 
 /// The session's own requests and the probes behind a 403 are small.
 pub(super) const SMALL: usize = 1 << 20;
@@ -170,7 +170,7 @@ impl Shared {
     }
 
     pub(super) fn unreachable(&self, cause: &(dyn std::error::Error + 'static)) -> Problem {
-        let cause = cause::root(cause);
+        let cause = root_cause(cause);
         let address = self.settings.url.host_str().unwrap_or_default();
         Problem::new(
             ProblemCode::Offline,

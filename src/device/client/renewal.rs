@@ -30,9 +30,9 @@ const LATER: &[Duration] = &[
 
 /// How many log-ins may run at once. Clones share the limit.
 #[derive(Debug, Clone)]
-pub struct Turns(Arc<Semaphore>);
+pub struct LoginLimiter(Arc<Semaphore>);
 
-impl Default for Turns {
+impl Default for LoginLimiter {
     /// So few that a start with many rooms is no storm.
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(20)))

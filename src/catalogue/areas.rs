@@ -1,0 +1,26 @@
+//! What a device can do, by area: one file each, data and small functions and nothing else.
+
+use super::Operation;
+
+pub(super) mod audio;
+pub(super) mod calendar;
+pub(super) mod cameras;
+pub(super) mod collaboration;
+pub(super) mod conferences;
+pub(super) mod directory;
+pub(super) mod session;
+pub(super) mod system;
+pub(super) mod video;
+
+/// Every area's operations, in the guide's order.
+pub(super) const AREAS: &[&[Operation]] = &[
+    audio::OPERATIONS,
+    calendar::OPERATIONS,
+    cameras::OPERATIONS,
+    collaboration::OPERATIONS,
+    conferences::OPERATIONS,
+    directory::OPERATIONS,
+    session::OPERATIONS,
+    system::OPERATIONS,
+    video::OPERATIONS,
+];

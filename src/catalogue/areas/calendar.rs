@@ -1,0 +1,212 @@
+//! The calendar: its server's status, the meetings, and dialling one.
+
+use serde_json::Value;
+
+use crate::catalogue::entity::Entity;
+use crate::catalogue::payload::{Field, Rule};
+use crate::catalogue::state::{Context, Shape, State};
+use crate::catalogue::{Call, Class, Command, Kind, Operation, Plan, get, post};
+use crate::command::{ErrorCode, Failure};
+
+const RANGE: &[Field] = &[
+    Field::query("number", "number", Rule::Integer { min: 1, max: 1000 }),
+    Field::query("start", "start", AT),
+    Field::query("end", "end", AT),
+];
+const AT: Rule = Rule::Integer {
+    min: 0,
+    max: i64::MAX,
+};
+const DISCOVER: &[Field] = &[
+    Field::body(
+        "domain",
+        "domain",
+        Rule::Word(&[("sip", "sip"), ("email", "email")]),
+    )
+    .required(),
+    Field::body("email", "email", Rule::AnyText),
+    Field::body("username", "username", Rule::AnyText),
+    Field::body("password", "password", Rule::Secret),
+    Field::body("userdomain", "userdomain", Rule::AnyText),
+];
+
+/// A meeting by its subject. Without one the topic is empty, and the sensor is unknown.
+const fn meeting(key: &'static str, name: &'static str) -> Entity {
+    Entity::sensor(key, name)
+        .icon("mdi:calendar-clock")
+        .value(
+            "{{ (value_json.get('subject') or 'No subject')[:255] if value_json is mapping else \
+             'None' }}",
+        )
+        .attributes(
+            "{% if value_json is mapping %}\
+             {% set start = value_json.get('startTime') | float(0) %}\
+             {% set start = start / 1000 if start > 100000000000 else start %}\
+             {{ {'start': (start | as_datetime).isoformat(), \
+             'end': ((start + value_json.get('duration') | float(0)) | as_datetime).isoformat(), \
+             'organizer': value_json.get('organizer'), 'location': value_json.get('location'), \
+             'can_join': value_json.get('canDial')} | tojson }}\
+             {% else %}{}{% endif %}",
+        )
+}
+
+pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
+    get("10", "/rest/calendar")
+        .states(&[
+            State::field("calendar/status", &["Status", "status"]).entities(&[Entity::sensor(
+                "calendar_status",
+                "Calendar status",
+            )
+            .icon("mdi:calendar-sync")
+            .diagnostic()]),
+        ])
+        .poll(Class::Slow),
+    get("11", "/rest/calendar/meetings")
+        .shape(Shape::List)
+        .states(&[
+            State::whole("calendar/meetings"),
+            State::at_time("calendar/current", |meetings, context| {
+                current(meetings, context.now).cloned()
+            })
+            .entities(&[meeting("current_meeting", "Current meeting")]),
+            State::at_time("calendar/next", |meetings, context| {
+                next(meetings, context.now).cloned()
+            })
+            .entities(&[meeting("next_meeting", "Next meeting")]),
+        ])
+        .poll(Class::Normal)
+        .commands(&[Command::new("calendar/meetings/get")
+            .fields(None, RANGE)
+            .plan(Plan::Split(number_or_range))]),
+    get("12", "/rest/calendar/meetings/{meeting_id}")
+        .commands(&[Command::new("calendar/meeting/{meeting_id}/get")]),
+    post("13", "/rest/calendar/meetings/{meeting_id}").commands(&[
+        Command::new("calendar/meeting/{meeting_id}/dial")
+            .refresh(&["calls"])
+            .once()
+            .slow(),
+        Command::new("calendar/current/dial")
+            .plan(Plan::From {
+                state: "calendar/current",
+                calls: dial,
+            })
+            .refresh(&["calls"])
+            .once()
+            .slow()
+            .entities(&[
+                Entity::button("current_meeting_join", "Join current meeting")
+                    .icon("mdi:calendar-arrow-right")
+                    .of("calendar/current"),
+            ]),
+        Command::new("calendar/next/dial")
+            .plan(Plan::From {
+                state: "calendar/next",
+                calls: dial,
+            })
+            .refresh(&["calls"])
+            .once()
+            .slow()
+            .entities(&[Entity::button("next_meeting_join", "Join next meeting")
+                .icon("mdi:calendar-arrow-right")
+                .of("calendar/next")]),
+    ]),
+    post("14", "/rest/calendar/discover").commands(&[Command::new("calendar/discover")
+        .kind(Kind::Query)
+        .fields(None, DISCOVER)]),
+];
+
+/// The guide: `number` "can't be combined with start and end".
+fn number_or_range(call: Call, _: &Context) -> Result<Vec<Call>, Failure> {
+    let has = |name: &str| call.values.contains_key(name);
+    let wrong = if has("number") && (has("start") || has("end")) {
+        "number cannot be combined with start and end"
+    } else if has("start") != has("end") {
+        "start and end belong together"
+    } else {
+        return Ok(vec![call]);
+    };
+    Err(Failure::new(ErrorCode::InvalidPayload, wrong))
+}
+
+fn dial(_: Call, meeting: &Value) -> Result<Vec<Call>, Failure> {
+    let Some(id) = meeting.get("id").and_then(Value::as_str) else {
+        return Err(Failure::new(
+            ErrorCode::NotFound,
+            "the calendar has no such meeting",
+        ));
+    };
+    let params = vec![("meeting_id", id.to_owned())];
+    Ok(vec![Call::to(
+        "calendar/meeting/{meeting_id}/dial",
+        params,
+    )?])
+}
+
+fn start(meeting: &Value) -> Option<i64> {
+    seconds(meeting.get("startTime")?)
+}
+
+/// The guide's times are seconds since 1970; larger ones can only be milliseconds.
+fn seconds(time: &Value) -> Option<i64> {
+    let time = time
+        .as_i64()
+        .or_else(|| time.as_f64().map(|time| time as i64))?;
+    Some(if time > 100_000_000_000 {
+        time / 1000
+    } else {
+        time
+    })
+}
+
+fn held(meetings: &Value) -> impl Iterator<Item = &Value> {
+    let cancelled = |meeting: &&Value| meeting.get("canceled") != Some(&Value::Bool(true));
+    meetings.as_array().into_iter().flatten().filter(cancelled)
+}
+
+/// The meeting that runs now; of several the one that began last.
+fn current(meetings: &Value, now: i64) -> Option<&Value> {
+    held(meetings)
+        .filter(|meeting| {
+            let duration = meeting.get("duration").and_then(Value::as_i64).unwrap_or(0);
+            start(meeting).is_some_and(|start| start <= now && now < start.saturating_add(duration))
+        })
+        .max_by_key(|meeting| start(meeting))
+}
+
+/// The meeting that begins next.
+fn next(meetings: &Value, now: i64) -> Option<&Value> {
+    held(meetings)
+        .filter(|meeting| start(meeting).is_some_and(|start| start > now))
+        .min_by_key(|meeting| start(meeting))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn current_and_next_are_found_among_overlapping_and_cancelled_meetings() {
+        let meeting = |id: &str, start: i64, duration: i64, canceled: bool| json!({"id": id, "startTime": start, "duration": duration, "canceled": canceled});
+        let meetings = json!([
+            meeting("long", 0, 9000, false),
+            meeting("now", 900, 600, false),
+            meeting("off", 1000, 600, true),
+            meeting("later", 3000, 60, false),
+            meeting("next", 2000, 60, false),
+        ]);
+        assert_eq!(current(&meetings, 1000).unwrap()["id"], "now");
+        assert_eq!(next(&meetings, 1000).unwrap()["id"], "next");
+        assert_eq!(current(&meetings, 99_999), None);
+        let endless = json!([meeting("endless", 1, i64::MAX, false)]);
+        assert_eq!(current(&endless, 1000).unwrap()["id"], "endless");
+        assert_eq!(
+            current(
+                &json!([meeting("ms", 1_700_000_000_000, 60, false)]),
+                1_700_000_000
+            )
+            .unwrap()["id"],
+            "ms"
+        );
+    }
+}

@@ -1,0 +1,290 @@
+//! The system: status, modes, network tests, time, logs, reboot.
+
+use serde_json::Value;
+
+use crate::catalogue::entity::{Enabled, Entity};
+use crate::catalogue::payload::{Field, Payload, Rule};
+use crate::catalogue::state::{Context, Pick, Shape, State, member};
+use crate::catalogue::{Call, Class, Command, Kind, Operation, Plan, delete, get, post};
+use crate::command::Failure;
+use crate::topics;
+
+const ON: &[Field] = &[Field::gateway("on", Rule::Switch).required()];
+const SHOW: &[Field] = &[Field::gateway("on", Rule::NamedSwitch("show", "hide")).required()];
+const DESTINATION: &[Field] = &[Field::body("destination", "destination", Rule::Text).required()];
+const KEEP: &[Field] = &[
+    Field::body("keep_certificates", "keepCertificates", Rule::Switch).required(),
+    Field::body("keep_cdr", "keepCdr", Rule::Switch).required(),
+    Field::body("keep_directory", "keepDirectory", Rule::Switch).required(),
+    Field::body("keep_logs", "keepLogs", Rule::Switch).required(),
+];
+const TIME: &[Field] = &[
+    Field::body(
+        "time",
+        "time",
+        Rule::Integer {
+            min: 0,
+            max: i64::MAX,
+        },
+    ),
+    Field::body(
+        "tz_offset",
+        "tzOffset",
+        Rule::Integer {
+            min: -840,
+            max: 840,
+        },
+    ),
+];
+
+const FIRMWARE: &str = "{{ value_json.get('softwareVersion') if value_json is mapping }}";
+const MODEL: &str = "{{ value_json.get('model') if value_json is mapping }}";
+
+const fn about(key: &'static str, name: &'static str, value: &'static str) -> Entity {
+    Entity::sensor(key, name).value(value).diagnostic()
+}
+
+/// The words of all servers; which they are stands in the attributes.
+const fn registration(key: &'static str, name: &'static str) -> Entity {
+    Entity::sensor(key, name)
+        .icon("mdi:server-network")
+        .value(
+            "{{ (value_json | selectattr('state', 'string') | map(attribute='state') | map('lower') \
+             | unique | join(', ') or 'none') if value_json is list else 'None' }}",
+        )
+        .attributes("{{ {'servers': value_json if value_json is list else []} | tojson }}")
+        .diagnostic()
+}
+
+/// A mode that POST switches on and DELETE switches off.
+const fn switched(topic: &'static str, state: &'static [&'static str], on: bool) -> Command {
+    Command::new(topic)
+        .fields(Some("on"), ON)
+        .when(on)
+        .toggles(state[0])
+        .refresh(state)
+        .sets(state[0])
+}
+
+const fn shown(on: bool) -> Command {
+    Command {
+        payload: Payload::Fields {
+            bare: Some("on"),
+            fields: SHOW,
+            whole: false,
+        },
+        ..switched(
+            "system/environment_app/set",
+            &["system/environment_app"],
+            on,
+        )
+    }
+}
+
+/// The guide knows twenty parts, the longest of which has 20 letters.
+const MOST_PARTS: usize = 100;
+const LONGEST_PART: usize = 100;
+
+pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
+    get("83", "/rest/system/h323gatekeepers")
+        .shape(Shape::List)
+        .states(&[
+            State::whole("system/h323_gatekeepers").entities(&[registration(
+                "gatekeeper_registration",
+                "Gatekeeper registration",
+            )]),
+        ])
+        .poll(Class::Slow),
+    get("84", "/rest/system/logs").commands(&[Command::new("system/logs/get")
+        .binary("system/logs", "application/octet-stream", false)
+        .slow()]),
+    post("85", "/rest/system/apps/environment").commands(&[shown(true)]),
+    delete("86", "/rest/system/apps/environment").commands(&[shown(false)]),
+    get("87", "/rest/system/apps/environment")
+        .shape(Shape::List)
+        .states(&[State::with("system/environment_app", environment_app)])
+        .poll(Class::Normal),
+    get("88", "/rest/system/mode/device")
+        .shape(Shape::Result)
+        .states(&[State::whole("system/device_mode")])
+        .poll(Class::Normal),
+    post("89", "/rest/system/mode/device").commands(&[switched(
+        "system/device_mode/set",
+        &["system/device_mode"],
+        true,
+    )
+    .entities(&[Entity::switch("device_mode", "Device mode").icon("mdi:laptop")])]),
+    delete("90", "/rest/system/mode/device").commands(&[switched(
+        "system/device_mode/set",
+        &["system/device_mode"],
+        false,
+    )]),
+    get("91", "/rest/system/mode/signage")
+        .shape(Shape::Result)
+        .states(&[State::whole("system/signage")])
+        .poll(Class::Normal),
+    post("92", "/rest/system/mode/signage").commands(&[switched(
+        "system/signage/set",
+        &["system/signage"],
+        true,
+    )
+    .entities(&[Entity::switch("signage", "Signage").icon("mdi:sign-text")])]),
+    delete("93", "/rest/system/mode/signage").commands(&[switched(
+        "system/signage/set",
+        &["system/signage"],
+        false,
+    )]),
+    post("94", "/rest/system/network/ping").commands(&[Command::new("system/network/ping")
+        .kind(Kind::Query)
+        .fields(Some("destination"), DESTINATION)
+        .slow()]),
+    // The guide's only GET with a body.
+    get("95", "/rest/system/network/traceroute").commands(&[Command::new(
+        "system/network/traceroute",
+    )
+    .fields(Some("destination"), DESTINATION)
+    .slow()]),
+    post("96", "/rest/system/reboot").commands(&[Command::new("system/reboot")
+        .fixed(&[("action", "reboot")])
+        .once()
+        .entities(&[Entity::button("reboot", "Reboot")
+            .class("restart")
+            .config()
+            .enabled(Enabled::WhenAllowed)])]),
+    post("97", "/rest/system/resetsettings").commands(&[Command::new("system/reset_settings")
+        .fields(None, KEEP)
+        .fixed(&[("action", "resetsettings")])
+        .once()]),
+    get("98", "/rest/system/sipservers")
+        .shape(Shape::List)
+        .states(&[State::whole("system/sip_servers")
+            .entities(&[registration("sip_registration", "SIP registration")])])
+        .poll(Class::Slow),
+    get("99", "/rest/system/status")
+        .shape(Shape::List)
+        .states(&[
+            State::whole("system/status"),
+            State::new("system/status", Pick::Each(statuses)).entities(&[Entity::sensor(
+                "status_{name}",
+                "System: {name}",
+            )
+            .icon("mdi:list-status")
+            .value("{{ value_json | join(', ') if value_json is list else value }}")
+            .diagnostic()]),
+        ])
+        .poll(Class::Normal),
+    get("100", "/rest/system/time").commands(&[Command::new("system/time/get")]),
+    post("101", "/rest/system/time").commands(&[Command::new("system/time/set")
+        .fields(None, TIME)
+        .plan(Plan::Split(at_gateway_time))]),
+    get("102", "/rest/system/time/local").commands(&[Command::new("system/time/local/get")]),
+    get("x1", "/rest/system")
+        .states(&[
+            State::with("system/info", lasting).entities(&[
+                about("firmware", "Firmware", FIRMWARE).icon("mdi:package-up"),
+                about("model", "Model", MODEL).icon("mdi:information-outline"),
+            ]),
+            State::field("system/state", &["state"]),
+        ])
+        .poll(Class::Normal),
+    get("x2", "/rest/system/mode")
+        .states(&[State::whole("system/mode")])
+        .poll(Class::Normal),
+    get("x3", "/rest/system/apps/state")
+        .shape(Shape::List)
+        .states(&[
+            State::whole("system/apps"),
+            State::with("call/in_meeting", in_meeting).entities(&[Entity::binary_sensor(
+                "in_meeting",
+                "In meeting",
+            )
+            .icon("mdi:account-group")]),
+        ])
+        .poll(Class::Normal),
+];
+
+/// Without a time the gateway host's own is set.
+fn at_gateway_time(call: Call, context: &Context) -> Result<Vec<Call>, Failure> {
+    if call.values.contains_key("time") {
+        return Ok(vec![call]);
+    }
+    Ok(vec![call.with("time", context.now * 1000)])
+}
+
+fn any(list: &Value, name: &str) -> Option<Value> {
+    let yes = |entry: &Value| entry.get(name) == Some(&Value::Bool(true));
+    Some(list.as_array()?.iter().any(yes).into())
+}
+
+fn environment_app(apps: &Value, _: &Context) -> Option<Value> {
+    any(apps, "environmentControlAppActive")
+}
+
+fn in_meeting(apps: &Value, _: &Context) -> Option<Value> {
+    any(apps, "inMeeting")
+}
+
+/// The model, serial number and so on, without what changes by itself all the time.
+fn lasting(system: &Value, _: &Context) -> Option<Value> {
+    let mut system = system.as_object()?.clone();
+    system.shift_remove("uptime");
+    system.shift_remove("state");
+    Some(Value::Object(system))
+}
+
+/// One state for each part of the system: the first of its words, or all where there are several.
+fn statuses(list: &Value) -> Vec<(String, Value)> {
+    let status = |entry: &Value| {
+        let name = entry.get("name")?.as_str()?;
+        let name = name.strip_prefix("system.status.").unwrap_or(name);
+        let value = match member(entry, &["stateList"])? {
+            Value::Array(words) if words.len() == 1 => words[0].clone(),
+            words => words.clone(),
+        };
+        is_part(name).then(|| (topics::encode_level(name), value))
+    };
+    let parts = list.as_array().into_iter().flatten().filter_map(status);
+    parts.take(MOST_PARTS).collect()
+}
+
+/// Whether a topic can be made of a name that a device gives to a part of the system: not one of
+/// a command or a result.
+fn is_part(name: &str) -> bool {
+    let word = matches!(name, "get" | "set" | "result");
+    name.len() <= LONGEST_PART && topics::is_harmless(name) && !word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn each_part_of_the_system_has_a_state() {
+        let list = json!([
+            {"langtag": "X", "name": "system.status.ipnetwork", "stateList": ["up"]},
+            {"langtag": "Y", "name": "system.status.sipserver", "stateList": ["up", "off"]},
+            {"nonsense": 1},
+        ]);
+        assert_eq!(
+            statuses(&list),
+            [
+                ("ipnetwork".to_owned(), json!("up")),
+                ("sipserver".to_owned(), json!(["up", "off"])),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_no_topic_has_no_state() {
+        let long = "x".repeat(70_000);
+        for name in ["", "get", "result", "..", "a/../b", "a\nb", &long] {
+            let list = json!([{"name": format!("system.status.{name}"), "stateList": ["up"]}]);
+            assert!(statuses(&list).is_empty(), "{name:.20}");
+        }
+        let many: Vec<_> = (0..1000)
+            .map(|n| json!({"name": n.to_string(), "stateList": ["up"]}))
+            .collect();
+        assert_eq!(statuses(&Value::Array(many)).len(), MOST_PARTS);
+    }
+}

@@ -1,0 +1,110 @@
+//! What all clients share: where they are let in, and what they talk about.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Limits;
+use super::frame_cache::FrameCache;
+use crate::command::{Door, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer};
+use crate::doors::access::{Access, Grant};
+use crate::metrics::Metrics;
+use crate::state::StateStore;
+
+/// What all clients share.
+pub struct Clients {
+    /// The retained states.
+    pub store: Arc<StateStore>,
+    /// Takes commands.
+    pub gateway: Arc<dyn Submit>,
+    /// Who may see and do what.
+    pub access: Access,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// What a client may take.
+    pub limits: Limits,
+    /// State frames that were written already.
+    pub(super) written: FrameCache,
+    /// Cancelled when conversations are to end.
+    pub stopping: CancellationToken,
+    /// Every conversation.
+    pub tasks: TaskTracker,
+    places: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Clients {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clients").finish_non_exhaustive()
+    }
+}
+
+impl Clients {
+    /// No clients yet.
+    pub fn new(
+        store: Arc<StateStore>,
+        gateway: Arc<dyn Submit>,
+        access: Access,
+        metrics: Arc<Metrics>,
+        limits: Limits,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            places: Arc::new(Semaphore::new(limits.clients)),
+            store,
+            gateway,
+            access,
+            metrics,
+            limits,
+            written: FrameCache::default(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// A place for one more client, unless there are too many.
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = self.places.clone().try_acquire_owned().ok();
+        if place.is_none() {
+            self.metrics.client_refused("limit");
+        }
+        place
+    }
+
+    /// Hands a command in, if the sender may send it.
+    pub fn submit(
+        &self,
+        grant: &Grant,
+        door: Door,
+        payload: bytes::Bytes,
+        transfer: Transfer,
+        reply: Reply,
+    ) {
+        let authority = match grant.authority(reply.room()) {
+            Ok(authority) => authority,
+            Err(message) => {
+                let failure = Failure::new(ErrorCode::Forbidden, message);
+                return self.refuse(door, reply, failure);
+            }
+        };
+        self.gateway.submit(Submission {
+            room: reply.room().clone(),
+            command: reply.command().to_owned(),
+            payload,
+            retained: false,
+            expires: None,
+            received: tokio::time::Instant::now(),
+            authority,
+            door,
+            transfer,
+            reply,
+        });
+    }
+
+    /// Answers a command that never reaches the gateway, which counts all the same.
+    pub fn refuse(&self, door: Door, reply: Reply, failure: Failure) {
+        let metrics = self.metrics.clone();
+        let count = move |outcome: &Outcome| metrics.commanded(door, outcome);
+        reply.observed(count).answer(Err(failure));
+    }
+}

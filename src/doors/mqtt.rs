@@ -1,0 +1,169 @@
+//! The MQTT front door: commands in, results and retained states out.
+//!
+//! The only place that names an MQTT library. Owns the connection, its outbox and what is not
+//! acknowledged yet, which is sent again after a disconnect; knows nothing of devices or rooms.
+
+mod connection;
+mod inflight;
+mod link;
+pub(crate) mod message;
+mod options;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::command::{Outcome, Submit};
+use crate::metrics::BrokerSample;
+use crate::state::{Inbound, Outbox, StateStore, StateValue, Subscriber};
+use connection::{Connection, Shared};
+
+pub use message::{Address, Publication, check_response, classify};
+pub use options::{BrokerAddress, Settings};
+
+/// The topic that says whether the gateway is there.
+pub(crate) const AVAILABILITY: &str = "gateway/availability";
+/// The topic that says which rooms the gateway has.
+const INFO: &str = "gateway/info";
+
+/// A result with where it goes.
+pub(crate) type Answer = (Address, Box<Outcome>);
+
+/// What is published for another program and heard from it, at topics without the prefix.
+#[derive(Debug, Clone)]
+pub struct ExtraTopics {
+    /// The retained topics for it.
+    pub store: Arc<StateStore>,
+    /// Makes what is published of what the state store holds.
+    pub payload: fn(&[u8]) -> Bytes,
+    /// The topics to listen to.
+    pub filters: Vec<String>,
+    /// Where what is heard goes.
+    pub heard: mpsc::Sender<Inbound>,
+}
+
+/// What the door has done so far.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Connections to the broker that came up.
+    pub connects: AtomicU64,
+    /// Messages that were handed to the broker.
+    pub published: AtomicU64,
+    /// Commands that came from the broker.
+    pub received: AtomicU64,
+    /// Messages that the broker would not take.
+    pub refused: AtomicU64,
+}
+
+impl Stats {
+    fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A running front door.
+#[derive(Debug)]
+pub struct Door {
+    store: Arc<StateStore>,
+    outbox: Arc<Outbox<Answer>>,
+    stats: Arc<Stats>,
+    connected: watch::Receiver<bool>,
+    ending: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Door {
+    /// Starts the door, which connects by itself and stays connected.
+    ///
+    /// # Errors
+    /// Certificate files that cannot be used.
+    pub fn start(
+        settings: Settings,
+        store: Arc<StateStore>,
+        gateway: Arc<dyn Submit>,
+        foreign: Option<ExtraTopics>,
+    ) -> Result<Self, String> {
+        let tls = options::connector(&settings)?;
+        let outbox = Arc::<Outbox<Answer>>::default();
+        let subscriber: Arc<dyn Subscriber> = outbox.clone();
+        store.subscribe(Arc::downgrade(&subscriber));
+        if let Some(foreign) = &foreign {
+            foreign.store.subscribe(Arc::downgrade(&subscriber));
+        }
+        store.set(AVAILABILITY, StateValue::text("online"));
+        let stats = Arc::<Stats>::default();
+        let (tell, connected) = watch::channel(false);
+        let ending = CancellationToken::new();
+        let shared = Shared {
+            settings,
+            store: store.clone(),
+            foreign,
+            outbox: outbox.clone(),
+            stats: stats.clone(),
+            ending: ending.clone(),
+        };
+        let connection = Connection::new(shared, tls, gateway, tell);
+        let task = tokio::spawn(connection.run());
+        Ok(Self {
+            store,
+            outbox,
+            stats,
+            connected,
+            ending,
+            task,
+        })
+    }
+
+    /// What the door has done so far.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.stats.clone()
+    }
+
+    /// Whether the broker is there, now and later.
+    pub fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.clone()
+    }
+
+    /// Looks up how it stands with the broker, also when the door is elsewhere.
+    pub fn sampler(&self) -> impl Fn() -> BrokerSample + Send + Sync + use<> {
+        let (stats, connected) = (self.stats.clone(), self.connected.clone());
+        let outbox = self.outbox.clone();
+        move || BrokerSample {
+            connected: *connected.borrow(),
+            connects: stats.connects.load(Ordering::Relaxed),
+            dropped_events: outbox.dropped_events(),
+        }
+    }
+
+    /// Takes no more commands, sends what waits, says `offline` and disconnects, all by `deadline`;
+    /// after that the broker says `offline` itself.
+    pub async fn stop(self, deadline: Instant) {
+        self.store.set(AVAILABILITY, StateValue::text("offline"));
+        self.ending.cancel();
+        let abort = self.task.abort_handle();
+        if timeout_at(deadline, self.task).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+/// The will and the birth are the same message with another word.
+pub(crate) fn availability_topic(prefix: &str) -> String {
+    message::prefixed(prefix, AVAILABILITY)
+}
+
+/// A publish as it is handed to the library.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub topic: String,
+    pub payload: Bytes,
+    pub retain: bool,
+    pub content_type: Option<String>,
+    pub correlation: Option<Bytes>,
+    pub user: Vec<(String, String)>,
+}

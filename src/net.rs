@@ -1,0 +1,10 @@
+//! The network below every protocol: listening, dialling, TLS for clients.
+//!
+//! Knows nothing of what is spoken over a connection.
+
+mod listen;
+pub mod root_cause;
+mod tls;
+
+pub use listen::{Listener, Stream, accept, bind};
+pub use tls::Tls;

@@ -1,0 +1,15 @@
+//! Documents made from the catalogue: the topic table and page, the broker's access list, the
+//! dashboard's console and the AsyncAPI document.
+//!
+//! Pure: reads the catalogue and writes text or JSON.
+
+mod access_list;
+pub mod asyncapi;
+mod console;
+mod table;
+mod topic_page;
+
+pub use access_list::mosquitto_acl;
+pub use console::console;
+pub use table::{files, read, requests, states, takes, topic_table};
+pub use topic_page::topic_page;

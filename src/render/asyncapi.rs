@@ -1,0 +1,280 @@
+//! The AsyncAPI document: every topic and message, over MQTT and over the WebSocket, for tools.
+//!
+//! Owns what entries of the catalogue look like as channels, operations and messages. Pure, and
+//! keeps no list of topics of its own.
+
+mod frames;
+mod message;
+mod schema;
+
+use serde_json::{Map, Value, json};
+
+use super::{files, read, requests, states};
+use crate::catalogue::{
+    CATALOGUE, GATEWAY_TOPICS, Kind, Payload, Route, about_parameter, parameters,
+};
+use schema::Schemas;
+
+const ABOUT: &str = "\
+Rooms with Poly VideoOS devices (G7500, Studio X30, X50, X70) as topics. States are retained: a \
+scalar as plain text, anything else as JSON. Commands and queries are published by clients, not \
+retained, and each gets exactly one result at its topic with `/result` after it, or at the \
+Response Topic of MQTT 5. A payload is described as the JSON it is, or as a string where it is no \
+JSON: `40` is a number, `left` a string. In a topic level `/`, `+`, `#` and `%` are \
+percent-encoded. Where a prefix is configured, it stands before every topic.";
+
+/// The document, AsyncAPI 3.0.
+pub fn document() -> Value {
+    let mut parts = Parts::default();
+    for own in GATEWAY_TOPICS {
+        let id = id(own.topic.trim_start_matches("room/{room}/"));
+        let message = message::of_own(own.topic);
+        parts.message(&id, message);
+        parts.sends(&id, own.topic, &id, own.retained, own.about);
+    }
+    for (topic, operation, state) in states() {
+        let message = message::kind_of_state(operation, state);
+        let (method, path) = (operation.method.as_str(), operation.path);
+        let about = format!("From `{method} {path}`; read: {}.", read(operation));
+        parts.sends(&id(&topic), &below(&topic), message, true, &about);
+    }
+    for file in files() {
+        let (topic, content_type) = (file.topic, file.content_type);
+        let name = format!("file.{}", content_type.replace('/', "."));
+        parts.message(&name, message::file(content_type));
+        let about = format!("The newest answer of its query, {content_type}.");
+        parts.sends(&id(topic), &below(topic), &name, file.retained, &about);
+    }
+    for route in CATALOGUE.routes() {
+        parts.receives(route);
+    }
+    parts.into_document()
+}
+
+/// A channel's id: the topic's levels with dots between them.
+fn id(topic: &str) -> String {
+    topic.replace('/', ".").replace(['{', '}'], "")
+}
+
+/// A topic with what stands before it.
+fn below(topic: &str) -> String {
+    format!("room/{{room}}/{topic}")
+}
+
+/// A reference to a component.
+fn part(kind: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/components/{kind}/{name}")})
+}
+
+/// What the document is put together from.
+#[derive(Debug, Default)]
+struct Parts {
+    channels: Map<String, Value>,
+    operations: Map<String, Value>,
+    messages: Map<String, Value>,
+    parameters: Map<String, Value>,
+    schemas: Schemas,
+}
+
+impl Parts {
+    fn message(&mut self, name: &str, message: Value) {
+        self.messages.insert(name.into(), message);
+    }
+
+    fn channel(&mut self, id: &str, address: &str, message: &str) {
+        let mut channel = json!({
+            "address": address,
+            "servers": [{"$ref": "#/servers/mqtt"}],
+            "messages": {message: part("messages", message)},
+        });
+        let names: Vec<&str> = parameters(address).collect();
+        for name in &names {
+            let about = match *name {
+                "room" => "the room's configured id",
+                name => about_parameter(name),
+            };
+            self.parameters
+                .insert((*name).into(), json!({"description": about}));
+            channel["parameters"][name] = part("parameters", name);
+        }
+        self.channels.insert(id.into(), channel);
+    }
+
+    /// A topic that the gateway publishes.
+    fn sends(&mut self, id: &str, address: &str, message: &str, retained: bool, about: &str) {
+        self.channel(id, address, message);
+        let way = if retained { "retained" } else { "passing" };
+        let operation = json!({
+            "action": "send",
+            "channel": {"$ref": format!("#/channels/{id}")},
+            "summary": about,
+            "tags": [{"name": way}],
+            "traits": [part("operationTraits", way)],
+        });
+        self.operations.insert(id.into(), operation);
+    }
+
+    /// A topic that clients publish to, and its result.
+    fn receives(&mut self, route: &Route) {
+        let id = id(&route.topic);
+        let message = self.payload(route, &id);
+        self.channel(&id, &below(&route.topic), &message);
+        let mut tags = vec![json!({"name": route.kind().as_str()})];
+        if route.guarded() {
+            tags.push(json!({"name": "guarded"}));
+        }
+        let operation = json!({
+            "action": "receive",
+            "channel": {"$ref": format!("#/channels/{id}")},
+            "summary": about(route),
+            "tags": tags,
+            "traits": [part("operationTraits", "passing")],
+            "reply": part("replies", "result"),
+        });
+        self.operations.insert(id.clone(), operation);
+
+        let result = format!("{id}.result");
+        let address = below(&format!("{}/result", route.topic));
+        self.channel(&result, &address, "result");
+        let operation = json!({
+            "action": "send",
+            "channel": {"$ref": format!("#/channels/{result}")},
+            "summary": format!("The result of {}, unless a Response Topic was given.", route.topic),
+            "tags": [{"name": "result"}],
+            "traits": [part("operationTraits", "passing")],
+        });
+        self.operations.insert(result, operation);
+    }
+
+    /// The message of what a topic takes, under the id of the first topic that takes the same.
+    fn payload(&mut self, route: &Route, id: &str) -> String {
+        let command = route.command();
+        let payload = self
+            .schemas
+            .payload(command.payload, command.toggles.is_some());
+        let message = message::command(command.payload, payload);
+        let alike = self.messages.iter().find(|(_, known)| **known == message);
+        let name = match command.payload {
+            Payload::None => "empty",
+            _ => alike.map_or(id, |(name, _)| name),
+        }
+        .to_owned();
+        self.messages.insert(name.clone(), message);
+        name
+    }
+
+    fn into_document(mut self) -> Value {
+        let response = json!({
+            "address": null,
+            "title": "Response Topic",
+            "description": "Any topic that a command's Response Topic names, but none with a \
+                            wildcard, none that starts with $ and none of the gateway's own.",
+            "servers": [{"$ref": "#/servers/mqtt"}],
+            "messages": {"result": part("messages", "result")},
+        });
+        self.channels.insert("response".into(), response);
+        self.channels.insert("websocket".into(), frames::channel());
+        let shared = message::shared();
+        for (name, message) in shared.into_iter().chain(frames::messages()) {
+            self.message(name, message);
+        }
+        for (name, operation) in frames::operations() {
+            self.operations.insert(name.into(), operation);
+        }
+        let mut schemas = self.schemas.into_map();
+        schemas.extend(message::schemas().map(|(name, schema)| (name.to_owned(), schema)));
+        json!({
+            "asyncapi": "3.0.0",
+            "id": "urn:poly2mqtt",
+            "info": {
+                "title": "poly2mqtt",
+                "version": env!("CARGO_PKG_VERSION"),
+                "description": ABOUT,
+                "license": {
+                    "name": "Apache-2.0",
+                    "url": "https://www.apache.org/licenses/LICENSE-2.0",
+                },
+            },
+            "defaultContentType": "application/json",
+            "servers": servers(),
+            "channels": self.channels,
+            "operations": self.operations,
+            "components": {
+                "schemas": schemas,
+                "messages": self.messages,
+                "messageTraits": message::traits(),
+                "parameters": self.parameters,
+                "operationTraits": {
+                    "retained": {"bindings": mqtt(json!({"qos": 1, "retain": true}))},
+                    "passing": {"bindings": mqtt(json!({"qos": 1, "retain": false}))},
+                },
+                "replies": {"result": {
+                    "address": {
+                        "location": "$message.header#/response_topic",
+                        "description": "Without a Response Topic: the command's topic and /result.",
+                    },
+                    "channel": {"$ref": "#/channels/response"},
+                }},
+                "securitySchemes": {
+                    "user": {"type": "userPassword"},
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                    "basic": {"type": "http", "scheme": "basic"},
+                    "token": {"type": "httpApiKey", "name": "token", "in": "query"},
+                },
+            },
+        })
+    }
+}
+
+/// What a command or query does.
+fn about(route: &Route) -> String {
+    let mut about = match route.kind() {
+        Kind::Query => format!("Asks: {}.", requests(route)),
+        Kind::Command => format!("Sends: {}.", requests(route)),
+    };
+    let refresh = route.command().refresh;
+    if !refresh.is_empty() {
+        about.push_str(&format!(" Reads back {}.", refresh.join(", ")));
+    }
+    if route.guarded() {
+        about.push_str(" Guarded: needs the room's allow, or an administrator's token.");
+    }
+    about
+}
+
+fn servers() -> Value {
+    let will = json!({
+        "topic": "gateway/availability",
+        "qos": 1,
+        "message": "offline",
+        "retain": true,
+    });
+    json!({
+        "mqtt": {
+            "host": "localhost:1883",
+            "protocol": "mqtt",
+            "protocolVersion": "5.0",
+            "description": "The broker: one's own, or the one in the gateway. Clients may speak \
+                            any version of MQTT.",
+            "security": [part("securitySchemes", "user")],
+            "bindings": mqtt(json!({"lastWill": will})),
+        },
+        "websocket": {
+            "host": "localhost:8080",
+            "protocol": "ws",
+            "description": "The gateway itself, for clients without a broker: the same topics and \
+                            payloads in frames. Tokens are needed where they are configured.",
+            "security": [
+                part("securitySchemes", "bearer"),
+                part("securitySchemes", "basic"),
+                part("securitySchemes", "token"),
+            ],
+        },
+    })
+}
+
+/// An MQTT binding.
+fn mqtt(mut binding: Value) -> Value {
+    binding["bindingVersion"] = "0.2.0".into();
+    json!({"mqtt": binding})
+}

@@ -1,0 +1,91 @@
+//! The catalogue for the dashboard's console: every command and query with what a page must know to offer it.
+//!
+//! Pure. The dashboard has no list of topics of its own.
+
+use serde_json::{Map, Value, json};
+
+use super::table::{requests, takes};
+use crate::catalogue::{
+    CATALOGUE, Field, GUARDED, Payload, Route, Rule, about_parameter, parameters,
+};
+
+/// All topics that can be sent to, and what the parameters in them are.
+pub fn console() -> Value {
+    let topics: Value = CATALOGUE.routes().iter().map(command).collect();
+    let about: Map<String, Value> = CATALOGUE
+        .routes()
+        .iter()
+        .flat_map(|route| parameters(&route.topic))
+        .map(|name| (name.to_owned(), about_parameter(name).into()))
+        .collect();
+    json!({"topics": topics, "parameters": about})
+}
+
+fn command(route: &Route) -> Value {
+    let command = route.command();
+    let toggles = command.toggles.is_some();
+    let (bare, fields) = match command.payload {
+        Payload::Fields { bare, fields, .. } => (bare, fields),
+        Payload::None | Payload::Bytes { .. } => (None, [].as_slice()),
+    };
+    let field = |field: &Field| {
+        json!({
+            "name": field.name,
+            "rule": field.rule.describe(toggles),
+            "required": field.required,
+            "sample": sample(&field.rule),
+        })
+    };
+    json!({
+        "topic": route.topic,
+        "kind": route.kind().as_str(),
+        "takes": takes(route),
+        "requests": requests(route),
+        "guarded": GUARDED.contains(&route.topic.as_str()),
+        "file": matches!(command.payload, Payload::Bytes { .. }),
+        "bare": bare,
+        "fields": fields.iter().map(field).collect::<Value>(),
+    })
+}
+
+/// A value that a rule takes, or an empty one where only the user knows any.
+fn sample(rule: &Rule) -> Value {
+    match rule {
+        Rule::Switch | Rule::NamedSwitch(..) | Rule::YesNo => true.into(),
+        Rule::Integer { min, max } => 0.clamp(*min, *max).into(),
+        Rule::Text | Rule::AnyText | Rule::Secret => "".into(),
+        Rule::Word(words) => words.first().map_or("", |(word, _)| word).into(),
+        Rule::Keys => "1".into(),
+        Rule::Texts | Rule::List => json!([]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::operations;
+
+    fn find<'a>(console: &'a Value, topic: &str) -> &'a Value {
+        let topics = console["topics"].as_array().unwrap();
+        topics.iter().find(|entry| entry["topic"] == topic).unwrap()
+    }
+
+    #[test]
+    fn every_topic_is_there_with_its_rule() {
+        let console = console();
+        let volume = find(&console, "audio/volume/set");
+        assert_eq!(volume["requests"], "POST /rest/audio/volume");
+        assert_eq!(volume["fields"][0]["rule"], "an integer from 0 to 100");
+        assert_eq!(volume["bare"], "volume");
+        assert_eq!(volume["guarded"], false);
+        assert_eq!(find(&console, "system/reboot")["guarded"], true);
+        assert_eq!(find(&console, "directory/import")["file"], true);
+        assert_eq!(find(&console, "audio/volume/get")["kind"], "query");
+        assert!(console["parameters"]["meeting_id"].is_string());
+        for operation in operations() {
+            for command in operation.commands {
+                find(&console, command.topic);
+            }
+        }
+    }
+}

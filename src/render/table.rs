@@ -1,0 +1,132 @@
+//! The catalogue as text for people: what `poly2mqtt topics` prints.
+//!
+//! Owns the words for payloads, requests and polling. Pure; the page for reading and the broker's
+//! access list are made from the same words below.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use crate::catalogue::{
+    Answer, Binary, CATALOGUE, Class, Command, Field, Method, Operation, Payload, Plan, Route,
+    State, Variant, When, operations,
+};
+
+/// One line for each state, each file and each command, tab-separated, with a heading.
+pub fn topic_table() -> String {
+    let mut table = String::from("kind\ttopic below room/<room>/\tpayload\toperation\tread\n");
+    for (topic, operation, _) in states() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            table,
+            "state\t{topic}\t\t{}\t{}",
+            path(operation),
+            read(operation)
+        );
+    }
+    for file in files() {
+        let (topic, content_type) = (file.topic, file.content_type);
+        let _ = writeln!(table, "file\t{topic}\t\t{content_type}\ton request");
+    }
+    for route in CATALOGUE.routes() {
+        let (kind, topic) = (route.kind().as_str(), &route.topic);
+        let payload = takes(route);
+        let _ = writeln!(table, "{kind}\t{topic}\t{payload}\t{}\t", requests(route));
+    }
+    table
+}
+
+/// Every retained topic below a room once, with the first operation that feeds it, which is the
+/// one that is polled.
+pub fn states() -> impl Iterator<Item = (String, &'static Operation, &'static State)> {
+    let mut seen = HashSet::new();
+    operations()
+        .flat_map(|operation| operation.states.iter().map(move |state| (operation, state)))
+        .map(|(operation, state)| (state.pattern(), operation, state))
+        .filter(move |(topic, ..)| seen.insert(topic.clone()))
+}
+
+/// Every file that is an answer.
+pub fn files() -> impl Iterator<Item = Binary> {
+    let answers = CATALOGUE
+        .routes()
+        .iter()
+        .map(|route| route.command().answer);
+    answers.filter_map(|answer| match answer {
+        Answer::Binary(file) => Some(file),
+        Answer::Json => None,
+    })
+}
+
+/// When a state is read.
+pub fn read(operation: &Operation) -> &'static str {
+    match operation.poll {
+        None if operation.method == Method::Get => "on request",
+        None => "with the log-in",
+        Some((_, When::Meters)) => "fast, with poll.meters",
+        Some((Class::Fast, When::Always)) => "fast",
+        Some((Class::Normal, When::Always)) => "normal",
+        Some((Class::Slow, When::Always)) => "slow",
+        Some((Class::Fast, When::InCall)) => "fast, in a call",
+        Some((Class::Normal, When::InCall)) => "normal, in a call",
+        Some((Class::Slow, When::InCall)) => "slow, in a call",
+    }
+}
+
+/// What a topic takes.
+pub fn takes(route: &Route) -> String {
+    let command = route.command();
+    match command.payload {
+        Payload::None => "none".into(),
+        Payload::Bytes { .. } => "the file's bytes".into(),
+        Payload::Fields { bare, fields, .. } => {
+            let toggles = command.toggles.is_some();
+            let rule = |field: &Field| {
+                let optional = if field.required { "" } else { " (optional)" };
+                format!("{}: {}{optional}", field.name, field.rule.describe(toggles))
+            };
+            let mut text: Vec<_> = fields.iter().map(rule).collect();
+            if let Some(bare) = bare {
+                text.push(format!("or {bare} alone"));
+            }
+            text.join("; ")
+        }
+    }
+}
+
+/// What a topic makes the gateway ask of the device, in order.
+pub fn requests(route: &Route) -> String {
+    let command = route.command();
+    let own: Vec<_> = route.variants.iter().map(request).collect();
+    let own = own.join(" or ");
+    match command.plan {
+        Plan::Direct | Plan::Split(_) => own,
+        Plan::Move => format!("{own}, then its stop"),
+        Plan::From { state, .. } => format!("{}, then {own}", reading(state)),
+        Plan::State(state) => reading(state),
+        Plan::Held(_) => "nothing: what is retained".into(),
+        Plan::Search => format!("{own}, then GET its pages and DELETE it"),
+        Plan::Renew => format!("DELETE, then {own}"),
+    }
+}
+
+fn reading(state: &str) -> String {
+    let reader = CATALOGUE.reader(state);
+    reader.map_or_else(String::new, |(operation, _)| path(operation))
+}
+
+fn path(operation: &Operation) -> String {
+    format!("{} {}", operation.method.as_str(), operation.path)
+}
+
+/// An operation's request with what the topic fixes in it.
+fn request(variant: &Variant) -> String {
+    let Command { bind, fixed, .. } = variant.command;
+    let mut request = path(variant.operation);
+    for (name, value) in bind {
+        request = request.replace(&format!("{{{name}}}"), value);
+    }
+    for (name, value) in fixed {
+        let _ = write!(request, " {name}={value}");
+    }
+    request
+}

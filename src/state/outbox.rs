@@ -1,0 +1,237 @@
+//! What one front door still has to send, in order and bounded.
+//!
+//! Owns the order of states and messages towards one reader. A state waits at most once however
+//! often it changes, and is read when its turn comes, so a slow reader gets the newest of each and
+//! the states a command touched still go out before its result.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::{Change, Subscriber};
+
+/// One thing to send; `R` is a reply of the front door's kind.
+#[derive(Debug)]
+pub enum Item<R> {
+    /// This topic's retained value changed; read the newest from the state store (none means cleared).
+    State(Arc<str>),
+    /// Something that is not retained.
+    Event(Arc<str>, Bytes),
+    /// A command's result, with where it goes.
+    Reply(R),
+}
+
+/// A queue from the gateway to one front door.
+///
+/// States are bounded by the number of topics, replies by the commands in flight; events are
+/// dropped, oldest first and counted, above [`Outbox::EVENTS`].
+#[derive(Debug)]
+pub struct Outbox<R> {
+    queue: Mutex<Queue<R>>,
+    filled: Notify,
+}
+
+#[derive(Debug)]
+struct Queue<R> {
+    items: VecDeque<Item<R>>,
+    waiting_states: HashSet<Arc<str>>,
+    waiting_events: usize,
+    dropped_events: u64,
+}
+
+impl<R> Default for Outbox<R> {
+    fn default() -> Self {
+        Self {
+            queue: Mutex::new(Queue {
+                items: VecDeque::new(),
+                waiting_states: HashSet::new(),
+                waiting_events: 0,
+                dropped_events: 0,
+            }),
+            filled: Notify::new(),
+        }
+    }
+}
+
+impl<R> Outbox<R> {
+    /// How many events may wait.
+    pub const EVENTS: usize = 1024;
+    /// Room for more items than this is given back when they have been sent: at a start with
+    /// thousands of rooms, all states wait at once.
+    const KEPT: usize = 4096;
+
+    fn lock(&self) -> MutexGuard<'_, Queue<R>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a state to send, unless it waits already.
+    pub fn push_state(&self, topic: &Arc<str>) {
+        let mut queue = self.lock();
+        if queue.waiting_states.insert(topic.clone()) {
+            queue.items.push_back(Item::State(topic.clone()));
+            self.filled.notify_one();
+        }
+    }
+
+    /// Adds a command's result.
+    pub fn push_reply(&self, reply: R) {
+        self.lock().items.push_back(Item::Reply(reply));
+        self.filled.notify_one();
+    }
+
+    /// Adds an event; the oldest waiting one makes room for it when there are too many. True if
+    /// one had to.
+    pub fn push_event(&self, topic: &Arc<str>, payload: &Bytes) -> bool {
+        let mut queue = self.lock();
+        let full = queue.waiting_events >= Self::EVENTS;
+        if full {
+            let oldest = queue
+                .items
+                .iter()
+                .position(|item| matches!(item, Item::Event(..)));
+            if let Some(oldest) = oldest {
+                queue.items.remove(oldest);
+                queue.dropped_events += 1;
+                queue.waiting_events -= 1;
+            }
+        }
+        queue.waiting_events += 1;
+        queue
+            .items
+            .push_back(Item::Event(topic.clone(), payload.clone()));
+        self.filled.notify_one();
+        full
+    }
+
+    /// Puts back, in their order and before all else, items that could not be sent after all.
+    pub fn put_back(&self, items: Vec<Item<R>>) {
+        let mut queue = self.lock();
+        for item in items.into_iter().rev() {
+            match &item {
+                Item::State(topic) => {
+                    if !queue.waiting_states.insert(topic.clone()) {
+                        continue;
+                    }
+                }
+                Item::Event(..) => queue.waiting_events += 1,
+                Item::Reply(_) => {}
+            }
+            queue.items.push_front(item);
+        }
+        self.filled.notify_one();
+    }
+
+    /// Takes the next item, if there is one.
+    pub fn try_next(&self) -> Option<Item<R>> {
+        let mut queue = self.lock();
+        let item = queue.items.pop_front()?;
+        match &item {
+            Item::State(topic) => {
+                queue.waiting_states.remove(topic);
+            }
+            Item::Event(..) => queue.waiting_events -= 1,
+            Item::Reply(_) => {}
+        }
+        if queue.items.is_empty() && queue.items.capacity() > Self::KEPT {
+            queue.items = VecDeque::new();
+            queue.waiting_states = HashSet::new();
+        }
+        Some(item)
+    }
+
+    /// Waits until there is a next item.
+    pub async fn filled(&self) {
+        loop {
+            let filled = self.filled.notified();
+            if !self.is_empty() {
+                return;
+            }
+            filled.await;
+        }
+    }
+
+    /// Waits for the next item. Cancel-safe; meant for one reader.
+    pub async fn next(&self) -> Item<R> {
+        loop {
+            self.filled().await;
+            if let Some(item) = self.try_next() {
+                return item;
+            }
+        }
+    }
+
+    /// How many items wait.
+    pub fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many events were dropped since the start.
+    pub fn dropped_events(&self) -> u64 {
+        self.lock().dropped_events
+    }
+}
+
+impl<R: Send> Subscriber for Outbox<R> {
+    fn state_changed(&self, topic: &Arc<str>, _: Change) {
+        self.push_state(topic);
+    }
+
+    fn event(&self, topic: &Arc<str>, payload: &Bytes) {
+        self.push_event(topic, payload);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{StateStore, StateValue};
+
+    #[tokio::test]
+    async fn a_state_that_changes_twice_is_sent_once_and_newest() {
+        let store = StateStore::new();
+        let outbox: Arc<Outbox<()>> = Arc::default();
+        let subscriber: Arc<dyn Subscriber> = outbox.clone();
+        store.subscribe(Arc::downgrade(&subscriber));
+        store.set("room/1/audio/volume", StateValue::text("1"));
+        store.set("room/1/audio/volume", StateValue::text("2"));
+        store.set("room/1/audio/volume", StateValue::text("2"));
+        let Item::State(topic) = outbox.next().await else {
+            unreachable!()
+        };
+        assert_eq!(store.get(&topic), Some(StateValue::text("2")));
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn the_room_that_a_start_took_is_given_back() {
+        let outbox: Outbox<()> = Outbox::default();
+        let topics = 2 * Outbox::<()>::KEPT;
+        for n in 0..topics {
+            outbox.push_state(&n.to_string().into());
+        }
+        let sent = std::iter::from_fn(|| outbox.try_next()).count();
+        assert_eq!(sent, topics);
+        let queue = outbox.lock();
+        assert_eq!(queue.items.capacity() + queue.waiting_states.capacity(), 0);
+    }
+
+    #[test]
+    fn too_many_events_drop_the_oldest_and_are_counted() {
+        let outbox: Outbox<()> = Outbox::default();
+        for n in 0..=Outbox::<()>::EVENTS {
+            outbox.push_event(&"e".into(), &Bytes::from(n.to_string()));
+        }
+        assert_eq!(outbox.dropped_events(), 1);
+        let Some(Item::Event(_, first)) = outbox.try_next() else {
+            unreachable!()
+        };
+        assert_eq!(first, "1");
+    }
+}

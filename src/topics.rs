@@ -1,0 +1,254 @@
+//! The gateway's topics: the only place that takes them apart or puts them together.
+//!
+//! ```
+//! use poly2mqtt::topics::{Below, Prefix, RoomTopics, Topic};
+//!
+//! let room = RoomTopics::new("1");
+//! assert_eq!(room.below("audio/volume"), "room/1/audio/volume");
+//! assert_eq!(room.result("audio/mute"), "room/1/audio/mute/result");
+//!
+//! let prefix = Prefix::new("av/site");
+//! assert_eq!(prefix.add("gateway/info"), "av/site/gateway/info");
+//! let topic = prefix.strip("av/site/room/1/audio/mute").unwrap();
+//! let parsed = Topic::parse(topic).unwrap();
+//! assert_eq!(parsed, Topic::Room { room: "1", below: Below::Other("audio/mute") });
+//! ```
+//!
+//! Everywhere but at an MQTT broker a topic stands without the configured prefix. Pure text: what
+//! a command's topic means is the catalogue's router's to say.
+
+mod filter;
+mod level;
+
+pub use filter::{Filter, Filters};
+pub use level::{decode_level, encode_level, is_harmless};
+
+/// `online` while the gateway runs; the broker's will says `offline`.
+pub const GATEWAY_AVAILABILITY: &str = "gateway/availability";
+/// Version, rooms and configuration without secrets.
+pub const GATEWAY_INFO: &str = "gateway/info";
+/// Counters, every 60 s.
+pub const GATEWAY_HEALTH: &str = "gateway/health";
+
+/// Whether a room's device can be used, below the room.
+pub const AVAILABILITY: &str = "availability";
+/// Why a room's device cannot be used, below the room.
+pub const PROBLEM: &str = "problem";
+
+const ROOM: &str = "room/";
+const GATEWAY: &str = "gateway/";
+const EVENT: &str = "event/";
+const RESULT: &str = "/result";
+
+/// MQTT gives a topic's length two bytes (MQTT 5, section 1.5.4).
+pub const LONGEST_TOPIC: usize = 65_535;
+
+/// One of the gateway's topics, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic<'a> {
+    /// `room/<room>/…`
+    Room {
+        /// The room's id; whether it is configured is not known here.
+        room: &'a str,
+        /// What follows it.
+        below: Below<'a>,
+    },
+    /// `gateway/…`, with what follows.
+    Gateway(&'a str),
+}
+
+/// What stands below a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Below<'a> {
+    /// `availability`
+    Availability,
+    /// `problem`
+    Problem,
+    /// `event/<name>`
+    Event(&'a str),
+    /// `<command>/result`
+    Result(&'a str),
+    /// A state, a command or a query; the catalogue knows which.
+    Other(&'a str),
+}
+
+impl<'a> Topic<'a> {
+    /// Takes a topic without prefix apart; `None` if it is not one of the gateway's.
+    pub fn parse(topic: &'a str) -> Option<Self> {
+        if let Some(rest) = topic.strip_prefix(GATEWAY) {
+            return Some(Self::Gateway(rest));
+        }
+        let (room, below) = topic.strip_prefix(ROOM)?.split_once('/')?;
+        let below = match below {
+            AVAILABILITY => Below::Availability,
+            PROBLEM => Below::Problem,
+            _ => match (below.strip_prefix(EVENT), below.strip_suffix(RESULT)) {
+                (Some(event), _) => Below::Event(event),
+                (None, Some(command)) => Below::Result(command),
+                (None, None) => Below::Other(below),
+            },
+        };
+        Some(Self::Room { room, below })
+    }
+
+    /// The room a topic is about.
+    pub fn room(&self) -> Option<&'a str> {
+        match self {
+            Self::Room { room, .. } => Some(room),
+            Self::Gateway(_) => None,
+        }
+    }
+
+    /// The room's id and the command or query, if the topic can be one.
+    pub fn command(topic: &'a str) -> Option<(&'a str, &'a str)> {
+        match Self::parse(topic)? {
+            Self::Room {
+                room,
+                below: Below::Other(command),
+            } if !command.is_empty() => Some((room, command)),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a topic without prefix lies where only the gateway publishes: below `room/` or
+/// `gateway/`. Wider than [`Topic::parse`]: `room/1` is in it too.
+pub fn is_gateway_topic(topic: &str) -> bool {
+    topic.starts_with(ROOM) || topic.starts_with(GATEWAY)
+}
+
+/// Splits a topic without prefix into the room and all that follows it, whatever that is.
+pub fn split_room(topic: &str) -> Option<(&str, &str)> {
+    topic.strip_prefix(ROOM)?.split_once('/')
+}
+
+/// The topics of one room.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomTopics<'a>(&'a str);
+
+impl<'a> RoomTopics<'a> {
+    /// Of the room with this id.
+    pub fn new(room: &'a str) -> Self {
+        Self(room)
+    }
+
+    /// What all of them begin with: `room/1/`.
+    pub fn start(self) -> String {
+        format!("{ROOM}{}/", self.0)
+    }
+
+    /// A state, command or query of the room.
+    pub fn below(self, topic: &str) -> String {
+        format!("{ROOM}{}/{topic}", self.0)
+    }
+
+    /// Whether the device can be used.
+    pub fn availability(self) -> String {
+        self.below(AVAILABILITY)
+    }
+
+    /// Why it cannot.
+    pub fn problem(self) -> String {
+        self.below(PROBLEM)
+    }
+
+    /// An event: `incoming_call`, `command_failed` …
+    pub fn event(self, name: &str) -> String {
+        format!("{ROOM}{}/{EVENT}{name}", self.0)
+    }
+
+    /// Where a command's result goes.
+    pub fn result(self, command: &str) -> String {
+        format!("{ROOM}{}/{command}{RESULT}", self.0)
+    }
+}
+
+/// The configured prefix: levels that stand before every topic at the broker, or nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// Levels without a slash at either end; empty for none.
+    pub fn new(levels: impl Into<String>) -> Self {
+        Self(levels.into())
+    }
+
+    /// As it is configured.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The topic or filter as the broker knows it.
+    pub fn add(&self, topic: &str) -> String {
+        if self.0.is_empty() {
+            topic.to_owned()
+        } else {
+            format!("{}/{topic}", self.0)
+        }
+    }
+
+    /// The topic without the prefix; `None` if it does not begin with it.
+    pub fn strip<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        if self.0.is_empty() {
+            Some(topic)
+        } else {
+            topic.strip_prefix(self.0.as_str())?.strip_prefix('/')
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn topics_are_taken_apart() {
+        let room = |below| Some(Topic::Room { room: "1", below });
+        for (topic, wanted) in [
+            ("room/1/availability", room(Below::Availability)),
+            ("room/1/problem", room(Below::Problem)),
+            ("room/1/event/call_ended", room(Below::Event("call_ended"))),
+            (
+                "room/1/audio/mute/result",
+                room(Below::Result("audio/mute")),
+            ),
+            ("room/1/audio/volume", room(Below::Other("audio/volume"))),
+            ("room/1/", room(Below::Other(""))),
+            ("gateway/info", Some(Topic::Gateway("info"))),
+            ("room/1", None),
+            ("rooms/1/x", None),
+            ("", None),
+        ] {
+            assert_eq!(Topic::parse(topic), wanted, "{topic}");
+        }
+        assert_eq!(
+            Topic::command("room/1/audio/mute"),
+            Some(("1", "audio/mute"))
+        );
+        assert_eq!(Topic::command("room/1/"), None);
+        assert_eq!(Topic::command("room/1/problem"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_together_is_taken_apart(room in "[A-Za-z0-9_-]{1,8}", word in "[a-z]{1,8}", prefix in "([a-z]{1,4}(/[a-z]{1,4})?)?") {
+            let topics = RoomTopics::new(&room);
+            let state = format!("{word}/{word}");
+            let cases = [
+                (topics.below(&state), Below::Other(&*state)),
+                (topics.event(&word), Below::Event(&word)),
+                (topics.result(&state), Below::Result(&state)),
+                (topics.availability(), Below::Availability),
+                (topics.problem(), Below::Problem),
+            ];
+            let prefix = Prefix::new(prefix);
+            for (topic, below) in cases {
+                let full = prefix.add(&topic);
+                let stripped = prefix.strip(&full).unwrap();
+                prop_assert_eq!(stripped, &*topic);
+                prop_assert_eq!(Topic::parse(stripped), Some(Topic::Room { room: &room, below }));
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Who may see and do what, at every door, and what is done about those who may not.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use poly2mqtt::config::Level;
+use poly2mqtt::doors::conversation::Limits;
+use reqwest::tls::TlsInfo;
+use serde_json::{Value, json};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use poly2mqtt_test_support::door::{Doors, certificate, get, http, token};
+
+/// A token for each level, and one for one room.
+async fn guarded() -> Doors {
+    Doors::start_with(Limits::default(), |config| {
+        config.http.tokens = vec![
+            token("reads", Level::Read, None),
+            token("controls", Level::Control, None),
+            token("one-room", Level::Control, Some(&["1"])),
+            token("administers", Level::Admin, None),
+        ];
+    })
+    .await
+}
+
+async fn status(doors: &Doors, path: &str, token: &str) -> u16 {
+    let request = http().get(doors.url(path)).bearer_auth(token);
+    request.send().await.unwrap().status().as_u16()
+}
+
+async fn post(doors: &Doors, path: &str, token: &str) -> (u16, Value) {
+    let request = http().post(doors.url(path)).bearer_auth(token);
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.bytes().await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_token_is_taken_in_three_ways() {
+    let doors = guarded().await;
+    let url = doors.url("/room/1/audio/volume");
+    assert_eq!(status(&doors, "/room/1/audio/volume", "reads").await, 200);
+    let basic = http().get(&url).basic_auth("anyone", Some("reads"));
+    assert_eq!(basic.send().await.unwrap().status(), 200);
+    assert_eq!(get(&format!("{url}?token=reads")).await.status(), 200);
+    let without = get(&url).await;
+    assert_eq!(without.status(), 401);
+    assert!(without.headers().contains_key("www-authenticate"));
+    assert_eq!(status(&doors, "/room/1/audio/volume", "read").await, 401);
+    assert_eq!(status(&doors, "/metrics", "nonsense").await, 401);
+    // What holds nothing of the rooms needs none.
+    for path in ["/", "/healthz", "/readyz"] {
+        assert_eq!(get(&doors.url(path)).await.status(), 200, "{path}");
+    }
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn levels_and_rooms_limit_every_door() {
+    let doors = guarded().await;
+    let mute = "/room/1/audio/mute";
+    let code = |(status, body): (u16, Value)| (status, body["error"]["code"].clone());
+    let forbidden = (403, json!("forbidden"));
+    assert_eq!(code(post(&doors, mute, "reads").await), forbidden);
+    assert_eq!(post(&doors, mute, "controls").await.0, 200);
+    assert_eq!(post(&doors, mute, "one-room").await.0, 200);
+    assert_eq!(
+        code(post(&doors, "/room/2/audio/mute", "one-room").await),
+        forbidden
+    );
+    // Also of a room that does not exist: its absence is none of its business.
+    assert_eq!(
+        code(post(&doors, "/room/9/audio/mute", "one-room").await),
+        forbidden
+    );
+    for path in [
+        "/room/2",
+        "/room/2/audio/volume",
+        "/room/2/audio/volume/get",
+    ] {
+        assert_eq!(status(&doors, path, "one-room").await, 403, "{path}");
+    }
+    assert_eq!(status(&doors, "/room/2", "reads").await, 200);
+    // The rooms allow all guarded commands to MQTT clients; here it takes an administrator.
+    let renew = "/room/1/session/renew";
+    assert_eq!(code(post(&doors, renew, "controls").await), forbidden);
+    assert_eq!(post(&doors, renew, "administers").await.0, 200);
+
+    let mut ws = doors.ws("/ws?token=one-room&subscribe=%23").await;
+    let pong = |frame: &Value| frame["pong"] == true;
+    ws.send("{\"ping\":true}").await;
+    let mut topics = Vec::new();
+    loop {
+        let frame = ws.json().await;
+        if pong(&frame) {
+            break;
+        }
+        topics.push(frame["topic"].as_str().unwrap().to_owned());
+    }
+    let may = |topic: &String| topic.starts_with("room/1/") || topic.starts_with("gateway/");
+    assert!(topics.iter().all(may), "{topics:?}");
+    assert!(topics.contains(&"gateway/info".to_owned()));
+    doors.service.store().event("room/2/event/x", "1".into());
+    doors.service.store().event("room/1/event/x", "2".into());
+    let event = ws.until(|frame| frame.get("retain").is_none()).await;
+    assert_eq!(event["topic"], "room/1/event/x");
+    let other = ws.ask(1, "\"topic\":\"room/2/audio/mute\"").await;
+    assert_eq!(other["payload"]["error"]["code"], "forbidden");
+    assert_eq!(other["payload"]["command"], "audio/mute");
+
+    let mut tcp = doors.tcp().await;
+    tcp.send("token one-room\r\nsubscribe +/+/audio/volume\nroom/2/audio/mute\n")
+        .await;
+    assert_eq!(tcp.line().await.unwrap(), "room/1/audio/volume 62");
+    let refused = tcp.line().await.unwrap();
+    assert!(
+        refused.starts_with("room/2/audio/mute/result error forbidden "),
+        "{refused}"
+    );
+    let mut reads = doors.ws("/ws?token=reads&format=plain").await;
+    reads.send("room/1/audio/mute").await;
+    assert!(reads.text().await.contains("error forbidden"));
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn a_bad_token_closes_with_its_own_code() {
+    let doors = guarded().await;
+    for path in ["/ws", "/ws?token=wrong"] {
+        let (code, reason) = doors.ws(path).await.closed().await;
+        assert_eq!(code, 4401, "{path} {reason}");
+    }
+    for first in ["token wrong\r\n", "room/1/audio/mute\r\n", "token\n", "\n"] {
+        let mut tcp = doors.tcp().await;
+        tcp.send(first).await;
+        assert!(
+            tcp.line().await.unwrap().starts_with("closed the token"),
+            "{first}"
+        );
+        assert_eq!(tcp.line().await, None);
+    }
+    doors
+        .metric_with(
+            "poly2mqtt_refused_clients_total{why=\"token\"} 6",
+            "?token=reads",
+        )
+        .await;
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn wrong_tokens_in_a_loop_are_slowed_down_and_right_ones_are_not() {
+    let doors = guarded().await;
+    let begun = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(status(&doors, "/room/1", "guess").await, 401);
+    }
+    // 100, 200, 400, 800 and 1600 ms.
+    assert!(
+        begun.elapsed() >= Duration::from_millis(3100),
+        "{:?}",
+        begun.elapsed()
+    );
+    // Many at a time do not get around that: only so many are looked at.
+    let guesses: Vec<_> = (0..40)
+        .map(|_| {
+            let request = http().get(doors.url("/room/1")).bearer_auth("guess");
+            tokio::spawn(async move { request.send().await.unwrap().status().as_u16() })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for guess in guesses {
+        answers.push(guess.await.unwrap());
+    }
+    assert!(
+        answers.iter().filter(|status| **status == 401).count() <= 8,
+        "{answers:?}"
+    );
+    assert!(answers.contains(&429));
+    let begun = Instant::now();
+    assert_eq!(status(&doors, "/room/1", "reads").await, 200);
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn other_origins_and_other_names_are_refused() {
+    let doors = Doors::start_with(Limits::default(), |config| {
+        config.http.hosts = vec!["av.example.com".into()];
+    })
+    .await;
+    let with = async |name: &'static str, value: &str| {
+        let request = http()
+            .post(doors.url("/room/1/audio/mute"))
+            .header(name, value);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(with("origin", &doors.url("")).await, 200);
+    assert_eq!(with("origin", "http://evil.example").await, 403);
+    assert_eq!(with("origin", "null").await, 403);
+    assert_eq!(with("host", "evil.example").await, 421);
+    assert_eq!(with("host", "av.example.com").await, 200);
+    let ws = |origin: &str| {
+        let url = format!("ws://{}/ws", doors.addr());
+        let mut request = url.into_client_request().unwrap();
+        let headers = request.headers_mut();
+        headers.insert("origin", origin.parse().unwrap());
+        connect_async(request)
+    };
+    assert!(ws("http://evil.example").await.is_err());
+    let same = format!("http://{}", doors.addr());
+    assert!(ws(&same).await.is_ok());
+    doors
+        .metric("poly2mqtt_refused_clients_total{why=\"origin\"} 3")
+        .await;
+    doors
+        .metric("poly2mqtt_refused_clients_total{why=\"host\"} 1")
+        .await;
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_change_while_the_gateway_runs() {
+    let mut doors = guarded().await;
+    let mut kept = doors.ws("/ws?token=reads").await;
+    let mut gone = doors.ws("/ws?token=controls").await;
+    let mut changed = doors.tcp().await;
+    changed.send("token one-room\nping\n").await;
+    assert_eq!(changed.line().await.unwrap(), "pong");
+    assert_eq!(gone.ask(1, "\"ping\":true").await["pong"], true);
+    let mut config = doors.config.clone();
+    config.http.tokens = vec![
+        token("reads", Level::Read, None),
+        token("one-room", Level::Control, Some(&["2"])),
+        token("new", Level::Read, None),
+    ];
+    doors.service.reload(config).await.unwrap();
+    assert_eq!(gone.closed().await.0, 4401);
+    assert!(
+        changed
+            .line()
+            .await
+            .unwrap()
+            .starts_with("closed the token")
+    );
+    assert_eq!(kept.ask(1, "\"ping\":true").await["pong"], true);
+    assert_eq!(status(&doors, "/room/1", "new").await, 200);
+    assert_eq!(status(&doors, "/room/1", "controls").await, 401);
+    doors.stop().await;
+}
+
+async fn shown_certificate(url: &str) -> Vec<u8> {
+    let response = http().get(url).send().await.unwrap();
+    let info = response.extensions().get::<TlsInfo>().unwrap();
+    info.peer_certificate().unwrap().to_vec()
+}
+
+#[tokio::test]
+async fn tls_is_spoken_and_its_certificate_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, first) = certificate(dir.path());
+    let mut doors = Doors::start_with(Limits::default(), |config| {
+        config.http.tls = Some(files.clone());
+        config.tcp.tls = true;
+    })
+    .await;
+    let url = format!("https://{}/healthz", doors.addr());
+    assert_eq!(shown_certificate(&url).await, first);
+    // Over TLS a WebSocket is one too.
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(first.clone().into()).unwrap();
+    let client = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = tokio::net::TcpStream::connect(doors.addr()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let name = "localhost".try_into().unwrap();
+    let stream = connector.connect(name, stream).await.unwrap();
+    let url_ws = format!("wss://localhost:{}/ws", doors.addr().port());
+    let (mut ws, _) = tokio_tungstenite::client_async(url_ws, stream)
+        .await
+        .unwrap();
+    let hello = tokio_tungstenite::tungstenite::Message::text("{\"ping\":true}");
+    futures_util::SinkExt::send(&mut ws, hello).await.unwrap();
+    let pong = futures_util::StreamExt::next(&mut ws)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(pong.to_text().unwrap(), "{\"pong\":true}");
+    // Who speaks none is not answered, and holds up nobody.
+    let plain = http().get(doors.url("/healthz")).send().await;
+    assert!(plain.is_err());
+    let silent = tokio::net::TcpStream::connect(doors.addr()).await.unwrap();
+    let (_, second) = certificate(dir.path());
+    doors.service.reload(doors.config.clone()).await.unwrap();
+    assert_eq!(shown_certificate(&url).await, second);
+    // Those who were there before stay.
+    let hello = tokio_tungstenite::tungstenite::Message::text("{\"ping\":true}");
+    futures_util::SinkExt::send(&mut ws, hello).await.unwrap();
+    assert!(
+        futures_util::StreamExt::next(&mut ws)
+            .await
+            .unwrap()
+            .is_ok()
+    );
+    // A bad file is told, and the old certificate goes on.
+    std::fs::write(&files.key, "nonsense").unwrap();
+    let failed = doors
+        .service
+        .reload(doors.config.clone())
+        .await
+        .unwrap_err();
+    assert!(failed[0].contains("key.pem cannot be used"), "{failed:?}");
+    assert_eq!(shown_certificate(&url).await, second);
+    drop(silent);
+    doors.stop().await;
+}

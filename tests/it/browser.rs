@@ -1,0 +1,358 @@
+//! The dashboard in headless Chromium, as a person uses it.
+//!
+//! Skipped where Chromium and chromedriver are missing; with `POLY2MQTT_TEST_BROWSER=required`
+//! that is an error. The pictures in `docs/` are made by
+//!
+//! ```sh
+//! POLY2MQTT_TEST_PICTURES=docs cargo test --test it browser::pictures
+//! ```
+use std::path::Path;
+
+use poly2mqtt::app::Service;
+use poly2mqtt::config::{Config, Level, RoomId};
+use poly2mqtt::doors::conversation::Limits;
+use poly2mqtt_simulator::{Device, Options};
+use serde_json::{Value, json};
+
+use poly2mqtt_test_support::SOON;
+use poly2mqtt_test_support::browser::Browser;
+use poly2mqtt_test_support::door::{Doors, token};
+use poly2mqtt_test_support::gateway::{room, timings};
+
+/// Would run if it got into the page as markup.
+const HOSTILE: &str = "<img src=x onerror=\"window.ran=true\"><script>window.ran=true</script>";
+const MIC: &str = "[data-command='audio/muted/set']";
+const LEFT: &str = "[data-direction=left]";
+
+fn pressed(selector: &str, is: bool) -> String {
+    format!("document.querySelector(\"{selector}\")?.ariaPressed === '{is}'")
+}
+
+fn named(config: &mut Config, names: &[(&str, &str)]) {
+    for (id, name) in names {
+        let room = config.rooms.get_mut(&RoomId::new(id).unwrap());
+        room.unwrap().name = Some((*name).to_owned());
+    }
+}
+
+async fn open(browser: &Browser, doors: &Doors, path: &str) {
+    browser.open(&doors.url(path)).await;
+    connected(browser).await;
+}
+
+async fn connected(browser: &Browser) {
+    browser.until("document.body.dataset.link === 'up'").await;
+}
+
+/// Waits until the simulated device is so.
+async fn device(doors: &Doors, what: &str, holds: impl Fn(&Value) -> bool) {
+    let so = doors.device.wait_for(SOON, |device| holds(&device.state()));
+    assert!(so.await, "{what}: {:#}", doors.device.state());
+}
+
+/// How often the selected camera was started and stopped.
+fn moves(state: &Value) -> Vec<String> {
+    let moves = state["cameras"]["moves"].as_array().unwrap().iter();
+    let word = |entry: &Value| Some(entry.as_str()?.split_once(' ')?.1.to_owned());
+    moves.map(|entry| word(entry).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_is_used_and_a_restart_survived() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let mut doors = Doors::start_with(Limits::default(), |config| {
+        named(config, &[("1", "Boardroom"), ("2", HOSTILE)]);
+    })
+    .await;
+    doors.device.person_mutes(true);
+    open(&browser, &doors, "/").await;
+
+    // A name is text, wherever it came from.
+    browser
+        .until("document.querySelector('[data-room=\"2\"] h2').textContent.startsWith('<img')")
+        .await;
+    browser.click("[data-room='1']").await;
+
+    // Unmuted here, muted by a person in the room.
+    browser.until(&pressed(MIC, true)).await;
+    browser.click(MIC).await;
+    browser.until(&pressed(MIC, false)).await;
+    device(&doors, "unmuted", |state| state["audio"]["muted"] == false).await;
+    doors.device.person_mutes(true);
+    browser.until(&pressed(MIC, true)).await;
+
+    // Presets: recalled, stored, cleared.
+    browser.click("[data-preset='3']").await;
+    device(&doors, "recalled", |state| {
+        state["cameras"]["active_preset"] == 3
+    })
+    .await;
+    let stored = |is: bool| {
+        format!("document.querySelector('[data-preset=\"7\"]').dataset.stored === '{is}'")
+    };
+    browser.until(&stored(false)).await;
+    for (mode, is) in [("store", true), ("clear", false)] {
+        browser.click(&format!("[value='{mode}'][name]")).await;
+        browser.click("[data-preset='7']").await;
+        browser.until(&stored(is)).await;
+    }
+    device(&doors, "cleared", |state| {
+        state["cameras"]["stored"][6] == false
+    })
+    .await;
+
+    // The camera moves while something is held, whatever ends the holding.
+    browser.hold(LEFT).await;
+    device(&doors, "moves", |state| moves(state) == ["MOVE_LEFT"]).await;
+    browser.let_go().await;
+    device(&doors, "let go", |state| {
+        moves(state) == ["MOVE_LEFT", "stop"]
+    })
+    .await;
+    browser.hold("[data-direction=zoom_in]").await;
+    device(&doors, "zooms", |state| moves(state).len() == 3).await;
+    browser.move_onto("h1").await;
+    device(&doors, "left", |state| moves(state).len() == 4).await;
+    browser.let_go().await;
+    browser
+        .value(&format!("document.querySelector('{LEFT}').focus()"))
+        .await;
+    let right = '\u{e014}';
+    browser.key("keyDown", right).await;
+    device(&doors, "by key", |state| moves(state).len() == 5).await;
+    browser.key("keyUp", right).await;
+    let all = [
+        "MOVE_LEFT",
+        "stop",
+        "MOVE_ZOOMIN",
+        "stop",
+        "MOVE_RIGHT",
+        "stop",
+    ];
+    device(&doors, "by key, let go", |state| moves(state) == all).await;
+
+    // The volume shows what the device says.
+    browser
+        .value("document.querySelector('[type=range]').focus()")
+        .await;
+    browser.key("keyDown", right).await;
+    browser.key("keyUp", right).await;
+    browser
+        .until("document.querySelector('output').textContent === '63'")
+        .await;
+    device(&doors, "louder", |state| state["audio"]["volume"] == 63).await;
+
+    // A picture comes over the WebSocket.
+    browser.click("[aria-label='Take a new picture']").await;
+    browser
+        .until("document.querySelector('figure img').naturalWidth === 640")
+        .await;
+
+    // A call of somebody with a strange name.
+    doors.device.person_calls_in(HOSTILE);
+    browser
+        .until("document.querySelector('.ringing b')?.textContent.startsWith('<img')")
+        .await;
+    browser.click("[data-verb=answer]").await;
+    browser
+        .until("[...document.querySelectorAll('.pill')].some((pill) => pill.textContent === 'In a call')")
+        .await;
+
+    // What has no control is sent from the console.
+    browser.open(&doors.url("/#/console")).await;
+    browser.write("[role=combobox]", "volume/set").await;
+    browser.click("[data-topic='audio/volume/set']").await;
+    browser.write("textarea", "41").await;
+    browser.click("form [type=submit]").await;
+    browser
+        .until("document.querySelector('pre').textContent.includes('\"ok\": true')")
+        .await;
+    browser.write("textarea", "loud").await;
+    browser.click("form [type=submit]").await;
+    browser
+        .until("document.querySelector('pre').textContent.includes('invalid_payload')")
+        .await;
+    device(&doors, "from the console", |state| {
+        state["audio"]["volume"] == 41
+    })
+    .await;
+    // A failure is told twice, by the result and by the room, and stands once in the log.
+    browser.open(&doors.url("/#/log")).await;
+    browser
+        .until("document.querySelectorAll('.log-entry[data-ok=false]').length === 1")
+        .await;
+
+    assert_eq!(browser.value("window.ran === undefined").await, true);
+    assert_eq!(browser.errors().await, Vec::<String>::new());
+
+    // The gateway goes and comes back; so does the page, with all that changed meanwhile.
+    browser.open(&doors.url("/#/room/1")).await;
+    browser.until(&pressed(MIC, true)).await;
+    doors.config.http.listen = Some(doors.addr());
+    doors.service.stop().await;
+    browser.until("document.body.dataset.link === 'down'").await;
+    browser
+        .until("document.querySelector('fieldset.columns').disabled")
+        .await;
+    doors.device.person_mutes(false);
+    doors.service = Service::start(doors.config.clone(), timings())
+        .await
+        .unwrap();
+    connected(&browser).await;
+    browser.until(&pressed(MIC, false)).await;
+    browser
+        .until("!document.querySelector('fieldset.columns').disabled")
+        .await;
+    browser.click(MIC).await;
+    device(&doors, "muted again", |state| {
+        state["audio"]["muted"] == true
+    })
+    .await;
+
+    // Nobody else was ever asked for anything.
+    let addr = doors.addr();
+    let page = format!("http://{addr}/");
+    let own = [
+        page.clone(),
+        format!("ws://{addr}/ws"),
+        format!("blob:{page}"),
+        "data:".to_owned(),
+    ];
+    let requests = browser.requests(&page).await;
+    assert!(requests.len() > 2, "{requests:?}");
+    for request in requests {
+        let known = own.iter().any(|own| request.starts_with(own));
+        assert!(known, "{request}");
+    }
+    drop(browser);
+    doors.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_asked_for_and_may_only_look() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let doors = Doors::start_with(Limits::default(), |config| {
+        config.http.tokens = vec![
+            token("looks", Level::Read, Some(&["1"])),
+            token("rules", Level::Admin, None),
+        ];
+    })
+    .await;
+    browser.open(&doors.url("/")).await;
+    for (word, up) in [("wrong", false), ("looks", true)] {
+        browser.until("document.querySelector('#token').open").await;
+        browser.write("#token-input", word).await;
+        browser.click("#token [type=submit]").await;
+        browser
+            .until("!document.querySelector('#token').open")
+            .await;
+        if up {
+            connected(&browser).await;
+        }
+    }
+    // Its own room and no other, and nothing to press in it.
+    browser
+        .until("document.querySelectorAll('.room-card').length === 1")
+        .await;
+    browser.click("[data-room='1']").await;
+    browser
+        .until("!document.querySelector('#notice').hidden")
+        .await;
+    browser
+        .until("document.querySelector('fieldset.columns').disabled")
+        .await;
+    browser.until(&pressed(MIC, false)).await;
+    // Where it is sent all the same, the gateway says why not.
+    browser.open(&doors.url("/#/console/audio%2Fmute")).await;
+    browser.click("form [type=submit]").await;
+    browser
+        .until("document.querySelector('pre').textContent.includes('forbidden')")
+        .await;
+
+    // The token is forgotten, and another one may do what is guarded.
+    browser.click("#forget").await;
+    browser.until("document.querySelector('#token').open").await;
+    browser.write("#token-input", "rules").await;
+    browser.click("#token [type=submit]").await;
+    connected(&browser).await;
+    browser.open(&doors.url("/#/room/2")).await;
+    browser.click("button.warning").await;
+    browser.click("#confirm-yes").await;
+    let rebooted = doors.device.wait_for(SOON, |device| {
+        let mut journal = device.journal().into_iter();
+        journal.any(|entry| entry.path == "/rest/system/reboot" && entry.status == 200)
+    });
+    assert!(rebooted.await, "the device was not restarted");
+    let token = browser.value("sessionStorage.getItem('token')").await;
+    assert_eq!(token, "rules");
+    drop(browser);
+    doors.stop().await;
+}
+
+/// Makes the pictures for `docs/` where `POLY2MQTT_TEST_PICTURES` names the directory.
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures() {
+    let Some(dir) = std::env::var_os("POLY2MQTT_TEST_PICTURES") else {
+        return;
+    };
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let options = Options {
+        name: "Boardroom".into(),
+        ..Options::default()
+    };
+    let device = Device::start(options).await.unwrap();
+    let doors = Doors::start_with(Limits::default(), |config| {
+        *config.rooms.get_mut(&RoomId::new("1").unwrap()).unwrap() = room(&device);
+    })
+    .await;
+    device.person_calls_in("ada.lovelace@example.com");
+    device.person_answers();
+    for (name, scheme, size) in [
+        ("dashboard", "light", (1280, 1010, 1)),
+        ("dashboard-dark", "dark", (1280, 1010, 1)),
+        ("dashboard-phone", "light", (390, 844, 2)),
+    ] {
+        let (width, height, scale) = size;
+        let mut metrics = json!({
+            "width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600,
+        });
+        browser
+            .devtools("Emulation.setDeviceMetricsOverride", metrics.clone())
+            .await;
+        let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        browser.devtools("Emulation.setEmulatedMedia", scheme).await;
+        open(&browser, &doors, "/#/room/1").await;
+        browser.value("location.reload()").await;
+        connected(&browser).await;
+        browser.click("[aria-label='Take a new picture']").await;
+        browser
+            .until("document.querySelector('figure img').naturalWidth > 0")
+            .await;
+        browser
+            .until("document.querySelectorAll('.meeting').length === 3 && !document.querySelector('[aria-busy=true]')")
+            .await;
+        browser
+            .value("(document.activeElement.blur(), scrollTo(0, 0))")
+            .await;
+        if scale == 1 {
+            // All that can be pressed, and nothing cut off.
+            let bottom = "document.querySelector('.columns').getBoundingClientRect().bottom";
+            let bottom = browser.value(bottom).await.as_f64().unwrap();
+            metrics["height"] = json!(bottom.ceil() + 16.0);
+            browser
+                .devtools("Emulation.setDeviceMetricsOverride", metrics)
+                .await;
+        }
+        let file = Path::new(&dir).join(format!("{name}.png"));
+        std::fs::write(file, browser.picture().await).unwrap();
+    }
+    drop(browser);
+    doors.stop().await;
+    device.stop().await;
+}

@@ -1,0 +1,363 @@
+//! The configuration as its user meets it: a file, the environment, and what is said about both.
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use poly2mqtt::config::{
+    BrokerUrl, Certificate, Config, ConfigErrors, HomeAssistant, Http, Level, Loaded, load, locate,
+    schema,
+};
+
+const CANARY: &str = "canary-hunter2";
+
+fn write(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("poly2mqtt.toml");
+    fs::write(&path, text).unwrap();
+    (dir, path)
+}
+
+fn read_with(text: &str, env: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
+    let (_dir, path) = write(text);
+    let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    load(&path, env)
+}
+
+fn read(text: &str) -> Result<Config, String> {
+    read_with(text, &[])
+        .map(|loaded| loaded.config)
+        .map_err(|errors| errors.to_string())
+}
+
+const ROOM: &str = "[rooms.1]\nurl = \"https://192.0.2.1\"\npassword = \"x\"\n";
+
+fn errors(text: &str) -> String {
+    read(text).unwrap_err()
+}
+
+#[test]
+fn a_room_needs_little_and_the_rest_has_defaults() {
+    let config = read(ROOM).unwrap();
+    let room = &config.rooms["1"];
+    assert_eq!(room.user, "admin");
+    assert_eq!(room.certificate, Certificate::Unset);
+    assert_eq!(room.poll.fast, Duration::from_secs(2));
+    assert_eq!(room.max_command_age, Duration::from_secs(5));
+    assert!(room.keep_alive);
+    assert_eq!(
+        config.mqtt.url,
+        BrokerUrl::Embedded(([127, 0, 0, 1], 1883).into())
+    );
+    assert_eq!(config.mqtt.session_expiry, Duration::from_secs(10));
+    assert_eq!(config.mqtt.max_payload, 10 << 20);
+    assert_eq!(config.home_assistant, HomeAssistant::default());
+    let other = read(&format!("[home_assistant]\nprefix = \"ha/x\"\n{ROOM}")).unwrap();
+    assert_eq!(other.home_assistant.status_topic, "ha/x/status");
+}
+
+#[test]
+fn every_error_is_told_at_once_with_its_place() {
+    let text = "[mqtt]\nurl = \"tcp://x\"\nusernme = \"u\"\n\n[rooms.1]\nurl = \"http://x\"\npasswrd = \"x\"\n\n[poll]\nfast = \"1ms\"\n[nonsense]\n";
+    let told = errors(text);
+    for wanted in [
+        "poly2mqtt.toml:2: mqtt.url: takes embedded://",
+        "poly2mqtt.toml:3: mqtt.usernme: unknown key; did you mean \"username\"?",
+        "poly2mqtt.toml:6: rooms.1.url: takes https://",
+        "poly2mqtt.toml:7: rooms.1.passwrd: unknown key; did you mean \"password\"?",
+        "poly2mqtt.toml:5: rooms.1.password: is missing",
+        "poly2mqtt.toml:10: poll.fast: takes a duration of at least 200 ms",
+        "poly2mqtt.toml:11: nonsense: unknown key; known here are mqtt, http, tcp, home_assistant, poll, defaults, rooms",
+    ] {
+        assert!(told.contains(wanted), "{wanted}\nis not in\n{told}");
+    }
+    assert_eq!(told.lines().count(), 7, "{told}");
+}
+
+#[test]
+fn the_environment_stands_over_the_file_and_is_named_in_errors() {
+    let env = [
+        ("POLY2MQTT_MQTT__URL", "mqtt://broker"),
+        ("POLY2MQTT_ROOMS__MAIN__PASSWORD", "12345"),
+        ("POLY2MQTT_POLL__FAST", "500ms"),
+        (
+            "POLY2MQTT_ROOMS__MAIN__ALLOW",
+            "system/reboot, session/renew",
+        ),
+        ("POLY2MQTT_CONFIG", "ignored"),
+        ("POLY2MQTT_LOG", "debug"),
+        ("OTHER", "x"),
+    ];
+    let text = "[rooms.Main]\nurl = \"https://192.0.2.1\"\n";
+    let config = read_with(text, &env).unwrap().config;
+    assert_eq!(config.rooms["Main"].password.expose(), "12345");
+    assert_eq!(config.rooms["Main"].poll.fast, Duration::from_millis(500));
+    assert_eq!(config.rooms["Main"].allow.len(), 2);
+    let broker = BrokerUrl::Tcp {
+        host: "broker".into(),
+        port: 1883,
+    };
+    assert_eq!(config.mqtt.url, broker);
+    let wrong = [
+        ("POLY2MQTT_MQTT__ULR", "x"),
+        ("POLY2MQTT_POLL__FAST", "soon"),
+    ];
+    let told = read_with(ROOM, &wrong).unwrap_err().to_string();
+    assert!(
+        told.contains("POLY2MQTT_MQTT__ULR: mqtt.ulr: unknown key; did you mean \"url\"?"),
+        "{told}"
+    );
+    assert!(
+        told.contains("POLY2MQTT_POLL__FAST: poll.fast: takes a duration"),
+        "{told}"
+    );
+}
+
+#[test]
+fn defaults_and_poll_reach_rooms_that_do_not_say_otherwise() {
+    let text = format!(
+        "[poll]\nnormal = \"20s\"\n[defaults]\nuser = \"av\"\npassword = \"d\"\npoll = {{ fast = \"3s\" }}\ncertificate = \"sha256:{}\"\n\
+         [rooms.a]\nurl = \"https://192.0.2.1\"\n[rooms.b]\nurl = \"https://192.0.2.2\"\nuser = \"me\"\ncertificate = \"system\"\npoll.fast = \"1s\"\n",
+        "ab".repeat(32)
+    );
+    let config = read(&text).unwrap();
+    let (a, b) = (&config.rooms["a"], &config.rooms["b"]);
+    assert_eq!((a.user.as_str(), b.user.as_str()), ("av", "me"));
+    assert_eq!(a.certificate, Certificate::Pinned([0xab; 32]));
+    assert_eq!(b.certificate, Certificate::System);
+    assert_eq!(a.poll.fast, Duration::from_secs(3));
+    assert_eq!(b.poll.fast, Duration::from_secs(1));
+    assert_eq!(b.poll.normal, Duration::from_secs(20));
+    assert_eq!(b.password.expose(), "d");
+}
+
+#[test]
+fn bad_values_say_what_is_allowed() {
+    for (line, wanted) in [
+        ("certificate = \"sha256:12\"", "64 hexadecimal digits"),
+        ("certificate = \"yes\"", "\"system\" or \"insecure\""),
+        (
+            "allow = [\"audio/mute\"]",
+            "\"audio/mute\" is not a guarded command; those are system/reboot",
+        ),
+        ("preset_offset = 1", "an integer from -1 to 0"),
+        ("keep_alive = \"maybe\"", "true or false"),
+        ("max_command_age = 5", "a duration of at least 100 ms"),
+        ("password_file = \"/nowhere\"", "stands beside password"),
+        ("ca_file = \"/nowhere\"", "is not a file"),
+        ("poll = 3", "takes a table"),
+    ] {
+        let told = errors(&format!("{ROOM}{line}\n"));
+        assert!(told.contains(wanted), "{line}: {told}");
+        assert!(told.contains("poly2mqtt.toml:4"), "{line}: {told}");
+    }
+    for (line, wanted) in [
+        ("topic_prefix = \"a/#\"", "without wildcards"),
+        ("session_expiry = \"10\"", "a duration"),
+        ("max_payload = \"1TiB\"", "a size from"),
+        ("url = \"mqtt://u:p@h\"", "username and password_file"),
+        ("url = \"embedded://0.0.0.0:1883\"", "[[mqtt.user]]"),
+        ("username = \"u\"", "[[mqtt.user]]"),
+        (
+            "url = \"mqtt://h\"\nca_file = \"/etc/hostname\"",
+            "mqtts://",
+        ),
+        (
+            "url = \"mqtts://h\"\nclient_cert_file = \"/etc/hostname\"",
+            "belong together",
+        ),
+        (
+            "[[mqtt.user]]\nname = \"p\"\npassword = \"x\"\nrooms = [\"9\"]",
+            "not configured",
+        ),
+        (
+            "[[mqtt.user]]\npassword = \"x\"\naccess = \"all\"",
+            "mqtt.user.0.access: takes \"read\" or \"control\"",
+        ),
+    ] {
+        let told = errors(&format!("[mqtt]\n{line}\n{ROOM}"));
+        assert!(told.contains(wanted), "{line}: {told}");
+    }
+    for (line, wanted) in [
+        ("discovery = \"perhaps\"", "true or false"),
+        ("prefix = \"a/+\"", "without wildcards"),
+        ("prefix = \"room/x\"", "below room/ or gateway/"),
+        (
+            "status_topic = \"gateway/status\"",
+            "below room/ or gateway/",
+        ),
+        ("prefx = \"x\"", "did you mean \"prefix\"?"),
+    ] {
+        let told = errors(&format!("[home_assistant]\n{line}\n{ROOM}"));
+        assert!(told.contains(wanted), "{line}: {told}");
+        assert!(told.contains("poly2mqtt.toml:2"), "{line}: {told}");
+    }
+    assert!(
+        errors("[rooms.\"a b\"]\nurl = \"https://x\"\npassword = \"x\"\n")
+            .contains("letters, digits")
+    );
+}
+
+const TOKEN: &str = "[[http.token]]\nname = \"panel\"\ntoken = \"0123456789abcdef\"\n";
+
+#[test]
+fn the_doors_are_set_up() {
+    let config = read(ROOM).unwrap();
+    assert_eq!(config.http, Http::default());
+    assert_eq!(config.http.listen, Some(([127, 0, 0, 1], 8080).into()));
+    assert_eq!(config.tcp.listen, None);
+    let text = format!(
+        "[mqtt]\nurl = \"off\"\n[http]\nlisten = \"0.0.0.0:80\"\nhosts = [\"av.example.com\"]\n\
+         {TOKEN}rooms = [\"1\"]\naccess = \"read\"\n[tcp]\nlisten = \"0.0.0.0:7000\"\n{ROOM}"
+    );
+    let loaded = read_with(&text, &[]).unwrap();
+    let (config, warnings) = (loaded.config, loaded.warnings.join("\n"));
+    assert_eq!(config.mqtt.url, BrokerUrl::Off);
+    assert_eq!(config.http.tokens[0].level, Level::Read);
+    assert_eq!(config.tcp.listen, Some(([0, 0, 0, 0], 7000).into()));
+    assert!(warnings.contains("without TLS"), "{warnings}");
+    let shown = config.redacted().to_string();
+    assert!(
+        shown.contains("\"name\":\"panel\"") && !shown.contains("0123456789"),
+        "{shown}"
+    );
+    assert!(!format!("{config:?}").contains("0123456789"));
+    let off = read(&format!("[http]\nlisten = \"off\"\n{ROOM}")).unwrap();
+    assert_eq!(off.http.listen, None);
+    let open = "[http]\nlisten = \"0.0.0.0:80\"\nopen = true\n";
+    assert!(read(&format!("{open}{ROOM}")).is_ok());
+    for (lines, wanted) in [
+        ("[http]\nlisten = \"8080\"", "takes ADDRESS:PORT"),
+        (
+            "[http]\nlisten = \"0.0.0.0:80\"",
+            "needs [[http.token]], or http.open",
+        ),
+        (
+            "[tcp]\nlisten = \"0.0.0.0:7000\"",
+            "tcp.listen: listening beyond this machine",
+        ),
+        ("[tcp]\ntls = true", "needs http.tls_cert_file"),
+        (
+            "[http]\ntls_cert_file = \"/etc/hostname\"",
+            "belong together",
+        ),
+        (
+            "[http]\ntls_cert_file = \"/nowhere\"\ntls_key_file = \"/x\"",
+            "is not a file",
+        ),
+        ("[http]\nhosts = [\"a:80\"]", "names without a port"),
+        ("[http]\ntokn = 1", "did you mean \"token\"?"),
+        ("[[http.token]]\nname = \"p\"", "give token or token_file"),
+        (
+            "[[http.token]]\ntoken = \"x\"\nacces = \"read\"",
+            "did you mean \"access\"?",
+        ),
+        (
+            &format!("{TOKEN}access = \"all\""),
+            "\"read\", \"control\" or \"admin\"",
+        ),
+        (&format!("{TOKEN}rooms = [\"9\"]"), "not configured"),
+        (&format!("{TOKEN}{TOKEN}"), "the token of another"),
+    ] {
+        let told = errors(&format!("{lines}\n{ROOM}"));
+        assert!(told.contains(wanted), "{lines}: {told}");
+        assert!(!told.contains("0123456789"), "{told}");
+    }
+}
+
+#[test]
+fn what_is_allowed_but_unwise_is_a_warning() {
+    let warnings = |text: &str| read_with(text, &[]).unwrap().warnings.join("\n");
+    assert!(warnings("").contains("no rooms"));
+    assert!(warnings(ROOM).contains("stays offline"));
+    assert!(warnings(&format!("{ROOM}certificate = \"insecure\"\n")).contains("any certificate"));
+    let twice = format!("{ROOM}{}", ROOM.replace("rooms.1", "rooms.2"));
+    assert!(warnings(&twice).contains("the same url"));
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let broken = format!("[rooms.1]\npassword = \"{CANARY}\" oops\n");
+    let wrong = format!(
+        "[mqtt]\nurl = \"mqtt://u:{CANARY}@h\"\npassword = [\"{CANARY}\"]\n[rooms.1]\nurl = \"https://u:{CANARY}@h\"\npassword = {{ a = \"{CANARY}\" }}\nuser = 3.5\n"
+    );
+    for text in [&broken, &wrong] {
+        let told = errors(text);
+        assert!(!told.contains(CANARY), "{told}");
+        assert!(!format!("{:?}", read_with(text, &[]).unwrap_err()).contains(CANARY));
+    }
+    assert!(errors(&broken).contains("poly2mqtt.toml:2: not TOML"));
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    fs::write(&file, format!("{CANARY}\r\n")).unwrap();
+    let good = format!(
+        "[mqtt]\nurl = \"mqtt://h\"\nusername = \"u\"\npassword = \"{CANARY}\"\n[rooms.1]\nurl = \"https://h\"\npassword_file = \"{}\"\n",
+        file.display()
+    );
+    let loaded = read_with(&good, &[]).unwrap();
+    assert_eq!(loaded.config.rooms["1"].password.expose(), CANARY);
+    let shown = format!("{loaded:?} {}", loaded.config.redacted());
+    assert!(!shown.contains(CANARY), "{shown}");
+}
+
+#[test]
+fn the_file_is_looked_for_in_order() {
+    assert_eq!(
+        locate(Some("a".as_ref()), Some("b")).unwrap(),
+        PathBuf::from("a")
+    );
+    assert_eq!(locate(None, Some("b")).unwrap(), PathBuf::from("b"));
+    let told = load("/nowhere/x.toml".as_ref(), [])
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("/nowhere/x.toml: cannot be read"), "{told}");
+}
+
+/// The commented file is what users begin with: it must load, and every key must be in it.
+#[test]
+fn the_example_is_good_and_complete() {
+    let text = fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/config/poly2mqtt.toml"
+    ))
+    .unwrap();
+    assert!(read(&text).is_ok());
+    let uncommented: String = text
+        .lines()
+        .map(|line| {
+            let key = line.strip_prefix("# ").filter(|rest| {
+                rest.starts_with("[[")
+                    || rest.split(" = ").next().is_some_and(|key| {
+                        rest.contains(" = ")
+                            && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+                    })
+            });
+            format!("{}\n", key.unwrap_or(line))
+        })
+        .collect();
+    let told = read(&uncommented).err().unwrap_or_default();
+    assert!(!told.contains("unknown key"), "{told}");
+    assert!(!told.contains("not TOML"), "{told}");
+    let mut keys = Vec::new();
+    names(&schema(), &mut keys);
+    assert!(keys.len() > 25);
+    for key in keys {
+        let named = uncommented.contains(&format!("{key} = "))
+            || uncommented.contains(&format!("[{key}]"))
+            || uncommented.contains(&format!("[{key}."))
+            || uncommented.contains(&format!(".{key}]]"));
+        assert!(named, "{key} is not in config/poly2mqtt.toml");
+    }
+}
+
+fn names(schema: &serde_json::Value, into: &mut Vec<String>) {
+    if let Some(properties) = schema["properties"].as_object() {
+        for (name, below) in properties {
+            into.push(name.clone());
+            names(below, into);
+            names(&below["items"], into);
+        }
+    }
+    if let Some(patterns) = schema["patternProperties"].as_object() {
+        patterns.values().for_each(|below| names(below, into));
+    }
+}

@@ -1,0 +1,323 @@
+//! What is written for users holds: links lead somewhere, configurations load, commands exist,
+//! and every code and key has its line.
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use poly2mqtt::catalogue::Call;
+use poly2mqtt::command::ErrorCode;
+use poly2mqtt::config::{load, schema};
+use poly2mqtt::device::ProblemCode;
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every page, with its text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut pages = Vec::new();
+    for dir in [root().to_owned(), root().join("docs")] {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                pages.push((path, text));
+            }
+        }
+    }
+    assert!(pages.len() > 5);
+    pages
+}
+
+/// The examples for the shell.
+fn shell() -> impl Iterator<Item = (PathBuf, String)> {
+    let dir = std::fs::read_dir(root().join("examples/shell")).unwrap();
+    dir.map(|entry| {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path, text)
+    })
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// The fenced blocks of a language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    text.split(&fence)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect()
+}
+
+/// The headings of a page as a link names them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let heading = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = heading
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for (path, text) in pages() {
+        let links = text.split("](").skip(1);
+        for link in links.filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                file => path.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{}: {link}", path.display());
+            if !anchor.is_empty() {
+                let known = anchors(&std::fs::read_to_string(&target).unwrap());
+                assert!(
+                    known.iter().any(|known| known == anchor),
+                    "{}: {link}",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+/// Files that a configuration names are made, since the loader reads them.
+fn with_files(dir: &Path, block: &str) -> String {
+    let mut text = String::new();
+    for (n, line) in block.lines().enumerate() {
+        match line.split_once("_file = \"") {
+            Some((key, rest)) if !line.starts_with('#') => {
+                let file = dir.join(format!("file-{n}"));
+                std::fs::write(&file, "secret\n").unwrap();
+                let after = rest.split_once('"').unwrap().1;
+                text += &format!("{key}_file = \"{}\"{after}\n", file.display());
+            }
+            _ => {
+                text += line;
+                text += "\n";
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn configurations_load() {
+    let mut count = 0;
+    for (path, text) in pages() {
+        for block in blocks(&text, "toml") {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("poly2mqtt.toml");
+            std::fs::write(&file, with_files(dir.path(), block)).unwrap();
+            let loaded = load(&file, []);
+            assert!(loaded.is_ok(), "{}: {loaded:?}\n{block}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 3);
+    let example = root().join("examples/docker/poly2mqtt.toml");
+    assert!(load(&example, []).is_ok());
+}
+
+#[test]
+fn commands_exist() {
+    let mut count = 0;
+    for (path, text) in pages().into_iter().chain(shell()) {
+        let sends = ["mosquitto_pub", "mosquitto_rr", "mqtt pub"];
+        let lines = text.lines().filter(|line| {
+            let line = line.trim_start_matches(['$', ' ']);
+            sends.iter().any(|send| line.starts_with(send))
+        });
+        for line in lines {
+            let Some((_, rest)) = line.split_once("-t room/") else {
+                continue;
+            };
+            let topic = rest.split_whitespace().next().unwrap();
+            let command = topic.split_once('/').unwrap().1;
+            let code = match Call::parse(command, &Bytes::new(), &mut None) {
+                Ok(_) => None,
+                Err(failure) => Some(failure.code),
+            };
+            let known = code != Some(ErrorCode::UnknownCommand);
+            assert!(known, "{}: {line}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 15, "{count}");
+}
+
+#[test]
+fn every_error_code_has_its_line() {
+    let text = page("docs/commands.md");
+    for code in ErrorCode::ALL {
+        let line = format!("| `{}` |", code.as_str());
+        assert!(text.contains(&line), "{line}");
+    }
+}
+
+#[test]
+fn every_problem_code_has_its_line() {
+    let text = page("docs/states.md");
+    for code in ProblemCode::ALL {
+        let name = serde_json::to_value(code).unwrap();
+        let line = format!("| `{}` |", name.as_str().unwrap());
+        assert!(text.contains(&line), "{line}");
+    }
+}
+
+/// The keys of a table of the schema, and of the tables in it.
+fn keys(table: &Value, found: &mut Vec<String>) {
+    let properties = table["properties"].as_object().into_iter().flatten();
+    for (name, property) in properties {
+        found.push(name.clone());
+        keys(property, found);
+        keys(&property["items"], found);
+        let by_id = property["patternProperties"].as_object();
+        for table in by_id.into_iter().flatten().map(|(_, table)| table) {
+            keys(table, found);
+        }
+    }
+}
+
+#[test]
+fn every_key_is_explained() {
+    let mut found = Vec::new();
+    keys(&schema(), &mut found);
+    assert!(found.len() > 30);
+    let text = page("docs/configuration.md");
+    let file = page("config/poly2mqtt.toml");
+    for key in found {
+        let explained = text.contains(&format!("`{key}`"))
+            || text.contains(&format!("[{key}]"))
+            || text.contains(&format!("`[{key}."))
+            || text.contains(&format!("`[[mqtt.{key}]]`"))
+            || text.contains(&format!("`[[http.{key}]]`"));
+        assert!(explained, "docs/configuration.md: {key}");
+        assert!(file.contains(&key), "config/poly2mqtt.toml: {key}");
+    }
+}
+
+/// Limits on the pages are those of the code.
+#[test]
+fn limits_are_as_the_pages_say() {
+    let limits = poly2mqtt::doors::conversation::Limits::default();
+    let kib = |bytes: usize| format!("{} KiB", bytes >> 10);
+    let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());
+    let told = |page_name: &str, lines: &[String]| {
+        let text = page(page_name);
+        for line in lines {
+            assert!(text.contains(line), "{page_name}: {line}");
+        }
+    };
+    told(
+        "docs/websocket.md",
+        &[
+            format!("together | {} |", limits.clients),
+            format!("to the gateway | {} |", kib(limits.message)),
+            format!("larger than {}.", kib(limits.message)),
+            format!("1024 bytes | {} |", limits.subscriptions),
+            format!("`busy` | {} |", limits.in_flight),
+            format!("one client | {} MiB |", limits.files >> 20),
+            format!("counted | {} |", poly2mqtt::state::Outbox::<()>::EVENTS),
+            format!("pings every | {} |", seconds(limits.ping)),
+            format!(
+                "not even a pong, is dropped after | {} |",
+                seconds(2 * limits.ping)
+            ),
+            format!("is sent is dropped after | {} |", seconds(limits.send)),
+        ],
+    );
+    told(
+        "docs/tcp.md",
+        &[
+            format!("within {}, before", seconds(limits.greeting)),
+            format!("takes {}.", kib(limits.message)),
+            format!("{}\nclients together", limits.clients),
+            format!(
+                "{} filters and {} commands",
+                limits.subscriptions, limits.in_flight
+            ),
+        ],
+    );
+    told(
+        "docs/http.md",
+        &[
+            format!("takes {}", kib(limits.message)),
+            format!("within {}.", seconds(limits.body)),
+            format!("headers, within {}.", seconds(limits.greeting)),
+        ],
+    );
+}
+
+/// The program on the page is the one in the examples.
+#[test]
+fn the_mute_button_is_the_example() {
+    let text = page("docs/websocket.md");
+    assert_eq!(blocks(&text, "js"), [page("examples/mute.mjs").as_str()]);
+}
+
+/// What pages and examples send over HTTP, WebSocket and lines exists too.
+#[test]
+fn topics_on_the_pages_exist() {
+    let mut count = 0;
+    for (path, text) in pages().into_iter().chain(shell()) {
+        for (at, _) in text.match_indices("room/1/") {
+            let rest = &text[at + "room/1/".len()..];
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"/_%+-=#{}<>".contains(c));
+            let topic = rest[..end.unwrap_or(rest.len())].trim_end_matches("/result");
+            let command = ["/set", "/get", "/activate", "/dial", "/import"]
+                .iter()
+                .any(|end| topic.ends_with(end));
+            if !command || topic.contains(['<', '{', '#']) {
+                continue;
+            }
+            let known = match Call::parse(topic, &Bytes::new(), &mut None) {
+                Ok(_) => true,
+                Err(failure) => failure.code != ErrorCode::UnknownCommand,
+            };
+            assert!(known, "{}: {topic}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count}");
+}
+
+/// What Node-RED's flow sends is taken, and what it listens to is published.
+#[test]
+fn the_flow_for_node_red_knows_the_topics() {
+    let flow: Value = serde_json::from_str(&page("examples/node-red-flow.json")).unwrap();
+    let table = page("docs/topics.md");
+    let mut count = 0;
+    for node in flow.as_array().unwrap() {
+        let below = |key: &str| node[key].as_str().unwrap().strip_prefix("room/1/").unwrap();
+        match node["type"].as_str().unwrap() {
+            "inject" => {
+                let payload = node["payload"].as_str().unwrap().to_owned().into();
+                let call = Call::parse(below("topic"), &payload, &mut None);
+                assert!(call.is_ok(), "{node}");
+                count += 1;
+            }
+            "mqtt in" => {
+                let topic = below("topic");
+                let known = table.contains(&format!("| `{topic}` |"))
+                    || table.contains(&format!("| `room/<room>/{topic}` |"));
+                assert!(known, "{node}");
+                count += 1;
+            }
+            "mqtt out" => assert_eq!(node["retain"], "false"),
+            _ => {}
+        }
+    }
+    assert!(count > 15, "{count}");
+}

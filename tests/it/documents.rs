@@ -1,0 +1,341 @@
+//! What is made from the catalogue: the AsyncAPI document, the topics' page, the access list.
+//!
+//! The committed files are what the program prints, every topic of the guide is in them, the
+//! schemas mean what the gateway means, and the access list does in a real Mosquitto what it says.
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use poly2mqtt::app::Service;
+use poly2mqtt::catalogue::{CATALOGUE, Call, GATEWAY_TOPICS, GUARDED};
+use poly2mqtt::command::{ErrorCode, Failure, Outcome, Success};
+use poly2mqtt::config::{BrokerUrl, RoomId};
+use poly2mqtt::render::asyncapi;
+use poly2mqtt::render::{files, mosquitto_acl, states, topic_page};
+use poly2mqtt_simulator::{Device, Options};
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
+use serde_json::{Value, json};
+
+use poly2mqtt_test_support::client::{Client, text};
+use poly2mqtt_test_support::gateway::{config, room, timings};
+use poly2mqtt_test_support::{Mosquitto, mosquitto};
+
+const WALK: &str = include_str!("../guide/walk.tsv");
+const STATES: &str = include_str!("../guide/states.tsv");
+
+/// The rows of a table, without comments and instructions.
+fn rows(table: &str) -> impl Iterator<Item = Vec<&str>> {
+    table
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with(['#', '!']))
+        .map(|line| line.split('\t').collect())
+}
+
+fn up_to_date(file: &str, words: &str, wanted: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == wanted,
+        "{file} is out of date; regenerate it with: cargo run -q -- {words} > {file}"
+    );
+}
+
+#[test]
+fn the_asyncapi_document_is_up_to_date() {
+    let wanted = format!("{:#}\n", asyncapi::document());
+    up_to_date("docs/asyncapi.json", "asyncapi", &wanted);
+}
+
+#[test]
+fn the_topics_page_is_up_to_date() {
+    up_to_date("docs/topics.md", "topics --markdown", &topic_page());
+}
+
+#[test]
+fn the_access_list_is_up_to_date() {
+    up_to_date("examples/mosquitto.acl", "topics --acl", &mosquitto_acl());
+}
+
+/// Whether a topic is one of a pattern with `{parameters}` or `+`.
+fn fits(pattern: &str, topic: &str) -> bool {
+    let (pattern, topic) = (pattern.split('/'), topic.split('/'));
+    pattern.clone().count() == topic.clone().count()
+        && pattern
+            .zip(topic)
+            .all(|(p, level)| p == "+" || p.starts_with('{') || p == level)
+}
+
+/// The channel of a topic below a room; a literal level wins over a parameter.
+fn channel<'a>(document: &'a Value, topic: &str) -> &'a Value {
+    let topic = format!("room/1/{topic}");
+    let address = |channel: &Value| channel["address"].as_str().unwrap_or_default().to_owned();
+    let parameters = |channel: &&Value| -> Vec<bool> {
+        let address = address(channel);
+        address.split('/').map(|p| p.starts_with('{')).collect()
+    };
+    let channels = document["channels"].as_object().unwrap().values();
+    let found = channels.filter(|channel| fits(&address(channel), &topic));
+    found
+        .min_by_key(parameters)
+        .unwrap_or_else(|| panic!("no channel for {topic}"))
+}
+
+/// Checks payloads of a topic against the document.
+struct Schemas {
+    document: Value,
+    known: BTreeMap<String, jsonschema::Validator>,
+}
+
+impl Schemas {
+    fn new() -> Self {
+        Self {
+            document: asyncapi::document(),
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a schema of the document takes a value.
+    fn take(&mut self, reference: &str, value: &Value) -> bool {
+        let components = &self.document["components"];
+        let validator = self.known.entry(reference.to_owned()).or_insert_with(|| {
+            let schema = json!({"components": components, "allOf": [{"$ref": reference}]});
+            jsonschema::draft7::new(&schema).unwrap()
+        });
+        validator.is_valid(value)
+    }
+
+    /// Whether the topic's message takes a payload, read as the document says.
+    fn accept(&mut self, topic: &str, payload: &str) -> bool {
+        let messages = &channel(&self.document, topic)["messages"];
+        let message = messages.as_object().unwrap().values().next().unwrap();
+        let reference = format!("{}/payload", message["$ref"].as_str().unwrap());
+        let value = serde_json::from_str(payload).unwrap_or_else(|_| payload.into());
+        self.take(&reference, &value)
+    }
+}
+
+/// Whether the gateway itself takes a payload.
+fn gateway_accepts(topic: &str, payload: &str) -> bool {
+    Call::parse(topic, &Bytes::from(payload.to_owned()), &mut None).is_ok()
+}
+
+#[test]
+fn every_topic_of_the_guide_is_there() {
+    let document = asyncapi::document();
+    let page = topic_page();
+    for row in rows(WALK) {
+        let topic = row[0];
+        let channel = channel(&document, topic);
+        let results = self::channel(&document, &format!("{topic}/result"));
+        assert_eq!(results["messages"].as_object().unwrap().len(), 1, "{topic}");
+        let pattern = channel["address"].as_str().unwrap();
+        let pattern = pattern.strip_prefix("room/{room}/").unwrap();
+        assert!(page.contains(&format!("| `{pattern}`")), "{pattern}");
+    }
+    for row in rows(STATES) {
+        let pattern = channel(&document, row[0])["address"].as_str().unwrap();
+        let pattern = pattern.strip_prefix("room/{room}/").unwrap();
+        let own = format!("| `room/<room>/{pattern}`");
+        let shown = page.contains(&format!("| `{pattern}`")) || page.contains(&own);
+        assert!(shown, "{pattern}");
+    }
+}
+
+/// Ids are made from topics, so two topics could come to share one.
+#[test]
+fn every_topic_has_a_channel_and_every_reference_a_target() {
+    let document = asyncapi::document();
+    let topics =
+        GATEWAY_TOPICS.len() + states().count() + files().count() + 2 * CATALOGUE.routes().len();
+    // And the Response Topic, and the WebSocket.
+    assert_eq!(document["channels"].as_object().unwrap().len(), topics + 2);
+    fn check(document: &Value, value: &Value) {
+        if let Some(reference) = value["$ref"].as_str() {
+            let target = document.pointer(reference.trim_start_matches('#'));
+            assert!(target.is_some(), "{reference}");
+        }
+        let object = value.as_object().into_iter().flat_map(|map| map.values());
+        for inner in object.chain(value.as_array().into_iter().flatten()) {
+            check(document, inner);
+        }
+    }
+    check(&document, &document);
+}
+
+#[test]
+fn schemas_take_what_the_gateway_takes() {
+    let mut schemas = Schemas::new();
+    for row in rows(WALK) {
+        let (topic, payload) = (row[0], row[1]);
+        assert!(gateway_accepts(topic, payload), "{topic} {payload}");
+        assert!(schemas.accept(topic, payload), "{topic} {payload}");
+    }
+}
+
+#[test]
+fn schemas_refuse_what_the_gateway_refuses() {
+    let mut schemas = Schemas::new();
+    for (topic, payload) in [
+        ("audio/volume/set", ""),
+        ("audio/volume/set", "101"),
+        ("audio/volume/set", "loud"),
+        ("audio/volume/set", "{\"volume\":-1}"),
+        ("audio/volume/set", "{\"request_id\":1}"),
+        ("audio/mute", "PRESS"),
+        ("audio/mute", "{\"volume\":1}"),
+        ("audio/dtmf/play", "5a"),
+        ("audio/test_tone/play", "middle"),
+        ("video/muted/set", "maybe"),
+        ("camera/move", "sideways"),
+        ("camera/move", "{\"direction\":\"left\",\"duration_ms\":0}"),
+        ("camera/position/set", "{\"pan\":1,\"tilt\":2}"),
+        (
+            "camera/position/set",
+            "{\"pan\":1,\"tilt\":2,\"zoom\":50001}",
+        ),
+        // Only a command whose state is known can be toggled.
+        ("collaboration/content/saving/set", "toggle"),
+        ("call/dial", "{}"),
+        ("call/dial", "{\"address\":\"a\",\"adress\":\"b\"}"),
+        (
+            "call/dial",
+            "{\"address\":\"a\",\"dial_type\":\"carrier_pigeon\"}",
+        ),
+        ("call/blast", "{\"addresses\":[]}"),
+        ("directory/local/entry/e4/update", "{\"devices\":\"none\"}"),
+        ("directory/import", ""),
+        ("system/environment_app/set", "peek"),
+        ("system/reset_settings", "{\"keep_cdr\":true}"),
+    ] {
+        assert!(!gateway_accepts(topic, payload), "{topic} {payload}");
+        assert!(!schemas.accept(topic, payload), "{topic} {payload}");
+    }
+}
+
+#[test]
+fn results_are_as_their_schema_says() {
+    let mut schemas = Schemas::new();
+    let failures = ErrorCode::ALL.map(|code| Err(Failure::new(code, "why")));
+    let worked = [Ok(Success::new(200, Value::Null))];
+    for result in worked.into_iter().chain(failures) {
+        let outcome = Outcome {
+            room: "1".into(),
+            command: "audio/mute".into(),
+            request_id: Some(json!(7)),
+            took: Duration::from_millis(18),
+            result,
+        };
+        let value = serde_json::to_value(&outcome).unwrap();
+        assert!(
+            schemas.take("#/components/schemas/result", &value),
+            "{value}"
+        );
+    }
+    let nonsense = json!({"ok": true, "error": {"code": "moon_phase", "message": ""}});
+    assert!(!schemas.take("#/components/schemas/result", &nonsense));
+}
+
+/// The filters that a user of the access list may write.
+fn writable(user: &str) -> Vec<String> {
+    let acl = mosquitto_acl();
+    let begin = acl.split_once(&format!("user {user}\n")).unwrap().1;
+    let own = begin.split("\nuser ").next().unwrap();
+    let filters = own
+        .lines()
+        .filter_map(|line| line.strip_prefix("topic write "));
+    filters.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_access_list_lets_nobody_forge_a_state() {
+    assert!(writable("panel").is_empty());
+    let filters = writable("controller");
+    let own = GATEWAY_TOPICS.iter().map(|own| own.topic.to_owned());
+    let states = states().map(|(topic, ..)| format!("room/1/{topic}"));
+    let files = files().map(|file| format!("room/1/{}", file.topic));
+    let guarded = GUARDED.iter().map(|topic| format!("room/1/{topic}"));
+    let routes = CATALOGUE.routes().iter();
+    let results = routes.map(|route| format!("room/1/{}/result", route.topic));
+    for topic in own.chain(states).chain(files).chain(guarded).chain(results) {
+        let open = filters.iter().find(|filter| fits(filter, &topic));
+        assert_eq!(open, None, "{topic}");
+    }
+    for row in rows(WALK).filter(|row| !GUARDED.contains(&row[0])) {
+        let topic = format!("room/1/{}", row[0]);
+        assert!(filters.iter().any(|filter| fits(filter, &topic)), "{topic}");
+    }
+}
+
+async fn user(mosquitto: &Mosquitto, name: &str) -> Client {
+    let with = |options: &mut rumqttc::v5::MqttOptions| {
+        options.set_credentials(name, "");
+    };
+    Client::connect_with(mosquitto.port, with, "#").await
+}
+
+#[tokio::test]
+async fn the_access_list_works_in_mosquitto() {
+    if mosquitto().is_none() {
+        eprintln!("skipped: Mosquitto is not installed");
+        return;
+    }
+    // The broker takes any user at its word here: what is tested is what each may do.
+    let acl = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/mosquitto.acl");
+    let more = format!("user root\nacl_file {}", acl.display());
+    let broker = Mosquitto::start(0, &more);
+    let device = Device::start(Options::default()).await.unwrap();
+    let url = BrokerUrl::Tcp {
+        host: "127.0.0.1".into(),
+        port: broker.port,
+    };
+    let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(&device))]);
+    let mut config = config(url, rooms);
+    config.mqtt.username = Some("gateway".into());
+    let service = Service::start(config, timings()).await.unwrap();
+    service.connected().await;
+    let controller = user(&broker, "controller").await;
+    let panel = user(&broker, "panel").await;
+    let stranger = user(&broker, "stranger").await;
+    controller.expect("room/1/availability", "online").await;
+    panel.expect("gateway/availability", "online").await;
+
+    // The controller's commands are carried out, and it is answered where it asks to be.
+    let result = controller.command("room/1/audio/volume/set", "40").await;
+    assert_eq!(result["ok"], true, "{result}");
+    let response = PublishProperties {
+        response_topic: Some("response/controller/1".into()),
+        ..PublishProperties::default()
+    };
+    controller
+        .publish_with("room/1/audio/volume/get", "", false, response)
+        .await;
+    let answer = text(&controller.message("response/controller/1").await);
+    assert!(answer.contains("\"body\":40"), "{answer}");
+
+    // It forges nothing and does nothing that is guarded; the panel does nothing at all.
+    controller.publish("room/1/audio/volume", "99").await;
+    controller
+        .publish("room/1/audio/volume/set/result", "{}")
+        .await;
+    controller.publish("room/1/system/reboot", "").await;
+    panel.publish("room/1/audio/volume/set", "98").await;
+    let dial = "{\"address\":\"a@b\",\"password\":\"canary\"}";
+    let result = controller.command("room/1/call/dial", dial).await;
+    assert_eq!(result["ok"], true, "{result}");
+
+    // The panel sees states and results, but no password and no one's private answer.
+    panel.expect("room/1/call/count", "1").await;
+    panel.message("room/1/call/dial/result").await;
+    let volumes = panel.messages("room/1/audio/volume");
+    assert_eq!(volumes.last().map(text).as_deref(), Some("40"));
+    for (topic, payload) in panel.all() {
+        assert!(!payload.contains("canary"), "{topic} {payload}");
+        assert!(!topic.starts_with("response/"), "{topic}");
+        assert_ne!(topic, "room/1/system/reboot");
+        assert!(!["98", "99", "{}"].contains(&payload.as_str()), "{topic}");
+    }
+    assert!(stranger.all().is_empty(), "{:?}", stranger.all());
+    service.stop().await;
+    device.stop().await;
+}

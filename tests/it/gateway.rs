@@ -1,0 +1,8 @@
+//! The whole gateway, from a client at its broker to a simulated device over TLS.
+mod bad_input;
+mod in_flight;
+mod killed;
+mod log_ins;
+mod rooms;
+mod sessions;
+mod states;

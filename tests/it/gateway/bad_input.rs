@@ -1,0 +1,195 @@
+//! What is wrong with a command is said to its sender, and no request reaches the device.
+
+use poly2mqtt_simulator::Options;
+
+use poly2mqtt_test_support::gateway::Gateway;
+use poly2mqtt_test_support::{Kind, mosquitto};
+
+/// Topic, payload, error code, and what the message must say.
+const BAD: &[(&str, &[u8], &str, &str)] = &[
+    ("room/2/audio/mute", b"", "unknown_room", "configured are 1"),
+    ("room/1/audio/mut", b"", "unknown_command", "audio/mute"),
+    ("room/1/make/coffee", b"", "unknown_command", "topics"),
+    (
+        "room/1/audio/volume/set",
+        b"loud",
+        "invalid_payload",
+        "volume takes an integer from 0 to 100, not \"loud\"",
+    ),
+    (
+        "room/1/audio/volume/set",
+        b"101",
+        "invalid_payload",
+        "from 0 to 100",
+    ),
+    (
+        "room/1/audio/volume/set",
+        b"4.5",
+        "invalid_payload",
+        "an integer",
+    ),
+    (
+        "room/1/audio/volume/set",
+        b"",
+        "invalid_payload",
+        "the payload was empty",
+    ),
+    (
+        "room/1/audio/muted/set",
+        b"maybe",
+        "invalid_payload",
+        "true or false",
+    ),
+    (
+        "room/1/audio/mute",
+        b"PRESS",
+        "invalid_payload",
+        "takes an empty payload",
+    ),
+    (
+        "room/1/camera/move",
+        b"sideways",
+        "invalid_payload",
+        "one of left, right, up, down",
+    ),
+    (
+        "room/1/camera/move",
+        b"{\"direction\":\"left\",\"duration_ms\":99999}",
+        "invalid_payload",
+        "from 1 to 10000",
+    ),
+    (
+        "room/1/camera/preset/11/activate",
+        b"",
+        "invalid_payload",
+        "a number from 1 to 10",
+    ),
+    (
+        "room/1/camera/position/set",
+        b"{\"pan\":1,\"tilt\":1}",
+        "invalid_payload",
+        "zoom is missing",
+    ),
+    (
+        "room/1/call/dial",
+        b"{\"address\":\"a\",\"adress\":\"b\"}",
+        "invalid_payload",
+        "\"adress\" is not a field",
+    ),
+    (
+        "room/1/call/dial",
+        b"{\"address\":",
+        "invalid_payload",
+        "broken JSON",
+    ),
+    (
+        "room/1/call/dial",
+        b"\xff\xfe",
+        "invalid_payload",
+        "not UTF-8",
+    ),
+    (
+        "room/1/calendar/meetings/get",
+        b"{\"number\":3,\"start\":1}",
+        "invalid_payload",
+        "cannot be combined",
+    ),
+    (
+        "room/1/calendar/meeting/..%2F..%2Fsystem%2Freboot/dial",
+        b"",
+        "invalid_payload",
+        "a step to another path",
+    ),
+    (
+        "room/1/camera/near/%2e%2e/get",
+        b"",
+        "invalid_payload",
+        "a step to another path",
+    ),
+    (
+        "room/1/call/a%00b/get",
+        b"",
+        "invalid_payload",
+        "control characters",
+    ),
+    (
+        "room/1/call/%ff/get",
+        b"",
+        "invalid_payload",
+        "does not decode",
+    ),
+];
+
+#[tokio::test]
+async fn bad_input_is_told_and_goes_no_further() {
+    let it = Gateway::start_with(Kind::Embedded, Options::default(), |room| {
+        room.allow.clear();
+    })
+    .await;
+    it.online().await;
+    let guarded = [("room/1/system/reboot", &b""[..], "forbidden", "allow = [")];
+    for (topic, payload, code, says) in BAD.iter().chain(&guarded) {
+        let result = it.client.command(topic, *payload).await;
+        assert_eq!(result["ok"], false, "{topic}: {result}");
+        assert_eq!(result["error"]["code"], *code, "{topic}: {result}");
+        let message = result["error"]["message"].as_str().unwrap();
+        assert!(message.contains(says), "{topic}: {message}");
+    }
+    let sent = it.device.journal();
+    let read = |entry: &&_| matches!(entry, poly2mqtt_simulator::Entry { method, path, .. } if method == "GET" || path == "/rest/session");
+    assert_eq!(
+        sent.iter().filter(read).count(),
+        sent.len(),
+        "only polls and the log-in reach the device"
+    );
+    let result = it.client.command("room/1/audio/mute", "").await;
+    assert_eq!(result["ok"], true, "{result}");
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn eleven_megabytes_are_too_large() {
+    let it = Gateway::start(Kind::Embedded, Options::default()).await;
+    it.online().await;
+    // What is even too large for the embedded broker ends the sender's connection, as MQTT says;
+    // one that a broker lets through is answered.
+    let payload = vec![b'x'; (10 << 20) + 1];
+    let result = it.client.command("room/1/directory/import", payload).await;
+    assert_eq!(result["error"]["code"], "too_large", "{result}");
+    let import = |entry: &poly2mqtt_simulator::Entry| entry.path == "/rest/directory/import";
+    assert!(!it.device.journal().iter().any(import));
+    it.stop().await;
+}
+
+/// Who publishes to the state is told where the command is. The embedded broker does not even let
+/// others publish there.
+#[tokio::test]
+async fn a_state_is_no_command() {
+    if mosquitto().is_none() {
+        println!("skipped: Mosquitto is not installed");
+        return;
+    }
+    let it = Gateway::start(Kind::Mosquitto, Options::default()).await;
+    it.online().await;
+    let result = it.client.command("room/1/audio/volume", "5").await;
+    assert_eq!(result["error"]["code"], "unknown_command", "{result}");
+    let message = result["error"]["message"].as_str().unwrap();
+    assert!(
+        message.ends_with("publish to audio/volume/set"),
+        "{message}"
+    );
+    it.stop().await;
+}
+
+/// A failed command is an event too, for those who watch.
+#[tokio::test]
+async fn a_failed_command_is_an_event() {
+    let it = Gateway::start(Kind::Embedded, Options::default()).await;
+    it.online().await;
+    it.client.command("room/1/audio/volume/set", "loud").await;
+    let event = it.client.message("room/1/event/command_failed").await;
+    assert!(!event.retain);
+    let event = String::from_utf8(event.payload.to_vec()).unwrap();
+    assert!(event.contains("\"code\":\"invalid_payload\""), "{event}");
+    it.stop().await;
+}

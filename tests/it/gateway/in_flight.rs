@@ -1,0 +1,393 @@
+//! Commands in flight: their order, what collapses, what expires, and what is never repeated.
+
+use std::time::Duration;
+
+use poly2mqtt_simulator::{Entry, Fault, FaultKind, Options};
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
+use serde_json::{Value, json};
+
+use poly2mqtt_test_support::gateway::{Gateway, spoilt};
+use poly2mqtt_test_support::{Kind, SOON};
+
+async fn start() -> Gateway {
+    let it = Gateway::start(Kind::Embedded, Options::default()).await;
+    it.online().await;
+    it
+}
+
+/// Bodies of what was posted to a path.
+fn posted(it: &Gateway, path: &str) -> Vec<String> {
+    let journal = it.device.journal();
+    let mine = |entry: &&Entry| entry.method == "POST" && entry.path == path;
+    let text = |entry: &Entry| String::from_utf8_lossy(&entry.body).into_owned();
+    journal.iter().filter(mine).map(text).collect()
+}
+
+/// The next request to this path is answered late, so that what follows has to wait.
+fn hold(it: &Gateway, method: &str, path: &str, late: Duration) {
+    let fault = Fault::on(path, FaultKind::Delay(late)).method(method);
+    it.device.add_fault(fault.times(1));
+}
+
+fn results(it: &Gateway, topic: &str) -> Vec<Value> {
+    let messages = it.client.messages(&format!("{topic}/result"));
+    let read = |message: &rumqttc::v5::mqttbytes::v5::Publish| {
+        serde_json::from_slice(&message.payload).unwrap()
+    };
+    messages.iter().map(read).collect()
+}
+
+async fn until_results(it: &Gateway, topic: &str, count: usize) {
+    let what = format!("{count} results of {topic}");
+    it.client
+        .until(&what, |_| results(it, topic).len() == count)
+        .await;
+}
+
+#[tokio::test]
+async fn a_slider_sends_its_last_value_and_every_publish_has_its_result() {
+    let it = start().await;
+    hold(
+        &it,
+        "POST",
+        "/rest/audio/volume",
+        Duration::from_millis(500),
+    );
+    for volume in 0..=30 {
+        it.client
+            .publish("room/1/audio/volume/set", volume.to_string())
+            .await;
+    }
+    until_results(&it, "room/1/audio/volume/set", 31).await;
+    it.client.expect("room/1/audio/volume", "30").await;
+    let all = results(&it, "room/1/audio/volume/set");
+    let superseded = |result: &&Value| result["error"]["code"] == "superseded";
+    assert!(all.iter().filter(superseded).count() >= 28, "{all:?}");
+    assert!(posted(&it, "/rest/audio/volume").len() <= 3);
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn commands_are_carried_out_in_their_order() {
+    let it = start().await;
+    hold(&it, "POST", "/rest/audio", Duration::from_millis(300));
+    for key in ["1", "2", "3", "4", "5"] {
+        it.client.publish("room/1/audio/dtmf/play", key).await;
+    }
+    until_results(&it, "room/1/audio/dtmf/play", 5).await;
+    let keys: Vec<Value> = posted(&it, "/rest/audio")
+        .iter()
+        .map(|body| serde_json::from_str::<Value>(body).unwrap()["dtmfChar"].clone())
+        .collect();
+    assert_eq!(json!(keys), json!(["1", "2", "3", "4", "5"]));
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_hang_up_passes_what_waits() {
+    let it = start().await;
+    it.client.command("room/1/call/dial", "a@b").await;
+    hold(
+        &it,
+        "POST",
+        "/rest/audio/volume",
+        Duration::from_millis(800),
+    );
+    it.client.publish("room/1/audio/volume/set", "1").await;
+    it.client.publish("room/1/audio/dtmf/play", "1").await;
+    it.client.publish("room/1/call/hangup", "").await;
+    until_results(&it, "room/1/audio/dtmf/play", 1).await;
+    let journal = it.device.journal();
+    let place = |method: &str, path: &str| {
+        let is = |entry: &Entry| entry.method == method && entry.path.starts_with(path);
+        journal.iter().position(is).unwrap()
+    };
+    assert!(place("DELETE", "/rest/conferences/") < place("POST", "/rest/audio"));
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn the_sixty_sixth_is_busy() {
+    let it = start().await;
+    hold(&it, "POST", "/rest/audio", Duration::from_millis(2500));
+    for _ in 0..66 {
+        it.client.publish("room/1/audio/start", "").await;
+    }
+    until_results(&it, "room/1/audio/start", 1).await;
+    let busy = &results(&it, "room/1/audio/start")[0];
+    assert_eq!(busy["error"]["code"], "busy", "{busy}");
+    until_results(&it, "room/1/audio/start", 66).await;
+    assert_eq!(posted(&it, "/rest/audio").len(), 65);
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn an_old_command_expires() {
+    let it = Gateway::start_with(Kind::Embedded, Options::default(), |room| {
+        room.max_command_age = Duration::from_millis(300);
+    })
+    .await;
+    it.online().await;
+    hold(&it, "POST", "/rest/audio", Duration::from_millis(1000));
+    it.client.publish("room/1/audio/start", "").await;
+    let result = it.client.command("room/1/audio/mute", "").await;
+    assert_eq!(result["error"]["code"], "expired", "{result}");
+    assert!(posted(&it, "/rest/audio/muted").is_empty());
+    it.stop().await;
+}
+
+/// MQTT 5 message expiry, section 3.3.2.3.3.
+#[tokio::test]
+async fn a_message_that_expires_while_it_waits_is_not_carried_out() {
+    let it = start().await;
+    hold(&it, "POST", "/rest/audio", Duration::from_millis(2000));
+    it.client.publish("room/1/audio/start", "").await;
+    let properties = PublishProperties {
+        message_expiry_interval: Some(1),
+        ..PublishProperties::default()
+    };
+    it.client
+        .publish_with("room/1/audio/mute", "", false, properties)
+        .await;
+    until_results(&it, "room/1/audio/mute", 1).await;
+    let result = &results(&it, "room/1/audio/mute")[0];
+    assert_eq!(result["error"]["code"], "expired", "{result}");
+    assert!(posted(&it, "/rest/audio/muted").is_empty());
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_retained_command_is_ignored() {
+    let it = start().await;
+    it.client
+        .publish_with("room/1/audio/mute", "", false, PublishProperties::default())
+        .await;
+    until_results(&it, "room/1/audio/mute", 1).await;
+    it.client
+        .publish_with(
+            "room/1/audio/volume/set",
+            "7",
+            true,
+            PublishProperties::default(),
+        )
+        .await;
+    until_results(&it, "room/1/audio/volume/set", 1).await;
+    let result = &results(&it, "room/1/audio/volume/set")[0];
+    assert_eq!(result["error"]["code"], "ignored_retained", "{result}");
+    assert!(posted(&it, "/rest/audio/volume").is_empty());
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn dialling_is_not_repeated_when_the_connection_breaks_after_it() {
+    let it = start().await;
+    it.device.add_fault(
+        Fault::on("/rest/conferences", FaultKind::DropAfter)
+            .method("POST")
+            .times(1),
+    );
+    let result = it.client.command("room/1/call/dial", "a@b").await;
+    assert_eq!(result["error"]["code"], "outcome_unknown", "{result}");
+    assert_eq!(it.device.state()["dialled"], json!(["a@b"]));
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn setting_a_value_is_repeated_when_the_connection_breaks() {
+    let it = start().await;
+    for kind in [FaultKind::DropBefore, FaultKind::DropAfter] {
+        it.device.add_fault(
+            Fault::on("/rest/audio/volume", kind)
+                .method("POST")
+                .times(1),
+        );
+    }
+    let result = it.client.command("room/1/audio/volume/set", "33").await;
+    assert_eq!(result["ok"], true, "{result}");
+    assert_eq!(posted(&it, "/rest/audio/volume"), ["33", "33", "33"]);
+    it.client.expect("room/1/audio/volume", "33").await;
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_that_does_not_answer_is_a_time_out_or_unknown() {
+    let it = start().await;
+    let late = FaultKind::Delay(Duration::from_secs(5));
+    it.device
+        .add_fault(Fault::on("/rest/audio/volume", late.clone()).method("POST"));
+    let result = it.client.command("room/1/audio/volume/set", "33").await;
+    assert_eq!(result["error"]["code"], "timeout", "{result}");
+    it.device.clear_faults();
+    it.device
+        .add_fault(Fault::on("/rest/audio", late).method("POST").times(1));
+    let result = it.client.command("room/1/audio/dtmf/play", "1").await;
+    assert_eq!(result["error"]["code"], "outcome_unknown", "{result}");
+    it.device.clear_faults();
+    it.stop().await;
+}
+
+/// The device's own words for what went wrong.
+#[tokio::test]
+async fn a_devices_refusals_are_told_apart() {
+    let it = start().await;
+    for (status, code) in [
+        (500, "device_error"),
+        (503, "device_error"),
+        (501, "unsupported"),
+        (405, "unsupported"),
+    ] {
+        it.device.add_fault(
+            Fault::on("/rest/audio/volume", FaultKind::Status(status))
+                .method("POST")
+                .times(1),
+        );
+        let result = it.client.command("room/1/audio/volume/set", "33").await;
+        assert_eq!(result["error"]["code"], code, "{result}");
+        assert_eq!(result["status"], status, "{result}");
+    }
+    let result = it.client.command("room/1/call/7/get", "").await;
+    assert_eq!(result["error"]["code"], "not_found", "{result}");
+    for kind in [FaultKind::Garbage, FaultKind::Null] {
+        it.device
+            .add_fault(Fault::on("/rest/system/time", kind).times(1));
+        let result = it.client.command("room/1/system/time/get", "").await;
+        assert!(result["ok"] == true || result["error"]["code"] == "device_error");
+    }
+    it.device
+        .add_fault(Fault::on("/rest/system/time", FaultKind::Huge(20 << 20)).times(1));
+    let result = it.client.command("room/1/system/time/get", "").await;
+    assert_eq!(result["error"]["code"], "too_large", "{result}");
+    it.stop().await;
+}
+
+/// What the device did is done, whatever its answer looks like.
+#[tokio::test]
+async fn a_command_with_a_spoilt_answer_was_carried_out() {
+    let it = start().await;
+    for kind in spoilt() {
+        let fault = Fault::on("/rest/conferences", kind.clone()).method("POST");
+        it.device.add_fault(fault.times(1));
+        let result = it.client.command("room/1/call/dial", "a@b").await;
+        assert_eq!(result["ok"], true, "{kind:?}: {result}");
+    }
+    assert_eq!(
+        it.device.state()["dialled"],
+        json!(["a@b", "a@b", "a@b", "a@b"])
+    );
+    it.stop().await;
+}
+
+fn moves(it: &Gateway) -> Value {
+    it.device.state()["cameras"]["moves"].clone()
+}
+
+const LEFT: &str = "near/selectedpeople MOVE_LEFT";
+const STOP: &str = "near/selectedpeople stop";
+
+#[tokio::test]
+async fn a_timed_move_stops_by_itself_though_its_sender_is_gone() {
+    let it = start().await;
+    let sender = poly2mqtt_test_support::client::Client::connect(it.port).await;
+    let result = sender
+        .command(
+            "room/1/camera/move",
+            "{\"direction\":\"left\",\"duration_ms\":400}",
+        )
+        .await;
+    assert_eq!(result["ok"], true, "{result}");
+    drop(sender);
+    let stopped = |device: &poly2mqtt_simulator::Device| {
+        device.state()["cameras"]["moves"] == json!([LEFT, STOP])
+    };
+    assert!(it.device.wait_for(SOON, stopped).await, "{}", moves(&it));
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_that_the_device_refuses_is_sent_again() {
+    let it = start().await;
+    it.client
+        .command(
+            "room/1/camera/move",
+            "{\"direction\":\"left\",\"duration_ms\":300}",
+        )
+        .await;
+    it.device.add_fault(
+        Fault::on("/rest/cameras/near/selectedpeople", FaultKind::Status(503))
+            .method("POST")
+            .times(2),
+    );
+    let stopped =
+        |device: &poly2mqtt_simulator::Device| device.state()["cameras"]["moving"].is_null();
+    assert!(it.device.wait_for(SOON, stopped).await, "{}", moves(&it));
+    assert_eq!(moves(&it), json!([LEFT, STOP]));
+    it.stop().await;
+}
+
+/// A device that was away is found again soon while a camera is owed its stop.
+#[tokio::test]
+async fn a_camera_that_moves_while_its_device_is_away_is_stopped_soon_after() {
+    let it = start().await;
+    let result = it.moves_left(300).await;
+    assert_eq!(result["ok"], true, "{result}");
+    // Long enough for the waits between attempts to have grown to several seconds.
+    it.device.reboot(Duration::from_secs(7));
+    it.camera_stops(Duration::from_secs(9)).await;
+    it.stop().await;
+}
+
+/// A start that its sender was told nothing of comes to the camera behind the stop: there is another.
+#[tokio::test]
+async fn a_move_that_comes_late_is_stopped() {
+    let it = start().await;
+    let camera = "/rest/cameras/near/selectedpeople";
+    hold(&it, "POST", camera, Duration::from_secs(4));
+    let result = it.moves_left(300).await;
+    assert_eq!(result["error"]["code"], "timeout", "{result}");
+    let moved = |device: &poly2mqtt_simulator::Device| {
+        let moves = &device.state()["cameras"]["moves"];
+        moves.as_array().unwrap().contains(&json!(LEFT))
+    };
+    assert!(it.device.wait_for(SOON, moved).await, "{}", moves(&it));
+    it.camera_stops(SOON).await;
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_camera_that_moves_at_the_end_is_stopped() {
+    let it = start().await;
+    it.client.command("room/1/camera/move", "left").await;
+    let device = it.device.clone();
+    it.service.stop().await;
+    assert_eq!(device.state()["cameras"]["moves"], json!([LEFT, STOP]));
+    assert_eq!(device.sessions(), 0);
+    device.stop().await;
+}
+
+#[tokio::test]
+async fn commands_at_the_end_are_finished_or_answered() {
+    let it = start().await;
+    hold(
+        &it,
+        "POST",
+        "/rest/audio/volume",
+        Duration::from_millis(600),
+    );
+    it.client.publish("room/1/audio/volume/set", "9").await;
+    it.client.publish("room/1/audio/dtmf/play", "1").await;
+    let begun = |device: &poly2mqtt_simulator::Device| {
+        device.most_at_a_time() > 0 && !device.journal().is_empty()
+    };
+    assert!(it.device.wait_for(SOON, begun).await);
+    let device = it.device.clone();
+    it.service.stop().await;
+    it.client.expect("gateway/availability", "offline").await;
+    assert_eq!(device.state()["audio"]["volume"], 9);
+    let set: Value =
+        serde_json::from_str(&it.client.last("room/1/audio/volume/set/result").unwrap()).unwrap();
+    assert_eq!(set["ok"], true, "{set}");
+    let dtmf: Value =
+        serde_json::from_str(&it.client.last("room/1/audio/dtmf/play/result").unwrap()).unwrap();
+    assert_eq!(dtmf["error"]["code"], "offline", "{dtmf}");
+    device.stop().await;
+}

@@ -1,0 +1,105 @@
+//! A gateway that is killed and starts again: the session it left at the device is its own still.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use poly2mqtt::app::{Service, Setup};
+use poly2mqtt::config::{BrokerUrl, RoomId};
+use poly2mqtt_simulator::{Device, Fault, FaultKind, Options};
+use tokio::runtime::Runtime;
+
+use poly2mqtt_test_support::SOON;
+use poly2mqtt_test_support::gateway::{config, room, timings};
+
+/// A gateway in a runtime of its own, which can be taken away from under it.
+struct Killable {
+    runtime: Runtime,
+    service: Service,
+}
+
+impl Killable {
+    async fn start(device: &Device, directory: &Path) -> Self {
+        let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
+        let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(device))]);
+        let setup = Setup {
+            timings: timings(),
+            runtime: Some(directory.to_owned()),
+            ..Setup::default()
+        };
+        let runtime = Runtime::new().unwrap();
+        let started = Service::start_with(config(url, rooms), setup);
+        let service = runtime.spawn(started).await.unwrap().unwrap();
+        let it = Self { runtime, service };
+        let read = || it.service.store().get("room/1/audio/volume").is_some();
+        let up = device.wait_for(SOON, |_| read()).await;
+        assert!(up, "never online");
+        it
+    }
+
+    fn kill(self) {
+        self.runtime.shutdown_background();
+    }
+
+    async fn stop(self) {
+        self.runtime.spawn(self.service.stop()).await.unwrap();
+        self.runtime.shutdown_background();
+    }
+}
+
+fn logins(device: &Device) -> usize {
+    let journal = device.journal();
+    let session = journal.iter().filter(|entry| entry.path == "/rest/session");
+    session.filter(|entry| entry.method == "POST").count()
+}
+
+fn files(directory: &Path) -> usize {
+    std::fs::read_dir(directory).unwrap().count()
+}
+
+#[tokio::test]
+async fn the_session_is_used_again_and_freed_at_the_end() {
+    let device = Device::start(Options::default()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let it = Killable::start(&device, directory.path()).await;
+        assert_eq!((logins(&device), device.sessions()), (1, 1));
+        it.kill();
+    }
+    let it = Killable::start(&device, directory.path()).await;
+    let state = it.service.store().get("room/1/session").unwrap();
+    assert!(String::from_utf8_lossy(&state.payload).contains("ADMIN"));
+    it.stop().await;
+    assert_eq!(device.sessions(), 0);
+    assert_eq!(files(directory.path()), 0);
+    device.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_ended_meanwhile_costs_a_log_in() {
+    let device = Device::start(Options::default()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    Killable::start(&device, directory.path()).await.kill();
+    device.expire_sessions();
+    let it = Killable::start(&device, directory.path()).await;
+    assert_eq!((logins(&device), device.sessions()), (2, 1));
+    it.stop().await;
+    device.stop().await;
+}
+
+/// A log-out that does not reach the device is made up for by the next start.
+#[tokio::test]
+async fn a_session_that_cannot_be_freed_is_not_forgotten() {
+    let device = Device::start(Options::default()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let it = Killable::start(&device, directory.path()).await;
+    device.add_fault(Fault::on("/rest/session", FaultKind::DropBefore).method("DELETE"));
+    it.stop().await;
+    assert_eq!((device.sessions(), files(directory.path())), (1, 1));
+    device.clear_faults();
+    Killable::start(&device, directory.path())
+        .await
+        .stop()
+        .await;
+    assert_eq!((device.sessions(), files(directory.path())), (0, 0));
+    device.stop().await;
+}

@@ -1,0 +1,388 @@
+//! Home Assistant discovery: the documents, and when they are at the broker.
+//!
+//! The real program is faced in `home_assistant_live.rs`.
+mod schema;
+
+use std::collections::BTreeMap;
+
+use poly2mqtt::app::Service;
+use poly2mqtt::config::{BrokerUrl, RoomId};
+use poly2mqtt::home_assistant::{Facts, Naming, gateway_document, room_document};
+use poly2mqtt_simulator::{Device, Firmware, Options};
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
+use serde_json::{Value, json};
+
+use poly2mqtt_test_support::client::Client;
+use poly2mqtt_test_support::gateway::{Gateway, config, room, timings};
+use poly2mqtt_test_support::{Kind, Mosquitto, mosquitto};
+
+const STATUS: &str = "homeassistant/status";
+const ROOM: &str = "homeassistant/device/poly2mqtt_1/config";
+const GATEWAY: &str = "homeassistant/device/poly2mqtt-gateway/config";
+
+fn naming(topic_prefix: &str) -> Naming {
+    Naming {
+        topic_prefix: topic_prefix.into(),
+        discovery_prefix: "homeassistant".into(),
+    }
+}
+
+fn facts(states: &[&str]) -> Facts {
+    Facts {
+        id: "1".into(),
+        name: Some("Boardroom".into()),
+        url: "https://192.0.2.1/".into(),
+        allow: ["system/reboot".to_owned()].into(),
+        online: true,
+        model: Some("Studio X50".into()),
+        serial: Some("8G1".into()),
+        firmware: Some("4.6.2".into()),
+        states: states.iter().map(|state| (*state).to_owned()).collect(),
+        stored: [1, 3].into(),
+    }
+}
+
+const ALL: &[&str] = &[
+    "audio",
+    "calendar/meetings",
+    "calendar/status",
+    "call/in_meeting",
+    "calls",
+    "camera/near/selected_people",
+    "camera/presets",
+    "system/device_mode",
+    "system/h323_gatekeepers",
+    "system/info",
+    "system/signage",
+    "system/sip_servers",
+    "system/status",
+    "system/status/ipnetwork",
+    "system/status/mr.audio",
+    "video/muted",
+];
+
+fn room_value(topic_prefix: &str, facts: &Facts) -> Value {
+    serde_json::to_value(room_document(&naming(topic_prefix), facts)).unwrap()
+}
+
+fn good(document: &Value) {
+    let wrong = schema::check(document);
+    assert!(wrong.is_empty(), "{}\n{document:#}", wrong.join("\n"));
+    let text = document.to_string();
+    assert!(!text.contains("null"), "{text}");
+}
+
+#[test]
+fn every_document_is_as_home_assistant_wants_it() {
+    let mut unnamed = facts(ALL);
+    unnamed.name = None;
+    unnamed.model = None;
+    unnamed.serial = None;
+    unnamed.firmware = None;
+    for prefix in ["", "av/x"] {
+        good(&room_value(prefix, &facts(ALL)));
+        good(&room_value(prefix, &facts(&[])));
+        good(&room_value(prefix, &unnamed));
+        good(&serde_json::to_value(gateway_document(&naming(prefix))).unwrap());
+    }
+}
+
+#[test]
+fn the_check_finds_what_home_assistant_drops_in_silence() {
+    let document = room_value("", &facts(ALL));
+    let found = |change: fn(&mut Value)| {
+        let mut document = document.clone();
+        change(&mut document);
+        schema::check(&document).join("\n")
+    };
+    let told = found(|it| it["device"]["model"] = Value::Null);
+    assert!(told.contains("device: model takes text"), "{told}");
+    let told = found(|it| it["components"]["volume"]["minimum"] = 0.into());
+    assert!(
+        told.contains("volume: minimum is not known there"),
+        "{told}"
+    );
+    let told = found(|it| it["qos"] = 1.into());
+    assert!(told.contains("root: qos is not known there"), "{told}");
+    let told = found(|it| it["components"]["firmware"]["entity_category"] = "config".into());
+    assert!(told.contains("firmware: entity_category takes"), "{told}");
+    let told = found(|it| it["components"]["reboot"]["device_class"] = "reboot".into());
+    assert!(told.contains("reboot: device_class takes"), "{told}");
+    let told = found(|it| it["components"]["dial"]["command_topic"] = "a/+".into());
+    assert!(told.contains("dial: command_topic takes"), "{told}");
+}
+
+#[test]
+fn components_say_what_their_entries_say() {
+    let document = room_value("", &facts(ALL));
+    let device = json!({
+        "identifiers": ["poly2mqtt_1"],
+        "name": "Boardroom",
+        "manufacturer": "Poly",
+        "model": "Studio X50",
+        "serial_number": "8G1",
+        "sw_version": "4.6.2",
+        "suggested_area": "Boardroom",
+        "configuration_url": "https://192.0.2.1/",
+        "via_device": "poly2mqtt-gateway",
+    });
+    assert_eq!(document["device"], device);
+    let both = json!([{"topic": "gateway/availability"}, {"topic": "room/1/availability"}]);
+    assert_eq!(document["availability"], both);
+    assert_eq!(document["availability_mode"], "all");
+    let component = |key: &str| document["components"][key].clone();
+    let mute = json!({
+        "platform": "switch",
+        "command_topic": "room/1/audio/muted/set",
+        "state_topic": "room/1/audio/muted",
+        "payload_on": "true",
+        "payload_off": "false",
+        "unique_id": "poly2mqtt_1_microphone_mute",
+        "default_entity_id": "switch.room_1_microphone_mute",
+        "name": "Microphone mute",
+        "icon": "mdi:microphone-off",
+        "qos": 1,
+    });
+    assert_eq!(component("microphone_mute"), mute);
+    let volume = component("volume");
+    assert_eq!((&volume["min"], &volume["max"]), (&json!(0), &json!(100)));
+    let preset = json!({
+        "platform": "button",
+        "command_topic": "room/1/camera/preset/2/activate",
+        "payload_press": "",
+        "unique_id": "poly2mqtt_1_preset_2",
+        "default_entity_id": "button.room_1_preset_2",
+        "name": "Preset 2",
+        "icon": "mdi:camera-control",
+        "enabled_by_default": false,
+        "qos": 1,
+    });
+    assert_eq!(component("preset_2"), preset);
+    assert!(component("preset_3")["enabled_by_default"].is_null());
+    assert!(component("preset_10").is_object());
+    let own = json!([{"topic": "gateway/availability"}]);
+    assert_eq!(component("availability")["availability"], own);
+    assert_eq!(component("problem")["availability"], own);
+    let image = component("snapshot");
+    assert_eq!(image["image_topic"], "room/1/camera/snapshot/near");
+    assert_eq!(image["content_type"], "image/jpeg");
+    let dial = component("dial");
+    assert_eq!(
+        dial["command_template"],
+        "{{ {'address': value} | tojson }}"
+    );
+    assert_eq!(dial["state_topic"], "room/1/calls");
+    let part = component("status_mr_audio");
+    assert_eq!(part["state_topic"], "room/1/system/status/mr.audio");
+    assert_eq!(part["name"], "System: mr audio");
+    let tracking = component("camera_tracking");
+    assert_eq!(
+        tracking["state_topic"],
+        "room/1/camera/near/selected_people"
+    );
+    assert_eq!(tracking["command_topic"], "room/1/camera/tracking/set");
+    let words = component("call_state")["options"].clone();
+    assert_eq!(
+        words,
+        json!(["idle", "dialing", "ringing", "connected", "held", "unknown"])
+    );
+    let gateway = serde_json::to_value(gateway_document(&naming("av"))).unwrap();
+    let there = &gateway["components"]["availability"];
+    assert!(there["availability"].is_null() && gateway["availability"].is_null());
+    assert_eq!(there["state_topic"], "av/gateway/availability");
+}
+
+#[test]
+fn only_what_the_device_has_and_the_room_allows() {
+    let keys = |facts: &Facts| -> Vec<String> {
+        let document = room_value("", facts);
+        let components = document["components"].as_object().unwrap();
+        components.keys().cloned().collect()
+    };
+    assert_eq!(keys(&facts(&[])), ["availability", "problem"]);
+    let few = keys(&facts(&["audio", "calendar/meetings"]));
+    for key in [
+        "microphone_mute",
+        "volume",
+        "next_meeting",
+        "next_meeting_join",
+        "reboot",
+    ] {
+        assert!(few.contains(&key.to_owned()), "{key} is not in {few:?}");
+    }
+    for key in [
+        "video_mute",
+        "firmware",
+        "preset_1",
+        "call_state",
+        "dial",
+        "sip_registration",
+    ] {
+        assert!(!few.contains(&key.to_owned()), "{key} is in {few:?}");
+    }
+    let mut strict = facts(ALL);
+    strict.allow.clear();
+    let reboot = |facts: &Facts| room_value("", facts)["components"]["reboot"].clone();
+    assert_eq!(reboot(&strict)["enabled_by_default"], false);
+    assert!(reboot(&facts(ALL))["enabled_by_default"].is_null());
+}
+
+/// `poly2mqtt_<room>_<key>` must name one entity of one room, whatever rooms are called.
+#[test]
+fn no_two_entities_can_have_one_id() {
+    let document = room_value("", &facts(ALL));
+    let keys: Vec<&String> = document["components"].as_object().unwrap().keys().collect();
+    for one in &keys {
+        for other in &keys {
+            let end = format!("_{other}");
+            assert!(
+                !one.ends_with(&end),
+                "room 1_x and key {other}, room 1 and key {one}"
+            );
+        }
+    }
+}
+
+async fn document(client: &Client, topic: &str) -> Value {
+    let message = client.message(topic).await;
+    serde_json::from_slice(&message.payload).unwrap()
+}
+
+/// Waits for a document in which something holds.
+async fn until(client: &Client, topic: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let newest = |client: &Client| -> Value {
+        let text = client.last(topic).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    };
+    client.until(what, |client| holds(&newest(client))).await;
+    newest(client)
+}
+
+async fn lives_with_its_room(kind: Kind) {
+    let mut it = Gateway::start(kind, Options::default()).await;
+    it.online().await;
+    let whole = |it: &Value| it["components"]["sip_registration"].is_object();
+    let first = until(&it.client, ROOM, "the whole document", whole).await;
+    good(&first);
+    good(&document(&it.client, GATEWAY).await);
+    assert_eq!(first["components"]["preset_5"]["enabled_by_default"], false);
+    assert_eq!(first["device"]["model"], "Studio X50");
+    // A preset that gets stored changes it.
+    it.client.command("room/1/camera/preset/5/store", "").await;
+    let stored = |it: &Value| {
+        let preset = &it["components"]["preset_5"];
+        preset.is_object() && preset["enabled_by_default"].is_null()
+    };
+    until(&it.client, ROOM, "preset 5 enabled", stored).await;
+    // Home Assistant starts, and finds everything again.
+    it.client.clear();
+    it.client.publish(STATUS, "offline").await;
+    it.client.publish(STATUS, "online").await;
+    until(&it.client, ROOM, "the document again", stored).await;
+    it.client.message(GATEWAY).await;
+    // A later client sees that it is retained.
+    let late = Client::connect(it.port).await;
+    assert!(late.message(ROOM).await.retain);
+    // The room leaves the configuration.
+    it.config.rooms.clear();
+    it.service.reload(it.config.clone()).await.unwrap();
+    it.client.expect(ROOM, "").await;
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_document_lives_with_its_room_at_the_embedded_broker() {
+    lives_with_its_room(Kind::Embedded).await;
+}
+
+#[tokio::test]
+async fn a_document_lives_with_its_room_at_mosquitto() {
+    if mosquitto().is_some() {
+        lives_with_its_room(Kind::Mosquitto).await;
+    }
+}
+
+#[tokio::test]
+async fn a_device_deleted_in_home_assistant_is_not_fought() {
+    let options = Options {
+        firmware: Firmware::V4_0,
+        ..Options::default()
+    };
+    let it = Gateway::start(Kind::Embedded, options).await;
+    it.online().await;
+    let whole = |it: &Value| it["components"]["sip_registration"].is_object();
+    let document = until(&it.client, ROOM, "the whole document", whole).await;
+    good(&document);
+    let components = &document["components"];
+    assert!(components["firmware"].is_null() && components["in_meeting"].is_null());
+    it.client
+        .publish_with(ROOM, "", true, PublishProperties::default())
+        .await;
+    it.client.command("room/1/camera/preset/5/store", "").await;
+    it.client.clear();
+    it.client.publish(STATUS, "online").await;
+    // The birth repeats what there is: the gateway's device, and not the room's.
+    it.client.message(GATEWAY).await;
+    let again = it.client.messages(ROOM);
+    assert!(
+        again.iter().all(|message| message.payload.is_empty()),
+        "{again:?}"
+    );
+    it.stop().await;
+}
+
+/// Restarts with the broker's memory, which the embedded broker does not outlive.
+#[tokio::test]
+async fn what_the_broker_remembers_is_taken_up() {
+    if mosquitto().is_none() {
+        return;
+    }
+    let broker = Mosquitto::start(0, "");
+    let devices = [
+        Device::start(Options::default()).await.unwrap(),
+        Device::start(Options::default()).await.unwrap(),
+    ];
+    let id = |text: &str| RoomId::new(text).unwrap();
+    let url = BrokerUrl::Tcp {
+        host: "127.0.0.1".into(),
+        port: broker.port,
+    };
+    let rooms = BTreeMap::from([
+        (id("stays"), room(&devices[0])),
+        (id("goes"), room(&devices[1])),
+    ]);
+    let mut config = config(url, rooms);
+    config.mqtt.topic_prefix = "av".into();
+    config.home_assistant.prefix = "ha/x".into();
+    config.home_assistant.status_topic = "ha/born".into();
+    let client = Client::connect(broker.port).await;
+    let service = Service::start(config.clone(), timings()).await.unwrap();
+    let (stays, goes) = (
+        "ha/x/device/poly2mqtt-av_stays/config",
+        "ha/x/device/poly2mqtt-av_goes/config",
+    );
+    let whole = |it: &Value| it["components"]["sip_registration"].is_object();
+    let before = until(&client, stays, "the whole document", whole).await;
+    good(&before);
+    until(&client, goes, "the other", whole).await;
+    let mute = &before["components"]["microphone_mute"];
+    assert_eq!(mute["command_topic"], "av/room/stays/audio/muted/set");
+    assert_eq!(mute["default_entity_id"], "switch.stays_microphone_mute");
+    service.stop().await;
+    // One room is taken out meanwhile; the other's device is away when the gateway comes back.
+    devices[0].stop().await;
+    config.rooms.remove("goes");
+    client.clear();
+    let service = Service::start(config.clone(), timings()).await.unwrap();
+    client.expect(goes, "").await;
+    // A birth is answered when what is to be published has been.
+    client.publish("ha/born", "online").await;
+    client.message(stays).await;
+    let texts = client.messages(stays);
+    for text in texts {
+        let kept: Value = serde_json::from_slice(&text.payload).unwrap();
+        assert_eq!(kept, before);
+    }
+    service.stop().await;
+    devices[1].stop().await;
+}

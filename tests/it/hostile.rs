@@ -1,0 +1,165 @@
+//! What anybody may send, in short: the checks that the fuzz targets in `fuzz/` run for hours, with
+//! a few hundred inputs made of the seeds' pieces.
+use std::path::Path;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+mod config;
+mod device_answer;
+mod frame;
+mod http_request;
+mod payload;
+mod topic;
+mod url;
+
+/// What hostile input is made of.
+const PIECES: &[&str] = &[
+    "..",
+    ".",
+    "/",
+    "\\",
+    "%2e",
+    "%2F",
+    "%252e",
+    "%",
+    "\r\n",
+    "\n",
+    "\t",
+    "\0",
+    "\u{1b}[2J",
+    "+",
+    "#",
+    "$",
+    "room/1/",
+    "gateway/",
+    "/result",
+    "/get",
+    "/set",
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    ":",
+    ",",
+    "null",
+    "true",
+    "1",
+    "-1",
+    "9223372036854775807",
+    "1e999",
+    "\"id\":",
+    "\"topic\":",
+    "\"payload\":",
+    "\"subscribe\":",
+    "\"connections\":",
+    "\"name\":",
+    "\"stateList\":",
+    "\"PENDING\"",
+    "\"index\":",
+    "\"startTime\":",
+    "\"duration\":",
+    "\"entries\":",
+    "\"success\":true",
+    "session_id=",
+    "GET ",
+    "POST ",
+    "/room/1/audio/volume",
+    "Host: localhost",
+    "Origin: http://evil.example",
+    "[http]",
+    "[rooms.1]",
+    "url = ",
+    "\"https://x\"",
+    "password = ",
+    "\u{2028}",
+    "\u{fffd}",
+    "toggle",
+    "a",
+];
+
+fn hostile() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => select(PIECES).prop_map(|piece| piece.as_bytes().to_vec()),
+        1 => vec(any::<u8>(), 0..8),
+    ];
+    let first = vec(any::<u8>(), 0..3);
+    (first, vec(piece, 0..12)).prop_map(|(first, pieces)| [first, pieces.concat()].concat())
+}
+
+/// Runs the seeds of a target, and each of them cut, nested and doubled.
+fn seeds(target: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/seeds")
+        .join(target);
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let seed = std::fs::read(entry.unwrap().path()).unwrap();
+        run(&seed);
+        run(&seed[..seed.len() / 2]);
+        run(&seed.repeat(2));
+        count += 1;
+    }
+    assert!(count > 0);
+}
+
+macro_rules! hostile {
+    ($($target:ident: $seeds:ident, $any:ident;)*) => {
+        $(
+            #[test]
+            fn $seeds() {
+                seeds(stringify!($target), $target::run);
+            }
+        )*
+        proptest! {
+            $(
+                #[test]
+                fn $any(data in hostile()) {
+                    $target::run(&data);
+                }
+            )*
+        }
+    };
+}
+
+hostile! {
+    topic: the_seeds_of_topics, any_topic;
+    payload: the_seeds_of_payloads, any_payload;
+    frame: the_seeds_of_frames, any_frame;
+    http_request: the_seeds_of_requests, any_request;
+    device_answer: the_seeds_of_answers, any_answer;
+    config: the_seeds_of_configurations, any_configuration;
+}
+
+/// Deeper than any parser should go, and than the stack is.
+#[test]
+fn nesting_has_an_end() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"connections\":", "}]")] {
+        for depth in [100, 128, 2000] {
+            for text in [
+                format!("{}1{}", open.repeat(depth), close.repeat(depth)),
+                open.repeat(depth),
+            ] {
+                frame::run(text.as_bytes());
+                frame::run(format!("{{\"topic\":\"room/1/x\",\"payload\":{text}}}").as_bytes());
+                config::run(format!("x = {text}").as_bytes());
+                for which in (0..=u8::MAX).step_by(17) {
+                    payload::run(&[&[which], text.as_bytes()].concat());
+                    device_answer::run(&[&[which, 0], text.as_bytes()].concat());
+                }
+            }
+        }
+    }
+}
+
+/// A long topic is refused as quickly as a short one, and without much memory.
+#[test]
+fn a_long_topic_costs_nothing() {
+    let began = std::time::Instant::now();
+    for _ in 0..20 {
+        topic::run(&[&[255], "room/1/".as_bytes(), &[b'x'; 250_000]].concat());
+    }
+    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+}

@@ -1,0 +1,146 @@
+//! Answers of a device: whatever they are, they end as states, requests and messages that are
+//! what they should be.
+
+use bytes::Bytes;
+use poly2mqtt::catalogue::{
+    CATALOGUE, Call, Context, Operation, Params, Plan, Search, connections, learned_preset_offset,
+    operations, payload, session_state,
+};
+use poly2mqtt::device::{Answer, Session, read_login};
+use poly2mqtt::doors::conversation::{json, plain};
+use poly2mqtt::rooms::{Read, understand};
+use poly2mqtt::state::StateValue;
+use serde_json::Value;
+
+use super::url;
+
+/// More than this is no topic in MQTT.
+const LONGEST_TOPIC: usize = 65_535;
+
+/// The first byte says to which operation it is the answer, the second the status. Of a log-in,
+/// what stands before an empty line is the cookies.
+pub fn run(data: &[u8]) {
+    let [which, status, body @ ..] = data else {
+        return;
+    };
+    let status = match status {
+        0..100 => 200,
+        other => u16::from(*other) * 3,
+    };
+    match operations().nth(usize::from(*which)) {
+        Some(operation) => answer(operation, status, body),
+        None => log_in(status, body),
+    }
+}
+
+fn answer(operation: &Operation, status: u16, body: &[u8]) {
+    let answer = Answer {
+        status,
+        content_type: None,
+        body: Bytes::copy_from_slice(body),
+    };
+    let value = match understand(operation, &answer) {
+        Read::Value(value) => value,
+        Read::Failed(failure) => {
+            assert!(failure.message.len() < 1500);
+            return;
+        }
+        Read::Absent | Read::Lacking(_) => return,
+    };
+    for preset_offset in [None, Some(-1)] {
+        let context = Context {
+            now: 1_700_000_000,
+            preset_offset,
+        };
+        for state in operation.states {
+            for (topic, value) in state.values(&value, &context) {
+                check_topic(state.topic, &topic);
+                if let Some(value) = value {
+                    check_state(&topic, &value);
+                }
+            }
+        }
+    }
+    session_state(&value);
+    learned_preset_offset(&value);
+    for connection in connections(&value) {
+        connection.describe();
+    }
+    calls(&value);
+    search(value);
+}
+
+fn check_topic(state: &str, topic: &str) {
+    let whole = format!("room/1/{topic}");
+    assert!(topic.starts_with(state), "{topic}");
+    assert!(whole.len() <= LONGEST_TOPIC, "{}", whole.len());
+    assert!(!whole.contains(['+', '#']) && !whole.contains(char::is_control));
+    assert!(!whole.ends_with('/') && !whole.contains("//"), "{topic}");
+    assert!(CATALOGUE.pattern(topic).is_none(), "{topic} is a command");
+    assert!(!topic.ends_with("/result"), "{topic}");
+}
+
+fn check_state(topic: &str, value: &Value) {
+    let state = StateValue::text(payload(value));
+    let frame = json::state(topic, Some(&state));
+    assert!(serde_json::from_str::<Value>(&frame).is_ok());
+    assert!(!plain::state(topic, Some(&state)).contains(['\r', '\n', '\0']));
+}
+
+/// What follows from a state without anybody's saying where to.
+fn calls(value: &Value) {
+    for route in CATALOGUE.routes() {
+        let Plan::From { calls, .. } = route.command().plan else {
+            continue;
+        };
+        let call = Call::to(&route.topic, Params::new()).unwrap();
+        for call in calls(call, value).unwrap_or_default() {
+            if let Ok(request) = call.request(0) {
+                url::check(call.variant().operation, &request);
+            }
+        }
+    }
+}
+
+fn search(value: Value) {
+    let call = Call::to("directory/search", Params::new()).unwrap();
+    let Ok(mut search) = Search::begin(&call, &value) else {
+        return;
+    };
+    search.take(value.clone());
+    for call in [search.page().unwrap(), Some(search.delete().unwrap())] {
+        let Some(call) = call else { continue };
+        if let Ok(request) = call.request(0) {
+            url::check(call.variant().operation, &request);
+        }
+    }
+    search.take(value);
+    let found = search.found();
+    assert!(found["entries"].as_array().unwrap().len() <= 200);
+}
+
+fn log_in(status: u16, answer: &[u8]) {
+    let end = answer.windows(2).position(|two| two == b"\n\n");
+    let (head, body) = match end {
+        Some(end) => (&answer[..end], &answer[end + 2..]),
+        None => (&[][..], answer),
+    };
+    let cookies: Vec<String> = head
+        .split(|byte| *byte == b'\n')
+        .map(|cookie| String::from_utf8_lossy(cookie).into_owned())
+        .collect();
+    let sessions = [
+        read_login(status, &cookies, body, 1).ok(),
+        Session::given(&cookies, 1),
+    ];
+    for mut session in sessions.into_iter().flatten() {
+        let renewed = session.renew_token(&cookies);
+        assert!(!renewed, "a token is read alike each time");
+        for value in std::iter::once(session.cookie()).chain(session.token()) {
+            assert!(value.is_sensitive());
+            let text = value.to_str().unwrap();
+            assert!(!text.contains(['\r', '\n']));
+        }
+        assert!(!format!("{session:?}").contains("state"));
+    }
+}

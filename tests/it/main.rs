@@ -1,0 +1,24 @@
+//! The quick tests, in one program so that they link once: the gateway from its front doors to
+//! simulated devices, through real sockets.
+//!
+//! One module for each part of the product. Faults (`tests/faults`), secrets in logs
+//! (`tests/secrets`) and programs of others (`tests/live`) have programs of their own.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod access;
+mod broker_access;
+mod browser;
+mod config;
+mod docs;
+mod documents;
+mod examples;
+mod gateway;
+mod home_assistant;
+mod hostile;
+mod http;
+mod mqtt_door;
+mod reload;
+mod startup;
+mod tcp;
+mod walk;
+mod websocket;

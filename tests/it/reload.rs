@@ -1,0 +1,242 @@
+//! SIGHUP under load: rooms, tokens and a bad file come and go, and a room that did not change
+//! loses no command and no session.
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures_util::{SinkExt, StreamExt};
+use poly2mqtt_simulator::{Device, Options};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+
+use poly2mqtt_test_support::client::Client;
+use poly2mqtt_test_support::program::{Running, listening, program};
+use poly2mqtt_test_support::{SOON, free_port};
+
+struct Setup {
+    dir: tempfile::TempDir,
+    gateway: Running,
+    mqtt: u16,
+    http: u16,
+    devices: [Device; 2],
+}
+
+fn room(id: &str, device: &Device, more: &str) -> String {
+    format!(
+        "[rooms.{id}]\nurl = \"{}\"\npassword = \"456\"\ncertificate = \"{}\"\n{more}\n",
+        device.url(),
+        device.fingerprint()
+    )
+}
+
+impl Setup {
+    async fn start() -> Self {
+        let devices = [
+            Device::start(Options::default()).await.unwrap(),
+            Device::start(Options::default()).await.unwrap(),
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        let (mqtt, http) = (free_port(), free_port());
+        let path = dir.path().join("poly2mqtt.toml");
+        let mut command = program(&["run", "--config", path.to_str().unwrap()]);
+        command.stderr(File::create(dir.path().join("log")).unwrap());
+        fs::write(
+            &path,
+            text(mqtt, http, &["first"], &room("steady", &devices[0], "")),
+        )
+        .unwrap();
+        let gateway = Running::start(command);
+        listening(mqtt);
+        listening(http);
+        Self {
+            dir,
+            gateway,
+            mqtt,
+            http,
+            devices,
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("poly2mqtt.toml")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// Writes a configuration and has it read.
+    fn reload(&self, tokens: &[&str], rooms: &str) {
+        fs::write(self.path(), text(self.mqtt, self.http, tokens, rooms)).unwrap();
+        self.gateway.signal("HUP");
+    }
+
+    async fn logged(&self, what: &str, times: usize) {
+        let wait = async {
+            while self.log().matches(what).count() < times {
+                tokio::task::yield_now().await;
+            }
+        };
+        if timeout(SOON, wait).await.is_err() {
+            panic!("never logged: {what}\n{}", self.log());
+        }
+    }
+}
+
+fn text(mqtt: u16, http: u16, tokens: &[&str], rooms: &str) -> String {
+    let tokens: String = tokens
+        .iter()
+        .map(|token| format!("[[http.token]]\nname = \"{token}\"\ntoken = \"{token}-token\"\n"))
+        .collect();
+    format!(
+        "[mqtt]\nurl = \"embedded://127.0.0.1:{mqtt}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n\
+         {tokens}{rooms}"
+    )
+}
+
+/// Sends commands over MQTT, one after the other, until it is told to stop; how many there were.
+async fn over_mqtt(client: Client, stop: Arc<AtomicBool>, sent: Arc<AtomicUsize>) {
+    while !stop.load(Ordering::Relaxed) {
+        let number = sent.fetch_add(1, Ordering::Relaxed);
+        let payload = json!({"volume": number % 100, "request_id": number}).to_string();
+        let result = client
+            .command("room/steady/audio/volume/set", payload)
+            .await;
+        assert_eq!(result["ok"], true, "{result}");
+        assert_eq!(result["request_id"], number, "{result}");
+    }
+    // Exactly one result each.
+    let results = client.messages("room/steady/audio/volume/set/result");
+    assert_eq!(results.len(), sent.load(Ordering::Relaxed));
+}
+
+/// The same over a WebSocket.
+async fn over_websocket(url: String, stop: Arc<AtomicBool>, sent: Arc<AtomicUsize>) {
+    let (mut socket, _) = connect_async(url).await.unwrap();
+    while !stop.load(Ordering::Relaxed) {
+        let number = sent.fetch_add(1, Ordering::Relaxed);
+        let frame = json!({"id": number, "topic": "room/steady/video/muted/set", "payload": true});
+        socket.send(Message::text(frame.to_string())).await.unwrap();
+        let answer = timeout(SOON, socket.next())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        let answer: Value = serde_json::from_str(answer.to_text().unwrap()).unwrap();
+        assert_eq!(answer["id"], number, "{answer}");
+        assert_eq!(answer["payload"]["ok"], true, "{answer}");
+    }
+}
+
+/// Waits until so many more commands have been sent.
+async fn more(sent: &AtomicUsize, count: usize) {
+    let wanted = sent.load(Ordering::Relaxed) + count;
+    let wait = async {
+        while sent.load(Ordering::Relaxed) < wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(timeout(SOON, wait).await.is_ok(), "the load stands still");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_did_not_change_loses_nothing() {
+    let it = Setup::start().await;
+    let watch = Client::connect(it.mqtt).await;
+    watch.expect("room/steady/availability", "online").await;
+    let url = |token: &str| format!("ws://127.0.0.1:{}/ws?token={token}-token", it.http);
+    let stop = Arc::new(AtomicBool::new(false));
+    let sent: [Arc<AtomicUsize>; 2] = Default::default();
+    let load = [
+        tokio::spawn(over_mqtt(
+            Client::connect(it.mqtt).await,
+            stop.clone(),
+            sent[0].clone(),
+        )),
+        tokio::spawn(over_websocket(url("first"), stop.clone(), sent[1].clone())),
+    ];
+    let steady = room("steady", &it.devices[0], "");
+    let guest = |more: &str| format!("{steady}{}", room("guest", &it.devices[1], more));
+    for round in 0..3 {
+        it.reload(&["first", "second"], &guest(""));
+        watch.expect("room/guest/availability", "online").await;
+        // Another token is taken from now on.
+        let (mut second, _) = connect_async(url("second")).await.unwrap();
+        it.reload(&["first", "second"], &guest("poll = { fast = \"1s\" }"));
+        it.logged("configuration read again", 4 * round + 2).await;
+        watch.expect("room/guest/availability", "online").await;
+        // A file that is wrong changes nothing.
+        it.reload(&["first"], "[rooms.steady]\nurl = \"nonsense\"\n");
+        it.logged("the old one goes on", round + 1).await;
+        let result = watch.command("room/guest/audio/mute", "").await;
+        assert_eq!(result["ok"], true, "{result}");
+        it.reload(&["first"], &guest(""));
+        it.logged("configuration read again", 4 * round + 3).await;
+        // Who came with a token that is gone is told so and let go.
+        let closed = timeout(SOON, async {
+            loop {
+                match second.next().await {
+                    Some(Ok(Message::Close(frame))) => break frame,
+                    Some(Ok(_)) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+        assert_eq!(u16::from(closed.await.unwrap().unwrap().code), 4401);
+        it.reload(&["first"], &steady);
+        watch.expect("room/guest/availability", "").await;
+        // The load goes on all the while.
+        for sent in &sent {
+            more(sent, 5).await;
+        }
+        it.logged("configuration read again", 4 * round + 4).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for task in load {
+        timeout(SOON, task).await.unwrap().unwrap();
+    }
+    let journal = it.devices[0].journal();
+    let logins = journal.iter().filter(|entry| entry.path == "/rest/session");
+    assert_eq!(logins.count(), 1, "the steady room logged in again");
+    watch.never_offline("steady");
+    let Setup {
+        gateway, devices, ..
+    } = it;
+    let (status, _) = tokio::task::spawn_blocking(|| gateway.terminate())
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    for device in devices {
+        assert_eq!(device.sessions(), 0);
+        device.stop().await;
+    }
+}
+
+/// The password's file is read again with the configuration.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn password_files_are_read_again() {
+    let it = Setup::start().await;
+    let watch = Client::connect(it.mqtt).await;
+    let file: &Path = &it.dir.path().join("password");
+    fs::write(file, "456\n").unwrap();
+    let by_file = room("steady", &it.devices[0], "").replace(
+        "password = \"456\"",
+        &format!("password_file = \"{}\"", file.display()),
+    );
+    it.reload(&["first"], &by_file);
+    it.logged("configuration read again", 1).await;
+    watch.expect("room/steady/availability", "online").await;
+    it.devices[0].person_sets_password("changed");
+    it.devices[0].expire_sessions();
+    watch.expect("room/steady/availability", "offline").await;
+    fs::write(file, "changed\n").unwrap();
+    it.gateway.signal("HUP");
+    watch.expect("room/steady/availability", "online").await;
+    assert!(!it.log().contains("changed\n"), "{}", it.log());
+    let [first, second] = &it.devices;
+    first.stop().await;
+    second.stop().await;
+}

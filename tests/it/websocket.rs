@@ -1,0 +1,529 @@
+//! The WebSocket door: every verb in every form, and what bad or slow clients do to others.
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use poly2mqtt::doors::conversation::Limits;
+use poly2mqtt::state::StateValue;
+use poly2mqtt_simulator::{Fault, FaultKind};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+use poly2mqtt_test_support::SOON;
+use poly2mqtt_test_support::door::{Doors, Socket};
+
+const SET: &str = "room/1/audio/volume/set";
+
+/// The handshake and nothing more: the bytes that follow are a test's own.
+async fn raw(doors: &Doors) -> TcpStream {
+    let mut stream = TcpStream::connect(doors.addr()).await.unwrap();
+    let head = "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"));
+    stream
+}
+
+#[tokio::test]
+async fn json_frames_say_everything() {
+    let doors = Doors::start().await;
+    let mut ws = doors.ws("/ws").await;
+    let pong = ws.ask(10, "\"ping\":true").await;
+    assert_eq!(pong, json!({"id": 10, "pong": true}));
+    // All that matches comes before the answer, and every change after it.
+    ws.send("{\"id\":8,\"subscribe\":[\"room/1/audio/volume\",\"room/1/event/#\"]}")
+        .await;
+    let state =
+        |volume: u64| json!({"topic": "room/1/audio/volume", "payload": volume, "retain": true});
+    assert_eq!(ws.json().await, state(62));
+    assert_eq!(
+        ws.json().await["subscribed"],
+        json!(["room/1/audio/volume", "room/1/event/#"])
+    );
+    ws.send("{\"id\":7,\"topic\":\"room/1/audio/volume/set\",\"payload\":40}")
+        .await;
+    assert_eq!(ws.json().await, state(40));
+    let result = ws.json().await;
+    assert_eq!(
+        (&result["id"], &result["topic"]),
+        (&json!(7), &json!("room/1/audio/volume/set/result"))
+    );
+    assert_eq!(result["payload"]["ok"], true);
+    // A plain frame's answer has no id, and a request_id comes back.
+    ws.send("room/1/audio/volume/set {\"volume\":41,\"request_id\":\"r\"}")
+        .await;
+    assert_eq!(ws.json().await, state(41));
+    let result = ws.json().await;
+    assert_eq!(result.get("id"), None);
+    assert_eq!(result["payload"]["request_id"], "r");
+    // Events are not retained, and a failure is both an event and a result.
+    let result = ws
+        .ask(
+            11,
+            "\"topic\":\"room/1/audio/volume/set\",\"payload\":\"loud\"",
+        )
+        .await;
+    assert_eq!(result["payload"]["error"]["code"], "invalid_payload");
+    doors.device.person_calls_in("bob@example.com");
+    let ring = ws
+        .until(|frame| frame["topic"] == "room/1/event/incoming_call")
+        .await;
+    assert_eq!(ring.get("retain"), None);
+    let gone = ws
+        .ask(
+            9,
+            "\"unsubscribe\":[\"room/1/audio/volume\",\"room/1/event/#\"]",
+        )
+        .await;
+    assert_eq!(
+        gone["unsubscribed"],
+        json!(["room/1/audio/volume", "room/1/event/#"])
+    );
+    ws.ask(12, "\"topic\":\"room/1/audio/volume/set\",\"payload\":42")
+        .await;
+    assert_eq!(ws.ask(13, "\"ping\":true").await["pong"], true);
+    for topic in ["room/9/audio/mute", "room/1/nonsense", "room/1/system/info"] {
+        let frame = format!("\"topic\":\"{topic}\"");
+        let code = ws.ask(14, &frame).await["payload"]["error"]["code"].clone();
+        assert!(
+            code == "unknown_room" || code == "unknown_command",
+            "{topic} {code}"
+        );
+    }
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn the_address_subscribes_from_the_start() {
+    let doors = Doors::start().await;
+    let mut ws = doors
+        .ws("/ws?subscribe=room/1/%23&subscribe=gateway/availability")
+        .await;
+    let first = ws.json().await;
+    assert_eq!(first["topic"], "gateway/availability");
+    let volume = ws
+        .until(|frame| frame["topic"] == "room/1/audio/volume")
+        .await;
+    assert_eq!(volume["payload"], 62);
+    doors.device.person_mutes(true);
+    ws.until(|frame| frame["topic"] == "room/1/audio/muted" && frame["payload"] == true)
+        .await;
+    // A state that goes away is null.
+    doors.service.store().set("room/1/x", StateValue::text("1"));
+    doors.service.store().clear("room/1/x");
+    ws.until(|frame| frame["topic"] == "room/1/x" && frame["payload"].is_null())
+        .await;
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn plain_frames_are_lines_as_the_page_says() {
+    let doors = Doors::start().await;
+    let mut ws = doors.ws("/ws?format=plain").await;
+    ws.send("subscribe room/1/audio/volume").await;
+    assert_eq!(ws.text().await, "room/1/audio/volume 62");
+    ws.send("room/1/audio/volume/set 40").await;
+    assert_eq!(ws.text().await, "room/1/audio/volume 40");
+    assert_eq!(ws.text().await, "room/1/audio/volume/set/result ok");
+    ws.send("room/1/audio/volume/set loud").await;
+    let wanted = "room/1/audio/volume/set/result error invalid_payload volume takes an integer \
+                  from 0 to 100, not \"loud\"";
+    assert_eq!(ws.text().await, wanted);
+    ws.send("room/1/audio/volume/get").await;
+    assert_eq!(ws.text().await, "room/1/audio/volume/get/result ok 40");
+    ws.send("ping").await;
+    assert_eq!(ws.text().await, "pong");
+    ws.send("subscribe a#").await;
+    assert!(ws.text().await.starts_with("error invalid_payload"));
+    ws.send("room/1/system/logs/get").await;
+    let result = ws.text().await;
+    assert!(result.contains("/result ok {\"bytes\":1024,"), "{result}");
+    ws.send("unsubscribe room/1/audio/volume").await;
+    ws.send("ping").await;
+    assert_eq!(ws.text().await, "pong");
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_is_its_result_and_then_its_bytes() {
+    let doors = Doors::start_with(Limits::default(), |config| {
+        config.mqtt.max_payload = 64 << 10;
+    })
+    .await;
+    let mut ws = doors.ws("/ws").await;
+    let result = ws.ask(1, "\"topic\":\"room/1/system/logs/get\"").await;
+    let body = json!({
+        "bytes": 1024, "content_type": "application/octet-stream",
+        "url": "/room/1/system/logs/get",
+    });
+    assert_eq!(result["payload"]["body"], body);
+    assert_eq!(ws.message().await, Message::binary(vec![0; 1024]));
+    // A picture is its result, its bytes and a state that says where it is.
+    ws.ask(2, "\"subscribe\":[\"room/1/camera/snapshot/+\"]")
+        .await;
+    ws.send("{\"id\":3,\"topic\":\"room/1/camera/snapshot/near/get\"}")
+        .await;
+    let state = ws.json().await;
+    assert_eq!(state["payload"]["url"], "/room/1/camera/snapshot/near");
+    let size = state["payload"]["bytes"].as_u64().unwrap();
+    assert_eq!(ws.json().await["payload"]["body"]["bytes"], size);
+    let Message::Binary(picture) = ws.message().await else {
+        panic!("no picture")
+    };
+    assert_eq!(picture.len() as u64, size);
+    // What is too large to be sent has a result that names the place.
+    let large = Fault::on("/rest/system/logs", FaultKind::Huge(1 << 20));
+    doors.device.add_fault(large);
+    let result = ws.ask(4, "\"topic\":\"room/1/system/logs/get\"").await;
+    assert_eq!(result["payload"]["ok"], true);
+    assert_eq!(result["payload"]["body"]["bytes"], 1 << 20);
+    assert_eq!(result["payload"]["body"]["url"], "/room/1/system/logs/get");
+    assert_eq!(ws.ask(5, "\"ping\":true").await["pong"], true);
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn bad_frames_get_an_error_and_nothing_else_happens() {
+    let doors = Doors::start().await;
+    let mut ws = doors.ws("/ws").await;
+    let deep = format!("{{\"topic\":\"{SET}\",\"payload\":{}", "[".repeat(50_000));
+    let wide = format!("{{\"{}\":1}}", "x".repeat(10_000));
+    for frame in [
+        "{",
+        "{}",
+        "{\"id\":1}",
+        "{\"verb\":1}",
+        "{\"topic\":[]}",
+        "{\"subscribe\":{}}",
+        "{\"subscribe\":[\"a/#/b\"]}",
+        "{\"pong\":true}",
+        "nonsense",
+        "gateway/info",
+        "room/1",
+        &deep,
+        &wide,
+    ] {
+        ws.send(frame).await;
+        let answer = ws.json().await;
+        assert!(
+            answer["error"]["message"].is_string(),
+            "{frame:.40} {answer}"
+        );
+        assert!(answer.to_string().len() < 500, "{answer}");
+    }
+    ws.inner.send(Message::binary(vec![0; 10])).await.unwrap();
+    assert_eq!(ws.json().await["error"]["code"], "invalid_payload");
+    // Anything a topic can hold is a command that does not exist, at worst.
+    for topic in [
+        "room//x",
+        "room/1//",
+        "room/../x",
+        "room/1/%2e%2e/x",
+        "room/\u{0}/x",
+    ] {
+        let frame = json!({"id": 1, "topic": topic}).to_string();
+        ws.send(&frame).await;
+        assert_eq!(ws.json().await["payload"]["ok"], false, "{topic}");
+    }
+    assert_eq!(ws.ask(5, "\"ping\":true").await["pong"], true);
+    assert!(
+        doors
+            .device
+            .journal()
+            .iter()
+            .all(|entry| entry.status < 500)
+    );
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_closed_with_a_reason() {
+    let doors = Doors::start().await;
+    let mut other = doors.ws("/ws").await;
+    // A frame that says it has 100 MB, one that has them, and one in many parts.
+    let mut stream = raw(&doors).await;
+    let mut head = vec![0x81, 0xff];
+    head.extend_from_slice(&(100_u64 << 20).to_be_bytes());
+    head.extend_from_slice(&[0; 1000]);
+    stream.write_all(&head).await.unwrap();
+    let mut close = [0; 4];
+    timeout(SOON, stream.read_exact(&mut close))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (close[0], u16::from_be_bytes([close[2], close[3]])),
+        (0x88, 1009)
+    );
+    let (mut sink, source) = doors.ws("/ws").await.inner.split();
+    let sent = tokio::spawn(async move {
+        let _ = sink.send(Message::text("x".repeat(100 << 20))).await;
+        sink
+    });
+    let closes = source.filter_map(async |message| match message {
+        Ok(Message::Close(Some(frame))) => Some(u16::from(frame.code)),
+        _ => None,
+    });
+    let code = timeout(SOON, Box::pin(closes).next()).await.unwrap();
+    assert_eq!(code, Some(1009));
+    drop(sent);
+    let mut stream = raw(&doors).await;
+    let mut part = vec![0x01, 0xfe, 0xff, 0xff, 0, 0, 0, 0];
+    part.resize(part.len() + 0xffff, b'x');
+    for _ in 0..5 {
+        stream.write_all(&part).await.unwrap();
+        part[0] = 0;
+    }
+    timeout(SOON, stream.read_exact(&mut close))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(u16::from_be_bytes([close[2], close[3]]), 1009);
+    assert_eq!(other.ask(1, "\"ping\":true").await["pong"], true);
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn ten_thousand_subscriptions_are_too_many() {
+    let doors = Doors::start().await;
+    let mut ws = doors.ws("/ws").await;
+    let filters: Vec<String> = (0..10_000).map(|n| format!("a/{n}")).collect();
+    let at_once = ws
+        .ask(1, &format!("\"subscribe\":{}", json!(filters)))
+        .await;
+    assert_eq!(at_once["error"]["code"], "too_large");
+    let mut refused = 0;
+    for n in 0..1000 {
+        let answer = ws.ask(n, &format!("\"subscribe\":[\"b/{n}/#\"]")).await;
+        refused += usize::from(answer["error"].is_object());
+    }
+    assert_eq!(refused, 500);
+    assert_eq!(
+        ws.ask(1, "\"unsubscribe\":[\"b/0/#\"]").await["unsubscribed"],
+        json!(["b/0/#"])
+    );
+    let room = ws.ask(2, "\"subscribe\":[\"room/1/audio/volume\"]").await;
+    assert!(room["subscribed"].is_array());
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_is_noticed() {
+    let limits = Limits {
+        ping: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let doors = Doors::start_with(limits, |_| {}).await;
+    // Half open: it takes what comes and never answers a ping.
+    let mut silent = raw(&doors).await;
+    let mut alive = doors.ws("/ws").await;
+    let mut all = Vec::new();
+    let ended = timeout(SOON, async {
+        loop {
+            tokio::select! {
+                ended = silent.read_to_end(&mut all) => return ended,
+                // It answers pings while it is read.
+                message = alive.inner.next() => { message.unwrap().unwrap(); }
+            }
+        }
+    });
+    ended.await.expect("the silent one is dropped").unwrap();
+    assert!(all.starts_with(&[0x89, 0]), "{all:?}");
+    alive.send("{\"ping\":true}").await;
+    assert_eq!(alive.json().await["pong"], true);
+    doors
+        .metric("poly2mqtt_clients{door=\"websocket\"} 1")
+        .await;
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn each_command_gets_one_result_and_too_many_are_busy() {
+    let doors = Doors::start().await;
+    doors.device.add_fault(Fault::on(
+        "/rest/audio/volume",
+        FaultKind::Delay(Duration::from_millis(100)),
+    ));
+    let mut ws = doors.ws("/ws").await;
+    for id in 0..300 {
+        ws.send(&format!(
+            "{{\"id\":{id},\"topic\":\"room/1/audio/volume/up\"}}"
+        ))
+        .await;
+    }
+    let mut codes = vec![Value::Null; 300];
+    for _ in 0..300 {
+        let result = ws.until(|frame| frame["id"].is_u64()).await;
+        let id = usize::try_from(result["id"].as_u64().unwrap()).unwrap();
+        assert!(codes[id].is_null(), "a second result for {id}");
+        codes[id] = match result["payload"]["ok"] == true {
+            true => "ok".into(),
+            false => result["payload"]["error"]["code"].clone(),
+        };
+    }
+    assert!(codes.iter().any(|code| code == "busy"), "{codes:?}");
+    assert_eq!(codes[0], "ok");
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_the_newest_and_holds_up_nobody() {
+    let doors = Doors::start().await;
+    let store = doors.service.store().clone();
+    let mut slow = doors.ws("/ws?subscribe=%23").await;
+    slow.ask(1, "\"ping\":true").await;
+    let mut fast = doors.ws("/ws?subscribe=room/1/bulk/%23").await;
+    fast.ask(1, "\"ping\":true").await;
+    // Far more than all buffers between hold.
+    let bulk = "x".repeat(10_000);
+    for n in 0..20_000 {
+        store.set(
+            &format!("room/1/bulk/{}", n % 50),
+            StateValue::text(format!("{n} {bulk}")),
+        );
+        if n % 500 == 0 {
+            let begun = Instant::now();
+            let result = fast
+                .ask(n, "\"topic\":\"room/1/audio/volume/set\",\"payload\":40")
+                .await;
+            assert_eq!(result["payload"]["ok"], true);
+            assert!(
+                begun.elapsed() < Duration::from_secs(3),
+                "{:?}",
+                begun.elapsed()
+            );
+        }
+    }
+    // Now it reads: its command's result, and of each state the newest.
+    slow.send("{\"id\":2,\"topic\":\"room/1/audio/volume/set\",\"payload\":41}")
+        .await;
+    let mut newest = vec![0; 50];
+    let mut frames = 0;
+    loop {
+        let frame = slow.json().await;
+        frames += 1;
+        if frame["id"] == 2 {
+            break;
+        }
+        let topic = frame["topic"].as_str().unwrap_or_default();
+        if let Some(n) = topic.strip_prefix("room/1/bulk/") {
+            let value = frame["payload"]
+                .as_str()
+                .unwrap()
+                .split(' ')
+                .next()
+                .unwrap()
+                .to_owned();
+            newest[n.parse::<usize>().unwrap()] = value.parse::<usize>().unwrap();
+        }
+    }
+    let wanted: Vec<usize> = (19_950..20_000).collect();
+    assert_eq!(newest, wanted);
+    assert!(frames < 10_000, "{frames} frames: it was not slow");
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn who_takes_nothing_at_all_is_dropped() {
+    let limits = Limits {
+        send: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let doors = Doors::start_with(limits, |_| {}).await;
+    let mut stuck = doors.ws("/ws?subscribe=%23").await;
+    stuck.ask(1, "\"ping\":true").await;
+    let bulk = "x".repeat(100_000);
+    for n in 0..200 {
+        doors
+            .service
+            .store()
+            .set(&format!("room/1/bulk/{n}"), StateValue::text(bulk.clone()));
+    }
+    doors
+        .metric("poly2mqtt_clients{door=\"websocket\"} 0")
+        .await;
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn too_many_clients_are_told_to_come_again() {
+    let limits = Limits {
+        clients: 2,
+        ..Limits::default()
+    };
+    let doors = Doors::start_with(limits, |_| {}).await;
+    let one = doors.ws("/ws").await;
+    let mut two = doors.ws("/ws").await;
+    let (code, reason) = doors.ws("/ws").await.closed().await;
+    assert_eq!(code, 1013, "{reason}");
+    assert_eq!(two.ask(1, "\"ping\":true").await["pong"], true);
+    drop(one);
+    doors
+        .metric("poly2mqtt_clients{door=\"websocket\"} 1")
+        .await;
+    assert_eq!(
+        doors.ws("/ws").await.ask(1, "\"ping\":true").await["pong"],
+        true
+    );
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn at_the_stop_what_was_begun_is_answered_and_then_closed() {
+    let doors = Doors::start().await;
+    let late = FaultKind::Delay(Duration::from_millis(700));
+    doors
+        .device
+        .add_fault(Fault::on("/rest/audio/volume", late).method("POST"));
+    let mut ws = doors.ws("/ws?subscribe=gateway/availability").await;
+    ws.send(&format!("{{\"id\":1,\"topic\":\"{SET}\",\"payload\":40}}"))
+        .await;
+    let device = doors.device.clone();
+    assert!(
+        device
+            .wait_for(SOON, |device| device.most_at_a_time() > 0)
+            .await
+    );
+    let begun = ws.ask(2, "\"ping\":true").await;
+    assert_eq!(begun["pong"], true);
+    let stopping = tokio::spawn(doors.stop());
+    let result = ws.until(|frame| frame["id"] == 1).await;
+    assert_eq!(result["payload"]["ok"], true, "{result}");
+    ws.until(|frame| frame["payload"] == "offline").await;
+    let (code, _) = ws.closed().await;
+    assert_eq!(code, 1001);
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn many_clients_come_and_go() {
+    let doors = Doors::start().await;
+    let mut sockets = Vec::new();
+    for _ in 0..100 {
+        sockets.push(doors.ws("/ws?subscribe=room/1/%23").await);
+    }
+    for socket in &mut sockets {
+        socket
+            .until(|frame| frame["topic"] == "room/1/audio/volume")
+            .await;
+    }
+    doors.device.person_mutes(true);
+    for socket in &mut sockets {
+        let muted =
+            |frame: &Value| frame["topic"] == "room/1/audio/muted" && frame["payload"] == true;
+        socket.until(muted).await;
+    }
+    drop(sockets);
+    doors
+        .metric("poly2mqtt_clients{door=\"websocket\"} 0")
+        .await;
+    let mut last: Socket = doors.ws("/ws").await;
+    assert_eq!(last.ask(1, "\"ping\":true").await["pong"], true);
+    doors.stop().await;
+}

@@ -1,0 +1,270 @@
+//! Examples for tools that have to be installed first: Node-RED, MQTT.js, wscat, websocat.
+//!
+//! They are looked for in `PATH`; Node-RED 5 needs Node.js 22 or newer.
+//!
+//! ```text
+//! npm install --prefix /tmp/tools node-red@5 mqtt wscat
+//! cargo install websocat
+//! PATH=/tmp/tools/node_modules/.bin:$PATH cargo test --test live tools -- --ignored
+//! ```
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use poly2mqtt::app::Service;
+use poly2mqtt::config::{BrokerUrl, RoomId};
+use poly2mqtt_simulator::{Device, Options};
+use serde_json::{Value, json};
+
+use poly2mqtt_test_support::client::Client;
+use poly2mqtt_test_support::door::{Socket, http, post};
+use poly2mqtt_test_support::gateway::{config, room, timings};
+use poly2mqtt_test_support::{SOON, free_port};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A gateway with room 1 at its own broker and at HTTP.
+struct Gateway {
+    device: Device,
+    service: Service,
+    client: Client,
+}
+
+impl Gateway {
+    async fn start() -> Self {
+        let device = Device::start(Options::default()).await.unwrap();
+        let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(&device))]);
+        let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
+        let service = Service::start(config(url, rooms), timings()).await.unwrap();
+        service.connected().await;
+        let client = Client::connect(service.broker_addr().unwrap().port()).await;
+        client.expect("room/1/availability", "online").await;
+        Self {
+            device,
+            service,
+            client,
+        }
+    }
+
+    fn broker(&self) -> String {
+        self.service.broker_addr().unwrap().port().to_string()
+    }
+
+    fn ws(&self) -> String {
+        format!("ws://{}/ws", self.service.http_addr().unwrap())
+    }
+
+    async fn stop(self) {
+        self.service.stop().await;
+        self.device.stop().await;
+    }
+}
+
+/// Runs an example and gives what it printed.
+async fn example(name: &str, words: &[&str]) -> String {
+    let mut shell = Command::new("bash");
+    shell
+        .arg(root().join("examples/shell").join(name))
+        .args(words);
+    let shell = tokio::task::spawn_blocking(move || shell.output().unwrap());
+    let shell = shell.await.unwrap();
+    assert!(shell.status.success(), "{name}: {shell:?}");
+    String::from_utf8(shell.stdout).unwrap()
+}
+
+fn holds(said: &str, all: &[&str]) {
+    for text in all {
+        assert!(said.contains(text), "{text}\nis not in\n{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs mqtt, of npm"]
+async fn mqtt_js() {
+    let gateway = Gateway::start().await;
+    let said = example("mqttjs.sh", &["127.0.0.1", &gateway.broker()]).await;
+    holds(
+        &said,
+        &["room/1/audio/volume/set/result", "invalid_payload"],
+    );
+    gateway.client.expect("room/1/audio/volume", "55").await;
+    gateway.client.expect("room/1/audio/muted", "true").await;
+    let preset = "room/1/camera/preset/3/activate/result";
+    gateway.client.message(preset).await;
+    gateway.stop().await;
+}
+
+const FRAMES: [&str; 6] = [
+    "\"topic\":\"room/1/camera/preset/3/activate/result\"",
+    "room/1/audio/volume/set/result ok",
+    "\"id\":7,\"topic\":\"room/1/audio/muted/set/result\"",
+    "room/1/audio/volume/set/result error invalid_payload volume takes",
+    "room/1/audio/volume 40",
+    "{\"topic\":\"room/1/audio/volume\",\"payload\":40,\"retain\":true}",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs wscat, of npm"]
+async fn wscat() {
+    let gateway = Gateway::start().await;
+    holds(&example("wscat.sh", &[&gateway.ws()]).await, &FRAMES);
+    gateway.client.expect("room/1/audio/muted", "true").await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs websocat"]
+async fn websocat() {
+    let gateway = Gateway::start().await;
+    holds(&example("websocat.sh", &[&gateway.ws()]).await, &FRAMES);
+    gateway.client.expect("room/1/audio/muted", "true").await;
+    gateway.stop().await;
+}
+
+/// A Node-RED of its own, with the example's flow, ended when dropped.
+struct NodeRed {
+    child: Child,
+    at: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Drop for NodeRed {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl NodeRed {
+    async fn start(flow: &Value) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let settings = dir.path().join("settings.js");
+        let text = format!(
+            "module.exports = {{uiHost: '127.0.0.1', uiPort: {port}, flowFile: 'flows.json', \
+             telemetry: {{enabled: false}}, externalModules: {{autoInstall: false}}}};"
+        );
+        std::fs::write(&settings, text).unwrap();
+        let child = Command::new("node-red")
+            .arg("--userDir")
+            .arg(dir.path())
+            .arg("--settings")
+            .arg(settings)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let this = Self {
+            child,
+            at: format!("127.0.0.1:{port}"),
+            _dir: dir,
+        };
+        let flows = format!("http://{}/flows", this.at);
+        let deadline = Instant::now() + 3 * SOON;
+        while http().get(&flows).send().await.is_err() {
+            assert!(Instant::now() < deadline, "Node-RED does not start");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        let answer = http().post(flows).json(flow).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+        this
+    }
+
+    async fn press(&self, button: &str) {
+        let (status, _) = post(&format!("http://{}/inject/{button}", self.at), "").await;
+        assert_eq!(status, 200, "{button}");
+    }
+}
+
+/// Waits until the editor would show something: `(topic, what of it)`.
+async fn shown(editor: &mut Socket, topic: &str, holds: impl Fn(&Value) -> bool) {
+    loop {
+        let messages: Vec<Value> = serde_json::from_str(&editor.text().await).unwrap();
+        let ours = |message: &&Value| message["topic"] == topic && holds(&message["data"]);
+        if messages.iter().any(|message| ours(&message)) {
+            return;
+        }
+    }
+}
+
+async fn node_shows(editor: &mut Socket, node: &str, text: &str) {
+    let topic = format!("status/{node}");
+    shown(editor, &topic, |data| data["text"] == text).await;
+}
+
+/// Every button does what it says, and what the room does shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Node-RED"]
+async fn node_red() {
+    let gateway = Gateway::start().await;
+    let text = std::fs::read_to_string(root().join("examples/node-red-flow.json")).unwrap();
+    let mut flow: Value = serde_json::from_str(&text).unwrap();
+    for node in flow.as_array_mut().unwrap() {
+        if node["type"] == "mqtt-broker" {
+            node["port"] = gateway.broker().into();
+        }
+    }
+    let node_red = NodeRed::start(&flow).await;
+    let mut editor = Socket::connect(&format!("ws://{}/comms", node_red.at)).await;
+    editor.send("{\"subscribe\":\"status/#\"}").await;
+    editor.send("{\"subscribe\":\"debug\"}").await;
+    // What there is already shows by itself: states are retained.
+    node_shows(&mut editor, "p2m-lamp", "live").await;
+
+    // Both ways: from here to the room, and from the room to here.
+    node_red.press("p2m-toggle").await;
+    node_shows(&mut editor, "p2m-lamp", "muted").await;
+    assert_eq!(gateway.device.state()["audio"]["muted"], true);
+    gateway.device.person_mutes(false);
+    node_shows(&mut editor, "p2m-lamp", "live").await;
+
+    gateway.device.person_calls_in("bob@example.com");
+    let rings = |data: &Value| data.to_string().contains("bob@example.com");
+    shown(&mut editor, "debug", rings).await;
+    let buttons = flow.as_array().unwrap().iter();
+    let buttons: Vec<&Value> = buttons.filter(|node| node["type"] == "inject").collect();
+    let order = ["p2m-answer", "p2m-hangup", "p2m-dial"];
+    let first = buttons.iter().filter(|node| order.contains(&id(node)));
+    let mut first: Vec<&&Value> = first.collect();
+    first.sort_by_key(|node| order.iter().position(|name| *name == id(node)));
+    let rest = buttons.iter().filter(|node| !order.contains(&id(node)));
+    for button in first.into_iter().chain(rest) {
+        gateway.client.clear();
+        node_red.press(id(button)).await;
+        let result = format!("{}/result", button["topic"].as_str().unwrap());
+        let result = gateway.client.message(&result).await;
+        let result: Value = serde_json::from_slice(&result.payload).unwrap();
+        assert_eq!(result["ok"], true, "{} {result}", id(button));
+        let shows = match id(button) {
+            "p2m-answer" => "connected",
+            "p2m-hangup" => "idle",
+            _ => continue,
+        };
+        node_shows(&mut editor, "p2m-calling", shows).await;
+    }
+    // The device did it, and not only answered.
+    assert_eq!(gateway.device.state()["audio"]["volume"], json!(40));
+    let journal = gateway.device.journal();
+    let posted = |begin: &str| {
+        let mut all = journal.iter();
+        all.any(|entry| entry.method == "POST" && entry.path.starts_with(begin))
+    };
+    assert!(posted("/rest/calendar/meetings/") && posted("/rest/cameras/near/presets/"));
+
+    // A command that fails says why.
+    gateway.client.clear();
+    gateway
+        .client
+        .command("room/1/audio/volume/set", "loud")
+        .await;
+    let why = |data: &Value| data.to_string().contains("invalid_payload");
+    shown(&mut editor, "debug", why).await;
+    drop(node_red);
+    gateway.stop().await;
+}
+
+fn id(node: &Value) -> &str {
+    node["id"].as_str().unwrap()
+}

@@ -1,0 +1,147 @@
+//! No secret is ever in a log, a topic or a debug print, at whatever level the log is.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use poly2mqtt::config::{Level, Secret};
+use poly2mqtt::doors::conversation::Limits;
+use poly2mqtt_simulator::{Fault, FaultKind, Options};
+use tracing_subscriber::fmt::MakeWriter;
+
+use poly2mqtt_test_support::Kind;
+use poly2mqtt_test_support::door::{Doors, get, http, token};
+use poly2mqtt_test_support::gateway::Gateway;
+use poly2mqtt_test_support::secrets::{CALL, OTHER, PASSWORD, PIN, find};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// What this process logs, at the finest level. The tests share it, since a process has one log.
+fn log() -> Log {
+    static LOG: LazyLock<Log> = LazyLock::new(|| {
+        let log = Log::default();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(log.clone())
+            .init();
+        log
+    });
+    LOG.clone()
+}
+
+#[tokio::test]
+async fn no_secret_is_told() {
+    let log = log();
+    let options = Options {
+        password: PASSWORD.into(),
+        ..Options::default()
+    };
+    let mut it = Gateway::start_with(Kind::Embedded, options, |room| {
+        room.password = Secret::new(PASSWORD);
+    })
+    .await;
+    it.online().await;
+    let dial = format!("{{\"address\":\"a@b\",\"password\":\"{CALL}\"}}");
+    let wrong = format!("{{\"address\":7,\"password\":[\"{CALL}\"]}}");
+    let broken = format!("{{\"address\":\"a@b\",\"password\":\"{CALL}");
+    for payload in [dial.as_str(), &wrong, &broken] {
+        it.client.command("room/1/call/dial", payload).await;
+    }
+    it.client
+        .command("room/1/collaboration/content/all/get", PIN)
+        .await;
+    for kind in [FaultKind::DropBefore, FaultKind::Garbage] {
+        let path = "/rest/collaboration";
+        it.device.add_fault(Fault::on(path, kind).times(3));
+        it.client
+            .command("room/1/collaboration/content/all/get", PIN)
+            .await;
+    }
+    it.client.command("room/1/session/renew", "").await;
+    it.client.command("room/1/session/get", "").await;
+    let mut config = it.config.clone();
+    for room in config.rooms.values_mut() {
+        room.password = Secret::new(OTHER);
+    }
+    it.service.reload(config.clone()).await.unwrap();
+    it.problem("unauthorized").await;
+    let topics: Vec<String> = it
+        .client
+        .all()
+        .into_iter()
+        .filter(|(topic, _)| !topic.ends_with("/dial") && !topic.ends_with("/all/get"))
+        .map(|(topic, payload)| format!("{topic} {payload}"))
+        .collect();
+    assert_eq!(find(&topics.join("\n")), None);
+    let shown = format!("{:?} {config:?} {}", it.service, config.redacted());
+    assert_eq!(find(&shown), None);
+    it.service.stop().await;
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(log.contains("TRACE") && log.contains("poly2mqtt"), "no log");
+    assert_eq!(find(&log), None);
+    it.device.stop().await;
+}
+
+#[tokio::test]
+async fn no_log_ever_shows_a_token() {
+    const CANARY: &str = "canary-0123456789";
+    let log = log();
+    let mut doors = Doors::start_with(Limits::default(), |config| {
+        config.http.tokens = vec![token(CANARY, Level::Read, Some(&["1"]))];
+        config.http.tokens[0].name = "panel".into();
+    })
+    .await;
+    let path = format!("/room/1?token={CANARY}");
+    assert_eq!(get(&doors.url(&path)).await.status(), 200);
+    let path = format!("/room/1/audio/volume/get?token={CANARY}");
+    assert_eq!(get(&doors.url(&path)).await.status(), 403);
+    assert_eq!(
+        get(&doors.url(&format!("/room/1?token={CANARY}x")))
+            .await
+            .status(),
+        401
+    );
+    let bearer = http().get(doors.url("/room/1")).bearer_auth(CANARY);
+    assert_eq!(bearer.send().await.unwrap().status(), 200);
+    let basic = http()
+        .get(doors.url("/room/1"))
+        .basic_auth("x", Some(CANARY));
+    assert_eq!(basic.send().await.unwrap().status(), 200);
+    let mut ws = doors
+        .ws(&format!("/ws?token={CANARY}&subscribe=gateway/info"))
+        .await;
+    assert!(!ws.text().await.contains(CANARY));
+    let mut tcp = doors.tcp().await;
+    tcp.send(&format!("token {CANARY}\nping\ntoken {CANARY}\n"))
+        .await;
+    assert_eq!(tcp.line().await.unwrap(), "pong");
+    assert!(!tcp.line().await.unwrap().contains(CANARY));
+    doors.service.reload(doors.config.clone()).await.unwrap();
+    doors.stop().await;
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(log.contains("TRACE") && log.contains("online"));
+    // The test's own client logs what it sends; the gateway is what is looked at.
+    let own = |line: &&str| line.contains(CANARY) && !line.contains("handshake::client");
+    let shown: Vec<_> = log.lines().filter(own).collect();
+    assert!(shown.is_empty(), "{shown:#?}");
+}

@@ -1,0 +1,261 @@
+//! A gateway without MQTT, and clients for its other doors.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::{SinkExt, StreamExt};
+use poly2mqtt::app::{Service, Setup};
+use poly2mqtt::config::{BrokerUrl, Config, HttpToken, Level, RoomId, Secret, TlsFiles};
+use poly2mqtt::doors::conversation::Limits;
+use poly2mqtt_simulator::{Device, Options};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::SOON;
+use super::gateway::{config, room, timings};
+
+pub struct Doors {
+    pub device: Device,
+    pub service: Service,
+    pub config: Config,
+}
+
+pub fn token(text: &str, level: Level, rooms: Option<&[&str]>) -> HttpToken {
+    let id = |id: &&str| RoomId::new(id).unwrap();
+    HttpToken {
+        name: format!("the {text}"),
+        token: Secret::new(text),
+        rooms: rooms.map(|rooms| rooms.iter().map(id).collect()),
+        level,
+    }
+}
+
+impl Doors {
+    pub async fn start() -> Self {
+        Self::start_with(Limits::default(), |_| {}).await
+    }
+
+    /// Starts a device and a gateway with room 1, and room 2 with the same device.
+    pub async fn start_with(limits: Limits, change: impl FnOnce(&mut Config)) -> Self {
+        let device = Device::start(Options::default()).await.unwrap();
+        let rooms = ["1", "2"].map(|id| (RoomId::new(id).unwrap(), room(&device)));
+        let mut config = config(BrokerUrl::Off, BTreeMap::from(rooms));
+        config.tcp.listen = config.http.listen;
+        change(&mut config);
+        let setup = Setup {
+            timings: timings(),
+            limits,
+            ..Setup::default()
+        };
+        let service = Service::start_with(config.clone(), setup).await.unwrap();
+        let doors = Self {
+            device,
+            service,
+            config,
+        };
+        doors.online().await;
+        doors
+    }
+
+    async fn online(&self) {
+        let store = self.service.store();
+        let outbox = Arc::<poly2mqtt::state::Outbox<()>>::default();
+        let subscriber: Arc<dyn poly2mqtt::state::Subscriber> = outbox.clone();
+        store.subscribe(Arc::downgrade(&subscriber));
+        let online = |id: &RoomId| {
+            let state = store.get(&format!("room/{id}/availability"));
+            state.is_some_and(|state| state.payload == "online")
+        };
+        let wait = async {
+            while !self.config.rooms.keys().all(online) {
+                outbox.next().await;
+            }
+        };
+        timeout(SOON, wait).await.expect("the rooms are online");
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.service.http_addr().unwrap()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr())
+    }
+
+    pub async fn ws(&self, path: &str) -> Socket {
+        Socket::connect(&format!("ws://{}{path}", self.addr())).await
+    }
+
+    pub async fn tcp(&self) -> Lines {
+        Lines::connect(self.service.tcp_addr().unwrap()).await
+    }
+
+    /// Waits until the metrics have a line like this.
+    pub async fn metric(&self, line: &str) {
+        self.metric_with(line, "").await;
+    }
+
+    pub async fn metric_with(&self, line: &str, query: &str) {
+        let url = self.url(&format!("/metrics{query}"));
+        let wait = async {
+            while !text(&url).await.contains(line) {
+                tokio::task::yield_now().await;
+            }
+        };
+        if timeout(SOON, wait).await.is_err() {
+            panic!("never: {line}\n{}", text(&url).await);
+        }
+    }
+
+    pub async fn stop(self) {
+        self.service.stop().await;
+        self.device.stop().await;
+    }
+}
+
+/// An HTTP client that trusts any certificate: which one it is, is for the tests to see.
+pub fn http() -> reqwest::Client {
+    static INSTALLED: std::sync::Once = std::sync::Once::new();
+    INSTALLED.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    reqwest::Client::builder()
+        .no_proxy()
+        .tls_danger_accept_invalid_certs(true)
+        .tls_info(true)
+        .pool_max_idle_per_host(0)
+        .build()
+        .unwrap()
+}
+
+pub async fn get(url: &str) -> reqwest::Response {
+    http().get(url).send().await.unwrap()
+}
+
+pub async fn text(url: &str) -> String {
+    get(url).await.text().await.unwrap()
+}
+
+/// Status and JSON of a POST.
+pub async fn post(url: &str, payload: impl Into<reqwest::Body>) -> (u16, Value) {
+    let response = http().post(url).body(payload).send().await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.bytes().await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+pub struct Socket {
+    pub inner: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Socket {
+    pub async fn connect(url: &str) -> Self {
+        let (inner, _) = connect_async(url).await.unwrap();
+        Self { inner }
+    }
+
+    pub async fn send(&mut self, frame: &str) {
+        self.inner.send(Message::text(frame)).await.unwrap();
+    }
+
+    /// The next message that is no ping or pong.
+    pub async fn message(&mut self) -> Message {
+        let next = async {
+            loop {
+                match self.inner.next().await {
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Ok(message)) => return message,
+                    other => panic!("the WebSocket ended: {other:?}"),
+                }
+            }
+        };
+        timeout(SOON, next).await.expect("a message comes")
+    }
+
+    pub async fn text(&mut self) -> String {
+        match self.message().await {
+            Message::Text(text) => text.as_str().to_owned(),
+            other => panic!("no text: {other:?}"),
+        }
+    }
+
+    pub async fn json(&mut self) -> Value {
+        serde_json::from_str(&self.text().await).unwrap()
+    }
+
+    /// The next frame of which this holds; those before are passed over.
+    pub async fn until(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let frame = self.json().await;
+            if holds(&frame) {
+                return frame;
+            }
+        }
+    }
+
+    /// Sends a frame with this id and waits for its answer.
+    pub async fn ask(&mut self, id: u64, frame: &str) -> Value {
+        self.send(&format!("{{\"id\":{id},{frame}}}")).await;
+        self.until(|answer| answer["id"] == id).await
+    }
+
+    /// The code with which it is closed; what comes before is passed over.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match self.message().await {
+                Message::Close(Some(frame)) => {
+                    return (frame.code.into(), frame.reason.to_string());
+                }
+                Message::Close(None) => panic!("closed without a code"),
+                _ => {}
+            }
+        }
+    }
+}
+
+pub struct Lines {
+    inner: BufReader<TcpStream>,
+}
+
+impl Lines {
+    pub async fn connect(addr: SocketAddr) -> Self {
+        Self {
+            inner: BufReader::new(TcpStream::connect(addr).await.unwrap()),
+        }
+    }
+
+    pub async fn send(&mut self, text: &str) {
+        self.inner.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The next line, without its end; nothing once the connection has ended.
+    pub async fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = timeout(SOON, self.inner.read_line(&mut line)).await;
+        match read.expect("a line comes") {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(line.strip_suffix("\r\n").unwrap().to_owned()),
+        }
+    }
+
+    pub async fn until(&mut self, wanted: &str) {
+        while self.line().await.expect("it has not ended") != wanted {}
+    }
+}
+
+/// A certificate for this machine, in files of `dir`.
+pub fn certificate(dir: &std::path::Path) -> (TlsFiles, Vec<u8>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let files = TlsFiles {
+        certificate: dir.join("cert.pem"),
+        key: dir.join("key.pem"),
+    };
+    std::fs::write(&files.certificate, made.cert.pem()).unwrap();
+    std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    (files, made.cert.der().to_vec())
+}

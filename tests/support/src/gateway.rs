@@ -1,0 +1,167 @@
+//! The whole gateway with simulated devices and a broker, as a user would run it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use poly2mqtt::app::Service;
+use poly2mqtt::catalogue::GUARDED;
+use poly2mqtt::config::{
+    BrokerUrl, Certificate, Config, HomeAssistant, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
+};
+use poly2mqtt::device::Timings;
+use poly2mqtt_simulator::{Device, FaultKind, Options};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::client::Client;
+use super::{Kind, Mosquitto};
+
+pub struct Gateway {
+    pub device: Device,
+    pub service: Service,
+    pub client: Client,
+    pub config: Config,
+    pub port: u16,
+    /// Ends with the gateway.
+    _mosquitto: Option<Mosquitto>,
+}
+
+/// Waits short enough for tests.
+pub fn timings() -> Timings {
+    Timings {
+        request: Duration::from_secs(3),
+        slow_request: Duration::from_secs(6),
+        refused: Duration::from_millis(1500),
+        locked_out: Duration::from_millis(1500),
+        too_many_sessions: Duration::from_millis(500),
+        unreachable: Duration::from_millis(100),
+    }
+}
+
+pub fn room(device: &Device) -> Room {
+    Room {
+        name: None,
+        url: Url::parse(&device.url()).unwrap(),
+        user: "admin".into(),
+        password: Secret::new("456"),
+        certificate: Certificate::parse(&device.fingerprint()).unwrap(),
+        allow: GUARDED
+            .iter()
+            .map(|command| (*command).to_owned())
+            .collect(),
+        poll: Poll {
+            fast: Duration::from_millis(400),
+            normal: Duration::from_millis(800),
+            slow: Duration::from_millis(1600),
+            meters: true,
+        },
+        preset_offset: None,
+        keep_alive: true,
+        max_command_age: Duration::from_secs(5),
+    }
+}
+
+/// Every way in which an answer can be spoilt.
+pub fn spoilt() -> [FaultKind; 4] {
+    [
+        FaultKind::Garbage,
+        FaultKind::Null,
+        FaultKind::Truncated,
+        FaultKind::Huge(12 << 20),
+    ]
+}
+
+/// A configuration for a test: any free port for HTTP, since many gateways run at a time.
+pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, Room>) -> Config {
+    Config {
+        mqtt: Mqtt {
+            url,
+            ..Mqtt::default()
+        },
+        http: Http {
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            ..Http::default()
+        },
+        tcp: Tcp::default(),
+        home_assistant: HomeAssistant::default(),
+        rooms,
+    }
+}
+
+impl Gateway {
+    pub async fn start(kind: Kind, options: Options) -> Self {
+        Self::start_with(kind, options, |_| {}).await
+    }
+
+    /// Starts a device and a gateway with one room, changed by `change`.
+    pub async fn start_with(kind: Kind, options: Options, change: impl FnOnce(&mut Room)) -> Self {
+        let device = Device::start(options).await.unwrap();
+        let mut room = room(&device);
+        change(&mut room);
+        let mosquitto = (kind == Kind::Mosquitto).then(|| Mosquitto::start(0, ""));
+        let url = match &mosquitto {
+            None => BrokerUrl::Embedded(([127, 0, 0, 1], 0).into()),
+            Some(mosquitto) => BrokerUrl::Tcp {
+                host: "127.0.0.1".into(),
+                port: mosquitto.port,
+            },
+        };
+        let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room)]);
+        let config = config(url, rooms);
+        let service = Service::start(config.clone(), timings()).await.unwrap();
+        let port = match (&mosquitto, service.broker_addr()) {
+            (Some(mosquitto), _) => mosquitto.port,
+            (None, addr) => addr.unwrap().port(),
+        };
+        service.connected().await;
+        let client = Client::connect(port).await;
+        Self {
+            device,
+            service,
+            client,
+            config,
+            port,
+            _mosquitto: mosquitto,
+        }
+    }
+
+    pub async fn online(&self) {
+        self.client.expect("room/1/availability", "online").await;
+    }
+
+    /// The room has not been offline since it was online.
+    pub fn never_offline(&self) {
+        self.client.never_offline("1");
+    }
+
+    /// Moves the camera to the left for so long, and gives the result.
+    pub async fn moves_left(&self, milliseconds: u64) -> Value {
+        let payload = json!({"direction": "left", "duration_ms": milliseconds});
+        let topic = "room/1/camera/move";
+        self.client.command(topic, payload.to_string()).await
+    }
+
+    /// Waits until no camera moves.
+    pub async fn camera_stops(&self, within: Duration) {
+        let stopped = |device: &Device| device.state()["cameras"]["moving"].is_null();
+        let stopped = self.device.wait_for(within, stopped).await;
+        assert!(stopped, "{}", self.device.state()["cameras"]["moves"]);
+    }
+
+    /// Waits for the code of the room's newest problem.
+    pub async fn problem(&self, code: &str) {
+        let needle = format!("\"code\":\"{code}\"");
+        self.client
+            .until(&format!("problem {code}"), |client| {
+                client
+                    .last("room/1/problem")
+                    .is_some_and(|problem| problem.contains(&needle))
+            })
+            .await;
+    }
+
+    pub async fn stop(self) {
+        self.service.stop().await;
+        self.device.stop().await;
+    }
+}

@@ -1,0 +1,107 @@
+//! What the tests share: brokers to test with and a client that remembers what it received.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+pub mod browser;
+pub mod client;
+pub mod door;
+pub mod gateway;
+pub mod mosquitto;
+pub mod program;
+pub mod secrets;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use poly2mqtt::broker::{Broker, Settings, User};
+use poly2mqtt::doors::mqtt::{self, BrokerAddress};
+use poly2mqtt::state::StateStore;
+
+pub use mosquitto::{Mosquitto, mosquitto};
+pub use program::free_port;
+
+/// Long enough for a slow machine; nothing waits so long unless something is wrong.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A broker of this machine without TLS.
+pub fn plain_tcp(port: u16) -> BrokerAddress {
+    BrokerAddress::Tcp {
+        host: "127.0.0.1".into(),
+        port,
+    }
+}
+
+/// A door that logs in without user, password or certificate.
+pub fn door_settings(broker: BrokerAddress) -> mqtt::Settings {
+    mqtt::Settings {
+        broker,
+        username: None,
+        password: None,
+        client_id: "poly2mqtt".into(),
+        ca_file: None,
+        client_cert_file: None,
+        client_key_file: None,
+        prefix: String::new(),
+        session_expiry: Duration::from_secs(10),
+        max_payload: 1 << 20,
+        keep_alive: Duration::from_secs(5),
+    }
+}
+
+/// Which broker a test runs against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Embedded,
+    Mosquitto,
+}
+
+/// A broker for a test.
+pub enum TestBroker {
+    Embedded(Broker),
+    Mosquitto(Mosquitto),
+}
+
+impl TestBroker {
+    pub async fn start(kind: Kind) -> Self {
+        match kind {
+            Kind::Embedded => Self::Embedded(embedded(Vec::new(), StateStore::new()).await),
+            Kind::Mosquitto => Self::Mosquitto(Mosquitto::start(0, "")),
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Embedded(broker) => broker.addr().port(),
+            Self::Mosquitto(mosquitto) => mosquitto.port,
+        }
+    }
+
+    /// The gateway's own user, where the broker has one.
+    pub fn gateway_login(&self) -> Option<(String, secrecy::SecretString)> {
+        match self {
+            Self::Embedded(broker) => Some(broker.gateway_login()),
+            Self::Mosquitto(_) => None,
+        }
+    }
+
+    /// Ends Mosquitto and starts an empty one at the same port.
+    pub fn restart(self) -> Self {
+        let Self::Mosquitto(mosquitto) = self else {
+            panic!("the embedded broker lives and dies with the gateway");
+        };
+        let port = mosquitto.port;
+        drop(mosquitto);
+        Self::Mosquitto(Mosquitto::start(port, ""))
+    }
+}
+
+/// The embedded broker at a free port of this machine.
+pub async fn embedded(users: Vec<User>, store: Arc<StateStore>) -> Broker {
+    let settings = Settings {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        users,
+        prefix: String::new(),
+        max_payload: 10 << 20,
+    };
+    Broker::start(settings, store).await.unwrap()
+}

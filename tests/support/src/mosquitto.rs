@@ -1,0 +1,74 @@
+//! Mosquitto as a process of its own, where it is installed.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::program::{free_port, listening};
+
+/// Whether to test with Mosquitto: where it is installed, or always when told so.
+pub fn mosquitto() -> Option<PathBuf> {
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&places)
+        .chain([PathBuf::from("/usr/sbin")])
+        .map(|dir| dir.join("mosquitto"))
+        .find(|path| path.is_file());
+    if std::env::var("POLY2MQTT_TEST_MOSQUITTO").is_ok_and(|value| value == "required") {
+        assert!(found.is_some(), "Mosquitto is required but not installed");
+    }
+    found
+}
+
+/// A Mosquitto process, ended when dropped.
+pub struct Mosquitto {
+    pub port: u16,
+    child: Child,
+    _dir: tempfile::TempDir,
+}
+
+impl Mosquitto {
+    /// Starts it with `more` lines of configuration; port 0 takes a free one.
+    pub fn start(port: u16, more: &str) -> Self {
+        Self::start_with(port, "allow_anonymous true", |_| more.to_owned())
+    }
+
+    pub fn start_with(port: u16, access: &str, more: impl FnOnce(&Path) -> String) -> Self {
+        let program = mosquitto().expect("Mosquitto is installed");
+        let dir = tempfile::tempdir().unwrap();
+        let port = if port == 0 { free_port() } else { port };
+        let more = more(dir.path());
+        let config = dir.path().join("mosquitto.conf");
+        let mut file = std::fs::File::create(&config).unwrap();
+        write!(
+            file,
+            "listener {port} 127.0.0.1\n{access}\nset_tcp_nodelay true\npersistence false\n{more}\n"
+        )
+        .unwrap();
+        let child = Command::new(program)
+            .arg("-c")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mosquitto = Self {
+            port,
+            child,
+            _dir: dir,
+        };
+        listening(port);
+        mosquitto
+    }
+
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

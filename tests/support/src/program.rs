@@ -1,0 +1,88 @@
+//! The built program as a process of its own, and ports for it.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use super::SOON;
+
+/// The built program: Cargo puts it beside the folder of the test that runs.
+pub fn path() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let built = test.ancestors().nth(2).unwrap();
+    built.join("poly2mqtt")
+}
+
+/// The program with these words and none of the test's own variables.
+pub fn program(words: &[&str]) -> Command {
+    let mut command = Command::new(path());
+    command.args(words);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("POLY2MQTT_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A program that is ended with the test.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    pub fn start(mut command: Command) -> Self {
+        Self(command.stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.0.id());
+        let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(killed.success());
+    }
+
+    /// What it ended with by itself.
+    pub fn wait(mut self) -> ExitStatus {
+        self.0.wait().unwrap()
+    }
+
+    /// SIGTERM, then what it ended with and what it had printed.
+    pub fn terminate(mut self) -> (ExitStatus, String) {
+        self.signal("TERM");
+        let mut printed = String::new();
+        let mut stdout = self.0.stdout.take().unwrap();
+        stdout.read_to_string(&mut printed).unwrap();
+        (self.0.wait().unwrap(), printed)
+    }
+}
+
+/// Waits until something takes connections at a port.
+pub fn listening(port: u16) {
+    let deadline = Instant::now() + SOON;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "nothing listens on {port}");
+        std::thread::yield_now();
+    }
+}
+
+/// A port that nothing else takes: below those that the system gives to whoever asks for any, and
+/// another one at each call.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(97);
+    loop {
+        let number = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + u16::try_from(number % 12_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
