@@ -236,7 +236,7 @@ mod tests {
             let topics = RoomTopics::new(&room);
             let state = format!("{word}/{word}");
             let cases = [
-                (topics.below(&state), Below::Other(&*state)),
+                (topics.below(&state), Below::Other(&state)),
                 (topics.event(&word), Below::Event(&word)),
                 (topics.result(&state), Below::Result(&state)),
                 (topics.availability(), Below::Availability),
