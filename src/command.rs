@@ -3,10 +3,12 @@
 //! Owns the result message and the error codes that users see. Knows neither MQTT nor devices:
 //! a front door turns its own messages into these types, and a room answers with them.
 
+mod error_code;
 mod outcome;
 mod transfer;
 
-pub use outcome::{ErrorCode, Failure, FileAnswer, Outcome, Success, file_url};
+pub use error_code::ErrorCode;
+pub use outcome::{Failure, FileAnswer, Outcome, Success, file_url};
 pub use transfer::{Arrival, CutOff, Download, Head, Transfer, Upload};
 
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// How far the sender of a command may go.
+/// Which commands the sender may give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authority {
     /// No guarded commands (a token that is no administrator's).
@@ -29,7 +31,7 @@ pub enum Authority {
 
 /// Which kind of front door a command came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Door {
+pub enum DoorKind {
     /// The MQTT broker.
     Mqtt,
     /// A WebSocket.
@@ -40,8 +42,8 @@ pub enum Door {
     Http,
 }
 
-impl Door {
-    /// As metrics name it.
+impl DoorKind {
+    /// The value of the label `door` in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mqtt => "mqtt",
@@ -70,14 +72,14 @@ pub struct Submission {
     /// What the sender may do.
     pub authority: Authority,
     /// Where it came from.
-    pub door: Door,
+    pub door: DoorKind,
     /// What streams along with it.
     pub transfer: Transfer,
     /// Where the one result goes.
     pub reply: Reply,
 }
 
-/// Takes commands from a front door and sees to it that each gets its one result.
+/// Takes commands from front doors; each gets exactly one result.
 pub trait Submit: Send + Sync {
     /// Hands in a command. Returns at once: it is queued, or already answered with an error.
     fn submit(&self, submission: Submission);
@@ -87,44 +89,45 @@ pub trait Submit: Send + Sync {
     fn left_over(&self, topic: &str, payload: &[u8]) -> bool;
 }
 
-type Answer = Box<dyn FnOnce(Outcome) + Send>;
+/// Takes an outcome to the sender of its command.
+type Deliver = Box<dyn FnOnce(Outcome) + Send>;
 
 /// The promise of exactly one result.
 ///
-/// Whoever holds it either answers or drops it, and a dropped one answers by itself: no path
-/// through the gateway can lose a result. The `request_id` is filled in when the payload has been
-/// read and comes back in whatever result follows.
+/// [`Reply::answer`] uses the reply up, and a reply that is dropped answers by itself: no path
+/// through the gateway can lose a result or give two. The `request_id` is filled in when the
+/// payload has been read, and stands in whatever result follows.
 pub struct Reply {
     room: Arc<str>,
     command: String,
     /// The sender's own id for the command, taken out of a JSON payload.
     pub request_id: Option<Value>,
     received: Instant,
-    answer: Option<Answer>,
+    deliver: Option<Deliver>,
 }
 
 impl Reply {
-    /// A reply for `command` of `room` that hands its outcome to `answer`.
+    /// A reply for `command` of `room` that hands its outcome to `deliver`.
     pub fn new(
         room: Arc<str>,
         command: impl Into<String>,
-        answer: impl FnOnce(Outcome) + Send + 'static,
+        deliver: impl FnOnce(Outcome) + Send + 'static,
     ) -> Self {
         Self {
             room,
             command: command.into(),
             request_id: None,
             received: Instant::now(),
-            answer: Some(Box::new(answer)),
+            deliver: Some(Box::new(deliver)),
         }
     }
 
-    /// Has the outcome looked at before it goes where it goes.
-    pub fn observed(mut self, look: impl FnOnce(&Outcome) + Send + 'static) -> Self {
-        if let Some(answer) = self.answer.take() {
-            self.answer = Some(Box::new(move |outcome| {
-                look(&outcome);
-                answer(outcome);
+    /// Calls `observe` with the outcome before it is delivered, to count it.
+    pub fn observed(mut self, observe: impl FnOnce(&Outcome) + Send + 'static) -> Self {
+        if let Some(deliver) = self.deliver.take() {
+            self.deliver = Some(Box::new(move |outcome| {
+                observe(&outcome);
+                deliver(outcome);
             }));
         }
         self
@@ -136,8 +139,8 @@ impl Reply {
     }
 
     fn give(&mut self, result: Result<Success, Failure>) {
-        if let Some(answer) = self.answer.take() {
-            answer(Outcome {
+        if let Some(deliver) = self.deliver.take() {
+            deliver(Outcome {
                 room: self.room.clone(),
                 command: std::mem::take(&mut self.command),
                 request_id: self.request_id.take(),

@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::command::{Door, Outcome};
+use crate::command::{DoorKind, Outcome};
 
 /// The upper bounds of command latencies, in seconds: from a read-back on the LAN to the time-out.
 const LATENCIES: [f64; 12] = [
@@ -135,7 +135,7 @@ fn add<M: Metric + Clone + Default>(all: &mut Registry, name: &str, about: &str)
 
 impl Metrics {
     /// A command has its result.
-    pub fn commanded(&self, door: Door, outcome: &Outcome) {
+    pub fn commanded(&self, door: DoorKind, outcome: &Outcome) {
         let code = match &outcome.result {
             Ok(_) => "ok",
             Err(failure) => failure.code.as_str(),
@@ -176,13 +176,13 @@ impl Metrics {
     }
 
     /// A client came, and will go.
-    pub fn client_came(&self, door: Door) {
+    pub fn client_came(&self, door: DoorKind) {
         let labels = [("door", door.as_str())];
         self.clients.get_or_create(&labels).inc();
     }
 
     /// A client went.
-    pub fn client_went(&self, door: Door) {
+    pub fn client_went(&self, door: DoorKind) {
         let labels = [("door", door.as_str())];
         self.clients.get_or_create(&labels).dec();
     }
@@ -193,7 +193,7 @@ impl Metrics {
     }
 
     /// A reader was too slow for an event.
-    pub fn event_dropped(&self, door: Door) {
+    pub fn event_dropped(&self, door: DoorKind) {
         let labels = [("door", door.as_str())];
         self.dropped.get_or_create(&labels).inc();
     }
@@ -205,7 +205,7 @@ impl Metrics {
         sampled.broker_connected.set(broker.connected.into());
         set(&sampled.broker_connects, broker.connects);
         if sample.broker.is_some() {
-            let labels = [("door", Door::Mqtt.as_str())];
+            let labels = [("door", DoorKind::Mqtt.as_str())];
             set(&self.dropped.get_or_create(&labels), broker.dropped_events);
         }
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -243,7 +243,7 @@ mod tests {
         metrics.polled(Polled::Changed);
         metrics.requested(Some(204));
         metrics.requested(None);
-        metrics.client_came(Door::Tcp);
+        metrics.client_came(DoorKind::Tcp);
         let sample = Sample {
             rooms: BTreeMap::from([(
                 "1".into(),

@@ -6,10 +6,12 @@
 mod access_list;
 pub mod asyncapi;
 mod console;
+mod error_codes;
 mod table;
 mod topic_page;
 
 pub use access_list::mosquitto_acl;
 pub use console::console;
+pub use error_codes::error_code_table;
 pub use table::{files, read, requests, states, takes, topic_table};
 pub use topic_page::topic_page;

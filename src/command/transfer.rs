@@ -1,7 +1,8 @@
-//! Files that stream, so that none sits whole in memory.
+//! Files that stream between a front door and a device, so that none is held whole in memory.
 //!
-//! Owns the two ends of a transfer between a front door and a device. Knows neither: bytes come as
-//! a stream and leave through a bounded channel, and a dropped end is noticed at the other.
+//! Owns both ends of a transfer. Knows neither front doors nor devices: an upload is a stream of
+//! chunks, a download goes through a bounded channel, and each end notices when the other is
+//! dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +12,9 @@ use futures_util::Stream;
 use futures_util::stream::{BoxStream, unfold};
 use tokio::sync::{mpsc, oneshot};
 
-/// So many chunks may be on their way out at a time.
-const CHUNKS: usize = 4;
+/// How many chunks of a download may wait for the client. A chunk is at most what one read from the
+/// device brings (some 16 KB), so a slow client holds little memory.
+const DOWNLOAD_CHUNKS_IN_FLIGHT: usize = 4;
 
 /// What streams along with a command.
 #[derive(Debug, Default)]
@@ -26,7 +28,7 @@ pub enum Transfer {
     Download(Download),
 }
 
-/// The other end of a transfer is gone, or stopped in the middle.
+/// The other end of the transfer went away before the file was complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the transfer was cut off")]
 pub struct CutOff;
@@ -35,7 +37,7 @@ pub struct CutOff;
 pub struct Upload {
     /// How many bytes it has.
     pub length: u64,
-    /// The bytes; an error where their sender goes away before the end.
+    /// The bytes; an error if their sender goes away before the end.
     pub chunks: BoxStream<'static, Result<Bytes, CutOff>>,
 }
 
@@ -47,72 +49,66 @@ impl std::fmt::Debug for Upload {
     }
 }
 
-/// What is known of a file before its bytes.
+/// What is known of a file before its first byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The MIME type.
     pub content_type: Arc<str>,
-    /// How many bytes it has, where the device says so.
+    /// How many bytes it has, if the device says so.
     pub length: Option<u64>,
 }
 
-/// Where a file from a device goes.
+/// The device's end of a download: where it writes the file.
 #[derive(Debug)]
 pub struct Download {
     head: Option<oneshot::Sender<Head>>,
     chunks: mpsc::Sender<Bytes>,
-    whole: Arc<AtomicBool>,
+    /// Set by [`Download::finish`], so that a complete file differs from one cut off.
+    complete: Arc<AtomicBool>,
 }
 
-/// Where a file from a device arrives.
+/// The front door's end of a download: where it reads the file.
 #[derive(Debug)]
 pub struct Arrival {
-    /// Comes before the first byte; never, if there is no file.
+    /// Comes before the first byte; never comes if there is no file.
     pub head: oneshot::Receiver<Head>,
     /// The bytes.
     pub body: ArrivalBody,
 }
 
-/// The bytes of a file that arrives.
+/// The bytes of a download, as the front door reads them.
 #[derive(Debug)]
 pub struct ArrivalBody {
     chunks: mpsc::Receiver<Bytes>,
-    whole: Arc<AtomicBool>,
+    complete: Arc<AtomicBool>,
 }
 
 impl Download {
-    /// Both ends.
+    /// Both ends of a new download.
     pub fn new() -> (Self, Arrival) {
-        let (head, head_arrives) = oneshot::channel();
-        let (chunks, chunks_arrive) = mpsc::channel(CHUNKS);
-        let whole = Arc::<AtomicBool>::default();
+        let (head_sender, head) = oneshot::channel();
+        let (chunk_sender, chunks) = mpsc::channel(DOWNLOAD_CHUNKS_IN_FLIGHT);
+        let complete = Arc::<AtomicBool>::default();
         let download = Self {
-            head: Some(head),
-            chunks,
-            whole: whole.clone(),
+            head: Some(head_sender),
+            chunks: chunk_sender,
+            complete: complete.clone(),
         };
-        let body = ArrivalBody {
-            chunks: chunks_arrive,
-            whole,
-        };
-        let arrival = Arrival {
-            head: head_arrives,
-            body,
-        };
-        (download, arrival)
+        let body = ArrivalBody { chunks, complete };
+        (download, Arrival { head, body })
     }
 
-    /// Nobody waits for it any more.
+    /// Whether the reading end is gone.
     pub fn is_abandoned(&self) -> bool {
         self.chunks.is_closed()
     }
 
-    /// Waits until nobody waits for it any more.
+    /// Waits until the reading end is gone.
     pub async fn abandoned(&self) {
         self.chunks.closed().await;
     }
 
-    /// There is a file.
+    /// Says that there is a file, and what is known of it.
     pub fn begin(&mut self, head: Head) {
         if let Some(sender) = self.head.take() {
             // A receiver that is gone is noticed at the first chunk.
@@ -120,17 +116,17 @@ impl Download {
         }
     }
 
-    /// Hands on some of its bytes; waits while the other end is slow.
+    /// Writes the next bytes; waits while the reading end is slow.
     ///
     /// # Errors
-    /// The other end is gone.
+    /// The reading end is gone.
     pub async fn push(&self, chunk: Bytes) -> Result<(), CutOff> {
         self.chunks.send(chunk).await.map_err(|_| CutOff)
     }
 
-    /// That was all. Without this the other end takes the file for cut off.
+    /// Says that the file is complete. Without this the reading end takes it for cut off.
     pub fn finish(self) {
-        self.whole.store(true, Ordering::Release);
+        self.complete.store(true, Ordering::Release);
     }
 }
 
@@ -138,12 +134,12 @@ impl ArrivalBody {
     async fn next(&mut self) -> Option<Result<Bytes, CutOff>> {
         match self.chunks.recv().await {
             Some(chunk) => Some(Ok(chunk)),
-            None if self.whole.swap(true, Ordering::Acquire) => None,
+            None if self.complete.swap(true, Ordering::Acquire) => None,
             None => Some(Err(CutOff)),
         }
     }
 
-    /// As a stream that ends in an error if the file was cut off.
+    /// The bytes as a stream; it ends in an error if the file was cut off.
     pub fn into_stream(self) -> impl Stream<Item = Result<Bytes, CutOff>> + Send + 'static {
         unfold(self, async |mut body| {
             let next = body.next().await?;
@@ -159,7 +155,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_whole_file_ends_well_and_one_cut_off_in_an_error() {
+    async fn a_file_that_is_cut_off_ends_in_an_error() {
         for whole in [true, false] {
             let (download, arrival) = Download::new();
             download.push("a".into()).await.unwrap();

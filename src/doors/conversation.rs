@@ -21,7 +21,7 @@ use serde_json::Value;
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
-use crate::command::Door;
+use crate::command::DoorKind;
 use crate::doors::access::Grant;
 use crate::state::Item;
 use client::Client;
@@ -134,7 +134,7 @@ pub struct Visitor {
     /// What it may see and do.
     pub grant: Grant,
     /// How it came.
-    pub door: Door,
+    pub door: DoorKind,
     /// How it wants to be talked to.
     pub format: Format,
     /// What it subscribes to from the start.
@@ -373,7 +373,7 @@ mod tests {
             let (sent, flushed) = (Arc::<Notify>::default(), Arc::<AtomicUsize>::default());
             let visitor = Visitor {
                 grant: clients.access.admit(here, None).await.unwrap(),
-                door: Door::Tcp,
+                door: DoorKind::Tcp,
                 format: Format::Plain,
                 filters: vec![Filter::new("room/1/#").unwrap()],
                 answers_pings: false,

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::command::Door as DoorKind;
+use crate::command::DoorKind;
 use crate::doors::conversation::{
     Clients, Ending, Format, Gone, Received, Sent, Sink, Source, Visitor, converse, dismiss,
 };

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::clients::Clients;
 use super::frame::{Answer, Refused};
 use super::{Format, Sent, json, plain};
-use crate::command::{Door, ErrorCode, Failure, Outcome, Reply};
+use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply};
 use crate::doors::access::Grant;
 use crate::state::{Change, Item, Outbox, Subscriber};
 use crate::topics::{Filter, Filters};
@@ -26,7 +26,7 @@ type Addressed = (Option<Value>, Answer);
 pub struct Client {
     clients: Arc<Clients>,
     grant: Grant,
-    door: Door,
+    door: DoorKind,
     format: Format,
     filters: RwLock<Filters>,
     outbox: Outbox<Addressed>,
@@ -39,7 +39,7 @@ pub struct Client {
 
 impl Client {
     /// A client that is told nothing yet.
-    pub fn new(clients: Arc<Clients>, grant: Grant, door: Door, format: Format) -> Arc<Self> {
+    pub fn new(clients: Arc<Clients>, grant: Grant, door: DoorKind, format: Format) -> Arc<Self> {
         let client = Arc::new(Self {
             grant,
             door,

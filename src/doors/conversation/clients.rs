@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Limits;
 use super::frame_cache::FrameCache;
-use crate::command::{Door, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer};
+use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer};
 use crate::doors::access::{Access, Grant};
 use crate::metrics::Metrics;
 use crate::state::StateStore;
@@ -75,7 +75,7 @@ impl Clients {
     pub fn submit(
         &self,
         grant: &Grant,
-        door: Door,
+        door: DoorKind,
         payload: bytes::Bytes,
         transfer: Transfer,
         reply: Reply,
@@ -102,7 +102,7 @@ impl Clients {
     }
 
     /// Answers a command that never reaches the gateway, which counts all the same.
-    pub fn refuse(&self, door: Door, reply: Reply, failure: Failure) {
+    pub fn refuse(&self, door: DoorKind, reply: Reply, failure: Failure) {
         let metrics = self.metrics.clone();
         let count = move |outcome: &Outcome| metrics.commanded(door, outcome);
         reply.observed(count).answer(Err(failure));

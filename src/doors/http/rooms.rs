@@ -19,7 +19,7 @@ use url::form_urlencoded;
 use super::credentials::Admitted;
 use super::{Shared, answer};
 use crate::catalogue::{Answer, CATALOGUE, Method as DeviceMethod, Payload, Route};
-use crate::command::{CutOff, Door, Download, ErrorCode, Outcome, Reply, Transfer, Upload};
+use crate::command::{CutOff, DoorKind, Download, ErrorCode, Outcome, Reply, Transfer, Upload};
 use crate::doors::access::Grant;
 use crate::doors::conversation::state_value;
 use crate::topics::{decode_level, encode_level};
@@ -214,12 +214,12 @@ async fn send(
     });
     let clients = &shared.clients;
     if !asked.brings_file() {
-        clients.submit(grant, Door::Http, payload, transfer, reply);
+        clients.submit(grant, DoorKind::Http, payload, transfer, reply);
         return of(result.await);
     }
     let (download, arrival) = Download::new();
     let transfer = Transfer::Download(download);
-    clients.submit(grant, Door::Http, payload, transfer, reply);
+    clients.submit(grant, DoorKind::Http, payload, transfer, reply);
     match arrival.head.await {
         Ok(head) => answer::file_of(&head, Body::from_stream(arrival.body.into_stream())),
         // There is no file to stream: the result says why, or holds it.

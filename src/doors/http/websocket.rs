@@ -14,7 +14,7 @@ use url::form_urlencoded;
 
 use super::credentials::admit;
 use super::{Shared, answer};
-use crate::command::Door;
+use crate::command::DoorKind;
 use crate::doors::access::Denied;
 use crate::doors::conversation::{
     Ending, Filter, Format, Gone, Limits, Received, Sent, Sink, Source, Visitor, converse, dismiss,
@@ -69,7 +69,7 @@ pub async fn upgrade(State(shared): State<Arc<Shared>>, request: Request) -> Res
     }
     let visitor = admitted.map_err(|_| Ending::BadToken).map(|grant| Visitor {
         grant,
-        door: Door::WebSocket,
+        door: DoorKind::WebSocket,
         format: wishes.format,
         filters: wishes.filters,
         answers_pings: true,

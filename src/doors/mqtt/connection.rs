@@ -25,7 +25,7 @@ use super::message::{
 };
 use super::{AVAILABILITY, Answer, ExtraTopics, INFO, Message, Settings, Stats};
 use crate::command::{
-    Authority, Door, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
+    Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
 use crate::state::{Inbound, Item, Outbox, StateStore, StateValue};
 
@@ -432,7 +432,7 @@ impl Connection {
             expires,
             received,
             authority: Authority::RoomAllows,
-            door: Door::Mqtt,
+            door: DoorKind::Mqtt,
             transfer: Transfer::None,
             reply,
         });

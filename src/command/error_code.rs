@@ -1,0 +1,101 @@
+//! The list of error codes: the one place where a code is added.
+//!
+//! The enum, its spelling in results, [`ErrorCode::ALL`], the table in `docs/commands.md` and the
+//! AsyncAPI document's list are made from it. A code knows nothing of HTTP: `doors/http/status.rs`
+//! gives each its status, and does not compile until a new one has it.
+
+/// Makes the enum and its texts: the name, the spelling in results, what it means, and what the
+/// sender can do about it (both in Markdown, as rows of the table in `docs/commands.md`).
+macro_rules! error_codes {
+    ($($name:ident, $text:literal, $meaning:literal, $advice:literal;)+) => {
+        /// Why a command failed, spelled in snake case in results.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorCode {
+            $(#[doc = $meaning] $name,)+
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of the documentation.
+            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$name),+];
+
+            /// The code as it stands in results: `invalid_payload`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// What the code means, as one sentence of Markdown.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning,)+ }
+            }
+
+            /// What the sender can do about it, as Markdown.
+            pub fn advice(self) -> &'static str {
+                match self { $(Self::$name => $advice,)+ }
+            }
+        }
+    };
+}
+
+error_codes! {
+    UnknownRoom, "unknown_room",
+        "No room of that id is configured.",
+        "Take an id from the message. Ids are case-sensitive.";
+    UnknownCommand, "unknown_command",
+        "No command has that topic.",
+        "The message names the nearest; `poly2mqtt topics` lists all.";
+    InvalidPayload, "invalid_payload",
+        "The payload, a topic level or the response topic is wrong.",
+        "The message says what is allowed.";
+    Forbidden, "forbidden",
+        "A guarded command, a token that is not for this, or the device refuses this user.",
+        "Add it to the room's `allow`, use a token with more `access`, or a device user with the admin role.";
+    Busy, "busy",
+        "64 commands wait already.",
+        "Send less, or wait for results.";
+    Expired, "expired",
+        "Too old when its turn came.",
+        "Send it again if it is still wanted.";
+    Superseded, "superseded",
+        "A newer command made it pointless.",
+        "Nothing: the newer one counts.";
+    Offline, "offline",
+        "The device cannot be used now.",
+        "Read `room/<room>/problem`: [states.md](states.md#availability-and-problem).";
+    Unauthorized, "unauthorized",
+        "The device refuses user and password.",
+        "Correct them, then SIGHUP: [troubleshooting.md](troubleshooting.md#unauthorized).";
+    LockedOut, "locked_out",
+        "The device refuses all log-ins for a while.",
+        "Wait: [troubleshooting.md](troubleshooting.md#locked-out).";
+    ModeLocked, "mode_locked",
+        "The device runs Teams, Zoom or another provider.",
+        "Use that provider's controls, or switch the device back.";
+    Unsupported, "unsupported",
+        "This device or firmware lacks it (404, 405, 501).",
+        "Nothing; states that it lacks are simply absent.";
+    NotFound, "not_found",
+        "What the command names is not there: a call, a meeting, an entry.",
+        "Look at the state (`calls`, `calendar/meetings`) for what is.";
+    DeviceError, "device_error",
+        "Any other refusal; `status` and the message are the device's.",
+        "Read the message. If it makes no sense, look at the device's own web page.";
+    Timeout, "timeout",
+        "No answer in time. It is safe to repeat.",
+        "Repeat; if it stays, the device is overloaded or hangs.";
+    OutcomeUnknown, "outcome_unknown",
+        "Sent, but no answer came, and repeating is not safe.",
+        "Look at the state before you repeat.";
+    TooLarge, "too_large",
+        "The payload, or the answer, is over the limit.",
+        "Raise `mqtt.max_payload`. Files go over [HTTP](http.md) whatever their size; the device itself takes 10 MB.";
+    IgnoredRetained, "ignored_retained",
+        "The command was published with the retain flag.",
+        "Publish it without, and clear it: `mosquitto_pub -r -n -t TOPIC`.";
+}
+
+impl ErrorCode {
+    /// Whether the device may have carried the command out, or may still do so.
+    pub fn is_unsure(self) -> bool {
+        matches!(self, Self::OutcomeUnknown | Self::Timeout | Self::Offline)
+    }
+}
