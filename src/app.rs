@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout
 
 use crate::broker::Broker;
 use crate::config::{BrokerUrl, Config};
-use crate::device::Timings;
+use crate::device::DeviceTimings;
 use crate::doors::access::Access;
 use crate::doors::conversation::{Clients, Limits};
 use crate::doors::mqtt::{self, AVAILABILITY, Stats};
@@ -59,7 +59,7 @@ pub struct Service {
 #[derive(Debug, Default)]
 pub struct Setup {
     /// The waits between gateway and devices.
-    pub timings: Timings,
+    pub timings: DeviceTimings,
     /// What a client may take.
     pub limits: Limits,
     /// A directory where the devices' sessions are kept for the next start.
@@ -71,7 +71,7 @@ impl Service {
     ///
     /// # Errors
     /// What cannot be started, for a person.
-    pub async fn start(config: Config, timings: Timings) -> Result<Self, String> {
+    pub async fn start(config: Config, timings: DeviceTimings) -> Result<Self, String> {
         let setup = Setup {
             timings,
             ..Setup::default()

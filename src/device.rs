@@ -13,9 +13,11 @@ mod sessions;
 mod stream;
 mod tls;
 
-pub use client::{Answer, Device, Failed, LoginLimiter, Oversize, Settings, Timings};
-pub use login::{Session, read_login};
+pub use client::{
+    Device, DeviceResponse, DeviceSettings, DeviceTimings, LoginLimiter, Oversize, RequestError,
+};
+pub use login::{Session, read_login_reply};
 pub use problem::{Problem, ProblemCode};
 pub use session_store::SessionStore;
-pub use stream::{Downloaded, LARGEST_UPLOAD, NotDownloaded};
+pub use stream::{DownloadError, Downloaded, LARGEST_UPLOAD};
 pub use tls::fingerprint_text;

@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use crate::catalogue::CATALOGUE;
 use crate::command::{ErrorCode, Failure, Outcome, Submission, Submit};
 use crate::config::{self, Config};
-use crate::device::{self, LoginLimiter, SessionStore, Timings};
+use crate::device::{self, DeviceTimings, LoginLimiter, SessionStore};
 use crate::metrics::{Metrics, RoomSample};
 use crate::state::{StateStore, StateValue};
 use room::{LET_GO, Room, Settings};
@@ -41,10 +41,10 @@ const REPLACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Gateway {
     store: Arc<StateStore>,
-    timings: Timings,
+    timings: DeviceTimings,
     metrics: Arc<Metrics>,
     /// Of the log-ins of all rooms.
-    turns: LoginLimiter,
+    login_limiter: LoginLimiter,
     /// Where sessions are kept.
     runtime: Option<PathBuf>,
     rooms: RwLock<BTreeMap<Arc<str>, Running>>,
@@ -67,7 +67,7 @@ impl Gateway {
     /// A gateway without rooms.
     pub fn new(
         store: Arc<StateStore>,
-        timings: Timings,
+        timings: DeviceTimings,
         metrics: Arc<Metrics>,
         runtime: Option<PathBuf>,
     ) -> Arc<Self> {
@@ -75,7 +75,7 @@ impl Gateway {
             store,
             timings,
             metrics,
-            turns: LoginLimiter::default(),
+            login_limiter: LoginLimiter::default(),
             runtime,
             rooms: RwLock::default(),
             changing: Mutex::default(),
@@ -126,7 +126,7 @@ impl Gateway {
                 continue;
             }
             let mut settings = self.settings(id.shared(), room, max_payload);
-            settings.device.keep = self
+            settings.device.session_store = self
                 .runtime
                 .as_ref()
                 .map(|runtime| SessionStore::new(runtime, &settings.id, &room.url, &room.user));
@@ -157,7 +157,7 @@ impl Gateway {
     fn settings(&self, id: Arc<str>, room: &config::Room, max_payload: usize) -> Settings {
         Settings {
             id,
-            device: device_settings(room, &self.timings, &self.metrics, &self.turns),
+            device: device_settings(room, &self.timings, &self.metrics, &self.login_limiter),
             intervals: Intervals {
                 fast: room.poll.fast,
                 normal: room.poll.normal,
@@ -314,11 +314,11 @@ impl Submit for Gateway {
 /// How to reach a configured room's device.
 pub fn device_settings(
     room: &config::Room,
-    timings: &Timings,
+    timings: &DeviceTimings,
     metrics: &Arc<Metrics>,
-    turns: &LoginLimiter,
-) -> device::Settings {
-    device::Settings {
+    login_limiter: &LoginLimiter,
+) -> device::DeviceSettings {
+    device::DeviceSettings {
         url: room.url.clone(),
         user: room.user.clone(),
         password: room.password.secret().clone(),
@@ -326,7 +326,7 @@ pub fn device_settings(
         keep_alive: room.keep_alive,
         timings: timings.clone(),
         metrics: metrics.clone(),
-        turns: turns.clone(),
-        keep: None,
+        login_limiter: login_limiter.clone(),
+        session_store: None,
     }
 }

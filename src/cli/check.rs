@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{ConfigFile, Failed, load, rooms};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::config::{Certificate, Room, RoomId};
-use crate::device::{Device, LoginLimiter, Timings};
+use crate::device::{Device, DeviceTimings, LoginLimiter};
 use crate::rooms::device_settings;
 
 pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
@@ -21,8 +21,8 @@ pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
         return Ok(());
     }
     let configured = loaded.config.rooms.iter();
-    let turns = LoginLimiter::default();
-    let checked = join_all(configured.map(|(id, room)| check(id, room, &turns))).await;
+    let login_limiter = LoginLimiter::default();
+    let checked = join_all(configured.map(|(id, room)| check(id, room, &login_limiter))).await;
     let bad = checked.iter().filter(|good| !**good).count();
     if bad > 0 {
         return Err(Failed::Other(format!("{} cannot be used", rooms(bad))));
@@ -31,8 +31,13 @@ pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
 }
 
 /// Logs in to one device and prints what it is; false where that does not work.
-async fn check(id: &RoomId, room: &Room, turns: &LoginLimiter) -> bool {
-    let settings = device_settings(room, &Timings::default(), &Arc::default(), turns);
+async fn check(id: &RoomId, room: &Room, login_limiter: &LoginLimiter) -> bool {
+    let settings = device_settings(
+        room,
+        &DeviceTimings::default(),
+        &Arc::default(),
+        login_limiter,
+    );
     let device = match Device::new(settings) {
         Ok(device) => device,
         Err(error) => {

@@ -12,7 +12,7 @@ use crate::app::Service;
 use crate::config::{
     BrokerUrl, Certificate, Config, HomeAssistant, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
 };
-use crate::device::Timings;
+use crate::device::DeviceTimings;
 use poly2mqtt_simulator::Device;
 
 /// Where the control port is, as in `simulate`; any free port if that is taken.
@@ -46,7 +46,7 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
     let controlled =
         poly2mqtt_simulator::serve_control(listener, devices.clone(), shutdown.clone());
     let controlled = tokio::spawn(controlled);
-    let service = Service::start(config(demo, &devices)?, Timings::default())
+    let service = Service::start(config(demo, &devices)?, DeviceTimings::default())
         .await
         .map_err(Failed::Other)?;
     service.connected().await;

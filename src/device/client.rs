@@ -39,7 +39,7 @@ const ATTEMPTS: u32 = 3;
 
 /// How to reach a device.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct DeviceSettings {
     /// `https://host[:port]`.
     pub url: Url,
     /// Who logs in.
@@ -51,48 +51,48 @@ pub struct Settings {
     /// Keep connections open between requests.
     pub keep_alive: bool,
     /// The waits after refusals.
-    pub timings: Timings,
+    pub timings: DeviceTimings,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
     /// How many devices are logged in to at once.
-    pub turns: LoginLimiter,
+    pub login_limiter: LoginLimiter,
     /// Where the session is kept for a gateway that comes after one that was killed.
-    pub keep: Option<SessionStore>,
+    pub session_store: Option<SessionStore>,
 }
 
 /// The waits that are no user's business, but which tests shorten.
 #[derive(Debug, Clone)]
-pub struct Timings {
+pub struct DeviceTimings {
     /// A request, from its first attempt to its answer.
-    pub request: Duration,
+    pub request_timeout: Duration,
     /// The same for dialling, logs and content.
-    pub slow_request: Duration,
+    pub slow_request_timeout: Duration,
     /// After a refused password, doubled each time up to an hour: a lock-out shuts out people too.
-    pub refused: Duration,
+    pub retry_after_refused_login: Duration,
     /// After a lock-out.
-    pub locked_out: Duration,
+    pub retry_after_lockout: Duration,
     /// While all sessions are in use.
-    pub too_many_sessions: Duration,
+    pub retry_after_too_many_sessions: Duration,
     /// The first wait before an unreachable device is tried again; doubled up to 30 s.
-    pub unreachable: Duration,
+    pub first_reconnect_delay: Duration,
 }
 
-impl Default for Timings {
+impl Default for DeviceTimings {
     fn default() -> Self {
         Self {
-            request: Duration::from_secs(10),
-            slow_request: Duration::from_secs(60),
-            refused: Duration::from_secs(600),
-            locked_out: Duration::from_secs(120),
-            too_many_sessions: Duration::from_secs(60),
-            unreachable: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(10),
+            slow_request_timeout: Duration::from_secs(60),
+            retry_after_refused_login: Duration::from_secs(600),
+            retry_after_lockout: Duration::from_secs(120),
+            retry_after_too_many_sessions: Duration::from_secs(60),
+            first_reconnect_delay: Duration::from_secs(1),
         }
     }
 }
 
 /// What the device answered.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct DeviceResponse {
     /// The HTTP status.
     pub status: u16,
     /// The MIME type, if it gave one.
@@ -103,13 +103,13 @@ pub struct Answer {
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Failed {
+pub enum RequestError {
     /// The device cannot be used; nothing was carried out.
     Problem(Problem),
     /// No answer in time.
     TimedOut {
         /// The device may have carried it out.
-        begun: bool,
+        sent: bool,
     },
     /// The connection broke after the request was sent.
     Broken,
@@ -146,7 +146,7 @@ pub(super) struct Large {
 /// How a request that is carried out ends.
 #[derive(Debug)]
 pub(super) enum Carried {
-    Answered(Answer),
+    Answered(DeviceResponse),
     Large(Box<Large>),
 }
 
@@ -158,7 +158,7 @@ pub struct Device {
 
 #[derive(Debug)]
 struct Shared {
-    settings: Settings,
+    settings: DeviceSettings,
     connections: Arc<Connections>,
     handshakes: Arc<Handshakes>,
     slots: Semaphore,
@@ -175,11 +175,11 @@ impl Device {
     ///
     /// # Errors
     /// TLS settings that cannot be used.
-    pub fn new(settings: Settings) -> Result<Self, String> {
+    pub fn new(settings: DeviceSettings) -> Result<Self, String> {
         let (tls, handshakes) = client_config(&settings.certificate)?;
         let idle = if settings.keep_alive { 2 } else { 0 };
         let connections = Connections::new(&settings.url, tls, idle)?;
-        let sessions = Sessions::new(settings.keep.clone());
+        let sessions = Sessions::new(settings.session_store.clone());
         let login = LoginState::after(sessions.generation());
         Ok(Self {
             shared: Arc::new(Shared {
@@ -196,7 +196,7 @@ impl Device {
     }
 
     /// The waits this device is used with.
-    pub fn timings(&self) -> &Timings {
+    pub fn timings(&self) -> &DeviceTimings {
         &self.shared.settings.timings
     }
 
@@ -210,9 +210,9 @@ impl Device {
         let timings = self.timings();
         Instant::now()
             + if slow {
-                timings.slow_request
+                timings.slow_request_timeout
             } else {
-                timings.request
+                timings.request_timeout
             }
     }
 
@@ -283,11 +283,11 @@ impl Device {
         request: &Request,
         limit: usize,
         deadline: Instant,
-    ) -> Result<Answer, Failed> {
+    ) -> Result<DeviceResponse, RequestError> {
         let (carried, _slot) = self.carry_out(request, None, limit, deadline).await?;
         match carried {
             Carried::Answered(answer) => Ok(answer),
-            Carried::Large(large) => Err(Failed::TooLarge(large.about)),
+            Carried::Large(large) => Err(RequestError::TooLarge(large.about)),
         }
     }
 
@@ -299,8 +299,8 @@ impl Device {
         mut upload: Option<Streamed>,
         limit: usize,
         deadline: Instant,
-    ) -> Result<(Carried, SemaphorePermit<'_>), Failed> {
-        let late = |begun| Failed::TimedOut { begun };
+    ) -> Result<(Carried, SemaphorePermit<'_>), RequestError> {
+        let late = |sent| RequestError::TimedOut { sent };
         let device = &*self.shared;
         let once = upload.is_some();
         let mut attempts = 0;
@@ -310,7 +310,7 @@ impl Device {
             let session = timeout_at(deadline, self.valid_session(stale))
                 .await
                 .map_err(|_| late(false))?
-                .map_err(Failed::Problem)?;
+                .map_err(RequestError::Problem)?;
             let Ok(Ok(slot)) = timeout_at(deadline, device.slots.acquire()).await else {
                 return Err(late(false));
             };
@@ -336,14 +336,18 @@ impl Device {
                             attempts = 0;
                             stale = Some(session.generation);
                         }
-                        Forbidden::Mode(mode) => return Err(Failed::ModeLocked(mode)),
-                        _ => return Err(Failed::Forbidden(reason(&answer.body))),
+                        Forbidden::Mode(mode) => return Err(RequestError::ModeLocked(mode)),
+                        _ => return Err(RequestError::Forbidden(reason(&answer.body))),
                     }
                 }
                 Ok(Attempt::Answered(answer)) => return Ok((Carried::Answered(answer), slot)),
                 Ok(Attempt::Large(large)) => return Ok((Carried::Large(large), slot)),
-                Ok(Attempt::Unreachable(problem)) if last => return Err(Failed::Problem(problem)),
-                Ok(Attempt::Broken) if last || !request.repeatable => return Err(Failed::Broken),
+                Ok(Attempt::Unreachable(problem)) if last => {
+                    return Err(RequestError::Problem(problem));
+                }
+                Ok(Attempt::Broken) if last || !request.repeatable => {
+                    return Err(RequestError::Broken);
+                }
                 Ok(Attempt::Unreachable(_) | Attempt::Broken) => {
                     drop(slot);
                     sleep(PAUSE).await;

@@ -311,10 +311,10 @@ mod tests {
     use super::*;
 
     /// Status, body, whether the connection would be kept, and what is left.
-    type Answer = (u16, Vec<u8>, bool, Vec<u8>);
+    type DeviceResponse = (u16, Vec<u8>, bool, Vec<u8>);
 
     /// Reads an answer that arrives in pieces, up to its end or the connection's.
-    fn read(pieces: &[&[u8]]) -> Result<Option<Answer>, Malformed> {
+    fn read(pieces: &[&[u8]]) -> Result<Option<DeviceResponse>, Malformed> {
         let mut arrived = BytesMut::new();
         let mut read: Option<(Head, Body)> = None;
         let mut whole = Vec::new();

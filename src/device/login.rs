@@ -128,7 +128,7 @@ fn cookie(cookies: &[String], name: &str) -> Option<String> {
 ///
 /// # Errors
 /// The problem, as the room tells it.
-pub fn read_login(
+pub fn read_login_reply(
     status: u16,
     cookies: &[String],
     body: &[u8],
@@ -191,7 +191,7 @@ mod tests {
             "session_id=AB+/c==; Path=/; Secure; HttpOnly".to_owned(),
             "XSRF-TOKEN=tok; Path=/".to_owned(),
         ];
-        let session = read_login(200, &cookies, br#"{"success":true}"#, 1).unwrap();
+        let session = read_login_reply(200, &cookies, br#"{"success":true}"#, 1).unwrap();
         assert_eq!(
             session.cookie().as_bytes(),
             b"session_id=AB+/c==; XSRF-TOKEN=tok"
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn refusals_are_told_apart() {
         let code = |status, body: &str| {
-            read_login(status, &[], body.as_bytes(), 1)
+            read_login_reply(status, &[], body.as_bytes(), 1)
                 .unwrap_err()
                 .code
         };

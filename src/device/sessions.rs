@@ -133,7 +133,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::device::login::read_login;
+    use crate::device::login::read_login_reply;
 
     #[test]
     fn a_session_that_came_with_a_spoilt_answer_is_only_owed_after_a_kill() {
@@ -144,7 +144,7 @@ mod tests {
         let killed = Sessions::new(keep());
         let answer = br#"{"success":true,"session":{"role":"ADMIN"}}"#;
         killed.begin(
-            read_login(200, &cookies("whole"), answer, 1)
+            read_login_reply(200, &cookies("whole"), answer, 1)
                 .unwrap()
                 .into(),
         );

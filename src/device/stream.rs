@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::client::{Answer, Carried, Device, Failed, Large};
+use super::client::{Carried, Device, DeviceResponse, Large, RequestError};
 use crate::catalogue::Request;
 use crate::command::{Download, Head, Upload};
 
@@ -26,14 +26,14 @@ pub enum Downloaded {
     /// All of it went out.
     File(Head, u16, u64),
     /// There was nothing to stream: the answer is empty or a refusal.
-    Answer(Answer),
+    Response(DeviceResponse),
 }
 
 /// Why a download did not go out whole.
 #[derive(Debug)]
-pub enum NotDownloaded {
+pub enum DownloadError {
     /// The device's part.
-    Failed(Failed),
+    Request(RequestError),
     /// Whoever wanted it went away or did not take it.
     Abandoned,
 }
@@ -49,19 +49,19 @@ impl Device {
         mut to: Download,
         content_type: &str,
         deadline: Instant,
-    ) -> Result<Downloaded, NotDownloaded> {
+    ) -> Result<Downloaded, DownloadError> {
         // A limit of nothing: whatever has bytes is left to be streamed.
         let opened = self.carry_out(request, None, 0, deadline);
         let (carried, _slot) = tokio::select! {
-            opened = opened => opened.map_err(NotDownloaded::Failed)?,
-            () = to.abandoned() => return Err(NotDownloaded::Abandoned),
+            opened = opened => opened.map_err(DownloadError::Request)?,
+            () = to.abandoned() => return Err(DownloadError::Abandoned),
         };
         let large = match carried {
-            Carried::Answered(answer) => return Ok(Downloaded::Answer(answer)),
+            Carried::Answered(answer) => return Ok(Downloaded::Response(answer)),
             Carried::Large(large) if (200..=299).contains(&large.about.status) => large,
             // A refusal of such a length is none that can be read.
             Carried::Large(large) => {
-                return Err(NotDownloaded::Failed(Failed::TooLarge(large.about)));
+                return Err(DownloadError::Request(RequestError::TooLarge(large.about)));
             }
         };
         let head = Head {
@@ -77,14 +77,14 @@ impl Device {
         let status = large.about.status;
         let longest = Instant::now() + LONGEST;
         let sent = timeout_at(longest, self.pass_on(*large, &to)).await;
-        let sent = sent.unwrap_or(Err(NotDownloaded::Abandoned))?;
+        let sent = sent.unwrap_or(Err(DownloadError::Abandoned))?;
         to.finish();
         Ok(Downloaded::File(head, status, sent))
     }
 
-    async fn pass_on(&self, mut large: Large, to: &Download) -> Result<u64, NotDownloaded> {
-        let still = self.timings().request;
-        let broken = NotDownloaded::Failed(Failed::Broken);
+    async fn pass_on(&self, mut large: Large, to: &Download) -> Result<u64, DownloadError> {
+        let still = self.timings().request_timeout;
+        let broken = DownloadError::Request(RequestError::Broken);
         let mut sent = 0;
         let mut next = Some(large.begun).filter(|chunk| !chunk.is_empty());
         loop {
@@ -92,7 +92,7 @@ impl Device {
                 sent += chunk.len() as u64;
                 match timeout(still, to.push(chunk)).await {
                     Ok(Ok(())) => {}
-                    _ => return Err(NotDownloaded::Abandoned),
+                    _ => return Err(DownloadError::Abandoned),
                 }
             }
             match timeout(still, large.rest.chunk()).await {
@@ -103,8 +103,8 @@ impl Device {
                 }
                 Ok(Err(_)) => return Err(broken),
                 Err(_) => {
-                    let late = Failed::TimedOut { begun: true };
-                    return Err(NotDownloaded::Failed(late));
+                    let late = RequestError::TimedOut { sent: true };
+                    return Err(DownloadError::Request(late));
                 }
             }
         }
@@ -120,8 +120,8 @@ impl Device {
         from: Upload,
         limit: usize,
         deadline: Instant,
-    ) -> Result<Answer, Failed> {
-        let still = self.timings().request;
+    ) -> Result<DeviceResponse, RequestError> {
+        let still = self.timings().request_timeout;
         let length = from.length;
         let chunks = unfold(from.chunks, move |mut chunks| async move {
             let next = timeout(still, chunks.next()).await;
@@ -137,7 +137,7 @@ impl Device {
             .await?;
         match carried {
             Carried::Answered(answer) => Ok(answer),
-            Carried::Large(large) => Err(Failed::TooLarge(large.about)),
+            Carried::Large(large) => Err(RequestError::TooLarge(large.about)),
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::catalogue::{
     learned_preset_offset, operations,
 };
 use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
-use crate::device::{Answer, Device, Failed, Problem, ProblemCode};
+use crate::device::{Device, DeviceResponse, Problem, ProblemCode, RequestError};
 use crate::metrics::Polled;
 use crate::state::StateValue;
 
@@ -90,7 +90,7 @@ enum Done {
     Polled {
         place: usize,
         written: u64,
-        answer: Result<Answer, Failed>,
+        answer: Result<DeviceResponse, RequestError>,
     },
     Commanded {
         lane: Lane,
@@ -131,7 +131,7 @@ struct Actor {
 
 impl Actor {
     fn new(settings: Settings, device: Device, queue: Arc<Queue>, results: Results) -> Self {
-        let wait = device.timings().unreachable;
+        let wait = device.timings().first_reconnect_delay;
         let actor = Self {
             schedule: Schedule::new(settings.intervals, Instant::now()),
             settings,
@@ -230,7 +230,7 @@ impl Actor {
         };
         if let Some(motion) = &motion {
             // Should the start's answer never come, the camera may move all the same.
-            let longest = self.device.timings().request + motion.duration;
+            let longest = self.device.timings().request_timeout + motion.duration;
             self.stops.owe(motion, Instant::now() + longest);
         }
         let stopped = Motion::ended_by(&call);
@@ -444,16 +444,16 @@ impl Actor {
         }
     }
 
-    fn polled(&mut self, place: usize, written: u64, answer: Result<Answer, Failed>) {
+    fn polled(&mut self, place: usize, written: u64, answer: Result<DeviceResponse, RequestError>) {
         let now = Instant::now();
         let count = |polled| self.settings.device.metrics.polled(polled);
         let answer = match answer {
             Ok(answer) => answer,
-            Err(Failed::Problem(problem)) => {
+            Err(RequestError::Problem(problem)) => {
                 count(Polled::Failed);
                 return self.offline(problem);
             }
-            Err(Failed::TimedOut { .. } | Failed::Broken) => {
+            Err(RequestError::TimedOut { .. } | RequestError::Broken) => {
                 count(Polled::Silent);
                 return self.unanswered();
             }
@@ -572,7 +572,7 @@ impl Actor {
         let now = Instant::now();
         self.phase = Phase::Online;
         self.silent = 0;
-        self.wait = self.device.timings().unreachable;
+        self.wait = self.device.timings().first_reconnect_delay;
         self.problem = None;
         self.schedule.restart(now);
         self.results.state("session", Some(session));
@@ -595,16 +595,17 @@ impl Actor {
         let now = Instant::now();
         let wait = if refused {
             match problem.code {
-                ProblemCode::LockedOut => self.device.timings().locked_out,
-                ProblemCode::TooManySessions => self.device.timings().too_many_sessions,
-                _ => self.device.timings().refused,
+                ProblemCode::LockedOut => self.device.timings().retry_after_lockout,
+                ProblemCode::TooManySessions => self.device.timings().retry_after_too_many_sessions,
+                _ => self.device.timings().retry_after_refused_login,
             }
         } else {
             let mut wait = self.wait;
             if self.stops.next().is_some() {
                 wait = wait.min(CAMERA_RUNS);
             }
-            self.wait = (wait * 2).min(LONGEST_WAIT.max(self.device.timings().unreachable));
+            self.wait =
+                (wait * 2).min(LONGEST_WAIT.max(self.device.timings().first_reconnect_delay));
             jittered(wait)
         };
         self.phase = Phase::Offline(now + wait);

@@ -15,7 +15,7 @@ use crate::catalogue::{
     learned_preset_offset, read_body,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
-use crate::device::{self, Device, Failed};
+use crate::device::{self, Device, DeviceResponse, RequestError};
 use crate::topics::encode_level;
 
 /// JSON answers are never larger than this.
@@ -90,7 +90,7 @@ pub async fn read(
     operation: &'static Operation,
     params: &Params,
     deadline: Instant,
-) -> Result<Read, Failed> {
+) -> Result<Read, RequestError> {
     let request = match Request::read(operation, params) {
         Ok(request) => request,
         Err(failure) => return Ok(Read::Failed(failure)),
@@ -100,7 +100,7 @@ pub async fn read(
 }
 
 /// What an answer says about an operation's state.
-pub fn understand(operation: &Operation, answer: &device::Answer) -> Read {
+pub fn understand(operation: &Operation, answer: &DeviceResponse) -> Read {
     match answer.status {
         200..=299 => match read_body(&answer.body) {
             Ok(value) => Read::Value(operation.shape.apply(value)),
@@ -412,42 +412,44 @@ impl Execution<'_> {
                 });
                 Ok(Success::new(200, state))
             }
-            Err(problem) => Err(self.failure(Failed::Problem(problem), true)),
+            Err(problem) => Err(self.failure(RequestError::Problem(problem), true)),
         }
     }
 
-    fn failure(&mut self, failed: Failed, repeatable: bool) -> Failure {
+    fn failure(&mut self, failed: RequestError, repeatable: bool) -> Failure {
         let new = |code, message: &str| Failure::new(code, message);
-        self.silent |= matches!(failed, Failed::TimedOut { begun: true });
+        self.silent |= matches!(failed, RequestError::TimedOut { sent: true });
         match failed {
-            Failed::Problem(problem) => {
+            RequestError::Problem(problem) => {
                 let failure = new(problem.code.error_code(), &problem.message);
                 self.problem = Some(problem);
                 failure
             }
-            Failed::TimedOut { begun } if begun && !repeatable => new(
+            RequestError::TimedOut { sent } if sent && !repeatable => new(
                 ErrorCode::OutcomeUnknown,
                 "the device did not answer in time; whether it carried the command out is \
                  unknown, and repeating it is not safe",
             ),
-            Failed::TimedOut { .. } => new(ErrorCode::Timeout, "the device did not answer in time"),
-            Failed::Broken if repeatable => new(
+            RequestError::TimedOut { .. } => {
+                new(ErrorCode::Timeout, "the device did not answer in time")
+            }
+            RequestError::Broken if repeatable => new(
                 ErrorCode::Offline,
                 "the connection to the device broke each time the command was sent",
             ),
-            Failed::Broken => new(
+            RequestError::Broken => new(
                 ErrorCode::OutcomeUnknown,
                 "the connection broke after the request was sent; whether the device carried it \
                  out is unknown, and repeating it is not safe",
             ),
-            Failed::TooLarge(large) => new(
+            RequestError::TooLarge(large) => new(
                 ErrorCode::TooLarge,
                 &format!(
                     "the device's answer is larger than the {} bytes that are taken",
                     large.limit
                 ),
             ),
-            Failed::Forbidden(reason) => new(
+            RequestError::Forbidden(reason) => new(
                 ErrorCode::Forbidden,
                 &match reason.as_str() {
                     "" => "the device refuses this (403)".into(),
@@ -455,7 +457,7 @@ impl Execution<'_> {
                 },
             )
             .with_status(403),
-            Failed::ModeLocked(mode) => new(
+            RequestError::ModeLocked(mode) => new(
                 ErrorCode::ModeLocked,
                 &format!("the device runs in {mode} mode and refuses changes"),
             )
@@ -477,7 +479,7 @@ fn lacking(status: u16) -> Failure {
 }
 
 /// What a status other than success means. `named`: the request named something in particular.
-fn refusal(answer: &device::Answer, operation: &Operation, named: bool) -> Failure {
+fn refusal(answer: &DeviceResponse, operation: &Operation, named: bool) -> Failure {
     let status = answer.status;
     let body = read_body(&answer.body).unwrap_or_default();
     let reason = body["reason"]

@@ -30,7 +30,7 @@ pub struct Settings {
     /// Its id in topics.
     pub id: Arc<str>,
     /// How to reach its device.
-    pub device: device::Settings,
+    pub device: device::DeviceSettings,
     /// How often states are read.
     pub intervals: Intervals,
     /// What is added to a preset's number; learned from the device where it is not set.

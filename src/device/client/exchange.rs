@@ -4,7 +4,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Answer, Large, Oversize, Shared};
+use super::{DeviceResponse, Large, Oversize, Shared};
 use crate::catalogue::{Method, Request, RequestBody};
 use crate::device::connections::{Lost, Streamed};
 use crate::device::http1;
@@ -19,7 +19,7 @@ const LONGEST_TYPE: usize = 128;
 
 /// One attempt's end.
 pub(super) enum Attempt {
-    Answered(Answer),
+    Answered(DeviceResponse),
     Unreachable(Problem),
     Broken,
     Large(Box<Large>),
@@ -94,7 +94,7 @@ impl Shared {
         }
         if large && request.method != Method::Get {
             // The status says whether it was carried out, and nobody asked for more.
-            let answer = Answer {
+            let answer = DeviceResponse {
                 status,
                 content_type: None,
                 body: Bytes::new(),
@@ -116,7 +116,7 @@ impl Shared {
             return (Attempt::Large(Box::new(large)), cookies);
         }
         response.end();
-        let answer = Answer {
+        let answer = DeviceResponse {
             status,
             content_type,
             body,

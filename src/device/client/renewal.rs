@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::Shared;
 use super::exchange::{Attempt, SMALL};
 use crate::catalogue::{Method, Request, RequestBody};
-use crate::device::login::{Session, read_login};
+use crate::device::login::{Session, read_login_reply};
 use crate::device::problem::{Problem, ProblemCode};
 
 /// Freeing a session takes no longer than this.
@@ -142,18 +142,18 @@ impl Shared {
         );
         self.reach().await?;
         self.in_line.store(true, Ordering::Release);
-        let turn = self.settings.turns.0.acquire().await;
+        let turn = self.settings.login_limiter.0.acquire().await;
         self.in_line.store(false, Ordering::Release);
         if self.closed.load(Ordering::Acquire) {
             return Err(let_go());
         }
         // Longer than anybody waits for it: an answer that comes late still is a session to free.
-        let deadline = Instant::now() + self.settings.timings.slow_request;
+        let deadline = Instant::now() + self.settings.timings.slow_request_timeout;
         let mut exchange = pin!(timeout_at(
             deadline,
             self.exchange(&request, None, None, SMALL)
         ));
-        let exchanged = timeout(self.settings.timings.request, &mut exchange).await;
+        let exchanged = timeout(self.settings.timings.request_timeout, &mut exchange).await;
         // Devices that hang keep nobody else from logging in.
         drop(turn);
         let exchanged = match exchanged {
@@ -165,7 +165,7 @@ impl Shared {
         let generation = login.generation;
         let read = match attempt {
             Attempt::Answered(answer) => {
-                read_login(answer.status, &cookies, &answer.body, generation)
+                read_login_reply(answer.status, &cookies, &answer.body, generation)
             }
             Attempt::Unreachable(problem) => Err(problem),
             Attempt::Broken | Attempt::Large(_) => Err(Problem::new(
@@ -195,11 +195,16 @@ impl Shared {
                     ProblemCode::Unauthorized => {
                         login.refusals += 1;
                         let doubled = 2_u32.saturating_pow(login.refusals - 1);
-                        let longest = timings.refused.max(Duration::from_secs(3600));
-                        timings.refused.saturating_mul(doubled).min(longest)
+                        let longest = timings
+                            .retry_after_refused_login
+                            .max(Duration::from_secs(3600));
+                        timings
+                            .retry_after_refused_login
+                            .saturating_mul(doubled)
+                            .min(longest)
                     }
-                    ProblemCode::LockedOut => timings.locked_out,
-                    ProblemCode::TooManySessions => timings.too_many_sessions,
+                    ProblemCode::LockedOut => timings.retry_after_lockout,
+                    ProblemCode::TooManySessions => timings.retry_after_too_many_sessions,
                     _ => Duration::ZERO,
                 };
                 login.blocked = (!wait.is_zero()).then(|| (Instant::now() + wait, problem.clone()));
@@ -209,7 +214,7 @@ impl Shared {
     }
 
     /// Whether anybody is there at all, before a log-in takes its turn: devices that are switched
-    /// off would hold the turns of those that are not until their connections time out.
+    /// off would hold the login_limiter of those that are not until their connections time out.
     async fn reach(&self) -> Result<(), Problem> {
         let reached = self.connections.reach().await;
         reached.map_err(|cause| self.unreachable(&*cause))

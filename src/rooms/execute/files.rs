@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Execution, JSON_LIMIT, refusal, too_much};
 use crate::catalogue::{Binary, Operation, Request};
 use crate::command::{Download, ErrorCode, Failure, FileAnswer, Success, Transfer, Upload};
-use crate::device::{self, Downloaded, Failed, LARGEST_UPLOAD, NotDownloaded};
+use crate::device::{DeviceResponse, DownloadError, Downloaded, LARGEST_UPLOAD, RequestError};
 
 impl Execution<'_> {
     /// Sends a command whose payload, a file, streams in.
@@ -13,7 +13,7 @@ impl Execution<'_> {
         &mut self,
         request: &Request,
         upload: Upload,
-    ) -> Result<device::Answer, Failure> {
+    ) -> Result<DeviceResponse, Failure> {
         if upload.length > LARGEST_UPLOAD {
             return Err(too_much());
         }
@@ -38,14 +38,16 @@ impl Execution<'_> {
                         let file = named(kind, Some(&head.content_type), Some(size));
                         return Ok(Success::file(status, file));
                     }
-                    Downloaded::Answer(answer) => answer,
+                    Downloaded::Response(answer) => answer,
                 }
             }
             _ => {
                 let limit = self.environment.max_payload;
                 match self.device.send(request, limit, self.deadline).await {
                     Ok(answer) => answer,
-                    Err(Failed::TooLarge(large)) if !kind.retained && is_success(large.status) => {
+                    Err(RequestError::TooLarge(large))
+                        if !kind.retained && is_success(large.status) =>
+                    {
                         let file = named(kind, large.content_type.as_deref(), large.length);
                         return Ok(Success::file(large.status, file));
                     }
@@ -79,8 +81,8 @@ impl Execution<'_> {
         let streamed = device.download(request, to, kind.content_type, self.deadline);
         match streamed.await {
             Ok(downloaded) => Ok(downloaded),
-            Err(NotDownloaded::Failed(failed)) => Err(self.failure(failed, request.repeatable)),
-            Err(NotDownloaded::Abandoned) => Err(Failure::new(
+            Err(DownloadError::Request(failed)) => Err(self.failure(failed, request.repeatable)),
+            Err(DownloadError::Abandoned) => Err(Failure::new(
                 ErrorCode::Expired,
                 "whoever asked for the file did not take all of it",
             )),

@@ -6,7 +6,7 @@ use poly2mqtt::catalogue::{
     CATALOGUE, Call, Context, Operation, Params, Plan, Search, connections, learned_preset_offset,
     operations, payload, session_state,
 };
-use poly2mqtt::device::{Answer, Session, read_login};
+use poly2mqtt::device::{DeviceResponse, Session, read_login_reply};
 use poly2mqtt::doors::conversation::{json, plain};
 use poly2mqtt::rooms::{Read, understand};
 use poly2mqtt::state::StateValue;
@@ -34,7 +34,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn answer(operation: &Operation, status: u16, body: &[u8]) {
-    let answer = Answer {
+    let answer = DeviceResponse {
         status,
         content_type: None,
         body: Bytes::copy_from_slice(body),
@@ -130,7 +130,7 @@ fn log_in(status: u16, answer: &[u8]) {
         .map(|cookie| String::from_utf8_lossy(cookie).into_owned())
         .collect();
     let sessions = [
-        read_login(status, &cookies, body, 1).ok(),
+        read_login_reply(status, &cookies, body, 1).ok(),
         Session::given(&cookies, 1),
     ];
     for mut session in sessions.into_iter().flatten() {

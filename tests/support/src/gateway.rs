@@ -8,7 +8,7 @@ use poly2mqtt::catalogue::GUARDED;
 use poly2mqtt::config::{
     BrokerUrl, Certificate, Config, HomeAssistant, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
 };
-use poly2mqtt::device::Timings;
+use poly2mqtt::device::DeviceTimings;
 use poly2mqtt_simulator::{Device, FaultKind, Options};
 use serde_json::{Value, json};
 use url::Url;
@@ -27,14 +27,14 @@ pub struct Gateway {
 }
 
 /// Waits short enough for tests.
-pub fn timings() -> Timings {
-    Timings {
-        request: Duration::from_secs(3),
-        slow_request: Duration::from_secs(6),
-        refused: Duration::from_millis(1500),
-        locked_out: Duration::from_millis(1500),
-        too_many_sessions: Duration::from_millis(500),
-        unreachable: Duration::from_millis(100),
+pub fn timings() -> DeviceTimings {
+    DeviceTimings {
+        request_timeout: Duration::from_secs(3),
+        slow_request_timeout: Duration::from_secs(6),
+        retry_after_refused_login: Duration::from_millis(1500),
+        retry_after_lockout: Duration::from_millis(1500),
+        retry_after_too_many_sessions: Duration::from_millis(500),
+        first_reconnect_delay: Duration::from_millis(100),
     }
 }
 
