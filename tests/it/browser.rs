@@ -231,7 +231,7 @@ async fn a_room_is_used_and_a_restart_survived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_asked_for_and_may_only_look() {
+async fn a_token_is_asked_for_and_a_read_only_one_changes_nothing() {
     let Some(browser) = Browser::start().await else {
         return;
     };
@@ -260,7 +260,7 @@ async fn a_token_is_asked_for_and_may_only_look() {
         .await;
     browser.click("[data-room='1']").await;
     browser
-        .until("!document.querySelector('#notice').hidden")
+        .until("document.querySelector('#notice').textContent.startsWith('Read-only token: ')")
         .await;
     browser
         .until("document.querySelector('fieldset.columns').disabled")

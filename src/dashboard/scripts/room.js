@@ -1,0 +1,33 @@
+// The page of one room.
+
+/// The room that the console offers first.
+let lastRoom;
+
+function roomPage(scope, main, room) {
+  lastRoom = room;
+  const base = `room/${room}/`;
+  scope.subscribe(`${base}#`);
+  const name = el("h1", { class: "clip" });
+  const device = el("span", { class: "dim" });
+  const columns = el("fieldset", { class: "columns", "aria-label": "Controls" });
+  const missing = el("section", { class: "card empty", hidden: true }, "There is no such room.");
+  scope.watch([`${base}system/info`, "gateway/info"], () => {
+    setText(name, roomName(room));
+    document.title = `${roomName(room)} – poly2mqtt`;
+    setText(device, [`Room ${room}`, model(room)].filter(Boolean).join(" · "));
+  });
+  // The only place that decides whether the controls can be pressed.
+  scope.watch(["connection", `${base}availability`], () => {
+    columns.disabled = !connection.isUp || access.readOnly || store.get(`${base}availability`) !== "online";
+    missing.hidden = !connection.isUp || store.get(`${base}availability`) !== undefined;
+  });
+  const column = (...panels) => el("div", { class: "column" }, ...panels.map((panel) => panel(scope, room, columns)));
+  columns.append(column(soundPanel, callPanel, picturePanel), column(cameraPanel, modesPanel), column(calendarPanel, systemPanel));
+  main.append(
+    el("div", { class: "head" },
+      el("div", {}, el("a", { class: "back", href: "#/" }, icon("left"), "All rooms")),
+      el("div", { class: "row" }, name, availabilityPill(scope, room), callPill(scope, room)),
+      el("div", { class: "row" }, device),
+      problemBox(scope, room)),
+    missing, columns, commandsPanel(scope, room), statesPanel(scope, room));
+}

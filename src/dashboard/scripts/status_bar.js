@@ -1,0 +1,71 @@
+// The bar at the top: whether the gateway is connected, which token is used, and what it permits.
+
+const access = { readOnly: false };
+
+const connection = new Connection({
+  opened: () => store.beginSync(),
+  retained: (topic, value) => store.set(topic, value),
+  event: eventReceived,
+  synchronized() {
+    store.endSync();
+    checkAccess();
+  },
+  // The gateway keeps these topics current no longer.
+  unsubscribed: () => store.keepOnly((topic) => connection.isSubscribed(topic)),
+  state: showConnection,
+});
+
+let countdown;
+function showConnection(state, { reason, until }) {
+  clearInterval(countdown);
+  const label = $("link");
+  document.body.dataset.link = state === "up" ? "up" : "down";
+  $("retry").hidden = state !== "down";
+  $("forget").hidden = !sessionStorage.getItem("token") || state === "refused";
+  if (state === "up") {
+    setTone(label, "Connected", "good");
+  } else if (state === "connecting") {
+    setTone(label, "Connecting…", "wait");
+  } else if (state === "refused") {
+    setTone(label, "Token needed", "bad");
+    askForToken();
+  } else {
+    const showSeconds = () => setTone(label, `Reconnecting in ${Math.max(1, Math.round((until - Date.now()) / 1000))} s`, "bad");
+    showSeconds();
+    countdown = setInterval(showSeconds, 1000);
+  }
+  showNotice(reason);
+  store.notify("connection");
+}
+
+/// What applies to the whole page, in words. The seconds in the bar are not for screen readers.
+function showNotice(reason) {
+  let text = "";
+  if (connection.state === "down") text = `The connection to the gateway is lost${reason ? ` (${reason})` : ""}. The page shows the last known values and reconnects automatically.`;
+  else if (connection.isUp && access.readOnly) text = "Read-only token: you can see everything but change nothing.";
+  // The notice stays while the page tries again; hiding it would make the page jump.
+  if (connection.state === "connecting" && !$("notice").hidden) return;
+  $("notice").hidden = text === "";
+  setText($("notice"), text);
+}
+
+function askForToken() {
+  const dialog = $("token");
+  const input = $("token-input");
+  if (sessionStorage.getItem("token")) setText($("token-why"), "The gateway does not accept this token. Valid tokens are those under [[http.token]] in the gateway's configuration.");
+  sessionStorage.removeItem("token");
+  input.value = "";
+  if (!dialog.open) dialog.showModal();
+}
+
+/// Finds out whether the token may send commands by sending one that costs the device nothing: who
+/// is logged in, which the gateway knows by itself.
+async function checkAccess() {
+  const room = store.rooms().find((each) => store.get(`room/${each}/availability`) === "online");
+  if (room) {
+    const result = await connection.command(`room/${room}/session/get`);
+    if (connection.isUp) access.readOnly = result.error?.code === "forbidden";
+  }
+  showNotice();
+  store.notify("connection");
+}

@@ -1,0 +1,37 @@
+// Pure functions about values, texts, times and topics.
+
+const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+const short = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+/// A device's SHOUTING_WORDS as ordinary words.
+const words = (text) => String(text ?? "").replaceAll("_", " ").toLowerCase();
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+/// The objects of a list. Anything that is no list counts as an empty one: devices send both.
+const list = (value) => (Array.isArray(value) ? value : []).filter(isObject);
+const byName = new Intl.Collator(undefined, { numeric: true });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const clockWithSeconds = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });
+
+function duration(seconds) {
+  const [days, hours, minutes] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
+  if (days > 0) return `${days} d ${hours} h`;
+  if (hours > 0) return `${hours} h ${minutes} min`;
+  return `${minutes} min`;
+}
+
+/// A value as one level of a topic. In a topic these four characters and NUL mean something else,
+/// so they are percent-encoded.
+const level = (value) =>
+  String(value).replace(/[%/+#\0]/g, (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0"));
+
+/// Whether an MQTT filter matches a topic.
+function matches(filter, topic) {
+  const wanted = filter.split("/");
+  const levels = topic.split("/");
+  for (const [index, part] of wanted.entries()) {
+    if (part === "#") return true;
+    if (index >= levels.length || (part !== "+" && part !== levels[index])) return false;
+  }
+  return wanted.length === levels.length;
+}
