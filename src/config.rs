@@ -3,6 +3,7 @@
 //! Owns the keys, their defaults and their checks. All errors are told at once, each with its key
 //! and place, and none holds a secret. Starts nothing and opens nothing but the files it names.
 
+mod certificate;
 mod error;
 mod http;
 mod keys;
@@ -21,8 +22,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use url::Url;
 
+pub use certificate::{Certificate, Fingerprint};
 pub use error::{ConfigError, ConfigErrors};
-pub use http::{Http, HttpToken, Level, Tcp, TlsFiles};
+pub use http::{AccessLevel, HttpConfig, HttpToken, TcpConfig, TlsFiles};
 pub use keys::schema;
 pub use load::{Loaded, load, locate, read};
 
@@ -30,15 +32,15 @@ pub use load::{Loaded, load, locate, read};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The broker.
-    pub mqtt: Mqtt,
+    pub mqtt: MqttConfig,
     /// The door for controllers and people.
-    pub http: Http,
+    pub http: HttpConfig,
     /// Plain lines over bare TCP.
-    pub tcp: Tcp,
+    pub tcp: TcpConfig,
     /// Home Assistant.
-    pub home_assistant: HomeAssistant,
+    pub home_assistant: HomeAssistantConfig,
     /// The rooms by id.
-    pub rooms: BTreeMap<RoomId, Room>,
+    pub rooms: BTreeMap<RoomId, RoomConfig>,
 }
 
 /// Where the MQTT broker is.
@@ -66,7 +68,7 @@ pub enum BrokerUrl {
 
 /// `[mqtt]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Mqtt {
+pub struct MqttConfig {
     /// `url`.
     pub url: BrokerUrl,
     /// `username`.
@@ -95,7 +97,7 @@ pub struct Mqtt {
     pub users: Vec<MqttUser>,
 }
 
-impl Default for Mqtt {
+impl Default for MqttConfig {
     fn default() -> Self {
         Self {
             url: BrokerUrl::Embedded(SocketAddr::from(([127, 0, 0, 1], 1883))),
@@ -130,7 +132,7 @@ pub struct MqttUser {
 
 /// `[home_assistant]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HomeAssistant {
+pub struct HomeAssistantConfig {
     /// `discovery`.
     pub discovery: bool,
     /// `prefix`, without slashes at its ends.
@@ -139,7 +141,7 @@ pub struct HomeAssistant {
     pub status_topic: String,
 }
 
-impl Default for HomeAssistant {
+impl Default for HomeAssistantConfig {
     fn default() -> Self {
         Self {
             discovery: true,
@@ -151,7 +153,7 @@ impl Default for HomeAssistant {
 
 /// `[poll]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Poll {
+pub struct PollConfig {
     /// `fast`.
     pub fast: Duration,
     /// `normal`.
@@ -162,7 +164,7 @@ pub struct Poll {
     pub meters: bool,
 }
 
-impl Default for Poll {
+impl Default for PollConfig {
     fn default() -> Self {
         Self {
             fast: Duration::from_secs(2),
@@ -175,7 +177,7 @@ impl Default for Poll {
 
 /// `[rooms.<id>]`, with `[defaults]` and `[poll]` worked in.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Room {
+pub struct RoomConfig {
     /// `name`, for people.
     pub name: Option<String>,
     /// `url`, always https.
@@ -189,49 +191,13 @@ pub struct Room {
     /// `allow`.
     pub allow: BTreeSet<String>,
     /// `poll`.
-    pub poll: Poll,
+    pub poll: PollConfig,
     /// `preset_offset`; learned from the device where it is not set.
     pub preset_offset: Option<i8>,
     /// `keep_alive`.
     pub keep_alive: bool,
     /// `max_command_age`.
     pub max_command_age: Duration,
-}
-
-/// Which certificate of a device is trusted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Certificate {
-    /// Exactly the one with this SHA-256.
-    Pinned([u8; 32]),
-    /// One that an authority known to the system signed.
-    System,
-    /// One that an authority of this file signed.
-    CaFile(PathBuf),
-    /// Any.
-    Insecure,
-    /// None yet: the room's problem names the one the device shows.
-    Unset,
-}
-
-impl Certificate {
-    /// Reads `sha256:` and 64 hexadecimal digits (colons between them do no harm), `system` or
-    /// `insecure`.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "system" => return Some(Self::System),
-            "insecure" => return Some(Self::Insecure),
-            _ => {}
-        }
-        let digits = text.strip_prefix("sha256:")?.replace(':', "");
-        let mut pinned = [0_u8; 32];
-        if digits.len() != 64 || !digits.is_ascii() {
-            return None;
-        }
-        for (n, byte) in pinned.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&digits[2 * n..2 * n + 2], 16).ok()?;
-        }
-        Some(Self::Pinned(pinned))
-    }
 }
 
 /// A room's id: letters, digits, `_` and `-`.
@@ -311,18 +277,11 @@ impl Config {
             .rooms
             .iter()
             .map(|(id, room)| {
-                let certificate = match &room.certificate {
-                    Certificate::Pinned(bytes) => crate::device::fingerprint_text(bytes),
-                    Certificate::System => "system".into(),
-                    Certificate::CaFile(path) => path.display().to_string(),
-                    Certificate::Insecure => "insecure".into(),
-                    Certificate::Unset => "unset".into(),
-                };
                 let about = json!({
                     "name": room.name,
                     "url": room.url.as_str(),
                     "user": room.user,
-                    "certificate": certificate,
+                    "certificate": room.certificate.to_string(),
                     "allow": room.allow,
                     "poll": {
                         "fast": seconds(room.poll.fast),

@@ -20,4 +20,3 @@ pub use login::{Session, read_login_reply};
 pub use problem::{Problem, ProblemCode};
 pub use session_store::SessionStore;
 pub use stream::{DownloadError, Downloaded, LARGEST_UPLOAD};
-pub use tls::fingerprint_text;

@@ -58,7 +58,7 @@ pub struct Gateway {
 
 #[derive(Debug)]
 struct Running {
-    config: config::Room,
+    config: config::RoomConfig,
     max_payload: usize,
     room: Room,
 }
@@ -154,7 +154,7 @@ impl Gateway {
     }
 
     /// A room's settings as the room's own module wants them.
-    fn settings(&self, id: Arc<str>, room: &config::Room, max_payload: usize) -> Settings {
+    fn settings(&self, id: Arc<str>, room: &config::RoomConfig, max_payload: usize) -> Settings {
         Settings {
             id,
             device: device_settings(room, &self.timings, &self.metrics, &self.login_limiter),
@@ -313,7 +313,7 @@ impl Submit for Gateway {
 
 /// How to reach a configured room's device.
 pub fn device_settings(
-    room: &config::Room,
+    room: &config::RoomConfig,
     timings: &DeviceTimings,
     metrics: &Arc<Metrics>,
     login_limiter: &LoginLimiter,

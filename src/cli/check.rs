@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{ConfigFile, Failed, load, rooms};
 use crate::catalogue::{Method, Request, RequestBody};
-use crate::config::{Certificate, Room, RoomId};
+use crate::config::{Certificate, RoomConfig, RoomId};
 use crate::device::{Device, DeviceTimings, LoginLimiter};
 use crate::rooms::device_settings;
 
@@ -31,7 +31,7 @@ pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
 }
 
 /// Logs in to one device and prints what it is; false where that does not work.
-async fn check(id: &RoomId, room: &Room, login_limiter: &LoginLimiter) -> bool {
+async fn check(id: &RoomId, room: &RoomConfig, login_limiter: &LoginLimiter) -> bool {
     let settings = device_settings(
         room,
         &DeviceTimings::default(),

@@ -10,7 +10,8 @@ use url::Url;
 use super::{Demo, Failed, JOURNAL, asked_to_stop, rooms};
 use crate::app::Service;
 use crate::config::{
-    BrokerUrl, Certificate, Config, HomeAssistant, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
+    BrokerUrl, Certificate, Config, HomeAssistantConfig, HttpConfig, MqttConfig, PollConfig,
+    RoomConfig, RoomId, Secret, TcpConfig,
 };
 use crate::device::DeviceTimings;
 use poly2mqtt_simulator::Device;
@@ -122,7 +123,7 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
     let mut rooms = BTreeMap::new();
     for (number, device) in (1..).zip(devices) {
         let pinned = device.fingerprint();
-        let room = Room {
+        let room = RoomConfig {
             name: Some(format!("Demo room {number}")),
             url: Url::parse(&device.url()).map_err(|_| wrong())?,
             user: "admin".into(),
@@ -132,35 +133,35 @@ fn config(demo: &Demo, devices: &[Device]) -> Result<Config, Failed> {
             allow: ["system/reboot", "directory/import"]
                 .map(str::to_owned)
                 .into(),
-            poll: Poll::default(),
+            poll: PollConfig::default(),
             preset_offset: None,
             keep_alive: true,
             max_command_age: Duration::from_secs(5),
         };
         rooms.insert(RoomId::new(&number.to_string()).ok_or_else(wrong)?, room);
     }
-    let mqtt = Mqtt {
+    let mqtt = MqttConfig {
         url: BrokerUrl::Embedded(demo.listen),
         open: !demo.listen.ip().is_loopback(),
-        ..Mqtt::default()
+        ..MqttConfig::default()
     };
-    let http = Http {
+    let http = HttpConfig {
         listen: Some(demo.http),
         open: [Some(demo.http), demo.tcp]
             .iter()
             .flatten()
             .any(|at| !at.ip().is_loopback()),
-        ..Http::default()
+        ..HttpConfig::default()
     };
-    let tcp = Tcp {
+    let tcp = TcpConfig {
         listen: demo.tcp,
-        ..Tcp::default()
+        ..TcpConfig::default()
     };
     Ok(Config {
         mqtt,
         http,
         tcp,
-        home_assistant: HomeAssistant::default(),
+        home_assistant: HomeAssistantConfig::default(),
         rooms,
     })
 }

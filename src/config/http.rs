@@ -15,7 +15,7 @@ const LISTEN: &str = "takes ADDRESS:PORT such as \"127.0.0.1:8080\", or \"off\""
 
 /// `[http]`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Http {
+pub struct HttpConfig {
     /// `listen`; nowhere with `"off"`.
     pub listen: Option<SocketAddr>,
     /// `open`: take anyone from anywhere.
@@ -28,7 +28,7 @@ pub struct Http {
     pub tokens: Vec<HttpToken>,
 }
 
-impl Default for Http {
+impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 8080))),
@@ -59,12 +59,12 @@ pub struct HttpToken {
     /// `rooms`; all where it is not set.
     pub rooms: Option<Vec<RoomId>>,
     /// `access`.
-    pub level: Level,
+    pub level: AccessLevel,
 }
 
 /// How far a token goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
+pub enum AccessLevel {
     /// Sees states and events.
     Read,
     /// Sends commands too.
@@ -73,7 +73,7 @@ pub enum Level {
     Admin,
 }
 
-impl Level {
+impl AccessLevel {
     /// As the configuration says it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -86,14 +86,14 @@ impl Level {
 
 /// `[tcp]`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tcp {
+pub struct TcpConfig {
     /// `listen`; nowhere by default.
     pub listen: Option<SocketAddr>,
     /// `tls`: with the certificate of `[http]`.
     pub tls: bool,
 }
 
-impl Http {
+impl HttpConfig {
     /// What may be shown.
     pub(super) fn redacted(&self) -> Value {
         let tokens = self.tokens.iter().map(|token| {
@@ -114,7 +114,7 @@ impl Http {
     }
 }
 
-impl Tcp {
+impl TcpConfig {
     /// What may be shown.
     pub(super) fn redacted(&self) -> Value {
         json!({"listen": shown(self.listen), "tls": self.tls})
@@ -143,10 +143,10 @@ pub(super) fn read(
     root: &mut Section<'_>,
     ids: &[RoomId],
     warnings: &mut Vec<String>,
-) -> (Http, Tcp) {
+) -> (HttpConfig, TcpConfig) {
     let mut section = root.section("http", super::keys::HTTP);
     let mut tcp_section = root.section("tcp", TCP);
-    let base = Http::default();
+    let base = HttpConfig::default();
     let listen = read_listen(&mut section).unwrap_or(base.listen);
     let open = section.bool("open").unwrap_or(false);
     let hosts = section.list("hosts").unwrap_or_default();
@@ -169,7 +169,7 @@ pub(super) fn read(
             section.error("token", format!("{} has the token of another", token.name));
         }
     }
-    let tcp = Tcp {
+    let tcp = TcpConfig {
         listen: read_listen(&mut tcp_section).flatten(),
         tls: tcp_section.bool("tls").unwrap_or(false),
     };
@@ -195,7 +195,7 @@ pub(super) fn read(
     }
     section.finish();
     tcp_section.finish();
-    let http = Http {
+    let http = HttpConfig {
         listen,
         open,
         hosts,
@@ -252,12 +252,12 @@ fn read_token(
     }
     let rooms = section.rooms(ids);
     let level = match section.text("access").as_deref() {
-        Some("read") => Level::Read,
-        Some("control") | None => Level::Control,
-        Some("admin") => Level::Admin,
+        Some("read") => AccessLevel::Read,
+        Some("control") | None => AccessLevel::Control,
+        Some("admin") => AccessLevel::Admin,
         Some(_) => {
             section.error("access", "takes \"read\", \"control\" or \"admin\"");
-            Level::Read
+            AccessLevel::Read
         }
     };
     section.finish();

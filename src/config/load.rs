@@ -15,7 +15,10 @@ use url::Url;
 use super::error::{ConfigError, ConfigErrors};
 use super::keys::{DEFAULTS, HOME_ASSISTANT, MQTT, MQTT_USER, POLL, ROOM, ROOT};
 use super::section::{Section, Sources, line_of};
-use super::{BrokerUrl, Certificate, Config, HomeAssistant, Mqtt, MqttUser, Poll, Room, RoomId};
+use super::{
+    BrokerUrl, Certificate, Config, HomeAssistantConfig, MqttConfig, MqttUser, PollConfig,
+    RoomConfig, RoomId,
+};
 use crate::catalogue::GUARDED;
 
 /// The variables' common beginning.
@@ -143,7 +146,7 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
     let errors = RefCell::new(Vec::new());
     let mut warnings = Vec::new();
     let mut root = Section::root(values, ROOT, sources, &errors);
-    let poll = read_poll(root.section("poll", POLL), Poll::default());
+    let poll = read_poll(root.section("poll", POLL), PollConfig::default());
     let defaults = read_defaults(root.section("defaults", DEFAULTS), poll);
     let mut rooms = BTreeMap::new();
     for (id, mut section) in root.by_id("rooms", ROOM) {
@@ -190,8 +193,8 @@ fn check(values: Map<String, Value>, sources: &Sources) -> Result<Loaded, Config
     }
 }
 
-fn read_poll(mut section: Section<'_>, base: Poll) -> Poll {
-    let poll = Poll {
+fn read_poll(mut section: Section<'_>, base: PollConfig) -> PollConfig {
+    let poll = PollConfig {
         fast: section
             .duration("fast", FASTEST, false)
             .unwrap_or(base.fast),
@@ -213,19 +216,19 @@ struct Shared {
     password: Option<super::Secret>,
     certificate: Option<Certificate>,
     allow: Option<BTreeSet<String>>,
-    poll: Poll,
+    poll: PollConfig,
     preset_offset: Option<i8>,
     keep_alive: Option<bool>,
     max_command_age: Option<Duration>,
 }
 
-fn read_defaults(mut section: Section<'_>, poll: Poll) -> Shared {
+fn read_defaults(mut section: Section<'_>, poll: PollConfig) -> Shared {
     let shared = read_shared(&mut section, poll);
     section.finish();
     shared
 }
 
-fn read_shared(section: &mut Section<'_>, poll: Poll) -> Shared {
+fn read_shared(section: &mut Section<'_>, poll: PollConfig) -> Shared {
     Shared {
         user: section.text("user"),
         password: section.password(),
@@ -277,7 +280,7 @@ fn read_room(
     defaults: &Shared,
     id: &str,
     warnings: &mut Vec<String>,
-) -> Option<Room> {
+) -> Option<RoomConfig> {
     let name = section.text("name");
     let given = section.has("url");
     let url = section.text("url").and_then(|text| {
@@ -321,7 +324,7 @@ fn read_room(
         )),
         Some(_) => {}
     }
-    Some(Room {
+    Some(RoomConfig {
         name,
         url: url?,
         user: shared
@@ -344,8 +347,8 @@ fn read_room(
     })
 }
 
-fn read_mqtt(mut section: Section<'_>, ids: &[RoomId]) -> Option<Mqtt> {
-    let base = Mqtt::default();
+fn read_mqtt(mut section: Section<'_>, ids: &[RoomId]) -> Option<MqttConfig> {
+    let base = MqttConfig::default();
     let url = match section.text("url") {
         Some(text) => broker_url(&text)
             .map_err(|message| section.error("url", message))
@@ -419,7 +422,7 @@ fn read_mqtt(mut section: Section<'_>, ids: &[RoomId]) -> Option<Mqtt> {
         _ => {}
     }
     section.finish();
-    Some(Mqtt {
+    Some(MqttConfig {
         url: url?,
         username,
         password,
@@ -448,8 +451,8 @@ fn check_levels(section: &Section<'_>, key: &str, levels: &str) {
     }
 }
 
-fn read_home_assistant(mut section: Section<'_>) -> HomeAssistant {
-    let base = HomeAssistant::default();
+fn read_home_assistant(mut section: Section<'_>) -> HomeAssistantConfig {
+    let base = HomeAssistantConfig::default();
     let discovery = section.bool("discovery").unwrap_or(base.discovery);
     let prefix = section.text("prefix").unwrap_or(base.prefix);
     let status = section.text("status_topic");
@@ -464,7 +467,7 @@ fn read_home_assistant(mut section: Section<'_>) -> HomeAssistant {
         }
     }
     section.finish();
-    HomeAssistant {
+    HomeAssistantConfig {
         discovery,
         prefix,
         status_topic,

@@ -3,7 +3,6 @@
 //! Devices sign their own certificates, so a room pins the fingerprint. Owns the TLS settings and
 //! remembers why the last handshake was refused, which no HTTP client passes on.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,18 +13,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::problem::{Problem, ProblemCode};
-use crate::config::Certificate;
-
-/// The SHA-256 of a certificate as users copy it: `sha256:9f86…`.
-pub fn fingerprint_text(fingerprint: &[u8]) -> String {
-    fingerprint
-        .iter()
-        .fold("sha256:".to_owned(), |mut text, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-}
+use crate::config::{Certificate, Fingerprint};
 
 /// What the last handshakes said.
 #[derive(Debug, Default)]
@@ -35,7 +23,7 @@ pub struct Handshakes {
 
 #[derive(Debug, Default)]
 struct Seen {
-    fingerprint: Option<[u8; 32]>,
+    fingerprint: Option<Fingerprint>,
     refused: Option<Problem>,
 }
 
@@ -55,7 +43,7 @@ impl Handshakes {
     pub fn fingerprint(&self) -> Option<String> {
         let mut fingerprint = None;
         self.update(|seen| fingerprint = seen.fingerprint);
-        fingerprint.map(|bytes| fingerprint_text(&bytes))
+        fingerprint.map(|fingerprint| fingerprint.to_string())
     }
 }
 
@@ -114,7 +102,7 @@ pub fn client_config(certificate: &Certificate) -> Result<(ClientConfig, Arc<Han
 
 #[derive(Debug)]
 enum Trust {
-    Pinned([u8; 32]),
+    Pinned(Fingerprint),
     Authority(Arc<dyn ServerCertVerifier>),
     Anything,
     Nothing,
@@ -145,21 +133,24 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
-        let seen = fingerprint_text(digest.as_ref());
-        let bytes: Option<[u8; 32]> = digest.as_ref().try_into().ok();
+        // SHA-256 is always 32 bytes long.
+        let bytes = digest
+            .as_ref()
+            .try_into()
+            .map_err(|_| Error::General("digest".into()))?;
+        let seen = Fingerprint(bytes);
         self.handshakes
-            .update(|handshakes| handshakes.fingerprint = bytes);
+            .update(|handshakes| handshakes.fingerprint = Some(seen));
         match &self.trust {
             Trust::Anything => Ok(ServerCertVerified::assertion()),
-            Trust::Pinned(pinned) if bytes.as_ref() == Some(pinned) => {
+            Trust::Pinned(pinned) if seen == *pinned => {
                 Ok(ServerCertVerified::assertion())
             }
             Trust::Pinned(pinned) => Err(self.refuse(
                 ProblemCode::CertificateChanged,
                 format!(
-                    "the device shows certificate {seen}, but {} is pinned; if the device was \
-                     replaced or reset, set certificate = \"{seen}\"",
-                    fingerprint_text(pinned)
+                    "the device shows certificate {seen}, but {pinned} is pinned; if the device was \
+                     replaced or reset, set certificate = \"{seen}\""
                 ),
             )),
             Trust::Nothing => Err(self.refuse(

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::command::Authority;
-use crate::config::{Http, Level, RoomId};
+use crate::config::{AccessLevel, HttpConfig, RoomId};
 use attempts::Attempts;
 
 type Digest = [u8; 32];
@@ -23,7 +23,7 @@ struct Token {
     name: String,
     digest: Digest,
     rooms: Option<BTreeSet<Arc<str>>>,
-    level: Level,
+    level: AccessLevel,
 }
 
 /// What somebody may see and do.
@@ -63,9 +63,9 @@ impl Grant {
             ));
         }
         match token.level {
-            Level::Admin => Ok(Authority::Admin),
-            Level::Control => Ok(Authority::Ordinary),
-            Level::Read => Err(format!(
+            AccessLevel::Admin => Ok(Authority::Admin),
+            AccessLevel::Control => Ok(Authority::Ordinary),
+            AccessLevel::Read => Err(format!(
                 "the token \"{}\" has access = \"read\": it sees states and sends nothing",
                 token.name
             )),
@@ -106,7 +106,7 @@ pub struct Access {
 
 impl Access {
     /// The tokens of a configuration.
-    pub fn new(http: &Http) -> Self {
+    pub fn new(http: &HttpConfig) -> Self {
         Self {
             tokens: watch::Sender::new(tokens(http)),
             attempts: Attempts::default(),
@@ -114,7 +114,7 @@ impl Access {
     }
 
     /// Takes over the tokens of another configuration.
-    pub fn reload(&self, http: &Http) {
+    pub fn reload(&self, http: &HttpConfig) {
         let new = tokens(http);
         self.tokens.send_if_modified(|old| {
             let changed = *old != new;
@@ -171,7 +171,7 @@ impl Access {
     }
 }
 
-fn tokens(http: &Http) -> Vec<Arc<Token>> {
+fn tokens(http: &HttpConfig) -> Vec<Arc<Token>> {
     let token = |token: &crate::config::HttpToken| {
         let rooms = token.rooms.as_ref();
         Arc::new(Token {
@@ -203,25 +203,25 @@ mod tests {
 
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    fn http(tokens: &[(&str, Level, Option<&str>)]) -> Http {
-        let token = |(text, level, room): &(&str, Level, Option<&str>)| HttpToken {
+    fn http(tokens: &[(&str, AccessLevel, Option<&str>)]) -> HttpConfig {
+        let token = |(text, level, room): &(&str, AccessLevel, Option<&str>)| HttpToken {
             name: (*text).to_owned(),
             token: Secret::new(*text),
             rooms: room.map(|room| vec![RoomId::new(room).unwrap()]),
             level: *level,
         };
-        Http {
+        HttpConfig {
             tokens: tokens.iter().map(token).collect(),
-            ..Http::default()
+            ..HttpConfig::default()
         }
     }
 
     #[tokio::test]
     async fn tokens_open_what_they_are_for() {
         let access = Access::new(&http(&[
-            ("reads", Level::Read, None),
-            ("controls", Level::Control, Some("1")),
-            ("administers", Level::Admin, None),
+            ("reads", AccessLevel::Read, None),
+            ("controls", AccessLevel::Control, Some("1")),
+            ("administers", AccessLevel::Admin, None),
         ]));
         let admit = async |token| access.admit(PEER, Some(token)).await;
         let reads = admit("reads").await.unwrap();
@@ -253,21 +253,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_grant_ends_when_its_token_changes() {
-        let access = Access::new(&http(&[("a", Level::Read, None), ("b", Level::Read, None)]));
+        let access = Access::new(&http(&[
+            ("a", AccessLevel::Read, None),
+            ("b", AccessLevel::Read, None),
+        ]));
         let (a, b) = (
             access.admit(PEER, Some("a")).await.unwrap(),
             access.admit(PEER, Some("b")).await.unwrap(),
         );
         let mut changes = access.changes();
         access.reload(&http(&[
-            ("b", Level::Read, None),
-            ("a", Level::Admin, None),
+            ("b", AccessLevel::Read, None),
+            ("a", AccessLevel::Admin, None),
         ]));
         changes.next().await;
         assert!(!access.still_holds(&a) && access.still_holds(&b));
         access.reload(&http(&[
-            ("b", Level::Read, None),
-            ("a", Level::Admin, None),
+            ("b", AccessLevel::Read, None),
+            ("a", AccessLevel::Admin, None),
         ]));
         assert!(!changes.0.has_changed().unwrap());
     }

@@ -44,7 +44,7 @@ const PRESETS: &str = "camera/presets";
 
 impl Facts {
     /// What the state store and the configuration say.
-    pub fn read(id: &str, room: &config::Room, store: &StateStore) -> Self {
+    pub fn read(id: &str, room: &config::RoomConfig, store: &StateStore) -> Self {
         let below = format!("room/{id}/");
         let topics = store.topics_below(&below);
         let states = topics

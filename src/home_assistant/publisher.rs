@@ -38,7 +38,7 @@ pub struct Handles {
     pub connected: watch::Receiver<bool>,
 }
 
-type Rooms = Arc<BTreeMap<RoomId, config::Room>>;
+type Rooms = Arc<BTreeMap<RoomId, config::RoomConfig>>;
 
 /// The running task.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Publisher {
         naming: Naming,
         status_topic: String,
         pace: Pace,
-        rooms: BTreeMap<RoomId, config::Room>,
+        rooms: BTreeMap<RoomId, config::RoomConfig>,
         ends: Handles,
     ) -> Self {
         let (rooms, wanted) = watch::channel(Arc::new(rooms));
@@ -76,7 +76,7 @@ impl Publisher {
     }
 
     /// These are the rooms from now on.
-    pub fn set_rooms(&self, rooms: BTreeMap<RoomId, config::Room>) {
+    pub fn set_rooms(&self, rooms: BTreeMap<RoomId, config::RoomConfig>) {
         self.rooms.send_replace(Arc::new(rooms));
     }
 
@@ -194,7 +194,7 @@ impl Task {
         }
     }
 
-    fn look(&mut self, id: &str, room: &config::Room) {
+    fn look(&mut self, id: &str, room: &config::RoomConfig) {
         let facts = Facts::read(id, room, &self.ends.store);
         let device = self.naming.room(id);
         self.announcer

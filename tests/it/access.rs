@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use poly2mqtt::config::Level;
+use poly2mqtt::config::AccessLevel;
 use poly2mqtt::doors::conversation::Limits;
 use reqwest::tls::TlsInfo;
 use serde_json::{Value, json};
@@ -15,10 +15,10 @@ use poly2mqtt_test_support::door::{Doors, certificate, get, http, token};
 async fn guarded() -> Doors {
     Doors::start_with(Limits::default(), |config| {
         config.http.tokens = vec![
-            token("reads", Level::Read, None),
-            token("controls", Level::Control, None),
-            token("one-room", Level::Control, Some(&["1"])),
-            token("administers", Level::Admin, None),
+            token("reads", AccessLevel::Read, None),
+            token("controls", AccessLevel::Control, None),
+            token("one-room", AccessLevel::Control, Some(&["1"])),
+            token("administers", AccessLevel::Admin, None),
         ];
     })
     .await
@@ -232,9 +232,9 @@ async fn tokens_change_while_the_gateway_runs() {
     assert_eq!(gone.ask(1, "\"ping\":true").await["pong"], true);
     let mut config = doors.config.clone();
     config.http.tokens = vec![
-        token("reads", Level::Read, None),
-        token("one-room", Level::Control, Some(&["2"])),
-        token("new", Level::Read, None),
+        token("reads", AccessLevel::Read, None),
+        token("one-room", AccessLevel::Control, Some(&["2"])),
+        token("new", AccessLevel::Read, None),
     ];
     doors.service.reload(config).await.unwrap();
     assert_eq!(gone.closed().await.0, 4401);

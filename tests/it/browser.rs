@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use poly2mqtt::app::Service;
-use poly2mqtt::config::{Config, Level, RoomId};
+use poly2mqtt::config::{AccessLevel, Config, RoomId};
 use poly2mqtt::doors::conversation::Limits;
 use poly2mqtt_simulator::{Device, Options};
 use serde_json::{Value, json};
@@ -237,8 +237,8 @@ async fn a_token_is_asked_for_and_a_read_only_one_changes_nothing() {
     };
     let doors = Doors::start_with(Limits::default(), |config| {
         config.http.tokens = vec![
-            token("looks", Level::Read, Some(&["1"])),
-            token("rules", Level::Admin, None),
+            token("looks", AccessLevel::Read, Some(&["1"])),
+            token("rules", AccessLevel::Admin, None),
         ];
     })
     .await;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use poly2mqtt::config::{
-    BrokerUrl, Certificate, Config, ConfigErrors, HomeAssistant, Http, Level, Loaded, load, locate,
-    schema,
+    AccessLevel, BrokerUrl, Certificate, Config, ConfigErrors, Fingerprint, HomeAssistantConfig,
+    HttpConfig, Loaded, load, locate, schema,
 };
 
 const CANARY: &str = "canary-hunter2";
@@ -50,7 +50,7 @@ fn a_room_needs_little_and_the_rest_has_defaults() {
     );
     assert_eq!(config.mqtt.session_expiry, Duration::from_secs(10));
     assert_eq!(config.mqtt.max_payload, 10 << 20);
-    assert_eq!(config.home_assistant, HomeAssistant::default());
+    assert_eq!(config.home_assistant, HomeAssistantConfig::default());
     let other = read(&format!("[home_assistant]\nprefix = \"ha/x\"\n{ROOM}")).unwrap();
     assert_eq!(other.home_assistant.status_topic, "ha/x/status");
 }
@@ -122,7 +122,7 @@ fn defaults_and_poll_reach_rooms_that_do_not_say_otherwise() {
     let config = read(&text).unwrap();
     let (a, b) = (&config.rooms["a"], &config.rooms["b"]);
     assert_eq!((a.user.as_str(), b.user.as_str()), ("av", "me"));
-    assert_eq!(a.certificate, Certificate::Pinned([0xab; 32]));
+    assert_eq!(a.certificate, Certificate::Pinned(Fingerprint([0xab; 32])));
     assert_eq!(b.certificate, Certificate::System);
     assert_eq!(a.poll.fast, Duration::from_secs(3));
     assert_eq!(b.poll.fast, Duration::from_secs(1));
@@ -202,7 +202,7 @@ const TOKEN: &str = "[[http.token]]\nname = \"panel\"\ntoken = \"0123456789abcde
 #[test]
 fn the_doors_are_set_up() {
     let config = read(ROOM).unwrap();
-    assert_eq!(config.http, Http::default());
+    assert_eq!(config.http, HttpConfig::default());
     assert_eq!(config.http.listen, Some(([127, 0, 0, 1], 8080).into()));
     assert_eq!(config.tcp.listen, None);
     let text = format!(
@@ -212,7 +212,7 @@ fn the_doors_are_set_up() {
     let loaded = read_with(&text, &[]).unwrap();
     let (config, warnings) = (loaded.config, loaded.warnings.join("\n"));
     assert_eq!(config.mqtt.url, BrokerUrl::Off);
-    assert_eq!(config.http.tokens[0].level, Level::Read);
+    assert_eq!(config.http.tokens[0].level, AccessLevel::Read);
     assert_eq!(config.tcp.listen, Some(([0, 0, 0, 0], 7000).into()));
     assert!(warnings.contains("without TLS"), "{warnings}");
     let shown = config.redacted().to_string();

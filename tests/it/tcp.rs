@@ -148,7 +148,7 @@ async fn who_never_says_who_it_is_is_sent_away() {
         ..Limits::default()
     };
     let doors = Doors::start_with(limits, |config| {
-        let level = poly2mqtt::config::Level::Read;
+        let level = poly2mqtt::config::AccessLevel::Read;
         config.http.tokens = vec![poly2mqtt_test_support::door::token("reads", level, None)];
     })
     .await;

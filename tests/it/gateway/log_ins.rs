@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use poly2mqtt::app::Service;
-use poly2mqtt::config::{BrokerUrl, Room, RoomId};
+use poly2mqtt::config::{BrokerUrl, RoomConfig, RoomId};
 use poly2mqtt::state::StateValue;
 use poly2mqtt_simulator::{Device, Fault, FaultKind, Options};
 use socket2::{Domain, Socket, Type};
@@ -30,7 +30,7 @@ async fn devices(count: usize) -> Vec<Device> {
 }
 
 /// Rooms with these numbers.
-async fn start(rooms: impl Iterator<Item = (usize, Room)>) -> Service {
+async fn start(rooms: impl Iterator<Item = (usize, RoomConfig)>) -> Service {
     let named = rooms.map(|(n, room)| (RoomId::new(&n.to_string()).unwrap(), room));
     let config = config(BrokerUrl::Off, named.collect());
     Service::start(config, timings()).await.unwrap()
@@ -100,7 +100,7 @@ impl Silent {
 async fn devices_that_are_switched_off_take_nobodys_turn() {
     let devices = devices(5).await;
     let silent = Silent::new();
-    let off = (0..3 * AT_ONCE).map(|_| Room {
+    let off = (0..3 * AT_ONCE).map(|_| RoomConfig {
         url: Url::parse(&format!("https://{}", silent.addr)).unwrap(),
         ..room(&devices[0])
     });

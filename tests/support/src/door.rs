@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use poly2mqtt::app::{Service, Setup};
-use poly2mqtt::config::{BrokerUrl, Config, HttpToken, Level, RoomId, Secret, TlsFiles};
+use poly2mqtt::config::{AccessLevel, BrokerUrl, Config, HttpToken, RoomId, Secret, TlsFiles};
 use poly2mqtt::doors::conversation::Limits;
 use poly2mqtt_simulator::{Device, Options};
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub struct Doors {
     pub config: Config,
 }
 
-pub fn token(text: &str, level: Level, rooms: Option<&[&str]>) -> HttpToken {
+pub fn token(text: &str, level: AccessLevel, rooms: Option<&[&str]>) -> HttpToken {
     let id = |id: &&str| RoomId::new(id).unwrap();
     HttpToken {
         name: format!("the {text}"),

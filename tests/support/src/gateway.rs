@@ -6,7 +6,8 @@ use std::time::Duration;
 use poly2mqtt::app::Service;
 use poly2mqtt::catalogue::GUARDED;
 use poly2mqtt::config::{
-    BrokerUrl, Certificate, Config, HomeAssistant, Http, Mqtt, Poll, Room, RoomId, Secret, Tcp,
+    BrokerUrl, Certificate, Config, HomeAssistantConfig, HttpConfig, MqttConfig, PollConfig,
+    RoomConfig, RoomId, Secret, TcpConfig,
 };
 use poly2mqtt::device::DeviceTimings;
 use poly2mqtt_simulator::{Device, FaultKind, Options};
@@ -38,8 +39,8 @@ pub fn timings() -> DeviceTimings {
     }
 }
 
-pub fn room(device: &Device) -> Room {
-    Room {
+pub fn room(device: &Device) -> RoomConfig {
+    RoomConfig {
         name: None,
         url: Url::parse(&device.url()).unwrap(),
         user: "admin".into(),
@@ -49,7 +50,7 @@ pub fn room(device: &Device) -> Room {
             .iter()
             .map(|command| (*command).to_owned())
             .collect(),
-        poll: Poll {
+        poll: PollConfig {
             fast: Duration::from_millis(400),
             normal: Duration::from_millis(800),
             slow: Duration::from_millis(1600),
@@ -72,18 +73,18 @@ pub fn spoilt() -> [FaultKind; 4] {
 }
 
 /// A configuration for a test: any free port for HTTP, since many gateways run at a time.
-pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, Room>) -> Config {
+pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, RoomConfig>) -> Config {
     Config {
-        mqtt: Mqtt {
+        mqtt: MqttConfig {
             url,
-            ..Mqtt::default()
+            ..MqttConfig::default()
         },
-        http: Http {
+        http: HttpConfig {
             listen: Some(([127, 0, 0, 1], 0).into()),
-            ..Http::default()
+            ..HttpConfig::default()
         },
-        tcp: Tcp::default(),
-        home_assistant: HomeAssistant::default(),
+        tcp: TcpConfig::default(),
+        home_assistant: HomeAssistantConfig::default(),
         rooms,
     }
 }
@@ -94,7 +95,11 @@ impl Gateway {
     }
 
     /// Starts a device and a gateway with one room, changed by `change`.
-    pub async fn start_with(kind: Kind, options: Options, change: impl FnOnce(&mut Room)) -> Self {
+    pub async fn start_with(
+        kind: Kind,
+        options: Options,
+        change: impl FnOnce(&mut RoomConfig),
+    ) -> Self {
         let device = Device::start(options).await.unwrap();
         let mut room = room(&device);
         change(&mut room);
