@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{Demo, Failed, JOURNAL, asked_to_stop, rooms};
-use crate::app::Service;
+use crate::app::App;
 use crate::config::{
     BrokerUrl, Certificate, Config, HomeAssistantConfig, HttpConfig, MqttConfig, PollConfig,
     RoomConfig, RoomId, Secret, TcpConfig,
@@ -47,7 +47,7 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
     let controlled =
         poly2mqtt_simulator::serve_control(listener, devices.clone(), shutdown.clone());
     let controlled = tokio::spawn(controlled);
-    let service = Service::start(config(demo, &devices)?, DeviceTimings::default())
+    let service = App::start(config(demo, &devices)?, DeviceTimings::default())
         .await
         .map_err(Failed::Other)?;
     service.connected().await;
@@ -63,7 +63,7 @@ pub async fn run(demo: &Demo) -> Result<(), Failed> {
     Ok(())
 }
 
-fn introduce(demo: &Demo, control: &str, service: &Service) {
+fn introduce(demo: &Demo, control: &str, service: &App) {
     let at = match demo.listen.port() {
         1883 => String::new(),
         port => format!("-p {port} "),

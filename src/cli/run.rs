@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, Failed, asked_to_stop, load};
-use crate::app::{Service, Setup};
+use crate::app::{App, AppOptions};
 
 pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     let loaded = load(file)?;
@@ -15,11 +15,11 @@ pub async fn run(file: &ConfigFile) -> Result<(), Failed> {
     tokio::pin!(stop);
     let mut reload = signal(SignalKind::hangup())
         .map_err(|error| Failed::Other(format!("signals cannot be received: {error}")))?;
-    let setup = Setup {
+    let options = AppOptions {
         runtime: runtime_directory(),
-        ..Setup::default()
+        ..AppOptions::default()
     };
-    let mut service = Service::start_with(loaded.config, setup)
+    let mut service = App::start_with(loaded.config, options)
         .await
         .map_err(Failed::Other)?;
     // Without systemd this does nothing.
@@ -46,7 +46,7 @@ fn runtime_directory() -> Option<PathBuf> {
 }
 
 /// SIGHUP: a bad file is reported, and the old configuration goes on.
-async fn apply(service: &mut Service, file: &ConfigFile) {
+async fn apply(service: &mut App, file: &ConfigFile) {
     match load(file) {
         Ok(loaded) => match service.reload(loaded.config).await {
             Ok(()) => tracing::info!("configuration read again"),

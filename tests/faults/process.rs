@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use poly2mqtt::app::{Service, Setup};
+use poly2mqtt::app::{App, AppOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 use tracing_subscriber::layer::SubscriberExt;
@@ -44,12 +44,12 @@ async fn serve(config: &Path) {
     let mut terminate = signal(SignalKind::terminate()).unwrap();
     let mut hangup = signal(SignalKind::hangup()).unwrap();
     let load = || poly2mqtt::config::load(config, []).map(|loaded| loaded.config);
-    let setup = Setup {
+    let options = AppOptions {
         timings: timings(),
         runtime: std::env::var_os(RUNTIME).map(PathBuf::from),
-        ..Setup::default()
+        ..AppOptions::default()
     };
-    let mut service = Service::start_with(load().unwrap(), setup).await.unwrap();
+    let mut service = App::start_with(load().unwrap(), options).await.unwrap();
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use poly2mqtt::app::Service;
+use poly2mqtt::app::App;
 use poly2mqtt::config::{BrokerUrl, RoomId, Secret};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -65,7 +65,7 @@ pub async fn compare(world: &World) {
 }
 
 /// A gateway of this process, with a broker of its own, that reads the devices directly.
-async fn fresh(world: &World) -> Service {
+async fn fresh(world: &World) -> App {
     let rooms = world.rooms.iter().map(|other| {
         let id = RoomId::new(other.target.id).unwrap();
         let mut room = room(&other.device);
@@ -75,10 +75,10 @@ async fn fresh(world: &World) -> Service {
     let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
     let mut config = config(url, rooms.collect());
     config.mqtt.topic_prefix = "another".into();
-    Service::start(config, timings()).await.unwrap()
+    App::start(config, timings()).await.unwrap()
 }
 
-fn read(fresh: &Service) -> States {
+fn read(fresh: &App) -> States {
     let store = fresh.store();
     store
         .topics_below("room/")

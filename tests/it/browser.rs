@@ -8,7 +8,7 @@
 //! ```
 use std::path::Path;
 
-use poly2mqtt::app::Service;
+use poly2mqtt::app::App;
 use poly2mqtt::config::{AccessLevel, Config, RoomId};
 use poly2mqtt::doors::conversation::Limits;
 use poly2mqtt_simulator::{Device, Options};
@@ -197,9 +197,7 @@ async fn a_room_is_used_and_a_restart_survived() {
         .until("document.querySelector('fieldset.columns').disabled")
         .await;
     doors.device.person_mutes(false);
-    doors.service = Service::start(doors.config.clone(), timings())
-        .await
-        .unwrap();
+    doors.service = App::start(doors.config.clone(), timings()).await.unwrap();
     connected(&browser).await;
     browser.until(&pressed(MIC, false)).await;
     browser

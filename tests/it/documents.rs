@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use poly2mqtt::app::Service;
+use poly2mqtt::app::App;
 use poly2mqtt::catalogue::{CATALOGUE, Call, GATEWAY_TOPICS, GUARDED};
 use poly2mqtt::command::{ErrorCode, Failure, Outcome, Success};
 use poly2mqtt::config::{BrokerUrl, RoomId};
@@ -292,7 +292,7 @@ async fn the_access_list_works_in_mosquitto() {
     let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(&device))]);
     let mut config = config(url, rooms);
     config.mqtt.username = Some("gateway".into());
-    let service = Service::start(config, timings()).await.unwrap();
+    let service = App::start(config, timings()).await.unwrap();
     service.connected().await;
     let controller = user(&broker, "controller").await;
     let panel = user(&broker, "panel").await;

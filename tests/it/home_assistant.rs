@@ -5,7 +5,7 @@ mod schema;
 
 use std::collections::BTreeMap;
 
-use poly2mqtt::app::Service;
+use poly2mqtt::app::App;
 use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt::home_assistant::{Facts, Naming, gateway_document, room_document};
 use poly2mqtt_simulator::{Device, Firmware, Options};
@@ -356,7 +356,7 @@ async fn what_the_broker_remembers_is_taken_up() {
     config.home_assistant.prefix = "ha/x".into();
     config.home_assistant.status_topic = "ha/born".into();
     let client = Client::connect(broker.port).await;
-    let service = Service::start(config.clone(), timings()).await.unwrap();
+    let service = App::start(config.clone(), timings()).await.unwrap();
     let (stays, goes) = (
         "ha/x/device/poly2mqtt-av_stays/config",
         "ha/x/device/poly2mqtt-av_goes/config",
@@ -373,7 +373,7 @@ async fn what_the_broker_remembers_is_taken_up() {
     devices[0].stop().await;
     config.rooms.remove("goes");
     client.clear();
-    let service = Service::start(config.clone(), timings()).await.unwrap();
+    let service = App::start(config.clone(), timings()).await.unwrap();
     client.expect(goes, "").await;
     // A birth is answered when what is to be published has been.
     client.publish("ha/born", "online").await;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::env::var;
 use std::time::{Duration, Instant};
 
-use poly2mqtt::app::Service;
+use poly2mqtt::app::App;
 use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt_simulator::{Device, Options};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
@@ -305,7 +305,7 @@ async fn home_assistant_shows_and_operates_a_room() {
     let mut config = config(url, both.clone());
     config.mqtt.topic_prefix = "live".into();
     let client = Client::connect(port).await;
-    let mut service = Service::start(config.clone(), timings()).await.unwrap();
+    let mut service = App::start(config.clone(), timings()).await.unwrap();
     let (a, b) = (
         whole(&client, "live_a").await,
         whole(&client, "live_b").await,
@@ -342,7 +342,7 @@ async fn home_assistant_shows_and_operates_a_room() {
         |state| state.is_some(),
     )
     .await;
-    let mut service = Service::start(config.clone(), timings()).await.unwrap();
+    let mut service = App::start(config.clone(), timings()).await.unwrap();
     all_available(&api, &a).await;
     all_available(&api, &b).await;
 

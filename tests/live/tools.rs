@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use poly2mqtt::app::Service;
+use poly2mqtt::app::App;
 use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt_simulator::{Device, Options};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ fn root() -> &'static Path {
 /// A gateway with room 1 at its own broker and at HTTP.
 struct Gateway {
     device: Device,
-    service: Service,
+    service: App,
     client: Client,
 }
 
@@ -38,7 +38,7 @@ impl Gateway {
         let device = Device::start(Options::default()).await.unwrap();
         let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(&device))]);
         let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
-        let service = Service::start(config(url, rooms), timings()).await.unwrap();
+        let service = App::start(config(url, rooms), timings()).await.unwrap();
         service.connected().await;
         let client = Client::connect(service.broker_addr().unwrap().port()).await;
         client.expect("room/1/availability", "online").await;

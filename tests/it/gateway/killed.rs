@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use poly2mqtt::app::{Service, Setup};
+use poly2mqtt::app::{App, AppOptions};
 use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt_simulator::{Device, Fault, FaultKind, Options};
 use tokio::runtime::Runtime;
@@ -14,20 +14,20 @@ use poly2mqtt_test_support::gateway::{config, room, timings};
 /// A gateway in a runtime of its own, which can be taken away from under it.
 struct Killable {
     runtime: Runtime,
-    service: Service,
+    service: App,
 }
 
 impl Killable {
     async fn start(device: &Device, directory: &Path) -> Self {
         let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
         let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(device))]);
-        let setup = Setup {
+        let options = AppOptions {
             timings: timings(),
             runtime: Some(directory.to_owned()),
-            ..Setup::default()
+            ..AppOptions::default()
         };
         let runtime = Runtime::new().unwrap();
-        let started = Service::start_with(config(url, rooms), setup);
+        let started = App::start_with(config(url, rooms), options);
         let service = runtime.spawn(started).await.unwrap().unwrap();
         let it = Self { runtime, service };
         let read = || it.service.store().get("room/1/audio/volume").is_some();

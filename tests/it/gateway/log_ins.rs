@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
 use std::time::Duration;
 
-use poly2mqtt::app::Service;
+use poly2mqtt::app::App;
 use poly2mqtt::config::{BrokerUrl, RoomConfig, RoomId};
 use poly2mqtt::state::StateValue;
 use poly2mqtt_simulator::{Device, Fault, FaultKind, Options};
@@ -30,13 +30,13 @@ async fn devices(count: usize) -> Vec<Device> {
 }
 
 /// Rooms with these numbers.
-async fn start(rooms: impl Iterator<Item = (usize, RoomConfig)>) -> Service {
+async fn start(rooms: impl Iterator<Item = (usize, RoomConfig)>) -> App {
     let named = rooms.map(|(n, room)| (RoomId::new(&n.to_string()).unwrap(), room));
     let config = config(BrokerUrl::Off, named.collect());
-    Service::start(config, timings()).await.unwrap()
+    App::start(config, timings()).await.unwrap()
 }
 
-async fn online(service: &Service, rooms: Range<usize>, within: Duration) {
+async fn online(service: &App, rooms: Range<usize>, within: Duration) {
     let deadline = Instant::now() + within;
     let off = |n: &usize| {
         let state = service.store().get(&format!("room/{n}/availability"));

@@ -1,6 +1,6 @@
 //! Rooms that come and go, and rooms beside each other.
 
-use poly2mqtt::app::Service;
+use poly2mqtt::app::App;
 use poly2mqtt::config::RoomId;
 use poly2mqtt_simulator::{Device, Options};
 
@@ -80,7 +80,7 @@ async fn an_earlier_runs_states_do_not_outlive_it() {
     }
     it.service.stop().await;
     it.device.person_hangs_up();
-    let service = Service::start(it.config.clone(), timings()).await.unwrap();
+    let service = App::start(it.config.clone(), timings()).await.unwrap();
     it.client.expect("room/1/call/media_stats", "").await;
     it.client.expect("room/2/audio/volume", "").await;
     it.client.expect("room/2/availability", "").await;

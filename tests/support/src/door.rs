@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
-use poly2mqtt::app::{Service, Setup};
+use poly2mqtt::app::{App, AppOptions};
 use poly2mqtt::config::{AccessLevel, BrokerUrl, Config, HttpToken, RoomId, Secret, TlsFiles};
 use poly2mqtt::doors::conversation::Limits;
 use poly2mqtt_simulator::{Device, Options};
@@ -21,7 +21,7 @@ use super::gateway::{config, room, timings};
 
 pub struct Doors {
     pub device: Device,
-    pub service: Service,
+    pub service: App,
     pub config: Config,
 }
 
@@ -47,12 +47,12 @@ impl Doors {
         let mut config = config(BrokerUrl::Off, BTreeMap::from(rooms));
         config.tcp.listen = config.http.listen;
         change(&mut config);
-        let setup = Setup {
+        let options = AppOptions {
             timings: timings(),
             limits,
-            ..Setup::default()
+            ..AppOptions::default()
         };
-        let service = Service::start_with(config.clone(), setup).await.unwrap();
+        let service = App::start_with(config.clone(), options).await.unwrap();
         let doors = Self {
             device,
             service,

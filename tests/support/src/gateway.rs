@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use poly2mqtt::app::Service;
+use poly2mqtt::app::App;
 use poly2mqtt::catalogue::GUARDED;
 use poly2mqtt::config::{
     BrokerUrl, Certificate, Config, HomeAssistantConfig, HttpConfig, MqttConfig, PollConfig,
@@ -19,7 +19,7 @@ use super::{Kind, Mosquitto};
 
 pub struct Gateway {
     pub device: Device,
-    pub service: Service,
+    pub service: App,
     pub client: Client,
     pub config: Config,
     pub port: u16,
@@ -113,7 +113,7 @@ impl Gateway {
         };
         let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room)]);
         let config = config(url, rooms);
-        let service = Service::start(config.clone(), timings()).await.unwrap();
+        let service = App::start(config.clone(), timings()).await.unwrap();
         let port = match (&mosquitto, service.broker_addr()) {
             (Some(mosquitto), _) => mosquitto.port,
             (None, addr) => addr.unwrap().port(),

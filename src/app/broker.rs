@@ -1,0 +1,41 @@
+//! The embedded broker, if the configuration asks for it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::broker::{Broker, Settings, User};
+use crate::config::{BrokerUrl, Config, RoomId};
+use crate::state::StateStore;
+
+/// Starts it.
+///
+/// # Errors
+/// The address cannot be used.
+pub async fn start(config: &Config, store: &Arc<StateStore>) -> Result<Option<Broker>, String> {
+    match &config.mqtt.url {
+        BrokerUrl::Embedded(listen) => {
+            let broker = Broker::start(settings(config, *listen), store.clone());
+            broker.await.map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn settings(config: &Config, listen: SocketAddr) -> Settings {
+    let mqtt = &config.mqtt;
+    let users = mqtt.users.iter().map(|user| User {
+        name: user.name.clone(),
+        password: user.password.secret().clone(),
+        rooms: user
+            .rooms
+            .as_ref()
+            .map(|rooms| rooms.iter().map(RoomId::shared).collect()),
+        control: user.control,
+    });
+    Settings {
+        listen,
+        users: users.collect(),
+        prefix: mqtt.topic_prefix.clone(),
+        max_payload: mqtt.max_payload,
+    }
+}

@@ -1,0 +1,62 @@
+//! The doors whose clients connect to the gateway: HTTP with WebSocket, and plain lines.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+use crate::doors::conversation::Clients;
+use crate::doors::{http, tcp};
+use crate::net::{Listener, Tls};
+
+/// Starts HTTP and WebSocket, if there is a socket for them.
+///
+/// # Errors
+/// The socket cannot be used.
+pub fn start_http(
+    config: &Config,
+    socket: Option<TcpListener>,
+    tls: Option<&Arc<Tls>>,
+    clients: &Arc<Clients>,
+    sampler: http::Sampler,
+) -> Result<Option<http::Door>, String> {
+    let Some(socket) = socket else {
+        return Ok(None);
+    };
+    let listener = Listener {
+        socket,
+        tls: tls.cloned(),
+        connections: clients.limits.connections,
+        handshake: clients.limits.greeting,
+    };
+    let hosts = config.http.hosts.clone();
+    let door = http::Door::start(listener, clients.clone(), hosts, sampler)?;
+    tracing::info!(address = %door.addr(), tls = tls.is_some(), "HTTP and WebSocket");
+    Ok(Some(door))
+}
+
+/// Starts plain lines, if there is a socket for them.
+///
+/// # Errors
+/// The socket cannot be used.
+pub fn start_tcp(
+    config: &Config,
+    socket: Option<TcpListener>,
+    tls: Option<&Arc<Tls>>,
+    clients: &Arc<Clients>,
+) -> Result<Option<tcp::Door>, String> {
+    let Some(socket) = socket else {
+        return Ok(None);
+    };
+    let listener = Listener {
+        socket,
+        tls: tls.filter(|_| config.tcp.tls).cloned(),
+        // Every connection is a client. The door accepts some above the limit of clients, so that
+        // it can tell them why they are turned away.
+        connections: clients.limits.clients + clients.limits.connections,
+        handshake: clients.limits.greeting,
+    };
+    let door = tcp::Door::start(listener, clients.clone())?;
+    tracing::info!(address = %door.addr(), tls = config.tcp.tls, "plain lines");
+    Ok(Some(door))
+}

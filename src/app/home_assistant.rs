@@ -1,0 +1,63 @@
+//! What the configuration means for Home Assistant, and the publisher's start.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::doors::mqtt::{Door, ExtraTopics};
+use crate::home_assistant::{self, Handles, Naming, Pace, Publisher};
+use crate::state::{Inbound, StateStore};
+
+/// How many messages of other programs may wait for the publisher, besides two for each room. When
+/// the MQTT door subscribes, the broker sends every discovery document that it holds at once.
+const INBOUND_QUEUE: usize = 1024;
+
+/// The topics that the MQTT door publishes and receives for Home Assistant, and what it receives
+/// there; `None` if discovery is off.
+pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, mpsc::Receiver<Inbound>)> {
+    if !config.home_assistant.discovery {
+        return None;
+    }
+    let (heard, inbound) = mpsc::channel(INBOUND_QUEUE + 2 * config.rooms.len());
+    let status = config.home_assistant.status_topic.clone();
+    let extra_topics = ExtraTopics {
+        store: StateStore::new(),
+        payload: home_assistant::decompressed,
+        filters: vec![status, naming(config).config_filter()],
+        heard,
+    };
+    Some((extra_topics, inbound))
+}
+
+/// Starts the publisher.
+pub fn start(
+    config: &Config,
+    mqtt: &Door,
+    store: &Arc<StateStore>,
+    documents: Arc<StateStore>,
+    inbound: mpsc::Receiver<Inbound>,
+) -> Publisher {
+    let handles = Handles {
+        store: store.clone(),
+        announcements: documents,
+        heard: inbound,
+        connected: mqtt.connected(),
+    };
+    let status_topic = config.home_assistant.status_topic.clone();
+    let rooms = config.rooms.clone();
+    Publisher::start(
+        naming(config),
+        status_topic,
+        Pace::default(),
+        rooms,
+        handles,
+    )
+}
+
+fn naming(config: &Config) -> Naming {
+    Naming {
+        topic_prefix: config.mqtt.topic_prefix.clone(),
+        discovery_prefix: config.home_assistant.prefix.clone(),
+    }
+}

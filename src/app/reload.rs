@@ -1,0 +1,117 @@
+//! Taking over a changed configuration while everything runs.
+//!
+//! Rooms, polling, tokens and certificates change at once; the broker, the addresses and Home
+//! Assistant's discovery at the next start, so their old values stay in force until then.
+
+use super::App;
+use crate::config::Config;
+
+impl App {
+    /// Takes over a new configuration.
+    ///
+    /// # Errors
+    /// One message for the user about each part that cannot be taken over; all others were.
+    pub async fn reload(&mut self, mut config: Config) -> Result<(), Vec<String>> {
+        let mut failed = Vec::new();
+        failed.extend(keep_until_restart(&self.config, &mut config));
+        match (&self.tls, &config.http.tls) {
+            (Some(tls), Some(files)) => failed.extend(tls.reload(files).err()),
+            _ => config.http.tls = self.config.http.tls.clone(),
+        }
+        self.clients.access.reload(&config.http);
+        if let Some(http) = &self.http {
+            http.reload(config.http.hosts.clone());
+        }
+        self.config = config;
+        // Before the rooms: Home Assistant's entities must go before their states are cleared.
+        if let Some(home_assistant) = &self.home_assistant {
+            home_assistant.set_rooms(self.config.rooms.clone());
+        }
+        if let Err(rooms) = self.gateway.apply(&self.config).await {
+            failed.extend(rooms);
+        }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed)
+        }
+    }
+}
+
+/// Puts the old values of everything that changes only at a start into `new`, and logs a warning
+/// if they differ. Returns what is wrong with the rest because of that.
+fn keep_until_restart(old: &Config, new: &mut Config) -> Option<String> {
+    let addresses_changed = old.http.listen != new.http.listen
+        || old.http.tls.is_some() != new.http.tls.is_some()
+        || old.tcp != new.tcp;
+    if new.mqtt != old.mqtt || addresses_changed {
+        tracing::warn!(
+            "changes of [mqtt], of addresses and of whether TLS is spoken take effect at the \
+             next start"
+        );
+    }
+    if new.home_assistant != old.home_assistant {
+        tracing::warn!("changes below [home_assistant] take effect at the next start");
+    }
+    new.mqtt = old.mqtt.clone();
+    new.tcp = old.tcp.clone();
+    new.http.listen = old.http.listen;
+    new.home_assistant = old.home_assistant.clone();
+
+    let addresses = [old.http.listen, old.tcp.listen];
+    let reachable = addresses.iter().flatten().any(|at| !at.ip().is_loopback());
+    if reachable && new.http.tokens.is_empty() && !new.http.open {
+        // The new addresses may do without tokens; those still in use may not.
+        new.http.tokens = old.http.tokens.clone();
+        return Some("http.token: without tokens only at the next start".into());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::{self, HomeAssistantConfig, HttpConfig, HttpToken, MqttConfig, TcpConfig};
+
+    fn config(listen: &str, tokens: usize) -> Config {
+        let token = |number: usize| HttpToken {
+            name: format!("token {number}"),
+            token: config::Secret::new("secret"),
+            rooms: None,
+            level: config::AccessLevel::Control,
+        };
+        let http = HttpConfig {
+            listen: Some(listen.parse().unwrap()),
+            tokens: (0..tokens).map(token).collect(),
+            ..HttpConfig::default()
+        };
+        Config {
+            mqtt: MqttConfig::default(),
+            http,
+            tcp: TcpConfig::default(),
+            home_assistant: HomeAssistantConfig::default(),
+            rooms: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn an_address_in_use_stays_and_keeps_its_tokens() {
+        let old = config("192.0.2.1:80", 1);
+        let mut new = config("127.0.0.1:80", 0);
+        let wrong = keep_until_restart(&old, &mut new);
+        assert!(wrong.unwrap().starts_with("http.token"));
+        assert_eq!(new.http.listen, old.http.listen);
+        assert_eq!(new.http.tokens.len(), 1);
+    }
+
+    #[test]
+    fn on_loopback_tokens_may_go() {
+        let old = config("127.0.0.1:80", 1);
+        let mut new = config("192.0.2.1:80", 0);
+        assert_eq!(keep_until_restart(&old, &mut new), None);
+        assert_eq!(new.http.listen, old.http.listen);
+        assert!(new.http.tokens.is_empty());
+    }
+}

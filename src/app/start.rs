@@ -1,0 +1,114 @@
+//! Starting, in this order: certificate and sockets, embedded broker, rooms, MQTT, Home Assistant,
+//! HTTP, plain lines, health.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use super::{App, AppOptions, broker, clients, health, home_assistant, mqtt};
+use crate::config::Config;
+use crate::device::DeviceTimings;
+use crate::doors;
+use crate::doors::access::Access;
+use crate::doors::conversation::Clients;
+use crate::metrics::Metrics;
+use crate::net::{Tls, bind};
+use crate::rooms::Gateway;
+use crate::state::{StateStore, StateValue};
+use crate::topics::GATEWAY_AVAILABILITY;
+
+impl App {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// A message for the user about the part that cannot start: an address in use, a certificate
+    /// that cannot be read, a room without a usable address.
+    pub async fn start(config: Config, timings: DeviceTimings) -> Result<Self, String> {
+        let options = AppOptions {
+            timings,
+            ..AppOptions::default()
+        };
+        Self::start_with(config, options).await
+    }
+
+    /// Like [`App::start`], with the settings that are not part of the configuration.
+    ///
+    /// # Errors
+    /// As for [`App::start`].
+    pub async fn start_with(config: Config, options: AppOptions) -> Result<Self, String> {
+        // What can fail because of the machine comes first, so that nothing has to be undone.
+        let tls = config.http.tls.as_ref().map(Tls::new).transpose()?;
+        let tls = tls.map(Arc::new);
+        let http_socket = bind_configured("http", config.http.listen).await?;
+        let tcp_socket = bind_configured("tcp", config.tcp.listen).await?;
+
+        let store = StateStore::new();
+        let metrics = Arc::<Metrics>::default();
+        let broker = broker::start(&config, &store).await?;
+        let gateway = Gateway::new(
+            store.clone(),
+            options.timings,
+            metrics.clone(),
+            options.runtime,
+        );
+        if let Err(failed) = gateway.apply(&config).await {
+            return Err(failed.join("\n"));
+        }
+        store.set(GATEWAY_AVAILABILITY, StateValue::text("online"));
+
+        let (extra_topics, inbound) = home_assistant::extra_topics(&config).unzip();
+        let documents = extra_topics.as_ref().map(|extra| extra.store.clone());
+        let mqtt = match mqtt::settings(&config, broker.as_ref()) {
+            Some(settings) => Some(doors::mqtt::Door::start(
+                settings,
+                store.clone(),
+                gateway.clone(),
+                extra_topics,
+            )?),
+            None => None,
+        };
+        let home_assistant = match (&mqtt, documents, inbound) {
+            (Some(mqtt), Some(documents), Some(inbound)) => Some(home_assistant::start(
+                &config, mqtt, &store, documents, inbound,
+            )),
+            _ => None,
+        };
+
+        let clients = Clients::new(
+            store.clone(),
+            gateway.clone(),
+            Access::new(&config.http),
+            metrics,
+            options.limits,
+        );
+        let sampler = health::sampler(&gateway, mqtt.as_ref());
+        let http = clients::start_http(&config, http_socket, tls.as_ref(), &clients, sampler)?;
+        let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), &clients)?;
+        let stats = mqtt.as_ref().map(doors::mqtt::Door::stats);
+        let health = tokio::spawn(health::publish(gateway.clone(), stats));
+        Ok(Self {
+            broker,
+            gateway,
+            mqtt,
+            clients,
+            http,
+            tcp,
+            tls,
+            home_assistant,
+            health,
+            store,
+            config,
+        })
+    }
+}
+
+async fn bind_configured(
+    name: &str,
+    addr: Option<SocketAddr>,
+) -> Result<Option<TcpListener>, String> {
+    match addr {
+        Some(addr) => bind(name, addr).await.map(Some),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,57 @@
+//! Stopping, in the reverse order of the start, within fixed time limits.
+
+use std::time::Duration;
+
+use futures_util::future::join;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::App;
+use crate::state::StateValue;
+use crate::topics::GATEWAY_AVAILABILITY;
+
+/// How long a command that has begun may take to finish. systemd kills after 90 s, Docker after
+/// 10 s: this and [`LAST_MESSAGES_TIMEOUT`] together must stay below the shorter of the two.
+const COMMANDS_TIMEOUT: Duration = Duration::from_secs(5);
+/// After the commands: how long broker and clients may take to receive their last messages.
+const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl App {
+    /// Stops: takes no more commands, finishes those that have begun, logs out of every device,
+    /// publishes `offline`, delivers the last messages.
+    pub async fn stop(self) {
+        self.health.abort();
+        if let Some(home_assistant) = self.home_assistant {
+            home_assistant.stop();
+        }
+        if let Some(http) = &self.http {
+            http.close();
+        }
+        if let Some(tcp) = self.tcp {
+            tcp.close().await;
+        }
+        self.gateway.stop(Instant::now() + COMMANDS_TIMEOUT).await;
+        self.store
+            .set(GATEWAY_AVAILABILITY, StateValue::text("offline"));
+
+        let deadline = Instant::now() + LAST_MESSAGES_TIMEOUT;
+        self.clients.stopping.cancel();
+        self.clients.tasks.close();
+        let clients = async {
+            // A client that does not read its last messages by then loses them.
+            let _ = timeout_at(deadline, self.clients.tasks.wait()).await;
+            if let Some(http) = self.http {
+                http.stop(sleep_until(deadline)).await;
+            }
+        };
+        let mqtt = async {
+            if let Some(mqtt) = self.mqtt {
+                mqtt.stop(deadline).await;
+            }
+        };
+        join(clients, mqtt).await;
+        // Last, because the MQTT door publishes `offline` through it.
+        if let Some(broker) = self.broker {
+            broker.stop().await;
+        }
+    }
+}
