@@ -1,9 +1,38 @@
-# What contributors run. Every recipe is one command, so all of it works without just too.
+# The commands of a developer's day; `just` lists them. Install it with `cargo install just`.
 
-# List the recipes.
+# The list of recipes.
 default:
-    @just --list
+    @just --list --unsorted
 
-# Make everything again that is made from the catalogue and the configuration.
+# What must pass before a change is proposed: formatting, lints, pages, tests. The whole is .ci/run.
+check *filter:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
+    cargo test {{ filter }}
+
+# Write again everything that is made from the catalogue and the configuration.
 regen:
     tools/regen.sh
+
+# Random commands while broker, gateway, devices and networks fail, for so many seconds.
+faults seconds="3600" seed="1":
+    POLY2MQTT_FAULTS_SECONDS={{ seconds }} POLY2MQTT_FAULTS_SEED={{ seed }} \
+      cargo test --release --test faults -- --nocapture
+
+# One fuzz target for so many seconds, or each of them in turn. Needs `cargo install cargo-fuzz`.
+fuzz target="all" seconds="60":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    targets={{ quote(target) }}
+    [ "$targets" != all ] || targets=$(ls fuzz/seeds)
+    for target in $targets; do
+      mkdir -p "fuzz/corpus/$target"
+      RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$target" \
+        "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
+        -max_total_time={{ seconds }} -max_len=4096
+    done
+
+# One bench (latency, throughput, scale, room, crowd) with its words, such as `just bench latency seconds=12`.
+bench name="latency" *words:
+    cargo bench --bench {{ name }} -- {{ words }}

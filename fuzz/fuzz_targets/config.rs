@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../../tests/hostile/config.rs"]
+#[path = "../../tests/it/hostile/config.rs"]
 mod check;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| check::run(data));

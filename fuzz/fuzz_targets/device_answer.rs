@@ -1,8 +1,8 @@
 #![no_main]
 
-#[path = "../../tests/hostile/device_answer.rs"]
+#[path = "../../tests/it/hostile/device_answer.rs"]
 mod check;
-#[path = "../../tests/hostile/url.rs"]
+#[path = "../../tests/it/hostile/url.rs"]
 mod url;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| check::run(data));

@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../../tests/hostile/http_request.rs"]
+#[path = "../../tests/it/hostile/http_request.rs"]
 mod check;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| check::run(data));

@@ -42,24 +42,24 @@ error_codes! {
         "Take an id from the message. Ids are case-sensitive.";
     UnknownCommand, "unknown_command",
         "No command has that topic.",
-        "The message names the nearest; `poly2mqtt topics` lists all.";
+        "The message names the nearest one; `poly2mqtt topics` lists all.";
     InvalidPayload, "invalid_payload",
         "The payload, a topic level or the response topic is wrong.",
         "The message says what is allowed.";
     Forbidden, "forbidden",
-        "A guarded command, a token that is not for this, or the device refuses this user.",
+        "A guarded command, a token without this access, or the device refuses this user.",
         "Add it to the room's `allow`, use a token with more `access`, or a device user with the admin role.";
     Busy, "busy",
-        "64 commands wait already.",
-        "Send less, or wait for results.";
+        "64 commands are waiting already.",
+        "Send fewer, or wait for results.";
     Expired, "expired",
-        "Too old when its turn came.",
+        "The command was too old when its turn came.",
         "Send it again if it is still wanted.";
     Superseded, "superseded",
-        "A newer command made it pointless.",
+        "A newer command replaced it.",
         "Nothing: the newer one counts.";
     Offline, "offline",
-        "The device cannot be used now.",
+        "The device is not available now.",
         "Read `room/<room>/problem`: [states.md](states.md#availability-and-problem).";
     Unauthorized, "unauthorized",
         "The device refuses user and password.",
@@ -72,22 +72,22 @@ error_codes! {
         "Use that provider's controls, or switch the device back.";
     Unsupported, "unsupported",
         "This device or firmware lacks it (404, 405, 501).",
-        "Nothing; states that it lacks are simply absent.";
+        "Nothing. States that a device lacks have no topic.";
     NotFound, "not_found",
-        "What the command names is not there: a call, a meeting, an entry.",
-        "Look at the state (`calls`, `calendar/meetings`) for what is.";
+        "The call, meeting or entry that the command names does not exist.",
+        "The state (`calls`, `calendar/meetings`) lists those that exist.";
     DeviceError, "device_error",
         "Any other refusal; `status` and the message are the device's.",
         "Read the message. If it makes no sense, look at the device's own web page.";
     Timeout, "timeout",
         "No answer in time. It is safe to repeat.",
-        "Repeat; if it stays, the device is overloaded or hangs.";
+        "Repeat it. If that does not help, the device is overloaded or hangs.";
     OutcomeUnknown, "outcome_unknown",
-        "Sent, but no answer came, and repeating is not safe.",
-        "Look at the state before you repeat.";
+        "It was sent, but no answer came, and repeating is not safe.",
+        "Look at the state before you repeat it.";
     TooLarge, "too_large",
         "The payload, or the answer, is over the limit.",
-        "Raise `mqtt.max_payload`. Files go over [HTTP](http.md) whatever their size; the device itself takes 10 MB.";
+        "Raise `mqtt.max_payload`. Over [HTTP](http.md) files may have any size; the device itself takes 10 MB.";
     IgnoredRetained, "ignored_retained",
         "The command was published with the retain flag.",
         "Publish it without, and clear it: `mosquitto_pub -r -n -t TOPIC`.";

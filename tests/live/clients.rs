@@ -23,7 +23,7 @@ fn the_clients_work_against_a_gateway() {
 /// Nothing here can compile SIMPL+, but its commands can be held against the catalogue.
 #[test]
 fn the_simpl_plus_module_sends_only_what_there_is() {
-    let module = root().join("examples/crestron/poly2mqtt Room.usp");
+    let module = root().join("examples/crestron/poly2mqtt_room.usp");
     let text = std::fs::read_to_string(module).unwrap();
     let mut count = 0;
     for rest in text.split(" Command(\"").skip(1) {
