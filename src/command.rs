@@ -63,8 +63,6 @@ pub struct Submission {
     pub command: String,
     /// The payload as it came.
     pub payload: Bytes,
-    /// The sender set the MQTT retain flag: it is refused, because a broker would repeat it.
-    pub retained: bool,
     /// When the message stops being wanted (MQTT 5 message expiry).
     pub expires: Option<Instant>,
     /// When the gateway received it; its age counts from here.
@@ -84,9 +82,9 @@ pub trait Submit: Send + Sync {
     /// Hands in a command. Returns at once: it is queued, or already answered with an error.
     fn submit(&self, submission: Submission);
 
-    /// A broker holds a retained message of this topic that this run has not published. True if it
-    /// is an earlier run's state, which will be seen to, and not a command.
-    fn left_over(&self, topic: &str, payload: &[u8]) -> bool;
+    /// Refuses a command that the door does not hand in. As for a failure in the room, it is
+    /// counted, a configured room gets its `command_failed` event, and the sender gets its answer.
+    fn refuse(&self, door: DoorKind, reply: Reply, failure: Failure);
 }
 
 /// Takes an outcome to the sender of its command.

@@ -25,8 +25,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
-use crate::catalogue::CATALOGUE;
-use crate::command::{ErrorCode, Failure, Outcome, Submission, Submit};
+use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
 use crate::config::{self, Config};
 use crate::device::{self, DeviceTimings, LoginLimiter, SessionStore};
 use crate::metrics::{Metrics, RoomSample};
@@ -50,8 +49,6 @@ pub struct Gateway {
     rooms: RwLock<BTreeMap<Arc<str>, Running>>,
     /// Rooms that end or start again just now: known, but not to be used.
     changing: Mutex<BTreeSet<Arc<str>>>,
-    /// The rooms of an earlier run, as its `gateway/info` listed them.
-    earlier: Mutex<BTreeSet<String>>,
     commands: AtomicU64,
     started: OffsetDateTime,
 }
@@ -79,7 +76,6 @@ impl Gateway {
             runtime,
             rooms: RwLock::default(),
             changing: Mutex::default(),
-            earlier: Mutex::default(),
             commands: AtomicU64::new(0),
             started: OffsetDateTime::now_utc(),
         })
@@ -112,7 +108,7 @@ impl Gateway {
         let ending = ended.into_iter().map(async |(id, kept, room)| {
             let owed = room.stop(deadline).await;
             if !kept {
-                self.store.clear_below(&format!("room/{id}/"));
+                self.store.remove_room(&id);
                 tracing::info!(room = &*id, "removed");
             }
             (id, owed)
@@ -237,60 +233,26 @@ impl Gateway {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_room(&self, id: &str) -> bool {
-        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-        rooms.contains_key(id)
-    }
-
-    /// A room that is not configured any more leaves nothing at the broker. Another gateway's rooms
-    /// at the same broker are none of ours: only those that our own `gateway/info` listed.
-    fn left_by(&self, id: &str, topic: &str) {
-        self.store.leave_over(topic);
-        let earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        if earlier.contains(id) {
-            self.store.clear(topic);
-        }
-    }
-
-    fn ran_before(&self, info: &[u8]) {
-        let info: Value = serde_json::from_slice(info).unwrap_or_default();
-        let rooms = info["rooms"].as_object().into_iter().flatten();
-        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, _) in rooms.filter(|(id, _)| !self.has_room(id)) {
-            self.store.clear_left_over(&format!("room/{id}/"));
-            earlier.insert(id.clone());
-        }
+    /// Counts a command, and its outcome when it has one.
+    fn counted(&self, door: DoorKind, reply: Reply) -> Reply {
+        self.commands.fetch_add(1, Ordering::Relaxed);
+        let metrics = self.metrics.clone();
+        reply.observed(move |outcome: &Outcome| metrics.commanded(door, outcome))
     }
 }
 
 impl Submit for Gateway {
-    fn left_over(&self, topic: &str, payload: &[u8]) -> bool {
-        if topic == INFO {
-            self.ran_before(payload);
-            return true;
+    fn refuse(&self, door: DoorKind, reply: Reply, failure: Failure) {
+        let reply = self.counted(door, reply);
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        match rooms.get(reply.room()) {
+            Some(running) => running.room.refuse(reply, failure),
+            None => reply.answer(Err(failure)),
         }
-        let below = topic.strip_prefix("room/");
-        let Some((id, state)) = below.and_then(|below| below.split_once('/')) else {
-            return false;
-        };
-        let read = CATALOGUE.is_state(state);
-        // These are not read from the device, so nothing that is read can make them wrong.
-        let told = state == "availability"
-            || state == "problem"
-            || state.starts_with("camera/snapshot/") && !state.ends_with("/get");
-        if !self.has_room(id) && (read || told) {
-            self.left_by(id, topic);
-        } else if read {
-            self.store.leave_over(topic);
-        }
-        read || told
     }
 
     fn submit(&self, mut submission: Submission) {
-        self.commands.fetch_add(1, Ordering::Relaxed);
-        let (metrics, door) = (self.metrics.clone(), submission.door);
-        let count = move |outcome: &Outcome| metrics.commanded(door, outcome);
-        submission.reply = submission.reply.observed(count);
+        submission.reply = self.counted(submission.door, submission.reply);
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = rooms.get(&submission.room) {
             return running.room.submit(submission);

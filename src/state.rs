@@ -7,13 +7,12 @@ mod outbox;
 
 pub use outbox::{Item, Outbox};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
-/// So many topics of an earlier run are remembered; anybody can make more up.
-const LEFT_OVER: usize = 1 << 16;
+use crate::topics::RoomTopics;
 
 /// A retained topic's newest value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,12 +51,24 @@ pub enum Change {
     Presence,
 }
 
+/// How much of a configured room has been read from its device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomReading {
+    /// Some states have not been read since the last log-in.
+    Incomplete,
+    /// Every state that is polled has been read since the last log-in.
+    Complete,
+}
+
 /// Told of every change, in order; must return at once.
 pub trait Subscriber: Send + Sync {
     /// The retained value of `topic` changed or went away; the newest is in the state store.
     fn state_changed(&self, topic: &Arc<str>, change: Change);
     /// Something happened that is not retained.
     fn event(&self, topic: &Arc<str>, payload: &Bytes);
+    /// A room was configured, was read completely or begins to be read again; `None`: it is not
+    /// configured any more. By default nothing happens.
+    fn room_changed(&self, _room: &str, _reading: Option<RoomReading>) {}
 }
 
 /// Every retained topic with its newest value. Topics are without the configured prefix:
@@ -70,8 +81,8 @@ pub struct StateStore {
 #[derive(Default)]
 struct Inner {
     retained: BTreeMap<Arc<str>, StateValue>,
-    /// What a broker still holds of an earlier run and this one has not set yet.
-    left_over: BTreeSet<Arc<str>>,
+    /// The configured rooms by id.
+    rooms: HashMap<Arc<str>, RoomReading>,
     subscribers: Vec<Weak<dyn Subscriber>>,
 }
 
@@ -102,57 +113,53 @@ impl StateStore {
             Some((topic, _)) => (topic.clone(), Change::Value),
             None => (Arc::from(topic), Change::Presence),
         };
-        inner.left_over.remove(&topic);
         inner.retained.insert(topic.clone(), value);
         inner.tell(|subscriber| subscriber.state_changed(&topic, change));
         true
     }
 
-    /// Takes a topic away; its retained message is cleared, also one that an earlier run left.
+    /// Takes a topic away; tells the subscribers and returns true if it was there.
     pub fn clear(&self, topic: &str) -> bool {
         let mut inner = self.lock();
-        let known = inner.retained.remove_entry(topic).map(|(topic, _)| topic);
-        let Some(topic) = known.or_else(|| inner.left_over.take(topic)) else {
+        let Some((topic, _)) = inner.retained.remove_entry(topic) else {
             return false;
         };
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
         true
     }
 
-    /// Takes away every topic that starts with `prefix`, which should end in `/`.
-    pub fn clear_below(&self, prefix: &str) {
-        for topic in self.topics_below(prefix) {
-            self.clear(&topic);
-        }
-        self.clear_left_over(prefix);
-    }
-
-    /// A broker holds this topic from an earlier run. It stands until this run sets or clears it.
-    pub fn leave_over(&self, topic: &str) {
+    /// Takes a topic away and tells the subscribers even if it was not here: another place may
+    /// still hold a value of it.
+    pub fn clear_everywhere(&self, topic: &str) {
         let mut inner = self.lock();
-        if !inner.retained.contains_key(topic) && inner.left_over.len() < LEFT_OVER {
-            inner.left_over.insert(Arc::from(topic));
+        let known = inner.retained.remove_entry(topic).map(|(topic, _)| topic);
+        let topic = known.unwrap_or_else(|| Arc::from(topic));
+        inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
+    }
+
+    /// A room is configured, and this much of it has been read.
+    pub fn set_room(&self, room: &Arc<str>, reading: RoomReading) {
+        let mut inner = self.lock();
+        if inner.rooms.get(room) == Some(&reading) {
+            return;
         }
+        inner.rooms.insert(room.clone(), reading);
+        inner.tell(|subscriber| subscriber.room_changed(room, Some(reading)));
     }
 
-    /// Whether a broker still holds anything of an earlier run: a cheap question before the clearing.
-    pub fn has_left_over(&self) -> bool {
-        !self.lock().left_over.is_empty()
-    }
-
-    /// Clears what an earlier run left below `prefix` and this one has not set.
-    pub fn clear_left_over(&self, prefix: &str) {
-        let topics: Vec<_> = {
-            let inner = self.lock();
-            let below = inner.left_over.range(Arc::from(prefix)..);
-            below
-                .take_while(|topic: &&Arc<str>| topic.starts_with(prefix))
-                .cloned()
-                .collect()
-        };
-        for topic in topics {
+    /// A room is not configured any more: its states are cleared.
+    pub fn remove_room(&self, room: &str) {
+        for topic in self.topics_below(&RoomTopics::new(room).start()) {
             self.clear(&topic);
         }
+        let mut inner = self.lock();
+        inner.rooms.remove(room);
+        inner.tell(|subscriber| subscriber.room_changed(room, None));
+    }
+
+    /// How much of a room has been read; `None` if it is not configured.
+    pub fn room(&self, room: &str) -> Option<RoomReading> {
+        self.lock().rooms.get(room).copied()
     }
 
     /// Tells the subscribers of every topic, as if each had changed.
@@ -222,26 +229,53 @@ impl Inner {
 mod tests {
     use super::*;
 
+    #[derive(Default)]
+    struct Rooms(Mutex<Vec<(String, Option<RoomReading>)>>);
+
+    impl Subscriber for Rooms {
+        fn state_changed(&self, topic: &Arc<str>, _: Change) {
+            self.0.lock().unwrap().push((topic.to_string(), None));
+        }
+        fn event(&self, _: &Arc<str>, _: &Bytes) {}
+        fn room_changed(&self, room: &str, reading: Option<RoomReading>) {
+            self.0.lock().unwrap().push((room.to_owned(), reading));
+        }
+    }
+
     #[test]
-    fn what_an_earlier_run_left_is_cleared_unless_it_is_set() {
+    fn subscribers_are_told_of_rooms_when_they_change() {
+        let store = StateStore::new();
+        let told = Arc::<Rooms>::default();
+        let subscriber: Arc<dyn Subscriber> = told.clone();
+        store.subscribe(Arc::downgrade(&subscriber));
+        let room: Arc<str> = "1".into();
+        store.set_room(&room, RoomReading::Incomplete);
+        store.set_room(&room, RoomReading::Complete);
+        store.set_room(&room, RoomReading::Complete);
+        assert_eq!(store.room("1"), Some(RoomReading::Complete));
+        store.set("room/1/x", StateValue::text("5"));
+        store.remove_room("1");
+        assert_eq!((store.room("1"), store.len()), (None, 0));
+        let expected = [
+            ("1", Some(RoomReading::Incomplete)),
+            ("1", Some(RoomReading::Complete)),
+            ("room/1/x", None),
+            ("room/1/x", None),
+            ("1", None),
+        ];
+        let expected = expected.map(|(name, reading)| (name.to_owned(), reading));
+        assert_eq!(*told.0.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn clearing_everywhere_tells_also_of_an_unknown_topic() {
         let store = StateStore::new();
         let outbox: Arc<Outbox<()>> = Arc::default();
         let subscriber: Arc<dyn Subscriber> = outbox.clone();
         store.subscribe(Arc::downgrade(&subscriber));
-        store.leave_over("room/1/call/media_stats");
-        store.leave_over("room/1/audio/volume");
-        store.leave_over("room/2/audio/volume");
-        assert!(store.has_left_over());
-        store.set("room/1/audio/volume", StateValue::text("5"));
+        assert!(!store.clear("a"));
+        assert!(outbox.is_empty());
+        store.clear_everywhere("a");
         assert_eq!(outbox.len(), 1);
-        store.clear_left_over("room/1/");
-        store.clear_left_over("room/1/");
-        assert_eq!(outbox.len(), 2);
-        assert_eq!(
-            store.get("room/1/audio/volume"),
-            Some(StateValue::text("5"))
-        );
-        store.clear_left_over("room/2/");
-        assert!(!store.has_left_over());
     }
 }

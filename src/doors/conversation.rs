@@ -306,7 +306,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::command::{Submission, Submit};
+    use crate::command::{Failure, Reply, Submission, Submit};
     use crate::config;
     use crate::doors::access::Access;
     use crate::metrics::Metrics;
@@ -316,9 +316,7 @@ mod tests {
 
     impl Submit for Nobody {
         fn submit(&self, _: Submission) {}
-        fn left_over(&self, _: &str, _: &[u8]) -> bool {
-            false
-        }
+        fn refuse(&self, _: DoorKind, _: Reply, _: Failure) {}
     }
 
     /// A client that leaves as soon as something was sent to it, flushed or not.

@@ -5,9 +5,11 @@
 
 mod connection;
 mod inflight;
+mod leftovers;
 mod link;
 pub(crate) mod message;
 mod options;
+mod subscriber;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::command::{Outcome, Submit};
 use crate::metrics::BrokerSample;
-use crate::state::{Inbound, Outbox, StateStore, StateValue, Subscriber};
+use crate::state::{Inbound, StateStore, StateValue, Subscriber};
 use connection::{Connection, Shared};
+use subscriber::MqttSubscriber;
 
 pub use message::{Address, Publication, check_response, classify};
 pub use options::{BrokerAddress, Settings};
@@ -70,7 +73,7 @@ impl Stats {
 #[derive(Debug)]
 pub struct Door {
     store: Arc<StateStore>,
-    outbox: Arc<Outbox<Answer>>,
+    subscriber: Arc<MqttSubscriber>,
     stats: Arc<Stats>,
     connected: watch::Receiver<bool>,
     ending: CancellationToken,
@@ -89,11 +92,11 @@ impl Door {
         foreign: Option<ExtraTopics>,
     ) -> Result<Self, String> {
         let tls = options::connector(&settings)?;
-        let outbox = Arc::<Outbox<Answer>>::default();
-        let subscriber: Arc<dyn Subscriber> = outbox.clone();
-        store.subscribe(Arc::downgrade(&subscriber));
+        let subscriber = Arc::<MqttSubscriber>::default();
+        let subscription: Arc<dyn Subscriber> = subscriber.clone();
+        store.subscribe(Arc::downgrade(&subscription));
         if let Some(foreign) = &foreign {
-            foreign.store.subscribe(Arc::downgrade(&subscriber));
+            foreign.store.subscribe(Arc::downgrade(&subscription));
         }
         store.set(AVAILABILITY, StateValue::text("online"));
         let stats = Arc::<Stats>::default();
@@ -103,7 +106,7 @@ impl Door {
             settings,
             store: store.clone(),
             foreign,
-            outbox: outbox.clone(),
+            subscriber: subscriber.clone(),
             stats: stats.clone(),
             ending: ending.clone(),
         };
@@ -111,7 +114,7 @@ impl Door {
         let task = tokio::spawn(connection.run());
         Ok(Self {
             store,
-            outbox,
+            subscriber,
             stats,
             connected,
             ending,
@@ -132,11 +135,11 @@ impl Door {
     /// Looks up how it stands with the broker, also when the door is elsewhere.
     pub fn sampler(&self) -> impl Fn() -> BrokerSample + Send + Sync + use<> {
         let (stats, connected) = (self.stats.clone(), self.connected.clone());
-        let outbox = self.outbox.clone();
+        let subscriber = self.subscriber.clone();
         move || BrokerSample {
             connected: *connected.borrow(),
             connects: stats.connects.load(Ordering::Relaxed),
-            dropped_events: outbox.dropped_events(),
+            dropped_events: subscriber.outbox.dropped_events(),
         }
     }
 

@@ -256,8 +256,7 @@ impl Task {
             Action::Clear(id) => {
                 // The broker may have it from an earlier run, or from somebody else.
                 let topic = self.naming.config_topic(&id);
-                store.leave_over(&topic);
-                store.clear(&topic);
+                store.clear_everywhere(&topic);
             }
             Action::Repeat => store.repeat(),
         }

@@ -30,7 +30,7 @@ use crate::catalogue::{
 use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, ProblemCode, RequestError};
 use crate::metrics::Polled;
-use crate::state::StateValue;
+use crate::state::{RoomReading, StateValue};
 
 /// Polled answers are never larger than this.
 const POLL_LIMIT: usize = 4 << 20;
@@ -350,9 +350,11 @@ impl Actor {
                 self.polling = false;
                 self.polled(place, written, answer);
                 self.schedule.asked(place);
-                if self.results.store.has_left_over() && self.schedule.complete() {
-                    self.results.complete();
-                }
+                let reading = match self.schedule.complete() {
+                    true => RoomReading::Complete,
+                    false => RoomReading::Incomplete,
+                };
+                self.results.store.set_room(&self.settings.id, reading);
             }
             Done::Commanded {
                 lane,
@@ -588,6 +590,8 @@ impl Actor {
         if matches!(self.phase, Phase::Offline(_)) {
             return;
         }
+        let room = &self.settings.id;
+        self.results.store.set_room(room, RoomReading::Incomplete);
         let refused = matches!(
             problem.code,
             ProblemCode::Unauthorized | ProblemCode::LockedOut | ProblemCode::TooManySessions

@@ -19,7 +19,7 @@ use super::schedule::Intervals;
 use crate::catalogue::{Call, GUARDED, payload};
 use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Success, Transfer};
 use crate::device::{self, Device};
-use crate::state::{StateStore, StateValue};
+use crate::state::{RoomReading, StateStore, StateValue};
 
 /// What is said to commands for a room that ends.
 pub const LET_GO: &str = "the gateway lets go of this room: it stops, or its configuration changed";
@@ -69,6 +69,7 @@ impl Room {
         owed: PendingStops,
     ) -> Result<Self, String> {
         let device = Device::new(settings.device.clone())?;
+        store.set_room(&settings.id, RoomReading::Incomplete);
         let results = Results {
             store,
             room: settings.id.clone(),
@@ -89,14 +90,6 @@ impl Room {
     /// Takes a command: it waits in the queue, or has its result already.
     pub fn submit(&self, submission: Submission) {
         let mut reply = submission.reply;
-        let refuse = |reply, code, message: String| {
-            self.results.give(reply, Err(Failure::new(code, message)));
-        };
-        if submission.retained {
-            let message = "a retained command is never carried out, because the broker would \
-                           repeat it; publish it without the retain flag";
-            return refuse(reply, ErrorCode::IgnoredRetained, message.into());
-        }
         let call = match &submission.transfer {
             Transfer::Upload(_) => Call::upload(&submission.command),
             _ => Call::parse(
@@ -122,7 +115,7 @@ impl Room {
                 )),
             };
             if let Some(message) = refused {
-                return refuse(reply, ErrorCode::Forbidden, message);
+                return self.refuse(reply, Failure::new(ErrorCode::Forbidden, message));
             }
         }
         let by_age = submission.received + self.max_command_age;
@@ -135,6 +128,11 @@ impl Room {
             expires,
             transfer: submission.transfer,
         });
+    }
+
+    /// Answers a command that is not carried out.
+    pub fn refuse(&self, reply: Reply, failure: Failure) {
+        self.results.give(reply, Err(failure));
     }
 
     /// How many commands wait.
@@ -198,11 +196,6 @@ impl Results {
             event.extend(about.clone());
         }
         self.store.event(&topic, event.to_string().into());
-    }
-
-    /// Every state has been read: what an earlier run left besides is not there any more.
-    pub(super) fn complete(&self) {
-        self.store.clear_left_over(&format!("room/{}/", self.room));
     }
 
     /// Publishes a state's value, or clears it.

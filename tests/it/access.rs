@@ -126,6 +126,27 @@ async fn levels_and_rooms_limit_every_door() {
 }
 
 #[tokio::test]
+async fn a_command_that_a_token_forbids_is_an_event_of_the_room() {
+    let doors = guarded().await;
+    let path = "/ws?token=administers&subscribe=room%2F1%2Fevent%2F%23";
+    let mut ws = doors.ws(path).await;
+    ws.send("{\"ping\":true}").await;
+    ws.until(|frame| frame["pong"] == true).await;
+    assert_eq!(post(&doors, "/room/1/audio/mute", "reads").await.0, 403);
+    let event = ws.until(|frame| frame.get("topic").is_some()).await;
+    assert_eq!(event["topic"], "room/1/event/command_failed");
+    assert_eq!(event["payload"]["code"], "forbidden");
+    assert_eq!(event["payload"]["command"], "audio/mute");
+    doors
+        .metric_with(
+            "poly2mqtt_commands_total{door=\"http\",outcome=\"forbidden\"} 1",
+            "?token=reads",
+        )
+        .await;
+    doors.stop().await;
+}
+
+#[tokio::test]
 async fn a_bad_token_closes_with_its_own_code() {
     let doors = guarded().await;
     for path in ["/ws", "/ws?token=wrong"] {

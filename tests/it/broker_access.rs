@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poly2mqtt::command::{Submission, Submit, Success};
+use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{BrokerAddress, Door, Settings};
 use poly2mqtt::state::{StateStore, StateValue};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -22,8 +22,8 @@ impl Submit for Obliging {
         submission.reply.answer(Ok(Success::new(200, Value::Null)));
     }
 
-    fn left_over(&self, _: &str, _: &[u8]) -> bool {
-        false
+    fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+        reply.answer(Err(failure));
     }
 }
 

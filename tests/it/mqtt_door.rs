@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use poly2mqtt::broker::User;
-use poly2mqtt::command::{ErrorCode, Failure, FileAnswer, Submission, Submit, Success};
+use poly2mqtt::command::{
+    DoorKind, ErrorCode, Failure, FileAnswer, Reply, Submission, Submit, Success,
+};
 use poly2mqtt::doors::mqtt::{Door, Settings};
 use poly2mqtt::state::{StateStore, StateValue};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
@@ -22,6 +24,7 @@ use poly2mqtt_test_support::{Kind, SOON, TestBroker, door_settings, embedded, pl
 #[derive(Default)]
 struct FakeGateway {
     seen: Mutex<Vec<Submission2>>,
+    refused: Mutex<Vec<(String, ErrorCode)>>,
     held: Mutex<Vec<Submission>>,
     changed: Notify,
 }
@@ -31,7 +34,6 @@ struct Submission2 {
     room: String,
     command: String,
     payload: Bytes,
-    retained: bool,
     expires: bool,
 }
 
@@ -48,8 +50,10 @@ fn file(bytes: impl Into<Bytes>) -> Success {
 }
 
 impl Submit for FakeGateway {
-    fn left_over(&self, topic: &str, _: &[u8]) -> bool {
-        !topic.contains("command")
+    fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+        let refused = (reply.command().to_owned(), failure.code);
+        self.refused.lock().unwrap().push(refused);
+        reply.answer(Err(failure));
     }
 
     fn submit(&self, submission: Submission) {
@@ -57,7 +61,6 @@ impl Submit for FakeGateway {
             room: submission.room.to_string(),
             command: submission.command.clone(),
             payload: submission.payload.clone(),
-            retained: submission.retained,
             expires: submission.expires.is_some(),
         });
         match submission.command.as_str() {
@@ -270,6 +273,7 @@ async fn a_bad_response_topic_is_refused(kind: Kind) {
     let answer = result(&client, "room/1/audio/mute/result");
     assert_eq!(answer["error"]["code"], "invalid_payload");
     assert!(it.gateway.seen.lock().unwrap().is_empty());
+    assert_eq!(it.gateway.refused.lock().unwrap().len(), 1);
     assert!(client.messages("room/1/audio/volume").is_empty());
 }
 
@@ -304,17 +308,12 @@ async fn retained_and_own_messages(kind: Kind) {
         .await;
     client.command("room/1/last", "").await;
     let seen = it.gateway.seen.lock().unwrap();
-    let commands: Vec<_> = seen
-        .iter()
-        .map(|one| (one.command.as_str(), one.retained))
-        .collect();
+    let commands: Vec<_> = seen.iter().map(|one| one.command.as_str()).collect();
+    assert_eq!(commands, ["last"]);
+    let ignored = |command: &str| (command.to_owned(), ErrorCode::IgnoredRetained);
     assert_eq!(
-        commands,
-        [
-            ("old/command", true),
-            ("live/command", true),
-            ("last", false)
-        ]
+        *it.gateway.refused.lock().unwrap(),
+        [ignored("old/command"), ignored("live/command")]
     );
 }
 
@@ -332,6 +331,7 @@ async fn too_large_is_answered(kind: Kind) {
         "{message}"
     );
     assert!(it.gateway.seen.lock().unwrap().is_empty());
+    assert_eq!(it.gateway.refused.lock().unwrap().len(), 1);
     assert_eq!(client.command("room/1/small", "x").await["ok"], true);
 }
 

@@ -135,7 +135,7 @@ impl Client {
             let most = self.clients.limits.in_flight;
             let message = format!("{most} commands of this client have no result yet");
             let failure = Failure::new(ErrorCode::Busy, message);
-            return self.clients.refuse(self.door, reply, failure);
+            return self.clients.gateway.refuse(self.door, reply, failure);
         }
         self.clients.submit(
             &self.grant,

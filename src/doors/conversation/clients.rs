@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Limits;
 use super::frame_cache::FrameCache;
-use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer};
+use crate::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit, Transfer};
 use crate::doors::access::{Access, Grant};
 use crate::metrics::Metrics;
 use crate::state::StateStore;
@@ -84,14 +84,13 @@ impl Clients {
             Ok(authority) => authority,
             Err(message) => {
                 let failure = Failure::new(ErrorCode::Forbidden, message);
-                return self.refuse(door, reply, failure);
+                return self.gateway.refuse(door, reply, failure);
             }
         };
         self.gateway.submit(Submission {
             room: reply.room().clone(),
             command: reply.command().to_owned(),
             payload,
-            retained: false,
             expires: None,
             received: tokio::time::Instant::now(),
             authority,
@@ -99,12 +98,5 @@ impl Clients {
             transfer,
             reply,
         });
-    }
-
-    /// Answers a command that never reaches the gateway, which counts all the same.
-    pub fn refuse(&self, door: DoorKind, reply: Reply, failure: Failure) {
-        let metrics = self.metrics.clone();
-        let count = move |outcome: &Outcome| metrics.commanded(door, outcome);
-        reply.observed(count).answer(Err(failure));
     }
 }

@@ -23,11 +23,12 @@ use super::message::{
     Address, Publication, check_response, classify, is_own, overhead, prefixed, result_messages,
     unprefixed,
 };
+use super::subscriber::MqttSubscriber;
 use super::{AVAILABILITY, Answer, ExtraTopics, INFO, Message, Settings, Stats};
 use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
-use crate::state::{Inbound, Item, Outbox, StateStore, StateValue};
+use crate::state::{Inbound, Item, StateStore, StateValue};
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -37,6 +38,9 @@ const BRIEF: Duration = Duration::from_secs(5);
 const REMEMBERED: usize = 64;
 /// What follows a packet's fixed header has at most so many bytes, MQTT 5 section 1.5.5.
 const LARGEST_IN_MQTT: usize = 268_435_455;
+/// The answer to a command with the retain flag.
+const RETAINED_COMMAND: &str = "a retained command is never carried out, because the broker would \
+                                repeat it; publish it without the retain flag";
 /// How long taking leave of the broker may take.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -46,7 +50,7 @@ pub struct Shared {
     pub settings: Settings,
     pub store: Arc<StateStore>,
     pub foreign: Option<ExtraTopics>,
-    pub outbox: Arc<Outbox<Answer>>,
+    pub subscriber: Arc<MqttSubscriber>,
     pub stats: Arc<Stats>,
     /// The door is to end: no more commands are taken, and what waits is said.
     pub ending: CancellationToken,
@@ -152,7 +156,8 @@ impl Connection {
     /// Takes what comes and sends what waits, until the door ends and all has been said.
     async fn serve(&mut self, session: &mut Session) -> Result<(), Lost> {
         let ending = self.shared.ending.clone();
-        let outbox = self.shared.outbox.clone();
+        let subscriber = self.shared.subscriber.clone();
+        let outbox = &subscriber.outbox;
         let period = session.keep_alive;
         let mut ticks = interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -212,7 +217,7 @@ impl Connection {
         let items = inflight.lost();
         let replies = items.iter().filter(|item| matches!(item, Item::Reply(_)));
         self.due += replies.count();
-        self.shared.outbox.put_back(items);
+        self.shared.subscriber.outbox.put_back(items);
     }
 
     fn lost(&mut self, why: &Lost) {
@@ -287,11 +292,14 @@ impl Connection {
             self.reported = None;
         }
         // The gateway's own availability first.
-        shared.outbox.push_state(&Arc::from(AVAILABILITY));
+        shared
+            .subscriber
+            .outbox
+            .push_state(&Arc::from(AVAILABILITY));
         let foreign = shared.foreign.iter().map(|foreign| &foreign.store);
         for store in std::iter::once(&shared.store).chain(foreign) {
             for topic in store.topics_below("") {
-                shared.outbox.push_state(&topic);
+                shared.subscriber.outbox.push_state(&topic);
             }
         }
         let limits = ack.properties.as_ref();
@@ -379,8 +387,9 @@ impl Connection {
         }
         if publish.retain
             && (publish.payload.is_empty()
-                || self.gateway.left_over(own, &publish.payload)
-                || shared.store.get(own).is_some())
+                || shared
+                    .subscriber
+                    .retained_arrived(&shared.store, own, &publish.payload))
         {
             return;
         }
@@ -409,17 +418,24 @@ impl Connection {
             address.response = response;
         }
         let room: Arc<str> = room.into();
-        let outbox = shared.outbox.clone();
-        let answer = move |outcome: Outcome| outbox.push_reply((address, Box::new(outcome)));
+        let subscriber = shared.subscriber.clone();
+        let answer =
+            move |outcome: Outcome| subscriber.outbox.push_reply((address, Box::new(outcome)));
         self.due += 1;
         let reply = Reply::new(room.clone(), command.clone(), answer);
         if let Some(message) = refused {
-            return reply.answer(Err(Failure::new(ErrorCode::InvalidPayload, message)));
+            let failure = Failure::new(ErrorCode::InvalidPayload, message);
+            return self.gateway.refuse(DoorKind::Mqtt, reply, failure);
         }
         let (size, limit) = (publish.payload.len(), shared.settings.max_payload);
         if size > limit {
             let message = format!("the payload has {size} bytes; mqtt.max_payload allows {limit}");
-            return reply.answer(Err(Failure::new(ErrorCode::TooLarge, message)));
+            let failure = Failure::new(ErrorCode::TooLarge, message);
+            return self.gateway.refuse(DoorKind::Mqtt, reply, failure);
+        }
+        if publish.retain {
+            let failure = Failure::new(ErrorCode::IgnoredRetained, RETAINED_COMMAND);
+            return self.gateway.refuse(DoorKind::Mqtt, reply, failure);
         }
         let expires = properties
             .message_expiry_interval
@@ -428,7 +444,6 @@ impl Connection {
             room,
             command,
             payload: publish.payload,
-            retained: publish.retain,
             expires,
             received,
             authority: Authority::RoomAllows,

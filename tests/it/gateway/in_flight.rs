@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use poly2mqtt_simulator::{Entry, Fault, FaultKind, Options};
-use rumqttc::v5::mqttbytes::v5::PublishProperties;
+use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
 use serde_json::{Value, json};
 
+use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::{Gateway, spoilt};
 use poly2mqtt_test_support::{Kind, SOON};
 
@@ -31,9 +32,7 @@ fn hold(it: &Gateway, method: &str, path: &str, late: Duration) {
 
 fn results(it: &Gateway, topic: &str) -> Vec<Value> {
     let messages = it.client.messages(&format!("{topic}/result"));
-    let read = |message: &rumqttc::v5::mqttbytes::v5::Publish| {
-        serde_json::from_slice(&message.payload).unwrap()
-    };
+    let read = |message: &Publish| serde_json::from_slice(&message.payload).unwrap();
     messages.iter().map(read).collect()
 }
 
@@ -175,6 +174,48 @@ async fn a_retained_command_is_ignored() {
     let result = &results(&it, "room/1/audio/volume/set")[0];
     assert_eq!(result["error"]["code"], "ignored_retained", "{result}");
     assert!(posted(&it, "/rest/audio/volume").is_empty());
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_mqtt_door_refuses_is_an_event_like_any_failure() {
+    let it = start().await;
+    let bad_response = PublishProperties {
+        response_topic: Some("gateway/info".into()),
+        ..PublishProperties::default()
+    };
+    let refused = [
+        ("audio/volume/set", "7", true, PublishProperties::default()),
+        ("audio/unmute", "", false, bad_response),
+    ];
+    for (command, payload, retain, properties) in refused {
+        let topic = format!("room/1/{command}");
+        it.client
+            .publish_with(&topic, payload, retain, properties)
+            .await;
+    }
+    let large = vec![b'x'; (10 << 20) + 1];
+    it.client.command("room/1/directory/import", large).await;
+    let failed = |client: &Client| {
+        let events = client.messages("room/1/event/command_failed");
+        let code = |event: &Publish| {
+            let event: Value = serde_json::from_slice(&event.payload).unwrap();
+            (event["command"].clone(), event["code"].clone())
+        };
+        events.iter().map(code).collect::<Vec<_>>()
+    };
+    it.client
+        .until("three events", |client| failed(client).len() == 3)
+        .await;
+    assert_eq!(
+        failed(&it.client),
+        [
+            ("audio/volume/set", "ignored_retained"),
+            ("audio/unmute", "invalid_payload"),
+            ("directory/import", "too_large"),
+        ]
+        .map(|(command, code)| (command.into(), code.into()))
+    );
     it.stop().await;
 }
 

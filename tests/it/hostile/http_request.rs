@@ -12,7 +12,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use poly2mqtt::catalogue::Call;
-use poly2mqtt::command::{Submission, Submit, Success};
+use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::config;
 use poly2mqtt::doors::access::Access;
 use poly2mqtt::doors::conversation::{Clients, Limits};
@@ -39,8 +39,8 @@ impl Submit for Gateway {
         reply.answer(call.map(|call| Success::new(200, call.values.into())));
     }
 
-    fn left_over(&self, _: &str, _: &[u8]) -> bool {
-        false
+    fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+        reply.answer(Err(failure));
     }
 }
 

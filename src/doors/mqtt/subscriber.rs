@@ -1,0 +1,171 @@
+//! What the state store tells the door: what is to be published, and what is to be cleared.
+//!
+//! Owns the door's outbox and the leftovers of earlier runs, and brings the two together: a leftover
+//! that is to be cleared goes through the outbox like a state, and since the store does not hold it,
+//! an empty retained message is published.
+//!
+//! The store calls [`Subscriber`]'s methods under its lock. They never call the store.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::Answer;
+use super::leftovers::{Leftovers, Retained};
+use crate::state::{Change, Outbox, RoomReading, StateStore, Subscriber};
+
+/// The door's subscription to the state store.
+#[derive(Debug, Default)]
+pub struct MqttSubscriber {
+    /// What waits to be published.
+    pub outbox: Outbox<Answer>,
+    leftovers: Mutex<Leftovers>,
+}
+
+impl MqttSubscriber {
+    /// Every update is one statement, so a panic elsewhere cannot leave it half changed.
+    fn leftovers(&self) -> MutexGuard<'_, Leftovers> {
+        self.leftovers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The broker sent a retained message. True if it is a state, of this or an earlier run or of
+    /// another gateway, and not a command.
+    pub fn retained_arrived(&self, store: &StateStore, topic: &str, payload: &[u8]) -> bool {
+        match Retained::of(topic) {
+            Retained::GatewayInfo => {
+                let is_configured = |room: &str| store.room(room).is_some();
+                let listed = self.leftovers().earlier_info(payload, is_configured);
+                self.clear(&listed);
+                true
+            }
+            Retained::State { room, is_read } => {
+                if is_read || store.room(room).is_none() {
+                    self.leftover_arrived(store, room, topic.into());
+                }
+                true
+            }
+            Retained::Other => store.get(topic).is_some(),
+        }
+    }
+
+    /// Remembers the topic first and looks at the store afterwards: what the store tells meanwhile
+    /// finds it remembered.
+    fn leftover_arrived(&self, store: &StateStore, room: &str, topic: Arc<str>) {
+        self.leftovers().remember(topic.clone());
+        if store.get(&topic).is_some() {
+            self.leftovers().forget(&topic);
+            return;
+        }
+        let clear_now = match store.room(room) {
+            Some(reading) => reading == RoomReading::Complete,
+            None => self.leftovers().is_former_room(room),
+        };
+        if clear_now && self.leftovers().forget(&topic) {
+            self.clear(&[topic]);
+        }
+    }
+
+    fn clear(&self, topics: &[Arc<str>]) {
+        for topic in topics {
+            self.outbox.push_state(topic);
+        }
+    }
+}
+
+impl Subscriber for MqttSubscriber {
+    fn state_changed(&self, topic: &Arc<str>, _: Change) {
+        self.leftovers().forget(topic);
+        self.outbox.push_state(topic);
+    }
+
+    fn event(&self, topic: &Arc<str>, payload: &Bytes) {
+        self.outbox.push_event(topic, payload);
+    }
+
+    fn room_changed(&self, room: &str, reading: Option<RoomReading>) {
+        if reading != Some(RoomReading::Incomplete) {
+            let topics = self.leftovers().take_room(room);
+            self.clear(&topics);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Item, StateValue};
+
+    fn setup() -> (Arc<StateStore>, Arc<MqttSubscriber>) {
+        let store = StateStore::new();
+        let door = Arc::<MqttSubscriber>::default();
+        let subscriber: Arc<dyn Subscriber> = door.clone();
+        store.subscribe(Arc::downgrade(&subscriber));
+        (store, door)
+    }
+
+    fn waiting(door: &MqttSubscriber) -> Vec<String> {
+        let items = std::iter::from_fn(|| door.outbox.try_next());
+        items
+            .map(|item| match item {
+                Item::State(topic) => topic.to_string(),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    const VOLUME: &str = "room/1/audio/volume";
+
+    #[test]
+    fn a_leftover_is_cleared_when_its_room_has_been_read() {
+        let (store, door) = setup();
+        let room: Arc<str> = "1".into();
+        store.set_room(&room, RoomReading::Incomplete);
+        assert!(door.retained_arrived(&store, VOLUME, b"5"));
+        assert!(door.retained_arrived(&store, "room/1/audio/muted", b"true"));
+        assert!(door.retained_arrived(&store, "room/1/availability", b"online"));
+        assert!(waiting(&door).is_empty());
+        store.set("room/1/audio/muted", StateValue::text("true"));
+        assert_eq!(waiting(&door), ["room/1/audio/muted"]);
+        store.set_room(&room, RoomReading::Complete);
+        assert_eq!(waiting(&door), [VOLUME]);
+        // One that arrives later is cleared at once; one that is set stays.
+        assert!(door.retained_arrived(&store, VOLUME, b"5"));
+        assert!(door.retained_arrived(&store, "room/1/audio/muted", b"false"));
+        assert_eq!(waiting(&door), [VOLUME]);
+    }
+
+    #[test]
+    fn a_removed_room_leaves_nothing() {
+        let (store, door) = setup();
+        store.set_room(&"1".into(), RoomReading::Incomplete);
+        assert!(door.retained_arrived(&store, VOLUME, b"5"));
+        store.remove_room("1");
+        assert_eq!(waiting(&door), [VOLUME]);
+    }
+
+    #[test]
+    fn a_room_of_an_earlier_run_is_cleared_whichever_message_comes_first() {
+        let (store, door) = setup();
+        store.set_room(&"1".into(), RoomReading::Incomplete);
+        let info = br#"{"rooms": {"1": null, "7": null}}"#;
+        assert!(door.retained_arrived(&store, "room/7/audio/volume", b"5"));
+        assert!(door.retained_arrived(&store, "room/8/audio/volume", b"5"));
+        assert!(waiting(&door).is_empty());
+        assert!(door.retained_arrived(&store, "gateway/info", info));
+        assert!(door.retained_arrived(&store, "room/7/availability", b"online"));
+        assert!(door.retained_arrived(&store, "room/8/availability", b"online"));
+        assert_eq!(
+            waiting(&door),
+            ["room/7/audio/volume", "room/7/availability"]
+        );
+    }
+
+    #[test]
+    fn a_command_is_no_leftover() {
+        let (store, door) = setup();
+        assert!(!door.retained_arrived(&store, "room/1/audio/volume/set", b"5"));
+        assert!(!door.retained_arrived(&store, "room/1/no/such/state", b"5"));
+    }
+}
