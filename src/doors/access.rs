@@ -1,94 +1,40 @@
 //! Who may see and do what, at every door but the broker's.
 //!
-//! Owns the tokens (as digests; the tokens themselves are not kept) and what each permits. Knows
-//! no transport: a door hands over what it was shown. No token is ever written anywhere.
+//! Owns the tokens of now and the decision whether one is right. What a token permits is in
+//! [`Grant`]; how wrong tokens are slowed down is in `wrong_tokens`. Knows no transport: a door hands
+//! over the token it was shown. No token is ever written to a log or a message.
 
-mod attempts;
+mod grant;
+mod token;
+mod wrong_tokens;
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::command::Authority;
-use crate::config::{AccessLevel, HttpConfig, RoomId};
-use attempts::Attempts;
+use crate::config::HttpConfig;
+use token::Token;
+use wrong_tokens::WrongTokens;
 
-type Digest = [u8; 32];
+pub use grant::Grant;
 
-/// A token as it is kept.
-#[derive(Debug, PartialEq, Eq)]
-struct Token {
-    name: String,
-    digest: Digest,
-    rooms: Option<BTreeSet<Arc<str>>>,
-    level: AccessLevel,
-}
-
-/// What somebody may see and do.
-#[derive(Debug, Clone)]
-pub struct Grant {
-    /// Nothing where no tokens are configured: anyone who gets here may do what MQTT clients may.
-    token: Option<Arc<Token>>,
-}
-
-impl Grant {
-    /// Whether a room is shown.
-    pub fn sees(&self, room: &str) -> bool {
-        let rooms = self.token.as_ref().and_then(|token| token.rooms.as_ref());
-        rooms.is_none_or(|rooms| rooms.contains(room))
-    }
-
-    /// Whether a topic is shown: those about the gateway always are.
-    pub fn sees_topic(&self, topic: &str) -> bool {
-        let Some(below) = topic.strip_prefix("room/") else {
-            return true;
-        };
-        self.sees(below.split('/').next().unwrap_or(below))
-    }
-
-    /// With which authority commands go to a room.
-    ///
-    /// # Errors
-    /// Why none may be sent.
-    pub fn authority(&self, room: &str) -> Result<Authority, String> {
-        let Some(token) = &self.token else {
-            return Ok(Authority::RoomAllows);
-        };
-        if !self.sees(room) {
-            return Err(format!(
-                "the token \"{}\" is not for room \"{room:.64}\"",
-                token.name
-            ));
-        }
-        match token.level {
-            AccessLevel::Admin => Ok(Authority::Admin),
-            AccessLevel::Control => Ok(Authority::Ordinary),
-            AccessLevel::Read => Err(format!(
-                "the token \"{}\" has access = \"read\": it sees states and sends nothing",
-                token.name
-            )),
-        }
-    }
-}
-
-/// Why somebody is not let in.
+/// Why a sender is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
     /// No token was shown, and one is needed.
     Missing,
-    /// A wrong one.
+    /// The token is wrong.
     Wrong,
-    /// So many wrong ones that this one was not even looked at.
+    /// Too many wrong tokens came from this address; this one was not checked.
     TooOften,
 }
 
 /// Tells when the tokens change.
 #[derive(Debug)]
-pub struct Changes(watch::Receiver<Vec<Arc<Token>>>);
+pub struct TokenChanges(watch::Receiver<Vec<Arc<Token>>>);
 
-impl Changes {
+impl TokenChanges {
     /// Waits for the next change; for ever, once there will be none.
     pub async fn next(&mut self) {
         if self.0.changed().await.is_err() {
@@ -97,25 +43,25 @@ impl Changes {
     }
 }
 
-/// The tokens of now, and who showed wrong ones.
+/// The tokens of now, and the addresses that showed wrong ones.
 #[derive(Debug)]
 pub struct Access {
     tokens: watch::Sender<Vec<Arc<Token>>>,
-    attempts: Attempts,
+    wrong_tokens: WrongTokens,
 }
 
 impl Access {
-    /// The tokens of a configuration.
+    /// With the tokens of a configuration.
     pub fn new(http: &HttpConfig) -> Self {
         Self {
-            tokens: watch::Sender::new(tokens(http)),
-            attempts: Attempts::default(),
+            tokens: watch::Sender::new(token::configured(http)),
+            wrong_tokens: WrongTokens::default(),
         }
     }
 
     /// Takes over the tokens of another configuration.
     pub fn reload(&self, http: &HttpConfig) {
-        let new = tokens(http);
+        let new = token::configured(http);
         self.tokens.send_if_modified(|old| {
             let changed = *old != new;
             *old = new;
@@ -123,9 +69,9 @@ impl Access {
         });
     }
 
-    /// Told when the tokens change.
-    pub fn changes(&self) -> Changes {
-        Changes(self.tokens.subscribe())
+    /// Tells when the tokens change.
+    pub fn changes(&self) -> TokenChanges {
+        TokenChanges(self.tokens.subscribe())
     }
 
     /// Whether a grant is still what the configuration says.
@@ -137,69 +83,38 @@ impl Access {
         }
     }
 
-    /// Whether anybody needs a token.
+    /// Whether there are no tokens, so that nobody needs one.
     pub fn is_open(&self) -> bool {
         self.tokens.borrow().is_empty()
     }
 
-    /// What the bearer of this token may do. A wrong one is answered late, ever later.
+    /// What the sender of this token may do. The answer to a wrong token is delayed, longer each
+    /// time.
     ///
     /// # Errors
-    /// Why it opens nothing.
-    pub async fn admit(&self, peer: IpAddr, shown: Option<&str>) -> Result<Grant, Denied> {
+    /// Why the sender may do nothing.
+    pub async fn admit(&self, peer: IpAddr, token: Option<&str>) -> Result<Grant, Denied> {
         if self.is_open() {
             return Ok(Grant { token: None });
         }
-        let shown = shown.ok_or(Denied::Missing)?;
-        if self.attempts.too_many(peer) {
+        let text = token.ok_or(Denied::Missing)?;
+        if self.wrong_tokens.too_many(peer) {
             return Err(Denied::TooOften);
         }
-        let digest = digest(shown);
-        let mut found = None;
-        // All are compared, each in constant time: how long it takes tells nothing.
-        for token in self.tokens.borrow().iter() {
-            if same(&token.digest, &digest) {
-                found = Some(token.clone());
-            }
-        }
+        let found = token::find(&self.tokens.borrow(), text);
         if found.is_none() {
-            self.attempts.failed(peer).await;
+            self.wrong_tokens.delay(peer).await;
         }
-        found
-            .map(|token| Grant { token: Some(token) })
-            .ok_or(Denied::Wrong)
+        let token = found.ok_or(Denied::Wrong)?;
+        Ok(Grant { token: Some(token) })
     }
-}
-
-fn tokens(http: &HttpConfig) -> Vec<Arc<Token>> {
-    let token = |token: &crate::config::HttpToken| {
-        let rooms = token.rooms.as_ref();
-        Arc::new(Token {
-            name: token.name.clone(),
-            digest: digest(token.token.expose()),
-            rooms: rooms.map(|rooms| rooms.iter().map(RoomId::shared).collect()),
-            level: token.level,
-        })
-    };
-    http.tokens.iter().map(token).collect()
-}
-
-fn digest(text: &str) -> Digest {
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    let mut bytes = Digest::default();
-    bytes.copy_from_slice(digest.as_ref());
-    bytes
-}
-
-fn same(one: &Digest, other: &Digest) -> bool {
-    let differ = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
-    std::hint::black_box(differ) == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{HttpToken, Secret};
+    use crate::command::Authority;
+    use crate::config::{AccessLevel, HttpToken, RoomId, Secret};
 
     const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 

@@ -1,0 +1,64 @@
+//! What the sender of a request may see and do.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::token::Token;
+use crate::command::Authority;
+use crate::config::AccessLevel;
+use crate::topics::Topic;
+
+/// The rights of one token, or of everyone where no tokens are configured.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// `None` where no tokens are configured: then everyone may do what MQTT clients may.
+    pub(super) token: Option<Arc<Token>>,
+}
+
+impl Grant {
+    /// The rooms it is limited to; `None` for all.
+    fn rooms(&self) -> Option<&BTreeSet<Arc<str>>> {
+        self.token.as_ref()?.rooms.as_ref()
+    }
+
+    /// Whether the states and events of a room may be seen.
+    pub fn sees(&self, room: &str) -> bool {
+        self.rooms().is_none_or(|rooms| rooms.contains(room))
+    }
+
+    /// Whether a topic may be seen. Topics about the gateway always may.
+    pub fn sees_topic(&self, topic: &str) -> bool {
+        let Some(rooms) = self.rooms() else {
+            return true;
+        };
+        match Topic::parse(topic) {
+            Some(Topic::Room { room, .. }) => rooms.contains(room),
+            Some(Topic::Gateway(_)) => true,
+            None => false,
+        }
+    }
+
+    /// The authority with which commands go to a room.
+    ///
+    /// # Errors
+    /// Why none may be sent, for a person.
+    pub fn authority(&self, room: &str) -> Result<Authority, String> {
+        let Some(token) = &self.token else {
+            return Ok(Authority::RoomAllows);
+        };
+        if !self.sees(room) {
+            return Err(format!(
+                "the token \"{}\" is not for room \"{room:.64}\"",
+                token.name
+            ));
+        }
+        match token.level {
+            AccessLevel::Admin => Ok(Authority::Admin),
+            AccessLevel::Control => Ok(Authority::Ordinary),
+            AccessLevel::Read => Err(format!(
+                "the token \"{}\" has access = \"read\": it sees states and sends nothing",
+                token.name
+            )),
+        }
+    }
+}
