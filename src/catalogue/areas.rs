@@ -1,6 +1,6 @@
 //! What a device can do, by area: one file each, data and small functions and nothing else.
 
-use super::Operation;
+use super::operation::Operation;
 
 pub(super) mod audio;
 pub(super) mod calendar;
@@ -13,7 +13,7 @@ pub(super) mod system;
 pub(super) mod video;
 
 /// Every area's operations, in the guide's order.
-pub(super) const AREAS: &[&[Operation]] = &[
+const AREAS: &[&[Operation]] = &[
     audio::OPERATIONS,
     calendar::OPERATIONS,
     cameras::OPERATIONS,
@@ -24,3 +24,8 @@ pub(super) const AREAS: &[&[Operation]] = &[
     system::OPERATIONS,
     video::OPERATIONS,
 ];
+
+/// Every operation: the guide's in its order, area by area, and those beyond it.
+pub fn operations() -> impl Iterator<Item = &'static Operation> {
+    AREAS.iter().copied().flatten()
+}

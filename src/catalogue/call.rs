@@ -1,95 +1,21 @@
-//! A checked command, and the HTTP request that it makes.
+//! A checked command: its route, its topic's parameters and its payload's values.
 //!
-//! Pure. Owns the placing of values in path, query and body; a value from a topic or a device is
-//! always one encoded path segment.
+//! Pure. Reads a command from topic and payload, follows its plan, and places its values in path,
+//! query and body of a request. Sends nothing: that is the device client's.
 
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value};
-use url::form_urlencoded;
 
-use super::payload::{Payload, Place, TOGGLE};
-use super::router::{CATALOGUE, Route, Variant, parameters};
-use super::{Command, Method, Operation};
+use super::command::{Command, Plan};
+use super::field::{SentIn, TOGGLE};
+use super::payload::Payload;
+use super::references::CommandTopic;
+use super::request::{Request, RequestBody, path};
+use super::route::{Route, Variant, parameters};
+use super::router::CATALOGUE;
+use super::state::Context;
+use super::step::{Params, Step};
 use crate::command::{ErrorCode, Failure};
-use crate::topics;
-
-/// What may not stand as it is in one segment of a path.
-const SEGMENT: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'/')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'\\')
-    .add(b'`')
-    .add(b'{')
-    .add(b'}');
-
-/// A topic's parameters by name, decoded.
-pub type Params = Vec<(&'static str, String)>;
-
-/// A request as the device client sends it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Request {
-    /// The method.
-    pub method: Method,
-    /// The path's segments, not yet encoded.
-    pub path: Vec<String>,
-    /// The query's pairs, not yet encoded.
-    pub query: Vec<(&'static str, String)>,
-    /// The body.
-    pub body: RequestBody,
-    /// Repeating it is safe.
-    pub repeatable: bool,
-    /// It may take up to a minute.
-    pub slow: bool,
-}
-
-/// What is sent with a request.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RequestBody {
-    /// Nothing, and no content type.
-    None,
-    /// JSON.
-    Json(Value),
-    /// Bytes of this MIME type.
-    Bytes(&'static str, Bytes),
-}
-
-impl Request {
-    /// A read of an operation without parameters of its own.
-    pub fn read(operation: &Operation, params: &Params) -> Result<Self, Failure> {
-        Ok(Self {
-            method: operation.method,
-            path: path(operation, params, 0)?,
-            query: Vec::new(),
-            body: RequestBody::None,
-            repeatable: true,
-            slow: false,
-        })
-    }
-
-    /// What the request line asks for: path and query. Each segment is encoded by itself, so that
-    /// no value can reach another path.
-    pub fn target(&self) -> String {
-        let mut target = String::with_capacity(64);
-        for segment in &self.path {
-            target.push('/');
-            target.extend(utf8_percent_encode(segment, SEGMENT));
-        }
-        if !self.query.is_empty() {
-            target.push('?');
-            let from = target.len();
-            let mut query = form_urlencoded::Serializer::for_suffix(target, from);
-            target = query.extend_pairs(&self.query).finish();
-        }
-        target
-    }
-}
 
 /// A command whose topic and payload have been checked.
 #[derive(Debug, Clone)]
@@ -105,27 +31,86 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call of the catalogue's own making, for `pattern` with these parameters.
+    /// Reads a command's topic and payload. The request id is handed over even when the rest fails.
     ///
     /// # Errors
-    /// No topic has that pattern: the entry that asks for it is wrong.
-    pub fn to(pattern: &str, params: Params) -> Result<Self, Failure> {
-        let route = CATALOGUE.pattern(pattern).ok_or_else(|| {
-            Failure::new(
-                ErrorCode::UnknownCommand,
-                format!("no command is called {pattern}"),
-            )
-        })?;
+    /// `unknown_command` or `invalid_payload`, saying what is allowed.
+    pub fn parse(
+        command: &str,
+        payload: &Bytes,
+        request_id: &mut Option<Value>,
+    ) -> Result<Self, Failure> {
+        let found = CATALOGUE.route(command);
+        let rule = match &found {
+            Ok((route, _)) => route.command(),
+            Err(_) => &Command::new(""),
+        };
+        let name = found.as_ref().map_or(command, |(route, _)| &route.topic);
+        let read = rule.payload.read(name, payload, rule.toggles.is_some());
+        *request_id = read.request_id;
+        let (route, params) = found?;
+        let values = read
+            .values
+            .map_err(|message| Failure::new(ErrorCode::InvalidPayload, message))?;
+        let bytes = match rule.payload {
+            Payload::Bytes { .. } => payload.clone(),
+            _ => Bytes::new(),
+        };
         Ok(Self {
+            route,
+            params,
+            values,
+            bytes,
+        })
+    }
+
+    /// The call of a command whose payload, a file, streams in.
+    ///
+    /// # Errors
+    /// `unknown_command`, or `invalid_payload` where the command takes no file.
+    pub fn upload(command: &str) -> Result<Self, Failure> {
+        let (route, params) = CATALOGUE.route(command)?;
+        if !matches!(route.command().payload, Payload::Bytes { .. }) {
+            let message = format!("{} takes no file", route.topic);
+            return Err(Failure::new(ErrorCode::InvalidPayload, message));
+        }
+        Ok(Self::of(route, params))
+    }
+
+    /// A call of a route, without a payload.
+    pub fn of(route: &'static Route, params: Params) -> Self {
+        Self {
             route,
             params,
             values: Map::new(),
             bytes: Bytes::new(),
-        })
+        }
+    }
+
+    /// A call of the catalogue's own making.
+    ///
+    /// # Errors
+    /// No entry has that topic, or its parameters are others: the entry that refers to it is wrong.
+    pub(super) fn to(command: CommandTopic, params: Params) -> Result<Self, Failure> {
+        let wrong =
+            |what: &str| Failure::new(ErrorCode::UnknownCommand, format!("{command} {what}"));
+        let route = CATALOGUE
+            .pattern(command.as_str())
+            .ok_or_else(|| wrong("is not a command"))?;
+        let given = params.iter().map(|(name, _)| *name);
+        if !parameters(command.as_str()).eq(given) {
+            return Err(wrong("has other parameters"));
+        }
+        Ok(Self::of(route, params))
     }
 
     /// The same call with one value changed.
     pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        debug_assert!(
+            self.route.command().payload.has(field),
+            "{} has no field {field}",
+            self.route.topic
+        );
         self.values.insert(field.into(), value.into());
         self
     }
@@ -146,7 +131,7 @@ impl Call {
             .map(|(field, _)| field.as_str())
     }
 
-    /// The operation that is meant: of two that share a topic, the switch decides.
+    /// The operation that is meant: if two share the topic, the switch decides.
     pub fn variant(&self) -> &'static Variant {
         let on = self.values.values().find_map(Value::as_bool);
         self.route
@@ -154,6 +139,33 @@ impl Call {
             .iter()
             .find(|variant| variant.command.when.is_none() || variant.command.when == on)
             .unwrap_or(&self.route.variants[0])
+    }
+
+    /// The calls that its plan makes of it, in order; the call itself where the plan has no steps.
+    /// `state` is the value of the state that [`Plan::From`] reads first.
+    ///
+    /// # Errors
+    /// The plan says what is wrong with the payload or the state.
+    pub fn planned(self, context: &Context, state: &Value) -> Result<Vec<Self>, Failure> {
+        let own = Step {
+            command: None,
+            params: self.params.clone(),
+            values: self.values.clone(),
+        };
+        let steps = match self.route.command().plan {
+            Plan::Split(split) => split(own, context)?,
+            Plan::From { steps, .. } => steps(own, state)?,
+            _ => return Ok(vec![self]),
+        };
+        let follow = |step: Step| {
+            let call = match step.command {
+                Some(command) => Self::to(command, step.params)?,
+                None => Self::of(self.route, step.params),
+            };
+            let values = step.values.into_iter();
+            Ok(values.fold(call, |call, (field, value)| call.with(&field, value)))
+        };
+        steps.into_iter().map(follow).collect()
     }
 
     /// The request that carries it out; `preset_offset` is added to a preset's number.
@@ -179,7 +191,7 @@ impl Call {
         let Payload::Fields { fields, .. } = payload else {
             return Vec::new();
         };
-        let queried = fields.iter().filter(|field| field.place == Place::Query);
+        let queried = fields.iter().filter(|field| field.sent_in == SentIn::Query);
         queried
             .filter_map(|field| {
                 let text = match self.values.get(field.name)? {
@@ -212,9 +224,9 @@ impl Call {
                     let value = self.values.get(bare).cloned();
                     return RequestBody::Json(value.unwrap_or_default());
                 }
-                for field in fields.iter().filter(|field| field.place == Place::Body) {
+                for field in fields.iter().filter(|field| field.sent_in == SentIn::Body) {
                     if let Some(value) = self.values.get(field.name) {
-                        place(&mut body, field.wire, value.clone());
+                        insert_nested(&mut body, field.wire, value.clone());
                     }
                 }
             }
@@ -228,8 +240,8 @@ impl Call {
     }
 }
 
-/// Puts a value at a dotted name.
-fn place(body: &mut Map<String, Value>, name: &str, value: Value) {
+/// Puts a value at a dotted name: `camPosition.pan` is the field `pan` of the object `camPosition`.
+fn insert_nested(body: &mut Map<String, Value>, name: &str, value: Value) {
     match name.split_once('.') {
         None => {
             body.insert(name.into(), value);
@@ -239,46 +251,10 @@ fn place(body: &mut Map<String, Value>, name: &str, value: Value) {
                 .entry(outer)
                 .or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(nested) = nested {
-                place(nested, inner, value);
+                insert_nested(nested, inner, value);
             }
         }
     }
-}
-
-/// The path's segments with the parameters in their places.
-fn path(operation: &Operation, params: &Params, preset_offset: i8) -> Result<Vec<String>, Failure> {
-    let segments = operation.path.split('/').filter(|part| !part.is_empty());
-    segments
-        .map(|segment| {
-            let Some(name) = parameters(segment).next() else {
-                return Ok(segment.to_owned());
-            };
-            let value = params.iter().find(|(known, _)| *known == name);
-            let (_, value) = value.ok_or_else(|| {
-                Failure::new(
-                    ErrorCode::NotFound,
-                    match name {
-                        "conf_id" => "no call is up".into(),
-                        _ => format!("{name} is not given"),
-                    },
-                )
-            })?;
-            match name {
-                "index" => {
-                    let number: i64 = value.parse().map_err(|_| {
-                        Failure::new(ErrorCode::InvalidPayload, "a preset is a number")
-                    })?;
-                    Ok((number + i64::from(preset_offset)).to_string())
-                }
-                // An id may be the device's own, and a device is not trusted either.
-                _ if topics::is_harmless(value) => Ok(value.clone()),
-                _ => Err(Failure::new(
-                    ErrorCode::DeviceError,
-                    format!("the device gave a {name} that cannot be one"),
-                )),
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -286,10 +262,19 @@ mod tests {
     use serde_json::json;
     use url::Url;
 
-    use super::super::{Plan, Search};
+    use super::super::Search;
     use super::*;
 
-    /// Every id that a device gives and that ends up in a path.
+    const CONTEXT: Context = Context {
+        now: 0,
+        preset_offset: None,
+    };
+
+    fn call(command: &str) -> Call {
+        Call::of(CATALOGUE.pattern(command).unwrap(), Params::new())
+    }
+
+    /// The requests with every id that a device gives and that ends up in a path.
     fn requests(id: &str) -> Vec<Result<Request, Failure>> {
         let calls = json!([{"id": id, "connections": [{"id": "1"}]}]);
         let meeting = json!({"id": id});
@@ -299,15 +284,10 @@ mod tests {
             ("calendar/current/dial", &meeting),
             ("calendar/next/dial", &meeting),
         ] {
-            let call = Call::to(command, Params::new()).unwrap();
-            let Plan::From { calls, .. } = call.route.command().plan else {
-                panic!("{command} is planned in another way");
-            };
-            let calls = calls(call, state).unwrap();
+            let calls = call(command).planned(&CONTEXT, state).unwrap();
             made.extend(calls.iter().map(|call| call.request(0)));
         }
-        let search = Call::to("directory/search", Params::new()).unwrap();
-        let search = Search::begin(&search, &json!({"id": id})).unwrap();
+        let search = Search::begin(&call("directory/search"), &json!({"id": id})).unwrap();
         made.push(search.page().unwrap().unwrap().request(0));
         made.push(search.delete().unwrap().request(0));
         made

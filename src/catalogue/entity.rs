@@ -1,7 +1,8 @@
 //! What Home Assistant shows of a state or command, as the entry of it says.
 //!
-//! Only the description, so that a new operation stays one entry: topics, ids and the discovery
-//! document are made of it elsewhere. Pure data.
+//! Pure data. `home_assistant` makes topics, ids and the discovery document of it.
+
+use super::references::StateTopic;
 
 /// An entity that an entry has. The templates are Home Assistant's.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +23,7 @@ pub struct Entity {
     pub enabled: Enabled,
     /// The state that it shows, where that is not the one its command sets; a device without it
     /// does not have the entity.
-    pub of: Option<&'static str>,
+    pub of: Option<StateTopic>,
     /// Makes what is shown of the state's payload, unless that is it: `true` or `false` for what
     /// is on or off.
     pub value: Option<&'static str>,
@@ -149,7 +150,7 @@ impl Entity {
         Self { enabled, ..self }
     }
 
-    pub(crate) const fn of(self, state: &'static str) -> Self {
+    pub(crate) const fn of(self, state: StateTopic) -> Self {
         Self {
             of: Some(state),
             ..self

@@ -1,106 +1,43 @@
 //! From a topic to the entry it means.
 //!
-//! Owns the table that is made from all entries at the first use, and the matching: a literal
-//! level wins over a parameter. Pure.
+//! Owns the table that is made from all entries at the first use, and the matching of topics below
+//! the room: a literal level wins over a parameter. Pure.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use bytes::Bytes;
-
-use super::call::Params;
-use super::payload::Payload;
+use super::areas::operations;
+use super::command::{Command, Kind, Plan};
+use super::operation::{Method, Operation};
+use super::references::StateTopic;
+use super::route::{Route, Variant, matches, parameters};
 use super::state::State;
-use super::{Call, Command, GUARDED, Kind, Method, Operation, Plan, operations};
+use super::step::Params;
 use crate::command::{ErrorCode, Failure};
 use crate::topics;
 
 /// The catalogue of this program.
 pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::build);
 
-/// An operation together with the command that carries it out.
-#[derive(Debug)]
-pub struct Variant {
-    /// The REST operation.
-    pub operation: &'static Operation,
-    /// The entry of the topic.
-    pub command: Command,
-}
-
-/// No command's topic is as long, its parameters left out.
-const LONGEST_MEANT: usize = 128;
-
-/// A topic pattern with what it means.
-#[derive(Debug)]
-pub struct Route {
-    /// The pattern below the room: `camera/preset/{index}/activate`.
-    pub topic: String,
-    /// One operation, or two that a switch chooses between.
-    pub variants: Vec<Variant>,
-}
-
-impl Route {
-    /// The command of its first variant, which two variants have alike but for the switch.
-    pub fn command(&self) -> &Command {
-        &self.variants[0].command
-    }
-
-    /// Whether it asks or changes.
-    pub fn kind(&self) -> Kind {
-        let by_method = match self.variants[0].operation.method {
-            Method::Get => Kind::Query,
-            _ => Kind::Command,
-        };
-        self.command().kind.unwrap_or(by_method)
-    }
-
-    /// It needs the room's `allow`, or an administrator.
-    pub fn guarded(&self) -> bool {
-        GUARDED.contains(&self.topic.as_str())
-    }
-}
+/// A longer topic is compared with no command: none is as long, and comparing takes time by the
+/// length, which the sender chooses.
+const LONGEST_COMPARED: usize = 128;
 
 /// All topics of all operations.
 #[derive(Debug)]
 pub struct Catalogue {
     routes: Vec<Route>,
-    /// Where in `routes` each pattern is.
-    places: HashMap<String, usize>,
-    readers: HashMap<&'static str, (&'static Operation, &'static State)>,
-}
-
-/// The names of the `{parameters}` in a path or pattern.
-pub fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
-    pattern
-        .split('/')
-        .filter_map(|level| level.strip_prefix('{')?.strip_suffix('}'))
-}
-
-/// What a parameter stands for, for people.
-pub fn about_parameter(name: &str) -> &'static str {
-    match name {
-        "conf_id" => "a conference's id, as `calls` lists it",
-        "conn_id" => "a connection's id, as `calls` lists it within its conference",
-        "term_id" => "a terminal's id, as `call/{conf_id}/terminals/get` answers",
-        "index" => "a preset's number, 1 to 10",
-        "source_id" => {
-            "a camera's number, as `camera/near` or `camera/far` lists it; a position also takes \
-             `SELECTED_PEOPLE`"
-        }
-        "meeting_id" => "a meeting's id, as `calendar/meetings` lists it",
-        "entry_id" => "a directory entry's id, as a search answers",
-        "query_id" => "a directory query's id, as `directory/query/create` answers",
-        "server_id" => "a directory server's id, the `serverId` of its entries",
-        "name" => "a part of the system, as `system/status` lists it after `system.status.`",
-        _ => "a value that the device knows",
-    }
+    /// The index in `routes` of each pattern.
+    by_pattern: HashMap<String, usize>,
+    /// The operation that reads each state with the least work.
+    readers: HashMap<StateTopic, (&'static Operation, &'static State)>,
 }
 
 impl Catalogue {
     fn build() -> Self {
         let mut catalogue = Self {
             routes: Vec::new(),
-            places: HashMap::new(),
+            by_pattern: HashMap::new(),
             readers: HashMap::new(),
         };
         for operation in operations() {
@@ -113,8 +50,8 @@ impl Catalogue {
                 let topic = format!("{}/get", state.pattern());
                 if catalogue.pattern(&topic).is_none() {
                     let plan = match operation.method {
-                        Method::Get => Plan::State(state.topic),
-                        _ => Plan::Held(state.topic),
+                        Method::Get => Plan::Read(state.topic),
+                        _ => Plan::Stored(state.topic),
                     };
                     let command = Command::new("").kind(Kind::Query).plan(plan);
                     catalogue.add(topic, operation, command);
@@ -133,10 +70,10 @@ impl Catalogue {
 
     fn add(&mut self, topic: String, operation: &'static Operation, command: Command) {
         let variant = Variant { operation, command };
-        match self.places.get(&topic) {
-            Some(place) => self.routes[*place].variants.push(variant),
+        match self.by_pattern.get(&topic) {
+            Some(index) => self.routes[*index].variants.push(variant),
             None => {
-                self.places.insert(topic.clone(), self.routes.len());
+                self.by_pattern.insert(topic.clone(), self.routes.len());
                 self.routes.push(Route {
                     topic,
                     variants: vec![variant],
@@ -152,16 +89,18 @@ impl Catalogue {
 
     /// The route of exactly this pattern.
     pub fn pattern(&self, pattern: &str) -> Option<&Route> {
-        self.places.get(pattern).map(|place| &self.routes[*place])
+        self.by_pattern
+            .get(pattern)
+            .map(|index| &self.routes[*index])
     }
 
     /// The operation that reads a state with the least work: one that feeds nothing else comes
     /// first.
-    pub fn reader(&self, state: &str) -> Option<(&'static Operation, &'static State)> {
-        self.readers.get(state).copied()
+    pub fn reader(&self, state: StateTopic) -> Option<(&'static Operation, &'static State)> {
+        self.readers.get(&state).copied()
     }
 
-    /// Whether a topic below the room is a state that is read from the device.
+    /// Whether a topic below the room is a state of the catalogue.
     pub fn is_state(&self, topic: &str) -> bool {
         let levels: Vec<&str> = topic.split('/').collect();
         let mut states = operations().flat_map(|operation| operation.states);
@@ -174,7 +113,7 @@ impl Catalogue {
     /// `unknown_command` with what might have been meant, `invalid_payload` for a level that
     /// decodes to something forbidden.
     pub fn route(&'static self, command: &str) -> Result<(&'static Route, Params), Failure> {
-        // No route has more literals than the one that is all literals.
+        // A pattern without parameters wins over every other.
         if let Some(route) = self.pattern(command).filter(|_| !command.contains('{')) {
             return Ok((route, Params::new()));
         }
@@ -189,7 +128,7 @@ impl Catalogue {
         for (pattern, level) in route.topic.split('/').zip(&levels) {
             if let Some(name) = parameters(pattern).next() {
                 let value = topics::decode_level(level)
-                    .and_then(|value| check(name, value))
+                    .and_then(|value| check_parameter(name, value))
                     .map_err(|message| Failure::new(ErrorCode::InvalidPayload, message))?;
                 params.push((name, value));
             }
@@ -197,8 +136,7 @@ impl Catalogue {
         Ok((route, params))
     }
 
-    /// What a topic that means nothing might have meant. Comparing takes time by its
-    /// length, which is the sender's to choose.
+    /// The message about an unknown topic: what might have been meant.
     fn hint(&self, command: &str) -> String {
         for verb in ["set", "get"] {
             let below = format!("{command}/{verb}");
@@ -211,10 +149,10 @@ impl Catalogue {
                 return format!("{command} is not a command; publish to {below}");
             }
         }
-        if command.len() > LONGEST_MEANT {
+        if command.len() > LONGEST_COMPARED {
             return format!("{command:.64}… is not a command; \"poly2mqtt topics\" lists them all");
         }
-        // Texts are at least as far apart as their lengths are.
+        // The distance of two texts is at least the difference of their lengths.
         let length = command.chars().count();
         let far = 4.max(length / 4);
         let near = self
@@ -241,18 +179,8 @@ fn literals_last(pattern: &str) -> Vec<bool> {
         .collect()
 }
 
-fn matches(pattern: &str, levels: &[&str]) -> bool {
-    let mut pattern = pattern.split('/');
-    let fits = levels.iter().all(|level| {
-        pattern
-            .next()
-            .is_some_and(|part| part.starts_with('{') || part == *level)
-    });
-    fits && pattern.next().is_none()
-}
-
-/// What a parameter may be, beyond one level of text.
-fn check(name: &'static str, value: String) -> Result<String, String> {
+/// Checks the value of a parameter whose form is known.
+fn check_parameter(name: &'static str, value: String) -> Result<String, String> {
     match name {
         "index" => match value.parse::<u8>() {
             Ok(index @ 1..=10) => Ok(index.to_string()),
@@ -261,58 +189,5 @@ fn check(name: &'static str, value: String) -> Result<String, String> {
             )),
         },
         _ => Ok(value),
-    }
-}
-
-impl Call {
-    /// Reads a command's topic and payload. The request id is handed over even when the rest fails.
-    ///
-    /// # Errors
-    /// `unknown_command` or `invalid_payload`, saying what is allowed.
-    pub fn parse(
-        command: &str,
-        payload: &Bytes,
-        request_id: &mut Option<serde_json::Value>,
-    ) -> Result<Self, Failure> {
-        let found = CATALOGUE.route(command);
-        let rule = match &found {
-            Ok((route, _)) => route.command(),
-            Err(_) => &Command::new(""),
-        };
-        let name = found.as_ref().map_or(command, |(route, _)| &route.topic);
-        let read = rule.payload.read(name, payload, rule.toggles.is_some());
-        *request_id = read.request_id;
-        let (route, params) = found?;
-        let values = read
-            .values
-            .map_err(|message| Failure::new(ErrorCode::InvalidPayload, message))?;
-        let bytes = match rule.payload {
-            Payload::Bytes { .. } => payload.clone(),
-            _ => Bytes::new(),
-        };
-        Ok(Self {
-            route,
-            params,
-            values,
-            bytes,
-        })
-    }
-
-    /// The call of a command whose payload, a file, streams in.
-    ///
-    /// # Errors
-    /// `unknown_command`, or `invalid_payload` where the command takes no file.
-    pub fn upload(command: &str) -> Result<Self, Failure> {
-        let (route, params) = CATALOGUE.route(command)?;
-        if !matches!(route.command().payload, Payload::Bytes { .. }) {
-            let message = format!("{} takes no file", route.topic);
-            return Err(Failure::new(ErrorCode::InvalidPayload, message));
-        }
-        Ok(Self {
-            route,
-            params,
-            values: serde_json::Map::new(),
-            bytes: Bytes::new(),
-        })
     }
 }

@@ -4,13 +4,14 @@
 
 use serde_json::{Value, json};
 
-use super::Call;
+use super::areas::directory::commands::{CREATE_QUERY, DELETE_QUERY, GET_QUERY};
+use super::call::Call;
 use crate::command::{ErrorCode, Failure};
 
-/// How many entries are asked for at a time.
-const PAGE: usize = 50;
-/// How many entries one search brings unless it says otherwise.
-const LIMIT: usize = 200;
+/// Entries of a page. Known drivers ask for up to 100.
+const PAGE_SIZE: usize = 50;
+/// Entries that a search brings unless it says otherwise: four pages.
+const DEFAULT_LIMIT: usize = 200;
 
 /// A search that is under way.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Search {
     /// # Errors
     /// The catalogue has no such command.
     pub fn create(call: &Call) -> Result<Call, Failure> {
-        let mut create = Call::to("directory/query/create", Vec::new())?;
+        let mut create = Call::to(CREATE_QUERY, Vec::new())?;
         create.values = call.values.clone();
         Ok(create)
     }
@@ -50,7 +51,9 @@ impl Search {
         let limit = call.values.get("limit").and_then(Value::as_u64);
         Ok(Self {
             query: id,
-            limit: limit.map_or(LIMIT, |limit| usize::try_from(limit).unwrap_or(LIMIT)),
+            limit: limit.map_or(DEFAULT_LIMIT, |limit| {
+                usize::try_from(limit).unwrap_or(DEFAULT_LIMIT)
+            }),
             entries: Vec::new(),
             complete: false,
         })
@@ -64,9 +67,9 @@ impl Search {
         if self.complete || self.entries.len() >= self.limit {
             return Ok(None);
         }
-        let page = PAGE.min(self.limit - self.entries.len());
+        let page = PAGE_SIZE.min(self.limit - self.entries.len());
         let params = vec![("query_id", self.query.clone())];
-        let page = Call::to("directory/query/{query_id}/get", params)?
+        let page = Call::to(GET_QUERY, params)?
             .with("start", self.entries.len() + 1)
             .with("limit", page);
         Ok(Some(page))
@@ -90,7 +93,7 @@ impl Search {
     /// The catalogue has no such command.
     pub fn delete(&self) -> Result<Call, Failure> {
         let params = vec![("query_id", self.query.clone())];
-        Call::to("directory/query/{query_id}/delete", params)
+        Call::to(DELETE_QUERY, params)
     }
 
     /// What was found; `complete` is false where the limit cut it off.
@@ -103,13 +106,13 @@ impl Search {
 
 #[cfg(test)]
 mod tests {
+    use super::super::CATALOGUE;
     use super::*;
 
     #[test]
     fn pages_are_asked_for_until_there_is_no_next() {
-        let call = Call::to("directory/search", vec![])
-            .unwrap()
-            .with("limit", 3);
+        let route = CATALOGUE.pattern("directory/search").unwrap();
+        let call = Call::of(route, Vec::new()).with("limit", 3);
         let mut search = Search::begin(&call, &json!({"id": "q"})).unwrap();
         assert_eq!(search.page().unwrap().unwrap().values["limit"], 3);
         search.take(json!({"entries": [1, 2], "next": {"href": "x"}}));

@@ -3,7 +3,8 @@
 use super::document::{Availability, Component, Platform};
 use super::{Naming, id_text};
 use crate::catalogue::{
-    Answer, Binary, Category, Command, Entity, EntityKind, Field, Payload, Rule, State, operations,
+    AnswerKind, Binary, Category, Command, Entity, EntityKind, Field, Payload, Rule, State,
+    StateTopic, operations,
 };
 
 /// An entity of the catalogue.
@@ -42,7 +43,7 @@ pub fn described() -> impl Iterator<Item = Described> {
 
 impl Described {
     /// The state that it shows or is about, if it is about one.
-    pub fn state(&self) -> Option<&'static str> {
+    pub fn state(&self) -> Option<StateTopic> {
         match self.entry {
             Entry::State(state) => Some(state.topic),
             Entry::Command(command) => {
@@ -71,7 +72,7 @@ impl Described {
     fn picture(&self) -> Option<Binary> {
         match self.entry {
             Entry::Command(Command {
-                answer: Answer::Binary(picture),
+                answer: AnswerKind::Binary(picture),
                 ..
             }) => Some(*picture),
             _ => None,
@@ -85,7 +86,7 @@ impl Described {
             None => self.pattern(),
         };
         let own = scope.topic(&own);
-        let shown = self.state().map(|state| scope.topic(state));
+        let shown = self.state().map(|state| scope.topic(state.as_str()));
         let platform = self.platform(scope, own, shown);
         scope.component(self.entity, platform, param)
     }

@@ -7,9 +7,10 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::entities::described;
-use crate::catalogue::{Method, operations};
+use crate::catalogue::{self, Method, StateTopic, operations};
 use crate::config;
 use crate::state::{Change, StateStore};
+use crate::topics::AVAILABILITY;
 
 /// What a room's document is made from.
 #[derive(Debug, Clone, PartialEq, Hash)]
@@ -38,9 +39,8 @@ pub struct Facts {
 
 /// Where the parts of the system stand, one topic each.
 const PARTS: &str = "system/status/";
-const AVAILABILITY: &str = "availability";
-const INFO: &str = "system/info";
-const PRESETS: &str = "camera/presets";
+const INFO: &str = catalogue::SYSTEM_INFO.as_str();
+const PRESETS: &str = catalogue::PRESETS.as_str();
 
 impl Facts {
     /// What the state store and the configuration say.
@@ -93,8 +93,8 @@ impl Facts {
 
     /// The device answers what feeds this state, whether or not the state is there now: between
     /// meetings there is none, but there is a calendar.
-    pub fn has(&self, state: &str) -> bool {
-        sources(state).any(|source| self.states.contains(source))
+    pub fn has(&self, state: StateTopic) -> bool {
+        sources(state).any(|source| self.states.contains(source.as_str()))
     }
 
     /// The device has been read at all.
@@ -120,10 +120,10 @@ pub fn concerns(state: &str, change: Change) -> bool {
 }
 
 /// All states of the operations that feed one.
-fn sources(state: &str) -> impl Iterator<Item = &'static str> {
+fn sources(state: StateTopic) -> impl Iterator<Item = StateTopic> {
     operations()
         .filter(|operation| operation.method == Method::Get)
-        .filter(move |operation| operation.states.iter().any(|known| known.topic == state))
+        .filter(move |operation| operation.feeds(state))
         .flat_map(|operation| operation.states.iter().map(|known| known.topic))
 }
 
@@ -132,6 +132,7 @@ static NEEDED: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
     described()
         .filter_map(|entity| entity.state())
         .flat_map(sources)
+        .map(StateTopic::as_str)
         .collect()
 });
 

@@ -234,7 +234,8 @@ fn about(route: &Route) -> String {
     };
     let refresh = route.command().refresh;
     if !refresh.is_empty() {
-        about.push_str(&format!(" Reads back {}.", refresh.join(", ")));
+        let names: Vec<_> = refresh.iter().map(|state| state.as_str()).collect();
+        about.push_str(&format!(" Reads back {}.", names.join(", ")));
     }
     if route.guarded() {
         about.push_str(" Guarded: needs the room's allow, or an administrator's token.");

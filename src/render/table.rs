@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use crate::catalogue::{
-    Answer, Binary, CATALOGUE, Class, Command, Field, Method, Operation, Payload, Plan, Route,
-    State, Variant, When, operations,
+    AnswerKind, Binary, CATALOGUE, Class, Command, Field, Method, Operation, Payload, Plan, Route,
+    State, StateTopic, Variant, When, operations,
 };
 
 /// One line for each state, each file and each command, tab-separated, with a heading.
@@ -52,8 +52,8 @@ pub fn files() -> impl Iterator<Item = Binary> {
         .iter()
         .map(|route| route.command().answer);
     answers.filter_map(|answer| match answer {
-        Answer::Binary(file) => Some(file),
-        Answer::Json => None,
+        AnswerKind::Binary(file) => Some(file),
+        AnswerKind::Json => None,
     })
 }
 
@@ -102,14 +102,14 @@ pub fn requests(route: &Route) -> String {
         Plan::Direct | Plan::Split(_) => own,
         Plan::Move => format!("{own}, then its stop"),
         Plan::From { state, .. } => format!("{}, then {own}", reading(state)),
-        Plan::State(state) => reading(state),
-        Plan::Held(_) => "nothing: what is retained".into(),
+        Plan::Read(state) => reading(state),
+        Plan::Stored(_) => "nothing: what is retained".into(),
         Plan::Search => format!("{own}, then GET its pages and DELETE it"),
         Plan::Renew => format!("DELETE, then {own}"),
     }
 }
 
-fn reading(state: &str) -> String {
+fn reading(state: StateTopic) -> String {
     let reader = CATALOGUE.reader(state);
     reader.map_or_else(String::new, |(operation, _)| path(operation))
 }

@@ -24,8 +24,8 @@ use super::queue::{Free, Lane, Queue};
 use super::room::{LET_GO, Results, Settings};
 use super::schedule::Schedule;
 use crate::catalogue::{
-    Call, Context, Motion, Operation, Pick, Plan, Request, When, connections,
-    learned_preset_offset, operations,
+    CALLS, Call, Context, Motion, Operation, PRESETS, Pick, Plan, Request, SESSION, StateTopic,
+    When, connections, learned_preset_offset, operations,
 };
 use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, ProblemCode, RequestError};
@@ -292,8 +292,8 @@ impl Actor {
     }
 
     fn environment(&self, call: &Call) -> Environment {
-        let held = match call.route.command().plan {
-            Plan::Held(state) => self.held(state),
+        let stored = match call.route.command().plan {
+            Plan::Stored(state) => self.stored(state),
             _ => None,
         };
         Environment {
@@ -301,14 +301,14 @@ impl Actor {
             preset_offset: self.settings.preset_offset.or(self.learned_offset),
             conference: self.calls.conference().map(str::to_owned),
             max_payload: self.settings.max_payload,
-            held,
+            stored,
         }
     }
 
-    fn held(&self, state: &str) -> Option<Value> {
+    fn stored(&self, state: StateTopic) -> Option<Value> {
         let topic = format!("room/{}/{state}", self.settings.id);
-        let held = self.results.store.get(&topic)?;
-        serde_json::from_slice(&held.payload).ok()
+        let stored = self.results.store.get(&topic)?;
+        serde_json::from_slice(&stored.payload).ok()
     }
 
     fn next_wake(&self, ending: bool) -> Option<Instant> {
@@ -525,7 +525,8 @@ impl Actor {
             Read::Absent if in_call => self.clear(operation),
             Read::Absent => {
                 for state in operation.states {
-                    self.results.state(state.topic, Some(&"none".into()));
+                    self.results
+                        .state(state.topic.as_str(), Some(&"none".into()));
                 }
             }
             Read::Lacking(_) => self.clear(operation),
@@ -544,17 +545,16 @@ impl Actor {
 
     fn clear(&self, operation: &Operation) {
         for state in operation.states {
-            self.results.state(state.topic, None);
+            self.results.state(state.topic.as_str(), None);
         }
     }
 
     /// What the room itself learns from a reading.
     fn follow(&mut self, operation: &Operation, answer: &Value) {
-        let feeds = |topic| operation.states.iter().any(|state| state.topic == topic);
-        if feeds("camera/presets") {
+        if operation.feeds(PRESETS) {
             self.learned_offset = learned_preset_offset(answer).or(self.learned_offset);
         }
-        if !feeds("calls") {
+        if !operation.feeds(CALLS) {
             return;
         }
         for (event, about) in self.calls.update(connections(answer)) {
@@ -577,7 +577,7 @@ impl Actor {
         self.wait = self.device.timings().first_reconnect_delay;
         self.problem = None;
         self.schedule.restart(now);
-        self.results.state("session", Some(session));
+        self.results.state(SESSION.as_str(), Some(session));
         self.results
             .state("problem", Some(&json!({"code": "none"})));
         self.results.state("availability", Some(&"online".into()));

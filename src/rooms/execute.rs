@@ -11,8 +11,8 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::catalogue::{
-    Answer, CATALOGUE, Call, Context, Method, Operation, Params, Plan, Request, Search,
-    learned_preset_offset, read_body,
+    AnswerKind, CATALOGUE, Call, Context, Method, Operation, PRESETS, Params, Plan, Request,
+    Search, StateTopic, learned_preset_offset, read_body,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{self, Device, DeviceResponse, RequestError};
@@ -59,7 +59,7 @@ pub struct Environment {
     /// The largest file that is taken.
     pub max_payload: usize,
     /// The retained value of the command's own state, for states that are not read.
-    pub held: Option<Value>,
+    pub stored: Option<Value>,
 }
 
 /// What a command came to.
@@ -167,21 +167,22 @@ impl Execution<'_> {
         let refresh = command.refresh;
         let success = match command.plan {
             Plan::Direct | Plan::Move => self.request(&call).await?,
-            Plan::Split(split) => {
-                let calls = split(call, &self.environment.context)?;
+            Plan::Split(_) => {
+                let calls = call.planned(&self.environment.context, &Value::Null)?;
                 self.each(calls, false).await?
             }
-            Plan::From { state, calls } => {
+            Plan::From { state, .. } => {
                 let value = self.fresh(state, &Params::new()).await?;
-                self.each(calls(call, &value)?, true).await?
+                let calls = call.planned(&self.environment.context, &value)?;
+                self.each(calls, true).await?
             }
-            Plan::State(state) => self.state(state, &call).await?,
-            Plan::Held(state) => self.held(state)?,
+            Plan::Read(state) => self.state(state, &call).await?,
+            Plan::Stored(state) => self.stored(state)?,
             Plan::Search => self.search(&call).await?,
             Plan::Renew => self.renew(&call).await?,
         };
         for state in refresh {
-            self.refresh(state).await;
+            self.refresh(*state).await;
         }
         Ok(success)
     }
@@ -208,11 +209,11 @@ impl Execution<'_> {
         let (operation, command) = (variant.operation, &variant.command);
         let request = call.request(self.preset_offset(operation).await?)?;
         let answer = match (command.answer, std::mem::take(&mut self.transfer)) {
-            (Answer::Binary(kind), transfer) => {
+            (AnswerKind::Binary(kind), transfer) => {
                 return self.file(&request, operation, kind, transfer).await;
             }
-            (Answer::Json, Transfer::Upload(upload)) => self.upload(&request, upload).await,
-            (Answer::Json, _) => self
+            (AnswerKind::Json, Transfer::Upload(upload)) => self.upload(&request, upload).await,
+            (AnswerKind::Json, _) => self
                 .device
                 .send(&request, JSON_LIMIT, self.deadline)
                 .await
@@ -259,7 +260,7 @@ impl Execution<'_> {
         if let Some(offset) = self.environment.preset_offset {
             return Ok(offset);
         }
-        let Some((presets, _)) = CATALOGUE.reader("camera/presets") else {
+        let Some((presets, _)) = CATALOGUE.reader(PRESETS) else {
             return Ok(0);
         };
         match self.read(presets, &Params::new()).await? {
@@ -302,7 +303,7 @@ impl Execution<'_> {
     }
 
     /// A state's value, read from the device now; null where there is none.
-    async fn fresh(&mut self, state: &str, params: &Params) -> Result<Value, Failure> {
+    async fn fresh(&mut self, state: StateTopic, params: &Params) -> Result<Value, Failure> {
         let (operation, known) = CATALOGUE.reader(state).ok_or_else(|| {
             Failure::new(ErrorCode::Unsupported, format!("{state} has no source"))
         })?;
@@ -321,7 +322,7 @@ impl Execution<'_> {
     }
 
     /// Answers `<state>/get`.
-    async fn state(&mut self, state: &str, call: &Call) -> Result<Success, Failure> {
+    async fn state(&mut self, state: StateTopic, call: &Call) -> Result<Success, Failure> {
         let Some(name) = call.param("name") else {
             let value = match self.fresh(state, &call.params).await? {
                 Value::Null if self.last_was_absent() => "none".into(),
@@ -353,8 +354,8 @@ impl Execution<'_> {
             .is_some_and(|reading| reading.read == Read::Absent)
     }
 
-    fn held(&self, state: &str) -> Result<Success, Failure> {
-        let value = self.environment.held.clone();
+    fn stored(&self, state: StateTopic) -> Result<Success, Failure> {
+        let value = self.environment.stored.clone();
         value
             .map(|value| Success::new(200, value))
             .ok_or_else(|| Failure::new(ErrorCode::NotFound, format!("{state} is not known yet")))
@@ -362,12 +363,12 @@ impl Execution<'_> {
 
     /// Reads back what a command touched. The command has succeeded already, so a state that
     /// cannot be read is left to the next poll.
-    async fn refresh(&mut self, state: &str) {
+    async fn refresh(&mut self, state: StateTopic) {
         let Some((operation, _)) = CATALOGUE.reader(state) else {
             return;
         };
         if let Err(failure) = self.read(operation, &Params::new()).await {
-            tracing::debug!(state, message = failure.message, "read-back failed");
+            tracing::debug!(%state, message = failure.message, "read-back failed");
         }
     }
 

@@ -105,10 +105,11 @@ impl Stops {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::CATALOGUE;
 
     #[test]
     fn a_start_that_may_come_late_is_stopped_more_than_once() {
-        let call = Call::to("camera/move", vec![]).unwrap();
+        let call = Call::of(CATALOGUE.pattern("camera/move").unwrap(), vec![]);
         let motion = Motion::of(&call.with("duration_ms", 300)).unwrap();
         let (mut stops, now) = (Stops::default(), Instant::now());
         stops.owe_unsure(&motion, now);

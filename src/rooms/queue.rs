@@ -56,9 +56,13 @@ impl Ticket {
         let absolute = self.call.toggled().is_none() && newer.call.toggled().is_none();
         let set = new.sets.is_some() && old.sets == new.sets && absolute;
         let undone = match new.urgency {
-            Urgency::Before(word) => {
+            Urgency::Ends(ended) => {
                 self.area() == newer.area()
-                    && self.call.route.topic.ends_with(&format!("/{word}"))
+                    && self
+                        .call
+                        .route
+                        .topic
+                        .ends_with(&format!("/{}", ended.last_level()))
                     && shares_target(&self.call, &newer.call)
             }
             Urgency::InTurn => false,

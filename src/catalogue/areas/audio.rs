@@ -2,11 +2,35 @@
 
 use serde_json::Value;
 
+use crate::catalogue::command::{Command, Plan};
 use crate::catalogue::entity::{Entity, EntityKind};
-use crate::catalogue::payload::{Field, Rule};
+use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::operation::{Class, Operation, When, get, post};
+use crate::catalogue::quirks::numeric_mute;
 use crate::catalogue::state::{Context, Shape, State};
-use crate::catalogue::{Call, Class, Command, Operation, Plan, When, get, post};
+use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
+
+/// The states of this area.
+pub(in crate::catalogue) mod states {
+    use crate::catalogue::references::StateTopic;
+
+    pub const AUDIO: StateTopic = StateTopic::new("audio");
+    pub const MUTED: StateTopic = StateTopic::new("audio/muted");
+    pub const MUTE_LOCKED: StateTopic = StateTopic::new("audio/mute_locked");
+    pub const VOLUME: StateTopic = StateTopic::new("audio/volume");
+    pub const MICROPHONES_CONNECTED: StateTopic = StateTopic::new("audio/microphones_connected");
+    pub const METERS: StateTopic = StateTopic::new("audio/meters");
+    pub const MICROPHONES: StateTopic = StateTopic::new("audio/microphones");
+}
+
+/// The commands of this area that plans refer to.
+pub(in crate::catalogue) mod commands {
+    use crate::catalogue::references::CommandTopic;
+
+    pub const SET_MUTED: CommandTopic = CommandTopic::new("audio/muted/set");
+    pub const SET_VOLUME: CommandTopic = CommandTopic::new("audio/volume/set");
+}
 
 const KEYS: &[Field] = &[Field::body("keys", "dtmfChar", Rule::Keys).required()];
 const SPEAKER: &[Field] = &[Field::body(
@@ -22,6 +46,8 @@ const SPEAKER: &[Field] = &[Field::body(
 const MUTED: &[Field] = &[Field::body("muted", "muted", Rule::Switch).required()];
 const VOLUME: &[Field] =
     &[Field::body("volume", "volume", Rule::Integer { min: 0, max: 100 }).required()];
+/// How far volume up and down go without a step: twenty presses for the whole range.
+const DEFAULT_STEP: i64 = 5;
 const STEP: &[Field] = &[Field::gateway("step", Rule::Integer { min: 1, max: 100 })];
 
 /// The actions of `audio` and of `audio/acoustic_fence`, which are alike.
@@ -46,130 +72,110 @@ macro_rules! actions {
 }
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
-    get("1", "/rest/audio")
+    get("/rest/audio")
         .states(&[
-            State::whole("audio"),
-            State::field("audio/muted", &["muted"]),
-            State::field("audio/mute_locked", &["muteLocked"]),
-            State::field("audio/volume", &["volume"]),
-            State::field("audio/microphones_connected", &["numOfMicsConnected"]),
+            State::whole(states::AUDIO),
+            State::field(states::MUTED, &["muted"]),
+            State::field(states::MUTE_LOCKED, &["muteLocked"]),
+            State::field(states::VOLUME, &["volume"]),
+            State::field(states::MICROPHONES_CONNECTED, &["numOfMicsConnected"]),
         ])
         .poll(Class::Fast),
-    post("2", "/rest/audio").commands(actions!("audio")),
-    post("3", "/rest/audio/acousticfence").commands(actions!("audio/acoustic_fence")),
-    get("4", "/rest/audio/audiometers")
+    post("/rest/audio").commands(actions!("audio")),
+    post("/rest/audio/acousticfence").commands(actions!("audio/acoustic_fence")),
+    get("/rest/audio/audiometers")
         .shape(Shape::List)
-        .states(&[State::whole("audio/meters")])
+        .states(&[State::whole(states::METERS)])
         .poll_when(Class::Fast, When::Meters),
-    get("5", "/rest/audio/microphones")
+    get("/rest/audio/microphones")
         .shape(Shape::List)
-        .states(&[State::with("audio/microphones", microphones)])
+        .states(&[State::with(states::MICROPHONES, numeric_mute)])
         .poll(Class::Normal),
-    get("6", "/rest/audio/muted")
+    get("/rest/audio/muted")
         .shape(Shape::Result)
-        .states(&[State::whole("audio/muted")]),
-    post("7", "/rest/audio/muted").commands(&[
-        Command::new("audio/muted/set")
+        .states(&[State::whole(states::MUTED)]),
+    post("/rest/audio/muted").commands(&[
+        Command::new(commands::SET_MUTED.as_str())
             .value(MUTED)
-            .toggles("audio/muted")
-            .refresh(&["audio"])
-            .sets("audio/muted")
+            .toggles(states::MUTED)
+            .refresh(&[states::AUDIO])
+            .sets(states::MUTED)
             .entities(&[
                 Entity::switch("microphone_mute", "Microphone mute").icon("mdi:microphone-off")
             ]),
         Command::new("audio/mute")
             .plan(Plan::Split(mute))
-            .refresh(&["audio"])
-            .sets("audio/muted"),
+            .refresh(&[states::AUDIO])
+            .sets(states::MUTED),
         Command::new("audio/unmute")
             .plan(Plan::Split(unmute))
-            .refresh(&["audio"])
-            .sets("audio/muted"),
+            .refresh(&[states::AUDIO])
+            .sets(states::MUTED),
     ]),
-    get("8", "/rest/audio/volume")
+    get("/rest/audio/volume")
         .shape(Shape::Result)
-        .states(&[State::whole("audio/volume")]),
-    post("9", "/rest/audio/volume").commands(&[
-        Command::new("audio/volume/set")
+        .states(&[State::whole(states::VOLUME)]),
+    post("/rest/audio/volume").commands(&[
+        Command::new(commands::SET_VOLUME.as_str())
             .value(VOLUME)
-            .refresh(&["audio"])
-            .sets("audio/volume")
+            .refresh(&[states::AUDIO])
+            .sets(states::VOLUME)
             .entities(&[Entity::new(EntityKind::Number, "volume", "Volume")
                 .icon("mdi:volume-high")
                 .unit("%")]),
         Command::new("audio/volume/up")
             .fields(Some("step"), STEP)
             .plan(Plan::From {
-                state: "audio/volume",
-                calls: louder,
+                state: states::VOLUME,
+                steps: louder,
             })
-            .refresh(&["audio"])
+            .refresh(&[states::AUDIO])
             .once(),
         Command::new("audio/volume/down")
             .fields(Some("step"), STEP)
             .plan(Plan::From {
-                state: "audio/volume",
-                calls: quieter,
+                state: states::VOLUME,
+                steps: quieter,
             })
-            .refresh(&["audio"])
+            .refresh(&[states::AUDIO])
             .once(),
     ]),
 ];
 
 /// The guide takes one key a request.
-fn one_by_one(call: Call, _: &Context) -> Result<Vec<Call>, Failure> {
-    let keys = call.values.get("keys").and_then(Value::as_str);
-    let keys = keys.unwrap_or_default().to_owned();
+fn one_by_one(own: Step, _: &Context) -> Result<Vec<Step>, Failure> {
+    let keys = own.values.get("keys").and_then(Value::as_str);
+    let keys = keys.unwrap_or_default().chars();
     Ok(keys
-        .chars()
-        .map(|key| call.clone().with("keys", key.to_string()))
+        .map(|key| own.clone().with("keys", key.to_string()))
         .collect())
 }
 
-fn mute(_: Call, _: &Context) -> Result<Vec<Call>, Failure> {
-    Ok(vec![
-        Call::to("audio/muted/set", Vec::new())?.with("muted", true),
-    ])
+fn mute(_: Step, _: &Context) -> Result<Vec<Step>, Failure> {
+    Ok(vec![Step::to(commands::SET_MUTED).with("muted", true)])
 }
 
-fn unmute(_: Call, _: &Context) -> Result<Vec<Call>, Failure> {
-    Ok(vec![
-        Call::to("audio/muted/set", Vec::new())?.with("muted", false),
-    ])
+fn unmute(_: Step, _: &Context) -> Result<Vec<Step>, Failure> {
+    Ok(vec![Step::to(commands::SET_MUTED).with("muted", false)])
 }
 
-fn louder(call: Call, volume: &Value) -> Result<Vec<Call>, Failure> {
-    step(&call, volume, 1)
+fn louder(own: Step, volume: &Value) -> Result<Vec<Step>, Failure> {
+    change_volume(&own, volume, 1)
 }
 
-fn quieter(call: Call, volume: &Value) -> Result<Vec<Call>, Failure> {
-    step(&call, volume, -1)
+fn quieter(own: Step, volume: &Value) -> Result<Vec<Step>, Failure> {
+    change_volume(&own, volume, -1)
 }
 
-/// The device has no relative volume: the step is taken from what it says now.
-fn step(call: &Call, volume: &Value, sign: i64) -> Result<Vec<Call>, Failure> {
+/// The device has no relative volume: the new one is computed from what the device says now.
+fn change_volume(own: &Step, volume: &Value, sign: i64) -> Result<Vec<Step>, Failure> {
     let volume = volume.as_i64().ok_or_else(|| {
         Failure::new(
             ErrorCode::DeviceError,
             "the device did not say its volume, so there is nothing to step from",
         )
     })?;
-    let step = call.values.get("step").and_then(Value::as_i64).unwrap_or(5);
-    let volume = (volume + sign * step).clamp(0, 100);
-    Ok(vec![
-        Call::to("audio/volume/set", Vec::new())?.with("volume", volume),
-    ])
-}
-
-/// Real devices send `mute` as 0 or 1 where the guide has a boolean.
-fn microphones(list: &Value, _: &Context) -> Option<Value> {
-    let mut list = list.clone();
-    for microphone in list.as_array_mut()? {
-        if let Some(mute) = microphone.get_mut("mute")
-            && let Some(number) = mute.as_i64()
-        {
-            *mute = (number != 0).into();
-        }
-    }
-    Some(list)
+    let step = own.values.get("step").and_then(Value::as_i64);
+    let volume = (volume + sign * step.unwrap_or(DEFAULT_STEP)).clamp(0, 100);
+    Ok(vec![Step::to(commands::SET_VOLUME).with("volume", volume)])
 }

@@ -2,11 +2,32 @@
 
 use serde_json::Value;
 
+use crate::catalogue::areas::conferences;
+use crate::catalogue::command::{Command, Kind, Plan};
 use crate::catalogue::entity::Entity;
-use crate::catalogue::payload::{Field, Rule};
+use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::operation::{Class, Operation, get, post};
+use crate::catalogue::quirks::{CALENDAR_STATUS, epoch_seconds};
 use crate::catalogue::state::{Context, Shape, State};
-use crate::catalogue::{Call, Class, Command, Kind, Operation, Plan, get, post};
+use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
+
+/// The states of this area.
+pub(in crate::catalogue) mod states {
+    use crate::catalogue::references::StateTopic;
+
+    pub const STATUS: StateTopic = StateTopic::new("calendar/status");
+    pub const MEETINGS: StateTopic = StateTopic::new("calendar/meetings");
+    pub const CURRENT: StateTopic = StateTopic::new("calendar/current");
+    pub const NEXT: StateTopic = StateTopic::new("calendar/next");
+}
+
+/// The commands of this area that plans refer to.
+pub(in crate::catalogue) mod commands {
+    use crate::catalogue::references::CommandTopic;
+
+    pub const DIAL_MEETING: CommandTopic = CommandTopic::new("calendar/meeting/{meeting_id}/dial");
+}
 
 const RANGE: &[Field] = &[
     Field::query("number", "number", Rule::Integer { min: 1, max: 1000 }),
@@ -51,9 +72,9 @@ const fn meeting(key: &'static str, name: &'static str) -> Entity {
 }
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
-    get("10", "/rest/calendar")
+    get("/rest/calendar")
         .states(&[
-            State::field("calendar/status", &["Status", "status"]).entities(&[Entity::sensor(
+            State::field(states::STATUS, CALENDAR_STATUS).entities(&[Entity::sensor(
                 "calendar_status",
                 "Calendar status",
             )
@@ -61,15 +82,15 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .diagnostic()]),
         ])
         .poll(Class::Slow),
-    get("11", "/rest/calendar/meetings")
+    get("/rest/calendar/meetings")
         .shape(Shape::List)
         .states(&[
-            State::whole("calendar/meetings"),
-            State::at_time("calendar/current", |meetings, context| {
+            State::whole(states::MEETINGS),
+            State::at_time(states::CURRENT, |meetings, context| {
                 current(meetings, context.now).cloned()
             })
             .entities(&[meeting("current_meeting", "Current meeting")]),
-            State::at_time("calendar/next", |meetings, context| {
+            State::at_time(states::NEXT, |meetings, context| {
                 next(meetings, context.now).cloned()
             })
             .entities(&[meeting("next_meeting", "Next meeting")]),
@@ -78,84 +99,70 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .commands(&[Command::new("calendar/meetings/get")
             .fields(None, RANGE)
             .plan(Plan::Split(number_or_range))]),
-    get("12", "/rest/calendar/meetings/{meeting_id}")
+    get("/rest/calendar/meetings/{meeting_id}")
         .commands(&[Command::new("calendar/meeting/{meeting_id}/get")]),
-    post("13", "/rest/calendar/meetings/{meeting_id}").commands(&[
-        Command::new("calendar/meeting/{meeting_id}/dial")
-            .refresh(&["calls"])
+    post("/rest/calendar/meetings/{meeting_id}").commands(&[
+        Command::new(commands::DIAL_MEETING.as_str())
+            .refresh(&[conferences::states::CALLS])
             .once()
             .slow(),
         Command::new("calendar/current/dial")
             .plan(Plan::From {
-                state: "calendar/current",
-                calls: dial,
+                state: states::CURRENT,
+                steps: dial,
             })
-            .refresh(&["calls"])
+            .refresh(&[conferences::states::CALLS])
             .once()
             .slow()
             .entities(&[
                 Entity::button("current_meeting_join", "Join current meeting")
                     .icon("mdi:calendar-arrow-right")
-                    .of("calendar/current"),
+                    .of(states::CURRENT),
             ]),
         Command::new("calendar/next/dial")
             .plan(Plan::From {
-                state: "calendar/next",
-                calls: dial,
+                state: states::NEXT,
+                steps: dial,
             })
-            .refresh(&["calls"])
+            .refresh(&[conferences::states::CALLS])
             .once()
             .slow()
             .entities(&[Entity::button("next_meeting_join", "Join next meeting")
                 .icon("mdi:calendar-arrow-right")
-                .of("calendar/next")]),
+                .of(states::NEXT)]),
     ]),
-    post("14", "/rest/calendar/discover").commands(&[Command::new("calendar/discover")
+    post("/rest/calendar/discover").commands(&[Command::new("calendar/discover")
         .kind(Kind::Query)
         .fields(None, DISCOVER)]),
 ];
 
 /// The guide: `number` "can't be combined with start and end".
-fn number_or_range(call: Call, _: &Context) -> Result<Vec<Call>, Failure> {
-    let has = |name: &str| call.values.contains_key(name);
+fn number_or_range(own: Step, _: &Context) -> Result<Vec<Step>, Failure> {
+    let has = |name: &str| own.values.contains_key(name);
     let wrong = if has("number") && (has("start") || has("end")) {
         "number cannot be combined with start and end"
     } else if has("start") != has("end") {
         "start and end belong together"
     } else {
-        return Ok(vec![call]);
+        return Ok(vec![own]);
     };
     Err(Failure::new(ErrorCode::InvalidPayload, wrong))
 }
 
-fn dial(_: Call, meeting: &Value) -> Result<Vec<Call>, Failure> {
+fn dial(_: Step, meeting: &Value) -> Result<Vec<Step>, Failure> {
     let Some(id) = meeting.get("id").and_then(Value::as_str) else {
         return Err(Failure::new(
             ErrorCode::NotFound,
             "the calendar has no such meeting",
         ));
     };
-    let params = vec![("meeting_id", id.to_owned())];
-    Ok(vec![Call::to(
-        "calendar/meeting/{meeting_id}/dial",
-        params,
-    )?])
+    Ok(vec![
+        Step::to(commands::DIAL_MEETING).param("meeting_id", id),
+    ])
 }
 
 fn start(meeting: &Value) -> Option<i64> {
-    seconds(meeting.get("startTime")?)
-}
-
-/// The guide's times are seconds since 1970; larger ones can only be milliseconds.
-fn seconds(time: &Value) -> Option<i64> {
-    let time = time
-        .as_i64()
-        .or_else(|| time.as_f64().map(|time| time as i64))?;
-    Some(if time > 100_000_000_000 {
-        time / 1000
-    } else {
-        time
-    })
+    epoch_seconds(meeting.get("startTime")?)
 }
 
 fn held(meetings: &Value) -> impl Iterator<Item = &Value> {

@@ -1,19 +1,38 @@
 //! Cameras: moving, presets, positions, tracking and snapshots.
-//!
-//! Also owns what a move means beyond its request: how long it may run and what ends it.
-
-use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::catalogue::command::{Command, Ended, Plan};
 use crate::catalogue::entity::{Enabled, Entity, EntityKind};
-use crate::catalogue::payload::{Field, Rule};
-use crate::catalogue::state::{Context, Shape, State};
-use crate::catalogue::{Call, Class, Command, Operation, Plan, Urgency, delete, get, post};
+use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::operation::{Class, Operation, delete, get, post};
+use crate::catalogue::quirks::preset_numbers;
+use crate::catalogue::state::{Shape, State};
+use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
 
-/// A camera that nobody stops is stopped after this long.
-const LONGEST_MOVE: Duration = Duration::from_secs(10);
+/// The states of this area.
+pub(in crate::catalogue) mod states {
+    use crate::catalogue::references::StateTopic;
+
+    pub const SOURCE_SELECTABLE: StateTopic = StateTopic::new("camera/source_selectable");
+    pub const CONTENT_STATUS: StateTopic = StateTopic::new("camera/content_status");
+    pub const NEAR: StateTopic = StateTopic::new("camera/near");
+    pub const NEAR_SELECTED_PEOPLE: StateTopic = StateTopic::new("camera/near/selected_people");
+    pub const NEAR_SELECTED_CONTENT: StateTopic = StateTopic::new("camera/near/selected_content");
+    /// The stored presets of the near camera, from which the room learns how the device counts.
+    pub const PRESETS: StateTopic = StateTopic::new("camera/presets");
+    pub const FAR: StateTopic = StateTopic::new("camera/far");
+    pub const FAR_SELECTED_PEOPLE: StateTopic = StateTopic::new("camera/far/selected_people");
+}
+
+/// The commands of this area that plans refer to.
+pub(in crate::catalogue) mod commands {
+    use crate::catalogue::references::CommandTopic;
+
+    pub const SET_TRACKING: CommandTopic =
+        CommandTopic::new("camera/near/{source_id}/tracking/set");
+}
 
 const CAMERA: Rule = Rule::Word(&[
     ("left", "LeftCamera"),
@@ -71,31 +90,31 @@ const fn start(topic: &'static str) -> Command {
 const fn stop(topic: &'static str) -> Command {
     Command::new(topic)
         .fixed(&[("action", "moveStop")])
-        .before("move")
+        .ends(Ended::Move)
 }
 
 /// Tracking is switched on by POST and off by DELETE.
 const fn tracking(on: bool) -> [Command; 2] {
     [
-        Command::new("camera/near/{source_id}/tracking/set")
+        Command::new(commands::SET_TRACKING.as_str())
             .fields(Some("tracking"), TRACKING)
             .when(on)
-            .refresh(&["camera/near"]),
+            .refresh(&[states::NEAR]),
         Command::new("camera/tracking/set")
             .fields(Some("tracking"), TRACKING)
             .when(on)
             .entities(if on { TRACKING_SWITCH } else { &[] })
             .plan(Plan::From {
-                state: "camera/near/selected_people",
-                calls: track_selected,
+                state: states::NEAR_SELECTED_PEOPLE,
+                steps: track_selected,
             })
-            .refresh(&["camera/near/selected_people"]),
+            .refresh(&[states::NEAR_SELECTED_PEOPLE]),
     ]
 }
 
 const TRACKING_SWITCH: &[Entity] = &[Entity::switch("camera_tracking", "Camera tracking")
     .icon("mdi:motion-sensor")
-    .of("camera/near/selected_people")
+    .of(states::NEAR_SELECTED_PEOPLE)
     .value(
         "{{ 'true' if value_json is mapping and \
          value_json.get('trackingstate') | lower == 'on' else 'false' }}",
@@ -117,7 +136,7 @@ const fn direction(
 ) -> Entity {
     Entity::button(key, name)
         .icon(icon)
-        .of("camera/near/selected_people")
+        .of(states::NEAR_SELECTED_PEOPLE)
         .sends(sends)
 }
 
@@ -148,30 +167,29 @@ macro_rules! actions {
 }
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
-    get("15", "/rest/cameras/sourceselectable")
+    get("/rest/cameras/sourceselectable")
         .shape(Shape::Result)
-        .states(&[State::whole("camera/source_selectable")])
+        .states(&[State::whole(states::SOURCE_SELECTABLE)])
         .poll(Class::Slow),
-    get("16", "/rest/cameras/contentstatus")
+    get("/rest/cameras/contentstatus")
         .shape(Shape::Result)
-        .states(&[State::whole("camera/content_status")])
+        .states(&[State::whole(states::CONTENT_STATUS)])
         .poll(Class::Normal),
-    get("17", "/rest/cameras/near/all")
+    get("/rest/cameras/near/all")
         .shape(Shape::List)
-        .states(&[State::whole("camera/near")])
+        .states(&[State::whole(states::NEAR)])
         .poll(Class::Normal),
-    get("18", "/rest/cameras/near/people").commands(&[Command::new("camera/near/people/get")]),
-    get("19", "/rest/cameras/near/content").commands(&[Command::new("camera/near/content/get")]),
-    get("20", "/rest/cameras/near/{source_id}")
-        .commands(&[Command::new("camera/near/{source_id}/get")]),
-    post("21", "/rest/cameras/near/{source_id}")
-        .commands(actions!("camera/near/{source_id}", &["camera/near"])),
-    get("22", "/rest/cameras/near/selectedpeople")
-        .states(&[State::whole("camera/near/selected_people")])
+    get("/rest/cameras/near/people").commands(&[Command::new("camera/near/people/get")]),
+    get("/rest/cameras/near/content").commands(&[Command::new("camera/near/content/get")]),
+    get("/rest/cameras/near/{source_id}").commands(&[Command::new("camera/near/{source_id}/get")]),
+    post("/rest/cameras/near/{source_id}")
+        .commands(actions!("camera/near/{source_id}", &[states::NEAR])),
+    get("/rest/cameras/near/selectedpeople")
+        .states(&[State::whole(states::NEAR_SELECTED_PEOPLE)])
         .poll(Class::Normal),
-    post("23", "/rest/cameras/near/selectedpeople").commands(actions!(
+    post("/rest/cameras/near/selectedpeople").commands(actions!(
         "camera/near/selected_people",
-        &["camera/near/selected_people"],
+        &[states::NEAR_SELECTED_PEOPLE],
         start("camera/move").entities(&[
             direction("camera_left", "Camera left", LEFT, "mdi:arrow-left-bold"),
             direction(
@@ -197,22 +215,22 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         ]),
         stop("camera/stop")
     )),
-    get("24", "/rest/cameras/near/selectedcontent")
-        .states(&[State::whole("camera/near/selected_content")])
+    get("/rest/cameras/near/selectedcontent")
+        .states(&[State::whole(states::NEAR_SELECTED_CONTENT)])
         .poll(Class::Normal),
-    post("25", "/rest/cameras/near/selectedcontent").commands(actions!(
+    post("/rest/cameras/near/selectedcontent").commands(actions!(
         "camera/near/selected_content",
-        &["camera/near/selected_content"]
+        &[states::NEAR_SELECTED_CONTENT]
     )),
-    get("26", "/rest/cameras/near/presets/all")
+    get("/rest/cameras/near/presets/all")
         .shape(Shape::List)
-        .states(&[State::with("camera/presets", presets)])
+        .states(&[State::with(states::PRESETS, preset_numbers)])
         .poll(Class::Slow),
-    get("27", "/rest/cameras/near/presets/{index}")
+    get("/rest/cameras/near/presets/{index}")
         .commands(&[Command::new("camera/preset/{index}/get")]),
-    post("28", "/rest/cameras/near/presets/{index}").commands(actions!(
+    post("/rest/cameras/near/presets/{index}").commands(actions!(
         "camera/preset/{index}",
-        &["camera/presets"],
+        &[states::PRESETS],
         store: &[Entity::button("preset_{index}_store", "Store preset {index}")
             .icon("mdi:content-save")
             .config()
@@ -221,7 +239,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .icon("mdi:camera-control")
             .enabled(Enabled::WhenStored)]
     )),
-    post("29", "/rest/cameras/near/position/{source_id}").commands(&[
+    post("/rest/cameras/near/position/{source_id}").commands(&[
         Command::new("camera/position/set")
             .fields(None, POSITION)
             .bind(&[("source_id", "SELECTED_PEOPLE")])
@@ -230,24 +248,23 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .fields(None, POSITION)
             .once(),
     ]),
-    get("30", "/rest/cameras/far/all")
+    get("/rest/cameras/far/all")
         .shape(Shape::List)
-        .states(&[State::whole("camera/far")])
+        .states(&[State::whole(states::FAR)])
         .poll(Class::Slow)
         .or_none(),
-    get("31", "/rest/cameras/far/selectedpeople")
-        .states(&[State::whole("camera/far/selected_people")])
+    get("/rest/cameras/far/selectedpeople")
+        .states(&[State::whole(states::FAR_SELECTED_PEOPLE)])
         .poll(Class::Slow)
         .or_none(),
-    post("32", "/rest/cameras/far/selectedpeople").commands(actions!(
+    post("/rest/cameras/far/selectedpeople").commands(actions!(
         "camera/far/selected_people",
-        &["camera/far/selected_people"]
+        &[states::FAR_SELECTED_PEOPLE]
     )),
-    get("33", "/rest/cameras/far/{source_id}")
-        .commands(&[Command::new("camera/far/{source_id}/get")]),
-    post("34", "/rest/cameras/far/{source_id}")
-        .commands(actions!("camera/far/{source_id}", &["camera/far"])),
-    get("35", "/rest/cameras/snapshot/{snapshot_id}").commands(&[
+    get("/rest/cameras/far/{source_id}").commands(&[Command::new("camera/far/{source_id}/get")]),
+    post("/rest/cameras/far/{source_id}")
+        .commands(actions!("camera/far/{source_id}", &[states::FAR])),
+    get("/rest/cameras/snapshot/{snapshot_id}").commands(&[
         Command::new("camera/snapshot/near/get")
             .bind(&[("snapshot_id", "near_image_1.jpg")])
             .binary("camera/snapshot/near", "image/jpeg", true)
@@ -262,11 +279,11 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .bind(&[("snapshot_id", "content_image_1.jpg")])
             .binary("camera/snapshot/content", "image/jpeg", true),
     ]),
-    post("x5", "/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(true)),
-    delete("x5", "/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(false)),
+    post("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(true)),
+    delete("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(false)),
 ];
 
-fn track_selected(call: Call, camera: &Value) -> Result<Vec<Call>, Failure> {
+fn track_selected(own: Step, camera: &Value) -> Result<Vec<Step>, Failure> {
     let index = camera.get("cameraIndex").and_then(Value::as_i64);
     let index = index.ok_or_else(|| {
         Failure::new(
@@ -274,108 +291,7 @@ fn track_selected(call: Call, camera: &Value) -> Result<Vec<Call>, Failure> {
             "no people camera is selected, so there is none to track with",
         )
     })?;
-    let params = vec![("source_id", index.to_string())];
-    let mut track = Call::to("camera/near/{source_id}/tracking/set", params)?;
-    track.values = call.values;
+    let mut track = Step::to(commands::SET_TRACKING).param("source_id", index.to_string());
+    track.values = own.values;
     Ok(vec![track])
-}
-
-/// What has to be added to a preset's number, as `presets/all` shows it: some firmware counts the
-/// presets that people call 1 to 10 from zero. An empty list tells nothing.
-pub fn learned_preset_offset(presets: &Value) -> Option<i8> {
-    let presets = presets.as_array().filter(|presets| !presets.is_empty())?;
-    let zero = |preset: &Value| preset.get("index").and_then(Value::as_i64) == Some(0);
-    Some(-i8::from(presets.iter().any(zero)))
-}
-
-/// The presets with the numbers people use.
-fn presets(list: &Value, context: &Context) -> Option<Value> {
-    let offset = context
-        .preset_offset
-        .or_else(|| learned_preset_offset(list))
-        .unwrap_or(0);
-    let mut list = list.clone();
-    for preset in list.as_array_mut()? {
-        if let Some(index) = preset.get_mut("index")
-            && let Some(number) = index.as_i64()
-        {
-            *index = number.saturating_sub(offset.into()).into();
-        }
-    }
-    Some(list)
-}
-
-/// What a move starts: which camera runs, for how long at most, and what stops it.
-#[derive(Debug, Clone)]
-pub struct Motion {
-    /// The camera, as the path that both requests share.
-    pub camera: String,
-    /// After how long the stop must follow.
-    pub duration: Duration,
-    /// The stop.
-    pub stop: Call,
-}
-
-impl Motion {
-    /// The motion that a move starts.
-    ///
-    /// # Errors
-    /// The catalogue has no stop beside the move: the entry is wrong.
-    pub fn of(call: &Call) -> Result<Self, Failure> {
-        let duration = call.values.get("duration_ms").and_then(Value::as_u64);
-        Ok(Self {
-            camera: Self::camera(call),
-            duration: duration.map_or(LONGEST_MOVE, Duration::from_millis),
-            stop: Call::to(
-                &call.route.topic.replace("/move", "/stop"),
-                call.params.clone(),
-            )?,
-        })
-    }
-
-    /// The camera that a call stops, if it is a stop.
-    pub fn ended_by(call: &Call) -> Option<String> {
-        let stop = call.route.command().urgency == Urgency::Before("move");
-        stop.then(|| Self::camera(call))
-    }
-
-    /// The camera that a move or stop is about.
-    pub fn camera(call: &Call) -> String {
-        let mut camera = call.variant().operation.path.to_owned();
-        for (_, value) in &call.params {
-            camera.push(' ');
-            camera.push_str(value);
-        }
-        camera
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn presets_are_numbered_as_people_do() {
-        let context = |preset_offset| Context {
-            now: 0,
-            preset_offset,
-        };
-        let zero = json!([{"index": 0}, {"index": 1}]);
-        let one = json!([{"index": 1}, {"index": 2}]);
-        assert_eq!(presets(&zero, &context(None)), Some(one.clone()));
-        assert_eq!(presets(&one, &context(None)), Some(one.clone()));
-        assert_eq!(presets(&one, &context(Some(-1))).unwrap()[0]["index"], 2);
-        let last = json!([{"index": i64::MAX}]);
-        assert_eq!(presets(&last, &context(Some(-1))), Some(last.clone()));
-    }
-
-    #[test]
-    fn a_move_knows_its_stop() {
-        let call = Call::to("camera/preset/{index}/move", vec![("index", "3".into())]).unwrap();
-        let motion = Motion::of(&call.with("duration_ms", 300)).unwrap();
-        assert_eq!(motion.duration, Duration::from_millis(300));
-        assert_eq!(motion.stop.route.topic, "camera/preset/{index}/stop");
-        assert_eq!(Motion::camera(&motion.stop), motion.camera);
-    }
 }

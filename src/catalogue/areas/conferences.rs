@@ -1,15 +1,40 @@
 //! Conferences: dialling, answering, hanging up, and what the list of them says about the call.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::catalogue::command::{Command, Ended, Plan};
+use crate::catalogue::connections::{Phase, connections, count, id};
 use crate::catalogue::entity::{Entity, EntityKind};
-use crate::catalogue::payload::{Field, Rule};
+use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::operation::{Class, Operation, When, delete, get, post};
+use crate::catalogue::quirks::is_pending;
+use crate::catalogue::references::CommandTopic;
 use crate::catalogue::state::{Context, Shape, State};
-use crate::catalogue::{Call, Class, Command, Operation, Plan, When, delete, get, post};
+use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
 
-/// The conference id under which an unanswered incoming call is listed.
-const PENDING: &str = "PENDING";
+/// The states of this area.
+pub(in crate::catalogue) mod states {
+    use crate::catalogue::references::StateTopic;
+
+    /// The list of conferences, from which the room makes call events.
+    pub const CALLS: StateTopic = StateTopic::new("calls");
+    pub const CALL_STATE: StateTopic = StateTopic::new("call/state");
+    pub const CALL_COUNT: StateTopic = StateTopic::new("call/count");
+    pub const CALL_CAPABILITIES: StateTopic = StateTopic::new("call/capabilities");
+    pub const CALL_MEDIA_STATS: StateTopic = StateTopic::new("call/media_stats");
+}
+
+/// The commands of this area that plans refer to.
+pub(in crate::catalogue) mod commands {
+    use crate::catalogue::references::CommandTopic;
+
+    pub const ANSWER_CONNECTION: CommandTopic =
+        CommandTopic::new("call/connection/{conn_id}/answer");
+    pub const REJECT_CONNECTION: CommandTopic =
+        CommandTopic::new("call/connection/{conn_id}/reject");
+    pub const HANG_UP_CONFERENCE: CommandTopic = CommandTopic::new("call/{conf_id}/hangup");
+}
 
 const DIAL_TYPE: Rule = Rule::Word(&[
     ("loopback", "LOOPBACK"),
@@ -72,16 +97,16 @@ const fn call_action(
     Command::new(topic)
         .fixed(action)
         .carry(&[("conn_id", "id")])
-        .refresh(&["calls"])
+        .refresh(&[states::CALLS])
         .once()
 }
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
-    get("42", "/rest/conferences")
+    get("/rest/conferences")
         .shape(Shape::List)
         .states(&[
-            State::whole("calls"),
-            State::with("call/state", |list, _| {
+            State::whole(states::CALLS),
+            State::with(states::CALL_STATE, |list, _| {
                 Some(Phase::of(&connections(list), list).as_str().into())
             })
             .entities(&[
@@ -93,364 +118,188 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
                     .icon("mdi:phone-in-talk")
                     .value("{{ 'true' if value in ('connected', 'held') else 'false' }}"),
             ]),
-            State::with("call/count", |list, _| Some(count(list).into())),
+            State::with(states::CALL_COUNT, |list, _| Some(count(list).into())),
         ])
         .poll(Class::Fast),
-    post("43", "/rest/conferences").commands(&[Command::new("call/dial")
+    post("/rest/conferences").commands(&[Command::new("call/dial")
         .fields(Some("address"), DIAL)
-        .refresh(&["calls"])
+        .refresh(&[states::CALLS])
         .once()
         .slow()
         .entities(&[Entity::new(EntityKind::Text, "dial", "Dial")
             .icon("mdi:phone-dial")
-            .of("calls")
+            .of(states::CALLS)
             .value(FIRST_ADDRESS)])]),
-    post("44", "/rest/conferences/blast").commands(&[Command::new("call/blast")
+    post("/rest/conferences/blast").commands(&[Command::new("call/blast")
         .fields(Some("addresses"), BLAST)
         .plan(Plan::Split(blast))
-        .refresh(&["calls"])
+        .refresh(&[states::CALLS])
         .once()
         .slow()]),
-    get("45", "/rest/conferences/capabilities")
-        .states(&[State::whole("call/capabilities")])
+    get("/rest/conferences/capabilities")
+        .states(&[State::whole(states::CALL_CAPABILITIES)])
         .poll(Class::Slow),
-    get("46", "/rest/conferences/{conf_id}").commands(&[Command::new("call/{conf_id}/get")]),
-    delete("47", "/rest/conferences/{conf_id}").commands(&[
-        Command::new("call/{conf_id}/hangup")
-            .refresh(&["calls"])
-            .before("dial"),
+    get("/rest/conferences/{conf_id}").commands(&[Command::new("call/{conf_id}/get")]),
+    delete("/rest/conferences/{conf_id}").commands(&[
+        Command::new(commands::HANG_UP_CONFERENCE.as_str())
+            .refresh(&[states::CALLS])
+            .ends(Ended::Dial),
         Command::new("call/hangup")
             .plan(Plan::From {
-                state: "calls",
-                calls: hang_up_all,
+                state: states::CALLS,
+                steps: hang_up_all,
             })
-            .refresh(&["calls"])
-            .before("dial")
+            .refresh(&[states::CALLS])
+            .ends(Ended::Dial)
             .entities(&[Entity::button("hang_up", "Hang up").icon("mdi:phone-hangup")]),
     ]),
-    get("48", "/rest/conferences/{conf_id}/connections")
+    get("/rest/conferences/{conf_id}/connections")
         .commands(&[Command::new("call/{conf_id}/connections/get").fields(Some("filter"), FILTER)]),
-    post("49", "/rest/conferences/{conf_id}/connections").commands(&[Command::new(
-        "call/{conf_id}/add",
-    )
-    .fields(Some("address"), DIAL)
-    .refresh(&["calls"])
-    .once()
-    .slow()]),
-    get("50", "/rest/conferences/{conf_id}/connections/{conn_id}")
+    post("/rest/conferences/{conf_id}/connections").commands(&[Command::new("call/{conf_id}/add")
+        .fields(Some("address"), DIAL)
+        .refresh(&[states::CALLS])
+        .once()
+        .slow()]),
+    get("/rest/conferences/{conf_id}/connections/{conn_id}")
         .commands(&[Command::new("call/{conf_id}/connection/{conn_id}/get")]),
-    delete("51", "/rest/conferences/{conf_id}/connections/{conn_id}").commands(&[Command::new(
+    delete("/rest/conferences/{conf_id}/connections/{conn_id}").commands(&[Command::new(
         "call/{conf_id}/connection/{conn_id}/hangup",
     )
-    .refresh(&["calls"])
-    .before("dial")]),
-    get("52", "/rest/conferences/{conf_id}/terminals")
+    .refresh(&[states::CALLS])
+    .ends(Ended::Dial)]),
+    get("/rest/conferences/{conf_id}/terminals")
         .commands(&[Command::new("call/{conf_id}/terminals/get")]),
-    get("53", "/rest/conferences/{conf_id}/terminals/{term_id}")
+    get("/rest/conferences/{conf_id}/terminals/{term_id}")
         .commands(&[Command::new("call/{conf_id}/terminal/{term_id}/get")]),
-    delete("54", "/rest/conferences/{conf_id}/terminals/{term_id}").commands(&[Command::new(
+    delete("/rest/conferences/{conf_id}/terminals/{term_id}").commands(&[Command::new(
         "call/{conf_id}/terminal/{term_id}/hangup",
     )
-    .refresh(&["calls"])
-    .before("dial")]),
-    get("55", "/rest/conferences/{conf_id}/mediastats")
+    .refresh(&[states::CALLS])
+    .ends(Ended::Dial)]),
+    get("/rest/conferences/{conf_id}/mediastats")
         .shape(Shape::List)
-        .states(&[State::whole("call/media_stats")])
+        .states(&[State::whole(states::CALL_MEDIA_STATS)])
         .poll_when(Class::Normal, When::InCall)
         .or_none()
         .commands(&[Command::new("call/{conf_id}/media_stats/get")]),
-    get(
-        "56",
-        "/rest/conferences/{conf_id}/connections/{conn_id}/mediastat",
-    )
-    .commands(&[Command::new(
+    get("/rest/conferences/{conf_id}/connections/{conn_id}/mediastat").commands(&[Command::new(
         "call/{conf_id}/connection/{conn_id}/media_stats/get",
     )]),
-    get(
-        "57",
-        "/rest/conferences/{conf_id}/mediastats/terminals/{term_id}",
-    )
-    .commands(&[Command::new(
+    get("/rest/conferences/{conf_id}/mediastats/terminals/{term_id}").commands(&[Command::new(
         "call/{conf_id}/terminal/{term_id}/media_stats/get",
     )]),
-    get("58", "/rest/conferences/{conf_id}/termmediastats")
+    get("/rest/conferences/{conf_id}/termmediastats")
         .commands(&[Command::new("call/{conf_id}/terminal_quality/get")]),
-    post("x4", "/rest/conferences/callaction").commands(&[
+    post("/rest/conferences/callaction").commands(&[
         call_action(
-            "call/connection/{conn_id}/answer",
+            commands::ANSWER_CONNECTION.as_str(),
             &[("callActionType", "ANSWER")],
         ),
         call_action(
-            "call/connection/{conn_id}/reject",
+            commands::REJECT_CONNECTION.as_str(),
             &[("callActionType", "IGNORE")],
         ),
         call_action(
             "call/connection/{conn_id}/hangup",
             &[("callActionType", "HANGUP")],
         )
-        .before("dial"),
+        .ends(Ended::Dial),
         Command::new("call/answer")
             .plan(Plan::From {
-                state: "calls",
-                calls: answer,
+                state: states::CALLS,
+                steps: answer,
             })
-            .refresh(&["calls"])
+            .refresh(&[states::CALLS])
             .once()
             .entities(&[Entity::button("answer", "Answer").icon("mdi:phone-check")]),
         Command::new("call/reject")
             .plan(Plan::From {
-                state: "calls",
-                calls: reject,
+                state: states::CALLS,
+                steps: reject,
             })
-            .refresh(&["calls"])
+            .refresh(&[states::CALLS])
             .once()
             .entities(&[Entity::button("reject", "Reject").icon("mdi:phone-remove")]),
     ]),
 ];
 
 /// A list of addresses as the guide's `endPointList`: each a participant of its own.
-fn blast(mut call: Call, _: &Context) -> Result<Vec<Call>, Failure> {
+fn blast(mut own: Step, _: &Context) -> Result<Vec<Step>, Failure> {
     let wrong = |message: &str| Err(Failure::new(ErrorCode::InvalidPayload, message));
     match (
-        call.values.shift_remove("addresses"),
-        call.values.contains_key("end_point_list"),
+        own.values.shift_remove("addresses"),
+        own.values.contains_key("end_point_list"),
     ) {
         (Some(_), true) => wrong("addresses and endPointList cannot both be given"),
         (None, false) => wrong("addresses is missing; addresses takes a list of texts"),
-        (None, true) => Ok(vec![call]),
+        (None, true) => Ok(vec![own]),
         (Some(addresses), false) => {
             let each = addresses.as_array().into_iter().flatten();
             let list: Vec<Value> = each
                 .map(|address| json!({"addresses": [{"address": address}]}))
                 .collect();
-            Ok(vec![call.with("end_point_list", list)])
+            Ok(vec![own.with("end_point_list", list)])
         }
     }
 }
 
-fn hang_up_all(_: Call, list: &Value) -> Result<Vec<Call>, Failure> {
-    let mut calls = Vec::new();
+fn hang_up_all(_: Step, list: &Value) -> Result<Vec<Step>, Failure> {
+    let mut steps = Vec::new();
     for conference in list.as_array().into_iter().flatten() {
         match id(conference) {
-            Some(PENDING) => {
+            Some(id) if is_pending(id) => {
                 for connection in connections(&json!([conference])) {
-                    let params = vec![("conn_id", connection.id)];
-                    calls.push(Call::to("call/connection/{conn_id}/reject", params)?);
+                    let reject = Step::to(commands::REJECT_CONNECTION);
+                    steps.push(reject.param("conn_id", connection.id));
                 }
             }
             Some(id) => {
-                let params = vec![("conf_id", id.to_owned())];
-                calls.push(Call::to("call/{conf_id}/hangup", params)?);
+                steps.push(Step::to(commands::HANG_UP_CONFERENCE).param("conf_id", id));
             }
             None => {}
         }
     }
-    Ok(calls)
+    Ok(steps)
 }
 
-fn answer(_: Call, list: &Value) -> Result<Vec<Call>, Failure> {
-    ringing(list, "call/connection/{conn_id}/answer")
+fn answer(_: Step, list: &Value) -> Result<Vec<Step>, Failure> {
+    to_ringing(list, commands::ANSWER_CONNECTION)
 }
 
-fn reject(_: Call, list: &Value) -> Result<Vec<Call>, Failure> {
-    ringing(list, "call/connection/{conn_id}/reject")
+fn reject(_: Step, list: &Value) -> Result<Vec<Step>, Failure> {
+    to_ringing(list, commands::REJECT_CONNECTION)
 }
 
-fn ringing(list: &Value, topic: &str) -> Result<Vec<Call>, Failure> {
+/// The command to the first connection that rings.
+fn to_ringing(list: &Value, command: CommandTopic) -> Result<Vec<Step>, Failure> {
     let ringing = connections(list)
         .into_iter()
         .find(|connection| connection.phase == Phase::Ringing)
         .ok_or_else(|| Failure::new(ErrorCode::NotFound, "no call is ringing"))?;
-    Ok(vec![Call::to(topic, vec![("conn_id", ringing.id)])?])
-}
-
-/// How far a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// There is none, or it has ended.
-    Idle,
-    /// It goes out and is not answered yet.
-    Dialing,
-    /// It comes in and is not answered yet.
-    Ringing,
-    /// It is up.
-    Connected,
-    /// It is up and on hold.
-    Held,
-}
-
-impl Phase {
-    /// Every word of `call/state`, and one for what is not known.
-    pub const WORDS: &[&str] = &[
-        Self::Idle.as_str(),
-        Self::Dialing.as_str(),
-        Self::Ringing.as_str(),
-        Self::Connected.as_str(),
-        Self::Held.as_str(),
-        "unknown",
-    ];
-
-    /// The word in `call/state`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Dialing => "dialing",
-            Self::Ringing => "ringing",
-            Self::Connected => "connected",
-            Self::Held => "held",
-        }
-    }
-
-    /// What all connections together amount to.
-    fn of(connections: &[Connection], list: &Value) -> Self {
-        let any = |phase| {
-            connections
-                .iter()
-                .any(|connection| connection.phase == phase)
-        };
-        let held = list.as_array().into_iter().flatten().any(|conference| {
-            conference.get("isHolding") == Some(&Value::Bool(true))
-                || conference
-                    .get("holdState")
-                    .and_then(Value::as_str)
-                    .is_some_and(|state| !state.is_empty() && state != "NOTHELD")
-        });
-        if any(Self::Connected) {
-            if held { Self::Held } else { Self::Connected }
-        } else if any(Self::Ringing) {
-            Self::Ringing
-        } else if any(Self::Dialing) {
-            Self::Dialing
-        } else {
-            Self::Idle
-        }
-    }
-}
-
-/// One connection of a conference.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Connection {
-    /// Its id.
-    pub id: String,
-    /// The conference it belongs to.
-    pub conference: String,
-    /// Who is at the other end.
-    pub address: Option<String>,
-    /// It was the other end that called.
-    pub incoming: bool,
-    /// How far it is.
-    pub phase: Phase,
-}
-
-impl Connection {
-    /// What events say of it.
-    pub fn describe(&self) -> Map<String, Value> {
-        let mut about = Map::new();
-        about.insert("conference".into(), self.conference.clone().into());
-        about.insert("connection".into(), self.id.clone().into());
-        about.insert("address".into(), self.address.clone().into());
-        about.insert("incoming".into(), self.incoming.into());
-        about
-    }
-}
-
-fn id(value: &Value) -> Option<&str> {
-    value.get("id").and_then(Value::as_str)
-}
-
-fn flag(value: &Value, name: &str) -> bool {
-    value.get(name) == Some(&Value::Bool(true))
-}
-
-/// The connections of a list of conferences, without those that have ended.
-pub fn connections(list: &Value) -> Vec<Connection> {
-    let mut found = Vec::new();
-    for conference in list.as_array().into_iter().flatten() {
-        let Some(conference_id) = id(conference) else {
-            continue;
-        };
-        let entries = conference.get("connections").and_then(Value::as_array);
-        for entry in entries.into_iter().flatten() {
-            let Some(id) = id(entry) else { continue };
-            let state = entry.get("state").and_then(Value::as_str).unwrap_or("");
-            let incoming = flag(entry, "incoming");
-            let up =
-                flag(conference, "isActive") || entry.get("percentConnected") == Some(&100.into());
-            let phase = match state.to_ascii_uppercase().as_str() {
-                "INACTIVE" | "DISCONNECTED" | "DISCONNECTING" => continue,
-                "CONNECTED" | "ACTIVE" | "HELD" => Phase::Connected,
-                _ if conference_id == PENDING => Phase::Ringing,
-                _ if flag(entry, "answerable") => Phase::Ringing,
-                "" if up => Phase::Connected,
-                _ if incoming => Phase::Ringing,
-                _ => Phase::Dialing,
-            };
-            found.push(Connection {
-                id: id.to_owned(),
-                conference: conference_id.to_owned(),
-                address: entry
-                    .get("address")
-                    .and_then(Value::as_str)
-                    .map(str::to_owned),
-                incoming: incoming || conference_id == PENDING,
-                phase,
-            });
-        }
-    }
-    found
-}
-
-/// The connections that are more than ringing.
-fn count(list: &Value) -> usize {
-    connections(list)
-        .iter()
-        .filter(|connection| connection.phase != Phase::Ringing)
-        .count()
+    Ok(vec![Step::to(command).param("conn_id", ringing.id)])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn list(conference: &str, state: &str, incoming: bool) -> Value {
-        json!([{
-            "id": conference,
-            "isHolding": false,
-            "holdState": "NOTHELD",
-            "connections": [{"id": "3", "state": state, "incoming": incoming, "address": "a@b"}],
-        }])
-    }
-
-    fn phase(list: &Value) -> &'static str {
-        Phase::of(&connections(list), list).as_str()
-    }
-
-    #[test]
-    fn the_call_state_follows_the_connections() {
-        assert_eq!(phase(&json!([])), "idle");
-        assert_eq!(phase(&list("PENDING", "RINGING", true)), "ringing");
-        assert_eq!(phase(&list("0", "CONNECTING", false)), "dialing");
-        assert_eq!(phase(&list("0", "CONNECTED", false)), "connected");
-        assert_eq!(phase(&list("0", "DISCONNECTED", false)), "idle");
-        let mut held = list("0", "CONNECTED", true);
-        held[0]["holdState"] = "HELD".into();
-        assert_eq!(phase(&held), "held");
-    }
-
     #[test]
     fn a_ringing_call_is_not_counted_but_can_be_answered() {
-        let list = list("PENDING", "RINGING", true);
+        let list = json!([{
+            "id": "PENDING",
+            "connections": [{"id": "3", "state": "RINGING", "incoming": true}],
+        }]);
         assert_eq!(count(&list), 0);
-        let calls = ringing(&list, "call/connection/{conn_id}/answer").unwrap();
-        assert_eq!(calls[0].param("conn_id"), Some("3"));
-        assert!(ringing(&json!([]), "call/connection/{conn_id}/answer").is_err());
+        let steps = to_ringing(&list, commands::ANSWER_CONNECTION).unwrap();
+        assert_eq!(steps[0].params, [("conn_id", "3".to_owned())]);
+        assert!(to_ringing(&json!([]), commands::ANSWER_CONNECTION).is_err());
     }
 
     #[test]
     fn hanging_up_everything_names_every_conference() {
         let list = json!([{"id": "0"}, {"id": "1"}]);
-        let calls = hang_up_all(Call::to("call/hangup", vec![]).unwrap(), &list).unwrap();
-        assert_eq!(calls.len(), 2);
-        assert_eq!(calls[1].param("conf_id"), Some("1"));
+        let steps = hang_up_all(Step::to(commands::HANG_UP_CONFERENCE), &list).unwrap();
+        assert_eq!(steps.len(), 2);
+        assert_eq!(steps[1].params, [("conf_id", "1".to_owned())]);
     }
 }

@@ -1,8 +1,28 @@
 //! The directory: servers, favourites, entries, groups, searches, import and export.
 
-use crate::catalogue::payload::{Field, Rule};
+use crate::catalogue::areas::conferences;
+use crate::catalogue::command::{Command, Kind, Plan};
+use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::operation::{Class, Operation, delete, get, post, put};
 use crate::catalogue::state::State;
-use crate::catalogue::{Class, Command, Kind, Operation, Plan, delete, get, post, put};
+
+/// The states of this area.
+pub(in crate::catalogue) mod states {
+    use crate::catalogue::references::StateTopic;
+
+    pub const FAVORITES: StateTopic = StateTopic::new("directory/favorites");
+    pub const GLOBAL_SERVER: StateTopic = StateTopic::new("directory/global_server");
+    pub const LOCAL_SERVER: StateTopic = StateTopic::new("directory/local_server");
+}
+
+/// The commands of this area that plans refer to.
+pub(in crate::catalogue) mod commands {
+    use crate::catalogue::references::CommandTopic;
+
+    pub const CREATE_QUERY: CommandTopic = CommandTopic::new("directory/query/create");
+    pub const GET_QUERY: CommandTopic = CommandTopic::new("directory/query/{query_id}/get");
+    pub const DELETE_QUERY: CommandTopic = CommandTopic::new("directory/query/{query_id}/delete");
+}
 
 const INDEX: Rule = Rule::Integer {
     min: 1,
@@ -80,7 +100,7 @@ macro_rules! dial {
         &[Command::new(concat!($entry, "/dial"))
             .fields(Some("device_id"), DEVICE)
             .fixed(&[("action", "dial")])
-            .refresh(&["calls"])
+            .refresh(&[conferences::states::CALLS])
             .once()
             .slow()]
     };
@@ -89,14 +109,14 @@ macro_rules! favorite {
     ($entry:literal) => {
         &[Command::new(concat!($entry, "/favorite/set"))
             .fields(Some("favorite"), FAVORITE)
-            .refresh(&["directory/favorites"])]
+            .refresh(&[states::FAVORITES])]
     };
 }
 macro_rules! position {
     ($entry:literal) => {
         &[Command::new(concat!($entry, "/favorite/position/set"))
             .fields(Some("index"), POSITION)
-            .refresh(&["directory/favorites"])]
+            .refresh(&[states::FAVORITES])]
     };
 }
 macro_rules! members {
@@ -116,44 +136,43 @@ macro_rules! members {
 }
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
-    get("59", "/rest/directory/favorites")
-        .states(&[State::whole("directory/favorites")])
+    get("/rest/directory/favorites")
+        .states(&[State::whole(states::FAVORITES)])
         .poll(Class::Slow)
         .commands(&[Command::new("directory/favorites/get").fields(None, PAGE)]),
-    get("60", "/rest/directory/global/server")
-        .states(&[State::whole("directory/global_server")])
+    get("/rest/directory/global/server")
+        .states(&[State::whole(states::GLOBAL_SERVER)])
         .poll(Class::Slow),
-    get("61", "/rest/directory/global/mtddefaultgroupentry")
+    get("/rest/directory/global/mtddefaultgroupentry")
         .commands(&[Command::new("directory/global/default_group/get")]),
-    get("62", "/rest/directory/local/server")
-        .states(&[State::whole("directory/local_server")])
+    get("/rest/directory/local/server")
+        .states(&[State::whole(states::LOCAL_SERVER)])
         .poll(Class::Slow),
-    post("63", "/rest/directory/local/entries").commands(&[Command::new(
-        "directory/local/entry/add",
-    )
-    .fields(None, ENTRY)
-    .refresh(&["directory/favorites"])
-    .once()]),
-    get("64", "/rest/directory/local/entries/{entry_id}")
+    post("/rest/directory/local/entries").commands(&[Command::new("directory/local/entry/add")
+        .fields(None, ENTRY)
+        .refresh(&[states::FAVORITES])
+        .once()]),
+    get("/rest/directory/local/entries/{entry_id}")
         .commands(&[Command::new("directory/local/entry/{entry_id}/get")]),
-    delete("65", "/rest/directory/local/entries/{entry_id}")
-        .commands(&[Command::new("directory/local/entry/{entry_id}/delete")
-            .refresh(&["directory/favorites"])]),
-    put("66", "/rest/directory/local/entries/{entry_id}").commands(&[Command::new(
+    delete("/rest/directory/local/entries/{entry_id}")
+        .commands(&[
+            Command::new("directory/local/entry/{entry_id}/delete").refresh(&[states::FAVORITES])
+        ]),
+    put("/rest/directory/local/entries/{entry_id}").commands(&[Command::new(
         "directory/local/entry/{entry_id}/update",
     )
     .fields(None, ENTRY)
-    .refresh(&["directory/favorites"])]),
-    post("67", "/rest/directory/local/entries/{entry_id}")
+    .refresh(&[states::FAVORITES])]),
+    post("/rest/directory/local/entries/{entry_id}")
         .commands(dial!("directory/local/entry/{entry_id}")),
-    put("68", "/rest/directory/local/entries/{entry_id}/favorite")
+    put("/rest/directory/local/entries/{entry_id}/favorite")
         .commands(favorite!("directory/local/entry/{entry_id}")),
-    post("69", "/rest/directory/local/entries/{entry_id}/favorite")
+    post("/rest/directory/local/entries/{entry_id}/favorite")
         .commands(position!("directory/local/entry/{entry_id}")),
-    post("70", "/rest/directory/local/entries/{entry_id}/members")
+    post("/rest/directory/local/entries/{entry_id}/members")
         .commands(members!("directory/local/entry/{entry_id}")),
-    post("71", "/rest/directory/queries").commands(&[
-        Command::new("directory/query/create")
+    post("/rest/directory/queries").commands(&[
+        Command::new(commands::CREATE_QUERY.as_str())
             .kind(Kind::Query)
             .fields(Some("search"), SEARCH)
             .once(),
@@ -164,36 +183,26 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .once()
             .slow(),
     ]),
-    get("72", "/rest/directory/queries/initial")
-        .commands(&[Command::new("directory/query/initial")]),
-    get("73", "/rest/directory/queries/{query_id}")
-        .commands(&[Command::new("directory/query/{query_id}/get").fields(None, PAGE)]),
-    delete("74", "/rest/directory/queries/{query_id}")
-        .commands(&[Command::new("directory/query/{query_id}/delete")]),
-    get("75", "/rest/directory/{server_id}/entries/{entry_id}")
+    get("/rest/directory/queries/initial").commands(&[Command::new("directory/query/initial")]),
+    get("/rest/directory/queries/{query_id}")
+        .commands(&[Command::new(commands::GET_QUERY.as_str()).fields(None, PAGE)]),
+    delete("/rest/directory/queries/{query_id}")
+        .commands(&[Command::new(commands::DELETE_QUERY.as_str())]),
+    get("/rest/directory/{server_id}/entries/{entry_id}")
         .commands(&[Command::new("directory/{server_id}/entry/{entry_id}/get")]),
-    post("76", "/rest/directory/{server_id}/entries/{entry_id}")
+    post("/rest/directory/{server_id}/entries/{entry_id}")
         .commands(dial!("directory/{server_id}/entry/{entry_id}")),
-    put(
-        "77",
-        "/rest/directory/{server_id}/entries/{entry_id}/favorite",
-    )
-    .commands(favorite!("directory/{server_id}/entry/{entry_id}")),
-    post(
-        "78",
-        "/rest/directory/{server_id}/entries/{entry_id}/favorite",
-    )
-    .commands(position!("directory/{server_id}/entry/{entry_id}")),
-    post(
-        "79",
-        "/rest/directory/{server_id}/entries/{entry_id}/members",
-    )
-    .commands(members!("directory/{server_id}/entry/{entry_id}")),
-    put("80", "/rest/directory/import").commands(&[Command::new("directory/import")
+    put("/rest/directory/{server_id}/entries/{entry_id}/favorite")
+        .commands(favorite!("directory/{server_id}/entry/{entry_id}")),
+    post("/rest/directory/{server_id}/entries/{entry_id}/favorite")
+        .commands(position!("directory/{server_id}/entry/{entry_id}")),
+    post("/rest/directory/{server_id}/entries/{entry_id}/members")
+        .commands(members!("directory/{server_id}/entry/{entry_id}")),
+    put("/rest/directory/import").commands(&[Command::new("directory/import")
         .bytes("application/xml")
-        .refresh(&["directory/favorites"])
+        .refresh(&[states::FAVORITES])
         .slow()]),
-    get("81", "/rest/directory/export").commands(&[Command::new("directory/export")
+    get("/rest/directory/export").commands(&[Command::new("directory/export")
         .binary("directory/export/file", "application/xml", false)
         .slow()]),
 ];

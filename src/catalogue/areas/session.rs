@@ -1,17 +1,26 @@
-//! The gateway's own session at the device.
+//! The gateway's session at the device.
 //!
-//! Logging in and out is the device client's; here is only what users see of it.
+//! Only what users see of it: the device client logs in and out.
 
 use serde_json::{Value, json};
 
+use crate::catalogue::command::{Command, Plan};
+use crate::catalogue::operation::{Operation, delete, post};
 use crate::catalogue::state::State;
-use crate::catalogue::{Command, Operation, Plan, delete, post};
+
+/// The states of this area.
+pub(in crate::catalogue) mod states {
+    use crate::catalogue::references::StateTopic;
+
+    /// Who is logged in: it comes with the log-in and has no request of its own.
+    pub const SESSION: StateTopic = StateTopic::new("session");
+}
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
-    post("82", "/rest/session")
-        .states(&[State::whole("session")])
+    post("/rest/session")
+        .states(&[State::whole(states::SESSION)])
         .commands(&[Command::new("session/renew").plan(Plan::Renew).once()]),
-    delete("x6", "/rest/session"),
+    delete("/rest/session"),
 ];
 
 /// The state `session` from the answer to a log-in: who is logged in, never the session's id.

@@ -2,12 +2,34 @@
 
 use serde_json::Value;
 
+use crate::catalogue::command::{Command, Kind, Plan};
 use crate::catalogue::entity::{Enabled, Entity};
-use crate::catalogue::payload::{Field, Payload, Rule};
+use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::operation::{Class, Operation, delete, get, post};
+use crate::catalogue::payload::Payload;
+use crate::catalogue::references::StateTopic;
 use crate::catalogue::state::{Context, Pick, Shape, State, member};
-use crate::catalogue::{Call, Class, Command, Kind, Operation, Plan, delete, get, post};
+use crate::catalogue::step::Step;
 use crate::command::Failure;
 use crate::topics;
+
+/// The states of this area.
+pub(in crate::catalogue) mod states {
+    use crate::catalogue::references::StateTopic;
+
+    pub const H323_GATEKEEPERS: StateTopic = StateTopic::new("system/h323_gatekeepers");
+    pub const ENVIRONMENT_APP: StateTopic = StateTopic::new("system/environment_app");
+    pub const DEVICE_MODE: StateTopic = StateTopic::new("system/device_mode");
+    pub const SIGNAGE: StateTopic = StateTopic::new("system/signage");
+    pub const SIP_SERVERS: StateTopic = StateTopic::new("system/sip_servers");
+    pub const STATUS: StateTopic = StateTopic::new("system/status");
+    /// Model, serial number and firmware.
+    pub const INFO: StateTopic = StateTopic::new("system/info");
+    pub const STATE: StateTopic = StateTopic::new("system/state");
+    pub const MODE: StateTopic = StateTopic::new("system/mode");
+    pub const APPS: StateTopic = StateTopic::new("system/apps");
+    pub const CALL_IN_MEETING: StateTopic = StateTopic::new("call/in_meeting");
+}
 
 const ON: &[Field] = &[Field::gateway("on", Rule::Switch).required()];
 const SHOW: &[Field] = &[Field::gateway("on", Rule::NamedSwitch("show", "hide")).required()];
@@ -57,7 +79,7 @@ const fn registration(key: &'static str, name: &'static str) -> Entity {
 }
 
 /// A mode that POST switches on and DELETE switches off.
-const fn switched(topic: &'static str, state: &'static [&'static str], on: bool) -> Command {
+const fn switched(topic: &'static str, state: &'static [StateTopic], on: bool) -> Command {
     Command::new(topic)
         .fields(Some("on"), ON)
         .when(on)
@@ -73,98 +95,93 @@ const fn shown(on: bool) -> Command {
             fields: SHOW,
             whole: false,
         },
-        ..switched(
-            "system/environment_app/set",
-            &["system/environment_app"],
-            on,
-        )
+        ..switched("system/environment_app/set", &[states::ENVIRONMENT_APP], on)
     }
 }
 
-/// The guide knows twenty parts, the longest of which has 20 letters.
+/// More parts of the system than this have no state each: the guide knows twenty.
 const MOST_PARTS: usize = 100;
+/// A part with a longer name, in bytes, has no state: the guide's longest has 20 letters.
 const LONGEST_PART: usize = 100;
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
-    get("83", "/rest/system/h323gatekeepers")
+    get("/rest/system/h323gatekeepers")
         .shape(Shape::List)
         .states(&[
-            State::whole("system/h323_gatekeepers").entities(&[registration(
+            State::whole(states::H323_GATEKEEPERS).entities(&[registration(
                 "gatekeeper_registration",
                 "Gatekeeper registration",
             )]),
         ])
         .poll(Class::Slow),
-    get("84", "/rest/system/logs").commands(&[Command::new("system/logs/get")
+    get("/rest/system/logs").commands(&[Command::new("system/logs/get")
         .binary("system/logs", "application/octet-stream", false)
         .slow()]),
-    post("85", "/rest/system/apps/environment").commands(&[shown(true)]),
-    delete("86", "/rest/system/apps/environment").commands(&[shown(false)]),
-    get("87", "/rest/system/apps/environment")
+    post("/rest/system/apps/environment").commands(&[shown(true)]),
+    delete("/rest/system/apps/environment").commands(&[shown(false)]),
+    get("/rest/system/apps/environment")
         .shape(Shape::List)
-        .states(&[State::with("system/environment_app", environment_app)])
+        .states(&[State::with(states::ENVIRONMENT_APP, environment_app)])
         .poll(Class::Normal),
-    get("88", "/rest/system/mode/device")
+    get("/rest/system/mode/device")
         .shape(Shape::Result)
-        .states(&[State::whole("system/device_mode")])
+        .states(&[State::whole(states::DEVICE_MODE)])
         .poll(Class::Normal),
-    post("89", "/rest/system/mode/device").commands(&[switched(
+    post("/rest/system/mode/device").commands(&[switched(
         "system/device_mode/set",
-        &["system/device_mode"],
+        &[states::DEVICE_MODE],
         true,
     )
     .entities(&[Entity::switch("device_mode", "Device mode").icon("mdi:laptop")])]),
-    delete("90", "/rest/system/mode/device").commands(&[switched(
+    delete("/rest/system/mode/device").commands(&[switched(
         "system/device_mode/set",
-        &["system/device_mode"],
+        &[states::DEVICE_MODE],
         false,
     )]),
-    get("91", "/rest/system/mode/signage")
+    get("/rest/system/mode/signage")
         .shape(Shape::Result)
-        .states(&[State::whole("system/signage")])
+        .states(&[State::whole(states::SIGNAGE)])
         .poll(Class::Normal),
-    post("92", "/rest/system/mode/signage").commands(&[switched(
+    post("/rest/system/mode/signage").commands(&[switched(
         "system/signage/set",
-        &["system/signage"],
+        &[states::SIGNAGE],
         true,
     )
     .entities(&[Entity::switch("signage", "Signage").icon("mdi:sign-text")])]),
-    delete("93", "/rest/system/mode/signage").commands(&[switched(
+    delete("/rest/system/mode/signage").commands(&[switched(
         "system/signage/set",
-        &["system/signage"],
+        &[states::SIGNAGE],
         false,
     )]),
-    post("94", "/rest/system/network/ping").commands(&[Command::new("system/network/ping")
+    post("/rest/system/network/ping").commands(&[Command::new("system/network/ping")
         .kind(Kind::Query)
         .fields(Some("destination"), DESTINATION)
         .slow()]),
     // The guide's only GET with a body.
-    get("95", "/rest/system/network/traceroute").commands(&[Command::new(
-        "system/network/traceroute",
-    )
-    .fields(Some("destination"), DESTINATION)
-    .slow()]),
-    post("96", "/rest/system/reboot").commands(&[Command::new("system/reboot")
+    get("/rest/system/network/traceroute").commands(&[Command::new("system/network/traceroute")
+        .fields(Some("destination"), DESTINATION)
+        .slow()]),
+    post("/rest/system/reboot").commands(&[Command::new("system/reboot")
         .fixed(&[("action", "reboot")])
         .once()
         .entities(&[Entity::button("reboot", "Reboot")
             .class("restart")
             .config()
             .enabled(Enabled::WhenAllowed)])]),
-    post("97", "/rest/system/resetsettings").commands(&[Command::new("system/reset_settings")
+    post("/rest/system/resetsettings").commands(&[Command::new("system/reset_settings")
         .fields(None, KEEP)
         .fixed(&[("action", "resetsettings")])
         .once()]),
-    get("98", "/rest/system/sipservers")
+    get("/rest/system/sipservers")
         .shape(Shape::List)
-        .states(&[State::whole("system/sip_servers")
+        .states(&[State::whole(states::SIP_SERVERS)
             .entities(&[registration("sip_registration", "SIP registration")])])
         .poll(Class::Slow),
-    get("99", "/rest/system/status")
+    get("/rest/system/status")
         .shape(Shape::List)
         .states(&[
-            State::whole("system/status"),
-            State::new("system/status", Pick::Each(statuses)).entities(&[Entity::sensor(
+            State::whole(states::STATUS),
+            State::new(states::STATUS, Pick::Each(statuses)).entities(&[Entity::sensor(
                 "status_{name}",
                 "System: {name}",
             )
@@ -173,28 +190,28 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .diagnostic()]),
         ])
         .poll(Class::Normal),
-    get("100", "/rest/system/time").commands(&[Command::new("system/time/get")]),
-    post("101", "/rest/system/time").commands(&[Command::new("system/time/set")
+    get("/rest/system/time").commands(&[Command::new("system/time/get")]),
+    post("/rest/system/time").commands(&[Command::new("system/time/set")
         .fields(None, TIME)
         .plan(Plan::Split(at_gateway_time))]),
-    get("102", "/rest/system/time/local").commands(&[Command::new("system/time/local/get")]),
-    get("x1", "/rest/system")
+    get("/rest/system/time/local").commands(&[Command::new("system/time/local/get")]),
+    get("/rest/system")
         .states(&[
-            State::with("system/info", lasting).entities(&[
+            State::with(states::INFO, lasting).entities(&[
                 about("firmware", "Firmware", FIRMWARE).icon("mdi:package-up"),
                 about("model", "Model", MODEL).icon("mdi:information-outline"),
             ]),
-            State::field("system/state", &["state"]),
+            State::field(states::STATE, &["state"]),
         ])
         .poll(Class::Normal),
-    get("x2", "/rest/system/mode")
-        .states(&[State::whole("system/mode")])
+    get("/rest/system/mode")
+        .states(&[State::whole(states::MODE)])
         .poll(Class::Normal),
-    get("x3", "/rest/system/apps/state")
+    get("/rest/system/apps/state")
         .shape(Shape::List)
         .states(&[
-            State::whole("system/apps"),
-            State::with("call/in_meeting", in_meeting).entities(&[Entity::binary_sensor(
+            State::whole(states::APPS),
+            State::with(states::CALL_IN_MEETING, in_meeting).entities(&[Entity::binary_sensor(
                 "in_meeting",
                 "In meeting",
             )
@@ -204,11 +221,11 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
 ];
 
 /// Without a time the gateway host's own is set.
-fn at_gateway_time(call: Call, context: &Context) -> Result<Vec<Call>, Failure> {
-    if call.values.contains_key("time") {
-        return Ok(vec![call]);
+fn at_gateway_time(own: Step, context: &Context) -> Result<Vec<Step>, Failure> {
+    if own.values.contains_key("time") {
+        return Ok(vec![own]);
     }
-    Ok(vec![call.with("time", context.now * 1000)])
+    Ok(vec![own.with("time", context.now * 1000)])
 }
 
 fn any(list: &Value, name: &str) -> Option<Value> {

@@ -1,59 +1,75 @@
 //! Video mute, near and far, and the content's media statistics.
 
+use crate::catalogue::command::{Command, Plan};
 use crate::catalogue::entity::Entity;
-use crate::catalogue::payload::{Field, Rule};
+use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::operation::{Class, Operation, When, get, post};
 use crate::catalogue::state::{Context, Shape, State};
-use crate::catalogue::{Call, Class, Command, Operation, Plan, When, get, post};
+use crate::catalogue::step::Step;
 use crate::command::Failure;
+
+/// The states of this area.
+pub(in crate::catalogue) mod states {
+    use crate::catalogue::references::StateTopic;
+
+    pub const CONTENT_MEDIA_STATS: StateTopic = StateTopic::new("content/media_stats");
+    pub const MUTED: StateTopic = StateTopic::new("video/muted");
+    pub const CALL_REMOTE_VIDEO_MUTED: StateTopic = StateTopic::new("call/remote_video_muted");
+    pub const CALL_REMOTE_VIDEO_MUTE_LOCKED: StateTopic =
+        StateTopic::new("call/remote_video_mute_locked");
+}
+
+/// The commands of this area that plans refer to.
+pub(in crate::catalogue) mod commands {
+    use crate::catalogue::references::CommandTopic;
+
+    pub const SET_MUTED: CommandTopic = CommandTopic::new("video/muted/set");
+}
 
 const MUTE: &[Field] = &[Field::body("mute", "mute", Rule::Switch).required()];
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
-    get("103", "/rest/mediastats")
-        .states(&[State::whole("content/media_stats")])
+    get("/rest/mediastats")
+        .states(&[State::whole(states::CONTENT_MEDIA_STATS)])
         .poll(Class::Normal),
-    get("104", "/rest/video/local/mute")
+    get("/rest/video/local/mute")
         .shape(Shape::Result)
-        .states(&[State::whole("video/muted")])
+        .states(&[State::whole(states::MUTED)])
         .poll(Class::Fast),
-    post("105", "/rest/video/local/mute").commands(&[
-        Command::new("video/muted/set")
+    post("/rest/video/local/mute").commands(&[
+        Command::new(commands::SET_MUTED.as_str())
             .fields(Some("mute"), MUTE)
-            .toggles("video/muted")
-            .refresh(&["video/muted"])
-            .sets("video/muted")
+            .toggles(states::MUTED)
+            .refresh(&[states::MUTED])
+            .sets(states::MUTED)
             .entities(&[Entity::switch("video_mute", "Video mute").icon("mdi:video-off")]),
         Command::new("video/mute")
             .plan(Plan::Split(mute))
-            .refresh(&["video/muted"])
-            .sets("video/muted"),
+            .refresh(&[states::MUTED])
+            .sets(states::MUTED),
         Command::new("video/unmute")
             .plan(Plan::Split(unmute))
-            .refresh(&["video/muted"])
-            .sets("video/muted"),
+            .refresh(&[states::MUTED])
+            .sets(states::MUTED),
     ]),
-    get("106", "/rest/video/remote/{conf_id}/mute")
+    get("/rest/video/remote/{conf_id}/mute")
         .shape(Shape::Result)
-        .states(&[State::whole("call/remote_video_muted")])
+        .states(&[State::whole(states::CALL_REMOTE_VIDEO_MUTED)])
         .poll_when(Class::Normal, When::InCall)
         .or_none()
         .commands(&[Command::new("call/{conf_id}/remote_video_muted/get")]),
-    get("107", "/rest/video/remote/{conf_id}/mutelock")
+    get("/rest/video/remote/{conf_id}/mutelock")
         .shape(Shape::Result)
-        .states(&[State::whole("call/remote_video_mute_locked")])
+        .states(&[State::whole(states::CALL_REMOTE_VIDEO_MUTE_LOCKED)])
         .poll_when(Class::Normal, When::InCall)
         .or_none()
         .commands(&[Command::new("call/{conf_id}/remote_video_mute_locked/get")]),
 ];
 
-fn mute(_: Call, _: &Context) -> Result<Vec<Call>, Failure> {
-    Ok(vec![
-        Call::to("video/muted/set", Vec::new())?.with("mute", true),
-    ])
+fn mute(_: Step, _: &Context) -> Result<Vec<Step>, Failure> {
+    Ok(vec![Step::to(commands::SET_MUTED).with("mute", true)])
 }
 
-fn unmute(_: Call, _: &Context) -> Result<Vec<Call>, Failure> {
-    Ok(vec![
-        Call::to("video/muted/set", Vec::new())?.with("mute", false),
-    ])
+fn unmute(_: Step, _: &Context) -> Result<Vec<Step>, Failure> {
+    Ok(vec![Step::to(commands::SET_MUTED).with("mute", false)])
 }

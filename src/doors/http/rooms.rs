@@ -18,7 +18,7 @@ use url::form_urlencoded;
 
 use super::credentials::Admitted;
 use super::{Shared, answer};
-use crate::catalogue::{Answer, CATALOGUE, Method as DeviceMethod, Payload, Route};
+use crate::catalogue::{AnswerKind, CATALOGUE, Method as DeviceMethod, Payload, Route};
 use crate::command::{CutOff, DoorKind, Download, ErrorCode, Outcome, Reply, Transfer, Upload};
 use crate::doors::access::Grant;
 use crate::doors::conversation::state_value;
@@ -107,7 +107,7 @@ impl Asked<'_> {
 
     fn brings_file(&self) -> bool {
         self.route
-            .is_some_and(|route| matches!(route.command().answer, Answer::Binary(_)))
+            .is_some_and(|route| matches!(route.command().answer, AnswerKind::Binary(_)))
     }
 
     fn takes_file(&self) -> bool {

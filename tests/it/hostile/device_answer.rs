@@ -14,6 +14,11 @@ use serde_json::Value;
 
 use super::url;
 
+const CONTEXT: Context = Context {
+    now: 1_700_000_000,
+    preset_offset: None,
+};
+
 /// More than this is no topic in MQTT.
 const LONGEST_TOPIC: usize = 65_535;
 
@@ -49,12 +54,12 @@ fn answer(operation: &Operation, status: u16, body: &[u8]) {
     };
     for preset_offset in [None, Some(-1)] {
         let context = Context {
-            now: 1_700_000_000,
             preset_offset,
+            ..CONTEXT
         };
         for state in operation.states {
             for (topic, value) in state.values(&value, &context) {
-                check_topic(state.topic, &topic);
+                check_topic(state.topic.as_str(), &topic);
                 if let Some(value) = value {
                     check_state(&topic, &value);
                 }
@@ -90,11 +95,11 @@ fn check_state(topic: &str, value: &Value) {
 /// What follows from a state without anybody's saying where to.
 fn calls(value: &Value) {
     for route in CATALOGUE.routes() {
-        let Plan::From { calls, .. } = route.command().plan else {
+        let Plan::From { .. } = route.command().plan else {
             continue;
         };
-        let call = Call::to(&route.topic, Params::new()).unwrap();
-        for call in calls(call, value).unwrap_or_default() {
+        let call = Call::of(route, Params::new());
+        for call in call.planned(&CONTEXT, value).unwrap_or_default() {
             if let Ok(request) = call.request(0) {
                 url::check(call.variant().operation, &request);
             }
@@ -103,7 +108,7 @@ fn calls(value: &Value) {
 }
 
 fn search(value: Value) {
-    let call = Call::to("directory/search", Params::new()).unwrap();
+    let call = Call::parse("directory/search", &Bytes::from_static(b"x"), &mut None).unwrap();
     let Ok(mut search) = Search::begin(&call, &value) else {
         return;
     };

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use poly2mqtt::catalogue::{CATALOGUE, Call, Context, Motion, Plan};
 use poly2mqtt::command::ErrorCode;
+use serde_json::Value;
 
 use super::url;
 
@@ -48,11 +49,11 @@ pub fn run(data: &[u8]) {
         assert!(motion.duration.as_secs() <= 10);
     }
     let calls = match call.route.command().plan {
-        Plan::Split(split) => split(call, &CONTEXT).unwrap_or_default(),
-        _ => vec![call],
+        // What only the device knows is not there.
+        Plan::From { .. } => vec![call],
+        _ => call.planned(&CONTEXT, &Value::Null).unwrap_or_default(),
     };
     for call in calls {
-        // What only the device knows is not there.
         let request = match call.request(0) {
             Ok(request) => request,
             Err(failure) => {

@@ -1,0 +1,88 @@
+//! From the bytes of a device's answer to a value, and from a value to a state's payload.
+//!
+//! Pure. What real devices send other than the guide says is forgiven by `quirks`.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::quirks::bare_word;
+
+/// Values nested deeper are refused. Common JSON readers take 128 levels, and a state stands inside
+/// other objects when it is told to clients.
+const DEEPEST: usize = 64;
+
+/// Reads a body: JSON, or a word that should have had quotes, or nothing (null).
+///
+/// # Errors
+/// The body is neither; the message contains nothing of it.
+pub fn read_body(body: &[u8]) -> Result<Value, String> {
+    let text = std::str::from_utf8(body)
+        .map_err(|_| "the device's answer is not text")?
+        .trim_start_matches('\u{feff}')
+        .trim();
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    let read: Result<Value, _> = serde_json::from_str(text);
+    if read.as_ref().is_ok_and(is_deep) {
+        return Err("the device's answer is nested too deeply".into());
+    }
+    read.or_else(|error| {
+        bare_word(text).ok_or_else(|| format!("the device's answer is not JSON: {error}"))
+    })
+}
+
+/// Whether a value is nested so deeply that a client's JSON reader may refuse the message around
+/// it.
+pub fn is_deep(value: &Value) -> bool {
+    fn deeper(value: &Value, left: usize) -> bool {
+        match value {
+            Value::Array(items) => items.iter().any(|item| within(item, left)),
+            Value::Object(map) => map.values().any(|item| within(item, left)),
+            _ => false,
+        }
+    }
+    fn within(value: &Value, left: usize) -> bool {
+        left == 0 || deeper(value, left - 1)
+    }
+    deeper(value, DEEPEST)
+}
+
+/// A state's payload: a scalar as plain text, anything else as JSON.
+pub fn payload(value: &Value) -> Bytes {
+    match value {
+        Value::String(text) => text.clone().into(),
+        // Boxed, because a state may be stored for long: without the spare capacity of the vector.
+        // Writing cannot fail: all maps have string keys.
+        other => Bytes::from(
+            serde_json::to_vec(other)
+                .unwrap_or_default()
+                .into_boxed_slice(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn words_without_quotes_are_read_and_pages_are_not() {
+        assert_eq!(read_body(b"CONTENT_IDLE\r\n"), Ok("CONTENT_IDLE".into()));
+        assert_eq!(read_body(b"\"CONTENT_IDLE\""), Ok("CONTENT_IDLE".into()));
+        assert_eq!(read_body(b" "), Ok(Value::Null));
+        assert!(read_body(b"<html>403</html>").is_err());
+        assert!(read_body(&[0xff]).is_err());
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read_body(nested(DEEPEST).as_bytes()).is_ok());
+        assert!(read_body(nested(DEEPEST + 2).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn scalars_are_plain_text() {
+        assert_eq!(payload(&json!("UP")), "UP");
+        assert_eq!(payload(&json!(62)), "62");
+        assert_eq!(payload(&json!([1])), "[1]");
+    }
+}

@@ -1,0 +1,292 @@
+//! One topic that carries an operation out: its payload, its plan, and what follows from it.
+//!
+//! Only the data and its builders. `Call` makes requests of it; the room's queue and executor act
+//! on the rest.
+
+use serde_json::Value;
+
+use super::entity::Entity;
+use super::field::Field;
+use super::payload::Payload;
+use super::references::StateTopic;
+use super::state::Context;
+use super::step::Step;
+use crate::command::Failure;
+
+/// Whether a topic asks or changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It changes something.
+    Command,
+    /// It only asks.
+    Query,
+}
+
+impl Kind {
+    /// The word in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Query => "query",
+        }
+    }
+}
+
+/// How a command becomes requests.
+#[derive(Debug, Clone, Copy)]
+pub enum Plan {
+    /// One request, as the entry says.
+    Direct,
+    /// Steps found from the command alone.
+    Split(fn(Step, &Context) -> Result<Vec<Step>, Failure>),
+    /// Steps found from a state that is read from the device first.
+    From {
+        /// The state.
+        state: StateTopic,
+        /// Makes the steps from the command and the state's value (null where there is none).
+        steps: fn(Step, &Value) -> Result<Vec<Step>, Failure>,
+    },
+    /// Reads the state from the device and answers with its value.
+    Read(StateTopic),
+    /// Answers with the state's stored value: the device has no request for it.
+    Stored(StateTopic),
+    /// Starts a camera, which must be stopped again.
+    Move,
+    /// Creates a directory query, pages through it and deletes it.
+    Search,
+    /// Logs out and in again.
+    Renew,
+}
+
+/// A command that a later one can end: a move by a stop, a dial by a hang-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The topics that end in `/move`.
+    Move,
+    /// The topics that end in `/dial`.
+    Dial,
+}
+
+impl Ended {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Move, Self::Dial];
+
+    /// The last level of the topics.
+    pub const fn last_level(self) -> &'static str {
+        match self {
+            Self::Move => "move",
+            Self::Dial => "dial",
+        }
+    }
+}
+
+/// Where a command stands among those that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// In order of arrival.
+    InTurn,
+    /// Before all others; waiting commands that it would end are superseded.
+    Ends(Ended),
+}
+
+/// What the device answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerKind {
+    /// JSON, or nothing.
+    Json,
+    /// Bytes that are published at a topic of their own; 204 means there are none yet.
+    Binary(Binary),
+}
+
+/// A file that an operation answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Binary {
+    /// The topic below the room.
+    pub topic: &'static str,
+    /// The MIME type to give when the device gives none.
+    pub content_type: &'static str,
+    /// The newest file is retained.
+    pub retained: bool,
+}
+
+/// One topic that carries an operation out.
+#[derive(Debug, Clone, Copy)]
+pub struct Command {
+    /// The topic below the room with its parameters: `camera/preset/{index}/activate`.
+    pub topic: &'static str,
+    /// Set where the method does not tell whether it asks or changes.
+    pub kind: Option<Kind>,
+    /// What the payload may be.
+    pub payload: Payload,
+    /// Body fields that are always sent, before the payload's: (the device's name, value).
+    pub fixed: &'static [(&'static str, &'static str)],
+    /// Parameters of the path that the topic does not name: (parameter, value).
+    pub bind: &'static [(&'static str, &'static str)],
+    /// Parameters of the topic that go into the body: (parameter, the device's name).
+    pub carry: &'static [(&'static str, &'static str)],
+    /// Two operations share the topic: this one is meant when the payload's switch says so.
+    pub when: Option<bool>,
+    /// How it becomes requests.
+    pub plan: Plan,
+    /// The state that is inverted for `toggle`.
+    pub toggles: Option<StateTopic>,
+    /// The states it changes, which are read back before its result.
+    pub refresh: &'static [StateTopic],
+    /// Carrying it out twice is the same as once.
+    pub repeatable: bool,
+    /// It sets this state: a newer command supersedes a waiting older one.
+    pub sets: Option<StateTopic>,
+    /// Whether it waits its turn.
+    pub urgency: Urgency,
+    /// It may take up to a minute rather than ten seconds.
+    pub slow: bool,
+    /// What the device answers.
+    pub answer: AnswerKind,
+    /// What Home Assistant shows of it.
+    pub entities: &'static [Entity],
+}
+
+impl Command {
+    pub(super) const fn new(topic: &'static str) -> Self {
+        Self {
+            topic,
+            kind: None,
+            payload: Payload::None,
+            fixed: &[],
+            bind: &[],
+            carry: &[],
+            when: None,
+            plan: Plan::Direct,
+            toggles: None,
+            refresh: &[],
+            repeatable: true,
+            sets: None,
+            urgency: Urgency::InTurn,
+            slow: false,
+            answer: AnswerKind::Json,
+            entities: &[],
+        }
+    }
+
+    pub(super) const fn kind(self, kind: Kind) -> Self {
+        Self {
+            kind: Some(kind),
+            ..self
+        }
+    }
+
+    pub(super) const fn entities(self, entities: &'static [Entity]) -> Self {
+        Self { entities, ..self }
+    }
+
+    /// Takes these fields as a JSON object. A payload that is no object is the value of the field
+    /// `bare`.
+    pub(super) const fn fields(self, bare: Option<&'static str>, fields: &'static [Field]) -> Self {
+        Self {
+            payload: Payload::Fields {
+                bare,
+                fields,
+                whole: false,
+            },
+            ..self
+        }
+    }
+
+    /// Takes one value, which is the whole body.
+    pub(super) const fn value(self, field: &'static [Field]) -> Self {
+        Self {
+            payload: Payload::Fields {
+                bare: Some(field[0].name),
+                fields: field,
+                whole: true,
+            },
+            ..self
+        }
+    }
+
+    /// Takes a file of this MIME type.
+    pub(super) const fn bytes(self, content_type: &'static str) -> Self {
+        Self {
+            payload: Payload::Bytes { content_type },
+            ..self
+        }
+    }
+
+    pub(super) const fn fixed(self, fixed: &'static [(&'static str, &'static str)]) -> Self {
+        Self { fixed, ..self }
+    }
+
+    pub(super) const fn bind(self, bind: &'static [(&'static str, &'static str)]) -> Self {
+        Self { bind, ..self }
+    }
+
+    pub(super) const fn carry(self, carry: &'static [(&'static str, &'static str)]) -> Self {
+        Self { carry, ..self }
+    }
+
+    pub(super) const fn when(self, on: bool) -> Self {
+        Self {
+            when: Some(on),
+            ..self
+        }
+    }
+
+    pub(super) const fn plan(self, plan: Plan) -> Self {
+        Self { plan, ..self }
+    }
+
+    pub(super) const fn toggles(self, state: StateTopic) -> Self {
+        Self {
+            toggles: Some(state),
+            ..self
+        }
+    }
+
+    pub(super) const fn refresh(self, refresh: &'static [StateTopic]) -> Self {
+        Self { refresh, ..self }
+    }
+
+    pub(super) const fn sets(self, state: StateTopic) -> Self {
+        Self {
+            sets: Some(state),
+            ..self
+        }
+    }
+
+    /// Carrying it out twice is not the same as once: it is repeated only if no byte of it left.
+    pub(super) const fn once(self) -> Self {
+        Self {
+            repeatable: false,
+            ..self
+        }
+    }
+
+    /// Goes before all others, and supersedes what it would end.
+    pub(super) const fn ends(self, ended: Ended) -> Self {
+        Self {
+            urgency: Urgency::Ends(ended),
+            ..self
+        }
+    }
+
+    pub(super) const fn slow(self) -> Self {
+        Self { slow: true, ..self }
+    }
+
+    /// Answers with a file, which is published at `topic`.
+    pub(super) const fn binary(
+        self,
+        topic: &'static str,
+        content_type: &'static str,
+        retained: bool,
+    ) -> Self {
+        Self {
+            answer: AnswerKind::Binary(Binary {
+                topic,
+                content_type,
+                retained,
+            }),
+            ..self
+        }
+    }
+}

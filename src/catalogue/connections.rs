@@ -1,0 +1,182 @@
+//! What the list of conferences says about calls: the connections and how far each is.
+//!
+//! Pure. The room makes events of the differences between two lists.
+
+use serde_json::{Map, Value};
+
+use super::quirks::is_pending;
+
+/// How far a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// There is none, or it has ended.
+    Idle,
+    /// It goes out and is not answered yet.
+    Dialing,
+    /// It comes in and is not answered yet.
+    Ringing,
+    /// It is up.
+    Connected,
+    /// It is up and on hold.
+    Held,
+}
+
+impl Phase {
+    /// Every word of `call/state`, and one for what is not known.
+    pub const WORDS: &[&str] = &[
+        Self::Idle.as_str(),
+        Self::Dialing.as_str(),
+        Self::Ringing.as_str(),
+        Self::Connected.as_str(),
+        Self::Held.as_str(),
+        "unknown",
+    ];
+
+    /// The word in `call/state`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Dialing => "dialing",
+            Self::Ringing => "ringing",
+            Self::Connected => "connected",
+            Self::Held => "held",
+        }
+    }
+
+    /// What all connections together amount to.
+    pub(super) fn of(connections: &[Connection], list: &Value) -> Self {
+        let any = |phase| {
+            connections
+                .iter()
+                .any(|connection| connection.phase == phase)
+        };
+        let held = list.as_array().into_iter().flatten().any(|conference| {
+            conference.get("isHolding") == Some(&Value::Bool(true))
+                || conference
+                    .get("holdState")
+                    .and_then(Value::as_str)
+                    .is_some_and(|state| !state.is_empty() && state != "NOTHELD")
+        });
+        if any(Self::Connected) {
+            if held { Self::Held } else { Self::Connected }
+        } else if any(Self::Ringing) {
+            Self::Ringing
+        } else if any(Self::Dialing) {
+            Self::Dialing
+        } else {
+            Self::Idle
+        }
+    }
+}
+
+/// One connection of a conference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connection {
+    /// Its id.
+    pub id: String,
+    /// The conference it belongs to.
+    pub conference: String,
+    /// Who is at the other end.
+    pub address: Option<String>,
+    /// It was the other end that called.
+    pub incoming: bool,
+    /// How far it is.
+    pub phase: Phase,
+}
+
+impl Connection {
+    /// What events say of it.
+    pub fn describe(&self) -> Map<String, Value> {
+        let mut about = Map::new();
+        about.insert("conference".into(), self.conference.clone().into());
+        about.insert("connection".into(), self.id.clone().into());
+        about.insert("address".into(), self.address.clone().into());
+        about.insert("incoming".into(), self.incoming.into());
+        about
+    }
+}
+
+pub(super) fn id(value: &Value) -> Option<&str> {
+    value.get("id").and_then(Value::as_str)
+}
+
+fn flag(value: &Value, name: &str) -> bool {
+    value.get(name) == Some(&Value::Bool(true))
+}
+
+/// The connections of a list of conferences, without those that have ended.
+pub fn connections(list: &Value) -> Vec<Connection> {
+    let mut found = Vec::new();
+    for conference in list.as_array().into_iter().flatten() {
+        let Some(conference_id) = id(conference) else {
+            continue;
+        };
+        let entries = conference.get("connections").and_then(Value::as_array);
+        for entry in entries.into_iter().flatten() {
+            let Some(id) = id(entry) else { continue };
+            let state = entry.get("state").and_then(Value::as_str).unwrap_or("");
+            let incoming = flag(entry, "incoming");
+            let up =
+                flag(conference, "isActive") || entry.get("percentConnected") == Some(&100.into());
+            let phase = match state.to_ascii_uppercase().as_str() {
+                "INACTIVE" | "DISCONNECTED" | "DISCONNECTING" => continue,
+                "CONNECTED" | "ACTIVE" | "HELD" => Phase::Connected,
+                _ if is_pending(conference_id) => Phase::Ringing,
+                _ if flag(entry, "answerable") => Phase::Ringing,
+                "" if up => Phase::Connected,
+                _ if incoming => Phase::Ringing,
+                _ => Phase::Dialing,
+            };
+            found.push(Connection {
+                id: id.to_owned(),
+                conference: conference_id.to_owned(),
+                address: entry
+                    .get("address")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned),
+                incoming: incoming || is_pending(conference_id),
+                phase,
+            });
+        }
+    }
+    found
+}
+
+/// The number of connections that are more than ringing.
+pub(super) fn count(list: &Value) -> usize {
+    connections(list)
+        .iter()
+        .filter(|connection| connection.phase != Phase::Ringing)
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn list(conference: &str, state: &str, incoming: bool) -> Value {
+        json!([{
+            "id": conference,
+            "isHolding": false,
+            "holdState": "NOTHELD",
+            "connections": [{"id": "3", "state": state, "incoming": incoming, "address": "a@b"}],
+        }])
+    }
+
+    fn phase(list: &Value) -> &'static str {
+        Phase::of(&connections(list), list).as_str()
+    }
+
+    #[test]
+    fn the_call_state_follows_the_connections() {
+        assert_eq!(phase(&json!([])), "idle");
+        assert_eq!(phase(&list("PENDING", "RINGING", true)), "ringing");
+        assert_eq!(phase(&list("0", "CONNECTING", false)), "dialing");
+        assert_eq!(phase(&list("0", "CONNECTED", false)), "connected");
+        assert_eq!(phase(&list("0", "DISCONNECTED", false)), "idle");
+        let mut held = list("0", "CONNECTED", true);
+        held[0]["holdState"] = "HELD".into();
+        assert_eq!(phase(&held), "held");
+    }
+}

@@ -1,0 +1,149 @@
+//! One operation of the device's REST interface: a method and a path, and what is made of them.
+//!
+//! Only the data and its builders. How commands become requests is `command` and `call`; when an
+//! operation is due is the room's schedule.
+
+use super::command::Command;
+use super::references::StateTopic;
+use super::route::parameters;
+use super::state::{Pick, Shape, State};
+
+/// The HTTP methods of the device's interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Method {
+    /// The method as HTTP spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// How often an operation is polled; the intervals are configured below `[poll]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// What people watch: audio, calls, video mute.
+    Fast,
+    /// What changes during a day.
+    Normal,
+    /// What rarely changes.
+    Slow,
+}
+
+/// The condition under which an operation is polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// No condition.
+    Always,
+    /// Only during a call; its states are cleared when the call ends.
+    InCall,
+    /// Only if `poll.meters` is set.
+    Meters,
+}
+
+/// One (method, path) of the device.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// The HTTP method.
+    pub method: Method,
+    /// The path with its parameters: `/rest/conferences/{conf_id}`.
+    pub path: &'static str,
+    /// How the device's answer is made uniform.
+    pub shape: Shape,
+    /// The retained topics that the answer feeds.
+    pub states: &'static [State],
+    /// How often it is polled; `None`: never.
+    pub poll: Option<(Class, When)>,
+    /// 404 means "there is none at the moment": the state becomes the word `none`.
+    pub absent: bool,
+    /// The topics that carry it out.
+    pub commands: &'static [Command],
+}
+
+impl Operation {
+    const fn new(method: Method, path: &'static str) -> Self {
+        Self {
+            method,
+            path,
+            shape: Shape::AsIs,
+            states: &[],
+            poll: None,
+            absent: false,
+            commands: &[],
+        }
+    }
+
+    pub(super) const fn states(self, states: &'static [State]) -> Self {
+        Self { states, ..self }
+    }
+
+    pub(super) const fn shape(self, shape: Shape) -> Self {
+        Self { shape, ..self }
+    }
+
+    pub(super) const fn poll(self, class: Class) -> Self {
+        self.poll_when(class, When::Always)
+    }
+
+    pub(super) const fn poll_when(self, class: Class, when: When) -> Self {
+        Self {
+            poll: Some((class, when)),
+            ..self
+        }
+    }
+
+    /// A 404 is the word `none`, not an error.
+    pub(super) const fn or_none(self) -> Self {
+        Self {
+            absent: true,
+            ..self
+        }
+    }
+
+    pub(super) const fn commands(self, commands: &'static [Command]) -> Self {
+        Self { commands, ..self }
+    }
+
+    /// True if a state changes with time even when the answer stays the same.
+    pub fn at_time(&self) -> bool {
+        let timed = |state: &State| matches!(state.pick, Pick::AtTime(_));
+        self.states.iter().any(timed)
+    }
+
+    /// True if its answer feeds this state.
+    pub fn feeds(&self, state: StateTopic) -> bool {
+        self.states.iter().any(|known| known.topic == state)
+    }
+
+    /// True if its path has the parameter `name`.
+    pub fn takes(&self, name: &str) -> bool {
+        parameters(self.path).any(|parameter| parameter == name)
+    }
+}
+
+pub(super) const fn get(path: &'static str) -> Operation {
+    Operation::new(Method::Get, path)
+}
+
+pub(super) const fn post(path: &'static str) -> Operation {
+    Operation::new(Method::Post, path)
+}
+
+pub(super) const fn put(path: &'static str) -> Operation {
+    Operation::new(Method::Put, path)
+}
+
+pub(super) const fn delete(path: &'static str) -> Operation {
+    Operation::new(Method::Delete, path)
+}

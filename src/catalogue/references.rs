@@ -1,0 +1,50 @@
+//! How entries of the catalogue refer to each other.
+//!
+//! A state or command that something refers to is one constant, which its own entry uses too: a
+//! misspelt reference does not compile. `references_test.rs` resolves every one of them.
+
+use std::fmt;
+
+/// A state, by its topic below the room: `audio/volume`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StateTopic(&'static str);
+
+/// A command or query, by its topic below the room: `camera/preset/{index}/activate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandTopic(&'static str);
+
+impl StateTopic {
+    /// Only the catalogue names states; others use its constants.
+    pub(super) const fn new(topic: &'static str) -> Self {
+        Self(topic)
+    }
+
+    /// The topic below the room.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl CommandTopic {
+    /// Only the catalogue names commands; others use its constants.
+    pub(super) const fn new(topic: &'static str) -> Self {
+        Self(topic)
+    }
+
+    /// The topic below the room, with its parameters.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for StateTopic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl fmt::Display for CommandTopic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}

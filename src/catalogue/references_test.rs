@@ -1,0 +1,191 @@
+//! Resolves every reference of every entry.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::*;
+
+fn commands() -> impl Iterator<Item = (&'static Operation, &'static Command)> {
+    operations().flat_map(|operation| {
+        let commands = operation.commands.iter();
+        commands.map(move |command| (operation, command))
+    })
+}
+
+fn names(pattern: &str) -> BTreeSet<&str> {
+    parameters(pattern).collect()
+}
+
+/// The states that something refers to, with what does so.
+fn referred_states() -> Vec<(String, StateTopic)> {
+    let mut found = vec![
+        ("the room".to_owned(), PRESETS),
+        ("the room".to_owned(), CALLS),
+    ];
+    for (_, command) in commands() {
+        let planned = match command.plan {
+            Plan::From { state, .. } | Plan::Read(state) => Some(state),
+            _ => None,
+        };
+        let of_entities = command.entities.iter().filter_map(|entity| entity.of);
+        let states = command.refresh.iter().copied();
+        let states = states.chain(command.sets).chain(command.toggles);
+        for state in states.chain(planned).chain(of_entities) {
+            found.push((command.topic.to_owned(), state));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_state_that_is_referred_to_can_be_read() {
+    let referred = referred_states();
+    assert!(referred.len() > 100, "{}", referred.len());
+    for (who, state) in referred {
+        let (reader, _) = CATALOGUE
+            .reader(state)
+            .unwrap_or_else(|| panic!("{who}: nothing reads {state}"));
+        // A read-back has no parameters but the call that is up.
+        let given = names(reader.path).into_iter().all(|name| name == "conf_id");
+        assert!(given, "{who}: {state} needs parameters");
+    }
+    // The device gives the session with the log-in, so it is stored.
+    assert!(operations().any(|operation| operation.feeds(SESSION)));
+    let session = CATALOGUE.pattern("session/get").unwrap();
+    assert!(matches!(session.command().plan, Plan::Stored(SESSION)));
+}
+
+#[test]
+fn what_a_command_sets_is_read_back() {
+    for (_, command) in commands() {
+        let Some(state) = command.sets else { continue };
+        let (reader, _) = CATALOGUE.reader(state).unwrap();
+        let read = command.refresh.iter().any(|refresh| {
+            let operation = CATALOGUE.reader(*refresh).unwrap().0;
+            operation.feeds(state) || std::ptr::eq(operation, reader)
+        });
+        assert!(read, "{} sets {state} and does not read it", command.topic);
+        if let Some(toggled) = command.toggles {
+            assert_eq!(toggled, state, "{}", command.topic);
+        }
+    }
+}
+
+#[test]
+fn every_parameter_comes_from_somewhere_and_goes_somewhere() {
+    for (operation, command) in commands() {
+        let topic = command.topic;
+        let of_path = names(operation.path);
+        let of_topic = names(topic);
+        let bound: BTreeSet<_> = command.bind.iter().map(|(name, _)| *name).collect();
+        let carried: BTreeSet<_> = command.carry.iter().map(|(name, _)| *name).collect();
+        assert!(bound.is_subset(&of_path), "{topic}: {bound:?}");
+        assert!(bound.is_disjoint(&of_topic), "{topic}: {bound:?}");
+        assert!(carried.is_subset(&of_topic), "{topic}: {carried:?}");
+        let used: BTreeSet<_> = of_path.union(&carried).copied().collect();
+        assert!(of_topic.is_subset(&used), "{topic}: {of_topic:?}");
+        // A plan of steps may name what the topic does not.
+        if matches!(command.plan, Plan::Direct | Plan::Move) {
+            let given: BTreeSet<_> = of_topic.union(&bound).copied().collect();
+            assert!(of_path.is_subset(&given), "{topic}: {of_path:?}");
+        }
+    }
+}
+
+/// Body fields that are fixed or carried do not hide one of the payload's.
+#[test]
+fn no_body_field_is_sent_twice() {
+    for (_, command) in commands() {
+        let more = command.fixed.iter().map(|(name, _)| *name);
+        let more = more.chain(command.carry.iter().map(|(_, name)| *name));
+        let mut sent: Vec<_> = more.collect();
+        if let Payload::Fields { bare, fields, .. } = command.payload {
+            let in_body = |field: &&Field| field.sent_in == SentIn::Body;
+            sent.extend(fields.iter().filter(in_body).map(|field| field.wire));
+            if let Some(bare) = bare {
+                assert!(command.payload.has(bare), "{}: {bare}", command.topic);
+            }
+        }
+        let all = sent.len();
+        sent.sort_unstable();
+        sent.dedup();
+        assert_eq!(sent.len(), all, "{}: {sent:?}", command.topic);
+    }
+}
+
+#[test]
+fn what_a_command_ends_is_there() {
+    for ended in Ended::ALL {
+        let last = format!("/{}", ended.last_level());
+        assert!(commands().any(|(_, command)| command.topic.ends_with(&last)));
+        let ends = |command: &Command| command.urgency == Urgency::Ends(ended);
+        for (_, command) in commands().filter(|(_, command)| ends(command)) {
+            let area = command.topic.split('/').next().unwrap();
+            let same = |other: &str| other.split('/').next() == Some(area);
+            let begun = commands().any(|(_, it)| same(it.topic) && it.topic.ends_with(&last));
+            assert!(begun, "{}", command.topic);
+        }
+    }
+}
+
+#[test]
+fn every_move_has_its_stop() {
+    let mut moves = 0;
+    for (_, command) in commands() {
+        if let Plan::Move = command.plan {
+            let route = CATALOGUE.pattern(command.topic).unwrap();
+            let motion = Motion::of(&Call::of(route, Params::new())).unwrap();
+            let stop = motion.stop.route.command();
+            assert_eq!(
+                stop.urgency,
+                Urgency::Ends(Ended::Move),
+                "{}",
+                command.topic
+            );
+            moves += 1;
+        }
+    }
+    assert!(moves > 5, "{moves}");
+}
+
+#[test]
+fn guarded_commands_are_there() {
+    for topic in GUARDED {
+        assert!(CATALOGUE.pattern(topic).is_some(), "{topic}");
+    }
+}
+
+/// Every constant of the areas names something, also where only a plan's function uses it.
+#[test]
+fn every_named_state_and_command_is_there() {
+    let areas = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/catalogue/areas");
+    let (mut states, mut topics) = (0, 0);
+    for file in std::fs::read_dir(areas).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let named = |constructor: &str| -> Vec<String> {
+            let rest = text.split(constructor).skip(1);
+            rest.map(|rest| rest.trim_start().trim_start_matches('"'))
+                .map(|rest| rest.split('"').next().unwrap().to_owned())
+                .collect()
+        };
+        for state in named("StateTopic::new(") {
+            let fed = |it: &&Operation| it.states.iter().any(|it| it.topic.as_str() == state);
+            assert!(
+                operations().any(|it| fed(&it)),
+                "{}: {state}",
+                path.display()
+            );
+            states += 1;
+        }
+        for topic in named("CommandTopic::new(") {
+            assert!(
+                CATALOGUE.pattern(&topic).is_some(),
+                "{}: {topic}",
+                path.display()
+            );
+            topics += 1;
+        }
+    }
+    assert!(states > 40 && topics > 8, "{states} {topics}");
+}

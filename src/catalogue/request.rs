@@ -1,0 +1,133 @@
+//! The HTTP request that a call makes, before the device client sends it.
+//!
+//! Pure. A value from a topic or a device is always one encoded segment of the path, so that no
+//! value can reach another path.
+
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::operation::{Method, Operation};
+use super::route::parameters;
+use super::step::Params;
+use crate::command::{ErrorCode, Failure};
+use crate::topics;
+
+/// What must be encoded in one segment of a path: controls, the URL standard's path percent-encode
+/// set, and `/`, `%` and `\`, which would end or change the segment.
+const SEGMENT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'/')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'\\')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}');
+
+/// A request as the device client sends it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The path's segments, not yet encoded.
+    pub path: Vec<String>,
+    /// The query's pairs, not yet encoded.
+    pub query: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: RequestBody,
+    /// Repeating it is safe.
+    pub repeatable: bool,
+    /// It may take up to a minute.
+    pub slow: bool,
+}
+
+/// What is sent with a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RequestBody {
+    /// Nothing, and no content type.
+    None,
+    /// JSON.
+    Json(Value),
+    /// Bytes of this MIME type.
+    Bytes(&'static str, Bytes),
+}
+
+impl Request {
+    /// The request that reads an operation's states.
+    ///
+    /// # Errors
+    /// A parameter of the path is missing.
+    pub fn read(operation: &Operation, params: &Params) -> Result<Self, Failure> {
+        Ok(Self {
+            method: operation.method,
+            path: path(operation, params, 0)?,
+            query: Vec::new(),
+            body: RequestBody::None,
+            repeatable: true,
+            slow: false,
+        })
+    }
+
+    /// The target of the request line: path and query, encoded.
+    pub fn target(&self) -> String {
+        let mut target = String::with_capacity(64);
+        for segment in &self.path {
+            target.push('/');
+            target.extend(utf8_percent_encode(segment, SEGMENT));
+        }
+        if !self.query.is_empty() {
+            target.push('?');
+            let from = target.len();
+            let mut query = form_urlencoded::Serializer::for_suffix(target, from);
+            target = query.extend_pairs(&self.query).finish();
+        }
+        target
+    }
+}
+
+/// The path's segments with the parameters in their places. `preset_offset` is added to a preset's
+/// number.
+pub(super) fn path(
+    operation: &Operation,
+    params: &Params,
+    preset_offset: i8,
+) -> Result<Vec<String>, Failure> {
+    let segments = operation.path.split('/').filter(|part| !part.is_empty());
+    segments
+        .map(|segment| {
+            let Some(name) = parameters(segment).next() else {
+                return Ok(segment.to_owned());
+            };
+            let value = params.iter().find(|(known, _)| *known == name);
+            let (_, value) = value.ok_or_else(|| {
+                Failure::new(
+                    ErrorCode::NotFound,
+                    match name {
+                        "conf_id" => "no call is up".into(),
+                        _ => format!("{name} is not given"),
+                    },
+                )
+            })?;
+            match name {
+                "index" => {
+                    let number: i64 = value.parse().map_err(|_| {
+                        Failure::new(ErrorCode::InvalidPayload, "a preset is a number")
+                    })?;
+                    Ok((number + i64::from(preset_offset)).to_string())
+                }
+                // An id may come from the device, which is not trusted either.
+                _ if topics::is_harmless(value) => Ok(value.clone()),
+                _ => Err(Failure::new(
+                    ErrorCode::DeviceError,
+                    format!("the device gave a {name} that cannot be one"),
+                )),
+            }
+        })
+        .collect()
+}
