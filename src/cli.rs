@@ -5,17 +5,16 @@
 
 mod check;
 mod demo;
-mod lines;
+mod log;
 mod run;
 mod simulate;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, ConfigErrors, Loaded};
 use crate::render::asyncapi;
@@ -153,7 +152,11 @@ fn carry_out(command: Command) -> Result<(), Failed> {
         Command::Schema => return print(&format!("{:#}\n", config::schema())),
         _ => {}
     }
-    log(&command);
+    log::start(match command {
+        // What they print is not to be mixed with the log.
+        Command::Demo(_) | Command::Check { .. } => "warn",
+        _ => "info",
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers(&command))
         .enable_all()
@@ -190,28 +193,6 @@ fn print(text: &str) -> Result<(), Failed> {
             Err(Failed::Other(format!("cannot print: {error}")))
         }
         _ => Ok(()),
-    }
-}
-
-/// `POLY2MQTT_LOG` is a filter such as `debug` or `poly2mqtt::doors::mqtt=debug`; with
-/// `POLY2MQTT_LOG_FORMAT=json` every line is JSON.
-fn log(command: &Command) {
-    let quiet = match command {
-        Command::Demo(_) | Command::Check { .. } => "warn",
-        _ => "info",
-    };
-    let filter = EnvFilter::try_from_env("POLY2MQTT_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("warn,poly2mqtt={quiet}")));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        // What cannot be logged, on a full disk say, is lost; telling of that would be a panic.
-        .log_internal_errors(false)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
-    if std::env::var("POLY2MQTT_LOG_FORMAT").is_ok_and(|format| format == "json") {
-        builder.json().init();
-    } else {
-        builder.fmt_fields(lines::OneLine::default()).init();
     }
 }
 

@@ -21,7 +21,7 @@
 //!
 //! Beside that path stand `broker` (the embedded MQTT broker), `home_assistant` (discovery),
 //! `dashboard` (the web page), `render` (documents made from the catalogue), `net` (listening,
-//! dialling, TLS) and `metrics` (counters). Simulated devices are a package of their own,
+//! dialling, TLS) and `telemetry` (log lines, counters, health). Simulated devices are a package of their own,
 //! `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
@@ -36,9 +36,10 @@ pub mod dashboard;
 pub mod device;
 pub mod doors;
 pub mod home_assistant;
-pub mod metrics;
+
 pub mod net;
 pub mod render;
 pub mod rooms;
 pub mod state;
+pub mod telemetry;
 pub mod topics;

@@ -16,11 +16,10 @@ pub use schedule::Intervals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
@@ -28,8 +27,8 @@ use tokio::time::Instant;
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
 use crate::config::{self, Config};
 use crate::device::{self, DeviceTimings, LoginLimiter, SessionStore};
-use crate::metrics::{Metrics, RoomSample};
 use crate::state::{StateStore, StateValue};
+use crate::telemetry::{RoomSample, Telemetry};
 use room::{LET_GO, Room, Settings};
 
 const INFO: &str = "gateway/info";
@@ -41,7 +40,7 @@ const REPLACE: Duration = Duration::from_secs(5);
 pub struct Gateway {
     store: Arc<StateStore>,
     timings: DeviceTimings,
-    metrics: Arc<Metrics>,
+    telemetry: Arc<Telemetry>,
     /// Of the log-ins of all rooms.
     login_limiter: LoginLimiter,
     /// Where sessions are kept.
@@ -49,7 +48,6 @@ pub struct Gateway {
     rooms: RwLock<BTreeMap<Arc<str>, Running>>,
     /// Rooms that end or start again just now: known, but not to be used.
     changing: Mutex<BTreeSet<Arc<str>>>,
-    commands: AtomicU64,
     started: OffsetDateTime,
 }
 
@@ -65,18 +63,17 @@ impl Gateway {
     pub fn new(
         store: Arc<StateStore>,
         timings: DeviceTimings,
-        metrics: Arc<Metrics>,
+        telemetry: Arc<Telemetry>,
         runtime: Option<PathBuf>,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
             timings,
-            metrics,
+            telemetry,
             login_limiter: LoginLimiter::default(),
             runtime,
             rooms: RwLock::default(),
             changing: Mutex::default(),
-            commands: AtomicU64::new(0),
             started: OffsetDateTime::now_utc(),
         })
     }
@@ -109,7 +106,7 @@ impl Gateway {
             let owed = room.stop(deadline).await;
             if !kept {
                 self.store.remove_room(&id);
-                tracing::info!(room = &*id, "removed");
+                self.telemetry.room_removed(&id);
             }
             (id, owed)
         });
@@ -153,7 +150,7 @@ impl Gateway {
     fn settings(&self, id: Arc<str>, room: &config::RoomConfig, max_payload: usize) -> Settings {
         Settings {
             id,
-            device: device_settings(room, &self.timings, &self.metrics, &self.login_limiter),
+            device: device_settings(room, &self.timings, &self.telemetry, &self.login_limiter),
             intervals: Intervals {
                 fast: room.poll.fast,
                 normal: room.poll.normal,
@@ -210,22 +207,6 @@ impl Gateway {
         };
         rooms.iter().map(sample).collect()
     }
-
-    /// Publishes `gateway/health`; the caller adds what the front doors count.
-    pub fn publish_health(&self, doors: &Value) {
-        let rooms = self.sample();
-        let uptime = OffsetDateTime::now_utc() - self.started;
-        let health = json!({
-            "uptime_s": uptime.whole_seconds(),
-            "rooms": rooms.len(),
-            "rooms_online": rooms.values().filter(|room| room.online).count(),
-            "commands": self.commands.load(Ordering::Relaxed),
-            "topics": self.store.len(),
-            "mqtt": doors,
-        });
-        self.store
-            .set("gateway/health", StateValue::text(health.to_string()));
-    }
 }
 
 impl Gateway {
@@ -233,11 +214,10 @@ impl Gateway {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a command, and its outcome when it has one.
+    /// Counts and logs the outcome of a command when it has one.
     fn counted(&self, door: DoorKind, reply: Reply) -> Reply {
-        self.commands.fetch_add(1, Ordering::Relaxed);
-        let metrics = self.metrics.clone();
-        reply.observed(move |outcome: &Outcome| metrics.commanded(door, outcome))
+        let telemetry = self.telemetry.clone();
+        reply.observed(move |outcome: &Outcome| telemetry.command_finished(door, outcome))
     }
 }
 
@@ -277,7 +257,7 @@ impl Submit for Gateway {
 pub fn device_settings(
     room: &config::RoomConfig,
     timings: &DeviceTimings,
-    metrics: &Arc<Metrics>,
+    telemetry: &Arc<Telemetry>,
     login_limiter: &LoginLimiter,
 ) -> device::DeviceSettings {
     device::DeviceSettings {
@@ -287,7 +267,7 @@ pub fn device_settings(
         certificate: room.certificate.clone(),
         keep_alive: room.keep_alive,
         timings: timings.clone(),
-        metrics: metrics.clone(),
+        telemetry: telemetry.clone(),
         login_limiter: login_limiter.clone(),
         session_store: None,
     }

@@ -9,8 +9,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::doors::http;
 use crate::doors::mqtt::{Door, Stats};
-use crate::metrics::Sample;
 use crate::rooms::Gateway;
+use crate::state::{StateStore, StateValue};
+use crate::telemetry::{Sample, Telemetry};
+use crate::topics::GATEWAY_HEALTH;
 
 /// How often `gateway/health` is published, as docs/topics.md says.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
@@ -29,7 +31,12 @@ pub fn sampler(gateway: &Arc<Gateway>, mqtt: Option<&Door>) -> http::Sampler {
 }
 
 /// Publishes `gateway/health` at once, after [`SECOND_HEALTH`], then every [`HEALTH_INTERVAL`].
-pub async fn publish(gateway: Arc<Gateway>, stats: Option<Arc<Stats>>) {
+pub async fn publish(
+    telemetry: Arc<Telemetry>,
+    sampler: http::Sampler,
+    store: Arc<StateStore>,
+    stats: Option<Arc<Stats>>,
+) {
     let mut ticks = interval_at(Instant::now() + SECOND_HEALTH, HEALTH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -41,7 +48,8 @@ pub async fn publish(gateway: Arc<Gateway>, stats: Option<Arc<Stats>>) {
                 "refused": stats.refused.load(Ordering::Relaxed),
             })
         });
-        gateway.publish_health(&mqtt);
+        let health = telemetry.health(&sampler(), store.len(), &mqtt);
+        store.set(GATEWAY_HEALTH, StateValue::text(health.to_string()));
         ticks.tick().await;
     }
 }

@@ -12,10 +12,10 @@ use crate::device::DeviceTimings;
 use crate::doors;
 use crate::doors::access::Access;
 use crate::doors::conversation::Clients;
-use crate::metrics::Metrics;
 use crate::net::{Tls, bind};
 use crate::rooms::Gateway;
 use crate::state::{StateStore, StateValue};
+use crate::telemetry::Telemetry;
 use crate::topics::GATEWAY_AVAILABILITY;
 
 impl App {
@@ -44,12 +44,12 @@ impl App {
         let tcp_socket = bind_configured("tcp", config.tcp.listen).await?;
 
         let store = StateStore::new();
-        let metrics = Arc::<Metrics>::default();
+        let telemetry = Arc::<Telemetry>::default();
         let broker = broker::start(&config, &store).await?;
         let gateway = Gateway::new(
             store.clone(),
             options.timings,
-            metrics.clone(),
+            telemetry.clone(),
             options.runtime,
         );
         if let Err(failed) = gateway.apply(&config).await {
@@ -79,14 +79,20 @@ impl App {
             store.clone(),
             gateway.clone(),
             Access::new(&config.http),
-            metrics,
+            telemetry.clone(),
             options.limits,
         );
         let sampler = health::sampler(&gateway, mqtt.as_ref());
-        let http = clients::start_http(&config, http_socket, tls.as_ref(), &clients, sampler)?;
+        let http = clients::start_http(
+            &config,
+            http_socket,
+            tls.as_ref(),
+            &clients,
+            sampler.clone(),
+        )?;
         let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), &clients)?;
         let stats = mqtt.as_ref().map(doors::mqtt::Door::stats);
-        let health = tokio::spawn(health::publish(gateway.clone(), stats));
+        let health = tokio::spawn(health::publish(telemetry, sampler, store.clone(), stats));
         Ok(Self {
             broker,
             gateway,

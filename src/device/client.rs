@@ -27,7 +27,7 @@ use super::sessions::Sessions;
 use super::tls::{Handshakes, client_config};
 use crate::catalogue::Request;
 use crate::config::Certificate;
-use crate::metrics::Metrics;
+use crate::telemetry::Telemetry;
 use exchange::Attempt;
 use renewal::{FREE, Forbidden, LoginState, silent};
 
@@ -53,7 +53,7 @@ pub struct DeviceSettings {
     /// The waits after refusals.
     pub timings: DeviceTimings,
     /// Where requests are counted.
-    pub metrics: Arc<Metrics>,
+    pub telemetry: Arc<Telemetry>,
     /// How many devices are logged in to at once.
     pub login_limiter: LoginLimiter,
     /// Where the session is kept for a gateway that comes after one that was killed.

@@ -153,7 +153,7 @@ pub async fn converse(
     let pings = visitor.answers_pings;
     let (door, filters) = (visitor.door, visitor.filters);
     let client = Client::new(clients.clone(), visitor.grant, door, visitor.format);
-    clients.metrics.client_came(door);
+    clients.telemetry.client_connected(door);
     client.subscribe(None, filters);
     let ending = tokio::select! {
         ending = listen(clients, &client, &mut source, pings) => ending,
@@ -165,7 +165,7 @@ pub async fn converse(
         talk(clients, &client, &mut sink, pings, true).await;
     }
     client.leave();
-    clients.metrics.client_went(door);
+    clients.telemetry.client_disconnected(door);
     dismiss(clients, ending, source, sink).await;
 }
 
@@ -309,8 +309,8 @@ mod tests {
     use crate::command::{Failure, Reply, Submission, Submit};
     use crate::config;
     use crate::doors::access::Access;
-    use crate::metrics::Metrics;
     use crate::state::{StateStore, StateValue};
+    use crate::telemetry::Telemetry;
 
     struct Nobody;
 
@@ -362,7 +362,7 @@ mod tests {
             store,
             Arc::new(Nobody),
             access,
-            Arc::<Metrics>::default(),
+            Arc::<Telemetry>::default(),
             Limits::default(),
         );
         let here = std::net::IpAddr::from([127, 0, 0, 1]);

@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::doors::conversation::Clients;
-use crate::metrics::Sample;
 use crate::net::{Listener, Stream};
+use crate::telemetry::Sample;
 
 /// More of a request's head than this is not read.
 const LARGEST_HEAD: usize = 32 << 10;

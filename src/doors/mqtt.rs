@@ -21,8 +21,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::command::{Outcome, Submit};
-use crate::metrics::BrokerSample;
 use crate::state::{Inbound, StateStore, StateValue, Subscriber};
+use crate::telemetry::BrokerSample;
 use connection::{Connection, Shared};
 use subscriber::MqttSubscriber;
 

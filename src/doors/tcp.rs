@@ -17,6 +17,7 @@ use crate::doors::conversation::{
     Clients, Ending, Format, Gone, Received, Sent, Sink, Source, Visitor, converse, dismiss,
 };
 use crate::net::{Listener, Stream};
+use crate::telemetry::ClientRefusal;
 
 /// The running door.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ async fn serve(stream: Box<dyn Stream>, peer: SocketAddr, clients: &Arc<Clients>
             .and_then(|line| line.strip_prefix("token "));
         let admitted = clients.access.admit(peer.ip(), token.map(str::trim)).await;
         let grant = admitted.map_err(|_| {
-            clients.metrics.client_refused("token");
+            clients.telemetry.client_refused(ClientRefusal::Token);
             Ending::BadToken
         })?;
         Ok((grant, _place))

@@ -29,8 +29,8 @@ use crate::catalogue::{
 };
 use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, ProblemCode, RequestError};
-use crate::metrics::Polled;
 use crate::state::{RoomReading, StateValue};
+use crate::telemetry::PollOutcome;
 
 /// Polled answers are never larger than this.
 const POLL_LIMIT: usize = 4 << 20;
@@ -258,7 +258,7 @@ impl Actor {
         let late = now
             .duration_since(due)
             .div_duration_f64(self.schedule.interval_at(place));
-        self.settings.device.metrics.poll_began(late);
+        self.settings.device.telemetry.poll_started(late);
         self.schedule.began(place, now);
         let Some(entry) = self.schedule.entry(place) else {
             return;
@@ -448,20 +448,20 @@ impl Actor {
 
     fn polled(&mut self, place: usize, written: u64, answer: Result<DeviceResponse, RequestError>) {
         let now = Instant::now();
-        let count = |polled| self.settings.device.metrics.polled(polled);
+        let count = |outcome| self.settings.device.telemetry.poll_finished(outcome);
         let answer = match answer {
             Ok(answer) => answer,
             Err(RequestError::Problem(problem)) => {
-                count(Polled::Failed);
+                count(PollOutcome::Failed);
                 return self.offline(problem);
             }
             Err(RequestError::TimedOut { .. } | RequestError::Broken) => {
-                count(Polled::Silent);
+                count(PollOutcome::Silent);
                 return self.unanswered();
             }
             Err(failed) => {
-                count(Polled::Failed);
-                tracing::debug!(room = &*self.settings.id, ?failed, "a state cannot be read");
+                count(PollOutcome::Failed);
+                tracing::debug!(?failed, "a state cannot be read");
                 return;
             }
         };
@@ -477,26 +477,21 @@ impl Actor {
         let operation = entry.operation;
         let same = answer.status == 200 && !operation.at_time();
         if same && entry.knows(&answer.body) {
-            return count(Polled::Unchanged);
+            return count(PollOutcome::Unchanged);
         }
         let read = understand(operation, &answer);
         count(match read {
-            Read::Value(_) | Read::Absent => Polled::Changed,
-            Read::Lacking(_) | Read::Failed(_) => Polled::Failed,
+            Read::Value(_) | Read::Absent => PollOutcome::Changed,
+            Read::Lacking(_) | Read::Failed(_) => PollOutcome::Failed,
         });
         match &read {
             Read::Lacking(status) => {
-                tracing::debug!(
-                    room = &*self.settings.id,
-                    operation.path,
-                    status,
-                    "not there"
-                );
+                tracing::debug!(operation.path, status, "not there");
                 self.schedule.lacked(place, now);
             }
             Read::Failed(failure) => {
-                let (room, path) = (&*self.settings.id, operation.path);
-                tracing::debug!(room, path, failure.message, "a state cannot be read");
+                let path = operation.path;
+                tracing::debug!(path, failure.message, "a state cannot be read");
             }
             Read::Value(_) | Read::Absent => self.schedule.there(place, &answer.body),
         }
@@ -582,7 +577,8 @@ impl Actor {
             .state("problem", Some(&json!({"code": "none"})));
         self.results.state("availability", Some(&"online".into()));
         self.queue.open();
-        tracing::info!(room = &*self.settings.id, "online");
+        let telemetry = &self.settings.device.telemetry;
+        telemetry.room_online(&self.settings.id);
     }
 
     /// The device cannot be used: says so, answers what waits, and sets when to try again.
@@ -622,11 +618,8 @@ impl Actor {
             // The same problem may have other words at each attempt.
             Some((code, since)) if code == problem.code => since,
             _ => {
-                tracing::warn!(
-                    room = &*self.settings.id,
-                    problem = problem.message,
-                    "offline"
-                );
+                let telemetry = &self.settings.device.telemetry;
+                telemetry.room_offline(&self.settings.id, &problem.message);
                 OffsetDateTime::now_utc()
                     .format(&Rfc3339)
                     .unwrap_or_default()

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::actor;
 use super::motion::Stops;
@@ -20,6 +21,7 @@ use crate::catalogue::{Call, GUARDED, payload};
 use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Success, Transfer};
 use crate::device::{self, Device};
 use crate::state::{RoomReading, StateStore, StateValue};
+use crate::telemetry::room_span;
 
 /// What is said to commands for a room that ends.
 pub const LET_GO: &str = "the gateway lets go of this room: it stops, or its configuration changed";
@@ -76,13 +78,16 @@ impl Room {
         };
         let queue = Arc::new(Queue::new(results.clone()));
         let stop = CancellationToken::new();
+        let span = room_span(&settings.id);
         let room = Self {
             max_command_age: settings.max_command_age,
             allow: settings.allow.clone(),
             queue: queue.clone(),
             results: results.clone(),
             stop: stop.clone(),
-            task: tokio::spawn(actor::run(settings, device, queue, results, stop, owed.0)),
+            task: tokio::spawn(
+                actor::run(settings, device, queue, results, stop, owed.0).instrument(span),
+            ),
         };
         Ok(room)
     }
@@ -177,13 +182,6 @@ impl Results {
                 "message": failure.message,
             });
             self.event("command_failed", &about);
-            tracing::info!(
-                room = &*self.room,
-                command = reply.command(),
-                code = failure.code.as_str(),
-                message = failure.message,
-                "command failed"
-            );
         }
         reply.answer(result);
     }

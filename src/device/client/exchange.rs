@@ -34,7 +34,7 @@ impl Shared {
         limit: usize,
     ) -> Attempt {
         let (attempt, cookies) = self.exchange(request, upload, session, limit).await;
-        self.settings.metrics.requested(match &attempt {
+        self.settings.telemetry.device_request(match &attempt {
             Attempt::Answered(answer) => Some(answer.status),
             Attempt::Large(large) => Some(large.about.status),
             Attempt::Unreachable(_) | Attempt::Broken => None,

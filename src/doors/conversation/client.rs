@@ -255,7 +255,7 @@ impl Subscriber for Client {
 
     fn event(&self, topic: &Arc<str>, payload: &Bytes) {
         if self.wants(topic) && self.outbox.push_event(topic, payload) {
-            self.clients.metrics.event_dropped(self.door);
+            self.clients.telemetry.event_dropped(self.door);
         }
     }
 }

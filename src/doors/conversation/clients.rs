@@ -10,8 +10,8 @@ use super::Limits;
 use super::frame_cache::FrameCache;
 use crate::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit, Transfer};
 use crate::doors::access::{Access, Grant};
-use crate::metrics::Metrics;
 use crate::state::StateStore;
+use crate::telemetry::{ClientRefusal, Telemetry};
 
 /// What all clients share.
 pub struct Clients {
@@ -22,7 +22,7 @@ pub struct Clients {
     /// Who may see and do what.
     pub access: Access,
     /// Counts.
-    pub metrics: Arc<Metrics>,
+    pub telemetry: Arc<Telemetry>,
     /// What a client may take.
     pub limits: Limits,
     /// State frames that were written already.
@@ -46,7 +46,7 @@ impl Clients {
         store: Arc<StateStore>,
         gateway: Arc<dyn Submit>,
         access: Access,
-        metrics: Arc<Metrics>,
+        telemetry: Arc<Telemetry>,
         limits: Limits,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -54,7 +54,7 @@ impl Clients {
             store,
             gateway,
             access,
-            metrics,
+            telemetry,
             limits,
             written: FrameCache::default(),
             stopping: CancellationToken::new(),
@@ -66,7 +66,7 @@ impl Clients {
     pub fn place(&self) -> Option<OwnedSemaphorePermit> {
         let place = self.places.clone().try_acquire_owned().ok();
         if place.is_none() {
-            self.metrics.client_refused("limit");
+            self.telemetry.client_refused(ClientRefusal::Limit);
         }
         place
     }

@@ -17,6 +17,7 @@ use url::form_urlencoded;
 
 use super::{Peer, Shared, answer};
 use crate::doors::access::{Denied, Grant};
+use crate::telemetry::ClientRefusal;
 
 /// The token that a request shows.
 fn shown(headers: &HeaderMap, uri: &Uri) -> Option<SecretString> {
@@ -51,7 +52,10 @@ pub async fn admit(shared: &Shared, parts: &Parts) -> Result<Grant, Denied> {
     let token = token.as_ref().map(ExposeSecret::expose_secret);
     let admitted = shared.clients.access.admit(peer, token).await;
     if admitted.is_err() {
-        shared.clients.metrics.client_refused("token");
+        shared
+            .clients
+            .telemetry
+            .client_refused(ClientRefusal::Token);
     }
     admitted
 }

@@ -18,6 +18,7 @@ use http::uri::Authority;
 use http::{HeaderMap, StatusCode};
 
 use super::{Shared, answer};
+use crate::telemetry::ClientRefusal;
 
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,17 +48,17 @@ pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Ne
             return response;
         }
         Err(Refusal::Host) => (
-            "host",
+            ClientRefusal::Host,
             StatusCode::MISDIRECTED_REQUEST,
             "the gateway is not known by this name; use its address, or add the name to http.hosts",
         ),
         Err(Refusal::Origin) => (
-            "origin",
+            ClientRefusal::Origin,
             StatusCode::FORBIDDEN,
             "pages of another origin may not use the gateway",
         ),
     };
-    shared.clients.metrics.client_refused(why);
+    shared.clients.telemetry.client_refused(why);
     answer::error(status, "forbidden", message)
 }
 

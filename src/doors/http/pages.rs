@@ -44,7 +44,7 @@ pub async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 
 /// For Prometheus.
 pub async fn metrics(State(shared): State<Arc<Shared>>, _: Admitted) -> Response {
-    let text = shared.clients.metrics.text(&(shared.look)());
+    let text = shared.clients.telemetry.metrics_text(&(shared.look)());
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     answer::plain(content_type, text)
 }

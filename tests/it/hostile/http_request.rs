@@ -17,8 +17,8 @@ use poly2mqtt::config;
 use poly2mqtt::doors::access::Access;
 use poly2mqtt::doors::conversation::{Clients, Limits};
 use poly2mqtt::doors::http::router;
-use poly2mqtt::metrics::{Metrics, Sample};
 use poly2mqtt::state::{StateStore, StateValue};
+use poly2mqtt::telemetry::{Sample, Telemetry};
 
 /// A room's place is taken by one that answers at once.
 #[derive(Default)]
@@ -66,7 +66,7 @@ fn door(tokens: &str) -> (Arc<Gateway>, Router) {
         store,
         gateway.clone(),
         Access::new(&config.http),
-        Arc::<Metrics>::default(),
+        Arc::<Telemetry>::default(),
         Limits::default(),
     );
     let look = Arc::new(|| Sample {

@@ -1,4 +1,4 @@
-//! Log lines that are one line each, whatever is in them.
+//! The text form of the log: every event is one line, whatever is in it.
 //!
 //! A message can hold what a client, a broker or a device sent. The text form of the log escapes
 //! values but writes messages as they are, so a line end in one could forge the next line, and an
@@ -12,9 +12,9 @@ use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 
 /// The usual way to write an event's fields, with every control character escaped.
 #[derive(Debug, Default)]
-pub struct OneLine(DefaultFields);
+pub struct EscapedFields(DefaultFields);
 
-impl<'w> FormatFields<'w> for OneLine {
+impl<'w> FormatFields<'w> for EscapedFields {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
         let mut escaped = Escaped(&mut writer);
         self.0.format_fields(Writer::new(&mut escaped), fields)
@@ -76,7 +76,7 @@ mod tests {
         if json {
             tracing::subscriber::with_default(builder.json().finish(), write);
         } else {
-            let builder = builder.fmt_fields(OneLine::default());
+            let builder = builder.fmt_fields(EscapedFields::default());
             tracing::subscriber::with_default(builder.finish(), write);
         }
         let bytes = log.0.lock().unwrap().clone();

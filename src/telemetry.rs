@@ -1,0 +1,44 @@
+//! What the gateway says about itself: log lines, metrics and `gateway/health`.
+//!
+//! Whatever happens that an operator may want to know is one method of [`Telemetry`] (`events`).
+//! It counts the event and, where that helps, writes the log line. `/metrics` and `gateway/health`
+//! read the same counters. Spans say which room, command or broker a line is about (`spans`), so a
+//! line must not name them again. The names and labels of metrics are a contract: dashboards use
+//! them. Decides nothing, and is never told a secret.
+
+mod events;
+mod health;
+mod metrics;
+mod sample;
+mod spans;
+
+pub use events::{ClientRefusal, PollOutcome};
+pub use sample::{BrokerSample, RoomSample, Sample};
+pub use spans::{SPAN_TARGET, broker_span, command_span, room_span};
+
+use std::time::Instant;
+
+use metrics::Metrics;
+
+/// The counters of one gateway. Every part of it that has something to tell shares this.
+#[derive(Debug)]
+pub struct Telemetry {
+    metrics: Metrics,
+    started: Instant,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            metrics: Metrics::default(),
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Telemetry {
+    /// The text of `/metrics`, in the OpenMetrics format.
+    pub fn metrics_text(&self, sample: &Sample) -> String {
+        self.metrics.text(sample)
+    }
+}

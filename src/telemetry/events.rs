@@ -1,0 +1,145 @@
+//! The events: each is counted and, where an operator wants to read of it, logged.
+//!
+//! A line's target is the part of the gateway that the event belongs to, so that a filter such as
+//! `poly2mqtt::rooms=debug` shows it.
+
+use super::{Telemetry, room_span};
+use crate::command::{DoorKind, ErrorCode, Outcome};
+
+const ROOMS: &str = "poly2mqtt::rooms";
+const DOORS: &str = "poly2mqtt::doors";
+
+/// What came of reading a state from a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PollOutcome {
+    /// The answer is another one than before.
+    Changed,
+    /// The answer is the same as before.
+    Unchanged,
+    /// The device answered with an error, or with something that cannot be read.
+    Failed,
+    /// No answer in time, or the connection broke.
+    Silent,
+}
+
+impl PollOutcome {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Unchanged => "unchanged",
+            Self::Failed => "failed",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+/// Why a client was turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientRefusal {
+    /// It has no token, or a wrong one.
+    Token,
+    /// There are too many clients already.
+    Limit,
+    /// A web page of another origin.
+    Origin,
+    /// It asked for a host name that is not in `http.hosts`.
+    Host,
+}
+
+impl ClientRefusal {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Limit => "limit",
+            Self::Origin => "origin",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// Commands and rooms.
+impl Telemetry {
+    /// A command has its result, wherever it was decided. A superseded command is counted but not
+    /// logged: its sender replaced it.
+    pub fn command_finished(&self, door: DoorKind, outcome: &Outcome) {
+        let code = match &outcome.result {
+            Ok(_) => "ok",
+            Err(failure) => failure.code.as_str(),
+        };
+        self.metrics.command(door.as_str(), code, outcome.took);
+        if let Err(failure) = &outcome.result
+            && failure.code != ErrorCode::Superseded
+        {
+            tracing::info!(
+                target: ROOMS,
+                parent: &room_span(&outcome.room),
+                command = outcome.command,
+                code,
+                message = failure.message,
+                "command failed"
+            );
+        }
+    }
+
+    /// A room's device is logged in to and can be used.
+    pub fn room_online(&self, room: &str) {
+        tracing::info!(target: ROOMS, parent: &room_span(room), "online");
+    }
+
+    /// A room's device cannot be used any more, or has another problem than before.
+    pub fn room_offline(&self, room: &str, problem: &str) {
+        tracing::warn!(target: ROOMS, parent: &room_span(room), problem, "offline");
+    }
+
+    /// A room is no longer configured.
+    pub fn room_removed(&self, room: &str) {
+        tracing::info!(target: ROOMS, parent: &room_span(room), "removed");
+    }
+
+    /// The read of a state begins, this late: in intervals of that state.
+    pub fn poll_started(&self, late: f64) {
+        self.metrics.poll_late.observe(late);
+    }
+
+    /// The read of a state ended. There are up to a thousand a second, so no line.
+    pub fn poll_finished(&self, outcome: PollOutcome) {
+        self.metrics.poll(outcome.label());
+    }
+
+    /// A device answered a request with this status, or did not answer.
+    pub fn device_request(&self, status: Option<u16>) {
+        self.metrics.device_request(match status {
+            Some(100..=299) => "2xx",
+            Some(300..=399) => "3xx",
+            Some(400..=499) => "4xx",
+            Some(_) => "5xx",
+            None => "none",
+        });
+    }
+}
+
+/// Clients of the doors.
+impl Telemetry {
+    /// A client connected. [`Telemetry::client_disconnected`] must follow.
+    pub fn client_connected(&self, door: DoorKind) {
+        let clients = self.metrics.clients(door.as_str()).inc();
+        tracing::debug!(target: DOORS, door = door.as_str(), clients = clients + 1, "client connected");
+    }
+
+    /// A client has gone.
+    pub fn client_disconnected(&self, door: DoorKind) {
+        let clients = self.metrics.clients(door.as_str()).dec();
+        tracing::debug!(target: DOORS, door = door.as_str(), clients = clients - 1, "client disconnected");
+    }
+
+    /// A client was turned away.
+    pub fn client_refused(&self, why: ClientRefusal) {
+        self.metrics.client_refused(why.label());
+        tracing::debug!(target: DOORS, why = why.label(), "client refused");
+    }
+
+    /// An event was dropped, because a reader did not take its events fast enough.
+    pub fn event_dropped(&self, door: DoorKind) {
+        self.metrics.event_dropped(door.as_str());
+    }
+}

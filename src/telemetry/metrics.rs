@@ -1,0 +1,209 @@
+//! The registry: names, labels and text form of every metric.
+//!
+//! Labels come from fixed lists or the configured rooms, so there is a bound on their number.
+//! docs/monitoring.md lists every metric; a test compares.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+use super::Sample;
+use crate::command::DoorKind;
+
+/// The upper bounds of the latency of commands, in seconds: from a read-back in the local network to
+/// the longest time-out.
+const LATENCY_BUCKETS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
+];
+
+/// The upper bounds of how late a read begins, in intervals of its state.
+const LATENESS_BUCKETS: [f64; 9] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0];
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+type Counters<const N: usize> = Family<Labels<N>, Counter>;
+type RoomGauges = Family<[(&'static str, String); 1], Gauge>;
+
+/// Every metric of one gateway.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    commands: Counters<2>,
+    /// The sum of `commands`, which is not exported: queries can add them up.
+    pub all_commands: Counter,
+    command_seconds: Family<Labels<1>, Histogram>,
+    polls: Counters<1>,
+    pub poll_late: Histogram,
+    device_requests: Counters<1>,
+    clients: Family<Labels<1>, Gauge>,
+    refused_clients: Counters<1>,
+    dropped_events: Counters<1>,
+    broker_connected: Gauge,
+    pub broker_connects: Counter,
+    rooms: Gauge,
+    room_online: RoomGauges,
+    queue_waiting: RoomGauges,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("poly2mqtt");
+        let all = &mut registry;
+        let command_seconds =
+            Family::new_with_constructor((|| Histogram::new(LATENCY_BUCKETS)) as fn() -> Histogram);
+        all.register(
+            "command_seconds",
+            "From receipt to result",
+            command_seconds.clone(),
+        );
+        let poll_late = Histogram::new(LATENESS_BUCKETS);
+        all.register(
+            "poll_late_intervals",
+            "How late a state's read began, in its intervals",
+            poll_late.clone(),
+        );
+        Self {
+            command_seconds,
+            poll_late,
+            all_commands: Counter::default(),
+            commands: add(all, "commands", "Commands by front door and outcome"),
+            polls: add(all, "polls", "Reads of states"),
+            device_requests: add(all, "device_requests", "Requests to devices by status"),
+            clients: add(all, "clients", "Clients that are connected"),
+            refused_clients: add(all, "refused_clients", "Clients turned away"),
+            dropped_events: add(all, "dropped_events", "Events a reader was too slow for"),
+            broker_connected: add(all, "broker_connected", "Whether the broker is there"),
+            broker_connects: add(all, "broker_connects", "Connections that came up"),
+            rooms: add(all, "rooms", "Configured rooms"),
+            room_online: add(all, "room_online", "Whether a room's device can be used"),
+            queue_waiting: add(all, "queue_waiting", "Commands that wait for a device"),
+            registry,
+        }
+    }
+}
+
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+impl Metrics {
+    pub fn command(&self, door: &'static str, outcome: &'static str, took: Duration) {
+        self.all_commands.inc();
+        let labels = [("door", door), ("outcome", outcome)];
+        self.commands.get_or_create(&labels).inc();
+        self.command_seconds
+            .get_or_create(&[("door", door)])
+            .observe(took.as_secs_f64());
+    }
+
+    pub fn poll(&self, outcome: &'static str) {
+        self.polls.get_or_create(&[("outcome", outcome)]).inc();
+    }
+
+    pub fn device_request(&self, status: &'static str) {
+        self.device_requests
+            .get_or_create(&[("status", status)])
+            .inc();
+    }
+
+    /// How many clients of a door are connected.
+    pub fn clients(&self, door: &'static str) -> Gauge {
+        self.clients.get_or_create(&[("door", door)]).clone()
+    }
+
+    pub fn client_refused(&self, why: &'static str) {
+        self.refused_clients.get_or_create(&[("why", why)]).inc();
+    }
+
+    pub fn event_dropped(&self, door: &'static str) {
+        self.dropped_events.get_or_create(&[("door", door)]).inc();
+    }
+
+    /// The text that Prometheus reads.
+    pub fn text(&self, sample: &Sample) -> String {
+        let broker = sample.broker.unwrap_or_default();
+        self.broker_connected.set(broker.connected.into());
+        set(&self.broker_connects, broker.connects);
+        if sample.broker.is_some() {
+            let labels = [("door", DoorKind::Mqtt.as_str())];
+            let dropped = self.dropped_events.get_or_create(&labels);
+            set(&dropped, broker.dropped_events);
+        }
+        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.rooms.set(whole(sample.rooms.len()));
+        // A reload adds and removes rooms.
+        self.room_online.clear();
+        self.queue_waiting.clear();
+        for (id, room) in &sample.rooms {
+            let labels = [("room", id.to_string())];
+            self.room_online
+                .get_or_create(&labels)
+                .set(room.online.into());
+            self.queue_waiting
+                .get_or_create(&labels)
+                .set(whole(room.waiting));
+        }
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn set(counter: &Counter, value: u64) {
+    counter.inner().store(value, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::telemetry::{BrokerSample, PollOutcome, RoomSample, Telemetry};
+
+    #[test]
+    fn the_text_names_what_happened() {
+        let telemetry = Telemetry::default();
+        telemetry.poll_finished(PollOutcome::Changed);
+        telemetry.device_request(Some(204));
+        telemetry.device_request(None);
+        telemetry.client_connected(DoorKind::Tcp);
+        let sample = Sample {
+            rooms: BTreeMap::from([(
+                "1".into(),
+                RoomSample {
+                    waiting: 3,
+                    ..RoomSample::default()
+                },
+            )]),
+            broker: Some(BrokerSample {
+                connects: 2,
+                ..BrokerSample::default()
+            }),
+        };
+        let text = telemetry.metrics_text(&sample);
+        for line in [
+            "poly2mqtt_polls_total{outcome=\"changed\"} 1",
+            "poly2mqtt_device_requests_total{status=\"none\"} 1",
+            "poly2mqtt_clients{door=\"tcp\"} 1",
+            "poly2mqtt_queue_waiting{room=\"1\"} 3",
+            "poly2mqtt_broker_connects_total 2",
+            "# EOF",
+        ] {
+            assert!(text.contains(line), "{line}\nis not in\n{text}");
+        }
+        // A room that went leaves nothing behind.
+        assert!(
+            !telemetry
+                .metrics_text(&Sample::default())
+                .contains("room=\"1\"")
+        );
+    }
+}

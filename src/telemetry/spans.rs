@@ -1,0 +1,27 @@
+//! The spans in which log lines stand: `room{room="boardroom"}`.
+//!
+//! Creating a span costs about a microsecond, so there is one for each room's task and each
+//! connection to a broker, and one for a command only while the log is at debug level. Polls have
+//! none.
+
+use tracing::Span;
+
+/// The target of the spans that must be there whatever the log's filter shows: without its room a
+/// line is of no use among hundreds of rooms.
+pub const SPAN_TARGET: &str = "poly2mqtt::span";
+
+/// What happens in a room and with its device. It has no parent, so a room is named once, whoever
+/// calls.
+pub fn room_span(room: &str) -> Span {
+    tracing::info_span!(target: SPAN_TARGET, parent: None, "room", room)
+}
+
+/// What happens while a command is carried out, inside of its room's span.
+pub fn command_span(command: &str) -> Span {
+    tracing::debug_span!("command", command)
+}
+
+/// What happens on the connection to a broker at this address.
+pub fn broker_span(address: &str) -> Span {
+    tracing::info_span!(target: SPAN_TARGET, parent: None, "broker", address)
+}
