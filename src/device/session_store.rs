@@ -45,7 +45,13 @@ impl SessionStore {
                 return Vec::new();
             }
         };
-        let sessions: Vec<serde_json::Value> = serde_json::from_slice(&text).unwrap_or_default();
+        Self::read(&text)
+    }
+
+    /// The sessions in a file's text, the newest last. What cannot be sent to a device is left out,
+    /// since anything can stand in a file.
+    pub fn read(text: &[u8]) -> Vec<Session> {
+        let sessions: Vec<serde_json::Value> = serde_json::from_slice(text).unwrap_or_default();
         (1..)
             .zip(&sessions)
             .filter_map(|(generation, kept)| Session::from_kept(kept, generation))

@@ -8,9 +8,15 @@ use proptest::sample::select;
 
 mod config;
 mod device_answer;
+mod device_certificate;
+mod device_http;
+mod device_server;
+mod discovery;
+mod environment;
 mod frame;
 mod http_request;
 mod payload;
+mod session_file;
 mod topic;
 mod url;
 
@@ -106,7 +112,7 @@ fn seeds(target: &str, run: fn(&[u8])) {
 }
 
 macro_rules! hostile {
-    ($($target:ident: $seeds:ident, $any:ident;)*) => {
+    (cases: $cases:literal, $($target:ident: $seeds:ident, $any:ident;)*) => {
         $(
             #[test]
             fn $seeds() {
@@ -114,6 +120,7 @@ macro_rules! hostile {
             }
         )*
         proptest! {
+            #![proptest_config(ProptestConfig::with_cases($cases))]
             $(
                 #[test]
                 fn $any(data in hostile()) {
@@ -125,12 +132,23 @@ macro_rules! hostile {
 }
 
 hostile! {
+    cases: 256,
     topic: the_seeds_of_topics, any_topic;
     payload: the_seeds_of_payloads, any_payload;
     frame: the_seeds_of_frames, any_frame;
     http_request: the_seeds_of_requests, any_request;
     device_answer: the_seeds_of_answers, any_answer;
     config: the_seeds_of_configurations, any_configuration;
+    environment: the_seeds_of_environments, any_environment;
+    session_file: the_seeds_of_session_files, any_session_file;
+    discovery: the_seeds_of_discovery_documents, any_discovery_document;
+}
+
+// Each case is a connection with TLS.
+hostile! {
+    cases: 32,
+    device_http: the_seeds_of_http_answers, any_http_answer;
+    device_certificate: the_seeds_of_certificates, any_certificate;
 }
 
 /// Deeper than any parser should go, and than the stack is.

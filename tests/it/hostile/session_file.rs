@@ -1,0 +1,17 @@
+//! The file in which a room's sessions outlive a gateway that was killed: whatever stands in it,
+//! what comes out can be sent to a device and is shown to nobody.
+
+use poly2mqtt::device::SessionStore;
+
+/// The whole of it is the file.
+pub fn run(data: &[u8]) {
+    for session in SessionStore::read(data) {
+        for value in std::iter::once(session.cookie()).chain(session.token()) {
+            assert!(value.is_sensitive());
+            assert!(!value.as_bytes().contains(&b'\n'));
+        }
+        assert!(!format!("{session:?}").contains("state"));
+        let again = serde_json::Value::from(vec![session.to_kept()]).to_string();
+        assert_eq!(SessionStore::read(again.as_bytes()).len(), 1, "{again}");
+    }
+}
