@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use poly2mqtt::config;
 use poly2mqtt::device::{Device, DeviceTimings, LoginLimiter};
-use poly2mqtt::metrics::Metrics;
 use poly2mqtt::rooms::device_settings;
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
@@ -135,11 +134,5 @@ pub fn device(port: u16, trusted: &str) -> Device {
         ..DeviceTimings::default()
     };
     let limiter = LoginLimiter::default();
-    Device::new(device_settings(
-        room,
-        &timings,
-        &Arc::<Metrics>::default(),
-        &limiter,
-    ))
-    .unwrap()
+    Device::new(device_settings(room, &timings, &Arc::default(), &limiter)).unwrap()
 }
