@@ -24,6 +24,8 @@ use crate::config::Config;
 use crate::device::DeviceTimings;
 use crate::doors;
 use crate::doors::conversation::{Clients, Limits};
+use crate::doors::http::HttpDoor;
+use crate::doors::tcp::TcpDoor;
 use crate::home_assistant::Publisher;
 use crate::net::Tls;
 use crate::rooms::Gateway;
@@ -38,8 +40,8 @@ pub struct App {
     mqtt: Option<doors::mqtt::Door>,
     /// The clients of WebSocket, HTTP and plain lines.
     clients: Arc<Clients>,
-    http: Option<doors::http::Door>,
-    tcp: Option<doors::tcp::Door>,
+    http: Option<HttpDoor>,
+    tcp: Option<TcpDoor>,
     /// The certificate that HTTP and plain lines share; replaced by a reload.
     tls: Option<Arc<Tls>>,
     home_assistant: Option<Publisher>,
@@ -74,12 +76,12 @@ impl App {
 
     /// Where HTTP and WebSocket listen, if they are configured.
     pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.http.as_ref().map(doors::http::Door::addr)
+        self.http.as_ref().map(HttpDoor::addr)
     }
 
     /// Where plain lines listen, if they are configured.
     pub fn tcp_addr(&self) -> Option<SocketAddr> {
-        self.tcp.as_ref().map(doors::tcp::Door::addr)
+        self.tcp.as_ref().map(TcpDoor::addr)
     }
 
     /// Waits until the broker is connected; returns at once if none is configured.

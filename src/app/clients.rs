@@ -6,7 +6,8 @@ use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::doors::conversation::Clients;
-use crate::doors::{http, tcp};
+use crate::doors::http::{HttpDoor, Sampler};
+use crate::doors::tcp::TcpDoor;
 use crate::net::{Listener, Tls};
 
 /// Starts HTTP and WebSocket, if there is a socket for them.
@@ -18,8 +19,8 @@ pub fn start_http(
     socket: Option<TcpListener>,
     tls: Option<&Arc<Tls>>,
     clients: &Arc<Clients>,
-    sampler: http::Sampler,
-) -> Result<Option<http::Door>, String> {
+    sampler: Sampler,
+) -> Result<Option<HttpDoor>, String> {
     let Some(socket) = socket else {
         return Ok(None);
     };
@@ -30,7 +31,7 @@ pub fn start_http(
         handshake: clients.limits.greeting,
     };
     let hosts = config.http.hosts.clone();
-    let door = http::Door::start(listener, clients.clone(), hosts, sampler)?;
+    let door = HttpDoor::start(listener, clients.clone(), hosts, sampler)?;
     tracing::info!(address = %door.addr(), tls = tls.is_some(), "HTTP and WebSocket");
     Ok(Some(door))
 }
@@ -44,7 +45,7 @@ pub fn start_tcp(
     socket: Option<TcpListener>,
     tls: Option<&Arc<Tls>>,
     clients: &Arc<Clients>,
-) -> Result<Option<tcp::Door>, String> {
+) -> Result<Option<TcpDoor>, String> {
     let Some(socket) = socket else {
         return Ok(None);
     };
@@ -56,7 +57,7 @@ pub fn start_tcp(
         connections: clients.limits.clients + clients.limits.connections,
         handshake: clients.limits.greeting,
     };
-    let door = tcp::Door::start(listener, clients.clone())?;
+    let door = TcpDoor::start(listener, clients.clone())?;
     tracing::info!(address = %door.addr(), tls = config.tcp.tls, "plain lines");
     Ok(Some(door))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 
 use super::App;
 use crate::state::StateValue;
@@ -24,23 +24,23 @@ impl App {
             home_assistant.stop();
         }
         if let Some(http) = &self.http {
-            http.close();
+            http.stop_accepting();
         }
-        if let Some(tcp) = self.tcp {
-            tcp.close().await;
+        if let Some(tcp) = &self.tcp {
+            tcp.stop_accepting();
         }
         self.gateway.stop(Instant::now() + COMMANDS_TIMEOUT).await;
         self.store
             .set(GATEWAY_AVAILABILITY, StateValue::text("offline"));
 
         let deadline = Instant::now() + LAST_MESSAGES_TIMEOUT;
-        self.clients.stopping.cancel();
-        self.clients.tasks.close();
         let clients = async {
-            // A client that does not read its last messages by then loses them.
-            let _ = timeout_at(deadline, self.clients.tasks.wait()).await;
+            if let Some(tcp) = self.tcp {
+                tcp.stop(deadline).await;
+            }
+            self.clients.stop(deadline).await;
             if let Some(http) = self.http {
-                http.stop(sleep_until(deadline)).await;
+                http.stop(deadline).await;
             }
         };
         let mqtt = async {

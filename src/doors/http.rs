@@ -1,76 +1,73 @@
 //! The HTTP front door: WebSocket, commands and states, files, health and metrics, on one port.
 //!
-//! Owns the routes, who may use them and the shutting of connections. Knows nothing of devices;
-//! commands go to the gateway, states come from the state store.
+//! Owns the routes, who may use them, and the end of its connections. Knows nothing of devices:
+//! commands go to the gateway, states come from the state store. What a WebSocket says is the
+//! business of [`clients`](crate::doors::conversation).
 
-mod answer;
-mod credentials;
-mod guard;
-mod pages;
+mod authorization;
+mod connection;
+mod monitoring;
+mod origin;
+mod response;
+mod room_request;
 mod rooms;
+mod routes;
 mod status;
 mod websocket;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::body::Body;
-use axum::middleware::from_fn_with_state;
-use axum::routing::{any, get};
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::doors::conversation::Clients;
-use crate::net::{Listener, Stream};
+use crate::net::Listener;
 use crate::telemetry::Sample;
 
-/// More of a request's head than this is not read.
-const LARGEST_HEAD: usize = 32 << 10;
-const MOST_HEADERS: usize = 64;
-
-/// Looks up how rooms and broker stand.
+/// Gives the state of rooms and broker at this moment, for `/readyz` and `/metrics`.
 pub type Sampler = Arc<dyn Fn() -> Sample + Send + Sync>;
 
 /// What every request is answered from.
-struct Shared {
+struct HttpState {
     clients: Arc<Clients>,
-    look: Sampler,
+    sampler: Sampler,
     /// The names under which browsers may reach the gateway, besides addresses and `localhost`.
     hosts: RwLock<Vec<String>>,
 }
 
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone, Copy)]
-struct Peer(SocketAddr);
-
-/// The running door.
-pub struct Door {
-    addr: SocketAddr,
-    shared: Arc<Shared>,
-    accepting: CancellationToken,
-    ending: CancellationToken,
-    tasks: TaskTracker,
-    task: JoinHandle<()>,
+impl HttpState {
+    fn new(clients: Arc<Clients>, hosts: Vec<String>, sampler: Sampler) -> Arc<Self> {
+        Arc::new(Self {
+            clients,
+            sampler,
+            hosts: RwLock::new(hosts),
+        })
+    }
 }
 
-impl std::fmt::Debug for Door {
+/// The running door.
+pub struct HttpDoor {
+    addr: SocketAddr,
+    state: Arc<HttpState>,
+    stop_accepting: CancellationToken,
+    close_connections: CancellationToken,
+    connections: TaskTracker,
+    accepting: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for HttpDoor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Door")
+        f.debug_struct("HttpDoor")
             .field("addr", &self.addr)
             .finish_non_exhaustive()
     }
 }
 
-impl Door {
+impl HttpDoor {
     /// Takes requests at `listener`.
     ///
     /// # Errors
@@ -79,34 +76,31 @@ impl Door {
         listener: Listener,
         clients: Arc<Clients>,
         hosts: Vec<String>,
-        look: Sampler,
+        sampler: Sampler,
     ) -> Result<Self, String> {
         let addr = listener
             .socket
             .local_addr()
             .map_err(|error| error.to_string())?;
-        let greeting = clients.limits.greeting;
-        let shared = Arc::new(Shared {
-            clients,
-            look,
-            hosts: RwLock::new(hosts),
-        });
-        let router = routes(shared.clone());
-        let (accepting, ending) = (CancellationToken::new(), CancellationToken::new());
-        let tasks = TaskTracker::new();
-        let ended = ending.clone();
+        let head_timeout = clients.limits.greeting;
+        let state = HttpState::new(clients, hosts, sampler);
+        let router = routes::routes(state.clone());
+        let stop_accepting = CancellationToken::new();
+        let close_connections = CancellationToken::new();
+        let connections = TaskTracker::new();
+        let close = close_connections.clone();
         let serve = move |stream, peer| {
-            let (router, ended) = (router.clone(), ended.clone());
-            async move { serve(stream, peer, router, greeting, ended).await }
+            connection::serve(stream, peer, router.clone(), head_timeout, close.clone())
         };
-        let task = tokio::spawn(listener.run(accepting.clone(), tasks.clone(), serve));
+        let accepting =
+            tokio::spawn(listener.run(stop_accepting.clone(), connections.clone(), serve));
         Ok(Self {
             addr,
-            shared,
+            state,
+            stop_accepting,
+            close_connections,
+            connections,
             accepting,
-            ending,
-            tasks,
-            task,
         })
     }
 
@@ -115,91 +109,31 @@ impl Door {
         self.addr
     }
 
-    /// Takes over the names of another configuration.
+    /// Takes over the host names of another configuration.
     pub fn reload(&self, hosts: Vec<String>) {
-        let known = &self.shared.hosts;
+        let known = &self.state.hosts;
         *known.write().unwrap_or_else(PoisonError::into_inner) = hosts;
     }
 
-    /// Takes no more connections.
-    pub fn close(&self) {
-        self.accepting.cancel();
+    /// Accepts no more connections; those that are open go on.
+    pub fn stop_accepting(&self) {
+        self.stop_accepting.cancel();
     }
 
-    /// Waits until the requests there are have their answers, until `given_up`.
-    pub async fn stop(self, given_up: impl Future<Output = ()>) {
-        self.accepting.cancel();
-        self.ending.cancel();
-        // It ends by itself; a panic in it has been reported already.
-        let _ = self.task.await;
-        self.tasks.close();
-        tokio::select! {
-            () = self.tasks.wait() => {}
-            () = given_up => {}
-        }
+    /// Accepts no more connections, and waits until `deadline` for the answers of the requests that
+    /// have begun. WebSockets end with [`Clients::stop`].
+    pub async fn stop(self, deadline: Instant) {
+        self.stop_accepting.cancel();
+        self.close_connections.cancel();
+        // The task ends by itself; a panic in it has been reported already.
+        let _ = self.accepting.await;
+        self.connections.close();
+        // What is not answered by then stays unanswered.
+        let _ = timeout_at(deadline, self.connections.wait()).await;
     }
 }
 
-/// The door without its sockets: what a request is answered with.
-pub fn router(clients: Arc<Clients>, hosts: Vec<String>, look: Sampler) -> Router {
-    routes(Arc::new(Shared {
-        clients,
-        look,
-        hosts: RwLock::new(hosts),
-    }))
-}
-
-fn routes(shared: Arc<Shared>) -> Router {
-    let router = Router::new()
-        .route("/", get(crate::dashboard::dashboard))
-        .route("/ws", any(websocket::upgrade))
-        .route("/healthz", get(pages::healthy))
-        .route("/readyz", get(pages::ready))
-        .route("/metrics", get(pages::metrics))
-        .route("/asyncapi.json", get(pages::asyncapi))
-        .route("/room/{room}", any(rooms::room))
-        .route("/room/{room}/{*topic}", any(rooms::topic))
-        .route("/gateway/{*topic}", get(rooms::gateway));
-    #[cfg(feature = "autobahn-echo")]
-    let router = router.route("/autobahn-echo", any(websocket::echo));
-    router
-        .fallback(pages::nothing)
-        .layer(from_fn_with_state(shared.clone(), guard::guard))
-        .with_state(shared)
-}
-
-/// Serves one connection until it ends or, once told to, its request is answered.
-async fn serve(
-    stream: Box<dyn Stream>,
-    peer: SocketAddr,
-    router: Router,
-    greeting: std::time::Duration,
-    ended: CancellationToken,
-) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
-        let router = TowerToHyperService::new(router.clone());
-        async move {
-            let answered: Result<_, Infallible> =
-                hyper::service::Service::call(&router, request).await;
-            answered
-        }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(greeting)
-        .max_buf_size(LARGEST_HEAD)
-        .max_headers(MOST_HEADERS)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    // What goes wrong with a connection is its client's to see.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        () = ended.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
-    }
+/// The door without its sockets: answers requests as the running door does.
+pub fn router(clients: Arc<Clients>, hosts: Vec<String>, sampler: Sampler) -> Router {
+    routes::routes(HttpState::new(clients, hosts, sampler))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::command::DoorKind;
@@ -21,13 +21,13 @@ use crate::telemetry::ClientRefusal;
 
 /// The running door.
 #[derive(Debug)]
-pub struct Door {
+pub struct TcpDoor {
     addr: SocketAddr,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+    stop_accepting: CancellationToken,
+    accepting: JoinHandle<()>,
 }
 
-impl Door {
+impl TcpDoor {
     /// Takes clients at `listener`.
     ///
     /// # Errors
@@ -37,14 +37,18 @@ impl Door {
             .socket
             .local_addr()
             .map_err(|error| error.to_string())?;
-        let stop = CancellationToken::new();
+        let stop_accepting = CancellationToken::new();
         let tasks = clients.tasks.clone();
         let serve = move |stream, peer| {
             let clients = clients.clone();
             async move { serve(stream, peer, &clients).await }
         };
-        let task = tokio::spawn(listener.run(stop.clone(), tasks, serve));
-        Ok(Self { addr, stop, task })
+        let accepting = tokio::spawn(listener.run(stop_accepting.clone(), tasks, serve));
+        Ok(Self {
+            addr,
+            stop_accepting,
+            accepting,
+        })
     }
 
     /// Where it listens.
@@ -52,11 +56,17 @@ impl Door {
         self.addr
     }
 
-    /// Takes no more clients; those there are end with the door.
-    pub async fn close(self) {
-        self.stop.cancel();
-        // It ends by itself; a panic in it has been reported already.
-        let _ = self.task.await;
+    /// Accepts no more clients; those that are connected go on.
+    pub fn stop_accepting(&self) {
+        self.stop_accepting.cancel();
+    }
+
+    /// Accepts no more clients, and waits until `deadline` until that is so. Those that are connected
+    /// end with [`Clients::stop`].
+    pub async fn stop(self, deadline: Instant) {
+        self.stop_accepting.cancel();
+        // The task ends by itself, at once; a panic in it has been reported already.
+        let _ = timeout_at(deadline, self.accepting).await;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -71,6 +72,14 @@ impl Clients {
         place
     }
 
+    /// Ends all clients, each after its last messages; whoever has not read them by `deadline` goes
+    /// without them.
+    pub async fn stop(&self, deadline: Instant) {
+        self.stopping.cancel();
+        self.tasks.close();
+        let _ = timeout_at(deadline, self.tasks.wait()).await;
+    }
+
     /// Hands a command in, if the sender may send it.
     pub fn submit(
         &self,
@@ -92,7 +101,7 @@ impl Clients {
             command: reply.command().to_owned(),
             payload,
             expires: None,
-            received: tokio::time::Instant::now(),
+            received: Instant::now(),
             authority,
             door,
             transfer,

@@ -1,10 +1,10 @@
-//! Which HTTP status says what a result says.
+//! The HTTP status of each error code. `docs/http.md` has the same table.
 
 use http::StatusCode;
 
 use crate::command::ErrorCode;
 
-/// The status for a code.
+/// The status of a code.
 pub fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::InvalidPayload | ErrorCode::IgnoredRetained => StatusCode::BAD_REQUEST,
@@ -12,12 +12,12 @@ pub fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::UnknownRoom | ErrorCode::UnknownCommand | ErrorCode::NotFound => {
             StatusCode::NOT_FOUND
         }
-        // What the command wants and what holds there by now exclude each other.
+        // The command conflicts with a newer one or with the device's mode.
         ErrorCode::Superseded | ErrorCode::ModeLocked => StatusCode::CONFLICT,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::Busy => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::Unsupported => StatusCode::NOT_IMPLEMENTED,
-        // The device's part: it answered, but not so; 401 would be about this gateway's tokens.
+        // The device failed. Not 401, which would mean that a token for the gateway is missing.
         ErrorCode::DeviceError | ErrorCode::Unauthorized | ErrorCode::OutcomeUnknown => {
             StatusCode::BAD_GATEWAY
         }

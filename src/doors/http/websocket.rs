@@ -1,6 +1,7 @@
-//! `/ws`: a conversation over a WebSocket.
+//! `/ws`: clients over a WebSocket.
 //!
-//! Owns the upgrade, the limits of the protocol and the close codes.
+//! Owns the upgrade, the protocol's limits and the close codes. What the frames mean is the business
+//! of [`conversation`](crate::doors::conversation).
 
 use std::sync::Arc;
 
@@ -12,74 +13,74 @@ use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
 use url::form_urlencoded;
 
-use super::credentials::admit;
-use super::{Shared, answer};
-use crate::command::DoorKind;
+use super::authorization::authorize;
+use super::{HttpState, response};
+use crate::command::{DoorKind, ErrorCode};
 use crate::doors::access::Denied;
 use crate::doors::conversation::{
     Ending, Filter, Format, Gone, Limits, Received, Sent, Sink, Source, Visitor, converse, dismiss,
 };
 
-/// What one connection reads at a time, and collects before it writes.
-const BUFFER: usize = 16 << 10;
+/// Buffers of one connection, for reading and for writing. Most frames are below 1 KB, so one write
+/// carries many; the library's own 128 KB would be too much for 2000 clients.
+const BUFFER_BYTES: usize = 16 << 10;
 
-/// What the address asks for.
+/// What the query of the address asks for.
 #[derive(Debug)]
-struct Wishes {
+struct UpgradeQuery {
     format: Format,
     filters: Vec<Filter>,
 }
 
-fn wishes(query: &str) -> Result<Wishes, String> {
-    let mut wishes = Wishes {
+fn parse_query(query: &str) -> Result<UpgradeQuery, String> {
+    let mut parsed = UpgradeQuery {
         format: Format::Json,
         filters: Vec::new(),
     };
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match (&*name, &*value) {
-            ("format", "json") => wishes.format = Format::Json,
-            ("format", "plain") => wishes.format = Format::Plain,
+            ("format", "json") => parsed.format = Format::Json,
+            ("format", "plain") => parsed.format = Format::Plain,
             ("format", _) => return Err("format takes json or plain".into()),
-            ("subscribe", filter) => wishes.filters.push(Filter::new(filter)?),
+            ("subscribe", filter) => parsed.filters.push(Filter::new(filter)?),
             _ => {}
         }
     }
-    Ok(wishes)
+    Ok(parsed)
 }
 
-/// Takes a WebSocket in. Who may not come is told so by a close code, since a browser's page sees
-/// nothing else.
-pub async fn upgrade(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let wishes = match wishes(request.uri().query().unwrap_or_default()) {
-        Ok(wishes) => wishes,
-        Err(message) => {
-            let code = crate::command::ErrorCode::InvalidPayload;
-            return answer::failed(code, &message);
-        }
+/// Opens a WebSocket. A wrong token is answered by a close code after the upgrade: a script in a
+/// browser cannot see an HTTP status.
+pub async fn upgrade(State(state): State<Arc<HttpState>>, request: Request) -> Response {
+    let query = match parse_query(request.uri().query().unwrap_or_default()) {
+        Ok(query) => query,
+        Err(message) => return response::error_code(ErrorCode::InvalidPayload, &message),
     };
     let (mut parts, _) = request.into_parts();
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => limited(upgrade, &shared.clients.limits),
+        Ok(upgrade) => with_limits(upgrade, &state.clients.limits),
         Err(rejection) => return rejection.into_response(),
     };
-    let admitted = admit(&shared, &parts).await;
-    if admitted.as_ref().err() == Some(&Denied::TooOften) {
+    let authorized = authorize(&state, &parts).await;
+    if authorized.as_ref().err() == Some(&Denied::TooOften) {
         let message = "too many wrong tokens from this address; try again later";
-        return answer::error(StatusCode::TOO_MANY_REQUESTS, "forbidden", message);
+        return response::error(StatusCode::TOO_MANY_REQUESTS, "forbidden", message);
     }
-    let visitor = admitted.map_err(|_| Ending::BadToken).map(|grant| Visitor {
-        grant,
-        door: DoorKind::WebSocket,
-        format: wishes.format,
-        filters: wishes.filters,
-        answers_pings: true,
-    });
+    let visitor = authorized
+        .map_err(|_| Ending::BadToken)
+        .map(|grant| Visitor {
+            grant,
+            door: DoorKind::WebSocket,
+            format: query.format,
+            filters: query.filters,
+            answers_pings: true,
+        });
     let visitor = visitor.and_then(|visitor| {
-        let place = shared.clients.place().ok_or(Ending::TooMany)?;
+        let place = state.clients.place().ok_or(Ending::TooMany)?;
         Ok((visitor, place))
     });
-    let clients = shared.clients.clone();
-    // From now on, so that a stop between here and the upgrade waits for it.
+    let clients = state.clients.clone();
+    // Tracked from here, so that a stop between this line and the upgrade waits for the client.
     let tracked = clients.tasks.token();
     upgrade.on_upgrade(move |socket| async move {
         let _tracked = tracked;
@@ -92,17 +93,17 @@ pub async fn upgrade(State(shared): State<Arc<Shared>>, request: Request) -> Res
     })
 }
 
-fn limited(upgrade: WebSocketUpgrade, limits: &Limits) -> WebSocketUpgrade {
+fn with_limits(upgrade: WebSocketUpgrade, limits: &Limits) -> WebSocketUpgrade {
     upgrade
         .max_message_size(limits.message)
         .max_frame_size(limits.message)
-        .read_buffer_size(BUFFER)
-        .write_buffer_size(BUFFER)
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
 }
 
 struct SocketSource {
     inner: SplitStream<WebSocket>,
-    /// What the library cannot read past.
+    /// The error after which the library cannot go on reading.
     broken: Option<Ending>,
 }
 
@@ -120,7 +121,7 @@ impl Source for SocketSource {
         match self.inner.next().await {
             Some(Ok(Message::Text(text))) => Received::Text(text.as_str().to_owned()),
             Some(Ok(Message::Binary(bytes))) => Received::Binary(bytes),
-            // A close is answered by reading on, after which there is nothing more.
+            // Reading on answers a close frame; then the stream ends.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => Received::Sign,
             None => Received::End(Ending::Left),
             Some(Err(error)) => {
@@ -134,14 +135,14 @@ impl Source for SocketSource {
     async fn rest(&mut self) {
         match self.broken {
             None => while !matches!(self.next().await, Received::End(_)) {},
-            // Reading on would collect in memory what is too large.
+            // Reading on would collect the whole frame in memory, which is the one that is too large.
             Some(Ending::TooLarge) => std::future::pending().await,
             Some(_) => {}
         }
     }
 }
 
-/// What an error of the protocol means. The library's type is behind the framework's.
+/// What an error of the protocol means. The framework wraps the library's error.
 fn classify(error: axum::Error) -> Ending {
     use tokio_tungstenite::tungstenite::Error;
     match error.into_inner().downcast_ref::<Error>() {
@@ -170,16 +171,16 @@ impl Sink for SocketSink {
 
     async fn close(&mut self, ending: Ending) {
         let frame = CloseFrame {
-            code: code(ending),
+            code: close_code(ending),
             reason: ending.reason().unwrap_or_default().into(),
         };
-        // Nobody may be there to read it.
+        // The client may be gone already.
         let _ = self.0.send(Message::Close(Some(frame))).await;
     }
 }
 
-/// The close code of an ending.
-fn code(ending: Ending) -> u16 {
+/// The close code (RFC 6455, section 7.4); 4401 is ours, after HTTP's 401.
+fn close_code(ending: Ending) -> u16 {
     match ending {
         Ending::Left => 1000,
         Ending::GoingAway => 1001,
@@ -192,10 +193,11 @@ fn code(ending: Ending) -> u16 {
     }
 }
 
-/// Sends back what comes, through the same stack with the same limits, for Autobahn.
+/// Sends every message back, through the same stack with the same limits, for the Autobahn test
+/// suite.
 #[cfg(feature = "autobahn-echo")]
-pub async fn echo(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> Response {
-    limited(upgrade, &shared.clients.limits).on_upgrade(async move |socket| {
+pub async fn echo(State(state): State<Arc<HttpState>>, upgrade: WebSocketUpgrade) -> Response {
+    with_limits(upgrade, &state.clients.limits).on_upgrade(async move |socket| {
         let (sink, source) = socket.split();
         let (mut sink, mut source) = (SocketSink(sink), SocketSource::new(source));
         let ending = loop {
@@ -209,7 +211,7 @@ pub async fn echo(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) 
                 return;
             }
         };
-        dismiss(&shared.clients, ending, source, sink).await;
+        dismiss(&state.clients, ending, source, sink).await;
     })
 }
 
@@ -218,14 +220,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_says_what_is_wanted() {
-        let asked = wishes("subscribe=room/1/%23&token=x&format=plain&subscribe=gateway/%2B");
-        let asked = asked.unwrap();
-        assert_eq!(asked.format, Format::Plain);
-        let filters: Vec<_> = asked.filters.iter().map(Filter::as_str).collect();
+    fn the_query_gives_format_and_filters() {
+        let query = parse_query("subscribe=room/1/%23&token=x&format=plain&subscribe=gateway/%2B");
+        let query = query.unwrap();
+        assert_eq!(query.format, Format::Plain);
+        let filters: Vec<_> = query.filters.iter().map(Filter::as_str).collect();
         assert_eq!(filters, ["room/1/#", "gateway/+"]);
-        assert!(wishes("format=xml").is_err());
-        assert!(wishes("subscribe=a%23").is_err());
+        assert!(parse_query("format=xml").is_err());
+        assert!(parse_query("subscribe=a%23").is_err());
     }
 
     #[test]
@@ -240,7 +242,7 @@ mod tests {
             Ending::BadToken,
         ] {
             assert!(ending.reason().is_some());
-            let row = format!("\n| {} |", code(ending));
+            let row = format!("\n| {} |", close_code(ending));
             assert!(page.contains(&row), "{ending:?}");
         }
     }

@@ -1,4 +1,7 @@
-//! What requests are answered with: results, errors in the same form, states and files.
+//! The responses: results, errors in the same form, states and files.
+//!
+//! Nothing that a device sends may run as a page of the gateway: a file is shown only if it is a
+//! picture.
 
 use axum::Json;
 use axum::body::Body;
@@ -12,29 +15,29 @@ use super::status::status;
 use crate::command::{ErrorCode, Head, Outcome};
 use crate::state::StateValue;
 
-/// An error that is no command's result, in the form that results have.
+/// An error that is not a command's result, in the same JSON form.
 pub fn error(status: StatusCode, code: &str, message: &str) -> Response {
     let body = json!({"ok": false, "error": {"code": code, "message": message}});
     (status, Json(body)).into_response()
 }
 
-/// The same with the status that belongs to the code.
-pub fn failed(code: ErrorCode, message: &str) -> Response {
+/// An error with the status that belongs to its code.
+pub fn error_code(code: ErrorCode, message: &str) -> Response {
     error(status(code), code.as_str(), message)
 }
 
-/// A command's result. Of a file that was held in memory, the file.
-pub fn result(outcome: &Outcome) -> Response {
+/// A command's result; if it holds a file, the file itself.
+pub fn outcome(outcome: &Outcome) -> Response {
     let status = match &outcome.result {
         Ok(success) => {
-            if let Some(file) = &success.file
-                && let Some(bytes) = &file.bytes
+            if let Some(answer) = &success.file
+                && let Some(bytes) = &answer.bytes
             {
                 let head = Head {
-                    content_type: file.content_type.clone(),
-                    length: file.size,
+                    content_type: answer.content_type.clone(),
+                    length: answer.size,
                 };
-                return file_of(&head, bytes.clone().into());
+                return file(&head, bytes.clone().into());
             }
             StatusCode::OK
         }
@@ -53,30 +56,29 @@ pub fn state(state: &StateValue) -> Response {
             content_type: content_type.clone(),
             length: None,
         };
-        return file_of(&head, state.payload.clone().into());
+        return file(&head, state.payload.clone().into());
     }
     let content_type = match state.payload.first() {
         Some(b'{' | b'[') => "application/json",
         _ => "text/plain; charset=utf-8",
     };
-    plain(content_type, state.payload.clone())
+    text(content_type, state.payload.clone())
 }
 
-/// Text of this type.
-pub fn plain(content_type: &'static str, body: impl Into<Bytes>) -> Response {
+/// Text of this content type.
+pub fn text(content_type: &'static str, body: impl Into<Bytes>) -> Response {
     let headers = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-store")];
     (headers, body.into()).into_response()
 }
 
-/// A file from a device, which a browser shows only where it is a picture: nothing that a device
-/// sends may run as a page of the gateway.
-pub fn file_of(head: &Head, body: Body) -> Response {
+/// A file from a device. A browser shows pictures and saves everything else.
+pub fn file(head: &Head, body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    let octets = HeaderValue::from_static("application/octet-stream");
-    let content_type = HeaderValue::from_str(&head.content_type).unwrap_or(octets);
-    let shown = matches!(&*head.content_type, "image/jpeg" | "image/png");
-    let disposition = if shown { "inline" } else { "attachment" };
+    let unknown = HeaderValue::from_static("application/octet-stream");
+    let content_type = HeaderValue::from_str(&head.content_type).unwrap_or(unknown);
+    let is_picture = matches!(&*head.content_type, "image/jpeg" | "image/png");
+    let disposition = if is_picture { "inline" } else { "attachment" };
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,9 +1,9 @@
-//! Whether a request comes from where it may: no page of another origin, no name that is not the
-//! gateway's.
+//! Refuses requests that a web page of another origin makes a browser send.
 //!
-//! A browser sends requests wherever a page asks it to, to addresses behind a firewall too. Origin
-//! tells whose page it was; Host tells by which name it came, which an attacker's own name that
-//! leads to this address (DNS rebinding) gives away.
+//! A browser sends requests wherever a page tells it to, also to addresses behind a firewall. The
+//! `Origin` header names the page's origin, which must be the gateway itself. The `Host` header names
+//! the host the browser asked for, which must be one of the gateway's: otherwise an attacker could
+//! point a name of his own at the gateway's address (DNS rebinding) and be of the same origin.
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
@@ -17,77 +17,85 @@ use http::header::{
 use http::uri::Authority;
 use http::{HeaderMap, StatusCode};
 
-use super::{Shared, answer};
+use super::{HttpState, response};
 use crate::telemetry::ClientRefusal;
 
-/// Why a request is refused.
+/// Which header is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+enum WrongHeader {
     Host,
     Origin,
 }
 
-/// Refuses what comes from elsewhere.
-pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+/// Middleware: passes a request on, or refuses it and counts that.
+pub async fn check_origin(
+    State(state): State<Arc<HttpState>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let checked = {
-        let hosts = shared.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let hosts = state.hosts.read().unwrap_or_else(PoisonError::into_inner);
         check(request.headers(), &hosts)
     };
-    let (why, status, message) = match checked {
+    let (reason, status, message) = match checked {
         Ok(()) => {
             let mut response = next.run(request).await;
             let headers = response.headers_mut();
             for (name, value) in [
                 (X_CONTENT_TYPE_OPTIONS, "nosniff"),
                 (X_FRAME_OPTIONS, "DENY"),
-                // An address may hold a token.
+                // The address may hold a token, which another site must not learn.
                 (REFERRER_POLICY, "no-referrer"),
             ] {
                 headers.insert(name, HeaderValue::from_static(value));
             }
             return response;
         }
-        Err(Refusal::Host) => (
+        Err(WrongHeader::Host) => (
             ClientRefusal::Host,
             StatusCode::MISDIRECTED_REQUEST,
             "the gateway is not known by this name; use its address, or add the name to http.hosts",
         ),
-        Err(Refusal::Origin) => (
+        Err(WrongHeader::Origin) => (
             ClientRefusal::Origin,
             StatusCode::FORBIDDEN,
             "pages of another origin may not use the gateway",
         ),
     };
-    shared.clients.telemetry.client_refused(why);
-    answer::error(status, "forbidden", message)
+    state.clients.telemetry.client_refused(reason);
+    response::error(status, "forbidden", message)
 }
 
-fn check(headers: &HeaderMap, hosts: &[String]) -> Result<(), Refusal> {
-    // Without Host it is no browser.
+fn check(headers: &HeaderMap, hosts: &[String]) -> Result<(), WrongHeader> {
+    // Every browser sends Host.
     let Some(host) = headers.get(HOST) else {
         return match headers.get(ORIGIN) {
-            Some(_) => Err(Refusal::Origin),
+            Some(_) => Err(WrongHeader::Origin),
             None => Ok(()),
         };
     };
-    let host = authority(host.to_str().unwrap_or_default()).ok_or(Refusal::Host)?;
+    let host = authority(host.to_str().unwrap_or_default()).ok_or(WrongHeader::Host)?;
     if !is_ours(host.host(), hosts) {
-        return Err(Refusal::Host);
+        return Err(WrongHeader::Host);
     }
     let Some(origin) = headers.get(ORIGIN) else {
         return Ok(());
     };
     let origin = origin.to_str().ok().and_then(|text| text.split_once("://"));
-    let (scheme, origin) = origin.ok_or(Refusal::Origin)?;
-    let usual = match scheme {
+    let (scheme, origin) = origin.ok_or(WrongHeader::Origin)?;
+    let default_port = match scheme {
         "http" => 80,
         "https" => 443,
-        _ => return Err(Refusal::Origin),
+        _ => return Err(WrongHeader::Origin),
     };
-    let origin = authority(origin).ok_or(Refusal::Origin)?;
-    let port = |authority: &Authority| authority.port_u16().unwrap_or(usual);
+    let origin = authority(origin).ok_or(WrongHeader::Origin)?;
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(default_port);
     let same = origin.host().eq_ignore_ascii_case(host.host()) && port(&origin) == port(&host);
-    if same { Ok(()) } else { Err(Refusal::Origin) }
+    if same {
+        Ok(())
+    } else {
+        Err(WrongHeader::Origin)
+    }
 }
 
 fn authority(text: &str) -> Option<Authority> {
@@ -95,7 +103,8 @@ fn authority(text: &str) -> Option<Authority> {
     (!authority.as_str().contains('@')).then_some(authority)
 }
 
-/// An address cannot be made to lead elsewhere, a name can.
+/// Whether the gateway is reached by this host. Any address is fine: an attacker can point a name at
+/// the gateway, but not another address.
 fn is_ours(host: &str, hosts: &[String]) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     address.parse::<IpAddr>().is_ok()
@@ -109,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    fn checked(host: &str, origin: Option<&str>) -> Result<(), Refusal> {
+    fn checked(host: &str, origin: Option<&str>) -> Result<(), WrongHeader> {
         let mut headers = HeaderMap::new();
         let mut put = |name: HeaderName, value: &str| {
             headers.insert(name, HeaderValue::from_str(value).unwrap());
@@ -141,7 +150,7 @@ mod tests {
             "",
             "a b",
         ] {
-            assert_eq!(checked(bad, None), Err(Refusal::Host), "{bad}");
+            assert_eq!(checked(bad, None), Err(WrongHeader::Host), "{bad}");
         }
     }
 
@@ -163,7 +172,7 @@ mod tests {
             "file://",
             "chrome-extension://x",
         ] {
-            assert_eq!(at(bad), Err(Refusal::Origin), "{bad}");
+            assert_eq!(at(bad), Err(WrongHeader::Origin), "{bad}");
         }
     }
 }

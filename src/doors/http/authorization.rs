@@ -1,7 +1,8 @@
-//! The token that a request shows, and who may pass with it.
+//! The token of a request, and what its sender may do.
 //!
-//! `Authorization: Bearer`, the password of Basic, or `?token=` for controllers that can set no
-//! headers.
+//! A token comes as `Authorization: Bearer`, as the password of `Authorization: Basic`, or as
+//! `?token=` for controllers that cannot set headers. Whether it is right is decided by
+//! [`access`](crate::doors::access).
 
 use std::sync::Arc;
 
@@ -15,12 +16,16 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
-use super::{Peer, Shared, answer};
+use super::connection::PeerAddr;
+use super::{HttpState, response};
 use crate::doors::access::{Denied, Grant};
 use crate::telemetry::ClientRefusal;
 
-/// The token that a request shows.
-fn shown(headers: &HeaderMap, uri: &Uri) -> Option<SecretString> {
+/// The longest delay of a wrong token: after it at least one place is free again.
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// The token of a request.
+fn presented_token(headers: &HeaderMap, uri: &Uri) -> Option<SecretString> {
     let Some(header) = headers.get(AUTHORIZATION) else {
         let query = uri.query().unwrap_or_default();
         let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -40,38 +45,35 @@ fn shown(headers: &HeaderMap, uri: &Uri) -> Option<SecretString> {
     None
 }
 
-/// Who sends this request.
+/// What the sender of this request may do.
 ///
 /// # Errors
-/// Why it may not pass.
-pub async fn admit(shared: &Shared, parts: &Parts) -> Result<Grant, Denied> {
-    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
-    // Every connection has a peer; if one had not, all such would share their wrong attempts.
+/// Why it may do nothing. This is counted.
+pub async fn authorize(state: &HttpState, parts: &Parts) -> Result<Grant, Denied> {
+    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
+    // Only tests call the router without a connection: they share one address.
     let peer = peer.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
-    let token = shown(&parts.headers, &parts.uri);
+    let token = presented_token(&parts.headers, &parts.uri);
     let token = token.as_ref().map(ExposeSecret::expose_secret);
-    let admitted = shared.clients.access.admit(peer, token).await;
-    if admitted.is_err() {
-        shared
-            .clients
-            .telemetry
-            .client_refused(ClientRefusal::Token);
+    let grant = state.clients.access.admit(peer, token).await;
+    if grant.is_err() {
+        state.clients.telemetry.client_refused(ClientRefusal::Token);
     }
-    admitted
+    grant
 }
 
-/// Somebody who may pass.
+/// An extractor for handlers that need a right token: gives its grant, or answers 401 or 429.
 #[derive(Debug)]
-pub struct Admitted(pub Grant);
+pub struct Authorized(pub Grant);
 
-impl FromRequestParts<Arc<Shared>> for Admitted {
+impl FromRequestParts<Arc<HttpState>> for Authorized {
     type Rejection = Response;
 
     async fn from_request_parts(
         parts: &mut Parts,
-        shared: &Arc<Shared>,
+        state: &Arc<HttpState>,
     ) -> Result<Self, Self::Rejection> {
-        admit(shared, parts).await.map(Self).map_err(denied)
+        authorize(state, parts).await.map(Self).map_err(denied)
     }
 }
 
@@ -87,14 +89,14 @@ fn denied(denied: Denied) -> Response {
             "too many wrong tokens from this address; try again later",
         ),
     };
-    let mut response = answer::error(status, "forbidden", message);
+    let mut response = response::error(status, "forbidden", message);
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         let basic = HeaderValue::from_static("Basic realm=\"poly2mqtt\", charset=\"UTF-8\"");
         headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         headers.append(WWW_AUTHENTICATE, basic);
     } else {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }
     response
 }
@@ -108,12 +110,12 @@ mod tests {
         if let Some(value) = authorization {
             headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
-        let token = shown(&headers, &uri.parse().unwrap())?;
+        let token = presented_token(&headers, &uri.parse().unwrap())?;
         Some(token.expose_secret().to_owned())
     }
 
     #[test]
-    fn a_token_is_shown_in_three_ways() {
+    fn a_token_comes_in_three_ways() {
         let tok = Some("t+/ok".to_owned());
         assert_eq!(given(Some("Bearer t+/ok"), "/ws"), tok);
         assert_eq!(given(Some("bearer  t+/ok"), "/ws"), tok);

@@ -1,0 +1,99 @@
+//! What a request below `/room/<room>/` asks for, as the catalogue sees it.
+//!
+//! Pure: reads the topic and its catalogue entry, sends nothing.
+
+use crate::catalogue::{AnswerKind, CATALOGUE, Method, Payload, Route, Variant};
+use crate::topics::{RoomTopics, decode_level, encode_level};
+
+/// A topic of a room, with its entry in the catalogue if it is a command or query.
+#[derive(Debug)]
+pub struct RoomRequest<'a> {
+    /// The room's id, whether or not it exists.
+    pub room: &'a str,
+    /// The topic below it, its levels encoded as the client sent them.
+    pub topic: &'a str,
+    /// The command or query of this topic.
+    pub route: Option<&'static Route>,
+}
+
+impl<'a> RoomRequest<'a> {
+    /// The request for a topic below a room.
+    pub fn new(room: &'a str, topic: &'a str) -> Self {
+        Self {
+            room,
+            topic,
+            route: CATALOGUE.route(topic).ok().map(|(route, _)| route),
+        }
+    }
+
+    /// The topic of the state, its levels encoded as the gateway encodes them; `None` if they cannot
+    /// be decoded.
+    pub fn state_topic(&self) -> Option<String> {
+        let level = |level| decode_level(level).ok().map(|level| encode_level(&level));
+        let levels: Option<Vec<String>> = self.topic.split('/').map(level).collect();
+        Some(RoomTopics::new(self.room).below(&levels?.join("/")))
+    }
+
+    /// Whether the answer is a file.
+    pub fn downloads_file(&self) -> bool {
+        self.route
+            .is_some_and(|route| matches!(route.command().answer, AnswerKind::Binary(_)))
+    }
+
+    /// Whether the payload is a file.
+    pub fn uploads_file(&self) -> bool {
+        self.route
+            .is_some_and(|route| matches!(route.command().payload, Payload::Bytes { .. }))
+    }
+
+    /// Whether it changes nothing, so that it may be sent with GET. The device's own GET is not
+    /// enough: some of them set something. The name must say so too.
+    pub fn only_reads(&self) -> bool {
+        self.route.is_some_and(|route| {
+            let reads = |variant: &Variant| variant.operation.method == Method::Get;
+            let named = route.topic.ends_with("/get") || self.downloads_file();
+            named && route.variants.iter().all(reads)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(topic: &str) -> RoomRequest<'_> {
+        RoomRequest::new("1", topic)
+    }
+
+    #[test]
+    fn a_get_never_changes_anything() {
+        for reads in [
+            "system/logs/get",
+            "directory/export",
+            "audio/volume/get",
+            "camera/snapshot/near/get",
+            "calendar/meetings/get",
+        ] {
+            assert!(request(reads).only_reads(), "{reads}");
+        }
+        for changes in [
+            "audio/volume/set",
+            "collaboration/content/saving/set",
+            "system/reboot",
+            "directory/import",
+            "nonsense",
+        ] {
+            assert!(!request(changes).only_reads(), "{changes}");
+        }
+        assert!(request("directory/import").uploads_file());
+        assert!(request("system/logs/get").downloads_file());
+    }
+
+    #[test]
+    fn levels_are_found_however_they_are_encoded() {
+        let state = |topic| request(topic).state_topic();
+        assert_eq!(state("a/b%2Fc"), Some("room/1/a/b%2Fc".into()));
+        assert_eq!(state("a/%62"), Some("room/1/a/b".into()));
+        assert_eq!(state("a/%2e%2e/b"), None);
+    }
+}
