@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::check::{Ask, Fields, Handled, Reply, bad, done, not_allowed, not_found, ok, success};
+use super::check::{Ask, Fields, Handled, Reply, bad, done, not_allowed, not_found, ok};
 
 const DIAL_TYPES: &[&str] = &[
     "LOOPBACK",
@@ -90,7 +90,6 @@ pub struct Calls {
     setup: Duration,
     connections: Vec<Connection>,
     next: u32,
-    pub video_muted: bool,
     /// Every address that was dialled.
     pub dialled: Vec<String>,
 }
@@ -101,7 +100,6 @@ impl Calls {
             setup,
             connections: Vec::new(),
             next: 1,
-            video_muted: false,
             dialled: Vec::new(),
         }
     }
@@ -172,6 +170,11 @@ impl Calls {
         all.into_iter()
             .filter_map(|id| self.conference(id))
             .collect()
+    }
+
+    /// Refuses a conference that is not there.
+    pub fn has(&self, conference: &str) -> Result<(), Reply> {
+        self.members(conference).map(|_| ())
     }
 
     fn members(&self, conference: &str) -> Result<Vec<&Connection>, Reply> {
@@ -335,27 +338,6 @@ impl Calls {
             _ => self.connections.retain(|one| one.id != id),
         }
         done()
-    }
-
-    /// Guide, section Video.
-    pub fn handle_video(&mut self, ask: &Ask, path: &[&str]) -> Handled {
-        match (path, ask.method.as_str()) {
-            (["local", "mute"], "GET") => {
-                ask.plain()?;
-                ok(&json!({"result": self.video_muted}))
-            }
-            (["local", "mute"], "POST") => {
-                self.video_muted = ask.object(&["mute"])?.bool("mute")?;
-                success()
-            }
-            (["remote", id, "mute" | "mutelock"], "GET") => {
-                ask.plain()?;
-                self.members(id)?;
-                ok(&json!({"result": false}))
-            }
-            (["local", "mute"] | ["remote", _, "mute" | "mutelock"], _) => not_allowed(),
-            _ => Err(not_found()),
-        }
     }
 }
 

@@ -17,6 +17,7 @@ mod fault;
 mod server;
 mod session;
 mod system;
+mod video;
 mod world;
 
 use std::collections::VecDeque;

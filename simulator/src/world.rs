@@ -11,6 +11,7 @@ use super::collaboration::Collaboration;
 use super::directory::Directory;
 use super::session::{Credentials, Sessions};
 use super::system::System;
+use super::video::Video;
 use super::{Firmware, Options};
 
 /// The room.
@@ -24,6 +25,7 @@ pub struct World {
     pub calls: Calls,
     pub directory: Directory,
     pub system: System,
+    pub video: Video,
     lacks: Vec<String>,
 }
 
@@ -39,6 +41,7 @@ impl World {
             calls: Calls::new(options.call_setup),
             directory: Directory::new(),
             system: System::new(newer, &options.name),
+            video: Video::new(),
             lacks: options.lacks.clone(),
         }
     }
@@ -65,7 +68,7 @@ impl World {
             ["cameras", rest @ ..] => self.cameras.handle(ask, rest, self.calls.up()),
             ["collaboration", rest @ ..] => self.collaboration.handle(ask, rest),
             ["conferences", rest @ ..] => self.calls.handle(ask, rest),
-            ["video", rest @ ..] => self.calls.handle_video(ask, rest),
+            ["video", rest @ ..] => self.video.handle(ask, rest, &self.calls),
             ["directory", rest @ ..] => self.directory.handle(ask, rest, &mut self.calls),
             ["system", rest @ ..] => self.system.handle(ask, rest, self.calls.up()),
             ["mediastats"] => self.system.media_stats(ask),
@@ -80,7 +83,7 @@ impl World {
             "audio": self.audio.describe(),
             "cameras": self.cameras.describe(),
             "calls": self.calls.list(),
-            "video_muted": self.calls.video_muted,
+            "video_muted": self.video.muted,
             "dialled": self.calls.dialled,
             "collaboration": self.collaboration.describe(),
             "directory": self.directory.describe(),

@@ -106,6 +106,18 @@ impl Entity {
         Self::new(EntityKind::Switch, key, name)
     }
 
+    pub(crate) const fn number(key: &'static str, name: &'static str) -> Self {
+        Self::new(EntityKind::Number, key, name)
+    }
+
+    pub(crate) const fn text(key: &'static str, name: &'static str) -> Self {
+        Self::new(EntityKind::Text, key, name)
+    }
+
+    pub(crate) const fn image(key: &'static str, name: &'static str) -> Self {
+        Self::new(EntityKind::Image, key, name)
+    }
+
     pub(crate) const fn button(key: &'static str, name: &'static str) -> Self {
         Self::new(EntityKind::Button, key, name)
     }

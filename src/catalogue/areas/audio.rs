@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::catalogue::command::{Command, Plan};
-use crate::catalogue::entity::{Entity, EntityKind};
+use crate::catalogue::entity::Entity;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, When, get, post};
 use crate::catalogue::quirks::numeric_mute;
@@ -120,7 +120,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .value(VOLUME)
             .refresh(&[states::AUDIO])
             .sets(states::VOLUME)
-            .entities(&[Entity::new(EntityKind::Number, "volume", "Volume")
+            .entities(&[Entity::number("volume", "Volume")
                 .icon("mdi:volume-high")
                 .unit("%")]),
         Command::new("audio/volume/up")

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::catalogue::command::{Command, Ended, Plan};
-use crate::catalogue::entity::{Enabled, Entity, EntityKind};
+use crate::catalogue::entity::{Enabled, Entity};
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::quirks::preset_numbers;
@@ -269,7 +269,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .bind(&[("snapshot_id", "near_image_1.jpg")])
             .binary("camera/snapshot/near", "image/jpeg", true)
             .entities(&[
-                Entity::new(EntityKind::Image, "snapshot", "Snapshot"),
+                Entity::image("snapshot", "Snapshot"),
                 Entity::button("snapshot_take", "Take snapshot").icon("mdi:camera"),
             ]),
         Command::new("camera/snapshot/far/get")

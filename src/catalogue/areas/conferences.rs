@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::catalogue::command::{Command, Ended, Plan};
 use crate::catalogue::connections::{Phase, connections, count, id};
-use crate::catalogue::entity::{Entity, EntityKind};
+use crate::catalogue::entity::Entity;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, When, delete, get, post};
 use crate::catalogue::quirks::is_pending;
@@ -126,7 +126,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .refresh(&[states::CALLS])
         .once()
         .slow()
-        .entities(&[Entity::new(EntityKind::Text, "dial", "Dial")
+        .entities(&[Entity::text("dial", "Dial")
             .icon("mdi:phone-dial")
             .of(states::CALLS)
             .value(FIRST_ADDRESS)])]),
