@@ -27,7 +27,7 @@ use crate::doors::conversation::{Clients, Limits};
 use crate::doors::http::HttpDoor;
 use crate::doors::tcp::TcpDoor;
 use crate::home_assistant::Publisher;
-use crate::net::Tls;
+use crate::net::ServerTls;
 use crate::rooms::Gateway;
 use crate::state::StateStore;
 
@@ -43,7 +43,7 @@ pub struct App {
     http: Option<HttpDoor>,
     tcp: Option<TcpDoor>,
     /// The certificate that HTTP and plain lines share; replaced by a reload.
-    tls: Option<Arc<Tls>>,
+    tls: Option<Arc<ServerTls>>,
     home_assistant: Option<Publisher>,
     /// Publishes `gateway/health`.
     health: JoinHandle<()>,

@@ -17,6 +17,7 @@
 
 pub mod access;
 pub mod conversation;
+mod flush_rule;
 pub mod http;
 pub mod mqtt;
 pub mod tcp;

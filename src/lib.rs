@@ -40,6 +40,7 @@ pub mod home_assistant;
 pub mod net;
 pub mod render;
 pub mod rooms;
+mod secret;
 pub mod state;
 pub mod telemetry;
 pub mod topics;

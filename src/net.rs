@@ -1,12 +1,22 @@
-//! The network below every protocol: listening, dialling, TLS for clients.
+//! The network below every protocol: listening, dialling, and TLS in both directions.
 //!
 //! Knows nothing of what is spoken over a connection.
 
 mod dial;
 mod listen;
+mod pem;
 pub mod root_cause;
-mod tls;
+mod tls_client;
+mod tls_server;
+
+use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use dial::dial;
-pub use listen::{Listener, Stream, accept, bind};
-pub use tls::Tls;
+pub use listen::{Listener, accept, bind};
+pub use tls_client::{ClientTlsFiles, client_connector};
+pub use tls_server::ServerTls;
+
+/// A connection, with or without TLS.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}

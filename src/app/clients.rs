@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::doors::conversation::Clients;
 use crate::doors::http::{HttpDoor, Sampler};
 use crate::doors::tcp::TcpDoor;
-use crate::net::{Listener, Tls};
+use crate::net::{Listener, ServerTls};
 
 /// Starts HTTP and WebSocket, if there is a socket for them.
 ///
@@ -17,7 +17,7 @@ use crate::net::{Listener, Tls};
 pub fn start_http(
     config: &Config,
     socket: Option<TcpListener>,
-    tls: Option<&Arc<Tls>>,
+    tls: Option<&Arc<ServerTls>>,
     clients: &Arc<Clients>,
     sampler: Sampler,
 ) -> Result<Option<HttpDoor>, String> {
@@ -43,7 +43,7 @@ pub fn start_http(
 pub fn start_tcp(
     config: &Config,
     socket: Option<TcpListener>,
-    tls: Option<&Arc<Tls>>,
+    tls: Option<&Arc<ServerTls>>,
     clients: &Arc<Clients>,
 ) -> Result<Option<TcpDoor>, String> {
     let Some(socket) = socket else {

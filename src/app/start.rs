@@ -12,7 +12,7 @@ use crate::device::DeviceTimings;
 use crate::doors;
 use crate::doors::access::Access;
 use crate::doors::conversation::Clients;
-use crate::net::{Tls, bind};
+use crate::net::{ServerTls, bind};
 use crate::rooms::Gateway;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::Telemetry;
@@ -38,7 +38,7 @@ impl App {
     /// As for [`App::start`].
     pub async fn start_with(config: Config, options: AppOptions) -> Result<Self, String> {
         // What can fail because of the machine comes first, so that nothing has to be undone.
-        let tls = config.http.tls.as_ref().map(Tls::new).transpose()?;
+        let tls = config.http.tls.as_ref().map(ServerTls::new).transpose()?;
         let tls = tls.map(Arc::new);
         let http_socket = bind_configured("http", config.http.listen).await?;
         let tcp_socket = bind_configured("tcp", config.tcp.listen).await?;

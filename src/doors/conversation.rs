@@ -23,6 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::command::DoorKind;
 use crate::doors::access::Grant;
+use crate::doors::flush_rule::FlushRule;
 use crate::state::Item;
 use client::Client;
 use frame::{Answer, Refused, Request};
@@ -248,8 +249,7 @@ async fn talk(
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tokens = clients.access.changes();
-    // Others had their turn since the last flush.
-    let mut waited = false;
+    let mut flush_rule = FlushRule::default();
     // The last thing sent was an answer.
     let mut answers = false;
     loop {
@@ -282,14 +282,12 @@ async fn talk(
                 Err(_) => return Ending::Stuck,
             }
         }
-        // Who has the last answer that it waited for is told at once; else whatever is ready to run
-        // may have more to say, and one write is for all of it.
-        let last = answers && client.is_answered();
-        if !last && client.is_idle() && !std::mem::replace(&mut waited, true) {
+        let is_last_answer = answers && client.is_answered();
+        if client.is_idle() && flush_rule.should_yield(is_last_answer) {
             yield_now().await;
         }
         if client.is_idle() {
-            waited = false;
+            flush_rule.written();
             match timeout(clients.limits.send, sink.flush()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(Gone)) => return Ending::Left,

@@ -8,25 +8,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::tls::Tls;
+use super::Stream;
+use super::tls_server::ServerTls;
 
-/// After this an idle connection is tested, and then again so often.
-const IDLE: Duration = Duration::from_secs(60);
-const TEST: Duration = Duration::from_secs(10);
-/// Where no connection can be accepted (too many open files), it is tried again after this.
-const PAUSE: Duration = Duration::from_millis(200);
-
-/// A connection, with or without TLS.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+/// The system asks an idle client whether it is still there after this: a client that vanished
+/// without a word must not hold its place for hours.
+const TCP_KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
+/// And asks again this often, until it gives up (Linux: nine times).
+const TCP_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Accepting fails while the process has too many open files. It is tried again after this, so that
+/// the loop does not spin.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 /// A listening socket and what is done before a connection is handed on.
 #[derive(Debug)]
@@ -34,7 +32,7 @@ pub struct Listener {
     /// The socket.
     pub socket: TcpListener,
     /// The certificate, where TLS is spoken.
-    pub tls: Option<Arc<Tls>>,
+    pub tls: Option<Arc<ServerTls>>,
     /// How many connections there can be at a time.
     pub connections: usize,
     /// How long a handshake may take.
@@ -50,7 +48,7 @@ impl Listener {
     {
         let places = Arc::new(Semaphore::new(self.connections));
         loop {
-            // Whoever finds no place waits to be accepted.
+            // At the limit, clients wait in the system's queue until a connection ends.
             let next = async {
                 let place = places.clone().acquire_owned().await;
                 (place, accept(&self.socket).await)
@@ -68,7 +66,7 @@ impl Listener {
                     None => Box::new(stream),
                     Some(tls) => match timeout(handshake, tls.accept(stream)).await {
                         Ok(Ok(stream)) => Box::new(stream),
-                        // Whoever speaks no TLS here sees that for themselves.
+                        // The client sees that its handshake failed; nothing is to be said.
                         Ok(Err(_)) | Err(_) => return,
                     },
                 };
@@ -88,7 +86,7 @@ pub async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be accepted");
-                sleep(PAUSE).await;
+                sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
@@ -97,8 +95,8 @@ pub async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
 /// Small messages go at once, and a peer that vanished is noticed.
 fn prepare(stream: &TcpStream) {
     let keep_alive = socket2::TcpKeepalive::new()
-        .with_time(IDLE)
-        .with_interval(TEST);
+        .with_time(TCP_KEEP_ALIVE_IDLE)
+        .with_interval(TCP_KEEP_ALIVE_INTERVAL);
     let set = stream
         .set_nodelay(true)
         .and_then(|()| socket2::SockRef::from(stream).set_tcp_keepalive(&keep_alive));

@@ -28,6 +28,7 @@ use super::{AVAILABILITY, Answer, ExtraTopics, INFO, Message, Settings, Stats};
 use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
+use crate::doors::flush_rule::FlushRule;
 use crate::state::{Inbound, Item, StateStore, StateValue};
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -162,8 +163,7 @@ impl Connection {
         let mut ticks = interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = true;
-        // Others had their turn since the last write.
-        let mut waited = false;
+        let mut flush_rule = FlushRule::default();
         self.subscribe(session)?;
         loop {
             let ends = ending.is_cancelled();
@@ -180,15 +180,14 @@ impl Connection {
             if ends && self.due == 0 && outbox.is_empty() && session.inflight.is_empty() {
                 return Ok(());
             }
-            // Whoever has the last answer that is due is told at once; else whatever is ready to run
-            // may have more to say, and one write is for all of it. What a command wants of its
-            // device goes out before its acknowledgement, too.
-            let last = answers && self.due == 0;
-            if session.link.has_put() && !last && !std::mem::replace(&mut waited, true) {
+            // The turn of the others also sends a command's request to the device before the
+            // command's acknowledgement to the broker.
+            let is_last_answer = answers && self.due == 0;
+            if session.link.has_put() && flush_rule.should_yield(is_last_answer) {
                 yield_now().await;
                 continue;
             }
-            waited = false;
+            flush_rule.written();
             tokio::select! {
                 biased;
                 turned = session.link.turn() => {

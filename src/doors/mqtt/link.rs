@@ -18,14 +18,14 @@ use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, Packet,
 };
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use super::options::{self, BrokerAddress, LARGEST_PACKET, Settings};
 use crate::net::root_cause::root_cause;
+use crate::net::{Stream, dial};
 
 /// From the first packet of the network to the broker's CONNACK.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -98,9 +98,6 @@ fn ending(rest: &[u8]) -> Option<Lost> {
         _ => Some(Lost::Ended((*rest.get(length + 1)?).try_into().ok())),
     }
 }
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection that the broker has accepted.
 pub struct Link {
@@ -237,8 +234,7 @@ async fn connect(
 ) -> Result<Box<dyn Stream>, io::Error> {
     let (BrokerAddress::Tcp { host, port } | BrokerAddress::Tls { host, port }) = broker;
     let host = host.trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host, *port)).await?;
-    stream.set_nodelay(true)?;
+    let stream = dial(host, *port).await?;
     let Some(tls) = tls else {
         return Ok(Box::new(stream));
     };

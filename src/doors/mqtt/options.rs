@@ -1,17 +1,14 @@
 //! How the connection to the broker is set up.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Connect, ConnectProperties, LastWill, Login, Packet};
-use rustls::client::danger::ServerCertVerifier;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_rustls::TlsConnector;
+
+use crate::net::{ClientTlsFiles, client_connector};
 
 /// Packets up to this size are read, so that a payload that is too large gets its answer rather
 /// than breaking the connection.
@@ -98,60 +95,18 @@ pub(super) fn connect_packet(settings: &Settings) -> Packet {
     Packet::Connect(connect, Some(will), login)
 }
 
-/// What is needed for TLS, where the broker wants it.
+/// The connector for TLS, where the broker's address asks for it.
 ///
 /// # Errors
 /// Certificate files that cannot be used.
 pub(super) fn connector(settings: &Settings) -> Result<Option<TlsConnector>, String> {
-    match settings.broker {
-        BrokerAddress::Tcp { .. } => Ok(None),
-        BrokerAddress::Tls { .. } => Ok(Some(TlsConnector::from(Arc::new(tls(settings)?)))),
-    }
-}
-
-fn tls(settings: &Settings) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let builder = match &settings.ca_file {
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| unusable(path, &error))?;
-            }
-            builder.with_root_certificates(roots)
-        }
-        None => {
-            let verifier = rustls_platform_verifier::Verifier::new(provider)
-                .map_err(|error| format!("the system's certificates cannot be used: {error}"))?;
-            let verifier: Arc<dyn ServerCertVerifier> = Arc::new(verifier);
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
-        }
+    let BrokerAddress::Tls { .. } = settings.broker else {
+        return Ok(None);
     };
-    match (&settings.client_cert_file, &settings.client_key_file) {
-        (Some(certificate), Some(key)) => {
-            let chain = certificates(certificate)?;
-            let key_der =
-                PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
-            builder
-                .with_client_auth_cert(chain, key_der)
-                .map_err(|error| unusable(certificate, &error))
-        }
-        _ => Ok(builder.with_no_client_auth()),
-    }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| unusable(path, &error))
-}
-
-fn unusable(path: &Path, error: &dyn std::fmt::Display) -> String {
-    format!("{} cannot be used: {error}", path.display())
+    let certificate = settings.client_cert_file.as_deref();
+    client_connector(ClientTlsFiles {
+        authorities: settings.ca_file.as_deref(),
+        identity: certificate.zip(settings.client_key_file.as_deref()),
+    })
+    .map(Some)
 }

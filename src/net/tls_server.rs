@@ -1,24 +1,22 @@
-//! The certificate that clients see, read again when asked to.
+//! TLS towards clients: the gateway's own certificate, which a reload reads again.
 
-use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::pem::{certificates, private_key, unusable};
 use crate::config::TlsFiles;
 
-/// A certificate with its key, in use.
+/// The certificate and key that listeners use.
 #[derive(Debug)]
-pub struct Tls {
+pub struct ServerTls {
     config: RwLock<Arc<ServerConfig>>,
 }
 
-impl Tls {
+impl ServerTls {
     /// Reads the files.
     ///
     /// # Errors
@@ -30,20 +28,20 @@ impl Tls {
         })
     }
 
-    /// Reads the files again: new connections see the new certificate, those there are go on.
+    /// Reads the files again. New connections use the new certificate; open ones are not touched.
     ///
     /// # Errors
-    /// They cannot be used; the old certificate goes on.
+    /// They cannot be used; the old certificate stays in use.
     pub fn reload(&self, files: &TlsFiles) -> Result<(), String> {
         let config = read(files)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
     }
 
-    /// Greets a client.
+    /// Does the handshake with a client that connected.
     ///
     /// # Errors
-    /// It speaks no TLS, or none that is good enough.
+    /// The client does not speak TLS 1.2 or 1.3.
     pub async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         let config = self
             .config
@@ -55,19 +53,13 @@ impl Tls {
 }
 
 fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
-    let wrong = |path: &Path, error: &dyn std::fmt::Display| {
-        format!("{} cannot be used: {error}", path.display())
-    };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| wrong(&files.certificate, &error))?;
-    let key =
-        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| wrong(&files.key, &error))?;
+    let chain = certificates(&files.certificate)?;
+    let key = private_key(&files.key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| wrong(&files.certificate, &error))?;
+        .map_err(|error| unusable(&files.certificate, &error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
