@@ -1,4 +1,4 @@
-//! poly2mqtt: the gateway from MQTT to Poly VideoOS rooms.
+//! The program `poly2mqtt`; everything is in the library.
 
 fn main() -> std::process::ExitCode {
     poly2mqtt::cli::main()

@@ -10,7 +10,7 @@ mosquitto_rr() { command mosquitto_rr -h "$host" -p "$port" "$@"; }
 # Recall preset 3, as a wall button would.
 mosquitto_pub -t room/1/camera/preset/3/activate -n
 
-# Set the volume; one step louder; mute and the other way round.
+# Set the volume; one step louder; toggle mute.
 mosquitto_pub -t room/1/audio/volume/set -m 40
 mosquitto_pub -t room/1/audio/volume/up -n
 mosquitto_pub -t room/1/audio/muted/set -m toggle

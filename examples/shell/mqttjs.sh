@@ -5,7 +5,7 @@ set -euo pipefail
 host=${1:-127.0.0.1} port=${2:-1883}
 mqtt() { command mqtt "$1" -h "$host" -p "$port" "${@:2}"; }
 
-# Recall preset 3; set the volume; mute and the other way round.
+# Recall preset 3; set the volume; toggle mute.
 mqtt pub -t room/1/camera/preset/3/activate -m ''
 mqtt pub -t room/1/audio/volume/set -m 40
 mqtt pub -t room/1/audio/muted/set -m toggle

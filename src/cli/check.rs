@@ -5,33 +5,50 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::{ConfigFile, Failed, load, rooms};
+use super::config_file::ConfigFile;
+use super::{CliError, rooms};
 use crate::catalogue::{Method, Request, RequestBody};
-use crate::config::{Certificate, RoomConfig, RoomId};
+use crate::config::{Certificate, Config, RoomConfig, RoomId};
 use crate::device::{Device, DeviceTimings, LoginLimiter};
 use crate::rooms::device_settings;
 
-pub async fn run(file: &ConfigFile, connect: bool) -> Result<(), Failed> {
-    let loaded = load(file)?;
-    println!(
-        "the configuration is good: {}",
-        rooms(loaded.config.rooms.len())
-    );
-    if !connect {
-        return Ok(());
-    }
-    let configured = loaded.config.rooms.iter();
-    let login_limiter = LoginLimiter::default();
-    let checked = join_all(configured.map(|(id, room)| check(id, room, &login_limiter))).await;
-    let bad = checked.iter().filter(|good| !**good).count();
-    if bad > 0 {
-        return Err(Failed::Other(format!("{} cannot be used", rooms(bad))));
-    }
-    Ok(())
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Log in to every device; print its model, firmware and certificate fingerprint.
+    #[arg(long)]
+    connect: bool,
 }
 
-/// Logs in to one device and prints what it is; false where that does not work.
-async fn check(id: &RoomId, room: &RoomConfig, login_limiter: &LoginLimiter) -> bool {
+impl Check {
+    pub async fn run(&self) -> Result<(), CliError> {
+        let config = self.file.load()?.config;
+        println!("the configuration is good: {}", rooms(config.rooms.len()));
+        if self.connect {
+            connect(&config).await
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Checks every device at once.
+async fn connect(config: &Config) -> Result<(), CliError> {
+    let login_limiter = LoginLimiter::default();
+    let checks = config
+        .rooms
+        .iter()
+        .map(|(id, room)| check_device(id, room, &login_limiter));
+    let results = join_all(checks).await;
+    match results.iter().filter(|usable| !**usable).count() {
+        0 => Ok(()),
+        failed => Err(CliError::Other(format!("{} cannot be used", rooms(failed)))),
+    }
+}
+
+/// Logs in to one device and prints what it is. False if it cannot be used.
+async fn check_device(id: &RoomId, room: &RoomConfig, login_limiter: &LoginLimiter) -> bool {
     let settings = device_settings(
         room,
         &DeviceTimings::default(),
@@ -47,9 +64,9 @@ async fn check(id: &RoomId, room: &RoomConfig, login_limiter: &LoginLimiter) -> 
     };
     let logged_in = device.log_in().await;
     let fingerprint = device.fingerprint();
-    let good = logged_in.is_ok();
-    let told = match logged_in {
-        // It names the fingerprint itself.
+    let usable = logged_in.is_ok();
+    let report = match logged_in {
+        // The problem names the fingerprint itself.
         Err(problem) => problem.to_string(),
         Ok(_) => {
             let identity = identity(&device).await;
@@ -63,11 +80,11 @@ async fn check(id: &RoomId, room: &RoomConfig, login_limiter: &LoginLimiter) -> 
         }
     };
     device.close().await;
-    println!("{id}\t{}\t{told}", room.url);
-    good
+    println!("{id}\t{}\t{report}", room.url);
+    usable
 }
 
-/// Model and firmware, where the device tells them.
+/// Model and firmware; `unknown` if the device does not tell.
 async fn identity(device: &Device) -> String {
     let request = Request {
         method: Method::Get,
@@ -84,7 +101,7 @@ async fn identity(device: &Device) -> String {
         }
         _ => Value::Null,
     };
-    // Nothing that a device says commands the terminal.
+    // Without control characters, so that a device cannot send commands to the terminal.
     let text = |name: &str| {
         let text = system[name].as_str().unwrap_or("unknown");
         let plain = text.chars().filter(|c| !c.is_control());

@@ -1,59 +1,97 @@
-//! `poly2mqtt simulate`: devices alone, to develop against without hardware.
+//! `poly2mqtt simulate`: only simulated devices, for development without hardware.
 
 use std::net::SocketAddr;
 
+use clap::ValueEnum;
+use poly2mqtt_simulator::{Device, Options};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failed, Firmware, JOURNAL, Simulate, asked_to_stop};
-use poly2mqtt_simulator::Device;
+use super::{CliError, signals};
 
-pub async fn run(simulate: &Simulate) -> Result<(), Failed> {
-    let stop = asked_to_stop()?;
-    let firmware = match simulate.firmware {
-        Firmware::V4_0 => poly2mqtt_simulator::Firmware::V4_0,
-        Firmware::V4_6_2 => poly2mqtt_simulator::Firmware::V4_6_2,
-    };
-    let mut devices = Vec::new();
-    for number in 0..simulate.rooms {
-        let port = match simulate.listen.port() {
+/// How many requests each simulated device remembers for the control port. It may run for days, so
+/// the number must be small.
+pub const JOURNAL: usize = 100;
+
+#[derive(Debug, clap::Args)]
+pub struct Simulate {
+    /// How many devices; each listens on the next port.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    rooms: u16,
+    /// Where the first device listens.
+    #[arg(long, default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Where the control port listens: it plays people in the room and switches faults on.
+    #[arg(long, default_value = "127.0.0.1:8442")]
+    control: SocketAddr,
+    /// Which firmware to simulate.
+    #[arg(long, value_enum, default_value_t = Firmware::V4_6_2)]
+    firmware: Firmware,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Firmware {
+    #[value(name = "4.0")]
+    V4_0,
+    #[value(name = "4.6.2")]
+    V4_6_2,
+}
+
+impl Simulate {
+    pub async fn run(&self) -> Result<(), CliError> {
+        let stop = signals::stop()?;
+        let mut devices = Vec::new();
+        for number in 0..self.rooms {
+            let device = self.start_device(number).await?;
+            println!(
+                "device {}: {} user admin password 456 certificate {}",
+                number + 1,
+                device.url(),
+                device.fingerprint()
+            );
+            devices.push(device);
+        }
+        let control = TcpListener::bind(self.control).await;
+        let control = control.map_err(|error| cannot_listen(self.control, error))?;
+        println!("people and faults: curl http://{}/", self.control);
+        let shutdown = CancellationToken::new();
+        let serve = poly2mqtt_simulator::serve_control(control, devices.clone(), shutdown.clone());
+        let control = tokio::spawn(serve);
+        stop.await;
+        shutdown.cancel();
+        // Its result says nothing that matters after the end.
+        let _ = control.await;
+        for device in devices {
+            device.stop().await;
+        }
+        Ok(())
+    }
+
+    /// Starts the device with this number, counted from 0.
+    async fn start_device(&self, number: u16) -> Result<Device, CliError> {
+        let port = match self.listen.port() {
             0 => 0,
             first => first.checked_add(number).ok_or_else(|| {
-                Failed::Other("there are not so many ports after that of --listen".into())
+                CliError::Other("too many devices: the ports after that of --listen end".into())
             })?,
         };
-        let listen = SocketAddr::new(simulate.listen.ip(), port);
-        let options = poly2mqtt_simulator::Options {
-            firmware,
+        let listen = SocketAddr::new(self.listen.ip(), port);
+        let options = Options {
+            firmware: match self.firmware {
+                Firmware::V4_0 => poly2mqtt_simulator::Firmware::V4_0,
+                Firmware::V4_6_2 => poly2mqtt_simulator::Firmware::V4_6_2,
+            },
             listen,
             name: format!("Simulated room {}", number + 1),
             journal: JOURNAL,
-            ..poly2mqtt_simulator::Options::default()
+            ..Options::default()
         };
-        let device = Device::start(options)
+        Device::start(options)
             .await
-            .map_err(|error| Failed::Other(format!("cannot listen on {listen}: {error}")))?;
-        println!(
-            "device {}: {} user admin password 456 certificate {}",
-            number + 1,
-            device.url(),
-            device.fingerprint()
-        );
-        devices.push(device);
+            .map_err(|error| cannot_listen(listen, error))
     }
-    let control = TcpListener::bind(simulate.control).await.map_err(|error| {
-        Failed::Other(format!("cannot listen on {}: {error}", simulate.control))
-    })?;
-    println!("people and faults: curl http://{}/", simulate.control);
-    let shutdown = CancellationToken::new();
-    let controlled = poly2mqtt_simulator::serve_control(control, devices.clone(), shutdown.clone());
-    let controlled = tokio::spawn(controlled);
-    stop.await;
-    shutdown.cancel();
-    // The control port has nothing left to say.
-    let _ = controlled.await;
-    for device in devices {
-        device.stop().await;
-    }
-    Ok(())
+}
+
+fn cannot_listen(addr: SocketAddr, error: impl std::fmt::Display) -> CliError {
+    CliError::Other(format!("cannot listen on {addr}: {error}"))
 }

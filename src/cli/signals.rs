@@ -1,0 +1,27 @@
+//! The signals that end a command or make it read its configuration again.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::CliError;
+
+/// Listens for SIGTERM and ctrl-C from now on, so that none is missed during the start. The future
+/// ends with the first of them.
+pub fn stop() -> Result<impl Future<Output = ()>, CliError> {
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Listens for SIGHUP from now on.
+pub fn reload() -> Result<Signal, CliError> {
+    listen(SignalKind::hangup())
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, CliError> {
+    signal(kind).map_err(|error| CliError::Other(format!("signals cannot be received: {error}")))
+}
