@@ -2,17 +2,29 @@
 //!
 //! Owns starting, replacing and stopping rooms, and the topics about the gateway itself. Knows no
 //! transport: front doors hand it [`Submission`]s through [`Submit`].
+//!
+//! One room is a `room` (the handle that takes commands), a `queue` (commands that wait) and an
+//! `actor` (the task that talks to the device). The actor starts what `underway`, `poller`,
+//! `camera_stops` and `availability` say may start; `executor` carries commands out; `knowledge`
+//! turns what was read into states and events, which `publisher` writes.
 
 mod actor;
+mod availability;
 mod calls;
-mod execute;
-mod motion;
+mod camera_stops;
+mod executor;
+mod knowledge;
+mod poller;
+mod publisher;
 mod queue;
-pub mod room;
+mod reading;
+mod refusal;
+mod room;
 mod schedule;
+mod settings;
+mod underway;
 
-pub use execute::{Read, understand};
-pub use schedule::Intervals;
+pub use reading::ReadOutcome;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -29,11 +41,15 @@ use crate::config::{self, Config};
 use crate::device::{self, DeviceTimings, LoginLimiter, SessionStore};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
-use room::{LET_GO, Room, Settings};
+use crate::topics::GATEWAY_INFO;
+use queue::stopping_failure;
+use room::{Handover, Room};
+use schedule::PollIntervals;
+use settings::RoomSettings;
 
-const INFO: &str = "gateway/info";
-/// How long a room that is replaced may finish what it began.
-const REPLACE: Duration = Duration::from_secs(5);
+/// How long a room that is replaced may finish what it began. Its commands are refused meanwhile,
+/// so shorter than a request may take.
+const ROOM_REPLACE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The gateway: every room of the configuration.
 #[derive(Debug)]
@@ -41,18 +57,19 @@ pub struct Gateway {
     store: Arc<StateStore>,
     timings: DeviceTimings,
     telemetry: Arc<Telemetry>,
-    /// Of the log-ins of all rooms.
+    /// Bounds the log-ins of all rooms together.
     login_limiter: LoginLimiter,
-    /// Where sessions are kept.
+    /// The directory in which sessions are kept.
     runtime: Option<PathBuf>,
-    rooms: RwLock<BTreeMap<Arc<str>, Running>>,
-    /// Rooms that end or start again just now: known, but not to be used.
+    rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
+    /// Rooms that are being stopped or replaced: known, but not running.
     changing: Mutex<BTreeSet<Arc<str>>>,
     started: OffsetDateTime,
 }
 
+/// A room and the configuration it was started with.
 #[derive(Debug)]
-struct Running {
+struct RunningRoom {
     config: config::RoomConfig,
     max_payload: usize,
     room: Room,
@@ -78,57 +95,27 @@ impl Gateway {
         })
     }
 
-    /// Makes the rooms those of the configuration; rooms that did not change are not touched.
+    /// Starts, replaces and stops rooms until they are those of the configuration. A room whose
+    /// configuration did not change is not touched.
     ///
     /// # Errors
     /// The rooms that cannot be started, each with the reason; the others run.
     pub async fn apply(&self, config: &Config) -> Result<(), Vec<String>> {
-        let max_payload = config.mqtt.max_payload;
-        let mut ended = Vec::new();
-        {
-            let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
-            let gone: Vec<Arc<str>> = rooms
-                .iter()
-                .filter(|(id, running)| {
-                    let wanted = config.rooms.get(&***id);
-                    wanted != Some(&running.config) || running.max_payload != max_payload
-                })
-                .map(|(id, _)| id.clone())
-                .collect();
-            self.changing().extend(gone.iter().cloned());
-            for id in gone {
-                let kept = config.rooms.contains_key(&*id);
-                ended.extend(rooms.remove(&id).map(|running| (id, kept, running.room)));
-            }
-        }
-        let deadline = Instant::now() + REPLACE;
-        let ending = ended.into_iter().map(async |(id, kept, room)| {
-            let owed = room.stop(deadline).await;
-            if !kept {
-                self.store.remove_room(&id);
-                self.telemetry.room_removed(&id);
-            }
-            (id, owed)
-        });
-        let ended = futures_util::future::join_all(ending).await;
-        let mut owed: BTreeMap<_, _> = ended.into_iter().collect();
+        let removed = self.remove_changed(config);
+        let mut handovers = self.stop_removed(removed, config).await;
         let mut failed = Vec::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         for (id, room) in &config.rooms {
             if rooms.contains_key(&id.shared()) {
                 continue;
             }
-            let mut settings = self.settings(id.shared(), room, max_payload);
-            settings.device.session_store = self
-                .runtime
-                .as_ref()
-                .map(|runtime| SessionStore::new(runtime, &settings.id, &room.url, &room.user));
-            let owed = owed.remove(&settings.id).unwrap_or_default();
-            match Room::start(settings, self.store.clone(), owed) {
+            let settings = self.settings(id.shared(), room, config.mqtt.max_payload);
+            let handover = handovers.remove(&settings.id).unwrap_or_default();
+            match Room::start(settings, self.store.clone(), handover) {
                 Ok(started) => {
-                    let running = Running {
+                    let running = RunningRoom {
                         config: room.clone(),
-                        max_payload,
+                        max_payload: config.mqtt.max_payload,
                         room: started,
                     };
                     rooms.insert(id.shared(), running);
@@ -146,12 +133,56 @@ impl Gateway {
         }
     }
 
-    /// A room's settings as the room's own module wants them.
-    fn settings(&self, id: Arc<str>, room: &config::RoomConfig, max_payload: usize) -> Settings {
-        Settings {
+    /// Takes out the rooms that are configured differently now, or not at all.
+    fn remove_changed(&self, config: &Config) -> Vec<(Arc<str>, Room)> {
+        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        let (unchanged, changed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut *rooms)
+            .into_iter()
+            .partition(|(id, running)| {
+                config.rooms.get(&**id) == Some(&running.config)
+                    && running.max_payload == config.mqtt.max_payload
+            });
+        *rooms = unchanged;
+        // Before the lock is released: a command must not find the room missing.
+        self.changing().extend(changed.keys().cloned());
+        let changed = changed.into_iter();
+        changed.map(|(id, running)| (id, running.room)).collect()
+    }
+
+    /// Stops rooms; returns what each leaves to its successor.
+    async fn stop_removed(
+        &self,
+        removed: Vec<(Arc<str>, Room)>,
+        config: &Config,
+    ) -> BTreeMap<Arc<str>, Handover> {
+        let deadline = Instant::now() + ROOM_REPLACE_TIMEOUT;
+        let stopping = removed.into_iter().map(async |(id, room)| {
+            let handover = room.stop(deadline).await;
+            if !config.rooms.contains_key(&*id) {
+                self.store.remove_room(&id);
+                self.telemetry.room_removed(&id);
+            }
+            (id, handover)
+        });
+        let stopped = futures_util::future::join_all(stopping).await;
+        stopped.into_iter().collect()
+    }
+
+    /// The settings of a configured room.
+    fn settings(
+        &self,
+        id: Arc<str>,
+        room: &config::RoomConfig,
+        max_payload: usize,
+    ) -> RoomSettings {
+        let mut device = device_settings(room, &self.timings, &self.telemetry, &self.login_limiter);
+        let runtime = self.runtime.as_ref();
+        device.session_store =
+            runtime.map(|runtime| SessionStore::new(runtime, &id, &room.url, &room.user));
+        RoomSettings {
             id,
-            device: device_settings(room, &self.timings, &self.telemetry, &self.login_limiter),
-            intervals: Intervals {
+            device,
+            intervals: PollIntervals {
                 fast: room.poll.fast,
                 normal: room.poll.normal,
                 slow: room.poll.slow,
@@ -189,18 +220,18 @@ impl Gateway {
             "rooms": rooms,
             "configuration": config.redacted(),
         });
-        self.store.set(INFO, StateValue::text(info.to_string()));
+        self.store
+            .set(GATEWAY_INFO, StateValue::text(info.to_string()));
     }
 
-    /// How the rooms stand.
+    /// How each room stands, for metrics and readiness.
     pub fn sample(&self) -> BTreeMap<Arc<str>, RoomSample> {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-        let says = |id: &str, topic| self.store.get(&format!("room/{id}/{topic}"));
-        let sample = |(id, running): (&Arc<str>, &Running)| {
-            let online = says(id, "availability").is_some_and(|state| state.payload == "online");
+        let sample = |(id, running): (&Arc<str>, &RunningRoom)| {
+            let status = running.room.status();
             let sample = RoomSample {
-                online,
-                known: says(id, "problem").is_some(),
+                online: status.online,
+                known: status.known,
                 waiting: running.room.waiting(),
             };
             (id.clone(), sample)
@@ -238,8 +269,7 @@ impl Submit for Gateway {
             return running.room.submit(submission);
         }
         if self.changing().contains(&submission.room) {
-            let failure = Failure::new(ErrorCode::Offline, LET_GO);
-            return submission.reply.answer(Err(failure));
+            return submission.reply.answer(Err(stopping_failure()));
         }
         let known: Vec<&str> = rooms.keys().map(|id| &**id).collect();
         let known = match known.as_slice() {

@@ -122,7 +122,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "200 with {\"success\": false, \"reason\": …}",
         firmware: "all; at the log-in and after commands",
         source: Source::Drivers,
-        handled: ("src/rooms/execute.rs", "body[\"success\"] == false"),
+        handled: ("src/rooms/executor.rs", "body[\"success\"] == false"),
     },
     // What is there and what is not.
     Quirk {
@@ -131,7 +131,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "404, 405 or 501 to some, depending on model, mode and firmware",
         firmware: "all",
         source: Source::Drivers,
-        handled: ("src/rooms/execute.rs", "Lacking"),
+        handled: ("src/rooms/reading.rs", "Unsupported"),
     },
     Quirk {
         name: "ended conference",
@@ -430,10 +430,10 @@ mod tests {
                         body: bytes::Bytes::new(),
                     };
                     let system = operations().find(|it| it.path == "/rest/system").unwrap();
-                    crate::rooms::understand(system, &answer)
+                    crate::rooms::ReadOutcome::of(system, &answer)
                 };
                 for status in [404, 405, 501] {
-                    assert_eq!(read(status), crate::rooms::Read::Lacking(status));
+                    assert_eq!(read(status), crate::rooms::ReadOutcome::Unsupported(status));
                 }
             }
             "ended conference" => {

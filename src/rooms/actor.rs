@@ -1,645 +1,412 @@
 //! The room's one task.
 //!
-//! Everything a room knows changes here and nowhere else. Requests run as futures of this task;
-//! what they bring is applied in order, so that the states a command touched are published before
-//! its result.
+//! Everything a room knows changes here and nowhere else. Requests run as futures of this task, so
+//! they never change anything themselves: they bring their outcome back to the loop.
+//!
+//! ```text
+//!  Room::submit ──► Queue ──► start_work() ──► running futures ──► Device (HTTPS)
+//!                               ▲      stop · command · poll · log-in      │
+//!                               │                                          │ Done
+//!        Underway, Poller,      │                                          ▼
+//!        CameraStops,        ◄──┴──────────── finish() ◄────────── executor / Poller
+//!        Availability                            │ Reading
+//!                                                ▼
+//!                                         RoomKnowledge ──► RoomPublisher ──► StateStore, Reply
+//! ```
+//!
+//! `finish` applies the readings of a command before it gives the result, so that clients see the
+//! states that a command touched before its result.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
-use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use super::calls::Calls;
-use super::execute::{Environment, Executed, Read, Reading, execute, understand, unix_now};
-use super::motion::Stops;
-use super::queue::{Free, Lane, Queue};
-use super::room::{LET_GO, Results, Settings};
-use super::schedule::Schedule;
-use crate::catalogue::{
-    CALLS, Call, Context, Motion, Operation, PRESETS, Pick, Plan, Request, SESSION, StateTopic,
-    When, connections, learned_preset_offset, operations,
-};
-use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
-use crate::device::{Device, DeviceResponse, Problem, ProblemCode, RequestError};
-use crate::state::{RoomReading, StateValue};
-use crate::telemetry::PollOutcome;
+use super::availability::Availability;
+use super::camera_stops::CameraStops;
+use super::executor::{Environment, Executed, execute};
+use super::knowledge::RoomKnowledge;
+use super::poller::{Poll, Polled, Poller};
+use super::publisher::RoomPublisher;
+use super::queue::{Lane, Queue, Ticket, stopping_failure};
+use super::reading::Reading;
+use super::settings::RoomSettings;
+use super::underway::Underway;
+use crate::catalogue::{Call, Motion, Plan};
+use crate::command::{Failure, Reply, Transfer};
+use crate::device::{Device, DeviceResponse, Problem, RequestError};
+use crate::telemetry::{Telemetry, command_span};
 
-/// Polled answers are never larger than this.
-const POLL_LIMIT: usize = 4 << 20;
-/// So many requests without an answer in a row, and the device is not there.
-const SILENT: u32 = 2;
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// But not so long while a camera may be moving that is owed its stop.
-const CAMERA_RUNS: Duration = Duration::from_secs(1);
+/// The largest body of a poll. States are some kilobytes; a device that sends megabytes is broken
+/// and must not fill the memory of a gateway with many rooms.
+const POLL_BODY_LIMIT: usize = 4 << 20;
 
-/// Runs a room until it is asked to stop. Begins with the stops that are owed from before, and
-/// gives back those that are owed still.
+/// Runs a room until it is asked to stop. Begins with the camera stops that an earlier task of the
+/// room left, and returns those that are still to be sent.
 pub async fn run(
-    settings: Settings,
+    settings: RoomSettings,
     device: Device,
     queue: Arc<Queue>,
-    results: Results,
+    publisher: Arc<RoomPublisher>,
     stop: CancellationToken,
-    owed: Stops,
-) -> Stops {
-    let mut actor = Actor::new(settings, device, queue, results);
-    actor.stops = owed;
+    stops: CameraStops,
+) -> CameraStops {
+    let mut actor = Actor::new(settings, device, queue, publisher, stops);
     actor.connect();
     loop {
         let stopping = stop.is_cancelled();
-        actor.begin(stopping);
+        actor.start_work(stopping);
         if stopping && actor.running.is_empty() {
             break;
         }
         let wake = actor.next_wake(stopping);
         tokio::select! {
             biased;
-            () = stop.cancelled(), if !stopping => actor.stop_taking(),
+            () = stop.cancelled(), if !stopping => actor.queue.close(stopping_failure()),
             Some(done) = actor.running.next() => actor.finish(done),
             () = actor.queue.filled(), if !stopping => {}
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
-    // On the heap: a room has it in its task for months and needs it once.
+    // On the heap: it is needed once, and would make every room's task larger for months.
     Box::pin(actor.device.close()).await;
     actor.stops
-}
-
-/// How the room stands with its device.
-#[derive(Debug)]
-enum Phase {
-    /// A log-in is under way; commands wait.
-    Connecting,
-    /// Logged in.
-    Online,
-    /// Cannot be used; tried again then. Commands are answered at once.
-    Offline(Instant),
 }
 
 /// What a future of the room brought.
 enum Done {
     LoggedIn(Result<Value, Problem>),
     Polled {
-        place: usize,
-        written: u64,
-        answer: Result<DeviceResponse, RequestError>,
+        poll: Poll,
+        response: Result<DeviceResponse, RequestError>,
     },
     Commanded {
         lane: Lane,
         reply: Reply,
-        motion: Option<Box<Motion>>,
-        stopped: Option<String>,
+        effect: Box<CameraEffect>,
         executed: Box<Executed>,
     },
-    Stopped {
+    CameraStopped {
         camera: String,
         executed: Box<Executed>,
     },
 }
 
+/// What a command does to a camera.
+enum CameraEffect {
+    None,
+    Starts(Motion),
+    /// Stops this camera.
+    Stops(String),
+}
+
+impl CameraEffect {
+    fn of(call: &Call) -> Self {
+        let motion = match call.route.command().plan {
+            Plan::Move => Motion::of(call).ok(),
+            _ => None,
+        };
+        match (motion, Motion::ended_by(call)) {
+            (Some(motion), _) => Self::Starts(motion),
+            (None, Some(camera)) => Self::Stops(camera),
+            (None, None) => Self::None,
+        }
+    }
+}
+
 struct Actor {
-    settings: Settings,
+    settings: RoomSettings,
     device: Device,
     queue: Arc<Queue>,
-    results: Results,
-    schedule: Schedule,
-    calls: Calls,
-    stops: Stops,
-    phase: Phase,
+    publisher: Arc<RoomPublisher>,
+    poller: Poller,
+    knowledge: RoomKnowledge,
+    stops: CameraStops,
+    availability: Availability,
+    underway: Underway,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// The area of the command that runs in order.
-    ordered: Option<&'static str>,
-    beside: bool,
-    polling: bool,
-    stopping: bool,
-    learned_offset: Option<i8>,
-    /// The topics of the parts of the system that the device named.
-    parts: BTreeSet<String>,
-    silent: u32,
-    wait: Duration,
-    /// What is wrong, and since when.
-    problem: Option<(ProblemCode, String)>,
 }
 
 impl Actor {
-    fn new(settings: Settings, device: Device, queue: Arc<Queue>, results: Results) -> Self {
-        let wait = device.timings().first_reconnect_delay;
-        let actor = Self {
-            schedule: Schedule::new(settings.intervals, Instant::now()),
+    fn new(
+        settings: RoomSettings,
+        device: Device,
+        queue: Arc<Queue>,
+        publisher: Arc<RoomPublisher>,
+        stops: CameraStops,
+    ) -> Self {
+        let telemetry = settings.device.telemetry.clone();
+        Self {
+            poller: Poller::new(settings.intervals, telemetry, Instant::now()),
+            knowledge: RoomKnowledge::new(publisher.clone(), settings.preset_offset),
+            availability: Availability::new(device.timings().clone()),
             settings,
             device,
             queue,
-            results,
-            calls: Calls::default(),
-            stops: Stops::default(),
-            phase: Phase::Connecting,
+            publisher,
+            stops,
+            underway: Underway::default(),
             running: FuturesUnordered::new(),
-            ordered: None,
-            beside: false,
-            polling: false,
-            stopping: false,
-            learned_offset: None,
-            parts: BTreeSet::new(),
-            silent: 0,
-            wait,
-            problem: None,
-        };
-        actor.results.state("availability", Some(&"offline".into()));
-        actor
+        }
     }
 
-    fn run_later(&self, future: impl Future<Output = Done> + Send + 'static) {
+    fn telemetry(&self) -> &Telemetry {
+        &self.settings.device.telemetry
+    }
+
+    /// Runs a future beside the loop; [`Actor::finish`] gets what it brings.
+    fn run_beside(&self, future: impl Future<Output = Done> + Send + 'static) {
         self.running.push(future.boxed());
     }
 
     /// Starts a log-in.
     fn connect(&mut self) {
-        self.phase = Phase::Connecting;
+        self.availability.connecting();
         let device = self.device.clone();
-        self.run_later(async move { Done::LoggedIn(device.log_in().await) });
+        self.run_beside(async move { Done::LoggedIn(device.log_in().await) });
     }
 
-    /// Starts whatever may start now: stops first, then commands, then reads.
-    fn begin(&mut self, ending: bool) {
+    /// Starts whatever may start now: camera stops first, then commands, then polls. A room that
+    /// stops only stops its cameras.
+    fn start_work(&mut self, stopping: bool) {
         let now = Instant::now();
-        if let Phase::Offline(until) = self.phase
-            && until <= now
-            && !ending
-        {
+        let retry_at = self.availability.retry_at();
+        if !stopping && retry_at.is_some_and(|at| at <= now) {
             self.connect();
         }
         self.queue.expire(now);
-        if !matches!(self.phase, Phase::Online) {
+        if !self.availability.is_online() {
             return;
         }
-        if !self.stopping
-            && let Some(stop) = self.due_stop(ending, now)
-        {
-            self.stopping = true;
-            let camera = Motion::camera(&stop);
-            let environment = self.environment(&stop);
-            let device = self.device.clone();
-            self.run_later(async move {
-                let executed = Box::new(execute(&device, stop, environment, Transfer::None).await);
-                Done::Stopped { camera, executed }
-            });
-        }
-        if ending {
+        self.start_camera_stop(stopping, now);
+        if stopping {
             return;
         }
-        while let Some((lane, ticket)) = self.queue.take(Free {
-            ordered: self.ordered.map_or(Ok(()), Err),
-            beside: !self.beside,
-        }) {
-            match lane {
-                Lane::Ordered => self.ordered = Some(ticket.area()),
-                Lane::Beside => self.beside = true,
-            }
-            self.command(lane, ticket.call, ticket.reply, ticket.transfer);
+        while let Some((lane, ticket)) = self.queue.take(self.underway.free_lanes()) {
+            self.start_command(lane, ticket);
         }
-        if self.may_poll() {
-            self.poll(now);
+        if self.underway.may_poll() {
+            self.start_poll(now);
         }
     }
 
-    /// Commands go before reads, and the device gets two requests at a time.
-    fn may_poll(&self) -> bool {
-        let others = [self.ordered.is_some(), self.beside, self.stopping];
-        !self.polling && others.iter().filter(|busy| **busy).count() < 2
-    }
-
-    fn due_stop(&self, ending: bool, now: Instant) -> Option<Call> {
-        if ending {
-            return self.stops.all().into_iter().next();
+    fn start_camera_stop(&mut self, stopping: bool, now: Instant) {
+        if !self.underway.may_stop_camera() {
+            return;
         }
-        self.stops.due(now)
-    }
-
-    fn command(&mut self, lane: Lane, call: Call, reply: Reply, transfer: Transfer) {
-        let motion = match call.route.command().plan {
-            Plan::Move => Motion::of(&call).ok().map(Box::new),
-            _ => None,
+        let due = if stopping {
+            self.stops.any()
+        } else {
+            self.stops.due(now)
         };
-        if let Some(motion) = &motion {
-            // Should the start's answer never come, the camera may move all the same.
-            let longest = self.device.timings().request_timeout + motion.duration;
-            self.stops.owe(motion, Instant::now() + longest);
-        }
-        let stopped = Motion::ended_by(&call);
+        let Some(call) = due else { return };
+        self.underway.set_camera_stop(true);
+        let camera = Motion::camera(&call);
         let environment = self.environment(&call);
         let device = self.device.clone();
-        self.run_later(async move {
-            let executed = Box::new(execute(&device, call, environment, transfer).await);
+        self.run_beside(async move {
+            let executed = execute(&device, call, environment, Transfer::None).await;
+            Done::CameraStopped {
+                camera,
+                executed: Box::new(executed),
+            }
+        });
+    }
+
+    fn start_command(&mut self, lane: Lane, ticket: Ticket) {
+        self.underway.command_began(lane, ticket.area());
+        let Ticket {
+            call,
+            reply,
+            transfer,
+            ..
+        } = ticket;
+        let effect = Box::new(CameraEffect::of(&call));
+        if let CameraEffect::Starts(motion) = &*effect {
+            // The camera may move even if the start is never answered.
+            let longest = self.device.timings().request_timeout + motion.duration;
+            self.stops.schedule(motion, Instant::now() + longest);
+        }
+        let environment = self.environment(&call);
+        let device = self.device.clone();
+        let span = command_span(reply.command());
+        let executing = async move {
+            let executed = execute(&device, call, environment, transfer).await;
             Done::Commanded {
                 lane,
                 reply,
-                motion,
-                stopped,
-                executed,
+                effect,
+                executed: Box::new(executed),
             }
-        });
+        };
+        self.run_beside(executing.instrument(span));
     }
 
-    fn poll(&mut self, now: Instant) {
-        let Some((place, due)) = self.schedule.next() else {
+    fn start_poll(&mut self, now: Instant) {
+        let conference = self.knowledge.conference();
+        let Some((poll, request)) = self.poller.begin(conference, now) else {
             return;
         };
-        if due > now {
-            return;
-        }
-        let late = now
-            .duration_since(due)
-            .div_duration_f64(self.schedule.interval_at(place));
-        self.settings.device.telemetry.poll_started(late);
-        self.schedule.began(place, now);
-        let Some(entry) = self.schedule.entry(place) else {
-            return;
-        };
-        let written = entry.written;
-        let params = match self.calls.conference() {
-            Some(conference) => vec![("conf_id", conference.to_owned())],
-            None => Vec::new(),
-        };
-        let Ok(request) = Request::read(entry.operation, &params) else {
-            return;
-        };
-        self.polling = true;
+        self.underway.set_poll(true);
         let device = self.device.clone();
-        self.run_later(async move {
+        self.run_beside(async move {
             let deadline = device.deadline(false);
-            let answer = device.send(&request, POLL_LIMIT, deadline).await;
-            Done::Polled {
-                place,
-                written,
-                answer,
-            }
+            let response = device.send(&request, POLL_BODY_LIMIT, deadline).await;
+            Done::Polled { poll, response }
         });
-    }
-
-    fn context(&self) -> Context {
-        Context {
-            now: unix_now(),
-            preset_offset: self.settings.preset_offset,
-        }
     }
 
     fn environment(&self, call: &Call) -> Environment {
         let stored = match call.route.command().plan {
-            Plan::Stored(state) => self.stored(state),
+            Plan::Stored(state) => self.publisher.stored(state),
             _ => None,
         };
         Environment {
-            context: self.context(),
-            preset_offset: self.settings.preset_offset.or(self.learned_offset),
-            conference: self.calls.conference().map(str::to_owned),
+            context: self.knowledge.context(),
+            preset_offset: self.knowledge.preset_offset(),
+            conference: self.knowledge.conference().map(str::to_owned),
             max_payload: self.settings.max_payload,
             stored,
         }
     }
 
-    fn stored(&self, state: StateTopic) -> Option<Value> {
-        let topic = format!("room/{}/{state}", self.settings.id);
-        let stored = self.results.store.get(&topic)?;
-        serde_json::from_slice(&stored.payload).ok()
-    }
-
-    fn next_wake(&self, ending: bool) -> Option<Instant> {
-        let retry = match self.phase {
-            Phase::Offline(until) => Some(until),
-            _ => None,
-        };
-        if ending {
+    /// When there may be something to start, if nothing ends before.
+    fn next_wake(&self, stopping: bool) -> Option<Instant> {
+        if stopping {
             return None;
         }
-        let online = matches!(self.phase, Phase::Online);
-        let polls = online && self.may_poll();
-        let poll = polls.then(|| self.schedule.next()).flatten();
+        let online = self.availability.is_online();
+        let may_stop_camera = online && self.underway.may_stop_camera();
+        let may_poll = online && self.underway.may_poll();
         [
-            retry,
+            self.availability.retry_at(),
             self.queue.next_expiry(),
-            self.stops.next().filter(|_| online && !self.stopping),
-            poll.map(|(_, due)| due),
+            self.stops.next_due().filter(|_| may_stop_camera),
+            self.poller.next_due().filter(|_| may_poll),
         ]
         .into_iter()
         .flatten()
         .min()
     }
 
-    /// From here on every command is refused; those begun are finished.
-    fn stop_taking(&self) {
-        self.queue.close(Failure::new(ErrorCode::Offline, LET_GO));
-    }
-
     fn finish(&mut self, done: Done) {
         match done {
             Done::LoggedIn(Ok(session)) => self.online(&session),
             Done::LoggedIn(Err(problem)) => self.offline(problem),
-            Done::Polled {
-                place,
-                written,
-                answer,
-            } => {
-                self.polling = false;
-                self.polled(place, written, answer);
-                self.schedule.asked(place);
-                let reading = match self.schedule.complete() {
-                    true => RoomReading::Complete,
-                    false => RoomReading::Incomplete,
-                };
-                self.results.store.set_room(&self.settings.id, reading);
+            Done::Polled { poll, response } => {
+                self.underway.set_poll(false);
+                self.polled(poll, response);
             }
             Done::Commanded {
                 lane,
                 reply,
-                motion,
-                stopped,
+                effect,
                 executed,
             } => {
-                match lane {
-                    Lane::Ordered => self.ordered = None,
-                    Lane::Beside => self.beside = false,
-                }
-                self.commanded(reply, motion, stopped, *executed);
+                self.underway.command_ended(lane);
+                self.commanded(reply, *effect, *executed);
             }
-            Done::Stopped { camera, executed } => {
-                self.stopping = false;
+            Done::CameraStopped { camera, executed } => {
+                self.underway.set_camera_stop(false);
                 match executed.result {
-                    Ok(_) => self.stops.paid(&camera, Instant::now()),
-                    Err(_) => self.stops.failed(&camera, Instant::now()),
+                    Ok(_) => self.stops.stopped(&camera, Instant::now()),
+                    Err(_) => self.stops.retry(&camera, Instant::now()),
                 }
-                self.heard(executed.problem, executed.silent);
+                self.note_device_trouble(executed.problem, executed.unanswered);
             }
         }
     }
 
-    /// What a command says of the device. While commands hold both of its requests there are no
-    /// reads that could say it.
-    fn heard(&mut self, problem: Option<Problem>, silent: bool) {
-        match problem {
-            Some(problem) => self.offline(problem),
-            None if silent => self.unanswered(),
-            None => {}
-        }
-    }
-
-    fn unanswered(&mut self) {
-        self.silent += 1;
-        if self.silent >= SILENT {
-            self.offline(Problem {
-                code: ProblemCode::Offline,
-                message: "the device does not answer any more".into(),
-            });
-        }
-    }
-
-    fn commanded(
-        &mut self,
-        reply: Reply,
-        motion: Option<Box<Motion>>,
-        stopped: Option<String>,
-        executed: Executed,
-    ) {
-        for reading in executed.readings {
-            self.schedule.written(reading.operation);
-            self.apply(&reading);
-        }
-        match (&executed.result, motion) {
-            (Ok(_), Some(motion)) => self.stops.owe(&motion, Instant::now() + motion.duration),
-            (Err(failure), Some(motion)) if failure.code.is_unsure() => {
-                self.stops.owe_unsure(&motion, Instant::now());
+    fn polled(&mut self, poll: Poll, response: Result<DeviceResponse, RequestError>) {
+        match self.poller.finish(poll, response, Instant::now()) {
+            Polled::Unchanged => self.availability.answered(),
+            Polled::Read(reading) => {
+                self.availability.answered();
+                self.apply(&reading);
             }
-            // It may have moved before: a stop too many does no harm.
-            (Err(_), Some(motion)) => self.stops.owe(&motion, Instant::now()),
-            (Ok(_), None) => {
-                if let Some(camera) = stopped {
-                    self.stops.paid(&camera, Instant::now());
-                }
-            }
-            (Err(_), None) => {}
+            Polled::Failed => {}
+            Polled::Unanswered => self.note_device_trouble(None, true),
+            Polled::Problem(problem) => self.note_device_trouble(Some(problem), false),
         }
-        if let Ok(success) = &executed.result {
-            self.keep_retained(success);
-        }
-        self.results.give(reply, executed.result);
-        self.heard(executed.problem, executed.silent);
+        self.publisher.read_so_far(self.poller.is_complete());
     }
 
-    /// A file that stays retained is a state.
-    fn keep_retained(&self, success: &Success) {
-        if let Some(file) = success.file.as_ref().filter(|file| file.retained)
-            && let Some(bytes) = &file.bytes
+    fn commanded(&mut self, reply: Reply, effect: CameraEffect, executed: Executed) {
+        for reading in &executed.readings {
+            self.poller.written(reading.operation);
+            self.apply(reading);
+        }
+        self.schedule_stop(effect, executed.result.as_ref().err());
+        if let Ok(success) = &executed.result
+            && let Some(file) = &success.file
         {
-            let topic = format!("room/{}/{}", self.settings.id, file.topic);
-            let retained = StateValue {
-                payload: bytes.clone(),
-                content_type: Some(file.content_type.clone()),
-            };
-            self.results.store.set(&topic, retained);
+            self.publisher.file(file);
         }
+        self.publisher.answer(reply, executed.result);
+        self.note_device_trouble(executed.problem, executed.unanswered);
     }
 
-    fn polled(&mut self, place: usize, written: u64, answer: Result<DeviceResponse, RequestError>) {
+    /// Schedules or cancels a camera's stop after a command that was about the camera.
+    fn schedule_stop(&mut self, effect: CameraEffect, failure: Option<&Failure>) {
         let now = Instant::now();
-        let count = |outcome| self.settings.device.telemetry.poll_finished(outcome);
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(RequestError::Problem(problem)) => {
-                count(PollOutcome::Failed);
-                return self.offline(problem);
+        match (effect, failure) {
+            (CameraEffect::Starts(motion), None) => {
+                self.stops.schedule(&motion, now + motion.duration);
             }
-            Err(RequestError::TimedOut { .. } | RequestError::Broken) => {
-                count(PollOutcome::Silent);
-                return self.unanswered();
+            (CameraEffect::Starts(motion), Some(failure)) if failure.code.is_unsure() => {
+                self.stops.schedule_repeated(&motion, now);
             }
-            Err(failed) => {
-                count(PollOutcome::Failed);
-                tracing::debug!(?failed, "a state cannot be read");
-                return;
-            }
-        };
-        self.silent = 0;
-        let Some(entry) = self.schedule.entry(place) else {
-            return;
-        };
-        if entry.written != written {
-            // A command read the same state while this read was under way: which of the two is
-            // newer cannot be told.
-            return self.schedule.again(place, now);
+            // An earlier start may still move it: a stop too many does no harm.
+            (CameraEffect::Starts(motion), Some(_)) => self.stops.schedule(&motion, now),
+            (CameraEffect::Stops(camera), None) => self.stops.stopped(&camera, now),
+            (CameraEffect::Stops(_), Some(_)) | (CameraEffect::None, _) => {}
         }
-        let operation = entry.operation;
-        let same = answer.status == 200 && !operation.at_time();
-        if same && entry.knows(&answer.body) {
-            return count(PollOutcome::Unchanged);
-        }
-        let read = understand(operation, &answer);
-        count(match read {
-            Read::Value(_) | Read::Absent => PollOutcome::Changed,
-            Read::Lacking(_) | Read::Failed(_) => PollOutcome::Failed,
-        });
-        match &read {
-            Read::Lacking(status) => {
-                tracing::debug!(operation.path, status, "not there");
-                self.schedule.lacked(place, now);
-            }
-            Read::Failed(failure) => {
-                let path = operation.path;
-                tracing::debug!(path, failure.message, "a state cannot be read");
-            }
-            Read::Value(_) | Read::Absent => self.schedule.there(place, &answer.body),
-        }
-        self.apply(&Reading { operation, read });
     }
 
-    /// Publishes what was read, and all that follows from it.
     fn apply(&mut self, reading: &Reading) {
-        let Reading { operation, read } = reading;
-        let in_call = matches!(operation.poll, Some((_, When::InCall)));
-        match read {
-            Read::Value(answer) => {
-                let context = self.context();
-                for state in operation.states {
-                    let values = state.values(answer, &context);
-                    for (topic, value) in &values {
-                        self.results.state(topic, value.as_ref());
-                    }
-                    if let Pick::Each(_) = state.pick {
-                        let named = values.into_iter().map(|(topic, _)| topic).collect();
-                        self.forget_parts(named);
-                    }
-                }
-                self.follow(operation, answer);
-            }
-            Read::Absent if in_call => self.clear(operation),
-            Read::Absent => {
-                for state in operation.states {
-                    self.results
-                        .state(state.topic.as_str(), Some(&"none".into()));
-                }
-            }
-            Read::Lacking(_) => self.clear(operation),
-            Read::Failed(_) => {}
-        }
+        self.knowledge.apply(reading);
+        let in_call = self.knowledge.in_call();
+        self.poller.set_in_call(in_call, Instant::now());
     }
 
-    /// Clears what a device named before and names no longer: new names at each answer must not
-    /// become ever more topics.
-    fn forget_parts(&mut self, named: BTreeSet<String>) {
-        for topic in self.parts.difference(&named) {
-            self.results.state(topic, None);
-        }
-        self.parts = named;
-    }
-
-    fn clear(&self, operation: &Operation) {
-        for state in operation.states {
-            self.results.state(state.topic.as_str(), None);
-        }
-    }
-
-    /// What the room itself learns from a reading.
-    fn follow(&mut self, operation: &Operation, answer: &Value) {
-        if operation.feeds(PRESETS) {
-            self.learned_offset = learned_preset_offset(answer).or(self.learned_offset);
-        }
-        if !operation.feeds(CALLS) {
-            return;
-        }
-        for (event, about) in self.calls.update(connections(answer)) {
-            self.results.event(event, &about);
-        }
-        let in_call = self.calls.in_call();
-        self.schedule.set_in_call(in_call, Instant::now());
-        if !in_call {
-            let ended = |operation: &&Operation| matches!(operation.poll, Some((_, When::InCall)));
-            for operation in operations().filter(ended) {
-                self.clear(operation);
-            }
+    /// What a request says about the device itself. Commands count too: while they take both of its
+    /// requests there are no polls that could say it.
+    fn note_device_trouble(&mut self, problem: Option<Problem>, unanswered: bool) {
+        if let Some(problem) = problem {
+            self.offline(problem);
+        } else if unanswered && let Some(problem) = self.availability.unanswered() {
+            self.offline(problem);
         }
     }
 
     fn online(&mut self, session: &Value) {
-        let now = Instant::now();
-        self.phase = Phase::Online;
-        self.silent = 0;
-        self.wait = self.device.timings().first_reconnect_delay;
-        self.problem = None;
-        self.schedule.restart(now);
-        self.results.state(SESSION.as_str(), Some(session));
-        self.results
-            .state("problem", Some(&json!({"code": "none"})));
-        self.results.state("availability", Some(&"online".into()));
+        self.availability.logged_in();
+        self.poller.restart(Instant::now());
+        self.publisher.online(session);
         self.queue.open();
-        let telemetry = &self.settings.device.telemetry;
-        telemetry.room_online(&self.settings.id);
+        self.telemetry().room_online(&self.settings.id);
     }
 
-    /// The device cannot be used: says so, answers what waits, and sets when to try again.
+    /// The device cannot be used: answers what waits, and says why.
     fn offline(&mut self, problem: Problem) {
-        if matches!(self.phase, Phase::Offline(_)) {
+        let camera_may_move = !self.stops.is_empty();
+        let failed = self
+            .availability
+            .failed(problem.code, camera_may_move, Instant::now());
+        let Some(went_offline) = failed else {
             return;
+        };
+        let code = problem.code.error_code();
+        self.queue.close(Failure::new(code, &*problem.message));
+        if went_offline.is_new {
+            let telemetry = self.telemetry();
+            telemetry.room_offline(&self.settings.id, &problem.message);
         }
-        let room = &self.settings.id;
-        self.results.store.set_room(room, RoomReading::Incomplete);
-        let refused = matches!(
-            problem.code,
-            ProblemCode::Unauthorized | ProblemCode::LockedOut | ProblemCode::TooManySessions
-        );
-        let now = Instant::now();
-        let wait = if refused {
-            match problem.code {
-                ProblemCode::LockedOut => self.device.timings().retry_after_lockout,
-                ProblemCode::TooManySessions => self.device.timings().retry_after_too_many_sessions,
-                _ => self.device.timings().retry_after_refused_login,
-            }
-        } else {
-            let mut wait = self.wait;
-            if self.stops.next().is_some() {
-                wait = wait.min(CAMERA_RUNS);
-            }
-            self.wait =
-                (wait * 2).min(LONGEST_WAIT.max(self.device.timings().first_reconnect_delay));
-            jittered(wait)
-        };
-        self.phase = Phase::Offline(now + wait);
-        self.silent = 0;
-        self.queue.close(Failure::new(
-            problem.code.error_code(),
-            problem.message.clone(),
-        ));
-        let since = match self.problem.take() {
-            // The same problem may have other words at each attempt.
-            Some((code, since)) if code == problem.code => since,
-            _ => {
-                let telemetry = &self.settings.device.telemetry;
-                telemetry.room_offline(&self.settings.id, &problem.message);
-                OffsetDateTime::now_utc()
-                    .format(&Rfc3339)
-                    .unwrap_or_default()
-            }
-        };
-        let about = json!({
-            "code": problem.code,
-            "message": problem.message,
-            "since": since,
-        });
-        self.results.state("problem", Some(&about));
-        self.problem = Some((problem.code, since));
-        self.results.state("availability", Some(&"offline".into()));
+        self.publisher.offline(&problem, &went_offline);
     }
-}
-
-/// Spreads the attempts of many rooms: three quarters to five quarters of the wait.
-fn jittered(wait: Duration) -> Duration {
-    let noise = std::time::SystemTime::now()
-        .duration_since(std::time::SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.subsec_nanos());
-    wait * 3 / 4 + wait * (noise % 1000) / 2000
 }

@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 
 use crate::catalogue::{Connection, Phase};
 
-/// Something that happened to a connection: the event's name and what it says.
+/// Something that happened to a connection: the event's name and its details.
 pub type Event = (&'static str, Value);
 
-/// What happened between two readings.
-pub fn events(before: &[Connection], after: &[Connection]) -> Vec<Event> {
+/// What happened from one reading of the connections to the next.
+fn events(before: &[Connection], after: &[Connection]) -> Vec<Event> {
     let known = |connection: &Connection| before.iter().find(|old| old.id == connection.id);
     let mut events = Vec::new();
     for connection in after {
@@ -27,17 +27,17 @@ pub fn events(before: &[Connection], after: &[Connection]) -> Vec<Event> {
     }
     for connection in before {
         if !after.iter().any(|new| new.id == connection.id) {
-            let mut about = connection.describe();
+            let mut details = connection.describe();
             let answered = connection.phase == Phase::Connected;
-            about.insert("answered".into(), answered.into());
-            events.push(event("call_ended", about));
+            details.insert("answered".into(), answered.into());
+            events.push(event("call_ended", details));
         }
     }
     events
 }
 
-fn event(name: &'static str, about: Map<String, Value>) -> Event {
-    (name, Value::Object(about))
+fn event(name: &'static str, details: Map<String, Value>) -> Event {
+    (name, Value::Object(details))
 }
 
 /// What a room knows of its calls.
@@ -48,7 +48,8 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Takes a reading. The first one only tells how things stand: nothing happened then.
+    /// Takes a reading and returns its events. The first reading has none: what is up already may
+    /// have begun long ago.
     pub fn update(&mut self, now: Vec<Connection>) -> Vec<Event> {
         let events = match &self.connections {
             Some(before) => events(before, &now),

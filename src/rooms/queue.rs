@@ -1,163 +1,85 @@
 //! The commands that wait for a room's device.
 //!
-//! Owns their order, the bound, what a newer command makes pointless, and the age limit. Every
-//! ticket that leaves other than by its turn is answered here.
+//! Owns their order, the bound, what a newer command supersedes, and the age limit. Every ticket
+//! that leaves the queue without being carried out is answered here.
+
+mod ticket;
+
+pub use ticket::Ticket;
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::room::Results;
-use crate::catalogue::{Call, Command, Urgency};
-use crate::command::{ErrorCode, Failure, Reply, Transfer};
+use super::publisher::RoomPublisher;
+use crate::command::{ErrorCode, Failure};
 
-/// How many commands may wait.
-const CAPACITY: usize = 64;
+/// How many commands may wait. A device answers some tens of commands within the age limit, so more
+/// would expire anyway, and a sender in a loop cannot fill the memory.
+const QUEUE_CAPACITY: usize = 64;
 
-/// A command that waits.
-#[derive(Debug)]
-pub struct Ticket {
-    /// What is to be done.
-    pub call: Call,
-    /// Where its one result goes.
-    pub reply: Reply,
-    /// After this it is not wanted any more.
-    pub expires: Instant,
-    /// What streams along with it.
-    pub transfer: Transfer,
-}
+/// The message of commands for a room whose task ends.
+const ROOM_STOPPING_MESSAGE: &str =
+    "the room is stopping: the gateway stops, or the room's configuration changed";
 
-impl Ticket {
-    fn command(&self) -> &'static Command {
-        self.call.route.command()
-    }
-
-    /// It passes others by.
-    pub fn urgent(&self) -> bool {
-        self.command().urgency != Urgency::InTurn
-    }
-
-    /// A long query that touches nothing: others need not wait for it.
-    fn bulk(&self) -> bool {
-        self.command().slow && self.command().refresh.is_empty()
-    }
-
-    /// The part of the device it is about: the topic's first level.
-    pub fn area(&self) -> &'static str {
-        let topic = self.call.route.topic.as_str();
-        topic.split('/').next().unwrap_or(topic)
-    }
-
-    /// A newer set of the same state, or the end of what this one begins.
-    fn superseded_by(&self, newer: &Self) -> bool {
-        let (old, new) = (self.command(), newer.command());
-        let absolute = self.call.toggled().is_none() && newer.call.toggled().is_none();
-        let set = new.sets.is_some() && old.sets == new.sets && absolute;
-        let undone = match new.urgency {
-            Urgency::Ends(ended) => {
-                self.area() == newer.area()
-                    && self
-                        .call
-                        .route
-                        .topic
-                        .ends_with(&format!("/{}", ended.last_level()))
-                    && shares_target(&self.call, &newer.call)
-            }
-            Urgency::InTurn => false,
-        };
-        (set && self.call.params == newer.call.params) || undone
-    }
-}
-
-/// A stop is about one camera; a hang-up is about every call that waits to be dialled.
-fn shares_target(begin: &Call, end: &Call) -> bool {
-    !end.route.topic.ends_with("/stop")
-        || (begin.variant().operation.path == end.variant().operation.path
-            && begin.params == end.params)
-}
-
-/// Which of the room's lanes are free for a command.
-#[derive(Debug, Clone, Copy)]
-pub struct Free {
-    /// The lane of commands in their order; while it is taken, the area of its command.
-    pub ordered: Result<(), &'static str>,
-    /// The lane beside it, for what is urgent or long.
-    pub beside: bool,
-}
-
-/// On which lane a command runs.
+/// On which lane a command runs. Each lane runs one command at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// In order of arrival.
-    Ordered,
-    /// Beside that.
-    Beside,
+    InOrder,
+    /// Alongside the ordered one: for urgent commands and long queries.
+    Alongside,
+}
+
+/// Which of the room's lanes are free.
+#[derive(Debug, Clone, Copy)]
+pub struct FreeLanes {
+    /// The ordered lane; while a command runs on it, the area of that command.
+    pub in_order: Result<(), &'static str>,
+    /// The lane alongside.
+    pub alongside: bool,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct Waiting {
     tickets: VecDeque<Ticket>,
-    /// Set while the device cannot be used: what comes is answered so at once.
+    /// Set while the device cannot be used: every command is answered with it at once.
     closed: Option<Failure>,
 }
 
 /// The queue of one room.
 #[derive(Debug)]
 pub struct Queue {
-    inner: Mutex<Inner>,
+    waiting: Mutex<Waiting>,
     filled: Notify,
-    results: Results,
+    publisher: Arc<RoomPublisher>,
 }
 
 impl Queue {
     /// An empty, open queue.
-    pub fn new(results: Results) -> Self {
+    pub fn new(publisher: Arc<RoomPublisher>) -> Self {
         Self {
-            inner: Mutex::new(Inner {
+            waiting: Mutex::new(Waiting {
                 tickets: VecDeque::new(),
                 closed: None,
             }),
             filled: Notify::new(),
-            results,
+            publisher,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a ticket; it, or others it makes pointless, may be answered at once.
+    /// Adds a ticket. It may be answered at once, and so may those that it supersedes.
     pub fn push(&self, ticket: Ticket) {
-        let mut answered = Vec::new();
-        {
-            let mut inner = self.lock();
-            if let Some(failure) = &inner.closed {
-                answered.push((ticket, failure.clone()));
-            } else {
-                let (superseded, kept) = std::mem::take(&mut inner.tickets)
-                    .into_iter()
-                    .partition::<Vec<_>, _>(|waiting| waiting.superseded_by(&ticket));
-                inner.tickets = kept.into();
-                answered.extend(
-                    superseded
-                        .into_iter()
-                        .map(|old| (old, superseded_failure())),
-                );
-                if inner.tickets.len() >= CAPACITY {
-                    answered.push((ticket, full()));
-                } else if ticket.urgent() {
-                    let place = inner.tickets.iter().position(|waiting| !waiting.urgent());
-                    let place = place.unwrap_or(inner.tickets.len());
-                    inner.tickets.insert(place, ticket);
-                } else {
-                    inner.tickets.push_back(ticket);
-                }
-            }
-        }
+        let answered = self.lock().push(ticket);
+        // Answered without the lock, since an answer may lead to the next command.
         for (ticket, failure) in answered {
-            self.results.give(ticket.reply, Err(failure));
+            self.publisher.answer(ticket.reply, Err(failure));
         }
         self.filled.notify_one();
     }
@@ -167,21 +89,17 @@ impl Queue {
         self.filled.notified().await;
     }
 
-    /// Answers what has expired.
+    /// Answers the tickets that have expired.
     pub fn expire(&self, now: Instant) {
         let expired: Vec<_> = {
-            let mut inner = self.lock();
-            if inner.tickets.iter().all(|ticket| ticket.expires > now) {
+            let mut waiting = self.lock();
+            if waiting.tickets.iter().all(|ticket| ticket.expires > now) {
                 return;
             }
-            let (expired, kept) = std::mem::take(&mut inner.tickets)
-                .into_iter()
-                .partition::<Vec<_>, _>(|ticket| ticket.expires <= now);
-            inner.tickets = kept.into();
-            expired
+            waiting.remove_if(|ticket| ticket.expires <= now)
         };
         for ticket in expired {
-            self.results.give(ticket.reply, Err(expired_failure()));
+            self.publisher.answer(ticket.reply, Err(expired_failure()));
         }
     }
 
@@ -194,49 +112,93 @@ impl Queue {
             .min()
     }
 
-    /// Takes the next command that may run now. Expired ones must have been answered before.
-    pub fn take(&self, free: Free) -> Option<(Lane, Ticket)> {
-        let mut inner = self.lock();
-        let mut found = None;
-        let mut ordered_waits = false;
-        for (place, ticket) in inner.tickets.iter().enumerate() {
-            let beside = free.beside
-                && (ticket.bulk() || (ticket.urgent() && free.ordered != Err(ticket.area())));
-            if free.ordered.is_ok() && !ordered_waits && !(ticket.bulk() && beside) {
-                found = Some((place, Lane::Ordered));
-                break;
-            }
-            if beside {
-                found = Some((place, Lane::Beside));
-                break;
-            }
-            ordered_waits = true;
-        }
-        let (place, lane) = found?;
-        Some((lane, inner.tickets.remove(place)?))
+    /// Takes the next command that may run now. [`Queue::expire`] must have been called before.
+    pub fn take(&self, free: FreeLanes) -> Option<(Lane, Ticket)> {
+        let mut waiting = self.lock();
+        let (index, lane) = waiting.next(free)?;
+        Some((lane, waiting.tickets.remove(index)?))
     }
 
-    /// Answers all that waits and, until it is opened, all that comes.
+    /// Answers every waiting command with this failure and, until [`Queue::open`], every new one.
     pub fn close(&self, failure: Failure) {
         let waiting: Vec<_> = {
-            let mut inner = self.lock();
-            inner.closed = Some(failure.clone());
-            inner.tickets.drain(..).collect()
+            let mut waiting = self.lock();
+            waiting.closed = Some(failure.clone());
+            waiting.tickets.drain(..).collect()
         };
         for ticket in waiting {
-            self.results.give(ticket.reply, Err(failure.clone()));
+            self.publisher.answer(ticket.reply, Err(failure.clone()));
         }
-    }
-
-    /// How many wait.
-    pub fn len(&self) -> usize {
-        self.lock().tickets.len()
     }
 
     /// Takes commands again.
     pub fn open(&self) {
         self.lock().closed = None;
     }
+
+    /// How many commands wait.
+    pub fn len(&self) -> usize {
+        self.lock().tickets.len()
+    }
+}
+
+impl Waiting {
+    /// Adds a ticket; returns those that are answered because of it.
+    fn push(&mut self, ticket: Ticket) -> Vec<(Ticket, Failure)> {
+        if let Some(failure) = &self.closed {
+            return vec![(ticket, failure.clone())];
+        }
+        let superseded = self.remove_if(|older| older.superseded_by(&ticket));
+        let mut answered: Vec<_> = superseded
+            .into_iter()
+            .map(|older| (older, superseded_failure()))
+            .collect();
+        if self.tickets.len() >= QUEUE_CAPACITY {
+            answered.push((ticket, full_failure()));
+        } else if ticket.is_urgent() {
+            // Behind the urgent ones that wait already, before all others.
+            let index = self.tickets.iter().position(|other| !other.is_urgent());
+            let index = index.unwrap_or(self.tickets.len());
+            self.tickets.insert(index, ticket);
+        } else {
+            self.tickets.push_back(ticket);
+        }
+        answered
+    }
+
+    fn remove_if(&mut self, remove: impl Fn(&Ticket) -> bool) -> Vec<Ticket> {
+        let (removed, kept) = std::mem::take(&mut self.tickets)
+            .into_iter()
+            .partition::<Vec<_>, _>(|ticket| remove(ticket));
+        self.tickets = kept.into();
+        removed
+    }
+
+    /// The first ticket for which there is a lane. Those for the ordered lane keep their order: if
+    /// one of them waits, no later one passes it.
+    fn next(&self, free: FreeLanes) -> Option<(usize, Lane)> {
+        let mut ordered_waits = false;
+        for (index, ticket) in self.tickets.iter().enumerate() {
+            // An urgent command does not overtake what runs in its own area: a stop would come
+            // before its move.
+            let passes = ticket.is_urgent() && free.in_order != Err(ticket.area());
+            let alongside = free.alongside && (ticket.is_long_query() || passes);
+            let prefers_alongside = alongside && ticket.is_long_query();
+            if free.in_order.is_ok() && !ordered_waits && !prefers_alongside {
+                return Some((index, Lane::InOrder));
+            }
+            if alongside {
+                return Some((index, Lane::Alongside));
+            }
+            ordered_waits = true;
+        }
+        None
+    }
+}
+
+/// The failure of commands for a room whose task ends.
+pub fn stopping_failure() -> Failure {
+    Failure::new(ErrorCode::Offline, ROOM_STOPPING_MESSAGE)
 }
 
 fn superseded_failure() -> Failure {
@@ -246,10 +208,10 @@ fn superseded_failure() -> Failure {
     )
 }
 
-fn full() -> Failure {
+fn full_failure() -> Failure {
     Failure::new(
         ErrorCode::Busy,
-        format!("{CAPACITY} commands wait for this room already"),
+        format!("{QUEUE_CAPACITY} commands wait for this room already"),
     )
 }
 
@@ -268,6 +230,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::catalogue::Call;
+    use crate::command::{Reply, Transfer};
     use crate::state::StateStore;
 
     struct Fixture {
@@ -276,20 +240,17 @@ mod tests {
         tx: mpsc::Sender<(String, ErrorCode)>,
     }
 
-    const ALL: Free = Free {
-        ordered: Ok(()),
-        beside: true,
+    const ALL: FreeLanes = FreeLanes {
+        in_order: Ok(()),
+        alongside: true,
     };
 
     impl Fixture {
         fn new() -> Self {
             let (tx, answers) = mpsc::channel();
-            let results = Results {
-                store: StateStore::new(),
-                room: "1".into(),
-            };
+            let publisher = RoomPublisher::new(StateStore::new(), "1".into(), false);
             Self {
-                queue: Queue::new(results),
+                queue: Queue::new(Arc::new(publisher)),
                 answers,
                 tx,
             }
@@ -311,7 +272,7 @@ mod tests {
             });
         }
 
-        fn take(&self, free: Free) -> Option<(Lane, String)> {
+        fn take(&self, free: FreeLanes) -> Option<(Lane, String)> {
             let (lane, ticket) = self.queue.take(free)?;
             Some((lane, ticket.reply.command().to_owned()))
         }
@@ -357,47 +318,108 @@ mod tests {
     fn a_stop_does_not_overtake_the_move_that_runs() {
         let queue = Fixture::new();
         queue.push("camera/stop", "");
-        let moving = Free {
-            ordered: Err("camera"),
-            beside: true,
+        let moving = FreeLanes {
+            in_order: Err("camera"),
+            alongside: true,
         };
         assert_eq!(queue.take(moving), None);
-        let dialling = Free {
-            ordered: Err("call"),
-            beside: true,
+        let dialling = FreeLanes {
+            in_order: Err("call"),
+            alongside: true,
         };
         assert_eq!(
             queue.take(dialling),
-            Some((Lane::Beside, "camera/stop".into()))
+            Some((Lane::Alongside, "camera/stop".into()))
         );
     }
 
     #[test]
-    fn a_download_runs_beside_the_others() {
+    fn a_download_runs_alongside_the_others() {
         let queue = Fixture::new();
         queue.push("system/logs/get", "");
         queue.push("audio/mute", "");
         assert_eq!(
             queue.take(ALL),
-            Some((Lane::Beside, "system/logs/get".into()))
+            Some((Lane::Alongside, "system/logs/get".into()))
         );
-        let rest = Free {
-            beside: false,
+        let rest = FreeLanes {
+            alongside: false,
             ..ALL
         };
-        assert_eq!(queue.take(rest), Some((Lane::Ordered, "audio/mute".into())));
+        assert_eq!(queue.take(rest), Some((Lane::InOrder, "audio/mute".into())));
     }
 
     #[test]
     fn the_sixty_fifth_is_busy() {
         let queue = Fixture::new();
-        for _ in 0..=CAPACITY {
+        for _ in 0..=QUEUE_CAPACITY {
             queue.push("audio/start", "");
         }
         let busy = ("audio/start".to_owned(), ErrorCode::Busy);
         assert_eq!(queue.answers.try_recv(), Ok(busy));
         queue.queue.expire(Instant::now() + Duration::from_secs(6));
-        assert_eq!(queue.answers.try_iter().count(), CAPACITY);
+        assert_eq!(queue.answers.try_iter().count(), QUEUE_CAPACITY);
         assert!(queue.queue.take(ALL).is_none());
+    }
+
+    #[test]
+    fn a_full_queue_takes_a_command_that_supersedes_one() {
+        let queue = Fixture::new();
+        queue.push("audio/volume/set", "1");
+        for _ in 1..QUEUE_CAPACITY {
+            queue.push("audio/start", "");
+        }
+        queue.push("audio/volume/set", "2");
+        let superseded = ("audio/volume/set".to_owned(), ErrorCode::Superseded);
+        assert_eq!(queue.answers.try_recv(), Ok(superseded));
+        assert!(queue.answers.try_recv().is_err());
+        assert_eq!(queue.queue.len(), QUEUE_CAPACITY);
+    }
+
+    #[test]
+    fn a_closed_queue_answers_what_waits_and_what_comes() {
+        let queue = Fixture::new();
+        queue.push("audio/mute", "");
+        queue.queue.close(stopping_failure());
+        queue.push("video/mute", "");
+        for command in ["audio/mute", "video/mute"] {
+            let offline = (command.to_owned(), ErrorCode::Offline);
+            assert_eq!(queue.answers.try_recv(), Ok(offline));
+        }
+        queue.queue.open();
+        queue.push("audio/mute", "");
+        assert_eq!(queue.take(ALL).unwrap().1, "audio/mute");
+    }
+
+    #[test]
+    fn an_ordered_command_that_waits_is_not_passed_by_a_later_one() {
+        let queue = Fixture::new();
+        queue.push("audio/mute", "");
+        queue.push("system/logs/get", "");
+        let busy = FreeLanes {
+            in_order: Err("video"),
+            alongside: false,
+        };
+        assert_eq!(queue.take(busy), None);
+        let alongside = FreeLanes {
+            alongside: true,
+            ..busy
+        };
+        let logs = (Lane::Alongside, "system/logs/get".to_owned());
+        assert_eq!(queue.take(alongside), Some(logs));
+        assert_eq!(queue.take(ALL).unwrap().1, "audio/mute");
+    }
+
+    #[test]
+    fn commands_expire_in_their_own_time() {
+        let queue = Fixture::new();
+        assert_eq!(queue.queue.next_expiry(), None);
+        queue.push("audio/mute", "");
+        let expiry = queue.queue.next_expiry().unwrap();
+        queue.queue.expire(expiry - Duration::from_millis(1));
+        assert!(queue.answers.try_recv().is_err());
+        queue.queue.expire(expiry);
+        let expired = ("audio/mute".to_owned(), ErrorCode::Expired);
+        assert_eq!(queue.answers.try_recv(), Ok(expired));
     }
 }

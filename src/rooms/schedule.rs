@@ -1,7 +1,7 @@
 //! When which state is read.
 //!
 //! Pure: told the time, says what is due. Owns the classes' intervals, the spreading of reads over
-//! them, and which operations the device turned out to lack.
+//! them, and which operations the device turned out not to have.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio::time::Instant;
 
 use crate::catalogue::{Class, Operation, When, operations};
 
-/// So often a device must say that it lacks something before that is believed: one that is about to
-/// start, or in trouble, says so for a moment of what it has.
-const BELIEVED: u32 = 4;
+/// An operation is no longer read after this many answers in a row that the device does not have
+/// it. A device that is starting, or in trouble, says so for a moment of what it has.
+const UNSUPPORTED_BEFORE_DROPPED: u32 = 4;
 
 /// How often each class is read.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Intervals {
-    /// What people watch; twice as often in a call.
+pub struct PollIntervals {
+    /// What people watch. Halved in a call.
     pub fast: Duration,
     /// What changes during a day.
     pub normal: Duration,
@@ -30,32 +30,38 @@ pub struct Intervals {
 /// One operation that is read.
 #[derive(Debug)]
 pub struct Entry {
-    /// What is read.
+    /// The operation.
     pub operation: &'static Operation,
     class: Class,
     when: When,
     due: Instant,
+    /// Not read until the next log-in, because the device does not have it.
     dropped: bool,
-    /// It has been read since the log-in, so the device has it.
-    there: bool,
-    /// How often the device has said that it lacks it.
-    lacked: u32,
+    /// The device has answered since the log-in, so it has this.
+    answered: bool,
+    /// How often the device has said that it does not have this.
+    unsupported: u32,
     /// Was asked for since the log-in, whatever came of it.
     asked: bool,
-    /// Of the newest answer, which is not parsed when it comes again.
-    last: Option<Digest>,
-    /// Counts what commands wrote into this entry's states.
-    pub written: u64,
+    /// The digest of the newest body, so that the same body is not parsed again.
+    last_body: Option<Digest>,
+    /// How often commands have read states of this entry.
+    writes: u64,
 }
 
 impl Entry {
-    /// The device answered this last time too.
-    pub fn knows(&self, body: &[u8]) -> bool {
-        self.last == Some(Digest::of(body))
+    /// The newest body is the same.
+    pub fn answered_last(&self, body: &[u8]) -> bool {
+        self.last_body == Some(Digest::of(body))
+    }
+
+    /// Changes whenever a command has read states of this entry.
+    pub fn writes(&self) -> u64 {
+        self.writes
     }
 }
 
-/// Tells answers apart without keeping them.
+/// Tells bodies apart without keeping them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Digest(u64);
 
@@ -70,16 +76,17 @@ impl Digest {
 /// The reads of one room.
 #[derive(Debug)]
 pub struct Schedule {
-    intervals: Intervals,
+    intervals: PollIntervals,
     entries: Vec<Entry>,
     in_call: bool,
-    /// What is due longest: asked for far more often than it changes.
+    /// The entry that has been due the longest, by index. Kept, since it is asked for far more
+    /// often than it changes.
     next: Option<(usize, Instant)>,
 }
 
 impl Schedule {
     /// All that the catalogue polls, due at once.
-    pub fn new(intervals: Intervals, now: Instant) -> Self {
+    pub fn new(intervals: PollIntervals, now: Instant) -> Self {
         let mut entries: Vec<_> = operations()
             .filter_map(|operation| {
                 let (class, when) = operation.poll?;
@@ -89,11 +96,11 @@ impl Schedule {
                     when,
                     due: now,
                     dropped: false,
-                    there: false,
-                    lacked: 0,
+                    answered: false,
+                    unsupported: 0,
                     asked: false,
-                    last: None,
-                    written: 0,
+                    last_body: None,
+                    writes: 0,
                 })
             })
             .collect();
@@ -108,27 +115,27 @@ impl Schedule {
         schedule
     }
 
-    /// After a log-in: everything is read once, and what the device lacked is tried again.
+    /// After a log-in: everything is due, also what the device did not have before.
     pub fn restart(&mut self, now: Instant) {
         for entry in &mut self.entries {
             entry.due = now;
             entry.dropped = false;
-            entry.there = false;
-            entry.lacked = 0;
+            entry.answered = false;
+            entry.unsupported = 0;
             entry.asked = false;
-            entry.last = None;
+            entry.last_body = None;
         }
         self.choose();
     }
 
-    /// An entry's read has ended.
-    pub fn asked(&mut self, place: usize) {
-        if let Some(entry) = self.entries.get_mut(place) {
+    /// The read of an entry has ended, whatever it brought.
+    pub fn asked(&mut self, index: usize) {
+        if let Some(entry) = self.entries.get_mut(index) {
             entry.asked = true;
         }
     }
 
-    /// All that is wanted has been asked for since the log-in.
+    /// Everything that is read now has been asked for since the log-in.
     pub fn complete(&self) -> bool {
         let mut wanted = self.entries.iter().filter(|entry| self.wanted(entry));
         wanted.all(|entry| entry.asked)
@@ -144,7 +151,7 @@ impl Schedule {
         for entry in &mut self.entries {
             if entry.when == When::InCall {
                 entry.due = now;
-                entry.last = None;
+                entry.last_body = None;
             } else if entry.class == Class::Fast {
                 entry.due = entry.due.min(now + fast);
             }
@@ -165,7 +172,7 @@ impl Schedule {
         !entry.dropped && (entry.when != When::InCall || self.in_call)
     }
 
-    /// The place of the entry that is due longest.
+    /// The index of the entry that has been due the longest, and since when it is due.
     pub fn next(&self) -> Option<(usize, Instant)> {
         self.next
     }
@@ -174,38 +181,39 @@ impl Schedule {
         let entries = self.entries.iter().enumerate();
         self.next = entries
             .filter(|(_, entry)| self.wanted(entry))
-            .map(|(place, entry)| (place, entry.due))
+            .map(|(index, entry)| (index, entry.due))
             .min_by_key(|(_, due)| *due);
     }
 
-    /// The entry at a place that [`Schedule::next`] gave.
-    pub fn entry(&mut self, place: usize) -> Option<&mut Entry> {
-        self.entries.get_mut(place)
+    /// The entry at an index that [`Schedule::next`] gave.
+    pub fn entry(&mut self, index: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(index)
     }
 
-    /// How often the entry at a place is read now.
-    pub fn interval_at(&self, place: usize) -> Duration {
-        let class = self.entries.get(place).map(|entry| entry.class);
+    /// How often an entry is read now.
+    pub fn interval_at(&self, index: usize) -> Duration {
+        let class = self.entries.get(index).map(|entry| entry.class);
         self.interval(class.unwrap_or(Class::Slow))
     }
 
-    /// Sets when an entry is read next: a whole number of intervals on, so that late reads do not
-    /// pile up, and in a place of its own within the interval, so that reads spread out.
-    pub fn began(&mut self, place: usize, now: Instant) {
-        let Some(class) = self.entries.get(place).map(|entry| entry.class) else {
+    /// The read of an entry begins: sets when it is read next. That is one interval after it was
+    /// due; after the first read, at an offset of its own within the interval, so that reads spread
+    /// out. A late read is not made up for, so late reads do not pile up.
+    pub fn began(&mut self, index: usize, now: Instant) {
+        let Some(class) = self.entries.get(index).map(|entry| entry.class) else {
             return;
         };
         let interval = self.interval(class);
         let siblings = self.entries.iter().filter(|entry| entry.class == class);
         let count = u32::try_from(siblings.count()).unwrap_or(1).max(1);
-        let before = self.entries[..place]
+        let before = self.entries[..index]
             .iter()
             .filter(|entry| entry.class == class);
-        let mine = u32::try_from(before.count()).unwrap_or(0);
-        let entry = &mut self.entries[place];
-        let first = entry.last.is_none() && !entry.dropped;
+        let rank = u32::try_from(before.count()).unwrap_or(0);
+        let entry = &mut self.entries[index];
+        let first = entry.last_body.is_none() && !entry.dropped;
         let next = if first {
-            now + interval + interval * mine / count
+            now + interval + interval * rank / count
         } else {
             entry.due + interval
         };
@@ -214,37 +222,37 @@ impl Schedule {
     }
 
     /// Reads an entry again as soon as can be.
-    pub fn again(&mut self, place: usize, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(place) {
+    pub fn again(&mut self, index: usize, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(index) {
             entry.due = now;
         }
         self.choose();
     }
 
-    /// The device answered: it has this.
-    pub fn there(&mut self, place: usize, body: &[u8]) {
-        if let Some(entry) = self.entries.get_mut(place) {
-            entry.there = true;
-            entry.last = Some(Digest::of(body));
+    /// The device answered with this body: it has this.
+    pub fn answered(&mut self, index: usize, body: &[u8]) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.answered = true;
+            entry.last_body = Some(Digest::of(body));
         }
     }
 
-    /// The device says that it lacks this. What it keeps saying so of, and never had, is not read
-    /// until the next log-in.
-    pub fn lacked(&mut self, place: usize, now: Instant) {
+    /// The device says that it does not have this. If it keeps saying so, and never had it since
+    /// the log-in, it is not read until the next log-in.
+    pub fn unsupported(&mut self, index: usize, now: Instant) {
         let slow = self.intervals.slow;
-        if let Some(entry) = self.entries.get_mut(place) {
-            entry.last = None;
-            entry.lacked += 1;
-            if !entry.there {
-                entry.dropped = entry.lacked >= BELIEVED;
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.last_body = None;
+            entry.unsupported += 1;
+            if !entry.answered {
+                entry.dropped = entry.unsupported >= UNSUPPORTED_BEFORE_DROPPED;
                 entry.due = now + slow;
             }
         }
         self.choose();
     }
 
-    /// A command read states of `operation`: what polls knew of the same states is older now.
+    /// A command read states of `operation`: what polls brought of the same states is older now.
     pub fn written(&mut self, operation: &Operation) {
         for entry in &mut self.entries {
             let shares = entry.operation.states.iter().any(|state| {
@@ -252,8 +260,8 @@ impl Schedule {
                 operation.states.iter().any(same)
             });
             if shares {
-                entry.last = None;
-                entry.written += 1;
+                entry.last_body = None;
+                entry.writes += 1;
             }
         }
     }
@@ -263,7 +271,7 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const INTERVALS: Intervals = Intervals {
+    const INTERVALS: PollIntervals = PollIntervals {
         fast: Duration::from_secs(2),
         normal: Duration::from_secs(15),
         slow: Duration::from_secs(60),
@@ -278,14 +286,14 @@ mod tests {
     ) -> Vec<(Instant, &'static str)> {
         let mut now = start;
         let mut reads = Vec::new();
-        while let Some((place, due)) = schedule.next() {
+        while let Some((index, due)) = schedule.next() {
             now = now.max(due);
             if now >= start + Duration::from_secs(60) {
                 break;
             }
-            schedule.began(place, now);
-            let entry = schedule.entry(place).unwrap();
-            entry.last = Some(Digest::of(b""));
+            schedule.began(index, now);
+            let entry = schedule.entry(index).unwrap();
+            entry.last_body = Some(Digest::of(b""));
             reads.push((now, entry.operation.path));
             now += took;
         }
@@ -330,5 +338,73 @@ mod tests {
         let mut schedule = Schedule::new(INTERVALS, start);
         let reads = minute(&mut schedule, start, Duration::from_secs(3));
         assert!(reads.len() <= 20);
+    }
+
+    /// The index of an operation's entry.
+    fn index(schedule: &Schedule, path: &str) -> usize {
+        let mut entries = schedule.entries.iter();
+        entries
+            .position(|entry| entry.operation.path == path)
+            .unwrap()
+    }
+
+    #[test]
+    fn what_the_device_does_not_have_is_dropped_until_the_next_log_in() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(INTERVALS, start);
+        let audio = index(&schedule, "/rest/audio");
+        for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
+            assert!(!schedule.entries[audio].dropped);
+            schedule.unsupported(audio, start);
+        }
+        let reads = minute(&mut schedule, start, Duration::from_millis(10));
+        assert_eq!(count(&reads, "/rest/audio"), 0);
+        let later = start + Duration::from_secs(60);
+        schedule.restart(later);
+        let reads = minute(&mut schedule, later, Duration::from_millis(10));
+        assert!(count(&reads, "/rest/audio") > 20);
+    }
+
+    #[test]
+    fn what_the_device_once_had_is_read_on() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(INTERVALS, start);
+        let audio = index(&schedule, "/rest/audio");
+        schedule.answered(audio, b"{}");
+        for _ in 0..2 * UNSUPPORTED_BEFORE_DROPPED {
+            schedule.unsupported(audio, start);
+        }
+        assert!(!schedule.entries[audio].dropped);
+    }
+
+    #[test]
+    fn the_schedule_is_complete_when_everything_was_asked_for() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(INTERVALS, start);
+        while let Some((index, _)) = schedule.next().filter(|(_, due)| *due <= start) {
+            assert!(!schedule.complete());
+            schedule.began(index, start);
+            schedule.asked(index);
+        }
+        assert!(schedule.complete());
+        // In a call there is more to ask for.
+        schedule.set_in_call(true, start);
+        assert!(!schedule.complete());
+        schedule.set_in_call(false, start);
+        schedule.restart(start);
+        assert!(!schedule.complete());
+    }
+
+    #[test]
+    fn a_command_makes_the_body_of_the_same_state_unknown() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(INTERVALS, start);
+        let audio = index(&schedule, "/rest/audio");
+        schedule.answered(audio, b"{}");
+        assert!(schedule.entries[audio].answered_last(b"{}"));
+        let writes = schedule.entries[audio].writes();
+        schedule.written(schedule.entries[audio].operation);
+        assert!(!schedule.entries[audio].answered_last(b"{}"));
+        assert_ne!(schedule.entries[audio].writes(), writes);
     }
 }

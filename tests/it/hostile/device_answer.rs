@@ -8,7 +8,7 @@ use poly2mqtt::catalogue::{
 };
 use poly2mqtt::device::{DeviceResponse, Session, read_login_reply};
 use poly2mqtt::doors::conversation::{json, plain};
-use poly2mqtt::rooms::{Read, understand};
+use poly2mqtt::rooms::ReadOutcome;
 use poly2mqtt::state::StateValue;
 use serde_json::Value;
 
@@ -44,13 +44,13 @@ fn answer(operation: &Operation, status: u16, body: &[u8]) {
         content_type: None,
         body: Bytes::copy_from_slice(body),
     };
-    let value = match understand(operation, &answer) {
-        Read::Value(value) => value,
-        Read::Failed(failure) => {
+    let value = match ReadOutcome::of(operation, &answer) {
+        ReadOutcome::Value(value) => value,
+        ReadOutcome::Failed(failure) => {
             assert!(failure.message.len() < 1500);
             return;
         }
-        Read::Absent | Read::Lacking(_) => return,
+        ReadOutcome::Absent | ReadOutcome::Unsupported(_) => return,
     };
     for preset_offset in [None, Some(-1)] {
         let context = Context {

@@ -1,0 +1,273 @@
+//! How a room stands with its device: online, offline, and when it is tried again.
+//!
+//! Pure: told what happened and the time, says what to do. Publishes nothing and sends nothing.
+
+use std::time::{Duration, SystemTime};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
+
+use crate::device::{DeviceTimings, Problem, ProblemCode};
+
+/// After this many requests in a row without an answer the device counts as offline. One may be
+/// lost without the device being gone.
+const UNANSWERED_BEFORE_OFFLINE: u32 = 2;
+/// An unreachable device is tried at least this often, so that one that was switched on is online
+/// within half a minute.
+const LONGEST_RECONNECT_WAIT: Duration = Duration::from_secs(30);
+/// Retry sooner while a camera may still be moving: it needs its stop.
+const RECONNECT_WAIT_WHILE_CAMERA_MOVES: Duration = Duration::from_secs(1);
+
+/// What the room does about its device now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// A log-in is under way; commands wait.
+    Connecting,
+    /// Logged in.
+    Online,
+    /// Cannot be used before `retry_at`; commands are answered at once.
+    Offline { retry_at: Instant },
+}
+
+/// Whether one room's device can be used.
+#[derive(Debug)]
+pub struct Availability {
+    timings: DeviceTimings,
+    phase: Phase,
+    /// How many requests in a row had no answer.
+    unanswered: u32,
+    /// The wait after the next failure to reach the device; doubled by each failure.
+    reconnect_wait: Duration,
+    /// What is wrong, and since when.
+    problem: Option<(ProblemCode, String)>,
+}
+
+/// A device that was usable until now, or that was tried without success.
+#[derive(Debug, PartialEq, Eq)]
+pub struct WentOffline {
+    /// When this problem began, in RFC 3339.
+    pub since: String,
+    /// It is another problem than at the last attempt.
+    pub is_new: bool,
+}
+
+impl Availability {
+    /// Before the first log-in.
+    pub fn new(timings: DeviceTimings) -> Self {
+        Self {
+            phase: Phase::Connecting,
+            unanswered: 0,
+            reconnect_wait: timings.first_reconnect_delay,
+            problem: None,
+            timings,
+        }
+    }
+
+    /// Whether requests can be sent.
+    pub fn is_online(&self) -> bool {
+        self.phase == Phase::Online
+    }
+
+    /// When the device is tried again; `None` unless it is offline.
+    pub fn retry_at(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Offline { retry_at } => Some(retry_at),
+            Phase::Connecting | Phase::Online => None,
+        }
+    }
+
+    /// A log-in starts.
+    pub fn connecting(&mut self) {
+        self.phase = Phase::Connecting;
+    }
+
+    /// The log-in succeeded.
+    pub fn logged_in(&mut self) {
+        self.phase = Phase::Online;
+        self.unanswered = 0;
+        self.reconnect_wait = self.timings.first_reconnect_delay;
+        self.problem = None;
+    }
+
+    /// A request was answered.
+    pub fn answered(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// A request was not answered. Returns the problem if that was one too many.
+    pub fn unanswered(&mut self) -> Option<Problem> {
+        self.unanswered += 1;
+        (self.unanswered >= UNANSWERED_BEFORE_OFFLINE).then(|| Problem {
+            code: ProblemCode::Offline,
+            message: "the device does not answer any more".into(),
+        })
+    }
+
+    /// The device cannot be used. `None` if that was known already.
+    pub fn failed(
+        &mut self,
+        problem: ProblemCode,
+        camera_may_move: bool,
+        now: Instant,
+    ) -> Option<WentOffline> {
+        if let Phase::Offline { .. } = self.phase {
+            return None;
+        }
+        let retry_at = now + self.next_wait(problem, camera_may_move, clock_noise());
+        self.phase = Phase::Offline { retry_at };
+        self.unanswered = 0;
+        let (since, is_new) = match self.problem.take() {
+            Some((code, since)) if code == problem => (since, false),
+            _ => (utc_now(), true),
+        };
+        self.problem = Some((problem, since.clone()));
+        Some(WentOffline { since, is_new })
+    }
+
+    /// How long to wait before the next attempt. A device that refuses the log-in has a fixed wait,
+    /// since attempts may lock people out; one that cannot be reached is tried less and less often.
+    fn next_wait(&mut self, problem: ProblemCode, camera_may_move: bool, noise: u32) -> Duration {
+        match problem {
+            ProblemCode::LockedOut => return self.timings.retry_after_lockout,
+            ProblemCode::TooManySessions => return self.timings.retry_after_too_many_sessions,
+            ProblemCode::Unauthorized => return self.timings.retry_after_refused_login,
+            ProblemCode::Offline
+            | ProblemCode::CertificateUnknown
+            | ProblemCode::CertificateChanged => {}
+        }
+        let mut wait = self.reconnect_wait;
+        if camera_may_move {
+            wait = wait.min(RECONNECT_WAIT_WHILE_CAMERA_MOVES);
+        }
+        let longest = LONGEST_RECONNECT_WAIT.max(self.timings.first_reconnect_delay);
+        self.reconnect_wait = (wait * 2).min(longest);
+        jittered(wait, noise)
+    }
+}
+
+fn utc_now() -> String {
+    OffsetDateTime::now_utc()
+        .format(&Rfc3339)
+        .unwrap_or_default()
+}
+
+/// Differs from room to room: the clock's nanoseconds.
+fn clock_noise() -> u32 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.subsec_nanos())
+}
+
+/// Spreads the attempts of many rooms: 75 to 125 per cent of the wait.
+fn jittered(wait: Duration, noise: u32) -> Duration {
+    wait * 3 / 4 + wait * (noise % 1000) / 2000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn availability() -> Availability {
+        Availability::new(DeviceTimings::default())
+    }
+
+    fn waits(availability: &mut Availability, camera_may_move: bool) -> Vec<u64> {
+        // This noise leaves the wait as it is.
+        let mut next = || availability.next_wait(ProblemCode::Offline, camera_may_move, 500);
+        (0..7).map(|_| next().as_secs()).collect()
+    }
+
+    #[test]
+    fn the_waits_for_an_unreachable_device_double_up_to_thirty_seconds() {
+        let mut availability = availability();
+        assert_eq!(waits(&mut availability, false), [1, 2, 4, 8, 16, 30, 30]);
+        availability.logged_in();
+        assert_eq!(waits(&mut availability, false)[..2], [1, 2]);
+    }
+
+    #[test]
+    fn a_device_whose_camera_may_move_is_tried_every_second() {
+        let mut availability = availability();
+        waits(&mut availability, false);
+        assert_eq!(waits(&mut availability, true), [1; 7]);
+    }
+
+    #[test]
+    fn a_refused_log_in_waits_as_long_as_is_set_for_it() {
+        let mut availability = availability();
+        let timings = DeviceTimings::default();
+        for (problem, wanted) in [
+            (ProblemCode::Unauthorized, timings.retry_after_refused_login),
+            (ProblemCode::LockedOut, timings.retry_after_lockout),
+            (
+                ProblemCode::TooManySessions,
+                timings.retry_after_too_many_sessions,
+            ),
+        ] {
+            assert_eq!(availability.next_wait(problem, true, 0), wanted);
+        }
+        // A refusal does not lengthen the next wait for an unreachable device.
+        assert_eq!(waits(&mut availability, false)[0], 1);
+    }
+
+    #[test]
+    fn waits_are_spread_by_a_quarter() {
+        let wait = Duration::from_secs(4);
+        assert_eq!(jittered(wait, 0), Duration::from_secs(3));
+        assert_eq!(jittered(wait, 500), wait);
+        assert!(jittered(wait, 999) < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn two_unanswered_requests_in_a_row_are_one_too_many() {
+        let mut availability = availability();
+        availability.logged_in();
+        assert_eq!(availability.unanswered(), None);
+        availability.answered();
+        assert_eq!(availability.unanswered(), None);
+        let problem = availability.unanswered().map(|problem| problem.code);
+        assert_eq!(problem, Some(ProblemCode::Offline));
+    }
+
+    #[test]
+    fn a_problem_that_stays_keeps_its_beginning() {
+        let (mut availability, now) = (availability(), Instant::now());
+        let fail = |availability: &mut Availability, problem| {
+            availability.connecting();
+            availability.failed(problem, false, now)
+        };
+        let first = fail(&mut availability, ProblemCode::Offline).unwrap();
+        assert!(first.is_new);
+        let again = fail(&mut availability, ProblemCode::Offline).unwrap();
+        assert_eq!((again.since, again.is_new), (first.since, false));
+        let other = fail(&mut availability, ProblemCode::Unauthorized).unwrap();
+        assert!(other.is_new);
+        availability.connecting();
+        availability.logged_in();
+        assert!(
+            fail(&mut availability, ProblemCode::Unauthorized)
+                .unwrap()
+                .is_new
+        );
+    }
+
+    #[test]
+    fn an_offline_device_is_not_offline_twice() {
+        let (mut availability, now) = (availability(), Instant::now());
+        assert!(
+            availability
+                .failed(ProblemCode::Offline, false, now)
+                .is_some()
+        );
+        let retry_at = availability.retry_at();
+        assert!(retry_at.is_some_and(|at| at > now));
+        assert_eq!(
+            availability.failed(ProblemCode::LockedOut, false, now),
+            None
+        );
+        assert_eq!(availability.retry_at(), retry_at);
+        availability.connecting();
+        assert_eq!(availability.retry_at(), None);
+    }
+}

@@ -1,0 +1,306 @@
+//! One command, from the call to its result.
+//!
+//! Turns a call into requests as its catalogue entry plans, and reads back the states it touched.
+//! Changes no state itself: the readings are handed to the room, which publishes them before the
+//! result. What a refusal means is told by [`super::refusal`].
+
+mod files;
+mod queries;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::reading::{ReadOutcome, Reading};
+use super::refusal::{invalid_body, no_response, not_carried_out, refusal};
+use crate::catalogue::{
+    AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
+    Request, StateTopic, learned_preset_offset, read_body,
+};
+use crate::command::{ErrorCode, Failure, Success, Transfer};
+use crate::device::{Device, DeviceResponse, Problem, RequestError};
+
+/// The largest JSON answer of a command. The longest that devices send, a full directory's page or
+/// a meeting list, is some hundred kilobytes.
+const COMMAND_BODY_LIMIT: usize = 8 << 20;
+
+/// What a command may depend on besides itself.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// The time and the configured preset offset.
+    pub context: Context,
+    /// What is added to a preset's number, if it is known.
+    pub preset_offset: Option<i8>,
+    /// The conference that is up.
+    pub conference: Option<String>,
+    /// The largest file that is held in memory, in bytes.
+    pub max_payload: usize,
+    /// The stored value of the state that the command asks for, if the device has no request for
+    /// that state.
+    pub stored: Option<Value>,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Executed {
+    /// The result for the sender.
+    pub result: Result<Success, Failure>,
+    /// What was read on the way, in order.
+    pub readings: Vec<Reading>,
+    /// The device cannot be used any more.
+    pub problem: Option<Problem>,
+    /// A request was sent and not answered in time.
+    pub unanswered: bool,
+}
+
+/// Carries a command out.
+pub async fn execute(
+    device: &Device,
+    call: Call,
+    environment: Environment,
+    transfer: Transfer,
+) -> Executed {
+    let mut executor = Executor {
+        device,
+        environment,
+        deadline: device.deadline(call.route.command().slow),
+        transfer,
+        readings: Vec::new(),
+        problem: None,
+        unanswered: false,
+    };
+    let result = executor.run(call).await;
+    Executed {
+        result,
+        readings: executor.readings,
+        problem: executor.problem,
+        unanswered: executor.unanswered,
+    }
+}
+
+/// A command while it is carried out.
+struct Executor<'a> {
+    device: &'a Device,
+    environment: Environment,
+    /// For all requests of the command together.
+    deadline: Instant,
+    /// The file that streams along with the command's first request.
+    transfer: Transfer,
+    readings: Vec<Reading>,
+    problem: Option<Problem>,
+    unanswered: bool,
+}
+
+impl Executor<'_> {
+    async fn run(&mut self, call: Call) -> Result<Success, Failure> {
+        let command = call.route.command();
+        let call = self.resolve_toggle(call, command).await?;
+        let success = match command.plan {
+            Plan::Direct | Plan::Move => self.request(&call).await?,
+            Plan::Split(_) => {
+                let calls = call.planned(&self.environment.context, &Value::Null)?;
+                self.request_all(&calls).await?
+            }
+            Plan::From { state, .. } => {
+                let value = self.read_state(state, &Params::new()).await?;
+                let calls = call.planned(&self.environment.context, &value)?;
+                self.request_each_of_state(&calls).await?
+            }
+            Plan::Read(state) => self.query_state(state, &call).await?,
+            Plan::Stored(state) => self.stored_state(state)?,
+            Plan::Search => self.search_directory(&call).await?,
+            Plan::Renew => self.renew_session(&call).await?,
+        };
+        for state in command.refresh {
+            self.read_back(*state).await;
+        }
+        Ok(success)
+    }
+
+    /// Makes `toggle` the opposite of what the device says now.
+    async fn resolve_toggle(&mut self, call: Call, command: &Command) -> Result<Call, Failure> {
+        let (Some(field), Some(state)) = (call.toggled().map(str::to_owned), command.toggles)
+        else {
+            return Ok(call);
+        };
+        match self.read_state(state, &call.params).await?.as_bool() {
+            Some(on) => Ok(call.with(&field, !on)),
+            None => Err(Failure::new(
+                ErrorCode::DeviceError,
+                format!("{state} is unknown at the moment, so it cannot be toggled"),
+            )),
+        }
+    }
+
+    /// Several requests, one after the other; the last answer is the result.
+    async fn request_all(&mut self, calls: &[Call]) -> Result<Success, Failure> {
+        let mut success = Success::new(200, Value::Null);
+        for call in calls {
+            success = self.request(call).await?;
+        }
+        Ok(success)
+    }
+
+    /// Like [`Self::request_all`], for calls made from a state that was read. A call that has
+    /// ended meanwhile needs no hang-up any more.
+    async fn request_each_of_state(&mut self, calls: &[Call]) -> Result<Success, Failure> {
+        let mut success = Success::new(200, Value::Null);
+        for call in calls {
+            match self.request(call).await {
+                Ok(answered) => success = answered,
+                Err(failure)
+                    if failure.code == ErrorCode::NotFound
+                        && call.route.topic.ends_with("/hangup") => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(success)
+    }
+
+    /// One request.
+    async fn request(&mut self, call: &Call) -> Result<Success, Failure> {
+        let variant = call.variant();
+        let (operation, command) = (variant.operation, &variant.command);
+        let request = call.request(self.preset_offset(operation).await?)?;
+        let response = match (command.answer, std::mem::take(&mut self.transfer)) {
+            (AnswerKind::Binary(kind), transfer) => {
+                return self.fetch_file(&request, operation, kind, transfer).await;
+            }
+            (AnswerKind::Json, Transfer::Upload(upload)) => self.upload(&request, upload).await?,
+            (AnswerKind::Json, Transfer::Download(_) | Transfer::None) => {
+                let sent = self
+                    .device
+                    .send(&request, COMMAND_BODY_LIMIT, self.deadline)
+                    .await;
+                sent.map_err(|error| self.fail(error, request.repeatable))?
+            }
+        };
+        let body = accepted_body(&response, operation)?;
+        let whole = !operation.states.is_empty() && request.query.is_empty();
+        if whole && operation.poll.is_some() && !operation.takes("conf_id") {
+            self.readings.push(Reading {
+                operation,
+                outcome: ReadOutcome::Value(operation.shape.apply(body.clone())),
+            });
+        }
+        Ok(Success::new(response.status, body))
+    }
+
+    /// What is added to a preset's number. While that is not known, the device is asked first:
+    /// otherwise the command could mean another preset.
+    async fn preset_offset(&mut self, operation: &Operation) -> Result<i8, Failure> {
+        if !operation.takes("index") {
+            return Ok(0);
+        }
+        if let Some(offset) = self.environment.preset_offset {
+            return Ok(offset);
+        }
+        let Some((presets, _)) = CATALOGUE.reader(PRESETS) else {
+            return Ok(0);
+        };
+        match self.read(presets, &Params::new()).await? {
+            ReadOutcome::Value(list) => {
+                self.environment.preset_offset = learned_preset_offset(&list);
+                Ok(self.environment.preset_offset.unwrap_or(0))
+            }
+            ReadOutcome::Absent | ReadOutcome::Unsupported(_) => Ok(0),
+            ReadOutcome::Failed(failure) => Err(failure),
+        }
+    }
+
+    /// Reads an operation's states from the device.
+    async fn read(
+        &mut self,
+        operation: &'static Operation,
+        given: &Params,
+    ) -> Result<ReadOutcome, Failure> {
+        let params = self.with_conference(operation, given);
+        let outcome = match Request::read(operation, &params) {
+            Ok(request) => {
+                let sent = self
+                    .device
+                    .send(&request, COMMAND_BODY_LIMIT, self.deadline)
+                    .await;
+                let response = sent.map_err(|error| self.fail(error, true))?;
+                ReadOutcome::of(operation, &response)
+            }
+            Err(failure) => ReadOutcome::Failed(failure),
+        };
+        self.readings.push(Reading {
+            operation,
+            outcome: outcome.clone(),
+        });
+        Ok(outcome)
+    }
+
+    /// Adds the conference that is up, if the operation is about one and the topic names none.
+    fn with_conference(&self, operation: &Operation, given: &Params) -> Params {
+        let mut params = given.clone();
+        if operation.takes("conf_id")
+            && !params.iter().any(|(name, _)| *name == "conf_id")
+            && let Some(conference) = &self.environment.conference
+        {
+            params.push(("conf_id", conference.clone()));
+        }
+        params
+    }
+
+    /// Reads back a state that the command touched. The command has succeeded already, so a state
+    /// that cannot be read is left to the next poll.
+    async fn read_back(&mut self, state: StateTopic) {
+        let Some((operation, _)) = CATALOGUE.reader(state) else {
+            return;
+        };
+        if let Err(failure) = self.read(operation, &Params::new()).await {
+            tracing::debug!(%state, message = failure.message, "read-back failed");
+        }
+    }
+
+    async fn renew_session(&mut self, call: &Call) -> Result<Success, Failure> {
+        self.device.log_out().await;
+        match self.device.log_in().await {
+            Ok(session) => {
+                self.readings.push(Reading {
+                    operation: call.variant().operation,
+                    outcome: ReadOutcome::Value(session.clone()),
+                });
+                Ok(Success::new(200, session))
+            }
+            Err(problem) => Err(self.fail(RequestError::Problem(problem), true)),
+        }
+    }
+
+    /// The failure of a request without a response; notes what it says of the device.
+    fn fail(&mut self, error: RequestError, repeatable: bool) -> Failure {
+        let failure = no_response(&error, repeatable);
+        self.unanswered |= matches!(error, RequestError::TimedOut { sent: true });
+        if let RequestError::Problem(problem) = error {
+            self.problem = Some(problem);
+        }
+        failure
+    }
+}
+
+/// The body of a response, if the device carried the request out.
+fn accepted_body(response: &DeviceResponse, operation: &Operation) -> Result<Value, Failure> {
+    let status = response.status;
+    if !is_success(status) {
+        let named = !operation.commands.is_empty() && operation.path.contains('{');
+        return Err(refusal(response, operation, named));
+    }
+    let body = match read_body(&response.body) {
+        Ok(body) => body,
+        Err(message) if operation.method == Method::Get => {
+            return Err(invalid_body(status, message));
+        }
+        // A command was carried out, whatever its body is.
+        Err(_) => Value::Null,
+    };
+    if body["success"] == false {
+        return Err(not_carried_out(status, body["reason"].as_str()));
+    }
+    Ok(body)
+}
+
+fn is_success(status: u16) -> bool {
+    (200..=299).contains(&status)
+}

@@ -1,0 +1,104 @@
+//! Commands that send or fetch a file: whole in memory if it fits, otherwise as a stream.
+
+use serde_json::Value;
+
+use super::{COMMAND_BODY_LIMIT, Executor, is_success};
+use crate::catalogue::{Binary, Operation, Request};
+use crate::command::{Download, ErrorCode, Failure, FileAnswer, Success, Transfer, Upload};
+use crate::device::{DeviceResponse, DownloadError, Downloaded, LARGEST_UPLOAD, RequestError};
+use crate::rooms::refusal::{refusal, upload_too_large};
+
+impl Executor<'_> {
+    /// Sends a command whose payload is a file that streams in.
+    pub(super) async fn upload(
+        &mut self,
+        request: &Request,
+        upload: Upload,
+    ) -> Result<DeviceResponse, Failure> {
+        if upload.length > LARGEST_UPLOAD {
+            return Err(upload_too_large());
+        }
+        let device = self.device;
+        let sent = device.upload(request, upload, COMMAND_BODY_LIMIT, self.deadline);
+        sent.await.map_err(|error| self.fail(error, false))
+    }
+
+    /// Fetches a file. It streams to a sender that waits for a stream; otherwise it is held in
+    /// memory if it fits, and else only described. A file that is published as a state is always
+    /// held.
+    pub(super) async fn fetch_file(
+        &mut self,
+        request: &Request,
+        operation: &Operation,
+        kind: Binary,
+        transfer: Transfer,
+    ) -> Result<Success, Failure> {
+        let response = match transfer {
+            Transfer::Download(download) if !kind.retained => {
+                match self.stream(request, kind, download).await? {
+                    Downloaded::File(head, status, size) => {
+                        let file = without_bytes(kind, Some(&head.content_type), Some(size));
+                        return Ok(Success::file(status, file));
+                    }
+                    Downloaded::Response(response) => response,
+                }
+            }
+            _ => {
+                let limit = self.environment.max_payload;
+                match self.device.send(request, limit, self.deadline).await {
+                    Ok(response) => response,
+                    Err(RequestError::TooLarge(large))
+                        if !kind.retained && is_success(large.status) =>
+                    {
+                        let content_type = large.content_type.as_deref();
+                        let file = without_bytes(kind, content_type, large.length);
+                        return Ok(Success::file(large.status, file));
+                    }
+                    Err(error) => return Err(self.fail(error, request.repeatable)),
+                }
+            }
+        };
+        if !is_success(response.status) {
+            let named = operation.path.contains('{');
+            return Err(refusal(&response, operation, named));
+        }
+        // The device has no file yet.
+        if response.status == 204 || response.body.is_empty() {
+            return Ok(Success::new(response.status, Value::Null));
+        }
+        let size = response.body.len() as u64;
+        let file = FileAnswer {
+            bytes: Some(response.body),
+            ..without_bytes(kind, response.content_type.as_deref(), Some(size))
+        };
+        Ok(Success::file(response.status, file))
+    }
+
+    async fn stream(
+        &mut self,
+        request: &Request,
+        kind: Binary,
+        download: Download,
+    ) -> Result<Downloaded, Failure> {
+        let device = self.device;
+        let streamed = device.download(request, download, kind.content_type, self.deadline);
+        match streamed.await {
+            Ok(downloaded) => Ok(downloaded),
+            Err(DownloadError::Request(error)) => Err(self.fail(error, request.repeatable)),
+            Err(DownloadError::Abandoned) => Err(Failure::new(
+                ErrorCode::Expired,
+                "whoever asked for the file did not take all of it",
+            )),
+        }
+    }
+}
+
+fn without_bytes(kind: Binary, content_type: Option<&str>, size: Option<u64>) -> FileAnswer {
+    FileAnswer {
+        topic: kind.topic.to_owned(),
+        content_type: content_type.unwrap_or(kind.content_type).into(),
+        size,
+        bytes: None,
+        retained: kind.retained,
+    }
+}

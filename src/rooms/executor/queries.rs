@@ -1,0 +1,131 @@
+//! Commands that ask for a state, or search the directory.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::Executor;
+use crate::catalogue::{CATALOGUE, Call, Params, Search, StateTopic};
+use crate::command::{ErrorCode, Failure, Success};
+use crate::rooms::reading::ReadOutcome;
+use crate::rooms::refusal::unsupported;
+use crate::topics::encode_level;
+
+/// The wait between two requests for a page of a directory query that the device still prepares:
+/// short for a person who searches, and no load for the device.
+const SEARCH_PAGE_WAIT: Duration = Duration::from_millis(250);
+
+/// The value of a state that the device has, but which is empty at the moment.
+const NONE: &str = "none";
+
+impl Executor<'_> {
+    /// A state's value, read from the device now; null if there is none.
+    pub(super) async fn read_state(
+        &mut self,
+        state: StateTopic,
+        params: &Params,
+    ) -> Result<Value, Failure> {
+        let (operation, known) = CATALOGUE.reader(state).ok_or_else(|| {
+            Failure::new(ErrorCode::Unsupported, format!("{state} has no source"))
+        })?;
+        match self.read(operation, params).await? {
+            ReadOutcome::Value(answer) => {
+                let values = known.values(&answer, &self.environment.context);
+                let value = values.into_iter().find_map(|(_, value)| value);
+                Ok(value.unwrap_or_default())
+            }
+            ReadOutcome::Absent => Ok(Value::Null),
+            ReadOutcome::Unsupported(status) => Err(unsupported(status)),
+            ReadOutcome::Failed(failure) => Err(failure),
+        }
+    }
+
+    /// Answers `<state>/get`.
+    pub(super) async fn query_state(
+        &mut self,
+        state: StateTopic,
+        call: &Call,
+    ) -> Result<Success, Failure> {
+        if let Some(name) = call.param("name") {
+            return self.query_part(state, name, call).await;
+        }
+        let value = match self.read_state(state, &call.params).await? {
+            Value::Null if self.last_read_was_absent() => NONE.into(),
+            value => value,
+        };
+        Ok(Success::new(200, value))
+    }
+
+    /// Answers `<state>/<name>/get`, where the device gives the names.
+    async fn query_part(
+        &mut self,
+        state: StateTopic,
+        name: &str,
+        call: &Call,
+    ) -> Result<Success, Failure> {
+        let operation = call.variant().operation;
+        let topic = format!("{state}/{}", encode_level(name));
+        match self.read(operation, &Params::new()).await? {
+            ReadOutcome::Value(answer) => operation
+                .states
+                .iter()
+                .flat_map(|known| known.values(&answer, &self.environment.context))
+                .find_map(|(known, value)| value.filter(|_| known == topic))
+                .map(|value| Success::new(200, value))
+                .ok_or_else(|| {
+                    Failure::new(ErrorCode::NotFound, format!("the device has no {topic}"))
+                }),
+            ReadOutcome::Absent => Ok(Success::new(200, NONE.into())),
+            ReadOutcome::Unsupported(status) => Err(unsupported(status)),
+            ReadOutcome::Failed(failure) => Err(failure),
+        }
+    }
+
+    fn last_read_was_absent(&self) -> bool {
+        self.readings
+            .last()
+            .is_some_and(|reading| reading.outcome == ReadOutcome::Absent)
+    }
+
+    /// Answers with the value that was published last.
+    pub(super) fn stored_state(&self, state: StateTopic) -> Result<Success, Failure> {
+        let value = self.environment.stored.clone();
+        value
+            .map(|value| Success::new(200, value))
+            .ok_or_else(|| Failure::new(ErrorCode::NotFound, format!("{state} is not known yet")))
+    }
+
+    /// Creates a directory query, pages through it and deletes it, even if a page fails: a device
+    /// holds few queries at a time.
+    pub(super) async fn search_directory(&mut self, call: &Call) -> Result<Success, Failure> {
+        let created = self.request(&Search::create(call)?).await?;
+        let mut search = Search::begin(call, &created.body)?;
+        let paged = self.take_pages(&mut search).await;
+        let deleted = self.request(&search.delete()?).await;
+        if let Err(failure) = deleted {
+            tracing::debug!(message = failure.message, "directory query not deleted");
+        }
+        paged?;
+        Ok(Success::new(200, search.found()))
+    }
+
+    async fn take_pages(&mut self, search: &mut Search) -> Result<(), Failure> {
+        while let Some(page) = search.page()? {
+            let answer = self.request(&page).await?;
+            if answer.status != 204 {
+                search.take(answer.body);
+                continue;
+            }
+            // The device still prepares the page.
+            if Instant::now() + SEARCH_PAGE_WAIT >= self.deadline {
+                return Err(Failure::new(
+                    ErrorCode::Timeout,
+                    "the directory query was not ready in time",
+                ));
+            }
+            sleep(SEARCH_PAGE_WAIT).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! What a room knows from what it has read, and what each reading makes it publish.
+//!
+//! Owns the calls that are up, how the device numbers presets, and which topics exist only because
+//! the device named them. Every reading comes through [`RoomKnowledge::apply`], whether a poll or a
+//! command's read-back brought it, and becomes states and call events.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::calls::Calls;
+use super::publisher::RoomPublisher;
+use super::reading::{ReadOutcome, Reading};
+use crate::catalogue::{
+    CALLS, Context, Operation, PRESETS, Pick, When, connections, learned_preset_offset, operations,
+};
+
+/// A room's knowledge of its device.
+#[derive(Debug)]
+pub struct RoomKnowledge {
+    publisher: Arc<RoomPublisher>,
+    calls: Calls,
+    /// The room's `preset_offset`, if configured.
+    configured_preset_offset: Option<i8>,
+    /// What the device's own list of presets shows, if it has been read.
+    learned_preset_offset: Option<i8>,
+    /// The topics of a state that has one topic for each name the device gives.
+    named_topics: BTreeSet<String>,
+}
+
+impl RoomKnowledge {
+    /// Nothing is known yet.
+    pub fn new(publisher: Arc<RoomPublisher>, configured_preset_offset: Option<i8>) -> Self {
+        Self {
+            publisher,
+            calls: Calls::default(),
+            configured_preset_offset,
+            learned_preset_offset: None,
+            named_topics: BTreeSet::new(),
+        }
+    }
+
+    /// A call is up or being dialled.
+    pub fn in_call(&self) -> bool {
+        self.calls.in_call()
+    }
+
+    /// The conference of the call.
+    pub fn conference(&self) -> Option<&str> {
+        self.calls.conference()
+    }
+
+    /// What is added to a preset's number, if it is known.
+    pub fn preset_offset(&self) -> Option<i8> {
+        self.configured_preset_offset.or(self.learned_preset_offset)
+    }
+
+    /// What the values of states may depend on besides the device's answer.
+    pub fn context(&self) -> Context {
+        Context {
+            now: unix_now(),
+            preset_offset: self.configured_preset_offset,
+        }
+    }
+
+    /// Publishes what was read, and all that follows from it.
+    pub fn apply(&mut self, reading: &Reading) {
+        let Reading { operation, outcome } = reading;
+        match outcome {
+            ReadOutcome::Value(answer) => {
+                self.publish(operation, answer);
+                self.learn(operation, answer);
+            }
+            ReadOutcome::Absent if is_call_state(operation) => self.clear(operation),
+            ReadOutcome::Absent => {
+                for state in operation.states {
+                    self.publisher
+                        .state(state.topic.as_str(), Some(&"none".into()));
+                }
+            }
+            ReadOutcome::Unsupported(_) => self.clear(operation),
+            ReadOutcome::Failed(_) => {}
+        }
+    }
+
+    fn publish(&mut self, operation: &Operation, answer: &Value) {
+        let context = self.context();
+        for state in operation.states {
+            let values = state.values(answer, &context);
+            for (topic, value) in &values {
+                self.publisher.state(topic, value.as_ref());
+            }
+            if let Pick::Each(_) = state.pick {
+                let named = values.into_iter().map(|(topic, _)| topic).collect();
+                self.clear_unnamed(named);
+            }
+        }
+    }
+
+    /// Clears what the device named before and names no longer: a device that gives new names in
+    /// each answer must not make ever more topics.
+    fn clear_unnamed(&mut self, named: BTreeSet<String>) {
+        for topic in self.named_topics.difference(&named) {
+            self.publisher.state(topic, None);
+        }
+        self.named_topics = named;
+    }
+
+    fn clear(&self, operation: &Operation) {
+        for state in operation.states {
+            self.publisher.state(state.topic.as_str(), None);
+        }
+    }
+
+    fn learn(&mut self, operation: &Operation, answer: &Value) {
+        if operation.feeds(PRESETS) {
+            self.learned_preset_offset =
+                learned_preset_offset(answer).or(self.learned_preset_offset);
+        }
+        if operation.feeds(CALLS) {
+            for (event, details) in self.calls.update(connections(answer)) {
+                self.publisher.event(event, &details);
+            }
+            if !self.calls.in_call() {
+                let call_states = operations().filter(|operation| is_call_state(operation));
+                call_states.for_each(|operation| self.clear(operation));
+            }
+        }
+    }
+}
+
+/// The operation is read only in a call, so its states are there only in a call.
+fn is_call_state(operation: &Operation) -> bool {
+    matches!(operation.poll, Some((_, When::InCall)))
+}
+
+/// Seconds since 1970.
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalogue::State;
+    use crate::state::StateStore;
+
+    struct Fixture {
+        knowledge: RoomKnowledge,
+        store: Arc<StateStore>,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let store = StateStore::new();
+            let publisher = Arc::new(RoomPublisher::new(store.clone(), "1".into(), false));
+            Self {
+                knowledge: RoomKnowledge::new(publisher, None),
+                store,
+            }
+        }
+
+        /// Applies an outcome of the read that feeds a state.
+        fn read(&mut self, state: &str, outcome: ReadOutcome) {
+            let reads = |operation: &&Operation| {
+                let feeds = |known: &State| known.topic.as_str() == state;
+                operation.poll.is_some() && operation.states.iter().any(feeds)
+            };
+            let operation = operations().find(reads).unwrap();
+            self.knowledge.apply(&Reading { operation, outcome });
+        }
+
+        fn state(&self, state: &str) -> Option<String> {
+            let value = self.store.get(&format!("room/1/{state}"))?;
+            Some(String::from_utf8(value.payload.to_vec()).unwrap())
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_none_and_what_is_unsupported_is_not_there() {
+        let mut room = Fixture::new();
+        room.read("camera/far", ReadOutcome::Absent);
+        assert_eq!(room.state("camera/far").as_deref(), Some("none"));
+        room.read("camera/far", ReadOutcome::Unsupported(404));
+        assert_eq!(room.state("camera/far"), None);
+    }
+
+    #[test]
+    fn a_failed_read_leaves_the_state_as_it_is() {
+        let mut room = Fixture::new();
+        room.read("audio", ReadOutcome::Value(json!({"volume": 5})));
+        let failure = super::super::refusal::unsupported(404);
+        room.read("audio", ReadOutcome::Failed(failure));
+        assert_eq!(room.state("audio/volume").as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn call_states_are_cleared_when_the_call_ends() {
+        let mut room = Fixture::new();
+        let conference = json!([{
+            "id": "0",
+            "connections": [{"id": "1", "state": "CONNECTED"}],
+        }]);
+        room.read("calls", ReadOutcome::Value(conference));
+        assert!(room.knowledge.in_call());
+        assert_eq!(room.knowledge.conference(), Some("0"));
+        room.read("call/media_stats", ReadOutcome::Value(json!([])));
+        assert_eq!(room.state("call/media_stats").as_deref(), Some("[]"));
+        room.read("calls", ReadOutcome::Value(json!([])));
+        assert!(!room.knowledge.in_call());
+        assert_eq!(room.state("call/media_stats"), None);
+    }
+
+    #[test]
+    fn a_part_that_the_device_names_no_longer_is_cleared() {
+        let mut room = Fixture::new();
+        let parts = |names: &[&str]| -> ReadOutcome {
+            let part = |name: &&str| json!({"name": name, "stateList": ["up"]});
+            ReadOutcome::Value(names.iter().map(part).collect())
+        };
+        room.read("system/status", parts(&["a", "b"]));
+        let topics = |room: &Fixture| room.store.topics_below("room/1/system/status/").len();
+        assert_eq!(topics(&room), 2);
+        room.read("system/status", parts(&["b"]));
+        assert_eq!(topics(&room), 1);
+    }
+}

@@ -1,0 +1,224 @@
+//! All that a room tells the rest of the gateway: results, states, events and its status.
+//!
+//! Owns how they are written and where they go. Decides nothing: room, queue and actor say what.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::availability::WentOffline;
+use crate::catalogue::{SESSION, StateTopic, payload};
+use crate::command::{ErrorCode, Failure, FileAnswer, Reply, Success};
+use crate::device::Problem;
+use crate::state::{RoomReading, StateStore, StateValue};
+use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics};
+
+/// How a room stands, for readiness and metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RoomStatus {
+    /// The device is logged in to.
+    pub online: bool,
+    /// The gateway has tried to reach the device, so that the room's `problem` says something.
+    pub known: bool,
+}
+
+/// Gives the results of one room and writes its states.
+#[derive(Debug)]
+pub struct RoomPublisher {
+    store: Arc<StateStore>,
+    room: Arc<str>,
+    status: Mutex<RoomStatus>,
+}
+
+impl RoomPublisher {
+    /// For a room that is offline until [`RoomPublisher::online`] is called. `known`: an earlier
+    /// task of the same room has tried to reach the device.
+    pub fn new(store: Arc<StateStore>, room: Arc<str>, known: bool) -> Self {
+        let publisher = Self {
+            store,
+            room,
+            status: Mutex::new(RoomStatus {
+                online: false,
+                known,
+            }),
+        };
+        publisher.read_so_far(false);
+        publisher.unavailable();
+        publisher
+    }
+
+    fn topics(&self) -> RoomTopics<'_> {
+        RoomTopics::new(&self.room)
+    }
+
+    fn lock_status(&self) -> MutexGuard<'_, RoomStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the room stands now.
+    pub fn status(&self) -> RoomStatus {
+        *self.lock_status()
+    }
+
+    /// Answers a command. A failure is an event too, except a superseded command: nothing is wrong.
+    pub fn answer(&self, reply: Reply, result: Result<Success, Failure>) {
+        if let Err(failure) = &result
+            && failure.code != ErrorCode::Superseded
+        {
+            let details = json!({
+                "command": reply.command(),
+                "code": failure.code.as_str(),
+                "message": failure.message,
+            });
+            self.event("command_failed", &details);
+        }
+        reply.answer(result);
+    }
+
+    /// Publishes an event. Its name stands in the payload too, for clients that see only that.
+    pub fn event(&self, name: &str, details: &Value) {
+        let mut event = json!({"event_type": name});
+        if let (Some(event), Some(details)) = (event.as_object_mut(), details.as_object()) {
+            event.extend(details.clone());
+        }
+        let topic = self.topics().event(name);
+        self.store.event(&topic, event.to_string().into());
+    }
+
+    /// Publishes a state's value; `None` clears it.
+    pub fn state(&self, topic: &str, value: Option<&Value>) {
+        let topic = self.topics().below(topic);
+        match value {
+            Some(value) => self.store.set(&topic, StateValue::text(payload(value))),
+            None => self.store.clear(&topic),
+        };
+    }
+
+    /// Publishes a file as a state, if it is one that stays and its bytes are at hand.
+    pub fn file(&self, file: &FileAnswer) {
+        if let Some(bytes) = file.bytes.as_ref().filter(|_| file.retained) {
+            let value = StateValue {
+                payload: bytes.clone(),
+                content_type: Some(file.content_type.clone()),
+            };
+            self.store.set(&self.topics().below(&file.topic), value);
+        }
+    }
+
+    /// The value of a state as it was published last, if it is JSON.
+    pub fn stored(&self, state: StateTopic) -> Option<Value> {
+        let value = self.store.get(&self.topics().below(state.as_str()))?;
+        serde_json::from_slice(&value.payload).ok()
+    }
+
+    /// Says whether every state has been read since the log-in.
+    pub fn read_so_far(&self, complete: bool) {
+        let reading = match complete {
+            true => RoomReading::Complete,
+            false => RoomReading::Incomplete,
+        };
+        self.store.set_room(&self.room, reading);
+    }
+
+    /// The device is logged in to. `session` is what it says about the log-in.
+    pub fn online(&self, session: &Value) {
+        *self.lock_status() = RoomStatus {
+            online: true,
+            known: true,
+        };
+        self.state(SESSION.as_str(), Some(session));
+        self.state(PROBLEM, Some(&json!({"code": "none"})));
+        self.state(AVAILABILITY, Some(&"online".into()));
+    }
+
+    /// The device cannot be used.
+    pub fn offline(&self, problem: &Problem, offline: &WentOffline) {
+        *self.lock_status() = RoomStatus {
+            online: false,
+            known: true,
+        };
+        self.read_so_far(false);
+        let details = json!({
+            "code": problem.code,
+            "message": problem.message,
+            "since": offline.since,
+        });
+        self.state(PROBLEM, Some(&details));
+        self.unavailable();
+    }
+
+    /// The room's task has not started yet, or has ended. Nothing is said about the device.
+    pub fn unavailable(&self) {
+        self.lock_status().online = false;
+        self.state(AVAILABILITY, Some(&"offline".into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::ProblemCode;
+    use crate::state::{Item, Outbox, Subscriber};
+
+    fn publisher() -> (RoomPublisher, Arc<StateStore>) {
+        let store = StateStore::new();
+        (RoomPublisher::new(store.clone(), "1".into(), false), store)
+    }
+
+    fn text(store: &StateStore, topic: &str) -> String {
+        let value = store.get(topic).unwrap();
+        String::from_utf8(value.payload.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_room_is_known_after_its_first_attempt() {
+        let (publisher, store) = publisher();
+        assert_eq!(publisher.status(), RoomStatus::default());
+        assert_eq!(text(&store, "room/1/availability"), "offline");
+        let problem = Problem {
+            code: ProblemCode::Offline,
+            message: "why".into(),
+        };
+        let offline = WentOffline {
+            since: "then".into(),
+            is_new: true,
+        };
+        publisher.offline(&problem, &offline);
+        let (online, known) = (false, true);
+        assert_eq!(publisher.status(), RoomStatus { online, known });
+        let wanted = r#"{"code":"offline","message":"why","since":"then"}"#;
+        assert_eq!(text(&store, "room/1/problem"), wanted);
+        publisher.online(&json!({}));
+        assert!(publisher.status().online);
+        assert_eq!(text(&store, "room/1/availability"), "online");
+        publisher.unavailable();
+        assert_eq!(publisher.status(), RoomStatus { online, known });
+    }
+
+    #[test]
+    fn a_failure_is_an_event_unless_the_command_was_superseded() {
+        let (publisher, store) = publisher();
+        let outbox: Arc<Outbox<()>> = Arc::default();
+        let subscriber: Arc<dyn Subscriber> = outbox.clone();
+        store.subscribe(Arc::downgrade(&subscriber));
+        let fail = |code| {
+            let reply = Reply::new("1".into(), "audio/mute", |_| {});
+            publisher.answer(reply, Err(Failure::new(code, "why")));
+        };
+        fail(ErrorCode::Superseded);
+        assert!(outbox.is_empty());
+        fail(ErrorCode::Busy);
+        let Some(Item::Event(topic, payload)) = outbox.try_next() else {
+            unreachable!()
+        };
+        assert_eq!(&*topic, "room/1/event/command_failed");
+        let event: Value = serde_json::from_slice(&payload).unwrap();
+        let wanted = json!({
+            "event_type": "command_failed",
+            "command": "audio/mute",
+            "code": "busy",
+            "message": "why",
+        });
+        assert_eq!(event, wanted);
+    }
+}

@@ -1,0 +1,74 @@
+//! One waiting command, and what it has to do with others.
+
+use tokio::time::Instant;
+
+use crate::catalogue::{Call, Command, Urgency};
+use crate::command::{Reply, Transfer};
+
+/// A command that waits.
+#[derive(Debug)]
+pub struct Ticket {
+    /// What is to be carried out.
+    pub call: Call,
+    /// Where its one result goes.
+    pub reply: Reply,
+    /// From then on the sender does not want it any more.
+    pub expires: Instant,
+    /// The file that streams along with it.
+    pub transfer: Transfer,
+}
+
+impl Ticket {
+    fn command(&self) -> &'static Command {
+        self.call.route.command()
+    }
+
+    /// It goes before the commands that are not urgent.
+    pub fn is_urgent(&self) -> bool {
+        self.command().urgency != Urgency::InTurn
+    }
+
+    /// A long query that changes no state, such as a download: others need not wait for it.
+    pub fn is_long_query(&self) -> bool {
+        self.command().slow && self.command().refresh.is_empty()
+    }
+
+    /// The part of the device it is about: the topic's first level.
+    pub fn area(&self) -> &'static str {
+        let topic = self.call.route.topic.as_str();
+        topic.split('/').next().unwrap_or(topic)
+    }
+
+    /// The newer command makes this one pointless: it sets the same state, or ends what this one
+    /// would begin.
+    pub fn superseded_by(&self, newer: &Self) -> bool {
+        self.sets_same_state(newer) || self.is_ended_by(newer)
+    }
+
+    fn sets_same_state(&self, newer: &Self) -> bool {
+        let sets = self.command().sets;
+        // Two toggles are not one.
+        let toggles = self.call.toggled().is_some() || newer.call.toggled().is_some();
+        sets.is_some()
+            && sets == newer.command().sets
+            && self.call.params == newer.call.params
+            && !toggles
+    }
+
+    fn is_ended_by(&self, newer: &Self) -> bool {
+        let Urgency::Ends(ended) = newer.command().urgency else {
+            return false;
+        };
+        let last_level = self.call.route.topic.rsplit('/').next();
+        self.area() == newer.area()
+            && last_level == Some(ended.last_level())
+            && shares_target(&self.call, &newer.call)
+    }
+}
+
+/// A stop is about one camera; a hang-up is about every call that waits to be dialled.
+fn shares_target(begin: &Call, end: &Call) -> bool {
+    !end.route.topic.ends_with("/stop")
+        || (begin.variant().operation.path == end.variant().operation.path
+            && begin.params == end.params)
+}

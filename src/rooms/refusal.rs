@@ -1,0 +1,213 @@
+//! What a device's refusal, or its silence, means as an error of a command.
+//!
+//! Pure: the one place that turns statuses and failed requests into error codes and messages.
+
+use crate::catalogue::{Operation, read_body};
+use crate::command::{ErrorCode, Failure};
+use crate::device::{DeviceResponse, RequestError};
+
+/// A device's own reason for a refusal is cut after this many characters: some send whole pages.
+const LONGEST_REASON: usize = 200;
+
+/// The device does not have what was asked for.
+pub fn unsupported(status: u16) -> Failure {
+    let message = format!("this device does not have that ({status})");
+    Failure::new(ErrorCode::Unsupported, message).with_status(status)
+}
+
+/// The device's answer to a query cannot be read.
+pub fn invalid_body(status: u16, message: String) -> Failure {
+    Failure::new(ErrorCode::DeviceError, message).with_status(status)
+}
+
+/// The device said yes in the status and no in the body (`"success": false`).
+pub fn not_carried_out(status: u16, reason: Option<&str>) -> Failure {
+    let reason = shortened(reason.unwrap_or("it gave no reason"));
+    let message = format!("the device did not carry it out: {reason}");
+    Failure::new(ErrorCode::DeviceError, message).with_status(status)
+}
+
+/// The file is larger than any device takes.
+pub fn upload_too_large() -> Failure {
+    Failure::new(ErrorCode::TooLarge, "the device takes no more than 10 MB")
+}
+
+/// What a status other than success means. `named`: the request named something in particular, so
+/// 404 is about that.
+pub fn refusal(response: &DeviceResponse, operation: &Operation, named: bool) -> Failure {
+    let status = response.status;
+    let body = read_body(&response.body).unwrap_or_default();
+    let reason = body["reason"]
+        .as_str()
+        .or_else(|| body.as_str())
+        .map_or(String::new(), |reason| format!(": {}", shortened(reason)));
+    let failure = match status {
+        404 if operation.absent => Failure::new(ErrorCode::NotFound, "there is none at the moment"),
+        404 if named => Failure::new(
+            ErrorCode::NotFound,
+            format!("the device knows nothing of that name{reason}"),
+        ),
+        404 | 405 | 501 => unsupported(status),
+        413 => upload_too_large(),
+        _ => Failure::new(
+            ErrorCode::DeviceError,
+            format!("the device answered {status}{reason}"),
+        ),
+    };
+    failure.with_status(status)
+}
+
+/// Why a command without a response failed. `repeatable`: carrying it out twice is the same as once.
+pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
+    match failed {
+        RequestError::Problem(problem) => {
+            Failure::new(problem.code.error_code(), problem.message.clone())
+        }
+        RequestError::TimedOut { sent: true } if !repeatable => Failure::new(
+            ErrorCode::OutcomeUnknown,
+            "the device did not answer in time; whether it carried the command out is unknown, \
+             and repeating it is not safe",
+        ),
+        RequestError::TimedOut { .. } => {
+            Failure::new(ErrorCode::Timeout, "the device did not answer in time")
+        }
+        RequestError::Broken if repeatable => Failure::new(
+            ErrorCode::Offline,
+            "the connection to the device broke each time the command was sent",
+        ),
+        RequestError::Broken => Failure::new(
+            ErrorCode::OutcomeUnknown,
+            "the connection broke after the request was sent; whether the device carried it out \
+             is unknown, and repeating it is not safe",
+        ),
+        RequestError::TooLarge(large) => Failure::new(
+            ErrorCode::TooLarge,
+            format!(
+                "the device's answer is larger than the {} bytes that are taken",
+                large.limit
+            ),
+        ),
+        RequestError::Forbidden(reason) => {
+            let message = match reason.as_str() {
+                "" => "the device refuses this (403)".to_owned(),
+                reason => format!("the device refuses this (403): {reason}"),
+            };
+            Failure::new(ErrorCode::Forbidden, message).with_status(403)
+        }
+        RequestError::ModeLocked(mode) => Failure::new(
+            ErrorCode::ModeLocked,
+            format!("the device runs in {mode} mode and refuses changes"),
+        )
+        .with_status(403),
+    }
+}
+
+fn shortened(reason: &str) -> String {
+    reason.chars().take(LONGEST_REASON).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::operations;
+    use crate::device::{Oversize, Problem, ProblemCode};
+
+    fn refused(path: &str, status: u16, body: &'static str, named: bool) -> (ErrorCode, String) {
+        let operation = operations()
+            .find(|operation| operation.path == path)
+            .unwrap();
+        let response = DeviceResponse {
+            status,
+            content_type: None,
+            body: body.into(),
+        };
+        let failure = refusal(&response, operation, named);
+        assert_eq!(failure.status, Some(status));
+        (failure.code, failure.message)
+    }
+
+    #[test]
+    fn statuses_are_told_apart() {
+        use ErrorCode::{DeviceError, NotFound, TooLarge, Unsupported};
+        for (path, status, named, wanted) in [
+            ("/rest/cameras/far/all", 404, false, NotFound),
+            ("/rest/audio", 404, true, NotFound),
+            ("/rest/audio", 404, false, Unsupported),
+            ("/rest/audio", 405, true, Unsupported),
+            ("/rest/audio", 501, true, Unsupported),
+            ("/rest/audio", 413, false, TooLarge),
+            ("/rest/audio", 400, true, DeviceError),
+            ("/rest/audio", 500, false, DeviceError),
+        ] {
+            let code = refused(path, status, "", named).0;
+            assert_eq!(code, wanted, "{path} {status} {named}");
+        }
+    }
+
+    #[test]
+    fn the_devices_reason_is_told_and_cut_when_it_is_long() {
+        let told = |body| refused("/rest/audio", 400, body, false).1;
+        assert_eq!(told(r#"{"reason":"no"}"#), "the device answered 400: no");
+        assert_eq!(told(r#""no""#), "the device answered 400: no");
+        assert_eq!(told("<html>"), "the device answered 400");
+        let page: &'static str = format!(r#"{{"reason":"{}"}}"#, "x".repeat(500)).leak();
+        let wanted = format!("the device answered 400: {}", "x".repeat(LONGEST_REASON));
+        assert_eq!(told(page), wanted);
+    }
+
+    #[test]
+    fn only_what_may_have_been_carried_out_and_is_not_repeatable_is_unknown() {
+        use ErrorCode::{Offline, OutcomeUnknown, Timeout};
+        let code = |failed: RequestError, repeatable| no_response(&failed, repeatable).code;
+        let timed_out = |sent| RequestError::TimedOut { sent };
+        assert_eq!(code(timed_out(true), false), OutcomeUnknown);
+        assert_eq!(code(timed_out(true), true), Timeout);
+        assert_eq!(code(timed_out(false), false), Timeout);
+        assert_eq!(code(RequestError::Broken, false), OutcomeUnknown);
+        assert_eq!(code(RequestError::Broken, true), Offline);
+    }
+
+    #[test]
+    fn failed_requests_say_what_is_wrong() {
+        let problem = Problem {
+            code: ProblemCode::LockedOut,
+            message: "locked".into(),
+        };
+        let large = Oversize {
+            limit: 5,
+            status: 200,
+            content_type: None,
+            length: None,
+        };
+        for (failed, code, message) in [
+            (
+                RequestError::Problem(problem),
+                ErrorCode::LockedOut,
+                "locked",
+            ),
+            (
+                RequestError::TooLarge(large),
+                ErrorCode::TooLarge,
+                "the device's answer is larger than the 5 bytes that are taken",
+            ),
+            (
+                RequestError::Forbidden(String::new()),
+                ErrorCode::Forbidden,
+                "the device refuses this (403)",
+            ),
+            (
+                RequestError::Forbidden("why".into()),
+                ErrorCode::Forbidden,
+                "the device refuses this (403): why",
+            ),
+            (
+                RequestError::ModeLocked("Teams".into()),
+                ErrorCode::ModeLocked,
+                "the device runs in Teams mode and refuses changes",
+            ),
+        ] {
+            let failure = no_response(&failed, false);
+            assert_eq!((failure.code, &*failure.message), (code, message));
+        }
+    }
+}
