@@ -1,23 +1,21 @@
-//! A crowd at the WebSocket door: does one client that never reads slow the others down?
+//! Many WebSocket clients: does one that never reads slow the others down?
 //!
-//! `cargo bench --bench crowd` starts the demo as a process of its own and 1,000 clients that are
-//! subscribed to everything. One of them sends commands, one after the other. In every second
-//! round one client of the crowd has stopped reading; the rounds alternate, so that what else runs
-//! on the machine weighs on both alike. Prints medians, the ratio, and the gateway's memory.
-//! Arguments: how many clients, how many rounds, how many commands a round.
+//! `cargo bench --bench crowd` starts the demo as a process of its own, and 1,000 clients that are
+//! subscribed to everything. Another client sends commands, one after the other. In every second
+//! round one more client subscribes and never reads. Rounds with and without it alternate, so that
+//! other load on the machine affects both alike. Prints medians, their ratio, and the gateway's
+//! memory. Arguments: the number of clients, of rounds, and of commands in a round.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod bench;
 
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use bench::either;
-use bench::figures::{Sample, compare, head};
-use bench::processes::Process;
-use bench::program::{free_port, program};
 use futures_util::{SinkExt, StreamExt};
+use poly2mqtt_bench_support::figures::{Durations, compare, head};
+use poly2mqtt_bench_support::full_or_trial;
+use poly2mqtt_bench_support::processes::Process;
+use poly2mqtt_bench_support::program::{free_port, program};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -39,8 +37,8 @@ fn size(demo: &Process) -> (u64, usize) {
     (demo.memory() / 1024, demo.files())
 }
 
-/// A client with a receive buffer as small as the system allows, so that one that does not read is
-/// felt at once.
+/// A client with the smallest receive buffer that the system allows, so that the gateway notices
+/// at once if it does not read.
 async fn connect(http: SocketAddr, subscribe: bool) -> Client {
     let deadline = Instant::now() + Duration::from_secs(10);
     let stream = loop {
@@ -59,22 +57,22 @@ async fn connect(http: SocketAddr, subscribe: bool) -> Client {
     client
 }
 
-/// A client that asks for more than the system buffers and never reads any of it.
-async fn deaf(http: SocketAddr) -> Client {
+/// A client that asks for more than the system buffers, and never reads it.
+async fn stalled_client(http: SocketAddr) -> Client {
     let mut client = connect(http, true).await;
     for _ in 0..256 {
         let query = "{\"topic\":\"room/2/camera/snapshot/near/get\"}";
         client.feed(Message::text(query)).await.unwrap();
     }
     client.flush().await.unwrap();
-    // Its queries are the device's work, which is not to be measured.
+    // The device's work on these queries is not to be measured.
     tokio::time::sleep(Duration::from_secs(2)).await;
     client
 }
 
-/// Sends commands one after the other; how long each took.
-async fn commands(client: &mut Client, count: usize) -> Sample {
-    let mut took = Sample::default();
+/// Sends commands one after the other and gives how long each took.
+async fn commands(client: &mut Client, count: usize) -> Durations {
+    let mut took = Durations::default();
     for n in 0..count {
         let command = format!(
             "{{\"id\":{n},\"topic\":\"room/1/audio/volume/set\",\"payload\":{}}}",
@@ -100,7 +98,7 @@ async fn commands(client: &mut Client, count: usize) -> Sample {
 #[tokio::main]
 async fn main() {
     let mut numbers = std::env::args().filter_map(|argument| argument.parse::<usize>().ok());
-    let [clients, rounds, count] = either([1000, 6, 100], [20, 1, 10]);
+    let [clients, rounds, count] = full_or_trial([1000, 6, 100], [20, 1, 10]);
     let clients = numbers.next().unwrap_or(clients);
     let rounds = numbers.next().unwrap_or(rounds);
     let count = numbers.next().unwrap_or(count);
@@ -115,18 +113,18 @@ async fn main() {
     }
     let crowd = size(&demo);
     commands(&mut sender, count).await;
-    let (mut reading, mut stuck) = (Sample::default(), Sample::default());
+    let (mut reading, mut stuck) = (Durations::default(), Durations::default());
     let mut most = crowd.0;
     for _ in 0..rounds {
         reading.extend(commands(&mut sender, count).await);
-        let deaf = deaf(http).await;
+        let stalled_client = stalled_client(http).await;
         stuck.extend(commands(&mut sender, count).await);
         most = most.max(size(&demo).0);
-        drop(deaf);
+        drop(stalled_client);
     }
     let after = size(&demo);
     let title = format!(
-        "{clients} clients subscribed to everything, {rounds} rounds of {count} commands each way"
+        "{clients} clients subscribed to everything, {rounds} rounds of {count} commands each route"
     );
     let columns = ["", "one never reads", "all read", "ratio", "commands"];
     head(&title, &columns);

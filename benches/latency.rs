@@ -1,125 +1,126 @@
-//! How long a command takes, over the limit: the same hops and requests without a gateway.
+//! How long a command takes, compared with the same messages and requests without a gateway.
 //!
-//! `cargo bench --bench latency` [`one`] [`many`] [`websocket`] [`seconds=20`]. Commands and bare
-//! commands alternate on a fixed beat, QoS 1, so that what else runs on the machine weighs on both
-//! alike. A bare command is two hops over the same broker (or one WebSocket hop each way), and the
-//! same POST and GET from a warm hyper client, in a process of its own.
+//! `cargo bench --bench latency` [`one`] [`many`] [`websocket`] [`seconds=20`]. Commands to the
+//! gateway and to the bare process alternate at a fixed rate, QoS 1, so that other load on the
+//! machine affects both alike. A bare command is two hops over the same broker (or one WebSocket hop
+//! each way), and the same POST and GET from a hyper client with an open connection.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod bench;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bench::bare::Bare;
-use bench::client::Commander;
-use bench::figures::{Sample, compare, head};
-use bench::processes::{Gateway, Simulator};
-use bench::{argument, either, wanted};
 use futures_util::{SinkExt, StreamExt};
+use poly2mqtt_bench_support::bare::Bare;
+use poly2mqtt_bench_support::client::CommandClient;
+use poly2mqtt_bench_support::figures::{Durations, compare, head};
+use poly2mqtt_bench_support::processes::{Gateway, Simulator};
+use poly2mqtt_bench_support::{full_or_trial, is_selected, number_argument};
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-// One thread, here and in the bare process: no hand-over between threads is part of a time.
+// One thread here and in the bare process, so that no time includes a hand-over between threads.
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let Some(broker) = bench::begin().await else {
+    let Some(broker) = poly2mqtt_bench_support::start_broker().await else {
         return;
     };
-    let lasts = Duration::from_secs(argument("seconds").unwrap_or(either(20, 1)));
+    let duration = Duration::from_secs(number_argument("seconds").unwrap_or(full_or_trial(20, 1)));
     let columns = ["command", "gateway", "bare", "ratio", "commands"];
     head("Latency of `audio/volume/set`, QoS 1", &columns);
-    if wanted("one") || wanted("websocket") {
+    if is_selected("one") || is_selected("websocket") {
         let simulator = Simulator::start(1);
         let gateway = Gateway::start(broker.port, &simulator.devices, "");
         gateway.online(1);
         let bare = Bare::start(broker.port, &simulator.devices);
-        if wanted("one") {
-            let beat = Beat {
+        if is_selected("one") {
+            let beat = FixedRate {
                 rooms: 1,
-                a_second: 40,
+                per_second: 40,
                 block: 1,
-                lasts,
+                duration,
             };
             let (ours, limit) = beat.alternate(broker.port).await;
             compare("one room, 20/s", &ours, &limit);
         }
-        if wanted("websocket") {
-            let (ours, limit) = websockets(gateway.http, bare.websocket, lasts).await;
+        if is_selected("websocket") {
+            let (ours, limit) = websockets(gateway.http, bare.websocket, duration).await;
             compare("one room, 20/s, over WebSocket", &ours, &limit);
         }
     }
-    if wanted("many") {
-        let rooms = either(500, 5);
+    if is_selected("many") {
+        let rooms = full_or_trial(500, 5);
         let simulator = Simulator::start(rooms);
         let gateway = Gateway::start(broker.port, &simulator.devices, "");
         gateway.online(rooms);
         let _bare = Bare::start(broker.port, &simulator.devices);
-        // The reads after the log-in are not those of every day.
-        tokio::time::sleep(either(Duration::from_secs(20), Duration::ZERO)).await;
-        let beat = Beat {
+        // Waits until the burst of reads after the log-in is over.
+        tokio::time::sleep(full_or_trial(Duration::from_secs(20), Duration::ZERO)).await;
+        let beat = FixedRate {
             rooms,
-            a_second: 200,
-            block: either(200, 10),
-            lasts: lasts * either(2, 1),
+            per_second: 200,
+            block: full_or_trial(200, 10),
+            duration: duration * full_or_trial(2, 1),
         };
         let (ours, limit) = beat.alternate(broker.port).await;
         compare(&format!("{rooms} rooms, 200/s"), &ours, &limit);
     }
 }
 
-/// Commands at fixed times, whatever becomes of those before.
-struct Beat {
+/// Sends commands at fixed times, whether or not earlier ones are answered.
+struct FixedRate {
     rooms: usize,
-    a_second: u32,
-    /// After so many commands it is the other's turn.
+    per_second: u32,
+    /// After this many commands the other one's turn begins.
     block: usize,
-    lasts: Duration,
+    duration: Duration,
 }
 
-impl Beat {
-    /// What the gateway's commands took, and the bare ones.
-    async fn alternate(self, broker: u16) -> (Sample, Sample) {
-        let commander = Commander::connect(broker, &["room/{}/audio/volume/set", "bare/{}"]).await;
+impl FixedRate {
+    /// How long the gateway's commands took, and the bare ones.
+    async fn alternate(self, broker: u16) -> (Durations, Durations) {
+        let commander =
+            CommandClient::connect(broker, &["room/{}/audio/volume/set", "bare/{}"]).await;
         for room in 1..=self.rooms.min(8) {
             commander.set(&ours(room)).await;
             commander.set(&format!("bare/{room}")).await;
         }
-        let samples: [Arc<Mutex<Sample>>; 2] = Default::default();
-        let mut beat = interval(Duration::from_secs(1) / self.a_second);
+        let both_durations: [Arc<Mutex<Durations>>; 2] = Default::default();
+        let mut beat = interval(Duration::from_secs(1) / self.per_second);
         beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        let end = Instant::now() + self.lasts;
+        let end = Instant::now() + self.duration;
         let mut tasks = Vec::new();
         for n in 0.. {
             beat.tick().await;
             if Instant::now() >= end {
                 break;
             }
-            // A prime as the step, so that neighbours in time are not neighbours in number.
+            // A step of 7, so that consecutive commands go to rooms that are not neighbours.
             let room = n * 7 % self.rooms + 1;
             let which = n / self.block % 2;
             let topic = match which {
                 0 => ours(room),
                 _ => format!("bare/{room}"),
             };
-            let (commander, sample) = (commander.clone(), samples[which].clone());
+            let (commander, durations) = (commander.clone(), both_durations[which].clone());
             tasks.push(tokio::spawn(async move {
                 let (took, result) = commander.set(&topic).await;
                 let result = String::from_utf8_lossy(&result);
-                // On a machine that stands still for two beats a newer set takes its place.
+                // If the machine stalls for two periods, a newer set replaces this one.
                 if result.contains("\"superseded\"") {
                     return;
                 }
                 assert!(!result.contains("\"ok\":false"), "{result}");
-                sample.lock().unwrap().push(took);
+                durations.lock().unwrap().push(took);
             }));
         }
         for task in tasks {
             task.await.unwrap();
         }
-        samples.map(|sample| sample.lock().unwrap().clone()).into()
+        both_durations
+            .map(|durations| durations.lock().unwrap().clone())
+            .into()
     }
 }
 
@@ -135,14 +136,14 @@ async fn open(url: &str, port: u16) -> Socket {
     client_async(url, stream).await.unwrap().0
 }
 
-async fn websockets(gateway: u16, bare: u16, lasts: Duration) -> (Sample, Sample) {
+async fn websockets(gateway: u16, bare: u16, duration: Duration) -> (Durations, Durations) {
     let mut sockets = [
         open(&format!("ws://127.0.0.1:{gateway}/ws"), gateway).await,
         open(&format!("ws://127.0.0.1:{bare}/"), bare).await,
     ];
-    let mut samples = [Sample::default(), Sample::default()];
+    let mut both_durations = [Durations::default(), Durations::default()];
     let mut beat = interval(Duration::from_millis(25));
-    let end = Instant::now() + lasts;
+    let end = Instant::now() + duration;
     for n in 0.. {
         beat.tick().await;
         if Instant::now() >= end {
@@ -156,10 +157,10 @@ async fn websockets(gateway: u16, bare: u16, lasts: Duration) -> (Sample, Sample
         let begun = Instant::now();
         sockets[which].send(Message::text(text)).await.unwrap();
         let answer = sockets[which].next().await.unwrap().unwrap();
-        samples[which].push(begun.elapsed());
+        both_durations[which].push(begun.elapsed());
         let answer = answer.into_text().unwrap();
         assert!(answer.contains(&format!("{{\"id\":{n},")), "{answer}");
         assert!(!answer.contains("\"ok\":false"), "{answer}");
     }
-    samples.into()
+    both_durations.into()
 }

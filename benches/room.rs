@@ -1,39 +1,37 @@
-//! One room: a slider, how fresh its states are, and what it costs when nothing happens.
+//! One room: a slider, how fresh its states are, and what an idle room costs.
 //!
 //! `cargo bench --bench room` [`slider`] [`freshness`] [`idle`] [`seconds=N`].
 //!
 //! - `slider`: 1,000 volumes a second for 10 s into one room. Every one has its result, the last
-//!   lands, and the device gets no more than it can answer.
-//! - `freshness`: a person mutes or unmutes at random moments; how long until the retained topic
-//!   says so, at the default intervals (2 s).
-//! - `idle`: one room, processor, memory and wake-ups over `seconds` (by default 60; an hour for
-//!   what docs/performance.md says), and the size of the program.
+//!   one becomes the state, and the device gets no more than it can answer.
+//! - `freshness`: a person mutes or unmutes at random moments. Measures how long it takes until the
+//!   retained topic says so, at the default intervals (2 s).
+//! - `idle`: processor, memory and wake-ups of one room over `seconds` (60 by default; the figures
+//!   in docs/performance.md are from an hour), and the size of the program.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod bench;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use bench::client::{self, Commander, request_id};
-use bench::figures::{Sample, head, row};
-use bench::processes::{Gateway, Simulator};
-use bench::{Mosquitto, argument, either, wanted};
+use poly2mqtt_bench_support::client::{self, CommandClient, request_id};
+use poly2mqtt_bench_support::figures::{Durations, head, row};
+use poly2mqtt_bench_support::processes::{Gateway, Simulator};
+use poly2mqtt_bench_support::{Mosquitto, full_or_trial, is_selected, number_argument};
 use rumqttc::v5::mqttbytes::QoS;
 use serde_json::Value;
 
 #[tokio::main]
 async fn main() {
-    let Some(broker) = bench::begin().await else {
+    let Some(broker) = poly2mqtt_bench_support::start_broker().await else {
         return;
     };
-    if wanted("slider") {
+    if is_selected("slider") {
         slider(&broker).await;
     }
-    if wanted("freshness") {
+    if is_selected("freshness") {
         freshness(&broker).await;
     }
-    if wanted("idle") {
+    if is_selected("idle") {
         idle(&broker).await;
     }
 }
@@ -42,20 +40,20 @@ async fn slider(broker: &Mosquitto) {
     let simulator = Simulator::start(1);
     let gateway = Gateway::start(broker.port, &simulator.devices, "");
     gateway.online(1);
-    let commander = Commander::connect(broker.port, &["room/{}/audio/volume/set"]).await;
+    let commander = CommandClient::connect(broker.port, &["room/{}/audio/volume/set"]).await;
     commander.set("room/1/audio/volume/set").await;
-    let lasts = either(Duration::from_secs(10), Duration::from_millis(300));
+    let duration = full_or_trial(Duration::from_secs(10), Duration::from_millis(300));
     let topics = ["room/1/audio/volume/set/result", "room/1/audio/volume"];
     let (mqtt, events) = client::connect("slider", broker.port, &topics);
     let mut received = client::receive(events);
-    // What is retained.
+    // The retained state.
     received.recv().await.unwrap();
     let requests = gateway.requests();
     let begun = Instant::now();
     let mut beat = tokio::time::interval(Duration::from_millis(1));
     let mut sent = 0;
     let mut last = 0;
-    while begun.elapsed() < lasts {
+    while begun.elapsed() < duration {
         beat.tick().await;
         last = sent % 101;
         let payload = format!("{{\"volume\":{last},\"request_id\":\"{sent}\"}}");
@@ -109,8 +107,8 @@ async fn slider(broker: &Mosquitto) {
 }
 
 async fn freshness(broker: &Mosquitto) {
-    let rooms = either(50, 1);
-    let changes = either(10, 1);
+    let rooms = full_or_trial(50, 1);
+    let changes = full_or_trial(10, 1);
     let simulator = Simulator::start(rooms);
     let gateway = Gateway::start(broker.port, &simulator.devices, "");
     gateway.online(rooms);
@@ -119,11 +117,11 @@ async fn freshness(broker: &Mosquitto) {
     for _ in 0..rooms {
         received.recv().await.unwrap();
     }
-    let mut sample = Sample::default();
+    let mut durations = Durations::default();
     let mut seed = 88_172_645_463_325_252_u64;
     for change in 0..changes {
         let mut changed = HashMap::new();
-        // Moments of an interval's length that have nothing to do with the polls'.
+        // Moments within one interval, independent of the polls.
         let mut moments: Vec<(u64, usize)> = (0..rooms)
             .map(|place| {
                 seed ^= seed << 13;
@@ -143,16 +141,16 @@ async fn freshness(broker: &Mosquitto) {
         for _ in 0..rooms {
             let message = tokio::time::timeout(Duration::from_secs(30), received.recv());
             let message = message.await.expect("the change").unwrap();
-            sample.push(message.came - changed[&message.topic]);
+            durations.push(message.came - changed[&message.topic]);
         }
     }
     head(
         "From a change at the device to the retained topic, polled every 2 s",
         &["changes", "p50", "p50 / interval", "p99", "p99 / interval"],
     );
-    let (p50, p99) = (sample.percentile(50.0), sample.percentile(99.0));
+    let (p50, p99) = (durations.percentile(50.0), durations.percentile(99.0));
     row(&[
-        sample.len().to_string(),
+        durations.len().to_string(),
         format!("{p50:.0} ms"),
         format!("**{:.2}**", p50 / 2_000.0),
         format!("{p99:.0} ms"),
@@ -165,12 +163,12 @@ async fn idle(broker: &Mosquitto) {
     let simulator = Simulator::start(1);
     let gateway = Gateway::start(broker.port, &simulator.devices, "");
     gateway.online(1);
-    let lasts = Duration::from_secs(argument("seconds").unwrap_or(either(60, 1)));
-    tokio::time::sleep(either(Duration::from_secs(10), Duration::ZERO)).await;
+    let duration = Duration::from_secs(number_argument("seconds").unwrap_or(full_or_trial(60, 1)));
+    tokio::time::sleep(full_or_trial(Duration::from_secs(10), Duration::ZERO)).await;
     let process = &gateway.process;
     let (cpu, wakeups, requests) = (process.cpu(), process.wakeups(), gateway.requests());
     let begun = Instant::now();
-    tokio::time::sleep(lasts).await;
+    tokio::time::sleep(duration).await;
     let took = begun.elapsed().as_secs_f64();
     let cpu = process.cpu().saturating_sub(cpu).as_secs_f64() / took * 100.0;
     let size = std::fs::metadata(env!("CARGO_BIN_EXE_poly2mqtt"))

@@ -3,55 +3,53 @@
 //! `cargo bench --bench scale` [`polling`] [`growth`] [`rooms`] [`start`] [`seconds=60`]
 //! [`most=10000`].
 //!
-//! - `polling`: the gateway's processor time for a request, idle rooms at the default intervals,
-//!   against a bare hyper process that sends the same reads at the same pace over as many warm
-//!   connections. Rounds alternate.
-//! - `growth`: memory and processor time a room with 10 to 10,000 rooms; intervals five times as
-//!   long, since the simulated devices take their part of this machine. Memory is what is resident
-//!   without the pages of files; what each room takes is the difference to ten rooms, which bring
-//!   what all share.
-//! - `rooms`: rooms at the default intervals, more and more, and how late the median poll is.
+//! - `polling`: the gateway's processor time for a request, with idle rooms at the default
+//!   intervals. The reference is a hyper process that sends the same reads at the same rate over as
+//!   many open connections. Rounds alternate.
+//! - `growth`: memory and processor time for each room, with 10 to 10,000 rooms. The intervals are
+//!   five times as long, because the simulated devices need their part of the machine. Memory is
+//!   resident memory without the pages of files. A room's memory is the difference to ten rooms,
+//!   which contain everything that all rooms share.
+//! - `rooms`: more and more rooms at the default intervals, and how late the median poll is.
 //! - `start`: 1,000 rooms, from exec until all are online and every state is published.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod bench;
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use bench::bare::Bare;
-use bench::figures::{head, median, row};
-use bench::processes::{Gateway, Simulator};
-use bench::{Mosquitto, argument, client, either, wanted};
+use poly2mqtt_bench_support::bare::Bare;
+use poly2mqtt_bench_support::figures::{head, median, row};
+use poly2mqtt_bench_support::processes::{Gateway, Simulator};
+use poly2mqtt_bench_support::{Mosquitto, client, full_or_trial, is_selected, number_argument};
 use serde_json::Value;
 
-const SLOWER: &str = "[poll]\nfast = \"10s\"\nnormal = \"75s\"\nslow = \"300s\"\n";
-const QUICKER: &str = "[poll]\nfast = \"1s\"\nnormal = \"1s\"\nslow = \"1s\"\n";
+const SLOW_POLLING: &str = "[poll]\nfast = \"10s\"\nnormal = \"75s\"\nslow = \"300s\"\n";
+const FAST_POLLING: &str = "[poll]\nfast = \"1s\"\nnormal = \"1s\"\nslow = \"1s\"\n";
 
-/// So many rooms bring what all share.
-const FEW: usize = 10;
+/// With this many rooms the gateway holds everything that all rooms share, and little else.
+const BASE_ROOMS: usize = 10;
 
 #[tokio::main]
 async fn main() {
-    let Some(broker) = bench::begin().await else {
+    let Some(broker) = poly2mqtt_bench_support::start_broker().await else {
         return;
     };
-    let lasts = Duration::from_secs(argument("seconds").unwrap_or(either(60, 1)));
-    if wanted("start") {
+    let duration = Duration::from_secs(number_argument("seconds").unwrap_or(full_or_trial(60, 1)));
+    if is_selected("start") {
         start(&broker).await;
     }
-    if wanted("polling") {
-        polling(&broker, lasts);
+    if is_selected("polling") {
+        polling(&broker, duration);
     }
-    if wanted("growth") {
-        growth(&broker, lasts);
+    if is_selected("growth") {
+        growth(&broker, duration);
     }
-    if wanted("rooms") {
-        rooms(&broker, lasts);
+    if is_selected("rooms") {
+        rooms(&broker, duration);
     }
 }
 
-/// The paths that a device was asked for last, in their order.
+/// The paths that the first device was asked for last, in their order.
 fn paths(simulator: &Simulator) -> Vec<String> {
     let answer = simulator.devices[0].control("GET", "journal");
     let (_, json) = answer.split_once("\r\n\r\n").unwrap();
@@ -64,9 +62,9 @@ fn paths(simulator: &Simulator) -> Vec<String> {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn polling(broker: &Mosquitto, lasts: Duration) {
-    let rooms = either(500, 3);
-    let rounds = argument("rounds").unwrap_or(either(3, 1));
+fn polling(broker: &Mosquitto, duration: Duration) {
+    let rooms = full_or_trial(500, 3);
+    let rounds = number_argument("rounds").unwrap_or(full_or_trial(3, 1));
     let simulator = Simulator::start(rooms);
     let mut bare = Bare::start(broker.port, &simulator.devices);
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
@@ -74,11 +72,14 @@ fn polling(broker: &Mosquitto, lasts: Duration) {
     for _ in 0..rounds {
         let gateway = Gateway::start(broker.port, &simulator.devices, "");
         gateway.online(rooms);
-        // The reads after the log-in are not those of every day.
-        std::thread::sleep(either(Duration::from_secs(20), Duration::from_secs(1)));
+        // Waits until the burst of reads after the log-in is over.
+        std::thread::sleep(full_or_trial(
+            Duration::from_secs(20),
+            Duration::from_secs(1),
+        ));
         let (cpu, requests) = (gateway.process.cpu(), gateway.requests());
         let begun = Instant::now();
-        std::thread::sleep(lasts);
+        std::thread::sleep(duration);
         let cpu = gateway.process.cpu().saturating_sub(cpu);
         let requests = gateway.requests() - requests;
         polled = requests / begun.elapsed().as_secs_f64();
@@ -86,7 +87,7 @@ fn polling(broker: &Mosquitto, lasts: Duration) {
         let paths = paths(&simulator);
         drop(gateway);
         let cpu = bare.process.cpu();
-        let requests = bare.pace(lasts, polled.max(1.0), &paths);
+        let requests = bare.pace(duration, polled.max(1.0), &paths);
         limit.push(bare.process.cpu().saturating_sub(cpu).as_secs_f64() * 1e6 / requests);
     }
     let (ours, limit) = (median(ours), median(limit));
@@ -103,7 +104,7 @@ fn polling(broker: &Mosquitto, lasts: Duration) {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn growth(broker: &Mosquitto, lasts: Duration) {
+fn growth(broker: &Mosquitto, duration: Duration) {
     head(
         "Growth, intervals 10 s, 75 s, 300 s",
         &[
@@ -115,24 +116,24 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
             "requests/s",
         ],
     );
-    let most = usize::try_from(argument("most").unwrap_or(10_000)).unwrap();
-    let counts: &[usize] = either(&[1, 10, 100, 1_000, 5_000, 10_000], &[1, 2]);
+    let most = usize::try_from(number_argument("most").unwrap_or(10_000)).unwrap();
+    let counts: &[usize] = full_or_trial(&[1, 10, 100, 1_000, 5_000, 10_000], &[1, 2]);
     let counts = counts.iter().filter(|count| **count <= most);
     let mut few: Option<(usize, u64)> = None;
     for &count in counts {
         let simulator = Simulator::start(count);
-        let gateway = Gateway::start(broker.port, &simulator.devices, SLOWER);
+        let gateway = Gateway::start(broker.port, &simulator.devices, SLOW_POLLING);
         gateway.online(count);
-        // Every room's first reads, and the whole of what they publish.
+        // Every room's first reads, and everything that they publish.
         settle(
             &gateway,
             count,
-            either(Duration::from_secs(30), Duration::from_secs(1)),
+            full_or_trial(Duration::from_secs(30), Duration::from_secs(1)),
         );
         let (cpu, requests) = (gateway.process.cpu(), gateway.requests());
-        // A room's share of the processor is small; few rooms need long to show it.
+        // One room uses little processor time, so few rooms have to be measured for longer.
         let begun = Instant::now();
-        std::thread::sleep(lasts * either(if count <= 100 { 5 } else { 2 }, 1));
+        std::thread::sleep(duration * full_or_trial(if count <= 100 { 5 } else { 2 }, 1));
         let took = begun.elapsed().as_secs_f64();
         let cpu = (gateway.process.cpu().saturating_sub(cpu)).as_secs_f64() * 1e6;
         let requests = gateway.requests() - requests;
@@ -144,7 +145,7 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
             }
             None => "–".to_owned(),
         };
-        if count == FEW {
+        if count == BASE_ROOMS {
             few = Some((count, memory));
         }
         row(&[
@@ -158,11 +159,11 @@ fn growth(broker: &Mosquitto, lasts: Duration) {
     }
 }
 
-/// Waits until the first reads of all rooms are through.
+/// Waits until the first reads of all rooms are done.
 #[allow(clippy::cast_precision_loss)]
 fn settle(gateway: &Gateway, rooms: usize, at_least: Duration) {
     std::thread::sleep(at_least);
-    // A room's log-in is followed by some 40 reads: after so many the burst is over.
+    // A log-in is followed by some 40 reads. After 30 a room the burst is nearly over.
     let first = rooms as f64 * 30.0;
     let deadline = Instant::now() + Duration::from_secs(300);
     while gateway.requests() < first && Instant::now() < deadline {
@@ -171,7 +172,7 @@ fn settle(gateway: &Gateway, rooms: usize, at_least: Duration) {
 }
 
 #[allow(clippy::cast_precision_loss)]
-fn rooms(broker: &Mosquitto, lasts: Duration) {
+fn rooms(broker: &Mosquitto, duration: Duration) {
     head(
         "Rooms at the default intervals, beside their simulated devices",
         &[
@@ -183,7 +184,7 @@ fn rooms(broker: &Mosquitto, lasts: Duration) {
             "95 % late by",
         ],
     );
-    let counts: &[usize] = either(&[1_000, 2_000, 3_000, 4_000, 5_000], &[2]);
+    let counts: &[usize] = full_or_trial(&[1_000, 2_000, 3_000, 4_000, 5_000], &[2]);
     for &count in counts {
         let simulator = Simulator::start(count);
         let gateway = Gateway::start(broker.port, &simulator.devices, "");
@@ -191,13 +192,13 @@ fn rooms(broker: &Mosquitto, lasts: Duration) {
         settle(
             &gateway,
             count,
-            either(Duration::from_secs(20), Duration::from_secs(1)),
+            full_or_trial(Duration::from_secs(20), Duration::from_secs(1)),
         );
         let late = lateness(&gateway);
         let (cpu, theirs) = (gateway.process.cpu(), simulator.cpu());
         let requests = gateway.requests();
         let begun = Instant::now();
-        std::thread::sleep(lasts);
+        std::thread::sleep(duration);
         let took = begun.elapsed().as_secs_f64();
         let share = |cpu: Duration| format!("{:.0} % of a core", cpu.as_secs_f64() / took * 100.0);
         let now = lateness(&gateway);
@@ -213,9 +214,9 @@ fn rooms(broker: &Mosquitto, lasts: Duration) {
     }
 }
 
-/// How many polls were late by at most so much of their interval.
+/// For each bound, in intervals: how many polls were late by at most that.
 fn lateness(gateway: &Gateway) -> Vec<(f64, f64)> {
-    let page = bench::processes::http(gateway.http, "GET", "/metrics");
+    let page = poly2mqtt_bench_support::processes::http(gateway.http, "GET", "/metrics");
     let buckets = page.lines().filter_map(|line| {
         let after = line.strip_prefix("poly2mqtt_poll_late_intervals_bucket{le=\"")?;
         let (bound, count) = after.split_once("\"} ")?;
@@ -228,7 +229,7 @@ fn lateness(gateway: &Gateway) -> Vec<(f64, f64)> {
     buckets.collect()
 }
 
-/// The smallest bound below which this part of what came since lies.
+/// The smallest bound that at least this part of the polls between the two readings keeps.
 fn quantile(before: &[(f64, f64)], now: &[(f64, f64)], part: f64) -> f64 {
     let counts: Vec<(f64, f64)> = now
         .iter()
@@ -241,12 +242,12 @@ fn quantile(before: &[(f64, f64)], now: &[(f64, f64)], part: f64) -> f64 {
 }
 
 async fn start(broker: &Mosquitto) {
-    let rooms = either(1_000, 2);
-    // How many states a room has is seen at one that has had its time.
+    let rooms = full_or_trial(1_000, 2);
+    // One room that has read everything shows how many states a room has.
     let (client, events) = client::connect("start", broker.port, &["room/#"]);
     let mut received = client::receive(events);
     let one = Simulator::start(1);
-    let gateway = Gateway::start(broker.port, &one.devices, QUICKER);
+    let gateway = Gateway::start(broker.port, &one.devices, FAST_POLLING);
     let mut states = HashSet::new();
     let quiet = Duration::from_secs(3);
     while let Ok(Some(message)) = tokio::time::timeout(quiet, received.recv()).await {

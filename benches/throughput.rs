@@ -1,31 +1,29 @@
-//! How many commands a second the gateway carries out, against a bare loop and against Node-RED.
+//! How many commands a second the gateway carries out, compared with a bare loop and with Node-RED.
 //!
-//! `cargo bench --bench throughput` [`bare`] [`node_red`] [`seconds=5`] [`rounds=5`]. Rounds of one
-//! and the other alternate; QoS 1.
+//! `cargo bench --bench throughput` [`bare`] [`node_red`] [`seconds=5`] [`rounds=5`]. Rounds of the
+//! gateway and of its references alternate; QoS 1.
 //!
-//! - `bare`: 100 rooms, a command in flight in each, over MQTT and over two WebSockets, against a
-//!   bare hyper loop that sends the same POST and GET at the same devices, and against the bare
+//! - `bare`: 100 rooms with one command in flight in each, over MQTT and over two WebSockets. The
+//!   references are a hyper loop that sends the same POST and GET to the same devices, and the bare
 //!   relay, which is that loop behind the broker: broker and client need the same two cores. The
-//!   processor time of each process says where the commands' time goes.
-//! - `node_red`: only where `NODE_RED` names the `red.js` of a Node-RED (and `NODE` its node; by
-//!   default the one on the PATH). Its flow gets a topic, sends the POST over connections that stay
-//!   open, with the cookie and token of a session that is ready, and publishes the result; it polls
-//!   nothing and reads nothing back. The gateway does all that it does.
+//!   processor time of each process shows where the time goes.
+//! - `node_red`: only if `NODE_RED` names the `red.js` of a Node-RED (and `NODE` its node; by default
+//!   the one on the PATH). Its flow receives a topic, sends the POST over open connections, with the
+//!   cookie and token of an existing session, and publishes the result. It neither polls nor reads
+//!   back. The gateway does its full work.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
-mod bench;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bench::bare::{self, Bare};
-use bench::client::Commander;
-use bench::figures::{Sample, compare, head, median, row};
-use bench::processes::{Device, Gateway, Process, Simulator, cpu, http};
-use bench::program::{free_port, listening};
-use bench::{Mosquitto, argument, either, wanted};
 use futures_util::{SinkExt, StreamExt};
+use poly2mqtt_bench_support::bare::{self, Bare};
+use poly2mqtt_bench_support::client::CommandClient;
+use poly2mqtt_bench_support::figures::{Durations, compare, head, median, row};
+use poly2mqtt_bench_support::processes::{Gateway, Process, SimulatedDevice, Simulator, cpu, http};
+use poly2mqtt_bench_support::program::{free_port, listening};
+use poly2mqtt_bench_support::{Mosquitto, full_or_trial, is_selected, number_argument};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_tungstenite::client_async;
@@ -34,7 +32,8 @@ use tokio_tungstenite::tungstenite::Message;
 const NODE_RED_ROOMS: usize = 100;
 
 fn main() {
-    // The bare process has both processors; a client needs a part of one, and hands nothing over.
+    // The bare process may use both processors. A client needs a part of one, and with one thread it
+    // hands nothing over.
     let mut runtime = if bare::is_child() {
         tokio::runtime::Builder::new_multi_thread()
     } else {
@@ -44,48 +43,48 @@ fn main() {
 }
 
 async fn measure() {
-    let Some(broker) = bench::begin().await else {
+    let Some(broker) = poly2mqtt_bench_support::start_broker().await else {
         return;
     };
-    let lasts = match argument("seconds") {
+    let duration = match number_argument("seconds") {
         Some(seconds) => Duration::from_secs(seconds),
-        None => Duration::from_millis(either(5_000, 200)),
+        None => Duration::from_millis(full_or_trial(5_000, 200)),
     };
-    let rounds = argument("rounds").unwrap_or(either(5, 1));
-    if wanted("bare") {
-        against_bare(&broker, lasts, rounds).await;
+    let rounds = number_argument("rounds").unwrap_or(full_or_trial(5, 1));
+    if is_selected("bare") {
+        against_bare(&broker, duration, rounds).await;
     }
-    if wanted("node_red")
+    if is_selected("node_red")
         && let Some(red) = std::env::var_os("NODE_RED")
     {
-        against_node_red(&broker, red.into(), lasts, rounds).await;
+        against_node_red(&broker, red.into(), duration, rounds).await;
     }
 }
 
-async fn against_bare(broker: &Mosquitto, lasts: Duration, rounds: u64) {
-    let rooms = either(100, 4);
+async fn against_bare(broker: &Mosquitto, duration: Duration, rounds: u64) {
+    let rooms = full_or_trial(100, 4);
     let simulator = Simulator::start(rooms);
     let gateway = Gateway::start(broker.port, &simulator.devices, "");
     gateway.online(rooms);
     let mut bare = Bare::start(broker.port, &simulator.devices);
-    let load = Load::new(broker.port, rooms, rooms, OURS).await;
+    let load = Load::new(broker.port, rooms, rooms, GATEWAY_TOPIC).await;
     let relay = Load::new(broker.port, rooms, rooms, "bare/{}").await;
-    load.run(lasts / 5).await;
-    // The process between client and device, the broker, the devices, the client.
+    load.run(duration / 5).await;
+    // Processor time of: the process between client and device, the broker, the devices, the client.
     let spent = |between: &Process| {
         let processes = [between.cpu(), cpu(broker.id()), simulator.cpu()];
         let [between, broker, devices] = processes.map(|spent| spent.as_secs_f64() * 1e6);
         let own = cpu(std::process::id()).as_secs_f64() * 1e6;
         [between, broker, devices, own]
     };
-    let mut ways = [
-        Way::new("gateway, MQTT"),
-        Way::new("gateway, WebSocket"),
-        Way::new("bare relay, MQTT"),
-        Way::new("bare loop"),
+    let mut routes = [
+        Route::new("gateway, MQTT"),
+        Route::new("gateway, WebSocket"),
+        Route::new("bare relay, MQTT"),
+        Route::new("bare loop"),
     ];
     for _ in 0..rounds {
-        for (n, way) in ways.iter_mut().enumerate() {
+        for (n, route) in routes.iter_mut().enumerate() {
             let ours = n < 2;
             let of = |bare: &Bare| {
                 spent(if ours {
@@ -95,14 +94,14 @@ async fn against_bare(broker: &Mosquitto, lasts: Duration, rounds: u64) {
                 })
             };
             let (before, begun) = (of(&bare), Instant::now());
-            let a_second = match n {
-                0 => load.run(lasts).await.0,
-                1 => panels(gateway.http, rooms, lasts).await,
-                2 => relay.run(lasts).await.0,
-                _ => bare.saturate(lasts),
+            let per_second = match n {
+                0 => load.run(duration).await.0,
+                1 => panels(gateway.http, rooms, duration).await,
+                2 => relay.run(duration).await.0,
+                _ => bare.saturate(duration),
             };
-            let commands = a_second * begun.elapsed().as_secs_f64();
-            way.add(a_second, commands, before, of(&bare));
+            let commands = per_second * begun.elapsed().as_secs_f64();
+            route.add(per_second, commands, before, of(&bare));
         }
     }
     let columns = [
@@ -121,43 +120,44 @@ async fn against_bare(broker: &Mosquitto, lasts: Duration, rounds: u64) {
         ),
         &columns,
     );
-    let limit = median(ways[3].a_second.clone());
-    for way in ways {
-        let a_second = median(way.a_second);
+    let limit = median(routes[3].per_second.clone());
+    for route in routes {
+        let per_second = median(route.per_second);
         let mut cells = vec![
-            way.name.to_owned(),
-            format!("{a_second:.0}"),
-            format!("**{:.2}**", a_second / limit),
+            route.name.to_owned(),
+            format!("{per_second:.0}"),
+            format!("**{:.2}**", per_second / limit),
         ];
         cells.extend(
-            way.spent
+            route
+                .spent
                 .iter()
-                .map(|spent| format!("{:.0} µs", spent / way.commands)),
+                .map(|spent| format!("{:.0} µs", spent / route.commands)),
         );
         row(&cells);
     }
 }
 
-/// One way from a client to the devices, and what it took so far.
-struct Way {
+/// One route from a client to the devices, and what it has taken so far.
+struct Route {
     name: &'static str,
-    a_second: Vec<f64>,
+    per_second: Vec<f64>,
     commands: f64,
     spent: [f64; 4],
 }
 
-impl Way {
+impl Route {
     fn new(name: &'static str) -> Self {
         Self {
             name,
-            a_second: Vec::new(),
+            per_second: Vec::new(),
             commands: 0.0,
             spent: [0.0; 4],
         }
     }
 
-    fn add(&mut self, a_second: f64, commands: f64, before: [f64; 4], after: [f64; 4]) {
-        self.a_second.push(a_second);
+    fn add(&mut self, per_second: f64, commands: f64, before: [f64; 4], after: [f64; 4]) {
+        self.per_second.push(per_second);
         self.commands += commands;
         for (spent, (before, after)) in self.spent.iter_mut().zip(before.iter().zip(after)) {
             *spent += after - before;
@@ -165,8 +165,9 @@ impl Way {
     }
 }
 
-/// Commands a second over two WebSockets, each for half of the rooms, one in flight in each room.
-async fn panels(port: u16, rooms: usize, lasts: Duration) -> f64 {
+/// Commands per second over two WebSockets. Each has half of the rooms, with one command in flight in
+/// each room.
+async fn panels(port: u16, rooms: usize, duration: Duration) -> f64 {
     let begun = Instant::now();
     let half = rooms / 2;
     let panel = async |from: usize, to: usize| {
@@ -188,7 +189,7 @@ async fn panels(port: u16, rooms: usize, lasts: Duration) -> f64 {
             let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
             assert!(!answer.contains("\"ok\":false"), "{answer}");
             count += 1;
-            if begun.elapsed() < lasts {
+            if begun.elapsed() < duration {
                 let id = answer.strip_prefix("{\"id\":").unwrap();
                 let room = id.split(',').next().unwrap().parse().unwrap();
                 socket.send(set(room, count)).await.unwrap();
@@ -204,9 +205,9 @@ async fn panels(port: u16, rooms: usize, lasts: Duration) -> f64 {
     count / begun.elapsed().as_secs_f64()
 }
 
-/// Commands of which so many are always in flight, each in a room of its own.
+/// Keeps this many commands in flight, each in a room of its own.
 struct Load {
-    commander: Commander,
+    commander: CommandClient,
     rooms: usize,
     in_flight: usize,
     topic: &'static str,
@@ -215,47 +216,47 @@ struct Load {
 impl Load {
     async fn new(broker: u16, rooms: usize, in_flight: usize, topic: &'static str) -> Self {
         Self {
-            commander: Commander::connect(broker, &[topic]).await,
+            commander: CommandClient::connect(broker, &[topic]).await,
             rooms,
             in_flight,
             topic,
         }
     }
 
-    /// Commands a second, and how long they took.
-    async fn run(&self, lasts: Duration) -> (f64, Sample) {
+    /// Commands per second, and how long they took.
+    async fn run(&self, duration: Duration) -> (f64, Durations) {
         let begun = Instant::now();
         let mut tasks = Vec::new();
         for place in 0..self.in_flight {
             let commander = self.commander.clone();
             let (topic, rooms, in_flight) = (self.topic, self.rooms, self.in_flight);
             tasks.push(tokio::spawn(async move {
-                let mut sample = Sample::default();
-                // Its own share of the rooms, one after the other.
+                let mut durations = Durations::default();
+                // This task's share of the rooms, one after the other.
                 for place in (place..rooms).step_by(in_flight).cycle() {
-                    if begun.elapsed() >= lasts {
+                    if begun.elapsed() >= duration {
                         break;
                     }
                     let topic = topic.replace("{}", &(place + 1).to_string());
                     let (took, result) = commander.set(&topic).await;
                     let refused = result.windows(10).any(|part| part == b"\"ok\":false");
                     assert!(!refused, "{}", String::from_utf8_lossy(&result));
-                    sample.push(took);
+                    durations.push(took);
                 }
-                sample
+                durations
             }));
         }
-        let mut sample = Sample::default();
+        let mut durations = Durations::default();
         for task in tasks {
-            sample.extend(task.await.unwrap());
+            durations.extend(task.await.unwrap());
         }
         #[allow(clippy::cast_precision_loss)]
-        let a_second = sample.len() as f64 / begun.elapsed().as_secs_f64();
-        (a_second, sample)
+        let per_second = durations.len() as f64 / begun.elapsed().as_secs_f64();
+        (per_second, durations)
     }
 }
 
-async fn against_node_red(broker: &Mosquitto, red: PathBuf, lasts: Duration, rounds: u64) {
+async fn against_node_red(broker: &Mosquitto, red: PathBuf, duration: Duration, rounds: u64) {
     let columns = ["", "gateway", "Node-RED", "ratio", "commands"];
     head("Against Node-RED, whose flow only sends the POST", &columns);
     let simulator = Simulator::start(NODE_RED_ROOMS);
@@ -265,9 +266,9 @@ async fn against_node_red(broker: &Mosquitto, red: PathBuf, lasts: Duration, rou
         gateway.online(1);
         let flow = NodeRed::start(&red, broker.port, &devices[..1]).await;
         let of = |topic| Load::new(broker.port, 1, 1, topic);
-        let (ours, theirs) = (of(OURS).await, of(THEIRS).await);
-        ours.run(lasts).await;
-        theirs.run(lasts).await;
+        let (ours, theirs) = (of(GATEWAY_TOPIC).await, of(NODE_RED_TOPIC).await);
+        ours.run(duration).await;
+        theirs.run(duration).await;
         let (one, other) = (gateway.process.memory(), flow.process.memory());
         row(&[
             "resident memory, one room".into(),
@@ -282,18 +283,18 @@ async fn against_node_red(broker: &Mosquitto, red: PathBuf, lasts: Duration, rou
     let _flow = NodeRed::start(&red, broker.port, devices).await;
     for in_flight in [1, 32, NODE_RED_ROOMS] {
         let of = |topic| Load::new(broker.port, NODE_RED_ROOMS, in_flight, topic);
-        let (ours, theirs) = (of(OURS).await, of(THEIRS).await);
-        ours.run(lasts / 5).await;
-        theirs.run(lasts / 5).await;
+        let (ours, theirs) = (of(GATEWAY_TOPIC).await, of(NODE_RED_TOPIC).await);
+        ours.run(duration / 5).await;
+        theirs.run(duration / 5).await;
         let (mut one, mut other) = (Vec::new(), Vec::new());
-        let (mut fast, mut slow) = (Sample::default(), Sample::default());
+        let (mut fast, mut slow) = (Durations::default(), Durations::default());
         for _ in 0..rounds {
-            let (a_second, sample) = ours.run(lasts).await;
-            one.push(a_second);
-            fast.extend(sample);
-            let (a_second, sample) = theirs.run(lasts).await;
-            other.push(a_second);
-            slow.extend(sample);
+            let (per_second, durations) = ours.run(duration).await;
+            one.push(per_second);
+            fast.extend(durations);
+            let (per_second, durations) = theirs.run(duration).await;
+            other.push(per_second);
+            slow.extend(durations);
         }
         compare(&format!("{in_flight} in flight"), &fast, &slow);
         let (one, other) = (median(one), median(other));
@@ -307,22 +308,22 @@ async fn against_node_red(broker: &Mosquitto, red: PathBuf, lasts: Duration, rou
     }
 }
 
-const OURS: &str = "room/{}/audio/volume/set";
-const THEIRS: &str = "flow/{}/volume/set";
+const GATEWAY_TOPIC: &str = "room/{}/audio/volume/set";
+const NODE_RED_TOPIC: &str = "flow/{}/volume/set";
 
 #[allow(clippy::cast_precision_loss)]
 fn mib(kib: u64) -> f64 {
     kib as f64 / 1024.0
 }
 
-/// Node-RED with one flow.
+/// A Node-RED process with one flow.
 struct NodeRed {
     process: Process,
     _dir: tempfile::TempDir,
 }
 
 impl NodeRed {
-    async fn start(red: &PathBuf, broker: u16, devices: &[Device]) -> Self {
+    async fn start(red: &PathBuf, broker: u16, devices: &[SimulatedDevice]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
         let settings = format!(
@@ -347,15 +348,17 @@ impl NodeRed {
         command.arg("-s").arg(settings_file);
         let process = Process::start(command.stdout(Stdio::null()));
         listening(port);
-        // It listens before it has read them.
+        // It listens before it has loaded its flows.
         let deadline = Instant::now() + Duration::from_secs(30);
         while !http(port, "GET", "/flows").contains("mqtt in") {
             assert!(Instant::now() < deadline, "Node-RED has no flows");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        // It connects to the broker by itself; until then nothing answers.
-        let ready = Commander::connect(broker, &[THEIRS]).await;
-        ready.until_answered(&THEIRS.replace("{}", "1")).await;
+        // It connects to the broker by itself. Until then commands are not answered.
+        let ready = CommandClient::connect(broker, &[NODE_RED_TOPIC]).await;
+        ready
+            .until_answered(&NODE_RED_TOPIC.replace("{}", "1"))
+            .await;
         Self { process, _dir: dir }
     }
 }

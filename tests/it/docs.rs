@@ -17,7 +17,8 @@ fn root() -> &'static Path {
 /// Every page, with its text.
 fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = Vec::new();
-    for dir in [root().to_owned(), root().join("docs")] {
+    for dir in ["", "docs", "docs/decisions", "fuzz", "simulator"] {
+        let dir = root().join(dir);
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "md") {
@@ -270,6 +271,40 @@ fn limits_are_as_the_pages_say() {
             format!("headers, within {}.", seconds(limits.greeting)),
         ],
     );
+}
+
+/// A decision that the index does not name is not found.
+#[test]
+fn the_index_names_every_decision() {
+    let index = page("docs/decisions/README.md");
+    for entry in std::fs::read_dir(root().join("docs/decisions")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(
+            name == "README.md" || index.contains(&format!("]({name})")),
+            "{name}"
+        );
+    }
+}
+
+/// Cargo builds the image only if it finds every member of the workspace in Docker's context.
+#[test]
+fn the_image_is_built_with_every_member_of_the_workspace() {
+    let manifest = page("Cargo.toml");
+    let (_, members) = manifest.split_once("members = [").unwrap();
+    let members = members.split_once(']').unwrap().0.split(',');
+    let ignored = page(".dockerignore");
+    let is_line = |wanted: String| ignored.lines().any(|line| line == wanted);
+    let mut count = 0;
+    for member in members.map(|member| member.trim().trim_matches('"')) {
+        let folder = member.split('/').next().unwrap();
+        assert!(!is_line(folder.to_owned()), ".dockerignore: {folder}");
+        assert!(
+            !is_line(format!("{folder}/*")) || is_line(format!("!{member}")),
+            ".dockerignore leaves out {member}"
+        );
+        count += 1;
+    }
+    assert!(count > 1);
 }
 
 /// The program on the page is the one in the examples.

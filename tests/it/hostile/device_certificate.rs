@@ -38,7 +38,7 @@ pub fn run(data: &[u8]) {
     RUNTIME.with(|runtime| {
         runtime.block_on(async {
             let (port, server) = server(Behaviour {
-                certificate: Some(shown),
+                certificate: shown,
                 answer: GOOD.to_vec(),
             })
             .await;

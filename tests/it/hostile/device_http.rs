@@ -5,7 +5,7 @@ use bytes::Bytes;
 use poly2mqtt::catalogue::Call;
 use poly2mqtt::device::RequestError;
 
-use super::device_server::{Behaviour, GOOD, RUNTIME, device, server};
+use super::device_server::{Behaviour, GOOD, RUNTIME, certificate, device, server};
 
 /// More than this is no answer.
 const LIMIT: usize = 4096;
@@ -18,7 +18,7 @@ pub fn run(data: &[u8]) {
     RUNTIME.with(|runtime| {
         runtime.block_on(async {
             let (port, server) = server(Behaviour {
-                certificate: None,
+                certificate: certificate().to_vec(),
                 answer: data.to_vec(),
             })
             .await;

@@ -32,7 +32,7 @@ static MADE: LazyLock<(CertificateDer<'static>, CertifiedKey)> = LazyLock::new(|
     (certificate, certified)
 });
 
-/// The certificate of [`server`] where none is given.
+/// A good certificate, of the key that a server has.
 pub fn certificate() -> &'static [u8] {
     &MADE.0
 }
@@ -48,18 +48,15 @@ impl ResolvesServerCert for Shown {
 
 /// How a server behaves.
 pub struct Behaviour {
-    /// In place of its own certificate.
-    pub certificate: Option<Vec<u8>>,
+    /// The certificate that it shows.
+    pub certificate: Vec<u8>,
     /// In place of an answer to the first request that is no log-in.
     pub answer: Vec<u8>,
 }
 
 /// Starts a server and gives its port. It ends with the runtime's next turn after `abort`.
 pub async fn server(behaviour: Behaviour) -> (u16, tokio::task::JoinHandle<()>) {
-    let chain = match behaviour.certificate {
-        Some(certificate) => vec![certificate.into()],
-        None => vec![MADE.0.clone()],
-    };
+    let chain = vec![behaviour.certificate.into()];
     let shown = Shown(Arc::new(CertifiedKey::new(chain, MADE.1.key.clone())));
     let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()

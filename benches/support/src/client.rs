@@ -1,4 +1,4 @@
-//! MQTT clients: the library's, and one that says when the answer to a command came.
+//! MQTT clients: the library's, and one that times the result of each command.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,14 +33,14 @@ pub fn connect(id: &str, port: u16, filters: &[&str]) -> (AsyncClient, EventLoop
     (client, events)
 }
 
-/// A message with the time it came.
+/// A received message, with the time of its arrival.
 pub struct Message {
     pub topic: String,
     pub payload: Bytes,
     pub came: Instant,
 }
 
-/// Hands over what comes. Ends with the client.
+/// Passes on every received message. Ends with the client.
 pub fn receive(mut events: EventLoop) -> mpsc::UnboundedReceiver<Message> {
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -57,7 +57,7 @@ pub fn receive(mut events: EventLoop) -> mpsc::UnboundedReceiver<Message> {
                     }
                 }
                 Ok(_) => {}
-                // Whoever waits for something will miss it.
+                // The bench then fails because the message that it waits for does not come.
                 Err(_) => break,
             }
         }
@@ -67,12 +67,12 @@ pub fn receive(mut events: EventLoop) -> mpsc::UnboundedReceiver<Message> {
 
 type Waiting = Mutex<HashMap<u64, oneshot::Sender<(Instant, Bytes)>>>;
 
-/// Sends commands that carry a `request_id` and waits for the answer that carries it back.
+/// Sends commands with a `request_id` and waits for the result that repeats it.
 ///
-/// What is due at a time is one write, which the library's client does not do: at saturation client
-/// and gateway share the machine.
+/// All that waits to be sent goes out in one write. The library's client writes packet by packet,
+/// and at saturation the gateway would lose that processor time.
 #[derive(Clone)]
-pub struct Commander {
+pub struct CommandClient {
     orders: mpsc::UnboundedSender<Publish>,
     waiting: Arc<Waiting>,
     next: Arc<AtomicU64>,
@@ -80,9 +80,9 @@ pub struct Commander {
 
 type Link = Framed<TcpStream, Codec>;
 
-impl Commander {
-    /// It receives the results of commands at these topics, `{}` for any room, and no others: a
-    /// result that two receive costs the broker twice.
+impl CommandClient {
+    /// Subscribes to the results of these commands, `{}` standing for any room. A result that two
+    /// clients receive costs the broker twice, so subscribe to no others.
     pub async fn connect(port: u16, topics: &[&str]) -> Self {
         static COMMANDERS: AtomicU64 = AtomicU64::new(0);
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
@@ -122,13 +122,13 @@ impl Commander {
         }
     }
 
-    /// Sends a volume and waits for its result: how long it took, and the result.
+    /// Sends a volume and waits for its result. Gives the time it took, and the result.
     pub async fn set(&self, topic: &str) -> (Duration, Bytes) {
         let answer = tokio::time::timeout(Duration::from_secs(30), self.ask(topic));
         answer.await.expect("an answer")
     }
 
-    /// Sends until something answers.
+    /// Sends commands until one is answered.
     pub async fn until_answered(&self, topic: &str) {
         for _ in 0..600 {
             let answer = tokio::time::timeout(Duration::from_millis(100), self.ask(topic));
@@ -174,7 +174,7 @@ async fn talk(mut link: Link, mut orders: mpsc::UnboundedReceiver<Publish>, wait
             }
             packet = link.next() => {
                 let mut next = packet;
-                // Whoever waits for something at a broker that is gone will miss it.
+                // Without a broker the results that are waited for do not come, and the bench fails.
                 let Some(Ok(_)) = next else {
                     return;
                 };

@@ -1,8 +1,9 @@
-//! The limit: a process that does what the gateway must, and thinks nothing.
+//! The reference: a process that does the same I/O as the gateway and nothing else.
 //!
-//! It holds one warm HTTPS connection to each device (hyper over rustls with ring) and an MQTT
-//! connection. `bare/<n>` makes it send the POST and the GET that `room/<n>/audio/volume/set` makes
-//! the gateway send, and then `bare/<n>/result`. The bench starts itself again to have it.
+//! It holds one open HTTPS connection to each device (hyper over rustls with ring) and an MQTT
+//! connection. For `bare/<n>` it sends the POST and the GET that the gateway sends for
+//! `room/<n>/audio/volume/set`, and publishes `bare/<n>/result`. The bench starts its own program
+//! again to have this process.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::client;
-use super::processes::{Device, Process};
+use super::processes::{Process, SimulatedDevice};
 use super::program::free_port;
 
 const CHILD: &str = "POLY2MQTT_BENCH_BARE";
@@ -39,7 +40,7 @@ pub struct Bare {
 }
 
 impl Bare {
-    pub fn start(broker: u16, devices: &[Device]) -> Self {
+    pub fn start(broker: u16, devices: &[SimulatedDevice]) -> Self {
         let websocket = free_port();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.env(CHILD, format!("{broker} {websocket}"));
@@ -69,28 +70,33 @@ impl Bare {
         self.answers.recv().unwrap()
     }
 
-    /// POST and GET at every device as fast as they go, one after the other at each; how many
-    /// commands a second.
-    pub fn saturate(&mut self, lasts: Duration) -> f64 {
-        self.ask(&format!("saturate {}", lasts.as_millis()))
+    /// Sends POST and GET to all devices as fast as they answer, one command at a time to each.
+    /// Gives the commands per second.
+    pub fn saturate(&mut self, duration: Duration) -> f64 {
+        self.ask(&format!("saturate {}", duration.as_millis()))
             .parse()
             .unwrap()
     }
 
-    /// GETs of these paths in turn, spread over the devices, so many a second; how many there were.
-    pub fn pace(&mut self, lasts: Duration, a_second: f64, paths: &[String]) -> f64 {
-        let line = format!("pace {} {a_second} {}", lasts.as_millis(), paths.join(" "));
+    /// Sends GETs of these paths in turn, spread evenly over the devices, at this rate. Gives how
+    /// many there were.
+    pub fn pace(&mut self, duration: Duration, per_second: f64, paths: &[String]) -> f64 {
+        let line = format!(
+            "pace {} {per_second} {}",
+            duration.as_millis(),
+            paths.join(" ")
+        );
         self.ask(&line).parse().unwrap()
     }
 }
 
-/// Whether this is the bare process.
+/// Whether this process was started as the bare process.
 pub fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-/// Runs as the bare process if this is one.
-pub async fn ran() -> bool {
+/// Runs as the bare process if it was started as that; false if it was not.
+pub async fn run_if_asked() -> bool {
     let Ok(ports) = std::env::var(CHILD) else {
         return false;
     };
@@ -103,37 +109,39 @@ pub async fn ran() -> bool {
         let Some(port) = line.strip_prefix("device ") else {
             break;
         };
-        devices.push(Arc::new(Warm::connect(port.parse().unwrap(), &tls).await));
+        devices.push(Arc::new(
+            WarmConnection::connect(port.parse().unwrap(), &tls).await,
+        ));
     }
-    let devices: Arc<[Arc<Warm>]> = devices.into();
+    let devices: Arc<[Arc<WarmConnection>]> = devices.into();
     relay(broker, devices.clone());
     serve(websocket, devices.clone()).await;
     println!("ready");
     while let Ok(Some(line)) = lines.next_line().await {
         let mut words = line.split(' ');
         let what = words.next().unwrap();
-        let lasts = Duration::from_millis(words.next().unwrap().parse().unwrap());
+        let duration = Duration::from_millis(words.next().unwrap().parse().unwrap());
         match what {
-            "saturate" => println!("{}", saturate(&devices, lasts).await),
+            "saturate" => println!("{}", saturate(&devices, duration).await),
             _ => {
-                let a_second: f64 = words.next().unwrap().parse().unwrap();
+                let per_second: f64 = words.next().unwrap().parse().unwrap();
                 let paths: Vec<String> = words.map(str::to_owned).collect();
-                println!("{}", pace(&devices, lasts, a_second, &paths).await);
+                println!("{}", pace(&devices, duration, per_second, &paths).await);
             }
         }
     }
     true
 }
 
-/// One device with a session and a connection that stays open.
-struct Warm {
+/// An open connection to one device, with a session.
+struct WarmConnection {
     sender: Mutex<SendRequest<Full<Bytes>>>,
     authority: String,
     cookie: String,
     token: String,
 }
 
-impl Warm {
+impl WarmConnection {
     async fn connect(port: u16, tls: &TlsConnector) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -174,7 +182,7 @@ impl Warm {
         response.into_body().collect().await.unwrap().to_bytes()
     }
 
-    /// What the gateway asks for a volume: the change, and the state it touches.
+    /// What the gateway sends for a volume: the change, and the read of the state.
     async fn set(&self, volume: Bytes) {
         self.ask(Method::POST, "/rest/audio/volume", volume).await;
         let state = self.ask(Method::GET, "/rest/audio", Bytes::new()).await;
@@ -218,7 +226,7 @@ async fn log_in(sender: &mut SendRequest<Full<Bytes>>, authority: &str) -> (Stri
 /// The `Cookie` and the token of a new session at a device, over a connection of its own.
 pub async fn session(port: u16) -> (String, String) {
     let tls = TlsConnector::from(Arc::new(tls()));
-    let warm = Warm::connect(port, &tls).await;
+    let warm = WarmConnection::connect(port, &tls).await;
     (warm.cookie, warm.token)
 }
 
@@ -229,7 +237,7 @@ fn volume(payload: &str) -> Bytes {
     Bytes::copy_from_slice(number.as_bytes())
 }
 
-fn relay(broker: u16, devices: Arc<[Arc<Warm>]>) {
+fn relay(broker: u16, devices: Arc<[Arc<WarmConnection>]>) {
     let (mqtt, events) = client::connect("bare", broker, &["bare/+"]);
     let mut received = client::receive(events);
     tokio::spawn(async move {
@@ -249,8 +257,8 @@ fn relay(broker: u16, devices: Arc<[Arc<Warm>]>) {
     });
 }
 
-/// Over WebSocket all goes to the first device.
-async fn serve(port: u16, devices: Arc<[Arc<Warm>]>) {
+/// Over WebSocket every command goes to the first device.
+async fn serve(port: u16, devices: Arc<[Arc<WarmConnection>]>) {
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -267,10 +275,10 @@ async fn serve(port: u16, devices: Arc<[Arc<Warm>]>) {
     });
 }
 
-async fn saturate(devices: &Arc<[Arc<Warm>]>, lasts: Duration) -> f64 {
+async fn saturate(devices: &Arc<[Arc<WarmConnection>]>, duration: Duration) -> f64 {
     let count = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
-    let end = begun + lasts;
+    let end = begun + duration;
     let tasks: Vec<_> = devices
         .iter()
         .map(|device| {
@@ -293,11 +301,16 @@ async fn saturate(devices: &Arc<[Arc<Warm>]>, lasts: Duration) -> f64 {
     count / begun.elapsed().as_secs_f64()
 }
 
-async fn pace(devices: &Arc<[Arc<Warm>]>, lasts: Duration, a_second: f64, paths: &[String]) -> u64 {
+async fn pace(
+    devices: &Arc<[Arc<WarmConnection>]>,
+    duration: Duration,
+    per_second: f64,
+    paths: &[String],
+) -> u64 {
     let count = Arc::new(AtomicU64::new(0));
-    let end = Instant::now() + lasts;
+    let end = Instant::now() + duration;
     #[allow(clippy::cast_precision_loss)]
-    let each = Duration::from_secs_f64(devices.len() as f64 / a_second);
+    let each = Duration::from_secs_f64(devices.len() as f64 / per_second);
     let paths: Arc<[String]> = paths.into();
     let mut tasks = Vec::new();
     for (place, device) in devices.iter().enumerate() {
@@ -323,9 +336,9 @@ async fn pace(devices: &Arc<[Arc<Warm>]>, lasts: Duration, a_second: f64, paths:
     count.load(Ordering::Relaxed)
 }
 
-/// Takes any certificate: the devices are ours.
+/// Accepts any certificate: the devices are simulated ones on this machine.
 #[derive(Debug)]
-struct Any(Arc<rustls::crypto::CryptoProvider>);
+struct AcceptAnyCertificate(Arc<rustls::crypto::CryptoProvider>);
 
 fn tls() -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -333,11 +346,11 @@ fn tls() -> ClientConfig {
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Any(provider)))
+        .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
         .with_no_client_auth()
 }
 
-impl ServerCertVerifier for Any {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

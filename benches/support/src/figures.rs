@@ -1,12 +1,12 @@
-//! Medians, ratios and Markdown.
+//! Percentiles, medians, and tables in Markdown.
 
 use std::time::Duration;
 
-/// What was measured of one kind.
+/// How long each command of one kind took.
 #[derive(Debug, Default, Clone)]
-pub struct Sample(Vec<Duration>);
+pub struct Durations(Vec<Duration>);
 
-impl Sample {
+impl Durations {
     pub fn push(&mut self, took: Duration) {
         self.0.push(took);
     }
@@ -15,11 +15,15 @@ impl Sample {
         self.0.extend(other.0);
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// In milliseconds; the `percent` smallest lie below.
+    /// In milliseconds: `percent` of all are below it.
     pub fn percentile(&self, percent: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -28,8 +32,8 @@ impl Sample {
             clippy::cast_sign_loss,
             clippy::cast_possible_truncation
         )]
-        let place = (sorted.len() as f64 * percent / 100.0) as usize;
-        let value = sorted.get(place.min(sorted.len().saturating_sub(1)));
+        let index = (sorted.len() as f64 * percent / 100.0) as usize;
+        let value = sorted.get(index.min(sorted.len().saturating_sub(1)));
         value.map_or(f64::NAN, |value| value.as_secs_f64() * 1000.0)
     }
 }
@@ -39,27 +43,28 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// A table's head, and what its figures mean.
+/// Prints a table's title and head.
 pub fn head(title: &str, columns: &[&str]) {
     println!("\n{title}\n");
     println!("| {} |", columns.join(" | "));
     println!("|{}", "---|".repeat(columns.len()));
 }
 
+/// Prints a row of the table.
 pub fn row(cells: &[String]) {
     println!("| {} |", cells.join(" | "));
 }
 
-/// The rows of a comparison: p50 and p99 of one and the other, and their ratio.
-pub fn compare(what: &str, ours: &Sample, bare: &Sample) {
+/// Prints two rows, p50 and p99: the measured, its reference, and the ratio between them.
+pub fn compare(what: &str, measured: &Durations, reference: &Durations) {
     for percent in [50.0, 99.0] {
-        let (one, other) = (ours.percentile(percent), bare.percentile(percent));
+        let (one, other) = (measured.percentile(percent), reference.percentile(percent));
         row(&[
             format!("{what}, p{percent}"),
             format!("{one:.2} ms"),
             format!("{other:.2} ms"),
             format!("**{:.2}**", one / other),
-            format!("{} / {}", ours.len(), bare.len()),
+            format!("{} / {}", measured.len(), reference.len()),
         ]);
     }
 }

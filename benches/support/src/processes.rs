@@ -1,4 +1,4 @@
-//! The processes that are measured: started here, ended when dropped.
+//! The processes that are measured. They are started here and end when they are dropped.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write as _};
@@ -6,11 +6,11 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::SOON;
+use super::ONLINE_TIMEOUT;
 use super::program::{free_port, listening, program};
 
-/// A device has two files open or more, of which a process often may have but 20,000.
-const DEVICES_A_PROCESS: usize = 2_500;
+/// A device has two or more open files, and a process is often limited to 20,000.
+const DEVICES_PER_PROCESS: usize = 2_500;
 
 /// A running program.
 pub struct Process(Child);
@@ -31,7 +31,7 @@ impl Process {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.0.id())).unwrap_or_default()
     }
 
-    /// What it has used of the processor.
+    /// The processor time it has used.
     pub fn cpu(&self) -> Duration {
         cpu(self.0.id())
     }
@@ -41,17 +41,17 @@ impl Process {
         number(&self.read("status"), "VmRSS:")
     }
 
-    /// Resident memory that is not pages of files, in KiB.
+    /// Resident memory without the pages of files, in KiB.
     pub fn anonymous(&self) -> u64 {
         number(&self.read("status"), "RssAnon:")
     }
 
-    /// How many files are open.
+    /// The number of open files.
     pub fn files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.0.id())).map_or(0, Iterator::count)
     }
 
-    /// How often its threads went to sleep: each is a wake-up later.
+    /// How often its threads went to sleep. Each time is followed by a wake-up.
     pub fn wakeups(&self) -> u64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.0.id()));
         let tasks = tasks.into_iter().flatten().flatten();
@@ -71,11 +71,11 @@ impl Process {
     }
 }
 
-/// What the threads of a process have used of the processor.
+/// The processor time that the threads of a process have used.
 pub fn cpu(id: u32) -> Duration {
     let threads = std::fs::read_dir(format!("/proc/{id}/task"));
     let threads = threads.into_iter().flatten().flatten();
-    // In ns, where `stat` has ticks of 10 ms.
+    // `schedstat` counts nanoseconds; `stat` would count ticks of 10 ms.
     let spent = threads.filter_map(|thread| {
         let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
         stat.split_whitespace().next()?.parse::<u64>().ok()
@@ -83,7 +83,7 @@ pub fn cpu(id: u32) -> Duration {
     Duration::from_nanos(spent.sum())
 }
 
-/// The number behind `key` in a `status` of `/proc`.
+/// The number after `key` in a `status` file of `/proc`.
 fn number(status: &str, key: &str) -> u64 {
     let line = status.lines().find(|line| line.starts_with(key));
     line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
@@ -92,24 +92,24 @@ fn number(status: &str, key: &str) -> u64 {
 
 /// One simulated device.
 #[derive(Debug, Clone)]
-pub struct Device {
+pub struct SimulatedDevice {
     pub port: u16,
     pub fingerprint: String,
-    /// Where its control port is, and which number it has there.
+    /// Its simulator's control port, and its number there.
     pub control: (u16, usize),
 }
 
-impl Device {
-    /// Asks the control port to do, or for, something.
+impl SimulatedDevice {
+    /// Sends a request about this device to the control port.
     pub fn control(&self, method: &str, what: &str) -> String {
         let (port, number) = self.control;
         http(port, method, &format!("/{number}/{what}"))
     }
 }
 
-/// Simulated devices in as many processes as it takes.
+/// Simulated devices, in as many processes as they need.
 pub struct Simulator {
-    pub devices: Vec<Device>,
+    pub devices: Vec<SimulatedDevice>,
     processes: Vec<Process>,
 }
 
@@ -118,7 +118,7 @@ impl Simulator {
         let mut devices = Vec::with_capacity(count);
         let mut processes = Vec::new();
         while devices.len() < count {
-            let here = (count - devices.len()).min(DEVICES_A_PROCESS);
+            let here = (count - devices.len()).min(DEVICES_PER_PROCESS);
             let control = free_port();
             let mut command = program(&["simulate", "--rooms", &here.to_string()]);
             command.args(["--listen", "127.0.0.1:0"]);
@@ -132,7 +132,7 @@ impl Simulator {
                 };
                 let number = number.trim_end_matches(':').parse().unwrap();
                 let url = words.next().unwrap();
-                devices.push(Device {
+                devices.push(SimulatedDevice {
                     port: url.rsplit(':').next().unwrap().parse().unwrap(),
                     fingerprint: words.next_back().unwrap().to_owned(),
                     control: (control, number),
@@ -158,7 +158,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    pub fn start(broker: u16, devices: &[Device], more: &str) -> Self {
+    pub fn start(broker: u16, devices: &[SimulatedDevice], more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("poly2mqtt.toml");
         let http = free_port();
@@ -197,7 +197,7 @@ impl Gateway {
             .sum()
     }
 
-    /// How many requests the devices were sent.
+    /// The number of requests sent to all devices.
     pub fn requests(&self) -> f64 {
         self.metric("poly2mqtt_device_requests_total")
     }
@@ -205,7 +205,7 @@ impl Gateway {
     /// Waits until every room is online.
     pub fn online(&self, rooms: usize) {
         listening(self.http);
-        let deadline = Instant::now() + SOON;
+        let deadline = Instant::now() + ONLINE_TIMEOUT;
         #[allow(clippy::cast_precision_loss)]
         while self.metric("poly2mqtt_room_online") < rooms as f64 {
             assert!(Instant::now() < deadline, "not all rooms come online");
@@ -214,7 +214,7 @@ impl Gateway {
     }
 }
 
-/// A plain request; the answer with its head.
+/// Sends a request without a body and gives the answer, head included.
 pub fn http(port: u16, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_nodelay(true).unwrap();
