@@ -45,7 +45,7 @@ enum Command {
     /// Print the AsyncAPI document, which describes every topic and message for tools.
     Asyncapi,
     /// Print the JSON Schema of the configuration.
-    Schema,
+    Schema(schema::Schema),
 }
 
 /// Why a command failed. The text is printed to standard error.
@@ -96,7 +96,7 @@ fn execute(command: Command) -> Result<(), CliError> {
         }
         Command::Topics(topics) => topics.run(),
         Command::Asyncapi => asyncapi::run(),
-        Command::Schema => schema::run(),
+        Command::Schema(schema) => schema.run(),
     }
 }
 

@@ -1,39 +1,69 @@
 //! The configuration: one TOML file with the environment over it.
 //!
-//! Owns the keys, their defaults and their checks. All errors are told at once, each with its key
-//! and place, and none holds a secret. Starts nothing and opens nothing but the files it names.
+//! Each section is one file: its keys with their explanations, its defaults, its checks, and what a
+//! reload takes over. The JSON Schema, the tables of `docs/configuration.md`, the example file and
+//! the configuration in `gateway/info` are made from these tables of keys. `docs/adding-a-key.md`
+//! shows how to add one.
+//!
+//! All errors are told at once, each with its key and place, and none holds a secret. Starts nothing
+//! and opens nothing but the files it names.
 
+mod broker_url;
 mod certificate;
 mod error;
+pub mod generate;
+mod home_assistant;
 mod http;
-mod keys;
-mod load;
-mod section;
+mod http_token;
+mod info;
+mod key;
+mod mqtt;
+mod mqtt_user;
+mod poll;
+mod reader;
+mod reload;
+mod room;
+mod room_id;
+mod secret;
+mod sources;
+mod tcp;
 mod units;
+mod values;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
-use url::Url;
+use serde_json::{Map, Value};
 
+pub use broker_url::BrokerUrl;
 pub use certificate::{Certificate, Fingerprint};
 pub use error::{ConfigError, ConfigErrors};
-pub use http::{AccessLevel, HttpConfig, HttpToken, TcpConfig, TlsFiles};
-pub use keys::schema;
-pub use load::{Loaded, load, locate, read};
+pub use home_assistant::HomeAssistantConfig;
+pub use http::{HttpConfig, TlsFiles};
+pub use http_token::{AccessLevel, HttpToken};
+pub use mqtt::MqttConfig;
+pub use mqtt_user::MqttUser;
+pub use poll::PollConfig;
+pub use reload::{Changes, changes};
+pub use room::RoomConfig;
+pub use room_id::RoomId;
+pub use secret::Secret;
+pub use sources::locate;
+pub use tcp::TcpConfig;
+
+use key::{Key, KeyValue, Kind, Reload, Section, Values};
+use reader::{Findings, Reader};
+use room::RoomDefaults;
+use sources::Sources;
+use values::beyond_this_machine;
 
 /// The gateway's whole configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The broker.
     pub mqtt: MqttConfig,
-    /// The door for controllers and people.
+    /// WebSocket, HTTP and the dashboard.
     pub http: HttpConfig,
     /// Plain lines over bare TCP.
     pub tcp: TcpConfig,
@@ -43,275 +73,205 @@ pub struct Config {
     pub rooms: BTreeMap<RoomId, RoomConfig>,
 }
 
-/// Where the MQTT broker is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BrokerUrl {
-    /// There is none, and no MQTT.
-    Off,
-    /// The gateway's own broker listens here.
-    Embedded(SocketAddr),
-    /// A broker without TLS.
-    Tcp {
-        /// Its name or address.
-        host: String,
-        /// Its port.
-        port: u16,
-    },
-    /// A broker with TLS.
-    Tls {
-        /// Its name or address.
-        host: String,
-        /// Its port.
-        port: u16,
-    },
-}
+impl Section for Config {
+    const KEYS: &'static [Key] = &[
+        Key::new(
+            "mqtt",
+            Kind::Table(MqttConfig::KEYS),
+            Reload::Now,
+            "The MQTT broker",
+        )
+        .in_info(),
+        Key::new(
+            "http",
+            Kind::Table(HttpConfig::KEYS),
+            Reload::Now,
+            "WebSocket, HTTP and the dashboard, on one port",
+        )
+        .in_info(),
+        Key::new(
+            "tcp",
+            Kind::Table(TcpConfig::KEYS),
+            Reload::Now,
+            "Plain lines over bare TCP, for controllers without WebSocket; where there are tokens, the first line is `token TOKEN`",
+        )
+        .in_info(),
+        Key::new(
+            "home_assistant",
+            Kind::Table(HomeAssistantConfig::KEYS),
+            Reload::Now,
+            "Devices and entities in Home Assistant, by its MQTT discovery",
+        )
+        .in_info(),
+        Key::new(
+            "poll",
+            Kind::Table(PollConfig::KEYS),
+            Reload::Now,
+            "How often states are read from the devices; at least 200 ms",
+        )
+        .part_of("rooms"),
+        Key::new(
+            "defaults",
+            Kind::Table(RoomConfig::DEFAULTS_KEYS),
+            Reload::Now,
+            "For every room that does not set the key itself: any key of a room but `name` and `url`",
+        )
+        .brief()
+        .part_of("rooms"),
+        Key::new(
+            "rooms",
+            Kind::ById(RoomConfig::KEYS),
+            Reload::Now,
+            "A room. Its id is part of the topics: `room/boardroom/audio/volume`",
+        )
+        .example("boardroom")
+        .in_info(),
+    ];
 
-/// `[mqtt]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MqttConfig {
-    /// `url`.
-    pub url: BrokerUrl,
-    /// `username`.
-    pub username: Option<String>,
-    /// `password` or `password_file`.
-    pub password: Option<Secret>,
-    /// `client_id`.
-    pub client_id: Option<String>,
-    /// `ca_file`: trusted instead of the system's authorities.
-    pub ca_file: Option<PathBuf>,
-    /// `client_cert_file`.
-    pub client_cert_file: Option<PathBuf>,
-    /// `client_key_file`.
-    pub client_key_file: Option<PathBuf>,
-    /// `topic_prefix`, without slashes at its ends.
-    pub topic_prefix: String,
-    /// `session_expiry`.
-    pub session_expiry: Duration,
-    /// `max_payload` in bytes.
-    pub max_payload: usize,
-    /// `keep_alive`.
-    pub keep_alive: Duration,
-    /// `open`: the embedded broker takes anyone from anywhere.
-    pub open: bool,
-    /// `[[mqtt.user]]`.
-    pub users: Vec<MqttUser>,
-}
-
-impl Default for MqttConfig {
-    fn default() -> Self {
-        Self {
-            url: BrokerUrl::Embedded(SocketAddr::from(([127, 0, 0, 1], 1883))),
-            username: None,
-            password: None,
-            client_id: None,
-            ca_file: None,
-            client_cert_file: None,
-            client_key_file: None,
-            topic_prefix: String::new(),
-            session_expiry: Duration::from_secs(10),
-            max_payload: 10 << 20,
-            keep_alive: Duration::from_secs(30),
-            open: false,
-            users: Vec::new(),
-        }
+    fn values(&self) -> Values {
+        let rooms = self.rooms.iter();
+        Values::from([
+            ("mqtt", KeyValue::Table(self.mqtt.values())),
+            ("http", KeyValue::Table(self.http.values())),
+            ("tcp", KeyValue::Table(self.tcp.values())),
+            (
+                "home_assistant",
+                KeyValue::Table(self.home_assistant.values()),
+            ),
+            (
+                "rooms",
+                KeyValue::ById(
+                    rooms
+                        .map(|(id, room)| (id.to_string(), room.values()))
+                        .collect(),
+                ),
+            ),
+        ])
     }
 }
 
-/// A user of the embedded broker.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MqttUser {
-    /// `name`.
-    pub name: String,
-    /// `password` or `password_file`.
-    pub password: Secret,
-    /// `rooms`; all where it is not set.
-    pub rooms: Option<Vec<RoomId>>,
-    /// `access = "control"`: may send commands, not only read.
-    pub control: bool,
-}
-
-/// `[home_assistant]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HomeAssistantConfig {
-    /// `discovery`.
-    pub discovery: bool,
-    /// `prefix`, without slashes at its ends.
-    pub prefix: String,
-    /// `status_topic`.
-    pub status_topic: String,
-}
-
-impl Default for HomeAssistantConfig {
-    fn default() -> Self {
-        Self {
-            discovery: true,
-            prefix: "homeassistant".into(),
-            status_topic: "homeassistant/status".into(),
-        }
-    }
-}
-
-/// `[poll]`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PollConfig {
-    /// `fast`.
-    pub fast: Duration,
-    /// `normal`.
-    pub normal: Duration,
-    /// `slow`.
-    pub slow: Duration,
-    /// `meters`: the audio meters too.
-    pub meters: bool,
-}
-
-impl Default for PollConfig {
-    fn default() -> Self {
-        Self {
-            fast: Duration::from_secs(2),
-            normal: Duration::from_secs(15),
-            slow: Duration::from_secs(60),
-            meters: false,
-        }
-    }
-}
-
-/// `[rooms.<id>]`, with `[defaults]` and `[poll]` worked in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RoomConfig {
-    /// `name`, for people.
-    pub name: Option<String>,
-    /// `url`, always https.
-    pub url: Url,
-    /// `user`.
-    pub user: String,
-    /// `password` or `password_file`.
-    pub password: Secret,
-    /// `certificate` or `ca_file`.
-    pub certificate: Certificate,
-    /// `allow`.
-    pub allow: BTreeSet<String>,
-    /// `poll`.
-    pub poll: PollConfig,
-    /// `preset_offset`; learned from the device where it is not set.
-    pub preset_offset: Option<i8>,
-    /// `keep_alive`.
-    pub keep_alive: bool,
-    /// `max_command_age`.
-    pub max_command_age: Duration,
-}
-
-/// A room's id: letters, digits, `_` and `-`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RoomId(Arc<str>);
-
-impl RoomId {
-    /// The id, if it is one.
-    pub fn new(text: &str) -> Option<Self> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        (!text.is_empty() && text.bytes().all(fits)).then(|| Self(text.into()))
-    }
-
-    /// As a shared text.
-    pub fn shared(&self) -> Arc<str> {
-        self.0.clone()
-    }
-}
-
-impl std::borrow::Borrow<str> for RoomId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RoomId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A password. Its Debug shows nothing of it.
-#[derive(Clone)]
-pub struct Secret(SecretString);
-
-impl Secret {
-    /// Wraps a password.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(SecretString::from(text.into()))
-    }
-
-    /// For where it is used.
-    pub fn secret(&self) -> &SecretString {
-        &self.0
-    }
-
-    /// The password itself.
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
-/// Only told apart to see whether the configuration changed.
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        self.expose() == other.expose()
-    }
+/// A configuration that was read.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What is allowed but unwise.
+    pub warnings: Vec<String>,
 }
 
 impl Config {
-    /// The configuration for `gateway/info`: everything but the secrets.
+    /// The configuration for `gateway/info`, without secrets.
     pub fn redacted(&self) -> Value {
-        let seconds = |duration: Duration| duration.as_secs_f64();
-        let url = match &self.mqtt.url {
-            BrokerUrl::Off => "off".to_owned(),
-            BrokerUrl::Embedded(listen) => format!("embedded://{listen}"),
-            BrokerUrl::Tcp { host, port } => format!("mqtt://{host}:{port}"),
-            BrokerUrl::Tls { host, port } => format!("mqtts://{host}:{port}"),
-        };
-        let rooms: serde_json::Map<String, Value> = self
-            .rooms
-            .iter()
-            .map(|(id, room)| {
-                let about = json!({
-                    "name": room.name,
-                    "url": room.url.as_str(),
-                    "user": room.user,
-                    "certificate": room.certificate.to_string(),
-                    "allow": room.allow,
-                    "poll": {
-                        "fast": seconds(room.poll.fast),
-                        "normal": seconds(room.poll.normal),
-                        "slow": seconds(room.poll.slow),
-                        "meters": room.poll.meters,
-                    },
-                    "preset_offset": room.preset_offset,
-                    "keep_alive": room.keep_alive,
-                    "max_command_age": seconds(room.max_command_age),
-                });
-                (id.to_string(), about)
-            })
-            .collect();
-        json!({
-            "mqtt": {
-                "url": url,
-                "username": self.mqtt.username,
-                "topic_prefix": self.mqtt.topic_prefix,
-                "session_expiry": seconds(self.mqtt.session_expiry),
-                "max_payload": self.mqtt.max_payload,
-            },
-            "http": self.http.redacted(),
-            "tcp": self.tcp.redacted(),
-            "home_assistant": {
-                "discovery": self.home_assistant.discovery,
-                "prefix": self.home_assistant.prefix,
-                "status_topic": self.home_assistant.status_topic,
-            },
-            "rooms": rooms,
-        })
+        info::shown(Self::KEYS, &self.values())
+    }
+}
+
+/// Reads and checks a file with these environment variables over it.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn load(
+    path: &Path,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<Loaded, ConfigErrors> {
+    let text = sources::read_file(path)?;
+    read(path.display().to_string(), &text, env)
+}
+
+/// Like [`load`], from a file's text; `file` is what errors call it.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn read(
+    file: String,
+    text: &str,
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<Loaded, ConfigErrors> {
+    let (sources, values) = Sources::read(file, text, env)?;
+    let (config, findings) = read_values(values, &sources);
+    match config {
+        Some(config) if findings.errors.is_empty() => Ok(Loaded {
+            config,
+            warnings: findings.warnings,
+        }),
+        _ => Err(ConfigErrors(findings.errors)),
+    }
+}
+
+/// Reads every section. There is no configuration where a key that it needs is wrong.
+fn read_values(values: Map<String, Value>, sources: &Sources) -> (Option<Config>, Findings) {
+    let findings = RefCell::default();
+    let mut root = Reader::root(values, Config::KEYS, sources, &findings);
+    let rooms = read_rooms(&mut root);
+    let ids: Vec<RoomId> = rooms.keys().cloned().collect();
+    let mqtt = MqttConfig::read(root.table("mqtt", MqttConfig::KEYS), &ids);
+    let (http, tcp) = read_listeners(&mut root, &ids);
+    let home_assistant =
+        HomeAssistantConfig::read(root.table("home_assistant", HomeAssistantConfig::KEYS));
+    root.finish();
+    let mut findings = findings.into_inner();
+    let config = mqtt.map(|mqtt| Config {
+        mqtt,
+        http,
+        tcp,
+        home_assistant,
+        rooms,
+    });
+    if let Some(config) = config.as_ref().filter(|_| findings.errors.is_empty()) {
+        check_rooms(&config.rooms, &mut findings.warnings);
+    }
+    (config, findings)
+}
+
+fn read_rooms(root: &mut Reader<'_>) -> BTreeMap<RoomId, RoomConfig> {
+    let poll = PollConfig::read(root.table("poll", PollConfig::KEYS), PollConfig::default());
+    let mut reader = root.table("defaults", RoomConfig::DEFAULTS_KEYS);
+    let defaults = RoomDefaults::read(&mut reader, poll);
+    reader.finish();
+    let mut rooms = BTreeMap::new();
+    for (id, mut reader) in root.by_id("rooms", RoomConfig::KEYS) {
+        let room_id = RoomId::new(&id);
+        if room_id.is_none() {
+            reader.error("", "a room's id takes letters, digits, _ and -");
+        }
+        let room = RoomConfig::read(&mut reader, &defaults, &id);
+        reader.finish();
+        if let (Some(id), Some(room)) = (room_id, room) {
+            rooms.insert(id, room);
+        }
+    }
+    rooms
+}
+
+/// Reads `[http]` and `[tcp]`, which share tokens and certificate.
+fn read_listeners(root: &mut Reader<'_>, ids: &[RoomId]) -> (HttpConfig, TcpConfig) {
+    let mut http_reader = root.table("http", HttpConfig::KEYS);
+    let mut tcp_reader = root.table("tcp", TcpConfig::KEYS);
+    let http = HttpConfig::read(&mut http_reader, ids);
+    let tcp = TcpConfig::read(&mut tcp_reader, &http);
+    http.check_listen(&http_reader, http.listen);
+    http.check_listen(&tcp_reader, tcp.listen);
+    let plain = (beyond_this_machine(http.listen) && http.tls.is_none())
+        || (beyond_this_machine(tcp.listen) && !tcp.tls);
+    if plain && !http.tokens.is_empty() {
+        root.warn(
+            "tokens are sent without TLS beyond this machine: whoever is on the way can read them",
+        );
+    }
+    http_reader.finish();
+    tcp_reader.finish();
+    (http, tcp)
+}
+
+fn check_rooms(rooms: &BTreeMap<RoomId, RoomConfig>, warnings: &mut Vec<String>) {
+    if rooms.is_empty() {
+        warnings.push("no rooms are configured, so there is nothing to do".into());
+    }
+    let mut urls = HashMap::new();
+    for (id, room) in rooms {
+        let first = *urls.entry(&room.url).or_insert(id);
+        if first != id {
+            warnings.push(format!("rooms {first} and {id} have the same url"));
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Taking over a changed configuration while everything runs.
 //!
-//! Rooms, polling, tokens and certificates change at once; the broker, the addresses and Home
-//! Assistant's discovery at the next start, so their old values stay in force until then.
+//! The tables of keys in `config` say which changes take effect at once and which at the next start.
+//! The latter keep their old values until then.
 
 use super::App;
-use crate::config::Config;
+use crate::config::{self, Config};
 
 impl App {
     /// Takes over a new configuration.
@@ -12,11 +12,9 @@ impl App {
     /// # Errors
     /// One message for the user about each part that cannot be taken over; all others were.
     pub async fn reload(&mut self, mut config: Config) -> Result<(), Vec<String>> {
-        let mut failed = Vec::new();
-        failed.extend(keep_until_restart(&self.config, &mut config));
-        match (&self.tls, &config.http.tls) {
-            (Some(tls), Some(files)) => failed.extend(tls.reload(files).err()),
-            _ => config.http.tls = self.config.http.tls.clone(),
+        let mut failed = Vec::from_iter(keep_until_restart(&self.config, &mut config));
+        if let (Some(tls), Some(files)) = (&self.tls, &config.http.tls) {
+            failed.extend(tls.reload(files).err());
         }
         self.clients.access.reload(&config.http);
         if let Some(http) = &self.http {
@@ -39,24 +37,14 @@ impl App {
 }
 
 /// Puts the old values of everything that changes only at a start into `new`, and logs a warning
-/// if they differ. Returns what is wrong with the rest because of that.
+/// that names them. Returns what is wrong with the rest because of that.
 fn keep_until_restart(old: &Config, new: &mut Config) -> Option<String> {
-    let addresses_changed = old.http.listen != new.http.listen
-        || old.http.tls.is_some() != new.http.tls.is_some()
-        || old.tcp != new.tcp;
-    if new.mqtt != old.mqtt || addresses_changed {
-        tracing::warn!(
-            "changes of [mqtt], of addresses and of whether TLS is spoken take effect at the \
-             next start"
-        );
+    let changes = config::changes(old, new);
+    if !changes.at_next_start.is_empty() {
+        let keys = changes.at_next_start.join(", ");
+        tracing::warn!("changes of {keys} take effect at the next start");
     }
-    if new.home_assistant != old.home_assistant {
-        tracing::warn!("changes below [home_assistant] take effect at the next start");
-    }
-    new.mqtt = old.mqtt.clone();
-    new.tcp = old.tcp.clone();
-    new.http.listen = old.http.listen;
-    new.home_assistant = old.home_assistant.clone();
+    new.keep_until_restart(old);
 
     let addresses = [old.http.listen, old.tcp.listen];
     let reachable = addresses.iter().flatten().any(|at| !at.ip().is_loopback());
@@ -73,7 +61,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{self, HomeAssistantConfig, HttpConfig, HttpToken, MqttConfig, TcpConfig};
+    use crate::config::{HomeAssistantConfig, HttpConfig, HttpToken, MqttConfig, TcpConfig};
 
     fn config(listen: &str, tokens: usize) -> Config {
         let token = |number: usize| HttpToken {

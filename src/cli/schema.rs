@@ -1,8 +1,36 @@
-//! `poly2mqtt schema`: the JSON Schema of the configuration, for editors.
+//! `poly2mqtt schema`: the configuration's JSON Schema, for editors and other tools.
+//!
+//! Hidden options print what else is made from the tables of keys, for `tools/regen.sh`.
+
+use std::path::{Path, PathBuf};
 
 use super::{CliError, print};
-use crate::config;
+use crate::config::generate;
 
-pub fn run() -> Result<(), CliError> {
-    print(&format!("{:#}\n", config::schema()))
+/// The options of `schema`.
+#[derive(Debug, clap::Args)]
+pub struct Schema {
+    /// Print the example file instead.
+    #[arg(long, hide = true, conflicts_with = "page")]
+    example: bool,
+    /// Print this page instead, with the tables between its markers made again.
+    #[arg(long, hide = true, value_name = "PAGE")]
+    page: Option<PathBuf>,
+}
+
+impl Schema {
+    pub fn run(self) -> Result<(), CliError> {
+        match self.page {
+            Some(page) => print(&regenerated(&page)?),
+            None if self.example => print(&generate::example()),
+            None => print(&format!("{:#}\n", generate::schema())),
+        }
+    }
+}
+
+fn regenerated(page: &Path) -> Result<String, CliError> {
+    let failed =
+        |error: &dyn std::fmt::Display| CliError::Other(format!("{}: {error}", page.display()));
+    let text = std::fs::read_to_string(page).map_err(|error| failed(&error))?;
+    generate::page(&text).map_err(|error| failed(&error))
 }

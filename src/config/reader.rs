@@ -1,105 +1,57 @@
-//! Reading a table key by key, collecting what is wrong.
+//! Reading a table key by key, collecting everything that is wrong.
 //!
 //! Owns the messages about single values. A value is shown only where its key can hold no secret.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use toml_edit::{ImDocument, Item};
 
 use super::error::ConfigError;
-use super::keys::Key;
+use super::key::{Key, Kind};
+use super::sources::Sources;
 use super::{RoomId, Secret, units};
 
-/// Where values came from.
-#[derive(Debug)]
-pub struct Sources {
-    /// The file's name in messages.
-    pub file: String,
-    /// The file, to find lines in.
-    pub document: Option<ImDocument<String>>,
-    /// Environment variables by the key they set.
-    pub env: BTreeMap<String, String>,
-}
-
-impl Sources {
-    /// Where a key stands: the variable that sets it, else file and line of it or of the nearest
-    /// table around it.
-    pub fn place(&self, path: &[String]) -> String {
-        if let Some(variable) = self.env.get(&path.join(".")) {
-            return variable.clone();
-        }
-        let mut line = None;
-        if let Some(document) = &self.document {
-            let mut item = document.as_item();
-            for name in path {
-                let Some((key, next)) = child(item, name) else {
-                    break;
-                };
-                let span = key.or_else(|| next.span());
-                line = span
-                    .map(|span| line_of(document.raw(), span.start))
-                    .or(line);
-                item = next;
-            }
-        }
-        match line {
-            Some(line) => format!("{}:{line}", self.file),
-            None => self.file.clone(),
-        }
-    }
-}
-
-/// A member of a table, or of a list of tables by its number, with the span of its key.
-fn child<'a>(item: &'a Item, name: &str) -> Option<(Option<std::ops::Range<usize>>, &'a Item)> {
-    if let Ok(index) = name.parse::<usize>()
-        && let Some(tables) = item.as_array_of_tables()
-    {
-        let table = tables.get(index)?;
-        let _ = table;
-        return Some((tables.get(index)?.span(), item.get(index)?));
-    }
-    let (key, value) = item.as_table_like()?.get_key_value(name)?;
-    Some((key.span(), value))
-}
-
-/// The line, from 1, of a place in a text.
-pub fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()
-        .iter()
-        .take(at)
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1
+/// What a reading has found besides values.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What is wrong.
+    pub errors: Vec<ConfigError>,
+    /// What is allowed but unwise.
+    pub warnings: Vec<String>,
+    /// Where a section's file reads other keys than its table lists. A test sees that there are
+    /// none.
+    pub mistakes: Vec<String>,
 }
 
 /// A table that is being read.
 #[derive(Debug)]
-pub struct Section<'a> {
+pub struct Reader<'a> {
     path: Vec<String>,
     values: Map<String, Value>,
     keys: &'static [Key],
+    asked: BTreeSet<String>,
     sources: &'a Sources,
-    errors: &'a RefCell<Vec<ConfigError>>,
+    findings: &'a RefCell<Findings>,
 }
 
-impl<'a> Section<'a> {
-    /// The whole file.
+impl<'a> Reader<'a> {
+    /// Reads the whole file.
     pub fn root(
         values: Map<String, Value>,
         keys: &'static [Key],
         sources: &'a Sources,
-        errors: &'a RefCell<Vec<ConfigError>>,
+        findings: &'a RefCell<Findings>,
     ) -> Self {
         Self {
             path: Vec::new(),
             values,
             keys,
+            asked: BTreeSet::new(),
             sources,
-            errors,
+            findings,
         }
     }
 
@@ -114,11 +66,16 @@ impl<'a> Section<'a> {
     /// Something is wrong with a key of this table; an empty key is the table itself.
     pub fn error(&self, key: &str, message: impl Into<String>) {
         let path = self.path_of(key);
-        self.errors.borrow_mut().push(ConfigError {
+        self.findings.borrow_mut().errors.push(ConfigError {
             place: self.sources.place(&path),
             key: path.join("."),
             message: message.into(),
         });
+    }
+
+    /// Something is allowed but unwise.
+    pub fn warn(&self, message: impl Into<String>) {
+        self.findings.borrow_mut().warnings.push(message.into());
     }
 
     /// The key is there.
@@ -126,12 +83,25 @@ impl<'a> Section<'a> {
         self.values.contains_key(key)
     }
 
+    /// Notes that a key was read, and whether the table lists it as such.
+    fn ask(&mut self, name: &str, fits: impl FnOnce(Kind) -> bool) {
+        let key = self.keys.iter().find(|key| key.name == name);
+        if !key.is_some_and(|key| fits(key.kind)) {
+            let path = self.path_of(name).join(".");
+            let mistake = format!("{path} is read, but not listed or listed as another kind");
+            self.findings.borrow_mut().mistakes.push(mistake);
+        }
+        self.asked.insert(name.to_owned());
+    }
+
     fn take<T>(
         &mut self,
         key: &str,
+        fits: impl FnOnce(Kind) -> bool,
         takes: &str,
         convert: impl FnOnce(&Value) -> Option<T>,
     ) -> Option<T> {
+        self.ask(key, fits);
         let value = self.values.remove(key)?;
         let converted = convert(&value);
         if converted.is_none() {
@@ -140,58 +110,96 @@ impl<'a> Section<'a> {
         converted
     }
 
-    /// A text; the environment and careless quoting also give numbers.
+    /// A text that is not empty. Numbers are taken too: the environment and unquoted values give
+    /// them.
     pub fn text(&mut self, key: &str) -> Option<String> {
-        self.take(key, "a text that is not empty", |value| {
+        self.take_text(key, |kind| matches!(kind, Kind::Text))
+    }
+
+    fn take_text(&mut self, key: &str, fits: impl FnOnce(Kind) -> bool) -> Option<String> {
+        self.take(key, fits, "a text that is not empty", |value| {
             text(value).filter(|text| !text.is_empty())
         })
     }
 
     /// A text that may be empty.
     pub fn any_text(&mut self, key: &str) -> Option<String> {
-        self.take(key, "a text", text)
+        let fits = |kind| matches!(kind, Kind::Text | Kind::Secret);
+        self.take(key, fits, "a text", text)
     }
 
     /// A path.
     pub fn path(&mut self, key: &str) -> Option<PathBuf> {
-        self.text(key).map(PathBuf::from)
+        let path = self.take_text(key, |kind| matches!(kind, Kind::File));
+        path.map(PathBuf::from)
+    }
+
+    /// The path of a file that is there.
+    pub fn file(&mut self, key: &str) -> Option<PathBuf> {
+        let path = self.path(key)?;
+        if !path.is_file() {
+            self.error(key, format!("{} is not a file", path.display()));
+        }
+        Some(path)
     }
 
     /// True or false.
     pub fn bool(&mut self, key: &str) -> Option<bool> {
-        self.take(key, "true or false", |value| match text(value)?.as_str() {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => None,
+        let fits = |kind| matches!(kind, Kind::Bool);
+        self.take(key, fits, "true or false", |value| {
+            text(value)?.parse::<bool>().ok()
         })
     }
 
-    /// A whole number in these bounds.
-    pub fn integer(&mut self, key: &str, min: i64, max: i64) -> Option<i64> {
+    /// A whole number in the bounds of its key.
+    pub fn integer(&mut self, key: &str) -> Option<i64> {
+        let bounds = self.keys.iter().find_map(|listed| match listed.kind {
+            Kind::Integer(min, max) if listed.name == key => Some((min, max)),
+            _ => None,
+        });
+        let (min, max) = bounds.unwrap_or((i64::MIN, i64::MAX));
         let takes = format!("an integer from {min} to {max}");
-        self.take(key, &takes, |value| {
+        let fits = |kind| matches!(kind, Kind::Integer(..));
+        self.take(key, fits, &takes, |value| {
             let number = text(value)?.parse().ok()?;
             (min..=max).contains(&number).then_some(number)
         })
     }
 
-    /// A duration of at least `min`, or where `zero` says so none at all.
-    pub fn duration(&mut self, key: &str, min: Duration, zero: bool) -> Option<Duration> {
-        let or_zero = if zero { ", or 0" } else { "" };
+    /// A duration of at least `min`.
+    pub fn duration(&mut self, key: &str, min: Duration) -> Option<Duration> {
+        self.take_duration(key, "", |duration| duration >= min, min)
+    }
+
+    /// A duration of at least `min`, or 0.
+    pub fn duration_or_zero(&mut self, key: &str, min: Duration) -> Option<Duration> {
+        let fits = |duration: Duration| duration >= min || duration.is_zero();
+        self.take_duration(key, ", or 0", fits, min)
+    }
+
+    fn take_duration(
+        &mut self,
+        key: &str,
+        or: &str,
+        in_bounds: impl FnOnce(Duration) -> bool,
+        min: Duration,
+    ) -> Option<Duration> {
         let takes = format!(
-            "a duration of at least {} ms such as \"2s\", \"500ms\" or \"10m\"{or_zero}",
+            "a duration of at least {} ms such as \"2s\", \"500ms\" or \"10m\"{or}",
             min.as_millis()
         );
-        self.take(key, &takes, |value| {
+        let fits = |kind| matches!(kind, Kind::Duration);
+        self.take(key, fits, &takes, |value| {
             let duration = units::duration(&text(value)?)?;
-            (duration >= min || (zero && duration.is_zero())).then_some(duration)
+            in_bounds(duration).then_some(duration)
         })
     }
 
     /// A size in these bounds.
     pub fn size(&mut self, key: &str, min: usize, max: usize) -> Option<usize> {
         let takes = format!("a size from {min} to {max} bytes such as \"10MiB\"");
-        self.take(key, &takes, |value| {
+        let fits = |kind| matches!(kind, Kind::Size);
+        self.take(key, fits, &takes, |value| {
             let size = units::size(&text(value)?)?;
             (min..=max).contains(&size).then_some(size)
         })
@@ -199,7 +207,8 @@ impl<'a> Section<'a> {
 
     /// A list of texts; the environment gives them with commas between.
     pub fn list(&mut self, key: &str) -> Option<Vec<String>> {
-        self.take(key, "a list of texts", |value| match value {
+        let fits = |kind| matches!(kind, Kind::List);
+        self.take(key, fits, "a list of texts", |value| match value {
             Value::Array(items) => items.iter().map(text).collect(),
             other => Some(
                 text(other)?
@@ -209,11 +218,6 @@ impl<'a> Section<'a> {
                     .collect(),
             ),
         })
-    }
-
-    /// A password, given directly or as a file.
-    pub fn password(&mut self) -> Option<Secret> {
-        self.secret("password")
     }
 
     /// A secret, given directly as `key` or as the file that `key_file` names.
@@ -254,14 +258,16 @@ impl<'a> Section<'a> {
     }
 
     /// A table inside this one; an empty one where it is not there.
-    pub fn section(&mut self, key: &str, keys: &'static [Key]) -> Section<'a> {
-        let values = self.take(key, "a table", |value| value.as_object().cloned());
+    pub fn table(&mut self, key: &str, keys: &'static [Key]) -> Reader<'a> {
+        let fits = |kind| matches!(kind, Kind::Table(_));
+        let values = self.take(key, fits, "a table", |value| value.as_object().cloned());
         self.below(vec![key.to_owned()], values.unwrap_or_default(), keys)
     }
 
     /// The tables of a list.
-    pub fn sections(&mut self, key: &str, keys: &'static [Key]) -> Vec<Section<'a>> {
-        let list = self.take(key, "a list of tables", |value| {
+    pub fn tables(&mut self, key: &str, keys: &'static [Key]) -> Vec<Reader<'a>> {
+        let fits = |kind| matches!(kind, Kind::Tables(_));
+        let list = self.take(key, fits, "a list of tables", |value| {
             let items = value.as_array()?.iter();
             items
                 .map(|item| item.as_object().cloned())
@@ -274,18 +280,19 @@ impl<'a> Section<'a> {
     }
 
     /// The tables of a table, by their names.
-    pub fn by_id(&mut self, key: &str, keys: &'static [Key]) -> Vec<(String, Section<'a>)> {
-        let tables = self.take(key, "a table", |value| value.as_object().cloned());
-        let mut sections = Vec::new();
+    pub fn by_id(&mut self, key: &str, keys: &'static [Key]) -> Vec<(String, Reader<'a>)> {
+        let fits = |kind| matches!(kind, Kind::ById(_));
+        let tables = self.take(key, fits, "a table", |value| value.as_object().cloned());
+        let mut readers = Vec::new();
         for (id, value) in tables.unwrap_or_default() {
-            let mut section = self.below(vec![key.to_owned(), id.clone()], Map::new(), keys);
+            let mut reader = self.below(vec![key.to_owned(), id.clone()], Map::new(), keys);
             match value {
-                Value::Object(values) => section.values = values,
-                _ => section.error("", "takes a table"),
+                Value::Object(values) => reader.values = values,
+                _ => reader.error("", "takes a table"),
             }
-            sections.push((id, section));
+            readers.push((id, reader));
         }
-        sections
+        readers
     }
 
     fn below(
@@ -293,18 +300,25 @@ impl<'a> Section<'a> {
         path: Vec<String>,
         values: Map<String, Value>,
         keys: &'static [Key],
-    ) -> Section<'a> {
-        Section {
-            path: self.path.iter().cloned().chain(path).collect(),
-            values,
-            keys,
-            sources: self.sources,
-            errors: self.errors,
+    ) -> Reader<'a> {
+        let path = self.path.iter().cloned().chain(path).collect();
+        Self {
+            path,
+            ..Self::root(values, keys, self.sources, self.findings)
         }
     }
 
-    /// All keys have been asked for: what is left is unknown.
+    /// All keys have been read: what is left is unknown.
     pub fn finish(self) {
+        for key in self
+            .keys
+            .iter()
+            .filter(|key| !self.asked.contains(key.name))
+        {
+            let path = self.path_of(key.name).join(".");
+            let mistake = format!("{path} is listed, but not read");
+            self.findings.borrow_mut().mistakes.push(mistake);
+        }
         for unknown in self.values.keys() {
             let near = self
                 .keys

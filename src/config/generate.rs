@@ -1,0 +1,213 @@
+//! What is made from the tables of keys: the JSON Schema, the tables of `docs/configuration.md`,
+//! and the example file `config/poly2mqtt.toml`.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::Config;
+use super::key::{Key, Kind, Reload, Section};
+
+/// Comments in the example file are wrapped here.
+const WIDTH: usize = 98;
+/// In a page, stands before what is generated: with the path of the section after it.
+const MARKER: &str = "<!-- generated: ";
+const MARKER_END: &str = " -->\n";
+/// Stands after what is generated.
+const END: &str = "<!-- end -->";
+
+const EXAMPLE_HEAD: &str = "\
+# poly2mqtt: every key, with its explanation.
+#
+# A line that begins with `# ` and a key shows the default or an example. Remove the `# ` to use it.
+# Durations: 500ms, 2s, 10m, 1h. Sizes: 512KiB, 10MiB.
+#
+# Every key can also be set by an environment variable, which wins over the file:
+# POLY2MQTT_MQTT__URL, POLY2MQTT_ROOMS__BOARDROOM__PASSWORD. `poly2mqtt check` tells what is wrong
+# with this file; `kill -HUP` makes a running gateway read it again.
+";
+
+/// The configuration's JSON Schema.
+pub fn schema() -> Value {
+    let mut schema = schema_table(Config::KEYS);
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    schema["title"] = "poly2mqtt.toml".into();
+    schema
+}
+
+fn schema_table(keys: &[Key]) -> Value {
+    let properties: Map<String, Value> = keys
+        .iter()
+        .map(|key| {
+            let mut property = schema_property(key.kind);
+            let choices = key.choices.iter();
+            let choices: String = choices
+                .map(|(value, meaning)| format!("\n- `{value}`: {meaning}"))
+                .collect();
+            property["description"] = format!("{}{choices}", key.about).into();
+            (key.name.to_owned(), property)
+        })
+        .collect();
+    json!({"type": "object", "properties": properties, "additionalProperties": false})
+}
+
+fn schema_property(kind: Kind) -> Value {
+    match kind {
+        Kind::Text | Kind::File | Kind::Secret => json!({"type": "string"}),
+        Kind::Duration => json!({"type": "string", "pattern": r"^(0|[0-9.]+ ?(ms|s|m|min|h))$"}),
+        Kind::Size => json!({"type": ["string", "integer"]}),
+        Kind::Bool => json!({"type": "boolean"}),
+        Kind::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
+        Kind::List => json!({"type": "array", "items": {"type": "string"}}),
+        Kind::Table(keys) => schema_table(keys),
+        Kind::Tables(keys) => json!({"type": "array", "items": schema_table(keys)}),
+        Kind::ById(keys) => json!({
+            "type": "object",
+            "patternProperties": {"^[A-Za-z0-9_-]+$": schema_table(keys)},
+            "additionalProperties": false,
+        }),
+    }
+}
+
+/// A page, with the table of every section put between its markers
+/// `<!-- generated: mqtt.user -->` and `<!-- end -->`.
+///
+/// # Errors
+/// A marker names no section, or has no end.
+pub fn page(text: &str) -> Result<String, String> {
+    let mut parts = text.split(MARKER);
+    let mut page = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (path, rest) = part.split_once(MARKER_END).ok_or("a marker has no end")?;
+        let (_, after) = rest
+            .split_once(END)
+            .ok_or_else(|| format!("{path}: there is no {END}"))?;
+        let keys = section(path).ok_or_else(|| format!("{path}: there is no such section"))?;
+        page += &format!("{MARKER}{path}{MARKER_END}{}{END}{after}", table(keys));
+    }
+    Ok(page)
+}
+
+/// The keys of a section by its path, such as `mqtt.user`.
+fn section(path: &str) -> Option<&'static [Key]> {
+    path.split('.').try_fold(Config::KEYS, |keys, name| {
+        let key = keys.iter().find(|key| key.name == name)?;
+        Some(key.below()).filter(|below| !below.is_empty())
+    })
+}
+
+/// A section as a table in Markdown, with what a reload takes over below it.
+fn table(keys: &[Key]) -> String {
+    let mut table = "\n| key | default | |\n|---|---|---|\n".to_owned();
+    for key in keys {
+        let default = match key.default {
+            Some("") => "`\"\"`".to_owned(),
+            Some(value) => format!("`{value}`"),
+            None => key.without.to_owned(),
+        };
+        let choices = key.choices.iter();
+        let choices: String = choices
+            .map(|(value, meaning)| format!("<br>`{value}`: {meaning}"))
+            .collect();
+        table += &format!("| `{}` | {default} | {}{choices} |\n", key.name, key.about);
+    }
+    table + "\n" + &reload(keys) + "\n\n"
+}
+
+fn reload(keys: &[Key]) -> String {
+    let all = |reload| keys.iter().all(|key| key.reload == reload);
+    let those = |reload| {
+        let keys = keys.iter().filter(|key| key.reload == reload);
+        let names: Vec<_> = keys.map(|key| format!("`{}`", key.name)).collect();
+        names.join(", ")
+    };
+    if all(Reload::Now) {
+        return "A reload takes over every change at once.".into();
+    }
+    if all(Reload::NextStart) {
+        return "Changes take effect at the next start.".into();
+    }
+    let mut text = "A reload takes over every change at once, with these exceptions. At the next \
+                    start take effect: changes of "
+        .to_owned()
+        + &those(Reload::NextStart);
+    let by_value = those(Reload::ValueNow);
+    if !by_value.is_empty() {
+        text += "; adding or removing ";
+        text += &by_value;
+    }
+    text + "."
+}
+
+/// The example file: every key with its explanation.
+pub fn example() -> String {
+    let mut text = EXAMPLE_HEAD.to_owned();
+    for key in Config::KEYS {
+        text += "\n";
+        comment(&mut text, &format!("{}.", key.about));
+        match (key.kind, key.example) {
+            (Kind::ById(_), Some(id)) => text += &format!("[{}.{id}]\n", key.name),
+            _ => text += &format!("[{}]\n", key.name),
+        }
+        example_section(&mut text, key);
+    }
+    text
+}
+
+fn example_section(text: &mut String, section: &Key) {
+    let mut first = true;
+    for key in section.below() {
+        if section.brief {
+            example_line(text, key, false);
+            continue;
+        }
+        if !first {
+            text.push('\n');
+        }
+        first = false;
+        explain(text, key);
+        if let Kind::Tables(keys) = key.kind {
+            text.push_str(&format!("# [[{}.{}]]\n", section.name, key.name));
+            for key in keys {
+                explain(text, key);
+                example_line(text, key, false);
+            }
+        } else {
+            example_line(text, key, key.in_use);
+        }
+    }
+}
+
+fn explain(text: &mut String, key: &Key) {
+    let end = if key.choices.is_empty() { '.' } else { ':' };
+    comment(text, &format!("{}{end}", key.about));
+    let width = key.choices.iter().map(|(value, _)| value.chars().count());
+    let width = width.max().unwrap_or_default();
+    for (value, meaning) in key.choices {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "#   {value:width$}   {meaning}");
+    }
+}
+
+/// The line that sets a key, or shows how to.
+fn example_line(text: &mut String, key: &Key, in_use: bool) {
+    let value = key.example.or(key.default).unwrap_or_default();
+    let start = if in_use { "" } else { "# " };
+    *text += &format!("{start}{} = {}\n", key.name, key.literal(value));
+}
+
+/// A text as a comment, wrapped.
+fn comment(text: &mut String, words: &str) {
+    let mut line = "#".to_owned();
+    for word in words.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            *text += &line;
+            *text += "\n";
+            "#".clone_into(&mut line);
+        }
+        line += " ";
+        line += word;
+    }
+    *text += &line;
+    *text += "\n";
+}

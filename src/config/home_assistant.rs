@@ -1,0 +1,95 @@
+//! `[home_assistant]`: devices and entities by Home Assistant's MQTT discovery.
+
+use super::key::{Key, Kind, Reload, Section, Values, plain};
+use super::reader::Reader;
+use super::values::check_levels;
+
+/// `[home_assistant]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeAssistantConfig {
+    /// `discovery`.
+    pub discovery: bool,
+    /// `prefix`, without slashes at its ends.
+    pub prefix: String,
+    /// `status_topic`.
+    pub status_topic: String,
+}
+
+impl Default for HomeAssistantConfig {
+    fn default() -> Self {
+        Self {
+            discovery: true,
+            prefix: "homeassistant".into(),
+            status_topic: "homeassistant/status".into(),
+        }
+    }
+}
+
+impl Section for HomeAssistantConfig {
+    const KEYS: &'static [Key] = &[
+        Key::new(
+            "discovery",
+            Kind::Bool,
+            Reload::NextStart,
+            "Publish the documents that Home Assistant makes devices and entities from",
+        )
+        .default("true")
+        .in_info(),
+        Key::new(
+            "prefix",
+            Kind::Text,
+            Reload::NextStart,
+            "Discovery prefix, as in Home Assistant's MQTT settings",
+        )
+        .default("homeassistant")
+        .in_info(),
+        Key::new(
+            "status_topic",
+            Kind::Text,
+            Reload::NextStart,
+            "Topic on which Home Assistant publishes `online` when it starts",
+        )
+        .without("`<prefix>/status`")
+        .example("homeassistant/status")
+        .in_info(),
+    ];
+
+    fn values(&self) -> Values {
+        Values::from([
+            ("discovery", plain(self.discovery)),
+            ("prefix", plain(self.prefix.as_str())),
+            ("status_topic", plain(self.status_topic.as_str())),
+        ])
+    }
+}
+
+impl HomeAssistantConfig {
+    /// Reads the section.
+    pub(super) fn read(mut reader: Reader<'_>) -> Self {
+        let base = Self::default();
+        let discovery = reader.bool("discovery").unwrap_or(base.discovery);
+        let prefix = reader.text("prefix").unwrap_or(base.prefix);
+        let status = reader.text("status_topic");
+        let status_topic = status.unwrap_or_else(|| format!("{prefix}/status"));
+        for (key, levels) in [("prefix", &prefix), ("status_topic", &status_topic)] {
+            check_levels(&reader, key, levels);
+            if matches!(levels.split('/').next(), Some("room" | "gateway")) {
+                reader.error(
+                    key,
+                    "takes no topics below room/ or gateway/, which are the gateway's",
+                );
+            }
+        }
+        reader.finish();
+        Self {
+            discovery,
+            prefix,
+            status_topic,
+        }
+    }
+
+    /// Takes back what takes effect at the next start.
+    pub(super) fn keep_until_restart(&mut self, running: &Self) {
+        self.clone_from(running);
+    }
+}

@@ -1,0 +1,145 @@
+//! `[[http.token]]`: who may use WebSocket, HTTP and plain lines, and how far.
+
+use super::key::{Key, KeyValue, Kind, Reload, Section, Values, plain};
+use super::reader::Reader;
+use super::values::room_names;
+use super::{RoomId, Secret};
+
+/// A shorter token can be guessed: 16 random letters and digits hold about 95 bits.
+const SHORT_TOKEN: usize = 16;
+
+/// A token that controllers and people show.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpToken {
+    /// `name`.
+    pub name: String,
+    /// `token` or `token_file`.
+    pub token: Secret,
+    /// `rooms`; `None` for all.
+    pub rooms: Option<Vec<RoomId>>,
+    /// `access`.
+    pub level: AccessLevel,
+}
+
+/// How far a token goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccessLevel {
+    /// Sees states and events.
+    Read,
+    /// Sends commands too.
+    Control,
+    /// Sends guarded commands too.
+    Admin,
+}
+
+impl AccessLevel {
+    /// As the configuration says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Control => "control",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl Section for HttpToken {
+    const KEYS: &'static [Key] = &[
+        Key::new(
+            "name",
+            Kind::Text,
+            Reload::Now,
+            "Name of the token, for the log",
+        )
+        .without("required")
+        .example("panel")
+        .in_info(),
+        Key::new(
+            "token",
+            Kind::Secret,
+            Reload::Now,
+            "The token: a long random text, at least 16 characters",
+        )
+        .without("required")
+        .example("a long random text"),
+        Key::new(
+            "token_file",
+            Kind::File,
+            Reload::Now,
+            "File that holds the token, instead of `token`",
+        )
+        .part_of("token")
+        .example("/run/secrets/panel-token"),
+        Key::new(
+            "rooms",
+            Kind::List,
+            Reload::Now,
+            "Rooms the token is valid for",
+        )
+        .without("all rooms")
+        .example("[\"boardroom\"]")
+        .in_info(),
+        Key::new("access", Kind::Text, Reload::Now, "What the token permits")
+            .choices(&[
+                ("read", "states and events only"),
+                ("control", "commands too"),
+                ("admin", "guarded commands too"),
+            ])
+            .default("control")
+            .in_info(),
+    ];
+
+    fn values(&self) -> Values {
+        Values::from([
+            ("name", plain(self.name.as_str())),
+            ("token", KeyValue::Secret(Some(self.token.clone()))),
+            ("rooms", plain(room_names(self.rooms.as_deref()))),
+            ("access", plain(self.level.as_str())),
+        ])
+    }
+}
+
+impl HttpToken {
+    /// Reads one token; `ids` are the rooms there are.
+    pub(super) fn read(mut reader: Reader<'_>, ids: &[RoomId]) -> Option<Self> {
+        let name = reader.text("name");
+        if name.is_none() {
+            reader.error("name", "is missing");
+        }
+        let given = reader.has("token") || reader.has("token_file");
+        let token = reader.secret("token");
+        if !given {
+            reader.error("token", "is missing; give token or token_file");
+        }
+        if let (Some(name), Some(token)) = (&name, &token) {
+            match token.expose().trim() {
+                text if text.is_empty() || text != token.expose() => reader.error(
+                    "token",
+                    "takes a text that is not empty, without spaces at its ends",
+                ),
+                text if text.len() < SHORT_TOKEN => reader.warn(format!(
+                    "the token \"{name}\" is shorter than {SHORT_TOKEN} characters and may be \
+                     guessed"
+                )),
+                _ => {}
+            }
+        }
+        let rooms = reader.rooms(ids);
+        let level = match reader.text("access").as_deref() {
+            Some("read") => AccessLevel::Read,
+            Some("control") | None => AccessLevel::Control,
+            Some("admin") => AccessLevel::Admin,
+            Some(_) => {
+                reader.error("access", "takes \"read\", \"control\" or \"admin\"");
+                AccessLevel::Read
+            }
+        };
+        reader.finish();
+        Some(Self {
+            name: name?,
+            token: token?,
+            rooms,
+            level,
+        })
+    }
+}

@@ -1,0 +1,231 @@
+//! What a key of the configuration is: the entry that each section's file writes for it.
+//!
+//! Owns the shape of the entry and nothing of its contents. The reader checks names against it; the
+//! schema, the documents, `gateway/info` and the reload are made from it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Secret;
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// A path of a file.
+    File,
+    /// A text that is never shown. The key `<name>_file` beside it names a file that holds it.
+    Secret,
+    /// A text such as `2s`.
+    Duration,
+    /// A text such as `10MiB`.
+    Size,
+    /// True or false.
+    Bool,
+    /// A whole number in these bounds.
+    Integer(i64, i64),
+    /// A list of texts.
+    List,
+    /// A table with these keys.
+    Table(&'static [Key]),
+    /// A list of tables with these keys.
+    Tables(&'static [Key]),
+    /// A table of tables with these keys, by id.
+    ById(&'static [Key]),
+}
+
+/// When a running gateway that is told to reload takes over a new value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// At once.
+    Now,
+    /// At the next start.
+    NextStart,
+    /// Another value at once; adding or removing the key at the next start.
+    ValueNow,
+}
+
+/// What `gateway/info` shows of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Info {
+    /// Nothing.
+    Hidden,
+    /// Its value, under this name.
+    Value(&'static str),
+    /// Whether it is set, under this name.
+    IsSet(&'static str),
+}
+
+/// One key.
+///
+/// Texts in it are Markdown without links, start with a capital and have no full stop at the end.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// When a reload takes it over. Without meaning for a table, whose keys each say it.
+    pub reload: Reload,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// What certain values mean.
+    pub choices: &'static [(&'static str, &'static str)],
+    /// Its default value as it would be written in the file, without quotes.
+    pub default: Option<&'static str>,
+    /// What holds without it, in words, where no value says it.
+    pub without: &'static str,
+    /// The value in the example file, without quotes; the default where there is none.
+    pub example: Option<&'static str>,
+    /// In the example file it is set, not commented out.
+    pub in_use: bool,
+    /// What `gateway/info` shows of it.
+    pub info: Info,
+    /// The key whose value this one becomes part of. Such a key has no value of its own.
+    pub part_of: Option<&'static str>,
+    /// The keys of this table are explained elsewhere; documents only list them.
+    pub brief: bool,
+}
+
+impl Key {
+    /// A key. `about` is one line in Markdown.
+    pub const fn new(name: &'static str, kind: Kind, reload: Reload, about: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            reload,
+            about,
+            choices: &[],
+            default: None,
+            without: "",
+            example: None,
+            in_use: false,
+            info: Info::Hidden,
+            part_of: None,
+            brief: false,
+        }
+    }
+
+    /// Explains certain values.
+    pub const fn choices(mut self, choices: &'static [(&'static str, &'static str)]) -> Self {
+        self.choices = choices;
+        self
+    }
+
+    /// The default value, without quotes.
+    pub const fn default(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    /// What holds without the key, in words, such as `all rooms` or `required`.
+    pub const fn without(mut self, words: &'static str) -> Self {
+        self.without = words;
+        self
+    }
+
+    /// The value in the example file, without quotes.
+    pub const fn example(mut self, example: &'static str) -> Self {
+        self.example = Some(example);
+        self
+    }
+
+    /// The example file sets this key.
+    pub const fn in_use(mut self) -> Self {
+        self.in_use = true;
+        self
+    }
+
+    /// `gateway/info` shows the value. A secret cannot be shown: this does not compile.
+    pub const fn in_info(self) -> Self {
+        let name = self.name;
+        self.in_info_as(name)
+    }
+
+    /// `gateway/info` shows the value under another name.
+    pub const fn in_info_as(mut self, name: &'static str) -> Self {
+        assert!(
+            !matches!(self.kind, Kind::Secret),
+            "a secret is never shown"
+        );
+        self.info = Info::Value(name);
+        self
+    }
+
+    /// `gateway/info` shows under this name whether the key is set.
+    pub const fn in_info_if_set(mut self, name: &'static str) -> Self {
+        self.info = Info::IsSet(name);
+        self
+    }
+
+    /// The value becomes part of that of another key.
+    pub const fn part_of(mut self, key: &'static str) -> Self {
+        self.part_of = Some(key);
+        self
+    }
+
+    /// Documents list the keys of this table without explaining them again.
+    pub const fn brief(mut self) -> Self {
+        self.brief = true;
+        self
+    }
+
+    /// A value as it is written in the file.
+    pub fn literal(&self, value: &str) -> String {
+        match self.kind {
+            Kind::Text | Kind::File | Kind::Secret | Kind::Duration | Kind::Size => {
+                format!("\"{value}\"")
+            }
+            _ => value.to_owned(),
+        }
+    }
+
+    /// The keys of the table or tables that this key takes.
+    pub fn below(&self) -> &'static [Key] {
+        match self.kind {
+            Kind::Table(keys) | Kind::Tables(keys) | Kind::ById(keys) => keys,
+            _ => &[],
+        }
+    }
+}
+
+/// The value of a key, to be shown or compared with another.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeyValue {
+    /// A value that anybody may see; null for a key that is not set.
+    Plain(Value),
+    /// A value that nobody may see.
+    Secret(Option<Secret>),
+    /// Those of a table.
+    Table(Values),
+    /// Those of a list of tables.
+    Tables(Vec<Values>),
+    /// Those of a table of tables.
+    ById(BTreeMap<String, Values>),
+}
+
+impl KeyValue {
+    /// The key is set, or has a default.
+    pub fn is_set(&self) -> bool {
+        !matches!(self, Self::Plain(Value::Null) | Self::Secret(None))
+    }
+}
+
+/// The values of a section, by the names of their keys.
+pub type Values = BTreeMap<&'static str, KeyValue>;
+
+/// What the gateway can do with every section.
+pub trait Section {
+    /// Its keys, in the order of the documents.
+    const KEYS: &'static [Key];
+
+    /// The value of every key that is not part of another.
+    fn values(&self) -> Values;
+}
+
+/// A plain value.
+pub fn plain(value: impl Into<Value>) -> KeyValue {
+    KeyValue::Plain(value.into())
+}

@@ -1,0 +1,300 @@
+//! `[mqtt]`: the broker, and how the gateway connects to it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::key::{Key, KeyValue, Kind, Reload, Section, Values, plain};
+use super::reader::Reader;
+use super::values::{check_levels, path_text};
+use super::{BrokerUrl, MqttUser, RoomId, Secret};
+
+/// The bounds of `max_payload`: what the largest state needs, and what memory should bear.
+const MAX_PAYLOAD: [usize; 2] = [64 << 10, 256 << 20];
+/// The keys that only a broker with TLS needs.
+const TLS_KEYS: [&str; 3] = ["ca_file", "client_cert_file", "client_key_file"];
+
+/// `[mqtt]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MqttConfig {
+    /// `url`.
+    pub url: BrokerUrl,
+    /// `username`.
+    pub username: Option<String>,
+    /// `password` or `password_file`.
+    pub password: Option<Secret>,
+    /// `client_id`.
+    pub client_id: Option<String>,
+    /// `ca_file`: trusted instead of the system's authorities.
+    pub ca_file: Option<PathBuf>,
+    /// `client_cert_file`.
+    pub client_cert_file: Option<PathBuf>,
+    /// `client_key_file`.
+    pub client_key_file: Option<PathBuf>,
+    /// `topic_prefix`, without slashes at its ends.
+    pub topic_prefix: String,
+    /// `session_expiry`.
+    pub session_expiry: Duration,
+    /// `max_payload` in bytes.
+    pub max_payload: usize,
+    /// `keep_alive`.
+    pub keep_alive: Duration,
+    /// `open`: the embedded broker lets anyone connect, from anywhere.
+    pub open: bool,
+    /// `[[mqtt.user]]`.
+    pub users: Vec<MqttUser>,
+}
+
+impl Default for MqttConfig {
+    fn default() -> Self {
+        Self {
+            url: BrokerUrl::Embedded(([127, 0, 0, 1], 1883).into()),
+            username: None,
+            password: None,
+            client_id: None,
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            topic_prefix: String::new(),
+            session_expiry: Duration::from_secs(10),
+            max_payload: 10 << 20,
+            keep_alive: Duration::from_secs(30),
+            open: false,
+            users: Vec::new(),
+        }
+    }
+}
+
+impl Section for MqttConfig {
+    const KEYS: &'static [Key] = &[
+        Key::new("url", Kind::Text, Reload::NextStart, "Where the broker is")
+            .choices(&[
+                (
+                    "embedded://127.0.0.1:1883",
+                    "the gateway's own broker, for programs on this machine",
+                ),
+                (
+                    "embedded://0.0.0.0:1883",
+                    "the gateway's own broker, for the network; needs `[[mqtt.user]]` or `open`",
+                ),
+                ("mqtt://HOST[:1883]", "your MQTT 5 broker, without TLS"),
+                ("mqtts://HOST[:8883]", "your MQTT 5 broker, with TLS"),
+                ("off", "no MQTT"),
+            ])
+            .default("embedded://127.0.0.1:1883")
+            .in_use()
+            .in_info(),
+        Key::new(
+            "username",
+            Kind::Text,
+            Reload::NextStart,
+            "User name of the gateway at your broker",
+        )
+        .example("poly2mqtt")
+        .in_info(),
+        Key::new(
+            "password",
+            Kind::Secret,
+            Reload::NextStart,
+            "Password of the gateway at your broker",
+        )
+        .example("secret"),
+        Key::new(
+            "password_file",
+            Kind::File,
+            Reload::NextStart,
+            "File that holds the password, instead of `password`",
+        )
+        .part_of("password")
+        .example("/run/secrets/mqtt"),
+        Key::new(
+            "client_id",
+            Kind::Text,
+            Reload::NextStart,
+            "MQTT client id of the gateway; two gateways at one broker need two",
+        )
+        .without("`poly2mqtt`, and with a prefix `poly2mqtt-<prefix>`")
+        .example("poly2mqtt"),
+        Key::new(
+            "ca_file",
+            Kind::File,
+            Reload::NextStart,
+            "For `mqtts://`: the authority that signed the broker's certificate (PEM)",
+        )
+        .without("the system's authorities")
+        .example("/etc/poly2mqtt/ca.pem"),
+        Key::new(
+            "client_cert_file",
+            Kind::File,
+            Reload::NextStart,
+            "For `mqtts://`: the gateway's own certificate (PEM), if the broker asks for one",
+        )
+        .example("/etc/poly2mqtt/client.pem"),
+        Key::new(
+            "client_key_file",
+            Kind::File,
+            Reload::NextStart,
+            "The key of `client_cert_file` (PEM)",
+        )
+        .example("/etc/poly2mqtt/client.key"),
+        Key::new(
+            "topic_prefix",
+            Kind::Text,
+            Reload::NextStart,
+            "Put before every topic: with `av`, topics are `av/room/1/…` and `av/gateway/…`",
+        )
+        .default("")
+        .in_info(),
+        Key::new(
+            "session_expiry",
+            Kind::Duration,
+            Reload::NextStart,
+            "How long the broker keeps commands while the gateway restarts; at least 1 s, or `0` for not at all",
+        )
+        .default("10s")
+        .in_info(),
+        Key::new(
+            "max_payload",
+            Kind::Size,
+            Reload::NextStart,
+            "Largest payload that is accepted or published, 64 KiB to 256 MiB",
+        )
+        .default("10MiB")
+        .in_info(),
+        Key::new(
+            "keep_alive",
+            Kind::Duration,
+            Reload::NextStart,
+            "How often an idle connection to the broker is tested; at least 5 s",
+        )
+        .default("30s"),
+        Key::new(
+            "open",
+            Kind::Bool,
+            Reload::NextStart,
+            "Embedded broker only: let anyone connect, from anywhere",
+        )
+        .default("false"),
+        Key::new(
+            "user",
+            Kind::Tables(MqttUser::KEYS),
+            Reload::NextStart,
+            "Embedded broker only: its users, one table each",
+        ),
+    ];
+
+    fn values(&self) -> Values {
+        let path = |path: &Option<PathBuf>| plain(path.as_deref().map(path_text));
+        Values::from([
+            ("url", plain(self.url.to_string())),
+            ("username", plain(self.username.clone())),
+            ("password", KeyValue::Secret(self.password.clone())),
+            ("client_id", plain(self.client_id.clone())),
+            ("ca_file", path(&self.ca_file)),
+            ("client_cert_file", path(&self.client_cert_file)),
+            ("client_key_file", path(&self.client_key_file)),
+            ("topic_prefix", plain(self.topic_prefix.as_str())),
+            ("session_expiry", plain(self.session_expiry.as_secs_f64())),
+            ("max_payload", plain(self.max_payload)),
+            ("keep_alive", plain(self.keep_alive.as_secs_f64())),
+            ("open", plain(self.open)),
+            (
+                "user",
+                KeyValue::Tables(self.users.iter().map(Section::values).collect()),
+            ),
+        ])
+    }
+}
+
+impl MqttConfig {
+    /// Reads the section; `ids` are the rooms there are. `None` where `url` is wrong.
+    pub(super) fn read(mut reader: Reader<'_>, ids: &[RoomId]) -> Option<Self> {
+        let base = Self::default();
+        let url = match reader.text("url") {
+            Some(text) => BrokerUrl::parse(&text)
+                .map_err(|message| reader.error("url", message))
+                .ok(),
+            None => Some(base.url),
+        };
+        let username = reader.text("username");
+        let has_password = reader.has("password") || reader.has("password_file");
+        let password = reader.secret("password");
+        let client_id = reader.text("client_id");
+        for key in TLS_KEYS {
+            if reader.has(key) && !matches!(url, Some(BrokerUrl::Tls { .. }) | None) {
+                reader.error(key, "only has a meaning with an mqtts:// url");
+            }
+        }
+        let [ca_file, client_cert_file, client_key_file] = TLS_KEYS.map(|key| reader.file(key));
+        if client_cert_file.is_some() != client_key_file.is_some() {
+            reader.error(
+                "client_cert_file",
+                "client_cert_file and client_key_file belong together",
+            );
+        }
+        let topic_prefix = reader.any_text("topic_prefix").unwrap_or_default();
+        check_levels(&reader, "topic_prefix", &topic_prefix);
+        let [min, max] = MAX_PAYLOAD;
+        let config = Self {
+            url: url.clone().unwrap_or(BrokerUrl::Off),
+            username,
+            password,
+            client_id,
+            ca_file,
+            client_cert_file,
+            client_key_file,
+            topic_prefix,
+            session_expiry: reader
+                .duration_or_zero("session_expiry", Duration::from_secs(1))
+                .unwrap_or(base.session_expiry),
+            max_payload: reader
+                .size("max_payload", min, max)
+                .unwrap_or(base.max_payload),
+            keep_alive: reader
+                .duration("keep_alive", Duration::from_secs(5))
+                .unwrap_or(base.keep_alive),
+            open: reader.bool("open").unwrap_or(base.open),
+            users: reader
+                .tables("user", MqttUser::KEYS)
+                .into_iter()
+                .filter_map(|reader| MqttUser::read(reader, ids))
+                .collect(),
+        };
+        if url.is_some() {
+            config.check(&reader, has_password);
+        }
+        reader.finish();
+        url.map(|_| config)
+    }
+
+    /// What the embedded broker needs, and what only it can have.
+    fn check(&self, reader: &Reader<'_>, has_password: bool) {
+        match &self.url {
+            BrokerUrl::Embedded(listen) => {
+                if self.username.is_some() || has_password {
+                    reader.error(
+                        "username",
+                        "the gateway needs no log-in at its own broker; for clients give \
+                         [[mqtt.user]]",
+                    );
+                }
+                if !listen.ip().is_loopback() && self.users.is_empty() && !self.open {
+                    reader.error(
+                        "url",
+                        "the embedded broker listens beyond this machine only with [[mqtt.user]], \
+                         or with open = true for anyone",
+                    );
+                }
+            }
+            _ if !self.users.is_empty() || self.open => reader.error(
+                if self.open { "open" } else { "user" },
+                "only has a meaning with the embedded broker",
+            ),
+            _ => {}
+        }
+    }
+
+    /// Takes back what takes effect at the next start.
+    pub(super) fn keep_until_restart(&mut self, running: &Self) {
+        self.clone_from(running);
+    }
+}

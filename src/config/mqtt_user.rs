@@ -1,0 +1,98 @@
+//! `[[mqtt.user]]`: who may connect to the embedded broker.
+
+use super::key::{Key, KeyValue, Kind, Reload, Section, Values, plain};
+use super::reader::Reader;
+use super::values::room_names;
+use super::{RoomId, Secret};
+
+/// A user of the embedded broker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MqttUser {
+    /// `name`.
+    pub name: String,
+    /// `password` or `password_file`.
+    pub password: Secret,
+    /// `rooms`; `None` for all.
+    pub rooms: Option<Vec<RoomId>>,
+    /// `access = "control"`: may send commands, not only read.
+    pub control: bool,
+}
+
+impl Section for MqttUser {
+    const KEYS: &'static [Key] = &[
+        Key::new("name", Kind::Text, Reload::NextStart, "User name")
+            .without("required")
+            .example("panel"),
+        Key::new("password", Kind::Secret, Reload::NextStart, "Password")
+            .without("required")
+            .example("secret"),
+        Key::new(
+            "password_file",
+            Kind::File,
+            Reload::NextStart,
+            "File that holds the password, instead of `password`",
+        )
+        .part_of("password")
+        .example("/run/secrets/panel"),
+        Key::new(
+            "rooms",
+            Kind::List,
+            Reload::NextStart,
+            "Rooms the user sees",
+        )
+        .without("all rooms")
+        .example("[\"boardroom\"]"),
+        Key::new(
+            "access",
+            Kind::Text,
+            Reload::NextStart,
+            "What the user may do",
+        )
+        .choices(&[
+            ("read", "states and events only"),
+            ("control", "commands too"),
+        ])
+        .default("control"),
+    ];
+
+    fn values(&self) -> Values {
+        let access = if self.control { "control" } else { "read" };
+        Values::from([
+            ("name", plain(self.name.as_str())),
+            ("password", KeyValue::Secret(Some(self.password.clone()))),
+            ("rooms", plain(room_names(self.rooms.as_deref()))),
+            ("access", plain(access)),
+        ])
+    }
+}
+
+impl MqttUser {
+    /// Reads one user; `ids` are the rooms there are.
+    pub(super) fn read(mut reader: Reader<'_>, ids: &[RoomId]) -> Option<Self> {
+        let name = reader.text("name");
+        if name.is_none() {
+            reader.error("name", "is missing");
+        }
+        let given = reader.has("password") || reader.has("password_file");
+        let password = reader.secret("password");
+        if !given {
+            reader.error("password", "is missing; give password or password_file");
+        }
+        let rooms = reader.rooms(ids);
+        let control = match reader.text("access").as_deref() {
+            Some("control") | None => true,
+            Some("read") => false,
+            Some(_) => {
+                reader.error("access", "takes \"read\" or \"control\"");
+                false
+            }
+        };
+        reader.finish();
+        Some(Self {
+            name: name?,
+            password: password?,
+            rooms,
+            control,
+        })
+    }
+}

@@ -1,0 +1,346 @@
+//! `[rooms.<id>]`, and `[defaults]` for the rooms that do not set a key themselves.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use url::Url;
+
+use super::key::{Key, KeyValue, Kind, Reload, Section, Values, plain};
+use super::reader::Reader;
+use super::values::path_text;
+use super::{Certificate, PollConfig, Secret};
+use crate::catalogue::GUARDED;
+
+/// `[rooms.<id>]`, with `[defaults]` and `[poll]` worked in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoomConfig {
+    /// `name`, for people.
+    pub name: Option<String>,
+    /// `url`, always https.
+    pub url: Url,
+    /// `user`.
+    pub user: String,
+    /// `password` or `password_file`.
+    pub password: Secret,
+    /// `certificate` or `ca_file`.
+    pub certificate: Certificate,
+    /// `allow`.
+    pub allow: BTreeSet<String>,
+    /// `poll`.
+    pub poll: PollConfig,
+    /// `preset_offset`; learned from the device where it is not set.
+    pub preset_offset: Option<i8>,
+    /// `keep_alive`.
+    pub keep_alive: bool,
+    /// `max_command_age`.
+    pub max_command_age: Duration,
+}
+
+impl Section for RoomConfig {
+    const KEYS: &'static [Key] = &[
+        // The first two are each room's own; the rest can stand in [defaults] too.
+        Key::new(
+            "name",
+            Kind::Text,
+            Reload::Now,
+            "Name of the room, for people",
+        )
+        .example("Boardroom")
+        .in_info(),
+        Key::new(
+            "url",
+            Kind::Text,
+            Reload::Now,
+            "Address of the device: `https://HOST` or `https://HOST:PORT`",
+        )
+        .without("required")
+        .example("https://192.0.2.10")
+        .in_use()
+        .in_info(),
+        Key::new(
+            "user",
+            Kind::Text,
+            Reload::Now,
+            "User name for the device's log-in",
+        )
+        .default("admin")
+        .in_info(),
+        Key::new(
+            "password",
+            Kind::Secret,
+            Reload::Now,
+            "Password for the device's log-in",
+        )
+        .without("required")
+        .example("change me")
+        .in_use(),
+        Key::new(
+            "password_file",
+            Kind::File,
+            Reload::Now,
+            "File that holds the password, instead of `password`",
+        )
+        .part_of("password")
+        .example("/run/secrets/boardroom"),
+        Key::new(
+            "certificate",
+            Kind::Text,
+            Reload::Now,
+            "Which certificate the device must show",
+        )
+        .choices(&[
+            (
+                "sha256:…",
+                "exactly the one with this fingerprint, which `poly2mqtt check --connect` prints",
+            ),
+            (
+                "system",
+                "one signed by an authority that this machine trusts",
+            ),
+            (
+                "insecure",
+                "any: whoever answers at the address gets the password",
+            ),
+        ])
+        .without(
+            "the room stays offline, and its problem names the fingerprint that the device shows",
+        )
+        .example("sha256:0000000000000000000000000000000000000000000000000000000000000000")
+        .in_info(),
+        Key::new(
+            "ca_file",
+            Kind::File,
+            Reload::Now,
+            "Authority that signed the device's certificate (PEM), instead of `certificate`",
+        )
+        .example("/etc/poly2mqtt/devices-ca.pem"),
+        Key::new(
+            "allow",
+            Kind::List,
+            Reload::Now,
+            "Guarded commands that may be sent over MQTT, and over every door while no tokens are configured",
+        )
+        .choices(&[
+            ("system/reboot", "restarts the device"),
+            ("system/reset_settings", "resets its settings"),
+            ("system/time/set", "sets its clock"),
+            ("directory/import", "imports entries into its local directory"),
+            ("session/renew", "logs in anew"),
+        ])
+        .default("[]")
+        .example("[\"system/reboot\"]")
+        .in_info(),
+        Key::new(
+            "poll",
+            Kind::Table(PollConfig::KEYS),
+            Reload::Now,
+            "Intervals for this room",
+        )
+        .without("those of `[poll]`")
+        .example("{ fast = \"1s\" }")
+        .in_info(),
+        Key::new(
+            "preset_offset",
+            Kind::Integer(-1, 0),
+            Reload::Now,
+            "`-1` if the device counts camera presets from zero",
+        )
+        .without("learned from the device")
+        .example("0")
+        .in_info(),
+        Key::new(
+            "keep_alive",
+            Kind::Bool,
+            Reload::Now,
+            "Keep HTTPS connections to the device open between requests",
+        )
+        .default("true")
+        .in_info(),
+        Key::new(
+            "max_command_age",
+            Kind::Duration,
+            Reload::Now,
+            "A command that has waited longer is not carried out; at least 100 ms",
+        )
+        .default("5s")
+        .in_info(),
+    ];
+
+    fn values(&self) -> Values {
+        let ca_file = match &self.certificate {
+            Certificate::CaFile(path) => Some(path_text(path)),
+            _ => None,
+        };
+        Values::from([
+            ("name", plain(self.name.clone())),
+            ("url", plain(self.url.as_str())),
+            ("user", plain(self.user.as_str())),
+            ("password", KeyValue::Secret(Some(self.password.clone()))),
+            ("certificate", plain(self.certificate.to_string())),
+            ("ca_file", plain(ca_file)),
+            ("allow", plain(Vec::from_iter(self.allow.iter().cloned()))),
+            ("poll", KeyValue::Table(self.poll.values())),
+            ("preset_offset", plain(self.preset_offset)),
+            ("keep_alive", plain(self.keep_alive)),
+            ("max_command_age", plain(self.max_command_age.as_secs_f64())),
+        ])
+    }
+}
+
+impl RoomConfig {
+    /// The keys that `[defaults]` takes: all but `name` and `url`.
+    pub(super) const DEFAULTS_KEYS: &'static [Key] = Self::KEYS.split_at(2).1;
+
+    /// Reads one room.
+    pub(super) fn read(reader: &mut Reader<'_>, defaults: &RoomDefaults, id: &str) -> Option<Self> {
+        let name = reader.text("name");
+        let given = reader.has("url");
+        let url = reader.text("url").and_then(|text| {
+            let url = device_url(&text);
+            if url.is_none() {
+                reader.error(
+                    "url",
+                    "takes https://HOST or https://HOST:PORT and nothing more",
+                );
+            }
+            url
+        });
+        if !given {
+            reader.error("url", "is missing; it takes https://HOST");
+        }
+        let own_password = reader.has("password") || reader.has("password_file");
+        let own = RoomDefaults::read(reader, defaults.poll);
+        let password = own.password.or_else(|| defaults.password.clone());
+        if password.is_none() && !own_password {
+            reader.error(
+                "password",
+                "is missing; give password or password_file here or in [defaults]",
+            );
+        }
+        let certificate = own.certificate.or_else(|| defaults.certificate.clone());
+        match &certificate {
+            None => reader.warn(format!(
+                "rooms.{id} has no certificate: the room stays offline, and its problem names the \
+                 fingerprint to set"
+            )),
+            Some(Certificate::Insecure) => reader.warn(format!(
+                "rooms.{id} trusts any certificate (\"insecure\"): whoever answers at its address \
+                 gets the password"
+            )),
+            Some(_) => {}
+        }
+        Some(Self {
+            name,
+            url: url?,
+            user: own
+                .user
+                .or_else(|| defaults.user.clone())
+                .unwrap_or_else(|| "admin".into()),
+            password: password?,
+            certificate: certificate.unwrap_or(Certificate::Unset),
+            allow: own
+                .allow
+                .or_else(|| defaults.allow.clone())
+                .unwrap_or_default(),
+            poll: own.poll,
+            preset_offset: own.preset_offset.or(defaults.preset_offset),
+            keep_alive: own.keep_alive.or(defaults.keep_alive).unwrap_or(true),
+            max_command_age: own
+                .max_command_age
+                .or(defaults.max_command_age)
+                .unwrap_or(Duration::from_secs(5)),
+        })
+    }
+}
+
+/// The keys that a room and `[defaults]` both take.
+#[derive(Debug)]
+pub struct RoomDefaults {
+    user: Option<String>,
+    password: Option<Secret>,
+    certificate: Option<Certificate>,
+    allow: Option<BTreeSet<String>>,
+    poll: PollConfig,
+    preset_offset: Option<i8>,
+    keep_alive: Option<bool>,
+    max_command_age: Option<Duration>,
+}
+
+impl RoomDefaults {
+    /// Reads the keys; `poll` holds where the table says nothing about an interval.
+    pub(super) fn read(reader: &mut Reader<'_>, poll: PollConfig) -> Self {
+        Self {
+            user: reader.text("user"),
+            password: reader.secret("password"),
+            certificate: read_certificate(reader),
+            allow: read_allow(reader),
+            poll: PollConfig::read(reader.table("poll", PollConfig::KEYS), poll),
+            preset_offset: reader
+                .integer("preset_offset")
+                .and_then(|offset| i8::try_from(offset).ok()),
+            keep_alive: reader.bool("keep_alive"),
+            max_command_age: reader.duration("max_command_age", Duration::from_millis(100)),
+        }
+    }
+}
+
+fn device_url(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| {
+        url.scheme() == "https"
+            && url.has_host()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.username().is_empty()
+            && url.password().is_none()
+    })
+}
+
+fn read_allow(reader: &mut Reader<'_>) -> Option<BTreeSet<String>> {
+    let allow = reader.list("allow")?;
+    for command in &allow {
+        if !GUARDED.contains(&command.as_str()) {
+            let message = format!(
+                "\"{command}\" is not a guarded command; those are {}",
+                GUARDED.join(", ")
+            );
+            reader.error("allow", message);
+        }
+    }
+    Some(allow.into_iter().collect())
+}
+
+fn read_certificate(reader: &mut Reader<'_>) -> Option<Certificate> {
+    let both = reader.has("certificate") && reader.has("ca_file");
+    let given = reader.text("certificate");
+    // Both keys are read, so that both are checked.
+    let ca_file = reader.file("ca_file");
+    if both {
+        reader.error("ca_file", "stands beside certificate; give one of the two");
+    }
+    if let Some(path) = ca_file {
+        return Some(Certificate::CaFile(path));
+    }
+    let certificate = Certificate::parse(&given?);
+    if certificate.is_none() {
+        let message = "takes \"sha256:\" and 64 hexadecimal digits, \"system\" or \"insecure\"";
+        reader.error("certificate", message);
+    }
+    certificate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allow_explains_every_guarded_command() {
+        let allow = RoomConfig::KEYS.iter().find(|key| key.name == "allow");
+        let explained: Vec<&str> = allow
+            .unwrap()
+            .choices
+            .iter()
+            .map(|(name, _)| *name)
+            .collect();
+        assert_eq!(explained, GUARDED);
+    }
+}

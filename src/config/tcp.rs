@@ -1,0 +1,64 @@
+//! `[tcp]`: plain lines over bare TCP. Tokens and certificate are those of `[http]`.
+
+use std::net::SocketAddr;
+
+use super::HttpConfig;
+use super::key::{Key, Kind, Reload, Section, Values, plain};
+use super::reader::Reader;
+use super::values::{listen_text, read_listen};
+
+/// `[tcp]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TcpConfig {
+    /// `listen`; `None` for `"off"`.
+    pub listen: Option<SocketAddr>,
+    /// `tls`: with the certificate of `[http]`.
+    pub tls: bool,
+}
+
+impl Section for TcpConfig {
+    const KEYS: &'static [Key] = &[
+        Key::new(
+            "listen",
+            Kind::Text,
+            Reload::NextStart,
+            "Address and port to listen on, or `off`; beyond this machine it needs `[[http.token]]` or `http.open`",
+        )
+        .default("off")
+        .in_info(),
+        Key::new(
+            "tls",
+            Kind::Bool,
+            Reload::NextStart,
+            "Speak TLS, with the certificate of `[http]`",
+        )
+        .default("false")
+        .in_info(),
+    ];
+
+    fn values(&self) -> Values {
+        Values::from([
+            ("listen", plain(listen_text(self.listen))),
+            ("tls", plain(self.tls)),
+        ])
+    }
+}
+
+impl TcpConfig {
+    /// Reads the section.
+    pub(super) fn read(reader: &mut Reader<'_>, http: &HttpConfig) -> Self {
+        let tcp = Self {
+            listen: read_listen(reader).flatten(),
+            tls: reader.bool("tls").unwrap_or(false),
+        };
+        if tcp.tls && http.tls.is_none() {
+            reader.error("tls", "needs http.tls_cert_file and http.tls_key_file");
+        }
+        tcp
+    }
+
+    /// Takes back what takes effect at the next start.
+    pub(super) fn keep_until_restart(&mut self, running: &Self) {
+        self.clone_from(running);
+    }
+}

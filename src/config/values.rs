@@ -1,0 +1,55 @@
+//! Values that several sections have: listening addresses, topic levels, lists of rooms.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::RoomId;
+use super::reader::Reader;
+
+/// Reads `listen`: `Some(None)` for `"off"`, `None` where the key is not there or is wrong.
+pub fn read_listen(reader: &mut Reader<'_>) -> Option<Option<SocketAddr>> {
+    let text = reader.text("listen")?;
+    if text == "off" {
+        return Some(None);
+    }
+    let listen = text.replace("localhost:", "127.0.0.1:").parse().ok();
+    if listen.is_none() {
+        reader.error(
+            "listen",
+            "takes ADDRESS:PORT such as \"127.0.0.1:8080\", or \"off\"",
+        );
+    }
+    listen.map(Some)
+}
+
+/// `listen` as it is shown.
+pub fn listen_text(listen: Option<SocketAddr>) -> String {
+    listen.map_or("off".into(), |listen| listen.to_string())
+}
+
+/// Others than this machine reach the address.
+pub fn beyond_this_machine(listen: Option<SocketAddr>) -> bool {
+    listen.is_some_and(|listen| !listen.ip().is_loopback())
+}
+
+/// Checks what is put before topics, or is a topic: levels without wildcards.
+pub fn check_levels(reader: &Reader<'_>, key: &str, levels: &str) {
+    if levels.contains(['+', '#', '\0']) || levels.starts_with(['/', '$']) || levels.ends_with('/')
+    {
+        reader.error(
+            key,
+            "takes topic levels without wildcards, without a / at either end and without a $ at \
+             the start",
+        );
+    }
+}
+
+/// A path as it is shown.
+pub fn path_text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// `rooms` as it is shown; `None` for all rooms.
+pub fn room_names(rooms: Option<&[RoomId]>) -> Option<Vec<String>> {
+    rooms.map(|rooms| rooms.iter().map(RoomId::to_string).collect())
+}
