@@ -27,6 +27,8 @@ mod room_id;
 mod secret;
 mod sources;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod units;
 mod values;
 

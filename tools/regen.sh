@@ -20,3 +20,5 @@ make_file() {
 make_file docs/topics.md topics --markdown
 make_file docs/asyncapi.json asyncapi
 make_file examples/mosquitto.acl topics --acl
+make_file config/poly2mqtt.toml schema --example
+make_file docs/configuration.md schema --page docs/configuration.md

@@ -44,7 +44,8 @@ fn schema_table(keys: &[Key]) -> Value {
             let choices: String = choices
                 .map(|(value, meaning)| format!("\n- `{value}`: {meaning}"))
                 .collect();
-            property["description"] = format!("{}{choices}", key.about).into();
+            let colon = if choices.is_empty() { "" } else { ":" };
+            property["description"] = format!("{}{colon}{choices}", key.about).into();
             (key.name.to_owned(), property)
         })
         .collect();
@@ -109,7 +110,11 @@ fn table(keys: &[Key]) -> String {
         let choices: String = choices
             .map(|(value, meaning)| format!("<br>`{value}`: {meaning}"))
             .collect();
-        table += &format!("| `{}` | {default} | {}{choices} |\n", key.name, key.about);
+        let colon = if choices.is_empty() { "" } else { ":" };
+        table += &format!(
+            "| `{}` | {default} | {}{colon}{choices} |\n",
+            key.name, key.about
+        );
     }
     table + "\n" + &reload(keys) + "\n\n"
 }
@@ -127,16 +132,16 @@ fn reload(keys: &[Key]) -> String {
     if all(Reload::NextStart) {
         return "Changes take effect at the next start.".into();
     }
-    let mut text = "A reload takes over every change at once, with these exceptions. At the next \
-                    start take effect: changes of "
-        .to_owned()
-        + &those(Reload::NextStart);
+    let mut later = vec![format!("changes of {}", those(Reload::NextStart))];
     let by_value = those(Reload::ValueNow);
     if !by_value.is_empty() {
-        text += "; adding or removing ";
-        text += &by_value;
+        later.push(format!("adding or removing {by_value}"));
     }
-    text + "."
+    format!(
+        "A reload takes over every change at once, except for: {}. These take effect at the next \
+         start.",
+        later.join("; ")
+    )
 }
 
 /// The example file: every key with its explanation.
@@ -210,4 +215,71 @@ fn comment(text: &mut String, words: &str) {
     }
     *text += &line;
     *text += "\n";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INNER: &[Key] =
+        &[Key::new("shade", Kind::Bool, Reload::Now, "Dark or light").default("true")];
+    const KEYS: &[Key] = &[
+        Key::new(
+            "colour",
+            Kind::Text,
+            Reload::NextStart,
+            "Colour of the lamp",
+        )
+        .choices(&[("red", "stop"), ("green", "go")])
+        .default("red"),
+        Key::new("lamp", Kind::Tables(INNER), Reload::Now, "The lamps"),
+    ];
+
+    /// A key is listed once, and is everywhere.
+    #[test]
+    fn a_listed_key_is_in_schema_page_and_example() {
+        let schema = schema_table(KEYS);
+        let colour = &schema["properties"]["colour"];
+        assert_eq!(colour["type"], "string");
+        assert!(
+            colour["description"]
+                .as_str()
+                .unwrap()
+                .contains("`green`: go")
+        );
+        let lamp = &schema["properties"]["lamp"]["items"]["properties"];
+        assert_eq!(lamp["shade"]["type"], "boolean");
+
+        let row = "| `colour` | `red` | Colour of the lamp:<br>`red`: stop<br>`green`: go |\n";
+        let page = table(KEYS);
+        assert!(page.contains(row), "{page}");
+        assert!(
+            page.contains("except for: changes of `colour`. These"),
+            "{page}"
+        );
+
+        let mut example = String::new();
+        let section = Key::new("room", Kind::Table(KEYS), Reload::Now, "A room");
+        example_section(&mut example, &section);
+        assert_eq!(
+            example,
+            "# Colour of the lamp:\n#   red     stop\n#   green   go\n# colour = \"red\"\n\n\
+             # The lamps.\n# [[room.lamp]]\n# Dark or light.\n# shade = true\n"
+        );
+    }
+
+    #[test]
+    fn a_page_keeps_what_is_outside_its_markers() {
+        let marked = "a\n<!-- generated: tcp -->\nold\n<!-- end -->\nb\n";
+        let made = page(marked).unwrap();
+        assert!(
+            made.starts_with("a\n<!-- generated: tcp -->\n\n| key |"),
+            "{made}"
+        );
+        assert!(made.ends_with("<!-- end -->\nb\n"), "{made}");
+        assert!(!made.contains("old"));
+        assert_eq!(page(&made).unwrap(), made);
+        assert!(page("<!-- generated: tcp -->\n").is_err());
+        assert!(page("<!-- generated: tpc -->\n<!-- end -->").is_err());
+    }
 }

@@ -103,7 +103,7 @@ impl Section for RoomConfig {
             ),
         ])
         .without(
-            "the room stays offline, and its problem names the fingerprint that the device shows",
+            "none: the room stays offline",
         )
         .example("sha256:0000000000000000000000000000000000000000000000000000000000000000")
         .in_info(),

@@ -3,9 +3,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use poly2mqtt::config::generate::{example, page, schema};
 use poly2mqtt::config::{
     AccessLevel, BrokerUrl, Certificate, Config, ConfigErrors, Fingerprint, HomeAssistantConfig,
-    HttpConfig, Loaded, load, locate, schema,
+    HttpConfig, Loaded, load, locate,
 };
 
 const CANARY: &str = "canary-hunter2";
@@ -315,11 +316,7 @@ fn the_file_is_looked_for_in_order() {
 /// The commented file is what users begin with: it must load, and every key must be in it.
 #[test]
 fn the_example_is_good_and_complete() {
-    let text = fs::read_to_string(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/config/poly2mqtt.toml"
-    ))
-    .unwrap();
+    let text = example();
     assert!(read(&text).is_ok());
     let uncommented: String = text
         .lines()
@@ -359,5 +356,53 @@ fn names(schema: &serde_json::Value, into: &mut Vec<String>) {
     }
     if let Some(patterns) = schema["patternProperties"].as_object() {
         patterns.values().for_each(|below| names(below, into));
+    }
+}
+
+/// What is listed for a key reaches all that is made from it.
+#[test]
+fn a_key_is_in_schema_page_and_example() {
+    let sections = [
+        "mqtt",
+        "mqtt.user",
+        "http",
+        "http.token",
+        "tcp",
+        "home_assistant",
+        "poll",
+        "rooms",
+    ];
+    for section in sections {
+        let marked = format!("<!-- generated: {section} -->\n<!-- end -->\n");
+        let table = page(&marked).unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+        let rows: Vec<&str> = rows.map(|row| row.split('`').next().unwrap()).collect();
+        let mut schema = &schema();
+        for name in section.split('.') {
+            let below = &schema["properties"][name];
+            schema = match below["type"].as_str() {
+                Some("array") => &below["items"],
+                _ if below["patternProperties"].is_object() => below["patternProperties"]
+                    .as_object()
+                    .unwrap()
+                    .values()
+                    .next()
+                    .unwrap(),
+                _ => below,
+            };
+        }
+        let properties = schema["properties"].as_object().unwrap();
+        assert_eq!(rows, Vec::from_iter(properties.keys()), "{section}");
+
+        let example = example();
+        let (_, rest) = example.split_once(&format!("[{section}")).unwrap();
+        let end = rest.find("\n[").unwrap_or(rest.len());
+        for key in rows {
+            let line = rest[..end].lines().any(|line| {
+                let line = line.trim_start_matches("# ");
+                line.starts_with(&format!("{key} = ")) || line == format!("[[{section}.{key}]]")
+            });
+            assert!(line, "{section}.{key}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use poly2mqtt::app::App;
 use poly2mqtt::catalogue::{CATALOGUE, Call, GATEWAY_TOPICS, GUARDED};
 use poly2mqtt::command::{ErrorCode, Failure, Outcome, Success};
-use poly2mqtt::config::{BrokerUrl, RoomId};
+use poly2mqtt::config::{BrokerUrl, RoomId, generate};
 use poly2mqtt::render::asyncapi;
 use poly2mqtt::render::{files, mosquitto_acl, states, topic_page};
 use poly2mqtt_simulator::{Device, Options};
@@ -55,6 +55,18 @@ fn the_topics_page_is_up_to_date() {
 #[test]
 fn the_access_list_is_up_to_date() {
     up_to_date("examples/mosquitto.acl", &mosquitto_acl());
+}
+
+#[test]
+fn the_example_of_the_configuration_is_up_to_date() {
+    up_to_date("config/poly2mqtt.toml", &generate::example());
+}
+
+#[test]
+fn the_tables_of_the_configuration_are_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    up_to_date("docs/configuration.md", &generate::page(&page).unwrap());
 }
 
 /// Whether a topic is one of a pattern with `{parameters}` or `+`.
