@@ -1,15 +1,15 @@
-//! Guide, section Audio.
+//! The guide's section Audio: volume, mute, DTMF, test tones, microphones.
 
 use serde_json::{Value, json};
 
-use super::check::{Ask, Handled, bad, done, not_allowed, not_found, ok};
+use super::check::{DeviceRequest, Handled, bad, done, not_allowed, not_found, ok};
 
 #[derive(Debug)]
 pub struct Audio {
     newer: bool,
     pub muted: bool,
     pub volume: i64,
-    /// What was played and started, in order.
+    /// Every tone that was played and every action that was started, in order.
     pub played: Vec<String>,
 }
 
@@ -27,11 +27,11 @@ impl Audio {
         json!({"muted": self.muted, "volume": self.volume, "played": self.played})
     }
 
-    pub fn handle(&mut self, ask: &Ask, path: &[&str]) -> Handled {
-        let method = ask.method.as_str();
+    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str]) -> Handled {
+        let method = request.method.as_str();
         match (path, method) {
             ([], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 ok(&json!({
                     "muteLocked": false,
                     "muted": self.muted,
@@ -39,17 +39,17 @@ impl Audio {
                     "volume": self.volume,
                 }))
             }
-            ([], "POST") => self.act(ask, ""),
-            (["acousticfence"], "POST") => self.act(ask, "fence "),
+            ([], "POST") => self.act(request, ""),
+            (["acousticfence"], "POST") => self.act(request, "fence "),
             // Not in the guide; known from newer devices.
             (["playdtmf"], "POST") if self.newer => {
-                let fields = ask.object(&["dtmfChar"])?;
+                let fields = request.object(&["dtmfChar"])?;
                 let key = fields.text("dtmfChar")?;
                 self.played.push(key_of(&key)?);
                 done()
             }
             (["audiometers"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 let meter = |port: i64, direction: &str, name: &str| {
                     json!({
                         "isValid": true, "levelBack": -20, "levelCenter": -20, "levelLeft": -20,
@@ -64,7 +64,7 @@ impl Audio {
                 ]))
             }
             (["microphones"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 let mute = if self.newer {
                     json!(i64::from(self.muted))
                 } else {
@@ -83,24 +83,24 @@ impl Audio {
                 })
             }
             (["muted"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 ok(&json!(self.muted))
             }
             (["muted"], "POST") => {
-                ask.no_query()?;
-                let Value::Bool(muted) = ask.json()? else {
+                request.no_query()?;
+                let Value::Bool(muted) = request.json()? else {
                     return Err(bad("the body is not a boolean"));
                 };
                 self.muted = muted;
                 done()
             }
             (["volume"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 ok(&json!(self.volume))
             }
             (["volume"], "POST") => {
-                ask.no_query()?;
-                let body = ask.json()?;
+                request.no_query()?;
+                let body = request.json()?;
                 let volume = body.as_i64().filter(|volume| (0..=100).contains(volume));
                 self.volume = volume.ok_or_else(|| bad("the body is not a volume"))?;
                 done()
@@ -112,9 +112,9 @@ impl Audio {
         }
     }
 
-    /// `POST /rest/audio` and `/rest/audio/acousticfence`, which take the same.
-    fn act(&mut self, ask: &Ask, on: &str) -> Handled {
-        let fields = ask.object(&["action", "dtmfChar", "speaker"])?;
+    /// `POST /rest/audio` and `POST /rest/audio/acousticfence`: both take the same body.
+    fn act(&mut self, request: &DeviceRequest, on: &str) -> Handled {
+        let fields = request.object(&["action", "dtmfChar", "speaker"])?;
         let action = fields.text("action")?;
         let speakers = ["SPEAKER_LEFT", "SPEAKER_RIGHT", "SPEAKER_BOTH"];
         let (key, speaker) = match action.as_str() {
@@ -139,8 +139,8 @@ impl Audio {
     }
 }
 
-/// The guide's `dtmfChar` is one key.
-fn key_of(text: &str) -> Result<String, super::check::Reply> {
+/// Reads `dtmfChar`. The guide allows one key in a request.
+fn key_of(text: &str) -> Result<String, super::check::DeviceReply> {
     let known = text.len() == 1
         && text
             .chars()

@@ -1,11 +1,11 @@
-//! Guide, section Calendar.
+//! The guide's section Calendar: meetings, which can be dialled, and the calendar server.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use super::calls::Calls;
-use super::check::{Ask, Handled, bad, not_allowed, not_found, ok};
+use super::check::{DeviceRequest, Handled, bad, not_allowed, not_found, ok};
 
 #[derive(Debug)]
 pub struct Calendar {
@@ -24,7 +24,8 @@ impl Calendar {
         }
     }
 
-    /// One that runs now, one in 20 minutes, one in two hours. Ids are as Exchange makes them.
+    /// Three meetings: one runs now, one begins in 20 minutes, one in two hours. The ids look like
+    /// those of Exchange, with characters that must be encoded in a path.
     fn meetings(&self) -> Vec<Value> {
         let meeting = |id: &str, subject: &str, after: i64, dial: &str| {
             json!({
@@ -43,22 +44,22 @@ impl Calendar {
         ]
     }
 
-    pub fn handle(&mut self, ask: &Ask, path: &[&str], calls: &mut Calls) -> Handled {
+    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], calls: &mut Calls) -> Handled {
         let meetings = self.meetings();
         let find = |id: &str| {
             let found = meetings.iter().find(|meeting| meeting["id"] == id);
             found.ok_or_else(not_found)
         };
-        match (path, ask.method.as_str()) {
+        match (path, request.method.as_str()) {
             ([], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 let name = if self.newer { "status" } else { "Status" };
                 ok(&json!({name: "ONLINE"}))
             }
             (["meetings"], "GET") => {
-                ask.only(&["number", "start", "end"])?;
-                let number = ask.number("number", 1)?;
-                let range = (ask.number("start", 0)?, ask.number("end", 0)?);
+                request.only(&["number", "start", "end"])?;
+                let number = request.number("number", 1)?;
+                let range = (request.number("start", 0)?, request.number("end", 0)?);
                 let wanted: Vec<_> = match (number, range) {
                     (Some(number), (None, None)) => {
                         let number = usize::try_from(number).unwrap_or(usize::MAX);
@@ -77,11 +78,11 @@ impl Calendar {
                 ok(&json!(wanted))
             }
             (["meetings", id], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 ok(find(id)?)
             }
             (["meetings", id], "POST") => {
-                ask.plain()?;
+                request.plain()?;
                 let action = find(id)?["actions"][0]
                     .as_str()
                     .unwrap_or_default()
@@ -92,7 +93,7 @@ impl Calendar {
             }
             (["discover"], "POST") => {
                 let known = ["domain", "email", "username", "password", "userdomain"];
-                let fields = ask.object(&known)?;
+                let fields = request.object(&known)?;
                 fields.text("domain")?;
                 fields.word("domain", &["sip", "email"])?;
                 for name in &known[1..] {

@@ -1,11 +1,13 @@
-//! Guide, sections Conferences and Video: calls that ring, connect and end.
+//! The guide's section Conferences: calls that ring, connect and end.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::check::{Ask, Fields, Handled, Reply, bad, done, not_allowed, not_found, ok};
+use super::check::{
+    DeviceReply, DeviceRequest, Fields, Handled, bad, done, not_allowed, not_found, ok,
+};
 
 const DIAL_TYPES: &[&str] = &[
     "LOOPBACK",
@@ -24,9 +26,9 @@ const DIAL_TYPES: &[&str] = &[
     "VOICE_SIP",
     "VOICE_GATEWAY",
 ];
-/// All connected calls are in this conference.
+/// The id of the conference that holds all connected calls.
 const CONFERENCE: &str = "0";
-/// Under this id an unanswered incoming call is listed.
+/// The conference id of an incoming call that is not answered yet.
 const PENDING: &str = "PENDING";
 
 #[derive(Debug, Clone)]
@@ -36,7 +38,7 @@ struct Connection {
     incoming: bool,
     /// Not answered yet.
     ringing: bool,
-    /// Connected from then on.
+    /// When it is connected.
     up_at: Instant,
 }
 
@@ -64,7 +66,7 @@ impl Connection {
         })
     }
 
-    /// The one terminal at the other end; its id is the connection's with a "t" before it.
+    /// The terminal at the other end. Its id is "t" and the connection's id.
     fn terminal(&self) -> Value {
         json!({
             "address": self.address, "callerID": self.address, "canSupportMediaStatus": false,
@@ -136,7 +138,7 @@ impl Calls {
         self.connections.clear();
     }
 
-    /// A call is up, or being dialled.
+    /// Whether there is a call, connected or being dialled.
     pub fn up(&self) -> bool {
         self.connections
             .iter()
@@ -164,7 +166,7 @@ impl Calls {
         }))
     }
 
-    /// The conferences, as `GET /rest/conferences` lists them.
+    /// The answer to `GET /rest/conferences`.
     pub fn list(&self) -> Value {
         let all = [CONFERENCE, PENDING];
         all.into_iter()
@@ -172,24 +174,24 @@ impl Calls {
             .collect()
     }
 
-    /// Refuses a conference that is not there.
-    pub fn has(&self, conference: &str) -> Result<(), Reply> {
+    /// Refuses a conference that does not exist.
+    pub fn has(&self, conference: &str) -> Result<(), DeviceReply> {
         self.members(conference).map(|_| ())
     }
 
-    fn members(&self, conference: &str) -> Result<Vec<&Connection>, Reply> {
+    fn members(&self, conference: &str) -> Result<Vec<&Connection>, DeviceReply> {
         self.conference(conference).ok_or_else(not_found)?;
         let pending = conference == PENDING;
         let mine = self.connections.iter().filter(|one| one.ringing == pending);
         Ok(mine.collect())
     }
 
-    fn member(&self, conference: &str, id: &str) -> Result<&Connection, Reply> {
+    fn member(&self, conference: &str, id: &str) -> Result<&Connection, DeviceReply> {
         let mut mine = self.members(conference)?.into_iter();
         mine.find(|one| one.id == id).ok_or_else(not_found)
     }
 
-    fn terminal(&self, conference: &str, id: &str) -> Result<&Connection, Reply> {
+    fn terminal(&self, conference: &str, id: &str) -> Result<&Connection, DeviceReply> {
         self.member(conference, id.strip_prefix('t').ok_or_else(not_found)?)
     }
 
@@ -198,26 +200,26 @@ impl Calls {
         ok(&json!(0))
     }
 
-    pub fn handle(&mut self, ask: &Ask, path: &[&str]) -> Handled {
-        let method = ask.method.as_str();
+    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str]) -> Handled {
+        let method = request.method.as_str();
         if method == "GET" && path.last() != Some(&"connections") {
-            ask.plain()?;
+            request.plain()?;
         }
         if method == "DELETE" {
-            ask.plain()?;
+            request.plain()?;
         }
         match (path, method) {
             ([], "GET") => ok(&self.list()),
             ([], "POST") => {
-                let address = dial_fields(ask)?;
+                let address = dial_fields(request)?;
                 let connection = self.dial(&address);
                 ok(&self_link(&connection))
             }
-            (["blast"], "POST") => self.blast(ask),
+            (["blast"], "POST") => self.blast(request),
             (["capabilities"], "GET") => ok(&json!({
                 "canBlastDial": true, "canMakeAudioCall": true, "canMakeVideoCall": true,
             })),
-            (["callaction"], "POST") => self.act(ask),
+            (["callaction"], "POST") => self.act(request),
             ([id], "GET") => ok(&self.conference(id).ok_or_else(not_found)?),
             ([id], "DELETE") => {
                 self.members(id)?;
@@ -227,9 +229,9 @@ impl Calls {
                 ok(&json!(0))
             }
             ([id, "connections"], "GET") => {
-                ask.only(&["filter"])?;
+                request.only(&["filter"])?;
                 let filters = ["ALL", "ACTIVE", "ANSWERABLE", "INCOMING", "PENDING"];
-                let filter = ask.param("filter");
+                let filter = request.param("filter");
                 if filter.is_some_and(|filter| !filters.contains(&filter)) {
                     return Err(bad("filter is none of its words"));
                 }
@@ -244,7 +246,7 @@ impl Calls {
             }
             ([id, "connections"], "POST") => {
                 self.members(id)?;
-                let address = dial_fields(ask)?;
+                let address = dial_fields(request)?;
                 let connection = self.dial(&address);
                 ok(&self_link(&connection))
             }
@@ -297,11 +299,11 @@ impl Calls {
         }
     }
 
-    fn blast(&mut self, ask: &Ask) -> Handled {
-        let fields = ask.object(&["endPointList", "password"])?;
+    fn blast(&mut self, request: &DeviceRequest) -> Handled {
+        let fields = request.object(&["endPointList", "password"])?;
         fields.maybe_text("password")?;
         let list = fields.0.get("endPointList").and_then(Value::as_array);
-        let missing = || Reply::reason(415, "endPointList is missing");
+        let missing = || DeviceReply::reason(415, "endPointList is missing");
         let mut dialled = Vec::new();
         for end_point in list.filter(|list| !list.is_empty()).ok_or_else(missing)? {
             let addresses = end_point["addresses"].as_array().ok_or_else(missing)?;
@@ -318,9 +320,9 @@ impl Calls {
         ok(&self_link(ids.first().map_or("0", String::as_str))[0])
     }
 
-    /// Not in the guide: answer, ignore or hang up one connection.
-    fn act(&mut self, ask: &Ask) -> Handled {
-        let fields = ask.object(&["id", "callActionType"])?;
+    /// Answers, ignores or hangs up one connection. The guide does not have this; devices do.
+    fn act(&mut self, request: &DeviceRequest) -> Handled {
+        let fields = request.object(&["id", "callActionType"])?;
         let id = fields.text("id")?;
         fields.text("callActionType")?;
         let action = fields.word("callActionType", &["ANSWER", "IGNORE", "HANGUP"])?;
@@ -341,7 +343,7 @@ impl Calls {
     }
 }
 
-fn checked_address(fields: &Fields) -> Result<String, Reply> {
+fn checked_address(fields: &Fields) -> Result<String, DeviceReply> {
     fields.word("dialType", DIAL_TYPES)?;
     if fields.has("rate") {
         fields.integer("rate", 0, 100_000)?;
@@ -349,8 +351,8 @@ fn checked_address(fields: &Fields) -> Result<String, Reply> {
     fields.text("address")
 }
 
-fn dial_fields(ask: &Ask) -> Result<String, Reply> {
-    let fields = ask.object(&["address", "rate", "dialType", "password"])?;
+fn dial_fields(request: &DeviceRequest) -> Result<String, DeviceReply> {
+    let fields = request.object(&["address", "rate", "dialType", "password"])?;
     fields.maybe_text("password")?;
     checked_address(&fields)
 }

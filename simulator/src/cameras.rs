@@ -1,8 +1,10 @@
-//! Guide, section Cameras.
+//! The guide's section Cameras: movement, presets, snapshots.
 
 use serde_json::{Value, json};
 
-use super::check::{Ask, Fields, Handled, Reply, bad, done, not_allowed, not_found, ok};
+use super::check::{
+    DeviceReply, DeviceRequest, Fields, Handled, bad, done, not_allowed, not_found, ok,
+};
 
 const DIRECTIONS: &[&str] = &[
     "MOVE_LEFT",
@@ -15,7 +17,7 @@ const DIRECTIONS: &[&str] = &[
     "MOVE_FOCUSFAR",
 ];
 
-/// What the camera sees: a meeting room, drawn.
+/// The picture of every snapshot: a drawn meeting room.
 const JPEG: &[u8] = include_bytes!("snapshot.jpg");
 
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub struct Cameras {
     first: i64,
     stored: Vec<bool>,
     active: Option<i64>,
-    /// The camera that moves, and where to.
+    /// The camera that is moving, and its direction.
     moving: Option<(String, String)>,
     /// Every start and stop, in order.
     moves: Vec<String>,
@@ -78,14 +80,14 @@ impl Cameras {
         (1..=3).map(|index| self.camera(index, near)).collect()
     }
 
-    fn find(&self, index: &str, near: bool) -> Result<Value, Reply> {
+    fn find(&self, index: &str, near: bool) -> Result<Value, DeviceReply> {
         match index.parse() {
             Ok(index @ 1..=3) => Ok(self.camera(index, near)),
             _ => Err(not_found()),
         }
     }
 
-    fn place(&self, index: &str) -> Result<usize, Reply> {
+    fn place(&self, index: &str) -> Result<usize, DeviceReply> {
         let place = index.parse::<i64>().map_err(|_| not_found())? - self.first;
         usize::try_from(place)
             .ok()
@@ -101,13 +103,13 @@ impl Cameras {
         })
     }
 
-    pub fn handle(&mut self, ask: &Ask, path: &[&str], in_call: bool) -> Handled {
-        let method = ask.method.as_str();
+    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], in_call: bool) -> Handled {
+        let method = request.method.as_str();
         if method == "GET" || method == "DELETE" {
-            ask.plain()?;
+            request.plain()?;
         }
         if path.first() == Some(&"far") && !in_call && path.len() == 2 {
-            // Without a far end there are no far cameras.
+            // Far cameras exist only in a call.
             return match method {
                 "GET" | "POST" => Err(not_found()),
                 _ => not_allowed(),
@@ -116,8 +118,8 @@ impl Cameras {
         match (path, method) {
             (["sourceselectable"], "GET") => ok(&json!(true)),
             (["contentstatus"], "GET") if self.newer => {
-                // Newer devices send the word without its quotes.
-                Ok(Reply::new(200, "application/json", "CONTENT_IDLE"))
+                // Newer devices send the word without quotes, which is not JSON.
+                Ok(DeviceReply::new(200, "application/json", "CONTENT_IDLE"))
             }
             (["contentstatus"], "GET") => ok(&json!("CONTENT_IDLE")),
             ([side @ ("near" | "far"), "all"], "GET") => ok(&self.all(*side == "near")),
@@ -133,12 +135,12 @@ impl Cameras {
             (["near", "presets", index], "GET") => ok(&self.preset(self.place(index)?)),
             (["near", "presets", index], "POST") => {
                 let place = self.place(index)?;
-                self.act(ask, &path.join("/"), Some(place))
+                self.act(request, &path.join("/"), Some(place))
             }
-            (["near", "position", "SELECTED_PEOPLE"], "POST") => self.move_to(ask),
+            (["near", "position", "SELECTED_PEOPLE"], "POST") => self.move_to(request),
             (["near", "position", _], "POST") => Err(not_found()),
             (["near", index, "control", "tracking"], "POST" | "DELETE") => {
-                ask.plain()?;
+                request.plain()?;
                 self.find(index, true)?;
                 self.tracking = method == "POST";
                 done()
@@ -146,12 +148,12 @@ impl Cameras {
             (
                 ["near", "selectedpeople" | "selectedcontent"] | ["far", "selectedpeople"],
                 "POST",
-            ) => self.act(ask, &path.join("/"), None),
+            ) => self.act(request, &path.join("/"), None),
             (["near" | "far", "all"] | ["near", "people" | "content"], _) => not_allowed(),
             ([side @ ("near" | "far"), index], "GET") => ok(&self.find(index, *side == "near")?),
             ([side @ ("near" | "far"), index], "POST") => {
                 self.find(index, *side == "near")?;
-                self.act(ask, &path.join("/"), None)
+                self.act(request, &path.join("/"), None)
             }
             (
                 [
@@ -159,7 +161,7 @@ impl Cameras {
                     "near_image_1.jpg" | "far_image_1.jpg" | "content_image_1.jpg",
                 ],
                 "GET",
-            ) => Ok(Reply::new(200, "image/jpeg", JPEG)),
+            ) => Ok(DeviceReply::new(200, "image/jpeg", JPEG)),
             (["snapshot", _], "GET") => Err(bad("no such snapshot")),
             (
                 ["sourceselectable" | "contentstatus"]
@@ -172,9 +174,9 @@ impl Cameras {
         }
     }
 
-    /// The action that cameras and presets take.
-    fn act(&mut self, ask: &Ask, on: &str, preset: Option<usize>) -> Handled {
-        let fields = ask.object(&["action", "direction", "message", "withImage"])?;
+    /// Reads the field `action` of cameras and presets.
+    fn act(&mut self, request: &DeviceRequest, on: &str, preset: Option<usize>) -> Handled {
+        let fields = request.object(&["action", "direction", "message", "withImage"])?;
         let action = fields.text("action")?;
         fields.word("message", &["LeftCamera", "RightCamera", "BothCamera"])?;
         fields.word("withImage", &["Yes", "No"])?;
@@ -209,12 +211,12 @@ impl Cameras {
         done()
     }
 
-    fn move_to(&mut self, ask: &Ask) -> Handled {
-        let fields = ask.object(&["camPosition", "relative"])?;
+    fn move_to(&mut self, request: &DeviceRequest) -> Handled {
+        let fields = request.object(&["camPosition", "relative"])?;
         if fields.has("relative") {
             fields.bool("relative")?;
         }
-        let missing = || Reply::reason(415, "camPosition is missing");
+        let missing = || DeviceReply::reason(415, "camPosition is missing");
         let position = fields.0.get("camPosition").and_then(Value::as_object);
         let position = Fields(position.ok_or_else(missing)?.clone());
         let known = ["pan", "tilt", "zoom"];

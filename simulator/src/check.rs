@@ -1,4 +1,4 @@
-//! What a request holds, and the strict reading of it.
+//! Reads a request strictly: what the guide does not allow is refused, as a device would.
 
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
@@ -6,16 +6,16 @@ use serde_json::{Map, Value, json};
 
 /// An answer.
 #[derive(Debug, Clone)]
-pub struct Reply {
+pub struct DeviceReply {
     pub status: u16,
     pub content_type: &'static str,
     pub body: Bytes,
     pub cookies: Vec<String>,
-    /// The device goes down after this answer.
+    /// The device restarts after this answer.
     pub reboots: bool,
 }
 
-impl Reply {
+impl DeviceReply {
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self {
             status,
@@ -39,7 +39,7 @@ impl Reply {
         Self::new(status, "application/json", body.to_string())
     }
 
-    /// The session that it gives, if it gives one.
+    /// The id of the session that it creates, for a log-in.
     pub fn session(&self) -> Option<String> {
         self.cookies.iter().find_map(|cookie| {
             let value = cookie.strip_prefix("session_id=")?;
@@ -47,7 +47,7 @@ impl Reply {
         })
     }
 
-    /// Stale and missing sessions are answered with a page.
+    /// The answer to a stale or missing session: a page, as devices send it.
     pub fn forbidden_page() -> Self {
         Self::new(
             403,
@@ -57,28 +57,28 @@ impl Reply {
     }
 }
 
-/// What a handler gives: an answer, or the status of a refusal.
-pub type Handled = Result<Reply, Reply>;
+/// The result of a handler: an answer or a refusal.
+pub type Handled = Result<DeviceReply, DeviceReply>;
 
-pub fn bad(reason: &str) -> Reply {
-    Reply::reason(400, reason)
+pub fn bad(reason: &str) -> DeviceReply {
+    DeviceReply::reason(400, reason)
 }
 
-pub fn not_found() -> Reply {
-    Reply::reason(404, "Unavailable")
+pub fn not_found() -> DeviceReply {
+    DeviceReply::reason(404, "Unavailable")
 }
 
-/// The path is known, but not with this method.
+/// Refuses a method that the path does not have.
 pub fn not_allowed() -> Handled {
-    Err(Reply::reason(405, "Not Allowed"))
+    Err(DeviceReply::reason(405, "Not Allowed"))
 }
 
 pub fn ok(value: &Value) -> Handled {
-    Ok(Reply::json(value))
+    Ok(DeviceReply::json(value))
 }
 
 pub fn done() -> Handled {
-    Ok(Reply::empty(200))
+    Ok(DeviceReply::empty(200))
 }
 
 /// `{"success":true,"reason":""}`.
@@ -88,7 +88,7 @@ pub fn success() -> Handled {
 
 /// A request as handlers see it.
 #[derive(Debug)]
-pub struct Ask {
+pub struct DeviceRequest {
     pub method: String,
     /// The path's segments below `/rest`, decoded.
     pub path: Vec<String>,
@@ -97,7 +97,7 @@ pub struct Ask {
     pub body: Bytes,
 }
 
-impl Ask {
+impl DeviceRequest {
     pub fn new(
         method: &str,
         path: &str,
@@ -118,8 +118,8 @@ impl Ask {
         })
     }
 
-    /// No body and no query.
-    pub fn plain(&self) -> Result<(), Reply> {
+    /// Checks that there is no body and no query.
+    pub fn plain(&self) -> Result<(), DeviceReply> {
         self.no_query()?;
         if self.body.is_empty() {
             Ok(())
@@ -128,7 +128,7 @@ impl Ask {
         }
     }
 
-    pub fn no_query(&self) -> Result<(), Reply> {
+    pub fn no_query(&self) -> Result<(), DeviceReply> {
         if self.query.is_empty() {
             Ok(())
         } else {
@@ -136,8 +136,8 @@ impl Ask {
         }
     }
 
-    /// Only these query parameters, each at most once.
-    pub fn only(&self, known: &[&str]) -> Result<(), Reply> {
+    /// Checks that there are only these query parameters, each at most once.
+    pub fn only(&self, known: &[&str]) -> Result<(), DeviceReply> {
         for (n, (name, _)) in self.query.iter().enumerate() {
             let twice = self.query[..n].iter().any(|(before, _)| before == name);
             if twice || !known.contains(&name.as_str()) {
@@ -152,8 +152,8 @@ impl Ask {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// A query parameter that is a number of at least `min`.
-    pub fn number(&self, name: &str, min: u64) -> Result<Option<u64>, Reply> {
+    /// Reads a query parameter that is a number of at least `min`.
+    pub fn number(&self, name: &str, min: u64) -> Result<Option<u64>, DeviceReply> {
         let Some(text) = self.param(name) else {
             return Ok(None);
         };
@@ -163,16 +163,16 @@ impl Ask {
         }
     }
 
-    /// The body as JSON, sent as such.
-    pub fn json(&self) -> Result<Value, Reply> {
+    /// The body, which must be JSON with the right `Content-Type`.
+    pub fn json(&self) -> Result<Value, DeviceReply> {
         if self.content_type.as_deref() != Some("application/json") {
-            return Err(Reply::reason(415, "the body is not application/json"));
+            return Err(DeviceReply::reason(415, "the body is not application/json"));
         }
         serde_json::from_slice(&self.body).map_err(|_| bad("the body is not JSON"))
     }
 
-    /// The body as an object with these fields and no others.
-    pub fn object(&self, known: &[&str]) -> Result<Fields, Reply> {
+    /// The body, which must be an object that has only fields of these names.
+    pub fn object(&self, known: &[&str]) -> Result<Fields, DeviceReply> {
         self.no_query()?;
         let Value::Object(fields) = self.json()? else {
             return Err(bad("the body is not an object"));
@@ -193,15 +193,15 @@ impl Fields {
         self.0.contains_key(name)
     }
 
-    /// A text that must be there and not be empty.
-    pub fn text(&self, name: &str) -> Result<String, Reply> {
+    /// A required text that is not empty.
+    pub fn text(&self, name: &str) -> Result<String, DeviceReply> {
         match self.maybe_text(name)? {
             Some(text) if !text.is_empty() => Ok(text),
-            _ => Err(Reply::reason(415, &format!("{name} is missing"))),
+            _ => Err(DeviceReply::reason(415, &format!("{name} is missing"))),
         }
     }
 
-    pub fn maybe_text(&self, name: &str) -> Result<Option<String>, Reply> {
+    pub fn maybe_text(&self, name: &str) -> Result<Option<String>, DeviceReply> {
         match self.0.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -209,8 +209,8 @@ impl Fields {
         }
     }
 
-    /// One of these words.
-    pub fn word(&self, name: &str, words: &[&str]) -> Result<Option<String>, Reply> {
+    /// An optional text that is one of these words.
+    pub fn word(&self, name: &str, words: &[&str]) -> Result<Option<String>, DeviceReply> {
         let text = self.maybe_text(name)?;
         match &text {
             Some(text) if !words.contains(&text.as_str()) => {
@@ -220,19 +220,19 @@ impl Fields {
         }
     }
 
-    pub fn bool(&self, name: &str) -> Result<bool, Reply> {
+    pub fn bool(&self, name: &str) -> Result<bool, DeviceReply> {
         match self.0.get(name) {
             Some(Value::Bool(value)) => Ok(*value),
             Some(_) => Err(bad(&format!("{name} is not a boolean"))),
-            None => Err(Reply::reason(415, &format!("{name} is missing"))),
+            None => Err(DeviceReply::reason(415, &format!("{name} is missing"))),
         }
     }
 
-    pub fn integer(&self, name: &str, min: i64, max: i64) -> Result<i64, Reply> {
+    pub fn integer(&self, name: &str, min: i64, max: i64) -> Result<i64, DeviceReply> {
         match self.0.get(name).map(Value::as_i64) {
             Some(Some(number)) if (min..=max).contains(&number) => Ok(number),
             Some(_) => Err(bad(&format!("{name} is not an integer in its range"))),
-            None => Err(Reply::reason(415, &format!("{name} is missing"))),
+            None => Err(DeviceReply::reason(415, &format!("{name} is missing"))),
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Guide, section Collaboration.
+//! The guide's section Collaboration: saved content and the room's pin.
 
 use serde_json::{Value, json};
 
-use super::check::{Ask, Handled, Reply, bad, done, not_allowed, not_found, ok};
+use super::check::{DeviceReply, DeviceRequest, Handled, bad, done, not_allowed, not_found, ok};
 
-/// The room's pin.
+/// The room's pin, which protects saved content.
 const PIN: &str = "1234";
-/// The smallest ZIP file: the end of an empty directory.
+/// The smallest ZIP file: the end of a directory without entries.
 const ZIP: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Collaboration {
     newer: bool,
     active: bool,
     saving: bool,
-    /// The context of the save that runs, and how often it was asked for.
+    /// The id of the save that is under way, and how often a client has asked for it.
     save: Option<(String, u32)>,
     saves: u64,
 }
@@ -35,17 +35,17 @@ impl Collaboration {
     }
 
     /// "403 Forbidden: authentication denied, pin invalid".
-    fn pin(&self, ask: &Ask) -> Result<(), Reply> {
-        match ask.param("pin") {
+    fn pin(&self, request: &DeviceRequest) -> Result<(), DeviceReply> {
+        match request.param("pin") {
             None | Some(PIN) => Ok(()),
-            Some(_) => Err(Reply::reason(403, "pin invalid")),
+            Some(_) => Err(DeviceReply::reason(403, "pin invalid")),
         }
     }
 
-    pub fn handle(&mut self, ask: &Ask, path: &[&str]) -> Handled {
-        match (path, ask.method.as_str()) {
+    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str]) -> Handled {
+        match (path, request.method.as_str()) {
             ([], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 if !self.active {
                     return Err(not_found());
                 }
@@ -56,7 +56,7 @@ impl Collaboration {
                 })
             }
             ([], "POST") => {
-                let fields = ask.object(&["action"])?;
+                let fields = request.object(&["action"])?;
                 if fields.text("action")? != "END" {
                     return Err(bad("action is none of its words"));
                 }
@@ -64,38 +64,38 @@ impl Collaboration {
                 done()
             }
             (["content"], "POST") => {
-                self.body_free(ask)?;
-                ask.only(&["pin"])?;
-                self.pin(ask)?;
+                self.body_free(request)?;
+                request.only(&["pin"])?;
+                self.pin(request)?;
                 self.saves += 1;
                 let context = format!("157236218745{}", self.saves);
                 self.save = Some((context.clone(), 0));
                 ok(&json!({"context_id": context}))
             }
             (["content"], "GET") => {
-                self.body_free(ask)?;
-                ask.only(&["pin", "context-id"])?;
-                self.pin(ask)?;
-                let wanted = ask
+                self.body_free(request)?;
+                request.only(&["pin", "context-id"])?;
+                self.pin(request)?;
+                let wanted = request
                     .param("context-id")
                     .ok_or_else(|| bad("context-id is missing"))?;
                 match &mut self.save {
-                    // The first question comes too early.
+                    // At the first request the save is still under way.
                     Some((context, asked)) if context == wanted => {
                         *asked += 1;
                         if *asked == 1 {
-                            return Ok(Reply::empty(204));
+                            return Ok(DeviceReply::empty(204));
                         }
-                        Ok(Reply::new(200, "application/zip", ZIP))
+                        Ok(DeviceReply::new(200, "application/zip", ZIP))
                     }
                     _ => Err(not_found()),
                 }
             }
             (["contentssavestatus"], "GET") => {
-                self.body_free(ask)?;
-                ask.only(&["pin", "status"])?;
-                self.pin(ask)?;
-                self.saving = match ask.param("status") {
+                self.body_free(request)?;
+                request.only(&["pin", "status"])?;
+                self.pin(request)?;
+                self.saving = match request.param("status") {
                     Some("true") => true,
                     Some("false") => false,
                     _ => return Err(bad("status is true or false")),
@@ -103,18 +103,18 @@ impl Collaboration {
                 done()
             }
             (["content", "all"], "GET") => {
-                self.body_free(ask)?;
-                ask.only(&["pin"])?;
-                self.pin(ask)?;
-                Ok(Reply::new(200, "application/zip", ZIP))
+                self.body_free(request)?;
+                request.only(&["pin"])?;
+                self.pin(request)?;
+                Ok(DeviceReply::new(200, "application/zip", ZIP))
             }
             ([] | ["content" | "contentssavestatus"] | ["content", "all"], _) => not_allowed(),
             _ => Err(not_found()),
         }
     }
 
-    fn body_free(&self, ask: &Ask) -> Result<(), Reply> {
-        if ask.body.is_empty() {
+    fn body_free(&self, request: &DeviceRequest) -> Result<(), DeviceReply> {
+        if request.body.is_empty() {
             Ok(())
         } else {
             Err(bad("no body is expected"))

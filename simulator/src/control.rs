@@ -1,4 +1,4 @@
-//! The control port: plain HTTP for what people in a room do, and for what goes wrong.
+//! The control port: plain HTTP to act as people in the room, and to switch faults on.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -86,7 +86,7 @@ async fn journal(
 ) -> Result<Json<Value>, Refusal> {
     let entries = device(&devices, number)?.journal();
     let shown = entries.iter().map(|entry| {
-        // The log-in's body holds the password.
+        // The body of a log-in holds the password and is not shown.
         let secret = entry.path == "/rest/session";
         let body = String::from_utf8_lossy(&entry.body).into_owned();
         json!({

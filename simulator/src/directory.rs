@@ -1,11 +1,11 @@
-//! Guide, section Directory: entries, favourites, groups, and queries that take a moment.
+//! The guide's section Directory: entries, favourites, groups, and searches that take a moment.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::calls::Calls;
-use super::check::{Ask, Handled, Reply, bad, not_allowed, not_found, ok, success};
+use super::check::{DeviceReply, DeviceRequest, Handled, bad, not_allowed, not_found, ok, success};
 
 const SERVERS: &[&str] = &["local", "global"];
 const TYPES: &[&str] = &["SINGLE", "GROUP"];
@@ -35,7 +35,7 @@ const TEXTS: &[&str] = &[
 #[derive(Debug)]
 struct Query {
     found: Vec<Value>,
-    /// The first question comes too early.
+    /// At the first request the search is still under way.
     asked: u32,
 }
 
@@ -90,7 +90,7 @@ impl Directory {
         id
     }
 
-    fn entry(&self, server: &str, id: &str) -> Result<Value, Reply> {
+    fn entry(&self, server: &str, id: &str) -> Result<Value, DeviceReply> {
         if !SERVERS.contains(&server) {
             return Err(not_found());
         }
@@ -106,8 +106,8 @@ impl Directory {
         Ok(Value::Object(entry))
     }
 
-    pub fn handle(&mut self, ask: &Ask, path: &[&str], calls: &mut Calls) -> Handled {
-        let method = ask.method.as_str();
+    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], calls: &mut Calls) -> Handled {
+        let method = request.method.as_str();
         match (path, method) {
             (["favorites"], "GET") => {
                 let list: Vec<_> = self
@@ -120,16 +120,16 @@ impl Directory {
                         Some(entry)
                     })
                     .collect();
-                page(ask, &list, "/rest/directory/favorites")
+                page(request, &list, "/rest/directory/favorites")
             }
             (["global", "mtddefaultgroupentry"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 ok(&json!({
                     "id": "g0", "serverId": "global", "type": "GROUP", "displayName": "Default",
                 }))
             }
             ([server @ ("local" | "global"), "server"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 ok(&json!({
                     "id": server, "address": "", "protocol": "LOCAL", "Status": "REGISTERED",
                     "presenceServer": {"protocol": "NONE", "Status": "DISABLED"},
@@ -137,38 +137,38 @@ impl Directory {
                 }))
             }
             (["local", "entries"], "POST") => {
-                let fields = entry_fields(ask)?;
+                let fields = entry_fields(request)?;
                 self.add(fields);
-                Ok(Reply::empty(201))
+                Ok(DeviceReply::empty(201))
             }
-            (["queries"], "POST") => self.query(ask),
+            (["queries"], "POST") => self.query(request),
             (["queries", "initial"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 Ok(self.start_query(""))
             }
-            (["queries", id], "GET") => self.page_of(ask, id),
+            (["queries", id], "GET") => self.page_of(request, id),
             (["queries", id], "DELETE") => {
-                ask.plain()?;
+                request.plain()?;
                 self.queries.remove(*id).ok_or_else(not_found)?;
-                Ok(Reply::empty(204))
+                Ok(DeviceReply::empty(204))
             }
             (["import"], "PUT") => {
-                ask.no_query()?;
-                if !ask.body.starts_with(b"<") {
+                request.no_query()?;
+                if !request.body.starts_with(b"<") {
                     return Err(bad("the body is not XML"));
                 }
                 self.imported += 1;
-                Ok(Reply::empty(204))
+                Ok(DeviceReply::empty(204))
             }
             (["export"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 let xml = "<?xml version=\"1.0\"?><directory></directory>";
-                Ok(Reply::new(200, "application/xml", xml))
+                Ok(DeviceReply::new(200, "application/xml", xml))
             }
-            ([server, "entries", id], _) => self.one(ask, server, id, calls),
+            ([server, "entries", id], _) => self.one(request, server, id, calls),
             ([server, "entries", id, "favorite"], "PUT") => {
                 self.entry(server, id)?;
-                let favorite = ask.object(&["favorite"])?.bool("favorite")?;
+                let favorite = request.object(&["favorite"])?.bool("favorite")?;
                 self.favorites.retain(|one| one != id);
                 if favorite {
                     self.favorites.push((*id).to_owned());
@@ -177,7 +177,7 @@ impl Directory {
             }
             ([server, "entries", id, "favorite"], "POST") => {
                 self.entry(server, id)?;
-                let index = ask.object(&["index"])?.integer("index", 1, 1000)?;
+                let index = request.object(&["index"])?.integer("index", 1, 1000)?;
                 let before = self.favorites.len();
                 self.favorites.retain(|one| one != id);
                 if self.favorites.len() == before {
@@ -189,7 +189,7 @@ impl Directory {
                 self.favorites.insert(place, (*id).to_owned());
                 answered(server)
             }
-            ([server, "entries", id, "members"], "POST") => self.group(ask, server, id),
+            ([server, "entries", id, "members"], "POST") => self.group(request, server, id),
             (
                 ["favorites" | "queries" | "import" | "export"]
                 | [
@@ -204,43 +204,49 @@ impl Directory {
         }
     }
 
-    fn one(&mut self, ask: &Ask, server: &str, id: &str, calls: &mut Calls) -> Handled {
-        match ask.method.as_str() {
+    fn one(
+        &mut self,
+        request: &DeviceRequest,
+        server: &str,
+        id: &str,
+        calls: &mut Calls,
+    ) -> Handled {
+        match request.method.as_str() {
             "GET" => {
-                ask.plain()?;
+                request.plain()?;
                 ok(&self.entry(server, id)?)
             }
             "POST" => {
                 let entry = self.entry(server, id)?;
-                let fields = ask.object(&["action", "deviceId"])?;
+                let fields = request.object(&["action", "deviceId"])?;
                 fields.maybe_text("deviceId")?;
                 if fields.text("action")? != "dial" {
                     return Err(bad("action is none of its words"));
                 }
                 let number = &entry["devices"][0]["addressList"][0]["number"];
                 calls.dial(number.as_str().unwrap_or("unknown"));
-                Ok(Reply::empty(204))
+                Ok(DeviceReply::empty(204))
             }
             // Only the local directory can be changed.
             "DELETE" if server == "local" => {
-                ask.plain()?;
+                request.plain()?;
                 self.entries.remove(id).ok_or_else(not_found)?;
                 self.favorites.retain(|one| one != id);
-                Ok(Reply::empty(204))
+                Ok(DeviceReply::empty(204))
             }
             "PUT" if server == "local" => {
-                let fields = entry_fields(ask)?;
+                let fields = entry_fields(request)?;
                 let entry = self.entries.get_mut(id).ok_or_else(not_found)?;
                 entry.extend(fields);
-                Ok(Reply::empty(204))
+                Ok(DeviceReply::empty(204))
             }
             _ => not_allowed(),
         }
     }
 
-    fn group(&mut self, ask: &Ask, server: &str, id: &str) -> Handled {
+    fn group(&mut self, request: &DeviceRequest, server: &str, id: &str) -> Handled {
         self.entry(server, id)?;
-        let fields = ask.object(&["action", "entryId"])?;
+        let fields = request.object(&["action", "entryId"])?;
         let action = fields.text("action")?;
         match action.as_str() {
             "query" => return Ok(self.start_query("")),
@@ -254,11 +260,11 @@ impl Directory {
             }
             _ => return Err(bad("action is none of its words")),
         }
-        Ok(Reply::empty(204))
+        Ok(DeviceReply::empty(204))
     }
 
-    fn query(&mut self, ask: &Ask) -> Handled {
-        let fields = ask.object(&[
+    fn query(&mut self, request: &DeviceRequest) -> Handled {
+        let fields = request.object(&[
             "searchString",
             "serverScope",
             "entryScope",
@@ -275,7 +281,7 @@ impl Directory {
         Ok(self.start_query(&text))
     }
 
-    fn start_query(&mut self, text: &str) -> Reply {
+    fn start_query(&mut self, text: &str) -> DeviceReply {
         let text = text.to_lowercase();
         let matching = |id: &&String| {
             let name = self.entries[*id].get("displayName").and_then(Value::as_str);
@@ -286,35 +292,39 @@ impl Directory {
         let id = format!("q{}", self.next);
         self.next += 1;
         self.queries.insert(id.clone(), Query { found, asked: 0 });
-        Reply::json(&json!({"id": id}))
+        DeviceReply::json(&json!({"id": id}))
     }
 
-    fn page_of(&mut self, ask: &Ask, id: &str) -> Handled {
+    fn page_of(&mut self, request: &DeviceRequest, id: &str) -> Handled {
         let query = self.queries.get_mut(id).ok_or_else(not_found)?;
         query.asked += 1;
         if query.asked == 1 {
-            return Ok(Reply::empty(204));
+            return Ok(DeviceReply::empty(204));
         }
-        page(ask, &query.found, &format!("/rest/directory/queries/{id}"))
+        page(
+            request,
+            &query.found,
+            &format!("/rest/directory/queries/{id}"),
+        )
     }
 }
 
-/// The local directory answers nothing, the others `{"success":…}`.
+/// The local directory answers with an empty body, the others with `{"success":…}`.
 fn answered(server: &str) -> Handled {
     if server == "local" {
-        Ok(Reply::empty(204))
+        Ok(DeviceReply::empty(204))
     } else {
         success()
     }
 }
 
-/// `?start=&limit=`: 1-based, one entry unless more are asked for.
-fn page(ask: &Ask, all: &[Value], path: &str) -> Handled {
-    if !ask.body.is_empty() {
+/// Reads `?start=&limit=`. `start` counts from 1; the default limit is one entry.
+fn page(request: &DeviceRequest, all: &[Value], path: &str) -> Handled {
+    if !request.body.is_empty() {
         return Err(bad("no body is expected"));
     }
-    ask.only(&["start", "limit"])?;
-    let number = |name| ask.number(name, 1).map(|number| number.unwrap_or(1));
+    request.only(&["start", "limit"])?;
+    let number = |name| request.number(name, 1).map(|number| number.unwrap_or(1));
     let start = usize::try_from(number("start")?).unwrap_or(1);
     let limit = usize::try_from(number("limit")?).unwrap_or(1);
     let entries: Vec<_> = all.iter().skip(start - 1).take(limit).collect();
@@ -327,13 +337,13 @@ fn page(ask: &Ask, all: &[Value], path: &str) -> Handled {
 }
 
 /// The fields of an entry, as the guide lists them.
-fn entry_fields(ask: &Ask) -> Result<Map<String, Value>, Reply> {
+fn entry_fields(request: &DeviceRequest) -> Result<Map<String, Value>, DeviceReply> {
     let known: Vec<&str> = TEXTS
         .iter()
         .copied()
         .chain(["type", "favorite", "devices"])
         .collect();
-    let fields = ask.object(&known)?;
+    let fields = request.object(&known)?;
     fields.word("type", TYPES)?;
     for name in TEXTS {
         fields.maybe_text(name)?;

@@ -1,46 +1,45 @@
-//! What can be made to go wrong.
+//! Faults that tests and people can switch on.
 
 use std::time::Duration;
 
 /// How a request goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The request is acted on and answered late, also if nobody waits for it any more.
+    /// The device acts at once and answers after this time, even if the client has gone.
     Delay(Duration),
-    /// This status instead of acting.
+    /// The device answers with this status and does nothing.
     Status(u16),
-    /// The connection ends before anything was done.
+    /// The connection ends before the device acts.
     DropBefore,
-    /// It is carried out, then the connection ends without an answer.
+    /// The device acts, then the connection ends without an answer.
     DropAfter,
-    /// 200 with something that is not JSON. A write has been carried out all the same; so it is
-    /// with the next three.
+    /// 200 with something that is not JSON. The device has acted, as for the next three.
     Garbage,
-    /// 200 with so many bytes.
+    /// 200 with this many bytes.
     Huge(usize),
     /// 200 with `null`.
     Null,
     /// 200 with the first half of the answer.
     Truncated,
-    /// All sessions become stale just before it.
+    /// All sessions become stale just before the request.
     ExpireSession,
 }
 
-/// Which requests go wrong, how, and how often.
+/// A fault: which requests it applies to, what happens, and how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Only this method.
+    /// Applies to this method only; to every method if `None`.
     pub method: Option<String>,
-    /// Only paths that start so.
+    /// Applies to paths that start with this.
     pub path: String,
-    /// So many times; for ever where it is not set.
+    /// How many requests it applies to; without end if `None`.
     pub times: Option<u32>,
     /// What happens.
     pub kind: FaultKind,
 }
 
 impl Fault {
-    /// Every request whose path starts so goes wrong like this.
+    /// A fault of every request whose path starts with `path`.
     pub fn on(path: &str, kind: FaultKind) -> Self {
         Self {
             method: None,
@@ -50,13 +49,13 @@ impl Fault {
         }
     }
 
-    /// Only with this method.
+    /// Limits it to one method.
     pub fn method(mut self, method: &str) -> Self {
         self.method = Some(method.to_owned());
         self
     }
 
-    /// Only the next so many times.
+    /// Limits it to the next `times` requests.
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
         self
@@ -69,7 +68,7 @@ impl Fault {
     }
 }
 
-/// The first fault that fits a request, which is used up by one.
+/// Takes the first fault that applies to a request, and counts it.
 pub fn take(faults: &mut [Fault], method: &str, path: &str) -> Option<FaultKind> {
     let fault = faults.iter_mut().find(|fault| fault.fits(method, path))?;
     fault.times = fault.times.map(|times| times - 1);

@@ -1,9 +1,33 @@
 //! A simulated Poly VideoOS device: HTTPS, sessions, and a room that changes.
 //!
-//! Written from the device's REST guide (4.0.0) and from what real firmware is known to do, and
-//! from nothing of the gateway's: it shares no table with the catalogue, so that a mistake there
-//! cannot hide here. Strict: a wrong method, field, word, range, cookie or token gets the status
-//! that the guide documents.
+//! It is written from the device's REST guide (4.0.0) and from what real firmware is known to do. It
+//! must not use anything of the gateway, so that a mistake in the gateway's catalogue cannot hide
+//! here; Cargo enforces this, because the gateway depends on this package. It is strict: a wrong
+//! method, field, word, range, cookie or token gets the status that the guide documents.
+//!
+//! ```
+//! use poly2mqtt_simulator::{Device, Fault, FaultKind, Options};
+//!
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
+//! let device = Device::start(Options::default()).await.unwrap();
+//! device.person_calls_in("alice@example.com");
+//! device.add_fault(Fault::on("/rest/audio", FaultKind::Status(503)).times(1));
+//! assert!(device.url().starts_with("https://127.0.0.1:"));
+//! device.stop().await;
+//! # });
+//! ```
+//!
+//! # Map
+//!
+//! ```text
+//! server    HTTPS: certificate, connections, journal, faults around each request
+//! session   log-in, log-out, the maximum of sessions, the lock-out
+//! world     the whole room, and which area answers which path
+//! check     the strict reading of a request; replies
+//! audio … video   one file for each section of the guide
+//! fault     the faults that can be switched on
+//! control   the control port of `poly2mqtt simulate`
+//! ```
 
 mod audio;
 mod calendar;
@@ -40,12 +64,12 @@ pub use fault::{Fault, FaultKind};
 use server::Identity;
 use world::World;
 
-/// Which firmware a device plays.
+/// The firmware that a device simulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Firmware {
-    /// The guide's own shapes; no XSRF token.
+    /// The firmware of the guide: its shapes of answers, and no XSRF token.
     V4_0,
-    /// Log-in sets an XSRF token, and bodies are as newer devices send them.
+    /// A newer firmware: log-in sets an XSRF token, and some answers have other shapes.
     V4_6_2,
 }
 
@@ -60,25 +84,25 @@ pub struct Options {
     pub password: String,
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The name the room has.
+    /// The room's name.
     pub name: String,
-    /// From dialling to being connected.
+    /// The time from dialling to being connected.
     pub call_setup: Duration,
-    /// How many sessions there can be.
+    /// The maximum number of sessions.
     pub max_sessions: usize,
-    /// How many failed log-ins lock the device.
+    /// The number of failed log-ins that locks the device.
     pub lockout_after: u32,
-    /// For how long.
+    /// How long it stays locked.
     pub lockout: Duration,
     /// How long a reboot takes.
     pub reboot: Duration,
-    /// A reboot makes a new certificate, as old firmware does.
+    /// Whether a reboot creates a new certificate, as old firmware does.
     pub new_certificate_at_reboot: bool,
-    /// Presets count from 0.
+    /// Whether presets are numbered from 0.
     pub zero_based_presets: bool,
-    /// Paths that this device lacks: they answer 404.
+    /// Paths that this device lacks. It answers 404 to them.
     pub lacks: Vec<String>,
-    /// How many requests the journal keeps, the newest.
+    /// How many of the newest requests the journal keeps.
     pub journal: usize,
 }
 
@@ -103,7 +127,7 @@ impl Default for Options {
     }
 }
 
-/// A request that reached the device.
+/// An entry of the journal: a request that reached the device, and its answer.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The method.
@@ -120,18 +144,17 @@ pub struct Entry {
     pub token: Option<String>,
     /// The body.
     pub body: Bytes,
-    /// What was answered; 0 if the connection was dropped instead.
+    /// The status of the answer; 0 if the connection was dropped instead.
     pub status: u16,
-    /// When it came.
+    /// When it arrived.
     pub came: Instant,
     /// When it was answered, or dropped.
     pub answered: Instant,
-    /// The status that the device itself gave, whatever became of the answer; none if a fault kept
-    /// the request from it.
+    /// The status before any fault changed the answer; `None` if a fault kept the request away.
     pub acted: Option<u16>,
-    /// What went wrong with it.
+    /// The fault that applied to it.
     pub fault: Option<FaultKind>,
-    /// The session that it made.
+    /// The session that it created.
     pub session: Option<String>,
 }
 
@@ -152,7 +175,7 @@ struct Shared {
     changed: Notify,
     running: AtomicUsize,
     most_running: AtomicUsize,
-    /// Ends the connections of now; replaced when it is used.
+    /// Ends all present connections. Replaced once it is used.
     connections: Mutex<CancellationToken>,
     down_until: Mutex<Option<Instant>>,
     stop: CancellationToken,
@@ -164,7 +187,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Device {
-    /// Makes a certificate, binds and serves.
+    /// Creates a certificate, binds the address and serves.
     ///
     /// # Errors
     /// The address cannot be bound, or no certificate can be made.
@@ -200,42 +223,42 @@ impl Device {
         self.addr
     }
 
-    /// `sha256:…` of the certificate it shows now.
+    /// The fingerprint of its present certificate: `sha256:…`.
     pub fn fingerprint(&self) -> String {
         lock(&self.shared.identity).fingerprint.clone()
     }
 
-    /// Every request that arrived, as far as the journal reaches back.
+    /// The journal, oldest first.
     pub fn journal(&self) -> Vec<Entry> {
         lock(&self.shared.journal).iter().cloned().collect()
     }
 
-    /// Forgets them.
+    /// Empties the journal.
     pub fn clear_journal(&self) {
         lock(&self.shared.journal).clear();
     }
 
-    /// Every request since this was asked last.
+    /// The requests since this was called last.
     pub fn take_journal(&self) -> Vec<Entry> {
         std::mem::take(&mut *lock(&self.shared.journal)).into()
     }
 
-    /// From now on this goes wrong.
+    /// Switches a fault on.
     pub fn add_fault(&self, fault: Fault) {
         lock(&self.shared.faults).push(fault);
     }
 
-    /// Nothing goes wrong any more.
+    /// Switches all faults off.
     pub fn clear_faults(&self) {
         lock(&self.shared.faults).clear();
     }
 
-    /// The greatest number of requests that ran at a time.
+    /// The largest number of requests that were under way at the same time.
     pub fn most_at_a_time(&self) -> usize {
         self.shared.most_running.load(Ordering::Relaxed)
     }
 
-    /// How many sessions there are.
+    /// The number of sessions.
     pub fn sessions(&self) -> usize {
         lock(&self.shared.world).sessions.count()
     }
@@ -250,7 +273,7 @@ impl Device {
         self.change(|world| world.sessions.end(id));
     }
 
-    /// Every session is stale from now on.
+    /// Makes all sessions stale.
     pub fn expire_sessions(&self) {
         self.change(|world| world.sessions.expire());
     }
@@ -271,52 +294,52 @@ impl Device {
         self.change(|world| world.audio.muted = muted);
     }
 
-    /// Somebody calls; gives the connection's id.
+    /// Somebody calls. Gives the connection's id.
     pub fn person_calls_in(&self, from: &str) -> String {
         self.change(|world| world.calls.ring(from))
     }
 
-    /// A person in the room takes the call that rings.
+    /// A person in the room answers the call.
     pub fn person_answers(&self) {
         self.change(|world| world.calls.answer_any());
     }
 
-    /// A person in the room hangs everything up.
+    /// A person in the room ends all calls.
     pub fn person_hangs_up(&self) {
         self.change(|world| world.calls.end_all());
     }
 
-    /// A person switches to another provider, such as `Teams`; `Poly` goes back.
+    /// A person switches to another provider, such as `Teams`; `Poly` switches back.
     pub fn person_sets_mode(&self, mode: &str) {
         self.change(|world| world.system.mode = mode.to_owned());
     }
 
-    /// An administrator sets another password; sessions stay.
+    /// An administrator sets another password. Sessions stay valid.
     pub fn person_sets_password(&self, password: &str) {
         self.change(|world| world.sessions.set_password(password));
     }
 
-    /// Others take every session that is left, or give all of theirs back.
+    /// Other clients take all sessions that are left, or free theirs again.
     pub fn others_log_in(&self, all: bool) {
         self.change(|world| world.sessions.occupy(all));
     }
 
-    /// Shows another certificate from now on; connections are ended.
+    /// Replaces the certificate and ends all connections.
     ///
     /// # Errors
-    /// No certificate can be made.
+    /// No certificate can be created.
     pub fn new_certificate(&self) -> io::Result<()> {
         *lock(&self.shared.identity) = Identity::new()?;
         self.shared.end_connections();
         Ok(())
     }
 
-    /// Goes down for so long; sessions and calls are gone after it.
+    /// Restarts, which takes this long. Sessions and calls are gone afterwards.
     pub fn reboot(&self, takes: Duration) {
         self.shared.reboot(takes);
     }
 
-    /// Waits until something holds; false at the deadline.
+    /// Waits until a condition holds. False if it does not in time.
     pub async fn wait_for(&self, within: Duration, holds: impl Fn(&Self) -> bool) -> bool {
         let deadline = Instant::now() + within;
         loop {
@@ -332,13 +355,13 @@ impl Device {
         }
     }
 
-    /// Ends everything; the port is free afterwards.
+    /// Stops the device. Its port is free afterwards.
     pub async fn stop(&self) {
         self.shared.stop.cancel();
         self.shared.end_connections();
         let task = lock(&self.shared.task).take();
         if let Some(task) = task {
-            // It ends by itself; a panic in it has been reported already.
+            // The task ends by itself. A panic in it has already been reported.
             let _ = task.await;
         }
     }

@@ -1,4 +1,4 @@
-//! HTTPS: the certificate, the connections, the journal and the faults around each request.
+//! The HTTPS server: certificate, connections, the journal, and the faults around each request.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -22,18 +22,19 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::check::{Ask, Reply};
+use super::check::{DeviceReply, DeviceRequest};
 use super::fault::{FaultKind, take};
 use super::session::Credentials;
 use super::{Entry, Shared, lock};
 
-/// "The REST API cannot accept more than 10 MB of data."
-const LARGEST: usize = 10_000_000;
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// A device that is told to restart answers first.
-const REBOOT_AFTER: Duration = Duration::from_millis(50);
+/// The largest body. The guide: "The REST API cannot accept more than 10 MB of data."
+const LARGEST_BODY: usize = 10_000_000;
+/// A client that does not finish the TLS handshake in time is cut off.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A device that is told to restart sends its answer first; this is enough time for it.
+const REBOOT_DELAY: Duration = Duration::from_millis(50);
 
-/// A certificate that the device signed itself.
+/// A self-signed certificate.
 #[derive(Debug)]
 pub struct Identity {
     pub fingerprint: String,
@@ -99,13 +100,13 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>, ended: CancellationToken) {
-    // Without it each answer of two packets waits for the other side's acknowledgement.
+    // Otherwise an answer of two packets waits for the other side's acknowledgement.
     let _ = stream.set_nodelay(true);
     let acceptor = TlsAcceptor::from(lock(&shared.identity).tls.clone());
-    let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else {
+    let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else {
         return;
     };
-    // A connection that is to be dropped is cut from inside by this.
+    // A request whose connection is to be dropped ends the connection with this.
     let cut = ended.child_token();
     let service = service_fn(|request| {
         let (shared, cut) = (shared.clone(), cut.clone());
@@ -115,15 +116,15 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, ended: CancellationToken)
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         () = cut.cancelled() => {}
-        // What went wrong with a connection is its client's to see.
+        // The client sees what was wrong with its connection.
         _ = connection => {}
     }
 }
 
-/// Answers a request, or waits to be cut off where the connection is to be dropped.
+/// Answers a request, or waits until the connection is dropped.
 ///
-/// A device that has the whole request carries it out though its sender is gone, so that is a task
-/// of its own.
+/// A device that has received a whole request carries it out even if the client has gone, so that is
+/// a task of its own.
 async fn respond(
     request: Request<Incoming>,
     shared: &Arc<Shared>,
@@ -143,10 +144,10 @@ async fn respond(
         return std::future::pending().await;
     };
     if reply.reboots {
-        // The answer still goes out.
+        // The answer is still sent.
         let shared = shared.clone();
         tokio::spawn(async move {
-            sleep(REBOOT_AFTER).await;
+            sleep(REBOOT_DELAY).await;
             shared.reboot(shared.options.reboot);
         });
     }
@@ -164,11 +165,11 @@ fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<
     Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
-/// The answer, or nothing where the connection is to be dropped.
-async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
+/// The answer; `None` if the connection is to be dropped.
+async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<DeviceReply> {
     let came = Instant::now();
     let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(Body::new(body), LARGEST).await;
+    let body = axum::body::to_bytes(Body::new(body), LARGEST_BODY).await;
     let (method, path) = (parts.method.as_str(), parts.uri.path());
     let cookie = header(&parts.headers, COOKIE);
     let token = header(&parts.headers, "x-xsrf-token");
@@ -194,7 +195,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
         Err(error) if broken(&error) => return None,
         Err(_) => {
             shared.note(entry(&Bytes::new()));
-            return Some(Reply::reason(413, "more than 10 MB"));
+            return Some(DeviceReply::reason(413, "more than 10 MB"));
         }
     };
     let fault = take(&mut lock(&shared.faults), method, path);
@@ -208,11 +209,11 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
     }
     let act = || {
         let credentials = Credentials::new(cookie.as_deref(), token.as_deref());
-        let ask = Ask::new(method, path, query, content_type.clone(), body.clone());
-        let Some(ask) = ask else {
+        let read = DeviceRequest::new(method, path, query, content_type.clone(), body.clone());
+        let Some(request) = read else {
             return super::check::not_found();
         };
-        let answered = lock(&shared.world).answer(&ask, &credentials);
+        let answered = lock(&shared.world).answer(&request, &credentials);
         answered.unwrap_or_else(|refusal| refusal)
     };
     let acted = match fault {
@@ -222,11 +223,13 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
     let done = acted.clone();
     let reply = match &fault {
         Some(FaultKind::DropBefore | FaultKind::DropAfter) => None,
-        Some(FaultKind::Status(status)) => Some(Reply::reason(*status, "a fault of the simulator")),
+        Some(FaultKind::Status(status)) => {
+            Some(DeviceReply::reason(*status, "a fault of the simulator"))
+        }
         Some(kind) => acted.map(|reply| spoilt(reply, kind)),
         None => acted,
     };
-    let made = done.as_ref().and_then(Reply::session);
+    let made = done.as_ref().and_then(DeviceReply::session);
     shared.note(Entry {
         status: reply.as_ref().map_or(0, |reply| reply.status),
         answered: Instant::now(),
@@ -238,8 +241,8 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<Reply> {
     reply
 }
 
-/// What becomes of an answer. A refusal stays one: the device did nothing then.
-fn spoilt(reply: Reply, kind: &FaultKind) -> Reply {
+/// Applies a fault to an answer. A refusal stays as it is, because the device did not act.
+fn spoilt(reply: DeviceReply, kind: &FaultKind) -> DeviceReply {
     if reply.status >= 300 {
         return reply;
     }
@@ -250,14 +253,14 @@ fn spoilt(reply: Reply, kind: &FaultKind) -> Reply {
         FaultKind::Truncated => (reply.status, reply.body.slice(..reply.body.len() / 2)),
         _ => return reply,
     };
-    Reply {
+    DeviceReply {
         status,
         body,
         ..reply
     }
 }
 
-/// The request did not come in whole; else it was too long.
+/// Whether the request did not arrive completely. Otherwise it was too large.
 fn broken(error: &axum::Error) -> bool {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {

@@ -1,4 +1,4 @@
-//! Sessions: log-in, log-out, the maximum, the lock-out.
+//! Sessions: log-in, log-out, their maximum number, and the lock-out after failed log-ins.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::check::{Ask, Handled, Reply, bad, ok};
+use super::check::{DeviceReply, DeviceRequest, Handled, bad, ok};
 use super::{Firmware, Options};
 
-/// Everything about sessions.
+/// All sessions of a device.
 #[derive(Debug)]
 pub struct Sessions {
     firmware: Firmware,
@@ -24,7 +24,7 @@ pub struct Sessions {
     made: u64,
 }
 
-/// What a request carries of its session.
+/// The cookie and token of a request.
 #[derive(Debug, Default)]
 pub struct Credentials {
     pub session: Option<String>,
@@ -78,7 +78,7 @@ impl Sessions {
         self.password = password.to_owned();
     }
 
-    /// Sessions of somebody else, as many as still go in; or none of theirs any more.
+    /// Lets other clients take all sessions that are left, or free theirs.
     pub fn occupy(&mut self, all: bool) {
         let others = (0..self.maximum).map(|n| (format!("other {n}"), String::new()));
         for (id, token) in others {
@@ -89,7 +89,8 @@ impl Sessions {
         }
     }
 
-    /// Whether a request may pass: a live session, and its token on what changes something.
+    /// Whether a request may pass: it needs a valid session, and the session's token if it changes
+    /// something.
     pub fn admits(&self, method: &str, credentials: &Credentials) -> bool {
         let token = credentials
             .session
@@ -103,15 +104,15 @@ impl Sessions {
     }
 
     /// `POST` and `DELETE /rest/session`.
-    pub fn handle(&mut self, ask: &Ask, credentials: &Credentials) -> Handled {
-        match ask.method.as_str() {
-            "POST" => self.log_in(ask, credentials),
-            "DELETE" => self.log_out(ask, credentials),
+    pub fn handle(&mut self, request: &DeviceRequest, credentials: &Credentials) -> Handled {
+        match request.method.as_str() {
+            "POST" => self.log_in(request, credentials),
+            "DELETE" => self.log_out(request, credentials),
             _ => super::check::not_allowed(),
         }
     }
 
-    fn log_in(&mut self, ask: &Ask, credentials: &Credentials) -> Handled {
+    fn log_in(&mut self, request: &DeviceRequest, credentials: &Credentials) -> Handled {
         let live = credentials
             .session
             .as_ref()
@@ -123,7 +124,7 @@ impl Sessions {
         if self.locked_until.is_some_and(|until| until > now) {
             return Err(bad("SessionPortLockout"));
         }
-        let fields = ask
+        let fields = request
             .object(&["user", "password"])
             .map_err(|_| bad("SessionRequestInvalid"))?;
         let (Ok(user), Ok(password)) = (fields.text("user"), fields.text("password")) else {
@@ -135,20 +136,20 @@ impl Sessions {
                 self.failed = 0;
                 self.locked_until = Some(now + self.lockout);
             }
-            return Err(Reply::reason(403, "SessionInvalidUserNamePassword"));
+            return Err(DeviceReply::reason(403, "SessionInvalidUserNamePassword"));
         }
         self.failed = 0;
         if self.live.len() >= self.maximum {
-            return Err(Reply::reason(403, "SessionMaxActiveSessionsReached"));
+            return Err(DeviceReply::reason(403, "SessionMaxActiveSessionsReached"));
         }
         self.made += 1;
-        // Real ids hold "+" and "/", which must come back as they are.
+        // Real ids contain "+" and "/", which must come back unchanged.
         let id = format!(
             "PO+{:08x}/Y4yy+MhOo0==",
             self.made.wrapping_mul(2_654_435_761)
         );
         let token = format!("xsrf-{:x}", self.made.wrapping_mul(40_503));
-        let mut reply = Reply::json(&json!({
+        let mut reply = DeviceReply::json(&json!({
             "success": true,
             "loginStatus": {
                 "loginResult": "NOLOCKOUT",
@@ -181,8 +182,8 @@ impl Sessions {
         Ok(reply)
     }
 
-    fn log_out(&mut self, ask: &Ask, credentials: &Credentials) -> Handled {
-        ask.plain()?;
+    fn log_out(&mut self, request: &DeviceRequest, credentials: &Credentials) -> Handled {
+        request.plain()?;
         let ended = credentials
             .session
             .as_ref()

@@ -1,10 +1,12 @@
-//! Guide, sections System and SysTracker, and what newer devices add.
+//! The guide's sections System and SysTracker, and what newer devices add to them.
 
 use serde_json::{Value, json};
 
-use super::check::{Ask, Handled, Reply, bad, done, not_allowed, not_found, ok, success};
+use super::check::{
+    DeviceReply, DeviceRequest, Handled, bad, done, not_allowed, not_found, ok, success,
+};
 
-/// A TAR file without members: two empty blocks.
+/// A TAR file without entries: two empty blocks.
 const TAR: [u8; 1024] = [0; 1024];
 const STATUSES: &[&str] = &[
     "ipnetwork",
@@ -22,7 +24,7 @@ pub struct System {
     environment: bool,
     device: bool,
     signage: bool,
-    /// Milliseconds, as last set.
+    /// The time in milliseconds, as it was set last.
     time: i64,
     zone: i64,
     resets: u32,
@@ -52,22 +54,22 @@ impl System {
         })
     }
 
-    pub fn media_stats(&self, ask: &Ask) -> Handled {
-        if ask.method != "GET" {
+    pub fn media_stats(&self, request: &DeviceRequest) -> Handled {
+        if request.method != "GET" {
             return not_allowed();
         }
-        ask.plain()?;
+        request.plain()?;
         ok(&json!({"vars": []}))
     }
 
-    pub fn handle(&mut self, ask: &Ask, path: &[&str], in_call: bool) -> Handled {
-        let method = ask.method.as_str();
+    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], in_call: bool) -> Handled {
+        let method = request.method.as_str();
         if let ["mode" | "apps", ..] = path {
-            ask.plain()?;
+            request.plain()?;
         }
         match (path, method) {
             ([], "GET") if self.newer => {
-                ask.plain()?;
+                request.plain()?;
                 ok(&json!({
                     "model": "Studio X50", "serialNumber": "8G00000000", "softwareVersion":
                     "4.6.2-421104", "systemName": self.name, "uptime": 12345.67,
@@ -98,7 +100,7 @@ impl System {
                 success()
             }
             (["h323gatekeepers" | "sipservers"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 let state = if self.newer { "UP" } else { "ON" };
                 let server = json!({
                     "state": state, "address": "192.0.2.1", "version": "", "model": "",
@@ -108,19 +110,23 @@ impl System {
                 ok(&if list { json!([server]) } else { server })
             }
             (["logs"], "GET") => {
-                ask.plain()?;
-                Ok(Reply::new(200, "application/octet-stream", TAR.to_vec()))
+                request.plain()?;
+                Ok(DeviceReply::new(
+                    200,
+                    "application/octet-stream",
+                    TAR.to_vec(),
+                ))
             }
             (["network", "ping"], "POST") => {
-                ask.object(&["destination"])?.text("destination")?;
+                request.object(&["destination"])?.text("destination")?;
                 ok(&json!({
                     "icmpReachable": true, "responseTime": 1, "h323Reachable": false,
                     "sipReachable": true,
                 }))
             }
-            // The guide's only GET with a body.
+            // The only GET with a body in the guide.
             (["network", "traceroute"], "GET") => {
-                let to = ask.object(&["destination"])?.text("destination")?;
+                let to = request.object(&["destination"])?.text("destination")?;
                 ok(&json!({"success": true, "totalHops": 1, "hops": [
                     {"hopNumber": 1, "address": to, "dnsName": "", "responseTimes": [1]},
                 ]}))
@@ -131,19 +137,19 @@ impl System {
                 } else {
                     &["action"]
                 };
-                let fields = ask.object(known)?;
+                let fields = request.object(known)?;
                 let newer = fields.has("restartAll") && fields.bool("restartAll")?;
                 if !newer && fields.text("action")? != "reboot" {
                     return Err(bad("action is none of its words"));
                 }
-                let mut reply = Reply::empty(200);
+                let mut reply = DeviceReply::empty(200);
                 reply.reboots = true;
                 Ok(reply)
             }
             (["resetsettings"], "POST") => {
                 let keep = ["keepCertificates", "keepCdr", "keepDirectory", "keepLogs"];
                 let known: Vec<&str> = keep.into_iter().chain(["action"]).collect();
-                let fields = ask.object(&known)?;
+                let fields = request.object(&known)?;
                 if fields.text("action")? != "resetsettings" {
                     return Err(bad("action is none of its words"));
                 }
@@ -154,7 +160,7 @@ impl System {
                 done()
             }
             (["status"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 let status = |name: &&str| {
                     json!({
                         "langtag": format!("{}_HEADING", name.to_uppercase()),
@@ -164,11 +170,11 @@ impl System {
                 ok(&STATUSES.iter().map(status).collect())
             }
             (["time"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 ok(&json!({"time": self.time, "tzOffset": self.zone}))
             }
             (["time"], "POST") => {
-                let fields = ask.object(&["time", "tzOffset"])?;
+                let fields = request.object(&["time", "tzOffset"])?;
                 self.time = fields.integer("time", 0, i64::MAX)?;
                 if fields.has("tzOffset") {
                     self.zone = fields.integer("tzOffset", -840, 840)?;
@@ -176,7 +182,7 @@ impl System {
                 done()
             }
             (["time", "local"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 ok(&json!({"time": "2018-08-10T15:00:59.000-0700"}))
             }
             (

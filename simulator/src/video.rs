@@ -1,9 +1,9 @@
-//! Guide, section Video.
+//! The guide's section Video.
 
 use serde_json::json;
 
 use super::calls::Calls;
-use super::check::{Ask, Handled, not_allowed, not_found, ok, success};
+use super::check::{DeviceRequest, Handled, not_allowed, not_found, ok, success};
 
 #[derive(Debug)]
 pub struct Video {
@@ -15,18 +15,18 @@ impl Video {
         Self { muted: false }
     }
 
-    pub fn handle(&mut self, ask: &Ask, path: &[&str], calls: &Calls) -> Handled {
-        match (path, ask.method.as_str()) {
+    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], calls: &Calls) -> Handled {
+        match (path, request.method.as_str()) {
             (["local", "mute"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 ok(&json!({"result": self.muted}))
             }
             (["local", "mute"], "POST") => {
-                self.muted = ask.object(&["mute"])?.bool("mute")?;
+                self.muted = request.object(&["mute"])?.bool("mute")?;
                 success()
             }
             (["remote", id, "mute" | "mutelock"], "GET") => {
-                ask.plain()?;
+                request.plain()?;
                 calls.has(id)?;
                 ok(&json!({"result": false}))
             }

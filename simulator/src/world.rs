@@ -1,4 +1,4 @@
-//! Everything the simulated room is, and which area answers which path.
+//! The whole simulated room, and which area of it answers which path.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::audio::Audio;
 use super::calendar::Calendar;
 use super::calls::Calls;
 use super::cameras::Cameras;
-use super::check::{Ask, Handled, Reply, not_found};
+use super::check::{DeviceReply, DeviceRequest, Handled, not_found};
 use super::collaboration::Collaboration;
 use super::directory::Directory;
 use super::session::{Credentials, Sessions};
@@ -14,7 +14,7 @@ use super::system::System;
 use super::video::Video;
 use super::{Firmware, Options};
 
-/// The room.
+/// The room: one field for each area of the guide.
 #[derive(Debug)]
 pub struct World {
     pub sessions: Sessions,
@@ -46,37 +46,37 @@ impl World {
         }
     }
 
-    /// Answers a request: the session first, then the mode, then the path.
-    pub fn answer(&mut self, ask: &Ask, credentials: &Credentials) -> Handled {
-        let path: Vec<&str> = ask.path.iter().map(String::as_str).collect();
+    /// Answers a request. Checks the session first, then the mode, then the path.
+    pub fn answer(&mut self, request: &DeviceRequest, credentials: &Credentials) -> Handled {
+        let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         if path == ["session"] {
-            return self.sessions.handle(ask, credentials);
+            return self.sessions.handle(request, credentials);
         }
-        if !self.sessions.admits(&ask.method, credentials) {
-            return Err(Reply::forbidden_page());
+        if !self.sessions.admits(&request.method, credentials) {
+            return Err(DeviceReply::forbidden_page());
         }
         let whole = format!("/rest/{}", path.join("/"));
         if self.lacks.contains(&whole) {
             return Err(not_found());
         }
-        if ask.method != "GET" && self.system.mode != "Poly" {
-            return Err(Reply::reason(403, "not in this mode"));
+        if request.method != "GET" && self.system.mode != "Poly" {
+            return Err(DeviceReply::reason(403, "not in this mode"));
         }
         match path.as_slice() {
-            ["audio", rest @ ..] => self.audio.handle(ask, rest),
-            ["calendar", rest @ ..] => self.calendar.handle(ask, rest, &mut self.calls),
-            ["cameras", rest @ ..] => self.cameras.handle(ask, rest, self.calls.up()),
-            ["collaboration", rest @ ..] => self.collaboration.handle(ask, rest),
-            ["conferences", rest @ ..] => self.calls.handle(ask, rest),
-            ["video", rest @ ..] => self.video.handle(ask, rest, &self.calls),
-            ["directory", rest @ ..] => self.directory.handle(ask, rest, &mut self.calls),
-            ["system", rest @ ..] => self.system.handle(ask, rest, self.calls.up()),
-            ["mediastats"] => self.system.media_stats(ask),
+            ["audio", rest @ ..] => self.audio.handle(request, rest),
+            ["calendar", rest @ ..] => self.calendar.handle(request, rest, &mut self.calls),
+            ["cameras", rest @ ..] => self.cameras.handle(request, rest, self.calls.up()),
+            ["collaboration", rest @ ..] => self.collaboration.handle(request, rest),
+            ["conferences", rest @ ..] => self.calls.handle(request, rest),
+            ["video", rest @ ..] => self.video.handle(request, rest, &self.calls),
+            ["directory", rest @ ..] => self.directory.handle(request, rest, &mut self.calls),
+            ["system", rest @ ..] => self.system.handle(request, rest, self.calls.up()),
+            ["mediastats"] => self.system.media_stats(request),
             _ => Err(not_found()),
         }
     }
 
-    /// Everything, for tests and people.
+    /// The state of the whole room as JSON, for tests and people.
     pub fn describe(&self) -> Value {
         json!({
             "sessions": self.sessions.count(),
