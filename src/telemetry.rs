@@ -13,7 +13,7 @@ mod sample;
 mod spans;
 
 pub use events::{ClientRefusal, PollOutcome};
-pub use sample::{BrokerSample, RoomSample, Sample};
+pub use sample::{RoomSample, Sample};
 pub use spans::{SPAN_TARGET, broker_span, command_span, room_span};
 
 use std::time::Instant;

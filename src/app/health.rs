@@ -1,14 +1,12 @@
 //! `gateway/health`, and what `/metrics` and `/readyz` look up when they are asked.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::doors::http;
-use crate::doors::mqtt::{Door, Stats};
+use crate::doors::http::Sampler;
+use crate::doors::mqtt::Door;
 use crate::rooms::Gateway;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{Sample, Telemetry};
@@ -16,39 +14,26 @@ use crate::topics::GATEWAY_HEALTH;
 
 /// How often `gateway/health` is published, as docs/topics.md says.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
-/// The second publication: by then every room that can be online is, so the counters mean
-/// something.
+/// When it is published for the second time: by then every room that can be online is, so the
+/// numbers mean something.
 const SECOND_HEALTH: Duration = Duration::from_secs(5);
 
-/// Looks up how rooms and broker are doing.
-pub fn sampler(gateway: &Arc<Gateway>, mqtt: Option<&Door>) -> http::Sampler {
+/// Looks up the state of rooms and broker.
+pub fn sampler(gateway: &Arc<Gateway>, mqtt: Option<&Door>) -> Sampler {
     let gateway = gateway.clone();
-    let broker = mqtt.map(Door::sampler);
+    let connected = mqtt.map(Door::connected);
     Arc::new(move || Sample {
         rooms: gateway.sample(),
-        broker: broker.as_ref().map(|sample| sample()),
+        broker_connected: connected.as_ref().map(|connected| *connected.borrow()),
     })
 }
 
 /// Publishes `gateway/health` at once, after [`SECOND_HEALTH`], then every [`HEALTH_INTERVAL`].
-pub async fn publish(
-    telemetry: Arc<Telemetry>,
-    sampler: http::Sampler,
-    store: Arc<StateStore>,
-    stats: Option<Arc<Stats>>,
-) {
+pub async fn publish(telemetry: Arc<Telemetry>, sampler: Sampler, store: Arc<StateStore>) {
     let mut ticks = interval_at(Instant::now() + SECOND_HEALTH, HEALTH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let mqtt = stats.as_ref().map_or(Value::Null, |stats| {
-            json!({
-                "connects": stats.connects.load(Ordering::Relaxed),
-                "published": stats.published.load(Ordering::Relaxed),
-                "received": stats.received.load(Ordering::Relaxed),
-                "refused": stats.refused.load(Ordering::Relaxed),
-            })
-        });
-        let health = telemetry.health(&sampler(), store.len(), &mqtt);
+        let health = telemetry.health(&sampler(), store.len());
         store.set(GATEWAY_HEALTH, StateValue::text(health.to_string()));
         ticks.tick().await;
     }

@@ -64,6 +64,7 @@ impl App {
                 settings,
                 store.clone(),
                 gateway.clone(),
+                telemetry.clone(),
                 extra_topics,
             )?),
             None => None,
@@ -91,8 +92,7 @@ impl App {
             sampler.clone(),
         )?;
         let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), &clients)?;
-        let stats = mqtt.as_ref().map(doors::mqtt::Door::stats);
-        let health = tokio::spawn(health::publish(telemetry, sampler, store.clone(), stats));
+        let health = tokio::spawn(health::publish(telemetry, sampler, store.clone()));
         Ok(Self {
             broker,
             gateway,

@@ -12,17 +12,17 @@ mod options;
 mod subscriber;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::command::{Outcome, Submit};
 use crate::state::{Inbound, StateStore, StateValue, Subscriber};
-use crate::telemetry::BrokerSample;
+use crate::telemetry::{Telemetry, broker_span};
 use connection::{Connection, Shared};
 use subscriber::MqttSubscriber;
 
@@ -50,31 +50,10 @@ pub struct ExtraTopics {
     pub heard: mpsc::Sender<Inbound>,
 }
 
-/// What the door has done so far.
-#[derive(Debug, Default)]
-pub struct Stats {
-    /// Connections to the broker that came up.
-    pub connects: AtomicU64,
-    /// Messages that were handed to the broker.
-    pub published: AtomicU64,
-    /// Commands that came from the broker.
-    pub received: AtomicU64,
-    /// Messages that the broker would not take.
-    pub refused: AtomicU64,
-}
-
-impl Stats {
-    fn count(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// A running front door.
 #[derive(Debug)]
 pub struct Door {
     store: Arc<StateStore>,
-    subscriber: Arc<MqttSubscriber>,
-    stats: Arc<Stats>,
     connected: watch::Receiver<bool>,
     ending: CancellationToken,
     task: JoinHandle<()>,
@@ -89,58 +68,41 @@ impl Door {
         settings: Settings,
         store: Arc<StateStore>,
         gateway: Arc<dyn Submit>,
+        telemetry: Arc<Telemetry>,
         foreign: Option<ExtraTopics>,
     ) -> Result<Self, String> {
         let tls = options::connector(&settings)?;
-        let subscriber = Arc::<MqttSubscriber>::default();
+        let subscriber = Arc::new(MqttSubscriber::new(telemetry.clone()));
         let subscription: Arc<dyn Subscriber> = subscriber.clone();
         store.subscribe(Arc::downgrade(&subscription));
         if let Some(foreign) = &foreign {
             foreign.store.subscribe(Arc::downgrade(&subscription));
         }
         store.set(AVAILABILITY, StateValue::text("online"));
-        let stats = Arc::<Stats>::default();
         let (tell, connected) = watch::channel(false);
         let ending = CancellationToken::new();
         let shared = Shared {
             settings,
             store: store.clone(),
             foreign,
-            subscriber: subscriber.clone(),
-            stats: stats.clone(),
+            subscriber,
+            telemetry,
             ending: ending.clone(),
         };
+        let span = broker_span(&shared.settings.address());
         let connection = Connection::new(shared, tls, gateway, tell);
-        let task = tokio::spawn(connection.run());
+        let task = tokio::spawn(connection.run().instrument(span));
         Ok(Self {
             store,
-            subscriber,
-            stats,
             connected,
             ending,
             task,
         })
     }
 
-    /// What the door has done so far.
-    pub fn stats(&self) -> Arc<Stats> {
-        self.stats.clone()
-    }
-
     /// Whether the broker is there, now and later.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
-    }
-
-    /// Looks up how it stands with the broker, also when the door is elsewhere.
-    pub fn sampler(&self) -> impl Fn() -> BrokerSample + Send + Sync + use<> {
-        let (stats, connected) = (self.stats.clone(), self.connected.clone());
-        let subscriber = self.subscriber.clone();
-        move || BrokerSample {
-            connected: *connected.borrow(),
-            connects: stats.connects.load(Ordering::Relaxed),
-            dropped_events: subscriber.outbox.dropped_events(),
-        }
     }
 
     /// Takes no more commands, sends what waits, says `offline` and disconnects, all by `deadline`;

@@ -3,11 +3,14 @@
 //! A line's target is the part of the gateway that the event belongs to, so that a filter such as
 //! `poly2mqtt::rooms=debug` shows it.
 
+use std::fmt::{Debug, Display};
+
 use super::{Telemetry, room_span};
 use crate::command::{DoorKind, ErrorCode, Outcome};
 
 const ROOMS: &str = "poly2mqtt::rooms";
 const DOORS: &str = "poly2mqtt::doors";
+const MQTT: &str = "poly2mqtt::doors::mqtt";
 
 /// What came of reading a state from a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,5 +144,71 @@ impl Telemetry {
     /// An event was dropped, because a reader did not take its events fast enough.
     pub fn event_dropped(&self, door: DoorKind) {
         self.metrics.event_dropped(door.as_str());
+    }
+}
+
+/// The MQTT door and its broker. The door's task runs in [`broker_span`](super::broker_span), which
+/// names the broker.
+impl Telemetry {
+    /// A connection to the broker came up.
+    pub fn broker_connected(&self) {
+        self.metrics.broker_connects.inc();
+        tracing::info!(target: MQTT, "connected to the broker");
+    }
+
+    /// There is no connection to the broker, for another reason than was logged last.
+    pub fn broker_lost(&self, why: &str) {
+        tracing::warn!(target: MQTT, "no connection to the broker: {why}");
+    }
+
+    /// Several connections in a row ended soon after they came up.
+    pub fn broker_unsteady(&self, client_id: &str) {
+        tracing::warn!(
+            target: MQTT,
+            client_id,
+            "the broker keeps ending the connection soon after it is made: another client may be \
+             using this client id"
+        );
+    }
+
+    /// The broker refuses a subscription to these topics.
+    pub fn broker_refused_subscription(&self, to: &str, code: &dyn Debug) {
+        self.metrics.broker_refused.inc();
+        tracing::error!(
+            target: MQTT,
+            ?code,
+            "the broker refuses the subscription to {to}; check its access rules for this user"
+        );
+    }
+
+    /// The broker refuses a message of this topic.
+    pub fn broker_refused_message(&self, topic: &str, reason: &dyn Debug) {
+        self.metrics.broker_refused.inc();
+        tracing::error!(target: MQTT, topic, ?reason, "the broker refuses a message");
+    }
+
+    /// A message was handed to the broker. No line: its own log tells.
+    pub fn message_published(&self) {
+        self.metrics.broker_published.inc();
+    }
+
+    /// A message could not be put into a packet.
+    pub fn message_not_sent(&self, error: &dyn Display) {
+        tracing::error!(target: MQTT, %error, "a message could not be sent");
+    }
+
+    /// A state was not published because it is too large.
+    pub fn state_too_large(&self, topic: &str) {
+        tracing::warn!(target: MQTT, topic, "a state is larger than mqtt.max_payload");
+    }
+
+    /// A command arrived from the broker; [`Telemetry::command_finished`] will follow.
+    pub fn command_received(&self) {
+        self.metrics.broker_received.inc();
+    }
+
+    /// A message for Home Assistant's publisher was dropped, because too many wait.
+    pub fn inbound_dropped(&self, topic: &str) {
+        tracing::warn!(target: MQTT, topic, "a message was dropped: too many arrived at once");
     }
 }

@@ -5,14 +5,22 @@ use serde_json::{Value, json};
 use super::{Sample, Telemetry};
 
 impl Telemetry {
-    /// The payload of `gateway/health`. `topics` is how many retained topics there are; `mqtt` is
-    /// null if no broker is configured.
-    pub fn health(&self, sample: &Sample, topics: usize, mqtt: &Value) -> Value {
+    /// The payload of `gateway/health`. `topics` is how many retained topics there are.
+    pub fn health(&self, sample: &Sample, topics: usize) -> Value {
+        let metrics = &self.metrics;
+        let mqtt = sample.broker_connected.map(|_| {
+            json!({
+                "connects": metrics.broker_connects.get(),
+                "published": metrics.broker_published.get(),
+                "received": metrics.broker_received.get(),
+                "refused": metrics.broker_refused.get(),
+            })
+        });
         json!({
             "uptime_s": self.started.elapsed().as_secs(),
             "rooms": sample.rooms.len(),
             "rooms_online": sample.rooms_online(),
-            "commands": self.metrics.all_commands.get(),
+            "commands": metrics.all_commands.get(),
             "topics": topics,
             "mqtt": mqtt,
         })

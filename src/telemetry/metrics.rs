@@ -3,7 +3,6 @@
 //! Labels come from fixed lists or the configured rooms, so there is a bound on their number.
 //! docs/monitoring.md lists every metric; a test compares.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -45,6 +44,9 @@ pub struct Metrics {
     dropped_events: Counters<1>,
     broker_connected: Gauge,
     pub broker_connects: Counter,
+    pub broker_published: Counter,
+    pub broker_received: Counter,
+    pub broker_refused: Counter,
     rooms: Gauge,
     room_online: RoomGauges,
     queue_waiting: RoomGauges,
@@ -79,6 +81,9 @@ impl Default for Metrics {
             dropped_events: add(all, "dropped_events", "Events a reader was too slow for"),
             broker_connected: add(all, "broker_connected", "Whether the broker is there"),
             broker_connects: add(all, "broker_connects", "Connections that came up"),
+            broker_published: add(all, "broker_published", "Messages handed to the broker"),
+            broker_received: add(all, "broker_received", "Commands from the broker"),
+            broker_refused: add(all, "broker_refused", "What the broker refused"),
             rooms: add(all, "rooms", "Configured rooms"),
             room_online: add(all, "room_online", "Whether a room's device can be used"),
             queue_waiting: add(all, "queue_waiting", "Commands that wait for a device"),
@@ -128,13 +133,12 @@ impl Metrics {
 
     /// The text that Prometheus reads.
     pub fn text(&self, sample: &Sample) -> String {
-        let broker = sample.broker.unwrap_or_default();
-        self.broker_connected.set(broker.connected.into());
-        set(&self.broker_connects, broker.connects);
-        if sample.broker.is_some() {
+        let connected = sample.broker_connected.unwrap_or_default();
+        self.broker_connected.set(connected.into());
+        if sample.broker_connected.is_some() {
+            // Not only when it first happens: the MQTT door always reads.
             let labels = [("door", DoorKind::Mqtt.as_str())];
-            let dropped = self.dropped_events.get_or_create(&labels);
-            set(&dropped, broker.dropped_events);
+            let _ = self.dropped_events.get_or_create(&labels);
         }
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.rooms.set(whole(sample.rooms.len()));
@@ -157,16 +161,12 @@ impl Metrics {
     }
 }
 
-fn set(counter: &Counter, value: u64) {
-    counter.inner().store(value, Ordering::Relaxed);
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::telemetry::{BrokerSample, PollOutcome, RoomSample, Telemetry};
+    use crate::telemetry::{PollOutcome, RoomSample, Telemetry};
 
     #[test]
     fn the_text_names_what_happened() {
@@ -175,6 +175,7 @@ mod tests {
         telemetry.device_request(Some(204));
         telemetry.device_request(None);
         telemetry.client_connected(DoorKind::Tcp);
+        telemetry.broker_connected();
         let sample = Sample {
             rooms: BTreeMap::from([(
                 "1".into(),
@@ -183,10 +184,7 @@ mod tests {
                     ..RoomSample::default()
                 },
             )]),
-            broker: Some(BrokerSample {
-                connects: 2,
-                ..BrokerSample::default()
-            }),
+            broker_connected: Some(true),
         };
         let text = telemetry.metrics_text(&sample);
         for line in [
@@ -194,7 +192,8 @@ mod tests {
             "poly2mqtt_device_requests_total{status=\"none\"} 1",
             "poly2mqtt_clients{door=\"tcp\"} 1",
             "poly2mqtt_queue_waiting{room=\"1\"} 3",
-            "poly2mqtt_broker_connects_total 2",
+            "poly2mqtt_broker_connected 1",
+            "poly2mqtt_broker_connects_total 1",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line}\nis not in\n{text}");

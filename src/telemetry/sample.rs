@@ -8,8 +8,8 @@ use std::sync::Arc;
 pub struct Sample {
     /// The configured rooms by id.
     pub rooms: BTreeMap<Arc<str>, RoomSample>,
-    /// The broker; `None` if none is configured.
-    pub broker: Option<BrokerSample>,
+    /// Whether the broker is connected; `None` if none is configured.
+    pub broker_connected: Option<bool>,
 }
 
 /// The state of one room.
@@ -21,17 +21,6 @@ pub struct RoomSample {
     pub known: bool,
     /// How many commands wait in its queue.
     pub waiting: usize,
-}
-
-/// The state of the connection to the broker.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct BrokerSample {
-    /// It is connected now.
-    pub connected: bool,
-    /// How many connections have come up since the start.
-    pub connects: u64,
-    /// How many events were dropped because the broker read too slowly.
-    pub dropped_events: u64,
 }
 
 impl Sample {

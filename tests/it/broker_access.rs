@@ -29,7 +29,14 @@ impl Submit for Obliging {
 
 fn door(settings: Settings) -> (Door, Arc<StateStore>) {
     let store = StateStore::new();
-    let door = Door::start(settings, store.clone(), Arc::new(Obliging), None).unwrap();
+    let door = Door::start(
+        settings,
+        store.clone(),
+        Arc::new(Obliging),
+        Arc::default(),
+        None,
+    )
+    .unwrap();
     (door, store)
 }
 
@@ -133,7 +140,14 @@ async fn tls_with_the_brokers_authority_and_the_gateways_certificate() {
         ca_file: Some(dir.path().join("nothing.pem")),
         ..good
     };
-    let told = Door::start(unusable, StateStore::new(), Arc::new(Obliging), None).unwrap_err();
+    let told = Door::start(
+        unusable,
+        StateStore::new(),
+        Arc::new(Obliging),
+        Arc::default(),
+        None,
+    )
+    .unwrap_err();
     assert!(told.contains("nothing.pem cannot be used"), "{told}");
 }
 

@@ -10,6 +10,7 @@ use poly2mqtt::command::{
 };
 use poly2mqtt::doors::mqtt::{Door, Settings};
 use poly2mqtt::state::{StateStore, StateValue};
+use poly2mqtt::telemetry::{Sample, Telemetry};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -99,6 +100,7 @@ impl FakeGateway {
 struct Setup {
     store: Arc<StateStore>,
     gateway: Arc<FakeGateway>,
+    telemetry: Arc<Telemetry>,
     door: Door,
     settings: Settings,
 }
@@ -114,11 +116,20 @@ fn settings(broker: &TestBroker) -> Settings {
 
 async fn setup(settings: Settings) -> Setup {
     let (store, gateway) = (StateStore::new(), Arc::<FakeGateway>::default());
-    let door = Door::start(settings.clone(), store.clone(), gateway.clone(), None).unwrap();
+    let telemetry = Arc::<Telemetry>::default();
+    let door = Door::start(
+        settings.clone(),
+        store.clone(),
+        gateway.clone(),
+        telemetry.clone(),
+        None,
+    )
+    .unwrap();
     connected(&door).await;
     Setup {
         store,
         gateway,
+        telemetry,
         door,
         settings,
     }
@@ -463,7 +474,7 @@ async fn a_broker_that_falls_silent_is_left() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = door_settings(plain_tcp(listener.local_addr().unwrap().port()));
     let (store, gateway) = (StateStore::new(), Arc::<FakeGateway>::default());
-    let door = Door::start(settings, store, gateway, None).unwrap();
+    let door = Door::start(settings, store, gateway, Arc::default(), None).unwrap();
     for _ in 0..2 {
         let (mut broker, _) = timeout(SOON, listener.accept()).await.unwrap().unwrap();
         broker
@@ -495,13 +506,12 @@ async fn the_will_says_offline(kind: Kind) {
             let it = setup(settings).await;
             it.store.set("room/1/audio/volume", StateValue::text("5"));
             let published = async {
-                while it
-                    .door
-                    .stats()
-                    .published
-                    .load(std::sync::atomic::Ordering::Relaxed)
-                    < 2
-                {
+                let sample = Sample {
+                    broker_connected: Some(true),
+                    ..Sample::default()
+                };
+                let published = || it.telemetry.health(&sample, 0)["mqtt"]["published"].as_u64();
+                while published() < Some(2) {
                     tokio::task::yield_now().await;
                 }
             };
@@ -563,7 +573,14 @@ async fn the_embedded_brokers_users_see_and_do_what_they_may() {
         password: Some(password),
         ..door_settings(plain_tcp(port))
     };
-    let door = Door::start(settings, store.clone(), gateway.clone(), None).unwrap();
+    let door = Door::start(
+        settings,
+        store.clone(),
+        gateway.clone(),
+        Arc::default(),
+        None,
+    )
+    .unwrap();
     connected(&door).await;
     store.set("room/1/audio/volume", StateValue::text("5"));
     store.set("room/2/audio/volume", StateValue::text("6"));

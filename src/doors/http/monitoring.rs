@@ -21,13 +21,12 @@ pub async fn healthy() -> &'static str {
 /// restart of the gateway would not help.
 pub async fn ready(State(state): State<Arc<HttpState>>) -> Response {
     let sample = (state.sampler)();
-    let broker = match sample.broker {
+    let broker = match sample.broker_connected {
         None => "off",
-        Some(broker) if broker.connected => "connected",
-        Some(_) => "disconnected",
+        Some(true) => "connected",
+        Some(false) => "disconnected",
     };
-    let rooms = || sample.rooms.values();
-    let ready = broker != "disconnected" && rooms().all(|room| room.known);
+    let ready = sample.broker_connected != Some(false) && sample.rooms_starting() == 0;
     let status = if ready {
         StatusCode::OK
     } else {
@@ -36,9 +35,9 @@ pub async fn ready(State(state): State<Arc<HttpState>>) -> Response {
     let body = json!({
         "ready": ready,
         "broker": broker,
-        "rooms": rooms().count(),
-        "rooms_online": rooms().filter(|room| room.online).count(),
-        "rooms_starting": rooms().filter(|room| !room.known).count(),
+        "rooms": sample.rooms.len(),
+        "rooms_online": sample.rooms_online(),
+        "rooms_starting": sample.rooms_starting(),
     });
     (status, Json(body)).into_response()
 }

@@ -24,12 +24,13 @@ use super::message::{
     unprefixed,
 };
 use super::subscriber::MqttSubscriber;
-use super::{AVAILABILITY, Answer, ExtraTopics, INFO, Message, Settings, Stats};
+use super::{AVAILABILITY, Answer, ExtraTopics, INFO, Message, Settings};
 use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
 use crate::doors::flush_rule::FlushRule;
 use crate::state::{Inbound, Item, StateStore, StateValue};
+use crate::telemetry::Telemetry;
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -52,7 +53,7 @@ pub struct Shared {
     pub store: Arc<StateStore>,
     pub foreign: Option<ExtraTopics>,
     pub subscriber: Arc<MqttSubscriber>,
-    pub stats: Arc<Stats>,
+    pub telemetry: Arc<Telemetry>,
     /// The door is to end: no more commands are taken, and what waits is said.
     pub ending: CancellationToken,
 }
@@ -221,7 +222,6 @@ impl Connection {
 
     fn lost(&mut self, why: &Lost) {
         self.connected.send_replace(false);
-        let address = self.shared.settings.address();
         if let Some(since) = self.since.take() {
             if since.elapsed() < BRIEF {
                 self.brief += 1;
@@ -230,16 +230,13 @@ impl Connection {
                 self.wait = FIRST_WAIT;
             }
             if self.brief >= 3 {
-                tracing::warn!(
-                    client_id = self.shared.settings.client_id,
-                    "the broker keeps ending the connection soon after it is made: another \
-                     client may be using this client id"
-                );
+                let client_id = &self.shared.settings.client_id;
+                self.shared.telemetry.broker_unsteady(client_id);
             }
         }
         let why = why.to_string();
         if self.reported.as_ref() != Some(&why) {
-            tracing::warn!(broker = address, "no connection to the broker: {why}");
+            self.shared.telemetry.broker_lost(&why);
             self.reported = Some(why);
         }
     }
@@ -268,16 +265,13 @@ impl Connection {
             if matches!(code, SubscribeReasonCode::Success(_)) {
                 continue;
             }
-            Stats::count(&self.shared.stats.refused);
             let to = match n {
                 0 => "the commands",
                 1 => INFO,
                 _ => "Home Assistant's topics",
             };
-            tracing::error!(
-                ?code,
-                "the broker refuses the subscription to {to}; check its access rules for this user"
-            );
+            let telemetry = &self.shared.telemetry;
+            telemetry.broker_refused_subscription(to, code);
         }
         self.connected.send_replace(true);
     }
@@ -285,7 +279,6 @@ impl Connection {
     /// A connection came up: everything is to be said, in case the broker forgot.
     fn begin(&mut self, link: Link, ack: &ConnAck) -> Session {
         let shared = &self.shared;
-        Stats::count(&shared.stats.connects);
         self.since = Some(Instant::now());
         if self.brief < 3 {
             self.reported = None;
@@ -309,10 +302,7 @@ impl Connection {
         let keep_alive = limits.and_then(|limits| limits.server_keep_alive);
         let keep_alive = keep_alive.filter(|seconds| *seconds > 0);
         self.connected.send_replace(true);
-        tracing::info!(
-            broker = shared.settings.address(),
-            "connected to the broker"
-        );
+        shared.telemetry.broker_connected();
         Session {
             link,
             inflight: Inflight::new(at_a_time.unwrap_or(u16::MAX)),
@@ -355,13 +345,13 @@ impl Connection {
             ack.reason,
             PubAckReason::Success | PubAckReason::NoMatchingSubscribers
         ) {
-            Stats::count(&self.shared.stats.refused);
             let topic = match item {
                 Some(Item::State(topic) | Item::Event(topic, _)) => topic.to_string(),
                 Some(Item::Reply((_, outcome))) => format!("{}/result", outcome.command),
                 None => String::new(),
             };
-            tracing::error!(topic, reason = ?ack.reason, "the broker refuses a message");
+            let telemetry = &self.shared.telemetry;
+            telemetry.broker_refused_message(&topic, &ack.reason);
         }
     }
 
@@ -380,7 +370,7 @@ impl Connection {
                 payload: publish.payload,
             };
             if foreign.heard.try_send(heard).is_err() {
-                tracing::warn!(topic, "too much comes at once to be heard");
+                shared.telemetry.inbound_dropped(topic);
             }
             return;
         }
@@ -403,7 +393,7 @@ impl Connection {
             self.recent.pop_front();
         }
         self.recent.push_back(repeat);
-        Stats::count(&shared.stats.received);
+        shared.telemetry.command_received();
         let properties = publish.properties.unwrap_or_default();
         let mut address = Address {
             response: None,
@@ -481,10 +471,10 @@ impl Connection {
                 Ok(()) => {
                     let named = if n == last { item.take() } else { None };
                     session.inflight.push(id, named);
-                    Stats::count(&self.shared.stats.published);
+                    self.shared.telemetry.message_published();
                 }
                 // It is checked before that it fits into a packet.
-                Err(error) => tracing::error!(%error, "a message could not be sent"),
+                Err(error) => self.shared.telemetry.message_not_sent(&error),
             }
         }
     }
@@ -526,7 +516,7 @@ fn messages(shared: &Shared, largest: usize, item: &Item<Answer>) -> Vec<Message
             if fits(&message) {
                 vec![message]
             } else {
-                tracing::warn!(topic = &**topic, "a state is larger than mqtt.max_payload");
+                shared.telemetry.state_too_large(topic);
                 Vec::new()
             }
         }

@@ -12,17 +12,29 @@ use bytes::Bytes;
 
 use super::Answer;
 use super::leftovers::{Leftovers, Retained};
+use crate::command::DoorKind;
 use crate::state::{Change, Outbox, RoomReading, StateStore, Subscriber};
+use crate::telemetry::Telemetry;
 
 /// The door's subscription to the state store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MqttSubscriber {
     /// What waits to be published.
     pub outbox: Outbox<Answer>,
     leftovers: Mutex<Leftovers>,
+    telemetry: Arc<Telemetry>,
 }
 
 impl MqttSubscriber {
+    /// With an empty outbox, and without leftovers.
+    pub fn new(telemetry: Arc<Telemetry>) -> Self {
+        Self {
+            outbox: Outbox::default(),
+            leftovers: Mutex::default(),
+            telemetry,
+        }
+    }
+
     /// Every update is one statement, so a panic elsewhere cannot leave it half changed.
     fn leftovers(&self) -> MutexGuard<'_, Leftovers> {
         self.leftovers
@@ -81,7 +93,9 @@ impl Subscriber for MqttSubscriber {
     }
 
     fn event(&self, topic: &Arc<str>, payload: &Bytes) {
-        self.outbox.push_event(topic, payload);
+        if self.outbox.push_event(topic, payload) {
+            self.telemetry.event_dropped(DoorKind::Mqtt);
+        }
     }
 
     fn room_changed(&self, room: &str, reading: Option<RoomReading>) {
@@ -99,7 +113,7 @@ mod tests {
 
     fn setup() -> (Arc<StateStore>, Arc<MqttSubscriber>) {
         let store = StateStore::new();
-        let door = Arc::<MqttSubscriber>::default();
+        let door = Arc::new(MqttSubscriber::new(Arc::default()));
         let subscriber: Arc<dyn Subscriber> = door.clone();
         store.subscribe(Arc::downgrade(&subscriber));
         (store, door)

@@ -71,7 +71,7 @@ fn door(tokens: &str) -> (Arc<Gateway>, Router) {
     );
     let look = Arc::new(|| Sample {
         rooms: Default::default(),
-        broker: None,
+        broker_connected: None,
     });
     let hosts = vec!["av.example".to_owned()];
     (gateway, router(clients, hosts, look))
