@@ -23,7 +23,7 @@ use crate::broker::Broker;
 use crate::config::Config;
 use crate::device::DeviceTimings;
 use crate::doors;
-use crate::doors::conversation::{Clients, Limits};
+use crate::doors::clients::{ClientLimits, Clients};
 use crate::doors::http::HttpDoor;
 use crate::doors::tcp::TcpDoor;
 use crate::home_assistant::Publisher;
@@ -58,7 +58,7 @@ pub struct AppOptions {
     /// How long the gateway waits for devices.
     pub timings: DeviceTimings,
     /// How much a client may use.
-    pub limits: Limits,
+    pub limits: ClientLimits,
     /// The directory that keeps the devices' sessions for the next start.
     pub runtime: Option<PathBuf>,
 }

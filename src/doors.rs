@@ -11,12 +11,12 @@
 //! - `stop_accepting()` refuses new clients while commands that have begun still finish.
 //! - `stop(deadline)` uses the door up: it sends what is still due and returns by `deadline`.
 //!
-//! HTTP's WebSocket and TCP's plain lines share their [`conversation`]: subscriptions, commands in
-//! flight and limits. [`access`] decides for both who may see and do what; the broker decides for
+//! HTTP's WebSocket and TCP's plain lines share [`clients`]: subscriptions, commands in flight
+//! and limits. [`access`] decides for both who may see and do what; the broker decides for
 //! MQTT.
 
 pub mod access;
-pub mod conversation;
+pub mod clients;
 mod flush_rule;
 pub mod http;
 pub mod mqtt;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::doors::conversation::Clients;
+use crate::doors::clients::Clients;
 use crate::doors::http::{HttpDoor, Sampler};
 use crate::doors::tcp::TcpDoor;
 use crate::net::{Listener, ServerTls};
@@ -27,8 +27,8 @@ pub fn start_http(
     let listener = Listener {
         socket,
         tls: tls.cloned(),
-        connections: clients.limits.connections,
-        handshake: clients.limits.greeting,
+        connections: clients.limits.max_connections,
+        handshake: clients.limits.greeting_timeout,
     };
     let hosts = config.http.hosts.clone();
     let door = HttpDoor::start(listener, clients.clone(), hosts, sampler)?;
@@ -54,8 +54,8 @@ pub fn start_tcp(
         tls: tls.filter(|_| config.tcp.tls).cloned(),
         // Every connection is a client. The door accepts some above the limit of clients, so that
         // it can tell them why they are turned away.
-        connections: clients.limits.clients + clients.limits.connections,
-        handshake: clients.limits.greeting,
+        connections: clients.limits.max_clients + clients.limits.max_connections,
+        handshake: clients.limits.greeting_timeout,
     };
     let door = TcpDoor::start(listener, clients.clone())?;
     tracing::info!(address = %door.addr(), tls = config.tcp.tls, "plain lines");

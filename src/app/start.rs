@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::device::DeviceTimings;
 use crate::doors;
 use crate::doors::access::Access;
-use crate::doors::conversation::Clients;
+use crate::doors::clients::Clients;
 use crate::net::{ServerTls, bind};
 use crate::rooms::Gateway;
 use crate::state::{StateStore, StateValue};

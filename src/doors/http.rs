@@ -2,7 +2,7 @@
 //!
 //! Owns the routes, who may use them, and the end of its connections. Knows nothing of devices:
 //! commands go to the gateway, states come from the state store. What a WebSocket says is the
-//! business of [`clients`](crate::doors::conversation).
+//! business of [`clients`](crate::doors::clients).
 
 mod authorization;
 mod connection;
@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::doors::conversation::Clients;
+use crate::doors::clients::Clients;
 use crate::net::Listener;
 use crate::telemetry::Sample;
 
@@ -82,7 +82,7 @@ impl HttpDoor {
             .socket
             .local_addr()
             .map_err(|error| error.to_string())?;
-        let head_timeout = clients.limits.greeting;
+        let head_timeout = clients.limits.greeting_timeout;
         let state = HttpState::new(clients, hosts, sampler);
         let router = routes::routes(state.clone());
         let stop_accepting = CancellationToken::new();

@@ -1,23 +1,29 @@
 //! Plain lines over bare TCP, for controllers that have neither JSON nor WebSocket.
 //!
-//! Owns the splitting into lines and the first line, `token …`. What the lines mean is the
-//! [conversation](crate::doors::conversation)'s.
+//! Owns the splitting into lines and the first line, `token …`. What the lines mean is the business
+//! of [`clients`](crate::doors::clients).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::command::DoorKind;
-use crate::doors::conversation::{
-    Clients, Ending, Format, Gone, Received, Sent, Sink, Source, Visitor, converse, dismiss,
+use crate::doors::access::Grant;
+use crate::doors::clients::{
+    Clients, CloseReason, Disconnected, Format, FrameSink, FrameSource, Incoming, NewClient,
+    Outgoing, close_client, serve_client,
 };
 use crate::net::{Listener, Stream};
 use crate::telemetry::ClientRefusal;
+
+/// Room in the buffer for one read: most lines are far below 1 KB.
+const READ_BYTES: usize = 1024;
 
 /// The running door.
 #[derive(Debug)]
@@ -76,74 +82,83 @@ async fn serve(stream: Box<dyn Stream>, peer: SocketAddr, clients: &Arc<Clients>
     let mut source = LineSource {
         read,
         buffer: BytesMut::new(),
-        longest: clients.limits.message,
+        max_line: clients.limits.max_message,
     };
-    let greeted = async {
-        let _place = clients.place().ok_or(Ending::TooMany)?;
-        let mut first = None;
-        if !clients.access.is_open() {
-            let line = timeout(clients.limits.greeting, source.next()).await;
-            first = match line.map_err(|_| Ending::BadToken)? {
-                Received::Text(line) => Some(line),
-                Received::End(ending) => return Err(ending),
-                Received::Binary(_) | Received::Sign => None,
-            };
-        }
-        let token = first
-            .as_deref()
-            .and_then(|line| line.strip_prefix("token "));
-        let admitted = clients.access.admit(peer.ip(), token.map(str::trim)).await;
-        let grant = admitted.map_err(|_| {
-            clients.telemetry.client_refused(ClientRefusal::Token);
-            Ending::BadToken
-        })?;
-        Ok((grant, _place))
-    };
-    let (grant, _place) = match greeted.await {
+    let (grant, _slot) = match greet(&mut source, peer, clients).await {
         Ok(greeted) => greeted,
-        Err(ending) => return dismiss(clients, ending, source, sink).await,
+        Err(reason) => return close_client(clients, reason, source, sink).await,
     };
-    let visitor = Visitor {
+    let new = NewClient {
         grant,
         door: DoorKind::Tcp,
         format: Format::Plain,
         filters: Vec::new(),
-        // A controller may be silent for hours; that it is gone is TCP's to find out.
+        // A controller may be silent for hours. TCP keep-alive finds out that it is gone.
         answers_pings: false,
     };
-    converse(clients, visitor, source, sink).await;
+    serve_client(clients, new, source, sink).await;
+}
+
+/// Lets a client in: there must be a slot, and a right token in the first line if one is needed.
+///
+/// # Errors
+/// Why the client must be closed.
+async fn greet(
+    source: &mut LineSource,
+    peer: SocketAddr,
+    clients: &Clients,
+) -> Result<(Grant, OwnedSemaphorePermit), CloseReason> {
+    let slot = clients.reserve_slot()?;
+    let mut first = None;
+    if !clients.access.is_open() {
+        let line = timeout(clients.limits.greeting_timeout, source.next()).await;
+        first = match line.map_err(|_| CloseReason::BadToken)? {
+            Incoming::Text(line) => Some(line),
+            Incoming::End(reason) => return Err(reason),
+            Incoming::Binary(_) | Incoming::KeepAlive => None,
+        };
+    }
+    let token = first
+        .as_deref()
+        .and_then(|line| line.strip_prefix("token "));
+    let grant = clients.access.admit(peer.ip(), token.map(str::trim)).await;
+    let grant = grant.map_err(|_| {
+        clients.telemetry.client_refused(ClientRefusal::Token);
+        CloseReason::BadToken
+    })?;
+    Ok((grant, slot))
 }
 
 struct LineSource {
     read: ReadHalf<Box<dyn Stream>>,
     buffer: BytesMut,
-    longest: usize,
+    max_line: usize,
 }
 
-impl Source for LineSource {
-    async fn next(&mut self) -> Received {
+impl FrameSource for LineSource {
+    async fn next(&mut self) -> Incoming {
         loop {
             let end = self.buffer.iter().position(|byte| *byte == b'\n');
-            if end.unwrap_or(self.buffer.len()) > self.longest {
-                return Received::End(Ending::TooLarge);
+            if end.unwrap_or(self.buffer.len()) > self.max_line {
+                return Incoming::End(CloseReason::MessageTooLarge);
             }
             if let Some(end) = end {
                 let line = self.buffer.split_to(end);
                 self.buffer.advance(1);
                 return match String::from_utf8(line.to_vec()) {
-                    Ok(line) => Received::Text(line),
-                    Err(_) => Received::End(Ending::NotText),
+                    Ok(line) => Incoming::Text(line),
+                    Err(_) => Incoming::End(CloseReason::InvalidText),
                 };
             }
-            self.buffer.reserve(1024);
+            self.buffer.reserve(READ_BYTES);
             match self.read.read_buf(&mut self.buffer).await {
-                Ok(0) | Err(_) => return Received::End(Ending::Left),
+                Ok(0) | Err(_) => return Incoming::End(CloseReason::ClientLeft),
                 Ok(_) => {}
             }
         }
     }
 
-    async fn rest(&mut self) {
+    async fn drain(&mut self) {
         self.buffer.clear();
         while let Ok(1..) = self.read.read_buf(&mut self.buffer).await {
             self.buffer.clear();
@@ -155,28 +170,28 @@ struct LineSink {
     write: WriteHalf<Box<dyn Stream>>,
 }
 
-impl Sink for LineSink {
-    async fn send(&mut self, frame: Sent) -> Result<(), Gone> {
+impl FrameSink for LineSink {
+    async fn send(&mut self, frame: Outgoing) -> Result<(), Disconnected> {
         match frame {
-            Sent::Text(line) => {
+            Outgoing::Text(line) => {
                 let line = format!("{line}\r\n");
                 let sent = self.write.write_all(line.as_bytes()).await;
-                sent.map_err(|_| Gone)
+                sent.map_err(|_| Disconnected)
             }
-            // Neither exists on lines.
-            Sent::Binary(_) | Sent::Ping => Ok(()),
+            // Lines have neither.
+            Outgoing::Binary(_) | Outgoing::Ping => Ok(()),
         }
     }
 
-    async fn flush(&mut self) -> Result<(), Gone> {
-        self.write.flush().await.map_err(|_| Gone)
+    async fn flush(&mut self) -> Result<(), Disconnected> {
+        self.write.flush().await.map_err(|_| Disconnected)
     }
 
-    async fn close(&mut self, ending: Ending) {
-        if let Some(reason) = ending.reason() {
-            // Nobody may be there to read it.
+    async fn close(&mut self, reason: CloseReason) {
+        if let Some(reason) = reason.message() {
+            // The client may be gone already.
             let _ = self
-                .send(Sent::Text(format!("closed {reason}").into()))
+                .send(Outgoing::Text(format!("closed {reason}").into()))
                 .await;
         }
         let _ = self.write.shutdown().await;
@@ -187,13 +202,13 @@ impl Sink for LineSink {
 mod tests {
     use super::*;
 
-    async fn lines(sent: &[u8]) -> Vec<Received> {
+    async fn lines(sent: &[u8]) -> Vec<Incoming> {
         let (mut here, there) = tokio::io::duplex(64);
         let stream: Box<dyn Stream> = Box::new(there);
         let mut source = LineSource {
             read: split(stream).0,
             buffer: BytesMut::new(),
-            longest: 8,
+            max_line: 8,
         };
         let sent = sent.to_vec();
         let sender = tokio::spawn(async move {
@@ -202,7 +217,7 @@ mod tests {
         let mut received = Vec::new();
         loop {
             received.push(source.next().await);
-            if matches!(received.last(), Some(Received::End(_))) {
+            if matches!(received.last(), Some(Incoming::End(_))) {
                 drop(source);
                 sender.await.unwrap();
                 return received;
@@ -212,20 +227,23 @@ mod tests {
 
     #[tokio::test]
     async fn lines_end_in_cr_lf_or_lf_and_have_a_length() {
-        let text = |text: &str| Received::Text(text.into());
-        let left = Received::End(Ending::Left);
+        let text = |text: &str| Incoming::Text(text.into());
+        let left = Incoming::End(CloseReason::ClientLeft);
         assert_eq!(
             lines(b"a\r\nb\n\nhalf").await,
             [text("a\r"), text("b"), text(""), left]
         );
         assert_eq!(
             lines(b"12345678\n123456789\n").await[1],
-            Received::End(Ending::TooLarge)
+            Incoming::End(CloseReason::MessageTooLarge)
         );
         assert_eq!(
             lines(&[b'x'; 1000]).await,
-            [Received::End(Ending::TooLarge)]
+            [Incoming::End(CloseReason::MessageTooLarge)]
         );
-        assert_eq!(lines(b"\xff\n").await, [Received::End(Ending::NotText)]);
+        assert_eq!(
+            lines(b"\xff\n").await,
+            [Incoming::End(CloseReason::InvalidText)]
+        );
     }
 }

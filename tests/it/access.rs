@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use poly2mqtt::config::AccessLevel;
-use poly2mqtt::doors::conversation::Limits;
+use poly2mqtt::doors::clients::ClientLimits;
 use reqwest::tls::TlsInfo;
 use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
@@ -13,7 +13,7 @@ use poly2mqtt_test_support::door::{Doors, certificate, get, http, token};
 
 /// A token for each level, and one for one room.
 async fn guarded() -> Doors {
-    Doors::start_with(Limits::default(), |config| {
+    Doors::start_with(ClientLimits::default(), |config| {
         config.http.tokens = vec![
             token("reads", AccessLevel::Read, None),
             token("controls", AccessLevel::Control, None),
@@ -208,7 +208,7 @@ async fn wrong_tokens_in_a_loop_are_slowed_down_and_right_ones_are_not() {
 
 #[tokio::test]
 async fn other_origins_and_other_names_are_refused() {
-    let doors = Doors::start_with(Limits::default(), |config| {
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.http.hosts = vec!["av.example.com".into()];
     })
     .await;
@@ -282,7 +282,7 @@ async fn shown_certificate(url: &str) -> Vec<u8> {
 async fn tls_is_spoken_and_its_certificate_is_read_again() {
     let dir = tempfile::tempdir().unwrap();
     let (files, first) = certificate(dir.path());
-    let mut doors = Doors::start_with(Limits::default(), |config| {
+    let mut doors = Doors::start_with(ClientLimits::default(), |config| {
         config.http.tls = Some(files.clone());
         config.tcp.tls = true;
     })

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use poly2mqtt::app::App;
 use poly2mqtt::config::{AccessLevel, Config, RoomId};
-use poly2mqtt::doors::conversation::Limits;
+use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Device, Options};
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ async fn a_room_is_used_and_a_restart_survived() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let mut doors = Doors::start_with(Limits::default(), |config| {
+    let mut doors = Doors::start_with(ClientLimits::default(), |config| {
         named(config, &[("1", "Boardroom"), ("2", HOSTILE)]);
     })
     .await;
@@ -233,7 +233,7 @@ async fn a_token_is_asked_for_and_a_read_only_one_changes_nothing() {
     let Some(browser) = Browser::start().await else {
         return;
     };
-    let doors = Doors::start_with(Limits::default(), |config| {
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.http.tokens = vec![
             token("looks", AccessLevel::Read, Some(&["1"])),
             token("rules", AccessLevel::Admin, None),
@@ -305,7 +305,7 @@ async fn pictures() {
         ..Options::default()
     };
     let device = Device::start(options).await.unwrap();
-    let doors = Doors::start_with(Limits::default(), |config| {
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
         *config.rooms.get_mut(&RoomId::new("1").unwrap()).unwrap() = room(&device);
     })
     .await;

@@ -222,10 +222,10 @@ fn every_key_is_explained() {
     }
 }
 
-/// Limits on the pages are those of the code.
+/// ClientLimits on the pages are those of the code.
 #[test]
 fn limits_are_as_the_pages_say() {
-    let limits = poly2mqtt::doors::conversation::Limits::default();
+    let limits = poly2mqtt::doors::clients::ClientLimits::default();
     let kib = |bytes: usize| format!("{} KiB", bytes >> 10);
     let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());
     let told = |page_name: &str, lines: &[String]| {
@@ -237,39 +237,42 @@ fn limits_are_as_the_pages_say() {
     told(
         "docs/websocket.md",
         &[
-            format!("together | {} |", limits.clients),
-            format!("to the gateway | {} |", kib(limits.message)),
-            format!("larger than {}.", kib(limits.message)),
-            format!("1024 bytes | {} |", limits.subscriptions),
-            format!("`busy` | {} |", limits.in_flight),
-            format!("one client | {} MiB |", limits.files >> 20),
+            format!("together | {} |", limits.max_clients),
+            format!("to the gateway | {} |", kib(limits.max_message)),
+            format!("larger than {}.", kib(limits.max_message)),
+            format!("1024 bytes | {} |", limits.max_subscriptions),
+            format!("`busy` | {} |", limits.max_in_flight),
+            format!("one client | {} MiB |", limits.max_file_bytes >> 20),
             format!("counted | {} |", poly2mqtt::state::Outbox::<()>::EVENTS),
-            format!("pings every | {} |", seconds(limits.ping)),
+            format!("pings every | {} |", seconds(limits.ping_interval)),
             format!(
                 "not even a pong, is dropped after | {} |",
-                seconds(2 * limits.ping)
+                seconds(2 * limits.ping_interval)
             ),
-            format!("is sent is dropped after | {} |", seconds(limits.send)),
+            format!(
+                "is sent is dropped after | {} |",
+                seconds(limits.send_timeout)
+            ),
         ],
     );
     told(
         "docs/tcp.md",
         &[
-            format!("within {}, before", seconds(limits.greeting)),
-            format!("takes {}.", kib(limits.message)),
-            format!("{}\nclients together", limits.clients),
+            format!("within {}, before", seconds(limits.greeting_timeout)),
+            format!("takes {}.", kib(limits.max_message)),
+            format!("{}\nclients together", limits.max_clients),
             format!(
                 "{} filters and {} commands",
-                limits.subscriptions, limits.in_flight
+                limits.max_subscriptions, limits.max_in_flight
             ),
         ],
     );
     told(
         "docs/http.md",
         &[
-            format!("takes {}", kib(limits.message)),
-            format!("within {}.", seconds(limits.body)),
-            format!("headers, within {}.", seconds(limits.greeting)),
+            format!("takes {}", kib(limits.max_message)),
+            format!("within {}.", seconds(limits.body_timeout)),
+            format!("headers, within {}.", seconds(limits.greeting_timeout)),
         ],
     );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use poly2mqtt::config::BrokerUrl;
-use poly2mqtt::doors::conversation::Limits;
+use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Entry, Fault, FaultKind};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -178,7 +178,7 @@ async fn commands_have_results_with_fitting_statuses() {
 #[tokio::test]
 async fn a_file_streams_whatever_its_size() {
     const SIZE: usize = 64 << 20;
-    let doors = Doors::start_with(Limits::default(), |config| {
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.mqtt.max_payload = 64 << 10;
     })
     .await;
@@ -297,10 +297,10 @@ async fn an_upload_streams_to_the_device() {
 
 #[tokio::test]
 async fn who_sends_too_much_or_too_slowly_is_told_so() {
-    let limits = Limits {
-        greeting: Duration::from_millis(300),
-        body: Duration::from_millis(300),
-        ..Limits::default()
+    let limits = ClientLimits {
+        greeting_timeout: Duration::from_millis(300),
+        body_timeout: Duration::from_millis(300),
+        ..ClientLimits::default()
     };
     let doors = Doors::start_with(limits, |_| {}).await;
     let (status, result) = post(&doors.url(SET), "9".repeat(1 << 20)).await;
@@ -356,7 +356,7 @@ async fn health_says_what_is_there() {
     assert_eq!(document, poly2mqtt::render::asyncapi::document());
     doors.stop().await;
     // A broker that is configured and not there: not ready, and the door works all the same.
-    let doors = Doors::start_with(Limits::default(), |config| {
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.mqtt.url = BrokerUrl::Tcp {
             host: "127.0.0.1".into(),
             port: poly2mqtt_test_support::free_port(),
@@ -412,7 +412,7 @@ fn metric_names(text: &str) -> BTreeSet<&str> {
 /// What Grafana's example and the page about alerts ask for is what a running gateway has.
 #[tokio::test]
 async fn what_is_monitored_is_there() {
-    let doors = Doors::start_with(Limits::default(), |config| {
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.mqtt.url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
     })
     .await;

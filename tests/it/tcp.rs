@@ -1,7 +1,7 @@
 //! Plain lines over bare TCP.
 use std::time::Duration;
 
-use poly2mqtt::doors::conversation::Limits;
+use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt::state::StateValue;
 use poly2mqtt_simulator::{Fault, FaultKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -96,9 +96,9 @@ async fn states_are_one_line_whatever_they_hold() {
 
 #[tokio::test]
 async fn bad_lines_end_in_an_error_or_a_reason() {
-    let limits = Limits {
-        clients: 2,
-        ..Limits::default()
+    let limits = ClientLimits {
+        max_clients: 2,
+        ..ClientLimits::default()
     };
     let doors = Doors::start_with(limits, |_| {}).await;
     let mut other = doors.tcp().await;
@@ -143,9 +143,9 @@ async fn bad_lines_end_in_an_error_or_a_reason() {
 
 #[tokio::test]
 async fn who_never_says_who_it_is_is_sent_away() {
-    let limits = Limits {
-        greeting: Duration::from_millis(200),
-        ..Limits::default()
+    let limits = ClientLimits {
+        greeting_timeout: Duration::from_millis(200),
+        ..ClientLimits::default()
     };
     let doors = Doors::start_with(limits, |config| {
         let level = poly2mqtt::config::AccessLevel::Read;

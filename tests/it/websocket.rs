@@ -2,7 +2,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
-use poly2mqtt::doors::conversation::Limits;
+use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt::state::StateValue;
 use poly2mqtt_simulator::{Fault, FaultKind};
 use serde_json::{Value, json};
@@ -152,7 +152,7 @@ async fn plain_frames_are_lines_as_the_page_says() {
 
 #[tokio::test]
 async fn a_file_is_its_result_and_then_its_bytes() {
-    let doors = Doors::start_with(Limits::default(), |config| {
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.mqtt.max_payload = 64 << 10;
     })
     .await;
@@ -315,9 +315,9 @@ async fn ten_thousand_subscriptions_are_too_many() {
 
 #[tokio::test]
 async fn a_client_that_is_gone_is_noticed() {
-    let limits = Limits {
-        ping: Duration::from_millis(300),
-        ..Limits::default()
+    let limits = ClientLimits {
+        ping_interval: Duration::from_millis(300),
+        ..ClientLimits::default()
     };
     let doors = Doors::start_with(limits, |_| {}).await;
     // Half open: it takes what comes and never answers a ping.
@@ -431,9 +431,9 @@ async fn a_slow_reader_gets_the_newest_and_holds_up_nobody() {
 
 #[tokio::test]
 async fn who_takes_nothing_at_all_is_dropped() {
-    let limits = Limits {
-        send: Duration::from_millis(300),
-        ..Limits::default()
+    let limits = ClientLimits {
+        send_timeout: Duration::from_millis(300),
+        ..ClientLimits::default()
     };
     let doors = Doors::start_with(limits, |_| {}).await;
     let mut stuck = doors.ws("/ws?subscribe=%23").await;
@@ -453,9 +453,9 @@ async fn who_takes_nothing_at_all_is_dropped() {
 
 #[tokio::test]
 async fn too_many_clients_are_told_to_come_again() {
-    let limits = Limits {
-        clients: 2,
-        ..Limits::default()
+    let limits = ClientLimits {
+        max_clients: 2,
+        ..ClientLimits::default()
     };
     let doors = Doors::start_with(limits, |_| {}).await;
     let one = doors.ws("/ws").await;

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use poly2mqtt::config::{AccessLevel, Secret};
-use poly2mqtt::doors::conversation::Limits;
+use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Fault, FaultKind, Options};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -106,7 +106,7 @@ async fn no_secret_is_told() {
 async fn no_log_ever_shows_a_token() {
     const CANARY: &str = "canary-0123456789";
     let log = log();
-    let mut doors = Doors::start_with(Limits::default(), |config| {
+    let mut doors = Doors::start_with(ClientLimits::default(), |config| {
         config.http.tokens = vec![token(CANARY, AccessLevel::Read, Some(&["1"]))];
         config.http.tokens[0].name = "panel".into();
     })

@@ -22,7 +22,7 @@ use super::room_request::RoomRequest;
 use super::{HttpState, response, routes};
 use crate::command::{CutOff, DoorKind, Download, ErrorCode, Outcome, Reply, Transfer, Upload};
 use crate::doors::access::Grant;
-use crate::doors::conversation::state_value;
+use crate::doors::clients::state_as_json;
 use crate::topics::{RoomTopics, split_room};
 
 /// The path as a topic, its levels encoded as the client sent them: an encoded slash is part of a
@@ -64,7 +64,7 @@ pub async fn room(
         .topics_below(&start)
         .into_iter()
         .filter_map(|topic| {
-            let value = state_value(&topic, &store.get(&topic)?);
+            let value = state_as_json(&topic, &store.get(&topic)?);
             Some((topic[start.len()..].to_owned(), value))
         })
         .collect();
@@ -149,12 +149,12 @@ async fn post(state: &HttpState, grant: &Grant, request: &RoomRequest<'_>, body:
             return send(state, grant, request, Bytes::new(), upload).await;
         }
     }
-    match timeout(limits.body, to_bytes(body, limits.message)).await {
+    match timeout(limits.body_timeout, to_bytes(body, limits.max_message)).await {
         Ok(Ok(payload)) => send(state, grant, request, payload, Transfer::None).await,
         Ok(Err(_)) => {
             let message = format!(
                 "the payload could not be read, or has more than {} bytes",
-                limits.message
+                limits.max_message
             );
             response::error_code(ErrorCode::TooLarge, &message)
         }

@@ -1,7 +1,7 @@
 //! `/ws`: clients over a WebSocket.
 //!
 //! Owns the upgrade, the protocol's limits and the close codes. What the frames mean is the business
-//! of [`conversation`](crate::doors::conversation).
+//! of [`clients`](crate::doors::clients).
 
 use std::sync::Arc;
 
@@ -17,9 +17,11 @@ use super::authorization::authorize;
 use super::{HttpState, response};
 use crate::command::{DoorKind, ErrorCode};
 use crate::doors::access::Denied;
-use crate::doors::conversation::{
-    Ending, Filter, Format, Gone, Limits, Received, Sent, Sink, Source, Visitor, converse, dismiss,
+use crate::doors::clients::{
+    ClientLimits, CloseReason, Disconnected, Format, FrameSink, FrameSource, Incoming, NewClient,
+    Outgoing, close_client, serve_client,
 };
+use crate::topics::Filter;
 
 /// Buffers of one connection, for reading and for writing. Most frames are below 1 KB, so one write
 /// carries many; the library's own 128 KB would be too much for 2000 clients.
@@ -66,19 +68,19 @@ pub async fn upgrade(State(state): State<Arc<HttpState>>, request: Request) -> R
         let message = "too many wrong tokens from this address; try again later";
         return response::error(StatusCode::TOO_MANY_REQUESTS, "forbidden", message);
     }
-    let visitor = authorized
-        .map_err(|_| Ending::BadToken)
-        .map(|grant| Visitor {
-            grant,
-            door: DoorKind::WebSocket,
-            format: query.format,
-            filters: query.filters,
-            answers_pings: true,
+    let new_client = authorized
+        .map_err(|_| CloseReason::BadToken)
+        .and_then(|grant| {
+            let slot = state.clients.reserve_slot()?;
+            let new = NewClient {
+                grant,
+                door: DoorKind::WebSocket,
+                format: query.format,
+                filters: query.filters,
+                answers_pings: true,
+            };
+            Ok((new, slot))
         });
-    let visitor = visitor.and_then(|visitor| {
-        let place = state.clients.place().ok_or(Ending::TooMany)?;
-        Ok((visitor, place))
-    });
     let clients = state.clients.clone();
     // Tracked from here, so that a stop between this line and the upgrade waits for the client.
     let tracked = clients.tasks.token();
@@ -86,17 +88,17 @@ pub async fn upgrade(State(state): State<Arc<HttpState>>, request: Request) -> R
         let _tracked = tracked;
         let (sink, source) = socket.split();
         let (sink, source) = (SocketSink(sink), SocketSource::new(source));
-        match visitor {
-            Ok((visitor, _place)) => converse(&clients, visitor, source, sink).await,
-            Err(ending) => dismiss(&clients, ending, source, sink).await,
+        match new_client {
+            Ok((new, _slot)) => serve_client(&clients, new, source, sink).await,
+            Err(reason) => close_client(&clients, reason, source, sink).await,
         }
     })
 }
 
-fn with_limits(upgrade: WebSocketUpgrade, limits: &Limits) -> WebSocketUpgrade {
+fn with_limits(upgrade: WebSocketUpgrade, limits: &ClientLimits) -> WebSocketUpgrade {
     upgrade
-        .max_message_size(limits.message)
-        .max_frame_size(limits.message)
+        .max_message_size(limits.max_message)
+        .max_frame_size(limits.max_message)
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
 }
@@ -104,7 +106,7 @@ fn with_limits(upgrade: WebSocketUpgrade, limits: &Limits) -> WebSocketUpgrade {
 struct SocketSource {
     inner: SplitStream<WebSocket>,
     /// The error after which the library cannot go on reading.
-    broken: Option<Ending>,
+    broken: Option<CloseReason>,
 }
 
 impl SocketSource {
@@ -116,63 +118,65 @@ impl SocketSource {
     }
 }
 
-impl Source for SocketSource {
-    async fn next(&mut self) -> Received {
+impl FrameSource for SocketSource {
+    async fn next(&mut self) -> Incoming {
         match self.inner.next().await {
-            Some(Ok(Message::Text(text))) => Received::Text(text.as_str().to_owned()),
-            Some(Ok(Message::Binary(bytes))) => Received::Binary(bytes),
+            Some(Ok(Message::Text(text))) => Incoming::Text(text.as_str().to_owned()),
+            Some(Ok(Message::Binary(bytes))) => Incoming::Binary(bytes),
             // Reading on answers a close frame; then the stream ends.
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => Received::Sign,
-            None => Received::End(Ending::Left),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {
+                Incoming::KeepAlive
+            }
+            None => Incoming::End(CloseReason::ClientLeft),
             Some(Err(error)) => {
-                let ending = classify(error);
-                self.broken = Some(ending);
-                Received::End(ending)
+                let reason = classify(error);
+                self.broken = Some(reason);
+                Incoming::End(reason)
             }
         }
     }
 
-    async fn rest(&mut self) {
+    async fn drain(&mut self) {
         match self.broken {
-            None => while !matches!(self.next().await, Received::End(_)) {},
+            None => while !matches!(self.next().await, Incoming::End(_)) {},
             // Reading on would collect the whole frame in memory, which is the one that is too large.
-            Some(Ending::TooLarge) => std::future::pending().await,
+            Some(CloseReason::MessageTooLarge) => std::future::pending().await,
             Some(_) => {}
         }
     }
 }
 
 /// What an error of the protocol means. The framework wraps the library's error.
-fn classify(error: axum::Error) -> Ending {
+fn classify(error: axum::Error) -> CloseReason {
     use tokio_tungstenite::tungstenite::Error;
     match error.into_inner().downcast_ref::<Error>() {
-        Some(Error::Capacity(_)) => Ending::TooLarge,
-        Some(Error::Utf8(_)) => Ending::NotText,
-        Some(Error::Protocol(_)) => Ending::Broken,
-        _ => Ending::Left,
+        Some(Error::Capacity(_)) => CloseReason::MessageTooLarge,
+        Some(Error::Utf8(_)) => CloseReason::InvalidText,
+        Some(Error::Protocol(_)) => CloseReason::ProtocolError,
+        _ => CloseReason::ClientLeft,
     }
 }
 
 struct SocketSink(SplitSink<WebSocket, Message>);
 
-impl Sink for SocketSink {
-    async fn send(&mut self, frame: Sent) -> Result<(), Gone> {
+impl FrameSink for SocketSink {
+    async fn send(&mut self, frame: Outgoing) -> Result<(), Disconnected> {
         let message = match frame {
-            Sent::Text(text) => Message::text(&*text),
-            Sent::Binary(bytes) => Message::Binary(bytes),
-            Sent::Ping => Message::Ping(bytes::Bytes::new()),
+            Outgoing::Text(text) => Message::text(&*text),
+            Outgoing::Binary(bytes) => Message::Binary(bytes),
+            Outgoing::Ping => Message::Ping(bytes::Bytes::new()),
         };
-        self.0.feed(message).await.map_err(|_| Gone)
+        self.0.feed(message).await.map_err(|_| Disconnected)
     }
 
-    async fn flush(&mut self) -> Result<(), Gone> {
-        self.0.flush().await.map_err(|_| Gone)
+    async fn flush(&mut self) -> Result<(), Disconnected> {
+        self.0.flush().await.map_err(|_| Disconnected)
     }
 
-    async fn close(&mut self, ending: Ending) {
+    async fn close(&mut self, reason: CloseReason) {
         let frame = CloseFrame {
-            code: close_code(ending),
-            reason: ending.reason().unwrap_or_default().into(),
+            code: close_code(reason),
+            reason: reason.message().unwrap_or_default().into(),
         };
         // The client may be gone already.
         let _ = self.0.send(Message::Close(Some(frame))).await;
@@ -180,16 +184,16 @@ impl Sink for SocketSink {
 }
 
 /// The close code (RFC 6455, section 7.4); 4401 is ours, after HTTP's 401.
-fn close_code(ending: Ending) -> u16 {
-    match ending {
-        Ending::Left => 1000,
-        Ending::GoingAway => 1001,
-        Ending::Broken => 1002,
-        Ending::NotText => 1007,
-        Ending::Silent | Ending::Stuck => 1008,
-        Ending::TooLarge => 1009,
-        Ending::TooMany => 1013,
-        Ending::BadToken => 4401,
+fn close_code(reason: CloseReason) -> u16 {
+    match reason {
+        CloseReason::ClientLeft => 1000,
+        CloseReason::Stopping => 1001,
+        CloseReason::ProtocolError => 1002,
+        CloseReason::InvalidText => 1007,
+        CloseReason::PingTimeout | CloseReason::SendTimeout => 1008,
+        CloseReason::MessageTooLarge => 1009,
+        CloseReason::TooManyClients => 1013,
+        CloseReason::BadToken => 4401,
     }
 }
 
@@ -200,18 +204,18 @@ pub async fn echo(State(state): State<Arc<HttpState>>, upgrade: WebSocketUpgrade
     with_limits(upgrade, &state.clients.limits).on_upgrade(async move |socket| {
         let (sink, source) = socket.split();
         let (mut sink, mut source) = (SocketSink(sink), SocketSource::new(source));
-        let ending = loop {
+        let reason = loop {
             let message = match source.next().await {
-                Received::Text(text) => Sent::Text(text.into()),
-                Received::Binary(bytes) => Sent::Binary(bytes),
-                Received::Sign => continue,
-                Received::End(ending) => break ending,
+                Incoming::Text(text) => Outgoing::Text(text.into()),
+                Incoming::Binary(bytes) => Outgoing::Binary(bytes),
+                Incoming::KeepAlive => continue,
+                Incoming::End(reason) => break reason,
             };
             if sink.send(message).await.is_err() || sink.flush().await.is_err() {
                 return;
             }
         };
-        dismiss(&state.clients, ending, source, sink).await;
+        close_client(&state.clients, reason, source, sink).await;
     })
 }
 
@@ -233,17 +237,17 @@ mod tests {
     #[test]
     fn close_codes_are_those_of_the_documentation() {
         let page = include_str!("../../../docs/websocket.md");
-        for ending in [
-            Ending::GoingAway,
-            Ending::Broken,
-            Ending::NotText,
-            Ending::TooLarge,
-            Ending::TooMany,
-            Ending::BadToken,
+        for reason in [
+            CloseReason::Stopping,
+            CloseReason::ProtocolError,
+            CloseReason::InvalidText,
+            CloseReason::MessageTooLarge,
+            CloseReason::TooManyClients,
+            CloseReason::BadToken,
         ] {
-            assert!(ending.reason().is_some());
-            let row = format!("\n| {} |", close_code(ending));
-            assert!(page.contains(&row), "{ending:?}");
+            assert!(reason.message().is_some());
+            let row = format!("\n| {} |", close_code(reason));
+            assert!(page.contains(&row), "{reason:?}");
         }
     }
 }

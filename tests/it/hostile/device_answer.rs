@@ -7,7 +7,7 @@ use poly2mqtt::catalogue::{
     operations, payload, session_state,
 };
 use poly2mqtt::device::{DeviceResponse, Session, read_login_reply};
-use poly2mqtt::doors::conversation::{json, plain};
+use poly2mqtt::doors::clients::{json, plain};
 use poly2mqtt::rooms::ReadOutcome;
 use poly2mqtt::state::StateValue;
 use serde_json::Value;
@@ -87,9 +87,9 @@ fn check_topic(state: &str, topic: &str) {
 
 fn check_state(topic: &str, value: &Value) {
     let state = StateValue::text(payload(value));
-    let frame = json::state(topic, Some(&state));
+    let frame = json::write_state(topic, Some(&state));
     assert!(serde_json::from_str::<Value>(&frame).is_ok());
-    assert!(!plain::state(topic, Some(&state)).contains(['\r', '\n', '\0']));
+    assert!(!plain::write_state(topic, Some(&state)).contains(['\r', '\n', '\0']));
 }
 
 /// What follows from a state without anybody's saying where to.

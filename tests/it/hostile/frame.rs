@@ -3,39 +3,40 @@
 use std::time::Duration;
 
 use poly2mqtt::command::{ErrorCode, Failure, Outcome, Success};
-use poly2mqtt::doors::conversation::frame::{Answer, Asked, Request};
-use poly2mqtt::doors::conversation::{Filter, Filters, json, plain, typed};
+use poly2mqtt::doors::clients::frame::{FrameAnswer, FrameRequest, RequestFrame};
+use poly2mqtt::doors::clients::{json, payload_as_json, plain};
 use poly2mqtt::state::StateValue;
+use poly2mqtt::topics::{Filter, Filters};
 use serde_json::Value;
 
 /// The whole of it is a frame, a line and a filter.
 pub fn run(data: &[u8]) {
-    typed(data);
+    payload_as_json(data);
     let text = String::from_utf8_lossy(data);
-    for asked in [json::read(&text), plain::read(&text)]
+    for frame in [json::parse(&text), plain::parse(&text)]
         .into_iter()
         .flatten()
     {
-        answered(asked);
+        answer_frame(frame);
     }
     if let Ok(filter) = Filter::new(&text) {
         assert!(filter.matches(&text) || text.contains(['+', '#']));
     }
     let state = StateValue::text(data.to_vec());
-    one_frame(&json::state("room/1/x", Some(&state)));
-    one_frame(&json::event("room/1/event/x", data));
-    one_line(&plain::state("room/1/x", Some(&state)));
-    one_line(&plain::event("room/1/event/x", data));
+    one_frame(&json::write_state("room/1/x", Some(&state)));
+    one_frame(&json::write_event("room/1/event/x", data));
+    one_line(&plain::write_state("room/1/x", Some(&state)));
+    one_line(&plain::write_event("room/1/event/x", data));
 }
 
-fn answered(Asked { id, request }: Asked) {
+fn answer_frame(RequestFrame { id, request }: RequestFrame) {
     let answers = match request {
-        Err(refused) => {
-            assert!(refused.message.len() < 600, "{}", refused.message.len());
-            vec![Answer::Refused(refused)]
+        Err(error) => {
+            assert!(error.message.len() < 600, "{}", error.message.len());
+            vec![FrameAnswer::Error(error)]
         }
-        Ok(Request::Ping) => vec![Answer::Pong],
-        Ok(Request::Subscribe(filters) | Request::Unsubscribe(filters)) => {
+        Ok(FrameRequest::Ping) => vec![FrameAnswer::Pong],
+        Ok(FrameRequest::Subscribe(filters) | FrameRequest::Unsubscribe(filters)) => {
             let mut all = Filters::default();
             for filter in &filters {
                 all.add(filter.clone());
@@ -45,9 +46,9 @@ fn answered(Asked { id, request }: Asked) {
                 all.remove(filter);
             }
             assert!(all.is_empty());
-            vec![Answer::Subscribed(filters)]
+            vec![FrameAnswer::Subscribed(filters)]
         }
-        Ok(Request::Command { topic, payload }) => {
+        Ok(FrameRequest::Command { topic, payload }) => {
             let said = String::from_utf8_lossy(&payload).into_owned();
             let failure = Failure::new(ErrorCode::DeviceError, said.clone());
             let results = [Ok(Success::new(200, said.into())), Err(failure)];
@@ -58,13 +59,15 @@ fn answered(Asked { id, request }: Asked) {
                 took: Duration::ZERO,
                 result,
             };
-            let answer = |result| Answer::Result(Box::new(outcome(result)));
+            let answer = |result| FrameAnswer::Result(Box::new(outcome(result)));
             results.map(answer).into()
         }
     };
     for answer in &answers {
-        one_frame(&json::answer(id.as_ref(), answer));
-        plain::answer(answer).iter().for_each(|line| one_line(line));
+        one_frame(&json::write_answer(id.as_ref(), answer));
+        plain::write_answer(answer)
+            .iter()
+            .for_each(|line| one_line(line));
     }
 }
 

@@ -15,7 +15,7 @@ use poly2mqtt::catalogue::Call;
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::config;
 use poly2mqtt::doors::access::Access;
-use poly2mqtt::doors::conversation::{Clients, Limits};
+use poly2mqtt::doors::clients::{ClientLimits, Clients};
 use poly2mqtt::doors::http::router;
 use poly2mqtt::state::{StateStore, StateValue};
 use poly2mqtt::telemetry::{Sample, Telemetry};
@@ -67,7 +67,7 @@ fn door(tokens: &str) -> (Arc<Gateway>, Router) {
         gateway.clone(),
         Access::new(&config.http),
         Arc::<Telemetry>::default(),
-        Limits::default(),
+        ClientLimits::default(),
     );
     let look = Arc::new(|| Sample {
         rooms: Default::default(),

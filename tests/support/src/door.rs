@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::{SinkExt, StreamExt};
 use poly2mqtt::app::{App, AppOptions};
 use poly2mqtt::config::{AccessLevel, BrokerUrl, Config, HttpToken, RoomId, Secret, TlsFiles};
-use poly2mqtt::doors::conversation::Limits;
+use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Device, Options};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -37,11 +37,11 @@ pub fn token(text: &str, level: AccessLevel, rooms: Option<&[&str]>) -> HttpToke
 
 impl Doors {
     pub async fn start() -> Self {
-        Self::start_with(Limits::default(), |_| {}).await
+        Self::start_with(ClientLimits::default(), |_| {}).await
     }
 
     /// Starts a device and a gateway with room 1, and room 2 with the same device.
-    pub async fn start_with(limits: Limits, change: impl FnOnce(&mut Config)) -> Self {
+    pub async fn start_with(limits: ClientLimits, change: impl FnOnce(&mut Config)) -> Self {
         let device = Device::start(Options::default()).await.unwrap();
         let rooms = ["1", "2"].map(|id| (RoomId::new(id).unwrap(), room(&device)));
         let mut config = config(BrokerUrl::Off, BTreeMap::from(rooms));

@@ -1,7 +1,7 @@
-//! What a client may ask for, and what it is told: the same in every form of frame.
+//! What frames mean: a client's requests, and the answers. How they are written is in
+//! [`json`](super::json) and [`plain`](super::plain).
 //!
-//! Pure. Owns the meaning; how it is written is [`json`](super::json)'s and
-//! [`plain`](super::plain)'s.
+//! Pure.
 
 use bytes::Bytes;
 use serde_json::{Number, Value, json};
@@ -9,11 +9,11 @@ use serde_json::{Number, Value, json};
 use crate::catalogue::is_deep;
 use crate::command::{ErrorCode, Outcome, file_url};
 use crate::state::StateValue;
-use crate::topics::Filter;
+use crate::topics::{Filter, split_room};
 
-/// What a client asks for.
+/// A client's request.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Request {
+pub enum FrameRequest {
     /// A command or query.
     Command {
         /// The whole topic: `room/1/audio/mute`.
@@ -21,35 +21,35 @@ pub enum Request {
         /// The payload as a room reads it.
         payload: Bytes,
     },
-    /// States and events from now on.
+    /// Send the states and events that match, from now on.
     Subscribe(Vec<Filter>),
-    /// No longer.
+    /// Send them no longer.
     Unsubscribe(Vec<Filter>),
-    /// Whether anybody is there.
+    /// FrameAnswer with a pong.
     Ping,
 }
 
-/// A frame from a client, with the id that comes back in its answer.
+/// A frame from a client. Its answer carries the same id.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Asked {
-    /// The sender's own id.
+pub struct RequestFrame {
+    /// The client's own id; plain frames have none.
     pub id: Option<Value>,
-    /// What it asks for, or what is wrong with it.
-    pub request: Result<Request, Refused>,
+    /// The request, or what is wrong with it.
+    pub request: Result<FrameRequest, FrameError>,
 }
 
-/// A frame that cannot be answered with a result.
+/// What is wrong with a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// The kind.
+pub struct FrameError {
+    /// As in the result of a command.
     pub code: ErrorCode,
     /// For a person.
     pub message: String,
 }
 
-impl Refused {
-    /// A frame that is not what frames are.
-    pub fn bad(message: impl Into<String>) -> Self {
+impl FrameError {
+    /// A frame that does not have the form of one.
+    pub fn invalid(message: impl Into<String>) -> Self {
         Self {
             code: ErrorCode::InvalidPayload,
             message: message.into(),
@@ -57,61 +57,60 @@ impl Refused {
     }
 }
 
-/// What a client is told in answer.
+/// The answer to a frame.
 #[derive(Debug)]
-pub enum Answer {
+pub enum FrameAnswer {
     /// A command's result.
     Result(Box<Outcome>),
-    /// These filters are subscribed to.
+    /// The client is now subscribed to these filters.
     Subscribed(Vec<Filter>),
-    /// These are no longer.
+    /// It is no longer subscribed to these.
     Unsubscribed(Vec<Filter>),
-    /// Somebody is there.
+    /// The answer to a ping.
     Pong,
-    /// The frame could not be used.
-    Refused(Refused),
+    /// The frame cannot be used.
+    Error(FrameError),
 }
 
-/// Reads filters.
-pub(super) fn filters<'a>(
+/// Reads topic filters.
+pub(super) fn parse_filters<'a>(
     texts: impl IntoIterator<Item = &'a str>,
-) -> Result<Vec<Filter>, Refused> {
+) -> Result<Vec<Filter>, FrameError> {
     let filters: Result<Vec<_>, _> = texts.into_iter().map(Filter::new).collect();
-    filters.map_err(Refused::bad)
+    filters.map_err(FrameError::invalid)
 }
 
-/// A payload as JSON has it: numbers, truth values, objects and lists as such, anything else text.
-/// Of a number that JSON would change (`007`, twenty digits) the text is kept.
-pub fn typed(payload: &[u8]) -> Value {
+/// A payload as a JSON value: numbers, booleans, objects and lists as such, anything else as text. A
+/// number that JSON would change (`007`, twenty digits) stays text.
+pub fn payload_as_json(payload: &[u8]) -> Value {
     let text = String::from_utf8_lossy(payload);
-    let kept = |text: &str| Value::from(text);
+    let as_text = |text: &str| Value::from(text);
     match text.as_bytes().first() {
         Some(b'{' | b'[') => match serde_json::from_str(&text) {
             Ok(value) if !is_deep(&value) => value,
-            _ => kept(&text),
+            _ => as_text(&text),
         },
         Some(b'-' | b'0'..=b'9') => match serde_json::from_str::<Number>(&text) {
             Ok(number) if number.to_string() == text => number.into(),
-            _ => kept(&text),
+            _ => as_text(&text),
         },
         _ => match &*text {
             "true" => true.into(),
             "false" => false.into(),
-            text => kept(text),
+            text => as_text(text),
         },
     }
 }
 
-/// A state's value as JSON; of a picture, where it is to be had.
-pub fn state_value(topic: &str, state: &StateValue) -> Value {
+/// A state as a JSON value. A picture becomes an object with the URL of its bytes.
+pub fn state_as_json(topic: &str, state: &StateValue) -> Value {
     let Some(content_type) = &state.content_type else {
-        return typed(&state.payload);
+        return payload_as_json(&state.payload);
     };
-    let below = topic.strip_prefix("room/").and_then(|t| t.split_once('/'));
     json!({
         "bytes": state.payload.len(),
         "content_type": &**content_type,
-        "url": below.map(|(room, topic)| file_url(room, topic)),
+        "url": split_room(topic).map(|(room, topic)| file_url(room, topic)),
     })
 }
 
@@ -139,12 +138,12 @@ mod tests {
             ("{\"a\":{}}", json!({"a": {}})),
             ("{oops", json!("{oops")),
         ] {
-            assert_eq!(typed(payload.as_bytes()), wanted, "{payload}");
+            assert_eq!(payload_as_json(payload.as_bytes()), wanted, "{payload}");
         }
     }
 
     #[test]
-    fn a_picture_is_told_by_its_place() {
+    fn a_picture_becomes_its_url() {
         let picture = StateValue {
             payload: Bytes::from_static(b"\xff\xd8"),
             content_type: Some("image/jpeg".into()),
@@ -152,6 +151,9 @@ mod tests {
         let wanted = json!({
             "bytes": 2, "content_type": "image/jpeg", "url": "/room/1/camera/snapshot/near",
         });
-        assert_eq!(state_value("room/1/camera/snapshot/near", &picture), wanted);
+        assert_eq!(
+            state_as_json("room/1/camera/snapshot/near", &picture),
+            wanted
+        );
     }
 }

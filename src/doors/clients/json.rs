@@ -1,51 +1,56 @@
 //! JSON frames: `{"id":7,"topic":"room/1/audio/volume/set","payload":40}` and their answers.
 //!
-//! Pure. A frame that is no JSON object is a plain one.
+//! Pure. A frame that does not begin with `{` is read as a plain one.
 
 use bytes::Bytes;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::frame::{Answer, Asked, Refused, Request, filters, state_value, typed};
+use super::frame::{
+    FrameAnswer, FrameError, FrameRequest, RequestFrame, parse_filters, payload_as_json,
+    state_as_json,
+};
 use super::plain;
 use crate::state::StateValue;
+use crate::topics::Filter;
 
+/// The members that say what a frame asks for; a frame has exactly one.
 const VERBS: &[&str] = &["topic", "subscribe", "unsubscribe", "ping"];
 
-/// Reads a frame; an empty one is nothing.
-pub fn read(text: &str) -> Option<Asked> {
+/// Reads a frame; `None` for an empty one.
+pub fn parse(text: &str) -> Option<RequestFrame> {
     let text = text.trim_ascii();
     if !text.starts_with('{') {
-        return plain::read(text);
+        return plain::parse(text);
     }
     let map: Map<String, Value> = match serde_json::from_str(text) {
         Ok(map) => map,
         Err(error) => {
             let message = format!("the frame is broken JSON: {error}");
-            return Some(Asked {
+            return Some(RequestFrame {
                 id: None,
-                request: Err(Refused::bad(message)),
+                request: Err(FrameError::invalid(message)),
             });
         }
     };
-    Some(Asked {
+    Some(RequestFrame {
         id: map.get("id").cloned(),
-        request: request(map),
+        request: parse_request(map),
     })
 }
 
-fn request(mut map: Map<String, Value>) -> Result<Request, Refused> {
+fn parse_request(mut map: Map<String, Value>) -> Result<FrameRequest, FrameError> {
     map.remove("id");
     let payload = map.remove("payload");
     let mut members = map.into_iter();
     let (verb, value) = members.next().ok_or_else(|| {
-        Refused::bad(format!(
+        FrameError::invalid(format!(
             "the frame asks for nothing; it takes one of {}",
             VERBS.join(", ")
         ))
     })?;
     if !VERBS.contains(&verb.as_str()) {
-        return Err(Refused::bad(format!(
+        return Err(FrameError::invalid(format!(
             "\"{:.64}\" is no verb; a frame takes one of {}",
             verb,
             VERBS.join(", ")
@@ -53,25 +58,28 @@ fn request(mut map: Map<String, Value>) -> Result<Request, Refused> {
     }
     if let Some((second, _)) = members.next() {
         let message = format!("\"{second:.64}\" stands beside \"{verb}\"; a frame takes one verb");
-        return Err(Refused::bad(message));
+        return Err(FrameError::invalid(message));
     }
     if verb != "topic" && payload.is_some() {
-        return Err(Refused::bad(format!("{verb} takes no payload")));
+        return Err(FrameError::invalid(format!("{verb} takes no payload")));
     }
     match (verb.as_str(), value) {
-        ("topic", Value::String(topic)) => Ok(Request::Command {
+        ("topic", Value::String(topic)) => Ok(FrameRequest::Command {
             topic,
-            payload: bytes(payload),
+            payload: payload_bytes(payload),
         }),
-        ("topic", _) => Err(Refused::bad("topic takes a text")),
-        ("ping", _) => Ok(Request::Ping),
-        ("subscribe", list) => Ok(Request::Subscribe(texts("subscribe", &list)?)),
-        (_, list) => Ok(Request::Unsubscribe(texts("unsubscribe", &list)?)),
+        ("topic", _) => Err(FrameError::invalid("topic takes a text")),
+        ("ping", _) => Ok(FrameRequest::Ping),
+        ("subscribe", list) => Ok(FrameRequest::Subscribe(filter_list("subscribe", &list)?)),
+        (_, list) => Ok(FrameRequest::Unsubscribe(filter_list(
+            "unsubscribe",
+            &list,
+        )?)),
     }
 }
 
-/// A payload as a room reads it: text as it is, anything else as JSON.
-fn bytes(payload: Option<Value>) -> Bytes {
+/// The bytes of a payload as a room reads them: text as it is, anything else as JSON.
+fn payload_bytes(payload: Option<Value>) -> Bytes {
     match payload {
         None | Some(Value::Null) => Bytes::new(),
         Some(Value::String(text)) => text.into(),
@@ -79,48 +87,48 @@ fn bytes(payload: Option<Value>) -> Bytes {
     }
 }
 
-fn texts(verb: &str, list: &Value) -> Result<Vec<super::Filter>, Refused> {
-    let wrong = || Refused::bad(format!("{verb} takes a list of topic filters"));
+fn filter_list(verb: &str, list: &Value) -> Result<Vec<Filter>, FrameError> {
+    let wrong = || FrameError::invalid(format!("{verb} takes a list of topic filters"));
     match list {
-        Value::String(text) => filters([text.as_str()]),
+        Value::String(text) => parse_filters([text.as_str()]),
         Value::Array(list) => {
             let texts: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
-            filters(texts.ok_or_else(wrong)?)
+            parse_filters(texts.ok_or_else(wrong)?)
         }
         _ => Err(wrong()),
     }
 }
 
 /// Writes an answer.
-pub fn answer(id: Option<&Value>, answer: &Answer) -> String {
-    text(&Frame { id, answer })
+pub fn write_answer(id: Option<&Value>, answer: &FrameAnswer) -> String {
+    text(&AnswerFrame { id, answer })
 }
 
-struct Frame<'a> {
+struct AnswerFrame<'a> {
     id: Option<&'a Value>,
-    answer: &'a Answer,
+    answer: &'a FrameAnswer,
 }
 
-impl Serialize for Frame<'_> {
+impl Serialize for AnswerFrame<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut frame = serializer.serialize_map(None)?;
         if let Some(id) = self.id {
             frame.serialize_entry("id", id)?;
         }
-        let list = |filters: &[super::Filter]| -> Value {
-            filters.iter().map(super::Filter::as_str).collect()
-        };
+        let list = |filters: &[Filter]| -> Value { filters.iter().map(Filter::as_str).collect() };
         match self.answer {
-            Answer::Result(outcome) => {
+            FrameAnswer::Result(outcome) => {
                 frame.serialize_entry("topic", &plain::result_topic(outcome))?;
                 frame.serialize_entry("payload", outcome)?;
             }
-            Answer::Subscribed(filters) => frame.serialize_entry("subscribed", &list(filters))?,
-            Answer::Unsubscribed(filters) => {
+            FrameAnswer::Subscribed(filters) => {
+                frame.serialize_entry("subscribed", &list(filters))?
+            }
+            FrameAnswer::Unsubscribed(filters) => {
                 frame.serialize_entry("unsubscribed", &list(filters))?;
             }
-            Answer::Pong => frame.serialize_entry("pong", &true)?,
-            Answer::Refused(refused) => {
+            FrameAnswer::Pong => frame.serialize_entry("pong", &true)?,
+            FrameAnswer::Error(refused) => {
                 let error = json!({"code": refused.code.as_str(), "message": refused.message});
                 frame.serialize_entry("error", &error)?;
             }
@@ -129,18 +137,18 @@ impl Serialize for Frame<'_> {
     }
 }
 
-/// Writes a state; one that went away is null.
-pub fn state(topic: &str, state: Option<&StateValue>) -> String {
-    let payload = state.map(|state| state_value(topic, state));
+/// Writes a state; one that is gone has the payload null.
+pub fn write_state(topic: &str, state: Option<&StateValue>) -> String {
+    let payload = state.map(|state| state_as_json(topic, state));
     text(&json!({"topic": topic, "payload": payload, "retain": true}))
 }
 
-/// Writes an event, which is told from a state by having no `retain`.
-pub fn event(topic: &str, payload: &[u8]) -> String {
-    text(&json!({"topic": topic, "payload": typed(payload)}))
+/// Writes an event. Unlike a state it has no `retain`.
+pub fn write_event(topic: &str, payload: &[u8]) -> String {
+    text(&json!({"topic": topic, "payload": payload_as_json(payload)}))
 }
 
-/// Only maps with string keys are written here, which cannot fail.
+/// Serializing cannot fail: there are only maps with string keys.
 fn text(frame: &impl Serialize) -> String {
     serde_json::to_string(frame).unwrap_or_default()
 }
@@ -150,25 +158,24 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::doors::conversation::Filter;
 
-    fn asked(text: &str) -> Request {
-        read(text).unwrap().request.unwrap()
+    fn request(text: &str) -> FrameRequest {
+        parse(text).unwrap().request.unwrap()
     }
 
     fn refused(text: &str) -> String {
-        read(text).unwrap().request.unwrap_err().message
+        parse(text).unwrap().request.unwrap_err().message
     }
 
-    fn command(topic: &str, payload: &'static str) -> Request {
-        Request::Command {
+    fn command(topic: &str, payload: &'static str) -> FrameRequest {
+        FrameRequest::Command {
             topic: topic.into(),
             payload: payload.into(),
         }
     }
 
     #[test]
-    fn every_verb_is_read() {
+    fn every_verb_is_parse() {
         let volume = "room/1/audio/volume/set";
         for (frame, payload) in [
             (
@@ -187,27 +194,27 @@ mod tests {
             ),
             ("room/1/audio/volume/set 40", "40"),
         ] {
-            assert_eq!(asked(frame), command(volume, payload), "{frame}");
+            assert_eq!(request(frame), command(volume, payload), "{frame}");
         }
         let all = vec![Filter::new("room/1/#").unwrap()];
         assert_eq!(
-            asked(r#"{"subscribe":["room/1/#"]}"#),
-            Request::Subscribe(all.clone())
+            request(r#"{"subscribe":["room/1/#"]}"#),
+            FrameRequest::Subscribe(all.clone())
         );
         assert_eq!(
-            asked(r#"{"subscribe":"room/1/#"}"#),
-            Request::Subscribe(all.clone())
+            request(r#"{"subscribe":"room/1/#"}"#),
+            FrameRequest::Subscribe(all.clone())
         );
         assert_eq!(
-            asked(r#"{"unsubscribe":["room/1/#"]}"#),
-            Request::Unsubscribe(all)
+            request(r#"{"unsubscribe":["room/1/#"]}"#),
+            FrameRequest::Unsubscribe(all)
         );
-        assert_eq!(asked(r#"{"ping":true}"#), Request::Ping);
+        assert_eq!(request(r#"{"ping":true}"#), FrameRequest::Ping);
         assert_eq!(
-            read(r#"{"id":"x","ping":true}"#).unwrap().id,
+            parse(r#"{"id":"x","ping":true}"#).unwrap().id,
             Some("x".into())
         );
-        assert_eq!(read(" \r\n"), None);
+        assert_eq!(parse(" \r\n"), None);
     }
 
     #[test]
@@ -235,20 +242,20 @@ mod tests {
     #[test]
     fn states_and_answers_are_as_the_page_says() {
         assert_eq!(
-            state("room/1/audio/volume", Some(&StateValue::text("40"))),
+            write_state("room/1/audio/volume", Some(&StateValue::text("40"))),
             r#"{"topic":"room/1/audio/volume","payload":40,"retain":true}"#
         );
         assert_eq!(
-            state("a", None),
+            write_state("a", None),
             r#"{"topic":"a","payload":null,"retain":true}"#
         );
         assert_eq!(
-            answer(Some(&json!(10)), &Answer::Pong),
+            write_answer(Some(&json!(10)), &FrameAnswer::Pong),
             r#"{"id":10,"pong":true}"#
         );
-        let refused = Answer::Refused(Refused::bad("why"));
+        let refused = FrameAnswer::Error(FrameError::invalid("why"));
         assert_eq!(
-            answer(None, &refused),
+            write_answer(None, &refused),
             r#"{"error":{"code":"invalid_payload","message":"why"}}"#
         );
     }
@@ -256,8 +263,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_frame_can_panic(text in "\\PC{0,80}", json in "[{}\\[\\]\",:a-z0-9]{0,80}") {
-            let _ = read(&text);
-            let _ = read(&format!("{{{json}"));
+            let _ = parse(&text);
+            let _ = parse(&format!("{{{json}"));
         }
     }
 }

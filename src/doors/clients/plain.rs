@@ -1,48 +1,51 @@
-//! Plain lines, for controllers that read no JSON: a topic, then optionally a space and a payload.
+//! Plain frames, for controllers that cannot read JSON: a topic, optionally a space and a payload.
 //!
-//! Pure. An answer or a state is always one line, whatever it holds.
+//! Pure. An answer or a state is always a single line, whatever it holds.
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::frame::{Answer, Asked, Request, filters, state_value};
+use super::frame::{FrameAnswer, FrameRequest, RequestFrame, parse_filters, state_as_json};
 use crate::catalogue::payload;
 use crate::command::Outcome;
 use crate::state::StateValue;
+use crate::topics::RoomTopics;
 
-/// Reads a line; an empty one is nothing.
-pub fn read(line: &str) -> Option<Asked> {
+/// Reads a line; `None` for an empty one.
+pub fn parse(line: &str) -> Option<RequestFrame> {
     let line = line.trim_ascii();
     if line.is_empty() {
         return None;
     }
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     let request = match word {
-        "subscribe" => filters(rest.split_ascii_whitespace()).map(Request::Subscribe),
-        "unsubscribe" => filters(rest.split_ascii_whitespace()).map(Request::Unsubscribe),
-        "ping" => Ok(Request::Ping),
-        topic => Ok(Request::Command {
+        "subscribe" => parse_filters(rest.split_ascii_whitespace()).map(FrameRequest::Subscribe),
+        "unsubscribe" => {
+            parse_filters(rest.split_ascii_whitespace()).map(FrameRequest::Unsubscribe)
+        }
+        "ping" => Ok(FrameRequest::Ping),
+        topic => Ok(FrameRequest::Command {
             topic: topic.to_owned(),
             payload: Bytes::copy_from_slice(rest.trim_ascii().as_bytes()),
         }),
     };
-    Some(Asked { id: None, request })
+    Some(RequestFrame { id: None, request })
 }
 
-/// The topic of a result.
+/// The topic of a command's result.
 pub(super) fn result_topic(outcome: &Outcome) -> String {
-    format!("room/{}/{}/result", outcome.room, outcome.command)
+    RoomTopics::new(&outcome.room).result(&outcome.command)
 }
 
-/// Writes an answer, where there is one: a subscription's are the states.
-pub fn answer(answer: &Answer) -> Option<String> {
+/// Writes an answer; `None` for those of subscriptions, where the states are the answer.
+pub fn write_answer(answer: &FrameAnswer) -> Option<String> {
     let line = match answer {
-        Answer::Result(outcome) => {
+        FrameAnswer::Result(outcome) => {
             let topic = result_topic(outcome);
             match &outcome.result {
                 Ok(success) => {
                     let body = outcome.body(success);
-                    if says_nothing(&body) {
+                    if is_only_ok(&body) {
                         format!("{topic} ok")
                     } else {
                         format!("{topic} ok {}", text(&payload(&body)))
@@ -57,33 +60,33 @@ pub fn answer(answer: &Answer) -> Option<String> {
                 }
             }
         }
-        Answer::Subscribed(_) | Answer::Unsubscribed(_) => return None,
-        Answer::Pong => "pong".into(),
-        Answer::Refused(refused) => {
+        FrameAnswer::Subscribed(_) | FrameAnswer::Unsubscribed(_) => return None,
+        FrameAnswer::Pong => "pong".into(),
+        FrameAnswer::Error(refused) => {
             format!("error {} {}", refused.code.as_str(), refused.message)
         }
     };
     Some(one_line(&line))
 }
 
-/// Devices say that it worked in several ways, which "ok" has said already.
-fn says_nothing(body: &Value) -> bool {
+/// Whether a body says no more than `ok`: devices report success in several ways.
+fn is_only_ok(body: &Value) -> bool {
     body.is_null() || body["success"] == true
 }
 
-/// Writes a state; one that went away has no value.
-pub fn state(topic: &str, state: Option<&StateValue>) -> String {
+/// Writes a state; one that is gone has no value.
+pub fn write_state(topic: &str, state: Option<&StateValue>) -> String {
     match state {
         None => topic.to_owned(),
         Some(state) if state.content_type.is_some() => {
-            format!("{topic} {}", state_value(topic, state))
+            format!("{topic} {}", state_as_json(topic, state))
         }
-        Some(state) => event(topic, &state.payload),
+        Some(state) => write_event(topic, &state.payload),
     }
 }
 
 /// Writes an event.
-pub fn event(topic: &str, payload: &[u8]) -> String {
+pub fn write_event(topic: &str, payload: &[u8]) -> String {
     one_line(&format!("{topic} {}", text(payload)))
 }
 
@@ -91,7 +94,7 @@ fn text(payload: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(payload)
 }
 
-/// What would end the line early is a space instead.
+/// Replaces the characters that would end the line early.
 fn one_line(text: &str) -> String {
     text.replace(['\r', '\n', '\0'], " ")
 }
@@ -105,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::command::{ErrorCode, Failure, Success};
-    use crate::doors::conversation::Filter;
+    use crate::topics::Filter;
 
     fn result(result: Result<Success, Failure>) -> String {
         let outcome = Outcome {
@@ -115,29 +118,29 @@ mod tests {
             took: Duration::ZERO,
             result,
         };
-        answer(&Answer::Result(Box::new(outcome))).unwrap()
+        write_answer(&FrameAnswer::Result(Box::new(outcome))).unwrap()
     }
 
     #[test]
-    fn lines_are_read() {
-        let asked = |line: &str| read(line).unwrap().request;
+    fn lines_are_parse() {
+        let request = |line: &str| parse(line).unwrap().request;
         let command = |payload: &'static str| {
-            Ok(Request::Command {
+            Ok(FrameRequest::Command {
                 topic: "room/1/x/set".into(),
                 payload: payload.into(),
             })
         };
-        assert_eq!(asked("room/1/x/set"), command(""));
-        assert_eq!(asked("room/1/x/set 40\r"), command("40"));
-        assert_eq!(asked("room/1/x/set a b  c"), command("a b  c"));
+        assert_eq!(request("room/1/x/set"), command(""));
+        assert_eq!(request("room/1/x/set 40\r"), command("40"));
+        assert_eq!(request("room/1/x/set a b  c"), command("a b  c"));
         let all = Filter::new("room/1/#").unwrap();
         assert_eq!(
-            asked("subscribe room/1/#"),
-            Ok(Request::Subscribe(vec![all]))
+            request("subscribe room/1/#"),
+            Ok(FrameRequest::Subscribe(vec![all]))
         );
-        assert_eq!(asked("ping"), Ok(Request::Ping));
-        assert!(asked("subscribe a#").is_err());
-        assert_eq!(read("\r"), None);
+        assert_eq!(request("ping"), Ok(FrameRequest::Ping));
+        assert!(request("subscribe a#").is_err());
+        assert_eq!(parse("\r"), None);
     }
 
     #[test]
@@ -155,21 +158,24 @@ mod tests {
         let failed = result(Err(Failure::new(ErrorCode::InvalidPayload, message)));
         assert_eq!(failed, format!("{topic} error invalid_payload {message}"));
         assert_eq!(
-            state("room/1/audio/volume", Some(&StateValue::text("40"))),
+            write_state("room/1/audio/volume", Some(&StateValue::text("40"))),
             "room/1/audio/volume 40"
         );
-        assert_eq!(state("room/1/audio/volume", None), "room/1/audio/volume");
+        assert_eq!(
+            write_state("room/1/audio/volume", None),
+            "room/1/audio/volume"
+        );
     }
 
     proptest! {
         #[test]
-        fn whatever_a_state_holds_it_is_one_line(payload in proptest::collection::vec(any::<u8>(), 0..60)) {
-            prop_assert!(!state("a", Some(&StateValue::text(payload))).contains(['\r', '\n']));
+        fn a_state_is_one_line_whatever_it_holds(payload in proptest::collection::vec(any::<u8>(), 0..60)) {
+            prop_assert!(!write_state("a", Some(&StateValue::text(payload))).contains(['\r', '\n']));
         }
 
         #[test]
         fn no_line_can_panic(line in "\\PC{0,80}") {
-            let _ = read(&line);
+            let _ = parse(&line);
         }
     }
 }

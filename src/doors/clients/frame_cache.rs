@@ -1,4 +1,4 @@
-//! State frames that were written already: a thousand clients get the same one.
+//! Keeps the JSON frame of each state, so that it is written once however many clients get it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,15 +7,15 @@ use super::json;
 use crate::state::StateValue;
 
 #[derive(Debug)]
-struct Frame {
+struct CachedFrame {
     state: StateValue,
     text: Arc<str>,
 }
 
-/// The newest JSON frame of each state; bounded as the states are.
+/// The newest JSON frame of each state. Bounded by the number of states.
 #[derive(Debug, Default)]
 pub struct FrameCache {
-    frames: Mutex<HashMap<Arc<str>, Frame>>,
+    frames: Mutex<HashMap<Arc<str>, CachedFrame>>,
 }
 
 impl FrameCache {
@@ -24,15 +24,15 @@ impl FrameCache {
         let frames = || self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = state else {
             frames().remove(topic);
-            return json::state(topic, None).into();
+            return json::write_state(topic, None).into();
         };
         if let Some(known) = frames().get(topic)
             && known.state == *state
         {
             return known.text.clone();
         }
-        let text: Arc<str> = json::state(topic, Some(state)).into();
-        let frame = Frame {
+        let text: Arc<str> = json::write_state(topic, Some(state)).into();
+        let frame = CachedFrame {
             state: state.clone(),
             text: text.clone(),
         };
@@ -47,14 +47,14 @@ mod tests {
 
     #[test]
     fn the_same_state_is_written_once_and_another_anew() {
-        let written = FrameCache::default();
+        let cache = FrameCache::default();
         let topic: Arc<str> = "a".into();
-        let one = written.state(&topic, Some(&StateValue::text("1")));
-        let same = written.state(&topic, Some(&StateValue::text("1")));
+        let one = cache.state(&topic, Some(&StateValue::text("1")));
+        let same = cache.state(&topic, Some(&StateValue::text("1")));
         assert!(Arc::ptr_eq(&one, &same));
-        let two = written.state(&topic, Some(&StateValue::text("2")));
+        let two = cache.state(&topic, Some(&StateValue::text("2")));
         assert_eq!(&*two, r#"{"topic":"a","payload":2,"retain":true}"#);
-        written.state(&topic, None);
-        assert!(written.frames.lock().unwrap().is_empty());
+        cache.state(&topic, None);
+        assert!(cache.frames.lock().unwrap().is_empty());
     }
 }

@@ -1,0 +1,139 @@
+//! Connected clients: what a WebSocket and plain lines over TCP have in common.
+//!
+//! Owns each client's subscriptions, commands in flight and order of answers, and the limits of all
+//! clients together. The path of a frame:
+//!
+//! ```text
+//! FrameSource ─ serve: read_frames  ─ json/plain: parse ─ Client ─ Clients::submit ─ gateway
+//! FrameSink   ─ serve: write_frames ─ json/plain: write ─ Client's outbox ─ state store, results
+//! ```
+//!
+//! Knows neither devices nor sockets: the doors bring a [`FrameSource`] and a [`FrameSink`].
+
+mod client;
+mod close_reason;
+pub mod frame;
+mod frame_cache;
+pub mod json;
+mod limits;
+pub mod plain;
+mod serve;
+mod transport;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit, Transfer};
+use crate::doors::access::{Access, Grant};
+use crate::state::StateStore;
+use crate::telemetry::{ClientRefusal, Telemetry};
+use frame_cache::FrameCache;
+
+pub use close_reason::CloseReason;
+pub use frame::{payload_as_json, state_as_json};
+pub use limits::ClientLimits;
+pub use serve::{NewClient, close_client, serve_client};
+pub use transport::{Disconnected, Format, FrameSink, FrameSource, Incoming, Outgoing};
+
+/// What all clients share.
+pub struct Clients {
+    /// The retained states.
+    pub store: Arc<StateStore>,
+    /// Takes commands.
+    pub gateway: Arc<dyn Submit>,
+    /// Decides who may see and do what.
+    pub access: Access,
+    /// Counts clients, and events that a slow one missed.
+    pub telemetry: Arc<Telemetry>,
+    /// What a client may use.
+    pub limits: ClientLimits,
+    /// Cancelled when clients are to end.
+    pub stopping: CancellationToken,
+    /// The tasks of all clients, so that the stop can wait for them.
+    pub tasks: TaskTracker,
+    /// State frames, shared because many clients get the same.
+    frame_cache: FrameCache,
+    slots: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Clients {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clients").finish_non_exhaustive()
+    }
+}
+
+impl Clients {
+    /// No clients yet.
+    pub fn new(
+        store: Arc<StateStore>,
+        gateway: Arc<dyn Submit>,
+        access: Access,
+        telemetry: Arc<Telemetry>,
+        limits: ClientLimits,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            slots: Arc::new(Semaphore::new(limits.max_clients)),
+            store,
+            gateway,
+            access,
+            telemetry,
+            limits,
+            frame_cache: FrameCache::default(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Reserves the slot of one more client, held as long as the permit.
+    ///
+    /// # Errors
+    /// There are too many clients. This is counted.
+    pub fn reserve_slot(&self) -> Result<OwnedSemaphorePermit, CloseReason> {
+        self.slots.clone().try_acquire_owned().map_err(|_| {
+            self.telemetry.client_refused(ClientRefusal::Limit);
+            CloseReason::TooManyClients
+        })
+    }
+
+    /// Hands a command in, or refuses it if the sender may not send it.
+    pub fn submit(
+        &self,
+        grant: &Grant,
+        door: DoorKind,
+        payload: Bytes,
+        transfer: Transfer,
+        reply: Reply,
+    ) {
+        let authority = match grant.authority(reply.room()) {
+            Ok(authority) => authority,
+            Err(message) => {
+                let failure = Failure::new(ErrorCode::Forbidden, message);
+                return self.gateway.refuse(door, reply, failure);
+            }
+        };
+        self.gateway.submit(Submission {
+            room: reply.room().clone(),
+            command: reply.command().to_owned(),
+            payload,
+            expires: None,
+            received: Instant::now(),
+            authority,
+            door,
+            transfer,
+            reply,
+        });
+    }
+
+    /// Ends all clients, each after its last messages. A client that has not read them by `deadline`
+    /// loses them.
+    pub async fn stop(&self, deadline: Instant) {
+        self.stopping.cancel();
+        self.tasks.close();
+        let _ = timeout_at(deadline, self.tasks.wait()).await;
+    }
+}

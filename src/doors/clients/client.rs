@@ -1,0 +1,255 @@
+//! One client: its subscriptions, its commands in flight, and what waits to be sent to it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::frame::{FrameAnswer, FrameError};
+use super::{Clients, Format, Outgoing, json, plain};
+use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
+use crate::doors::access::Grant;
+use crate::state::{Change, Item, Outbox, Subscriber};
+use crate::topics::{Filter, Filters, split_room};
+
+/// A client's frames are not read while this many times `max_in_flight` answers are unsent. Above 1,
+/// so that a client that sends too many commands gets `busy` for each instead of silence.
+const UNSENT_ANSWERS_FACTOR: usize = 4;
+
+/// An answer with the id of the frame it answers.
+type AddressedAnswer = (Option<Value>, FrameAnswer);
+
+/// One connected client.
+#[derive(Debug)]
+pub struct Client {
+    clients: Arc<Clients>,
+    grant: Grant,
+    door: DoorKind,
+    format: Format,
+    filters: RwLock<Filters>,
+    outbox: Outbox<AddressedAnswer>,
+    /// Answers that were not sent yet, including those of commands that still run.
+    unsent_answers: AtomicUsize,
+    /// Told each time an answer is taken out to be sent.
+    answer_taken: Notify,
+    /// Bytes of files that wait to be sent.
+    file_bytes: AtomicUsize,
+}
+
+impl Client {
+    /// A client without subscriptions.
+    pub fn new(clients: Arc<Clients>, grant: Grant, door: DoorKind, format: Format) -> Arc<Self> {
+        let client = Arc::new(Self {
+            grant,
+            door,
+            format,
+            filters: RwLock::default(),
+            outbox: Outbox::default(),
+            unsent_answers: AtomicUsize::new(0),
+            answer_taken: Notify::new(),
+            file_bytes: AtomicUsize::new(0),
+            clients,
+        });
+        let subscriber: Arc<dyn Subscriber> = client.clone();
+        let subscriber: Weak<dyn Subscriber> = Arc::downgrade(&subscriber);
+        client.clients.store.subscribe(subscriber);
+        client
+    }
+
+    /// What it may see and do.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The form of its frames.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    fn filters(&self) -> RwLockReadGuard<'_, Filters> {
+        self.filters.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change_filters<T>(&self, change: impl FnOnce(&mut Filters) -> T) -> T {
+        change(&mut self.filters.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn wants(&self, topic: &str) -> bool {
+        self.filters().matches(topic) && self.grant.sees_topic(topic)
+    }
+
+    /// Queues all states that match, and from now on every change. An answer given after this comes
+    /// after those states.
+    ///
+    /// # Errors
+    /// The client has too many filters; none of these was added.
+    pub fn subscribe(&self, filters: &[Filter]) -> Result<(), FrameError> {
+        let most = self.clients.limits.max_subscriptions;
+        self.change_filters(|known| {
+            if known.len() + filters.len() > most {
+                let message = format!("a client may subscribe to {most} filters; use + and #");
+                return Err(FrameError {
+                    code: ErrorCode::TooLarge,
+                    message,
+                });
+            }
+            filters.iter().cloned().for_each(|filter| known.add(filter));
+            Ok(())
+        })?;
+        for topic in self.clients.store.topics_below("") {
+            let matches = filters.iter().any(|filter| filter.matches(&topic));
+            if matches && self.grant.sees_topic(&topic) {
+                self.outbox.push_state(&topic);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends nothing more for these filters.
+    pub fn unsubscribe(&self, filters: &[Filter]) {
+        self.change_filters(|known| filters.iter().for_each(|filter| known.remove(filter)));
+    }
+
+    /// Hands a command in; its result becomes the answer to the frame with this id.
+    pub fn command(self: &Arc<Self>, id: Option<Value>, topic: &str, payload: Bytes) {
+        let Some((room, command)) = split_room(topic) else {
+            let error = FrameError {
+                code: ErrorCode::UnknownCommand,
+                message: format!("a command is room/<room>/<command>, not \"{topic:.64}\""),
+            };
+            return self.answer(id, FrameAnswer::Error(error));
+        };
+        let most = self.clients.limits.max_in_flight;
+        let unsent_before = self.unsent_answers.fetch_add(1, Ordering::Relaxed);
+        let client = self.clone();
+        let reply = Reply::new(room.into(), command, move |outcome| {
+            client.result(id, outcome);
+        });
+        if unsent_before >= most {
+            let message = format!("{most} commands of this client have no result yet");
+            let failure = Failure::new(ErrorCode::Busy, message);
+            return self.clients.gateway.refuse(self.door, reply, failure);
+        }
+        self.clients
+            .submit(&self.grant, self.door, payload, Transfer::None, reply);
+    }
+
+    fn result(&self, id: Option<Value>, mut outcome: Outcome) {
+        if let Ok(success) = &mut outcome.result
+            && let Some(file) = &mut success.file
+        {
+            // Files do not pile up for a slow reader: without its bytes the result still has its URL.
+            let size = file.bytes.as_ref().map_or(0, Bytes::len);
+            let waiting = self.file_bytes.load(Ordering::Relaxed);
+            let limit = self.clients.limits.max_file_bytes;
+            if self.format == Format::Plain || waiting + size > limit {
+                file.bytes = None;
+            } else {
+                self.file_bytes.fetch_add(size, Ordering::Relaxed);
+            }
+        }
+        self.outbox
+            .push_reply((id, FrameAnswer::Result(Box::new(outcome))));
+    }
+
+    /// Queues an answer that is not a command's result.
+    pub fn answer(&self, id: Option<Value>, answer: FrameAnswer) {
+        self.unsent_answers.fetch_add(1, Ordering::Relaxed);
+        self.outbox.push_reply((id, answer));
+    }
+
+    /// Waits while too many answers are unsent: the client sends faster than it reads.
+    pub async fn wait_for_backlog(&self) {
+        let most = UNSENT_ANSWERS_FACTOR * self.clients.limits.max_in_flight;
+        loop {
+            let answer_taken = self.answer_taken.notified();
+            if self.unsent_answers.load(Ordering::Relaxed) < most {
+                return;
+            }
+            answer_taken.await;
+        }
+    }
+
+    /// Waits for the next thing to send.
+    pub async fn next(&self) -> Item<AddressedAnswer> {
+        self.outbox.next().await
+    }
+
+    /// Whether nothing waits to be sent.
+    pub fn is_idle(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// Whether nothing waits to be sent and every request has its answer.
+    pub fn has_all_answers(&self) -> bool {
+        self.unsent_answers.load(Ordering::Relaxed) == 0 && self.is_idle()
+    }
+
+    /// The frames that say an item.
+    pub fn frames(&self, item: Item<AddressedAnswer>) -> Vec<Outgoing> {
+        match item {
+            // It may have unsubscribed meanwhile.
+            Item::State(topic) if !self.wants(&topic) => Vec::new(),
+            Item::State(topic) => {
+                let state = self.clients.store.get(&topic);
+                vec![Outgoing::Text(match self.format {
+                    Format::Json => self.clients.frame_cache.state(&topic, state.as_ref()),
+                    Format::Plain => plain::write_state(&topic, state.as_ref()).into(),
+                })]
+            }
+            Item::Event(topic, payload) => {
+                let text = match self.format {
+                    Format::Json => json::write_event(&topic, &payload),
+                    Format::Plain => plain::write_event(&topic, &payload),
+                };
+                vec![Outgoing::Text(text.into())]
+            }
+            Item::Reply((id, answer)) => {
+                self.unsent_answers.fetch_sub(1, Ordering::Relaxed);
+                self.answer_taken.notify_one();
+                self.answer_frames(id.as_ref(), answer)
+            }
+        }
+    }
+
+    fn answer_frames(&self, id: Option<&Value>, answer: FrameAnswer) -> Vec<Outgoing> {
+        let text = match self.format {
+            Format::Json => Some(json::write_answer(id, &answer)),
+            Format::Plain => plain::write_answer(&answer),
+        };
+        let mut frames: Vec<Outgoing> = text
+            .map(|text| Outgoing::Text(text.into()))
+            .into_iter()
+            .collect();
+        if let FrameAnswer::Result(outcome) = answer
+            && let Ok(success) = outcome.result
+            && let Some(bytes) = success.file.and_then(|file| file.bytes)
+        {
+            self.file_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+            frames.push(Outgoing::Binary(bytes));
+        }
+        frames
+    }
+
+    /// Ends its subscriptions: nothing more is queued for a client that left, though one of its
+    /// commands may still run.
+    pub fn leave(&self) {
+        self.change_filters(|filters| *filters = Filters::default());
+    }
+}
+
+impl Subscriber for Client {
+    fn state_changed(&self, topic: &Arc<str>, _: Change) {
+        if self.wants(topic) {
+            self.outbox.push_state(topic);
+        }
+    }
+
+    fn event(&self, topic: &Arc<str>, payload: &Bytes) {
+        if self.wants(topic) && self.outbox.push_event(topic, payload) {
+            self.clients.telemetry.event_dropped(self.door);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Why a client is closed. Each door says it in its own form: a close code, or a last line.
+
+/// Why a client is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client left, or its connection broke.
+    ClientLeft,
+    /// Nothing came from it for twice the ping interval.
+    PingTimeout,
+    /// It did not read what was sent.
+    SendTimeout,
+    /// It violated the protocol.
+    ProtocolError,
+    /// It sent text that is not UTF-8.
+    InvalidText,
+    /// It sent a message above the limit.
+    MessageTooLarge,
+    /// Its token is missing, wrong or no longer valid.
+    BadToken,
+    /// There are too many clients.
+    TooManyClients,
+    /// The gateway is stopping.
+    Stopping,
+}
+
+impl CloseReason {
+    /// For a person; `None` where nobody is left to read it.
+    pub fn message(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ClientLeft | Self::PingTimeout | Self::SendTimeout => return None,
+            Self::ProtocolError => "the message violates the protocol",
+            Self::InvalidText => "the message is not UTF-8 text",
+            Self::MessageTooLarge => "the message is too large; files are uploaded over HTTP",
+            Self::BadToken => "the token is missing, wrong or no longer valid",
+            Self::TooManyClients => "too many clients; try again later",
+            Self::Stopping => "the gateway stops",
+        })
+    }
+}

@@ -1,0 +1,302 @@
+//! Serves one client: reads its frames, writes what there is for it, and closes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::yield_now;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+
+use super::client::Client;
+use super::frame::{FrameAnswer, FrameError, FrameRequest};
+use super::{
+    Clients, CloseReason, Disconnected, Format, FrameSink, FrameSource, Incoming, Outgoing, json,
+    plain,
+};
+use crate::command::DoorKind;
+use crate::doors::access::Grant;
+use crate::doors::flush_rule::FlushRule;
+use crate::state::Item;
+use crate::topics::Filter;
+
+/// How long a closed client may take to read the reason and to disconnect. A connection that is
+/// dropped while the client still sends is reset, and a reset discards the reason.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A client that was let in.
+#[derive(Debug)]
+pub struct NewClient {
+    /// What it may see and do.
+    pub grant: Grant,
+    /// The door it came through.
+    pub door: DoorKind,
+    /// The form of the frames it is sent.
+    pub format: Format,
+    /// What it subscribes to from the start.
+    pub filters: Vec<Filter>,
+    /// Whether it answers pings, so that its silence means that it is gone.
+    pub answers_pings: bool,
+}
+
+/// Serves a client until it leaves or is closed.
+pub async fn serve_client(
+    clients: &Arc<Clients>,
+    new: NewClient,
+    mut source: impl FrameSource,
+    mut sink: impl FrameSink,
+) {
+    let (door, pings) = (new.door, new.answers_pings);
+    let client = Client::new(clients.clone(), new.grant, door, new.format);
+    clients.telemetry.client_connected(door);
+    if let Err(error) = client.subscribe(&new.filters) {
+        client.answer(None, FrameAnswer::Error(error));
+    }
+    let reason = tokio::select! {
+        reason = read_frames(clients, &client, &mut source, pings) => reason,
+        reason = write_frames(clients, &client, &mut sink, pings, Until::Closed) => reason,
+    };
+    if reason == CloseReason::ClientLeft {
+        // A client may end only its own side, as `nc -N` does, and still read the answers. If nobody
+        // is there any more, sending fails.
+        write_frames(clients, &client, &mut sink, pings, Until::AllAnswered).await;
+    }
+    client.leave();
+    clients.telemetry.client_disconnected(door);
+    close_client(clients, reason, source, sink).await;
+}
+
+/// Tells a client why it is closed, if it can still be told, and closes it.
+pub async fn close_client(
+    clients: &Clients,
+    reason: CloseReason,
+    mut source: impl FrameSource,
+    mut sink: impl FrameSink,
+) {
+    if reason.message().is_none() {
+        return;
+    }
+    let told = timeout(clients.limits.send_timeout, sink.close(reason)).await;
+    if told.is_ok() {
+        let _ = timeout(CLOSE_TIMEOUT, source.drain()).await;
+    }
+}
+
+/// Reads and handles frames until the client leaves or breaks a rule.
+async fn read_frames(
+    clients: &Clients,
+    client: &Arc<Client>,
+    source: &mut impl FrameSource,
+    pings: bool,
+) -> CloseReason {
+    let longest_silence = clients.limits.ping_interval * 2;
+    loop {
+        client.wait_for_backlog().await;
+        let incoming = if pings {
+            match timeout(longest_silence, source.next()).await {
+                Ok(incoming) => incoming,
+                Err(_) => return CloseReason::PingTimeout,
+            }
+        } else {
+            source.next().await
+        };
+        match incoming {
+            Incoming::Text(text) => handle_frame(client, &text),
+            Incoming::Binary(_) => {
+                let error = FrameError::invalid("frames are text; files are uploaded over HTTP");
+                client.answer(None, FrameAnswer::Error(error));
+            }
+            Incoming::KeepAlive => {}
+            Incoming::End(reason) => return reason,
+        }
+    }
+}
+
+fn handle_frame(client: &Arc<Client>, text: &str) {
+    let frame = match client.format() {
+        Format::Json => json::parse(text),
+        Format::Plain => plain::parse(text),
+    };
+    let Some(frame) = frame else { return };
+    let answer = match frame.request {
+        Ok(FrameRequest::Command { topic, payload }) => {
+            return client.command(frame.id, &topic, payload);
+        }
+        Ok(FrameRequest::Subscribe(filters)) => match client.subscribe(&filters) {
+            Ok(()) => FrameAnswer::Subscribed(filters),
+            Err(error) => FrameAnswer::Error(error),
+        },
+        Ok(FrameRequest::Unsubscribe(filters)) => {
+            client.unsubscribe(&filters);
+            FrameAnswer::Unsubscribed(filters)
+        }
+        Ok(FrameRequest::Ping) => FrameAnswer::Pong,
+        Err(error) => FrameAnswer::Error(error),
+    };
+    client.answer(frame.id, answer);
+}
+
+/// How long [`write_frames`] goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Until the client must be closed.
+    Closed,
+    /// Also no longer than until every request has its answer.
+    AllAnswered,
+}
+
+/// Writes what there is for the client.
+async fn write_frames(
+    clients: &Clients,
+    client: &Client,
+    sink: &mut impl FrameSink,
+    pings: bool,
+    until: Until,
+) -> CloseReason {
+    let period = clients.limits.ping_interval;
+    let mut ping_ticks = interval_at(Instant::now() + period, period);
+    ping_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut token_changes = clients.access.changes();
+    let mut flush_rule = FlushRule::default();
+    // Whether the item sent last was an answer.
+    let mut sent_answer = false;
+    loop {
+        if until == Until::AllAnswered && client.has_all_answers() {
+            // The client may have left between a send and its flush.
+            let _ = timeout(clients.limits.send_timeout, sink.flush()).await;
+            return CloseReason::ClientLeft;
+        }
+        let frames = tokio::select! {
+            biased;
+            // First, so that a slow reader, for whom something always waits, is pinged too.
+            _ = ping_ticks.tick(), if pings => vec![Outgoing::Ping],
+            () = token_changes.next() => {
+                if !clients.access.still_holds(client.grant()) {
+                    return CloseReason::BadToken;
+                }
+                continue;
+            }
+            item = client.next() => {
+                sent_answer = matches!(item, Item::Reply(_));
+                client.frames(item)
+            }
+            // Last, so that what waits is still sent.
+            () = clients.stopping.cancelled() => return CloseReason::Stopping,
+        };
+        for frame in frames {
+            let sent = timeout(clients.limits.send_timeout, sink.send(frame)).await;
+            if let Some(reason) = send_failure(sent) {
+                return reason;
+            }
+        }
+        let is_last_answer = sent_answer && client.has_all_answers();
+        if client.is_idle() && flush_rule.should_yield(is_last_answer) {
+            yield_now().await;
+        }
+        if client.is_idle() {
+            flush_rule.written();
+            let flushed = timeout(clients.limits.send_timeout, sink.flush()).await;
+            if let Some(reason) = send_failure(flushed) {
+                return reason;
+            }
+        }
+    }
+}
+
+/// Why a client must be closed to which sending had this result.
+fn send_failure(
+    sent: Result<Result<(), Disconnected>, tokio::time::error::Elapsed>,
+) -> Option<CloseReason> {
+    match sent {
+        Ok(Ok(())) => None,
+        Ok(Err(Disconnected)) => Some(CloseReason::ClientLeft),
+        Err(_) => Some(CloseReason::SendTimeout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::command::{Failure, Reply, Submission, Submit};
+    use crate::config;
+    use crate::doors::access::Access;
+    use crate::doors::clients::ClientLimits;
+    use crate::state::{StateStore, StateValue};
+    use crate::telemetry::Telemetry;
+
+    struct NoRooms;
+
+    impl Submit for NoRooms {
+        fn submit(&self, _: Submission) {}
+        fn refuse(&self, _: DoorKind, _: Reply, _: Failure) {}
+    }
+
+    /// A client that leaves as soon as something was sent to it, flushed or not.
+    struct LeavesAfterSend(Arc<Notify>);
+
+    impl FrameSource for LeavesAfterSend {
+        async fn next(&mut self) -> Incoming {
+            self.0.notified().await;
+            Incoming::End(CloseReason::ClientLeft)
+        }
+        async fn drain(&mut self) {}
+    }
+
+    struct CountingSink {
+        sent: Arc<Notify>,
+        buffered: usize,
+        flushed: Arc<AtomicUsize>,
+    }
+
+    impl FrameSink for CountingSink {
+        async fn send(&mut self, _: Outgoing) -> Result<(), Disconnected> {
+            self.buffered += 1;
+            self.sent.notify_one();
+            Ok(())
+        }
+        async fn flush(&mut self) -> Result<(), Disconnected> {
+            let buffered = std::mem::take(&mut self.buffered);
+            self.flushed.fetch_add(buffered, Ordering::SeqCst);
+            Ok(())
+        }
+        async fn close(&mut self, _: CloseReason) {}
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_is_flushed_to_a_client_that_leaves() {
+        let text =
+            "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://192.0.2.1\"\npassword = \"x\"";
+        let config = config::read("file".into(), text, []).unwrap().config;
+        let store = StateStore::new();
+        store.set("room/1/audio/volume", StateValue::text("40"));
+        let access = Access::new(&config.http);
+        let clients = Clients::new(
+            store,
+            Arc::new(NoRooms),
+            access,
+            Arc::<Telemetry>::default(),
+            ClientLimits::default(),
+        );
+        let localhost = std::net::IpAddr::from([127, 0, 0, 1]);
+        // Whether it leaves between a send and its flush is up to the runtime.
+        for _ in 0..50 {
+            let (sent, flushed) = (Arc::<Notify>::default(), Arc::<AtomicUsize>::default());
+            let new = NewClient {
+                grant: clients.access.admit(localhost, None).await.unwrap(),
+                door: DoorKind::Tcp,
+                format: Format::Plain,
+                filters: vec![Filter::new("room/1/#").unwrap()],
+                answers_pings: false,
+            };
+            let sink = CountingSink {
+                sent: sent.clone(),
+                buffered: 0,
+                flushed: flushed.clone(),
+            };
+            serve_client(&clients, new, LeavesAfterSend(sent), sink).await;
+            assert_eq!(flushed.load(Ordering::SeqCst), 1);
+        }
+    }
+}
