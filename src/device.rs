@@ -1,22 +1,43 @@
-//! The client of one device: HTTPS, its session, and what its answers mean.
+//! The client of one device: HTTPS, its session, and what its responses mean.
 //!
-//! Owns the connection, the log-in and the cookie. Knows nothing of topics or rooms: it carries
-//! out a [`Request`](crate::catalogue::Request) and says what came of it.
+//! Carries out a [`Request`](crate::catalogue::Request) and says what came of it. Owns connections,
+//! log-in, session and certificate. Knows neither topics nor rooms.
+//!
+//! ```text
+//! client          repeats a request where that is safe       transfer: files that stream
+//! authenticator   logs in and out, one at a time             login_limits, login_reply
+//! endpoint        one request, one response; two at a time   sessions, session_store
+//! http            reqwest                                    tls: which certificate is trusted
+//! ```
 
+mod authenticator;
 mod client;
-mod connections;
-mod http1;
-mod login;
+mod endpoint;
+mod http;
+mod login_limits;
+mod login_reply;
 mod problem;
+mod response;
+mod session;
 mod session_store;
 mod sessions;
-mod stream;
+mod settings;
+#[cfg(test)]
+mod test_device;
 mod tls;
+mod transfer;
 
-pub use client::{
-    Device, DeviceResponse, DeviceSettings, DeviceTimings, LoginLimiter, Oversize, RequestError,
-};
-pub use login::{Session, read_login_reply};
+pub use client::Device;
+pub use http::{HttpError, SessionHeaders};
+pub use login_limits::LoginLimiter;
+pub use login_reply::LoginReply;
 pub use problem::{Problem, ProblemCode};
+pub use response::{DeviceResponse, Oversize, RequestError};
+pub use session::Session;
 pub use session_store::SessionStore;
-pub use stream::{DownloadError, Downloaded, LARGEST_UPLOAD};
+pub use settings::{DeviceSettings, DeviceTimings};
+pub use transfer::{DownloadError, Downloaded, LARGEST_UPLOAD};
+
+/// How many requests a device gets at a time. Its REST interface is a small embedded server beside
+/// the one for people: more at a time slow all of them down.
+pub const MOST_REQUESTS_AT_ONCE: usize = 2;

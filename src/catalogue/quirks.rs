@@ -176,7 +176,7 @@ pub const QUIRKS: &[Quirk] = &[
                  writes that Teams or Zoom mode refuses",
         firmware: "all",
         source: Source::Drivers,
-        handled: ("src/device/client/renewal.rs", "why_forbidden"),
+        handled: ("src/device/authenticator.rs", "why_forbidden"),
     },
     Quirk {
         name: "XSRF token",
@@ -185,7 +185,7 @@ pub const QUIRKS: &[Quirk] = &[
                  X-XSRF-Token of POST, PUT and DELETE",
         firmware: "4.6.2 and later; an administrator can switch it off from 4.7.0 on",
         source: Source::Drivers,
-        handled: ("src/device/login.rs", "XSRF-TOKEN"),
+        handled: ("src/device/session.rs", "XSRF-TOKEN"),
     },
     Quirk {
         name: "session cookie byte for byte",
@@ -193,7 +193,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "the id contains + and /, and is not known when it comes back percent-encoded",
         firmware: "all",
         source: Source::Drivers,
-        handled: ("src/device/login.rs", "session_id="),
+        handled: ("src/device/session.rs", "ID_COOKIE"),
     },
     Quirk {
         name: "log-ins locked out",
@@ -201,7 +201,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "400 with SessionPortLockout after too many failed log-ins",
         firmware: "all",
         source: Source::Driver,
-        handled: ("src/device/login.rs", "SessionPortLockout"),
+        handled: ("src/device/login_reply.rs", "SessionPortLockout"),
     },
     Quirk {
         name: "too many sessions",
@@ -210,7 +210,10 @@ pub const QUIRKS: &[Quirk] = &[
                  for days",
         firmware: "all",
         source: Source::Recording,
-        handled: ("src/device/login.rs", "SessionMaxActiveSessionsReached"),
+        handled: (
+            "src/device/login_reply.rs",
+            "SessionMaxActiveSessionsReached",
+        ),
     },
     Quirk {
         name: "log-out",
@@ -328,7 +331,7 @@ mod tests {
 
     use super::super::{Call, Phase, connections, operations, read_body};
     use super::*;
-    use crate::device::{ProblemCode, read_login_reply};
+    use crate::device::{LoginReply, ProblemCode};
 
     const CONTEXT: Context = Context {
         now: 0,
@@ -355,11 +358,16 @@ mod tests {
 
     fn log_in(status: u16, cookies: &[&str], body: &str) -> Result<(String, String), ProblemCode> {
         let cookies: Vec<_> = cookies.iter().map(|cookie| (*cookie).to_owned()).collect();
-        let session = read_login_reply(status, &cookies, body.as_bytes(), 1);
-        let session = session.map_err(|problem| problem.code)?;
+        let reply = LoginReply {
+            status,
+            cookies: &cookies,
+            body: body.as_bytes(),
+        };
+        let session = reply.session(1).map_err(|problem| problem.code)?;
         let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
-        let token = session.token().map(text).unwrap_or_default();
-        Ok((text(session.cookie()), token))
+        let headers = session.headers();
+        let token = headers.token.as_ref().map(text).unwrap_or_default();
+        Ok((text(&headers.cookie), token))
     }
 
     /// Shows that a quirk is handled: the body as the device sends it comes out as it should.

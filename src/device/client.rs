@@ -1,173 +1,45 @@
 //! Requests to one device, within its session.
 //!
-//! Owns the limit of two requests at a time and the rules of repeating: a request is sent again
-//! only when that is safe. No proxy, no redirects. What goes over the wire is `exchange`'s, logging
-//! in and out is `renewal`'s.
-
-mod exchange;
-mod renewal;
+//! Owns the rules of repeating: a request is sent again only when that is safe. Sending is
+//! `endpoint`'s, logging in and out `authenticator`'s.
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use secrecy::SecretString;
 use serde_json::Value;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, timeout_at};
-use url::Url;
 
-use super::connections::{Connections, Response, Streamed};
-use super::login::Session;
+use super::authenticator::{Authenticator, Forbidden, no_answer};
+use super::endpoint::{Attempt, Endpoint, LargeResponse, RequestSlot};
+use super::http::UploadBody;
 use super::problem::Problem;
-use super::session_store::SessionStore;
+use super::response::{DeviceResponse, RequestError};
 use super::sessions::Sessions;
-use super::tls::{Handshakes, client_config};
+use super::settings::{DeviceSettings, DeviceTimings};
 use crate::catalogue::Request;
-use crate::config::Certificate;
-use crate::telemetry::Telemetry;
-use exchange::Attempt;
-use renewal::{FREE, Forbidden, LoginState, silent};
 
-pub use renewal::LoginLimiter;
-
-/// Between two attempts at a request that is safe to repeat.
-const PAUSE: Duration = Duration::from_millis(200);
-const ATTEMPTS: u32 = 3;
-
-/// How to reach a device.
-#[derive(Debug, Clone)]
-pub struct DeviceSettings {
-    /// `https://host[:port]`.
-    pub url: Url,
-    /// Who logs in.
-    pub user: String,
-    /// With which password.
-    pub password: SecretString,
-    /// Which certificate is trusted.
-    pub certificate: Certificate,
-    /// Keep connections open between requests.
-    pub keep_alive: bool,
-    /// The waits after refusals.
-    pub timings: DeviceTimings,
-    /// Where requests are counted.
-    pub telemetry: Arc<Telemetry>,
-    /// How many devices are logged in to at once.
-    pub login_limiter: LoginLimiter,
-    /// Where the session is kept for a gateway that comes after one that was killed.
-    pub session_store: Option<SessionStore>,
-}
-
-/// The waits that are no user's business, but which tests shorten.
-#[derive(Debug, Clone)]
-pub struct DeviceTimings {
-    /// A request, from its first attempt to its answer.
-    pub request_timeout: Duration,
-    /// The same for dialling, logs and content.
-    pub slow_request_timeout: Duration,
-    /// After a refused password, doubled each time up to an hour: a lock-out shuts out people too.
-    pub retry_after_refused_login: Duration,
-    /// After a lock-out.
-    pub retry_after_lockout: Duration,
-    /// While all sessions are in use.
-    pub retry_after_too_many_sessions: Duration,
-    /// The first wait before an unreachable device is tried again; doubled up to 30 s.
-    pub first_reconnect_delay: Duration,
-}
-
-impl Default for DeviceTimings {
-    fn default() -> Self {
-        Self {
-            request_timeout: Duration::from_secs(10),
-            slow_request_timeout: Duration::from_secs(60),
-            retry_after_refused_login: Duration::from_secs(600),
-            retry_after_lockout: Duration::from_secs(120),
-            retry_after_too_many_sessions: Duration::from_secs(60),
-            first_reconnect_delay: Duration::from_secs(1),
-        }
-    }
-}
-
-/// What the device answered.
-#[derive(Debug, Clone)]
-pub struct DeviceResponse {
-    /// The HTTP status.
-    pub status: u16,
-    /// The MIME type, if it gave one.
-    pub content_type: Option<String>,
-    /// The body.
-    pub body: Bytes,
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RequestError {
-    /// The device cannot be used; nothing was carried out.
-    Problem(Problem),
-    /// No answer in time.
-    TimedOut {
-        /// The device may have carried it out.
-        sent: bool,
-    },
-    /// The connection broke after the request was sent.
-    Broken,
-    /// The answer is larger than was asked for.
-    TooLarge(Oversize),
-    /// The device refuses this to a good session.
-    Forbidden(String),
-    /// The device runs in a mode (given) that refuses this.
-    ModeLocked(String),
-}
-
-/// What is known of an answer that is too large to be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Oversize {
-    /// So many bytes would have been taken.
-    pub limit: usize,
-    /// The HTTP status.
-    pub status: u16,
-    /// The MIME type, if it gave one.
-    pub content_type: Option<String>,
-    /// How many bytes there are, where the device says so.
-    pub length: Option<u64>,
-}
-
-/// An answer that is larger than was asked for, still to be read.
-#[derive(Debug)]
-pub(super) struct Large {
-    pub about: Oversize,
-    /// What was read of it to find that out.
-    pub begun: Bytes,
-    pub rest: Response,
-}
-
-/// How a request that is carried out ends.
-#[derive(Debug)]
-pub(super) enum Carried {
-    Answered(DeviceResponse),
-    Large(Box<Large>),
-}
+/// The wait before a request is sent again: long enough for a device's web server to take new
+/// connections after it closed one.
+const RETRY_DELAY: Duration = Duration::from_millis(200);
+/// How often a request is sent that is safe to repeat.
+const MOST_ATTEMPTS: u32 = 3;
+/// The longest reason of a refusal that is passed on, in characters.
+const LONGEST_REASON: usize = 200;
 
 /// One device. Clones are handles to the same.
 #[derive(Debug, Clone)]
 pub struct Device {
-    shared: Arc<Shared>,
+    endpoint: Arc<Endpoint>,
+    authenticator: Arc<Authenticator>,
+    timings: Arc<DeviceTimings>,
 }
 
+/// A response, read to its end or too large for that.
 #[derive(Debug)]
-struct Shared {
-    settings: DeviceSettings,
-    connections: Arc<Connections>,
-    handshakes: Arc<Handshakes>,
-    slots: Semaphore,
-    sessions: Sessions,
-    login: tokio::sync::Mutex<LoginState>,
-    /// A log-in waits for its turn.
-    in_line: AtomicBool,
-    /// The device is not used any more: no log-in, and one that is under way is undone.
-    closed: AtomicBool,
+pub(super) enum Received {
+    Whole(DeviceResponse),
+    Large(Box<LargeResponse>),
 }
 
 impl Device {
@@ -176,192 +48,181 @@ impl Device {
     /// # Errors
     /// TLS settings that cannot be used.
     pub fn new(settings: DeviceSettings) -> Result<Self, String> {
-        let (tls, handshakes) = client_config(&settings.certificate)?;
-        let idle = if settings.keep_alive { 2 } else { 0 };
-        let connections = Connections::new(&settings.url, tls, idle)?;
-        let sessions = Sessions::new(settings.session_store.clone());
-        let login = LoginState::after(sessions.generation());
+        let sessions = Arc::new(Sessions::new(settings.session_store.clone()));
+        let endpoint = Arc::new(Endpoint::new(&settings, sessions.clone())?);
+        let authenticator = Authenticator::new(&settings, endpoint.clone(), sessions);
         Ok(Self {
-            shared: Arc::new(Shared {
-                settings,
-                connections,
-                handshakes,
-                slots: Semaphore::new(2),
-                sessions,
-                login: tokio::sync::Mutex::new(login),
-                in_line: AtomicBool::new(false),
-                closed: AtomicBool::new(false),
-            }),
+            endpoint,
+            authenticator: Arc::new(authenticator),
+            timings: Arc::new(settings.timings),
         })
     }
 
-    /// The waits this device is used with.
+    /// The time limits and waits this device is used with.
     pub fn timings(&self) -> &DeviceTimings {
-        &self.shared.settings.timings
+        &self.timings
     }
 
     /// The fingerprint of the certificate that the device showed last.
     pub fn fingerprint(&self) -> Option<String> {
-        self.shared.handshakes.fingerprint()
+        self.endpoint.fingerprint()
     }
 
-    /// Until when a request may take.
+    /// How many more requests the device takes right now: at most
+    /// [`MOST_REQUESTS_AT_ONCE`](super::MOST_REQUESTS_AT_ONCE). With none left, a request waits
+    /// until another has ended.
+    pub fn free_request_slots(&self) -> usize {
+        self.endpoint.free_slots()
+    }
+
+    /// When a request that begins now must have its response.
     pub fn deadline(&self, slow: bool) -> Instant {
-        let timings = self.timings();
-        Instant::now()
-            + if slow {
-                timings.slow_request_timeout
-            } else {
-                timings.request_timeout
-            }
+        let timeout = if slow {
+            self.timings.slow_request_timeout
+        } else {
+            self.timings.request_timeout
+        };
+        Instant::now() + timeout
     }
 
-    /// Logs in, unless the device still takes the session there is, and says who is logged in.
+    /// Logs in, unless the device still takes the current session, and says who is logged in.
     ///
     /// # Errors
     /// The problem; a refused log-in is remembered and not tried again before its time.
     pub async fn log_in(&self) -> Result<Value, Problem> {
-        let session = async {
-            let stale = match self.shared.sessions.used(None) {
-                Some(session) => self.shared.check(&session).await?,
-                None => None,
-            };
-            if stale.is_none() {
-                self.shared.give_back_later();
-            }
-            self.valid_session(stale).await
-        };
-        let mut session = pin!(session);
+        let mut session = pin!(self.authenticator.verified_session());
         loop {
             match timeout_at(self.deadline(false), &mut session).await {
                 Ok(session) => return session.map(|session| session.state.clone()),
-                // The wait for a turn says nothing of the device.
-                Err(_) if self.shared.in_line.load(Ordering::Acquire) => {}
-                Err(_) => return Err(silent()),
+                // Waiting for other devices' log-ins says nothing of this device.
+                Err(_) if self.authenticator.waits_for_limiter() => {}
+                Err(_) => return Err(no_answer()),
             }
         }
     }
 
-    /// Frees the session at the device. What the device says to that does not matter.
+    /// Releases the session at the device. It does not matter what the device says to that.
     pub async fn log_out(&self) {
-        let freed = async {
-            // A log-in that is under way brings a session that is to be freed too.
-            let _login = self.shared.login.lock().await;
-            let _slot = self.shared.slots.acquire().await;
-            self.shared.free_sessions().await;
-        };
-        let _ = timeout_at(Instant::now() + FREE, freed).await;
+        self.authenticator.log_out().await;
     }
 
-    /// The device is not used any more: frees the session, and takes no new one.
+    /// Ends the use of the device: releases the session, and begins no log-in any more.
     pub async fn close(&self) {
-        self.shared.closed.store(true, Ordering::Release);
+        self.authenticator.close();
         self.log_out().await;
     }
 
-    /// A session other than the stale one of that generation.
-    ///
-    /// The log-in is a task of its own: a caller that cannot wait any longer must not break it off,
-    /// since the device would hold a session that nobody knows.
-    async fn valid_session(&self, stale: Option<u64>) -> Result<Arc<Session>, Problem> {
-        if let Some(session) = self.shared.sessions.used(stale) {
-            return Ok(session);
-        }
-        let shared = self.shared.clone();
-        match tokio::spawn(async move { shared.renewed_session(stale).await }).await {
-            Ok(session) => session,
-            Err(_) => Err(silent()),
-        }
-    }
-
-    /// Carries a request out: logs in where needed, repeats where that is safe.
+    /// Carries a request out: logs in where that is needed, repeats where that is safe, and holds
+    /// the whole response in memory, which may have `limit` bytes.
     ///
     /// # Errors
-    /// Why there is no answer; any HTTP status the device gives is an answer.
+    /// Why there is no response; any HTTP status the device gives is a response.
     pub async fn send(
         &self,
         request: &Request,
         limit: usize,
         deadline: Instant,
     ) -> Result<DeviceResponse, RequestError> {
-        let (carried, _slot) = self.carry_out(request, None, limit, deadline).await?;
-        match carried {
-            Carried::Answered(answer) => Ok(answer),
-            Carried::Large(large) => Err(RequestError::TooLarge(large.about)),
-        }
+        let (received, _slot) = self.carry_out(request, None, limit, deadline).await?;
+        received.whole()
     }
 
-    /// The same, with the slot of the request, which is free when it is dropped. What streams in
-    /// can be sent but once.
+    /// Carries a request out; also gives its slot, to be held while the response is read. An upload
+    /// can be sent only once.
     pub(super) async fn carry_out(
         &self,
         request: &Request,
-        mut upload: Option<Streamed>,
+        mut upload: Option<UploadBody>,
         limit: usize,
         deadline: Instant,
-    ) -> Result<(Carried, SemaphorePermit<'_>), RequestError> {
+    ) -> Result<(Received, RequestSlot<'_>), RequestError> {
         let late = |sent| RequestError::TimedOut { sent };
-        let device = &*self.shared;
-        let once = upload.is_some();
+        let prepared = self.endpoint.prepare(request);
+        let prepared = prepared.ok_or(RequestError::UnsafePath)?;
+        let only_once = upload.is_some();
         let mut attempts = 0;
-        let mut renewed = false;
+        let mut session_renewed = false;
         let mut stale = None;
         loop {
-            let session = timeout_at(deadline, self.valid_session(stale))
+            let session = timeout_at(deadline, self.authenticator.session(stale))
                 .await
-                .map_err(|_| late(false))?
-                .map_err(RequestError::Problem)?;
-            let Ok(Ok(slot)) = timeout_at(deadline, device.slots.acquire()).await else {
-                return Err(late(false));
-            };
-            if once && !renewed {
-                // Whether the session is good must be known before the only attempt.
-                renewed = true;
-                let classify = timeout_at(deadline, device.why_forbidden(&session)).await;
-                if matches!(classify, Ok(Forbidden::Stale)) {
+                .map_err(|_| late(false))??;
+            let slot = timeout_at(deadline, self.endpoint.slot())
+                .await
+                .map_err(|_| late(false))?;
+            if only_once && !session_renewed {
+                // Whether the session is valid must be known before the only attempt.
+                session_renewed = true;
+                let why = self.authenticator.why_forbidden(&slot, &session);
+                if let Ok(Forbidden::StaleSession) = timeout_at(deadline, why).await {
                     stale = Some(session.generation);
                     continue;
                 }
             }
             attempts += 1;
-            let last = once || attempts >= ATTEMPTS || Instant::now() + PAUSE >= deadline;
-            let attempt = device.attempt(request, upload.take(), Some(&session), limit);
-            match timeout_at(deadline, attempt).await {
-                Err(_) => return Err(late(true)),
-                Ok(Attempt::Answered(answer)) if answer.status == 403 => {
-                    let classify = timeout_at(deadline, device.why_forbidden(&session)).await;
-                    match classify.map_err(|_| late(true))? {
-                        Forbidden::Stale if !renewed => {
-                            renewed = true;
+            let is_last =
+                only_once || attempts >= MOST_ATTEMPTS || Instant::now() + RETRY_DELAY >= deadline;
+            let attempt = self
+                .endpoint
+                .attempt(&slot, &prepared, &session, upload.take(), limit);
+            let attempt = timeout_at(deadline, attempt).await;
+            match attempt.map_err(|_| late(true))? {
+                Attempt::Answered(response) if response.status == 403 => {
+                    let why = self.authenticator.why_forbidden(&slot, &session);
+                    let why = timeout_at(deadline, why).await;
+                    match why.map_err(|_| late(true))? {
+                        Forbidden::StaleSession if !session_renewed => {
+                            session_renewed = true;
                             attempts = 0;
                             stale = Some(session.generation);
                         }
                         Forbidden::Mode(mode) => return Err(RequestError::ModeLocked(mode)),
-                        _ => return Err(RequestError::Forbidden(reason(&answer.body))),
+                        _ => return Err(RequestError::Forbidden(reason(&response.body))),
                     }
                 }
-                Ok(Attempt::Answered(answer)) => return Ok((Carried::Answered(answer), slot)),
-                Ok(Attempt::Large(large)) => return Ok((Carried::Large(large), slot)),
-                Ok(Attempt::Unreachable(problem)) if last => {
-                    return Err(RequestError::Problem(problem));
+                Attempt::Answered(response) => return Ok((Received::Whole(response), slot)),
+                Attempt::Large(large) => return Ok((Received::Large(large), slot)),
+                Attempt::Unreachable(problem) if is_last => return Err(problem.into()),
+                Attempt::Broken(error) if is_last || !request.repeatable => {
+                    return Err(RequestError::Broken(error));
                 }
-                Ok(Attempt::Broken) if last || !request.repeatable => {
-                    return Err(RequestError::Broken);
-                }
-                Ok(Attempt::Unreachable(_) | Attempt::Broken) => {
+                Attempt::Unreachable(_) | Attempt::Broken(_) => {
                     drop(slot);
-                    sleep(PAUSE).await;
+                    sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
 }
 
-/// The `reason` a refusal gives, if it is a short JSON text and not a page.
-pub(super) fn reason(body: &[u8]) -> String {
-    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    match answer["reason"].as_str() {
-        Some(reason) => reason.chars().take(200).collect(),
-        None => String::new(),
+impl Received {
+    /// The response, unless it is too large.
+    pub fn whole(self) -> Result<DeviceResponse, RequestError> {
+        match self {
+            Self::Whole(response) => Ok(response),
+            Self::Large(large) => Err(RequestError::TooLarge(large.size)),
+        }
+    }
+}
+
+/// The `reason` of a refusal. It is empty if the body is not JSON, such as a page.
+fn reason(body: &[u8]) -> String {
+    let refusal: Value = serde_json::from_slice(body).unwrap_or_default();
+    let reason = refusal["reason"].as_str().unwrap_or_default();
+    reason.chars().take(LONGEST_REASON).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_short_json_text_is_the_reason_of_a_refusal() {
+        assert_eq!(reason(br#"{"reason":"NotInCall"}"#), "NotInCall");
+        for none in ["", "<html>", "[]", r#"{"reason":7}"#, r#"{"reason":"#] {
+            assert_eq!(reason(none.as_bytes()), "", "{none}");
+        }
+        let long = format!(r#"{{"reason":"{}"}}"#, "ü".repeat(500));
+        assert_eq!(reason(long.as_bytes()).chars().count(), LONGEST_REASON);
     }
 }

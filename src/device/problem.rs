@@ -1,12 +1,10 @@
 //! Why a device cannot be used at the moment, as `room/<room>/problem` tells it.
 
-use std::fmt;
-
 use serde::Serialize;
 
 use crate::command::ErrorCode;
 
-/// The kind of a problem.
+/// The kind of a problem. Its serialised form is the `code` that users see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
@@ -45,12 +43,13 @@ impl ProblemCode {
     }
 }
 
-/// A problem with what a person can do about it. Never holds a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a device cannot be used, and what a person can do about it. Never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct Problem {
-    /// Its kind.
+    /// Its kind, for programs.
     pub code: ProblemCode,
-    /// For a person.
+    /// Its text, for people.
     pub message: String,
 }
 
@@ -63,18 +62,12 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A new code does not compile until it is given its place in the list here.
-    fn place(code: ProblemCode) -> usize {
+    /// A new code does not compile until it has its position in the list here.
+    fn position(code: ProblemCode) -> usize {
         match code {
             ProblemCode::Offline => 0,
             ProblemCode::CertificateUnknown => 1,
@@ -88,7 +81,20 @@ mod tests {
     #[test]
     fn the_list_of_codes_is_complete() {
         for (at, code) in ProblemCode::ALL.into_iter().enumerate() {
-            assert_eq!(place(code), at);
+            assert_eq!(position(code), at);
+        }
+    }
+
+    #[test]
+    fn a_problem_is_shown_by_its_text_and_a_command_fails_with_its_code() {
+        let problem = Problem::new(ProblemCode::LockedOut, "wait");
+        assert_eq!(problem.to_string(), "wait");
+        assert_eq!(problem.code.error_code(), ErrorCode::LockedOut);
+        assert_eq!(serde_json::json!(problem.code), "locked_out");
+        for code in ProblemCode::ALL {
+            let error_code = code.error_code();
+            let has_its_own = matches!(code, ProblemCode::Unauthorized | ProblemCode::LockedOut);
+            assert_eq!(error_code == ErrorCode::Offline, !has_its_own, "{code:?}");
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A room's sessions on disk, so that a gateway that was killed finds them again.
 //!
-//! Without that, each kill would leave a session at the device that nobody can free, until the
-//! device has none left for people. Owns the file: one a room, readable by nobody else, replaced
-//! as a whole. What stands in it is a secret and is never logged. A file that cannot be used costs
-//! a log-in and nothing else.
+//! Without it, each kill would leave a session at the device that nobody can release, until the
+//! device has none left for people. Owns the file: one a room, readable by the gateway's user only,
+//! replaced as a whole. Its content is secret and never logged. If the file cannot be used, the
+//! gateway logs in again.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -13,35 +13,38 @@ use std::path::{Path, PathBuf};
 use ring::digest::{SHA256, digest};
 use url::Url;
 
-use super::login::Session;
+use super::session::Session;
 
-/// Where a room's sessions are kept.
+/// How many bytes of the digest of device and user stand in the file's name: enough to tell the few
+/// apart that a room ever has.
+const OWNER_DIGEST_LENGTH: usize = 8;
+
+/// The file of one room's sessions.
 #[derive(Debug, Clone)]
 pub struct SessionStore {
     file: PathBuf,
 }
 
 impl SessionStore {
-    /// The file of a room in this directory: another device or user has another one.
+    /// The file of a room in this directory. It is named after device and user too, so that no
+    /// session is sent to another device.
     pub fn new(directory: &Path, room: &str, url: &Url, user: &str) -> Self {
         let owner = format!("{url}\n{user}");
         let digest = digest(&SHA256, owner.as_bytes());
-        let owner: String = digest.as_ref()[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let bytes = digest.as_ref().iter().take(OWNER_DIGEST_LENGTH);
+        let owner: String = bytes.map(|byte| format!("{byte:02x}")).collect();
         Self {
             file: directory.join(format!("{room}-{owner}.session")),
         }
     }
 
-    /// What an earlier run kept, the newest last.
+    /// What an earlier run stored, the newest last.
     pub(super) fn load(&self) -> Vec<Session> {
         let text = match fs::read(&self.file) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
             Err(error) => {
-                self.unusable(&error);
+                self.warn(&error);
                 return Vec::new();
             }
         };
@@ -54,26 +57,26 @@ impl SessionStore {
         let sessions: Vec<serde_json::Value> = serde_json::from_slice(text).unwrap_or_default();
         (1..)
             .zip(&sessions)
-            .filter_map(|(generation, kept)| Session::from_kept(kept, generation))
+            .filter_map(|(generation, stored)| Session::from_json(stored, generation))
             .collect()
     }
 
-    /// Keeps these, the newest last; with none the file is removed.
+    /// Stores these, the newest last; with none the file is removed.
     pub(super) fn store<'a>(&self, sessions: impl Iterator<Item = &'a Session>) {
-        let kept: Vec<_> = sessions.map(Session::to_kept).collect();
-        let stored = if kept.is_empty() {
+        let sessions: Vec<_> = sessions.map(Session::to_json).collect();
+        let stored = if sessions.is_empty() {
             fs::remove_file(&self.file)
         } else {
-            self.replace(&serde_json::Value::from(kept).to_string())
+            self.replace(&serde_json::Value::from(sessions).to_string())
         };
         match stored {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => self.unusable(&error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => self.warn(&error),
             _ => {}
         }
     }
 
-    /// A kill at any moment leaves the old file or the new one. Nothing is flushed: these files
-    /// are to outlive the gateway, not the machine.
+    /// A kill at any moment leaves the old file or the new one. The file is not synced to the disk:
+    /// it must outlive the gateway, not the machine.
     fn replace(&self, text: &str) -> io::Result<()> {
         let new = self.file.with_extension("new");
         if let Err(error) = fs::remove_file(&new)
@@ -90,10 +93,11 @@ impl SessionStore {
         fs::rename(&new, &self.file)
     }
 
-    fn unusable(&self, error: &io::Error) {
+    fn warn(&self, error: &io::Error) {
         tracing::warn!(
             file = %self.file.display(),
-            "the session cannot be kept, so a gateway that is killed leaves it behind: {error}"
+            "the session cannot be stored, so a gateway that is killed leaves it at the device: \
+             {error}"
         );
     }
 }
@@ -104,41 +108,56 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn session(id: &str) -> Session {
-        let kept = serde_json::json!({"id": id, "token": "t", "state": {"role": "ADMIN"}});
-        Session::from_kept(&kept, 1).unwrap()
+        let stored = serde_json::json!({"id": id, "token": "t", "state": {"role": "ADMIN"}});
+        Session::from_json(&stored, 1).unwrap()
+    }
+
+    fn store(directory: &Path, user: &str) -> SessionStore {
+        let url = Url::parse("https://192.0.2.10").unwrap();
+        SessionStore::new(directory, "1", &url, user)
     }
 
     #[test]
     fn sessions_come_back_and_nobody_else_reads_them() {
         let directory = tempfile::tempdir().unwrap();
-        let url = Url::parse("https://192.0.2.10").unwrap();
-        let keep = SessionStore::new(directory.path(), "1", &url, "admin");
-        assert!(keep.load().is_empty());
-        keep.store([session("a+/="), session("b")].iter());
-        let kept = keep.load();
-        assert_eq!(kept.len(), 2);
-        assert_eq!(
-            kept[0].cookie().as_bytes(),
-            b"session_id=a+/=; XSRF-TOKEN=t"
-        );
-        assert_eq!(kept[1].state["role"], "ADMIN");
-        let mode = fs::metadata(&keep.file).unwrap().permissions().mode();
+        let store_1 = store(directory.path(), "admin");
+        assert!(store_1.load().is_empty());
+        store_1.store([session("a+/="), session("b")].iter());
+        let loaded = store_1.load();
+        assert_eq!(loaded.len(), 2);
+        let cookie = &loaded[0].headers().cookie;
+        assert_eq!(cookie, "session_id=a+/=; XSRF-TOKEN=t");
+        assert_eq!(loaded[1].state["role"], "ADMIN");
+        assert!(loaded[0].generation < loaded[1].generation);
+        let mode = fs::metadata(&store_1.file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let other = SessionStore::new(directory.path(), "1", &url, "another");
-        assert!(other.load().is_empty());
-        assert!(!format!("{keep:?} {kept:?}").contains("a+/="));
-        keep.store([].iter());
+        assert!(store(directory.path(), "another").load().is_empty());
+        assert!(!format!("{store_1:?} {loaded:?}").contains("a+/="));
+        store_1.store([].iter());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_file_that_makes_no_sense_is_no_session() {
+    fn a_new_file_replaces_the_old_one_and_what_a_kill_left() {
         let directory = tempfile::tempdir().unwrap();
-        let url = Url::parse("https://192.0.2.10").unwrap();
-        let keep = SessionStore::new(directory.path(), "1", &url, "admin");
+        let store = store(directory.path(), "admin");
+        store.store([session("a"), session("b")].iter());
+        fs::write(store.file.with_extension("new"), "half a fi").unwrap();
+        store.store([session("c")].iter());
+        assert_eq!(store.load().len(), 1);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_or_written_is_no_session() {
+        let directory = tempfile::tempdir().unwrap();
+        let store_1 = store(directory.path(), "admin");
         for text in ["", "[{}]", "{\"id\":\"a\"}", "[{\"id\":\"a\\nb\"}]"] {
-            fs::write(&keep.file, text).unwrap();
-            assert!(keep.load().is_empty(), "{text}");
+            fs::write(&store_1.file, text).unwrap();
+            assert!(store_1.load().is_empty(), "{text}");
         }
+        let nowhere = store(&directory.path().join("nowhere"), "admin");
+        nowhere.store([session("a")].iter());
+        assert!(nowhere.load().is_empty());
     }
 }

@@ -1,126 +1,133 @@
 //! The sessions that the device holds for this room, as far as is known.
 //!
-//! One is used. The others are owed: they were given up because the device refused them or because
-//! another had to take their place, and count against the device's maximum until it has let go of
-//! them. All of them outlive the gateway where there is a [`SessionStore`].
+//! One is the current one. The others are unreleased: they are not used any more, because the device
+//! refused them or another took their place, and count against the device's maximum until it lets go
+//! of them. All of them outlive the gateway where there is a [`SessionStore`]. Sends nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::login::Session;
+use super::session::Session;
 use super::session_store::SessionStore;
 
-/// So many are remembered; a device that frees none of them is past helping.
-const OWED: usize = 4;
-/// How often a session is given back that the device does not say it let go of.
-const TRIES: u32 = 8;
+/// How many unreleased sessions are remembered. A device that holds more releases none of them.
+const MOST_UNRELEASED: usize = 4;
+/// How often the release of a session is tried that the device does not confirm.
+const MOST_RELEASE_TRIES: u32 = 8;
 
+/// The known sessions of one device.
 #[derive(Debug)]
 pub struct Sessions {
-    known: Mutex<Known>,
-    keep: Option<SessionStore>,
+    known: Mutex<KnownSessions>,
+    store: Option<SessionStore>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    used: Option<Arc<Session>>,
-    /// Each with how often it has been given back in vain.
-    owed: Vec<(Arc<Session>, u32)>,
+struct KnownSessions {
+    current: Option<Arc<Session>>,
+    /// Each with how often its release has been tried.
+    unreleased: Vec<(Arc<Session>, u32)>,
 }
 
 impl Sessions {
-    /// Begins with what an earlier run kept: the newest that was ever used is tried first. One that
-    /// came with a spoilt answer never was: nobody knows whose it is, and it is only owed.
-    pub fn new(keep: Option<SessionStore>) -> Self {
-        let mut kept = keep.as_ref().map(SessionStore::load).unwrap_or_default();
-        let newest = kept.iter().rposition(|session| !session.state.is_null());
-        let used = newest.map(|newest| Arc::new(kept.remove(newest)));
+    /// The sessions that an earlier run stored. The newest that was in use becomes the current one.
+    /// A session whose log-in reply could not be read has no state and was never in use: it is only
+    /// to be released.
+    pub fn new(store: Option<SessionStore>) -> Self {
+        let mut stored = store.as_ref().map(SessionStore::load).unwrap_or_default();
+        let newest = stored.iter().rposition(|session| !session.state.is_null());
+        let current = newest.map(|newest| Arc::new(stored.remove(newest)));
+        let unreleased = stored.into_iter().map(|session| (Arc::new(session), 0));
         Self {
-            known: Mutex::new(Known {
-                used,
-                owed: kept.into_iter().map(|it| (Arc::new(it), 0)).collect(),
+            known: Mutex::new(KnownSessions {
+                current,
+                unreleased: unreleased.collect(),
             }),
-            keep,
+            store,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, KnownSessions> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is known, and keeps it.
-    fn change(&self, change: impl FnOnce(&mut Known)) {
+    /// Changes what is known, and stores it.
+    fn change(&self, change: impl FnOnce(&mut KnownSessions)) {
         let mut known = self.lock();
         change(&mut known);
-        if let Some(keep) = &self.keep {
-            let owed = known.owed.iter().map(|(session, _)| session);
-            keep.store(owed.chain(&known.used).map(|session| &**session));
+        if let Some(store) = &self.store {
+            let unreleased = known.unreleased.iter().map(|(session, _)| session);
+            let newest_last = unreleased.chain(&known.current);
+            store.store(newest_last.map(|session| &**session));
         }
     }
 
-    /// The session to use, unless it is the one of this generation.
-    pub fn used(&self, stale: Option<u64>) -> Option<Arc<Session>> {
-        let used = self.lock().used.clone();
-        used.filter(|session| Some(session.generation) != stale)
+    /// The current session, unless it is of the stale generation.
+    pub fn current(&self, stale: Option<u64>) -> Option<Arc<Session>> {
+        let current = self.lock().current.clone();
+        current.filter(|session| Some(session.generation) != stale)
     }
 
-    /// The newest generation there is.
+    /// The generation of the current session; 0 if there is none.
     pub fn generation(&self) -> u64 {
-        self.lock().used.as_ref().map_or(0, |used| used.generation)
+        let known = self.lock();
+        known
+            .current
+            .as_ref()
+            .map_or(0, |session| session.generation)
     }
 
-    /// This one is used from now on.
-    pub fn begin(&self, session: Arc<Session>) {
-        self.change(|known| known.used = Some(session));
+    /// Uses this session from now on.
+    pub fn set_current(&self, session: Arc<Session>) {
+        self.change(|known| known.current = Some(session));
     }
 
-    /// The one that is used is not any more: it is owed.
-    pub fn end(&self) {
-        let used = self.lock().used.take();
-        if let Some(session) = used {
-            self.owe(session);
+    /// Uses the current session no more: it is to be released.
+    pub fn retire(&self) {
+        let current = self.lock().current.take();
+        if let Some(session) = current {
+            self.add_unreleased(session);
         }
     }
 
-    /// The device holds this one though it cannot be used.
-    pub fn owe(&self, session: Arc<Session>) {
+    /// Remembers a session that is not used but held by the device.
+    pub fn add_unreleased(&self, session: Arc<Session>) {
         self.change(|known| {
-            known.owed.push((session, 0));
-            if known.owed.len() > OWED {
-                known.owed.remove(0);
+            known.unreleased.push((session, 0));
+            if known.unreleased.len() > MOST_UNRELEASED {
+                known.unreleased.remove(0);
             }
         });
     }
 
-    /// All that are owed.
-    pub fn owed(&self) -> Vec<Arc<Session>> {
+    /// The sessions to be released.
+    pub fn unreleased(&self) -> Vec<Arc<Session>> {
         let known = self.lock();
-        known
-            .owed
-            .iter()
-            .map(|(session, _)| session.clone())
-            .collect()
+        let sessions = known.unreleased.iter();
+        sessions.map(|(session, _)| session.clone()).collect()
     }
 
-    /// This one was given back; `gone` if the device said that it has let go of it.
-    pub fn given_back(&self, generation: u64, gone: bool) {
+    /// The release of a session was tried. It is forgotten if the device confirmed that, or after
+    /// too many tries.
+    pub fn release_tried(&self, generation: u64, confirmed: bool) {
         self.change(|known| {
-            for (session, tries) in &mut known.owed {
-                *tries += u32::from(session.generation == generation);
-            }
-            known.owed.retain(|(session, tries)| {
-                session.generation != generation || (!gone && *tries < TRIES)
+            known.unreleased.retain_mut(|(session, tries)| {
+                if session.generation != generation {
+                    return true;
+                }
+                *tries += 1;
+                !confirmed && *tries < MOST_RELEASE_TRIES
             });
         });
     }
 
-    /// Takes a new token for the session of this generation from an answer that sets one.
+    /// Puts the token that these cookies set into the current session, if it is of this generation.
     pub fn renew_token(&self, generation: u64, cookies: &[String]) {
         let mut renewed = false;
         if !cookies.is_empty()
-            && let Some(used) = &mut self.lock().used
-            && used.generation == generation
+            && let Some(current) = &mut self.lock().current
+            && current.generation == generation
         {
-            renewed = Arc::make_mut(used).renew_token(cookies);
+            renewed = Arc::make_mut(current).renew_token(cookies);
         }
         if renewed {
             self.change(|_| {});
@@ -130,28 +137,76 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use url::Url;
 
     use super::*;
-    use crate::device::login::read_login_reply;
+
+    fn session(id: &str, generation: u64) -> Arc<Session> {
+        let stored = json!({"id": id, "token": null, "state": {"role": "ADMIN"}});
+        Session::from_json(&stored, generation).unwrap().into()
+    }
 
     #[test]
-    fn a_session_that_came_with_a_spoilt_answer_is_only_owed_after_a_kill() {
+    fn a_session_without_a_readable_reply_is_only_released_after_a_kill() {
         let directory = tempfile::tempdir().unwrap();
         let url = Url::parse("https://192.0.2.1").unwrap();
-        let keep = || Some(SessionStore::new(directory.path(), "1", &url, "admin"));
-        let cookies = |id: &str| [format!("session_id={id}; Path=/")];
-        let killed = Sessions::new(keep());
-        let answer = br#"{"success":true,"session":{"role":"ADMIN"}}"#;
-        killed.begin(
-            read_login_reply(200, &cookies("whole"), answer, 1)
-                .unwrap()
-                .into(),
-        );
-        killed.owe(Session::given(&cookies("spoilt"), 2).unwrap().into());
-        killed.end();
-        let next = Sessions::new(keep());
-        assert_eq!(next.used(None).unwrap().state["role"], "ADMIN");
-        assert_eq!(next.owed().len(), 1);
+        let store = || Some(SessionStore::new(directory.path(), "1", &url, "admin"));
+        let killed = Sessions::new(store());
+        killed.set_current(session("whole", 1));
+        let cookies = ["session_id=spoilt; Path=/".to_owned()];
+        let spoilt = Session::from_cookies(&cookies, 2).unwrap();
+        killed.add_unreleased(spoilt.into());
+        killed.retire();
+        let next = Sessions::new(store());
+        assert_eq!(next.current(None).unwrap().state["role"], "ADMIN");
+        assert_eq!(next.unreleased().len(), 1);
+    }
+
+    #[test]
+    fn a_stale_session_is_not_current() {
+        let sessions = Sessions::new(None);
+        assert!(sessions.current(None).is_none());
+        sessions.set_current(session("a", 3));
+        assert_eq!(sessions.generation(), 3);
+        assert!(sessions.current(Some(2)).is_some());
+        assert!(sessions.current(Some(3)).is_none());
+    }
+
+    #[test]
+    fn a_session_is_unreleased_until_the_device_confirms_or_never_does() {
+        let sessions = Sessions::new(None);
+        sessions.add_unreleased(session("a", 1));
+        sessions.add_unreleased(session("b", 2));
+        sessions.release_tried(1, true);
+        assert_eq!(sessions.unreleased().len(), 1);
+        for _ in 1..MOST_RELEASE_TRIES {
+            sessions.release_tried(2, false);
+            assert_eq!(sessions.unreleased().len(), 1);
+        }
+        sessions.release_tried(2, false);
+        assert!(sessions.unreleased().is_empty());
+    }
+
+    #[test]
+    fn only_the_newest_unreleased_sessions_are_remembered() {
+        let sessions = Sessions::new(None);
+        for generation in 1..=6 {
+            sessions.add_unreleased(session("a", generation));
+        }
+        let unreleased = sessions.unreleased();
+        let generations: Vec<_> = unreleased.iter().map(|it| it.generation).collect();
+        assert_eq!(generations, [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_token_is_renewed_for_the_session_that_it_came_to() {
+        let sessions = Sessions::new(None);
+        sessions.set_current(session("a", 2));
+        let cookies = ["XSRF-TOKEN=t".to_owned()];
+        sessions.renew_token(1, &cookies);
+        assert!(sessions.current(None).unwrap().headers().token.is_none());
+        sessions.renew_token(2, &cookies);
+        assert!(sessions.current(None).unwrap().headers().token.is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a device's certificate is the right one.
 //!
-//! Devices sign their own certificates, so a room pins the fingerprint. Owns the TLS settings and
-//! remembers why the last handshake was refused, which no HTTP client passes on.
+//! Devices sign their own certificates, so a room pins the fingerprint. Owns the TLS settings, and
+//! remembers why the last handshake was refused: the HTTP client passes only a short text on.
 
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 use super::problem::{Problem, ProblemCode};
 use crate::config::{Certificate, Fingerprint};
 
-/// What the last handshakes said.
+/// What the last handshakes with one device showed.
 #[derive(Debug, Default)]
 pub struct Handshakes {
     seen: Mutex<Seen>,
@@ -32,7 +32,7 @@ impl Handshakes {
         update(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Why the last handshake was refused, if it was; asking forgets it.
+    /// Why the last handshake was refused, if it was. The next call gives none.
     pub fn take_refusal(&self) -> Option<Problem> {
         let mut refused = None;
         self.update(|seen| refused = seen.refused.take());
@@ -47,11 +47,11 @@ impl Handshakes {
     }
 }
 
-/// The same for every room.
+/// The cryptography, shared by all rooms.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
 
-/// The TLS settings for a device, and what its handshakes will have said.
+/// The TLS settings for a device, and where its handshakes will be noted.
 ///
 /// # Errors
 /// A CA file that cannot be read, or no usable root certificates.
@@ -94,8 +94,8 @@ pub fn client_config(certificate: &Certificate) -> Result<(ClientConfig, Arc<Han
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    // The library would keep places for 32 servers, 15 KB a room. Rooms share none: what one trusts
-    // must not let another in.
+    // Enough for one device: the default, for many servers, takes 15 KB a room. Rooms do not
+    // share a cache: a certificate that one room trusts must not be accepted for another.
     config.resumption = Resumption::in_memory_sessions(1);
     Ok((config, handshakes))
 }
@@ -174,7 +174,7 @@ impl ServerCertVerifier for Verifier {
         }
     }
 
-    /// Without this anyone could replay the device's public certificate.
+    /// Proves that the peer holds the certificate's key. Without it, anyone could replay the device's public certificate.
     fn verify_tls12_signature(
         &self,
         message: &[u8],
@@ -207,5 +207,91 @@ impl ServerCertVerifier for Verifier {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::test_device::TestDevice;
+    use crate::net::dial;
+
+    /// A handshake with this device, and what it left behind.
+    async fn shake_hands(
+        device: &TestDevice,
+        certificate: &Certificate,
+    ) -> (bool, Arc<Handshakes>) {
+        let (config, handshakes) = client_config(certificate).unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let stream = dial("127.0.0.1", device.url.port().unwrap()).await.unwrap();
+        (connector.connect(name, stream).await.is_ok(), handshakes)
+    }
+
+    #[tokio::test]
+    async fn the_pinned_certificate_is_accepted_and_no_other() {
+        let device = TestDevice::that_answers("", false).await;
+        let (accepted, handshakes) = shake_hands(&device, &Certificate::Unset).await;
+        let shown = handshakes.fingerprint().unwrap();
+        assert!(!accepted);
+        let problem = handshakes.take_refusal().unwrap();
+        assert_eq!(problem.code, ProblemCode::CertificateUnknown);
+        assert!(
+            problem
+                .message
+                .contains(&format!("set certificate = \"{shown}\""))
+        );
+        assert!(handshakes.take_refusal().is_none());
+
+        let pinned = Certificate::parse(&shown).unwrap();
+        let (accepted, handshakes) = shake_hands(&device, &pinned).await;
+        assert!(accepted);
+        assert_eq!(handshakes.fingerprint(), Some(shown.clone()));
+        assert!(handshakes.take_refusal().is_none());
+
+        let another = Fingerprint([7; 32]);
+        let (accepted, handshakes) = shake_hands(&device, &Certificate::Pinned(another)).await;
+        assert!(!accepted);
+        let problem = handshakes.take_refusal().unwrap();
+        assert_eq!(problem.code, ProblemCode::CertificateChanged);
+        for fingerprint in [another.to_string(), shown] {
+            assert!(
+                problem.message.contains(&fingerprint),
+                "{}",
+                problem.message
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_no_known_authority_is_refused_and_insecure_takes_any() {
+        let device = TestDevice::that_answers("", false).await;
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ca.pem");
+        let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        std::fs::write(&file, other.cert.pem()).unwrap();
+        let (accepted, handshakes) = shake_hands(&device, &Certificate::CaFile(file)).await;
+        assert!(!accepted);
+        let problem = handshakes.take_refusal().unwrap();
+        assert_eq!(problem.code, ProblemCode::CertificateUnknown);
+        assert!(
+            problem
+                .message
+                .contains("not signed by a trusted authority")
+        );
+        assert!(shake_hands(&device, &Certificate::Insecure).await.0);
+    }
+
+    #[test]
+    fn a_ca_file_that_cannot_be_used_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("missing.pem");
+        let wrong = directory.path().join("wrong.pem");
+        let text = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+        std::fs::write(&wrong, text).unwrap();
+        for file in [missing, wrong] {
+            let error = client_config(&Certificate::CaFile(file.clone())).unwrap_err();
+            assert!(error.contains(&file.display().to_string()), "{error}");
+        }
     }
 }

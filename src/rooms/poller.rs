@@ -86,7 +86,7 @@ impl Poller {
                 self.telemetry.poll_finished(PollOutcome::Failed);
                 Polled::Problem(problem)
             }
-            Err(RequestError::TimedOut { .. } | RequestError::Broken) => {
+            Err(RequestError::TimedOut { .. } | RequestError::Broken(_)) => {
                 self.telemetry.poll_finished(PollOutcome::Silent);
                 Polled::Unanswered
             }
@@ -164,7 +164,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::device::ProblemCode;
+    use crate::device::{HttpError, ProblemCode};
 
     const INTERVALS: PollIntervals = PollIntervals {
         fast: Duration::from_secs(2),
@@ -236,7 +236,10 @@ mod tests {
         };
         let timed_out = finish(RequestError::TimedOut { sent: true });
         assert!(matches!(timed_out, Polled::Unanswered));
-        assert!(matches!(finish(RequestError::Broken), Polled::Unanswered));
+        assert!(matches!(
+            finish(RequestError::Broken(HttpError::SwitchedProtocols)),
+            Polled::Unanswered
+        ));
         let forbidden = finish(RequestError::Forbidden(String::new()));
         assert!(matches!(forbidden, Polled::Failed));
         let problem = Problem {

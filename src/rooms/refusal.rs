@@ -71,11 +71,11 @@ pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
         RequestError::TimedOut { .. } => {
             Failure::new(ErrorCode::Timeout, "the device did not answer in time")
         }
-        RequestError::Broken if repeatable => Failure::new(
+        RequestError::Broken(_) if repeatable => Failure::new(
             ErrorCode::Offline,
             "the connection to the device broke each time the command was sent",
         ),
-        RequestError::Broken => Failure::new(
+        RequestError::Broken(_) => Failure::new(
             ErrorCode::OutcomeUnknown,
             "the connection broke after the request was sent; whether the device carried it out \
              is unknown, and repeating it is not safe",
@@ -99,6 +99,10 @@ pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
             format!("the device runs in {mode} mode and refuses changes"),
         )
         .with_status(403),
+        RequestError::UnsafePath => Failure::new(
+            ErrorCode::DeviceError,
+            "the request was not sent: an id in its path would lead to another path",
+        ),
     }
 }
 
@@ -110,7 +114,7 @@ fn shortened(reason: &str) -> String {
 mod tests {
     use super::*;
     use crate::catalogue::operations;
-    use crate::device::{Oversize, Problem, ProblemCode};
+    use crate::device::{HttpError, Oversize, Problem, ProblemCode};
 
     fn refused(path: &str, status: u16, body: &'static str, named: bool) -> (ErrorCode, String) {
         let operation = operations()
@@ -159,12 +163,13 @@ mod tests {
     fn only_what_may_have_been_carried_out_and_is_not_repeatable_is_unknown() {
         use ErrorCode::{Offline, OutcomeUnknown, Timeout};
         let code = |failed: RequestError, repeatable| no_response(&failed, repeatable).code;
+        let broken = || RequestError::Broken(HttpError::SwitchedProtocols);
         let timed_out = |sent| RequestError::TimedOut { sent };
         assert_eq!(code(timed_out(true), false), OutcomeUnknown);
         assert_eq!(code(timed_out(true), true), Timeout);
         assert_eq!(code(timed_out(false), false), Timeout);
-        assert_eq!(code(RequestError::Broken, false), OutcomeUnknown);
-        assert_eq!(code(RequestError::Broken, true), Offline);
+        assert_eq!(code(broken(), false), OutcomeUnknown);
+        assert_eq!(code(broken(), true), Offline);
     }
 
     #[test]
@@ -204,6 +209,11 @@ mod tests {
                 RequestError::ModeLocked("Teams".into()),
                 ErrorCode::ModeLocked,
                 "the device runs in Teams mode and refuses changes",
+            ),
+            (
+                RequestError::UnsafePath,
+                ErrorCode::DeviceError,
+                "the request was not sent: an id in its path would lead to another path",
             ),
         ] {
             let failure = no_response(&failed, false);

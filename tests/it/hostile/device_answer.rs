@@ -6,7 +6,7 @@ use poly2mqtt::catalogue::{
     CATALOGUE, Call, Context, Operation, Params, Plan, Search, connections, learned_preset_offset,
     operations, payload, session_state,
 };
-use poly2mqtt::device::{DeviceResponse, Session, read_login_reply};
+use poly2mqtt::device::{DeviceResponse, LoginReply, Session};
 use poly2mqtt::doors::clients::{json, plain};
 use poly2mqtt::rooms::ReadOutcome;
 use poly2mqtt::state::StateValue;
@@ -134,14 +134,16 @@ fn log_in(status: u16, answer: &[u8]) {
         .split(|byte| *byte == b'\n')
         .map(|cookie| String::from_utf8_lossy(cookie).into_owned())
         .collect();
-    let sessions = [
-        read_login_reply(status, &cookies, body, 1).ok(),
-        Session::given(&cookies, 1),
-    ];
+    let reply = LoginReply {
+        status,
+        cookies: &cookies,
+        body,
+    };
+    let sessions = [reply.session(1).ok(), Session::from_cookies(&cookies, 1)];
     for mut session in sessions.into_iter().flatten() {
         let renewed = session.renew_token(&cookies);
         assert!(!renewed, "a token is read alike each time");
-        for value in std::iter::once(session.cookie()).chain(session.token()) {
+        for value in std::iter::once(&session.headers().cookie).chain(&session.headers().token) {
             assert!(value.is_sensitive());
             let text = value.to_str().unwrap();
             assert!(!text.contains(['\r', '\n']));

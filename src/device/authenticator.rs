@@ -1,0 +1,353 @@
+//! Logging in and out: one valid session for all requests to the device.
+//!
+//! Owns when a log-in is needed, that only one runs at a time, the release of sessions that the
+//! device still holds, and what a 403 means. Repeats no request.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::Instrument;
+
+use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
+use super::login_limits::{LoginBackoff, LoginLimiter};
+use super::login_reply::LoginReply;
+use super::problem::{Problem, ProblemCode};
+use super::session::Session;
+use super::sessions::Sessions;
+use super::settings::{DeviceSettings, DeviceTimings};
+
+/// How long the release of sessions may hold up what waits for it.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The waits before sessions are released that could not be released before the log-in. They must
+/// not count against the device's maximum until the next log-in, which may be days away.
+const RELEASE_RETRY_DELAYS: &[Duration] = &[
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+];
+/// Where sessions are made and released.
+const SESSION_PATH: &str = "/rest/session";
+/// A read that every firmware has and that changes nothing.
+const AUDIO_PATH: &str = "/rest/audio";
+/// The device's mode, which older firmware does not have.
+const MODE_PATH: &str = "/rest/system/mode";
+/// The longest name of a device's mode that is shown.
+const LONGEST_MODE: usize = 64;
+
+/// Keeps the session of one device.
+#[derive(Debug)]
+pub(super) struct Authenticator {
+    endpoint: Arc<Endpoint>,
+    sessions: Arc<Sessions>,
+    user: String,
+    password: SecretString,
+    timings: DeviceTimings,
+    limiter: LoginLimiter,
+    /// Held during a log-in.
+    login: Mutex<LoginState>,
+    /// A log-in waits for the limiter, which other devices fill.
+    waits_for_limiter: AtomicBool,
+    /// The device is not used any more: no log-in is begun, and one that is under way is undone.
+    closed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct LoginState {
+    /// The number of the last log-in.
+    generation: u64,
+    backoff: LoginBackoff,
+}
+
+/// What a 403 turned out to mean.
+#[derive(Debug)]
+pub(super) enum Forbidden {
+    /// The session is not valid any more.
+    StaleSession,
+    /// The device runs in this mode, in which it refuses much.
+    Mode(String),
+    /// The session is valid and the mode is the usual one: the request itself is refused.
+    Request,
+}
+
+impl Authenticator {
+    pub fn new(
+        settings: &DeviceSettings,
+        endpoint: Arc<Endpoint>,
+        sessions: Arc<Sessions>,
+    ) -> Self {
+        let login = LoginState {
+            // Counts on from the session that an earlier run stored.
+            generation: sessions.generation(),
+            backoff: LoginBackoff::default(),
+        };
+        Self {
+            endpoint,
+            sessions,
+            user: settings.user.clone(),
+            password: settings.password.clone(),
+            timings: settings.timings.clone(),
+            limiter: settings.login_limiter.clone(),
+            login: Mutex::new(login),
+            waits_for_limiter: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// A log-in waits for those to other devices, which says nothing of this device.
+    pub fn waits_for_limiter(&self) -> bool {
+        self.waits_for_limiter.load(Ordering::Acquire)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Begins no log-in from now on.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// The session that the device still takes, by asking it, or a new one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn verified_session(self: &Arc<Self>) -> Result<Arc<Session>, Problem> {
+        let mut stale = None;
+        if let Some(session) = self.sessions.current(None)
+            && !self.is_valid(&session).await?
+        {
+            stale = Some(session.generation);
+        }
+        if stale.is_none() {
+            self.release_in_background();
+        }
+        self.session(stale).await
+    }
+
+    /// The current session, or a new one if the current one is of the stale generation.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn session(self: &Arc<Self>, stale: Option<u64>) -> Result<Arc<Session>, Problem> {
+        if let Some(session) = self.sessions.current(stale) {
+            return Ok(session);
+        }
+        // A task of its own: a caller that stops waiting must not break the log-in off, or the
+        // device would hold a session that nobody knows.
+        let this = self.clone();
+        let log_in = async move { this.log_in(stale).await };
+        match tokio::spawn(log_in.in_current_span()).await {
+            Ok(session) => session,
+            Err(_) => Err(no_answer()),
+        }
+    }
+
+    /// Asks the device whether it takes this session.
+    async fn is_valid(&self, session: &Session) -> Result<bool, Problem> {
+        let slot = self.endpoint.slot().await;
+        match self.probe(&slot, AUDIO_PATH, session).await {
+            Attempt::Answered(response) => Ok(response.status != 403),
+            Attempt::Large(_) => Ok(true),
+            Attempt::Unreachable(problem) => Err(problem),
+            Attempt::Broken(_) => Err(no_answer()),
+        }
+    }
+
+    /// What a 403 means. The reads that tell change nothing at the device.
+    pub async fn why_forbidden(&self, slot: &RequestSlot<'_>, session: &Session) -> Forbidden {
+        for path in [MODE_PATH, AUDIO_PATH] {
+            let Attempt::Answered(response) = self.probe(slot, path, session).await else {
+                return Forbidden::Request;
+            };
+            match response.status {
+                403 => return Forbidden::StaleSession,
+                200 => {
+                    let mode: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+                    return match mode["activePersona"].as_str() {
+                        Some(mode) if !mode.eq_ignore_ascii_case("poly") => {
+                            Forbidden::Mode(mode.chars().take(LONGEST_MODE).collect())
+                        }
+                        _ => Forbidden::Request,
+                    };
+                }
+                // An older firmware has no such path.
+                _ => {}
+            }
+        }
+        Forbidden::Request
+    }
+
+    /// Logs in, unless another caller just did; one log-in at a time.
+    async fn log_in(self: &Arc<Self>, stale: Option<u64>) -> Result<Arc<Session>, Problem> {
+        let mut login = self.login.lock().await;
+        if let Some(session) = self.sessions.current(stale) {
+            return Ok(session);
+        }
+        if self.is_closed() {
+            return Err(closed());
+        }
+        if let Some(problem) = login.backoff.blocked(Instant::now()) {
+            return Err(problem.clone());
+        }
+        let slot = self.endpoint.slot().await;
+        // The device may still hold a session that it refuses, and counts it until it is released.
+        self.sessions.retire();
+        let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
+        login.generation += 1;
+        let generation = login.generation;
+        let (reply, cookies) = self.request_login(&slot, generation).await?;
+        match reply {
+            Ok(session) => {
+                login.backoff.succeeded();
+                let session = Arc::new(session);
+                self.sessions.set_current(session.clone());
+                if self.is_closed() {
+                    self.sessions.retire();
+                    self.release(&slot).await;
+                    return Err(closed());
+                }
+                self.release_in_background();
+                Ok(session)
+            }
+            Err(problem) => {
+                if let Some(session) = Session::from_cookies(&cookies, generation) {
+                    self.sessions.add_unreleased(session.into());
+                }
+                login
+                    .backoff
+                    .failed(&problem, &self.timings, Instant::now());
+                Err(problem)
+            }
+        }
+    }
+
+    /// Sends the log-in; also gives the cookies that came with the reply.
+    async fn request_login(
+        &self,
+        slot: &RequestSlot<'_>,
+        generation: u64,
+    ) -> Result<(Result<Session, Problem>, Vec<String>), Problem> {
+        // Before the limiter: devices that are switched off would fill it until their connections
+        // time out.
+        self.endpoint.reach().await?;
+        self.waits_for_limiter.store(true, Ordering::Release);
+        let permit = self.limiter.acquire().await;
+        self.waits_for_limiter.store(false, Ordering::Release);
+        if self.is_closed() {
+            return Err(closed());
+        }
+        let credentials = json!({
+            "user": self.user,
+            "password": self.password.expose_secret(),
+        });
+        let request = self
+            .endpoint
+            .fixed(Method::POST, SESSION_PATH, Some(&credentials));
+        let exchange = self
+            .endpoint
+            .exchange(slot, &request, None, None, SMALL_RESPONSE);
+        // Longer than any caller waits: a late reply still brings a session that must be released.
+        let mut exchange = pin!(timeout(self.timings.slow_request_timeout, exchange));
+        let exchanged = timeout(self.timings.request_timeout, &mut exchange).await;
+        // A device that hangs must not keep other devices from being logged in to.
+        drop(permit);
+        let exchanged = match exchanged {
+            Ok(exchanged) => exchanged,
+            Err(_) => exchange.await,
+        };
+        let (attempt, cookies) = exchanged.map_err(|_| no_answer())?;
+        let reply = match attempt {
+            Attempt::Answered(response) => LoginReply {
+                status: response.status,
+                cookies: &cookies,
+                body: &response.body,
+            }
+            .session(generation),
+            Attempt::Unreachable(problem) => Err(problem),
+            Attempt::Broken(_) | Attempt::Large(_) => Err(Problem::new(
+                ProblemCode::Offline,
+                "the connection broke during the log-in",
+            )),
+        };
+        Ok((reply, cookies))
+    }
+
+    /// Releases the current session, and all that the device still holds.
+    pub async fn log_out(&self) {
+        let released = async {
+            // A log-in that is under way brings a session that must be released too.
+            let _login = self.login.lock().await;
+            let slot = self.endpoint.slot().await;
+            self.sessions.retire();
+            self.release(&slot).await;
+        };
+        let _ = timeout(RELEASE_TIMEOUT, released).await;
+    }
+
+    /// Tries again to release the sessions that the device still holds.
+    fn release_in_background(self: &Arc<Self>) {
+        let this = Arc::downgrade(self);
+        let retries = async move {
+            for delay in RELEASE_RETRY_DELAYS {
+                let unreleased = |this: Arc<Self>| !this.sessions.unreleased().is_empty();
+                if !this.upgrade().is_some_and(unreleased) {
+                    return;
+                }
+                sleep(*delay).await;
+                let Some(this) = this.upgrade() else {
+                    return;
+                };
+                let slot = this.endpoint.slot().await;
+                let _ = timeout(RELEASE_TIMEOUT, this.release(&slot)).await;
+            }
+        };
+        tokio::spawn(retries.in_current_span());
+    }
+
+    /// Tells the device to let go of each session that it still holds.
+    async fn release(&self, slot: &RequestSlot<'_>) {
+        let request = self.endpoint.fixed(Method::DELETE, SESSION_PATH, None);
+        for session in self.sessions.unreleased() {
+            let attempt = self
+                .endpoint
+                .attempt(slot, &request, &session, None, SMALL_RESPONSE)
+                .await;
+            let confirmed = match attempt {
+                // 400: the device does not know the session any more.
+                Attempt::Answered(response) => matches!(response.status, 200..=299 | 400),
+                Attempt::Unreachable(_) => return,
+                Attempt::Broken(_) | Attempt::Large(_) => false,
+            };
+            self.sessions.release_tried(session.generation, confirmed);
+        }
+    }
+
+    async fn probe(
+        &self,
+        slot: &RequestSlot<'_>,
+        path: &'static str,
+        session: &Session,
+    ) -> Attempt {
+        let request = self.endpoint.fixed(Method::GET, path, None);
+        let endpoint = &self.endpoint;
+        endpoint
+            .attempt(slot, &request, session, None, SMALL_RESPONSE)
+            .await
+    }
+}
+
+fn closed() -> Problem {
+    Problem::new(ProblemCode::Offline, "the device is not used any more")
+}
+
+/// The problem of a device that accepts connections but does not respond.
+pub(super) fn no_answer() -> Problem {
+    Problem::new(ProblemCode::Offline, "the device does not answer in time")
+}

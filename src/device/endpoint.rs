@@ -1,0 +1,235 @@
+//! One request to the device and its response.
+//!
+//! Owns the limit of two requests at a time, the reading of a response up to the caller's limit, and
+//! the words for an unreachable device. Logs nobody in and repeats nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::Method;
+use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::MOST_REQUESTS_AT_ONCE;
+use super::http::{
+    DEVICE_CONNECT_TIMEOUT, HttpClient, HttpError, HttpRequest, HttpResponse, UploadBody,
+};
+use super::problem::{Problem, ProblemCode};
+use super::response::{DeviceResponse, Oversize};
+use super::session::Session;
+use super::sessions::Sessions;
+use super::settings::DeviceSettings;
+use super::tls::{Handshakes, client_config};
+use crate::catalogue::Request;
+use crate::net::{dial, root_cause::root_cause};
+use crate::telemetry::Telemetry;
+
+/// The limit in bytes for responses to the client's own requests (log-in, log-out, probes), and for
+/// refusals, which give their reason in a few words.
+pub(super) const SMALL_RESPONSE: usize = 1 << 20;
+
+/// How an attempt at a request ended.
+#[derive(Debug)]
+pub(super) enum Attempt {
+    /// The device responded, with whatever status.
+    Answered(DeviceResponse),
+    /// The device responded, and the response is larger than the caller's limit.
+    Large(Box<LargeResponse>),
+    /// There is no connection: nothing was sent.
+    Unreachable(Problem),
+    /// The connection broke after the request was sent, wholly or in part.
+    Broken(HttpError),
+}
+
+/// A response that is larger than the caller's limit, still to be read.
+#[derive(Debug)]
+pub(super) struct LargeResponse {
+    pub size: Oversize,
+    /// What was read before the limit was reached.
+    pub start: Bytes,
+    /// The rest.
+    pub rest: HttpResponse,
+}
+
+/// The right to have a request under way, until it is dropped.
+#[derive(Debug)]
+pub(super) struct RequestSlot<'a> {
+    /// None only for a closed semaphore, and the device's is never closed.
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+/// The device's HTTPS interface.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    http: HttpClient,
+    handshakes: Arc<Handshakes>,
+    slots: Semaphore,
+    sessions: Arc<Sessions>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Endpoint {
+    /// One that has not connected yet; tokens that responses renew are put into `sessions`.
+    ///
+    /// # Errors
+    /// TLS settings that cannot be used.
+    pub fn new(settings: &DeviceSettings, sessions: Arc<Sessions>) -> Result<Self, String> {
+        let (tls, handshakes) = client_config(&settings.certificate)?;
+        let http = HttpClient::new(settings.url.clone(), tls, settings.keep_alive);
+        Ok(Self {
+            http: http.map_err(|error| root_cause(&error).to_string())?,
+            handshakes,
+            slots: Semaphore::new(MOST_REQUESTS_AT_ONCE),
+            sessions,
+            telemetry: settings.telemetry.clone(),
+        })
+    }
+
+    /// The fingerprint of the certificate that the device showed last.
+    pub fn fingerprint(&self) -> Option<String> {
+        self.handshakes.fingerprint()
+    }
+
+    /// Waits until a request may be sent.
+    pub async fn slot(&self) -> RequestSlot<'_> {
+        RequestSlot {
+            _permit: self.slots.acquire().await.ok(),
+        }
+    }
+
+    /// How many requests may be sent at once.
+    pub fn free_slots(&self) -> usize {
+        self.slots.available_permits()
+    }
+
+    /// The request as it is sent; none if its URL would lead to another path.
+    pub fn prepare(&self, request: &Request) -> Option<HttpRequest> {
+        self.http.prepare(request)
+    }
+
+    /// A request of the client's own.
+    pub fn fixed(&self, method: Method, path: &'static str, json: Option<&Value>) -> HttpRequest {
+        self.http.fixed(method, path, json)
+    }
+
+    /// Whether anybody listens at the device's address: connects without TLS, and hangs up.
+    ///
+    /// # Errors
+    /// The device is offline.
+    pub async fn reach(&self) -> Result<(), Problem> {
+        let dialled = dial(self.http.host(), self.http.port());
+        match timeout(DEVICE_CONNECT_TIMEOUT, dialled).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.unreachable(&error)),
+            Err(_) => Err(self.unreachable(&"operation timed out")),
+        }
+    }
+
+    /// Sends a request of a session and reads its response.
+    pub async fn attempt(
+        &self,
+        slot: &RequestSlot<'_>,
+        request: &HttpRequest,
+        session: &Session,
+        upload: Option<UploadBody>,
+        limit: usize,
+    ) -> Attempt {
+        let (attempt, cookies) = self
+            .exchange(slot, request, Some(session), upload, limit)
+            .await;
+        self.telemetry.device_request(match &attempt {
+            Attempt::Answered(response) => Some(response.status),
+            Attempt::Large(large) => Some(large.size.status),
+            Attempt::Unreachable(_) | Attempt::Broken(_) => None,
+        });
+        self.sessions.renew_token(session.generation, &cookies);
+        attempt
+    }
+
+    /// Sends a request and reads its response; also gives the cookies that the response sets.
+    ///
+    /// A response within the limit is read to its end, so that the connection can be used again.
+    pub async fn exchange(
+        &self,
+        _slot: &RequestSlot<'_>,
+        request: &HttpRequest,
+        session: Option<&Session>,
+        upload: Option<UploadBody>,
+        limit: usize,
+    ) -> (Attempt, Vec<String>) {
+        let headers = session.map(Session::headers);
+        match self.http.send(request, headers, upload).await {
+            Ok(response) => {
+                let cookies = response.cookies();
+                let read = read(response, limit, request.is_read()).await;
+                (read.unwrap_or_else(Attempt::Broken), cookies)
+            }
+            Err(HttpError::NotConnected(error)) => {
+                let refused = self.handshakes.take_refusal();
+                let problem = refused.unwrap_or_else(|| self.unreachable(root_cause(&error)));
+                (Attempt::Unreachable(problem), Vec::new())
+            }
+            Err(error) => (Attempt::Broken(error), Vec::new()),
+        }
+    }
+
+    fn unreachable(&self, cause: &(impl std::fmt::Display + ?Sized)) -> Problem {
+        Problem::new(
+            ProblemCode::Offline,
+            format!("{} cannot be reached: {cause}", self.http.host()),
+        )
+    }
+}
+
+async fn read(
+    mut response: HttpResponse,
+    limit: usize,
+    is_read: bool,
+) -> Result<Attempt, HttpError> {
+    let status = response.status();
+    let content_type = response.content_type();
+    let length = response.length();
+    let limit = match status {
+        200..=299 => limit,
+        _ => limit.max(SMALL_RESPONSE),
+    };
+    let known = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    let mut too_large = known.is_some_and(|length| length > limit);
+    // A copy: the parts hold a larger buffer than their bytes, and the body may be kept for long.
+    let mut body = Vec::new();
+    if !too_large {
+        body.reserve_exact(known.unwrap_or_default().min(SMALL_RESPONSE));
+    }
+    while !too_large && let Some(part) = response.chunk().await? {
+        body.extend_from_slice(&part);
+        too_large = body.len() > limit;
+    }
+    body.shrink_to_fit();
+    if !too_large {
+        return Ok(Attempt::Answered(DeviceResponse {
+            status,
+            content_type,
+            body: body.into(),
+        }));
+    }
+    if !is_read {
+        // The status says whether the request was carried out. The body is not needed.
+        return Ok(Attempt::Answered(DeviceResponse {
+            status,
+            content_type: None,
+            body: Bytes::new(),
+        }));
+    }
+    let size = Oversize {
+        limit,
+        status,
+        content_type,
+        length,
+    };
+    Ok(Attempt::Large(Box::new(LargeResponse {
+        size,
+        start: body.into(),
+        rest: response,
+    })))
+}

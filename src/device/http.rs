@@ -1,0 +1,333 @@
+//! HTTPS to one device, by reqwest.
+//!
+//! Owns the client's settings, the URL of a request, and what reqwest leaves to its caller: the
+//! limit of a response's head, and an upload's exact length. Knows no sessions and repeats nothing:
+//! only the layers above know which requests are safe to repeat.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, Stream, unfold};
+use percent_encoding::percent_decode_str;
+use reqwest::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE,
+};
+use reqwest::redirect::Policy;
+use reqwest::{Body, Method};
+use rustls::ClientConfig;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use url::Url;
+
+use super::MOST_REQUESTS_AT_ONCE;
+use crate::catalogue::{self, Request, RequestBody};
+
+/// A device on the local network accepts a connection and completes the TLS handshake well within
+/// this, or it is not there.
+pub(super) const DEVICE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an unused connection stays open. Devices close theirs later than that; polling keeps
+/// at least one in use.
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a device may leave data unacknowledged or unread before the connection is closed.
+/// Without it, a device that refuses an upload early and reads no further would hold the connection
+/// and the uploader for ever.
+pub(super) const UNREAD_DATA_TIMEOUT: Duration = Duration::from_secs(3);
+/// The largest head of a response. reqwest's own limit is about 400 KB, and a device needs 1 KB.
+const LARGEST_RESPONSE_HEAD: usize = 64 << 10;
+/// The longest MIME type; anything longer is not one. MQTT carries it in a property of at most
+/// 65,535 bytes.
+const LONGEST_CONTENT_TYPE: usize = 128;
+
+const JSON: &str = "application/json";
+const XSRF_TOKEN: HeaderName = HeaderName::from_static("x-xsrf-token");
+
+/// Why an exchange has no response. Never shows the URL, which may hold what a user typed.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// There is no connection: nothing was sent.
+    #[error("no connection")]
+    NotConnected(#[source] reqwest::Error),
+    /// The connection broke after that, or what came is not HTTP.
+    #[error("the connection broke")]
+    Broken(#[source] reqwest::Error),
+    /// The head of the response is too large.
+    #[error("the response's headers are larger than 64 KiB")]
+    HeadTooLarge,
+    /// The response ends with an informational status, such as 101.
+    #[error("the device switched to another protocol")]
+    SwitchedProtocols,
+}
+
+impl From<reqwest::Error> for HttpError {
+    fn from(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        if error.is_connect() {
+            Self::NotConnected(error)
+        } else {
+            Self::Broken(error)
+        }
+    }
+}
+
+/// A request that can be sent any number of times.
+#[derive(Debug)]
+pub struct HttpRequest {
+    method: Method,
+    url: Url,
+    content_type: Option<&'static str>,
+    body: Bytes,
+}
+
+impl HttpRequest {
+    /// A GET, which changes nothing at the device.
+    pub fn is_read(&self) -> bool {
+        self.method == Method::GET
+    }
+}
+
+/// A body that streams in. It can be sent once.
+pub struct UploadBody {
+    /// The size in bytes, as sent in `Content-Length`.
+    pub length: u64,
+    /// The bytes. An error, or another length, breaks the exchange off.
+    pub chunks: BoxStream<'static, io::Result<Bytes>>,
+}
+
+/// The headers that carry a session.
+#[derive(Debug, Clone)]
+pub struct SessionHeaders {
+    /// `Cookie`.
+    pub cookie: HeaderValue,
+    /// `X-XSRF-Token`, if the firmware gave a token. It is sent with everything but reads.
+    pub token: Option<HeaderValue>,
+}
+
+/// Sends requests to one device.
+#[derive(Debug)]
+pub struct HttpClient {
+    client: reqwest::Client,
+    device: Url,
+}
+
+impl HttpClient {
+    /// A client that has not connected yet, to the device at `https://host[:port]`.
+    ///
+    /// # Errors
+    /// Settings that the library refuses.
+    pub fn new(device: Url, tls: ClientConfig, keep_alive: bool) -> Result<Self, reqwest::Error> {
+        let idle_connections = if keep_alive { MOST_REQUESTS_AT_ONCE } else { 0 };
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .https_only(true)
+            .http1_only()
+            .no_proxy()
+            .redirect(Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .tcp_nodelay(true)
+            .tcp_user_timeout(UNREAD_DATA_TIMEOUT)
+            .connect_timeout(DEVICE_CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(idle_connections)
+            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+            .build()?;
+        Ok(Self { client, device })
+    }
+
+    /// The device's host, as in its URL.
+    pub fn host(&self) -> &str {
+        self.device.host_str().unwrap_or_default()
+    }
+
+    /// The device's port.
+    pub fn port(&self) -> u16 {
+        self.device.port_or_known_default().unwrap_or(443)
+    }
+
+    /// The request as it is sent; none if its URL would lead to another path (a URL drops `.` and
+    /// `..`).
+    pub fn prepare(&self, request: &Request) -> Option<HttpRequest> {
+        let target = request.target();
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (&*target, None),
+        };
+        let mut url = self.device.clone();
+        url.set_path(path);
+        url.set_query(query);
+        let mut wanted = request.path.iter();
+        let is_wanted = |segment: &str| {
+            let wanted = wanted.next();
+            wanted.is_some_and(|wanted| percent_decode_str(segment).eq(wanted.bytes()))
+        };
+        if !url.path_segments()?.all(is_wanted) || wanted.next().is_some() {
+            return None;
+        }
+        let (content_type, body) = match &request.body {
+            RequestBody::None => (None, Bytes::new()),
+            RequestBody::Json(value) => (Some(JSON), to_json(value)),
+            RequestBody::Bytes(content_type, bytes) => (Some(*content_type), bytes.clone()),
+        };
+        Some(HttpRequest {
+            method: method(request.method),
+            url,
+            content_type,
+            body,
+        })
+    }
+
+    /// A request of the client's own, to a path that is a plain text of the source.
+    pub fn fixed(&self, method: Method, path: &'static str, json: Option<&Value>) -> HttpRequest {
+        let mut url = self.device.clone();
+        url.set_path(path);
+        HttpRequest {
+            method,
+            url,
+            content_type: json.map(|_| JSON),
+            body: json.map(to_json).unwrap_or_default(),
+        }
+    }
+
+    /// Sends a request, with `upload` in place of its body if there is one, and waits for the head
+    /// of the response. The response may come before the upload has ended.
+    ///
+    /// # Errors
+    /// Why there is no response.
+    pub async fn send(
+        &self,
+        request: &HttpRequest,
+        session: Option<&SessionHeaders>,
+        upload: Option<UploadBody>,
+    ) -> Result<HttpResponse, HttpError> {
+        let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
+        let is_read = request.is_read();
+        let headers = outgoing.headers_mut();
+        if let Some(session) = session {
+            headers.insert(reqwest::header::COOKIE, session.cookie.clone());
+            if let Some(token) = session.token.clone().filter(|_| !is_read) {
+                headers.insert(XSRF_TOKEN, token);
+            }
+        }
+        if let Some(content_type) = request.content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        // Dropped with the response, and by then the upload is of no use any more.
+        let (exchange, exchange_ended) = oneshot::channel::<()>();
+        if let Some(upload) = upload {
+            headers.insert(CONTENT_LENGTH, upload.length.into());
+            let chunks = exact_length(upload).take_until(exchange_ended);
+            *outgoing.body_mut() = Some(Body::wrap_stream(chunks));
+        } else if !is_read || !request.body.is_empty() {
+            headers.insert(CONTENT_LENGTH, request.body.len().into());
+            *outgoing.body_mut() = Some(request.body.clone().into());
+        }
+        let response = self.client.execute(outgoing).await?;
+        // The library skips informational responses, except for the answer to an upgrade.
+        if response.status().is_informational() {
+            return Err(HttpError::SwitchedProtocols);
+        }
+        if head_size(response.headers()) > LARGEST_RESPONSE_HEAD {
+            return Err(HttpError::HeadTooLarge);
+        }
+        Ok(HttpResponse {
+            response,
+            _exchange: exchange,
+        })
+    }
+}
+
+/// A response whose body is still to be read. Read to its end, it leaves the connection to the next
+/// request; dropped before that, it closes the connection and ends the upload.
+#[derive(Debug)]
+pub struct HttpResponse {
+    response: reqwest::Response,
+    /// Its drop ends the upload.
+    _exchange: oneshot::Sender<()>,
+}
+
+impl HttpResponse {
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// The MIME type without parameters, if it can be one.
+    pub fn content_type(&self) -> Option<String> {
+        let text = printable(self.response.headers().get(CONTENT_TYPE)?)?;
+        let content_type = text.split(';').next()?.trim();
+        (content_type.len() <= LONGEST_CONTENT_TYPE).then(|| content_type.to_owned())
+    }
+
+    /// The size of the body in bytes, if the device gave it.
+    pub fn length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// The cookies it sets: the values of `Set-Cookie`.
+    pub fn cookies(&self) -> Vec<String> {
+        let cookies = self.response.headers().get_all(SET_COOKIE);
+        let cookies = cookies.iter().filter_map(printable);
+        cookies.map(str::to_owned).collect()
+    }
+
+    /// The next part of the body; none at its end. It may hold a much larger buffer of the
+    /// library's: copy what is kept.
+    ///
+    /// # Errors
+    /// The connection broke before the end of the body.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
+        Ok(self.response.chunk().await?)
+    }
+}
+
+/// Passes an upload on, and fails unless it is exactly as long as `Content-Length` says. The library
+/// would cut off the rest.
+fn exact_length(upload: UploadBody) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    unfold(Some(upload), async |upload| {
+        let mut upload = upload?;
+        let wrong = || io::Error::other("the upload has another length than its sender said");
+        match upload.chunks.next().await {
+            Some(Ok(chunk)) => match upload.length.checked_sub(chunk.len() as u64) {
+                Some(rest) => {
+                    upload.length = rest;
+                    Some((Ok(chunk), Some(upload)))
+                }
+                None => Some((Err(wrong()), None)),
+            },
+            Some(Err(error)) => Some((Err(error), None)),
+            None if upload.length > 0 => Some((Err(wrong()), None)),
+            None => None,
+        }
+    })
+}
+
+/// The text of a header, if it can stand in one of ours too.
+fn printable(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok().filter(|text| !text.contains('\t'))
+}
+
+/// The size of a head in bytes, without its first line.
+fn head_size(headers: &HeaderMap) -> usize {
+    let sizes = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    sizes.sum()
+}
+
+/// A [`Value`] has only strings as keys, so it always serialises.
+fn to_json(value: &Value) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}
+
+fn method(method: catalogue::Method) -> Method {
+    match method {
+        catalogue::Method::Get => Method::GET,
+        catalogue::Method::Post => Method::POST,
+        catalogue::Method::Put => Method::PUT,
+        catalogue::Method::Delete => Method::DELETE,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The device's reply to a log-in (`POST /rest/session`): a session, or why there is none.
+//!
+//! Pure.
+
+use serde_json::Value;
+
+use super::problem::{Problem, ProblemCode};
+use super::session::{Session, id_cookie, token_cookie};
+use crate::catalogue::session_state;
+
+/// The device's reply to a log-in.
+#[derive(Clone, Copy)]
+pub struct LoginReply<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// The values of `Set-Cookie`.
+    pub cookies: &'a [String],
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl std::fmt::Debug for LoginReply<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Cookies and body hold the session.
+        f.debug_struct("LoginReply")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LoginReply<'_> {
+    /// The session. A log-in succeeds with status 200 **and** `"success": true`; the body names the
+    /// reason of a refusal (REST guide, "Session").
+    ///
+    /// # Errors
+    /// The room's problem.
+    pub fn session(self, generation: u64) -> Result<Session, Problem> {
+        let text = String::from_utf8_lossy(self.body);
+        if text.contains("SessionPortLockout") {
+            return Err(Problem::new(
+                ProblemCode::LockedOut,
+                "the device refuses all log-ins for a while after too many failed ones; the \
+                 gateway waits and then tries again",
+            ));
+        }
+        if text.contains("SessionMaxActiveSessionsReached") {
+            return Err(Problem::new(
+                ProblemCode::TooManySessions,
+                "all of the device's sessions are in use; log out elsewhere or restart the device",
+            ));
+        }
+        let reply: Value = serde_json::from_slice(self.body).unwrap_or_default();
+        if self.status == 200 && reply["success"] == true {
+            return self.granted(&reply, generation).ok_or_else(|| {
+                Problem::new(
+                    ProblemCode::Offline,
+                    "the device accepted the log-in but gave no session that can be used",
+                )
+            });
+        }
+        Err(match self.status {
+            // Not a refusal: there is no reason to wait until the password is corrected.
+            200 if !reply.is_object() => Problem::new(
+                ProblemCode::Offline,
+                "the device's answer to the log-in cannot be read",
+            ),
+            200 | 401 | 403 => Problem::new(
+                ProblemCode::Unauthorized,
+                "the device refuses the user and password; correct them in the configuration (the \
+                 gateway tries again only after a long wait, so that nobody is locked out)",
+            ),
+            status => Problem::new(
+                ProblemCode::Offline,
+                format!("the device answers {status} to the log-in: is it a Poly VideoOS device?"),
+            ),
+        })
+    }
+
+    /// The id stands in the cookie, or in the body where there is none.
+    fn granted(self, reply: &Value, generation: u64) -> Option<Session> {
+        let id = id_cookie(self.cookies)
+            .or_else(|| reply["session"]["sessionId"].as_str().map(str::to_owned))?;
+        let token = token_cookie(self.cookies);
+        Session::new(id, token, session_state(reply), generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: u16, cookies: &[String], body: &str) -> Result<Session, Problem> {
+        let body = body.as_bytes();
+        LoginReply {
+            status,
+            cookies,
+            body,
+        }
+        .session(1)
+    }
+
+    #[test]
+    fn the_cookie_goes_back_byte_for_byte_and_is_never_shown() {
+        let cookies = [
+            "session_id=AB+/c==; Path=/; Secure; HttpOnly".to_owned(),
+            "XSRF-TOKEN=t0ken; Path=/".to_owned(),
+        ];
+        let session = reply(200, &cookies, r#"{"success":true}"#).unwrap();
+        let headers = session.headers();
+        assert_eq!(headers.cookie, "session_id=AB+/c==; XSRF-TOKEN=t0ken");
+        assert_eq!(headers.token.as_ref().unwrap(), "t0ken");
+        assert!(!format!("{session:?} {headers:?}").contains("AB+"));
+        assert!(!format!("{headers:?}").contains("t0ken"));
+        let reply = LoginReply {
+            status: 200,
+            cookies: &cookies,
+            body: b"AB+",
+        };
+        assert!(!format!("{reply:?}").contains("AB+"));
+    }
+
+    #[test]
+    fn without_a_cookie_the_id_is_the_bodys() {
+        let body = r#"{"success":true,"session":{"sessionId":"abc","role":"ADMIN"}}"#;
+        let session = reply(200, &[], body).unwrap();
+        assert_eq!(session.headers().cookie, "session_id=abc");
+        assert_eq!(session.state["role"], "ADMIN");
+        assert_eq!(session.generation, 1);
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        for (status, body, code) in [
+            (
+                403,
+                "SessionInvalidUserNamePassword",
+                ProblemCode::Unauthorized,
+            ),
+            (401, "", ProblemCode::Unauthorized),
+            (200, "{\"success\":false}", ProblemCode::Unauthorized),
+            (400, "SessionPortLockout", ProblemCode::LockedOut),
+            (
+                403,
+                "SessionMaxActiveSessionsReached",
+                ProblemCode::TooManySessions,
+            ),
+            (503, "<html>", ProblemCode::Offline),
+            (200, "<html>", ProblemCode::Offline),
+            (200, "{\"success\":tr", ProblemCode::Offline),
+            (200, "null", ProblemCode::Offline),
+            (200, "{\"success\":true}", ProblemCode::Offline),
+            (201, "{\"success\":true}", ProblemCode::Offline),
+        ] {
+            assert_eq!(
+                reply(status, &[], body).unwrap_err().code,
+                code,
+                "{status} {body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_problem_says_what_to_do_and_holds_no_secret() {
+        let message = |status, body| reply(status, &[], body).unwrap_err().message;
+        assert!(message(403, "").contains("correct them in the configuration"));
+        assert!(message(503, "").contains("answers 503"));
+        assert!(message(200, "secret").contains("cannot be read"));
+        assert!(!message(200, "secret").contains("secret"));
+    }
+}

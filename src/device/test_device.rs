@@ -1,0 +1,100 @@
+//! A TLS server on loopback that behaves as a test wants, down to the bytes.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use url::Url;
+
+/// A connection to the device.
+pub type Connection = TlsStream<TcpStream>;
+
+pub struct TestDevice {
+    pub url: Url,
+    connections: Arc<AtomicUsize>,
+}
+
+impl TestDevice {
+    /// A device that serves each connection so.
+    pub async fn start<F, S>(serve: F) -> Self
+    where
+        F: Fn(Connection) -> S + Clone + Send + 'static,
+        S: Future<Output = ()> + Send,
+    {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = signing_key.serialize_der().try_into().unwrap();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, serve, count) = (acceptor.clone(), serve.clone(), count.clone());
+                tokio::spawn(async move {
+                    // A connection without TLS only asks whether anybody is there.
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    count.fetch_add(1, Ordering::SeqCst);
+                    serve(stream).await;
+                });
+            }
+        });
+        Self {
+            url: Url::parse(&format!("https://127.0.0.1:{port}")).unwrap(),
+            connections,
+        }
+    }
+
+    /// A device that sends these bytes for each request, and may close the connection after that.
+    pub async fn that_answers(response: impl Into<String>, closes: bool) -> Self {
+        let response: Arc<str> = response.into().into();
+        Self::start(move |mut connection| {
+            let response = response.clone();
+            async move {
+                while request_head(&mut connection).await.is_some() {
+                    send(&mut connection, &response).await;
+                    if closes {
+                        let _ = connection.shutdown().await;
+                        return;
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// How many TLS connections there have been.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// Reads a request up to the empty line after its head; none if the connection ends before that.
+pub async fn request_head(connection: &mut Connection) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(connection.read_u8().await.ok()?);
+    }
+    String::from_utf8(head).ok()
+}
+
+/// Sends these bytes; the client may have gone.
+pub async fn send(connection: &mut Connection, bytes: &str) {
+    let _ = connection.write_all(bytes.as_bytes()).await;
+    let _ = connection.flush().await;
+}

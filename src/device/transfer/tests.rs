@@ -1,0 +1,243 @@
+use std::sync::Arc;
+
+use futures_util::stream;
+use tokio::io::AsyncReadExt;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::*;
+use crate::catalogue::{Method, RequestBody};
+use crate::command::CutOff;
+use crate::config::Certificate;
+use crate::device::http::UNREAD_DATA_TIMEOUT;
+use crate::device::test_device::{Connection, TestDevice, request_head, send};
+use crate::device::{DeviceSettings, DeviceTimings, LoginLimiter};
+
+const LIMIT: usize = 1 << 20;
+
+fn device(test: &TestDevice) -> Device {
+    Device::new(DeviceSettings {
+        url: test.url.clone(),
+        user: "admin".into(),
+        password: "secret".to_owned().into(),
+        certificate: Certificate::Insecure,
+        keep_alive: true,
+        timings: DeviceTimings::default(),
+        telemetry: Arc::default(),
+        login_limiter: LoginLimiter::default(),
+        session_store: None,
+    })
+    .unwrap()
+}
+
+fn request(method: Method) -> Request {
+    Request {
+        method,
+        path: vec!["rest".into(), "file".into()],
+        query: Vec::new(),
+        body: match method {
+            Method::Get => RequestBody::None,
+            _ => RequestBody::Bytes("application/octet-stream", Bytes::new()),
+        },
+        repeatable: method == Method::Get,
+        slow: false,
+    }
+}
+
+fn ok(body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+/// Answers log-in and probes, until the request for the file is there.
+async fn until_the_file(connection: &mut Connection) -> Option<()> {
+    loop {
+        let head = request_head(connection).await?;
+        if head.contains(" /rest/file ") {
+            return Some(());
+        }
+        let body = match () {
+            () if head.contains(" /rest/session ") => {
+                r#"{"success":true,"session":{"sessionId":"s"}}"#
+            }
+            () => r#"{"activePersona":"Poly"}"#,
+        };
+        send(connection, &ok(body)).await;
+    }
+}
+
+/// A device that sends this in reply to a file and reads no further.
+struct UnreadingDevice {
+    test: TestDevice,
+    /// Lets it read the rest, to see whether the client has ended the connection.
+    read_on: Arc<Notify>,
+    /// The client has ended the connection.
+    ended: mpsc::UnboundedReceiver<()>,
+}
+
+impl UnreadingDevice {
+    async fn start(response: &'static str) -> Self {
+        let read_on = Arc::<Notify>::default();
+        let (ended_sender, ended) = mpsc::unbounded_channel();
+        let device_reads_on = read_on.clone();
+        let test = TestDevice::start(move |mut connection| {
+            let (read_on, ended) = (device_reads_on.clone(), ended_sender.clone());
+            async move {
+                if until_the_file(&mut connection).await.is_some() {
+                    send(&mut connection, response).await;
+                    read_on.notified().await;
+                    let _ = connection.read_to_end(&mut Vec::new()).await;
+                    let _ = ended.send(());
+                }
+            }
+        });
+        Self {
+            test: test.await,
+            read_on,
+            ended,
+        }
+    }
+
+    async fn sees_the_connection_ended(mut self) {
+        self.read_on.notify_one();
+        let ended = timeout(Duration::from_secs(5), self.ended.recv()).await;
+        ended.unwrap().unwrap();
+    }
+}
+
+/// A file of the largest size, and what ends when the file's sender is let go.
+fn large_upload() -> (Upload, oneshot::Receiver<()>) {
+    let (sender, sender_is_gone) = oneshot::channel::<()>();
+    let chunk = Bytes::from(vec![0; 100_000]);
+    let chunks = stream::unfold(sender, move |sender| {
+        let chunk: Result<_, CutOff> = Ok(chunk.clone());
+        async move { Some((chunk, sender)) }
+    });
+    let upload = Upload {
+        length: LARGEST_UPLOAD,
+        chunks: chunks.boxed(),
+    };
+    (upload, sender_is_gone)
+}
+
+#[tokio::test]
+async fn a_device_that_refuses_an_upload_early_and_reads_no_further_holds_nobody() {
+    let refusal = "HTTP/1.1 413 Too Large\r\nContent-Length: 8\r\n\r\ntoo much";
+    let unreading = UnreadingDevice::start(refusal).await;
+    let device = device(&unreading.test);
+    let (upload, sender_is_gone) = large_upload();
+    let begun = Instant::now();
+    let request = request(Method::Post);
+    let response = device.upload(&request, upload, LIMIT, device.deadline(false));
+    let response = response.await.unwrap();
+    assert_eq!((response.status, &*response.body), (413, &b"too much"[..]));
+    assert!(
+        begun.elapsed() < UNREAD_DATA_TIMEOUT,
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(
+        device.free_request_slots(),
+        crate::device::MOST_REQUESTS_AT_ONCE
+    );
+    let sender_is_gone = timeout(UNREAD_DATA_TIMEOUT * 3, sender_is_gone).await;
+    assert!(sender_is_gone.unwrap().is_err());
+    unreading.sees_the_connection_ended().await;
+}
+
+#[tokio::test]
+async fn a_device_that_neither_reads_an_upload_nor_answers_holds_nobody() {
+    let unreading = UnreadingDevice::start("").await;
+    let device = device(&unreading.test);
+    let (upload, sender_is_gone) = large_upload();
+    let request = request(Method::Post);
+    let deadline = device.deadline(false);
+    let result = device.upload(&request, upload, LIMIT, deadline).await;
+    assert!(
+        matches!(
+            result,
+            Err(RequestError::Broken(_) | RequestError::TimedOut { sent: true })
+        ),
+        "{result:?}"
+    );
+    assert!(Instant::now() < deadline + Duration::from_secs(1));
+    assert!(
+        timeout(UNREAD_DATA_TIMEOUT, sender_is_gone)
+            .await
+            .unwrap()
+            .is_err()
+    );
+    unreading.sees_the_connection_ended().await;
+}
+
+#[tokio::test]
+async fn a_download_streams_to_its_end_and_leaves_the_connection_usable() {
+    let file = "x".repeat(300_000);
+    let response = ok(&file);
+    let test = TestDevice::start(move |mut connection| {
+        let response = response.clone();
+        async move {
+            while until_the_file(&mut connection).await.is_some() {
+                send(&mut connection, &response).await;
+            }
+        }
+    })
+    .await;
+    let device = device(&test);
+    for _ in 0..2 {
+        let (download, arrival) = Download::new();
+        let request = request(Method::Get);
+        let deadline = device.deadline(false);
+        let downloaded = device.download(&request, download, "text/plain", deadline);
+        let received = async {
+            let head = arrival.head.await.unwrap();
+            let parts: Vec<_> = arrival.body.into_stream().collect().await;
+            let size: usize = parts.iter().map(|part| part.as_ref().unwrap().len()).sum();
+            (head, size)
+        };
+        let (downloaded, (head, size)) = tokio::join!(downloaded, received);
+        assert_eq!(
+            (&*head.content_type, head.length),
+            ("text/plain", Some(300_000))
+        );
+        assert_eq!(size, 300_000);
+        let downloaded = downloaded.unwrap();
+        assert!(
+            matches!(downloaded, Downloaded::File(_, 200, 300_000)),
+            "{downloaded:?}"
+        );
+        assert_eq!(
+            device.free_request_slots(),
+            crate::device::MOST_REQUESTS_AT_ONCE
+        );
+    }
+    assert_eq!(test.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_download_that_is_cut_off_is_broken_and_one_that_nobody_takes_abandoned() {
+    let test = TestDevice::start(|mut connection| async move {
+        until_the_file(&mut connection).await;
+        let cut = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nabc";
+        send(&mut connection, cut).await;
+    })
+    .await;
+    let device = device(&test);
+    let request = request(Method::Get);
+    let (download, _arrival) = Download::new();
+    let result = device
+        .download(&request, download, "text/plain", device.deadline(false))
+        .await;
+    assert!(
+        matches!(result, Err(DownloadError::Request(RequestError::Broken(_)))),
+        "{result:?}"
+    );
+    let (download, arrival) = Download::new();
+    drop(arrival);
+    let result = device
+        .download(&request, download, "text/plain", device.deadline(false))
+        .await;
+    assert!(
+        matches!(result, Err(DownloadError::Abandoned)),
+        "{result:?}"
+    );
+}
