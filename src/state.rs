@@ -1,7 +1,8 @@
-//! The retained state of every room, and who is told when it changes.
+//! The newest value of every state, and who is told when it changes.
 //!
-//! Owns the newest value of each retained topic and the list of subscribers. Rooms write, front
-//! doors subscribe. Holds no transport: an [`Outbox`] is drained by whichever front door made it.
+//! Owns the newest value of each topic, which rooms are configured, and the list of subscribers.
+//! Rooms write, front doors subscribe. Knows no transport: an [`Outbox`] is emptied by the front
+//! door that made it.
 
 mod outbox;
 
@@ -14,7 +15,7 @@ use bytes::Bytes;
 
 use crate::topics::RoomTopics;
 
-/// A retained topic's newest value.
+/// The value of a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateValue {
     /// The payload: a scalar as plain text, JSON, or the bytes of a picture.
@@ -33,7 +34,7 @@ impl StateValue {
     }
 }
 
-/// What another program said at the broker, where somebody here wants to know it.
+/// A message of another program at the broker, for a part of the gateway that asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inbound {
     /// The topic as the broker knows it.
@@ -42,12 +43,12 @@ pub struct Inbound {
     pub payload: Bytes,
 }
 
-/// How a retained topic changed.
+/// How a state changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// It was there and has another value now.
+    /// It has another value now.
     Value,
-    /// It was not there, or is not any more.
+    /// It appeared, or was cleared.
     Presence,
 }
 
@@ -60,19 +61,20 @@ pub enum RoomReading {
     Complete,
 }
 
-/// Told of every change, in order; must return at once.
+/// Is told of every change, in order. Its methods run while the store is locked, so they must
+/// return at once and must not call the store.
 pub trait Subscriber: Send + Sync {
-    /// The retained value of `topic` changed or went away; the newest is in the state store.
+    /// The state at `topic` changed or was cleared; its value is in the state store.
     fn state_changed(&self, topic: &Arc<str>, change: Change);
-    /// Something happened that is not retained.
+    /// An event: it is told once and stored nowhere.
     fn event(&self, topic: &Arc<str>, payload: &Bytes);
     /// A room was configured, was read completely or begins to be read again; `None`: it is not
     /// configured any more. By default nothing happens.
     fn room_changed(&self, _room: &str, _reading: Option<RoomReading>) {}
 }
 
-/// Every retained topic with its newest value. Topics are without the configured prefix:
-/// `room/1/audio/volume`, `gateway/availability`.
+/// Every state by its topic, without the configured prefix: `room/1/audio/volume`,
+/// `gateway/availability`.
 #[derive(Default)]
 pub struct StateStore {
     inner: Mutex<Inner>,
@@ -80,7 +82,8 @@ pub struct StateStore {
 
 #[derive(Default)]
 struct Inner {
-    retained: BTreeMap<Arc<str>, StateValue>,
+    /// In the order of topics, so that all below a prefix are found at once.
+    values: BTreeMap<Arc<str>, StateValue>,
     /// The configured rooms by id.
     rooms: HashMap<Arc<str>, RoomReading>,
     subscribers: Vec<Weak<dyn Subscriber>>,
@@ -89,7 +92,7 @@ struct Inner {
 impl std::fmt::Debug for StateStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StateStore")
-            .field("topics", &self.lock().retained.len())
+            .field("topics", &self.lock().values.len())
             .finish_non_exhaustive()
     }
 }
@@ -108,12 +111,12 @@ impl StateStore {
     /// Sets a topic's value; tells the subscribers and returns true if that changed it.
     pub fn set(&self, topic: &str, value: StateValue) -> bool {
         let mut inner = self.lock();
-        let (topic, change) = match inner.retained.get_key_value(topic) {
+        let (topic, change) = match inner.values.get_key_value(topic) {
             Some((_, old)) if *old == value => return false,
             Some((topic, _)) => (topic.clone(), Change::Value),
             None => (Arc::from(topic), Change::Presence),
         };
-        inner.retained.insert(topic.clone(), value);
+        inner.values.insert(topic.clone(), value);
         inner.tell(|subscriber| subscriber.state_changed(&topic, change));
         true
     }
@@ -121,7 +124,7 @@ impl StateStore {
     /// Takes a topic away; tells the subscribers and returns true if it was there.
     pub fn clear(&self, topic: &str) -> bool {
         let mut inner = self.lock();
-        let Some((topic, _)) = inner.retained.remove_entry(topic) else {
+        let Some((topic, _)) = inner.values.remove_entry(topic) else {
             return false;
         };
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
@@ -132,7 +135,7 @@ impl StateStore {
     /// still hold a value of it.
     pub fn clear_everywhere(&self, topic: &str) {
         let mut inner = self.lock();
-        let known = inner.retained.remove_entry(topic).map(|(topic, _)| topic);
+        let known = inner.values.remove_entry(topic).map(|(topic, _)| topic);
         let topic = known.unwrap_or_else(|| Arc::from(topic));
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
     }
@@ -165,27 +168,27 @@ impl StateStore {
     /// Tells the subscribers of every topic, as if each had changed.
     pub fn repeat(&self) {
         let mut inner = self.lock();
-        let topics: Vec<_> = inner.retained.keys().cloned().collect();
+        let topics: Vec<_> = inner.values.keys().cloned().collect();
         for topic in topics {
             inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Value));
         }
     }
 
-    /// Tells the subscribers of something that is not retained.
+    /// Tells the subscribers of an event.
     pub fn event(&self, topic: &str, payload: Bytes) {
         let topic = Arc::from(topic);
         self.lock()
             .tell(|subscriber| subscriber.event(&topic, &payload));
     }
 
-    /// The newest value of a topic.
+    /// The value of a state.
     pub fn get(&self, topic: &str) -> Option<StateValue> {
-        self.lock().retained.get(topic).cloned()
+        self.lock().values.get(topic).cloned()
     }
 
-    /// How many topics there are.
+    /// How many states there are.
     pub fn len(&self) -> usize {
-        self.lock().retained.len()
+        self.lock().values.len()
     }
 
     /// There are none.
@@ -198,7 +201,7 @@ impl StateStore {
         let inner = self.lock();
         let from: Arc<str> = Arc::from(prefix);
         inner
-            .retained
+            .values
             .range(from..)
             .map(|(topic, _)| topic)
             .take_while(|topic| topic.starts_with(prefix))
@@ -206,7 +209,7 @@ impl StateStore {
             .collect()
     }
 
-    /// Adds a subscriber, which leaves when its last strong reference is dropped.
+    /// Adds a subscriber. It is removed when its last strong reference is dropped.
     pub fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
         self.lock().subscribers.push(subscriber);
     }

@@ -53,8 +53,8 @@ pub struct FileAnswer {
     pub size: Option<u64>,
     /// The bytes; `None` if they were streamed to the client, or are more than a result carries.
     pub bytes: Option<Bytes>,
-    /// The newest one stays retained at its topic.
-    pub retained: bool,
+    /// The file is published as a state of the room, besides being the answer.
+    pub is_state: bool,
 }
 
 /// What a command that succeeded brought.

@@ -96,7 +96,7 @@ impl RoomPublisher {
 
     /// Publishes a file as a state, if it is one that stays and its bytes are at hand.
     pub fn file(&self, file: &FileAnswer) {
-        if let Some(bytes) = file.bytes.as_ref().filter(|_| file.retained) {
+        if let Some(bytes) = file.bytes.as_ref().filter(|_| file.is_state) {
             let value = StateValue {
                 payload: bytes.clone(),
                 content_type: Some(file.content_type.clone()),

@@ -1,8 +1,8 @@
 //! What one front door still has to send, in order and bounded.
 //!
-//! Owns the order of states and messages towards one reader. A state waits at most once however
-//! often it changes, and is read when its turn comes, so a slow reader gets the newest of each and
-//! the states a command touched still go out before its result.
+//! Owns the order of states, events and results towards one reader. A state waits at most once,
+//! however often it changes, and its value is read when its turn comes. So a slow reader gets the
+//! newest value of each state, and the states that a command touched go out before its result.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,9 +15,9 @@ use super::{Change, Subscriber};
 /// One thing to send; `R` is a reply of the front door's kind.
 #[derive(Debug)]
 pub enum Item<R> {
-    /// This topic's retained value changed; read the newest from the state store (none means cleared).
+    /// The state at this topic changed. Its value is in the state store; none means cleared.
     State(Arc<str>),
-    /// Something that is not retained.
+    /// An event, with its payload.
     Event(Arc<str>, Bytes),
     /// A command's result, with where it goes.
     Reply(R),
@@ -26,7 +26,7 @@ pub enum Item<R> {
 /// A queue from the gateway to one front door.
 ///
 /// States are bounded by the number of topics, replies by the commands in flight; events are
-/// dropped, oldest first and counted, above [`Outbox::EVENTS`].
+/// dropped, oldest first and counted, above [`Outbox::EVENT_LIMIT`].
 #[derive(Debug)]
 pub struct Outbox<R> {
     queue: Mutex<Queue<R>>,
@@ -56,11 +56,12 @@ impl<R> Default for Outbox<R> {
 }
 
 impl<R> Outbox<R> {
-    /// How many events may wait.
-    pub const EVENTS: usize = 1024;
-    /// Room for more items than this is given back when they have been sent: at a start with
-    /// thousands of rooms, all states wait at once.
-    const KEPT: usize = 4096;
+    /// How many events may wait: enough for every room of a large site to say something at once,
+    /// and some hundred kilobytes at most.
+    pub const EVENT_LIMIT: usize = 1024;
+    /// An emptied outbox with room for more items than this gives its memory back. At a start with
+    /// thousands of rooms all states wait at once, and never again.
+    const KEPT_CAPACITY: usize = 4096;
 
     fn lock(&self) -> MutexGuard<'_, Queue<R>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,11 +82,10 @@ impl<R> Outbox<R> {
         self.filled.notify_one();
     }
 
-    /// Adds an event; the oldest waiting one makes room for it when there are too many. True if
-    /// one had to.
+    /// Adds an event. If too many wait, the oldest is dropped; returns true then.
     pub fn push_event(&self, topic: &Arc<str>, payload: &Bytes) -> bool {
         let mut queue = self.lock();
-        let full = queue.waiting_events >= Self::EVENTS;
+        let full = queue.waiting_events >= Self::EVENT_LIMIT;
         if full {
             let oldest = queue
                 .items
@@ -105,7 +105,7 @@ impl<R> Outbox<R> {
         full
     }
 
-    /// Puts back, in their order and before all else, items that could not be sent after all.
+    /// Puts items that could not be sent back at the front, in their order.
     pub fn put_back(&self, items: Vec<Item<R>>) {
         let mut queue = self.lock();
         for item in items.into_iter().rev() {
@@ -134,7 +134,7 @@ impl<R> Outbox<R> {
             Item::Event(..) => queue.waiting_events -= 1,
             Item::Reply(_) => {}
         }
-        if queue.items.is_empty() && queue.items.capacity() > Self::KEPT {
+        if queue.items.is_empty() && queue.items.capacity() > Self::KEPT_CAPACITY {
             queue.items = VecDeque::new();
             queue.waiting_states = HashSet::new();
         }
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn the_room_that_a_start_took_is_given_back() {
         let outbox: Outbox<()> = Outbox::default();
-        let topics = 2 * Outbox::<()>::KEPT;
+        let topics = 2 * Outbox::<()>::KEPT_CAPACITY;
         for n in 0..topics {
             outbox.push_state(&n.to_string().into());
         }
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn too_many_events_drop_the_oldest_and_are_counted() {
         let outbox: Outbox<()> = Outbox::default();
-        for n in 0..=Outbox::<()>::EVENTS {
+        for n in 0..=Outbox::<()>::EVENT_LIMIT {
             outbox.push_event(&"e".into(), &Bytes::from(n.to_string()));
         }
         assert_eq!(outbox.dropped_events(), 1);

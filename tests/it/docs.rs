@@ -243,7 +243,10 @@ fn limits_are_as_the_pages_say() {
             format!("1024 bytes | {} |", limits.max_subscriptions),
             format!("`busy` | {} |", limits.max_in_flight),
             format!("one client | {} MiB |", limits.max_file_bytes >> 20),
-            format!("counted | {} |", poly2mqtt::state::Outbox::<()>::EVENTS),
+            format!(
+                "counted | {} |",
+                poly2mqtt::state::Outbox::<()>::EVENT_LIMIT
+            ),
             format!("pings every | {} |", seconds(limits.ping_interval)),
             format!(
                 "not even a pong, is dropped after | {} |",

@@ -45,7 +45,7 @@ fn file(bytes: impl Into<Bytes>) -> Success {
         content_type: "image/jpeg".into(),
         size: Some(bytes.len() as u64),
         bytes: Some(bytes),
-        retained: false,
+        is_state: false,
     };
     Success::file(200, file)
 }

@@ -114,7 +114,7 @@ pub fn result_messages(prefix: &str, address: &Address, outcome: &Outcome) -> Ve
     if let Ok(Success {
         file: Some(file), ..
     }) = &outcome.result
-        && let Some(bytes) = file.bytes.as_ref().filter(|_| !file.retained)
+        && let Some(bytes) = file.bytes.as_ref().filter(|_| !file.is_state)
     {
         let topic = format!("room/{}/{}", outcome.room, file.topic);
         messages.push(Message {

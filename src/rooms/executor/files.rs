@@ -99,6 +99,6 @@ fn without_bytes(kind: Binary, content_type: Option<&str>, size: Option<u64>) ->
         content_type: content_type.unwrap_or(kind.content_type).into(),
         size,
         bytes: None,
-        retained: kind.retained,
+        is_state: kind.retained,
     }
 }
