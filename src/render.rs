@@ -12,6 +12,6 @@ mod topic_page;
 
 pub use access_list::mosquitto_acl;
 pub use console::console;
-pub use error_codes::error_code_table;
+pub use error_codes::commands_page;
 pub use table::{files, read, requests, states, takes, topic_table};
 pub use topic_page::topic_page;

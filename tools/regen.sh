@@ -22,6 +22,4 @@ make_file docs/asyncapi.json asyncapi
 make_file examples/mosquitto.acl topics --acl
 make_file config/poly2mqtt.toml schema --example
 make_file docs/configuration.md schema --page docs/configuration.md
-
-# A table inside of a page that is otherwise written by hand: its test writes it.
-UPDATE_DOCS=1 cargo test --quiet --test it the_table_of_error_codes_is_up_to_date >/dev/null
+make_file docs/commands.md topics --errors docs/commands.md

@@ -1,7 +1,9 @@
 //! `poly2mqtt topics`: every topic, as a table, a page or an access list.
 
+use std::path::{Path, PathBuf};
+
 use super::{CliError, print};
-use crate::render::{mosquitto_acl, topic_page, topic_table};
+use crate::render::{commands_page, mosquitto_acl, topic_page, topic_table};
 
 #[derive(Debug, clap::Args)]
 pub struct Topics {
@@ -11,10 +13,16 @@ pub struct Topics {
     /// As an access list for Mosquitto.
     #[arg(long)]
     acl: bool,
+    /// Print this page instead, with its table of error codes made again: for `tools/regen.sh`.
+    #[arg(long, hide = true, value_name = "PAGE")]
+    errors: Option<PathBuf>,
 }
 
 impl Topics {
     pub fn run(&self) -> Result<(), CliError> {
+        if let Some(page) = &self.errors {
+            return print(&regenerated(page)?);
+        }
         let render = match (self.markdown, self.acl) {
             (true, _) => topic_page,
             (_, true) => mosquitto_acl,
@@ -22,4 +30,11 @@ impl Topics {
         };
         print(&render())
     }
+}
+
+fn regenerated(page: &Path) -> Result<String, CliError> {
+    let failed =
+        |error: &dyn std::fmt::Display| CliError::Other(format!("{}: {error}", page.display()));
+    let text = std::fs::read_to_string(page).map_err(|error| failed(&error))?;
+    commands_page(&text).map_err(|error| failed(&error))
 }

@@ -12,7 +12,7 @@ use poly2mqtt::catalogue::{CATALOGUE, Call, GATEWAY_TOPICS, GUARDED};
 use poly2mqtt::command::{ErrorCode, Failure, Outcome, Success};
 use poly2mqtt::config::{BrokerUrl, RoomId, generate};
 use poly2mqtt::render::asyncapi;
-use poly2mqtt::render::{files, mosquitto_acl, states, topic_page};
+use poly2mqtt::render::{commands_page, files, mosquitto_acl, states, topic_page};
 use poly2mqtt_simulator::{Device, Options};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
@@ -60,6 +60,13 @@ fn the_access_list_is_up_to_date() {
 #[test]
 fn the_example_of_the_configuration_is_up_to_date() {
     up_to_date("config/poly2mqtt.toml", &generate::example());
+}
+
+#[test]
+fn the_table_of_error_codes_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/commands.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    up_to_date("docs/commands.md", &commands_page(&page).unwrap());
 }
 
 #[test]
