@@ -5,8 +5,8 @@
 //! the configuration in `gateway/info` are made from these tables of keys. `docs/adding-a-key.md`
 //! shows how to add one.
 //!
-//! All errors are told at once, each with its key and place, and none holds a secret. Starts nothing
-//! and opens nothing but the files it names.
+//! All errors are reported at once, each with its key and place, and none holds a secret. Starts
+//! nothing, and opens no files but those it names.
 
 mod broker_url;
 mod certificate;
@@ -95,7 +95,8 @@ impl Section for Config {
             "tcp",
             Kind::Table(TcpConfig::KEYS),
             Reload::Now,
-            "Plain lines over bare TCP, for controllers without WebSocket; where there are tokens, the first line is `token TOKEN`",
+            "Plain lines over bare TCP, for controllers without WebSocket; if there are tokens, the \
+             first line is `token TOKEN`",
         )
         .in_info(),
         Key::new(
@@ -116,7 +117,8 @@ impl Section for Config {
             "defaults",
             Kind::Table(RoomConfig::DEFAULTS_KEYS),
             Reload::Now,
-            "For every room that does not set the key itself: any key of a room but `name` and `url`",
+            "For every room that does not set the key itself: any key of a room except `name` and \
+             `url`",
         )
         .brief()
         .part_of("rooms"),

@@ -50,7 +50,8 @@ impl Section for HttpConfig {
             "listen",
             Kind::Text,
             Reload::NextStart,
-            "Address and port to listen on, or `off`; beyond this machine it needs `[[http.token]]` or `open`",
+            "Address and port to listen on, or `off`; beyond this machine it needs `[[http.token]]` \
+             or `open`",
         )
         .default("127.0.0.1:8080")
         .in_use()
@@ -67,7 +68,8 @@ impl Section for HttpConfig {
             "hosts",
             Kind::List,
             Reload::Now,
-            "Host names under which browsers reach the gateway, besides addresses and `localhost`; requests for any other name are refused",
+            "Host names under which browsers reach the gateway, besides addresses and `localhost`; \
+             requests for any other name are refused",
         )
         .default("[]")
         .example("[\"av.example.com\"]")
@@ -120,8 +122,8 @@ impl Section for HttpConfig {
 }
 
 impl HttpConfig {
-    /// Reads the section; `ids` are the rooms there are. The caller finishes the reader, after the checks
-    /// that need `[tcp]` too.
+    /// Reads the section; `ids` are the rooms there are. The caller finishes the reader, after the
+    /// checks that need `[tcp]` too.
     pub(super) fn read(reader: &mut Reader<'_>, ids: &[RoomId]) -> Self {
         let base = Self::default();
         let listen = read_listen(reader).unwrap_or(base.listen);

@@ -148,7 +148,8 @@ impl Section for MqttConfig {
             "session_expiry",
             Kind::Duration,
             Reload::NextStart,
-            "How long the broker keeps commands while the gateway restarts; at least 1 s, or `0` for not at all",
+            "How long the broker keeps commands while the gateway restarts; at least 1 s, or `0` \
+             for not at all",
         )
         .default("10s")
         .in_info(),

@@ -102,9 +102,7 @@ impl Section for RoomConfig {
                 "any: whoever answers at the address gets the password",
             ),
         ])
-        .without(
-            "none: the room stays offline",
-        )
+        .without("none: the room stays offline")
         .example("sha256:0000000000000000000000000000000000000000000000000000000000000000")
         .in_info(),
         Key::new(
@@ -118,13 +116,17 @@ impl Section for RoomConfig {
             "allow",
             Kind::List,
             Reload::Now,
-            "Guarded commands that may be sent over MQTT, and over every door while no tokens are configured",
+            "Guarded commands that may be sent over MQTT, and over every door while no tokens are \
+             configured",
         )
         .choices(&[
             ("system/reboot", "restarts the device"),
             ("system/reset_settings", "resets its settings"),
             ("system/time/set", "sets its clock"),
-            ("directory/import", "imports entries into its local directory"),
+            (
+                "directory/import",
+                "imports entries into its local directory",
+            ),
             ("session/renew", "logs in anew"),
         ])
         .default("[]")

@@ -22,7 +22,8 @@ impl Section for TcpConfig {
             "listen",
             Kind::Text,
             Reload::NextStart,
-            "Address and port to listen on, or `off`; beyond this machine it needs `[[http.token]]` or `http.open`",
+            "Address and port to listen on, or `off`; beyond this machine it needs `[[http.token]]` \
+             or `http.open`",
         )
         .default("off")
         .in_info(),

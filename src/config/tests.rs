@@ -2,6 +2,7 @@
 //! own.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::key::Info;
 use super::*;
@@ -318,4 +319,69 @@ fn a_reload_keeps_exactly_what_takes_effect_at_the_next_start() {
         assert_eq!(left.at_next_start, Vec::<String>::new());
         assert_eq!(left.now, wanted);
     }
+}
+
+/// A value that is not the default, where one can be told from the kind.
+fn another(key: &Key) -> String {
+    let value = match key.kind {
+        Kind::Bool if key.default == Some("true") => "false",
+        Kind::Bool => "true",
+        Kind::Duration => "7s",
+        Kind::Size => "1MiB",
+        Kind::Integer(min, _) => return min.to_string(),
+        _ => key.example.unwrap_or("another"),
+    };
+    key.literal(value)
+}
+
+/// A change of one key alone is named, and taken over when its table says so.
+#[test]
+fn each_key_is_taken_over_when_its_table_says_so() {
+    let mut count = 0;
+    for (place, key) in keys() {
+        let old = findings(&with(place, None));
+        let new = findings(&with(place, Some((key.name, &another(key)))));
+        if !new.1.errors.is_empty() {
+            // It needs other keys beside it.
+            continue;
+        }
+        let [old, mut new] = [old, new].map(|(config, _)| config.unwrap());
+        let changed = changes(&old, &new);
+        if key.reload == Reload::NextStart {
+            assert_eq!(changed.now, Vec::<String>::new(), "{}", key.name);
+            new.keep_until_restart(&old);
+            assert_eq!(new, old, "{} {}", place.header, key.name);
+        } else {
+            assert_eq!(changed.at_next_start, Vec::<String>::new(), "{}", key.name);
+            let taken = new.clone();
+            new.keep_until_restart(&old);
+            assert_eq!(new, taken, "{} {}", place.header, key.name);
+        }
+        count += usize::from(changed != Changes::default());
+    }
+    assert!(count > 30, "{count}");
+}
+
+/// The bounds that an explanation names are those that hold.
+#[test]
+fn durations_have_the_bounds_of_their_explanations() {
+    let mut count = 0;
+    for (place, key) in keys() {
+        let Some((_, rest)) = key.about.split_once("at least ") else {
+            continue;
+        };
+        let bound: String = rest.chars().take_while(|c| !",;".contains(*c)).collect();
+        let Some(least) = units::duration(&bound) else {
+            continue;
+        };
+        let errors = |duration: Duration| {
+            let literal = format!("\"{} ms\"", duration.as_millis());
+            findings(&with(place, Some((key.name, &literal)))).1.errors
+        };
+        assert_eq!(errors(least), [], "{}", key.name);
+        let below = errors(least - Duration::from_millis(1));
+        assert!(below[0].message.contains("at least"), "{below:?}");
+        count += 1;
+    }
+    assert_eq!(count, 4);
 }
