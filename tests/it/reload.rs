@@ -240,3 +240,28 @@ async fn password_files_are_read_again() {
     first.stop().await;
     second.stop().await;
 }
+
+/// Whoever changes a key that waits for the next start is told which one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_wait_for_the_next_start_are_named() {
+    let it = Setup::start().await;
+    let steady = room("steady", &it.devices[0], "");
+    let more = "[home_assistant]\nprefix = \"other\"\n[poll]\nfast = \"3s\"\n";
+    it.reload(&["first"], &format!("{steady}{more}"));
+    it.logged("configuration read again", 1).await;
+    let named = "changes of home_assistant.prefix, home_assistant.status_topic take effect at the \
+                 next start";
+    assert!(it.log().contains(named), "{}", it.log());
+    it.reload(&["first"], &steady);
+    it.logged("configuration read again", 2).await;
+    // The old values are in force, so that there is nothing to tell.
+    assert_eq!(
+        it.log().matches("the next start").count(),
+        1,
+        "{}",
+        it.log()
+    );
+    let [first, second] = &it.devices;
+    first.stop().await;
+    second.stop().await;
+}
