@@ -1,4 +1,4 @@
-//! Who may see and do what, at every door, and what is done about those who may not.
+//! Who may see and do what, at every door, and what happens to those who may not.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ async fn a_token_is_taken_in_three_ways() {
     assert!(without.headers().contains_key("www-authenticate"));
     assert_eq!(status(&doors, "/room/1/audio/volume", "read").await, 401);
     assert_eq!(status(&doors, "/metrics", "nonsense").await, 401);
-    // What holds nothing of the rooms needs none.
+    // Pages without anything of the rooms need no token.
     for path in ["/", "/healthz", "/readyz"] {
         assert_eq!(get(&doors.url(path)).await.status(), 200, "{path}");
     }
@@ -70,7 +70,7 @@ async fn levels_and_rooms_limit_every_door() {
         code(post(&doors, "/room/2/audio/mute", "one-room").await),
         forbidden
     );
-    // Also of a room that does not exist: its absence is none of its business.
+    // The same for a room that does not exist, so that a token cannot find out.
     assert_eq!(
         code(post(&doors, "/room/9/audio/mute", "one-room").await),
         forbidden
@@ -83,7 +83,7 @@ async fn levels_and_rooms_limit_every_door() {
         assert_eq!(status(&doors, path, "one-room").await, 403, "{path}");
     }
     assert_eq!(status(&doors, "/room/2", "reads").await, 200);
-    // The rooms allow all guarded commands to MQTT clients; here it takes an administrator.
+    // The rooms allow all guarded commands over MQTT; HTTP needs an `admin` token.
     let renew = "/room/1/session/renew";
     assert_eq!(code(post(&doors, renew, "controls").await), forbidden);
     assert_eq!(post(&doors, renew, "administers").await.0, 200);
@@ -178,13 +178,13 @@ async fn wrong_tokens_in_a_loop_are_slowed_down_and_right_ones_are_not() {
     for _ in 0..5 {
         assert_eq!(status(&doors, "/room/1", "guess").await, 401);
     }
-    // 100, 200, 400, 800 and 1600 ms.
+    // The delays are 100, 200, 400, 800 and 1600 ms.
     assert!(
         begun.elapsed() >= Duration::from_millis(3100),
         "{:?}",
         begun.elapsed()
     );
-    // Many at a time do not get around that: only so many are looked at.
+    // Parallel attempts do not avoid the delay: their number is limited.
     let guesses: Vec<_> = (0..40)
         .map(|_| {
             let request = http().get(doors.url("/room/1")).bearer_auth("guess");
@@ -289,7 +289,7 @@ async fn tls_is_spoken_and_its_certificate_is_read_again() {
     .await;
     let url = format!("https://{}/healthz", doors.addr());
     assert_eq!(shown_certificate(&url).await, first);
-    // Over TLS a WebSocket is one too.
+    // A WebSocket works over TLS too.
     let mut roots = rustls::RootCertStore::empty();
     roots.add(first.clone().into()).unwrap();
     let client = rustls::ClientConfig::builder()
@@ -310,14 +310,14 @@ async fn tls_is_spoken_and_its_certificate_is_read_again() {
         .unwrap()
         .unwrap();
     assert_eq!(pong.to_text().unwrap(), "{\"pong\":true}");
-    // Who speaks none is not answered, and holds up nobody.
+    // A client that does not speak TLS is not answered and delays nobody.
     let plain = http().get(doors.url("/healthz")).send().await;
     assert!(plain.is_err());
     let silent = tokio::net::TcpStream::connect(doors.addr()).await.unwrap();
     let (_, second) = certificate(dir.path());
     doors.service.reload(doors.config.clone()).await.unwrap();
     assert_eq!(shown_certificate(&url).await, second);
-    // Those who were there before stay.
+    // Existing connections stay open.
     let hello = tokio_tungstenite::tungstenite::Message::text("{\"ping\":true}");
     futures_util::SinkExt::send(&mut ws, hello).await.unwrap();
     assert!(
@@ -326,7 +326,7 @@ async fn tls_is_spoken_and_its_certificate_is_read_again() {
             .unwrap()
             .is_ok()
     );
-    // A bad file is told, and the old certificate goes on.
+    // A wrong file is reported, and the old certificate stays in use.
     std::fs::write(&files.key, "nonsense").unwrap();
     let failed = doors
         .service

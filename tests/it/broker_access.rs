@@ -1,4 +1,4 @@
-//! Getting in at a broker: TLS with its authority and the gateway's certificate, user and password.
+//! Connecting to a broker: TLS with its authority, the gateway's own certificate, user and password.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,7 +46,7 @@ async fn connects(door: &Door, within: Duration) -> bool {
     timeout(within, up).await.is_ok()
 }
 
-/// An authority, and certificates that it signed for the broker and the gateway.
+/// An authority, and the certificates that it signed for the broker and the gateway.
 fn certificates(dir: &Path) -> [PathBuf; 5] {
     let authority_key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -119,7 +119,7 @@ async fn tls_with_the_brokers_authority_and_the_gateways_certificate() {
     client.expect("room/1/audio/volume", "5").await;
     assert_eq!(client.command("room/1/audio/mute", "").await["ok"], true);
     up.stop(Instant::now() + SOON).await;
-    // Without the gateway's certificate, and without the broker's authority, nobody gets in.
+    // Without the gateway's certificate, or without the broker's authority, there is no connection.
     for bad in [
         Settings {
             client_cert_file: None,
@@ -135,7 +135,7 @@ async fn tls_with_the_brokers_authority_and_the_gateways_certificate() {
         assert!(!connects(&down, Duration::from_millis(700)).await);
         down.stop(Instant::now()).await;
     }
-    // A file that is none is told at the start.
+    // A wrong file is reported at the start.
     let unusable = Settings {
         ca_file: Some(dir.path().join("nothing.pem")),
         ..good

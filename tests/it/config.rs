@@ -1,4 +1,4 @@
-//! The configuration as its user meets it: a file, the environment, and what is said about both.
+//! The configuration as users see it: the file, the environment, and the messages about both.
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -313,7 +313,7 @@ fn the_file_is_looked_for_in_order() {
     assert!(told.contains("/nowhere/x.toml: cannot be read"), "{told}");
 }
 
-/// The commented file is what users begin with: it must load, and every key must be in it.
+/// Users start from the commented file: it must load, and every key must be in it.
 #[test]
 fn the_example_is_good_and_complete() {
     let text = example();

@@ -1,4 +1,4 @@
-//! The whole gateway, from a client at its broker to a simulated device over TLS.
+//! The whole gateway, from a client at its broker to a simulated device over TLS, one file a subject.
 mod bad_input;
 mod in_flight;
 mod killed;

@@ -1,6 +1,6 @@
 //! Home Assistant discovery: the documents, and when they are at the broker.
 //!
-//! The real program is faced in `home_assistant_live.rs`.
+//! `tests/live/home_assistant.rs` tests with the real program.
 mod schema;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! What anybody may send, in short: the checks that the fuzz targets in `fuzz/` run for hours, with
-//! a few hundred inputs made of the seeds' pieces.
+//! Hostile input, briefly: the checks of the fuzz targets in `fuzz/`, with the seeds and a few hundred
+//! inputs made of typical pieces.
 use std::path::Path;
 
 use proptest::collection::vec;
@@ -20,7 +20,7 @@ mod session_file;
 mod topic;
 mod url;
 
-/// What hostile input is made of.
+/// The pieces that random input is made of.
 const PIECES: &[&str] = &[
     "..",
     ".",
@@ -95,7 +95,7 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
     (first, vec(piece, 0..12)).prop_map(|(first, pieces)| [first, pieces.concat()].concat())
 }
 
-/// Runs the seeds of a target, and each of them cut, nested and doubled.
+/// Runs a target with each of its seeds, whole, cut in half and doubled.
 fn seeds(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/seeds")
@@ -144,14 +144,14 @@ hostile! {
     discovery: the_seeds_of_discovery_documents, any_discovery_document;
 }
 
-// Each case is a connection with TLS.
+// Fewer cases, because each opens a TLS connection.
 hostile! {
     cases: 32,
     device_http: the_seeds_of_http_answers, any_http_answer;
     device_certificate: the_seeds_of_certificates, any_certificate;
 }
 
-/// Deeper than any parser should go, and than the stack is.
+/// Nesting deeper than a parser should follow, and deeper than the stack allows.
 #[test]
 fn nesting_has_an_end() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}"), ("[{\"connections\":", "}]")] {
@@ -172,7 +172,7 @@ fn nesting_has_an_end() {
     }
 }
 
-/// A long topic is refused as quickly as a short one, and without much memory.
+/// A long topic is refused quickly and without much memory.
 #[test]
 fn a_long_topic_costs_nothing() {
     let began = std::time::Instant::now();

@@ -30,7 +30,7 @@ async fn raw(doors: &Doors, request: &[u8]) -> String {
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);
-    // A reset after the answer is an end too.
+    // A reset after the answer also counts as the end.
     let _ = timeout(SOON, read).await.expect("it is ended");
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -53,7 +53,7 @@ async fn states_are_read() {
         (status, &room["audio/volume"], &room["availability"]),
         (200, &json!(62), &json!("online"))
     );
-    // A picture is in there by its place, and is at that place.
+    // A picture is listed by its URL and can be read there.
     post(&doors.url("/room/1/camera/snapshot/near/get"), "").await;
     let (_, room) = answer(&doors, "/room/1").await;
     let url = room["camera/snapshot/near"]["url"].as_str().unwrap();
@@ -90,7 +90,7 @@ async fn queries_are_asked_with_get_or_post() {
     let doors = Doors::start().await;
     let (status, result) = answer(&doors, "/room/1/audio/volume/get").await;
     assert_eq!((status, &result["body"]), (200, &json!(62)));
-    // Parameters stand in the address; encoded levels stay what they are.
+    // Parameters are in the URL. Encoded levels stay encoded.
     let (status, _) = answer(&doors, "/room/1/directory/favorites/get?start=1&limit=2").await;
     assert_eq!(status, 200);
     let asked = |entry: &Entry| {
@@ -151,7 +151,7 @@ async fn commands_have_results_with_fitting_statuses() {
         .add_fault(fault(FaultKind::Delay(Duration::from_secs(5))));
     let (status, result) = post(&url, "1").await;
     assert_eq!((status, code(&result)), (504, "timeout".into()));
-    // Ninety at a time: one runs, sixty-four wait, the others are told to come again.
+    // Ninety at a time: one runs, sixty-four wait, the others are answered `busy`.
     doors.device.add_fault(Fault::on(
         "/rest/audio/volume",
         FaultKind::Delay(Duration::from_millis(300)),
@@ -198,17 +198,17 @@ async fn a_file_streams_whatever_its_size() {
         sizes.push(chunk.unwrap().len());
     }
     assert_eq!(sizes.iter().sum::<usize>(), SIZE);
-    // While one streams, the room goes on.
+    // While a file streams, the room continues to work.
     let slow = get(&url).await;
     assert_eq!(post(&doors.url(SET), "40").await.0, 200);
-    // Its reader goes away: the next one need not wait for it.
+    // Its reader disconnects: the next download does not wait for it.
     drop(slow);
     doors
         .metric("poly2mqtt_commands_total{door=\"http\",outcome=\"expired\"} 1")
         .await;
     assert_eq!(get(&url).await.bytes().await.unwrap().len(), SIZE);
     doors.device.clear_faults();
-    // What cannot be had is a result.
+    // A file that does not exist is answered with a result.
     doors
         .device
         .add_fault(Fault::on("/rest/system/logs", FaultKind::Status(500)).times(1));
@@ -241,7 +241,7 @@ async fn a_download_that_nobody_reads_is_given_up() {
         get(&doors.url("/room/1/system/logs/get")).await.status(),
         200
     );
-    // It learns that it was not all: fewer bytes came than were announced.
+    // The client notices the cut: fewer bytes came than were announced.
     let mut rest = Vec::new();
     let _ = timeout(SOON, stream.read_to_end(&mut rest))
         .await
@@ -259,7 +259,7 @@ async fn an_upload_streams_to_the_device() {
     };
     let file = format!("<directory>{}</directory>", " ".repeat(8 << 20));
     let size = file.len();
-    // A session that went stale meanwhile is found out before the only attempt.
+    // A stale session is noticed before the only attempt.
     doors.device.expire_sessions();
     let (status, result) = post(&url, file.clone()).await;
     assert_eq!((status, &result["ok"]), (200, &json!(true)), "{result}");
@@ -281,7 +281,7 @@ async fn an_upload_streams_to_the_device() {
     let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>("<a/>")]);
     let (status, _) = post(&url, reqwest::Body::wrap_stream(chunks)).await;
     assert_eq!(status, 411);
-    // A sender that stops in the middle does not hold the device, nor does the file arrive.
+    // A client that stops in the middle does not block the device, and the file does not arrive.
     let mut stream = TcpStream::connect(doors.addr()).await.unwrap();
     let head = "POST /room/1/directory/import HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n<a>";
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -355,7 +355,7 @@ async fn health_says_what_is_there() {
     let (_, document) = answer(&doors, "/asyncapi.json").await;
     assert_eq!(document, poly2mqtt::render::asyncapi::document());
     doors.stop().await;
-    // A broker that is configured and not there: not ready, and the door works all the same.
+    // The configured broker is away: not ready, but HTTP works.
     let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.mqtt.url = BrokerUrl::Tcp {
             host: "127.0.0.1".into(),
@@ -409,7 +409,7 @@ fn metric_names(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// What Grafana's example and the page about alerts ask for is what a running gateway has.
+/// A running gateway has every metric that Grafana's example and the page about alerts use.
 #[tokio::test]
 async fn what_is_monitored_is_there() {
     let doors = Doors::start_with(ClientLimits::default(), |config| {
@@ -438,7 +438,7 @@ async fn what_is_monitored_is_there() {
         }
     }
     assert!(asked > 20, "{asked}");
-    // And each that there is has its line.
+    // Every metric that exists is on the page.
     let page = include_str!("../../docs/monitoring.md");
     for line in metrics.lines() {
         let Some(about) = line.strip_prefix("# TYPE ") else {

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use poly2mqtt_test_support::client::{Client, text};
 use poly2mqtt_test_support::{Kind, SOON, TestBroker, door_settings, embedded, plain_tcp};
 
-/// Answers by the command's name, and remembers what it was handed.
+/// Answers each command according to its name, and remembers it.
 #[derive(Default)]
 struct FakeGateway {
     seen: Mutex<Vec<Submission2>>,
@@ -145,7 +145,7 @@ fn result(client: &Client, topic: &str) -> Value {
     serde_json::from_str(&client.last(topic).unwrap()).unwrap()
 }
 
-/// Makes of each function a test against each broker.
+/// Makes each function a test against both brokers.
 macro_rules! against_both {
     ($($name:ident),* $(,)?) => {
         mod embedded_broker {
@@ -185,7 +185,7 @@ async fn states_are_published_once_and_cleared(kind: Kind) {
         .event("room/1/event/call_ended", Bytes::from_static(b"{}"));
     client.expect("room/1/event/call_ended", "{}").await;
     assert_eq!(client.messages("room/1/audio/volume").len(), 2);
-    // Another client that comes later sees what is retained.
+    // A client that connects later receives what is retained.
     let late = Client::connect(broker.port()).await;
     late.expect("room/1/audio/volume", "2").await;
     assert!(late.messages("room/1/audio/volume")[0].retain);
@@ -243,7 +243,7 @@ async fn a_command_gets_one_result(kind: Kind) {
         file.properties.unwrap().content_type.as_deref(),
         Some("image/jpeg")
     );
-    // One that does not fit is named by its place only.
+    // For a file that is too large, the result has only its URL.
     let result = client.command("room/1/large/get", "").await;
     let body = json!({"bytes": 2 << 20, "content_type": "image/jpeg", "url": "/room/1/large/get"});
     assert_eq!((&result["ok"], &result["body"]), (&json!(true), &body));
@@ -291,7 +291,7 @@ async fn a_bad_response_topic_is_refused(kind: Kind) {
 async fn retained_and_own_messages(kind: Kind) {
     let broker = TestBroker::start(kind).await;
     let client = Client::connect(broker.port()).await;
-    // One that was retained before the gateway came is refused as a live one is.
+    // A command that was retained before the gateway connected is refused like a live one.
     let none = PublishProperties::default;
     client
         .publish_with("room/1/old/command", "x", true, none())
@@ -307,7 +307,7 @@ async fn retained_and_own_messages(kind: Kind) {
     ] {
         client.publish(own, "x").await;
     }
-    // Clearing a retained message, and another gateway's state, are no commands.
+    // Neither the clearing of a retained message nor another gateway's state is a command.
     client
         .publish_with("room/1/old/command", "", true, none())
         .await;
@@ -346,7 +346,7 @@ async fn too_large_is_answered(kind: Kind) {
     assert_eq!(client.command("room/1/small", "x").await["ok"], true);
 }
 
-/// What comes while the door stops is answered by it, or by the one that comes after it.
+/// A command that arrives while the door stops is answered by it or by the next one.
 #[tokio::test]
 async fn commands_during_a_stop_have_one_result_each() {
     if poly2mqtt_test_support::mosquitto().is_none() {
@@ -388,7 +388,7 @@ async fn commands_during_a_stop_have_one_result_each() {
     it.door.stop(Instant::now() + SOON).await;
 }
 
-/// The embedded broker lives and dies with the gateway, so this is about others.
+/// For other brokers only: the embedded one starts and stops with the gateway.
 #[tokio::test]
 async fn a_broker_that_restarts_gets_everything_again() {
     if poly2mqtt_test_support::mosquitto().is_none() {
@@ -406,7 +406,7 @@ async fn a_broker_that_restarts_gets_everything_again() {
     let broker = broker.restart();
     let down = connected.wait_for(|connected| !connected);
     timeout(SOON, down).await.expect("notices").unwrap();
-    // What happens while the broker is away is not lost.
+    // Changes while the broker is away are not lost.
     it.store.set("room/1/audio/muted", StateValue::text("true"));
     it.store.clear("room/1/gone");
     for held in it.gateway.held.lock().unwrap().drain(..) {
@@ -468,7 +468,7 @@ async fn the_embedded_brokers_clients_have_its_last_words() {
     }
 }
 
-/// A broker that says yes and then nothing more, with a keep-alive of a second.
+/// A broker that accepts the connection and then sends nothing, with a keep-alive of one second.
 #[tokio::test]
 async fn a_broker_that_falls_silent_is_left() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -494,7 +494,7 @@ async fn a_broker_that_falls_silent_is_left() {
 async fn the_will_says_offline(kind: Kind) {
     let broker = TestBroker::start(kind).await;
     let client = Client::connect(broker.port()).await;
-    // Its own runtime dies at once, as a killed process would.
+    // Its runtime is shut down at once, as if the process were killed.
     let settings = Settings {
         session_expiry: Duration::ZERO,
         prefix: "av/x".into(),
@@ -594,7 +594,7 @@ async fn the_embedded_brokers_users_see_and_do_what_they_may() {
     let panel = Client::connect_with(port, login("panel"), "room/1/#").await;
     panel.expect("room/1/audio/volume", "5").await;
     assert_eq!(panel.command("room/1/audio/mute", "").await["ok"], true);
-    // Another room's commands, the gateway's states, and a reader's commands go nowhere.
+    // Commands for another room, publishes to states, and commands of a reader are not passed on.
     let screen = Client::connect_with(port, login("screen"), "room/1/#").await;
     panel.publish("room/2/audio/mute", "").await;
     panel.publish("room/1/audio/volume", "99").await;

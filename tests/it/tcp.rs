@@ -33,7 +33,7 @@ async fn lines_do_what_frames_do() {
         "room/1/audio/volume/set/result error invalid_payload volume takes an integer from 0 to \
          100, not \"loud\""
     );
-    // Lines come in any pieces, and empty ones mean nothing.
+    // A line may arrive in pieces. Empty lines are ignored.
     tcp.send("\r\n\n  \nroom/1/audio/vol").await;
     tcp.send("ume/get\r").await;
     tcp.send("\n").await;
@@ -44,7 +44,7 @@ async fn lines_do_what_frames_do() {
     doors.stop().await;
 }
 
-/// `echo … | nc -N` says nothing more after its command, and waits for the result.
+/// `echo … | nc -N` closes its side after the command and waits for the result.
 #[tokio::test]
 async fn who_has_said_all_still_gets_the_results() {
     let doors = Doors::start().await;

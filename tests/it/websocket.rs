@@ -1,4 +1,4 @@
-//! The WebSocket door: every verb in every form, and what bad or slow clients do to others.
+//! The WebSocket door: every request in both forms, and clients that are slow or send nonsense.
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
@@ -16,7 +16,7 @@ use poly2mqtt_test_support::door::{Doors, Socket};
 
 const SET: &str = "room/1/audio/volume/set";
 
-/// The handshake and nothing more: the bytes that follow are a test's own.
+/// Does the handshake only. The test sends the bytes that follow.
 async fn raw(doors: &Doors) -> TcpStream {
     let mut stream = TcpStream::connect(doors.addr()).await.unwrap();
     let head = "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -36,7 +36,7 @@ async fn json_frames_say_everything() {
     let mut ws = doors.ws("/ws").await;
     let pong = ws.ask(10, "\"ping\":true").await;
     assert_eq!(pong, json!({"id": 10, "pong": true}));
-    // All that matches comes before the answer, and every change after it.
+    // All matching states come before the answer, every change after it.
     ws.send("{\"id\":8,\"subscribe\":[\"room/1/audio/volume\",\"room/1/event/#\"]}")
         .await;
     let state =
@@ -55,14 +55,14 @@ async fn json_frames_say_everything() {
         (&json!(7), &json!("room/1/audio/volume/set/result"))
     );
     assert_eq!(result["payload"]["ok"], true);
-    // A plain frame's answer has no id, and a request_id comes back.
+    // A plain frame's answer has no id, but repeats the request_id.
     ws.send("room/1/audio/volume/set {\"volume\":41,\"request_id\":\"r\"}")
         .await;
     assert_eq!(ws.json().await, state(41));
     let result = ws.json().await;
     assert_eq!(result.get("id"), None);
     assert_eq!(result["payload"]["request_id"], "r");
-    // Events are not retained, and a failure is both an event and a result.
+    // Events are not retained. A failure is both an event and a result.
     let result = ws
         .ask(
             11,
@@ -114,7 +114,7 @@ async fn the_address_subscribes_from_the_start() {
     doors.device.person_mutes(true);
     ws.until(|frame| frame["topic"] == "room/1/audio/muted" && frame["payload"] == true)
         .await;
-    // A state that goes away is null.
+    // A cleared state is null.
     doors.service.store().set("room/1/x", StateValue::text("1"));
     doors.service.store().clear("room/1/x");
     ws.until(|frame| frame["topic"] == "room/1/x" && frame["payload"].is_null())
@@ -164,7 +164,7 @@ async fn a_file_is_its_result_and_then_its_bytes() {
     });
     assert_eq!(result["payload"]["body"], body);
     assert_eq!(ws.message().await, Message::binary(vec![0; 1024]));
-    // A picture is its result, its bytes and a state that says where it is.
+    // A picture is a result, a binary frame, and a state with its URL.
     ws.ask(2, "\"subscribe\":[\"room/1/camera/snapshot/+\"]")
         .await;
     ws.send("{\"id\":3,\"topic\":\"room/1/camera/snapshot/near/get\"}")
@@ -177,7 +177,7 @@ async fn a_file_is_its_result_and_then_its_bytes() {
         panic!("no picture")
     };
     assert_eq!(picture.len() as u64, size);
-    // What is too large to be sent has a result that names the place.
+    // A file too large to be sent has a result with its URL.
     let large = Fault::on("/rest/system/logs", FaultKind::Huge(1 << 20));
     doors.device.add_fault(large);
     let result = ws.ask(4, "\"topic\":\"room/1/system/logs/get\"").await;
@@ -219,7 +219,7 @@ async fn bad_frames_get_an_error_and_nothing_else_happens() {
     }
     ws.inner.send(Message::binary(vec![0; 10])).await.unwrap();
     assert_eq!(ws.json().await["error"]["code"], "invalid_payload");
-    // Anything a topic can hold is a command that does not exist, at worst.
+    // Any text in a topic is an unknown command at worst.
     for topic in [
         "room//x",
         "room/1//",
@@ -246,7 +246,7 @@ async fn bad_frames_get_an_error_and_nothing_else_happens() {
 async fn what_is_too_large_is_closed_with_a_reason() {
     let doors = Doors::start().await;
     let mut other = doors.ws("/ws").await;
-    // A frame that says it has 100 MB, one that has them, and one in many parts.
+    // A frame that announces 100 MB, one that has 100 MB, and one in many fragments.
     let mut stream = raw(&doors).await;
     let mut head = vec![0x81, 0xff];
     head.extend_from_slice(&(100_u64 << 20).to_be_bytes());
@@ -320,7 +320,7 @@ async fn a_client_that_is_gone_is_noticed() {
         ..ClientLimits::default()
     };
     let doors = Doors::start_with(limits, |_| {}).await;
-    // Half open: it takes what comes and never answers a ping.
+    // Half open: it receives everything and never answers a ping.
     let mut silent = raw(&doors).await;
     let mut alive = doors.ws("/ws").await;
     let mut all = Vec::new();
@@ -328,7 +328,7 @@ async fn a_client_that_is_gone_is_noticed() {
         loop {
             tokio::select! {
                 ended = silent.read_to_end(&mut all) => return ended,
-                // It answers pings while it is read.
+                // The library answers pings while the socket is read.
                 message = alive.inner.next() => { message.unwrap().unwrap(); }
             }
         }
@@ -380,7 +380,7 @@ async fn a_slow_reader_gets_the_newest_and_holds_up_nobody() {
     slow.ask(1, "\"ping\":true").await;
     let mut fast = doors.ws("/ws?subscribe=room/1/bulk/%23").await;
     fast.ask(1, "\"ping\":true").await;
-    // Far more than all buffers between hold.
+    // Far more than all buffers between them can hold.
     let bulk = "x".repeat(10_000);
     for n in 0..20_000 {
         store.set(
@@ -400,7 +400,7 @@ async fn a_slow_reader_gets_the_newest_and_holds_up_nobody() {
             );
         }
     }
-    // Now it reads: its command's result, and of each state the newest.
+    // Now it reads: it gets its command's result, and the newest value of each state.
     slow.send("{\"id\":2,\"topic\":\"room/1/audio/volume/set\",\"payload\":41}")
         .await;
     let mut newest = vec![0; 50];

@@ -1,4 +1,5 @@
-//! The clients in `examples/` that are no shell: run against the gateway by `tests/clients.sh`.
+//! The clients for Q-SYS, Crestron and Companion in `examples/`. `tests/clients.sh` runs them against a
+//! gateway.
 use std::path::Path;
 use std::process::Command;
 
@@ -20,7 +21,7 @@ fn the_clients_work_against_a_gateway() {
     assert!(status.success());
 }
 
-/// Nothing here can compile SIMPL+, but its commands can be held against the catalogue.
+/// SIMPL+ cannot be compiled here, but its commands can be compared with the catalogue.
 #[test]
 fn the_simpl_plus_module_sends_only_what_there_is() {
     let module = root().join("examples/crestron/poly2mqtt_room.usp");

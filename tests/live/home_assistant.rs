@@ -1,14 +1,14 @@
-//! The real Home Assistant: what it makes of the documents, and whether its services get through.
+//! The real Home Assistant: which entities it makes of the documents, and whether its services reach
+//! the device.
 //!
-//! Needs a running Home Assistant whose MQTT integration is on the broker that is named, and says
-//! so with three variables:
+//! Needs a running Home Assistant whose MQTT integration uses the given broker:
 //!
 //! ```text
 //! HA_URL=http://127.0.0.1:8123 HA_TOKEN_FILE=token HA_BROKER_PORT=1883 \
 //!     cargo test --test live home_assistant -- --ignored
 //! ```
 //!
-//! The rooms it makes there, `live_a` and `live_b`, are taken away again.
+//! The test's rooms, `live_a` and `live_b`, are removed again.
 use std::collections::BTreeMap;
 use std::env::var;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl Api {
         }
     }
 
-    /// What an entity's state is; nothing where it is not known.
+    /// The state of an entity; `None` if Home Assistant does not know it.
     async fn state(&self, entity: &str) -> Option<Value> {
         let url = format!("{}/api/states/{entity}", self.url);
         let answer = self.http.get(url).bearer_auth(&self.token).send().await;
@@ -85,7 +85,7 @@ impl Api {
     }
 }
 
-/// The entities that a document asks for and that are enabled.
+/// The enabled entities of a document.
 fn entities(document: &str) -> Vec<String> {
     let document: Value = serde_json::from_str(document).unwrap();
     let components = document["components"].as_object().unwrap();
@@ -126,7 +126,7 @@ async fn all_gone(api: &Api, entities: &[String]) {
     }
 }
 
-/// A service is called, and the device is seen to have got it.
+/// Calls a service and checks that the device received it.
 async fn reaches(
     api: &Api,
     device: &Device,
@@ -263,13 +263,13 @@ async fn the_devices_changes_show(api: &Api, device: &Device) {
     reaches(api, device, reject, |state| state["calls"] == json!([])).await;
     api.shows("sensor.live_a_current_meeting", "Stand-up").await;
     api.shows("sensor.live_a_next_meeting", "Planning").await;
-    // Nobody rings now, so this fails, and says so.
+    // There is no call to answer, so this fails with a message.
     api.call("button/press", "button.live_a_answer", json!({}))
         .await;
     let failed = happened("command_failed");
     api.until("event.live_a_command_event", "command_failed", failed)
         .await;
-    // It restarts; the room is away, and says why.
+    // The device restarts: the room is offline and says why.
     api.call("button/press", "button.live_a_reboot", json!({}))
         .await;
     api.shows("binary_sensor.live_a_availability", "off").await;
@@ -318,7 +318,7 @@ async fn home_assistant_shows_and_operates_a_room() {
     services_reach_the_device(&api, &devices[0]).await;
     the_devices_changes_show(&api, &devices[0]).await;
 
-    // One room goes and comes, by a new configuration.
+    // A new configuration removes a room, another one adds it again.
     config.rooms.remove("live_b");
     service.reload(config.clone()).await.unwrap();
     all_gone(&api, &b).await;
@@ -328,7 +328,7 @@ async fn home_assistant_shows_and_operates_a_room() {
     all_available(&api, &b).await;
     all_available(&api, &a).await;
 
-    // The gateway goes and comes.
+    // The gateway stops and starts again.
     service.stop().await;
     for entity in &a {
         let own = entity.ends_with("_availability");
@@ -346,7 +346,7 @@ async fn home_assistant_shows_and_operates_a_room() {
     all_available(&api, &a).await;
     all_available(&api, &b).await;
 
-    // And everything is taken away.
+    // Everything is removed.
     config.rooms.clear();
     service.reload(config).await.unwrap();
     all_gone(&api, &a).await;

@@ -1,6 +1,6 @@
 //! Examples for tools that have to be installed first: Node-RED, MQTT.js, wscat, websocat.
 //!
-//! They are looked for in `PATH`; Node-RED 5 needs Node.js 22 or newer.
+//! The tests look for them in `PATH`. Node-RED 5 needs Node.js 22 or newer.
 //!
 //! ```text
 //! npm install --prefix /tmp/tools node-red@5 mqtt wscat
@@ -124,7 +124,7 @@ async fn websocat() {
     gateway.stop().await;
 }
 
-/// A Node-RED of its own, with the example's flow, ended when dropped.
+/// A Node-RED process with the example's flow. It ends when it is dropped.
 struct NodeRed {
     child: Child,
     at: String,
@@ -178,7 +178,7 @@ impl NodeRed {
     }
 }
 
-/// Waits until the editor would show something: `(topic, what of it)`.
+/// Waits until the editor would show a status: `(topic, its text)`.
 async fn shown(editor: &mut Socket, topic: &str, holds: impl Fn(&Value) -> bool) {
     loop {
         let messages: Vec<Value> = serde_json::from_str(&editor.text().await).unwrap();
@@ -194,7 +194,7 @@ async fn node_shows(editor: &mut Socket, node: &str, text: &str) {
     shown(editor, &topic, |data| data["text"] == text).await;
 }
 
-/// Every button does what it says, and what the room does shows.
+/// Every button does what its label says, and the lamps show what the room does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Node-RED"]
 async fn node_red() {
@@ -210,10 +210,10 @@ async fn node_red() {
     let mut editor = Socket::connect(&format!("ws://{}/comms", node_red.at)).await;
     editor.send("{\"subscribe\":\"status/#\"}").await;
     editor.send("{\"subscribe\":\"debug\"}").await;
-    // What there is already shows by itself: states are retained.
+    // Present states show at once, because they are retained.
     node_shows(&mut editor, "p2m-lamp", "live").await;
 
-    // Both ways: from here to the room, and from the room to here.
+    // In both directions: from the flow to the room, and from the room to the flow.
     node_red.press("p2m-toggle").await;
     node_shows(&mut editor, "p2m-lamp", "muted").await;
     assert_eq!(gateway.device.state()["audio"]["muted"], true);
@@ -244,7 +244,7 @@ async fn node_red() {
         };
         node_shows(&mut editor, "p2m-calling", shows).await;
     }
-    // The device did it, and not only answered.
+    // The device has done it, not only answered.
     assert_eq!(gateway.device.state()["audio"]["volume"], json!(40));
     let journal = gateway.device.journal();
     let posted = |begin: &str| {

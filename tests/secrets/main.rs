@@ -1,4 +1,4 @@
-//! No secret is ever in a log, a topic or a debug print, at whatever level the log is.
+//! No secret is in a log of any level, in a topic, or in a debug print.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::io;
@@ -36,7 +36,8 @@ impl MakeWriter<'_> for Log {
     }
 }
 
-/// What this process logs, at the finest level. The tests share it, since a process has one log.
+/// Everything that this process logs, at the finest level. A process has one log, so the tests share
+/// it.
 fn log() -> Log {
     static LOG: LazyLock<Log> = LazyLock::new(|| {
         let log = Log::default();
@@ -140,7 +141,7 @@ async fn no_log_ever_shows_a_token() {
     doors.stop().await;
     let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     assert!(log.contains("TRACE") && log.contains("online"));
-    // The test's own client logs what it sends; the gateway is what is looked at.
+    // The test's own client also logs what it sends. Only the gateway's lines are checked.
     let own = |line: &&str| line.contains(CANARY) && !line.contains("handshake::client");
     let shown: Vec<_> = log.lines().filter(own).collect();
     assert!(shown.is_empty(), "{shown:#?}");

@@ -1,4 +1,4 @@
-//! What is wrong with a command is said to its sender, and no request reaches the device.
+//! A wrong command: its sender is told what is wrong, and no request reaches the device.
 
 use poly2mqtt_simulator::Options;
 
@@ -151,8 +151,8 @@ async fn bad_input_is_told_and_goes_no_further() {
 async fn eleven_megabytes_are_too_large() {
     let it = Gateway::start(Kind::Embedded, Options::default()).await;
     it.online().await;
-    // What is even too large for the embedded broker ends the sender's connection, as MQTT says;
-    // one that a broker lets through is answered.
+    // A packet too large for the embedded broker ends the sender's connection, as MQTT requires. A
+    // payload that the broker passes on is answered.
     let payload = vec![b'x'; (10 << 20) + 1];
     let result = it.client.command("room/1/directory/import", payload).await;
     assert_eq!(result["error"]["code"], "too_large", "{result}");
@@ -161,8 +161,8 @@ async fn eleven_megabytes_are_too_large() {
     it.stop().await;
 }
 
-/// Who publishes to the state is told where the command is. The embedded broker does not even let
-/// others publish there.
+/// Who publishes to a state is told which topic is the command. The embedded broker does not accept
+/// such a publish at all.
 #[tokio::test]
 async fn a_state_is_no_command() {
     if mosquitto().is_none() {
@@ -181,7 +181,7 @@ async fn a_state_is_no_command() {
     it.stop().await;
 }
 
-/// A failed command is an event too, for those who watch.
+/// A failed command is also published as an event.
 #[tokio::test]
 async fn a_failed_command_is_an_event() {
     let it = Gateway::start(Kind::Embedded, Options::default()).await;

@@ -1,4 +1,4 @@
-//! Commands in flight: their order, what collapses, what expires, and what is never repeated.
+//! Commands in flight: their order, which are superseded, which expire, and which are never repeated.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn start() -> Gateway {
     it
 }
 
-/// Bodies of what was posted to a path.
+/// The bodies of all POSTs to a path.
 fn posted(it: &Gateway, path: &str) -> Vec<String> {
     let journal = it.device.journal();
     let mine = |entry: &&Entry| entry.method == "POST" && entry.path == path;
@@ -24,7 +24,7 @@ fn posted(it: &Gateway, path: &str) -> Vec<String> {
     journal.iter().filter(mine).map(text).collect()
 }
 
-/// The next request to this path is answered late, so that what follows has to wait.
+/// Delays the answer to the next request to this path, so that later commands have to wait.
 fn hold(it: &Gateway, method: &str, path: &str, late: Duration) {
     let fault = Fault::on(path, FaultKind::Delay(late)).method(method);
     it.device.add_fault(fault.times(1));
@@ -267,7 +267,7 @@ async fn a_device_that_does_not_answer_is_a_time_out_or_unknown() {
     it.stop().await;
 }
 
-/// The device's own words for what went wrong.
+/// The message contains the device's own explanation.
 #[tokio::test]
 async fn a_devices_refusals_are_told_apart() {
     let it = start().await;
@@ -301,7 +301,7 @@ async fn a_devices_refusals_are_told_apart() {
     it.stop().await;
 }
 
-/// What the device did is done, whatever its answer looks like.
+/// A command that the device carried out is not repeated, whatever the answer looks like.
 #[tokio::test]
 async fn a_command_with_a_spoilt_answer_was_carried_out() {
     let it = start().await;
@@ -365,19 +365,19 @@ async fn a_stop_that_the_device_refuses_is_sent_again() {
     it.stop().await;
 }
 
-/// A device that was away is found again soon while a camera is owed its stop.
+/// While a camera stop is pending, the gateway looks for the device more often.
 #[tokio::test]
 async fn a_camera_that_moves_while_its_device_is_away_is_stopped_soon_after() {
     let it = start().await;
     let result = it.moves_left(300).await;
     assert_eq!(result["ok"], true, "{result}");
-    // Long enough for the waits between attempts to have grown to several seconds.
+    // Long enough for the delay between attempts to grow to several seconds.
     it.device.reboot(Duration::from_secs(7));
     it.camera_stops(Duration::from_secs(9)).await;
     it.stop().await;
 }
 
-/// A start that its sender was told nothing of comes to the camera behind the stop: there is another.
+/// A start whose outcome was unknown reaches the camera after its stop: another stop follows.
 #[tokio::test]
 async fn a_move_that_comes_late_is_stopped() {
     let it = start().await;

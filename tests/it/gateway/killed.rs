@@ -1,4 +1,4 @@
-//! A gateway that is killed and starts again: the session it left at the device is its own still.
+//! A gateway that was killed uses its old session at the device again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use poly2mqtt_test_support::SOON;
 use poly2mqtt_test_support::gateway::{config, room, timings};
 
-/// A gateway in a runtime of its own, which can be taken away from under it.
+/// A gateway in its own runtime, which can be shut down at once, as if the process were killed.
 struct Killable {
     runtime: Runtime,
     service: App,
@@ -86,7 +86,7 @@ async fn a_session_that_ended_meanwhile_costs_a_log_in() {
     device.stop().await;
 }
 
-/// A log-out that does not reach the device is made up for by the next start.
+/// A log-out that did not reach the device is repeated at the next start.
 #[tokio::test]
 async fn a_session_that_cannot_be_freed_is_not_forgotten() {
     let device = Device::start(Options::default()).await.unwrap();

@@ -1,4 +1,5 @@
-//! Many rooms start at once: how many are logged in to at a time, and who waits for whom.
+//! Many rooms start at once: at most twenty log-ins are under way, and rooms whose device is off do not
+//! delay the others.
 
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
@@ -21,7 +22,7 @@ async fn devices(count: usize) -> Vec<Device> {
     let mut devices = Vec::new();
     for _ in 0..count {
         let device = Device::start(Options::default()).await.unwrap();
-        // Long enough for those that may to be at it together.
+        // Long enough for all permitted log-ins to be under way together.
         let late = FaultKind::Delay(Duration::from_millis(100));
         device.add_fault(Fault::on("/rest/session", late).method("POST").times(1));
         devices.push(device);
@@ -71,7 +72,7 @@ async fn no_more_than_twenty_log_ins_run_at_once() {
     service.stop().await;
 }
 
-/// An address that takes no connection and refuses none, as if the machine were switched off.
+/// An address that neither accepts nor refuses connections, as if the machine were switched off.
 struct Silent {
     addr: SocketAddr,
     _held: (Socket, Vec<TcpStream>),
@@ -85,7 +86,7 @@ impl Silent {
         socket.listen(0).unwrap();
         let addr = socket.local_addr().unwrap().as_socket().unwrap();
         let mut held = Vec::new();
-        // Once its queue is full the system answers nobody any more.
+        // Once the listener's queue is full, the system ignores further connections.
         while let Ok(stream) = TcpStream::connect_timeout(&addr, Duration::from_millis(100)) {
             held.push(stream);
         }
@@ -104,12 +105,12 @@ async fn devices_that_are_switched_off_take_nobodys_turn() {
         url: Url::parse(&format!("https://{}", silent.addr)).unwrap(),
         ..room(&devices[0])
     });
-    // The living come last.
+    // The rooms with a device that answers come last.
     let rooms = (100..)
         .zip(off)
         .chain((901..).zip(devices.iter().map(room)));
     let service = start(rooms).await;
-    // Sooner than a single connection to one that is off is given up.
+    // Sooner than one connection to a device that is off times out.
     online(&service, 901..906, Duration::from_secs(3)).await;
     service.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Rooms that come and go, and rooms beside each other.
+//! Rooms that are added, changed and removed, and rooms beside each other.
 
 use poly2mqtt::app::App;
 use poly2mqtt::config::RoomId;
@@ -27,7 +27,7 @@ async fn a_room_is_added_and_taken_away_without_touching_the_others() {
     assert_eq!(other.sessions(), 0);
     let result = it.client.command("room/b-2/audio/mute", "").await;
     assert_eq!(result["error"]["code"], "unknown_room");
-    // The first room has not noticed any of it.
+    // The first room was not affected.
     it.never_offline();
     let logins = it.device.journal();
     let logins = logins.iter().filter(|entry| entry.path == "/rest/session");
@@ -54,8 +54,8 @@ async fn a_room_without_a_device_is_not_felt_in_another() {
     it.stop().await;
 }
 
-/// What an earlier run left at a broker is put right: states that are no more, and rooms that are
-/// not configured any more. What others keep there is theirs.
+/// What an earlier run left at a broker is cleaned up: states that no longer exist, and rooms that are
+/// no longer configured. Topics of other programs are not touched.
 #[tokio::test]
 async fn an_earlier_runs_states_do_not_outlive_it() {
     if mosquitto().is_none() {

@@ -1,5 +1,5 @@
-//! Everything that can be wrong between the gateway and a device: each has its problem, and ends
-//! by itself where it can.
+//! Everything that can be wrong between the gateway and a device. Each has its problem code, and most
+//! end by themselves.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn start(options: Options) -> Gateway {
     it
 }
 
-/// A session that ends just before a command: the command is carried out, once, in a new one.
+/// A session ends just before a command: the command is carried out once, in a new session.
 async fn expiry(firmware: Firmware) {
     let it = start(Options {
         firmware,
@@ -54,7 +54,7 @@ async fn so_it_is_without_an_xsrf_token() {
     expiry(Firmware::V4_0).await;
 }
 
-/// Many requests find the session stale at the same time: one log-in serves them all.
+/// Many requests find the session stale at the same time: one log-in is enough for all of them.
 #[tokio::test]
 async fn one_log_in_serves_all() {
     let it = start(Options::default()).await;
@@ -74,7 +74,7 @@ async fn one_log_in_serves_all() {
     it.stop().await;
 }
 
-/// A wrong password is tried once and then not for long: a lock-out would shut people out.
+/// A wrong password is tried once, and then not for a long time: a lock-out would affect people too.
 #[tokio::test]
 async fn a_wrong_password_is_not_tried_again_soon() {
     let it = Gateway::start_with(Kind::Embedded, Options::default(), |room| {
@@ -85,7 +85,7 @@ async fn a_wrong_password_is_not_tried_again_soon() {
     let result = it.client.command("room/1/audio/mute", "").await;
     assert_eq!(result["error"]["code"], "unauthorized");
     assert_eq!(logins(&it), 1);
-    // Once the device has the password that is configured, the next try works.
+    // Once the device has the configured password, the next attempt works.
     it.device.person_sets_password("wrong");
     it.online().await;
     it.problem("none").await;
@@ -111,8 +111,8 @@ async fn a_changed_password_is_noticed() {
     it.stop().await;
 }
 
-/// An answer to a log-in that makes no sense says nothing of the password, and the session that it
-/// may have brought is given back.
+/// A log-in reply that cannot be read says nothing about the password. A session that came with it is
+/// logged out.
 #[tokio::test]
 async fn a_spoilt_log_in_is_tried_again_soon_and_leaves_no_session() {
     let it = start(Options::default()).await;
@@ -129,8 +129,8 @@ async fn a_spoilt_log_in_is_tried_again_soon_and_leaves_no_session() {
     it.stop().await;
 }
 
-/// A device that refuses a good session for a while holds it still: it is given back, or else each
-/// refusal would cost a session.
+/// A device that refuses a valid session for a while still has it. It is logged out; otherwise each
+/// refusal would use up a session.
 #[tokio::test]
 async fn a_session_that_is_refused_is_given_back() {
     let it = start(Options::default()).await;
@@ -145,7 +145,7 @@ async fn a_session_that_is_refused_is_given_back() {
     it.stop().await;
 }
 
-/// Also when the device does not take it back at once.
+/// The same if the first log-out fails.
 #[tokio::test]
 async fn a_session_that_is_not_taken_back_is_given_back_again() {
     let it = start(Options::default()).await;
@@ -169,7 +169,8 @@ async fn a_lock_out_is_waited_for() {
         ..Options::default()
     })
     .await;
-    // One refusal locks this device; the next try is told so, and the one after gets in.
+    // One refusal locks this device. The next attempt is answered with the lock-out, the one after
+    // succeeds.
     it.device.person_sets_password("new");
     it.device.expire_sessions();
     it.problem("unauthorized").await;
@@ -206,7 +207,7 @@ async fn a_reboot_is_sat_out() {
     assert_eq!(result["ok"], true, "{result}");
     it.problem("offline").await;
     it.client.expect("room/1/availability", "offline").await;
-    // What the room was stays to be seen.
+    // The room's last states stay.
     assert_eq!(it.client.last("room/1/audio/volume").unwrap(), "62");
     it.online().await;
     it.problem("none").await;
@@ -235,7 +236,7 @@ async fn another_certificate_is_refused_until_it_is_pinned() {
     it.stop().await;
 }
 
-/// The stop that a camera is owed is not forgotten with the room that owed it.
+/// A camera's pending stop is not forgotten when its room is replaced.
 #[tokio::test]
 async fn a_camera_that_moves_while_its_room_is_replaced_is_stopped() {
     let mut it = start(Options::default()).await;
@@ -252,7 +253,7 @@ async fn a_camera_that_moves_while_its_room_is_replaced_is_stopped() {
     it.stop().await;
 }
 
-/// Without a certificate the password is not sent, and the problem has the line to copy.
+/// Without a configured certificate the password is not sent, and the problem names the line to copy.
 #[tokio::test]
 async fn an_unknown_certificate_is_named_and_not_trusted() {
     let it = Gateway::start_with(Kind::Embedded, Options::default(), |room| {
@@ -290,7 +291,7 @@ async fn teams_mode_refuses_changes_and_only_those() {
     it.stop().await;
 }
 
-/// A log-in that takes longer than anybody waits leaves no session that nobody knows.
+/// A log-in that takes longer than the gateway waits leaves no unknown session behind.
 #[tokio::test]
 async fn a_slow_log_in_loses_no_session() {
     let it = start(Options::default()).await;
@@ -322,8 +323,8 @@ async fn the_session_is_freed_at_the_end() {
     device.stop().await;
 }
 
-/// A remembered session is no proof that the device is there: it must not read as `online`
-/// between two attempts to reach it.
+/// A session from an earlier run does not prove that the device is there: the room must not become
+/// `online` between two attempts to reach it.
 #[tokio::test]
 async fn a_room_stays_offline_for_as_long_as_its_device_is_away() {
     let it = Gateway::start(Kind::Embedded, Options::default()).await;

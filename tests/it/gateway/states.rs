@@ -1,4 +1,4 @@
-//! What the retained topics say, and when.
+//! The retained topics: what they say, and when they change.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn what_a_person_in_the_room_does_shows() {
     it.stop().await;
 }
 
-/// The states that a command touched are there before its result, and say what the device says.
+/// The states that a command changes are published before its result, with what the device says.
 #[tokio::test]
 async fn states_come_before_the_result() {
     let it = start(Options::default()).await;
@@ -80,7 +80,7 @@ async fn a_call_comes_in_is_answered_and_ends() {
     assert_eq!(result["ok"], true, "{result}");
     it.client.expect("room/1/call/state", "idle").await;
     assert_eq!(event(&it.client, "call_ended")["answered"], true);
-    // What there is only in a call goes with it.
+    // States that exist only in a call are cleared with it.
     it.client.expect("room/1/call/media_stats", "").await;
     let events = it.client.messages("room/1/event/incoming_call");
     assert_eq!(events.len(), 1);
@@ -99,7 +99,7 @@ async fn a_call_can_be_rejected_and_one_that_is_not_there_cannot() {
     assert_eq!(result["ok"], true, "{result}");
     it.client.expect("room/1/call/state", "idle").await;
     assert_eq!(event(&it.client, "call_ended")["answered"], false);
-    // Nothing to hang up is hung up.
+    // A hang-up without a call succeeds.
     let result = it.client.command("room/1/call/hangup", "").await;
     assert_eq!(result["ok"], true, "{result}");
     it.stop().await;
@@ -126,7 +126,8 @@ async fn presets_are_numbered_as_people_do_though_the_device_counts_from_zero() 
     it.stop().await;
 }
 
-/// Before the presets were read, a preset's number would be another one's.
+/// A device may number its presets from 0 or from 1. If the first read of them failed, the gateway
+/// finds out before it recalls one.
 #[tokio::test]
 async fn how_the_device_counts_its_presets_is_asked_before_one_is_used() {
     let mut it = start(Options {
@@ -155,7 +156,7 @@ async fn how_the_device_counts_its_presets_is_asked_before_one_is_used() {
     it.stop().await;
 }
 
-/// What a device lacks is asked for a few times and then left alone; all else goes on.
+/// An endpoint that a device lacks is asked for a few times and then left out. All others continue.
 #[tokio::test]
 async fn an_endpoint_that_is_missing_is_left_alone() {
     let it = start(Options {
@@ -183,7 +184,7 @@ async fn an_endpoint_that_is_missing_is_left_alone() {
     it.stop().await;
 }
 
-/// A device in trouble says of what it has that it is not there: that passes.
+/// A device in trouble may answer 404 for what it has. Such endpoints are read again later.
 #[tokio::test]
 async fn what_is_missing_for_a_moment_comes_back() {
     let it = start(Options::default()).await;
@@ -199,7 +200,7 @@ async fn what_is_missing_for_a_moment_comes_back() {
     let presets = |client: &Client| client.last("room/1/camera/presets").unwrap() != "";
     it.client.until("the presets", presets).await;
     it.never_offline();
-    // So it is with what a device lacks just after it started.
+    // The same holds for what a device lacks just after its start.
     it.device
         .add_fault(Fault::on("/rest/video/local/mute", FaultKind::Status(404)).times(2));
     it.device.reboot(Duration::from_millis(300));
@@ -208,7 +209,7 @@ async fn what_is_missing_for_a_moment_comes_back() {
     it.stop().await;
 }
 
-/// An endpoint that fails does not stop the others, nor put the room offline.
+/// An endpoint that fails neither stops the others nor takes the room offline.
 #[tokio::test]
 async fn one_bad_endpoint_stops_no_other() {
     let it = start(Options::default()).await;
@@ -231,7 +232,8 @@ async fn one_bad_endpoint_stops_no_other() {
     it.stop().await;
 }
 
-/// Commands that wait for their answers leave no room for reads, but say as much themselves.
+/// Commands that wait for answers leave no slot for polls, but their time-outs also show that the
+/// device is offline.
 #[tokio::test]
 async fn a_device_that_answers_no_command_is_offline() {
     let it = start(Options::default()).await;
@@ -270,7 +272,7 @@ async fn a_snapshot_is_published_raw_and_stays() {
 
 #[tokio::test]
 async fn the_gateway_tells_of_itself() {
-    // Not the usual one: a moment, a port or a fingerprint may hold its digits.
+    // Not the usual password: its digits could occur in a time, a port or a fingerprint.
     let password = "never to be told";
     let options = Options {
         password: password.into(),

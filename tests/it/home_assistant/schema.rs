@@ -1,7 +1,7 @@
-//! Checks a discovery document as strictly as Home Assistant should, and says what is wrong.
+//! Checks a discovery document strictly and says what is wrong with it.
 //!
-//! Home Assistant drops a component with an unknown word, and an unknown key, without a word to
-//! the user. What it takes is data: `schema.tsv`.
+//! Home Assistant silently drops unknown keys, and components with unknown values. `schema.tsv` lists
+//! what it accepts.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub fn check(document: &Value) -> Vec<String> {
             wrong.push(format!("{key}: cannot stand in an id"));
         }
         let platform = component["platform"].as_str().unwrap_or_default();
-        // This is how a component is taken away.
+        // A component with nothing but its platform is one that is removed.
         if component.as_object().is_some_and(|keys| keys.len() == 1) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Chromium, driven over chromedriver's JSON.
+//! Chromium, driven through chromedriver.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 use super::SOON;
 
-/// The key under which WebDriver hands out elements.
+/// The key of an element's id in WebDriver's JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// A browser with one tab and an empty profile, ended when dropped.
+/// A browser with one tab and an empty profile. It ends when it is dropped.
 pub struct Browser {
     http: reqwest::Client,
     port: u16,
@@ -37,14 +37,14 @@ fn installed(names: &[&str]) -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// Starts one. Where there is none the test is skipped, unless it is required.
+    /// Starts a browser. Without Chromium the test is skipped, unless the browser is required.
     pub async fn start() -> Option<Self> {
         let chromium = installed(&["chromium", "chromium-browser", "google-chrome"]);
         let Some((chromium, driver)) = chromium.zip(installed(&["chromedriver"])) else {
             let required =
                 std::env::var("POLY2MQTT_TEST_BROWSER").is_ok_and(|value| value == "required");
             assert!(!required, "Chromium and chromedriver are required");
-            // Not eprintln, which is shown for failed tests only.
+            // Not eprintln, whose output is shown for failed tests only.
             let _ = writeln!(
                 std::io::stderr(),
                 "skipped: the dashboard's tests need Chromium and chromedriver (apt install \
@@ -76,7 +76,7 @@ impl Browser {
         let profile = format!("--user-data-dir={}", browser._profile.path().display());
         let options = json!({
             "binary": chromium,
-            // As root there is no sandbox; only pages of this machine are opened.
+            // Chromium's sandbox does not work as root. Only pages of this machine are opened.
             "args": [
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
                 "--no-first-run", "--disable-background-networking",
@@ -120,13 +120,13 @@ impl Browser {
         self.ask("/url", json!({"url": url})).await;
     }
 
-    /// What an expression of JavaScript is in the page.
+    /// The value of a JavaScript expression in the page.
     pub async fn value(&self, expression: &str) -> Value {
         let script = json!({"script": format!("return ({expression})"), "args": []});
         self.ask("/execute/sync", script).await
     }
 
-    /// Waits until an expression holds in the page.
+    /// Waits until an expression is true in the page.
     pub async fn until(&self, expression: &str) {
         let script = format!(
             "const done = arguments[0];
@@ -148,14 +148,14 @@ impl Browser {
         }
     }
 
-    /// The first element of a CSS selector, once it is there.
+    /// The first element that matches a CSS selector, once it exists.
     async fn element(&self, selector: &str) -> Value {
         let there = format!("document.querySelector({})", json!(selector));
         self.until(&there).await;
         self.value(&there).await
     }
 
-    /// Clicks as a person does: it must be visible and in nobody's shadow.
+    /// Clicks as a person does: the element must be visible and not covered.
     pub async fn click(&self, selector: &str) {
         let element = self.element(selector).await;
         let id = element[ELEMENT].as_str().unwrap();
@@ -206,7 +206,7 @@ impl Browser {
         self.ask("/actions", json!({"actions": [keys]})).await;
     }
 
-    /// The errors of the page since this was last asked for.
+    /// The page's errors since the last call.
     pub async fn errors(&self) -> Vec<String> {
         let entries = self.ask("/se/log", json!({"type": "browser"})).await;
         let entries = entries.as_array().unwrap().iter();
@@ -216,14 +216,14 @@ impl Browser {
             .collect()
     }
 
-    /// Where all requests of pages of `origin` went, and all WebSockets.
+    /// The targets of all requests and WebSockets of pages of `origin`.
     pub async fn requests(&self, origin: &str) -> Vec<String> {
         let entries = self.ask("/se/log", json!({"type": "performance"})).await;
         let url = |entry: &Value| {
             let message: Value = serde_json::from_str(entry["message"].as_str()?).unwrap();
             let (message, params) = (&message["message"], &message["message"]["params"]);
             let url = match message["method"].as_str()? {
-                // The browser's own pages ask for things too.
+                // The browser's own pages send requests too.
                 "Network.requestWillBeSent"
                     if params["documentURL"].as_str()?.starts_with(origin) =>
                 {
@@ -247,7 +247,7 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// Chromium ends with its session; chromedriver killed alone would leave it behind.
+    /// Ends the session, and Chromium with it. Killing chromedriver alone would leave Chromium running.
     fn drop(&mut self) {
         if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
             let _ = stream.set_read_timeout(Some(SOON));

@@ -34,7 +34,7 @@ impl Drop for Client {
 }
 
 impl Client {
-    /// Connects to a port of this machine and sees everything.
+    /// Connects to a port of this machine and subscribes to everything.
     pub async fn connect(port: u16) -> Self {
         Self::connect_with(port, |_| {}, "#").await
     }
@@ -86,7 +86,7 @@ impl Client {
         this
     }
 
-    /// Waits until something holds of what was received.
+    /// Waits until a condition holds for the received messages.
     pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let wait = async {
             loop {
@@ -146,7 +146,7 @@ impl Client {
             .collect()
     }
 
-    /// A room has not been offline since it was online.
+    /// Checks that a room has not been offline since it was online.
     pub fn never_offline(&self, room: &str) {
         let said = self.messages(&format!("room/{room}/availability"));
         let mut said = said.iter().map(text);
@@ -172,7 +172,7 @@ impl Client {
         self.messages(topic).last().map(text)
     }
 
-    /// Waits until a topic's newest payload is this.
+    /// Waits until the newest payload of a topic is this.
     pub async fn expect(&self, topic: &str, payload: &str) {
         self.until(&format!("{topic} {payload}"), |this| {
             this.last(topic).as_deref() == Some(payload)
@@ -180,7 +180,7 @@ impl Client {
         .await;
     }
 
-    /// Waits for a message on a topic and gives its newest.
+    /// Waits for a message on a topic and gives the newest.
     pub async fn message(&self, topic: &str) -> Publish {
         self.until(topic, |this| !this.messages(topic).is_empty())
             .await;
@@ -206,7 +206,7 @@ pub fn text(publish: &Publish) -> String {
     String::from_utf8_lossy(&publish.payload).into_owned()
 }
 
-/// Something that no other client of this run has.
+/// A text that no other client of this process has.
 fn rand() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);

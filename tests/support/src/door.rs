@@ -118,7 +118,7 @@ impl Doors {
     }
 }
 
-/// An HTTP client that trusts any certificate: which one it is, is for the tests to see.
+/// An HTTP client that accepts any certificate. Tests check which one was shown.
 pub fn http() -> reqwest::Client {
     static INSTALLED: std::sync::Once = std::sync::Once::new();
     INSTALLED.call_once(|| {
@@ -163,7 +163,7 @@ impl Socket {
         self.inner.send(Message::text(frame)).await.unwrap();
     }
 
-    /// The next message that is no ping or pong.
+    /// The next message that is neither ping nor pong.
     pub async fn message(&mut self) -> Message {
         let next = async {
             loop {
@@ -188,7 +188,7 @@ impl Socket {
         serde_json::from_str(&self.text().await).unwrap()
     }
 
-    /// The next frame of which this holds; those before are passed over.
+    /// The next frame that matches. Earlier frames are skipped.
     pub async fn until(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
         loop {
             let frame = self.json().await;
@@ -198,13 +198,13 @@ impl Socket {
         }
     }
 
-    /// Sends a frame with this id and waits for its answer.
+    /// Sends a frame that has this id, and waits for its answer.
     pub async fn ask(&mut self, id: u64, frame: &str) -> Value {
         self.send(&format!("{{\"id\":{id},{frame}}}")).await;
         self.until(|answer| answer["id"] == id).await
     }
 
-    /// The code with which it is closed; what comes before is passed over.
+    /// The code with which the socket is closed. Earlier messages are skipped.
     pub async fn closed(&mut self) -> (u16, String) {
         loop {
             match self.message().await {
@@ -233,7 +233,7 @@ impl Lines {
         self.inner.write_all(text.as_bytes()).await.unwrap();
     }
 
-    /// The next line, without its end; nothing once the connection has ended.
+    /// The next line without its end; `None` once the connection has ended.
     pub async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = timeout(SOON, self.inner.read_line(&mut line)).await;
@@ -248,7 +248,7 @@ impl Lines {
     }
 }
 
-/// A certificate for this machine, in files of `dir`.
+/// Creates a certificate for this machine, in files of `dir`.
 pub fn certificate(dir: &std::path::Path) -> (TlsFiles, Vec<u8>) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let files = TlsFiles {

@@ -23,11 +23,11 @@ pub struct Gateway {
     pub client: Client,
     pub config: Config,
     pub port: u16,
-    /// Ends with the gateway.
+    /// Held so that it ends with the gateway.
     _mosquitto: Option<Mosquitto>,
 }
 
-/// Waits short enough for tests.
+/// The gateway's delays and time-outs, shortened for tests.
 pub fn timings() -> DeviceTimings {
     DeviceTimings {
         request_timeout: Duration::from_secs(3),
@@ -62,7 +62,7 @@ pub fn room(device: &Device) -> RoomConfig {
     }
 }
 
-/// Every way in which an answer can be spoilt.
+/// Every kind of answer that cannot be read.
 pub fn spoilt() -> [FaultKind; 4] {
     [
         FaultKind::Garbage,
@@ -72,7 +72,7 @@ pub fn spoilt() -> [FaultKind; 4] {
     ]
 }
 
-/// A configuration for a test: any free port for HTTP, since many gateways run at a time.
+/// A configuration for a test. HTTP takes any free port, since many gateways run at the same time.
 pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, RoomConfig>) -> Config {
     Config {
         mqtt: MqttConfig {
@@ -134,12 +134,12 @@ impl Gateway {
         self.client.expect("room/1/availability", "online").await;
     }
 
-    /// The room has not been offline since it was online.
+    /// Checks that the room has not been offline since it was online.
     pub fn never_offline(&self) {
         self.client.never_offline("1");
     }
 
-    /// Moves the camera to the left for so long, and gives the result.
+    /// Moves the camera to the left for this time and gives the result.
     pub async fn moves_left(&self, milliseconds: u64) -> Value {
         let payload = json!({"direction": "left", "duration_ms": milliseconds});
         let topic = "room/1/camera/move";
@@ -153,7 +153,7 @@ impl Gateway {
         assert!(stopped, "{}", self.device.state()["cameras"]["moves"]);
     }
 
-    /// Waits for the code of the room's newest problem.
+    /// Waits until the room's problem has this code.
     pub async fn problem(&self, code: &str) {
         let needle = format!("\"code\":\"{code}\"");
         self.client

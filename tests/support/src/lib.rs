@@ -1,4 +1,4 @@
-//! What the tests share: brokers to test with and a client that remembers what it received.
+//! What the tests share: gateways, brokers, clients for every door, a browser, and the built program.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 pub mod browser;
@@ -20,10 +20,10 @@ use poly2mqtt::state::StateStore;
 pub use mosquitto::{Mosquitto, mosquitto};
 pub use program::free_port;
 
-/// Long enough for a slow machine; nothing waits so long unless something is wrong.
+/// How long tests wait for something. Enough for a slow machine; only failing tests wait this long.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// A broker of this machine without TLS.
+/// The address of a broker on this machine, without TLS.
 pub fn plain_tcp(port: u16) -> BrokerAddress {
     BrokerAddress::Tcp {
         host: "127.0.0.1".into(),
@@ -76,7 +76,7 @@ impl TestBroker {
         }
     }
 
-    /// The gateway's own user, where the broker has one.
+    /// The gateway's own user and password, if the broker has one.
     pub fn gateway_login(&self) -> Option<(String, secrecy::SecretString)> {
         match self {
             Self::Embedded(broker) => Some(broker.gateway_login()),
@@ -84,7 +84,7 @@ impl TestBroker {
         }
     }
 
-    /// Ends Mosquitto and starts an empty one at the same port.
+    /// Ends Mosquitto and starts a new one at the same port, with nothing retained.
     pub fn restart(self) -> Self {
         let Self::Mosquitto(mosquitto) = self else {
             panic!("the embedded broker lives and dies with the gateway");
@@ -95,7 +95,7 @@ impl TestBroker {
     }
 }
 
-/// The embedded broker at a free port of this machine.
+/// Starts the embedded broker at a free port of this machine.
 pub async fn embedded(users: Vec<User>, store: Arc<StateStore>) -> Broker {
     let settings = Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),

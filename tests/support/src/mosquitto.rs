@@ -1,4 +1,4 @@
-//! Mosquitto as a process of its own, where it is installed.
+//! Mosquitto as a process, if it is installed.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use super::program::{free_port, listening};
 
-/// Whether to test with Mosquitto: where it is installed, or always when told so.
+/// The path of Mosquitto; `None` if it is not installed. With `POLY2MQTT_TEST_MOSQUITTO=required` a
+/// missing Mosquitto fails the test.
 pub fn mosquitto() -> Option<PathBuf> {
     let places = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&places)
@@ -19,7 +20,7 @@ pub fn mosquitto() -> Option<PathBuf> {
     found
 }
 
-/// A Mosquitto process, ended when dropped.
+/// A Mosquitto process. It ends when it is dropped.
 pub struct Mosquitto {
     pub port: u16,
     child: Child,
@@ -27,7 +28,7 @@ pub struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Starts it with `more` lines of configuration; port 0 takes a free one.
+    /// Starts it with further lines of configuration. Port 0 takes a free port.
     pub fn start(port: u16, more: &str) -> Self {
         Self::start_with(port, "allow_anonymous true", |_| more.to_owned())
     }
@@ -60,7 +61,7 @@ impl Mosquitto {
         mosquitto
     }
 
-    /// Of its process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

@@ -1,4 +1,4 @@
-//! The built program as a process of its own, and ports for it.
+//! The built program as a process, and free ports for it.
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -9,14 +9,14 @@ use std::time::Instant;
 
 use super::SOON;
 
-/// The built program: Cargo puts it beside the folder of the test that runs.
+/// The path of the built program. Cargo puts it beside the folder of the running test.
 pub fn path() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let built = test.ancestors().nth(2).unwrap();
     built.join("poly2mqtt")
 }
 
-/// The program with these words and none of the test's own variables.
+/// The program with these arguments, and without the test's own `POLY2MQTT_` variables.
 pub fn program(words: &[&str]) -> Command {
     let mut command = Command::new(path());
     command.args(words);
@@ -28,7 +28,7 @@ pub fn program(words: &[&str]) -> Command {
     command
 }
 
-/// A program that is ended with the test.
+/// A running program. It is killed when it is dropped.
 pub struct Running(Child);
 
 impl Drop for Running {
@@ -49,12 +49,12 @@ impl Running {
         assert!(killed.success());
     }
 
-    /// What it ended with by itself.
+    /// Waits until it ends by itself, and gives its exit status.
     pub fn wait(mut self) -> ExitStatus {
         self.0.wait().unwrap()
     }
 
-    /// SIGTERM, then what it ended with and what it had printed.
+    /// Sends SIGTERM. Gives the exit status and what was printed.
     pub fn terminate(mut self) -> (ExitStatus, String) {
         self.signal("TERM");
         let mut printed = String::new();
@@ -64,7 +64,7 @@ impl Running {
     }
 }
 
-/// Waits until something takes connections at a port.
+/// Waits until something accepts connections at a port.
 pub fn listening(port: u16) {
     let deadline = Instant::now() + SOON;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -73,8 +73,8 @@ pub fn listening(port: u16) {
     }
 }
 
-/// A port that nothing else takes: below those that the system gives to whoever asks for any, and
-/// another one at each call.
+/// A free port, a different one at each call. It is below the ports that the system gives out for
+/// port 0, so that no other program takes it meanwhile.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id().wrapping_mul(97);

@@ -1,14 +1,15 @@
-//! Secrets that can be told from anything else, and the finding of them in a text.
+//! Secrets that are easy to recognize, and a search for them in a text.
 
 pub const PASSWORD: &str = "canary-device-password";
 pub const OTHER: &str = "canary-other-password";
 pub const CALL: &str = "canary-call-password";
 pub const PIN: &str = "canary-pin";
-/// How every session id and token of the simulator begins.
+/// The beginning of every session id of the simulator.
 const SESSION: &str = "PO+";
+/// The beginning of every XSRF token of the simulator.
 const TOKEN: &str = "xsrf-";
 
-/// Where a secret stands in a text, with the line around it.
+/// A line of a text that contains a secret, from its start and cut to 400 characters.
 pub fn find(text: &str) -> Option<String> {
     let secrets = [PASSWORD, OTHER, CALL, PIN, SESSION, TOKEN];
     let at = secrets.iter().find_map(|secret| text.find(secret))?;
