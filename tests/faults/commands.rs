@@ -1,4 +1,4 @@
-//! Random commands of every kind, each with what shows in the device that it was carried out.
+//! Random commands of every kind. Each one knows how the device's journal shows that it was carried out.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -10,31 +10,31 @@ use tokio::time::Instant;
 use crate::ledger::Ledger;
 use crate::random::Random;
 
-/// What shows in the device's journal that a command was carried out.
+/// How the device's journal shows that a command was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// Nothing that is this command's alone.
+    /// It cannot be told apart from other commands.
     None,
-    /// A request with this mark, which no other command makes.
+    /// By a request with this mark, which no other command has.
     Mark(String, Kind),
-    /// These keys in their order; no other command presses keys meanwhile.
+    /// By these keys in this order. No other command presses keys at the same time.
     Keys(String),
-    /// The video is muted if it was not, or the other way round; no other command does that.
+    /// By a change of the video's mute. No other command changes it at the same time.
     Toggle,
 }
 
-/// What carrying a marked command out means.
+/// What a marked command does to the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It changes something, and twice is not the same as once. Carried out in turn.
+    /// It changes something, and twice is not the same as once. Carried out in order.
     Once,
-    /// Twice is the same as once. Carried out in turn.
+    /// It changes something, and twice is the same as once. Carried out in order.
     Again,
-    /// It creates something at the device on the way to an answer.
+    /// It creates something at the device to get its answer.
     Search,
-    /// It only asks, or asks for long beside the others.
+    /// It only reads. It may run for a long time beside other commands.
     Beside,
-    /// It is wrong, and must never reach the device.
+    /// It is invalid and must never reach the device.
     Wrong,
 }
 
@@ -47,36 +47,36 @@ pub struct Command {
     pub topic: String,
     pub payload: Vec<u8>,
     pub retained: bool,
-    /// At least once, rather than at most once.
+    /// QoS 1 rather than QoS 0.
     pub acknowledged: bool,
     /// MQTT 5 message expiry in seconds.
     pub expiry: Option<u32>,
-    /// The result goes to a topic of the client's own.
+    /// The result goes to the client's response topic.
     pub reply: bool,
     pub proof: Proof,
 }
 
-/// How every command's id is written, so that it is found wherever it stands.
+/// The form of every command's id, so that it is found in any text.
 pub fn mark(id: u64) -> String {
     format!("zz{id}zz")
 }
 
-/// The id in a text, if one stands there.
+/// The id in a text, if there is one.
 pub fn marked(text: &str) -> Option<u64> {
     let (_, rest) = text.split_once("zz")?;
     let (id, _) = rest.split_once("zz")?;
     id.parse().ok()
 }
 
-/// The room that commands are for, and what must be known of it to make good ones.
+/// A room, with what is needed to make valid commands for it.
 pub struct Target {
     pub id: &'static str,
     /// Guarded commands are allowed.
     pub allowed: bool,
-    /// Ringing calls are answered by their ids, rather than whichever rings.
+    /// Ringing calls are answered by their ids, rather than any call that rings.
     pub by_id: bool,
     pub ringing: Mutex<VecDeque<String>>,
-    /// The newest command of each kind of which one is sent at a time.
+    /// The newest command of each kind that is sent one at a time.
     alone: Mutex<BTreeMap<&'static str, (u64, Instant)>>,
 }
 
@@ -91,9 +91,9 @@ impl Target {
         }
     }
 
-    /// Takes the turn of a kind, unless the last one may still be under way at the device.
+    /// Reserves a kind, unless its last command may still be under way at the device.
     fn alone(&self, kind: &'static str, id: u64, ledger: &Ledger) -> bool {
-        /// So late a request may still be acted on that its sender gave up.
+        /// A device may act on a request this long after the gateway gave it up.
         const LATE: Duration = Duration::from_secs(8);
         const LOST: Duration = Duration::from_secs(30);
         let now = Instant::now();
@@ -167,9 +167,9 @@ const GETS: &[&str] = &[
     "video/muted/get",
 ];
 
-/// Makes one client's commands.
+/// Makes the commands of one client.
 pub struct Maker {
-    /// Another one for each round, so that a slow round does not change what the next one draws.
+    /// A new generator for each round, so that a slow round does not change the next one's numbers.
     pub random: Random,
     next: u64,
     step: u64,
@@ -186,14 +186,14 @@ impl Maker {
         }
     }
 
-    /// The next command for one of these rooms; none where its turn has not come.
+    /// The next command for one of these rooms; `None` if a command of its kind is under way.
     pub fn make(&mut self, rooms: &[Arc<Target>]) -> Option<Command> {
         let room = self.random.pick(rooms).clone();
         let kind = self.random.weighted(WEIGHTS);
         self.command(&room, kind)
     }
 
-    /// A slider that is moved, or keys that are hammered.
+    /// Many commands at once: a slider that is moved, or a key that is pressed repeatedly.
     pub fn burst(&mut self, rooms: &[Arc<Target>]) -> Vec<Command> {
         let room = self.random.pick(rooms).clone();
         let (kind, count) = match self.random.between(0, 9) {
@@ -276,7 +276,7 @@ impl Maker {
                 let word = ["answer", "answer", "reject"][(draw % 3) as usize];
                 if room.by_id {
                     let connection = room.ringing.lock().unwrap().pop_front()?;
-                    // Every hang-up rejects what rings, so only an answer is one command's alone.
+                    // Every hang-up rejects a ringing call, so only an answer can be told apart.
                     if word == "answer" {
                         command.proof = Proof::Mark(format!("ANSWER {connection}"), Kind::Once);
                     }
@@ -415,7 +415,7 @@ impl Maker {
         Some(())
     }
 
-    /// What no device should ever see.
+    /// A command that no device must ever see.
     fn wrong(&mut self, command: &mut Command, draw: u64) -> Option<()> {
         let mark = mark(command.id);
         let dial = "call/dial".to_owned();
@@ -454,7 +454,7 @@ pub const CAMERAS: &[&str] = &[
     "camera/near/selected_content",
 ];
 
-/// The device's path of a camera above.
+/// The path of a camera at the device.
 pub fn camera_path(topic: &str) -> Option<(&'static str, &str)> {
     let (camera, word) = topic.rsplit_once('/')?;
     let path = match camera {

@@ -1,15 +1,15 @@
-//! How clients reach the gateway. Each front door is one implementation, in a file of its own.
+//! How clients reach the gateway. Each front door is one implementation in its own file.
 
 use crate::commands::Command;
 
-/// One client's way in. Results are told to the ledger by whoever receives them.
+/// A client's connection. Whoever receives a result records it in the ledger.
 pub trait Door: Send {
-    /// Whether such a command can be sent this way at all.
+    /// Whether this door can send such a command.
     fn takes(&self, command: &Command) -> bool;
 
-    /// Sends a command, or tells the ledger that it could not. Does not wait for the result.
+    /// Sends a command, or records in the ledger that it could not. Does not wait for the result.
     fn send(&self, command: Command);
 
-    /// Goes away without a word; what was under way is left to itself.
+    /// Disconnects without a closing message. Commands under way are abandoned.
     fn vanish(&mut self);
 }

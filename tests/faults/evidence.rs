@@ -1,4 +1,4 @@
-//! What the devices' journals prove, drained from them all the time.
+//! The evidence: what the devices' journals prove. They are read all the time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 use crate::commands::{mark, marked};
 
-/// A request that carries a mark, as the device saw it.
+/// A request with a command's mark, as the device received it.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub came: Instant,
     pub at: Instant,
-    /// The status that the device itself gave, whatever became of the answer.
+    /// The device's status, before a fault changed the answer.
     pub acted: Option<u16>,
     pub faulty: bool,
     pub line: String,
@@ -24,13 +24,13 @@ impl Seen {
         self.acted.is_some_and(|status| status < 300)
     }
 
-    /// The device did or refused it, and not merely for want of a session.
+    /// Whether the device acted on it or refused it for a reason other than the session.
     pub fn judged(&self) -> bool {
         self.acted.is_some_and(|status| status != 403)
     }
 }
 
-/// One start of a camera, and the stop that followed.
+/// A start of a camera, and the stop that followed.
 #[derive(Debug, Clone)]
 pub struct Run {
     pub path: String,
@@ -38,7 +38,7 @@ pub struct Run {
     pub stopped: Option<Instant>,
 }
 
-/// A session that the device made.
+/// A session that the device created.
 #[derive(Debug, Clone)]
 pub struct Made {
     pub came: Instant,
@@ -52,7 +52,7 @@ pub struct Evidence {
     pub marks: HashMap<String, Vec<Seen>>,
     /// Every key that was pressed.
     pub keys: Vec<(Instant, String)>,
-    /// What the video's mute was set to.
+    /// Every value that the video's mute was set to.
     pub toggles: Vec<(Instant, bool)>,
     pub runs: Vec<Run>,
     pub made: HashMap<String, Made>,
@@ -144,7 +144,7 @@ impl Evidence {
     }
 }
 
-/// The mark in a request, if it carries one.
+/// The mark in a request, if there is one.
 fn shown(entry: &Entry, text: &str, body: &Value) -> Option<String> {
     match entry.path.as_str() {
         "/rest/conferences/callaction" => {

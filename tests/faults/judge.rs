@@ -1,4 +1,4 @@
-//! The checks: what was sent and answered against what the devices did.
+//! The checks: compares what was sent and answered with what the devices did.
 
 mod stops;
 mod turns;
@@ -15,11 +15,11 @@ use crate::report::Check;
 use crate::timeline::Cause;
 use crate::world::World;
 
-/// A command has its result within this, or never.
+/// A command gets its result within this time or not at all.
 pub const LIFE: Duration = Duration::from_secs(25);
-/// `max_command_age`, where the configuration does not say otherwise.
+/// The default of `max_command_age`.
 const MAX_AGE: Duration = Duration::from_secs(5);
-/// What a fault does shows so much before or after it.
+/// The effects of a fault may show this long before or after it.
 const MARGIN: Duration = Duration::from_millis(600);
 
 const NOT_CARRIED_OUT: &[&str] = &[
@@ -133,7 +133,7 @@ impl Judge<'_> {
                 first.at - MARGIN,
                 again.at + MARGIN,
             );
-            // A retained command is told of to every gateway that comes.
+            // Every gateway that connects answers a retained command.
             let retained = sent.command.retained && sent.code() == Some("ignored_retained");
             let broken = broken && sent.reached != Reached::Held;
             if broken && (first.result == again.result || retained) {
@@ -144,8 +144,8 @@ impl Judge<'_> {
         }
     }
 
-    /// The room's device or the path to it was at fault while the command was under way, or the
-    /// gateway let go of it.
+    /// Whether the room's device or the path to it failed while the command was under way, or the
+    /// gateway was stopped.
     fn touched(&self, sent: &Sent, seen: &[Seen]) -> bool {
         let Some(got) = sent.results.first() else {
             return true;
@@ -209,7 +209,7 @@ impl Judge<'_> {
                 self.count(Check::Truth, "errors");
                 let definite = match kind {
                     Kind::Once => true,
-                    // What it creates on the way to its answer is gone again.
+                    // What it created to get its answer is gone again.
                     Kind::Search => false,
                     _ => NOT_CARRIED_OUT.contains(&code),
                 };
@@ -220,8 +220,8 @@ impl Judge<'_> {
         }
     }
 
-    /// A command that had to wait longer than it is wanted does not come to the device any more. A
-    /// device that is merely late makes it wait; what else may keep it up is an excuse.
+    /// Checks that a command that waited too long does not reach the device. A device that answers late
+    /// is no excuse; other faults are.
     fn age(&self, sent: &Sent, seen: &[Seen]) {
         let (Some(first), Some(room)) = (seen.first(), self.room(sent)) else {
             return;
@@ -249,7 +249,7 @@ impl Judge<'_> {
         }
     }
 
-    /// What was carried out in turn was carried out in the order in which it was sent.
+    /// Checks that commands were carried out in the order in which they were sent.
     fn order(&self) {
         let mut last: BTreeMap<(usize, &str), (Instant, &Sent)> = BTreeMap::new();
         for sent in self.sent {
@@ -273,7 +273,7 @@ impl Judge<'_> {
     }
 }
 
-/// Whether a command must have a result: nothing that could lose it happened in its life.
+/// Whether a command must have a result: no fault that could lose it happened while it was under way.
 pub fn owed(world: &World, sent: &Sent) -> bool {
     let end = sent.results.first().map_or(sent.at + LIFE, |got| got.at);
     let happened = |causes: &[Cause]| world.timeline.any(causes, sent.at - MARGIN, end);
@@ -283,7 +283,7 @@ pub fn owed(world: &World, sent: &Sent) -> bool {
         Reached::No | Reached::Maybe => false,
         Reached::Held => true,
         Reached::Unacknowledged => !lost && !away(),
-        // A message that expires may do so at the broker, while the gateway is away.
+        // A message may expire at the broker while the gateway is away.
         Reached::Yes if sent.command.expiry.is_some() => !lost && !away(),
         Reached::Yes => !lost,
     }

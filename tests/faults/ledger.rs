@@ -1,4 +1,4 @@
-//! What was sent, whether it reached the gateway, and what came back.
+//! The ledger: every command, whether it reached the gateway, and its results.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,19 +9,18 @@ use tokio::time::Instant;
 
 use crate::commands::Command;
 
-/// Whether a command reached the gateway, as far as its sender knows.
+/// Whether a command reached the gateway, as far as its client knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
-    /// It was never sent, or the broker had nobody to give it to.
+    /// It was not sent, or the broker had no subscriber for it.
     No,
-    /// Its sender's connection ended before that was known.
+    /// The client's connection ended before that was known.
     Maybe,
-    /// Handed to a connection that lasted, without an acknowledgement (QoS 0).
+    /// Sent with QoS 0 over a connection that lasted, so without an acknowledgement.
     Unacknowledged,
-    /// The broker took it for the gateway.
+    /// The broker acknowledged it and had the gateway as subscriber.
     Yes,
-    /// Sent straight to the gateway, over a connection that was there until the result came or is
-    /// there still.
+    /// Sent directly to the gateway, over a connection that lasted at least until the result.
     Held,
 }
 
@@ -41,7 +40,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// `ok`, the error's code, or nothing yet.
+    /// `ok`, the error's code, or `None` before the result.
     pub fn code(&self) -> Option<&str> {
         let result = &self.results.first()?.result;
         if result["ok"] == true {
@@ -58,7 +57,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A command is about to be sent.
+    /// Records a command that is about to be sent.
     pub fn sends(&self, command: Command, client: usize) {
         let sent = Sent {
             at: Instant::now(),
@@ -76,7 +75,7 @@ impl Ledger {
         }
     }
 
-    /// A result came, wherever it came.
+    /// Records a result, at whichever topic or connection it came.
     pub fn got(&self, id: u64, result: Value) {
         if let Some(sent) = self.sent.lock().unwrap().get_mut(&id) {
             let at = Instant::now();
@@ -85,7 +84,7 @@ impl Ledger {
         self.changed.notify_waiters();
     }
 
-    /// When this command's result came and whether it was good.
+    /// When the command's result came, and whether it was `ok`.
     pub fn ended(&self, id: u64) -> Option<(Instant, bool)> {
         let sent = self.sent.lock().unwrap();
         let sent = sent.get(&id)?;
@@ -93,7 +92,7 @@ impl Ledger {
         Some((got.at, got.result["ok"] == true))
     }
 
-    /// Waits until nothing is owed that this is true of.
+    /// Waits until every command that matches has its result.
     pub async fn until_answered(&self, deadline: Instant, owed: impl Fn(&Sent) -> bool) {
         loop {
             let changed = self.changed.notified();
@@ -110,7 +109,7 @@ impl Ledger {
         }
     }
 
-    /// Everything since this was asked last.
+    /// Takes all commands since the last call.
     pub fn take(&self) -> Vec<Sent> {
         let sent = std::mem::take(&mut *self.sent.lock().unwrap());
         sent.into_values().collect()

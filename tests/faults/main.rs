@@ -1,10 +1,26 @@
-//! Nothing lost, nothing done twice, nobody shut out: random commands of every kind while broker,
-//! gateway, devices and the paths between them fail. The simulated devices' journals are the judge.
+//! The fault run: random commands of every kind, while broker, gateway, devices and the network
+//! between them fail. No result may be lost, nothing may be done twice, and nobody may be locked out.
+//! The journals of the simulated devices prove what was done.
 //!
-//! Seeded and repeatable. A short run is part of `cargo test`; a long one is
+//! All choices come from a seed. A run of 40 s is part of `cargo test`; a long one is
 //! `POLY2MQTT_FAULTS_SECONDS=3600 POLY2MQTT_FAULTS_SEED=7 cargo test --release --test faults -- --nocapture`.
-//! With `POLY2MQTT_FAULTS_TRACE=1` the gateway logs everything and the log is searched for secrets.
-//! `POLY2MQTT_FAULTS_KEEP=DIR` keeps the gateway's log there, at the level of `POLY2MQTT_LOG`.
+//! With `POLY2MQTT_FAULTS_TRACE=1` the gateway logs everything, and its log is searched for secrets.
+//! `POLY2MQTT_FAULTS_KEEP=DIR` stores the gateway's log in that directory, at the level of
+//! `POLY2MQTT_LOG`.
+//!
+//! # Map
+//!
+//! ```text
+//! run       one run: rounds of faults, each followed by a quiet time and all checks
+//! world     broker, devices, network paths, the gateway's process
+//! trouble   the faults, and timeline, which records them
+//! commands  the random commands; door, mqtt and websocket send them
+//! ledger    which command was sent, and its results
+//! evidence  what the devices' journals prove
+//! judge     the checks: ledger against evidence
+//! states    the checks of retained topics; watch, of sessions and memory; secrets, of the log
+//! report    the table and the violations
+//! ```
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod commands;
@@ -28,7 +44,7 @@ mod world;
 
 use std::time::Duration;
 
-/// Not a test: what this binary does when the other test starts it as the gateway.
+/// Not a test: this binary runs it when the other test starts it as the gateway.
 #[test]
 fn gateway_process() {
     process::serve_if_asked();

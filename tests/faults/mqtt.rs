@@ -1,4 +1,4 @@
-//! MQTT clients: those that send commands, and the one that sees everything the gateway says.
+//! MQTT clients: those that send commands, and an observer of everything the gateway publishes.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -16,9 +16,9 @@ use crate::door::Door;
 use crate::ledger::{Ledger, Reached};
 use poly2mqtt_test_support::secrets::find;
 
-/// Below this results come that are not published at the command's own topic.
+/// Response topics begin with this.
 const REPLIES: &str = "faults/reply";
-/// A lost connection is made anew after this.
+/// The delay before a lost connection is made again.
 const AGAIN: Duration = Duration::from_millis(25);
 
 fn options(name: &str, port: u16) -> MqttOptions {
@@ -31,11 +31,11 @@ fn options(name: &str, port: u16) -> MqttOptions {
     options
 }
 
-/// What a connection has under way.
+/// The publishes that a connection has under way.
 #[derive(Default)]
 struct Inflight {
     up: bool,
-    /// In the order in which they were handed over, each with its packet id once it has one.
+    /// In the order in which they were sent, each with its packet id once it has one.
     sent: VecDeque<(Option<u16>, Option<u64>)>,
 }
 
@@ -105,7 +105,7 @@ fn seen(event: Event, flight: &mut Inflight, ledger: &Ledger) {
             if let Some(sent) = handed.find(|(packet, _)| packet.is_none()) {
                 sent.0 = Some(packet);
             }
-            // QoS 0 has no more to come.
+            // QoS 0 has no acknowledgement.
             flight.sent.retain(|(packet, _)| *packet != Some(0));
         }
         Event::Incoming(Packet::PubAck(ack)) => {
@@ -125,7 +125,7 @@ fn seen(event: Event, flight: &mut Inflight, ledger: &Ledger) {
     }
 }
 
-/// Nothing is sent again: whether it came through is not known.
+/// Marks everything as unknown. Nothing is sent again, since it may have arrived.
 fn lost(events: &mut EventLoop, flight: &mut Inflight, ledger: &Ledger) {
     flight.up = false;
     for (_, id) in flight.sent.drain(..) {
@@ -173,7 +173,7 @@ impl Door for Mqtt {
         };
         self.ledger.reached(id, reached);
         flight.sent.push_back((None, Some(id)));
-        // What the broker would tell every gateway that comes is taken away again.
+        // The retained command is cleared, or the broker would send it to every gateway.
         if retained
             && client
                 .try_publish(&topic, QoS::AtLeastOnce, true, Vec::<u8>::new())
@@ -195,7 +195,7 @@ impl Door for Mqtt {
     }
 }
 
-/// Sees every result, and what is said of the gateway and its rooms.
+/// Receives every result, and all topics of the gateway and its rooms.
 pub struct Observer {
     said: Arc<Mutex<Said>>,
     searched: Arc<Mutex<(u64, Vec<String>)>>,
@@ -262,7 +262,7 @@ impl Observer {
         }
     }
 
-    /// How many messages there were, and those that held a secret.
+    /// The number of messages, and those with a secret.
     pub fn searched(&self) -> (u64, Vec<String>) {
         self.searched.lock().unwrap().clone()
     }
@@ -272,7 +272,7 @@ impl Observer {
         self.said.lock().unwrap().retained.get(topic).cloned()
     }
 
-    /// Forgets what was said of the gateway, to see that it is said anew.
+    /// Forgets the topics of the gateway, so that it is noticed when they are published again.
     pub fn forget(&self, topic: &str) {
         self.said.lock().unwrap().retained.remove(topic);
     }
@@ -296,7 +296,7 @@ fn heard(publish: &Publish, said: &mut Said, ledger: &Ledger) {
     let properties = publish.properties.as_ref();
     let correlation = properties.and_then(|properties| properties.correlation_data.as_ref());
     let id = correlation.and_then(|bytes| marked(std::str::from_utf8(bytes).ok()?));
-    // A file that was asked for goes there too, before its result.
+    // A requested file is published there too, before its result.
     let json = properties.and_then(|properties| properties.content_type.as_deref());
     if json != Some("application/json") {
         return;

@@ -1,4 +1,4 @@
-//! The gateway as a process of its own: started, reloaded, ended and killed like a user's.
+//! The gateway as a process: started, reloaded, stopped and killed as users do it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use poly2mqtt_test_support::gateway::timings;
 const CONFIG: &str = "FAULTS_GATEWAY_CONFIG";
 const RUNTIME: &str = "FAULTS_GATEWAY_RUNTIME";
 
-/// What this binary does when it is started as the gateway; nothing when it is not.
+/// Runs the gateway if this binary was started for that; otherwise does nothing.
 pub fn serve_if_asked() {
     let Some(config) = std::env::var_os(CONFIG) else {
         return;
@@ -96,13 +96,13 @@ impl Gateway {
         self.child.id()
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM; false if it does not end within its time.
+    /// Sends SIGTERM; false if the process does not end in time.
     pub async fn terminate(&mut self) -> bool {
         self.signal("-TERM");
         let deadline = Instant::now() + Duration::from_secs(15);
@@ -116,7 +116,7 @@ impl Gateway {
         false
     }
 
-    /// SIGHUP.
+    /// Sends SIGHUP.
     pub fn reload(&self) {
         self.signal("-HUP");
     }
@@ -150,7 +150,7 @@ impl Drop for Gateway {
     }
 }
 
-/// Where the gateway keeps its sessions.
+/// The directory in which the gateway stores its sessions.
 pub fn runtime(directory: &Path) -> OsString {
     directory.join("runtime").into()
 }

@@ -1,4 +1,4 @@
-//! A TCP path that can be made to fail: it refuses, stalls, slows down, resets, and cuts half-way.
+//! A TCP proxy that can fail: it refuses, stalls, slows down, resets, and cuts in mid-message.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,15 +14,15 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
     Clear,
-    /// Connections are ended, and new ones at once.
+    /// Connections are ended, and new ones are ended at once.
     Refuse,
-    /// Nothing passes; what was sent passes later, though its sender may be gone.
+    /// Nothing passes. What was sent passes later, even if the sender has gone.
     Stall,
-    /// So many bytes every 10 ms.
+    /// This many bytes pass every 10 ms.
     Slow(usize),
 }
 
-/// From which side the bytes come that are counted until the cut.
+/// The side whose bytes are counted until the cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     Request,
@@ -35,7 +35,7 @@ struct Cut;
 struct Shared {
     path: watch::Sender<Path>,
     cut: Mutex<Option<(Side, usize)>>,
-    /// Ends the connections of now.
+    /// Ends the present connections.
     reset: Mutex<CancellationToken>,
 }
 
@@ -75,13 +75,13 @@ impl Proxy {
         }
     }
 
-    /// Ends every connection as a crash does.
+    /// Ends every connection with a reset, as a crash does.
     pub fn reset(&self) {
         let old = std::mem::take(&mut *self.shared.reset.lock().unwrap());
         old.cancel();
     }
 
-    /// The connection that carries so many bytes more from this side is cut in the midst of them.
+    /// Cuts the connection that carries this many more bytes from this side, in the middle of them.
     pub fn cut(&self, side: Side, bytes: usize) {
         *self.shared.cut.lock().unwrap() = Some((side, bytes));
     }
@@ -118,7 +118,7 @@ impl Proxy {
         }
     }
 
-    /// Passes on what comes, until the end or a cut.
+    /// Passes data on until the end or a cut.
     async fn pump(
         &self,
         mut from: ReadHalf<'_>,
@@ -129,7 +129,7 @@ impl Proxy {
         let mut buffer = vec![0; 16 << 10];
         loop {
             let Ok(count @ 1..) = from.read(&mut buffer).await else {
-                // The other direction may have something to say still.
+                // The other direction may still carry data.
                 let _ = path.wait_for(|path| *path != Path::Stall).await;
                 let _ = to.shutdown().await;
                 return Ok(());
@@ -155,7 +155,7 @@ impl Proxy {
         }
     }
 
-    /// How many of these bytes pass, and whether the connection is cut behind them.
+    /// How many of these bytes pass, and whether the connection is cut after them.
     fn budget(&self, side: Side, count: usize) -> (usize, bool) {
         let mut cut = self.shared.cut.lock().unwrap();
         match &mut *cut {

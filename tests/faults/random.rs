@@ -1,9 +1,9 @@
-//! Numbers that are the same for the same seed.
+//! Random numbers from a seed.
 
 use std::time::Duration;
 
-/// SplitMix64. Each part of a run has one of its own, so that what one part draws does not depend
-/// on how fast another is.
+/// SplitMix64. Each part of a run has its own generator, so that its numbers do not depend on how fast
+/// other parts are.
 pub struct Random(u64);
 
 impl Random {
@@ -35,7 +35,7 @@ impl Random {
         &from[usize::try_from(self.next() % from.len() as u64).unwrap()]
     }
 
-    /// One of these by weight.
+    /// Chooses one of these by weight.
     pub fn weighted<T: Copy>(&mut self, from: &[(u64, T)]) -> T {
         let all: u64 = from.iter().map(|(weight, _)| weight).sum();
         let mut left = self.next() % all;

@@ -1,4 +1,4 @@
-//! What was counted and what went wrong, as a table for people.
+//! The report for people: a table of counts, and every violation.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::timeline::Timeline;
 
-/// What is promised.
+/// The promises that are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Check {
     Results,
@@ -73,7 +73,7 @@ impl Report {
             .or_default() += count;
     }
 
-    /// The greatest so far.
+    /// Records a value if it is the largest so far.
     pub fn most(&self, check: Check, what: &'static str, value: u64) {
         let mut counts = self.counts.lock().unwrap();
         let most = counts.entry((check, what)).or_default();
@@ -89,7 +89,7 @@ impl Report {
             .or_default() += 1;
     }
 
-    /// A promise was broken by something that began then, in this room if it is about one.
+    /// Records a violation: the promise, when it began, and the room if it is about one.
     pub fn violation(
         &self,
         timeline: &Timeline,

@@ -1,4 +1,4 @@
-//! One run: troubled times, each followed by a quiet one in which everything is checked.
+//! One run: rounds of faults, each followed by a quiet time in which everything is checked.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,15 +19,15 @@ use crate::websocket::WebSocket;
 use crate::world::World;
 use crate::{secrets, states, trouble};
 
-/// How long trouble lasts before everything is checked.
+/// How long the faults of a round last.
 const TROUBLED: Duration = Duration::from_secs(22);
-/// So many clients over MQTT, and so many over WebSocket.
+/// The number of clients over MQTT, and over WebSocket.
 const CLIENTS: (usize, usize) = (4, 2);
-/// A room is online again so soon after the last fault: it waits at most half a minute and a
-/// quarter of it.
+/// How long after the last fault a room may take to be online again. It waits at most half a minute
+/// and a quarter of that between two attempts.
 const ONLINE: Duration = Duration::from_secs(45);
 
-/// Runs for so long and gives the number of violations.
+/// Runs for this time and gives the number of violations.
 pub async fn run(seed: u64, lasts: Duration) -> usize {
     let began = Instant::now();
     let world = Arc::new(World::start().await);
@@ -120,7 +120,7 @@ impl Client {
     }
 }
 
-/// Commands and faults until then.
+/// Sends commands and causes faults until `until`.
 async fn troubled(
     world: &Arc<World>,
     seed: u64,
@@ -148,7 +148,7 @@ async fn troubled(
     clients
 }
 
-/// Everything is healed, all that is owed is waited for, and then everything is checked.
+/// Ends all faults, waits for all results, and then checks everything.
 async fn quiet(world: &World, rooms: &Mutex<Rooms>, holds: &mut Holds) {
     let (report, timeline) = (&world.report, &world.timeline);
     world.heal().await;
@@ -164,7 +164,7 @@ async fn quiet(world: &World, rooms: &Mutex<Rooms>, holds: &mut Holds) {
     let due = |sent: &Sent| sent.at + LIFE > healed && owed(world, sent);
     world.ledger.until_answered(healed + LIFE, due).await;
     states::compare(world).await;
-    // Cameras that nobody limits are stopped by then.
+    // Cameras that move without a limit are stopped by then.
     let open = || {
         let rooms = rooms.lock().unwrap();
         let mut runs = rooms.values().flat_map(|evidence| &evidence.runs);
@@ -188,14 +188,14 @@ async fn quiet(world: &World, rooms: &Mutex<Rooms>, holds: &mut Holds) {
         }
     }
     timeline.forget(checked - Duration::from_secs(60));
-    // Half of the calls go on into the next round.
+    // Half of the calls continue into the next round.
     world.rooms[0].device.person_hangs_up();
     for room in &world.rooms {
         room.target.ringing.lock().unwrap().clear();
     }
 }
 
-/// Counts what the round brought, and forgets it.
+/// Counts the results of the round and clears them.
 fn begin_anew(world: &World, number: usize, evidence: &mut Evidence) {
     let report = &world.report;
     report.count(Check::Sessions, "requests", evidence.requests);
@@ -218,7 +218,7 @@ fn begin_anew(world: &World, number: usize, evidence: &mut Evidence) {
     let live = device.session_ids();
     let mut orphans = 0;
     for id in live.iter().filter(|id| !evidence.used.contains(*id)) {
-        // An administrator ends what nobody can know of.
+        // An administrator ends the sessions that no gateway can know of.
         device.end_session(id);
         orphans += 1;
     }

@@ -1,8 +1,8 @@
-//! Whether the gateway tells a secret anywhere: in its log at trace level, in what it publishes, in
-//! the pages of its HTTP port.
+//! Searches for secrets in everything that the gateway shows: its log at trace level, what it
+//! publishes, and the pages of its HTTP port.
 //!
-//! The log is searched where it is written, by the gateway's process itself, and not kept: an hour
-//! of it would fill the disk. It is slow, so that it is done only where it is asked for.
+//! The gateway's process searches each log line when it is written and does not keep it: an hour of
+//! them would fill the disk. This is slow, so it is done only on request.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -18,10 +18,10 @@ use crate::world::World;
 use poly2mqtt_test_support::door::http;
 use poly2mqtt_test_support::secrets::find;
 
-/// Set by the run for the gateway's process: where it writes down what it found.
+/// The variable that names the file in which the gateway's process reports secrets.
 pub const FOUND: &str = "FAULTS_GATEWAY_SECRETS";
 
-/// Whether the log is to be searched.
+/// Whether the log is searched in this run.
 pub fn wanted() -> bool {
     std::env::var_os("POLY2MQTT_FAULTS_TRACE").is_some()
 }
@@ -30,7 +30,7 @@ pub fn file(directory: &Path) -> PathBuf {
     directory.join("secrets")
 }
 
-/// The searching of everything that is logged, where this process is asked to.
+/// Searches everything that this process logs, if it is asked to.
 pub fn layer<S>() -> Option<impl Layer<S>>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
@@ -43,7 +43,7 @@ where
     Some(layer)
 }
 
-/// Takes each line, and keeps those that hold a secret.
+/// Checks each line and keeps those with a secret.
 #[derive(Clone)]
 struct Searching(PathBuf);
 
@@ -69,7 +69,7 @@ impl MakeWriter<'_> for Searching {
     }
 }
 
-/// Looks at everything at the end of a run.
+/// Checks everything at the end of a run.
 pub async fn search(world: &World) {
     let broken = |what: &str| {
         let now = tokio::time::Instant::now();

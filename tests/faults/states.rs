@@ -1,4 +1,4 @@
-//! Whether what the broker holds is what the devices are, once nothing goes wrong any more.
+//! Checks, once all faults have ended, that the retained topics agree with the devices.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -14,17 +14,17 @@ use poly2mqtt_test_support::client::{Client, text};
 use poly2mqtt_test_support::gateway::{config, room, timings};
 use poly2mqtt_test_support::secrets::PASSWORD;
 
-/// A broker that has said nothing for so long has said all.
+/// A broker that has sent nothing for this time has sent everything it holds.
 const TOLD: Duration = Duration::from_millis(300);
 
-/// These are not read from the device, or only when somebody asks.
+/// States that are not read from the device, or only on request.
 fn compared(topic: &str) -> bool {
     !topic.contains("/camera/snapshot/") && !topic.ends_with("/problem")
 }
 
 type States = BTreeMap<String, String>;
 
-/// Compares every retained topic with what another gateway reads at the same time, and the main ones
+/// Compares every retained topic with what a second gateway reads at the same time, and the main ones
 /// with the devices themselves.
 pub async fn compare(world: &World) {
     let in_time = Instant::now() + 2 * SLOWEST;
@@ -64,7 +64,7 @@ pub async fn compare(world: &World) {
     }
 }
 
-/// A gateway of this process, with a broker of its own, that reads the devices directly.
+/// A second gateway in this process, with its own broker. It reads the devices directly.
 async fn fresh(world: &World) -> App {
     let rooms = world.rooms.iter().map(|other| {
         let id = RoomId::new(other.target.id).unwrap();
@@ -94,10 +94,10 @@ fn read(fresh: &App) -> States {
         .collect()
 }
 
-/// What a client that comes now is told.
+/// What a new client receives.
 async fn held(world: &World) -> States {
     let client = Client::connect_with(world.port, |_| {}, "room/#").await;
-    // A broker hands out what it holds little by little, and does not say when that was all.
+    // A broker sends what it holds bit by bit and does not say when that is all.
     let mut all = Vec::new();
     loop {
         sleep(TOLD).await;
@@ -118,7 +118,7 @@ async fn held(world: &World) -> States {
         .collect()
 }
 
-/// What the devices say of themselves, without any gateway.
+/// The states of the devices themselves, without any gateway.
 fn truths(world: &World) -> Vec<(String, String)> {
     let mut truths = Vec::new();
     for room in &world.rooms {

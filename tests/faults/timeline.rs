@@ -1,4 +1,4 @@
-//! What went wrong when: the excuses that a check may accept, and the history of a violation.
+//! The timeline of all faults: which of them excuse a violation, and what happened around it.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a fault is about.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// The broker died: all that it held is gone.
+    /// The broker was killed, and everything it held is lost.
     Broker,
-    /// The gateway was killed: all that it held is gone.
+    /// The gateway was killed, and everything it held is lost.
     Kill,
-    /// The gateway stops because it was asked to.
+    /// The gateway was asked to stop.
     Stop,
     /// The gateway is not connected to the broker.
     Absent,
     /// The path between gateway and broker failed.
     Link,
-    /// Something is wrong with a room's device or the path to it.
+    /// A room's device or the path to it fails.
     Room(usize),
-    /// A room's device answers late, and that is all.
+    /// A room's device answers late, but correctly.
     Late(usize),
 }
 
@@ -47,7 +47,7 @@ impl Timeline {
         }
     }
 
-    /// Seconds since the start, to stand in reports.
+    /// Seconds since the start, for reports.
     pub fn seconds(&self, at: Instant) -> String {
         format!(
             "{:.3}",
@@ -55,7 +55,7 @@ impl Timeline {
         )
     }
 
-    /// A fault begins; `name` is what it is counted as.
+    /// Records the begin of a fault, which is counted under `name`.
     pub fn begin(&self, cause: Cause, name: &str, about: &str) -> u64 {
         *self
             .counts
@@ -81,7 +81,7 @@ impl Timeline {
         }
     }
 
-    /// Whether one of these was so at any time from `from` to `to`.
+    /// Whether one of these kinds was active at any time from `from` to `to`.
     pub fn any(&self, causes: &[Cause], from: Instant, to: Instant) -> bool {
         let spans = self.spans.lock().unwrap();
         spans.values().any(|span| {
@@ -89,7 +89,7 @@ impl Timeline {
         })
     }
 
-    /// Whether one of these was so while, or shortly before, the other was.
+    /// Whether one of these kinds was active during the other or shortly before it.
     pub fn both(
         &self,
         one: Cause,
@@ -110,8 +110,7 @@ impl Timeline {
         near.any(|(begin, end)| self.any(other, begin - before, end))
     }
 
-    /// How much of the time from `from` to `to` was free of these and of what follows each for so
-    /// long.
+    /// How much of the time from `from` to `to` was free of these kinds and of a period after each.
     pub fn calm(&self, causes: &[Cause], after: Duration, from: Instant, to: Instant) -> Duration {
         let spans = self.spans.lock().unwrap();
         let mut calm = Duration::ZERO;
@@ -131,7 +130,7 @@ impl Timeline {
         calm + to.saturating_duration_since(at)
     }
 
-    /// The faults around a time, a line each; of one room's only, if it is about one.
+    /// The faults around a time, one line each, for one room or for all.
     pub fn around(&self, room: Option<usize>, from: Instant, to: Instant) -> Vec<String> {
         let spans = self.spans.lock().unwrap();
         let other = |span: &&Span| match (span.cause, room) {
@@ -154,7 +153,7 @@ impl Timeline {
         .collect()
     }
 
-    /// Forgets what ended before this.
+    /// Removes the faults that ended before this time.
     pub fn forget(&self, before: Instant) {
         let mut spans = self.spans.lock().unwrap();
         spans.retain(|_, span| span.to.is_none_or(|end| end >= before));

@@ -13,12 +13,12 @@ use crate::timeline::Cause;
 use crate::world::{Room, World};
 use poly2mqtt_test_support::secrets::PASSWORD;
 
-/// After so long without its device a room must have said so: two commands that take their time,
-/// one after the other.
+/// A room without its device must be offline after this time, which is that of two slow commands one
+/// after the other.
 const NOTICED: Duration = Duration::from_secs(15);
-/// What a gateway knows it has said within this, if it is connected.
+/// A connected gateway publishes what it knows within this time.
 const SAYS: Duration = Duration::from_secs(3);
-/// The longest that a device answers late; a request it has may be acted on for so long.
+/// The longest delay of an answer. A device may act on a request this late.
 const LATEST: u64 = 4500;
 
 const ROOM: &[(u64, &str)] = &[
@@ -58,7 +58,7 @@ const PATHS: &[&str] = &[
     "/rest/video",
 ];
 
-/// Troubles one room until then.
+/// Causes faults of one room until `until`.
 pub async fn room(world: Arc<World>, number: usize, mut random: Random, until: Instant) {
     loop {
         sleep(random.millis(100, 1800)).await;
@@ -99,7 +99,7 @@ async fn trouble(world: &World, number: usize, name: &str, lasts: Duration, draw
         }
         "path refuses" => path(Path::Refuse, lasts).await,
         "path stalls" => {
-            // Now and then for longer than a request waits.
+            // Sometimes longer than a request's time-out.
             path(Path::Stall, lasts + Duration::from_millis(draw % 2500)).await;
             sleep(Duration::from_millis(300)).await;
         }
@@ -151,7 +151,7 @@ async fn trouble(world: &World, number: usize, name: &str, lasts: Duration, draw
     }
 }
 
-/// Requests of the device go wrong for a while.
+/// Makes requests to the device fail for a while.
 async fn requests(room: &Room, name: &str, lasts: Duration, draw: u64) {
     let late = match name {
         "device late" => Duration::from_millis(draw % LATEST + 100),
@@ -181,12 +181,12 @@ async fn requests(room: &Room, name: &str, lasts: Duration, draw: u64) {
     room.device.add_fault(fault);
     sleep(lasts).await;
     room.device.clear_faults();
-    // What came last is acted on late too.
+    // The last request may also be acted on late.
     sleep(late).await;
 }
 
-/// A device that has been out of reach for long must not be called online: a gateway that was there
-/// all the time knows, and one that started meanwhile never saw it.
+/// Checks that a device that has been away for a long time is not `online`: a gateway that ran all the
+/// time has noticed, and one that started meanwhile has never reached it.
 fn noticed(world: &World, number: usize, from: Instant) {
     let now = Instant::now();
     let away = [
@@ -221,7 +221,7 @@ const ALL: &[(u64, &str)] = &[
     (2, "reload"),
 ];
 
-/// Troubles the gateway itself and its broker until then.
+/// Causes faults of the gateway and its broker until `until`.
 pub async fn everything(world: Arc<World>, mut random: Random, until: Instant) {
     loop {
         sleep(random.millis(1000, 6000)).await;
@@ -243,7 +243,7 @@ pub async fn everything(world: Arc<World>, mut random: Random, until: Instant) {
                         .violation(&world.timeline, Check::Holds, None, message, from);
                 }
             }
-            // Nothing excuses what goes wrong with that.
+            // A reload excuses no violation.
             "reload" => world.pin().await,
             _ => {
                 let fault = world.timeline.begin(Cause::Link, name, "");
@@ -268,7 +268,7 @@ pub async fn everything(world: Arc<World>, mut random: Random, until: Instant) {
     }
 }
 
-/// People in the rooms: somebody calls, somebody hangs up.
+/// Acts as people: somebody calls, somebody hangs up.
 pub async fn people(world: Arc<World>, mut random: Random, until: Instant) {
     while Instant::now() < until {
         sleep(random.millis(300, 1500)).await;

@@ -1,4 +1,4 @@
-//! What is watched all the time: the devices' journals and sessions, and what the gateway holds.
+//! Watches all the time: the devices' journals and sessions, and the gateway's memory and files.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -12,8 +12,8 @@ use crate::report::Check;
 use crate::timeline::Cause;
 use crate::world::World;
 
-/// What a gateway may hold more than at the first check: memory that the allocator keeps, and
-/// connections that wait to be used again.
+/// How much more a gateway may hold than at the first check: memory that the allocator keeps, and
+/// idle connections.
 const MEMORY_KIB: u64 = 24 << 10;
 const FILES: usize = 8;
 
@@ -26,7 +26,7 @@ pub fn drain(world: &World, rooms: &mut Rooms) {
     }
 }
 
-/// Drains the journals and counts the sessions, all the time.
+/// Reads the journals and counts the sessions, all the time.
 pub fn watch(world: Arc<World>, rooms: Arc<Mutex<Rooms>>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut told = vec![0; world.rooms.len()];
@@ -44,7 +44,7 @@ pub fn watch(world: Arc<World>, rooms: Arc<Mutex<Rooms>>) -> JoinHandle<()> {
     })
 }
 
-/// A session whose log-in was disturbed and that is never used is one that no gateway can know.
+/// Whether no gateway can know a session: its log-in was disturbed, and it was never used.
 fn sessions(world: &World, number: usize, evidence: &Evidence, told: &mut usize) {
     let ids = world.rooms[number].device.session_ids();
     let known = ids.iter().filter(|id| {
@@ -80,7 +80,7 @@ fn sessions(world: &World, number: usize, evidence: &Evidence, told: &mut usize)
     *told = known;
 }
 
-/// What the gateway's process held at its first check.
+/// The memory and files of the gateway's process at its first check.
 #[derive(Default)]
 pub struct Holds {
     first: Option<(u64, usize)>,

@@ -1,4 +1,4 @@
-//! WebSocket clients: a frame with an id for each command, and its result by that id.
+//! WebSocket clients. Each command is a frame with an id, and its result has the same id.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -17,14 +17,14 @@ use crate::commands::Command;
 use crate::door::Door;
 use crate::ledger::{Ledger, Reached};
 
-/// A lost connection is made anew after this.
+/// The delay before a lost connection is made again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// Larger payloads are uploaded over HTTP.
 const LARGEST: usize = 60 << 10;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// The connection of now: where frames go in, and whose results are still to come.
+/// The present connection: where frames are written, and which results are still to come.
 #[derive(Default)]
 struct Inflight {
     frames: Option<mpsc::UnboundedSender<String>>,
@@ -60,7 +60,7 @@ impl Drop for WebSocket {
     }
 }
 
-/// Connects, and connects again.
+/// Connects, and reconnects after each loss.
 async fn stay(url: String, flight: Arc<Mutex<Inflight>>, ledger: Arc<Ledger>) {
     loop {
         if let Ok((socket, _)) = connect_async(&url).await {
@@ -73,7 +73,7 @@ async fn stay(url: String, flight: Arc<Mutex<Inflight>>, ledger: Arc<Ledger>) {
     }
 }
 
-/// What has no result by the end of a connection gets none any more.
+/// A command without a result when its connection ends will not get one.
 fn lost(flight: &Mutex<Inflight>, ledger: &Ledger) {
     let flight = std::mem::take(&mut *flight.lock().unwrap());
     for id in flight.sent {

@@ -1,4 +1,4 @@
-//! Everything around the gateway: broker, devices, paths, its process and its configuration.
+//! Everything around the gateway: broker, devices, network paths, its process and configuration.
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicBool;
@@ -19,7 +19,7 @@ use crate::timeline::{Cause, Timeline};
 use poly2mqtt_test_support::secrets::PASSWORD;
 use poly2mqtt_test_support::{Mosquitto, free_port};
 
-/// The slowest class's interval in this configuration.
+/// The interval of the class `slow` in this configuration.
 pub const SLOWEST: Duration = Duration::from_millis(1600);
 
 pub struct Room {
@@ -31,10 +31,10 @@ pub struct Room {
 pub struct World {
     pub directory: tempfile::TempDir,
     pub port: u16,
-    /// Where the gateway's WebSocket is.
+    /// The URL of the gateway's WebSocket.
     pub http: u16,
     broker: tokio::sync::Mutex<Option<Mosquitto>>,
-    /// Between the gateway and the broker.
+    /// The path between the gateway and the broker.
     pub link: Proxy,
     pub gateway: tokio::sync::Mutex<Gateway>,
     pub rooms: Vec<Room>,
@@ -42,12 +42,12 @@ pub struct World {
     pub ledger: Arc<Ledger>,
     pub observer: Observer,
     pub report: Report,
-    /// Another gateway has sessions at the devices too.
+    /// A second gateway has sessions at the devices too.
     pub comparing: AtomicBool,
     written: Mutex<()>,
 }
 
-/// The devices are of both firmwares, and one counts its presets from zero.
+/// The devices have both firmwares, and one of them numbers its presets from zero.
 fn devices() -> [(Target, Options); 3] {
     let options = |firmware| Options {
         firmware,
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    /// Waits until something holds; false if it never does.
+    /// Waits until a condition holds; false if it does not in time.
     pub async fn until(&self, within: Duration, holds: impl Fn(&Self) -> bool) -> bool {
         let deadline = Instant::now() + within;
         while !holds(self) {
@@ -128,7 +128,7 @@ impl World {
         true
     }
 
-    /// The gateway has said that it is there, since that was forgotten last.
+    /// Waits until the gateway has published `online` since the last `forget`.
     pub async fn gateway_back(&self) -> bool {
         self.until(Duration::from_secs(45), |world| {
             world.observer.last("gateway/availability").as_deref() == Some("online")
@@ -141,7 +141,7 @@ impl World {
         self.observer.last(&topic).as_deref() == Some("online")
     }
 
-    /// The broker dies, and comes back empty.
+    /// Kills the broker and starts a new one with nothing retained.
     pub async fn broker_dies(&self, down: Duration) {
         let mut broker = self.broker.lock().await;
         let absent = self.timeline.begin(Cause::Absent, "broker killed", "");
@@ -160,7 +160,7 @@ impl World {
         self.timeline.end(absent);
     }
 
-    /// The gateway is killed, and starts again.
+    /// Kills the gateway and starts it again.
     pub async fn gateway_dies(&self, down: Duration) {
         let mut gateway = self.gateway.lock().await;
         let absent = self.timeline.begin(Cause::Absent, "gateway killed", "");
@@ -173,7 +173,7 @@ impl World {
         self.timeline.end(absent);
     }
 
-    /// The gateway is asked to stop, and starts again; false if it would not stop.
+    /// Asks the gateway to stop and starts it again; false if it did not stop.
     pub async fn gateway_stops(&self, down: Duration) -> bool {
         let mut gateway = self.gateway.lock().await;
         let absent = self.timeline.begin(Cause::Absent, "gateway stopped", "");
@@ -192,7 +192,7 @@ impl World {
         self.gateway_back().await;
     }
 
-    /// The certificates of now are pinned, and the gateway is told.
+    /// Pins the present certificates and makes the gateway reload its configuration.
     pub async fn pin(&self) {
         {
             let _writing = self.written.lock().unwrap();
@@ -204,7 +204,7 @@ impl World {
         self.gateway.lock().await.reload();
     }
 
-    /// All that was made to go wrong is right again.
+    /// Ends all faults.
     pub async fn heal(&self) {
         self.link.clear();
         for room in &self.rooms {

@@ -1,4 +1,4 @@
-//! Cameras: whoever started one, and whatever became of who did, it stops.
+//! Checks that every camera that was started is stopped, whatever happened to the client.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::ledger::Sent;
 use crate::report::Check;
 use crate::timeline::Cause;
 
-/// A stop that nothing hinders is not later than this.
+/// Without a fault a stop is at most this late.
 const LATE: Duration = Duration::from_millis(1500);
-/// After a fault a room needs so long until it can stop a camera.
+/// After a fault a room needs this long until it can stop a camera.
 const RECOVERS: Duration = Duration::from_secs(7);
-/// A move that nobody limits ends after this.
+/// A move without a limit ends after this time.
 const LONGEST_MOVE: Duration = Duration::from_secs(10);
 
 impl Judge<'_> {
@@ -28,7 +28,7 @@ impl Judge<'_> {
         }
     }
 
-    /// A camera that was started is stopped in its time, unless the gateway was killed.
+    /// Checks that a started camera is stopped in time, unless the gateway was killed.
     fn run(&self, number: usize, evidence: &Evidence, run: &Run) {
         let (world, timeline) = (self.world, &self.world.timeline);
         self.count(Check::Stops, "moves");
@@ -38,13 +38,13 @@ impl Judge<'_> {
             self.count(Check::Stops, "given up with a kill");
             return;
         }
-        // Nobody can stop a camera through a path that fails while the gateway is asked to stop.
+        // If the path fails while the gateway is asked to stop, it cannot stop the camera.
         let hindered = [Cause::Room(number), Cause::Late(number)];
         if timeline.both(Cause::Stop, &hindered, RECOVERS, run.started, end) {
             self.count(Check::Stops, "given up with a stop");
             return;
         }
-        // A move that goes on while the next one begins ends with that.
+        // A move that lasts until the next one begins ends with it.
         let next = evidence
             .runs
             .iter()
@@ -79,7 +79,7 @@ impl Judge<'_> {
         }
     }
 
-    /// How long the commands that may have started this camera let it run.
+    /// How long the commands that may have started this camera allow it to run.
     fn longest(&self, number: usize, run: &Run) -> Duration {
         let id = self.world.rooms[number].target.id;
         let moves = self.sent.iter().filter(|sent| {

@@ -1,4 +1,4 @@
-//! Keys and toggles: commands that carry no mark, of which one is sent at a time.
+//! Checks commands that carry no mark (keys and toggles). One of a kind is sent at a time.
 
 use tokio::time::Instant;
 
@@ -70,7 +70,7 @@ impl Judge<'_> {
     }
 }
 
-/// What happened from then until then.
+/// The entries from `from` until `to`.
 fn between<T>(
     all: &[(Instant, T)],
     from: Instant,
