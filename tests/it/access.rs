@@ -38,7 +38,7 @@ async fn post(doors: &Doors, path: &str, token: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_token_is_taken_in_three_ways() {
+async fn a_token_can_be_sent_in_three_ways() {
     let doors = guarded().await;
     let url = doors.url("/room/1/audio/volume");
     assert_eq!(status(&doors, "/room/1/audio/volume", "reads").await, 200);
@@ -147,7 +147,7 @@ async fn a_command_that_a_token_forbids_is_an_event_of_the_room() {
 }
 
 #[tokio::test]
-async fn a_bad_token_closes_with_its_own_code() {
+async fn a_bad_token_closes_the_websocket_with_4401() {
     let doors = guarded().await;
     for path in ["/ws", "/ws?token=wrong"] {
         let (code, reason) = doors.ws(path).await.closed().await;
@@ -207,7 +207,7 @@ async fn wrong_tokens_in_a_loop_are_slowed_down_and_right_ones_are_not() {
 }
 
 #[tokio::test]
-async fn other_origins_and_other_names_are_refused() {
+async fn other_origins_and_host_names_are_refused() {
     let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.http.hosts = vec!["av.example.com".into()];
     })
@@ -279,7 +279,7 @@ async fn shown_certificate(url: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn tls_is_spoken_and_its_certificate_is_read_again() {
+async fn a_reload_reads_the_tls_certificate_again() {
     let dir = tempfile::tempdir().unwrap();
     let (files, first) = certificate(dir.path());
     let mut doors = Doors::start_with(ClientLimits::default(), |config| {

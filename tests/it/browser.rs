@@ -19,7 +19,7 @@ use poly2mqtt_test_support::browser::Browser;
 use poly2mqtt_test_support::door::{Doors, token};
 use poly2mqtt_test_support::gateway::{room, timings};
 
-/// Would run if it got into the page as markup.
+/// Sets `window.ran` if it gets into the page as markup.
 const HOSTILE: &str = "<img src=x onerror=\"window.ran=true\"><script>window.ran=true</script>";
 const MIC: &str = "[data-command='audio/muted/set']";
 const LEFT: &str = "[data-direction=left]";
@@ -44,13 +44,13 @@ async fn connected(browser: &Browser) {
     browser.until("document.body.dataset.link === 'up'").await;
 }
 
-/// Waits until the simulated device is so.
+/// Waits until this holds of the simulated device.
 async fn device(doors: &Doors, what: &str, holds: impl Fn(&Value) -> bool) {
     let so = doors.device.wait_for(SOON, |device| holds(&device.state()));
     assert!(so.await, "{what}: {:#}", doors.device.state());
 }
 
-/// How often the selected camera was started and stopped.
+/// The starts and stops of the selected camera, in order.
 fn moves(state: &Value) -> Vec<String> {
     let moves = state["cameras"]["moves"].as_array().unwrap().iter();
     let word = |entry: &Value| Some(entry.as_str()?.split_once(' ')?.1.to_owned());
@@ -69,7 +69,7 @@ async fn a_room_is_used_and_a_restart_survived() {
     doors.device.person_mutes(true);
     open(&browser, &doors, "/").await;
 
-    // A name is text, wherever it came from.
+    // A name is shown as text, wherever it comes from.
     browser
         .until("document.querySelector('[data-room=\"2\"] h2').textContent.startsWith('<img')")
         .await;
@@ -103,7 +103,7 @@ async fn a_room_is_used_and_a_restart_survived() {
     })
     .await;
 
-    // The camera moves while something is held, whatever ends the holding.
+    // The camera moves while a button is held, and stops whatever ends that.
     browser.hold(LEFT).await;
     device(&doors, "moves", |state| moves(state) == ["MOVE_LEFT"]).await;
     browser.let_go().await;
@@ -133,7 +133,7 @@ async fn a_room_is_used_and_a_restart_survived() {
     ];
     device(&doors, "by key, let go", |state| moves(state) == all).await;
 
-    // The volume shows what the device says.
+    // The page shows the device's volume.
     browser
         .value("document.querySelector('[type=range]').focus()")
         .await;
@@ -150,7 +150,7 @@ async fn a_room_is_used_and_a_restart_survived() {
         .until("document.querySelector('figure img').naturalWidth === 640")
         .await;
 
-    // A call of somebody with a strange name.
+    // A call from somebody whose name is markup.
     doors.device.person_calls_in(HOSTILE);
     browser
         .until("document.querySelector('.ringing b')?.textContent.startsWith('<img')")
@@ -160,7 +160,7 @@ async fn a_room_is_used_and_a_restart_survived() {
         .until("[...document.querySelectorAll('.pill')].some((pill) => pill.textContent === 'In a call')")
         .await;
 
-    // What has no control is sent from the console.
+    // The console sends any command.
     browser.open(&doors.url("/#/console")).await;
     browser.write("[role=combobox]", "volume/set").await;
     browser.click("[data-topic='audio/volume/set']").await;
@@ -178,7 +178,7 @@ async fn a_room_is_used_and_a_restart_survived() {
         state["audio"]["volume"] == 41
     })
     .await;
-    // A failure is told twice, by the result and by the room, and stands once in the log.
+    // A failure comes twice, as result and as event, but is logged once.
     browser.open(&doors.url("/#/log")).await;
     browser
         .until("document.querySelectorAll('.log-entry[data-ok=false]').length === 1")
@@ -187,7 +187,7 @@ async fn a_room_is_used_and_a_restart_survived() {
     assert_eq!(browser.value("window.ran === undefined").await, true);
     assert_eq!(browser.errors().await, Vec::<String>::new());
 
-    // The gateway goes and comes back; so does the page, with all that changed meanwhile.
+    // The gateway restarts: the page reconnects and shows what changed meanwhile.
     browser.open(&doors.url("/#/room/1")).await;
     browser.until(&pressed(MIC, true)).await;
     doors.config.http.listen = Some(doors.addr());
@@ -209,7 +209,7 @@ async fn a_room_is_used_and_a_restart_survived() {
     })
     .await;
 
-    // Nobody else was ever asked for anything.
+    // The page sent no request to any other server.
     let addr = doors.addr();
     let page = format!("http://{addr}/");
     let own = [
@@ -235,13 +235,13 @@ async fn a_token_is_asked_for_and_a_read_only_one_changes_nothing() {
     };
     let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.http.tokens = vec![
-            token("looks", AccessLevel::Read, Some(&["1"])),
-            token("rules", AccessLevel::Admin, None),
+            token("reads", AccessLevel::Read, Some(&["1"])),
+            token("administers", AccessLevel::Admin, None),
         ];
     })
     .await;
     browser.open(&doors.url("/")).await;
-    for (word, up) in [("wrong", false), ("looks", true)] {
+    for (word, up) in [("wrong", false), ("reads", true)] {
         browser.until("document.querySelector('#token').open").await;
         browser.write("#token-input", word).await;
         browser.click("#token [type=submit]").await;
@@ -252,7 +252,7 @@ async fn a_token_is_asked_for_and_a_read_only_one_changes_nothing() {
             connected(&browser).await;
         }
     }
-    // Its own room and no other, and nothing to press in it.
+    // The page shows the token's room and no other, with its controls disabled.
     browser
         .until("document.querySelectorAll('.room-card').length === 1")
         .await;
@@ -264,17 +264,17 @@ async fn a_token_is_asked_for_and_a_read_only_one_changes_nothing() {
         .until("document.querySelector('fieldset.columns').disabled")
         .await;
     browser.until(&pressed(MIC, false)).await;
-    // Where it is sent all the same, the gateway says why not.
+    // The gateway refuses a command that is sent anyway.
     browser.open(&doors.url("/#/console/audio%2Fmute")).await;
     browser.click("form [type=submit]").await;
     browser
         .until("document.querySelector('pre').textContent.includes('forbidden')")
         .await;
 
-    // The token is forgotten, and another one may do what is guarded.
+    // After the token is forgotten, an admin token may send a guarded command.
     browser.click("#forget").await;
     browser.until("document.querySelector('#token').open").await;
-    browser.write("#token-input", "rules").await;
+    browser.write("#token-input", "administers").await;
     browser.click("#token [type=submit]").await;
     connected(&browser).await;
     browser.open(&doors.url("/#/room/2")).await;
@@ -286,12 +286,12 @@ async fn a_token_is_asked_for_and_a_read_only_one_changes_nothing() {
     });
     assert!(rebooted.await, "the device was not restarted");
     let token = browser.value("sessionStorage.getItem('token')").await;
-    assert_eq!(token, "rules");
+    assert_eq!(token, "administers");
     drop(browser);
     doors.stop().await;
 }
 
-/// Makes the pictures for `docs/` where `POLY2MQTT_TEST_PICTURES` names the directory.
+/// Makes the pictures for `docs/` if `POLY2MQTT_TEST_PICTURES` names the directory.
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures() {
     let Some(dir) = std::env::var_os("POLY2MQTT_TEST_PICTURES") else {
@@ -339,7 +339,7 @@ async fn pictures() {
             .value("(document.activeElement.blur(), scrollTo(0, 0))")
             .await;
         if scale == 1 {
-            // All that can be pressed, and nothing cut off.
+            // As high as the controls, so that none is cut off.
             let bottom = "document.querySelector('.columns').getBoundingClientRect().bottom";
             let bottom = browser.value(bottom).await.as_f64().unwrap();
             metrics["height"] = json!(bottom.ceil() + 16.0);

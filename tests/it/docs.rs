@@ -201,7 +201,7 @@ fn every_key_is_explained() {
     }
 }
 
-/// ClientLimits on the pages are those of the code.
+/// Limits on the pages are those of the code.
 #[test]
 fn limits_are_as_the_pages_say() {
     let limits = poly2mqtt::doors::clients::ClientLimits::default();

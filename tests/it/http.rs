@@ -86,7 +86,7 @@ async fn states_are_read() {
 }
 
 #[tokio::test]
-async fn queries_are_asked_with_get_or_post() {
+async fn queries_take_get_and_post() {
     let doors = Doors::start().await;
     let (status, result) = answer(&doors, "/room/1/audio/volume/get").await;
     assert_eq!((status, &result["body"]), (200, &json!(62)));
@@ -109,7 +109,7 @@ async fn queries_are_asked_with_get_or_post() {
 }
 
 #[tokio::test]
-async fn commands_have_results_with_fitting_statuses() {
+async fn each_result_has_its_status() {
     let doors = Doors::start().await;
     let url = doors.url(SET);
     let fault = |kind| {
@@ -223,7 +223,7 @@ async fn a_file_streams_whatever_its_size() {
 }
 
 #[tokio::test]
-async fn a_download_that_nobody_reads_is_given_up() {
+async fn a_download_that_the_client_stops_reading_is_given_up() {
     let doors = Doors::start().await;
     doors
         .device
@@ -296,7 +296,7 @@ async fn an_upload_streams_to_the_device() {
 }
 
 #[tokio::test]
-async fn who_sends_too_much_or_too_slowly_is_told_so() {
+async fn requests_that_are_too_large_or_too_slow_are_refused() {
     let limits = ClientLimits {
         greeting_timeout: Duration::from_millis(300),
         body_timeout: Duration::from_millis(300),
@@ -340,7 +340,7 @@ async fn who_sends_too_much_or_too_slowly_is_told_so() {
 }
 
 #[tokio::test]
-async fn health_says_what_is_there() {
+async fn readiness_reports_broker_and_rooms() {
     let doors = Doors::start().await;
     assert_eq!(text(&doors.url("/healthz")).await, "ok\n");
     let (status, ready) = answer(&doors, "/readyz").await;
@@ -411,7 +411,7 @@ fn metric_names(text: &str) -> BTreeSet<&str> {
 
 /// A running gateway has every metric that Grafana's example and the page about alerts use.
 #[tokio::test]
-async fn what_is_monitored_is_there() {
+async fn every_metric_of_the_documentation_exists() {
     let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.mqtt.url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
     })

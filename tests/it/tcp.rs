@@ -12,7 +12,7 @@ use poly2mqtt_test_support::SOON;
 use poly2mqtt_test_support::door::{Doors, Lines};
 
 #[tokio::test]
-async fn lines_do_what_frames_do() {
+async fn lines_send_commands_and_subscribe() {
     let doors = Doors::start().await;
     let mut tcp = doors.tcp().await;
     let mut line = async |sent: &str| {
@@ -46,7 +46,7 @@ async fn lines_do_what_frames_do() {
 
 /// `echo … | nc -N` closes its side after the command and waits for the result.
 #[tokio::test]
-async fn who_has_said_all_still_gets_the_results() {
+async fn a_client_that_closed_its_sending_side_still_gets_results() {
     let doors = Doors::start().await;
     let delay = FaultKind::Delay(Duration::from_millis(300));
     doors
@@ -71,7 +71,7 @@ async fn who_has_said_all_still_gets_the_results() {
 }
 
 #[tokio::test]
-async fn states_are_one_line_whatever_they_hold() {
+async fn every_state_is_one_line() {
     let doors = Doors::start().await;
     let mut tcp = doors.tcp().await;
     doors
@@ -95,7 +95,7 @@ async fn states_are_one_line_whatever_they_hold() {
 }
 
 #[tokio::test]
-async fn bad_lines_end_in_an_error_or_a_reason() {
+async fn bad_lines_get_an_error_or_close_the_connection() {
     let limits = ClientLimits {
         max_clients: 2,
         ..ClientLimits::default()
@@ -142,7 +142,7 @@ async fn bad_lines_end_in_an_error_or_a_reason() {
 }
 
 #[tokio::test]
-async fn who_never_says_who_it_is_is_sent_away() {
+async fn a_client_that_sends_no_token_is_closed() {
     let limits = ClientLimits {
         greeting_timeout: Duration::from_millis(200),
         ..ClientLimits::default()

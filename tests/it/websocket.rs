@@ -31,7 +31,7 @@ async fn raw(doors: &Doors) -> TcpStream {
 }
 
 #[tokio::test]
-async fn json_frames_say_everything() {
+async fn every_json_frame_gets_its_answer() {
     let doors = Doors::start().await;
     let mut ws = doors.ws("/ws").await;
     let pong = ws.ask(10, "\"ping\":true").await;
@@ -100,7 +100,7 @@ async fn json_frames_say_everything() {
 }
 
 #[tokio::test]
-async fn the_address_subscribes_from_the_start() {
+async fn the_query_subscribes_from_the_start() {
     let doors = Doors::start().await;
     let mut ws = doors
         .ws("/ws?subscribe=room/1/%23&subscribe=gateway/availability")
@@ -123,7 +123,7 @@ async fn the_address_subscribes_from_the_start() {
 }
 
 #[tokio::test]
-async fn plain_frames_are_lines_as_the_page_says() {
+async fn plain_frames_are_as_documented() {
     let doors = Doors::start().await;
     let mut ws = doors.ws("/ws?format=plain").await;
     ws.send("subscribe room/1/audio/volume").await;
@@ -243,7 +243,7 @@ async fn bad_frames_get_an_error_and_nothing_else_happens() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_closed_with_a_reason() {
+async fn a_frame_that_is_too_large_closes_the_connection() {
     let doors = Doors::start().await;
     let mut other = doors.ws("/ws").await;
     // A frame that announces 100 MB, one that has 100 MB, and one in many fragments.
@@ -314,7 +314,7 @@ async fn ten_thousand_subscriptions_are_too_many() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_gone_is_noticed() {
+async fn a_silent_client_is_dropped() {
     let limits = ClientLimits {
         ping_interval: Duration::from_millis(300),
         ..ClientLimits::default()
@@ -373,7 +373,7 @@ async fn each_command_gets_one_result_and_too_many_are_busy() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_gets_the_newest_and_holds_up_nobody() {
+async fn a_slow_reader_gets_the_newest_state_and_delays_nobody() {
     let doors = Doors::start().await;
     let store = doors.service.store().clone();
     let mut slow = doors.ws("/ws?subscribe=%23").await;
@@ -430,7 +430,7 @@ async fn a_slow_reader_gets_the_newest_and_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn who_takes_nothing_at_all_is_dropped() {
+async fn a_client_that_reads_nothing_is_dropped() {
     let limits = ClientLimits {
         send_timeout: Duration::from_millis(300),
         ..ClientLimits::default()
@@ -452,7 +452,7 @@ async fn who_takes_nothing_at_all_is_dropped() {
 }
 
 #[tokio::test]
-async fn too_many_clients_are_told_to_come_again() {
+async fn too_many_clients_are_closed_with_a_reason() {
     let limits = ClientLimits {
         max_clients: 2,
         ..ClientLimits::default()
@@ -475,7 +475,7 @@ async fn too_many_clients_are_told_to_come_again() {
 }
 
 #[tokio::test]
-async fn at_the_stop_what_was_begun_is_answered_and_then_closed() {
+async fn a_stop_answers_running_commands_and_then_closes() {
     let doors = Doors::start().await;
     let late = FaultKind::Delay(Duration::from_millis(700));
     doors
@@ -502,7 +502,7 @@ async fn at_the_stop_what_was_begun_is_answered_and_then_closed() {
 }
 
 #[tokio::test]
-async fn many_clients_come_and_go() {
+async fn many_clients_connect_and_disconnect() {
     let doors = Doors::start().await;
     let mut sockets = Vec::new();
     for _ in 0..100 {

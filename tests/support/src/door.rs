@@ -95,7 +95,7 @@ impl Doors {
         Lines::connect(self.service.tcp_addr().unwrap()).await
     }
 
-    /// Waits until the metrics have a line like this.
+    /// Waits until the metrics contain this line.
     pub async fn metric(&self, line: &str) {
         self.metric_with(line, "").await;
     }
