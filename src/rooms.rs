@@ -22,6 +22,8 @@ mod refusal;
 mod room;
 mod schedule;
 mod settings;
+#[cfg(test)]
+mod testing;
 mod underway;
 
 pub use reading::ReadOutcome;

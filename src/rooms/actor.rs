@@ -17,6 +17,9 @@
 //! `finish` applies the readings of a command before it gives the result, so that clients see the
 //! states that a command touched before its result.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use futures_util::StreamExt;

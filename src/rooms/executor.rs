@@ -6,6 +6,8 @@
 
 mod files;
 mod queries;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 use tokio::time::Instant;

@@ -161,17 +161,9 @@ impl Poller {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::device::{HttpError, ProblemCode};
-
-    const INTERVALS: PollIntervals = PollIntervals {
-        fast: Duration::from_secs(2),
-        normal: Duration::from_secs(15),
-        slow: Duration::from_secs(60),
-        meters: false,
-    };
+    use crate::rooms::testing::INTERVALS;
 
     fn poller(now: Instant) -> Poller {
         Poller::new(INTERVALS, Arc::default(), now)

@@ -270,13 +270,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const INTERVALS: PollIntervals = PollIntervals {
-        fast: Duration::from_secs(2),
-        normal: Duration::from_secs(15),
-        slow: Duration::from_secs(60),
-        meters: false,
-    };
+    use crate::rooms::testing::INTERVALS;
 
     /// How often each path is read in a minute, when every read takes `took`.
     fn minute(

@@ -1,0 +1,252 @@
+//! The decisions of a room's task. Its futures are started and never run: the tests bring what they
+//! would have brought.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::*;
+use crate::catalogue::{Method, operations};
+use crate::command::{ErrorCode, Outcome, Success};
+use crate::device::ProblemCode;
+use crate::rooms::reading::ReadOutcome;
+use crate::rooms::testing::room_settings;
+use crate::state::StateStore;
+
+const MOVE: &str = r#"{"direction":"left","duration_ms":300}"#;
+
+struct Fixture {
+    actor: Actor,
+    store: Arc<StateStore>,
+    outcomes: Arc<Mutex<Vec<Outcome>>>,
+}
+
+impl Fixture {
+    /// A room whose first log-in is under way.
+    fn connecting() -> Self {
+        let settings = room_settings();
+        let store = StateStore::new();
+        let publisher = RoomPublisher::new(store.clone(), settings.id.clone(), false);
+        let publisher = Arc::new(publisher);
+        let queue = Arc::new(Queue::new(publisher.clone()));
+        let device = Device::new(settings.device.clone()).unwrap();
+        let stops = CameraStops::default();
+        Self {
+            actor: Actor::new(settings, device, queue, publisher, stops),
+            store,
+            outcomes: Arc::default(),
+        }
+    }
+
+    /// A room whose device is logged in to, with nothing started.
+    fn online() -> Self {
+        let mut room = Self::connecting();
+        room.actor.finish(Done::LoggedIn(Ok(json!({}))));
+        room
+    }
+
+    fn reply(&self, command: &str) -> Reply {
+        let outcomes = self.outcomes.clone();
+        Reply::new("1".into(), command, move |outcome| {
+            outcomes.lock().unwrap().push(outcome);
+        })
+    }
+
+    fn submit(&self, command: &str, payload: &'static str) {
+        self.actor.queue.push(Ticket {
+            call: Call::parse(command, &Bytes::from(payload), &mut None).unwrap(),
+            reply: self.reply(command),
+            expires: Instant::now() + Duration::from_secs(5),
+            transfer: Transfer::None,
+        });
+    }
+
+    /// Ends a command that was started in order.
+    fn end(&mut self, command: &str, payload: &'static str, result: Result<Success, Failure>) {
+        let call = Call::parse(command, &Bytes::from(payload), &mut None).unwrap();
+        let executed = Executed {
+            result,
+            readings: Vec::new(),
+            problem: None,
+            unanswered: false,
+        };
+        self.actor.finish(Done::Commanded {
+            lane: Lane::InOrder,
+            reply: self.reply(command),
+            effect: Box::new(CameraEffect::of(&call)),
+            executed: Box::new(executed),
+        });
+    }
+
+    /// Starts what may start; how many futures that makes.
+    fn start_work(&mut self) -> usize {
+        let before = self.actor.running.len();
+        self.actor.start_work(false);
+        self.actor.running.len() - before
+    }
+
+    fn availability(&self) -> String {
+        let value = self.store.get("room/1/availability").unwrap();
+        String::from_utf8(value.payload.to_vec()).unwrap()
+    }
+
+    fn codes(&self) -> Vec<Option<ErrorCode>> {
+        let outcomes = self.outcomes.lock().unwrap();
+        let code = |outcome: &Outcome| outcome.result.as_ref().err().map(|error| error.code);
+        outcomes.iter().map(code).collect()
+    }
+}
+
+fn problem() -> Problem {
+    Problem {
+        code: ProblemCode::Offline,
+        message: "why".into(),
+    }
+}
+
+fn success() -> Result<Success, Failure> {
+    Ok(Success::new(200, Value::Null))
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_wait_for_the_log_in() {
+    let mut room = Fixture::connecting();
+    room.submit("audio/mute", "");
+    assert_eq!(room.start_work(), 0);
+    assert!(room.codes().is_empty());
+    room.actor.finish(Done::LoggedIn(Ok(json!({}))));
+    assert_eq!(room.availability(), "online");
+    // The command, and the first poll beside it.
+    assert_eq!(room.start_work(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_cannot_log_in_answers_at_once_and_tries_again() {
+    let mut room = Fixture::connecting();
+    room.submit("audio/mute", "");
+    room.actor.finish(Done::LoggedIn(Err(problem())));
+    room.submit("audio/mute", "");
+    assert_eq!(room.codes(), [Some(ErrorCode::Offline); 2]);
+    assert_eq!(room.availability(), "offline");
+    assert_eq!(room.start_work(), 0);
+    let retry = room.actor.next_wake(false).unwrap();
+    assert!(retry > Instant::now());
+    tokio::time::advance(retry - Instant::now()).await;
+    assert_eq!(room.start_work(), 1);
+    assert_eq!(room.actor.next_wake(false), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_commands_leave_no_request_for_a_poll() {
+    let mut room = Fixture::online();
+    room.submit("audio/mute", "");
+    room.submit("system/logs/get", "");
+    assert_eq!(room.start_work(), 2);
+    assert!(!room.actor.underway.may_poll());
+    // Polls are due, but there is nothing to wake up for.
+    assert_eq!(room.actor.next_wake(false), None);
+    room.end("audio/mute", "", success());
+    assert_eq!(room.actor.next_wake(false), room.actor.poller.next_due());
+    assert_eq!(room.start_work(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_states_a_command_read_are_published_before_its_result() {
+    let mut room = Fixture::online();
+    let store = room.store.clone();
+    let (seen, sees) = std::sync::mpsc::channel();
+    let reply = Reply::new("1".into(), "audio/volume/set", move |_| {
+        let value = store.get("room/1/audio/volume").map(|value| value.payload);
+        seen.send(value).unwrap();
+    });
+    let audio = |operation: &&crate::catalogue::Operation| {
+        operation.method == Method::Get && operation.path == "/rest/audio"
+    };
+    let reading = Reading {
+        operation: operations().find(audio).unwrap(),
+        outcome: ReadOutcome::Value(json!({"volume": 5})),
+    };
+    room.actor.finish(Done::Commanded {
+        lane: Lane::InOrder,
+        reply,
+        effect: Box::new(CameraEffect::None),
+        executed: Box::new(Executed {
+            result: success(),
+            readings: vec![reading],
+            problem: None,
+            unanswered: false,
+        }),
+    });
+    assert_eq!(sees.recv().unwrap(), Some(Bytes::from("5")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_camera_that_was_started_is_stopped_in_time() {
+    let mut room = Fixture::online();
+    room.submit("camera/move", MOVE);
+    room.start_work();
+    // Before the start is answered, the stop waits for the time that the answer may take.
+    let request_timeout = room.actor.device.timings().request_timeout;
+    let due = room.actor.stops.next_due().unwrap();
+    assert_eq!(
+        due - Instant::now(),
+        request_timeout + Duration::from_millis(300)
+    );
+    room.end("camera/move", MOVE, success());
+    let due = room.actor.stops.next_due().unwrap();
+    assert_eq!(due - Instant::now(), Duration::from_millis(300));
+    tokio::time::advance(due - Instant::now()).await;
+    room.start_work();
+    assert!(!room.actor.underway.may_stop_camera());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_camera_is_stopped_at_once_when_nobody_knows_whether_it_started() {
+    let mut room = Fixture::online();
+    let unknown = Failure::new(ErrorCode::OutcomeUnknown, "why");
+    room.end("camera/move", MOVE, Err(unknown));
+    assert_eq!(room.actor.stops.next_due(), Some(Instant::now()));
+    let camera = Motion::camera(&room.actor.stops.any().unwrap());
+    room.actor.stops.stopped(&camera, Instant::now());
+    // The start may still come.
+    assert!(!room.actor.stops.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_stops_only_stops_its_cameras() {
+    let mut room = Fixture::online();
+    room.end("camera/move", MOVE, success());
+    room.submit("audio/mute", "");
+    room.actor.start_work(true);
+    // The stop is not due yet, and is sent all the same; no command, no poll.
+    assert_eq!(room.actor.running.len(), 1);
+    assert!(!room.actor.underway.may_stop_camera());
+    assert_eq!(room.actor.next_wake(true), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_say_too_that_the_device_does_not_answer() {
+    let mut room = Fixture::online();
+    for wanted in ["online", "offline"] {
+        room.actor.note_device_trouble(None, true);
+        assert_eq!(room.availability(), wanted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answered_poll_forgets_an_unanswered_request() {
+    let mut room = Fixture::online();
+    for _ in 0..3 {
+        room.actor.note_device_trouble(None, true);
+        let (poll, _) = room.actor.poller.begin(None, Instant::now()).unwrap();
+        let response = DeviceResponse {
+            status: 500,
+            content_type: None,
+            body: Bytes::new(),
+        };
+        room.actor.polled(poll, Ok(response));
+    }
+    assert_eq!(room.availability(), "online");
+}

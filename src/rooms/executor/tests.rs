@@ -1,0 +1,200 @@
+//! Commands against a simulated device: which requests they make, in which order.
+
+use bytes::Bytes;
+use poly2mqtt_simulator::{Device as SimulatedDevice, Fault, FaultKind, Options};
+use serde_json::json;
+
+use super::*;
+use crate::config::Certificate;
+use crate::rooms::testing::device_settings;
+
+struct Fixture {
+    simulated: SimulatedDevice,
+    device: Device,
+}
+
+impl Fixture {
+    async fn new(options: Options) -> Self {
+        let simulated = SimulatedDevice::start(options).await.unwrap();
+        let certificate = Certificate::parse(&simulated.fingerprint()).unwrap();
+        let device = Device::new(device_settings(&simulated.url(), certificate)).unwrap();
+        device.log_in().await.unwrap();
+        simulated.clear_journal();
+        Self { simulated, device }
+    }
+
+    async fn execute(&self, topic: &str, payload: &'static str) -> Executed {
+        self.execute_with(topic, payload, None).await
+    }
+
+    async fn execute_with(
+        &self,
+        topic: &str,
+        payload: &'static str,
+        stored: Option<Value>,
+    ) -> Executed {
+        let call = Call::parse(topic, &Bytes::from(payload), &mut None).unwrap();
+        let environment = Environment {
+            context: Context {
+                now: 0,
+                preset_offset: None,
+            },
+            preset_offset: None,
+            conference: None,
+            max_payload: 1 << 20,
+            stored,
+        };
+        execute(&self.device, call, environment, Transfer::None).await
+    }
+
+    fn requests(&self) -> Vec<String> {
+        let entries = self.simulated.take_journal().into_iter();
+        entries
+            .map(|entry| format!("{} {}", entry.method, entry.path))
+            .collect()
+    }
+
+    fn fault(&self, method: &str, path: &str, kind: FaultKind) {
+        self.simulated
+            .add_fault(Fault::on(path, kind).method(method));
+    }
+}
+
+/// The paths of what was read, in order.
+fn read(executed: &Executed) -> Vec<&'static str> {
+    let readings = executed.readings.iter();
+    readings.map(|reading| reading.operation.path).collect()
+}
+
+#[tokio::test]
+async fn a_command_is_followed_by_the_read_of_what_it_changed() {
+    let room = Fixture::new(Options::default()).await;
+    let executed = room.execute("audio/volume/set", "42").await;
+    assert!(executed.result.is_ok());
+    assert_eq!(
+        room.requests(),
+        ["POST /rest/audio/volume", "GET /rest/audio"]
+    );
+    assert_eq!(read(&executed), ["/rest/audio"]);
+    let ReadOutcome::Value(audio) = &executed.readings[0].outcome else {
+        unreachable!()
+    };
+    assert_eq!(audio["volume"], 42);
+}
+
+#[tokio::test]
+async fn a_toggle_reads_first_and_sets_the_opposite() {
+    let room = Fixture::new(Options::default()).await;
+    for muted in [true, false] {
+        let executed = room.execute("audio/muted/set", "toggle").await;
+        assert!(executed.result.is_ok());
+        let wanted = [
+            "GET /rest/audio/muted",
+            "POST /rest/audio/muted",
+            "GET /rest/audio",
+        ];
+        assert_eq!(room.requests(), wanted);
+        assert_eq!(room.simulated.state()["audio"]["muted"], muted);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_of_several_steps_makes_a_request_of_each() {
+    let room = Fixture::new(Options::default()).await;
+    let executed = room.execute("audio/dtmf/play", "12").await;
+    assert!(executed.result.is_ok());
+    assert_eq!(room.requests(), ["POST /rest/audio", "POST /rest/audio"]);
+}
+
+#[tokio::test]
+async fn a_refused_command_is_not_read_back() {
+    let room = Fixture::new(Options::default()).await;
+    room.fault("POST", "/rest/audio/volume", FaultKind::Status(500));
+    let executed = room.execute("audio/volume/set", "42").await;
+    let failure = executed.result.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::DeviceError);
+    assert!(executed.readings.is_empty());
+    assert_eq!(room.requests(), ["POST /rest/audio/volume"]);
+}
+
+#[tokio::test]
+async fn a_read_back_that_fails_does_not_fail_the_command() {
+    let room = Fixture::new(Options::default()).await;
+    room.fault("GET", "/rest/audio", FaultKind::Status(500));
+    let executed = room.execute("audio/volume/set", "42").await;
+    assert!(executed.result.is_ok());
+    assert!(matches!(
+        executed.readings[0].outcome,
+        ReadOutcome::Failed(_)
+    ));
+}
+
+#[tokio::test]
+async fn a_call_that_ended_meanwhile_does_not_fail_the_hang_up() {
+    let room = Fixture::new(Options::default()).await;
+    room.simulated.person_calls_in("someone");
+    room.simulated.person_answers();
+    room.fault("DELETE", "/rest/conferences", FaultKind::Status(404));
+    let executed = room.execute("call/hangup", "").await;
+    assert_eq!(executed.result, Ok(Success::new(200, Value::Null)));
+    assert_eq!(read(&executed), ["/rest/conferences", "/rest/conferences"]);
+}
+
+#[tokio::test]
+async fn a_directory_query_is_deleted_even_if_a_page_fails() {
+    let room = Fixture::new(Options::default()).await;
+    room.fault("GET", "/rest/directory/queries", FaultKind::Status(500));
+    let executed = room.execute("directory/search", "a").await;
+    let failure = executed.result.unwrap_err();
+    assert_eq!(failure.status, Some(500));
+    let requests = room.requests();
+    let methods: Vec<_> = requests
+        .iter()
+        .filter_map(|request| request.split(' ').next())
+        .collect();
+    assert_eq!(methods, ["POST", "GET", "DELETE"], "{requests:?}");
+}
+
+#[tokio::test]
+async fn presets_are_read_before_one_is_used() {
+    let room = Fixture::new(Options {
+        zero_based_presets: true,
+        ..Options::default()
+    })
+    .await;
+    room.execute("camera/preset/3/activate", "").await;
+    let requests = room.requests();
+    assert!(
+        requests[0].starts_with("GET /rest/cameras/"),
+        "{requests:?}"
+    );
+    let preset = requests[1].split('/').any(|level| level == "2");
+    assert!(preset, "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_command_without_an_answer_is_told_from_a_device_that_cannot_be_used() {
+    let room = Fixture::new(Options::default()).await;
+    room.fault("POST", "/rest/conferences", FaultKind::DropAfter);
+    let executed = room.execute("call/dial", "someone").await;
+    let failure = executed.result.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::OutcomeUnknown);
+    assert!(executed.problem.is_none() && !executed.unanswered);
+    room.simulated.stop().await;
+    let executed = room.execute("audio/volume/set", "42").await;
+    assert_eq!(executed.result.unwrap_err().code, ErrorCode::Offline);
+    assert!(executed.problem.is_some());
+}
+
+#[tokio::test]
+async fn a_stored_state_is_answered_without_a_request() {
+    let room = Fixture::new(Options::default()).await;
+    let executed = room.execute("session/get", "").await;
+    let failure = executed.result.unwrap_err();
+    assert_eq!(failure.code, ErrorCode::NotFound);
+    let session = json!({"user": "admin"});
+    let stored = Some(session.clone());
+    let executed = room.execute_with("session/get", "", stored).await;
+    assert_eq!(executed.result, Ok(Success::new(200, session)));
+    assert!(room.requests().is_empty());
+}

@@ -1,0 +1,47 @@
+//! What the unit tests of rooms share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::schedule::PollIntervals;
+use super::settings::RoomSettings;
+use crate::config::Certificate;
+use crate::device::{DeviceSettings, DeviceTimings, LoginLimiter};
+
+pub const INTERVALS: PollIntervals = PollIntervals {
+    fast: Duration::from_secs(2),
+    normal: Duration::from_secs(15),
+    slow: Duration::from_secs(60),
+    meters: false,
+};
+
+/// How to reach a simulated device.
+pub fn device_settings(url: &str, certificate: Certificate) -> DeviceSettings {
+    DeviceSettings {
+        url: Url::parse(url).unwrap(),
+        user: "admin".into(),
+        password: "456".into(),
+        certificate,
+        keep_alive: true,
+        timings: DeviceTimings::default(),
+        telemetry: Arc::default(),
+        login_limiter: LoginLimiter::default(),
+        session_store: None,
+    }
+}
+
+/// Room 1, with a device that nobody can reach.
+pub fn room_settings() -> RoomSettings {
+    RoomSettings {
+        id: "1".into(),
+        device: device_settings("https://127.0.0.1:1", Certificate::Insecure),
+        intervals: INTERVALS,
+        preset_offset: None,
+        max_command_age: Duration::from_secs(5),
+        allow: BTreeSet::new(),
+        max_payload: 1 << 20,
+    }
+}
