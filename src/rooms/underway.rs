@@ -1,13 +1,11 @@
 //! What a room has under way at its device, and so what may start now.
 //!
-//! Pure: the precedence of a room. Camera stops go first, then commands, then polls. How many
-//! requests the device really gets at a time is the device client's to keep.
+//! Pure: the precedence of a room. Camera stops go first, then commands, then polls. The device
+//! client alone keeps the limit of requests at a time; here the limit only says when a poll would
+//! have to wait there, with the next command behind it.
 
 use super::queue::{FreeLanes, Lane};
-
-/// While this many others are under way no poll starts: it would only wait at the device client,
-/// which sends two requests at a time, and the next command would wait behind it.
-const OTHERS_BEFORE_POLLS_WAIT: usize = 2;
+use crate::device::MOST_REQUESTS_AT_ONCE;
 
 /// What has been started and has not ended.
 #[derive(Debug, Default)]
@@ -60,11 +58,11 @@ impl Underway {
         !self.camera_stop
     }
 
-    /// One poll runs at a time, and only where commands leave room for it.
+    /// One poll runs at a time, and only if camera stops and commands leave a request for it.
     pub fn may_poll(&self) -> bool {
         let others = [self.in_order.is_some(), self.alongside, self.camera_stop];
         let others = others.into_iter().filter(|underway| *underway).count();
-        !self.poll && others < OTHERS_BEFORE_POLLS_WAIT
+        !self.poll && others < MOST_REQUESTS_AT_ONCE
     }
 }
 
