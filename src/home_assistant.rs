@@ -1,10 +1,14 @@
 //! Home Assistant: one device for each room and one for the gateway, by MQTT discovery.
 //!
-//! Owns the ids, the discovery documents and when they are sent. What entities there are stands in
-//! the catalogue's entries; here is what becomes of them. Everything but the [`Publisher`] is
-//! pure: told what is known and what time it is, it says what to publish.
+//! Owns the ids, the discovery documents and when they are published. Which entities there are is
+//! data of the catalogue. The [`Publisher`] is the only task; everything else is pure: facts and
+//! the time go in, documents and actions come out.
+//!
+//! ```text
+//! facts ──▶ room, gateway (entities, document) ──▶ merge ──▶ announcer ──▶ publisher ──▶ broker
+//! ```
 
-mod announce;
+mod announcer;
 mod compressed;
 mod document;
 mod entities;
@@ -14,32 +18,33 @@ mod merge;
 mod publisher;
 mod room;
 
-pub use announce::Pace;
+pub use announcer::Delays;
 pub use compressed::decompressed;
 pub use document::Document;
-pub use facts::Facts;
+pub use facts::RoomFacts;
 pub use gateway::gateway_document;
-pub use publisher::{Handles, Publisher};
+pub use publisher::{Publisher, PublisherLinks};
 pub use room::room_document;
 
 use crate::topics;
 
-/// How topics and ids are named.
+/// The names of one gateway in Home Assistant. Two gateways at one broker differ in their
+/// `topic_prefix`, so their topics and ids do too.
 #[derive(Debug, Clone)]
-pub struct Naming {
-    /// Stands before every topic of the gateway's own; empty for none.
+pub struct Namespace {
+    /// The configured prefix of the gateway's own topics; empty for none.
     pub topic_prefix: String,
-    /// Stands before every topic of discovery.
+    /// What the topics of discovery begin with: `homeassistant`.
     pub discovery_prefix: String,
 }
 
-impl Naming {
-    /// A topic of the gateway's own as the broker knows it.
+impl Namespace {
+    /// A topic of the gateway as the broker knows it.
     fn topic(&self, topic: &str) -> String {
         topics::Prefix::new(self.topic_prefix.as_str()).add(topic)
     }
 
-    /// What all ids begin with: two gateways at one broker differ in their topic prefix.
+    /// What all ids begin with.
     fn base(&self) -> String {
         match self.topic_prefix.as_str() {
             "" => "poly2mqtt".to_owned(),
@@ -47,28 +52,28 @@ impl Naming {
         }
     }
 
-    /// The id of the gateway's device. No room's id looks like it.
+    /// The id of the gateway's device. It has a `-` where a room's device has a `_`.
     pub fn gateway(&self) -> String {
         format!("{}-gateway", self.base())
     }
 
-    /// The id of a room's device, made from the room's id alone: a codec that is replaced keeps
-    /// the device's history.
+    /// The id of a room's device. It is made from the room's id alone, so that the history stays
+    /// when the codec is replaced.
     pub fn room(&self, room: &str) -> String {
         format!("{}_{room}", self.base())
     }
 
-    /// Where the document of a device stands.
+    /// The topic of a device's document.
     pub fn config_topic(&self, device: &str) -> String {
         format!("{}/device/{device}/config", self.discovery_prefix)
     }
 
-    /// The filter for every device's document.
+    /// The filter for the documents of all devices.
     pub fn config_filter(&self) -> String {
         self.config_topic("+")
     }
 
-    /// The device that a document's topic is about, if it can be one of ours.
+    /// The device of a document's topic, if it can be one of this gateway.
     fn device<'a>(&self, topic: &'a str) -> Option<&'a str> {
         let below = topic.strip_prefix(&self.discovery_prefix)?;
         let device = below.strip_prefix("/device/")?.strip_suffix("/config")?;
@@ -77,7 +82,7 @@ impl Naming {
     }
 }
 
-/// A text as a part of an id: what may not stand there becomes `other`.
+/// A text as a part of an id: characters that are not allowed there become `other`.
 fn id_text(text: &str, other: char) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.chars()
@@ -97,11 +102,11 @@ mod tests {
 
     #[test]
     fn a_prefix_keeps_two_gateways_apart() {
-        let naming = |topic_prefix: &str| Naming {
+        let namespace = |topic_prefix: &str| Namespace {
             topic_prefix: topic_prefix.into(),
             discovery_prefix: "homeassistant".into(),
         };
-        let (one, two) = (naming(""), naming("av/x"));
+        let (one, two) = (namespace(""), namespace("av/x"));
         assert_eq!(one.room("1"), "poly2mqtt_1");
         assert_eq!(two.room("1"), "poly2mqtt-av-x_1");
         let topic = two.config_topic(&two.room("1"));

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::doors::mqtt::{Door, ExtraTopics};
-use crate::home_assistant::{self, Handles, Naming, Pace, Publisher};
+use crate::home_assistant::{self, Delays, Namespace, Publisher, PublisherLinks};
 use crate::state::{Inbound, StateStore};
 
 /// How many messages of other programs may wait for the publisher, besides two for each room. When
@@ -24,7 +24,7 @@ pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, mpsc::Receiver<Inbo
     let extra_topics = ExtraTopics {
         store: StateStore::new(),
         payload: home_assistant::decompressed,
-        filters: vec![status, naming(config).config_filter()],
+        filters: vec![status, namespace(config).config_filter()],
         heard,
     };
     Some((extra_topics, inbound))
@@ -34,29 +34,29 @@ pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, mpsc::Receiver<Inbo
 pub fn start(
     config: &Config,
     mqtt: &Door,
-    store: &Arc<StateStore>,
+    states: &Arc<StateStore>,
     documents: Arc<StateStore>,
     inbound: mpsc::Receiver<Inbound>,
 ) -> Publisher {
-    let handles = Handles {
-        store: store.clone(),
-        announcements: documents,
-        heard: inbound,
+    let links = PublisherLinks {
+        states: states.clone(),
+        documents,
+        inbound,
         connected: mqtt.connected(),
     };
     let status_topic = config.home_assistant.status_topic.clone();
     let rooms = config.rooms.clone();
     Publisher::start(
-        naming(config),
+        namespace(config),
         status_topic,
-        Pace::default(),
+        Delays::default(),
         rooms,
-        handles,
+        links,
     )
 }
 
-fn naming(config: &Config) -> Naming {
-    Naming {
+fn namespace(config: &Config) -> Namespace {
+    Namespace {
         topic_prefix: config.mqtt.topic_prefix.clone(),
         discovery_prefix: config.home_assistant.prefix.clone(),
     }

@@ -1,7 +1,7 @@
-//! A discovery document as Home Assistant's schemas want it.
+//! The types of a discovery document, as Home Assistant's schemas require it.
 //!
-//! What is not known is left out: one `null` in the device, and Home Assistant drops all of it.
-//! Unknown keys are dropped in silence, so there is a type for each platform.
+//! Fields that are not known are left out: Home Assistant refuses a device with one `null`. It drops
+//! unknown keys without a message, so there is a type for each platform.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,23 @@ use serde::Serialize;
 /// Everything about one device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Document {
-    /// The device.
-    pub device: Device,
-    /// Who says all this.
+    /// The device that all entities belong to.
+    pub device: DeviceInfo,
+    /// The program that published the document.
     pub origin: Origin,
-    /// For every component that has none of its own.
+    /// Of every component that has none of its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub availability: Vec<Availability>,
-    /// `all`: each of them must say that it is there.
+    /// `all`: every topic must say `online`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub availability_mode: Option<&'static str>,
     /// The entities by their keys.
     pub components: BTreeMap<String, Component>,
 }
 
-/// The device as its page shows it.
+/// What the page of the device shows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Device {
+pub struct DeviceInfo {
     /// Its ids.
     pub identifiers: Vec<String>,
     /// Its name, which stands before every entity's.
@@ -43,18 +43,18 @@ pub struct Device {
     /// Its firmware.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sw_version: Option<String>,
-    /// Where it stands.
+    /// The area to suggest to the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggested_area: Option<String>,
     /// Its own web page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configuration_url: Option<String>,
-    /// The device behind which it is.
+    /// The id of the device through which it is reached: the gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub via_device: Option<String>,
 }
 
-/// Who says all this.
+/// The program that published a document.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Origin {
     name: &'static str,
@@ -63,7 +63,7 @@ pub struct Origin {
 
 impl Origin {
     /// This program.
-    pub const fn own() -> Self {
+    pub const fn gateway() -> Self {
         Self {
             name: env!("CARGO_PKG_NAME"),
             sw_version: env!("CARGO_PKG_VERSION"),
@@ -81,69 +81,69 @@ pub struct Availability {
 /// One entity.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Component {
-    /// What kind it is, with what only that kind has.
+    /// Its kind, with the fields that only this kind has.
     #[serde(flatten)]
     pub platform: Platform,
-    /// By which Home Assistant knows it for ever.
+    /// Identifies it for ever; history and settings depend on it.
     pub unique_id: String,
-    /// What it is called in automations when it is first seen.
+    /// Its name in automations, until the user changes it.
     pub default_entity_id: String,
-    /// Its name beside the device's.
+    /// Its name; Home Assistant puts the device's before it.
     pub name: String,
-    /// Its picture.
+    /// Its icon, `mdi:…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icon: Option<&'static str>,
-    /// What it is, where Home Assistant knows such things.
+    /// One of Home Assistant's device classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_class: Option<&'static str>,
     /// `config` or `diagnostic`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entity_category: Option<&'static str>,
-    /// False: a person has to enable it.
+    /// False if the user has to enable it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled_by_default: Option<bool>,
     /// Instead of the device's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub availability: Option<Vec<Availability>>,
-    /// Where its attributes come from.
+    /// The topic of its attributes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub json_attributes_topic: Option<String>,
-    /// What makes them.
+    /// The template that makes its attributes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub json_attributes_template: Option<&'static str>,
     /// Of its subscriptions and commands; older versions do not inherit it from the device.
     pub qos: u8,
 }
 
-/// What only one kind of entity has.
+/// The kinds of entities, with the fields that only one kind has.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "platform", rename_all = "snake_case")]
 pub enum Platform {
-    /// On or off, and what shows it.
+    /// It is switched on and off.
     Switch {
-        /// Where it is set.
+        /// The topic that sets it.
         command_topic: String,
-        /// Where it is shown.
+        /// The topic with its value.
         state_topic: String,
-        /// What makes it.
+        /// The template that makes its value from the payload.
         #[serde(skip_serializing_if = "Option::is_none")]
         value_template: Option<&'static str>,
-        /// Both ways: Home Assistant's own would be `ON`.
+        /// On, in both topics; Home Assistant's default is `ON`.
         payload_on: &'static str,
-        /// Both ways.
+        /// Off, in both topics.
         payload_off: &'static str,
     },
-    /// A figure to set.
+    /// A number to set.
     Number {
-        /// Where it is set.
+        /// The topic that sets it.
         command_topic: String,
-        /// Where it is shown.
+        /// The topic with its value.
         state_topic: String,
-        /// The least; Home Assistant's own would be 1.
+        /// The smallest value; Home Assistant's default is 1.
         min: i64,
-        /// The greatest.
+        /// The largest value.
         max: i64,
-        /// How it is set.
+        /// `slider` or `box`.
         mode: &'static str,
         /// Its unit.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,66 +151,66 @@ pub enum Platform {
     },
     /// A field to write in.
     Text {
-        /// Where what was written goes.
+        /// The topic that the text is sent to.
         command_topic: String,
-        /// Makes the payload of it.
+        /// The template that makes the payload from the text.
         command_template: String,
-        /// Where it is shown; without one Home Assistant would show what was written.
+        /// The topic with its value; without one Home Assistant shows the text that was sent.
         state_topic: String,
-        /// What makes it.
+        /// The template that makes its value from the payload.
         #[serde(skip_serializing_if = "Option::is_none")]
         value_template: Option<&'static str>,
     },
     /// A button.
     Button {
-        /// Where the press goes.
+        /// The topic that a press is sent to.
         command_topic: String,
-        /// What is sent; Home Assistant's own would be `PRESS`.
+        /// The payload of a press; Home Assistant's default is `PRESS`.
         payload_press: &'static str,
     },
     /// A picture.
     Image {
-        /// Where its bytes are.
+        /// The topic with its bytes.
         image_topic: String,
-        /// What they are.
+        /// Their MIME type.
         content_type: &'static str,
     },
     /// A value.
     Sensor {
-        /// Where it is.
+        /// The topic with its value.
         state_topic: String,
-        /// What makes it.
+        /// The template that makes its value from the payload.
         #[serde(skip_serializing_if = "Option::is_none")]
         value_template: Option<&'static str>,
-        /// All that it can be.
+        /// Every value that it can have, if it is one of a list.
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         options: &'static [&'static str],
-        /// What statistics to keep.
+        /// Which statistics Home Assistant keeps.
         #[serde(skip_serializing_if = "Option::is_none")]
         state_class: Option<&'static str>,
         /// Its unit.
         #[serde(skip_serializing_if = "Option::is_none")]
         unit_of_measurement: Option<&'static str>,
     },
-    /// Something that is so or not.
+    /// A value that is true or false.
     BinarySensor {
-        /// Where it is.
+        /// The topic with its value.
         state_topic: String,
-        /// What makes it.
+        /// The template that makes its value from the payload.
         #[serde(skip_serializing_if = "Option::is_none")]
         value_template: Option<&'static str>,
-        /// It is so.
+        /// True.
         payload_on: &'static str,
-        /// It is not.
+        /// False.
         payload_off: &'static str,
     },
-    /// What happens.
+    /// Something that happens.
     Event {
-        /// Where it is told.
+        /// The topic of the events.
         state_topic: String,
-        /// What can happen.
+        /// Every type of event.
         event_types: &'static [&'static str],
-        /// Leaves nothing of what is not meant.
+        /// The template that makes an empty text from events of other types.
         #[serde(skip_serializing_if = "Option::is_none")]
         value_template: Option<&'static str>,
     },

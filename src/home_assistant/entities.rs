@@ -1,52 +1,52 @@
-//! From an entity's description to its component of a document.
+//! Makes a component of a document from an entity of the catalogue.
 
 use super::document::{Availability, Component, Platform};
-use super::{Naming, id_text};
+use super::{Namespace, id_text};
 use crate::catalogue::{
     AnswerKind, Binary, Category, Command, Entity, EntityKind, Field, Payload, Rule, State,
     StateTopic, operations,
 };
 
-/// An entity of the catalogue.
+/// An entity with the state or command that has it.
 #[derive(Debug, Clone, Copy)]
-pub struct Described {
-    /// The description.
+pub struct CatalogueEntity {
+    /// Its description.
     pub entity: &'static Entity,
-    entry: Entry,
+    source: Source,
 }
 
-/// What has an entity.
+/// What an entity belongs to.
 #[derive(Debug, Clone, Copy)]
-enum Entry {
+enum Source {
     State(&'static State),
     Command(&'static Command),
 }
 
 /// Every entity of the catalogue.
-pub fn described() -> impl Iterator<Item = Described> {
+pub fn catalogue_entities() -> impl Iterator<Item = CatalogueEntity> {
     operations().flat_map(|operation| {
         let of_states = operation.states.iter().flat_map(|state| {
-            state.entities.iter().map(|entity| Described {
+            state.entities.iter().map(|entity| CatalogueEntity {
                 entity,
-                entry: Entry::State(state),
+                source: Source::State(state),
             })
         });
         let of_commands = operation.commands.iter().flat_map(|command| {
-            command.entities.iter().map(move |entity| Described {
+            command.entities.iter().map(move |entity| CatalogueEntity {
                 entity,
-                entry: Entry::Command(command),
+                source: Source::Command(command),
             })
         });
         of_states.chain(of_commands)
     })
 }
 
-impl Described {
-    /// The state that it shows or is about, if it is about one.
+impl CatalogueEntity {
+    /// The state that it shows. For a button: the state that tells whether the device can do it.
     pub fn state(&self) -> Option<StateTopic> {
-        match self.entry {
-            Entry::State(state) => Some(state.topic),
-            Entry::Command(command) => {
+        match self.source {
+            Source::State(state) => Some(state.topic),
+            Source::Command(command) => {
                 let touched = command.sets.or(command.refresh.first().copied());
                 self.entity.of.or(touched)
             }
@@ -55,23 +55,23 @@ impl Described {
 
     /// The state's or command's topic below the room, with its parameter.
     pub fn pattern(&self) -> String {
-        match self.entry {
-            Entry::State(state) => state.pattern(),
-            Entry::Command(command) => command.topic.to_owned(),
+        match self.source {
+            Source::State(state) => state.pattern(),
+            Source::Command(command) => command.topic.to_owned(),
         }
     }
 
     fn payload(&self) -> Option<Payload> {
-        match self.entry {
-            Entry::State(_) => None,
-            Entry::Command(command) => Some(command.payload),
+        match self.source {
+            Source::State(_) => None,
+            Source::Command(command) => Some(command.payload),
         }
     }
 
-    /// The picture that the query brings.
+    /// The picture that the query returns.
     fn picture(&self) -> Option<Binary> {
-        match self.entry {
-            Entry::Command(Command {
+        match self.source {
+            Source::Command(Command {
                 answer: AnswerKind::Binary(picture),
                 ..
             }) => Some(*picture),
@@ -79,7 +79,7 @@ impl Described {
         }
     }
 
-    /// Its component. `param` stands where name, key and topics have a parameter.
+    /// Its key and component. `param` fills in the parameter of name, key and topics.
     pub fn component(&self, scope: &Scope<'_>, param: Option<&Param>) -> (String, Component) {
         let own = match param {
             Some(param) => self.pattern().replace(param.pattern, &param.topic),
@@ -132,14 +132,14 @@ impl Described {
                 }
             }
             EntityKind::Sensor | EntityKind::BinarySensor | EntityKind::Event => {
-                told(self.entity, own)
+                read_only(self.entity, own)
             }
         }
     }
 }
 
-/// What is only told: a sensor or an event at its topic.
-pub fn told(entity: &'static Entity, state_topic: String) -> Platform {
+/// An entity that cannot be set: a sensor or an event.
+pub fn read_only(entity: &'static Entity, state_topic: String) -> Platform {
     let value_template = entity.value;
     match entity.kind {
         EntityKind::BinarySensor => Platform::BinarySensor {
@@ -163,8 +163,8 @@ pub fn told(entity: &'static Entity, state_topic: String) -> Platform {
     }
 }
 
-/// The field that a payload which is no object gives.
-fn bare(payload: Option<Payload>) -> Option<&'static Field> {
+/// The field that is set by a payload without an object.
+fn plain_field(payload: Option<Payload>) -> Option<&'static Field> {
     match payload {
         Some(Payload::Fields {
             bare: Some(bare),
@@ -176,19 +176,19 @@ fn bare(payload: Option<Payload>) -> Option<&'static Field> {
 }
 
 fn bounds(payload: Option<Payload>) -> (i64, i64) {
-    match bare(payload).map(|field| field.rule) {
+    match plain_field(payload).map(|field| field.rule) {
         Some(Rule::Integer { min, max }) => (min, max),
         _ => (0, 100),
     }
 }
 
-/// Whatever was written is the field's value, also where it looks like JSON.
+/// Makes a JSON object, so that a text which looks like JSON is still taken as text.
 fn command_template(payload: Option<Payload>) -> String {
-    let field = bare(payload).map_or("value", |field| field.name);
+    let field = plain_field(payload).map_or("value", |field| field.name);
     format!("{{{{ {{'{field}': value}} | tojson }}}}")
 }
 
-/// What stands in the place of a parameter.
+/// What to put in the place of a parameter.
 #[derive(Debug, Clone)]
 pub struct Param {
     /// `{index}`.
@@ -203,29 +203,29 @@ pub struct Param {
 #[derive(Debug)]
 pub struct Scope<'a> {
     /// How topics are named.
-    pub naming: &'a Naming,
+    pub namespace: &'a Namespace,
     /// The device's id.
     pub device: String,
-    /// What entities are called after in automations.
-    pub called: String,
-    /// What stands before the device's topics: `room/1/`.
+    /// What the entities' ids begin with: `boardroom` in `switch.boardroom_microphone_mute`.
+    pub entity_prefix: String,
+    /// What the device's topics begin with: `room/1/`.
     pub below: String,
 }
 
 impl Scope<'_> {
     /// A topic as the broker knows it.
     pub fn topic(&self, below: &str) -> String {
-        self.naming.topic(&format!("{}{below}", self.below))
+        self.namespace.topic(&format!("{}{below}", self.below))
     }
 
-    /// The availability that a topic of the gateway's own tells.
+    /// The availability that this topic tells.
     pub fn availability(&self, topic: &str) -> Availability {
         Availability {
-            topic: self.naming.topic(topic),
+            topic: self.namespace.topic(topic),
         }
     }
 
-    /// A component with what all kinds have.
+    /// The key and the component, with what all kinds have.
     pub fn component(
         &self,
         entity: &'static Entity,
@@ -246,7 +246,7 @@ impl Scope<'_> {
         let enumerated = entity.kind == EntityKind::Sensor && !entity.words.is_empty();
         let component = Component {
             unique_id: format!("{}_{key}", self.device),
-            default_entity_id: format!("{}.{}_{key}", domain(entity.kind), self.called),
+            default_entity_id: format!("{}.{}_{key}", domain(entity.kind), self.entity_prefix),
             name: fill(entity.name, |param| &param.name),
             icon: entity.icon,
             device_class: entity.device_class.or(enumerated.then_some("enum")),
@@ -286,7 +286,7 @@ mod tests {
     /// An entry's entity must be one that its topic can serve.
     #[test]
     fn every_description_fits_its_entry() {
-        for it in described() {
+        for it in catalogue_entities() {
             let (key, kind) = (it.entity.key, it.entity.kind);
             if let Some(state) = it.state() {
                 assert!(

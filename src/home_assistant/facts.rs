@@ -1,4 +1,4 @@
-//! What is known of a room that its device's document depends on.
+//! What a room's document depends on, read from the state store and the configuration.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,57 +6,60 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use super::entities::described;
+use super::entities::catalogue_entities;
 use crate::catalogue::{self, Method, StateTopic, operations};
 use crate::config;
 use crate::state::{Change, StateStore};
-use crate::topics::AVAILABILITY;
+use crate::topics::{AVAILABILITY, RoomTopics};
 
 /// What a room's document is made from.
 #[derive(Debug, Clone, PartialEq, Hash)]
-pub struct Facts {
+pub struct RoomFacts {
     /// The room's id.
     pub id: String,
     /// Its name, if it has one.
     pub name: Option<String>,
     /// The device's address.
     pub url: String,
-    /// The guarded commands that it takes.
+    /// The guarded commands that the room allows.
     pub allow: BTreeSet<String>,
-    /// The device is there.
+    /// The device can be used.
     pub online: bool,
-    /// The device's model, where it tells it.
+    /// The device's model, if it tells it.
     pub model: Option<String>,
     /// Its serial number.
     pub serial: Option<String>,
     /// Its firmware.
     pub firmware: Option<String>,
-    /// The states that it has, of those that matter here.
+    /// The states that it has, of those that entities need.
     pub states: BTreeSet<String>,
     /// The presets that are stored.
     pub stored: BTreeSet<i64>,
 }
 
-/// Where the parts of the system stand, one topic each.
-const PARTS: &str = "system/status/";
-const INFO: &str = catalogue::SYSTEM_INFO.as_str();
+/// The parts of the system have one topic each, below this one.
+const SYSTEM_PARTS: &str = "system/status/";
+const SYSTEM_INFO: &str = catalogue::SYSTEM_INFO.as_str();
 const PRESETS: &str = catalogue::PRESETS.as_str();
 
-impl Facts {
-    /// What the state store and the configuration say.
+impl RoomFacts {
+    /// Reads them.
     pub fn read(id: &str, room: &config::RoomConfig, store: &StateStore) -> Self {
-        let below = format!("room/{id}/");
+        let below = RoomTopics::new(id).start();
         let topics = store.topics_below(&below);
         let states = topics
             .iter()
             .filter_map(|topic| topic.strip_prefix(&below))
-            .filter(|state| matters(state));
-        let payload = |state: &str| store.get(&format!("{below}{state}")).map(|it| it.payload);
+            .filter(|state| is_needed(state));
+        let payload = |state: &str| {
+            let value = store.get(&RoomTopics::new(id).below(state));
+            value.map(|value| value.payload)
+        };
         let json = |state: &str| -> Value {
             let payload = payload(state).unwrap_or_default();
             serde_json::from_slice(&payload).unwrap_or_default()
         };
-        let info = json(INFO);
+        let info = json(SYSTEM_INFO);
         let text = |name: &str| {
             let text = info[name].as_str().map(str::to_owned);
             text.filter(|text| !text.is_empty())
@@ -84,15 +87,15 @@ impl Facts {
         }
     }
 
-    /// Tells them from others, which would make another document.
+    /// Differs if the facts do.
     pub fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         hasher.finish()
     }
 
-    /// The device answers what feeds this state, whether or not the state is there now: between
-    /// meetings there is none, but there is a calendar.
+    /// The device has this state, even if it has no value now: the same operation feeds another
+    /// state that has one. Between meetings there is no current meeting, but there is a calendar.
     pub fn has(&self, state: StateTopic) -> bool {
         sources(state).any(|source| self.states.contains(source.as_str()))
     }
@@ -106,20 +109,20 @@ impl Facts {
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.states
             .iter()
-            .filter_map(|state| state.strip_prefix(PARTS))
+            .filter_map(|state| state.strip_prefix(SYSTEM_PARTS))
     }
 }
 
-/// This change of a topic below a room can change its document: of most states a document depends
-/// on their being there, and not on what they are.
-pub fn concerns(state: &str, change: Change) -> bool {
+/// Whether this change of a state can change the room's document. It depends on the values of a few
+/// states; of all others only on whether they exist.
+pub fn can_change_document(state: &str, change: Change) -> bool {
     match change {
-        Change::Value => [AVAILABILITY, INFO, PRESETS].contains(&state),
-        Change::Presence => state == AVAILABILITY || matters(state),
+        Change::Value => [AVAILABILITY, SYSTEM_INFO, PRESETS].contains(&state),
+        Change::Presence => state == AVAILABILITY || is_needed(state),
     }
 }
 
-/// All states of the operations that feed one.
+/// All states of the operations that feed this one.
 fn sources(state: StateTopic) -> impl Iterator<Item = StateTopic> {
     operations()
         .filter(|operation| operation.method == Method::Get)
@@ -127,15 +130,15 @@ fn sources(state: StateTopic) -> impl Iterator<Item = StateTopic> {
         .flat_map(|operation| operation.states.iter().map(|known| known.topic))
 }
 
-/// The states that entities need, and those beside them.
+/// The states of entities, with all that the same operations feed.
 static NEEDED: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
-    described()
+    catalogue_entities()
         .filter_map(|entity| entity.state())
         .flat_map(sources)
         .map(StateTopic::as_str)
         .collect()
 });
 
-fn matters(state: &str) -> bool {
-    state.starts_with(PARTS) || NEEDED.contains(state)
+fn is_needed(state: &str) -> bool {
+    state.starts_with(SYSTEM_PARTS) || NEEDED.contains(state)
 }

@@ -1,16 +1,14 @@
 //! The device of the gateway itself.
 
-use super::document::{Component, Device, Document, Origin};
-use super::entities::{Scope, told};
-use super::{Naming, id_text};
+use super::document::{Component, DeviceInfo, Document, Origin};
+use super::entities::{Scope, read_only};
+use super::{Namespace, id_text};
 use crate::catalogue::{Enabled, Entity};
+use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO};
 
-const INFO: &str = "gateway/info";
-const HEALTH: &str = "gateway/health";
-
-/// It says whether the gateway is there, so it must hold while that is not.
+/// It says whether the gateway runs, so it has no availability of its own.
 const AVAILABILITY: (&str, Entity) = (
-    "gateway/availability",
+    GATEWAY_AVAILABILITY,
     Entity::binary_sensor("availability", "Availability")
         .class("connectivity")
         .value("{{ 'true' if value == 'online' else 'false' }}")
@@ -19,21 +17,21 @@ const AVAILABILITY: (&str, Entity) = (
 
 const ENTITIES: &[(&str, Entity)] = &[
     (
-        INFO,
+        GATEWAY_INFO,
         figure("version", "Version", "{{ value_json.version }}").icon("mdi:tag-outline"),
     ),
     (
-        INFO,
+        GATEWAY_INFO,
         figure("started", "Started", "{{ value_json.started }}").class("timestamp"),
     ),
     (
-        HEALTH,
+        GATEWAY_HEALTH,
         figure("rooms", "Rooms", "{{ value_json.rooms }}")
             .icon("mdi:door")
             .measures(),
     ),
     (
-        HEALTH,
+        GATEWAY_HEALTH,
         figure(
             "rooms_online",
             "Rooms online",
@@ -43,11 +41,11 @@ const ENTITIES: &[(&str, Entity)] = &[
         .measures(),
     ),
     (
-        HEALTH,
+        GATEWAY_HEALTH,
         counter("commands", "Commands", "{{ value_json.commands }}"),
     ),
     (
-        HEALTH,
+        GATEWAY_HEALTH,
         counter(
             "connects",
             "Broker connections",
@@ -55,7 +53,7 @@ const ENTITIES: &[(&str, Entity)] = &[
         ),
     ),
     (
-        HEALTH,
+        GATEWAY_HEALTH,
         counter(
             "published",
             "Messages published",
@@ -64,7 +62,7 @@ const ENTITIES: &[(&str, Entity)] = &[
         .enabled(Enabled::Never),
     ),
     (
-        HEALTH,
+        GATEWAY_HEALTH,
         counter(
             "received",
             "Messages received",
@@ -73,7 +71,7 @@ const ENTITIES: &[(&str, Entity)] = &[
         .enabled(Enabled::Never),
     ),
     (
-        HEALTH,
+        GATEWAY_HEALTH,
         counter(
             "refused",
             "Messages refused",
@@ -92,39 +90,39 @@ const fn counter(key: &'static str, name: &'static str, value: &'static str) -> 
 }
 
 /// The document of the gateway's device.
-pub fn gateway_document(naming: &Naming) -> Document {
+pub fn gateway_document(namespace: &Namespace) -> Document {
     let scope = Scope {
-        naming,
-        device: naming.gateway(),
-        called: id_text(&naming.base(), '_'),
+        namespace,
+        device: namespace.gateway(),
+        entity_prefix: id_text(&namespace.base(), '_'),
         below: String::new(),
     };
-    let there = vec![scope.availability(AVAILABILITY.0)];
+    let gateway_availability = vec![scope.availability(AVAILABILITY.0)];
     let availability = {
         let (topic, entity) = &AVAILABILITY;
-        scope.component(entity, told(entity, scope.topic(topic)), None)
+        scope.component(entity, read_only(entity, scope.topic(topic)), None)
     };
     let others = ENTITIES.iter().map(|(topic, entity)| {
-        let (key, component) = scope.component(entity, told(entity, scope.topic(topic)), None);
+        let (key, component) = scope.component(entity, read_only(entity, scope.topic(topic)), None);
         let component = Component {
-            availability: Some(there.clone()),
+            availability: Some(gateway_availability.clone()),
             enabled_by_default: (entity.enabled == Enabled::Never).then_some(false),
             ..component
         };
         (key, component)
     });
     Document {
-        device: Device {
-            identifiers: vec![naming.gateway()],
-            name: match naming.topic_prefix.as_str() {
+        device: DeviceInfo {
+            identifiers: vec![namespace.gateway()],
+            name: match namespace.topic_prefix.as_str() {
                 "" => "poly2mqtt".into(),
                 prefix => format!("poly2mqtt ({prefix})"),
             },
             sw_version: Some(env!("CARGO_PKG_VERSION").into()),
             model: Some("Gateway".into()),
-            ..Device::default()
+            ..DeviceInfo::default()
         },
-        origin: Origin::own(),
+        origin: Origin::gateway(),
         availability: Vec::new(),
         availability_mode: None,
         components: std::iter::once(availability).chain(others).collect(),

@@ -1,8 +1,9 @@
-//! What becomes of the document that the broker has when a new one is made.
+//! Merges a new document with the one that the broker has.
 //!
-//! A device that is away, or has only just come, says little of itself: nobody shall lose an
-//! entity over that. What was there is kept until it is certain that the device lacks it, and is
-//! then taken away as Home Assistant wants it: named once without anything, and left out after.
+//! Little is known of a device that is offline or has just come online, and no entity may be lost
+//! because of that. So what the old document has is kept until it is certain that the device lacks
+//! it. Then it is removed as Home Assistant requires: one document has the component with only its
+//! platform, the next leaves it out.
 
 use serde_json::{Map, Value, json};
 
@@ -11,16 +12,17 @@ use serde_json::{Map, Value, json};
 pub struct Merged {
     /// The document.
     pub document: Value,
-    /// It holds components that are taken away with it, and must be left out of the next.
+    /// It removes components, which the next document must leave out.
     pub removes: bool,
-    /// It holds what only the old one had.
+    /// It has something that only the old document has.
     pub keeps: bool,
 }
 
-/// What of the device is kept while it does not say otherwise.
-const TOLD_BY_THE_DEVICE: [&str; 3] = ["model", "serial_number", "sw_version"];
+/// The fields that come from the device itself.
+const FIELDS_FROM_DEVICE: [&str; 3] = ["model", "serial_number", "sw_version"];
 
-/// The document to publish when `new` follows `old`; `certain` where what `new` lacks is not there.
+/// The document to publish when `new` follows `old`. `certain`: the device has nothing that `new`
+/// lacks.
 pub fn merge(new: Value, old: Option<&Value>, certain: bool) -> Merged {
     let mut merged = Merged {
         document: new,
@@ -29,7 +31,7 @@ pub fn merge(new: Value, old: Option<&Value>, certain: bool) -> Merged {
     };
     let Some(old) = old else { return merged };
     if !certain {
-        for name in TOLD_BY_THE_DEVICE {
+        for name in FIELDS_FROM_DEVICE {
             let known = &old["device"][name];
             if known.is_string() && merged.document["device"][name].is_null() {
                 merged.document["device"][name] = known.clone();
@@ -46,7 +48,7 @@ pub fn merge(new: Value, old: Option<&Value>, certain: bool) -> Merged {
         .collect();
     for (key, component) in gone {
         let platform = &component["platform"];
-        // What the old one took away already is left out.
+        // The old document removed it already, so this one leaves it out.
         if component.len() < 2 || !platform.is_string() {
             continue;
         }

@@ -1,8 +1,9 @@
-//! The one task that keeps Home Assistant informed.
+//! The task that publishes the documents.
 //!
-//! The thin shell around the rest: it looks at the state store when something there changed, listens to
-//! what the broker says of documents and births, and hands documents to a store of their own, whose
-//! topics stand without the gateway's prefix.
+//! It reads the state store when a topic there has changed that a document depends on, receives
+//! what the broker sends about documents and Home Assistant's start, and puts documents into a
+//! store of their own, whose topics have no prefix. What to publish and when is the announcer's to
+//! decide.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
@@ -15,32 +16,33 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::announce::{Action, Announcer, Pace};
+use super::announcer::{Action, Announcer, Delays};
 use super::document::Document;
-use super::facts::{Facts, concerns};
-use super::{Naming, gateway_document, room_document};
+use super::facts::{RoomFacts, can_change_document};
+use super::{Namespace, gateway_document, room_document};
 use crate::config::{self, RoomId};
 use crate::state::{Change, Inbound, StateStore, StateValue, Subscriber};
+use crate::topics;
 
-/// Changes of a room are looked at together when they come in a burst.
-const BURST: Duration = Duration::from_millis(200);
+/// A burst of changes in a room is read once, this long after the first of them.
+const CHANGES_DELAY: Duration = Duration::from_millis(200);
 
-/// Where everything comes from and goes to.
+/// What connects the publisher with the rest of the gateway.
 #[derive(Debug)]
-pub struct Handles {
-    /// The state of all rooms.
-    pub store: Arc<StateStore>,
-    /// Where documents go.
-    pub announcements: Arc<StateStore>,
-    /// What the broker says of documents and births.
-    pub heard: mpsc::Receiver<Inbound>,
-    /// Whether the broker is there.
+pub struct PublisherLinks {
+    /// The states of all rooms, to read.
+    pub states: Arc<StateStore>,
+    /// Where documents go: compressed, at topics without a prefix.
+    pub documents: Arc<StateStore>,
+    /// What the broker sends about documents and Home Assistant's start.
+    pub inbound: mpsc::Receiver<Inbound>,
+    /// Whether the broker is connected.
     pub connected: watch::Receiver<bool>,
 }
 
 type Rooms = Arc<BTreeMap<RoomId, config::RoomConfig>>;
 
-/// The running task.
+/// The running task. It ends with [`Publisher::stop`].
 #[derive(Debug)]
 pub struct Publisher {
     rooms: watch::Sender<Rooms>,
@@ -48,24 +50,24 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Starts the task.
+    /// Starts the task. `status_topic` is where Home Assistant says that it has started.
     pub fn start(
-        naming: Naming,
+        namespace: Namespace,
         status_topic: String,
-        pace: Pace,
+        delays: Delays,
         rooms: BTreeMap<RoomId, config::RoomConfig>,
-        ends: Handles,
+        links: PublisherLinks,
     ) -> Self {
         let (rooms, wanted) = watch::channel(Arc::new(rooms));
-        let changes = Arc::<Changes>::default();
+        let changes = Arc::<ChangedRooms>::default();
         let subscriber: Arc<dyn Subscriber> = changes.clone();
-        ends.store.subscribe(Arc::downgrade(&subscriber));
+        links.states.subscribe(Arc::downgrade(&subscriber));
         let task = Task {
-            naming,
+            namespace,
             status_topic,
-            announcer: Announcer::new(pace),
+            announcer: Announcer::new(delays),
             known: BTreeMap::new(),
-            ends,
+            links,
             wanted,
             changes,
         };
@@ -75,39 +77,37 @@ impl Publisher {
         }
     }
 
-    /// These are the rooms from now on.
+    /// Takes over the rooms of a new configuration.
     pub fn set_rooms(&self, rooms: BTreeMap<RoomId, config::RoomConfig>) {
         self.rooms.send_replace(Arc::new(rooms));
     }
 
-    /// Ends the task. The documents stay: the devices are unavailable, not gone.
+    /// Ends the task. The documents stay at the broker: Home Assistant shows the devices as
+    /// unavailable.
     pub fn stop(self) {
         self.task.abort();
     }
 }
 
-/// The rooms in which something changed that a document can depend on.
+/// The rooms with a change that their document can depend on.
 #[derive(Debug, Default)]
-struct Changes {
+struct ChangedRooms {
     rooms: Mutex<BTreeSet<String>>,
     changed: Notify,
 }
 
-impl Changes {
+impl ChangedRooms {
     fn take(&self) -> BTreeSet<String> {
         std::mem::take(&mut *self.rooms.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Subscriber for Changes {
+impl Subscriber for ChangedRooms {
     fn state_changed(&self, topic: &Arc<str>, change: Change) {
-        let Some((room, state)) = topic
-            .strip_prefix("room/")
-            .and_then(|below| below.split_once('/'))
-        else {
+        let Some((room, state)) = topics::split_room(topic) else {
             return;
         };
-        if concerns(state, change) {
+        if can_change_document(state, change) {
             let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
             rooms.insert(room.to_owned());
             self.changed.notify_one();
@@ -118,144 +118,145 @@ impl Subscriber for Changes {
 }
 
 struct Task {
-    naming: Naming,
+    namespace: Namespace,
     status_topic: String,
     announcer: Announcer,
-    /// The devices of rooms that the announcer knows, and the rooms.
+    /// The rooms that the announcer knows, by their devices' ids.
     known: BTreeMap<String, Arc<str>>,
-    ends: Handles,
+    links: PublisherLinks,
     wanted: watch::Receiver<Rooms>,
-    changes: Arc<Changes>,
+    changes: Arc<ChangedRooms>,
 }
 
 impl Task {
     async fn run(mut self) {
-        // Nothing of it ever changes.
+        // Its document never changes, so any digest will do.
         self.announcer
-            .want(&self.naming.gateway(), 0, true, Instant::now());
-        self.all_rooms();
+            .update(&self.namespace.gateway(), 0, true, Instant::now());
+        self.read_all_rooms();
         let changes = self.changes.clone();
-        let mut met = false;
+        let mut was_connected = false;
         loop {
-            let next = self.announcer.next();
+            let next = self.announcer.next_due();
             tokio::select! {
                 changed = self.wanted.changed() => match changed {
-                    Ok(()) => self.all_rooms(),
+                    Ok(()) => self.read_all_rooms(),
                     Err(_) => return,
                 },
-                up = comes_up(&mut self.ends.connected), if !met => match up {
+                up = is_up(&mut self.links.connected), if !was_connected => match up {
                     true => {
-                        met = true;
+                        was_connected = true;
                         self.announcer.connected(Instant::now());
                     }
                     false => return,
                 },
-                heard = self.ends.heard.recv() => match heard {
-                    Some(heard) => self.hear(&heard),
+                message = self.links.inbound.recv() => match message {
+                    Some(message) => self.receive(&message),
                     None => return,
                 },
                 () = changes.changed.notified() => {
-                    sleep(BURST).await;
-                    self.some_rooms();
+                    sleep(CHANGES_DELAY).await;
+                    self.read_changed_rooms();
                 }
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
             for action in self.due() {
-                self.act(action);
+                self.perform(action);
             }
         }
     }
 
-    /// After a new configuration, and at the start.
-    fn all_rooms(&mut self) {
+    /// At the start, and after a reload.
+    fn read_all_rooms(&mut self) {
         let rooms = self.wanted.borrow_and_update().clone();
         let known = rooms
             .keys()
-            .map(|id| (self.naming.room(&id.shared()), id.shared()))
+            .map(|id| (self.namespace.room(&id.shared()), id.shared()))
             .collect();
         for (id, _) in std::mem::replace(&mut self.known, known) {
             if !self.known.contains_key(&id)
                 && let Some(action) = self.announcer.forget(&id)
             {
-                self.act(action);
+                self.perform(action);
             }
         }
         for (id, room) in &*rooms {
-            self.look(&id.shared(), room);
+            self.read_room(&id.shared(), room);
         }
     }
 
-    fn some_rooms(&mut self) {
+    fn read_changed_rooms(&mut self) {
         let rooms = self.wanted.borrow().clone();
         for id in self.changes.take() {
             if let Some(room) = rooms.get(id.as_str()) {
-                self.look(&id, room);
+                self.read_room(&id, room);
             }
         }
     }
 
-    fn look(&mut self, id: &str, room: &config::RoomConfig) {
-        let facts = Facts::read(id, room, &self.ends.store);
-        let device = self.naming.room(id);
+    fn read_room(&mut self, id: &str, room: &config::RoomConfig) {
+        let facts = RoomFacts::read(id, room, &self.links.states);
+        let device = self.namespace.room(id);
         self.announcer
-            .want(&device, facts.digest(), facts.online, Instant::now());
+            .update(&device, facts.digest(), facts.online, Instant::now());
     }
 
-    /// What the announcer wants done. Documents are made when their time has come, not before.
+    /// What the announcer wants done now. A document is made only when it is published.
     fn due(&mut self) -> Vec<Action> {
         let rooms = self.wanted.borrow().clone();
         let document = |device: &str| {
-            if device == self.naming.gateway() {
-                return Some(value(&gateway_document(&self.naming)));
+            if device == self.namespace.gateway() {
+                return Some(value(&gateway_document(&self.namespace)));
             }
             let id = self.known.get(device)?;
-            let facts = Facts::read(id, rooms.get(&**id)?, &self.ends.store);
-            Some(value(&room_document(&self.naming, &facts)))
+            let facts = RoomFacts::read(id, rooms.get(&**id)?, &self.links.states);
+            Some(value(&room_document(&self.namespace, &facts)))
         };
         self.announcer.due(Instant::now(), document)
     }
 
-    fn hear(&mut self, heard: &Inbound) {
-        if heard.topic == self.status_topic {
-            if heard.payload == "online" {
+    fn receive(&mut self, message: &Inbound) {
+        if message.topic == self.status_topic {
+            if message.payload == "online" {
                 let chance = RandomState::new().hash_one(0) % 1000;
-                self.announcer.born(Instant::now(), chance as f64 / 1000.0);
+                self.announcer
+                    .home_assistant_started(Instant::now(), chance as f64 / 1000.0);
             }
             return;
         }
-        let Some(device) = self.naming.device(&heard.topic) else {
+        let Some(device) = self.namespace.device(&message.topic) else {
             return;
         };
-        let document: Option<Value> = match heard.payload.is_empty() {
+        let document: Option<Value> = match message.payload.is_empty() {
             true => None,
-            false => Some(serde_json::from_slice(&heard.payload).unwrap_or_default()),
+            false => Some(serde_json::from_slice(&message.payload).unwrap_or_default()),
         };
         let ours = document
             .as_ref()
             .is_some_and(|document| self.is_ours(document));
-        let action = self.announcer.heard(device, document, ours);
+        let action = self.announcer.received(device, document, ours);
         if let Some(action) = action {
-            self.act(action);
+            self.perform(action);
         }
     }
 
-    /// Every document of this gateway's names its availability.
+    /// Whether this gateway made the document: then it names the gateway's availability.
     fn is_ours(&self, document: &Value) -> bool {
-        let own = self.naming.topic("gateway/availability");
+        let own = self.namespace.topic(topics::GATEWAY_AVAILABILITY);
         let topics = document["availability"].as_array().into_iter().flatten();
         topics.into_iter().any(|entry| entry["topic"] == own)
     }
 
-    fn act(&self, action: Action) {
-        let store = &self.ends.announcements;
+    fn perform(&self, action: Action) {
+        let store = &self.links.documents;
         match action {
             Action::Publish(id, document) => {
                 let document = StateValue::text(document.bytes());
-                store.set(&self.naming.config_topic(&id), document);
+                store.set(&self.namespace.config_topic(&id), document);
             }
             Action::Clear(id) => {
-                // The broker may have it from an earlier run, or from somebody else.
-                let topic = self.naming.config_topic(&id);
+                // The broker may hold one of an earlier run, which the store does not know.
+                let topic = self.namespace.config_topic(&id);
                 store.clear_everywhere(&topic);
             }
             Action::Repeat => store.repeat(),
@@ -263,12 +264,12 @@ impl Task {
     }
 }
 
-/// Waits until the broker is there; false where that will never be.
-async fn comes_up(connected: &mut watch::Receiver<bool>) -> bool {
+/// Waits until the broker is connected; false if the MQTT door has ended.
+async fn is_up(connected: &mut watch::Receiver<bool>) -> bool {
     connected.wait_for(|up| *up).await.is_ok()
 }
 
 fn value(document: &Document) -> Value {
-    // Only maps with text keys are in it, which cannot fail.
+    // This fails only for maps whose keys are not text, and it has none.
     serde_json::to_value(document).unwrap_or_default()
 }

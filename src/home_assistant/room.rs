@@ -1,16 +1,17 @@
 //! The device of a room.
 
-use super::document::{Component, Device, Document, Origin};
-use super::entities::{Described, Param, Scope, described, told};
-use super::facts::Facts;
-use super::{Naming, id_text};
+use super::document::{Component, DeviceInfo, Document, Origin};
+use super::entities::{CatalogueEntity, Param, Scope, catalogue_entities, read_only};
+use super::facts::RoomFacts;
+use super::{Namespace, id_text};
 use crate::catalogue::{Enabled, Entity, EntityKind};
+use crate::topics::{GATEWAY_AVAILABILITY, RoomTopics};
 
-/// The presets that people use.
+/// The presets that get buttons; the device has more, which few people use.
 const PRESETS: std::ops::RangeInclusive<i64> = 1..=10;
 
-/// What the room says itself, not its device: these hold while the device is away.
-const ABOUT_THE_DEVICE: &[(&str, Entity)] = &[
+/// What the gateway says about the device: available while the device is not.
+const ROOM_ENTITIES: &[(&str, Entity)] = &[
     (
         "availability",
         Entity::binary_sensor("availability", "Availability")
@@ -30,7 +31,8 @@ const ABOUT_THE_DEVICE: &[(&str, Entity)] = &[
 
 /// What happens in the room.
 const EVENTS: &[(&str, Entity)] = &[
-    // All events come by one topic filter; those that are not about calls come to nothing.
+    // One entity can have only one topic filter, so it receives every event; the template drops
+    // those that are not about calls.
     (
         "event/+",
         Entity::new(EntityKind::Event, "call_event", "Call event")
@@ -50,19 +52,19 @@ const EVENTS: &[(&str, Entity)] = &[
     ),
 ];
 
-/// The document of a room's device: with all that the device has, as far as that is known.
-pub fn room_document(naming: &Naming, facts: &Facts) -> Document {
+/// The document of a room's device, with an entity for everything that the device is known to have.
+pub fn room_document(namespace: &Namespace, facts: &RoomFacts) -> Document {
     let scope = Scope {
-        naming,
-        device: naming.room(&facts.id),
-        called: called(&facts.id),
-        below: format!("room/{}/", facts.id),
+        namespace,
+        device: namespace.room(&facts.id),
+        entity_prefix: entity_prefix(&facts.id),
+        below: RoomTopics::new(&facts.id).start(),
     };
-    let gateway = scope.availability("gateway/availability");
-    let room = scope.availability(&format!("room/{}/availability", facts.id));
+    let gateway = scope.availability(GATEWAY_AVAILABILITY);
+    let room = scope.availability(&RoomTopics::new(&facts.id).availability());
     let mut components = Vec::new();
-    for (topic, entity) in ABOUT_THE_DEVICE {
-        let platform = told(entity, scope.topic(topic));
+    for (topic, entity) in ROOM_ENTITIES {
+        let platform = read_only(entity, scope.topic(topic));
         let (key, component) = scope.component(entity, platform, None);
         let component = Component {
             availability: Some(vec![gateway.clone()]),
@@ -72,18 +74,18 @@ pub fn room_document(naming: &Naming, facts: &Facts) -> Document {
     }
     if facts.seen() {
         for (topic, entity) in EVENTS {
-            let platform = told(entity, scope.topic(topic));
+            let platform = read_only(entity, scope.topic(topic));
             components.push(scope.component(entity, platform, None));
         }
-        for entity in described() {
+        for entity in catalogue_entities() {
             if entity.state().is_none_or(|state| facts.has(state)) {
                 add(&mut components, &scope, &entity, facts);
             }
         }
     }
     Document {
-        device: Device {
-            identifiers: vec![naming.room(&facts.id)],
+        device: DeviceInfo {
+            identifiers: vec![namespace.room(&facts.id)],
             name: match &facts.name {
                 Some(name) => name.clone(),
                 None => format!("Room {}", facts.id),
@@ -94,17 +96,17 @@ pub fn room_document(naming: &Naming, facts: &Facts) -> Document {
             sw_version: facts.firmware.clone(),
             suggested_area: facts.name.clone(),
             configuration_url: Some(facts.url.clone()),
-            via_device: Some(naming.gateway()),
+            via_device: Some(namespace.gateway()),
         },
-        origin: Origin::own(),
+        origin: Origin::gateway(),
         availability: vec![gateway, room],
         availability_mode: Some("all"),
         components: components.into_iter().collect(),
     }
 }
 
-/// What entities are called after in automations: the room's id, where that is more than a number.
-fn called(id: &str) -> String {
+/// What the entities' ids begin with: the room's id, after `room_` if it begins with a digit.
+fn entity_prefix(id: &str) -> String {
     let id = id_text(id, '_');
     if id.starts_with(|c: char| c.is_ascii_digit()) {
         format!("room_{id}")
@@ -117,8 +119,8 @@ fn called(id: &str) -> String {
 fn add(
     components: &mut Vec<(String, Component)>,
     scope: &Scope<'_>,
-    entity: &Described,
-    facts: &Facts,
+    entity: &CatalogueEntity,
+    facts: &RoomFacts,
 ) {
     let key = entity.entity.key;
     if key.contains("{index}") {
@@ -147,7 +149,12 @@ fn add(
     }
 }
 
-fn switched_on(component: Component, entity: &Described, facts: &Facts, stored: bool) -> Component {
+fn switched_on(
+    component: Component,
+    entity: &CatalogueEntity,
+    facts: &RoomFacts,
+    stored: bool,
+) -> Component {
     let enabled = match entity.entity.enabled {
         Enabled::Always => true,
         Enabled::Never => false,
@@ -160,7 +167,7 @@ fn switched_on(component: Component, entity: &Described, facts: &Facts, stored: 
     }
 }
 
-/// The guide's words for the parts of the system, as people write them.
+/// The name of a part of the system: the guide's word, as people write it.
 fn part_name(part: &str) -> String {
     match part {
         "ipnetwork" => "IP network".into(),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use poly2mqtt::app::App;
 use poly2mqtt::config::{BrokerUrl, RoomId};
-use poly2mqtt::home_assistant::{Facts, Naming, gateway_document, room_document};
+use poly2mqtt::home_assistant::{Namespace, RoomFacts, gateway_document, room_document};
 use poly2mqtt_simulator::{Device, Firmware, Options};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
@@ -20,15 +20,15 @@ const STATUS: &str = "homeassistant/status";
 const ROOM: &str = "homeassistant/device/poly2mqtt_1/config";
 const GATEWAY: &str = "homeassistant/device/poly2mqtt-gateway/config";
 
-fn naming(topic_prefix: &str) -> Naming {
-    Naming {
+fn namespace(topic_prefix: &str) -> Namespace {
+    Namespace {
         topic_prefix: topic_prefix.into(),
         discovery_prefix: "homeassistant".into(),
     }
 }
 
-fn facts(states: &[&str]) -> Facts {
-    Facts {
+fn facts(states: &[&str]) -> RoomFacts {
+    RoomFacts {
         id: "1".into(),
         name: Some("Boardroom".into()),
         url: "https://192.0.2.1/".into(),
@@ -61,8 +61,8 @@ const ALL: &[&str] = &[
     "video/muted",
 ];
 
-fn room_value(topic_prefix: &str, facts: &Facts) -> Value {
-    serde_json::to_value(room_document(&naming(topic_prefix), facts)).unwrap()
+fn room_value(topic_prefix: &str, facts: &RoomFacts) -> Value {
+    serde_json::to_value(room_document(&namespace(topic_prefix), facts)).unwrap()
 }
 
 fn good(document: &Value) {
@@ -83,7 +83,7 @@ fn every_document_is_as_home_assistant_wants_it() {
         good(&room_value(prefix, &facts(ALL)));
         good(&room_value(prefix, &facts(&[])));
         good(&room_value(prefix, &unnamed));
-        good(&serde_json::to_value(gateway_document(&naming(prefix))).unwrap());
+        good(&serde_json::to_value(gateway_document(&namespace(prefix))).unwrap());
     }
 }
 
@@ -186,7 +186,7 @@ fn components_say_what_their_entries_say() {
         words,
         json!(["idle", "dialing", "ringing", "connected", "held", "unknown"])
     );
-    let gateway = serde_json::to_value(gateway_document(&naming("av"))).unwrap();
+    let gateway = serde_json::to_value(gateway_document(&namespace("av"))).unwrap();
     let there = &gateway["components"]["availability"];
     assert!(there["availability"].is_null() && gateway["availability"].is_null());
     assert_eq!(there["state_topic"], "av/gateway/availability");
@@ -194,7 +194,7 @@ fn components_say_what_their_entries_say() {
 
 #[test]
 fn only_what_the_device_has_and_the_room_allows() {
-    let keys = |facts: &Facts| -> Vec<String> {
+    let keys = |facts: &RoomFacts| -> Vec<String> {
         let document = room_value("", facts);
         let components = document["components"].as_object().unwrap();
         components.keys().cloned().collect()
@@ -222,7 +222,7 @@ fn only_what_the_device_has_and_the_room_allows() {
     }
     let mut strict = facts(ALL);
     strict.allow.clear();
-    let reboot = |facts: &Facts| room_value("", facts)["components"]["reboot"].clone();
+    let reboot = |facts: &RoomFacts| room_value("", facts)["components"]["reboot"].clone();
     assert_eq!(reboot(&strict)["enabled_by_default"], false);
     assert!(reboot(&facts(ALL))["enabled_by_default"].is_null());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use poly2mqtt::config;
-use poly2mqtt::home_assistant::{Handles, Naming, Pace, Publisher, decompressed};
+use poly2mqtt::home_assistant::{Delays, Namespace, Publisher, PublisherLinks, decompressed};
 use poly2mqtt::state::{Inbound, StateStore, StateValue};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -47,17 +47,17 @@ async fn published(topic: &str, payload: &[u8], connected_before: bool) {
     store.set("room/1/availability", StateValue::text("online"));
     let (sender, inbound) = mpsc::channel(4);
     let (connected, seen) = watch::channel(connected_before);
-    let naming = Naming {
+    let namespace = Namespace {
         topic_prefix: String::new(),
         discovery_prefix: "homeassistant".into(),
     };
-    let handles = Handles {
-        store,
-        announcements: announcements.clone(),
-        heard: inbound,
+    let links = PublisherLinks {
+        states: store,
+        documents: announcements.clone(),
+        inbound,
         connected: seen,
     };
-    let publisher = Publisher::start(naming, STATUS.into(), Pace::default(), rooms, handles);
+    let publisher = Publisher::start(namespace, STATUS.into(), Delays::default(), rooms, links);
     for _ in 0..2 {
         let message = Inbound {
             topic: topic.to_owned(),

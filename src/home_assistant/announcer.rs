@@ -1,0 +1,233 @@
+//! When which document is published.
+//!
+//! Pure: it is told what is known, what the broker sent and what time it is, and says what to do
+//! now and when to ask again. Home Assistant loses components when two documents of a device come
+//! quickly one after the other, so a change is published only after nothing has changed for a
+//! while.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::compressed::Compressed;
+use super::merge::merge;
+
+/// How long the announcer waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Delays {
+    /// A document is published when nothing has changed for this long.
+    pub debounce: Duration,
+    /// When a device has been online for this long, each of its states has been read. What it has
+    /// not told by then, it lacks.
+    pub settled: Duration,
+    /// Everything is published again within this time after Home Assistant has started. Each
+    /// gateway waits for a part of it, so that not all answer at once.
+    pub birth_spread: Duration,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        Self {
+            debounce: Duration::from_secs(2),
+            settled: Duration::from_secs(60),
+            birth_spread: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Something to do at the broker. Devices are named by their ids.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Publish this document of a device.
+    Publish(String, Compressed),
+    /// Clear the document of a device.
+    Clear(String),
+    /// Publish all documents again.
+    Repeat,
+}
+
+/// What the announcer knows of one device.
+#[derive(Debug)]
+struct Announced {
+    /// The digest of the facts that make the document.
+    digest: u64,
+    /// Since when the room's device can be used.
+    online: Option<Instant>,
+    /// The document that the broker has.
+    published: Option<Compressed>,
+    /// This run has published it, and will do so again when the broker forgets it.
+    ours: bool,
+    /// A person deleted the device in Home Assistant. It is not published again.
+    deleted: bool,
+    /// When to look at it again.
+    due: Option<Instant>,
+}
+
+/// When to look at which device again, in order: there may be thousands.
+type DueTimes = BTreeSet<(Instant, String)>;
+
+impl Announced {
+    fn schedule(&mut self, id: &str, due: Option<Instant>, all: &mut DueTimes) {
+        if let Some(before) = std::mem::replace(&mut self.due, due) {
+            all.remove(&(before, id.to_owned()));
+        }
+        all.extend(due.map(|due| (due, id.to_owned())));
+    }
+}
+
+/// The documents of all devices by the devices' ids.
+#[derive(Debug)]
+pub struct Announcer {
+    delays: Delays,
+    devices: BTreeMap<String, Announced>,
+    due: DueTimes,
+    /// From then on everything that the broker held has arrived.
+    ready: Option<Instant>,
+    /// When to publish everything again.
+    repeat: Option<Instant>,
+}
+
+impl Announcer {
+    /// Without devices, and not connected.
+    pub fn new(delays: Delays) -> Self {
+        Self {
+            delays,
+            devices: BTreeMap::new(),
+            due: DueTimes::new(),
+            ready: None,
+            repeat: None,
+        }
+    }
+
+    /// The broker is connected: it sends the documents of earlier runs now.
+    pub fn connected(&mut self, now: Instant) {
+        self.ready.get_or_insert(now + self.delays.debounce);
+    }
+
+    /// The facts about a device have this digest, and it can be used or not.
+    pub fn update(&mut self, id: &str, digest: u64, online: bool, now: Instant) {
+        let soon = Some(now + self.delays.debounce);
+        let Some(device) = self.devices.get_mut(id) else {
+            let mut device = Announced {
+                digest,
+                online: online.then_some(now),
+                published: None,
+                ours: false,
+                deleted: false,
+                due: None,
+            };
+            device.schedule(id, soon, &mut self.due);
+            self.devices.insert(id.to_owned(), device);
+            return;
+        };
+        let online_changed = online != device.online.is_some();
+        if online_changed {
+            device.online = online.then_some(now);
+        }
+        if online_changed || device.digest != digest {
+            device.digest = digest;
+            device.schedule(id, soon, &mut self.due);
+        }
+    }
+
+    /// The device is no longer configured.
+    pub fn forget(&mut self, id: &str) -> Option<Action> {
+        let mut device = self.devices.remove(id)?;
+        device.schedule(id, None, &mut self.due);
+        (!device.deleted).then(|| Action::Clear(id.to_owned()))
+    }
+
+    /// The broker sent this document of a device, or an empty one. `ours`: the document says that
+    /// this gateway made it.
+    pub fn received(&mut self, id: &str, document: Option<Value>, ours: bool) -> Option<Action> {
+        match (self.devices.get_mut(id), document) {
+            (Some(device), Some(document)) => {
+                if device.published.is_none() {
+                    device.published = Some(Compressed::new(&document));
+                }
+                None
+            }
+            // Home Assistant clears the document once for each entity.
+            (Some(device), None) if device.deleted => None,
+            (Some(device), None) => {
+                tracing::info!(
+                    id,
+                    "deleted in Home Assistant; it stays away until a restart"
+                );
+                device.deleted = true;
+                device.published = None;
+                Some(Action::Clear(id.to_owned()))
+            }
+            // The room was removed while the gateway was not running.
+            (None, Some(_)) if ours => Some(Action::Clear(id.to_owned())),
+            (None, _) => None,
+        }
+    }
+
+    /// Home Assistant has started. `chance`, from 0 to 1, is the part of [`Delays::birth_spread`] to
+    /// wait.
+    pub fn home_assistant_started(&mut self, now: Instant, chance: f64) {
+        let wait = self.delays.birth_spread.mul_f64(chance.clamp(0.0, 1.0));
+        self.repeat = Some(now + wait);
+    }
+
+    /// What is to be done now. `document` makes the document of a device.
+    pub fn due(&mut self, now: Instant, document: impl Fn(&str) -> Option<Value>) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.ready.is_none_or(|ready| ready > now) {
+            return actions;
+        }
+        let delays = self.delays;
+        let mut again = Vec::new();
+        while let Some((_, id)) = self.due.first().filter(|(due, _)| *due <= now) {
+            let id = id.clone();
+            self.due.pop_first();
+            let Some(device) = self.devices.get_mut(&id) else {
+                continue;
+            };
+            device.due = None;
+            let Some(wanted) = document(&id).filter(|_| !device.deleted) else {
+                continue;
+            };
+            let settled = device.online.map(|since| since + delays.settled);
+            let certain = settled.is_some_and(|settled| settled <= now);
+            let published = device.published.as_ref().map(Compressed::document);
+            let merged = merge(wanted, published.as_ref(), certain);
+            if merged.removes {
+                again.push((id.clone(), Some(now + delays.debounce)));
+            } else if merged.keeps {
+                again.push((id.clone(), settled));
+            }
+            let same = published.as_ref() == Some(&merged.document);
+            if !device.ours || !same {
+                let document = Compressed::new(&merged.document);
+                actions.push(Action::Publish(id, document.clone()));
+                device.published = Some(document);
+            }
+            device.ours = true;
+        }
+        for (id, due) in again {
+            if let Some(device) = self.devices.get_mut(&id) {
+                device.schedule(&id, due, &mut self.due);
+            }
+        }
+        if self.repeat.is_some_and(|repeat| repeat <= now) {
+            self.repeat = None;
+            actions.push(Action::Repeat);
+        }
+        actions
+    }
+
+    /// When to call [`Announcer::due`] again.
+    pub fn next_due(&self) -> Option<Instant> {
+        let ready = self.ready?;
+        let first = self.due.first().map(|(due, _)| *due);
+        let next = first.into_iter().chain(self.repeat).min()?;
+        Some(next.max(ready))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! The announcer with a clock of the tests.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::{Deref, DerefMut};
+
+use super::*;
+use serde_json::json;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn document(names: &[&str]) -> Value {
+    let components: serde_json::Map<String, Value> = names
+        .iter()
+        .map(|name| {
+            let component = json!({"platform": "button", "name": name});
+            ((*name).to_owned(), component)
+        })
+        .collect();
+    json!({"device": {}, "components": components})
+}
+
+/// An announcer, and what is known of its one device.
+struct Setup {
+    announcer: Announcer,
+    document: Value,
+}
+
+impl Setup {
+    fn new() -> Self {
+        Self {
+            announcer: Announcer::new(Delays::default()),
+            document: Value::Null,
+        }
+    }
+
+    fn update(&mut self, id: &str, document: Value, online: bool, now: Instant) {
+        self.document = document;
+        let mut digest = DefaultHasher::new();
+        self.document.to_string().hash(&mut digest);
+        self.announcer.update(id, digest.finish(), online, now);
+    }
+
+    fn due(&mut self, now: Instant) -> Vec<Action> {
+        self.announcer.due(now, |_| Some(self.document.clone()))
+    }
+}
+
+impl Deref for Setup {
+    type Target = Announcer;
+
+    fn deref(&self) -> &Announcer {
+        &self.announcer
+    }
+}
+
+impl DerefMut for Setup {
+    fn deref_mut(&mut self) -> &mut Announcer {
+        &mut self.announcer
+    }
+}
+
+fn published(actions: &[Action]) -> Vec<Value> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Publish(_, document) => Some(document.document()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn connected() -> (Setup, Instant) {
+    let now = Instant::now();
+    let mut it = Setup::new();
+    it.connected(now);
+    (it, now)
+}
+
+#[test]
+fn changes_are_gathered_and_the_same_is_not_published_twice() {
+    let (mut it, now) = connected();
+    it.update("1", document(&["a"]), true, now);
+    it.update("1", document(&["a", "b"]), true, now + SECOND);
+    assert!(it.due(now + 2 * SECOND).is_empty());
+    assert_eq!(it.next_due(), Some(now + 3 * SECOND));
+    let actions = it.due(now + 3 * SECOND);
+    assert_eq!(published(&actions), [document(&["a", "b"])]);
+    it.update("1", document(&["a", "b"]), true, now + 4 * SECOND);
+    assert!(it.due(now + 60 * SECOND).is_empty());
+}
+
+#[test]
+fn nothing_is_published_before_the_broker_has_told_what_it_has() {
+    let now = Instant::now();
+    let mut it = Setup::new();
+    it.update("1", document(&[]), false, now);
+    assert!(it.due(now + 60 * SECOND).is_empty());
+    assert_eq!(it.next_due(), None);
+    it.connected(now + 60 * SECOND);
+    it.received("1", Some(document(&["a"])), true);
+    let later = now + 62 * SECOND;
+    assert_eq!(it.next_due(), Some(later));
+    // The device is away, and what it had is kept as it was.
+    assert_eq!(published(&it.due(later)), [document(&["a"])]);
+    // It comes back and has something else, then is there for long enough to be believed.
+    it.update("1", document(&["b"]), true, later);
+    let actions = it.due(later + 2 * SECOND);
+    assert_eq!(published(&actions), [document(&["a", "b"])]);
+    let settled = later + 60 * SECOND;
+    assert_eq!(it.next_due(), Some(settled));
+    let actions = it.due(settled);
+    let removed = &published(&actions)[0]["components"]["a"];
+    assert_eq!(removed, &json!({"platform": "button"}));
+    let actions = it.due(settled + 2 * SECOND);
+    assert_eq!(published(&actions), [document(&["b"])]);
+    assert_eq!(it.next_due(), None);
+}
+
+#[test]
+fn a_device_that_somebody_deleted_stays_away() {
+    let (mut it, now) = connected();
+    it.update("1", document(&["a"]), true, now);
+    it.due(now + 2 * SECOND);
+    assert_eq!(
+        it.received("1", None, false),
+        Some(Action::Clear("1".into()))
+    );
+    assert_eq!(it.received("1", None, false), None);
+    it.update("1", document(&["b"]), true, now + 3 * SECOND);
+    assert!(it.due(now + 9 * SECOND).is_empty());
+    assert_eq!(it.forget("1"), None);
+}
+
+#[test]
+fn rooms_that_went_are_cleared_and_others_documents_are_not() {
+    let (mut it, now) = connected();
+    it.update("1", document(&["a"]), true, now);
+    assert_eq!(it.forget("1"), Some(Action::Clear("1".into())));
+    let old = it.received("9", Some(document(&[])), true);
+    assert_eq!(old, Some(Action::Clear("9".into())));
+    assert_eq!(it.received("8", Some(document(&[])), false), None);
+    assert_eq!(it.received("8", None, false), None);
+}
+
+#[test]
+fn a_birth_repeats_everything_once() {
+    let (mut it, now) = connected();
+    it.home_assistant_started(now + 3 * SECOND, 0.5);
+    assert!(it.due(now + 5 * SECOND).is_empty());
+    assert_eq!(it.due(now + 6 * SECOND), [Action::Repeat]);
+    assert!(it.due(now + 7 * SECOND).is_empty());
+}
