@@ -3,6 +3,7 @@
 use super::key::{Key, Kind, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::check_levels;
+use crate::topics::is_gateway_topic;
 
 /// `[home_assistant]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +74,8 @@ impl HomeAssistantConfig {
         let status_topic = status.unwrap_or_else(|| format!("{prefix}/status"));
         for (key, levels) in [("prefix", &prefix), ("status_topic", &status_topic)] {
             check_levels(&reader, key, levels);
-            if matches!(levels.split('/').next(), Some("room" | "gateway")) {
+            // With a slash at its end the first level alone is found too.
+            if is_gateway_topic(&format!("{levels}/")) {
                 reader.error(
                     key,
                     "takes no topics below room/ or gateway/, which are the gateway's",
