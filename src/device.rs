@@ -6,6 +6,7 @@
 //! ```text
 //! client          repeats a request where that is safe       transfer: files that stream
 //! authenticator   logs in and out, one at a time             login_limits, login_reply
+//! probe           is a session valid? what does a 403 mean?
 //! endpoint        one request, one response; two at a time   sessions, session_store
 //! http            reqwest                                    tls: which certificate is trusted
 //! ```
@@ -16,6 +17,7 @@ mod endpoint;
 mod http;
 mod login_limits;
 mod login_reply;
+mod probe;
 mod problem;
 mod response;
 mod session;

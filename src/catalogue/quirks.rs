@@ -176,7 +176,7 @@ pub const QUIRKS: &[Quirk] = &[
                  writes that Teams or Zoom mode refuses",
         firmware: "all",
         source: Source::Drivers,
-        handled: ("src/device/authenticator.rs", "why_forbidden"),
+        handled: ("src/device/probe.rs", "why_forbidden"),
     },
     Quirk {
         name: "XSRF token",

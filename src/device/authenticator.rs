@@ -1,7 +1,7 @@
 //! Logging in and out: one valid session for all requests to the device.
 //!
 //! Owns when a log-in is needed, that only one runs at a time, the release of sessions that the
-//! device still holds, and what a 403 means. Repeats no request.
+//! device still holds. Repeats no request.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
@@ -18,6 +18,7 @@ use tracing::Instrument;
 use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::login_limits::{LoginBackoff, LoginLimiter};
 use super::login_reply::LoginReply;
+use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
 use super::session::Session;
 use super::sessions::Sessions;
@@ -34,12 +35,6 @@ const RELEASE_RETRY_DELAYS: &[Duration] = &[
 ];
 /// Where sessions are made and released.
 const SESSION_PATH: &str = "/rest/session";
-/// A read that every firmware has and that changes nothing.
-const AUDIO_PATH: &str = "/rest/audio";
-/// The device's mode, which older firmware does not have.
-const MODE_PATH: &str = "/rest/system/mode";
-/// The longest name of a device's mode that is shown.
-const LONGEST_MODE: usize = 64;
 
 /// Keeps the session of one device.
 #[derive(Debug)]
@@ -63,17 +58,6 @@ struct LoginState {
     /// The number of the last log-in.
     generation: u64,
     backoff: LoginBackoff,
-}
-
-/// What a 403 turned out to mean.
-#[derive(Debug)]
-pub(super) enum Forbidden {
-    /// The session is not valid any more.
-    StaleSession,
-    /// The device runs in this mode, in which it refuses much.
-    Mode(String),
-    /// The session is valid and the mode is the usual one: the request itself is refused.
-    Request,
 }
 
 impl Authenticator {
@@ -121,7 +105,7 @@ impl Authenticator {
     pub async fn verified_session(self: &Arc<Self>) -> Result<Arc<Session>, Problem> {
         let mut stale = None;
         if let Some(session) = self.sessions.current(None)
-            && !self.is_valid(&session).await?
+            && !is_valid(&self.endpoint, &session).await?
         {
             stale = Some(session.generation);
         }
@@ -145,43 +129,8 @@ impl Authenticator {
         let log_in = async move { this.log_in(stale).await };
         match tokio::spawn(log_in.in_current_span()).await {
             Ok(session) => session,
-            Err(_) => Err(no_answer()),
+            Err(_) => Err(Problem::no_answer()),
         }
-    }
-
-    /// Asks the device whether it takes this session.
-    async fn is_valid(&self, session: &Session) -> Result<bool, Problem> {
-        let slot = self.endpoint.slot().await;
-        match self.probe(&slot, AUDIO_PATH, session).await {
-            Attempt::Answered(response) => Ok(response.status != 403),
-            Attempt::Large(_) => Ok(true),
-            Attempt::Unreachable(problem) => Err(problem),
-            Attempt::Broken(_) => Err(no_answer()),
-        }
-    }
-
-    /// What a 403 means. The reads that tell change nothing at the device.
-    pub async fn why_forbidden(&self, slot: &RequestSlot<'_>, session: &Session) -> Forbidden {
-        for path in [MODE_PATH, AUDIO_PATH] {
-            let Attempt::Answered(response) = self.probe(slot, path, session).await else {
-                return Forbidden::Request;
-            };
-            match response.status {
-                403 => return Forbidden::StaleSession,
-                200 => {
-                    let mode: Value = serde_json::from_slice(&response.body).unwrap_or_default();
-                    return match mode["activePersona"].as_str() {
-                        Some(mode) if !mode.eq_ignore_ascii_case("poly") => {
-                            Forbidden::Mode(mode.chars().take(LONGEST_MODE).collect())
-                        }
-                        _ => Forbidden::Request,
-                    };
-                }
-                // An older firmware has no such path.
-                _ => {}
-            }
-        }
-        Forbidden::Request
     }
 
     /// Logs in, unless another caller just did; one log-in at a time.
@@ -262,7 +211,7 @@ impl Authenticator {
             Ok(exchanged) => exchanged,
             Err(_) => exchange.await,
         };
-        let (attempt, cookies) = exchanged.map_err(|_| no_answer())?;
+        let (attempt, cookies) = exchanged.map_err(|_| Problem::no_answer())?;
         let reply = match attempt {
             Attempt::Answered(response) => LoginReply {
                 status: response.status,
@@ -328,26 +277,8 @@ impl Authenticator {
             self.sessions.release_tried(session.generation, confirmed);
         }
     }
-
-    async fn probe(
-        &self,
-        slot: &RequestSlot<'_>,
-        path: &'static str,
-        session: &Session,
-    ) -> Attempt {
-        let request = self.endpoint.fixed(Method::GET, path, None);
-        let endpoint = &self.endpoint;
-        endpoint
-            .attempt(slot, &request, session, None, SMALL_RESPONSE)
-            .await
-    }
 }
 
 fn closed() -> Problem {
     Problem::new(ProblemCode::Offline, "the device is not used any more")
-}
-
-/// The problem of a device that accepts connections but does not respond.
-pub(super) fn no_answer() -> Problem {
-    Problem::new(ProblemCode::Offline, "the device does not answer in time")
 }

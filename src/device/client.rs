@@ -10,9 +10,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::authenticator::{Authenticator, Forbidden, no_answer};
+use super::authenticator::Authenticator;
 use super::endpoint::{Attempt, Endpoint, LargeResponse, RequestSlot};
 use super::http::UploadBody;
+use super::probe::{Forbidden, why_forbidden};
 use super::problem::Problem;
 use super::response::{DeviceResponse, RequestError};
 use super::sessions::Sessions;
@@ -68,13 +69,6 @@ impl Device {
         self.endpoint.fingerprint()
     }
 
-    /// How many more requests the device takes right now: at most
-    /// [`MOST_REQUESTS_AT_ONCE`](super::MOST_REQUESTS_AT_ONCE). With none left, a request waits
-    /// until another has ended.
-    pub fn free_request_slots(&self) -> usize {
-        self.endpoint.free_slots()
-    }
-
     /// When a request that begins now must have its response.
     pub fn deadline(&self, slow: bool) -> Instant {
         let timeout = if slow {
@@ -96,7 +90,7 @@ impl Device {
                 Ok(session) => return session.map(|session| session.state.clone()),
                 // Waiting for other devices' log-ins says nothing of this device.
                 Err(_) if self.authenticator.waits_for_limiter() => {}
-                Err(_) => return Err(no_answer()),
+                Err(_) => return Err(Problem::no_answer()),
             }
         }
     }
@@ -153,7 +147,7 @@ impl Device {
             if only_once && !session_renewed {
                 // Whether the session is valid must be known before the only attempt.
                 session_renewed = true;
-                let why = self.authenticator.why_forbidden(&slot, &session);
+                let why = why_forbidden(&self.endpoint, &slot, &session);
                 if let Ok(Forbidden::StaleSession) = timeout_at(deadline, why).await {
                     stale = Some(session.generation);
                     continue;
@@ -168,7 +162,7 @@ impl Device {
             let attempt = timeout_at(deadline, attempt).await;
             match attempt.map_err(|_| late(true))? {
                 Attempt::Answered(response) if response.status == 403 => {
-                    let why = self.authenticator.why_forbidden(&slot, &session);
+                    let why = why_forbidden(&self.endpoint, &slot, &session);
                     let why = timeout_at(deadline, why).await;
                     match why.map_err(|_| late(true))? {
                         Forbidden::StaleSession if !session_renewed => {
@@ -213,16 +207,4 @@ fn reason(body: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_short_json_text_is_the_reason_of_a_refusal() {
-        assert_eq!(reason(br#"{"reason":"NotInCall"}"#), "NotInCall");
-        for none in ["", "<html>", "[]", r#"{"reason":7}"#, r#"{"reason":"#] {
-            assert_eq!(reason(none.as_bytes()), "", "{none}");
-        }
-        let long = format!(r#"{{"reason":"{}"}}"#, "ü".repeat(500));
-        assert_eq!(reason(long.as_bytes()).chars().count(), LONGEST_REASON);
-    }
-}
+mod tests;

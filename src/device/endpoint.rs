@@ -98,11 +98,6 @@ impl Endpoint {
         }
     }
 
-    /// How many requests may be sent at once.
-    pub fn free_slots(&self) -> usize {
-        self.slots.available_permits()
-    }
-
     /// The request as it is sent; none if its URL would lead to another path.
     pub fn prepare(&self, request: &Request) -> Option<HttpRequest> {
         self.http.prepare(request)

@@ -1,19 +1,17 @@
 //! HTTPS to one device, by reqwest.
 //!
-//! Owns the client's settings, the URL of a request, and what reqwest leaves to its caller: the
-//! limit of a response's head, and an upload's exact length. Knows no sessions and repeats nothing:
-//! only the layers above know which requests are safe to repeat.
+//! Owns the client's settings and the URL and headers of a request, and sends it. Knows no sessions
+//! and repeats nothing: only the layers above know which requests are safe to repeat.
 
-use std::io;
+mod response;
+mod upload;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::{BoxStream, Stream, unfold};
 use percent_encoding::percent_decode_str;
-use reqwest::header::{
-    CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE,
-};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Body, Method};
 use rustls::ClientConfig;
@@ -23,6 +21,10 @@ use url::Url;
 
 use super::MOST_REQUESTS_AT_ONCE;
 use crate::catalogue::{self, Request, RequestBody};
+use upload::exact_length;
+
+pub use response::HttpResponse;
+pub use upload::UploadBody;
 
 /// A device on the local network accepts a connection and completes the TLS handshake well within
 /// this, or it is not there.
@@ -34,11 +36,6 @@ const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// Without it, a device that refuses an upload early and reads no further would hold the connection
 /// and the uploader for ever.
 pub(super) const UNREAD_DATA_TIMEOUT: Duration = Duration::from_secs(3);
-/// The largest head of a response. reqwest's own limit is about 400 KB, and a device needs 1 KB.
-const LARGEST_RESPONSE_HEAD: usize = 64 << 10;
-/// The longest MIME type; anything longer is not one. MQTT carries it in a property of at most
-/// 65,535 bytes.
-const LONGEST_CONTENT_TYPE: usize = 128;
 
 const JSON: &str = "application/json";
 const XSRF_TOKEN: HeaderName = HeaderName::from_static("x-xsrf-token");
@@ -85,14 +82,6 @@ impl HttpRequest {
     pub fn is_read(&self) -> bool {
         self.method == Method::GET
     }
-}
-
-/// A body that streams in. It can be sent once.
-pub struct UploadBody {
-    /// The size in bytes, as sent in `Content-Length`.
-    pub length: u64,
-    /// The bytes. An error, or another length, breaks the exchange off.
-    pub chunks: BoxStream<'static, io::Result<Bytes>>,
 }
 
 /// The headers that carry a session.
@@ -204,7 +193,7 @@ impl HttpClient {
         let is_read = request.is_read();
         let headers = outgoing.headers_mut();
         if let Some(session) = session {
-            headers.insert(reqwest::header::COOKIE, session.cookie.clone());
+            headers.insert(COOKIE, session.cookie.clone());
             if let Some(token) = session.token.clone().filter(|_| !is_read) {
                 headers.insert(XSRF_TOKEN, token);
             }
@@ -223,96 +212,8 @@ impl HttpClient {
             *outgoing.body_mut() = Some(request.body.clone().into());
         }
         let response = self.client.execute(outgoing).await?;
-        // The library skips informational responses, except for the answer to an upgrade.
-        if response.status().is_informational() {
-            return Err(HttpError::SwitchedProtocols);
-        }
-        if head_size(response.headers()) > LARGEST_RESPONSE_HEAD {
-            return Err(HttpError::HeadTooLarge);
-        }
-        Ok(HttpResponse {
-            response,
-            _exchange: exchange,
-        })
+        HttpResponse::new(response, exchange)
     }
-}
-
-/// A response whose body is still to be read. Read to its end, it leaves the connection to the next
-/// request; dropped before that, it closes the connection and ends the upload.
-#[derive(Debug)]
-pub struct HttpResponse {
-    response: reqwest::Response,
-    /// Its drop ends the upload.
-    _exchange: oneshot::Sender<()>,
-}
-
-impl HttpResponse {
-    /// The HTTP status.
-    pub fn status(&self) -> u16 {
-        self.response.status().as_u16()
-    }
-
-    /// The MIME type without parameters, if it can be one.
-    pub fn content_type(&self) -> Option<String> {
-        let text = printable(self.response.headers().get(CONTENT_TYPE)?)?;
-        let content_type = text.split(';').next()?.trim();
-        (content_type.len() <= LONGEST_CONTENT_TYPE).then(|| content_type.to_owned())
-    }
-
-    /// The size of the body in bytes, if the device gave it.
-    pub fn length(&self) -> Option<u64> {
-        self.response.content_length()
-    }
-
-    /// The cookies it sets: the values of `Set-Cookie`.
-    pub fn cookies(&self) -> Vec<String> {
-        let cookies = self.response.headers().get_all(SET_COOKIE);
-        let cookies = cookies.iter().filter_map(printable);
-        cookies.map(str::to_owned).collect()
-    }
-
-    /// The next part of the body; none at its end. It may hold a much larger buffer of the
-    /// library's: copy what is kept.
-    ///
-    /// # Errors
-    /// The connection broke before the end of the body.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
-        Ok(self.response.chunk().await?)
-    }
-}
-
-/// Passes an upload on, and fails unless it is exactly as long as `Content-Length` says. The library
-/// would cut off the rest.
-fn exact_length(upload: UploadBody) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    unfold(Some(upload), async |upload| {
-        let mut upload = upload?;
-        let wrong = || io::Error::other("the upload has another length than its sender said");
-        match upload.chunks.next().await {
-            Some(Ok(chunk)) => match upload.length.checked_sub(chunk.len() as u64) {
-                Some(rest) => {
-                    upload.length = rest;
-                    Some((Ok(chunk), Some(upload)))
-                }
-                None => Some((Err(wrong()), None)),
-            },
-            Some(Err(error)) => Some((Err(error), None)),
-            None if upload.length > 0 => Some((Err(wrong()), None)),
-            None => None,
-        }
-    })
-}
-
-/// The text of a header, if it can stand in one of ours too.
-fn printable(value: &HeaderValue) -> Option<&str> {
-    value.to_str().ok().filter(|text| !text.contains('\t'))
-}
-
-/// The size of a head in bytes, without its first line.
-fn head_size(headers: &HeaderMap) -> usize {
-    let sizes = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4);
-    sizes.sum()
 }
 
 /// A [`Value`] has only strings as keys, so it always serialises.

@@ -60,6 +60,11 @@ impl Problem {
             message: message.into(),
         }
     }
+
+    /// A device that accepts connections and does not respond.
+    pub(super) fn no_answer() -> Self {
+        Self::new(ProblemCode::Offline, "the device does not answer in time")
+    }
 }
 
 #[cfg(test)]

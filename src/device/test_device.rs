@@ -11,6 +11,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use url::Url;
 
+use super::{Device, DeviceSettings, DeviceTimings, LoginLimiter};
+use crate::config::Certificate;
+
 /// A connection to the device.
 pub type Connection = TlsStream<TcpStream>;
 
@@ -78,6 +81,22 @@ impl TestDevice {
         .await
     }
 
+    /// A client of it that has not connected yet.
+    pub fn client(&self) -> Device {
+        Device::new(DeviceSettings {
+            url: self.url.clone(),
+            user: "admin".into(),
+            password: "secret".to_owned().into(),
+            certificate: Certificate::Insecure,
+            keep_alive: true,
+            timings: DeviceTimings::default(),
+            telemetry: Arc::default(),
+            login_limiter: LoginLimiter::default(),
+            session_store: None,
+        })
+        .unwrap()
+    }
+
     /// How many TLS connections there have been.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
@@ -97,4 +116,27 @@ pub async fn request_head(connection: &mut Connection) -> Option<String> {
 pub async fn send(connection: &mut Connection, bytes: &str) {
     let _ = connection.write_all(bytes.as_bytes()).await;
     let _ = connection.flush().await;
+}
+
+/// A successful response.
+pub fn ok(body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+/// Answers log-in and probes until a request for this path is there; none if the connection ends
+/// before that.
+pub async fn until_a_request_for(path: &str, connection: &mut Connection) -> Option<()> {
+    loop {
+        let head = request_head(connection).await?;
+        if head.contains(&format!(" {path} ")) {
+            return Some(());
+        }
+        let body = if head.contains(" /rest/session ") {
+            r#"{"success":true,"session":{"sessionId":"s"}}"#
+        } else {
+            r#"{"activePersona":"Poly"}"#
+        };
+        send(connection, &ok(body)).await;
+    }
 }

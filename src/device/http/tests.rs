@@ -1,9 +1,11 @@
+use std::io;
 use std::sync::{Arc, Mutex};
 
-use futures_util::stream;
+use futures_util::stream::{self, BoxStream};
 use tokio::io::AsyncReadExt;
 use tokio::time::{sleep, timeout};
 
+use super::response::LARGEST_RESPONSE_HEAD;
 use super::*;
 use crate::config::Certificate;
 use crate::device::test_device::{TestDevice, request_head, send};

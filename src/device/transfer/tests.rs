@@ -7,27 +7,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::*;
 use crate::catalogue::{Method, RequestBody};
 use crate::command::CutOff;
-use crate::config::Certificate;
 use crate::device::http::UNREAD_DATA_TIMEOUT;
-use crate::device::test_device::{Connection, TestDevice, request_head, send};
-use crate::device::{DeviceSettings, DeviceTimings, LoginLimiter};
+use crate::device::test_device::{TestDevice, ok, send, until_a_request_for};
 
 const LIMIT: usize = 1 << 20;
-
-fn device(test: &TestDevice) -> Device {
-    Device::new(DeviceSettings {
-        url: test.url.clone(),
-        user: "admin".into(),
-        password: "secret".to_owned().into(),
-        certificate: Certificate::Insecure,
-        keep_alive: true,
-        timings: DeviceTimings::default(),
-        telemetry: Arc::default(),
-        login_limiter: LoginLimiter::default(),
-        session_store: None,
-    })
-    .unwrap()
-}
 
 fn request(method: Method) -> Request {
     Request {
@@ -40,28 +23,6 @@ fn request(method: Method) -> Request {
         },
         repeatable: method == Method::Get,
         slow: false,
-    }
-}
-
-fn ok(body: &str) -> String {
-    let length = body.len();
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}")
-}
-
-/// Answers log-in and probes, until the request for the file is there.
-async fn until_the_file(connection: &mut Connection) -> Option<()> {
-    loop {
-        let head = request_head(connection).await?;
-        if head.contains(" /rest/file ") {
-            return Some(());
-        }
-        let body = match () {
-            () if head.contains(" /rest/session ") => {
-                r#"{"success":true,"session":{"sessionId":"s"}}"#
-            }
-            () => r#"{"activePersona":"Poly"}"#,
-        };
-        send(connection, &ok(body)).await;
     }
 }
 
@@ -82,7 +43,10 @@ impl UnreadingDevice {
         let test = TestDevice::start(move |mut connection| {
             let (read_on, ended) = (device_reads_on.clone(), ended_sender.clone());
             async move {
-                if until_the_file(&mut connection).await.is_some() {
+                if until_a_request_for("/rest/file", &mut connection)
+                    .await
+                    .is_some()
+                {
                     send(&mut connection, response).await;
                     read_on.notified().await;
                     let _ = connection.read_to_end(&mut Vec::new()).await;
@@ -123,7 +87,7 @@ fn large_upload() -> (Upload, oneshot::Receiver<()>) {
 async fn a_device_that_refuses_an_upload_early_and_reads_no_further_holds_nobody() {
     let refusal = "HTTP/1.1 413 Too Large\r\nContent-Length: 8\r\n\r\ntoo much";
     let unreading = UnreadingDevice::start(refusal).await;
-    let device = device(&unreading.test);
+    let device = unreading.test.client();
     let (upload, sender_is_gone) = large_upload();
     let begun = Instant::now();
     let request = request(Method::Post);
@@ -135,10 +99,6 @@ async fn a_device_that_refuses_an_upload_early_and_reads_no_further_holds_nobody
         "{:?}",
         begun.elapsed()
     );
-    assert_eq!(
-        device.free_request_slots(),
-        crate::device::MOST_REQUESTS_AT_ONCE
-    );
     let sender_is_gone = timeout(UNREAD_DATA_TIMEOUT * 3, sender_is_gone).await;
     assert!(sender_is_gone.unwrap().is_err());
     unreading.sees_the_connection_ended().await;
@@ -147,7 +107,7 @@ async fn a_device_that_refuses_an_upload_early_and_reads_no_further_holds_nobody
 #[tokio::test]
 async fn a_device_that_neither_reads_an_upload_nor_answers_holds_nobody() {
     let unreading = UnreadingDevice::start("").await;
-    let device = device(&unreading.test);
+    let device = unreading.test.client();
     let (upload, sender_is_gone) = large_upload();
     let request = request(Method::Post);
     let deadline = device.deadline(false);
@@ -176,13 +136,16 @@ async fn a_download_streams_to_its_end_and_leaves_the_connection_usable() {
     let test = TestDevice::start(move |mut connection| {
         let response = response.clone();
         async move {
-            while until_the_file(&mut connection).await.is_some() {
+            while until_a_request_for("/rest/file", &mut connection)
+                .await
+                .is_some()
+            {
                 send(&mut connection, &response).await;
             }
         }
     })
     .await;
-    let device = device(&test);
+    let device = test.client();
     for _ in 0..2 {
         let (download, arrival) = Download::new();
         let request = request(Method::Get);
@@ -205,10 +168,6 @@ async fn a_download_streams_to_its_end_and_leaves_the_connection_usable() {
             matches!(downloaded, Downloaded::File(_, 200, 300_000)),
             "{downloaded:?}"
         );
-        assert_eq!(
-            device.free_request_slots(),
-            crate::device::MOST_REQUESTS_AT_ONCE
-        );
     }
     assert_eq!(test.connections(), 1);
 }
@@ -216,12 +175,12 @@ async fn a_download_streams_to_its_end_and_leaves_the_connection_usable() {
 #[tokio::test]
 async fn a_download_that_is_cut_off_is_broken_and_one_that_nobody_takes_abandoned() {
     let test = TestDevice::start(|mut connection| async move {
-        until_the_file(&mut connection).await;
+        until_a_request_for("/rest/file", &mut connection).await;
         let cut = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nabc";
         send(&mut connection, cut).await;
     })
     .await;
-    let device = device(&test);
+    let device = test.client();
     let request = request(Method::Get);
     let (download, _arrival) = Download::new();
     let result = device

@@ -1,0 +1,120 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::catalogue::{Method, RequestBody};
+use crate::device::test_device::{TestDevice, ok, send, until_a_request_for};
+use crate::device::{MOST_REQUESTS_AT_ONCE, ProblemCode};
+
+const LIMIT: usize = 1 << 20;
+
+fn read(segment: &str) -> Request {
+    Request {
+        method: Method::Get,
+        path: vec!["rest".into(), segment.into()],
+        query: Vec::new(),
+        body: RequestBody::None,
+        repeatable: true,
+        slow: false,
+    }
+}
+
+/// A device that closes the connection at a request for a thing, and how often it was asked.
+async fn device_that_hangs_up() -> (TestDevice, Arc<AtomicUsize>) {
+    let asked = Arc::<AtomicUsize>::default();
+    let count = asked.clone();
+    let device = TestDevice::start(move |mut connection| {
+        let count = count.clone();
+        async move {
+            if until_a_request_for("/rest/thing", &mut connection)
+                .await
+                .is_some()
+            {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    (device.await, asked)
+}
+
+#[tokio::test]
+async fn a_device_gets_two_requests_at_a_time() {
+    let (now, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let seen = most.clone();
+    let test = TestDevice::start(move |mut connection| {
+        let (now, most) = (now.clone(), most.clone());
+        async move {
+            while until_a_request_for("/rest/thing", &mut connection)
+                .await
+                .is_some()
+            {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                sleep(Duration::from_millis(30)).await;
+                now.fetch_sub(1, Ordering::SeqCst);
+                send(&mut connection, &ok("1")).await;
+            }
+        }
+    })
+    .await;
+    let device = test.client();
+    let request = read("thing");
+    let sent = (0..6).map(|_| device.send(&request, LIMIT, device.deadline(false)));
+    for response in join_all(sent).await {
+        assert_eq!(&*response.unwrap().body, b"1");
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), MOST_REQUESTS_AT_ONCE);
+    assert!(test.connections() <= MOST_REQUESTS_AT_ONCE);
+}
+
+#[tokio::test]
+async fn only_a_request_that_is_safe_to_repeat_is_sent_again() {
+    let (test, asked) = device_that_hangs_up().await;
+    let device = test.client();
+    for (repeatable, times) in [(true, MOST_ATTEMPTS as usize), (false, 1)] {
+        let request = Request {
+            repeatable,
+            ..read("thing")
+        };
+        let result = device.send(&request, LIMIT, device.deadline(false)).await;
+        assert!(matches!(result, Err(RequestError::Broken(_))), "{result:?}");
+        assert_eq!(asked.swap(0, Ordering::SeqCst), times);
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_path_would_change_is_not_sent() {
+    let test = TestDevice::that_answers(ok("1"), false).await;
+    let device = test.client();
+    let result = device
+        .send(&read(".."), LIMIT, device.deadline(false))
+        .await;
+    assert!(
+        matches!(result, Err(RequestError::UnsafePath)),
+        "{result:?}"
+    );
+    assert_eq!(test.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_device_that_is_not_there_is_offline_and_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut test = TestDevice::that_answers("", false).await;
+    let port = listener.local_addr().unwrap().port();
+    test.url.set_port(Some(port)).unwrap();
+    drop(listener);
+    let problem = test.client().log_in().await.unwrap_err();
+    assert_eq!(problem.code, ProblemCode::Offline);
+    let start = "127.0.0.1 cannot be reached: Connection refused";
+    assert!(problem.message.starts_with(start), "{}", problem.message);
+}
+
+#[test]
+fn only_a_short_json_text_is_the_reason_of_a_refusal() {
+    assert_eq!(reason(br#"{"reason":"NotInCall"}"#), "NotInCall");
+    for none in ["", "<html>", "[]", r#"{"reason":7}"#, r#"{"reason":"#] {
+        assert_eq!(reason(none.as_bytes()), "", "{none}");
+    }
+    let long = format!(r#"{{"reason":"{}"}}"#, "ü".repeat(500));
+    assert_eq!(reason(long.as_bytes()).chars().count(), LONGEST_REASON);
+}

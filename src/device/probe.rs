@@ -1,0 +1,103 @@
+//! Reads that tell whether a session is valid and what a 403 means.
+//!
+//! They change nothing at the device.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
+use super::problem::Problem;
+use super::session::Session;
+
+/// A read that every firmware has.
+const AUDIO_PATH: &str = "/rest/audio";
+/// The device's mode, which older firmware does not have.
+const MODE_PATH: &str = "/rest/system/mode";
+/// The longest name of a mode that is passed on, in characters.
+const LONGEST_MODE: usize = 64;
+
+/// What a 403 turned out to mean.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Forbidden {
+    /// The session is not valid any more.
+    StaleSession,
+    /// The device runs in this mode, in which it refuses much.
+    Mode(String),
+    /// The session is valid and the mode is the usual one: the request itself is refused.
+    Request,
+}
+
+/// Asks the device whether it takes this session.
+///
+/// # Errors
+/// The device does not say.
+pub(super) async fn is_valid(endpoint: &Endpoint, session: &Session) -> Result<bool, Problem> {
+    let slot = endpoint.slot().await;
+    match probe(endpoint, &slot, AUDIO_PATH, session).await {
+        Attempt::Answered(response) => Ok(response.status != 403),
+        Attempt::Large(_) => Ok(true),
+        Attempt::Unreachable(problem) => Err(problem),
+        Attempt::Broken(_) => Err(Problem::no_answer()),
+    }
+}
+
+/// Asks the device what a 403 means.
+pub(super) async fn why_forbidden(
+    endpoint: &Endpoint,
+    slot: &RequestSlot<'_>,
+    session: &Session,
+) -> Forbidden {
+    for path in [MODE_PATH, AUDIO_PATH] {
+        let Attempt::Answered(response) = probe(endpoint, slot, path, session).await else {
+            return Forbidden::Request;
+        };
+        match response.status {
+            403 => return Forbidden::StaleSession,
+            200 => return mode(&response.body).map_or(Forbidden::Request, Forbidden::Mode),
+            // Older firmware has no such path.
+            _ => {}
+        }
+    }
+    Forbidden::Request
+}
+
+async fn probe(
+    endpoint: &Endpoint,
+    slot: &RequestSlot<'_>,
+    path: &'static str,
+    session: &Session,
+) -> Attempt {
+    let request = endpoint.fixed(Method::GET, path, None);
+    endpoint
+        .attempt(slot, &request, session, None, SMALL_RESPONSE)
+        .await
+}
+
+/// The mode, unless it is the usual one or the body does not name one.
+fn mode(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let mode = body["activePersona"].as_str()?;
+    let is_usual = mode.eq_ignore_ascii_case("poly");
+    (!is_usual).then(|| mode.chars().take(LONGEST_MODE).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_is_any_but_the_usual_one() {
+        assert_eq!(mode(br#"{"activePersona":"Teams"}"#).unwrap(), "Teams");
+        for usual in [
+            r#"{"activePersona":"Poly"}"#,
+            r#"{"activePersona":"POLY"}"#,
+            r#"{"activePersona":null}"#,
+            "[]",
+            "<html>",
+        ] {
+            assert_eq!(mode(usual.as_bytes()), None, "{usual}");
+        }
+        let long = format!(r#"{{"activePersona":"{}"}}"#, "x".repeat(100));
+        assert_eq!(mode(long.as_bytes()).unwrap().len(), LONGEST_MODE);
+    }
+}
