@@ -37,7 +37,7 @@ pub struct App {
     /// The embedded broker, if the configuration asks for it.
     broker: Option<Broker>,
     gateway: Arc<Gateway>,
-    mqtt: Option<doors::mqtt::Door>,
+    mqtt: Option<doors::mqtt::MqttDoor>,
     /// The clients of WebSocket, HTTP and plain lines.
     clients: Arc<Clients>,
     http: Option<HttpDoor>,

@@ -1,76 +1,65 @@
-//! The gateway's own broker, for those who have none.
+//! The embedded broker, for installations that have no other.
 //!
-//! Owns who may connect and what they may publish: commands for their rooms, never the gateway's
-//! states. Keeps nothing on disk; the gateway publishes everything again at its start.
-//!
-//! Of the library it takes the sessions and the routing between them. The library's `MqttBroker`
-//! around these would bring bridges, web tokens and configuration files with it: megabytes of
-//! program that is never used.
+//! Accepts clients and hands them to the library's sessions and router. `authentication` says who
+//! may connect, `rights` what they may publish and see. Keeps nothing on disk: the gateway publishes
+//! everything again when it starts. Only parts of the library are used:
+//! `docs/decisions/embedded-broker.md` says why.
 
-use std::future::{Future, ready};
+mod authentication;
+mod rights;
+
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::sys_topics::BrokerStats;
 use mqtt5::broker::transport::BrokerTransport;
 use mqtt5::broker::{ResourceLimits, ResourceMonitor};
-use mqtt5::packet::connect::ConnectPacket;
-use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use ring::rand::SecureRandom;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::doors::mqtt::message::{Publication, classify, is_own, unprefixed};
 use crate::net::{accept, bind};
 use crate::state::StateStore;
+use crate::topics::Prefix;
+use authentication::BrokerAuthentication;
+use rights::GATEWAY_USER;
 
-/// Room for topic and properties besides the payload.
-const SLACK: usize = 64 << 10;
-/// How many clients there can be.
-const CLIENTS: usize = 10_000;
-/// How many may come in a second.
-const ARRIVALS: u32 = 10_000;
-/// How long a session outlives its connection.
-const SESSION: Duration = Duration::from_secs(3600);
-/// Nothing was sent for so long: nobody is owed anything.
-const QUIET: Duration = Duration::from_millis(50);
-/// The gateway's own user; a colon cannot stand in a configured name.
-const GATEWAY: &str = "gateway:";
+pub use rights::BrokerUser;
 
-/// How the broker is run.
+/// What a packet may have besides its payload: a topic has at most 64 KiB.
+const PACKET_OVERHEAD: usize = 64 << 10;
+/// The most clients at a time. Each takes a file descriptor and some kilobytes.
+const CLIENT_LIMIT: usize = 10_000;
+/// The most clients that may connect in a second: after a power cut all of them come at once.
+const CLIENTS_PER_SECOND: u32 = 10_000;
+/// How long the broker keeps the session of a client that is gone, and how often it looks for
+/// sessions that have ended.
+const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
+/// At the stop, when nothing was sent for this long, every client has what it was sent.
+const QUIET_TIME: Duration = Duration::from_millis(50);
+/// At the stop, the longest wait for clients to take their last messages, and then for their tasks
+/// to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the broker needs to know.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct BrokerSettings {
     /// Where it listens; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// Who may connect; anyone, if there is nobody here.
-    pub users: Vec<User>,
+    /// Who may connect; anybody, if the list is empty.
+    pub users: Vec<BrokerUser>,
     /// Stands before every topic.
-    pub prefix: String,
-    /// The largest payload.
+    pub prefix: Prefix,
+    /// The largest payload, in bytes.
     pub max_payload: usize,
-}
-
-/// A user of the broker.
-#[derive(Debug, Clone)]
-pub struct User {
-    /// The name.
-    pub name: String,
-    /// The password.
-    pub password: SecretString,
-    /// The rooms seen; all, if there are none here.
-    pub rooms: Option<Vec<Arc<str>>>,
-    /// May send commands, not only read.
-    pub control: bool,
 }
 
 /// A running broker.
@@ -95,40 +84,37 @@ impl Broker {
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub async fn start(settings: Settings, store: Arc<StateStore>) -> Result<Self, String> {
+    pub async fn start(settings: BrokerSettings, store: Arc<StateStore>) -> Result<Self, String> {
         let socket = bind("the embedded broker", settings.listen).await?;
         let addr = socket.local_addr().unwrap_or(settings.listen);
         let password = random_password()?;
         let config = BrokerConfig::new()
-            .with_max_packet_size(settings.max_payload + SLACK)
-            .with_session_expiry(SESSION);
-        let gate = Gate {
-            password: password.clone(),
-            settings,
-            store,
-        };
+            .with_max_packet_size(settings.max_payload + PACKET_OVERHEAD)
+            .with_session_expiry(SESSION_EXPIRY);
+        let authentication =
+            BrokerAuthentication::new(&password, settings.users, settings.prefix, store);
         let limits = ResourceLimits {
-            max_connections: CLIENTS,
-            max_connections_per_ip: CLIENTS,
-            max_connection_rate: ARRIVALS,
+            max_connections: CLIENT_LIMIT,
+            max_connections_per_ip: CLIENT_LIMIT,
+            max_connection_rate: CLIENTS_PER_SECOND,
             rate_limit_window: Duration::from_secs(1),
-            // None.
+            // 0: no limit.
             max_message_rate_per_client: 0,
             max_bandwidth_per_client: 0,
         };
         let (stop, stopped) = broadcast::channel(1);
         let stats = Arc::new(BrokerStats::new());
         let tasks = TaskTracker::new();
-        let shared = Shared {
+        let acceptor = Acceptor {
             config: Arc::new(config),
             router: Arc::new(MessageRouter::new()),
-            gate: Arc::new(gate),
+            authentication: Arc::new(authentication),
             stats: stats.clone(),
             resources: Arc::new(ResourceMonitor::new(limits)),
             stop: stop.clone(),
             tasks: tasks.clone(),
         };
-        tasks.spawn(shared.run(socket, stopped));
+        tasks.spawn(acceptor.run(socket, stopped));
         Ok(Self {
             addr,
             password,
@@ -143,28 +129,27 @@ impl Broker {
         self.addr
     }
 
-    /// User and password of the gateway itself, made anew at each start.
+    /// User and password of the gateway itself. The password is another one at each start.
     pub fn gateway_login(&self) -> (String, SecretString) {
-        (GATEWAY.to_owned(), self.password.clone())
+        (GATEWAY_USER.to_owned(), self.password.clone())
     }
 
-    /// Ends every connection and stops, when its clients have what it was told last.
+    /// Waits until its clients have the last messages, ends every connection and stops.
     pub async fn stop(self) {
-        let _ = timeout(Duration::from_secs(1), self.quiet()).await;
-        // Nobody listens where everything has ended already.
+        let _ = timeout(STOP_TIMEOUT, self.quiet()).await;
+        // An error says that nobody listens: everything has ended already.
         let _ = self.stop.send(());
         self.tasks.close();
-        // Those who do not take their last messages go without them.
-        let _ = timeout(Duration::from_secs(1), self.tasks.wait()).await;
+        let _ = timeout(STOP_TIMEOUT, self.tasks.wait()).await;
     }
 
-    /// Waits until nothing more is sent to anybody. The library acknowledges a message before its
-    /// clients' tasks have sent it on, does not say when they have, and breaks them off at a stop.
+    /// Waits until nothing more is sent. The library acknowledges a message before the tasks of its
+    /// clients have sent it on, does not say when they have, and aborts them at a stop.
     async fn quiet(&self) {
         let sent = || self.stats.publish_sent.load(Ordering::Relaxed);
         let mut before = sent();
         loop {
-            sleep(QUIET).await;
+            sleep(QUIET_TIME).await;
             let now = sent();
             if now == before {
                 return;
@@ -174,20 +159,20 @@ impl Broker {
     }
 }
 
-/// What all connections have in common.
-struct Shared {
+/// Accepts clients; holds what their connections share.
+struct Acceptor {
     config: Arc<BrokerConfig>,
     router: Arc<MessageRouter>,
-    gate: Arc<Gate>,
+    authentication: Arc<BrokerAuthentication>,
     stats: Arc<BrokerStats>,
     resources: Arc<ResourceMonitor>,
     stop: broadcast::Sender<()>,
     tasks: TaskTracker,
 }
 
-impl Shared {
+impl Acceptor {
     async fn run(self, socket: TcpListener, mut stopped: broadcast::Receiver<()>) {
-        let mut sweep = interval(SESSION);
+        let mut sweep = interval(SESSION_EXPIRY);
         loop {
             tokio::select! {
                 _ = stopped.recv() => return,
@@ -206,7 +191,7 @@ impl Shared {
             peer,
             self.config.clone(),
             self.router.clone(),
-            self.gate.clone(),
+            self.authentication.clone(),
             None,
             self.stats.clone(),
             self.resources.clone(),
@@ -230,110 +215,4 @@ fn random_password() -> Result<SecretString, String> {
         .map_err(|_| "the system gives no random numbers")?;
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(text.into())
-}
-
-/// Who may do what.
-struct Gate {
-    password: SecretString,
-    settings: Settings,
-    store: Arc<StateStore>,
-}
-
-type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-impl Gate {
-    fn admits(&self, connect: &ConnectPacket) -> AuthResult {
-        let (name, password) = (connect.username.as_deref(), connect.password.as_deref());
-        let known = match name {
-            Some(GATEWAY) => Some(&self.password),
-            None if self.settings.users.is_empty() => return AuthResult::success(),
-            Some(_) if self.settings.users.is_empty() => return AuthResult::success(),
-            Some(name) => self.user(name).map(|user| &user.password),
-            None => None,
-        };
-        // Digests of equal length are compared, so that time tells nothing of the password.
-        let digest = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes);
-        let right = known.zip(password).is_some_and(|(known, given)| {
-            let known = digest(known.expose_secret().as_bytes());
-            known.as_ref() == digest(given).as_ref()
-        });
-        match name {
-            Some(name) if right => AuthResult::success_with_user(name),
-            _ => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
-        }
-    }
-
-    fn user(&self, name: &str) -> Option<&User> {
-        self.settings.users.iter().find(|user| user.name == name)
-    }
-
-    fn sees(&self, user: &User, room: &str) -> bool {
-        let known = |rooms: &Vec<Arc<str>>| rooms.iter().any(|known| **known == *room);
-        user.rooms.as_ref().is_none_or(known)
-    }
-
-    /// The gateway publishes everything; others commands, and what is no topic of the gateway's.
-    fn may_publish(&self, name: Option<&str>, topic: &str) -> bool {
-        if name == Some(GATEWAY) {
-            return true;
-        }
-        let own = unprefixed(&self.settings.prefix, topic).unwrap_or_default();
-        let user = name.and_then(|name| self.user(name));
-        if !is_own(own) {
-            return user.is_none_or(|user| user.control);
-        }
-        match classify(&self.settings.prefix, topic) {
-            Publication::Ignored => false,
-            Publication::Command { .. } if self.store.get(own).is_some() => false,
-            Publication::Command { room, .. } => match user {
-                Some(user) => user.control && self.sees(user, &room),
-                None => self.settings.users.is_empty(),
-            },
-        }
-    }
-
-    /// Those who see only some rooms must name them; the rest of the topics is free.
-    fn may_subscribe(&self, name: Option<&str>, filter: &str) -> bool {
-        let Some(user) = name.and_then(|name| self.user(name)) else {
-            return true;
-        };
-        if user.rooms.is_none() {
-            return true;
-        }
-        let own = unprefixed(&self.settings.prefix, filter);
-        let mut levels = own.unwrap_or(filter).split('/');
-        match (levels.next(), levels.next()) {
-            (Some("room"), Some(room)) => self.sees(user, room),
-            (Some("room" | "+" | "#" | "$share"), _) => false,
-            _ => own.is_some() || !filter.starts_with(['+', '#']),
-        }
-    }
-}
-
-impl AuthProvider for Gate {
-    fn authenticate<'a>(
-        &'a self,
-        connect: &'a ConnectPacket,
-        _: SocketAddr,
-    ) -> Answer<'a, mqtt5::Result<AuthResult>> {
-        Box::pin(ready(Ok(self.admits(connect))))
-    }
-
-    fn authorize_publish<'a>(
-        &'a self,
-        _: &str,
-        user: Option<&'a str>,
-        topic: &'a str,
-    ) -> Answer<'a, bool> {
-        Box::pin(ready(self.may_publish(user, topic)))
-    }
-
-    fn authorize_subscribe<'a>(
-        &'a self,
-        _: &str,
-        user: Option<&'a str>,
-        filter: &'a str,
-    ) -> Answer<'a, bool> {
-        Box::pin(ready(self.may_subscribe(user, filter)))
-    }
 }

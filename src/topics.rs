@@ -20,7 +20,7 @@
 mod filter;
 mod level;
 
-pub use filter::{Filter, Filters};
+pub use filter::{Filter, Filters, RoomReach, room_reach};
 pub use level::{decode_level, encode_level, is_harmless};
 
 /// `online` while the gateway runs; the broker's will says `offline`.
@@ -34,6 +34,9 @@ pub const GATEWAY_HEALTH: &str = "gateway/health";
 pub const AVAILABILITY: &str = "availability";
 /// Why a room's device cannot be used, below the room.
 pub const PROBLEM: &str = "problem";
+
+/// The filter for everything below the rooms.
+pub const ALL_ROOMS: &str = "room/#";
 
 const ROOM: &str = "room/";
 const GATEWAY: &str = "gateway/";
@@ -195,6 +198,13 @@ impl Prefix {
             topic.strip_prefix(self.0.as_str())?.strip_prefix('/')
         }
     }
+
+    /// The room and the command of a topic at the broker; `None` if it is no command, or if the
+    /// topic of its result would be longer than a topic can be.
+    pub fn command<'a>(&self, topic: &'a str) -> Option<(&'a str, &'a str)> {
+        let command = Topic::command(self.strip(topic)?)?;
+        (topic.len() + RESULT.len() <= LONGEST_TOPIC).then_some(command)
+    }
 }
 
 #[cfg(test)]
@@ -228,6 +238,28 @@ mod tests {
         );
         assert_eq!(Topic::command("room/1/"), None);
         assert_eq!(Topic::command("room/1/problem"), None);
+    }
+
+    #[test]
+    fn a_command_at_the_broker_has_the_prefix_and_room_for_its_result() {
+        let none = Prefix::default();
+        let command = Some(("1", "audio/mute"));
+        assert_eq!(none.command("room/1/audio/mute"), command);
+        let prefix = Prefix::new("av");
+        assert_eq!(prefix.command("av/room/1/audio/mute"), command);
+        assert_eq!(prefix.command("room/1/audio/mute"), None);
+        for other in [
+            "room/1/audio/mute/result",
+            "room/1/availability",
+            "room/1/event/call_ended",
+            "gateway/info",
+            "room/1",
+        ] {
+            assert_eq!(none.command(other), None, "{other}");
+        }
+        let longest = format!("room/1/{}", "x".repeat(LONGEST_TOPIC - 14));
+        assert!(none.command(&longest).is_some());
+        assert_eq!(none.command(&format!("{longest}x")), None);
     }
 
     proptest! {

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::broker::{Broker, Settings, User};
+use crate::broker::{Broker, BrokerSettings, BrokerUser};
 use crate::config::{BrokerUrl, Config, RoomId};
 use crate::state::StateStore;
+use crate::topics::Prefix;
 
 /// Starts it.
 ///
@@ -21,9 +22,9 @@ pub async fn start(config: &Config, store: &Arc<StateStore>) -> Result<Option<Br
     }
 }
 
-fn settings(config: &Config, listen: SocketAddr) -> Settings {
+fn settings(config: &Config, listen: SocketAddr) -> BrokerSettings {
     let mqtt = &config.mqtt;
-    let users = mqtt.users.iter().map(|user| User {
+    let users = mqtt.users.iter().map(|user| BrokerUser {
         name: user.name.clone(),
         password: user.password.secret().clone(),
         rooms: user
@@ -32,10 +33,10 @@ fn settings(config: &Config, listen: SocketAddr) -> Settings {
             .map(|rooms| rooms.iter().map(RoomId::shared).collect()),
         control: user.control,
     });
-    Settings {
+    BrokerSettings {
         listen,
         users: users.collect(),
-        prefix: mqtt.topic_prefix.clone(),
+        prefix: Prefix::new(&*mqtt.topic_prefix),
         max_payload: mqtt.max_payload,
     }
 }

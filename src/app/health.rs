@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::doors::http::Sampler;
-use crate::doors::mqtt::Door;
+use crate::doors::mqtt::MqttDoor;
 use crate::rooms::Gateway;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{Sample, Telemetry};
@@ -19,9 +19,9 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 const SECOND_HEALTH: Duration = Duration::from_secs(5);
 
 /// Looks up the state of rooms and broker.
-pub fn sampler(gateway: &Arc<Gateway>, mqtt: Option<&Door>) -> Sampler {
+pub fn sampler(gateway: &Arc<Gateway>, mqtt: Option<&MqttDoor>) -> Sampler {
     let gateway = gateway.clone();
-    let connected = mqtt.map(Door::connected);
+    let connected = mqtt.map(MqttDoor::connected);
     Arc::new(move || Sample {
         rooms: gateway.sample(),
         broker_connected: connected.as_ref().map(|connected| *connected.borrow()),

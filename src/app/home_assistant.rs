@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::doors::mqtt::{Door, ExtraTopics};
+use crate::doors::mqtt::{ExtraTopics, MqttDoor};
 use crate::home_assistant::{self, Delays, Namespace, Publisher, PublisherLinks};
 use crate::state::{Inbound, StateStore};
 
@@ -33,7 +33,7 @@ pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, mpsc::Receiver<Inbo
 /// Starts the publisher.
 pub fn start(
     config: &Config,
-    mqtt: &Door,
+    mqtt: &MqttDoor,
     states: &Arc<StateStore>,
     documents: Arc<StateStore>,
     inbound: mpsc::Receiver<Inbound>,

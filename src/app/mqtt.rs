@@ -2,11 +2,12 @@
 
 use crate::broker::Broker;
 use crate::config::{BrokerUrl, Config};
-use crate::doors::mqtt::{BrokerAddress, Settings};
+use crate::doors::mqtt::{BrokerAddress, MqttSettings};
+use crate::topics::Prefix;
 
 /// The door's settings; `None` if no broker is configured. `embedded` is the gateway's own broker,
 /// if it runs.
-pub fn settings(config: &Config, embedded: Option<&Broker>) -> Option<Settings> {
+pub fn settings(config: &Config, embedded: Option<&Broker>) -> Option<MqttSettings> {
     let mqtt = &config.mqtt;
     let broker = match &mqtt.url {
         BrokerUrl::Off => return None,
@@ -37,7 +38,7 @@ pub fn settings(config: &Config, embedded: Option<&Broker>) -> Option<Settings> 
         "" => "poly2mqtt".to_owned(),
         prefix => format!("poly2mqtt-{}", prefix.replace('/', "-")),
     };
-    Some(Settings {
+    Some(MqttSettings {
         broker,
         username,
         password,
@@ -45,7 +46,7 @@ pub fn settings(config: &Config, embedded: Option<&Broker>) -> Option<Settings> 
         ca_file: mqtt.ca_file.clone(),
         client_cert_file: mqtt.client_cert_file.clone(),
         client_key_file: mqtt.client_key_file.clone(),
-        prefix: mqtt.topic_prefix.clone(),
+        prefix: Prefix::new(&*mqtt.topic_prefix),
         session_expiry: mqtt.session_expiry,
         max_payload: mqtt.max_payload,
         keep_alive: mqtt.keep_alive,

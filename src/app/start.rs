@@ -60,7 +60,7 @@ impl App {
         let (extra_topics, inbound) = home_assistant::extra_topics(&config).unzip();
         let documents = extra_topics.as_ref().map(|extra| extra.store.clone());
         let mqtt = match mqtt::settings(&config, broker.as_ref()) {
-            Some(settings) => Some(doors::mqtt::Door::start(
+            Some(settings) => Some(doors::mqtt::MqttDoor::start(
                 settings,
                 store.clone(),
                 gateway.clone(),

@@ -1,14 +1,37 @@
-//! The MQTT front door: commands in, results and retained states out.
+//! The MQTT door: commands in, results and retained states out, over one connection to a broker.
 //!
-//! The only place that names an MQTT library. Owns the connection, its outbox and what is not
-//! acknowledged yet, which is sent again after a disconnect; knows nothing of devices or rooms.
+//! The path of a packet from the broker, and of an item to it:
+//!
+//! ```text
+//!            broker                                        state store, rooms
+//!              │ bytes                                             │ changes, events, results
+//!  link        │ one socket, one write for all that waits          ▼
+//!  packets     ▼ bytes become packets                    subscriber  outbox, leftovers
+//!  connection  one loop: receives, sends, keeps alive, connects again
+//!              │ packets                                           │ items, when the window allows
+//!  receive     ▼ what a packet means                         send  ▼ which messages an item becomes
+//!              │                                                   │ packet ids
+//!              ▼ submissions, refusals                    inflight ▼ kept until acknowledged
+//!            gateway                                             broker
+//! ```
+//!
+//! `session` holds what belongs to one connection, `backoff` when the next one is tried, `leftovers`
+//! what an earlier run left at the broker. This is the only place that names an MQTT client library,
+//! and it uses the library's packets but not its loop: `docs/decisions/mqtt-packets.md` says why.
+//! Knows nothing of devices or rooms.
 
+mod backoff;
 mod connection;
+mod error;
 mod inflight;
 mod leftovers;
 mod link;
-pub(crate) mod message;
-mod options;
+mod message;
+mod packets;
+mod receive;
+mod send;
+mod session;
+mod settings;
 mod subscriber;
 
 use std::sync::Arc;
@@ -20,115 +43,131 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::command::{Outcome, Submit};
+use crate::command::Submit;
 use crate::state::{Inbound, StateStore, StateValue, Subscriber};
 use crate::telemetry::{Telemetry, broker_span};
-use connection::{Connection, Shared};
+use crate::topics::GATEWAY_AVAILABILITY;
+use connection::Connection;
 use subscriber::MqttSubscriber;
 
-pub use message::{Address, Publication, check_response, classify};
-pub use options::{BrokerAddress, Settings};
+pub use error::ConnectionLost;
+pub use message::{ReplyAddress, check_response};
+pub use receive::receive_bytes;
+pub use settings::{BrokerAddress, MqttSettings};
 
-/// The topic that says whether the gateway is there.
-pub(crate) const AVAILABILITY: &str = "gateway/availability";
-/// The topic that says which rooms the gateway has.
-const INFO: &str = "gateway/info";
-
-/// A result with where it goes.
-pub(crate) type Answer = (Address, Box<Outcome>);
-
-/// What is published for another program and heard from it, at topics without the prefix.
+/// What is published for another program and received from it, at topics without the prefix.
 #[derive(Debug, Clone)]
 pub struct ExtraTopics {
     /// The retained topics for it.
     pub store: Arc<StateStore>,
-    /// Makes what is published of what the state store holds.
+    /// Makes the payload that is published from the one that the store holds.
     pub payload: fn(&[u8]) -> Bytes,
-    /// The topics to listen to.
+    /// The filters to subscribe to.
     pub filters: Vec<String>,
-    /// Where what is heard goes.
+    /// Where messages at these filters go.
     pub heard: mpsc::Sender<Inbound>,
 }
 
-/// A running front door.
+/// What the door's parts share.
+struct DoorContext {
+    settings: MqttSettings,
+    store: Arc<StateStore>,
+    extra_topics: Option<ExtraTopics>,
+    subscriber: Arc<MqttSubscriber>,
+    gateway: Arc<dyn Submit>,
+    telemetry: Arc<Telemetry>,
+    connected: watch::Sender<bool>,
+    /// Cancelled when the door stops: it takes no more commands, and sends what waits.
+    stopping: CancellationToken,
+}
+
+impl DoorContext {
+    fn new(
+        settings: MqttSettings,
+        store: Arc<StateStore>,
+        gateway: Arc<dyn Submit>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self {
+            settings,
+            store,
+            extra_topics: None,
+            subscriber: Arc::new(MqttSubscriber::new(telemetry.clone())),
+            gateway,
+            telemetry,
+            connected: watch::Sender::new(false),
+            stopping: CancellationToken::new(),
+        }
+    }
+
+    /// Subscribes to every store.
+    fn subscribe(&self) {
+        let subscriber: Arc<dyn Subscriber> = self.subscriber.clone();
+        for store in self.stores() {
+            store.subscribe(Arc::downgrade(&subscriber));
+        }
+    }
+
+    fn stores(&self) -> impl Iterator<Item = &Arc<StateStore>> {
+        let extra = self.extra_topics.iter().map(|extra| &extra.store);
+        std::iter::once(&self.store).chain(extra)
+    }
+}
+
+/// The running door.
 #[derive(Debug)]
-pub struct Door {
+pub struct MqttDoor {
     store: Arc<StateStore>,
     connected: watch::Receiver<bool>,
-    ending: CancellationToken,
+    stopping: CancellationToken,
     task: JoinHandle<()>,
 }
 
-impl Door {
+impl MqttDoor {
     /// Starts the door, which connects by itself and stays connected.
     ///
     /// # Errors
     /// Certificate files that cannot be used.
     pub fn start(
-        settings: Settings,
+        settings: MqttSettings,
         store: Arc<StateStore>,
         gateway: Arc<dyn Submit>,
         telemetry: Arc<Telemetry>,
-        foreign: Option<ExtraTopics>,
+        extra_topics: Option<ExtraTopics>,
     ) -> Result<Self, String> {
-        let tls = options::connector(&settings)?;
-        let subscriber = Arc::new(MqttSubscriber::new(telemetry.clone()));
-        let subscription: Arc<dyn Subscriber> = subscriber.clone();
-        store.subscribe(Arc::downgrade(&subscription));
-        if let Some(foreign) = &foreign {
-            foreign.store.subscribe(Arc::downgrade(&subscription));
-        }
-        store.set(AVAILABILITY, StateValue::text("online"));
-        let (tell, connected) = watch::channel(false);
-        let ending = CancellationToken::new();
-        let shared = Shared {
-            settings,
-            store: store.clone(),
-            foreign,
-            subscriber,
-            telemetry,
-            ending: ending.clone(),
-        };
-        let span = broker_span(&shared.settings.address());
-        let connection = Connection::new(shared, tls, gateway, tell);
+        let tls = settings::connector(&settings)?;
+        let span = broker_span(&settings.address());
+        let mut context = DoorContext::new(settings, store.clone(), gateway, telemetry);
+        context.extra_topics = extra_topics;
+        context.subscribe();
+        store.set(GATEWAY_AVAILABILITY, StateValue::text("online"));
+        let connected = context.connected.subscribe();
+        let stopping = context.stopping.clone();
+        let connection = Connection::new(Arc::new(context), tls);
         let task = tokio::spawn(connection.run().instrument(span));
         Ok(Self {
             store,
             connected,
-            ending,
+            stopping,
             task,
         })
     }
 
-    /// Whether the broker is there, now and later.
+    /// Whether the broker is connected, now and from now on.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
     }
 
-    /// Takes no more commands, sends what waits, says `offline` and disconnects, all by `deadline`;
-    /// after that the broker says `offline` itself.
+    /// Takes no more commands, sends what waits, publishes `offline` and disconnects, all by
+    /// `deadline`. A door that is cut off then leaves it to the broker to publish `offline` (its
+    /// will).
     pub async fn stop(self, deadline: Instant) {
-        self.store.set(AVAILABILITY, StateValue::text("offline"));
-        self.ending.cancel();
+        self.store
+            .set(GATEWAY_AVAILABILITY, StateValue::text("offline"));
+        self.stopping.cancel();
         let abort = self.task.abort_handle();
         if timeout_at(deadline, self.task).await.is_err() {
             abort.abort();
         }
     }
-}
-
-/// The will and the birth are the same message with another word.
-pub(crate) fn availability_topic(prefix: &str) -> String {
-    message::prefixed(prefix, AVAILABILITY)
-}
-
-/// A publish as it is handed to the library.
-#[derive(Debug)]
-pub(crate) struct Message {
-    pub topic: String,
-    pub payload: Bytes,
-    pub retain: bool,
-    pub content_type: Option<String>,
-    pub correlation: Option<Bytes>,
-    pub user: Vec<(String, String)>,
 }

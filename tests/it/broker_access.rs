@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
-use poly2mqtt::doors::mqtt::{BrokerAddress, Door, Settings};
+use poly2mqtt::doors::mqtt::{BrokerAddress, MqttDoor, MqttSettings};
 use poly2mqtt::state::{StateStore, StateValue};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::Value;
@@ -27,9 +27,9 @@ impl Submit for Obliging {
     }
 }
 
-fn door(settings: Settings) -> (Door, Arc<StateStore>) {
+fn door(settings: MqttSettings) -> (MqttDoor, Arc<StateStore>) {
     let store = StateStore::new();
-    let door = Door::start(
+    let door = MqttDoor::start(
         settings,
         store.clone(),
         Arc::new(Obliging),
@@ -40,7 +40,7 @@ fn door(settings: Settings) -> (Door, Arc<StateStore>) {
     (door, store)
 }
 
-async fn connects(door: &Door, within: Duration) -> bool {
+async fn connects(door: &MqttDoor, within: Duration) -> bool {
     let mut connected = door.connected();
     let up = connected.wait_for(|connected| *connected);
     timeout(within, up).await.is_ok()
@@ -105,7 +105,7 @@ async fn tls_with_the_brokers_authority_and_the_gateways_certificate() {
         host: "localhost".into(),
         port: mosquitto.port,
     };
-    let good = Settings {
+    let good = MqttSettings {
         ca_file: Some(ca.clone()),
         client_cert_file: Some(gateway.clone()),
         client_key_file: Some(gateway_key.clone()),
@@ -121,12 +121,12 @@ async fn tls_with_the_brokers_authority_and_the_gateways_certificate() {
     up.stop(Instant::now() + SOON).await;
     // Without the gateway's certificate, or without the broker's authority, there is no connection.
     for bad in [
-        Settings {
+        MqttSettings {
             client_cert_file: None,
             client_key_file: None,
             ..good.clone()
         },
-        Settings {
+        MqttSettings {
             ca_file: Some(gateway),
             ..good.clone()
         },
@@ -136,11 +136,11 @@ async fn tls_with_the_brokers_authority_and_the_gateways_certificate() {
         down.stop(Instant::now()).await;
     }
     // A wrong file is reported at the start.
-    let unusable = Settings {
+    let unusable = MqttSettings {
         ca_file: Some(dir.path().join("nothing.pem")),
         ..good
     };
-    let told = Door::start(
+    let told = MqttDoor::start(
         unusable,
         StateStore::new(),
         Arc::new(Obliging),
@@ -168,7 +168,7 @@ async fn user_and_password() {
         format!("user root\npassword_file {}\n", passwords.display())
     });
     let address = plain_tcp(mosquitto.port);
-    let with = |password: &str| Settings {
+    let with = |password: &str| MqttSettings {
         username: Some("gateway".into()),
         password: Some(password.to_owned().into()),
         session_expiry: Duration::ZERO,

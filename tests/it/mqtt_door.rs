@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use poly2mqtt::broker::User;
+use poly2mqtt::broker::BrokerUser;
 use poly2mqtt::command::{
     DoorKind, ErrorCode, Failure, FileAnswer, Reply, Submission, Submit, Success,
 };
-use poly2mqtt::doors::mqtt::{Door, Settings};
+use poly2mqtt::doors::mqtt::{MqttDoor, MqttSettings};
 use poly2mqtt::state::{StateStore, StateValue};
 use poly2mqtt::telemetry::{Sample, Telemetry};
+use poly2mqtt::topics::Prefix;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -101,23 +102,23 @@ struct Setup {
     store: Arc<StateStore>,
     gateway: Arc<FakeGateway>,
     telemetry: Arc<Telemetry>,
-    door: Door,
-    settings: Settings,
+    door: MqttDoor,
+    settings: MqttSettings,
 }
 
-fn settings(broker: &TestBroker) -> Settings {
+fn settings(broker: &TestBroker) -> MqttSettings {
     let (username, password) = broker.gateway_login().unzip();
-    Settings {
+    MqttSettings {
         username,
         password,
         ..door_settings(plain_tcp(broker.port()))
     }
 }
 
-async fn setup(settings: Settings) -> Setup {
+async fn setup(settings: MqttSettings) -> Setup {
     let (store, gateway) = (StateStore::new(), Arc::<FakeGateway>::default());
     let telemetry = Arc::<Telemetry>::default();
-    let door = Door::start(
+    let door = MqttDoor::start(
         settings.clone(),
         store.clone(),
         gateway.clone(),
@@ -135,7 +136,7 @@ async fn setup(settings: Settings) -> Setup {
     }
 }
 
-async fn connected(door: &Door) {
+async fn connected(door: &MqttDoor) {
     let mut connected = door.connected();
     let up = connected.wait_for(|connected| *connected);
     timeout(SOON, up).await.expect("connects").unwrap();
@@ -451,7 +452,7 @@ async fn the_embedded_brokers_clients_have_its_last_words() {
             clients.push(Client::connect(broker.addr().port()).await);
         }
         let (username, password) = broker.gateway_login();
-        let settings = Settings {
+        let settings = MqttSettings {
             username: Some(username),
             password: Some(password),
             ..door_settings(plain_tcp(broker.addr().port()))
@@ -474,7 +475,7 @@ async fn a_broker_that_falls_silent_is_left() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = door_settings(plain_tcp(listener.local_addr().unwrap().port()));
     let (store, gateway) = (StateStore::new(), Arc::<FakeGateway>::default());
-    let door = Door::start(settings, store, gateway, Arc::default(), None).unwrap();
+    let door = MqttDoor::start(settings, store, gateway, Arc::default(), None).unwrap();
     for _ in 0..2 {
         let (mut broker, _) = timeout(SOON, listener.accept()).await.unwrap().unwrap();
         broker
@@ -495,9 +496,9 @@ async fn the_will_says_offline(kind: Kind) {
     let broker = TestBroker::start(kind).await;
     let client = Client::connect(broker.port()).await;
     // Its runtime is shut down at once, as if the process were killed.
-    let settings = Settings {
+    let settings = MqttSettings {
         session_expiry: Duration::ZERO,
-        prefix: "av/x".into(),
+        prefix: Prefix::new("av/x"),
         ..settings(&broker)
     };
     let dying = std::thread::spawn(move || {
@@ -553,7 +554,7 @@ async fn an_older_client_is_served(kind: Kind) {
 #[tokio::test]
 async fn the_embedded_brokers_users_see_and_do_what_they_may() {
     let store = StateStore::new();
-    let user = |name: &str, rooms: Option<&str>, control| User {
+    let user = |name: &str, rooms: Option<&str>, control| BrokerUser {
         name: name.into(),
         password: format!("{name}-secret").into(),
         rooms: rooms.map(|room| vec![room.into()]),
@@ -568,12 +569,12 @@ async fn the_embedded_brokers_users_see_and_do_what_they_may() {
     let port = broker.addr().port();
     let (name, password) = broker.gateway_login();
     let gateway = Arc::<FakeGateway>::default();
-    let settings = Settings {
+    let settings = MqttSettings {
         username: Some(name),
         password: Some(password),
         ..door_settings(plain_tcp(port))
     };
-    let door = Door::start(
+    let door = MqttDoor::start(
         settings,
         store.clone(),
         gateway.clone(),

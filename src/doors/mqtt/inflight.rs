@@ -1,49 +1,49 @@
-//! What has been put to the broker and is not acknowledged yet.
+//! What was sent to the broker and is not acknowledged yet.
 //!
-//! Owns the packet identifiers and the limit of what is under way at a time. Sends nothing.
+//! Owns the packet identifiers and the limit of unacknowledged publishes. Sends nothing.
 
 use std::collections::VecDeque;
 
-use super::Answer;
+use super::message::Delivery;
 use crate::state::Item;
 
-/// How many publishes may be unacknowledged, if the broker takes as many, while a command is due its
-/// result there: the results of a hundred commands, with the states before them.
-const WINDOW: usize = 256;
-/// The same while none is, as many as Mosquitto takes by itself: what changes again meanwhile is told
-/// once.
-const UNHURRIED: usize = 20;
+/// While results wait, at most this many publishes are in flight, if the broker allows it: enough
+/// for the results of a hundred commands with the states that go before them.
+const WINDOW_WITH_RESULTS: usize = 256;
+/// With no result waiting, at most 20 publishes are in flight (Mosquitto's default window), so a
+/// state that changes again is sent once.
+const WINDOW_WITHOUT_RESULTS: usize = 20;
 
-/// The publishes of one connection, in the order they were put.
+/// The publishes of one connection, in the order they were sent.
 #[derive(Debug)]
 pub struct Inflight {
     window: usize,
     last_id: u16,
-    publishes: VecDeque<(u16, Option<Item<Answer>>)>,
+    publishes: VecDeque<(u16, Option<Item<Delivery>>)>,
 }
 
 impl Inflight {
-    /// Nothing is under way; the broker takes so many at a time (its Receive Maximum).
+    /// Nothing is in flight yet. `receive_maximum` is the broker's limit (MQTT 5 section 3.2.2.3.3).
     pub fn new(receive_maximum: u16) -> Self {
         Self {
-            window: WINDOW.min(usize::from(receive_maximum).max(1)),
+            window: WINDOW_WITH_RESULTS.min(usize::from(receive_maximum).max(1)),
             last_id: 0,
             publishes: VecDeque::new(),
         }
     }
 
-    /// There is room for `count` more; there is less where nothing is `due` a sender.
-    pub fn has_room(&self, count: usize, due: bool) -> bool {
+    /// Whether `count` more may be sent.
+    pub fn has_room(&self, count: usize, results_wait: bool) -> bool {
         let used = self.publishes.len();
-        let window = if due {
+        let window = if results_wait {
             self.window
         } else {
-            self.window.min(UNHURRIED)
+            self.window.min(WINDOW_WITHOUT_RESULTS)
         };
         used == 0 || used + count <= window
     }
 
-    /// An identifier that nothing under way has.
+    /// A packet identifier that nothing in flight has.
     pub fn next_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
@@ -53,24 +53,24 @@ impl Inflight {
         }
     }
 
-    /// A publish with this identifier is put now, in the name of `item`.
-    pub fn push(&mut self, id: u16, item: Option<Item<Answer>>) {
+    /// A publish with this identifier is sent now; its acknowledgement completes `item`.
+    pub fn push(&mut self, id: u16, item: Option<Item<Delivery>>) {
         self.publishes.push_back((id, item));
     }
 
-    /// The broker acknowledged this identifier.
-    pub fn acknowledged(&mut self, id: u16) -> Option<Item<Answer>> {
-        let place = self.publishes.iter().position(|(put, _)| *put == id)?;
-        self.publishes.remove(place)?.1
+    /// The broker acknowledged this identifier. Returns the item that is complete by that.
+    pub fn acknowledged(&mut self, id: u16) -> Option<Item<Delivery>> {
+        let position = self.publishes.iter().position(|(sent, _)| *sent == id)?;
+        self.publishes.remove(position)?.1
     }
 
-    /// Nothing is under way.
+    /// Nothing is in inflight.
     pub fn is_empty(&self) -> bool {
         self.publishes.is_empty()
     }
 
-    /// The connection is gone: what was not acknowledged, in order.
-    pub fn lost(self) -> Vec<Item<Answer>> {
+    /// The connection was lost: the items that were not acknowledged, in order.
+    pub fn into_items(self) -> Vec<Item<Delivery>> {
         let items = self.publishes.into_iter().filter_map(|(_, item)| item);
         items.collect()
     }
@@ -82,22 +82,22 @@ mod tests {
 
     use super::*;
 
-    fn state(topic: &str) -> Option<Item<Answer>> {
+    fn state(topic: &str) -> Option<Item<Delivery>> {
         Some(Item::State(Arc::from(topic)))
     }
 
     #[test]
     fn what_is_not_acknowledged_comes_back_in_order() {
-        let mut flight = Inflight::new(3);
+        let mut inflight = Inflight::new(3);
         for topic in ["a", "b", "c"] {
-            assert!(flight.has_room(1, true), "{topic}");
-            let id = flight.next_id();
-            flight.push(id, state(topic));
+            assert!(inflight.has_room(1, true), "{topic}");
+            let id = inflight.next_id();
+            inflight.push(id, state(topic));
         }
-        assert!(!flight.has_room(1, true));
-        assert!(matches!(flight.acknowledged(2), Some(Item::State(topic)) if &*topic == "b"));
-        assert!(flight.acknowledged(2).is_none());
-        let lost = flight.lost();
+        assert!(!inflight.has_room(1, true));
+        assert!(matches!(inflight.acknowledged(2), Some(Item::State(topic)) if &*topic == "b"));
+        assert!(inflight.acknowledged(2).is_none());
+        let lost = inflight.into_items();
         let topics = lost.iter().map(|item| match item {
             Item::State(topic) => &**topic,
             _ => "",
@@ -106,13 +106,27 @@ mod tests {
     }
 
     #[test]
-    fn an_identifier_under_way_is_not_used_again() {
-        let mut flight = Inflight::new(u16::MAX);
-        let first = flight.next_id();
-        flight.push(first, state("a"));
+    fn an_identifier_in_flight_is_not_used_again() {
+        let mut inflight = Inflight::new(u16::MAX);
+        let first = inflight.next_id();
+        inflight.push(first, state("a"));
         for _ in 0..u16::MAX {
-            let id = flight.next_id();
+            let id = inflight.next_id();
             assert!(id != 0 && id != first);
         }
+    }
+
+    #[test]
+    fn the_window_is_small_while_no_result_waits() {
+        let mut inflight = Inflight::new(u16::MAX);
+        for n in 0..WINDOW_WITH_RESULTS {
+            assert_eq!(inflight.has_room(1, false), n < WINDOW_WITHOUT_RESULTS);
+            assert!(inflight.has_room(1, true));
+            let id = inflight.next_id();
+            inflight.push(id, None);
+        }
+        assert!(!inflight.has_room(1, true));
+        // A broker that takes one at a time gets an item's two messages all the same.
+        assert!(Inflight::new(1).has_room(2, false));
     }
 }

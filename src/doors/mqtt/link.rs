@@ -1,10 +1,9 @@
-//! One connection to a broker: packets in, packets out.
+//! The bytes of one connection: packets out as one write, bytes in to [`PacketReader`].
 //!
-//! Owns the socket, what has arrived and is not read yet, and what waits to be written. The form of
-//! packets is the library's (`rumqttc::v5::mqttbytes`); its event loop is not used, since it writes
-//! each packet by itself, cannot be given up while it waits and may wait for a flush for ever. Here
-//! all that was put until the next [`Link::turn`] is one write. Knows nothing of topics, sessions or
-//! acknowledgements.
+//! Owns the socket and what waits to be written. The form of packets is the library's; its loop is
+//! not used, since it writes each packet by itself, cannot be given up while it waits and may wait
+//! for a flush for ever. Here everything that was put until the next [`Link::turn`] is one write.
+//! Knows nothing of topics, sessions or acknowledgements.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use rumqttc::v5::mqttbytes::Error as Malformed;
+use rumqttc::v5::mqttbytes::Error as MalformedPacket;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, Packet,
 };
@@ -23,179 +22,115 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
-use super::options::{self, BrokerAddress, LARGEST_PACKET, Settings};
-use crate::net::root_cause::root_cause;
+use super::error::ConnectionLost;
+use super::packets::PacketReader;
+use super::settings::{BrokerAddress, MqttSettings, connect_packet};
 use crate::net::{Stream, dial};
 
-/// From the first packet of the network to the broker's CONNACK.
-const CONNECT: Duration = Duration::from_secs(10);
-/// At least so much is read at a time.
-const READ: usize = 4 << 10;
-/// When so much waits to be written, more is to wait elsewhere; nor is more memory kept for it.
-const FULL: usize = 64 << 10;
-/// The first byte of a DISCONNECT, MQTT 5 section 3.14.
-const DISCONNECT: u8 = 0xE0;
+/// From the look-up of the broker's name to its CONNACK. A broker takes milliseconds; a busy one
+/// with TLS over a slow line takes seconds.
+pub const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// With this much waiting to be written, further items wait in the outbox, where a state that
+/// changes again takes no more room. A larger buffer than twice this is given back when it is empty.
+const WRITE_BUFFER_LIMIT: usize = 64 << 10;
 
-/// Why there is no connection, or no more.
-#[derive(Debug, thiserror::Error)]
-pub enum Lost {
-    /// The network, or TLS.
-    #[error("{}", root_cause(.0))]
-    Network(#[from] io::Error),
-    /// It took too long to connect.
-    #[error("it does not answer within {} s", CONNECT.as_secs())]
-    NotInTime,
-    /// Nothing came for too long.
-    #[error("the broker does not answer any more")]
-    Silent,
-    /// The broker closed the connection and did not say why.
-    #[error("the broker closed the connection")]
-    Closed,
-    /// The broker said why it ends the connection; none if by a code that no standard knows.
-    #[error("{}", ended(*.0))]
-    Ended(Option<DisconnectReasonCode>),
-    /// The broker did not let the gateway in.
-    #[error("{}", refused(*.0))]
-    Refused(ConnectReturnCode),
-    /// That is not MQTT 5.
-    #[error("what it sends is not MQTT 5: {0}")]
-    Malformed(#[from] Malformed),
-}
-
-fn refused(code: ConnectReturnCode) -> String {
-    match code {
-        ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
-            "it refuses the user and password (mqtt.username, mqtt.password_file)".into()
-        }
-        ConnectReturnCode::ClientIdentifierNotValid => {
-            "it refuses the client id (mqtt.client_id)".into()
-        }
-        ConnectReturnCode::UnsupportedProtocolVersion
-        | ConnectReturnCode::RefusedProtocolVersion => {
-            "it does not speak MQTT 5, which the gateway needs".into()
-        }
-        code => format!("it refuses the connection ({code:?})"),
-    }
-}
-
-fn ended(reason: Option<DisconnectReasonCode>) -> String {
-    match reason {
-        Some(DisconnectReasonCode::SessionTakenOver) => {
-            "another client has connected with the same client id (mqtt.client_id)".into()
-        }
-        Some(DisconnectReasonCode::ServerShuttingDown) => "the broker shuts down".into(),
-        Some(reason) => format!("the broker ended the connection ({reason:?})"),
-        None => "the broker ended the connection".into(),
-    }
-}
-
-/// What a DISCONNECT says, of which these bytes have arrived after the first; none if they do not
-/// say it yet. The library does not take its short forms: no reason, or nothing but the reason.
-fn ending(rest: &[u8]) -> Option<Lost> {
-    let length = rest.iter().position(|byte| byte & 0x80 == 0)?;
-    match rest[..=length] {
-        [0] => Some(Lost::Ended(None)),
-        _ => Some(Lost::Ended((*rest.get(length + 1)?).try_into().ok())),
-    }
-}
-
-/// A connection that the broker has accepted.
+/// A connection to a broker.
 pub struct Link {
     stream: Box<dyn Stream>,
-    arrived: BytesMut,
-    put: BytesMut,
+    packets: PacketReader,
+    waiting: BytesMut,
 }
 
 impl Link {
-    /// Connects and introduces the gateway.
-    ///
-    /// # Errors
-    /// Why not.
-    pub async fn open(
-        settings: &Settings,
-        tls: Option<&TlsConnector>,
-    ) -> Result<(Self, ConnAck), Lost> {
-        let opened = async {
-            let mut link = Self {
-                stream: connect(&settings.broker, tls).await?,
-                arrived: BytesMut::new(),
-                put: BytesMut::new(),
-            };
-            link.put(&options::connect_packet(settings))?;
-            let packet = loop {
-                if let Some(packet) = link.next()? {
-                    break packet;
-                }
-                link.turn().await?;
-            };
-            match packet {
-                Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Ok((link, ack)),
-                Packet::ConnAck(ack) => Err(Lost::Refused(ack.code)),
-                _ => Err(Lost::Malformed(Malformed::MalformedPacket)),
-            }
-        };
-        match timeout(CONNECT, opened).await {
-            Ok(opened) => opened,
-            Err(_) => Err(Lost::NotInTime),
+    /// A link over a stream on which nothing has been sent.
+    pub fn new(stream: Box<dyn Stream>) -> Self {
+        Self {
+            stream,
+            packets: PacketReader::default(),
+            waiting: BytesMut::new(),
         }
     }
 
-    /// Puts a packet to what the next turn writes.
+    /// Connects and introduces the gateway.
     ///
     /// # Errors
-    /// It cannot be written as a packet, and was not put.
-    pub fn put(&mut self, packet: &Packet) -> Result<(), Malformed> {
-        let before = self.put.len();
-        let written = packet.write(&mut self.put, None);
+    /// The broker cannot be reached, refuses, or does not answer in time.
+    pub async fn open(
+        settings: &MqttSettings,
+        tls: Option<&TlsConnector>,
+    ) -> Result<(Self, ConnAck), ConnectionLost> {
+        let opened = async {
+            let link = Self::new(connect(&settings.broker, tls).await?);
+            link.introduce(settings).await
+        };
+        match timeout(BROKER_CONNECT_TIMEOUT, opened).await {
+            Ok(opened) => opened,
+            Err(_) => Err(ConnectionLost::ConnectTimeout),
+        }
+    }
+
+    /// Sends CONNECT and waits for a CONNACK that accepts it.
+    pub async fn introduce(
+        mut self,
+        settings: &MqttSettings,
+    ) -> Result<(Self, ConnAck), ConnectionLost> {
+        self.put(&connect_packet(settings))?;
+        let packet = loop {
+            if let Some(packet) = self.next()? {
+                break packet;
+            }
+            self.turn().await?;
+        };
+        match packet {
+            Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Ok((self, ack)),
+            Packet::ConnAck(ack) => Err(ConnectionLost::Refused(ack.code)),
+            _ => Err(ConnectionLost::Malformed(MalformedPacket::MalformedPacket)),
+        }
+    }
+
+    /// Adds a packet to what the next turn writes.
+    ///
+    /// # Errors
+    /// It cannot be encoded; nothing was added.
+    pub fn put(&mut self, packet: &Packet) -> Result<(), MalformedPacket> {
+        let before = self.waiting.len();
+        let written = packet.write(&mut self.waiting, None);
         if written.is_err() {
-            self.put.truncate(before);
+            self.waiting.truncate(before);
         }
         written.map(drop)
     }
 
-    /// Something was put and is not written yet.
-    pub fn has_put(&self) -> bool {
-        !self.put.is_empty()
+    /// Something waits to be written.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
-    /// So much was put that nothing more should be, until some of it is written.
+    /// So much waits that nothing more should be put until some of it is written.
     pub fn is_full(&self) -> bool {
-        self.put.len() >= FULL
+        self.waiting.len() >= WRITE_BUFFER_LIMIT
     }
 
     /// The next packet of those that have arrived, if there is one.
     ///
     /// # Errors
-    /// It is none, or says that the connection ends.
-    pub fn next(&mut self) -> Result<Option<Packet>, Lost> {
-        if let Some((&DISCONNECT, rest)) = self.arrived.split_first() {
-            return ending(rest).map_or(Ok(None), Err);
-        }
-        match Packet::read(&mut self.arrived, Some(LARGEST_PACKET)) {
-            Ok(packet) => Ok(Some(packet)),
-            Err(Malformed::InsufficientBytes(more)) => {
-                self.arrived.reserve(more.max(READ));
-                Ok(None)
-            }
-            Err(malformed) => Err(malformed.into()),
-        }
+    /// As for [`PacketReader::next`].
+    pub fn next(&mut self) -> Result<Option<Packet>, ConnectionLost> {
+        self.packets.next()
     }
 
-    /// Writes what was put, and waits until more has arrived. May be given up at any time.
+    /// Writes what waits, and waits until more has arrived. Safe to cancel.
     ///
     /// # Errors
     /// The connection is gone.
-    pub async fn turn(&mut self) -> Result<(), Lost> {
+    pub async fn turn(&mut self) -> Result<(), ConnectionLost> {
         poll_fn(|cx| {
             if let Poll::Ready(Err(error)) = self.poll_written(cx) {
                 return Poll::Ready(Err(error.into()));
             }
-            match ready!(poll_read_buf(
-                Pin::new(&mut self.stream),
-                cx,
-                &mut self.arrived
-            )) {
-                Ok(0) => Poll::Ready(Err(Lost::Closed)),
+            let arrived = &mut self.packets.arrived;
+            match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, arrived)) {
+                Ok(0) => Poll::Ready(Err(ConnectionLost::Closed)),
                 Ok(_) => Poll::Ready(Ok(())),
                 Err(error) => Poll::Ready(Err(error.into())),
             }
@@ -204,25 +139,25 @@ impl Link {
     }
 
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.put.has_remaining() {
+        while self.waiting.has_remaining() {
             let stream = Pin::new(&mut self.stream);
-            if ready!(poll_write_buf(stream, cx, &mut self.put))? == 0 {
+            if ready!(poll_write_buf(stream, cx, &mut self.waiting))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
         }
-        if self.put.capacity() > 2 * FULL {
-            self.put = BytesMut::new();
+        if self.waiting.capacity() > 2 * WRITE_BUFFER_LIMIT {
+            self.waiting = BytesMut::new();
         }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Writes what was put and takes leave, so that the broker does not publish the will.
+    /// Writes what waits and a DISCONNECT, so that the broker does not publish the will.
     ///
     /// # Errors
     /// The connection was gone before.
-    pub async fn close(mut self) -> Result<(), Lost> {
-        let leave = Disconnect::new(DisconnectReasonCode::NormalDisconnection);
-        self.put(&Packet::Disconnect(leave))?;
+    pub async fn close(mut self) -> Result<(), ConnectionLost> {
+        let disconnect = Disconnect::new(DisconnectReasonCode::NormalDisconnection);
+        self.put(&Packet::Disconnect(disconnect))?;
         poll_fn(|cx| self.poll_written(cx)).await?;
         Ok(self.stream.shutdown().await?)
     }
@@ -231,13 +166,13 @@ impl Link {
 async fn connect(
     broker: &BrokerAddress,
     tls: Option<&TlsConnector>,
-) -> Result<Box<dyn Stream>, io::Error> {
+) -> io::Result<Box<dyn Stream>> {
     let (BrokerAddress::Tcp { host, port } | BrokerAddress::Tls { host, port }) = broker;
-    let host = host.trim_matches(['[', ']']);
     let stream = dial(host, *port).await?;
     let Some(tls) = tls else {
         return Ok(Box::new(stream));
     };
+    let host = host.trim_matches(['[', ']']);
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     Ok(Box::new(tls.connect(name, stream).await?))
 }
@@ -249,27 +184,6 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
-
-    #[test]
-    fn the_reason_of_a_disconnect_is_understood_in_every_form() {
-        let told = |rest: &[u8]| ending(rest).map(|lost| lost.to_string());
-        let taken_over = "another client has connected with the same client id (mqtt.client_id)";
-        assert_eq!(told(&[]), None);
-        assert_eq!(told(&[1]), None);
-        assert_eq!(told(&[0]).unwrap(), "the broker ended the connection");
-        assert_eq!(told(&[1, 0x8E]).unwrap(), taken_over);
-        assert_eq!(told(&[0x80, 0x02, 0x8E, 0]).unwrap(), taken_over);
-        assert_eq!(told(&[0x80]), None);
-        assert_eq!(told(&[1, 0x77]).unwrap(), "the broker ended the connection");
-    }
-
-    fn link(stream: impl Stream + 'static) -> Link {
-        Link {
-            stream: Box::new(stream),
-            arrived: BytesMut::new(),
-            put: BytesMut::new(),
-        }
-    }
 
     fn publish(payload: &'static [u8]) -> Packet {
         Packet::Publish(Publish {
@@ -284,13 +198,13 @@ mod tests {
     #[tokio::test]
     async fn what_was_put_is_one_write() {
         let (stream, mut broker) = tokio::io::duplex(1024);
-        let mut link = link(stream);
+        let mut link = Link::new(Box::new(stream));
         let packets = [publish(b"one"), publish(b"two"), Packet::PingReq(PingReq)];
         for packet in &packets {
             link.put(packet).unwrap();
         }
         assert!(poll_once(&mut link).is_pending());
-        assert!(!link.has_put());
+        assert!(!link.has_waiting());
         let mut read = BytesMut::new();
         broker.read_buf(&mut read).await.unwrap();
         for packet in packets {
@@ -298,7 +212,7 @@ mod tests {
         }
     }
 
-    fn poll_once(link: &mut Link) -> Poll<Result<(), Lost>> {
+    fn poll_once(link: &mut Link) -> Poll<Result<(), ConnectionLost>> {
         let mut context = Context::from_waker(std::task::Waker::noop());
         std::pin::pin!(link.turn()).poll(&mut context)
     }
@@ -307,11 +221,11 @@ mod tests {
     #[tokio::test]
     async fn a_turn_that_is_given_up_loses_nothing() {
         let (stream, mut broker) = tokio::io::duplex(7);
-        let mut link = link(stream);
+        let mut link = Link::new(Box::new(stream));
         let packet = publish(b"forty bytes that no pipe takes in one go");
         link.put(&packet).unwrap();
         let mut read = BytesMut::new();
-        while poll_once(&mut link).is_pending() && link.has_put() {
+        while poll_once(&mut link).is_pending() && link.has_waiting() {
             broker.read_buf(&mut read).await.unwrap();
         }
         broker.read_buf(&mut read).await.unwrap();
@@ -327,14 +241,14 @@ mod tests {
         drop(broker);
         assert!(matches!(
             poll_once(&mut link),
-            Poll::Ready(Err(Lost::Closed))
+            Poll::Ready(Err(ConnectionLost::Closed))
         ));
     }
 
     #[test]
     fn what_cannot_be_written_leaves_nothing_behind() {
         let (stream, _broker) = tokio::io::duplex(64);
-        let mut link = link(stream);
+        let mut link = Link::new(Box::new(stream));
         assert!(
             link.put(&Packet::Publish(Publish {
                 qos: QoS::AtLeastOnce,
@@ -342,6 +256,6 @@ mod tests {
             }))
             .is_err()
         );
-        assert!(!link.has_put());
+        assert!(!link.has_waiting());
     }
 }

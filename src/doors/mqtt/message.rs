@@ -1,85 +1,69 @@
-//! What a publish from the broker means, and what the gateway's own look like.
+//! What the gateway's own messages look like, and where a result may go.
 //!
-//! Pure: topics, prefixes, response topics and properties, no connection.
+//! Pure: topics, properties and sizes, no connection.
 
 use bytes::Bytes;
 
-use super::Message;
 use crate::command::{Outcome, Success};
-use crate::topics::Prefix;
-
-/// A topic with the configured prefix.
-pub fn prefixed(prefix: &str, topic: &str) -> String {
-    Prefix::new(prefix).add(topic)
-}
-
-/// No topic is longer in MQTT.
-const LONGEST_TOPIC: usize = 65_535;
+use crate::topics::{Below, LONGEST_TOPIC, Prefix, RoomTopics, Topic, is_gateway_topic};
 
 /// Where a result goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Address {
+pub struct ReplyAddress {
     /// The MQTT 5 response topic; without one it is `<command>/result`.
     pub response: Option<String>,
     /// The MQTT 5 correlation data.
     pub correlation: Option<Bytes>,
 }
 
-/// What a publish from the broker is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Publication {
-    /// The gateway's own output, or nothing of its business.
-    Ignored,
-    /// A command or query.
-    Command {
-        /// The room's id.
-        room: String,
-        /// The topic below the room.
-        command: String,
-    },
+/// A result with where it goes.
+#[derive(Debug)]
+pub struct Delivery {
+    pub address: ReplyAddress,
+    pub outcome: Box<Outcome>,
 }
 
-/// A topic of the gateway's own, without the prefix; any other belongs to another program.
-pub fn is_own(topic: &str) -> bool {
-    topic.starts_with("room/") || topic.starts_with("gateway/")
+/// A message to be published.
+#[derive(Debug)]
+pub struct Message {
+    pub topic: String,
+    pub payload: Bytes,
+    pub retain: bool,
+    pub content_type: Option<String>,
+    pub correlation: Option<Bytes>,
+    pub user: Vec<(String, String)>,
 }
 
-/// A topic without the configured prefix.
-pub fn unprefixed<'a>(prefix: &str, topic: &'a str) -> Option<&'a str> {
-    if prefix.is_empty() {
-        Some(topic)
-    } else {
-        topic.strip_prefix(prefix)?.strip_prefix('/')
+impl Message {
+    /// Without properties but a content type.
+    pub fn plain(topic: String, payload: Bytes, content_type: Option<String>) -> Self {
+        Self {
+            topic,
+            payload,
+            retain: false,
+            content_type,
+            correlation: None,
+            user: Vec::new(),
+        }
     }
-}
 
-/// Tells a command from everything else that passes below `room/`.
-pub fn classify(prefix: &str, topic: &str) -> Publication {
-    let below = unprefixed(prefix, topic).and_then(|topic| topic.strip_prefix("room/"));
-    let Some((room, command)) = below.and_then(|below| below.split_once('/')) else {
-        return Publication::Ignored;
-    };
-    let own = command == "availability"
-        || command == "problem"
-        || command.starts_with("event/")
-        || command.ends_with("/result");
-    // The topic of its result would be longer than topics are.
-    let endless = topic.len() + "/result".len() > LONGEST_TOPIC;
-    if own || endless || command.is_empty() {
-        return Publication::Ignored;
-    }
-    Publication::Command {
-        room: room.to_owned(),
-        command: command.to_owned(),
+    /// An upper bound of the bytes that it takes on the wire besides its payload: 64 for the fixed
+    /// header, the packet id, lengths and property ids, then what varies.
+    pub fn overhead(&self) -> usize {
+        let user = self.user.iter().map(|(k, v)| k.len() + v.len() + 5);
+        64 + self.topic.len()
+            + self.content_type.as_ref().map_or(0, String::len)
+            + self.correlation.as_ref().map_or(0, Bytes::len)
+            + user.sum::<usize>()
     }
 }
 
 /// Checks a response topic: a result must never land on a state or command of the gateway, nor
-/// among the results of another room than the sender's.
+/// among the results of another room than the command's.
 ///
 /// # Errors
 /// Why the topic is refused.
-pub fn check_response(prefix: &str, room: &str, response: &str) -> Result<(), String> {
+pub fn check_response(prefix: &Prefix, room: &str, response: &str) -> Result<(), String> {
     let refused = if response.is_empty() {
         "is empty"
     } else if response.len() > LONGEST_TOPIC {
@@ -91,9 +75,8 @@ pub fn check_response(prefix: &str, room: &str, response: &str) -> Result<(), St
     } else if response.starts_with('$') {
         "starts with $"
     } else {
-        match unprefixed(prefix, response) {
-            Some(own) if own.starts_with("gateway/") => "is one of the gateway's own topics",
-            Some(own) if own.starts_with("room/") && !is_result_of(own, room) => {
+        match prefix.strip(response) {
+            Some(topic) if is_gateway_topic(topic) && !is_result_of(topic, room) => {
                 "is one of the gateway's own topics"
             }
             _ => return Ok(()),
@@ -102,28 +85,26 @@ pub fn check_response(prefix: &str, room: &str, response: &str) -> Result<(), St
     Err(format!("the response topic \"{response:.64}\" {refused}"))
 }
 
-fn is_result_of(topic: &str, room: &str) -> bool {
-    let below = topic.strip_prefix("room/").and_then(|t| t.split_once('/'));
-    below.is_some_and(|(of, topic)| of == room && topic.ends_with("/result"))
+fn is_result_of(topic: &str, wanted: &str) -> bool {
+    let parsed = Topic::parse(topic);
+    matches!(parsed, Some(Topic::Room { room, below: Below::Result(_) }) if room == wanted)
 }
 
-/// The messages of a result: the file it brought, then the result itself. A file that stays
-/// retained is published as the state that it is.
-pub fn result_messages(prefix: &str, address: &Address, outcome: &Outcome) -> Vec<Message> {
+/// The messages of a result: the file it brought, then the result itself. A file that is a
+/// state is not among them: it is published as a state.
+pub fn result_messages(prefix: &Prefix, delivery: &Delivery) -> Vec<Message> {
+    let Delivery { address, outcome } = delivery;
+    let room = RoomTopics::new(&outcome.room);
     let mut messages = Vec::new();
     if let Ok(Success {
         file: Some(file), ..
     }) = &outcome.result
         && let Some(bytes) = file.bytes.as_ref().filter(|_| !file.is_state)
     {
-        let topic = format!("room/{}/{}", outcome.room, file.topic);
+        let topic = prefix.add(&room.below(&file.topic));
         messages.push(Message {
-            topic: prefixed(prefix, &topic),
-            payload: bytes.clone(),
-            retain: false,
-            content_type: Some(file.content_type.to_string()),
             correlation: address.correlation.clone(),
-            user: Vec::new(),
+            ..Message::plain(topic, bytes.clone(), Some(file.content_type.to_string()))
         });
     }
     let (status, code) = match &outcome.result {
@@ -132,32 +113,14 @@ pub fn result_messages(prefix: &str, address: &Address, outcome: &Outcome) -> Ve
     };
     let mut user = vec![("status".to_owned(), status.to_owned())];
     user.extend(code.map(|code| ("code".to_owned(), code.to_owned())));
-    let own = || {
-        let topic = format!("room/{}/{}/result", outcome.room, outcome.command);
-        prefixed(prefix, &topic)
-    };
+    let result_topic = || prefix.add(&room.result(&outcome.command));
+    let topic = address.response.clone().unwrap_or_else(result_topic);
     messages.push(Message {
-        topic: address.response.clone().unwrap_or_else(own),
-        payload: outcome.to_json(),
-        retain: false,
-        content_type: Some("application/json".into()),
         correlation: address.correlation.clone(),
         user,
+        ..Message::plain(topic, outcome.to_json(), Some("application/json".into()))
     });
     messages
-}
-
-/// An upper bound of what a message takes on the wire besides its payload.
-pub fn overhead(message: &Message) -> usize {
-    let user: usize = message
-        .user
-        .iter()
-        .map(|(k, v)| k.len() + v.len() + 5)
-        .sum();
-    64 + message.topic.len()
-        + message.content_type.as_ref().map_or(0, String::len)
-        + message.correlation.as_ref().map_or(0, Bytes::len)
-        + user
 }
 
 #[cfg(test)]
@@ -165,34 +128,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_told_from_outputs() {
-        let command = |room: &str, command: &str| Publication::Command {
-            room: room.into(),
-            command: command.into(),
-        };
-        assert_eq!(
-            classify("", "room/1/audio/mute"),
-            command("1", "audio/mute")
-        );
-        assert_eq!(classify("av", "av/room/1/x"), command("1", "x"));
-        for own in [
-            "room/1/audio/mute/result",
-            "room/1/availability",
-            "room/1/problem",
-            "room/1/event/call_ended",
-            "gateway/info",
-            "room/1",
-            "room/1/",
-        ] {
-            assert_eq!(classify("", own), Publication::Ignored, "{own}");
-        }
-        assert_eq!(classify("av", "room/1/x"), Publication::Ignored);
-        let long = format!("room/1/{}", "x".repeat(LONGEST_TOPIC - 10));
-        assert_eq!(classify("", &long), Publication::Ignored);
-    }
-
-    #[test]
     fn response_topics_that_could_do_harm_are_refused() {
+        let none = Prefix::default();
         for bad in [
             "",
             "a/+",
@@ -200,15 +137,18 @@ mod tests {
             "$SYS/x",
             "room/1/audio/volume",
             "gateway/info",
+            "room/1",
+            "room/1/event/x/result",
             "room/2/audio/volume/set/result",
             "client\n7",
         ] {
-            assert!(check_response("", "1", bad).is_err(), "{bad}");
+            assert!(check_response(&none, "1", bad).is_err(), "{bad}");
         }
         for good in ["client/7/reply", "room/1/audio/volume/set/result"] {
-            assert!(check_response("", "1", good).is_ok(), "{good}");
+            assert!(check_response(&none, "1", good).is_ok(), "{good}");
         }
-        assert!(check_response("av", "1", "av/room/1/x").is_err());
-        assert!(check_response("av", "1", "room/1/x").is_ok());
+        let prefix = Prefix::new("av");
+        assert!(check_response(&prefix, "1", "av/room/1/x").is_err());
+        assert!(check_response(&prefix, "1", "room/1/x").is_ok());
     }
 }

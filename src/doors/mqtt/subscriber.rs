@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::Answer;
 use super::leftovers::{Leftovers, Retained};
+use super::message::Delivery;
 use crate::command::DoorKind;
 use crate::state::{Change, Outbox, RoomReading, StateStore, Subscriber};
 use crate::telemetry::Telemetry;
@@ -20,7 +20,7 @@ use crate::telemetry::Telemetry;
 #[derive(Debug)]
 pub struct MqttSubscriber {
     /// What waits to be published.
-    pub outbox: Outbox<Answer>,
+    pub outbox: Outbox<Delivery>,
     leftovers: Mutex<Leftovers>,
     telemetry: Arc<Telemetry>,
 }

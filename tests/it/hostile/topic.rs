@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use poly2mqtt::catalogue::{CATALOGUE, Call};
 use poly2mqtt::command::ErrorCode;
-use poly2mqtt::doors::mqtt::{Publication, check_response, classify};
-use poly2mqtt::topics::{decode_level, encode_level};
+use poly2mqtt::doors::mqtt::check_response;
+use poly2mqtt::topics::{Prefix, decode_level, encode_level};
 
 use super::url;
 
@@ -18,9 +18,9 @@ pub fn run(data: &[u8]) {
     responses(&text);
     let routes = CATALOGUE.routes();
     let Some(route) = routes.get(usize::from(*first)) else {
-        if let Publication::Command { room, command } = classify("", &text) {
+        if let Some((room, command)) = Prefix::default().command(&text) {
             assert!(!room.contains('/') && !command.ends_with("/result"));
-            parse(&command);
+            parse(command);
         }
         return;
     };
@@ -63,7 +63,8 @@ fn levels(text: &str) {
 
 fn responses(text: &str) {
     for prefix in ["", "av"] {
-        let Ok(()) = check_response(prefix, "1", text) else {
+        let parsed = Prefix::new(prefix);
+        let Ok(()) = check_response(&parsed, "1", text) else {
             continue;
         };
         assert!(!text.is_empty() && text.len() <= 65_535);
@@ -76,7 +77,7 @@ fn responses(text: &str) {
         assert!(!own.starts_with("gateway/"));
         if own.starts_with("room/") {
             assert!(own.starts_with("room/1/") && own.ends_with("/result"));
-            assert_eq!(classify(prefix, text), Publication::Ignored);
+            assert_eq!(parsed.command(text), None);
         }
     }
 }

@@ -13,9 +13,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use poly2mqtt::broker::{Broker, Settings, User};
+use poly2mqtt::broker::{Broker, BrokerSettings, BrokerUser};
 use poly2mqtt::doors::mqtt::{self, BrokerAddress};
 use poly2mqtt::state::StateStore;
+use poly2mqtt::topics::Prefix;
 
 pub use mosquitto::{Mosquitto, mosquitto};
 pub use program::free_port;
@@ -32,8 +33,8 @@ pub fn plain_tcp(port: u16) -> BrokerAddress {
 }
 
 /// A door that logs in without user, password or certificate.
-pub fn door_settings(broker: BrokerAddress) -> mqtt::Settings {
-    mqtt::Settings {
+pub fn door_settings(broker: BrokerAddress) -> mqtt::MqttSettings {
+    mqtt::MqttSettings {
         broker,
         username: None,
         password: None,
@@ -41,7 +42,7 @@ pub fn door_settings(broker: BrokerAddress) -> mqtt::Settings {
         ca_file: None,
         client_cert_file: None,
         client_key_file: None,
-        prefix: String::new(),
+        prefix: Prefix::default(),
         session_expiry: Duration::from_secs(10),
         max_payload: 1 << 20,
         keep_alive: Duration::from_secs(5),
@@ -96,11 +97,11 @@ impl TestBroker {
 }
 
 /// Starts the embedded broker at a free port of this machine.
-pub async fn embedded(users: Vec<User>, store: Arc<StateStore>) -> Broker {
-    let settings = Settings {
+pub async fn embedded(users: Vec<BrokerUser>, store: Arc<StateStore>) -> Broker {
+    let settings = BrokerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         users,
-        prefix: String::new(),
+        prefix: Prefix::default(),
         max_payload: 10 << 20,
     };
     Broker::start(settings, store).await.unwrap()

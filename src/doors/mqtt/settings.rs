@@ -1,4 +1,6 @@
-//! How the connection to the broker is set up.
+//! How the connection to the broker is set up: the settings, the CONNECT packet, TLS.
+//!
+//! Knows the configuration's meaning, not its file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,11 +10,9 @@ use rumqttc::v5::mqttbytes::v5::{Connect, ConnectProperties, LastWill, Login, Pa
 use secrecy::{ExposeSecret, SecretString};
 use tokio_rustls::TlsConnector;
 
+use super::packets::LARGEST_PACKET;
 use crate::net::{ClientTlsFiles, client_connector};
-
-/// Packets up to this size are read, so that a payload that is too large gets its answer rather
-/// than breaking the connection.
-pub(super) const LARGEST_PACKET: u32 = 64 << 20;
+use crate::topics::{GATEWAY_AVAILABILITY, Prefix};
 
 /// Where the broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum BrokerAddress {
 
 /// What the door needs to know.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct MqttSettings {
     /// Where the broker is.
     pub broker: BrokerAddress,
     /// The user, where the broker wants one.
@@ -50,8 +50,8 @@ pub struct Settings {
     pub client_cert_file: Option<PathBuf>,
     /// Its key.
     pub client_key_file: Option<PathBuf>,
-    /// Stands before every topic; empty for none.
-    pub prefix: String,
+    /// Stands before every topic.
+    pub prefix: Prefix,
     /// How long the broker keeps the session; zero for not at all.
     pub session_expiry: Duration,
     /// The largest payload taken or published.
@@ -60,7 +60,7 @@ pub struct Settings {
     pub keep_alive: Duration,
 }
 
-impl Settings {
+impl MqttSettings {
     /// `host:port`, for messages.
     pub fn address(&self) -> String {
         let (BrokerAddress::Tcp { host, port } | BrokerAddress::Tls { host, port }) = &self.broker;
@@ -69,7 +69,7 @@ impl Settings {
 }
 
 /// How the gateway introduces itself to the broker, with the will. MQTT 5 section 3.1.
-pub(super) fn connect_packet(settings: &Settings) -> Packet {
+pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
     let expiry = u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX);
     let connect = Connect {
         client_id: settings.client_id.clone(),
@@ -82,7 +82,7 @@ pub(super) fn connect_packet(settings: &Settings) -> Packet {
         }),
     };
     let will = LastWill::new(
-        super::availability_topic(&settings.prefix),
+        settings.prefix.add(GATEWAY_AVAILABILITY),
         "offline",
         QoS::AtLeastOnce,
         true,
@@ -99,7 +99,7 @@ pub(super) fn connect_packet(settings: &Settings) -> Packet {
 ///
 /// # Errors
 /// Certificate files that cannot be used.
-pub(super) fn connector(settings: &Settings) -> Result<Option<TlsConnector>, String> {
+pub(super) fn connector(settings: &MqttSettings) -> Result<Option<TlsConnector>, String> {
     let BrokerAddress::Tls { .. } = settings.broker else {
         return Ok(None);
     };
@@ -109,4 +109,55 @@ pub(super) fn connector(settings: &Settings) -> Result<Option<TlsConnector>, Str
         identity: certificate.zip(settings.client_key_file.as_deref()),
     })
     .map(Some)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// For a door without prefix at a broker that nobody dials.
+    pub fn settings() -> MqttSettings {
+        MqttSettings {
+            broker: BrokerAddress::Tcp {
+                host: "broker.invalid".into(),
+                port: 1883,
+            },
+            username: None,
+            password: None,
+            client_id: "poly2mqtt".into(),
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            prefix: Prefix::default(),
+            session_expiry: Duration::from_secs(10),
+            max_payload: 100_000,
+            keep_alive: Duration::from_secs(30),
+        }
+    }
+
+    #[test]
+    fn the_gateway_introduces_itself_with_its_will() {
+        let settings = MqttSettings {
+            username: Some("gateway".into()),
+            password: Some("secret".to_owned().into()),
+            prefix: Prefix::new("av"),
+            ..settings()
+        };
+        let Packet::Connect(connect, Some(will), Some(login)) = connect_packet(&settings) else {
+            panic!("not a CONNECT with will and login");
+        };
+        assert!(!connect.clean_start);
+        assert_eq!(connect.keep_alive, 30);
+        let properties = connect.properties.unwrap();
+        assert_eq!(properties.session_expiry_interval, Some(10));
+        assert_eq!(&will.topic[..], b"av/gateway/availability");
+        assert_eq!((&will.message[..], will.retain), (&b"offline"[..], true));
+        assert_eq!((&*login.username, &*login.password), ("gateway", "secret"));
+        // Without a session expiry, the broker forgets the session at once.
+        let forgotten = MqttSettings {
+            session_expiry: Duration::ZERO,
+            ..settings
+        };
+        assert!(matches!(connect_packet(&forgotten), Packet::Connect(c, ..) if c.clean_start));
+    }
 }

@@ -1,0 +1,144 @@
+//! When the next connection is tried, and what the log is told about the last one.
+//!
+//! Pure. The wait doubles from connection to connection. A connection that ends soon after it was
+//! made is no success: the wait goes on growing, and after some of them the log names the usual
+//! reason, which is another client with the same client id.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The first wait. Brokers restart in less than a second.
+const FIRST_RECONNECT_DELAY: Duration = Duration::from_millis(200);
+/// The longest wait: a broker that comes back is used again after half a minute at most.
+const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(30);
+/// A connection must last this long to count as a success. Two gateways with one client id throw
+/// each other out within milliseconds.
+const BRIEF_CONNECTION: Duration = Duration::from_secs(5);
+/// After this many brief connections in a row the log says what is likely wrong.
+const BRIEF_CONNECTIONS_WARNED: u32 = 3;
+
+/// What has happened to the connections so far.
+#[derive(Debug)]
+pub struct Backoff {
+    delay: Duration,
+    connected_at: Option<Instant>,
+    /// Brief connections in a row.
+    brief: u32,
+    /// The reason that the log was told last.
+    reported: Option<String>,
+}
+
+/// What the log is told about a lost connection.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LossReport {
+    /// The reason is news.
+    pub is_new_reason: bool,
+    /// The connection keeps ending soon after it is made.
+    pub keeps_ending: bool,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            delay: FIRST_RECONNECT_DELAY,
+            connected_at: None,
+            brief: 0,
+            reported: None,
+        }
+    }
+}
+
+impl Backoff {
+    /// A connection was made. Unless connections keep ending, the next loss is news again.
+    pub fn connected(&mut self, now: Instant) {
+        self.connected_at = Some(now);
+        if self.brief < BRIEF_CONNECTIONS_WARNED {
+            self.reported = None;
+        }
+    }
+
+    /// A connection could not be made, or was lost.
+    pub fn lost(&mut self, reason: String, now: Instant) -> LossReport {
+        let mut keeps_ending = false;
+        if let Some(since) = self.connected_at.take() {
+            if now.duration_since(since) < BRIEF_CONNECTION {
+                self.brief += 1;
+            } else {
+                self.brief = 0;
+                self.delay = FIRST_RECONNECT_DELAY;
+            }
+            keeps_ending = self.brief >= BRIEF_CONNECTIONS_WARNED;
+        }
+        let is_new_reason = self.reported.as_ref() != Some(&reason);
+        self.reported = Some(reason);
+        LossReport {
+            is_new_reason,
+            keeps_ending,
+        }
+    }
+
+    /// How long to wait before the next connection.
+    pub fn next_delay(&mut self) -> Duration {
+        let delay = self.delay;
+        self.delay = (delay * 2).min(LONGEST_RECONNECT_DELAY);
+        delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_until_a_connection_lasts() {
+        let mut backoff = Backoff::default();
+        let mut now = Instant::now();
+        let delays: Vec<u128> = (0..10)
+            .map(|_| {
+                backoff.lost("refused".into(), now);
+                backoff.next_delay().as_millis()
+            })
+            .collect();
+        assert_eq!(delays[..4], [200, 400, 800, 1600]);
+        assert_eq!(delays[9], 30_000);
+        backoff.connected(now);
+        backoff.lost("closed".into(), now + Duration::from_secs(1));
+        assert_eq!(backoff.next_delay(), LONGEST_RECONNECT_DELAY);
+        now += Duration::from_secs(60);
+        backoff.connected(now);
+        backoff.lost("closed".into(), now + Duration::from_secs(6));
+        assert_eq!(backoff.next_delay(), FIRST_RECONNECT_DELAY);
+    }
+
+    #[test]
+    fn a_reason_is_told_once_and_again_after_a_connection() {
+        let mut backoff = Backoff::default();
+        let now = Instant::now();
+        let mut is_news = |reason: &str| backoff.lost(reason.into(), now).is_new_reason;
+        assert!(is_news("refused"));
+        assert!(!is_news("refused"));
+        assert!(is_news("timed out"));
+        backoff.connected(now);
+        let later = now + BRIEF_CONNECTION;
+        assert!(backoff.lost("timed out".into(), later).is_new_reason);
+    }
+
+    #[test]
+    fn connections_that_keep_ending_are_told_of_after_the_third() {
+        let mut backoff = Backoff::default();
+        let now = Instant::now();
+        let reports: Vec<LossReport> = (0..4)
+            .map(|_| {
+                backoff.connected(now);
+                backoff.lost("closed".into(), now)
+            })
+            .collect();
+        assert_eq!(
+            reports.iter().map(|r| r.keeps_ending).collect::<Vec<_>>(),
+            [false, false, true, true]
+        );
+        // The reason itself is not repeated from then on.
+        assert!(reports[2].is_new_reason && !reports[3].is_new_reason);
+    }
+}

@@ -1,0 +1,428 @@
+//! What a packet from the broker means: a command, something of an earlier run, a message for
+//! another part of the program, or nothing.
+//!
+//! Owns the memory of what was received lately, by which a repeated command is known. Hands commands
+//! in or refuses them; sends nothing to the broker itself.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::v5::{
+    Packet, PubAck, PubAckReason, Publish, SubAck, SubscribeReasonCode,
+};
+use tokio::time::Instant;
+
+use super::DoorContext;
+use super::error::ConnectionLost;
+use super::inflight::Inflight;
+use super::message::{Delivery, ReplyAddress, check_response};
+use super::packets::PacketReader;
+use super::settings::MqttSettings;
+use crate::command::{
+    Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
+};
+use crate::state::{Inbound, Item, StateStore};
+use crate::topics::{GATEWAY_INFO, is_gateway_topic};
+
+/// How many received publishes are remembered. A broker repeats what is not acknowledged; that is
+/// at most what it had sent when the connection broke, and brokers send 20 by default.
+const REMEMBERED_PUBLISHES: usize = 64;
+/// The answer to a command with the retain flag.
+const RETAINED_COMMAND: &str = "a retained command is never carried out, because the broker would \
+                                repeat it; publish it without the retain flag";
+
+/// Takes what the broker sends.
+pub struct Receiver {
+    context: Arc<DoorContext>,
+    recent: RecentPublishes,
+}
+
+impl Receiver {
+    pub fn new(context: Arc<DoorContext>) -> Self {
+        Self {
+            context,
+            recent: RecentPublishes::default(),
+        }
+    }
+
+    /// A publish arrived. True if it is a command, whose result will be in the outbox.
+    pub fn publish(&mut self, publish: Publish) -> bool {
+        let received = Instant::now();
+        let context = &self.context;
+        let prefix = &context.settings.prefix;
+        let Ok(full_topic) = std::str::from_utf8(&publish.topic) else {
+            return false;
+        };
+        let topic = prefix.strip(full_topic);
+        let topic = topic.filter(|topic| is_gateway_topic(topic));
+        let Some(topic) = topic else {
+            self.hand_over(full_topic, &publish);
+            return false;
+        };
+        // An empty retained message clears a topic; it is never a command.
+        if publish.retain
+            && (publish.payload.is_empty()
+                || context
+                    .subscriber
+                    .retained_arrived(&context.store, topic, &publish.payload))
+        {
+            return false;
+        }
+        let Some((room, command)) = prefix.command(full_topic) else {
+            return false;
+        };
+        if self.recent.is_repeated(&publish) {
+            return false;
+        }
+        context.telemetry.command_received();
+        let (room, command) = (Arc::from(room), command.to_owned());
+        self.command(room, command, publish, received);
+        true
+    }
+
+    /// Gives a message of another program to the part of the gateway that asked for it.
+    fn hand_over(&self, topic: &str, publish: &Publish) {
+        let Some(extra) = &self.context.extra_topics else {
+            return;
+        };
+        let inbound = Inbound {
+            topic: topic.to_owned(),
+            payload: publish.payload.clone(),
+        };
+        if extra.heard.try_send(inbound).is_err() {
+            self.context.telemetry.inbound_dropped(topic);
+        }
+    }
+
+    fn command(&self, room: Arc<str>, command: String, publish: Publish, received: Instant) {
+        let context = &self.context;
+        let properties = publish.properties.unwrap_or_default();
+        let response = properties.response_topic;
+        let checked = match response.as_deref() {
+            Some(response) => check_response(&context.settings.prefix, &room, response),
+            None => Ok(()),
+        };
+        let address = ReplyAddress {
+            response: response.filter(|_| checked.is_ok()),
+            correlation: properties.correlation_data,
+        };
+        let subscriber = context.subscriber.clone();
+        let deliver = move |outcome: Outcome| {
+            let outcome = Box::new(outcome);
+            subscriber.outbox.push_reply(Delivery { address, outcome });
+        };
+        let reply = Reply::new(room.clone(), command.clone(), deliver);
+        let (size, limit) = (publish.payload.len(), context.settings.max_payload);
+        let refusal = if let Err(message) = checked {
+            Some(Failure::new(ErrorCode::InvalidPayload, message))
+        } else if size > limit {
+            let message = format!("the payload has {size} bytes; mqtt.max_payload allows {limit}");
+            Some(Failure::new(ErrorCode::TooLarge, message))
+        } else if publish.retain {
+            Some(Failure::new(ErrorCode::IgnoredRetained, RETAINED_COMMAND))
+        } else {
+            None
+        };
+        if let Some(failure) = refusal {
+            return context.gateway.refuse(DoorKind::Mqtt, reply, failure);
+        }
+        let expiry = properties.message_expiry_interval;
+        context.gateway.submit(Submission {
+            room,
+            command,
+            payload: publish.payload,
+            expires: expiry.map(|seconds| received + Duration::from_secs(seconds.into())),
+            received,
+            authority: Authority::RoomAllows,
+            door: DoorKind::Mqtt,
+            transfer: Transfer::None,
+            reply,
+        });
+    }
+
+    /// The broker acknowledged a publish, or refused it.
+    pub fn puback(&self, ack: &PubAck, inflight: &mut Inflight) {
+        let item = inflight.acknowledged(ack.pkid);
+        if !matches!(
+            ack.reason,
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers
+        ) {
+            let topic = match item {
+                Some(Item::State(topic) | Item::Event(topic, _)) => topic.to_string(),
+                Some(Item::Reply(delivery)) => format!("{}/result", delivery.outcome.command),
+                None => String::new(),
+            };
+            let telemetry = &self.context.telemetry;
+            telemetry.broker_refused_message(&topic, &ack.reason);
+        }
+    }
+
+    /// The broker answered the subscription, filter by filter in their order.
+    pub fn suback(&self, ack: &SubAck) {
+        for (n, code) in ack.return_codes.iter().enumerate() {
+            if matches!(code, SubscribeReasonCode::Success(_)) {
+                continue;
+            }
+            let to = match n {
+                0 => "the commands",
+                1 => GATEWAY_INFO,
+                _ => "Home Assistant's topics",
+            };
+            let telemetry = &self.context.telemetry;
+            telemetry.broker_refused_subscription(to, code);
+        }
+    }
+}
+
+/// What was received lately, by a hash of packet id, topic and payload.
+#[derive(Debug, Default)]
+struct RecentPublishes(VecDeque<u64>);
+
+impl RecentPublishes {
+    /// Whether the broker sends this one again after a lost connection: it has the DUP flag, and is
+    /// known.
+    fn is_repeated(&mut self, publish: &Publish) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (publish.pkid, &publish.topic, &publish.payload).hash(&mut hasher);
+        let hash = hasher.finish();
+        if publish.dup && self.0.contains(&hash) {
+            return true;
+        }
+        if self.0.len() >= REMEMBERED_PUBLISHES {
+            self.0.pop_front();
+        }
+        self.0.push_back(hash);
+        false
+    }
+}
+
+/// Takes bytes as if a broker had sent them, without a connection. Returns how many packets they
+/// held. For the fuzz target `broker_packets`.
+///
+/// # Errors
+/// As for a connection: the bytes are not MQTT 5, or hold a DISCONNECT.
+pub fn receive_bytes(
+    settings: MqttSettings,
+    gateway: Arc<dyn Submit>,
+    bytes: &[u8],
+) -> Result<usize, ConnectionLost> {
+    let context = Arc::new(DoorContext::new(
+        settings,
+        StateStore::new(),
+        gateway,
+        Arc::default(),
+    ));
+    let mut receiver = Receiver::new(context);
+    let mut inflight = Inflight::new(1);
+    let mut packets = PacketReader::default();
+    packets.arrived.extend_from_slice(bytes);
+    let mut count = 0;
+    while let Some(packet) = packets.next()? {
+        count += 1;
+        match packet {
+            Packet::Publish(publish) => drop(receiver.publish(publish)),
+            Packet::PubAck(ack) => receiver.puback(&ack, &mut inflight),
+            Packet::SubAck(ack) => receiver.suback(&ack),
+            _ => {}
+        }
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Mutex;
+
+    use rumqttc::v5::mqttbytes::QoS;
+    use rumqttc::v5::mqttbytes::v5::PublishProperties;
+    use tokio::sync::mpsc;
+
+    use super::super::ExtraTopics;
+    use super::super::settings::tests::settings;
+    use super::*;
+    use crate::command::Success;
+    use crate::topics::Prefix;
+
+    /// Answers at once; a command named `hold` waits.
+    #[derive(Default)]
+    pub struct FakeGateway {
+        pub submitted: Mutex<Vec<String>>,
+        pub refused: Mutex<Vec<(String, ErrorCode)>>,
+        pub held: Mutex<Vec<Submission>>,
+    }
+
+    impl Submit for FakeGateway {
+        fn submit(&self, submission: Submission) {
+            let topic = format!("{}/{}", submission.room, submission.command);
+            self.submitted.lock().unwrap().push(topic);
+            if submission.command == "hold" {
+                self.held.lock().unwrap().push(submission);
+            } else {
+                submission.reply.answer(Ok(Success::new(200, true.into())));
+            }
+        }
+
+        fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+            let refused = (reply.command().to_owned(), failure.code);
+            self.refused.lock().unwrap().push(refused);
+            reply.answer(Err(failure));
+        }
+    }
+
+    /// A door with the prefix `av` that is not connected.
+    pub fn context() -> (Arc<DoorContext>, Arc<FakeGateway>) {
+        let gateway = Arc::<FakeGateway>::default();
+        let settings = MqttSettings {
+            prefix: Prefix::new("av"),
+            ..settings()
+        };
+        let context =
+            DoorContext::new(settings, StateStore::new(), gateway.clone(), Arc::default());
+        context.subscribe();
+        (Arc::new(context), gateway)
+    }
+
+    pub fn publish(topic: &str, payload: &str) -> Publish {
+        Publish {
+            pkid: 7,
+            qos: QoS::AtLeastOnce,
+            topic: topic.to_owned().into(),
+            payload: payload.to_owned().into(),
+            ..Publish::default()
+        }
+    }
+
+    #[test]
+    fn only_commands_are_handed_in() {
+        let (context, gateway) = context();
+        let mut receiver = Receiver::new(context);
+        for (topic, is_command) in [
+            ("av/room/1/audio/mute", true),
+            ("room/1/audio/mute", false),
+            ("av/room/1/audio/mute/result", false),
+            ("av/room/1/availability", false),
+            ("av/room/1/event/call_ended", false),
+            ("av/gateway/info", false),
+            ("av/room/1/", false),
+            ("homeassistant/status", false),
+        ] {
+            assert_eq!(receiver.publish(publish(topic, "")), is_command, "{topic}");
+        }
+        assert_eq!(*gateway.submitted.lock().unwrap(), ["1/audio/mute"]);
+        let not_text = Publish {
+            topic: vec![0xff].into(),
+            ..publish("", "")
+        };
+        assert!(!receiver.publish(not_text));
+    }
+
+    #[test]
+    fn a_redelivered_command_is_carried_out_once() {
+        let (context, gateway) = context();
+        let mut receiver = Receiver::new(context);
+        let first = publish("av/room/1/audio/mute", "");
+        let again = Publish {
+            dup: true,
+            ..first.clone()
+        };
+        assert!(receiver.publish(first.clone()));
+        assert!(!receiver.publish(again.clone()));
+        // Without DUP it is another publish that is the same; with DUP and not known, it is new.
+        assert!(receiver.publish(first));
+        let unknown = Publish { pkid: 8, ..again };
+        assert!(receiver.publish(unknown));
+        assert_eq!(gateway.submitted.lock().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn what_is_remembered_of_publishes_is_bounded() {
+        let mut recent = RecentPublishes::default();
+        let numbered = |n: usize| Publish {
+            dup: true,
+            ..publish(&n.to_string(), "")
+        };
+        for n in 0..=REMEMBERED_PUBLISHES {
+            assert!(!recent.is_repeated(&numbered(n)));
+        }
+        assert_eq!(recent.0.len(), REMEMBERED_PUBLISHES);
+        assert!(recent.is_repeated(&numbered(REMEMBERED_PUBLISHES)));
+        assert!(!recent.is_repeated(&numbered(0)));
+    }
+
+    #[test]
+    fn what_is_refused_has_its_answer() {
+        let (context, gateway) = context();
+        let mut receiver = Receiver::new(context.clone());
+        let response = |topic: &str| {
+            Some(PublishProperties {
+                response_topic: Some(topic.into()),
+                ..PublishProperties::default()
+            })
+        };
+        let wildcard = Publish {
+            properties: response("replies/+"),
+            ..publish("av/room/1/audio/mute", "")
+        };
+        let retained = Publish {
+            retain: true,
+            ..publish("av/room/1/audio/unmute", "x")
+        };
+        let large = "x".repeat(context.settings.max_payload + 1);
+        let large = publish("av/room/1/directory/import", &large);
+        for refused in [wildcard, retained, large] {
+            assert!(receiver.publish(refused));
+        }
+        let refused = [
+            ("audio/mute", ErrorCode::InvalidPayload),
+            ("audio/unmute", ErrorCode::IgnoredRetained),
+            ("directory/import", ErrorCode::TooLarge),
+        ];
+        let refused = refused.map(|(command, code)| (command.to_owned(), code));
+        assert_eq!(*gateway.refused.lock().unwrap(), refused);
+        assert!(gateway.submitted.lock().unwrap().is_empty());
+        // A refused response topic is not used for the answer either.
+        let Some(Item::Reply(delivery)) = context.subscriber.outbox.try_next() else {
+            panic!("no answer");
+        };
+        assert_eq!(delivery.address.response, None);
+    }
+
+    #[test]
+    fn a_retained_state_or_an_empty_retained_message_is_no_command() {
+        let (context, gateway) = context();
+        let mut receiver = Receiver::new(context);
+        for (topic, payload) in [
+            ("av/room/1/audio/volume", "5"),
+            ("av/room/1/audio/mute", ""),
+            ("av/gateway/info", "{}"),
+        ] {
+            let retained = Publish {
+                retain: true,
+                ..publish(topic, payload)
+            };
+            assert!(!receiver.publish(retained), "{topic}");
+        }
+        assert!(gateway.refused.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn other_programs_messages_are_handed_over_while_there_is_room() {
+        let (heard, mut inbound) = mpsc::channel(1);
+        let gateway = Arc::<FakeGateway>::default();
+        let mut context = DoorContext::new(settings(), StateStore::new(), gateway, Arc::default());
+        context.extra_topics = Some(ExtraTopics {
+            store: StateStore::new(),
+            payload: |payload| payload.to_vec().into(),
+            filters: vec!["homeassistant/status".into()],
+            heard,
+        });
+        let mut receiver = Receiver::new(Arc::new(context));
+        for _ in 0..2 {
+            assert!(!receiver.publish(publish("homeassistant/status", "online")));
+        }
+        assert_eq!(inbound.try_recv().unwrap().topic, "homeassistant/status");
+        assert!(inbound.try_recv().is_err());
+    }
+}
