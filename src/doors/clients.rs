@@ -38,7 +38,7 @@ pub use close_reason::CloseReason;
 pub use frame::{payload_as_json, state_as_json};
 pub use limits::ClientLimits;
 pub use serve::{NewClient, close_client, serve_client};
-pub use transport::{Disconnected, Format, FrameSink, FrameSource, Incoming, Outgoing};
+pub use transport::{Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, Outgoing};
 
 /// What all clients share.
 pub struct Clients {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::command::DoorKind;
 use crate::doors::access::Grant;
 use crate::doors::clients::{
-    Clients, CloseReason, Disconnected, Format, FrameSink, FrameSource, Incoming, NewClient,
+    Clients, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, NewClient,
     Outgoing, close_client, serve_client,
 };
 use crate::net::{Listener, Stream};
@@ -91,7 +91,7 @@ async fn serve(stream: Box<dyn Stream>, peer: SocketAddr, clients: &Arc<Clients>
     let new = NewClient {
         grant,
         door: DoorKind::Tcp,
-        format: Format::Plain,
+        format: FrameFormat::Plain,
         filters: Vec::new(),
         // A controller may be silent for hours. TCP keep-alive finds out that it is gone.
         answers_pings: false,

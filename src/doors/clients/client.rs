@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::frame::{FrameAnswer, FrameError};
-use super::{Clients, Format, Outgoing, json, plain};
+use super::{Clients, FrameFormat, Outgoing, json, plain};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
 use crate::state::{Change, Item, Outbox, Subscriber};
@@ -27,7 +27,7 @@ pub struct Client {
     clients: Arc<Clients>,
     grant: Grant,
     door: DoorKind,
-    format: Format,
+    format: FrameFormat,
     filters: RwLock<Filters>,
     outbox: Outbox<AddressedAnswer>,
     /// Answers that were not sent yet, including those of commands that still run.
@@ -40,7 +40,12 @@ pub struct Client {
 
 impl Client {
     /// A client without subscriptions.
-    pub fn new(clients: Arc<Clients>, grant: Grant, door: DoorKind, format: Format) -> Arc<Self> {
+    pub fn new(
+        clients: Arc<Clients>,
+        grant: Grant,
+        door: DoorKind,
+        format: FrameFormat,
+    ) -> Arc<Self> {
         let client = Arc::new(Self {
             grant,
             door,
@@ -64,7 +69,7 @@ impl Client {
     }
 
     /// The form of its frames.
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> FrameFormat {
         self.format
     }
 
@@ -144,7 +149,7 @@ impl Client {
             let size = file.bytes.as_ref().map_or(0, Bytes::len);
             let waiting = self.file_bytes.load(Ordering::Relaxed);
             let limit = self.clients.limits.max_file_bytes;
-            if self.format == Format::Plain || waiting + size > limit {
+            if self.format == FrameFormat::Plain || waiting + size > limit {
                 file.bytes = None;
             } else {
                 self.file_bytes.fetch_add(size, Ordering::Relaxed);
@@ -195,14 +200,14 @@ impl Client {
             Item::State(topic) => {
                 let state = self.clients.store.get(&topic);
                 vec![Outgoing::Text(match self.format {
-                    Format::Json => self.clients.frame_cache.state(&topic, state.as_ref()),
-                    Format::Plain => plain::write_state(&topic, state.as_ref()).into(),
+                    FrameFormat::Json => self.clients.frame_cache.state(&topic, state.as_ref()),
+                    FrameFormat::Plain => plain::write_state(&topic, state.as_ref()).into(),
                 })]
             }
             Item::Event(topic, payload) => {
                 let text = match self.format {
-                    Format::Json => json::write_event(&topic, &payload),
-                    Format::Plain => plain::write_event(&topic, &payload),
+                    FrameFormat::Json => json::write_event(&topic, &payload),
+                    FrameFormat::Plain => plain::write_event(&topic, &payload),
                 };
                 vec![Outgoing::Text(text.into())]
             }
@@ -216,8 +221,8 @@ impl Client {
 
     fn answer_frames(&self, id: Option<&Value>, answer: FrameAnswer) -> Vec<Outgoing> {
         let text = match self.format {
-            Format::Json => Some(json::write_answer(id, &answer)),
-            Format::Plain => plain::write_answer(&answer),
+            FrameFormat::Json => Some(json::write_answer(id, &answer)),
+            FrameFormat::Plain => plain::write_answer(&answer),
         };
         let mut frames: Vec<Outgoing> = text
             .map(|text| Outgoing::Text(text.into()))

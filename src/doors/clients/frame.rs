@@ -9,7 +9,7 @@ use serde_json::{Number, Value, json};
 use crate::catalogue::is_deep;
 use crate::command::{ErrorCode, Outcome, file_url};
 use crate::state::StateValue;
-use crate::topics::{Filter, split_room};
+use crate::topics::{Filter, RoomTopics, split_room};
 
 /// A client's request.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +70,11 @@ pub enum FrameAnswer {
     Pong,
     /// The frame cannot be used.
     Error(FrameError),
+}
+
+/// The topic of a command's result.
+pub(super) fn result_topic(outcome: &Outcome) -> String {
+    RoomTopics::new(&outcome.room).result(&outcome.command)
 }
 
 /// Reads topic filters.

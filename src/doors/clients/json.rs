@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::frame::{
     FrameAnswer, FrameError, FrameRequest, RequestFrame, parse_filters, payload_as_json,
-    state_as_json,
+    result_topic, state_as_json,
 };
 use super::plain;
 use crate::state::StateValue;
@@ -45,19 +45,20 @@ fn parse_request(mut map: Map<String, Value>) -> Result<FrameRequest, FrameError
     let mut members = map.into_iter();
     let (verb, value) = members.next().ok_or_else(|| {
         FrameError::invalid(format!(
-            "the frame asks for nothing; it takes one of {}",
+            "the frame has no verb; it takes one of {}",
             VERBS.join(", ")
         ))
     })?;
     if !VERBS.contains(&verb.as_str()) {
         return Err(FrameError::invalid(format!(
-            "\"{:.64}\" is no verb; a frame takes one of {}",
+            "\"{:.64}\" is not a verb; a frame takes one of {}",
             verb,
             VERBS.join(", ")
         )));
     }
     if let Some((second, _)) = members.next() {
-        let message = format!("\"{second:.64}\" stands beside \"{verb}\"; a frame takes one verb");
+        let message =
+            format!("the frame has both \"{verb}\" and \"{second:.64}\"; it takes one verb");
         return Err(FrameError::invalid(message));
     }
     if verb != "topic" && payload.is_some() {
@@ -118,7 +119,7 @@ impl Serialize for AnswerFrame<'_> {
         let list = |filters: &[Filter]| -> Value { filters.iter().map(Filter::as_str).collect() };
         match self.answer {
             FrameAnswer::Result(outcome) => {
-                frame.serialize_entry("topic", &plain::result_topic(outcome))?;
+                frame.serialize_entry("topic", &result_topic(outcome))?;
                 frame.serialize_entry("payload", outcome)?;
             }
             FrameAnswer::Subscribed(filters) => {
@@ -128,8 +129,8 @@ impl Serialize for AnswerFrame<'_> {
                 frame.serialize_entry("unsubscribed", &list(filters))?;
             }
             FrameAnswer::Pong => frame.serialize_entry("pong", &true)?,
-            FrameAnswer::Error(refused) => {
-                let error = json!({"code": refused.code.as_str(), "message": refused.message});
+            FrameAnswer::Error(error) => {
+                let error = json!({"code": error.code.as_str(), "message": error.message});
                 frame.serialize_entry("error", &error)?;
             }
         }
@@ -163,7 +164,7 @@ mod tests {
         parse(text).unwrap().request.unwrap()
     }
 
-    fn refused(text: &str) -> String {
+    fn error_message(text: &str) -> String {
         parse(text).unwrap().request.unwrap_err().message
     }
 
@@ -218,10 +219,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_say_what_is_wrong() {
         for (frame, wanted) in [
             ("{", "broken JSON"),
-            (r#"{"id":1}"#, "asks for nothing"),
+            (r#"{"id":1}"#, "has no verb"),
             (r#"{"topik":"x"}"#, "one of topic, subscribe"),
             (r#"{"topic":"a","ping":true}"#, "one verb"),
             (r#"{"topic":7}"#, "topic takes a text"),
@@ -230,17 +231,17 @@ mod tests {
             (r#"{"ping":true,"payload":1}"#, "no payload"),
         ] {
             assert!(
-                refused(frame).contains(wanted),
+                error_message(frame).contains(wanted),
                 "{frame}: {}",
-                refused(frame)
+                error_message(frame)
             );
         }
         let deep = format!("{{\"payload\":{}", "[".repeat(100_000));
-        assert!(refused(&deep).contains("broken JSON"));
+        assert!(error_message(&deep).contains("broken JSON"));
     }
 
     #[test]
-    fn states_and_answers_are_as_the_page_says() {
+    fn states_and_answers_are_as_documented() {
         assert_eq!(
             write_state("room/1/audio/volume", Some(&StateValue::text("40"))),
             r#"{"topic":"room/1/audio/volume","payload":40,"retain":true}"#
@@ -253,9 +254,9 @@ mod tests {
             write_answer(Some(&json!(10)), &FrameAnswer::Pong),
             r#"{"id":10,"pong":true}"#
         );
-        let refused = FrameAnswer::Error(FrameError::invalid("why"));
+        let error = FrameAnswer::Error(FrameError::invalid("why"));
         assert_eq!(
-            write_answer(None, &refused),
+            write_answer(None, &error),
             r#"{"error":{"code":"invalid_payload","message":"why"}}"#
         );
     }

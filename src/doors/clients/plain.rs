@@ -5,11 +5,11 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::frame::{FrameAnswer, FrameRequest, RequestFrame, parse_filters, state_as_json};
+use super::frame::{
+    FrameAnswer, FrameRequest, RequestFrame, parse_filters, result_topic, state_as_json,
+};
 use crate::catalogue::payload;
-use crate::command::Outcome;
 use crate::state::StateValue;
-use crate::topics::RoomTopics;
 
 /// Reads a line; `None` for an empty one.
 pub fn parse(line: &str) -> Option<RequestFrame> {
@@ -30,11 +30,6 @@ pub fn parse(line: &str) -> Option<RequestFrame> {
         }),
     };
     Some(RequestFrame { id: None, request })
-}
-
-/// The topic of a command's result.
-pub(super) fn result_topic(outcome: &Outcome) -> String {
-    RoomTopics::new(&outcome.room).result(&outcome.command)
 }
 
 /// Writes an answer; `None` for those of subscriptions, where the states are the answer.
@@ -62,8 +57,8 @@ pub fn write_answer(answer: &FrameAnswer) -> Option<String> {
         }
         FrameAnswer::Subscribed(_) | FrameAnswer::Unsubscribed(_) => return None,
         FrameAnswer::Pong => "pong".into(),
-        FrameAnswer::Error(refused) => {
-            format!("error {} {}", refused.code.as_str(), refused.message)
+        FrameAnswer::Error(error) => {
+            format!("error {} {}", error.code.as_str(), error.message)
         }
     };
     Some(one_line(&line))
@@ -107,7 +102,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::command::{ErrorCode, Failure, Success};
+    use crate::command::{ErrorCode, Failure, Outcome, Success};
     use crate::topics::Filter;
 
     fn result(result: Result<Success, Failure>) -> String {
@@ -144,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_written_as_the_page_says() {
+    fn lines_are_as_documented() {
         let topic = "room/1/audio/volume/set/result";
         let ok = |body: Value| result(Ok(Success::new(200, body)));
         assert_eq!(ok(Value::Null), format!("{topic} ok"));

@@ -9,8 +9,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::client::Client;
 use super::frame::{FrameAnswer, FrameError, FrameRequest};
 use super::{
-    Clients, CloseReason, Disconnected, Format, FrameSink, FrameSource, Incoming, Outgoing, json,
-    plain,
+    Clients, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, Outgoing,
+    json, plain,
 };
 use crate::command::DoorKind;
 use crate::doors::access::Grant;
@@ -30,7 +30,7 @@ pub struct NewClient {
     /// The door it came through.
     pub door: DoorKind,
     /// The form of the frames it is sent.
-    pub format: Format,
+    pub format: FrameFormat,
     /// What it subscribes to from the start.
     pub filters: Vec<Filter>,
     /// Whether it answers pings, so that its silence means that it is gone.
@@ -112,8 +112,8 @@ async fn read_frames(
 
 fn handle_frame(client: &Arc<Client>, text: &str) {
     let frame = match client.format() {
-        Format::Json => json::parse(text),
-        Format::Plain => plain::parse(text),
+        FrameFormat::Json => json::parse(text),
+        FrameFormat::Plain => plain::parse(text),
     };
     let Some(frame) = frame else { return };
     let answer = match frame.request {
@@ -201,7 +201,7 @@ async fn write_frames(
     }
 }
 
-/// Why a client must be closed to which sending had this result.
+/// The reason to close a client, if sending to it failed or took too long.
 fn send_failure(
     sent: Result<Result<(), Disconnected>, tokio::time::error::Elapsed>,
 ) -> Option<CloseReason> {
@@ -286,7 +286,7 @@ mod tests {
             let new = NewClient {
                 grant: clients.access.admit(localhost, None).await.unwrap(),
                 door: DoorKind::Tcp,
-                format: Format::Plain,
+                format: FrameFormat::Plain,
                 filters: vec![Filter::new("room/1/#").unwrap()],
                 answers_pings: false,
             };

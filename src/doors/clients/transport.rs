@@ -9,7 +9,7 @@ use super::CloseReason;
 
 /// The form of the frames that a client is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum FrameFormat {
     /// JSON objects. The client may send plain frames too.
     Json,
     /// Plain lines.

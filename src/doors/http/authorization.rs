@@ -21,7 +21,7 @@ use super::{HttpState, response};
 use crate::doors::access::{Denied, Grant};
 use crate::telemetry::ClientRefusal;
 
-/// The longest delay of a wrong token: after it at least one place is free again.
+/// The longest delay of a wrong token: after it the delayed ones are answered, and one more is checked.
 const RETRY_AFTER_SECONDS: &str = "5";
 
 /// The token of a request.
@@ -77,7 +77,8 @@ impl FromRequestParts<Arc<HttpState>> for Authorized {
     }
 }
 
-fn denied(denied: Denied) -> Response {
+/// The answer to a sender who may do nothing.
+pub fn denied(denied: Denied) -> Response {
     let (status, message) = match denied {
         Denied::Missing => (
             StatusCode::UNAUTHORIZED,

@@ -10,16 +10,15 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use http::StatusCode;
 use url::form_urlencoded;
 
-use super::authorization::authorize;
+use super::authorization::{authorize, denied};
 use super::{HttpState, response};
 use crate::command::{DoorKind, ErrorCode};
 use crate::doors::access::Denied;
 use crate::doors::clients::{
-    ClientLimits, CloseReason, Disconnected, Format, FrameSink, FrameSource, Incoming, NewClient,
-    Outgoing, close_client, serve_client,
+    ClientLimits, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
+    NewClient, Outgoing, close_client, serve_client,
 };
 use crate::topics::Filter;
 
@@ -30,19 +29,19 @@ const BUFFER_BYTES: usize = 16 << 10;
 /// What the query of the address asks for.
 #[derive(Debug)]
 struct UpgradeQuery {
-    format: Format,
+    format: FrameFormat,
     filters: Vec<Filter>,
 }
 
 fn parse_query(query: &str) -> Result<UpgradeQuery, String> {
     let mut parsed = UpgradeQuery {
-        format: Format::Json,
+        format: FrameFormat::Json,
         filters: Vec::new(),
     };
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match (&*name, &*value) {
-            ("format", "json") => parsed.format = Format::Json,
-            ("format", "plain") => parsed.format = Format::Plain,
+            ("format", "json") => parsed.format = FrameFormat::Json,
+            ("format", "plain") => parsed.format = FrameFormat::Plain,
             ("format", _) => return Err("format takes json or plain".into()),
             ("subscribe", filter) => parsed.filters.push(Filter::new(filter)?),
             _ => {}
@@ -65,8 +64,7 @@ pub async fn upgrade(State(state): State<Arc<HttpState>>, request: Request) -> R
     };
     let authorized = authorize(&state, &parts).await;
     if authorized.as_ref().err() == Some(&Denied::TooOften) {
-        let message = "too many wrong tokens from this address; try again later";
-        return response::error(StatusCode::TOO_MANY_REQUESTS, "forbidden", message);
+        return denied(Denied::TooOften);
     }
     let new_client = authorized
         .map_err(|_| CloseReason::BadToken)
@@ -227,7 +225,7 @@ mod tests {
     fn the_query_gives_format_and_filters() {
         let query = parse_query("subscribe=room/1/%23&token=x&format=plain&subscribe=gateway/%2B");
         let query = query.unwrap();
-        assert_eq!(query.format, Format::Plain);
+        assert_eq!(query.format, FrameFormat::Plain);
         let filters: Vec<_> = query.filters.iter().map(Filter::as_str).collect();
         assert_eq!(filters, ["room/1/#", "gateway/+"]);
         assert!(parse_query("format=xml").is_err());
