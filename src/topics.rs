@@ -20,6 +20,8 @@
 mod filter;
 mod level;
 
+use std::fmt;
+
 pub use filter::{Filter, Filters, RoomReach, room_reach};
 pub use level::{decode_level, encode_level, is_harmless};
 
@@ -94,6 +96,15 @@ impl<'a> Topic<'a> {
         Some(Self::Room { room, below })
     }
 
+    /// The same topic of another room.
+    #[must_use]
+    pub fn of_room(self, room: &'a str) -> Self {
+        match self {
+            Self::Room { below, .. } => Self::Room { room, below },
+            Self::Gateway(_) => self,
+        }
+    }
+
     /// The room a topic is about.
     pub fn room(&self) -> Option<&'a str> {
         match self {
@@ -114,6 +125,28 @@ impl<'a> Topic<'a> {
     }
 }
 
+/// The inverse of [`Topic::parse`].
+impl fmt::Display for Topic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room { room, below } => write!(f, "{ROOM}{room}/{below}"),
+            Self::Gateway(rest) => write!(f, "{GATEWAY}{rest}"),
+        }
+    }
+}
+
+impl fmt::Display for Below<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Availability => f.write_str(AVAILABILITY),
+            Self::Problem => f.write_str(PROBLEM),
+            Self::Event(name) => write!(f, "{EVENT}{name}"),
+            Self::Result(command) => write!(f, "{command}{RESULT}"),
+            Self::Other(topic) => f.write_str(topic),
+        }
+    }
+}
+
 /// Whether a topic without prefix lies where only the gateway publishes: below `room/` or
 /// `gateway/`. Wider than [`Topic::parse`]: `room/1` is in it too.
 pub fn is_gateway_topic(topic: &str) -> bool {
@@ -128,6 +161,13 @@ pub fn split_room(topic: &str) -> Option<(&str, &str)> {
 /// The topics of one room.
 #[derive(Debug, Clone, Copy)]
 pub struct RoomTopics<'a>(&'a str);
+
+impl RoomTopics<'static> {
+    /// Of any room, as an MQTT filter: `room/+/…`.
+    pub const ANY: Self = Self("+");
+    /// Of any room, as a pattern for people and tools: `room/{room}/…`.
+    pub const PATTERN: Self = Self("{room}");
+}
 
 impl<'a> RoomTopics<'a> {
     /// Of the room with this id.
@@ -279,7 +319,9 @@ mod tests {
                 let full = prefix.add(&topic);
                 let stripped = prefix.strip(&full).unwrap();
                 prop_assert_eq!(stripped, &*topic);
-                prop_assert_eq!(Topic::parse(stripped), Some(Topic::Room { room: &room, below }));
+                let parsed = Topic::Room { room: &room, below };
+                prop_assert_eq!(Topic::parse(stripped), Some(parsed));
+                prop_assert_eq!(parsed.to_string(), stripped);
             }
         }
     }

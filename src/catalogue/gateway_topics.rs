@@ -1,13 +1,15 @@
-//! The topics that no request feeds: what the gateway says of its rooms and of itself.
+//! The topics that no operation feeds: what the gateway says about its rooms and about itself.
 //!
-//! Only their names, for documents; the rooms and the gateway publish them.
+//! Only what documents need of them; the rooms and the gateway publish them.
 
-/// A topic of the gateway's own.
+use crate::topics::{Below, Topic};
+
+/// A topic that no operation feeds.
 #[derive(Debug, Clone, Copy)]
 pub struct GatewayTopic {
-    /// The whole topic but for the configured prefix: `room/{room}/availability`.
-    pub topic: &'static str,
-    /// Its newest value stays.
+    /// The topic; a room's has the room `{room}`.
+    pub topic: Topic<'static>,
+    /// Its newest value is retained.
     pub retained: bool,
     /// What it says.
     pub about: &'static str,
@@ -16,51 +18,72 @@ pub struct GatewayTopic {
 /// All of them.
 pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
     GatewayTopic {
-        topic: "room/{room}/availability",
+        topic: of_room(Below::Availability),
         retained: true,
-        about: "`online` or `offline`: whether the device can be reached; its states are stale \
-                while it is offline",
+        about: "`online` or `offline`: whether the device can be reached; while it is offline, its \
+                states are old",
     },
     GatewayTopic {
-        topic: "room/{room}/problem",
+        topic: of_room(Below::Problem),
         retained: true,
-        about: "why the device cannot be used, with `code`, `message` and `since`; the code is \
-                `none` where it can",
+        about: "why the device cannot be used: `code`, `message` and `since`; the code is `none` \
+                while there is no problem",
     },
+    event("incoming_call", "a call rings"),
+    event("call_connected", "a call is connected"),
+    event(
+        "call_ended",
+        "a call ended; `answered` is false if it was never connected",
+    ),
+    event(
+        "command_failed",
+        "a command's result was an error, whoever sent it",
+    ),
     GatewayTopic {
-        topic: "room/{room}/event/incoming_call",
-        retained: false,
-        about: "a call rings",
-    },
-    GatewayTopic {
-        topic: "room/{room}/event/call_connected",
-        retained: false,
-        about: "a call is up",
-    },
-    GatewayTopic {
-        topic: "room/{room}/event/call_ended",
-        retained: false,
-        about: "a call is over; `answered` is false where it was never up",
-    },
-    GatewayTopic {
-        topic: "room/{room}/event/command_failed",
-        retained: false,
-        about: "a command got an error for its result, whoever sent it",
-    },
-    GatewayTopic {
-        topic: "gateway/availability",
+        topic: Topic::Gateway("availability"),
         retained: true,
-        about: "`online` or `offline`: whether the gateway runs; the broker says `offline` for it \
-                when it is lost",
+        about: "`online` or `offline`: whether the gateway runs; when the gateway is lost, the \
+                broker publishes `offline`",
     },
     GatewayTopic {
-        topic: "gateway/info",
+        topic: Topic::Gateway("info"),
         retained: true,
-        about: "version, rooms, when it started, and its configuration without secrets",
+        about: "version, rooms, start time, and the configuration without secrets",
     },
     GatewayTopic {
-        topic: "gateway/health",
+        topic: Topic::Gateway("health"),
         retained: true,
         about: "counters, every 60 s",
     },
 ];
+
+const fn of_room(below: Below<'static>) -> Topic<'static> {
+    Topic::Room {
+        room: "{room}",
+        below,
+    }
+}
+
+/// Something that happens: not retained.
+const fn event(name: &'static str, about: &'static str) -> GatewayTopic {
+    GatewayTopic {
+        topic: of_room(Below::Event(name)),
+        retained: false,
+        about,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO};
+
+    #[test]
+    fn the_gateways_topics_are_those_that_are_published() {
+        for topic in [GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO] {
+            let parsed = Topic::parse(topic);
+            let known = GATEWAY_TOPICS.iter().any(|it| Some(it.topic) == parsed);
+            assert!(known, "{topic}");
+        }
+    }
+}

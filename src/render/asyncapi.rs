@@ -1,7 +1,7 @@
 //! The AsyncAPI document: every topic and message, over MQTT and over the WebSocket, for tools.
 //!
-//! Owns what entries of the catalogue look like as channels, operations and messages. Pure, and
-//! keeps no list of topics of its own.
+//! Owns how entries of the catalogue become channels, operations and messages. Pure: it has no
+//! list of topics, so it cannot disagree with the gateway.
 
 mod frames;
 mod message;
@@ -13,37 +13,50 @@ use super::{files, read, requests, states};
 use crate::catalogue::{
     CATALOGUE, GATEWAY_TOPICS, Kind, Payload, Route, about_parameter, parameters,
 };
+use crate::topics::{GATEWAY_AVAILABILITY, RoomTopics, Topic};
 use schema::Schemas;
+
+/// The topics of any room.
+const PATTERN: RoomTopics<'_> = RoomTopics::PATTERN;
 
 const ABOUT: &str = "\
 Rooms with Poly VideoOS devices (G7500, Studio X30, X50, X70) as topics. States are retained: a \
-scalar as plain text, anything else as JSON. Commands and queries are published by clients, not \
-retained, and each gets exactly one result at its topic with `/result` after it, or at the \
-Response Topic of MQTT 5. A payload is described as the JSON it is, or as a string where it is no \
-JSON: `40` is a number, `left` a string. In a topic level `/`, `+`, `#` and `%` are \
-percent-encoded. Where a prefix is configured, it stands before every topic.";
+scalar as plain text, anything else as JSON. Clients publish commands and queries, not retained. \
+Each gets exactly one result at its topic with `/result` appended, or at the Response Topic of \
+MQTT 5. Schemas describe a payload as JSON, or as a string if it is not JSON: `40` is a number, \
+`left` a string. In a topic level `/`, `+`, `#` and `%` are percent-encoded. If a prefix is \
+configured, it comes before every topic.";
 
 /// The document, AsyncAPI 3.0.
 pub fn document() -> Value {
     let mut parts = Parts::default();
-    for own in GATEWAY_TOPICS {
-        let id = id(own.topic.trim_start_matches("room/{room}/"));
-        let message = message::of_own(own.topic);
-        parts.message(&id, message);
-        parts.sends(&id, own.topic, &id, own.retained, own.about);
+    for known in GATEWAY_TOPICS {
+        let id = match known.topic {
+            Topic::Room { below, .. } => id(&below.to_string()),
+            Topic::Gateway(_) => id(&known.topic.to_string()),
+        };
+        parts.message(&id, message::of_gateway_topic(known.topic));
+        let address = known.topic.to_string();
+        parts.sends(&id, &address, &id, known.retained, known.about);
     }
     for (topic, operation, state) in states() {
         let message = message::kind_of_state(operation, state);
         let (method, path) = (operation.method.as_str(), operation.path);
         let about = format!("From `{method} {path}`; read: {}.", read(operation));
-        parts.sends(&id(&topic), &below(&topic), message, true, &about);
+        parts.sends(&id(&topic), &PATTERN.below(&topic), message, true, &about);
     }
     for file in files() {
         let (topic, content_type) = (file.topic, file.content_type);
         let name = format!("file.{}", content_type.replace('/', "."));
         parts.message(&name, message::file(content_type));
         let about = format!("The newest answer of its query, {content_type}.");
-        parts.sends(&id(topic), &below(topic), &name, file.retained, &about);
+        parts.sends(
+            &id(topic),
+            &PATTERN.below(topic),
+            &name,
+            file.retained,
+            &about,
+        );
     }
     for route in CATALOGUE.routes() {
         parts.receives(route);
@@ -56,17 +69,12 @@ fn id(topic: &str) -> String {
     topic.replace('/', ".").replace(['{', '}'], "")
 }
 
-/// A topic with what stands before it.
-fn below(topic: &str) -> String {
-    format!("room/{{room}}/{topic}")
-}
-
 /// A reference to a component.
 fn part(kind: &str, name: &str) -> Value {
     json!({"$ref": format!("#/components/{kind}/{name}")})
 }
 
-/// What the document is put together from.
+/// The parts of the document, collected before it is written.
 #[derive(Debug, Default)]
 struct Parts {
     channels: Map<String, Value>,
@@ -118,7 +126,7 @@ impl Parts {
     fn receives(&mut self, route: &Route) {
         let id = id(&route.topic);
         let message = self.payload(route, &id);
-        self.channel(&id, &below(&route.topic), &message);
+        self.channel(&id, &PATTERN.below(&route.topic), &message);
         let mut tags = vec![json!({"name": route.kind().as_str()})];
         if route.guarded() {
             tags.push(json!({"name": "guarded"}));
@@ -134,7 +142,7 @@ impl Parts {
         self.operations.insert(id.clone(), operation);
 
         let result = format!("{id}.result");
-        let address = below(&format!("{}/result", route.topic));
+        let address = PATTERN.result(&route.topic);
         self.channel(&result, &address, "result");
         let operation = json!({
             "action": "send",
@@ -167,8 +175,8 @@ impl Parts {
         let response = json!({
             "address": null,
             "title": "Response Topic",
-            "description": "Any topic that a command's Response Topic names, but none with a \
-                            wildcard, none that starts with $ and none of the gateway's own.",
+            "description": "The topic that a command's Response Topic names. Not allowed: wildcards, \
+                            a leading $, and the gateway's topics other than the room's results.",
             "servers": [{"$ref": "#/servers/mqtt"}],
             "messages": {"result": part("messages", "result")},
         });
@@ -211,7 +219,7 @@ impl Parts {
                 "replies": {"result": {
                     "address": {
                         "location": "$message.header#/response_topic",
-                        "description": "Without a Response Topic: the command's topic and /result.",
+                        "description": "Without a Response Topic: the command's topic with /result appended.",
                     },
                     "channel": {"$ref": "#/channels/response"},
                 }},
@@ -245,7 +253,7 @@ fn about(route: &Route) -> String {
 
 fn servers() -> Value {
     let will = json!({
-        "topic": "gateway/availability",
+        "topic": GATEWAY_AVAILABILITY,
         "qos": 1,
         "message": "offline",
         "retain": true,
@@ -255,8 +263,8 @@ fn servers() -> Value {
             "host": "localhost:1883",
             "protocol": "mqtt",
             "protocolVersion": "5.0",
-            "description": "The broker: one's own, or the one in the gateway. Clients may speak \
-                            any version of MQTT.",
+            "description": "The broker: yours, or the one in the gateway. Clients may use any \
+                            version of MQTT.",
             "security": [part("securitySchemes", "user")],
             "bindings": mqtt(json!({"lastWill": will})),
         },
@@ -264,7 +272,7 @@ fn servers() -> Value {
             "host": "localhost:8080",
             "protocol": "ws",
             "description": "The gateway itself, for clients without a broker: the same topics and \
-                            payloads in frames. Tokens are needed where they are configured.",
+                            payloads in frames. If tokens are configured, clients need one.",
             "security": [
                 part("securitySchemes", "bearer"),
                 part("securitySchemes", "basic"),

@@ -1,6 +1,7 @@
-//! The catalogue for the dashboard's console: every command and query with what a page must know to offer it.
+//! The catalogue for the dashboard's console: every command and query, with what the page must know
+//! to offer it.
 //!
-//! Pure. The dashboard has no list of topics of its own.
+//! Pure. The dashboard has no list of topics: it shows this one.
 
 use serde_json::{Map, Value, json};
 

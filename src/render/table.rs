@@ -1,7 +1,7 @@
 //! The catalogue as text for people: what `poly2mqtt topics` prints.
 //!
-//! Owns the words for payloads, requests and polling. Pure; the page for reading and the broker's
-//! access list are made from the same words below.
+//! Owns the words for payloads, requests and polling, which the topics page and the AsyncAPI
+//! document use too. Pure.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -35,8 +35,7 @@ pub fn topic_table() -> String {
     table
 }
 
-/// Every retained topic below a room once, with the first operation that feeds it, which is the
-/// one that is polled.
+/// Every retained topic below a room once, with the first operation that feeds it: the polled one.
 pub fn states() -> impl Iterator<Item = (String, &'static Operation, &'static State)> {
     let mut seen = HashSet::new();
     operations()
@@ -45,7 +44,7 @@ pub fn states() -> impl Iterator<Item = (String, &'static Operation, &'static St
         .filter(move |(topic, ..)| seen.insert(topic.clone()))
 }
 
-/// Every file that is an answer.
+/// Every file that a query answers with.
 pub fn files() -> impl Iterator<Item = Binary> {
     let answers = CATALOGUE
         .routes()
@@ -57,7 +56,7 @@ pub fn files() -> impl Iterator<Item = Binary> {
     })
 }
 
-/// When a state is read.
+/// How often a state is read.
 pub fn read(operation: &Operation) -> &'static str {
     match operation.poll {
         None if operation.method == Method::Get => "on request",
@@ -72,7 +71,7 @@ pub fn read(operation: &Operation) -> &'static str {
     }
 }
 
-/// What a topic takes.
+/// The payload that a topic takes.
 pub fn takes(route: &Route) -> String {
     let command = route.command();
     match command.payload {
@@ -93,19 +92,19 @@ pub fn takes(route: &Route) -> String {
     }
 }
 
-/// What a topic makes the gateway ask of the device, in order.
+/// The requests that a topic makes the gateway send to the device, in order.
 pub fn requests(route: &Route) -> String {
     let command = route.command();
-    let own: Vec<_> = route.variants.iter().map(request).collect();
-    let own = own.join(" or ");
+    let direct: Vec<_> = route.variants.iter().map(request).collect();
+    let direct = direct.join(" or ");
     match command.plan {
-        Plan::Direct | Plan::Split(_) => own,
-        Plan::Move => format!("{own}, then its stop"),
-        Plan::From { state, .. } => format!("{}, then {own}", reading(state)),
+        Plan::Direct | Plan::Split(_) => direct,
+        Plan::Move => format!("{direct}, then its stop"),
+        Plan::From { state, .. } => format!("{}, then {direct}", reading(state)),
         Plan::Read(state) => reading(state),
-        Plan::Stored(_) => "nothing: what is retained".into(),
-        Plan::Search => format!("{own}, then GET its pages and DELETE it"),
-        Plan::Renew => format!("DELETE, then {own}"),
+        Plan::Stored(_) => "nothing: the retained value".into(),
+        Plan::Search => format!("{direct}, then GET its pages and DELETE it"),
+        Plan::Renew => format!("DELETE, then {direct}"),
     }
 }
 

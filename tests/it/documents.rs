@@ -270,7 +270,7 @@ fn writable(user: &str) -> Vec<String> {
 fn the_access_list_lets_nobody_forge_a_state() {
     assert!(writable("panel").is_empty());
     let filters = writable("controller");
-    let own = GATEWAY_TOPICS.iter().map(|own| own.topic.to_owned());
+    let own = GATEWAY_TOPICS.iter().map(|own| own.topic.to_string());
     let states = states().map(|(topic, ..)| format!("room/1/{topic}"));
     let files = files().map(|file| format!("room/1/{}", file.topic));
     let guarded = GUARDED.iter().map(|topic| format!("room/1/{topic}"));

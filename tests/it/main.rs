@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod access;
+mod adding_an_operation;
 mod broker_access;
 mod browser;
 mod config;

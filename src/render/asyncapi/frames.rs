@@ -31,8 +31,9 @@ pub fn channel() -> Value {
     json!({
         "address": "/ws",
         "title": "WebSocket",
-        "description": "Text frames, either JSON or plain lines. A binary answer is its result, \
-                        then one binary frame. Of each state a slow reader gets the newest.",
+        "description": "Text frames, either JSON or plain lines. A file is sent as the result, \
+                        then one binary frame. A slow reader gets only the newest value of \
+                        each state.",
         "servers": [{"$ref": "#/servers/websocket"}],
         "messages": messages,
         "bindings": {"ws": {
@@ -84,7 +85,7 @@ pub fn operations() -> [(&'static str, Value); 2] {
 
 /// The frames.
 pub fn messages() -> [(&'static str, Value); 9] {
-    let id = json!({"description": "Any JSON; it comes back in the answer."});
+    let id = json!({"description": "Any JSON value; it comes back in the answer."});
     let topic =
         json!({"type": "string", "description": "A topic of the channels below room/{room}."});
     let filters = json!({"type": "array", "minItems": 1, "items": {"type": "string"}});
@@ -108,7 +109,7 @@ pub fn messages() -> [(&'static str, Value); 9] {
                 json!({
                     "id": id,
                     "topic": topic,
-                    "payload": {"description": "What the topic's own channel takes, as JSON."},
+                    "payload": {"description": "What the topic's channel takes, as JSON."},
                 }),
                 json!(["topic"]),
                 json!({"id": 7, "topic": "room/1/audio/volume/set", "payload": 40}),
@@ -135,7 +136,7 @@ pub fn messages() -> [(&'static str, Value); 9] {
         (
             "ping_frame",
             frame(
-                "Asks whether the gateway is there",
+                "Asks whether the gateway still answers",
                 json!({"id": id, "ping": {"const": true}}),
                 json!(["ping"]),
                 json!({"id": 10, "ping": true}),
@@ -144,7 +145,7 @@ pub fn messages() -> [(&'static str, Value); 9] {
         (
             "answer_frame",
             frame(
-                "A command's or query's one result",
+                "The result of a command or query",
                 json!({
                     "id": id,
                     "topic": {"type": "string", "pattern": "/result$"},
@@ -178,10 +179,10 @@ pub fn messages() -> [(&'static str, Value); 9] {
         (
             "state_frame",
             frame(
-                "A state, or an event, which has no retain",
+                "A state (with retain) or an event (without)",
                 json!({
                     "topic": topic,
-                    "payload": {"description": "What the topic's own channel says, as JSON."},
+                    "payload": {"description": "What the topic's channel says, as JSON."},
                     "retain": {"type": "boolean"},
                 }),
                 json!(["topic", "payload"]),
@@ -203,7 +204,7 @@ pub fn messages() -> [(&'static str, Value); 9] {
                 "contentType": "text/plain",
                 "payload": {
                     "type": "string",
-                    "description": "A topic, then optionally a space and the payload.",
+                    "description": "A topic, then a space and the payload if there is one.",
                 },
                 "examples": [{"payload": "room/1/audio/volume/set 40"}],
             }),

@@ -7,11 +7,12 @@ use super::{mqtt, part};
 use crate::catalogue::{Operation, Payload, Pick, Shape, State};
 use crate::command::ErrorCode;
 use crate::device::ProblemCode;
+use crate::topics::{Below, Topic};
 
 /// The messages that many channels carry.
 pub fn shared() -> [(&'static str, Value); 4] {
     let none = json!({"const": "none", "description": "There is none at the moment."});
-    let value = json!({"description": "As the device says it: a scalar as plain text, or JSON."});
+    let value = json!({"description": "What the device says: a scalar as plain text, anything else as JSON."});
     let state = |title: &str, payload: Value| json!({"title": title, "payload": payload});
     [
         ("state", state("A value", value)),
@@ -34,7 +35,8 @@ pub fn shared() -> [(&'static str, Value); 4] {
     ]
 }
 
-/// Which of them a state's topic carries: the device's JSON is its own but for lists.
+/// Which of them a state's topic carries. The device decides what its JSON holds; only lists are
+/// certain.
 pub fn kind_of_state(operation: &Operation, state: &State) -> &'static str {
     match (operation.shape, state.pick, operation.absent) {
         (Shape::List, Pick::Whole, false) => "list",
@@ -60,12 +62,16 @@ pub fn file(content_type: &str) -> Value {
     json!({"title": "A file", "contentType": content_type, "payload": bytes(content_type)})
 }
 
-/// What the gateway says at a topic of its own.
-pub fn of_own(topic: &str) -> Value {
-    let last = topic.rsplit('/').next().unwrap_or_default();
-    let payload = match last {
-        "availability" => json!({"enum": ["online", "offline"]}),
-        "problem" => json!({
+/// What the gateway says at a topic that no operation feeds.
+pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
+    let below = match topic {
+        Topic::Room { below, .. } => below,
+        Topic::Gateway("availability") => Below::Availability,
+        Topic::Gateway(other) => Below::Other(other),
+    };
+    let payload = match below {
+        Below::Availability => json!({"enum": ["online", "offline"]}),
+        Below::Problem => json!({
             "type": "object",
             "required": ["code"],
             "properties": {
@@ -74,11 +80,11 @@ pub fn of_own(topic: &str) -> Value {
                 "since": {"type": "string", "format": "date-time"},
             },
         }),
-        "incoming_call" | "call_connected" | "call_ended" => json!({
+        Below::Event(name @ ("incoming_call" | "call_connected" | "call_ended")) => json!({
             "type": "object",
             "required": ["event_type", "conference", "connection", "incoming"],
             "properties": {
-                "event_type": {"const": last},
+                "event_type": {"const": name},
                 "conference": {"type": "string"},
                 "connection": {"type": "string"},
                 "address": {"type": ["string", "null"]},
@@ -86,11 +92,11 @@ pub fn of_own(topic: &str) -> Value {
                 "answered": {"type": "boolean"},
             },
         }),
-        "command_failed" => json!({
+        Below::Event(name @ "command_failed") => json!({
             "type": "object",
             "required": ["event_type", "command", "code", "message"],
             "properties": {
-                "event_type": {"const": last},
+                "event_type": {"const": name},
                 "command": {"type": "string"},
                 "code": part("schemas", "error_code"),
                 "message": {"type": "string"},
@@ -114,7 +120,7 @@ pub fn traits() -> Value {
                 },
                 "correlation_data": {
                     "type": "string",
-                    "description": "The MQTT 5 property Correlation Data: it comes back.",
+                    "description": "The MQTT 5 property Correlation Data; it comes back with the result.",
                 },
             }},
             "correlationId": correlation,
@@ -144,7 +150,7 @@ pub fn schemas() -> [(&'static str, Value); 5] {
         "command": {"type": "string", "description": "The topic below the room, as it was sent."},
         "status": {"type": "integer", "description": "The device's HTTP status."},
         "took_ms": {"type": "integer", "minimum": 0},
-        "request_id": {"description": "What the payload said."},
+        "request_id": {"description": "The request_id of the payload."},
     });
     let with = |more: Value| {
         let mut properties = about.clone();
@@ -159,8 +165,8 @@ pub fn schemas() -> [(&'static str, Value); 5] {
         "properties": with(json!({
             "ok": {"const": true},
             "body": {
-                "description": "The device's JSON answer, or null; of a binary answer its \
-                                bytes, content_type and where it is.",
+                "description": "The device's JSON answer, or null. For a file: its bytes, \
+                                content_type and topic.",
             },
         })),
     });
