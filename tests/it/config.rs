@@ -406,3 +406,68 @@ fn a_key_is_in_schema_page_and_example() {
         }
     }
 }
+
+/// Programs read the configuration in `gateway/info`: its names and forms stay.
+#[test]
+fn gateway_info_shows_these_keys() {
+    let text = "[mqtt]\nurl = \"mqtts://broker:8884\"\nusername = \"u\"\npassword = \"p\"\n\
+        client_id = \"c\"\ntopic_prefix = \"av\"\nsession_expiry = \"0\"\nmax_payload = \"1MiB\"\n\
+        [http]\nlisten = \"127.0.0.1:99\"\nopen = true\nhosts = [\"a.b\"]\n\
+        [[http.token]]\nname = \"panel\"\ntoken = \"0123456789abcdef\"\nrooms = [\"a\"]\n\
+        access = \"admin\"\n[[http.token]]\nname = \"q\"\ntoken = \"1123456789abcdef\"\n\
+        [tcp]\nlisten = \"localhost:12\"\n[home_assistant]\ndiscovery = false\n\
+        prefix = \"ha/x\"\n[poll]\nnormal = \"20s\"\n[defaults]\nuser = \"me\"\npassword = \"x\"\n\
+        [rooms.a]\nurl = \"https://a:99\"\nname = \"A\"\ncertificate = \"insecure\"\n\
+        allow = [\"system/reboot\"]\npoll = { fast = \"1.5s\", meters = true }\npreset_offset = -1\n\
+        keep_alive = false\nmax_command_age = \"100ms\"\n[rooms.b]\nurl = \"https://b\"\n";
+    let wanted = serde_json::json!({
+        "mqtt": {
+            "url": "mqtts://broker:8884",
+            "username": "u",
+            "topic_prefix": "av",
+            "session_expiry": 0.0,
+            "max_payload": 1 << 20,
+        },
+        "http": {
+            "listen": "127.0.0.1:99",
+            "open": true,
+            "hosts": ["a.b"],
+            "tls": false,
+            "tokens": [
+                {"name": "panel", "rooms": ["a"], "access": "admin"},
+                {"name": "q", "rooms": null, "access": "control"},
+            ],
+        },
+        "tcp": {"listen": "127.0.0.1:12", "tls": false},
+        "home_assistant": {
+            "discovery": false,
+            "prefix": "ha/x",
+            "status_topic": "ha/x/status",
+        },
+        "rooms": {
+            "a": {
+                "name": "A",
+                "url": "https://a:99/",
+                "user": "me",
+                "certificate": "insecure",
+                "allow": ["system/reboot"],
+                "poll": {"fast": 1.5, "normal": 20.0, "slow": 60.0, "meters": true},
+                "preset_offset": -1,
+                "keep_alive": false,
+                "max_command_age": 0.1,
+            },
+            "b": {
+                "name": null,
+                "url": "https://b/",
+                "user": "me",
+                "certificate": "unset",
+                "allow": [],
+                "poll": {"fast": 2.0, "normal": 20.0, "slow": 60.0, "meters": false},
+                "preset_offset": null,
+                "keep_alive": true,
+                "max_command_age": 5.0,
+            },
+        },
+    });
+    assert_eq!(read(text).unwrap().redacted(), wanted);
+}
