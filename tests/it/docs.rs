@@ -259,6 +259,79 @@ fn limits_are_as_the_pages_say() {
     );
 }
 
+/// What stands in backticks on a page.
+fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
+    // Fenced blocks have three of them; their contents are examples, not names.
+    let prose = text.split("```").step_by(2);
+    prose.flat_map(|part| part.split('`').skip(1).step_by(2))
+}
+
+/// Whether a word on a page is the path of a file of this project. `{a,b}` and `<name>` are not.
+fn is_path(word: &str) -> bool {
+    let folders = [
+        "src/",
+        "tests/",
+        "simulator/",
+        "benches/",
+        "fuzz/",
+        "tools/",
+        "config/",
+        "docs/",
+        "examples/",
+        ".ci/",
+    ];
+    folders.iter().any(|folder| word.starts_with(folder))
+        && !word.contains(['<', '{', '*', ' ', '…'])
+}
+
+#[test]
+fn every_path_on_a_page_exists() {
+    let mut count = 0;
+    let mut missing = Vec::new();
+    for (path, text) in pages() {
+        let folder = path.parent().unwrap();
+        for word in in_backticks(&text).filter(|word| is_path(word)) {
+            // A page of another package names that package's files from its own folder.
+            if ![root(), folder].iter().any(|base| base.join(word).exists()) {
+                missing.push(format!("{}: {word}", path.display()));
+            }
+            count += 1;
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(count > 80, "{count}");
+}
+
+/// Every step names a type, and a file in which the type is defined.
+#[test]
+fn the_path_of_one_command_is_as_the_code() {
+    let text = page("ARCHITECTURE.md");
+    let (_, section) = text.split_once("## The path of one command").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let mut count = 0;
+    for row in section.lines() {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let [_, _, types, files] = cells[..] else {
+            continue;
+        };
+        let sources: Vec<String> = in_backticks(files).map(page).collect();
+        for name in in_backticks(types) {
+            let defined = ["struct", "enum", "trait"].iter().any(|kind| {
+                let definition = format!("{kind} {name}");
+                sources.iter().any(|source| {
+                    source.match_indices(&definition).any(|(at, _)| {
+                        let after = &source[at + definition.len()..];
+                        after.starts_with([' ', '<', '(', ';'])
+                    })
+                })
+            });
+            assert!(defined, "{name} is not defined in {files}");
+            count += 1;
+        }
+    }
+    assert!(count >= 13, "{count}");
+}
+
 /// A decision that the index does not name is not found.
 #[test]
 fn the_index_names_every_decision() {
