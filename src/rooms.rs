@@ -44,8 +44,9 @@ use crate::device::{self, DeviceTimings, LoginLimiter, SessionStore};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
+use camera_stops::CameraStops;
 use queue::stopping_failure;
-use room::{Handover, Room};
+use room::Room;
 use schedule::PollIntervals;
 use settings::RoomSettings;
 
@@ -104,7 +105,7 @@ impl Gateway {
     /// The rooms that cannot be started, each with the reason; the others run.
     pub async fn apply(&self, config: &Config) -> Result<(), Vec<String>> {
         let removed = self.remove_changed(config);
-        let mut handovers = self.stop_removed(removed, config).await;
+        let mut stops = self.stop_removed(removed, config).await;
         let mut failed = Vec::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         for (id, room) in &config.rooms {
@@ -112,8 +113,8 @@ impl Gateway {
                 continue;
             }
             let settings = self.settings(id.shared(), room, config.mqtt.max_payload);
-            let handover = handovers.remove(&settings.id).unwrap_or_default();
-            match Room::start(settings, self.store.clone(), handover) {
+            let stops = stops.remove(&settings.id).unwrap_or_default();
+            match Room::start(settings, self.store.clone(), stops) {
                 Ok(started) => {
                     let running = RunningRoom {
                         config: room.clone(),
@@ -151,20 +152,20 @@ impl Gateway {
         changed.map(|(id, running)| (id, running.room)).collect()
     }
 
-    /// Stops rooms; returns what each leaves to its successor.
+    /// Stops rooms; returns the camera stops that each leaves to the room that replaces it.
     async fn stop_removed(
         &self,
         removed: Vec<(Arc<str>, Room)>,
         config: &Config,
-    ) -> BTreeMap<Arc<str>, Handover> {
+    ) -> BTreeMap<Arc<str>, CameraStops> {
         let deadline = Instant::now() + ROOM_REPLACE_TIMEOUT;
         let stopping = removed.into_iter().map(async |(id, room)| {
-            let handover = room.stop(deadline).await;
+            let stops = room.stop(deadline).await;
             if !config.rooms.contains_key(&*id) {
                 self.store.remove_room(&id);
                 self.telemetry.room_removed(&id);
             }
-            (id, handover)
+            (id, stops)
         });
         let stopped = futures_util::future::join_all(stopping).await;
         stopped.into_iter().collect()

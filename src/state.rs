@@ -52,13 +52,16 @@ pub enum Change {
     Presence,
 }
 
-/// How much of a configured room has been read from its device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RoomReading {
-    /// Some states have not been read since the last log-in.
-    Incomplete,
+/// How a configured room stands with its device. The room's task sets it; readiness, metrics, Home
+/// Assistant and the MQTT door read it here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RoomStatus {
+    /// The device is logged in to.
+    pub online: bool,
+    /// The first attempt to reach the device has ended, so the room's `problem` says something.
+    pub known: bool,
     /// Every state that is polled has been read since the last log-in.
-    Complete,
+    pub complete: bool,
 }
 
 /// Is told of every change, in order. Its methods run while the store is locked, so they must
@@ -68,9 +71,9 @@ pub trait Subscriber: Send + Sync {
     fn state_changed(&self, topic: &Arc<str>, change: Change);
     /// An event: it is told once and stored nowhere.
     fn event(&self, topic: &Arc<str>, payload: &Bytes);
-    /// A room was configured, was read completely or begins to be read again; `None`: it is not
-    /// configured any more. By default nothing happens.
-    fn room_changed(&self, _room: &str, _reading: Option<RoomReading>) {}
+    /// The status of a room changed; `None`: it is not configured any more. By default nothing
+    /// happens.
+    fn room_changed(&self, _room: &str, _status: Option<RoomStatus>) {}
 }
 
 /// Every state by its topic, without the configured prefix: `room/1/audio/volume`,
@@ -85,7 +88,7 @@ struct Inner {
     /// In the order of topics, so that all below a prefix are found at once.
     values: BTreeMap<Arc<str>, StateValue>,
     /// The configured rooms by id.
-    rooms: HashMap<Arc<str>, RoomReading>,
+    rooms: HashMap<Arc<str>, RoomStatus>,
     subscribers: Vec<Weak<dyn Subscriber>>,
 }
 
@@ -140,14 +143,12 @@ impl StateStore {
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
     }
 
-    /// A room is configured, and this much of it has been read.
-    pub fn set_room(&self, room: &Arc<str>, reading: RoomReading) {
+    /// A room is configured, and this is how it stands; tells the subscribers if that is new.
+    pub fn set_room(&self, room: &Arc<str>, status: RoomStatus) {
         let mut inner = self.lock();
-        if inner.rooms.get(room) == Some(&reading) {
-            return;
+        if inner.rooms.insert(room.clone(), status) != Some(status) {
+            inner.tell(|subscriber| subscriber.room_changed(room, Some(status)));
         }
-        inner.rooms.insert(room.clone(), reading);
-        inner.tell(|subscriber| subscriber.room_changed(room, Some(reading)));
     }
 
     /// A room is not configured any more: its states are cleared.
@@ -160,8 +161,8 @@ impl StateStore {
         inner.tell(|subscriber| subscriber.room_changed(room, None));
     }
 
-    /// How much of a room has been read; `None` if it is not configured.
-    pub fn room(&self, room: &str) -> Option<RoomReading> {
+    /// How a room stands; `None` if it is not configured.
+    pub fn room(&self, room: &str) -> Option<RoomStatus> {
         self.lock().rooms.get(room).copied()
     }
 
@@ -233,15 +234,15 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Rooms(Mutex<Vec<(String, Option<RoomReading>)>>);
+    struct Rooms(Mutex<Vec<(String, Option<RoomStatus>)>>);
 
     impl Subscriber for Rooms {
         fn state_changed(&self, topic: &Arc<str>, _: Change) {
             self.0.lock().unwrap().push((topic.to_string(), None));
         }
         fn event(&self, _: &Arc<str>, _: &Bytes) {}
-        fn room_changed(&self, room: &str, reading: Option<RoomReading>) {
-            self.0.lock().unwrap().push((room.to_owned(), reading));
+        fn room_changed(&self, room: &str, status: Option<RoomStatus>) {
+            self.0.lock().unwrap().push((room.to_owned(), status));
         }
     }
 
@@ -252,21 +253,26 @@ mod tests {
         let subscriber: Arc<dyn Subscriber> = told.clone();
         store.subscribe(Arc::downgrade(&subscriber));
         let room: Arc<str> = "1".into();
-        store.set_room(&room, RoomReading::Incomplete);
-        store.set_room(&room, RoomReading::Complete);
-        store.set_room(&room, RoomReading::Complete);
-        assert_eq!(store.room("1"), Some(RoomReading::Complete));
+        let online = RoomStatus {
+            online: true,
+            known: true,
+            complete: false,
+        };
+        store.set_room(&room, RoomStatus::default());
+        store.set_room(&room, online);
+        store.set_room(&room, online);
+        assert_eq!(store.room("1"), Some(online));
         store.set("room/1/x", StateValue::text("5"));
         store.remove_room("1");
         assert_eq!((store.room("1"), store.len()), (None, 0));
         let expected = [
-            ("1", Some(RoomReading::Incomplete)),
-            ("1", Some(RoomReading::Complete)),
+            ("1", Some(RoomStatus::default())),
+            ("1", Some(online)),
             ("room/1/x", None),
             ("room/1/x", None),
             ("1", None),
         ];
-        let expected = expected.map(|(name, reading)| (name.to_owned(), reading));
+        let expected = expected.map(|(name, status)| (name.to_owned(), status));
         assert_eq!(*told.0.lock().unwrap(), expected);
     }
 
@@ -280,5 +286,41 @@ mod tests {
         assert!(outbox.is_empty());
         store.clear_everywhere("a");
         assert_eq!(outbox.len(), 1);
+    }
+
+    #[derive(Default)]
+    struct Changes(Mutex<Vec<Change>>);
+
+    impl Subscriber for Changes {
+        fn state_changed(&self, _: &Arc<str>, change: Change) {
+            self.0.lock().unwrap().push(change);
+        }
+        fn event(&self, _: &Arc<str>, _: &Bytes) {}
+    }
+
+    #[test]
+    fn only_changes_are_told() {
+        let store = StateStore::new();
+        let told = Arc::<Changes>::default();
+        let subscriber: Arc<dyn Subscriber> = told.clone();
+        store.subscribe(Arc::downgrade(&subscriber));
+        assert!(store.set("a", StateValue::text("1")));
+        assert!(!store.set("a", StateValue::text("1")));
+        assert!(store.set("a", StateValue::text("2")));
+        assert!(store.clear("a"));
+        assert!(!store.clear("a"));
+        let expected = [Change::Presence, Change::Value, Change::Presence];
+        assert_eq!(*told.0.lock().unwrap(), expected);
+    }
+
+    #[test]
+    fn topics_are_found_by_what_they_begin_with() {
+        let store = StateStore::new();
+        for topic in ["room/1/a", "room/1/b/c", "room/10/a", "gateway/info"] {
+            store.set(topic, StateValue::text("1"));
+        }
+        let found = store.topics_below("room/1/");
+        assert_eq!(found, ["room/1/a".into(), "room/1/b/c".into()]);
+        assert_eq!(store.topics_below("").len(), store.len());
     }
 }

@@ -73,7 +73,7 @@ impl RoomFacts {
             name: room.name.clone(),
             url: room.url.to_string(),
             allow: room.allow.clone(),
-            online: payload(AVAILABILITY).is_some_and(|payload| payload == "online"),
+            online: store.room(id).is_some_and(|room| room.online),
             model: text("model"),
             serial: text("serialNumber"),
             firmware: text("softwareVersion"),

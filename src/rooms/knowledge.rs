@@ -158,7 +158,7 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let store = StateStore::new();
-            let publisher = Arc::new(RoomPublisher::new(store.clone(), "1".into(), false));
+            let publisher = Arc::new(RoomPublisher::new(store.clone(), "1".into()));
             Self {
                 knowledge: RoomKnowledge::new(publisher, None),
                 store,

@@ -2,7 +2,7 @@
 //!
 //! Owns how they are written and where they go. Decides nothing: room, queue and actor say what.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -10,38 +10,20 @@ use super::availability::WentOffline;
 use crate::catalogue::{SESSION, StateTopic, payload};
 use crate::command::{ErrorCode, Failure, FileAnswer, Reply, Success};
 use crate::device::Problem;
-use crate::state::{RoomReading, StateStore, StateValue};
+use crate::state::{RoomStatus, StateStore, StateValue};
 use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics};
-
-/// How a room stands, for readiness and metrics.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RoomStatus {
-    /// The device is logged in to.
-    pub online: bool,
-    /// The gateway has tried to reach the device, so that the room's `problem` says something.
-    pub known: bool,
-}
 
 /// Gives the results of one room and writes its states.
 #[derive(Debug)]
 pub struct RoomPublisher {
     store: Arc<StateStore>,
     room: Arc<str>,
-    status: Mutex<RoomStatus>,
 }
 
 impl RoomPublisher {
-    /// For a room that is offline until [`RoomPublisher::online`] is called. `known`: an earlier
-    /// task of the same room has tried to reach the device.
-    pub fn new(store: Arc<StateStore>, room: Arc<str>, known: bool) -> Self {
-        let publisher = Self {
-            store,
-            room,
-            status: Mutex::new(RoomStatus {
-                online: false,
-                known,
-            }),
-        };
+    /// For a room that is offline until [`RoomPublisher::online`] is called.
+    pub fn new(store: Arc<StateStore>, room: Arc<str>) -> Self {
+        let publisher = Self { store, room };
         publisher.read_so_far(false);
         publisher.unavailable();
         publisher
@@ -51,13 +33,13 @@ impl RoomPublisher {
         RoomTopics::new(&self.room)
     }
 
-    fn lock_status(&self) -> MutexGuard<'_, RoomStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How the room stands now. A room that is replaced keeps what is known of its device.
+    pub fn status(&self) -> RoomStatus {
+        self.store.room(&self.room).unwrap_or_default()
     }
 
-    /// How the room stands now.
-    pub fn status(&self) -> RoomStatus {
-        *self.lock_status()
+    fn set_status(&self, status: RoomStatus) {
+        self.store.set_room(&self.room, status);
     }
 
     /// Answers a command. A failure is an event too, except a superseded command: nothing is wrong.
@@ -113,19 +95,20 @@ impl RoomPublisher {
 
     /// Says whether every state has been read since the log-in.
     pub fn read_so_far(&self, complete: bool) {
-        let reading = match complete {
-            true => RoomReading::Complete,
-            false => RoomReading::Incomplete,
-        };
-        self.store.set_room(&self.room, reading);
+        self.set_status(RoomStatus {
+            complete,
+            ..self.status()
+        });
     }
 
     /// The device is logged in to. `session` is what it says about the log-in.
     pub fn online(&self, session: &Value) {
-        *self.lock_status() = RoomStatus {
+        // Before the states: whoever is told of them finds the status.
+        self.set_status(RoomStatus {
             online: true,
             known: true,
-        };
+            complete: false,
+        });
         self.state(SESSION.as_str(), Some(session));
         self.state(PROBLEM, Some(&json!({"code": "none"})));
         self.state(AVAILABILITY, Some(&"online".into()));
@@ -133,11 +116,11 @@ impl RoomPublisher {
 
     /// The device cannot be used.
     pub fn offline(&self, problem: &Problem, offline: &WentOffline) {
-        *self.lock_status() = RoomStatus {
+        self.set_status(RoomStatus {
             online: false,
             known: true,
-        };
-        self.read_so_far(false);
+            complete: false,
+        });
         let details = json!({
             "code": problem.code,
             "message": problem.message,
@@ -149,7 +132,10 @@ impl RoomPublisher {
 
     /// The room's task has not started yet, or has ended. Nothing is said about the device.
     pub fn unavailable(&self) {
-        self.lock_status().online = false;
+        self.set_status(RoomStatus {
+            online: false,
+            ..self.status()
+        });
         self.state(AVAILABILITY, Some(&"offline".into()));
     }
 }
@@ -162,7 +148,7 @@ mod tests {
 
     fn publisher() -> (RoomPublisher, Arc<StateStore>) {
         let store = StateStore::new();
-        (RoomPublisher::new(store.clone(), "1".into(), false), store)
+        (RoomPublisher::new(store.clone(), "1".into()), store)
     }
 
     fn text(store: &StateStore, topic: &str) -> String {
@@ -184,15 +170,22 @@ mod tests {
             is_new: true,
         };
         publisher.offline(&problem, &offline);
-        let (online, known) = (false, true);
-        assert_eq!(publisher.status(), RoomStatus { online, known });
+        let offline = RoomStatus {
+            known: true,
+            ..RoomStatus::default()
+        };
+        assert_eq!(publisher.status(), offline);
         let wanted = r#"{"code":"offline","message":"why","since":"then"}"#;
         assert_eq!(text(&store, "room/1/problem"), wanted);
         publisher.online(&json!({}));
         assert!(publisher.status().online);
         assert_eq!(text(&store, "room/1/availability"), "online");
+        publisher.read_so_far(true);
+        assert!(publisher.status().complete);
+        // The room is replaced.
         publisher.unavailable();
-        assert_eq!(publisher.status(), RoomStatus { online, known });
+        let publisher = RoomPublisher::new(store.clone(), "1".into());
+        assert_eq!(publisher.status(), offline);
     }
 
     #[test]

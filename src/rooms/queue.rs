@@ -248,7 +248,7 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let (tx, answers) = mpsc::channel();
-            let publisher = RoomPublisher::new(StateStore::new(), "1".into(), false);
+            let publisher = RoomPublisher::new(StateStore::new(), "1".into());
             Self {
                 queue: Queue::new(Arc::new(publisher)),
                 answers,

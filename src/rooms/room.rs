@@ -15,13 +15,13 @@ use tracing::Instrument;
 
 use super::actor;
 use super::camera_stops::CameraStops;
-use super::publisher::{RoomPublisher, RoomStatus};
+use super::publisher::RoomPublisher;
 use super::queue::{Queue, Ticket};
 use super::settings::RoomSettings;
 use crate::catalogue::{Call, GUARDED};
 use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Transfer};
 use crate::device::Device;
-use crate::state::StateStore;
+use crate::state::{RoomStatus, StateStore};
 use crate::telemetry::room_span;
 
 /// A running room.
@@ -35,27 +35,19 @@ pub struct Room {
     task: JoinHandle<CameraStops>,
 }
 
-/// What a room that ends leaves to the room that replaces it.
-#[derive(Debug, Default)]
-pub struct Handover {
-    /// Cameras that may still be moving.
-    stops: CameraStops,
-    /// Whether the room has said how it stands with its device.
-    known: bool,
-}
-
 impl Room {
-    /// Starts the room's task, which connects by itself.
+    /// Starts the room's task, which connects by itself. `stops` are those that the room which this
+    /// one replaces has left.
     ///
     /// # Errors
     /// TLS settings that cannot be used.
     pub fn start(
         settings: RoomSettings,
         store: Arc<StateStore>,
-        handover: Handover,
+        stops: CameraStops,
     ) -> Result<Self, String> {
         let device = Device::new(settings.device.clone())?;
-        let publisher = RoomPublisher::new(store, settings.id.clone(), handover.known);
+        let publisher = RoomPublisher::new(store, settings.id.clone());
         let publisher = Arc::new(publisher);
         let queue = Arc::new(Queue::new(publisher.clone()));
         let stop = CancellationToken::new();
@@ -67,8 +59,7 @@ impl Room {
             publisher: publisher.clone(),
             stop: stop.clone(),
             task: tokio::spawn(
-                actor::run(settings, device, queue, publisher, stop, handover.stops)
-                    .instrument(span),
+                actor::run(settings, device, queue, publisher, stop, stops).instrument(span),
             ),
         })
     }
@@ -137,8 +128,9 @@ impl Room {
         self.publisher.status()
     }
 
-    /// Takes no more commands, finishes those begun by `deadline`, logs out and ends.
-    pub async fn stop(self, deadline: Instant) -> Handover {
+    /// Takes no more commands, finishes those begun by `deadline`, logs out and ends. Returns the
+    /// stops of cameras that may still be moving.
+    pub async fn stop(self, deadline: Instant) -> CameraStops {
         self.stop.cancel();
         // What the room still does at the deadline is cut off; its replies answer by themselves.
         let mut task = self.task;
@@ -151,9 +143,6 @@ impl Room {
             }
         };
         self.publisher.unavailable();
-        Handover {
-            stops,
-            known: self.publisher.status().known,
-        }
+        stops
     }
 }

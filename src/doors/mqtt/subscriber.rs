@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::leftovers::{Leftovers, Retained};
 use super::message::Delivery;
 use crate::command::DoorKind;
-use crate::state::{Change, Outbox, RoomReading, StateStore, Subscriber};
+use crate::state::{Change, Outbox, RoomStatus, StateStore, Subscriber};
 use crate::telemetry::Telemetry;
 
 /// The door's subscription to the state store.
@@ -71,7 +71,7 @@ impl MqttSubscriber {
             return;
         }
         let clear_now = match store.room(room) {
-            Some(reading) => reading == RoomReading::Complete,
+            Some(status) => status.complete,
             None => self.leftovers().is_former_room(room),
         };
         if clear_now && self.leftovers().forget(&topic) {
@@ -98,8 +98,8 @@ impl Subscriber for MqttSubscriber {
         }
     }
 
-    fn room_changed(&self, room: &str, reading: Option<RoomReading>) {
-        if reading != Some(RoomReading::Incomplete) {
+    fn room_changed(&self, room: &str, status: Option<RoomStatus>) {
+        if status.is_none_or(|status| status.complete) {
             let topics = self.leftovers().take_room(room);
             self.clear(&topics);
         }
@@ -130,19 +130,24 @@ mod tests {
     }
 
     const VOLUME: &str = "room/1/audio/volume";
+    const COMPLETE: RoomStatus = RoomStatus {
+        online: true,
+        known: true,
+        complete: true,
+    };
 
     #[test]
     fn a_leftover_is_cleared_when_its_room_has_been_read() {
         let (store, door) = setup();
         let room: Arc<str> = "1".into();
-        store.set_room(&room, RoomReading::Incomplete);
+        store.set_room(&room, RoomStatus::default());
         assert!(door.retained_arrived(&store, VOLUME, b"5"));
         assert!(door.retained_arrived(&store, "room/1/audio/muted", b"true"));
         assert!(door.retained_arrived(&store, "room/1/availability", b"online"));
         assert!(waiting(&door).is_empty());
         store.set("room/1/audio/muted", StateValue::text("true"));
         assert_eq!(waiting(&door), ["room/1/audio/muted"]);
-        store.set_room(&room, RoomReading::Complete);
+        store.set_room(&room, COMPLETE);
         assert_eq!(waiting(&door), [VOLUME]);
         // One that arrives later is cleared at once; one that is set stays.
         assert!(door.retained_arrived(&store, VOLUME, b"5"));
@@ -153,7 +158,7 @@ mod tests {
     #[test]
     fn a_removed_room_leaves_nothing() {
         let (store, door) = setup();
-        store.set_room(&"1".into(), RoomReading::Incomplete);
+        store.set_room(&"1".into(), RoomStatus::default());
         assert!(door.retained_arrived(&store, VOLUME, b"5"));
         store.remove_room("1");
         assert_eq!(waiting(&door), [VOLUME]);
@@ -162,7 +167,7 @@ mod tests {
     #[test]
     fn a_room_of_an_earlier_run_is_cleared_whichever_message_comes_first() {
         let (store, door) = setup();
-        store.set_room(&"1".into(), RoomReading::Incomplete);
+        store.set_room(&"1".into(), RoomStatus::default());
         let info = br#"{"rooms": {"1": null, "7": null}}"#;
         assert!(door.retained_arrived(&store, "room/7/audio/volume", b"5"));
         assert!(door.retained_arrived(&store, "room/8/audio/volume", b"5"));
