@@ -1,7 +1,7 @@
 //! The dashboard: one HTML page, put together once from the files below `dashboard/`.
 //!
 //! Owns the page and the headers that protect it. The scripts are plain files that share one module
-//! scope; they are joined in the order of [`SCRIPT`], so there is no build step and the page stays a
+//! scope; they are joined in the order of `SCRIPT`, so there is no build step and the page stays a
 //! single document. The `Content-Security-Policy` names the digests of its script and style: nothing
 //! else runs in the page, even if a text from a device got into it as markup, and it connects to no
 //! other server. Knows no rooms: the page gets everything over `/ws`.
