@@ -22,9 +22,9 @@ use tokio::task::JoinHandle;
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::device::DeviceTimings;
-use crate::doors;
 use crate::doors::clients::{ClientLimits, Clients};
 use crate::doors::http::HttpDoor;
+use crate::doors::mqtt::MqttDoor;
 use crate::doors::tcp::TcpDoor;
 use crate::home_assistant::Publisher;
 use crate::net::ServerTls;
@@ -37,7 +37,7 @@ pub struct App {
     /// The embedded broker, if the configuration asks for it.
     broker: Option<Broker>,
     gateway: Arc<Gateway>,
-    mqtt: Option<doors::mqtt::MqttDoor>,
+    mqtt: Option<MqttDoor>,
     /// The clients of WebSocket, HTTP and plain lines.
     clients: Arc<Clients>,
     http: Option<HttpDoor>,
