@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+mod broker_packets;
 mod config;
 mod device_answer;
 mod device_certificate;
@@ -142,6 +143,7 @@ hostile! {
     environment: the_seeds_of_environments, any_environment;
     session_file: the_seeds_of_session_files, any_session_file;
     discovery: the_seeds_of_discovery_documents, any_discovery_document;
+    broker_packets: the_seeds_of_broker_packets, any_broker_packet;
 }
 
 // Fewer cases, because each opens a TLS connection.

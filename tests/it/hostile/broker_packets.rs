@@ -1,0 +1,89 @@
+//! What a broker sends: whatever the bytes are, they give packets or an error, and only commands
+//! that are in order reach the rooms.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
+use poly2mqtt::doors::mqtt::{BrokerAddress, MqttSettings, receive_bytes};
+use poly2mqtt::topics::Prefix;
+
+const MAX_PAYLOAD: usize = 1000;
+
+/// Stands for the rooms.
+struct Rooms;
+
+impl Submit for Rooms {
+    fn submit(&self, submission: Submission) {
+        let Submission {
+            room,
+            command,
+            payload,
+            ..
+        } = &submission;
+        assert!(!room.contains('/') && !command.is_empty());
+        assert!(!command.ends_with("/result") && !command.starts_with("event/"));
+        assert!(payload.len() <= MAX_PAYLOAD);
+        submission
+            .reply
+            .answer(Ok(Success::new(200, "done".into())));
+    }
+
+    fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+        reply.answer(Err(failure));
+    }
+}
+
+fn settings(prefix: &str) -> MqttSettings {
+    MqttSettings {
+        broker: BrokerAddress::Tcp {
+            host: "broker.invalid".into(),
+            port: 1883,
+        },
+        username: None,
+        password: None,
+        client_id: "poly2mqtt".into(),
+        ca_file: None,
+        client_cert_file: None,
+        client_key_file: None,
+        prefix: Prefix::new(prefix),
+        session_expiry: Duration::ZERO,
+        max_payload: MAX_PAYLOAD,
+        keep_alive: Duration::from_secs(60),
+    }
+}
+
+/// The bytes as they are, and as the body of a packet whose type is the first byte.
+pub fn run(data: &[u8]) {
+    take(data);
+    if let Some((kind, body)) = data.split_first() {
+        take(&packet(*kind, body));
+    }
+}
+
+fn take(bytes: &[u8]) {
+    let receive = |bytes| receive_bytes(settings("av"), Arc::new(Rooms), bytes);
+    let whole = receive(bytes);
+    // What arrives in pieces gives the same packets: a part of the bytes never gives more.
+    if let (Ok(whole), Ok(half)) = (whole, receive(&bytes[..bytes.len() / 2])) {
+        assert!(half <= whole);
+        assert!(whole * 2 <= bytes.len());
+    }
+    let _ = receive_bytes(settings(""), Arc::new(Rooms), bytes);
+}
+
+/// A packet with this first byte. Its length is a variable byte integer, MQTT 5 section 1.5.5.
+fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut packet = vec![kind];
+    let mut length = body.len();
+    loop {
+        let low = (length & 0x7f) as u8;
+        length >>= 7;
+        packet.push(if length > 0 { low | 0x80 } else { low });
+        if length == 0 {
+            break;
+        }
+    }
+    packet.extend_from_slice(body);
+    packet
+}
