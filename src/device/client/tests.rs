@@ -118,3 +118,64 @@ fn only_a_short_json_text_is_the_reason_of_a_refusal() {
     let long = format!(r#"{{"reason":"{}"}}"#, "ü".repeat(500));
     assert_eq!(reason(long.as_bytes()).chars().count(), LONGEST_REASON);
 }
+
+/// What a device that responds so to `/rest/thing` is understood to say, with a limit of 10 bytes.
+async fn answered(method: Method, response: String) -> Result<DeviceResponse, RequestError> {
+    let test = TestDevice::start(move |mut connection| {
+        let response = response.clone();
+        async move {
+            while until_a_request_for("/rest/thing", &mut connection)
+                .await
+                .is_some()
+            {
+                send(&mut connection, &response).await;
+            }
+        }
+    })
+    .await;
+    let device = test.client();
+    let request = Request {
+        method,
+        ..read("thing")
+    };
+    device.send(&request, 10, device.deadline(false)).await
+}
+
+#[tokio::test]
+async fn a_read_may_not_bring_more_than_its_limit() {
+    let text = "01234567890";
+    let chunked = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\
+                   \r\n6\r\n012345\r\n5\r\n67890\r\n0\r\n\r\n";
+    for (response, length) in [(ok(text), Some(11)), (chunked.to_owned(), None)] {
+        let result = answered(Method::Get, response).await;
+        let Err(RequestError::TooLarge(size)) = result else {
+            panic!("{result:?}");
+        };
+        assert_eq!((size.limit, size.status, size.length), (10, 200, length));
+    }
+    let response = answered(Method::Get, ok(&text[..10])).await.unwrap();
+    assert_eq!(&*response.body, b"0123456789");
+}
+
+#[tokio::test]
+async fn a_change_is_carried_out_though_its_response_is_too_large() {
+    let response = answered(Method::Post, ok("01234567890")).await.unwrap();
+    assert_eq!((response.status, &*response.body), (200, &b""[..]));
+}
+
+#[tokio::test]
+async fn a_refusal_is_read_beyond_the_limit_for_its_reason() {
+    let reason = r#"{"reason":"a reason of more than ten bytes"}"#;
+    let refusal = ok(reason).replace("200 OK", "403 Forbidden");
+    let result = answered(Method::Get, refusal).await;
+    let Err(RequestError::Forbidden(reason)) = result else {
+        panic!("{result:?}");
+    };
+    assert_eq!(reason, "a reason of more than ten bytes");
+    let refusal = ok("01234567890").replace("200 OK", "500 Oh");
+    let response = answered(Method::Get, refusal).await.unwrap();
+    assert_eq!(
+        (response.status, &*response.body),
+        (500, &b"01234567890"[..])
+    );
+}
