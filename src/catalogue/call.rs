@@ -183,7 +183,6 @@ impl Call {
             query: self.query(command.payload),
             body: self.body(command),
             repeatable: command.repeatable,
-            slow: command.slow,
         })
     }
 

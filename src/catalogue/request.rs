@@ -43,8 +43,6 @@ pub struct Request {
     pub body: RequestBody,
     /// Repeating it is safe.
     pub repeatable: bool,
-    /// It may take up to a minute.
-    pub slow: bool,
 }
 
 /// What is sent with a request.
@@ -70,7 +68,6 @@ impl Request {
             query: Vec::new(),
             body: RequestBody::None,
             repeatable: true,
-            slow: false,
         })
     }
 

@@ -92,7 +92,6 @@ async fn identity(device: &Device) -> String {
         query: Vec::new(),
         body: RequestBody::None,
         repeatable: true,
-        slow: false,
     };
     let answer = device.send(&request, 1 << 20, device.deadline(false)).await;
     let system: Value = match &answer {

@@ -14,7 +14,10 @@ use crate::telemetry::SPAN_TARGET;
 /// `POLY2MQTT_LOG_FORMAT=json` every line is JSON.
 pub fn start(level: &str) {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(level))
+        .with_env_filter(filter(
+            std::env::var("POLY2MQTT_LOG").ok().as_deref(),
+            level,
+        ))
         // A line that cannot be written, to a full disk for example, is lost. Reporting that to
         // standard error would panic.
         .log_internal_errors(false)
@@ -28,11 +31,93 @@ pub fn start(level: &str) {
     }
 }
 
-/// The filter. The spans that name room and broker are always part of it: they write no lines.
-fn filter(level: &str) -> EnvFilter {
+/// The filter: what the environment says, or warnings and the gateway's own lines of `level`. The
+/// spans that name room and broker are always part of it; they write no lines themselves.
+fn filter(environment: Option<&str>, level: &str) -> EnvFilter {
     let with_spans = |filter: &str| format!("{filter},{SPAN_TARGET}=info");
-    std::env::var("POLY2MQTT_LOG")
-        .ok()
-        .and_then(|filter| EnvFilter::try_new(with_spans(&filter)).ok())
+    environment
+        .and_then(|filter| EnvFilter::try_new(with_spans(filter)).ok())
         .unwrap_or_else(|| EnvFilter::new(with_spans(&format!("warn,poly2mqtt={level}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::format::tests::Log;
+    use super::*;
+    use crate::command::{DoorKind, ErrorCode, Failure, Reply};
+    use crate::telemetry::{Telemetry, broker_span, room_span};
+
+    /// The log of `events`, in text or as JSON, with this filter.
+    fn logged(environment: &str, json: bool, events: impl FnOnce(&Arc<Telemetry>)) -> String {
+        let log = Log::default();
+        let writer = log.clone();
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(filter(Some(environment), "info"))
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
+        let telemetry = Arc::<Telemetry>::default();
+        let events = || events(&telemetry);
+        if json {
+            let builder = builder.json().with_current_span(false);
+            tracing::subscriber::with_default(builder.finish(), events);
+        } else {
+            let builder = builder.fmt_fields(format::EscapedFields::default());
+            tracing::subscriber::with_default(builder.finish(), events);
+        }
+        log.text()
+    }
+
+    fn fail(telemetry: &Arc<Telemetry>, code: ErrorCode) {
+        let telemetry = telemetry.clone();
+        let reply = Reply::new("boardroom".into(), "audio/mute", move |outcome| {
+            telemetry.command_finished(DoorKind::Mqtt, &outcome);
+        });
+        reply.answer(Err(Failure::new(code, "no")));
+    }
+
+    #[test]
+    fn a_line_names_its_room_once_whatever_the_filter_shows() {
+        for filter in ["warn", "info", "debug", "poly2mqtt::rooms=warn"] {
+            for json in [false, true] {
+                let log = logged(filter, json, |telemetry| {
+                    let _room = room_span("boardroom").entered();
+                    telemetry.room_offline("boardroom", "no route");
+                });
+                assert_eq!(log.matches("boardroom").count(), 1, "{filter}: {log}");
+                assert!(log.contains("offline"), "{log}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_text_is_as_the_readme_shows_it() {
+        let log = logged("info", false, |telemetry| {
+            telemetry.room_online("boardroom");
+            let _broker = broker_span("127.0.0.1:1883").entered();
+            telemetry.broker_connected();
+        });
+        let readme = include_str!("../../README.md");
+        assert_eq!(log.lines().count(), 2, "{log}");
+        for line in log.lines() {
+            let (_time, rest) = line.split_once(' ').unwrap();
+            assert!(readme.contains(rest), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_failed_command_is_logged_with_its_room_and_not_with_its_broker() {
+        for json in [false, true] {
+            let log = logged("info", json, |telemetry| {
+                let _broker = broker_span("127.0.0.1:1883").entered();
+                fail(telemetry, ErrorCode::Offline);
+                fail(telemetry, ErrorCode::Superseded);
+            });
+            assert_eq!(log.lines().count(), 1, "{log}");
+            assert_eq!(log.matches("boardroom").count(), 1, "{log}");
+            assert_eq!(log.matches("audio/mute").count(), 1, "{log}");
+            assert!(!log.contains("1883"), "{log}");
+        }
+    }
 }

@@ -253,7 +253,7 @@ impl Executor<'_> {
             return;
         };
         if let Err(failure) = self.read(operation, &Params::new()).await {
-            tracing::debug!(%state, message = failure.message, "read-back failed");
+            tracing::debug!(%state, reason = failure.message, "read-back failed");
         }
     }
 

@@ -1,7 +1,8 @@
 //! The events: each is counted and, where an operator wants to read of it, logged.
 //!
 //! A line's target is the part of the gateway that the event belongs to, so that a filter such as
-//! `poly2mqtt::rooms=debug` shows it.
+//! `poly2mqtt::rooms=debug` shows it. A line about a room is written inside of that room's span,
+//! because the JSON form of the log does not show the explicit parent of a line.
 
 use std::fmt::{Debug, Display};
 
@@ -73,30 +74,26 @@ impl Telemetry {
         if let Err(failure) = &outcome.result
             && failure.code != ErrorCode::Superseded
         {
-            tracing::info!(
-                target: ROOMS,
-                parent: &room_span(&outcome.room),
-                command = outcome.command,
-                code,
-                message = failure.message,
-                "command failed"
+            let (command, reason) = (&*outcome.command, &*failure.message);
+            room_span(&outcome.room).in_scope(
+                || tracing::info!(target: ROOMS, command, code, reason, "command failed"),
             );
         }
     }
 
     /// A room's device is logged in to and can be used.
     pub fn room_online(&self, room: &str) {
-        tracing::info!(target: ROOMS, parent: &room_span(room), "online");
+        room_span(room).in_scope(|| tracing::info!(target: ROOMS, "online"));
     }
 
     /// A room's device cannot be used any more, or has another problem than before.
     pub fn room_offline(&self, room: &str, problem: &str) {
-        tracing::warn!(target: ROOMS, parent: &room_span(room), problem, "offline");
+        room_span(room).in_scope(|| tracing::warn!(target: ROOMS, problem, "offline"));
     }
 
     /// A room is no longer configured.
     pub fn room_removed(&self, room: &str) {
-        tracing::info!(target: ROOMS, parent: &room_span(room), "removed");
+        room_span(room).in_scope(|| tracing::info!(target: ROOMS, "removed"));
     }
 
     /// The read of a state begins, this late: in intervals of that state.

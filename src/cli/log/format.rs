@@ -44,7 +44,7 @@ fn is_active(c: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
@@ -52,8 +52,15 @@ mod tests {
 
     use super::*;
 
+    /// Keeps what is logged.
     #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
+    pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        pub fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl io::Write for Log {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -79,8 +86,7 @@ mod tests {
             let builder = builder.fmt_fields(EscapedFields::default());
             tracing::subscriber::with_default(builder.finish(), write);
         }
-        let bytes = log.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        log.text()
     }
 
     fn everywhere(text: &str) {

@@ -16,7 +16,6 @@ fn read(segment: &str) -> Request {
         query: Vec::new(),
         body: RequestBody::None,
         repeatable: true,
-        slow: false,
     }
 }
 

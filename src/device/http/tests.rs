@@ -284,7 +284,6 @@ fn a_path_that_the_url_would_change_is_not_sent() {
         query: vec![("name", "a&b=c".into())],
         body: RequestBody::None,
         repeatable: true,
-        slow: false,
     };
     for id in [
         "..",

@@ -22,7 +22,6 @@ fn request(method: Method) -> Request {
             _ => RequestBody::Bytes("application/octet-stream", Bytes::new()),
         },
         repeatable: method == Method::Get,
-        slow: false,
     }
 }
 

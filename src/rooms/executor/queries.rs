@@ -104,7 +104,7 @@ impl Executor<'_> {
         let paged = self.take_pages(&mut search).await;
         let deleted = self.request(&search.delete()?).await;
         if let Err(failure) = deleted {
-            tracing::debug!(message = failure.message, "directory query not deleted");
+            tracing::debug!(reason = failure.message, "directory query not deleted");
         }
         paged?;
         Ok(Success::new(200, search.found()))
