@@ -21,7 +21,7 @@ use futures_util::{SinkExt, StreamExt};
 use poly2mqtt_bench_support::bare::{self, Bare};
 use poly2mqtt_bench_support::client::CommandClient;
 use poly2mqtt_bench_support::figures::{Durations, compare, head, median, row};
-use poly2mqtt_bench_support::processes::{Gateway, Process, SimulatedDevice, Simulator, cpu, http};
+use poly2mqtt_bench_support::processes::{BenchDevice, Gateway, Process, Simulator, cpu, http};
 use poly2mqtt_bench_support::program::{free_port, listening};
 use poly2mqtt_bench_support::{Mosquitto, full_or_trial, is_selected, number_argument};
 use serde_json::json;
@@ -323,7 +323,7 @@ struct NodeRed {
 }
 
 impl NodeRed {
-    async fn start(red: &PathBuf, broker: u16, devices: &[SimulatedDevice]) -> Self {
+    async fn start(red: &PathBuf, broker: u16, devices: &[BenchDevice]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let port = free_port();
         let settings = format!(

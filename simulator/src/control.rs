@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Device, Fault, FaultKind};
+use super::{Fault, FaultKind, SimulatedDevice};
 
 const HELP: &str = "\
 Simulated Poly devices, numbered from 1. For device 1:
@@ -44,7 +44,7 @@ type Params = Query<HashMap<String, String>>;
 /// The listener failed.
 pub async fn serve(
     listener: TcpListener,
-    devices: Vec<Device>,
+    devices: Vec<SimulatedDevice>,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let router = Router::new()
@@ -62,7 +62,7 @@ pub async fn serve(
 
 type Refusal = (StatusCode, String);
 
-fn device(devices: &[Device], number: usize) -> Result<&Device, Refusal> {
+fn device(devices: &[SimulatedDevice], number: usize) -> Result<&SimulatedDevice, Refusal> {
     let found = number.checked_sub(1).and_then(|place| devices.get(place));
     found.ok_or_else(|| {
         let message = format!(
@@ -74,14 +74,14 @@ fn device(devices: &[Device], number: usize) -> Result<&Device, Refusal> {
 }
 
 async fn state(
-    State(devices): State<Vec<Device>>,
+    State(devices): State<Vec<SimulatedDevice>>,
     Path(number): Path<usize>,
 ) -> Result<Json<Value>, Refusal> {
     Ok(Json(device(&devices, number)?.state()))
 }
 
 async fn journal(
-    State(devices): State<Vec<Device>>,
+    State(devices): State<Vec<SimulatedDevice>>,
     Path(number): Path<usize>,
 ) -> Result<Json<Value>, Refusal> {
     let entries = device(&devices, number)?.journal();
@@ -101,7 +101,7 @@ async fn journal(
 }
 
 async fn act(
-    State(devices): State<Vec<Device>>,
+    State(devices): State<Vec<SimulatedDevice>>,
     Path((number, action)): Path<(usize, String)>,
     Query(params): Params,
 ) -> Result<Response, Refusal> {
@@ -149,7 +149,7 @@ struct FaultRequest {
 }
 
 async fn fault(
-    State(devices): State<Vec<Device>>,
+    State(devices): State<Vec<SimulatedDevice>>,
     Path(number): Path<usize>,
     body: String,
 ) -> Result<&'static str, Refusal> {
@@ -183,7 +183,7 @@ async fn fault(
 }
 
 async fn no_faults(
-    State(devices): State<Vec<Device>>,
+    State(devices): State<Vec<SimulatedDevice>>,
     Path(number): Path<usize>,
 ) -> Result<&'static str, Refusal> {
     device(&devices, number)?.clear_faults();

@@ -6,10 +6,10 @@
 //! method, field, word, range, cookie or token gets the status that the guide documents.
 //!
 //! ```
-//! use poly2mqtt_simulator::{Device, Fault, FaultKind, Options};
+//! use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 //!
 //! # tokio::runtime::Runtime::new().unwrap().block_on(async {
-//! let device = Device::start(Options::default()).await.unwrap();
+//! let device = SimulatedDevice::start(Options::default()).await.unwrap();
 //! device.person_calls_in("alice@example.com");
 //! device.add_fault(Fault::on("/rest/audio", FaultKind::Status(503)).times(1));
 //! assert!(device.url().starts_with("https://127.0.0.1:"));
@@ -129,7 +129,7 @@ impl Default for Options {
 
 /// An entry of the journal: a request that reached the device, and its answer.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct JournalEntry {
     /// The method.
     pub method: String,
     /// The path as it was sent, still encoded.
@@ -160,7 +160,7 @@ pub struct Entry {
 
 /// A running device. Clones are handles to the same.
 #[derive(Debug, Clone)]
-pub struct Device {
+pub struct SimulatedDevice {
     shared: Arc<Shared>,
     addr: SocketAddr,
 }
@@ -169,7 +169,7 @@ pub struct Device {
 struct Shared {
     options: Options,
     world: Mutex<World>,
-    journal: Mutex<VecDeque<Entry>>,
+    journal: Mutex<VecDeque<JournalEntry>>,
     faults: Mutex<Vec<Fault>>,
     identity: Mutex<Identity>,
     changed: Notify,
@@ -186,7 +186,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Device {
+impl SimulatedDevice {
     /// Creates a certificate, binds the address and serves.
     ///
     /// # Errors
@@ -229,7 +229,7 @@ impl Device {
     }
 
     /// The journal, oldest first.
-    pub fn journal(&self) -> Vec<Entry> {
+    pub fn journal(&self) -> Vec<JournalEntry> {
         lock(&self.shared.journal).iter().cloned().collect()
     }
 
@@ -239,7 +239,7 @@ impl Device {
     }
 
     /// The requests since this was called last.
-    pub fn take_journal(&self) -> Vec<Entry> {
+    pub fn take_journal(&self) -> Vec<JournalEntry> {
         std::mem::take(&mut *lock(&self.shared.journal)).into()
     }
 
@@ -368,7 +368,7 @@ impl Device {
 }
 
 impl Shared {
-    fn note(&self, entry: Entry) {
+    fn note(&self, entry: JournalEntry) {
         let mut journal = lock(&self.journal);
         if journal.len() >= self.options.journal {
             journal.pop_front();

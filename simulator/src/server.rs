@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use super::check::{DeviceReply, DeviceRequest};
 use super::fault::{FaultKind, take};
 use super::session::Credentials;
-use super::{Entry, Shared, lock};
+use super::{JournalEntry, Shared, lock};
 
 /// The largest body. The guide: "The REST API cannot accept more than 10 MB of data."
 const LARGEST_BODY: usize = 10_000_000;
@@ -175,7 +175,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<DeviceRep
     let token = header(&parts.headers, "x-xsrf-token");
     let content_type = header(&parts.headers, CONTENT_TYPE);
     let query = parts.uri.query().unwrap_or_default();
-    let entry = |body: &Bytes| Entry {
+    let entry = |body: &Bytes| JournalEntry {
         method: method.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
@@ -230,7 +230,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<DeviceRep
         None => acted,
     };
     let made = done.as_ref().and_then(DeviceReply::session);
-    shared.note(Entry {
+    shared.note(JournalEntry {
         status: reply.as_ref().map_or(0, |reply| reply.status),
         answered: Instant::now(),
         acted: done.map(|reply| reply.status),

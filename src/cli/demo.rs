@@ -16,7 +16,7 @@ use crate::config::{
     RoomConfig, RoomId, Secret, TcpConfig,
 };
 use crate::device::DeviceTimings;
-use poly2mqtt_simulator::Device;
+use poly2mqtt_simulator::SimulatedDevice;
 
 /// Where the control port listens, as for `simulate`; on any free port if this one is taken.
 const CONTROL: &str = "127.0.0.1:8442";
@@ -66,7 +66,7 @@ impl Demo {
         Ok(())
     }
 
-    async fn start_devices(&self) -> Result<Vec<Device>, CliError> {
+    async fn start_devices(&self) -> Result<Vec<SimulatedDevice>, CliError> {
         let mut devices = Vec::new();
         for number in 1..=self.rooms {
             let options = poly2mqtt_simulator::Options {
@@ -74,7 +74,7 @@ impl Demo {
                 journal: JOURNAL,
                 ..poly2mqtt_simulator::Options::default()
             };
-            let device = Device::start(options)
+            let device = SimulatedDevice::start(options)
                 .await
                 .map_err(|error| CliError::Other(format!("no simulated device: {error}")))?;
             devices.push(device);
@@ -138,7 +138,7 @@ impl Demo {
         }
     }
 
-    fn config(&self, devices: &[Device]) -> Result<Config, CliError> {
+    fn config(&self, devices: &[SimulatedDevice]) -> Result<Config, CliError> {
         let unusable = || CliError::Other("a simulated device has no usable address".into());
         let mut rooms = BTreeMap::new();
         for (number, device) in (1..).zip(devices) {

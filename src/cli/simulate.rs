@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::ValueEnum;
-use poly2mqtt_simulator::{Device, Options};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -68,7 +68,7 @@ impl Simulate {
     }
 
     /// Starts the device with this number, counted from 0.
-    async fn start_device(&self, number: u16) -> Result<Device, CliError> {
+    async fn start_device(&self, number: u16) -> Result<SimulatedDevice, CliError> {
         let port = match self.listen.port() {
             0 => 0,
             first => first.checked_add(number).ok_or_else(|| {
@@ -86,7 +86,7 @@ impl Simulate {
             journal: JOURNAL,
             ..Options::default()
         };
-        Device::start(options)
+        SimulatedDevice::start(options)
             .await
             .map_err(|error| cannot_listen(listen, error))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use poly2mqtt_simulator::Entry;
+use poly2mqtt_simulator::JournalEntry;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -65,7 +65,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    pub fn note(&mut self, entry: &Entry) {
+    pub fn note(&mut self, entry: &JournalEntry) {
         self.requests += 1;
         if entry.path == "/rest/session" && entry.method == "POST" {
             self.login(entry);
@@ -101,7 +101,7 @@ impl Evidence {
         }
     }
 
-    fn login(&mut self, entry: &Entry) {
+    fn login(&mut self, entry: &JournalEntry) {
         match (entry.acted, &entry.session) {
             (Some(200), Some(id)) => {
                 self.logins += 1;
@@ -119,7 +119,7 @@ impl Evidence {
         }
     }
 
-    fn effects(&mut self, entry: &Entry, body: &Value) {
+    fn effects(&mut self, entry: &JournalEntry, body: &Value) {
         let at = entry.answered;
         match entry.path.as_str() {
             "/rest/audio" if body["action"] == "playDTMF" => {
@@ -145,7 +145,7 @@ impl Evidence {
 }
 
 /// The mark in a request, if there is one.
-fn shown(entry: &Entry, text: &str, body: &Value) -> Option<String> {
+fn shown(entry: &JournalEntry, text: &str, body: &Value) -> Option<String> {
     match entry.path.as_str() {
         "/rest/conferences/callaction" => {
             let (action, id) = (body["callActionType"].as_str()?, body["id"].as_str()?);

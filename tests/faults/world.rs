@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poly2mqtt::catalogue::GUARDED;
-use poly2mqtt_simulator::{Device, Firmware, Options};
+use poly2mqtt_simulator::{Firmware, Options, SimulatedDevice};
 use tokio::time::{Instant, sleep};
 
 use crate::commands::Target;
@@ -24,7 +24,7 @@ pub const SLOWEST: Duration = Duration::from_millis(1600);
 
 pub struct Room {
     pub target: Arc<Target>,
-    pub device: Device,
+    pub device: SimulatedDevice,
     pub proxy: Proxy,
 }
 
@@ -79,7 +79,7 @@ impl World {
         std::fs::create_dir(runtime(directory.path())).unwrap();
         let mut rooms = Vec::new();
         for (target, options) in devices() {
-            let device = Device::start(options).await.unwrap();
+            let device = SimulatedDevice::start(options).await.unwrap();
             let proxy = Proxy::start(device.addr()).await;
             rooms.push(Room {
                 target: Arc::new(target),

@@ -11,7 +11,7 @@ use std::path::Path;
 use poly2mqtt::app::App;
 use poly2mqtt::config::{AccessLevel, Config, RoomId};
 use poly2mqtt::doors::clients::ClientLimits;
-use poly2mqtt_simulator::{Device, Options};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::{Value, json};
 
 use poly2mqtt_test_support::SOON;
@@ -304,7 +304,7 @@ async fn pictures() {
         name: "Boardroom".into(),
         ..Options::default()
     };
-    let device = Device::start(options).await.unwrap();
+    let device = SimulatedDevice::start(options).await.unwrap();
     let doors = Doors::start_with(ClientLimits::default(), |config| {
         *config.rooms.get_mut(&RoomId::new("1").unwrap()).unwrap() = room(&device);
     })

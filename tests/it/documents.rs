@@ -13,7 +13,7 @@ use poly2mqtt::command::{ErrorCode, Failure, Outcome, Success};
 use poly2mqtt::config::{BrokerUrl, RoomId, generate};
 use poly2mqtt::render::asyncapi;
 use poly2mqtt::render::{commands_page, files, mosquitto_acl, states, topic_page};
-use poly2mqtt_simulator::{Device, Options};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
 
@@ -303,7 +303,7 @@ async fn the_access_list_works_in_mosquitto() {
     let acl = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/mosquitto.acl");
     let more = format!("user root\nacl_file {}", acl.display());
     let broker = Mosquitto::start(0, &more);
-    let device = Device::start(Options::default()).await.unwrap();
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let url = BrokerUrl::Tcp {
         host: "127.0.0.1".into(),
         port: broker.port,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-use poly2mqtt_simulator::{Device, Options};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::Value;
 
 use poly2mqtt_test_support::client::Client;
@@ -152,7 +152,7 @@ async fn tokens_are_shown_in_three_ways() {
     if !installed("curl", "examples/shell/curl-token.sh") {
         return;
     }
-    let device = Device::start(Options::default()).await.unwrap();
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
     let text = format!(
@@ -276,7 +276,7 @@ fn check_tells_good_from_bad() {
 /// What README's first room goes through: no fingerprint yet, then pinned, then no device.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn check_connect_pins_a_first_room() {
-    let device = Device::start(Options::default()).await.unwrap();
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let room = format!(
         "[rooms.1]\nurl = \"{}\"\npassword = \"456\"\n",
@@ -312,7 +312,7 @@ async fn check_connect_pins_a_first_room() {
 /// A first room against one's own broker, from `run` to SIGTERM.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn run_serves_a_room_and_ends_cleanly() {
-    let device = Device::start(Options::default()).await.unwrap();
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let broker = mosquitto().map(|_| poly2mqtt_test_support::Mosquitto::start(0, ""));
     let (port, scheme) = match &broker {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use poly2mqtt::app::App;
 use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt::home_assistant::{Namespace, RoomFacts, gateway_document, room_document};
-use poly2mqtt_simulator::{Device, Firmware, Options};
+use poly2mqtt_simulator::{Firmware, Options, SimulatedDevice};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
 
@@ -339,8 +339,8 @@ async fn what_the_broker_remembers_is_taken_up() {
     }
     let broker = Mosquitto::start(0, "");
     let devices = [
-        Device::start(Options::default()).await.unwrap(),
-        Device::start(Options::default()).await.unwrap(),
+        SimulatedDevice::start(Options::default()).await.unwrap(),
+        SimulatedDevice::start(Options::default()).await.unwrap(),
     ];
     let id = |text: &str| RoomId::new(text).unwrap();
     let url = BrokerUrl::Tcp {

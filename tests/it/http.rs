@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use poly2mqtt::config::BrokerUrl;
 use poly2mqtt::doors::clients::ClientLimits;
-use poly2mqtt_simulator::{Entry, Fault, FaultKind};
+use poly2mqtt_simulator::{Fault, FaultKind, JournalEntry};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -93,7 +93,7 @@ async fn queries_take_get_and_post() {
     // Parameters are in the URL. Encoded levels stay encoded.
     let (status, _) = answer(&doors, "/room/1/directory/favorites/get?start=1&limit=2").await;
     assert_eq!(status, 200);
-    let asked = |entry: &Entry| {
+    let asked = |entry: &JournalEntry| {
         entry.path == "/rest/directory/favorites" && entry.query == "start=1&limit=2"
     };
     assert!(doors.device.journal().iter().any(asked));
@@ -255,7 +255,9 @@ async fn an_upload_streams_to_the_device() {
     let doors = Doors::start().await;
     let url = doors.url("/room/1/directory/import");
     let imported = |size: usize| {
-        move |entry: &Entry| entry.path == "/rest/directory/import" && entry.body.len() == size
+        move |entry: &JournalEntry| {
+            entry.path == "/rest/directory/import" && entry.body.len() == size
+        }
     };
     let file = format!("<directory>{}</directory>", " ".repeat(8 << 20));
     let size = file.len();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::{SinkExt, StreamExt};
-use poly2mqtt_simulator::{Device, Options};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
@@ -21,10 +21,10 @@ struct Setup {
     gateway: Running,
     mqtt: u16,
     http: u16,
-    devices: [Device; 2],
+    devices: [SimulatedDevice; 2],
 }
 
-fn room(id: &str, device: &Device, more: &str) -> String {
+fn room(id: &str, device: &SimulatedDevice, more: &str) -> String {
     format!(
         "[rooms.{id}]\nurl = \"{}\"\npassword = \"456\"\ncertificate = \"{}\"\n{more}\n",
         device.url(),
@@ -35,8 +35,8 @@ fn room(id: &str, device: &Device, more: &str) -> String {
 impl Setup {
     async fn start() -> Self {
         let devices = [
-            Device::start(Options::default()).await.unwrap(),
-            Device::start(Options::default()).await.unwrap(),
+            SimulatedDevice::start(Options::default()).await.unwrap(),
+            SimulatedDevice::start(Options::default()).await.unwrap(),
         ];
         let dir = tempfile::tempdir().unwrap();
         let (mqtt, http) = (free_port(), free_port());

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use poly2mqtt_simulator::{Device, Options};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -14,7 +14,7 @@ use poly2mqtt_test_support::door::http;
 use poly2mqtt_test_support::program::{Running, listening, program};
 use poly2mqtt_test_support::{Mosquitto, SOON, free_port, mosquitto};
 
-fn room(device: &Device) -> String {
+fn room(device: &SimulatedDevice) -> String {
     format!(
         "[rooms.1]\nurl = \"{}\"\npassword = \"456\"\ncertificate = \"{}\"\n",
         device.url(),
@@ -57,7 +57,7 @@ async fn without_a_broker_the_other_doors_work_and_it_is_waited_for() {
         println!("skipped: Mosquitto is not installed");
         return;
     }
-    let device = Device::start(Options::default()).await.unwrap();
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let (broker, port) = (free_port(), free_port());
     let url = format!("mqtt://127.0.0.1:{broker}");
@@ -131,7 +131,7 @@ fn a_port_in_use_is_told_in_one_line() {
 /// The log's disk is full, and there is nowhere to keep sessions: neither stops the gateway.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_stops_nothing() {
-    let device = Device::start(Options::default()).await.unwrap();
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let (broker, port) = (free_port(), free_port());
     let url = format!("embedded://127.0.0.1:{broker}");

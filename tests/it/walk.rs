@@ -5,7 +5,7 @@
 //! `guide/walk.tsv` the exact request of each topic, `guide/states.tsv` the states.
 use std::collections::BTreeSet;
 
-use poly2mqtt_simulator::{Entry, Firmware, Options};
+use poly2mqtt_simulator::{Firmware, JournalEntry, Options};
 use serde_json::Value;
 
 use poly2mqtt_test_support::client::Client;
@@ -56,7 +56,7 @@ fn pair_of(method: &str, path: &str) -> Option<Pair> {
 }
 
 /// Whether a request is exactly this.
-fn is(entry: &Entry, method: &str, path: &str, query: &str, body: &str) -> bool {
+fn is(entry: &JournalEntry, method: &str, path: &str, query: &str, body: &str) -> bool {
     let content_type = entry.content_type.as_deref();
     let same_body = if body.is_empty() {
         entry.body.is_empty() && content_type.is_none()

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use poly2mqtt::app::App;
 use poly2mqtt::config::{BrokerUrl, RoomId};
-use poly2mqtt_simulator::{Device, Options};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
 
@@ -129,7 +129,7 @@ async fn all_gone(api: &Api, entities: &[String]) {
 /// Calls a service and checks that the device received it.
 async fn reaches(
     api: &Api,
-    device: &Device,
+    device: &SimulatedDevice,
     (service, entity, data): (&str, &str, Value),
     holds: impl Fn(&Value) -> bool,
 ) {
@@ -142,7 +142,7 @@ async fn reaches(
     );
 }
 
-async fn services_reach_the_device(api: &Api, device: &Device) {
+async fn services_reach_the_device(api: &Api, device: &SimulatedDevice) {
     let none = || json!({});
     for (switch, place) in [
         ("microphone_mute", "/audio/muted"),
@@ -233,7 +233,7 @@ async fn services_reach_the_device(api: &Api, device: &Device) {
     }
 }
 
-async fn the_devices_changes_show(api: &Api, device: &Device) {
+async fn the_devices_changes_show(api: &Api, device: &SimulatedDevice) {
     device.person_mutes(true);
     api.shows("switch.live_a_microphone_mute", "on").await;
     device.person_mutes(false);
@@ -291,7 +291,7 @@ async fn home_assistant_shows_and_operates_a_room() {
             reboot: Duration::from_secs(2),
             ..Options::default()
         };
-        devices.push(Device::start(options).await.unwrap());
+        devices.push(SimulatedDevice::start(options).await.unwrap());
     }
     let id = |text: &str| RoomId::new(text).unwrap();
     let both = BTreeMap::from([

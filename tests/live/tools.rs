@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use poly2mqtt::app::App;
 use poly2mqtt::config::{BrokerUrl, RoomId};
-use poly2mqtt_simulator::{Device, Options};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::{Value, json};
 
 use poly2mqtt_test_support::client::Client;
@@ -28,14 +28,14 @@ fn root() -> &'static Path {
 
 /// A gateway with room 1 at its own broker and at HTTP.
 struct Gateway {
-    device: Device,
+    device: SimulatedDevice,
     service: App,
     client: Client,
 }
 
 impl Gateway {
     async fn start() -> Self {
-        let device = Device::start(Options::default()).await.unwrap();
+        let device = SimulatedDevice::start(Options::default()).await.unwrap();
         let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(&device))]);
         let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
         let service = App::start(config(url, rooms), timings()).await.unwrap();

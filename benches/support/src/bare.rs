@@ -27,7 +27,7 @@ use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::client;
-use super::processes::{Process, SimulatedDevice};
+use super::processes::{BenchDevice, Process};
 use super::program::free_port;
 
 const CHILD: &str = "POLY2MQTT_BENCH_BARE";
@@ -40,7 +40,7 @@ pub struct Bare {
 }
 
 impl Bare {
-    pub fn start(broker: u16, devices: &[SimulatedDevice]) -> Self {
+    pub fn start(broker: u16, devices: &[BenchDevice]) -> Self {
         let websocket = free_port();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.env(CHILD, format!("{broker} {websocket}"));

@@ -92,14 +92,14 @@ fn number(status: &str, key: &str) -> u64 {
 
 /// One simulated device.
 #[derive(Debug, Clone)]
-pub struct SimulatedDevice {
+pub struct BenchDevice {
     pub port: u16,
     pub fingerprint: String,
     /// Its simulator's control port, and its number there.
     pub control: (u16, usize),
 }
 
-impl SimulatedDevice {
+impl BenchDevice {
     /// Sends a request about this device to the control port.
     pub fn control(&self, method: &str, what: &str) -> String {
         let (port, number) = self.control;
@@ -109,7 +109,7 @@ impl SimulatedDevice {
 
 /// Simulated devices, in as many processes as they need.
 pub struct Simulator {
-    pub devices: Vec<SimulatedDevice>,
+    pub devices: Vec<BenchDevice>,
     processes: Vec<Process>,
 }
 
@@ -132,7 +132,7 @@ impl Simulator {
                 };
                 let number = number.trim_end_matches(':').parse().unwrap();
                 let url = words.next().unwrap();
-                devices.push(SimulatedDevice {
+                devices.push(BenchDevice {
                     port: url.rsplit(':').next().unwrap().parse().unwrap(),
                     fingerprint: words.next_back().unwrap().to_owned(),
                     control: (control, number),
@@ -158,7 +158,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    pub fn start(broker: u16, devices: &[SimulatedDevice], more: &str) -> Self {
+    pub fn start(broker: u16, devices: &[BenchDevice], more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("poly2mqtt.toml");
         let http = free_port();

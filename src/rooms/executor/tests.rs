@@ -1,7 +1,7 @@
 //! Commands against a simulated device: which requests they make, in which order.
 
 use bytes::Bytes;
-use poly2mqtt_simulator::{Device as SimulatedDevice, Fault, FaultKind, Options};
+use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use serde_json::json;
 
 use super::*;

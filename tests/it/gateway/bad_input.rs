@@ -136,7 +136,7 @@ async fn bad_input_is_told_and_goes_no_further() {
         assert!(message.contains(says), "{topic}: {message}");
     }
     let sent = it.device.journal();
-    let read = |entry: &&_| matches!(entry, poly2mqtt_simulator::Entry { method, path, .. } if method == "GET" || path == "/rest/session");
+    let read = |entry: &&_| matches!(entry, poly2mqtt_simulator::JournalEntry { method, path, .. } if method == "GET" || path == "/rest/session");
     assert_eq!(
         sent.iter().filter(read).count(),
         sent.len(),
@@ -156,7 +156,7 @@ async fn eleven_megabytes_are_too_large() {
     let payload = vec![b'x'; (10 << 20) + 1];
     let result = it.client.command("room/1/directory/import", payload).await;
     assert_eq!(result["error"]["code"], "too_large", "{result}");
-    let import = |entry: &poly2mqtt_simulator::Entry| entry.path == "/rest/directory/import";
+    let import = |entry: &poly2mqtt_simulator::JournalEntry| entry.path == "/rest/directory/import";
     assert!(!it.device.journal().iter().any(import));
     it.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poly2mqtt_simulator::{Entry, Fault, FaultKind, Options};
+use poly2mqtt_simulator::{Fault, FaultKind, JournalEntry, Options};
 use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
 use serde_json::{Value, json};
 
@@ -19,8 +19,8 @@ async fn start() -> Gateway {
 /// The bodies of all POSTs to a path.
 fn posted(it: &Gateway, path: &str) -> Vec<String> {
     let journal = it.device.journal();
-    let mine = |entry: &&Entry| entry.method == "POST" && entry.path == path;
-    let text = |entry: &Entry| String::from_utf8_lossy(&entry.body).into_owned();
+    let mine = |entry: &&JournalEntry| entry.method == "POST" && entry.path == path;
+    let text = |entry: &JournalEntry| String::from_utf8_lossy(&entry.body).into_owned();
     journal.iter().filter(mine).map(text).collect()
 }
 
@@ -98,7 +98,7 @@ async fn a_hang_up_passes_what_waits() {
     until_results(&it, "room/1/audio/dtmf/play", 1).await;
     let journal = it.device.journal();
     let place = |method: &str, path: &str| {
-        let is = |entry: &Entry| entry.method == method && entry.path.starts_with(path);
+        let is = |entry: &JournalEntry| entry.method == method && entry.path.starts_with(path);
         journal.iter().position(is).unwrap()
     };
     assert!(place("DELETE", "/rest/conferences/") < place("POST", "/rest/audio"));
@@ -337,7 +337,7 @@ async fn a_timed_move_stops_by_itself_though_its_sender_is_gone() {
         .await;
     assert_eq!(result["ok"], true, "{result}");
     drop(sender);
-    let stopped = |device: &poly2mqtt_simulator::Device| {
+    let stopped = |device: &poly2mqtt_simulator::SimulatedDevice| {
         device.state()["cameras"]["moves"] == json!([LEFT, STOP])
     };
     assert!(it.device.wait_for(SOON, stopped).await, "{}", moves(&it));
@@ -358,8 +358,9 @@ async fn a_stop_that_the_device_refuses_is_sent_again() {
             .method("POST")
             .times(2),
     );
-    let stopped =
-        |device: &poly2mqtt_simulator::Device| device.state()["cameras"]["moving"].is_null();
+    let stopped = |device: &poly2mqtt_simulator::SimulatedDevice| {
+        device.state()["cameras"]["moving"].is_null()
+    };
     assert!(it.device.wait_for(SOON, stopped).await, "{}", moves(&it));
     assert_eq!(moves(&it), json!([LEFT, STOP]));
     it.stop().await;
@@ -385,7 +386,7 @@ async fn a_move_that_comes_late_is_stopped() {
     hold(&it, "POST", camera, Duration::from_secs(4));
     let result = it.moves_left(300).await;
     assert_eq!(result["error"]["code"], "timeout", "{result}");
-    let moved = |device: &poly2mqtt_simulator::Device| {
+    let moved = |device: &poly2mqtt_simulator::SimulatedDevice| {
         let moves = &device.state()["cameras"]["moves"];
         moves.as_array().unwrap().contains(&json!(LEFT))
     };
@@ -416,7 +417,7 @@ async fn commands_at_the_end_are_finished_or_answered() {
     );
     it.client.publish("room/1/audio/volume/set", "9").await;
     it.client.publish("room/1/audio/dtmf/play", "1").await;
-    let begun = |device: &poly2mqtt_simulator::Device| {
+    let begun = |device: &poly2mqtt_simulator::SimulatedDevice| {
         device.most_at_a_time() > 0 && !device.journal().is_empty()
     };
     assert!(it.device.wait_for(SOON, begun).await);

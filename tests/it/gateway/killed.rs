@@ -5,7 +5,7 @@ use std::path::Path;
 
 use poly2mqtt::app::{App, AppOptions};
 use poly2mqtt::config::{BrokerUrl, RoomId};
-use poly2mqtt_simulator::{Device, Fault, FaultKind, Options};
+use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use tokio::runtime::Runtime;
 
 use poly2mqtt_test_support::SOON;
@@ -18,7 +18,7 @@ struct Killable {
 }
 
 impl Killable {
-    async fn start(device: &Device, directory: &Path) -> Self {
+    async fn start(device: &SimulatedDevice, directory: &Path) -> Self {
         let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
         let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(device))]);
         let options = AppOptions {
@@ -46,7 +46,7 @@ impl Killable {
     }
 }
 
-fn logins(device: &Device) -> usize {
+fn logins(device: &SimulatedDevice) -> usize {
     let journal = device.journal();
     let session = journal.iter().filter(|entry| entry.path == "/rest/session");
     session.filter(|entry| entry.method == "POST").count()
@@ -58,7 +58,7 @@ fn files(directory: &Path) -> usize {
 
 #[tokio::test]
 async fn the_session_is_used_again_and_freed_at_the_end() {
-    let device = Device::start(Options::default()).await.unwrap();
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     for _ in 0..3 {
         let it = Killable::start(&device, directory.path()).await;
@@ -76,7 +76,7 @@ async fn the_session_is_used_again_and_freed_at_the_end() {
 
 #[tokio::test]
 async fn a_session_that_ended_meanwhile_costs_a_log_in() {
-    let device = Device::start(Options::default()).await.unwrap();
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     Killable::start(&device, directory.path()).await.kill();
     device.expire_sessions();
@@ -89,7 +89,7 @@ async fn a_session_that_ended_meanwhile_costs_a_log_in() {
 /// A log-out that did not reach the device is repeated at the next start.
 #[tokio::test]
 async fn a_session_that_cannot_be_freed_is_not_forgotten() {
-    let device = Device::start(Options::default()).await.unwrap();
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let it = Killable::start(&device, directory.path()).await;
     device.add_fault(Fault::on("/rest/session", FaultKind::DropBefore).method("DELETE"));

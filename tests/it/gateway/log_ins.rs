@@ -8,7 +8,7 @@ use std::time::Duration;
 use poly2mqtt::app::App;
 use poly2mqtt::config::{BrokerUrl, RoomConfig, RoomId};
 use poly2mqtt::state::StateValue;
-use poly2mqtt_simulator::{Device, Fault, FaultKind, Options};
+use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use socket2::{Domain, Socket, Type};
 use tokio::time::{Instant, sleep};
 use url::Url;
@@ -18,10 +18,10 @@ use poly2mqtt_test_support::gateway::{config, room, timings};
 const DEVICES: usize = 50;
 const AT_ONCE: usize = 20;
 
-async fn devices(count: usize) -> Vec<Device> {
+async fn devices(count: usize) -> Vec<SimulatedDevice> {
     let mut devices = Vec::new();
     for _ in 0..count {
-        let device = Device::start(Options::default()).await.unwrap();
+        let device = SimulatedDevice::start(Options::default()).await.unwrap();
         // Long enough for all permitted log-ins to be under way together.
         let late = FaultKind::Delay(Duration::from_millis(100));
         device.add_fault(Fault::on("/rest/session", late).method("POST").times(1));

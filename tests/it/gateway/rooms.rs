@@ -2,7 +2,7 @@
 
 use poly2mqtt::app::App;
 use poly2mqtt::config::RoomId;
-use poly2mqtt_simulator::{Device, Options};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
 
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::{Gateway, room, timings};
@@ -12,7 +12,7 @@ use poly2mqtt_test_support::{Kind, mosquitto};
 async fn a_room_is_added_and_taken_away_without_touching_the_others() {
     let mut it = Gateway::start(Kind::Embedded, Options::default()).await;
     it.online().await;
-    let other = Device::start(Options::default()).await.unwrap();
+    let other = SimulatedDevice::start(Options::default()).await.unwrap();
     let mut two = it.config.clone();
     two.rooms.insert(RoomId::new("b-2").unwrap(), room(&other));
     it.service.reload(two).await.unwrap();
@@ -39,7 +39,7 @@ async fn a_room_is_added_and_taken_away_without_touching_the_others() {
 #[tokio::test]
 async fn a_room_without_a_device_is_not_felt_in_another() {
     let mut it = Gateway::start(Kind::Embedded, Options::default()).await;
-    let gone = Device::start(Options::default()).await.unwrap();
+    let gone = SimulatedDevice::start(Options::default()).await.unwrap();
     let mut two = it.config.clone();
     two.rooms.insert(RoomId::new("gone").unwrap(), room(&gone));
     gone.stop().await;
@@ -64,7 +64,7 @@ async fn an_earlier_runs_states_do_not_outlive_it() {
     }
     let mut it = Gateway::start(Kind::Mosquitto, Options::default()).await;
     it.online().await;
-    let other = Device::start(Options::default()).await.unwrap();
+    let other = SimulatedDevice::start(Options::default()).await.unwrap();
     let mut two = it.config.clone();
     two.rooms.insert(RoomId::new("2").unwrap(), room(&other));
     it.service.reload(two).await.unwrap();

@@ -136,7 +136,7 @@ async fn a_session_that_is_refused_is_given_back() {
     let it = start(Options::default()).await;
     it.device
         .add_fault(Fault::on("/rest/", FaultKind::Status(403)).method("GET"));
-    let again = |_: &poly2mqtt_simulator::Device| logins(&it) >= 6;
+    let again = |_: &poly2mqtt_simulator::SimulatedDevice| logins(&it) >= 6;
     assert!(it.device.wait_for(SOON, again).await);
     it.device.clear_faults();
     let result = it.client.command("room/1/audio/mute", "").await;
@@ -153,9 +153,9 @@ async fn a_session_that_is_not_taken_back_is_given_back_again() {
     let not_taken = Fault::on("/rest/session", FaultKind::Status(503)).method("DELETE");
     it.device.add_fault(refused.times(2));
     it.device.add_fault(not_taken.times(1));
-    let two = |device: &poly2mqtt_simulator::Device| device.sessions() == 2;
+    let two = |device: &poly2mqtt_simulator::SimulatedDevice| device.sessions() == 2;
     assert!(it.device.wait_for(SOON, two).await);
-    let one = |device: &poly2mqtt_simulator::Device| device.sessions() == 1;
+    let one = |device: &poly2mqtt_simulator::SimulatedDevice| device.sessions() == 1;
     assert!(it.device.wait_for(SOON, one).await);
     it.never_offline();
     it.stop().await;
@@ -301,7 +301,7 @@ async fn a_slow_log_in_loses_no_session() {
             .times(1),
     );
     it.device.expire_sessions();
-    let renewed = |device: &poly2mqtt_simulator::Device| device.sessions() == 1;
+    let renewed = |device: &poly2mqtt_simulator::SimulatedDevice| device.sessions() == 1;
     assert!(it.device.wait_for(SOON, renewed).await);
     let result = it.client.command("room/1/audio/mute", "").await;
     assert_eq!(result["ok"], true, "{result}");

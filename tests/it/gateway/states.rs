@@ -144,7 +144,7 @@ async fn how_the_device_counts_its_presets_is_asked_before_one_is_used() {
     }
     it.device.clear_journal();
     it.service.reload(config).await.unwrap();
-    let failed = |device: &poly2mqtt_simulator::Device| {
+    let failed = |device: &poly2mqtt_simulator::SimulatedDevice| {
         let journal = device.journal();
         journal.iter().any(|entry| entry.path == all)
     };
@@ -171,10 +171,11 @@ async fn an_endpoint_that_is_missing_is_left_alone() {
         let journal = it.device.journal();
         journal.iter().filter(|entry| entry.path == path).count()
     };
-    let often = |_: &poly2mqtt_simulator::Device| asked("/rest/audio/microphones") == 4;
+    let often = |_: &poly2mqtt_simulator::SimulatedDevice| asked("/rest/audio/microphones") == 4;
     assert!(it.device.wait_for(SOON, often).await);
     let before = it.device.journal().len();
-    let reads = |device: &poly2mqtt_simulator::Device| device.journal().len() > before + 60;
+    let reads =
+        |device: &poly2mqtt_simulator::SimulatedDevice| device.journal().len() > before + 60;
     assert!(it.device.wait_for(SOON, reads).await);
     assert_eq!(asked("/rest/audio/microphones"), 4);
     assert_eq!(asked("/rest/calendar"), 4);

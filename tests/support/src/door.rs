@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use poly2mqtt::app::{App, AppOptions};
 use poly2mqtt::config::{AccessLevel, BrokerUrl, Config, HttpToken, RoomId, Secret, TlsFiles};
 use poly2mqtt::doors::clients::ClientLimits;
-use poly2mqtt_simulator::{Device, Options};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -20,7 +20,7 @@ use super::SOON;
 use super::gateway::{config, room, timings};
 
 pub struct Doors {
-    pub device: Device,
+    pub device: SimulatedDevice,
     pub service: App,
     pub config: Config,
 }
@@ -42,7 +42,7 @@ impl Doors {
 
     /// Starts a device and a gateway with room 1, and room 2 with the same device.
     pub async fn start_with(limits: ClientLimits, change: impl FnOnce(&mut Config)) -> Self {
-        let device = Device::start(Options::default()).await.unwrap();
+        let device = SimulatedDevice::start(Options::default()).await.unwrap();
         let rooms = ["1", "2"].map(|id| (RoomId::new(id).unwrap(), room(&device)));
         let mut config = config(BrokerUrl::Off, BTreeMap::from(rooms));
         config.tcp.listen = config.http.listen;

@@ -10,7 +10,7 @@ use poly2mqtt::config::{
     RoomConfig, RoomId, Secret, TcpConfig,
 };
 use poly2mqtt::device::DeviceTimings;
-use poly2mqtt_simulator::{Device, FaultKind, Options};
+use poly2mqtt_simulator::{FaultKind, Options, SimulatedDevice};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -18,7 +18,7 @@ use super::client::Client;
 use super::{Kind, Mosquitto};
 
 pub struct Gateway {
-    pub device: Device,
+    pub device: SimulatedDevice,
     pub service: App,
     pub client: Client,
     pub config: Config,
@@ -39,7 +39,7 @@ pub fn timings() -> DeviceTimings {
     }
 }
 
-pub fn room(device: &Device) -> RoomConfig {
+pub fn room(device: &SimulatedDevice) -> RoomConfig {
     RoomConfig {
         name: None,
         url: Url::parse(&device.url()).unwrap(),
@@ -100,7 +100,7 @@ impl Gateway {
         options: Options,
         change: impl FnOnce(&mut RoomConfig),
     ) -> Self {
-        let device = Device::start(options).await.unwrap();
+        let device = SimulatedDevice::start(options).await.unwrap();
         let mut room = room(&device);
         change(&mut room);
         let mosquitto = (kind == Kind::Mosquitto).then(|| Mosquitto::start(0, ""));
@@ -148,7 +148,7 @@ impl Gateway {
 
     /// Waits until no camera moves.
     pub async fn camera_stops(&self, within: Duration) {
-        let stopped = |device: &Device| device.state()["cameras"]["moving"].is_null();
+        let stopped = |device: &SimulatedDevice| device.state()["cameras"]["moving"].is_null();
         let stopped = self.device.wait_for(within, stopped).await;
         assert!(stopped, "{}", self.device.state()["cameras"]["moves"]);
     }
