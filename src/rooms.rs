@@ -27,6 +27,7 @@ mod testing;
 mod underway;
 
 pub use reading::ReadOutcome;
+pub use settings::device_settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ use tokio::time::Instant;
 
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
 use crate::config::{self, Config};
-use crate::device::{self, DeviceTimings, LoginLimiter, SessionStore};
+use crate::device::{DeviceTimings, LoginLimiter, SessionStore};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
@@ -283,25 +284,5 @@ impl Submit for Gateway {
         drop(rooms);
         let failure = Failure::new(ErrorCode::UnknownRoom, message);
         submission.reply.answer(Err(failure));
-    }
-}
-
-/// How to reach a configured room's device.
-pub fn device_settings(
-    room: &config::RoomConfig,
-    timings: &DeviceTimings,
-    telemetry: &Arc<Telemetry>,
-    login_limiter: &LoginLimiter,
-) -> device::DeviceSettings {
-    device::DeviceSettings {
-        url: room.url.clone(),
-        user: room.user.clone(),
-        password: room.password.secret().clone(),
-        certificate: room.certificate.clone(),
-        keep_alive: room.keep_alive,
-        timings: timings.clone(),
-        telemetry: telemetry.clone(),
-        login_limiter: login_limiter.clone(),
-        session_store: None,
     }
 }

@@ -13,6 +13,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::ErrorCode;
+use crate::topics::RoomTopics;
 
 /// Why a command failed, for the person who reads it.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,7 +99,8 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The path of a room's topic at the gateway's HTTP door.
 pub fn file_url(room: &str, topic: &str) -> String {
-    format!("/room/{room}/{}", utf8_percent_encode(topic, PATH))
+    let topic = utf8_percent_encode(topic, PATH).to_string();
+    format!("/{}", RoomTopics::new(room).below(&topic))
 }
 
 /// The one result of a command. Serializes to the JSON of `<command>/result`.

@@ -3,6 +3,9 @@
 //! Pure: told the time, says what is due. Owns the classes' intervals, the spreading of reads over
 //! them, and which operations the device turned out not to have.
 
+#[cfg(test)]
+mod tests;
+
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
@@ -264,141 +267,5 @@ impl Schedule {
                 entry.writes += 1;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rooms::testing::INTERVALS;
-
-    /// How often each path is read in a minute, when every read takes `took`.
-    fn minute(
-        schedule: &mut Schedule,
-        start: Instant,
-        took: Duration,
-    ) -> Vec<(Instant, &'static str)> {
-        let mut now = start;
-        let mut reads = Vec::new();
-        while let Some((index, due)) = schedule.next() {
-            now = now.max(due);
-            if now >= start + Duration::from_secs(60) {
-                break;
-            }
-            schedule.began(index, now);
-            let entry = schedule.entry(index).unwrap();
-            entry.last_body = Some(Digest::of(b""));
-            reads.push((now, entry.operation.path));
-            now += took;
-        }
-        reads
-    }
-
-    fn count(reads: &[(Instant, &str)], path: &str) -> usize {
-        reads.iter().filter(|(_, read)| *read == path).count()
-    }
-
-    #[test]
-    fn classes_are_read_at_their_pace_and_spread() {
-        let start = Instant::now();
-        let mut schedule = Schedule::new(INTERVALS, start);
-        let mut first = minute(&mut schedule, start, Duration::from_millis(10));
-        assert!(
-            (25..=30).contains(&count(&first, "/rest/audio")),
-            "{}",
-            count(&first, "/rest/audio")
-        );
-        assert!((3..=4).contains(&count(&first, "/rest/system/status")));
-        assert_eq!(count(&first, "/rest/audio/audiometers"), 0);
-        assert_eq!(count(&first, "/rest/conferences/{conf_id}/mediastats"), 0);
-        let mut later = first.split_off(first.len() / 2);
-        later.dedup_by_key(|(at, _)| *at);
-        assert!(later.len() > 30, "reads fall together: {}", later.len());
-    }
-
-    #[test]
-    fn a_call_doubles_the_pace_and_adds_its_own_states() {
-        let start = Instant::now();
-        let mut schedule = Schedule::new(INTERVALS, start);
-        schedule.set_in_call(true, start);
-        let reads = minute(&mut schedule, start, Duration::from_millis(10));
-        assert!(count(&reads, "/rest/conferences") > 50);
-        assert!(count(&reads, "/rest/conferences/{conf_id}/mediastats") >= 3);
-    }
-
-    #[test]
-    fn late_reads_do_not_pile_up() {
-        let start = Instant::now();
-        let mut schedule = Schedule::new(INTERVALS, start);
-        let reads = minute(&mut schedule, start, Duration::from_secs(3));
-        assert!(reads.len() <= 20);
-    }
-
-    /// The index of an operation's entry.
-    fn index(schedule: &Schedule, path: &str) -> usize {
-        let mut entries = schedule.entries.iter();
-        entries
-            .position(|entry| entry.operation.path == path)
-            .unwrap()
-    }
-
-    #[test]
-    fn what_the_device_does_not_have_is_dropped_until_the_next_log_in() {
-        let start = Instant::now();
-        let mut schedule = Schedule::new(INTERVALS, start);
-        let audio = index(&schedule, "/rest/audio");
-        for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
-            assert!(!schedule.entries[audio].dropped);
-            schedule.unsupported(audio, start);
-        }
-        let reads = minute(&mut schedule, start, Duration::from_millis(10));
-        assert_eq!(count(&reads, "/rest/audio"), 0);
-        let later = start + Duration::from_secs(60);
-        schedule.restart(later);
-        let reads = minute(&mut schedule, later, Duration::from_millis(10));
-        assert!(count(&reads, "/rest/audio") > 20);
-    }
-
-    #[test]
-    fn what_the_device_once_had_is_read_on() {
-        let start = Instant::now();
-        let mut schedule = Schedule::new(INTERVALS, start);
-        let audio = index(&schedule, "/rest/audio");
-        schedule.answered(audio, b"{}");
-        for _ in 0..2 * UNSUPPORTED_BEFORE_DROPPED {
-            schedule.unsupported(audio, start);
-        }
-        assert!(!schedule.entries[audio].dropped);
-    }
-
-    #[test]
-    fn the_schedule_is_complete_when_everything_was_asked_for() {
-        let start = Instant::now();
-        let mut schedule = Schedule::new(INTERVALS, start);
-        while let Some((index, _)) = schedule.next().filter(|(_, due)| *due <= start) {
-            assert!(!schedule.complete());
-            schedule.began(index, start);
-            schedule.asked(index);
-        }
-        assert!(schedule.complete());
-        // In a call there is more to ask for.
-        schedule.set_in_call(true, start);
-        assert!(!schedule.complete());
-        schedule.set_in_call(false, start);
-        schedule.restart(start);
-        assert!(!schedule.complete());
-    }
-
-    #[test]
-    fn a_command_makes_the_body_of_the_same_state_unknown() {
-        let start = Instant::now();
-        let mut schedule = Schedule::new(INTERVALS, start);
-        let audio = index(&schedule, "/rest/audio");
-        schedule.answered(audio, b"{}");
-        assert!(schedule.entries[audio].answered_last(b"{}"));
-        let writes = schedule.entries[audio].writes();
-        schedule.written(schedule.entries[audio].operation);
-        assert!(!schedule.entries[audio].answered_last(b"{}"));
-        assert_ne!(schedule.entries[audio].writes(), writes);
     }
 }

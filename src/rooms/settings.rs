@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::schedule::PollIntervals;
-use crate::device::DeviceSettings;
+use crate::config::RoomConfig;
+use crate::device::{DeviceSettings, DeviceTimings, LoginLimiter};
+use crate::telemetry::Telemetry;
 
 /// The settings of one room.
 #[derive(Debug, Clone)]
@@ -24,4 +26,24 @@ pub struct RoomSettings {
     pub allow: BTreeSet<String>,
     /// The largest file that is held in memory, in bytes.
     pub max_payload: usize,
+}
+
+/// How to reach a configured room's device.
+pub fn device_settings(
+    room: &RoomConfig,
+    timings: &DeviceTimings,
+    telemetry: &Arc<Telemetry>,
+    login_limiter: &LoginLimiter,
+) -> DeviceSettings {
+    DeviceSettings {
+        url: room.url.clone(),
+        user: room.user.clone(),
+        password: room.password.secret().clone(),
+        certificate: room.certificate.clone(),
+        keep_alive: room.keep_alive,
+        timings: timings.clone(),
+        telemetry: telemetry.clone(),
+        login_limiter: login_limiter.clone(),
+        session_store: None,
+    }
 }

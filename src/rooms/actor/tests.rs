@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::*;
 use crate::catalogue::{Method, operations};
-use crate::command::{ErrorCode, Outcome, Success};
+use crate::command::{ErrorCode, Failure, Outcome, Success};
 use crate::device::ProblemCode;
-use crate::rooms::reading::ReadOutcome;
+use crate::rooms::reading::{ReadOutcome, Reading};
 use crate::rooms::testing::room_settings;
 use crate::state::StateStore;
 
@@ -66,11 +66,12 @@ impl Fixture {
     /// Ends a command that was started in order.
     fn end(&mut self, command: &str, payload: &'static str, result: Result<Success, Failure>) {
         let call = Call::parse(command, &Bytes::from(payload), &mut None).unwrap();
+        let code = result.as_ref().err().map(|failure| failure.code);
         let executed = Executed {
             result,
             readings: Vec::new(),
             problem: None,
-            unanswered: false,
+            unanswered: code == Some(ErrorCode::Timeout),
         };
         self.actor.finish(Done::Commanded {
             lane: Lane::InOrder,
@@ -104,6 +105,10 @@ fn problem() -> Problem {
         code: ProblemCode::Offline,
         message: "why".into(),
     }
+}
+
+fn timeout() -> Result<Success, Failure> {
+    Err(Failure::new(ErrorCode::Timeout, "why"))
 }
 
 fn success() -> Result<Success, Failure> {
@@ -230,7 +235,7 @@ async fn a_room_that_stops_only_stops_its_cameras() {
 async fn commands_say_too_that_the_device_does_not_answer() {
     let mut room = Fixture::online();
     for wanted in ["online", "offline"] {
-        room.actor.note_device_trouble(None, true);
+        room.end("audio/mute", "", timeout());
         assert_eq!(room.availability(), wanted);
     }
 }
@@ -239,14 +244,15 @@ async fn commands_say_too_that_the_device_does_not_answer() {
 async fn an_answered_poll_forgets_an_unanswered_request() {
     let mut room = Fixture::online();
     for _ in 0..3 {
-        room.actor.note_device_trouble(None, true);
+        room.end("audio/mute", "", timeout());
         let (poll, _) = room.actor.poller.begin(None, Instant::now()).unwrap();
         let response = DeviceResponse {
             status: 500,
             content_type: None,
             body: Bytes::new(),
         };
-        room.actor.polled(poll, Ok(response));
+        let response = Ok(response);
+        room.actor.finish(Done::Polled { poll, response });
     }
     assert_eq!(room.availability(), "online");
 }

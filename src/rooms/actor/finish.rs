@@ -1,0 +1,132 @@
+//! What the outcome of a request changes in the room.
+//!
+//! The order matters: the states that a command touched are published before its result.
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{Actor, CameraEffect, Done};
+use crate::command::{Failure, Reply};
+use crate::device::{DeviceResponse, Problem, RequestError};
+use crate::rooms::executor::Executed;
+use crate::rooms::poller::{Poll, Polled};
+use crate::rooms::reading::Reading;
+
+impl Actor {
+    /// Takes what a future brought.
+    pub(super) fn finish(&mut self, done: Done) {
+        match done {
+            Done::LoggedIn(Ok(session)) => self.online(&session),
+            Done::LoggedIn(Err(problem)) => self.offline(problem),
+            Done::Polled { poll, response } => {
+                self.underway.set_poll(false);
+                self.polled(poll, response);
+            }
+            Done::Commanded {
+                lane,
+                reply,
+                effect,
+                executed,
+            } => {
+                self.underway.command_ended(lane);
+                self.commanded(reply, *effect, *executed);
+            }
+            Done::CameraStopped { camera, executed } => {
+                self.underway.set_camera_stop(false);
+                match executed.result {
+                    Ok(_) => self.stops.stopped(&camera, Instant::now()),
+                    Err(_) => self.stops.retry(&camera, Instant::now()),
+                }
+                self.note_device_trouble(executed.problem, executed.unanswered);
+            }
+        }
+    }
+
+    fn polled(&mut self, poll: Poll, response: Result<DeviceResponse, RequestError>) {
+        match self.poller.finish(poll, response, Instant::now()) {
+            Polled::Unchanged => self.availability.answered(),
+            Polled::Read(reading) => {
+                self.availability.answered();
+                self.apply(&reading);
+            }
+            Polled::Failed => {}
+            Polled::Unanswered => self.note_device_trouble(None, true),
+            Polled::Problem(problem) => self.note_device_trouble(Some(problem), false),
+        }
+        self.publisher.read_so_far(self.poller.is_complete());
+    }
+
+    fn commanded(&mut self, reply: Reply, effect: CameraEffect, executed: Executed) {
+        for reading in &executed.readings {
+            self.poller.written(reading.operation);
+            self.apply(reading);
+        }
+        self.schedule_stop(effect, executed.result.as_ref().err());
+        if let Ok(success) = &executed.result
+            && let Some(file) = &success.file
+        {
+            self.publisher.file(file);
+        }
+        self.publisher.answer(reply, executed.result);
+        self.note_device_trouble(executed.problem, executed.unanswered);
+    }
+
+    /// Schedules or cancels a camera's stop after a command that was about the camera.
+    fn schedule_stop(&mut self, effect: CameraEffect, failure: Option<&Failure>) {
+        let now = Instant::now();
+        match (effect, failure) {
+            (CameraEffect::Starts(motion), None) => {
+                self.stops.schedule(&motion, now + motion.duration);
+            }
+            (CameraEffect::Starts(motion), Some(failure)) if failure.code.is_unsure() => {
+                self.stops.schedule_repeated(&motion, now);
+            }
+            // An earlier start may still move it: a stop too many does no harm.
+            (CameraEffect::Starts(motion), Some(_)) => self.stops.schedule(&motion, now),
+            (CameraEffect::Stops(camera), None) => self.stops.stopped(&camera, now),
+            (CameraEffect::Stops(_), Some(_)) | (CameraEffect::None, _) => {}
+        }
+    }
+
+    fn apply(&mut self, reading: &Reading) {
+        self.knowledge.apply(reading);
+        let in_call = self.knowledge.in_call();
+        self.poller.set_in_call(in_call, Instant::now());
+    }
+
+    /// What a request says about the device itself. Commands count too: while they take both of its
+    /// requests there are no polls that could say it.
+    fn note_device_trouble(&mut self, problem: Option<Problem>, unanswered: bool) {
+        if let Some(problem) = problem {
+            self.offline(problem);
+        } else if unanswered && let Some(problem) = self.availability.unanswered() {
+            self.offline(problem);
+        }
+    }
+
+    fn online(&mut self, session: &Value) {
+        self.availability.logged_in();
+        self.poller.restart(Instant::now());
+        self.publisher.online(session);
+        self.queue.open();
+        self.telemetry().room_online(&self.settings.id);
+    }
+
+    /// The device cannot be used: answers what waits, and says why.
+    fn offline(&mut self, problem: Problem) {
+        let camera_may_move = !self.stops.is_empty();
+        let failed = self
+            .availability
+            .failed(problem.code, camera_may_move, Instant::now());
+        let Some(went_offline) = failed else {
+            return;
+        };
+        let code = problem.code.error_code();
+        self.queue.close(Failure::new(code, &*problem.message));
+        if went_offline.is_new {
+            let telemetry = self.telemetry();
+            telemetry.room_offline(&self.settings.id, &problem.message);
+        }
+        self.publisher.offline(&problem, &went_offline);
+    }
+}

@@ -1,0 +1,200 @@
+//! The order of waiting commands, and which of them are answered without being carried out.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::catalogue::Call;
+use crate::command::{Reply, Transfer};
+use crate::state::StateStore;
+
+struct Fixture {
+    queue: Queue,
+    answers: mpsc::Receiver<(String, ErrorCode)>,
+    tx: mpsc::Sender<(String, ErrorCode)>,
+}
+
+const ALL: FreeLanes = FreeLanes {
+    in_order: Ok(()),
+    alongside: true,
+};
+
+impl Fixture {
+    fn new() -> Self {
+        let (tx, answers) = mpsc::channel();
+        let publisher = RoomPublisher::new(StateStore::new(), "1".into());
+        Self {
+            queue: Queue::new(Arc::new(publisher)),
+            answers,
+            tx,
+        }
+    }
+
+    fn push(&self, command: &str, payload: &'static str) {
+        let call = Call::parse(command, &Bytes::from(payload), &mut None).unwrap();
+        let tx = self.tx.clone();
+        let reply = Reply::new("1".into(), command, move |outcome| {
+            if let Err(failure) = outcome.result {
+                let _ = tx.send((outcome.command, failure.code));
+            }
+        });
+        self.queue.push(Ticket {
+            call,
+            reply,
+            expires: Instant::now() + Duration::from_secs(5),
+            transfer: Transfer::None,
+        });
+    }
+
+    fn take(&self, free: FreeLanes) -> Option<(Lane, String)> {
+        let (lane, ticket) = self.queue.take(free)?;
+        Some((lane, ticket.reply.command().to_owned()))
+    }
+}
+
+#[test]
+fn waiting_sets_of_one_state_collapse_into_the_newest() {
+    let queue = Fixture::new();
+    queue.push("audio/volume/set", "1");
+    queue.push("video/mute", "");
+    queue.push("audio/volume/up", "");
+    queue.push("audio/volume/set", "2");
+    let superseded = ("audio/volume/set".to_owned(), ErrorCode::Superseded);
+    assert_eq!(queue.answers.try_recv(), Ok(superseded));
+    assert!(queue.answers.try_recv().is_err());
+    assert_eq!(queue.take(ALL).unwrap().1, "video/mute");
+    assert_eq!(queue.take(ALL).unwrap().1, "audio/volume/up");
+    assert_eq!(queue.take(ALL).unwrap().1, "audio/volume/set");
+}
+
+#[test]
+fn two_toggles_are_two() {
+    let queue = Fixture::new();
+    queue.push("audio/muted/set", "toggle");
+    queue.push("audio/muted/set", "toggle");
+    assert!(queue.answers.try_recv().is_err());
+}
+
+#[test]
+fn a_stop_goes_first_and_ends_the_moves_that_wait() {
+    let queue = Fixture::new();
+    queue.push("audio/mute", "");
+    queue.push("camera/move", "left");
+    queue.push("camera/preset/3/move", "left");
+    queue.push("camera/stop", "");
+    let superseded = ("camera/move".to_owned(), ErrorCode::Superseded);
+    assert_eq!(queue.answers.try_recv(), Ok(superseded));
+    assert_eq!(queue.take(ALL).unwrap().1, "camera/stop");
+    assert_eq!(queue.take(ALL).unwrap().1, "audio/mute");
+}
+
+#[test]
+fn a_stop_does_not_overtake_the_move_that_runs() {
+    let queue = Fixture::new();
+    queue.push("camera/stop", "");
+    let moving = FreeLanes {
+        in_order: Err("camera"),
+        alongside: true,
+    };
+    assert_eq!(queue.take(moving), None);
+    let dialling = FreeLanes {
+        in_order: Err("call"),
+        alongside: true,
+    };
+    assert_eq!(
+        queue.take(dialling),
+        Some((Lane::Alongside, "camera/stop".into()))
+    );
+}
+
+#[test]
+fn a_download_runs_alongside_the_others() {
+    let queue = Fixture::new();
+    queue.push("system/logs/get", "");
+    queue.push("audio/mute", "");
+    assert_eq!(
+        queue.take(ALL),
+        Some((Lane::Alongside, "system/logs/get".into()))
+    );
+    let rest = FreeLanes {
+        alongside: false,
+        ..ALL
+    };
+    assert_eq!(queue.take(rest), Some((Lane::InOrder, "audio/mute".into())));
+}
+
+#[test]
+fn the_sixty_fifth_is_busy() {
+    let queue = Fixture::new();
+    for _ in 0..=QUEUE_CAPACITY {
+        queue.push("audio/start", "");
+    }
+    let busy = ("audio/start".to_owned(), ErrorCode::Busy);
+    assert_eq!(queue.answers.try_recv(), Ok(busy));
+    queue.queue.expire(Instant::now() + Duration::from_secs(6));
+    assert_eq!(queue.answers.try_iter().count(), QUEUE_CAPACITY);
+    assert!(queue.queue.take(ALL).is_none());
+}
+
+#[test]
+fn a_full_queue_takes_a_command_that_supersedes_one() {
+    let queue = Fixture::new();
+    queue.push("audio/volume/set", "1");
+    for _ in 1..QUEUE_CAPACITY {
+        queue.push("audio/start", "");
+    }
+    queue.push("audio/volume/set", "2");
+    let superseded = ("audio/volume/set".to_owned(), ErrorCode::Superseded);
+    assert_eq!(queue.answers.try_recv(), Ok(superseded));
+    assert!(queue.answers.try_recv().is_err());
+    assert_eq!(queue.queue.len(), QUEUE_CAPACITY);
+}
+
+#[test]
+fn a_closed_queue_answers_what_waits_and_what_comes() {
+    let queue = Fixture::new();
+    queue.push("audio/mute", "");
+    queue.queue.close(stopping_failure());
+    queue.push("video/mute", "");
+    for command in ["audio/mute", "video/mute"] {
+        let offline = (command.to_owned(), ErrorCode::Offline);
+        assert_eq!(queue.answers.try_recv(), Ok(offline));
+    }
+    queue.queue.open();
+    queue.push("audio/mute", "");
+    assert_eq!(queue.take(ALL).unwrap().1, "audio/mute");
+}
+
+#[test]
+fn an_ordered_command_that_waits_is_not_passed_by_a_later_one() {
+    let queue = Fixture::new();
+    queue.push("audio/mute", "");
+    queue.push("system/logs/get", "");
+    let busy = FreeLanes {
+        in_order: Err("video"),
+        alongside: false,
+    };
+    assert_eq!(queue.take(busy), None);
+    let alongside = FreeLanes {
+        alongside: true,
+        ..busy
+    };
+    let logs = (Lane::Alongside, "system/logs/get".to_owned());
+    assert_eq!(queue.take(alongside), Some(logs));
+    assert_eq!(queue.take(ALL).unwrap().1, "audio/mute");
+}
+
+#[test]
+fn commands_expire_in_their_own_time() {
+    let queue = Fixture::new();
+    assert_eq!(queue.queue.next_expiry(), None);
+    queue.push("audio/mute", "");
+    let expiry = queue.queue.next_expiry().unwrap();
+    queue.queue.expire(expiry - Duration::from_millis(1));
+    assert!(queue.answers.try_recv().is_err());
+    queue.queue.expire(expiry);
+    let expired = ("audio/mute".to_owned(), ErrorCode::Expired);
+    assert_eq!(queue.answers.try_recv(), Ok(expired));
+}
