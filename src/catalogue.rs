@@ -22,6 +22,7 @@
 //! What is made of the entries:
 //!
 //! ```text
+//! pattern         topics and paths with parameters
 //! route, router   from a topic to its entry
 //! call            a checked command: its plan's steps and its request
 //! step, request   what it gets from a plan, what it gives to the device client
@@ -44,6 +45,7 @@ mod field;
 mod gateway_topics;
 mod motion;
 mod operation;
+mod pattern;
 mod payload;
 mod quirks;
 mod references;
@@ -70,11 +72,12 @@ pub use field::{Field, MOST_KEYS, OFF, ON, Rule, SentIn, TOGGLE};
 pub use gateway_topics::{GATEWAY_TOPICS, GatewayTopic};
 pub use motion::Motion;
 pub use operation::{Class, Method, Operation, When};
+pub use pattern::{about_parameter, parameters};
 pub use payload::Payload;
 pub use quirks::{QUIRKS, Quirk, Source, learned_preset_offset};
 pub use references::{CommandTopic, StateTopic};
 pub use request::{Request, RequestBody};
-pub use route::{GUARDED, Route, Variant, about_parameter, parameters};
+pub use route::{GUARDED, Route, Variant};
 pub use router::{CATALOGUE, Catalogue};
 pub use search::Search;
 pub use state::{Context, Pick, Shape, State};

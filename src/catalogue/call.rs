@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 
 use super::command::{Command, Plan};
 use super::field::{SentIn, TOGGLE};
+use super::pattern::parameters;
 use super::payload::Payload;
 use super::references::CommandTopic;
 use super::request::{Request, RequestBody, path};
-use super::route::{Route, Variant, parameters};
+use super::route::{Route, Variant};
 use super::router::CATALOGUE;
 use super::state::Context;
 use super::step::{Params, Step};

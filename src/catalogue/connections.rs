@@ -15,14 +15,14 @@ pub enum Phase {
     Dialing,
     /// It comes in and is not answered yet.
     Ringing,
-    /// It is up.
+    /// It is connected.
     Connected,
-    /// It is up and on hold.
+    /// It is connected and on hold.
     Held,
 }
 
 impl Phase {
-    /// Every word of `call/state`, and one for what is not known.
+    /// Every word of `call/state`, and the one for an unknown state.
     pub const WORDS: &[&str] = &[
         Self::Idle.as_str(),
         Self::Dialing.as_str(),
@@ -43,7 +43,7 @@ impl Phase {
         }
     }
 
-    /// What all connections together amount to.
+    /// The phase that stands for all connections together: the furthest one.
     pub(super) fn of(connections: &[Connection], list: &Value) -> Self {
         let any = |phase| {
             connections
@@ -78,7 +78,7 @@ pub struct Connection {
     pub conference: String,
     /// Who is at the other end.
     pub address: Option<String>,
-    /// It was the other end that called.
+    /// The other end called.
     pub incoming: bool,
     /// How far it is.
     pub phase: Phase,

@@ -9,31 +9,31 @@ use super::references::StateTopic;
 pub struct Entity {
     /// What kind of entity it is.
     pub kind: EntityKind,
-    /// Its part of the entity's ids. Never changed: Home Assistant would take it for another one.
+    /// Its part of the entity's ids. It must never change, or Home Assistant sees a new entity.
     pub key: &'static str,
-    /// Its name beside the device's.
+    /// Its name, which Home Assistant shows after the device's name.
     pub name: &'static str,
-    /// Its picture: `mdi:…`.
+    /// Its icon: `mdi:…`.
     pub icon: Option<&'static str>,
     /// Home Assistant's device class, where one fits.
     pub device_class: Option<&'static str>,
-    /// Where it stands on the device's page.
+    /// The part of the device's page that shows it.
     pub category: Option<Category>,
-    /// Whether it is there without a person's doing.
+    /// Whether Home Assistant enables it by default.
     pub enabled: Enabled,
-    /// The state that it shows, where that is not the one its command sets; a device without it
+    /// The state that it shows, if that is not the one its command sets. A device without that state
     /// does not have the entity.
     pub of: Option<StateTopic>,
-    /// Makes what is shown of the state's payload, unless that is it: `true` or `false` for what
-    /// is on or off.
+    /// A template that makes the shown value of the state's payload (`true` or `false` for what is on
+    /// or off); without one the payload is shown.
     pub value: Option<&'static str>,
-    /// Makes the attributes of the state's payload.
+    /// A template that makes the attributes of the state's payload.
     pub attributes: Option<&'static str>,
-    /// Every word that a sensor can show, none for any text; every type that an event has.
+    /// For a sensor all words that it can show (empty: any text), for an event all its types.
     pub words: &'static [&'static str],
-    /// The unit of a figure.
+    /// The unit of a number.
     pub unit: Option<&'static str>,
-    /// Home Assistant's class of a figure.
+    /// Home Assistant's state class of a number.
     pub state_class: Option<&'static str>,
     /// What a button sends.
     pub sends: &'static str,
@@ -60,12 +60,13 @@ pub enum EntityKind {
     Event,
 }
 
-/// Where an entity stands on its device's page; without one among the controls and sensors.
+/// The part of the device's page that shows an entity. Without a category it is among the controls
+/// and sensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Category {
     /// Settings.
     Config,
-    /// What is of interest when something is wrong.
+    /// Of interest when something is wrong.
     Diagnostic,
 }
 
@@ -74,11 +75,11 @@ pub enum Category {
 pub enum Enabled {
     /// Yes.
     Always,
-    /// No: most people would not miss it.
+    /// No: few people need it.
     Never,
-    /// Where the preset of its number is stored.
+    /// If the preset with its number is stored.
     WhenStored,
-    /// Where the room allows its guarded command.
+    /// If the room allows its guarded command.
     WhenAllowed,
 }
 

@@ -11,7 +11,7 @@ pub enum SentIn {
     Body,
     /// Into the query string.
     Query,
-    /// Nowhere: the gateway itself uses it.
+    /// Nowhere: the gateway uses it.
     Gateway,
 }
 
@@ -81,9 +81,9 @@ impl Field {
 pub enum Rule {
     /// `true|false|ON|OFF|on|off|1|0`, and `toggle` where the command knows the state.
     Switch,
-    /// The same, and these words for on and off.
+    /// Like `Switch`, and these words for on and off.
     NamedSwitch(&'static str, &'static str),
-    /// The same as a switch, sent as `Yes` or `No`.
+    /// Like `Switch`, but sent as `Yes` or `No`.
     YesNo,
     /// A whole number in these bounds.
     Integer {
@@ -98,13 +98,13 @@ pub enum Rule {
     AnyText,
     /// Text that must never be shown.
     Secret,
-    /// One of these words, each with the device's own word, which is taken too.
+    /// One of these words: (ours, the device's). Both are accepted.
     Word(&'static [(&'static str, &'static str)]),
     /// One or more telephone keys: digits, `*`, `#`.
     Keys,
     /// A list of texts, or several in one text separated by commas.
     Texts,
-    /// A JSON list, whose objects may use snake case for the guide's camel case.
+    /// A JSON list. Its objects may use snake case instead of the guide's camel case.
     List,
 }
 
@@ -125,11 +125,11 @@ pub fn switch(text: &str) -> Option<bool> {
 /// The word that inverts a switch.
 pub const TOGGLE: &str = "toggle";
 
-/// So many telephone keys may be sent at once.
+/// The most telephone keys in one command: longer than any number or PIN.
 pub const MOST_KEYS: usize = 64;
 
 impl Rule {
-    /// What is allowed, to stand after "takes".
+    /// What is allowed, for a sentence with "takes".
     pub fn describe(&self, toggles: bool) -> String {
         match self {
             Self::Switch if toggles => {

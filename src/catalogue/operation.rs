@@ -4,8 +4,8 @@
 //! operation is due is the room's schedule.
 
 use super::command::Command;
+use super::pattern::parameters;
 use super::references::StateTopic;
-use super::route::parameters;
 use super::state::{Pick, Shape, State};
 
 /// The HTTP methods of the device's interface.

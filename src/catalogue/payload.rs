@@ -1,7 +1,7 @@
 //! What a command's payload may be, and how it becomes values for the device.
 //!
-//! Owns the reading of payloads and the messages about bad ones; what one value may be is
-//! `field`'s. Pure; knows no topics of its own.
+//! Owns the reading of payloads and the messages about bad ones. What one value may be is in
+//! `field`. Pure.
 
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ pub enum Payload {
     None,
     /// A JSON object of these fields, or the bare value of one of them.
     Fields {
-        /// The field that a payload which is no object gives.
+        /// The field whose value a payload is when it is not an object.
         bare: Option<&'static str>,
         /// All fields.
         fields: &'static [Field],
@@ -46,7 +46,7 @@ impl Payload {
         }
     }
 
-    /// Reads a payload. The `request_id` is found even where the rest is wrong.
+    /// Reads a payload. The `request_id` is found even if the rest is wrong.
     pub fn read(&self, command: &str, payload: &[u8], toggles: bool) -> Read {
         let mut request_id = None;
         let values = self.values(command, payload, toggles, &mut request_id);

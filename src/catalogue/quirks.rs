@@ -1,12 +1,18 @@
 //! What real devices do other than the REST API Reference Guide 4.0.0 says.
 //!
 //! [`QUIRKS`] is the one list of every known deviation, each with its source and the place that
-//! handles it. The functions that forgive a body live here; what concerns sessions lives in
+//! handles it. The functions that forgive a body are in `forgive`; what concerns sessions is in
 //! `device`. A deviation that is found is added to the list first.
 
-use serde_json::{Value, json};
+mod forgive;
+#[cfg(test)]
+mod tests;
 
-use super::state::{Context, member};
+pub use forgive::learned_preset_offset;
+pub(super) use forgive::{
+    CALENDAR_STATUS, as_list, bare_word, collaboration_session, epoch_seconds, is_pending, member,
+    numeric_mute, preset_numbers, unwrap_result,
+};
 
 /// One deviation of firmware from the guide.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +55,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "a word such as CONTENT_IDLE comes without quotes, as application/json",
         firmware: "3.10 and later; seen at cameras/contentstatus",
         source: Source::Driver,
-        handled: ("src/catalogue/quirks.rs", "bare_word"),
+        handled: ("src/catalogue/quirks/forgive.rs", "bare_word"),
     },
     Quirk {
         name: "one object for a list",
@@ -57,7 +63,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "an array; one object and null are taken too",
         firmware: "all",
         source: Source::GuideSamples,
-        handled: ("src/catalogue/quirks.rs", "as_list"),
+        handled: ("src/catalogue/quirks/forgive.rs", "as_list"),
     },
     Quirk {
         name: "value with or without result",
@@ -65,7 +71,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "the value itself, for instance audio/muted and audio/volume",
         firmware: "all",
         source: Source::Drivers,
-        handled: ("src/catalogue/quirks.rs", "unwrap_result"),
+        handled: ("src/catalogue/quirks/forgive.rs", "unwrap_result"),
     },
     Quirk {
         name: "microphone mute as a number",
@@ -73,7 +79,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "0 or 1",
         firmware: "3.10 and later",
         source: Source::Recording,
-        handled: ("src/catalogue/quirks.rs", "numeric_mute"),
+        handled: ("src/catalogue/quirks/forgive.rs", "numeric_mute"),
     },
     Quirk {
         name: "presets from zero",
@@ -81,7 +87,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "the presets that people call 1 to 10 are 0 to 9 in paths and in presets/all",
         firmware: "unknown; told from the list",
         source: Source::Driver,
-        handled: ("src/catalogue/quirks.rs", "learned_preset_offset"),
+        handled: ("src/catalogue/quirks/forgive.rs", "learned_preset_offset"),
     },
     Quirk {
         name: "ringing call as PENDING",
@@ -90,7 +96,7 @@ pub const QUIRKS: &[Quirk] = &[
                  beside a live call, and without connections",
         firmware: "3.10 and later",
         source: Source::Recording,
-        handled: ("src/catalogue/quirks.rs", "is_pending"),
+        handled: ("src/catalogue/quirks/forgive.rs", "is_pending"),
     },
     Quirk {
         name: "collaboration id and state",
@@ -98,7 +104,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "id and state",
         firmware: "3.12 and later",
         source: Source::Recording,
-        handled: ("src/catalogue/quirks.rs", "collaboration_session"),
+        handled: ("src/catalogue/quirks/forgive.rs", "collaboration_session"),
     },
     Quirk {
         name: "calendar Status",
@@ -114,7 +120,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "milliseconds, as the call log has them",
         firmware: "none known",
         source: Source::Precaution,
-        handled: ("src/catalogue/quirks.rs", "epoch_seconds"),
+        handled: ("src/catalogue/quirks/forgive.rs", "epoch_seconds"),
     },
     Quirk {
         name: "success false with 200",
@@ -227,308 +233,3 @@ pub const QUIRKS: &[Quirk] = &[
         ),
     },
 ];
-
-/// The longest word that is taken without quotes, in bytes. The guide's longest has 32.
-const LONGEST_WORD: usize = 128;
-
-/// A word that should have had quotes.
-pub(super) fn bare_word(text: &str) -> Option<Value> {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    (text.len() <= LONGEST_WORD && text.bytes().all(fits)).then(|| text.into())
-}
-
-/// A list: one object becomes a list of one, null an empty one.
-pub(super) fn as_list(answer: Value) -> Value {
-    match answer {
-        Value::Null => Value::Array(Vec::new()),
-        list @ Value::Array(_) => list,
-        one => Value::Array(vec![one]),
-    }
-}
-
-/// The value in `{"result": value}`, or the value itself.
-pub(super) fn unwrap_result(answer: Value) -> Value {
-    match answer {
-        Value::Object(mut map) => map.remove("result").unwrap_or(Value::Null),
-        value => value,
-    }
-}
-
-/// A list of microphones with `mute` as a boolean.
-pub(super) fn numeric_mute(list: &Value, _: &Context) -> Option<Value> {
-    let mut list = list.clone();
-    for microphone in list.as_array_mut()? {
-        if let Some(mute) = microphone.get_mut("mute")
-            && let Some(number) = mute.as_i64()
-        {
-            *mute = (number != 0).into();
-        }
-    }
-    Some(list)
-}
-
-/// What has to be added to a preset's number for the device, as the list `presets/all` shows it:
-/// a list with a preset 0 counts from zero. An empty list shows nothing.
-pub fn learned_preset_offset(presets: &Value) -> Option<i8> {
-    let presets = presets.as_array().filter(|presets| !presets.is_empty())?;
-    let zero = |preset: &Value| preset.get("index").and_then(Value::as_i64) == Some(0);
-    Some(-i8::from(presets.iter().any(zero)))
-}
-
-/// A list of presets with the numbers that people use.
-pub(super) fn preset_numbers(list: &Value, context: &Context) -> Option<Value> {
-    let offset = context
-        .preset_offset
-        .or_else(|| learned_preset_offset(list))
-        .unwrap_or(0);
-    let mut list = list.clone();
-    for preset in list.as_array_mut()? {
-        if let Some(index) = preset.get_mut("index")
-            && let Some(number) = index.as_i64()
-        {
-            *index = number.saturating_sub(offset.into()).into();
-        }
-    }
-    Some(list)
-}
-
-/// Whether a conference's id is the one that unanswered incoming calls are listed under.
-pub(super) fn is_pending(conference: &str) -> bool {
-    conference == "PENDING"
-}
-
-/// The collaboration's session by the guide's names.
-pub(super) fn collaboration_session(answer: &Value, _: &Context) -> Option<Value> {
-    if answer.is_string() {
-        return Some(answer.clone());
-    }
-    let id = member(answer, &["sessionId", "id"]);
-    let state = member(answer, &["sessionState", "state"]);
-    state.map(|state| json!({"sessionId": id, "sessionState": state}))
-}
-
-/// The names of the calendar's status.
-pub(super) const CALENDAR_STATUS: &[&str] = &["Status", "status"];
-
-/// In seconds this is the year 5138, in milliseconds 1973: a larger time is milliseconds.
-const LARGEST_SECONDS: i64 = 100_000_000_000;
-
-/// A time as seconds since 1970.
-pub(super) fn epoch_seconds(time: &Value) -> Option<i64> {
-    let time = time
-        .as_i64()
-        .or_else(|| time.as_f64().map(|time| time as i64))?;
-    Some(if time > LARGEST_SECONDS {
-        time / 1000
-    } else {
-        time
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::super::{Call, Phase, connections, operations, read_body};
-    use super::*;
-    use crate::device::{LoginReply, ProblemCode};
-
-    const CONTEXT: Context = Context {
-        now: 0,
-        preset_offset: None,
-    };
-
-    /// The value of a state, from the body as the device sends it.
-    fn state(topic: &str, body: &str) -> Option<Value> {
-        let mut operations = operations();
-        let (operation, state) = operations
-            .find_map(|operation| {
-                let mut states = operation.states.iter();
-                let state = states.find(|state| state.topic.as_str() == topic)?;
-                Some((operation, state))
-            })
-            .unwrap();
-        let answer = operation.shape.apply(read_body(body.as_bytes()).unwrap());
-        state.values(&answer, &CONTEXT).remove(0).1
-    }
-
-    fn is_there(method: &str, path: &str) -> bool {
-        operations().any(|it| it.method.as_str() == method && it.path == path)
-    }
-
-    fn log_in(status: u16, cookies: &[&str], body: &str) -> Result<(String, String), ProblemCode> {
-        let cookies: Vec<_> = cookies.iter().map(|cookie| (*cookie).to_owned()).collect();
-        let reply = LoginReply {
-            status,
-            cookies: &cookies,
-            body: body.as_bytes(),
-        };
-        let session = reply.session(1).map_err(|problem| problem.code)?;
-        let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
-        let headers = session.headers();
-        let token = headers.token.as_ref().map(text).unwrap_or_default();
-        Ok((text(&headers.cookie), token))
-    }
-
-    /// Shows that a quirk is handled: the body as the device sends it comes out as it should.
-    fn check(name: &str) {
-        match name {
-            "word without quotes" => {
-                let status = state("camera/content_status", "CONTENT_IDLE\r\n");
-                assert_eq!(status, Some(json!("CONTENT_IDLE")));
-                assert!(read_body(b"<html>").is_err());
-            }
-            "one object for a list" => {
-                let servers = |body| state("system/sip_servers", body);
-                assert_eq!(servers(r#"{"state":"UP"}"#), Some(json!([{"state": "UP"}])));
-                assert_eq!(servers("null"), Some(json!([])));
-            }
-            "value with or without result" => {
-                for body in ["true", r#"{"result":true}"#] {
-                    assert_eq!(state("video/muted", body), Some(json!(true)));
-                }
-            }
-            "microphone mute as a number" => {
-                let list = state("audio/microphones", r#"[{"mute":1},{"mute":false}]"#);
-                assert_eq!(list, Some(json!([{"mute": true}, {"mute": false}])));
-            }
-            "presets from zero" => {
-                let list = json!([{"index": 0}, {"index": 1}]);
-                let people = Some(json!([{"index": 1}, {"index": 2}]));
-                assert_eq!(state("camera/presets", &list.to_string()), people);
-                let offset = learned_preset_offset(&list).unwrap();
-                let topic = "camera/preset/1/activate";
-                let call = Call::parse(topic, &bytes::Bytes::new(), &mut None).unwrap();
-                let target = call.request(offset).unwrap().target();
-                assert_eq!(target, "/rest/cameras/near/presets/0");
-            }
-            "ringing call as PENDING" => {
-                let list = json!([
-                    {"id": "0", "connections": [{"id": "1", "state": "CONNECTED"}]},
-                    {"id": "PENDING"},
-                ]);
-                assert_eq!(connections(&list).len(), 1);
-                let ringing = json!([{"id": "PENDING", "connections": [{"id": "3"}]}]);
-                assert_eq!(connections(&ringing)[0].phase, Phase::Ringing);
-            }
-            "collaboration id and state" => {
-                let session = state("collaboration", r#"{"id":"7","state":"ACTIVE"}"#);
-                let guide = json!({"sessionId": "7", "sessionState": "ACTIVE"});
-                assert_eq!(session, Some(guide));
-            }
-            "calendar Status" => {
-                for body in [r#"{"Status":"ok"}"#, r#"{"status":"ok"}"#] {
-                    assert_eq!(state("calendar/status", body), Some(json!("ok")));
-                }
-            }
-            "times in milliseconds" => {
-                for time in [json!(1_700_000_000), json!(1_700_000_000_000_i64)] {
-                    assert_eq!(epoch_seconds(&time), Some(1_700_000_000));
-                }
-            }
-            "success false with 200" => {
-                let refused = log_in(200, &[], r#"{"success":false}"#);
-                assert_eq!(refused, Err(ProblemCode::Unauthorized));
-            }
-            "missing endpoint" => {
-                let read = |status| {
-                    let answer = crate::device::DeviceResponse {
-                        status,
-                        content_type: None,
-                        body: bytes::Bytes::new(),
-                    };
-                    let system = operations().find(|it| it.path == "/rest/system").unwrap();
-                    crate::rooms::ReadOutcome::of(system, &answer)
-                };
-                for status in [404, 405, 501] {
-                    assert_eq!(read(status), crate::rooms::ReadOutcome::Unsupported(status));
-                }
-            }
-            "ended conference" => {
-                let path = "/rest/conferences/{conf_id}/mediastats";
-                assert!(operations().any(|it| it.path == path && it.absent));
-            }
-            "callaction" => assert!(is_there("POST", "/rest/conferences/callaction")),
-            "camera tracking" => {
-                let path = "/rest/cameras/near/{source_id}/control/tracking";
-                assert!(is_there("POST", path) && is_there("DELETE", path));
-            }
-            "system, mode and apps" => {
-                for path in [
-                    "/rest/system",
-                    "/rest/system/mode",
-                    "/rest/system/apps/state",
-                ] {
-                    assert!(is_there("GET", path), "{path}");
-                }
-            }
-            // The session tests of `tests/it/gateway` play these with a device.
-            "403 for a stale session" => {}
-            "XSRF token" => {
-                let cookies = ["session_id=s", "XSRF-TOKEN=t; Path=/"];
-                let (_, token) = log_in(200, &cookies, r#"{"success":true}"#).unwrap();
-                assert_eq!(token, "t");
-            }
-            "session cookie byte for byte" => {
-                let cookies = ["session_id=AB+/c==; Path=/; Secure; HttpOnly"];
-                let (cookie, _) = log_in(200, &cookies, r#"{"success":true}"#).unwrap();
-                assert_eq!(cookie, "session_id=AB+/c==");
-            }
-            "log-ins locked out" => {
-                let refused = log_in(400, &[], r#"{"reason":"SessionPortLockout"}"#);
-                assert_eq!(refused, Err(ProblemCode::LockedOut));
-            }
-            "too many sessions" => {
-                let body = r#"{"reason":"SessionMaxActiveSessionsReached"}"#;
-                assert_eq!(log_in(403, &[], body), Err(ProblemCode::TooManySessions));
-            }
-            "log-out" => assert!(is_there("DELETE", "/rest/session")),
-            other => panic!("{other}: say here how it is handled"),
-        }
-    }
-
-    #[test]
-    fn every_quirk_is_handled_where_the_list_says() {
-        for quirk in QUIRKS {
-            check(quirk.name);
-            let (file, place) = quirk.handled;
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-            let text = std::fs::read_to_string(&path).unwrap();
-            assert!(text.contains(place), "{}: {place} in {file}", quirk.name);
-        }
-    }
-
-    #[test]
-    fn every_quirk_has_a_name_of_its_own() {
-        let mut names: Vec<_> = QUIRKS.iter().map(|quirk| quirk.name).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), QUIRKS.len());
-    }
-
-    #[test]
-    fn presets_are_numbered_as_people_do() {
-        let context = |preset_offset| Context {
-            now: 0,
-            preset_offset,
-        };
-        let zero = json!([{"index": 0}, {"index": 1}]);
-        let one = json!([{"index": 1}, {"index": 2}]);
-        assert_eq!(preset_numbers(&zero, &context(None)), Some(one.clone()));
-        assert_eq!(preset_numbers(&one, &context(None)), Some(one.clone()));
-        let shifted = preset_numbers(&one, &context(Some(-1))).unwrap();
-        assert_eq!(shifted[0]["index"], 2);
-        let last = json!([{"index": i64::MAX}]);
-        assert_eq!(
-            preset_numbers(&last, &context(Some(-1))),
-            Some(last.clone())
-        );
-    }
-
-    #[test]
-    fn values_of_other_shapes_stay() {
-        assert_eq!(as_list(json!([1])), json!([1]));
-        assert_eq!(unwrap_result(json!(false)), json!(false));
-        assert_eq!(unwrap_result(json!({})), Value::Null);
-    }
-}

@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::operation::{Method, Operation};
-use super::route::parameters;
+use super::pattern::parameters;
 use super::step::Params;
 use crate::command::{ErrorCode, Failure};
 use crate::topics;

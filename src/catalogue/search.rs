@@ -13,7 +13,7 @@ const PAGE_SIZE: usize = 50;
 /// Entries that a search brings unless it says otherwise: four pages.
 const DEFAULT_LIMIT: usize = 200;
 
-/// A search that is under way.
+/// A search in progress.
 #[derive(Debug)]
 pub struct Search {
     query: String,
@@ -33,7 +33,7 @@ impl Search {
         Ok(create)
     }
 
-    /// Begins with the device's answer to that.
+    /// A search with the query that the device created.
     ///
     /// # Errors
     /// The device gave no query id.
@@ -59,7 +59,7 @@ impl Search {
         })
     }
 
-    /// The next page to ask for, if one is wanted.
+    /// The request for the next page; `None` if nothing more is wanted.
     ///
     /// # Errors
     /// The catalogue has no such command.
@@ -96,7 +96,7 @@ impl Search {
         Call::to(DELETE_QUERY, params)
     }
 
-    /// What was found; `complete` is false where the limit cut it off.
+    /// What was found; `complete` is false if the limit cut it off.
     pub fn found(mut self) -> Value {
         let complete = self.complete && self.entries.len() <= self.limit;
         self.entries.truncate(self.limit);

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::entity::Entity;
-use super::quirks::{as_list, unwrap_result};
+use super::quirks::{as_list, member, unwrap_result};
 use super::references::StateTopic;
 
 /// How an operation's answer is made uniform.
@@ -112,11 +112,6 @@ impl State {
                 .collect(),
         }
     }
-}
-
-/// The first of `names` that `value` has.
-pub fn member<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
-    names.iter().find_map(|name| value.get(name))
 }
 
 impl Shape {

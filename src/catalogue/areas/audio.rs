@@ -89,7 +89,9 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .poll_when(Class::Fast, When::Meters),
     get("/rest/audio/microphones")
         .shape(Shape::List)
-        .states(&[State::with(states::MICROPHONES, numeric_mute)])
+        .states(&[State::with(states::MICROPHONES, |list, _| {
+            numeric_mute(list)
+        })])
         .poll(Class::Normal),
     get("/rest/audio/muted")
         .shape(Shape::Result)
@@ -142,7 +144,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     ]),
 ];
 
-/// The guide takes one key a request.
+/// The guide allows one key in a request.
 fn one_by_one(own: Step, _: &Context) -> Result<Vec<Step>, Failure> {
     let keys = own.values.get("keys").and_then(Value::as_str);
     let keys = keys.unwrap_or_default().chars();

@@ -51,7 +51,7 @@ const DISCOVER: &[Field] = &[
     Field::body("userdomain", "userdomain", Rule::AnyText),
 ];
 
-/// A meeting by its subject. Without one the topic is empty, and the sensor is unknown.
+/// A meeting, shown by its subject. Without a meeting the topic is empty and the sensor unknown.
 const fn meeting(key: &'static str, name: &'static str) -> Entity {
     Entity::sensor(key, name)
         .icon("mdi:calendar-clock")
@@ -170,7 +170,7 @@ fn held(meetings: &Value) -> impl Iterator<Item = &Value> {
     meetings.as_array().into_iter().flatten().filter(cancelled)
 }
 
-/// The meeting that runs now; of several the one that began last.
+/// The meeting that runs now; if several do, the one that began last.
 fn current(meetings: &Value, now: i64) -> Option<&Value> {
     held(meetings)
         .filter(|meeting| {

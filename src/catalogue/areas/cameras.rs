@@ -127,7 +127,7 @@ const DOWN: &str = r#"{"direction":"down","duration_ms":300}"#;
 const ZOOM_IN: &str = r#"{"direction":"zoom_in","duration_ms":300}"#;
 const ZOOM_OUT: &str = r#"{"direction":"zoom_out","duration_ms":300}"#;
 
-/// A button moves the selected people camera a little.
+/// A button that moves the selected people camera for 300 ms.
 const fn direction(
     key: &'static str,
     name: &'static str,
@@ -224,7 +224,9 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )),
     get("/rest/cameras/near/presets/all")
         .shape(Shape::List)
-        .states(&[State::with(states::PRESETS, preset_numbers)])
+        .states(&[State::with(states::PRESETS, |list, context| {
+            preset_numbers(list, context.preset_offset)
+        })])
         .poll(Class::Slow),
     get("/rest/cameras/near/presets/{index}")
         .commands(&[Command::new("camera/preset/{index}/get")]),

@@ -25,7 +25,9 @@ const SAVING: &[Field] = &[
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/collaboration")
-        .states(&[State::with(states::COLLABORATION, collaboration_session)])
+        .states(&[State::with(states::COLLABORATION, |answer, _| {
+            collaboration_session(answer)
+        })])
         .poll(Class::Normal)
         .or_none(),
     post("/rest/collaboration").commands(&[Command::new("collaboration/end")

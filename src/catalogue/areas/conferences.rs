@@ -83,8 +83,8 @@ const FILTER: &[Field] = &[Field::query(
     ]),
 )];
 
-/// Who is at the other end, or nothing: the field to dial with shows what the device says, never
-/// what was typed.
+/// The address at the other end, or nothing. The text field for dialling shows what the device
+/// says, never what was typed.
 const FIRST_ADDRESS: &str = "{% set list = value_json if value_json is list else [] %}\
      {{ (list | selectattr('connections', 'defined') | map(attribute='connections') | sum(start=[]) \
      | selectattr('address', 'defined') | map(attribute='address') | select('string') | list + ['']) \
@@ -223,7 +223,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     ]),
 ];
 
-/// A list of addresses as the guide's `endPointList`: each a participant of its own.
+/// A list of addresses becomes the guide's `endPointList`, with one participant for each address.
 fn blast(mut own: Step, _: &Context) -> Result<Vec<Step>, Failure> {
     let wrong = |message: &str| Err(Failure::new(ErrorCode::InvalidPayload, message));
     match (

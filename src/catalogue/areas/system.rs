@@ -7,8 +7,9 @@ use crate::catalogue::entity::{Enabled, Entity};
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::payload::Payload;
+use crate::catalogue::quirks::member;
 use crate::catalogue::references::StateTopic;
-use crate::catalogue::state::{Context, Pick, Shape, State, member};
+use crate::catalogue::state::{Context, Pick, Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::Failure;
 use crate::topics;
@@ -66,7 +67,7 @@ const fn about(key: &'static str, name: &'static str, value: &'static str) -> En
     Entity::sensor(key, name).value(value).diagnostic()
 }
 
-/// The words of all servers; which they are stands in the attributes.
+/// The states of all servers; the attributes name the servers.
 const fn registration(key: &'static str, name: &'static str) -> Entity {
     Entity::sensor(key, name)
         .icon("mdi:server-network")
@@ -220,7 +221,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .poll(Class::Normal),
 ];
 
-/// Without a time the gateway host's own is set.
+/// A command without a time sets the gateway host's time.
 fn at_gateway_time(own: Step, context: &Context) -> Result<Vec<Step>, Failure> {
     if own.values.contains_key("time") {
         return Ok(vec![own]);
@@ -241,7 +242,7 @@ fn in_meeting(apps: &Value, _: &Context) -> Option<Value> {
     any(apps, "inMeeting")
 }
 
-/// The model, serial number and so on, without what changes by itself all the time.
+/// The model, serial number and so on, without the members that change all the time.
 fn lasting(system: &Value, _: &Context) -> Option<Value> {
     let mut system = system.as_object()?.clone();
     system.shift_remove("uptime");
@@ -249,7 +250,7 @@ fn lasting(system: &Value, _: &Context) -> Option<Value> {
     Some(Value::Object(system))
 }
 
-/// One state for each part of the system: the first of its words, or all where there are several.
+/// One state for each part of the system: its word, or the list of its words if there are several.
 fn statuses(list: &Value) -> Vec<(String, Value)> {
     let status = |entry: &Value| {
         let name = entry.get("name")?.as_str()?;
@@ -264,8 +265,8 @@ fn statuses(list: &Value) -> Vec<(String, Value)> {
     parts.take(MOST_PARTS).collect()
 }
 
-/// Whether a topic can be made of a name that a device gives to a part of the system: not one of
-/// a command or a result.
+/// Whether the name that a device gives to a part of the system can be a topic level. The last
+/// levels of commands and results cannot.
 fn is_part(name: &str) -> bool {
     let word = matches!(name, "get" | "set" | "result");
     name.len() <= LONGEST_PART && topics::is_harmless(name) && !word

@@ -1,0 +1,106 @@
+//! The functions that read what devices send other than the guide says.
+//!
+//! Pure. Each is named in the list of quirks.
+
+use serde_json::{Value, json};
+
+/// The first of `names` that `value` has.
+pub(in crate::catalogue) fn member<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
+    names.iter().find_map(|name| value.get(name))
+}
+
+/// The longest word that is taken without quotes, in bytes. The guide's longest has 32.
+const LONGEST_WORD: usize = 128;
+
+/// A word that should have had quotes.
+pub(in crate::catalogue) fn bare_word(text: &str) -> Option<Value> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    (text.len() <= LONGEST_WORD && text.bytes().all(fits)).then(|| text.into())
+}
+
+/// A list: one object becomes a list of one, null an empty one.
+pub(in crate::catalogue) fn as_list(answer: Value) -> Value {
+    match answer {
+        Value::Null => Value::Array(Vec::new()),
+        list @ Value::Array(_) => list,
+        one => Value::Array(vec![one]),
+    }
+}
+
+/// The value in `{"result": value}`, or the value itself.
+pub(in crate::catalogue) fn unwrap_result(answer: Value) -> Value {
+    match answer {
+        Value::Object(mut map) => map.remove("result").unwrap_or(Value::Null),
+        value => value,
+    }
+}
+
+/// A list of microphones with `mute` as a boolean.
+pub(in crate::catalogue) fn numeric_mute(list: &Value) -> Option<Value> {
+    let mut list = list.clone();
+    for microphone in list.as_array_mut()? {
+        if let Some(mute) = microphone.get_mut("mute")
+            && let Some(number) = mute.as_i64()
+        {
+            *mute = (number != 0).into();
+        }
+    }
+    Some(list)
+}
+
+/// What has to be added to a preset's number for the device, as the list `presets/all` shows it:
+/// a list with a preset 0 counts from zero. An empty list shows nothing.
+pub fn learned_preset_offset(presets: &Value) -> Option<i8> {
+    let presets = presets.as_array().filter(|presets| !presets.is_empty())?;
+    let zero = |preset: &Value| preset.get("index").and_then(Value::as_i64) == Some(0);
+    Some(-i8::from(presets.iter().any(zero)))
+}
+
+/// A list of presets with the numbers that people use. The configured offset wins over the learned
+/// one.
+pub(in crate::catalogue) fn preset_numbers(list: &Value, configured: Option<i8>) -> Option<Value> {
+    let offset = configured.or_else(|| learned_preset_offset(list));
+    let offset = i64::from(offset.unwrap_or(0));
+    let mut list = list.clone();
+    for preset in list.as_array_mut()? {
+        if let Some(index) = preset.get_mut("index")
+            && let Some(number) = index.as_i64()
+        {
+            *index = number.saturating_sub(offset).into();
+        }
+    }
+    Some(list)
+}
+
+/// Whether a conference's id is the one that unanswered incoming calls are listed under.
+pub(in crate::catalogue) fn is_pending(conference: &str) -> bool {
+    conference == "PENDING"
+}
+
+/// The collaboration's session by the guide's names.
+pub(in crate::catalogue) fn collaboration_session(answer: &Value) -> Option<Value> {
+    if answer.is_string() {
+        return Some(answer.clone());
+    }
+    let id = member(answer, &["sessionId", "id"]);
+    let state = member(answer, &["sessionState", "state"]);
+    state.map(|state| json!({"sessionId": id, "sessionState": state}))
+}
+
+/// The names of the calendar's status.
+pub(in crate::catalogue) const CALENDAR_STATUS: &[&str] = &["Status", "status"];
+
+/// In seconds this is the year 5138, in milliseconds 1973: a larger time is milliseconds.
+const LARGEST_SECONDS: i64 = 100_000_000_000;
+
+/// A time as seconds since 1970.
+pub(in crate::catalogue) fn epoch_seconds(time: &Value) -> Option<i64> {
+    let time = time
+        .as_i64()
+        .or_else(|| time.as_f64().map(|time| time as i64))?;
+    Some(if time > LARGEST_SECONDS {
+        time / 1000
+    } else {
+        time
+    })
+}

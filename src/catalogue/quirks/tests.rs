@@ -1,0 +1,201 @@
+//! Every quirk of the list is handled: what a device sends comes out as it should.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::catalogue::{Call, Context, Phase, connections, operations, read_body};
+use crate::device::{LoginReply, ProblemCode};
+
+const CONTEXT: Context = Context {
+    now: 0,
+    preset_offset: None,
+};
+
+/// The value of a state, from the body as the device sends it.
+fn state(topic: &str, body: &str) -> Option<Value> {
+    let mut operations = operations();
+    let (operation, state) = operations
+        .find_map(|operation| {
+            let mut states = operation.states.iter();
+            let state = states.find(|state| state.topic.as_str() == topic)?;
+            Some((operation, state))
+        })
+        .unwrap();
+    let answer = operation.shape.apply(read_body(body.as_bytes()).unwrap());
+    state.values(&answer, &CONTEXT).remove(0).1
+}
+
+fn is_there(method: &str, path: &str) -> bool {
+    operations().any(|it| it.method.as_str() == method && it.path == path)
+}
+
+fn log_in(status: u16, cookies: &[&str], body: &str) -> Result<(String, String), ProblemCode> {
+    let cookies: Vec<_> = cookies.iter().map(|cookie| (*cookie).to_owned()).collect();
+    let reply = LoginReply {
+        status,
+        cookies: &cookies,
+        body: body.as_bytes(),
+    };
+    let session = reply.session(1).map_err(|problem| problem.code)?;
+    let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
+    let headers = session.headers();
+    let token = headers.token.as_ref().map(text).unwrap_or_default();
+    Ok((text(&headers.cookie), token))
+}
+
+/// Shows that a quirk is handled: the body as the device sends it comes out as it should.
+fn check(name: &str) {
+    match name {
+        "word without quotes" => {
+            let status = state("camera/content_status", "CONTENT_IDLE\r\n");
+            assert_eq!(status, Some(json!("CONTENT_IDLE")));
+            assert!(read_body(b"<html>").is_err());
+        }
+        "one object for a list" => {
+            let servers = |body| state("system/sip_servers", body);
+            assert_eq!(servers(r#"{"state":"UP"}"#), Some(json!([{"state": "UP"}])));
+            assert_eq!(servers("null"), Some(json!([])));
+        }
+        "value with or without result" => {
+            for body in ["true", r#"{"result":true}"#] {
+                assert_eq!(state("video/muted", body), Some(json!(true)));
+            }
+        }
+        "microphone mute as a number" => {
+            let list = state("audio/microphones", r#"[{"mute":1},{"mute":false}]"#);
+            assert_eq!(list, Some(json!([{"mute": true}, {"mute": false}])));
+        }
+        "presets from zero" => {
+            let list = json!([{"index": 0}, {"index": 1}]);
+            let people = Some(json!([{"index": 1}, {"index": 2}]));
+            assert_eq!(state("camera/presets", &list.to_string()), people);
+            let offset = learned_preset_offset(&list).unwrap();
+            let topic = "camera/preset/1/activate";
+            let call = Call::parse(topic, &bytes::Bytes::new(), &mut None).unwrap();
+            let target = call.request(offset).unwrap().target();
+            assert_eq!(target, "/rest/cameras/near/presets/0");
+        }
+        "ringing call as PENDING" => {
+            let list = json!([
+                {"id": "0", "connections": [{"id": "1", "state": "CONNECTED"}]},
+                {"id": "PENDING"},
+            ]);
+            assert_eq!(connections(&list).len(), 1);
+            let ringing = json!([{"id": "PENDING", "connections": [{"id": "3"}]}]);
+            assert_eq!(connections(&ringing)[0].phase, Phase::Ringing);
+        }
+        "collaboration id and state" => {
+            let session = state("collaboration", r#"{"id":"7","state":"ACTIVE"}"#);
+            let guide = json!({"sessionId": "7", "sessionState": "ACTIVE"});
+            assert_eq!(session, Some(guide));
+        }
+        "calendar Status" => {
+            for body in [r#"{"Status":"ok"}"#, r#"{"status":"ok"}"#] {
+                assert_eq!(state("calendar/status", body), Some(json!("ok")));
+            }
+        }
+        "times in milliseconds" => {
+            for time in [json!(1_700_000_000), json!(1_700_000_000_000_i64)] {
+                assert_eq!(epoch_seconds(&time), Some(1_700_000_000));
+            }
+        }
+        "success false with 200" => {
+            let refused = log_in(200, &[], r#"{"success":false}"#);
+            assert_eq!(refused, Err(ProblemCode::Unauthorized));
+        }
+        "missing endpoint" => {
+            let read = |status| {
+                let answer = crate::device::DeviceResponse {
+                    status,
+                    content_type: None,
+                    body: bytes::Bytes::new(),
+                };
+                let system = operations().find(|it| it.path == "/rest/system").unwrap();
+                crate::rooms::ReadOutcome::of(system, &answer)
+            };
+            for status in [404, 405, 501] {
+                assert_eq!(read(status), crate::rooms::ReadOutcome::Unsupported(status));
+            }
+        }
+        "ended conference" => {
+            let path = "/rest/conferences/{conf_id}/mediastats";
+            assert!(operations().any(|it| it.path == path && it.absent));
+        }
+        "callaction" => assert!(is_there("POST", "/rest/conferences/callaction")),
+        "camera tracking" => {
+            let path = "/rest/cameras/near/{source_id}/control/tracking";
+            assert!(is_there("POST", path) && is_there("DELETE", path));
+        }
+        "system, mode and apps" => {
+            for path in [
+                "/rest/system",
+                "/rest/system/mode",
+                "/rest/system/apps/state",
+            ] {
+                assert!(is_there("GET", path), "{path}");
+            }
+        }
+        // The session tests of `tests/it/gateway` play these with a device.
+        "403 for a stale session" => {}
+        "XSRF token" => {
+            let cookies = ["session_id=s", "XSRF-TOKEN=t; Path=/"];
+            let (_, token) = log_in(200, &cookies, r#"{"success":true}"#).unwrap();
+            assert_eq!(token, "t");
+        }
+        "session cookie byte for byte" => {
+            let cookies = ["session_id=AB+/c==; Path=/; Secure; HttpOnly"];
+            let (cookie, _) = log_in(200, &cookies, r#"{"success":true}"#).unwrap();
+            assert_eq!(cookie, "session_id=AB+/c==");
+        }
+        "log-ins locked out" => {
+            let refused = log_in(400, &[], r#"{"reason":"SessionPortLockout"}"#);
+            assert_eq!(refused, Err(ProblemCode::LockedOut));
+        }
+        "too many sessions" => {
+            let body = r#"{"reason":"SessionMaxActiveSessionsReached"}"#;
+            assert_eq!(log_in(403, &[], body), Err(ProblemCode::TooManySessions));
+        }
+        "log-out" => assert!(is_there("DELETE", "/rest/session")),
+        other => panic!("{other}: say here how it is handled"),
+    }
+}
+
+#[test]
+fn every_quirk_is_handled_where_the_list_says() {
+    for quirk in QUIRKS {
+        check(quirk.name);
+        let (file, place) = quirk.handled;
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(place), "{}: {place} in {file}", quirk.name);
+    }
+}
+
+#[test]
+fn every_quirk_has_a_name_of_its_own() {
+    let mut names: Vec<_> = QUIRKS.iter().map(|quirk| quirk.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), QUIRKS.len());
+}
+
+#[test]
+fn presets_are_numbered_as_people_do() {
+    let zero = json!([{"index": 0}, {"index": 1}]);
+    let one = json!([{"index": 1}, {"index": 2}]);
+    assert_eq!(preset_numbers(&zero, None), Some(one.clone()));
+    assert_eq!(preset_numbers(&one, None), Some(one.clone()));
+    let shifted = preset_numbers(&one, Some(-1)).unwrap();
+    assert_eq!(shifted[0]["index"], 2);
+    let last = json!([{"index": i64::MAX}]);
+    assert_eq!(preset_numbers(&last, Some(-1)), Some(last.clone()));
+}
+
+#[test]
+fn values_of_other_shapes_stay() {
+    assert_eq!(as_list(json!([1])), json!([1]));
+    assert_eq!(unwrap_result(json!(false)), json!(false));
+    assert_eq!(unwrap_result(json!({})), Value::Null);
+}
