@@ -1,6 +1,6 @@
 //! TLS towards a server: which certificates are trusted, and the client's own certificate.
 //!
-//! Reads the files once. Does not connect: [`super::dial`] does.
+//! Reads the files once. Does not connect: [`super::dial()`] does.
 
 use std::path::Path;
 use std::sync::Arc;
