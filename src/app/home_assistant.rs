@@ -19,13 +19,13 @@ pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, mpsc::Receiver<Inbo
     if !config.home_assistant.discovery {
         return None;
     }
-    let (heard, inbound) = mpsc::channel(INBOUND_QUEUE + 2 * config.rooms.len());
+    let (sender, inbound) = mpsc::channel(INBOUND_QUEUE + 2 * config.rooms.len());
     let status = config.home_assistant.status_topic.clone();
     let extra_topics = ExtraTopics {
         store: StateStore::new(),
         payload: home_assistant::decompressed,
         filters: vec![status, namespace(config).config_filter()],
-        heard,
+        inbound: sender,
     };
     Some((extra_topics, inbound))
 }

@@ -65,7 +65,7 @@ pub struct ExtraTopics {
     /// The filters to subscribe to.
     pub filters: Vec<String>,
     /// Where messages at these filters go.
-    pub heard: mpsc::Sender<Inbound>,
+    pub inbound: mpsc::Sender<Inbound>,
 }
 
 /// What the door's parts share.

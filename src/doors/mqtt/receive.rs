@@ -91,7 +91,7 @@ impl Receiver {
             topic: topic.to_owned(),
             payload: publish.payload.clone(),
         };
-        if extra.heard.try_send(inbound).is_err() {
+        if extra.inbound.try_send(inbound).is_err() {
             self.context.telemetry.inbound_dropped(topic);
         }
     }
@@ -409,14 +409,14 @@ pub(super) mod tests {
 
     #[test]
     fn other_programs_messages_are_handed_over_while_there_is_room() {
-        let (heard, mut inbound) = mpsc::channel(1);
+        let (sender, mut inbound) = mpsc::channel(1);
         let gateway = Arc::<FakeGateway>::default();
         let mut context = DoorContext::new(settings(), StateStore::new(), gateway, Arc::default());
         context.extra_topics = Some(ExtraTopics {
             store: StateStore::new(),
             payload: |payload| payload.to_vec().into(),
             filters: vec!["homeassistant/status".into()],
-            heard,
+            inbound: sender,
         });
         let mut receiver = Receiver::new(Arc::new(context));
         for _ in 0..2 {
