@@ -21,11 +21,11 @@ use tokio::time::Instant;
 /// Which commands the sender may give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authority {
-    /// No guarded commands (a token that is no administrator's).
+    /// No guarded commands: a token without `access = "admin"`.
     Ordinary,
-    /// Guarded commands only where the room's `allow` names them (MQTT).
+    /// Guarded commands only if the room's `allow` names them: a sender without a token.
     RoomAllows,
-    /// Guarded commands too (an administrator's token).
+    /// Guarded commands too: a token with `access = "admin"`.
     Admin,
 }
 
@@ -63,15 +63,15 @@ pub struct Submission {
     pub command: String,
     /// The payload as it came.
     pub payload: Bytes,
-    /// When the message stops being wanted (MQTT 5 message expiry).
+    /// When the sender no longer wants it carried out, if the sender says so.
     pub expires: Option<Instant>,
-    /// When the gateway received it; its age counts from here.
+    /// When the gateway received it: its age counts from then.
     pub received: Instant,
     /// What the sender may do.
     pub authority: Authority,
-    /// Where it came from.
+    /// The kind of front door that it came through.
     pub door: DoorKind,
-    /// What streams along with it.
+    /// The file that streams along with it.
     pub transfer: Transfer,
     /// Where the one result goes.
     pub reply: Reply,
@@ -168,8 +168,8 @@ impl Drop for Reply {
     fn drop(&mut self) {
         self.give(Err(Failure::new(
             ErrorCode::OutcomeUnknown,
-            "the gateway let go of this command before it had an answer, most likely because it \
-             is stopping; whether the device carried it out is unknown",
+            "the gateway dropped this command before it had an answer, most likely because the \
+             gateway is stopping; whether the device carried it out is unknown",
         )));
     }
 }

@@ -4,14 +4,17 @@
 //! they never change anything themselves: they bring their outcome back to the loop.
 //!
 //! ```text
-//!  Room::submit ──► Queue ──► start_work() ──► running futures ──► Device (HTTPS)
-//!                               ▲      stop · command · poll · log-in      │
-//!                               │                                          │ Done
-//!        Underway, Poller,      │                                          ▼
-//!        CameraStops,        ◄──┴──────────── finish() ◄────────── executor / Poller
-//!        Availability                            │ Reading
-//!                                                ▼
-//!                                         RoomKnowledge ──► RoomPublisher ──► StateStore, Reply
+//!  Room::submit ─► Queue ─┐
+//!            CameraStops ─┤  ┌────────────┐ future  ┌──────────┐ requests
+//!                 Poller ─┼─►│ start_work │────────►│ executor │─────────► Device
+//!           Availability ─┘  └────────────┘         └────┬─────┘
+//!                 ▲             asks Underway            │ Done
+//!                 │                                      ▼
+//!                 │  what is due next               ┌────────┐
+//!                 └─────────────────────────────────│ finish │
+//!                                                   └───┬────┘
+//!                                                       │ Reading, result
+//!          StateStore, Reply ◄─ RoomPublisher ◄─ RoomKnowledge
 //! ```
 //!
 //! `finish` applies the readings of a command before it gives the result, so that clients see the

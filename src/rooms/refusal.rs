@@ -45,7 +45,7 @@ pub fn refusal(response: &DeviceResponse, operation: &Operation, named: bool) ->
         404 if operation.absent => Failure::new(ErrorCode::NotFound, "there is none at the moment"),
         404 if named => Failure::new(
             ErrorCode::NotFound,
-            format!("the device knows nothing of that name{reason}"),
+            format!("the device has nothing of that name{reason}"),
         ),
         404 | 405 | 501 => unsupported(status),
         413 => upload_too_large(),

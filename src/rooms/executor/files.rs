@@ -87,7 +87,7 @@ impl Executor<'_> {
             Err(DownloadError::Request(error)) => Err(self.fail(error, request.repeatable)),
             Err(DownloadError::Abandoned) => Err(Failure::new(
                 ErrorCode::Expired,
-                "whoever asked for the file did not take all of it",
+                "the client that asked for the file stopped reading it",
             )),
         }
     }

@@ -27,7 +27,10 @@ impl Executor<'_> {
         params: &Params,
     ) -> Result<Value, Failure> {
         let (operation, known) = CATALOGUE.reader(state).ok_or_else(|| {
-            Failure::new(ErrorCode::Unsupported, format!("{state} has no source"))
+            Failure::new(
+                ErrorCode::Unsupported,
+                format!("{state} cannot be read from the device"),
+            )
         })?;
         match self.read(operation, params).await? {
             ReadOutcome::Value(answer) => {
