@@ -1,0 +1,193 @@
+//! What packets mean, without a connection.
+
+use std::sync::Mutex;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
+use tokio::sync::mpsc;
+
+use super::super::ExtraTopics;
+use super::super::settings::tests::settings;
+use super::*;
+use crate::command::Success;
+use crate::topics::Prefix;
+
+/// Answers at once; a command named `hold` waits.
+#[derive(Default)]
+pub struct FakeGateway {
+    pub submitted: Mutex<Vec<String>>,
+    pub refused: Mutex<Vec<(String, ErrorCode)>>,
+    pub held: Mutex<Vec<Submission>>,
+}
+
+impl Submit for FakeGateway {
+    fn submit(&self, submission: Submission) {
+        let topic = format!("{}/{}", submission.room, submission.command);
+        self.submitted.lock().unwrap().push(topic);
+        if submission.command == "hold" {
+            self.held.lock().unwrap().push(submission);
+        } else {
+            submission.reply.answer(Ok(Success::new(200, true.into())));
+        }
+    }
+
+    fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+        let refused = (reply.command().to_owned(), failure.code);
+        self.refused.lock().unwrap().push(refused);
+        reply.answer(Err(failure));
+    }
+}
+
+/// A door with the prefix `av` that is not connected.
+pub fn context() -> (Arc<DoorContext>, Arc<FakeGateway>) {
+    let gateway = Arc::<FakeGateway>::default();
+    let settings = MqttSettings {
+        prefix: Prefix::new("av"),
+        ..settings()
+    };
+    let context = DoorContext::new(settings, StateStore::new(), gateway.clone(), Arc::default());
+    context.subscribe();
+    (Arc::new(context), gateway)
+}
+
+pub fn publish(topic: &str, payload: &str) -> Publish {
+    Publish {
+        pkid: 7,
+        qos: QoS::AtLeastOnce,
+        topic: topic.to_owned().into(),
+        payload: payload.to_owned().into(),
+        ..Publish::default()
+    }
+}
+
+#[test]
+fn only_commands_are_handed_in() {
+    let (context, gateway) = context();
+    let mut receiver = Receiver::new(context);
+    for (topic, is_command) in [
+        ("av/room/1/audio/mute", true),
+        ("room/1/audio/mute", false),
+        ("av/room/1/audio/mute/result", false),
+        ("av/room/1/availability", false),
+        ("av/room/1/event/call_ended", false),
+        ("av/gateway/info", false),
+        ("av/room/1/", false),
+        ("homeassistant/status", false),
+    ] {
+        assert_eq!(receiver.publish(publish(topic, "")), is_command, "{topic}");
+    }
+    assert_eq!(*gateway.submitted.lock().unwrap(), ["1/audio/mute"]);
+    let not_text = Publish {
+        topic: vec![0xff].into(),
+        ..publish("", "")
+    };
+    assert!(!receiver.publish(not_text));
+}
+
+#[test]
+fn a_redelivered_command_is_carried_out_once() {
+    let (context, gateway) = context();
+    let mut receiver = Receiver::new(context);
+    let first = publish("av/room/1/audio/mute", "");
+    let again = Publish {
+        dup: true,
+        ..first.clone()
+    };
+    assert!(receiver.publish(first.clone()));
+    assert!(!receiver.publish(again.clone()));
+    // Without DUP it is another publish that is the same; with DUP and not known, it is new.
+    assert!(receiver.publish(first));
+    let unknown = Publish { pkid: 8, ..again };
+    assert!(receiver.publish(unknown));
+    assert_eq!(gateway.submitted.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn what_is_remembered_of_publishes_is_bounded() {
+    let mut recent = RecentPublishes::default();
+    let numbered = |n: usize| Publish {
+        dup: true,
+        ..publish(&n.to_string(), "")
+    };
+    for n in 0..=REMEMBERED_PUBLISHES {
+        assert!(!recent.is_repeated(&numbered(n)));
+    }
+    assert_eq!(recent.0.len(), REMEMBERED_PUBLISHES);
+    assert!(recent.is_repeated(&numbered(REMEMBERED_PUBLISHES)));
+    assert!(!recent.is_repeated(&numbered(0)));
+}
+
+#[test]
+fn what_is_refused_has_its_answer() {
+    let (context, gateway) = context();
+    let mut receiver = Receiver::new(context.clone());
+    let response = |topic: &str| {
+        Some(PublishProperties {
+            response_topic: Some(topic.into()),
+            ..PublishProperties::default()
+        })
+    };
+    let wildcard = Publish {
+        properties: response("replies/+"),
+        ..publish("av/room/1/audio/mute", "")
+    };
+    let retained = Publish {
+        retain: true,
+        ..publish("av/room/1/audio/unmute", "x")
+    };
+    let large = "x".repeat(context.settings.max_payload + 1);
+    let large = publish("av/room/1/directory/import", &large);
+    for refused in [wildcard, retained, large] {
+        assert!(receiver.publish(refused));
+    }
+    let refused = [
+        ("audio/mute", ErrorCode::InvalidPayload),
+        ("audio/unmute", ErrorCode::IgnoredRetained),
+        ("directory/import", ErrorCode::TooLarge),
+    ];
+    let refused = refused.map(|(command, code)| (command.to_owned(), code));
+    assert_eq!(*gateway.refused.lock().unwrap(), refused);
+    assert!(gateway.submitted.lock().unwrap().is_empty());
+    // A refused response topic is not used for the answer either.
+    let Some(Item::Reply(delivery)) = context.subscriber.outbox.try_next() else {
+        panic!("no answer");
+    };
+    assert_eq!(delivery.address.response, None);
+}
+
+#[test]
+fn a_retained_state_or_an_empty_retained_message_is_no_command() {
+    let (context, gateway) = context();
+    let mut receiver = Receiver::new(context);
+    for (topic, payload) in [
+        ("av/room/1/audio/volume", "5"),
+        ("av/room/1/audio/mute", ""),
+        ("av/gateway/info", "{}"),
+    ] {
+        let retained = Publish {
+            retain: true,
+            ..publish(topic, payload)
+        };
+        assert!(!receiver.publish(retained), "{topic}");
+    }
+    assert!(gateway.refused.lock().unwrap().is_empty());
+}
+
+#[test]
+fn other_programs_messages_are_handed_over_while_there_is_room() {
+    let (sender, mut inbound) = mpsc::channel(1);
+    let gateway = Arc::<FakeGateway>::default();
+    let mut context = DoorContext::new(settings(), StateStore::new(), gateway, Arc::default());
+    context.extra_topics = Some(ExtraTopics {
+        store: StateStore::new(),
+        payload: |payload| payload.to_vec().into(),
+        filters: vec!["homeassistant/status".into()],
+        inbound: sender,
+    });
+    let mut receiver = Receiver::new(Arc::new(context));
+    for _ in 0..2 {
+        assert!(!receiver.publish(publish("homeassistant/status", "online")));
+    }
+    assert_eq!(inbound.try_recv().unwrap().topic, "homeassistant/status");
+    assert!(inbound.try_recv().is_err());
+}
