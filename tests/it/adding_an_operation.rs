@@ -68,13 +68,13 @@ fn the_changes_on_the_page_fit_the_files() {
     }
 }
 
-/// Copies the tree without what is built and without hidden files.
+/// Copies the tree without its history and without what is built.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name();
-        if name == OsStr::new("target") || name.to_string_lossy().starts_with('.') {
+        if name == OsStr::new("target") || name == OsStr::new(".git") {
             continue;
         }
         let (from, to) = (entry.path(), to.join(&name));
