@@ -1,7 +1,7 @@
 //! Documents made from the catalogue: the topic table and page, the broker's access list, the
-//! dashboard's console and the AsyncAPI document.
+//! dashboard's console and the AsyncAPI document. The table of error codes is made here too.
 //!
-//! Pure: reads the catalogue and writes text or JSON.
+//! Pure: reads the catalogue and returns text or JSON. `tools/regen.sh` writes the files.
 
 mod access_list;
 pub mod asyncapi;
