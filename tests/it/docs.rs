@@ -302,6 +302,25 @@ fn every_path_on_a_page_exists() {
     assert!(count > 80, "{count}");
 }
 
+#[test]
+fn every_recipe_on_a_page_exists() {
+    let justfile = page("justfile");
+    let recipes: Vec<&str> = justfile
+        .lines()
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+        .filter_map(|line| line.split([' ', ':']).next())
+        .collect();
+    let mut count = 0;
+    for (path, text) in pages() {
+        for recipe in in_backticks(&text).filter_map(|word| word.strip_prefix("just ")) {
+            let recipe = recipe.split(' ').next().unwrap();
+            assert!(recipes.contains(&recipe), "{}: {recipe}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 5, "{count}");
+}
+
 /// Every step names a type, and a file in which the type is defined.
 #[test]
 fn the_path_of_one_command_is_as_the_code() {
