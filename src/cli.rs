@@ -100,7 +100,7 @@ fn execute(command: Command) -> Result<(), CliError> {
     }
 }
 
-/// Enough for commands that nobody measures.
+/// Enough for the other commands, where speed does not matter.
 const TOOL_THREADS: usize = 2;
 
 /// How many threads the gateway uses: half of the processors, at most four. A command passes through

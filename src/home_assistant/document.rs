@@ -29,7 +29,7 @@ pub struct Document {
 pub struct DeviceInfo {
     /// Its ids.
     pub identifiers: Vec<String>,
-    /// Its name, which stands before every entity's.
+    /// Its name; Home Assistant puts it before every entity's.
     pub name: String,
     /// Who made it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,8 +10,8 @@ use tracing::Span;
 /// line is of no use among hundreds of rooms.
 pub const SPAN_TARGET: &str = "poly2mqtt::span";
 
-/// What happens in a room and with its device. It has no parent, so a room is named once, whoever
-/// calls.
+/// What happens in a room and with its device. It has no parent: if the caller is in a room's span
+/// already, the room is still named once.
 pub fn room_span(room: &str) -> Span {
     tracing::info_span!(target: SPAN_TARGET, parent: None, "room", room)
 }

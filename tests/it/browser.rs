@@ -71,7 +71,7 @@ async fn a_room_is_used_and_a_restart_survived() {
 
     // A name is shown as text, wherever it comes from.
     browser
-        .until("document.querySelector('[data-room=\"2\"] h2').textContent.startsWith('<img')")
+        .until("document.querySelector('[data-room=\"2\"] h2')?.textContent.startsWith('<img')")
         .await;
     browser.click("[data-room='1']").await;
 

@@ -2,7 +2,7 @@
 //!
 //! A message can hold what a client, a broker or a device sent. The text form of the log escapes
 //! values but writes messages as they are, so a line end in one could forge the next line, and an
-//! escape sequence command the terminal of whoever reads it.
+//! escape sequence could change the terminal of the person who reads it.
 
 use std::fmt::{self, Write};
 
