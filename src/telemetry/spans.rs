@@ -1,8 +1,9 @@
 //! The spans in which log lines stand: `room{room="boardroom"}`.
 //!
-//! Creating a span costs about a microsecond, so there is one for each room's task and each
-//! connection to a broker, and one for a command only while the log is at debug level. Polls have
-//! none.
+//! Creating a span takes about 0.4 µs, entering one 0.04 µs, and one that is disabled nothing
+//! (measured in a release build). So there is one for each room's task and each MQTT door, which is
+//! entered often and created once, and one for each command only while the log is at debug level.
+//! Polls have none.
 
 use tracing::Span;
 
