@@ -47,9 +47,12 @@ pub fn merge(new: Value, old: Option<&Value>, certain: bool) -> Merged {
         .filter_map(|(key, component)| Some((key, component.as_object()?)))
         .collect();
     for (key, component) in gone {
-        let platform = &component["platform"];
+        // Anybody can publish such a document, so a component may have no platform.
+        let Some(platform) = component.get("platform").filter(|name| name.is_string()) else {
+            continue;
+        };
         // The old document removed it already, so this one leaves it out.
-        if component.len() < 2 || !platform.is_string() {
+        if component.len() < 2 {
             continue;
         }
         merged.document["components"][key] = if certain {

@@ -145,8 +145,8 @@ fn log_in(status: u16, answer: &[u8]) {
         assert!(!renewed, "a token is read alike each time");
         for value in std::iter::once(&session.headers().cookie).chain(&session.headers().token) {
             assert!(value.is_sensitive());
-            let text = value.to_str().unwrap();
-            assert!(!text.contains(['\r', '\n']));
+            // Beyond ASCII it goes back byte for byte.
+            assert!(!value.as_bytes().contains(&b'\r') && !value.as_bytes().contains(&b'\n'));
         }
         assert!(!format!("{session:?}").contains("state"));
     }
