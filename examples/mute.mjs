@@ -1,4 +1,4 @@
-// A mute button: Enter toggles, and whoever mutes, it shows. node mute.mjs [ws://HOST:8080/ws]
+// A mute button: Enter toggles, and it shows every change of the mute. node mute.mjs [ws://HOST:8080/ws]
 const address = process.argv[2] ?? 'ws://127.0.0.1:8080/ws';
 let socket;
 

@@ -1,4 +1,4 @@
-//! The running gateway: what starts after what, and what stops before what.
+//! The running gateway: the order of its start and its stop.
 //!
 //! `start` builds broker, rooms and doors from a configuration, `reload` takes over a changed one,
 //! `stop` ends everything in the reverse order. Each subsystem has a file here that says what the
@@ -48,7 +48,7 @@ pub struct App {
     /// Publishes `gateway/health`.
     health: JoinHandle<()>,
     store: Arc<StateStore>,
-    /// What is in force now: a reload is compared with it.
+    /// The configuration in use. A reload compares the new one with it.
     config: Config,
 }
 

@@ -1,8 +1,8 @@
 //! The embedded broker, for installations that have no other.
 //!
 //! Accepts clients and hands them to the library's sessions and router. `authentication` says who
-//! may connect, `rights` what they may publish and see. Keeps nothing on disk: the gateway publishes
-//! everything again when it starts. Only parts of the library are used:
+//! may connect, `rights` what they may publish and see. Keeps nothing on disk: the gateway
+//! publishes everything again when it starts. Only parts of the library are used:
 //! `docs/decisions/embedded-broker.md` says why.
 
 mod authentication;
@@ -34,7 +34,7 @@ use rights::GATEWAY_USER;
 
 pub use rights::BrokerUser;
 
-/// What a packet may have besides its payload: a topic has at most 64 KiB.
+/// Space in a packet besides its payload: a topic has at most 64 KiB.
 const PACKET_OVERHEAD: usize = 64 << 10;
 /// The most clients at a time. Each takes a file descriptor and some kilobytes.
 const CLIENT_LIMIT: usize = 10_000;
@@ -49,14 +49,14 @@ const QUIET_TIME: Duration = Duration::from_millis(50);
 /// to end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the broker needs to know.
+/// The settings of the broker.
 #[derive(Debug, Clone)]
 pub struct BrokerSettings {
     /// Where it listens; port 0 takes any free one.
     pub listen: SocketAddr,
-    /// Who may connect; anybody, if the list is empty.
+    /// The users that may connect. If the list is empty, anyone may connect.
     pub users: Vec<BrokerUser>,
-    /// Stands before every topic.
+    /// The prefix of every topic.
     pub prefix: Prefix,
     /// The largest payload, in bytes.
     pub max_payload: usize,
@@ -137,7 +137,7 @@ impl Broker {
     /// Waits until its clients have the last messages, ends every connection and stops.
     pub async fn stop(self) {
         let _ = timeout(STOP_TIMEOUT, self.quiet()).await;
-        // An error says that nobody listens: everything has ended already.
+        // An error means that there is no receiver: everything has ended already.
         let _ = self.stop.send(());
         self.tasks.close();
         let _ = timeout(STOP_TIMEOUT, self.tasks.wait()).await;

@@ -6,7 +6,7 @@
 //!
 //! # Map
 //!
-//! What an entry is made of:
+//! The parts of an entry:
 //!
 //! ```text
 //! operation    a method and a path: its states, how often it is polled, its commands
@@ -19,18 +19,18 @@
 //! quirks       every deviation of firmware from the guide
 //! ```
 //!
-//! What is made of the entries:
+//! What uses the entries:
 //!
 //! ```text
 //! pattern         topics and paths with parameters
 //! route, router   from a topic to its entry
 //! call            a checked command: its plan's steps and its request
-//! step, request   what it gets from a plan, what it gives to the device client
+//! step, request   one step of a plan; the HTTP request made from it
 //! body            the bytes of answers and states
 //! connections     what the list of conferences says about calls
 //! motion          which stop ends a camera's move
 //! search          paging through a directory query
-//! gateway_topics  the topics that no operation feeds
+//! gateway_topics  the topics whose values come from the gateway itself
 //! ```
 //!
 //! `docs/adding-an-operation.md` shows how an operation is added.

@@ -85,7 +85,7 @@ fn execute(command: Command) -> Result<(), CliError> {
             log::start("info");
             block_on(TOOL_THREADS, simulate.run())
         }
-        // These print for a person, so only warnings go to the log.
+        // These print to the terminal, so only warnings go to the log.
         Command::Demo(demo) => {
             log::start("warn");
             block_on(TOOL_THREADS, demo.run())
@@ -103,9 +103,9 @@ fn execute(command: Command) -> Result<(), CliError> {
 /// Enough for the other commands, where speed does not matter.
 const TOOL_THREADS: usize = 2;
 
-/// How many threads the gateway uses: half of the processors, at most four. A command passes through
-/// several tasks, and waking one on another processor takes longer than what it does there. The
-/// other half is for the broker and the rest of the machine.
+/// How many threads the gateway uses: half of the processors, at most four. A command passes
+/// through several tasks, and waking one on another processor takes longer than what it does there.
+/// The other half is for the broker and the rest of the machine.
 fn gateway_threads() -> usize {
     let processors = std::thread::available_parallelism();
     processors.map_or(1, |processors| (processors.get() / 2).clamp(1, 4))

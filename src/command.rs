@@ -1,4 +1,4 @@
-//! What passes between a front door and a room: a [`Submission`] in, one [`Outcome`] back.
+//! The messages between a front door and a room: a [`Submission`] in, one [`Outcome`] back.
 //!
 //! Owns the result message and the error codes that users see. Knows neither MQTT nor devices:
 //! a front door turns its own messages into these types, and a room answers with them.
@@ -63,17 +63,17 @@ pub struct Submission {
     pub command: String,
     /// The payload as it came.
     pub payload: Bytes,
-    /// When the sender no longer wants it carried out, if the sender says so.
+    /// When it expires, if the sender set an expiry.
     pub expires: Option<Instant>,
     /// When the gateway received it: its age counts from then.
     pub received: Instant,
-    /// What the sender may do.
+    /// The rights of the sender.
     pub authority: Authority,
     /// The kind of front door that it came through.
     pub door: DoorKind,
     /// The file that streams along with it.
     pub transfer: Transfer,
-    /// Where the one result goes.
+    /// Takes its one result.
     pub reply: Reply,
 }
 
@@ -94,7 +94,7 @@ type Deliver = Box<dyn FnOnce(Outcome) + Send>;
 ///
 /// [`Reply::answer`] uses the reply up, and a reply that is dropped answers by itself: no path
 /// through the gateway can lose a result or give two. The `request_id` is filled in when the
-/// payload has been read, and stands in whatever result follows.
+/// payload has been read, and is part of every result after that.
 pub struct Reply {
     room: Arc<str>,
     command: String,

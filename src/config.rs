@@ -159,7 +159,7 @@ impl Section for Config {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What is allowed but unwise.
+    /// Warnings: settings that are allowed but unwise.
     pub warnings: Vec<String>,
 }
 
@@ -173,7 +173,7 @@ impl Config {
 /// Reads and checks a file with these environment variables over it.
 ///
 /// # Errors
-/// Everything that is wrong, at once.
+/// All errors of the file at once.
 pub fn load(
     path: &Path,
     env: impl IntoIterator<Item = (String, String)>,
@@ -185,7 +185,7 @@ pub fn load(
 /// Like [`load`], from a file's text; `file` is what errors call it.
 ///
 /// # Errors
-/// Everything that is wrong, at once.
+/// All errors of the file at once.
 pub fn read(
     file: String,
     text: &str,

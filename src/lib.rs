@@ -8,20 +8,21 @@
 //!
 //! ```text
 //! cli          the command line: one file a command
-//! app          what starts after what, what stops before what, and reload
+//! app          start, stop and reload, in the right order
 //! config       the configuration file: keys, defaults, checks, messages
-//! doors        MQTT, WebSocket, HTTP and plain lines; who may do what
-//! topics       what a topic means, and what a topic is called
+//! doors        MQTT, WebSocket, HTTP and plain lines; access rights
+//! topics       parsing and building topics
 //! command      a submission in, its one outcome back; the error codes
 //! rooms        every room: its task, queue, polling, call events, camera stops
 //! catalogue    what a device can do: one entry an operation
 //! device       the client of one device: HTTPS, session, certificate
-//! state        the newest value of each topic, and who is told when it changes
+//! state        the newest value of each topic, and the subscribers to changes
 //! ```
 //!
-//! Beside that path stand `broker` (the embedded MQTT broker), `home_assistant` (discovery),
+//! Outside that path are `broker` (the embedded MQTT broker), `home_assistant` (discovery),
 //! `dashboard` (the web page), `render` (documents made from the catalogue), `net` (listening,
-//! dialling, TLS) and `telemetry` (log lines, counters, health). Simulated devices are a package of their own,
+//! dialling, TLS) and `telemetry` (log lines, counters, health). Simulated devices are a package of
+//! their own,
 //! `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".

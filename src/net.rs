@@ -1,6 +1,6 @@
 //! The network below every protocol: listening, dialling, and TLS in both directions.
 //!
-//! Knows nothing of what is spoken over a connection.
+//! Knows none of the protocols above it.
 
 mod dial;
 mod listen;

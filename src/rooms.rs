@@ -1,4 +1,4 @@
-//! All rooms, and which of them a command is for.
+//! All rooms, and the dispatch of commands to them.
 //!
 //! Owns starting, replacing and stopping rooms, and the topics about the gateway itself. Knows no
 //! transport: front doors hand it [`Submission`]s through [`Submit`].
@@ -228,7 +228,7 @@ impl Gateway {
             .set(GATEWAY_INFO, StateValue::text(info.to_string()));
     }
 
-    /// How each room stands, for metrics and readiness.
+    /// The status of each room, for metrics and readiness.
     pub fn sample(&self) -> BTreeMap<Arc<str>, RoomSample> {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         let sample = |(id, running): (&Arc<str>, &RunningRoom)| {

@@ -1,10 +1,10 @@
 //! Comparing secrets.
 //!
-//! Tokens and passwords are compared as SHA-256 digests of equal length, and the comparison looks at
-//! every byte: how long it takes tells an attacker nothing about how much of a guess was right. A
+//! Tokens and passwords are compared as SHA-256 digests of equal length, and the comparison reads
+//! every byte: its time tells an attacker nothing about how much of a guess was right. A
 //! kept digest does not reveal the secret either.
 
-/// The digest of a secret. `==` takes the same time whatever the digests are.
+/// The digest of a secret. `==` takes the same time for all digests.
 #[derive(Debug, Clone, Copy, Eq)]
 pub struct SecretDigest([u8; 32]);
 

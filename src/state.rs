@@ -1,4 +1,4 @@
-//! The newest value of every state, and who is told when it changes.
+//! The newest value of every state, and the subscribers to changes.
 //!
 //! Owns the newest value of each topic, which rooms are configured, and the list of subscribers.
 //! Rooms write, front doors subscribe. Knows no transport: an [`Outbox`] is emptied by the front
@@ -52,7 +52,7 @@ pub enum Change {
     Presence,
 }
 
-/// How a configured room stands with its device. The room's task sets it; readiness, metrics, Home
+/// The status of a configured room. The room's task sets it; readiness, metrics, Home
 /// Assistant and the MQTT door read it here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RoomStatus {
@@ -64,12 +64,12 @@ pub struct RoomStatus {
     pub complete: bool,
 }
 
-/// Is told of every change, in order. Its methods run while the store is locked, so they must
+/// Receives every change, in order. Its methods run while the store is locked, so they must
 /// return at once and must not call the store.
 pub trait Subscriber: Send + Sync {
     /// The state at `topic` changed or was cleared; its value is in the state store.
     fn state_changed(&self, topic: &Arc<str>, change: Change);
-    /// An event: it is told once and stored nowhere.
+    /// An event: it is passed on once and not stored.
     fn event(&self, topic: &Arc<str>, payload: &Bytes);
     /// The status of a room changed; `None`: it is not configured any more. By default nothing
     /// happens.
@@ -124,7 +124,7 @@ impl StateStore {
         true
     }
 
-    /// Takes a topic away; tells the subscribers and returns true if it was there.
+    /// Removes a topic; tells the subscribers and returns true if it was there.
     pub fn clear(&self, topic: &str) -> bool {
         let mut inner = self.lock();
         let Some((topic, _)) = inner.values.remove_entry(topic) else {
@@ -143,7 +143,7 @@ impl StateStore {
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
     }
 
-    /// A room is configured, and this is how it stands; tells the subscribers if that is new.
+    /// Sets the status of a configured room; tells the subscribers if it is new.
     pub fn set_room(&self, room: &Arc<str>, status: RoomStatus) {
         let mut inner = self.lock();
         if inner.rooms.insert(room.clone(), status) != Some(status) {
@@ -161,7 +161,7 @@ impl StateStore {
         inner.tell(|subscriber| subscriber.room_changed(room, None));
     }
 
-    /// How a room stands; `None` if it is not configured.
+    /// The status of a room; `None` if it is not configured.
     pub fn room(&self, room: &str) -> Option<RoomStatus> {
         self.lock().rooms.get(room).copied()
     }
@@ -192,7 +192,7 @@ impl StateStore {
         self.lock().values.len()
     }
 
-    /// There are none.
+    /// Whether there are no states.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

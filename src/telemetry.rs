@@ -1,10 +1,10 @@
 //! What the gateway says about itself: log lines, metrics and `gateway/health`.
 //!
-//! Whatever happens that an operator may want to know is one method of [`Telemetry`] (`events`).
+//! Each event that an operator may want to know is one method of [`Telemetry`] (`events`).
 //! It counts the event and, where that helps, writes the log line. `/metrics` and `gateway/health`
 //! read the same counters. Spans say which room, command or broker a line is about (`spans`), so a
 //! line must not name them again. The names and labels of metrics are a contract: dashboards use
-//! them. Decides nothing, and is never told a secret.
+//! them. Decides nothing, and never gets a secret.
 
 mod events;
 mod health;

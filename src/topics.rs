@@ -1,4 +1,4 @@
-//! The gateway's topics: the only place that takes them apart or puts them together.
+//! The gateway's topics: the only place that parses and builds them.
 //!
 //! ```
 //! use poly2mqtt::topics::{Below, Prefix, RoomTopics, Topic};
@@ -14,8 +14,8 @@
 //! assert_eq!(parsed, Topic::Room { room: "1", below: Below::Other("audio/mute") });
 //! ```
 //!
-//! Everywhere but at an MQTT broker a topic stands without the configured prefix. Pure text: what
-//! a command's topic means is the catalogue's router's to say.
+//! Only at an MQTT broker do topics have the configured prefix. Pure text: the catalogue's router
+//! knows what a command's topic means.
 
 mod filter;
 mod level;
@@ -48,7 +48,7 @@ const RESULT: &str = "/result";
 /// MQTT gives a topic's length two bytes (MQTT 5, section 1.5.4).
 pub const LONGEST_TOPIC: usize = 65_535;
 
-/// One of the gateway's topics, taken apart.
+/// One of the gateway's topics, parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic<'a> {
     /// `room/<room>/…`
@@ -62,7 +62,7 @@ pub enum Topic<'a> {
     Gateway(&'a str),
 }
 
-/// What stands below a room.
+/// The part of a topic below `room/<room>/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Below<'a> {
     /// `availability`
@@ -78,7 +78,7 @@ pub enum Below<'a> {
 }
 
 impl<'a> Topic<'a> {
-    /// Takes a topic without prefix apart; `None` if it is not one of the gateway's.
+    /// Parses a topic without prefix; `None` if it is not one of the gateway's.
     pub fn parse(topic: &'a str) -> Option<Self> {
         if let Some(rest) = topic.strip_prefix(GATEWAY) {
             return Some(Self::Gateway(rest));
@@ -153,7 +153,7 @@ pub fn is_gateway_topic(topic: &str) -> bool {
     topic.starts_with(ROOM) || topic.starts_with(GATEWAY)
 }
 
-/// Splits a topic without prefix into the room and all that follows it, whatever that is.
+/// Splits a topic without prefix into the room and everything that follows it.
 pub fn split_room(topic: &str) -> Option<(&str, &str)> {
     topic.strip_prefix(ROOM)?.split_once('/')
 }
@@ -190,7 +190,7 @@ impl<'a> RoomTopics<'a> {
         self.below(AVAILABILITY)
     }
 
-    /// Why it cannot.
+    /// The topic that says why the device cannot be used.
     pub fn problem(self) -> String {
         self.below(PROBLEM)
     }
@@ -206,7 +206,7 @@ impl<'a> RoomTopics<'a> {
     }
 }
 
-/// The configured prefix: levels that stand before every topic at the broker, or nothing.
+/// The configured prefix: levels before every topic at the broker, or nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prefix(String);
 
@@ -216,7 +216,7 @@ impl Prefix {
         Self(levels.into())
     }
 
-    /// As it is configured.
+    /// The prefix as it is configured.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,7 +1,7 @@
 //! Taking over a changed configuration while everything runs.
 //!
-//! The tables of keys in `config` say which changes take effect at once and which at the next start.
-//! The latter keep their old values until then.
+//! The tables of keys in `config` say which changes take effect at once and which at the next
+//! start. The latter keep their old values until then.
 
 use super::App;
 use crate::config::{self, Config};
@@ -37,7 +37,7 @@ impl App {
 }
 
 /// Puts the old values of everything that changes only at a start into `new`, and logs a warning
-/// that names them. Returns what is wrong with the rest because of that.
+/// that names them. Returns the errors that this causes in the rest of the configuration.
 fn keep_until_restart(old: &Config, new: &mut Config) -> Option<String> {
     let changes = config::changes(old, new);
     if !changes.at_next_start.is_empty() {

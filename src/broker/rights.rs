@@ -1,7 +1,7 @@
 //! What a user of the embedded broker may publish and subscribe to.
 //!
 //! Pure: decides by names and topics. The gateway itself may publish everything. Users may send
-//! commands to the rooms they see, if they may control; nobody but the gateway publishes states.
+//! commands to the rooms they see, if they may control. Only the gateway publishes states.
 //! Topics that are not the gateway's are free, so that clients can use the broker for more.
 
 use std::sync::Arc;
@@ -33,16 +33,16 @@ impl BrokerUser {
     }
 }
 
-/// Who may do what.
+/// The rights of all users.
 #[derive(Debug)]
 pub struct BrokerRights {
-    /// Everybody may do everything but publish states, if there is nobody here.
+    /// If empty, every client may do everything except publish states.
     users: Vec<BrokerUser>,
     prefix: Prefix,
 }
 
 impl BrokerRights {
-    /// For these users and topics with this prefix.
+    /// The rights of these users, for topics with this prefix.
     pub fn new(users: Vec<BrokerUser>, prefix: Prefix) -> Self {
         Self { users, prefix }
     }

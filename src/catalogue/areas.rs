@@ -1,4 +1,4 @@
-//! What a device can do, by area: one file each, data and small functions and nothing else.
+//! What a device can do, by area: one file each, with data and small functions only.
 
 use super::operation::Operation;
 

@@ -1,14 +1,14 @@
 //! From the bytes of a device's answer to a value, and from a value to a state's payload.
 //!
-//! Pure. What real devices send other than the guide says is forgiven by `quirks`.
+//! Pure. `quirks` handles what devices send differently from the guide.
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::quirks::bare_word;
 
-/// Values nested deeper are refused. Common JSON readers take 128 levels, and a state stands inside
-/// other objects when it is told to clients.
+/// Values nested deeper are refused. Common JSON readers take 128 levels, and a state is inside
+/// other objects when it is sent to clients.
 const DEEPEST: usize = 64;
 
 /// Reads a body: JSON, or a word that should have had quotes, or nothing (null).

@@ -1,7 +1,7 @@
 //! A checked command: its route, its topic's parameters and its payload's values.
 //!
 //! Pure. Reads a command from topic and payload, follows its plan, and places its values in path,
-//! query and body of a request. Sends nothing: that is the device client's.
+//! query and body of a request. Sends nothing: the device client does.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -88,7 +88,7 @@ impl Call {
         }
     }
 
-    /// A call of the catalogue's own making.
+    /// A call that the catalogue itself makes, not a client.
     ///
     /// # Errors
     /// No entry has that topic, or its parameters are others: the entry that refers to it is wrong.
@@ -132,7 +132,7 @@ impl Call {
             .map(|(field, _)| field.as_str())
     }
 
-    /// The operation that is meant: if two share the topic, the switch decides.
+    /// Its operation. If two operations share the topic, the value of the switch selects one.
     pub fn variant(&self) -> &'static Variant {
         let on = self.values.values().find_map(Value::as_bool);
         self.route

@@ -13,12 +13,12 @@ use super::state::Context;
 use super::step::Step;
 use crate::command::Failure;
 
-/// Whether a topic asks or changes.
+/// Whether a topic only reads (a query) or changes something (a command).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// It changes something.
     Command,
-    /// It only asks.
+    /// It only reads.
     Query,
 }
 
@@ -68,7 +68,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// All of them.
+    /// Every kind.
     pub const ALL: [Self; 2] = [Self::Move, Self::Dial];
 
     /// The last level of the topics.
@@ -80,7 +80,7 @@ impl Ended {
     }
 }
 
-/// Where a command stands among those that wait.
+/// The position of a command among those that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
     /// In order of arrival.
@@ -114,7 +114,7 @@ pub struct Binary {
 pub struct Command {
     /// The topic below the room with its parameters: `camera/preset/{index}/activate`.
     pub topic: &'static str,
-    /// Set where the method does not tell whether it asks or changes.
+    /// Set if the HTTP method does not show whether it reads or changes.
     pub kind: Option<Kind>,
     /// What the payload may be.
     pub payload: Payload,
@@ -124,7 +124,7 @@ pub struct Command {
     pub bind: &'static [(&'static str, &'static str)],
     /// Parameters of the topic that go into the body: (parameter, the device's name).
     pub carry: &'static [(&'static str, &'static str)],
-    /// Two operations share the topic: this one is meant when the payload's switch says so.
+    /// If two operations share the topic: the value of the switch that selects this one.
     pub when: Option<bool>,
     /// How it becomes requests.
     pub plan: Plan,
@@ -142,7 +142,7 @@ pub struct Command {
     pub slow: bool,
     /// What the device answers.
     pub answer: AnswerKind,
-    /// What Home Assistant shows of it.
+    /// Its entity in Home Assistant.
     pub entities: &'static [Entity],
 }
 
@@ -261,7 +261,7 @@ impl Command {
         }
     }
 
-    /// Goes before all others, and supersedes what it would end.
+    /// It runs before all waiting commands, and supersedes those that it would end.
     pub(super) const fn ends(self, ended: Ended) -> Self {
         Self {
             urgency: Urgency::Ends(ended),

@@ -43,7 +43,7 @@ impl Phase {
         }
     }
 
-    /// The phase that stands for all connections together: the furthest one.
+    /// The phase of all connections together: the furthest one.
     pub(super) fn of(connections: &[Connection], list: &Value) -> Self {
         let any = |phase| {
             connections
@@ -74,7 +74,7 @@ impl Phase {
 pub struct Connection {
     /// Its id.
     pub id: String,
-    /// The conference it belongs to.
+    /// The id of its conference.
     pub conference: String,
     /// Who is at the other end.
     pub address: Option<String>,
@@ -85,7 +85,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// What events say of it.
+    /// Its members in event payloads.
     pub fn describe(&self) -> Map<String, Value> {
         let mut about = Map::new();
         about.insert("conference".into(), self.conference.clone().into());

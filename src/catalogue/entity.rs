@@ -4,7 +4,7 @@
 
 use super::references::StateTopic;
 
-/// An entity that an entry has. The templates are Home Assistant's.
+/// An entity of a catalogue entry. The templates are Home Assistant's.
 #[derive(Debug, Clone, Copy)]
 pub struct Entity {
     /// What kind of entity it is.
@@ -21,11 +21,11 @@ pub struct Entity {
     pub category: Option<Category>,
     /// Whether Home Assistant enables it by default.
     pub enabled: Enabled,
-    /// The state that it shows, if that is not the one its command sets. A device without that state
-    /// does not have the entity.
+    /// The state that it shows, if that is not the one its command sets. A device without that
+    /// state does not have the entity.
     pub of: Option<StateTopic>,
-    /// A template that makes the shown value of the state's payload (`true` or `false` for what is on
-    /// or off); without one the payload is shown.
+    /// A template that makes the shown value of the state's payload (`true` or `false` for what is
+    /// on or off); without one the payload is shown.
     pub value: Option<&'static str>,
     /// A template that makes the attributes of the state's payload.
     pub attributes: Option<&'static str>,
@@ -50,13 +50,13 @@ pub enum EntityKind {
     Text,
     /// A command that is sent with a fixed payload.
     Button,
-    /// The picture that a query brings.
+    /// The picture that a query returns.
     Image,
     /// A state.
     Sensor,
     /// A state that is true or false.
     BinarySensor,
-    /// Something that happens.
+    /// An event.
     Event,
 }
 
@@ -66,11 +66,11 @@ pub enum EntityKind {
 pub enum Category {
     /// Settings.
     Config,
-    /// Of interest when something is wrong.
+    /// Diagnostics.
     Diagnostic,
 }
 
-/// Whether an entity is there without a person's doing.
+/// Whether an entity is enabled by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enabled {
     /// Yes.

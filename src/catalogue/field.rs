@@ -1,10 +1,10 @@
-//! One value of a payload: its names, what it may be, and what the device gets for it.
+//! One value of a payload: its names, its allowed values, and the value that is sent to the device.
 //!
-//! Pure. The messages about a wrong payload as a whole are `payload`'s.
+//! Pure. `payload` makes the messages about a wrong payload as a whole.
 
 use serde_json::Value;
 
-/// Where a field's value goes.
+/// The part of the request that a field becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SentIn {
     /// Into the JSON body, at its dotted device name.
@@ -22,11 +22,11 @@ pub struct Field {
     pub name: &'static str,
     /// Its name at the device: `dialType`; dots nest.
     pub wire: &'static str,
-    /// What it may be.
+    /// Its allowed values.
     pub rule: Rule,
-    /// It must be there.
+    /// It is required.
     pub required: bool,
-    /// Where it goes.
+    /// The part of the request that it becomes.
     pub sent_in: SentIn,
 }
 
@@ -76,7 +76,7 @@ impl Field {
     }
 }
 
-/// What a value may be, and what the device gets for it.
+/// The allowed values of a field, and the value that is sent to the device.
 #[derive(Debug, Clone, Copy)]
 pub enum Rule {
     /// `true|false|ON|OFF|on|off|1|0`, and `toggle` where the command knows the state.
@@ -87,9 +87,9 @@ pub enum Rule {
     YesNo,
     /// A whole number in these bounds.
     Integer {
-        /// The least.
+        /// The minimum.
         min: i64,
-        /// The greatest.
+        /// The maximum.
         max: i64,
     },
     /// Text that is not empty.
@@ -129,7 +129,7 @@ pub const TOGGLE: &str = "toggle";
 pub const MOST_KEYS: usize = 64;
 
 impl Rule {
-    /// What is allowed, for a sentence with "takes".
+    /// The allowed values in words, to follow "takes" in a message.
     pub fn describe(&self, toggles: bool) -> String {
         match self {
             Self::Switch if toggles => {

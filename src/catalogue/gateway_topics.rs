@@ -1,21 +1,22 @@
-//! The topics that no operation feeds: what the gateway says about its rooms and about itself.
+//! The topics whose values come from the gateway itself, not from a device operation.
 //!
-//! Only what documents need of them; the rooms and the gateway publish them.
+//! Owns their names and descriptions for the generated documents. The rooms and the gateway publish
+//! them.
 
 use crate::topics::{Below, Topic};
 
-/// A topic that no operation feeds.
+/// A topic whose value comes from the gateway itself.
 #[derive(Debug, Clone, Copy)]
 pub struct GatewayTopic {
     /// The topic; a room's has the room `{room}`.
     pub topic: Topic<'static>,
     /// Its newest value is retained.
     pub retained: bool,
-    /// What it says.
+    /// Its description in the topic page and the AsyncAPI document.
     pub about: &'static str,
 }
 
-/// All of them.
+/// Every such topic.
 pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
     GatewayTopic {
         topic: of_room(Below::Availability),
@@ -35,10 +36,7 @@ pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
         "call_ended",
         "a call ended; `answered` is false if it was never connected",
     ),
-    event(
-        "command_failed",
-        "a command's result was an error, whoever sent it",
-    ),
+    event("command_failed", "a command of any client failed"),
     GatewayTopic {
         topic: Topic::Gateway("availability"),
         retained: true,
@@ -64,7 +62,7 @@ const fn of_room(below: Below<'static>) -> Topic<'static> {
     }
 }
 
-/// Something that happens: not retained.
+/// An event, which is not retained.
 const fn event(name: &'static str, about: &'static str) -> GatewayTopic {
     GatewayTopic {
         topic: of_room(Below::Event(name)),

@@ -1,6 +1,6 @@
-//! What a camera's move means beyond its request: how long it may run, and the stop that ends it.
+//! A camera's move: how long it may run, and the stop that ends it.
 //!
-//! Pure. When a stop is sent is the room's to say.
+//! Pure. The room decides when a stop is sent.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::command::{Ended, Urgency};
 use super::router::CATALOGUE;
 use crate::command::{ErrorCode, Failure};
 
-/// A camera that nobody stops is stopped after this long: longer than any move across the whole
-/// range takes.
+/// A camera without a stop from a client is stopped after this time: longer than any move across
+/// the whole range takes.
 const LONGEST_MOVE: Duration = Duration::from_secs(10);
 
 /// What a move starts: which camera runs, for how long at most, and what stops it.

@@ -33,11 +33,11 @@ impl Method {
 /// How often an operation is polled; the intervals are configured below `[poll]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// What people watch: audio, calls, video mute.
+    /// States that people watch: audio, calls, video mute.
     Fast,
-    /// What changes during a day.
+    /// States that change during a day.
     Normal,
-    /// What rarely changes.
+    /// States that rarely change.
     Slow,
 }
 
@@ -115,7 +115,7 @@ impl Operation {
         Self { commands, ..self }
     }
 
-    /// True if a state changes with time even when the answer stays the same.
+    /// Whether one of its states also changes with time, without a new answer.
     pub fn at_time(&self) -> bool {
         let timed = |state: &State| matches!(state.pick, Pick::AtTime(_));
         self.states.iter().any(timed)

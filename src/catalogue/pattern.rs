@@ -7,7 +7,7 @@ pub fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
         .filter_map(|level| level.strip_prefix('{')?.strip_suffix('}'))
 }
 
-/// What a parameter stands for, for people.
+/// The meaning of a parameter, for the topic page.
 pub fn about_parameter(name: &str) -> &'static str {
     match name {
         "conf_id" => "a conference's id, as listed in `calls`",

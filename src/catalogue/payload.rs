@@ -1,13 +1,13 @@
 //! What a command's payload may be, and how it becomes values for the device.
 //!
-//! Owns the reading of payloads and the messages about bad ones. What one value may be is in
-//! `field`. Pure.
+//! Owns the reading of payloads and the messages about bad ones. `field` has the rules for
+//! one value. Pure.
 
 use serde_json::{Map, Value};
 
 use super::field::{Field, Rule};
 
-/// What a command takes.
+/// The payload that a command takes.
 #[derive(Debug, Clone, Copy)]
 pub enum Payload {
     /// Nothing.
@@ -33,7 +33,7 @@ pub enum Payload {
 pub struct Read {
     /// The sender's id for the command.
     pub request_id: Option<Value>,
-    /// The values by field name, or what is wrong.
+    /// The values by field name, or the error.
     pub values: Result<Map<String, Value>, String>,
 }
 

@@ -1,8 +1,8 @@
-//! What real devices do other than the REST API Reference Guide 4.0.0 says.
+//! Where real devices differ from the REST API Reference Guide 4.0.0.
 //!
 //! [`QUIRKS`] is the one list of every known deviation, each with its source and the place that
-//! handles it. The functions that forgive a body are in `forgive`; what concerns sessions is in
-//! `device`. A deviation that is found is added to the list first.
+//! handles it. The functions that forgive a body are in `forgive`; `device` handles the
+//! deviations of sessions. Add a new deviation to the list first.
 
 mod forgive;
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub struct Request {
     pub repeatable: bool,
 }
 
-/// What is sent with a request.
+/// The body of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RequestBody {
     /// Nothing, and no content type.

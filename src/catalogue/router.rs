@@ -20,8 +20,8 @@ use crate::topics;
 /// The catalogue of this program.
 pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::build);
 
-/// A longer topic is compared with no command: none is as long, and comparing takes time by the
-/// length, which the sender chooses.
+/// A longer topic is not compared with the commands: none is as long, and the time to compare
+/// grows with the length, which the sender chooses.
 const LONGEST_COMPARED: usize = 128;
 
 /// All topics of all operations.
@@ -111,7 +111,7 @@ impl Catalogue {
     /// Finds the route of a topic below the room, levels still encoded, and its parameters.
     ///
     /// # Errors
-    /// `unknown_command` with what might have been meant, `invalid_payload` for a level that
+    /// `unknown_command` with the nearest known topic, `invalid_payload` for a level that
     /// decodes to something forbidden.
     pub fn route(&'static self, command: &str) -> Result<(&'static Route, Params), Failure> {
         // A pattern without parameters wins over every other.
@@ -137,7 +137,7 @@ impl Catalogue {
         Ok((route, params))
     }
 
-    /// The message about an unknown topic: what might have been meant.
+    /// The message about an unknown topic, with the nearest known one.
     fn hint(&self, command: &str) -> String {
         for verb in ["set", "get"] {
             let below = format!("{command}/{verb}");

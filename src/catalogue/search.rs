@@ -1,6 +1,6 @@
 //! Paging through the answer of a directory query.
 //!
-//! Pure: says what to ask next and collects what came; the room does the asking.
+//! Pure: gives the next request and collects the answers; the room sends the requests.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::command::{ErrorCode, Failure};
 
 /// Entries of a page. Known drivers ask for up to 100.
 const PAGE_SIZE: usize = 50;
-/// Entries that a search brings unless it says otherwise: four pages.
+/// Entries that a search returns by default: four pages.
 const DEFAULT_LIMIT: usize = 200;
 
 /// A search in progress.

@@ -1,7 +1,7 @@
 //! How a device's answer becomes retained states.
 //!
-//! Owns the picking of states from an answer. Pure: bytes are read by `body`, and what real
-//! devices send other than the guide says is forgiven by `quirks`.
+//! Owns the picking of states from an answer. Pure: bytes are read by `body`, and `quirks`
+//! handles what devices send differently from the guide.
 
 use serde_json::Value;
 
@@ -32,11 +32,11 @@ pub struct Context {
 /// How a state's value is found in the answer.
 #[derive(Debug, Clone, Copy)]
 pub enum Pick {
-    /// All of it.
+    /// The whole answer.
     Whole,
     /// The first of these members that the answer has.
     Field(&'static [&'static str]),
-    /// What the function makes of it; `None` clears the topic.
+    /// The function's result; `None` clears the topic.
     With(fn(&Value, &Context) -> Option<Value>),
     /// Like `With`, but the value also changes with time, even when the answer stays the same.
     AtTime(fn(&Value, &Context) -> Option<Value>),
@@ -51,7 +51,7 @@ pub struct State {
     pub topic: StateTopic,
     /// How its value is found.
     pub pick: Pick,
-    /// What Home Assistant shows of it.
+    /// Its entity in Home Assistant.
     pub entities: &'static [Entity],
 }
 

@@ -54,7 +54,7 @@ impl Run {
                 }
             },
             Err(errors) => {
-                tracing::error!("the configuration is wrong, so the old one goes on");
+                tracing::error!("the configuration is wrong; the old one stays in use");
                 for error in errors.0 {
                     tracing::error!("{error}");
                 }

@@ -20,14 +20,14 @@ use crate::topics::RoomTopics;
 pub struct Failure {
     /// The kind of failure.
     pub code: ErrorCode,
-    /// What was wrong and what is allowed.
+    /// The error in one sentence, with the allowed values.
     pub message: String,
     /// The device's HTTP status, if it answered.
     pub status: Option<u16>,
 }
 
 impl Failure {
-    /// A failure that no device status belongs to.
+    /// A failure without a device status.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -58,7 +58,7 @@ pub struct FileAnswer {
     pub is_state: bool,
 }
 
-/// What a command that succeeded brought.
+/// The result of a command that succeeded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Success {
     /// The device's HTTP status.

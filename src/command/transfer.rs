@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 /// device brings (some 16 KB), so a slow client holds little memory.
 const DOWNLOAD_CHUNKS_IN_FLIGHT: usize = 4;
 
-/// What streams along with a command.
+/// The stream that belongs to a command, if any.
 #[derive(Debug, Default)]
 pub enum Transfer {
     /// Nothing: payload and answer are held in memory.
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Upload {
     }
 }
 
-/// What is known of a file before its first byte.
+/// Type and size of a file, known before its first byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The MIME type.
@@ -108,7 +108,7 @@ impl Download {
         self.chunks.closed().await;
     }
 
-    /// Says that there is a file, and what is known of it.
+    /// Announces the file with its type and size.
     pub fn begin(&mut self, head: Head) {
         if let Some(sender) = self.head.take() {
             // A receiver that is gone is noticed at the first chunk.
@@ -124,7 +124,7 @@ impl Download {
         self.chunks.send(chunk).await.map_err(|_| CutOff)
     }
 
-    /// Says that the file is complete. Without this the reading end takes it for cut off.
+    /// Marks the file as complete. Without this the reading end reports it as cut off.
     pub fn finish(self) {
         self.complete.store(true, Ordering::Release);
     }

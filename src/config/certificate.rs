@@ -12,7 +12,7 @@ pub enum Certificate {
     System,
     /// One that an authority of this PEM file signed.
     CaFile(PathBuf),
-    /// Any: whoever answers at the address gets the password.
+    /// Any. The password is sent to any machine at the address.
     Insecure,
     /// None is configured: the room stays offline, and its problem names the fingerprint that the
     /// device shows.

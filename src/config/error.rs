@@ -1,15 +1,15 @@
-//! What is wrong with a configuration.
+//! The errors of a configuration.
 
 use std::fmt;
 
-/// One thing that is wrong.
+/// One error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// Where: `poly2mqtt.toml:12`, the name of an environment variable, or a path.
     pub place: String,
     /// Which key: `rooms.1.url`; empty where it is about the file.
     pub key: String,
-    /// What is wrong and what is allowed. Never holds a secret.
+    /// The message, with the allowed values. Never holds a secret.
     pub message: String,
 }
 
@@ -22,7 +22,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Everything that is wrong, in the order in which it was found.
+/// All errors, in the order in which they were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 

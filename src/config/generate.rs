@@ -10,10 +10,10 @@ use super::key::{Key, Kind, Reload, Section};
 
 /// Comments in the example file are wrapped here.
 const WIDTH: usize = 98;
-/// In a page, stands before what is generated: with the path of the section after it.
+/// Marks the start of a generated table in a page; the path of the section follows.
 const MARKER: &str = "<!-- generated: ";
 const MARKER_END: &str = " -->\n";
-/// Stands after what is generated.
+/// Marks the end of a generated table.
 const END: &str = "<!-- end -->";
 
 const EXAMPLE_HEAD: &str = "\
@@ -23,7 +23,7 @@ const EXAMPLE_HEAD: &str = "\
 # Durations: 500ms, 2s, 10m, 1h. Sizes: 512KiB, 10MiB.
 #
 # Every key can also be set by an environment variable, which wins over the file:
-# POLY2MQTT_MQTT__URL, POLY2MQTT_ROOMS__BOARDROOM__PASSWORD. `poly2mqtt check` tells what is wrong
+# POLY2MQTT_MQTT__URL, POLY2MQTT_ROOMS__BOARDROOM__PASSWORD. `poly2mqtt check` shows every error
 # with this file; `kill -HUP` makes a running gateway read it again.
 ";
 
@@ -235,7 +235,7 @@ mod tests {
         Key::new("lamp", Kind::Tables(INNER), Reload::Now, "The lamps"),
     ];
 
-    /// A key is listed once, and is everywhere.
+    /// Every key of the tables is in the schema, the page and the example file.
     #[test]
     fn a_listed_key_is_in_schema_page_and_example() {
         let schema = schema_table(KEYS);

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::key::{Info, Key, KeyValue, Values};
 
-/// The values of these keys that may be shown.
+/// The values of these keys, without secrets.
 pub fn shown(keys: &[Key], values: &Values) -> Value {
     let mut object = Map::new();
     for key in keys {

@@ -36,7 +36,7 @@ pub enum Kind {
     ById(&'static [Key]),
 }
 
-/// When a running gateway that is told to reload takes over a new value.
+/// When a reload takes over a new value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reload {
     /// At once.
@@ -194,15 +194,15 @@ impl Key {
 /// The value of a key, to be shown or compared with another.
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeyValue {
-    /// A value that anybody may see; null for a key that is not set.
+    /// A value that may be shown; null for a key that is not set.
     Plain(Value),
-    /// A value that nobody may see.
+    /// A secret, which is never shown.
     Secret(Option<Secret>),
-    /// Those of a table.
+    /// The values of a table.
     Table(Values),
-    /// Those of a list of tables.
+    /// The values of a list of tables.
     Tables(Vec<Values>),
-    /// Those of a table of tables.
+    /// The values of a table of tables.
     ById(BTreeMap<String, Values>),
 }
 

@@ -8,7 +8,7 @@ use super::reader::Reader;
 use super::values::{check_levels, path_text};
 use super::{BrokerUrl, MqttUser, RoomId, Secret};
 
-/// The bounds of `max_payload`: what the largest state needs, and what memory should bear.
+/// The bounds of `max_payload`: the size of the largest state, and a limit for the memory.
 const MAX_PAYLOAD: [usize; 2] = [64 << 10, 256 << 20];
 /// The keys that only a broker with TLS needs.
 const TLS_KEYS: [&str; 3] = ["ca_file", "client_cert_file", "client_key_file"];

@@ -1,7 +1,7 @@
 //! Reading a table key by key, collecting everything that is wrong.
 //!
-//! Finds unknown keys, and keys that a section's file reads but does not list. `typed` reads the value
-//! of one key.
+//! Finds unknown keys, and keys that a section's file reads but does not list. `typed` reads the
+//! value of one key.
 
 mod typed;
 
@@ -17,9 +17,9 @@ use super::sources::Sources;
 /// What a reading has found besides values.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// What is wrong.
+    /// The errors.
     pub errors: Vec<ConfigError>,
-    /// What is allowed but unwise.
+    /// The warnings: settings that are allowed but unwise.
     pub warnings: Vec<String>,
     /// Where a section's file reads other keys than its table lists. A test sees that there are
     /// none.
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
         self.findings.borrow_mut().warnings.push(message.into());
     }
 
-    /// The key is there.
+    /// Whether the key is set.
     pub fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
     }
@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// All keys have been read: what is left is unknown.
+    /// Ends the reading: every key that was not read is reported as unknown.
     pub fn finish(self) {
         for key in self
             .keys

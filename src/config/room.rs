@@ -99,7 +99,7 @@ impl Section for RoomConfig {
             ),
             (
                 "insecure",
-                "any: whoever answers at the address gets the password",
+                "any certificate: the password is sent to any machine at that address",
             ),
         ])
         .without("none: the room stays offline")
@@ -226,8 +226,8 @@ impl RoomConfig {
                  fingerprint to set"
             )),
             Some(Certificate::Insecure) => reader.warn(format!(
-                "rooms.{id} trusts any certificate (\"insecure\"): whoever answers at its address \
-                 gets the password"
+                "rooms.{id} trusts any certificate (\"insecure\"): the password is sent to any \
+                 machine at its address"
             )),
             Some(_) => {}
         }
@@ -317,7 +317,7 @@ fn read_certificate(reader: &mut Reader<'_>) -> Option<Certificate> {
     // Both keys are read, so that both are checked.
     let ca_file = reader.file("ca_file");
     if both {
-        reader.error("ca_file", "stands beside certificate; give one of the two");
+        reader.error("ca_file", "certificate is set too; remove one of the two");
     }
     if let Some(path) = ca_file {
         return Some(Certificate::CaFile(path));

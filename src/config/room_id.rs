@@ -1,4 +1,4 @@
-//! The id of a room, which stands in its topics.
+//! The id of a room, which is part of its topics.
 
 use std::fmt;
 use std::sync::Arc;

@@ -27,12 +27,12 @@ pub fn listen_text(listen: Option<SocketAddr>) -> String {
     listen.map_or("off".into(), |listen| listen.to_string())
 }
 
-/// Others than this machine reach the address.
+/// Whether other machines can reach the address.
 pub fn beyond_this_machine(listen: Option<SocketAddr>) -> bool {
     listen.is_some_and(|listen| !listen.ip().is_loopback())
 }
 
-/// Checks what is put before topics, or is a topic: levels without wildcards.
+/// Checks a topic or a topic prefix: levels without wildcards.
 pub fn check_levels(reader: &Reader<'_>, key: &str, levels: &str) {
     if levels.contains(['+', '#', '\0']) || levels.starts_with(['/', '$']) || levels.ends_with('/')
     {

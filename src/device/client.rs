@@ -1,7 +1,7 @@
 //! Requests to one device, within its session.
 //!
-//! Owns the rules of repeating: a request is sent again only when that is safe. Sending is
-//! `endpoint`'s, logging in and out `authenticator`'s.
+//! Owns the rules of repeating: a request is sent again only when that is safe. `endpoint` sends,
+//! `authenticator` logs in and out.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -95,7 +95,7 @@ impl Device {
         }
     }
 
-    /// Releases the session at the device. It does not matter what the device says to that.
+    /// Releases the session at the device. The device's answer is ignored.
     pub async fn log_out(&self) {
         self.authenticator.log_out().await;
     }

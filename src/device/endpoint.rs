@@ -1,7 +1,7 @@
 //! One request to the device and its response.
 //!
-//! Owns the limit of two requests at a time, the reading of a response up to the caller's limit, and
-//! the words for an unreachable device. Logs nobody in and repeats nothing.
+//! Owns the limit of two requests at a time, the reading of a response up to the caller's limit,
+//! and the words for an unreachable device. Does not log in and repeats nothing.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(super) const SMALL_RESPONSE: usize = 1 << 20;
 /// How an attempt at a request ended.
 #[derive(Debug)]
 pub(super) enum Attempt {
-    /// The device responded, with whatever status.
+    /// The device responded, with any status.
     Answered(DeviceResponse),
     /// The device responded, and the response is larger than the caller's limit.
     Large(Box<LargeResponse>),
@@ -108,7 +108,7 @@ impl Endpoint {
         self.http.fixed(method, path, json)
     }
 
-    /// Whether anybody listens at the device's address: connects without TLS, and hangs up.
+    /// Checks that the device's address accepts connections: connects without TLS, and disconnects.
     ///
     /// # Errors
     /// The device is offline.

@@ -1,6 +1,6 @@
 //! When a log-in may be tried: how many at once, and how long after a refusal.
 //!
-//! Owns the waits after refusals, so that the gateway locks out nobody. Sends nothing.
+//! Owns the waits after refusals, so that the gateway never locks people out. Sends nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::problem::{Problem, ProblemCode};
 use super::settings::DeviceTimings;
 
-/// How many devices are logged in to at once, so that a start with many rooms is no storm.
+/// How many devices are logged in to at once, so that a start with many rooms does not overload the
+/// network.
 const MOST_LOGINS_AT_ONCE: usize = 20;
 /// The longest wait after refused passwords, unless the first wait is longer.
 const LONGEST_LOGIN_WAIT: Duration = Duration::from_secs(3600);

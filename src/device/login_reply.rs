@@ -76,7 +76,7 @@ impl LoginReply<'_> {
         })
     }
 
-    /// The id stands in the cookie, or in the body where there is none.
+    /// The session id from the cookie, or from the body if there is no cookie.
     fn granted(self, reply: &Value, generation: u64) -> Option<Session> {
         let id = id_cookie(self.cookies)
             .or_else(|| reply["session"]["sessionId"].as_str().map(str::to_owned))?;

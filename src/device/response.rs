@@ -1,11 +1,11 @@
-//! What a request comes to: the device's response, or why there is none.
+//! The result of a request: the device's response, or the reason that there is none.
 
 use bytes::Bytes;
 
 use super::http::HttpError;
 use super::problem::Problem;
 
-/// The device's response, whatever its status.
+/// The device's response, with any status.
 #[derive(Debug, Clone)]
 pub struct DeviceResponse {
     /// The HTTP status.
@@ -42,11 +42,11 @@ pub enum RequestError {
     #[error("the device refuses this in the mode {0}")]
     ModeLocked(String),
     /// The request was not sent: its URL would lead to another path than the one it names.
-    #[error("the request's path would be changed on its way")]
+    #[error("the request's path would change when it becomes a URL")]
     UnsafePath,
 }
 
-/// What is known of a response that is larger than the caller's limit.
+/// Status, type and size of a response that is larger than the caller's limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oversize {
     /// The caller's limit in bytes.

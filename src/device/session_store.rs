@@ -1,9 +1,9 @@
 //! A room's sessions on disk, so that a gateway that was killed finds them again.
 //!
-//! Without it, each kill would leave a session at the device that nobody can release, until the
-//! device has none left for people. Owns the file: one a room, readable by the gateway's user only,
-//! replaced as a whole. Its content is secret and never logged. If the file cannot be used, the
-//! gateway logs in again.
+//! Without it, each kill would leave a session at the device that cannot be released, until the
+//! device has no free session for people. Owns the file: one a room, readable by the gateway's user
+//! only, replaced as a whole. Its content is secret and never logged. If the file cannot be used,
+//! the gateway logs in again.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

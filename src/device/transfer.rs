@@ -1,7 +1,7 @@
 //! Files that stream to or from a device.
 //!
-//! The request's slot is held while they do. Owns their time limits: a stream in which nothing moves
-//! for as long as a request may take is ended, whichever end stands still.
+//! The request's slot is held while they do. Owns their time limits: a stream is ended if neither
+//! end moves a byte for as long as a request may take.
 
 use std::io;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use super::response::{DeviceResponse, RequestError};
 use crate::catalogue::Request;
 use crate::command::{Download, Head, Upload};
 
-/// How long a download may hold its slot, however steadily it trickles. The largest file of a device
-/// is a log archive of some 100 MB.
+/// How long a download may hold its slot, however steadily it trickles. The largest file of a
+/// device is a log archive of some 100 MB.
 const LONGEST_DOWNLOAD: Duration = Duration::from_secs(600);
 /// "The REST API cannot accept more than 10 MB of data."
 pub const LARGEST_UPLOAD: u64 = 10_000_000;
 
-/// What became of a download.
+/// The result of a download.
 #[derive(Debug)]
 pub enum Downloaded {
     /// The whole file went out; with the HTTP status and its size in bytes.

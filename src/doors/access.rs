@@ -1,8 +1,8 @@
-//! Who may see and do what, at every door but the broker's.
+//! What clients may see and do, at every door except MQTT's.
 //!
-//! Owns the tokens of now and the decision whether one is right. What a token permits is in
-//! [`Grant`]; how wrong tokens are slowed down is in `wrong_tokens`. Knows no transport: a door hands
-//! over the token it was shown. No token is ever written to a log or a message.
+//! Owns the current tokens and the decision whether one is right. What a token permits is in
+//! [`Grant`]; how wrong tokens are slowed down is in `wrong_tokens`. Knows no transport: a door
+//! hands over the token it was shown. No token is ever written to a log or a message.
 
 mod grant;
 mod token;
@@ -43,7 +43,7 @@ impl TokenChanges {
     }
 }
 
-/// The tokens of now, and the addresses that showed wrong ones.
+/// The current tokens, and the addresses that sent wrong ones.
 #[derive(Debug)]
 pub struct Access {
     tokens: watch::Sender<Vec<Arc<Token>>>,
@@ -83,7 +83,7 @@ impl Access {
         }
     }
 
-    /// Whether there are no tokens, so that nobody needs one.
+    /// Whether no tokens are configured, so that clients need none.
     pub fn is_open(&self) -> bool {
         self.tokens.borrow().is_empty()
     }

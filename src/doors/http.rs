@@ -1,8 +1,8 @@
 //! The HTTP front door: WebSocket, commands and states, files, health and metrics, on one port.
 //!
 //! Owns the routes, who may use them, and the end of its connections. Knows nothing of devices:
-//! commands go to the gateway, states come from the state store. What a WebSocket says is the
-//! business of [`clients`](crate::doors::clients).
+//! commands go to the gateway, states come from the state store. [`clients`](crate::doors::clients)
+//! handles the frames of WebSockets.
 
 mod authorization;
 mod connection;
@@ -31,7 +31,7 @@ use crate::telemetry::Sample;
 /// Gives the state of rooms and broker at this moment, for `/readyz` and `/metrics`.
 pub type Sampler = Arc<dyn Fn() -> Sample + Send + Sync>;
 
-/// What every request is answered from.
+/// The parts that request handlers use.
 struct HttpState {
     clients: Arc<Clients>,
     sampler: Sampler,

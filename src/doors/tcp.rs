@@ -1,7 +1,7 @@
 //! Plain lines over bare TCP, for controllers that have neither JSON nor WebSocket.
 //!
-//! Owns the splitting into lines and the first line, `token …`. What the lines mean is the business
-//! of [`clients`](crate::doors::clients).
+//! Owns the splitting into lines and the first line, `token …`. [`clients`](crate::doors::clients)
+//! handles the lines.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -67,8 +67,8 @@ impl TcpDoor {
         self.stop_accepting.cancel();
     }
 
-    /// Accepts no more clients, and waits until `deadline` until that is so. Those that are connected
-    /// end with [`Clients::stop`].
+    /// Accepts no more clients, and waits until `deadline` until that is so. Those that are
+    /// connected end with [`Clients::stop`].
     pub async fn stop(self, deadline: Instant) {
         self.stop_accepting.cancel();
         // The task ends by itself, at once; a panic in it has been reported already.

@@ -1,7 +1,7 @@
 //! When which document is published.
 //!
-//! Pure: it is told what is known, what the broker sent and what time it is, and says what to do
-//! now and when to ask again. Home Assistant loses components when two documents of a device come
+//! Pure: gets the facts, the broker's messages and the time, and returns what to do now and when to
+//! ask again. Home Assistant loses components when two documents of a device come
 //! quickly one after the other, so a change is published only after nothing has changed for a
 //! while.
 
@@ -166,14 +166,14 @@ impl Announcer {
         }
     }
 
-    /// Home Assistant has started. `chance`, from 0 to 1, is the part of [`Delays::birth_spread`] to
-    /// wait.
+    /// Home Assistant has started. `chance`, from 0 to 1, is the part of [`Delays::birth_spread`]
+    /// to wait.
     pub fn home_assistant_started(&mut self, now: Instant, chance: f64) {
         let wait = self.delays.birth_spread.mul_f64(chance.clamp(0.0, 1.0));
         self.repeat = Some(now + wait);
     }
 
-    /// What is to be done now. `document` makes the document of a device.
+    /// The actions to take now. `document` makes the document of a device.
     pub fn due(&mut self, now: Instant, document: impl Fn(&str) -> Option<Value>) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.ready.is_none_or(|ready| ready > now) {

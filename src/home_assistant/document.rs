@@ -1,7 +1,7 @@
 //! The types of a discovery document, as Home Assistant's schemas require it.
 //!
-//! Fields that are not known are left out: Home Assistant refuses a device with one `null`. It drops
-//! unknown keys without a message, so there is a type for each platform.
+//! Fields that are not known are left out: Home Assistant refuses a device with one `null`. It
+//! drops unknown keys without a message, so there is a type for each platform.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub struct Document {
     pub device: DeviceInfo,
     /// The program that published the document.
     pub origin: Origin,
-    /// Of every component that has none of its own.
+    /// The availability of every component that has none of its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub availability: Vec<Availability>,
     /// `all`: every topic must say `online`.
@@ -204,7 +204,7 @@ pub enum Platform {
         /// False.
         payload_off: &'static str,
     },
-    /// Something that happens.
+    /// An event.
     Event {
         /// The topic of the events.
         state_topic: String,

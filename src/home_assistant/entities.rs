@@ -15,7 +15,7 @@ pub struct CatalogueEntity {
     source: Source,
 }
 
-/// What an entity belongs to.
+/// The state or command of an entity.
 #[derive(Debug, Clone, Copy)]
 enum Source {
     State(&'static State),

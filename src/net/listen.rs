@@ -1,6 +1,6 @@
 //! Accepting connections: bounded, with TLS where it is configured, until told to stop.
 //!
-//! Knows nothing of what is spoken on them.
+//! Knows none of the protocols above it.
 
 use std::future::Future;
 use std::io;
@@ -26,7 +26,7 @@ const TCP_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// the loop does not spin.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// A listening socket and what is done before a connection is handed on.
+/// A listening socket, and how its connections are prepared.
 #[derive(Debug)]
 pub struct Listener {
     /// The socket.
@@ -108,7 +108,7 @@ fn prepare(stream: &TcpStream) {
 /// Binds a socket.
 ///
 /// # Errors
-/// The address cannot be used, for a person.
+/// The address cannot be used; the message is for the user.
 pub async fn bind(what: &str, at: SocketAddr) -> Result<TcpListener, String> {
     let bound: io::Result<TcpListener> = TcpListener::bind(at).await;
     bound.map_err(|error| format!("{what} cannot listen on {at}: {error}"))

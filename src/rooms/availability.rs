@@ -1,6 +1,6 @@
-//! How a room stands with its device: online, offline, and when it is tried again.
+//! Whether the device of a room is online, and when an offline one is tried again.
 //!
-//! Pure: told what happened and the time, says what to do. Publishes nothing and sends nothing.
+//! Pure: gets events and the time, returns what to do. Publishes nothing and sends nothing.
 
 use std::time::{Duration, SystemTime};
 
@@ -39,7 +39,7 @@ pub struct Availability {
     unanswered: u32,
     /// The wait after the next failure to reach the device; doubled by each failure.
     reconnect_wait: Duration,
-    /// What is wrong, and since when.
+    /// The problem, and its start.
     problem: Option<(ProblemCode, String)>,
 }
 

@@ -1,7 +1,7 @@
 //! The stops that cameras still need.
 //!
 //! Pure. A camera that was started runs until it is stopped, so every start schedules a stop here.
-//! The stop stays until the device has answered one for that camera, whoever sent it.
+//! The stop stays until the device has carried out any stop for that camera, also a client's.
 
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ impl CameraStops {
         self.stops.is_empty()
     }
 
-    /// When the next stop is due.
+    /// When the next stop must be sent.
     pub fn next_due(&self) -> Option<Instant> {
         self.stops.iter().map(|stop| stop.due).min()
     }

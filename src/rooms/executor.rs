@@ -2,7 +2,7 @@
 //!
 //! Turns a call into requests as its catalogue entry plans, and reads back the states it touched.
 //! Changes no state itself: the readings are handed to the room, which publishes them before the
-//! result. What a refusal means is told by [`super::refusal`].
+//! result. [`super::refusal`] says what a refusal means.
 
 mod files;
 mod queries;
@@ -30,7 +30,7 @@ const COMMAND_BODY_LIMIT: usize = 8 << 20;
 pub struct Environment {
     /// The time and the configured preset offset.
     pub context: Context,
-    /// What is added to a preset's number, if it is known.
+    /// The offset of preset numbers at the device, if it is known.
     pub preset_offset: Option<i8>,
     /// The conference that is up.
     pub conference: Option<String>,
@@ -41,7 +41,7 @@ pub struct Environment {
     pub stored: Option<Value>,
 }
 
-/// What a command came to.
+/// The outcome of a command, with everything that it read.
 #[derive(Debug)]
 pub struct Executed {
     /// The result for the sender.

@@ -52,7 +52,7 @@ impl RoomKnowledge {
         self.calls.conference()
     }
 
-    /// What is added to a preset's number, if it is known.
+    /// The offset of preset numbers at the device, if it is known.
     pub fn preset_offset(&self) -> Option<i8> {
         self.configured_preset_offset.or(self.learned_preset_offset)
     }

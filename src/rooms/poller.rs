@@ -1,7 +1,7 @@
 //! Reading a room's states, one operation after the other.
 //!
-//! Pure but for its counters: says which request is due, and what its response means. The schedule
-//! decides when; [`super::knowledge`] publishes what was read.
+//! Pure except for its counters: gives the next request to send, and interprets its response. The
+//! schedule decides when; [`super::knowledge`] publishes what was read.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ impl Poller {
         }
     }
 
-    /// When the next read is due.
+    /// The time of the next read.
     pub fn next_due(&self) -> Option<Instant> {
         self.schedule.next().map(|(_, due)| due)
     }

@@ -1,6 +1,7 @@
 //! All that a room tells the rest of the gateway: results, states, events and its status.
 //!
-//! Owns how they are written and where they go. Decides nothing: room, queue and actor say what.
+//! Owns how they are written and where they go. Decides nothing: room, queue and actor decide what
+//! to publish.
 
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ impl RoomPublisher {
         RoomTopics::new(&self.room)
     }
 
-    /// How the room stands now. A room that is replaced keeps what is known of its device.
+    /// The current status of the room. A room that is replaced keeps what is known of its device.
     pub fn status(&self) -> RoomStatus {
         self.store.room(&self.room).unwrap_or_default()
     }
@@ -57,7 +58,7 @@ impl RoomPublisher {
         reply.answer(result);
     }
 
-    /// Publishes an event. Its name stands in the payload too, for clients that see only that.
+    /// Publishes an event. Its name is in the payload too, for clients that see only that.
     pub fn event(&self, name: &str, details: &Value) {
         let mut event = json!({"event_type": name});
         if let (Some(event), Some(details)) = (event.as_object_mut(), details.as_object()) {

@@ -29,7 +29,10 @@ pub fn not_carried_out(status: u16, reason: Option<&str>) -> Failure {
 
 /// The file is larger than any device takes.
 pub fn upload_too_large() -> Failure {
-    Failure::new(ErrorCode::TooLarge, "the device takes no more than 10 MB")
+    Failure::new(
+        ErrorCode::TooLarge,
+        "the device takes files of at most 10 MB",
+    )
 }
 
 /// What a status other than success means. `named`: the request named something in particular, so
@@ -57,7 +60,8 @@ pub fn refusal(response: &DeviceResponse, operation: &Operation, named: bool) ->
     failure.with_status(status)
 }
 
-/// Why a command without a response failed. `repeatable`: carrying it out twice is the same as once.
+/// Why a command without a response failed. `repeatable`: carrying it out twice is the same as
+/// once.
 pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
     match failed {
         RequestError::Problem(problem) => {

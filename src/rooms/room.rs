@@ -1,6 +1,6 @@
 //! One room, as the rest of the gateway holds it: takes commands, starts and stops the room's task.
 //!
-//! A room is the unit of failure: nothing that happens in it can be felt in another. Owns the
+//! A room is the unit of failure: what fails in one room does not affect another. Owns the
 //! checks that a command passes before it waits. Knows no transport on either side: commands come
 //! as [`Submission`]s, states go to the [`StateStore`].
 
@@ -123,7 +123,7 @@ impl Room {
         self.queue.len()
     }
 
-    /// How the room stands with its device.
+    /// The status of the room's device.
     pub fn status(&self) -> RoomStatus {
         self.publisher.status()
     }

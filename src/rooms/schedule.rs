@@ -1,7 +1,7 @@
 //! When which state is read.
 //!
-//! Pure: told the time, says what is due. Owns the classes' intervals, the spreading of reads over
-//! them, and which operations the device turned out not to have.
+//! Pure: gets the time, returns what to read. Owns the classes' intervals, the spreading of reads
+//! over them, and which operations the device turned out not to have.
 
 #[cfg(test)]
 mod tests;
@@ -44,7 +44,7 @@ pub struct Entry {
     answered: bool,
     /// How often the device has said that it does not have this.
     unsupported: u32,
-    /// Was asked for since the log-in, whatever came of it.
+    /// Whether it was read since the log-in, with or without success.
     asked: bool,
     /// The digest of the newest body, so that the same body is not parsed again.
     last_body: Option<Digest>,
@@ -131,7 +131,7 @@ impl Schedule {
         self.choose();
     }
 
-    /// The read of an entry has ended, whatever it brought.
+    /// The read of an entry has ended, with or without success.
     pub fn asked(&mut self, index: usize) {
         if let Some(entry) = self.entries.get_mut(index) {
             entry.asked = true;
@@ -224,7 +224,7 @@ impl Schedule {
         self.choose();
     }
 
-    /// Reads an entry again as soon as can be.
+    /// Reads an entry again as soon as possible.
     pub fn again(&mut self, index: usize, now: Instant) {
         if let Some(entry) = self.entries.get_mut(index) {
             entry.due = now;

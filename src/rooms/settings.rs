@@ -18,7 +18,7 @@ pub struct RoomSettings {
     pub device: DeviceSettings,
     /// How often states are read.
     pub intervals: PollIntervals,
-    /// What is added to a preset's number; learned from the device if it is not set.
+    /// The offset of preset numbers at the device; learned from the device if it is not set.
     pub preset_offset: Option<i8>,
     /// A command older than this when its turn comes is not carried out.
     pub max_command_age: Duration,

@@ -1,4 +1,4 @@
-//! What a room has under way at its device, and so what may start now.
+//! The requests that a room has under way at its device, and which may start now.
 //!
 //! Pure: the precedence of a room. Camera stops go first, then commands, then polls. The device
 //! client alone keeps the limit of requests at a time; here the limit only says when a poll would

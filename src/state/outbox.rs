@@ -1,4 +1,4 @@
-//! What one front door still has to send, in order and bounded.
+//! The bounded queue of messages that one front door still has to send.
 //!
 //! Owns the order of states, events and results towards one reader. A state waits at most once,
 //! however often it changes, and its value is read when its turn comes. So a slow reader gets the
@@ -167,7 +167,7 @@ impl<R> Outbox<R> {
         self.lock().items.len()
     }
 
-    /// Nothing waits.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

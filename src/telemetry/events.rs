@@ -1,6 +1,6 @@
 //! The events: each is counted and, where an operator wants to read of it, logged.
 //!
-//! A line's target is the part of the gateway that the event belongs to, so that a filter such as
+//! A line's target names the part of the gateway that the event is from, so that a filter such as
 //! `poly2mqtt::rooms=debug` shows it. A line about a room is written inside of that room's span,
 //! because the JSON form of the log does not show the explicit parent of a line.
 
@@ -13,7 +13,7 @@ const ROOMS: &str = "poly2mqtt::rooms";
 const DOORS: &str = "poly2mqtt::doors";
 const MQTT: &str = "poly2mqtt::doors::mqtt";
 
-/// What came of reading a state from a device.
+/// The result of reading a state from a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PollOutcome {
     /// The answer is another one than before.
@@ -37,7 +37,7 @@ impl PollOutcome {
     }
 }
 
-/// Why a client was turned away.
+/// Why a client was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientRefusal {
     /// It has no token, or a wrong one.
@@ -132,7 +132,7 @@ impl Telemetry {
         tracing::debug!(target: DOORS, door = door.as_str(), clients = clients - 1, "client disconnected");
     }
 
-    /// A client was turned away.
+    /// A client was refused.
     pub fn client_refused(&self, why: ClientRefusal) {
         self.metrics.client_refused(why.label());
         tracing::debug!(target: DOORS, why = why.label(), "client refused");

@@ -1,4 +1,4 @@
-//! What is looked up when somebody asks, because counting each change would say nothing.
+//! Values that are read only when metrics are requested: states of this moment, not counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub struct Sample {
 pub struct RoomSample {
     /// The gateway is logged in to its device.
     pub online: bool,
-    /// Its first attempt to reach the device has ended, whatever the result.
+    /// Its first attempt to reach the device has ended, with or without success.
     pub known: bool,
     /// How many commands wait in its queue.
     pub waiting: usize,

@@ -1,4 +1,4 @@
-//! The spans in which log lines stand: `room{room="boardroom"}`.
+//! The spans of log lines: `room{room="boardroom"}`.
 //!
 //! Creating a span takes about 0.4 µs, entering one 0.04 µs, and one that is disabled nothing
 //! (measured in a release build). So there is one for each room's task and each MQTT door, which is
@@ -7,7 +7,7 @@
 
 use tracing::Span;
 
-/// The target of the spans that must be there whatever the log's filter shows: without its room a
+/// The target of the spans that are always enabled, with any filter of the log: without its room a
 /// line is of no use among hundreds of rooms.
 pub const SPAN_TARGET: &str = "poly2mqtt::span";
 

@@ -1,4 +1,4 @@
-//! MQTT topic filters: `+` stands for one level, `#` for all that follow.
+//! MQTT topic filters: `+` matches one level, `#` all levels that follow.
 //!
 //! Pure. Owns which filters there are and which topics they match.
 
@@ -9,7 +9,7 @@ use super::Prefix;
 /// A longer filter matches no topic of the gateway.
 const LONGEST: usize = 1024;
 
-/// A topic filter that is one.
+/// A valid topic filter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Filter(Box<str>);
 
@@ -17,7 +17,7 @@ impl Filter {
     /// Reads a filter.
     ///
     /// # Errors
-    /// What is wrong with it, for a person.
+    /// A message for the user that says what is wrong.
     pub fn new(text: &str) -> Result<Self, String> {
         let wrong = |what: &str| Err(format!("\"{}\" is no topic filter: {what}", shown(text)));
         if text.is_empty() || text.len() > LONGEST {
@@ -29,10 +29,10 @@ impl Filter {
         let last = text.split('/').count() - 1;
         for (n, level) in text.split('/').enumerate() {
             if level.contains('#') && (level != "#" || n != last) {
-                return wrong("# stands alone, as the last level");
+                return wrong("# must be the whole last level");
             }
             if level.contains('+') && level != "+" {
-                return wrong("+ stands alone in its level");
+                return wrong("+ must be a whole level");
             }
         }
         Ok(Self(text.into()))
@@ -43,12 +43,12 @@ impl Filter {
         &self.0
     }
 
-    /// Whether it stands for exactly one topic.
+    /// Whether it has no wildcards, so it matches exactly one topic.
     fn is_literal(&self) -> bool {
         !self.0.contains(['+', '#'])
     }
 
-    /// Whether a topic is meant; `a/#` means `a` too, and a leading wildcard no `$` topic.
+    /// Whether it matches a topic. `a/#` matches `a` too; a leading wildcard matches no `$` topic.
     pub fn matches(&self, topic: &str) -> bool {
         if topic.starts_with('$') && self.0.starts_with(['+', '#']) {
             return false;
@@ -67,7 +67,7 @@ impl Filter {
     }
 }
 
-/// The beginning of a text that somebody sent, to be shown in a message.
+/// The beginning of a text from a user, for a message.
 fn shown(text: &str) -> String {
     text.chars().take(64).collect()
 }
@@ -75,7 +75,7 @@ fn shown(text: &str) -> String {
 /// The filters of one client.
 #[derive(Debug, Default)]
 pub struct Filters {
-    /// Those of one topic, which are found at once however many there are.
+    /// The filters without wildcards. A hash set finds a topic in constant time.
     literal: HashSet<Box<str>>,
     patterns: Vec<Filter>,
 }
@@ -90,23 +90,23 @@ impl Filters {
         }
     }
 
-    /// Takes a filter away, if it is there.
+    /// Removes a filter, if it is there.
     pub fn remove(&mut self, filter: &Filter) {
         self.literal.remove(filter.as_str());
         self.patterns.retain(|known| known != filter);
     }
 
-    /// Whether one of them means this topic.
+    /// Whether one of them matches this topic.
     pub fn matches(&self, topic: &str) -> bool {
         self.literal.contains(topic) || self.patterns.iter().any(|filter| filter.matches(topic))
     }
 
-    /// How many there are.
+    /// The number of filters.
     pub fn len(&self) -> usize {
         self.literal.len() + self.patterns.len()
     }
 
-    /// There are none.
+    /// Whether there are no filters.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -117,9 +117,9 @@ impl Filters {
 pub enum RoomReach<'a> {
     /// No room.
     None,
-    /// Only this one.
+    /// Only this room.
     One(&'a str),
-    /// More than one, or it cannot be told.
+    /// More than one room, or an unknown number.
     Many,
 }
 

@@ -4,7 +4,7 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-/// What cannot stand in a topic level as itself.
+/// Characters that must be percent-encoded in a topic level.
 const LEVEL: &AsciiSet = &CONTROLS.add(b'/').add(b'+').add(b'#').add(b'%');
 
 /// Encodes a value so that it is one topic level: `AAMk/1` becomes `AAMk%2F1`.
@@ -18,14 +18,14 @@ pub fn encode_level(value: &str) -> String {
 /// it is encoded again for the URL, and even a device that decodes twice must not be led astray.
 ///
 /// # Errors
-/// What is wrong with the level, for a person.
+/// A message for the user that says what is wrong with the level.
 pub fn decode_level(level: &str) -> Result<String, String> {
     let value = percent_decode_str(level)
         .decode_utf8()
         .map_err(|_| format!("the topic level \"{level}\" does not decode to UTF-8"))?;
     match harm(&value) {
         None => Ok(value.into_owned()),
-        Some(Harm::Empty) => Err("a topic level stands empty where a value belongs".into()),
+        Some(Harm::Empty) => Err("a topic level is empty; it needs a value".into()),
         Some(Harm::Control) => Err("a topic level may not hold control characters".into()),
         Some(Harm::Step) => Err(format!(
             "the topic level \"{level}\" decodes to a step to another path, which is refused"
@@ -33,7 +33,7 @@ pub fn decode_level(level: &str) -> Result<String, String> {
     }
 }
 
-/// Whether a value, wherever it is from, can stand in a path without leading to another one.
+/// Whether a value is safe as one segment of a REST path: it cannot change the path.
 pub fn is_harmless(value: &str) -> bool {
     harm(value).is_none()
 }

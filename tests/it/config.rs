@@ -143,7 +143,7 @@ fn bad_values_say_what_is_allowed() {
         ("preset_offset = 1", "an integer from -1 to 0"),
         ("keep_alive = \"maybe\"", "true or false"),
         ("max_command_age = 5", "a duration of at least 100 ms"),
-        ("password_file = \"/nowhere\"", "stands beside password"),
+        ("password_file = \"/nowhere\"", "password is set too"),
         ("ca_file = \"/nowhere\"", "is not a file"),
         ("poll = 3", "takes a table"),
     ] {

@@ -170,7 +170,7 @@ async fn what_did_not_change_loses_nothing() {
         watch.expect("room/guest/availability", "online").await;
         // A file that is wrong changes nothing.
         it.reload(&["first"], "[rooms.steady]\nurl = \"nonsense\"\n");
-        it.logged("the old one goes on", round + 1).await;
+        it.logged("the old one stays in use", round + 1).await;
         let result = watch.command("room/guest/audio/mute", "").await;
         assert_eq!(result["ok"], true, "{result}");
         it.reload(&["first"], &guest(""));

@@ -1,4 +1,4 @@
-//! The functions that read what devices send other than the guide says.
+//! The functions that read answers which differ from the guide.
 //!
 //! Pure. Each is named in the list of quirks.
 

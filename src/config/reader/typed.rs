@@ -1,7 +1,7 @@
 //! Reading one key: as a text, a duration, a list …
 //!
-//! Owns the messages about values of a wrong type. None shows the value, which may be a secret, but a
-//! path. Each method gives `None` where the key is not there or is wrong.
+//! Owns the messages about values of a wrong type. None shows the value, which may be a secret, but
+//! a path. Each method gives `None` where the key is not there or is wrong.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -132,7 +132,7 @@ impl Reader<'_> {
         if both {
             self.error(
                 &file_key,
-                format!("stands beside {key}; give one of the two"),
+                format!("{key} is set too; remove one of the two"),
             );
             return given;
         }

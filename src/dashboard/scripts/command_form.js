@@ -54,7 +54,7 @@ function commandForm(card, command, room) {
     if (url) URL.revokeObjectURL(url);
     save.hidden = !bytes;
     if (!bytes) return;
-    // Only ever saved: whatever type the device names, the file must not open as a page of this origin.
+    // The file is only saved: with a type from the device it could open as a page of this origin.
     url = URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" }));
     save.href = url;
     save.download = topic().replace(/\/get$/, "").replaceAll("/", "-") + (/jpeg/.test(rest.body.content_type) ? ".jpg" : "");

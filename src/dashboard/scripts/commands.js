@@ -35,7 +35,7 @@ async function send(room, command, payload, { quiet = false } = {}) {
   const { ok, error = {}, took_ms: tookMs } = result;
   Object.assign(entry, { pending: false, ok, code: error.code, message: error.message, tookMs, roundTripMs: performance.now() - started });
   store.notify("log");
-  // "superseded" is no failure for a person: a newer command for the same state won.
+  // "superseded" is not an error to show: a newer command for the same state won.
   if (!ok && !quiet && error.code !== "superseded") {
     toast(`${roomName(room)}: ${capital(error.message ?? "it failed")}`, `${command} · ${error.code}`);
   }

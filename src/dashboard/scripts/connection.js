@@ -3,7 +3,7 @@
 
 /// The first reconnect comes soon, for a gateway that only restarts; then the wait doubles.
 const FIRST_RECONNECT_WAIT = 500;
-/// Nobody at a screen wants to wait longer than this after the gateway is back.
+/// The longest wait after the gateway is back: a person is watching.
 const LONGEST_RECONNECT_WAIT = 15_000;
 /// As often as the gateway pings from its side.
 const PING_INTERVAL = 20_000;

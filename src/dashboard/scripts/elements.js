@@ -1,4 +1,4 @@
-// Makes and changes elements. Whatever comes from a device is written as text, never as HTML:
+// Makes and changes elements. Values from a device are written as text, never as HTML:
 // el() has no way to take markup.
 
 const $ = (id) => document.getElementById(id);

@@ -1,4 +1,4 @@
-/// What belongs to the page that is shown and ends with it: subscriptions, watchers, timers and
+/// Everything that ends when the shown page is left: subscriptions, watchers, timers and
 /// listeners. Leaving a page leaves nothing behind.
 class Scope {
   constructor() {

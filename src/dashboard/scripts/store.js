@@ -1,4 +1,4 @@
-// What the page knows: the newest value of each retained topic, and who is told of changes.
+// What the page knows: the newest value of each retained topic, and the watchers of changes.
 //
 // Besides topics there are four keys to watch: "rooms" (which there are), "availability" (of any
 // room), "connection" and "log".
@@ -33,7 +33,7 @@ const store = {
     for (const topic of [...this.values.keys()]) if (!wanted(topic)) this.set(topic, null);
   },
 
-  /// All subscribed states come again after a reconnect; what does not come is gone.
+  /// All subscribed states come again after a reconnect; a state that does not come is gone.
   beginSync() {
     this.seen = new Set();
   },

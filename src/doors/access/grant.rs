@@ -41,7 +41,7 @@ impl Grant {
     /// The authority with which commands go to a room.
     ///
     /// # Errors
-    /// Why none may be sent, for a person.
+    /// The reason that no command may be sent, as a message for the user.
     pub fn authority(&self, room: &str) -> Result<Authority, String> {
         let Some(token) = &self.token else {
             return Ok(Authority::RoomAllows);

@@ -1,5 +1,5 @@
-//! Slows down whoever guesses tokens: each wrong token of an address is answered later than the one
-//! before.
+//! Slows down guessing of tokens: the answer to each wrong token of an address is delayed longer
+//! than the last.
 //!
 //! Memory is bounded, however many addresses try. A right token is never delayed because of others
 //! at the same address, unless so many wrong ones wait that no more are checked.
@@ -23,7 +23,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// An address without a wrong token for this long begins again with the first delay.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
-/// What is known about one address.
+/// The wrong tokens of one address.
 #[derive(Debug)]
 struct Offender {
     failures: u32,
@@ -105,7 +105,7 @@ impl Drop for Delayed<'_> {
     }
 }
 
-/// What counts as one address: of IPv6 the /64 network, all of which belongs to one user.
+/// The key of an address: for IPv6 its /64 network, since one user owns all of it.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {

@@ -24,7 +24,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// For a person; `None` where nobody is left to read it.
+    /// The text for the client; `None` if it is gone and cannot read it.
     pub fn message(self) -> Option<&'static str> {
         Some(match self {
             Self::ClientLeft | Self::PingTimeout | Self::SendTimeout => return None,

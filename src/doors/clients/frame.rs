@@ -25,7 +25,7 @@ pub enum FrameRequest {
     Subscribe(Vec<Filter>),
     /// Send them no longer.
     Unsubscribe(Vec<Filter>),
-    /// FrameAnswer with a pong.
+    /// Answer with a pong.
     Ping,
 }
 
@@ -34,16 +34,16 @@ pub enum FrameRequest {
 pub struct RequestFrame {
     /// The client's own id; plain frames have none.
     pub id: Option<Value>,
-    /// The request, or what is wrong with it.
+    /// The request, or the error.
     pub request: Result<FrameRequest, FrameError>,
 }
 
-/// What is wrong with a frame.
+/// The error of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameError {
     /// As in the result of a command.
     pub code: ErrorCode,
-    /// For a person.
+    /// The message for the user.
     pub message: String,
 }
 
@@ -85,8 +85,8 @@ pub(super) fn parse_filters<'a>(
     filters.map_err(FrameError::invalid)
 }
 
-/// A payload as a JSON value: numbers, booleans, objects and lists as such, anything else as text. A
-/// number that JSON would change (`007`, twenty digits) stays text.
+/// A payload as a JSON value: numbers, booleans, objects and lists as such, anything else as text.
+/// A number that JSON would change (`007`, twenty digits) stays text.
 pub fn payload_as_json(payload: &[u8]) -> Value {
     let text = String::from_utf8_lossy(payload);
     let as_text = |text: &str| Value::from(text);

@@ -227,7 +227,7 @@ mod tests {
             (r#"{"topic":"a","ping":true}"#, "one verb"),
             (r#"{"topic":7}"#, "topic takes a text"),
             (r#"{"subscribe":[7]}"#, "a list of topic filters"),
-            (r#"{"subscribe":["a#"]}"#, "stands alone"),
+            (r#"{"subscribe":["a#"]}"#, "must be the whole last level"),
             (r#"{"ping":true,"payload":1}"#, "no payload"),
         ] {
             assert!(

@@ -1,6 +1,6 @@
 //! Plain frames, for controllers that cannot read JSON: a topic, optionally a space and a payload.
 //!
-//! Pure. An answer or a state is always a single line, whatever it holds.
+//! Pure. An answer or a state is always a single line, even if its text has line ends.
 
 use bytes::Bytes;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Health and metrics, for whoever supervises the gateway.
+//! Health and metrics, for monitoring systems.
 
 use std::sync::Arc;
 

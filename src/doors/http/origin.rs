@@ -1,9 +1,11 @@
 //! Refuses requests that a web page of another origin makes a browser send.
 //!
-//! A browser sends requests wherever a page tells it to, also to addresses behind a firewall. The
-//! `Origin` header names the page's origin, which must be the gateway itself. The `Host` header names
-//! the host the browser asked for, which must be one of the gateway's: otherwise an attacker could
-//! point a name of his own at the gateway's address (DNS rebinding) and be of the same origin.
+//! A browser sends requests to any address that a page names, also to addresses behind a firewall.
+//! The
+//! `Origin` header names the page's origin, which must be the gateway itself. The `Host` header
+//! names the host the browser asked for, which must be one of the gateway's: otherwise an attacker
+//! could point a name of his own at the gateway's address (DNS rebinding) and be of the same
+//! origin.
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
@@ -103,8 +105,8 @@ fn authority(text: &str) -> Option<Authority> {
     (!authority.as_str().contains('@')).then_some(authority)
 }
 
-/// Whether the gateway is reached by this host. Any address is fine: an attacker can point a name at
-/// the gateway, but not another address.
+/// Whether the gateway is reached by this host. Any address is fine: an attacker can point a name
+/// at the gateway, but not another address.
 fn is_ours(host: &str, hosts: &[String]) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     address.parse::<IpAddr>().is_ok()

@@ -21,7 +21,7 @@ pub fn error(status: StatusCode, code: &str, message: &str) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// An error with the status that belongs to its code.
+/// An error with the HTTP status of its code.
 pub fn error_code(code: ErrorCode, message: &str) -> Response {
     error(status(code), code.as_str(), message)
 }

@@ -1,7 +1,7 @@
 //! `/ws`: clients over a WebSocket.
 //!
-//! Owns the upgrade, the protocol's limits and the close codes. What the frames mean is the business
-//! of [`clients`](crate::doors::clients).
+//! Owns the upgrade, the protocol's limits and the close codes. [`clients`](crate::doors::clients)
+//! handles the frames.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! When the next connection is tried, and what the log is told about the last one.
+//! When the next connection is tried, and what is logged about the last one.
 //!
 //! Pure. The wait doubles from connection to connection. A connection that ends soon after it was
 //! made is no success: the wait goes on growing, and after some of them the log names the usual
@@ -15,7 +15,7 @@ const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(30);
 /// A connection must last this long to count as a success. Two gateways with one client id throw
 /// each other out within milliseconds.
 const BRIEF_CONNECTION: Duration = Duration::from_secs(5);
-/// After this many brief connections in a row the log says what is likely wrong.
+/// After this many brief connections in a row the log names the likely cause.
 const BRIEF_CONNECTIONS_WARNED: u32 = 3;
 
 /// What has happened to the connections so far.
@@ -29,10 +29,10 @@ pub struct Backoff {
     reported: Option<String>,
 }
 
-/// What the log is told about a lost connection.
+/// What is logged about a lost connection.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LossReport {
-    /// The reason is news.
+    /// The reason is new.
     pub is_new_reason: bool,
     /// The connection keeps ending soon after it is made.
     pub keeps_ending: bool,

@@ -1,8 +1,8 @@
 //! The door's one task: connects, waits longer after each failure, and serves the connection.
 //!
 //! Serving is one loop: take the packets that have arrived, send the items that may be sent, write
-//! everything at once, and wait for whichever comes first. What a packet means is `receive`'s, which
-//! messages an item becomes is `send`'s.
+//! everything at once, and wait for whichever comes first. `receive` handles packets, `send`
+//! turns items into messages.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What was sent to the broker and is not acknowledged yet.
+//! The publishes that the broker has not acknowledged yet.
 //!
 //! Owns the packet identifiers and the limit of unacknowledged publishes. Sends nothing.
 
@@ -23,7 +23,8 @@ pub struct Inflight {
 }
 
 impl Inflight {
-    /// Nothing is in flight yet. `receive_maximum` is the broker's limit (MQTT 5 section 3.2.2.3.3).
+    /// Nothing is in flight yet. `receive_maximum` is the broker's limit (MQTT 5 section
+    /// 3.2.2.3.3).
     pub fn new(receive_maximum: u16) -> Self {
         Self {
             window: WINDOW_WITH_RESULTS.min(usize::from(receive_maximum).max(1)),
@@ -64,7 +65,7 @@ impl Inflight {
         self.publishes.remove(position)?.1
     }
 
-    /// Nothing is in inflight.
+    /// Whether nothing is in flight.
     pub fn is_empty(&self) -> bool {
         self.publishes.is_empty()
     }

@@ -1,7 +1,7 @@
 //! Which messages an item of the outbox becomes, and what is too large to be sent.
 //!
-//! Reads the newest value of a state when its turn comes. Keeps nothing: what is sent and not
-//! acknowledged is [`Inflight`](super::inflight::Inflight)'s.
+//! Reads the newest value of a state when its turn comes. Keeps nothing:
+//! [`Inflight`](super::inflight::Inflight) holds what is not acknowledged.
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish, PublishProperties};

@@ -1,5 +1,5 @@
-//! What belongs to one connection: its link, what is not acknowledged, and the limits that both
-//! ends named.
+//! The state of one connection: its link, the publishes in flight, and the limits that both ends
+//! announced.
 
 use std::time::Duration;
 

@@ -33,7 +33,7 @@ pub enum BrokerAddress {
     },
 }
 
-/// What the door needs to know.
+/// The settings of the door.
 #[derive(Debug, Clone)]
 pub struct MqttSettings {
     /// Where the broker is.
@@ -50,7 +50,7 @@ pub struct MqttSettings {
     pub client_cert_file: Option<PathBuf>,
     /// Its key.
     pub client_key_file: Option<PathBuf>,
-    /// Stands before every topic.
+    /// The prefix of every topic.
     pub prefix: Prefix,
     /// How long the broker keeps the session; zero for not at all.
     pub session_expiry: Duration,

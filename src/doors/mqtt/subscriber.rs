@@ -1,8 +1,8 @@
-//! What the state store tells the door: what is to be published, and what is to be cleared.
+//! Receives changes from the state store: topics to publish and topics to clear.
 //!
-//! Owns the door's outbox and the leftovers of earlier runs, and brings the two together: a leftover
-//! that is to be cleared goes through the outbox like a state, and since the store does not hold it,
-//! an empty retained message is published.
+//! Owns the door's outbox and the leftovers of earlier runs, and brings the two together: a
+//! leftover that is to be cleared goes through the outbox like a state, and since the store does
+//! not hold it, an empty retained message is published.
 //!
 //! The store calls [`Subscriber`]'s methods under its lock. They never call the store.
 

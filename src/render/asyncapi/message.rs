@@ -35,7 +35,7 @@ pub fn shared() -> [(&'static str, Value); 4] {
     ]
 }
 
-/// Which of them a state's topic carries. The device decides what its JSON holds; only lists are
+/// The message that a state's topic carries. The device decides what its JSON holds; only lists are
 /// certain.
 pub fn kind_of_state(operation: &Operation, state: &State) -> &'static str {
     match (operation.shape, state.pick, operation.absent) {
@@ -45,7 +45,7 @@ pub fn kind_of_state(operation: &Operation, state: &State) -> &'static str {
     }
 }
 
-/// What a command takes.
+/// The message of the payload that a command takes.
 pub fn command(payload: Payload, schema: Value) -> Value {
     let mut message = json!({
         "payload": schema,
@@ -57,7 +57,7 @@ pub fn command(payload: Payload, schema: Value) -> Value {
     message
 }
 
-/// A binary answer.
+/// The message of a binary answer: raw bytes with their content type.
 pub fn file(content_type: &str) -> Value {
     json!({"title": "A file", "contentType": content_type, "payload": bytes(content_type)})
 }
@@ -107,7 +107,7 @@ pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
     json!({"payload": payload})
 }
 
-/// What messages of a kind have in common.
+/// What all messages of one kind share.
 pub fn traits() -> Value {
     let correlation = json!({"location": "$message.header#/correlation_data"});
     let text = json!({"type": "string"});
@@ -142,7 +142,7 @@ pub fn traits() -> Value {
     })
 }
 
-/// The parts of a result.
+/// The JSON schema of a result's members.
 pub fn schemas() -> [(&'static str, Value); 5] {
     let codes: Vec<&str> = ErrorCode::ALL.map(ErrorCode::as_str).into();
     let about = json!({
@@ -183,7 +183,7 @@ pub fn schemas() -> [(&'static str, Value); 5] {
         "required": ["code", "message"],
         "properties": {
             "code": part("schemas", "error_code"),
-            "message": {"type": "string", "description": "For a person."},
+            "message": {"type": "string", "description": "What went wrong, in plain text."},
         },
     });
     [

@@ -1,4 +1,4 @@
-//! One waiting command, and what it has to do with others.
+//! One waiting command, and its relation to other waiting commands.
 
 use tokio::time::Instant;
 
@@ -8,11 +8,11 @@ use crate::command::{Reply, Transfer};
 /// A command that waits.
 #[derive(Debug)]
 pub struct Ticket {
-    /// What is to be carried out.
+    /// The command to carry out.
     pub call: Call,
-    /// Where its one result goes.
+    /// Takes its one result.
     pub reply: Reply,
-    /// From then on the sender does not want it any more.
+    /// When it expires.
     pub expires: Instant,
     /// The file that streams along with it.
     pub transfer: Transfer,

@@ -1,7 +1,7 @@
 // The panel that moves the camera, with its presets and tracking.
 
-/// Moves a camera while a button is held. Every start is followed by a stop, whatever ends the
-/// press; if the connection breaks, the gateway stops the camera by itself.
+/// Moves a camera while a button is held. Every start is followed by a stop, however the
+/// press ends; if the connection breaks, the gateway stops the camera by itself.
 class Mover {
   constructor(room) {
     this.room = room;
