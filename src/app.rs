@@ -52,7 +52,7 @@ pub struct App {
     config: Config,
 }
 
-/// What an [`App`] runs with besides its configuration. Users cannot change it.
+/// The settings of an [`App`] that are not in its configuration. Users cannot change them.
 #[derive(Debug, Default)]
 pub struct AppOptions {
     /// How long the gateway waits for devices.

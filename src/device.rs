@@ -1,6 +1,6 @@
 //! The client of one device: HTTPS, its session, and what its responses mean.
 //!
-//! Carries out a [`Request`](crate::catalogue::Request) and says what came of it. Owns connections,
+//! Carries out a [`Request`](crate::catalogue::Request) and returns its response. Owns connections,
 //! log-in, session and certificate. Knows neither topics nor rooms.
 //!
 //! ```text

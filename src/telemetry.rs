@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use metrics::Metrics;
 
-/// The counters of one gateway. Every part of it that has something to tell shares this.
+/// The counters of one gateway. All parts of the gateway share them.
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: Metrics,

@@ -55,7 +55,7 @@ pub enum Topic<'a> {
     Room {
         /// The room's id; whether it is configured is not known here.
         room: &'a str,
-        /// What follows it.
+        /// The part below the room.
         below: Below<'a>,
     },
     /// `gateway/…`, with what follows.
@@ -175,7 +175,7 @@ impl<'a> RoomTopics<'a> {
         Self(room)
     }
 
-    /// What all of them begin with: `room/1/`.
+    /// The common beginning of its topics: `room/1/`.
     pub fn start(self) -> String {
         format!("{ROOM}{}/", self.0)
     }

@@ -1,4 +1,4 @@
-//! What the configuration means for Home Assistant, and the publisher's start.
+//! Makes Home Assistant's settings from the configuration, and starts the publisher.
 
 use std::sync::Arc;
 

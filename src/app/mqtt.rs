@@ -1,4 +1,4 @@
-//! What the configuration means for the MQTT door.
+//! Makes the MQTT door's settings from the configuration.
 
 use crate::broker::Broker;
 use crate::config::{BrokerUrl, Config};

@@ -37,7 +37,7 @@ impl App {
     /// # Errors
     /// As for [`App::start`].
     pub async fn start_with(config: Config, options: AppOptions) -> Result<Self, String> {
-        // What can fail because of the machine comes first, so that nothing has to be undone.
+        // Steps that can fail because of the machine come first, so that nothing has to be undone.
         let tls = config.http.tls.as_ref().map(ServerTls::new).transpose()?;
         let tls = tls.map(Arc::new);
         let http_socket = bind_configured("http", config.http.listen).await?;

@@ -1,4 +1,4 @@
-//! The embedded broker asks who a client is and what it may do: passwords here, the rest from
+//! Answers the embedded broker's questions about its clients: passwords here, rights from
 //! [`BrokerRights`].
 
 use std::collections::HashMap;
@@ -62,7 +62,7 @@ impl BrokerAuthentication {
     }
 }
 
-/// What the library's trait returns.
+/// The return type of the library's trait.
 type AuthFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl AuthProvider for BrokerAuthentication {

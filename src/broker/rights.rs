@@ -1,4 +1,4 @@
-//! What a user of the embedded broker may publish and subscribe to.
+//! The topics that a user of the embedded broker may publish and subscribe to.
 //!
 //! Pure: decides by names and topics. The gateway itself may publish everything. Users may send
 //! commands to the rooms they see, if they may control. Only the gateway publishes states.

@@ -142,7 +142,7 @@ impl Call {
             .unwrap_or(&self.route.variants[0])
     }
 
-    /// The calls that its plan makes of it, in order; the call itself where the plan has no steps.
+    /// The calls of its plan, in order; the call itself if the plan has no steps.
     /// `state` is the value of the state that [`Plan::From`] reads first.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! One topic that carries an operation out: its payload, its plan, and what follows from it.
 //!
-//! Only the data and its builders. `Call` makes requests of it; the room's queue and executor act
+//! Only the data and its builders. `Call` turns it into requests; the room's queue and executor act
 //! on the rest.
 
 use serde_json::Value;
@@ -116,7 +116,7 @@ pub struct Command {
     pub topic: &'static str,
     /// Set if the HTTP method does not show whether it reads or changes.
     pub kind: Option<Kind>,
-    /// What the payload may be.
+    /// The allowed payloads.
     pub payload: Payload,
     /// Body fields that are always sent, before the payload's: (the device's name, value).
     pub fixed: &'static [(&'static str, &'static str)],
@@ -253,7 +253,7 @@ impl Command {
         }
     }
 
-    /// Carrying it out twice is not the same as once: it is repeated only if no byte of it left.
+    /// Repeating it is not safe: it is sent again only if no byte of it was sent.
     pub(super) const fn once(self) -> Self {
         Self {
             repeatable: false,

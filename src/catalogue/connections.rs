@@ -1,4 +1,4 @@
-//! What the list of conferences says about calls: the connections and how far each is.
+//! Calls, read from the list of conferences: the connections and the phase of each.
 //!
 //! Pure. The room makes events of the differences between two lists.
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::quirks::is_pending;
 
-/// How far a call is.
+/// The phase of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// There is none, or it has ended.
@@ -80,7 +80,7 @@ pub struct Connection {
     pub address: Option<String>,
     /// The other end called.
     pub incoming: bool,
-    /// How far it is.
+    /// Its phase.
     pub phase: Phase,
 }
 

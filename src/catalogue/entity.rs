@@ -1,13 +1,13 @@
-//! What Home Assistant shows of a state or command, as the entry of it says.
+//! The Home Assistant entity of a state or command, as its catalogue entry defines it.
 //!
-//! Pure data. `home_assistant` makes topics, ids and the discovery document of it.
+//! Pure data. `home_assistant` makes topics, ids and the discovery document from it.
 
 use super::references::StateTopic;
 
 /// An entity of a catalogue entry. The templates are Home Assistant's.
 #[derive(Debug, Clone, Copy)]
 pub struct Entity {
-    /// What kind of entity it is.
+    /// Its kind.
     pub kind: EntityKind,
     /// Its part of the entity's ids. It must never change, or Home Assistant sees a new entity.
     pub key: &'static str,
@@ -35,7 +35,7 @@ pub struct Entity {
     pub unit: Option<&'static str>,
     /// Home Assistant's state class of a number.
     pub state_class: Option<&'static str>,
-    /// What a button sends.
+    /// The payload of a button.
     pub sends: &'static str,
 }
 

@@ -15,7 +15,7 @@ use crate::command::{ErrorCode, Failure};
 /// the whole range takes.
 const LONGEST_MOVE: Duration = Duration::from_secs(10);
 
-/// What a move starts: which camera runs, for how long at most, and what stops it.
+/// A running camera: its path, the longest time it may run, and its stop.
 #[derive(Debug, Clone)]
 pub struct Motion {
     /// The camera, as the path that both requests share.

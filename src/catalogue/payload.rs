@@ -1,4 +1,4 @@
-//! What a command's payload may be, and how it becomes values for the device.
+//! The allowed payloads of commands, and how they become values for the device.
 //!
 //! Owns the reading of payloads and the messages about bad ones. `field` has the rules for
 //! one value. Pure.

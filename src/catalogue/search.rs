@@ -96,7 +96,7 @@ impl Search {
         Call::to(DELETE_QUERY, params)
     }
 
-    /// What was found; `complete` is false if the limit cut it off.
+    /// The entries that were found; `complete` is false if the limit cut it off.
     pub fn found(mut self) -> Value {
         let complete = self.complete && self.entries.len() <= self.limit;
         self.entries.truncate(self.limit);

@@ -20,7 +20,7 @@ pub enum Shape {
     Result,
 }
 
-/// What the picking of a state may depend on besides the answer.
+/// Values that a state may depend on besides the answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Context {
     /// Seconds since 1970.

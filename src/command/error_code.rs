@@ -18,7 +18,7 @@ macro_rules! error_codes {
             /// Every code, in the order of the documentation.
             pub const ALL: [Self; [$($text),+].len()] = [$(Self::$name),+];
 
-            /// The code as it stands in results: `invalid_payload`.
+            /// The code as it is written in results: `invalid_payload`.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)+ }
             }

@@ -79,7 +79,7 @@ impl Success {
         }
     }
 
-    /// A success that brought a file.
+    /// A success with a file.
     pub fn file(status: u16, file: FileAnswer) -> Self {
         Self {
             file: Some(file),

@@ -39,7 +39,7 @@ impl BrokerUrl {
     /// Reads the value of the key.
     ///
     /// # Errors
-    /// What the key takes; never holds the text, which may hold a password.
+    /// The message lists the allowed values. It never holds the text, which may hold a password.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text == "off" {
             return Ok(Self::Off);

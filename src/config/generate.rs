@@ -1,4 +1,4 @@
-//! What is made from the tables of keys: the JSON Schema, the tables of `docs/configuration.md`,
+//! Makes documents from the tables of keys: the JSON Schema, the tables of `docs/configuration.md`,
 //! and the example file `config/poly2mqtt.toml`.
 
 use std::fmt::Write as _;

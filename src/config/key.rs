@@ -1,4 +1,4 @@
-//! What a key of the configuration is: the entry that each section's file writes for it.
+//! The definition of a configuration key: the entry that each section's file writes for it.
 //!
 //! Owns the shape of the entry and nothing of its contents. The reader checks names against it; the
 //! schema, the documents, `gateway/info` and the reload are made from it.
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Secret;
 
-/// What a key takes.
+/// The type of a key's value.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// A text.
@@ -65,7 +65,7 @@ pub enum Info {
 pub struct Key {
     /// Its name.
     pub name: &'static str,
-    /// What it takes.
+    /// The type of its value.
     pub kind: Kind,
     /// When a reload takes it over. Without meaning for a table, whose keys each say it.
     pub reload: Reload,
@@ -75,7 +75,7 @@ pub struct Key {
     pub choices: &'static [(&'static str, &'static str)],
     /// Its default value as it would be written in the file, without quotes.
     pub default: Option<&'static str>,
-    /// What holds without it, in words, where no value says it.
+    /// The behaviour without it, in words, if no default value says it.
     pub without: &'static str,
     /// The value in the example file, without quotes; the default where there is none.
     pub example: Option<&'static str>,
@@ -120,7 +120,7 @@ impl Key {
         self
     }
 
-    /// What holds without the key, in words, such as `all rooms` or `required`.
+    /// The behaviour without the key, in words, such as `all rooms` or `required`.
     pub const fn without(mut self, words: &'static str) -> Self {
         self.without = words;
         self
@@ -216,7 +216,7 @@ impl KeyValue {
 /// The values of a section, by the names of their keys.
 pub type Values = BTreeMap<&'static str, KeyValue>;
 
-/// What the gateway can do with every section.
+/// The operations that every section supports.
 pub trait Section {
     /// Its keys, in the order of the documents.
     const KEYS: &'static [Key];

@@ -14,7 +14,7 @@ use super::error::ConfigError;
 use super::key::{Key, Kind};
 use super::sources::Sources;
 
-/// What a reading has found besides values.
+/// The messages of a reading.
 #[derive(Debug, Default)]
 pub struct Findings {
     /// The errors.

@@ -1,4 +1,4 @@
-//! What a new configuration changes in a running gateway, and when each change takes effect.
+//! Compares a new configuration with the running one, and says when each change takes effect.
 //!
 //! The tables of keys say it. Takes over nothing itself: the application does.
 

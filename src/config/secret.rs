@@ -4,7 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// A password or a token. Its Debug shows nothing of it.
+/// A password or a token. Its `Debug` output does not show it.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 

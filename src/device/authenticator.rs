@@ -124,7 +124,7 @@ impl Authenticator {
             return Ok(session);
         }
         // A task of its own: a caller that stops waiting must not break the log-in off, or the
-        // device would hold a session that nobody knows.
+        // device would hold a session that the gateway does not know.
         let this = self.clone();
         let log_in = async move { this.log_in(stale).await };
         match tokio::spawn(log_in.in_current_span()).await {

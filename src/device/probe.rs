@@ -16,7 +16,7 @@ const MODE_PATH: &str = "/rest/system/mode";
 /// The longest name of a mode that is passed on, in characters.
 const LONGEST_MODE: usize = 64;
 
-/// What a 403 turned out to mean.
+/// The cause of a 403.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Forbidden {
     /// The session is not valid any more.

@@ -1,4 +1,4 @@
-//! A session at the device: its cookie, its token, and what users see of it.
+//! A session at the device: its cookie, its token, and the state that users see.
 //!
 //! Pure. Id and token are secrets: `Debug` shows neither, and only the session's file holds them.
 

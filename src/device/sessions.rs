@@ -1,8 +1,9 @@
 //! The sessions that the device holds for this room, as far as is known.
 //!
-//! One is the current one. The others are unreleased: they are not used any more, because the device
-//! refused them or another took their place, and count against the device's maximum until it lets go
-//! of them. All of them outlive the gateway where there is a [`SessionStore`]. Sends nothing.
+//! One is the current one. The others are unreleased: they are not used any more, because the
+//! device refused them or another took their place, and count against the device's maximum until it
+//! lets go of them. All of them outlive the gateway where there is a [`SessionStore`]. Sends
+//! nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -81,7 +82,7 @@ impl Sessions {
         self.change(|known| known.current = Some(session));
     }
 
-    /// Uses the current session no more: it is to be released.
+    /// Stops using the current session and marks it for release.
     pub fn retire(&self) {
         let current = self.lock().current.take();
         if let Some(session) = current {

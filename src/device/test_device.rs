@@ -48,7 +48,7 @@ impl TestDevice {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, serve, count) = (acceptor.clone(), serve.clone(), count.clone());
                 tokio::spawn(async move {
-                    // A connection without TLS only asks whether anybody is there.
+                    // A connection without TLS only checks that the port is open.
                     let Ok(stream) = acceptor.accept(stream).await else {
                         return;
                     };

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 use super::problem::{Problem, ProblemCode};
 use crate::config::{Certificate, Fingerprint};
 
-/// What the last handshakes with one device showed.
+/// The results of the last handshakes with one device.
 #[derive(Debug, Default)]
 pub struct Handshakes {
     seen: Mutex<Seen>,
@@ -174,7 +174,8 @@ impl ServerCertVerifier for Verifier {
         }
     }
 
-    /// Proves that the peer holds the certificate's key. Without it, anyone could replay the device's public certificate.
+    /// Proves that the peer holds the certificate's key. Without it, anyone could replay the
+    /// device's public certificate.
     fn verify_tls12_signature(
         &self,
         message: &[u8],

@@ -49,7 +49,7 @@ impl Device {
     /// the device gives none.
     ///
     /// # Errors
-    /// Why the receiver has not got all of it.
+    /// The receiver did not get all of it, and why.
     pub async fn download(
         &self,
         request: &Request,

@@ -40,7 +40,7 @@ pub use limits::ClientLimits;
 pub use serve::{NewClient, close_client, serve_client};
 pub use transport::{Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, Outgoing};
 
-/// What all clients share.
+/// The parts that all clients share.
 pub struct Clients {
     /// The retained states.
     pub store: Arc<StateStore>,
@@ -129,8 +129,8 @@ impl Clients {
         });
     }
 
-    /// Ends all clients, each after its last messages. A client that has not read them by `deadline`
-    /// loses them.
+    /// Ends all clients, each after its last messages. A client that has not read them by
+    /// `deadline` loses them.
     pub async fn stop(&self, deadline: Instant) {
         self.stopping.cancel();
         self.tasks.close();

@@ -115,7 +115,7 @@ impl HttpDoor {
         *known.write().unwrap_or_else(PoisonError::into_inner) = hosts;
     }
 
-    /// Accepts no more connections; those that are open go on.
+    /// Accepts no more connections; open ones continue.
     pub fn stop_accepting(&self) {
         self.stop_accepting.cancel();
     }

@@ -15,10 +15,10 @@
 //!            gateway                                             broker
 //! ```
 //!
-//! `session` holds what belongs to one connection, `backoff` when the next one is tried, `leftovers`
-//! what an earlier run left at the broker. This is the only place that names an MQTT client library,
-//! and it uses the library's packets but not its loop: `docs/decisions/mqtt-packets.md` says why.
-//! Knows nothing of devices or rooms.
+//! `session` holds what belongs to one connection, `backoff` when the next one is tried,
+//! `leftovers` what an earlier run left at the broker. This is the only place that names an MQTT
+//! client library, and it uses the library's packets but not its loop:
+//! `docs/decisions/mqtt-packets.md` says why. Knows nothing of devices or rooms.
 
 mod backoff;
 mod connection;
@@ -55,7 +55,7 @@ pub use message::{ReplyAddress, check_response};
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
 
-/// What is published for another program and received from it, at topics without the prefix.
+/// Topics without the prefix, for messages to and from another program.
 #[derive(Debug, Clone)]
 pub struct ExtraTopics {
     /// The retained topics for it.
@@ -68,7 +68,7 @@ pub struct ExtraTopics {
     pub inbound: mpsc::Sender<Inbound>,
 }
 
-/// What the door's parts share.
+/// The data that the door's parts share.
 struct DoorContext {
     settings: MqttSettings,
     store: Arc<StateStore>,

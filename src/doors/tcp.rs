@@ -62,12 +62,12 @@ impl TcpDoor {
         self.addr
     }
 
-    /// Accepts no more clients; those that are connected go on.
+    /// Accepts no more clients; connected ones continue.
     pub fn stop_accepting(&self) {
         self.stop_accepting.cancel();
     }
 
-    /// Accepts no more clients, and waits until `deadline` until that is so. Those that are
+    /// Accepts no more clients, and waits for that until `deadline`. Those that are
     /// connected end with [`Clients::stop`].
     pub async fn stop(self, deadline: Instant) {
         self.stop_accepting.cancel();

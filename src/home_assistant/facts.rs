@@ -1,4 +1,4 @@
-//! What a room's document depends on, read from the state store and the configuration.
+//! The facts that a room's document depends on, read from the state store and the configuration.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,7 +12,7 @@ use crate::config;
 use crate::state::{Change, StateStore};
 use crate::topics::{AVAILABILITY, RoomTopics};
 
-/// What a room's document is made from.
+/// The facts that a room's document is made from.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct RoomFacts {
     /// The room's id.

@@ -2,8 +2,8 @@
 //!
 //! It reads the state store when a topic there has changed that a document depends on, receives
 //! what the broker sends about documents and Home Assistant's start, and puts documents into a
-//! store of their own, whose topics have no prefix. What to publish and when is the announcer's to
-//! decide.
+//! store of their own, whose topics have no prefix. The announcer decides what to publish and
+//! when.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};

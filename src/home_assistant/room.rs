@@ -10,7 +10,7 @@ use crate::topics::{GATEWAY_AVAILABILITY, RoomTopics};
 /// The presets that get buttons; the device has more, which few people use.
 const PRESETS: std::ops::RangeInclusive<i64> = 1..=10;
 
-/// What the gateway says about the device: available while the device is not.
+/// The entities about the connection to the device: available even if the device is offline.
 const ROOM_ENTITIES: &[(&str, Entity)] = &[
     (
         "availability",
@@ -29,7 +29,7 @@ const ROOM_ENTITIES: &[(&str, Entity)] = &[
     ),
 ];
 
-/// What happens in the room.
+/// The events of the room.
 const EVENTS: &[(&str, Entity)] = &[
     // One entity can have only one topic filter, so it receives every event; the template drops
     // those that are not about calls.

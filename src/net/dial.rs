@@ -50,7 +50,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_address_of_a_name_is_tried() {
-        // `localhost` is ::1 too on most systems, where nobody listens here.
+        // `localhost` is ::1 too on most systems, where this test does not listen.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         for host in ["127.0.0.1", "localhost"] {

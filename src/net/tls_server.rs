@@ -20,7 +20,7 @@ impl ServerTls {
     /// Reads the files.
     ///
     /// # Errors
-    /// They cannot be used; the message names the one and holds nothing of it.
+    /// They cannot be used; the message names the file but shows none of its content.
     pub fn new(files: &TlsFiles) -> Result<Self, String> {
         let config = read(files)?;
         Ok(Self {

@@ -11,7 +11,7 @@ const END: &str = "<!-- end -->";
 /// `<!-- generated: error codes -->` and `<!-- end -->`. Everything else stays as it is.
 ///
 /// # Errors
-/// A marker is not there.
+/// A marker is missing.
 pub fn commands_page(page: &str) -> Result<String, String> {
     let missing = |marker: &str| format!("there is no {}", marker.trim_end());
     let (before, rest) = page.split_once(BEGIN).ok_or_else(|| missing(BEGIN))?;

@@ -84,7 +84,7 @@ pub async fn run(
     actor.stops
 }
 
-/// What a future of the room brought.
+/// The result of one of the room's futures.
 enum Done {
     LoggedIn(Result<Value, Problem>),
     Polled {
@@ -177,8 +177,8 @@ impl Actor {
         self.run_beside(async move { Done::LoggedIn(device.log_in().await) });
     }
 
-    /// Starts whatever may start now: camera stops first, then commands, then polls. A room that
-    /// stops only stops its cameras.
+    /// Starts everything that may start now: camera stops first, then commands, then polls. A room
+    /// that stops only stops its cameras.
     fn start_work(&mut self, stopping: bool) {
         let now = Instant::now();
         let retry_at = self.availability.retry_at();

@@ -19,7 +19,7 @@ const LONGEST_RECONNECT_WAIT: Duration = Duration::from_secs(30);
 /// Retry sooner while a camera may still be moving: it needs its stop.
 const RECONNECT_WAIT_WHILE_CAMERA_MOVES: Duration = Duration::from_secs(1);
 
-/// What the room does about its device now.
+/// The state of the connection to the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// A log-in is under way; commands wait.

@@ -40,7 +40,7 @@ fn event(name: &'static str, details: Map<String, Value>) -> Event {
     (name, Value::Object(details))
 }
 
-/// What a room knows of its calls.
+/// The calls of a room.
 #[derive(Debug, Default)]
 pub struct Calls {
     /// The connections of the last reading; none before the first.

@@ -25,7 +25,7 @@ use crate::device::{Device, DeviceResponse, Problem, RequestError};
 /// a meeting list, is some hundred kilobytes.
 const COMMAND_BODY_LIMIT: usize = 8 << 20;
 
-/// What a command may depend on besides itself.
+/// Values of the room that a command may depend on.
 #[derive(Debug, Clone)]
 pub struct Environment {
     /// The time and the configured preset offset.
@@ -46,7 +46,7 @@ pub struct Environment {
 pub struct Executed {
     /// The result for the sender.
     pub result: Result<Success, Failure>,
-    /// What was read on the way, in order.
+    /// The readings that were made, in order.
     pub readings: Vec<Reading>,
     /// The device cannot be used any more.
     pub problem: Option<Problem>,

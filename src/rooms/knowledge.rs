@@ -1,4 +1,4 @@
-//! What a room knows from what it has read, and what each reading makes it publish.
+//! Turns readings into the states and events that a room publishes.
 //!
 //! Owns the calls that are up, how the device numbers presets, and which topics exist only because
 //! the device named them. Every reading comes through [`RoomKnowledge::apply`], whether a poll or a

@@ -106,7 +106,7 @@ impl Poller {
             return Polled::Unchanged;
         };
         if entry.writes() != poll.writes {
-            // A command read the same states while this read was under way: nobody can tell which
+            // A command read the same states while this read was under way: it is unknown which
             // of the two is newer.
             self.schedule.again(index, now);
             return Polled::Unchanged;

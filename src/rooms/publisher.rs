@@ -1,4 +1,5 @@
-//! All that a room tells the rest of the gateway: results, states, events and its status.
+//! Everything that a room passes to the rest of the gateway: results, states, events and its
+//! status.
 //!
 //! Owns how they are written and where they go. Decides nothing: room, queue and actor decide what
 //! to publish.
@@ -104,7 +105,7 @@ impl RoomPublisher {
 
     /// The device is logged in to. `session` is what it says about the log-in.
     pub fn online(&self, session: &Value) {
-        // Before the states: whoever is told of them finds the status.
+        // Before the states, so that subscribers who read the status on a change find it.
         self.set_status(RoomStatus {
             online: true,
             known: true,

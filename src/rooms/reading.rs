@@ -9,7 +9,7 @@ use crate::catalogue::{Operation, read_body};
 use crate::command::Failure;
 use crate::device::DeviceResponse;
 
-/// What reading an operation's states brought.
+/// The result of reading an operation's states.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ReadOutcome {
     /// The body, in the operation's uniform shape.
@@ -42,7 +42,7 @@ impl ReadOutcome {
 pub struct Reading {
     /// The operation that was read.
     pub operation: &'static Operation,
-    /// What it brought.
+    /// The result.
     pub outcome: ReadOutcome,
 }
 

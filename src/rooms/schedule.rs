@@ -20,11 +20,11 @@ const UNSUPPORTED_BEFORE_DROPPED: u32 = 4;
 /// How often each class is read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PollIntervals {
-    /// What people watch. Halved in a call.
+    /// For states that people watch. Halved in a call.
     pub fast: Duration,
-    /// What changes during a day.
+    /// For states that change during a day.
     pub normal: Duration,
-    /// What rarely changes.
+    /// For states that rarely change.
     pub slow: Duration,
     /// Read the audio meters too.
     pub meters: bool,

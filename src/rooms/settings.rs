@@ -1,4 +1,4 @@
-//! What one room is started with.
+//! The settings of one room.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

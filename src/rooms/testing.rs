@@ -1,4 +1,4 @@
-//! What the unit tests of rooms share.
+//! Helpers of the unit tests of rooms.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub fn device_settings(url: &str, certificate: Certificate) -> DeviceSettings {
     }
 }
 
-/// Room 1, with a device that nobody can reach.
+/// Room 1, with a device that cannot be reached.
 pub fn room_settings() -> RoomSettings {
     RoomSettings {
         id: "1".into(),

@@ -7,7 +7,7 @@
 use super::queue::{FreeLanes, Lane};
 use crate::device::MOST_REQUESTS_AT_ONCE;
 
-/// What has been started and has not ended.
+/// The requests that have started and not ended.
 #[derive(Debug, Default)]
 pub struct Underway {
     /// The area of the command that runs in order.

@@ -1,4 +1,4 @@
-//! The events: each is counted and, where an operator wants to read of it, logged.
+//! The events: each is counted and, if it is useful to an operator, logged.
 //!
 //! A line's target names the part of the gateway that the event is from, so that a filter such as
 //! `poly2mqtt::rooms=debug` shows it. A line about a room is written inside of that room's span,

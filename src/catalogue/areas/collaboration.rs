@@ -1,4 +1,4 @@
-//! Collaboration: the content session and what is saved of it.
+//! Collaboration: the content session and its saved content.
 
 use crate::catalogue::command::{Command, Kind};
 use crate::catalogue::field::{Field, Rule};

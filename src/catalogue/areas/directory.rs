@@ -94,7 +94,7 @@ const SEARCH: &[Field] = &[
     Field::gateway("limit", Rule::Integer { min: 1, max: 1000 }),
 ];
 
-/// What an entry takes, whichever server holds it.
+/// The commands of an entry, the same for every server.
 macro_rules! dial {
     ($entry:literal) => {
         &[Command::new(concat!($entry, "/dial"))

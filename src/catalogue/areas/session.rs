@@ -1,6 +1,6 @@
 //! The gateway's session at the device.
 //!
-//! Only what users see of it: the device client logs in and out.
+//! Only the state that users see; the device client logs in and out.
 
 use serde_json::{Value, json};
 

@@ -48,7 +48,7 @@ pub(in crate::catalogue) fn numeric_mute(list: &Value) -> Option<Value> {
     Some(list)
 }
 
-/// What has to be added to a preset's number for the device, as the list `presets/all` shows it:
+/// The offset of preset numbers at the device, learned from the list `presets/all`:
 /// a list with a preset 0 counts from zero. An empty list shows nothing.
 pub fn learned_preset_offset(presets: &Value) -> Option<i8> {
     let presets = presets.as_array().filter(|presets| !presets.is_empty())?;

@@ -1,4 +1,4 @@
-//! The text form of the log: every event is one line, whatever is in it.
+//! The text form of the log: every event is one line, even if its text has line ends.
 //!
 //! A message can hold what a client, a broker or a device sent. The text form of the log escapes
 //! values but writes messages as they are, so a line end in one could forge the next line, and an

@@ -64,7 +64,8 @@ pub fn write_answer(answer: &FrameAnswer) -> Option<String> {
     Some(one_line(&line))
 }
 
-/// Whether a body says no more than `ok`: devices report success in several ways.
+/// Whether a body only reports success, so that the answer is `ok`: devices report success in
+/// several ways.
 fn is_only_ok(body: &Value) -> bool {
     body.is_null() || body["success"] == true
 }

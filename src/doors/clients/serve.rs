@@ -1,4 +1,4 @@
-//! Serves one client: reads its frames, writes what there is for it, and closes it.
+//! Serves one client: reads its frames, sends its answers and states, and closes it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,8 +55,8 @@ pub async fn serve_client(
         reason = write_frames(clients, &client, &mut sink, pings, Until::Closed) => reason,
     };
     if reason == CloseReason::ClientLeft {
-        // A client may end only its own side, as `nc -N` does, and still read the answers. If nobody
-        // is there any more, sending fails.
+        // A client may end only its own side, as `nc -N` does, and still read the answers. If it
+        // has left, sending fails.
         write_frames(clients, &client, &mut sink, pings, Until::AllAnswered).await;
     }
     client.leave();
@@ -134,7 +134,7 @@ fn handle_frame(client: &Arc<Client>, text: &str) {
     client.answer(frame.id, answer);
 }
 
-/// How long [`write_frames`] goes on.
+/// When [`write_frames`] ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Until {
     /// Until the client must be closed.
@@ -143,7 +143,7 @@ enum Until {
     AllAnswered,
 }
 
-/// Writes what there is for the client.
+/// Sends answers, states and events to the client.
 async fn write_frames(
     clients: &Clients,
     client: &Client,

@@ -23,7 +23,7 @@ pub enum Incoming {
     Text(String),
     /// A frame of bytes; no command takes one.
     Binary(Bytes),
-    /// A ping, a pong or the like: the client is there.
+    /// A ping, a pong or the like: a sign of life.
     KeepAlive,
     /// The last: the client left, or did something for which it is closed.
     End(CloseReason),

@@ -18,7 +18,7 @@ const BRIEF_CONNECTION: Duration = Duration::from_secs(5);
 /// After this many brief connections in a row the log names the likely cause.
 const BRIEF_CONNECTIONS_WARNED: u32 = 3;
 
-/// What has happened to the connections so far.
+/// The history of the connections.
 #[derive(Debug)]
 pub struct Backoff {
     delay: Duration,

@@ -1,10 +1,10 @@
-//! What the broker still holds from an earlier run.
+//! Retained topics that the broker still holds from an earlier run.
 //!
 //! A broker keeps retained messages while the gateway is away. This run publishes most of these
 //! topics again; the others would stay for ever. A topic of a configured room is cleared once every
 //! state of the room has been read and none of them was this topic. A room that is not configured
-//! any more is cleared at once, if the `gateway/info` of an earlier run lists it: another gateway at
-//! the same broker may have rooms of its own.
+//! any more is cleared at once, if the `gateway/info` of an earlier run lists it: another gateway
+//! at the same broker may have rooms of its own.
 //!
 //! Pure. Decides which topics are to be cleared; publishes nothing.
 

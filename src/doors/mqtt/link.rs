@@ -31,7 +31,8 @@ use crate::net::{Stream, dial};
 /// with TLS over a slow line takes seconds.
 pub const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// With this much waiting to be written, further items wait in the outbox, where a state that
-/// changes again takes no more room. A larger buffer than twice this is given back when it is empty.
+/// changes again takes no more room. A larger buffer than twice this is given back when it is
+/// empty.
 const WRITE_BUFFER_LIMIT: usize = 64 << 10;
 
 /// A connection to a broker.
@@ -106,7 +107,7 @@ impl Link {
         !self.waiting.is_empty()
     }
 
-    /// So much waits that nothing more should be put until some of it is written.
+    /// Whether the buffer is full: nothing should be added until some of it is written.
     pub fn is_full(&self) -> bool {
         self.waiting.len() >= WRITE_BUFFER_LIMIT
     }

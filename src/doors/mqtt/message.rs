@@ -1,4 +1,4 @@
-//! What the gateway's own messages look like, and where a result may go.
+//! The form of the gateway's own messages, and the allowed response topics.
 //!
 //! Pure: topics, properties and sizes, no connection.
 

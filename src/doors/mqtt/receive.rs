@@ -1,8 +1,8 @@
 //! What a packet from the broker means: a command, something of an earlier run, a message for
 //! another part of the program, or nothing.
 //!
-//! Owns the memory of what was received lately, by which a repeated command is known. Hands commands
-//! in or refuses them; sends nothing to the broker itself.
+//! Owns the memory of what was received lately, by which a repeated command is known. Hands
+//! commands in or refuses them; sends nothing to the broker itself.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -176,7 +176,7 @@ impl Receiver {
     }
 }
 
-/// What was received lately, by a hash of packet id, topic and payload.
+/// The publishes received lately, by a hash of packet id, topic and payload.
 #[derive(Debug, Default)]
 struct RecentPublishes(VecDeque<u64>);
 

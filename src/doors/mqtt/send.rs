@@ -17,7 +17,7 @@ use crate::topics::is_gateway_topic;
 /// An item becomes at most this many messages: a file and its result.
 pub const MESSAGES_PER_ITEM: usize = 2;
 
-/// Puts an item's messages to what the link writes next. The last message stands for the item: the
+/// Adds an item's messages to the link's next write. The last message represents the item: the
 /// broker acknowledges in order, so when the last one is acknowledged, the item is done.
 pub fn send(context: &DoorContext, session: &mut Session, item: Item<Delivery>) {
     let messages = messages(context, session.limits.largest_packet, &item);

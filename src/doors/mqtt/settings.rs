@@ -115,7 +115,7 @@ pub(super) fn connector(settings: &MqttSettings) -> Result<Option<TlsConnector>,
 pub(super) mod tests {
     use super::*;
 
-    /// For a door without prefix at a broker that nobody dials.
+    /// Settings without a prefix, for tests that do not connect.
     pub fn settings() -> MqttSettings {
         MqttSettings {
             broker: BrokerAddress::Tcp {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::part;
 use super::schema::bytes;
 
-/// What clients send.
+/// The frames that clients send.
 const RECEIVED: &[&str] = &[
     "command_frame",
     "subscribe_frame",
@@ -13,7 +13,7 @@ const RECEIVED: &[&str] = &[
     "ping_frame",
     "line",
 ];
-/// What the gateway sends.
+/// The frames that the gateway sends.
 const SENT: &[&str] = &[
     "answer_frame",
     "done_frame",
@@ -48,7 +48,7 @@ pub fn channel() -> Value {
     })
 }
 
-/// What passes over it, each way.
+/// Its operations: one for each direction.
 pub fn operations() -> [(&'static str, Value); 2] {
     let channel = json!({"$ref": "#/channels/websocket"});
     let of = |names: &[&str]| -> Vec<Value> {

@@ -62,7 +62,7 @@ pub fn file(content_type: &str) -> Value {
     json!({"title": "A file", "contentType": content_type, "payload": bytes(content_type)})
 }
 
-/// What the gateway says at a topic that no operation feeds.
+/// The message of a topic whose value comes from the gateway itself.
 pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
     let below = match topic {
         Topic::Room { below, .. } => below,

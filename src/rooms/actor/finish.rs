@@ -1,4 +1,4 @@
-//! What the outcome of a request changes in the room.
+//! Applies the outcome of a request to the room.
 //!
 //! The order matters: the states that a command touched are published before its result.
 
@@ -13,7 +13,7 @@ use crate::rooms::poller::{Poll, Polled};
 use crate::rooms::reading::Reading;
 
 impl Actor {
-    /// Takes what a future brought.
+    /// Applies the result of a future.
     pub(super) fn finish(&mut self, done: Done) {
         match done {
             Done::LoggedIn(Ok(session)) => self.online(&session),
