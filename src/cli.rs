@@ -15,6 +15,7 @@ mod simulate;
 mod topics;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -131,6 +132,17 @@ fn print(text: &str) -> Result<(), CliError> {
         }
         _ => Ok(()),
     }
+}
+
+/// The text of a page, with its generated parts made again by `make`.
+fn regenerated(
+    page: &Path,
+    make: impl FnOnce(&str) -> Result<String, String>,
+) -> Result<String, CliError> {
+    let failed =
+        |error: &dyn std::fmt::Display| CliError::Other(format!("{}: {error}", page.display()));
+    let text = std::fs::read_to_string(page).map_err(|error| failed(&error))?;
+    make(&text).map_err(|error| failed(&error))
 }
 
 /// `1 room`, `2 rooms`.

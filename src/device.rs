@@ -26,6 +26,7 @@ mod sessions;
 mod settings;
 #[cfg(test)]
 mod test_device;
+mod timings;
 mod tls;
 mod transfer;
 
@@ -37,7 +38,8 @@ pub use problem::{Problem, ProblemCode};
 pub use response::{DeviceResponse, Oversize, RequestError};
 pub use session::Session;
 pub use session_store::SessionStore;
-pub use settings::{DeviceSettings, DeviceTimings};
+pub use settings::DeviceSettings;
+pub use timings::DeviceTimings;
 pub use transfer::{DownloadError, Downloaded, LARGEST_UPLOAD};
 
 /// How many requests a device gets at a time. Its REST interface is a small embedded server beside

@@ -2,9 +2,9 @@
 //!
 //! Hidden options print what else is made from the tables of keys, for `tools/regen.sh`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{CliError, print};
+use super::{CliError, print, regenerated};
 use crate::config::generate;
 
 /// The options of `schema`.
@@ -21,16 +21,9 @@ pub struct Schema {
 impl Schema {
     pub fn run(self) -> Result<(), CliError> {
         match self.page {
-            Some(page) => print(&regenerated(&page)?),
+            Some(page) => print(&regenerated(&page, generate::page)?),
             None if self.example => print(&generate::example()),
             None => print(&format!("{:#}\n", generate::schema())),
         }
     }
-}
-
-fn regenerated(page: &Path) -> Result<String, CliError> {
-    let failed =
-        |error: &dyn std::fmt::Display| CliError::Other(format!("{}: {error}", page.display()));
-    let text = std::fs::read_to_string(page).map_err(|error| failed(&error))?;
-    generate::page(&text).map_err(|error| failed(&error))
 }

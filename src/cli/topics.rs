@@ -1,8 +1,8 @@
 //! `poly2mqtt topics`: every topic, as a table, a page or an access list.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{CliError, print};
+use super::{CliError, print, regenerated};
 use crate::render::{commands_page, mosquitto_acl, topic_page, topic_table};
 
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub struct Topics {
 impl Topics {
     pub fn run(&self) -> Result<(), CliError> {
         if let Some(page) = &self.errors {
-            return print(&regenerated(page)?);
+            return print(&regenerated(page, commands_page)?);
         }
         let render = match (self.markdown, self.acl) {
             (true, _) => topic_page,
@@ -30,11 +30,4 @@ impl Topics {
         };
         print(&render())
     }
-}
-
-fn regenerated(page: &Path) -> Result<String, CliError> {
-    let failed =
-        |error: &dyn std::fmt::Display| CliError::Other(format!("{}: {error}", page.display()));
-    let text = std::fs::read_to_string(page).map_err(|error| failed(&error))?;
-    commands_page(&text).map_err(|error| failed(&error))
 }

@@ -22,7 +22,8 @@ use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
 use super::session::Session;
 use super::sessions::Sessions;
-use super::settings::{DeviceSettings, DeviceTimings};
+use super::settings::DeviceSettings;
+use super::timings::DeviceTimings;
 
 /// How long the release of sessions may hold up what waits for it.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -17,7 +17,8 @@ use super::probe::{Forbidden, why_forbidden};
 use super::problem::Problem;
 use super::response::{DeviceResponse, RequestError};
 use super::sessions::Sessions;
-use super::settings::{DeviceSettings, DeviceTimings};
+use super::settings::DeviceSettings;
+use super::timings::DeviceTimings;
 use crate::catalogue::Request;
 
 /// The wait before a request is sent again: long enough for a device's web server to take new

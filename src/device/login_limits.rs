@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::problem::{Problem, ProblemCode};
-use super::settings::DeviceTimings;
+use super::timings::DeviceTimings;
 
 /// How many devices are logged in to at once, so that a start with many rooms does not overload the
 /// network.

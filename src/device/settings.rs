@@ -1,13 +1,13 @@
-//! How a device is reached, and how long each step may take.
+//! How a device is reached.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use secrecy::SecretString;
 use url::Url;
 
 use super::login_limits::LoginLimiter;
 use super::session_store::SessionStore;
+use super::timings::DeviceTimings;
 use crate::config::Certificate;
 use crate::telemetry::Telemetry;
 
@@ -32,35 +32,4 @@ pub struct DeviceSettings {
     pub login_limiter: LoginLimiter,
     /// Where the session is stored, so that a gateway that was killed finds it again.
     pub session_store: Option<SessionStore>,
-}
-
-/// Time limits and waits. They are not configurable; tests shorten them.
-#[derive(Debug, Clone)]
-pub struct DeviceTimings {
-    /// How long a request may take, from its first attempt to its response.
-    pub request_timeout: Duration,
-    /// The same for dialling, logs and files, which devices take up to a minute for.
-    pub slow_request_timeout: Duration,
-    /// How long to wait after a refused password, doubled after each refusal up to an hour. A
-    /// device that locks out after too many attempts locks out people too.
-    pub retry_after_refused_login: Duration,
-    /// How long to wait after the device locked out all log-ins.
-    pub retry_after_lockout: Duration,
-    /// How long to wait while all of the device's sessions are in use.
-    pub retry_after_too_many_sessions: Duration,
-    /// The first wait before an unreachable device is tried again; doubled up to 30 s.
-    pub first_reconnect_delay: Duration,
-}
-
-impl Default for DeviceTimings {
-    fn default() -> Self {
-        Self {
-            request_timeout: Duration::from_secs(10),
-            slow_request_timeout: Duration::from_secs(60),
-            retry_after_refused_login: Duration::from_secs(600),
-            retry_after_lockout: Duration::from_secs(120),
-            retry_after_too_many_sessions: Duration::from_secs(60),
-            first_reconnect_delay: Duration::from_secs(1),
-        }
-    }
 }

@@ -26,7 +26,7 @@ pub enum Item<R> {
 /// A queue from the gateway to one front door.
 ///
 /// States are bounded by the number of topics, replies by the commands in flight; events are
-/// dropped, oldest first and counted, above [`Outbox::EVENT_LIMIT`].
+/// dropped, the oldest first, above [`Outbox::EVENT_LIMIT`].
 #[derive(Debug)]
 pub struct Outbox<R> {
     queue: Mutex<Queue<R>>,
@@ -38,7 +38,6 @@ struct Queue<R> {
     items: VecDeque<Item<R>>,
     waiting_states: HashSet<Arc<str>>,
     waiting_events: usize,
-    dropped_events: u64,
 }
 
 impl<R> Default for Outbox<R> {
@@ -48,7 +47,6 @@ impl<R> Default for Outbox<R> {
                 items: VecDeque::new(),
                 waiting_states: HashSet::new(),
                 waiting_events: 0,
-                dropped_events: 0,
             }),
             filled: Notify::new(),
         }
@@ -93,7 +91,6 @@ impl<R> Outbox<R> {
                 .position(|item| matches!(item, Item::Event(..)));
             if let Some(oldest) = oldest {
                 queue.items.remove(oldest);
-                queue.dropped_events += 1;
                 queue.waiting_events -= 1;
             }
         }
@@ -171,11 +168,6 @@ impl<R> Outbox<R> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    /// How many events were dropped since the start.
-    pub fn dropped_events(&self) -> u64 {
-        self.lock().dropped_events
-    }
 }
 
 impl<R: Send> Subscriber for Outbox<R> {
@@ -226,9 +218,9 @@ mod tests {
     fn too_many_events_drop_the_oldest_and_are_counted() {
         let outbox: Outbox<()> = Outbox::default();
         for n in 0..=Outbox::<()>::EVENT_LIMIT {
-            outbox.push_event(&"e".into(), &Bytes::from(n.to_string()));
+            let dropped = outbox.push_event(&"e".into(), &Bytes::from(n.to_string()));
+            assert_eq!(dropped, n == Outbox::<()>::EVENT_LIMIT);
         }
-        assert_eq!(outbox.dropped_events(), 1);
         let Some(Item::Event(_, first)) = outbox.try_next() else {
             unreachable!()
         };

@@ -26,6 +26,12 @@ pub fn error_code(code: ErrorCode, message: &str) -> Response {
     error(status(code), code.as_str(), message)
 }
 
+/// The response to a path that is none of the gateway's.
+pub async fn not_found() -> Response {
+    let message = "there is nothing here; rooms are at /room/<room>";
+    error(StatusCode::NOT_FOUND, "not_found", message)
+}
+
 /// A command's result; if it holds a file, the file itself.
 pub fn outcome(outcome: &Outcome) -> Response {
     let status = match &outcome.result {

@@ -19,7 +19,7 @@ use url::form_urlencoded;
 
 use super::authorization::Authorized;
 use super::room_request::RoomRequest;
-use super::{HttpState, response, routes};
+use super::{HttpState, response};
 use crate::command::{CutOff, DoorKind, Download, ErrorCode, Outcome, Reply, Transfer, Upload};
 use crate::doors::access::Grant;
 use crate::doors::clients::state_as_json;
@@ -83,7 +83,7 @@ pub async fn topic(
 ) -> Response {
     let topic = topic_of(&request);
     let Some((room, topic)) = split_room(&topic) else {
-        return routes::not_found().await;
+        return response::not_found().await;
     };
     let room_request = RoomRequest::new(room, topic);
     match *request.method() {

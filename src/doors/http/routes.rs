@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use axum::middleware::from_fn_with_state;
-use axum::response::Response;
 use axum::routing::{any, get};
 use axum::{Json, Router};
-use http::StatusCode;
 
 use super::{HttpState, monitoring, origin, response, rooms, websocket};
 
@@ -25,7 +23,7 @@ pub fn routes(state: Arc<HttpState>) -> Router {
     #[cfg(feature = "autobahn-echo")]
     let router = router.route("/autobahn-echo", any(websocket::echo));
     router
-        .fallback(not_found)
+        .fallback(response::not_found)
         .layer(from_fn_with_state(state.clone(), origin::check_origin))
         .with_state(state)
 }
@@ -33,10 +31,4 @@ pub fn routes(state: Arc<HttpState>) -> Router {
 /// Every topic and frame, for tools.
 async fn asyncapi() -> Json<serde_json::Value> {
     Json(crate::render::asyncapi::document())
-}
-
-/// Any other path.
-pub async fn not_found() -> Response {
-    let message = "there is nothing here; rooms are at /room/<room>";
-    response::error(StatusCode::NOT_FOUND, "not_found", message)
 }

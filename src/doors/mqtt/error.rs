@@ -5,7 +5,7 @@ use std::io;
 use rumqttc::v5::mqttbytes::Error as MalformedPacket;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
 
-use super::link::BROKER_CONNECT_TIMEOUT;
+use super::settings::BROKER_CONNECT_TIMEOUT;
 use crate::net::root_cause::root_cause;
 
 /// Why a connection could not be made, or ended.

@@ -9,7 +9,6 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use rumqttc::v5::mqttbytes::Error as MalformedPacket;
@@ -24,12 +23,9 @@ use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use super::error::ConnectionLost;
 use super::packets::PacketReader;
-use super::settings::{BrokerAddress, MqttSettings, connect_packet};
+use super::settings::{BROKER_CONNECT_TIMEOUT, BrokerAddress, MqttSettings, connect_packet};
 use crate::net::{Stream, dial};
 
-/// From the look-up of the broker's name to its CONNACK. A broker takes milliseconds; a busy one
-/// with TLS over a slow line takes seconds.
-pub const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// With this much waiting to be written, further items wait in the outbox, where a state that
 /// changes again takes no more room. A larger buffer than twice this is given back when it is
 /// empty.

@@ -9,10 +9,8 @@ use rumqttc::v5::mqttbytes::Error as MalformedPacket;
 use rumqttc::v5::mqttbytes::v5::Packet;
 
 use super::error::ConnectionLost;
+use super::settings::LARGEST_PACKET;
 
-/// Larger packets from the broker end the connection. Far above `mqtt.max_payload`'s default, so
-/// that a payload that is too large gets its answer instead.
-pub const LARGEST_PACKET: u32 = 64 << 20;
 /// At least this much is made ready for the next read: a command takes a few hundred bytes.
 const READ_SIZE: usize = 4 << 10;
 /// The first byte of a DISCONNECT, MQTT 5 section 3.14.

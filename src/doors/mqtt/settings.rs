@@ -1,4 +1,4 @@
-//! How the connection to the broker is set up: the settings, the CONNECT packet, TLS.
+//! How the connection to the broker is set up: the settings, two limits, the CONNECT packet, TLS.
 //!
 //! Knows the configuration's meaning, not its file.
 
@@ -10,9 +10,15 @@ use rumqttc::v5::mqttbytes::v5::{Connect, ConnectProperties, LastWill, Login, Pa
 use secrecy::{ExposeSecret, SecretString};
 use tokio_rustls::TlsConnector;
 
-use super::packets::LARGEST_PACKET;
 use crate::net::{ClientTlsFiles, client_connector};
 use crate::topics::{GATEWAY_AVAILABILITY, Prefix};
+
+/// From the look-up of the broker's name to its CONNACK. A broker takes milliseconds; a busy one
+/// with TLS over a slow line takes seconds.
+pub const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Larger packets from the broker end the connection. Far above `mqtt.max_payload`'s default, so
+/// that a payload that is too large gets its answer instead.
+pub const LARGEST_PACKET: u32 = 64 << 20;
 
 /// Where the broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]

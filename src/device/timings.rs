@@ -1,0 +1,36 @@
+//! How long each step towards a device may take, and the waits before the next try.
+//!
+//! Only numbers: who waits is elsewhere.
+
+use std::time::Duration;
+
+/// Time limits and waits. They are not configurable; tests shorten them.
+#[derive(Debug, Clone)]
+pub struct DeviceTimings {
+    /// How long a request may take, from its first attempt to its response.
+    pub request_timeout: Duration,
+    /// The same for dialling, logs and files, which devices take up to a minute for.
+    pub slow_request_timeout: Duration,
+    /// How long to wait after a refused password, doubled after each refusal up to an hour. A
+    /// device that locks out after too many attempts locks out people too.
+    pub retry_after_refused_login: Duration,
+    /// How long to wait after the device locked out all log-ins.
+    pub retry_after_lockout: Duration,
+    /// How long to wait while all of the device's sessions are in use.
+    pub retry_after_too_many_sessions: Duration,
+    /// The first wait before an unreachable device is tried again; doubled up to 30 s.
+    pub first_reconnect_delay: Duration,
+}
+
+impl Default for DeviceTimings {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(10),
+            slow_request_timeout: Duration::from_secs(60),
+            retry_after_refused_login: Duration::from_secs(600),
+            retry_after_lockout: Duration::from_secs(120),
+            retry_after_too_many_sessions: Duration::from_secs(60),
+            first_reconnect_delay: Duration::from_secs(1),
+        }
+    }
+}
