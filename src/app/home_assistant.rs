@@ -23,7 +23,7 @@ pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, mpsc::Receiver<Inbo
     let status = config.home_assistant.status_topic.clone();
     let extra_topics = ExtraTopics {
         store: StateStore::new(),
-        payload: home_assistant::decompressed,
+        encode: home_assistant::decompressed,
         filters: vec![status, namespace(config).config_filter()],
         inbound: sender,
     };

@@ -105,8 +105,8 @@ pub struct Binary {
     pub topic: &'static str,
     /// The MIME type to give when the device gives none.
     pub content_type: &'static str,
-    /// The newest file is retained.
-    pub retained: bool,
+    /// The newest file is kept as a state.
+    pub is_state: bool,
 }
 
 /// One topic that carries an operation out.
@@ -278,13 +278,13 @@ impl Command {
         self,
         topic: &'static str,
         content_type: &'static str,
-        retained: bool,
+        is_state: bool,
     ) -> Self {
         Self {
             answer: AnswerKind::Binary(Binary {
                 topic,
                 content_type,
-                retained,
+                is_state,
             }),
             ..self
         }

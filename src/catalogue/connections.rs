@@ -8,7 +8,7 @@ use super::quirks::is_pending;
 
 /// The phase of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum CallPhase {
     /// There is none, or it has ended.
     Idle,
     /// It goes out and is not answered yet.
@@ -21,7 +21,7 @@ pub enum Phase {
     Held,
 }
 
-impl Phase {
+impl CallPhase {
     /// Every word of `call/state`, and the one for an unknown state.
     pub const WORDS: &[&str] = &[
         Self::Idle.as_str(),
@@ -44,7 +44,7 @@ impl Phase {
     }
 
     /// The phase of all connections together: the furthest one.
-    pub(super) fn of(connections: &[Connection], list: &Value) -> Self {
+    pub(super) fn of(connections: &[CallConnection], list: &Value) -> Self {
         let any = |phase| {
             connections
                 .iter()
@@ -71,7 +71,7 @@ impl Phase {
 
 /// One connection of a conference.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Connection {
+pub struct CallConnection {
     /// Its id.
     pub id: String,
     /// The id of its conference.
@@ -81,10 +81,10 @@ pub struct Connection {
     /// The other end called.
     pub incoming: bool,
     /// Its phase.
-    pub phase: Phase,
+    pub phase: CallPhase,
 }
 
-impl Connection {
+impl CallConnection {
     /// Its members in event payloads.
     pub fn describe(&self) -> Map<String, Value> {
         let mut about = Map::new();
@@ -105,7 +105,7 @@ fn flag(value: &Value, name: &str) -> bool {
 }
 
 /// The connections of a list of conferences, without those that have ended.
-pub fn connections(list: &Value) -> Vec<Connection> {
+pub fn connections(list: &Value) -> Vec<CallConnection> {
     let mut found = Vec::new();
     for conference in list.as_array().into_iter().flatten() {
         let Some(conference_id) = id(conference) else {
@@ -120,14 +120,14 @@ pub fn connections(list: &Value) -> Vec<Connection> {
                 flag(conference, "isActive") || entry.get("percentConnected") == Some(&100.into());
             let phase = match state.to_ascii_uppercase().as_str() {
                 "INACTIVE" | "DISCONNECTED" | "DISCONNECTING" => continue,
-                "CONNECTED" | "ACTIVE" | "HELD" => Phase::Connected,
-                _ if is_pending(conference_id) => Phase::Ringing,
-                _ if flag(entry, "answerable") => Phase::Ringing,
-                "" if up => Phase::Connected,
-                _ if incoming => Phase::Ringing,
-                _ => Phase::Dialing,
+                "CONNECTED" | "ACTIVE" | "HELD" => CallPhase::Connected,
+                _ if is_pending(conference_id) => CallPhase::Ringing,
+                _ if flag(entry, "answerable") => CallPhase::Ringing,
+                "" if up => CallPhase::Connected,
+                _ if incoming => CallPhase::Ringing,
+                _ => CallPhase::Dialing,
             };
-            found.push(Connection {
+            found.push(CallConnection {
                 id: id.to_owned(),
                 conference: conference_id.to_owned(),
                 address: entry
@@ -146,7 +146,7 @@ pub fn connections(list: &Value) -> Vec<Connection> {
 pub(super) fn count(list: &Value) -> usize {
     connections(list)
         .iter()
-        .filter(|connection| connection.phase != Phase::Ringing)
+        .filter(|connection| connection.phase != CallPhase::Ringing)
         .count()
 }
 
@@ -165,7 +165,7 @@ mod tests {
     }
 
     fn phase(list: &Value) -> &'static str {
-        Phase::of(&connections(list), list).as_str()
+        CallPhase::of(&connections(list), list).as_str()
     }
 
     #[test]

@@ -26,14 +26,14 @@ pub struct Quirk {
     /// The firmware that is known to do it.
     pub firmware: &'static str,
     /// Where that is known from.
-    pub source: Source,
+    pub source: QuirkSource,
     /// The file and function that handles it.
     pub handled: (&'static str, &'static str),
 }
 
 /// How well a deviation is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum QuirkSource {
     /// Several public drivers that were tested on hardware agree.
     Drivers,
     /// One public driver that was tested on hardware.
@@ -54,7 +54,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "answers are JSON",
         device: "a word such as CONTENT_IDLE comes without quotes, as application/json",
         firmware: "3.10 and later; seen at cameras/contentstatus",
-        source: Source::Driver,
+        source: QuirkSource::Driver,
         handled: ("src/catalogue/quirks/forgive.rs", "bare_word"),
     },
     Quirk {
@@ -62,7 +62,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "several samples show one object, or objects without brackets",
         device: "an array; one object and null are taken too",
         firmware: "all",
-        source: Source::GuideSamples,
+        source: QuirkSource::GuideSamples,
         handled: ("src/catalogue/quirks/forgive.rs", "as_list"),
     },
     Quirk {
@@ -70,7 +70,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "a value stands in {\"result\": …} in some answers",
         device: "the value itself, for instance audio/muted and audio/volume",
         firmware: "all",
-        source: Source::Drivers,
+        source: QuirkSource::Drivers,
         handled: ("src/catalogue/quirks/forgive.rs", "unwrap_result"),
     },
     Quirk {
@@ -78,7 +78,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "a microphone's mute is a boolean",
         device: "0 or 1",
         firmware: "3.10 and later",
-        source: Source::Recording,
+        source: QuirkSource::Recording,
         handled: ("src/catalogue/quirks/forgive.rs", "numeric_mute"),
     },
     Quirk {
@@ -86,7 +86,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "the sample numbers presets from 1",
         device: "the presets that people call 1 to 10 are 0 to 9 in paths and in presets/all",
         firmware: "unknown; told from the list",
-        source: Source::Driver,
+        source: QuirkSource::Driver,
         handled: ("src/catalogue/quirks/forgive.rs", "learned_preset_offset"),
     },
     Quirk {
@@ -95,7 +95,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "an unanswered incoming call is listed under the id PENDING; the entry may stand \
                  beside a live call, and without connections",
         firmware: "3.10 and later",
-        source: Source::Recording,
+        source: QuirkSource::Recording,
         handled: ("src/catalogue/quirks/forgive.rs", "is_pending"),
     },
     Quirk {
@@ -103,7 +103,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "sessionId and sessionState",
         device: "id and state",
         firmware: "3.12 and later",
-        source: Source::Recording,
+        source: QuirkSource::Recording,
         handled: ("src/catalogue/quirks/forgive.rs", "collaboration_session"),
     },
     Quirk {
@@ -111,7 +111,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "status in the text, Status in a sample",
         device: "either",
         firmware: "all",
-        source: Source::Recording,
+        source: QuirkSource::Recording,
         handled: ("src/catalogue/areas/calendar.rs", "CALENDAR_STATUS"),
     },
     Quirk {
@@ -119,7 +119,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "a meeting's startTime is seconds since 1970",
         device: "milliseconds, as the call log has them",
         firmware: "none known",
-        source: Source::Precaution,
+        source: QuirkSource::Precaution,
         handled: ("src/catalogue/quirks/forgive.rs", "epoch_seconds"),
     },
     Quirk {
@@ -127,7 +127,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "an error has a status of its own",
         device: "200 with {\"success\": false, \"reason\": …}",
         firmware: "all; at the log-in and after commands",
-        source: Source::Drivers,
+        source: QuirkSource::Drivers,
         handled: ("src/rooms/executor.rs", "body[\"success\"] == false"),
     },
     // What is there and what is not.
@@ -136,7 +136,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "every operation is there",
         device: "404, 405 or 501 to some, depending on model, mode and firmware",
         firmware: "all",
-        source: Source::Drivers,
+        source: QuirkSource::Drivers,
         handled: ("src/rooms/reading.rs", "Unsupported"),
     },
     Quirk {
@@ -144,7 +144,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "a conference is read by its id",
         device: "404 for one that has just ended, which is no error",
         firmware: "all",
-        source: Source::Driver,
+        source: QuirkSource::Driver,
         handled: ("src/catalogue/operation.rs", "or_none"),
     },
     Quirk {
@@ -152,7 +152,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "has no way to answer, reject or hang up one connection",
         device: "POST /rest/conferences/callaction with ANSWER, IGNORE or HANGUP",
         firmware: "all",
-        source: Source::Drivers,
+        source: QuirkSource::Drivers,
         handled: (
             "src/catalogue/areas/conferences.rs",
             "/rest/conferences/callaction",
@@ -163,7 +163,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "has no operation for it",
         device: "POST and DELETE /rest/cameras/near/<index>/control/tracking",
         firmware: "unknown",
-        source: Source::Driver,
+        source: QuirkSource::Driver,
         handled: ("src/catalogue/areas/cameras.rs", "control/tracking"),
     },
     Quirk {
@@ -171,7 +171,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "has none of /rest/system, /rest/system/mode and /rest/system/apps/state",
         device: "model and firmware, the active provider, and whether an app is in a meeting",
         firmware: "4.6.2; older firmware may lack them",
-        source: Source::Drivers,
+        source: QuirkSource::Drivers,
         handled: ("src/catalogue/areas/system.rs", "/rest/system/apps/state"),
     },
     // Sessions.
@@ -181,7 +181,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "403, and the body may be an HTML page; also for a missing XSRF token and for \
                  writes that Teams or Zoom mode refuses",
         firmware: "all",
-        source: Source::Drivers,
+        source: QuirkSource::Drivers,
         handled: ("src/device/probe.rs", "why_forbidden"),
     },
     Quirk {
@@ -190,7 +190,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "the log-in sets the cookie XSRF-TOKEN, whose value must come back as the header \
                  X-XSRF-Token of POST, PUT and DELETE",
         firmware: "4.6.2 and later; an administrator can switch it off from 4.7.0 on",
-        source: Source::Drivers,
+        source: QuirkSource::Drivers,
         handled: ("src/device/session.rs", "XSRF-TOKEN"),
     },
     Quirk {
@@ -198,7 +198,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "says nothing of it",
         device: "the id contains + and /, and is not known when it comes back percent-encoded",
         firmware: "all",
-        source: Source::Drivers,
+        source: QuirkSource::Drivers,
         handled: ("src/device/session.rs", "ID_COOKIE"),
     },
     Quirk {
@@ -206,7 +206,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "says nothing of it",
         device: "400 with SessionPortLockout after too many failed log-ins",
         firmware: "all",
-        source: Source::Driver,
+        source: QuirkSource::Driver,
         handled: ("src/device/login_reply.rs", "SessionPortLockout"),
     },
     Quirk {
@@ -215,7 +215,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "403 with SessionMaxActiveSessionsReached: sessions that are never deleted live \
                  for days",
         firmware: "all",
-        source: Source::Recording,
+        source: QuirkSource::Recording,
         handled: (
             "src/device/login_reply.rs",
             "SessionMaxActiveSessionsReached",
@@ -226,7 +226,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "sessions are made with POST; of DELETE it says nothing",
         device: "DELETE /rest/session frees the session",
         firmware: "all",
-        source: Source::Drivers,
+        source: QuirkSource::Drivers,
         handled: (
             "src/catalogue/areas/session.rs",
             "delete(\"/rest/session\")",

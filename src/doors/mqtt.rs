@@ -61,7 +61,7 @@ pub struct ExtraTopics {
     /// The retained topics for it.
     pub store: Arc<StateStore>,
     /// Makes the payload that is published from the one that the store holds.
-    pub payload: fn(&[u8]) -> Bytes,
+    pub encode: fn(&[u8]) -> Bytes,
     /// The filters to subscribe to.
     pub filters: Vec<String>,
     /// Where messages at these filters go.

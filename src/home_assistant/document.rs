@@ -16,7 +16,7 @@ pub struct Document {
     pub origin: Origin,
     /// The availability of every component that has none of its own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub availability: Vec<Availability>,
+    pub availability: Vec<AvailabilityTopic>,
     /// `all`: every topic must say `online`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub availability_mode: Option<&'static str>,
@@ -73,7 +73,7 @@ impl Origin {
 
 /// A topic that says `online` or `offline`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Availability {
+pub struct AvailabilityTopic {
     /// The topic.
     pub topic: String,
 }
@@ -104,7 +104,7 @@ pub struct Component {
     pub enabled_by_default: Option<bool>,
     /// Instead of the device's.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub availability: Option<Vec<Availability>>,
+    pub availability: Option<Vec<AvailabilityTopic>>,
     /// The topic of its attributes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub json_attributes_topic: Option<String>,

@@ -1,6 +1,6 @@
 //! Makes a component of a document from an entity of the catalogue.
 
-use super::document::{Availability, Component, Platform};
+use super::document::{AvailabilityTopic, Component, Platform};
 use super::{Namespace, id_text};
 use crate::catalogue::{
     AnswerKind, Binary, Category, Command, Entity, EntityKind, Field, Payload, Rule, State,
@@ -219,8 +219,8 @@ impl Scope<'_> {
     }
 
     /// The availability that this topic tells.
-    pub fn availability(&self, topic: &str) -> Availability {
-        Availability {
+    pub fn availability(&self, topic: &str) -> AvailabilityTopic {
+        AvailabilityTopic {
             topic: self.namespace.topic(topic),
         }
     }

@@ -54,7 +54,7 @@ pub fn document() -> Value {
             &id(topic),
             &PATTERN.below(topic),
             &name,
-            file.retained,
+            file.is_state,
             &about,
         );
     }

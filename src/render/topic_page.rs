@@ -108,7 +108,7 @@ fn state(topic: &str, operation: &Operation) -> String {
 
 fn file(file: Binary) -> String {
     let (topic, content_type) = (file.topic, file.content_type);
-    let kept = if file.retained { "" } else { ", not retained" };
+    let kept = if file.is_state { "" } else { ", not retained" };
     format!("| `{topic}` | the bytes of its query ({content_type}){kept} | on request |\n")
 }
 

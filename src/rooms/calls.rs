@@ -4,22 +4,22 @@
 
 use serde_json::{Map, Value};
 
-use crate::catalogue::{Connection, Phase};
+use crate::catalogue::{CallConnection, CallPhase};
 
 /// Something that happened to a connection: the event's name and its details.
 pub type Event = (&'static str, Value);
 
 /// What happened from one reading of the connections to the next.
-fn events(before: &[Connection], after: &[Connection]) -> Vec<Event> {
-    let known = |connection: &Connection| before.iter().find(|old| old.id == connection.id);
+fn events(before: &[CallConnection], after: &[CallConnection]) -> Vec<Event> {
+    let known = |connection: &CallConnection| before.iter().find(|old| old.id == connection.id);
     let mut events = Vec::new();
     for connection in after {
         let phase = known(connection).map(|old| old.phase);
         match connection.phase {
-            Phase::Ringing if phase != Some(Phase::Ringing) => {
+            CallPhase::Ringing if phase != Some(CallPhase::Ringing) => {
                 events.push(event("incoming_call", connection.describe()));
             }
-            Phase::Connected if phase != Some(Phase::Connected) => {
+            CallPhase::Connected if phase != Some(CallPhase::Connected) => {
                 events.push(event("call_connected", connection.describe()));
             }
             _ => {}
@@ -28,7 +28,7 @@ fn events(before: &[Connection], after: &[Connection]) -> Vec<Event> {
     for connection in before {
         if !after.iter().any(|new| new.id == connection.id) {
             let mut details = connection.describe();
-            let answered = connection.phase == Phase::Connected;
+            let answered = connection.phase == CallPhase::Connected;
             details.insert("answered".into(), answered.into());
             events.push(event("call_ended", details));
         }
@@ -44,13 +44,13 @@ fn event(name: &'static str, details: Map<String, Value>) -> Event {
 #[derive(Debug, Default)]
 pub struct Calls {
     /// The connections of the last reading; none before the first.
-    connections: Option<Vec<Connection>>,
+    connections: Option<Vec<CallConnection>>,
 }
 
 impl Calls {
     /// Takes a reading and returns its events. The first reading has none: what is up already may
     /// have begun long ago.
-    pub fn update(&mut self, now: Vec<Connection>) -> Vec<Event> {
+    pub fn update(&mut self, now: Vec<CallConnection>) -> Vec<Event> {
         let events = match &self.connections {
             Some(before) => events(before, &now),
             None => Vec::new(),
@@ -60,11 +60,11 @@ impl Calls {
     }
 
     /// The connections that are more than ringing.
-    fn active(&self) -> impl Iterator<Item = &Connection> {
+    fn active(&self) -> impl Iterator<Item = &CallConnection> {
         self.connections
             .iter()
             .flatten()
-            .filter(|connection| connection.phase != Phase::Ringing)
+            .filter(|connection| connection.phase != CallPhase::Ringing)
     }
 
     /// A call is up or being dialled.
@@ -84,8 +84,8 @@ impl Calls {
 mod tests {
     use super::*;
 
-    fn connection(id: &str, phase: Phase) -> Connection {
-        Connection {
+    fn connection(id: &str, phase: CallPhase) -> CallConnection {
+        CallConnection {
             id: id.into(),
             conference: "0".into(),
             address: None,
@@ -103,17 +103,17 @@ mod tests {
         let mut calls = Calls::default();
         assert!(
             calls
-                .update(vec![connection("1", Phase::Connected)])
+                .update(vec![connection("1", CallPhase::Connected)])
                 .is_empty()
         );
-        let ringing = vec![connection("2", Phase::Ringing)];
+        let ringing = vec![connection("2", CallPhase::Ringing)];
         assert_eq!(
             names(calls.update(ringing.clone())),
             ["incoming_call", "call_ended"]
         );
         assert!(calls.update(ringing).is_empty());
         assert!(!calls.in_call());
-        let up = vec![connection("2", Phase::Connected)];
+        let up = vec![connection("2", CallPhase::Connected)];
         assert_eq!(names(calls.update(up)), ["call_connected"]);
         assert_eq!(calls.conference(), Some("0"));
         let ended = calls.update(Vec::new());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::catalogue::command::{Command, Ended, Plan};
-use crate::catalogue::connections::{Phase, connections, count, id};
+use crate::catalogue::connections::{CallPhase, connections, count, id};
 use crate::catalogue::entity::Entity;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, When, delete, get, post};
@@ -107,13 +107,13 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .states(&[
             State::whole(states::CALLS),
             State::with(states::CALL_STATE, |list, _| {
-                Some(Phase::of(&connections(list), list).as_str().into())
+                Some(CallPhase::of(&connections(list), list).as_str().into())
             })
             .entities(&[
                 Entity::sensor("call_state", "Call state")
                     .icon("mdi:phone")
                     .value("{{ value or 'unknown' }}")
-                    .words(Phase::WORDS),
+                    .words(CallPhase::WORDS),
                 Entity::binary_sensor("in_call", "In call")
                     .icon("mdi:phone-in-talk")
                     .value("{{ 'true' if value in ('connected', 'held') else 'false' }}"),
@@ -274,7 +274,7 @@ fn reject(_: Step, list: &Value) -> Result<Vec<Step>, Failure> {
 fn to_ringing(list: &Value, command: CommandTopic) -> Result<Vec<Step>, Failure> {
     let ringing = connections(list)
         .into_iter()
-        .find(|connection| connection.phase == Phase::Ringing)
+        .find(|connection| connection.phase == CallPhase::Ringing)
         .ok_or_else(|| Failure::new(ErrorCode::NotFound, "no call is ringing"))?;
     Ok(vec![Step::to(command).param("conn_id", ringing.id)])
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::catalogue::{Call, Context, Phase, connections, operations, read_body};
+use crate::catalogue::{Call, CallPhase, Context, connections, operations, read_body};
 use crate::device::{LoginReply, ProblemCode};
 
 const CONTEXT: Context = Context {
@@ -84,7 +84,7 @@ fn check(name: &str) {
             ]);
             assert_eq!(connections(&list).len(), 1);
             let ringing = json!([{"id": "PENDING", "connections": [{"id": "3"}]}]);
-            assert_eq!(connections(&ringing)[0].phase, Phase::Ringing);
+            assert_eq!(connections(&ringing)[0].phase, CallPhase::Ringing);
         }
         "collaboration id and state" => {
             let session = state("collaboration", r#"{"id":"7","state":"ACTIVE"}"#);

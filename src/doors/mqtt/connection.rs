@@ -20,7 +20,7 @@ use super::inflight::Inflight;
 use super::link::Link;
 use super::receive::Receiver;
 use super::send::{MESSAGES_PER_ITEM, send};
-use super::session::Session;
+use super::session::BrokerSession;
 use crate::doors::flush_rule::FlushRule;
 use crate::state::Item;
 use crate::topics::{ALL_ROOMS, GATEWAY_AVAILABILITY, GATEWAY_INFO};
@@ -64,7 +64,7 @@ impl Connection {
             };
             let lost = match opened {
                 Ok((link, ack)) => {
-                    let session = Session::new(link, &ack, &self.context.settings);
+                    let session = BrokerSession::new(link, &ack, &self.context.settings);
                     match self.serve(session).await {
                         Ok(()) => return,
                         Err(lost) => lost,
@@ -81,7 +81,7 @@ impl Connection {
     }
 
     /// Serves one connection until it is lost, or the door stops and everything was sent.
-    async fn serve(&mut self, mut session: Session) -> Result<(), ConnectionLost> {
+    async fn serve(&mut self, mut session: BrokerSession) -> Result<(), ConnectionLost> {
         self.begin();
         let served = self.exchange(&mut session).await;
         match &served {
@@ -111,7 +111,7 @@ impl Connection {
     }
 
     /// Receives and sends until the connection is lost, or the door stops and everything was sent.
-    async fn exchange(&mut self, session: &mut Session) -> Result<(), ConnectionLost> {
+    async fn exchange(&mut self, session: &mut BrokerSession) -> Result<(), ConnectionLost> {
         let context = self.context.clone();
         let (stopping, outbox) = (&context.stopping, &context.subscriber.outbox);
         let keep_alive = session.limits.keep_alive;
@@ -166,7 +166,11 @@ impl Connection {
         }
     }
 
-    fn receive(&mut self, packet: Packet, session: &mut Session) -> Result<(), ConnectionLost> {
+    fn receive(
+        &mut self,
+        packet: Packet,
+        session: &mut BrokerSession,
+    ) -> Result<(), ConnectionLost> {
         match packet {
             // Not taken and not acknowledged: the broker gives it to the next run.
             Packet::Publish(_) if self.context.stopping.is_cancelled() => {}
@@ -191,13 +195,13 @@ impl Connection {
     }
 
     /// There is room for one more item.
-    fn may_send(&self, session: &Session) -> bool {
+    fn may_send(&self, session: &BrokerSession) -> bool {
         let results_wait = self.results_pending > 0;
         session.inflight.has_room(MESSAGES_PER_ITEM, results_wait) && !session.link.is_full()
     }
 
     /// Subscribes to commands, to `gateway/info` and to the extra topics.
-    fn subscribe(&mut self, session: &mut Session) -> Result<(), ConnectionLost> {
+    fn subscribe(&mut self, session: &mut BrokerSession) -> Result<(), ConnectionLost> {
         let context = &self.context;
         let filter = |path: String, retain_forward_rule| Filter {
             path,

@@ -8,7 +8,7 @@ use rumqttc::v5::mqttbytes::v5::{Packet, Publish, PublishProperties};
 
 use super::DoorContext;
 use super::message::{Delivery, Message, result_messages};
-use super::session::Session;
+use super::session::BrokerSession;
 
 use crate::command::{ErrorCode, Failure};
 use crate::state::{Item, StateValue};
@@ -19,7 +19,7 @@ pub const MESSAGES_PER_ITEM: usize = 2;
 
 /// Adds an item's messages to the link's next write. The last message represents the item: the
 /// broker acknowledges in order, so when the last one is acknowledged, the item is done.
-pub fn send(context: &DoorContext, session: &mut Session, item: Item<Delivery>) {
+pub fn send(context: &DoorContext, session: &mut BrokerSession, item: Item<Delivery>) {
     let messages = messages(context, session.limits.largest_packet, &item);
     let last = messages.len().saturating_sub(1);
     let mut item = Some(item);
@@ -99,7 +99,7 @@ fn state_message(context: &DoorContext, topic: &str) -> Message {
     let (value, topic) = match &context.extra_topics {
         Some(extra) if !is_gateway_topic(topic) => {
             let value = extra.store.get(topic);
-            let publish = |value: StateValue| StateValue::text((extra.payload)(&value.payload));
+            let publish = |value: StateValue| StateValue::text((extra.encode)(&value.payload));
             (value.map(publish), topic.to_owned())
         }
         _ => (context.store.get(topic), context.settings.prefix.add(topic)),

@@ -15,7 +15,7 @@ const LARGEST_MQTT_PACKET: usize = 268_435_455;
 const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// One connection that the broker accepted.
-pub struct Session {
+pub struct BrokerSession {
     pub link: Link,
     pub inflight: Inflight,
     pub limits: SessionLimits,
@@ -32,7 +32,7 @@ pub struct SessionLimits {
     pub keep_alive: Duration,
 }
 
-impl Session {
+impl BrokerSession {
     /// The broker accepted the connection with `ack`.
     pub fn new(link: Link, ack: &ConnAck, settings: &MqttSettings) -> Self {
         let limits = SessionLimits::new(ack.properties.as_ref(), settings);

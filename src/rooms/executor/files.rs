@@ -34,7 +34,7 @@ impl Executor<'_> {
         transfer: Transfer,
     ) -> Result<Success, Failure> {
         let response = match transfer {
-            Transfer::Download(download) if !kind.retained => {
+            Transfer::Download(download) if !kind.is_state => {
                 match self.stream(request, kind, download).await? {
                     Downloaded::File(head, status, size) => {
                         let file = without_bytes(kind, Some(&head.content_type), Some(size));
@@ -48,7 +48,7 @@ impl Executor<'_> {
                 match self.device.send(request, limit, self.deadline).await {
                     Ok(response) => response,
                     Err(RequestError::TooLarge(large))
-                        if !kind.retained && is_success(large.status) =>
+                        if !kind.is_state && is_success(large.status) =>
                     {
                         let content_type = large.content_type.as_deref();
                         let file = without_bytes(kind, content_type, large.length);
@@ -99,6 +99,6 @@ fn without_bytes(kind: Binary, content_type: Option<&str>, size: Option<u64>) ->
         content_type: content_type.unwrap_or(kind.content_type).into(),
         size,
         bytes: None,
-        is_state: kind.retained,
+        is_state: kind.is_state,
     }
 }

@@ -107,7 +107,7 @@ fn serve(
     mut connection: Connection,
     link: Link,
 ) -> JoinHandle<(Connection, Result<(), ConnectionLost>)> {
-    let session = Session {
+    let session = BrokerSession {
         link,
         inflight: Inflight::new(u16::MAX),
         limits: SessionLimits {

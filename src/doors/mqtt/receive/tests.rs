@@ -180,7 +180,7 @@ fn other_programs_messages_are_handed_over_while_there_is_room() {
     let mut context = DoorContext::new(settings(), StateStore::new(), gateway, Arc::default());
     context.extra_topics = Some(ExtraTopics {
         store: StateStore::new(),
-        payload: |payload| payload.to_vec().into(),
+        encode: |payload| payload.to_vec().into(),
         filters: vec!["homeassistant/status".into()],
         inbound: sender,
     });
