@@ -1,4 +1,4 @@
-//! Who may see and do what, at every door, and what happens to those who may not.
+//! Access rights at every door: what clients may see and do, and how others are refused.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What is written for users holds: links lead somewhere, configurations load, commands exist,
+//! The pages for users are correct: links lead somewhere, configurations load, commands exist,
 //! and every code and key has its line.
 use std::path::{Path, PathBuf};
 

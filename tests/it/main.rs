@@ -2,7 +2,7 @@
 //! simulated devices, through real sockets.
 //!
 //! One module for each part of the product. Faults (`tests/faults`), secrets in logs
-//! (`tests/secrets`) and programs of others (`tests/live`) have programs of their own.
+//! (`tests/secrets`) and other programs (`tests/live`) have programs of their own.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod access;

@@ -1,5 +1,5 @@
-//! Starting without what one counts on: no broker, no device, no name, a full disk, a taken port.
-//! The gateway waits for what can come and says plainly what cannot.
+//! Starting when something is missing: no broker, no device, no name, a full disk, a taken port.
+//! The gateway waits for things that may become available, and reports those that cannot.
 use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
 use std::path::Path;

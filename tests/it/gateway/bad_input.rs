@@ -1,4 +1,4 @@
-//! A wrong command: its sender is told what is wrong, and no request reaches the device.
+//! A wrong command: its sender gets an error that says why, and no request reaches the device.
 
 use poly2mqtt_simulator::Options;
 

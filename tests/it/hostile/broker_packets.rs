@@ -1,5 +1,5 @@
-//! What a broker sends: whatever the bytes are, they give packets or an error, and only commands
-//! that are in order reach the rooms.
+//! Bytes from a broker: any bytes give packets or an error, and only valid commands reach the
+//! rooms.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! Answers of a device: whatever they are, they end as states, requests and messages that are
-//! what they should be.
+//! Answers of a device: any answer gives valid states, requests and messages.
 
 use bytes::Bytes;
 use poly2mqtt::catalogue::{

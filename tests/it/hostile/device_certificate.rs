@@ -1,4 +1,4 @@
-//! The certificate that a device shows: whatever it is, only the right one is taken, and the
+//! The certificate that a device shows: only the right one is accepted, and the
 //! problem names its fingerprint in one short line.
 
 use bytes::Bytes;

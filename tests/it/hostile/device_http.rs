@@ -1,5 +1,5 @@
-//! What a device sends in place of HTTP: the request that it answers so ends with an answer or an
-//! error in bounds, and the next request finds the device well.
+//! Any bytes in place of an HTTP response: the request ends with a response or an error within its
+//! limits, and the next request works.
 
 use bytes::Bytes;
 use poly2mqtt::catalogue::Call;

@@ -1,5 +1,5 @@
-//! What other programs publish where Home Assistant's documents stand at the broker: the gateway
-//! goes on publishing its own, each at its own topic.
+//! Messages of other programs at Home Assistant's discovery topics: the gateway still publishes its
+//! own documents, each at its own topic.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Environment variables over a configuration: any value is taken or refused, and no secret is in
-//! what is said of it.
+//! Environment variables over a configuration: any value is accepted or refused, and no message
+//! holds a secret.
 
 use poly2mqtt::config;
 

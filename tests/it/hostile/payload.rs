@@ -1,4 +1,4 @@
-//! Payloads: what is accepted makes well-formed requests, what is not says so in a few words.
+//! Payloads: accepted ones make well-formed requests, the others give a short error.
 
 use std::sync::LazyLock;
 

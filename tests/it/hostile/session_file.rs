@@ -1,5 +1,5 @@
-//! The file in which a room's sessions outlive a gateway that was killed: whatever stands in it,
-//! what comes out can be sent to a device and is shown to nobody.
+//! The file in which a room's sessions outlive a gateway that was killed: with any
+//! content, the sessions read from it can be sent to a device and are never shown.
 
 use poly2mqtt::device::SessionStore;
 

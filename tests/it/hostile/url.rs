@@ -1,4 +1,4 @@
-//! Where a request goes must be what its entry in the catalogue says, whatever stands in it.
+//! A request's URL must match its catalogue entry, with any values in it.
 
 use percent_encoding::percent_decode_str;
 use poly2mqtt::catalogue::{Operation, Request, RequestBody};
