@@ -28,7 +28,7 @@ use crate::doors::mqtt::MqttDoor;
 use crate::doors::tcp::TcpDoor;
 use crate::home_assistant::Publisher;
 use crate::net::ServerTls;
-use crate::rooms::Gateway;
+use crate::rooms::Rooms;
 use crate::state::StateStore;
 
 /// A gateway that runs, until [`App::stop`].
@@ -36,7 +36,7 @@ use crate::state::StateStore;
 pub struct App {
     /// The embedded broker, if the configuration asks for it.
     broker: Option<Broker>,
-    gateway: Arc<Gateway>,
+    rooms: Arc<Rooms>,
     mqtt: Option<MqttDoor>,
     /// The clients of WebSocket, HTTP and plain lines.
     clients: Arc<Clients>,

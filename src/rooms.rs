@@ -55,9 +55,9 @@ use settings::RoomSettings;
 /// so shorter than a request may take.
 const ROOM_REPLACE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The gateway: every room of the configuration.
+/// Every room of the configuration.
 #[derive(Debug)]
-pub struct Gateway {
+pub struct Rooms {
     store: Arc<StateStore>,
     timings: DeviceTimings,
     telemetry: Arc<Telemetry>,
@@ -79,8 +79,8 @@ struct RunningRoom {
     room: Room,
 }
 
-impl Gateway {
-    /// A gateway without rooms.
+impl Rooms {
+    /// No rooms yet; [`Rooms::apply`] starts them.
     pub fn new(
         store: Arc<StateStore>,
         timings: DeviceTimings,
@@ -244,7 +244,7 @@ impl Gateway {
     }
 }
 
-impl Gateway {
+impl Rooms {
     fn changing(&self) -> MutexGuard<'_, BTreeSet<Arc<str>>> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -256,7 +256,7 @@ impl Gateway {
     }
 }
 
-impl Submit for Gateway {
+impl Submit for Rooms {
     fn refuse(&self, door: DoorKind, reply: Reply, failure: Failure) {
         let reply = self.counted(door, reply);
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);

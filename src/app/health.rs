@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::doors::http::Sampler;
 use crate::doors::mqtt::MqttDoor;
-use crate::rooms::Gateway;
+use crate::rooms::Rooms;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{Sample, Telemetry};
 use crate::topics::GATEWAY_HEALTH;
@@ -19,11 +19,11 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 const SECOND_HEALTH: Duration = Duration::from_secs(5);
 
 /// Looks up the state of rooms and broker.
-pub fn sampler(gateway: &Arc<Gateway>, mqtt: Option<&MqttDoor>) -> Sampler {
-    let gateway = gateway.clone();
+pub fn sampler(rooms: &Arc<Rooms>, mqtt: Option<&MqttDoor>) -> Sampler {
+    let rooms = rooms.clone();
     let connected = mqtt.map(MqttDoor::connected);
     Arc::new(move || Sample {
-        rooms: gateway.sample(),
+        rooms: rooms.sample(),
         broker_connected: connected.as_ref().map(|connected| *connected.borrow()),
     })
 }

@@ -25,7 +25,7 @@ impl App {
         if let Some(home_assistant) = &self.home_assistant {
             home_assistant.set_rooms(self.config.rooms.clone());
         }
-        if let Err(rooms) = self.gateway.apply(&self.config).await {
+        if let Err(rooms) = self.rooms.apply(&self.config).await {
             failed.extend(rooms);
         }
         if failed.is_empty() {

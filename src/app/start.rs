@@ -13,7 +13,7 @@ use crate::doors;
 use crate::doors::access::Access;
 use crate::doors::clients::Clients;
 use crate::net::{ServerTls, bind};
-use crate::rooms::Gateway;
+use crate::rooms::Rooms;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::Telemetry;
 use crate::topics::GATEWAY_AVAILABILITY;
@@ -46,13 +46,13 @@ impl App {
         let store = StateStore::new();
         let telemetry = Arc::<Telemetry>::default();
         let broker = broker::start(&config, &store).await?;
-        let gateway = Gateway::new(
+        let rooms = Rooms::new(
             store.clone(),
             options.timings,
             telemetry.clone(),
             options.runtime,
         );
-        if let Err(failed) = gateway.apply(&config).await {
+        if let Err(failed) = rooms.apply(&config).await {
             return Err(failed.join("\n"));
         }
         store.set(GATEWAY_AVAILABILITY, StateValue::text("online"));
@@ -63,7 +63,7 @@ impl App {
             Some(settings) => Some(doors::mqtt::MqttDoor::start(
                 settings,
                 store.clone(),
-                gateway.clone(),
+                rooms.clone(),
                 telemetry.clone(),
                 extra_topics,
             )?),
@@ -78,12 +78,12 @@ impl App {
 
         let clients = Clients::new(
             store.clone(),
-            gateway.clone(),
+            rooms.clone(),
             Access::new(&config.http),
             telemetry.clone(),
             options.limits,
         );
-        let sampler = health::sampler(&gateway, mqtt.as_ref());
+        let sampler = health::sampler(&rooms, mqtt.as_ref());
         let http = clients::start_http(
             &config,
             http_socket,
@@ -95,7 +95,7 @@ impl App {
         let health = tokio::spawn(health::publish(telemetry, sampler, store.clone()));
         Ok(Self {
             broker,
-            gateway,
+            rooms,
             mqtt,
             clients,
             http,

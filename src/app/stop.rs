@@ -29,7 +29,7 @@ impl App {
         if let Some(tcp) = &self.tcp {
             tcp.stop_accepting();
         }
-        self.gateway.stop(Instant::now() + COMMANDS_TIMEOUT).await;
+        self.rooms.stop(Instant::now() + COMMANDS_TIMEOUT).await;
         self.store
             .set(GATEWAY_AVAILABILITY, StateValue::text("offline"));
 

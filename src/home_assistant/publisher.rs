@@ -40,12 +40,12 @@ pub struct PublisherLinks {
     pub connected: watch::Receiver<bool>,
 }
 
-type Rooms = Arc<BTreeMap<RoomId, config::RoomConfig>>;
+type RoomConfigs = Arc<BTreeMap<RoomId, config::RoomConfig>>;
 
 /// The running task. It ends with [`Publisher::stop`].
 #[derive(Debug)]
 pub struct Publisher {
-    rooms: watch::Sender<Rooms>,
+    rooms: watch::Sender<RoomConfigs>,
     task: JoinHandle<()>,
 }
 
@@ -124,7 +124,7 @@ struct Task {
     /// The rooms that the announcer knows, by their devices' ids.
     known: BTreeMap<String, Arc<str>>,
     links: PublisherLinks,
-    wanted: watch::Receiver<Rooms>,
+    wanted: watch::Receiver<RoomConfigs>,
     changes: Arc<ChangedRooms>,
 }
 
