@@ -15,6 +15,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderVa
 use reqwest::redirect::Policy;
 use reqwest::{Body, Method};
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use url::Url;
@@ -105,8 +106,17 @@ impl HttpClient {
     ///
     /// # Errors
     /// Settings that the library refuses.
-    pub fn new(device: Url, tls: ClientConfig, keep_alive: bool) -> Result<Self, reqwest::Error> {
+    pub fn new(
+        device: Url,
+        mut tls: ClientConfig,
+        keep_alive: bool,
+    ) -> Result<Self, reqwest::Error> {
         let idle_connections = if keep_alive { MOST_REQUESTS_AT_ONCE } else { 0 };
+        if keep_alive {
+            // Connections stay open, so a room reconnects rarely, and mostly to a device that has
+            // restarted and forgotten its tickets. Keeping them would take 3 KiB a room.
+            tls.resumption = Resumption::disabled();
+        }
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(true)
@@ -201,9 +211,11 @@ impl HttpClient {
         if let Some(content_type) = request.content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        // Dropped with the response, and by then the upload is of no use any more.
-        let (exchange, exchange_ended) = oneshot::channel::<()>();
+        let mut upload_guard = None;
         if let Some(upload) = upload {
+            // Dropped with the response: by then the upload is of no use any more.
+            let (guard, exchange_ended) = oneshot::channel::<()>();
+            upload_guard = Some(guard);
             headers.insert(CONTENT_LENGTH, upload.length.into());
             let chunks = exact_length(upload).take_until(exchange_ended);
             *outgoing.body_mut() = Some(Body::wrap_stream(chunks));
@@ -212,7 +224,7 @@ impl HttpClient {
             *outgoing.body_mut() = Some(request.body.clone().into());
         }
         let response = self.client.execute(outgoing).await?;
-        HttpResponse::new(response, exchange)
+        HttpResponse::new(response, upload_guard)
     }
 }
 

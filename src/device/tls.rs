@@ -94,8 +94,9 @@ pub fn client_config(certificate: &Certificate) -> Result<(ClientConfig, Arc<Han
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    // Enough for one device: the default, for many servers, takes 15 KB a room. Rooms do not
-    // share a cache: a certificate that one room trusts must not be accepted for another.
+    // Enough for one device: the default, for many servers, takes 15 KB a room. Rooms do not share a
+    // cache: a certificate that one room trusts must not be accepted for another. A client that keeps
+    // its connections open turns the cache off.
     config.resumption = Resumption::in_memory_sessions(1);
     Ok((config, handshakes))
 }

@@ -107,6 +107,7 @@ impl Schedule {
                 })
             })
             .collect();
+        entries.shrink_to_fit();
         entries.sort_by_key(|entry| entry.class);
         let mut schedule = Self {
             intervals,

@@ -19,18 +19,18 @@ const LONGEST_CONTENT_TYPE: usize = 128;
 #[derive(Debug)]
 pub struct HttpResponse {
     response: reqwest::Response,
-    /// Its drop ends the upload.
-    _exchange: oneshot::Sender<()>,
+    /// Its drop ends the upload, if there is one.
+    _upload_guard: Option<oneshot::Sender<()>>,
 }
 
 impl HttpResponse {
-    /// A response whose head has arrived; the drop of `exchange` ends its upload.
+    /// A response whose head has arrived; the drop of `upload_guard` ends its upload.
     ///
     /// # Errors
     /// The head cannot be accepted.
     pub(super) fn new(
         response: reqwest::Response,
-        exchange: oneshot::Sender<()>,
+        upload_guard: Option<oneshot::Sender<()>>,
     ) -> Result<Self, HttpError> {
         // The library skips informational responses, except for the answer to an upgrade.
         if response.status().is_informational() {
@@ -41,7 +41,7 @@ impl HttpResponse {
         }
         Ok(Self {
             response,
-            _exchange: exchange,
+            _upload_guard: upload_guard,
         })
     }
 
