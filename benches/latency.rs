@@ -83,8 +83,9 @@ impl FixedRate {
         let commander =
             CommandClient::connect(broker, &["room/{}/audio/volume/set", "bare/{}"]).await;
         for room in 1..=self.rooms.min(8) {
-            commander.set(&ours(room)).await;
-            commander.set(&format!("bare/{room}")).await;
+            // Either may not have subscribed yet, and the broker keeps nothing for it.
+            commander.until_answered(&ours(room)).await;
+            commander.until_answered(&format!("bare/{room}")).await;
         }
         let both_durations: [Arc<Mutex<Durations>>; 2] = Default::default();
         let mut beat = interval(Duration::from_secs(1) / self.per_second);
