@@ -51,18 +51,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::catalogue::operations;
     use crate::command::ErrorCode;
+    use crate::rooms::testing::operation_and_response;
 
     fn read(path: &str, status: u16, body: &'static str) -> ReadOutcome {
-        let operation = operations()
-            .find(|operation| operation.path == path)
-            .unwrap();
-        let response = DeviceResponse {
-            status,
-            content_type: None,
-            body: body.into(),
-        };
+        let (operation, response) = operation_and_response(path, status, body);
         ReadOutcome::of(operation, &response)
     }
 

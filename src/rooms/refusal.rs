@@ -117,18 +117,11 @@ fn shortened(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::operations;
     use crate::device::{HttpError, Oversize, Problem, ProblemCode};
+    use crate::rooms::testing::operation_and_response;
 
     fn refused(path: &str, status: u16, body: &'static str, named: bool) -> (ErrorCode, String) {
-        let operation = operations()
-            .find(|operation| operation.path == path)
-            .unwrap();
-        let response = DeviceResponse {
-            status,
-            content_type: None,
-            body: body.into(),
-        };
+        let (operation, response) = operation_and_response(path, status, body);
         let failure = refusal(&response, operation, named);
         assert_eq!(failure.status, Some(status));
         (failure.code, failure.message)

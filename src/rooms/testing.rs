@@ -8,8 +8,9 @@ use url::Url;
 
 use super::schedule::PollIntervals;
 use super::settings::RoomSettings;
+use crate::catalogue::{Operation, operations};
 use crate::config::Certificate;
-use crate::device::{DeviceSettings, DeviceTimings, LoginLimiter};
+use crate::device::{DeviceResponse, DeviceSettings, DeviceTimings, LoginLimiter};
 
 pub const INTERVALS: PollIntervals = PollIntervals {
     fast: Duration::from_secs(2),
@@ -17,6 +18,23 @@ pub const INTERVALS: PollIntervals = PollIntervals {
     slow: Duration::from_secs(60),
     meters: false,
 };
+
+/// The operation with this path, and a device's response to it.
+pub fn operation_and_response(
+    path: &str,
+    status: u16,
+    body: &'static str,
+) -> (&'static Operation, DeviceResponse) {
+    let operation = operations()
+        .find(|operation| operation.path == path)
+        .unwrap();
+    let response = DeviceResponse {
+        status,
+        content_type: None,
+        body: body.into(),
+    };
+    (operation, response)
+}
 
 /// How to reach a simulated device.
 pub fn device_settings(url: &str, certificate: Certificate) -> DeviceSettings {
