@@ -6,6 +6,7 @@
 
 mod broker;
 mod clients;
+mod files;
 mod health;
 mod home_assistant;
 mod mqtt;

@@ -37,7 +37,7 @@ pub use rights::BrokerUser;
 /// Space in a packet besides its payload: a topic has at most 64 KiB.
 const PACKET_OVERHEAD: usize = 64 << 10;
 /// The most clients at a time. Each takes a file descriptor and some kilobytes.
-const CLIENT_LIMIT: usize = 10_000;
+pub const CLIENT_LIMIT: usize = 10_000;
 /// The most clients that may connect in a second: after a power cut all of them come at once.
 const CLIENTS_PER_SECOND: u32 = 10_000;
 /// How long the broker keeps the session of a client that is gone, and how often it looks for
@@ -54,6 +54,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct BrokerSettings {
     /// Where it listens; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// How many clients can be connected at a time, at most [`CLIENT_LIMIT`].
+    pub connections: usize,
     /// The users that may connect. If the list is empty, anyone may connect.
     pub users: Vec<BrokerUser>,
     /// The prefix of every topic.
@@ -94,8 +96,8 @@ impl Broker {
         let authentication =
             BrokerAuthentication::new(&password, settings.users, settings.prefix, store);
         let limits = ResourceLimits {
-            max_connections: CLIENT_LIMIT,
-            max_connections_per_ip: CLIENT_LIMIT,
+            max_connections: settings.connections,
+            max_connections_per_ip: settings.connections,
             max_connection_rate: CLIENTS_PER_SECOND,
             rate_limit_window: Duration::from_secs(1),
             // 0: no limit.

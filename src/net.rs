@@ -3,6 +3,7 @@
 //! Knows none of the protocols above it.
 
 mod dial;
+mod files;
 mod listen;
 mod pem;
 pub mod root_cause;
@@ -12,6 +13,7 @@ mod tls_server;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use dial::dial;
+pub use files::{open_file_limit, share_files};
 pub use listen::{Listener, accept, bind};
 pub use tls_client::{ClientTlsFiles, client_connector};
 pub use tls_server::ServerTls;

@@ -8,21 +8,25 @@ use crate::config::{BrokerUrl, Config, RoomId};
 use crate::state::StateStore;
 use crate::topics::Prefix;
 
-/// Starts it.
+/// Starts it, with at most this many connections at a time.
 ///
 /// # Errors
 /// The address cannot be used.
-pub async fn start(config: &Config, store: &Arc<StateStore>) -> Result<Option<Broker>, String> {
+pub async fn start(
+    config: &Config,
+    connections: usize,
+    store: &Arc<StateStore>,
+) -> Result<Option<Broker>, String> {
     match &config.mqtt.url {
         BrokerUrl::Embedded(listen) => {
-            let broker = Broker::start(settings(config, *listen), store.clone());
+            let broker = Broker::start(settings(config, *listen, connections), store.clone());
             broker.await.map(Some)
         }
         _ => Ok(None),
     }
 }
 
-fn settings(config: &Config, listen: SocketAddr) -> BrokerSettings {
+fn settings(config: &Config, listen: SocketAddr, connections: usize) -> BrokerSettings {
     let mqtt = &config.mqtt;
     let users = mqtt.users.iter().map(|user| BrokerUser {
         name: user.name.clone(),
@@ -35,6 +39,7 @@ fn settings(config: &Config, listen: SocketAddr) -> BrokerSettings {
     });
     BrokerSettings {
         listen,
+        connections,
         users: users.collect(),
         prefix: Prefix::new(&*mqtt.topic_prefix),
         max_payload: mqtt.max_payload,

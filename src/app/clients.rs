@@ -18,6 +18,7 @@ pub fn start_http(
     config: &Config,
     socket: Option<TcpListener>,
     tls: Option<&Arc<ServerTls>>,
+    connections: usize,
     clients: &Arc<Clients>,
     sampler: Sampler,
 ) -> Result<Option<HttpDoor>, String> {
@@ -27,7 +28,7 @@ pub fn start_http(
     let listener = Listener {
         socket,
         tls: tls.cloned(),
-        connections: clients.limits.max_connections,
+        connections,
         handshake: clients.limits.greeting_timeout,
     };
     let hosts = config.http.hosts.clone();
@@ -44,6 +45,7 @@ pub fn start_tcp(
     config: &Config,
     socket: Option<TcpListener>,
     tls: Option<&Arc<ServerTls>>,
+    connections: usize,
     clients: &Arc<Clients>,
 ) -> Result<Option<TcpDoor>, String> {
     let Some(socket) = socket else {
@@ -52,9 +54,7 @@ pub fn start_tcp(
     let listener = Listener {
         socket,
         tls: tls.filter(|_| config.tcp.tls).cloned(),
-        // Every connection is a client. The door accepts some above the limit of clients, so that
-        // it can tell them why they are turned away.
-        connections: clients.limits.max_clients + clients.limits.max_connections,
+        connections,
         handshake: clients.limits.greeting_timeout,
     };
     let door = TcpDoor::start(listener, clients.clone())?;

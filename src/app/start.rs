@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use super::files::ConnectionShares;
 use super::{App, AppOptions, broker, clients, health, home_assistant, mqtt};
 use crate::config::Config;
 use crate::device::DeviceTimings;
@@ -45,7 +46,8 @@ impl App {
 
         let store = StateStore::new();
         let telemetry = Arc::<Telemetry>::default();
-        let broker = broker::start(&config, &store).await?;
+        let shares = ConnectionShares::new(&config, &options.limits);
+        let broker = broker::start(&config, shares.broker, &store).await?;
         let rooms = Rooms::new(
             store.clone(),
             options.timings,
@@ -88,10 +90,11 @@ impl App {
             &config,
             http_socket,
             tls.as_ref(),
+            shares.http,
             &clients,
             sampler.clone(),
         )?;
-        let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), &clients)?;
+        let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), shares.tcp, &clients)?;
         let health = tokio::spawn(health::publish(telemetry, sampler, store.clone()));
         Ok(Self {
             broker,

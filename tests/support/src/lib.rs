@@ -100,6 +100,7 @@ impl TestBroker {
 pub async fn embedded(users: Vec<BrokerUser>, store: Arc<StateStore>) -> Broker {
     let settings = BrokerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        connections: poly2mqtt::broker::CLIENT_LIMIT,
         users,
         prefix: Prefix::default(),
         max_payload: 10 << 20,
