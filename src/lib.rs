@@ -21,7 +21,7 @@
 //!
 //! Outside that path are `broker` (the embedded MQTT broker), `home_assistant` (discovery),
 //! `dashboard` (the web page), `render` (documents made from the catalogue), `net` (listening,
-//! dialling, TLS) and `telemetry` (log lines, counters, health). Simulated devices are a package of
+//! dialling, TLS), `guesses` (slowing down wrong tokens and passwords) and `telemetry` (log lines, counters, health). Simulated devices are a package of
 //! their own,
 //! `simulator/`.
 //!
@@ -36,6 +36,7 @@ pub mod config;
 pub mod dashboard;
 pub mod device;
 pub mod doors;
+pub mod guesses;
 pub mod home_assistant;
 
 pub mod net;

@@ -16,6 +16,17 @@ impl SecretDigest {
         bytes.copy_from_slice(digest.as_ref());
         Self(bytes)
     }
+
+    /// Of a user and a password together.
+    pub fn of_login(user: &str, secret: &[u8]) -> Self {
+        Self::of(&[user.as_bytes(), b"\0", secret].concat())
+    }
+
+    /// The first 64 bits: enough to recognise a secret, not to compare one.
+    pub fn prefix(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
 }
 
 impl PartialEq for SecretDigest {

@@ -13,6 +13,7 @@ use crate::device::DeviceTimings;
 use crate::doors;
 use crate::doors::access::Access;
 use crate::doors::clients::Clients;
+use crate::guesses::Guesses;
 use crate::net::{ServerTls, bind};
 use crate::rooms::Rooms;
 use crate::state::{StateStore, StateValue};
@@ -47,6 +48,7 @@ impl App {
         let store = StateStore::new();
         let telemetry = Arc::<Telemetry>::default();
         let shares = ConnectionShares::new(&config, &options.limits);
+        let guesses = Guesses::new(telemetry.clone());
         let broker = broker::start(&config, shares.broker, &store).await?;
         let rooms = Rooms::new(
             store.clone(),
@@ -81,7 +83,7 @@ impl App {
         let clients = Clients::new(
             store.clone(),
             rooms.clone(),
-            Access::new(&config.http),
+            Access::new(&config.http, guesses),
             telemetry.clone(),
             options.limits,
         );

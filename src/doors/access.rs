@@ -1,21 +1,22 @@
 //! What clients may see and do, at every door except MQTT's.
 //!
 //! Owns the current tokens and the decision whether one is right. What a token permits is in
-//! [`Grant`]; how wrong tokens are slowed down is in `wrong_tokens`. Knows no transport: a door
-//! hands over the token it was shown. No token is ever written to a log or a message.
+//! [`Grant`]; how wrong tokens are slowed down is in [`guesses`](crate::guesses). Knows no transport: a
+//! door hands over the token it was shown. No token is ever written to a log or a message.
 
 mod grant;
 mod token;
-mod wrong_tokens;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::command::DoorKind;
 use crate::config::HttpConfig;
+use crate::guesses::{Attempt, Guesses, Verdict};
 use token::Token;
-use wrong_tokens::WrongTokens;
 
 pub use grant::Grant;
 
@@ -26,8 +27,11 @@ pub enum Denied {
     Missing,
     /// The token is wrong.
     Wrong,
-    /// Too many wrong tokens came from this address; this one was not checked.
-    TooOften,
+    /// Too many wrong tokens came from this address; whether this one is right is not said.
+    TooOften {
+        /// How long the sender should wait.
+        retry_after: Duration,
+    },
 }
 
 /// Tells when the tokens change.
@@ -43,19 +47,28 @@ impl TokenChanges {
     }
 }
 
-/// The current tokens, and the addresses that sent wrong ones.
+/// The client that shows a token.
+#[derive(Debug, Clone, Copy)]
+pub struct Sender {
+    /// The door that it uses.
+    pub door: DoorKind,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+/// The current tokens, and the penalties for wrong ones.
 #[derive(Debug)]
 pub struct Access {
     tokens: watch::Sender<Vec<Arc<Token>>>,
-    wrong_tokens: WrongTokens,
+    guesses: Arc<Guesses>,
 }
 
 impl Access {
-    /// With the tokens of a configuration.
-    pub fn new(http: &HttpConfig) -> Self {
+    /// With the tokens of a configuration. All doors share `guesses`.
+    pub fn new(http: &HttpConfig, guesses: Arc<Guesses>) -> Self {
         Self {
             tokens: watch::Sender::new(token::configured(http)),
-            wrong_tokens: WrongTokens::default(),
+            guesses,
         }
     }
 
@@ -93,20 +106,30 @@ impl Access {
     ///
     /// # Errors
     /// Why the sender may do nothing.
-    pub async fn admit(&self, peer: IpAddr, token: Option<&str>) -> Result<Grant, Denied> {
+    pub async fn admit(&self, sender: Sender, token: Option<&str>) -> Result<Grant, Denied> {
         if self.is_open() {
             return Ok(Grant { token: None });
         }
         let text = token.ok_or(Denied::Missing)?;
-        if self.wrong_tokens.too_many(peer) {
-            return Err(Denied::TooOften);
-        }
         let found = token::find(&self.tokens.borrow(), text);
-        if found.is_none() {
-            self.wrong_tokens.delay(peer).await;
+        let verdict = self.guesses.check(&Attempt {
+            door: sender.door,
+            address: sender.address,
+            user: "",
+            secret: text.as_bytes(),
+            right: found.is_some(),
+        });
+        match verdict {
+            Verdict::Admit => {
+                let token = found.ok_or(Denied::Wrong)?;
+                Ok(Grant { token: Some(token) })
+            }
+            Verdict::Wrong(delay) => {
+                delay.over().await;
+                Err(Denied::Wrong)
+            }
+            Verdict::TooOften { retry_after } => Err(Denied::TooOften { retry_after }),
         }
-        let token = found.ok_or(Denied::Wrong)?;
-        Ok(Grant { token: Some(token) })
     }
 }
 
@@ -116,7 +139,14 @@ mod tests {
     use crate::command::Authority;
     use crate::config::{AccessLevel, HttpToken, RoomId, Secret};
 
-    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const PEER: Sender = Sender {
+        door: DoorKind::Http,
+        address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+    };
+
+    fn access(tokens: &[(&str, AccessLevel, Option<&str>)]) -> Access {
+        Access::new(&http(tokens), Guesses::new(Arc::default()))
+    }
 
     fn http(tokens: &[(&str, AccessLevel, Option<&str>)]) -> HttpConfig {
         let token = |(text, level, room): &(&str, AccessLevel, Option<&str>)| HttpToken {
@@ -133,11 +163,11 @@ mod tests {
 
     #[tokio::test]
     async fn tokens_open_what_they_are_for() {
-        let access = Access::new(&http(&[
+        let access = access(&[
             ("reads", AccessLevel::Read, None),
             ("controls", AccessLevel::Control, Some("1")),
             ("administers", AccessLevel::Admin, None),
-        ]));
+        ]);
         let admit = async |token| access.admit(PEER, Some(token)).await;
         let reads = admit("reads").await.unwrap();
         assert!(reads.sees("2") && reads.authority("2").unwrap_err().contains("read"));
@@ -161,17 +191,17 @@ mod tests {
 
     #[tokio::test]
     async fn without_tokens_anyone_may_do_what_the_rooms_allow() {
-        let access = Access::new(&http(&[]));
+        let access = access(&[]);
         let grant = access.admit(PEER, Some("whatever")).await.unwrap();
         assert_eq!(grant.authority("1"), Ok(Authority::RoomAllows));
     }
 
     #[tokio::test]
     async fn a_grant_ends_when_its_token_changes() {
-        let access = Access::new(&http(&[
+        let access = access(&[
             ("a", AccessLevel::Read, None),
             ("b", AccessLevel::Read, None),
-        ]));
+        ]);
         let (a, b) = (
             access.admit(PEER, Some("a")).await.unwrap(),
             access.admit(PEER, Some("b")).await.unwrap(),

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::command::DoorKind;
-use crate::doors::access::Grant;
+use crate::doors::access::{Denied, Grant, Sender};
 use crate::doors::clients::{
     Clients, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, NewClient,
     Outgoing, close_client, serve_client,
@@ -121,10 +121,17 @@ async fn greet(
     let token = first
         .as_deref()
         .and_then(|line| line.strip_prefix("token "));
-    let grant = clients.access.admit(peer.ip(), token.map(str::trim)).await;
-    let grant = grant.map_err(|_| {
+    let sender = Sender {
+        door: DoorKind::Tcp,
+        address: peer.ip(),
+    };
+    let grant = clients.access.admit(sender, token.map(str::trim)).await;
+    let grant = grant.map_err(|denied| {
         clients.telemetry.client_refused(ClientRefusal::Token);
-        CloseReason::BadToken
+        match denied {
+            Denied::Missing | Denied::Wrong => CloseReason::BadToken,
+            Denied::TooOften { .. } => CloseReason::TooManyGuesses,
+        }
     })?;
     Ok((grant, slot))
 }

@@ -5,6 +5,7 @@
 //! because the JSON form of the log does not show the explicit parent of a line.
 
 use std::fmt::{Debug, Display};
+use std::net::IpAddr;
 
 use super::{Telemetry, room_span};
 use crate::command::{DoorKind, ErrorCode, Outcome};
@@ -136,6 +137,15 @@ impl Telemetry {
     pub fn client_refused(&self, why: ClientRefusal) {
         self.metrics.client_refused(why.label());
         tracing::debug!(target: DOORS, why = why.label(), "client refused");
+    }
+
+    /// A wrong token or password was shown. The line is for programs that block addresses, so its form is
+    /// documented in docs/monitoring.md. An address that goes on has a line of every twelfth: one in a minute.
+    pub fn wrong_secret(&self, door: DoorKind, address: IpAddr, failures: u32) {
+        if failures <= 6 || failures.is_multiple_of(12) {
+            let door = door.as_str();
+            tracing::warn!(target: DOORS, door, %address, failures, "wrong token or password");
+        }
     }
 
     /// An event was dropped, because a reader did not take its events fast enough.

@@ -17,6 +17,8 @@ pub enum CloseReason {
     MessageTooLarge,
     /// Its token is missing, wrong or no longer valid.
     BadToken,
+    /// Too many wrong tokens came from its address.
+    TooManyGuesses,
     /// There are too many clients.
     TooManyClients,
     /// The gateway is stopping.
@@ -32,6 +34,9 @@ impl CloseReason {
             Self::InvalidText => "the message is not UTF-8 text",
             Self::MessageTooLarge => "the message is too large; files are uploaded over HTTP",
             Self::BadToken => "the token is missing, wrong or no longer valid",
+            Self::TooManyGuesses => {
+                "too many wrong tokens from this address; try again in 10 seconds"
+            }
             Self::TooManyClients => "too many clients; try again later",
             Self::Stopping => "the gateway stops",
         })

@@ -221,8 +221,9 @@ mod tests {
     use super::*;
     use crate::command::{Failure, Reply, Submission, Submit};
     use crate::config;
-    use crate::doors::access::Access;
+    use crate::doors::access::{Access, Sender};
     use crate::doors::clients::ClientLimits;
+    use crate::guesses::Guesses;
     use crate::state::{StateStore, StateValue};
     use crate::telemetry::Telemetry;
 
@@ -271,7 +272,7 @@ mod tests {
         let config = config::read("file".into(), text, []).unwrap().config;
         let store = StateStore::new();
         store.set("room/1/audio/volume", StateValue::text("40"));
-        let access = Access::new(&config.http);
+        let access = Access::new(&config.http, Guesses::new(Arc::default()));
         let clients = Clients::new(
             store,
             Arc::new(NoRooms),
@@ -279,12 +280,15 @@ mod tests {
             Arc::<Telemetry>::default(),
             ClientLimits::default(),
         );
-        let localhost = std::net::IpAddr::from([127, 0, 0, 1]);
+        let sender = Sender {
+            door: DoorKind::Tcp,
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+        };
         // Whether it leaves between a send and its flush is up to the runtime.
         for _ in 0..50 {
             let (sent, flushed) = (Arc::<Notify>::default(), Arc::<AtomicUsize>::default());
             let new = NewClient {
-                grant: clients.access.admit(localhost, None).await.unwrap(),
+                grant: clients.access.admit(sender, None).await.unwrap(),
                 door: DoorKind::Tcp,
                 format: FrameFormat::Plain,
                 filters: vec![Filter::new("room/1/#").unwrap()],

@@ -18,11 +18,9 @@ use url::form_urlencoded;
 
 use super::connection::PeerAddr;
 use super::{HttpState, response};
-use crate::doors::access::{Denied, Grant};
+use crate::command::DoorKind;
+use crate::doors::access::{Denied, Grant, Sender};
 use crate::telemetry::ClientRefusal;
-
-/// The longest delay of a wrong token: after it the delayed ones are answered, and one more is checked.
-const RETRY_AFTER_SECONDS: &str = "5";
 
 /// The token of a request.
 fn presented_token(headers: &HeaderMap, uri: &Uri) -> Option<SecretString> {
@@ -49,13 +47,14 @@ fn presented_token(headers: &HeaderMap, uri: &Uri) -> Option<SecretString> {
 ///
 /// # Errors
 /// Why it may do nothing. This is counted.
-pub async fn authorize(state: &HttpState, parts: &Parts) -> Result<Grant, Denied> {
+pub async fn authorize(state: &HttpState, door: DoorKind, parts: &Parts) -> Result<Grant, Denied> {
     let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
     // Only tests call the router without a connection: they share one address.
-    let peer = peer.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
+    let address = peer.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
     let token = presented_token(&parts.headers, &parts.uri);
     let token = token.as_ref().map(ExposeSecret::expose_secret);
-    let grant = state.clients.access.admit(peer, token).await;
+    let sender = Sender { door, address };
+    let grant = state.clients.access.admit(sender, token).await;
     if grant.is_err() {
         state.clients.telemetry.client_refused(ClientRefusal::Token);
     }
@@ -73,7 +72,8 @@ impl FromRequestParts<Arc<HttpState>> for Authorized {
         parts: &mut Parts,
         state: &Arc<HttpState>,
     ) -> Result<Self, Self::Rejection> {
-        authorize(state, parts).await.map(Self).map_err(denied)
+        let grant = authorize(state, DoorKind::Http, parts).await;
+        grant.map(Self).map_err(denied)
     }
 }
 
@@ -85,7 +85,7 @@ pub fn denied(denied: Denied) -> Response {
             "a token is needed: Authorization: Bearer, the password of Basic, or ?token=",
         ),
         Denied::Wrong => (StatusCode::UNAUTHORIZED, "the token is wrong"),
-        Denied::TooOften => (
+        Denied::TooOften { .. } => (
             StatusCode::TOO_MANY_REQUESTS,
             "too many wrong tokens from this address; try again later",
         ),
@@ -96,8 +96,10 @@ pub fn denied(denied: Denied) -> Response {
         let basic = HeaderValue::from_static("Basic realm=\"poly2mqtt\", charset=\"UTF-8\"");
         headers.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         headers.append(WWW_AUTHENTICATE, basic);
-    } else {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    if let Denied::TooOften { retry_after } = denied {
+        // Rounded up: a client that keeps to it is not refused again for being early.
+        headers.insert(RETRY_AFTER, (retry_after.as_secs() + 1).into());
     }
     response
 }

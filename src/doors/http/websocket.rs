@@ -62,9 +62,9 @@ pub async fn upgrade(State(state): State<Arc<HttpState>>, request: Request) -> R
         Ok(upgrade) => with_limits(upgrade, &state.clients.limits),
         Err(rejection) => return rejection.into_response(),
     };
-    let authorized = authorize(&state, &parts).await;
-    if authorized.as_ref().err() == Some(&Denied::TooOften) {
-        return denied(Denied::TooOften);
+    let authorized = authorize(&state, DoorKind::WebSocket, &parts).await;
+    if let Err(too_often @ Denied::TooOften { .. }) = authorized {
+        return denied(too_often);
     }
     let new_client = authorized
         .map_err(|_| CloseReason::BadToken)
@@ -192,6 +192,8 @@ fn close_code(reason: CloseReason) -> u16 {
         CloseReason::MessageTooLarge => 1009,
         CloseReason::TooManyClients => 1013,
         CloseReason::BadToken => 4401,
+        // Answered with HTTP's 429, before there is a WebSocket.
+        CloseReason::TooManyGuesses => 1013,
     }
 }
 

@@ -17,6 +17,7 @@ use poly2mqtt::config;
 use poly2mqtt::doors::access::Access;
 use poly2mqtt::doors::clients::{ClientLimits, Clients};
 use poly2mqtt::doors::http::router;
+use poly2mqtt::guesses::Guesses;
 use poly2mqtt::state::{StateStore, StateValue};
 use poly2mqtt::telemetry::{Sample, Telemetry};
 
@@ -65,7 +66,7 @@ fn door(tokens: &str) -> (Arc<Gateway>, Router) {
     let clients = Clients::new(
         store,
         gateway.clone(),
-        Access::new(&config.http),
+        Access::new(&config.http, Guesses::new(Arc::default())),
         Arc::<Telemetry>::default(),
         ClientLimits::default(),
     );

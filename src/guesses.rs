@@ -1,0 +1,199 @@
+//! Slows down guessing of tokens and passwords, at all doors together.
+//!
+//! A door that was shown a token or a password says whether it is right, and does what [`Guesses::check`]
+//! answers. Wrong guesses at one door count at the others. Owns the penalties of addresses (`penalties`),
+//! what counts as one address (`network`), the secrets that were right before (`known`), and how many
+//! answers wait. Knows no transport, and keeps no secret: only digests.
+//!
+//! Waiting alone slows nobody who hangs up and tries again. So the penalty of an address runs on
+//! without its client, and an address that guesses faster than its penalties run off is not told
+//! whether a short secret is right. A right secret is admitted at once all the same, beside any number
+//! of wrong ones, if it is too long to be guessed, or was right before at this address.
+
+mod known;
+mod network;
+mod penalties;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::command::DoorKind;
+use crate::secret::SecretDigest;
+use crate::telemetry::Telemetry;
+use known::KnownSecrets;
+use network::Network;
+use penalties::{Counted, Penalties};
+
+/// Answers that may wait for one address at a time. Each holds a connection; a person with some panels
+/// behind one address has fewer.
+const MAX_WAITING_PER_ADDRESS: usize = 8;
+/// Answers that may wait for all addresses together: a quarter of the connections that the HTTP door
+/// has, so that guesses leave the rest to others.
+const MAX_WAITING: usize = 256;
+/// No guessing finds a token of this length: machines make tokens, and 16 random letters and digits hold
+/// 95 bits. The configuration warns of shorter ones.
+const UNGUESSABLE_TOKEN: usize = 16;
+/// The same for a password, which a person may have made of words.
+const UNGUESSABLE_PASSWORD: usize = 32;
+
+/// A token or password that a client showed.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The door that the client uses.
+    pub door: DoorKind,
+    /// The client's address.
+    pub address: IpAddr,
+    /// The user whose password it is; empty for a token.
+    pub user: &'a str,
+    /// The token or password.
+    pub secret: &'a [u8],
+    /// Whether it is right.
+    pub right: bool,
+}
+
+impl Attempt<'_> {
+    fn is_unguessable(&self) -> bool {
+        let is_token = self.user.is_empty();
+        let least = if is_token {
+            UNGUESSABLE_TOKEN
+        } else {
+            UNGUESSABLE_PASSWORD
+        };
+        self.secret.len() >= least
+    }
+}
+
+impl std::fmt::Debug for Attempt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt")
+            .field("door", &self.door)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a door does with an [`Attempt`].
+#[derive(Debug)]
+pub enum Verdict {
+    /// Let the client in, at once.
+    Admit,
+    /// Say that the secret is wrong, after the delay.
+    Wrong(Delay),
+    /// Say at once that too many wrong ones came from this address. This tells nothing about the secret.
+    TooOften {
+        /// How long the client should wait before it tries again.
+        retry_after: Duration,
+    },
+}
+
+/// The penalties of all addresses. All doors share one.
+#[derive(Debug)]
+pub struct Guesses {
+    telemetry: Arc<Telemetry>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    penalties: Penalties,
+    known: KnownSecrets,
+    /// Answers that wait, by address.
+    waiting: HashMap<Network, usize>,
+}
+
+impl Guesses {
+    /// No wrong guesses yet.
+    pub fn new(telemetry: Arc<Telemetry>) -> Arc<Self> {
+        Arc::new(Self {
+            telemetry,
+            state: Mutex::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides about a secret that was shown. A wrong one is counted and logged.
+    pub fn check(self: &Arc<Self>, attempt: &Attempt<'_>) -> Verdict {
+        let network = Network::of(attempt.address);
+        let digest = SecretDigest::of_login(attempt.user, attempt.secret).prefix();
+        let now = Instant::now();
+        let mut state = self.lock();
+        if attempt.right {
+            let admitted =
+                attempt.secret.len() >= UNGUESSABLE_LENGTH || state.known.contains(network, digest);
+            if !admitted && let Some(retry_after) = state.penalties.blocked(network, now) {
+                return Verdict::TooOften { retry_after };
+            }
+            state.known.insert(network, digest);
+            return Verdict::Admit;
+        }
+        let counted = state.penalties.count(network, digest, now);
+        let wait = match counted {
+            Counted::Blocked { retry_after } => return Verdict::TooOften { retry_after },
+            Counted::First { wait, .. } | Counted::Repeated { wait } => wait,
+        };
+        let waits = state.wait(network);
+        drop(state);
+        if let Counted::First { failures, .. } = counted {
+            self.telemetry
+                .wrong_secret(attempt.door, attempt.address, failures);
+        }
+        if !waits {
+            return Verdict::TooOften { retry_after: wait };
+        }
+        Verdict::Wrong(Delay {
+            guesses: self.clone(),
+            network,
+            until: now + wait,
+        })
+    }
+}
+
+impl State {
+    /// Reserves the place of one more answer that waits, if there is one.
+    fn wait(&mut self, network: Network) -> bool {
+        if self.waiting.values().sum::<usize>() >= MAX_WAITING {
+            return false;
+        }
+        let waiting = self.waiting.entry(network).or_default();
+        let free = *waiting < MAX_WAITING_PER_ADDRESS;
+        *waiting += usize::from(free);
+        free
+    }
+
+    fn waited(&mut self, network: Network) {
+        if let Some(waiting) = self.waiting.get_mut(&network) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                self.waiting.remove(&network);
+            }
+        }
+    }
+}
+
+/// The time before a wrong secret may be answered. It counts as a waiting answer until it is dropped.
+#[derive(Debug)]
+pub struct Delay {
+    guesses: Arc<Guesses>,
+    network: Network,
+    until: Instant,
+}
+
+impl Delay {
+    /// Waits until the answer may be sent.
+    pub async fn over(self) {
+        sleep_until(self.until).await;
+    }
+}
+
+impl Drop for Delay {
+    fn drop(&mut self) {
+        self.guesses.lock().waited(self.network);
+    }
+}
