@@ -125,8 +125,7 @@ impl Guesses {
         let now = Instant::now();
         let mut state = self.lock();
         if attempt.right {
-            let admitted =
-                attempt.secret.len() >= UNGUESSABLE_LENGTH || state.known.contains(network, digest);
+            let admitted = attempt.is_unguessable() || state.known.contains(network, digest);
             if !admitted && let Some(retry_after) = state.penalties.blocked(network, now) {
                 return Verdict::TooOften { retry_after };
             }
