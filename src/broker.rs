@@ -27,10 +27,9 @@ use tokio::time::{interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::net::{accept, bind};
-use crate::state::StateStore;
-use crate::topics::Prefix;
+use crate::topics::{DiscoveryTopics, Prefix};
 use authentication::BrokerAuthentication;
-use rights::GATEWAY_USER;
+use rights::{BrokerRights, GATEWAY_USER};
 
 pub use rights::BrokerUser;
 
@@ -60,6 +59,8 @@ pub struct BrokerSettings {
     pub users: Vec<BrokerUser>,
     /// The prefix of every topic.
     pub prefix: Prefix,
+    /// Home Assistant's topics.
+    pub discovery: DiscoveryTopics,
     /// The largest payload, in bytes.
     pub max_payload: usize,
 }
@@ -86,15 +87,15 @@ impl Broker {
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub async fn start(settings: BrokerSettings, store: Arc<StateStore>) -> Result<Self, String> {
+    pub async fn start(settings: BrokerSettings) -> Result<Self, String> {
         let socket = bind("the embedded broker", settings.listen).await?;
         let addr = socket.local_addr().unwrap_or(settings.listen);
         let password = random_password()?;
         let config = BrokerConfig::new()
             .with_max_packet_size(settings.max_payload + PACKET_OVERHEAD)
             .with_session_expiry(SESSION_EXPIRY);
-        let authentication =
-            BrokerAuthentication::new(&password, settings.users, settings.prefix, store);
+        let rights = BrokerRights::new(settings.users, settings.prefix, settings.discovery);
+        let authentication = BrokerAuthentication::new(&password, rights);
         let limits = ResourceLimits {
             max_connections: settings.connections,
             max_connections_per_ip: settings.connections,

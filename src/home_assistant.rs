@@ -74,7 +74,7 @@ impl Namespace {
     }
 
     /// The device of a document's topic, if it can be one of this gateway.
-    fn device<'a>(&self, topic: &'a str) -> Option<&'a str> {
+    pub fn device<'a>(&self, topic: &'a str) -> Option<&'a str> {
         let below = topic.strip_prefix(&self.discovery_prefix)?;
         let device = below.strip_prefix("/device/")?.strip_suffix("/config")?;
         let own = device.starts_with(&format!("{}_", self.base())) || device == self.gateway();

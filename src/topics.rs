@@ -17,13 +17,19 @@
 //! Only at an MQTT broker do topics have the configured prefix. Pure text: the catalogue's router
 //! knows what a command's topic means.
 
+mod discovery;
 mod filter;
 mod level;
+mod reach;
+mod response;
 
 use std::fmt;
 
-pub use filter::{Filter, Filters, RoomReach, room_reach};
+pub use discovery::DiscoveryTopics;
+pub use filter::{Filter, Filters};
 pub use level::{decode_level, encode_level, is_harmless};
+pub use reach::{LevelRule, Region, reaches};
+pub use response::check_response;
 
 /// `online` while the gateway runs; the broker's will says `offline`.
 pub const GATEWAY_AVAILABILITY: &str = "gateway/availability";
@@ -44,6 +50,7 @@ const ROOM: &str = "room/";
 const GATEWAY: &str = "gateway/";
 const EVENT: &str = "event/";
 const RESULT: &str = "/result";
+const RESPONSE: &str = "response/";
 
 /// MQTT gives a topic's length two bytes (MQTT 5, section 1.5.4).
 pub const LONGEST_TOPIC: usize = 65_535;
@@ -237,6 +244,18 @@ impl Prefix {
         } else {
             topic.strip_prefix(self.0.as_str())?.strip_prefix('/')
         }
+    }
+
+    /// The user whose response topics a topic at the broker is among, encoded as a level:
+    /// `response/<user>/…`.
+    pub fn response_user<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        let below = self.strip(topic)?.strip_prefix(RESPONSE)?;
+        below.split('/').next()
+    }
+
+    /// Where the response topics of a user begin.
+    pub fn responses_of(&self, user: &str) -> String {
+        self.add(&format!("{RESPONSE}{}/", encode_level(user)))
     }
 
     /// The room and the command of a topic at the broker; `None` if it is no command, or if the

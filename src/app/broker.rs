@@ -1,25 +1,20 @@
 //! The embedded broker, if the configuration asks for it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
+use super::home_assistant::discovery_topics;
 use crate::broker::{Broker, BrokerSettings, BrokerUser};
 use crate::config::{BrokerUrl, Config, RoomId};
-use crate::state::StateStore;
 use crate::topics::Prefix;
 
 /// Starts it, with at most this many connections at a time.
 ///
 /// # Errors
 /// The address cannot be used.
-pub async fn start(
-    config: &Config,
-    connections: usize,
-    store: &Arc<StateStore>,
-) -> Result<Option<Broker>, String> {
+pub async fn start(config: &Config, connections: usize) -> Result<Option<Broker>, String> {
     match &config.mqtt.url {
         BrokerUrl::Embedded(listen) => {
-            let broker = Broker::start(settings(config, *listen, connections), store.clone());
+            let broker = Broker::start(settings(config, *listen, connections));
             broker.await.map(Some)
         }
         _ => Ok(None),
@@ -42,6 +37,7 @@ fn settings(config: &Config, listen: SocketAddr, connections: usize) -> BrokerSe
         connections,
         users: users.collect(),
         prefix: Prefix::new(&*mqtt.topic_prefix),
+        discovery: discovery_topics(config),
         max_payload: mqtt.max_payload,
     }
 }

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::doors::mqtt::{ExtraTopics, MqttDoor};
 use crate::home_assistant::{self, Delays, Namespace, Publisher, PublisherLinks};
 use crate::state::{Inbound, StateStore};
+use crate::topics::DiscoveryTopics;
 
 /// How many messages of other programs may wait for the publisher, besides two for each room. When
 /// the MQTT door subscribes, the broker sends every discovery document that it holds at once.
@@ -53,6 +54,14 @@ pub fn start(
         rooms,
         links,
     )
+}
+
+/// Home Assistant's topics at the broker.
+pub fn discovery_topics(config: &Config) -> DiscoveryTopics {
+    DiscoveryTopics {
+        prefix: config.home_assistant.prefix.clone(),
+        status: config.home_assistant.status_topic.clone(),
+    }
 }
 
 fn namespace(config: &Config) -> Namespace {

@@ -1,5 +1,6 @@
 //! Makes the MQTT door's settings from the configuration.
 
+use super::home_assistant::discovery_topics;
 use crate::broker::Broker;
 use crate::config::{BrokerUrl, Config};
 use crate::doors::mqtt::{BrokerAddress, MqttSettings};
@@ -47,6 +48,7 @@ pub fn settings(config: &Config, embedded: Option<&Broker>) -> Option<MqttSettin
         client_cert_file: mqtt.client_cert_file.clone(),
         client_key_file: mqtt.client_key_file.clone(),
         prefix: Prefix::new(&*mqtt.topic_prefix),
+        discovery: discovery_topics(config),
         session_expiry: mqtt.session_expiry,
         max_payload: mqtt.max_payload,
         keep_alive: mqtt.keep_alive,

@@ -5,44 +5,33 @@ use std::collections::HashMap;
 use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::rights::{BrokerRights, BrokerUser, GATEWAY_USER};
+use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt};
 use crate::secret::SecretDigest;
-use crate::state::StateStore;
-use crate::topics::Prefix;
 
 /// Answers the broker's questions.
 pub struct BrokerAuthentication {
     /// The digests of passwords by user, the gateway's own among them.
     passwords: HashMap<String, SecretDigest>,
     rights: BrokerRights,
-    /// Says which topics are states.
-    store: Arc<StateStore>,
 }
 
 impl BrokerAuthentication {
-    pub fn new(
-        gateway_password: &SecretString,
-        users: Vec<BrokerUser>,
-        prefix: Prefix,
-        store: Arc<StateStore>,
-    ) -> Self {
+    pub fn new(gateway_password: &SecretString, rights: BrokerRights) -> Self {
         let digest =
             |password: &SecretString| SecretDigest::of(password.expose_secret().as_bytes());
-        let configured = users
-            .iter()
+        let configured = rights
+            .users()
             .map(|user| (user.name.clone(), digest(&user.password)));
         let gateway = (GATEWAY_USER.to_owned(), digest(gateway_password));
         Self {
             passwords: configured.chain([gateway]).collect(),
-            rights: BrokerRights::new(users, prefix),
-            store,
+            rights,
         }
     }
 
@@ -80,8 +69,9 @@ impl AuthProvider for BrokerAuthentication {
         user: Option<&'a str>,
         topic: &'a str,
     ) -> AuthFuture<'a, bool> {
-        let is_state = |topic: &str| self.store.get(topic).is_some();
-        Box::pin(ready(self.rights.may_publish(user, topic, is_state)))
+        // The library tells the topic alone.
+        let attempt = PublishAttempt::plain(topic);
+        Box::pin(ready(self.rights.publish(user, &attempt).is_ok()))
     }
 
     fn authorize_subscribe<'a>(
@@ -90,6 +80,6 @@ impl AuthProvider for BrokerAuthentication {
         user: Option<&'a str>,
         filter: &'a str,
     ) -> AuthFuture<'a, bool> {
-        Box::pin(ready(self.rights.may_subscribe(user, filter)))
+        Box::pin(ready(self.rights.subscribe(user, filter).is_ok()))
     }
 }

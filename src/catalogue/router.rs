@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::areas::operations;
-use super::command::{Command, Kind, Plan};
+use super::command::{AnswerKind, Command, Kind, Plan};
 use super::operation::{Method, Operation};
 use super::pattern::{matches, parameters};
 use super::references::StateTopic;
@@ -108,6 +108,24 @@ impl Catalogue {
         states.any(|state| matches(&state.pattern(), &levels))
     }
 
+    /// Whether a topic below the room is a command or query. Its parameters are not looked at.
+    pub fn is_command(&self, topic: &str) -> bool {
+        let levels: Vec<&str> = topic.split('/').collect();
+        let mut routes = self.routes.iter();
+        self.pattern(topic).is_some() || routes.any(|route| matches(&route.topic, &levels))
+    }
+
+    /// Whether the gateway publishes at a topic below the room: a state, or a file that a device
+    /// answered with. Ask [`Catalogue::is_command`] first: `system/status/get` is a query.
+    pub fn is_published(&self, topic: &str) -> bool {
+        let file = |variant: &Variant| match variant.command.answer {
+            AnswerKind::Binary(file) => file.topic == topic,
+            AnswerKind::Json => false,
+        };
+        let mut variants = self.routes.iter().flat_map(|route| &route.variants);
+        variants.any(file) || self.is_state(topic)
+    }
+
     /// Finds the route of a topic below the room, levels still encoded, and its parameters.
     ///
     /// # Errors
@@ -190,5 +208,29 @@ fn check_parameter(name: &'static str, value: String) -> Result<String, String> 
             )),
         },
         _ => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So that rights can tell them apart by the topic alone.
+    #[test]
+    fn what_the_gateway_publishes_is_no_command() {
+        let states = operations().flat_map(|operation| operation.states);
+        let states = states.map(|state| state.pattern().replace("{name}", "x"));
+        let variants = CATALOGUE.routes.iter().flat_map(|route| &route.variants);
+        let files = variants.filter_map(|variant| match variant.command.answer {
+            AnswerKind::Binary(file) => Some(file.topic.to_owned()),
+            AnswerKind::Json => None,
+        });
+        for topic in states.chain(files) {
+            assert!(CATALOGUE.is_published(&topic), "{topic}");
+            assert!(!CATALOGUE.is_command(&topic), "{topic}");
+        }
+        for route in CATALOGUE.routes() {
+            assert!(CATALOGUE.is_command(&route.topic), "{}", route.topic);
+        }
     }
 }

@@ -51,7 +51,7 @@ use connection::Connection;
 use subscriber::MqttSubscriber;
 
 pub use error::ConnectionLost;
-pub use message::{ReplyAddress, check_response};
+pub use message::ReplyAddress;
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
 

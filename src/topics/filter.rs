@@ -4,8 +4,6 @@
 
 use std::collections::HashSet;
 
-use super::Prefix;
-
 /// A longer filter matches no topic of the gateway.
 const LONGEST: usize = 1024;
 
@@ -109,39 +107,6 @@ impl Filters {
     /// Whether there are no filters.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-/// Which rooms a filter at an MQTT broker can match topics of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RoomReach<'a> {
-    /// No room.
-    None,
-    /// Only this room.
-    One(&'a str),
-    /// More than one room, or an unknown number.
-    Many,
-}
-
-/// Which rooms a filter can match topics of, where topics have this prefix. A shared subscription
-/// counts as one that reaches many rooms.
-pub fn room_reach<'a>(prefix: &Prefix, filter: &'a str) -> RoomReach<'a> {
-    let mut levels = filter.split('/').peekable();
-    if levels.peek() == Some(&"$share") {
-        return RoomReach::Many;
-    }
-    let prefix = prefix.as_str();
-    for expected in prefix.split('/').filter(|_| !prefix.is_empty()) {
-        match levels.next() {
-            Some("#") => return RoomReach::Many,
-            Some(level) if level == "+" || level == expected => {}
-            _ => return RoomReach::None,
-        }
-    }
-    match (levels.next(), levels.next()) {
-        (Some("room"), Some(room)) if room != "+" && room != "#" => RoomReach::One(room),
-        (Some("room" | "+" | "#"), _) => RoomReach::Many,
-        _ => RoomReach::None,
     }
 }
 

@@ -446,7 +446,7 @@ async fn a_command_sent_while_away_is_delivered() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_brokers_clients_have_its_last_words() {
     for _ in 0..5 {
-        let broker = embedded(Vec::new(), StateStore::new()).await;
+        let broker = embedded(Vec::new()).await;
         let mut clients = Vec::new();
         for _ in 0..20 {
             clients.push(Client::connect(broker.addr().port()).await);
@@ -565,7 +565,7 @@ async fn the_embedded_brokers_users_see_and_do_what_they_may() {
         user("panel", Some("1"), true),
         user("screen", Some("1"), false),
     ];
-    let broker = embedded(users, store.clone()).await;
+    let broker = embedded(users).await;
     let port = broker.addr().port();
     let (name, password) = broker.gateway_login();
     let gateway = Arc::<FakeGateway>::default();

@@ -1,11 +1,11 @@
-//! The form of the gateway's own messages, and the allowed response topics.
+//! The form of the gateway's own messages.
 //!
 //! Pure: topics, properties and sizes, no connection.
 
 use bytes::Bytes;
 
 use crate::command::{Outcome, Success};
-use crate::topics::{Below, LONGEST_TOPIC, Prefix, RoomTopics, Topic, is_gateway_topic};
+use crate::topics::{Prefix, RoomTopics};
 
 /// Where a result goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,38 +58,6 @@ impl Message {
     }
 }
 
-/// Checks a response topic: a result must never land on a state or command of the gateway, nor
-/// among the results of another room than the command's.
-///
-/// # Errors
-/// Why the topic is refused.
-pub fn check_response(prefix: &Prefix, room: &str, response: &str) -> Result<(), String> {
-    let refused = if response.is_empty() {
-        "is empty"
-    } else if response.len() > LONGEST_TOPIC {
-        "is too long"
-    } else if response.contains(['+', '#']) {
-        "holds a wildcard"
-    } else if response.contains(char::is_control) {
-        "holds a control character"
-    } else if response.starts_with('$') {
-        "starts with $"
-    } else {
-        match prefix.strip(response) {
-            Some(topic) if is_gateway_topic(topic) && !is_result_of(topic, room) => {
-                "is one of the gateway's own topics"
-            }
-            _ => return Ok(()),
-        }
-    };
-    Err(format!("the response topic \"{response:.64}\" {refused}"))
-}
-
-fn is_result_of(topic: &str, wanted: &str) -> bool {
-    let parsed = Topic::parse(topic);
-    matches!(parsed, Some(Topic::Room { room, below: Below::Result(_) }) if room == wanted)
-}
-
 /// The messages of a result: the file it brought, then the result itself. A file that is a
 /// state is not among them: it is published as a state.
 pub fn result_messages(prefix: &Prefix, delivery: &Delivery) -> Vec<Message> {
@@ -121,34 +89,4 @@ pub fn result_messages(prefix: &Prefix, delivery: &Delivery) -> Vec<Message> {
         ..Message::plain(topic, outcome.to_json(), Some("application/json".into()))
     });
     messages
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn response_topics_that_could_do_harm_are_refused() {
-        let none = Prefix::default();
-        for bad in [
-            "",
-            "a/+",
-            "a/#",
-            "$SYS/x",
-            "room/1/audio/volume",
-            "gateway/info",
-            "room/1",
-            "room/1/event/x/result",
-            "room/2/audio/volume/set/result",
-            "client\n7",
-        ] {
-            assert!(check_response(&none, "1", bad).is_err(), "{bad}");
-        }
-        for good in ["client/7/reply", "room/1/audio/volume/set/result"] {
-            assert!(check_response(&none, "1", good).is_ok(), "{good}");
-        }
-        let prefix = Prefix::new("av");
-        assert!(check_response(&prefix, "1", "av/room/1/x").is_err());
-        assert!(check_response(&prefix, "1", "room/1/x").is_ok());
-    }
 }

@@ -17,14 +17,14 @@ use tokio::time::Instant;
 use super::DoorContext;
 use super::error::ConnectionLost;
 use super::inflight::Inflight;
-use super::message::{Delivery, ReplyAddress, check_response};
+use super::message::{Delivery, ReplyAddress};
 use super::packets::PacketReader;
 use super::settings::MqttSettings;
 use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
 use crate::state::{Inbound, Item, StateStore};
-use crate::topics::{GATEWAY_INFO, is_gateway_topic};
+use crate::topics::{GATEWAY_INFO, check_response, is_gateway_topic};
 
 /// How many received publishes are remembered. A broker repeats what is not acknowledged; that is
 /// at most what it had sent when the connection broke, and brokers send 20 by default.
@@ -101,7 +101,10 @@ impl Receiver {
         let properties = publish.properties.unwrap_or_default();
         let response = properties.response_topic;
         let checked = match response.as_deref() {
-            Some(response) => check_response(&context.settings.prefix, &room, response),
+            Some(response) => {
+                let settings = &context.settings;
+                check_response(&settings.prefix, &settings.discovery, &room, response)
+            }
             None => Ok(()),
         };
         let address = ReplyAddress {

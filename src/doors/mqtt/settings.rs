@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_rustls::TlsConnector;
 
 use crate::net::{ClientTlsFiles, client_connector};
-use crate::topics::{GATEWAY_AVAILABILITY, Prefix};
+use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, Prefix};
 
 /// From the look-up of the broker's name to its CONNACK. A broker takes milliseconds; a busy one
 /// with TLS over a slow line takes seconds.
@@ -58,6 +58,8 @@ pub struct MqttSettings {
     pub client_key_file: Option<PathBuf>,
     /// The prefix of every topic.
     pub prefix: Prefix,
+    /// Home Assistant's topics, where no result may be published.
+    pub discovery: DiscoveryTopics,
     /// How long the broker keeps the session; zero for not at all.
     pub session_expiry: Duration,
     /// The largest payload taken or published.
@@ -135,6 +137,7 @@ pub(super) mod tests {
             client_cert_file: None,
             client_key_file: None,
             prefix: Prefix::default(),
+            discovery: DiscoveryTopics::default(),
             session_expiry: Duration::from_secs(10),
             max_payload: 100_000,
             keep_alive: Duration::from_secs(30),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{BrokerAddress, MqttSettings, receive_bytes};
-use poly2mqtt::topics::Prefix;
+use poly2mqtt::topics::{DiscoveryTopics, Prefix};
 
 const MAX_PAYLOAD: usize = 1000;
 
@@ -47,6 +47,7 @@ fn settings(prefix: &str) -> MqttSettings {
         client_cert_file: None,
         client_key_file: None,
         prefix: Prefix::new(prefix),
+        discovery: DiscoveryTopics::default(),
         session_expiry: Duration::ZERO,
         max_payload: MAX_PAYLOAD,
         keep_alive: Duration::from_secs(60),

@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use poly2mqtt::catalogue::{CATALOGUE, Call};
 use poly2mqtt::command::ErrorCode;
-use poly2mqtt::doors::mqtt::check_response;
-use poly2mqtt::topics::{Prefix, decode_level, encode_level};
+use poly2mqtt::topics::{DiscoveryTopics, Prefix, check_response, decode_level, encode_level};
 
 use super::url;
 
@@ -64,11 +63,12 @@ fn levels(text: &str) {
 fn responses(text: &str) {
     for prefix in ["", "av"] {
         let parsed = Prefix::new(prefix);
-        let Ok(()) = check_response(&parsed, "1", text) else {
+        let Ok(()) = check_response(&parsed, &DiscoveryTopics::default(), "1", text) else {
             continue;
         };
         assert!(!text.is_empty() && text.len() <= 65_535);
         assert!(!text.contains(['+', '#']) && !text.contains(char::is_control));
+        assert!(!text.starts_with("homeassistant/"));
         let own = match prefix {
             "" => Some(text),
             _ => text.strip_prefix("av/"),

@@ -10,13 +10,11 @@ pub mod program;
 pub mod secrets;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use poly2mqtt::broker::{Broker, BrokerSettings, BrokerUser};
 use poly2mqtt::doors::mqtt::{self, BrokerAddress};
-use poly2mqtt::state::StateStore;
-use poly2mqtt::topics::Prefix;
+use poly2mqtt::topics::{DiscoveryTopics, Prefix};
 
 pub use mosquitto::{Mosquitto, mosquitto};
 pub use program::free_port;
@@ -43,6 +41,7 @@ pub fn door_settings(broker: BrokerAddress) -> mqtt::MqttSettings {
         client_cert_file: None,
         client_key_file: None,
         prefix: Prefix::default(),
+        discovery: DiscoveryTopics::default(),
         session_expiry: Duration::from_secs(10),
         max_payload: 1 << 20,
         keep_alive: Duration::from_secs(5),
@@ -65,7 +64,7 @@ pub enum TestBroker {
 impl TestBroker {
     pub async fn start(kind: Kind) -> Self {
         match kind {
-            Kind::Embedded => Self::Embedded(embedded(Vec::new(), StateStore::new()).await),
+            Kind::Embedded => Self::Embedded(embedded(Vec::new()).await),
             Kind::Mosquitto => Self::Mosquitto(Mosquitto::start(0, "")),
         }
     }
@@ -97,13 +96,14 @@ impl TestBroker {
 }
 
 /// Starts the embedded broker at a free port of this machine.
-pub async fn embedded(users: Vec<BrokerUser>, store: Arc<StateStore>) -> Broker {
+pub async fn embedded(users: Vec<BrokerUser>) -> Broker {
     let settings = BrokerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         connections: poly2mqtt::broker::CLIENT_LIMIT,
         users,
         prefix: Prefix::default(),
+        discovery: DiscoveryTopics::default(),
         max_payload: 10 << 20,
     };
-    Broker::start(settings, store).await.unwrap()
+    Broker::start(settings).await.unwrap()
 }
