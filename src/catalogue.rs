@@ -65,7 +65,7 @@ pub use areas::session::{session_state, states::SESSION};
 pub use areas::system::states::INFO as SYSTEM_INFO;
 pub use body::{is_deep, payload, read_body};
 pub use call::Call;
-pub use command::{AnswerKind, Binary, Command, Ended, Kind, Plan, Urgency};
+pub use command::{AnswerKind, Command, Ended, FileSpec, Plan, TopicKind, Urgency};
 pub use connections::{CallConnection, CallPhase, connections};
 pub use entity::{Category, Enabled, Entity, EntityKind};
 pub use field::{Field, MOST_KEYS, OFF, ON, Rule, SentIn, TOGGLE};

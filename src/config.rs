@@ -54,14 +54,14 @@ pub use secret::Secret;
 pub use sources::locate;
 pub use tcp::TcpConfig;
 
-use key::{Key, KeyValue, Kind, Reload, Section, Values};
+use key::{Key, KeyType, KeyValue, Reload, Section, Values};
 use reader::{Findings, Reader};
 use room::RoomDefaults;
 use sources::Sources;
 use values::beyond_this_machine;
 
 /// The gateway's whole configuration.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
     /// The broker.
     pub mqtt: MqttConfig,
@@ -79,21 +79,21 @@ impl Section for Config {
     const KEYS: &'static [Key] = &[
         Key::new(
             "mqtt",
-            Kind::Table(MqttConfig::KEYS),
+            KeyType::Table(MqttConfig::KEYS),
             Reload::Now,
             "The MQTT broker",
         )
         .in_info(),
         Key::new(
             "http",
-            Kind::Table(HttpConfig::KEYS),
+            KeyType::Table(HttpConfig::KEYS),
             Reload::Now,
             "WebSocket, HTTP and the dashboard, on one port",
         )
         .in_info(),
         Key::new(
             "tcp",
-            Kind::Table(TcpConfig::KEYS),
+            KeyType::Table(TcpConfig::KEYS),
             Reload::Now,
             "Plain lines over bare TCP, for controllers without WebSocket; if there are tokens, the \
              first line is `token TOKEN`",
@@ -101,21 +101,21 @@ impl Section for Config {
         .in_info(),
         Key::new(
             "home_assistant",
-            Kind::Table(HomeAssistantConfig::KEYS),
+            KeyType::Table(HomeAssistantConfig::KEYS),
             Reload::Now,
             "Devices and entities in Home Assistant, by its MQTT discovery",
         )
         .in_info(),
         Key::new(
             "poll",
-            Kind::Table(PollConfig::KEYS),
+            KeyType::Table(PollConfig::KEYS),
             Reload::Now,
             "How often states are read from the devices; at least 200 ms",
         )
         .part_of("rooms"),
         Key::new(
             "defaults",
-            Kind::Table(RoomConfig::DEFAULTS_KEYS),
+            KeyType::Table(RoomConfig::DEFAULTS_KEYS),
             Reload::Now,
             "For every room that does not set the key itself: any key of a room except `name` and \
              `url`",
@@ -124,7 +124,7 @@ impl Section for Config {
         .part_of("rooms"),
         Key::new(
             "rooms",
-            Kind::ById(RoomConfig::KEYS),
+            KeyType::ById(RoomConfig::KEYS),
             Reload::Now,
             "A room. Its id is part of the topics: `room/boardroom/audio/volume`",
         )

@@ -23,7 +23,7 @@ mod room;
 mod schedule;
 mod settings;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod underway;
 
 pub use reading::ReadOutcome;

@@ -2,7 +2,7 @@
 
 use super::home_assistant::discovery_topics;
 use crate::broker::Broker;
-use crate::config::{BrokerUrl, Config};
+use crate::config::{BrokerUrl, Config, MqttConfig};
 use crate::doors::mqtt::{BrokerAddress, MqttSettings};
 use crate::topics::Prefix;
 
@@ -10,29 +10,16 @@ use crate::topics::Prefix;
 /// if it runs.
 pub fn settings(config: &Config, embedded: Option<&Broker>) -> Option<MqttSettings> {
     let mqtt = &config.mqtt;
-    let broker = match &mqtt.url {
-        BrokerUrl::Off => return None,
-        BrokerUrl::Embedded(_) => embedded_address(embedded?),
-        BrokerUrl::Tcp { host, port } => BrokerAddress::Tcp {
-            host: host.clone(),
-            port: *port,
-        },
-        BrokerUrl::Tls { host, port } => BrokerAddress::Tls {
-            host: host.clone(),
-            port: *port,
-        },
-    };
-    let (username, password) = match embedded {
-        Some(embedded) => {
-            let (username, password) = embedded.gateway_login();
-            (Some(username), Some(password))
+    let connection = match (embedded, &mqtt.url) {
+        (Some(embedded), _) => to_embedded(embedded),
+        (None, BrokerUrl::Off | BrokerUrl::Embedded(_)) => return None,
+        (None, BrokerUrl::Tcp { host, port }) => {
+            let (host, port) = (host.clone(), *port);
+            to_external(mqtt, BrokerAddress::Tcp { host, port })
         }
-        None => {
-            let password = mqtt.password.as_ref();
-            (
-                mqtt.username.clone(),
-                password.map(|password| password.secret().clone()),
-            )
+        (None, BrokerUrl::Tls { host, port }) => {
+            let (host, port) = (host.clone(), *port);
+            to_external(mqtt, BrokerAddress::Tls { host, port })
         }
     };
     let default_client_id = || match mqtt.topic_prefix.as_str() {
@@ -40,19 +27,35 @@ pub fn settings(config: &Config, embedded: Option<&Broker>) -> Option<MqttSettin
         prefix => format!("poly2mqtt-{}", prefix.replace('/', "-")),
     };
     Some(MqttSettings {
-        broker,
-        username,
-        password,
         client_id: mqtt.client_id.clone().unwrap_or_else(default_client_id),
-        ca_file: mqtt.ca_file.clone(),
-        client_cert_file: mqtt.client_cert_file.clone(),
-        client_key_file: mqtt.client_key_file.clone(),
         prefix: Prefix::new(&*mqtt.topic_prefix),
         discovery: discovery_topics(config),
         session_expiry: mqtt.session_expiry,
         max_payload: mqtt.max_payload,
         keep_alive: mqtt.keep_alive,
+        ..connection
     })
+}
+
+fn to_external(mqtt: &MqttConfig, broker: BrokerAddress) -> MqttSettings {
+    let password = mqtt.password.as_ref();
+    MqttSettings {
+        username: mqtt.username.clone(),
+        password: password.map(|password| password.secret().clone()),
+        ca_file: mqtt.ca_file.clone(),
+        client_cert_file: mqtt.client_cert_file.clone(),
+        client_key_file: mqtt.client_key_file.clone(),
+        ..MqttSettings::new(broker)
+    }
+}
+
+fn to_embedded(broker: &Broker) -> MqttSettings {
+    let (username, password) = broker.gateway_login();
+    MqttSettings {
+        username: Some(username),
+        password: Some(password),
+        ..MqttSettings::new(embedded_address(broker))
+    }
 }
 
 /// How the gateway reaches its own broker: if that listens on all addresses, through loopback.
@@ -66,5 +69,23 @@ fn embedded_address(broker: &Broker) -> BrokerAddress {
     BrokerAddress::Tcp {
         host,
         port: addr.port(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_are_not_given_are_those_of_the_configuration() {
+        let (host, port) = ("broker".to_owned(), 1883);
+        let mut config = Config::default();
+        config.mqtt.url = BrokerUrl::Tcp {
+            host: host.clone(),
+            port,
+        };
+        let configured = settings(&config, None).unwrap();
+        let new = MqttSettings::new(BrokerAddress::Tcp { host, port });
+        assert_eq!(format!("{configured:?}"), format!("{new:?}"));
     }
 }

@@ -58,10 +58,8 @@ fn keep_until_restart(old: &Config, new: &mut Config) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::config::{HomeAssistantConfig, HttpConfig, HttpToken, MqttConfig, TcpConfig};
+    use crate::config::{HttpConfig, HttpToken};
 
     fn config(listen: &str, tokens: usize) -> Config {
         let token = |number: usize| HttpToken {
@@ -76,11 +74,8 @@ mod tests {
             ..HttpConfig::default()
         };
         Config {
-            mqtt: MqttConfig::default(),
             http,
-            tcp: TcpConfig::default(),
-            home_assistant: HomeAssistantConfig::default(),
-            rooms: BTreeMap::new(),
+            ..Config::default()
         }
     }
 

@@ -15,14 +15,14 @@ use crate::command::Failure;
 
 /// Whether a topic only reads (a query) or changes something (a command).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TopicKind {
     /// It changes something.
     Command,
     /// It only reads.
     Query,
 }
 
-impl Kind {
+impl TopicKind {
     /// The word in tables.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -95,12 +95,12 @@ pub enum AnswerKind {
     /// JSON, or nothing.
     Json,
     /// Bytes that are published at a topic of their own; 204 means there are none yet.
-    Binary(Binary),
+    File(FileSpec),
 }
 
-/// A file that an operation answers with.
+/// What the catalogue says about the file that an operation answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Binary {
+pub struct FileSpec {
     /// The topic below the room.
     pub topic: &'static str,
     /// The MIME type to give when the device gives none.
@@ -115,7 +115,7 @@ pub struct Command {
     /// The topic below the room with its parameters: `camera/preset/{index}/activate`.
     pub topic: &'static str,
     /// Set if the HTTP method does not show whether it reads or changes.
-    pub kind: Option<Kind>,
+    pub kind: Option<TopicKind>,
     /// The allowed payloads.
     pub payload: Payload,
     /// Body fields that are always sent, before the payload's: (the device's name, value).
@@ -168,7 +168,7 @@ impl Command {
         }
     }
 
-    pub(super) const fn kind(self, kind: Kind) -> Self {
+    pub(super) const fn kind(self, kind: TopicKind) -> Self {
         Self {
             kind: Some(kind),
             ..self
@@ -274,14 +274,14 @@ impl Command {
     }
 
     /// Answers with a file, which is published at `topic`.
-    pub(super) const fn binary(
+    pub(super) const fn file(
         self,
         topic: &'static str,
         content_type: &'static str,
         is_state: bool,
     ) -> Self {
         Self {
-            answer: AnswerKind::Binary(Binary {
+            answer: AnswerKind::File(FileSpec {
                 topic,
                 content_type,
                 is_state,

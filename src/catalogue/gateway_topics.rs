@@ -10,8 +10,8 @@ use crate::topics::{Below, Topic};
 pub struct GatewayTopic {
     /// The topic; a room's has the room `{room}`.
     pub topic: Topic<'static>,
-    /// Its newest value is retained.
-    pub retained: bool,
+    /// It is a state: doors keep its newest value. An event is not kept.
+    pub is_state: bool,
     /// Its description in the topic page and the AsyncAPI document.
     pub about: &'static str,
 }
@@ -20,13 +20,13 @@ pub struct GatewayTopic {
 pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
     GatewayTopic {
         topic: of_room(Below::Availability),
-        retained: true,
+        is_state: true,
         about: "`online` or `offline`: whether the device can be reached; while it is offline, its \
                 states are old",
     },
     GatewayTopic {
         topic: of_room(Below::Problem),
-        retained: true,
+        is_state: true,
         about: "why the device cannot be used: `code`, `message` and `since`; the code is `none` \
                 while there is no problem",
     },
@@ -39,18 +39,18 @@ pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
     event("command_failed", "a command of any client failed"),
     GatewayTopic {
         topic: Topic::Gateway("availability"),
-        retained: true,
+        is_state: true,
         about: "`online` or `offline`: whether the gateway runs; when the gateway is lost, the \
                 broker publishes `offline`",
     },
     GatewayTopic {
         topic: Topic::Gateway("info"),
-        retained: true,
+        is_state: true,
         about: "version, rooms, start time, and the configuration without secrets",
     },
     GatewayTopic {
         topic: Topic::Gateway("health"),
-        retained: true,
+        is_state: true,
         about: "counters, every 60 s",
     },
 ];
@@ -62,11 +62,11 @@ const fn of_room(below: Below<'static>) -> Topic<'static> {
     }
 }
 
-/// An event, which is not retained.
+/// An event, which is not kept.
 const fn event(name: &'static str, about: &'static str) -> GatewayTopic {
     GatewayTopic {
         topic: of_room(Below::Event(name)),
-        retained: false,
+        is_state: false,
         about,
     }
 }

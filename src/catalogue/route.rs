@@ -1,6 +1,6 @@
 //! A topic pattern with the operations behind it.
 
-use super::command::{Command, Kind};
+use super::command::{Command, TopicKind};
 use super::operation::{Method, Operation};
 
 /// The commands that change a device for good: they need the room's `allow`, or an administrator.
@@ -37,10 +37,10 @@ impl Route {
     }
 
     /// Whether it asks or changes.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> TopicKind {
         let by_method = match self.variants[0].operation.method {
-            Method::Get => Kind::Query,
-            _ => Kind::Command,
+            Method::Get => TopicKind::Query,
+            _ => TopicKind::Command,
         };
         self.command().kind.unwrap_or(by_method)
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::areas::operations;
-use super::command::{AnswerKind, Command, Kind, Plan};
+use super::command::{AnswerKind, Command, Plan, TopicKind};
 use super::operation::{Method, Operation};
 use super::pattern::{matches, parameters};
 use super::references::StateTopic;
@@ -54,7 +54,7 @@ impl Catalogue {
                         Method::Get => Plan::Read(state.topic),
                         _ => Plan::Stored(state.topic),
                     };
-                    let command = Command::new("").kind(Kind::Query).plan(plan);
+                    let command = Command::new("").kind(TopicKind::Query).plan(plan);
                     catalogue.add(topic, operation, command);
                 }
                 if operation.method == Method::Get {
@@ -119,7 +119,7 @@ impl Catalogue {
     /// answered with. Ask [`Catalogue::is_command`] first: `system/status/get` is a query.
     pub fn is_published(&self, topic: &str) -> bool {
         let file = |variant: &Variant| match variant.command.answer {
-            AnswerKind::Binary(file) => file.topic == topic,
+            AnswerKind::File(file) => file.topic == topic,
             AnswerKind::Json => false,
         };
         let mut variants = self.routes.iter().flat_map(|route| &route.variants);
@@ -222,7 +222,7 @@ mod tests {
         let states = states.map(|state| state.pattern().replace("{name}", "x"));
         let variants = CATALOGUE.routes.iter().flat_map(|route| &route.variants);
         let files = variants.filter_map(|variant| match variant.command.answer {
-            AnswerKind::Binary(file) => Some(file.topic.to_owned()),
+            AnswerKind::File(file) => Some(file.topic.to_owned()),
             AnswerKind::Json => None,
         });
         for topic in states.chain(files) {

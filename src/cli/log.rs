@@ -44,7 +44,8 @@ fn filter(environment: Option<&str>, level: &str) -> EnvFilter {
 mod tests {
     use std::sync::Arc;
 
-    use super::format::tests::Log;
+    use poly2mqtt_test_support::log::Log;
+
     use super::*;
     use crate::command::{DoorKind, ErrorCode, Failure, Reply};
     use crate::telemetry::{Telemetry, broker_span, room_span};
@@ -52,11 +53,10 @@ mod tests {
     /// The log of `events`, in text or as JSON, with this filter.
     fn logged(environment: &str, json: bool, events: impl FnOnce(&Arc<Telemetry>)) -> String {
         let log = Log::default();
-        let writer = log.clone();
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter(Some(environment), "info"))
             .with_ansi(false)
-            .with_writer(move || writer.clone());
+            .with_writer(log.clone());
         let telemetry = Arc::<Telemetry>::default();
         let events = || events(&telemetry);
         if json {

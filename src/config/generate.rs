@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::Config;
-use super::key::{Key, Kind, Reload, Section};
+use super::key::{Key, KeyType, Reload, Section};
 
 /// Comments in the example file are wrapped here.
 const WIDTH: usize = 98;
@@ -52,17 +52,17 @@ fn schema_table(keys: &[Key]) -> Value {
     json!({"type": "object", "properties": properties, "additionalProperties": false})
 }
 
-fn schema_property(kind: Kind) -> Value {
+fn schema_property(kind: KeyType) -> Value {
     match kind {
-        Kind::Text | Kind::File | Kind::Secret => json!({"type": "string"}),
-        Kind::Duration => json!({"type": "string", "pattern": r"^(0|[0-9.]+ ?(ms|s|m|min|h))$"}),
-        Kind::Size => json!({"type": ["string", "integer"]}),
-        Kind::Bool => json!({"type": "boolean"}),
-        Kind::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
-        Kind::List => json!({"type": "array", "items": {"type": "string"}}),
-        Kind::Table(keys) => schema_table(keys),
-        Kind::Tables(keys) => json!({"type": "array", "items": schema_table(keys)}),
-        Kind::ById(keys) => json!({
+        KeyType::Text | KeyType::File | KeyType::Secret => json!({"type": "string"}),
+        KeyType::Duration => json!({"type": "string", "pattern": r"^(0|[0-9.]+ ?(ms|s|m|min|h))$"}),
+        KeyType::Size => json!({"type": ["string", "integer"]}),
+        KeyType::Bool => json!({"type": "boolean"}),
+        KeyType::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
+        KeyType::List => json!({"type": "array", "items": {"type": "string"}}),
+        KeyType::Table(keys) => schema_table(keys),
+        KeyType::Tables(keys) => json!({"type": "array", "items": schema_table(keys)}),
+        KeyType::ById(keys) => json!({
             "type": "object",
             "patternProperties": {"^[A-Za-z0-9_-]+$": schema_table(keys)},
             "additionalProperties": false,
@@ -151,7 +151,7 @@ pub fn example() -> String {
         text += "\n";
         comment(&mut text, &format!("{}.", key.about));
         match (key.kind, key.example) {
-            (Kind::ById(_), Some(id)) => text += &format!("[{}.{id}]\n", key.name),
+            (KeyType::ById(_), Some(id)) => text += &format!("[{}.{id}]\n", key.name),
             _ => text += &format!("[{}]\n", key.name),
         }
         example_section(&mut text, key);
@@ -171,7 +171,7 @@ fn example_section(text: &mut String, section: &Key) {
         }
         first = false;
         explain(text, key);
-        if let Kind::Tables(keys) = key.kind {
+        if let KeyType::Tables(keys) = key.kind {
             text.push_str(&format!("# [[{}.{}]]\n", section.name, key.name));
             for key in keys {
                 explain(text, key);
@@ -222,17 +222,17 @@ mod tests {
     use super::*;
 
     const INNER: &[Key] =
-        &[Key::new("shade", Kind::Bool, Reload::Now, "Dark or light").default("true")];
+        &[Key::new("shade", KeyType::Bool, Reload::Now, "Dark or light").default("true")];
     const KEYS: &[Key] = &[
         Key::new(
             "colour",
-            Kind::Text,
+            KeyType::Text,
             Reload::NextStart,
             "Colour of the lamp",
         )
         .choices(&[("red", "stop"), ("green", "go")])
         .default("red"),
-        Key::new("lamp", Kind::Tables(INNER), Reload::Now, "The lamps"),
+        Key::new("lamp", KeyType::Tables(INNER), Reload::Now, "The lamps"),
     ];
 
     /// Every key of the tables is in the schema, the page and the example file.
@@ -259,7 +259,7 @@ mod tests {
         );
 
         let mut example = String::new();
-        let section = Key::new("room", Kind::Table(KEYS), Reload::Now, "A room");
+        let section = Key::new("room", KeyType::Table(KEYS), Reload::Now, "A room");
         example_section(&mut example, &section);
         assert_eq!(
             example,

@@ -1,6 +1,6 @@
 //! `[home_assistant]`: devices and entities by Home Assistant's MQTT discovery.
 
-use super::key::{Key, Kind, Reload, Section, Values, plain};
+use super::key::{Key, KeyType, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::check_levels;
 use crate::topics::is_gateway_topic;
@@ -30,7 +30,7 @@ impl Section for HomeAssistantConfig {
     const KEYS: &'static [Key] = &[
         Key::new(
             "discovery",
-            Kind::Bool,
+            KeyType::Bool,
             Reload::NextStart,
             "Publish the documents that Home Assistant makes devices and entities from",
         )
@@ -38,7 +38,7 @@ impl Section for HomeAssistantConfig {
         .in_info(),
         Key::new(
             "prefix",
-            Kind::Text,
+            KeyType::Text,
             Reload::NextStart,
             "Discovery prefix, as in Home Assistant's MQTT settings",
         )
@@ -46,7 +46,7 @@ impl Section for HomeAssistantConfig {
         .in_info(),
         Key::new(
             "status_topic",
-            Kind::Text,
+            KeyType::Text,
             Reload::NextStart,
             "Topic on which Home Assistant publishes `online` when it starts",
         )

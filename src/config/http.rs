@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::key::{Key, KeyValue, Kind, Reload, Section, Values, plain};
+use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::{beyond_this_machine, listen_text, path_text, read_listen};
 use super::{HttpToken, RoomId};
@@ -48,7 +48,7 @@ impl Section for HttpConfig {
     const KEYS: &'static [Key] = &[
         Key::new(
             "listen",
-            Kind::Text,
+            KeyType::Text,
             Reload::NextStart,
             "Address and port to listen on, or `off`; beyond this machine it needs `[[http.token]]` \
              or `open`",
@@ -58,7 +58,7 @@ impl Section for HttpConfig {
         .in_info(),
         Key::new(
             "open",
-            Kind::Bool,
+            KeyType::Bool,
             Reload::Now,
             "Listen beyond this machine without tokens, for anyone",
         )
@@ -66,7 +66,7 @@ impl Section for HttpConfig {
         .in_info(),
         Key::new(
             "hosts",
-            Kind::List,
+            KeyType::List,
             Reload::Now,
             "Host names under which browsers reach the gateway, besides addresses and `localhost`; \
              requests for any other name are refused",
@@ -76,7 +76,7 @@ impl Section for HttpConfig {
         .in_info(),
         Key::new(
             "tls_cert_file",
-            Kind::File,
+            KeyType::File,
             Reload::ValueNow,
             "Certificate (PEM) for `https://` and `wss://`, with those that signed it",
         )
@@ -85,14 +85,14 @@ impl Section for HttpConfig {
         .in_info_if_set("tls"),
         Key::new(
             "tls_key_file",
-            Kind::File,
+            KeyType::File,
             Reload::ValueNow,
             "The key of `tls_cert_file` (PEM)",
         )
         .example("/etc/poly2mqtt/http.key"),
         Key::new(
             "token",
-            Kind::Tables(HttpToken::KEYS),
+            KeyType::Tables(HttpToken::KEYS),
             Reload::Now,
             "The tokens that give access, one table each",
         )

@@ -1,6 +1,6 @@
 //! `[[http.token]]`: who may use WebSocket, HTTP and plain lines, and how far.
 
-use super::key::{Key, KeyValue, Kind, Reload, Section, Values, plain};
+use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::room_names;
 use super::{RoomId, Secret};
@@ -47,7 +47,7 @@ impl Section for HttpToken {
     const KEYS: &'static [Key] = &[
         Key::new(
             "name",
-            Kind::Text,
+            KeyType::Text,
             Reload::Now,
             "Name of the token, for the log",
         )
@@ -56,7 +56,7 @@ impl Section for HttpToken {
         .in_info(),
         Key::new(
             "token",
-            Kind::Secret,
+            KeyType::Secret,
             Reload::Now,
             "The token: a long random text, at least 16 characters",
         )
@@ -64,7 +64,7 @@ impl Section for HttpToken {
         .example("a long random text"),
         Key::new(
             "token_file",
-            Kind::File,
+            KeyType::File,
             Reload::Now,
             "File that holds the token, instead of `token`",
         )
@@ -72,21 +72,26 @@ impl Section for HttpToken {
         .example("/run/secrets/panel-token"),
         Key::new(
             "rooms",
-            Kind::List,
+            KeyType::List,
             Reload::Now,
             "Rooms the token is valid for",
         )
         .without("all rooms")
         .example("[\"boardroom\"]")
         .in_info(),
-        Key::new("access", Kind::Text, Reload::Now, "What the token permits")
-            .choices(&[
-                ("read", "states and events only"),
-                ("control", "commands too"),
-                ("admin", "guarded commands too"),
-            ])
-            .default("control")
-            .in_info(),
+        Key::new(
+            "access",
+            KeyType::Text,
+            Reload::Now,
+            "What the token permits",
+        )
+        .choices(&[
+            ("read", "states and events only"),
+            ("control", "commands too"),
+            ("admin", "guarded commands too"),
+        ])
+        .default("control")
+        .in_info(),
     ];
 
     fn values(&self) -> Values {
@@ -102,15 +107,8 @@ impl Section for HttpToken {
 impl HttpToken {
     /// Reads one token; `ids` are the rooms there are.
     pub(super) fn read(mut reader: Reader<'_>, ids: &[RoomId]) -> Option<Self> {
-        let name = reader.text("name");
-        if name.is_none() {
-            reader.error("name", "is missing");
-        }
-        let given = reader.has("token") || reader.has("token_file");
-        let token = reader.secret("token");
-        if !given {
-            reader.error("token", "is missing; give token or token_file");
-        }
+        let name = reader.required_text("name");
+        let token = reader.required_secret("token");
         if let (Some(name), Some(token)) = (&name, &token) {
             match token.expose().trim() {
                 text if text.is_empty() || text != token.expose() => reader.error(

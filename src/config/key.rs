@@ -11,7 +11,7 @@ use super::Secret;
 
 /// The type of a key's value.
 #[derive(Debug, Clone, Copy)]
-pub enum Kind {
+pub enum KeyType {
     /// A text.
     Text,
     /// A path of a file.
@@ -66,7 +66,7 @@ pub struct Key {
     /// Its name.
     pub name: &'static str,
     /// The type of its value.
-    pub kind: Kind,
+    pub kind: KeyType,
     /// When a reload takes it over. Without meaning for a table, whose keys each say it.
     pub reload: Reload,
     /// What it does, in one line.
@@ -91,7 +91,12 @@ pub struct Key {
 
 impl Key {
     /// A key. `about` is one line in Markdown.
-    pub const fn new(name: &'static str, kind: Kind, reload: Reload, about: &'static str) -> Self {
+    pub const fn new(
+        name: &'static str,
+        kind: KeyType,
+        reload: Reload,
+        about: &'static str,
+    ) -> Self {
         Self {
             name,
             kind,
@@ -147,7 +152,7 @@ impl Key {
     /// `gateway/info` shows the value under another name.
     pub const fn in_info_as(mut self, name: &'static str) -> Self {
         assert!(
-            !matches!(self.kind, Kind::Secret),
+            !matches!(self.kind, KeyType::Secret),
             "a secret is never shown"
         );
         self.info = Info::Value(name);
@@ -175,7 +180,7 @@ impl Key {
     /// A value as it is written in the file.
     pub fn literal(&self, value: &str) -> String {
         match self.kind {
-            Kind::Text | Kind::File | Kind::Secret | Kind::Duration | Kind::Size => {
+            KeyType::Text | KeyType::File | KeyType::Secret | KeyType::Duration | KeyType::Size => {
                 format!("\"{value}\"")
             }
             _ => value.to_owned(),
@@ -185,7 +190,7 @@ impl Key {
     /// The keys of the table or tables that this key takes.
     pub fn below(&self) -> &'static [Key] {
         match self.kind {
-            Kind::Table(keys) | Kind::Tables(keys) | Kind::ById(keys) => keys,
+            KeyType::Table(keys) | KeyType::Tables(keys) | KeyType::ById(keys) => keys,
             _ => &[],
         }
     }

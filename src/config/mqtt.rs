@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::key::{Key, KeyValue, Kind, Reload, Section, Values, plain};
+use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::{check_levels, path_text};
 use super::{BrokerUrl, MqttUser, RoomId, Secret};
@@ -66,26 +66,31 @@ impl Default for MqttConfig {
 
 impl Section for MqttConfig {
     const KEYS: &'static [Key] = &[
-        Key::new("url", Kind::Text, Reload::NextStart, "Where the broker is")
-            .choices(&[
-                (
-                    "embedded://127.0.0.1:1883",
-                    "the gateway's own broker, for programs on this machine",
-                ),
-                (
-                    "embedded://0.0.0.0:1883",
-                    "the gateway's own broker, for the network; needs `[[mqtt.user]]` or `open`",
-                ),
-                ("mqtt://HOST[:1883]", "your MQTT 5 broker, without TLS"),
-                ("mqtts://HOST[:8883]", "your MQTT 5 broker, with TLS"),
-                ("off", "no MQTT"),
-            ])
-            .default("embedded://127.0.0.1:1883")
-            .in_use()
-            .in_info(),
+        Key::new(
+            "url",
+            KeyType::Text,
+            Reload::NextStart,
+            "Where the broker is",
+        )
+        .choices(&[
+            (
+                "embedded://127.0.0.1:1883",
+                "the gateway's own broker, for programs on this machine",
+            ),
+            (
+                "embedded://0.0.0.0:1883",
+                "the gateway's own broker, for the network; needs `[[mqtt.user]]` or `open`",
+            ),
+            ("mqtt://HOST[:1883]", "your MQTT 5 broker, without TLS"),
+            ("mqtts://HOST[:8883]", "your MQTT 5 broker, with TLS"),
+            ("off", "no MQTT"),
+        ])
+        .default("embedded://127.0.0.1:1883")
+        .in_use()
+        .in_info(),
         Key::new(
             "username",
-            Kind::Text,
+            KeyType::Text,
             Reload::NextStart,
             "User name of the gateway at your broker",
         )
@@ -93,14 +98,14 @@ impl Section for MqttConfig {
         .in_info(),
         Key::new(
             "password",
-            Kind::Secret,
+            KeyType::Secret,
             Reload::NextStart,
             "Password of the gateway at your broker",
         )
         .example("secret"),
         Key::new(
             "password_file",
-            Kind::File,
+            KeyType::File,
             Reload::NextStart,
             "File that holds the password, instead of `password`",
         )
@@ -108,7 +113,7 @@ impl Section for MqttConfig {
         .example("/run/secrets/mqtt"),
         Key::new(
             "client_id",
-            Kind::Text,
+            KeyType::Text,
             Reload::NextStart,
             "MQTT client id of the gateway; two gateways at one broker need two",
         )
@@ -116,7 +121,7 @@ impl Section for MqttConfig {
         .example("poly2mqtt"),
         Key::new(
             "ca_file",
-            Kind::File,
+            KeyType::File,
             Reload::NextStart,
             "For `mqtts://`: the authority that signed the broker's certificate (PEM)",
         )
@@ -124,21 +129,21 @@ impl Section for MqttConfig {
         .example("/etc/poly2mqtt/ca.pem"),
         Key::new(
             "client_cert_file",
-            Kind::File,
+            KeyType::File,
             Reload::NextStart,
             "For `mqtts://`: the gateway's own certificate (PEM), if the broker asks for one",
         )
         .example("/etc/poly2mqtt/client.pem"),
         Key::new(
             "client_key_file",
-            Kind::File,
+            KeyType::File,
             Reload::NextStart,
             "The key of `client_cert_file` (PEM)",
         )
         .example("/etc/poly2mqtt/client.key"),
         Key::new(
             "topic_prefix",
-            Kind::Text,
+            KeyType::Text,
             Reload::NextStart,
             "Put before every topic: with `av`, topics are `av/room/1/…` and `av/gateway/…`",
         )
@@ -146,7 +151,7 @@ impl Section for MqttConfig {
         .in_info(),
         Key::new(
             "session_expiry",
-            Kind::Duration,
+            KeyType::Duration,
             Reload::NextStart,
             "How long the broker keeps commands while the gateway restarts; at least 1 s, or `0` \
              for not at all",
@@ -155,7 +160,7 @@ impl Section for MqttConfig {
         .in_info(),
         Key::new(
             "max_payload",
-            Kind::Size,
+            KeyType::Size,
             Reload::NextStart,
             "Largest payload that is accepted or published, 64 KiB to 256 MiB",
         )
@@ -163,21 +168,21 @@ impl Section for MqttConfig {
         .in_info(),
         Key::new(
             "keep_alive",
-            Kind::Duration,
+            KeyType::Duration,
             Reload::NextStart,
             "How often an idle connection to the broker is tested; at least 5 s",
         )
         .default("30s"),
         Key::new(
             "open",
-            Kind::Bool,
+            KeyType::Bool,
             Reload::NextStart,
             "Embedded broker only: let anyone connect, from anywhere",
         )
         .default("false"),
         Key::new(
             "user",
-            Kind::Tables(MqttUser::KEYS),
+            KeyType::Tables(MqttUser::KEYS),
             Reload::NextStart,
             "Embedded broker only: its users, one table each",
         ),

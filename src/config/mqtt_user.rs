@@ -1,6 +1,6 @@
 //! `[[mqtt.user]]`: who may connect to the embedded broker.
 
-use super::key::{Key, KeyValue, Kind, Reload, Section, Values, plain};
+use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::room_names;
 use super::{RoomId, Secret};
@@ -20,15 +20,15 @@ pub struct MqttUser {
 
 impl Section for MqttUser {
     const KEYS: &'static [Key] = &[
-        Key::new("name", Kind::Text, Reload::NextStart, "User name")
+        Key::new("name", KeyType::Text, Reload::NextStart, "User name")
             .without("required")
             .example("panel"),
-        Key::new("password", Kind::Secret, Reload::NextStart, "Password")
+        Key::new("password", KeyType::Secret, Reload::NextStart, "Password")
             .without("required")
             .example("secret"),
         Key::new(
             "password_file",
-            Kind::File,
+            KeyType::File,
             Reload::NextStart,
             "File that holds the password, instead of `password`",
         )
@@ -36,7 +36,7 @@ impl Section for MqttUser {
         .example("/run/secrets/panel"),
         Key::new(
             "rooms",
-            Kind::List,
+            KeyType::List,
             Reload::NextStart,
             "Rooms the user sees",
         )
@@ -44,7 +44,7 @@ impl Section for MqttUser {
         .example("[\"boardroom\"]"),
         Key::new(
             "access",
-            Kind::Text,
+            KeyType::Text,
             Reload::NextStart,
             "What the user may do",
         )
@@ -69,15 +69,8 @@ impl Section for MqttUser {
 impl MqttUser {
     /// Reads one user; `ids` are the rooms there are.
     pub(super) fn read(mut reader: Reader<'_>, ids: &[RoomId]) -> Option<Self> {
-        let name = reader.text("name");
-        if name.is_none() {
-            reader.error("name", "is missing");
-        }
-        let given = reader.has("password") || reader.has("password_file");
-        let password = reader.secret("password");
-        if !given {
-            reader.error("password", "is missing; give password or password_file");
-        }
+        let name = reader.required_text("name");
+        let password = reader.required_secret("password");
         let rooms = reader.rooms(ids);
         let control = match reader.text("access").as_deref() {
             Some("control") | None => true,

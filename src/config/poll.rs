@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::key::{Key, Kind, Reload, Section, Values, plain};
+use super::key::{Key, KeyType, Reload, Section, Values, plain};
 use super::reader::Reader;
 
 /// No device is polled more often: each poll is a request that the device must answer.
@@ -36,7 +36,7 @@ impl Section for PollConfig {
     const KEYS: &'static [Key] = &[
         Key::new(
             "fast",
-            Kind::Duration,
+            KeyType::Duration,
             Reload::Now,
             "Audio, calls, video mute; twice as often in a call",
         )
@@ -44,7 +44,7 @@ impl Section for PollConfig {
         .in_info(),
         Key::new(
             "normal",
-            Kind::Duration,
+            KeyType::Duration,
             Reload::Now,
             "Cameras, calendar, status",
         )
@@ -52,7 +52,7 @@ impl Section for PollConfig {
         .in_info(),
         Key::new(
             "slow",
-            Kind::Duration,
+            KeyType::Duration,
             Reload::Now,
             "Presets, servers, favourites",
         )
@@ -60,7 +60,7 @@ impl Section for PollConfig {
         .in_info(),
         Key::new(
             "meters",
-            Kind::Bool,
+            KeyType::Bool,
             Reload::Now,
             "Read the audio meters too, as often as `fast`",
         )

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::error::ConfigError;
-use super::key::{Key, Kind};
+use super::key::{Key, KeyType};
 use super::sources::Sources;
 
 /// The messages of a reading.
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes that a key was read, and whether the table lists it as such.
-    fn ask(&mut self, name: &str, fits: impl FnOnce(Kind) -> bool) {
+    fn ask(&mut self, name: &str, fits: impl FnOnce(KeyType) -> bool) {
         let key = self.keys.iter().find(|key| key.name == name);
         if !key.is_some_and(|key| fits(key.kind)) {
             let path = self.path_of(name).join(".");
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
     fn take<T>(
         &mut self,
         key: &str,
-        fits: impl FnOnce(Kind) -> bool,
+        fits: impl FnOnce(KeyType) -> bool,
         takes: &str,
         convert: impl FnOnce(&Value) -> Option<T>,
     ) -> Option<T> {
@@ -112,14 +112,14 @@ impl<'a> Reader<'a> {
 
     /// A table inside this one; an empty one where it is not there.
     pub fn table(&mut self, key: &str, keys: &'static [Key]) -> Reader<'a> {
-        let fits = |kind| matches!(kind, Kind::Table(_));
+        let fits = |kind| matches!(kind, KeyType::Table(_));
         let values = self.take(key, fits, "a table", |value| value.as_object().cloned());
         self.below(vec![key.to_owned()], values.unwrap_or_default(), keys)
     }
 
     /// The tables of a list.
     pub fn tables(&mut self, key: &str, keys: &'static [Key]) -> Vec<Reader<'a>> {
-        let fits = |kind| matches!(kind, Kind::Tables(_));
+        let fits = |kind| matches!(kind, KeyType::Tables(_));
         let list = self.take(key, fits, "a list of tables", |value| {
             let items = value.as_array()?.iter();
             items
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
 
     /// The tables of a table, by their names.
     pub fn by_id(&mut self, key: &str, keys: &'static [Key]) -> Vec<(String, Reader<'a>)> {
-        let fits = |kind| matches!(kind, Kind::ById(_));
+        let fits = |kind| matches!(kind, KeyType::ById(_));
         let tables = self.take(key, fits, "a table", |value| value.as_object().cloned());
         let mut readers = Vec::new();
         for (id, value) in tables.unwrap_or_default() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::key::{Key, KeyValue, Kind, Reload, Section, Values, plain};
+use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::path_text;
 use super::{Certificate, PollConfig, Secret};
@@ -41,7 +41,7 @@ impl Section for RoomConfig {
         // The first two are each room's own; the rest can stand in [defaults] too.
         Key::new(
             "name",
-            Kind::Text,
+            KeyType::Text,
             Reload::Now,
             "Name of the room, for people",
         )
@@ -49,7 +49,7 @@ impl Section for RoomConfig {
         .in_info(),
         Key::new(
             "url",
-            Kind::Text,
+            KeyType::Text,
             Reload::Now,
             "Address of the device: `https://HOST` or `https://HOST:PORT`",
         )
@@ -59,7 +59,7 @@ impl Section for RoomConfig {
         .in_info(),
         Key::new(
             "user",
-            Kind::Text,
+            KeyType::Text,
             Reload::Now,
             "User name for the device's log-in",
         )
@@ -67,7 +67,7 @@ impl Section for RoomConfig {
         .in_info(),
         Key::new(
             "password",
-            Kind::Secret,
+            KeyType::Secret,
             Reload::Now,
             "Password for the device's log-in",
         )
@@ -76,7 +76,7 @@ impl Section for RoomConfig {
         .in_use(),
         Key::new(
             "password_file",
-            Kind::File,
+            KeyType::File,
             Reload::Now,
             "File that holds the password, instead of `password`",
         )
@@ -84,7 +84,7 @@ impl Section for RoomConfig {
         .example("/run/secrets/boardroom"),
         Key::new(
             "certificate",
-            Kind::Text,
+            KeyType::Text,
             Reload::Now,
             "Which certificate the device must show",
         )
@@ -107,14 +107,14 @@ impl Section for RoomConfig {
         .in_info(),
         Key::new(
             "ca_file",
-            Kind::File,
+            KeyType::File,
             Reload::Now,
             "Authority that signed the device's certificate (PEM), instead of `certificate`",
         )
         .example("/etc/poly2mqtt/devices-ca.pem"),
         Key::new(
             "allow",
-            Kind::List,
+            KeyType::List,
             Reload::Now,
             "Guarded commands that may be sent over MQTT, and over every door while no tokens are \
              configured",
@@ -134,7 +134,7 @@ impl Section for RoomConfig {
         .in_info(),
         Key::new(
             "poll",
-            Kind::Table(PollConfig::KEYS),
+            KeyType::Table(PollConfig::KEYS),
             Reload::Now,
             "Intervals for this room",
         )
@@ -143,7 +143,7 @@ impl Section for RoomConfig {
         .in_info(),
         Key::new(
             "preset_offset",
-            Kind::Integer(-1, 0),
+            KeyType::Integer(-1, 0),
             Reload::Now,
             "`-1` if the device counts camera presets from zero",
         )
@@ -152,7 +152,7 @@ impl Section for RoomConfig {
         .in_info(),
         Key::new(
             "keep_alive",
-            Kind::Bool,
+            KeyType::Bool,
             Reload::Now,
             "Keep HTTPS connections to the device open between requests",
         )
@@ -160,7 +160,7 @@ impl Section for RoomConfig {
         .in_info(),
         Key::new(
             "max_command_age",
-            Kind::Duration,
+            KeyType::Duration,
             Reload::Now,
             "A command that has waited longer is not carried out; at least 100 ms",
         )

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::HttpConfig;
-use super::key::{Key, Kind, Reload, Section, Values, plain};
+use super::key::{Key, KeyType, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::{listen_text, read_listen};
 
@@ -20,7 +20,7 @@ impl Section for TcpConfig {
     const KEYS: &'static [Key] = &[
         Key::new(
             "listen",
-            Kind::Text,
+            KeyType::Text,
             Reload::NextStart,
             "Address and port to listen on, or `off`; beyond this machine it needs `[[http.token]]` \
              or `http.open`",
@@ -29,7 +29,7 @@ impl Section for TcpConfig {
         .in_info(),
         Key::new(
             "tls",
-            Kind::Bool,
+            KeyType::Bool,
             Reload::NextStart,
             "Speak TLS, with the certificate of `[http]`",
         )

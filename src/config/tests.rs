@@ -82,7 +82,7 @@ fn keys() -> impl Iterator<Item = (Place, &'static Key)> {
     let keys = PLACES
         .iter()
         .flat_map(|place| place.keys.iter().map(|key| (*place, key)));
-    keys.filter(|(_, key)| !matches!(key.kind, Kind::Tables(_)))
+    keys.filter(|(_, key)| !matches!(key.kind, KeyType::Tables(_)))
 }
 
 /// The example file with every key in use.
@@ -140,7 +140,7 @@ fn every_key_has_a_value_unless_it_is_part_of_another() {
         let listed = BTreeSet::from_iter(listed.map(|key| key.name));
         assert_eq!(listed, BTreeSet::from_iter(values.keys().copied()));
         for key in keys {
-            let secret = matches!(key.kind, Kind::Secret);
+            let secret = matches!(key.kind, KeyType::Secret);
             let value = values.get(key.name);
             assert_eq!(
                 secret,
@@ -164,7 +164,7 @@ fn every_key_has_a_value_unless_it_is_part_of_another() {
 
 #[test]
 fn no_secret_is_in_gateway_info() {
-    for (_, key) in keys().filter(|(_, key)| matches!(key.kind, Kind::Secret)) {
+    for (_, key) in keys().filter(|(_, key)| matches!(key.kind, KeyType::Secret)) {
         assert_eq!(key.info, Info::Hidden, "{}", key.name);
     }
 }
@@ -324,11 +324,11 @@ fn a_reload_keeps_exactly_what_takes_effect_at_the_next_start() {
 /// A value that is not the default, where one can be told from the kind.
 fn another(key: &Key) -> String {
     let value = match key.kind {
-        Kind::Bool if key.default == Some("true") => "false",
-        Kind::Bool => "true",
-        Kind::Duration => "7s",
-        Kind::Size => "1MiB",
-        Kind::Integer(min, _) => return min.to_string(),
+        KeyType::Bool if key.default == Some("true") => "false",
+        KeyType::Bool => "true",
+        KeyType::Duration => "7s",
+        KeyType::Size => "1MiB",
+        KeyType::Integer(min, _) => return min.to_string(),
         _ => key.example.unwrap_or("another"),
     };
     key.literal(value)

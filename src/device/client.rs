@@ -32,7 +32,7 @@ const LONGEST_REASON: usize = 200;
 /// One device. Clones are handles to the same.
 #[derive(Debug, Clone)]
 pub struct Device {
-    endpoint: Arc<Endpoint>,
+    pub(super) endpoint: Arc<Endpoint>,
     authenticator: Arc<Authenticator>,
     timings: Arc<DeviceTimings>,
 }

@@ -158,15 +158,25 @@ impl Endpoint {
             Ok(response) => {
                 let cookies = response.cookies();
                 let read = read(response, limit, request.is_read()).await;
-                (read.unwrap_or_else(Attempt::Broken), cookies)
+                (read.unwrap_or_else(|error| self.broken(error)), cookies)
             }
             Err(HttpError::NotConnected(error)) => {
                 let refused = self.handshakes.take_refusal();
                 let problem = refused.unwrap_or_else(|| self.unreachable(root_cause(&error)));
                 (Attempt::Unreachable(problem), Vec::new())
             }
-            Err(error) => (Attempt::Broken(error), Vec::new()),
+            Err(error) => (self.broken(error), Vec::new()),
         }
+    }
+
+    /// Notes why a connection broke: commands and polls only report that it did.
+    pub fn note_broken(&self, error: &HttpError) {
+        self.telemetry.device_connection_broke(root_cause(error));
+    }
+
+    fn broken(&self, error: HttpError) -> Attempt {
+        self.note_broken(&error);
+        Attempt::Broken(error)
     }
 
     fn unreachable(&self, cause: &(impl std::fmt::Display + ?Sized)) -> Problem {

@@ -81,6 +81,20 @@ impl TestDevice {
         .await
     }
 
+    /// A device that lets everyone log in and sends these bytes for each request for this path.
+    pub async fn that_has(path: &'static str, response: impl Into<String>) -> Self {
+        let response: Arc<str> = response.into().into();
+        Self::start(move |mut connection| {
+            let response = response.clone();
+            async move {
+                while until_a_request_for(path, &mut connection).await.is_some() {
+                    send(&mut connection, &response).await;
+                }
+            }
+        })
+        .await
+    }
+
     /// A client of it that has not connected yet.
     pub fn client(&self) -> Device {
         Device::new(DeviceSettings {

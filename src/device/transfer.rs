@@ -103,7 +103,10 @@ impl Device {
             match timeout(standstill, large.rest.chunk()).await {
                 Ok(Ok(Some(part))) => next = Some(part),
                 Ok(Ok(None)) => return Ok(sent),
-                Ok(Err(error)) => return Err(RequestError::Broken(error).into()),
+                Ok(Err(error)) => {
+                    self.endpoint.note_broken(&error);
+                    return Err(RequestError::Broken(error).into());
+                }
                 Err(_) => return Err(RequestError::TimedOut { sent: true }.into()),
             }
         }

@@ -3,7 +3,7 @@
 use super::document::{AvailabilityTopic, Component, Platform};
 use super::{Namespace, id_text};
 use crate::catalogue::{
-    AnswerKind, Binary, Category, Command, Entity, EntityKind, Field, Payload, Rule, State,
+    AnswerKind, Category, Command, Entity, EntityKind, Field, FileSpec, Payload, Rule, State,
     StateTopic, operations,
 };
 
@@ -69,10 +69,10 @@ impl CatalogueEntity {
     }
 
     /// The picture that the query returns.
-    fn picture(&self) -> Option<Binary> {
+    fn picture(&self) -> Option<FileSpec> {
         match self.source {
             Source::Command(Command {
-                answer: AnswerKind::Binary(picture),
+                answer: AnswerKind::File(picture),
                 ..
             }) => Some(*picture),
             _ => None,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{files, read, requests, states};
 use crate::catalogue::{
-    CATALOGUE, GATEWAY_TOPICS, Kind, Payload, Route, about_parameter, parameters,
+    CATALOGUE, GATEWAY_TOPICS, Payload, Route, TopicKind, about_parameter, parameters,
 };
 use crate::topics::{GATEWAY_AVAILABILITY, RoomTopics, Topic};
 use schema::Schemas;
@@ -37,7 +37,7 @@ pub fn document() -> Value {
         };
         parts.message(&id, message::of_gateway_topic(known.topic));
         let address = known.topic.to_string();
-        parts.sends(&id, &address, &id, known.retained, known.about);
+        parts.sends(&id, &address, &id, known.is_state, known.about);
     }
     for (topic, operation, state) in states() {
         let message = message::kind_of_state(operation, state);
@@ -237,8 +237,8 @@ impl Parts {
 /// What a command or query does.
 fn about(route: &Route) -> String {
     let mut about = match route.kind() {
-        Kind::Query => format!("Asks: {}.", requests(route)),
-        Kind::Command => format!("Sends: {}.", requests(route)),
+        TopicKind::Query => format!("Asks: {}.", requests(route)),
+        TopicKind::Command => format!("Sends: {}.", requests(route)),
     };
     let refresh = route.command().refresh;
     if !refresh.is_empty() {

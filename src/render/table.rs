@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use crate::catalogue::{
-    AnswerKind, Binary, CATALOGUE, Class, Command, Field, Method, Operation, Payload, Plan, Route,
-    State, StateTopic, Variant, When, operations,
+    AnswerKind, CATALOGUE, Class, Command, Field, FileSpec, Method, Operation, Payload, Plan,
+    Route, State, StateTopic, Variant, When, operations,
 };
 
 /// One line for each state, each file and each command, tab-separated, with a heading.
@@ -45,13 +45,13 @@ pub fn states() -> impl Iterator<Item = (String, &'static Operation, &'static St
 }
 
 /// Every file that a query answers with.
-pub fn files() -> impl Iterator<Item = Binary> {
+pub fn files() -> impl Iterator<Item = FileSpec> {
     let answers = CATALOGUE
         .routes()
         .iter()
         .map(|route| route.command().answer);
     answers.filter_map(|answer| match answer {
-        AnswerKind::Binary(file) => Some(file),
+        AnswerKind::File(file) => Some(file),
         AnswerKind::Json => None,
     })
 }

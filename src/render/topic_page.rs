@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::table::{files, read, requests, states, takes};
 use crate::catalogue::{
-    Binary, CATALOGUE, GATEWAY_TOPICS, Kind, Operation, Route, about_parameter, parameters,
+    CATALOGUE, FileSpec, GATEWAY_TOPICS, Operation, Route, TopicKind, about_parameter, parameters,
 };
 
 const HEAD: &str = "\
@@ -47,8 +47,8 @@ pub fn topic_page() -> String {
     for route in CATALOGUE.routes() {
         let area = areas.entry(area(&route.topic)).or_default();
         let rows = match route.kind() {
-            Kind::Command => &mut area.commands,
-            Kind::Query => &mut area.queries,
+            TopicKind::Command => &mut area.commands,
+            TopicKind::Query => &mut area.queries,
         };
         rows.push_str(&row(route));
     }
@@ -74,7 +74,7 @@ fn gateway_table() -> String {
     let mut table = String::from("\n## From the gateway itself\n\n| topic | says |\n|---|---|\n");
     for known in GATEWAY_TOPICS {
         let topic = known.topic.of_room("<room>");
-        let retained = if known.retained {
+        let retained = if known.is_state {
             ""
         } else {
             " (not retained)"
@@ -106,7 +106,7 @@ fn state(topic: &str, operation: &Operation) -> String {
     )
 }
 
-fn file(file: Binary) -> String {
+fn file(file: FileSpec) -> String {
     let (topic, content_type) = (file.topic, file.content_type);
     let kept = if file.is_state { "" } else { ", not retained" };
     format!("| `{topic}` | the bytes of its query ({content_type}){kept} | on request |\n")

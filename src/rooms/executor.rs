@@ -164,8 +164,8 @@ impl Executor<'_> {
         let (operation, command) = (variant.operation, &variant.command);
         let request = call.request(self.preset_offset(operation).await?)?;
         let response = match (command.answer, std::mem::take(&mut self.transfer)) {
-            (AnswerKind::Binary(kind), transfer) => {
-                return self.fetch_file(&request, operation, kind, transfer).await;
+            (AnswerKind::File(spec), transfer) => {
+                return self.fetch_file(&request, operation, spec, transfer).await;
             }
             (AnswerKind::Json, Transfer::Upload(upload)) => self.upload(&request, upload).await?,
             (AnswerKind::Json, Transfer::Download(_) | Transfer::None) => {

@@ -11,6 +11,7 @@ use super::{Telemetry, room_span};
 use crate::command::{DoorKind, ErrorCode, Outcome};
 
 const ROOMS: &str = "poly2mqtt::rooms";
+const DEVICE: &str = "poly2mqtt::device";
 const DOORS: &str = "poly2mqtt::doors";
 const MQTT: &str = "poly2mqtt::doors::mqtt";
 
@@ -116,6 +117,15 @@ impl Telemetry {
             Some(_) => "5xx",
             None => "none",
         });
+    }
+}
+
+/// Connections to devices.
+impl Telemetry {
+    /// The connection to a device broke after a request was sent, wholly or in part. Results only
+    /// say that it did. At debug level, because each poll of a failing device may write the line.
+    pub fn device_connection_broke(&self, cause: &dyn Display) {
+        tracing::debug!(target: DEVICE, %cause, "the connection to the device broke");
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Proof {
     /// It cannot be told apart from other commands.
     None,
     /// By a request with this mark, which no other command has.
-    Mark(String, Kind),
+    Mark(String, MarkKind),
     /// By these keys in this order. No other command presses keys at the same time.
     Keys(String),
     /// By a change of the video's mute. No other command changes it at the same time.
@@ -25,7 +25,7 @@ pub enum Proof {
 
 /// What a marked command does to the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MarkKind {
     /// It changes something, and twice is not the same as once. Carried out in order.
     Once,
     /// It changes something, and twice is the same as once. Carried out in order.
@@ -221,7 +221,7 @@ impl Maker {
             proof: Proof::None,
         };
         self.fill(&mut command, room, kind)?;
-        if matches!(command.proof, Proof::Mark(_, Kind::Once)) && self.random.chance(10) {
+        if matches!(command.proof, Proof::Mark(_, MarkKind::Once)) && self.random.chance(10) {
             command.expiry = Some(1);
         }
         Some(command)
@@ -230,7 +230,7 @@ impl Maker {
     fn fill(&mut self, command: &mut Command, room: &Target, kind: &str) -> Option<()> {
         let mark = mark(command.id);
         let draw = self.random.next();
-        let once = || Proof::Mark(mark.clone(), Kind::Once);
+        let once = || Proof::Mark(mark.clone(), MarkKind::Once);
         let address = format!("{mark}@example.com");
         let (topic, payload): (String, Value) = match kind {
             "volume" => ("audio/volume/set".into(), json!({"volume": draw % 101})),
@@ -278,7 +278,7 @@ impl Maker {
                     let connection = room.ringing.lock().unwrap().pop_front()?;
                     // Every hang-up rejects a ringing call, so only an answer can be told apart.
                     if word == "answer" {
-                        command.proof = Proof::Mark(format!("ANSWER {connection}"), Kind::Once);
+                        command.proof = Proof::Mark(format!("ANSWER {connection}"), MarkKind::Once);
                     }
                     (format!("call/connection/{connection}/{word}"), json!({}))
                 } else {
@@ -296,7 +296,7 @@ impl Maker {
             }
             "position" => {
                 let (pan, tilt) = (command.id % 50_000, command.id / 50_000);
-                command.proof = Proof::Mark(format!("position {pan} {tilt}"), Kind::Once);
+                command.proof = Proof::Mark(format!("position {pan} {tilt}"), MarkKind::Once);
                 let at = json!({"pan": pan, "tilt": tilt, "zoom": draw % 1000});
                 ("camera/position/set".into(), at)
             }
@@ -326,7 +326,7 @@ impl Maker {
                 ("directory/local/entry/add".into(), entry)
             }
             "search" => {
-                command.proof = Proof::Mark(mark.clone(), Kind::Search);
+                command.proof = Proof::Mark(mark.clone(), MarkKind::Search);
                 (
                     "directory/search".into(),
                     json!({"search": mark, "limit": 20}),
@@ -340,9 +340,9 @@ impl Maker {
                 1 => ("directory/export".into(), json!({})),
                 _ => {
                     let kind = if room.allowed {
-                        Kind::Again
+                        MarkKind::Again
                     } else {
-                        Kind::Wrong
+                        MarkKind::Wrong
                     };
                     command.proof = Proof::Mark(mark.clone(), kind);
                     let xml = format!("<directory>{mark}</directory>");
@@ -351,9 +351,9 @@ impl Maker {
             },
             "time" => {
                 let kind = if room.allowed {
-                    Kind::Again
+                    MarkKind::Again
                 } else {
-                    Kind::Wrong
+                    MarkKind::Wrong
                 };
                 let time = 2_000_000_000_000 + command.id;
                 command.proof = Proof::Mark(format!("time {time}"), kind);
@@ -361,7 +361,7 @@ impl Maker {
             }
             "network" => {
                 let word = ["ping", "traceroute"][(draw % 2) as usize];
-                command.proof = Proof::Mark(mark.clone(), Kind::Beside);
+                command.proof = Proof::Mark(mark.clone(), MarkKind::Beside);
                 (
                     format!("system/network/{word}"),
                     json!({"destination": mark}),
@@ -395,11 +395,11 @@ impl Maker {
             "wrong" => return self.wrong(command, draw),
             "retained" => {
                 command.retained = true;
-                command.proof = Proof::Mark(mark.clone(), Kind::Wrong);
+                command.proof = Proof::Mark(mark.clone(), MarkKind::Wrong);
                 ("call/dial".into(), json!({"address": address}))
             }
             _ => {
-                command.proof = Proof::Mark(mark.clone(), Kind::Wrong);
+                command.proof = Proof::Mark(mark.clone(), MarkKind::Wrong);
                 let xml = format!("<x>{mark}{}</x>", "x".repeat(80 << 10));
                 ("directory/import".into(), xml.into())
             }
@@ -441,7 +441,7 @@ impl Maker {
         if draw.is_multiple_of(7) {
             command.payload.push(0xff);
         }
-        command.proof = Proof::Mark(mark, Kind::Wrong);
+        command.proof = Proof::Mark(mark, MarkKind::Wrong);
         Some(())
     }
 }

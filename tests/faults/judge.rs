@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::commands::{Kind, Proof};
+use crate::commands::{MarkKind, Proof};
 use crate::evidence::{Rooms, Seen};
 use crate::ledger::{Reached, Sent};
 use crate::report::Check;
@@ -175,17 +175,17 @@ impl Judge<'_> {
         let seen = self.seen(sent, shown);
         let carried = seen.iter().filter(|seen| seen.carried()).count();
         let judged = seen.iter().filter(|seen| seen.judged()).count();
-        if matches!(kind, Kind::Once | Kind::Search) {
+        if matches!(kind, MarkKind::Once | MarkKind::Search) {
             self.count(Check::Once, "sent once");
             self.world
                 .report
                 .count(Check::Once, "carried out", carried as u64);
-            if carried > 1 || (*kind == Kind::Once && judged > 1) {
+            if carried > 1 || (*kind == MarkKind::Once && judged > 1) {
                 self.violation(Check::Once, "carried out twice", sent, seen);
             }
         }
         self.age(sent, seen);
-        if *kind == Kind::Wrong {
+        if *kind == MarkKind::Wrong {
             self.count(Check::Truth, "wrong");
             if !seen.is_empty() || code == Some("ok") {
                 self.violation(Check::Truth, "what is wrong was carried out", sent, seen);
@@ -208,9 +208,9 @@ impl Judge<'_> {
             code => {
                 self.count(Check::Truth, "errors");
                 let definite = match kind {
-                    Kind::Once => true,
+                    MarkKind::Once => true,
                     // What it created to get its answer is gone again.
-                    Kind::Search => false,
+                    MarkKind::Search => false,
                     _ => NOT_CARRIED_OUT.contains(&code),
                 };
                 if definite && carried > 0 {
@@ -253,7 +253,7 @@ impl Judge<'_> {
     fn order(&self) {
         let mut last: BTreeMap<(usize, &str), (Instant, &Sent)> = BTreeMap::new();
         for sent in self.sent {
-            let Proof::Mark(shown, Kind::Once | Kind::Again) = &sent.command.proof else {
+            let Proof::Mark(shown, MarkKind::Once | MarkKind::Again) = &sent.command.proof else {
                 continue;
             };
             if !sent.command.acknowledged || sent.code() != Some("ok") {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use poly2mqtt_test_support::client::Client;
-use poly2mqtt_test_support::{Mosquitto, SOON, door_settings, free_port, mosquitto, plain_tcp};
+use poly2mqtt_test_support::{Mosquitto, SOON, free_port, mosquitto, plain_tcp};
 
 struct Obliging;
 
@@ -110,7 +110,7 @@ async fn tls_with_the_brokers_authority_and_the_gateways_certificate() {
         client_cert_file: Some(gateway.clone()),
         client_key_file: Some(gateway_key.clone()),
         session_expiry: Duration::ZERO,
-        ..door_settings(tls.clone())
+        ..MqttSettings::new(tls.clone())
     };
     let (up, store) = door(good.clone());
     assert!(connects(&up, SOON).await);
@@ -172,7 +172,7 @@ async fn user_and_password() {
         username: Some("gateway".into()),
         password: Some(password.to_owned().into()),
         session_expiry: Duration::ZERO,
-        ..door_settings(address.clone())
+        ..MqttSettings::new(address.clone())
     };
     let (up, _) = door(with("right"));
     assert!(connects(&up, SOON).await);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::{Gateway, config, room, timings};
-use poly2mqtt_test_support::{Kind, Mosquitto, mosquitto};
+use poly2mqtt_test_support::{BrokerKind, Mosquitto, mosquitto};
 
 const STATUS: &str = "homeassistant/status";
 const ROOM: &str = "homeassistant/device/poly2mqtt_1/config";
@@ -258,7 +258,7 @@ async fn until(client: &Client, topic: &str, what: &str, holds: impl Fn(&Value) 
     newest(client)
 }
 
-async fn lives_with_its_room(kind: Kind) {
+async fn lives_with_its_room(kind: BrokerKind) {
     let mut it = Gateway::start(kind, Options::default()).await;
     it.online().await;
     let whole = |it: &Value| it["components"]["sip_registration"].is_object();
@@ -292,13 +292,13 @@ async fn lives_with_its_room(kind: Kind) {
 
 #[tokio::test]
 async fn a_document_lives_with_its_room_at_the_embedded_broker() {
-    lives_with_its_room(Kind::Embedded).await;
+    lives_with_its_room(BrokerKind::Embedded).await;
 }
 
 #[tokio::test]
 async fn a_document_lives_with_its_room_at_mosquitto() {
     if mosquitto().is_some() {
-        lives_with_its_room(Kind::Mosquitto).await;
+        lives_with_its_room(BrokerKind::Mosquitto).await;
     }
 }
 
@@ -308,7 +308,7 @@ async fn a_device_deleted_in_home_assistant_is_not_fought() {
         firmware: Firmware::V4_0,
         ..Options::default()
     };
-    let it = Gateway::start(Kind::Embedded, options).await;
+    let it = Gateway::start(BrokerKind::Embedded, options).await;
     it.online().await;
     let whole = |it: &Value| it["components"]["sip_registration"].is_object();
     let document = until(&it.client, ROOM, "the whole document", whole).await;

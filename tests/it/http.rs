@@ -342,6 +342,43 @@ async fn requests_that_are_too_large_or_too_slow_are_refused() {
 }
 
 #[tokio::test]
+async fn a_refused_body_is_an_event_of_the_room_like_any_failure() {
+    let limits = ClientLimits {
+        body_timeout: Duration::from_millis(300),
+        ..ClientLimits::default()
+    };
+    let doors = Doors::start_with(limits, |_| {}).await;
+    let mut ws = doors.ws("/ws?subscribe=room%2F1%2Fevent%2F%23").await;
+    ws.ask(1, "\"ping\":true").await;
+    let mut failed = async || {
+        let event = ws.until(|frame| frame.get("topic").is_some()).await;
+        let payload = &event["payload"];
+        format!("{} {}", payload["command"], payload["code"]).replace('"', "")
+    };
+    let (_, result) = post(&doors.url(SET), "9".repeat(1 << 20)).await;
+    assert_eq!(result["command"], "audio/volume/set", "{result}");
+    assert_eq!(failed().await, "audio/volume/set too_large");
+    let chunks = futures_util::stream::iter([Ok::<_, std::io::Error>("<a/>")]);
+    let import = doors.url("/room/1/directory/import");
+    let (status, _) = post(&import, reqwest::Body::wrap_stream(chunks)).await;
+    assert_eq!(status, 411);
+    assert_eq!(failed().await, "directory/import invalid_payload");
+    let head = format!("POST {SET} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n");
+    let slow = raw(
+        &doors,
+        format!("{head}Connection: close\r\n\r\n4").as_bytes(),
+    )
+    .await;
+    assert!(slow.starts_with("HTTP/1.1 408"), "{slow}");
+    assert_eq!(failed().await, "audio/volume/set timeout");
+    for outcome in ["too_large", "invalid_payload", "timeout"] {
+        let line = format!("poly2mqtt_commands_total{{door=\"http\",outcome=\"{outcome}\"}} 1");
+        doors.metric(&line).await;
+    }
+    doors.stop().await;
+}
+
+#[tokio::test]
 async fn readiness_reports_broker_and_rooms() {
     let doors = Doors::start().await;
     assert_eq!(text(&doors.url("/healthz")).await, "ok\n");

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::Gateway;
-use poly2mqtt_test_support::{Kind, mosquitto};
+use poly2mqtt_test_support::{BrokerKind, mosquitto};
 
 const OPERATIONS: &str = include_str!("../guide/operations.tsv");
 const BEYOND: &str = include_str!("../guide/beyond.tsv");
@@ -75,7 +75,7 @@ fn is(entry: &JournalEntry, method: &str, path: &str, query: &str, body: &str) -
         && (200..300).contains(&entry.status)
 }
 
-async fn walk(kind: Kind, firmware: Firmware) {
+async fn walk(kind: BrokerKind, firmware: Firmware) {
     let options = Options {
         firmware,
         ..Options::default()
@@ -172,14 +172,14 @@ async fn call_states_come_and_go(it: &Gateway) {
 
 #[tokio::test]
 async fn every_operation_with_firmware_4_6_2() {
-    walk(Kind::Embedded, Firmware::V4_6_2).await;
+    walk(BrokerKind::Embedded, Firmware::V4_6_2).await;
 }
 
 #[tokio::test]
 async fn every_operation_with_firmware_4_0() {
     let kind = match mosquitto() {
-        Some(_) => Kind::Mosquitto,
-        None => Kind::Embedded,
+        Some(_) => BrokerKind::Mosquitto,
+        None => BrokerKind::Embedded,
     };
     walk(kind, Firmware::V4_0).await;
 }

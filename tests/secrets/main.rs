@@ -1,40 +1,17 @@
 //! No secret is in a log of any level, in a topic, or in a debug print.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::io;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::LazyLock;
 
 use poly2mqtt::config::{AccessLevel, Secret};
 use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Fault, FaultKind, Options};
-use tracing_subscriber::fmt::MakeWriter;
 
-use poly2mqtt_test_support::Kind;
+use poly2mqtt_test_support::BrokerKind;
 use poly2mqtt_test_support::door::{Doors, get, http, token};
 use poly2mqtt_test_support::gateway::Gateway;
+use poly2mqtt_test_support::log::Log;
 use poly2mqtt_test_support::secrets::{CALL, OTHER, PASSWORD, PIN, find};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
 
 /// Everything that this process logs, at the finest level. A process has one log, so the tests share
 /// it.
@@ -57,7 +34,7 @@ async fn no_secret_is_told() {
         password: PASSWORD.into(),
         ..Options::default()
     };
-    let mut it = Gateway::start_with(Kind::Embedded, options, |room| {
+    let mut it = Gateway::start_with(BrokerKind::Embedded, options, |room| {
         room.password = Secret::new(PASSWORD);
     })
     .await;
@@ -97,7 +74,7 @@ async fn no_secret_is_told() {
     let shown = format!("{:?} {config:?} {}", it.service, config.redacted());
     assert_eq!(find(&shown), None);
     it.service.stop().await;
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let log = log.text();
     assert!(log.contains("TRACE") && log.contains("poly2mqtt"), "no log");
     assert_eq!(find(&log), None);
     it.device.stop().await;
@@ -139,7 +116,7 @@ async fn no_log_ever_shows_a_token() {
     assert!(!tcp.line().await.unwrap().contains(CANARY));
     doors.service.reload(doors.config.clone()).await.unwrap();
     doors.stop().await;
-    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let log = log.text();
     assert!(log.contains("TRACE") && log.contains("online"));
     // The test's own client also logs what it sends. Only the gateway's lines are checked.
     let own = |line: &&str| line.contains(CANARY) && !line.contains("handshake::client");

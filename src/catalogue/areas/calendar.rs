@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::catalogue::areas::conferences;
-use crate::catalogue::command::{Command, Kind, Plan};
+use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::entity::Entity;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, get, post};
@@ -132,7 +132,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
                 .of(states::NEXT)]),
     ]),
     post("/rest/calendar/discover").commands(&[Command::new("calendar/discover")
-        .kind(Kind::Query)
+        .kind(TopicKind::Query)
         .fields(None, DISCOVER)]),
 ];
 

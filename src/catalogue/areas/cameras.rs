@@ -269,17 +269,17 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/cameras/snapshot/{snapshot_id}").commands(&[
         Command::new("camera/snapshot/near/get")
             .bind(&[("snapshot_id", "near_image_1.jpg")])
-            .binary("camera/snapshot/near", "image/jpeg", true)
+            .file("camera/snapshot/near", "image/jpeg", true)
             .entities(&[
                 Entity::image("snapshot", "Snapshot"),
                 Entity::button("snapshot_take", "Take snapshot").icon("mdi:camera"),
             ]),
         Command::new("camera/snapshot/far/get")
             .bind(&[("snapshot_id", "far_image_1.jpg")])
-            .binary("camera/snapshot/far", "image/jpeg", true),
+            .file("camera/snapshot/far", "image/jpeg", true),
         Command::new("camera/snapshot/content/get")
             .bind(&[("snapshot_id", "content_image_1.jpg")])
-            .binary("camera/snapshot/content", "image/jpeg", true),
+            .file("camera/snapshot/content", "image/jpeg", true),
     ]),
     post("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(true)),
     delete("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(false)),

@@ -1,6 +1,6 @@
 //! Collaboration: the content session and its saved content.
 
-use crate::catalogue::command::{Command, Kind};
+use crate::catalogue::command::{Command, TopicKind};
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, get, post};
 use crate::catalogue::quirks::collaboration_session;
@@ -34,24 +34,24 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .fixed(&[("action", "END")])
         .refresh(&[states::COLLABORATION])]),
     post("/rest/collaboration/content").commands(&[Command::new("collaboration/content/save")
-        .kind(Kind::Query)
+        .kind(TopicKind::Query)
         .fields(Some("pin"), PIN)
         .once()
         .slow()]),
     get("/rest/collaboration/content").commands(&[Command::new("collaboration/content/get")
         .fields(Some("context_id"), CONTENT)
-        .binary("collaboration/content", "application/octet-stream", false)
+        .file("collaboration/content", "application/octet-stream", false)
         .slow()]),
     // A GET that sets: it is a command and never polled.
     get("/rest/collaboration/contentssavestatus").commands(&[Command::new(
         "collaboration/content/saving/set",
     )
-    .kind(Kind::Command)
+    .kind(TopicKind::Command)
     .fields(Some("enabled"), SAVING)]),
     get("/rest/collaboration/content/all").commands(&[Command::new(
         "collaboration/content/all/get",
     )
     .fields(Some("pin"), PIN)
-    .binary("collaboration/content/all", "application/zip", false)
+    .file("collaboration/content/all", "application/zip", false)
     .slow()]),
 ];

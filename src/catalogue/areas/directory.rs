@@ -1,7 +1,7 @@
 //! The directory: servers, favourites, entries, groups, searches, import and export.
 
 use crate::catalogue::areas::conferences;
-use crate::catalogue::command::{Command, Kind, Plan};
+use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post, put};
 use crate::catalogue::state::State;
@@ -173,11 +173,11 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .commands(members!("directory/local/entry/{entry_id}")),
     post("/rest/directory/queries").commands(&[
         Command::new(commands::CREATE_QUERY.as_str())
-            .kind(Kind::Query)
+            .kind(TopicKind::Query)
             .fields(Some("search"), SEARCH)
             .once(),
         Command::new("directory/search")
-            .kind(Kind::Query)
+            .kind(TopicKind::Query)
             .fields(Some("search"), SEARCH)
             .plan(Plan::Search)
             .once()
@@ -203,6 +203,6 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .refresh(&[states::FAVORITES])
         .slow()]),
     get("/rest/directory/export").commands(&[Command::new("directory/export")
-        .binary("directory/export/file", "application/xml", false)
+        .file("directory/export/file", "application/xml", false)
         .slow()]),
 ];

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::catalogue::command::{Command, Kind, Plan};
+use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::entity::{Enabled, Entity};
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
@@ -116,7 +116,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         ])
         .poll(Class::Slow),
     get("/rest/system/logs").commands(&[Command::new("system/logs/get")
-        .binary("system/logs", "application/octet-stream", false)
+        .file("system/logs", "application/octet-stream", false)
         .slow()]),
     post("/rest/system/apps/environment").commands(&[shown(true)]),
     delete("/rest/system/apps/environment").commands(&[shown(false)]),
@@ -155,7 +155,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         false,
     )]),
     post("/rest/system/network/ping").commands(&[Command::new("system/network/ping")
-        .kind(Kind::Query)
+        .kind(TopicKind::Query)
         .fields(Some("destination"), DESTINATION)
         .slow()]),
     // The guide's only GET with a body.

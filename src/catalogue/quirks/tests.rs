@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
+use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::catalogue::{Call, CallPhase, Context, connections, operations, read_body};
-use crate::device::{LoginReply, ProblemCode};
+use crate::catalogue::{
+    Call, CallPhase, Context, Params, Request, connections, operations, read_body,
+};
+use crate::config::Certificate;
+use crate::device::{Device, LoginReply, ProblemCode};
+use crate::rooms::testing::device_settings;
 
 const CONTEXT: Context = Context {
     now: 0,
@@ -45,8 +50,27 @@ fn log_in(status: u16, cookies: &[&str], body: &str) -> Result<(String, String),
     Ok((text(&headers.cookie), token))
 }
 
-/// Shows that a quirk is handled: the body as the device sends it comes out as it should.
-fn check(name: &str) {
+/// What a device receives for a read in a session that it has forgotten, and the statuses of its
+/// answers.
+async fn read_in_a_stale_session() -> Vec<String> {
+    let simulated = SimulatedDevice::start(Options::default()).await.unwrap();
+    let certificate = Certificate::parse(&simulated.fingerprint()).unwrap();
+    let device = Device::new(device_settings(&simulated.url(), certificate)).unwrap();
+    device.log_in().await.unwrap();
+    simulated.expire_sessions();
+    simulated.clear_journal();
+    let operation = operations().find(|it| it.path == "/rest/audio").unwrap();
+    let request = Request::read(operation, &Params::new()).unwrap();
+    let sent = device.send(&request, 1 << 20, device.deadline(false));
+    assert_eq!(sent.await.unwrap().status, 200);
+    let entries = simulated.take_journal().into_iter();
+    entries
+        .map(|entry| format!("{} {} {}", entry.method, entry.path, entry.status))
+        .collect()
+}
+
+/// Shows that a quirk is handled: what the device sends comes out as it should.
+async fn check(name: &str) {
     match name {
         "word without quotes" => {
             let status = state("camera/content_status", "CONTENT_IDLE\r\n");
@@ -137,8 +161,16 @@ fn check(name: &str) {
                 assert!(is_there("GET", path), "{path}");
             }
         }
-        // The session tests of `tests/it/gateway` play these with a device.
-        "403 for a stale session" => {}
+        "403 for a stale session" => {
+            let journal = read_in_a_stale_session().await;
+            let journal: Vec<_> = journal.iter().map(String::as_str).collect();
+            let [first, .., login, last] = journal.as_slice() else {
+                panic!("{journal:?}");
+            };
+            assert_eq!(*first, "GET /rest/audio 403");
+            assert_eq!(*login, "POST /rest/session 200");
+            assert_eq!(*last, "GET /rest/audio 200");
+        }
         "XSRF token" => {
             let cookies = ["session_id=s", "XSRF-TOKEN=t; Path=/"];
             let (_, token) = log_in(200, &cookies, r#"{"success":true}"#).unwrap();
@@ -162,10 +194,10 @@ fn check(name: &str) {
     }
 }
 
-#[test]
-fn every_quirk_is_handled_where_the_list_says() {
+#[tokio::test]
+async fn every_quirk_is_handled_where_the_list_says() {
     for quirk in QUIRKS {
-        check(quirk.name);
+        check(quirk.name).await;
         let (file, place) = quirk.handled;
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let text = std::fs::read_to_string(&path).unwrap();

@@ -44,42 +44,20 @@ fn is_active(c: char) -> bool {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use std::io;
-    use std::sync::{Arc, Mutex};
 
+    use poly2mqtt_test_support::log::Log;
     use proptest::prelude::*;
 
     use super::*;
 
-    /// Keeps what is logged.
-    #[derive(Clone, Default)]
-    pub struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Log {
-        pub fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-        }
-    }
-
-    impl io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     /// What the log is after `write`, in text or as JSON.
     fn logged(json: bool, write: impl FnOnce()) -> String {
         let log = Log::default();
-        let writer = log.clone();
         let builder = tracing_subscriber::fmt()
             .with_ansi(false)
-            .with_writer(move || writer.clone());
+            .with_writer(log.clone());
         if json {
             tracing::subscriber::with_default(builder.json().finish(), write);
         } else {

@@ -9,31 +9,40 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Reader;
-use crate::config::key::Kind;
+use crate::config::key::KeyType;
 use crate::config::{RoomId, Secret, units};
 
 impl Reader<'_> {
     /// A text that is not empty. Numbers are taken too: the environment and unquoted values give
     /// them.
     pub fn text(&mut self, key: &str) -> Option<String> {
-        self.take_text(key, |kind| matches!(kind, Kind::Text))
+        self.take_text(key, |kind| matches!(kind, KeyType::Text))
     }
 
-    fn take_text(&mut self, key: &str, fits: impl FnOnce(Kind) -> bool) -> Option<String> {
+    fn take_text(&mut self, key: &str, fits: impl FnOnce(KeyType) -> bool) -> Option<String> {
         self.take(key, fits, "a text that is not empty", |value| {
             text(value).filter(|text| !text.is_empty())
         })
     }
 
+    /// A text that is not empty and must be there.
+    pub fn required_text(&mut self, key: &str) -> Option<String> {
+        let text = self.text(key);
+        if text.is_none() {
+            self.error(key, "is missing");
+        }
+        text
+    }
+
     /// A text that may be empty.
     pub fn any_text(&mut self, key: &str) -> Option<String> {
-        let fits = |kind| matches!(kind, Kind::Text | Kind::Secret);
+        let fits = |kind| matches!(kind, KeyType::Text | KeyType::Secret);
         self.take(key, fits, "a text", text)
     }
 
     /// A path.
     pub fn path(&mut self, key: &str) -> Option<PathBuf> {
-        let path = self.take_text(key, |kind| matches!(kind, Kind::File));
+        let path = self.take_text(key, |kind| matches!(kind, KeyType::File));
         path.map(PathBuf::from)
     }
 
@@ -48,7 +57,7 @@ impl Reader<'_> {
 
     /// True or false.
     pub fn bool(&mut self, key: &str) -> Option<bool> {
-        let fits = |kind| matches!(kind, Kind::Bool);
+        let fits = |kind| matches!(kind, KeyType::Bool);
         self.take(key, fits, "true or false", |value| {
             text(value)?.parse::<bool>().ok()
         })
@@ -57,12 +66,12 @@ impl Reader<'_> {
     /// A whole number in the bounds of its key.
     pub fn integer(&mut self, key: &str) -> Option<i64> {
         let bounds = self.keys.iter().find_map(|listed| match listed.kind {
-            Kind::Integer(min, max) if listed.name == key => Some((min, max)),
+            KeyType::Integer(min, max) if listed.name == key => Some((min, max)),
             _ => None,
         });
         let (min, max) = bounds.unwrap_or((i64::MIN, i64::MAX));
         let takes = format!("an integer from {min} to {max}");
-        let fits = |kind| matches!(kind, Kind::Integer(..));
+        let fits = |kind| matches!(kind, KeyType::Integer(..));
         self.take(key, fits, &takes, |value| {
             let number = text(value)?.parse().ok()?;
             (min..=max).contains(&number).then_some(number)
@@ -91,7 +100,7 @@ impl Reader<'_> {
             "a duration of at least {} ms such as \"2s\", \"500ms\" or \"10m\"{or}",
             min.as_millis()
         );
-        let fits = |kind| matches!(kind, Kind::Duration);
+        let fits = |kind| matches!(kind, KeyType::Duration);
         self.take(key, fits, &takes, |value| {
             let duration = units::duration(&text(value)?)?;
             in_bounds(duration).then_some(duration)
@@ -101,7 +110,7 @@ impl Reader<'_> {
     /// A size in these bounds.
     pub fn size(&mut self, key: &str, min: usize, max: usize) -> Option<usize> {
         let takes = format!("a size from {min} to {max} bytes such as \"10MiB\"");
-        let fits = |kind| matches!(kind, Kind::Size);
+        let fits = |kind| matches!(kind, KeyType::Size);
         self.take(key, fits, &takes, |value| {
             let size = units::size(&text(value)?)?;
             (min..=max).contains(&size).then_some(size)
@@ -110,7 +119,7 @@ impl Reader<'_> {
 
     /// A list of texts; the environment gives them with commas between.
     pub fn list(&mut self, key: &str) -> Option<Vec<String>> {
-        let fits = |kind| matches!(kind, Kind::List);
+        let fits = |kind| matches!(kind, KeyType::List);
         self.take(key, fits, "a list of texts", |value| match value {
             Value::Array(items) => items.iter().map(text).collect(),
             other => Some(
@@ -145,6 +154,16 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// A secret that must be there.
+    pub fn required_secret(&mut self, key: &str) -> Option<Secret> {
+        let given = self.has(key) || self.has(&format!("{key}_file"));
+        let secret = self.secret(key);
+        if !given {
+            self.error(key, format!("is missing; give {key} or {key}_file"));
+        }
+        secret
     }
 
     /// `rooms`: some of those that are configured.

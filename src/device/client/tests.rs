@@ -1,11 +1,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
+use poly2mqtt_test_support::log::Log;
+use tracing::Instrument;
 
 use super::*;
 use crate::catalogue::{Method, RequestBody};
 use crate::device::test_device::{TestDevice, ok, send, until_a_request_for};
 use crate::device::{MOST_REQUESTS_AT_ONCE, ProblemCode};
+use crate::telemetry::room_span;
 
 const LIMIT: usize = 1 << 20;
 
@@ -82,6 +85,29 @@ async fn only_a_request_that_is_safe_to_repeat_is_sent_again() {
 }
 
 #[tokio::test]
+async fn the_log_has_the_cause_of_a_broken_connection_with_its_room() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(log.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let test = TestDevice::that_has("/rest/thing", "nonsense\r\n\r\n").await;
+    let device = test.client();
+    let request = read("thing");
+    let sent = device.send(&request, LIMIT, device.deadline(false));
+    let result = sent.instrument(room_span("boardroom")).await;
+    assert!(matches!(result, Err(RequestError::Broken(_))), "{result:?}");
+    let log = log.text();
+    let line = log
+        .lines()
+        .find(|line| line.contains("connection to the device broke"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(r#"room="boardroom""#), "{line}");
+    assert!(line.contains("cause=invalid HTTP"), "{line}");
+}
+
+#[tokio::test]
 async fn a_request_whose_path_would_change_is_not_sent() {
     let test = TestDevice::that_answers(ok("1"), false).await;
     let device = test.client();
@@ -120,18 +146,7 @@ fn only_a_short_json_text_is_the_reason_of_a_refusal() {
 
 /// What a device that responds so to `/rest/thing` is understood to say, with a limit of 10 bytes.
 async fn answered(method: Method, response: String) -> Result<DeviceResponse, RequestError> {
-    let test = TestDevice::start(move |mut connection| {
-        let response = response.clone();
-        async move {
-            while until_a_request_for("/rest/thing", &mut connection)
-                .await
-                .is_some()
-            {
-                send(&mut connection, &response).await;
-            }
-        }
-    })
-    .await;
+    let test = TestDevice::that_has("/rest/thing", response).await;
     let device = test.client();
     let request = Request {
         method,

@@ -131,19 +131,7 @@ async fn a_device_that_neither_reads_an_upload_nor_answers_holds_nobody() {
 #[tokio::test]
 async fn a_download_streams_to_its_end_and_leaves_the_connection_usable() {
     let file = "x".repeat(300_000);
-    let response = ok(&file);
-    let test = TestDevice::start(move |mut connection| {
-        let response = response.clone();
-        async move {
-            while until_a_request_for("/rest/file", &mut connection)
-                .await
-                .is_some()
-            {
-                send(&mut connection, &response).await;
-            }
-        }
-    })
-    .await;
+    let test = TestDevice::that_has("/rest/file", ok(&file)).await;
     let device = test.client();
     for _ in 0..2 {
         let (download, arrival) = Download::new();

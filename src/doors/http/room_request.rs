@@ -37,7 +37,7 @@ impl<'a> RoomRequest<'a> {
     /// Whether the answer is a file.
     pub fn downloads_file(&self) -> bool {
         self.route
-            .is_some_and(|route| matches!(route.command().answer, AnswerKind::Binary(_)))
+            .is_some_and(|route| matches!(route.command().answer, AnswerKind::File(_)))
     }
 
     /// Whether the payload is a file.

@@ -19,10 +19,13 @@ use url::form_urlencoded;
 
 use super::authorization::Authorized;
 use super::room_request::RoomRequest;
+use super::status::status;
 use super::{HttpState, response};
-use crate::command::{CutOff, DoorKind, Download, ErrorCode, Outcome, Reply, Transfer, Upload};
+use crate::command::{
+    CutOff, DoorKind, Download, ErrorCode, Failure, Outcome, Reply, Transfer, Upload,
+};
 use crate::doors::access::Grant;
-use crate::doors::clients::state_as_json;
+use crate::doors::clients::{ClientLimits, state_as_json};
 use crate::topics::{RoomTopics, split_room};
 
 /// The path as a topic, its levels encoded as the client sent them: an encoded slash is part of a
@@ -132,37 +135,67 @@ fn parameters(query: &str) -> Bytes {
 }
 
 async fn post(state: &HttpState, grant: &Grant, request: &RoomRequest<'_>, body: Body) -> Response {
-    let limits = &state.clients.limits;
-    let length = body.size_hint().exact();
+    // A sender without the right is told so before the payload is read.
+    if grant.authority(request.room).is_err() {
+        return send(state, grant, request, Bytes::new(), Transfer::None).await;
+    }
+    match payload(&state.clients.limits, request, body).await {
+        Ok((payload, transfer)) => send(state, grant, request, payload, transfer).await,
+        Err(RefusedBody { status, failure }) => {
+            let (reply, result) = reply(request);
+            state.clients.gateway.refuse(DoorKind::Http, reply, failure);
+            let mut response = result_of(result.await);
+            *response.status_mut() = status;
+            response
+        }
+    }
+}
+
+/// A body that makes no command.
+struct RefusedBody {
+    status: StatusCode,
+    failure: Failure,
+}
+
+/// The payload in a body: a file as a stream, anything else whole.
+async fn payload(
+    limits: &ClientLimits,
+    request: &RoomRequest<'_>,
+    body: Body,
+) -> Result<(Bytes, Transfer), RefusedBody> {
+    let refused = |status, code, message: &str| RefusedBody {
+        status,
+        failure: Failure::new(code, message),
+    };
     if request.uploads_file() {
-        let Some(length) = length else {
-            return response::error(
+        let Some(length) = body.size_hint().exact() else {
+            return Err(refused(
                 StatusCode::LENGTH_REQUIRED,
-                ErrorCode::InvalidPayload.as_str(),
+                ErrorCode::InvalidPayload,
                 "a file needs a Content-Length header",
-            );
+            ));
         };
         if length > 0 {
             let chunks = body.into_data_stream();
             let chunks = chunks.map(|chunk| chunk.map_err(|_| CutOff)).boxed();
-            let upload = Transfer::Upload(Upload { length, chunks });
-            return send(state, grant, request, Bytes::new(), upload).await;
+            return Ok((Bytes::new(), Transfer::Upload(Upload { length, chunks })));
         }
     }
     match timeout(limits.body_timeout, to_bytes(body, limits.max_message)).await {
-        Ok(Ok(payload)) => send(state, grant, request, payload, Transfer::None).await,
-        Ok(Err(_)) => {
-            let message = format!(
+        Ok(Ok(payload)) => Ok((payload, Transfer::None)),
+        Ok(Err(_)) => Err(refused(
+            status(ErrorCode::TooLarge),
+            ErrorCode::TooLarge,
+            &format!(
                 "the payload could not be read, or has more than {} bytes",
                 limits.max_message
-            );
-            response::error_code(ErrorCode::TooLarge, &message)
-        }
-        Err(_) => response::error(
+            ),
+        )),
+        Err(_) => Err(refused(
             StatusCode::REQUEST_TIMEOUT,
-            ErrorCode::Timeout.as_str(),
+            ErrorCode::Timeout,
             "the payload did not arrive in time",
-        ),
+        )),
     }
 }
 
@@ -174,11 +207,7 @@ async fn send(
     payload: Bytes,
     transfer: Transfer,
 ) -> Response {
-    let (sender, result) = oneshot::channel::<Outcome>();
-    let reply = Reply::new(request.room.into(), request.topic, move |outcome| {
-        // The client may have gone away.
-        let _ = sender.send(outcome);
-    });
+    let (reply, result) = reply(request);
     let clients = &state.clients;
     if !request.downloads_file() {
         clients.submit(grant, DoorKind::Http, payload, transfer, reply);
@@ -192,6 +221,16 @@ async fn send(
         // Nothing is streamed: the result says why, or holds the file.
         Err(_) => result_of(result.await),
     }
+}
+
+/// The reply to a request, and where its outcome arrives.
+fn reply(request: &RoomRequest<'_>) -> (Reply, oneshot::Receiver<Outcome>) {
+    let (sender, result) = oneshot::channel();
+    let reply = Reply::new(request.room.into(), request.topic, move |outcome| {
+        // The client may have gone away.
+        let _ = sender.send(outcome);
+    });
+    (reply, result)
 }
 
 fn result_of(outcome: Result<Outcome, oneshot::error::RecvError>) -> Response {

@@ -69,6 +69,25 @@ pub struct MqttSettings {
 }
 
 impl MqttSettings {
+    /// The settings for this broker: no log-in, no certificates, no prefix; the rest are the
+    /// defaults of the configuration.
+    pub fn new(broker: BrokerAddress) -> Self {
+        Self {
+            broker,
+            username: None,
+            password: None,
+            client_id: "poly2mqtt".into(),
+            ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
+            prefix: Prefix::default(),
+            discovery: DiscoveryTopics::default(),
+            session_expiry: Duration::from_secs(10),
+            max_payload: 10 << 20,
+            keep_alive: Duration::from_secs(30),
+        }
+    }
+
     /// `host:port`, for messages.
     pub fn address(&self) -> String {
         let (BrokerAddress::Tcp { host, port } | BrokerAddress::Tls { host, port }) = &self.broker;
@@ -123,25 +142,12 @@ pub(super) fn connector(settings: &MqttSettings) -> Result<Option<TlsConnector>,
 pub(super) mod tests {
     use super::*;
 
-    /// Settings without a prefix, for tests that do not connect.
+    /// Settings for tests that do not connect.
     pub fn settings() -> MqttSettings {
-        MqttSettings {
-            broker: BrokerAddress::Tcp {
-                host: "broker.invalid".into(),
-                port: 1883,
-            },
-            username: None,
-            password: None,
-            client_id: "poly2mqtt".into(),
-            ca_file: None,
-            client_cert_file: None,
-            client_key_file: None,
-            prefix: Prefix::default(),
-            discovery: DiscoveryTopics::default(),
-            session_expiry: Duration::from_secs(10),
-            max_payload: 100_000,
-            keep_alive: Duration::from_secs(30),
-        }
+        MqttSettings::new(BrokerAddress::Tcp {
+            host: "broker.invalid".into(),
+            port: 1883,
+        })
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{COMMAND_BODY_LIMIT, Executor, is_success};
-use crate::catalogue::{Binary, Operation, Request};
+use crate::catalogue::{FileSpec, Operation, Request};
 use crate::command::{Download, ErrorCode, Failure, FileAnswer, Success, Transfer, Upload};
 use crate::device::{DeviceResponse, DownloadError, Downloaded, LARGEST_UPLOAD, RequestError};
 use crate::rooms::refusal::{refusal, upload_too_large};
@@ -30,14 +30,14 @@ impl Executor<'_> {
         &mut self,
         request: &Request,
         operation: &Operation,
-        kind: Binary,
+        spec: FileSpec,
         transfer: Transfer,
     ) -> Result<Success, Failure> {
         let response = match transfer {
-            Transfer::Download(download) if !kind.is_state => {
-                match self.stream(request, kind, download).await? {
+            Transfer::Download(download) if !spec.is_state => {
+                match self.stream(request, spec, download).await? {
                     Downloaded::File(head, status, size) => {
-                        let file = without_bytes(kind, Some(&head.content_type), Some(size));
+                        let file = without_bytes(spec, Some(&head.content_type), Some(size));
                         return Ok(Success::file(status, file));
                     }
                     Downloaded::Response(response) => response,
@@ -48,10 +48,10 @@ impl Executor<'_> {
                 match self.device.send(request, limit, self.deadline).await {
                     Ok(response) => response,
                     Err(RequestError::TooLarge(large))
-                        if !kind.is_state && is_success(large.status) =>
+                        if !spec.is_state && is_success(large.status) =>
                     {
                         let content_type = large.content_type.as_deref();
-                        let file = without_bytes(kind, content_type, large.length);
+                        let file = without_bytes(spec, content_type, large.length);
                         return Ok(Success::file(large.status, file));
                     }
                     Err(error) => return Err(self.fail(error, request.repeatable)),
@@ -69,7 +69,7 @@ impl Executor<'_> {
         let size = response.body.len() as u64;
         let file = FileAnswer {
             bytes: Some(response.body),
-            ..without_bytes(kind, response.content_type.as_deref(), Some(size))
+            ..without_bytes(spec, response.content_type.as_deref(), Some(size))
         };
         Ok(Success::file(response.status, file))
     }
@@ -77,11 +77,11 @@ impl Executor<'_> {
     async fn stream(
         &mut self,
         request: &Request,
-        kind: Binary,
+        spec: FileSpec,
         download: Download,
     ) -> Result<Downloaded, Failure> {
         let device = self.device;
-        let streamed = device.download(request, download, kind.content_type, self.deadline);
+        let streamed = device.download(request, download, spec.content_type, self.deadline);
         match streamed.await {
             Ok(downloaded) => Ok(downloaded),
             Err(DownloadError::Request(error)) => Err(self.fail(error, request.repeatable)),
@@ -93,12 +93,12 @@ impl Executor<'_> {
     }
 }
 
-fn without_bytes(kind: Binary, content_type: Option<&str>, size: Option<u64>) -> FileAnswer {
+fn without_bytes(spec: FileSpec, content_type: Option<&str>, size: Option<u64>) -> FileAnswer {
     FileAnswer {
-        topic: kind.topic.to_owned(),
-        content_type: content_type.unwrap_or(kind.content_type).into(),
+        topic: spec.topic.to_owned(),
+        content_type: content_type.unwrap_or(spec.content_type).into(),
         size,
         bytes: None,
-        is_state: kind.is_state,
+        is_state: spec.is_state,
     }
 }

@@ -3,7 +3,7 @@
 use poly2mqtt_simulator::Options;
 
 use poly2mqtt_test_support::gateway::Gateway;
-use poly2mqtt_test_support::{Kind, mosquitto};
+use poly2mqtt_test_support::{BrokerKind, mosquitto};
 
 /// Topic, payload, error code, and what the message must say.
 const BAD: &[(&str, &[u8], &str, &str)] = &[
@@ -122,7 +122,7 @@ const BAD: &[(&str, &[u8], &str, &str)] = &[
 
 #[tokio::test]
 async fn bad_input_is_told_and_goes_no_further() {
-    let it = Gateway::start_with(Kind::Embedded, Options::default(), |room| {
+    let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), |room| {
         room.allow.clear();
     })
     .await;
@@ -149,7 +149,7 @@ async fn bad_input_is_told_and_goes_no_further() {
 
 #[tokio::test]
 async fn eleven_megabytes_are_too_large() {
-    let it = Gateway::start(Kind::Embedded, Options::default()).await;
+    let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
     it.online().await;
     // A packet too large for the embedded broker ends the sender's connection, as MQTT requires. A
     // payload that the broker passes on is answered.
@@ -169,7 +169,7 @@ async fn a_state_is_no_command() {
         println!("skipped: Mosquitto is not installed");
         return;
     }
-    let it = Gateway::start(Kind::Mosquitto, Options::default()).await;
+    let it = Gateway::start(BrokerKind::Mosquitto, Options::default()).await;
     it.online().await;
     let result = it.client.command("room/1/audio/volume", "5").await;
     assert_eq!(result["error"]["code"], "unknown_command", "{result}");
@@ -184,7 +184,7 @@ async fn a_state_is_no_command() {
 /// A failed command is also published as an event.
 #[tokio::test]
 async fn a_failed_command_is_an_event() {
-    let it = Gateway::start(Kind::Embedded, Options::default()).await;
+    let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
     it.online().await;
     it.client.command("room/1/audio/volume/set", "loud").await;
     let event = it.client.message("room/1/event/command_failed").await;

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::{Gateway, spoilt};
-use poly2mqtt_test_support::{Kind, SOON};
+use poly2mqtt_test_support::{BrokerKind, SOON};
 
 async fn start() -> Gateway {
-    let it = Gateway::start(Kind::Embedded, Options::default()).await;
+    let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
     it.online().await;
     it
 }
@@ -122,7 +122,7 @@ async fn the_sixty_sixth_is_busy() {
 
 #[tokio::test]
 async fn an_old_command_expires() {
-    let it = Gateway::start_with(Kind::Embedded, Options::default(), |room| {
+    let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), |room| {
         room.max_command_age = Duration::from_millis(300);
     })
     .await;

@@ -6,11 +6,11 @@ use poly2mqtt_simulator::{Options, SimulatedDevice};
 
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::{Gateway, room, timings};
-use poly2mqtt_test_support::{Kind, mosquitto};
+use poly2mqtt_test_support::{BrokerKind, mosquitto};
 
 #[tokio::test]
 async fn a_room_is_added_and_taken_away_without_touching_the_others() {
-    let mut it = Gateway::start(Kind::Embedded, Options::default()).await;
+    let mut it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
     it.online().await;
     let other = SimulatedDevice::start(Options::default()).await.unwrap();
     let mut two = it.config.clone();
@@ -38,7 +38,7 @@ async fn a_room_is_added_and_taken_away_without_touching_the_others() {
 
 #[tokio::test]
 async fn a_room_without_a_device_is_not_felt_in_another() {
-    let mut it = Gateway::start(Kind::Embedded, Options::default()).await;
+    let mut it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
     let gone = SimulatedDevice::start(Options::default()).await.unwrap();
     let mut two = it.config.clone();
     two.rooms.insert(RoomId::new("gone").unwrap(), room(&gone));
@@ -62,7 +62,7 @@ async fn an_earlier_runs_states_do_not_outlive_it() {
         println!("skipped: Mosquitto is not installed");
         return;
     }
-    let mut it = Gateway::start(Kind::Mosquitto, Options::default()).await;
+    let mut it = Gateway::start(BrokerKind::Mosquitto, Options::default()).await;
     it.online().await;
     let other = SimulatedDevice::start(Options::default()).await.unwrap();
     let mut two = it.config.clone();

@@ -8,7 +8,7 @@ use poly2mqtt_simulator::{Fault, FaultKind, Firmware, Options};
 
 use poly2mqtt_test_support::client::text;
 use poly2mqtt_test_support::gateway::{Gateway, spoilt};
-use poly2mqtt_test_support::{Kind, SOON};
+use poly2mqtt_test_support::{BrokerKind, SOON};
 
 fn logins(it: &Gateway) -> usize {
     let journal = it.device.journal();
@@ -17,7 +17,7 @@ fn logins(it: &Gateway) -> usize {
 }
 
 async fn start(options: Options) -> Gateway {
-    let it = Gateway::start(Kind::Embedded, options).await;
+    let it = Gateway::start(BrokerKind::Embedded, options).await;
     it.online().await;
     it
 }
@@ -77,7 +77,7 @@ async fn one_log_in_serves_all() {
 /// A wrong password is tried once, and then not for a long time: a lock-out would affect people too.
 #[tokio::test]
 async fn a_wrong_password_is_not_tried_again_soon() {
-    let it = Gateway::start_with(Kind::Embedded, Options::default(), |room| {
+    let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), |room| {
         room.password = Secret::new("wrong");
     })
     .await;
@@ -256,7 +256,7 @@ async fn a_camera_that_moves_while_its_room_is_replaced_is_stopped() {
 /// Without a configured certificate the password is not sent, and the problem names the line to copy.
 #[tokio::test]
 async fn an_unknown_certificate_is_named_and_not_trusted() {
-    let it = Gateway::start_with(Kind::Embedded, Options::default(), |room| {
+    let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), |room| {
         room.certificate = Certificate::Unset;
     })
     .await;
@@ -327,7 +327,7 @@ async fn the_session_is_freed_at_the_end() {
 /// `online` between two attempts to reach it.
 #[tokio::test]
 async fn a_room_stays_offline_for_as_long_as_its_device_is_away() {
-    let it = Gateway::start(Kind::Embedded, Options::default()).await;
+    let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
     it.online().await;
     it.client.clear();
     // Long enough for several attempts, which come every 100 ms at first.

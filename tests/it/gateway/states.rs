@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use poly2mqtt_test_support::client::{Client, text};
 use poly2mqtt_test_support::gateway::Gateway;
-use poly2mqtt_test_support::{Kind, SOON};
+use poly2mqtt_test_support::{BrokerKind, SOON};
 
 async fn start(options: Options) -> Gateway {
-    let it = Gateway::start(Kind::Embedded, options).await;
+    let it = Gateway::start(BrokerKind::Embedded, options).await;
     it.online().await;
     it
 }
@@ -279,7 +279,7 @@ async fn the_gateway_tells_of_itself() {
         password: password.into(),
         ..Options::default()
     };
-    let it = Gateway::start_with(Kind::Embedded, options, |room| {
+    let it = Gateway::start_with(BrokerKind::Embedded, options, |room| {
         room.password = Secret::new(password);
     })
     .await;

@@ -2,11 +2,10 @@
 //! rooms.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{BrokerAddress, MqttSettings, receive_bytes};
-use poly2mqtt::topics::{DiscoveryTopics, Prefix};
+use poly2mqtt::topics::Prefix;
 
 const MAX_PAYLOAD: usize = 1000;
 
@@ -35,22 +34,14 @@ impl Submit for Rooms {
 }
 
 fn settings(prefix: &str) -> MqttSettings {
+    let broker = BrokerAddress::Tcp {
+        host: "broker.invalid".into(),
+        port: 1883,
+    };
     MqttSettings {
-        broker: BrokerAddress::Tcp {
-            host: "broker.invalid".into(),
-            port: 1883,
-        },
-        username: None,
-        password: None,
-        client_id: "poly2mqtt".into(),
-        ca_file: None,
-        client_cert_file: None,
-        client_key_file: None,
         prefix: Prefix::new(prefix),
-        discovery: DiscoveryTopics::default(),
-        session_expiry: Duration::ZERO,
         max_payload: MAX_PAYLOAD,
-        keep_alive: Duration::from_secs(60),
+        ..MqttSettings::new(broker)
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::client::Client;
-use super::{Kind, Mosquitto};
+use super::{BrokerKind, Mosquitto};
 
 pub struct Gateway {
     pub device: SimulatedDevice,
@@ -90,20 +90,20 @@ pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, RoomConfig>) -> Config {
 }
 
 impl Gateway {
-    pub async fn start(kind: Kind, options: Options) -> Self {
+    pub async fn start(kind: BrokerKind, options: Options) -> Self {
         Self::start_with(kind, options, |_| {}).await
     }
 
     /// Starts a device and a gateway with one room, changed by `change`.
     pub async fn start_with(
-        kind: Kind,
+        kind: BrokerKind,
         options: Options,
         change: impl FnOnce(&mut RoomConfig),
     ) -> Self {
         let device = SimulatedDevice::start(options).await.unwrap();
         let mut room = room(&device);
         change(&mut room);
-        let mosquitto = (kind == Kind::Mosquitto).then(|| Mosquitto::start(0, ""));
+        let mosquitto = (kind == BrokerKind::Mosquitto).then(|| Mosquitto::start(0, ""));
         let url = match &mosquitto {
             None => BrokerUrl::Embedded(([127, 0, 0, 1], 0).into()),
             Some(mosquitto) => BrokerUrl::Tcp {

@@ -5,6 +5,7 @@ pub mod browser;
 pub mod client;
 pub mod door;
 pub mod gateway;
+pub mod log;
 pub mod mosquitto;
 pub mod program;
 pub mod secrets;
@@ -13,7 +14,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use poly2mqtt::broker::{Broker, BrokerSettings, BrokerUser};
-use poly2mqtt::doors::mqtt::{self, BrokerAddress};
+use poly2mqtt::doors::mqtt::BrokerAddress;
 use poly2mqtt::topics::{DiscoveryTopics, Prefix};
 
 pub use mosquitto::{Mosquitto, mosquitto};
@@ -30,27 +31,9 @@ pub fn plain_tcp(port: u16) -> BrokerAddress {
     }
 }
 
-/// A door that logs in without user, password or certificate.
-pub fn door_settings(broker: BrokerAddress) -> mqtt::MqttSettings {
-    mqtt::MqttSettings {
-        broker,
-        username: None,
-        password: None,
-        client_id: "poly2mqtt".into(),
-        ca_file: None,
-        client_cert_file: None,
-        client_key_file: None,
-        prefix: Prefix::default(),
-        discovery: DiscoveryTopics::default(),
-        session_expiry: Duration::from_secs(10),
-        max_payload: 1 << 20,
-        keep_alive: Duration::from_secs(5),
-    }
-}
-
 /// Which broker a test runs against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum BrokerKind {
     Embedded,
     Mosquitto,
 }
@@ -62,10 +45,10 @@ pub enum TestBroker {
 }
 
 impl TestBroker {
-    pub async fn start(kind: Kind) -> Self {
+    pub async fn start(kind: BrokerKind) -> Self {
         match kind {
-            Kind::Embedded => Self::Embedded(embedded(Vec::new()).await),
-            Kind::Mosquitto => Self::Mosquitto(Mosquitto::start(0, "")),
+            BrokerKind::Embedded => Self::Embedded(embedded(Vec::new()).await),
+            BrokerKind::Mosquitto => Self::Mosquitto(Mosquitto::start(0, "")),
         }
     }
 
