@@ -30,7 +30,7 @@ pub use reading::ReadOutcome;
 pub use settings::device_settings;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ impl Rooms {
             timings,
             telemetry,
             login_limiter: LoginLimiter::default(),
-            runtime,
+            runtime: runtime.filter(|directory| is_usable(directory)),
             rooms: RwLock::default(),
             changing: Mutex::default(),
             started: OffsetDateTime::now_utc(),
@@ -107,6 +107,7 @@ impl Rooms {
     pub async fn apply(&self, config: &Config) -> Result<(), Vec<String>> {
         let removed = self.remove_changed(config);
         let mut stops = self.stop_removed(removed, config).await;
+        self.remove_unused_sessions(config);
         let mut failed = Vec::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         for (id, room) in &config.rooms {
@@ -180,9 +181,7 @@ impl Rooms {
         max_payload: usize,
     ) -> RoomSettings {
         let mut device = device_settings(room, &self.timings, &self.telemetry, &self.login_limiter);
-        let runtime = self.runtime.as_ref();
-        device.session_store =
-            runtime.map(|runtime| SessionStore::new(runtime, &id, &room.url, &room.user));
+        device.session_store = self.session_store(&id, room);
         RoomSettings {
             id,
             device,
@@ -196,6 +195,21 @@ impl Rooms {
             max_command_age: room.max_command_age,
             allow: room.allow.clone(),
             max_payload,
+        }
+    }
+
+    /// Where a room's sessions are stored, if they are.
+    fn session_store(&self, id: &str, room: &config::RoomConfig) -> Option<SessionStore> {
+        let runtime = self.runtime.as_ref()?;
+        Some(SessionStore::new(runtime, id, &room.url, &room.user))
+    }
+
+    /// Removes the sessions of rooms that are configured no more.
+    fn remove_unused_sessions(&self, config: &Config) {
+        if let Some(runtime) = &self.runtime {
+            let rooms = config.rooms.iter();
+            let used = rooms.filter_map(|(id, room)| self.session_store(&id.shared(), room));
+            SessionStore::remove_unused(runtime, &used.collect::<Vec<_>>());
         }
     }
 
@@ -254,6 +268,19 @@ impl Rooms {
         let telemetry = self.telemetry.clone();
         reply.observed(move |outcome: &Outcome| telemetry.command_finished(door, outcome))
     }
+}
+
+/// Whether sessions may be stored in this directory. If not, the log says why, and the gateway works
+/// without.
+fn is_usable(directory: &Path) -> bool {
+    let checked = SessionStore::check_directory(directory);
+    if let Err(why) = &checked {
+        tracing::error!(
+            "sessions are not stored, so a gateway that is killed leaves them at the devices: the \
+             runtime directory {why}"
+        );
+    }
+    checked.is_ok()
 }
 
 impl Submit for Rooms {

@@ -10,11 +10,15 @@ use super::quirks::bare_word;
 /// Values nested deeper are refused. Common JSON readers take 128 levels, and a state is inside
 /// other objects when it is sent to clients.
 const DEEPEST: usize = 64;
+/// A body of more values is refused. A value takes up to 1 KB in memory and 9 bytes in the body, so
+/// the size of the body alone does not limit the memory. The largest answers of devices, a page of
+/// the directory and the list of calls, have some 5,000.
+const MOST_VALUES: usize = 20_000;
 
 /// Reads a body: JSON, or a word that should have had quotes, or nothing (null).
 ///
 /// # Errors
-/// The body is neither; the message contains nothing of it.
+/// The body is neither, or of too many values; the message contains nothing of it.
 pub fn read_body(body: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(body)
         .map_err(|_| "the device's answer is not text")?
@@ -23,6 +27,11 @@ pub fn read_body(body: &[u8]) -> Result<Value, String> {
     if text.is_empty() {
         return Ok(Value::Null);
     }
+    if has_more_values_than(MOST_VALUES, text.as_bytes()) {
+        return Err(format!(
+            "the device's answer has more than {MOST_VALUES} values"
+        ));
+    }
     let read: Result<Value, _> = serde_json::from_str(text);
     if read.as_ref().is_ok_and(is_deep) {
         return Err("the device's answer is nested too deeply".into());
@@ -30,6 +39,26 @@ pub fn read_body(body: &[u8]) -> Result<Value, String> {
     read.or_else(|error| {
         bare_word(text).ok_or_else(|| format!("the device's answer is not JSON: {error}"))
     })
+}
+
+/// Whether a JSON text may hold more values than this. Each value but the first follows one of `[`,
+/// `{` and `,`, so no value needs to be read to count them.
+fn has_more_values_than(most: usize, json: &[u8]) -> bool {
+    let mut values = 1;
+    let mut in_string = false;
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => in_string = !in_string,
+            // The next byte is escaped: it does not end the string.
+            b'\\' if in_string => {
+                bytes.next();
+            }
+            b'[' | b'{' | b',' if !in_string => values += 1,
+            _ => {}
+        }
+    }
+    values > most
 }
 
 /// Whether a value is nested so deeply that a client's JSON reader may refuse the message around
@@ -77,6 +106,22 @@ mod tests {
         let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(read_body(nested(DEEPEST).as_bytes()).is_ok());
         assert!(read_body(nested(DEEPEST + 2).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_body_of_many_values_is_refused_and_one_of_much_text_is_not() {
+        for item in ["1,", "[],", "{\"a\":1},", "\"\\\"\","] {
+            let body = |items: usize| format!("[{}1]", item.repeat(items));
+            let read = read_body(body(MOST_VALUES).as_bytes());
+            let told = "the device's answer has more than 20000 values";
+            assert_eq!(read, Err(told.into()), "{item}");
+            assert!(
+                read_body(body(MOST_VALUES / 3).as_bytes()).is_ok(),
+                "{item}"
+            );
+        }
+        let text = json!("[{,\"\\".repeat(MOST_VALUES));
+        assert_eq!(read_body(text.to_string().as_bytes()), Ok(text));
     }
 
     #[test]

@@ -116,7 +116,7 @@ pub(super) fn path(
                     let number: i64 = value.parse().map_err(|_| {
                         Failure::new(ErrorCode::InvalidPayload, "a preset is a number")
                     })?;
-                    Ok((number + i64::from(preset_offset)).to_string())
+                    Ok(number.saturating_add(i64::from(preset_offset)).to_string())
                 }
                 // An id may come from the device, which is not trusted either.
                 _ if topics::is_harmless(value) => Ok(value.clone()),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::config_file::ConfigFile;
 use super::{CliError, rooms};
-use crate::catalogue::{Method, Request, RequestBody};
+use crate::catalogue::{Method, Request, RequestBody, read_body};
 use crate::config::{Certificate, Config, RoomConfig, RoomId};
 use crate::device::{Device, DeviceTimings, LoginLimiter};
 use crate::rooms::device_settings;
@@ -95,9 +95,7 @@ async fn identity(device: &Device) -> String {
     };
     let answer = device.send(&request, 1 << 20, device.deadline(false)).await;
     let system: Value = match &answer {
-        Ok(answer) if answer.status == 200 => {
-            serde_json::from_slice(&answer.body).unwrap_or_default()
-        }
+        Ok(answer) if answer.status == 200 => read_body(&answer.body).unwrap_or_default(),
         _ => Value::Null,
     };
     // Without control characters, so that a device cannot send commands to the terminal.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use sd_notify::NotifyState;
 
 use super::config_file::ConfigFile;
@@ -16,6 +17,7 @@ pub struct Run {
 
 impl Run {
     pub async fn run(&self) -> Result<(), CliError> {
+        disable_core_dumps();
         let loaded = self.file.load()?;
         let stop = signals::stop()?;
         tokio::pin!(stop);
@@ -61,6 +63,19 @@ impl Run {
             }
         }
     }
+}
+
+/// Keeps the passwords that the memory holds out of core files, and out of the reach of other
+/// programs of the same user.
+fn disable_core_dumps() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    // A kernel that refuses one of these leaves it to the unit.
+    let _ = setrlimit(Resource::Core, none);
+    // The limit alone does not stop a program that the kernel hands core dumps to.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 /// The directory for what must outlive a kill: $POLY2MQTT_RUNTIME_DIR, or the first that systemd

@@ -19,7 +19,7 @@ use super::response::{DeviceResponse, RequestError};
 use super::sessions::Sessions;
 use super::settings::DeviceSettings;
 use super::timings::DeviceTimings;
-use crate::catalogue::Request;
+use crate::catalogue::{Request, read_body};
 
 /// The wait before a request is sent again: long enough for a device's web server to take new
 /// connections after it closed one.
@@ -202,7 +202,7 @@ impl Received {
 
 /// The `reason` of a refusal. It is empty if the body is not JSON, such as a page.
 fn reason(body: &[u8]) -> String {
-    let refusal: Value = serde_json::from_slice(body).unwrap_or_default();
+    let refusal = read_body(body).unwrap_or_default();
     let reason = refusal["reason"].as_str().unwrap_or_default();
     reason.chars().take(LONGEST_REASON).collect()
 }

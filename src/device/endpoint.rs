@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::Method;
+use http::Method;
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -76,9 +76,8 @@ impl Endpoint {
     /// TLS settings that cannot be used.
     pub fn new(settings: &DeviceSettings, sessions: Arc<Sessions>) -> Result<Self, String> {
         let (tls, handshakes) = client_config(&settings.certificate)?;
-        let http = HttpClient::new(settings.url.clone(), tls, settings.keep_alive);
         Ok(Self {
-            http: http.map_err(|error| root_cause(&error).to_string())?,
+            http: HttpClient::new(settings.url.clone(), tls, settings.keep_alive),
             handshakes,
             slots: Semaphore::new(MOST_REQUESTS_AT_ONCE),
             sessions,

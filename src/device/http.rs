@@ -1,19 +1,25 @@
-//! HTTPS to one device, by reqwest.
+//! HTTPS to one device, by hyper's client.
 //!
 //! Owns the client's settings and the URL and headers of a request, and sends it. Knows no sessions
 //! and repeats nothing: only the layers above know which requests are safe to repeat.
 
+mod connection;
 mod response;
 mod upload;
 
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
+use http::{Method, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use percent_encoding::percent_decode_str;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Body, Method};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use serde_json::Value;
@@ -22,21 +28,22 @@ use url::Url;
 
 use super::MOST_REQUESTS_AT_ONCE;
 use crate::catalogue::{self, Request, RequestBody};
+use connection::{DeviceConnector, LARGEST_SURPLUS, SurplusError};
 use upload::exact_length;
 
+pub(super) use connection::DEVICE_CONNECT_TIMEOUT;
+#[cfg(test)]
+pub(super) use connection::UNREAD_DATA_TIMEOUT;
 pub use response::HttpResponse;
 pub use upload::UploadBody;
 
-/// A device on the local network accepts a connection and completes the TLS handshake well within
-/// this, or it is not there.
-pub(super) const DEVICE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an unused connection stays open. Devices close theirs later than that; polling keeps
 /// at least one in use.
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a device may leave data unacknowledged or unread before the connection is closed.
-/// Without it, a device that refuses an upload early and reads no further would hold the connection
-/// and the uploader for ever.
-pub(super) const UNREAD_DATA_TIMEOUT: Duration = Duration::from_secs(3);
+/// The largest head of a response, and the largest buffer for one. A device needs 1 KB.
+const LARGEST_RESPONSE_HEAD: usize = 64 << 10;
+/// The most headers of a response. A device sends about 15.
+const MOST_RESPONSE_HEADERS: usize = 100;
 
 const JSON: &str = "application/json";
 const XSRF_TOKEN: HeaderName = HeaderName::from_static("x-xsrf-token");
@@ -46,25 +53,51 @@ const XSRF_TOKEN: HeaderName = HeaderName::from_static("x-xsrf-token");
 pub enum HttpError {
     /// There is no connection: nothing was sent.
     #[error("no connection")]
-    NotConnected(#[source] reqwest::Error),
+    NotConnected(#[source] legacy::Error),
     /// The connection broke after that, or what came is not HTTP.
     #[error("the connection broke")]
-    Broken(#[source] reqwest::Error),
+    Broken(#[source] Box<dyn Error + Send + Sync>),
     /// The head of the response is too large.
-    #[error("the response's headers are larger than 64 KiB")]
+    #[error(
+        "the response's headers are larger than {} KiB or more than {MOST_RESPONSE_HEADERS}",
+        LARGEST_RESPONSE_HEAD >> 10
+    )]
     HeadTooLarge,
+    /// The device sends interim answers, TLS messages or the like in bulk.
+    #[error("the device sends more than {} KiB that is no answer", LARGEST_SURPLUS >> 10)]
+    TooMuchSurplus,
     /// The response ends with an informational status, such as 101.
     #[error("the device switched to another protocol")]
     SwitchedProtocols,
 }
 
-impl From<reqwest::Error> for HttpError {
-    fn from(error: reqwest::Error) -> Self {
-        let error = error.without_url();
+impl HttpError {
+    /// Why an exchange failed that had begun.
+    fn broken(error: impl Error + Send + Sync + 'static) -> Self {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(deeper) = cause {
+            if let Some(io) = deeper.downcast_ref::<std::io::Error>()
+                && io.get_ref().is_some_and(|inner| inner.is::<SurplusError>())
+            {
+                return Self::TooMuchSurplus;
+            }
+            if let Some(hyper) = deeper.downcast_ref::<hyper::Error>()
+                && hyper.is_parse_too_large()
+            {
+                return Self::HeadTooLarge;
+            }
+            cause = deeper.source();
+        }
+        Self::Broken(error.into())
+    }
+}
+
+impl From<legacy::Error> for HttpError {
+    fn from(error: legacy::Error) -> Self {
         if error.is_connect() {
             Self::NotConnected(error)
         } else {
-            Self::Broken(error)
+            Self::broken(error)
         }
     }
 }
@@ -94,44 +127,33 @@ pub struct SessionHeaders {
     pub token: Option<HeaderValue>,
 }
 
+/// The body of a request.
+type OutgoingBody = UnsyncBoxBody<Bytes, std::io::Error>;
+
 /// Sends requests to one device.
 #[derive(Debug)]
 pub struct HttpClient {
-    client: reqwest::Client,
+    client: legacy::Client<DeviceConnector, OutgoingBody>,
     device: Url,
 }
 
 impl HttpClient {
     /// A client that has not connected yet, to the device at `https://host[:port]`.
-    ///
-    /// # Errors
-    /// Settings that the library refuses.
-    pub fn new(
-        device: Url,
-        mut tls: ClientConfig,
-        keep_alive: bool,
-    ) -> Result<Self, reqwest::Error> {
+    pub fn new(device: Url, mut tls: ClientConfig, keep_alive: bool) -> Self {
         let idle_connections = if keep_alive { MOST_REQUESTS_AT_ONCE } else { 0 };
         if keep_alive {
             // Connections stay open, so a room reconnects rarely, and mostly to a device that has
             // restarted and forgotten its tickets. Keeping them would take 3 KiB a room.
             tls.resumption = Resumption::disabled();
         }
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .http1_only()
-            .no_proxy()
-            .redirect(Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .tcp_nodelay(true)
-            .tcp_user_timeout(UNREAD_DATA_TIMEOUT)
-            .connect_timeout(DEVICE_CONNECT_TIMEOUT)
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .http1_max_buf_size(LARGEST_RESPONSE_HEAD)
+            .http1_max_headers(MOST_RESPONSE_HEADERS)
+            .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(idle_connections)
             .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
-            .build()?;
-        Ok(Self { client, device })
+            .build(DeviceConnector::new(tls));
+        Self { client, device }
     }
 
     /// The device's host, as in its URL.
@@ -199,9 +221,12 @@ impl HttpClient {
         session: Option<&SessionHeaders>,
         upload: Option<UploadBody>,
     ) -> Result<HttpResponse, HttpError> {
-        let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
+        let mut outgoing = http::Request::new(OutgoingBody::default());
+        *outgoing.method_mut() = request.method.clone();
+        *outgoing.uri_mut() = Uri::try_from(request.url.as_str()).map_err(HttpError::broken)?;
         let is_read = request.is_read();
         let headers = outgoing.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         if let Some(session) = session {
             headers.insert(COOKIE, session.cookie.clone());
             if let Some(token) = session.token.clone().filter(|_| !is_read) {
@@ -218,12 +243,14 @@ impl HttpClient {
             upload_guard = Some(guard);
             headers.insert(CONTENT_LENGTH, upload.length.into());
             let chunks = exact_length(upload).take_until(exchange_ended);
-            *outgoing.body_mut() = Some(Body::wrap_stream(chunks));
+            let frames = chunks.map(|chunk| chunk.map(Frame::data));
+            *outgoing.body_mut() = StreamBody::new(frames).boxed_unsync();
         } else if !is_read || !request.body.is_empty() {
             headers.insert(CONTENT_LENGTH, request.body.len().into());
-            *outgoing.body_mut() = Some(request.body.clone().into());
+            let body = Full::new(request.body.clone()).map_err(|never| match never {});
+            *outgoing.body_mut() = body.boxed_unsync();
         }
-        let response = self.client.execute(outgoing).await?;
+        let response = self.client.request(outgoing).await?;
         HttpResponse::new(response, upload_guard)
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::problem::{Problem, ProblemCode};
 use super::session::{Session, id_cookie, token_cookie};
-use crate::catalogue::session_state;
+use crate::catalogue::{read_body, session_state};
 
 /// The device's reply to a log-in.
 #[derive(Clone, Copy)]
@@ -49,7 +49,7 @@ impl LoginReply<'_> {
                 "all of the device's sessions are in use; log out elsewhere or restart the device",
             ));
         }
-        let reply: Value = serde_json::from_slice(self.body).unwrap_or_default();
+        let reply = read_body(self.body).unwrap_or_default();
         if self.status == 200 && reply["success"] == true {
             return self.granted(&reply, generation).ok_or_else(|| {
                 Problem::new(

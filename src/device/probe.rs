@@ -2,12 +2,12 @@
 //!
 //! They change nothing at the device.
 
-use reqwest::Method;
-use serde_json::Value;
+use http::Method;
 
 use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::problem::Problem;
 use super::session::Session;
+use crate::catalogue::read_body;
 
 /// A read that every firmware has.
 const AUDIO_PATH: &str = "/rest/audio";
@@ -75,7 +75,7 @@ async fn probe(
 
 /// The mode, unless it is the usual one or the body does not name one.
 fn mode(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let body = read_body(body).unwrap_or_default();
     let mode = body["activePersona"].as_str()?;
     let is_usual = mode.eq_ignore_ascii_case("poly");
     (!is_usual).then(|| mode.chars().take(LONGEST_MODE).collect())

@@ -2,7 +2,7 @@
 //!
 //! Pure. Id and token are secrets: `Debug` shows neither, and only the session's file holds them.
 
-use reqwest::header::HeaderValue;
+use http::header::HeaderValue;
 use serde_json::{Value, json};
 
 use super::http::SessionHeaders;

@@ -29,16 +29,26 @@ impl TestDevice {
         F: Fn(Connection) -> S + Clone + Send + 'static,
         S: Future<Output = ()> + Send,
     {
+        Self::start_with(|_| {}, serve).await
+    }
+
+    /// The same, with TLS settings changed by `change`.
+    pub async fn start_with<F, S>(change: impl FnOnce(&mut ServerConfig), serve: F) -> Self
+    where
+        F: Fn(Connection) -> S + Clone + Send + 'static,
+        S: Future<Output = ()> + Send,
+    {
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let key = signing_key.serialize_der().try_into().unwrap();
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)
             .unwrap();
+        change(&mut config);
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -86,7 +86,8 @@ impl Poller {
                 self.telemetry.poll_finished(PollOutcome::Failed);
                 Polled::Problem(problem)
             }
-            Err(RequestError::TimedOut { .. } | RequestError::Broken(_)) => {
+            Err(error @ (RequestError::TimedOut { .. } | RequestError::Broken(_))) => {
+                tracing::debug!(?error, "a state cannot be read");
                 self.telemetry.poll_finished(PollOutcome::Silent);
                 Polled::Unanswered
             }

@@ -4,7 +4,7 @@
 
 use crate::catalogue::{Operation, read_body};
 use crate::command::{ErrorCode, Failure};
-use crate::device::{DeviceResponse, RequestError};
+use crate::device::{DeviceResponse, HttpError, RequestError};
 
 /// A device's own reason for a refusal is cut after this many characters: some send whole pages.
 const LONGEST_REASON: usize = 200;
@@ -75,9 +75,12 @@ pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
         RequestError::TimedOut { .. } => {
             Failure::new(ErrorCode::Timeout, "the device did not answer in time")
         }
-        RequestError::Broken(_) if repeatable => Failure::new(
+        RequestError::Broken(error) if repeatable => Failure::new(
             ErrorCode::Offline,
-            "the connection to the device broke each time the command was sent",
+            match error {
+                HttpError::TooMuchSurplus | HttpError::HeadTooLarge => error.to_string(),
+                _ => "the connection to the device broke each time the command was sent".into(),
+            },
         ),
         RequestError::Broken(_) => Failure::new(
             ErrorCode::OutcomeUnknown,
@@ -117,7 +120,7 @@ fn shortened(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{HttpError, Oversize, Problem, ProblemCode};
+    use crate::device::{Oversize, Problem, ProblemCode};
     use crate::rooms::testing::operation_and_response;
 
     fn refused(path: &str, status: u16, body: &'static str, named: bool) -> (ErrorCode, String) {
@@ -167,6 +170,11 @@ mod tests {
         assert_eq!(code(timed_out(false), false), Timeout);
         assert_eq!(code(broken(), false), OutcomeUnknown);
         assert_eq!(code(broken(), true), Offline);
+        let surplus = no_response(&RequestError::Broken(HttpError::TooMuchSurplus), true);
+        assert_eq!(
+            surplus.message,
+            "the device sends more than 256 KiB that is no answer"
+        );
     }
 
     #[test]

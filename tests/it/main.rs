@@ -10,6 +10,7 @@ mod adding_an_operation;
 mod broker_access;
 mod browser;
 mod config;
+mod device_floods;
 mod docs;
 mod documents;
 mod examples;

@@ -178,6 +178,8 @@ fn change_volume(own: &Step, volume: &Value, sign: i64) -> Result<Vec<Step>, Fai
         )
     })?;
     let step = own.values.get("step").and_then(Value::as_i64);
-    let volume = (volume + sign * step.unwrap_or(DEFAULT_STEP)).clamp(0, 100);
+    // What a device says can be any number.
+    let volume = volume.clamp(0, 100) + sign * step.unwrap_or(DEFAULT_STEP);
+    let volume = volume.clamp(0, 100);
     Ok(vec![Step::to(commands::SET_VOLUME).with("volume", volume)])
 }
