@@ -20,6 +20,7 @@ fn log() -> Log {
         let log = Log::default();
         tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
             .with_writer(log.clone())
             .init();
         log
@@ -76,6 +77,13 @@ async fn no_secret_is_told() {
     it.service.stop().await;
     let log = log.text();
     assert!(log.contains("TRACE") && log.contains("poly2mqtt"), "no log");
+    // The cause of a broken connection is there all the same, and in which room.
+    let broke = "the connection to the device broke cause=peer closed connection";
+    let broken = log.lines().find(|line| line.contains(broke));
+    assert!(
+        broken.is_some_and(|line| line.contains("room=\"1\"")),
+        "{broken:?}"
+    );
     assert_eq!(find(&log), None);
     it.device.stop().await;
 }

@@ -1,14 +1,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
-use poly2mqtt_test_support::log::Log;
-use tracing::Instrument;
 
 use super::*;
 use crate::catalogue::{Method, RequestBody};
 use crate::device::test_device::{TestDevice, ok, send, until_a_request_for};
 use crate::device::{MOST_REQUESTS_AT_ONCE, ProblemCode};
-use crate::telemetry::room_span;
 
 const LIMIT: usize = 1 << 20;
 
@@ -82,29 +79,6 @@ async fn only_a_request_that_is_safe_to_repeat_is_sent_again() {
         assert!(matches!(result, Err(RequestError::Broken(_))), "{result:?}");
         assert_eq!(asked.swap(0, Ordering::SeqCst), times);
     }
-}
-
-#[tokio::test]
-async fn the_log_has_the_cause_of_a_broken_connection_with_its_room() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_ansi(false)
-        .with_writer(log.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
-    let test = TestDevice::that_has("/rest/thing", "nonsense\r\n\r\n").await;
-    let device = test.client();
-    let request = read("thing");
-    let sent = device.send(&request, LIMIT, device.deadline(false));
-    let result = sent.instrument(room_span("boardroom")).await;
-    assert!(matches!(result, Err(RequestError::Broken(_))), "{result:?}");
-    let log = log.text();
-    let line = log
-        .lines()
-        .find(|line| line.contains("connection to the device broke"));
-    let line = line.unwrap_or_else(|| panic!("{log}"));
-    assert!(line.contains(r#"room="boardroom""#), "{line}");
-    assert!(line.contains("cause=invalid HTTP"), "{line}");
 }
 
 #[tokio::test]
