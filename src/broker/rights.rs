@@ -18,15 +18,12 @@ use secrecy::SecretString;
 use crate::catalogue::CATALOGUE;
 use crate::home_assistant::Namespace;
 use crate::topics::{
-    DiscoveryTopics, GATEWAY_AVAILABILITY, GATEWAY_HEALTH, LevelRule, Prefix, Region,
-    check_response, encode_level, is_gateway_topic, reaches,
+    DiscoveryTopics, LevelRule, NAMES_NO_ROOM, Prefix, Region, check_response, encode_level,
+    is_gateway_topic, reaches,
 };
 
 /// The gateway's own user. A colon cannot stand in a configured name.
 pub const GATEWAY_USER: &str = "gateway:";
-
-/// What users with rooms see of the gateway. `gateway/info` lists all rooms; these two name none.
-const SEEN_BY_ALL: [&str; 2] = [GATEWAY_AVAILABILITY, GATEWAY_HEALTH];
 
 /// A user of the broker.
 #[derive(Debug, Clone)]
@@ -312,7 +309,7 @@ fn closed_regions(user: &BrokerUser, prefix: &Prefix, namespace: &Namespace) -> 
     let device = LevelRule::BeginsWith { start, except };
     vec![
         Region::of_other_rooms(prefix, rooms),
-        Region::of_gateway_except(prefix, &SEEN_BY_ALL),
+        Region::of_gateway_except(prefix, &NAMES_NO_ROOM),
         Region::of_other_responses(prefix, &user.name),
         Region::of_documents(&namespace.discovery_prefix, device),
     ]

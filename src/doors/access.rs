@@ -4,6 +4,7 @@
 //! [`Grant`]; how wrong tokens are slowed down is in [`guesses`](crate::guesses). Knows no transport: a
 //! door hands over the token it was shown. No token is ever written to a log or a message.
 
+mod gateway_info;
 mod grant;
 mod token;
 

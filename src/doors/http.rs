@@ -28,6 +28,8 @@ use crate::doors::clients::Clients;
 use crate::net::Listener;
 use crate::telemetry::Sample;
 
+pub use routes::paths;
+
 /// Gives the state of rooms and broker at this moment, for `/readyz` and `/metrics`.
 pub type Sampler = Arc<dyn Fn() -> Sample + Send + Sync>;
 

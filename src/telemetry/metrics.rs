@@ -3,6 +3,7 @@
 //! Labels come from fixed lists or the configured rooms, so there is a bound on their number.
 //! docs/monitoring.md lists every metric; a test compares.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -50,6 +51,8 @@ pub struct Metrics {
     rooms: Gauge,
     room_online: RoomGauges,
     queue_waiting: RoomGauges,
+    /// Held from setting the rooms' gauges until they are written: each reader may see other rooms.
+    writing: Mutex<()>,
 }
 
 impl Default for Metrics {
@@ -87,6 +90,7 @@ impl Default for Metrics {
             rooms: add(all, "rooms", "Configured rooms"),
             room_online: add(all, "room_online", "Whether a room's device can be used"),
             queue_waiting: add(all, "queue_waiting", "Commands that wait for a device"),
+            writing: Mutex::default(),
             registry,
         }
     }
@@ -133,6 +137,7 @@ impl Metrics {
 
     /// The text that Prometheus reads.
     pub fn text(&self, sample: &Sample) -> String {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let connected = sample.broker_connected.unwrap_or_default();
         self.broker_connected.set(connected.into());
         if sample.broker_connected.is_some() {
@@ -204,5 +209,24 @@ mod tests {
                 .metrics_text(&Sample::default())
                 .contains("room=\"1\"")
         );
+    }
+    #[test]
+    fn readers_at_the_same_time_get_their_own_rooms() {
+        let telemetry = Telemetry::default();
+        let reads = |room: &'static str, other: &'static str| {
+            let rooms = BTreeMap::from([(room.into(), RoomSample::default())]);
+            let sample = Sample {
+                rooms,
+                broker_connected: None,
+            };
+            for _ in 0..300 {
+                let text = telemetry.metrics_text(&sample);
+                assert!(text.contains(room) && !text.contains(other), "{text}");
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| reads("hall", "attic"));
+            scope.spawn(|| reads("attic", "hall"));
+        });
     }
 }

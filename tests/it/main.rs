@@ -24,3 +24,4 @@ mod startup;
 mod tcp;
 mod walk;
 mod websocket;
+mod who_sees_what;

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::gateway_info::for_rooms;
 use super::token::Token;
 use crate::command::Authority;
 use crate::config::AccessLevel;
-use crate::topics::Topic;
+use crate::state::StateValue;
+use crate::topics::{GATEWAY_INFO, NAMES_NO_ROOM, Topic};
 
 /// The rights of one token, or of everyone where no tokens are configured.
 #[derive(Debug, Clone)]
@@ -26,16 +28,26 @@ impl Grant {
         self.rooms().is_none_or(|rooms| rooms.contains(room))
     }
 
-    /// Whether a topic may be seen. Topics about the gateway always may.
+    /// Whether a topic may be seen. Of `gateway/info` perhaps only a part: [`Grant::own_view`].
     pub fn sees_topic(&self, topic: &str) -> bool {
         let Some(rooms) = self.rooms() else {
             return true;
         };
         match Topic::parse(topic) {
             Some(Topic::Room { room, .. }) => rooms.contains(room),
-            Some(Topic::Gateway(_)) => true,
+            Some(Topic::Gateway(_)) => topic == GATEWAY_INFO || NAMES_NO_ROOM.contains(&topic),
             None => false,
         }
+    }
+
+    /// The state as this client sees it, where others see more.
+    pub fn own_view(&self, topic: &str, state: &StateValue) -> Option<StateValue> {
+        let rooms = self.rooms()?;
+        if topic != GATEWAY_INFO {
+            return None;
+        }
+        let info = for_rooms(&state.payload, |room| rooms.contains(room));
+        Some(StateValue::text(info.to_string()))
     }
 
     /// The authority with which commands go to a room.

@@ -11,7 +11,7 @@ use super::frame::{FrameAnswer, FrameError};
 use super::{Clients, FrameFormat, Outgoing, json, plain};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
-use crate::state::{Change, Item, Outbox, Subscriber};
+use crate::state::{Change, Item, Outbox, StateValue, Subscriber};
 use crate::topics::{Filter, Filters, split_room};
 
 /// A client's frames are not read while this many times `max_in_flight` answers are unsent. Above 1,
@@ -199,10 +199,7 @@ impl Client {
             Item::State(topic) if !self.wants(&topic) => Vec::new(),
             Item::State(topic) => {
                 let state = self.clients.store.get(&topic);
-                vec![Outgoing::Text(match self.format {
-                    FrameFormat::Json => self.clients.frame_cache.state(&topic, state.as_ref()),
-                    FrameFormat::Plain => plain::write_state(&topic, state.as_ref()).into(),
-                })]
+                vec![Outgoing::Text(self.state_frame(&topic, state.as_ref()))]
             }
             Item::Event(topic, payload) => {
                 let text = match self.format {
@@ -216,6 +213,15 @@ impl Client {
                 self.answer_taken.notify_one();
                 self.answer_frames(id.as_ref(), answer)
             }
+        }
+    }
+
+    fn state_frame(&self, topic: &Arc<str>, state: Option<&StateValue>) -> Arc<str> {
+        let own = state.and_then(|state| self.grant.own_view(topic, state));
+        match (self.format, &own) {
+            (FrameFormat::Json, None) => self.clients.frame_cache.state(topic, state),
+            (FrameFormat::Json, own) => json::write_state(topic, own.as_ref()).into(),
+            (FrameFormat::Plain, own) => plain::write_state(topic, own.as_ref().or(state)).into(),
         }
     }
 

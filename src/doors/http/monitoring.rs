@@ -42,9 +42,15 @@ pub async fn ready(State(state): State<Arc<HttpState>>) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// `GET /metrics`, for Prometheus.
-pub async fn metrics(State(state): State<Arc<HttpState>>, _: Authorized) -> Response {
-    let text = state.clients.telemetry.metrics_text(&(state.sampler)());
+/// `GET /metrics`, for Prometheus. A token with rooms gets the values of these rooms; what has no
+/// room is for all together.
+pub async fn metrics(
+    State(state): State<Arc<HttpState>>,
+    Authorized(grant): Authorized,
+) -> Response {
+    let mut sample = (state.sampler)();
+    sample.rooms.retain(|room, _| grant.sees(room));
+    let text = state.clients.telemetry.metrics_text(&sample);
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     response::text(content_type, text)
 }

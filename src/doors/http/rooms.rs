@@ -38,11 +38,13 @@ fn topic_of(request: &Request) -> String {
 /// `GET /gateway/info`.
 pub async fn gateway(
     State(state): State<Arc<HttpState>>,
-    _: Authorized,
+    Authorized(grant): Authorized,
     request: Request,
 ) -> Response {
-    match state.clients.store.get(&topic_of(&request)) {
-        Some(value) => response::state(&value),
+    let topic = topic_of(&request);
+    let value = state.clients.store.get(&topic);
+    match value.filter(|_| grant.sees_topic(&topic)) {
+        Some(value) => response::state(&grant.own_view(&topic, &value).unwrap_or(value)),
         None => response::error_code(ErrorCode::NotFound, "the gateway has no such state"),
     }
 }

@@ -3,26 +3,40 @@
 use std::sync::Arc;
 
 use axum::middleware::from_fn_with_state;
-use axum::routing::{any, get};
+use axum::routing::{MethodRouter, any, get};
 use axum::{Json, Router};
 
 use super::{HttpState, monitoring, origin, response, rooms, websocket};
 
+/// A path and its handler.
+type Path = (&'static str, fn() -> MethodRouter<Arc<HttpState>>);
+
+/// Every path.
+const PATHS: &[Path] = &[
+    ("/", || get(crate::dashboard::dashboard)),
+    ("/ws", || any(websocket::upgrade)),
+    ("/healthz", || get(monitoring::healthy)),
+    ("/readyz", || get(monitoring::ready)),
+    ("/metrics", || get(monitoring::metrics)),
+    ("/asyncapi.json", || get(asyncapi)),
+    ("/room/{room}", || any(rooms::room)),
+    ("/room/{room}/{*topic}", || any(rooms::topic)),
+    ("/gateway/{*topic}", || get(rooms::gateway)),
+    #[cfg(feature = "autobahn-echo")]
+    ("/autobahn-echo", || any(websocket::echo)),
+];
+
+/// Every path with its parameters, for the test that asks all of them with a token for one room.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    PATHS.iter().map(|(path, _)| *path)
+}
+
 /// All routes, behind the check of host and origin.
 pub fn routes(state: Arc<HttpState>) -> Router {
-    let router = Router::new()
-        .route("/", get(crate::dashboard::dashboard))
-        .route("/ws", any(websocket::upgrade))
-        .route("/healthz", get(monitoring::healthy))
-        .route("/readyz", get(monitoring::ready))
-        .route("/metrics", get(monitoring::metrics))
-        .route("/asyncapi.json", get(asyncapi))
-        .route("/room/{room}", any(rooms::room))
-        .route("/room/{room}/{*topic}", any(rooms::topic))
-        .route("/gateway/{*topic}", get(rooms::gateway));
-    #[cfg(feature = "autobahn-echo")]
-    let router = router.route("/autobahn-echo", any(websocket::echo));
-    router
+    let add = |router: Router<_>, (path, handler): &Path| router.route(path, handler());
+    PATHS
+        .iter()
+        .fold(Router::new(), add)
         .fallback(response::not_found)
         .layer(from_fn_with_state(state.clone(), origin::check_origin))
         .with_state(state)

@@ -109,6 +109,19 @@ impl Client {
         }
     }
 
+    /// Asks for one more subscription and waits for the broker's answer, whatever it is.
+    pub async fn subscribe(&self, filter: &str) {
+        let before = self.received.acks.lock().unwrap().0;
+        self.client
+            .subscribe(filter, QoS::AtLeastOnce)
+            .await
+            .unwrap();
+        self.until("answer to a subscription", |this| {
+            this.received.acks.lock().unwrap().0 > before
+        })
+        .await;
+    }
+
     /// Publishes and waits for the broker's acknowledgement.
     pub async fn publish(&self, topic: &str, payload: impl Into<Vec<u8>>) {
         self.publish_with(topic, payload, false, PublishProperties::default())
@@ -135,6 +148,11 @@ impl Client {
             this.received.acks.lock().unwrap().1 >= wanted
         })
         .await;
+    }
+
+    /// Everything received so far.
+    pub fn everything(&self) -> Vec<Publish> {
+        self.received.messages.lock().unwrap().clone()
     }
 
     /// Everything received so far, as texts.

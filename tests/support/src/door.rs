@@ -204,6 +204,19 @@ impl Socket {
         self.until(|answer| answer["id"] == id).await
     }
 
+    /// Like [`Socket::ask`]; gives every frame up to the answer.
+    pub async fn frames_until(&mut self, id: u64, frame: &str) -> Vec<String> {
+        self.send(&format!("{{\"id\":{id},{frame}}}")).await;
+        let mut frames = Vec::new();
+        loop {
+            frames.push(self.text().await);
+            let newest: Value = serde_json::from_str(frames.last().unwrap()).unwrap();
+            if newest["id"] == id {
+                return frames;
+            }
+        }
+    }
+
     /// The code with which the socket is closed. Earlier messages are skipped.
     pub async fn closed(&mut self) -> (u16, String) {
         loop {

@@ -1,0 +1,379 @@
+//! A token and a broker user of one room are told nothing of another: every door and every endpoint
+//! is asked, and all answers are searched for the other room's marks.
+
+use std::collections::BTreeMap;
+
+use poly2mqtt::app::{App, AppOptions};
+use poly2mqtt::config::{AccessLevel, BrokerUrl, Config, MqttUser, RoomId, Secret};
+use poly2mqtt::doors::http::paths;
+use poly2mqtt::state::StateValue;
+use poly2mqtt_simulator::{Options, SimulatedDevice};
+use reqwest::Method;
+use rumqttc::v5::MqttOptions;
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
+
+use poly2mqtt_test_support::client::Client;
+use poly2mqtt_test_support::door::{Lines, Socket, http, token};
+use poly2mqtt_test_support::gateway::{config, room, timings};
+
+/// The other room's id. The asking client knows it, so an answer may repeat it to one who asks for
+/// this room; nowhere else may it stand.
+const ID: &str = "hidden-room";
+
+/// What only the other room and those who use it have.
+const MARKS: [&str; 9] = [
+    "Hidden Hall",
+    "hidden-admin",
+    "Hidden Codec",
+    "hidden-caller@example.com",
+    "HIDDEN-SERIAL",
+    "aa:bb:cc:dd:ee:ff",
+    "hidden-token",
+    "hidden-operator",
+    "response/hidden",
+];
+
+struct Site {
+    app: App,
+    own: SimulatedDevice,
+    hidden: SimulatedDevice,
+}
+
+impl Site {
+    /// The gateway with every door, with room 1 and the other room.
+    async fn start() -> Self {
+        let own = SimulatedDevice::start(Options::default()).await.unwrap();
+        let hidden = Options {
+            user: "hidden-admin".into(),
+            name: "Hidden Codec".into(),
+            ..Options::default()
+        };
+        let hidden = SimulatedDevice::start(hidden).await.unwrap();
+        let mut hidden_room = room(&hidden);
+        hidden_room.name = Some("Hidden Hall".into());
+        hidden_room.user = "hidden-admin".into();
+        let id = |id: &str| RoomId::new(id).unwrap();
+        let rooms = BTreeMap::from([(id("1"), room(&own)), (id(ID), hidden_room)]);
+        let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
+        let mut config: Config = config(url, rooms);
+        config.tcp.listen = config.http.listen;
+        config.http.tokens = vec![
+            token("one-room", AccessLevel::Admin, Some(&["1"])),
+            token("hidden-token", AccessLevel::Admin, None),
+        ];
+        let user = |name: &str, rooms: Option<Vec<RoomId>>| MqttUser {
+            name: name.into(),
+            password: Secret::new(format!("{name}'s password")),
+            rooms,
+            control: true,
+        };
+        config.mqtt.users = vec![
+            user("panel", Some(vec![id("1")])),
+            user("hidden-operator", None),
+        ];
+        let options = AppOptions {
+            timings: timings(),
+            ..AppOptions::default()
+        };
+        let app = App::start_with(config, options).await.unwrap();
+        let site = Self { app, own, hidden };
+        let operator = site.broker_client("hidden-operator", "room/#").await;
+        for room in ["1", ID] {
+            let topic = format!("room/{room}/availability");
+            operator.expect(&topic, "online").await;
+        }
+        site.something_happens();
+        site
+    }
+
+    async fn broker_client(&self, user: &'static str, filter: &str) -> Client {
+        let port = self.app.broker_addr().unwrap().port();
+        let login = |options: &mut MqttOptions| {
+            options.set_credentials(user, format!("{user}'s password"));
+        };
+        Client::connect_with(port, login, filter).await
+    }
+
+    /// The other room's states change, and it has events.
+    fn something_happens(&self) {
+        let store = self.app.store();
+        let about = r#"{"serialNumber":"HIDDEN-SERIAL","macAddress":"aa:bb:cc:dd:ee:ff"}"#;
+        store.set(&format!("room/{ID}/system/marks"), StateValue::text(about));
+        store.clear(&format!("room/{ID}/system/marks/gone"));
+        store.event(
+            &format!("room/{ID}/event/incoming_call"),
+            r#"{"from":"hidden-caller@example.com"}"#.into(),
+        );
+    }
+
+    /// Where the other room's device listens.
+    fn address(&self) -> String {
+        self.hidden.url().trim_start_matches("https://").to_owned()
+    }
+
+    /// Nothing of the other room is in an answer. `asked`: the question names the room's id.
+    fn tells_nothing(&self, question: &str, answer: &str) {
+        let address = self.address();
+        let id = Some(ID).filter(|id| !question.contains(id));
+        for mark in MARKS.into_iter().chain([address.as_str()]).chain(id) {
+            assert!(!answer.contains(mark), "{question}: {mark} is in {answer}");
+        }
+    }
+
+    async fn stop(self) {
+        self.app.stop().await;
+        self.own.stop().await;
+        self.hidden.stop().await;
+    }
+}
+
+/// The requests to make of a path; a new path must be added here.
+fn requests(path: &str) -> Vec<String> {
+    let topics = |room: &str| {
+        [
+            "audio/volume",
+            "audio/volume/get",
+            "audio/volume/set",
+            "audio/mute",
+            "system/info",
+            "system/marks",
+            "system/logs/get",
+            "directory/import",
+            "camera/snapshot/near/get",
+            "availability",
+            "problem",
+            "event/incoming_call",
+            "nonsense",
+        ]
+        .map(|topic| format!("/room/{room}/{topic}"))
+    };
+    let rooms = ["1", ID, "unknown", "%2E%2E", ""];
+    match path {
+        "/" | "/ws" | "/healthz" | "/readyz" | "/metrics" | "/asyncapi.json" => {
+            vec![path.to_owned()]
+        }
+        "/room/{room}" => rooms.map(|room| format!("/room/{room}")).to_vec(),
+        "/room/{room}/{*topic}" => rooms.iter().flat_map(|room| topics(room)).collect(),
+        "/gateway/{*topic}" => [
+            "info",
+            "health",
+            "availability",
+            "cluster",
+            "other/info",
+            "%69nfo",
+            "",
+        ]
+        .map(|topic| format!("/gateway/{topic}"))
+        .to_vec(),
+        "/autobahn-echo" => Vec::new(),
+        unknown => panic!("{unknown} is new: say here how it is asked"),
+    }
+}
+
+#[tokio::test]
+async fn no_endpoint_tells_a_token_of_one_room_anything_of_another() {
+    let site = Site::start().await;
+    let base = format!("http://{}", site.app.http_addr().unwrap());
+    let client = http();
+    let no_path = [
+        "/nothing",
+        "/room",
+        "/room/",
+        "/gateway",
+        "/%00",
+        "/favicon.ico",
+    ];
+    let questions = paths().flat_map(requests);
+    for path in questions.chain(no_path.map(str::to_owned)) {
+        let methods = [
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+        ];
+        for method in methods {
+            for token in [Some("one-room"), Some("wrong token"), None] {
+                if token != Some("one-room") && method != Method::GET {
+                    continue;
+                }
+                // A wrong token is slowed down, so it is shown at a few places.
+                if token == Some("wrong token") && !path.starts_with("/gateway/info") {
+                    continue;
+                }
+                let mut request = client.request(method.clone(), format!("{base}{path}"));
+                if let Some(token) = token {
+                    request = request.bearer_auth(token);
+                }
+                let response = request.send().await.unwrap();
+                let question = format!("{method} {path} {token:?}");
+                let head = format!("{} {:?}", response.status(), response.headers());
+                site.tells_nothing(&question, &head);
+                let body = response.bytes().await.unwrap();
+                site.tells_nothing(&question, &String::from_utf8_lossy(&body));
+            }
+        }
+    }
+    // It is told of its own room, and the marks are there for the others to see.
+    let get = async |path: &str, token: &str| {
+        let request = client.get(format!("{base}{path}")).bearer_auth(token);
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let info: serde_json::Value =
+        serde_json::from_str(&get("/gateway/info", "one-room").await).unwrap();
+    assert_eq!(info["rooms"], serde_json::json!({"1": null}));
+    assert_eq!(info["configuration"]["rooms"]["1"]["user"], "admin");
+    assert!(info["version"].is_string() && info["started"].is_string());
+    let own = get("/metrics", "one-room").await;
+    assert!(own.contains("poly2mqtt_room_online{room=\"1\"} 1"), "{own}");
+    let whole = get("/gateway/info", "hidden-token").await;
+    for mark in [
+        ID,
+        "Hidden Hall",
+        "hidden-admin",
+        "hidden-token",
+        &site.address(),
+    ] {
+        assert!(whole.contains(mark), "{mark} is not in {whole}");
+    }
+    assert!(get("/metrics", "hidden-token").await.contains(ID));
+    assert!(
+        get(&format!("/room/{ID}"), "hidden-token")
+            .await
+            .contains("HIDDEN-SERIAL")
+    );
+    site.stop().await;
+}
+
+/// Filters that reach another room, and the gateway's topics.
+const FILTERS: [&str; 22] = [
+    "#",
+    "+",
+    "+/#",
+    "+/+/#",
+    "+/+/+/+",
+    "room/#",
+    "room/+/#",
+    "room/+/availability",
+    "room/+/event/+",
+    "room/hidden-room/#",
+    "room/hidden-room/availability",
+    "+/hidden-room/#",
+    "gateway/#",
+    "gateway/+",
+    "gateway/info",
+    "gateway/health",
+    "gateway/availability",
+    "homeassistant/#",
+    "homeassistant/device/+/config",
+    "homeassistant/device/poly2mqtt_hidden-room/config",
+    "response/#",
+    "client/#",
+];
+
+/// Commands of the other room, and of none.
+const COMMANDS: [&str; 5] = [
+    "room/hidden-room/audio/mute",
+    "room/hidden-room/audio/volume/get",
+    "room/unknown/audio/mute",
+    "room/1/audio/volume/get",
+    "room/1/nonsense",
+];
+
+#[tokio::test]
+async fn no_frame_tells_a_token_of_one_room_anything_of_another() {
+    let site = Site::start().await;
+    let addr = site.app.http_addr().unwrap();
+    for filter in FILTERS {
+        let query: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        let path = format!("ws://{addr}/ws?token=one-room&subscribe={query}");
+        let mut json = Socket::connect(&path).await;
+        let mut plain = Socket::connect(&format!("{path}&format=plain")).await;
+        site.something_happens();
+        for (number, command) in COMMANDS.iter().enumerate() {
+            let answer = json
+                .frames_until(number as u64, &format!("\"topic\":\"{command}\""))
+                .await;
+            for frame in answer {
+                site.tells_nothing(&format!("{filter} {command}"), &frame);
+            }
+            plain.send(command).await;
+        }
+        plain.send("ping").await;
+        let question = format!("{filter} {COMMANDS:?}");
+        let mut results = 0;
+        while results < COMMANDS.len() {
+            let line = plain.text().await;
+            site.tells_nothing(&question, &line);
+            results += usize::from(line.contains("/result "));
+        }
+    }
+    for filter in ["#", "room/hidden-room/#", "gateway/info"] {
+        let mut lines = Lines::connect(site.app.tcp_addr().unwrap()).await;
+        lines
+            .send(&format!("token one-room\nsubscribe {filter}\n"))
+            .await;
+        site.something_happens();
+        for command in COMMANDS {
+            lines.send(&format!("{command}\n")).await;
+        }
+        let question = format!("{filter} {COMMANDS:?}");
+        let mut results = 0;
+        while results < COMMANDS.len() {
+            let line = lines.line().await.unwrap();
+            site.tells_nothing(&question, &line);
+            results += usize::from(line.contains("/result "));
+        }
+    }
+    // A wrong token is told nothing either.
+    let mut wrong = Socket::connect(&format!("ws://{addr}/ws?token=wrong&subscribe=%23")).await;
+    let (_, reason) = wrong.closed().await;
+    site.tells_nothing("a wrong token", &reason);
+    site.stop().await;
+}
+
+#[tokio::test]
+async fn no_message_tells_a_user_of_one_room_anything_of_another() {
+    let site = Site::start().await;
+    let panel = site.broker_client("panel", "room/1/#").await;
+    for filter in FILTERS {
+        panel.subscribe(filter).await;
+        panel.subscribe(&format!("$share/group/{filter}")).await;
+    }
+    let operator = site.broker_client("hidden-operator", "#").await;
+    let document = format!("homeassistant/device/poly2mqtt_{ID}/config");
+    operator.message(&document).await;
+    let respond = |response: &str| PublishProperties {
+        response_topic: Some(response.into()),
+        ..PublishProperties::default()
+    };
+    let topic = format!("room/{ID}/audio/volume/get");
+    let response = "response/hidden-operator/7";
+    operator
+        .publish_with(&topic, "", false, respond(response))
+        .await;
+    operator.message(response).await;
+    operator.command("room/1/audio/volume/get", "").await;
+    for command in COMMANDS {
+        panel.publish(command, "").await;
+    }
+    site.something_happens();
+    // The gateway publishes in order, and so does the broker: after this one, all have arrived.
+    site.app.store().set("room/1/last", StateValue::text("1"));
+    panel.expect("room/1/last", "1").await;
+    for publish in panel.everything() {
+        let topic = String::from_utf8_lossy(&publish.topic).into_owned();
+        let payload = String::from_utf8_lossy(&publish.payload).into_owned();
+        site.tells_nothing(&topic, &format!("{topic} {payload}"));
+        assert!(!topic.contains(ID), "{topic}");
+    }
+    assert!(panel.last("gateway/health").is_some());
+    assert!(panel.last("gateway/info").is_none());
+    // The marks are there for others to see.
+    let seen: String = operator.all().into_iter().map(|(t, p)| t + &p).collect();
+    for mark in ["Hidden Hall", "hidden-admin", "HIDDEN-SERIAL", ID] {
+        assert!(seen.contains(mark), "{mark}");
+    }
+    site.stop().await;
+}
