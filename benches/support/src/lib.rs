@@ -32,9 +32,14 @@ pub fn full_or_trial<T>(full: T, trial: T) -> T {
 
 /// The number of an argument `name=number`.
 pub fn number_argument(name: &str) -> Option<u64> {
+    text_argument(name).map(|value| value.parse().unwrap())
+}
+
+/// The text of an argument `name=text`.
+pub fn text_argument(name: &str) -> Option<String> {
     std::env::args().find_map(|argument| {
         let (key, value) = argument.split_once('=')?;
-        (key == name).then(|| value.parse().unwrap())
+        (key == name).then(|| value.to_owned())
     })
 }
 

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::ONLINE_TIMEOUT;
-use super::program::{free_port, listening, program};
+use super::program::{self, free_port, listening};
 
 /// A device has two or more open files, and a process is often limited to 20,000.
 const DEVICES_PER_PROCESS: usize = 2_500;
@@ -115,12 +116,18 @@ pub struct Simulator {
 
 impl Simulator {
     pub fn start(count: usize) -> Self {
+        Self::start_program(&program::path(), count)
+    }
+
+    /// Starts them with this build of the program.
+    pub fn start_program(program: &Path, count: usize) -> Self {
         let mut devices = Vec::with_capacity(count);
         let mut processes = Vec::new();
         while devices.len() < count {
             let here = (count - devices.len()).min(DEVICES_PER_PROCESS);
             let control = free_port();
-            let mut command = program(&["simulate", "--rooms", &here.to_string()]);
+            let mut command = Command::new(program);
+            command.args(["simulate", "--rooms", &here.to_string()]);
             command.args(["--listen", "127.0.0.1:0"]);
             command.args(["--control", &format!("127.0.0.1:{control}")]);
             let mut process = Process::start(command.stdout(Stdio::piped()));
@@ -175,7 +182,7 @@ impl Gateway {
             );
         }
         std::fs::write(&config, text).unwrap();
-        let mut command = program(&["run", "--config"]);
+        let mut command = program::program(&["run", "--config"]);
         command.arg(&config);
         command.env("POLY2MQTT_LOG", "error").stdout(Stdio::null());
         let started = Instant::now();

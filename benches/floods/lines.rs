@@ -1,0 +1,86 @@
+//! Floods at the door for plain lines.
+
+use std::io;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::attacker::{ANSWER_TIMEOUT, Flood};
+use super::gateway::{HONEST, SCREEN};
+use super::http::next;
+
+pub async fn silent(flood: &Flood) {
+    let wait = || async {
+        let mut stream = flood.connect(flood.ports.lines).await?;
+        flood.until_closed(&mut stream).await
+    };
+    flood.keep(flood.size(1200, 320), wait).await;
+}
+
+pub async fn endless(flood: &Flood) {
+    let block = [b'x'; 16 << 10];
+    let send = || async {
+        let mut stream = flood.connect(flood.ports.lines).await?;
+        if next().is_multiple_of(2) {
+            let token = format!("token {}\r\n", SCREEN.secret);
+            stream.write_all(token.as_bytes()).await?;
+        }
+        loop {
+            flood.turn().await;
+            stream.write_all(&block).await?;
+            flood.count("blocks");
+        }
+    };
+    flood.keep(flood.size(32, 8), send).await;
+}
+
+async fn guess(flood: &Flood, token: &str) -> io::Result<bool> {
+    let mut stream = flood.connect(flood.ports.lines).await?;
+    let lines = format!("token {token}\r\nroom/1/availability/get\r\n");
+    stream.write_all(lines.as_bytes()).await?;
+    flood.count("guesses");
+    let mut answer = Vec::new();
+    let read = async {
+        while !answer.contains(&b'\n') {
+            if stream.read_buf(&mut answer).await? == 0 {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    let read = timeout(ANSWER_TIMEOUT, read).await;
+    read.map_err(|_| io::ErrorKind::TimedOut)??;
+    flood.count("answered_guesses");
+    // Whoever is let in is answered about the room.
+    Ok(answer.starts_with(b"room/1/"))
+}
+
+pub async fn guesses(flood: &Flood) {
+    let wrong = || async {
+        let token = format!("a-wrong-token-of-{}", next());
+        if guess(flood, &token).await? {
+            flood.count("wrong_let_in");
+        }
+        Ok(())
+    };
+    flood.keep(flood.size(32, 4), wrong).await;
+}
+
+pub async fn guess_right(flood: &Flood) -> io::Result<bool> {
+    guess(flood, HONEST.secret).await
+}
+
+pub async fn unread(flood: &Flood) {
+    let wrong = "nothing/of/this/kind at all\r\n".repeat(256);
+    let send = || async {
+        let mut stream = flood.connect_unread(flood.ports.lines).await?;
+        let token = format!("token {}\r\n", SCREEN.secret);
+        stream.write_all(token.as_bytes()).await?;
+        loop {
+            flood.turn().await;
+            stream.write_all(wrong.as_bytes()).await?;
+            flood.add("lines", 256);
+        }
+    };
+    flood.keep(flood.size(4, 4), send).await;
+}
