@@ -57,12 +57,19 @@ async fn enter(flood: &Flood, stream: &mut TcpStream, login: &Login<'_>) -> io::
 }
 
 pub async fn announced(flood: &Flood) {
+    const SENT: usize = 9 << 20;
+    let block = vec![b'x'; 64 << 10];
     let announce = || async {
         let mut stream = flood.connect(flood.ports.broker).await?;
-        let mut nine = vec![0x10];
-        nine.extend_from_slice(&length(LARGEST_PAYLOAD));
-        nine.extend_from_slice(&[0, 4, b'M', b'Q']);
-        stream.write_all(&nine).await?;
+        let mut begin = vec![0x10];
+        begin.extend_from_slice(&length(LARGEST_PAYLOAD));
+        begin.extend_from_slice(&Login::default().packet()[2..]);
+        stream.write_all(&begin).await?;
+        for _ in 0..SENT / block.len() {
+            flood.turn().await;
+            stream.write_all(&block).await?;
+            flood.add("kib", block.len() / 1024);
+        }
         flood.until_closed(&mut stream).await
     };
     flood.keep(60, announce).await;

@@ -61,7 +61,8 @@ const COMMON: FloodKind = FloodKind {
 pub const FLOODS: &[FloodKind] = &[
     FloodKind {
         name: "broker_announced",
-        what: "60 connections announce a packet of 10 MB and send 9 bytes",
+        what: "60 connections announce a packet of 10 MB before a log-in, and send 9 MB of it",
+        per_second: 100,
         act: client!(broker::announced),
         ..COMMON
     },
