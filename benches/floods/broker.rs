@@ -92,7 +92,11 @@ async fn guess(flood: &Flood, password: &str) -> io::Result<bool> {
     };
     let answer = timeout(ANSWER_TIMEOUT, login.log_in(&mut stream)).await;
     let reason = answer.map_err(|_| io::ErrorKind::TimedOut)??;
-    flood.count("answered_guesses");
+    // 0x86 is "bad user name or password"; any other refusal comes before the password is checked.
+    flood.count(match reason {
+        0 | 0x86 => "checked",
+        _ => "not_checked",
+    });
     Ok(reason == 0)
 }
 

@@ -80,17 +80,25 @@ pub async fn status(stream: &mut TcpStream) -> io::Result<u16> {
     status.ok_or_else(|| io::Error::other("no answer"))
 }
 
+/// How a guess with this status was answered: 429 says that it was not even looked at.
+pub fn checked(status: u16) -> &'static str {
+    match status {
+        429 => "not_checked",
+        _ => "checked",
+    }
+}
+
 async fn guess(flood: &Flood, token: &str, patience: Duration) -> io::Result<bool> {
     let mut stream = flood.connect(flood.ports.http).await?;
     let request = format!(
-        "GET /room HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {token}\r\n\r\n",
+        "GET /room/1/availability HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {token}\r\n\r\n",
         flood.ports.http
     );
     stream.write_all(request.as_bytes()).await?;
     flood.count("guesses");
     match timeout(patience, status(&mut stream)).await {
         Ok(Ok(status)) => {
-            flood.count("answered_guesses");
+            flood.count(checked(status));
             Ok(status == 200)
         }
         Ok(Err(error)) => Err(error),

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::attacker::{ANSWER_TIMEOUT, Flood};
 use super::gateway::{HONEST, LOBBY, SCREEN};
-use super::http::{IMPATIENCE, next, status};
+use super::http::{IMPATIENCE, checked, next, status};
 
 const CONTINUATION: u8 = 0;
 const TEXT: u8 = 1;
@@ -31,13 +31,13 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Asks for a WebSocket. True if it is one.
+/// Asks for a WebSocket and gives the status of the answer, if one comes in time.
 async fn upgrade(
     flood: &Flood,
     stream: &mut TcpStream,
     token: &str,
     patience: Duration,
-) -> io::Result<Option<bool>> {
+) -> io::Result<Option<u16>> {
     let request = format!(
         "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {token}\r\n\
          Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -46,7 +46,7 @@ async fn upgrade(
     );
     stream.write_all(request.as_bytes()).await?;
     match timeout(patience, status(stream)).await {
-        Ok(status) => Ok(Some(status? == 101)),
+        Ok(status) => Ok(Some(status?)),
         Err(_) => Ok(None),
     }
 }
@@ -55,7 +55,7 @@ async fn upgrade(
 async fn client(flood: &Flood) -> io::Result<TcpStream> {
     let mut stream = flood.connect_unread(flood.ports.http).await?;
     match upgrade(flood, &mut stream, SCREEN.secret, ANSWER_TIMEOUT).await? {
-        Some(true) => {
+        Some(101) => {
             flood.count("let_in");
             Ok(stream)
         }
@@ -99,10 +99,10 @@ async fn guess(flood: &Flood, token: &str, patience: Duration) -> io::Result<boo
     let mut stream = flood.connect(flood.ports.http).await?;
     flood.count("guesses");
     let answer = upgrade(flood, &mut stream, token, patience).await?;
-    if answer.is_some() {
-        flood.count("answered_guesses");
+    if let Some(status) = answer {
+        flood.count(checked(status));
     }
-    Ok(answer == Some(true))
+    Ok(answer == Some(101))
 }
 
 pub async fn guesses(flood: &Flood) {
