@@ -11,7 +11,6 @@
 //! of wrong ones, if it is too long to be guessed, or was right before at this address.
 
 mod known;
-mod network;
 mod penalties;
 
 use std::collections::HashMap;
@@ -22,10 +21,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::command::DoorKind;
+use crate::net::Network;
 use crate::secret::SecretDigest;
 use crate::telemetry::Telemetry;
 use known::KnownSecrets;
-use network::Network;
 use penalties::{Counted, Penalties};
 
 /// Answers that may wait for one address at a time. Each holds a connection; a person with some panels

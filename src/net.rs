@@ -4,8 +4,11 @@
 
 mod dial;
 mod files;
+mod guarded;
 mod listen;
+mod network;
 mod pem;
+mod places;
 pub mod root_cause;
 mod tls_client;
 mod tls_server;
@@ -14,7 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use dial::dial;
 pub use files::{open_file_limit, share_files};
-pub use listen::{Listener, accept, bind};
+pub use listen::{Listener, Peer, accept, bind};
+pub use network::Network;
+pub use places::{HeldForAWhile, NoPlace, Place};
 pub use tls_client::{ClientTlsFiles, client_connector};
 pub use tls_server::ServerTls;
 

@@ -7,23 +7,27 @@
 //! them. Decides nothing, and never gets a secret.
 
 mod events;
+mod floods;
 mod health;
 mod metrics;
 mod sample;
 mod spans;
 
 pub use events::{ClientRefusal, PollOutcome};
+pub use floods::FloodKind;
 pub use sample::{RoomSample, Sample};
 pub use spans::{SPAN_TARGET, broker_span, command_span, room_span};
 
 use std::time::Instant;
 
+use floods::Floods;
 use metrics::Metrics;
 
 /// The counters of one gateway. All parts of the gateway share them.
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: Metrics,
+    floods: Floods,
     started: Instant,
 }
 
@@ -31,6 +35,7 @@ impl Default for Telemetry {
     fn default() -> Self {
         Self {
             metrics: Metrics::default(),
+            floods: Floods::default(),
             started: Instant::now(),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use crate::command::DoorKind;
 use crate::config::Config;
 use crate::doors::clients::Clients;
 use crate::doors::http::{HttpDoor, Sampler};
@@ -29,7 +30,10 @@ pub fn start_http(
         socket,
         tls: tls.cloned(),
         connections,
-        handshake: clients.limits.greeting_timeout,
+        handshake_timeout: clients.limits.greeting_timeout,
+        write_timeout: clients.limits.send_timeout,
+        door: DoorKind::Http,
+        telemetry: clients.telemetry.clone(),
     };
     let hosts = config.http.hosts.clone();
     let door = HttpDoor::start(listener, clients.clone(), hosts, sampler)?;
@@ -55,7 +59,10 @@ pub fn start_tcp(
         socket,
         tls: tls.filter(|_| config.tcp.tls).cloned(),
         connections,
-        handshake: clients.limits.greeting_timeout,
+        handshake_timeout: clients.limits.greeting_timeout,
+        write_timeout: clients.limits.send_timeout,
+        door: DoorKind::Tcp,
+        telemetry: clients.telemetry.clone(),
     };
     let door = TcpDoor::start(listener, clients.clone())?;
     tracing::info!(address = %door.addr(), tls = config.tcp.tls, "plain lines");

@@ -34,6 +34,7 @@ pub async fn publish(telemetry: Arc<Telemetry>, sampler: Sampler, store: Arc<Sta
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let health = telemetry.health(&sampler(), store.len());
+        telemetry.log_floods();
         store.set(GATEWAY_HEALTH, StateValue::text(health.to_string()));
         ticks.tick().await;
     }

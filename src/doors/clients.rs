@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit, Transfer};
 use crate::doors::access::{Access, Grant};
+use crate::net::Place;
 use crate::state::StateStore;
 use crate::telemetry::{ClientRefusal, Telemetry};
 use frame_cache::FrameCache;
@@ -89,15 +90,25 @@ impl Clients {
         })
     }
 
-    /// Reserves the slot of one more client, held as long as the permit.
+    /// Reserves the slot of one more client, held as long as the permit. Its connection, whose place
+    /// this is, does not give way to others any more.
     ///
     /// # Errors
     /// There are too many clients. This is counted.
-    pub fn reserve_slot(&self) -> Result<OwnedSemaphorePermit, CloseReason> {
-        self.slots.clone().try_acquire_owned().map_err(|_| {
-            self.telemetry.client_refused(ClientRefusal::Limit);
-            CloseReason::TooManyClients
-        })
+    pub fn reserve_slot(&self, place: Option<&Place>) -> Result<OwnedSemaphorePermit, CloseReason> {
+        let slot = self.slots.clone().try_acquire_owned();
+        match (slot, place.map_or(Ok(()), Place::hold)) {
+            (Ok(slot), Ok(())) => Ok(slot),
+            _ => {
+                self.telemetry.client_refused(ClientRefusal::Limit);
+                Err(CloseReason::TooManyClients)
+            }
+        }
+    }
+
+    /// Whether one more client would be one too many.
+    pub fn is_full(&self) -> bool {
+        self.slots.available_permits() == 0
     }
 
     /// Hands a command in, or refuses it if the sender may not send it.

@@ -19,11 +19,15 @@ use crate::doors::clients::{
     Clients, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, NewClient,
     Outgoing, close_client, serve_client,
 };
-use crate::net::{Listener, Stream};
+use crate::net::{Listener, Peer, Stream};
 use crate::telemetry::ClientRefusal;
 
 /// Room in the buffer for one read: most lines are far below 1 KB.
 const READ_BYTES: usize = 1024;
+
+/// The longest first line. A token has at most some hundred bytes; who sent none yet is not trusted
+/// with more memory.
+const MAX_GREETING: usize = 4 << 10;
 
 /// The running door.
 #[derive(Debug)]
@@ -76,15 +80,21 @@ impl TcpDoor {
     }
 }
 
-async fn serve(stream: Box<dyn Stream>, peer: SocketAddr, clients: &Arc<Clients>) {
+async fn serve(stream: Box<dyn Stream>, peer: Peer, clients: &Arc<Clients>) {
     let (read, write) = split(stream);
     let sink = LineSink { write };
     let mut source = LineSource {
         read,
         buffer: BytesMut::new(),
-        max_line: clients.limits.max_message,
+        searched: 0,
+        max_line: MAX_GREETING,
     };
-    let (grant, _slot) = match greet(&mut source, peer, clients).await {
+    let greeted = tokio::select! {
+        greeted = greet(&mut source, &peer, clients) => greeted,
+        () = clients.stopping.cancelled() => Err(CloseReason::Stopping),
+    };
+    source.max_line = clients.limits.max_message;
+    let (grant, _slot) = match greeted {
         Ok(greeted) => greeted,
         Err(reason) => return close_client(clients, reason, source, sink).await,
     };
@@ -99,23 +109,30 @@ async fn serve(stream: Box<dyn Stream>, peer: SocketAddr, clients: &Arc<Clients>
     serve_client(clients, new, source, sink).await;
 }
 
-/// Lets a client in: there must be a slot, and a right token in the first line if one is needed.
+/// Lets a client in: a right token in the first line if one is needed, and a slot. Until then it
+/// takes nothing that others need: its connection gives way to theirs. Without tokens its first
+/// bytes count as the greeting, for which it has all the time it likes.
 ///
 /// # Errors
 /// Why the client must be closed.
 async fn greet(
     source: &mut LineSource,
-    peer: SocketAddr,
+    peer: &Peer,
     clients: &Clients,
 ) -> Result<(Grant, OwnedSemaphorePermit), CloseReason> {
-    let slot = clients.reserve_slot()?;
     let mut first = None;
-    if !clients.access.is_open() {
+    if clients.access.is_open() {
+        if clients.is_full() {
+            clients.telemetry.client_refused(ClientRefusal::Limit);
+            return Err(CloseReason::TooManyClients);
+        }
+        source.wait_for_bytes().await;
+    } else {
         let line = timeout(clients.limits.greeting_timeout, source.next()).await;
         first = match line.map_err(|_| CloseReason::BadToken)? {
             Incoming::Text(line) => Some(line),
             Incoming::End(reason) => return Err(reason),
-            Incoming::Binary(_) | Incoming::KeepAlive => None,
+            Incoming::Binary(_) | Incoming::KeepAlive | Incoming::Ping => None,
         };
     }
     let token = first
@@ -123,7 +140,7 @@ async fn greet(
         .and_then(|line| line.strip_prefix("token "));
     let sender = Sender {
         door: DoorKind::Tcp,
-        address: peer.ip(),
+        address: peer.addr.ip(),
     };
     let grant = clients.access.admit(sender, token.map(str::trim)).await;
     let grant = grant.map_err(|denied| {
@@ -133,19 +150,41 @@ async fn greet(
             Denied::TooOften { .. } => CloseReason::TooManyGuesses,
         }
     })?;
+    let slot = clients.reserve_slot(Some(&peer.place))?;
     Ok((grant, slot))
 }
 
 struct LineSource {
     read: ReadHalf<Box<dyn Stream>>,
     buffer: BytesMut,
+    /// So many bytes at the beginning hold no line end. A line that comes in pieces is searched once.
+    searched: usize,
     max_line: usize,
+}
+
+impl LineSource {
+    /// Waits until the client has sent anything, or has left.
+    async fn wait_for_bytes(&mut self) {
+        if self.buffer.is_empty() {
+            // The next read says what went wrong.
+            let _ = self.fill().await;
+        }
+    }
+
+    /// Reads more; 0 at the end.
+    async fn fill(&mut self) -> std::io::Result<usize> {
+        self.buffer.reserve(READ_BYTES);
+        self.read.read_buf(&mut self.buffer).await
+    }
 }
 
 impl FrameSource for LineSource {
     async fn next(&mut self) -> Incoming {
         loop {
-            let end = self.buffer.iter().position(|byte| *byte == b'\n');
+            let mut new = self.buffer.iter().skip(self.searched);
+            let end = new.position(|byte| *byte == b'\n');
+            let end = end.map(|end| self.searched + end);
+            self.searched = end.map_or(self.buffer.len(), |_| 0);
             if end.unwrap_or(self.buffer.len()) > self.max_line {
                 return Incoming::End(CloseReason::MessageTooLarge);
             }
@@ -157,8 +196,7 @@ impl FrameSource for LineSource {
                     Err(_) => Incoming::End(CloseReason::InvalidText),
                 };
             }
-            self.buffer.reserve(READ_BYTES);
-            match self.read.read_buf(&mut self.buffer).await {
+            match self.fill().await {
                 Ok(0) | Err(_) => return Incoming::End(CloseReason::ClientLeft),
                 Ok(_) => {}
             }
@@ -167,7 +205,8 @@ impl FrameSource for LineSource {
 
     async fn drain(&mut self) {
         self.buffer.clear();
-        while let Ok(1..) = self.read.read_buf(&mut self.buffer).await {
+        self.searched = 0;
+        while let Ok(1..) = self.fill().await {
             self.buffer.clear();
         }
     }
@@ -215,6 +254,7 @@ mod tests {
         let mut source = LineSource {
             read: split(stream).0,
             buffer: BytesMut::new(),
+            searched: 0,
             max_line: 8,
         };
         let sent = sent.to_vec();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::network::Network;
+use crate::net::Network;
 
 /// Penalties to remember: about 1 MB.
 const MAX_PENALTIES: usize = 4096;

@@ -1,6 +1,7 @@
 //! Accepting connections: bounded, with TLS where it is configured, until told to stop.
 //!
-//! Knows none of the protocols above it.
+//! Connections are accepted at once, always: where all places are taken, another one gives way
+//! (`places`). Knows none of the protocols above it.
 
 use std::future::Future;
 use std::io;
@@ -9,13 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Stream;
+use super::guarded::Guarded;
+use super::places::{Place, Places};
 use super::tls_server::ServerTls;
+use super::{Network, Stream};
+use crate::command::DoorKind;
+use crate::telemetry::{ClientRefusal, FloodKind, Telemetry};
 
 /// The system asks an idle client whether it is still there after this: a client that vanished
 /// without a word must not hold its place for hours.
@@ -36,48 +40,82 @@ pub struct Listener {
     /// How many connections there can be at a time.
     pub connections: usize,
     /// How long a handshake may take.
-    pub handshake: Duration,
+    pub handshake_timeout: Duration,
+    /// How long a write may make no progress: a client that reads nothing is dropped then.
+    pub write_timeout: Duration,
+    /// The door above, for the log.
+    pub door: DoorKind,
+    /// Counts connections that are closed because all places are taken.
+    pub telemetry: Arc<Telemetry>,
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its address.
+    pub addr: SocketAddr,
+    /// The place of its connection. A door holds it for a client that may be there.
+    pub place: Arc<Place>,
 }
 
 impl Listener {
-    /// Accepts until `stop`; each connection is served by a task of `tasks`.
+    /// Accepts until `stop`; each connection is served by a task of `tasks`, and is dropped when it
+    /// must give way to another.
     pub async fn run<F, S>(self, stop: CancellationToken, tasks: TaskTracker, serve: F)
     where
-        F: Fn(Box<dyn Stream>, SocketAddr) -> S + Clone + Send + Sync + 'static,
+        F: Fn(Box<dyn Stream>, Peer) -> S + Clone + Send + Sync + 'static,
         S: Future<Output = ()> + Send,
     {
-        let places = Arc::new(Semaphore::new(self.connections));
+        let places = Places::new(self.connections);
         loop {
-            // At the limit, clients wait in the system's queue until a connection ends.
-            let next = async {
-                let place = places.clone().acquire_owned().await;
-                (place, accept(&self.socket).await)
-            };
-            let (Ok(place), (stream, peer)) = (tokio::select! {
+            let (socket, addr) = tokio::select! {
                 () = stop.cancelled() => return,
-                accepted = next => accepted,
-            }) else {
-                return;
+                accepted = accept(&self.socket) => accepted,
             };
-            let (tls, handshake, serve) = (self.tls.clone(), self.handshake, serve.clone());
-            tasks.spawn(async move {
-                let _place = place;
+            let gave_way = |network| self.closed(FloodKind::GaveWay, network);
+            let Ok(place) = places.take(addr.ip(), gave_way).await else {
+                self.closed(FloodKind::NoPlace, Network::of(addr.ip()));
+                continue;
+            };
+            let place = Arc::new(place);
+            let socket = Guarded::new(socket, self.write_timeout, place.clone());
+            let (tls, handshake_timeout) = (self.tls.clone(), self.handshake_timeout);
+            let (peer, serve) = (
+                Peer {
+                    addr,
+                    place: place.clone(),
+                },
+                serve.clone(),
+            );
+            let served = async move {
                 let stream: Box<dyn Stream> = match tls {
-                    None => Box::new(stream),
-                    Some(tls) => match timeout(handshake, tls.accept(stream)).await {
+                    None => Box::new(socket),
+                    Some(tls) => match timeout(handshake_timeout, tls.accept(socket)).await {
                         Ok(Ok(stream)) => Box::new(stream),
                         // The client sees that its handshake failed; nothing is to be said.
                         Ok(Err(_)) | Err(_) => return,
                     },
                 };
                 serve(stream, peer).await;
+            };
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = place.gave_way() => {}
+                    () = served => {}
+                }
             });
         }
+    }
+
+    fn closed(&self, kind: FloodKind, network: Network) {
+        self.telemetry.client_refused(ClientRefusal::Place);
+        self.telemetry.flood(self.door, kind, network, "");
     }
 }
 
 /// The next connection, however long that takes.
 pub async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
+    let mut warned = false;
     loop {
         match socket.accept().await {
             Ok((stream, peer)) => {
@@ -85,7 +123,9 @@ pub async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
                 return (stream, peer);
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection cannot be accepted");
+                if !std::mem::replace(&mut warned, true) {
+                    tracing::warn!(%error, "connections cannot be accepted for now");
+                }
                 sleep(ACCEPT_RETRY_DELAY).await;
             }
         }

@@ -12,7 +12,7 @@ use crate::command::{DoorKind, ErrorCode, Outcome};
 
 const ROOMS: &str = "poly2mqtt::rooms";
 const DEVICE: &str = "poly2mqtt::device";
-const DOORS: &str = "poly2mqtt::doors";
+pub(super) const DOORS: &str = "poly2mqtt::doors";
 const MQTT: &str = "poly2mqtt::doors::mqtt";
 
 /// The result of reading a state from a device.
@@ -46,6 +46,8 @@ pub enum ClientRefusal {
     Token,
     /// There are too many clients already.
     Limit,
+    /// All places for connections are taken; this one, or an older one, was closed.
+    Place,
     /// A web page of another origin.
     Origin,
     /// It asked for a host name that is not in `http.hosts`.
@@ -57,6 +59,7 @@ impl ClientRefusal {
         match self {
             Self::Token => "token",
             Self::Limit => "limit",
+            Self::Place => "place",
             Self::Origin => "origin",
             Self::Host => "host",
         }

@@ -17,6 +17,7 @@ mod examples;
 mod gateway;
 mod home_assistant;
 mod hostile;
+mod hostile_clients;
 mod http;
 mod mqtt_door;
 mod reload;

@@ -1,11 +1,15 @@
 //! One client: its subscriptions, its commands in flight, and what waits to be sent to it.
+//!
+//! Everything that a client can make the gateway keep for it is counted here: answers by number and
+//! by size, files by size. While too much waits, no more of its frames are read.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 
 use super::frame::{FrameAnswer, FrameError};
 use super::{Clients, FrameFormat, Outgoing, json, plain};
@@ -18,8 +22,24 @@ use crate::topics::{Filter, Filters, split_room};
 /// so that a client that sends too many commands gets `busy` for each instead of silence.
 const UNSENT_ANSWERS_FACTOR: usize = 4;
 
-/// An answer with the id of the frame it answers.
-type AddressedAnswer = (Option<Value>, FrameAnswer);
+/// A client's frames are not read while its unsent answers have more bytes than this. An answer can
+/// be as large as the frame that it answers, because it repeats the filters.
+const PAUSE_READING_BYTES: usize = 1 << 20;
+/// With more than this, results of commands that were already in flight are not kept any more, and
+/// the client is closed: it asked for large results and does not read them.
+const MOST_UNSENT_BYTES: usize = 32 << 20;
+/// Room for one pong, the largest that a ping can ask for.
+const PONG_BYTES: usize = 128;
+/// While the states for a subscription are looked up, others run after this many topics.
+const TOPICS_AT_ONCE: usize = 1024;
+
+/// An answer that waits to be sent, as frames. A pong has none: the transport sends it itself.
+#[derive(Debug)]
+pub struct UnsentAnswer {
+    frames: Vec<Outgoing>,
+    /// The size of its text.
+    bytes: usize,
+}
 
 /// One connected client.
 #[derive(Debug)]
@@ -29,9 +49,15 @@ pub struct Client {
     door: DoorKind,
     format: FrameFormat,
     filters: RwLock<Filters>,
-    outbox: Outbox<AddressedAnswer>,
+    outbox: Outbox<UnsentAnswer>,
     /// Answers that were not sent yet, including those of commands that still run.
     unsent_answers: AtomicUsize,
+    /// The size of the answers that wait to be sent.
+    unsent_bytes: AtomicUsize,
+    /// An answer was dropped, so the client must be closed.
+    lost_an_answer: AtomicBool,
+    /// It has been closed; results of its commands are of no use.
+    left: AtomicBool,
     /// Told each time an answer is taken out to be sent.
     answer_taken: Notify,
     /// Bytes of files that wait to be sent.
@@ -53,6 +79,9 @@ impl Client {
             filters: RwLock::default(),
             outbox: Outbox::default(),
             unsent_answers: AtomicUsize::new(0),
+            unsent_bytes: AtomicUsize::new(0),
+            lost_an_answer: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             answer_taken: Notify::new(),
             file_bytes: AtomicUsize::new(0),
             clients,
@@ -90,7 +119,7 @@ impl Client {
     ///
     /// # Errors
     /// The client has too many filters; none of these was added.
-    pub fn subscribe(&self, filters: &[Filter]) -> Result<(), FrameError> {
+    pub async fn subscribe(&self, filters: &[Filter]) -> Result<(), FrameError> {
         let most = self.clients.limits.max_subscriptions;
         self.change_filters(|known| {
             if known.len() + filters.len() > most {
@@ -103,11 +132,15 @@ impl Client {
             filters.iter().cloned().for_each(|filter| known.add(filter));
             Ok(())
         })?;
-        for topic in self.clients.store.topics_below("") {
-            let matches = filters.iter().any(|filter| filter.matches(&topic));
-            if matches && self.grant.sees_topic(&topic) {
-                self.outbox.push_state(&topic);
+        let mut added = Filters::default();
+        filters.iter().cloned().for_each(|filter| added.add(filter));
+        for topics in self.clients.store.topics_below("").chunks(TOPICS_AT_ONCE) {
+            for topic in topics {
+                if added.matches(topic) && self.grant.sees_topic(topic) {
+                    self.outbox.push_state(topic);
+                }
             }
+            yield_now().await;
         }
         Ok(())
     }
@@ -142,6 +175,11 @@ impl Client {
     }
 
     fn result(&self, id: Option<Value>, mut outcome: Outcome) {
+        let waiting = self.unsent_bytes.load(Ordering::Relaxed);
+        if waiting > MOST_UNSENT_BYTES || self.left.load(Ordering::Relaxed) {
+            self.lost_an_answer.store(true, Ordering::Relaxed);
+            return;
+        }
         if let Ok(success) = &mut outcome.result
             && let Some(file) = &mut success.file
         {
@@ -155,22 +193,56 @@ impl Client {
                 self.file_bytes.fetch_add(size, Ordering::Relaxed);
             }
         }
-        self.outbox
-            .push_reply((id, FrameAnswer::Result(Box::new(outcome))));
+        self.queue(id.as_ref(), FrameAnswer::Result(Box::new(outcome)));
     }
 
     /// Queues an answer that is not a command's result.
     pub fn answer(&self, id: Option<Value>, answer: FrameAnswer) {
         self.unsent_answers.fetch_add(1, Ordering::Relaxed);
-        self.outbox.push_reply((id, answer));
+        self.queue(id.as_ref(), answer);
     }
 
-    /// Waits while too many answers are unsent: the client sends faster than it reads.
+    /// The transport has a pong to send. It counts as an answer, so that a client that reads no
+    /// pongs cannot send pings for ever.
+    pub fn pong_waits(&self) {
+        self.unsent_answers.fetch_add(1, Ordering::Relaxed);
+        self.push(UnsentAnswer {
+            frames: Vec::new(),
+            bytes: PONG_BYTES,
+        });
+    }
+
+    fn queue(&self, id: Option<&Value>, answer: FrameAnswer) {
+        let text = match self.format {
+            FrameFormat::Json => Some(json::write_answer(id, &answer)),
+            FrameFormat::Plain => plain::write_answer(&answer),
+        };
+        let bytes = text.as_ref().map_or(0, String::len);
+        let mut frames: Vec<Outgoing> = text
+            .map(|text| Outgoing::Text(text.into()))
+            .into_iter()
+            .collect();
+        if let FrameAnswer::Result(outcome) = answer
+            && let Ok(success) = outcome.result
+            && let Some(bytes) = success.file.and_then(|file| file.bytes)
+        {
+            frames.push(Outgoing::Binary(bytes));
+        }
+        self.push(UnsentAnswer { frames, bytes });
+    }
+
+    fn push(&self, answer: UnsentAnswer) {
+        self.unsent_bytes.fetch_add(answer.bytes, Ordering::Relaxed);
+        self.outbox.push_reply(answer);
+    }
+
+    /// Waits while too many answers are unsent, or too large ones: the client sends faster than it reads.
     pub async fn wait_for_backlog(&self) {
         let most = UNSENT_ANSWERS_FACTOR * self.clients.limits.max_in_flight;
         loop {
             let answer_taken = self.answer_taken.notified();
-            if self.unsent_answers.load(Ordering::Relaxed) < most {
+            let few = self.unsent_answers.load(Ordering::Relaxed) < most;
+            if few && self.unsent_bytes.load(Ordering::Relaxed) < PAUSE_READING_BYTES {
                 return;
             }
             answer_taken.await;
@@ -178,7 +250,7 @@ impl Client {
     }
 
     /// Waits for the next thing to send.
-    pub async fn next(&self) -> Item<AddressedAnswer> {
+    pub async fn next(&self) -> Item<UnsentAnswer> {
         self.outbox.next().await
     }
 
@@ -193,7 +265,7 @@ impl Client {
     }
 
     /// The frames that say an item.
-    pub fn frames(&self, item: Item<AddressedAnswer>) -> Vec<Outgoing> {
+    pub fn frames(&self, item: Item<UnsentAnswer>) -> Vec<Outgoing> {
         match item {
             // It may have unsubscribed meanwhile.
             Item::State(topic) if !self.wants(&topic) => Vec::new(),
@@ -208,10 +280,16 @@ impl Client {
                 };
                 vec![Outgoing::Text(text.into())]
             }
-            Item::Reply((id, answer)) => {
+            Item::Reply(answer) => {
                 self.unsent_answers.fetch_sub(1, Ordering::Relaxed);
+                self.unsent_bytes.fetch_sub(answer.bytes, Ordering::Relaxed);
+                for frame in &answer.frames {
+                    if let Outgoing::Binary(bytes) = frame {
+                        self.file_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+                    }
+                }
                 self.answer_taken.notify_one();
-                self.answer_frames(id.as_ref(), answer)
+                answer.frames
             }
         }
     }
@@ -225,28 +303,15 @@ impl Client {
         }
     }
 
-    fn answer_frames(&self, id: Option<&Value>, answer: FrameAnswer) -> Vec<Outgoing> {
-        let text = match self.format {
-            FrameFormat::Json => Some(json::write_answer(id, &answer)),
-            FrameFormat::Plain => plain::write_answer(&answer),
-        };
-        let mut frames: Vec<Outgoing> = text
-            .map(|text| Outgoing::Text(text.into()))
-            .into_iter()
-            .collect();
-        if let FrameAnswer::Result(outcome) = answer
-            && let Ok(success) = outcome.result
-            && let Some(bytes) = success.file.and_then(|file| file.bytes)
-        {
-            self.file_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
-            frames.push(Outgoing::Binary(bytes));
-        }
-        frames
+    /// Whether an answer was dropped because too much waits: the client must be closed.
+    pub fn lost_an_answer(&self) -> bool {
+        self.lost_an_answer.load(Ordering::Relaxed)
     }
 
     /// Ends its subscriptions: nothing more is queued for a client that left, though one of its
     /// commands may still run.
     pub fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
         self.change_filters(|filters| *filters = Filters::default());
     }
 }

@@ -47,7 +47,7 @@ pub async fn serve_client(
     let (door, pings) = (new.door, new.answers_pings);
     let client = Client::new(clients.clone(), new.grant, door, new.format);
     clients.telemetry.client_connected(door);
-    if let Err(error) = client.subscribe(&new.filters) {
+    if let Err(error) = client.subscribe(&new.filters).await {
         client.answer(None, FrameAnswer::Error(error));
     }
     let reason = tokio::select! {
@@ -99,18 +99,19 @@ async fn read_frames(
             source.next().await
         };
         match incoming {
-            Incoming::Text(text) => handle_frame(client, &text),
+            Incoming::Text(text) => handle_frame(client, &text).await,
             Incoming::Binary(_) => {
                 let error = FrameError::invalid("frames are text; files are uploaded over HTTP");
                 client.answer(None, FrameAnswer::Error(error));
             }
             Incoming::KeepAlive => {}
+            Incoming::Ping => client.pong_waits(),
             Incoming::End(reason) => return reason,
         }
     }
 }
 
-fn handle_frame(client: &Arc<Client>, text: &str) {
+async fn handle_frame(client: &Arc<Client>, text: &str) {
     let frame = match client.format() {
         FrameFormat::Json => json::parse(text),
         FrameFormat::Plain => plain::parse(text),
@@ -120,7 +121,7 @@ fn handle_frame(client: &Arc<Client>, text: &str) {
         Ok(FrameRequest::Command { topic, payload }) => {
             return client.command(frame.id, &topic, payload);
         }
-        Ok(FrameRequest::Subscribe(filters)) => match client.subscribe(&filters) {
+        Ok(FrameRequest::Subscribe(filters)) => match client.subscribe(&filters).await {
             Ok(()) => FrameAnswer::Subscribed(filters),
             Err(error) => FrameAnswer::Error(error),
         },
@@ -186,6 +187,9 @@ async fn write_frames(
             if let Some(reason) = send_failure(sent) {
                 return reason;
             }
+        }
+        if client.lost_an_answer() {
+            return CloseReason::SendTimeout;
         }
         let is_last_answer = sent_answer && client.has_all_answers();
         if client.is_idle() && flush_rule.should_yield(is_last_answer) {

@@ -23,8 +23,10 @@ pub enum Incoming {
     Text(String),
     /// A frame of bytes; no command takes one.
     Binary(Bytes),
-    /// A ping, a pong or the like: a sign of life.
+    /// A pong or the like: a sign of life.
     KeepAlive,
+    /// A ping. The transport has put the pong into its buffer; the next flush sends it.
+    Ping,
     /// The last: the client left, or did something for which it is closed.
     End(CloseReason),
 }

@@ -1,12 +1,16 @@
-//! One HTTP connection, and what its client may send before it is refused.
+//! One HTTP connection: what its client may send before it is refused, and when it keeps its place.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::Request;
+use axum::extract::FromRequestParts;
+use axum::response::Response;
+use http::request::Parts;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -14,7 +18,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio_util::sync::CancellationToken;
 
-use crate::net::Stream;
+use super::response;
+use crate::command::ErrorCode;
+use crate::net::{HeldForAWhile, Peer, Place, Stream};
 
 /// The largest head of a request. Browsers send a few KB; other servers allow 8 to 64 KiB.
 const MAX_HEAD_BYTES: usize = 32 << 10;
@@ -29,16 +35,21 @@ pub struct PeerAddr(pub SocketAddr);
 /// begun is still answered. A request's head must be there within `head_timeout`.
 pub async fn serve(
     stream: Box<dyn Stream>,
-    peer: SocketAddr,
+    peer: Peer,
     router: Router,
     head_timeout: Duration,
     close: CancellationToken,
 ) {
     let service = service_fn(move |request: Request<Incoming>| {
+        let too_large = head_bytes(&request) > MAX_HEAD_BYTES;
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(PeerAddr(peer));
+        request.extensions_mut().insert(PeerAddr(peer.addr));
+        request.extensions_mut().insert(peer.place.clone());
         let router = TowerToHyperService::new(router.clone());
         async move {
+            if too_large {
+                return Ok(head_too_large());
+            }
             let response: Result<_, Infallible> =
                 hyper::service::Service::call(&router, request).await;
             response
@@ -59,5 +70,42 @@ pub async fn serve(
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
+    }
+}
+
+/// The bytes of a request's head. The library's own limit is for its buffer, which may hold more.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    // `GET / HTTP/1.1` and the empty line at the end, then `Name: value` with its line end.
+    let line = request.method().as_str().len() + target + " HTTP/1.1\r\n\r\n".len() + 1;
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    line + headers.sum::<usize>()
+}
+
+fn head_too_large() -> Response {
+    let message = format!("the head of a request takes {MAX_HEAD_BYTES} bytes");
+    let code = ErrorCode::TooLarge.as_str();
+    response::error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, code, &message)
+}
+
+/// An extractor for handlers, to come after the check of the token: while the request is handled, its connection
+/// does not give way to others.
+#[derive(Debug)]
+pub struct KeepsPlace {
+    _held: Option<HeldForAWhile>,
+}
+
+impl<S: Sync> FromRequestParts<S> for KeepsPlace {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // Only tests call the router without a connection.
+        let place = parts.extensions.get::<Arc<Place>>();
+        let _held = place.map(Place::hold_for_a_while);
+        Ok(Self { _held })
     }
 }

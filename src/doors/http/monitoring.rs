@@ -9,6 +9,7 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::authorization::Authorized;
+use super::connection::KeepsPlace;
 use super::{HttpState, response};
 
 /// `GET /healthz`: the process is alive.
@@ -47,6 +48,7 @@ pub async fn ready(State(state): State<Arc<HttpState>>) -> Response {
 pub async fn metrics(
     State(state): State<Arc<HttpState>>,
     Authorized(grant): Authorized,
+    _place: KeepsPlace,
 ) -> Response {
     let mut sample = (state.sampler)();
     sample.rooms.retain(|room, _| grant.sees(room));

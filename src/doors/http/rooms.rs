@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::authorization::Authorized;
+use super::connection::KeepsPlace;
 use super::room_request::RoomRequest;
 use super::status::status;
 use super::{HttpState, response};
@@ -39,6 +40,7 @@ fn topic_of(request: &Request) -> String {
 pub async fn gateway(
     State(state): State<Arc<HttpState>>,
     Authorized(grant): Authorized,
+    _place: KeepsPlace,
     request: Request,
 ) -> Response {
     let topic = topic_of(&request);
@@ -53,6 +55,7 @@ pub async fn gateway(
 pub async fn room(
     State(state): State<Arc<HttpState>>,
     Authorized(grant): Authorized,
+    _place: KeepsPlace,
     request: Request,
 ) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -84,6 +87,7 @@ pub async fn room(
 pub async fn topic(
     State(state): State<Arc<HttpState>>,
     Authorized(grant): Authorized,
+    _place: KeepsPlace,
     request: Request,
 ) -> Response {
     let topic = topic_of(&request);

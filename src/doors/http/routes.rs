@@ -1,10 +1,13 @@
 //! Which handler answers which path.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
-use axum::{Json, Router};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 
 use super::{HttpState, monitoring, origin, response, rooms, websocket};
 
@@ -31,6 +34,10 @@ pub fn paths() -> impl Iterator<Item = &'static str> {
     PATHS.iter().map(|(path, _)| *path)
 }
 
+/// Made once: it takes milliseconds, needs no token, and is the same for everyone.
+static ASYNCAPI: LazyLock<Bytes> =
+    LazyLock::new(|| crate::render::asyncapi::document().to_string().into());
+
 /// All routes, behind the check of host and origin.
 pub fn routes(state: Arc<HttpState>) -> Router {
     let add = |router: Router<_>, (path, handler): &Path| router.route(path, handler());
@@ -43,6 +50,6 @@ pub fn routes(state: Arc<HttpState>) -> Router {
 }
 
 /// Every topic and frame, for tools.
-async fn asyncapi() -> Json<serde_json::Value> {
-    Json(crate::render::asyncapi::document())
+async fn asyncapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], ASYNCAPI.clone()).into_response()
 }

@@ -20,6 +20,7 @@ use crate::doors::clients::{
     ClientLimits, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
     NewClient, Outgoing, close_client, serve_client,
 };
+use crate::net::Place;
 use crate::topics::Filter;
 
 /// Buffers of one connection, for reading and for writing. Most frames are below 1 KB, so one write
@@ -66,10 +67,12 @@ pub async fn upgrade(State(state): State<Arc<HttpState>>, request: Request) -> R
     if let Err(too_often @ Denied::TooOften { .. }) = authorized {
         return denied(too_often);
     }
+    // Only tests call the router without a connection.
+    let place = parts.extensions.get::<Arc<Place>>().cloned();
     let new_client = authorized
         .map_err(|_| CloseReason::BadToken)
         .and_then(|grant| {
-            let slot = state.clients.reserve_slot()?;
+            let slot = state.clients.reserve_slot(place.as_deref())?;
             let new = NewClient {
                 grant,
                 door: DoorKind::WebSocket,
@@ -88,7 +91,18 @@ pub async fn upgrade(State(state): State<Arc<HttpState>>, request: Request) -> R
         let (sink, source) = (SocketSink(sink), SocketSource::new(source));
         match new_client {
             Ok((new, _slot)) => serve_client(&clients, new, source, sink).await,
-            Err(reason) => close_client(&clients, reason, source, sink).await,
+            Err(reason) => {
+                let gave_way = async {
+                    match &place {
+                        Some(place) => place.gave_way().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = gave_way => {}
+                    () = close_client(&clients, reason, source, sink) => {}
+                }
+            }
         }
     })
 }
@@ -122,9 +136,8 @@ impl FrameSource for SocketSource {
             Some(Ok(Message::Text(text))) => Incoming::Text(text.as_str().to_owned()),
             Some(Ok(Message::Binary(bytes))) => Incoming::Binary(bytes),
             // Reading on answers a close frame; then the stream ends.
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {
-                Incoming::KeepAlive
-            }
+            Some(Ok(Message::Pong(_) | Message::Close(_))) => Incoming::KeepAlive,
+            Some(Ok(Message::Ping(_))) => Incoming::Ping,
             None => Incoming::End(CloseReason::ClientLeft),
             Some(Err(error)) => {
                 let reason = classify(error);
@@ -208,7 +221,7 @@ pub async fn echo(State(state): State<Arc<HttpState>>, upgrade: WebSocketUpgrade
             let message = match source.next().await {
                 Incoming::Text(text) => Outgoing::Text(text.into()),
                 Incoming::Binary(bytes) => Outgoing::Binary(bytes),
-                Incoming::KeepAlive => continue,
+                Incoming::KeepAlive | Incoming::Ping => continue,
                 Incoming::End(reason) => break reason,
             };
             if sink.send(message).await.is_err() || sink.flush().await.is_err() {

@@ -3,6 +3,7 @@
 //! Pure: an IPv4 address counts alone. Of IPv6 the /64 counts, since one machine can have every
 //! address in it. An IPv4 address in IPv6 form counts as itself.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The part of an IPv6 address that one network has.
@@ -39,6 +40,15 @@ impl Network {
         Self {
             first: Ipv6Addr::from_bits(address.to_bits() & !host_bits).into(),
             bits,
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.first {
+            IpAddr::V4(address) => address.fmt(f),
+            IpAddr::V6(first) => write!(f, "{first}/{}", self.bits),
         }
     }
 }
