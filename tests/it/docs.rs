@@ -446,3 +446,49 @@ fn the_flow_for_node_red_knows_the_topics() {
     }
     assert!(count > 15, "{count}");
 }
+
+/// The file that holds a test which a page names as `module::test`: below `tests/it`, in a test program of
+/// its own, or beside the code.
+fn file_of_test(modules: &[&str]) -> Option<String> {
+    let path = modules.join("/");
+    let parent = path.trim_end_matches("/tests");
+    [
+        format!("tests/it/{path}.rs"),
+        format!("tests/{path}/main.rs"),
+        format!("src/{path}.rs"),
+        format!("src/{parent}.rs"),
+    ]
+    .into_iter()
+    .find_map(|file| std::fs::read_to_string(root().join(file)).ok())
+}
+
+#[test]
+fn every_promise_names_tests_that_exist() {
+    let page = page("SECURITY.md");
+    let named = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|code| code.contains("::") && !code.contains(char::is_whitespace));
+    let mut count = 0;
+    for name in named {
+        let parts: Vec<_> = name.split("::").collect();
+        let (test, modules) = parts.split_last().unwrap();
+        let text = file_of_test(modules).unwrap_or_else(|| panic!("{name}: there is no such file"));
+        // The second form is an item of the macro in tests/it/hostile.rs.
+        let is_there = [format!("fn {test}("), format!(", {test};")]
+            .iter()
+            .any(|form| text.contains(form));
+        assert!(is_there, "{name}: there is no such test");
+        count += 1;
+    }
+    assert!(count > 40, "{count}");
+    // Each row of the tables of promises names one.
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.ends_with(" |"));
+    for row in rows.filter(|row| row.matches(" | ").count() == 2) {
+        let header = row.contains("| kept by |");
+        assert!(header || row.contains("::"), "{row}: no test keeps it");
+    }
+}

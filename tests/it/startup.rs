@@ -2,6 +2,7 @@
 //! The gateway waits for things that may become available, and reports those that cannot.
 use std::fs::{self, File, OpenOptions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -126,6 +127,59 @@ fn a_port_in_use_is_told_in_one_line() {
         assert!(last.contains(&port.to_string()), "{told}");
         assert!(last.contains("in use"), "{told}");
     }
+}
+
+/// The memory holds the devices' passwords.
+#[test]
+fn a_crash_leaves_no_core_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, http) = (free_port(), free_port());
+    let command = run(
+        dir.path(),
+        &format!("embedded://127.0.0.1:{broker}"),
+        http,
+        "",
+    );
+    let gateway = Running::start(command);
+    listening(http);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", gateway.id())).unwrap();
+    let core = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max core file size"));
+    let core: Vec<_> = core.unwrap().split_whitespace().collect();
+    assert_eq!(core, ["0", "0", "bytes"]);
+    assert_eq!(gateway.terminate().0.code(), Some(0));
+}
+
+/// Others can write to the directory for sessions: it is not used, and the log says why.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_others_can_write_to_keeps_no_session() {
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (broker, port) = (free_port(), free_port());
+    let url = format!("embedded://127.0.0.1:{broker}");
+    let sessions = dir.path().join("sessions");
+    for (mode, stored) in [(0o777, 0), (0o700, 1)] {
+        let _ = fs::create_dir(&sessions);
+        fs::set_permissions(&sessions, PermissionsExt::from_mode(mode)).unwrap();
+        let mut command = run(dir.path(), &url, port, &room(&device));
+        command.env("POLY2MQTT_RUNTIME_DIR", &sessions);
+        let gateway = Running::start(command);
+        listening(broker);
+        let client = Client::connect(broker).await;
+        client.expect("room/1/availability", "online").await;
+        let files = || fs::read_dir(&sessions).unwrap().count();
+        assert_eq!(files(), stored, "{mode:o}");
+        drop(client);
+        let (status, _) = tokio::task::spawn_blocking(|| gateway.terminate())
+            .await
+            .unwrap();
+        assert_eq!(status.code(), Some(0));
+        assert_eq!((files(), device.sessions()), (0, 0));
+        let told = log(dir.path()).contains("can be written to by other users");
+        assert_eq!(told, stored == 0, "{mode:o}");
+    }
+    device.stop().await;
 }
 
 /// The log's disk is full, and there is nowhere to keep sessions: neither stops the gateway.

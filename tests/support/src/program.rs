@@ -43,6 +43,11 @@ impl Running {
         Self(command.stdout(Stdio::piped()).spawn().unwrap())
     }
 
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.0.id());
         let killed = Command::new("sh").args(["-c", &kill]).status().unwrap();
