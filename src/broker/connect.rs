@@ -1,0 +1,191 @@
+//! The first packet of a client: read within bounds, checked, and written again for the library
+//! with the name that the client's place has here.
+
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::packet::{FixedHeader, MqttPacket, PacketType};
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::answers::{Answers, MQTT_5, Refusal};
+use super::frames::{Frame, Reader, kind, packet};
+use super::limits::CONNECT_LIMIT;
+
+/// The version number of MQTT 3.1.1 in CONNECT.
+const MQTT_311: u8 = 4;
+
+/// A CONNECT that can be understood, and what came after it.
+#[derive(Debug)]
+pub struct Connect {
+    pub packet: ConnectPacket,
+    /// Bytes of later packets.
+    pub rest: BytesMut,
+}
+
+/// Why there is no CONNECT.
+#[derive(Debug)]
+pub enum NoConnect {
+    /// The client went, or what it sent is no MQTT: nothing can be answered.
+    Gone,
+    /// It is to be answered with these bytes.
+    Refused(Vec<u8>),
+}
+
+impl From<io::Error> for NoConnect {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// Reads the CONNECT of a new connection: at most [`CONNECT_LIMIT`] bytes.
+///
+/// # Errors
+/// There is none.
+pub async fn read_connect(stream: &mut (impl AsyncRead + Unpin)) -> Result<Connect, NoConnect> {
+    let mut bytes = BytesMut::with_capacity(1024);
+    loop {
+        if let Some(connect) = parse(&mut bytes)? {
+            return Ok(connect);
+        }
+        let room = CONNECT_LIMIT.saturating_sub(bytes.len()).max(1);
+        if (&mut *stream).take(room as u64).read_buf(&mut bytes).await? == 0 {
+            return Err(NoConnect::Gone);
+        }
+    }
+}
+
+/// The CONNECT at the start of these bytes, if all of it is there.
+fn parse(bytes: &mut BytesMut) -> Result<Option<Connect>, NoConnect> {
+    let Some(frame) = Frame::at(bytes).map_err(|_| NoConnect::Gone)? else {
+        return Ok(None);
+    };
+    if frame.kind != kind::CONNECT || frame.flags != 0 {
+        return Err(NoConnect::Gone);
+    }
+    let Some(version) = version(frame.body_in(bytes))? else {
+        return Ok(None);
+    };
+    let answers = Answers::new(version, true, None);
+    if !matches!(version, MQTT_311 | MQTT_5) {
+        return Err(refused(answers, ReasonCode::UnsupportedProtocolVersion, "the versions are 3.1.1 and 5"));
+    }
+    if frame.length() > CONNECT_LIMIT {
+        return Err(refused(answers, ReasonCode::PacketTooLarge, "a CONNECT may have 16 KiB"));
+    }
+    if bytes.len() < frame.length() {
+        return Ok(None);
+    }
+    let mut body = bytes.split_to(frame.length()).freeze();
+    body.advance(frame.header);
+    let header = FixedHeader::new(PacketType::Connect, 0, body.len().try_into().unwrap_or(u32::MAX));
+    let packet = match ConnectPacket::decode_body(&mut body, &header) {
+        Ok(packet) if !body.has_remaining() => packet,
+        _ => return Err(refused(answers, ReasonCode::MalformedPacket, "the CONNECT is malformed")),
+    };
+    Ok(Some(Connect {
+        packet,
+        rest: std::mem::take(bytes),
+    }))
+}
+
+fn refused(answers: Answers, code: ReasonCode, reason: &'static str) -> NoConnect {
+    NoConnect::Refused(answers.connack(Refusal::new(code, reason)))
+}
+
+/// The version that a CONNECT names, as soon as it is there.
+fn version(body: &[u8]) -> Result<Option<u8>, NoConnect> {
+    let mut reader = Reader(body);
+    let Ok(name) = reader.binary() else {
+        // No protocol has a longer name than MQIsdp, which is 3.1.
+        return if body.len() > 8 { Err(NoConnect::Gone) } else { Ok(None) };
+    };
+    match name {
+        b"MQTT" => Ok(reader.byte().ok()),
+        b"MQIsdp" => Ok(reader.byte().ok().map(|_| 3)),
+        _ => Err(NoConnect::Gone),
+    }
+}
+
+impl Connect {
+    /// How this client is answered.
+    pub fn answers(&self) -> Answers {
+        let properties = &self.packet.properties;
+        Answers::new(
+            self.packet.protocol_version,
+            properties.get_request_problem_information().unwrap_or(true),
+            properties.get_maximum_packet_size(),
+        )
+    }
+
+    /// The bytes for the library: the packet with another client id and without the password,
+    /// which is checked already, and what came after it.
+    ///
+    /// # Errors
+    /// The packet cannot be written, because a text is longer than 64 KiB.
+    pub fn for_library(mut self, client_id: String) -> Result<BytesMut, NoConnect> {
+        self.packet.client_id = client_id;
+        self.packet.username = None;
+        self.packet.password = None;
+        let mut body = Vec::with_capacity(256);
+        self.packet
+            .encode_body(&mut body)
+            .map_err(|_| NoConnect::Gone)?;
+        let mut bytes = BytesMut::from(&packet(kind::CONNECT, 0, &body)[..]);
+        bytes.extend_from_slice(&self.rest);
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connect_311(client_id: &str) -> Vec<u8> {
+        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60];
+        body.extend((client_id.len() as u16).to_be_bytes());
+        body.extend(client_id.as_bytes());
+        packet(kind::CONNECT, 0, &body)
+    }
+
+    async fn read(bytes: &[u8]) -> Result<Connect, NoConnect> {
+        read_connect(&mut &bytes[..]).await
+    }
+
+    #[tokio::test]
+    async fn a_connect_is_read_and_written_with_another_id() {
+        let mut bytes = connect_311("panel");
+        bytes.extend([0xC0, 0]);
+        let connect = read(&bytes).await.unwrap();
+        assert_eq!(connect.packet.client_id, "panel");
+        let mut expected = connect_311("other");
+        expected.extend([0xC0, 0]);
+        assert_eq!(connect.for_library("other".into()).unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_large_one_is_refused_as_soon_as_its_length_is_known() {
+        let mut bytes = vec![0x10, 0xFF, 0xFF, 0xFF, 0x7F];
+        bytes.extend([0, 4, b'M', b'Q', b'T', b'T', 5]);
+        let Err(NoConnect::Refused(answer)) = read(&bytes).await else {
+            panic!("refused");
+        };
+        assert_eq!(answer[3], u8::from(ReasonCode::PacketTooLarge));
+        let Err(NoConnect::Refused(answer)) = read(&connect_311(&"x".repeat(20_000))).await else {
+            panic!("refused");
+        };
+        assert_eq!(answer, [0x20, 2, 0, 3]);
+    }
+
+    #[tokio::test]
+    async fn other_versions_and_other_protocols() {
+        let Err(NoConnect::Refused(answer)) = read(b"\x10\x0C\0\x06MQIsdp\x03\x02\0\0").await else {
+            panic!("refused");
+        };
+        assert_eq!(answer, [0x20, 2, 0, 1]);
+        for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x10\x0C\xFF\xFFxxxxxxxxxx", b"\x10"] {
+            assert!(matches!(read(bytes).await, Err(NoConnect::Gone)));
+        }
+    }
+}
