@@ -1,35 +1,74 @@
 //! The embedded broker, for installations that have no other.
 //!
-//! Accepts clients and hands them to the library's sessions and router. `authentication` says who
-//! may connect, `rights` what they may publish and see. Keeps nothing on disk: the gateway
-//! publishes everything again when it starts. Only parts of the library are used:
-//! `docs/decisions/embedded-broker.md` says why.
+//! Accepts clients. Each passes the `gate`, which reads its CONNECT and checks its password; then
+//! the library's sessions and router serve it through a stream that inspects every packet. Keeps
+//! nothing on disk: the gateway publishes everything again when it starts. Only parts of the
+//! library are used: `docs/decisions/embedded-broker.md` says why.
+//!
+//! ```text
+//! acceptor ── gate ── stream ───────────── library ── messages of all clients
+//!             │        ├── inbound   what a client may send, and the limits
+//!             │        └── outbound  what the library writes, corrected
+//!             ├── connect         the first packet
+//!             ├── authentication  names and passwords
+//!             └── places          a client id belongs to a user
+//! ```
+//!
+//! `waiting` bounds the connections that have not logged in. `rights` says what users may publish and see, `limits` has the bounds, `answers` the packets that
+//! refuse, `frames` and `message` the form of packets.
 
+mod acceptor;
+mod answers;
 mod authentication;
+mod census;
+mod client;
+mod connect;
+mod filters;
+mod frames;
+mod gate;
+mod gateway_mail;
+mod inbound;
+mod limits;
+mod message;
+mod outbound;
+mod owner;
+mod places;
 mod rights;
+mod stream;
+mod subscriptions;
+mod topic_size;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::router::MessageRouter;
+use mqtt5::broker::storage::{DynamicStorage, MemoryBackend};
 use mqtt5::broker::sys_topics::BrokerStats;
-use mqtt5::broker::transport::BrokerTransport;
 use mqtt5::broker::{ResourceLimits, ResourceMonitor};
 use ring::rand::SecureRandom;
 use secrecy::SecretString;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::net::{accept, bind};
+use crate::guesses::Guesses;
+use crate::net::bind;
 use crate::topics::{DiscoveryTopics, Prefix};
-use authentication::BrokerAuthentication;
+use acceptor::{Acceptor, Service};
+use authentication::BrokerPasswords;
+use census::Census;
+use client::ClientsShare;
+use filters::FilterLedger;
+use gate::Gate;
+use gateway_mail::GatewayMail;
+use limits::{SESSION_EXPIRY, WAITING_LIMIT, WAITING_SHARE};
+use places::Places;
 use rights::{BrokerRights, GATEWAY_USER};
+use waiting::WaitingRoom;
 
 pub use rights::BrokerUser;
 
@@ -37,11 +76,6 @@ pub use rights::BrokerUser;
 const PACKET_OVERHEAD: usize = 64 << 10;
 /// The most clients at a time. Each takes a file descriptor and some kilobytes.
 pub const CLIENT_LIMIT: usize = 10_000;
-/// The most clients that may connect in a second: after a power cut all of them come at once.
-const CLIENTS_PER_SECOND: u32 = 10_000;
-/// How long the broker keeps the session of a client that is gone, and how often it looks for
-/// sessions that have ended.
-const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
 /// At the stop, when nothing was sent for this long, every client has what it was sent.
 const QUIET_TIME: Duration = Duration::from_millis(50);
 /// At the stop, the longest wait for clients to take their last messages, and then for their tasks
@@ -87,34 +121,54 @@ impl Broker {
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub async fn start(settings: BrokerSettings) -> Result<Self, String> {
+    pub async fn start(settings: BrokerSettings, guesses: Arc<Guesses>) -> Result<Self, String> {
         let socket = bind("the embedded broker", settings.listen).await?;
         let addr = socket.local_addr().unwrap_or(settings.listen);
         let password = random_password()?;
         let config = BrokerConfig::new()
             .with_max_packet_size(settings.max_payload + PACKET_OVERHEAD)
             .with_session_expiry(SESSION_EXPIRY);
+        // Some of the connections are for those that have not logged in.
+        let waiting = WAITING_LIMIT
+            .min(settings.connections / WAITING_SHARE)
+            .max(1);
+        let clients = settings.connections.saturating_sub(waiting);
         let rights = BrokerRights::new(settings.users, settings.prefix, settings.discovery);
-        let authentication = BrokerAuthentication::new(&password, rights);
+        let passwords = BrokerPasswords::new(&password, &rights);
+        let shared = ClientsShare {
+            rights,
+            filters: FilterLedger::default(),
+            gateway_mail: GatewayMail::default(),
+        };
+        let gate = Gate {
+            guesses,
+            passwords,
+            shared: Arc::new(shared),
+            places: Places::new()?,
+            census: Census::new(clients),
+        };
         let limits = ResourceLimits {
-            max_connections: settings.connections,
-            max_connections_per_ip: settings.connections,
-            max_connection_rate: CLIENTS_PER_SECOND,
-            rate_limit_window: Duration::from_secs(1),
-            // 0: no limit.
+            // The gate has the limits of connections. 0: no limit.
             max_message_rate_per_client: 0,
             max_bandwidth_per_client: 0,
+            ..ResourceLimits::default()
         };
+        let storage = Arc::new(DynamicStorage::Memory(MemoryBackend::new()));
         let (stop, stopped) = broadcast::channel(1);
         let stats = Arc::new(BrokerStats::new());
         let tasks = TaskTracker::new();
-        let acceptor = Acceptor {
+        let service = Service {
+            gate,
             config: Arc::new(config),
-            router: Arc::new(MessageRouter::new()),
-            authentication: Arc::new(authentication),
+            router: Arc::new(MessageRouter::with_storage(storage.clone())),
+            storage,
             stats: stats.clone(),
             resources: Arc::new(ResourceMonitor::new(limits)),
             stop: stop.clone(),
+        };
+        let acceptor = Acceptor {
+            waiting: WaitingRoom::new(waiting),
+            service: Arc::new(service),
             tasks: tasks.clone(),
         };
         tasks.spawn(acceptor.run(socket, stopped));
@@ -159,55 +213,6 @@ impl Broker {
             }
             before = now;
         }
-    }
-}
-
-/// Accepts clients; holds what their connections share.
-struct Acceptor {
-    config: Arc<BrokerConfig>,
-    router: Arc<MessageRouter>,
-    authentication: Arc<BrokerAuthentication>,
-    stats: Arc<BrokerStats>,
-    resources: Arc<ResourceMonitor>,
-    stop: broadcast::Sender<()>,
-    tasks: TaskTracker,
-}
-
-impl Acceptor {
-    async fn run(self, socket: TcpListener, mut stopped: broadcast::Receiver<()>) {
-        let mut sweep = interval(SESSION_EXPIRY);
-        loop {
-            tokio::select! {
-                _ = stopped.recv() => return,
-                _ = sweep.tick() => self.router.sweep_sessions().await,
-                (stream, peer) = accept(&socket) => self.serve(stream, peer).await,
-            }
-        }
-    }
-
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr) {
-        if !self.resources.can_accept_connection(peer.ip()).await {
-            return;
-        }
-        let handler = ClientHandler::new(
-            BrokerTransport::tcp(stream),
-            peer,
-            self.config.clone(),
-            self.router.clone(),
-            self.authentication.clone(),
-            None,
-            self.stats.clone(),
-            self.resources.clone(),
-            self.stop.subscribe(),
-        );
-        self.tasks.spawn(async move {
-            match handler.run().await {
-                Err(error) if !error.is_normal_disconnect() => {
-                    tracing::warn!(%peer, %error, "a client of the embedded broker failed");
-                }
-                _ => {}
-            }
-        });
     }
 }
 

@@ -1,20 +1,26 @@
 //! The embedded broker, if the configuration asks for it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::home_assistant::discovery_topics;
 use crate::broker::{Broker, BrokerSettings, BrokerUser};
 use crate::config::{BrokerUrl, Config, RoomId};
+use crate::guesses::Guesses;
 use crate::topics::Prefix;
 
 /// Starts it, with at most this many connections at a time.
 ///
 /// # Errors
 /// The address cannot be used.
-pub async fn start(config: &Config, connections: usize) -> Result<Option<Broker>, String> {
+pub async fn start(
+    config: &Config,
+    connections: usize,
+    guesses: &Arc<Guesses>,
+) -> Result<Option<Broker>, String> {
     match &config.mqtt.url {
         BrokerUrl::Embedded(listen) => {
-            let broker = Broker::start(settings(config, *listen, connections));
+            let broker = Broker::start(settings(config, *listen, connections), guesses.clone());
             broker.await.map(Some)
         }
         _ => Ok(None),

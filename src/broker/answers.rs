@@ -4,9 +4,12 @@
 //! Pure. MQTT 5 has a code and a reason in words for each refusal. MQTT 3.1.1 has neither for a
 //! message: it is acknowledged, as Mosquitto does, and not passed on.
 
+use std::borrow::Cow;
+
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
 use super::frames::{kind, packet, put_variable_integer};
+use super::rights::Refusal;
 
 /// Packets below this size may carry no reason in words.
 const SMALLEST_PACKET_WITH_REASON: u32 = 256;
@@ -14,15 +17,28 @@ const SMALLEST_PACKET_WITH_REASON: u32 = 256;
 pub const MQTT_5: u8 = 5;
 
 /// Why something is not done, for the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
     pub code: ReasonCode,
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
 }
 
-impl Refusal {
+impl Denial {
     pub const fn new(code: ReasonCode, reason: &'static str) -> Self {
-        Self { code, reason }
+        Self {
+            code,
+            reason: Cow::Borrowed(reason),
+        }
+    }
+}
+
+/// Rights say why in words; MQTT has one code for all of them.
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            code: ReasonCode::NotAuthorized,
+            reason: refusal.to_string().into(),
+        }
     }
 }
 
@@ -51,21 +67,21 @@ impl Answers {
     }
 
     /// Refuses a connection.
-    pub fn connack(&self, refusal: Refusal) -> Vec<u8> {
+    pub fn connack(&self, denial: &Denial) -> Vec<u8> {
         if !self.is_mqtt_5() {
-            return packet(kind::CONNACK, 0, &[0, connack_code(refusal.code)]);
+            return packet(kind::CONNACK, 0, &[0, connack_code(denial.code)]);
         }
-        let mut body = vec![0, refusal.code.into()];
-        put_reason(&mut body, Some(refusal.reason));
+        let mut body = vec![0, denial.code.into()];
+        put_reason(&mut body, Some(&denial.reason));
         packet(kind::CONNACK, 0, &body)
     }
 
     /// Answers a message that is not passed on: PUBACK or PUBREC.
-    pub fn publish(&self, acknowledgement: u8, packet_id: u16, refusal: Refusal) -> Vec<u8> {
+    pub fn publish(&self, acknowledgement: u8, packet_id: u16, denial: &Denial) -> Vec<u8> {
         let mut body = packet_id.to_be_bytes().to_vec();
         if self.is_mqtt_5() {
-            body.push(refusal.code.into());
-            put_reason(&mut body, self.reasons.then_some(refusal.reason));
+            body.push(denial.code.into());
+            put_reason(&mut body, self.reasons.then_some(&*denial.reason));
         }
         packet(acknowledgement, 0, &body)
     }
@@ -89,12 +105,12 @@ impl Answers {
     }
 
     /// Says why the connection ends. MQTT 3.1.1 has no such packet.
-    pub fn disconnect(&self, refusal: Refusal) -> Vec<u8> {
+    pub fn disconnect(&self, denial: &Denial) -> Vec<u8> {
         if !self.is_mqtt_5() {
             return Vec::new();
         }
-        let mut body = vec![refusal.code.into()];
-        put_reason(&mut body, Some(refusal.reason));
+        let mut body = vec![denial.code.into()];
+        put_reason(&mut body, Some(&denial.reason));
         packet(kind::DISCONNECT, 0, &body)
     }
 }
@@ -129,17 +145,17 @@ fn put_reason(body: &mut Vec<u8>, reason: Option<&str>) {
 mod tests {
     use super::*;
 
-    const FULL: Refusal = Refusal::new(ReasonCode::QuotaExceeded, "full");
+    const FULL: Denial = Denial::new(ReasonCode::QuotaExceeded, "full");
 
     #[test]
     fn mqtt_5_hears_the_code_and_the_reason() {
         let answers = Answers::new(5, true, None);
         let reason = [7, 0x1F, 0, 4, b'f', b'u', b'l', b'l'];
         let with_reason = |start: &[u8]| [start, &reason].concat();
-        assert_eq!(answers.connack(FULL), with_reason(&[0x20, 10, 0, 0x97]));
-        let puback = answers.publish(kind::PUBACK, 258, FULL);
+        assert_eq!(answers.connack(&FULL), with_reason(&[0x20, 10, 0, 0x97]));
+        let puback = answers.publish(kind::PUBACK, 258, &FULL);
         assert_eq!(puback, with_reason(&[0x40, 11, 1, 2, 0x97]));
-        assert_eq!(answers.disconnect(FULL), with_reason(&[0xE0, 9, 0x97]));
+        assert_eq!(answers.disconnect(&FULL), with_reason(&[0xE0, 9, 0x97]));
         let suback = answers.suback(1, &[0, 0x97], Some("full"));
         assert_eq!(
             suback,
@@ -147,7 +163,7 @@ mod tests {
         );
         let silent = Answers::new(5, false, None);
         assert_eq!(
-            silent.publish(kind::PUBREC, 1, FULL),
+            silent.publish(kind::PUBREC, 1, &FULL),
             [0x50, 4, 0, 1, 0x97, 0]
         );
     }
@@ -155,9 +171,12 @@ mod tests {
     #[test]
     fn mqtt_311_gets_what_it_knows() {
         let answers = Answers::new(4, true, None);
-        assert_eq!(answers.connack(FULL), [0x20, 2, 0, 3]);
-        assert_eq!(answers.publish(kind::PUBACK, 1, FULL), [0x40, 2, 0, 1]);
-        assert_eq!(answers.suback(1, &[1, 0x97], Some("x")), [0x90, 4, 0, 1, 1, 0x80]);
-        assert!(answers.disconnect(FULL).is_empty());
+        assert_eq!(answers.connack(&FULL), [0x20, 2, 0, 3]);
+        assert_eq!(answers.publish(kind::PUBACK, 1, &FULL), [0x40, 2, 0, 1]);
+        assert_eq!(
+            answers.suback(1, &[1, 0x97], Some("x")),
+            [0x90, 4, 0, 1, 1, 0x80]
+        );
+        assert!(answers.disconnect(&FULL).is_empty());
     }
 }

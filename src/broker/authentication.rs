@@ -1,85 +1,101 @@
-//! Answers the embedded broker's questions about its clients: passwords here, rights from
-//! [`BrokerRights`].
+//! Who may connect to the embedded broker: names and passwords. What they may do is in `rights`.
 
 use std::collections::HashMap;
-use std::future::{Future, ready};
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::sync::Arc;
 
-use mqtt5::broker::auth::{AuthProvider, AuthResult};
-use mqtt5::packet::connect::ConnectPacket;
-use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt};
+use super::rights::{BrokerRights, GATEWAY_USER};
 use crate::secret::SecretDigest;
 
-/// Answers the broker's questions.
-pub struct BrokerAuthentication {
-    /// The digests of passwords by user, the gateway's own among them.
-    passwords: HashMap<String, SecretDigest>,
-    rights: BrokerRights,
+/// As whom a client logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Login {
+    /// The gateway itself.
+    Gateway,
+    /// A configured user.
+    User(Arc<str>),
+    /// Anyone: no users are configured.
+    Anyone,
 }
 
-impl BrokerAuthentication {
-    pub fn new(gateway_password: &SecretString, rights: BrokerRights) -> Self {
+/// The passwords of all users.
+#[derive(Debug)]
+pub struct BrokerPasswords {
+    gateway: SecretDigest,
+    users: HashMap<Arc<str>, SecretDigest>,
+}
+
+impl BrokerPasswords {
+    pub fn new(gateway_password: &SecretString, rights: &BrokerRights) -> Self {
         let digest =
             |password: &SecretString| SecretDigest::of(password.expose_secret().as_bytes());
-        let configured = rights
+        let users = rights
             .users()
-            .map(|user| (user.name.clone(), digest(&user.password)));
-        let gateway = (GATEWAY_USER.to_owned(), digest(gateway_password));
+            .map(|user| (user.name.as_str().into(), digest(&user.password)));
         Self {
-            passwords: configured.chain([gateway]).collect(),
-            rights,
+            gateway: digest(gateway_password),
+            users: users.collect(),
         }
     }
 
-    fn admit(&self, connect: &ConnectPacket) -> AuthResult {
-        let name = connect.username.as_deref();
-        if self.rights.is_open() && name != Some(GATEWAY_USER) {
-            return AuthResult::success();
+    /// As whom a name and a password log in; `None` if they are wrong.
+    pub fn login(&self, name: Option<&str>, password: Option<&[u8]>) -> Option<Login> {
+        if self.users.is_empty() && name != Some(GATEWAY_USER) {
+            return Some(Login::Anyone);
         }
-        let known = name.and_then(|name| self.passwords.get(name));
-        let given = connect.password.as_deref().map(SecretDigest::of);
-        match name {
-            Some(name) if known.is_some() && known == given.as_ref() => {
-                AuthResult::success_with_user(name)
-            }
-            _ => AuthResult::fail(ReasonCode::BadUsernameOrPassword),
+        let (name, given) = (name?, SecretDigest::of(password?));
+        if name == GATEWAY_USER {
+            return (self.gateway == given).then_some(Login::Gateway);
         }
+        let (name, known) = self.users.get_key_value(name)?;
+        (*known == given).then(|| Login::User(name.clone()))
     }
 }
 
-/// The return type of the library's trait.
-type AuthFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::BrokerUser;
+    use crate::topics::{DiscoveryTopics, Prefix};
 
-impl AuthProvider for BrokerAuthentication {
-    fn authenticate<'a>(
-        &'a self,
-        connect: &'a ConnectPacket,
-        _: SocketAddr,
-    ) -> AuthFuture<'a, mqtt5::Result<AuthResult>> {
-        Box::pin(ready(Ok(self.admit(connect))))
+    fn passwords(users: Vec<BrokerUser>) -> BrokerPasswords {
+        let rights = BrokerRights::new(users, Prefix::default(), DiscoveryTopics::default());
+        BrokerPasswords::new(&SecretString::from("inside"), &rights)
     }
 
-    fn authorize_publish<'a>(
-        &'a self,
-        _: &str,
-        user: Option<&'a str>,
-        topic: &'a str,
-    ) -> AuthFuture<'a, bool> {
-        // The library tells the topic alone.
-        let attempt = PublishAttempt::plain(topic);
-        Box::pin(ready(self.rights.publish(user, &attempt).is_ok()))
+    fn user(name: &str) -> BrokerUser {
+        BrokerUser {
+            name: name.into(),
+            password: format!("{name}-secret").into(),
+            rooms: None,
+            control: true,
+        }
     }
 
-    fn authorize_subscribe<'a>(
-        &'a self,
-        _: &str,
-        user: Option<&'a str>,
-        filter: &'a str,
-    ) -> AuthFuture<'a, bool> {
-        Box::pin(ready(self.rights.subscribe(user, filter).is_ok()))
+    #[test]
+    fn a_password_is_needed_where_there_are_users() {
+        let closed = passwords(vec![user("panel"), user("screen")]);
+        let login =
+            |name: &str, password: &str| closed.login(Some(name), Some(password.as_bytes()));
+        assert_eq!(
+            login("panel", "panel-secret"),
+            Some(Login::User("panel".into()))
+        );
+        assert_eq!(login(GATEWAY_USER, "inside"), Some(Login::Gateway));
+        for (name, password) in [
+            ("panel", "screen-secret"),
+            ("panel", ""),
+            ("nobody", "panel-secret"),
+            (GATEWAY_USER, "panel-secret"),
+        ] {
+            assert_eq!(login(name, password), None, "{name} {password}");
+        }
+        assert_eq!(closed.login(None, None), None);
+        assert_eq!(closed.login(Some("panel"), None), None);
+        let open = passwords(Vec::new());
+        assert_eq!(open.login(None, None), Some(Login::Anyone));
+        assert_eq!(open.login(Some("panel"), Some(b"x")), Some(Login::Anyone));
+        assert_eq!(open.login(Some(GATEWAY_USER), Some(b"x")), None);
     }
 }

@@ -9,7 +9,7 @@ use mqtt5::packet::{FixedHeader, MqttPacket, PacketType};
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::answers::{Answers, MQTT_5, Refusal};
+use super::answers::{Answers, Denial, MQTT_5};
 use super::frames::{Frame, Reader, kind, packet};
 use super::limits::CONNECT_LIMIT;
 
@@ -50,7 +50,12 @@ pub async fn read_connect(stream: &mut (impl AsyncRead + Unpin)) -> Result<Conne
             return Ok(connect);
         }
         let room = CONNECT_LIMIT.saturating_sub(bytes.len()).max(1);
-        if (&mut *stream).take(room as u64).read_buf(&mut bytes).await? == 0 {
+        if (&mut *stream)
+            .take(room as u64)
+            .read_buf(&mut bytes)
+            .await?
+            == 0
+        {
             return Err(NoConnect::Gone);
         }
     }
@@ -69,20 +74,38 @@ fn parse(bytes: &mut BytesMut) -> Result<Option<Connect>, NoConnect> {
     };
     let answers = Answers::new(version, true, None);
     if !matches!(version, MQTT_311 | MQTT_5) {
-        return Err(refused(answers, ReasonCode::UnsupportedProtocolVersion, "the versions are 3.1.1 and 5"));
+        return Err(refused(
+            answers,
+            ReasonCode::UnsupportedProtocolVersion,
+            "the versions are 3.1.1 and 5",
+        ));
     }
     if frame.length() > CONNECT_LIMIT {
-        return Err(refused(answers, ReasonCode::PacketTooLarge, "a CONNECT may have 16 KiB"));
+        return Err(refused(
+            answers,
+            ReasonCode::PacketTooLarge,
+            "a CONNECT may have 16 KiB",
+        ));
     }
     if bytes.len() < frame.length() {
         return Ok(None);
     }
     let mut body = bytes.split_to(frame.length()).freeze();
     body.advance(frame.header);
-    let header = FixedHeader::new(PacketType::Connect, 0, body.len().try_into().unwrap_or(u32::MAX));
+    let header = FixedHeader::new(
+        PacketType::Connect,
+        0,
+        body.len().try_into().unwrap_or(u32::MAX),
+    );
     let packet = match ConnectPacket::decode_body(&mut body, &header) {
         Ok(packet) if !body.has_remaining() => packet,
-        _ => return Err(refused(answers, ReasonCode::MalformedPacket, "the CONNECT is malformed")),
+        _ => {
+            return Err(refused(
+                answers,
+                ReasonCode::MalformedPacket,
+                "the CONNECT is malformed",
+            ));
+        }
     };
     Ok(Some(Connect {
         packet,
@@ -91,7 +114,7 @@ fn parse(bytes: &mut BytesMut) -> Result<Option<Connect>, NoConnect> {
 }
 
 fn refused(answers: Answers, code: ReasonCode, reason: &'static str) -> NoConnect {
-    NoConnect::Refused(answers.connack(Refusal::new(code, reason)))
+    NoConnect::Refused(answers.connack(&Denial::new(code, reason)))
 }
 
 /// The version that a CONNECT names, as soon as it is there.
@@ -99,7 +122,11 @@ fn version(body: &[u8]) -> Result<Option<u8>, NoConnect> {
     let mut reader = Reader(body);
     let Ok(name) = reader.binary() else {
         // No protocol has a longer name than MQIsdp, which is 3.1.
-        return if body.len() > 8 { Err(NoConnect::Gone) } else { Ok(None) };
+        return if body.len() > 8 {
+            Err(NoConnect::Gone)
+        } else {
+            Ok(None)
+        };
     };
     match name {
         b"MQTT" => Ok(reader.byte().ok()),
@@ -180,11 +207,16 @@ mod tests {
 
     #[tokio::test]
     async fn other_versions_and_other_protocols() {
-        let Err(NoConnect::Refused(answer)) = read(b"\x10\x0C\0\x06MQIsdp\x03\x02\0\0").await else {
+        let Err(NoConnect::Refused(answer)) = read(b"\x10\x0C\0\x06MQIsdp\x03\x02\0\0").await
+        else {
             panic!("refused");
         };
         assert_eq!(answer, [0x20, 2, 0, 1]);
-        for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x10\x0C\xFF\xFFxxxxxxxxxx", b"\x10"] {
+        for bytes in [
+            &b"GET / HTTP/1.1\r\n\r\n"[..],
+            b"\x10\x0C\xFF\xFFxxxxxxxxxx",
+            b"\x10",
+        ] {
             assert!(matches!(read(bytes).await, Err(NoConnect::Gone)));
         }
     }

@@ -196,7 +196,9 @@ mod tests {
 
     #[test]
     fn a_property_ends_where_its_type_says() {
-        let bytes = [0x23, 0, 5, 0x26, 0, 1, b'k', 0, 1, b'v', 0x0B, 0x80, 1, 0x7F];
+        let bytes = [
+            0x23, 0, 5, 0x26, 0, 1, b'k', 0, 1, b'v', 0x0B, 0x80, 1, 0x7F,
+        ];
         let mut reader = Reader(&bytes);
         assert_eq!(reader.property().unwrap().value.two_bytes(), Ok(5));
         assert_eq!(reader.property().unwrap().identifier, 0x26);

@@ -26,3 +26,36 @@ pub const CONTROL_PACKET_LIMIT: usize = 64 << 10;
 pub const MESSAGE_HEAD_LIMIT: usize = 64 << 10;
 /// The most bytes of answers that a client has not read. After that nothing more is read from it.
 pub const UNREAD_ANSWERS_LIMIT: usize = 64 << 10;
+
+/// How long the session of a client that is gone is kept at most, whatever it asks for.
+pub const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
+/// How often sessions that have ended are looked for.
+pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The most filters with a wildcard of one client. A panel has some.
+pub const WILDCARD_FILTERS_PER_CLIENT: usize = 200;
+/// The most different filters with a wildcard in all: every message is compared with each, which
+/// takes about 0.2 µs.
+pub const WILDCARD_FILTERS: usize = 2000;
+/// The most filters of one client. Home Assistant has about 80 for each room.
+pub const FILTERS_PER_CLIENT: usize = 20_000;
+/// The most filters in all. Each takes about 1 KB.
+pub const FILTERS: usize = 50_000;
+/// The most bytes of filters in all: a filter may be long.
+pub const FILTER_BYTES: usize = 8 << 20;
+
+/// The most levels of a topic or filter. The gateway's own have fewer than ten.
+pub const TOPIC_LEVELS: usize = 32;
+/// The most bytes of a topic or filter.
+pub const TOPIC_LENGTH: usize = 1024;
+
+/// One owner may have one of this many of the broker's connections.
+pub const CONNECTION_SHARE: usize = 2;
+/// And at least so many, however few the broker has.
+pub const FEWEST_CONNECTIONS: usize = 8;
+/// The most sessions that are kept for clients that are gone.
+pub const SESSIONS: usize = 1000;
+/// The most of them for one user, or one address where there are no users.
+pub const SESSIONS_PER_OWNER: usize = 100;
+/// The most topic aliases of a client. Each keeps a topic.
+pub const TOPIC_ALIASES: u16 = 32;

@@ -60,6 +60,7 @@ pub struct PublishAttempt<'a> {
     pub will: bool,
 }
 
+#[cfg(test)]
 impl<'a> PublishAttempt<'a> {
     /// To this topic, without anything else.
     pub fn plain(topic: &'a str) -> Self {

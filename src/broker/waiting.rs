@@ -181,14 +181,21 @@ mod tests {
         // A burst after a power cut is let in.
         inside.take_in(address(2), 1000, start).unwrap();
         for _ in 0..100 {
-            inside.take_in(address(2), 1000, start + WAITING_GRACE).unwrap();
+            inside
+                .take_in(address(2), 1000, start + WAITING_GRACE)
+                .unwrap();
         }
         assert!(inside.count(address(2)) <= 100 + 1);
         let later = start + WAITING_GRACE * 2;
         for _ in 0..100 {
             inside.take_in(address(2), 1000, later).unwrap();
         }
-        assert!(inside.all.iter().all(|one| one.since == later || one.since > start));
+        assert!(
+            inside
+                .all
+                .iter()
+                .all(|one| one.since == later || one.since > start)
+        );
     }
 
     #[tokio::test]

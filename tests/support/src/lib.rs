@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use poly2mqtt::broker::{Broker, BrokerSettings, BrokerUser};
 use poly2mqtt::doors::mqtt::BrokerAddress;
+use poly2mqtt::guesses::Guesses;
 use poly2mqtt::topics::{DiscoveryTopics, Prefix};
 
 pub use mosquitto::{Mosquitto, mosquitto};
@@ -88,5 +89,7 @@ pub async fn embedded(users: Vec<BrokerUser>) -> Broker {
         discovery: DiscoveryTopics::default(),
         max_payload: 10 << 20,
     };
-    Broker::start(settings).await.unwrap()
+    Broker::start(settings, Guesses::new(Arc::default()))
+        .await
+        .unwrap()
 }

@@ -1,0 +1,157 @@
+//! Accepts connections, takes them through the gate and gives them to the library.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mqtt5::broker::ResourceMonitor;
+use mqtt5::broker::client_handler::ClientHandler;
+use mqtt5::broker::config::BrokerConfig;
+use mqtt5::broker::router::MessageRouter;
+use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
+use mqtt5::broker::sys_topics::BrokerStats;
+use mqtt5::broker::transport::BrokerTransport;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
+use tokio::time::{Instant, interval};
+use tokio_util::task::TaskTracker;
+
+use super::client::{BrokerClient, ClientQuestions};
+use super::gate::{Admitted, Gate};
+use super::limits::SESSION_SWEEP_INTERVAL;
+use super::waiting::{WaitingPlace, WaitingRoom};
+use crate::net::accept;
+
+/// Accepts clients; holds what their connections share.
+pub struct Acceptor {
+    pub waiting: Arc<WaitingRoom>,
+    pub service: Arc<Service>,
+    pub tasks: TaskTracker,
+}
+
+/// What serves every client.
+pub struct Service {
+    pub gate: Gate,
+    pub config: Arc<BrokerConfig>,
+    pub router: Arc<MessageRouter>,
+    pub storage: Arc<DynamicStorage>,
+    pub stats: Arc<BrokerStats>,
+    pub resources: Arc<ResourceMonitor>,
+    pub stop: broadcast::Sender<()>,
+}
+
+impl Acceptor {
+    /// Accepts until told to stop.
+    pub async fn run(self, socket: TcpListener, mut stopped: broadcast::Receiver<()>) {
+        let mut sweep = interval(SESSION_SWEEP_INTERVAL);
+        let next = async || {
+            let (stream, peer) = accept(&socket).await;
+            (self.waiting.enter(peer.ip()).await, stream, peer)
+        };
+        loop {
+            tokio::select! {
+                _ = stopped.recv() => return,
+                _ = sweep.tick() => self.service.sweep().await,
+                (place, stream, peer) = next() => {
+                    let service = self.service.clone();
+                    self.tasks.spawn(async move { service.serve(place, stream, peer).await });
+                }
+            }
+        }
+    }
+}
+
+impl Service {
+    async fn serve(&self, place: WaitingPlace, stream: TcpStream, peer: SocketAddr) {
+        let mut stop = self.stop.subscribe();
+        let admitted = tokio::select! {
+            admitted = self.gate.admit(stream, peer) => admitted,
+            () = place.closed() => None,
+            _ = stop.recv() => None,
+        };
+        drop(place);
+        if let Some(admitted) = admitted {
+            self.hand_over(admitted, peer).await;
+        }
+    }
+
+    async fn hand_over(&self, admitted: Admitted, peer: SocketAddr) {
+        let Admitted {
+            client,
+            stream,
+            presence,
+        } = admitted;
+        self.gate.census.returned(&client.place);
+        let handler = ClientHandler::new(
+            BrokerTransport::WebSocket(Box::new(stream)),
+            peer,
+            self.config.clone(),
+            self.router.clone(),
+            Arc::new(ClientQuestions(client.clone())),
+            Some(self.storage.clone()),
+            self.stats.clone(),
+            self.resources.clone(),
+            self.stop.subscribe(),
+        );
+        match handler.run().await {
+            Err(error) if !error.is_normal_disconnect() => {
+                tracing::debug!(%peer, %error, "a client of the embedded broker failed");
+            }
+            _ => {}
+        }
+        drop(presence);
+        self.left(&client).await;
+    }
+
+    /// A client has gone: its session is kept or has ended.
+    async fn left(&self, client: &BrokerClient) {
+        let place = &client.place;
+        if self.router.is_connected(place).await {
+            // Another connection of the same client has taken over.
+            return;
+        }
+        if !self.has_session(place).await {
+            self.gate.shared.filters.forget(place);
+            return;
+        }
+        let census = &self.gate.census;
+        for place in census.kept(place, &client.owner, Instant::now()) {
+            self.end_session(&place).await;
+        }
+    }
+
+    async fn has_session(&self, place: &str) -> bool {
+        matches!(self.storage.get_session(place).await, Ok(Some(_)))
+    }
+
+    /// Ends the session of a client that is gone, with all that is kept for it.
+    async fn end_session(&self, place: &str) {
+        let slot = self.router.lock_session(place).await;
+        if self.router.is_connected(place).await {
+            return;
+        }
+        let removed = async {
+            self.storage.remove_session(place).await?;
+            self.storage.remove_all_inflight_messages(place).await?;
+            self.router.set_client_subscriptions(&slot, None).await
+        };
+        if let Err(error) = removed.await {
+            tracing::debug!(%error, "a session could not be removed");
+        }
+        self.storage.queue_handle(place).clear(None);
+        self.gate.shared.filters.forget(place);
+    }
+
+    /// Forgets what has expired.
+    async fn sweep(&self) {
+        self.router.sweep_sessions().await;
+        if let Err(error) = self.storage.cleanup_expired().await {
+            tracing::debug!(%error, "expired messages could not be removed");
+        }
+        for place in self.gate.census.places() {
+            if !self.has_session(&place).await {
+                self.gate.census.returned(&place);
+                self.gate.shared.filters.forget(&place);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! One client that has logged in: whose it is, and the answers to the library's questions about it.
+
+use std::future::{Future, ready};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use mqtt5::broker::auth::{AuthProvider, AuthResult};
+use mqtt5::packet::connect::ConnectPacket;
+
+use super::answers::Denial;
+use super::authentication::Login;
+use super::filters::FilterLedger;
+use super::gateway_mail::GatewayMail;
+use super::owner::Owner;
+use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt, Recipients};
+use super::topic_size::{FILTER_TOO_LONG, TOPIC_TOO_LONG, is_moderate};
+
+/// A client that has logged in.
+#[derive(Debug)]
+pub struct BrokerClient {
+    /// Its name at the library: see [`super::places`].
+    pub place: String,
+    pub owner: Owner,
+    login: Login,
+    pub shared: Arc<ClientsShare>,
+}
+
+/// What all clients share: their rights, and what limits them together.
+#[derive(Debug)]
+pub struct ClientsShare {
+    pub rights: BrokerRights,
+    pub filters: FilterLedger,
+    pub gateway_mail: GatewayMail,
+}
+
+impl BrokerClient {
+    pub fn new(place: String, owner: Owner, login: Login, shared: Arc<ClientsShare>) -> Self {
+        Self {
+            place,
+            owner,
+            login,
+            shared,
+        }
+    }
+
+    /// Its name in the rights; `None` where clients connect without a user.
+    pub fn user(&self) -> Option<&str> {
+        match &self.login {
+            Login::Gateway => Some(GATEWAY_USER),
+            Login::User(name) => Some(name),
+            Login::Anyone => None,
+        }
+    }
+
+    pub fn is_gateway(&self) -> bool {
+        matches!(self.login, Login::Gateway)
+    }
+
+    /// Who gets what it publishes.
+    ///
+    /// # Errors
+    /// Nobody does.
+    pub fn publish(&self, attempt: &PublishAttempt<'_>) -> Result<Recipients, Denial> {
+        if !is_moderate(attempt.topic) {
+            return Err(TOPIC_TOO_LONG);
+        }
+        Ok(self.shared.rights.publish(self.user(), attempt)?)
+    }
+
+    /// Counts a subscription.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn subscribe(&self, filter: &str) -> Result<(), Denial> {
+        if !is_moderate(filter) {
+            return Err(FILTER_TOO_LONG);
+        }
+        self.shared.rights.subscribe(self.user(), filter)?;
+        self.shared.filters.subscribe(&self.place, filter)
+    }
+}
+
+/// The library's questions about one client.
+pub struct ClientQuestions(pub Arc<BrokerClient>);
+
+/// The return type of the library's trait.
+type AuthFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl AuthProvider for ClientQuestions {
+    /// The password was checked before the library knew of the client.
+    fn authenticate<'a>(
+        &'a self,
+        _: &'a ConnectPacket,
+        _: SocketAddr,
+    ) -> AuthFuture<'a, mqtt5::Result<AuthResult>> {
+        let result = match self.0.user() {
+            Some(user) => AuthResult::success_with_user(user),
+            None => AuthResult::success(),
+        };
+        Box::pin(ready(Ok(result)))
+    }
+
+    /// `inbound` has decided about messages and the gate about the will, with all that the library
+    /// does not tell here.
+    fn authorize_publish<'a>(
+        &'a self,
+        _: &str,
+        _: Option<&'a str>,
+        _: &'a str,
+    ) -> AuthFuture<'a, bool> {
+        Box::pin(ready(true))
+    }
+
+    /// Asked for SUBSCRIBE, about which `inbound` has decided, and for sessions that are resumed.
+    fn authorize_subscribe<'a>(
+        &'a self,
+        _: &str,
+        _: Option<&'a str>,
+        filter: &'a str,
+    ) -> AuthFuture<'a, bool> {
+        let rights = &self.0.shared.rights;
+        Box::pin(ready(rights.subscribe(self.0.user(), filter).is_ok()))
+    }
+}

@@ -1,0 +1,219 @@
+//! From a new connection to a client that has logged in: reads its CONNECT within bounds, checks
+//! the password, and names the client's place.
+//!
+//! Until then a connection has a few KiB of memory and a few seconds. Refusals are answered here;
+//! the library never sees them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::answers::{Answers, Denial};
+use super::authentication::{BrokerPasswords, Login};
+use super::census::{Census, Presence};
+use super::client::{BrokerClient, ClientsShare};
+use super::connect::{Connect, NoConnect, read_connect};
+use super::inbound::Inbound;
+use super::limits::CONNECT_TIMEOUT;
+use super::outbound::Outbound;
+use super::owner::Owner;
+use super::places::Places;
+use super::rights::PublishAttempt;
+use super::stream::{InspectedStream, Inspection, PeerKind};
+use crate::command::DoorKind;
+use crate::guesses::{Attempt, Guesses, Verdict};
+
+const WRONG_PASSWORD: Denial = Denial::new(
+    ReasonCode::BadUsernameOrPassword,
+    "the user or the password is wrong",
+);
+const TOO_MANY_GUESSES: Denial = Denial::new(
+    ReasonCode::ConnectionRateExceeded,
+    "too many wrong passwords came from this address",
+);
+const NO_CLIENT_ID: Denial = Denial::new(
+    ReasonCode::ClientIdentifierNotValid,
+    "a session that is kept needs a client id",
+);
+const NO_ENHANCED_AUTHENTICATION: Denial = Denial::new(
+    ReasonCode::BadAuthenticationMethod,
+    "the broker knows passwords only",
+);
+const RECEIVE_MAXIMUM_ZERO: Denial =
+    Denial::new(ReasonCode::ProtocolError, "Receive Maximum must not be 0");
+
+/// Lets clients in.
+#[derive(Debug)]
+pub struct Gate {
+    pub guesses: Arc<Guesses>,
+    pub passwords: BrokerPasswords,
+    pub shared: Arc<ClientsShare>,
+    pub places: Places,
+    pub census: Arc<Census>,
+}
+
+/// A client that may be handed to the library.
+pub struct Admitted {
+    pub client: Arc<BrokerClient>,
+    pub stream: InspectedStream,
+    pub presence: Presence,
+}
+
+impl Gate {
+    /// Lets a new connection in, or answers why not.
+    pub async fn admit(&self, mut socket: TcpStream, peer: SocketAddr) -> Option<Admitted> {
+        let Ok(read) = timeout(CONNECT_TIMEOUT, read_connect(&mut socket)).await else {
+            return None;
+        };
+        let prepared = match read {
+            Ok(connect) => self.prepare(connect, peer).await,
+            Err(error) => Err(error),
+        };
+        match prepared {
+            Ok(prepared) => Some(prepared.connected(socket, peer)),
+            Err(NoConnect::Refused(answer)) => {
+                // A client that does not take it has gone.
+                let _ = timeout(CONNECT_TIMEOUT, socket.write_all(&answer)).await;
+                let _ = timeout(CONNECT_TIMEOUT, socket.shutdown()).await;
+                None
+            }
+            Err(NoConnect::Gone) => None,
+        }
+    }
+
+    async fn prepare(&self, connect: Connect, peer: SocketAddr) -> Result<Prepared, NoConnect> {
+        let answers = connect.answers();
+        let refuse = |denial: Denial| NoConnect::Refused(answers.connack(&denial));
+        let packet = &connect.packet;
+        let login = self.login(packet, peer).await.map_err(refuse)?;
+        check(&connect, answers).map_err(refuse)?;
+        let assigned = if packet.client_id.is_empty() {
+            Some(random_client_id().map_err(|()| NoConnect::Gone)?)
+        } else {
+            None
+        };
+        let client_id = assigned.as_deref().unwrap_or(&packet.client_id);
+        let place = self.places.name(&login, client_id);
+        let owner = match &login {
+            Login::Gateway => Owner::Gateway,
+            Login::User(name) => Owner::User(name.clone()),
+            Login::Anyone => Owner::address(peer.ip()),
+        };
+        let rest = connect.rest.len();
+        let client = Arc::new(BrokerClient::new(place, owner, login, self.shared.clone()));
+        check_will(&client, packet).map_err(refuse)?;
+        let presence = self.census.arrive(&client.owner).map_err(refuse)?;
+        let received = connect.for_library(client.place.clone())?;
+        let peer_kind = if client.is_gateway() {
+            PeerKind::Gateway(self.shared.gateway_mail.connect())
+        } else {
+            PeerKind::Client(Box::new(Inspection {
+                inbound: Inbound::new(client.clone(), answers),
+                outbound: Outbound {
+                    assigned_client_id: assigned.filter(|_| answers.is_mqtt_5()),
+                },
+            }))
+        };
+        Ok(Prepared {
+            connect_length: received.len() - rest,
+            client,
+            received,
+            presence,
+            peer_kind,
+        })
+    }
+}
+
+impl Gate {
+    /// Checks user and password. A wrong one is answered late, and counts at all doors.
+    async fn login(&self, packet: &ConnectPacket, peer: SocketAddr) -> Result<Login, Denial> {
+        let user = packet.username.as_deref();
+        let password = packet.password.as_deref();
+        let login = self.passwords.login(user, password);
+        if matches!(login, Some(Login::Anyone | Login::Gateway)) {
+            // The gateway's password is made by the gateway: nobody guesses it, and no penalty of
+            // an address may keep the gateway out.
+            return login.ok_or(WRONG_PASSWORD);
+        }
+        let attempt = Attempt {
+            door: DoorKind::Mqtt,
+            address: peer.ip(),
+            user: user.unwrap_or_default(),
+            secret: password.unwrap_or_default(),
+            right: login.is_some(),
+        };
+        match self.guesses.check(&attempt) {
+            Verdict::Admit => login.ok_or(WRONG_PASSWORD),
+            Verdict::Wrong(delay) => {
+                delay.over().await;
+                Err(WRONG_PASSWORD)
+            }
+            Verdict::TooOften { .. } => Err(TOO_MANY_GUESSES),
+        }
+    }
+}
+
+/// A client that may be let in.
+struct Prepared {
+    client: Arc<BrokerClient>,
+    /// Its CONNECT, as the library is to see it, and what came after it.
+    received: BytesMut,
+    connect_length: usize,
+    presence: Presence,
+    peer_kind: PeerKind,
+}
+
+impl Prepared {
+    fn connected(self, socket: TcpStream, peer: SocketAddr) -> Admitted {
+        let (received, length) = (self.received, self.connect_length);
+        Admitted {
+            client: self.client,
+            stream: InspectedStream::new(socket, peer, received, length, self.peer_kind),
+            presence: self.presence,
+        }
+    }
+}
+
+/// What a CONNECT must not ask for.
+fn check(connect: &Connect, answers: Answers) -> Result<(), Denial> {
+    let packet = &connect.packet;
+    if packet.client_id.is_empty() && !answers.is_mqtt_5() && !packet.clean_start {
+        return Err(NO_CLIENT_ID);
+    }
+    if packet.properties.get_authentication_method().is_some() {
+        return Err(NO_ENHANCED_AUTHENTICATION);
+    }
+    if packet.properties.get_receive_maximum() == Some(0) {
+        return Err(RECEIVE_MAXIMUM_ZERO);
+    }
+    Ok(())
+}
+
+/// Whether the will may be published. Its QoS 2 and size are the library's to check.
+fn check_will(client: &BrokerClient, packet: &ConnectPacket) -> Result<(), Denial> {
+    let Some(will) = &packet.will else {
+        return Ok(());
+    };
+    let attempt = PublishAttempt {
+        topic: &will.topic,
+        retain: will.retain,
+        empty: will.payload.is_empty(),
+        response: will.properties.response_topic.as_deref(),
+        will: true,
+    };
+    client.publish(&attempt).map(drop)
+}
+
+/// A client id for a client that has none.
+fn random_client_id() -> Result<String, ()> {
+    let mut bytes = [0_u8; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| ())?;
+    Ok(format!("auto-{:032x}", u128::from_be_bytes(bytes)))
+}

@@ -1,0 +1,249 @@
+//! What a client may send after its log-in: each packet is passed to the library, answered here, or
+//! the end of the connection.
+//!
+//! Sees the head of a message, never its payload. Decides by `rights` and the limits.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+
+use super::answers::{Answers, Denial};
+use super::client::BrokerClient;
+use super::frames::{Frame, Malformed, Reader, kind};
+use super::limits::{CONTROL_PACKET_LIMIT, MESSAGE_HEAD_LIMIT, TOPIC_ALIASES};
+use super::message::MessageHead;
+use super::rights::{PublishAttempt, Recipients};
+use super::subscriptions::{FilterRequest, Subscriptions};
+use super::topic_size::is_moderate;
+
+/// What happens to a packet.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It cannot be decided before this many bytes of it are there.
+    NeedMore(usize),
+    /// The library gets it.
+    Pass,
+    /// The library gets these bytes instead of the first ones.
+    Replace {
+        /// How many bytes are replaced.
+        length: usize,
+        with: Vec<u8>,
+    },
+    /// The library does not get it; the client gets this, if anything.
+    Answer(Vec<u8>),
+    /// The client gets this, if anything, and the connection ends.
+    End(Vec<u8>),
+}
+
+/// What is known of one client's packets.
+#[derive(Debug)]
+pub struct Inbound {
+    client: Arc<BrokerClient>,
+    answers: Answers,
+    /// The topics of this client's aliases. The library never sees an alias.
+    aliases: HashMap<u16, Box<str>>,
+    /// Messages of QoS 2 that the library did not get, while the client goes on with PUBREL.
+    answered: HashSet<u16>,
+    /// What was asked for by SUBSCRIBE and not answered yet.
+    subscriptions: Subscriptions,
+}
+
+const MALFORMED: Denial = Denial::new(ReasonCode::MalformedPacket, "the packet is malformed");
+const TOO_LARGE: Denial = Denial::new(ReasonCode::PacketTooLarge, "the packet is too large");
+const NO_PACKET_ID: Denial = Denial::new(
+    ReasonCode::ProtocolError,
+    "a packet identifier must not be 0",
+);
+const BAD_ALIAS: Denial = Denial::new(
+    ReasonCode::TopicAliasInvalid,
+    "there is no topic with this alias, or the alias is above Topic Alias Maximum",
+);
+const NOT_TAKEN: Denial = Denial::new(
+    ReasonCode::QuotaExceeded,
+    "the gateway does not carry this out, and cannot answer now",
+);
+const TAKEN: Denial = Denial::new(ReasonCode::Success, "");
+
+impl Inbound {
+    pub fn new(client: Arc<BrokerClient>, answers: Answers) -> Self {
+        Self {
+            client,
+            answers,
+            aliases: HashMap::new(),
+            answered: HashSet::new(),
+            subscriptions: Subscriptions::default(),
+        }
+    }
+
+    /// The answer to bytes that are no packet.
+    pub fn malformed(&self) -> Vec<u8> {
+        self.answers.disconnect(&MALFORMED)
+    }
+
+    /// The library has accepted the connection, with or without the session of a former one.
+    pub fn connected(&mut self, session_present: bool) {
+        if !session_present {
+            self.client.shared.filters.forget(&self.client.place);
+        }
+    }
+
+    /// Decides about the packet that these bytes begin with.
+    pub fn inspect(&mut self, frame: &Frame, bytes: &[u8]) -> Verdict {
+        if frame.kind != kind::PUBLISH && frame.length() > CONTROL_PACKET_LIMIT {
+            return Verdict::End(self.answers.disconnect(&TOO_LARGE));
+        }
+        match frame.kind {
+            kind::PUBLISH => self.publish(frame, bytes),
+            kind::PUBREL => self.pubrel(frame, bytes),
+            kind::SUBSCRIBE | kind::UNSUBSCRIBE => match bytes.get(..frame.length()) {
+                None => Verdict::NeedMore(frame.length()),
+                Some(packet) => self.subscribe_or_unsubscribe(frame, packet),
+            },
+            _ => Verdict::Pass,
+        }
+    }
+
+    fn subscribe_or_unsubscribe(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
+        let request = FilterRequest::parse(frame, packet, self.answers.is_mqtt_5());
+        let Ok(request) = request else {
+            return Verdict::End(self.answers.disconnect(&MALFORMED));
+        };
+        if request.packet_id == 0 {
+            return Verdict::End(self.answers.disconnect(&NO_PACKET_ID));
+        }
+        if frame.kind == kind::UNSUBSCRIBE {
+            for filter in &request.filters {
+                let filters = &self.client.shared.filters;
+                filters.unsubscribe(&self.client.place, filter.text);
+            }
+            return Verdict::Pass;
+        }
+        let may = |filter: &str| self.client.subscribe(filter);
+        self.subscriptions.subscribe(&request, self.answers, may)
+    }
+
+    fn publish(&mut self, frame: &Frame, bytes: &[u8]) -> Verdict {
+        let head = match MessageHead::parse(frame, bytes, self.answers.is_mqtt_5()) {
+            Ok(head) => head,
+            Err(Malformed) if bytes.len() >= frame.length() => {
+                return Verdict::End(self.answers.disconnect(&MALFORMED));
+            }
+            Err(Malformed) if bytes.len() >= MESSAGE_HEAD_LIMIT => {
+                return Verdict::End(self.answers.disconnect(&TOO_LARGE));
+            }
+            Err(Malformed) => return Verdict::NeedMore(bytes.len() + 1),
+        };
+        if head.qos > 0 && head.packet_id == 0 {
+            return Verdict::End(self.answers.disconnect(&NO_PACKET_ID));
+        }
+        let Some(topic) = self.resolve_alias(&head) else {
+            return Verdict::End(self.answers.disconnect(&BAD_ALIAS));
+        };
+        let attempt = PublishAttempt {
+            topic: &topic,
+            retain: head.retain,
+            empty: head.payload == 0,
+            response: head.response_topic,
+            will: false,
+        };
+        match self.client.publish(&attempt) {
+            Ok(Recipients::Everyone) => {}
+            Ok(Recipients::Gateway) => return self.publish_to_gateway(frame, &head, &topic, bytes),
+            Err(denial) => return self.answer(&head, &denial),
+        }
+        self.answered.remove(&head.packet_id);
+        if head.topic_alias.is_none() {
+            return Verdict::Pass;
+        }
+        match head.with_topic(&topic, frame.flags) {
+            Ok(with) => Verdict::Replace {
+                length: head.length,
+                with,
+            },
+            Err(Malformed) => Verdict::End(self.answers.disconnect(&MALFORMED)),
+        }
+    }
+
+    /// The topic of a message, which an alias may name or rename; `None` if the alias is wrong.
+    fn resolve_alias<'a>(&mut self, head: &MessageHead<'a>) -> Option<Cow<'a, str>> {
+        let Some(alias) = head.topic_alias else {
+            // Without an alias, an empty topic is refused like any that is not allowed.
+            return Some(head.topic.into());
+        };
+        if alias == 0 || alias > TOPIC_ALIASES {
+            return None;
+        }
+        if head.topic.is_empty() {
+            let topic = self.aliases.get(&alias)?;
+            return Some(topic.to_string().into());
+        }
+        if is_moderate(head.topic) {
+            self.aliases.insert(alias, head.topic.into());
+        }
+        Some(head.topic.into())
+    }
+
+    /// Gives a message to the gateway alone.
+    fn publish_to_gateway(
+        &mut self,
+        frame: &Frame,
+        head: &MessageHead<'_>,
+        topic: &str,
+        bytes: &[u8],
+    ) -> Verdict {
+        if frame.length() > CONTROL_PACKET_LIMIT {
+            return self.answer(head, &NOT_TAKEN);
+        }
+        let Some(payload) = bytes.get(head.length..frame.length()) else {
+            return Verdict::NeedMore(frame.length());
+        };
+        let retain = frame.flags & 1;
+        let taken = head.with_topic(topic, retain).is_ok_and(|mut packet| {
+            packet.extend_from_slice(payload);
+            self.client.shared.gateway_mail.send(packet)
+        });
+        let answer = if taken { TAKEN } else { NOT_TAKEN };
+        self.answer(head, &answer)
+    }
+
+    /// Answers a message that the library does not get.
+    fn answer(&mut self, head: &MessageHead<'_>, denial: &Denial) -> Verdict {
+        let acknowledgement = match head.qos {
+            0 => return Verdict::Answer(Vec::new()),
+            1 => kind::PUBACK,
+            _ => kind::PUBREC,
+        };
+        let ends_here = self.answers.is_mqtt_5() && denial.code.is_error();
+        if head.qos == 2 && !ends_here {
+            self.answered.insert(head.packet_id);
+        }
+        let answer = self
+            .answers
+            .publish(acknowledgement, head.packet_id, denial);
+        Verdict::Answer(answer)
+    }
+
+    fn pubrel(&mut self, frame: &Frame, bytes: &[u8]) -> Verdict {
+        if self.answered.is_empty() {
+            return Verdict::Pass;
+        }
+        let Ok(packet_id) = Reader(frame.body_in(bytes)).two_bytes() else {
+            return if bytes.len() < frame.length() {
+                Verdict::NeedMore(frame.header + 2)
+            } else {
+                Verdict::Pass
+            };
+        };
+        if self.answered.remove(&packet_id) {
+            return Verdict::Answer(Answers::pubcomp(packet_id));
+        }
+        Verdict::Pass
+    }
+
+    /// The SUBACK to send instead of the library's, if the library saw only some of the filters.
+    pub fn suback(&mut self, frame: &Frame, packet: &[u8]) -> Option<Vec<u8>> {
+        self.subscriptions.suback(frame, packet, self.answers)
+    }
+}

@@ -1,0 +1,276 @@
+//! The connection as the library sees it: what the client sends is inspected first, and what the
+//! library writes is corrected.
+//!
+//! Knows only frames: `inbound` and `outbound` decide. The gateway's own connection is not
+//! inspected. Payloads are passed on in pieces as they come.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use mqtt5::broker::transport::WebSocketTransport;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_util::io::poll_read_buf;
+
+use super::frames::Frame;
+use super::inbound::{Inbound, Verdict};
+use super::limits::UNREAD_ANSWERS_LIMIT;
+use super::outbound::Outbound;
+
+/// How much is read from a client at a time.
+const READ_SIZE: usize = 8 << 10;
+
+/// The connection of one client that has logged in.
+pub struct InspectedStream {
+    socket: TcpStream,
+    peer: SocketAddr,
+    /// What the client sent and the library has not taken.
+    received: BytesMut,
+    /// What is waiting to be written, before anything else: whole packets.
+    to_send: BytesMut,
+    reading: Reading,
+    /// The bytes that are left of the packet that the library is writing.
+    writing: usize,
+    /// Whole packets to send between two of the library's.
+    answers: BytesMut,
+    peer_kind: PeerKind,
+}
+
+/// Whose connection it is.
+pub enum PeerKind {
+    /// A client's.
+    Client(Box<Inspection>),
+    /// The gateway's own, which is not inspected. It gets messages past the library.
+    Gateway(mpsc::Receiver<Vec<u8>>),
+}
+
+/// What decides about the packets of one client.
+pub struct Inspection {
+    pub inbound: Inbound,
+    pub outbound: Outbound,
+}
+
+/// What happens to the next bytes from the client.
+#[derive(Debug, Clone, Copy)]
+enum Reading {
+    /// A packet begins.
+    Head,
+    /// So many bytes are for the library.
+    Pass(usize),
+    /// So many bytes are dropped.
+    Drop(usize),
+    /// The connection ends.
+    End,
+}
+
+impl PeerKind {
+    /// The packet to send instead of the one that these bytes begin with, if that is wrong.
+    fn correct(&mut self, frame: &Frame, bytes: &[u8]) -> Option<Vec<u8>> {
+        let Self::Client(inspection) = self else {
+            return None;
+        };
+        let Inspection { inbound, outbound } = &mut **inspection;
+        outbound.correct(frame, bytes.get(..frame.length())?, inbound)
+    }
+}
+
+impl InspectedStream {
+    /// The stream of a client. `received` begins with its CONNECT, as the library is to see it,
+    /// which has this many bytes.
+    pub fn new(
+        socket: TcpStream,
+        peer: SocketAddr,
+        received: BytesMut,
+        connect_length: usize,
+        peer_kind: PeerKind,
+    ) -> Self {
+        Self {
+            socket,
+            peer,
+            received,
+            to_send: BytesMut::new(),
+            reading: Reading::Pass(connect_length),
+            writing: 0,
+            answers: BytesMut::new(),
+            peer_kind,
+        }
+    }
+
+    /// Writes what waits to be written. Answers go between two packets of the library.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let PeerKind::Gateway(mail) = &mut self.peer_kind {
+            while self.answers.len() < UNREAD_ANSWERS_LIMIT
+                && let Poll::Ready(Some(packet)) = mail.poll_recv(cx)
+            {
+                self.answers.extend_from_slice(&packet);
+            }
+        }
+        loop {
+            if self.writing == 0 && !self.answers.is_empty() {
+                self.to_send.unsplit(self.answers.split());
+            }
+            if self.to_send.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.to_send))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.to_send.advance(written);
+        }
+    }
+
+    /// Decides about the packet at the start of `received`. Says how many bytes of it are needed
+    /// if there are too few.
+    fn inspect(&mut self) -> Option<usize> {
+        let PeerKind::Client(inspection) = &mut self.peer_kind else {
+            self.reading = Reading::Pass(usize::MAX);
+            return None;
+        };
+        let frame = match Frame::at(&self.received) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Some(self.received.len() + 1),
+            Err(_) => {
+                self.answers.extend(inspection.inbound.malformed());
+                self.reading = Reading::End;
+                return None;
+            }
+        };
+        match inspection.inbound.inspect(&frame, &self.received) {
+            Verdict::NeedMore(length) => return Some(length),
+            Verdict::Pass => self.reading = Reading::Pass(frame.length()),
+            Verdict::Replace { length, with } => {
+                self.reading = Reading::Pass(with.len() + frame.length() - length);
+                let rest = self.received.split_off(length);
+                self.received = BytesMut::from(&with[..]);
+                self.received.unsplit(rest);
+            }
+            Verdict::Answer(answer) => {
+                self.answers.extend(answer);
+                self.reading = Reading::Drop(frame.length());
+            }
+            Verdict::End(answer) => {
+                self.answers.extend(answer);
+                self.reading = Reading::End;
+            }
+        }
+        None
+    }
+
+    fn waiting_to_send(&self) -> usize {
+        self.to_send.len() + self.answers.len()
+    }
+
+    /// Reads from the socket until this many bytes are there. `false` at the end of the stream.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<io::Result<bool>> {
+        while self.received.len() < length {
+            self.received.reserve(READ_SIZE);
+            let socket = Pin::new(&mut self.socket);
+            if ready!(poll_read_buf(socket, cx, &mut self.received))? == 0 {
+                return Poll::Ready(Ok(false));
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+}
+
+impl AsyncRead for InspectedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let sent = self.poll_send(cx)?;
+            // A client that does not read its answers is not served further.
+            if sent.is_pending() && self.waiting_to_send() > UNREAD_ANSWERS_LIMIT {
+                return Poll::Pending;
+            }
+            match self.reading {
+                Reading::Head => {
+                    if let Some(length) = self.inspect()
+                        && !ready!(self.poll_receive(cx, length))?
+                    {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Reading::Pass(0) | Reading::Drop(0) => self.reading = Reading::Head,
+                Reading::Pass(left) => {
+                    // Nothing is left to replay and nothing to inspect: straight to the library.
+                    let is_gateway = matches!(self.peer_kind, PeerKind::Gateway(_));
+                    if self.received.is_empty() && is_gateway {
+                        return Pin::new(&mut self.socket).poll_read(cx, buf);
+                    }
+                    if !ready!(self.poll_receive(cx, 1))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                    let length = left.min(self.received.len()).min(buf.remaining());
+                    buf.put_slice(&self.received[..length]);
+                    self.received.advance(length);
+                    self.reading = Reading::Pass(left - length);
+                    return Poll::Ready(Ok(()));
+                }
+                Reading::Drop(left) => {
+                    if !ready!(self.poll_receive(cx, 1))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                    let length = left.min(self.received.len());
+                    self.received.advance(length);
+                    self.reading = Reading::Drop(left - length);
+                }
+                Reading::End => {
+                    // To the library this is a client that went without DISCONNECT.
+                    return self.poll_send(cx);
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for InspectedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
+        if self.writing == 0 {
+            // The library writes packet after packet, each in one piece.
+            let Ok(Some(frame)) = Frame::at(buf) else {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            };
+            if let Some(corrected) = self.peer_kind.correct(&frame, buf) {
+                self.to_send.extend_from_slice(&corrected);
+                // What cannot be written now is written before the next packet, or at the flush.
+                let _ = self.poll_send(cx)?;
+                return Poll::Ready(Ok(frame.length()));
+            }
+            self.writing = frame.length();
+        }
+        let length = self.writing.min(buf.len());
+        let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &buf[..length]))?;
+        self.writing -= written;
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+/// The library's only transport that takes any stream. Nothing of WebSocket is spoken here.
+impl WebSocketTransport for InspectedStream {
+    fn peer_addr(&self) -> mqtt5::error::Result<SocketAddr> {
+        Ok(self.peer)
+    }
+}
