@@ -41,7 +41,8 @@ async fn a_bad_response_topic_is_refused(kind: BrokerKind) {
 async fn retained_and_own_messages(kind: BrokerKind) {
     let broker = TestBroker::start(kind).await;
     let client = Client::connect(broker.port()).await;
-    // A command that was retained before the gateway connected is refused like a live one.
+    // A command that was retained before the gateway connected is refused like a live one, unless
+    // the broker did not keep it: the embedded one never keeps a command.
     let none = PublishProperties::default;
     client
         .publish_with("room/1/old/command", "x", true, none())
@@ -72,10 +73,11 @@ async fn retained_and_own_messages(kind: BrokerKind) {
     let commands: Vec<_> = seen.iter().map(|one| one.command.as_str()).collect();
     assert_eq!(commands, ["last"]);
     let ignored = |command: &str| (command.to_owned(), ErrorCode::IgnoredRetained);
-    assert_eq!(
-        *it.gateway.refused.lock().unwrap(),
-        [ignored("old/command"), ignored("live/command")]
-    );
+    let expected = match kind {
+        BrokerKind::Embedded => vec![ignored("live/command")],
+        BrokerKind::Mosquitto => vec![ignored("old/command"), ignored("live/command")],
+    };
+    assert_eq!(*it.gateway.refused.lock().unwrap(), expected);
 }
 
 async fn too_large_is_answered(kind: BrokerKind) {

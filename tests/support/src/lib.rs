@@ -11,6 +11,7 @@ pub mod program;
 pub mod secrets;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use poly2mqtt::broker::{Broker, BrokerSettings, BrokerUser};
