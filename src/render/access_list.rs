@@ -14,8 +14,8 @@ const HEAD: &str = "\
 #   acl_file /etc/mosquitto/poly2mqtt.acl
 #
 # Everything that is not allowed here is refused. If mqtt.topic_prefix is set, put it before every
-# topic. To limit a user to one room, write its id instead of the + after room/, and room/1/# instead
-# of room/#.
+# topic. To limit a user to one room, write its id instead of the + after room/, room/1/# instead of
+# room/#, and gateway/availability and gateway/health instead of gateway/#: gateway/info lists all rooms.
 
 # The gateway: receives commands, publishes states and results.
 user gateway
