@@ -14,8 +14,10 @@
 //!             └── places          a client id belongs to a user
 //! ```
 //!
-//! `waiting` bounds the connections that have not logged in. `rights` says what users may publish and see, `limits` has the bounds, `answers` the packets that
-//! refuse, `frames` and `message` the form of packets.
+//! `waiting` bounds the connections that have not logged in. `rights` says what users may publish
+//! and see, `limits` has the bounds, `answers` the packets that refuse, `frames` and `message` the
+//! form of packets. `rules`, `connect_rules` and `properties` know what MQTT forbids a client to
+//! send, `corrections` what the library must not send.
 
 mod acceptor;
 mod answers;
@@ -23,6 +25,8 @@ mod authentication;
 mod census;
 mod client;
 mod connect;
+mod connect_rules;
+mod corrections;
 mod filters;
 mod frames;
 mod gate;
@@ -33,7 +37,9 @@ mod message;
 mod outbound;
 mod owner;
 mod places;
+mod properties;
 mod rights;
+mod rules;
 mod stream;
 mod subscriptions;
 mod topic_size;
@@ -65,7 +71,7 @@ use client::ClientsShare;
 use filters::FilterLedger;
 use gate::Gate;
 use gateway_mail::GatewayMail;
-use limits::{SESSION_EXPIRY, WAITING_LIMIT, WAITING_SHARE};
+use limits::{SESSION_EXPIRY, TOPIC_ALIASES, WAITING_LIMIT, WAITING_SHARE};
 use places::Places;
 use rights::{BrokerRights, GATEWAY_USER};
 use waiting::WaitingRoom;
@@ -125,9 +131,10 @@ impl Broker {
         let socket = bind("the embedded broker", settings.listen).await?;
         let addr = socket.local_addr().unwrap_or(settings.listen);
         let password = random_password()?;
-        let config = BrokerConfig::new()
+        let mut config = BrokerConfig::new()
             .with_max_packet_size(settings.max_payload + PACKET_OVERHEAD)
             .with_session_expiry(SESSION_EXPIRY);
+        config.topic_alias_maximum = TOPIC_ALIASES;
         // Some of the connections are for those that have not logged in.
         let waiting = WAITING_LIMIT
             .min(settings.connections / WAITING_SHARE)

@@ -69,7 +69,9 @@ impl Answers {
     /// Refuses a connection.
     pub fn connack(&self, denial: &Denial) -> Vec<u8> {
         if !self.is_mqtt_5() {
-            return packet(kind::CONNACK, 0, &[0, connack_code(denial.code)]);
+            return connack_code(denial.code)
+                .map(|code| packet(kind::CONNACK, 0, &[0, code]))
+                .unwrap_or_default();
         }
         let mut body = vec![0, denial.code.into()];
         put_reason(&mut body, Some(&denial.reason));
@@ -115,14 +117,17 @@ impl Answers {
     }
 }
 
-/// MQTT 3.1.1, 3.2.2.3.
-fn connack_code(code: ReasonCode) -> u8 {
+/// MQTT 3.1.1, 3.2.2.3. A CONNECT that breaks the rules is not answered (3.1.4).
+fn connack_code(code: ReasonCode) -> Option<u8> {
     match code {
-        ReasonCode::UnsupportedProtocolVersion => 1,
-        ReasonCode::ClientIdentifierNotValid => 2,
-        ReasonCode::BadUsernameOrPassword => 4,
-        ReasonCode::NotAuthorized | ReasonCode::Banned => 5,
-        _ => 3,
+        ReasonCode::MalformedPacket | ReasonCode::ProtocolError | ReasonCode::TopicNameInvalid => {
+            None
+        }
+        ReasonCode::UnsupportedProtocolVersion => Some(1),
+        ReasonCode::ClientIdentifierNotValid => Some(2),
+        ReasonCode::BadUsernameOrPassword => Some(4),
+        ReasonCode::NotAuthorized | ReasonCode::Banned => Some(5),
+        _ => Some(3),
     }
 }
 
@@ -178,5 +183,7 @@ mod tests {
             [0x90, 4, 0, 1, 1, 0x80]
         );
         assert!(answers.disconnect(&FULL).is_empty());
+        let malformed = Denial::new(ReasonCode::MalformedPacket, "");
+        assert!(answers.connack(&malformed).is_empty());
     }
 }

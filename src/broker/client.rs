@@ -14,6 +14,7 @@ use super::filters::FilterLedger;
 use super::gateway_mail::GatewayMail;
 use super::owner::Owner;
 use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt, Recipients};
+use super::rules::check_filter;
 use super::topic_size::{FILTER_TOO_LONG, TOPIC_TOO_LONG, is_moderate};
 
 /// A client that has logged in.
@@ -73,6 +74,7 @@ impl BrokerClient {
     /// # Errors
     /// Why it is refused.
     pub fn subscribe(&self, filter: &str) -> Result<(), Denial> {
+        check_filter(filter)?;
         if !is_moderate(filter) {
             return Err(FILTER_TOO_LONG);
         }

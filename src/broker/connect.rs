@@ -6,15 +6,22 @@ use std::io;
 use bytes::{Buf, BytesMut};
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::packet::{FixedHeader, MqttPacket, PacketType};
+use mqtt5::protocol::v5::properties::Properties;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::answers::{Answers, Denial, MQTT_5};
+use super::connect_rules::check_connect;
 use super::frames::{Frame, Reader, kind, packet};
 use super::limits::CONNECT_LIMIT;
 
 /// The version number of MQTT 3.1.1 in CONNECT.
 const MQTT_311: u8 = 4;
+
+/// The Keep Alive of a client that has none, for the library: it closes a connection without Keep
+/// Alive when nothing came for five minutes, which MQTT forbids (MQTT 5, 3.1.2.10). The operating
+/// system notices clients that are gone.
+const NO_KEEP_ALIVE: u16 = u16::MAX;
 
 /// A CONNECT that can be understood, and what came after it.
 #[derive(Debug)]
@@ -90,6 +97,8 @@ fn parse(bytes: &mut BytesMut) -> Result<Option<Connect>, NoConnect> {
     if bytes.len() < frame.length() {
         return Ok(None);
     }
+    check_connect(frame.body_in(bytes))
+        .map_err(|denial| NoConnect::Refused(answers.connack(&denial)))?;
     let mut body = bytes.split_to(frame.length()).freeze();
     body.advance(frame.header);
     let header = FixedHeader::new(
@@ -98,8 +107,8 @@ fn parse(bytes: &mut BytesMut) -> Result<Option<Connect>, NoConnect> {
         body.len().try_into().unwrap_or(u32::MAX),
     );
     let packet = match ConnectPacket::decode_body(&mut body, &header) {
-        Ok(packet) if !body.has_remaining() => packet,
-        _ => {
+        Ok(packet) => packet,
+        Err(_) => {
             return Err(refused(
                 answers,
                 ReasonCode::MalformedPacket,
@@ -153,6 +162,10 @@ impl Connect {
     /// The packet cannot be written, because a text is longer than 64 KiB.
     pub fn for_library(mut self, client_id: String) -> Result<BytesMut, NoConnect> {
         self.packet.client_id = client_id;
+        self.packet.properties = properties_for_library(&self.packet.properties);
+        if self.packet.keep_alive == 0 {
+            self.packet.keep_alive = NO_KEEP_ALIVE;
+        }
         self.packet.username = None;
         self.packet.password = None;
         let mut body = Vec::with_capacity(256);
@@ -163,6 +176,22 @@ impl Connect {
         bytes.extend_from_slice(&self.rest);
         Ok(bytes)
     }
+}
+
+/// What the library has to know. `outbound` sees to Maximum Packet Size: the library adds to messages
+/// what is taken off again, and would count it.
+fn properties_for_library(properties: &Properties) -> Properties {
+    let mut needed = Properties::new();
+    if let Some(seconds) = properties.get_session_expiry_interval() {
+        needed.set_session_expiry_interval(seconds);
+    }
+    if let Some(messages) = properties.get_receive_maximum() {
+        needed.set_receive_maximum(messages);
+    }
+    if let Some(wanted) = properties.get_request_problem_information() {
+        needed.set_request_problem_information(wanted);
+    }
+    needed
 }
 
 #[cfg(test)]

@@ -46,8 +46,6 @@ const NO_ENHANCED_AUTHENTICATION: Denial = Denial::new(
     ReasonCode::BadAuthenticationMethod,
     "the broker knows passwords only",
 );
-const RECEIVE_MAXIMUM_ZERO: Denial =
-    Denial::new(ReasonCode::ProtocolError, "Receive Maximum must not be 0");
 
 /// Lets clients in.
 #[derive(Debug)]
@@ -110,17 +108,19 @@ impl Gate {
         let client = Arc::new(BrokerClient::new(place, owner, login, self.shared.clone()));
         check_will(&client, packet).map_err(refuse)?;
         let presence = self.census.arrive(&client.owner).map_err(refuse)?;
-        let received = connect.for_library(client.place.clone())?;
         let peer_kind = if client.is_gateway() {
             PeerKind::Gateway(self.shared.gateway_mail.connect())
         } else {
             PeerKind::Client(Box::new(Inspection {
                 inbound: Inbound::new(client.clone(), answers),
                 outbound: Outbound {
+                    is_mqtt_5: answers.is_mqtt_5(),
+                    maximum_packet_size: packet.properties.get_maximum_packet_size(),
                     assigned_client_id: assigned.filter(|_| answers.is_mqtt_5()),
                 },
             }))
         };
+        let received = connect.for_library(client.place.clone())?;
         Ok(Prepared {
             connect_length: received.len() - rest,
             client,
@@ -189,9 +189,6 @@ fn check(connect: &Connect, answers: Answers) -> Result<(), Denial> {
     }
     if packet.properties.get_authentication_method().is_some() {
         return Err(NO_ENHANCED_AUTHENTICATION);
-    }
-    if packet.properties.get_receive_maximum() == Some(0) {
-        return Err(RECEIVE_MAXIMUM_ZERO);
     }
     Ok(())
 }

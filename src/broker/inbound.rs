@@ -15,6 +15,7 @@ use super::frames::{Frame, Malformed, Reader, kind};
 use super::limits::{CONTROL_PACKET_LIMIT, MESSAGE_HEAD_LIMIT, TOPIC_ALIASES};
 use super::message::MessageHead;
 use super::rights::{PublishAttempt, Recipients};
+use super::rules::check_packet;
 use super::subscriptions::{FilterRequest, Subscriptions};
 use super::topic_size::is_moderate;
 
@@ -52,10 +53,6 @@ pub struct Inbound {
 
 const MALFORMED: Denial = Denial::new(ReasonCode::MalformedPacket, "the packet is malformed");
 const TOO_LARGE: Denial = Denial::new(ReasonCode::PacketTooLarge, "the packet is too large");
-const NO_PACKET_ID: Denial = Denial::new(
-    ReasonCode::ProtocolError,
-    "a packet identifier must not be 0",
-);
 const BAD_ALIAS: Denial = Denial::new(
     ReasonCode::TopicAliasInvalid,
     "there is no topic with this alias, or the alias is above Topic Alias Maximum",
@@ -96,13 +93,27 @@ impl Inbound {
         }
         match frame.kind {
             kind::PUBLISH => self.publish(frame, bytes),
-            kind::PUBREL => self.pubrel(frame, bytes),
-            kind::SUBSCRIBE | kind::UNSUBSCRIBE => match bytes.get(..frame.length()) {
+            _ => match bytes.get(..frame.length()) {
                 None => Verdict::NeedMore(frame.length()),
-                Some(packet) => self.subscribe_or_unsubscribe(frame, packet),
+                Some(packet) => self.control_packet(frame, packet),
             },
+        }
+    }
+
+    /// A packet without a payload, all of it.
+    fn control_packet(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
+        if let Err(denial) = self.check(frame, packet) {
+            return Verdict::End(self.answers.disconnect(&denial));
+        }
+        match frame.kind {
+            kind::PUBREL => self.pubrel(frame, packet),
+            kind::SUBSCRIBE | kind::UNSUBSCRIBE => self.subscribe_or_unsubscribe(frame, packet),
             _ => Verdict::Pass,
         }
+    }
+
+    fn check(&self, frame: &Frame, bytes: &[u8]) -> Result<(), Denial> {
+        check_packet(self.answers.is_mqtt_5(), frame, frame.body_in(bytes))
     }
 
     fn subscribe_or_unsubscribe(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
@@ -110,9 +121,6 @@ impl Inbound {
         let Ok(request) = request else {
             return Verdict::End(self.answers.disconnect(&MALFORMED));
         };
-        if request.packet_id == 0 {
-            return Verdict::End(self.answers.disconnect(&NO_PACKET_ID));
-        }
         if frame.kind == kind::UNSUBSCRIBE {
             for filter in &request.filters {
                 let filters = &self.client.shared.filters;
@@ -135,8 +143,8 @@ impl Inbound {
             }
             Err(Malformed) => return Verdict::NeedMore(bytes.len() + 1),
         };
-        if head.qos > 0 && head.packet_id == 0 {
-            return Verdict::End(self.answers.disconnect(&NO_PACKET_ID));
+        if let Err(denial) = self.check(frame, bytes) {
+            return Verdict::End(self.answers.disconnect(&denial));
         }
         let Some(topic) = self.resolve_alias(&head) else {
             return Verdict::End(self.answers.disconnect(&BAD_ALIAS));
@@ -169,7 +177,6 @@ impl Inbound {
     /// The topic of a message, which an alias may name or rename; `None` if the alias is wrong.
     fn resolve_alias<'a>(&mut self, head: &MessageHead<'a>) -> Option<Cow<'a, str>> {
         let Some(alias) = head.topic_alias else {
-            // Without an alias, an empty topic is refused like any that is not allowed.
             return Some(head.topic.into());
         };
         if alias == 0 || alias > TOPIC_ALIASES {
@@ -225,21 +232,14 @@ impl Inbound {
         Verdict::Answer(answer)
     }
 
-    fn pubrel(&mut self, frame: &Frame, bytes: &[u8]) -> Verdict {
-        if self.answered.is_empty() {
-            return Verdict::Pass;
+    fn pubrel(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
+        let packet_id = Reader(frame.body_in(packet)).two_bytes();
+        match packet_id {
+            Ok(packet_id) if self.answered.remove(&packet_id) => {
+                Verdict::Answer(Answers::pubcomp(packet_id))
+            }
+            _ => Verdict::Pass,
         }
-        let Ok(packet_id) = Reader(frame.body_in(bytes)).two_bytes() else {
-            return if bytes.len() < frame.length() {
-                Verdict::NeedMore(frame.header + 2)
-            } else {
-                Verdict::Pass
-            };
-        };
-        if self.answered.remove(&packet_id) {
-            return Verdict::Answer(Answers::pubcomp(packet_id));
-        }
-        Verdict::Pass
     }
 
     /// The SUBACK to send instead of the library's, if the library saw only some of the filters.

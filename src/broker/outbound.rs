@@ -2,30 +2,39 @@
 //!
 //! Pure. A packet that is right is not copied.
 
+use super::corrections::{Correction, correct};
 use super::frames::{Frame, Reader, kind, packet, put_variable_integer};
 use super::inbound::Inbound;
 
 /// The corrections for one client.
 #[derive(Debug, Default)]
 pub struct Outbound {
+    /// The client speaks MQTT 5.
+    pub is_mqtt_5: bool,
+    /// The largest packet that it takes.
+    pub maximum_packet_size: Option<u32>,
     /// The client id that the gateway chose because the client had none: CONNACK must name it
     /// (MQTT 5, 3.2.2.3.7).
     pub assigned_client_id: Option<String>,
 }
 
 impl Outbound {
-    /// The packet to send instead of this one; `None` if it is right. `inbound` knows what the
-    /// packet answers.
+    /// What to send instead of this packet; `None` if it is right. `inbound` knows what the packet
+    /// answers.
     pub fn correct(
         &mut self,
         frame: &Frame,
         bytes: &[u8],
         inbound: &mut Inbound,
-    ) -> Option<Vec<u8>> {
-        match frame.kind {
+    ) -> Option<Correction> {
+        let instead = match frame.kind {
             kind::CONNACK => self.connack(frame, bytes, inbound),
             kind::SUBACK => inbound.suback(frame, bytes),
             _ => None,
+        };
+        match instead {
+            Some(packet) => Some(Correction::whole(frame, packet)),
+            None => correct(self.is_mqtt_5, self.maximum_packet_size, frame, bytes),
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::io::poll_read_buf;
 
+use super::corrections::Correction;
 use super::frames::Frame;
 use super::inbound::{Inbound, Verdict};
 use super::limits::UNREAD_ANSWERS_LIMIT;
@@ -30,6 +31,8 @@ pub struct InspectedStream {
     peer: SocketAddr,
     /// What the client sent and the library has not taken.
     received: BytesMut,
+    /// Whole packets for the library that no client sent, between two of the client's.
+    for_library: BytesMut,
     /// What is waiting to be written, before anything else: whole packets.
     to_send: BytesMut,
     reading: Reading,
@@ -68,8 +71,8 @@ enum Reading {
 }
 
 impl PeerKind {
-    /// The packet to send instead of the one that these bytes begin with, if that is wrong.
-    fn correct(&mut self, frame: &Frame, bytes: &[u8]) -> Option<Vec<u8>> {
+    /// What to send instead of the packet that these bytes begin with, if that is wrong.
+    fn correct(&mut self, frame: &Frame, bytes: &[u8]) -> Option<Correction> {
         let Self::Client(inspection) = self else {
             return None;
         };
@@ -92,6 +95,7 @@ impl InspectedStream {
             socket,
             peer,
             received,
+            for_library: BytesMut::new(),
             to_send: BytesMut::new(),
             reading: Reading::Pass(connect_length),
             writing: 0,
@@ -191,6 +195,11 @@ impl AsyncRead for InspectedStream {
                 return Poll::Pending;
             }
             match self.reading {
+                Reading::Head if !self.for_library.is_empty() => {
+                    let length = self.for_library.len().min(buf.remaining());
+                    buf.put_slice(&self.for_library.split_to(length));
+                    return Poll::Ready(Ok(()));
+                }
                 Reading::Head => {
                     if let Some(length) = self.inspect()
                         && !ready!(self.poll_receive(cx, length))?
@@ -243,13 +252,20 @@ impl AsyncWrite for InspectedStream {
             let Ok(Some(frame)) = Frame::at(buf) else {
                 return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             };
-            if let Some(corrected) = self.peer_kind.correct(&frame, buf) {
-                self.to_send.extend_from_slice(&corrected);
-                // What cannot be written now is written before the next packet, or at the flush.
-                let _ = self.poll_send(cx)?;
-                return Poll::Ready(Ok(frame.length()));
+            match self.peer_kind.correct(&frame, buf) {
+                None => self.writing = frame.length(),
+                Some(Correction::Replace { replaced, with }) => {
+                    self.to_send.extend_from_slice(&with);
+                    self.writing = frame.length() - replaced;
+                    // What cannot be written now is written before the next bytes, or at the flush.
+                    let _ = self.poll_send(cx)?;
+                    return Poll::Ready(Ok(replaced));
+                }
+                Some(Correction::Drop(answer)) => {
+                    self.for_library.extend_from_slice(&answer);
+                    return Poll::Ready(Ok(frame.length()));
+                }
             }
-            self.writing = frame.length();
         }
         let length = self.writing.min(buf.len());
         let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &buf[..length]))?;

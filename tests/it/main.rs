@@ -19,6 +19,7 @@ mod home_assistant;
 mod hostile;
 mod hostile_clients;
 mod http;
+mod mqtt_conformance;
 mod mqtt_door;
 mod reload;
 mod startup;

@@ -8,6 +8,7 @@ pub mod gateway;
 pub mod log;
 pub mod mosquitto;
 pub mod program;
+pub mod raw_mqtt;
 pub mod secrets;
 
 use std::net::SocketAddr;
