@@ -132,9 +132,10 @@ pub async fn forbidden(flood: &Flood) {
         let mut stream = flood.connect(flood.ports.broker).await?;
         let id = new_id();
         let login = Login {
-            will: next()
-                .is_multiple_of(2)
-                .then_some(("room/1/audio/dtmf/play", "9")),
+            will: match next() % 3 {
+                0 => None,
+                number => Some(("room/1/audio/dtmf/play", "9", number == 1)),
+            },
             ..login(&PANEL, &id)
         };
         enter(flood, &mut stream, &login).await?;

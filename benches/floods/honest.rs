@@ -313,12 +313,17 @@ async fn post(
     };
     let mut kept = kept.lock().await;
     let mut stream = match kept.take() {
-        Some(stream) => stream,
-        None => open(port).await?,
+        // A server may end a connection between two requests.
+        Some(stream) if !is_closed(&stream) => stream,
+        _ => open(port).await?,
     };
     let answer = exchange(&mut stream, port, topic, payload).await?;
     *kept = Some(stream);
     Ok(answer)
+}
+
+fn is_closed(stream: &TcpStream) -> bool {
+    !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 async fn open(port: u16) -> io::Result<TcpStream> {

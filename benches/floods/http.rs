@@ -80,11 +80,14 @@ pub async fn status(stream: &mut TcpStream) -> io::Result<u16> {
     status.ok_or_else(|| io::Error::other("no answer"))
 }
 
-/// How a guess with this status was answered: 429 says that it was not even looked at.
-pub fn checked(status: u16) -> &'static str {
-    match status {
-        429 => "not_checked",
-        _ => "checked",
+/// Counts a guess by the status of its answer. 429 says that it was not even looked at: a clever
+/// guesser then waits.
+pub async fn count_guess(flood: &Flood, status: u16) {
+    if status == 429 {
+        flood.count("not_checked");
+        sleep(IMPATIENCE).await;
+    } else {
+        flood.count("checked");
     }
 }
 
@@ -98,11 +101,14 @@ async fn guess(flood: &Flood, token: &str, patience: Duration) -> io::Result<boo
     flood.count("guesses");
     match timeout(patience, status(&mut stream)).await {
         Ok(Ok(status)) => {
-            flood.count(checked(status));
+            count_guess(flood, status).await;
             Ok(status == 200)
         }
         Ok(Err(error)) => Err(error),
-        Err(_) => Ok(false),
+        Err(_) => {
+            flood.count("hung_up");
+            Ok(false)
+        }
     }
 }
 

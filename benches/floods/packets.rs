@@ -41,8 +41,8 @@ pub struct Login<'a> {
     pub password: &'a str,
     /// How long the broker is to keep the session, in seconds.
     pub expiry: u32,
-    /// Topic and payload of a retained will.
-    pub will: Option<(&'a str, &'a str)>,
+    /// Topic and payload of a will, and whether it is retained.
+    pub will: Option<(&'a str, &'a str, bool)>,
 }
 
 impl Login<'_> {
@@ -50,12 +50,16 @@ impl Login<'_> {
     pub fn packet(&self) -> Vec<u8> {
         let mut body = Vec::new();
         text(&mut body, "MQTT");
-        let will = if self.will.is_some() { 0x24 } else { 0 };
+        let will = match self.will {
+            None => 0,
+            Some((_, _, false)) => 0x04,
+            Some((_, _, true)) => 0x24,
+        };
         body.extend_from_slice(&[5, 0xc2 | will, 0, 60]);
         body.extend_from_slice(&[5, 0x11]);
         body.extend_from_slice(&self.expiry.to_be_bytes());
         text(&mut body, self.id);
-        if let Some((topic, payload)) = self.will {
+        if let Some((topic, payload, _)) = self.will {
             body.push(0);
             text(&mut body, topic);
             text(&mut body, payload);

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::attacker::{ANSWER_TIMEOUT, Flood};
 use super::gateway::{HONEST, LOBBY, SCREEN};
-use super::http::{IMPATIENCE, checked, next, status};
+use super::http::{IMPATIENCE, count_guess, next, status};
 
 const CONTINUATION: u8 = 0;
 const TEXT: u8 = 1;
@@ -99,8 +99,9 @@ async fn guess(flood: &Flood, token: &str, patience: Duration) -> io::Result<boo
     let mut stream = flood.connect(flood.ports.http).await?;
     flood.count("guesses");
     let answer = upgrade(flood, &mut stream, token, patience).await?;
-    if let Some(status) = answer {
-        flood.count(checked(status));
+    match answer {
+        Some(status) => count_guess(flood, status).await,
+        None => flood.count("hung_up"),
     }
     Ok(answer == Some(101))
 }
