@@ -1,6 +1,6 @@
 //! The dashboard: one HTML page, put together once from the files below `dashboard/`.
 //!
-//! Owns the page and the headers that protect it. The scripts are plain files that share one module
+//! Owns the page and the policy that protects it. The scripts are plain files that share one module
 //! scope; they are joined in the order of `SCRIPT`, so there is no build step and the page stays a
 //! single document. The `Content-Security-Policy` names the digests of its script and style: nothing
 //! else runs in the page, even if a text from a device got into it as markup, and it connects to no
@@ -12,7 +12,7 @@ use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_FRAME_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use ring::digest::{SHA256, digest};
 
 use crate::render::console;
@@ -78,7 +78,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
     let source = |text: &str| STANDARD.encode(digest(&SHA256, text.as_bytes()));
     format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src blob: data:; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
         source(SCRIPT),
         source(STYLE)
     )
@@ -92,8 +92,6 @@ pub async fn dashboard() -> Response {
     let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
     let headers = [
         (CONTENT_SECURITY_POLICY, policy),
-        (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-        (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         // A cached page of an older version would not know this version's topics.
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];

@@ -195,3 +195,100 @@ impl Drop for Delay {
         self.guesses.lock().waited(self.network);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn token(secret: &str, right: bool) -> Attempt<'_> {
+        Attempt {
+            door: DoorKind::Http,
+            address: ADDRESS,
+            user: "",
+            secret: secret.as_bytes(),
+            right,
+        }
+    }
+
+    /// Guesses until the address is blocked.
+    fn block(guesses: &Arc<Guesses>) {
+        let blocks = |n: u32| {
+            let verdict = guesses.check(&token(&format!("guess {n}"), false));
+            matches!(verdict, Verdict::TooOften { .. })
+        };
+        assert!((0..100).any(blocks));
+    }
+
+    fn is_admitted(guesses: &Arc<Guesses>, attempt: &Attempt<'_>) -> bool {
+        matches!(guesses.check(attempt), Verdict::Admit)
+    }
+
+    #[test]
+    fn a_right_secret_is_let_in_beside_wrong_ones() {
+        let guesses = Guesses::new(Arc::default());
+        assert!(is_admitted(&guesses, &token("known", true)));
+        block(&guesses);
+        // It was right before; it cannot be guessed; it comes from elsewhere.
+        assert!(is_admitted(&guesses, &token("known", true)));
+        assert!(is_admitted(&guesses, &token("sixteen letters.", true)));
+        let elsewhere = Attempt {
+            address: [192, 0, 2, 2].into(),
+            ..token("short", true)
+        };
+        assert!(is_admitted(&guesses, &elsewhere));
+        // Otherwise nobody could tell it from a guess, at no door.
+        for door in [DoorKind::Http, DoorKind::Tcp, DoorKind::Mqtt] {
+            let short = Attempt {
+                door,
+                ..token("short", true)
+            };
+            assert!(!is_admitted(&guesses, &short));
+        }
+        let password = Attempt {
+            user: "panel",
+            ..token("sixteen letters.", true)
+        };
+        assert!(!is_admitted(&guesses, &password));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_penalty_runs_on_without_the_client() {
+        let guesses = Guesses::new(Arc::default());
+        // Every delay is dropped at once, as when the client hangs up.
+        block(&guesses);
+        let begun = Instant::now();
+        let Verdict::TooOften { retry_after } = guesses.check(&token("short", true)) else {
+            panic!("not blocked")
+        };
+        tokio::time::advance(retry_after).await;
+        assert!(is_admitted(&guesses, &token("short", true)));
+        assert!(begun.elapsed() >= Duration::from_secs(1), "{retry_after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_answers_wait_at_a_time() {
+        let guesses = Guesses::new(Arc::default());
+        let mut delays = Vec::new();
+        for network in 0..100 {
+            for _ in 0..20 {
+                let attempt = Attempt {
+                    address: [192, 0, 2, network].into(),
+                    ..token("old token", false)
+                };
+                if let Verdict::Wrong(delay) = guesses.check(&attempt) {
+                    delays.push(delay);
+                }
+            }
+            let most = MAX_WAITING_PER_ADDRESS * (usize::from(network) + 1);
+            assert_eq!(delays.len(), most.min(MAX_WAITING));
+        }
+        for delay in delays {
+            delay.over().await;
+        }
+        assert!(guesses.lock().waiting.is_empty());
+        let again = guesses.check(&token("old token", false));
+        assert!(matches!(again, Verdict::Wrong(_)));
+    }
+}

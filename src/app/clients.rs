@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use crate::command::DoorKind;
 use crate::config::Config;
 use crate::doors::clients::Clients;
-use crate::doors::http::{HttpDoor, Sampler};
+use crate::doors::http::{HttpDoor, HttpSettings, Sampler};
 use crate::doors::tcp::TcpDoor;
 use crate::net::{Listener, ServerTls};
 
@@ -35,8 +35,8 @@ pub fn start_http(
         door: DoorKind::Http,
         telemetry: clients.telemetry.clone(),
     };
-    let hosts = config.http.hosts.clone();
-    let door = HttpDoor::start(listener, clients.clone(), hosts, sampler)?;
+    let settings = HttpSettings::new(&config.http);
+    let door = HttpDoor::start(listener, clients.clone(), settings, sampler)?;
     tracing::info!(address = %door.addr(), tls = tls.is_some(), "HTTP and WebSocket");
     Ok(Some(door))
 }

@@ -5,6 +5,7 @@
 
 use super::App;
 use crate::config::{self, Config};
+use crate::doors::http::HttpSettings;
 
 impl App {
     /// Takes over a new configuration.
@@ -18,7 +19,7 @@ impl App {
         }
         self.clients.access.reload(&config.http);
         if let Some(http) = &self.http {
-            http.reload(config.http.hosts.clone());
+            http.reload(HttpSettings::new(&config.http));
         }
         self.config = config;
         // Before the rooms: Home Assistant's entities must go before their states are cleared.

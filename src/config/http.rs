@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::{beyond_this_machine, listen_text, path_text, read_listen};
-use super::{HttpToken, RoomId};
+use super::{HttpToken, IpNetwork, RoomId};
 
 /// `[http]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,8 @@ pub struct HttpConfig {
     pub open: bool,
     /// `hosts`: the names under which the gateway is reached, besides addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// `trusted_proxies`: the proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNetwork>,
     /// `tls_cert_file` and `tls_key_file`.
     pub tls: Option<TlsFiles>,
     /// `[[http.token]]`.
@@ -38,6 +40,7 @@ impl Default for HttpConfig {
             listen: Some(([127, 0, 0, 1], 8080).into()),
             open: false,
             hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             tls: None,
             tokens: Vec::new(),
         }
@@ -75,6 +78,15 @@ impl Section for HttpConfig {
         .example("[\"av.example.com\"]")
         .in_info(),
         Key::new(
+            "trusted_proxies",
+            KeyType::List,
+            Reload::Now,
+            "Addresses or networks of reverse proxies whose `X-Forwarded-For` names the client; wrong \
+             tokens then count for the client's address, not the proxy's",
+        )
+        .default("[]")
+        .example("[\"127.0.0.1\", \"10.0.0.0/8\"]"),
+        Key::new(
             "tls_cert_file",
             KeyType::File,
             Reload::ValueNow,
@@ -105,6 +117,10 @@ impl Section for HttpConfig {
             ("listen", plain(listen_text(self.listen))),
             ("open", plain(self.open)),
             ("hosts", plain(self.hosts.clone())),
+            (
+                "trusted_proxies",
+                plain(network_texts(&self.trusted_proxies)),
+            ),
             (
                 "tls_cert_file",
                 plain(tls.map(|files| path_text(&files.certificate))),
@@ -137,6 +153,7 @@ impl HttpConfig {
                 );
             }
         }
+        let trusted_proxies = read_networks(reader, "trusted_proxies");
         let tls = read_tls(reader);
         let tokens: Vec<HttpToken> = reader
             .tables("token", HttpToken::KEYS)
@@ -152,6 +169,7 @@ impl HttpConfig {
             listen,
             open,
             hosts,
+            trusted_proxies,
             tls,
             tokens,
         }
@@ -175,6 +193,22 @@ impl HttpConfig {
             self.tls.clone_from(&running.tls);
         }
     }
+}
+
+fn read_networks(reader: &mut Reader<'_>, key: &str) -> Vec<IpNetwork> {
+    let texts = reader.list(key).unwrap_or_default();
+    let networks: Vec<IpNetwork> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+    if networks.len() < texts.len() {
+        reader.error(
+            key,
+            "takes addresses or networks, such as \"127.0.0.1\" or \"10.0.0.0/8\"",
+        );
+    }
+    networks
+}
+
+fn network_texts(networks: &[IpNetwork]) -> Vec<String> {
+    networks.iter().map(IpNetwork::to_string).collect()
 }
 
 fn read_tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {

@@ -4,7 +4,9 @@
 //! commands go to the gateway, states come from the state store. [`clients`](crate::doors::clients)
 //! handles the frames of WebSockets.
 
+mod authority;
 mod authorization;
+mod client_address;
 mod connection;
 mod monitoring;
 mod origin;
@@ -12,6 +14,7 @@ mod response;
 mod room_request;
 mod rooms;
 mod routes;
+mod security_headers;
 mod status;
 mod websocket;
 
@@ -24,6 +27,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::{HttpConfig, IpNetwork};
 use crate::doors::clients::Clients;
 use crate::net::Listener;
 use crate::telemetry::Sample;
@@ -37,17 +41,40 @@ pub type Sampler = Arc<dyn Fn() -> Sample + Send + Sync>;
 struct HttpState {
     clients: Arc<Clients>,
     sampler: Sampler,
-    /// The names under which browsers may reach the gateway, besides addresses and `localhost`.
-    hosts: RwLock<Vec<String>>,
+    settings: RwLock<Arc<HttpSettings>>,
 }
 
 impl HttpState {
-    fn new(clients: Arc<Clients>, hosts: Vec<String>, sampler: Sampler) -> Arc<Self> {
+    fn new(clients: Arc<Clients>, settings: HttpSettings, sampler: Sampler) -> Arc<Self> {
         Arc::new(Self {
             clients,
             sampler,
-            hosts: RwLock::new(hosts),
+            settings: RwLock::new(Arc::new(settings)),
         })
+    }
+
+    fn settings(&self) -> Arc<HttpSettings> {
+        let settings = self.settings.read();
+        settings.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a reload may change.
+#[derive(Debug, Clone, Default)]
+pub struct HttpSettings {
+    /// The names under which browsers may reach the gateway, besides addresses and `localhost`.
+    pub hosts: Vec<String>,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNetwork>,
+}
+
+impl HttpSettings {
+    /// Those of a configuration.
+    pub fn new(http: &HttpConfig) -> Self {
+        Self {
+            hosts: http.hosts.clone(),
+            trusted_proxies: http.trusted_proxies.clone(),
+        }
     }
 }
 
@@ -77,7 +104,7 @@ impl HttpDoor {
     pub fn start(
         listener: Listener,
         clients: Arc<Clients>,
-        hosts: Vec<String>,
+        settings: HttpSettings,
         sampler: Sampler,
     ) -> Result<Self, String> {
         let addr = listener
@@ -85,7 +112,7 @@ impl HttpDoor {
             .local_addr()
             .map_err(|error| error.to_string())?;
         let head_timeout = clients.limits.greeting_timeout;
-        let state = HttpState::new(clients, hosts, sampler);
+        let state = HttpState::new(clients, settings, sampler);
         let router = routes::routes(state.clone());
         let stop_accepting = CancellationToken::new();
         let close_connections = CancellationToken::new();
@@ -111,10 +138,10 @@ impl HttpDoor {
         self.addr
     }
 
-    /// Takes over the host names of another configuration.
-    pub fn reload(&self, hosts: Vec<String>) {
-        let known = &self.state.hosts;
-        *known.write().unwrap_or_else(PoisonError::into_inner) = hosts;
+    /// Takes over the settings of another configuration.
+    pub fn reload(&self, settings: HttpSettings) {
+        let current = self.state.settings.write();
+        *current.unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
     /// Accepts no more connections; open ones continue.
@@ -136,6 +163,6 @@ impl HttpDoor {
 }
 
 /// The door without its sockets: answers requests as the running door does.
-pub fn router(clients: Arc<Clients>, hosts: Vec<String>, sampler: Sampler) -> Router {
-    routes::routes(HttpState::new(clients, hosts, sampler))
+pub fn router(clients: Arc<Clients>, settings: HttpSettings, sampler: Sampler) -> Router {
+    routes::routes(HttpState::new(clients, settings, sampler))
 }

@@ -52,6 +52,8 @@ pub enum ClientRefusal {
     Origin,
     /// It asked for a host name that is not in `http.hosts`.
     Host,
+    /// Its request names two hosts, origins or tokens, or no host.
+    Request,
 }
 
 impl ClientRefusal {
@@ -62,6 +64,7 @@ impl ClientRefusal {
             Self::Place => "place",
             Self::Origin => "origin",
             Self::Host => "host",
+            Self::Request => "request",
         }
     }
 }
@@ -152,12 +155,14 @@ impl Telemetry {
         tracing::debug!(target: DOORS, why = why.label(), "client refused");
     }
 
-    /// A wrong token or password was shown. The line is for programs that block addresses, so its form is
-    /// documented in docs/monitoring.md. An address that goes on has a line of every twelfth: one in a minute.
+    /// A wrong token or password was checked. The line is for programs that block addresses, so its form
+    /// is documented in docs/monitoring.md, and no span stands before it. Of an address that goes on,
+    /// every twelfth has a line: one in a minute.
     pub fn wrong_secret(&self, door: DoorKind, address: IpAddr, failures: u32) {
+        self.metrics.guess(door.as_str());
         if failures <= 6 || failures.is_multiple_of(12) {
             let door = door.as_str();
-            tracing::warn!(target: DOORS, door, %address, failures, "wrong token or password");
+            tracing::warn!(target: DOORS, parent: None, door, %address, failures, "wrong token or password");
         }
     }
 

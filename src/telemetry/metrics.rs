@@ -42,6 +42,7 @@ pub struct Metrics {
     device_requests: Counters<1>,
     clients: Family<Labels<1>, Gauge>,
     refused_clients: Counters<1>,
+    guesses: Counters<1>,
     dropped_events: Counters<1>,
     broker_connected: Gauge,
     pub broker_connects: Counter,
@@ -81,6 +82,11 @@ impl Default for Metrics {
             device_requests: add(all, "device_requests", "Requests to devices by status"),
             clients: add(all, "clients", "Clients that are connected"),
             refused_clients: add(all, "refused_clients", "Clients turned away"),
+            guesses: add(
+                all,
+                "guesses",
+                "Wrong tokens and passwords that were checked",
+            ),
             dropped_events: add(all, "dropped_events", "Events a reader was too slow for"),
             broker_connected: add(all, "broker_connected", "Whether the broker is there"),
             broker_connects: add(all, "broker_connects", "Connections that came up"),
@@ -131,6 +137,10 @@ impl Metrics {
         self.refused_clients.get_or_create(&[("why", why)]).inc();
     }
 
+    pub fn guess(&self, door: &'static str) {
+        self.guesses.get_or_create(&[("door", door)]).inc();
+    }
+
     pub fn event_dropped(&self, door: &'static str) {
         self.dropped_events.get_or_create(&[("door", door)]).inc();
     }
@@ -144,6 +154,10 @@ impl Metrics {
             // Not only when it first happens: the MQTT door always reads.
             let labels = [("door", DoorKind::Mqtt.as_str())];
             let _ = self.dropped_events.get_or_create(&labels);
+        }
+        // From the start, so that an alert sees the first guesses.
+        for door in [DoorKind::Http, DoorKind::WebSocket, DoorKind::Tcp] {
+            let _ = self.guesses.get_or_create(&[("door", door.as_str())]);
         }
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.rooms.set(whole(sample.rooms.len()));

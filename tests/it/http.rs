@@ -388,7 +388,7 @@ async fn readiness_reports_broker_and_rooms() {
     });
     assert_eq!((status, ready), (200, wanted));
     let page = get(&doors.url("/")).await;
-    assert_eq!(page.headers()["x-frame-options"], "DENY");
+    assert_eq!(page.headers()["x-frame-options"], "SAMEORIGIN");
     assert_eq!(page.headers()["referrer-policy"], "no-referrer");
     assert!(page.text().await.unwrap().contains("poly2mqtt"));
     let (_, document) = answer(&doors, "/asyncapi.json").await;

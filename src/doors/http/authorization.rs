@@ -1,7 +1,8 @@
 //! The token of a request, and what its sender may do.
 //!
 //! A token comes as `Authorization: Bearer`, as the password of `Authorization: Basic`, or as
-//! `?token=` for controllers that cannot set headers. Whether it is right is decided by
+//! `?token=` for controllers that cannot set headers; with a header, `?token=` does not count. A request
+//! with two of either was refused before (`origin`). Whether the token is right is decided by
 //! [`access`](crate::doors::access).
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
+use super::client_address::client_address;
 use super::connection::PeerAddr;
 use super::{HttpState, response};
 use crate::command::DoorKind;
@@ -50,7 +52,8 @@ fn presented_token(headers: &HeaderMap, uri: &Uri) -> Option<SecretString> {
 pub async fn authorize(state: &HttpState, door: DoorKind, parts: &Parts) -> Result<Grant, Denied> {
     let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
     // Only tests call the router without a connection: they share one address.
-    let address = peer.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
+    let peer = peer.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
+    let address = client_address(peer, &parts.headers, &state.settings().trusted_proxies);
     let token = presented_token(&parts.headers, &parts.uri);
     let token = token.as_ref().map(ExposeSecret::expose_secret);
     let sender = Sender { door, address };

@@ -1,31 +1,48 @@
 //! Refuses requests that a web page of another origin makes a browser send.
 //!
 //! A browser sends requests to any address that a page names, also to addresses behind a firewall.
-//! The
-//! `Origin` header names the page's origin, which must be the gateway itself. The `Host` header
-//! names the host the browser asked for, which must be one of the gateway's: otherwise an attacker
-//! could point a name of his own at the gateway's address (DNS rebinding) and be of the same
-//! origin.
+//! These headers, which a page cannot change, say where a request comes from:
+//!
+//! - `Host` names the host that the browser asked for. It must be one of the gateway's: otherwise an
+//!   attacker could point a name of his own at the gateway's address (DNS rebinding) and be of the
+//!   same origin.
+//! - `Origin` names the page's origin, which must be the gateway itself.
+//! - `Sec-Fetch-Site` says how page and gateway are related. Browsers send it over HTTPS and to
+//!   `localhost`, also where they send no `Origin`: with a picture or a link.
+//!
+//! Controllers and scripts send neither `Origin` nor `Sec-Fetch-Site`. A request that names two hosts,
+//! two origins or two tokens is refused whatever they are: another program on the way may have read the
+//! other one.
 
-use std::net::IpAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{
-    HOST, HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-};
-use http::uri::Authority;
-use http::{HeaderMap, StatusCode};
+use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use url::form_urlencoded;
 
+use super::authority::{Authority, Host, host_name};
 use super::{HttpState, response};
 use crate::telemetry::ClientRefusal;
 
-/// Which header is wrong.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// What a link on a page of another origin may lead to: everything that needs no token. The rest may
+/// send a request to a device.
+const LINKABLE_PATHS: [&str; 4] = ["/", "/healthz", "/readyz", "/asyncapi.json"];
+
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WrongHeader {
+enum Refused {
+    /// It is no proper request.
+    Malformed(&'static str),
+    /// It is for another host.
     Host,
+    /// It comes from a page of another origin.
     Origin,
 }
 
@@ -35,146 +52,160 @@ pub async fn check_origin(
     request: Request,
     next: Next,
 ) -> Response {
-    let checked = {
-        let hosts = state.hosts.read().unwrap_or_else(PoisonError::into_inner);
-        check(request.headers(), &hosts)
+    let checked = check(&request, &state.settings().hosts);
+    let Err(refused) = checked else {
+        return next.run(request).await;
     };
-    let (reason, status, message) = match checked {
-        Ok(()) => {
-            let mut response = next.run(request).await;
-            let headers = response.headers_mut();
-            for (name, value) in [
-                (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-                (X_FRAME_OPTIONS, "DENY"),
-                // The address may hold a token, which another site must not learn.
-                (REFERRER_POLICY, "no-referrer"),
-            ] {
-                headers.insert(name, HeaderValue::from_static(value));
-            }
-            return response;
-        }
-        Err(WrongHeader::Host) => (
+    let (reason, status, code, message) = match refused {
+        Refused::Malformed(message) => (
+            ClientRefusal::Request,
+            StatusCode::BAD_REQUEST,
+            "invalid_payload",
+            message,
+        ),
+        Refused::Host => (
             ClientRefusal::Host,
             StatusCode::MISDIRECTED_REQUEST,
+            "forbidden",
             "the gateway is not known by this name; use its address, or add the name to http.hosts",
         ),
-        Err(WrongHeader::Origin) => (
+        Refused::Origin => (
             ClientRefusal::Origin,
             StatusCode::FORBIDDEN,
+            "forbidden",
             "pages of another origin may not use the gateway",
         ),
     };
     state.clients.telemetry.client_refused(reason);
-    response::error(status, "forbidden", message)
+    response::error(status, code, message)
 }
 
-fn check(headers: &HeaderMap, hosts: &[String]) -> Result<(), WrongHeader> {
-    // Every browser sends Host.
-    let Some(host) = headers.get(HOST) else {
-        return match headers.get(ORIGIN) {
-            Some(_) => Err(WrongHeader::Origin),
-            None => Ok(()),
+fn check<B>(request: &http::Request<B>, hosts: &[String]) -> Result<(), Refused> {
+    let headers = request.headers();
+    let host = host(request)?;
+    if let Some(host) = &host
+        && !is_ours(&host.host, hosts)
+    {
+        return Err(Refused::Host);
+    }
+    let origin = single(headers, &ORIGIN, "a request has one Origin header")?;
+    if let Some(origin) = origin
+        && !is_same_origin(origin, host.as_ref())
+    {
+        return Err(Refused::Origin);
+    }
+    if !site_may(request)? {
+        return Err(Refused::Origin);
+    }
+    single(
+        headers,
+        &AUTHORIZATION,
+        "a request has one Authorization header: Bearer or Basic",
+    )?;
+    if tokens_in_query(request.uri()) > 1 {
+        return Err(Refused::Malformed("a request has one ?token="));
+    }
+    Ok(())
+}
+
+/// The only header of this name, if there is one.
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    message: &'static str,
+) -> Result<Option<&'a HeaderValue>, Refused> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        _ => Err(Refused::Malformed(message)),
+    }
+}
+
+/// The host that a request is for; `None` for HTTP/1.0, which may leave it out. The target may name it
+/// too (`GET http://host/path`); then both must be the same.
+fn host<B>(request: &http::Request<B>) -> Result<Option<Authority>, Refused> {
+    const BAD_HOST: Refused =
+        Refused::Malformed("the Host header takes a host name or an address, and a port");
+    let header = single(request.headers(), &HOST, "a request has one Host header")?;
+    let Some(header) = header else {
+        let may_lack_host = request.version() < Version::HTTP_11 && request.uri().host().is_none();
+        return match may_lack_host {
+            true => Ok(None),
+            false => Err(Refused::Malformed("a Host header is needed")),
         };
     };
-    let host = authority(host.to_str().unwrap_or_default()).ok_or(WrongHeader::Host)?;
-    if !is_ours(host.host(), hosts) {
-        return Err(WrongHeader::Host);
+    let header = header.to_str().ok().and_then(Authority::parse);
+    let header = header.ok_or(BAD_HOST)?;
+    if let Some(target) = request.uri().authority() {
+        let default_port = default_port(request.uri().scheme_str().unwrap_or("http"));
+        let target = Authority::parse(target.as_str());
+        let is_same = target
+            .zip(default_port)
+            .is_some_and(|(target, port)| target.is_same(&header, port));
+        if !is_same {
+            return Err(Refused::Malformed(
+                "the request's target and its Host header name different hosts",
+            ));
+        }
     }
-    let Some(origin) = headers.get(ORIGIN) else {
-        return Ok(());
-    };
-    let origin = origin.to_str().ok().and_then(|text| text.split_once("://"));
-    let (scheme, origin) = origin.ok_or(WrongHeader::Origin)?;
-    let default_port = match scheme {
-        "http" => 80,
-        "https" => 443,
-        _ => return Err(WrongHeader::Origin),
-    };
-    let origin = authority(origin).ok_or(WrongHeader::Origin)?;
-    let port = |authority: &Authority| authority.port_u16().unwrap_or(default_port);
-    let same = origin.host().eq_ignore_ascii_case(host.host()) && port(&origin) == port(&host);
-    if same {
-        Ok(())
-    } else {
-        Err(WrongHeader::Origin)
-    }
+    Ok(Some(header))
 }
 
-fn authority(text: &str) -> Option<Authority> {
-    let authority: Authority = text.parse().ok()?;
-    (!authority.as_str().contains('@')).then_some(authority)
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
 }
 
 /// Whether the gateway is reached by this host. Any address is fine: an attacker can point a name
-/// at the gateway, but not another address.
-fn is_ours(host: &str, hosts: &[String]) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    address.parse::<IpAddr>().is_ok()
-        || host.eq_ignore_ascii_case("localhost")
-        || hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
+/// at the gateway, but not another address. The port does not matter: a proxy may have another one.
+fn is_ours(host: &Host, hosts: &[String]) -> bool {
+    match host {
+        Host::Address(_) => true,
+        Host::Name(name) => {
+            let is_name = |known: &String| host_name(known).as_ref() == Some(name);
+            name == "localhost" || hosts.iter().any(is_name)
+        }
+    }
+}
+
+/// Whether a page of this origin is one of the gateway's: the same host and port. The scheme may be
+/// another one, since a proxy may add TLS.
+fn is_same_origin(origin: &HeaderValue, host: Option<&Authority>) -> bool {
+    let same = || {
+        let (scheme, origin) = origin.to_str().ok()?.split_once("://")?;
+        Some(Authority::parse(origin)?.is_same(host?, default_port(scheme)?))
+    };
+    same().unwrap_or(false)
+}
+
+/// Whether the site that a request comes from may send it (Fetch Metadata): the gateway itself, the
+/// user who typed the address, a link to a page that needs no token, and everything that is no browser.
+fn site_may<B>(request: &http::Request<B>) -> Result<bool, Refused> {
+    let value = |name: HeaderName| {
+        single(
+            request.headers(),
+            &name,
+            "a request has each Sec-Fetch header once",
+        )
+    };
+    let is_link = value(SEC_FETCH_MODE)?.is_some_and(|mode| mode == "navigate")
+        && value(SEC_FETCH_DEST)?.is_some_and(|dest| dest == "document")
+        && *request.method() == Method::GET;
+    Ok(match value(SEC_FETCH_SITE)?.map(HeaderValue::as_bytes) {
+        None | Some(b"same-origin" | b"none") => true,
+        Some(_) => is_link && LINKABLE_PATHS.contains(&request.uri().path()),
+    })
+}
+
+fn tokens_in_query(uri: &Uri) -> usize {
+    let query = uri.query().unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| name == "token")
+        .count()
 }
 
 #[cfg(test)]
-mod tests {
-    use http::header::HeaderName;
-
-    use super::*;
-
-    fn checked(host: &str, origin: Option<&str>) -> Result<(), WrongHeader> {
-        let mut headers = HeaderMap::new();
-        let mut put = |name: HeaderName, value: &str| {
-            headers.insert(name, HeaderValue::from_str(value).unwrap());
-        };
-        put(HOST, host);
-        if let Some(origin) = origin {
-            put(ORIGIN, origin);
-        }
-        check(&headers, &["av.example.com".to_owned()])
-    }
-
-    #[test]
-    fn only_the_gateways_own_names_are_answered() {
-        for good in [
-            "127.0.0.1:8080",
-            "192.0.2.7",
-            "[::1]:8080",
-            "localhost:8080",
-            "LOCALHOST",
-            "AV.example.com:8443",
-        ] {
-            assert_eq!(checked(good, None), Ok(()), "{good}");
-        }
-        for bad in [
-            "evil.example",
-            "127.0.0.1.evil.example",
-            "localhost.evil.example",
-            "user@localhost",
-            "",
-            "a b",
-        ] {
-            assert_eq!(checked(bad, None), Err(WrongHeader::Host), "{bad}");
-        }
-    }
-
-    #[test]
-    fn only_pages_of_the_same_origin_are_answered() {
-        let at = |origin| checked("127.0.0.1:8080", Some(origin));
-        assert_eq!(at("http://127.0.0.1:8080"), Ok(()));
-        assert_eq!(at("https://127.0.0.1:8080"), Ok(()));
-        assert_eq!(
-            checked("av.example.com", Some("https://av.example.com")),
-            Ok(())
-        );
-        for bad in [
-            "http://127.0.0.1",
-            "http://127.0.0.1:8081",
-            "http://localhost:8080",
-            "http://evil.example",
-            "null",
-            "file://",
-            "chrome-extension://x",
-        ] {
-            assert_eq!(at(bad), Err(WrongHeader::Origin), "{bad}");
-        }
-    }
-}
+mod tests;

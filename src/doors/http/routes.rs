@@ -3,13 +3,13 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 
-use super::{HttpState, monitoring, origin, response, rooms, websocket};
+use super::{HttpState, monitoring, origin, response, rooms, security_headers, websocket};
 
 /// A path and its handler.
 type Path = (&'static str, fn() -> MethodRouter<Arc<HttpState>>);
@@ -38,7 +38,7 @@ pub fn paths() -> impl Iterator<Item = &'static str> {
 static ASYNCAPI: LazyLock<Bytes> =
     LazyLock::new(|| crate::render::asyncapi::document().to_string().into());
 
-/// All routes, behind the check of host and origin.
+/// All routes, behind the check of host and origin. Refusals have the security headers too.
 pub fn routes(state: Arc<HttpState>) -> Router {
     let add = |router: Router<_>, (path, handler): &Path| router.route(path, handler());
     PATHS
@@ -46,6 +46,7 @@ pub fn routes(state: Arc<HttpState>) -> Router {
         .fold(Router::new(), add)
         .fallback(response::not_found)
         .layer(from_fn_with_state(state.clone(), origin::check_origin))
+        .layer(from_fn(security_headers::add_security_headers))
         .with_state(state)
 }
 

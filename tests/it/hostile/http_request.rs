@@ -16,7 +16,7 @@ use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::config;
 use poly2mqtt::doors::access::Access;
 use poly2mqtt::doors::clients::{ClientLimits, Clients};
-use poly2mqtt::doors::http::router;
+use poly2mqtt::doors::http::{HttpSettings, router};
 use poly2mqtt::guesses::Guesses;
 use poly2mqtt::state::{StateStore, StateValue};
 use poly2mqtt::telemetry::{Sample, Telemetry};
@@ -74,8 +74,11 @@ fn door(tokens: &str) -> (Arc<Gateway>, Router) {
         rooms: Default::default(),
         broker_connected: None,
     });
-    let hosts = vec!["av.example".to_owned()];
-    (gateway, router(clients, hosts, look))
+    let settings = HttpSettings {
+        hosts: vec!["av.example".to_owned()],
+        ..HttpSettings::default()
+    };
+    (gateway, router(clients, settings, look))
 }
 
 /// A request as it stands on the wire; without a body's framing.
