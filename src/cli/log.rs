@@ -31,13 +31,16 @@ pub fn start(level: &str) {
     }
 }
 
-/// The filter: what the environment says, or warnings and the gateway's own lines of `level`. The
+/// The filter: what the environment says, or warnings and the gateway's own lines of `level`. The broker's
+/// library warns of every client that breaks the protocol, so only its errors are shown. The
 /// spans that name room and broker are always part of it; they write no lines themselves.
 fn filter(environment: Option<&str>, level: &str) -> EnvFilter {
     let with_spans = |filter: &str| format!("{filter},{SPAN_TARGET}=info");
     environment
         .and_then(|filter| EnvFilter::try_new(with_spans(filter)).ok())
-        .unwrap_or_else(|| EnvFilter::new(with_spans(&format!("warn,poly2mqtt={level}"))))
+        .unwrap_or_else(|| {
+            EnvFilter::new(with_spans(&format!("warn,mqtt5=error,poly2mqtt={level}")))
+        })
 }
 
 #[cfg(test)]

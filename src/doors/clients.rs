@@ -35,6 +35,7 @@ use crate::state::StateStore;
 use crate::telemetry::{ClientRefusal, Telemetry};
 use frame_cache::FrameCache;
 
+pub use client::{MOST_UNSENT_ANSWERS_FACTOR, PAUSE_READING_BYTES};
 pub use close_reason::CloseReason;
 pub use frame::{payload_as_json, state_as_json};
 pub use limits::ClientLimits;

@@ -27,6 +27,8 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use connection::{MAX_HEAD_BYTES, MAX_HEADERS};
+
 use crate::config::{HttpConfig, IpNetwork};
 use crate::doors::clients::Clients;
 use crate::net::Listener;

@@ -27,7 +27,7 @@ const READ_BYTES: usize = 1024;
 
 /// The longest first line. A token has at most some hundred bytes; who sent none yet is not trusted
 /// with more memory.
-const MAX_GREETING: usize = 4 << 10;
+pub const MAX_GREETING: usize = 4 << 10;
 
 /// The running door.
 #[derive(Debug)]

@@ -204,7 +204,10 @@ fn every_key_is_explained() {
 /// Limits on the pages are those of the code.
 #[test]
 fn limits_are_as_the_pages_say() {
-    let limits = poly2mqtt::doors::clients::ClientLimits::default();
+    use poly2mqtt::doors::clients::{
+        ClientLimits, MOST_UNSENT_ANSWERS_FACTOR, PAUSE_READING_BYTES,
+    };
+    let limits = ClientLimits::default();
     let kib = |bytes: usize| format!("{} KiB", bytes >> 10);
     let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());
     let told = |page_name: &str, lines: &[String]| {
@@ -222,6 +225,11 @@ fn limits_are_as_the_pages_say() {
             format!("1024 bytes | {} |", limits.max_subscriptions),
             format!("`busy` | {} |", limits.max_in_flight),
             format!("one client | {} MiB |", limits.max_file_bytes >> 20),
+            format!(
+                "frames are read | {}, or {} MiB |",
+                MOST_UNSENT_ANSWERS_FACTOR * limits.max_in_flight,
+                PAUSE_READING_BYTES >> 20
+            ),
             format!(
                 "counted | {} |",
                 poly2mqtt::state::Outbox::<()>::EVENT_LIMIT
@@ -241,7 +249,11 @@ fn limits_are_as_the_pages_say() {
         "docs/tcp.md",
         &[
             format!("within {}, before", seconds(limits.greeting_timeout)),
-            format!("takes {}.", kib(limits.max_message)),
+            format!(
+                "takes {}, the first one with its token {}.",
+                kib(limits.max_message),
+                kib(poly2mqtt::doors::tcp::MAX_GREETING)
+            ),
             format!("{}\nclients together", limits.max_clients),
             format!(
                 "{} filters and {} commands",
@@ -254,7 +266,30 @@ fn limits_are_as_the_pages_say() {
         &[
             format!("takes {}", kib(limits.max_message)),
             format!("within {}.", seconds(limits.body_timeout)),
-            format!("headers, within {}.", seconds(limits.greeting_timeout)),
+            format!("| {} |", limits.max_clients + limits.max_connections),
+            format!(
+                "{} and {} headers, within {} |",
+                kib(poly2mqtt::doors::http::MAX_HEAD_BYTES),
+                poly2mqtt::doors::http::MAX_HEADERS,
+                seconds(limits.greeting_timeout)
+            ),
+            format!(
+                "a request is closed after | {} |",
+                seconds(limits.greeting_timeout)
+            ),
+            format!(
+                "a payload | {}, within {} |",
+                kib(limits.max_message),
+                seconds(limits.body_timeout)
+            ),
+            format!(
+                "answer is dropped after | {} |",
+                seconds(limits.send_timeout)
+            ),
+            format!(
+                "given up after | {} |",
+                seconds(poly2mqtt::device::DeviceTimings::default().request_timeout)
+            ),
         ],
     );
 }

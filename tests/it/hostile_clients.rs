@@ -18,7 +18,7 @@ const TOKEN: &str = "a-token-that-nobody-guesses";
 const AT_ONCE: Duration = Duration::from_secs(3);
 /// Without a limit a client could send more than this within the time of a test. The system's
 /// buffers between the two take less.
-const FAR_TOO_MUCH: usize = 64 << 20;
+const FAR_TOO_MUCH: usize = 16 << 20;
 
 /// Limits that end everything soon.
 fn short() -> ClientLimits {
@@ -101,9 +101,9 @@ async fn whoever_reads_no_answers_is_read_no_further_and_dropped() {
     let doors = guarded(short()).await;
     let addr = doors.addr();
     let filters = vec!["\"room/1/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/#\""; 400].join(",");
-    // Each of these has an answer that is not much shorter, or longer.
     let frames = [
         ("pings", frame(9, &[b'x'; 125])),
+        ("empty pings", frame(9, b"")),
         ("broken frames", frame(1, b"{")),
         ("binary frames", frame(2, b"x")),
         ("the same subscription", frame(1, b"{\"subscribe\":\"#\"}")),
@@ -124,18 +124,19 @@ async fn whoever_reads_no_answers_is_read_no_further_and_dropped() {
         send_until_dropped(what, raw_websocket(addr).await, frame).await;
     });
     let tcp = doors.service.tcp_addr().unwrap();
-    let lines = ["nonsense\n", "subscribe #\n", "room/1/nonsense\n"].map(|line| async move {
+    let lines = ["nonsense\n", "ping\n", "subscribe #\n", "room/1/x\n"].map(|line| async move {
         let mut stream = connect(tcp).await;
         let greeting = format!("token {TOKEN}\n");
         stream.write_all(greeting.as_bytes()).await.unwrap();
-        send_until_dropped(line, stream, line.into()).await;
+        send_until_dropped(line.trim_end(), stream, line.into()).await;
     });
-    let targets = ["/asyncapi.json", "/", "/nothing", "/room/1"].map(|target| async move {
-        let request = format!(
-            "GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
-        );
-        send_until_dropped(target, connect(addr).await, request.into()).await;
-    });
+    let targets =
+        ["/asyncapi.json", "/", "/nothing", "/room/1", "/healthz"].map(|target| async move {
+            let request = format!(
+                "GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+            );
+            send_until_dropped(target, connect(addr).await, request.into()).await;
+        });
     tokio::join!(join_all(frames), join_all(lines), join_all(targets));
     health(&doors).await;
     doors.stop().await;
@@ -205,6 +206,27 @@ async fn an_honest_client_comes_in_beside_many_silent_ones() {
         assert_eq!(socket.read_u8().await.unwrap(), 0x8a);
         doors.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_message_in_endless_pieces_is_ended() {
+    let limits = ClientLimits {
+        ping_interval: Duration::from_millis(250),
+        ..short()
+    };
+    let doors = guarded(limits).await;
+    let mut stream = raw_websocket(doors.addr()).await;
+    // The first fragment of a text, then continuations of one byte, none of which is the last.
+    let (mut first, mut next) = (frame(1, b"x"), frame(0, b"x"));
+    (first[0], next[0]) = (0x01, 0x00);
+    stream.write_all(&first).await.unwrap();
+    let pieces = async {
+        while stream.write_all(&next).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, pieces).await.expect("it is closed");
+    doors.stop().await;
 }
 
 /// What the gateway says to these bytes, until it closes the connection.

@@ -20,11 +20,11 @@ use crate::topics::{Filter, Filters, split_room};
 
 /// A client's frames are not read while this many times `max_in_flight` answers are unsent. Above 1,
 /// so that a client that sends too many commands gets `busy` for each instead of silence.
-const UNSENT_ANSWERS_FACTOR: usize = 4;
+pub const MOST_UNSENT_ANSWERS_FACTOR: usize = 4;
 
 /// A client's frames are not read while its unsent answers have more bytes than this. An answer can
 /// be as large as the frame that it answers, because it repeats the filters.
-const PAUSE_READING_BYTES: usize = 1 << 20;
+pub const PAUSE_READING_BYTES: usize = 1 << 20;
 /// With more than this, results of commands that were already in flight are not kept any more, and
 /// the client is closed: it asked for large results and does not read them.
 const MOST_UNSENT_BYTES: usize = 32 << 20;
@@ -238,7 +238,7 @@ impl Client {
 
     /// Waits while too many answers are unsent, or too large ones: the client sends faster than it reads.
     pub async fn wait_for_backlog(&self) {
-        let most = UNSENT_ANSWERS_FACTOR * self.clients.limits.max_in_flight;
+        let most = MOST_UNSENT_ANSWERS_FACTOR * self.clients.limits.max_in_flight;
         loop {
             let answer_taken = self.answer_taken.notified();
             let few = self.unsent_answers.load(Ordering::Relaxed) < most;

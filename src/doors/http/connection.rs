@@ -23,9 +23,9 @@ use crate::command::ErrorCode;
 use crate::net::{HeldForAWhile, Peer, Place, Stream};
 
 /// The largest head of a request. Browsers send a few KB; other servers allow 8 to 64 KiB.
-const MAX_HEAD_BYTES: usize = 32 << 10;
+pub const MAX_HEAD_BYTES: usize = 32 << 10;
 /// Browsers behind a proxy send about 30 headers.
-const MAX_HEADERS: usize = 64;
+pub const MAX_HEADERS: usize = 64;
 
 /// The address at the other end of a request's connection.
 #[derive(Debug, Clone, Copy)]
