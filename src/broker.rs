@@ -31,6 +31,8 @@ mod filters;
 mod frames;
 mod gate;
 mod gateway_mail;
+#[cfg(test)]
+mod hostile;
 mod inbound;
 mod limits;
 mod message;
