@@ -41,16 +41,13 @@ use super::knowledge::RoomKnowledge;
 use super::poller::{Poll, Poller};
 use super::publisher::RoomPublisher;
 use super::queue::{Lane, Queue, Ticket, stopping_failure};
+use super::reading::LARGEST_JSON_ANSWER;
 use super::settings::RoomSettings;
 use super::underway::Underway;
 use crate::catalogue::{Call, Motion, Plan};
 use crate::command::{Reply, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
 use crate::telemetry::{Telemetry, command_span};
-
-/// The largest body of a poll. States are some kilobytes; a device that sends megabytes is broken
-/// and must not fill the memory of a gateway with many rooms.
-const POLL_BODY_LIMIT: usize = 4 << 20;
 
 /// Runs a room until it is asked to stop. Begins with the camera stops that an earlier task of the
 /// room left, and returns those that are still to be sent.
@@ -262,7 +259,7 @@ impl Actor {
         let device = self.device.clone();
         self.run_beside(async move {
             let deadline = device.deadline(false);
-            let response = device.send(&request, POLL_BODY_LIMIT, deadline).await;
+            let response = device.send(&request, LARGEST_JSON_ANSWER, deadline).await;
             Done::Polled { poll, response }
         });
     }

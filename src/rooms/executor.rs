@@ -12,7 +12,7 @@ mod tests;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::reading::{ReadOutcome, Reading};
+use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
 use super::refusal::{invalid_body, no_response, not_carried_out, refusal};
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
@@ -20,10 +20,6 @@ use crate::catalogue::{
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
-
-/// The largest JSON answer of a command. The longest that devices send, a full directory's page or
-/// a meeting list, is some hundred kilobytes.
-const COMMAND_BODY_LIMIT: usize = 8 << 20;
 
 /// Values of the room that a command may depend on.
 #[derive(Debug, Clone)]
@@ -171,7 +167,7 @@ impl Executor<'_> {
             (AnswerKind::Json, Transfer::Download(_) | Transfer::None) => {
                 let sent = self
                     .device
-                    .send(&request, COMMAND_BODY_LIMIT, self.deadline)
+                    .send(&request, LARGEST_JSON_ANSWER, self.deadline)
                     .await;
                 sent.map_err(|error| self.fail(error, request.repeatable))?
             }
@@ -220,7 +216,7 @@ impl Executor<'_> {
             Ok(request) => {
                 let sent = self
                     .device
-                    .send(&request, COMMAND_BODY_LIMIT, self.deadline)
+                    .send(&request, LARGEST_JSON_ANSWER, self.deadline)
                     .await;
                 let response = sent.map_err(|error| self.fail(error, true))?;
                 ReadOutcome::of(operation, &response)

@@ -9,6 +9,11 @@ use crate::catalogue::{Operation, read_body};
 use crate::command::Failure;
 use crate::device::DeviceResponse;
 
+/// The largest JSON answer of a device, in bytes. The longest that devices send, a full directory's page or
+/// a meeting list, is some hundred kilobytes; states are some kilobytes. A device that sends
+/// megabytes is broken and must not fill the memory: each of its states is kept, here and at the broker.
+pub const LARGEST_JSON_ANSWER: usize = 1 << 20;
+
 /// The result of reading an operation's states.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ReadOutcome {

@@ -251,9 +251,20 @@ async fn slow_interim_answers_do_not_hold_up_the_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_answer_is_refused_and_fills_no_state() {
+    let rooms = TwoRooms::start(body(&format!("\"{}\"", "x".repeat(1 << 20)))).await;
+    let error = rooms.refused().await;
+    assert_eq!(error["code"], "too_large", "{error}");
+    let words = "the device's answer is larger than the 1048576 bytes that are taken";
+    assert_eq!(error["message"], words, "{error}");
+    assert!(rooms.app.store().get("room/1/audio/volume").is_none());
+    rooms.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_of_many_values_is_refused_before_it_is_read() {
     for item in ["{\"a\":1},", "[],", "0,"] {
-        let text = format!("[{}0]", item.repeat((4 << 20) / item.len() - 1));
+        let text = format!("[{}0]", item.repeat((1 << 20) / item.len() - 2));
         let rooms = TwoRooms::start(body(&text)).await;
         let error = rooms.refused().await;
         assert_eq!(error["code"], "device_error", "{error}");

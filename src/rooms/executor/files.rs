@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::{COMMAND_BODY_LIMIT, Executor, is_success};
+use super::{Executor, is_success};
 use crate::catalogue::{FileSpec, Operation, Request};
 use crate::command::{Download, ErrorCode, Failure, FileAnswer, Success, Transfer, Upload};
 use crate::device::{DeviceResponse, DownloadError, Downloaded, LARGEST_UPLOAD, RequestError};
+use crate::rooms::reading::LARGEST_JSON_ANSWER;
 use crate::rooms::refusal::{refusal, upload_too_large};
 
 impl Executor<'_> {
@@ -19,7 +20,7 @@ impl Executor<'_> {
             return Err(upload_too_large());
         }
         let device = self.device;
-        let sent = device.upload(request, upload, COMMAND_BODY_LIMIT, self.deadline);
+        let sent = device.upload(request, upload, LARGEST_JSON_ANSWER, self.deadline);
         sent.await.map_err(|error| self.fail(error, false))
     }
 
