@@ -8,6 +8,7 @@
 mod access;
 mod adding_an_operation;
 mod broker_access;
+mod broker_rights;
 mod browser;
 mod config;
 mod cross_site;

@@ -349,11 +349,13 @@ async fn no_message_tells_a_user_of_one_room_anything_of_another() {
         ..PublishProperties::default()
     };
     let topic = format!("room/{ID}/audio/volume/get");
-    let response = "response/hidden-operator/7";
-    operator
-        .publish_with(&topic, "", false, respond(response))
-        .await;
-    operator.message(response).await;
+    let own = "response/hidden-operator/7";
+    for response in [own, "client/7"] {
+        operator
+            .publish_with(&topic, "", false, respond(response))
+            .await;
+    }
+    operator.message(own).await;
     operator.command("room/1/audio/volume/get", "").await;
     for command in COMMANDS {
         panel.publish(command, "").await;
@@ -365,7 +367,8 @@ async fn no_message_tells_a_user_of_one_room_anything_of_another() {
     for publish in panel.everything() {
         let topic = String::from_utf8_lossy(&publish.topic).into_owned();
         let payload = String::from_utf8_lossy(&publish.payload).into_owned();
-        site.tells_nothing(&topic, &format!("{topic} {payload}"));
+        let all = format!("{topic} {payload} {:?}", publish.properties);
+        site.tells_nothing(&topic, &all);
         assert!(!topic.contains(ID), "{topic}");
     }
     assert!(panel.last("gateway/health").is_some());
