@@ -179,6 +179,18 @@ fn bad_values_say_what_is_allowed() {
         assert!(told.contains(wanted), "{line}: {told}");
     }
     for (line, wanted) in [
+        ("hosts = [\"av.example.com:80\"]", "names without a port"),
+        ("trusted_proxies = [\"proxy\"]", "addresses or networks"),
+        (
+            "trusted_proxies = [\"10.0.0.0/33\"]",
+            "addresses or networks",
+        ),
+    ] {
+        let told = errors(&format!("[http]\n{line}\n{ROOM}"));
+        assert!(told.contains(wanted), "{line}: {told}");
+        assert!(told.contains("poly2mqtt.toml:2"), "{line}: {told}");
+    }
+    for (line, wanted) in [
         ("discovery = \"perhaps\"", "true or false"),
         ("prefix = \"a/+\"", "without wildcards"),
         ("prefix = \"room/x\"", "below room/ or gateway/"),

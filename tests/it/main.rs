@@ -10,6 +10,7 @@ mod adding_an_operation;
 mod broker_access;
 mod broker_rights;
 mod browser;
+mod browser_cross_site;
 mod config;
 mod cross_site;
 mod device_floods;
