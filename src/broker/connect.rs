@@ -3,7 +3,7 @@
 
 use std::io;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::packet::{FixedHeader, MqttPacket, PacketType};
 use mqtt5::protocol::v5::properties::Properties;
@@ -11,7 +11,7 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::answers::{Answers, Denial, MQTT_5};
-use super::connect_rules::check_connect;
+use super::connect_rules::{USER, check_connect};
 use super::frames::{Frame, Reader, kind, packet};
 use super::limits::CONNECT_LIMIT;
 
@@ -22,6 +22,9 @@ const MQTT_311: u8 = 4;
 /// Alive when nothing came for five minutes, which MQTT forbids (MQTT 5, 3.1.2.10). The operating
 /// system notices clients that are gone.
 const NO_KEEP_ALIVE: u16 = u16::MAX;
+
+/// Where the flags stand in the body of a CONNECT whose protocol is MQTT (MQTT 5, 3.1.2.3).
+const CONNECT_FLAGS: usize = 7;
 
 /// A CONNECT that can be understood, and what came after it.
 #[derive(Debug)]
@@ -97,17 +100,23 @@ fn parse(bytes: &mut BytesMut) -> Result<Option<Connect>, NoConnect> {
     if bytes.len() < frame.length() {
         return Ok(None);
     }
-    check_connect(frame.body_in(bytes))
+    let lone_password = check_connect(frame.body_in(bytes))
         .map_err(|denial| NoConnect::Refused(answers.connack(&denial)))?;
-    let mut body = bytes.split_to(frame.length()).freeze();
-    body.advance(frame.header);
+    let body = bytes.split_to(frame.length());
+    let mut body = match lone_password {
+        None => body.freeze().slice(frame.header..),
+        Some(password) => with_empty_user(&body[frame.header..], password).into(),
+    };
     let header = FixedHeader::new(
         PacketType::Connect,
         0,
         body.len().try_into().unwrap_or(u32::MAX),
     );
     let packet = match ConnectPacket::decode_body(&mut body, &header) {
-        Ok(packet) => packet,
+        Ok(packet) => ConnectPacket {
+            username: packet.username.filter(|_| lone_password.is_none()),
+            ..packet
+        },
         Err(_) => {
             return Err(refused(
                 answers,
@@ -120,6 +129,14 @@ fn parse(bytes: &mut BytesMut) -> Result<Option<Connect>, NoConnect> {
         packet,
         rest: std::mem::take(bytes),
     }))
+}
+
+/// A CONNECT whose password has no user before it, for the library, which insists on one.
+fn with_empty_user(body: &[u8], password: usize) -> Vec<u8> {
+    let (before, password) = body.split_at(password);
+    let mut with_user = [before, &[0, 0], password].concat();
+    with_user[CONNECT_FLAGS] |= USER;
+    with_user
 }
 
 fn refused(answers: Answers, code: ReasonCode, reason: &'static str) -> NoConnect {
@@ -218,6 +235,16 @@ mod tests {
         let mut expected = connect_311("other");
         expected.extend([0xC0, 0]);
         assert_eq!(connect.for_library("other".into()).unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn mqtt_5_allows_a_password_without_a_user() {
+        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 5, 0b0100_0010, 0, 60, 0];
+        body.extend([0, 1, b'c', 0, 1, b'p']);
+        let connect = read(&packet(kind::CONNECT, 0, &body)).await.unwrap();
+        assert_eq!(connect.packet.username, None);
+        assert_eq!(connect.packet.password.as_deref(), Some(&b"p"[..]));
+        assert_eq!(connect.packet.client_id, "c");
     }
 
     #[tokio::test]

@@ -12,7 +12,8 @@ const WILL: u8 = 0b0000_0100;
 const WILL_QOS: u8 = 0b0001_1000;
 const WILL_RETAIN: u8 = 0b0010_0000;
 const PASSWORD: u8 = 0b0100_0000;
-const USER: u8 = 0b1000_0000;
+/// A user is in the CONNECT.
+pub const USER: u8 = 0b1000_0000;
 
 const WILL_TOPIC: Denial = Denial::new(
     ReasonCode::TopicNameInvalid,
@@ -23,11 +24,12 @@ const DATA_WITHOUT_METHOD: Denial = Denial::new(
     "Authentication Data needs an Authentication Method",
 );
 
-/// Checks the body of a CONNECT of MQTT 3.1.1 or MQTT 5 (3.1 in both).
+/// Checks the body of a CONNECT of MQTT 3.1.1 or MQTT 5 (3.1 in both). Returns where the password
+/// begins if there is no user before it, which only MQTT 5 allows.
 ///
 /// # Errors
 /// The connection must be refused. MQTT 3.1.1 wants it closed without an answer.
-pub fn check_connect(body: &[u8]) -> Result<(), Denial> {
+pub fn check_connect(body: &[u8]) -> Result<Option<usize>, Denial> {
     let mut reader = Reader(body);
     reader.binary()?;
     let is_mqtt_5 = reader.byte()? == MQTT_5;
@@ -60,14 +62,14 @@ pub fn check_connect(body: &[u8]) -> Result<(), Denial> {
     if flags & USER != 0 {
         check_text(reader.binary()?)?;
     }
+    let password = body.len() - reader.0.len();
     if flags & PASSWORD != 0 {
         reader.binary()?;
     }
-    if reader.0.is_empty() {
-        Ok(())
-    } else {
-        Err(MALFORMED)
+    if !reader.0.is_empty() {
+        return Err(MALFORMED);
     }
+    Ok((flags & (USER | PASSWORD) == PASSWORD).then_some(password))
 }
 
 fn flags_are_right(flags: u8, is_mqtt_5: bool) -> bool {
@@ -97,7 +99,7 @@ mod tests {
         body.extend_from_slice(&[0, 1, b'c']);
         body.extend_from_slice(payload);
         match check_connect(&body) {
-            Ok(()) => 0,
+            Ok(_) => 0,
             Err(denial) => denial.code.into(),
         }
     }

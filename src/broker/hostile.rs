@@ -90,7 +90,7 @@ proptest! {
                 [0, 4, b'M', b'Q', b'T', b'T', 4 | 5, flags, ..] => *flags,
                 _ => return Ok(()),
             };
-            // The library's limit: MQTT 5 allows a password without a user.
+            // `connect` adds a user for the library where there is a password alone.
             if check_connect(body).is_ok() && flags & 0xC0 != 0x40 {
                 prop_assert!(is_understood(5, &frame, &bytes), "{bytes:02x?}");
             }
