@@ -34,17 +34,21 @@ mod gateway_mail;
 #[cfg(test)]
 mod hostile;
 mod inbound;
+mod large_packet;
 mod limits;
 mod message;
 mod outbound;
 mod owner;
+mod pace;
 mod places;
 mod properties;
+mod retained;
 mod rights;
 mod rules;
 mod stream;
 mod subscriptions;
 mod topic_size;
+mod under_way;
 mod waiting;
 
 use std::net::SocketAddr;
@@ -54,7 +58,7 @@ use std::time::Duration;
 
 use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::router::MessageRouter;
-use mqtt5::broker::storage::{DynamicStorage, MemoryBackend};
+use mqtt5::broker::storage::{DynamicStorage, MemoryBackend, QueueLimits};
 use mqtt5::broker::sys_topics::BrokerStats;
 use mqtt5::broker::{ResourceLimits, ResourceMonitor};
 use ring::rand::SecureRandom;
@@ -65,16 +69,19 @@ use tokio_util::task::TaskTracker;
 
 use crate::guesses::Guesses;
 use crate::net::bind;
+use crate::telemetry::Telemetry;
 use crate::topics::{DiscoveryTopics, Prefix};
 use acceptor::{Acceptor, Service};
 use authentication::BrokerPasswords;
 use census::Census;
 use client::ClientsShare;
-use filters::FilterLedger;
 use gate::Gate;
-use gateway_mail::GatewayMail;
-use limits::{SESSION_EXPIRY, TOPIC_ALIASES, WAITING_LIMIT, WAITING_SHARE};
+use limits::{
+    QUEUED_BYTES, QUEUED_MESSAGES, RECEIVE_MAXIMUM, SESSION_EXPIRY, TOPIC_ALIASES,
+    UNACKNOWLEDGED_MESSAGES, WAITING_LIMIT, WAITING_MESSAGES, WAITING_SHARE,
+};
 use places::Places;
+use retained::RetainedWatch;
 use rights::{BrokerRights, GATEWAY_USER};
 use waiting::WaitingRoom;
 
@@ -129,14 +136,14 @@ impl Broker {
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub async fn start(settings: BrokerSettings, guesses: Arc<Guesses>) -> Result<Self, String> {
+    pub async fn start(
+        settings: BrokerSettings,
+        guesses: Arc<Guesses>,
+        telemetry: Arc<Telemetry>,
+    ) -> Result<Self, String> {
         let socket = bind("the embedded broker", settings.listen).await?;
         let addr = socket.local_addr().unwrap_or(settings.listen);
         let password = random_password()?;
-        let mut config = BrokerConfig::new()
-            .with_max_packet_size(settings.max_payload + PACKET_OVERHEAD)
-            .with_session_expiry(SESSION_EXPIRY);
-        config.topic_alias_maximum = TOPIC_ALIASES;
         // Some of the connections are for those that have not logged in.
         let waiting = WAITING_LIMIT
             .min(settings.connections / WAITING_SHARE)
@@ -144,15 +151,11 @@ impl Broker {
         let clients = settings.connections.saturating_sub(waiting);
         let rights = BrokerRights::new(settings.users, settings.prefix, settings.discovery);
         let passwords = BrokerPasswords::new(&password, &rights);
-        let shared = ClientsShare {
-            rights,
-            filters: FilterLedger::default(),
-            gateway_mail: GatewayMail::default(),
-        };
+        let shared = Arc::new(ClientsShare::new(rights, telemetry));
         let gate = Gate {
             guesses,
             passwords,
-            shared: Arc::new(shared),
+            shared: shared.clone(),
             places: Places::new()?,
             census: Census::new(clients),
         };
@@ -162,14 +165,24 @@ impl Broker {
             max_bandwidth_per_client: 0,
             ..ResourceLimits::default()
         };
-        let storage = Arc::new(DynamicStorage::Memory(MemoryBackend::new()));
+        let queue = QueueLimits {
+            max_messages: QUEUED_MESSAGES,
+            max_bytes: QUEUED_BYTES,
+        };
+        let memory = MemoryBackend::with_queue_limits(queue);
+        let storage = Arc::new(DynamicStorage::Memory(memory));
+        let watch = Arc::new(RetainedWatch {
+            shared: shared.clone(),
+            storage: storage.clone(),
+        });
+        let router = MessageRouter::with_storage(storage.clone()).with_event_handler(watch);
         let (stop, stopped) = broadcast::channel(1);
-        let stats = Arc::new(BrokerStats::new());
+        let stats = shared.stats.clone();
         let tasks = TaskTracker::new();
         let service = Service {
             gate,
-            config: Arc::new(config),
-            router: Arc::new(MessageRouter::with_storage(storage.clone())),
+            config: Arc::new(library_config(settings.max_payload)),
+            router: Arc::new(router),
             storage,
             stats: stats.clone(),
             resources: Arc::new(ResourceMonitor::new(limits)),
@@ -223,6 +236,18 @@ impl Broker {
             before = now;
         }
     }
+}
+
+/// The library's settings.
+fn library_config(max_payload: usize) -> BrokerConfig {
+    let mut config = BrokerConfig::new()
+        .with_max_packet_size(max_payload + PACKET_OVERHEAD)
+        .with_session_expiry(SESSION_EXPIRY);
+    config.topic_alias_maximum = TOPIC_ALIASES;
+    config.server_receive_maximum = Some(RECEIVE_MAXIMUM);
+    config.max_outbound_inflight = UNACKNOWLEDGED_MESSAGES.try_into().unwrap_or(u16::MAX);
+    config.client_channel_capacity = WAITING_MESSAGES;
+    config
 }
 
 fn random_password() -> Result<SecretString, String> {

@@ -7,6 +7,7 @@ use super::home_assistant::discovery_topics;
 use crate::broker::{Broker, BrokerSettings, BrokerUser};
 use crate::config::{BrokerUrl, Config, RoomId};
 use crate::guesses::Guesses;
+use crate::telemetry::Telemetry;
 use crate::topics::Prefix;
 
 /// Starts it, with at most this many connections at a time.
@@ -17,10 +18,15 @@ pub async fn start(
     config: &Config,
     connections: usize,
     guesses: &Arc<Guesses>,
+    telemetry: &Arc<Telemetry>,
 ) -> Result<Option<Broker>, String> {
     match &config.mqtt.url {
         BrokerUrl::Embedded(listen) => {
-            let broker = Broker::start(settings(config, *listen, connections), guesses.clone());
+            let broker = Broker::start(
+                settings(config, *listen, connections),
+                guesses.clone(),
+                telemetry.clone(),
+            );
             broker.await.map(Some)
         }
         _ => Ok(None),

@@ -49,7 +49,7 @@ impl App {
         let telemetry = Arc::<Telemetry>::default();
         let shares = ConnectionShares::new(&config, &options.limits);
         let guesses = Guesses::new(telemetry.clone());
-        let broker = broker::start(&config, shares.broker, &guesses).await?;
+        let broker = broker::start(&config, shares.broker, &guesses, &telemetry).await?;
         let rooms = Rooms::new(
             store.clone(),
             options.timings,

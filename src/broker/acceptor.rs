@@ -65,7 +65,10 @@ impl Service {
         let mut stop = self.stop.subscribe();
         let admitted = tokio::select! {
             admitted = self.gate.admit(stream, peer) => admitted,
-            () = place.closed() => None,
+            () = place.closed() => {
+                self.gate.shared.telemetry.broker_limited("waiting");
+                None
+            }
             _ = stop.recv() => None,
         };
         drop(place);
@@ -110,11 +113,12 @@ impl Service {
             return;
         }
         if !self.has_session(place).await {
-            self.gate.shared.filters.forget(place);
+            self.gate.shared.forget(place);
             return;
         }
         let census = &self.gate.census;
         for place in census.kept(place, &client.owner, Instant::now()) {
+            self.gate.shared.telemetry.broker_limited("sessions");
             self.end_session(&place).await;
         }
     }
@@ -138,7 +142,7 @@ impl Service {
             tracing::debug!(%error, "a session could not be removed");
         }
         self.storage.queue_handle(place).clear(None);
-        self.gate.shared.filters.forget(place);
+        self.gate.shared.forget(place);
     }
 
     /// Forgets what has expired.
@@ -150,7 +154,7 @@ impl Service {
         for place in self.gate.census.places() {
             if !self.has_session(&place).await {
                 self.gate.census.returned(&place);
-                self.gate.shared.filters.forget(&place);
+                self.gate.shared.forget(&place);
             }
         }
     }

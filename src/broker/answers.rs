@@ -21,6 +21,8 @@ pub const MQTT_5: u8 = 5;
 pub struct Denial {
     pub code: ReasonCode,
     pub reason: Cow<'static, str>,
+    /// The limit that it keeps, for the metric.
+    pub limit: Option<&'static str>,
 }
 
 impl Denial {
@@ -28,6 +30,16 @@ impl Denial {
         Self {
             code,
             reason: Cow::Borrowed(reason),
+            limit: None,
+        }
+    }
+
+    /// Because of one of [`super::limits`].
+    pub const fn limit(limit: &'static str, code: ReasonCode, reason: &'static str) -> Self {
+        Self {
+            code,
+            reason: Cow::Borrowed(reason),
+            limit: Some(limit),
         }
     }
 }
@@ -38,6 +50,7 @@ impl From<Refusal> for Denial {
         Self {
             code: ReasonCode::NotAuthorized,
             reason: refusal.to_string().into(),
+            limit: None,
         }
     }
 }

@@ -13,8 +13,13 @@ use super::answers::Denial;
 use super::limits::{CONNECTION_SHARE, FEWEST_CONNECTIONS, SESSIONS, SESSIONS_PER_OWNER};
 use super::owner::Owner;
 
-const TOO_MANY: Denial = Denial::new(ReasonCode::ServerBusy, "too many clients are connected");
-const TOO_MANY_OF_OWNER: Denial = Denial::new(
+const TOO_MANY: Denial = Denial::limit(
+    "connections",
+    ReasonCode::ServerBusy,
+    "too many clients are connected",
+);
+const TOO_MANY_OF_OWNER: Denial = Denial::limit(
+    "connections",
     ReasonCode::QuotaExceeded,
     "this user has too many connections",
 );

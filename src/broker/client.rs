@@ -6,16 +6,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
+use mqtt5::broker::sys_topics::BrokerStats;
 use mqtt5::packet::connect::ConnectPacket;
+use tokio::sync::Semaphore;
 
 use super::answers::Denial;
 use super::authentication::Login;
 use super::filters::FilterLedger;
 use super::gateway_mail::GatewayMail;
+use super::limits::LARGE_PACKETS_BYTES;
 use super::owner::Owner;
+use super::retained::RetainedLedger;
 use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt, Recipients};
 use super::rules::check_filter;
 use super::topic_size::{FILTER_TOO_LONG, TOPIC_TOO_LONG, is_moderate};
+use super::under_way::UnderWay;
+use crate::telemetry::Telemetry;
 
 /// A client that has logged in.
 #[derive(Debug)]
@@ -32,7 +38,42 @@ pub struct BrokerClient {
 pub struct ClientsShare {
     pub rights: BrokerRights,
     pub filters: FilterLedger,
+    pub retained: RetainedLedger,
+    pub under_way: UnderWay,
+    /// Permits of KiB for large messages that are coming.
+    pub large_packets: Arc<Semaphore>,
+    /// Counts what is published.
+    pub stats: Arc<BrokerStats>,
+    pub telemetry: Arc<Telemetry>,
     pub gateway_mail: GatewayMail,
+}
+
+impl ClientsShare {
+    pub fn new(rights: BrokerRights, telemetry: Arc<Telemetry>) -> Self {
+        Self {
+            rights,
+            filters: FilterLedger::default(),
+            retained: RetainedLedger::default(),
+            under_way: UnderWay::default(),
+            large_packets: Arc::new(Semaphore::new(LARGE_PACKETS_BYTES >> 10)),
+            stats: Arc::new(BrokerStats::new()),
+            telemetry,
+            gateway_mail: GatewayMail::default(),
+        }
+    }
+
+    /// The session of this place has ended.
+    pub fn forget(&self, place: &str) {
+        self.filters.forget(place);
+        self.under_way.forget(place);
+    }
+
+    /// Something was denied: counts it if that keeps a limit.
+    pub fn denied(&self, denial: &Denial) {
+        if let Some(limit) = denial.limit {
+            self.telemetry.broker_limited(limit);
+        }
+    }
 }
 
 impl BrokerClient {
@@ -67,6 +108,17 @@ impl BrokerClient {
             return Err(TOPIC_TOO_LONG);
         }
         Ok(self.shared.rights.publish(self.user(), attempt)?)
+    }
+
+    /// Whether the broker may retain a message with a payload of this size for it.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn retain(&self, topic: &str, payload: usize) -> Result<(), Denial> {
+        if payload == 0 || self.shared.rights.is_gateways(topic) {
+            return Ok(());
+        }
+        self.shared.retained.check(topic, payload)
     }
 
     /// Counts a subscription.

@@ -13,11 +13,13 @@ use super::limits::{
     FILTER_BYTES, FILTERS, FILTERS_PER_CLIENT, WILDCARD_FILTERS, WILDCARD_FILTERS_PER_CLIENT,
 };
 
-const TOO_MANY_OF_CLIENT: Denial = Denial::new(
+const TOO_MANY_OF_CLIENT: Denial = Denial::limit(
+    "filters",
     ReasonCode::QuotaExceeded,
     "this client has too many subscriptions",
 );
-const TOO_MANY: Denial = Denial::new(
+const TOO_MANY: Denial = Denial::limit(
+    "filters",
     ReasonCode::QuotaExceeded,
     "the broker has too many subscriptions",
 );

@@ -21,9 +21,11 @@ use super::census::{Census, Presence};
 use super::client::{BrokerClient, ClientsShare};
 use super::connect::{Connect, NoConnect, read_connect};
 use super::inbound::Inbound;
+use super::large_packet::LargePacket;
 use super::limits::CONNECT_TIMEOUT;
 use super::outbound::Outbound;
 use super::owner::Owner;
+use super::pace::Pace;
 use super::places::Places;
 use super::rights::PublishAttempt;
 use super::stream::{InspectedStream, Inspection, PeerKind};
@@ -88,7 +90,10 @@ impl Gate {
 
     async fn prepare(&self, connect: Connect, peer: SocketAddr) -> Result<Prepared, NoConnect> {
         let answers = connect.answers();
-        let refuse = |denial: Denial| NoConnect::Refused(answers.connack(&denial));
+        let refuse = |denial: Denial| {
+            self.shared.denied(&denial);
+            NoConnect::Refused(answers.connack(&denial))
+        };
         let packet = &connect.packet;
         let login = self.login(packet, peer).await.map_err(refuse)?;
         check(&connect, answers).map_err(refuse)?;
@@ -113,6 +118,8 @@ impl Gate {
         } else {
             PeerKind::Client(Box::new(Inspection {
                 inbound: Inbound::new(client.clone(), answers),
+                pace: Pace::new(self.shared.stats.clone()),
+                large_packet: LargePacket::new(self.shared.large_packets.clone()),
                 outbound: Outbound {
                     is_mqtt_5: answers.is_mqtt_5(),
                     maximum_packet_size: packet.properties.get_maximum_packet_size(),
@@ -205,7 +212,11 @@ fn check_will(client: &BrokerClient, packet: &ConnectPacket) -> Result<(), Denia
         response: will.properties.response_topic.as_deref(),
         will: true,
     };
-    client.publish(&attempt).map(drop)
+    client.publish(&attempt)?;
+    if will.retain {
+        client.retain(&will.topic, will.payload.len())?;
+    }
+    Ok(())
 }
 
 /// A client id for a client that has none.

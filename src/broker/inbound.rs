@@ -52,14 +52,24 @@ pub struct Inbound {
 }
 
 const MALFORMED: Denial = Denial::new(ReasonCode::MalformedPacket, "the packet is malformed");
-const TOO_LARGE: Denial = Denial::new(ReasonCode::PacketTooLarge, "the packet is too large");
-const BAD_ALIAS: Denial = Denial::new(
+const TOO_LARGE: Denial = Denial::limit(
+    "packet",
+    ReasonCode::PacketTooLarge,
+    "the packet is too large",
+);
+const BAD_ALIAS: Denial = Denial::limit(
+    "alias",
     ReasonCode::TopicAliasInvalid,
     "there is no topic with this alias, or the alias is above Topic Alias Maximum",
 );
 const NOT_TAKEN: Denial = Denial::new(
     ReasonCode::QuotaExceeded,
     "the gateway does not carry this out, and cannot answer now",
+);
+const TOO_SLOW: Denial = Denial::limit(
+    "slow",
+    ReasonCode::QuotaExceeded,
+    "the client does not take what it subscribed to",
 );
 const TAKEN: Denial = Denial::new(ReasonCode::Success, "");
 
@@ -82,14 +92,14 @@ impl Inbound {
     /// The library has accepted the connection, with or without the session of a former one.
     pub fn connected(&mut self, session_present: bool) {
         if !session_present {
-            self.client.shared.filters.forget(&self.client.place);
+            self.client.shared.forget(&self.client.place);
         }
     }
 
     /// Decides about the packet that these bytes begin with.
     pub fn inspect(&mut self, frame: &Frame, bytes: &[u8]) -> Verdict {
         if frame.kind != kind::PUBLISH && frame.length() > CONTROL_PACKET_LIMIT {
-            return Verdict::End(self.answers.disconnect(&TOO_LARGE));
+            return self.end(&TOO_LARGE);
         }
         match frame.kind {
             kind::PUBLISH => self.publish(frame, bytes),
@@ -103,7 +113,7 @@ impl Inbound {
     /// A packet without a payload, all of it.
     fn control_packet(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
         if let Err(denial) = self.check(frame, packet) {
-            return Verdict::End(self.answers.disconnect(&denial));
+            return self.end(&denial);
         }
         match frame.kind {
             kind::PUBREL => self.pubrel(frame, packet),
@@ -119,7 +129,7 @@ impl Inbound {
     fn subscribe_or_unsubscribe(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
         let request = FilterRequest::parse(frame, packet, self.answers.is_mqtt_5());
         let Ok(request) = request else {
-            return Verdict::End(self.answers.disconnect(&MALFORMED));
+            return self.end(&MALFORMED);
         };
         if frame.kind == kind::UNSUBSCRIBE {
             for filter in &request.filters {
@@ -128,7 +138,10 @@ impl Inbound {
             }
             return Verdict::Pass;
         }
-        let may = |filter: &str| self.client.subscribe(filter);
+        let may = |filter: &str| {
+            let decided = self.client.subscribe(filter);
+            decided.inspect_err(|denial| self.client.shared.denied(denial))
+        };
         self.subscriptions.subscribe(&request, self.answers, may)
     }
 
@@ -136,18 +149,18 @@ impl Inbound {
         let head = match MessageHead::parse(frame, bytes, self.answers.is_mqtt_5()) {
             Ok(head) => head,
             Err(Malformed) if bytes.len() >= frame.length() => {
-                return Verdict::End(self.answers.disconnect(&MALFORMED));
+                return self.end(&MALFORMED);
             }
             Err(Malformed) if bytes.len() >= MESSAGE_HEAD_LIMIT => {
-                return Verdict::End(self.answers.disconnect(&TOO_LARGE));
+                return self.end(&TOO_LARGE);
             }
             Err(Malformed) => return Verdict::NeedMore(bytes.len() + 1),
         };
         if let Err(denial) = self.check(frame, bytes) {
-            return Verdict::End(self.answers.disconnect(&denial));
+            return self.end(&denial);
         }
         let Some(topic) = self.resolve_alias(&head) else {
-            return Verdict::End(self.answers.disconnect(&BAD_ALIAS));
+            return self.end(&BAD_ALIAS);
         };
         let attempt = PublishAttempt {
             topic: &topic,
@@ -161,6 +174,9 @@ impl Inbound {
             Ok(Recipients::Gateway) => return self.publish_to_gateway(frame, &head, &topic, bytes),
             Err(denial) => return self.answer(&head, &denial),
         }
+        if let Err(denial) = self.limits(frame, &head, &topic) {
+            return self.answer(&head, &denial);
+        }
         self.answered.remove(&head.packet_id);
         if head.topic_alias.is_none() {
             return Verdict::Pass;
@@ -170,8 +186,20 @@ impl Inbound {
                 length: head.length,
                 with,
             },
-            Err(Malformed) => Verdict::End(self.answers.disconnect(&MALFORMED)),
+            Err(Malformed) => self.end(&MALFORMED),
         }
+    }
+
+    /// Whether the broker has room for a message.
+    fn limits(&self, frame: &Frame, head: &MessageHead<'_>, topic: &str) -> Result<(), Denial> {
+        if head.retain {
+            self.client.retain(topic, head.payload)?;
+        }
+        if head.qos == 2 {
+            let under_way = &self.client.shared.under_way;
+            under_way.begin(&self.client.place, head.packet_id, frame.length())?;
+        }
+        Ok(())
     }
 
     /// The topic of a message, which an alias may name or rename; `None` if the alias is wrong.
@@ -215,8 +243,20 @@ impl Inbound {
         self.answer(head, &answer)
     }
 
+    /// The connection ends because the client does not take what it subscribed to.
+    pub fn was_too_slow(&self) {
+        self.client.shared.denied(&TOO_SLOW);
+    }
+
+    /// Ends the connection.
+    fn end(&self, denial: &Denial) -> Verdict {
+        self.client.shared.denied(denial);
+        Verdict::End(self.answers.disconnect(denial))
+    }
+
     /// Answers a message that the library does not get.
     fn answer(&mut self, head: &MessageHead<'_>, denial: &Denial) -> Verdict {
+        self.client.shared.denied(denial);
         let acknowledgement = match head.qos {
             0 => return Verdict::Answer(Vec::new()),
             1 => kind::PUBACK,
@@ -233,13 +273,15 @@ impl Inbound {
     }
 
     fn pubrel(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
-        let packet_id = Reader(frame.body_in(packet)).two_bytes();
-        match packet_id {
-            Ok(packet_id) if self.answered.remove(&packet_id) => {
-                Verdict::Answer(Answers::pubcomp(packet_id))
-            }
-            _ => Verdict::Pass,
+        let Ok(packet_id) = Reader(frame.body_in(packet)).two_bytes() else {
+            return Verdict::Pass;
+        };
+        if self.answered.remove(&packet_id) {
+            return Verdict::Answer(Answers::pubcomp(packet_id));
         }
+        let under_way = &self.client.shared.under_way;
+        under_way.release(&self.client.place, packet_id);
+        Verdict::Pass
     }
 
     /// The SUBACK to send instead of the library's, if the library saw only some of the filters.

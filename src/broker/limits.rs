@@ -59,3 +59,43 @@ pub const SESSIONS: usize = 1000;
 pub const SESSIONS_PER_OWNER: usize = 100;
 /// The most topic aliases of a client. Each keeps a topic.
 pub const TOPIC_ALIASES: u16 = 32;
+
+/// The most retained messages of clients; the gateway's own are not counted.
+pub const RETAINED_MESSAGES: usize = 10_000;
+/// The most bytes of them.
+pub const RETAINED_BYTES: usize = 16 << 20;
+/// The most bytes of one.
+pub const RETAINED_MESSAGE_BYTES: usize = 1 << 20;
+
+/// The most messages that wait for one client: while it is gone, or while it does not acknowledge.
+/// The oldest is dropped.
+pub const QUEUED_MESSAGES: usize = 1000;
+/// The most bytes of them, if it is more than one message.
+pub const QUEUED_BYTES: usize = 256 << 10;
+/// The messages that the library has under way to a client before it waits for PUBACK, as
+/// Mosquitto has.
+pub const UNACKNOWLEDGED_MESSAGES: usize = 20;
+/// A client that has not acknowledged more than this is behind.
+pub const UNACKNOWLEDGED_BYTES: usize = 1 << 20;
+/// The messages that the library keeps for a connected client. When they are as many, their senders
+/// wait.
+pub const WAITING_MESSAGES: usize = 10_000;
+/// The bytes that may be published while a client does not read or acknowledge. It is dropped after
+/// that.
+pub const BACKLOG_BYTES: usize = 16 << 20;
+/// And the messages: long before their senders wait.
+pub const BACKLOG_MESSAGES: usize = WAITING_MESSAGES / 4;
+
+/// Receive Maximum of the broker: the most messages of QoS 2 that a client has under way.
+pub const RECEIVE_MAXIMUM: u16 = 256;
+/// The most bytes of them for one client, if it is more than one message.
+pub const UNDER_WAY_BYTES_PER_CLIENT: usize = 1 << 20;
+/// And for all clients.
+pub const UNDER_WAY_BYTES: usize = 64 << 20;
+
+/// Messages above this size share [`LARGE_PACKETS_BYTES`] while they come.
+pub const LARGE_PACKET: usize = 64 << 10;
+/// The most bytes of large messages that are coming at a time. Others wait.
+pub const LARGE_PACKETS_BYTES: usize = 64 << 20;
+/// How long a large message may take to come, once it may.
+pub const LARGE_PACKET_TIMEOUT: Duration = Duration::from_secs(60);

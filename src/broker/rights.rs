@@ -187,6 +187,12 @@ impl BrokerRights {
         self.users.iter().map(|rights| &rights.user)
     }
 
+    /// Whether only the gateway writes this topic.
+    pub fn is_gateways(&self, topic: &str) -> bool {
+        self.prefix.strip(topic).is_some_and(is_gateway_topic)
+            || self.namespace.device(topic).is_some()
+    }
+
     /// The client's user; `None` if the broker is open.
     fn client(&self, name: Option<&str>) -> Result<Option<&UserRights>, Refusal> {
         if self.is_open() {

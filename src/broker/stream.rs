@@ -17,10 +17,12 @@ use tokio::sync::mpsc;
 use tokio_util::io::poll_read_buf;
 
 use super::corrections::Correction;
-use super::frames::Frame;
+use super::frames::{Frame, kind};
 use super::inbound::{Inbound, Verdict};
+use super::large_packet::LargePacket;
 use super::limits::UNREAD_ANSWERS_LIMIT;
 use super::outbound::Outbound;
+use super::pace::Pace;
 
 /// How much is read from a client at a time.
 const READ_SIZE: usize = 8 << 10;
@@ -47,7 +49,7 @@ pub struct InspectedStream {
 pub enum PeerKind {
     /// A client's.
     Client(Box<Inspection>),
-    /// The gateway's own, which is not inspected. It gets messages past the library.
+    /// The gateway's own, which is not inspected. It gets these messages past the library.
     Gateway(mpsc::Receiver<Vec<u8>>),
 }
 
@@ -55,6 +57,8 @@ pub enum PeerKind {
 pub struct Inspection {
     pub inbound: Inbound,
     pub outbound: Outbound,
+    pub pace: Pace,
+    pub large_packet: LargePacket,
 }
 
 /// What happens to the next bytes from the client.
@@ -76,8 +80,18 @@ impl PeerKind {
         let Self::Client(inspection) = self else {
             return None;
         };
-        let Inspection { inbound, outbound } = &mut **inspection;
-        outbound.correct(frame, bytes.get(..frame.length())?, inbound)
+        let Inspection {
+            inbound,
+            outbound,
+            pace,
+            ..
+        } = &mut **inspection;
+        let correction = outbound.correct(frame, bytes.get(..frame.length())?, inbound);
+        let is_dropped = matches!(correction, Some(Correction::Drop(_)));
+        if frame.kind == kind::PUBLISH && !is_dropped {
+            pace.sends(frame, bytes);
+        }
+        correction
     }
 }
 
@@ -144,10 +158,15 @@ impl InspectedStream {
                 return None;
             }
         };
+        inspection.pace.acknowledges(&frame, &self.received);
         match inspection.inbound.inspect(&frame, &self.received) {
             Verdict::NeedMore(length) => return Some(length),
-            Verdict::Pass => self.reading = Reading::Pass(frame.length()),
+            Verdict::Pass => {
+                inspection.large_packet.begins(frame.length());
+                self.reading = Reading::Pass(frame.length());
+            }
             Verdict::Replace { length, with } => {
+                inspection.large_packet.begins(frame.length());
                 self.reading = Reading::Pass(with.len() + frame.length() - length);
                 let rest = self.received.split_off(length);
                 self.received = BytesMut::from(&with[..]);
@@ -169,6 +188,21 @@ impl InspectedStream {
         self.to_send.len() + self.answers.len()
     }
 
+    /// Ends the connection of a client that does not take what it subscribed to.
+    fn check_pace(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let PeerKind::Client(inspection) = &mut self.peer_kind else {
+            return Ok(());
+        };
+        let checked = inspection.pace.check(cx);
+        checked.inspect_err(|_| inspection.inbound.was_too_slow())
+    }
+
+    fn wrote(&mut self, written: Option<usize>) {
+        if let PeerKind::Client(inspection) = &mut self.peer_kind {
+            inspection.pace.wrote(written);
+        }
+    }
+
     /// Reads from the socket until this many bytes are there. `false` at the end of the stream.
     fn poll_receive(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<io::Result<bool>> {
         while self.received.len() < length {
@@ -188,6 +222,7 @@ impl AsyncRead for InspectedStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.check_pace(cx)?;
         loop {
             let sent = self.poll_send(cx)?;
             // A client that does not read its answers is not served further.
@@ -207,12 +242,28 @@ impl AsyncRead for InspectedStream {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                Reading::Pass(0) | Reading::Drop(0) => self.reading = Reading::Head,
+                Reading::Pass(0) | Reading::Drop(0) => {
+                    if let PeerKind::Client(inspection) = &mut self.peer_kind {
+                        inspection.large_packet.ends();
+                    }
+                    self.reading = Reading::Head;
+                }
                 Reading::Pass(left) => {
-                    // Nothing is left to replay and nothing to inspect: straight to the library.
-                    let is_gateway = matches!(self.peer_kind, PeerKind::Gateway(_));
-                    if self.received.is_empty() && is_gateway {
-                        return Pin::new(&mut self.socket).poll_read(cx, buf);
+                    let Self {
+                        socket,
+                        peer_kind,
+                        received,
+                        ..
+                    } = &mut *self;
+                    match peer_kind {
+                        // Nothing is left to replay and nothing to inspect.
+                        PeerKind::Gateway(_) if received.is_empty() => {
+                            return Pin::new(socket).poll_read(cx, buf);
+                        }
+                        PeerKind::Gateway(_) => {}
+                        PeerKind::Client(inspection) => {
+                            ready!(inspection.large_packet.poll_may_come(cx))?;
+                        }
                     }
                     if !ready!(self.poll_receive(cx, 1))? {
                         return Poll::Ready(Ok(()));
@@ -246,7 +297,11 @@ impl AsyncWrite for InspectedStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_send(cx))?;
+        self.check_pace(cx)?;
+        if self.poll_send(cx)?.is_pending() {
+            self.wrote(None);
+            return Poll::Pending;
+        }
         if self.writing == 0 {
             // The library writes packet after packet, each in one piece.
             let Ok(Some(frame)) = Frame::at(buf) else {
@@ -268,7 +323,14 @@ impl AsyncWrite for InspectedStream {
             }
         }
         let length = self.writing.min(buf.len());
-        let written = ready!(Pin::new(&mut self.socket).poll_write(cx, &buf[..length]))?;
+        let Poll::Ready(written) = Pin::new(&mut self.socket).poll_write(cx, &buf[..length])?
+        else {
+            self.wrote(None);
+            // Sees to it that the client is looked at again.
+            self.check_pace(cx)?;
+            return Poll::Pending;
+        };
+        self.wrote(Some(written));
         self.writing -= written;
         Poll::Ready(Ok(written))
     }

@@ -5,11 +5,13 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use super::answers::Denial;
 use super::limits::{TOPIC_LENGTH, TOPIC_LEVELS};
 
-pub const TOPIC_TOO_LONG: Denial = Denial::new(
+pub const TOPIC_TOO_LONG: Denial = Denial::limit(
+    "topic",
     ReasonCode::TopicNameInvalid,
     "a topic may have 1024 bytes and 32 levels",
 );
-pub const FILTER_TOO_LONG: Denial = Denial::new(
+pub const FILTER_TOO_LONG: Denial = Denial::limit(
+    "topic",
     ReasonCode::TopicFilterInvalid,
     "a filter may have 1024 bytes and 32 levels",
 );

@@ -13,6 +13,7 @@ use crate::command::{DoorKind, ErrorCode, Outcome};
 const ROOMS: &str = "poly2mqtt::rooms";
 const DEVICE: &str = "poly2mqtt::device";
 pub(super) const DOORS: &str = "poly2mqtt::doors";
+const BROKER: &str = "poly2mqtt::broker";
 const MQTT: &str = "poly2mqtt::doors::mqtt";
 
 /// The result of reading a state from a device.
@@ -194,6 +195,13 @@ impl Telemetry {
             "the broker keeps ending the connection soon after it is made: another client may be \
              using this client id"
         );
+    }
+
+    /// The embedded broker denied something to a client because of a limit. Clients can cause any
+    /// number of these, so no line.
+    pub fn broker_limited(&self, limit: &'static str) {
+        self.metrics.broker_limited(limit);
+        tracing::debug!(target: BROKER, limit, "a client reached a limit");
     }
 
     /// The broker refuses a subscription to these topics.

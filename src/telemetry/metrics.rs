@@ -49,6 +49,7 @@ pub struct Metrics {
     pub broker_published: Counter,
     pub broker_received: Counter,
     pub broker_refused: Counter,
+    broker_limited: Counters<1>,
     rooms: Gauge,
     room_online: RoomGauges,
     queue_waiting: RoomGauges,
@@ -93,6 +94,7 @@ impl Default for Metrics {
             broker_published: add(all, "broker_published", "Messages handed to the broker"),
             broker_received: add(all, "broker_received", "Commands from the broker"),
             broker_refused: add(all, "broker_refused", "What the broker refused"),
+            broker_limited: add(all, "broker_limited", "Limits clients reached"),
             rooms: add(all, "rooms", "Configured rooms"),
             room_online: add(all, "room_online", "Whether a room's device can be used"),
             queue_waiting: add(all, "queue_waiting", "Commands that wait for a device"),
@@ -139,6 +141,10 @@ impl Metrics {
 
     pub fn guess(&self, door: &'static str) {
         self.guesses.get_or_create(&[("door", door)]).inc();
+    }
+
+    pub fn broker_limited(&self, limit: &'static str) {
+        self.broker_limited.get_or_create(&[("limit", limit)]).inc();
     }
 
     pub fn event_dropped(&self, door: &'static str) {

@@ -9,6 +9,7 @@ mod access;
 mod adding_an_operation;
 mod broker_access;
 mod broker_rights;
+mod broker_limits;
 mod browser;
 mod browser_cross_site;
 mod config;

@@ -18,6 +18,7 @@ use std::time::Duration;
 use poly2mqtt::broker::{Broker, BrokerSettings, BrokerUser};
 use poly2mqtt::doors::mqtt::BrokerAddress;
 use poly2mqtt::guesses::Guesses;
+use poly2mqtt::telemetry::Telemetry;
 use poly2mqtt::topics::{DiscoveryTopics, Prefix};
 
 pub use mosquitto::{Mosquitto, mosquitto};
@@ -91,7 +92,8 @@ pub async fn embedded(users: Vec<BrokerUser>) -> Broker {
         discovery: DiscoveryTopics::default(),
         max_payload: 10 << 20,
     };
-    Broker::start(settings, Guesses::new(Arc::default()))
+    let telemetry = Arc::<Telemetry>::default();
+    Broker::start(settings, Guesses::new(telemetry.clone()), telemetry)
         .await
         .unwrap()
 }

@@ -1,0 +1,295 @@
+//! Clients that do not take what they subscribed to.
+//!
+//! The library keeps messages for such a client without a limit in bytes, and when it keeps many it
+//! makes their senders wait. So a client is dropped when it does not read, or does not acknowledge,
+//! and meanwhile more was published than one client may make the broker keep.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mqtt5::broker::sys_topics::BrokerStats;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::frames::{Frame, Reader, kind};
+use super::limits::{
+    BACKLOG_BYTES, BACKLOG_MESSAGES, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_MESSAGES,
+};
+
+/// A client that takes nothing for this long is stuck. Shorter pauses are the network's, or the
+/// scheduler's.
+const STUCK_AFTER: Duration = Duration::from_millis(250);
+/// A client that was not stuck for this long has caught up.
+const CAUGHT_UP_AFTER: Duration = Duration::from_secs(1);
+/// A client that may be behind is looked at this often.
+const CHECK_INTERVAL: Duration = Duration::from_millis(300);
+
+/// Messages and bytes of payload.
+#[derive(Debug, Clone, Copy, Default)]
+struct Amount {
+    messages: u64,
+    bytes: u64,
+}
+
+impl Amount {
+    /// What all clients and the gateway have published since the start.
+    fn published(stats: &BrokerStats) -> Self {
+        Self {
+            messages: stats.publish_received.load(Ordering::Relaxed),
+            bytes: stats.bytes_received.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// How one client keeps up.
+#[derive(Debug)]
+pub struct Pace {
+    stats: Arc<BrokerStats>,
+    /// The messages that it has not acknowledged: their sizes.
+    unacknowledged: HashMap<u16, usize>,
+    unacknowledged_bytes: usize,
+    /// Something cannot be written, because it does not read.
+    is_blocked: bool,
+    /// What it took since the start.
+    taken: Amount,
+    stuck: Option<Stuck>,
+    /// When it is looked at next.
+    next_check: Option<Pin<Box<Sleep>>>,
+}
+
+/// Since when a client takes too little.
+#[derive(Debug)]
+struct Stuck {
+    since: Instant,
+    /// When it last took too little.
+    last: Instant,
+    published: Amount,
+    taken: Amount,
+}
+
+impl Pace {
+    /// `stats` counts what is published.
+    pub fn new(stats: Arc<BrokerStats>) -> Self {
+        Self {
+            stats,
+            unacknowledged: HashMap::new(),
+            unacknowledged_bytes: 0,
+            is_blocked: false,
+            taken: Amount::default(),
+            stuck: None,
+            next_check: None,
+        }
+    }
+
+    /// The library writes a PUBLISH.
+    pub fn sends(&mut self, frame: &Frame, bytes: &[u8]) {
+        self.taken.messages += 1;
+        if frame.flags >> 1 & 3 == 0 {
+            return;
+        }
+        let mut reader = Reader(frame.body_in(bytes));
+        let packet_id = reader.binary().and_then(|_| reader.two_bytes());
+        if let Ok(packet_id) = packet_id {
+            self.acknowledged(packet_id);
+            self.unacknowledged.insert(packet_id, frame.length());
+            self.unacknowledged_bytes += frame.length();
+        }
+    }
+
+    /// The client sends a packet, which may end a message: PUBACK, PUBCOMP, or a PUBREC that
+    /// refuses.
+    pub fn acknowledges(&mut self, frame: &Frame, bytes: &[u8]) {
+        let mut reader = Reader(frame.body_in(bytes));
+        let Ok(packet_id) = reader.two_bytes() else {
+            return;
+        };
+        let refuses = reader.byte().is_ok_and(|code| code >= 0x80);
+        match frame.kind {
+            kind::PUBACK | kind::PUBCOMP => self.acknowledged(packet_id),
+            kind::PUBREC if refuses => self.acknowledged(packet_id),
+            _ => {}
+        }
+    }
+
+    fn acknowledged(&mut self, packet_id: u16) {
+        let size = self.unacknowledged.remove(&packet_id).unwrap_or_default();
+        self.unacknowledged_bytes -= size;
+    }
+
+    /// So much was written, or nothing because the client does not read.
+    pub fn wrote(&mut self, written: Option<usize>) {
+        self.is_blocked = written.is_none();
+        self.taken.bytes += written.unwrap_or_default() as u64;
+    }
+
+    /// Looks at the client now, and again later while it may be behind.
+    ///
+    /// # Errors
+    /// It must be dropped.
+    pub fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.stuck.is_none() && !self.takes_too_little() {
+            return Ok(());
+        }
+        if self.is_too_slow(Instant::now()) {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client does not take what it subscribed to",
+            ));
+        }
+        if self.stuck.is_none() {
+            self.next_check = None;
+            return Ok(());
+        }
+        loop {
+            let new = || Box::pin(sleep(CHECK_INTERVAL));
+            let next_check = self.next_check.get_or_insert_with(new);
+            match next_check.as_mut().poll(cx) {
+                Poll::Ready(()) => self.next_check = None,
+                Poll::Pending => return Ok(()),
+            }
+        }
+    }
+
+    fn takes_too_little(&self) -> bool {
+        self.is_blocked
+            || self.unacknowledged_bytes > UNACKNOWLEDGED_BYTES
+            || self.unacknowledged.len() >= UNACKNOWLEDGED_MESSAGES
+    }
+
+    /// Whether the client must be dropped.
+    fn is_too_slow(&mut self, now: Instant) -> bool {
+        let published = Amount::published(&self.stats);
+        let takes_too_little = self.takes_too_little();
+        let Some(stuck) = &mut self.stuck else {
+            if takes_too_little {
+                self.stuck = Some(Stuck {
+                    since: now,
+                    last: now,
+                    published,
+                    taken: self.taken,
+                });
+            }
+            return false;
+        };
+        let is_confirmed = now.duration_since(stuck.since) >= STUCK_AFTER;
+        if takes_too_little {
+            stuck.last = now;
+        } else if !is_confirmed || now.duration_since(stuck.last) > CAUGHT_UP_AFTER {
+            self.stuck = None;
+            return false;
+        }
+        let missed = |published: u64, before: u64, taken: u64, taken_before: u64| {
+            (published - before).saturating_sub(taken - taken_before)
+        };
+        let (before, taken_before) = (stuck.published, stuck.taken);
+        let taken = self.taken;
+        is_confirmed
+            && (missed(
+                published.bytes,
+                before.bytes,
+                taken.bytes,
+                taken_before.bytes,
+            ) > BACKLOG_BYTES as u64
+                || missed(
+                    published.messages,
+                    before.messages,
+                    taken.messages,
+                    taken_before.messages,
+                ) > BACKLOG_MESSAGES as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::frames::packet;
+
+    fn pace() -> (Pace, Arc<BrokerStats>, Instant) {
+        let stats = Arc::new(BrokerStats::new());
+        (Pace::new(stats.clone()), stats, Instant::now())
+    }
+
+    #[test]
+    fn who_does_not_read_is_too_slow_after_some_megabytes() {
+        let (mut pace, stats, now) = pace();
+        stats.publish_received(BACKLOG_BYTES * 9);
+        assert!(!pace.is_too_slow(now));
+        pace.wrote(None);
+        assert!(!pace.is_too_slow(now));
+        let later = now + STUCK_AFTER;
+        stats.publish_received(BACKLOG_BYTES);
+        assert!(!pace.is_too_slow(later));
+        stats.publish_received(1);
+        assert!(pace.is_too_slow(later));
+    }
+
+    #[test]
+    fn who_does_not_read_is_too_slow_after_many_messages() {
+        let (mut pace, stats, now) = pace();
+        pace.wrote(None);
+        assert!(!pace.is_too_slow(now));
+        for _ in 0..=BACKLOG_MESSAGES {
+            stats.publish_received(1);
+        }
+        assert!(pace.is_too_slow(now + STUCK_AFTER));
+    }
+
+    #[test]
+    fn a_short_pause_is_nothing() {
+        let (mut pace, stats, mut now) = pace();
+        for _ in 0..1000 {
+            pace.wrote(None);
+            assert!(!pace.is_too_slow(now));
+            stats.publish_received(BACKLOG_BYTES);
+            pace.wrote(Some(1));
+            now += STUCK_AFTER / 2;
+            assert!(!pace.is_too_slow(now));
+        }
+    }
+
+    #[test]
+    fn who_reads_slowly_and_gets_all_is_not_dropped() {
+        let (mut pace, stats, mut now) = pace();
+        for _ in 0..1000 {
+            pace.wrote(None);
+            stats.publish_received(BACKLOG_BYTES / 2);
+            now += STUCK_AFTER * 2;
+            assert!(!pace.is_too_slow(now));
+            pace.wrote(Some(BACKLOG_BYTES / 2));
+            assert!(!pace.is_too_slow(now));
+        }
+        // It caught up, and nothing of before counts.
+        now += CAUGHT_UP_AFTER * 2;
+        assert!(!pace.is_too_slow(now));
+        stats.publish_received(BACKLOG_BYTES * 9);
+        pace.wrote(None);
+        assert!(!pace.is_too_slow(now));
+    }
+
+    #[test]
+    fn who_does_not_acknowledge_is_too_slow() {
+        let (mut pace, stats, now) = pace();
+        let publish = |id: u8| packet(kind::PUBLISH, 2, &[0, 1, b't', 0, id, 0]);
+        for id in 1..=UNACKNOWLEDGED_MESSAGES as u8 {
+            let bytes = publish(id);
+            pace.sends(&Frame::at(&bytes).unwrap().unwrap(), &bytes);
+        }
+        assert!(!pace.is_too_slow(now));
+        stats.publish_received(BACKLOG_BYTES + 1);
+        assert!(pace.is_too_slow(now + STUCK_AFTER));
+        let (mut pace, ..) = self::pace();
+        for id in 1..=200 {
+            let bytes = publish(id);
+            pace.sends(&Frame::at(&bytes).unwrap().unwrap(), &bytes);
+            let bytes = [0x40, 2, 0, id];
+            pace.acknowledges(&Frame::at(&bytes).unwrap().unwrap(), &bytes);
+            assert!(!pace.takes_too_little());
+        }
+        assert_eq!(pace.unacknowledged_bytes, 0);
+    }
+}

@@ -1,0 +1,137 @@
+//! How much clients make the broker retain.
+//!
+//! The gateway's own topics are not counted: clients cannot fill the room for states. Counts what
+//! the library says it keeps, so that wills are counted as well.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mqtt5::broker::events::{BrokerEventHandler, RetainedSetEvent};
+use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+
+use super::answers::Denial;
+use super::client::ClientsShare;
+use super::limits::{RETAINED_BYTES, RETAINED_MESSAGE_BYTES, RETAINED_MESSAGES};
+
+const TOO_LARGE: Denial = Denial::limit(
+    "retained",
+    ReasonCode::QuotaExceeded,
+    "a retained message may have 1 MiB",
+);
+const TOO_MANY: Denial = Denial::limit(
+    "retained",
+    ReasonCode::QuotaExceeded,
+    "the broker retains as much as it may for clients",
+);
+
+/// What is retained for clients.
+#[derive(Debug, Default)]
+pub struct RetainedLedger {
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_topic: HashMap<Box<str>, usize>,
+    bytes: usize,
+}
+
+/// The bytes that a retained message counts for.
+fn size(topic: &str, payload: usize) -> usize {
+    topic.len() + payload
+}
+
+impl RetainedLedger {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a message with a payload may be retained.
+    ///
+    /// # Errors
+    /// It is too large, or too much is retained already.
+    pub fn check(&self, topic: &str, payload: usize) -> Result<(), Denial> {
+        let entries = self.lock();
+        let size = size(topic, payload);
+        if size > RETAINED_MESSAGE_BYTES {
+            return Err(TOO_LARGE);
+        }
+        let known = entries.by_topic.get(topic);
+        let others = entries.bytes - known.unwrap_or(&0);
+        let is_one_more = known.is_none();
+        if others + size > RETAINED_BYTES
+            || is_one_more && entries.by_topic.len() >= RETAINED_MESSAGES
+        {
+            return Err(TOO_MANY);
+        }
+        Ok(())
+    }
+
+    /// The broker retains this now; without a payload, nothing.
+    fn set(&self, topic: &str, payload: usize) {
+        let mut entries = self.lock();
+        let size = size(topic, payload);
+        let before = if payload == 0 {
+            entries.by_topic.remove(topic)
+        } else {
+            entries.bytes += size;
+            entries.by_topic.insert(topic.into(), size)
+        };
+        entries.bytes -= before.unwrap_or_default();
+    }
+}
+
+/// Hears from the library what it retains.
+pub struct RetainedWatch {
+    pub shared: Arc<ClientsShare>,
+    pub storage: Arc<DynamicStorage>,
+}
+
+impl BrokerEventHandler for RetainedWatch {
+    fn on_retained_set<'a>(
+        &'a self,
+        event: RetainedSetEvent,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            if !self.shared.rights.is_gateways(&event.topic) {
+                self.shared.retained.set(&event.topic, event.payload.len());
+            }
+            // The router has its own; a second one in the storage is for a restart from a file.
+            let _ = self.storage.remove_retained_message(&event.topic).await;
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_and_bytes_are_limited_and_cleared_ones_make_room() {
+        let ledger = RetainedLedger::default();
+        assert_eq!(ledger.check("t", RETAINED_MESSAGE_BYTES), Err(TOO_LARGE));
+        let large = RETAINED_MESSAGE_BYTES - 10;
+        let count = RETAINED_BYTES / RETAINED_MESSAGE_BYTES;
+        for n in 0..count {
+            ledger.check(&n.to_string(), large).unwrap();
+            ledger.set(&n.to_string(), large);
+        }
+        assert_eq!(ledger.check("more", large), Err(TOO_MANY));
+        // The same again is not more.
+        ledger.check("0", large).unwrap();
+        ledger.set("0", 1);
+        ledger.check("more", large).unwrap();
+        for n in 0..count {
+            ledger.set(&n.to_string(), 0);
+        }
+        assert_eq!(ledger.lock().bytes, 0);
+        for n in 0..RETAINED_MESSAGES {
+            ledger.set(&n.to_string(), 1);
+        }
+        assert_eq!(ledger.check("more", 1), Err(TOO_MANY));
+        ledger.check("0", 2).unwrap();
+    }
+}
