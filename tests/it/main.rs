@@ -8,8 +8,8 @@
 mod access;
 mod adding_an_operation;
 mod broker_access;
-mod broker_rights;
 mod broker_limits;
+mod broker_rights;
 mod browser;
 mod browser_cross_site;
 mod config;
