@@ -291,4 +291,21 @@ mod tests {
         let again = guesses.check(&token("old token", false));
         assert!(matches!(again, Verdict::Wrong(_)));
     }
+
+    #[test]
+    fn the_page_says_these_limits() {
+        let page = include_str!("../docs/http.md");
+        for wanted in [
+            format!("| {MAX_WAITING_PER_ADDRESS} of an address, {MAX_WAITING} together;"),
+            format!("if it has {UNGUESSABLE_TOKEN} characters or more"),
+            format!("from addresses beyond {}", penalties::MAX_PENALTIES),
+            format!(
+                "More than {} of these from one /48",
+                penalties::MAX_NETWORKS_PER_SITE
+            ),
+            format!("more than {} s of", penalties::ALLOWANCE.as_secs()),
+        ] {
+            assert!(page.contains(&wanted), "{wanted}");
+        }
+    }
 }

@@ -17,17 +17,17 @@ use tokio::time::Instant;
 use crate::net::Network;
 
 /// Penalties to remember: about 1 MB.
-const MAX_PENALTIES: usize = 4096;
+pub const MAX_PENALTIES: usize = 4096;
 /// Networks of one IPv6 site with a penalty each. With more, the site has one penalty: whoever has a
 /// /48 has 65,536 networks to guess from.
-const MAX_NETWORKS_PER_SITE: usize = 16;
+pub const MAX_NETWORKS_PER_SITE: usize = 16;
 /// The penalty of the first wrong secret. A person who mistyped a token does not notice it.
 const FIRST_PENALTY: Duration = Duration::from_millis(100);
 /// Each further one is twice the last, up to this. It leaves one guess in five seconds.
 const LONGEST_PENALTY: Duration = Duration::from_secs(5);
 /// The penalty that an address may have left when it shows another secret. It leaves six guesses at
 /// once, for people who try what they have.
-const ALLOWANCE: Duration = Duration::from_secs(5);
+pub const ALLOWANCE: Duration = Duration::from_secs(5);
 /// An address without a wrong secret for this long begins again with the first penalty.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// Wrong secrets of an address to recognise when they are shown again: a building behind one address
