@@ -19,7 +19,7 @@ pub use dial::dial;
 pub use files::{open_file_limit, share_files};
 pub use listen::{Listener, Peer, accept, bind};
 pub use network::Network;
-pub use places::{HeldForAWhile, NoPlace, Place};
+pub use places::{HeldForAWhile, MOST_LEAVING, NoPlace, Place};
 pub use tls_client::{ClientTlsFiles, client_connector};
 pub use tls_server::ServerTls;
 

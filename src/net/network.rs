@@ -12,7 +12,7 @@ const NETWORK_BITS: u32 = 64;
 const SITE_BITS: u32 = 48;
 
 /// The addresses that have one penalty together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network {
     first: IpAddr,
     bits: u32,

@@ -5,7 +5,9 @@
 //! address only displaces itself. Owns no socket: whoever serves a connection watches
 //! [`Place::gave_way`] and drops it.
 
-use std::collections::{BTreeMap, HashMap};
+mod crowd;
+
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Network;
+use crowd::Crowd;
 
 /// Of eight places one address gets seven at most: a reverse proxy needs most of them, and a flood
 /// from one address leaves some to all others.
@@ -22,8 +25,11 @@ const PLACES_OF_ADDRESS: (usize, usize) = (7, 8);
 /// A quarter of the places, at most this many, is never held: it is for health checks and
 /// newcomers.
 const MOST_KEPT_FREE: usize = 1000;
-/// How long to wait for a connection that gives way before another one must.
-const GIVE_WAY_TIMEOUT: Duration = Duration::from_millis(100);
+/// So many connections may be on their way out while their places are taken again already. In a
+/// flood, waiting for each would keep the others in the system's queue.
+pub const MOST_LEAVING: usize = 32;
+/// How long to wait for a connection that leaves, if so many do.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What a connection has shown. In this order they give way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +56,12 @@ pub struct Places {
 struct Table {
     newest: u64,
     taken: usize,
+    /// Of these, the ones that were told to give way.
+    leaving: usize,
     held: usize,
     of_network: HashMap<Network, usize>,
-    /// Those that can give way, the oldest first.
-    strangers: HashMap<Network, BTreeMap<u64, CancellationToken>>,
-    known: HashMap<Network, BTreeMap<u64, CancellationToken>>,
+    strangers: Crowd,
+    known: Crowd,
 }
 
 /// All places are held by others; the newcomer is turned away.
@@ -74,7 +81,7 @@ pub struct Place {
 /// The result of one attempt to get a place.
 enum Attempt {
     Taken(Place),
-    /// A connection was told to give way; its place will be free.
+    /// Too many connections are still leaving.
     Wait,
     Full,
 }
@@ -112,8 +119,8 @@ impl Places {
                 Attempt::Taken(place) => return Ok(place),
                 Attempt::Full => return Err(NoPlace),
                 Attempt::Wait => {
-                    // A connection that does not end in time is not waited for.
-                    let _ = timeout(GIVE_WAY_TIMEOUT, freed).await;
+                    // One of them has left, or not in time: either way there is another attempt.
+                    let _ = timeout(LEAVE_TIMEOUT, freed).await;
                 }
             }
         }
@@ -121,18 +128,21 @@ impl Places {
 
     fn try_take(self: &Arc<Self>, network: Network, gave_way: &mut impl FnMut(Network)) -> Attempt {
         let mut table = self.lock();
+        if table.leaving >= MOST_LEAVING {
+            return Attempt::Wait;
+        }
         let own = table.of_network.get(&network).copied().unwrap_or(0);
-        let candidates = if own >= self.most_of_address {
+        let of = if own >= self.most_of_address {
             Some(network)
-        } else if table.taken >= self.most {
+        } else if table.taken - table.leaving >= self.most {
             None
         } else {
             return Attempt::Taken(self.seat(&mut table, network));
         };
-        match table.give_way(candidates) {
+        match table.give_way(of) {
             Some(leaving) => {
                 gave_way(leaving);
-                Attempt::Wait
+                Attempt::Taken(self.seat(&mut table, network))
             }
             None => Attempt::Full,
         }
@@ -155,31 +165,25 @@ impl Places {
 }
 
 impl Table {
-    /// Tells the oldest connection of the address with the most to give way: of strangers if there
-    /// are any, else of known ones. `of` limits it to one address.
+    /// Tells a connection to give way, of this address if one is named: a stranger if there is any,
+    /// else a known one. Gives its address.
     fn give_way(&mut self, of: Option<Network>) -> Option<Network> {
-        for kind in [&mut self.strangers, &mut self.known] {
-            let network = match of {
-                Some(network) => Some(network),
-                None => {
-                    let most = kind.iter().max_by_key(|(_, places)| places.len());
-                    most.map(|(network, _)| *network)
-                }
-            };
-            let Some(network) = network else { continue };
-            let Some(places) = kind.get_mut(&network) else {
-                continue;
-            };
-            let oldest = places.pop_first();
-            if places.is_empty() {
-                kind.remove(&network);
-            }
-            if let Some((_, give_way)) = oldest {
-                give_way.cancel();
-                return Some(network);
+        let leaving = self.strangers.pop(of).or_else(|| self.known.pop(of));
+        let (network, give_way) = leaving?;
+        give_way.cancel();
+        self.leaving += 1;
+        self.uncount(network);
+        Some(network)
+    }
+
+    /// One connection less of this address.
+    fn uncount(&mut self, network: Network) {
+        if let Some(count) = self.of_network.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_network.remove(&network);
             }
         }
-        None
     }
 
     fn enter(&mut self, place: &Place, standing: Standing) {
@@ -191,8 +195,7 @@ impl Table {
                 return;
             }
         };
-        let places = kind.entry(place.network).or_default();
-        places.insert(place.number, place.give_way.clone());
+        kind.insert(place.network, place.number, place.give_way.clone());
     }
 
     /// Whether it was there: one that gives way is not.
@@ -205,14 +208,7 @@ impl Table {
                 return true;
             }
         };
-        let Some(places) = kind.get_mut(&place.network) else {
-            return false;
-        };
-        let was_there = places.remove(&place.number).is_some();
-        if places.is_empty() {
-            kind.remove(&place.network);
-        }
-        was_there
+        kind.remove(place.network, place.number)
     }
 }
 
@@ -277,13 +273,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut table = self.places.lock();
         let standing = *self.lock();
-        table.leave(self, standing);
         table.taken -= 1;
-        if let Some(count) = table.of_network.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                table.of_network.remove(&self.network);
-            }
+        if table.leave(self, standing) {
+            table.uncount(self.network);
+        } else {
+            // It gave way, and was uncounted then.
+            table.leaving -= 1;
         }
         drop(table);
         self.places.freed.notify_one();
@@ -317,7 +312,7 @@ mod tests {
         }
         serve(take(&places, 3).await.unwrap());
         assert!(!honest.give_way.is_cancelled());
-        assert!(places.lock().taken <= 8);
+        assert!(places.lock().taken <= 8 + MOST_LEAVING);
     }
 
     #[tokio::test]
@@ -352,8 +347,27 @@ mod tests {
         ];
         serve(take(&places, 4).await.unwrap());
         let first = places.try_take(Network::of(peer(5)), &mut |_| {});
-        assert!(matches!(first, Attempt::Wait));
+        assert!(matches!(first, Attempt::Taken(_)));
         assert!(!known.give_way.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn no_more_are_let_in_while_many_are_still_leaving() {
+        let places = Places::new(8);
+        let mut stuck = Vec::new();
+        for n in 0..8 + MOST_LEAVING {
+            stuck.push(take(&places, u8::try_from(n).unwrap()).await.unwrap());
+        }
+        let next = places.try_take(Network::of(peer(99)), &mut |_| {});
+        assert!(matches!(next, Attempt::Wait));
+        assert_eq!(places.lock().taken, 8 + MOST_LEAVING);
+        stuck.remove(0);
+        let next = places.try_take(Network::of(peer(99)), &mut |_| {});
+        assert!(matches!(next, Attempt::Taken(_)));
+        drop((next, stuck));
+        let table = places.lock();
+        assert_eq!((table.taken, table.leaving, table.held), (0, 0, 0));
+        assert!(table.of_network.is_empty() && table.strangers.is_empty());
     }
 
     #[tokio::test]
@@ -364,7 +378,7 @@ mod tests {
             own.push(take(&places, 1).await.unwrap());
         }
         let eighth = places.try_take(Network::of(peer(1)), &mut |_| {});
-        assert!(matches!(eighth, Attempt::Wait));
+        assert!(matches!(eighth, Attempt::Taken(_)));
         assert!(own[0].give_way.is_cancelled());
         assert!(take(&places, 2).await.is_ok());
     }

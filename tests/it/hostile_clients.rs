@@ -42,6 +42,14 @@ async fn connect(addr: SocketAddr) -> TcpStream {
     socket.connect(addr).await.unwrap()
 }
 
+/// A client that comes from this address of the machine.
+#[cfg(target_os = "linux")]
+async fn connect_from(from: [u8; 4], addr: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    socket.connect(addr).await.unwrap()
+}
+
 /// A WebSocket after its upgrade, without a library that would answer or limit anything.
 async fn raw_websocket(addr: SocketAddr) -> TcpStream {
     let mut stream = connect(addr).await;
@@ -226,6 +234,31 @@ async fn a_message_in_endless_pieces_is_ended() {
         }
     };
     timeout(SOON, pieces).await.expect("it is closed");
+    doors.stop().await;
+}
+
+/// On Linux every address of 127/8 is the machine's own.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_honest_client_comes_in_beside_silent_ones_of_many_addresses() {
+    let limits = ClientLimits {
+        max_clients: 60,
+        max_connections: 20,
+        ..ClientLimits::default()
+    };
+    let doors = guarded(limits).await;
+    let addr = doors.service.tcp_addr().unwrap();
+    let mut silent = Vec::new();
+    for n in 0..=255 {
+        silent.push(connect_from([127, 1, n, 1], addr).await);
+        silent.push(connect_from([127, 2, n, 1], doors.addr()).await);
+        if n % 16 == 0 {
+            let mut honest = Lines::connect(addr).await;
+            honest.send(&format!("token {TOKEN}\nping\n")).await;
+            assert_eq!(honest.line().await.unwrap(), "pong");
+            health(&doors).await;
+        }
+    }
     doors.stop().await;
 }
 
