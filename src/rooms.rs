@@ -29,7 +29,7 @@ mod underway;
 pub use reading::ReadOutcome;
 pub use settings::device_settings;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -40,7 +40,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
-use crate::config::{self, Config};
+use crate::config::{self, Config, RoomId};
 use crate::device::{DeviceTimings, LoginLimiter, SessionStore};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
@@ -66,9 +66,31 @@ pub struct Rooms {
     /// The directory in which sessions are kept.
     runtime: Option<PathBuf>,
     rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
-    /// Rooms that are being stopped or replaced: known, but not running.
-    changing: Mutex<BTreeSet<Arc<str>>>,
+    /// The rooms that are known, but do not run.
+    not_running: Mutex<BTreeMap<Arc<str>, NotRunning>>,
     started: OffsetDateTime,
+}
+
+/// Why a configured room does not run.
+#[derive(Debug, Clone, Copy)]
+enum NotRunning {
+    /// It is being started, stopped or replaced.
+    Changing,
+    /// Something of its configuration cannot be used, such as a file.
+    CannotStart,
+}
+
+impl NotRunning {
+    /// The answer to its commands.
+    fn failure(self) -> Failure {
+        match self {
+            Self::Changing => stopping_failure(),
+            Self::CannotStart => Failure::new(
+                ErrorCode::Offline,
+                "the room could not be started; the gateway's log says why",
+            ),
+        }
+    }
 }
 
 /// A room and the configuration it was started with.
@@ -94,7 +116,7 @@ impl Rooms {
             login_limiter: LoginLimiter::default(),
             runtime: runtime.filter(|directory| is_usable(directory)),
             rooms: RwLock::default(),
-            changing: Mutex::default(),
+            not_running: Mutex::default(),
             started: OffsetDateTime::now_utc(),
         })
     }
@@ -105,10 +127,11 @@ impl Rooms {
     /// # Errors
     /// The rooms that cannot be started, each with the reason; the others run.
     pub async fn apply(&self, config: &Config) -> Result<(), Vec<String>> {
+        self.expect(config);
         let removed = self.remove_changed(config);
         let mut stops = self.stop_removed(removed, config).await;
         self.remove_unused_sessions(config);
-        let mut failed = Vec::new();
+        let mut failed = BTreeMap::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         for (id, room) in &config.rooms {
             if rooms.contains_key(&id.shared()) {
@@ -125,17 +148,33 @@ impl Rooms {
                     };
                     rooms.insert(id.shared(), running);
                 }
-                Err(error) => failed.push(format!("rooms.{id}: {error}")),
+                Err(error) => {
+                    failed.insert(id.shared(), error);
+                }
             }
         }
         drop(rooms);
-        self.changing().clear();
+        let cannot_start = |id: &Arc<str>| (id.clone(), NotRunning::CannotStart);
+        *self.not_running() = failed.keys().map(cannot_start).collect();
         self.publish_info(config);
         if failed.is_empty() {
-            Ok(())
-        } else {
-            Err(failed)
+            return Ok(());
         }
+        let failed = failed.into_iter();
+        Err(failed
+            .map(|(id, error)| format!("rooms.{id}: {error}"))
+            .collect())
+    }
+
+    /// From now on the rooms of this configuration are known, though [`Rooms::apply`] has not started
+    /// them yet. A sender who may use one of them only is not told that there is no such room, and
+    /// which others there are.
+    pub fn expect(&self, config: &Config) {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        let new = config.rooms.keys().map(RoomId::shared);
+        let new = new.filter(|id| !rooms.contains_key(id));
+        let changing = new.map(|id| (id, NotRunning::Changing));
+        self.not_running().extend(changing);
     }
 
     /// Takes out the rooms that are configured differently now, or not at all.
@@ -149,7 +188,8 @@ impl Rooms {
             });
         *rooms = unchanged;
         // Before the lock is released: a command must not find the room missing.
-        self.changing().extend(changed.keys().cloned());
+        let changing = changed.keys().map(|id| (id.clone(), NotRunning::Changing));
+        self.not_running().extend(changing);
         let changed = changed.into_iter();
         changed.map(|(id, running)| (id, running.room)).collect()
     }
@@ -217,7 +257,8 @@ impl Rooms {
     pub async fn stop(&self, deadline: Instant) {
         let rooms = {
             let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
-            self.changing().extend(rooms.keys().cloned());
+            let stopping = rooms.keys().map(|id| (id.clone(), NotRunning::Changing));
+            self.not_running().extend(stopping);
             std::mem::take(&mut *rooms)
         };
         let stopping = rooms
@@ -259,8 +300,10 @@ impl Rooms {
 }
 
 impl Rooms {
-    fn changing(&self) -> MutexGuard<'_, BTreeSet<Arc<str>>> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn not_running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, NotRunning>> {
+        self.not_running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts and logs the outcome of a command when it has one.
@@ -299,8 +342,9 @@ impl Submit for Rooms {
         if let Some(running) = rooms.get(&submission.room) {
             return running.room.submit(submission);
         }
-        if self.changing().contains(&submission.room) {
-            return submission.reply.answer(Err(stopping_failure()));
+        let not_running = self.not_running().get(&submission.room).copied();
+        if let Some(why) = not_running {
+            return submission.reply.answer(Err(why.failure()));
         }
         let known: Vec<&str> = rooms.keys().map(|id| &**id).collect();
         let known = match known.as_slice() {

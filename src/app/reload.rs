@@ -17,6 +17,8 @@ impl App {
         if let (Some(tls), Some(files)) = (&self.tls, &config.http.tls) {
             failed.extend(tls.reload(files).err());
         }
+        // Before the tokens, which may be for rooms that are new.
+        self.rooms.expect(&config);
         self.clients.access.reload(&config.http);
         if let Some(http) = &self.http {
             http.reload(HttpSettings::new(&config.http));

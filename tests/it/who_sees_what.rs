@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use poly2mqtt::app::{App, AppOptions};
-use poly2mqtt::config::{AccessLevel, BrokerUrl, Config, MqttUser, RoomId, Secret};
+use poly2mqtt::config::{AccessLevel, BrokerUrl, Certificate, Config, MqttUser, RoomId, Secret};
 use poly2mqtt::doors::http::paths;
 use poly2mqtt::state::StateValue;
 use poly2mqtt_simulator::{Options, SimulatedDevice};
@@ -35,6 +35,7 @@ const MARKS: [&str; 9] = [
 
 struct Site {
     app: App,
+    config: Config,
     own: SimulatedDevice,
     hidden: SimulatedDevice,
 }
@@ -75,8 +76,13 @@ impl Site {
             timings: timings(),
             ..AppOptions::default()
         };
-        let app = App::start_with(config, options).await.unwrap();
-        let site = Self { app, own, hidden };
+        let app = App::start_with(config.clone(), options).await.unwrap();
+        let site = Self {
+            app,
+            config,
+            own,
+            hidden,
+        };
         let operator = site.broker_client("hidden-operator", "room/#").await;
         for room in ["1", ID] {
             let topic = format!("room/{room}/availability");
@@ -243,6 +249,28 @@ async fn no_endpoint_tells_a_token_of_one_room_anything_of_another() {
             .await
             .contains("HIDDEN-SERIAL")
     );
+    site.stop().await;
+}
+
+/// A reload brings a room whose authority's file is missing, and a token for it alone.
+#[tokio::test]
+async fn a_room_that_cannot_start_does_not_name_the_others() {
+    let mut site = Site::start().await;
+    let mut config = site.config.clone();
+    let mut broken = room(&site.own);
+    broken.certificate = Certificate::CaFile("missing.pem".into());
+    config.rooms.insert(RoomId::new("broken").unwrap(), broken);
+    let only_broken = token("one-broken", AccessLevel::Admin, Some(&["broken"]));
+    config.http.tokens.push(only_broken);
+    let failed = site.app.reload(config).await.unwrap_err();
+    assert!(failed[0].contains("missing.pem"), "{failed:?}");
+    let url = format!("http://{}/room/broken", site.app.http_addr().unwrap());
+    let post = http().post(format!("{url}/audio/mute"));
+    let answer = post.bearer_auth("one-broken").send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("could not be started"), "{text}");
+    site.tells_nothing("POST /room/broken/audio/mute", &text);
     site.stop().await;
 }
 
