@@ -19,7 +19,9 @@ use super::client::{BrokerClient, ClientQuestions};
 use super::gate::{Admitted, Gate};
 use super::limits::SESSION_SWEEP_INTERVAL;
 use super::waiting::{WaitingPlace, WaitingRoom};
-use crate::net::accept;
+use crate::command::DoorKind;
+use crate::net::{Network, accept};
+use crate::telemetry::FloodKind;
 
 /// Accepts clients; holds what their connections share.
 pub struct Acceptor {
@@ -66,7 +68,10 @@ impl Service {
         let admitted = tokio::select! {
             admitted = self.gate.admit(stream, peer) => admitted,
             () = place.closed() => {
-                self.gate.shared.telemetry.broker_limited("waiting");
+                let telemetry = &self.gate.shared.telemetry;
+                telemetry.broker_limited("waiting");
+                let network = Network::of(peer.ip());
+                telemetry.flood(DoorKind::Mqtt, FloodKind::GaveWay, network, "no log-in yet");
                 None
             }
             _ = stop.recv() => None,
@@ -97,7 +102,10 @@ impl Service {
         );
         match handler.run().await {
             Err(error) if !error.is_normal_disconnect() => {
-                tracing::debug!(%peer, %error, "a client of the embedded broker failed");
+                let (kind, why) = (FloodKind::BrokerClientFailed, error.to_string());
+                let network = Network::of(peer.ip());
+                let telemetry = &self.gate.shared.telemetry;
+                telemetry.flood(DoorKind::Mqtt, kind, network, &why);
             }
             _ => {}
         }

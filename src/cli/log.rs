@@ -51,7 +51,8 @@ mod tests {
 
     use super::*;
     use crate::command::{DoorKind, ErrorCode, Failure, Reply};
-    use crate::telemetry::{Telemetry, broker_span, room_span};
+    use crate::net::Network;
+    use crate::telemetry::{FloodKind, Telemetry, broker_span, room_span};
 
     /// The log of `events`, in text or as JSON, with this filter.
     fn logged(environment: &str, json: bool, events: impl FnOnce(&Arc<Telemetry>)) -> String {
@@ -121,6 +122,32 @@ mod tests {
             assert_eq!(log.matches("boardroom").count(), 1, "{log}");
             assert_eq!(log.matches("audio/mute").count(), 1, "{log}");
             assert!(!log.contains("1883"), "{log}");
+        }
+    }
+
+    #[test]
+    fn a_flood_writes_few_lines() {
+        for json in [false, true] {
+            let log = logged("info", json, |telemetry| {
+                let network = |n: u8| Network::of([192, 0, 2, n % 7].into());
+                for n in 0..=255 {
+                    telemetry.flood(DoorKind::Tcp, FloodKind::GaveWay, network(n), "");
+                }
+                telemetry.log_floods();
+                telemetry.log_floods();
+                telemetry.log_floods();
+            });
+            let lines: Vec<_> = log.lines().collect();
+            assert_eq!(lines.len(), 3, "{log}");
+            assert!(lines[0].contains("192.0.2.0"), "{log}");
+            assert!(
+                lines[1].contains("255") && lines[1].contains("192.0.2.1 (37), "),
+                "{log}"
+            );
+            assert!(
+                lines[2].contains("not in the last minute any more"),
+                "{log}"
+            );
         }
     }
 }
