@@ -151,7 +151,8 @@ impl Broker {
         let clients = settings.connections.saturating_sub(waiting);
         let rights = BrokerRights::new(settings.users, settings.prefix, settings.discovery);
         let passwords = BrokerPasswords::new(&password, &rights);
-        let shared = Arc::new(ClientsShare::new(rights, telemetry));
+        let largest_packet = settings.max_payload + PACKET_OVERHEAD;
+        let shared = Arc::new(ClientsShare::new(rights, telemetry, largest_packet));
         let gate = Gate {
             guesses,
             passwords,
@@ -181,7 +182,7 @@ impl Broker {
         let tasks = TaskTracker::new();
         let service = Service {
             gate,
-            config: Arc::new(library_config(settings.max_payload)),
+            config: Arc::new(library_config(largest_packet)),
             router: Arc::new(router),
             storage,
             stats: stats.clone(),
@@ -239,9 +240,9 @@ impl Broker {
 }
 
 /// The library's settings.
-fn library_config(max_payload: usize) -> BrokerConfig {
+fn library_config(largest_packet: usize) -> BrokerConfig {
     let mut config = BrokerConfig::new()
-        .with_max_packet_size(max_payload + PACKET_OVERHEAD)
+        .with_max_packet_size(largest_packet)
         .with_session_expiry(SESSION_EXPIRY);
     config.topic_alias_maximum = TOPIC_ALIASES;
     config.server_receive_maximum = Some(RECEIVE_MAXIMUM);

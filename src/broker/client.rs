@@ -40,6 +40,8 @@ pub struct ClientsShare {
     pub filters: FilterLedger,
     pub retained: RetainedLedger,
     pub under_way: UnderWay,
+    /// The largest packet of a client, as CONNACK says.
+    pub largest_packet: usize,
     /// Permits of KiB for large messages that are coming.
     pub large_packets: Arc<Semaphore>,
     /// Counts what is published.
@@ -49,12 +51,13 @@ pub struct ClientsShare {
 }
 
 impl ClientsShare {
-    pub fn new(rights: BrokerRights, telemetry: Arc<Telemetry>) -> Self {
+    pub fn new(rights: BrokerRights, telemetry: Arc<Telemetry>, largest_packet: usize) -> Self {
         Self {
             rights,
             filters: FilterLedger::default(),
             retained: RetainedLedger::default(),
             under_way: UnderWay::default(),
+            largest_packet,
             large_packets: Arc::new(Semaphore::new(LARGE_PACKETS_BYTES >> 10)),
             stats: Arc::new(BrokerStats::new()),
             telemetry,

@@ -146,6 +146,9 @@ impl Inbound {
     }
 
     fn publish(&mut self, frame: &Frame, bytes: &[u8]) -> Verdict {
+        if frame.length() > self.client.shared.largest_packet {
+            return self.end(&TOO_LARGE);
+        }
         let head = match MessageHead::parse(frame, bytes, self.answers.is_mqtt_5()) {
             Ok(head) => head,
             Err(Malformed) if bytes.len() >= frame.length() => {

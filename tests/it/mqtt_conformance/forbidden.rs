@@ -2,7 +2,7 @@
 
 use poly2mqtt_test_support::raw_mqtt::{
     BOTH, Connect, PINGREQ, Publish, RawClient, Version, Will, acknowledge, kind, packet,
-    subscribe, subscribe_with, text, unsubscribe,
+    subscribe, subscribe_with, text, unsubscribe, variable_integer,
 };
 
 use super::OpenBroker;
@@ -10,6 +10,7 @@ use super::OpenBroker;
 const MALFORMED: u8 = 0x81;
 const PROTOCOL_ERROR: u8 = 0x82;
 const TOPIC_NAME_INVALID: u8 = 0x90;
+const TOO_LARGE: u8 = 0x95;
 const ALIAS_INVALID: u8 = 0x94;
 
 /// Sends each packet on a connection of its own, and expects its end with this reason.
@@ -104,6 +105,24 @@ async fn mqtt_5_has_rules_for_properties_and_reasons() {
         &[(subscribe(Version::V311, &[("t", 4)]), 0)],
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_packet_that_is_larger_than_connack_says_is_refused_at_its_head() {
+    let broker = OpenBroker::start().await;
+    for version in BOTH {
+        let connect = Connect::new(version, "wrong");
+        let (mut client, connack) = RawClient::log_in(broker.port(), &connect).await;
+        let maximum = connack
+            .iter()
+            .position(|byte| *byte == 0x27)
+            .map(|at| u32::from_be_bytes(connack[at + 1..at + 5].try_into().unwrap()));
+        let maximum = maximum.unwrap_or(11 << 20) as usize;
+        let head = [&[0x30], &variable_integer(maximum)[..], &text("t"), &[0]].concat();
+        client.send(&head).await;
+        let expected = (version == Version::V5).then_some(TOO_LARGE);
+        assert_eq!(client.end().await, expected, "{version:?}");
+    }
 }
 
 /// The answer to a CONNECT that is refused: the code, or `None` if the connection just ends.
