@@ -8,7 +8,7 @@
 //! authenticator   logs in and out, one at a time             login_limits, login_reply
 //! probe           is a session valid? what does a 403 mean?
 //! endpoint        one request, one response; two at a time   sessions, session_store
-//! http            hyper's client                            tls: which certificate is trusted
+//! http            reqwest, with a limit on what is no answer tls: which certificate is trusted
 //! ```
 
 mod authenticator;

@@ -3,6 +3,8 @@
 //! Pure. A value from a topic or a device is always one encoded segment of the path, so that no
 //! value can reach another path.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
@@ -26,6 +28,7 @@ const SEGMENT: &AsciiSet = &CONTROLS
     .add(b'>')
     .add(b'?')
     .add(b'\\')
+    .add(b'^')
     .add(b'`')
     .add(b'{')
     .add(b'}');
@@ -36,7 +39,7 @@ pub struct Request {
     /// The method.
     pub method: Method,
     /// The path's segments, not yet encoded.
-    pub path: Vec<String>,
+    pub path: Vec<Cow<'static, str>>,
     /// The query's pairs, not yet encoded.
     pub query: Vec<(&'static str, String)>,
     /// The body.
@@ -61,7 +64,7 @@ impl Request {
     ///
     /// # Errors
     /// A parameter of the path is missing.
-    pub fn read(operation: &Operation, params: &Params) -> Result<Self, Failure> {
+    pub fn read(operation: &'static Operation, params: &Params) -> Result<Self, Failure> {
         Ok(Self {
             method: operation.method,
             path: path(operation, params, 0)?,
@@ -91,15 +94,15 @@ impl Request {
 /// The path's segments with the parameters in their places. `preset_offset` is added to a preset's
 /// number.
 pub(super) fn path(
-    operation: &Operation,
+    operation: &'static Operation,
     params: &Params,
     preset_offset: i8,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<Cow<'static, str>>, Failure> {
     let segments = operation.path.split('/').filter(|part| !part.is_empty());
     segments
         .map(|segment| {
             let Some(name) = parameters(segment).next() else {
-                return Ok(segment.to_owned());
+                return Ok(segment.into());
             };
             let value = params.iter().find(|(known, _)| *known == name);
             let (_, value) = value.ok_or_else(|| {
@@ -116,10 +119,13 @@ pub(super) fn path(
                     let number: i64 = value.parse().map_err(|_| {
                         Failure::new(ErrorCode::InvalidPayload, "a preset is a number")
                     })?;
-                    Ok(number.saturating_add(i64::from(preset_offset)).to_string())
+                    Ok(number
+                        .saturating_add(i64::from(preset_offset))
+                        .to_string()
+                        .into())
                 }
                 // An id may come from the device, which is not trusted either.
-                _ if topics::is_harmless(value) => Ok(value.clone()),
+                _ if topics::is_harmless(value) => Ok(value.clone().into()),
                 _ => Err(Failure::new(
                     ErrorCode::DeviceError,
                     format!("the device gave a {name} that cannot be one"),

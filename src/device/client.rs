@@ -148,7 +148,7 @@ impl Device {
             if only_once && !session_renewed {
                 // Whether the session is valid must be known before the only attempt.
                 session_renewed = true;
-                let why = why_forbidden(&self.endpoint, &slot, &session);
+                let why = Box::pin(why_forbidden(&self.endpoint, &slot, &session));
                 if let Ok(Forbidden::StaleSession) = timeout_at(deadline, why).await {
                     stale = Some(session.generation);
                     continue;
@@ -163,7 +163,7 @@ impl Device {
             let attempt = timeout_at(deadline, attempt).await;
             match attempt.map_err(|_| late(true))? {
                 Attempt::Answered(response) if response.status == 403 => {
-                    let why = why_forbidden(&self.endpoint, &slot, &session);
+                    let why = Box::pin(why_forbidden(&self.endpoint, &slot, &session));
                     let why = timeout_at(deadline, why).await;
                     match why.map_err(|_| late(true))? {
                         Forbidden::StaleSession if !session_renewed => {

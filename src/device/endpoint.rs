@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use super::MOST_REQUESTS_AT_ONCE;
 use super::http::{
-    DEVICE_CONNECT_TIMEOUT, HttpClient, HttpError, HttpRequest, HttpResponse, UploadBody,
+    DEVICE_CONNECT_TIMEOUT, HttpClient, HttpError, HttpRequest, HttpResponse, METERED_PROVIDER,
+    UploadBody,
 };
 use super::problem::{Problem, ProblemCode};
 use super::response::{DeviceResponse, Oversize};
@@ -75,9 +76,10 @@ impl Endpoint {
     /// # Errors
     /// TLS settings that cannot be used.
     pub fn new(settings: &DeviceSettings, sessions: Arc<Sessions>) -> Result<Self, String> {
-        let (tls, handshakes) = client_config(&settings.certificate)?;
+        let (tls, handshakes) = client_config(&settings.certificate, METERED_PROVIDER.clone())?;
+        let http = HttpClient::new(settings.url.clone(), tls, settings.keep_alive);
         Ok(Self {
-            http: HttpClient::new(settings.url.clone(), tls, settings.keep_alive),
+            http: http.map_err(|error| root_cause(&error).to_string())?,
             handshakes,
             slots: Semaphore::new(MOST_REQUESTS_AT_ONCE),
             sessions,

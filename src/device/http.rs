@@ -1,10 +1,10 @@
-//! HTTPS to one device, by hyper's client.
+//! HTTPS to one device, by reqwest.
 //!
 //! Owns the client's settings and the URL and headers of a request, and sends it. Knows no sessions
 //! and repeats nothing: only the layers above know which requests are safe to repeat.
 
-mod connection;
 mod response;
+mod surplus;
 mod upload;
 
 use std::error::Error;
@@ -12,14 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
-use http::{Method, Uri};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Frame;
-use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use percent_encoding::percent_decode_str;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Body, Method};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use serde_json::Value;
@@ -28,21 +23,26 @@ use url::Url;
 
 use super::MOST_REQUESTS_AT_ONCE;
 use crate::catalogue::{self, Request, RequestBody};
-use connection::{DeviceConnector, LARGEST_SURPLUS, SurplusError};
+use response::LARGEST_RESPONSE_HEAD;
+use surplus::{LARGEST_SURPLUS, MeterLayer, SurplusMeter, is_surplus};
 use upload::exact_length;
 
-pub(super) use connection::DEVICE_CONNECT_TIMEOUT;
-#[cfg(test)]
-pub(super) use connection::UNREAD_DATA_TIMEOUT;
 pub use response::HttpResponse;
+pub use surplus::METERED_PROVIDER;
 pub use upload::UploadBody;
 
+/// A device on the local network accepts a connection and completes the TLS handshake well within
+/// this, or it is not there.
+pub(super) const DEVICE_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an unused connection stays open. Devices close theirs later than that; polling keeps
 /// at least one in use.
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest head of a response, and the largest buffer for one. A device needs 1 KB.
-const LARGEST_RESPONSE_HEAD: usize = 64 << 10;
-/// The most headers of a response. A device sends about 15.
+/// How long a device may leave data unacknowledged or unread before the connection is closed.
+/// Without it, a device that refuses an upload early and reads no further would hold the connection
+/// and the uploader for ever.
+pub(super) const UNREAD_DATA_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The most headers of a response, which is the library's own limit. A device sends about 15.
 const MOST_RESPONSE_HEADERS: usize = 100;
 
 const JSON: &str = "application/json";
@@ -53,10 +53,10 @@ const XSRF_TOKEN: HeaderName = HeaderName::from_static("x-xsrf-token");
 pub enum HttpError {
     /// There is no connection: nothing was sent.
     #[error("no connection")]
-    NotConnected(#[source] legacy::Error),
+    NotConnected(#[source] reqwest::Error),
     /// The connection broke after that, or what came is not HTTP.
     #[error("the connection broke")]
-    Broken(#[source] Box<dyn Error + Send + Sync>),
+    Broken(#[source] reqwest::Error),
     /// The head of the response is too large.
     #[error(
         "the response's headers are larger than {} KiB or more than {MOST_RESPONSE_HEADERS}",
@@ -64,42 +64,32 @@ pub enum HttpError {
     )]
     HeadTooLarge,
     /// The device sends interim answers, TLS messages or the like in bulk.
-    #[error("the device sends more than {} KiB that is no answer", LARGEST_SURPLUS >> 10)]
+    #[error("the device sends more than {} MiB that is no answer", LARGEST_SURPLUS >> 20)]
     TooMuchSurplus,
     /// The response ends with an informational status, such as 101.
     #[error("the device switched to another protocol")]
     SwitchedProtocols,
 }
 
-impl HttpError {
-    /// Why an exchange failed that had begun.
-    fn broken(error: impl Error + Send + Sync + 'static) -> Self {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
-        while let Some(deeper) = cause {
-            if let Some(io) = deeper.downcast_ref::<std::io::Error>()
-                && io.get_ref().is_some_and(|inner| inner.is::<SurplusError>())
-            {
-                return Self::TooMuchSurplus;
-            }
-            if let Some(hyper) = deeper.downcast_ref::<hyper::Error>()
-                && hyper.is_parse_too_large()
-            {
-                return Self::HeadTooLarge;
-            }
-            cause = deeper.source();
+impl From<reqwest::Error> for HttpError {
+    fn from(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        if error.is_connect() {
+            Self::NotConnected(error)
+        } else if is_surplus(&error) {
+            Self::TooMuchSurplus
+        } else if is_head_too_large(&error) {
+            Self::HeadTooLarge
+        } else {
+            Self::Broken(error)
         }
-        Self::Broken(error.into())
     }
 }
 
-impl From<legacy::Error> for HttpError {
-    fn from(error: legacy::Error) -> Self {
-        if error.is_connect() {
-            Self::NotConnected(error)
-        } else {
-            Self::broken(error)
-        }
-    }
+fn is_head_too_large(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let mut hyper = causes.filter_map(|cause| cause.downcast_ref::<hyper::Error>());
+    hyper.any(hyper::Error::is_parse_too_large)
 }
 
 /// A request that can be sent any number of times.
@@ -127,33 +117,52 @@ pub struct SessionHeaders {
     pub token: Option<HeaderValue>,
 }
 
-/// The body of a request.
-type OutgoingBody = UnsyncBoxBody<Bytes, std::io::Error>;
-
 /// Sends requests to one device.
 #[derive(Debug)]
 pub struct HttpClient {
-    client: legacy::Client<DeviceConnector, OutgoingBody>,
+    client: reqwest::Client,
     device: Url,
+    surplus: SurplusMeter,
 }
 
 impl HttpClient {
     /// A client that has not connected yet, to the device at `https://host[:port]`.
-    pub fn new(device: Url, mut tls: ClientConfig, keep_alive: bool) -> Self {
+    ///
+    /// # Errors
+    /// Settings that the library refuses.
+    pub fn new(
+        device: Url,
+        mut tls: ClientConfig,
+        keep_alive: bool,
+    ) -> Result<Self, reqwest::Error> {
         let idle_connections = if keep_alive { MOST_REQUESTS_AT_ONCE } else { 0 };
         if keep_alive {
             // Connections stay open, so a room reconnects rarely, and mostly to a device that has
             // restarted and forgotten its tickets. Keeping them would take 3 KiB a room.
             tls.resumption = Resumption::disabled();
         }
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .http1_max_buf_size(LARGEST_RESPONSE_HEAD)
+        let surplus = SurplusMeter::default();
+        let client = reqwest::Client::builder()
+            .connector_layer(MeterLayer(surplus.clone()))
+            .tls_backend_preconfigured(tls)
+            .https_only(true)
+            .http1_only()
             .http1_max_headers(MOST_RESPONSE_HEADERS)
-            .pool_timer(TokioTimer::new())
+            .no_proxy()
+            .redirect(Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never().max_retries_per_request(0))
+            .tcp_nodelay(true)
+            .tcp_user_timeout(UNREAD_DATA_TIMEOUT)
+            .connect_timeout(DEVICE_CONNECT_TIMEOUT)
             .pool_max_idle_per_host(idle_connections)
             .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
-            .build(DeviceConnector::new(tls));
-        Self { client, device }
+            .build()?;
+        Ok(Self {
+            client,
+            device,
+            surplus,
+        })
     }
 
     /// The device's host, as in its URL.
@@ -177,12 +186,8 @@ impl HttpClient {
         let mut url = self.device.clone();
         url.set_path(path);
         url.set_query(query);
-        let mut wanted = request.path.iter();
-        let is_wanted = |segment: &str| {
-            let wanted = wanted.next();
-            wanted.is_some_and(|wanted| percent_decode_str(segment).eq(wanted.bytes()))
-        };
-        if !url.path_segments()?.all(is_wanted) || wanted.next().is_some() {
+        // The target is encoded already. A URL that differs has dropped a part of it.
+        if url.path() != path {
             return None;
         }
         let (content_type, body) = match &request.body {
@@ -221,12 +226,9 @@ impl HttpClient {
         session: Option<&SessionHeaders>,
         upload: Option<UploadBody>,
     ) -> Result<HttpResponse, HttpError> {
-        let mut outgoing = http::Request::new(OutgoingBody::default());
-        *outgoing.method_mut() = request.method.clone();
-        *outgoing.uri_mut() = Uri::try_from(request.url.as_str()).map_err(HttpError::broken)?;
+        let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
         let is_read = request.is_read();
         let headers = outgoing.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         if let Some(session) = session {
             headers.insert(COOKIE, session.cookie.clone());
             if let Some(token) = session.token.clone().filter(|_| !is_read) {
@@ -243,15 +245,14 @@ impl HttpClient {
             upload_guard = Some(guard);
             headers.insert(CONTENT_LENGTH, upload.length.into());
             let chunks = exact_length(upload).take_until(exchange_ended);
-            let frames = chunks.map(|chunk| chunk.map(Frame::data));
-            *outgoing.body_mut() = StreamBody::new(frames).boxed_unsync();
+            *outgoing.body_mut() = Some(Body::wrap_stream(chunks));
         } else if !is_read || !request.body.is_empty() {
             headers.insert(CONTENT_LENGTH, request.body.len().into());
-            let body = Full::new(request.body.clone()).map_err(|never| match never {});
-            *outgoing.body_mut() = body.boxed_unsync();
+            *outgoing.body_mut() = Some(request.body.clone().into());
         }
-        let response = self.client.request(outgoing).await?;
-        HttpResponse::new(response, upload_guard)
+        self.surplus.begin_exchange();
+        let response = self.client.execute(outgoing).await?;
+        HttpResponse::new(response, self.surplus.clone(), upload_guard)
     }
 }
 

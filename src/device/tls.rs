@@ -3,7 +3,7 @@
 //! Devices sign their own certificates, so a room pins the fingerprint. Owns the TLS settings, and
 //! remembers why the last handshake was refused: the HTTP client passes only a short text on.
 
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -47,16 +47,14 @@ impl Handshakes {
     }
 }
 
-/// The cryptography, shared by all rooms.
-static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-    LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
-
-/// The TLS settings for a device, and where its handshakes will be noted.
+/// The TLS settings for a device with this cryptography, and where its handshakes will be noted.
 ///
 /// # Errors
 /// A CA file that cannot be read, or no usable root certificates.
-pub fn client_config(certificate: &Certificate) -> Result<(ClientConfig, Arc<Handshakes>), String> {
-    let provider = PROVIDER.clone();
+pub fn client_config(
+    certificate: &Certificate,
+    provider: Arc<CryptoProvider>,
+) -> Result<(ClientConfig, Arc<Handshakes>), String> {
     let handshakes = Arc::<Handshakes>::default();
     let rule = match certificate {
         Certificate::Pinned(fingerprint) => Trust::Pinned(*fingerprint),
@@ -218,12 +216,16 @@ mod tests {
     use crate::device::test_device::TestDevice;
     use crate::net::dial;
 
+    fn ring() -> Arc<CryptoProvider> {
+        rustls::crypto::ring::default_provider().into()
+    }
+
     /// A handshake with this device, and what it left behind.
     async fn shake_hands(
         device: &TestDevice,
         certificate: &Certificate,
     ) -> (bool, Arc<Handshakes>) {
-        let (config, handshakes) = client_config(certificate).unwrap();
+        let (config, handshakes) = client_config(certificate, ring()).unwrap();
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let stream = dial("127.0.0.1", device.url.port().unwrap()).await.unwrap();
@@ -292,7 +294,7 @@ mod tests {
         let text = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
         std::fs::write(&wrong, text).unwrap();
         for file in [missing, wrong] {
-            let error = client_config(&Certificate::CaFile(file.clone())).unwrap_err();
+            let error = client_config(&Certificate::CaFile(file.clone()), ring()).unwrap_err();
             assert!(error.contains(&file.display().to_string()), "{error}");
         }
     }

@@ -24,6 +24,7 @@ mod finish;
 #[cfg(test)]
 mod tests;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -61,6 +62,7 @@ pub async fn run(
 ) -> CameraStops {
     let mut actor = Actor::new(settings, device, queue, publisher, stops);
     actor.connect();
+    let mut cancelled = pin!(stop.cancelled());
     loop {
         let stopping = stop.is_cancelled();
         actor.start_work(stopping);
@@ -70,7 +72,7 @@ pub async fn run(
         let wake = actor.next_wake(stopping);
         tokio::select! {
             biased;
-            () = stop.cancelled(), if !stopping => actor.queue.close(stopping_failure()),
+            () = &mut cancelled, if !stopping => actor.queue.close(stopping_failure()),
             Some(done) = actor.running.next() => actor.finish(done),
             () = actor.queue.filled(), if !stopping => {}
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}

@@ -41,6 +41,8 @@ pub enum Polled {
 #[derive(Debug)]
 pub struct Poller {
     schedule: Schedule,
+    /// What [`Poller::completed`] said last.
+    said_complete: bool,
     telemetry: Arc<Telemetry>,
 }
 
@@ -49,6 +51,7 @@ impl Poller {
     pub fn new(intervals: PollIntervals, telemetry: Arc<Telemetry>, now: Instant) -> Self {
         Self {
             schedule: Schedule::new(intervals, now),
+            said_complete: false,
             telemetry,
         }
     }
@@ -152,11 +155,16 @@ impl Poller {
     /// After a log-in: everything is read again.
     pub fn restart(&mut self, now: Instant) {
         self.schedule.restart(now);
+        self.said_complete = false;
     }
 
-    /// Everything has been read since the log-in.
-    pub fn is_complete(&self) -> bool {
-        self.schedule.complete()
+    /// Whether everything has been read since the log-in, if that has changed since the last call
+    /// or the last [`Poller::restart`].
+    pub fn completed(&mut self) -> Option<bool> {
+        let complete = self.schedule.complete();
+        let changed = complete != self.said_complete;
+        self.said_complete = complete;
+        changed.then_some(complete)
     }
 }
 
@@ -250,10 +258,11 @@ mod tests {
         while let Some((poll, _)) = poller.begin(None, now) {
             poller.finish(poll, response(200, "{}"), now);
         }
-        assert!(poller.is_complete());
+        assert_eq!(poller.completed(), Some(true));
+        assert_eq!(poller.completed(), None);
         assert!(poller.next_due().unwrap() > now);
         poller.restart(now);
-        assert!(!poller.is_complete());
+        assert_eq!(poller.completed(), None);
         assert!(poller.begin(None, now).is_some());
     }
 }

@@ -97,11 +97,10 @@ impl RoomPublisher {
 
     /// Says whether every state has been read since the log-in.
     pub fn read_so_far(&self, complete: bool) {
-        let status = self.status();
-        // Called after every poll, and mostly nothing has changed.
-        if status.complete != complete {
-            self.set_status(RoomStatus { complete, ..status });
-        }
+        self.set_status(RoomStatus {
+            complete,
+            ..self.status()
+        });
     }
 
     /// The device is logged in to. `session` is what it says about the log-in.

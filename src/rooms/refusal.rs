@@ -173,7 +173,7 @@ mod tests {
         let surplus = no_response(&RequestError::Broken(HttpError::TooMuchSurplus), true);
         assert_eq!(
             surplus.message,
-            "the device sends more than 256 KiB that is no answer"
+            "the device sends more than 1 MiB that is no answer"
         );
     }
 

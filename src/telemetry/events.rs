@@ -30,12 +30,56 @@ pub enum PollOutcome {
 }
 
 impl PollOutcome {
-    fn label(self) -> &'static str {
+    /// All of them, in the order of their numbers.
+    pub(super) const ALL: [Self; 4] = [Self::Changed, Self::Unchanged, Self::Failed, Self::Silent];
+
+    pub(super) fn label(self) -> &'static str {
         match self {
             Self::Changed => "changed",
             Self::Unchanged => "unchanged",
             Self::Failed => "failed",
             Self::Silent => "silent",
+        }
+    }
+}
+
+/// How a device answered a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StatusClass {
+    Success,
+    Redirection,
+    Refusal,
+    Failure,
+    NoAnswer,
+}
+
+impl StatusClass {
+    /// All of them, in the order of their numbers.
+    pub(super) const ALL: [Self; 5] = [
+        Self::Success,
+        Self::Redirection,
+        Self::Refusal,
+        Self::Failure,
+        Self::NoAnswer,
+    ];
+
+    fn of(status: Option<u16>) -> Self {
+        match status {
+            Some(100..=299) => Self::Success,
+            Some(300..=399) => Self::Redirection,
+            Some(400..=499) => Self::Refusal,
+            Some(_) => Self::Failure,
+            None => Self::NoAnswer,
+        }
+    }
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Success => "2xx",
+            Self::Redirection => "3xx",
+            Self::Refusal => "4xx",
+            Self::Failure => "5xx",
+            Self::NoAnswer => "none",
         }
     }
 }
@@ -112,18 +156,12 @@ impl Telemetry {
 
     /// The read of a state ended. There are up to a thousand a second, so no line.
     pub fn poll_finished(&self, outcome: PollOutcome) {
-        self.metrics.poll(outcome.label());
+        self.metrics.poll(outcome);
     }
 
     /// A device answered a request with this status, or did not answer.
     pub fn device_request(&self, status: Option<u16>) {
-        self.metrics.device_request(match status {
-            Some(100..=299) => "2xx",
-            Some(300..=399) => "3xx",
-            Some(400..=499) => "4xx",
-            Some(_) => "5xx",
-            None => "none",
-        });
+        self.metrics.device_request(StatusClass::of(status));
     }
 }
 

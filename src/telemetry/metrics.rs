@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::Sample;
+use super::events::{PollOutcome, StatusClass};
 use crate::command::DoorKind;
 
 /// The upper bounds of the latency of commands, in seconds: from a read-back in the local network to
@@ -37,9 +38,11 @@ pub struct Metrics {
     /// The sum of `commands`, which is not exported: queries can add them up.
     pub all_commands: Counter,
     command_seconds: Family<Labels<1>, Histogram>,
-    polls: Counters<1>,
+    /// By [`PollOutcome`]. Resolved once: there are thousands of reads a second.
+    polls: [Counter; PollOutcome::ALL.len()],
     pub poll_late: Histogram,
-    device_requests: Counters<1>,
+    /// By [`StatusClass`].
+    device_requests: [Counter; StatusClass::ALL.len()],
     clients: Family<Labels<1>, Gauge>,
     refused_clients: Counters<1>,
     guesses: Counters<1>,
@@ -79,8 +82,18 @@ impl Default for Metrics {
             poll_late,
             all_commands: Counter::default(),
             commands: add(all, "commands", "Commands by front door and outcome"),
-            polls: add(all, "polls", "Reads of states"),
-            device_requests: add(all, "device_requests", "Requests to devices by status"),
+            polls: add_all(
+                all,
+                "polls",
+                "Reads of states",
+                PollOutcome::ALL.map(|outcome| ("outcome", outcome.label())),
+            ),
+            device_requests: add_all(
+                all,
+                "device_requests",
+                "Requests to devices by status",
+                StatusClass::ALL.map(|class| ("status", class.label())),
+            ),
             clients: add(all, "clients", "Clients that are connected"),
             refused_clients: add(all, "refused_clients", "Clients turned away"),
             guesses: add(
@@ -110,6 +123,17 @@ fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &
     metric
 }
 
+/// A counter for each of these labels, all of which are exported from the start.
+fn add_all<const N: usize>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    labels: [(&'static str, &'static str); N],
+) -> [Counter; N] {
+    let counters: Counters<1> = add(registry, name, help);
+    labels.map(|label| counters.get_or_create(&[label]).clone())
+}
+
 impl Metrics {
     pub fn command(&self, door: &'static str, outcome: &'static str, took: Duration) {
         self.all_commands.inc();
@@ -120,14 +144,12 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    pub fn poll(&self, outcome: &'static str) {
-        self.polls.get_or_create(&[("outcome", outcome)]).inc();
+    pub fn poll(&self, outcome: PollOutcome) {
+        self.polls[outcome as usize].inc();
     }
 
-    pub fn device_request(&self, status: &'static str) {
-        self.device_requests
-            .get_or_create(&[("status", status)])
-            .inc();
+    pub fn device_request(&self, class: StatusClass) {
+        self.device_requests[class as usize].inc();
     }
 
     /// How many clients of a door are connected.

@@ -200,7 +200,7 @@ impl TwoRooms {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_device_sends_without_end_is_taken_to_a_limit() {
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let surplus = "the device sends more than 256 KiB that is no answer";
+    let surplus = "the device sends more than 1 MiB that is no answer";
     let head = "the response's headers are larger than 64 KiB or more than 100";
     for (start, filler, words) in [
         ("", "HTTP/1.1 100 Continue\r\n\r\n", surplus),

@@ -12,7 +12,7 @@ const LIMIT: usize = 1 << 20;
 fn read(segment: &str) -> Request {
     Request {
         method: Method::Get,
-        path: vec!["rest".into(), segment.into()],
+        path: vec!["rest".into(), segment.to_owned().into()],
         query: Vec::new(),
         body: RequestBody::None,
         repeatable: true,

@@ -3,15 +3,14 @@
 //! Owns which heads are accepted, and what of their headers is used.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE};
-use http::response::Parts;
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE};
 use tokio::sync::oneshot;
 
-use super::connection::SurplusMeter;
-use super::{HttpError, LARGEST_RESPONSE_HEAD};
+use super::HttpError;
+use super::surplus::SurplusMeter;
 
+/// The largest head of a response. reqwest's own limit is about 400 KB, and a device needs 1 KB.
+pub(super) const LARGEST_RESPONSE_HEAD: usize = 64 << 10;
 /// The longest MIME type; anything longer is not one. MQTT carries it in a property of at most
 /// 65,535 bytes.
 const LONGEST_CONTENT_TYPE: usize = 128;
@@ -20,9 +19,8 @@ const LONGEST_CONTENT_TYPE: usize = 128;
 /// request; dropped before that, it closes the connection and ends the upload.
 #[derive(Debug)]
 pub struct HttpResponse {
-    head: Parts,
-    body: Incoming,
-    meter: SurplusMeter,
+    response: reqwest::Response,
+    surplus: SurplusMeter,
     /// Its drop ends the upload, if there is one.
     _upload_guard: Option<oneshot::Sender<()>>,
 }
@@ -33,45 +31,44 @@ impl HttpResponse {
     /// # Errors
     /// The head cannot be accepted.
     pub(super) fn new(
-        response: http::Response<Incoming>,
+        response: reqwest::Response,
+        surplus: SurplusMeter,
         upload_guard: Option<oneshot::Sender<()>>,
     ) -> Result<Self, HttpError> {
-        let (mut head, body) = response.into_parts();
         // The library skips informational responses, except for the answer to an upgrade.
-        if head.status.is_informational() {
+        if response.status().is_informational() {
             return Err(HttpError::SwitchedProtocols);
         }
-        if head_size(&head.headers) > LARGEST_RESPONSE_HEAD {
+        if head_size(response.headers()) > LARGEST_RESPONSE_HEAD {
             return Err(HttpError::HeadTooLarge);
         }
         Ok(Self {
-            meter: head.extensions.remove().unwrap_or_default(),
-            head,
-            body,
+            response,
+            surplus,
             _upload_guard: upload_guard,
         })
     }
 
     /// The HTTP status.
     pub fn status(&self) -> u16 {
-        self.head.status.as_u16()
+        self.response.status().as_u16()
     }
 
     /// The MIME type without parameters, if it can be one.
     pub fn content_type(&self) -> Option<String> {
-        let text = printable(self.head.headers.get(CONTENT_TYPE)?)?;
+        let text = printable(self.response.headers().get(CONTENT_TYPE)?)?;
         let content_type = text.split(';').next()?.trim();
         (content_type.len() <= LONGEST_CONTENT_TYPE).then(|| content_type.to_owned())
     }
 
     /// The size of the body in bytes, if the device gave it.
     pub fn length(&self) -> Option<u64> {
-        self.body.size_hint().exact()
+        self.response.content_length()
     }
 
     /// The cookies it sets: the values of `Set-Cookie`.
     pub fn cookies(&self) -> Vec<String> {
-        let cookies = self.head.headers.get_all(SET_COOKIE);
+        let cookies = self.response.headers().get_all(SET_COOKIE);
         let cookies = cookies.iter().filter_map(printable);
         cookies.map(str::to_owned).collect()
     }
@@ -82,15 +79,11 @@ impl HttpResponse {
     /// # Errors
     /// The connection broke before the end of the body.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
-        while let Some(frame) = self.body.frame().await {
-            // Trailers are left out.
-            if let Ok(part) = frame.map_err(HttpError::broken)?.into_data() {
-                self.meter.was_content(part.len());
-                return Ok(Some(part));
-            }
+        let part = self.response.chunk().await?;
+        if let Some(part) = &part {
+            self.surplus.was_content(part.len());
         }
-        self.meter.answer_ended();
-        Ok(None)
+        Ok(part)
     }
 }
 
@@ -99,8 +92,7 @@ fn printable(value: &HeaderValue) -> Option<&str> {
     value.to_str().ok().filter(|text| !text.contains('\t'))
 }
 
-/// The size of a head in bytes, without its first line. The library's buffer, which has the same
-/// limit, can hold a little more.
+/// The size of a head in bytes, without its first line.
 fn head_size(headers: &HeaderMap) -> usize {
     let sizes = headers
         .iter()

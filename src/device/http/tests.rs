@@ -5,6 +5,7 @@ mod uploads;
 
 use std::sync::{Arc, Mutex};
 
+use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
@@ -19,8 +20,8 @@ const TRUE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue";
 const LONG: Duration = Duration::from_secs(20);
 
 fn client(url: &Url, keep_alive: bool) -> HttpClient {
-    let (tls, _) = client_config(&Certificate::Insecure).unwrap();
-    HttpClient::new(url.clone(), tls, keep_alive)
+    let (tls, _) = client_config(&Certificate::Insecure, METERED_PROVIDER.clone()).unwrap();
+    HttpClient::new(url.clone(), tls, keep_alive).unwrap()
 }
 
 async fn body(mut response: HttpResponse) -> Result<Vec<u8>, HttpError> {
@@ -107,6 +108,7 @@ async fn a_response_dropped_before_its_end_closes_the_connection() {
         let client = HttpClient {
             client: client.client.clone(),
             device: device.url.clone(),
+            surplus: client.surplus.clone(),
         };
         for _ in 0..2 {
             let request = client.fixed(Method::GET, "/rest/audio", None);
@@ -184,7 +186,7 @@ fn a_path_that_the_url_would_change_is_not_sent() {
     let client = client(&Url::parse("https://device:8443").unwrap(), true);
     let request = |id: &str| Request {
         method: catalogue::Method::Get,
-        path: vec!["rest".into(), "conferences".into(), id.into()],
+        path: vec!["rest".into(), "conferences".into(), id.to_owned().into()],
         query: vec![("name", "a&b=c".into())],
         body: RequestBody::None,
         repeatable: true,

@@ -53,7 +53,9 @@ impl Actor {
             Polled::Unanswered => self.note_device_trouble(None, true),
             Polled::Problem(problem) => self.note_device_trouble(Some(problem), false),
         }
-        self.publisher.read_so_far(self.poller.is_complete());
+        if let Some(complete) = self.poller.completed() {
+            self.publisher.read_so_far(complete);
+        }
     }
 
     fn commanded(&mut self, reply: Reply, effect: CameraEffect, executed: Executed) {

@@ -24,7 +24,7 @@ pub fn check(operation: &Operation, request: &Request) {
     );
     for ((segment, wanted), value) in segments.iter().zip(&wanted).zip(&request.path) {
         let once = percent_decode_str(segment).decode_utf8().unwrap();
-        assert_eq!(once, value.as_str(), "{url}");
+        assert_eq!(once, *value, "{url}");
         if !wanted.starts_with('{') {
             assert_eq!(segment, wanted, "{url}");
         }

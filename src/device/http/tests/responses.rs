@@ -140,7 +140,7 @@ async fn interim_answers_without_end_are_named() {
     assert!(matches!(error, HttpError::TooMuchSurplus), "{error:?}");
     assert_eq!(
         error.to_string(),
-        "the device sends more than 256 KiB that is no answer"
+        "the device sends more than 1 MiB that is no answer"
     );
 }
 
@@ -199,6 +199,7 @@ async fn answers_of_any_number_and_size_are_no_surplus() {
     let client = HttpClient {
         client: client.client.clone(),
         device: device.url.clone(),
+        surplus: client.surplus.clone(),
     };
     for _ in 0..20 {
         assert!(get(&client).await.unwrap().is_empty());
