@@ -182,6 +182,7 @@ impl Metrics {
             // Not only when it first happens: the MQTT door always reads.
             let labels = [("door", DoorKind::Mqtt.as_str())];
             let _ = self.dropped_events.get_or_create(&labels);
+            let _ = self.broker_limited.get_or_create(&[("limit", "waiting")]);
         }
         // From the start, so that an alert sees the first guesses.
         for door in [DoorKind::Http, DoorKind::WebSocket, DoorKind::Tcp] {
