@@ -143,7 +143,11 @@ async fn all_at_once() -> Result<bool, String> {
     };
     let measured = within_deadline(&plan).await?;
     verdict::tables(&plan, &measured);
-    Ok(verdict::verdict(&measured, full_or_trial(true, false)))
+    Ok(verdict::verdict(
+        &plan,
+        &measured,
+        full_or_trial(true, false),
+    ))
 }
 
 async fn attacks(names: &str) -> Result<bool, String> {
