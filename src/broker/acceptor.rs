@@ -44,7 +44,8 @@ pub struct Service {
 impl Acceptor {
     /// Accepts until told to stop.
     pub async fn run(self, socket: TcpListener, mut stopped: broadcast::Receiver<()>) {
-        let mut sweep = interval(SESSION_SWEEP_INTERVAL);
+        self.tasks
+            .spawn(self.service.clone().run_sweeps(stopped.resubscribe()));
         let next = async || {
             let (stream, peer) = accept(&socket).await;
             (self.waiting.enter(peer.ip()).await, stream, peer)
@@ -52,7 +53,6 @@ impl Acceptor {
         loop {
             tokio::select! {
                 _ = stopped.recv() => return,
-                _ = sweep.tick() => self.service.sweep().await,
                 (place, stream, peer) = next() => {
                     let service = self.service.clone();
                     self.tasks.spawn(async move { service.serve(place, stream, peer).await });
@@ -151,6 +151,16 @@ impl Service {
         }
         self.storage.queue_handle(place).clear(None);
         self.gate.shared.forget(place);
+    }
+
+    async fn run_sweeps(self: Arc<Self>, mut stopped: broadcast::Receiver<()>) {
+        let mut next = interval(SESSION_SWEEP_INTERVAL);
+        loop {
+            tokio::select! {
+                _ = stopped.recv() => return,
+                _ = next.tick() => self.sweep().await,
+            }
+        }
     }
 
     /// Forgets what has expired.

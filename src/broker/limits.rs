@@ -16,6 +16,8 @@ pub const WAITING_LIMIT: usize = 128;
 pub const WAITING_PER_ADDRESS: usize = 32;
 /// A connection that has not logged in is not closed to make room for another before this.
 pub const WAITING_GRACE: Duration = Duration::from_millis(250);
+/// Unless its address has more than half of these connections: then not before this.
+pub const CROWD_GRACE: Duration = Duration::from_millis(50);
 /// The share of the broker's connections that is for those that have not logged in, if that is
 /// less than [`WAITING_LIMIT`]: one of this many.
 pub const WAITING_SHARE: usize = 4;

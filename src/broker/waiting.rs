@@ -5,12 +5,13 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{WAITING_GRACE, WAITING_PER_ADDRESS};
+use super::limits::{CROWD_GRACE, WAITING_GRACE, WAITING_PER_ADDRESS};
 use super::owner::network;
 
 /// One connection that has not logged in.
@@ -84,15 +85,15 @@ impl Inside {
         now: Instant,
     ) -> Result<(u64, CancellationToken), Instant> {
         if self.count(network) >= WAITING_PER_ADDRESS {
-            self.close_oldest(network, now);
+            let _ = self.close_oldest(network, WAITING_GRACE, now);
         }
         if self.all.len() >= limit {
-            let crowded = self.all.iter().map(|one| one.network);
-            let crowded = crowded.max_by_key(|network| self.count(*network));
-            if !crowded.is_some_and(|crowded| self.close_oldest(crowded, now)) {
-                let oldest = self.all.first().map_or(now, |one| one.since);
-                return Err(oldest + WAITING_GRACE);
-            }
+            let networks = self.all.iter().map(|one| one.network);
+            let busiest = networks.max_by_key(|network| self.count(*network));
+            let busiest = busiest.unwrap_or(network);
+            let is_crowd = self.count(busiest) > limit / 2;
+            let grace = if is_crowd { CROWD_GRACE } else { WAITING_GRACE };
+            self.close_oldest(busiest, grace, now)?;
         }
         self.last_id += 1;
         let closed = CancellationToken::new();
@@ -110,18 +111,23 @@ impl Inside {
         all.filter(|one| one.network == network).count()
     }
 
-    /// Closes the oldest connection of an address, unless it came only just now.
-    fn close_oldest(&mut self, network: IpAddr, now: Instant) -> bool {
-        let oldest = self.all.iter().position(|one| {
-            one.network == network && now.duration_since(one.since) >= WAITING_GRACE
-        });
-        match oldest {
-            Some(position) => {
-                self.all.remove(position).closed.cancel();
-                true
-            }
-            None => false,
+    /// Closes the oldest connection of an address, or says when that may be done.
+    fn close_oldest(
+        &mut self,
+        network: IpAddr,
+        grace: Duration,
+        now: Instant,
+    ) -> Result<(), Instant> {
+        let oldest = self.all.iter().position(|one| one.network == network);
+        let Some(oldest) = oldest else {
+            return Err(now + grace);
+        };
+        let closes_at = self.all[oldest].since + grace;
+        if closes_at > now {
+            return Err(closes_at);
         }
+        self.all.remove(oldest).closed.cancel();
+        Ok(())
     }
 }
 
@@ -165,7 +171,7 @@ mod tests {
             .collect();
         // All came just now, so the next one waits.
         let soon = inside.take_in(address(3), 10, start).unwrap_err();
-        assert_eq!(soon, start + WAITING_GRACE);
+        assert_eq!(soon, start + CROWD_GRACE);
         inside.take_in(address(3), 10, soon).unwrap();
         let closed: Vec<_> = silent.iter().map(CancellationToken::is_cancelled).collect();
         assert!(closed[0] && !closed[1] && !honest.is_cancelled());
