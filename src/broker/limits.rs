@@ -101,3 +101,57 @@ pub const LARGE_PACKET: usize = 64 << 10;
 pub const LARGE_PACKETS_BYTES: usize = 64 << 20;
 /// How long a large message may take to come, once it may.
 pub const LARGE_PACKET_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_says_the_same() {
+        let page = include_str!("../../docs/mqtt.md");
+        let (kib, mib) = (|n: usize| n >> 10, |n: usize| n >> 20);
+        for told in [
+            format!("{WAITING_LIMIT}, and {WAITING_PER_ADDRESS} of one address"),
+            format!(
+                "{} KiB, within {} s",
+                kib(CONNECT_LIMIT),
+                CONNECT_TIMEOUT.as_secs()
+            ),
+            format!("{SESSIONS}, and {SESSIONS_PER_OWNER} of one user; one hour"),
+            format!(
+                "{QUEUED_MESSAGES}, and {} KiB or one message",
+                kib(QUEUED_BYTES)
+            ),
+            format!("{} MiB in all | SUBACK", mib(FILTER_BYTES)),
+            format!("{WILDCARD_FILTERS_PER_CLIENT} of a client, {WILDCARD_FILTERS} different"),
+            format!(
+                "{} MiB in all, {} MiB each",
+                mib(RETAINED_BYTES),
+                mib(RETAINED_MESSAGE_BYTES)
+            ),
+            format!("{RECEIVE_MAXIMUM} of a client (Receive Maximum)"),
+            format!(
+                "{} MiB or one message of a client",
+                mib(UNDER_WAY_BYTES_PER_CLIENT)
+            ),
+            format!("{} MiB in all | PUBREC", mib(UNDER_WAY_BYTES)),
+            format!("{TOPIC_LENGTH} bytes, {TOPIC_LEVELS} levels"),
+            format!("{TOPIC_ALIASES} of a client"),
+            format!("without payload | {} KiB", kib(CONTROL_PACKET_LIMIT)),
+            format!("{} MiB at a time", mib(LARGE_PACKETS_BYTES)),
+            format!(
+                "above {} KiB, each within {} s",
+                kib(LARGE_PACKET),
+                LARGE_PACKET_TIMEOUT.as_secs()
+            ),
+            format!("{} MiB or {BACKLOG_MESSAGES} messages", mib(BACKLOG_BYTES)),
+        ] {
+            assert!(page.contains(&told), "{told}");
+        }
+        assert_eq!(SESSION_EXPIRY, Duration::from_secs(3600));
+        assert_eq!(
+            (FILTERS_PER_CLIENT, FILTERS, RETAINED_MESSAGES),
+            (20_000, 50_000, 10_000)
+        );
+    }
+}
