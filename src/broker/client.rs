@@ -16,6 +16,7 @@ use super::filters::FilterLedger;
 use super::gateway_mail::GatewayMail;
 use super::limits::LARGE_PACKETS_BYTES;
 use super::owner::Owner;
+use super::pace::Unread;
 use super::retained::RetainedLedger;
 use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt, Recipients};
 use super::rules::check_filter;
@@ -46,6 +47,8 @@ pub struct ClientsShare {
     pub large_packets: Arc<Semaphore>,
     /// Counts what is published.
     pub stats: Arc<BrokerStats>,
+    /// Counts the clients that read nothing.
+    pub unread: Unread,
     pub telemetry: Arc<Telemetry>,
     pub gateway_mail: GatewayMail,
 }
@@ -60,6 +63,7 @@ impl ClientsShare {
             largest_packet,
             large_packets: Arc::new(Semaphore::new(LARGE_PACKETS_BYTES >> 10)),
             stats: Arc::new(BrokerStats::new()),
+            unread: Unread::default(),
             telemetry,
             gateway_mail: GatewayMail::default(),
         }

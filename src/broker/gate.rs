@@ -118,7 +118,7 @@ impl Gate {
         } else {
             PeerKind::Client(Box::new(Inspection {
                 inbound: Inbound::new(client.clone(), answers),
-                pace: Pace::new(self.shared.stats.clone()),
+                pace: Pace::new(self.shared.stats.clone(), self.shared.unread.clone()),
                 large_packet: LargePacket::new(self.shared.large_packets.clone()),
                 outbound: Outbound {
                     is_mqtt_5: answers.is_mqtt_5(),

@@ -80,13 +80,21 @@ pub const UNACKNOWLEDGED_MESSAGES: usize = 20;
 /// A client that has not acknowledged more than this is behind.
 pub const UNACKNOWLEDGED_BYTES: usize = 1 << 20;
 /// The messages that the library keeps for a connected client. When they are as many, their senders
-/// wait.
-pub const WAITING_MESSAGES: usize = 10_000;
+/// wait, and retained messages are left out: a client that subscribes to everything gets the states of
+/// some 1,000 rooms at once.
+pub const WAITING_MESSAGES: usize = 50_000;
 /// The bytes that may be published while a client does not read or acknowledge. It is dropped after
 /// that.
 pub const BACKLOG_BYTES: usize = 16 << 20;
 /// And the messages: long before their senders wait.
-pub const BACKLOG_MESSAGES: usize = WAITING_MESSAGES / 4;
+pub const BACKLOG_MESSAGES: usize = 2_500;
+/// A client that reads nothing at all for this long is dropped, as at the other doors. The messages
+/// that were retained when it subscribed wait for it.
+pub const UNREAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// More clients than these that read nothing are a flood.
+pub const UNREAD_CLIENTS: usize = 4;
+/// Then a client that reads nothing is dropped after this. A client that is only slow reads something.
+pub const UNREAD_TIMEOUT_IN_A_FLOOD: Duration = Duration::from_millis(250);
 
 /// Receive Maximum of the broker: the most messages of QoS 2 that a client has under way.
 pub const RECEIVE_MAXIMUM: u16 = 256;
@@ -145,6 +153,11 @@ mod tests {
                 LARGE_PACKET_TIMEOUT.as_secs()
             ),
             format!("{} MiB or {BACKLOG_MESSAGES} messages", mib(BACKLOG_BYTES)),
+            format!(
+                "{} s, or for {} ms while more than {UNREAD_CLIENTS} clients do so",
+                UNREAD_TIMEOUT.as_secs(),
+                UNREAD_TIMEOUT_IN_A_FLOOD.as_millis()
+            ),
         ] {
             assert!(page.contains(&told), "{told}");
         }

@@ -2,14 +2,15 @@
 //!
 //! The library keeps messages for such a client without a limit in bytes, and when it keeps many it
 //! makes their senders wait. So a client is dropped when it does not read, or does not acknowledge,
-//! and meanwhile more was published than one client may make the broker keep.
+//! and meanwhile more was published than one client may make the broker keep. What was retained when
+//! it subscribed waits too, so a client that reads nothing at all is also dropped after a time.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::frames::{Frame, Reader, kind};
 use super::limits::{
-    BACKLOG_BYTES, BACKLOG_MESSAGES, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_MESSAGES,
+    BACKLOG_BYTES, BACKLOG_MESSAGES, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_MESSAGES, UNREAD_CLIENTS,
+    UNREAD_TIMEOUT, UNREAD_TIMEOUT_IN_A_FLOOD,
 };
 
 /// A client that takes nothing for this long is stuck. Shorter pauses are the network's, or the
@@ -28,6 +30,44 @@ const STUCK_AFTER: Duration = Duration::from_millis(250);
 const CAUGHT_UP_AFTER: Duration = Duration::from_secs(1);
 /// A client that may be behind is looked at this often.
 const CHECK_INTERVAL: Duration = Duration::from_millis(300);
+
+/// How many clients read nothing now. All clients share it.
+#[derive(Debug, Clone, Default)]
+pub struct Unread(Arc<AtomicUsize>);
+
+impl Unread {
+    /// How long a client may read nothing.
+    fn timeout(&self) -> Duration {
+        if self.0.load(Ordering::Relaxed) > UNREAD_CLIENTS {
+            UNREAD_TIMEOUT_IN_A_FLOOD
+        } else {
+            UNREAD_TIMEOUT
+        }
+    }
+}
+
+/// A client reads nothing, since then. Counted until it is dropped.
+#[derive(Debug)]
+struct ReadsNothing {
+    since: Instant,
+    unread: Unread,
+}
+
+impl ReadsNothing {
+    fn new(unread: &Unread, now: Instant) -> Self {
+        unread.0.fetch_add(1, Ordering::Relaxed);
+        Self {
+            since: now,
+            unread: unread.clone(),
+        }
+    }
+}
+
+impl Drop for ReadsNothing {
+    fn drop(&mut self) {
+        self.unread.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// Messages and bytes of payload.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,6 +95,8 @@ pub struct Pace {
     unacknowledged_bytes: usize,
     /// Something cannot be written, because it does not read.
     is_blocked: bool,
+    unread: Unread,
+    reads_nothing: Option<ReadsNothing>,
     /// What it took since the start.
     taken: Amount,
     stuck: Option<Stuck>,
@@ -74,9 +116,11 @@ struct Stuck {
 
 impl Pace {
     /// `stats` counts what is published.
-    pub fn new(stats: Arc<BrokerStats>) -> Self {
+    pub fn new(stats: Arc<BrokerStats>, unread: Unread) -> Self {
         Self {
             stats,
+            unread,
+            reads_nothing: None,
             unacknowledged: HashMap::new(),
             unacknowledged_bytes: 0,
             is_blocked: false,
@@ -161,8 +205,21 @@ impl Pace {
             || self.unacknowledged.len() >= UNACKNOWLEDGED_MESSAGES
     }
 
+    fn reads_nothing_for_too_long(&mut self, now: Instant) -> bool {
+        if !self.is_blocked {
+            self.reads_nothing = None;
+            return false;
+        }
+        let begin = || ReadsNothing::new(&self.unread, now);
+        let since = self.reads_nothing.get_or_insert_with(begin).since;
+        now.duration_since(since) >= self.unread.timeout()
+    }
+
     /// Whether the client must be dropped.
     fn is_too_slow(&mut self, now: Instant) -> bool {
+        if self.reads_nothing_for_too_long(now) {
+            return true;
+        }
         let published = Amount::published(&self.stats);
         let takes_too_little = self.takes_too_little();
         let Some(stuck) = &mut self.stuck else {
@@ -211,7 +268,11 @@ mod tests {
 
     fn pace() -> (Pace, Arc<BrokerStats>, Instant) {
         let stats = Arc::new(BrokerStats::new());
-        (Pace::new(stats.clone()), stats, Instant::now())
+        (
+            Pace::new(stats.clone(), Unread::default()),
+            stats,
+            Instant::now(),
+        )
     }
 
     #[test]
@@ -237,6 +298,31 @@ mod tests {
             stats.publish_received(1);
         }
         assert!(pace.is_too_slow(now + STUCK_AFTER));
+    }
+
+    #[test]
+    fn who_reads_nothing_is_too_slow_after_a_time_and_sooner_in_a_flood() {
+        let unread = Unread::default();
+        let now = Instant::now();
+        let blocked = || {
+            let mut pace = Pace::new(Arc::new(BrokerStats::new()), unread.clone());
+            pace.wrote(None);
+            assert!(!pace.is_too_slow(now));
+            pace
+        };
+        let mut first = blocked();
+        let almost = now + UNREAD_TIMEOUT - Duration::from_millis(1);
+        assert!(!first.is_too_slow(almost));
+        assert!(first.is_too_slow(now + UNREAD_TIMEOUT));
+        let flood: Vec<_> = (0..UNREAD_CLIENTS).map(|_| blocked()).collect();
+        assert!(first.is_too_slow(now + UNREAD_TIMEOUT_IN_A_FLOOD));
+        drop(flood);
+        assert!(!first.is_too_slow(almost));
+        // It reads something.
+        first.wrote(Some(1));
+        assert!(!first.is_too_slow(now + UNREAD_TIMEOUT));
+        drop(first);
+        assert_eq!(unread.0.load(Ordering::Relaxed), 0);
     }
 
     #[test]
