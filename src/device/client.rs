@@ -178,7 +178,9 @@ impl Device {
                 Attempt::Answered(response) => return Ok((Received::Whole(response), slot)),
                 Attempt::Large(large) => return Ok((Received::Large(large), slot)),
                 Attempt::Unreachable(problem) if is_last => return Err(problem.into()),
-                Attempt::Broken(error) if is_last || !request.repeatable => {
+                Attempt::Broken(error)
+                    if is_last || !request.repeatable || error.is_deliberate() =>
+                {
                     return Err(RequestError::Broken(error));
                 }
                 Attempt::Unreachable(_) | Attempt::Broken(_) => {

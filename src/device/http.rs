@@ -71,6 +71,13 @@ pub enum HttpError {
     SwitchedProtocols,
 }
 
+impl HttpError {
+    /// The device sent so much that another attempt would bring the same.
+    pub fn is_deliberate(&self) -> bool {
+        matches!(self, Self::TooMuchSurplus | Self::HeadTooLarge)
+    }
+}
+
 impl From<reqwest::Error> for HttpError {
     fn from(error: reqwest::Error) -> Self {
         let error = error.without_url();

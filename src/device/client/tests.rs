@@ -1,11 +1,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
+use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::catalogue::{Method, RequestBody};
 use crate::device::test_device::{TestDevice, ok, send, until_a_request_for};
-use crate::device::{MOST_REQUESTS_AT_ONCE, ProblemCode};
+use crate::device::{HttpError, MOST_REQUESTS_AT_ONCE, ProblemCode};
 
 const LIMIT: usize = 1 << 20;
 
@@ -79,6 +80,35 @@ async fn only_a_request_that_is_safe_to_repeat_is_sent_again() {
         assert!(matches!(result, Err(RequestError::Broken(_))), "{result:?}");
         assert_eq!(asked.swap(0, Ordering::SeqCst), times);
     }
+}
+
+#[tokio::test]
+async fn a_request_that_a_device_answers_without_end_is_not_sent_again() {
+    let asked = Arc::<AtomicUsize>::default();
+    let count = asked.clone();
+    let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000);
+    let test = TestDevice::start(move |mut connection| {
+        let (count, interim) = (count.clone(), interim.clone());
+        async move {
+            while until_a_request_for("/rest/thing", &mut connection)
+                .await
+                .is_some()
+            {
+                count.fetch_add(1, Ordering::SeqCst);
+                while connection.write_all(interim.as_bytes()).await.is_ok() {}
+            }
+        }
+    })
+    .await;
+    let device = test.client();
+    let request = read("thing");
+    let result = device.send(&request, LIMIT, device.deadline(false)).await;
+    let error = result.unwrap_err();
+    assert!(
+        matches!(error, RequestError::Broken(HttpError::TooMuchSurplus)),
+        "{error:?}"
+    );
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
