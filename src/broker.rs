@@ -11,12 +11,12 @@
 //!             │        └── outbound  what the library writes, corrected
 //!             ├── connect         the first packet
 //!             ├── authentication  names and passwords
-//!             └── places          a client id belongs to a user
+//!             └── places          a client id and a group belong to a user
 //! ```
 //!
 //! `waiting` bounds the connections that have not logged in. `rights` says what users may publish
 //! and see, `limits` has the bounds, `answers` the packets that refuse, `frames` and `message` the
-//! form of packets. `rules`, `connect_rules` and `properties` know what MQTT forbids a client to
+//! form of packets, `lingering` the end of a connection. `rules`, `connect_rules` and `properties` know what MQTT forbids a client to
 //! send, `corrections` what the library must not send.
 
 mod acceptor;
@@ -36,6 +36,7 @@ mod hostile;
 mod inbound;
 mod large_packet;
 mod limits;
+mod lingering;
 mod message;
 mod outbound;
 mod owner;
@@ -152,12 +153,16 @@ impl Broker {
         let rights = BrokerRights::new(settings.users, settings.prefix, settings.discovery);
         let passwords = BrokerPasswords::new(&password, &rights);
         let largest_packet = settings.max_payload + PACKET_OVERHEAD;
-        let shared = Arc::new(ClientsShare::new(rights, telemetry, largest_packet));
+        let shared = Arc::new(ClientsShare::new(
+            rights,
+            Places::new()?,
+            telemetry,
+            largest_packet,
+        ));
         let gate = Gate {
             guesses,
             passwords,
             shared: shared.clone(),
-            places: Places::new()?,
             census: Census::new(clients),
         };
         let limits = ResourceLimits {

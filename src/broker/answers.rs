@@ -106,6 +106,13 @@ impl Answers {
         packet(kind::PUBCOMP, 0, &packet_id.to_be_bytes())
     }
 
+    /// The answer to PUBREC for a message that was not sent (MQTT 5, 3.6.2.1).
+    pub fn pubrel_unknown(packet_id: u16) -> Vec<u8> {
+        let [high, low] = packet_id.to_be_bytes();
+        let code = ReasonCode::PacketIdentifierNotFound.into();
+        packet(kind::PUBREL, 0b0010, &[high, low, code])
+    }
+
     /// The answer to SUBSCRIBE with a code for each filter. `reason` is why some were refused.
     pub fn suback(&self, packet_id: u16, codes: &[u8], reason: Option<&str>) -> Vec<u8> {
         let mut body = packet_id.to_be_bytes().to_vec();

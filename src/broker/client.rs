@@ -1,5 +1,6 @@
 //! One client that has logged in: whose it is, and the answers to the library's questions about it.
 
+use std::borrow::Cow;
 use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -17,6 +18,7 @@ use super::gateway_mail::GatewayMail;
 use super::limits::LARGE_PACKETS_BYTES;
 use super::owner::Owner;
 use super::pace::Unread;
+use super::places::Places;
 use super::retained::RetainedLedger;
 use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt, Recipients};
 use super::rules::check_filter;
@@ -38,6 +40,8 @@ pub struct BrokerClient {
 #[derive(Debug)]
 pub struct ClientsShare {
     pub rights: BrokerRights,
+    /// The library's names of clients and groups.
+    pub places: Places,
     pub filters: FilterLedger,
     pub retained: RetainedLedger,
     pub under_way: UnderWay,
@@ -54,9 +58,15 @@ pub struct ClientsShare {
 }
 
 impl ClientsShare {
-    pub fn new(rights: BrokerRights, telemetry: Arc<Telemetry>, largest_packet: usize) -> Self {
+    pub fn new(
+        rights: BrokerRights,
+        places: Places,
+        telemetry: Arc<Telemetry>,
+        largest_packet: usize,
+    ) -> Self {
         Self {
             rights,
+            places,
             filters: FilterLedger::default(),
             retained: RetainedLedger::default(),
             under_way: UnderWay::default(),
@@ -138,7 +148,23 @@ impl BrokerClient {
             return Err(FILTER_TOO_LONG);
         }
         self.shared.rights.subscribe(self.user(), filter)?;
-        self.shared.filters.subscribe(&self.place, filter)
+        let filter = self.filter_for_library(filter);
+        self.shared.filters.subscribe(&self.place, &filter)
+    }
+
+    /// It has ended a subscription.
+    pub fn unsubscribe(&self, filter: &str) {
+        let filter = self.filter_for_library(filter);
+        self.shared.filters.unsubscribe(&self.place, &filter);
+    }
+
+    /// A filter of it as the library sees it: see [`Places::filter`].
+    pub fn filter_for_library<'a>(&self, filter: &'a str) -> Cow<'a, str> {
+        if !is_moderate(filter) {
+            // Nobody has subscribed to it, and a longer one may not fit into a packet.
+            return filter.into();
+        }
+        self.shared.places.filter(&self.login, filter)
     }
 }
 

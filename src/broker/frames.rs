@@ -42,7 +42,7 @@ impl Frame {
     /// The frame at the start of these bytes; `None` if more of them are needed.
     ///
     /// # Errors
-    /// The length takes more than four bytes.
+    /// The length takes more bytes than it may.
     pub fn at(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
         let Some((first, rest)) = bytes.split_first() else {
             return Ok(None);
@@ -55,7 +55,9 @@ impl Frame {
                 header: bytes.len() - reader.0.len(),
                 body,
             })),
-            Err(Malformed) if rest.len() < 4 => Ok(None),
+            Err(Malformed) if rest.len() < 4 && rest.iter().all(|byte| byte & 0x80 != 0) => {
+                Ok(None)
+            }
             Err(Malformed) => Err(Malformed),
         }
     }
@@ -101,12 +103,15 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.binary()?).map_err(|_| Malformed)
     }
 
-    /// MQTT 5, 1.5.5: seven bits a byte, at most four bytes.
+    /// MQTT 5, 1.5.5: seven bits a byte, at most four bytes, and no more than the value needs.
     pub fn variable_integer(&mut self) -> Result<usize, Malformed> {
         let mut value = 0;
         for shift in [0, 7, 14, 21] {
             let byte = self.byte()?;
             value |= usize::from(byte & 0x7F) << shift;
+            if byte == 0 && shift > 0 {
+                return Err(Malformed);
+            }
             if byte & 0x80 == 0 {
                 return Ok(value);
             }
@@ -187,6 +192,21 @@ mod tests {
         assert_eq!(frame.body_in(&[0x32, 0x80, 0x01, 7]), [7]);
         assert_eq!(Frame::at(&[0x30, 0x80, 0x80, 0x80]), Ok(None));
         assert_eq!(Frame::at(&[0x30, 0x80, 0x80, 0x80, 0x80]), Err(Malformed));
+    }
+
+    #[test]
+    fn a_length_has_no_more_bytes_than_it_needs() {
+        for length in [
+            &[0x80, 0][..],
+            &[0x85, 0],
+            &[0xFF, 0x80, 0],
+            &[0x81, 0x80, 0x80, 0],
+        ] {
+            assert_eq!(Reader(length).variable_integer(), Err(Malformed));
+            let frame = [&[0x30], length].concat();
+            assert_eq!(Frame::at(&frame), Err(Malformed), "{length:02x?}");
+        }
+        assert_eq!(Reader(&[0x80, 1]).variable_integer(), Ok(128));
     }
 
     #[test]

@@ -23,10 +23,10 @@ use super::connect::{Connect, NoConnect, read_connect};
 use super::inbound::Inbound;
 use super::large_packet::LargePacket;
 use super::limits::CONNECT_TIMEOUT;
+use super::lingering;
 use super::outbound::Outbound;
 use super::owner::Owner;
 use super::pace::Pace;
-use super::places::Places;
 use super::rights::PublishAttempt;
 use super::stream::{InspectedStream, Inspection, PeerKind};
 use crate::command::DoorKind;
@@ -55,7 +55,6 @@ pub struct Gate {
     pub guesses: Arc<Guesses>,
     pub passwords: BrokerPasswords,
     pub shared: Arc<ClientsShare>,
-    pub places: Places,
     pub census: Arc<Census>,
 }
 
@@ -80,8 +79,10 @@ impl Gate {
             Ok(prepared) => Some(prepared.connected(socket, peer)),
             Err(NoConnect::Refused(answer)) => {
                 // A client that does not take it has gone.
-                let _ = timeout(CONNECT_TIMEOUT, socket.write_all(&answer)).await;
-                let _ = timeout(CONNECT_TIMEOUT, socket.shutdown()).await;
+                let written = timeout(CONNECT_TIMEOUT, socket.write_all(&answer)).await;
+                if matches!(written, Ok(Ok(()))) {
+                    lingering::end(socket).await;
+                }
                 None
             }
             Err(NoConnect::Gone) => None,
@@ -103,7 +104,7 @@ impl Gate {
             None
         };
         let client_id = assigned.as_deref().unwrap_or(&packet.client_id);
-        let place = self.places.name(&login, client_id);
+        let place = self.shared.places.name(&login, client_id);
         let owner = match &login {
             Login::Gateway => Owner::Gateway,
             Login::User(name) => Owner::User(name.clone()),

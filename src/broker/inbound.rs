@@ -47,6 +47,8 @@ pub struct Inbound {
     aliases: HashMap<u16, Box<str>>,
     /// Messages of QoS 2 that the library did not get, while the client goes on with PUBREL.
     answered: HashSet<u16>,
+    /// Messages of QoS 2 that this connection brought to the client and that it has not finished.
+    delivering: HashSet<u16>,
     /// What was asked for by SUBSCRIBE and not answered yet.
     subscriptions: Subscriptions,
 }
@@ -80,6 +82,7 @@ impl Inbound {
             answers,
             aliases: HashMap::new(),
             answered: HashSet::new(),
+            delivering: HashSet::new(),
             subscriptions: Subscriptions::default(),
         }
     }
@@ -117,6 +120,13 @@ impl Inbound {
         }
         match frame.kind {
             kind::PUBREL => self.pubrel(frame, packet),
+            kind::PUBREC if self.answers.is_mqtt_5() => self.pubrec(frame, packet),
+            kind::PUBCOMP => {
+                if let Ok(packet_id) = Reader(frame.body_in(packet)).two_bytes() {
+                    self.delivering.remove(&packet_id);
+                }
+                Verdict::Pass
+            }
             kind::SUBSCRIBE | kind::UNSUBSCRIBE => self.subscribe_or_unsubscribe(frame, packet),
             _ => Verdict::Pass,
         }
@@ -128,19 +138,22 @@ impl Inbound {
 
     fn subscribe_or_unsubscribe(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
         let request = FilterRequest::parse(frame, packet, self.answers.is_mqtt_5());
-        let Ok(request) = request else {
+        let Ok(mut request) = request else {
             return self.end(&MALFORMED);
         };
+        let client = &self.client;
+        for filter in &mut request.filters {
+            filter.for_library = client.filter_for_library(filter.text);
+        }
         if frame.kind == kind::UNSUBSCRIBE {
             for filter in &request.filters {
-                let filters = &self.client.shared.filters;
-                filters.unsubscribe(&self.client.place, filter.text);
+                client.unsubscribe(filter.text);
             }
-            return Verdict::Pass;
+            return request.pass(|_| true);
         }
         let may = |filter: &str| {
-            let decided = self.client.subscribe(filter);
-            decided.inspect_err(|denial| self.client.shared.denied(denial))
+            let decided = client.subscribe(filter);
+            decided.inspect_err(|denial| client.shared.denied(denial))
         };
         self.subscriptions.subscribe(&request, self.answers, may)
     }
@@ -285,6 +298,28 @@ impl Inbound {
         let under_way = &self.client.shared.under_way;
         under_way.release(&self.client.place, packet_id);
         Verdict::Pass
+    }
+
+    /// The library writes a message of QoS 2, or releases one.
+    pub fn delivers(&mut self, packet_id: u16) {
+        self.delivering.insert(packet_id);
+    }
+
+    /// The library would release a message that it never sent.
+    fn pubrec(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
+        let mut reader = Reader(frame.body_in(packet));
+        let Ok(packet_id) = reader.two_bytes() else {
+            return Verdict::Pass;
+        };
+        // MQTT 5, 4.3.3: a refusal ends the exchange, and is not answered.
+        if reader.byte().is_ok_and(|code| code >= 0x80) {
+            self.delivering.remove(&packet_id);
+            return Verdict::Pass;
+        }
+        match self.delivering.contains(&packet_id) {
+            true => Verdict::Pass,
+            false => Verdict::Answer(Answers::pubrel_unknown(packet_id)),
+        }
     }
 
     /// The SUBACK to send instead of the library's, if the library saw only some of the filters.

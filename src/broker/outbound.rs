@@ -18,6 +18,17 @@ pub struct Outbound {
     pub assigned_client_id: Option<String>,
 }
 
+/// The message of QoS 2 that this packet sends or releases.
+fn delivered(frame: &Frame, bytes: &[u8]) -> Option<u16> {
+    let mut reader = Reader(frame.body_in(bytes));
+    match frame.kind {
+        kind::PUBLISH if frame.flags >> 1 & 3 == 2 => drop(reader.binary().ok()?),
+        kind::PUBREL => {}
+        _ => return None,
+    }
+    reader.two_bytes().ok()
+}
+
 impl Outbound {
     /// What to send instead of this packet; `None` if it is right. `inbound` knows what the packet
     /// answers.
@@ -32,10 +43,16 @@ impl Outbound {
             kind::SUBACK => inbound.suback(frame, bytes),
             _ => None,
         };
-        match instead {
-            Some(packet) => Some(Correction::whole(frame, packet)),
-            None => correct(self.is_mqtt_5, self.maximum_packet_size, frame, bytes),
+        if let Some(packet) = instead {
+            return Some(Correction::whole(frame, packet));
         }
+        let correction = correct(self.is_mqtt_5, self.maximum_packet_size, frame, bytes);
+        if !matches!(correction, Some(Correction::Drop(_)))
+            && let Some(packet_id) = delivered(frame, bytes)
+        {
+            inbound.delivers(packet_id);
+        }
+        correction
     }
 
     fn connack(&mut self, frame: &Frame, bytes: &[u8], inbound: &mut Inbound) -> Option<Vec<u8>> {

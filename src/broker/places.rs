@@ -1,20 +1,28 @@
-//! A client's place in the broker: its connection, session and subscriptions.
+//! A client's place in the broker: its connection, session and subscriptions. Also the groups of
+//! shared subscriptions.
 //!
-//! MQTT gives a place to whoever names its client id. Here a place belongs to a user: the same id
-//! of another user is another place, so nobody puts another user's client out or finds its session.
-//! The library knows a place by a name that nobody can guess.
+//! MQTT gives a place to whoever names its client id, and a share of a group's messages to whoever
+//! names the group. Here both belong to a user: the same id of another user is another place, and the
+//! same group of another user is another group. So nobody puts another user's client out, finds its
+//! session or takes its messages away. The library knows places and groups by names that nobody can
+//! guess.
+
+use std::borrow::Cow;
 
 use mqtt5::validation::is_path_safe_client_id;
 use ring::hmac;
 use ring::rand::SystemRandom;
 
 use super::authentication::Login;
+use super::rules::SHARE;
 
 /// The bytes of a name's secret part: enough that no two ids ever have the same.
 const NAME_BYTES: usize = 16;
 /// A client id that is not longer than this, in characters that the library takes, is part of the
 /// name, for the library's log lines.
 const READABLE_LENGTH: usize = 64;
+/// What the names of groups are made with, so that no group has the name of a place.
+const GROUP: u8 = 3;
 
 /// Names places.
 #[derive(Debug)]
@@ -39,21 +47,38 @@ impl Places {
             Login::User(name) => (1, &**name),
             Login::Anyone => (2, ""),
         };
-        let mut context = hmac::Context::with_key(&self.key);
-        context.update(&[kind]);
-        context.update(&(user.len() as u64).to_be_bytes());
-        context.update(user.as_bytes());
-        context.update(client_id.as_bytes());
-        let tag = context.sign();
-        let secret: String = tag.as_ref()[..NAME_BYTES]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let secret = self.secret(kind, user, client_id);
         if client_id.len() <= READABLE_LENGTH && is_path_safe_client_id(client_id) {
             format!("{secret}-{client_id}")
         } else {
             secret
         }
+    }
+
+    /// A filter of this user as the library sees it: a shared subscription has the user's own group.
+    /// Where clients connect without a user, all share the groups.
+    pub fn filter<'a>(&self, login: &Login, filter: &'a str) -> Cow<'a, str> {
+        let Login::User(user) = login else {
+            return filter.into();
+        };
+        let shared = filter.strip_prefix(SHARE);
+        let Some((group, inner)) = shared.and_then(|shared| shared.split_once('/')) else {
+            return filter.into();
+        };
+        format!("{SHARE}{}/{inner}", self.secret(GROUP, user, group)).into()
+    }
+
+    fn secret(&self, kind: u8, user: &str, name: &str) -> String {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(&[kind]);
+        context.update(&(user.len() as u64).to_be_bytes());
+        context.update(user.as_bytes());
+        context.update(name.as_bytes());
+        let tag = context.sign();
+        tag.as_ref()[..NAME_BYTES]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -78,5 +103,23 @@ mod tests {
         }
         let other_start = Places::new().unwrap();
         assert!(!names.contains(&other_start.name(&Login::Gateway, "poly2mqtt")));
+    }
+
+    #[test]
+    fn a_group_is_another_one_for_each_user() {
+        let places = Places::new().unwrap();
+        let user = |name: &str| Login::User(name.into());
+        let shared = "$share/group/room/+/x";
+        let of_a = places.filter(&user("a"), shared);
+        assert_eq!(of_a, places.filter(&user("a"), shared));
+        assert!(of_a.starts_with("$share/") && of_a.ends_with("/room/+/x"));
+        assert!(!of_a.contains("group"), "{of_a}");
+        for (name, filter) in [("b", shared), ("a", "$share/groups/room/+/x")] {
+            assert_ne!(of_a, places.filter(&user(name), filter), "{name} {filter}");
+        }
+        for filter in ["room/+/x", "$share", "$share/", "$share/group", "$SYS/a/b"] {
+            assert_eq!(places.filter(&user("a"), filter), filter);
+        }
+        assert_eq!(places.filter(&Login::Anyone, shared), shared);
     }
 }

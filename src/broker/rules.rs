@@ -18,6 +18,9 @@ const DISCONNECT_CODES: &[u8] = &[
     0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
 ];
 
+/// What a shared subscription begins with (MQTT 5, 4.8.2).
+pub const SHARE: &str = "$share/";
+
 const fn forbidden(reason: &'static str) -> Denial {
     Denial::new(ReasonCode::ProtocolError, reason)
 }
@@ -158,7 +161,7 @@ fn check_subscribe(is_mqtt_5: bool, reader: &mut Reader<'_>) -> Result<(), Denia
         if options & reserved != 0 || qos == 3 || retain_handling == 3 {
             return Err(MALFORMED);
         }
-        if no_local && filter.starts_with("$share/") {
+        if no_local && filter.starts_with(SHARE) {
             return Err(SHARED_NO_LOCAL);
         }
     }
@@ -185,7 +188,7 @@ fn check_unsubscribe(is_mqtt_5: bool, reader: &mut Reader<'_>) -> Result<(), Den
 /// # Errors
 /// It is refused in SUBACK. The connection stays.
 pub fn check_filter(filter: &str) -> Result<(), Denial> {
-    let inner = match filter.strip_prefix("$share/") {
+    let inner = match filter.strip_prefix(SHARE) {
         None => filter,
         Some(shared) => match shared.split_once('/') {
             Some((group, inner)) if !group.is_empty() && !group.contains(['+', '#']) => inner,

@@ -21,6 +21,7 @@ use super::frames::{Frame, kind};
 use super::inbound::{Inbound, Verdict};
 use super::large_packet::LargePacket;
 use super::limits::UNREAD_ANSWERS_LIMIT;
+use super::lingering::Lingering;
 use super::outbound::Outbound;
 use super::pace::Pace;
 
@@ -43,6 +44,8 @@ pub struct InspectedStream {
     /// Whole packets to send between two of the library's.
     answers: BytesMut,
     peer_kind: PeerKind,
+    /// The last answer is written, and the connection ends.
+    lingering: Option<Lingering>,
 }
 
 /// Whose connection it is.
@@ -115,6 +118,7 @@ impl InspectedStream {
             writing: 0,
             answers: BytesMut::new(),
             peer_kind,
+            lingering: None,
         }
     }
 
@@ -182,6 +186,15 @@ impl InspectedStream {
             }
         }
         None
+    }
+
+    /// Ends the connection after the last answer.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.lingering.is_none() {
+            ready!(self.poll_send(cx))?;
+        }
+        let lingering = self.lingering.get_or_insert_with(Lingering::new);
+        lingering.poll(&mut self.socket, cx)
     }
 
     fn waiting_to_send(&self) -> usize {
@@ -284,7 +297,7 @@ impl AsyncRead for InspectedStream {
                 }
                 Reading::End => {
                     // To the library this is a client that went without DISCONNECT.
-                    return self.poll_send(cx);
+                    return self.poll_end(cx);
                 }
             }
         }
@@ -297,6 +310,10 @@ impl AsyncWrite for InspectedStream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.lingering.is_some() {
+            // Nothing more goes to the client, which has its last answer.
+            return Poll::Ready(Ok(buf.len()));
+        }
         self.check_pace(cx)?;
         if self.poll_send(cx)?.is_pending() {
             self.wrote(None);

@@ -1,5 +1,5 @@
-//! SUBSCRIBE and its answer: the library gets only the filters that are not refused, and the
-//! client gets one answer for all.
+//! SUBSCRIBE and its answer: the library gets only the filters that are not refused, under its own
+//! names, and the client gets one answer for all. UNSUBSCRIBE, under the same names.
 //!
 //! Pure.
 
@@ -11,17 +11,20 @@ use super::frames::{Frame, Malformed, Reader, kind, packet};
 use super::inbound::Verdict;
 
 /// One filter of SUBSCRIBE or UNSUBSCRIBE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct RequestedFilter<'a> {
     pub text: &'a str,
-    /// The filter with its options, as it stands in the packet.
-    bytes: &'a [u8],
+    /// The filter that the library gets instead.
+    pub for_library: Cow<'a, str>,
+    /// The byte after the filter in SUBSCRIBE; nothing in UNSUBSCRIBE.
+    options: &'a [u8],
 }
 
 /// A SUBSCRIBE or UNSUBSCRIBE.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FilterRequest<'a> {
     pub packet_id: u16,
+    kind: u8,
     /// The bytes of the whole packet.
     length: usize,
     /// The body before the filters.
@@ -44,23 +47,49 @@ impl<'a> FilterRequest<'a> {
         let start = &body[..body.len() - reader.0.len()];
         let mut filters = Vec::new();
         while !reader.0.is_empty() {
-            let before = reader.0;
             let text = reader.text()?;
-            if frame.kind == kind::SUBSCRIBE {
-                reader.byte()?;
-            }
-            let bytes = &before[..before.len() - reader.0.len()];
-            filters.push(RequestedFilter { text, bytes });
+            let options = reader.take(usize::from(frame.kind == kind::SUBSCRIBE))?;
+            filters.push(RequestedFilter {
+                text,
+                for_library: text.into(),
+                options,
+            });
         }
         if filters.is_empty() || frame.flags != 2 {
             return Err(Malformed);
         }
         Ok(Self {
             packet_id,
+            kind: frame.kind,
             length: frame.length(),
             start,
             filters,
         })
+    }
+
+    /// Passes the filters at these positions on, each as the library is to see it.
+    pub fn pass(&self, is_passed: impl Fn(usize) -> bool) -> Verdict {
+        let mut is_changed = false;
+        let mut body = self.start.to_vec();
+        for (n, filter) in self.filters.iter().enumerate() {
+            let text = &*filter.for_library;
+            let length = u16::try_from(text.len()).ok().filter(|_| is_passed(n));
+            let Some(length) = length else {
+                is_changed = true;
+                continue;
+            };
+            is_changed |= text != filter.text;
+            body.extend_from_slice(&length.to_be_bytes());
+            body.extend_from_slice(text.as_bytes());
+            body.extend_from_slice(filter.options);
+        }
+        if !is_changed {
+            return Verdict::Pass;
+        }
+        Verdict::Replace {
+            length: self.length,
+            with: packet(self.kind, 2, &body),
+        }
     }
 }
 
@@ -82,7 +111,7 @@ impl Subscriptions {
         let filters = request.filters.iter();
         let denials: Vec<Option<Denial>> = filters.map(|filter| may(filter.text).err()).collect();
         let Some(first) = denials.iter().flatten().next() else {
-            return Verdict::Pass;
+            return request.pass(|_| true);
         };
         let reason = first.reason.clone();
         let code = |denial: &Option<Denial>| denial.as_ref().map(|denial| denial.code.into());
@@ -92,17 +121,9 @@ impl Subscriptions {
             let answer = answers.suback(request.packet_id, &codes, Some(&reason));
             return Verdict::Answer(answer);
         }
-        let mut body = request.start.to_vec();
-        for (filter, code) in request.filters.iter().zip(&codes) {
-            if code.is_none() {
-                body.extend_from_slice(filter.bytes);
-            }
-        }
+        let passed = request.pass(|n| codes.get(n) == Some(&None));
         self.partly.insert(request.packet_id, (codes, reason));
-        Verdict::Replace {
-            length: request.length,
-            with: packet(kind::SUBSCRIBE, 2, &body),
-        }
+        passed
     }
 
     /// The answer to send instead of the library's, if it saw only a part of the filters.
@@ -146,11 +167,20 @@ mod tests {
         packet(kind::SUBSCRIBE, 2, &body)
     }
 
-    fn decide(all: &mut Subscriptions, bytes: &[u8], version: u8) -> Verdict {
+    fn request(bytes: &[u8], is_mqtt_5: bool) -> FilterRequest<'_> {
         let frame = Frame::at(bytes).unwrap().unwrap();
-        let request = FilterRequest::parse(&frame, bytes, version == 5).unwrap();
+        let mut request = FilterRequest::parse(&frame, bytes, is_mqtt_5).unwrap();
+        for filter in &mut request.filters {
+            filter.for_library = filter.text.replace("$share/g/", "$share/own/").into();
+        }
+        request
+    }
+
+    fn decide(all: &mut Subscriptions, bytes: &[u8], version: u8) -> Verdict {
+        let request = request(bytes, version == 5);
         let may = |filter: &str| if filter == "no" { Err(FULL) } else { Ok(()) };
-        all.subscribe(&request, Answers::new(version, false, None), may)
+        let answers = Answers::new(version, false, None);
+        all.subscribe(&request, answers, may)
     }
 
     #[test]
@@ -185,6 +215,36 @@ mod tests {
                 decide(&mut all, &subscribe(&["no"], is_mqtt_5), version),
                 Verdict::Answer(all_refused)
             );
+        }
+    }
+
+    #[test]
+    fn groups_have_the_librarys_names_in_both_packets() {
+        let filters = ["a", "no", "$share/g/a", "b"];
+        let named = ["a", "$share/own/a", "b"];
+        for version in [4, 5] {
+            let mut all = Subscriptions::default();
+            let is_mqtt_5 = version == 5;
+            let sent = subscribe(&filters, is_mqtt_5);
+            let replaced = Verdict::Replace {
+                length: sent.len(),
+                with: subscribe(&named, is_mqtt_5),
+            };
+            assert_eq!(decide(&mut all, &sent, version), replaced);
+            let unsubscribe = |filters: &[&str]| {
+                let mut body = if is_mqtt_5 { vec![0, 9, 0] } else { vec![0, 9] };
+                for filter in filters {
+                    body.extend([0, filter.len() as u8]);
+                    body.extend(filter.as_bytes());
+                }
+                packet(kind::UNSUBSCRIBE, 2, &body)
+            };
+            let sent = unsubscribe(&["a", "$share/g/a", "b"]);
+            let replaced = Verdict::Replace {
+                length: sent.len(),
+                with: unsubscribe(&named),
+            };
+            assert_eq!(request(&sent, is_mqtt_5).pass(|_| true), replaced);
         }
     }
 

@@ -4,6 +4,8 @@ use poly2mqtt_test_support::raw_mqtt::{
     BOTH, Connect, PINGREQ, Publish, RawClient, Version, Will, acknowledge, kind, packet,
     subscribe, subscribe_with, text, unsubscribe, variable_integer,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::OpenBroker;
 
@@ -248,4 +250,55 @@ async fn mqtt_311_gets_acknowledgements_without_reasons() {
     // A server of 3.1.1 sends no DISCONNECT, also when another connection takes the client's place.
     let _other = broker.client(Version::V311, "client").await;
     assert_eq!(client.end().await, None);
+}
+
+/// MQTT 5, 1.5.5: a length has as few bytes as it can have.
+#[tokio::test]
+async fn a_length_with_more_bytes_than_it_needs_is_malformed() {
+    let broker = OpenBroker::start().await;
+    let stretched = |packet: Vec<u8>| {
+        let (head, body) = packet.split_at(2);
+        [&[head[0], head[1] | 0x80, 0], body].concat()
+    };
+    for version in BOTH {
+        let packets = [
+            (vec![0xC0, 0x80, 0], MALFORMED),
+            (vec![0xC0, 0x80, 0x80, 0], MALFORMED),
+            (vec![0xC0, 0x80, 0x80, 0x80, 0], MALFORMED),
+            (stretched(Publish::new(version, "t", 1).bytes()), MALFORMED),
+            (stretched(subscribe(version, &[("t", 0)])), MALFORMED),
+        ];
+        refuses(&broker, version, &packets).await;
+        let connect = stretched(Connect::new(version, "client").bytes());
+        assert_eq!(refusal(&broker, version, &connect).await, None);
+    }
+    let publish = Publish::new(Version::V5, "t", 0).bytes();
+    let properties = [&publish[..2], &text("t"), &[0x80, 0]].concat();
+    let properties = packet(properties[0], &properties[2..]);
+    refuses(&broker, Version::V5, &[(properties, MALFORMED)]).await;
+}
+
+/// The system resets a connection that is closed while unread bytes are there; the reset could take
+/// the answer away.
+#[tokio::test]
+async fn the_reason_arrives_although_the_client_is_still_sending() {
+    let broker = OpenBroker::start().await;
+    let unread = vec![0; 60 << 10];
+    let connect = Connect::new(Version::V5, "client").bytes();
+    let large = [&[0x10, 0xFF, 0xFF, 0x7F], &connect[2..], &unread].concat();
+    let wrong = [&connect[..], &packet(0xC1, &[]), &unread].concat();
+    for (bytes, answer, code) in [(large, 0x20, TOO_LARGE), (wrong, 0xE0, MALFORMED)] {
+        let mut stream = TcpStream::connect(("127.0.0.1", broker.port()))
+            .await
+            .unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).await.expect("no reset");
+        if answer == 0xE0 {
+            let connack = 2 + usize::from(received[1]);
+            received.drain(..connack);
+        }
+        let place = if answer == 0x20 { 3 } else { 2 };
+        assert_eq!((received[0], received[place]), (answer, code));
+    }
 }

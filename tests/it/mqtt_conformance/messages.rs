@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use poly2mqtt_test_support::raw_mqtt::{
-    BOTH, Connect, Publish, RawClient, Version, kind, packet, text, user_property,
+    BOTH, Connect, Publish, RawClient, Version, acknowledge, kind, packet, text, user_property,
 };
 use tokio::time::sleep;
 
@@ -257,4 +257,53 @@ async fn mqtt_311_gets_messages_of_mqtt_5_without_their_properties() {
     .concat();
     assert_eq!(packet.body, body);
     assert_eq!(self::packet(0x32, &body).len(), body.len() + 2);
+}
+
+/// MQTT 5, 3.6.2.1.
+#[tokio::test]
+async fn an_acknowledgement_of_no_message_is_told_so() {
+    let broker = OpenBroker::start().await;
+    let unknown = [0, 9, 0x92];
+    let mut client = broker.client(Version::V5, "client").await;
+    client.send(&acknowledge(kind::PUBREC, 9)).await;
+    assert_eq!(client.expect(kind::PUBREL).await, unknown);
+    client.send(&acknowledge(kind::PUBCOMP, 9)).await;
+    // A refusal has no answer.
+    client.send(&packet(0x50, &[0, 9, 0x80])).await;
+    client.ping().await;
+    // A message is known until it is finished, and an acknowledgement may come twice.
+    client.subscribe("t", 2).await;
+    let mut sender = broker.client(Version::V5, "sender").await;
+    sender.publish(Publish::new(Version::V5, "t", 2)).await;
+    let message = client.message().await;
+    for _ in 0..2 {
+        client
+            .send(&acknowledge(kind::PUBREC, message.packet_id))
+            .await;
+        let pubrel = client.expect(kind::PUBREL).await;
+        assert_eq!(pubrel, message.packet_id.to_be_bytes());
+    }
+    client
+        .send(&acknowledge(kind::PUBCOMP, message.packet_id))
+        .await;
+    client
+        .send(&acknowledge(kind::PUBREC, message.packet_id))
+        .await;
+    assert_eq!(client.expect(kind::PUBREL).await[2..], [0x92]);
+    // In a session that is resumed too.
+    let connect = Connect::new(Version::V5, "kept").with_session(60);
+    let mut kept = RawClient::log_in(broker.port(), &connect).await.0;
+    kept.subscribe("t", 2).await;
+    sender.publish(Publish::new(Version::V5, "t", 2)).await;
+    let message = kept.message().await;
+    kept.send(&acknowledge(kind::PUBREC, message.packet_id))
+        .await;
+    kept.expect(kind::PUBREL).await;
+    drop(kept);
+    let (mut kept, _) = RawClient::log_in(broker.port(), &connect).await;
+    kept.expect(kind::PUBREL).await;
+    kept.send(&acknowledge(kind::PUBREC, message.packet_id))
+        .await;
+    let pubrel = kept.expect(kind::PUBREL).await;
+    assert_eq!(pubrel, message.packet_id.to_be_bytes());
 }

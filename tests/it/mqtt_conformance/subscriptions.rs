@@ -1,7 +1,9 @@
 //! Subscriptions: filters that are refused, options, identifiers, groups.
 
+use poly2mqtt::broker::BrokerUser;
+use poly2mqtt_test_support::embedded;
 use poly2mqtt_test_support::raw_mqtt::{
-    BOTH, Publish, Version, kind, subscribe, subscribe_with, unsubscribe,
+    BOTH, Connect, Publish, RawClient, Version, kind, subscribe, subscribe_with, unsubscribe,
 };
 
 use super::OpenBroker;
@@ -175,16 +177,8 @@ async fn one_of_a_group_gets_each_message() {
             .await;
     }
     sender.publish(Publish::new(Version::V5, "end", 1)).await;
-    let mut all = Vec::new();
-    for client in [&mut first, &mut second] {
-        loop {
-            let message = client.message().await;
-            if message.topic == b"end" {
-                break;
-            }
-            all.push(message.text().to_owned());
-        }
-    }
+    let mut all = texts_until_end(&mut first).await;
+    all.extend(texts_until_end(&mut second).await);
     all.sort();
     assert_eq!(all, (0..10).map(|n| n.to_string()).collect::<Vec<_>>());
 }
@@ -199,5 +193,79 @@ async fn wildcards_do_not_reach_topics_that_begin_with_a_dollar() {
         client.publish(Publish::new(version, "$own/x", 1)).await;
         client.send(&Publish::new(version, "end", 0).bytes()).await;
         assert_eq!(client.message().await.topic, b"end");
+    }
+}
+
+/// The messages that come before the one to `end`.
+async fn texts_until_end(client: &mut RawClient) -> Vec<String> {
+    let mut texts = Vec::new();
+    loop {
+        let message = client.message().await;
+        if message.topic == b"end" {
+            return texts;
+        }
+        texts.push(message.text().to_owned());
+    }
+}
+
+#[tokio::test]
+async fn a_group_of_one_user_takes_nothing_from_the_same_group_of_another() {
+    let user = |name: &str, control| BrokerUser {
+        name: name.into(),
+        password: format!("{name}'s password").into(),
+        rooms: None,
+        control,
+    };
+    let broker = embedded(vec![user("all", true), user("reader", false)]).await;
+    let port = broker.addr().port();
+    for version in BOTH {
+        let log_in = async |user: &str, client_id: &str| {
+            let mut connect = Connect::new(version, client_id);
+            connect.login = Some((user.into(), format!("{user}'s password")));
+            RawClient::log_in(port, &connect).await.0
+        };
+        let mut one = log_in("all", "one").await;
+        let mut two = log_in("all", "two").await;
+        let mut reader = log_in("reader", "reader").await;
+        for client in [&mut one, &mut two, &mut reader] {
+            // Beside a filter that is refused, so that the answers must be put together.
+            let filters = [("end", 0), ("$share/g/+/work", 0), ("a#", 0)];
+            client.send(&subscribe(version, &filters)).await;
+            let suback = client.expect(kind::SUBACK).await;
+            let refused = if version == Version::V5 { 0x8F } else { 0x80 };
+            assert_eq!(suback[suback.len() - 3..], [0, 0, refused]);
+        }
+        let mut sender = log_in("all", "sender").await;
+        let numbers = |numbers: std::ops::Range<u8>| -> Vec<String> {
+            numbers.map(|n| n.to_string()).collect()
+        };
+        let mut send = async |numbers: &[String]| {
+            for number in numbers {
+                let publish = Publish::new(version, "some/work", 1).payload(number);
+                sender.publish(publish).await;
+            }
+            sender.publish(Publish::new(version, "end", 1)).await;
+        };
+        send(&numbers(0..10)).await;
+        assert_eq!(texts_until_end(&mut reader).await, numbers(0..10));
+        let first = texts_until_end(&mut one).await;
+        let second = texts_until_end(&mut two).await;
+        assert!(!first.is_empty() && !second.is_empty());
+        let mut both = [first, second].concat();
+        both.sort();
+        assert_eq!(both, numbers(0..10));
+        // One leaves the group: the library finds it under the name that it knows.
+        two.send(&unsubscribe(version, 3, &["$share/g/+/work"]))
+            .await;
+        let unsuback = two.expect(kind::UNSUBACK).await;
+        let expected: &[u8] = match version {
+            Version::V311 => &[0, 3],
+            Version::V5 => &[0, 3, 0, 0x00],
+        };
+        assert_eq!(unsuback, expected);
+        send(&numbers(0..4)).await;
+        assert_eq!(texts_until_end(&mut one).await, numbers(0..4));
+        assert_eq!(texts_until_end(&mut reader).await, numbers(0..4));
+        assert!(texts_until_end(&mut two).await.is_empty());
     }
 }
