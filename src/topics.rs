@@ -38,8 +38,9 @@ pub const GATEWAY_INFO: &str = "gateway/info";
 /// Counters, every 60 s.
 pub const GATEWAY_HEALTH: &str = "gateway/health";
 
-/// The topics about the gateway that name no room: clients who see only some rooms see these.
-pub const NAMES_NO_ROOM: [&str; 2] = [GATEWAY_AVAILABILITY, GATEWAY_HEALTH];
+/// The topics about the gateway that tell nothing of any room, nor how many there are: clients who see
+/// only some rooms see these.
+pub const NAMES_NO_ROOM: [&str; 1] = [GATEWAY_AVAILABILITY];
 
 /// Whether a room's device can be used, below the room.
 pub const AVAILABILITY: &str = "availability";

@@ -4,8 +4,8 @@
 //! [`Grant`]; how wrong tokens are slowed down is in [`guesses`](crate::guesses). Knows no transport: a
 //! door hands over the token it was shown. No token is ever written to a log or a message.
 
-mod gateway_info;
 mod grant;
+mod own_view;
 mod token;
 
 use std::net::IpAddr;

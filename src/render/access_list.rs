@@ -15,7 +15,8 @@ const HEAD: &str = "\
 #
 # Everything that is not allowed here is refused. If mqtt.topic_prefix is set, put it before every
 # topic. To limit a user to one room, write its id instead of the + after room/, room/1/# instead of
-# room/#, and gateway/availability and gateway/health instead of gateway/#: gateway/info lists all rooms.
+# room/#, and gateway/availability instead of gateway/#: gateway/info lists all rooms, and
+# gateway/health counts them.
 
 # The gateway: receives commands, publishes states and results.
 user gateway

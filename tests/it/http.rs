@@ -335,6 +335,20 @@ async fn requests_that_are_too_large_or_too_slow_are_refused() {
         long.is_empty() || long.starts_with("HTTP/1.1 431"),
         "{long}"
     );
+    // The gateway's own answer, which comes before its routes.
+    let own = format!(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\na: {}\r\n\r\n",
+        "x".repeat(32 << 10)
+    );
+    let own = raw(&doors, own.as_bytes()).await;
+    assert!(
+        own.starts_with("HTTP/1.1 431") && own.contains("too_large"),
+        "{own}"
+    );
+    assert!(
+        own.contains("cross-origin-resource-policy: same-origin"),
+        "{own}"
+    );
     let nonsense = raw(&doors, b"\x16\x03\x01 nonsense\r\n\r\n").await;
     assert!(nonsense.starts_with("HTTP/1.1 400"), "{nonsense}");
     assert_eq!(text(&doors.url("/healthz")).await, "ok\n");

@@ -233,6 +233,30 @@ async fn no_endpoint_tells_a_token_of_one_room_anything_of_another() {
     assert!(info["version"].is_string() && info["started"].is_string());
     let own = get("/metrics", "one-room").await;
     assert!(own.contains("poly2mqtt_room_online{room=\"1\"} 1"), "{own}");
+    let json = async |path: &str, token: &str| -> serde_json::Value {
+        serde_json::from_str(&get(path, token).await).unwrap()
+    };
+    let ready = json("/readyz", "one-room").await;
+    assert_eq!(
+        (&ready["rooms"], &ready["rooms_online"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(json("/readyz", "hidden-token").await["rooms"], 2);
+    let stranger = client.get(format!("{base}/readyz")).send().await.unwrap();
+    assert_eq!(stranger.status(), 200);
+    let stranger: serde_json::Value =
+        serde_json::from_str(&stranger.text().await.unwrap()).unwrap();
+    assert_eq!(
+        stranger,
+        serde_json::json!({"ready": true, "broker": "connected"})
+    );
+    let own = json("/gateway/health", "one-room").await;
+    let whole = json("/gateway/health", "hidden-token").await;
+    for counts_rooms in ["rooms", "rooms_online", "topics"] {
+        assert!(own.get(counts_rooms).is_none(), "{own}");
+        assert!(whole[counts_rooms].is_u64(), "{whole}");
+    }
+    assert!(own["uptime_s"].is_u64() && own["mqtt"].is_object(), "{own}");
     let whole = get("/gateway/info", "hidden-token").await;
     for mark in [
         ID,
@@ -399,7 +423,8 @@ async fn no_message_tells_a_user_of_one_room_anything_of_another() {
         site.tells_nothing(&topic, &all);
         assert!(!topic.contains(ID), "{topic}");
     }
-    assert!(panel.last("gateway/health").is_some());
+    assert!(panel.last("gateway/availability").is_some());
+    assert!(panel.last("gateway/health").is_none());
     assert!(panel.last("gateway/info").is_none());
     // The marks are there for others to see.
     let seen: String = operator.all().into_iter().map(|(t, p)| t + &p).collect();

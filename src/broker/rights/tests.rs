@@ -254,7 +254,7 @@ fn who_sees_some_rooms_subscribes_to_these() {
             ("gateway/+", false),
             ("gateway/info", false),
             ("gateway/availability", true),
-            ("gateway/health", true),
+            ("gateway/health", false),
             ("response/screen/#", true),
             ("response/all/7", false),
             ("response/#", false),

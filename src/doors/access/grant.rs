@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::gateway_info::for_rooms;
+use super::own_view::{health_without_rooms, info_for_rooms};
 use super::token::Token;
 use crate::command::Authority;
 use crate::config::AccessLevel;
 use crate::state::StateValue;
-use crate::topics::{GATEWAY_INFO, NAMES_NO_ROOM, Topic};
+use crate::topics::{GATEWAY_HEALTH, GATEWAY_INFO, NAMES_NO_ROOM, Topic};
 
 /// The rights of one token, or of everyone where no tokens are configured.
 #[derive(Debug, Clone)]
@@ -28,14 +28,16 @@ impl Grant {
         self.rooms().is_none_or(|rooms| rooms.contains(room))
     }
 
-    /// Whether a topic may be seen. Of `gateway/info` perhaps only a part: [`Grant::own_view`].
+    /// Whether a topic may be seen. Of some perhaps only a part: [`Grant::own_view`].
     pub fn sees_topic(&self, topic: &str) -> bool {
         let Some(rooms) = self.rooms() else {
             return true;
         };
         match Topic::parse(topic) {
             Some(Topic::Room { room, .. }) => rooms.contains(room),
-            Some(Topic::Gateway(_)) => topic == GATEWAY_INFO || NAMES_NO_ROOM.contains(&topic),
+            Some(Topic::Gateway(_)) => {
+                matches!(topic, GATEWAY_INFO | GATEWAY_HEALTH) || NAMES_NO_ROOM.contains(&topic)
+            }
             None => false,
         }
     }
@@ -43,11 +45,12 @@ impl Grant {
     /// The state as this client sees it, where others see more.
     pub fn own_view(&self, topic: &str, state: &StateValue) -> Option<StateValue> {
         let rooms = self.rooms()?;
-        if topic != GATEWAY_INFO {
-            return None;
-        }
-        let info = for_rooms(&state.payload, |room| rooms.contains(room));
-        Some(StateValue::text(info.to_string()))
+        let own = match topic {
+            GATEWAY_INFO => info_for_rooms(&state.payload, |room| rooms.contains(room)),
+            GATEWAY_HEALTH => health_without_rooms(&state.payload),
+            _ => return None,
+        };
+        Some(StateValue::text(own.to_string()))
     }
 
     /// The authority with which commands go to a room.

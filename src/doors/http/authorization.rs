@@ -1,8 +1,8 @@
 //! The token of a request, and what its sender may do.
 //!
 //! A token comes as `Authorization: Bearer`, as the password of `Authorization: Basic`, or as
-//! `?token=` for controllers that cannot set headers; with a header, `?token=` does not count. A request
-//! with two of either was refused before (`origin`). Whether the token is right is decided by
+//! `?token=` for controllers that cannot set headers. A request that shows more than one was refused
+//! before (`origin`). Whether the token is right is decided by
 //! [`access`](crate::doors::access).
 
 use std::sync::Arc;
@@ -50,6 +50,23 @@ fn presented_token(headers: &HeaderMap, uri: &Uri) -> Option<SecretString> {
 /// # Errors
 /// Why it may do nothing. This is counted.
 pub async fn authorize(state: &HttpState, door: DoorKind, parts: &Parts) -> Result<Grant, Denied> {
+    let grant = admit(state, door, parts).await;
+    if grant.is_err() {
+        state.clients.telemetry.client_refused(ClientRefusal::Token);
+    }
+    grant
+}
+
+/// What the sender of a request that needs no token may see besides; `None` without a right token.
+pub async fn authorize_if_shown(state: &HttpState, parts: &Parts) -> Option<Grant> {
+    let grant = admit(state, DoorKind::Http, parts).await;
+    if matches!(grant, Err(Denied::Wrong | Denied::TooOften { .. })) {
+        state.clients.telemetry.client_refused(ClientRefusal::Token);
+    }
+    grant.ok()
+}
+
+async fn admit(state: &HttpState, door: DoorKind, parts: &Parts) -> Result<Grant, Denied> {
     let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
     // Only tests call the router without a connection: they share one address.
     let peer = peer.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
@@ -57,11 +74,7 @@ pub async fn authorize(state: &HttpState, door: DoorKind, parts: &Parts) -> Resu
     let token = presented_token(&parts.headers, &parts.uri);
     let token = token.as_ref().map(ExposeSecret::expose_secret);
     let sender = Sender { door, address };
-    let grant = state.clients.access.admit(sender, token).await;
-    if grant.is_err() {
-        state.clients.telemetry.client_refused(ClientRefusal::Token);
-    }
-    grant
+    state.clients.access.admit(sender, token).await
 }
 
 /// An extractor for handlers that need a right token: gives its grant, or answers 401 or 429.

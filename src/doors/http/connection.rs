@@ -19,6 +19,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio_util::sync::CancellationToken;
 
 use super::response;
+use super::security_headers::with_security_headers;
 use crate::command::ErrorCode;
 use crate::net::{HeldForAWhile, Peer, Place, Stream};
 
@@ -89,7 +90,8 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
 fn head_too_large() -> Response {
     let message = format!("the head of a request takes {MAX_HEAD_BYTES} bytes");
     let code = ErrorCode::TooLarge.as_str();
-    response::error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, code, &message)
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    with_security_headers(response::error(status, code, &message))
 }
 
 /// An extractor for handlers, to come after the check of the token: while the request is handled, its connection

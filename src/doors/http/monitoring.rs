@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::json;
 
-use super::authorization::Authorized;
+use super::authorization::{Authorized, authorize_if_shown};
 use super::connection::KeepsPlace;
 use super::{HttpState, response};
 
@@ -19,9 +19,12 @@ pub async fn healthy() -> &'static str {
 
 /// `GET /readyz`: whether the gateway is ready for commands. The broker is connected, if one is
 /// configured, and every room has tried to reach its device. A device that is off does not count: a
-/// restart of the gateway would not help.
-pub async fn ready(State(state): State<Arc<HttpState>>) -> Response {
-    let sample = (state.sampler)();
+/// restart of the gateway would not help. How many rooms there are is told to those who may see them:
+/// without a token, where one is needed, nothing of it.
+pub async fn ready(State(state): State<Arc<HttpState>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let grant = authorize_if_shown(&state, &parts).await;
+    let mut sample = (state.sampler)();
     let broker = match sample.broker_connected {
         None => "off",
         Some(true) => "connected",
@@ -33,13 +36,19 @@ pub async fn ready(State(state): State<Arc<HttpState>>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let body = json!({
-        "ready": ready,
-        "broker": broker,
-        "rooms": sample.rooms.len(),
-        "rooms_online": sample.rooms_online(),
-        "rooms_starting": sample.rooms_starting(),
-    });
+    let body = match grant {
+        None => json!({"ready": ready, "broker": broker}),
+        Some(grant) => {
+            sample.rooms.retain(|room, _| grant.sees(room));
+            json!({
+                "ready": ready,
+                "broker": broker,
+                "rooms": sample.rooms.len(),
+                "rooms_online": sample.rooms_online(),
+                "rooms_starting": sample.rooms_starting(),
+            })
+        }
+    };
     (status, Json(body)).into_response()
 }
 

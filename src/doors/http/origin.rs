@@ -97,15 +97,18 @@ fn check<B>(request: &http::Request<B>, hosts: &[String]) -> Result<(), Refused>
     if !site_may(request)? {
         return Err(Refused::Origin);
     }
-    single(
+    let authorization = single(
         headers,
         &AUTHORIZATION,
         "a request has one Authorization header: Bearer or Basic",
     )?;
-    if tokens_in_query(request.uri()) > 1 {
-        return Err(Refused::Malformed("a request has one ?token="));
+    match (authorization, tokens_in_query(request.uri())) {
+        (_, 0) | (None, 1) => Ok(()),
+        (Some(_), _) => Err(Refused::Malformed(
+            "a request shows its token in one place: the Authorization header or ?token=",
+        )),
+        (None, _) => Err(Refused::Malformed("a request has one ?token=")),
     }
-    Ok(())
 }
 
 /// The only header of this name, if there is one.

@@ -1,4 +1,5 @@
-//! The headers that every response has, whatever its status: what a browser must not do with it.
+//! The headers that every response has, whatever its status: what a browser must not do with it. Only
+//! the HTTP library's own answers to a head that it cannot read lack them; they have no body.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -34,7 +35,11 @@ const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'self'";
 
 /// Middleware: adds the headers.
 pub async fn add_security_headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    with_security_headers(next.run(request).await)
+}
+
+/// The response with the headers.
+pub fn with_security_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));

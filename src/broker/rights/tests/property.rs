@@ -60,7 +60,7 @@ impl Site {
         let mut levels = below.unwrap_or_default().split('/');
         match (levels.next(), levels.next()) {
             (Some("room"), Some(room)) => self.rooms.contains(&room),
-            (Some("gateway"), Some(name)) => matches!(name, "availability" | "health"),
+            (Some("gateway"), Some(name)) => name == "availability",
             (Some("response"), Some(user)) => user == "panel",
             _ => true,
         }
@@ -81,7 +81,7 @@ impl Site {
     }
 }
 
-const WORDS: [&str; 18] = [
+const WORDS: [&str; 19] = [
     "",
     "a",
     "b",
@@ -94,6 +94,7 @@ const WORDS: [&str; 18] = [
     "config",
     "info",
     "health",
+    "availability",
     "panel",
     "1",
     "2",

@@ -192,5 +192,16 @@ fn a_request_shows_one_token() {
         "GET /room/1?token=a&x=1&%74oken=b",
         &[host]
     )));
-    assert_eq!(checked("GET /room/1?token=a&x=1", &[host, bearer]), Ok(()));
+    assert_eq!(checked("GET /room/1?token=a&x=1", &[host]), Ok(()));
+    assert_eq!(checked("GET /room/1?x=1", &[host, bearer]), Ok(()));
+    // One place only, the same token or not.
+    for target in [
+        "GET /room/1?token=a",
+        "GET /room/1?%74oken=b",
+        "GET /?token",
+    ] {
+        for authorization in [bearer, basic] {
+            assert!(is_malformed(checked(target, &[host, authorization])));
+        }
+    }
 }

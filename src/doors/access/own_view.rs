@@ -1,6 +1,6 @@
-//! `gateway/info` for clients who see only some rooms.
+//! `gateway/info` and `gateway/health` for clients who see only some rooms.
 //!
-//! Pure. Keeps what is named here and leaves out everything else, so that a new part of the document
+//! Pure. Keeps what is named here and leaves out everything else, so that a new part of a document
 //! is not shown by mistake.
 
 use serde_json::{Map, Value, json};
@@ -8,8 +8,25 @@ use serde_json::{Map, Value, json};
 /// The part about the gateway that names no room.
 const ABOUT_THE_GATEWAY: [&str; 2] = ["version", "started"];
 
-/// The document with these rooms alone, and nothing of the configuration but theirs.
-pub fn for_rooms(info: &[u8], sees: impl Fn(&str) -> bool) -> Value {
+/// The counters that count no rooms, nor what is in them.
+const WITHOUT_ROOMS: [&str; 3] = ["uptime_s", "commands", "mqtt"];
+
+fn only(keys: &[&str], document: &Value) -> Map<String, Value> {
+    let part = |key: &&str| Some(((*key).to_owned(), document.get(*key)?.clone()));
+    keys.iter().filter_map(part).collect()
+}
+
+/// `gateway/health` without the numbers of rooms, and of topics, which tell how many rooms there are.
+pub fn health_without_rooms(health: &[u8]) -> Value {
+    only(
+        &WITHOUT_ROOMS,
+        &serde_json::from_slice(health).unwrap_or_default(),
+    )
+    .into()
+}
+
+/// `gateway/info` with these rooms alone, and nothing of the configuration but theirs.
+pub fn info_for_rooms(info: &[u8], sees: impl Fn(&str) -> bool) -> Value {
     let info: Value = serde_json::from_slice(info).unwrap_or_default();
     let seen = |rooms: &Value| -> Map<String, Value> {
         let rooms = rooms.as_object().into_iter().flatten();
@@ -18,10 +35,7 @@ pub fn for_rooms(info: &[u8], sees: impl Fn(&str) -> bool) -> Value {
             .map(|(room, value)| (room.clone(), value.clone()))
             .collect()
     };
-    let mut shown: Map<String, Value> = ABOUT_THE_GATEWAY
-        .iter()
-        .filter_map(|key| Some(((*key).to_owned(), info.get(*key)?.clone())))
-        .collect();
+    let mut shown = only(&ABOUT_THE_GATEWAY, &info);
     shown.insert("rooms".into(), seen(&info["rooms"]).into());
     let configuration = json!({"rooms": seen(&info["configuration"]["rooms"])});
     shown.insert("configuration".into(), configuration);
@@ -44,7 +58,7 @@ mod tests {
             },
             "added_later": ["2"],
         });
-        let shown = for_rooms(info.to_string().as_bytes(), |room| room == "1");
+        let shown = info_for_rooms(info.to_string().as_bytes(), |room| room == "1");
         let expected = json!({
             "version": "1.2.3",
             "started": "now",
@@ -53,8 +67,19 @@ mod tests {
         });
         assert_eq!(shown, expected);
         for broken in [&b""[..], b"[]", b"{\"rooms\": 1}", b"\xff"] {
-            let shown = for_rooms(broken, |_| true);
+            let shown = info_for_rooms(broken, |_| true);
             assert_eq!(shown["rooms"], json!({}));
         }
+    }
+
+    #[test]
+    fn health_counts_no_rooms() {
+        let health = json!({
+            "uptime_s": 5, "rooms": 2, "rooms_online": 1, "commands": 3, "topics": 9, "mqtt": null,
+            "added_later": 2,
+        });
+        let shown = health_without_rooms(health.to_string().as_bytes());
+        assert_eq!(shown, json!({"uptime_s": 5, "commands": 3, "mqtt": null}));
+        assert_eq!(health_without_rooms(b"\xff"), json!({}));
     }
 }
