@@ -31,6 +31,7 @@ use crate::home_assistant::Publisher;
 use crate::net::ServerTls;
 use crate::rooms::Rooms;
 use crate::state::StateStore;
+use crate::telemetry::Telemetry;
 
 /// A gateway that runs, until [`App::stop`].
 #[derive(Debug)]
@@ -49,6 +50,7 @@ pub struct App {
     /// Publishes `gateway/health`.
     health: JoinHandle<()>,
     store: Arc<StateStore>,
+    telemetry: Arc<Telemetry>,
     /// The configuration in use. A reload compares the new one with it.
     config: Config,
 }

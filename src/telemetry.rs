@@ -2,7 +2,8 @@
 //!
 //! Each event that an operator may want to know is one method of [`Telemetry`] (`events`).
 //! It counts the event and, where that helps, writes the log line. `/metrics` and `gateway/health`
-//! read the same counters. Spans say which room, command or broker a line is about (`spans`), so a
+//! read the same counters. A line that others can cause again and again goes through `floods`, and what
+//! others chose is `shortened`. Spans say which room, command or broker a line is about (`spans`), so a
 //! line must not name them again. The names and labels of metrics are a contract: dashboards use
 //! them. Decides nothing, and never gets a secret.
 
@@ -11,6 +12,7 @@ mod floods;
 mod health;
 mod metrics;
 mod sample;
+mod shortened;
 mod spans;
 
 pub use events::{ClientRefusal, PollOutcome};
@@ -22,6 +24,7 @@ use std::time::Instant;
 
 use floods::Floods;
 use metrics::Metrics;
+use shortened::LONGEST_TEXT;
 
 /// The counters of one gateway. All parts of the gateway share them.
 #[derive(Debug)]

@@ -97,7 +97,7 @@ impl App {
             sampler.clone(),
         )?;
         let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), shares.tcp, &clients)?;
-        let health = tokio::spawn(health::publish(telemetry, sampler, store.clone()));
+        let health = tokio::spawn(health::publish(telemetry.clone(), sampler, store.clone()));
         Ok(Self {
             broker,
             rooms,
@@ -109,6 +109,7 @@ impl App {
             home_assistant,
             health,
             store,
+            telemetry,
             config,
         })
     }

@@ -53,5 +53,6 @@ impl App {
         if let Some(broker) = self.broker {
             broker.stop().await;
         }
+        self.telemetry.log_floods();
     }
 }

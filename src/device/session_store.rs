@@ -10,6 +10,8 @@ use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ring::digest::{SHA256, digest};
 use rustix::fs::OFlags;
@@ -36,6 +38,9 @@ const OTHERS: u32 = 0o077;
 #[derive(Debug, Clone)]
 pub struct SessionStore {
     file: PathBuf,
+    /// The log says that the file cannot be used, and it could not since. A device can cause any number
+    /// of log-ins.
+    has_warned: Arc<AtomicBool>,
 }
 
 impl SessionStore {
@@ -48,6 +53,7 @@ impl SessionStore {
         let owner: String = bytes.map(|byte| format!("{byte:02x}")).collect();
         Self {
             file: directory.join(format!("{room}-{owner}.{SESSION_FILE}")),
+            has_warned: Arc::default(),
         }
     }
 
@@ -138,7 +144,7 @@ impl SessionStore {
         };
         match stored {
             Err(error) if error.kind() != io::ErrorKind::NotFound => self.warn(&error),
-            _ => {}
+            _ => self.has_warned.store(false, Ordering::Relaxed),
         }
     }
 
@@ -161,6 +167,9 @@ impl SessionStore {
     }
 
     fn warn(&self, error: &io::Error) {
+        if self.has_warned.swap(true, Ordering::Relaxed) {
+            return;
+        }
         tracing::warn!(
             file = %self.file.display(),
             "the session cannot be stored, so a gateway that is killed leaves it at the device: \

@@ -6,15 +6,19 @@
 
 use std::fmt::{Debug, Display};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::{Telemetry, room_span};
-use crate::command::{DoorKind, ErrorCode, Outcome};
+use super::floods::{MessageProblem, Subject};
+use super::shortened::shortened;
+use super::{LONGEST_TEXT, Telemetry, room_span};
+use crate::command::{DoorKind, ErrorCode, Failure, Outcome};
+use crate::net::Network;
 
-const ROOMS: &str = "poly2mqtt::rooms";
+pub(super) const ROOMS: &str = "poly2mqtt::rooms";
 const DEVICE: &str = "poly2mqtt::device";
 pub(super) const DOORS: &str = "poly2mqtt::doors";
 const BROKER: &str = "poly2mqtt::broker";
-const MQTT: &str = "poly2mqtt::doors::mqtt";
+pub(super) const MQTT: &str = "poly2mqtt::doors::mqtt";
 
 /// The result of reading a state from a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,21 +131,40 @@ impl Telemetry {
         if let Err(failure) = &outcome.result
             && failure.code != ErrorCode::Superseded
         {
-            let (command, reason) = (&*outcome.command, &*failure.message);
-            room_span(&outcome.room).in_scope(
-                || tracing::info!(target: ROOMS, command, code, reason, "command failed"),
-            );
+            self.command_failed(door, outcome, failure);
         }
+    }
+
+    fn command_failed(&self, door: DoorKind, outcome: &Outcome, failure: &Failure) {
+        let room = shortened(&outcome.room, LONGEST_TEXT);
+        // Clients choose the rooms that do not exist.
+        let counted_room = (failure.code != ErrorCode::UnknownRoom).then(|| Arc::from(&*room));
+        let subject = Subject::FailedCommands(door, failure.code, counted_room);
+        if !self.floods.is_in_full(subject, &outcome.command) {
+            return;
+        }
+        let command = &*shortened(&outcome.command, LONGEST_TEXT);
+        let reason = &*shortened(&failure.message, LONGEST_TEXT);
+        let code = failure.code.as_str();
+        room_span(&room)
+            .in_scope(|| tracing::info!(target: ROOMS, command, code, reason, "command failed"));
     }
 
     /// A room's device is logged in to and can be used.
     pub fn room_online(&self, room: &str) {
-        room_span(room).in_scope(|| tracing::info!(target: ROOMS, "online"));
+        let subject = Subject::RoomChanges(room.into());
+        if self.floods.is_in_full(subject, &"online") {
+            room_span(room).in_scope(|| tracing::info!(target: ROOMS, "online"));
+        }
     }
 
     /// A room's device cannot be used any more, or has another problem than before.
     pub fn room_offline(&self, room: &str, problem: &str) {
-        room_span(room).in_scope(|| tracing::warn!(target: ROOMS, problem, "offline"));
+        let problem = &*shortened(problem, LONGEST_TEXT);
+        let subject = Subject::RoomChanges(room.into());
+        if self.floods.is_in_full(subject, &problem) {
+            room_span(room).in_scope(|| tracing::warn!(target: ROOMS, problem, "offline"));
+        }
     }
 
     /// A room is no longer configured.
@@ -196,10 +219,12 @@ impl Telemetry {
 
     /// A wrong token or password was checked. The line is for programs that block addresses, so its form
     /// is documented in docs/monitoring.md, and no span stands before it. Of an address that goes on,
-    /// every twelfth has a line: one in a minute.
+    /// every twelfth has a line: one in a minute. With very many addresses the others are counted.
     pub fn wrong_secret(&self, door: DoorKind, address: IpAddr, failures: u32) {
         self.metrics.guess(door.as_str());
-        if failures <= 6 || failures.is_multiple_of(12) {
+        let has_line = failures <= 6 || failures.is_multiple_of(12);
+        let subject = Subject::WrongSecret(door);
+        if has_line && self.floods.is_in_full(subject, &Network::of(address)) {
             let door = door.as_str();
             tracing::warn!(target: DOORS, parent: None, door, %address, failures, "wrong token or password");
         }
@@ -222,6 +247,7 @@ impl Telemetry {
 
     /// There is no connection to the broker, for another reason than was logged last.
     pub fn broker_lost(&self, why: &str) {
+        let why = shortened(why, LONGEST_TEXT);
         tracing::warn!(target: MQTT, "no connection to the broker: {why}");
     }
 
@@ -245,17 +271,23 @@ impl Telemetry {
     /// The broker refuses a subscription to these topics.
     pub fn broker_refused_subscription(&self, to: &str, code: &dyn Debug) {
         self.metrics.broker_refused.inc();
-        tracing::error!(
-            target: MQTT,
-            ?code,
-            "the broker refuses the subscription to {to}; check its access rules for this user"
-        );
+        if self.is_message_in_full(MessageProblem::SubscriptionRefused, to) {
+            tracing::error!(
+                target: MQTT,
+                ?code,
+                "the broker refuses the subscription to {to}; check its access rules for this user"
+            );
+        }
     }
 
     /// The broker refuses a message of this topic.
     pub fn broker_refused_message(&self, topic: &str, reason: &dyn Debug) {
         self.metrics.broker_refused.inc();
-        tracing::error!(target: MQTT, topic, ?reason, "the broker refuses a message");
+        let problem = MessageProblem::Refused;
+        if self.is_message_in_full(problem, topic) {
+            let (topic, text) = (&*shortened(topic, LONGEST_TEXT), problem.text());
+            tracing::error!(target: MQTT, topic, ?reason, "{text}");
+        }
     }
 
     /// A message was handed to the broker. No line: its own log tells.
@@ -265,12 +297,17 @@ impl Telemetry {
 
     /// A message could not be put into a packet.
     pub fn message_not_sent(&self, error: &dyn Display) {
-        tracing::error!(target: MQTT, %error, "a message could not be sent");
+        let problem = MessageProblem::NotSent;
+        let error = error.to_string();
+        if self.is_message_in_full(problem, &error) {
+            let (error, text) = (&*shortened(&error, LONGEST_TEXT), problem.text());
+            tracing::error!(target: MQTT, %error, "{text}");
+        }
     }
 
     /// A state was not published because it is too large.
     pub fn state_too_large(&self, topic: &str) {
-        tracing::warn!(target: MQTT, topic, "a state is larger than mqtt.max_payload");
+        self.warn_of_message(MessageProblem::StateTooLarge, topic);
     }
 
     /// A command arrived from the broker; [`Telemetry::command_finished`] will follow.
@@ -280,6 +317,17 @@ impl Telemetry {
 
     /// A message for Home Assistant's publisher was dropped, because too many wait.
     pub fn inbound_dropped(&self, topic: &str) {
-        tracing::warn!(target: MQTT, topic, "a message was dropped: too many arrived at once");
+        self.warn_of_message(MessageProblem::InboundDropped, topic);
+    }
+
+    fn is_message_in_full(&self, problem: MessageProblem, cause: &str) -> bool {
+        self.floods.is_in_full(Subject::Messages(problem), &cause)
+    }
+
+    fn warn_of_message(&self, problem: MessageProblem, topic: &str) {
+        if self.is_message_in_full(problem, topic) {
+            let (topic, text) = (&*shortened(topic, LONGEST_TEXT), problem.text());
+            tracing::warn!(target: MQTT, topic, "{text}");
+        }
     }
 }

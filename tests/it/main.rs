@@ -24,6 +24,7 @@ mod home_assistant;
 mod hostile;
 mod hostile_clients;
 mod http;
+mod log_floods;
 mod mqtt_conformance;
 mod mqtt_door;
 mod reload;

@@ -1,0 +1,152 @@
+//! What is counted together, how many lines it may have, and the lines about its count.
+
+use std::sync::Arc;
+
+use crate::command::{DoorKind, ErrorCode};
+use crate::telemetry::events::{DOORS, MQTT, ROOMS};
+use crate::telemetry::room_span;
+
+/// Addresses that are counted for each subject in a minute; those that come later are only part of the sum.
+pub const COUNTED_ADDRESSES: usize = 1024;
+/// The same of commands, topics and reasons: they are longer, and there are more subjects of that kind.
+const COUNTED_TEXTS: usize = 16;
+/// Lines of one subject in a minute: a person who tries out a command sees each failure.
+pub const LINES_PER_MINUTE: u32 = 10;
+/// Wrong secrets of one door in a minute. The line is for programs that block addresses, so as many as they
+/// may need; it is 1 KB/s.
+const WRONG_SECRETS_PER_MINUTE: u32 = 600;
+
+/// What happens again and again with the clients of a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FloodKind {
+    /// A connection was closed because another one needed its place.
+    GaveWay,
+    /// A connection was closed at once: no other could give way.
+    NoPlace,
+    /// A client of the embedded broker broke the protocol, or was refused.
+    BrokerClientFailed,
+}
+
+impl FloodKind {
+    /// The line's message.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::GaveWay => "a connection was closed for a newer one: all places are taken",
+            Self::NoPlace => "a connection was refused: all places are in use",
+            Self::BrokerClientFailed => "a client of the embedded broker failed",
+        }
+    }
+}
+
+/// What happens again and again with messages of the MQTT door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageProblem {
+    Refused,
+    SubscriptionRefused,
+    NotSent,
+    StateTooLarge,
+    InboundDropped,
+}
+
+impl MessageProblem {
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Refused => "the broker refuses a message",
+            Self::SubscriptionRefused => "the broker refuses a subscription",
+            Self::NotSent => "a message could not be sent",
+            Self::StateTooLarge => "a state is larger than mqtt.max_payload",
+            Self::InboundDropped => "a message was dropped: too many arrived at once",
+        }
+    }
+}
+
+/// What is counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Subject {
+    Clients(DoorKind, FloodKind),
+    WrongSecret(DoorKind),
+    /// Commands of a room that fail with this code; without a room, of all that found no place.
+    FailedCommands(DoorKind, ErrorCode, Option<Arc<str>>),
+    /// A room goes online and offline. Rooms are configured, so their number is limited.
+    RoomChanges(Arc<str>),
+    Messages(MessageProblem),
+}
+
+impl Subject {
+    fn text(&self) -> &'static str {
+        match self {
+            Self::Clients(_, kind) => kind.text(),
+            Self::WrongSecret(_) => "wrong token or password",
+            Self::FailedCommands(..) => "command failed",
+            Self::RoomChanges(_) => "online or offline",
+            Self::Messages(problem) => problem.text(),
+        }
+    }
+
+    /// How many of its events are written in full in a minute.
+    pub fn lines_per_minute(&self) -> u32 {
+        match self {
+            Self::Clients(..) => 1,
+            Self::WrongSecret(_) => WRONG_SECRETS_PER_MINUTE,
+            Self::FailedCommands(..) | Self::RoomChanges(_) | Self::Messages(_) => LINES_PER_MINUTE,
+        }
+    }
+
+    /// How many of its causes are counted apart in a minute.
+    pub fn counted_causes(&self) -> usize {
+        match self {
+            Self::Clients(..) | Self::WrongSecret(_) => COUNTED_ADDRESSES,
+            Self::FailedCommands(..) | Self::RoomChanges(_) | Self::Messages(_) => COUNTED_TEXTS,
+        }
+    }
+
+    /// Writes how many were only counted in the last minute.
+    pub fn log_counted(&self, count: u64, total: u64, worst: &str) {
+        let text = self.text();
+        match self {
+            Self::Clients(door, _) | Self::WrongSecret(door) => {
+                let door = door.as_str();
+                tracing::warn!(target: DOORS, door, count, total, worst, "again in the last minute: {text}");
+            }
+            Self::FailedCommands(door, code, room) => in_room(room.as_deref(), || {
+                let (door, code) = (door.as_str(), code.as_str());
+                tracing::info!(target: ROOMS, door, code, count, total, worst, "again in the last minute: {text}");
+            }),
+            Self::RoomChanges(room) => in_room(Some(room), || {
+                tracing::warn!(target: ROOMS, count, total, worst, "again in the last minute: {text}");
+            }),
+            Self::Messages(_) => {
+                tracing::warn!(target: MQTT, count, total, worst, "again in the last minute: {text}");
+            }
+        }
+    }
+
+    /// Writes that a minute went by without any.
+    pub fn log_end(&self, total: u64) {
+        let text = self.text();
+        match self {
+            Self::Clients(door, _) | Self::WrongSecret(door) => {
+                let door = door.as_str();
+                tracing::info!(target: DOORS, door, total, "not in the last minute any more: {text}");
+            }
+            Self::FailedCommands(door, code, room) => in_room(room.as_deref(), || {
+                let (door, code) = (door.as_str(), code.as_str());
+                tracing::info!(target: ROOMS, door, code, total, "not in the last minute any more: {text}");
+            }),
+            Self::RoomChanges(room) => in_room(Some(room), || {
+                tracing::info!(target: ROOMS, total, "not in the last minute any more: {text}");
+            }),
+            Self::Messages(_) => {
+                tracing::info!(target: MQTT, total, "not in the last minute any more: {text}");
+            }
+        }
+    }
+}
+
+/// Writes a line about a room, or about many.
+fn in_room(room: Option<&str>, line: impl FnOnce()) {
+    match room {
+        Some(room) => room_span(room).in_scope(line),
+        None => line(),
+    }
+}
