@@ -43,6 +43,7 @@ mod owner;
 mod pace;
 mod places;
 mod properties;
+mod property_size;
 mod retained;
 mod rights;
 mod rules;

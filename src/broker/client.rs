@@ -17,8 +17,9 @@ use super::filters::FilterLedger;
 use super::gateway_mail::GatewayMail;
 use super::limits::LARGE_PACKETS_BYTES;
 use super::owner::Owner;
-use super::pace::Unread;
+use super::pace::{PublishedHeads, Unread};
 use super::places::Places;
+use super::property_size::PropertySize;
 use super::retained::RetainedLedger;
 use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt, Recipients};
 use super::rules::check_filter;
@@ -49,8 +50,10 @@ pub struct ClientsShare {
     pub largest_packet: usize,
     /// Permits of KiB for large messages that are coming.
     pub large_packets: Arc<Semaphore>,
-    /// Counts what is published.
+    /// Counts what is published: messages and payloads.
     pub stats: Arc<BrokerStats>,
+    /// Counts the topics and properties of what clients publish.
+    pub published_heads: PublishedHeads,
     /// Counts the clients that read nothing.
     pub unread: Unread,
     pub telemetry: Arc<Telemetry>,
@@ -73,6 +76,7 @@ impl ClientsShare {
             largest_packet,
             large_packets: Arc::new(Semaphore::new(LARGE_PACKETS_BYTES >> 10)),
             stats: Arc::new(BrokerStats::new()),
+            published_heads: PublishedHeads::default(),
             unread: Unread::default(),
             telemetry,
             gateway_mail: GatewayMail::default(),
@@ -127,15 +131,20 @@ impl BrokerClient {
         Ok(self.shared.rights.publish(self.user(), attempt)?)
     }
 
-    /// Whether the broker may retain a message with a payload of this size for it.
+    /// Whether the broker may retain a message of this size for it.
     ///
     /// # Errors
     /// It may not.
-    pub fn retain(&self, topic: &str, payload: usize) -> Result<(), Denial> {
+    pub fn retain(
+        &self,
+        topic: &str,
+        payload: usize,
+        properties: PropertySize,
+    ) -> Result<(), Denial> {
         if payload == 0 || self.shared.rights.is_gateways(topic) {
             return Ok(());
         }
-        self.shared.retained.check(topic, payload)
+        self.shared.retained.check(topic, payload, properties)
     }
 
     /// Counts a subscription.

@@ -27,6 +27,7 @@ use super::lingering;
 use super::outbound::Outbound;
 use super::owner::Owner;
 use super::pace::Pace;
+use super::property_size::PropertySize;
 use super::rights::PublishAttempt;
 use super::stream::{InspectedStream, Inspection, PeerKind};
 use crate::command::DoorKind;
@@ -119,7 +120,7 @@ impl Gate {
         } else {
             PeerKind::Client(Box::new(Inspection {
                 inbound: Inbound::new(client.clone(), answers),
-                pace: Pace::new(self.shared.stats.clone(), self.shared.unread.clone()),
+                pace: Pace::new(&self.shared),
                 large_packet: LargePacket::new(self.shared.large_packets.clone()),
                 outbound: Outbound {
                     is_mqtt_5: answers.is_mqtt_5(),
@@ -214,8 +215,10 @@ fn check_will(client: &BrokerClient, packet: &ConnectPacket) -> Result<(), Denia
         will: true,
     };
     client.publish(&attempt)?;
+    let properties = PropertySize::of_will(&will.properties);
+    properties.check()?;
     if will.retain {
-        client.retain(&will.topic, will.payload.len())?;
+        client.retain(&will.topic, will.payload.len(), properties)?;
     }
     Ok(())
 }

@@ -12,7 +12,9 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use super::answers::{Answers, Denial};
 use super::client::BrokerClient;
 use super::frames::{Frame, Malformed, Reader, kind};
-use super::limits::{CONTROL_PACKET_LIMIT, MESSAGE_HEAD_LIMIT, TOPIC_ALIASES};
+use super::limits::{
+    CONTROL_PACKET_LIMIT, MESSAGE_HEAD_LIMIT, QUEUED_MESSAGE_BYTES, TOPIC_ALIASES,
+};
 use super::message::MessageHead;
 use super::rights::{PublishAttempt, Recipients};
 use super::rules::check_packet;
@@ -32,6 +34,13 @@ pub enum Verdict {
         length: usize,
         with: Vec<u8>,
     },
+    /// The library gets these bytes instead of the first ones. Then the client gets the answer.
+    ReplaceAndAnswer {
+        /// How many bytes are replaced.
+        length: usize,
+        with: Vec<u8>,
+        answer: Vec<u8>,
+    },
     /// The library does not get it; the client gets this, if anything.
     Answer(Vec<u8>),
     /// The client gets this, if anything, and the connection ends.
@@ -45,13 +54,16 @@ pub struct Inbound {
     answers: Answers,
     /// The topics of this client's aliases. The library never sees an alias.
     aliases: HashMap<u16, Box<str>>,
-    /// Messages of QoS 2 that the library did not get, while the client goes on with PUBREL.
+    /// Messages of QoS 2 that the library did not get as such, while the client goes on with PUBREL.
     answered: HashSet<u16>,
     /// Messages of QoS 2 that this connection brought to the client and that it has not finished.
     delivering: HashSet<u16>,
     /// What was asked for by SUBSCRIBE and not answered yet.
     subscriptions: Subscriptions,
 }
+
+/// The flag of a PUBLISH that is sent again (MQTT 5, 3.3.1.1).
+const DUPLICATE: u8 = 0b1000;
 
 const MALFORMED: Denial = Denial::new(ReasonCode::MalformedPacket, "the packet is malformed");
 const TOO_LARGE: Denial = Denial::limit(
@@ -193,6 +205,11 @@ impl Inbound {
         if let Err(denial) = self.limits(frame, &head, &topic) {
             return self.answer(&head, &denial);
         }
+        let heads = &self.client.shared.published_heads;
+        heads.add(topic.len() + head.property_size().in_memory());
+        if head.qos > 0 && frame.length() > QUEUED_MESSAGE_BYTES {
+            return self.publish_without_qos(frame, &head, &topic);
+        }
         self.answered.remove(&head.packet_id);
         if head.topic_alias.is_none() {
             return Verdict::Pass;
@@ -208,8 +225,10 @@ impl Inbound {
 
     /// Whether the broker has room for a message.
     fn limits(&self, frame: &Frame, head: &MessageHead<'_>, topic: &str) -> Result<(), Denial> {
+        head.property_size().check()?;
         if head.retain {
-            self.client.retain(topic, head.payload)?;
+            self.client
+                .retain(topic, head.payload, head.property_size())?;
         }
         if head.qos == 2 {
             let under_way = &self.client.shared.under_way;
@@ -270,11 +289,37 @@ impl Inbound {
         Verdict::End(self.answers.disconnect(denial))
     }
 
+    /// Passes a message on with QoS 0, and acknowledges it here.
+    fn publish_without_qos(
+        &mut self,
+        frame: &Frame,
+        head: &MessageHead<'_>,
+        topic: &str,
+    ) -> Verdict {
+        let is_repeated = frame.flags & DUPLICATE != 0 && head.qos == 2;
+        if is_repeated && self.answered.contains(&head.packet_id) {
+            return self.answer(head, &TAKEN);
+        }
+        match head.without_qos(topic, self.answers.is_mqtt_5()) {
+            Ok(with) => Verdict::ReplaceAndAnswer {
+                length: head.length,
+                with,
+                answer: self.acknowledge(head, &TAKEN),
+            },
+            Err(Malformed) => self.end(&MALFORMED),
+        }
+    }
+
     /// Answers a message that the library does not get.
     fn answer(&mut self, head: &MessageHead<'_>, denial: &Denial) -> Verdict {
         self.client.shared.denied(denial);
+        Verdict::Answer(self.acknowledge(head, denial))
+    }
+
+    /// The acknowledgement of a message, with what remains to be done for it.
+    fn acknowledge(&mut self, head: &MessageHead<'_>, denial: &Denial) -> Vec<u8> {
         let acknowledgement = match head.qos {
-            0 => return Verdict::Answer(Vec::new()),
+            0 => return Vec::new(),
             1 => kind::PUBACK,
             _ => kind::PUBREC,
         };
@@ -282,21 +327,19 @@ impl Inbound {
         if head.qos == 2 && !ends_here {
             self.answered.insert(head.packet_id);
         }
-        let answer = self
-            .answers
-            .publish(acknowledgement, head.packet_id, denial);
-        Verdict::Answer(answer)
+        self.answers
+            .publish(acknowledgement, head.packet_id, denial)
     }
 
     fn pubrel(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
         let Ok(packet_id) = Reader(frame.body_in(packet)).two_bytes() else {
             return Verdict::Pass;
         };
+        let under_way = &self.client.shared.under_way;
+        under_way.release(&self.client.place, packet_id);
         if self.answered.remove(&packet_id) {
             return Verdict::Answer(Answers::pubcomp(packet_id));
         }
-        let under_way = &self.client.shared.under_way;
-        under_way.release(&self.client.place, packet_id);
         Verdict::Pass
     }
 

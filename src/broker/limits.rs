@@ -26,6 +26,11 @@ pub const WAITING_SHARE: usize = 4;
 pub const CONTROL_PACKET_LIMIT: usize = 64 << 10;
 /// The largest topic and properties of a message.
 pub const MESSAGE_HEAD_LIMIT: usize = 64 << 10;
+/// The most bytes of a message's properties. Requests have a response topic and an identifier. The
+/// library copies the properties for each client that gets the message.
+pub const PROPERTY_BYTES: usize = 8 << 10;
+/// The most user properties of a message. Each takes memory however short it is.
+pub const USER_PROPERTIES: usize = 64;
 /// The most bytes of answers that a client has not read. After that nothing more is read from it.
 pub const UNREAD_ANSWERS_LIMIT: usize = 64 << 10;
 
@@ -64,16 +69,20 @@ pub const TOPIC_ALIASES: u16 = 32;
 
 /// The most retained messages of clients; the gateway's own are not counted.
 pub const RETAINED_MESSAGES: usize = 10_000;
-/// The most bytes of them.
-pub const RETAINED_BYTES: usize = 16 << 20;
+/// The most bytes of them, with topics and properties. Each client that subscribes gets a copy.
+pub const RETAINED_BYTES: usize = 4 << 20;
 /// The most bytes of one.
-pub const RETAINED_MESSAGE_BYTES: usize = 1 << 20;
+pub const RETAINED_MESSAGE_BYTES: usize = 256 << 10;
 
 /// The most messages that wait for one client: while it is gone, or while it does not acknowledge.
 /// The oldest is dropped.
 pub const QUEUED_MESSAGES: usize = 1000;
-/// The most bytes of them, if it is more than one message.
+/// The most bytes of them.
 pub const QUEUED_BYTES: usize = 256 << 10;
+/// A client's message above this size is passed on with QoS 0: connected clients get it, and nobody
+/// has to keep it for a client that is gone or does not acknowledge. Such a copy would be made for
+/// each session. What gateways and panels tell each other is far below.
+pub const QUEUED_MESSAGE_BYTES: usize = 16 << 10;
 /// The messages that the library has under way to a client before it waits for PUBACK, as
 /// Mosquitto has.
 pub const UNACKNOWLEDGED_MESSAGES: usize = 20;
@@ -86,6 +95,8 @@ pub const WAITING_MESSAGES: usize = 50_000;
 /// The bytes that may be published while a client does not read or acknowledge. It is dropped after
 /// that.
 pub const BACKLOG_BYTES: usize = 16 << 20;
+/// And the bytes of topics and properties, which the library copies for each client.
+pub const BACKLOG_HEAD_BYTES: usize = 2 << 20;
 /// And the messages: long before their senders wait.
 pub const BACKLOG_MESSAGES: usize = 2_500;
 /// A client that reads nothing at all for this long is dropped, as at the other doors. The messages
@@ -126,16 +137,21 @@ mod tests {
                 CONNECT_TIMEOUT.as_secs()
             ),
             format!("{SESSIONS}, and {SESSIONS_PER_OWNER} of one user; one hour"),
+            format!("{QUEUED_MESSAGES}, and {} KiB", kib(QUEUED_BYTES)),
             format!(
-                "{QUEUED_MESSAGES}, and {} KiB or one message",
-                kib(QUEUED_BYTES)
+                "above {} KiB | passed on with QoS 0",
+                kib(QUEUED_MESSAGE_BYTES)
+            ),
+            format!(
+                "{} KiB, {USER_PROPERTIES} user properties",
+                kib(PROPERTY_BYTES)
             ),
             format!("{} MiB in all | SUBACK", mib(FILTER_BYTES)),
             format!("{WILDCARD_FILTERS_PER_CLIENT} of a client, {WILDCARD_FILTERS} different"),
             format!(
-                "{} MiB in all, {} MiB each",
+                "{} MiB in all, {} KiB each",
                 mib(RETAINED_BYTES),
-                mib(RETAINED_MESSAGE_BYTES)
+                kib(RETAINED_MESSAGE_BYTES)
             ),
             format!("{RECEIVE_MAXIMUM} of a client (Receive Maximum)"),
             format!(
@@ -152,7 +168,11 @@ mod tests {
                 kib(LARGE_PACKET),
                 LARGE_PACKET_TIMEOUT.as_secs()
             ),
-            format!("{} MiB or {BACKLOG_MESSAGES} messages", mib(BACKLOG_BYTES)),
+            format!(
+                "{} MiB, {} MiB of topics and properties, or {BACKLOG_MESSAGES} messages",
+                mib(BACKLOG_BYTES),
+                mib(BACKLOG_HEAD_BYTES)
+            ),
             format!(
                 "{} s, or for {} ms while more than {UNREAD_CLIENTS} clients do so",
                 UNREAD_TIMEOUT.as_secs(),

@@ -3,11 +3,8 @@
 //! Pure.
 
 use super::frames::{Frame, Malformed, Reader, kind, put_variable_integer};
-
-/// Response Topic (MQTT 5, 3.3.2.3.5).
-const RESPONSE_TOPIC: usize = 0x08;
-/// Topic Alias (MQTT 5, 3.3.2.3.4).
-const TOPIC_ALIAS: usize = 0x23;
+use super::properties::{RESPONSE_TOPIC, TOPIC_ALIAS, USER_PROPERTY};
+use super::property_size::PropertySize;
 
 /// The head of a message (MQTT 5, 3.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +19,7 @@ pub struct MessageHead<'a> {
     pub packet_id: u16,
     /// The bytes of the properties, without their length.
     properties: &'a [u8],
+    pub user_properties: usize,
     /// The bytes of the packet before the payload.
     pub length: usize,
     /// The bytes of the payload.
@@ -48,6 +46,7 @@ impl<'a> MessageHead<'a> {
             retain: frame.flags & 1 != 0,
             packet_id: if qos > 0 { reader.two_bytes()? } else { 0 },
             properties: &[],
+            user_properties: 0,
             length: 0,
             payload: 0,
         };
@@ -58,6 +57,7 @@ impl<'a> MessageHead<'a> {
                 let mut property = properties.property()?;
                 match property.identifier {
                     RESPONSE_TOPIC => head.response_topic = Some(property.value.text()?),
+                    USER_PROPERTY => head.user_properties += 1,
                     TOPIC_ALIAS => head.topic_alias = Some(property.value.two_bytes()?),
                     _ => {}
                 }
@@ -69,12 +69,31 @@ impl<'a> MessageHead<'a> {
         Ok(head)
     }
 
+    pub fn property_size(&self) -> PropertySize {
+        PropertySize {
+            bytes: self.properties.len(),
+            user_properties: self.user_properties,
+        }
+    }
+
     /// The head of a message of MQTT 5 with these flags that names its topic itself, without an
     /// alias.
     ///
     /// # Errors
     /// The topic is longer than 64 KiB.
     pub fn with_topic(&self, topic: &str, flags: u8) -> Result<Vec<u8>, Malformed> {
+        self.written(topic, flags, true)
+    }
+
+    /// The head of the same message with QoS 0, in the client's version of MQTT.
+    ///
+    /// # Errors
+    /// The topic is longer than 64 KiB.
+    pub fn without_qos(&self, topic: &str, is_mqtt_5: bool) -> Result<Vec<u8>, Malformed> {
+        self.written(topic, self.retain.into(), is_mqtt_5)
+    }
+
+    fn written(&self, topic: &str, flags: u8, is_mqtt_5: bool) -> Result<Vec<u8>, Malformed> {
         let mut properties = Vec::with_capacity(self.properties.len());
         let mut reader = Reader(self.properties);
         while !reader.0.is_empty() {
@@ -91,8 +110,10 @@ impl<'a> MessageHead<'a> {
         if flags >> 1 & 3 > 0 {
             body.extend_from_slice(&self.packet_id.to_be_bytes());
         }
-        put_variable_integer(&mut body, properties.len());
-        body.extend_from_slice(&properties);
+        if is_mqtt_5 {
+            put_variable_integer(&mut body, properties.len());
+            body.extend_from_slice(&properties);
+        }
         let mut head = Vec::with_capacity(body.len() + 5);
         head.push(kind::PUBLISH << 4 | flags);
         put_variable_integer(&mut head, body.len() + self.payload);
@@ -130,6 +151,7 @@ mod tests {
             retain: true,
             packet_id: 7,
             properties: &HEAD[6..],
+            user_properties: 0,
             length: frame.header + HEAD.len(),
             payload: 500,
         };
@@ -156,5 +178,21 @@ mod tests {
         let without_qos = head.with_topic("t", 0).unwrap();
         let frame = Frame::at(&without_qos).unwrap().unwrap();
         assert_eq!(frame.length(), without_qos.len() + 2);
+    }
+
+    #[test]
+    fn the_same_message_without_qos() {
+        for is_mqtt_5 in [false, true] {
+            let properties: &[u8] = if is_mqtt_5 { &HEAD[5..] } else { &[] };
+            let body = [&HEAD[..5], properties, b"on"].concat();
+            let bytes = packet(kind::PUBLISH, 0b1011, &body);
+            let head = parse(&bytes, is_mqtt_5).unwrap();
+            let rewritten = [head.without_qos("t", is_mqtt_5).unwrap(), b"on".to_vec()].concat();
+            let parsed = parse(&rewritten, is_mqtt_5).unwrap();
+            assert_eq!(rewritten[0], 0x31);
+            assert_eq!((parsed.topic, parsed.qos, parsed.retain), ("t", 0, true));
+            assert_eq!(parsed.payload, 2);
+            assert_eq!(parsed.response_topic, head.response_topic);
+        }
     }
 }

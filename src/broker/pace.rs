@@ -10,18 +10,20 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mqtt5::broker::sys_topics::BrokerStats;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::client::ClientsShare;
 use super::frames::{Frame, Reader, kind};
 use super::limits::{
-    BACKLOG_BYTES, BACKLOG_MESSAGES, UNACKNOWLEDGED_BYTES, UNACKNOWLEDGED_MESSAGES, UNREAD_CLIENTS,
-    UNREAD_TIMEOUT, UNREAD_TIMEOUT_IN_A_FLOOD,
+    BACKLOG_BYTES, BACKLOG_HEAD_BYTES, BACKLOG_MESSAGES, UNACKNOWLEDGED_BYTES,
+    UNACKNOWLEDGED_MESSAGES, UNREAD_CLIENTS, UNREAD_TIMEOUT, UNREAD_TIMEOUT_IN_A_FLOOD,
 };
+use super::message::MessageHead;
 
 /// A client that takes nothing for this long is stuck. Shorter pauses are the network's, or the
 /// scheduler's.
@@ -43,6 +45,16 @@ impl Unread {
         } else {
             UNREAD_TIMEOUT
         }
+    }
+}
+
+/// Counts the bytes of topics and properties that clients publish. The library counts payloads only.
+#[derive(Debug, Clone, Default)]
+pub struct PublishedHeads(Arc<AtomicU64>);
+
+impl PublishedHeads {
+    pub fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -69,20 +81,34 @@ impl Drop for ReadsNothing {
     }
 }
 
-/// Messages and bytes of payload.
+/// Messages, the bytes of their payloads, and those of their topics and properties.
 #[derive(Debug, Clone, Copy, Default)]
 struct Amount {
     messages: u64,
     bytes: u64,
+    heads: u64,
 }
 
 impl Amount {
-    /// What all clients and the gateway have published since the start.
-    fn published(stats: &BrokerStats) -> Self {
+    /// What all clients and the gateway have published since the start. The heads are those of
+    /// clients.
+    fn published(stats: &BrokerStats, heads: &PublishedHeads) -> Self {
         Self {
             messages: stats.publish_received.load(Ordering::Relaxed),
             bytes: stats.bytes_received.load(Ordering::Relaxed),
+            heads: heads.0.load(Ordering::Relaxed),
         }
+    }
+
+    /// Whether more was published than taken, from one time to another, than a client may be behind.
+    fn is_backlog(published: [Self; 2], taken: [Self; 2]) -> bool {
+        let missed = |of: fn(&Self) -> u64| {
+            let [published, taken] = [published, taken].map(|[then, now]| of(&now) - of(&then));
+            published.saturating_sub(taken)
+        };
+        missed(|amount| amount.bytes) > BACKLOG_BYTES as u64
+            || missed(|amount| amount.heads) > BACKLOG_HEAD_BYTES as u64
+            || missed(|amount| amount.messages) > BACKLOG_MESSAGES as u64
     }
 }
 
@@ -90,6 +116,7 @@ impl Amount {
 #[derive(Debug)]
 pub struct Pace {
     stats: Arc<BrokerStats>,
+    published_heads: PublishedHeads,
     /// The messages that it has not acknowledged: their sizes.
     unacknowledged: HashMap<u16, usize>,
     unacknowledged_bytes: usize,
@@ -115,11 +142,11 @@ struct Stuck {
 }
 
 impl Pace {
-    /// `stats` counts what is published.
-    pub fn new(stats: Arc<BrokerStats>, unread: Unread) -> Self {
+    pub fn new(shared: &ClientsShare) -> Self {
         Self {
-            stats,
-            unread,
+            stats: shared.stats.clone(),
+            published_heads: shared.published_heads.clone(),
+            unread: shared.unread.clone(),
             reads_nothing: None,
             unacknowledged: HashMap::new(),
             unacknowledged_bytes: 0,
@@ -131,8 +158,12 @@ impl Pace {
     }
 
     /// The library writes a PUBLISH.
-    pub fn sends(&mut self, frame: &Frame, bytes: &[u8]) {
+    pub fn sends(&mut self, frame: &Frame, bytes: &[u8], is_mqtt_5: bool) {
         self.taken.messages += 1;
+        if let Ok(head) = MessageHead::parse(frame, bytes, is_mqtt_5) {
+            self.taken.heads += head.topic.len() as u64;
+            self.taken.heads += head.property_size().in_memory() as u64;
+        }
         if frame.flags >> 1 & 3 == 0 {
             return;
         }
@@ -220,7 +251,7 @@ impl Pace {
         if self.reads_nothing_for_too_long(now) {
             return true;
         }
-        let published = Amount::published(&self.stats);
+        let published = Amount::published(&self.stats, &self.published_heads);
         let takes_too_little = self.takes_too_little();
         let Some(stuck) = &mut self.stuck else {
             if takes_too_little {
@@ -240,24 +271,7 @@ impl Pace {
             self.stuck = None;
             return false;
         }
-        let missed = |published: u64, before: u64, taken: u64, taken_before: u64| {
-            (published - before).saturating_sub(taken - taken_before)
-        };
-        let (before, taken_before) = (stuck.published, stuck.taken);
-        let taken = self.taken;
-        is_confirmed
-            && (missed(
-                published.bytes,
-                before.bytes,
-                taken.bytes,
-                taken_before.bytes,
-            ) > BACKLOG_BYTES as u64
-                || missed(
-                    published.messages,
-                    before.messages,
-                    taken.messages,
-                    taken_before.messages,
-                ) > BACKLOG_MESSAGES as u64)
+        is_confirmed && Amount::is_backlog([stuck.published, published], [stuck.taken, self.taken])
     }
 }
 
@@ -265,14 +279,32 @@ impl Pace {
 mod tests {
     use super::*;
     use crate::broker::frames::packet;
+    use crate::broker::rights::BrokerRights;
+    use crate::topics::{DiscoveryTopics, Prefix};
 
     fn pace() -> (Pace, Arc<BrokerStats>, Instant) {
-        let stats = Arc::new(BrokerStats::new());
-        (
-            Pace::new(stats.clone(), Unread::default()),
-            stats,
-            Instant::now(),
-        )
+        let shared = share();
+        (Pace::new(&shared), shared.stats, Instant::now())
+    }
+
+    fn share() -> ClientsShare {
+        let rights = BrokerRights::new(Vec::new(), Prefix::default(), DiscoveryTopics::default());
+        ClientsShare::new(rights, Arc::default(), 0)
+    }
+
+    #[test]
+    fn topics_and_properties_count_as_well() {
+        let (mut pace, _, now) = pace();
+        pace.wrote(None);
+        assert!(!pace.is_too_slow(now));
+        pace.published_heads.add(BACKLOG_HEAD_BYTES);
+        assert!(!pace.is_too_slow(now + STUCK_AFTER));
+        pace.published_heads.add(1);
+        let taken = packet(kind::PUBLISH, 0, &[0, 1, b't', 5, 0x26, 0, 0, 0, 0]);
+        let mut reading = Pace::new(&share());
+        reading.sends(&Frame::at(&taken).unwrap().unwrap(), &taken, true);
+        assert_eq!(reading.taken.heads, 1 + 5 + 64);
+        assert!(pace.is_too_slow(now + STUCK_AFTER));
     }
 
     #[test]
@@ -302,10 +334,11 @@ mod tests {
 
     #[test]
     fn who_reads_nothing_is_too_slow_after_a_time_and_sooner_in_a_flood() {
-        let unread = Unread::default();
+        let shared = share();
+        let unread = &shared.unread;
         let now = Instant::now();
         let blocked = || {
-            let mut pace = Pace::new(Arc::new(BrokerStats::new()), unread.clone());
+            let mut pace = Pace::new(&shared);
             pace.wrote(None);
             assert!(!pace.is_too_slow(now));
             pace
@@ -363,7 +396,7 @@ mod tests {
         let publish = |id: u8| packet(kind::PUBLISH, 2, &[0, 1, b't', 0, id, 0]);
         for id in 1..=UNACKNOWLEDGED_MESSAGES as u8 {
             let bytes = publish(id);
-            pace.sends(&Frame::at(&bytes).unwrap().unwrap(), &bytes);
+            pace.sends(&Frame::at(&bytes).unwrap().unwrap(), &bytes, true);
         }
         assert!(!pace.is_too_slow(now));
         stats.publish_received(BACKLOG_BYTES + 1);
@@ -371,7 +404,7 @@ mod tests {
         let (mut pace, ..) = self::pace();
         for id in 1..=200 {
             let bytes = publish(id);
-            pace.sends(&Frame::at(&bytes).unwrap().unwrap(), &bytes);
+            pace.sends(&Frame::at(&bytes).unwrap().unwrap(), &bytes, true);
             let bytes = [0x40, 2, 0, id];
             pace.acknowledges(&Frame::at(&bytes).unwrap().unwrap(), &bytes);
             assert!(!pace.takes_too_little());

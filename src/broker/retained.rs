@@ -15,11 +15,12 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use super::answers::Denial;
 use super::client::ClientsShare;
 use super::limits::{RETAINED_BYTES, RETAINED_MESSAGE_BYTES, RETAINED_MESSAGES};
+use super::property_size::PropertySize;
 
 const TOO_LARGE: Denial = Denial::limit(
     "retained",
     ReasonCode::QuotaExceeded,
-    "a retained message may have 1 MiB",
+    "a retained message may have 256 KiB",
 );
 const TOO_MANY: Denial = Denial::limit(
     "retained",
@@ -40,8 +41,8 @@ struct Entries {
 }
 
 /// The bytes that a retained message counts for.
-fn size(topic: &str, payload: usize) -> usize {
-    topic.len() + payload
+fn size(topic: &str, payload: usize, properties: PropertySize) -> usize {
+    topic.len() + payload + properties.in_memory()
 }
 
 impl RetainedLedger {
@@ -49,13 +50,18 @@ impl RetainedLedger {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a message with a payload may be retained.
+    /// Whether a message with a payload of this size may be retained.
     ///
     /// # Errors
     /// It is too large, or too much is retained already.
-    pub fn check(&self, topic: &str, payload: usize) -> Result<(), Denial> {
+    pub fn check(
+        &self,
+        topic: &str,
+        payload: usize,
+        properties: PropertySize,
+    ) -> Result<(), Denial> {
         let entries = self.lock();
-        let size = size(topic, payload);
+        let size = size(topic, payload, properties);
         if size > RETAINED_MESSAGE_BYTES {
             return Err(TOO_LARGE);
         }
@@ -71,9 +77,9 @@ impl RetainedLedger {
     }
 
     /// The broker retains this now; without a payload, nothing.
-    fn set(&self, topic: &str, payload: usize) {
+    fn set(&self, topic: &str, payload: usize, properties: PropertySize) {
         let mut entries = self.lock();
-        let size = size(topic, payload);
+        let size = size(topic, payload, properties);
         let before = if payload == 0 {
             entries.by_topic.remove(topic)
         } else {
@@ -90,6 +96,17 @@ pub struct RetainedWatch {
     pub storage: Arc<DynamicStorage>,
 }
 
+impl RetainedWatch {
+    /// The size of the properties that the library has just stored. If another client has cleared
+    /// or replaced the message meanwhile, the largest that it can be.
+    async fn properties(&self, topic: &str) -> PropertySize {
+        match self.storage.get_retained_message(topic).await {
+            Ok(Some(message)) => PropertySize::of_retained(&message),
+            _ => PropertySize::LARGEST,
+        }
+    }
+}
+
 impl BrokerEventHandler for RetainedWatch {
     fn on_retained_set<'a>(
         &'a self,
@@ -97,7 +114,9 @@ impl BrokerEventHandler for RetainedWatch {
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
             if !self.shared.rights.is_gateways(&event.topic) {
-                self.shared.retained.set(&event.topic, event.payload.len());
+                let payload = event.payload.len();
+                let properties = self.properties(&event.topic).await;
+                self.shared.retained.set(&event.topic, payload, properties);
             }
             // The router has its own; a second one in the storage is for a restart from a file.
             let _ = self.storage.remove_retained_message(&event.topic).await;
@@ -109,29 +128,51 @@ impl BrokerEventHandler for RetainedWatch {
 mod tests {
     use super::*;
 
+    const NONE: PropertySize = PropertySize {
+        bytes: 0,
+        user_properties: 0,
+    };
+
     #[test]
     fn messages_and_bytes_are_limited_and_cleared_ones_make_room() {
         let ledger = RetainedLedger::default();
-        assert_eq!(ledger.check("t", RETAINED_MESSAGE_BYTES), Err(TOO_LARGE));
+        assert_eq!(
+            ledger.check("t", RETAINED_MESSAGE_BYTES, NONE),
+            Err(TOO_LARGE)
+        );
         let large = RETAINED_MESSAGE_BYTES - 10;
         let count = RETAINED_BYTES / RETAINED_MESSAGE_BYTES;
         for n in 0..count {
-            ledger.check(&n.to_string(), large).unwrap();
-            ledger.set(&n.to_string(), large);
+            ledger.check(&n.to_string(), large, NONE).unwrap();
+            ledger.set(&n.to_string(), large, NONE);
         }
-        assert_eq!(ledger.check("more", large), Err(TOO_MANY));
+        assert_eq!(ledger.check("more", large, NONE), Err(TOO_MANY));
         // The same again is not more.
-        ledger.check("0", large).unwrap();
-        ledger.set("0", 1);
-        ledger.check("more", large).unwrap();
+        ledger.check("0", large, NONE).unwrap();
+        ledger.set("0", 1, NONE);
+        ledger.check("more", large, NONE).unwrap();
         for n in 0..count {
-            ledger.set(&n.to_string(), 0);
+            ledger.set(&n.to_string(), 0, NONE);
         }
         assert_eq!(ledger.lock().bytes, 0);
         for n in 0..RETAINED_MESSAGES {
-            ledger.set(&n.to_string(), 1);
+            ledger.set(&n.to_string(), 1, NONE);
         }
-        assert_eq!(ledger.check("more", 1), Err(TOO_MANY));
-        ledger.check("0", 2).unwrap();
+        assert_eq!(ledger.check("more", 1, NONE), Err(TOO_MANY));
+        ledger.check("0", 2, NONE).unwrap();
+    }
+
+    #[test]
+    fn properties_count_as_well() {
+        let ledger = RetainedLedger::default();
+        let mut kept = 0;
+        while ledger
+            .check(&kept.to_string(), 1, PropertySize::LARGEST)
+            .is_ok()
+        {
+            ledger.set(&kept.to_string(), 1, PropertySize::LARGEST);
+            kept += 1;
+        }
+        assert!(kept < 500, "{kept}");
     }
 }

@@ -43,6 +43,8 @@ pub struct InspectedStream {
     writing: usize,
     /// Whole packets to send between two of the library's.
     answers: BytesMut,
+    /// The answer to the packet that is coming, when the library has all of it.
+    answer_at_end: Vec<u8>,
     peer_kind: PeerKind,
     /// The last answer is written, and the connection ends.
     lingering: Option<Lingering>,
@@ -92,7 +94,7 @@ impl PeerKind {
         let correction = outbound.correct(frame, bytes.get(..frame.length())?, inbound);
         let is_dropped = matches!(correction, Some(Correction::Drop(_)));
         if frame.kind == kind::PUBLISH && !is_dropped {
-            pace.sends(frame, bytes);
+            pace.sends(frame, bytes, outbound.is_mqtt_5);
         }
         correction
     }
@@ -117,6 +119,7 @@ impl InspectedStream {
             reading: Reading::Pass(connect_length),
             writing: 0,
             answers: BytesMut::new(),
+            answer_at_end: Vec::new(),
             peer_kind,
             lingering: None,
         }
@@ -171,10 +174,16 @@ impl InspectedStream {
             }
             Verdict::Replace { length, with } => {
                 inspection.large_packet.begins(frame.length());
-                self.reading = Reading::Pass(with.len() + frame.length() - length);
-                let rest = self.received.split_off(length);
-                self.received = BytesMut::from(&with[..]);
-                self.received.unsplit(rest);
+                self.replace(&frame, length, &with);
+            }
+            Verdict::ReplaceAndAnswer {
+                length,
+                with,
+                answer,
+            } => {
+                inspection.large_packet.begins(frame.length());
+                self.replace(&frame, length, &with);
+                self.answer_at_end = answer;
             }
             Verdict::Answer(answer) => {
                 self.answers.extend(answer);
@@ -195,6 +204,14 @@ impl InspectedStream {
         }
         let lingering = self.lingering.get_or_insert_with(Lingering::new);
         lingering.poll(&mut self.socket, cx)
+    }
+
+    /// The library gets other bytes instead of the first ones of a packet.
+    fn replace(&mut self, frame: &Frame, length: usize, with: &[u8]) {
+        self.reading = Reading::Pass(with.len() + frame.length() - length);
+        let rest = self.received.split_off(length);
+        self.received = BytesMut::from(with);
+        self.received.unsplit(rest);
     }
 
     fn waiting_to_send(&self) -> usize {
@@ -259,6 +276,8 @@ impl AsyncRead for InspectedStream {
                     if let PeerKind::Client(inspection) = &mut self.peer_kind {
                         inspection.large_packet.ends();
                     }
+                    let answer = std::mem::take(&mut self.answer_at_end);
+                    self.answers.extend(answer);
                     self.reading = Reading::Head;
                 }
                 Reading::Pass(left) => {

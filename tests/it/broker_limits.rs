@@ -55,17 +55,21 @@ fn text(text: &str) -> Vec<u8> {
 
 fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
-    let mut length = body.len();
+    put_length(&mut bytes, body.len());
+    bytes.extend(body);
+    bytes
+}
+
+/// Appends a length as a variable integer (MQTT 5, 1.5.5).
+fn put_length(bytes: &mut Vec<u8>, mut length: usize) {
     loop {
         let more = length > 0x7F;
         bytes.push((length & 0x7F) as u8 | u8::from(more) << 7);
         length >>= 7;
         if !more {
-            break;
+            return;
         }
     }
-    bytes.extend(body);
-    bytes
 }
 
 /// How a client connects.
@@ -107,7 +111,7 @@ fn publish_packet(topic: &str, id: u16, flags: u8, properties: &[u8], payload: &
     if flags & 6 != 0 {
         body.extend(id.to_be_bytes());
     }
-    body.push(u8::try_from(properties.len()).unwrap());
+    put_length(&mut body, properties.len());
     body.extend(properties);
     body.extend(payload);
     packet(0x30 | flags, &body)
