@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use tokio::time::Instant;
 
 use super::answers::{Answers, Denial};
 use super::client::BrokerClient;
@@ -16,9 +17,10 @@ use super::limits::{
     CONTROL_PACKET_LIMIT, MESSAGE_HEAD_LIMIT, QUEUED_MESSAGE_BYTES, TOPIC_ALIASES,
 };
 use super::message::MessageHead;
+use super::replay::Replay;
 use super::rights::{PublishAttempt, Recipients};
 use super::rules::check_packet;
-use super::subscriptions::{FilterRequest, Subscriptions};
+use super::subscriptions::{FilterRequest, RequestedFilter, Subscriptions};
 use super::topic_size::is_moderate;
 
 /// What happens to a packet.
@@ -60,6 +62,8 @@ pub struct Inbound {
     delivering: HashSet<u16>,
     /// What was asked for by SUBSCRIBE and not answered yet.
     subscriptions: Subscriptions,
+    /// What was retained when the client subscribed, and was not sent yet.
+    pub replay: Replay,
 }
 
 /// The flag of a PUBLISH that is sent again (MQTT 5, 3.3.1.1).
@@ -96,6 +100,7 @@ impl Inbound {
             answered: HashSet::new(),
             delivering: HashSet::new(),
             subscriptions: Subscriptions::default(),
+            replay: Replay::default(),
         }
     }
 
@@ -163,8 +168,8 @@ impl Inbound {
             }
             return request.pass(|_| true);
         }
-        let may = |filter: &str| {
-            let decided = client.subscribe(filter);
+        let may = |filter: &RequestedFilter<'_>| {
+            let decided = subscribe(client, &mut self.replay, filter);
             decided.inspect_err(|denial| client.shared.denied(denial))
         };
         self.subscriptions.subscribe(&request, self.answers, may)
@@ -369,4 +374,20 @@ impl Inbound {
     pub fn suback(&mut self, frame: &Frame, packet: &[u8]) -> Option<Vec<u8>> {
         self.subscriptions.suback(frame, packet, self.answers)
     }
+}
+
+/// Decides about one filter.
+fn subscribe(
+    client: &BrokerClient,
+    replay: &mut Replay,
+    filter: &RequestedFilter<'_>,
+) -> Result<(), Denial> {
+    let mut replayed = 0;
+    if filter.wants_retained() {
+        replayed = client.shared.retained.replayed(filter.text);
+    }
+    replay.check(replayed)?;
+    client.subscribe(filter.text)?;
+    replay.add(replayed, Instant::now());
+    Ok(())
 }

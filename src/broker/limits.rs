@@ -74,6 +74,10 @@ pub const RETAINED_BYTES: usize = 4 << 20;
 /// The most bytes of one.
 pub const RETAINED_MESSAGE_BYTES: usize = 256 << 10;
 
+/// The most bytes of retained messages that are on their way to one client, unless one filter
+/// matches more: Home Assistant subscribes to some 20,000 states of 250 rooms at once.
+pub const REPLAY_BYTES: usize = 16 << 20;
+
 /// The most messages that wait for one client: while it is gone, or while it does not acknowledge.
 /// The oldest is dropped.
 pub const QUEUED_MESSAGES: usize = 1000;
@@ -152,6 +156,10 @@ mod tests {
                 "{} MiB in all, {} KiB each",
                 mib(RETAINED_BYTES),
                 kib(RETAINED_MESSAGE_BYTES)
+            ),
+            format!(
+                "{} MiB to a client, or those of one filter",
+                mib(REPLAY_BYTES)
             ),
             format!("{RECEIVE_MAXIMUM} of a client (Receive Maximum)"),
             format!(

@@ -230,6 +230,11 @@ impl Pace {
         }
     }
 
+    /// Nothing waits for the client to read or acknowledge.
+    pub fn takes_everything(&self) -> bool {
+        !self.is_blocked && self.unacknowledged.is_empty()
+    }
+
     fn takes_too_little(&self) -> bool {
         self.is_blocked
             || self.unacknowledged_bytes > UNACKNOWLEDGED_BYTES

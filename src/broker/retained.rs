@@ -11,11 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mqtt5::broker::events::{BrokerEventHandler, RetainedSetEvent};
 use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use mqtt5::validation::topic_matches_filter;
 
 use super::answers::Denial;
 use super::client::ClientsShare;
 use super::limits::{RETAINED_BYTES, RETAINED_MESSAGE_BYTES, RETAINED_MESSAGES};
 use super::property_size::PropertySize;
+use super::replay::MESSAGE_OVERHEAD;
 
 const TOO_LARGE: Denial = Denial::limit(
     "retained",
@@ -36,8 +38,11 @@ pub struct RetainedLedger {
 
 #[derive(Debug, Default)]
 struct Entries {
+    /// The sizes of what is retained for clients.
     by_topic: HashMap<Box<str>, usize>,
     bytes: usize,
+    /// The sizes of the gateway's own, which have no limit.
+    gateways: HashMap<Box<str>, usize>,
 }
 
 /// The bytes that a retained message counts for.
@@ -74,6 +79,37 @@ impl RetainedLedger {
             return Err(TOO_MANY);
         }
         Ok(())
+    }
+
+    /// The bytes of memory that the library takes when a client subscribes to this filter: all that
+    /// matches is copied.
+    pub fn replayed(&self, filter: &str) -> usize {
+        if filter.starts_with("$share/") {
+            return 0;
+        }
+        let entries = self.lock();
+        let [clients, gateways] = [&entries.by_topic, &entries.gateways];
+        let copied = |size: &usize| size + MESSAGE_OVERHEAD;
+        if !filter.contains(['+', '#']) {
+            let found = clients.get(filter).or_else(|| gateways.get(filter));
+            return found.map_or(0, copied);
+        }
+        clients
+            .iter()
+            .chain(gateways)
+            .filter(|(topic, _)| topic_matches_filter(topic, filter))
+            .map(|(_, size)| copied(size))
+            .sum()
+    }
+
+    /// The gateway retains this now; without a payload, nothing.
+    fn set_gateways(&self, topic: &str, payload: usize) {
+        let gateways = &mut self.lock().gateways;
+        if payload == 0 {
+            gateways.remove(topic);
+        } else {
+            gateways.insert(topic.into(), topic.len() + payload);
+        }
     }
 
     /// The broker retains this now; without a payload, nothing.
@@ -113,8 +149,10 @@ impl BrokerEventHandler for RetainedWatch {
         event: RetainedSetEvent,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
-            if !self.shared.rights.is_gateways(&event.topic) {
-                let payload = event.payload.len();
+            let payload = event.payload.len();
+            if self.shared.rights.is_gateways(&event.topic) {
+                self.shared.retained.set_gateways(&event.topic, payload);
+            } else {
                 let properties = self.properties(&event.topic).await;
                 self.shared.retained.set(&event.topic, payload, properties);
             }
@@ -160,6 +198,21 @@ mod tests {
         }
         assert_eq!(ledger.check("more", 1, NONE), Err(TOO_MANY));
         ledger.check("0", 2, NONE).unwrap();
+    }
+
+    #[test]
+    fn what_a_filter_matches_is_copied() {
+        let ledger = RetainedLedger::default();
+        ledger.set("a/b", 5, NONE);
+        ledger.set_gateways("a/c", 7);
+        let one = 3 + MESSAGE_OVERHEAD;
+        assert_eq!(ledger.replayed("a/b"), one + 5);
+        assert_eq!(ledger.replayed("a/c"), one + 7);
+        assert_eq!(ledger.replayed("a/#"), 2 * one + 12);
+        assert_eq!(ledger.replayed("b/#"), 0);
+        assert_eq!(ledger.replayed("$share/g/a/b"), 0);
+        ledger.set_gateways("a/c", 0);
+        assert_eq!(ledger.replayed("a/+"), one + 5);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use mqtt5::broker::transport::WebSocketTransport;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
 use super::corrections::Correction;
@@ -93,8 +94,11 @@ impl PeerKind {
         } = &mut **inspection;
         let correction = outbound.correct(frame, bytes.get(..frame.length())?, inbound);
         let is_dropped = matches!(correction, Some(Correction::Drop(_)));
-        if frame.kind == kind::PUBLISH && !is_dropped {
-            pace.sends(frame, bytes, outbound.is_mqtt_5);
+        if frame.kind == kind::PUBLISH {
+            inbound.replay.sent(frame.length());
+            if !is_dropped {
+                pace.sends(frame, bytes, outbound.is_mqtt_5);
+            }
         }
         correction
     }
@@ -166,6 +170,9 @@ impl InspectedStream {
             }
         };
         inspection.pace.acknowledges(&frame, &self.received);
+        if frame.kind == kind::SUBSCRIBE && inspection.pace.takes_everything() {
+            inspection.inbound.replay.takes_everything(Instant::now());
+        }
         match inspection.inbound.inspect(&frame, &self.received) {
             Verdict::NeedMore(length) => return Some(length),
             Verdict::Pass => {

@@ -10,6 +10,9 @@ use super::answers::{Answers, Denial};
 use super::frames::{Frame, Malformed, Reader, kind, packet};
 use super::inbound::Verdict;
 
+/// The Retain Handling of a client that wants nothing retained (MQTT 5, 3.8.3.1).
+const NO_RETAINED: u8 = 2;
+
 /// One filter of SUBSCRIBE or UNSUBSCRIBE.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RequestedFilter<'a> {
@@ -18,6 +21,14 @@ pub struct RequestedFilter<'a> {
     pub for_library: Cow<'a, str>,
     /// The byte after the filter in SUBSCRIBE; nothing in UNSUBSCRIBE.
     options: &'a [u8],
+}
+
+impl RequestedFilter<'_> {
+    /// Whether the client wants what is retained.
+    pub fn wants_retained(&self) -> bool {
+        let is_wanted = |options: &u8| options >> 4 & 3 != NO_RETAINED;
+        self.options.first().is_some_and(is_wanted)
+    }
 }
 
 /// A SUBSCRIBE or UNSUBSCRIBE.
@@ -106,10 +117,10 @@ impl Subscriptions {
         &mut self,
         request: &FilterRequest<'_>,
         answers: Answers,
-        may: impl Fn(&str) -> Result<(), Denial>,
+        mut may: impl FnMut(&RequestedFilter<'_>) -> Result<(), Denial>,
     ) -> Verdict {
         let filters = request.filters.iter();
-        let denials: Vec<Option<Denial>> = filters.map(|filter| may(filter.text).err()).collect();
+        let denials: Vec<Option<Denial>> = filters.map(|filter| may(filter).err()).collect();
         let Some(first) = denials.iter().flatten().next() else {
             return request.pass(|_| true);
         };
@@ -178,7 +189,10 @@ mod tests {
 
     fn decide(all: &mut Subscriptions, bytes: &[u8], version: u8) -> Verdict {
         let request = request(bytes, version == 5);
-        let may = |filter: &str| if filter == "no" { Err(FULL) } else { Ok(()) };
+        let may = |filter: &RequestedFilter<'_>| match filter.text {
+            "no" => Err(FULL),
+            _ => Ok(()),
+        };
         let answers = Answers::new(version, false, None);
         all.subscribe(&request, answers, may)
     }

@@ -146,6 +146,45 @@ async fn a_large_message_is_not_kept_for_clients_that_are_gone() {
     }
 }
 
+/// One SUBSCRIBE cannot make the broker copy what is retained any number of times.
+#[tokio::test]
+async fn what_is_retained_is_copied_to_a_limit() {
+    let broker = broker(&[], 100).await;
+    let mut writer = Wire::connect(&broker, id("writer")).await;
+    let payload = vec![b'x'; 200_000];
+    for n in 0..20 {
+        let topic = format!("free/{n}");
+        assert_eq!(writer.publish(&topic, true, &payload).await, 0);
+    }
+    let mut client = Wire::connect(&broker, id("client")).await;
+    let again = [&text("free/#")[..], &[0]].concat().repeat(1_000);
+    let subscribe = [&[0, 9, 0], &again[..]].concat();
+    client.send(&packet(0x82, &subscribe)).await;
+    let mut messages = 0;
+    let codes = loop {
+        match client.receive().await.expect("it stays") {
+            (SUBACK, body) => break body[body.len() - 1_000..].to_vec(),
+            _ => messages += 1,
+        }
+    };
+    let granted = codes.iter().filter(|code| **code == 0).count();
+    assert_eq!(granted, 4, "16 MiB of copies");
+    assert!(codes[granted..].iter().all(|code| *code == QUOTA_EXCEEDED));
+    // It reads them, and may subscribe again.
+    while messages < granted * 20 {
+        client.expect(PUBLISH).await;
+        messages += 1;
+    }
+    client.send(&packet(0x82, &subscribe)).await;
+    loop {
+        if let (SUBACK, body) = client.receive().await.expect("it stays") {
+            let codes = &body[body.len() - 1_000..];
+            assert_eq!(codes.iter().filter(|code| **code == 0).count(), 4);
+            return;
+        }
+    }
+}
+
 /// A client that subscribes to everything gets all states, however many there are.
 #[tokio::test]
 async fn all_retained_states_reach_a_client_that_reads() {
