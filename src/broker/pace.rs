@@ -284,6 +284,7 @@ impl Pace {
 mod tests {
     use super::*;
     use crate::broker::frames::packet;
+    use crate::broker::places::Places;
     use crate::broker::rights::BrokerRights;
     use crate::topics::{DiscoveryTopics, Prefix};
 
@@ -294,7 +295,7 @@ mod tests {
 
     fn share() -> ClientsShare {
         let rights = BrokerRights::new(Vec::new(), Prefix::default(), DiscoveryTopics::default());
-        ClientsShare::new(rights, Arc::default(), 0)
+        ClientsShare::new(rights, Places::new().unwrap(), Arc::default(), 0)
     }
 
     #[test]
