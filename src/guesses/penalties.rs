@@ -5,9 +5,12 @@
 //! are not checked. A wrong secret that is shown again tells the sender nothing new, so it adds
 //! nothing: a panel with an old token does not block others at its address.
 //!
-//! Memory is bounded. A penalty is forgotten only when it has run off and [`FORGET_AFTER`] has passed:
-//! no number of other addresses pushes it out. The networks of one IPv6 site get one penalty together
-//! when there are many of them, and when the table is full, all further addresses have one together.
+//! Memory is bounded. A penalty is forgotten when it has run off and [`FORGET_AFTER`] has passed. When
+//! the table is full, it is forgotten as soon as its wrong secrets come to one in [`LONGEST_PENALTY`]:
+//! nobody guesses faster for it, and no number of other addresses pushes it out before. So addresses
+//! with a wrong secret each fill the table for seconds only. The networks of one IPv6 site get one
+//! penalty together when there are many of them, and while the table is full, all further addresses
+//! have one together.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -51,6 +54,7 @@ pub enum Counted {
 #[derive(Debug, Clone)]
 struct Penalty {
     failures: u32,
+    begun: Instant,
     runs_until: Instant,
     last_failure: Instant,
     /// The start of the digests of wrong secrets, the newest last.
@@ -61,6 +65,7 @@ impl Penalty {
     fn new(now: Instant) -> Self {
         Self {
             failures: 0,
+            begun: now,
             runs_until: now,
             last_failure: now,
             wrong: VecDeque::new(),
@@ -69,6 +74,12 @@ impl Penalty {
 
     fn is_over(&self, now: Instant) -> bool {
         now > self.runs_until && now.saturating_duration_since(self.last_failure) > FORGET_AFTER
+    }
+
+    /// Whether it may be forgotten for others: its wrong secrets were as slow as they will be.
+    fn gives_way(&self, now: Instant) -> bool {
+        let slow = LONGEST_PENALTY.saturating_mul(self.failures);
+        now > self.runs_until && now.saturating_duration_since(self.begun) > slow
     }
 
     /// How long the address is blocked.
@@ -121,12 +132,13 @@ pub struct Penalties {
 
 impl Penalties {
     /// How long this address is blocked; `None` if it is not.
-    pub fn blocked(&self, network: Network, now: Instant) -> Option<Duration> {
+    pub fn blocked(&mut self, network: Network, now: Instant) -> Option<Duration> {
         let site = network.site().and_then(|site| self.table.get(&site));
-        let own = site.or_else(|| self.table.get(&network));
-        let is_full = self.table.len() >= MAX_PENALTIES;
-        let overflow = self.overflow.as_ref().filter(|_| is_full);
-        own.or(overflow).and_then(|penalty| penalty.blocked(now))
+        if let Some(own) = site.or_else(|| self.table.get(&network)) {
+            return own.blocked(now);
+        }
+        let overflow = self.overflow.as_ref()?.blocked(now)?;
+        self.is_full(now).then_some(overflow)
     }
 
     /// Counts a wrong secret.
@@ -139,10 +151,7 @@ impl Penalties {
         let mut network = site.unwrap_or(network);
         if !self.table.contains_key(&network) {
             network = self.merge_site(network);
-            if self.table.len() >= MAX_PENALTIES {
-                self.sweep(now);
-            }
-            if self.table.len() >= MAX_PENALTIES {
+            if self.is_full(now) {
                 return self.overflow.get_or_insert_with(|| Penalty::new(now));
             }
         }
@@ -150,7 +159,8 @@ impl Penalties {
         self.table.entry(network).or_insert_with(new)
     }
 
-    /// Gives the site of a network one penalty, the longest of its networks, if there are many of them.
+    /// Gives the site of a network one penalty, the longest of its networks with the failures of all, if
+    /// there are many of them.
     fn merge_site(&mut self, network: Network) -> Network {
         let Some(site) = network.site() else {
             return network;
@@ -163,17 +173,40 @@ impl Penalties {
         let penalties = members
             .iter()
             .filter_map(|member| self.table.remove(member));
-        if let Some(longest) = penalties.max_by_key(|penalty| penalty.runs_until) {
-            self.table.insert(site, longest);
+        let together = penalties.reduce(|one, other| {
+            let failures = one.failures.saturating_add(other.failures);
+            let begun = one.begun.min(other.begun);
+            let longest = if other.runs_until > one.runs_until {
+                other
+            } else {
+                one
+            };
+            Penalty {
+                failures,
+                begun,
+                ..longest
+            }
+        });
+        if let Some(together) = together {
+            self.table.insert(site, together);
         }
         site
+    }
+
+    /// Whether there is no place for one more, after what may be forgotten is.
+    fn is_full(&mut self, now: Instant) -> bool {
+        if self.table.len() >= MAX_PENALTIES {
+            self.sweep(now);
+        }
+        self.table.len() >= MAX_PENALTIES
     }
 
     fn sweep(&mut self, now: Instant) {
         let recent = |last: Instant| now.saturating_duration_since(last) < SWEEP_INTERVAL;
         if !self.last_sweep.is_some_and(recent) {
             self.last_sweep = Some(now);
-            self.table.retain(|_, penalty| !penalty.is_over(now));
+            self.table
+                .retain(|_, penalty| !penalty.is_over(now) && !penalty.gives_way(now));
         }
     }
 }

@@ -119,3 +119,59 @@ fn many_networks_of_one_ipv6_site_have_one_penalty() {
     let other = ipv6("2001:db8:2::1");
     assert_eq!(penalties.blocked(other, Instant::now()), None);
 }
+
+#[test]
+fn addresses_with_a_wrong_secret_each_keep_others_out_for_seconds_only() {
+    let mut penalties = Penalties::default();
+    let mut now = Instant::now();
+    let most = u32::try_from(MAX_PENALTIES).unwrap();
+    for n in 0..most + 100 {
+        penalties.count(ipv4(n), n.into(), now);
+    }
+    let honest = ipv4(most + 1000);
+    assert!(penalties.blocked(honest, now).is_some());
+    now += LONGEST_PENALTY + SWEEP_INTERVAL;
+    // Somebody goes on beyond the table; that is another address now.
+    for guess in 0..100 {
+        penalties.count(ipv4(most + 2000), 10_000 + guess, now);
+    }
+    assert_eq!(penalties.blocked(honest, now), None);
+    assert!(penalties.blocked(ipv4(most + 2000), now).is_some());
+}
+
+#[test]
+fn a_full_table_makes_no_guesses_faster() {
+    let mut penalties = Penalties::default();
+    let start = Instant::now();
+    let (step, seconds) = (Duration::from_secs(2), 120);
+    let mut checked = 0;
+    let mut guess = 0;
+    while start + step * guess < start + Duration::from_secs(seconds) {
+        for n in 0..5000 {
+            let counted = penalties.count(ipv4(n), guess.into(), start + step * guess);
+            checked += u64::from(matches!(counted, Counted::First { .. }));
+        }
+        guess += 1;
+    }
+    // Six at once, then one in five seconds, for each place in the table and all beyond it.
+    let most = (MAX_PENALTIES as u64 + 1) * (6 + seconds / LONGEST_PENALTY.as_secs());
+    assert!(checked <= most, "{checked} of {most}");
+}
+
+#[test]
+fn a_site_is_forgotten_no_sooner_than_its_networks() {
+    let mut penalties = Penalties::default();
+    let now = Instant::now();
+    let networks = u32::try_from(MAX_NETWORKS_PER_SITE).unwrap();
+    for n in 0..=networks {
+        let network = ipv6(&format!("2001:db8:1:{n:x}::1"));
+        for guess in 0..6 {
+            penalties.count(network, guess, now);
+        }
+    }
+    let together = penalties.table.values().next().unwrap().clone();
+    assert_eq!(penalties.table.len(), 1);
+    assert!(together.failures >= 6 * networks);
+    assert!(!together.gives_way(now + LONGEST_PENALTY * 6 * networks));
+    assert!(together.gives_way(now + LONGEST_PENALTY * 6 * (networks + 2)));
+}
