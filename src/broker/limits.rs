@@ -28,9 +28,9 @@ pub const CONTROL_PACKET_LIMIT: usize = 64 << 10;
 pub const MESSAGE_HEAD_LIMIT: usize = 64 << 10;
 /// The most bytes of a message's properties. Requests have a response topic and an identifier. The
 /// library copies the properties for each client that gets the message.
-pub const PROPERTY_BYTES: usize = 8 << 10;
+pub const PROPERTY_BYTES: usize = 2 << 10;
 /// The most user properties of a message. Each takes memory however short it is.
-pub const USER_PROPERTIES: usize = 64;
+pub const USER_PROPERTIES: usize = 16;
 /// The most bytes of answers that a client has not read. After that nothing more is read from it.
 pub const UNREAD_ANSWERS_LIMIT: usize = 64 << 10;
 

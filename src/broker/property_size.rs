@@ -17,7 +17,7 @@ const USER_PROPERTY_OVERHEAD: usize = 64;
 const TOO_MANY: Denial = Denial::limit(
     "properties",
     ReasonCode::QuotaExceeded,
-    "the properties of a message may have 8 KiB, and 64 of them may be user properties",
+    "the properties of a message may have 2 KiB, and 16 of them may be user properties",
 );
 
 /// How large the properties of a message are.
@@ -106,7 +106,7 @@ mod tests {
             bytes: 0,
         };
         assert_eq!(many.check(), Err(TOO_MANY));
-        assert!(many.in_memory() > 4_000, "empty ones take memory as well");
+        assert!(many.in_memory() > 1_000, "empty ones take memory as well");
     }
 
     #[test]
