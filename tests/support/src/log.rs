@@ -1,13 +1,29 @@
 //! A log that a test reads.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
+use tracing::Dispatch;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+/// A second subscriber, that logs nothing. With one alone, a line that another thread, without a
+/// subscriber, reaches first is switched off for all threads.
+static SECOND: LazyLock<Dispatch> = LazyLock::new(|| {
+    let silent = tracing_subscriber::fmt().with_max_level(LevelFilter::OFF);
+    Dispatch::new(silent.finish())
+});
+
 /// Keeps what is logged. Its clones share the text.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Default for Log {
+    fn default() -> Self {
+        LazyLock::force(&SECOND);
+        Self(Arc::default())
+    }
+}
 
 impl Log {
     /// Everything until now.
