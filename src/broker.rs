@@ -44,6 +44,7 @@ mod pace;
 mod places;
 mod properties;
 mod property_size;
+mod refusals;
 mod replay;
 mod retained;
 mod rights;

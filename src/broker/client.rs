@@ -158,7 +158,8 @@ impl BrokerClient {
         }
         self.shared.rights.subscribe(self.user(), filter)?;
         let filter = self.filter_for_library(filter);
-        self.shared.filters.subscribe(&self.place, &filter)
+        let filters = &self.shared.filters;
+        filters.subscribe(&self.place, &self.owner, &filter)
     }
 
     /// It has ended a subscription.

@@ -1,7 +1,7 @@
 //! How many filters clients subscribe to.
 //!
-//! The library compares every message with every filter that has a wildcard, so these are few. A
-//! filter without one costs memory only: Home Assistant has one for each entity of each room.
+//! The library compares every message with every filter that has a wildcard, level by level, so these
+//! are few and have few levels together; one user has a part of them. A filter without one costs memory only: Home Assistant has one for each entity of each room.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,12 +11,19 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use super::answers::Denial;
 use super::limits::{
     FILTER_BYTES, FILTERS, FILTERS_PER_CLIENT, WILDCARD_FILTERS, WILDCARD_FILTERS_PER_CLIENT,
+    WILDCARD_LEVELS, WILDCARD_SHARE,
 };
+use super::owner::Owner;
 
 const TOO_MANY_OF_CLIENT: Denial = Denial::limit(
     "filters",
     ReasonCode::QuotaExceeded,
     "this client has too many subscriptions",
+);
+const TOO_MANY_OF_OWNER: Denial = Denial::limit(
+    "filters",
+    ReasonCode::QuotaExceeded,
+    "this user has too many subscriptions with wildcards",
 );
 const TOO_MANY: Denial = Denial::limit(
     "filters",
@@ -33,16 +40,59 @@ pub struct FilterLedger {
 #[derive(Debug, Default)]
 struct Entries {
     by_place: HashMap<Box<str>, ClientFilters>,
-    /// The filters with a wildcard, and how many clients have each.
-    wildcards: HashMap<Box<str>, usize>,
+    /// The filters with a wildcard.
+    wildcards: Wildcards,
+    /// The same of each owner.
+    wildcards_of: HashMap<Owner, Wildcards>,
     count: usize,
     bytes: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ClientFilters {
+    owner: Owner,
     filters: HashSet<Box<str>>,
     wildcards: usize,
+}
+
+/// Different filters with a wildcard.
+#[derive(Debug, Default)]
+struct Wildcards {
+    /// How many clients have each.
+    filters: HashMap<Box<str>, usize>,
+    /// The levels of them all.
+    levels: usize,
+}
+
+impl Wildcards {
+    /// Whether there may be this one too, if there may be one of `share` parts of all.
+    fn has_room(&self, filter: &str, share: usize) -> bool {
+        self.filters.contains_key(filter)
+            || self.filters.len() < WILDCARD_FILTERS / share
+                && self.levels + levels(filter) <= WILDCARD_LEVELS / share
+    }
+
+    fn add(&mut self, filter: &str) {
+        let clients = self.filters.entry(filter.into()).or_insert_with(|| {
+            self.levels += levels(filter);
+            0
+        });
+        *clients += 1;
+    }
+
+    fn remove(&mut self, filter: &str) {
+        if let Some(clients) = self.filters.get_mut(filter) {
+            *clients -= 1;
+            if *clients == 0 {
+                self.filters.remove(filter);
+                self.levels -= levels(filter);
+            }
+        }
+    }
+}
+
+fn levels(filter: &str) -> usize {
+    filter.split('/').count()
 }
 
 fn has_wildcard(filter: &str) -> bool {
@@ -58,8 +108,8 @@ impl FilterLedger {
     ///
     /// # Errors
     /// There are too many. Nothing is counted.
-    pub fn subscribe(&self, place: &str, filter: &str) -> Result<(), Denial> {
-        self.lock().add(place, filter)
+    pub fn subscribe(&self, place: &str, owner: &Owner, filter: &str) -> Result<(), Denial> {
+        self.lock().add(place, owner, filter)
     }
 
     /// The client at this place has ended a subscription.
@@ -74,7 +124,7 @@ impl FilterLedger {
 }
 
 impl Entries {
-    fn add(&mut self, place: &str, filter: &str) -> Result<(), Denial> {
+    fn add(&mut self, place: &str, owner: &Owner, filter: &str) -> Result<(), Denial> {
         let of_client = self.by_place.get(place);
         if of_client.is_some_and(|client| client.filters.contains(filter)) {
             return Ok(());
@@ -86,19 +136,29 @@ impl Entries {
         }) {
             return Err(TOO_MANY_OF_CLIENT);
         }
-        let is_new = has_wildcard && !self.wildcards.contains_key(filter);
         if self.count >= FILTERS
             || self.bytes + filter.len() > FILTER_BYTES
-            || is_new && self.wildcards.len() >= WILDCARD_FILTERS
+            || has_wildcard && !self.wildcards.has_room(filter, 1)
         {
             return Err(TOO_MANY);
+        }
+        let of_owner = self.wildcards_of.get(owner);
+        if has_wildcard && of_owner.is_some_and(|own| !own.has_room(filter, WILDCARD_SHARE)) {
+            return Err(TOO_MANY_OF_OWNER);
         }
         self.count += 1;
         self.bytes += filter.len();
         if has_wildcard {
-            *self.wildcards.entry(filter.into()).or_default() += 1;
+            self.wildcards.add(filter);
+            let of_owner = self.wildcards_of.entry(owner.clone()).or_default();
+            of_owner.add(filter);
         }
-        let client = self.by_place.entry(place.into()).or_default();
+        let new = || ClientFilters {
+            owner: owner.clone(),
+            filters: HashSet::new(),
+            wildcards: 0,
+        };
+        let client = self.by_place.entry(place.into()).or_insert_with(new);
         client.wildcards += usize::from(has_wildcard);
         client.filters.insert(filter.into());
         Ok(())
@@ -110,27 +170,31 @@ impl Entries {
         };
         if client.filters.remove(filter) {
             client.wildcards -= usize::from(has_wildcard(filter));
+            let owner = client.owner.clone();
             if client.filters.is_empty() {
                 self.by_place.remove(place);
             }
-            self.count_out(filter);
+            self.count_out(&owner, filter);
         }
     }
 
     fn forget(&mut self, place: &str) {
-        let client = self.by_place.remove(place).unwrap_or_default();
+        let Some(client) = self.by_place.remove(place) else {
+            return;
+        };
         for filter in client.filters {
-            self.count_out(&filter);
+            self.count_out(&client.owner, &filter);
         }
     }
 
-    fn count_out(&mut self, filter: &str) {
+    fn count_out(&mut self, owner: &Owner, filter: &str) {
         self.count -= 1;
         self.bytes -= filter.len();
-        if let Some(clients) = self.wildcards.get_mut(filter) {
-            *clients -= 1;
-            if *clients == 0 {
-                self.wildcards.remove(filter);
+        self.wildcards.remove(filter);
+        if let Some(of_owner) = self.wildcards_of.get_mut(owner) {
+            of_owner.remove(filter);
+            if of_owner.filters.is_empty() {
+                self.wildcards_of.remove(owner);
             }
         }
     }
@@ -139,23 +203,31 @@ impl Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::limits::TOPIC_LEVELS;
+
+    fn user(name: &str) -> Owner {
+        Owner::User(name.into())
+    }
 
     #[test]
     fn a_client_has_few_wildcards_and_many_plain_filters() {
         let ledger = FilterLedger::default();
+        let owner = user("x");
         for n in 0..WILDCARD_FILTERS_PER_CLIENT {
-            ledger.subscribe("a", &format!("{n}/#")).unwrap();
+            ledger.subscribe("a", &owner, &format!("{n}/#")).unwrap();
         }
-        assert_eq!(ledger.subscribe("a", "one/more/+"), Err(TOO_MANY_OF_CLIENT));
+        let more = ledger.subscribe("a", &owner, "one/more/+");
+        assert_eq!(more, Err(TOO_MANY_OF_CLIENT));
         // Again is not more, and another client has its own.
-        ledger.subscribe("a", "0/#").unwrap();
-        ledger.subscribe("b", "one/more/+").unwrap();
+        ledger.subscribe("a", &owner, "0/#").unwrap();
+        ledger.subscribe("b", &owner, "one/more/+").unwrap();
         for n in WILDCARD_FILTERS_PER_CLIENT..FILTERS_PER_CLIENT {
-            ledger.subscribe("a", &format!("{n}")).unwrap();
+            ledger.subscribe("a", &owner, &format!("{n}")).unwrap();
         }
-        assert_eq!(ledger.subscribe("a", "one/more"), Err(TOO_MANY_OF_CLIENT));
+        let more = ledger.subscribe("a", &owner, "one/more");
+        assert_eq!(more, Err(TOO_MANY_OF_CLIENT));
         ledger.unsubscribe("a", "0/#");
-        ledger.subscribe("a", "one/more").unwrap();
+        ledger.subscribe("a", &owner, "one/more").unwrap();
     }
 
     #[test]
@@ -163,22 +235,51 @@ mod tests {
         let ledger = FilterLedger::default();
         let clients = WILDCARD_FILTERS / WILDCARD_FILTERS_PER_CLIENT;
         for client in 0..clients {
+            let place = client.to_string();
             for n in 0..WILDCARD_FILTERS_PER_CLIENT {
                 let filter = format!("{client}/{n}/#");
-                ledger.subscribe(&client.to_string(), &filter).unwrap();
+                ledger.subscribe(&place, &user(&place), &filter).unwrap();
             }
         }
-        assert_eq!(ledger.subscribe("late", "+/1"), Err(TOO_MANY));
+        let late = user("late");
+        assert_eq!(ledger.subscribe("late", &late, "+/1"), Err(TOO_MANY));
         // One that is there already costs nothing more.
-        ledger.subscribe("late", "0/0/#").unwrap();
+        ledger.subscribe("late", &late, "0/0/#").unwrap();
         ledger.forget("0");
-        ledger.subscribe("late", "+/1").unwrap();
+        ledger.subscribe("late", &late, "+/1").unwrap();
         for client in 1..clients {
             ledger.forget(&client.to_string());
         }
         ledger.forget("late");
         let entries = ledger.lock();
         assert_eq!((entries.count, entries.bytes), (0, 0));
-        assert!(entries.wildcards.is_empty() && entries.by_place.is_empty());
+        assert!(entries.by_place.is_empty() && entries.wildcards_of.is_empty());
+        assert!(entries.wildcards.filters.is_empty());
+        assert_eq!(entries.wildcards.levels, 0);
+    }
+
+    /// A filter with many levels takes more time to compare: it counts with its levels.
+    #[test]
+    fn deep_filters_count_more_and_one_user_leaves_half_to_others() {
+        let ledger = FilterLedger::default();
+        let greedy = user("greedy");
+        let deep = |n: usize| format!("{n}{}", "/+".repeat(TOPIC_LEVELS - 1));
+        let mut accepted = 0;
+        let end = loop {
+            let place = (accepted / WILDCARD_FILTERS_PER_CLIENT).to_string();
+            match ledger.subscribe(&place, &greedy, &deep(accepted)) {
+                Ok(()) => accepted += 1,
+                Err(denial) => break denial,
+            }
+        };
+        assert_eq!(end, TOO_MANY_OF_OWNER);
+        assert_eq!(accepted, WILDCARD_LEVELS / WILDCARD_SHARE / TOPIC_LEVELS);
+        // The same filter of another client is compared once.
+        ledger.subscribe("other", &greedy, &deep(0)).unwrap();
+        let honest = user("honest");
+        for n in 0..WILDCARD_FILTERS_PER_CLIENT {
+            let filter = format!("room/{n}/#");
+            ledger.subscribe("panel", &honest, &filter).unwrap();
+        }
     }
 }

@@ -28,6 +28,7 @@ use super::outbound::Outbound;
 use super::owner::Owner;
 use super::pace::Pace;
 use super::property_size::PropertySize;
+use super::refusals::Refusals;
 use super::rights::PublishAttempt;
 use super::stream::{InspectedStream, Inspection, PeerKind};
 use crate::command::DoorKind;
@@ -122,6 +123,7 @@ impl Gate {
                 inbound: Inbound::new(client.clone(), answers),
                 pace: Pace::new(&self.shared),
                 large_packet: LargePacket::new(self.shared.large_packets.clone()),
+                refusals: Refusals::new(self.shared.telemetry.clone()),
                 outbound: Outbound {
                     is_mqtt_5: answers.is_mqtt_5(),
                     maximum_packet_size: packet.properties.get_maximum_packet_size(),

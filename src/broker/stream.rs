@@ -25,6 +25,8 @@ use super::limits::UNREAD_ANSWERS_LIMIT;
 use super::lingering::Lingering;
 use super::outbound::Outbound;
 use super::pace::Pace;
+use super::refusals::Refusals;
+use crate::net::poll_turn;
 
 /// How much is read from a client at a time.
 const READ_SIZE: usize = 8 << 10;
@@ -65,6 +67,7 @@ pub struct Inspection {
     pub outbound: Outbound,
     pub pace: Pace,
     pub large_packet: LargePacket,
+    pub refusals: Refusals,
 }
 
 /// What happens to the next bytes from the client.
@@ -193,6 +196,9 @@ impl InspectedStream {
                 self.answer_at_end = answer;
             }
             Verdict::Answer(answer) => {
+                if frame.kind != kind::PUBREL {
+                    inspection.refusals.refused();
+                }
                 self.answers.extend(answer);
                 self.reading = Reading::Drop(frame.length());
             }
@@ -240,6 +246,16 @@ impl InspectedStream {
         }
     }
 
+    /// Ready if the client's next packet may be looked at: others have had their turn, and it was not
+    /// refused too much lately.
+    fn poll_next_packet(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let PeerKind::Client(inspection) = &mut self.peer_kind else {
+            return Poll::Ready(());
+        };
+        ready!(inspection.refusals.poll_over(cx));
+        poll_turn(cx)
+    }
+
     /// Reads from the socket until this many bytes are there. `false` at the end of the stream.
     fn poll_receive(&mut self, cx: &mut Context<'_>, length: usize) -> Poll<io::Result<bool>> {
         while self.received.len() < length {
@@ -273,6 +289,7 @@ impl AsyncRead for InspectedStream {
                     return Poll::Ready(Ok(()));
                 }
                 Reading::Head => {
+                    ready!(self.poll_next_packet(cx));
                     if let Some(length) = self.inspect()
                         && !ready!(self.poll_receive(cx, length))?
                     {
@@ -393,5 +410,86 @@ impl AsyncWrite for InspectedStream {
 impl WebSocketTransport for InspectedStream {
     fn peer_addr(&self) -> mqtt5::error::Result<SocketAddr> {
         Ok(self.peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+
+    use tokio::net::TcpListener;
+
+    use super::super::answers::Answers;
+    use super::super::authentication::Login;
+    use super::super::client::{BrokerClient, ClientsShare};
+    use super::super::frames::packet;
+    use super::super::limits::{REFUSAL_PAUSE, REFUSALS_AT_ONCE};
+    use super::super::owner::Owner;
+    use super::super::places::Places;
+    use super::super::rights::BrokerRights;
+    use super::*;
+    use crate::topics::{DiscoveryTopics, Prefix};
+
+    /// The stream of a client without a user that has sent these bytes and nothing else.
+    async fn stream(sent: &[u8]) -> (InspectedStream, TcpStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let other_end = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (socket, peer) = listener.accept().await.unwrap();
+        let discovery = DiscoveryTopics::default();
+        let rights = BrokerRights::new(Vec::new(), Prefix::new(""), discovery);
+        let shared = Arc::new(ClientsShare::new(
+            rights,
+            Places::new().unwrap(),
+            Arc::default(),
+            1 << 20,
+        ));
+        let owner = Owner::address(peer.ip());
+        let client = BrokerClient::new("client".into(), owner, Login::Anyone, shared.clone());
+        let inspection = Inspection {
+            inbound: Inbound::new(Arc::new(client), Answers::new(5, true, None)),
+            outbound: Outbound {
+                is_mqtt_5: true,
+                maximum_packet_size: None,
+                assigned_client_id: None,
+            },
+            pace: Pace::new(&shared),
+            large_packet: LargePacket::new(shared.large_packets.clone()),
+            refusals: Refusals::new(Arc::default()),
+        };
+        let kind = PeerKind::Client(Box::new(inspection));
+        let stream = InspectedStream::new(socket, peer, sent.into(), 0, kind);
+        (stream, other_end)
+    }
+
+    /// Polls the stream once in a turn of its own; how many bytes it took of the client's.
+    async fn taken_in_one_turn(stream: &mut InspectedStream) -> usize {
+        tokio::task::yield_now().await;
+        poll_fn(|cx| {
+            let (before, mut buffer) = (stream.received.len(), [0; 64]);
+            let mut buffer = ReadBuf::new(&mut buffer);
+            let polled = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
+            assert!(polled.is_pending(), "nothing is for the library");
+            Poll::Ready(before - stream.received.len())
+        })
+        .await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_run_while_a_client_sends_what_is_refused_and_then_it_waits() {
+        let refused = packet(kind::PUBLISH, 0, &[0, 2, b'$', b'x', 0]);
+        let (mut stream, _other_end) = stream(&refused.repeat(1000)).await;
+        let (mut turns, mut packets) = (0, 0);
+        while packets <= REFUSALS_AT_ONCE as usize {
+            let taken = taken_in_one_turn(&mut stream).await / refused.len();
+            assert!((1..=16).contains(&taken), "{taken} packets in turn {turns}");
+            packets += taken;
+            turns += 1;
+        }
+        assert_eq!(taken_in_one_turn(&mut stream).await, 0);
+        tokio::time::advance(REFUSAL_PAUSE).await;
+        assert_eq!(taken_in_one_turn(&mut stream).await, refused.len());
     }
 }

@@ -8,12 +8,12 @@ use super::limits::{TOPIC_LENGTH, TOPIC_LEVELS};
 pub const TOPIC_TOO_LONG: Denial = Denial::limit(
     "topic",
     ReasonCode::TopicNameInvalid,
-    "a topic may have 1024 bytes and 32 levels",
+    "a topic may have 1024 bytes and 16 levels",
 );
 pub const FILTER_TOO_LONG: Denial = Denial::limit(
     "topic",
     ReasonCode::TopicFilterInvalid,
-    "a filter may have 1024 bytes and 32 levels",
+    "a filter may have 1024 bytes and 16 levels",
 );
 
 /// Whether a topic or filter is not too long.

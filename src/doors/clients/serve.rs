@@ -15,6 +15,7 @@ use super::{
 use crate::command::DoorKind;
 use crate::doors::access::Grant;
 use crate::doors::flush_rule::FlushRule;
+use crate::net::turn;
 use crate::state::Item;
 use crate::topics::Filter;
 
@@ -98,6 +99,7 @@ async fn read_frames(
         } else {
             source.next().await
         };
+        turn().await;
         match incoming {
             Incoming::Text(text) => handle_frame(client, &text).await,
             Incoming::Binary(_) => {
@@ -249,6 +251,22 @@ mod tests {
         async fn drain(&mut self) {}
     }
 
+    /// A client that sends so many pongs without a pause, and leaves.
+    struct Pongs(u32);
+
+    impl FrameSource for Pongs {
+        async fn next(&mut self) -> Incoming {
+            match self.0 {
+                0 => Incoming::End(CloseReason::ClientLeft),
+                _ => {
+                    self.0 -= 1;
+                    Incoming::KeepAlive
+                }
+            }
+        }
+        async fn drain(&mut self) {}
+    }
+
     struct CountingSink {
         sent: Arc<Notify>,
         buffered: usize,
@@ -270,34 +288,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_sent_is_flushed_to_a_client_that_leaves() {
-        let text =
-            "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://192.0.2.1\"\npassword = \"x\"";
-        let config = config::read("file".into(), text, []).unwrap().config;
-        let store = StateStore::new();
-        store.set("room/1/audio/volume", StateValue::text("40"));
-        let access = Access::new(&config.http, Guesses::new(Arc::default()));
-        let clients = Clients::new(
-            store,
-            Arc::new(NoRooms),
-            access,
-            Arc::<Telemetry>::default(),
-            ClientLimits::default(),
-        );
-        let sender = Sender {
-            door: DoorKind::Tcp,
-            address: std::net::Ipv4Addr::LOCALHOST.into(),
+    async fn others_run_while_a_client_sends_without_a_pause() {
+        let clients = clients();
+        let new = new_client(&clients, Vec::new()).await;
+        let sink = CountingSink {
+            sent: Arc::default(),
+            buffered: 0,
+            flushed: Arc::default(),
         };
+        let mut served = std::pin::pin!(serve_client(&clients, new, Pongs(1000), sink));
+        let mut turns = 0;
+        std::future::poll_fn(|cx| {
+            turns += 1;
+            served.as_mut().poll(cx)
+        })
+        .await;
+        assert!(turns >= 1000 / 16, "{turns}");
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_is_flushed_to_a_client_that_leaves() {
+        let clients = clients();
         // Whether it leaves between a send and its flush is up to the runtime.
         for _ in 0..50 {
             let (sent, flushed) = (Arc::<Notify>::default(), Arc::<AtomicUsize>::default());
-            let new = NewClient {
-                grant: clients.access.admit(sender, None).await.unwrap(),
-                door: DoorKind::Tcp,
-                format: FrameFormat::Plain,
-                filters: vec![Filter::new("room/1/#").unwrap()],
-                answers_pings: false,
-            };
+            let new = new_client(&clients, vec![Filter::new("room/1/#").unwrap()]).await;
             let sink = CountingSink {
                 sent: sent.clone(),
                 buffered: 0,
@@ -305,6 +320,36 @@ mod tests {
             };
             serve_client(&clients, new, LeavesAfterSend(sent), sink).await;
             assert_eq!(flushed.load(Ordering::SeqCst), 1);
+        }
+    }
+
+    fn clients() -> Arc<Clients> {
+        let text =
+            "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://192.0.2.1\"\npassword = \"x\"";
+        let config = config::read("file".into(), text, []).unwrap().config;
+        let store = StateStore::new();
+        store.set("room/1/audio/volume", StateValue::text("40"));
+        let access = Access::new(&config.http, Guesses::new(Arc::default()));
+        Clients::new(
+            store,
+            Arc::new(NoRooms),
+            access,
+            Arc::<Telemetry>::default(),
+            ClientLimits::default(),
+        )
+    }
+
+    async fn new_client(clients: &Clients, filters: Vec<Filter>) -> NewClient {
+        let sender = Sender {
+            door: DoorKind::Tcp,
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+        };
+        NewClient {
+            grant: clients.access.admit(sender, None).await.unwrap(),
+            door: DoorKind::Tcp,
+            format: FrameFormat::Plain,
+            filters,
+            answers_pings: false,
         }
     }
 }

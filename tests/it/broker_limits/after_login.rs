@@ -249,6 +249,23 @@ async fn filters_are_limited_and_each_is_answered() {
     }
 }
 
+/// Filters with many levels take time for every message, so fewer of them are accepted.
+#[tokio::test]
+async fn filters_with_many_levels_count_more() {
+    let broker = broker(&[], 100).await;
+    let mut client = Wire::connect(&broker, id("deep")).await;
+    let filters: Vec<String> = (0..200)
+        .map(|n| format!("{n}{}", "/+".repeat(15)))
+        .collect();
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    let codes = client.subscribe(&filters).await;
+    let accepted = codes.iter().filter(|code| **code == 1).count();
+    let refused = codes.iter().filter(|code| **code == QUOTA_EXCEEDED).count();
+    assert_eq!((accepted, refused), (187, 13));
+    let too_deep = format!("x{}", "/+".repeat(16));
+    assert_eq!(client.subscribe(&[&too_deep]).await, [0x8F]);
+}
+
 /// A user with too many sessions loses the oldest; nobody else does.
 #[tokio::test]
 async fn sessions_are_limited_for_each_user() {
