@@ -14,7 +14,7 @@
 //!             └── places          a client id and a group belong to a user
 //! ```
 //!
-//! `waiting` bounds the connections that have not logged in. `rights` says what users may publish
+//! `net::Places` bounds the connections that have not logged in. `rights` says what users may publish
 //! and see, `limits` has the bounds, `answers` the packets that refuse, `frames` and `message` the
 //! form of packets, `lingering` the end of a connection. `rules`, `connect_rules` and `properties` know what MQTT forbids a client to
 //! send, `corrections` what the library must not send.
@@ -53,7 +53,6 @@ mod stream;
 mod subscriptions;
 mod topic_size;
 mod under_way;
-mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -72,7 +71,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::guesses::Guesses;
-use crate::net::bind;
+use crate::net::{self, bind};
 use crate::telemetry::Telemetry;
 use crate::topics::{DiscoveryTopics, Prefix};
 use acceptor::{Acceptor, Service};
@@ -87,7 +86,6 @@ use limits::{
 use places::Places;
 use retained::RetainedWatch;
 use rights::{BrokerRights, GATEWAY_USER};
-use waiting::WaitingRoom;
 
 pub use rights::BrokerUser;
 
@@ -198,7 +196,7 @@ impl Broker {
             stop: stop.clone(),
         };
         let acceptor = Acceptor {
-            waiting: WaitingRoom::new(waiting),
+            waiting: net::Places::new(waiting),
             service: Arc::new(service),
             tasks: tasks.clone(),
         };

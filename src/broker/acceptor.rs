@@ -18,14 +18,14 @@ use tokio_util::task::TaskTracker;
 use super::client::{BrokerClient, ClientQuestions};
 use super::gate::{Admitted, Gate};
 use super::limits::SESSION_SWEEP_INTERVAL;
-use super::waiting::{WaitingPlace, WaitingRoom};
 use crate::command::DoorKind;
-use crate::net::{Network, accept};
+use crate::net::{Network, Place, Places, accept};
 use crate::telemetry::FloodKind;
 
 /// Accepts clients; holds what their connections share.
 pub struct Acceptor {
-    pub waiting: Arc<WaitingRoom>,
+    /// The connections that have not logged in. The oldest of the busiest address gives way to a newcomer.
+    pub waiting: Arc<Places>,
     pub service: Arc<Service>,
     pub tasks: TaskTracker,
 }
@@ -48,12 +48,14 @@ impl Acceptor {
             .spawn(self.service.clone().run_sweeps(stopped.resubscribe()));
         let next = async || {
             let (stream, peer) = accept(&socket).await;
-            (self.waiting.enter(peer.ip()).await, stream, peer)
+            (self.waiting.take(peer.ip(), |_| {}).await, stream, peer)
         };
         loop {
             tokio::select! {
                 _ = stopped.recv() => return,
                 (place, stream, peer) = next() => {
+                    // Nobody holds a place before the log-in, so there is always one.
+                    let Ok(place) = place else { continue };
                     let service = self.service.clone();
                     self.tasks.spawn(async move { service.serve(place, stream, peer).await });
                 }
@@ -63,11 +65,11 @@ impl Acceptor {
 }
 
 impl Service {
-    async fn serve(&self, place: WaitingPlace, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(&self, place: Place, stream: TcpStream, peer: SocketAddr) {
         let mut stop = self.stop.subscribe();
         let admitted = tokio::select! {
             admitted = self.gate.admit(stream, peer) => admitted,
-            () = place.closed() => {
+            () = place.gave_way() => {
                 let telemetry = &self.gate.shared.telemetry;
                 telemetry.broker_limited("waiting");
                 let network = Network::of(peer.ip());

@@ -9,15 +9,9 @@ use std::time::Duration;
 pub const CONNECT_LIMIT: usize = 16 << 10;
 /// How long a client may take to send its CONNECT. An honest one sends it at once.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most connections that have not logged in, in all. Each takes a file.
-pub const WAITING_LIMIT: usize = 128;
-/// The most connections of one address that have not logged in, unless all of them are younger
-/// than [`WAITING_GRACE`]: after a power cut many clients come at once through one router.
-pub const WAITING_PER_ADDRESS: usize = 32;
-/// A connection that has not logged in is not closed to make room for another before this.
-pub const WAITING_GRACE: Duration = Duration::from_millis(250);
-/// Unless its address has more than half of these connections: then not before this.
-pub const CROWD_GRACE: Duration = Duration::from_millis(50);
+/// The most connections that have not logged in, in all. Each takes a file and up to [`CONNECT_LIMIT`].
+/// When 2,500 come in a second and say nothing, a newcomer has 0.2 s for its CONNECT.
+pub const WAITING_LIMIT: usize = 512;
 /// The share of the broker's connections that is for those that have not logged in, if that is
 /// less than [`WAITING_LIMIT`]: one of this many.
 pub const WAITING_SHARE: usize = 4;
@@ -145,7 +139,7 @@ mod tests {
         let page = include_str!("../../docs/mqtt.md");
         let (kib, mib) = (|n: usize| n >> 10, |n: usize| n >> 20);
         for told in [
-            format!("{WAITING_LIMIT}, and {WAITING_PER_ADDRESS} of one address"),
+            format!("{WAITING_LIMIT}, and seven of eight of one address"),
             format!(
                 "{} KiB, within {} s",
                 kib(CONNECT_LIMIT),
