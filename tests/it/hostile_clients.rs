@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use poly2mqtt::config::AccessLevel;
 use poly2mqtt::doors::clients::ClientLimits;
-use poly2mqtt_test_support::SOON;
 use poly2mqtt_test_support::door::{Doors, Lines, certificate, http, token};
+use poly2mqtt_test_support::{SOON, free_port};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -375,10 +375,7 @@ fn silent_clients_leave_files_for_others_where_files_are_few() {
     use std::process::{Command, Stdio};
 
     let dir = tempfile::tempdir().unwrap();
-    let free = || {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let free = || std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (http, tcp, mqtt) = (free(), free(), free());
     let file = dir.path().join("poly2mqtt.toml");
     let text = format!(
