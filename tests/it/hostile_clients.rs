@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use poly2mqtt::config::AccessLevel;
 use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_test_support::door::{Doors, Lines, certificate, http, token};
+use poly2mqtt_test_support::program::program_with_files;
 use poly2mqtt_test_support::{SOON, free_port};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -372,7 +373,7 @@ async fn the_first_line_is_short_and_later_ones_are_not() {
 fn silent_clients_leave_files_for_others_where_files_are_few() {
     use std::io::{Read, Write};
     use std::net::TcpStream;
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
 
     let dir = tempfile::tempdir().unwrap();
     let free = || std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -384,13 +385,11 @@ fn silent_clients_leave_files_for_others_where_files_are_few() {
          [rooms.1]\nurl = \"https://127.0.0.1:1\"\npassword = \"x\"\n"
     );
     std::fs::write(&file, text).unwrap();
-    let script = "ulimit -n 300; exec \"$0\" run --config \"$1\"";
-    let mut program = Command::new("sh")
-        .args(["-c", script, env!("CARGO_BIN_EXE_poly2mqtt")])
-        .arg(&file)
+    let words = ["run", "--config", file.to_str().unwrap()];
+    let program = program_with_files(300, &words)
         .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+        .spawn();
+    let mut program = program.unwrap();
     let health = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&http, AT_ONCE)?;
         stream.set_read_timeout(Some(AT_ONCE))?;

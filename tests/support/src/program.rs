@@ -20,6 +20,18 @@ pub fn path() -> PathBuf {
 pub fn program(words: &[&str]) -> Command {
     let mut command = Command::new(path());
     command.args(words);
+    without_variables(command)
+}
+
+/// The same, with this limit of open files.
+pub fn program_with_files(limit: u32, words: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+    command.args(["-c", &script]).arg(path()).args(words);
+    without_variables(command)
+}
+
+fn without_variables(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("POLY2MQTT_") {
             command.env_remove(name);
