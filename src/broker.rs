@@ -83,7 +83,7 @@ use limits::{
     QUEUED_BYTES, QUEUED_MESSAGES, RECEIVE_MAXIMUM, SESSION_EXPIRY, TOPIC_ALIASES,
     UNACKNOWLEDGED_MESSAGES, WAITING_LIMIT, WAITING_MESSAGES, WAITING_SHARE,
 };
-use places::Places;
+use places::PlaceNames;
 use retained::RetainedWatch;
 use rights::{BrokerRights, GATEWAY_USER};
 
@@ -156,7 +156,7 @@ impl Broker {
         let largest_packet = settings.max_payload + PACKET_OVERHEAD;
         let shared = Arc::new(ClientsShare::new(
             rights,
-            Places::new()?,
+            PlaceNames::new()?,
             telemetry,
             largest_packet,
         ));
@@ -191,7 +191,6 @@ impl Broker {
             config: Arc::new(library_config(largest_packet)),
             router: Arc::new(router),
             storage,
-            stats: stats.clone(),
             resources: Arc::new(ResourceMonitor::new(limits)),
             stop: stop.clone(),
         };

@@ -28,7 +28,7 @@ use std::fmt;
 pub use discovery::DiscoveryTopics;
 pub use filter::{Filter, Filters};
 pub use level::{decode_level, encode_level, is_harmless};
-pub use reach::{LevelRule, Region, reaches};
+pub use reach::{LevelRule, Region, SHARE, reaches};
 pub use response::check_response;
 
 /// `online` while the gateway runs; the broker's will says `offline`.

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
@@ -36,6 +36,12 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
 const ADDRESSES: u32 = 8;
 /// How long a flood may take to say what it counted.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A number that is another one at each call.
+pub fn next() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// How hard a flood presses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +173,22 @@ impl Flood {
             }
         });
         join_all(attackers).await;
+    }
+
+    /// Keeps this many attackers guessing. `guess` says whether it was let in.
+    pub async fn keep_guessing<F: Future<Output = io::Result<bool>>>(
+        &self,
+        attackers: usize,
+        guess: impl Fn(String) -> F,
+    ) {
+        let guess = &guess;
+        let wrong = || async move {
+            if guess(format!("a-wrong-secret-{}", next())).await? {
+                self.count("wrong_let_in");
+            }
+            Ok(())
+        };
+        self.keep(attackers, wrong).await;
     }
 
     /// Reads and drops until the gateway ends the connection.

@@ -1,7 +1,6 @@
 //! Floods at the embedded broker.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -9,18 +8,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::attacker::{ANSWER_TIMEOUT, Flood};
+use super::attacker::{ANSWER_TIMEOUT, Flood, next};
 use super::gateway::{HONEST, HONEST_MQTT_ID, LOBBY, PANEL, SCREEN, User, WALL};
 use super::packets::{Login, Publish, length, packet, read, subscribe};
 
 /// Larger than what a client may be sent before it reads.
 const LARGEST_PAYLOAD: usize = 10 << 20;
-
-/// A number that is another one at each call.
-fn next() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
 
 /// A new id: no two processes and no two calls have the same.
 fn new_id() -> String {
@@ -83,6 +76,12 @@ pub async fn silent(flood: &Flood) {
     flood.keep(320, wait).await;
 }
 
+/// The next packet from the broker.
+async fn answer(stream: &mut TcpStream) -> io::Result<(u8, Vec<u8>)> {
+    let answer = timeout(ANSWER_TIMEOUT, read(stream)).await;
+    answer.map_err(|_| io::ErrorKind::TimedOut)?
+}
+
 async fn guess(flood: &Flood, password: &str) -> io::Result<bool> {
     let mut stream = flood.connect(flood.ports.broker).await?;
     let id = new_id();
@@ -101,14 +100,8 @@ async fn guess(flood: &Flood, password: &str) -> io::Result<bool> {
 }
 
 pub async fn guesses(flood: &Flood) {
-    let wrong = || async {
-        let password = format!("guess-{}", next());
-        if guess(flood, &password).await? {
-            flood.count("wrong_let_in");
-        }
-        Ok(())
-    };
-    flood.keep(flood.size(32, 8), wrong).await;
+    let guess = |secret: String| async move { guess(flood, &secret).await };
+    flood.keep_guessing(flood.size(32, 8), guess).await;
 }
 
 pub async fn guess_right(flood: &Flood) -> io::Result<bool> {
@@ -162,8 +155,7 @@ pub async fn forbidden(flood: &Flood) {
             stream.write_all(&publish.packet()).await?;
             flood.count("published");
             // 0x87 is "not authorized". Anything above 0x80 is a refusal.
-            let answer = timeout(ANSWER_TIMEOUT, read(&mut stream)).await;
-            let (kind, body) = answer.map_err(|_| io::ErrorKind::TimedOut)??;
+            let (kind, body) = answer(&mut stream).await?;
             match (kind, body.get(2)) {
                 (0x40, None | Some(0..0x80)) => flood.count("acknowledged"),
                 _ => flood.count("not_permitted"),
@@ -189,8 +181,7 @@ pub async fn filters(flood: &Flood) {
             let id = u16::try_from(number + 1).unwrap();
             stream.write_all(&subscribe(id, filters)).await?;
             loop {
-                let answer = timeout(ANSWER_TIMEOUT, read(&mut stream)).await;
-                let (kind, body) = answer.map_err(|_| io::ErrorKind::TimedOut)??;
+                let (kind, body) = answer(&mut stream).await?;
                 if kind == 0x90 {
                     // Packet id, no properties, then one reason code for each filter.
                     let granted = body.iter().skip(3).filter(|code| **code < 0x80).count();
@@ -230,8 +221,7 @@ pub async fn retained(flood: &Flood) {
             };
             stream.write_all(&publish.packet()).await?;
             flood.count("published");
-            let answer = timeout(ANSWER_TIMEOUT, read(&mut stream)).await;
-            let (kind, body) = answer.map_err(|_| io::ErrorKind::TimedOut)??;
+            let (kind, body) = answer(&mut stream).await?;
             match (kind, body.get(2)) {
                 (0x40, None | Some(0..0x80)) => flood.count("acknowledged"),
                 (0x40, _) => flood.count("not_permitted"),

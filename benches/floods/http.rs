@@ -1,24 +1,17 @@
 //! Floods at the HTTP door.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::attacker::{ANSWER_TIMEOUT, Flood};
+use super::attacker::{ANSWER_TIMEOUT, Flood, next};
 use super::gateway::{HONEST, LOBBY, PANEL, SCREEN};
 
 /// How long an impatient guess waits: a right one is answered sooner.
 pub const IMPATIENCE: Duration = Duration::from_millis(20);
-
-/// A number that is another one at each call.
-pub fn next() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
 
 pub async fn unread(flood: &Flood) {
     let host = format!("Host: 127.0.0.1:{}\r\n", flood.ports.http);
@@ -113,14 +106,8 @@ async fn guess(flood: &Flood, token: &str, patience: Duration) -> io::Result<boo
 }
 
 pub async fn guesses(flood: &Flood) {
-    let wrong = || async {
-        let token = format!("a-wrong-token-of-{}", next());
-        if guess(flood, &token, IMPATIENCE).await? {
-            flood.count("wrong_let_in");
-        }
-        Ok(())
-    };
-    flood.keep(flood.size(32, 8), wrong).await;
+    let guess = |secret: String| async move { guess(flood, &secret, IMPATIENCE).await };
+    flood.keep_guessing(flood.size(32, 8), guess).await;
 }
 
 pub async fn guess_right(flood: &Flood) -> io::Result<bool> {

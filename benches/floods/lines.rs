@@ -5,9 +5,8 @@ use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::attacker::{ANSWER_TIMEOUT, Flood};
+use super::attacker::{ANSWER_TIMEOUT, Flood, next};
 use super::gateway::{HONEST, SCREEN};
-use super::http::next;
 
 pub async fn silent(flood: &Flood) {
     let wait = || async {
@@ -57,14 +56,8 @@ async fn guess(flood: &Flood, token: &str) -> io::Result<bool> {
 }
 
 pub async fn guesses(flood: &Flood) {
-    let wrong = || async {
-        let token = format!("a-wrong-token-of-{}", next());
-        if guess(flood, &token).await? {
-            flood.count("wrong_let_in");
-        }
-        Ok(())
-    };
-    flood.keep(flood.size(32, 4), wrong).await;
+    let guess = |secret: String| async move { guess(flood, &secret).await };
+    flood.keep_guessing(flood.size(32, 4), guess).await;
 }
 
 pub async fn guess_right(flood: &Flood) -> io::Result<bool> {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::attacker::{ANSWER_TIMEOUT, Flood};
 use super::gateway::{HONEST, LOBBY, SCREEN};
-use super::http::{IMPATIENCE, count_guess, next, status};
+use super::http::{IMPATIENCE, count_guess, status};
 
 const CONTINUATION: u8 = 0;
 const TEXT: u8 = 1;
@@ -107,14 +107,8 @@ async fn guess(flood: &Flood, token: &str, patience: Duration) -> io::Result<boo
 }
 
 pub async fn guesses(flood: &Flood) {
-    let wrong = || async {
-        let token = format!("a-wrong-token-of-{}", next());
-        if guess(flood, &token, IMPATIENCE).await? {
-            flood.count("wrong_let_in");
-        }
-        Ok(())
-    };
-    flood.keep(flood.size(32, 4), wrong).await;
+    let guess = |secret: String| async move { guess(flood, &secret, IMPATIENCE).await };
+    flood.keep_guessing(flood.size(32, 4), guess).await;
 }
 
 pub async fn guess_right(flood: &Flood) -> io::Result<bool> {

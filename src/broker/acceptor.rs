@@ -8,7 +8,6 @@ use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
-use mqtt5::broker::sys_topics::BrokerStats;
 use mqtt5::broker::transport::BrokerTransport;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
@@ -36,7 +35,6 @@ pub struct Service {
     pub config: Arc<BrokerConfig>,
     pub router: Arc<MessageRouter>,
     pub storage: Arc<DynamicStorage>,
-    pub stats: Arc<BrokerStats>,
     pub resources: Arc<ResourceMonitor>,
     pub stop: broadcast::Sender<()>,
 }
@@ -98,7 +96,7 @@ impl Service {
             self.router.clone(),
             Arc::new(ClientQuestions(client.clone())),
             Some(self.storage.clone()),
-            self.stats.clone(),
+            self.gate.shared.stats.clone(),
             self.resources.clone(),
             self.stop.subscribe(),
         );

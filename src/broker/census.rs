@@ -106,12 +106,15 @@ impl Census {
 impl Entries {
     /// The session to end: of this owner, or of the owner with the most.
     fn session_too_many(&self, owner: &Owner) -> Option<String> {
-        let count = |owner: &Owner| self.kept.values().filter(|(of, _)| of == owner).count();
-        let of = if count(owner) > SESSIONS_PER_OWNER {
+        let mut counts = HashMap::<&Owner, usize>::new();
+        for (owner, _) in self.kept.values() {
+            *counts.entry(owner).or_default() += 1;
+        }
+        let own = counts.get(owner).copied().unwrap_or_default();
+        let of = if own > SESSIONS_PER_OWNER {
             owner
         } else if self.kept.len() > SESSIONS {
-            let owners = self.kept.values().map(|(owner, _)| owner);
-            owners.max_by_key(|owner| count(owner))?
+            counts.into_iter().max_by_key(|(_, count)| *count)?.0
         } else {
             return None;
         };

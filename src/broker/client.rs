@@ -18,7 +18,7 @@ use super::gateway_mail::GatewayMail;
 use super::limits::LARGE_PACKETS_BYTES;
 use super::owner::Owner;
 use super::pace::{PublishedHeads, Unread};
-use super::places::Places;
+use super::places::PlaceNames;
 use super::property_size::PropertySize;
 use super::retained::RetainedLedger;
 use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt, Recipients};
@@ -42,7 +42,7 @@ pub struct BrokerClient {
 pub struct ClientsShare {
     pub rights: BrokerRights,
     /// The library's names of clients and groups.
-    pub places: Places,
+    pub places: PlaceNames,
     pub filters: FilterLedger,
     pub retained: RetainedLedger,
     pub under_way: UnderWay,
@@ -63,7 +63,7 @@ pub struct ClientsShare {
 impl ClientsShare {
     pub fn new(
         rights: BrokerRights,
-        places: Places,
+        places: PlaceNames,
         telemetry: Arc<Telemetry>,
         largest_packet: usize,
     ) -> Self {
@@ -168,7 +168,7 @@ impl BrokerClient {
         self.shared.filters.unsubscribe(&self.place, &filter);
     }
 
-    /// A filter of it as the library sees it: see [`Places::filter`].
+    /// A filter of it as the library sees it: see [`PlaceNames::filter`].
     pub fn filter_for_library<'a>(&self, filter: &'a str) -> Cow<'a, str> {
         if !is_moderate(filter) {
             // Nobody has subscribed to it, and a longer one may not fit into a packet.

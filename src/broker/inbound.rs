@@ -17,6 +17,7 @@ use super::limits::{
     CONTROL_PACKET_LIMIT, MESSAGE_HEAD_LIMIT, QUEUED_MESSAGE_BYTES, TOPIC_ALIASES,
 };
 use super::message::MessageHead;
+use super::properties::MALFORMED;
 use super::replay::Replay;
 use super::rights::{PublishAttempt, Recipients};
 use super::rules::check_packet;
@@ -35,12 +36,7 @@ pub enum Verdict {
         /// How many bytes are replaced.
         length: usize,
         with: Vec<u8>,
-    },
-    /// The library gets these bytes instead of the first ones. Then the client gets the answer.
-    ReplaceAndAnswer {
-        /// How many bytes are replaced.
-        length: usize,
-        with: Vec<u8>,
+        /// The client gets this when the library has the whole packet, if it is anything.
         answer: Vec<u8>,
     },
     /// The library does not get it; the client gets this, if anything.
@@ -69,7 +65,6 @@ pub struct Inbound {
 /// The flag of a PUBLISH that is sent again (MQTT 5, 3.3.1.1).
 const DUPLICATE: u8 = 0b1000;
 
-const MALFORMED: Denial = Denial::new(ReasonCode::MalformedPacket, "the packet is malformed");
 const TOO_LARGE: Denial = Denial::limit(
     "packet",
     ReasonCode::PacketTooLarge,
@@ -223,6 +218,7 @@ impl Inbound {
             Ok(with) => Verdict::Replace {
                 length: head.length,
                 with,
+                answer: Vec::new(),
             },
             Err(Malformed) => self.end(&MALFORMED),
         }
@@ -306,7 +302,7 @@ impl Inbound {
             return self.answer(head, &TAKEN);
         }
         match head.without_qos(topic, self.answers.is_mqtt_5()) {
-            Ok(with) => Verdict::ReplaceAndAnswer {
+            Ok(with) => Verdict::Replace {
                 length: head.length,
                 with,
                 answer: self.acknowledge(head, &TAKEN),

@@ -284,7 +284,7 @@ impl Pace {
 mod tests {
     use super::*;
     use crate::broker::frames::packet;
-    use crate::broker::places::Places;
+    use crate::broker::places::PlaceNames;
     use crate::broker::rights::BrokerRights;
     use crate::topics::{DiscoveryTopics, Prefix};
 
@@ -295,7 +295,7 @@ mod tests {
 
     fn share() -> ClientsShare {
         let rights = BrokerRights::new(Vec::new(), Prefix::default(), DiscoveryTopics::default());
-        ClientsShare::new(rights, Places::new().unwrap(), Arc::default(), 0)
+        ClientsShare::new(rights, PlaceNames::new().unwrap(), Arc::default(), 0)
     }
 
     #[test]

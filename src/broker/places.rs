@@ -14,7 +14,7 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 
 use super::authentication::Login;
-use super::rules::SHARE;
+use crate::topics::SHARE;
 
 /// The bytes of a name's secret part: enough that no two ids ever have the same.
 const NAME_BYTES: usize = 16;
@@ -26,12 +26,12 @@ const GROUP: u8 = 3;
 
 /// Names places.
 #[derive(Debug)]
-pub struct Places {
+pub struct PlaceNames {
     /// Another one at each start.
     key: hmac::Key,
 }
 
-impl Places {
+impl PlaceNames {
     /// # Errors
     /// The system gives no random numbers.
     pub fn new() -> Result<Self, String> {
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_client_id_is_another_place_for_each_user() {
-        let places = Places::new().unwrap();
+        let places = PlaceNames::new().unwrap();
         let user = |name: &str| Login::User(name.into());
         let logins = [user("a"), user("ab"), Login::Anyone, Login::Gateway];
         let mut names = Vec::new();
@@ -101,13 +101,13 @@ mod tests {
                 names.push(name);
             }
         }
-        let other_start = Places::new().unwrap();
+        let other_start = PlaceNames::new().unwrap();
         assert!(!names.contains(&other_start.name(&Login::Gateway, "poly2mqtt")));
     }
 
     #[test]
     fn a_group_is_another_one_for_each_user() {
-        let places = Places::new().unwrap();
+        let places = PlaceNames::new().unwrap();
         let user = |name: &str| Login::User(name.into());
         let shared = "$share/group/room/+/x";
         let of_a = places.filter(&user("a"), shared);

@@ -18,6 +18,7 @@ use super::client::ClientsShare;
 use super::limits::{RETAINED_BYTES, RETAINED_MESSAGE_BYTES, RETAINED_MESSAGES};
 use super::property_size::PropertySize;
 use super::replay::MESSAGE_OVERHEAD;
+use crate::topics::SHARE;
 
 const TOO_LARGE: Denial = Denial::limit(
     "retained",
@@ -84,7 +85,7 @@ impl RetainedLedger {
     /// The bytes of memory that the library takes when a client subscribes to this filter: all that
     /// matches is copied.
     pub fn replayed(&self, filter: &str) -> usize {
-        if filter.starts_with("$share/") {
+        if filter.starts_with(SHARE) {
             return 0;
         }
         let entries = self.lock();

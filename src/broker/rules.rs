@@ -8,6 +8,7 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use super::answers::Denial;
 use super::frames::{Frame, Reader, kind};
 use super::properties::{self, MALFORMED, PropertiesOf, check_text};
+use crate::topics::SHARE;
 
 /// Reason codes that a client may put into PUBACK and PUBREC (MQTT 5, 3.4.2.1).
 const PUBACK_CODES: &[u8] = &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
@@ -17,9 +18,6 @@ const PUBREL_CODES: &[u8] = &[0x00, 0x92];
 const DISCONNECT_CODES: &[u8] = &[
     0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
 ];
-
-/// What a shared subscription begins with (MQTT 5, 4.8.2).
-pub const SHARE: &str = "$share/";
 
 const fn forbidden(reason: &'static str) -> Denial {
     Denial::new(ReasonCode::ProtocolError, reason)

@@ -182,11 +182,7 @@ impl InspectedStream {
                 inspection.large_packet.begins(frame.length());
                 self.reading = Reading::Pass(frame.length());
             }
-            Verdict::Replace { length, with } => {
-                inspection.large_packet.begins(frame.length());
-                self.replace(&frame, length, &with);
-            }
-            Verdict::ReplaceAndAnswer {
+            Verdict::Replace {
                 length,
                 with,
                 answer,
@@ -426,7 +422,7 @@ mod tests {
     use super::super::frames::packet;
     use super::super::limits::{REFUSAL_PAUSE, REFUSALS_AT_ONCE};
     use super::super::owner::Owner;
-    use super::super::places::Places;
+    use super::super::places::PlaceNames;
     use super::super::rights::BrokerRights;
     use super::*;
     use crate::topics::{DiscoveryTopics, Prefix};
@@ -442,7 +438,7 @@ mod tests {
         let rights = BrokerRights::new(Vec::new(), Prefix::new(""), discovery);
         let shared = Arc::new(ClientsShare::new(
             rights,
-            Places::new().unwrap(),
+            PlaceNames::new().unwrap(),
             Arc::default(),
             1 << 20,
         ));

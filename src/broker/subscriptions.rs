@@ -100,6 +100,7 @@ impl<'a> FilterRequest<'a> {
         Verdict::Replace {
             length: self.length,
             with: packet(self.kind, 2, &body),
+            answer: Vec::new(),
         }
     }
 }
@@ -215,6 +216,7 @@ mod tests {
                 Verdict::Replace {
                     length: subscribe(&["no", "a", "no", "b"], is_mqtt_5).len(),
                     with: subscribe(&["a", "b"], is_mqtt_5),
+                    answer: Vec::new(),
                 }
             );
             let answers = Answers::new(version, false, None);
@@ -243,6 +245,7 @@ mod tests {
             let replaced = Verdict::Replace {
                 length: sent.len(),
                 with: subscribe(&named, is_mqtt_5),
+                answer: Vec::new(),
             };
             assert_eq!(decide(&mut all, &sent, version), replaced);
             let unsubscribe = |filters: &[&str]| {
@@ -257,6 +260,7 @@ mod tests {
             let replaced = Verdict::Replace {
                 length: sent.len(),
                 with: unsubscribe(&named),
+                answer: Vec::new(),
             };
             assert_eq!(request(&sent, is_mqtt_5).pass(|_| true), replaced);
         }

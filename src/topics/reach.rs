@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{GATEWAY, Prefix, RESPONSE, ROOM, encode_level};
 
 /// Begins a shared subscription: `$share/<group>/<filter>` (MQTT 5, section 4.8.2).
-const SHARE: &str = "$share/";
+pub const SHARE: &str = "$share/";
 
 /// One level of a region.
 #[derive(Debug, Clone, PartialEq, Eq)]
