@@ -126,14 +126,21 @@ impl Browser {
         self.ask("/execute/sync", script).await
     }
 
-    /// Waits until an expression is true in the page.
+    /// Waits until an expression is true in the page. While it throws it is not: what it names may not
+    /// be there yet.
     pub async fn until(&self, expression: &str) {
         let script = format!(
             "const done = arguments[0];
              const end = Date.now() + {};
              const look = () => {{
-               const holds = Boolean({expression});
-               if (holds || Date.now() > end) done(holds);
+               let holds = false;
+               let error = '';
+               try {{
+                 holds = Boolean({expression});
+               }} catch (thrown) {{
+                 error = String(thrown);
+               }}
+               if (holds || Date.now() > end) done([holds, error]);
                else setTimeout(look, 10);
              }};
              look();",
@@ -142,9 +149,10 @@ impl Browser {
         let held = self
             .ask("/execute/async", json!({"script": script, "args": []}))
             .await;
-        if held != true {
+        if held[0] != true {
             let page = self.value("document.body.innerText").await;
-            panic!("never: {expression}\n{}", page.as_str().unwrap_or_default());
+            let (error, page) = (&held[1], page.as_str().unwrap_or_default());
+            panic!("never: {expression} {error}\n{page}");
         }
     }
 
