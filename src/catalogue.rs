@@ -13,6 +13,7 @@
 //! state        how states are picked from the device's answer
 //! command      a topic that carries an operation out: payload, plan, read-back, urgency
 //! payload      what a payload may be; field: one value of it
+//! evidence     whether an answer is one that a Poly device gives
 //! entity       what Home Assistant shows
 //! references   how entries refer to each other, so that a misspelt reference does not compile
 //! areas/       the entries: audio, calendar, cameras …
@@ -41,6 +42,7 @@ mod call;
 mod command;
 mod connections;
 mod entity;
+mod evidence;
 mod field;
 mod gateway_topics;
 mod motion;
@@ -63,11 +65,12 @@ pub use areas::conferences::states::CALLS;
 pub use areas::operations;
 pub use areas::session::{session_state, states::SESSION};
 pub use areas::system::states::INFO as SYSTEM_INFO;
-pub use body::{is_deep, payload, read_body};
+pub use body::{is_deep, is_plain_text, is_web_page, payload, read_body};
 pub use call::Call;
 pub use command::{AnswerKind, Command, Ended, FileSpec, Plan, TopicKind, Urgency};
 pub use connections::{CallConnection, CallPhase, connections};
 pub use entity::{Category, Enabled, Entity, EntityKind};
+pub use evidence::{Evidence, MemberKind};
 pub use field::{Field, MOST_KEYS, OFF, ON, Rule, SentIn, TOGGLE};
 pub use gateway_topics::{GATEWAY_TOPICS, GatewayTopic};
 pub use motion::Motion;

@@ -24,6 +24,7 @@ mod schedule;
 mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
+mod understanding;
 mod underway;
 
 pub use reading::ReadOutcome;

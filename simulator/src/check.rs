@@ -11,6 +11,8 @@ pub struct DeviceReply {
     pub content_type: &'static str,
     pub body: Bytes,
     pub cookies: Vec<String>,
+    /// Where a redirect leads.
+    pub location: Option<&'static str>,
     /// The device restarts after this answer.
     pub reboots: bool,
 }
@@ -22,6 +24,7 @@ impl DeviceReply {
             content_type,
             body: body.into(),
             cookies: Vec::new(),
+            location: None,
             reboots: false,
         }
     }
@@ -45,6 +48,20 @@ impl DeviceReply {
             let value = cookie.strip_prefix("session_id=")?;
             Some(value.split(';').next().unwrap_or(value).to_owned())
         })
+    }
+
+    /// What answers in place of a device: a page of a proxy or of another product.
+    pub fn page() -> Self {
+        let page = "<!DOCTYPE html><html><body><h1>Please log in</h1></body></html>";
+        Self::new(200, "text/html", page)
+    }
+
+    /// Leads those who are not logged in to a log-in page.
+    pub fn redirect() -> Self {
+        Self {
+            location: Some("/login"),
+            ..Self::new(302, "text/html", Bytes::new())
+        }
     }
 
     /// The answer to a stale or missing session: a page, as devices send it.

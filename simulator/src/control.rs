@@ -31,8 +31,9 @@ POST /1/others?on=true                   others take every session that is left,
 POST /1/reboot?seconds=5                 the device restarts
 POST /1/new_certificate                  it shows another certificate
 POST /1/fault   {\"path\":\"/rest/audio\",\"kind\":\"status\",\"value\":500,\"times\":1,\"method\":\"GET\"}
-                kind: delay (value in ms), status (value), drop_before, drop_after, garbage,
-                truncated, huge (value in bytes), null, expire_session; without times for ever
+                kind: delay (value in ms), status (value), page, redirect, drop_before, drop_after,
+                garbage, truncated, huge (value in bytes), null, body (text), expire_session;
+                without times for ever
 DELETE /1/fault                          nothing goes wrong any more
 ";
 
@@ -146,6 +147,7 @@ struct FaultRequest {
     method: Option<String>,
     times: Option<u32>,
     value: Option<u64>,
+    text: Option<String>,
 }
 
 async fn fault(
@@ -170,6 +172,9 @@ async fn fault(
         "garbage" => FaultKind::Garbage,
         "truncated" => FaultKind::Truncated,
         "null" => FaultKind::Null,
+        "page" => FaultKind::Page,
+        "redirect" => FaultKind::Redirect,
+        "body" => FaultKind::Body(request.text.ok_or_else(|| bad("text is missing".into()))?),
         "expire_session" => FaultKind::ExpireSession,
         other => return Err(bad(format!("there is no fault \"{other}\""))),
     };

@@ -9,16 +9,22 @@ pub enum FaultKind {
     Delay(Duration),
     /// The device answers with this status and does nothing.
     Status(u16),
+    /// 200 with a web page, as from a proxy or another product. The device does nothing.
+    Page,
+    /// A redirect to a log-in page. The device does nothing.
+    Redirect,
     /// The connection ends before the device acts.
     DropBefore,
     /// The device acts, then the connection ends without an answer.
     DropAfter,
-    /// 200 with something that is not JSON. The device has acted, as for the next three.
+    /// 200 with something that is not JSON. The device has acted, as for the next four.
     Garbage,
     /// 200 with this many bytes.
     Huge(usize),
     /// 200 with `null`.
     Null,
+    /// 200 with this body.
+    Body(String),
     /// 200 with the first half of the answer.
     Truncated,
     /// All sessions become stale just before the request.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
+use http::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -155,6 +155,9 @@ async fn respond(
     if !reply.body.is_empty() {
         response = response.header(CONTENT_TYPE, reply.content_type);
     }
+    if let Some(location) = reply.location {
+        response = response.header(LOCATION, location);
+    }
     for cookie in reply.cookies {
         response = response.header(SET_COOKIE, cookie);
     }
@@ -217,7 +220,9 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<DeviceRep
         answered.unwrap_or_else(|refusal| refusal)
     };
     let acted = match fault {
-        Some(FaultKind::DropBefore | FaultKind::Status(_)) => None,
+        Some(
+            FaultKind::DropBefore | FaultKind::Status(_) | FaultKind::Page | FaultKind::Redirect,
+        ) => None,
         _ => Some(act()),
     };
     let done = acted.clone();
@@ -226,6 +231,8 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<DeviceRep
         Some(FaultKind::Status(status)) => {
             Some(DeviceReply::reason(*status, "a fault of the simulator"))
         }
+        Some(FaultKind::Page) => Some(DeviceReply::page()),
+        Some(FaultKind::Redirect) => Some(DeviceReply::redirect()),
         Some(kind) => acted.map(|reply| spoilt(reply, kind)),
         None => acted,
     };
@@ -249,6 +256,7 @@ fn spoilt(reply: DeviceReply, kind: &FaultKind) -> DeviceReply {
     let (status, body) = match kind {
         FaultKind::Garbage => (200, Bytes::from_static(b"<<< {no json \xff")),
         FaultKind::Null => (200, Bytes::from_static(b"null")),
+        FaultKind::Body(body) => (200, body.clone().into()),
         FaultKind::Huge(size) => (200, vec![b' '; *size].into()),
         FaultKind::Truncated => (reply.status, reply.body.slice(..reply.body.len() / 2)),
         _ => return reply,

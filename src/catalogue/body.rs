@@ -36,9 +36,41 @@ pub fn read_body(body: &[u8]) -> Result<Value, String> {
     if read.as_ref().is_ok_and(is_deep) {
         return Err("the device's answer is nested too deeply".into());
     }
-    read.or_else(|error| {
-        bare_word(text).ok_or_else(|| format!("the device's answer is not JSON: {error}"))
-    })
+    read.or_else(|error| bare_word(text).ok_or_else(|| why_not_json(text, &error)))
+}
+
+/// What a text is instead of JSON.
+fn why_not_json(text: &str, error: &serde_json::Error) -> String {
+    if text.starts_with('<') {
+        "the device's answer is a page, not JSON".into()
+    } else if error.is_eof() {
+        "the device's answer is JSON that breaks off".into()
+    } else {
+        format!("the device's answer is not JSON: {error}")
+    }
+}
+
+/// Whether a body is a text in words, such as "Done.": neither JSON, whole or cut, nor a page.
+pub fn is_plain_text(body: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else {
+        return false;
+    };
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let is_printed = |c: char| !c.is_control() || c.is_whitespace();
+    !text.starts_with(['<', '{', '[', '"']) && text.chars().all(is_printed)
+}
+
+/// Whether a file is a web page, which comes in place of another file: from a proxy, or as a log-in.
+pub fn is_web_page(content_type: Option<&str>, body: &[u8]) -> bool {
+    let start: Vec<u8> = body.iter().take(200).map(u8::to_ascii_lowercase).collect();
+    let start = start.trim_ascii_start();
+    let start = start
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(start)
+        .trim_ascii_start();
+    content_type.is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"))
+        || start.starts_with(b"<!doctype html")
+        || start.starts_with(b"<html")
 }
 
 /// Whether a JSON text may hold more values than this. Each value but the first follows one of `[`,
@@ -106,6 +138,44 @@ mod tests {
         let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(read_body(nested(DEEPEST).as_bytes()).is_ok());
         assert!(read_body(nested(DEEPEST + 2).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_is_not_json_is_named() {
+        for (body, words) in [
+            ("<html>", "is a page, not JSON"),
+            ("{\"success\":tr", "breaks off"),
+            ("[1,", "breaks off"),
+            ("\"half", "breaks off"),
+            ("{no json}", "is not JSON: "),
+            ("Please log in", "is not JSON: "),
+        ] {
+            let message = read_body(body.as_bytes()).unwrap_err();
+            assert!(message.contains(words), "{body}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_text_in_words_is_neither_json_nor_a_page() {
+        for body in ["", "OK", "Call placed.\r\n", "\u{feff}Done"] {
+            assert!(is_plain_text(body.as_bytes()), "{body}");
+        }
+        let page: &[u8] = b" <html>";
+        for body in [page, b"{\"a\":", b"[1,", b"\"half", b"a\0b", b"\xff"] {
+            assert!(!is_plain_text(body), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_web_page_is_no_other_file() {
+        let page: &[u8] = b"<!DOCTYPE html><html>";
+        for body in [page, b"\r\n <HTML lang=en>", b"\xef\xbb\xbf<html>"] {
+            assert!(is_web_page(None, body), "{body:?}");
+        }
+        assert!(is_web_page(Some("text/html"), b""));
+        let export: &[u8] = b"<?xml version=\"1.0\"?><directory/>";
+        assert!(!is_web_page(Some("application/xml"), export));
+        assert!(!is_web_page(None, b"\xff\xd8"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! operation is due is the room's schedule.
 
 use super::command::Command;
+use super::evidence::MemberKind;
 use super::pattern::parameters;
 use super::references::StateTopic;
 use super::state::{Pick, Shape, State};
@@ -61,6 +62,9 @@ pub struct Operation {
     pub path: &'static str,
     /// How the device's answer is made uniform.
     pub shape: Shape,
+    /// The members by which its answer is recognised as a Poly device's: an object of the answer has
+    /// all of them. Empty where the answer has none that only a Poly device sends.
+    pub known_by: &'static [(&'static str, MemberKind)],
     /// The retained topics that the answer feeds.
     pub states: &'static [State],
     /// How often it is polled; `None`: never.
@@ -77,6 +81,7 @@ impl Operation {
             method,
             path,
             shape: Shape::AsIs,
+            known_by: &[],
             states: &[],
             poll: None,
             absent: false,
@@ -90,6 +95,10 @@ impl Operation {
 
     pub(super) const fn shape(self, shape: Shape) -> Self {
         Self { shape, ..self }
+    }
+
+    pub(super) const fn known_by(self, known_by: &'static [(&'static str, MemberKind)]) -> Self {
+        Self { known_by, ..self }
     }
 
     pub(super) const fn poll(self, class: Class) -> Self {

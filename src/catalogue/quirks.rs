@@ -10,8 +10,8 @@ mod tests;
 
 pub use forgive::learned_preset_offset;
 pub(super) use forgive::{
-    CALENDAR_STATUS, as_list, bare_word, collaboration_session, epoch_seconds, is_pending, member,
-    numeric_mute, preset_numbers, unwrap_result,
+    CALENDAR_STATUS, as_list, bare_word, collaboration_session, epoch_seconds, flag, is_pending,
+    member, numeric_mute, preset_numbers, result_of, unwrap_result,
 };
 
 /// One deviation of firmware from the guide.
@@ -72,6 +72,14 @@ pub const QUIRKS: &[Quirk] = &[
         firmware: "all",
         source: QuirkSource::Drivers,
         handled: ("src/catalogue/quirks/forgive.rs", "unwrap_result"),
+    },
+    Quirk {
+        name: "flag as a number",
+        guide: "true or false",
+        device: "1 or 0, as a microphone's mute has them",
+        firmware: "none known",
+        source: QuirkSource::Precaution,
+        handled: ("src/catalogue/quirks/forgive.rs", "fn flag"),
     },
     Quirk {
         name: "microphone mute as a number",

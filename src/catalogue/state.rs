@@ -6,7 +6,8 @@
 use serde_json::Value;
 
 use super::entity::Entity;
-use super::quirks::{as_list, member, unwrap_result};
+use super::evidence::is_flag;
+use super::quirks::{as_list, bare_word, flag, member, result_of, unwrap_result};
 use super::references::StateTopic;
 
 /// How an operation's answer is made uniform.
@@ -14,10 +15,16 @@ use super::references::StateTopic;
 pub enum Shape {
     /// As the device sends it.
     AsIs,
-    /// A list: a single object is taken as a list of one, null as an empty one.
+    /// An object.
+    Object,
+    /// A list of objects: a single object is taken as a list of one, null as an empty one.
     List,
     /// `{"result":value}` or the value itself: the value.
     Result,
+    /// Like `Result`, where the value is true or false.
+    Flag,
+    /// Like `Result`, where the value is a word.
+    Word,
 }
 
 /// Values that a state may depend on besides the answer.
@@ -118,9 +125,30 @@ impl Shape {
     /// Makes an answer uniform.
     pub fn apply(self, answer: Value) -> Value {
         match self {
-            Self::AsIs => answer,
+            Self::AsIs | Self::Object => answer,
             Self::List => as_list(answer),
-            Self::Result => unwrap_result(answer),
+            Self::Result | Self::Word => unwrap_result(answer),
+            Self::Flag => flag(unwrap_result(answer)),
+        }
+    }
+
+    /// Whether an answer has this shape. Null has every shape: there is nothing at the moment.
+    pub fn fits(self, answer: &Value) -> bool {
+        if answer.is_null() {
+            return true;
+        }
+        let result = |is: fn(&Value) -> bool| {
+            let result = result_of(answer);
+            result.is_some_and(|result| result.is_null() || is(result))
+        };
+        match (self, answer) {
+            (Self::AsIs, _) => true,
+            (Self::Object, _) => answer.is_object(),
+            (Self::List, Value::Array(items)) => items.iter().all(Value::is_object),
+            (Self::List, _) => answer.is_object(),
+            (Self::Result, _) => result(|value| !value.is_object() && !value.is_array()),
+            (Self::Flag, _) => result(is_flag),
+            (Self::Word, _) => result(|value| value.as_str().and_then(bare_word).is_some()),
         }
     }
 }
@@ -136,5 +164,7 @@ mod tests {
         assert_eq!(Shape::List.apply(Value::Null), json!([]));
         assert_eq!(Shape::Result.apply(json!({"result": true})), json!(true));
         assert_eq!(Shape::Result.apply(json!(false)), json!(false));
+        assert_eq!(Shape::Flag.apply(json!({"result": 1})), json!(true));
+        assert_eq!(Shape::Word.apply(json!("UP")), json!("UP"));
     }
 }

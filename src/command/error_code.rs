@@ -77,7 +77,7 @@ error_codes! {
         "The call, meeting or entry that the command names does not exist.",
         "The state (`calls`, `calendar/meetings`) lists those that exist.";
     DeviceError, "device_error",
-        "Any other refusal; `status` and the message are the device's.",
+        "Any other refusal, with the device's `status` and reason; or the answer is not a Poly device's: a page, a redirect, JSON that breaks off.",
         "Read the message. If it makes no sense, look at the device's own web page.";
     Timeout, "timeout",
         "No answer in time. It is safe to repeat.",

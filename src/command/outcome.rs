@@ -67,6 +67,9 @@ pub struct Success {
     pub body: Value,
     /// The bytes of a binary answer.
     pub file: Option<FileAnswer>,
+    /// What the sender should know although the command succeeded: a state that it changes could
+    /// not be read back.
+    pub warning: Option<String>,
 }
 
 impl Success {
@@ -76,6 +79,7 @@ impl Success {
             status,
             body,
             file: None,
+            warning: None,
         }
     }
 
@@ -129,6 +133,9 @@ impl Serialize for Outcome {
                 map.serialize_entry("status", &success.status)?;
                 map.serialize_entry("took_ms", &self.took_ms())?;
                 map.serialize_entry("body", &self.body(success))?;
+                if let Some(warning) = &success.warning {
+                    map.serialize_entry("warning", warning)?;
+                }
             }
             Err(failure) => {
                 if let Some(status) = failure.status {

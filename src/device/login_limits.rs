@@ -70,7 +70,8 @@ impl LoginBackoff {
             // The room has its own waits before it tries an unreachable device again.
             ProblemCode::Offline
             | ProblemCode::CertificateUnknown
-            | ProblemCode::CertificateChanged => Duration::ZERO,
+            | ProblemCode::CertificateChanged
+            | ProblemCode::NotUnderstood => Duration::ZERO,
         };
         self.blocked = (!wait.is_zero()).then(|| (now + wait, problem.clone()));
     }

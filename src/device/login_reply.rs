@@ -52,27 +52,33 @@ impl LoginReply<'_> {
         let reply = read_body(self.body).unwrap_or_default();
         if self.status == 200 && reply["success"] == true {
             return self.granted(&reply, generation).ok_or_else(|| {
-                Problem::new(
-                    ProblemCode::Offline,
+                Problem::not_understood(
                     "the device accepted the log-in but gave no session that can be used",
                 )
             });
         }
         Err(match self.status {
             // Not a refusal: there is no reason to wait until the password is corrected.
-            200 if !reply.is_object() => Problem::new(
-                ProblemCode::Offline,
-                "the device's answer to the log-in cannot be read",
+            200 if !reply.is_object() => Problem::not_understood(
+                "the device's answer to the log-in cannot be read: is it a Poly VideoOS device, or a \
+                 proxy or another product?",
             ),
             200 | 401 | 403 => Problem::new(
                 ProblemCode::Unauthorized,
                 "the device refuses the user and password; correct them in the configuration (the \
                  gateway tries again only after a long wait, so that nobody is locked out)",
             ),
-            status => Problem::new(
-                ProblemCode::Offline,
-                format!("the device answers {status} to the log-in: is it a Poly VideoOS device?"),
-            ),
+            status @ 500..=599 => Problem::not_understood(format!(
+                "the device answers {status} to the log-in: it may be starting, updating or in \
+                 trouble"
+            )),
+            status @ 300..=399 => Problem::not_understood(format!(
+                "the device answers {status} to the log-in, a redirect to another address: is it a \
+                 Poly VideoOS device, or a proxy or another product?"
+            )),
+            status => Problem::not_understood(format!(
+                "the device answers {status} to the log-in: is it a Poly VideoOS device?"
+            )),
         })
     }
 
@@ -144,12 +150,14 @@ mod tests {
                 "SessionMaxActiveSessionsReached",
                 ProblemCode::TooManySessions,
             ),
-            (503, "<html>", ProblemCode::Offline),
-            (200, "<html>", ProblemCode::Offline),
-            (200, "{\"success\":tr", ProblemCode::Offline),
-            (200, "null", ProblemCode::Offline),
-            (200, "{\"success\":true}", ProblemCode::Offline),
-            (201, "{\"success\":true}", ProblemCode::Offline),
+            (302, "", ProblemCode::NotUnderstood),
+            (404, "", ProblemCode::NotUnderstood),
+            (503, "<html>", ProblemCode::NotUnderstood),
+            (200, "<html>", ProblemCode::NotUnderstood),
+            (200, "{\"success\":tr", ProblemCode::NotUnderstood),
+            (200, "null", ProblemCode::NotUnderstood),
+            (200, "{\"success\":true}", ProblemCode::NotUnderstood),
+            (201, "{\"success\":true}", ProblemCode::NotUnderstood),
         ] {
             assert_eq!(
                 reply(status, &[], body).unwrap_err().code,

@@ -27,17 +27,27 @@ pub(super) enum Forbidden {
     Request,
 }
 
-/// Asks the device whether it takes this session.
+/// Asks the device whether it takes this session. A redirect or a page means that it does not: an
+/// interface for people sends those who are not logged in to its log-in.
 ///
 /// # Errors
 /// The device does not say.
 pub(super) async fn is_valid(endpoint: &Endpoint, session: &Session) -> Result<bool, Problem> {
     let slot = endpoint.slot().await;
     match probe(endpoint, &slot, AUDIO_PATH, session).await {
-        Attempt::Answered(response) => Ok(response.status != 403),
+        Attempt::Answered(response) => Ok(takes_session(response.status, &response.body)),
         Attempt::Large(_) => Ok(true),
         Attempt::Unreachable(problem) => Err(problem),
         Attempt::Broken(_) => Err(Problem::no_answer()),
+    }
+}
+
+fn takes_session(status: u16, body: &[u8]) -> bool {
+    match status {
+        200..=299 => read_body(body).is_ok_and(|answer| answer.is_object()),
+        300..=399 | 401 | 403 => false,
+        // In trouble, or without this path: that says nothing of the session.
+        _ => true,
     }
 }
 
@@ -84,6 +94,18 @@ fn mode(body: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_is_taken_unless_a_log_in_is_asked_for() {
+        let audio = br#"{"volume":5}"#;
+        for status in [200, 404, 500, 503] {
+            assert!(takes_session(status, audio), "{status}");
+        }
+        for status in [302, 307, 401, 403] {
+            assert!(!takes_session(status, audio), "{status}");
+        }
+        assert!(!takes_session(200, b"<html>"));
+    }
 
     #[test]
     fn a_mode_is_any_but_the_usual_one() {

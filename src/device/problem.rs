@@ -8,8 +8,10 @@ use crate::command::ErrorCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ProblemCode {
-    /// Nothing answers at the address, or not as a Poly device does.
+    /// Nothing answers at the address, or not over TLS and HTTP.
     Offline,
+    /// Something answers, and not as a Poly device does.
+    NotUnderstood,
     /// No certificate is pinned yet, or no trusted authority signed it.
     CertificateUnknown,
     /// Another certificate than the pinned one.
@@ -24,8 +26,9 @@ pub enum ProblemCode {
 
 impl ProblemCode {
     /// Every code.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Offline,
+        Self::NotUnderstood,
         Self::CertificateUnknown,
         Self::CertificateChanged,
         Self::Unauthorized,
@@ -61,6 +64,11 @@ impl Problem {
         }
     }
 
+    /// What answers is not a Poly device, or is in no state to answer as one.
+    pub fn not_understood(message: impl Into<String>) -> Self {
+        Self::new(ProblemCode::NotUnderstood, message)
+    }
+
     /// A device that accepts connections and does not respond.
     pub(super) fn no_answer() -> Self {
         Self::new(ProblemCode::Offline, "the device does not answer in time")
@@ -75,11 +83,12 @@ mod tests {
     fn position(code: ProblemCode) -> usize {
         match code {
             ProblemCode::Offline => 0,
-            ProblemCode::CertificateUnknown => 1,
-            ProblemCode::CertificateChanged => 2,
-            ProblemCode::Unauthorized => 3,
-            ProblemCode::LockedOut => 4,
-            ProblemCode::TooManySessions => 5,
+            ProblemCode::NotUnderstood => 1,
+            ProblemCode::CertificateUnknown => 2,
+            ProblemCode::CertificateChanged => 3,
+            ProblemCode::Unauthorized => 4,
+            ProblemCode::LockedOut => 5,
+            ProblemCode::TooManySessions => 6,
         }
     }
 

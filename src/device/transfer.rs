@@ -15,7 +15,7 @@ use super::client::{Device, Received};
 use super::endpoint::LargeResponse;
 use super::http::UploadBody;
 use super::response::{DeviceResponse, RequestError};
-use crate::catalogue::Request;
+use crate::catalogue::{Request, is_web_page};
 use crate::command::{Download, Head, Upload};
 
 /// How long a download may hold its slot, however steadily it trickles. The largest file of a
@@ -29,7 +29,7 @@ pub const LARGEST_UPLOAD: u64 = 10_000_000;
 pub enum Downloaded {
     /// The whole file went out; with the HTTP status and its size in bytes.
     File(Head, u16, u64),
-    /// There was nothing to stream: the response is empty or a refusal.
+    /// There was nothing to stream: the response is empty, a refusal or a web page.
     Response(DeviceResponse),
 }
 
@@ -65,6 +65,13 @@ impl Device {
         };
         let large = match received {
             Received::Whole(response) => return Ok(Downloaded::Response(response)),
+            Received::Large(large) if is_web_page(large.size.content_type.as_deref(), b"") => {
+                return Ok(Downloaded::Response(DeviceResponse {
+                    status: large.size.status,
+                    content_type: large.size.content_type,
+                    body: large.start,
+                }));
+            }
             Received::Large(large) if (200..=299).contains(&large.size.status) => large,
             // A refusal of this size cannot be read for its reason.
             Received::Large(large) => return Err(RequestError::TooLarge(large.size).into()),

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! `finish` applies the readings of a command before it gives the result, so that clients see the
-//! states that a command touched before its result.
+//! states that a command touched before its result. The room is online when a reading is what a Poly
+//! device says, and offline when none is any more.
 
 mod finish;
 #[cfg(test)]
@@ -42,7 +43,7 @@ use super::knowledge::RoomKnowledge;
 use super::poller::{Poll, Poller};
 use super::publisher::RoomPublisher;
 use super::queue::{Lane, Queue, Ticket, stopping_failure};
-use super::reading::LARGEST_JSON_ANSWER;
+use super::reading::{LARGEST_JSON_ANSWER, Reading};
 use super::settings::RoomSettings;
 use super::underway::Underway;
 use crate::catalogue::{Call, Motion, Plan};
@@ -133,6 +134,11 @@ struct Actor {
     knowledge: RoomKnowledge,
     stops: CameraStops,
     availability: Availability,
+    /// Who is logged in.
+    session: Value,
+    /// What was read and may mean that a state is gone, while it is uncertain whether the device is
+    /// understood.
+    doubtful: Vec<Reading>,
     underway: Underway,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
 }
@@ -155,6 +161,8 @@ impl Actor {
             queue,
             publisher,
             stops,
+            session: Value::Null,
+            doubtful: Vec::new(),
             underway: Underway::default(),
             running: FuturesUnordered::new(),
         }
@@ -185,7 +193,7 @@ impl Actor {
             self.connect();
         }
         self.queue.expire(now);
-        if !self.availability.is_online() {
+        if !self.availability.is_logged_in() {
             return;
         }
         self.start_camera_stop(stopping, now);
@@ -285,9 +293,9 @@ impl Actor {
         if stopping {
             return None;
         }
-        let online = self.availability.is_online();
-        let may_stop_camera = online && self.underway.may_stop_camera();
-        let may_poll = online && self.underway.may_poll();
+        let logged_in = self.availability.is_logged_in();
+        let may_stop_camera = logged_in && self.underway.may_stop_camera();
+        let may_poll = logged_in && self.underway.may_poll();
         [
             self.availability.retry_at(),
             self.queue.next_expiry(),

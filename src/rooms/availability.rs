@@ -24,7 +24,9 @@ const RECONNECT_WAIT_WHILE_CAMERA_MOVES: Duration = Duration::from_secs(1);
 enum Phase {
     /// A log-in is under way; commands wait.
     Connecting,
-    /// Logged in.
+    /// Logged in, and nothing has been read yet that a Poly device says. Requests are sent.
+    LoggedIn,
+    /// Logged in and understood.
     Online,
     /// Cannot be used before `retry_at`; commands are answered at once.
     Offline { retry_at: Instant },
@@ -64,16 +66,21 @@ impl Availability {
         }
     }
 
-    /// Whether requests can be sent.
+    /// Whether the device is understood.
     pub fn is_online(&self) -> bool {
         self.phase == Phase::Online
+    }
+
+    /// Whether requests can be sent.
+    pub fn is_logged_in(&self) -> bool {
+        matches!(self.phase, Phase::LoggedIn | Phase::Online)
     }
 
     /// When the device is tried again; `None` unless it is offline.
     pub fn retry_at(&self) -> Option<Instant> {
         match self.phase {
             Phase::Offline { retry_at } => Some(retry_at),
-            Phase::Connecting | Phase::Online => None,
+            Phase::Connecting | Phase::LoggedIn | Phase::Online => None,
         }
     }
 
@@ -84,10 +91,19 @@ impl Availability {
 
     /// The log-in succeeded.
     pub fn logged_in(&mut self) {
-        self.phase = Phase::Online;
+        self.phase = Phase::LoggedIn;
         self.unanswered = 0;
+    }
+
+    /// A read brought what a Poly device says. True if that makes the room online.
+    pub fn understood(&mut self) -> bool {
+        if self.phase != Phase::LoggedIn {
+            return false;
+        }
+        self.phase = Phase::Online;
         self.reconnect_wait = self.timings.first_reconnect_delay;
         self.problem = None;
+        true
     }
 
     /// A request was answered.
@@ -133,6 +149,7 @@ impl Availability {
             ProblemCode::TooManySessions => return self.timings.retry_after_too_many_sessions,
             ProblemCode::Unauthorized => return self.timings.retry_after_refused_login,
             ProblemCode::Offline
+            | ProblemCode::NotUnderstood
             | ProblemCode::CertificateUnknown
             | ProblemCode::CertificateChanged => {}
         }
@@ -182,7 +199,10 @@ mod tests {
     fn the_waits_for_an_unreachable_device_double_up_to_thirty_seconds() {
         let mut availability = availability();
         assert_eq!(waits(&mut availability, false), [1, 2, 4, 8, 16, 30, 30]);
+        // A log-in alone does not show that the device is well.
         availability.logged_in();
+        assert_eq!(waits(&mut availability, false)[0], 30);
+        assert!(availability.understood());
         assert_eq!(waits(&mut availability, false)[..2], [1, 2]);
     }
 
@@ -245,11 +265,23 @@ mod tests {
         assert!(other.is_new);
         availability.connecting();
         availability.logged_in();
+        availability.understood();
         assert!(
             fail(&mut availability, ProblemCode::Unauthorized)
                 .unwrap()
                 .is_new
         );
+    }
+
+    #[test]
+    fn a_device_is_online_when_it_is_logged_in_to_and_understood() {
+        let mut availability = availability();
+        assert!(!availability.understood());
+        availability.logged_in();
+        assert!(availability.is_logged_in() && !availability.is_online());
+        assert!(availability.understood());
+        assert!(availability.is_logged_in() && availability.is_online());
+        assert!(!availability.understood());
     }
 
     #[test]

@@ -13,10 +13,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
-use super::refusal::{invalid_body, no_response, not_carried_out, refusal};
+use super::refusal::{foreign_answer, invalid_body, no_response, not_carried_out, refusal};
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
-    Request, StateTopic, learned_preset_offset, read_body,
+    Request, StateTopic, is_plain_text, learned_preset_offset, read_body,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
@@ -92,7 +92,7 @@ impl Executor<'_> {
     async fn run(&mut self, call: Call) -> Result<Success, Failure> {
         let command = call.route.command();
         let call = self.resolve_toggle(call, command).await?;
-        let success = match command.plan {
+        let mut success = match command.plan {
             Plan::Direct | Plan::Move => self.request(&call).await?,
             Plan::Split(_) => {
                 let calls = call.planned(&self.environment.context, &Value::Null)?;
@@ -108,8 +108,17 @@ impl Executor<'_> {
             Plan::Search => self.search_directory(&call).await?,
             Plan::Renew => self.renew_session(&call).await?,
         };
+        let mut unread = Vec::new();
         for state in command.refresh {
-            self.read_back(*state).await;
+            if let Err(why) = self.read_back(*state).await {
+                unread.push(format!("{state} could not be read back: {why}"));
+            }
+        }
+        if !unread.is_empty() {
+            success.warning = Some(format!(
+                "the device accepted this, but {}",
+                unread.join("; ")
+            ));
         }
         Ok(success)
     }
@@ -175,10 +184,7 @@ impl Executor<'_> {
         let body = accepted_body(&response, operation)?;
         let whole = !operation.states.is_empty() && request.query.is_empty();
         if whole && operation.poll.is_some() && !operation.takes("conf_id") {
-            self.readings.push(Reading {
-                operation,
-                outcome: ReadOutcome::Value(operation.shape.apply(body.clone())),
-            });
+            self.readings.push(Reading::of(operation, &response));
         }
         Ok(Success::new(response.status, body))
     }
@@ -212,21 +218,19 @@ impl Executor<'_> {
         given: &Params,
     ) -> Result<ReadOutcome, Failure> {
         let params = self.with_conference(operation, given);
-        let outcome = match Request::read(operation, &params) {
+        let reading = match Request::read(operation, &params) {
             Ok(request) => {
                 let sent = self
                     .device
                     .send(&request, LARGEST_JSON_ANSWER, self.deadline)
                     .await;
                 let response = sent.map_err(|error| self.fail(error, true))?;
-                ReadOutcome::of(operation, &response)
+                Reading::of(operation, &response)
             }
-            Err(failure) => ReadOutcome::Failed(failure),
+            Err(failure) => Reading::without_response(operation, ReadOutcome::Failed(failure)),
         };
-        self.readings.push(Reading {
-            operation,
-            outcome: outcome.clone(),
-        });
+        let outcome = reading.outcome.clone();
+        self.readings.push(reading);
         Ok(outcome)
     }
 
@@ -243,24 +247,29 @@ impl Executor<'_> {
     }
 
     /// Reads back a state that the command touched. The command has succeeded already, so a state
-    /// that cannot be read is left to the next poll.
-    async fn read_back(&mut self, state: StateTopic) {
+    /// that cannot be read is left to the next poll, and the result has a warning.
+    ///
+    /// # Errors
+    /// Why the state could not be read.
+    async fn read_back(&mut self, state: StateTopic) -> Result<(), String> {
         let Some((operation, _)) = CATALOGUE.reader(state) else {
-            return;
+            return Ok(());
         };
-        if let Err(failure) = self.read(operation, &Params::new()).await {
-            tracing::debug!(%state, reason = failure.message, "read-back failed");
-        }
+        self.read(operation, &Params::new())
+            .await
+            .map_err(|failure| failure.message)?;
+        let trouble = self.readings.last().and_then(Reading::trouble);
+        trouble.map_or(Ok(()), |failure| Err(failure.message))
     }
 
     async fn renew_session(&mut self, call: &Call) -> Result<Success, Failure> {
         self.device.log_out().await;
         match self.device.log_in().await {
             Ok(session) => {
-                self.readings.push(Reading {
-                    operation: call.variant().operation,
-                    outcome: ReadOutcome::Value(session.clone()),
-                });
+                let outcome = ReadOutcome::Value(session.clone());
+                let operation = call.variant().operation;
+                self.readings
+                    .push(Reading::without_response(operation, outcome));
                 Ok(Success::new(200, session))
             }
             Err(problem) => Err(self.fail(RequestError::Problem(problem), true)),
@@ -290,8 +299,9 @@ fn accepted_body(response: &DeviceResponse, operation: &Operation) -> Result<Val
         Err(message) if operation.method == Method::Get => {
             return Err(invalid_body(status, message));
         }
-        // A command was carried out, whatever its body is.
-        Err(_) => Value::Null,
+        // Some commands are answered in words, which say no more than the status.
+        Err(_) if is_plain_text(&response.body) => Value::Null,
+        Err(message) => return Err(foreign_answer(status, &message)),
     };
     if body["success"] == false {
         return Err(not_carried_out(status, body["reason"].as_str()));

@@ -67,7 +67,9 @@ impl RoomKnowledge {
 
     /// Publishes what was read, and all that follows from it.
     pub fn apply(&mut self, reading: &Reading) {
-        let Reading { operation, outcome } = reading;
+        let Reading {
+            operation, outcome, ..
+        } = reading;
         match outcome {
             ReadOutcome::Value(answer) => {
                 self.publish(operation, answer);
@@ -172,7 +174,8 @@ mod tests {
                 operation.poll.is_some() && operation.states.iter().any(feeds)
             };
             let operation = operations().find(reads).unwrap();
-            self.knowledge.apply(&Reading { operation, outcome });
+            let reading = Reading::without_response(operation, outcome);
+            self.knowledge.apply(&reading);
         }
 
         fn state(&self, state: &str) -> Option<String> {

@@ -1,15 +1,21 @@
 //! Reading a room's states, one operation after the other.
 //!
 //! Pure except for its counters: gives the next request to send, and interprets its response. The
-//! schedule decides when; [`super::knowledge`] publishes what was read.
+//! schedule decides when; `understanding` counts what the answers say of the device;
+//! [`super::knowledge`] publishes what was read.
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::reading::{ReadOutcome, Reading};
+use super::refusal::no_response;
 use super::schedule::{PollIntervals, Schedule};
-use crate::catalogue::{Operation, Request};
+use super::understanding::Understanding;
+use crate::catalogue::{Evidence, Request};
 use crate::device::{DeviceResponse, Problem, RequestError};
 use crate::telemetry::{PollOutcome, Telemetry};
 
@@ -41,6 +47,7 @@ pub enum Polled {
 #[derive(Debug)]
 pub struct Poller {
     schedule: Schedule,
+    understanding: Understanding,
     /// What [`Poller::completed`] said last.
     said_complete: bool,
     telemetry: Arc<Telemetry>,
@@ -51,6 +58,7 @@ impl Poller {
     pub fn new(intervals: PollIntervals, telemetry: Arc<Telemetry>, now: Instant) -> Self {
         Self {
             schedule: Schedule::new(intervals, now),
+            understanding: Understanding::default(),
             said_complete: false,
             telemetry,
         }
@@ -92,15 +100,20 @@ impl Poller {
             Err(error @ (RequestError::TimedOut { .. } | RequestError::Broken(_))) => {
                 tracing::debug!(?error, "a state cannot be read");
                 self.telemetry.poll_finished(PollOutcome::Silent);
+                self.understanding.unanswered(poll.index);
                 Polled::Unanswered
             }
             Err(error) => {
                 self.telemetry.poll_finished(PollOutcome::Failed);
                 tracing::debug!(?error, "a state cannot be read");
+                self.refused(poll.index, &error);
                 Polled::Failed
             }
         };
         self.schedule.asked(poll.index);
+        if let Some(index) = self.understanding.to_be_read_again() {
+            self.schedule.again(index, now);
+        }
         outcome
     }
 
@@ -119,14 +132,19 @@ impl Poller {
         let same_body = response.status == 200 && entry.answered_last(&response.body);
         if same_body && !operation.at_time() {
             self.telemetry.poll_finished(PollOutcome::Unchanged);
+            if let Some(evidence) = self.understanding.newest(index) {
+                self.understanding.answered(Some(index), evidence, None);
+            }
             return Polled::Unchanged;
         }
-        let outcome = ReadOutcome::of(operation, response);
+        let reading = Reading::of(operation, response);
+        self.heard(Some(index), &reading);
+        let outcome = &reading.outcome;
         self.telemetry.poll_finished(match outcome {
             ReadOutcome::Value(_) | ReadOutcome::Absent => PollOutcome::Changed,
             ReadOutcome::Unsupported(_) | ReadOutcome::Failed(_) => PollOutcome::Failed,
         });
-        match &outcome {
+        match outcome {
             ReadOutcome::Value(_) | ReadOutcome::Absent => {
                 self.schedule.answered(index, &response.body);
             }
@@ -138,13 +156,53 @@ impl Poller {
                 tracing::debug!(operation.path, failure.message, "a state cannot be read");
             }
         }
-        Polled::Read(Reading { operation, outcome })
+        Polled::Read(reading)
+    }
+
+    /// Counts what a reading says about the device.
+    fn heard(&mut self, index: Option<usize>, reading: &Reading) {
+        let seen = match reading.evidence {
+            Evidence::Foreign => reading.trouble().map(Into::into),
+            Evidence::Poly | Evidence::Neutral => None,
+        };
+        self.understanding.answered(index, reading.evidence, seen);
+    }
+
+    /// The device refused a read.
+    fn refused(&mut self, index: usize, error: &RequestError) {
+        let evidence = match error {
+            // It has named its mode.
+            RequestError::ModeLocked(_) => Evidence::Poly,
+            _ => Evidence::Foreign,
+        };
+        let seen = no_response(error, true).into();
+        self.understanding
+            .answered(Some(index), evidence, Some(seen));
     }
 
     /// A command read states of this operation: polls under way, and what they compare with, are
     /// older now.
-    pub fn written(&mut self, operation: &Operation) {
-        self.schedule.written(operation);
+    pub fn written(&mut self, reading: &Reading) {
+        self.schedule.written(reading.operation);
+        let index = self.schedule.index_of(reading.operation);
+        self.heard(index, reading);
+    }
+
+    /// Whether the device is understood: nothing came in vain since something came that a Poly
+    /// device says.
+    pub fn is_understood(&self) -> bool {
+        self.understanding.is_understood()
+    }
+
+    /// Why the device counts as offline, if its answers are not understood. `online`: they were,
+    /// since the log-in.
+    pub fn not_understood(&self, online: bool) -> Option<Problem> {
+        self.understanding.problem(online, self.is_complete())
+    }
+
+    /// Whether everything has been asked for since the log-in.
+    pub fn is_complete(&self) -> bool {
+        self.schedule.complete()
     }
 
     /// Goes over to the pace of a call, or back.
@@ -155,114 +213,16 @@ impl Poller {
     /// After a log-in: everything is read again.
     pub fn restart(&mut self, now: Instant) {
         self.schedule.restart(now);
+        self.understanding.restart();
         self.said_complete = false;
     }
 
     /// Whether everything has been read since the log-in, if that has changed since the last call
     /// or the last [`Poller::restart`].
     pub fn completed(&mut self) -> Option<bool> {
-        let complete = self.schedule.complete();
+        let complete = self.is_complete();
         let changed = complete != self.said_complete;
         self.said_complete = complete;
         changed.then_some(complete)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device::{HttpError, ProblemCode};
-    use crate::rooms::testing::INTERVALS;
-
-    fn poller(now: Instant) -> Poller {
-        Poller::new(INTERVALS, Arc::default(), now)
-    }
-
-    fn response(status: u16, body: &'static str) -> Result<DeviceResponse, RequestError> {
-        Ok(DeviceResponse {
-            status,
-            content_type: None,
-            body: body.into(),
-        })
-    }
-
-    /// Begins reads, each answered with 500, until the one of a path.
-    fn begin(poller: &mut Poller, path: &str, mut now: Instant) -> (Poll, &'static Operation) {
-        loop {
-            now = now.max(poller.next_due().unwrap());
-            let (poll, _) = poller.begin(None, now).unwrap();
-            let operation = poller.schedule.entry(poll.index).unwrap().operation;
-            if operation.path == path {
-                return (poll, operation);
-            }
-            poller.finish(poll, response(500, ""), now);
-        }
-    }
-
-    #[test]
-    fn the_same_body_is_published_once() {
-        let now = Instant::now();
-        let mut poller = poller(now);
-        for first in [true, false] {
-            let (poll, _) = begin(&mut poller, "/rest/audio", now);
-            let outcome = poller.finish(poll, response(200, r#"{"volume":5}"#), now);
-            match outcome {
-                Polled::Read(_) => assert!(first),
-                Polled::Unchanged => assert!(!first),
-                other => unreachable!("{other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn a_poll_that_a_command_overtook_is_not_published_and_repeated() {
-        let now = Instant::now();
-        let mut poller = poller(now);
-        let (poll, operation) = begin(&mut poller, "/rest/audio", now);
-        poller.written(operation);
-        let outcome = poller.finish(poll, response(200, r#"{"volume":5}"#), now);
-        assert!(matches!(outcome, Polled::Unchanged), "{outcome:?}");
-        let (again, _) = begin(&mut poller, "/rest/audio", now);
-        let outcome = poller.finish(again, response(200, r#"{"volume":5}"#), now);
-        assert!(matches!(outcome, Polled::Read(_)), "{outcome:?}");
-    }
-
-    #[test]
-    fn errors_are_told_apart() {
-        let now = Instant::now();
-        let mut poller = poller(now);
-        let mut finish = |error| {
-            let (poll, _) = begin(&mut poller, "/rest/audio", now);
-            poller.finish(poll, Err(error), now)
-        };
-        let timed_out = finish(RequestError::TimedOut { sent: true });
-        assert!(matches!(timed_out, Polled::Unanswered));
-        assert!(matches!(
-            finish(RequestError::Broken(HttpError::SwitchedProtocols)),
-            Polled::Unanswered
-        ));
-        let forbidden = finish(RequestError::Forbidden(String::new()));
-        assert!(matches!(forbidden, Polled::Failed));
-        let problem = Problem {
-            code: ProblemCode::Unauthorized,
-            message: String::new(),
-        };
-        let outcome = finish(RequestError::Problem(problem.clone()));
-        assert!(matches!(outcome, Polled::Problem(told) if told == problem));
-    }
-
-    #[test]
-    fn nothing_begins_before_it_is_due() {
-        let now = Instant::now();
-        let mut poller = poller(now);
-        while let Some((poll, _)) = poller.begin(None, now) {
-            poller.finish(poll, response(200, "{}"), now);
-        }
-        assert_eq!(poller.completed(), Some(true));
-        assert_eq!(poller.completed(), None);
-        assert!(poller.next_due().unwrap() > now);
-        poller.restart(now);
-        assert_eq!(poller.completed(), None);
-        assert!(poller.begin(None, now).is_some());
     }
 }

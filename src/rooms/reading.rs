@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 
-use super::refusal::{invalid_body, refusal};
-use crate::catalogue::{Operation, read_body};
+use super::refusal::{invalid_body, refusal, unsupported};
+use crate::catalogue::{Evidence, Operation, read_body};
 use crate::command::Failure;
 use crate::device::DeviceResponse;
 
@@ -30,16 +30,43 @@ pub enum ReadOutcome {
 impl ReadOutcome {
     /// What a response says about the operation's states.
     pub fn of(operation: &Operation, response: &DeviceResponse) -> Self {
-        match response.status {
-            200..=299 => match read_body(&response.body) {
-                Ok(value) => Self::Value(operation.shape.apply(value)),
-                Err(message) => Self::Failed(invalid_body(response.status, message)),
-            },
-            404 if operation.absent => Self::Absent,
-            404 | 405 | 501 => Self::Unsupported(response.status),
-            _ => Self::Failed(refusal(response, operation, false)),
+        judged(operation, response).0
+    }
+}
+
+/// What a response says about the operation's states, and about who sent it.
+fn judged(operation: &Operation, response: &DeviceResponse) -> (ReadOutcome, Evidence) {
+    let status = response.status;
+    let failed = |message| ReadOutcome::Failed(invalid_body(status, message));
+    match status {
+        200..=299 => match read_body(&response.body) {
+            Ok(body) if operation.fits(&body) => {
+                let evidence = operation.evidence(&body);
+                (ReadOutcome::Value(operation.shape.apply(body)), evidence)
+            }
+            Ok(body) => (failed(other_kind(&body)), Evidence::Foreign),
+            Err(message) => (failed(message), Evidence::Foreign),
+        },
+        404 if operation.absent => (ReadOutcome::Absent, Evidence::Neutral),
+        404 | 405 | 501 => (ReadOutcome::Unsupported(status), Evidence::Foreign),
+        _ => {
+            let failure = refusal(response, operation, false);
+            (ReadOutcome::Failed(failure), Evidence::Foreign)
         }
     }
+}
+
+/// The message about a body that no Poly device sends for what was read.
+fn other_kind(body: &Value) -> String {
+    let kind = match body {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    format!("the device's answer is {kind} that a Poly device does not send here")
 }
 
 /// A read of an operation's states, to be published.
@@ -49,6 +76,47 @@ pub struct Reading {
     pub operation: &'static Operation,
     /// The result.
     pub outcome: ReadOutcome,
+    /// What the answer says about who sent it.
+    pub evidence: Evidence,
+}
+
+impl Reading {
+    /// What a response says.
+    pub fn of(operation: &'static Operation, response: &DeviceResponse) -> Self {
+        let (outcome, evidence) = judged(operation, response);
+        Self {
+            operation,
+            outcome,
+            evidence,
+        }
+    }
+
+    /// A result that no response brought, so that it says nothing of the device.
+    pub fn without_response(operation: &'static Operation, outcome: ReadOutcome) -> Self {
+        Self {
+            operation,
+            outcome,
+            evidence: Evidence::Neutral,
+        }
+    }
+
+    /// Why the states are not known from it; none if they are.
+    pub fn trouble(&self) -> Option<Failure> {
+        let nothing =
+            |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+        match &self.outcome {
+            ReadOutcome::Failed(failure) => Some(failure.clone()),
+            ReadOutcome::Unsupported(status) => Some(unsupported(*status)),
+            ReadOutcome::Value(value) if self.evidence == Evidence::Foreign => {
+                let message = match nothing(value) {
+                    true => "the device's answer is empty or null",
+                    false => "the device's answer lacks what a Poly device says here",
+                };
+                Some(invalid_body(200, message.into()))
+            }
+            ReadOutcome::Value(_) | ReadOutcome::Absent => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +138,41 @@ mod tests {
         let unsupported = ReadOutcome::Unsupported(404);
         assert_eq!(read("/rest/audio", 404, ""), unsupported);
         assert_eq!(read("/rest/audio", 501, ""), ReadOutcome::Unsupported(501));
+    }
+
+    #[test]
+    fn what_is_of_no_use_is_told() {
+        let trouble = |path, status, body| {
+            let (operation, response) = operation_and_response(path, status, body);
+            let trouble = Reading::of(operation, &response).trouble();
+            trouble.map(|failure| failure.message)
+        };
+        for (path, status, body, words) in [
+            ("/rest/audio", 200, "null", "empty or null"),
+            ("/rest/audio", 204, "", "empty or null"),
+            ("/rest/audio", 200, "[]", "a list that a Poly device"),
+            ("/rest/audio", 200, "OK", "a text that a Poly device"),
+            ("/rest/audio", 200, r#"{"status":"ok"}"#, "an object that"),
+            ("/rest/audio", 200, r#"{"volume":"x"}"#, "lacks what a Poly"),
+            ("/rest/audio", 200, "<html>", "a page"),
+            ("/rest/audio", 200, r#"{"volume":"#, "breaks off"),
+            ("/rest/audio", 302, "", "a redirect"),
+            ("/rest/audio", 404, "", "does not have that (404)"),
+            ("/rest/audio", 503, "", "answered 503"),
+            ("/rest/conferences", 200, "null", "empty or null"),
+        ] {
+            let told = trouble(path, status, body).unwrap();
+            assert!(told.contains(words), "{path} {status} {body}: {told}");
+        }
+        for (path, status, body) in [
+            ("/rest/audio", 200, r#"{"volume":5,"muted":true}"#),
+            ("/rest/conferences", 200, "[]"),
+            ("/rest/video/local/mute", 200, "true"),
+            ("/rest/cameras/contentstatus", 200, "CONTENT_IDLE"),
+            ("/rest/cameras/far/all", 404, ""),
+        ] {
+            assert_eq!(trouble(path, status, body), None, "{path}");
+        }
     }
 
     #[test]

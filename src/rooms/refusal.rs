@@ -15,9 +15,15 @@ pub fn unsupported(status: u16) -> Failure {
     Failure::new(ErrorCode::Unsupported, message).with_status(status)
 }
 
-/// The device's answer to a query cannot be read.
+/// The device's answer cannot be read.
 pub fn invalid_body(status: u16, message: String) -> Failure {
     Failure::new(ErrorCode::DeviceError, message).with_status(status)
+}
+
+/// What the device sent in answer to a command is not what a Poly device says.
+pub fn foreign_answer(status: u16, message: &str) -> Failure {
+    let message = format!("{message}; whether the command was carried out is unknown");
+    invalid_body(status, message)
 }
 
 /// The device said yes in the status and no in the body (`"success": false`).
@@ -52,6 +58,13 @@ pub fn refusal(response: &DeviceResponse, operation: &Operation, named: bool) ->
         ),
         404 | 405 | 501 => unsupported(status),
         413 => upload_too_large(),
+        300..=399 => Failure::new(
+            ErrorCode::DeviceError,
+            format!(
+                "the device answered {status}, a redirect to another address, which the gateway \
+                 does not follow"
+            ),
+        ),
         _ => Failure::new(
             ErrorCode::DeviceError,
             format!("the device answered {status}{reason}"),
@@ -140,6 +153,7 @@ mod tests {
             ("/rest/audio", 405, true, Unsupported),
             ("/rest/audio", 501, true, Unsupported),
             ("/rest/audio", 413, false, TooLarge),
+            ("/rest/audio", 302, true, DeviceError),
             ("/rest/audio", 400, true, DeviceError),
             ("/rest/audio", 500, false, DeviceError),
         ] {

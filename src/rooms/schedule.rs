@@ -194,6 +194,12 @@ impl Schedule {
         self.entries.get_mut(index)
     }
 
+    /// The index of the entry that reads an operation, if it is polled.
+    pub fn index_of(&self, operation: &Operation) -> Option<usize> {
+        let mut entries = self.entries.iter();
+        entries.position(|entry| entry.operation.path == operation.path)
+    }
+
     /// How often an entry is read now.
     pub fn interval_at(&self, index: usize) -> Duration {
         let class = self.entries.get(index).map(|entry| entry.class);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use poly2mqtt_simulator::JournalEntry;
+use poly2mqtt_simulator::{FaultKind, JournalEntry};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -16,6 +16,8 @@ pub struct Seen {
     /// The device's status, before a fault changed the answer.
     pub acted: Option<u16>,
     pub faulty: bool,
+    /// What the device answered cannot be read.
+    pub spoilt: bool,
     pub line: String,
 }
 
@@ -87,6 +89,7 @@ impl Evidence {
             at: entry.answered,
             acted: entry.acted,
             faulty: entry.fault.is_some(),
+            spoilt: matches!(entry.fault, Some(FaultKind::Garbage | FaultKind::Truncated)),
             line: format!(
                 "{} {} {:.80} acted {:?} answered {} fault {:?}",
                 entry.method, entry.path, text, entry.acted, entry.status, entry.fault

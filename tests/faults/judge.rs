@@ -207,7 +207,10 @@ impl Judge<'_> {
             }
             code => {
                 self.count(Check::Truth, "errors");
+                // The answer to a command that cannot be read is an error that says so.
+                let spoilt = code == "device_error" && seen.iter().any(|seen| seen.spoilt);
                 let definite = match kind {
+                    _ if spoilt => false,
                     MarkKind::Once => true,
                     // What it created to get its answer is gone again.
                     MarkKind::Search => false,

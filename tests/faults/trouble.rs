@@ -29,12 +29,15 @@ const ROOM: &[(u64, &str)] = &[
     (6, "request cut"),
     (6, "answer cut"),
     (3, "path gone for long"),
+    (3, "not understood for long"),
     (8, "device late"),
     (8, "device status"),
     (5, "dropped before acting"),
     (6, "dropped after acting"),
     (3, "garbage"),
     (3, "truncated JSON"),
+    (2, "page"),
+    (2, "redirect"),
     (2, "null"),
     (2, "12 MB"),
     (4, "session expires in a request"),
@@ -69,7 +72,7 @@ pub async fn room(world: Arc<World>, number: usize, mut random: Random, until: I
         if left < Duration::from_secs(4) {
             return;
         }
-        if name == "path gone for long" && left < NOTICED + Duration::from_secs(4) {
+        if name.ends_with(" for long") && left < NOTICED + Duration::from_secs(4) {
             continue;
         }
         let cause = match name {
@@ -123,6 +126,26 @@ async fn trouble(world: &World, number: usize, name: &str, lasts: Duration, draw
             noticed(world, number, from);
             proxy.clear();
         }
+        "not understood for long" => {
+            let kinds = [
+                FaultKind::Page,
+                FaultKind::Redirect,
+                FaultKind::Garbage,
+                FaultKind::Null,
+                FaultKind::Truncated,
+                FaultKind::Body("[]".into()),
+                FaultKind::Body("{\"status\":\"UP\"}".into()),
+                FaultKind::Status(404),
+                FaultKind::Status(500),
+                FaultKind::Status(503),
+            ];
+            let from = Instant::now();
+            let kind = kinds[draw as usize % kinds.len()].clone();
+            device.add_fault(Fault::on("/rest/", kind).method("GET"));
+            sleep(NOTICED).await;
+            noticed(world, number, from);
+            device.clear_faults();
+        }
         "sessions expire" => device.expire_sessions(),
         "certificate changes" => {
             device.new_certificate().unwrap();
@@ -165,6 +188,8 @@ async fn requests(room: &Room, name: &str, lasts: Duration, draw: u64) {
         "garbage" => FaultKind::Garbage,
         "truncated JSON" => FaultKind::Truncated,
         "null" => FaultKind::Null,
+        "page" => FaultKind::Page,
+        "redirect" => FaultKind::Redirect,
         "12 MB" => FaultKind::Huge(12 << 20),
         _ => FaultKind::ExpireSession,
     };
@@ -185,8 +210,9 @@ async fn requests(room: &Room, name: &str, lasts: Duration, draw: u64) {
     sleep(late).await;
 }
 
-/// Checks that a device that has been away for a long time is not `online`: a gateway that ran all the
-/// time has noticed, and one that started meanwhile has never reached it.
+/// Checks that a device that has been away for a long time, or whose reads all brought nothing of use,
+/// is not `online`: a gateway that ran all the time has noticed, and one that started meanwhile has never
+/// understood it.
 fn noticed(world: &World, number: usize, from: Instant) {
     let now = Instant::now();
     let away = [
@@ -202,7 +228,7 @@ fn noticed(world: &World, number: usize, from: Instant) {
     world.report.count(Check::States, "long outages", 1);
     if world.says_online(number) {
         let message = format!(
-            "room {} is called online {NOTICED:?} after its path went",
+            "room {} is called online {NOTICED:?} after its path or its answers went",
             world.rooms[number].target.id
         );
         world

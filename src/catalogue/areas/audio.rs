@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::catalogue::command::{Command, Plan};
 use crate::catalogue::entity::Entity;
+use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, When, get, post};
 use crate::catalogue::quirks::numeric_mute;
@@ -73,6 +74,8 @@ macro_rules! actions {
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/audio")
+        .shape(Shape::Object)
+        .known_by(&[("volume", MemberKind::Number), ("muted", MemberKind::Flag)])
         .states(&[
             State::whole(states::AUDIO),
             State::field(states::MUTED, &["muted"]),
@@ -85,16 +88,21 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     post("/rest/audio/acousticfence").commands(actions!("audio/acoustic_fence")),
     get("/rest/audio/audiometers")
         .shape(Shape::List)
+        .known_by(&[("portName", MemberKind::Text)])
         .states(&[State::whole(states::METERS)])
         .poll_when(Class::Fast, When::Meters),
     get("/rest/audio/microphones")
         .shape(Shape::List)
+        .known_by(&[
+            ("number", MemberKind::Number),
+            ("typeInString", MemberKind::Text),
+        ])
         .states(&[State::with(states::MICROPHONES, |list, _| {
             numeric_mute(list)
         })])
         .poll(Class::Normal),
     get("/rest/audio/muted")
-        .shape(Shape::Result)
+        .shape(Shape::Flag)
         .states(&[State::whole(states::MUTED)]),
     post("/rest/audio/muted").commands(&[
         Command::new(commands::SET_MUTED.as_str())

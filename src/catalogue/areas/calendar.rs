@@ -73,6 +73,7 @@ const fn meeting(key: &'static str, name: &'static str) -> Entity {
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/calendar")
+        .shape(Shape::Object)
         .states(&[
             State::field(states::STATUS, CALENDAR_STATUS).entities(&[Entity::sensor(
                 "calendar_status",

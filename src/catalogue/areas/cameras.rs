@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::catalogue::command::{Command, Ended, Plan};
 use crate::catalogue::entity::{Enabled, Entity};
+use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::quirks::preset_numbers;
@@ -168,15 +169,19 @@ macro_rules! actions {
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/cameras/sourceselectable")
-        .shape(Shape::Result)
+        .shape(Shape::Flag)
         .states(&[State::whole(states::SOURCE_SELECTABLE)])
         .poll(Class::Slow),
     get("/rest/cameras/contentstatus")
-        .shape(Shape::Result)
+        .shape(Shape::Word)
         .states(&[State::whole(states::CONTENT_STATUS)])
         .poll(Class::Normal),
     get("/rest/cameras/near/all")
         .shape(Shape::List)
+        .known_by(&[
+            ("cameraIndex", MemberKind::Number),
+            ("sourceType", MemberKind::Text),
+        ])
         .states(&[State::whole(states::NEAR)])
         .poll(Class::Normal),
     get("/rest/cameras/near/people").commands(&[Command::new("camera/near/people/get")]),
@@ -185,6 +190,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     post("/rest/cameras/near/{source_id}")
         .commands(actions!("camera/near/{source_id}", &[states::NEAR])),
     get("/rest/cameras/near/selectedpeople")
+        .shape(Shape::Object)
         .states(&[State::whole(states::NEAR_SELECTED_PEOPLE)])
         .poll(Class::Normal),
     post("/rest/cameras/near/selectedpeople").commands(actions!(
@@ -216,6 +222,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         stop("camera/stop")
     )),
     get("/rest/cameras/near/selectedcontent")
+        .shape(Shape::Object)
         .states(&[State::whole(states::NEAR_SELECTED_CONTENT)])
         .poll(Class::Normal),
     post("/rest/cameras/near/selectedcontent").commands(actions!(
@@ -224,6 +231,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )),
     get("/rest/cameras/near/presets/all")
         .shape(Shape::List)
+        .known_by(&[("index", MemberKind::Number), ("stored", MemberKind::Flag)])
         .states(&[State::with(states::PRESETS, |list, context| {
             preset_numbers(list, context.preset_offset)
         })])
@@ -256,6 +264,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .poll(Class::Slow)
         .or_none(),
     get("/rest/cameras/far/selectedpeople")
+        .shape(Shape::Object)
         .states(&[State::whole(states::FAR_SELECTED_PEOPLE)])
         .poll(Class::Slow)
         .or_none(),

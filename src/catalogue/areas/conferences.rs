@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::catalogue::command::{Command, Ended, Plan};
 use crate::catalogue::connections::{CallPhase, connections, count, id};
 use crate::catalogue::entity::Entity;
+use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, When, delete, get, post};
 use crate::catalogue::quirks::is_pending;
@@ -104,6 +105,7 @@ const fn call_action(
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/conferences")
         .shape(Shape::List)
+        .known_by(&[("id", MemberKind::Text), ("connections", MemberKind::List)])
         .states(&[
             State::whole(states::CALLS),
             State::with(states::CALL_STATE, |list, _| {
@@ -137,6 +139,11 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .once()
         .slow()]),
     get("/rest/conferences/capabilities")
+        .shape(Shape::Object)
+        .known_by(&[
+            ("canMakeAudioCall", MemberKind::Flag),
+            ("canMakeVideoCall", MemberKind::Flag),
+        ])
         .states(&[State::whole(states::CALL_CAPABILITIES)])
         .poll(Class::Slow),
     get("/rest/conferences/{conf_id}").commands(&[Command::new("call/{conf_id}/get")]),

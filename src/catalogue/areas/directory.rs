@@ -4,7 +4,7 @@ use crate::catalogue::areas::conferences;
 use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post, put};
-use crate::catalogue::state::State;
+use crate::catalogue::state::{Shape, State};
 
 /// The states of this area.
 pub(in crate::catalogue) mod states {
@@ -137,15 +137,18 @@ macro_rules! members {
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/directory/favorites")
+        .shape(Shape::Object)
         .states(&[State::whole(states::FAVORITES)])
         .poll(Class::Slow)
         .commands(&[Command::new("directory/favorites/get").fields(None, PAGE)]),
     get("/rest/directory/global/server")
+        .shape(Shape::Object)
         .states(&[State::whole(states::GLOBAL_SERVER)])
         .poll(Class::Slow),
     get("/rest/directory/global/mtddefaultgroupentry")
         .commands(&[Command::new("directory/global/default_group/get")]),
     get("/rest/directory/local/server")
+        .shape(Shape::Object)
         .states(&[State::whole(states::LOCAL_SERVER)])
         .poll(Class::Slow),
     post("/rest/directory/local/entries").commands(&[Command::new("directory/local/entry/add")

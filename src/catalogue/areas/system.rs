@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::entity::{Enabled, Entity};
+use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::payload::Payload;
@@ -125,7 +126,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .states(&[State::with(states::ENVIRONMENT_APP, environment_app)])
         .poll(Class::Normal),
     get("/rest/system/mode/device")
-        .shape(Shape::Result)
+        .shape(Shape::Flag)
         .states(&[State::whole(states::DEVICE_MODE)])
         .poll(Class::Normal),
     post("/rest/system/mode/device").commands(&[switched(
@@ -140,7 +141,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         false,
     )]),
     get("/rest/system/mode/signage")
-        .shape(Shape::Result)
+        .shape(Shape::Flag)
         .states(&[State::whole(states::SIGNAGE)])
         .poll(Class::Normal),
     post("/rest/system/mode/signage").commands(&[switched(
@@ -180,6 +181,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .poll(Class::Slow),
     get("/rest/system/status")
         .shape(Shape::List)
+        .known_by(&[("name", MemberKind::Text), ("stateList", MemberKind::List)])
         .states(&[
             State::whole(states::STATUS),
             State::new(states::STATUS, Pick::Each(statuses)).entities(&[Entity::sensor(
@@ -197,6 +199,11 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .plan(Plan::Split(at_gateway_time))]),
     get("/rest/system/time/local").commands(&[Command::new("system/time/local/get")]),
     get("/rest/system")
+        .shape(Shape::Object)
+        .known_by(&[
+            ("model", MemberKind::Text),
+            ("softwareVersion", MemberKind::Text),
+        ])
         .states(&[
             State::with(states::INFO, lasting).entities(&[
                 about("firmware", "Firmware", FIRMWARE).icon("mdi:package-up"),
@@ -206,10 +213,16 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         ])
         .poll(Class::Normal),
     get("/rest/system/mode")
+        .shape(Shape::Object)
+        .known_by(&[("activePersona", MemberKind::Text)])
         .states(&[State::whole(states::MODE)])
         .poll(Class::Normal),
     get("/rest/system/apps/state")
         .shape(Shape::List)
+        .known_by(&[
+            ("appPackageName", MemberKind::Text),
+            ("inMeeting", MemberKind::Flag),
+        ])
         .states(&[
             State::whole(states::APPS),
             State::with(states::CALL_IN_MEETING, in_meeting).entities(&[Entity::binary_sensor(
@@ -245,8 +258,9 @@ fn in_meeting(apps: &Value, _: &Context) -> Option<Value> {
 /// The model, serial number and so on, without the members that change all the time.
 fn lasting(system: &Value, _: &Context) -> Option<Value> {
     let mut system = system.as_object()?.clone();
-    system.shift_remove("uptime");
-    system.shift_remove("state");
+    for changing in ["uptime", "systemTime", "state"] {
+        system.shift_remove(changing);
+    }
     Some(Value::Object(system))
 }
 

@@ -33,7 +33,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .states(&[State::whole(states::CONTENT_MEDIA_STATS)])
         .poll(Class::Normal),
     get("/rest/video/local/mute")
-        .shape(Shape::Result)
+        .shape(Shape::Flag)
         .states(&[State::whole(states::MUTED)])
         .poll(Class::Fast),
     post("/rest/video/local/mute").commands(&[
@@ -53,13 +53,13 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .sets(states::MUTED),
     ]),
     get("/rest/video/remote/{conf_id}/mute")
-        .shape(Shape::Result)
+        .shape(Shape::Flag)
         .states(&[State::whole(states::CALL_REMOTE_VIDEO_MUTED)])
         .poll_when(Class::Normal, When::InCall)
         .or_none()
         .commands(&[Command::new("call/{conf_id}/remote_video_muted/get")]),
     get("/rest/video/remote/{conf_id}/mutelock")
-        .shape(Shape::Result)
+        .shape(Shape::Flag)
         .states(&[State::whole(states::CALL_REMOTE_VIDEO_MUTE_LOCKED)])
         .poll_when(Class::Normal, When::InCall)
         .or_none()

@@ -35,6 +35,22 @@ pub(in crate::catalogue) fn unwrap_result(answer: Value) -> Value {
     }
 }
 
+/// Where the value of `{"result": value}` or of a bare value is; none in an object without result.
+pub(in crate::catalogue) fn result_of(answer: &Value) -> Option<&Value> {
+    match answer {
+        Value::Object(map) => map.get("result"),
+        value => Some(value),
+    }
+}
+
+/// True or false, where the device may send 1 or 0.
+pub(in crate::catalogue) fn flag(value: Value) -> Value {
+    match value.as_i64() {
+        Some(number) => (number != 0).into(),
+        None => value,
+    }
+}
+
 /// A list of microphones with `mute` as a boolean.
 pub(in crate::catalogue) fn numeric_mute(list: &Value) -> Option<Value> {
     let mut list = list.clone();

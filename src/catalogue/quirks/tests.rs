@@ -87,6 +87,11 @@ async fn check(name: &str) {
                 assert_eq!(state("video/muted", body), Some(json!(true)));
             }
         }
+        "flag as a number" => {
+            for body in ["1", r#"{"result":1}"#] {
+                assert_eq!(state("video/muted", body), Some(json!(true)));
+            }
+        }
         "microphone mute as a number" => {
             let list = state("audio/microphones", r#"[{"mute":1},{"mute":false}]"#);
             assert_eq!(list, Some(json!([{"mute": true}, {"mute": false}])));

@@ -32,13 +32,14 @@ async function send(room, command, payload, { quiet = false } = {}) {
   const entry = addLogEntry({ room, command, payload: payloadForLog(payload), own: true, pending: true });
   const started = performance.now();
   const result = await connection.command(`room/${room}/${command}`, payload);
-  const { ok, error = {}, took_ms: tookMs } = result;
+  const { ok, error = {}, warning, took_ms: tookMs } = result;
   Object.assign(entry, { pending: false, ok, code: error.code, message: error.message, tookMs, roundTripMs: performance.now() - started });
   store.notify("log");
   // "superseded" is not an error to show: a newer command for the same state won.
   if (!ok && !quiet && error.code !== "superseded") {
     toast(`${roomName(room)}: ${capital(error.message ?? "it failed")}`, `${command} · ${error.code}`);
   }
+  if (ok && warning && !quiet) toast(`${roomName(room)}: ${capital(warning)}`, command);
   return { ...result, roundTripMs: entry.roundTripMs };
 }
 

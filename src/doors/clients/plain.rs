@@ -40,11 +40,14 @@ pub fn write_answer(answer: &FrameAnswer) -> Option<String> {
             match &outcome.result {
                 Ok(success) => {
                     let body = outcome.body(success);
-                    if is_only_ok(&body) {
-                        format!("{topic} ok")
-                    } else {
-                        format!("{topic} ok {}", text(&payload(&body)))
+                    let mut line = format!("{topic} ok");
+                    if !is_only_ok(&body) {
+                        line = format!("{line} {}", text(&payload(&body)));
                     }
+                    if let Some(warning) = &success.warning {
+                        line = format!("{line} warning {warning}");
+                    }
+                    line
                 }
                 Err(failure) => {
                     format!(
@@ -150,6 +153,12 @@ mod tests {
         );
         assert_eq!(ok(json!(40)), format!("{topic} ok 40"));
         assert_eq!(ok(json!(["a"])), format!("{topic} ok [\"a\"]"));
+        let warned = Success {
+            warning: Some("audio could not be read back".into()),
+            ..Success::new(200, Value::Null)
+        };
+        let wanted = format!("{topic} ok warning audio could not be read back");
+        assert_eq!(result(Ok(warned)), wanted);
         let message = "volume takes an integer from 0 to 100, not \"loud\"";
         let failed = result(Err(Failure::new(ErrorCode::InvalidPayload, message)));
         assert_eq!(failed, format!("{topic} error invalid_payload {message}"));

@@ -168,6 +168,10 @@ pub fn schemas() -> [(&'static str, Value); 5] {
                 "description": "The device's JSON answer, or null. For a file: its bytes, \
                                 content_type and topic.",
             },
+            "warning": {
+                "type": "string",
+                "description": "A state that the command changes could not be read back, and why.",
+            },
         })),
     });
     let failure = json!({

@@ -6,17 +6,18 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Actor, CameraEffect, Done};
+use crate::catalogue::Evidence;
 use crate::command::{Failure, Reply};
 use crate::device::{DeviceResponse, Problem, RequestError};
 use crate::rooms::executor::Executed;
 use crate::rooms::poller::{Poll, Polled};
-use crate::rooms::reading::Reading;
+use crate::rooms::reading::{ReadOutcome, Reading};
 
 impl Actor {
     /// Applies the result of a future.
     pub(super) fn finish(&mut self, done: Done) {
         match done {
-            Done::LoggedIn(Ok(session)) => self.online(&session),
+            Done::LoggedIn(Ok(session)) => self.logged_in(session),
             Done::LoggedIn(Err(problem)) => self.offline(problem),
             Done::Polled { poll, response } => {
                 self.underway.set_poll(false);
@@ -43,25 +44,41 @@ impl Actor {
     }
 
     fn polled(&mut self, poll: Poll, response: Result<DeviceResponse, RequestError>) {
-        match self.poller.finish(poll, response, Instant::now()) {
+        let polled = self.poller.finish(poll, response, Instant::now());
+        self.note_understanding();
+        match polled {
             Polled::Unchanged => self.availability.answered(),
             Polled::Read(reading) => {
                 self.availability.answered();
-                self.apply(&reading);
+                self.take(reading);
             }
             Polled::Failed => {}
             Polled::Unanswered => self.note_device_trouble(None, true),
             Polled::Problem(problem) => self.note_device_trouble(Some(problem), false),
         }
-        if let Some(complete) = self.poller.completed() {
+        // Of a device that is not understood nothing is known, however often it was asked.
+        if let Some(complete) = self.poller.completed()
+            && self.availability.is_online()
+        {
             self.publisher.read_so_far(complete);
+        }
+        let online = self.availability.is_online();
+        if self.availability.is_logged_in()
+            && let Some(problem) = self.poller.not_understood(online)
+        {
+            self.offline(problem);
         }
     }
 
     fn commanded(&mut self, reply: Reply, effect: CameraEffect, executed: Executed) {
-        for reading in &executed.readings {
-            self.poller.written(reading.operation);
-            self.apply(reading);
+        for reading in executed.readings {
+            self.poller.written(&reading);
+            self.note_understanding();
+            match reading.evidence {
+                Evidence::Foreign => self.take(reading),
+                // Also while the room is not online yet: the state comes before the result.
+                Evidence::Poly | Evidence::Neutral => self.apply(&reading),
+            }
         }
         self.schedule_stop(effect, executed.result.as_ref().err());
         if let Ok(success) = &executed.result
@@ -90,7 +107,29 @@ impl Actor {
         }
     }
 
+    /// Applies a reading, or keeps it until the device is known to be understood: an error page may
+    /// look as if the device had lost all that it has.
+    fn take(&mut self, reading: Reading) {
+        let is_certain = match reading.evidence {
+            Evidence::Poly => true,
+            Evidence::Neutral => self.availability.is_online(),
+            Evidence::Foreign => false,
+        };
+        if is_certain {
+            self.apply(&reading);
+        } else if !matches!(reading.outcome, ReadOutcome::Failed(_)) {
+            self.forget_doubtful(&reading);
+            self.doubtful.push(reading);
+        }
+    }
+
+    fn forget_doubtful(&mut self, newer: &Reading) {
+        let path = newer.operation.path;
+        self.doubtful.retain(|older| older.operation.path != path);
+    }
+
     fn apply(&mut self, reading: &Reading) {
+        self.forget_doubtful(reading);
         self.knowledge.apply(reading);
         let in_call = self.knowledge.in_call();
         self.poller.set_in_call(in_call, Instant::now());
@@ -106,12 +145,27 @@ impl Actor {
         }
     }
 
-    fn online(&mut self, session: &Value) {
+    fn logged_in(&mut self, session: Value) {
         self.availability.logged_in();
         self.poller.restart(Instant::now());
-        self.publisher.online(session);
-        self.queue.open();
-        self.telemetry().room_online(&self.settings.id);
+        self.session = session;
+        self.doubtful.clear();
+    }
+
+    /// While the device is understood, the room is online, and nothing that it said is doubtful.
+    fn note_understanding(&mut self) {
+        if !self.poller.is_understood() {
+            return;
+        }
+        if self.availability.understood() {
+            self.publisher.online(&self.session);
+            self.publisher.read_so_far(self.poller.is_complete());
+            self.queue.open();
+            self.telemetry().room_online(&self.settings.id);
+        }
+        for reading in std::mem::take(&mut self.doubtful) {
+            self.apply(&reading);
+        }
     }
 
     /// The device cannot be used: answers what waits, and says why.
@@ -123,6 +177,7 @@ impl Actor {
         let Some(went_offline) = failed else {
             return;
         };
+        self.doubtful.clear();
         let code = problem.code.error_code();
         self.queue.close(Failure::new(code, &*problem.message));
         if went_offline.is_new {

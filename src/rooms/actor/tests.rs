@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
-use crate::catalogue::{Method, operations};
+use crate::catalogue::{Evidence, Method, operations};
 use crate::command::{ErrorCode, Failure, Outcome, Success};
 use crate::device::ProblemCode;
 use crate::rooms::reading::{ReadOutcome, Reading};
@@ -40,11 +40,24 @@ impl Fixture {
         }
     }
 
-    /// A room whose device is logged in to, with nothing started.
+    /// A room whose device is logged in to and understood, with nothing started.
     fn online() -> Self {
         let mut room = Self::connecting();
         room.actor.finish(Done::LoggedIn(Ok(json!({}))));
+        room.answer_poll(200, r#"{"volume":62,"muted":false}"#);
         room
+    }
+
+    /// Begins the next poll, and answers it.
+    fn answer_poll(&mut self, status: u16, body: &'static str) {
+        let now = Instant::now().max(self.actor.poller.next_due().unwrap());
+        let (poll, _) = self.actor.poller.begin(None, now).unwrap();
+        let response = Ok(DeviceResponse {
+            status,
+            content_type: None,
+            body: body.into(),
+        });
+        self.actor.finish(Done::Polled { poll, response });
     }
 
     fn reply(&self, command: &str) -> Reply {
@@ -122,9 +135,70 @@ async fn commands_wait_for_the_log_in() {
     assert_eq!(room.start_work(), 0);
     assert!(room.codes().is_empty());
     room.actor.finish(Done::LoggedIn(Ok(json!({}))));
-    assert_eq!(room.availability(), "online");
     // The command, and the first poll beside it.
     assert_eq!(room.start_work(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_is_online_when_a_read_brings_what_a_poly_device_says() {
+    let mut room = Fixture::connecting();
+    room.actor.finish(Done::LoggedIn(Ok(json!({}))));
+    room.answer_poll(503, "");
+    assert_eq!(room.availability(), "offline");
+    // What says little of the device waits until it is understood.
+    room.answer_poll(200, "[]");
+    assert_eq!(room.store.get("room/1/calls"), None);
+    while room.availability() == "offline" {
+        room.answer_poll(200, r#"[{"name":"a","stateList":["up"]}]"#);
+    }
+    assert!(room.store.get("room/1/calls").is_some());
+    assert!(room.store.get("room/1/system/status/a").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_is_never_understood_is_offline_once_everything_was_read() {
+    let mut room = Fixture::connecting();
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        room.actor.availability.connecting();
+        room.actor.finish(Done::LoggedIn(Ok(json!({}))));
+        while room.actor.availability.is_logged_in() {
+            room.answer_poll(200, "<html>");
+        }
+        let problem = room.store.get("room/1/problem").unwrap();
+        let problem: Value = serde_json::from_slice(&problem.payload).unwrap();
+        assert_eq!(problem["code"], "not_understood", "{problem}");
+        let message = problem["message"].as_str().unwrap();
+        assert!(message.contains("a page, not JSON"), "{message}");
+        let retry = room.actor.availability.retry_at().unwrap();
+        waits.push(retry - Instant::now());
+    }
+    // It is tried less and less often, although each log-in succeeds.
+    assert!(waits.is_sorted(), "{waits:?}");
+    assert_eq!(room.availability(), "offline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_looks_gone_is_kept_until_the_device_is_understood() {
+    let mut room = Fixture::online();
+    assert!(room.store.get("room/1/audio/volume").is_some());
+    // All of it is missing at once: the states stay.
+    while room.actor.availability.is_online() {
+        room.answer_poll(404, "");
+    }
+    assert!(room.store.get("room/1/audio/volume").is_some());
+    // One endpoint is missing, and another answers.
+    let mut room = Fixture::online();
+    let due = room.actor.poller.next_due().unwrap();
+    while room.actor.poller.next_due().unwrap() <= due {
+        room.answer_poll(200, "[]");
+    }
+    room.answer_poll(404, "");
+    assert!(room.store.get("room/1/audio/volume").is_some());
+    while room.store.get("room/1/audio/volume").is_some() {
+        room.answer_poll(200, r#"[{"id":"PENDING","connections":[]}]"#);
+    }
+    assert_eq!(room.availability(), "online");
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,6 +246,7 @@ async fn the_states_a_command_read_are_published_before_its_result() {
     let reading = Reading {
         operation: operations().find(audio).unwrap(),
         outcome: ReadOutcome::Value(json!({"volume": 5})),
+        evidence: Evidence::Poly,
     };
     room.actor.finish(Done::Commanded {
         lane: Lane::InOrder,
@@ -245,14 +320,7 @@ async fn an_answered_poll_forgets_an_unanswered_request() {
     let mut room = Fixture::online();
     for _ in 0..3 {
         room.end("audio/mute", "", timeout());
-        let (poll, _) = room.actor.poller.begin(None, Instant::now()).unwrap();
-        let response = DeviceResponse {
-            status: 500,
-            content_type: None,
-            body: Bytes::new(),
-        };
-        let response = Ok(response);
-        room.actor.finish(Done::Polled { poll, response });
+        room.answer_poll(500, "");
     }
     assert_eq!(room.availability(), "online");
 }

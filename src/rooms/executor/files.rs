@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::{Executor, is_success};
-use crate::catalogue::{FileSpec, Operation, Request};
+use crate::catalogue::{FileSpec, Operation, Request, is_web_page};
 use crate::command::{Download, ErrorCode, Failure, FileAnswer, Success, Transfer, Upload};
 use crate::device::{DeviceResponse, DownloadError, Downloaded, LARGEST_UPLOAD, RequestError};
 use crate::rooms::reading::LARGEST_JSON_ANSWER;
-use crate::rooms::refusal::{refusal, upload_too_large};
+use crate::rooms::refusal::{invalid_body, refusal, upload_too_large};
 
 impl Executor<'_> {
     /// Sends a command whose payload is a file that streams in.
@@ -49,7 +49,9 @@ impl Executor<'_> {
                 match self.device.send(request, limit, self.deadline).await {
                     Ok(response) => response,
                     Err(RequestError::TooLarge(large))
-                        if !spec.is_state && is_success(large.status) =>
+                        if !spec.is_state
+                            && is_success(large.status)
+                            && !is_web_page(large.content_type.as_deref(), b"") =>
                     {
                         let content_type = large.content_type.as_deref();
                         let file = without_bytes(spec, content_type, large.length);
@@ -62,6 +64,10 @@ impl Executor<'_> {
         if !is_success(response.status) {
             let named = operation.path.contains('{');
             return Err(refusal(&response, operation, named));
+        }
+        if is_web_page(response.content_type.as_deref(), &response.body) {
+            let message = "the device answered with a web page, not with the file";
+            return Err(invalid_body(response.status, message.into()));
         }
         // The device has no file yet.
         if response.status == 204 || response.body.is_empty() {

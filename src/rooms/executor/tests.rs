@@ -122,11 +122,100 @@ async fn a_read_back_that_fails_does_not_fail_the_command() {
     let room = Fixture::new(Options::default()).await;
     room.fault("GET", "/rest/audio", FaultKind::Status(500));
     let executed = room.execute("audio/volume/set", "42").await;
-    assert!(executed.result.is_ok());
+    let success = executed.result.unwrap();
+    let wanted = "the device accepted this, but audio could not be read back: the device answered \
+                  500: a fault of the simulator";
+    assert_eq!(success.warning.as_deref(), Some(wanted));
     assert!(matches!(
         executed.readings[0].outcome,
         ReadOutcome::Failed(_)
     ));
+}
+
+#[tokio::test]
+async fn whatever_comes_in_place_of_a_read_back_is_a_warning() {
+    let room = Fixture::new(Options::default()).await;
+    for (kind, words) in [
+        (FaultKind::Status(404), "does not have that (404)"),
+        (FaultKind::Garbage, "not text"),
+        (FaultKind::Null, "empty or null"),
+        (FaultKind::Truncated, "breaks off"),
+        (FaultKind::Page, "a page"),
+        (FaultKind::Redirect, "a redirect"),
+        (FaultKind::DropBefore, "the connection to the device broke"),
+        (FaultKind::Huge(12 << 20), "larger than"),
+        (FaultKind::Body("[]".into()), "a list"),
+        (FaultKind::Body(r#"{"muted":1}"#.into()), "lacks"),
+    ] {
+        room.simulated.clear_faults();
+        room.fault("GET", "/rest/audio", kind.clone());
+        let executed = room.execute("audio/volume/set", "42").await;
+        let warning = executed.result.unwrap().warning.unwrap();
+        assert!(warning.contains(words), "{kind:?}: {warning}");
+        assert!(
+            warning.contains("audio could not be read back"),
+            "{warning}"
+        );
+    }
+    room.simulated.clear_faults();
+    let executed = room.execute("audio/volume/set", "42").await;
+    assert_eq!(executed.result.unwrap().warning, None);
+    // There is no collaboration any more, which is an answer.
+    let executed = room.execute("collaboration/end", "").await;
+    assert_eq!(executed.result.unwrap().warning, None);
+}
+
+#[tokio::test]
+async fn a_command_is_answered_by_a_device_or_has_failed() {
+    let room = Fixture::new(Options::default()).await;
+    for (kind, words) in [
+        (FaultKind::Page, Err("a page, not JSON")),
+        (FaultKind::Redirect, Err("answered 302, a redirect")),
+        (FaultKind::Status(307), Err("answered 307, a redirect")),
+        (FaultKind::Garbage, Err("not text")),
+        (
+            FaultKind::Body(r#"{"success":tr"#.into()),
+            Err("breaks off"),
+        ),
+        (FaultKind::Body("[{\"rel\":".into()), Err("breaks off")),
+        (FaultKind::Body("{success}".into()), Err("not JSON")),
+        (FaultKind::Body(String::new()), Ok(Value::Null)),
+        (FaultKind::Body("null".into()), Ok(Value::Null)),
+        (FaultKind::Body("0".into()), Ok(json!(0))),
+        (FaultKind::Body("true".into()), Ok(json!(true))),
+        (FaultKind::Body("OK".into()), Ok(json!("OK"))),
+        (
+            FaultKind::Body("The volume is set.".into()),
+            Ok(Value::Null),
+        ),
+    ] {
+        room.simulated.clear_faults();
+        room.fault("POST", "/rest/audio/volume", kind.clone());
+        let result = room.execute("audio/volume/set", "42").await.result;
+        match words {
+            Ok(body) => assert_eq!(result.unwrap().body, body, "{kind:?}"),
+            Err(words) => {
+                let failure = result.unwrap_err();
+                assert_eq!(failure.code, ErrorCode::DeviceError, "{kind:?}");
+                assert!(failure.message.contains(words), "{}", failure.message);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_not_the_file_that_was_asked_for() {
+    let room = Fixture::new(Options::default()).await;
+    room.fault("GET", "/rest/", FaultKind::Page);
+    for command in [
+        "camera/snapshot/near/get",
+        "system/logs/get",
+        "directory/export",
+    ] {
+        let failure = room.execute(command, "").await.result.unwrap_err();
+        assert_eq!(failure.code, ErrorCode::DeviceError, "{command}");
+        assert!(failure.message.contains("web page"), "{}", failure.message);
+    }
 }
 
 #[tokio::test]

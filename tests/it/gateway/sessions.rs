@@ -122,7 +122,7 @@ async fn a_spoilt_log_in_is_tried_again_soon_and_leaves_no_session() {
         it.device.add_fault(fault.times(1));
         it.device.expire_sessions();
         it.client.expect("room/1/availability", "offline").await;
-        it.problem("offline").await;
+        it.problem("not_understood").await;
         it.online().await;
         assert_eq!(it.device.sessions(), 1);
     }

@@ -1,0 +1,178 @@
+//! Whether an answer is one that a Poly device gives.
+//!
+//! Pure. An entry names members by which its answer is recognised; the room judges from that whether
+//! it talks to a Poly device at all.
+
+use serde_json::Value;
+
+use super::operation::Operation;
+
+/// What an answer says about who gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// A Poly device: it has the members of this operation's answer, of the right kinds.
+    Poly,
+    /// A Poly device says this, and so may anything else: `[]`, `true`, "there is none".
+    Neutral,
+    /// Not what a Poly device says here: a page, an error, null, other members.
+    Foreign,
+}
+
+/// What a member of an answer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberKind {
+    /// `true` or `false`, or 1 or 0.
+    Flag,
+    /// A number.
+    Number,
+    /// A string.
+    Text,
+    /// An array.
+    List,
+}
+
+impl MemberKind {
+    fn is(self, value: &Value) -> bool {
+        match self {
+            Self::Flag => is_flag(value),
+            Self::Number => value.is_number(),
+            Self::Text => value.is_string(),
+            Self::List => value.is_array(),
+        }
+    }
+}
+
+/// Whether a value is `true` or `false`, or 1 or 0, which some firmware sends instead.
+pub(super) fn is_flag(value: &Value) -> bool {
+    value.is_boolean() || matches!(value.as_i64(), Some(0 | 1))
+}
+
+/// An answer with the members of one object, or of each object of a list.
+fn objects(answer: &Value) -> &[Value] {
+    match answer {
+        Value::Array(items) => items,
+        one => std::slice::from_ref(one),
+    }
+}
+
+impl Operation {
+    /// Whether a body can be an answer to this operation: it has the shape, and one of the members
+    /// by which the answer is recognised. Null can: there is nothing at the moment.
+    pub fn fits(&self, answer: &Value) -> bool {
+        let named = |item: &Value| {
+            let has = |(name, _): &(&str, MemberKind)| item.get(name).is_some();
+            self.known_by.iter().any(has)
+        };
+        let items = objects(answer);
+        let may_lack_members = self.known_by.is_empty() || answer.is_null() || items.is_empty();
+        self.shape.fits(answer) && (may_lack_members || items.iter().any(named))
+    }
+
+    /// What a body that fits says about who sent it.
+    pub fn evidence(&self, answer: &Value) -> Evidence {
+        if answer.is_null() || answer.get("result").is_some_and(Value::is_null) {
+            return Evidence::Foreign;
+        }
+        let items = objects(answer);
+        if self.known_by.is_empty() || items.is_empty() {
+            return Evidence::Neutral;
+        }
+        let whole = |item: &Value| {
+            let has = |(name, kind): &(&str, MemberKind)| {
+                item.get(name).is_some_and(|value| kind.is(value))
+            };
+            self.known_by.iter().all(has)
+        };
+        if items.iter().any(whole) {
+            Evidence::Poly
+        } else {
+            Evidence::Foreign
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalogue::operations;
+
+    fn operation(path: &str) -> &'static Operation {
+        operations().find(|known| known.path == path).unwrap()
+    }
+
+    #[test]
+    fn an_answer_is_recognised_by_its_members_and_their_kinds() {
+        use Evidence::{Foreign, Neutral, Poly};
+        for (path, answer, wanted) in [
+            ("/rest/audio", json!({"volume": 5, "muted": false}), Poly),
+            ("/rest/audio", json!({"volume": 5.0, "muted": 1}), Poly),
+            (
+                "/rest/audio",
+                json!({"volume": "5", "muted": false}),
+                Foreign,
+            ),
+            ("/rest/audio", json!({"volume": 5}), Foreign),
+            ("/rest/audio", Value::Null, Foreign),
+            ("/rest/conferences", json!([]), Neutral),
+            ("/rest/conferences", Value::Null, Foreign),
+            (
+                "/rest/conferences",
+                json!([{"id": "0", "connections": []}]),
+                Poly,
+            ),
+            (
+                "/rest/conferences",
+                json!({"id": "0", "connections": []}),
+                Poly,
+            ),
+            ("/rest/conferences", json!([{"id": 0}]), Foreign),
+            ("/rest/video/local/mute", json!(true), Neutral),
+            ("/rest/video/local/mute", json!({"result": null}), Foreign),
+            ("/rest/calendar", json!({"status": "UP"}), Neutral),
+        ] {
+            let operation = operation(path);
+            assert!(operation.fits(&answer), "{path} {answer}");
+            assert_eq!(operation.evidence(&answer), wanted, "{path} {answer}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_answer_does_not_fit() {
+        for (path, answer) in [
+            ("/rest/audio", json!([])),
+            ("/rest/audio", json!({})),
+            ("/rest/audio", json!(true)),
+            ("/rest/audio", json!("hello")),
+            ("/rest/audio", json!({"status": "ok"})),
+            ("/rest/conferences", json!(["a"])),
+            ("/rest/conferences", json!("hello")),
+            ("/rest/conferences", json!({"error": "no such path"})),
+            ("/rest/video/local/mute", json!("hello")),
+            ("/rest/video/local/mute", json!({"success": true})),
+            ("/rest/video/local/mute", json!([])),
+            ("/rest/cameras/contentstatus", json!("Please log in")),
+            ("/rest/cameras/contentstatus", json!(5)),
+            ("/rest/calendar", json!("hello")),
+        ] {
+            assert!(!operation(path).fits(&answer), "{path} {answer}");
+        }
+    }
+
+    /// Each class of reads has an answer by which a Poly device is recognised, so that it is soon.
+    #[test]
+    fn a_device_is_recognised_by_several_answers() {
+        let known = |class| {
+            let of_class = |known: &&Operation| known.poll.is_some_and(|(of, _)| of == class);
+            let mut known = operations().filter(of_class);
+            known.any(|known| !known.known_by.is_empty())
+        };
+        use crate::catalogue::Class;
+        assert!(
+            [Class::Fast, Class::Normal, Class::Slow]
+                .into_iter()
+                .all(known)
+        );
+    }
+}

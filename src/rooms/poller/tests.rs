@@ -1,0 +1,149 @@
+//! What the responses of reads mean.
+
+use super::*;
+use crate::catalogue::Operation;
+use crate::device::{HttpError, ProblemCode};
+use crate::rooms::testing::{INTERVALS, operation_and_response};
+
+fn poller(now: Instant) -> Poller {
+    Poller::new(INTERVALS, Arc::default(), now)
+}
+
+fn response(status: u16, body: &'static str) -> Result<DeviceResponse, RequestError> {
+    Ok(DeviceResponse {
+        status,
+        content_type: None,
+        body: body.into(),
+    })
+}
+
+/// Begins reads, each answered with 500, until the one of a path.
+fn begin(poller: &mut Poller, path: &str, mut now: Instant) -> (Poll, &'static Operation) {
+    loop {
+        now = now.max(poller.next_due().unwrap());
+        let (poll, _) = poller.begin(None, now).unwrap();
+        let operation = poller.schedule.entry(poll.index).unwrap().operation;
+        if operation.path == path {
+            return (poll, operation);
+        }
+        poller.finish(poll, response(500, ""), now);
+    }
+}
+
+/// A reading of `/rest/audio` that a command made.
+fn read_back(operation: &'static Operation) -> Reading {
+    let (_, response) = operation_and_response(operation.path, 200, AUDIO);
+    Reading::of(operation, &response)
+}
+
+const AUDIO: &str = r#"{"volume":5,"muted":false}"#;
+
+#[test]
+fn the_same_body_is_published_once() {
+    let now = Instant::now();
+    let mut poller = poller(now);
+    for first in [true, false] {
+        let (poll, _) = begin(&mut poller, "/rest/audio", now);
+        let outcome = poller.finish(poll, response(200, r#"{"volume":5}"#), now);
+        match outcome {
+            Polled::Read(_) => assert!(first),
+            Polled::Unchanged => assert!(!first),
+            other => unreachable!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_poll_that_a_command_overtook_is_not_published_and_repeated() {
+    let now = Instant::now();
+    let mut poller = poller(now);
+    let (poll, operation) = begin(&mut poller, "/rest/audio", now);
+    poller.written(&read_back(operation));
+    let outcome = poller.finish(poll, response(200, r#"{"volume":5}"#), now);
+    assert!(matches!(outcome, Polled::Unchanged), "{outcome:?}");
+    let (again, _) = begin(&mut poller, "/rest/audio", now);
+    let outcome = poller.finish(again, response(200, r#"{"volume":5}"#), now);
+    assert!(matches!(outcome, Polled::Read(_)), "{outcome:?}");
+}
+
+#[test]
+fn errors_are_told_apart() {
+    let now = Instant::now();
+    let mut poller = poller(now);
+    let mut finish = |error| {
+        let (poll, _) = begin(&mut poller, "/rest/audio", now);
+        poller.finish(poll, Err(error), now)
+    };
+    let timed_out = finish(RequestError::TimedOut { sent: true });
+    assert!(matches!(timed_out, Polled::Unanswered));
+    assert!(matches!(
+        finish(RequestError::Broken(HttpError::SwitchedProtocols)),
+        Polled::Unanswered
+    ));
+    let forbidden = finish(RequestError::Forbidden(String::new()));
+    assert!(matches!(forbidden, Polled::Failed));
+    let problem = Problem {
+        code: ProblemCode::Unauthorized,
+        message: String::new(),
+    };
+    let outcome = finish(RequestError::Problem(problem.clone()));
+    assert!(matches!(outcome, Polled::Problem(told) if told == problem));
+}
+
+#[test]
+fn a_read_back_shows_too_that_the_device_is_understood() {
+    let now = Instant::now();
+    let mut poller = poller(now);
+    let (_, operation) = begin(&mut poller, "/rest/audio", now);
+    assert!(!poller.is_understood());
+    poller.written(&read_back(operation));
+    assert!(poller.is_understood());
+}
+
+#[test]
+fn reads_in_vain_are_followed_by_one_that_may_bring_something() {
+    let now = Instant::now();
+    let mut poller = poller(now);
+    // Two endpoints are understood, and then nothing is.
+    while let Some((poll, _)) = poller.begin(None, now) {
+        let operation = poller.schedule.entry(poll.index).unwrap().operation;
+        let body = match operation.path {
+            "/rest/audio" => AUDIO,
+            "/rest/system" => r#"{"model":"x","softwareVersion":"1"}"#,
+            _ => "[]",
+        };
+        poller.finish(poll, response(200, body), now);
+    }
+    let start = poller.next_due().unwrap();
+    let (poll, _) = begin(&mut poller, "/rest/audio", start);
+    poller.finish(poll, response(200, AUDIO), start);
+    assert!(poller.is_understood());
+    let (mut at, mut reads) = (start, Vec::new());
+    while poller.not_understood(true).is_none() {
+        at = at.max(poller.next_due().unwrap());
+        let (poll, _) = poller.begin(None, at).unwrap();
+        reads.push(poller.schedule.entry(poll.index).unwrap().operation.path);
+        poller.finish(poll, response(503, ""), at);
+    }
+    let count = |path: &str| reads.iter().filter(|read| **read == path).count();
+    // Some endpoint three times; the one that could still bring something was asked again at once.
+    let most = reads.iter().map(|read| count(read)).max();
+    assert_eq!((most, count("/rest/system")), (Some(3), 1), "{reads:?}");
+    // Three rounds of the fastest reads, each up to twice its interval after the other.
+    assert!(at < start + 4 * INTERVALS.fast, "{:?}", at - start);
+}
+
+#[test]
+fn nothing_begins_before_it_is_due() {
+    let now = Instant::now();
+    let mut poller = poller(now);
+    while let Some((poll, _)) = poller.begin(None, now) {
+        poller.finish(poll, response(200, "{}"), now);
+    }
+    assert_eq!(poller.completed(), Some(true));
+    assert_eq!(poller.completed(), None);
+    assert!(poller.next_due().unwrap() > now);
+    poller.restart(now);
+    assert_eq!(poller.completed(), None);
+    assert!(poller.begin(None, now).is_some());
+}

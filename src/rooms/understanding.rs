@@ -1,0 +1,272 @@
+//! Whether the device is understood: whether its reads bring what a Poly device says.
+//!
+//! Pure. Counts the evidence of reads, and says when the room is not online because of it. Does not
+//! judge single answers: the catalogue's `evidence` does.
+
+use crate::catalogue::Evidence;
+use crate::command::Failure;
+use crate::device::Problem;
+
+/// A device that was understood is not any more when one of its endpoints has been read this often
+/// in vain while no read brought anything. One answer, or one endpoint, says nothing of the device.
+const READS_IN_VAIN: u8 = 3;
+/// How many different answers the problem names.
+const MOST_SEEN: usize = 3;
+/// The longest description of an answer in the problem, in characters. A device chooses a part of it.
+const LONGEST_SEEN: usize = 150;
+
+/// What came in place of an answer that is of use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// In words.
+    text: String,
+    /// The HTTP status, if there was one.
+    status: Option<u16>,
+}
+
+impl From<Failure> for Seen {
+    fn from(failure: Failure) -> Self {
+        Self {
+            text: failure.message.chars().take(LONGEST_SEEN).collect(),
+            status: failure.status,
+        }
+    }
+}
+
+impl Seen {
+    /// What a person can do about it.
+    fn advice(&self) -> &'static str {
+        match self.status {
+            Some(500..=599) => {
+                "it may be starting, updating or in trouble: if this lasts, restart it"
+            }
+            Some(401 | 403) => "give the room a user with the role of administrator",
+            _ => {
+                "check that the room's url is that of a Poly VideoOS device, and not of a proxy or \
+                 of another product"
+            }
+        }
+    }
+}
+
+/// What one endpoint brought.
+#[derive(Debug, Clone, Copy, Default)]
+struct Endpoint {
+    /// When it was read last; `None` before the first read and when there was no answer.
+    newest: Option<Evidence>,
+    /// How often it was read in vain since the device was understood last.
+    in_vain: u8,
+}
+
+/// What the reads of one room say about its device, since the log-in.
+#[derive(Debug, Default)]
+pub struct Understanding {
+    /// By the entry's index in the schedule.
+    endpoints: Vec<Endpoint>,
+    /// How many reads were in vain since the device was understood last.
+    in_vain: u32,
+    /// What came in vain, each kind once.
+    seen: Vec<Seen>,
+}
+
+impl Understanding {
+    /// Nothing has been read yet.
+    pub fn restart(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A read was answered. `index`: the entry of the schedule, if it has one. `seen`: what came, if
+    /// it was of no use.
+    pub fn answered(&mut self, index: Option<usize>, evidence: Evidence, seen: Option<Seen>) {
+        if let Some(index) = index {
+            self.endpoint(index).newest = Some(evidence);
+        }
+        match evidence {
+            Evidence::Poly => self.understood(),
+            Evidence::Neutral => {}
+            Evidence::Foreign => {
+                self.in_vain = self.in_vain.saturating_add(1);
+                if let Some(index) = index {
+                    let endpoint = self.endpoint(index);
+                    endpoint.in_vain = endpoint.in_vain.saturating_add(1);
+                }
+                self.remember(seen);
+            }
+        }
+    }
+
+    /// A read was not answered, so it is unknown what this endpoint says.
+    pub fn unanswered(&mut self, index: usize) {
+        self.endpoint(index).newest = None;
+    }
+
+    /// What an endpoint brought when it was read last.
+    pub fn newest(&self, index: usize) -> Option<Evidence> {
+        self.endpoints.get(index)?.newest
+    }
+
+    fn endpoint(&mut self, index: usize) -> &mut Endpoint {
+        if self.endpoints.len() <= index {
+            self.endpoints.resize(index + 1, Endpoint::default());
+        }
+        &mut self.endpoints[index]
+    }
+
+    fn understood(&mut self) {
+        if self.in_vain == 0 {
+            return;
+        }
+        self.in_vain = 0;
+        self.seen.clear();
+        for endpoint in &mut self.endpoints {
+            endpoint.in_vain = 0;
+        }
+    }
+
+    fn remember(&mut self, seen: Option<Seen>) {
+        if let Some(seen) = seen
+            && self.seen.len() < MOST_SEEN
+            && self.seen.iter().all(|known| known.text != seen.text)
+        {
+            self.seen.push(seen);
+        }
+    }
+
+    /// The newest evidence is that of a Poly device.
+    pub fn is_understood(&self) -> bool {
+        self.in_vain == 0 && self.speaking().is_some()
+    }
+
+    /// An endpoint that brought what a Poly device says when it was read last.
+    fn speaking(&self) -> Option<usize> {
+        let mut endpoints = self.endpoints.iter();
+        endpoints.position(|endpoint| endpoint.newest == Some(Evidence::Poly))
+    }
+
+    /// The endpoint that is to be read again at once: several reads were in vain, and this one may
+    /// still bring something.
+    pub fn to_be_read_again(&self) -> Option<usize> {
+        let doubtful = self.in_vain >= u32::from(READS_IN_VAIN);
+        self.speaking().filter(|_| doubtful)
+    }
+
+    /// Why the device counts as offline, if it is not understood. `online`: it was understood since
+    /// the log-in. `complete`: everything has been read since the log-in; a device that was not
+    /// understood until then is not tried for longer.
+    pub fn problem(&self, online: bool, complete: bool) -> Option<Problem> {
+        let often = |endpoint: &Endpoint| endpoint.in_vain >= READS_IN_VAIN;
+        let is_certain = match online {
+            true => self.endpoints.iter().any(often),
+            false => complete && self.in_vain > 0,
+        };
+        if !is_certain || self.speaking().is_some() {
+            return None;
+        }
+        let texts: Vec<&str> = self.seen.iter().map(|seen| &*seen.text).collect();
+        let advice = self.seen.last().map_or("", Seen::advice);
+        Some(Problem::not_understood(format!(
+            "what answers at this address does not answer as a Poly VideoOS device does: {}; {advice}",
+            texts.join("; ")
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::ErrorCode;
+    use crate::device::ProblemCode;
+
+    const AUDIO: usize = 0;
+    const STATUS: usize = 1;
+
+    fn in_vain(understanding: &mut Understanding, index: usize) {
+        let seen = Seen {
+            text: "the device answered 503".into(),
+            status: Some(503),
+        };
+        understanding.answered(Some(index), Evidence::Foreign, Some(seen));
+    }
+
+    fn poly(understanding: &mut Understanding, index: usize) {
+        understanding.answered(Some(index), Evidence::Poly, None);
+    }
+
+    #[test]
+    fn a_device_is_understood_by_the_first_answer_of_its_kind() {
+        let mut device = Understanding::default();
+        device.answered(Some(AUDIO), Evidence::Neutral, None);
+        assert!(!device.is_understood());
+        poly(&mut device, STATUS);
+        assert!(device.is_understood());
+        in_vain(&mut device, AUDIO);
+        assert!(!device.is_understood());
+        poly(&mut device, STATUS);
+        assert!(device.is_understood());
+        device.restart();
+        assert!(!device.is_understood());
+    }
+
+    #[test]
+    fn a_device_that_was_never_understood_is_tried_until_all_was_read() {
+        let mut device = Understanding::default();
+        in_vain(&mut device, AUDIO);
+        assert_eq!(device.problem(false, false), None);
+        let problem = device.problem(false, true).unwrap();
+        assert_eq!(problem.code, ProblemCode::NotUnderstood);
+        assert!(
+            problem.message.contains("the device answered 503"),
+            "{problem}"
+        );
+        poly(&mut device, STATUS);
+        assert_eq!(device.problem(false, true), None);
+    }
+
+    #[test]
+    fn three_reads_of_an_endpoint_in_vain_are_enough_once_nothing_speaks() {
+        let mut device = Understanding::default();
+        poly(&mut device, STATUS);
+        for _ in 0..2 {
+            in_vain(&mut device, AUDIO);
+            assert_eq!(device.to_be_read_again(), None);
+        }
+        in_vain(&mut device, AUDIO);
+        // The other endpoint may still speak: it is read before the device counts as offline.
+        assert_eq!(device.problem(true, true), None);
+        assert_eq!(device.to_be_read_again(), Some(STATUS));
+        in_vain(&mut device, STATUS);
+        assert_eq!(device.to_be_read_again(), None);
+        assert!(device.problem(true, true).is_some());
+    }
+
+    #[test]
+    fn an_endpoint_that_fails_while_another_works_is_no_problem() {
+        let mut device = Understanding::default();
+        for _ in 0..50 {
+            poly(&mut device, STATUS);
+            in_vain(&mut device, AUDIO);
+            assert_eq!(device.problem(true, true), None);
+        }
+        // An endpoint whose read is not answered speaks no more.
+        for _ in 0..3 {
+            in_vain(&mut device, AUDIO);
+        }
+        assert_eq!(device.problem(true, true), None);
+        device.unanswered(STATUS);
+        assert!(device.problem(true, true).is_some());
+    }
+
+    #[test]
+    fn a_problem_names_each_kind_of_answer_once_and_is_short() {
+        let mut device = Understanding::default();
+        for n in 0..100 {
+            let text = format!("kind {} {}", n % 5, "x".repeat(500));
+            let seen = Seen::from(Failure::new(ErrorCode::DeviceError, text));
+            device.answered(Some(n), Evidence::Foreign, Some(seen));
+        }
+        let problem = device.problem(false, true).unwrap().message;
+        assert_eq!(problem.matches("kind 0").count(), 1, "{problem}");
+        assert!(problem.contains("kind 2") && !problem.contains("kind 3"));
+        assert!(problem.len() < 1000, "{}", problem.len());
+    }
+}

@@ -1,0 +1,353 @@
+//! Online means understood: a device whose reads bring nothing that a Poly device says is offline, and
+//! one endpoint that fails is not that.
+
+use std::time::Duration;
+
+use poly2mqtt::config::RoomConfig;
+use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
+use poly2mqtt_test_support::door::{Doors, get, http, post, text};
+use poly2mqtt_test_support::gateway::Gateway;
+use poly2mqtt_test_support::log::Log;
+use poly2mqtt_test_support::{BrokerKind, SOON};
+use serde_json::Value;
+
+/// Polls so quickly that a test is short.
+fn quickly(room: &mut RoomConfig) {
+    room.poll.fast = Duration::from_millis(100);
+    room.poll.normal = Duration::from_millis(200);
+    room.poll.slow = Duration::from_millis(400);
+}
+
+async fn start() -> Gateway {
+    let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), quickly).await;
+    it.online().await;
+    it
+}
+
+/// The device answers every read so.
+fn all_reads(device: &SimulatedDevice, kind: &FaultKind) {
+    device.add_fault(Fault::on("/rest/", kind.clone()).method("GET"));
+}
+
+/// What may come in place of a Poly device's answers, and what the problem says of it.
+fn not_understood() -> Vec<(FaultKind, &'static str)> {
+    let body = |text: &str| FaultKind::Body(text.to_owned());
+    vec![
+        (FaultKind::Page, "a page, not JSON"),
+        (FaultKind::Redirect, "302, a redirect"),
+        (FaultKind::Status(307), "307, a redirect"),
+        (FaultKind::Status(400), "answered 400"),
+        (FaultKind::Status(401), "administrator"),
+        (FaultKind::Status(404), "(404)"),
+        (FaultKind::Status(405), "(405)"),
+        (FaultKind::Status(500), "answered 500"),
+        (FaultKind::Status(502), "in trouble"),
+        (FaultKind::Status(503), "answered 503"),
+        (FaultKind::Garbage, "not text"),
+        (FaultKind::Null, "empty or null"),
+        (FaultKind::Truncated, "breaks off"),
+        (body(""), "empty or null"),
+        (body("[]"), "a list that"),
+        (body("{}"), "an object that"),
+        (body("true"), "true or false that"),
+        (body("42"), "a number that"),
+        (body("OK"), "a text that"),
+        (body("\"hello\""), "a text that"),
+        (body("Please log in."), "not JSON"),
+        (body("{\"status\":\"UP\"}"), "an object that"),
+        (
+            body("{\"error\":{\"code\":404,\"message\":\"no route\"}}"),
+            "an object that",
+        ),
+        (body("[{\"name\":\"a\",\"id\":7}]"), "a list that"),
+        (
+            body("{\"volume\":\"loud\",\"muted\":\"no\",\"model\":7}"),
+            "lacks what",
+        ),
+        (body("<?xml version=\"1.0\"?><status/>"), "a page"),
+    ]
+}
+
+/// The room is offline, its states stay, every door says so, and it comes back by itself.
+#[tokio::test]
+async fn a_device_that_is_not_understood_is_offline_until_it_is() {
+    let it = start().await;
+    it.client.expect("room/1/audio/volume", "62").await;
+    it.client.message("room/1/camera/presets").await;
+    let at = it.service.http_addr().unwrap();
+    let metrics = format!("http://{at}/metrics");
+    let ready = format!("http://{at}/readyz");
+    for (kind, words) in not_understood() {
+        let before = it.device.journal().len();
+        it.client.clear();
+        all_reads(&it.device, &kind);
+        it.client.expect("room/1/availability", "offline").await;
+        it.problem("not_understood").await;
+        let problem = it.client.last("room/1/problem").unwrap();
+        assert!(problem.contains(words), "{kind:?}: {problem}");
+        assert!(
+            text(&metrics)
+                .await
+                .contains("poly2mqtt_room_online{room=\"1\"} 0")
+        );
+        let ready: Value = get(&ready).await.json().await.unwrap();
+        assert_eq!(
+            (&ready["rooms"], &ready["rooms_online"]),
+            (&1.into(), &0.into())
+        );
+        let result = it.client.command("room/1/audio/volume/set", "30").await;
+        assert_eq!(result["error"]["code"], "offline", "{kind:?}: {result}");
+        let store = it.service.store();
+        for kept in ["audio/volume", "audio/muted", "camera/presets", "calls"] {
+            let kept = store.get(&format!("room/1/{kept}"));
+            assert!(kept.is_some(), "{kind:?}");
+        }
+        let reads = it.device.journal().len() - before;
+        assert!(reads < 400, "{kind:?}: {reads}");
+        it.device.clear_faults();
+        it.online().await;
+        it.problem("none").await;
+        assert!(
+            text(&metrics)
+                .await
+                .contains("poly2mqtt_room_online{room=\"1\"} 1")
+        );
+        assert!(it.client.messages("room/1/event/call_ended").is_empty());
+    }
+    assert_eq!(it.device.sessions(), 1);
+    it.stop().await;
+}
+
+/// A room whose device is never understood is never online, though each log-in succeeds, and the log has
+/// one warning for all its attempts.
+#[tokio::test]
+async fn a_room_that_was_never_understood_is_never_online_and_warns_once() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let mut it = start().await;
+    all_reads(&it.device, &FaultKind::Page);
+    it.problem("not_understood").await;
+    let since = |it: &Gateway| {
+        let problem = it.client.last("room/1/problem").unwrap();
+        let problem: Value = serde_json::from_str(&problem).unwrap();
+        problem["since"].as_str().unwrap().to_owned()
+    };
+    // The room is started anew, and knows nothing of its device.
+    let mut config = it.config.clone();
+    for room in config.rooms.values_mut() {
+        room.keep_alive = false;
+    }
+    it.client.clear();
+    it.service.reload(config).await.unwrap();
+    it.problem("not_understood").await;
+    let began = since(&it);
+    let rounds = |device: &SimulatedDevice| {
+        let journal = device.journal();
+        let last = |entry: &&_| matches!(entry, poly2mqtt_simulator::JournalEntry { path, .. } if path == "/rest/directory/favorites");
+        journal.iter().filter(last).count()
+    };
+    let before = rounds(&it.device);
+    let tried = |device: &SimulatedDevice| rounds(device) >= before + 4;
+    assert!(it.device.wait_for(SOON, tried).await);
+    let said = it.client.messages("room/1/availability");
+    assert!(said.iter().all(|said| said.payload == "offline"));
+    assert_eq!(since(&it), began);
+    let warnings = |log: &Log| {
+        let text = log.text();
+        let is = |line: &&str| line.contains("WARN") && line.contains("not answer as a Poly");
+        text.lines().filter(is).count()
+    };
+    // One of the first room, one of the second.
+    assert_eq!(warnings(&log), 2, "{}", log.text());
+    it.device.clear_faults();
+    it.online().await;
+    assert_eq!(warnings(&log), 2);
+    it.stop().await;
+}
+
+/// Each endpoint alone is enough by which a device is known.
+#[tokio::test]
+async fn a_device_is_understood_by_whatever_endpoint_still_works() {
+    for works in [
+        "/rest/audio",
+        "/rest/system",
+        "/rest/system/status",
+        "/rest/system/mode",
+        "/rest/cameras/near/all",
+        "/rest/conferences/capabilities",
+    ] {
+        let it = start().await;
+        // Without an end of time: the first fault that fits a request is the one that applies.
+        let none = FaultKind::Delay(Duration::ZERO);
+        let before = it.device.journal().len();
+        for kind in [
+            FaultKind::Status(503),
+            FaultKind::Page,
+            FaultKind::Status(404),
+        ] {
+            it.device.clear_faults();
+            it.device
+                .add_fault(Fault::on(works, none.clone()).method("GET"));
+            all_reads(&it.device, &kind);
+            let reads = |device: &SimulatedDevice| device.journal().len() > before + 150;
+            assert!(it.device.wait_for(SOON, reads).await);
+        }
+        it.never_offline();
+        it.stop().await;
+    }
+}
+
+/// In Teams mode writes are refused and reads work, also where the device refuses most of them.
+#[tokio::test]
+async fn a_device_in_another_mode_is_understood() {
+    let it = start().await;
+    it.device.person_sets_mode("Teams");
+    for path in ["/rest/audio", "/rest/conferences", "/rest/video"] {
+        it.device
+            .add_fault(Fault::on(path, FaultKind::Status(403)).method("GET"));
+    }
+    let before = it.device.journal().len();
+    let reads = |device: &SimulatedDevice| device.journal().len() > before + 300;
+    assert!(it.device.wait_for(SOON, reads).await);
+    it.never_offline();
+    it.stop().await;
+}
+
+/// One answer in between is enough: the device is in trouble, not another one.
+#[tokio::test]
+async fn a_moment_of_nonsense_is_forgiven() {
+    let it = start().await;
+    for _ in 0..4 {
+        it.device
+            .add_fault(Fault::on("/rest/", FaultKind::Page).method("GET").times(6));
+        let over = |device: &SimulatedDevice| {
+            let newest = device.journal().into_iter().rev().take(8);
+            newest.filter(|entry| entry.fault.is_none()).count() == 8
+        };
+        assert!(it.device.wait_for(SOON, over).await);
+    }
+    it.never_offline();
+    it.stop().await;
+}
+
+/// A session that the device has forgotten, and answers with its log-in page: the gateway logs in again.
+#[tokio::test]
+async fn a_device_that_asks_for_a_log_in_is_logged_in_to() {
+    let it = start().await;
+    for kind in [FaultKind::Redirect, FaultKind::Page, FaultKind::Status(401)] {
+        it.client.clear();
+        let logins = |device: &SimulatedDevice| {
+            let journal = device.journal();
+            let login = |entry: &&_| matches!(entry, poly2mqtt_simulator::JournalEntry { path, method, .. } if path == "/rest/session" && method == "POST");
+            journal.iter().filter(login).count()
+        };
+        let before = logins(&it.device);
+        all_reads(&it.device, &kind);
+        it.problem("not_understood").await;
+        let again = |device: &SimulatedDevice| logins(device) > before;
+        assert!(it.device.wait_for(SOON, again).await, "{kind:?}");
+        it.device.clear_faults();
+        it.online().await;
+        assert_eq!(it.device.sessions(), 1);
+    }
+    it.stop().await;
+}
+
+/// A command is carried out, and its state cannot be read back: every door says both.
+#[tokio::test]
+async fn a_read_back_that_fails_is_a_warning_at_every_door() {
+    let doors = Doors::start().await;
+    let fault = Fault::on("/rest/audio", FaultKind::Status(503)).method("GET");
+    doors.device.add_fault(fault);
+    let warning = "the device accepted this, but audio could not be read back: the device answered \
+                   503: a fault of the simulator";
+    let set = "room/1/audio/volume/set";
+    let (status, result) = post(&doors.url(&format!("/{set}")), "40").await;
+    assert_eq!(
+        (status, &result["ok"]),
+        (200, &Value::Bool(true)),
+        "{result}"
+    );
+    assert_eq!(result["warning"], warning, "{result}");
+    let mut ws = doors.ws("/ws").await;
+    let frame = format!("\"topic\":\"{set}\",\"payload\":41");
+    let answer = ws.ask(1, &frame).await;
+    assert_eq!(answer["payload"]["warning"], warning, "{answer}");
+    let mut plain = doors.ws("/ws?format=plain").await;
+    plain.send(&format!("{set} 42")).await;
+    let line = format!("{set}/result ok warning {warning}");
+    assert_eq!(plain.text().await, line);
+    let mut tcp = doors.tcp().await;
+    tcp.send(&format!("{set} 43\r\n")).await;
+    assert_eq!(tcp.line().await.unwrap(), line);
+    assert_eq!(doors.device.state()["audio"]["volume"], 43);
+    // Without a failure there is none.
+    doors.device.clear_faults();
+    let (_, result) = post(&doors.url(&format!("/{set}")), "44").await;
+    assert_eq!(result.get("warning"), None, "{result}");
+    doors.stop().await;
+}
+
+/// The same over MQTT, where the answer to a command itself may be a page.
+#[tokio::test]
+async fn a_command_that_a_page_answers_has_failed() {
+    let it = start().await;
+    for (kind, words) in [
+        (FaultKind::Page, "a page, not JSON"),
+        (FaultKind::Redirect, "a redirect"),
+        (FaultKind::Body("{\"success\":".into()), "breaks off"),
+        (FaultKind::Garbage, "not text"),
+    ] {
+        it.device.clear_faults();
+        it.device
+            .add_fault(Fault::on("/rest/", kind.clone()).method("POST"));
+        for (command, payload) in [
+            ("audio/volume/set", "40"),
+            ("audio/mute", ""),
+            ("call/dial", "a@b"),
+            ("video/muted/set", "toggle"),
+            ("camera/move", "left"),
+        ] {
+            let topic = format!("room/1/{command}");
+            let result = it.client.command(&topic, payload).await;
+            assert_eq!(
+                result["error"]["code"], "device_error",
+                "{kind:?}: {result}"
+            );
+            let message = result["error"]["message"].as_str().unwrap();
+            assert!(message.contains(words), "{kind:?}: {message}");
+        }
+    }
+    it.never_offline();
+    it.device.clear_faults();
+    it.device
+        .add_fault(Fault::on("/rest/audio", FaultKind::Null).method("GET"));
+    let result = it.client.command("room/1/audio/volume/set", "33").await;
+    assert_eq!(result["ok"], true, "{result}");
+    let warning = result["warning"].as_str().unwrap();
+    assert!(warning.contains("empty or null"), "{warning}");
+    it.stop().await;
+}
+
+/// A download whose device answers with a page is no file.
+#[tokio::test]
+async fn a_page_is_not_the_file_that_was_asked_for() {
+    let doors = Doors::start().await;
+    let fault = Fault::on("/rest/system/logs", FaultKind::Page);
+    doors.device.add_fault(fault);
+    let response = http()
+        .get(doors.url("/room/1/system/logs/get"))
+        .send()
+        .await;
+    let response = response.unwrap();
+    assert_eq!(response.status().as_u16(), 502);
+    let result: Value = response.json().await.unwrap();
+    assert_eq!(result["error"]["code"], "device_error", "{result}");
+    assert!(result.to_string().contains("a web page"), "{result}");
+    doors.stop().await;
+}
