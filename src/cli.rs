@@ -19,6 +19,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::ConfigErrors;
 
@@ -79,20 +80,20 @@ pub fn main() -> ExitCode {
 fn execute(command: Command) -> Result<(), CliError> {
     match command {
         Command::Run(run) => {
-            log::start("info");
+            log::start(LevelFilter::INFO);
             block_on(gateway_threads(), run.run())
         }
         Command::Simulate(simulate) => {
-            log::start("info");
+            log::start(LevelFilter::INFO);
             block_on(TOOL_THREADS, simulate.run())
         }
         // These print to the terminal, so only warnings go to the log.
         Command::Demo(demo) => {
-            log::start("warn");
+            log::start(LevelFilter::WARN);
             block_on(TOOL_THREADS, demo.run())
         }
         Command::Check(check) => {
-            log::start("warn");
+            log::start(LevelFilter::WARN);
             block_on(TOOL_THREADS, check.run())
         }
         Command::Topics(topics) => topics.run(),

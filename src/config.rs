@@ -6,10 +6,11 @@
 //! shows how to add one.
 //!
 //! All errors are reported at once, each with its key and place, and none holds a secret. Starts
-//! nothing, and opens no files but those it names.
+//! nothing, and opens no files but those it names. Relative paths are beside the file.
 
 mod broker_url;
 mod certificate;
+mod environment;
 mod error;
 pub mod generate;
 mod home_assistant;
@@ -20,6 +21,7 @@ mod ip_network;
 mod key;
 mod mqtt;
 mod mqtt_user;
+mod oddities;
 mod poll;
 mod reader;
 mod reload;
@@ -30,6 +32,7 @@ mod sources;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod text_file;
 mod units;
 mod values;
 
@@ -61,6 +64,9 @@ use reader::{Findings, Reader};
 use room::RoomDefaults;
 use sources::Sources;
 use values::beyond_this_machine;
+
+/// What messages name instead of a file where there is none.
+const NO_FILE: &str = "the environment";
 
 /// The gateway's whole configuration.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -161,7 +167,7 @@ impl Section for Config {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Warnings: settings that are allowed but unwise.
+    /// Warnings: settings that are allowed but unwise. Each names its place.
     pub warnings: Vec<String>,
 }
 
@@ -184,7 +190,7 @@ pub fn load(
     read(path.display().to_string(), &text, env)
 }
 
-/// Like [`load`], from a file's text; `file` is what errors call it.
+/// Like [`load`], from a file's text; `file` is what errors call it, and relative paths are beside it.
 ///
 /// # Errors
 /// All errors of the file at once.
@@ -193,8 +199,25 @@ pub fn read(
     text: &str,
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Loaded, ConfigErrors> {
-    let (sources, values) = Sources::read(file, text, env)?;
-    let (config, findings) = read_values(values, &sources);
+    let (sources, values) = Sources::read(file, text, Config::KEYS, env)?;
+    finished(read_values(values, &sources))
+}
+
+/// Reads a configuration that has no file, only environment variables.
+///
+/// # Errors
+/// All errors at once; also if no variable sets a key.
+pub fn load_environment(
+    env: impl IntoIterator<Item = (String, String)>,
+) -> Result<Loaded, ConfigErrors> {
+    let (sources, values) = Sources::read(NO_FILE.into(), "", Config::KEYS, env)?;
+    if sources.environment().is_empty() {
+        return Err(sources::nothing_configured(sources.environment()));
+    }
+    finished(read_values(values, &sources))
+}
+
+fn finished((config, findings): (Option<Config>, Findings)) -> Result<Loaded, ConfigErrors> {
     match config {
         Some(config) if findings.errors.is_empty() => Ok(Loaded {
             config,
@@ -206,7 +229,12 @@ pub fn read(
 
 /// Reads every section. There is no configuration where a key that it needs is wrong.
 fn read_values(values: Map<String, Value>, sources: &Sources) -> (Option<Config>, Findings) {
-    let findings = RefCell::default();
+    let environment = sources.environment();
+    let findings = RefCell::new(Findings {
+        errors: environment.errors.clone(),
+        warnings: environment.warnings.clone(),
+        ..Findings::default()
+    });
     let mut root = Reader::root(values, Config::KEYS, sources, &findings);
     let rooms = read_rooms(&mut root);
     let ids: Vec<RoomId> = rooms.keys().cloned().collect();
@@ -224,7 +252,10 @@ fn read_values(values: Map<String, Value>, sources: &Sources) -> (Option<Config>
         rooms,
     });
     if let Some(config) = config.as_ref().filter(|_| findings.errors.is_empty()) {
-        check_rooms(&config.rooms, &mut findings.warnings);
+        let warnings = check_rooms(&config.rooms).into_iter();
+        findings
+            .warnings
+            .extend(warnings.map(|warning| sources.warning(warning)));
     }
     (config, findings)
 }
@@ -269,7 +300,8 @@ fn read_listeners(root: &mut Reader<'_>, ids: &[RoomId]) -> (HttpConfig, TcpConf
     (http, tcp)
 }
 
-fn check_rooms(rooms: &BTreeMap<RoomId, RoomConfig>, warnings: &mut Vec<String>) {
+fn check_rooms(rooms: &BTreeMap<RoomId, RoomConfig>) -> Vec<String> {
+    let mut warnings = Vec::new();
     if rooms.is_empty() {
         warnings.push("no rooms are configured, so there is nothing to do".into());
     }
@@ -280,4 +312,5 @@ fn check_rooms(rooms: &BTreeMap<RoomId, RoomConfig>, warnings: &mut Vec<String>)
             warnings.push(format!("rooms {first} and {id} have the same url"));
         }
     }
+    warnings
 }

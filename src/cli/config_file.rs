@@ -1,33 +1,60 @@
-//! The configuration file that a command works with.
+//! The configuration that a command works with: a file, the environment, or both.
 
 use std::path::PathBuf;
 
-use crate::config::{self, ConfigErrors, Loaded};
+use crate::config::{self, ConfigError, ConfigErrors, Loaded};
 
 #[derive(Debug, Default, clap::Args)]
 pub struct ConfigFile {
     /// The configuration file; by default $POLY2MQTT_CONFIG, ./poly2mqtt.toml or
-    /// /etc/poly2mqtt/poly2mqtt.toml.
+    /// /etc/poly2mqtt/poly2mqtt.toml. Without any of them the environment alone is the
+    /// configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl ConfigFile {
-    /// Finds, reads and checks the file. Warnings go to the log.
+    /// Finds, reads and checks the configuration. Warnings go to the log.
     pub fn load(&self) -> Result<Loaded, ConfigErrors> {
-        let variable = std::env::var("POLY2MQTT_CONFIG").ok();
-        let path = config::locate(self.config.as_deref(), variable.as_deref())?;
-        let loaded = config::load(&path, environment())?;
+        let variable = std::env::var_os("POLY2MQTT_CONFIG");
+        let environment = environment()?;
+        let loaded = match config::locate(self.config.as_deref(), variable.as_deref())? {
+            Some(path) => config::load(&path, environment)?,
+            None => config::load_environment(environment)?,
+        };
         for warning in &loaded.warnings {
-            tracing::warn!(target: "poly2mqtt::config", "{}: {warning}", path.display());
+            tracing::warn!(target: "poly2mqtt::config", "{warning}");
         }
         Ok(loaded)
     }
 }
 
-/// The environment variables whose name and value are text: others cannot be settings.
-fn environment() -> Vec<(String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+/// The environment variables. Those of other programs may be no text; they are left out.
+///
+/// # Errors
+/// A variable of the gateway is no text.
+fn environment() -> Result<Vec<(String, String)>, ConfigErrors> {
+    let mut errors = Vec::new();
+    let mut variables = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        match value.into_string() {
+            Ok(value) => variables.push((name, value)),
+            // The file of a path need not be text.
+            Err(_) if name.starts_with("POLY2MQTT_") && name != "POLY2MQTT_CONFIG" => {
+                errors.push(ConfigError {
+                    place: name,
+                    key: String::new(),
+                    message: "is not text in UTF-8".into(),
+                });
+            }
+            Err(_) => {}
+        }
+    }
+    match errors.is_empty() {
+        true => Ok(variables),
+        false => Err(ConfigErrors(errors)),
+    }
 }

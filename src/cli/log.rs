@@ -5,44 +5,121 @@ mod format;
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::telemetry::SPAN_TARGET;
 
+/// What the libraries may log at most; `filter` names the exceptions.
+const LIBRARIES: LevelFilter = LevelFilter::WARN;
+/// The libraries that warn of every client that breaks the protocol, so only their errors are shown.
+const LOUD_LIBRARIES: [&str; 2] = ["mqtt5", "rustls"];
+
 /// Starts the log. `level` is the gateway's own if the environment says nothing else.
 ///
-/// `POLY2MQTT_LOG` is a filter such as `debug` or `poly2mqtt::doors::mqtt=debug`; with
-/// `POLY2MQTT_LOG_FORMAT=json` every line is JSON.
-pub fn start(level: &str) {
+/// `POLY2MQTT_LOG` is a filter such as `debug` or `info,poly2mqtt::doors::mqtt=debug`; with
+/// `POLY2MQTT_LOG_FORMAT=json` every line is JSON. What is wrong with either is the first line.
+pub fn start(level: LevelFilter) {
+    let (filter, wrong_filter) = filter(variable("POLY2MQTT_LOG").as_deref(), level);
+    let (json, wrong_format) = is_json(variable("POLY2MQTT_LOG_FORMAT").as_deref());
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter(
-            std::env::var("POLY2MQTT_LOG").ok().as_deref(),
-            level,
-        ))
+        .with_env_filter(filter)
         // A line that cannot be written, to a full disk for example, is lost. Reporting that to
         // standard error would panic.
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
-    if std::env::var("POLY2MQTT_LOG_FORMAT").is_ok_and(|format| format == "json") {
+    if json {
         // The list of spans holds the current one, so that is not written again.
         builder.json().with_current_span(false).init();
     } else {
         builder.fmt_fields(format::EscapedFields::default()).init();
     }
+    for wrong in wrong_filter.into_iter().chain(wrong_format) {
+        tracing::warn!("{wrong}");
+    }
 }
 
-/// The filter: what the environment says, or warnings and the gateway's own lines of `level`. The libraries
-/// of the broker and of TLS warn of every client that breaks the protocol, so only their errors are shown. The
-/// spans that name room and broker are always part of it; they write no lines themselves.
-fn filter(environment: Option<&str>, level: &str) -> EnvFilter {
-    let with_spans = |filter: &str| format!("{filter},{SPAN_TARGET}=info");
-    environment
-        .and_then(|filter| EnvFilter::try_new(with_spans(filter)).ok())
-        .unwrap_or_else(|| {
-            EnvFilter::new(with_spans(&format!(
-                "warn,mqtt5=error,rustls=error,poly2mqtt={level}"
-            )))
-        })
+/// A variable that is set and not empty.
+fn variable(name: &str) -> Option<String> {
+    let value = std::env::var_os(name)?.to_string_lossy().trim().to_owned();
+    Some(value).filter(|value| !value.is_empty())
+}
+
+/// Whether lines are JSON, and what is wrong with the variable that says so.
+fn is_json(format: Option<&str>) -> (bool, Option<String>) {
+    match format.map(str::to_ascii_lowercase).as_deref() {
+        Some("json") => (true, None),
+        None | Some("text") => (false, None),
+        Some(other) => {
+            let wrong = format!("POLY2MQTT_LOG_FORMAT takes json or text, not {other:?}");
+            (false, Some(wrong))
+        }
+    }
+}
+
+/// The filter that the environment asks for, or the gateway's own lines of `level`; and what is wrong
+/// with the environment's. The spans that name room and broker are always part of it; they write no
+/// lines themselves.
+fn filter(environment: Option<&str>, level: LevelFilter) -> (EnvFilter, Option<String>) {
+    let asked = environment.map(|asked| {
+        let text = directives(asked)?;
+        EnvFilter::try_new(text).map_err(|error| format!("{asked:?}: {error}"))
+    });
+    match asked {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(wrong)) => {
+            let wrong = format!(
+                "POLY2MQTT_LOG is ignored: {wrong}; it takes off, error, warn, info, debug or \
+                 trace, or parts of the gateway as in info,poly2mqtt::doors::mqtt=debug"
+            );
+            (EnvFilter::new(own_lines(level)), Some(wrong))
+        }
+        None => (EnvFilter::new(own_lines(level)), None),
+    }
+}
+
+/// The directives of a filter that people write. A level alone is that of the gateway's own lines;
+/// a library's lines are asked for by its name.
+fn directives(asked: &str) -> Result<String, String> {
+    let mut level = None;
+    let mut named = Vec::new();
+    for part in asked
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
+        if let Ok(asked) = part.parse() {
+            level = Some(asked);
+        } else if part.contains(['=', '[']) || is_own(part) {
+            named.push(part);
+        } else {
+            return Err(format!("{part:?} is no level"));
+        }
+    }
+    let first = match level {
+        Some(level) => own_lines(level),
+        None if named.is_empty() => return Err(format!("{asked:?} is no level")),
+        None => format!("{SPAN_TARGET}=info"),
+    };
+    // Later directives win over earlier ones of the same name.
+    Ok([vec![first.as_str()], named].concat().join(","))
+}
+
+/// Whether a part of the gateway is named, such as `poly2mqtt::doors::mqtt`.
+fn is_own(part: &str) -> bool {
+    let mut modules = part.split("::");
+    let is_name = |name: &str| name.starts_with(|c: char| c.is_ascii_lowercase());
+    let is_word = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    modules.next() == Some("poly2mqtt") && modules.all(|name| is_name(name) && is_word(name))
+}
+
+/// The gateway's own lines of this level, and warnings of the libraries if they are within it.
+fn own_lines(level: LevelFilter) -> String {
+    let mut filter = LIBRARIES.min(level).to_string();
+    for library in LOUD_LIBRARIES {
+        filter += &format!(",{library}={}", LevelFilter::ERROR.min(level));
+    }
+    filter + &format!(",poly2mqtt={level},{SPAN_TARGET}=info")
 }
 
 #[cfg(test)]
@@ -60,7 +137,7 @@ mod tests {
     fn logged(environment: &str, json: bool, events: impl FnOnce(&Arc<Telemetry>)) -> String {
         let log = Log::default();
         let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter(Some(environment), "info"))
+            .with_env_filter(filter(Some(environment), LevelFilter::INFO).0)
             .with_ansi(false)
             .with_writer(log.clone());
         let telemetry = Arc::<Telemetry>::default();
@@ -202,7 +279,7 @@ mod tests {
         let lines = |environment| {
             let log = Log::default();
             let subscriber = tracing_subscriber::fmt()
-                .with_env_filter(filter(environment, "info"))
+                .with_env_filter(filter(environment, LevelFilter::INFO).0)
                 .with_writer(log.clone());
             tracing::subscriber::with_default(subscriber.finish(), || {
                 tracing::warn!(target: "rustls::check", "received another message");
@@ -211,7 +288,85 @@ mod tests {
             log.text().lines().count()
         };
         assert_eq!(lines(None), 0);
-        assert_eq!(lines(Some("warn")), 2);
+        assert_eq!(lines(Some("warn")), 0);
+        assert_eq!(lines(Some("rustls=warn,mqtt5=warn,warn")), 2);
+    }
+
+    /// How many lines of the gateway and of a library a filter shows, from error to trace.
+    fn shown(filter_text: Option<&str>) -> [usize; 2] {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter(filter_text, LevelFilter::INFO).0)
+            .with_ansi(false)
+            .with_writer(log.clone());
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            macro_rules! lines {
+                ($target:literal) => {
+                    tracing::error!(target: $target, "");
+                    tracing::warn!(target: $target, "");
+                    tracing::info!(target: $target, "");
+                    tracing::debug!(target: $target, "");
+                    tracing::trace!(target: $target, "");
+                };
+            }
+            lines!("poly2mqtt::rooms");
+            lines!("hyper_util::client");
+        });
+        ["poly2mqtt::rooms", "hyper_util"].map(|target| log.text().matches(target).count())
+    }
+
+    #[test]
+    fn a_level_alone_is_that_of_the_gateways_own_lines() {
+        for (text, wanted) in [
+            (None, [3, 2]),
+            (Some("off"), [0, 0]),
+            (Some("error"), [1, 1]),
+            (Some("warn"), [2, 2]),
+            (Some("info"), [3, 2]),
+            (Some("debug"), [4, 2]),
+            (Some("DEBUG"), [4, 2]),
+            (Some(" trace "), [5, 2]),
+            (Some("debug,hyper_util=debug"), [4, 4]),
+            (Some("hyper_util=trace,warn"), [2, 5]),
+            (Some("warn,poly2mqtt::rooms=debug"), [4, 2]),
+            (Some("poly2mqtt::rooms=warn"), [2, 0]),
+            (Some("poly2mqtt"), [5, 0]),
+            // What is wrong is as if it were not set.
+            (Some("verbose"), [3, 2]),
+            (Some("debug,poly2mqtt=loud"), [3, 2]),
+        ] {
+            assert_eq!(shown(text), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_filter_or_format_is_told() {
+        for (text, wanted) in [
+            ("dbug", "\"dbug\" is no level"),
+            ("warning", "\"warning\" is no level"),
+            ("\"debug\"", "is no level"),
+            ("debug info", "is no level"),
+            ("info,hyper", "\"hyper\" is no level"),
+            ("poly2mqtt=loud", "poly2mqtt=loud"),
+            ("poly2mqtt::rooms:debug", "is no level"),
+            (",", "is no level"),
+            ("6", "\"6\" is no level"),
+        ] {
+            let (_, wrong) = filter(Some(text), LevelFilter::INFO);
+            let wrong = wrong.unwrap_or_default();
+            assert!(wrong.contains(wanted), "{text}: {wrong}");
+            assert!(wrong.contains("off, error, warn"), "{text}: {wrong}");
+        }
+        for right in ["debug", "warn,poly2mqtt::doors=trace", "hyper=off", "3"] {
+            assert_eq!(filter(Some(right), LevelFilter::INFO).1, None, "{right}");
+        }
+        for (format, json) in [(None, false), (Some("text"), false), (Some("JSON"), true)] {
+            assert_eq!(is_json(format), (json, None), "{format:?}");
+        }
+        for format in ["xml", "jsonl", "true", "\"json\""] {
+            let (json, wrong) = is_json(Some(format));
+            assert!(!json && wrong.unwrap().contains("json or text"), "{format}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ const EXAMPLE_HEAD: &str = "\
 # poly2mqtt: every key, with its explanation.
 #
 # A line that begins with `# ` and a key shows the default or an example. Remove the `# ` to use it.
-# Durations: 500ms, 2s, 10m, 1h. Sizes: 512KiB, 10MiB.
+# Durations: 500ms, 2s, 10m, 1h. Sizes: 512KiB, 10MiB. Relative paths begin in the folder of this file.
 #
 # Every key can also be set by an environment variable, which wins over the file:
 # POLY2MQTT_MQTT__URL, POLY2MQTT_ROOMS__BOARDROOM__PASSWORD. `poly2mqtt check` shows every error

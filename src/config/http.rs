@@ -217,7 +217,10 @@ fn read_tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
         [Some(certificate), Some(key)] => Some(TlsFiles { certificate, key }),
         [None, None] => None,
         _ => {
-            reader.error(keys[0], "tls_cert_file and tls_key_file belong together");
+            reader.error(
+                reader.set_of(&keys),
+                "tls_cert_file and tls_key_file belong together",
+            );
             None
         }
     }

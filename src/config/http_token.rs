@@ -111,9 +111,9 @@ impl HttpToken {
         let token = reader.required_secret("token");
         if let (Some(name), Some(token)) = (&name, &token) {
             match token.expose().trim() {
-                text if text.is_empty() || text != token.expose() => reader.error(
-                    "token",
-                    "takes a text that is not empty, without spaces at its ends",
+                text if text != token.expose() => reader.error(
+                    reader.set_of(&["token", "token_file"]),
+                    "takes a text without blanks or line ends at its ends",
                 ),
                 text if text.len() < SHORT_TOKEN => reader.warn(format!(
                     "the token \"{name}\" is shorter than {SHORT_TOKEN} characters and may be \

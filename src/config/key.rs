@@ -221,6 +221,47 @@ impl KeyValue {
 /// The values of a section, by the names of their keys.
 pub type Values = BTreeMap<&'static str, KeyValue>;
 
+/// The key with this path, in which ids and the numbers of tables are parts of their own.
+///
+/// # Errors
+/// Where the path names no key: the keys that are known there, and the number of the part.
+pub fn find_key(
+    keys: &'static [Key],
+    path: &[String],
+) -> Result<&'static Key, (&'static [Key], usize)> {
+    let mut known = keys;
+    let mut at = 0;
+    loop {
+        let name = path.get(at).ok_or((known, at))?;
+        let key = known.iter().find(|key| key.name == name);
+        let key = key.ok_or((known, at))?;
+        at += match key.kind {
+            KeyType::ById(_) | KeyType::Tables(_) => 2,
+            _ => 1,
+        };
+        if at >= path.len() {
+            return Ok(key);
+        }
+        known = key.below();
+    }
+}
+
+/// What is said about a key that is not among those known.
+pub fn unknown_key(known: &[Key], name: &str) -> String {
+    let distance = |key: &Key| strsim::damerau_levenshtein(key.name, name);
+    let near = known.iter().map(|key| (distance(key), key.name)).min();
+    match near {
+        None => "the key before it is no table".to_owned(),
+        Some((distance, near)) if distance <= 3 => {
+            format!("unknown key; did you mean \"{near}\"?")
+        }
+        Some(_) => {
+            let known: Vec<_> = known.iter().map(|key| key.name).collect();
+            format!("unknown key; known here are {}", known.join(", "))
+        }
+    }
+}
+
 /// The operations that every section supports.
 pub trait Section {
     /// Its keys, in the order of the documents.

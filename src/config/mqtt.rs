@@ -233,7 +233,7 @@ impl MqttConfig {
         let [ca_file, client_cert_file, client_key_file] = TLS_KEYS.map(|key| reader.file(key));
         if client_cert_file.is_some() != client_key_file.is_some() {
             reader.error(
-                "client_cert_file",
+                reader.set_of(&["client_cert_file", "client_key_file"]),
                 "client_cert_file and client_key_file belong together",
             );
         }
@@ -278,7 +278,7 @@ impl MqttConfig {
             BrokerUrl::Embedded(listen) => {
                 if self.username.is_some() || has_password {
                     reader.error(
-                        "username",
+                        reader.set_of(&["username", "password", "password_file"]),
                         "the gateway needs no log-in at its own broker; for clients give \
                          [[mqtt.user]]",
                     );

@@ -1,17 +1,19 @@
 //! Reading a table key by key, collecting everything that is wrong.
 //!
 //! Finds unknown keys, and keys that a section's file reads but does not list. `typed` reads the
-//! value of one key.
+//! value of one key, `secrets` reads passwords and tokens.
 
+mod secrets;
 mod typed;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
 use super::error::ConfigError;
-use super::key::{Key, KeyType};
+use super::key::{Key, KeyType, unknown_key};
 use super::sources::Sources;
 
 /// The messages of a reading.
@@ -66,21 +68,60 @@ impl<'a> Reader<'a> {
     /// Something is wrong with a key of this table; an empty key is the table itself.
     pub fn error(&self, key: &str, message: impl Into<String>) {
         let path = self.path_of(key);
+        let mut message = message.into();
+        if self.sources.is_quoted(&path) {
+            message += "; the quotes around the value are part of it";
+        }
         self.findings.borrow_mut().errors.push(ConfigError {
             place: self.sources.place(&path),
             key: path.join("."),
-            message: message.into(),
+            message,
         });
     }
 
     /// Something is allowed but unwise.
-    pub fn warn(&self, message: impl Into<String>) {
-        self.findings.borrow_mut().warnings.push(message.into());
+    pub fn warn(&self, message: impl fmt::Display) {
+        let warning = self.sources.warning(message);
+        self.findings.borrow_mut().warnings.push(warning);
+    }
+
+    /// The value of a key is allowed but unwise.
+    pub fn warn_of(&self, key: &str, message: impl fmt::Display) {
+        let path = self.path_of(key);
+        let place = self.sources.place(&path);
+        let warning = format!("{place}: {}: {message}", path.join("."));
+        self.findings.borrow_mut().warnings.push(warning);
     }
 
     /// Whether the key is set.
     pub fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)
+    }
+
+    /// Whether both keys are set, of which only one may be. A variable wins over the other key in the
+    /// file, which is then ignored.
+    pub fn both(&mut self, one: &str, other: &str) -> bool {
+        if !(self.has(one) && self.has(other)) {
+            return false;
+        }
+        let by_variable = |key| self.sources.variable(&self.path_of(key)).is_some();
+        let ignored = match [one, other].map(by_variable) {
+            [true, false] => other,
+            [false, true] => one,
+            _ => return true,
+        };
+        self.values.remove(ignored);
+        false
+    }
+
+    /// Which of these keys is to blame: one that a variable sets, one that the file sets, or the
+    /// first.
+    pub fn set_of(&self, keys: &[&'static str]) -> &'static str {
+        let by_variable = |key: &&str| self.sources.variable(&self.path_of(key)).is_some();
+        let set = |key: &&str| self.sources.is_set(&self.path_of(key));
+        let keys = || keys.iter().copied();
+        let found = keys().find(by_variable).or_else(|| keys().find(set));
+        found.or(keys().next()).unwrap_or_default()
     }
 
     /// Notes that a key was read, and whether the table lists it as such.
@@ -173,19 +214,7 @@ impl<'a> Reader<'a> {
             self.findings.borrow_mut().mistakes.push(mistake);
         }
         for unknown in self.values.keys() {
-            let near = self
-                .keys
-                .iter()
-                .map(|key| (strsim::damerau_levenshtein(key.name, unknown), key.name))
-                .min()
-                .filter(|(distance, _)| *distance <= 3);
-            let message = match near {
-                Some((_, near)) => format!("unknown key; did you mean \"{near}\"?"),
-                None => {
-                    let known: Vec<_> = self.keys.iter().map(|key| key.name).collect();
-                    format!("unknown key; known here are {}", known.join(", "))
-                }
-            };
+            let message = unknown_key(self.keys, unknown);
             self.error(unknown, message);
         }
     }

@@ -210,10 +210,9 @@ impl RoomConfig {
         if !given {
             reader.error("url", "is missing; it takes https://HOST");
         }
-        let own_password = reader.has("password") || reader.has("password_file");
         let own = RoomDefaults::read(reader, defaults.poll);
         let password = own.password.or_else(|| defaults.password.clone());
-        if password.is_none() && !own_password {
+        if !own.has_password && !defaults.has_password {
             reader.error(
                 "password",
                 "is missing; give password or password_file here or in [defaults]",
@@ -259,6 +258,8 @@ impl RoomConfig {
 #[derive(Debug)]
 pub struct RoomDefaults {
     user: Option<String>,
+    /// A password or its file is given, even if it is wrong.
+    has_password: bool,
     password: Option<Secret>,
     certificate: Option<Certificate>,
     allow: Option<BTreeSet<String>>,
@@ -273,6 +274,7 @@ impl RoomDefaults {
     pub(super) fn read(reader: &mut Reader<'_>, poll: PollConfig) -> Self {
         Self {
             user: reader.text("user"),
+            has_password: reader.has("password") || reader.has("password_file"),
             password: reader.secret("password"),
             certificate: read_certificate(reader),
             allow: read_allow(reader),
@@ -312,7 +314,7 @@ fn read_allow(reader: &mut Reader<'_>) -> Option<BTreeSet<String>> {
 }
 
 fn read_certificate(reader: &mut Reader<'_>) -> Option<Certificate> {
-    let both = reader.has("certificate") && reader.has("ca_file");
+    let both = reader.both("certificate", "ca_file");
     let given = reader.text("certificate");
     // Both keys are read, so that both are checked.
     let ca_file = reader.file("ca_file");

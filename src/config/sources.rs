@@ -1,9 +1,10 @@
 //! Where the configuration's values come from: one file, and environment variables over it.
 //!
-//! Owns finding the file, the names of the variables, and the place that an error names. Reads no
-//! keys.
+//! Owns finding the file, where relative paths begin, and the place that an error names. Reads no
+//! keys; `environment` knows the variables.
 
-use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -11,12 +12,15 @@ use figment::providers::{Format, Serialized, Toml};
 use serde_json::{Map, Value};
 use toml_edit::{ImDocument, Item};
 
+use super::environment::Environment;
 use super::error::{ConfigError, ConfigErrors};
+use super::key::Key;
+use super::text_file;
 
-/// What the names of the variables begin with.
-const PREFIX: &str = "POLY2MQTT_";
-/// Variables with that beginning that are no keys.
-const NOT_KEYS: &[&str] = &["CONFIG", "LOG", "LOG_FORMAT", "RUNTIME_DIR"];
+/// Where the file is looked for.
+const USUAL_FILES: [&str; 2] = ["./poly2mqtt.toml", "/etc/poly2mqtt/poly2mqtt.toml"];
+/// The largest configuration file in KiB: ten thousand rooms are a tenth of it.
+const LARGEST_FILE: u64 = 32 << 10;
 
 fn whole(place: &str, message: impl Into<String>) -> ConfigErrors {
     ConfigErrors(vec![ConfigError {
@@ -26,32 +30,48 @@ fn whole(place: &str, message: impl Into<String>) -> ConfigErrors {
     }])
 }
 
-/// Finds the file: the one asked for, `$POLY2MQTT_CONFIG`, or one of the usual places.
+/// Finds the file: the one asked for, `$POLY2MQTT_CONFIG` (empty is not set), or one of the usual
+/// places. `None` where there is no file.
 ///
 /// # Errors
-/// There is none; the message says where it was looked for.
-pub fn locate(asked: Option<&Path>, variable: Option<&str>) -> Result<PathBuf, ConfigErrors> {
-    if let Some(path) = asked {
-        return Ok(path.to_owned());
+/// The file asked for cannot be one.
+pub fn locate(
+    asked: Option<&Path>,
+    variable: Option<&OsStr>,
+) -> Result<Option<PathBuf>, ConfigErrors> {
+    if asked == Some(Path::new("-")) {
+        let message = "standard input cannot be read again at a reload; give a file, or set the \
+                       keys by variables";
+        return Err(whole("--config", message));
     }
-    if let Some(path) = variable {
-        return Ok(path.into());
+    let variable = variable.filter(|path| !path.is_empty()).map(Path::new);
+    if let Some(path) = asked.or(variable) {
+        return Ok(Some(path.to_owned()));
     }
-    let usual = ["./poly2mqtt.toml", "/etc/poly2mqtt/poly2mqtt.toml"];
-    usual
-        .iter()
-        .map(PathBuf::from)
-        .find(|path| path.exists())
-        .ok_or_else(|| {
-            whole(
-                "poly2mqtt",
-                format!(
-                    "there is no configuration: $POLY2MQTT_CONFIG is not set, and neither {} \
-                     exists; \"poly2mqtt demo\" runs without one",
-                    usual.join(" nor ")
-                ),
-            )
+    let mut usual = USUAL_FILES.iter().map(PathBuf::from);
+    Ok(usual.find(|path| path.exists()))
+}
+
+/// There is neither a file nor a variable that sets a key.
+pub fn nothing_configured(environment: &Environment) -> ConfigErrors {
+    let mut errors = whole(
+        "poly2mqtt",
+        format!(
+            "there is no configuration: $POLY2MQTT_CONFIG is not set, neither {} exists, and no \
+             variable such as POLY2MQTT_MQTT__URL is set; \"poly2mqtt demo\" runs without one",
+            USUAL_FILES.join(" nor ")
+        ),
+    );
+    let hints = environment.warnings.iter();
+    errors.0.extend(hints.filter_map(|hint| {
+        let (variable, message) = hint.split_once(": ")?;
+        Some(ConfigError {
+            place: variable.to_owned(),
+            key: String::new(),
+            message: message.to_owned(),
         })
+    }));
+    errors
 }
 
 /// The text of a configuration file.
@@ -59,12 +79,8 @@ pub fn locate(asked: Option<&Path>, variable: Option<&str>) -> Result<PathBuf, C
 /// # Errors
 /// It cannot be read.
 pub fn read_file(path: &Path) -> Result<String, ConfigErrors> {
-    std::fs::read_to_string(path).map_err(|error| {
-        whole(
-            &path.display().to_string(),
-            format!("cannot be read: {error}"),
-        )
-    })
+    text_file::read(path, LARGEST_FILE)
+        .map_err(|error| whole(&path.display().to_string(), error.to_string()))
 }
 
 /// Where values came from.
@@ -74,66 +90,114 @@ pub struct Sources {
     file: String,
     /// The file, to find lines in.
     document: ImDocument<String>,
-    /// Environment variables by the key they set.
-    env: BTreeMap<String, String>,
+    environment: Environment,
 }
 
 impl Sources {
     /// Reads a file's text, with these environment variables over it. `file` is what errors call
-    /// the file.
+    /// the file; `keys` are the keys there are.
     ///
     /// # Errors
     /// The text is not TOML.
     pub fn read(
         file: String,
         text: &str,
-        env: impl IntoIterator<Item = (String, String)>,
+        keys: &'static [Key],
+        variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<(Self, Map<String, Value>), ConfigErrors> {
         // The message leaves out the text of the line, which may hold a password.
         let document = ImDocument::parse(text.to_owned()).map_err(|error| {
-            let line = error.span().map(|span| line_of(text, span.start));
-            let place = line.map_or(file.clone(), |line| format!("{file}:{line}"));
-            whole(&place, format!("not TOML: {}", error.message()))
+            let start = error.span().map(|span| span.start);
+            let place = start.map_or(file.clone(), |at| format!("{file}:{}", line_of(text, at)));
+            let message = error.message().replace('\n', ", ");
+            let hint = start.map_or("", |at| hint(text, at));
+            whole(&place, format!("not TOML: {message}{hint}"))
         })?;
-        let ids: Vec<String> = document
-            .get("rooms")
-            .and_then(|rooms| rooms.as_table_like())
-            .map(|rooms| rooms.iter().map(|(id, _)| id.to_owned()).collect())
-            .unwrap_or_default();
-        let mut figment = Figment::from(Toml::string(text));
-        let mut sources = Self {
+        let figment = Figment::from(Toml::string(text));
+        let unreadable = |_| whole(&file, "holds values that cannot be read");
+        let values = figment.extract().map_err(unreadable)?;
+        let environment = Environment::read(keys, &values, variables);
+        let merged = figment.merge(Serialized::defaults(&environment.values));
+        let values = merged.extract().map_err(unreadable)?;
+        let sources = Self {
             file,
             document,
-            env: BTreeMap::new(),
+            environment,
         };
-        for (variable, value) in env {
-            let Some(name) = variable.strip_prefix(PREFIX) else {
-                continue;
-            };
-            if NOT_KEYS.contains(&name) {
-                continue;
-            }
-            let key = env_key(name, &ids);
-            figment = figment.merge(Serialized::default(&key, value));
-            sources.env.insert(key, variable);
-        }
-        let values = figment
-            .extract()
-            .map_err(|_| whole(&sources.file, "holds values that cannot be read"))?;
         Ok((sources, values))
     }
 
-    /// Where a key is set: the variable, or file and line of the key or of the nearest table around
-    /// it.
-    pub fn place(&self, path: &[String]) -> String {
-        if let Some(variable) = self.env.get(&path.join(".")) {
-            return variable.clone();
+    /// The variables, and what is wrong with them.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// A warning about the whole file.
+    pub fn warning(&self, message: impl fmt::Display) -> String {
+        format!("{}: {message}", self.file)
+    }
+
+    /// A path of the configuration: a relative one is beside the file.
+    pub fn beside_file(&self, path: &str) -> PathBuf {
+        let folder = Path::new(&self.file).parent();
+        folder.unwrap_or(Path::new("")).join(path)
+    }
+
+    /// The variable that sets a key.
+    pub fn variable(&self, path: &[String]) -> Option<&str> {
+        self.environment.variable(path)
+    }
+
+    /// Whether a variable sets the key to a text in quotes.
+    pub fn is_quoted(&self, path: &[String]) -> bool {
+        self.environment.is_quoted(path)
+    }
+
+    /// Whether the file or a variable sets the key.
+    pub fn is_set(&self, path: &[String]) -> bool {
+        self.variable(path).is_some() || self.find(path).1 == path.len()
+    }
+
+    /// A number, a date or a truth value as the file writes it; `None` for any other value.
+    pub fn written(&self, path: &[String]) -> Option<&str> {
+        if self.variable(path).is_some() {
+            return None;
         }
-        let mut line = None;
         let mut item = self.document.as_item();
         for name in path {
+            item = child(item, name)?.1;
+        }
+        let value = item.as_value()?;
+        let texts = value.is_str() || value.is_array() || value.is_inline_table();
+        let span = value.span().filter(|_| !texts)?;
+        self.document.raw().get(span)
+    }
+
+    /// Where a key is set: the variable, or file and line of the key or of the nearest table around
+    /// it. A table that only variables make is blamed on one of them.
+    pub fn place(&self, path: &[String]) -> String {
+        if let Some(variable) = self.variable(path) {
+            return variable.to_owned();
+        }
+        let (line, found) = self.find(path);
+        if found < path.len()
+            && let Some(variable) = self.environment.variable_in(&path[..=found])
+        {
+            return variable.to_owned();
+        }
+        match line {
+            Some(line) => format!("{}:{line}", self.file),
+            None => self.file.clone(),
+        }
+    }
+
+    /// How many parts of a path the file has, and the line of the last that has one.
+    fn find(&self, path: &[String]) -> (Option<usize>, usize) {
+        let mut line = None;
+        let mut item = self.document.as_item();
+        for (found, name) in path.iter().enumerate() {
             let Some((key, next)) = child(item, name) else {
-                break;
+                return (line, found);
             };
             let span = key.or_else(|| next.span());
             line = span
@@ -141,31 +205,29 @@ impl Sources {
                 .or(line);
             item = next;
         }
-        match line {
-            Some(line) => format!("{}:{line}", self.file),
-            None => self.file.clone(),
-        }
+        (line, path.len())
     }
 }
 
-/// `ROOMS__1__PASSWORD` is `rooms.1.password`; the case of a room's id is the file's.
-fn env_key(name: &str, ids: &[String]) -> String {
-    let mut path: Vec<String> = name.split("__").map(str::to_ascii_lowercase).collect();
-    if path.len() > 1 && path[0] == "rooms" {
-        let id = ids.iter().find(|id| id.eq_ignore_ascii_case(&path[1]));
-        if let Some(id) = id {
-            path[1].clone_from(id);
+/// What may be wrong with a line that is no TOML. It shows nothing of the line.
+fn hint(text: &str, at: usize) -> &'static str {
+    let line = text.lines().nth(line_of(text, at) - 1).unwrap_or_default();
+    let value = line.split_once('=').map(|(_, value)| value.trim_start());
+    match value {
+        Some(value) if !value.starts_with(['"', '\'', '[', '{']) => {
+            "; texts are written in quotes: key = \"text\""
         }
+        _ => "",
     }
-    path.join(".")
 }
 
 /// A member of a table, or of a list of tables by its number, with the span of its key.
 fn child<'a>(item: &'a Item, name: &str) -> Option<(Option<std::ops::Range<usize>>, &'a Item)> {
     if let Ok(index) = name.parse::<usize>()
-        && let Some(tables) = item.as_array_of_tables()
+        && (item.is_array_of_tables() || item.is_array())
     {
-        return Some((tables.get(index)?.span(), item.get(index)?));
+        let member = item.get(index)?;
+        return Some((member.span(), member));
     }
     let (key, value) = item.as_table_like()?.get_key_value(name)?;
     Some((key.span(), value))

@@ -99,7 +99,7 @@ fn everything() -> String {
 }
 
 fn findings(text: &str) -> (Option<Config>, Findings) {
-    let (sources, values) = Sources::read("file".into(), text, []).unwrap();
+    let (sources, values) = Sources::read("file".into(), text, Config::KEYS, []).unwrap();
     read_values(values, &sources)
 }
 
@@ -118,7 +118,7 @@ fn listed_keys_are_those_that_are_read() {
 #[test]
 fn a_key_that_is_not_listed_is_a_mistake() {
     let findings = RefCell::default();
-    let (sources, values) = Sources::read("file".into(), "", []).unwrap();
+    let (sources, values) = Sources::read("file".into(), "", Config::KEYS, []).unwrap();
     let mut reader = Reader::root(values, TcpConfig::KEYS, &sources, &findings);
     reader.text("lisen");
     reader.text("tls");

@@ -1,6 +1,7 @@
 //! The configuration as users see it: the file, the environment, and the messages about both.
+use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use poly2mqtt::config::generate::{example, page, schema};
@@ -314,11 +315,14 @@ fn no_secret_is_ever_shown() {
 
 #[test]
 fn the_file_is_looked_for_in_order() {
-    assert_eq!(
-        locate(Some("a".as_ref()), Some("b")).unwrap(),
-        PathBuf::from("a")
-    );
-    assert_eq!(locate(None, Some("b")).unwrap(), PathBuf::from("b"));
+    let found = |asked: Option<&str>, variable: Option<&str>| {
+        locate(asked.map(Path::new), variable.map(OsStr::new)).unwrap()
+    };
+    assert_eq!(found(Some("a"), Some("b")), Some(PathBuf::from("a")));
+    assert_eq!(found(None, Some("b")), Some(PathBuf::from("b")));
+    // Tests run where there is no configuration.
+    assert_eq!(found(None, Some("")), None);
+    assert_eq!(found(None, None), None);
     let told = load("/nowhere/x.toml".as_ref(), [])
         .unwrap_err()
         .to_string();

@@ -13,6 +13,8 @@ mod broker_rights;
 mod browser;
 mod browser_cross_site;
 mod config;
+mod config_environment;
+mod config_secrets;
 mod cross_site;
 mod device_floods;
 mod docs;

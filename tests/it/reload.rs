@@ -265,3 +265,104 @@ async fn keys_that_wait_for_the_next_start_are_named() {
     first.stop().await;
     second.stop().await;
 }
+
+const UNIT: &str = include_str!("../../examples/systemd/poly2mqtt.service");
+
+/// The unit's credentials: systemd copies the files when the service starts, and not at a reload. A reload
+/// reads the old copies again and leaves the room alone; a restart reads the new ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_of_the_unit_change_at_a_restart() {
+    let reload = UNIT
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecReload="));
+    assert_eq!(reload, Some("/bin/kill -HUP $MAINPID"));
+    let loaded = UNIT
+        .lines()
+        .find_map(|line| line.strip_prefix("LoadCredential="));
+    let (id, source) = loaded.unwrap().split_once(':').unwrap();
+    let key = UNIT
+        .lines()
+        .find(|line| line.contains("password_file = "))
+        .unwrap();
+    let key = key.trim_start_matches(['#', ' ']);
+    assert!(key.ends_with(&format!("/{id}\"")), "{key}");
+
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let root = |path: &str| dir.path().join(path.trim_start_matches('/'));
+    let credentials = "/run/credentials/poly2mqtt.service";
+    fs::create_dir_all(root(credentials)).unwrap();
+    fs::create_dir_all(root(source).parent().unwrap()).unwrap();
+    let file = root("/etc/poly2mqtt/poly2mqtt.toml");
+    let (mqtt, http) = (free_port(), free_port());
+    let key = key.replace(credentials, root(credentials).to_str().unwrap());
+    let room = room("steady", &device, "").replace("password = \"456\"", &key);
+    fs::write(&file, text(mqtt, http, &["first"], &room)).unwrap();
+    let log = dir.path().join("log");
+    let start = || {
+        fs::copy(root(source), root(credentials).join(id)).unwrap();
+        let mut command = program(&["run", "--config", file.to_str().unwrap()]);
+        command.stderr(File::create(&log).unwrap());
+        let gateway = Running::start(command);
+        listening(mqtt);
+        gateway
+    };
+    fs::write(root(source), "456\n").unwrap();
+    let gateway = start();
+    let watch = Client::connect(mqtt).await;
+    watch.expect("room/steady/availability", "online").await;
+    device.person_sets_password("changed");
+    fs::write(root(source), "changed\n").unwrap();
+    gateway.signal("HUP");
+    let read = async {
+        while !fs::read_to_string(&log).unwrap().contains("read again") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, read).await.unwrap();
+    device.expire_sessions();
+    watch
+        .until("the old password is refused", |watch| {
+            let problem = watch.last("room/steady/problem");
+            problem.is_some_and(|problem| problem.contains("unauthorized"))
+        })
+        .await;
+    let ended = tokio::task::spawn_blocking(|| gateway.terminate());
+    assert_eq!(ended.await.unwrap().0.code(), Some(0));
+    let gateway = start();
+    let watch = Client::connect(mqtt).await;
+    watch.expect("room/steady/availability", "online").await;
+    let ended = tokio::task::spawn_blocking(|| gateway.terminate());
+    assert_eq!(ended.await.unwrap().0.code(), Some(0));
+    device.stop().await;
+}
+
+/// The unit and every page that speaks of reloading it say the same.
+#[test]
+fn the_pages_agree_about_reloading_the_unit() {
+    for (page, text) in [
+        ("the unit", UNIT),
+        (
+            "configuration.md",
+            include_str!("../../docs/configuration.md"),
+        ),
+        (
+            "troubleshooting.md",
+            include_str!("../../docs/troubleshooting.md"),
+        ),
+    ] {
+        assert!(text.contains("systemctl restart poly2mqtt"), "{page}");
+        assert!(text.contains("LoadCredential="), "{page}");
+    }
+    let place = "configuration.md#changing-it-while-it-runs";
+    for (page, text) in [
+        ("README.md", include_str!("../../README.md")),
+        ("http.md", include_str!("../../docs/http.md")),
+        (
+            "troubleshooting.md",
+            include_str!("../../docs/troubleshooting.md"),
+        ),
+    ] {
+        assert!(text.contains(place), "{page}");
+    }
+}

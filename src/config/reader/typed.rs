@@ -3,26 +3,52 @@
 //! Owns the messages about values of a wrong type. None shows the value, which may be a secret, but
 //! a path. Each method gives `None` where the key is not there or is wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Reader;
 use crate::config::key::KeyType;
-use crate::config::{RoomId, Secret, units};
+use crate::config::{RoomId, units};
 
 impl Reader<'_> {
-    /// A text that is not empty. Numbers are taken too: the environment and unquoted values give
-    /// them.
+    /// A text that is not empty. Plain numbers are taken too, digit for digit.
     pub fn text(&mut self, key: &str) -> Option<String> {
         self.take_text(key, |kind| matches!(kind, KeyType::Text))
     }
 
     fn take_text(&mut self, key: &str, fits: impl FnOnce(KeyType) -> bool) -> Option<String> {
-        self.take(key, fits, "a text that is not empty", |value| {
-            text(value).filter(|text| !text.is_empty())
-        })
+        let text = self.take_any_text(key, fits, "a text that is not empty")?;
+        if text.is_empty() {
+            self.error(key, "takes a text that is not empty");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text as it is written. A number has to be digits and nothing else, so that TOML cannot read
+    /// another text than the file shows: `1_000`, `0x1F` and `1.50` are refused.
+    pub(super) fn take_any_text(
+        &mut self,
+        key: &str,
+        fits: impl FnOnce(KeyType) -> bool,
+        takes: &str,
+    ) -> Option<String> {
+        self.ask(key, fits);
+        let value = self.values.remove(key)?;
+        if let Value::String(text) = value {
+            return Some(text);
+        }
+        let path = self.path_of(key);
+        match self.sources.written(&path) {
+            Some(written) if written.bytes().all(|byte| byte.is_ascii_digit()) => {
+                return Some(written.to_owned());
+            }
+            Some(_) => self.error(key, format!("takes {takes}; write the value in quotes")),
+            None => self.error(key, format!("takes {takes}")),
+        }
+        None
     }
 
     /// A text that is not empty and must be there.
@@ -36,23 +62,39 @@ impl Reader<'_> {
 
     /// A text that may be empty.
     pub fn any_text(&mut self, key: &str) -> Option<String> {
-        let fits = |kind| matches!(kind, KeyType::Text | KeyType::Secret);
-        self.take(key, fits, "a text", text)
+        self.take_any_text(key, |kind| matches!(kind, KeyType::Text), "a text")
     }
 
-    /// A path.
-    pub fn path(&mut self, key: &str) -> Option<PathBuf> {
-        let path = self.take_text(key, |kind| matches!(kind, KeyType::File));
-        path.map(PathBuf::from)
+    /// A path as it is written. `Sources::beside_file` says which file it is.
+    pub(super) fn path(&mut self, key: &str) -> Option<String> {
+        self.take_text(key, |kind| matches!(kind, KeyType::File))
     }
 
     /// The path of a file that is there.
     pub fn file(&mut self, key: &str) -> Option<PathBuf> {
-        let path = self.path(key)?;
-        if !path.is_file() {
+        let written = self.path(key)?;
+        let path = self.sources.beside_file(&written);
+        if !path.exists() && Path::new(&written).is_relative() {
+            self.error(key, self.not_beside_file(&written));
+        } else if !path.is_file() {
             self.error(key, format!("{} is not a file", path.display()));
         }
         Some(path)
+    }
+
+    /// A file with a relative path is not there. The path is not shown: people write the password
+    /// itself where the name of its file is wanted.
+    pub(super) fn not_beside_file(&self, written: &str) -> String {
+        let folder = self.sources.beside_file("");
+        let folder = match folder.as_os_str().is_empty() {
+            true => "the working directory".into(),
+            false => folder.to_string_lossy(),
+        };
+        let hint = match written.starts_with('~') || written.contains('$') {
+            true => "; ~ and variables are not replaced",
+            false => "",
+        };
+        format!("there is no such file; relative paths begin in {folder}{hint}")
     }
 
     /// True or false.
@@ -117,53 +159,13 @@ impl Reader<'_> {
         })
     }
 
-    /// A list of texts; the environment gives them with commas between.
+    /// A list of texts. The environment gives them with commas between, or as the file writes them.
     pub fn list(&mut self, key: &str) -> Option<Vec<String>> {
         let fits = |kind| matches!(kind, KeyType::List);
         self.take(key, fits, "a list of texts", |value| match value {
             Value::Array(items) => items.iter().map(text).collect(),
-            other => Some(
-                text(other)?
-                    .split(',')
-                    .map(|part| part.trim().to_owned())
-                    .filter(|part| !part.is_empty())
-                    .collect(),
-            ),
+            other => list_of(&text(other)?),
         })
-    }
-
-    /// A secret, given directly as `key` or as the file that `key_file` names.
-    pub fn secret(&mut self, key: &str) -> Option<Secret> {
-        let file_key = format!("{key}_file");
-        let both = self.has(key) && self.has(&file_key);
-        let given = self.any_text(key).map(Secret::new);
-        let file = self.path(&file_key);
-        if both {
-            self.error(
-                &file_key,
-                format!("{key} is set too; remove one of the two"),
-            );
-            return given;
-        }
-        let Some(file) = file else { return given };
-        match std::fs::read_to_string(&file) {
-            Ok(text) => Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
-            Err(error) => {
-                let message = format!("{} cannot be read: {error}", file.display());
-                self.error(&file_key, message);
-                None
-            }
-        }
-    }
-
-    /// A secret that must be there.
-    pub fn required_secret(&mut self, key: &str) -> Option<Secret> {
-        let given = self.has(key) || self.has(&format!("{key}_file"));
-        let secret = self.secret(key);
-        if !given {
-            self.error(key, format!("is missing; give {key} or {key}_file"));
-        }
-        secret
     }
 
     /// `rooms`: some of those that are configured.
@@ -186,4 +188,21 @@ fn text(value: &Value) -> Option<String> {
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
         _ => None,
     }
+}
+
+/// `a, b` or `["a", "b"]`.
+fn list_of(text: &str) -> Option<Vec<String>> {
+    let text = text.trim();
+    if text.starts_with('[') {
+        let items: toml_edit::Array = text.parse::<toml_edit::Value>().ok()?.as_array()?.clone();
+        let item = |item: &toml_edit::Value| item.as_str().map(str::to_owned);
+        return items.iter().map(item).collect();
+    }
+    let parts = text.split(',').map(str::trim);
+    Some(
+        parts
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    )
 }

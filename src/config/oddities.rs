@@ -1,0 +1,128 @@
+//! What about a text looks like a mistake: quotes around it, characters that nobody sees.
+//!
+//! The texts are secrets and values of variables. They are taken as they are; the messages describe
+//! them and never show them.
+
+/// What is odd about a text, each as the end of a message.
+pub fn oddities(text: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    if in_quotes(text) {
+        told.push("the quotes around it are part of it; if they should not be, remove them".into());
+    }
+    if is_reference(text) {
+        told.push(
+            "it looks like a reference to a variable, but it is taken as it stands; a variable \
+             named after the key sets the key"
+                .into(),
+        );
+    }
+    let inner = text.trim_matches(|c: char| c == ' ');
+    if inner.len() < text.len() {
+        told.push("it begins or ends with a blank, which is part of it".into());
+    }
+    if let Some(odd) = text.chars().find(|c| is_invisible(*c)) {
+        told.push(format!("it holds {}, which is part of it", described(odd)));
+    }
+    told
+}
+
+/// `"456"`, `'456'` and the quotes of word processors.
+pub fn in_quotes(text: &str) -> bool {
+    let mut chars = text.chars();
+    let ends = (chars.next(), chars.next_back());
+    matches!(
+        ends,
+        (Some('"'), Some('"')) | (Some('\''), Some('\'')) | (Some('“' | '„'), Some('”' | '“'))
+    )
+}
+
+/// `${NAME}`, `$NAME` or `$(command)`.
+fn is_reference(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix('$') else {
+        return false;
+    };
+    let within = |open, close| rest.starts_with(open) && rest.ends_with(close);
+    let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let name = rest.len() > 2 && rest.starts_with(|c: char| c.is_ascii_uppercase());
+    within('{', '}') || within('(', ')') || (name && rest.chars().all(is_name))
+}
+
+/// Control characters, and those that take no room or look like a blank.
+fn is_invisible(c: char) -> bool {
+    let unseen = matches!(
+        c,
+        '\u{a0}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202f}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fffd}'
+    );
+    c.is_control() || unseen
+}
+
+fn described(c: char) -> String {
+    match c {
+        '\r' => "a carriage return, as files from Windows have at each line end".to_owned(),
+        '\n' => "a line end: there are several lines".to_owned(),
+        '\0' => "NUL, as text in UTF-16 does".to_owned(),
+        '\t' => "a tab".to_owned(),
+        c if c.is_control() => format!("the control character U+{:04X}", u32::from(c)),
+        '\u{fffd}' => "U+FFFD, which stands for a character that was lost".to_owned(),
+        c => format!("the invisible character U+{:04X}", u32::from(c)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_mistake_is_described_and_not_shown() {
+        for (text, wanted) in [
+            ("\"456\"", "quotes"),
+            ("'456'", "quotes"),
+            ("“456”", "quotes"),
+            ("456\r", "a carriage return"),
+            ("456\n789", "several lines"),
+            ("4\u{0}5\u{0}6\u{0}", "NUL"),
+            ("4\t56", "a tab"),
+            ("456\u{1b}", "the control character U+001B"),
+            ("456\u{85}", "the control character U+0085"),
+            ("456\u{200b}", "the invisible character U+200B"),
+            ("456\u{a0}", "the invisible character U+00A0"),
+            ("45\u{feff}6", "the invisible character U+FEFF"),
+            ("45\u{fffd}", "U+FFFD"),
+            (" 456", "a blank"),
+            ("456 ", "a blank"),
+            ("${POLY_PASSWORD}", "a reference"),
+            ("$POLY_PASSWORD", "a reference"),
+            ("$(cat password)", "a reference"),
+        ] {
+            let told = oddities(text);
+            assert_eq!(told.len(), 1, "{text:?}: {told:?}");
+            assert!(told[0].contains(wanted), "{text:?}: {told:?}");
+            assert!(!told[0].contains("56"), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn passwords_that_people_have_are_not_odd() {
+        for text in [
+            "456",
+            "\"",
+            "'",
+            "a\"b",
+            "\"a",
+            "it's",
+            "$ecret",
+            "$5",
+            "$A",
+            "pässwörd",
+            "a b",
+            "${",
+            "密码",
+            "$a{b}",
+            "#1",
+            "",
+        ] {
+            assert_eq!(oddities(text), Vec::<String>::new(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Reading secrets: passwords and tokens, directly or from a file.
+//!
+//! A secret is a text that is not empty. It is taken as it is written, but for a byte order mark at
+//! its start and the line ends after it in a file. No message holds it.
+
+use std::path::Path;
+
+use super::Reader;
+use crate::config::Secret;
+use crate::config::key::KeyType;
+use crate::config::oddities::oddities;
+use crate::config::text_file::{self, TextFileError};
+
+/// No password or token is longer than this many KiB; a larger file is another one.
+const LARGEST_SECRET_FILE: u64 = 64;
+
+impl Reader<'_> {
+    /// A secret, given directly as `key` or as the file that `key_file` names.
+    pub fn secret(&mut self, key: &str) -> Option<Secret> {
+        let file_key = format!("{key}_file");
+        let both = self.both(key, &file_key);
+        let fits = |kind| matches!(kind, KeyType::Secret);
+        let given = self.take_any_text(key, fits, "a text");
+        let given = given.and_then(|text| self.checked(key, text));
+        let written = self.path(&file_key);
+        if both {
+            self.error(
+                &file_key,
+                format!("{key} is set too; remove one of the two"),
+            );
+            return given;
+        }
+        match written {
+            Some(written) => self.secret_file(&file_key, &written),
+            None => given,
+        }
+    }
+
+    /// A secret that must be there.
+    pub fn required_secret(&mut self, key: &str) -> Option<Secret> {
+        let given = self.has(key) || self.has(&format!("{key}_file"));
+        let secret = self.secret(key);
+        if !given {
+            self.error(key, format!("is missing; give {key} or {key}_file"));
+        }
+        secret
+    }
+
+    fn secret_file(&mut self, key: &str, written: &str) -> Option<Secret> {
+        let path = self.sources.beside_file(written);
+        match text_file::read(&path, LARGEST_SECRET_FILE) {
+            Ok(text) => self.checked(key, text.trim_end_matches(['\r', '\n']).to_owned()),
+            Err(TextFileError::Missing) if Path::new(written).is_relative() => {
+                self.error(key, self.not_beside_file(written));
+                None
+            }
+            Err(error) => {
+                self.error(key, format!("{} {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    /// The secret, if it is one; warns of what looks like a mistake.
+    fn checked(&mut self, key: &str, text: String) -> Option<Secret> {
+        let text = text_file::without_mark(text);
+        if text.trim().is_empty() {
+            self.error(key, "the secret is empty");
+            return None;
+        }
+        for oddity in oddities(&text) {
+            self.warn_of(key, format_args!("of the secret: {oddity}"));
+        }
+        Some(Secret::new(text))
+    }
+}

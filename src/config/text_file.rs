@@ -1,0 +1,85 @@
+//! Reads a whole text file: the configuration, and the files of passwords and tokens.
+//!
+//! Owns what counts as a text file: a regular file of a bounded size in UTF-8, whose byte order mark
+//! is taken off. No message holds what is in the file.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// The mark that some editors put at the start of a text.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Why a file was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum TextFileError {
+    /// There is none.
+    #[error("cannot be read: there is no such file")]
+    Missing,
+    /// The gateway's user may not read it.
+    #[error("cannot be read: the gateway's user has no permission")]
+    Denied,
+    /// A directory. Docker makes one where the file to mount is not there.
+    #[error("cannot be read: it is a directory")]
+    Directory,
+    /// A pipe, a socket or a device. It may give its text only once, or wait for ever.
+    #[error("cannot be read: it is a pipe or a device; give a file, which a reload can read again")]
+    NotAFile,
+    /// Larger than any file of its kind.
+    #[error("is larger than {0} KiB")]
+    TooLarge(u64),
+    /// Windows' "Unicode".
+    #[error("is text in UTF-16; save it as UTF-8")]
+    Utf16,
+    /// Another encoding, or no text.
+    #[error("is not text in UTF-8")]
+    NotUtf8,
+    /// Anything else.
+    #[error("cannot be read: {0}")]
+    Other(io::Error),
+}
+
+impl From<io::Error> for TextFileError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            io::ErrorKind::PermissionDenied => Self::Denied,
+            _ => Self::Other(error),
+        }
+    }
+}
+
+/// The text of a file of at most `limit` KiB, without a byte order mark.
+///
+/// # Errors
+/// It is no text file, or cannot be read.
+pub fn read(path: &Path, limit: u64) -> Result<String, TextFileError> {
+    // Before it is opened: opening a pipe waits for a writer.
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(TextFileError::Directory);
+    }
+    if !metadata.is_file() {
+        return Err(TextFileError::NotAFile);
+    }
+    let most = limit << 10;
+    let mut bytes = Vec::new();
+    // The size that the system tells is not asked: in /proc it is 0.
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(TextFileError::TooLarge(limit));
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(TextFileError::Utf16);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| TextFileError::NotUtf8)?;
+    Ok(without_mark(text))
+}
+
+/// The text without a byte order mark at its start.
+pub fn without_mark(text: String) -> String {
+    match text.strip_prefix(BYTE_ORDER_MARK) {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    }
+}

@@ -1,0 +1,495 @@
+//! Environment variables over the file, or instead of it.
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use poly2mqtt::config::{Certificate, ConfigErrors, Loaded, read};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
+
+use poly2mqtt_test_support::door::http;
+use poly2mqtt_test_support::free_port;
+use poly2mqtt_test_support::program::{Running, listening, program};
+
+const FILE: &str = "[mqtt]\nurl = \"mqtt://broker\"\n\
+                    [http]\n[[http.token]]\nname = \"panel\"\ntoken = \"0123456789abcdef\"\n\
+                    [rooms.1]\nurl = \"https://192.0.2.1\"\npassword = \"file\"\n\
+                    certificate = \"system\"\n\
+                    [rooms.huddle-1]\nurl = \"https://192.0.2.2\"\npassword_file = \"/nowhere\"\n\
+                    certificate = \"system\"\n";
+
+fn with(file: &str, variables: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
+    let variables = variables
+        .iter()
+        .map(|(name, value)| (format!("POLY2MQTT_{name}"), (*value).to_owned()));
+    read("poly2mqtt.toml".into(), file, variables)
+}
+
+const HUDDLE: (&str, &str) = ("ROOMS__HUDDLE_1__PASSWORD", "456");
+
+#[test]
+fn a_variable_wins_over_whatever_the_file_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    fs::write(&file, "by file").unwrap();
+    let file = file.to_str().unwrap();
+    for variables in [
+        &[HUDDLE][..],
+        &[("ROOMS__huddle-1__PASSWORD", "456")],
+        &[("rooms__Huddle_1__password", "456")],
+        &[HUDDLE, ("ROOMS__1__PASSWORD_FILE", file)],
+        &[HUDDLE, ("ROOMS__1__CA_FILE", file)],
+        &[HUDDLE, ("MQTT__PASSWORD", "[\"a\"]")],
+        &[HUDDLE, ("HTTP__TOKEN__0__TOKEN", "another long token")],
+        &[HUDDLE, ("HTTP__TOKEN__0__TOKEN_FILE", file)],
+        &[
+            HUDDLE,
+            ("HTTP__TOKEN__1__NAME", "second"),
+            ("HTTP__TOKEN__1__TOKEN", "the second long token"),
+        ],
+        &[HUDDLE, ("ROOMS__1__ALLOW", "system/reboot, session/renew")],
+        &[
+            HUDDLE,
+            ("ROOMS__1__ALLOW", "[\"system/reboot\", 'session/renew']"),
+        ],
+        &[HUDDLE, ("ROOMS__1__ALLOW", "")],
+        &[HUDDLE, ("MQTT__TOPIC_PREFIX", "")],
+        &[HUDDLE, ("HTTP__HOSTS", "[]")],
+    ] {
+        let config = with(FILE, variables)
+            .unwrap_or_else(|told| panic!("{variables:?}: {told}"))
+            .config;
+        assert_eq!(config.rooms["huddle-1"].password.expose(), "456");
+        assert_eq!(config.rooms.len(), 2);
+        let room = &config.rooms["1"];
+        for (name, value) in variables {
+            match *name {
+                "ROOMS__1__PASSWORD_FILE" => assert_eq!(room.password.expose(), "by file"),
+                "ROOMS__1__CA_FILE" => {
+                    assert_eq!(room.certificate, Certificate::CaFile(file.into()));
+                }
+                "MQTT__PASSWORD" => {
+                    assert_eq!(config.mqtt.password.as_ref().unwrap().expose(), *value);
+                }
+                "HTTP__TOKEN__0__TOKEN" => {
+                    assert_eq!(config.http.tokens[0].token.expose(), *value);
+                    assert_eq!(config.http.tokens[0].name, "panel");
+                }
+                "HTTP__TOKEN__0__TOKEN_FILE" => {
+                    assert_eq!(config.http.tokens[0].token.expose(), "by file");
+                }
+                "HTTP__TOKEN__1__TOKEN" => {
+                    assert_eq!(config.http.tokens[1].token.expose(), *value);
+                    assert_eq!(config.http.tokens[0].token.expose(), "0123456789abcdef");
+                }
+                "ROOMS__1__ALLOW" => {
+                    assert_eq!(room.allow.len(), if value.is_empty() { 0 } else { 2 });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Each is an error that begins with the name of the variable, and nothing else is said.
+#[test]
+fn what_came_by_variable_is_blamed_on_the_variable() {
+    for (name, value, wanted) in [
+        (
+            "ROOMS__1__PASSWORD",
+            "",
+            "rooms.1.password: the secret is empty",
+        ),
+        (
+            "ROOMS__1__PASSWORD",
+            "  ",
+            "rooms.1.password: the secret is empty",
+        ),
+        (
+            "MQTT__PASSWORD_FILE",
+            "",
+            "mqtt.password_file: takes a text that is not empty",
+        ),
+        ("MQTT__URL", "", "mqtt.url: takes a text that is not empty"),
+        (
+            "MQTT__ULR",
+            "x",
+            "mqtt.ulr: unknown key; did you mean \"url\"?",
+        ),
+        (
+            "MQTT___URL",
+            "x",
+            "mqtt._url: unknown key; did you mean \"url\"?",
+        ),
+        (
+            "_MQTT__URL",
+            "x",
+            "_mqtt: unknown key; did you mean \"mqtt\"?",
+        ),
+        (
+            "MQTT__URL__HOST",
+            "x",
+            "mqtt.url.host: the key before it is no table",
+        ),
+        ("MQTT__", "x", "mqtt.: unknown key"),
+        (
+            "MQTT__KEEP_ALIVE",
+            "\"30s\"",
+            "the quotes around the value are part of it",
+        ),
+        (
+            "HTTP__LISTEN",
+            "'0.0.0.0:80'",
+            "the quotes around the value are part of it",
+        ),
+        ("HTTP__OPEN", "yes", "http.open: takes true or false"),
+        (
+            "ROOMS__1",
+            "{}",
+            "rooms.1: is a table; set its keys: POLY2MQTT_ROOMS__1__KEY",
+        ),
+        (
+            "ROOMS__1__POLL",
+            "{fast=\"1s\"}",
+            "rooms.1.poll: is a table",
+        ),
+        ("HTTP__TOKEN", "secret", "http.token: is a table"),
+        (
+            "HTTP__TOKEN__7__TOKEN",
+            "x",
+            "the tables of token have numbers, from 0 to 1",
+        ),
+        (
+            "HTTP__TOKEN__PANEL__TOKEN",
+            "x",
+            "the tables of token have numbers",
+        ),
+        (
+            "HTTP__HOSTS",
+            "[\"a\", 1]",
+            "http.hosts: takes a list of texts",
+        ),
+        ("HTTP__HOSTS", "[a, b]", "http.hosts: takes a list of texts"),
+        (
+            "HTTP__TLS_KEY_FILE",
+            "/etc/hostname",
+            "http.tls_key_file: tls_cert_file and",
+        ),
+        (
+            "MQTT__CLIENT_KEY_FILE",
+            "/etc/hostname",
+            "mqtt.client_key_file: only has a meaning",
+        ),
+        (
+            "ROOMS__HUDLE_1__PASSWORD",
+            "x",
+            "rooms.hudle_1.url: is missing",
+        ),
+        (
+            "ROOMS__A B__URL",
+            "https://192.0.2.3",
+            "a room's id takes letters",
+        ),
+    ] {
+        let told = with(FILE, &[HUDDLE, (name, value)]).unwrap_err();
+        let told: Vec<String> = told.0.iter().map(ToString::to_string).collect();
+        let place = format!("POLY2MQTT_{name}: ");
+        let at_variable = told.iter().all(|line| line.starts_with(&place));
+        assert!(at_variable, "{name}={value}: {told:?}");
+        assert!(
+            told.iter().any(|line| line.contains(wanted)),
+            "{name}={value}: {told:?}"
+        );
+    }
+    // Two variables for one key.
+    for (one, other) in [
+        (
+            ("ROOMS__1__PASSWORD", "a"),
+            ("ROOMS__1__PASSWORD_FILE", "b"),
+        ),
+        (("MQTT__URL", "mqtt://a"), ("mqtt__url", "mqtt://b")),
+    ] {
+        let told = with(FILE, &[HUDDLE, one, other]).unwrap_err().to_string();
+        assert!(
+            told.starts_with(&format!("POLY2MQTT_{}: ", other.0)),
+            "{told}"
+        );
+        assert!(told.contains("too"), "{told}");
+    }
+    let same = [HUDDLE, ("MQTT__URL", "mqtt://a"), ("mqtt__url", "mqtt://a")];
+    assert!(with(FILE, &same).is_ok());
+}
+
+#[test]
+fn a_variable_that_stands_for_two_rooms_is_refused() {
+    let room = |id: &str, host: u8| {
+        format!("[rooms.{id}]\nurl = \"https://192.0.2.{host}\"\ncertificate = \"system\"\n")
+    };
+    let rooms = format!("{}{}", room("a-b", 1), room("a_b", 2));
+    let told = with(&rooms, &[("ROOMS__A_B__PASSWORD", "456")])
+        .unwrap_err()
+        .to_string();
+    let wanted = "POLY2MQTT_ROOMS__A_B__PASSWORD: rooms: stands for a-b and a_b alike; write the id \
+                  as the file does";
+    assert!(told.contains(wanted), "{told}");
+    let exact = [
+        ("ROOMS__a-b__PASSWORD", "minus"),
+        ("ROOMS__a_b__PASSWORD", "low"),
+    ];
+    let config = with(&rooms, &exact).unwrap().config;
+    assert_eq!(config.rooms["a-b"].password.expose(), "minus");
+    assert_eq!(config.rooms["a_b"].password.expose(), "low");
+}
+
+/// None of these is an error. Those of Kubernetes are not even told.
+#[test]
+fn a_variable_that_cannot_be_a_key_gets_one_line() {
+    for (name, value, wanted) in [
+        ("PORT", "tcp://10.0.0.1:8080", ""),
+        ("SERVICE_HOST", "10.0.0.1", ""),
+        ("SERVICE_PORT_HTTP", "8080", ""),
+        ("PORT_8080_TCP_ADDR", "10.0.0.1", ""),
+        ("MQTT_PORT_1883_TCP", "tcp://10.0.0.1:1883", ""),
+        ("CONFIG", "x", ""),
+        ("LOG", "debug", ""),
+        ("LOG_FORMAT", "json", ""),
+        ("RUNTIME_DIR", "/run/x", ""),
+        (
+            "MQTT_URL",
+            "mqtt://u:hunter2@h",
+            "POLY2MQTT_MQTT_URL: sets nothing: two underscores are between the parts of a key; did \
+             you mean POLY2MQTT_MQTT__URL?",
+        ),
+        (
+            "ROOMS_HUDDLE_1_PASSWORD",
+            "hunter2",
+            "did you mean POLY2MQTT_ROOMS__HUDDLE_1__PASSWORD?",
+        ),
+        (
+            "PORT",
+            "8080",
+            "POLY2MQTT_PORT: sets nothing: it names no key",
+        ),
+        ("VERSION", "1.2", "POLY2MQTT_VERSION: sets nothing"),
+        (
+            "MQTT__USERNAME",
+            "\"admin\"",
+            "POLY2MQTT_MQTT__USERNAME: the quotes around it",
+        ),
+        (
+            "MQTT__USERNAME",
+            "admin\r",
+            "POLY2MQTT_MQTT__USERNAME: it holds a carriage return",
+        ),
+        (
+            "MQTT__PASSWORD",
+            "hunter2\r",
+            "POLY2MQTT_MQTT__PASSWORD: mqtt.password: of the secret",
+        ),
+        (
+            "MQTT__PASSWORD",
+            "\"hunter2\"",
+            "the quotes around it are part of it",
+        ),
+        (
+            "MQTT__PASSWORD",
+            "${hunter2}",
+            "it looks like a reference to a variable",
+        ),
+    ] {
+        let loaded = with(FILE, &[HUDDLE, (name, value)]).unwrap();
+        let told = &loaded.warnings;
+        assert_eq!(
+            told.len(),
+            usize::from(!wanted.is_empty()),
+            "{name}: {told:?}"
+        );
+        assert!(
+            told.iter().all(|line| !line.contains("hunter2")),
+            "{told:?}"
+        );
+        assert!(
+            wanted.is_empty() || told.iter().any(|line| line.contains(wanted)),
+            "{name}: {told:?}"
+        );
+    }
+}
+
+/// `poly2mqtt check` in an empty directory that nobody can write to.
+fn check(variables: &[(&str, &str)]) -> Output {
+    let mut command = program(&["check"]);
+    command.current_dir("/proc");
+    for (name, value) in variables {
+        command.env(format!("POLY2MQTT_{name}"), value);
+    }
+    command.output().unwrap()
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+const ALONE: [(&str, &str); 3] = [
+    ("ROOMS__BOARDROOM__URL", "https://192.0.2.1"),
+    ("ROOMS__BOARDROOM__PASSWORD", "456"),
+    ("ROOMS__BOARDROOM__CERTIFICATE", "system"),
+];
+
+#[test]
+fn the_environment_alone_is_a_configuration() {
+    let good = check(&ALONE);
+    assert_eq!(good.status.code(), Some(0), "{}", told(&good));
+    assert_eq!(told(&good), "");
+    // An empty name of a file is none.
+    let good = check(&[&ALONE[..], &[("CONFIG", "")]].concat());
+    assert_eq!(good.status.code(), Some(0), "{}", told(&good));
+    for (variables, wanted) in [
+        (
+            &ALONE[..1],
+            "POLY2MQTT_ROOMS__BOARDROOM__URL: rooms.boardroom.password: is missing",
+        ),
+        (&[], "there is no configuration"),
+        (&[("CONFIG", "")], "there is no configuration"),
+        (&[("PORT", "tcp://10.0.0.1:1")], "there is no configuration"),
+        (
+            &[("MQTT_URL", "x")],
+            "POLY2MQTT_MQTT_URL: sets nothing: two underscores",
+        ),
+        (
+            &[("CONFIG", "/nowhere")],
+            "/nowhere: cannot be read: there is no such file",
+        ),
+        (
+            &[("CONFIG", "/proc")],
+            "/proc: cannot be read: it is a directory",
+        ),
+    ] {
+        let wrong = check(variables);
+        assert_eq!(wrong.status.code(), Some(2), "{variables:?}");
+        assert!(
+            told(&wrong).contains(wanted),
+            "{variables:?}: {}",
+            told(&wrong)
+        );
+    }
+}
+
+#[test]
+fn a_file_that_could_not_be_read_again_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for (file, wanted) in [
+        ("-", "standard input cannot be read again"),
+        (pipe.to_str().unwrap(), "a pipe or a device"),
+        ("/dev/null", "a pipe or a device"),
+    ] {
+        let output = program(&["check", "--config", file]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(told(&output).contains(wanted), "{}", told(&output));
+    }
+}
+
+#[test]
+fn a_value_that_is_no_text_is_told() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut command = program(&["check"]);
+    let value = std::ffi::OsStr::from_bytes(b"p\xe4ssword");
+    command.env("POLY2MQTT_ROOMS__1__PASSWORD", value);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        told(&output),
+        "POLY2MQTT_ROOMS__1__PASSWORD: is not text in UTF-8\n"
+    );
+}
+
+#[test]
+fn a_wrong_log_variable_is_the_first_line() {
+    for (name, value, wanted) in [
+        (
+            "LOG",
+            "dbug",
+            "POLY2MQTT_LOG is ignored: \"dbug\" is no level",
+        ),
+        (
+            "LOG",
+            "poly2mqtt=loud",
+            "POLY2MQTT_LOG is ignored: \"poly2mqtt=loud\"",
+        ),
+        (
+            "LOG_FORMAT",
+            "xml",
+            "POLY2MQTT_LOG_FORMAT takes json or text, not \"xml\"",
+        ),
+        ("LOG", "", ""),
+        ("LOG_FORMAT", "", ""),
+        ("LOG", "debug", ""),
+    ] {
+        let output = check(&[&ALONE[..], &[(name, value)]].concat());
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(0), "{told}");
+        assert!(told.contains(wanted), "{told}");
+        assert_eq!(
+            told.lines().count(),
+            usize::from(!wanted.is_empty()),
+            "{told}"
+        );
+    }
+}
+
+/// As in a container: no file, nothing to write to, every setting by variable, Kubernetes around it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateway_runs_by_the_environment_alone() {
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("poly"), "456\r\n").unwrap();
+    let (broker, port) = (free_port(), free_port());
+    let mut command = program(&[]);
+    command.current_dir("/proc");
+    for (name, value) in [
+        ("MQTT__URL", format!("embedded://127.0.0.1:{broker}")),
+        ("HTTP__LISTEN", format!("127.0.0.1:{port}")),
+        ("HTTP__TOKEN__0__NAME", "panel".into()),
+        ("HTTP__TOKEN__0__TOKEN", "a token of some length".into()),
+        ("ROOMS__HUDDLE_1__URL", device.url()),
+        ("ROOMS__HUDDLE_1__CERTIFICATE", device.fingerprint()),
+        (
+            "ROOMS__HUDDLE_1__PASSWORD_FILE",
+            path_text(&dir.path().join("poly")),
+        ),
+        ("PORT", format!("tcp://10.0.0.1:{port}")),
+        ("SERVICE_HOST", "10.0.0.1".into()),
+    ] {
+        command.env(format!("POLY2MQTT_{name}"), value);
+    }
+    let gateway = Running::start(command);
+    listening(port);
+    let state = format!("http://127.0.0.1:{port}/room/huddle_1/availability");
+    let online = async {
+        loop {
+            let request = http().get(&state).bearer_auth("a token of some length");
+            let answer = request.send().await.unwrap();
+            if answer.text().await.unwrap() == "online" {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(poly2mqtt_test_support::SOON, online).await;
+    assert!(waited.is_ok(), "the room is never online");
+    let (status, _) = tokio::task::spawn_blocking(|| gateway.terminate())
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+    device.stop().await;
+}
+
+fn path_text(path: &Path) -> String {
+    path.display().to_string()
+}
