@@ -82,6 +82,7 @@ fn disable_core_dumps() {
 /// made for `RuntimeDirectory=`.
 fn runtime_directory() -> Option<PathBuf> {
     let names = ["POLY2MQTT_RUNTIME_DIR", "RUNTIME_DIRECTORY"];
-    let paths = names.iter().find_map(std::env::var_os)?;
+    let set = |name: &&str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let paths = names.iter().find_map(set)?;
     std::env::split_paths(&paths).find(|directory| !directory.as_os_str().is_empty())
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::error::ConfigError;
 use super::key::{Key, KeyType, find_key, unknown_key};
-use super::oddities::{in_quotes, oddities};
+use super::oddities::oddities;
 use names::Meaning;
 
 /// The variables that set keys.
@@ -63,10 +63,13 @@ impl Environment {
         path.starts_with(table).then_some(&variable.name)
     }
 
-    /// Whether a variable sets this key to a text in quotes.
-    pub fn is_quoted(&self, path: &[String]) -> bool {
-        let variable = self.variables.get(path);
-        variable.is_some_and(|variable| in_quotes(&variable.value))
+    /// What looks like a mistake in the text that a variable sets this key to.
+    pub fn oddity(&self, path: &[String]) -> Option<String> {
+        let value = &self.variables.get(path)?.value;
+        oddities(value)
+            .into_iter()
+            .next()
+            .filter(|_| !value.trim().is_empty())
     }
 
     /// Whether no variable was meant to set a key.

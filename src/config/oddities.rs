@@ -7,7 +7,7 @@
 pub fn oddities(text: &str) -> Vec<String> {
     let mut told = Vec::new();
     if in_quotes(text) {
-        told.push("the quotes around it are part of it; if they should not be, remove them".into());
+        told.push("the quotes around it are part of it; remove them if they should not be".into());
     }
     if is_reference(text) {
         told.push(
@@ -20,14 +20,16 @@ pub fn oddities(text: &str) -> Vec<String> {
     if inner.len() < text.len() {
         told.push("it begins or ends with a blank, which is part of it".into());
     }
-    if let Some(odd) = text.chars().find(|c| is_invisible(*c)) {
+    if text.find('\n').is_some_and(|at| at + 1 == text.len()) {
+        told.push("it ends with a line end, which is part of it".into());
+    } else if let Some(odd) = text.chars().find(|c| is_invisible(*c)) {
         told.push(format!("it holds {}, which is part of it", described(odd)));
     }
     told
 }
 
 /// `"456"`, `'456'` and the quotes of word processors.
-pub fn in_quotes(text: &str) -> bool {
+fn in_quotes(text: &str) -> bool {
     let mut chars = text.chars();
     let ends = (chars.next(), chars.next_back());
     matches!(
@@ -81,6 +83,8 @@ mod tests {
             ("“456”", "quotes"),
             ("456\r", "a carriage return"),
             ("456\n789", "several lines"),
+            ("456\n", "ends with a line end"),
+            ("456\n\n", "several lines"),
             ("4\u{0}5\u{0}6\u{0}", "NUL"),
             ("4\t56", "a tab"),
             ("456\u{1b}", "the control character U+001B"),

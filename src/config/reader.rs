@@ -69,8 +69,8 @@ impl<'a> Reader<'a> {
     pub fn error(&self, key: &str, message: impl Into<String>) {
         let path = self.path_of(key);
         let mut message = message.into();
-        if self.sources.is_quoted(&path) {
-            message += "; the quotes around the value are part of it";
+        if let Some(oddity) = self.sources.oddity(&path) {
+            message += &format!("; {oddity}");
         }
         self.findings.borrow_mut().errors.push(ConfigError {
             place: self.sources.place(&path),

@@ -148,9 +148,9 @@ impl Sources {
         self.environment.variable(path)
     }
 
-    /// Whether a variable sets the key to a text in quotes.
-    pub fn is_quoted(&self, path: &[String]) -> bool {
-        self.environment.is_quoted(path)
+    /// What looks like a mistake in the text that a variable sets the key to.
+    pub fn oddity(&self, path: &[String]) -> Option<String> {
+        self.environment.oddity(path)
     }
 
     /// Whether the file or a variable sets the key.

@@ -134,12 +134,18 @@ fn what_came_by_variable_is_blamed_on_the_variable() {
         (
             "MQTT__KEEP_ALIVE",
             "\"30s\"",
-            "the quotes around the value are part of it",
+            "the quotes around it are part of it",
         ),
         (
             "HTTP__LISTEN",
             "'0.0.0.0:80'",
-            "the quotes around the value are part of it",
+            "the quotes around it are part of it",
+        ),
+        (
+            "HTTP__LISTEN",
+            "0.0.0.0:80\r",
+            "http.listen: takes ADDRESS:PORT such as \"127.0.0.1:8080\", or \"off\"; it holds a \
+             carriage return",
         ),
         ("HTTP__OPEN", "yes", "http.open: takes true or false"),
         (
