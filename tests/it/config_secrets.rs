@@ -218,7 +218,7 @@ fn a_file_that_holds_no_secret_is_refused_in_words() {
         refused("a pipe or a device");
         fs::remove_file(&secret).unwrap();
         fs::write(&secret, "456789").unwrap();
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
         // Root reads it all the same.
         if fs::read(&secret).is_err() {
             refused("no permission");
