@@ -16,7 +16,7 @@
 //!
 //! `net::Places` bounds the connections that have not logged in. `rights` says what users may publish
 //! and see, `limits` has the bounds, `answers` the packets that refuse, `frames` and `message` the
-//! form of packets, `lingering` the end of a connection. `rules`, `connect_rules` and `properties` know what MQTT forbids a client to
+//! form of packets. `rules`, `connect_rules` and `properties` know what MQTT forbids a client to
 //! send, `corrections` what the library must not send.
 
 mod acceptor;
@@ -36,7 +36,6 @@ mod hostile;
 mod inbound;
 mod large_packet;
 mod limits;
-mod lingering;
 mod message;
 mod outbound;
 mod owner;

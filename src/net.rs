@@ -5,6 +5,7 @@
 mod dial;
 mod files;
 mod guarded;
+mod lingering;
 mod listen;
 mod network;
 mod pem;
@@ -18,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use dial::dial;
 pub use files::{open_file_limit, share_files};
+pub use lingering::{LingerLimits, Lingering, linger};
 pub use listen::{Listener, Peer, accept, bind};
 pub use network::Network;
 pub use places::{HeldForAWhile, MOST_LEAVING, NoPlace, Place, Places};

@@ -22,8 +22,7 @@ use super::client::{BrokerClient, ClientsShare};
 use super::connect::{Connect, NoConnect, read_connect};
 use super::inbound::Inbound;
 use super::large_packet::LargePacket;
-use super::limits::CONNECT_TIMEOUT;
-use super::lingering;
+use super::limits::{CONNECT_TIMEOUT, LINGER_LIMITS};
 use super::outbound::Outbound;
 use super::owner::Owner;
 use super::pace::Pace;
@@ -33,6 +32,7 @@ use super::rights::PublishAttempt;
 use super::stream::{InspectedStream, Inspection, PeerKind};
 use crate::command::DoorKind;
 use crate::guesses::{Attempt, Guesses, Verdict};
+use crate::net::linger;
 
 const WRONG_PASSWORD: Denial = Denial::new(
     ReasonCode::BadUsernameOrPassword,
@@ -83,7 +83,7 @@ impl Gate {
                 // A client that does not take it has gone.
                 let written = timeout(CONNECT_TIMEOUT, socket.write_all(&answer)).await;
                 if matches!(written, Ok(Ok(()))) {
-                    lingering::end(socket).await;
+                    linger(socket, LINGER_LIMITS).await;
                 }
                 None
             }

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::net::LingerLimits;
+
 /// The largest CONNECT, with its will. Who has not logged in gets no more memory than this.
 pub const CONNECT_LIMIT: usize = 16 << 10;
 /// How long a client may take to send its CONNECT. An honest one sends it at once.
@@ -15,6 +17,14 @@ pub const WAITING_LIMIT: usize = 512;
 /// The share of the broker's connections that is for those that have not logged in, if that is
 /// less than [`WAITING_LIMIT`]: one of this many.
 pub const WAITING_SHARE: usize = 4;
+
+/// The end of a connection after its last answer: a client may take some round trips to notice it, and
+/// what is on its way meanwhile in a fast network is read.
+pub const LINGER_LIMITS: LingerLimits = LingerLimits {
+    total: Duration::from_millis(500),
+    silence: Duration::from_millis(500),
+    bytes: 64 << 10,
+};
 
 /// The largest packet without a payload, such as SUBSCRIBE: some thousand filters.
 pub const CONTROL_PACKET_LIMIT: usize = 64 << 10;

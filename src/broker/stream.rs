@@ -21,12 +21,11 @@ use super::corrections::Correction;
 use super::frames::{Frame, kind};
 use super::inbound::{Inbound, Verdict};
 use super::large_packet::LargePacket;
-use super::limits::UNREAD_ANSWERS_LIMIT;
-use super::lingering::Lingering;
+use super::limits::{LINGER_LIMITS, UNREAD_ANSWERS_LIMIT};
 use super::outbound::Outbound;
 use super::pace::Pace;
 use super::refusals::Refusals;
-use crate::net::poll_turn;
+use crate::net::{Lingering, poll_turn};
 
 /// How much is read from a client at a time.
 const READ_SIZE: usize = 8 << 10;
@@ -211,8 +210,10 @@ impl InspectedStream {
         if self.lingering.is_none() {
             ready!(self.poll_send(cx))?;
         }
-        let lingering = self.lingering.get_or_insert_with(Lingering::new);
-        lingering.poll(&mut self.socket, cx)
+        let new = || Lingering::new(LINGER_LIMITS);
+        self.lingering
+            .get_or_insert_with(new)
+            .poll(&mut self.socket, cx)
     }
 
     /// The library gets other bytes instead of the first ones of a packet.

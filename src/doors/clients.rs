@@ -14,8 +14,11 @@ mod client;
 mod close_reason;
 pub mod frame;
 mod frame_cache;
+mod help;
 pub mod json;
 mod limits;
+mod members;
+mod other_protocol;
 pub mod plain;
 mod serve;
 mod transport;
@@ -37,8 +40,9 @@ use frame_cache::FrameCache;
 
 pub use client::{MOST_UNSENT_ANSWERS_FACTOR, PAUSE_READING_BYTES};
 pub use close_reason::CloseReason;
-pub use frame::{payload_as_json, state_as_json};
+pub use frame::{payload_as_json, read_filter, state_as_json};
 pub use limits::ClientLimits;
+pub use other_protocol::OtherProtocol;
 pub use serve::{NewClient, close_client, serve_client};
 pub use transport::{Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, Outgoing};
 

@@ -10,12 +10,15 @@ mod client_address;
 mod connection;
 mod monitoring;
 mod origin;
+mod path;
 mod response;
 mod room_request;
 mod rooms;
 mod routes;
 mod security_headers;
 mod status;
+mod unread;
+mod upgrade;
 mod websocket;
 
 use std::net::SocketAddr;

@@ -153,7 +153,12 @@ async fn a_bad_token_closes_the_websocket_with_4401() {
         let (code, reason) = doors.ws(path).await.closed().await;
         assert_eq!(code, 4401, "{path} {reason}");
     }
-    for first in ["token wrong\r\n", "room/1/audio/mute\r\n", "token\n", "\n"] {
+    for first in [
+        "token wrong\r\n",
+        "room/1/audio/mute\r\n",
+        "token\n",
+        "\nping\n",
+    ] {
         let mut tcp = doors.tcp().await;
         tcp.send(first).await;
         assert!(

@@ -109,7 +109,7 @@ async fn bad_lines_get_an_error_or_close_the_connection() {
         "nonsense\n",
         "{\"ping\":true}\n",
         "subscribe a#\n",
-        "token x\n",
+        "subscribe $share/panels/room/1/#\n",
     ] {
         tcp.send(bad).await;
         assert!(tcp.line().await.unwrap().starts_with("error "), "{bad}");

@@ -31,6 +31,7 @@ class Connection {
     this.lastId = 0;
     this.reconnectWait = FIRST_RECONNECT_WAIT;
     this.socket = null;
+    this.wasOpen = false; // the newest socket
     this.state = "closed"; // then "connecting", "up", "down" or "refused"
   }
 
@@ -48,6 +49,7 @@ class Connection {
     const token = sessionStorage.getItem("token");
     url.search = token ? new URLSearchParams({ token }) : "";
     this.setState("connecting");
+    this.wasOpen = false;
     const socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
     // Events of a socket that was given up are ignored.
@@ -59,6 +61,7 @@ class Connection {
   }
 
   opened() {
+    this.wasOpen = true;
     this.handlers.opened();
     // The answer comes after the last state. An open socket alone does not mean that the token is
     // right: the gateway opens it in any case and closes it with a code.
@@ -100,7 +103,21 @@ class Connection {
     const wait = this.reconnectWait * (0.75 + Math.random() / 2);
     this.reconnectWait = Math.min(this.reconnectWait * 2, LONGEST_RECONNECT_WAIT);
     this.timer = setTimeout(() => this.connect(), wait);
-    this.setState("down", { reason, until: Date.now() + wait });
+    const until = Date.now() + wait;
+    this.setState("down", { reason, until });
+    if (!this.wasOpen) this.explain(until);
+  }
+
+  /// Says why the WebSocket did not open. A script is not told, so it asks with a request to the same
+  /// address: the answer names what a proxy in between does wrong, for example.
+  async explain(until) {
+    try {
+      const response = await fetch(new URL("ws", location.href), { method: "POST" });
+      const why = (await response.json()).error?.message;
+      if (why && this.state === "down") this.setState("down", { reason: why, until });
+    } catch {
+      // The gateway does not answer at all, or a proxy answers for it.
+    }
   }
 
   /// Reconnects at once instead of at the end of the wait.

@@ -23,6 +23,11 @@ impl Grant {
         self.token.as_ref()?.rooms.as_ref()
     }
 
+    /// Whether everyone is let in, so that no token was shown.
+    pub fn needed_no_token(&self) -> bool {
+        self.token.is_none()
+    }
+
     /// Whether the states and events of a room may be seen.
     pub fn sees(&self, room: &str) -> bool {
         self.rooms().is_none_or(|rooms| rooms.contains(room))

@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use super::frame::{FrameAnswer, FrameError};
-use super::{Clients, FrameFormat, Outgoing, json, plain};
+use super::{Clients, FrameFormat, Outgoing, help, json, plain};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
 use crate::state::{Change, Item, Outbox, StateValue, Subscriber};
-use crate::topics::{Filter, Filters, split_room};
+use crate::topics::{Below, Filter, Filters, Topic, split_room};
 
 /// A client's frames are not read while this many times `max_in_flight` answers are unsent. Above 1,
 /// so that a client that sends too many commands gets `busy` for each instead of silence.
@@ -145,6 +145,21 @@ impl Client {
         Ok(())
     }
 
+    /// What a person can send, with the rooms that this client may see.
+    pub fn help(&self) -> Vec<String> {
+        let topics = self.clients.store.topics_below("");
+        let room = |topic: &Arc<str>| match Topic::parse(topic)? {
+            Topic::Room {
+                room,
+                below: Below::Availability,
+            } if self.grant.sees(room) => Some(room.to_owned()),
+            _ => None,
+        };
+        let rooms: Vec<String> = topics.iter().filter_map(room).collect();
+        let rooms: Vec<&str> = rooms.iter().map(String::as_str).collect();
+        help::lines(&rooms)
+    }
+
     /// Sends nothing more for these filters.
     pub fn unsubscribe(&self, filters: &[Filter]) {
         self.change_filters(|known| filters.iter().for_each(|filter| known.remove(filter)));
@@ -213,14 +228,14 @@ impl Client {
     }
 
     fn queue(&self, id: Option<&Value>, answer: FrameAnswer) {
-        let text = match self.format {
-            FrameFormat::Json => Some(json::write_answer(id, &answer)),
+        let texts = match self.format {
+            FrameFormat::Json => vec![json::write_answer(id, &answer)],
             FrameFormat::Plain => plain::write_answer(&answer),
         };
-        let bytes = text.as_ref().map_or(0, String::len);
-        let mut frames: Vec<Outgoing> = text
-            .map(|text| Outgoing::Text(text.into()))
+        let bytes = texts.iter().map(String::len).sum();
+        let mut frames: Vec<Outgoing> = texts
             .into_iter()
+            .map(|text| Outgoing::Text(text.into()))
             .collect();
         if let FrameAnswer::Result(outcome) = answer
             && let Ok(success) = outcome.result

@@ -1,5 +1,7 @@
 //! Why a client is closed. Each door says it in its own form: a close code, or a last line.
 
+use super::OtherProtocol;
+
 /// Why a client is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
@@ -11,6 +13,8 @@ pub enum CloseReason {
     SendTimeout,
     /// It violated the protocol.
     ProtocolError,
+    /// It speaks another protocol.
+    OtherProtocol(OtherProtocol),
     /// It sent text that is not UTF-8.
     InvalidText,
     /// It sent a message above the limit.
@@ -31,6 +35,7 @@ impl CloseReason {
         Some(match self {
             Self::ClientLeft | Self::PingTimeout | Self::SendTimeout => return None,
             Self::ProtocolError => "the message violates the protocol",
+            Self::OtherProtocol(protocol) => protocol.message(),
             Self::InvalidText => "the message is not UTF-8 text",
             Self::MessageTooLarge => "the message is too large; files are uploaded over HTTP",
             Self::BadToken => "the token is missing, wrong or no longer valid",

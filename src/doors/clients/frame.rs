@@ -27,6 +27,10 @@ pub enum FrameRequest {
     Unsubscribe(Vec<Filter>),
     /// Answer with a pong.
     Ping,
+    /// Say what can be sent.
+    Help,
+    /// A token, after the client was let in.
+    Token,
 }
 
 /// A frame from a client. Its answer carries the same id.
@@ -68,6 +72,8 @@ pub enum FrameAnswer {
     Unsubscribed(Vec<Filter>),
     /// The answer to a ping.
     Pong,
+    /// Lines for a person.
+    Text(Vec<String>),
     /// The frame cannot be used.
     Error(FrameError),
 }
@@ -77,11 +83,45 @@ pub(super) fn result_topic(outcome: &Outcome) -> String {
     RoomTopics::new(&outcome.room).result(&outcome.command)
 }
 
+/// A frame without what surrounds it: blanks, line ends, and the byte order mark that some programs
+/// write before every text.
+pub(super) fn trimmed(text: &str) -> &str {
+    text.trim_matches(|character: char| character == '\u{feff}' || character.is_ascii_whitespace())
+}
+
+/// Reads a topic filter.
+///
+/// # Errors
+/// A message for the user. A filter that begins with `$` is valid in MQTT, but no topic of the gateway
+/// does: the client would wait for ever.
+pub fn read_filter(text: &str) -> Result<Filter, String> {
+    let filter = Filter::new(text)?;
+    let Some(rest) = text.strip_prefix('$') else {
+        return Ok(filter);
+    };
+    let Some((kind, rest)) = rest.split_once('/') else {
+        return Err(format!("\"{text:.40}\": no topic here begins with $"));
+    };
+    let own = match kind {
+        "share" => rest.split_once('/').map(|(_group, own)| own),
+        // EMQX's.
+        "queue" | "exclusive" => Some(rest),
+        _ => None,
+    };
+    Err(match own {
+        Some(own) => format!(
+            "\"{text:.40}\": shared subscriptions are for MQTT clients of a broker; here every \
+             client gets everything: subscribe to \"{own:.40}\""
+        ),
+        None => format!("\"{text:.40}\": no topic here begins with $"),
+    })
+}
+
 /// Reads topic filters.
 pub(super) fn parse_filters<'a>(
     texts: impl IntoIterator<Item = &'a str>,
 ) -> Result<Vec<Filter>, FrameError> {
-    let filters: Result<Vec<_>, _> = texts.into_iter().map(Filter::new).collect();
+    let filters: Result<Vec<_>, _> = texts.into_iter().map(read_filter).collect();
     filters.map_err(FrameError::invalid)
 }
 
@@ -144,6 +184,29 @@ mod tests {
             ("{oops", json!("{oops")),
         ] {
             assert_eq!(payload_as_json(payload.as_bytes()), wanted, "{payload}");
+        }
+    }
+
+    #[test]
+    fn filters_that_would_never_deliver_are_refused() {
+        for (filter, wanted) in [
+            ("$share/panels/room/1/#", "subscribe to \"room/1/#\""),
+            ("$share/g/#", "subscribe to \"#\""),
+            (
+                "$queue/room/+/audio/volume",
+                "subscribe to \"room/+/audio/volume\"",
+            ),
+            ("$exclusive/room/1/#", "subscribe to \"room/1/#\""),
+            ("$share/room", "no topic here begins with $"),
+            ("$SYS/#", "no topic here begins with $"),
+            ("$", "no topic here begins with $"),
+            ("$share/g/a#", "must be the whole last level"),
+        ] {
+            let message = read_filter(filter).unwrap_err();
+            assert!(message.contains(wanted), "{filter}: {message}");
+        }
+        for good in ["#", "+/#", "room/1/#", "room/$x", "gateway/+"] {
+            assert!(read_filter(good).is_ok(), "{good}");
         }
     }
 

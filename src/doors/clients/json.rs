@@ -8,18 +8,15 @@ use serde_json::{Map, Value, json};
 
 use super::frame::{
     FrameAnswer, FrameError, FrameRequest, RequestFrame, parse_filters, payload_as_json,
-    result_topic, state_as_json,
+    result_topic, state_as_json, trimmed,
 };
-use super::plain;
+use super::{members, plain};
 use crate::state::StateValue;
 use crate::topics::Filter;
 
-/// The members that say what a frame asks for; a frame has exactly one.
-const VERBS: &[&str] = &["topic", "subscribe", "unsubscribe", "ping"];
-
 /// Reads a frame; `None` for an empty one.
 pub fn parse(text: &str) -> Option<RequestFrame> {
-    let text = text.trim_ascii();
+    let text = trimmed(text);
     if !text.starts_with('{') {
         return plain::parse(text);
     }
@@ -42,25 +39,10 @@ pub fn parse(text: &str) -> Option<RequestFrame> {
 fn parse_request(mut map: Map<String, Value>) -> Result<FrameRequest, FrameError> {
     map.remove("id");
     let payload = map.remove("payload");
-    let mut members = map.into_iter();
-    let (verb, value) = members.next().ok_or_else(|| {
-        FrameError::invalid(format!(
-            "the frame has no verb; it takes one of {}",
-            VERBS.join(", ")
-        ))
-    })?;
-    if !VERBS.contains(&verb.as_str()) {
-        return Err(FrameError::invalid(format!(
-            "\"{:.64}\" is not a verb; a frame takes one of {}",
-            verb,
-            VERBS.join(", ")
-        )));
-    }
-    if let Some((second, _)) = members.next() {
-        let message =
-            format!("the frame has both \"{verb}\" and \"{second:.64}\"; it takes one verb");
-        return Err(FrameError::invalid(message));
-    }
+    let names: Vec<&str> = map.keys().map(String::as_str).collect();
+    let verb = members::verb(&names, payload.is_some()).map_err(FrameError::invalid)?;
+    let verb = verb.to_owned();
+    let value = map.remove(&verb).unwrap_or_default();
     if verb != "topic" && payload.is_some() {
         return Err(FrameError::invalid(format!("{verb} takes no payload")));
     }
@@ -129,6 +111,7 @@ impl Serialize for AnswerFrame<'_> {
                 frame.serialize_entry("unsubscribed", &list(filters))?;
             }
             FrameAnswer::Pong => frame.serialize_entry("pong", &true)?,
+            FrameAnswer::Text(lines) => frame.serialize_entry("text", lines)?,
             FrameAnswer::Error(error) => {
                 let error = json!({"code": error.code.as_str(), "message": error.message});
                 frame.serialize_entry("error", &error)?;
@@ -216,6 +199,9 @@ mod tests {
             Some("x".into())
         );
         assert_eq!(parse(" \r\n"), None);
+        assert_eq!(parse("\u{feff}"), None);
+        assert_eq!(request("\u{feff}{\"ping\":true}"), FrameRequest::Ping);
+        assert_eq!(request("help"), FrameRequest::Help);
     }
 
     #[test]
@@ -226,6 +212,14 @@ mod tests {
             (r#"{"topik":"x"}"#, "one of topic, subscribe"),
             (r#"{"topic":"a","ping":true}"#, "one verb"),
             (r#"{"topic":7}"#, "topic takes a text"),
+            (
+                r#"{"topic":"a","payload":1,"qos":1,"retain":false,"_msgid":"f0"}"#,
+                "drop \"_msgid\", \"qos\" and \"retain\" from the frame",
+            ),
+            (
+                r#"{"subscribe":["$share/g/room/1/#"]}"#,
+                "subscribe to \"room/1/#\"",
+            ),
             (r#"{"subscribe":[7]}"#, "a list of topic filters"),
             (r#"{"subscribe":["a#"]}"#, "must be the whole last level"),
             (r#"{"ping":true,"payload":1}"#, "no payload"),

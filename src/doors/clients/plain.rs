@@ -1,39 +1,59 @@
 //! Plain frames, for controllers that cannot read JSON: a topic, optionally a space and a payload.
 //!
-//! Pure. An answer or a state is always a single line, even if its text has line ends.
+//! Pure. A state or a result is always a single line, even if its text has line ends.
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::frame::{
-    FrameAnswer, FrameRequest, RequestFrame, parse_filters, result_topic, state_as_json,
+    FrameAnswer, FrameRequest, RequestFrame, parse_filters, result_topic, state_as_json, trimmed,
 };
 use crate::catalogue::payload;
 use crate::state::StateValue;
 
-/// Reads a line; `None` for an empty one.
+/// Whether a line says nothing.
+pub fn is_blank(line: &str) -> bool {
+    trimmed(line).is_empty()
+}
+
+/// The token of a line `token TOKEN`, the word in any case.
+pub fn token(line: &str) -> Option<&str> {
+    let (word, token) = first_word(trimmed(line));
+    word.eq_ignore_ascii_case("token").then(|| token.trim())
+}
+
+/// The first word of a line, and the rest.
+fn first_word(line: &str) -> (&str, &str) {
+    let (word, rest) = line
+        .split_once(|character: char| character.is_ascii_whitespace())
+        .unwrap_or((line, ""));
+    (word, rest.trim_ascii())
+}
+
+/// Reads a line; `None` for an empty one. Words other than topics may be in any case.
 pub fn parse(line: &str) -> Option<RequestFrame> {
-    let line = line.trim_ascii();
+    let line = trimmed(line);
     if line.is_empty() {
         return None;
     }
-    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-    let request = match word {
-        "subscribe" => parse_filters(rest.split_ascii_whitespace()).map(FrameRequest::Subscribe),
-        "unsubscribe" => {
-            parse_filters(rest.split_ascii_whitespace()).map(FrameRequest::Unsubscribe)
-        }
+    let (word, rest) = first_word(line);
+    let filters = || parse_filters(rest.split_ascii_whitespace());
+    let request = match &*word.to_ascii_lowercase() {
+        "subscribe" => filters().map(FrameRequest::Subscribe),
+        "unsubscribe" => filters().map(FrameRequest::Unsubscribe),
         "ping" => Ok(FrameRequest::Ping),
-        topic => Ok(FrameRequest::Command {
-            topic: topic.to_owned(),
-            payload: Bytes::copy_from_slice(rest.trim_ascii().as_bytes()),
+        "help" | "?" => Ok(FrameRequest::Help),
+        "token" => Ok(FrameRequest::Token),
+        _ => Ok(FrameRequest::Command {
+            topic: word.to_owned(),
+            payload: Bytes::copy_from_slice(rest.as_bytes()),
         }),
     };
     Some(RequestFrame { id: None, request })
 }
 
-/// Writes an answer; `None` for those of subscriptions, where the states are the answer.
-pub fn write_answer(answer: &FrameAnswer) -> Option<String> {
+/// Writes an answer; no line for those of subscriptions, where the states are the answer.
+pub fn write_answer(answer: &FrameAnswer) -> Vec<String> {
     let line = match answer {
         FrameAnswer::Result(outcome) => {
             let topic = result_topic(outcome);
@@ -58,13 +78,14 @@ pub fn write_answer(answer: &FrameAnswer) -> Option<String> {
                 }
             }
         }
-        FrameAnswer::Subscribed(_) | FrameAnswer::Unsubscribed(_) => return None,
+        FrameAnswer::Subscribed(_) | FrameAnswer::Unsubscribed(_) => return Vec::new(),
+        FrameAnswer::Text(lines) => return lines.iter().map(|line| one_line(line)).collect(),
         FrameAnswer::Pong => "pong".into(),
         FrameAnswer::Error(error) => {
             format!("error {} {}", error.code.as_str(), error.message)
         }
     };
-    Some(one_line(&line))
+    vec![one_line(&line)]
 }
 
 /// Whether a body only reports success, so that the answer is `ok`: devices report success in
@@ -117,7 +138,7 @@ mod tests {
             took: Duration::ZERO,
             result,
         };
-        write_answer(&FrameAnswer::Result(Box::new(outcome))).unwrap()
+        write_answer(&FrameAnswer::Result(Box::new(outcome))).concat()
     }
 
     #[test]
@@ -140,6 +161,44 @@ mod tests {
         assert_eq!(request("ping"), Ok(FrameRequest::Ping));
         assert!(request("subscribe a#").is_err());
         assert_eq!(parse("\r"), None);
+    }
+
+    #[test]
+    fn words_may_be_in_any_case_and_surrounded_by_blanks_or_a_byte_order_mark() {
+        let request = |line: &str| parse(line).unwrap().request;
+        for (lines, wanted) in [
+            (["PING", " Ping\t", "\u{feff}ping"], FrameRequest::Ping),
+            (["help", "?", "HELP me"], FrameRequest::Help),
+            (
+                ["token x", "TOKEN", "\u{feff} Token\tx"],
+                FrameRequest::Token,
+            ),
+        ] {
+            for line in lines {
+                assert_eq!(request(line), Ok(wanted.clone()), "{line:?}");
+            }
+        }
+        for line in [
+            "room/1/x/set\t40",
+            "\u{feff}room/1/x/set 40",
+            " room/1/x/set  40 \r",
+        ] {
+            let command = FrameRequest::Command {
+                topic: "room/1/x/set".into(),
+                payload: "40".into(),
+            };
+            assert_eq!(request(line), Ok(command), "{line:?}");
+        }
+        for blank in ["", " ", "\t", "\u{feff}", "\u{feff}\r", "\r\n"] {
+            assert_eq!((parse(blank), is_blank(blank)), (None, true), "{blank:?}");
+        }
+        for line in ["token a b", "TOKEN a b ", "\u{feff}\t Token \t a b"] {
+            assert_eq!(token(line), Some("a b"), "{line:?}");
+        }
+        assert_eq!(token("token"), Some(""));
+        for other in ["tokens a", "ping", "", "a token"] {
+            assert_eq!(token(other), None, "{other:?}");
+        }
     }
 
     #[test]

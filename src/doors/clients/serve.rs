@@ -9,8 +9,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use super::client::Client;
 use super::frame::{FrameAnswer, FrameError, FrameRequest};
 use super::{
-    Clients, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, Outgoing,
-    json, plain,
+    Clients, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
+    OtherProtocol, Outgoing, json, plain,
 };
 use crate::command::DoorKind;
 use crate::doors::access::Grant;
@@ -102,7 +102,13 @@ async fn read_frames(
         turn().await;
         match incoming {
             Incoming::Text(text) => handle_frame(client, &text).await,
-            Incoming::Binary(_) => {
+            Incoming::NoText(why) => {
+                client.answer(None, FrameAnswer::Error(FrameError::invalid(why)));
+            }
+            Incoming::Binary(bytes) => {
+                if let Some(protocol) = OtherProtocol::of(&bytes) {
+                    return CloseReason::OtherProtocol(protocol);
+                }
                 let error = FrameError::invalid("frames are text; files are uploaded over HTTP");
                 client.answer(None, FrameAnswer::Error(error));
             }
@@ -132,9 +138,20 @@ async fn handle_frame(client: &Arc<Client>, text: &str) {
             FrameAnswer::Unsubscribed(filters)
         }
         Ok(FrameRequest::Ping) => FrameAnswer::Pong,
+        Ok(FrameRequest::Help) => FrameAnswer::Text(client.help()),
+        Ok(FrameRequest::Token) => late_token(client.grant()),
         Err(error) => FrameAnswer::Error(error),
     };
     client.answer(frame.id, answer);
+}
+
+/// The answer to a token that came after the log-in. Whether it is a right one is not looked at.
+fn late_token(grant: &Grant) -> FrameAnswer {
+    if grant.needed_no_token() {
+        return FrameAnswer::Text(vec!["token ok no token is needed here".into()]);
+    }
+    let message = "a token was shown already; it is shown once, before anything else";
+    FrameAnswer::Error(FrameError::invalid(message))
 }
 
 /// When [`write_frames`] ends.

@@ -21,11 +21,14 @@ pub enum FrameFormat {
 pub enum Incoming {
     /// A frame.
     Text(String),
+    /// A frame that should be text and is not; the message says why.
+    NoText(String),
     /// A frame of bytes; no command takes one.
     Binary(Bytes),
     /// A pong or the like: a sign of life.
     KeepAlive,
-    /// A ping. The transport has put the pong into its buffer; the next flush sends it.
+    /// A ping, or another question to the transport. It has put the answer into its buffer; the next
+    /// flush sends it.
     Ping,
     /// The last: the client left, or did something for which it is closed.
     End(CloseReason),

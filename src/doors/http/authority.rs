@@ -3,6 +3,7 @@
 //! Pure and strict: what browsers and HTTP clients never send is no authority. Two spellings of one
 //! host are equal: case does not matter, nor a dot after the last label.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A host, and its port if one is named.
@@ -54,6 +55,20 @@ impl Authority {
     pub fn is_same(&self, other: &Self, default_port: u16) -> bool {
         let port = |authority: &Self| authority.port.unwrap_or(default_port);
         self.host == other.host && port(self) == port(other)
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+            Host::Address(address) => write!(f, "{address}")?,
+            Host::Name(name) => write!(f, "{name:.100}")?,
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
     }
 }
 

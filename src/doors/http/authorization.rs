@@ -5,6 +5,7 @@
 //! before (`origin`). Whether the token is right is decided by
 //! [`access`](crate::doors::access).
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -66,11 +67,16 @@ pub async fn authorize_if_shown(state: &HttpState, parts: &Parts) -> Option<Gran
     grant.ok()
 }
 
-async fn admit(state: &HttpState, door: DoorKind, parts: &Parts) -> Result<Grant, Denied> {
+/// The address of a request's client, behind a trusted proxy too.
+pub fn sender_address(state: &HttpState, parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
     // Only tests call the router without a connection: they share one address.
-    let peer = peer.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
-    let address = client_address(peer, &parts.headers, &state.settings().trusted_proxies);
+    let peer = peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    client_address(peer, &parts.headers, &state.settings().trusted_proxies)
+}
+
+async fn admit(state: &HttpState, door: DoorKind, parts: &Parts) -> Result<Grant, Denied> {
+    let address = sender_address(state, parts);
     let token = presented_token(&parts.headers, &parts.uri);
     let token = token.as_ref().map(ExposeSecret::expose_secret);
     let sender = Sender { door, address };

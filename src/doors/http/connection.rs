@@ -9,9 +9,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::Response;
+use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Request, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::response;
 use super::security_headers::with_security_headers;
+use super::unread::Unread;
 use crate::command::ErrorCode;
 use crate::net::{HeldForAWhile, Peer, Place, Stream};
 
@@ -27,6 +29,9 @@ use crate::net::{HeldForAWhile, Peer, Place, Stream};
 pub const MAX_HEAD_BYTES: usize = 32 << 10;
 /// Browsers behind a proxy send about 30 headers.
 pub const MAX_HEADERS: usize = 64;
+
+/// A body up to this size comes with its head.
+const SHORT_BODY_BYTES: u64 = 4 << 10;
 
 /// The address at the other end of a request's connection.
 #[derive(Debug, Clone, Copy)]
@@ -41,19 +46,25 @@ pub async fn serve(
     head_timeout: Duration,
     close: CancellationToken,
 ) {
+    let unread = Unread::default();
+    let stream = unread.connection(stream);
     let service = service_fn(move |request: Request<Incoming>| {
         let too_large = head_bytes(&request) > MAX_HEAD_BYTES;
-        let mut request = request.map(Body::new);
+        let is_long = is_long(request.body());
+        let mut request = request.map(|body| Body::new(unread.body(body)));
         request.extensions_mut().insert(PeerAddr(peer.addr));
         request.extensions_mut().insert(peer.place.clone());
-        let router = TowerToHyperService::new(router.clone());
+        let (router, unread) = (TowerToHyperService::new(router.clone()), unread.clone());
         async move {
-            if too_large {
-                return Ok(head_too_large());
+            let mut response = match too_large {
+                true => head_too_large(),
+                false => hyper::service::Service::call(&router, request).await?,
+            };
+            if is_long && unread.is_unread() {
+                let headers = response.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            let response: Result<_, Infallible> =
-                hyper::service::Service::call(&router, request).await;
-            response
+            Ok::<_, Infallible>(response)
         }
     });
     let connection = http1::Builder::new()
@@ -72,6 +83,13 @@ pub async fn serve(
             let _ = connection.await;
         }
     }
+}
+
+/// Whether the rest of a body that nobody reads ends its connection. A short one has come with the head
+/// and is dropped by the library.
+fn is_long(body: &Incoming) -> bool {
+    let size = body.size_hint().upper();
+    size.is_none_or(|size| size > SHORT_BODY_BYTES)
 }
 
 /// The bytes of a request's head. The library's own limit is for its buffer, which may hold more.

@@ -61,23 +61,53 @@ pub async fn check_origin(
             ClientRefusal::Request,
             StatusCode::BAD_REQUEST,
             "invalid_payload",
-            message,
+            message.to_owned(),
         ),
         Refused::Host => (
             ClientRefusal::Host,
             StatusCode::MISDIRECTED_REQUEST,
             "forbidden",
-            "the gateway is not known by this name; use its address, or add the name to http.hosts",
+            host_message(&request),
         ),
         Refused::Origin => (
             ClientRefusal::Origin,
             StatusCode::FORBIDDEN,
             "forbidden",
-            "pages of another origin may not use the gateway",
+            origin_message(&request),
         ),
     };
     state.clients.telemetry.client_refused(reason);
-    response::error(status, code, message)
+    response::error(status, code, &message)
+}
+
+/// What to do about a host name that is not the gateway's. The page that reads this is the one that
+/// asked, so the name tells it nothing.
+fn host_message<B>(request: &http::Request<B>) -> String {
+    let name = match host(request) {
+        Ok(Some(Authority {
+            host: Host::Name(name),
+            ..
+        })) => format!("\"{name:.100}\""),
+        _ => "this name".to_owned(),
+    };
+    format!("the gateway is not known as {name}: add the name to http.hosts, or use its address")
+}
+
+/// What to do about a page of another origin, which may be the gateway's own page behind a proxy.
+fn origin_message<B>(request: &http::Request<B>) -> String {
+    const REFUSED: &str = "pages of another origin may not use the gateway";
+    let header = |name| request.headers().get(name)?.to_str().ok();
+    let host = header(HOST).and_then(Authority::parse);
+    let origin = header(ORIGIN).and_then(|origin| origin.split_once("://"));
+    let origin = origin.and_then(|(_, authority)| Authority::parse(authority));
+    let (Some(origin), Some(host)) = (origin, host) else {
+        return REFUSED.to_owned();
+    };
+    format!(
+        "{REFUSED}: this page is from {origin}, and the request is for {host}. If a proxy in between \
+         changed the host, let it pass on the page's host and port (nginx: proxy_set_header Host \
+         $http_host), and add the name to http.hosts"
+    )
 }
 
 fn check<B>(request: &http::Request<B>, hosts: &[String]) -> Result<(), Refused> {

@@ -32,6 +32,13 @@ pub async fn not_found() -> Response {
     error(StatusCode::NOT_FOUND, "not_found", message)
 }
 
+/// The response to another method than GET where nothing else is possible; the router adds `Allow`.
+pub async fn read_only() -> Response {
+    let message = "this is only read: send GET";
+    let code = ErrorCode::UnknownCommand.as_str();
+    error(StatusCode::METHOD_NOT_ALLOWED, code, message)
+}
+
 /// A command's result; if it holds a file, the file itself.
 pub fn outcome(outcome: &Outcome) -> Response {
     let status = match &outcome.result {

@@ -27,10 +27,11 @@ impl<'a> RoomRequest<'a> {
     }
 
     /// The topic of the state, its levels encoded as the gateway encodes them; `None` if they cannot
-    /// be decoded.
+    /// be decoded. Empty levels mean nothing: reading harms nobody.
     pub fn state_topic(&self) -> Option<String> {
         let level = |level| decode_level(level).ok().map(|level| encode_level(&level));
-        let levels: Option<Vec<String>> = self.topic.split('/').map(level).collect();
+        let levels = self.topic.split('/').filter(|level| !level.is_empty());
+        let levels: Option<Vec<String>> = levels.map(level).collect();
         Some(RoomTopics::new(self.room).below(&levels?.join("/")))
     }
 
@@ -44,6 +45,44 @@ impl<'a> RoomRequest<'a> {
     pub fn uploads_file(&self) -> bool {
         self.route
             .is_some_and(|route| matches!(route.command().payload, Payload::Bytes { .. }))
+    }
+
+    /// Whether a payload means something.
+    pub fn takes_payload(&self) -> bool {
+        self.route
+            .is_none_or(|route| !matches!(route.command().payload, Payload::None))
+    }
+
+    /// The methods that can be sent, as `Allow` names them.
+    pub fn methods(&self) -> &'static str {
+        match self.route {
+            Some(_) if self.only_reads() => "GET, POST",
+            Some(_) => "POST",
+            None => "GET",
+        }
+    }
+
+    /// For an unknown topic: what is probably wrong with its spelling.
+    pub fn spelling_hint(&self) -> String {
+        let is_known = |topic: &str| CATALOGUE.is_command(topic) || CATALOGUE.is_published(topic);
+        let lower = self.topic.to_ascii_lowercase();
+        let slashes = lower.replace("%2f", "/");
+        if slashes != lower && is_known(&slashes) {
+            return format!("; the slashes between levels are not encoded: {slashes}");
+        }
+        if lower != self.topic && is_known(&lower) {
+            return format!("; topics are in lower case: {lower}");
+        }
+        String::new()
+    }
+
+    /// For a state: the command that sets it, if there is one.
+    pub fn set_hint(&self) -> String {
+        let set = format!("{}/set", self.topic);
+        match CATALOGUE.is_command(&set) {
+            true => format!("; POST it to {set} to change it"),
+            false => String::new(),
+        }
     }
 
     /// Whether it changes nothing, so that it may be sent with GET. The device's own GET is not
@@ -90,10 +129,46 @@ mod tests {
     }
 
     #[test]
+    fn what_was_probably_meant_is_said() {
+        for (topic, wanted) in [
+            ("Audio/Volume", "in lower case: audio/volume"),
+            ("AUDIO/VOLUME/SET", "in lower case: audio/volume/set"),
+            ("audio%2Fvolume", "not encoded: audio/volume"),
+            ("Audio%2fVolume%2fset", "not encoded: audio/volume/set"),
+        ] {
+            assert!(request(topic).spelling_hint().ends_with(wanted), "{topic}");
+        }
+        for topic in ["nonsense", "NONSENSE", "non%2Fsense"] {
+            assert_eq!(request(topic).spelling_hint(), "", "{topic}");
+        }
+        assert!(
+            request("audio/volume")
+                .set_hint()
+                .contains("audio/volume/set")
+        );
+        assert_eq!(request("audio/microphones").set_hint(), "");
+    }
+
+    #[test]
+    fn methods_are_those_of_the_catalogue() {
+        for (topic, methods) in [
+            ("audio/volume/set", "POST"),
+            ("audio/volume/get", "GET, POST"),
+            ("system/logs/get", "GET, POST"),
+            ("audio/volume", "GET"),
+        ] {
+            assert_eq!(request(topic).methods(), methods, "{topic}");
+        }
+        assert!(request("audio/volume/set").takes_payload());
+        assert!(!request("camera/preset/3/activate").takes_payload());
+    }
+
+    #[test]
     fn levels_are_found_however_they_are_encoded() {
         let state = |topic| request(topic).state_topic();
         assert_eq!(state("a/b%2Fc"), Some("room/1/a/b%2Fc".into()));
         assert_eq!(state("a/%62"), Some("room/1/a/b".into()));
+        assert_eq!(state("a//b/"), Some("room/1/a/b".into()));
         assert_eq!(state("a/%2e%2e/b"), None);
     }
 }

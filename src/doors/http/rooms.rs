@@ -22,6 +22,7 @@ use super::connection::KeepsPlace;
 use super::room_request::RoomRequest;
 use super::status::status;
 use super::{HttpState, response};
+use crate::catalogue::CATALOGUE;
 use crate::command::{
     CutOff, DoorKind, Download, ErrorCode, Failure, Outcome, Reply, Transfer, Upload,
 };
@@ -59,7 +60,9 @@ pub async fn room(
     request: Request,
 ) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return not_allowed("GET");
+        let message = "all states of a room are read with GET; a command is \
+                       /room/<room>/<command>, such as /room/1/audio/volume/set";
+        return not_allowed("GET", message);
     }
     let room = request.uri().path();
     let room = room.strip_prefix("/room/").unwrap_or(room);
@@ -95,17 +98,23 @@ pub async fn topic(
         return response::not_found().await;
     };
     let room_request = RoomRequest::new(room, topic);
+    let parameters = parameters(request.uri().query().unwrap_or_default());
     match *request.method() {
-        Method::GET | Method::HEAD => {
-            let query = request.uri().query().unwrap_or_default().to_owned();
-            get(&state, &grant, &room_request, &query).await
+        Method::GET | Method::HEAD => get(&state, &grant, &room_request, parameters).await,
+        Method::POST => {
+            let body = request.into_body();
+            post(&state, &grant, &room_request, parameters, body).await
         }
-        Method::POST => post(&state, &grant, &room_request, request.into_body()).await,
-        _ => not_allowed("GET, POST"),
+        _ => not_allowed(room_request.methods(), "commands take POST, states GET"),
     }
 }
 
-async fn get(state: &HttpState, grant: &Grant, request: &RoomRequest<'_>, query: &str) -> Response {
+async fn get(
+    state: &HttpState,
+    grant: &Grant,
+    request: &RoomRequest<'_>,
+    parameters: Bytes,
+) -> Response {
     if !grant.sees(request.room) {
         return other_room(grant, request.room);
     }
@@ -114,20 +123,26 @@ async fn get(state: &HttpState, grant: &Grant, request: &RoomRequest<'_>, query:
         return response::state(&value);
     }
     if request.only_reads() {
-        let payload = parameters(query);
-        return send(state, grant, request, payload, Transfer::None).await;
+        return send(state, grant, request, parameters, Transfer::None).await;
     }
     if request.route.is_some() {
-        return not_allowed("POST");
+        let message = format!(
+            "{:.64} is a command: send it with POST and its payload as the body; the query of an \
+             address is for the parameters of what is only read, such as calendar/meetings/get",
+            request.topic
+        );
+        return not_allowed("POST", &message);
     }
     let message = format!(
-        "room \"{:.64}\" has no state \"{:.64}\"",
-        request.room, request.topic
+        "room \"{:.64}\" has no state \"{:.64}\"{}",
+        request.room,
+        request.topic,
+        request.spelling_hint()
     );
     response::error_code(ErrorCode::NotFound, &message)
 }
 
-/// The parameters of a query as a payload. `token` is not one of them.
+/// The parameters in the query of an address, as a payload. `token` is not one of them.
 fn parameters(query: &str) -> Bytes {
     let pairs: Map<String, Value> = form_urlencoded::parse(query.as_bytes())
         .filter(|(name, _)| name != "token")
@@ -140,12 +155,26 @@ fn parameters(query: &str) -> Bytes {
     }
 }
 
-async fn post(state: &HttpState, grant: &Grant, request: &RoomRequest<'_>, body: Body) -> Response {
+async fn post(
+    state: &HttpState,
+    grant: &Grant,
+    request: &RoomRequest<'_>,
+    parameters: Bytes,
+    body: Body,
+) -> Response {
     // A sender without the right is told so before the payload is read.
     if grant.authority(request.room).is_err() {
         return send(state, grant, request, Bytes::new(), Transfer::None).await;
     }
-    match payload(&state.clients.limits, request, body).await {
+    if is_state(state, request) {
+        let message = format!(
+            "{:.64} is a state, which is read with GET{}",
+            request.topic,
+            request.set_hint()
+        );
+        return not_allowed("GET", &message);
+    }
+    match payload(&state.clients.limits, request, parameters, body).await {
         Ok((payload, transfer)) => send(state, grant, request, payload, transfer).await,
         Err(RefusedBody { status, failure }) => {
             let (reply, result) = reply(request);
@@ -155,6 +184,15 @@ async fn post(state: &HttpState, grant: &Grant, request: &RoomRequest<'_>, body:
             response
         }
     }
+}
+
+/// Whether a room has this state, and no command of the same topic.
+fn is_state(state: &HttpState, request: &RoomRequest<'_>) -> bool {
+    let store = &state.clients.store;
+    let has = |topic: Option<String>| topic.is_some_and(|topic| store.get(&topic).is_some());
+    let room = RoomTopics::new(request.room).availability();
+    request.route.is_none()
+        && (has(request.state_topic()) || has(Some(room)) && CATALOGUE.is_published(request.topic))
 }
 
 /// A body that makes no command.
@@ -167,6 +205,7 @@ struct RefusedBody {
 async fn payload(
     limits: &ClientLimits,
     request: &RoomRequest<'_>,
+    parameters: Bytes,
     body: Body,
 ) -> Result<(Bytes, Transfer), RefusedBody> {
     let refused = |status, code, message: &str| RefusedBody {
@@ -187,16 +226,28 @@ async fn payload(
             return Ok((Bytes::new(), Transfer::Upload(Upload { length, chunks })));
         }
     }
+    let too_large = || {
+        let most = limits.max_message;
+        let message = format!("the payload could not be read, or has more than {most} bytes");
+        refused(status(ErrorCode::TooLarge), ErrorCode::TooLarge, &message)
+    };
+    if body.size_hint().lower() > limits.max_message as u64 {
+        return Err(too_large());
+    }
     match timeout(limits.body_timeout, to_bytes(body, limits.max_message)).await {
-        Ok(Ok(payload)) => Ok((payload, Transfer::None)),
-        Ok(Err(_)) => Err(refused(
-            status(ErrorCode::TooLarge),
-            ErrorCode::TooLarge,
-            &format!(
-                "the payload could not be read, or has more than {} bytes",
-                limits.max_message
-            ),
+        Ok(Ok(payload)) if !payload.is_empty() || parameters.is_empty() => {
+            Ok((payload, Transfer::None))
+        }
+        Ok(Ok(_)) if request.only_reads() => Ok((parameters, Transfer::None)),
+        // Something that keeps caches away, for example.
+        Ok(Ok(payload)) if !request.takes_payload() => Ok((payload, Transfer::None)),
+        Ok(Ok(_)) => Err(refused(
+            status(ErrorCode::InvalidPayload),
+            ErrorCode::InvalidPayload,
+            "the body is empty: the payload of a command is the body of the POST, and not in the \
+             query of the address",
         )),
+        Ok(Err(_)) => Err(too_large()),
         Err(_) => Err(refused(
             StatusCode::REQUEST_TIMEOUT,
             ErrorCode::Timeout,
@@ -253,10 +304,9 @@ fn other_room(grant: &Grant, room: &str) -> Response {
     response::error_code(ErrorCode::Forbidden, &message)
 }
 
-fn not_allowed(allowed: &'static str) -> Response {
-    let message = format!("this takes {allowed}");
+fn not_allowed(allowed: &'static str, message: &str) -> Response {
     let code = ErrorCode::UnknownCommand.as_str();
-    let mut response = response::error(StatusCode::METHOD_NOT_ALLOWED, code, &message);
+    let mut response = response::error(StatusCode::METHOD_NOT_ALLOWED, code, message);
     let headers = response.headers_mut();
     headers.insert(ALLOW, HeaderValue::from_static(allowed));
     response.into_response()

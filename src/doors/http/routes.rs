@@ -3,13 +3,15 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 
-use super::{HttpState, monitoring, origin, response, rooms, security_headers, websocket};
+use super::{
+    HttpState, monitoring, origin, path, response, rooms, security_headers, upgrade, websocket,
+};
 
 /// A path and its handler.
 type Path = (&'static str, fn() -> MethodRouter<Arc<HttpState>>);
@@ -41,13 +43,19 @@ static ASYNCAPI: LazyLock<Bytes> =
 /// All routes, behind the check of host and origin. Refusals have the security headers too.
 pub fn routes(state: Arc<HttpState>) -> Router {
     let add = |router: Router<_>, (path, handler): &Path| router.route(path, handler());
-    PATHS
+    let routes = PATHS
         .iter()
         .fold(Router::new(), add)
         .fallback(response::not_found)
+        .method_not_allowed_fallback(response::read_only)
+        .layer(from_fn_with_state(state.clone(), upgrade::check_websocket))
         .layer(from_fn_with_state(state.clone(), origin::check_origin))
         .layer(from_fn(security_headers::add_security_headers))
-        .with_state(state)
+        .with_state(state);
+    // A router looks for the route before its layers run, so the path is written in a router before it.
+    Router::new()
+        .fallback_service(routes)
+        .layer(map_request(path::normalize))
 }
 
 /// Every topic and frame, for tools.

@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use url::form_urlencoded;
 
 use super::authorization::{authorize, denied};
+use super::upgrade::no_websocket;
 use super::{HttpState, response};
 use crate::command::{DoorKind, ErrorCode};
 use crate::doors::access::Denied;
 use crate::doors::clients::{
     ClientLimits, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
-    NewClient, Outgoing, close_client, serve_client,
+    NewClient, Outgoing, close_client, read_filter, serve_client,
 };
 use crate::net::Place;
 use crate::topics::Filter;
@@ -44,7 +45,7 @@ fn parse_query(query: &str) -> Result<UpgradeQuery, String> {
             ("format", "json") => parsed.format = FrameFormat::Json,
             ("format", "plain") => parsed.format = FrameFormat::Plain,
             ("format", _) => return Err("format takes json or plain".into()),
-            ("subscribe", filter) => parsed.filters.push(Filter::new(filter)?),
+            ("subscribe", filter) => parsed.filters.push(read_filter(filter)?),
             _ => {}
         }
     }
@@ -61,7 +62,7 @@ pub async fn upgrade(State(state): State<Arc<HttpState>>, request: Request) -> R
     let (mut parts, _) = request.into_parts();
     let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => with_limits(upgrade, &state.clients.limits),
-        Err(rejection) => return rejection.into_response(),
+        Err(_) => return no_websocket(&parts),
     };
     let authorized = authorize(&state, DoorKind::WebSocket, &parts).await;
     if let Err(too_often @ Denied::TooOften { .. }) = authorized {
@@ -200,6 +201,7 @@ fn close_code(reason: CloseReason) -> u16 {
         CloseReason::ClientLeft => 1000,
         CloseReason::Stopping => 1001,
         CloseReason::ProtocolError => 1002,
+        CloseReason::OtherProtocol(_) => 1003,
         CloseReason::InvalidText => 1007,
         CloseReason::PingTimeout | CloseReason::SendTimeout => 1008,
         CloseReason::MessageTooLarge => 1009,
@@ -221,7 +223,7 @@ pub async fn echo(State(state): State<Arc<HttpState>>, upgrade: WebSocketUpgrade
             let message = match source.next().await {
                 Incoming::Text(text) => Outgoing::Text(text.into()),
                 Incoming::Binary(bytes) => Outgoing::Binary(bytes),
-                Incoming::KeepAlive | Incoming::Ping => continue,
+                Incoming::KeepAlive | Incoming::Ping | Incoming::NoText(_) => continue,
                 Incoming::End(reason) => break reason,
             };
             if sink.send(message).await.is_err() || sink.flush().await.is_err() {
@@ -235,6 +237,7 @@ pub async fn echo(State(state): State<Arc<HttpState>>, upgrade: WebSocketUpgrade
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doors::clients::OtherProtocol;
 
     #[test]
     fn the_query_gives_format_and_filters() {
@@ -245,6 +248,7 @@ mod tests {
         assert_eq!(filters, ["room/1/#", "gateway/+"]);
         assert!(parse_query("format=xml").is_err());
         assert!(parse_query("subscribe=a%23").is_err());
+        assert!(parse_query("subscribe=$share/g/room/1/%23").is_err());
     }
 
     #[test]
@@ -253,6 +257,7 @@ mod tests {
         for reason in [
             CloseReason::Stopping,
             CloseReason::ProtocolError,
+            CloseReason::OtherProtocol(OtherProtocol::Mqtt),
             CloseReason::InvalidText,
             CloseReason::MessageTooLarge,
             CloseReason::TooManyClients,

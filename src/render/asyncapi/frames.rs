@@ -165,12 +165,17 @@ pub fn messages() -> [(&'static str, Value); 9] {
         (
             "done_frame",
             json!({
-                "title": "The answer to subscribe, unsubscribe and ping",
+                "title": "The answer to subscribe, unsubscribe, ping and help",
                 "payload": {"type": "object", "properties": {
                     "id": id,
                     "subscribed": filters,
                     "unsubscribed": filters,
                     "pong": {"const": true},
+                    "text": {
+                        "type": "array",
+                        "items": {"type": "string"},
+                        "description": "The answer to the line help, for people.",
+                    },
                     "error": {"$ref": "#/components/schemas/error"},
                 }, "additionalProperties": false},
                 "examples": [{"payload": {"id": 8, "subscribed": ["room/1/#"]}}],

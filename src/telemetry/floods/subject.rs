@@ -23,6 +23,8 @@ pub enum FloodKind {
     GaveWay,
     /// A connection was closed at once: no other could give way.
     NoPlace,
+    /// A client speaks another protocol than the door.
+    OtherProtocol,
     /// A client of the embedded broker broke the protocol, or was refused.
     BrokerClientFailed,
 }
@@ -33,6 +35,7 @@ impl FloodKind {
         match self {
             Self::GaveWay => "a connection was closed for a newer one: all places are taken",
             Self::NoPlace => "a connection was refused: all places are in use",
+            Self::OtherProtocol => "a client speaks another protocol than this port",
             Self::BrokerClientFailed => "a client of the embedded broker failed",
         }
     }

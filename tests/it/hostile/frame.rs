@@ -36,6 +36,9 @@ fn answer_frame(RequestFrame { id, request }: RequestFrame) {
             vec![FrameAnswer::Error(error)]
         }
         Ok(FrameRequest::Ping) => vec![FrameAnswer::Pong],
+        Ok(FrameRequest::Help | FrameRequest::Token) => {
+            vec![FrameAnswer::Text(vec!["help".into(), "token".into()])]
+        }
         Ok(FrameRequest::Subscribe(filters) | FrameRequest::Unsubscribe(filters)) => {
             let mut all = Filters::default();
             for filter in &filters {

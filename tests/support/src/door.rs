@@ -10,7 +10,7 @@ use poly2mqtt::config::{AccessLevel, BrokerUrl, Config, HttpToken, RoomId, Secre
 use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -243,7 +243,19 @@ impl Lines {
     }
 
     pub async fn send(&mut self, text: &str) {
-        self.inner.write_all(text.as_bytes()).await.unwrap();
+        self.send_bytes(text.as_bytes()).await;
+    }
+
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        self.inner.write_all(bytes).await.unwrap();
+    }
+
+    /// So many bytes, whatever they are.
+    pub async fn bytes(&mut self, number: usize) -> Vec<u8> {
+        let mut bytes = vec![0; number];
+        let read = timeout(SOON, self.inner.read_exact(&mut bytes)).await;
+        read.expect("bytes come").unwrap();
+        bytes
     }
 
     /// The next line without its end; `None` once the connection has ended.

@@ -1,0 +1,180 @@
+//! The two directions of one connection: lines from the client, and lines to it.
+
+use std::io;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+
+use super::line_parser::{LineParser, Parsed};
+use crate::doors::clients::{
+    CloseReason, Disconnected, FrameSink, FrameSource, Incoming, Outgoing,
+};
+use crate::net::Stream;
+
+/// Room in the buffer for one read: most lines are far below 1 KB.
+const READ_BYTES: usize = 1024;
+
+/// Answers to requests of telnet that wait for the next flush. The source makes them, the sink writes
+/// them. How many there can be is bounded by the answers that a client may leave unread.
+#[derive(Debug, Clone, Default)]
+struct TelnetAnswers(Arc<Mutex<Vec<u8>>>);
+
+impl TelnetAnswers {
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The two directions of a connection. A line has at most `max_line` bytes.
+pub fn split(stream: Box<dyn Stream>, max_line: usize) -> (LineSource, LineSink) {
+    let (read, write) = tokio::io::split(stream);
+    let answers = TelnetAnswers::default();
+    let source = LineSource {
+        read,
+        buffer: BytesMut::new(),
+        parser: LineParser::default(),
+        max_line,
+        answers: answers.clone(),
+    };
+    (source, LineSink { write, answers })
+}
+
+/// The lines of a client.
+pub struct LineSource {
+    read: ReadHalf<Box<dyn Stream>>,
+    buffer: BytesMut,
+    parser: LineParser,
+    /// The longest line.
+    pub max_line: usize,
+    answers: TelnetAnswers,
+}
+
+impl LineSource {
+    /// What came in the first packet; nothing if the client left.
+    pub async fn first_bytes(&mut self) -> &[u8] {
+        if self.buffer.is_empty() {
+            // The next read says what went wrong.
+            let _ = self.fill().await;
+        }
+        &self.buffer
+    }
+
+    /// Reads more; 0 at the end.
+    async fn fill(&mut self) -> io::Result<usize> {
+        self.buffer.reserve(READ_BYTES);
+        self.read.read_buf(&mut self.buffer).await
+    }
+}
+
+impl FrameSource for LineSource {
+    async fn next(&mut self) -> Incoming {
+        loop {
+            match self.parser.next(&mut self.buffer, self.max_line) {
+                Some(Parsed::Line(line)) => return Incoming::Text(line),
+                Some(Parsed::NoText(why)) => return Incoming::NoText(why),
+                Some(Parsed::Telnet(answer)) => {
+                    self.answers.lock().extend_from_slice(&answer);
+                    return Incoming::Ping;
+                }
+                Some(Parsed::TooLong) => return Incoming::End(CloseReason::MessageTooLarge),
+                None => {}
+            }
+            match self.fill().await {
+                Ok(0) | Err(_) => return Incoming::End(CloseReason::ClientLeft),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    async fn drain(&mut self) {
+        self.buffer.clear();
+        while let Ok(1..) = self.fill().await {
+            self.buffer.clear();
+        }
+    }
+}
+
+/// The lines to a client.
+pub struct LineSink {
+    write: WriteHalf<Box<dyn Stream>>,
+    answers: TelnetAnswers,
+}
+
+impl LineSink {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Disconnected> {
+        self.write.write_all(bytes).await.map_err(|_| Disconnected)
+    }
+}
+
+impl FrameSink for LineSink {
+    async fn send(&mut self, frame: Outgoing) -> Result<(), Disconnected> {
+        match frame {
+            Outgoing::Text(line) => self.write(format!("{line}\r\n").as_bytes()).await,
+            // Lines have neither.
+            Outgoing::Binary(_) | Outgoing::Ping => Ok(()),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Disconnected> {
+        let answers = mem::take(&mut *self.answers.lock());
+        self.write(&answers).await?;
+        self.write.flush().await.map_err(|_| Disconnected)
+    }
+
+    async fn close(&mut self, reason: CloseReason) {
+        if let Some(message) = reason.message() {
+            let hint = match reason {
+                CloseReason::BadToken => "; the first line is: token TOKEN",
+                _ => "",
+            };
+            // The client may be gone already.
+            let _ = self
+                .send(Outgoing::Text(format!("closed {message}{hint}").into()))
+                .await;
+        }
+        let _ = self.write.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_may_come_in_pieces_and_the_next_waits() {
+        let (mut client, stream) = duplex(64);
+        let (mut source, _sink) = split(Box::new(stream), 8);
+        let text = |text: &str| Incoming::Text(text.into());
+        client.write_all(b"a\r\nb\r").await.unwrap();
+        assert_eq!(source.next().await, text("a"));
+        assert_eq!(source.next().await, text("b"));
+        client.write_all(b"\nha").await.unwrap();
+        let next = tokio::time::timeout(std::time::Duration::from_millis(50), source.next());
+        assert!(next.await.is_err(), "half a line is none");
+        client.write_all(b"lf\n123456789").await.unwrap();
+        assert_eq!(source.next().await, text("half"));
+        let too_large = Incoming::End(CloseReason::MessageTooLarge);
+        assert_eq!(source.next().await, too_large);
+        drop(client);
+        let left = Incoming::End(CloseReason::ClientLeft);
+        let (_, stream) = duplex(64);
+        assert_eq!(split(Box::new(stream), 8).0.next().await, left);
+    }
+
+    #[tokio::test]
+    async fn requests_of_telnet_are_answered_by_the_next_flush() {
+        let (mut client, stream) = duplex(64);
+        let (mut source, mut sink) = split(Box::new(stream), 8);
+        client.write_all(b"\xff\xfd\x01\xff\xfb\x1f").await.unwrap();
+        assert_eq!(source.next().await, Incoming::Ping);
+        assert_eq!(source.next().await, Incoming::Ping);
+        sink.flush().await.unwrap();
+        let mut answers = [0; 6];
+        client.read_exact(&mut answers).await.unwrap();
+        assert_eq!(&answers, b"\xff\xfc\x01\xff\xfe\x1f");
+    }
+}
