@@ -28,6 +28,7 @@ mod reload;
 mod room;
 mod room_id;
 mod secret;
+mod server_url;
 mod sources;
 mod tcp;
 #[cfg(test)]
@@ -42,7 +43,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-pub use broker_url::BrokerUrl;
+pub use broker_url::{BrokerUrl, host_port};
 pub use certificate::{Certificate, Fingerprint};
 pub use error::{ConfigError, ConfigErrors};
 pub use home_assistant::HomeAssistantConfig;

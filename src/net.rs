@@ -1,4 +1,5 @@
-//! The network below every protocol: listening, dialling, and TLS in both directions.
+//! The network below every protocol: listening, dialling, and TLS in both directions: which certificate is
+//! trusted, and words for what fails.
 //!
 //! Knows none of the protocols above it.
 
@@ -12,8 +13,11 @@ mod pem;
 mod places;
 pub mod root_cause;
 mod tls_client;
+mod tls_failure;
 mod tls_server;
+mod trust;
 mod turn;
+mod x509;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -23,8 +27,10 @@ pub use lingering::{LingerLimits, Lingering, linger};
 pub use listen::{Listener, Peer, accept, bind};
 pub use network::Network;
 pub use places::{HeldForAWhile, MOST_LEAVING, NoPlace, Place, Places};
-pub use tls_client::{ClientTlsFiles, client_connector};
+pub use tls_client::{ClientTls, ClientTlsError, ClientTlsFiles};
+pub use tls_failure::{handshake_failure, tls_failure, wants_client_certificate};
 pub use tls_server::ServerTls;
+pub use trust::{Handshakes, Refusal, ServerWords, Trust, client_config};
 pub use turn::{poll_turn, turn};
 
 /// A connection, with or without TLS.

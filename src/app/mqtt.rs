@@ -42,6 +42,7 @@ fn to_external(mqtt: &MqttConfig, broker: BrokerAddress) -> MqttSettings {
     MqttSettings {
         username: mqtt.username.clone(),
         password: password.map(|password| password.secret().clone()),
+        certificate: mqtt.certificate,
         ca_file: mqtt.ca_file.clone(),
         client_cert_file: mqtt.client_cert_file.clone(),
         client_key_file: mqtt.client_key_file.clone(),

@@ -3,10 +3,14 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use url::Url;
+use url::Host;
 
-const TAKES: &str =
-    "takes embedded://ADDRESS:PORT, mqtt://HOST[:PORT], mqtts://HOST[:PORT], or \"off\"";
+use super::server_url::{ServerUrl, UrlForm};
+
+const FORM: UrlForm = UrlForm {
+    takes: "takes embedded://ADDRESS:PORT, mqtt://HOST[:PORT], mqtts://HOST[:PORT], or \"off\"",
+    login_keys: "username and password_file",
+};
 /// The port that IANA registered for MQTT.
 const PORT: u16 = 1883;
 /// The port that IANA registered for MQTT over TLS.
@@ -40,45 +44,55 @@ impl BrokerUrl {
     ///
     /// # Errors
     /// The message lists the allowed values. It never holds the text, which may hold a password.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         if text == "off" {
             return Ok(Self::Off);
         }
-        let url = Url::parse(text).map_err(|_| TAKES)?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("takes no user and password; give username and password_file");
-        }
-        let host = url
-            .host_str()
-            .filter(|host| !host.is_empty())
-            .ok_or(TAKES)?;
-        let host = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        if !matches!(url.path(), "" | "/") || url.query().is_some() {
-            return Err(TAKES);
-        }
-        match url.scheme() {
+        let url = ServerUrl::parse(text, FORM)?;
+        match url.scheme.as_str() {
             "embedded" => {
-                let address: IpAddr = match host.as_str() {
-                    "localhost" => IpAddr::from([127, 0, 0, 1]),
-                    host => host.parse().map_err(
-                        |_| "embedded:// takes an IP address to listen on, such as 127.0.0.1",
-                    )?,
+                let address: IpAddr = match url.host {
+                    Host::Ipv4(ip) => ip.into(),
+                    Host::Ipv6(ip) => ip.into(),
+                    Host::Domain(name) if name == "localhost" => [127, 0, 0, 1].into(),
+                    Host::Domain(_) => {
+                        return Err(
+                            "embedded:// takes an IP address to listen on, such as 127.0.0.1"
+                                .into(),
+                        );
+                    }
                 };
-                Ok(Self::Embedded((address, url.port().unwrap_or(PORT)).into()))
+                Ok(Self::Embedded((address, url.port.unwrap_or(PORT)).into()))
             }
-            "mqtt" => Ok(Self::Tcp {
-                host,
-                port: url.port().unwrap_or(PORT),
-            }),
-            "mqtts" => Ok(Self::Tls {
-                host,
-                port: url.port().unwrap_or(TLS_PORT),
-            }),
-            _ => Err(TAKES),
+            "mqtt" => {
+                let (host, port) = host_and_port(url, PORT)?;
+                Ok(Self::Tcp { host, port })
+            }
+            "mqtts" => {
+                let (host, port) = host_and_port(url, TLS_PORT)?;
+                Ok(Self::Tls { host, port })
+            }
+            _ => Err(FORM.takes.into()),
         }
+    }
+}
+
+/// An IPv6 address has no brackets here.
+fn host_and_port(url: ServerUrl, default: u16) -> Result<(String, u16), String> {
+    let url = url.of_one_server()?;
+    let host = match url.host {
+        Host::Domain(name) => name,
+        Host::Ipv4(ip) => ip.to_string(),
+        Host::Ipv6(ip) => ip.to_string(),
+    };
+    Ok((host, url.port.unwrap_or(default)))
+}
+
+/// `host:port`, with the brackets of an IPv6 address.
+pub fn host_port(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
     }
 }
 
@@ -88,8 +102,8 @@ impl fmt::Display for BrokerUrl {
         match self {
             Self::Off => f.write_str("off"),
             Self::Embedded(listen) => write!(f, "embedded://{listen}"),
-            Self::Tcp { host, port } => write!(f, "mqtt://{host}:{port}"),
-            Self::Tls { host, port } => write!(f, "mqtts://{host}:{port}"),
+            Self::Tcp { host, port } => write!(f, "mqtt://{}", host_port(host, *port)),
+            Self::Tls { host, port } => write!(f, "mqtts://{}", host_port(host, *port)),
         }
     }
 }
@@ -107,6 +121,8 @@ mod tests {
             ("mqtt://broker", "mqtt://broker:1883"),
             ("mqtts://broker", "mqtts://broker:8883"),
             ("mqtts://broker:99/", "mqtts://broker:99"),
+            ("mqtt://[2001:db8::1]", "mqtt://[2001:db8::1]:1883"),
+            ("embedded://0.0.0.0:0", "embedded://0.0.0.0:0"),
         ] {
             assert_eq!(BrokerUrl::parse(text).unwrap().to_string(), shown);
         }
@@ -117,7 +133,22 @@ mod tests {
             "mqtt://broker/path",
             "mqtt://b?x",
         ] {
-            assert_eq!(BrokerUrl::parse(text), Err(TAKES), "{text}");
+            assert_eq!(BrokerUrl::parse(text), Err(FORM.takes.to_owned()), "{text}");
+        }
+        for (text, wanted) in [
+            ("mqtt://127.0.0.010", "would be read as 127.0.0.8"),
+            ("mqtts://127.1", "would be read as 127.0.0.1"),
+            ("embedded://127.0.0.010", "would be read as 127.0.0.8"),
+            ("embedded://broker", "takes an IP address to listen on"),
+            ("mqtt://0.0.0.0", "address of one machine"),
+            ("mqtt://broker:0", "a port from 1 to 65535"),
+            (
+                "mqtt://user:secret@broker",
+                "give username and password_file",
+            ),
+        ] {
+            let message = BrokerUrl::parse(text).unwrap_err();
+            assert!(message.contains(wanted), "{text}: {message}");
         }
     }
 }

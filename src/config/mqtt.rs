@@ -6,12 +6,17 @@ use std::time::Duration;
 use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::{check_levels, path_text};
-use super::{BrokerUrl, MqttUser, RoomId, Secret};
+use super::{BrokerUrl, Certificate, Fingerprint, MqttUser, RoomId, Secret};
 
 /// The bounds of `max_payload`: the size of the largest state, and a limit for the memory.
 const MAX_PAYLOAD: [usize; 2] = [64 << 10, 256 << 20];
 /// The keys that only a broker with TLS needs.
-const TLS_KEYS: [&str; 3] = ["ca_file", "client_cert_file", "client_key_file"];
+const TLS_KEYS: [&str; 4] = [
+    "certificate",
+    "ca_file",
+    "client_cert_file",
+    "client_key_file",
+];
 
 /// `[mqtt]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +29,8 @@ pub struct MqttConfig {
     pub password: Option<Secret>,
     /// `client_id`.
     pub client_id: Option<String>,
+    /// `certificate`: the broker's only trusted certificate; `None` if authorities decide.
+    pub certificate: Option<Fingerprint>,
     /// `ca_file`: trusted instead of the system's authorities.
     pub ca_file: Option<PathBuf>,
     /// `client_cert_file`.
@@ -51,6 +58,7 @@ impl Default for MqttConfig {
             username: None,
             password: None,
             client_id: None,
+            certificate: None,
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,
@@ -119,6 +127,24 @@ impl Section for MqttConfig {
         )
         .without("`poly2mqtt`, and with a prefix `poly2mqtt-<prefix>`")
         .example("poly2mqtt"),
+        Key::new(
+            "certificate",
+            KeyType::Text,
+            Reload::NextStart,
+            "For `mqtts://`: which certificate the broker must show",
+        )
+        .choices(&[
+            (
+                "sha256:…",
+                "exactly the one with this fingerprint, whoever signed it and whatever name it has",
+            ),
+            (
+                "system",
+                "one signed by an authority that this machine trusts",
+            ),
+        ])
+        .without("`system`, or what `ca_file` says")
+        .example("sha256:0000000000000000000000000000000000000000000000000000000000000000"),
         Key::new(
             "ca_file",
             KeyType::File,
@@ -195,6 +221,10 @@ impl Section for MqttConfig {
             ("username", plain(self.username.clone())),
             ("password", KeyValue::Secret(self.password.clone())),
             ("client_id", plain(self.client_id.clone())),
+            (
+                "certificate",
+                plain(self.certificate.map(|pinned| pinned.to_string())),
+            ),
             ("ca_file", path(&self.ca_file)),
             ("client_cert_file", path(&self.client_cert_file)),
             ("client_key_file", path(&self.client_key_file)),
@@ -230,7 +260,12 @@ impl MqttConfig {
                 reader.error(key, "only has a meaning with an mqtts:// url");
             }
         }
-        let [ca_file, client_cert_file, client_key_file] = TLS_KEYS.map(|key| reader.file(key));
+        if reader.has("certificate") && reader.has("ca_file") {
+            reader.error("ca_file", "certificate is set too; remove one of the two");
+        }
+        let certificate = read_certificate(&mut reader);
+        let [ca_file, client_cert_file, client_key_file] =
+            ["ca_file", "client_cert_file", "client_key_file"].map(|key| reader.file(key));
         if client_cert_file.is_some() != client_key_file.is_some() {
             reader.error(
                 reader.set_of(&["client_cert_file", "client_key_file"]),
@@ -245,6 +280,7 @@ impl MqttConfig {
             username,
             password,
             client_id,
+            certificate,
             ca_file,
             client_cert_file,
             client_key_file,
@@ -302,5 +338,18 @@ impl MqttConfig {
     /// Takes back what takes effect at the next start.
     pub(super) fn keep_until_restart(&mut self, running: &Self) {
         self.clone_from(running);
+    }
+}
+
+/// The pinned certificate, where one is given.
+fn read_certificate(reader: &mut Reader<'_>) -> Option<Fingerprint> {
+    match Certificate::parse(&reader.text("certificate")?) {
+        Some(Certificate::Pinned(fingerprint)) => Some(fingerprint),
+        Some(Certificate::System) => None,
+        _ => {
+            let message = "takes \"sha256:\" and 64 hexadecimal digits, or \"system\"";
+            reader.error("certificate", message);
+            None
+        }
     }
 }

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
+use super::server_url::{ServerUrl, UrlForm};
 use super::values::path_text;
 use super::{Certificate, PollConfig, Secret};
 use crate::catalogue::GUARDED;
@@ -199,13 +200,7 @@ impl RoomConfig {
         let given = reader.has("url");
         let url = reader.text("url").and_then(|text| {
             let url = device_url(&text);
-            if url.is_none() {
-                reader.error(
-                    "url",
-                    "takes https://HOST or https://HOST:PORT and nothing more",
-                );
-            }
-            url
+            url.map_err(|message| reader.error("url", message)).ok()
         });
         if !given {
             reader.error("url", "is missing; it takes https://HOST");
@@ -288,15 +283,18 @@ impl RoomDefaults {
     }
 }
 
-fn device_url(text: &str) -> Option<Url> {
-    Url::parse(text).ok().filter(|url| {
-        url.scheme() == "https"
-            && url.has_host()
-            && url.path() == "/"
-            && url.query().is_none()
-            && url.username().is_empty()
-            && url.password().is_none()
-    })
+/// The form of `url`.
+const DEVICE_URL: UrlForm = UrlForm {
+    takes: "takes https://HOST or https://HOST:PORT and nothing more",
+    login_keys: "user and password_file",
+};
+
+fn device_url(text: &str) -> Result<Url, String> {
+    let url = ServerUrl::parse(text, DEVICE_URL)?.of_one_server()?;
+    let port = url.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let canonical = Url::parse(&format!("https://{}{port}", url.host));
+    let canonical = canonical.ok().filter(|_| url.scheme == "https");
+    canonical.ok_or_else(|| DEVICE_URL.takes.into())
 }
 
 fn read_allow(reader: &mut Reader<'_>) -> Option<BTreeSet<String>> {

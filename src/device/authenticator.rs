@@ -221,7 +221,8 @@ impl Authenticator {
             }
             .session(generation),
             Attempt::Unreachable(problem) => Err(problem),
-            Attempt::Broken(_) | Attempt::Large(_) => Err(Problem::new(
+            Attempt::Broken(error) => Err(self.endpoint.login_broke(&error)),
+            Attempt::Large(_) => Err(Problem::new(
                 ProblemCode::Offline,
                 "the connection broke during the log-in",
             )),

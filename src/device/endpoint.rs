@@ -4,6 +4,7 @@
 //! and the words for an unreachable device. Does not log in and repeats nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -21,14 +22,18 @@ use super::response::{DeviceResponse, Oversize};
 use super::session::Session;
 use super::sessions::Sessions;
 use super::settings::DeviceSettings;
-use super::tls::{Handshakes, client_config};
+use super::tls::{client_config, handshake_problem, late_problem};
 use crate::catalogue::Request;
-use crate::net::{dial, root_cause::root_cause};
+use crate::net::{Handshakes, dial, root_cause::root_cause};
 use crate::telemetry::Telemetry;
 
 /// The limit in bytes for responses to the client's own requests (log-in, log-out, probes), and for
 /// refusals, which give their reason in a few words.
 pub(super) const SMALL_RESPONSE: usize = 1 << 20;
+
+/// How long a device that did not finish its TLS handshake in time may take to accept a connection
+/// without TLS. One on the local network takes milliseconds.
+const SECOND_LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How an attempt at a request ended.
 #[derive(Debug)]
@@ -89,7 +94,8 @@ impl Endpoint {
 
     /// The fingerprint of the certificate that the device showed last.
     pub fn fingerprint(&self) -> Option<String> {
-        self.handshakes.fingerprint()
+        let fingerprint = self.handshakes.fingerprint();
+        fingerprint.map(|fingerprint| fingerprint.to_string())
     }
 
     /// Waits until a request may be sent.
@@ -157,17 +163,56 @@ impl Endpoint {
         let headers = session.map(Session::headers);
         match self.http.send(request, headers, upload).await {
             Ok(response) => {
+                self.handshakes.answered();
                 let cookies = response.cookies();
                 let read = read(response, limit, request.is_read()).await;
                 (read.unwrap_or_else(|error| self.broken(error)), cookies)
             }
             Err(HttpError::NotConnected(error)) => {
-                let refused = self.handshakes.take_refusal();
-                let problem = refused.unwrap_or_else(|| self.unreachable(root_cause(&error)));
+                let problem = self.no_connection(&error).await;
                 (Attempt::Unreachable(problem), Vec::new())
             }
             Err(error) => (self.broken(error), Vec::new()),
         }
+    }
+
+    /// Why there is no connection.
+    async fn no_connection(&self, error: &reqwest::Error) -> Problem {
+        if error.is_timeout() && self.accepts_connections().await {
+            return Problem::new(
+                ProblemCode::Offline,
+                format!(
+                    "{} accepts connections, but does not begin TLS within {} s; is that the device's HTTPS \
+                     port?",
+                    self.address(),
+                    DEVICE_CONNECT_TIMEOUT.as_secs()
+                ),
+            );
+        }
+        let problem = handshake_problem(&self.address(), error, &self.handshakes);
+        problem.unwrap_or_else(|| self.unreachable(root_cause(error)))
+    }
+
+    /// The library does not say whether the network or TLS took too long.
+    async fn accepts_connections(&self) -> bool {
+        let dialled = dial(self.http.host(), self.http.port());
+        matches!(timeout(SECOND_LOOK_TIMEOUT, dialled).await, Ok(Ok(_)))
+    }
+
+    /// Why a log-in broke off after it was sent.
+    pub fn login_broke(&self, error: &HttpError) -> Problem {
+        let late = late_problem(&self.address(), error, &self.handshakes);
+        late.unwrap_or_else(|| {
+            Problem::new(
+                ProblemCode::Offline,
+                "the connection broke during the log-in",
+            )
+        })
+    }
+
+    /// `host:port`, for messages.
+    fn address(&self) -> String {
+        format!("{}:{}", self.http.host(), self.http.port())
     }
 
     /// Notes why a connection broke: commands and polls only report that it did.

@@ -1,97 +1,45 @@
-//! Whether a device's certificate is the right one.
+//! Which certificate of a device is trusted, and the words for a device.
 //!
-//! Devices sign their own certificates, so a room pins the fingerprint. Owns the TLS settings, and
-//! remembers why the last handshake was refused: the HTTP client passes only a short text on.
+//! Devices sign their own certificates, so a room pins the fingerprint. `net::trust` verifies.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::error::Error;
+use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
 
 use super::problem::{Problem, ProblemCode};
-use crate::config::{Certificate, Fingerprint};
+use crate::config::Certificate;
+use crate::net::{self, Handshakes, Refusal, ServerWords, Trust};
 
-/// The results of the last handshakes with one device.
-#[derive(Debug, Default)]
-pub struct Handshakes {
-    seen: Mutex<Seen>,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    fingerprint: Option<Fingerprint>,
-    refused: Option<Problem>,
-}
-
-impl Handshakes {
-    fn update(&self, update: impl FnOnce(&mut Seen)) {
-        update(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Why the last handshake was refused, if it was. The next call gives none.
-    pub fn take_refusal(&self) -> Option<Problem> {
-        let mut refused = None;
-        self.update(|seen| refused = seen.refused.take());
-        refused
-    }
-
-    /// The fingerprint of the certificate the device showed last.
-    pub fn fingerprint(&self) -> Option<String> {
-        let mut fingerprint = None;
-        self.update(|seen| fingerprint = seen.fingerprint);
-        fingerprint.map(|fingerprint| fingerprint.to_string())
-    }
-}
+static DEVICE_WORDS: ServerWords = ServerWords {
+    server: "the device",
+    pin_key: "certificate",
+    authorities_key: "ca_file",
+    port_hint: "a device's HTTPS port is 443, if the room's url does not say otherwise",
+    client_certificate_hint: "the gateway has none: turn the validation of web clients off at the device",
+    tls_hint: "update the device's firmware, or let it offer",
+};
 
 /// The TLS settings for a device with this cryptography, and where its handshakes will be noted.
 ///
 /// # Errors
-/// A CA file that cannot be read, or no usable root certificates.
+/// A CA file that cannot be used.
 pub fn client_config(
     certificate: &Certificate,
     provider: Arc<CryptoProvider>,
 ) -> Result<(ClientConfig, Arc<Handshakes>), String> {
-    let handshakes = Arc::<Handshakes>::default();
-    let rule = match certificate {
+    let trust = match certificate {
         Certificate::Pinned(fingerprint) => Trust::Pinned(*fingerprint),
         Certificate::Unset => Trust::Nothing,
         Certificate::Insecure => Trust::Anything,
-        Certificate::System => Trust::Authority(
-            rustls_platform_verifier::Verifier::new(provider.clone())
-                .map(Arc::new)
-                .map_err(|error| format!("the system's certificates cannot be used: {error}"))?,
-        ),
+        Certificate::System => Trust::System,
         Certificate::CaFile(path) => {
-            let wrong = |error: &dyn std::fmt::Display| {
-                format!("ca_file {} cannot be used: {error}", path.display())
-            };
-            let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
-                let certificate = certificate.map_err(|error| wrong(&error))?;
-                roots.add(certificate).map_err(|error| wrong(&error))?;
-            }
-            let verifier =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-                    .build()
-                    .map_err(|error| wrong(&error))?;
-            Trust::Authority(verifier)
+            Trust::authorities(path).map_err(|error| format!("ca_file {error}"))?
         }
     };
-    let verifier = Verifier {
-        trust: rule,
-        provider: provider.clone(),
-        handshakes: handshakes.clone(),
-    };
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+    let (mut config, handshakes) = net::client_config(trust, &DEVICE_WORDS, None, provider)?;
     // Enough for one device: the default, for many servers, takes 15 KB a room. Rooms do not share a
     // cache: a certificate that one room trusts must not be accepted for another. A client that keeps
     // its connections open turns the cache off.
@@ -99,120 +47,54 @@ pub fn client_config(
     Ok((config, handshakes))
 }
 
-#[derive(Debug)]
-enum Trust {
-    Pinned(Fingerprint),
-    Authority(Arc<dyn ServerCertVerifier>),
-    Anything,
-    Nothing,
+/// Why the handshake with the device at `address` failed; none if there was no connection for it.
+pub fn handshake_problem(
+    address: &str,
+    error: &(dyn Error + 'static),
+    handshakes: &Handshakes,
+) -> Option<Problem> {
+    if let Some(refusal) = handshakes.take_refusal() {
+        return Some(refusal.into());
+    }
+    let failure = net::handshake_failure(error, handshakes, &DEVICE_WORDS)?;
+    Some(offline(address, &failure))
 }
 
-#[derive(Debug)]
-struct Verifier {
-    trust: Trust,
-    provider: Arc<CryptoProvider>,
-    handshakes: Arc<Handshakes>,
+/// Why a connection broke after its handshake, if that was TLS.
+pub fn late_problem(
+    address: &str,
+    error: &(dyn Error + 'static),
+    handshakes: &Handshakes,
+) -> Option<Problem> {
+    let failure = net::tls_failure(error, handshakes, &DEVICE_WORDS);
+    let wanted = || {
+        // The alert that says so may be lost, since the device closes the connection right after it.
+        let wanted = handshakes.wants_client_certificate();
+        wanted.then(|| net::wants_client_certificate(&DEVICE_WORDS))
+    };
+    Some(offline(address, &failure.or_else(wanted)?))
 }
 
-impl Verifier {
-    fn refuse(&self, code: ProblemCode, message: String) -> Error {
-        self.handshakes
-            .update(|seen| seen.refused = Some(Problem::new(code, message)));
-        Error::InvalidCertificate(rustls::CertificateError::ApplicationVerificationFailure)
-    }
+fn offline(address: &str, failure: &str) -> Problem {
+    Problem::new(ProblemCode::Offline, format!("{address} {failure}"))
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
-        // SHA-256 is always 32 bytes long.
-        let bytes = digest
-            .as_ref()
-            .try_into()
-            .map_err(|_| Error::General("digest".into()))?;
-        let seen = Fingerprint(bytes);
-        self.handshakes
-            .update(|handshakes| handshakes.fingerprint = Some(seen));
-        match &self.trust {
-            Trust::Anything => Ok(ServerCertVerified::assertion()),
-            Trust::Pinned(pinned) if seen == *pinned => {
-                Ok(ServerCertVerified::assertion())
-            }
-            Trust::Pinned(pinned) => Err(self.refuse(
-                ProblemCode::CertificateChanged,
-                format!(
-                    "the device shows certificate {seen}, but {pinned} is pinned; if the device was \
-                     replaced or reset, set certificate = \"{seen}\""
-                ),
-            )),
-            Trust::Nothing => Err(self.refuse(
-                ProblemCode::CertificateUnknown,
-                format!(
-                    "no certificate is configured for this room; the device shows {seen}: if that \
-                     is your device, set certificate = \"{seen}\""
-                ),
-            )),
-            Trust::Authority(authority) => authority
-                .verify_server_cert(certificate, intermediates, name, ocsp, now)
-                .map_err(|error| {
-                    self.refuse(
-                        ProblemCode::CertificateUnknown,
-                        format!(
-                            "the device's certificate {seen} is not signed by a trusted authority \
-                             ({error}); to pin it, set certificate = \"{seen}\""
-                        ),
-                    )
-                }),
-        }
-    }
-
-    /// Proves that the peer holds the certificate's key. Without it, anyone could replay the
-    /// device's public certificate.
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal.is_other_than_pinned {
+            true => ProblemCode::CertificateChanged,
+            false => ProblemCode::CertificateUnknown,
+        };
+        Self::new(code, refusal.message)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::ServerName;
+
     use super::*;
+    use crate::config::Fingerprint;
     use crate::device::test_device::TestDevice;
     use crate::net::dial;
 
@@ -236,9 +118,9 @@ mod tests {
     async fn the_pinned_certificate_is_accepted_and_no_other() {
         let device = TestDevice::that_answers("", false).await;
         let (accepted, handshakes) = shake_hands(&device, &Certificate::Unset).await;
-        let shown = handshakes.fingerprint().unwrap();
+        let shown = handshakes.fingerprint().unwrap().to_string();
         assert!(!accepted);
-        let problem = handshakes.take_refusal().unwrap();
+        let problem = handshakes.take_refusal().map(Problem::from).unwrap();
         assert_eq!(problem.code, ProblemCode::CertificateUnknown);
         assert!(
             problem
@@ -250,13 +132,13 @@ mod tests {
         let pinned = Certificate::parse(&shown).unwrap();
         let (accepted, handshakes) = shake_hands(&device, &pinned).await;
         assert!(accepted);
-        assert_eq!(handshakes.fingerprint(), Some(shown.clone()));
+        assert_eq!(handshakes.fingerprint().unwrap().to_string(), shown);
         assert!(handshakes.take_refusal().is_none());
 
         let another = Fingerprint([7; 32]);
         let (accepted, handshakes) = shake_hands(&device, &Certificate::Pinned(another)).await;
         assert!(!accepted);
-        let problem = handshakes.take_refusal().unwrap();
+        let problem = handshakes.take_refusal().map(Problem::from).unwrap();
         assert_eq!(problem.code, ProblemCode::CertificateChanged);
         for fingerprint in [another.to_string(), shown] {
             assert!(
@@ -276,13 +158,9 @@ mod tests {
         std::fs::write(&file, other.cert.pem()).unwrap();
         let (accepted, handshakes) = shake_hands(&device, &Certificate::CaFile(file)).await;
         assert!(!accepted);
-        let problem = handshakes.take_refusal().unwrap();
+        let problem = handshakes.take_refusal().map(Problem::from).unwrap();
         assert_eq!(problem.code, ProblemCode::CertificateUnknown);
-        assert!(
-            problem
-                .message
-                .contains("not signed by a trusted authority")
-        );
+        assert!(problem.message.contains("is signed by itself"));
         assert!(shake_hands(&device, &Certificate::Insecure).await.0);
     }
 

@@ -135,7 +135,7 @@ impl MqttDoor {
         telemetry: Arc<Telemetry>,
         extra_topics: Option<ExtraTopics>,
     ) -> Result<Self, String> {
-        let tls = settings::connector(&settings)?;
+        let tls = settings::client_tls(&settings)?;
         let span = broker_span(&settings.address());
         let mut context = DoorContext::new(settings, store.clone(), gateway, telemetry);
         context.extra_topics = extra_topics;

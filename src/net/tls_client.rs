@@ -1,81 +1,215 @@
-//! TLS towards a server: which certificates are trusted, and the client's own certificate.
+//! TLS towards a server whose files may be renewed at any time: they are read at each connection.
 //!
-//! Reads the files once. Does not connect: [`super::dial()`] does.
+//! Does not dial: [`super::dial()`] does.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::danger::ServerCertVerifier;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use rustls::sign::CertifiedKey;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::pem::{certificates, private_key, unusable};
+use super::tls_failure::handshake_failure;
+use super::trust::{ServerWords, Trust, client_config};
+use super::x509::X509;
+use crate::config::Fingerprint;
 
-/// The files a client uses.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ClientTlsFiles<'a> {
-    /// The authorities that are trusted; without it, those of the operating system.
-    pub authorities: Option<&'a Path>,
-    /// The client's certificate and its key, where the server asks for one.
-    pub identity: Option<(&'a Path, &'a Path)>,
+/// What a client trusts and shows.
+#[derive(Debug, Clone, Default)]
+pub struct ClientTlsFiles {
+    /// The server's certificate; it is trusted whatever the authorities say.
+    pub pinned: Option<Fingerprint>,
+    /// A file with the authorities that are trusted; without it, those of the operating system.
+    pub authorities: Option<PathBuf>,
+    /// Files with the client's certificate and its key, where the server asks for one.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
-/// Makes a connector that verifies the server's certificate and name.
-///
-/// # Errors
-/// A file cannot be used; the message names it and holds nothing of its content.
-pub fn client_connector(files: ClientTlsFiles<'_>) -> Result<TlsConnector, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let builder = match files.authorities {
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| unusable(path, &error))?;
+/// Speaks TLS with one server.
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    files: Arc<ClientTlsFiles>,
+    words: &'static ServerWords,
+}
+
+impl ClientTls {
+    /// A client that reads the files at each connection, and once now.
+    ///
+    /// # Errors
+    /// A file cannot be used; the message names it and holds nothing of its content.
+    pub fn new(files: ClientTlsFiles, words: &'static ServerWords) -> Result<Self, String> {
+        files.read()?;
+        Ok(Self {
+            files: Arc::new(files),
+            words,
+        })
+    }
+
+    /// Does the handshake with a server that was dialled at this host.
+    ///
+    /// # Errors
+    /// Why it failed, for people.
+    pub async fn connect(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, ClientTlsError> {
+        let files = self.files.clone();
+        // Files may be on a disk that is slow.
+        let read = tokio::task::spawn_blocking(move || files.read());
+        let (trust, identity) = match read.await {
+            Ok(read) => read.map_err(ClientTlsError::Files)?,
+            Err(error) => return Err(ClientTlsError::Files(error.to_string())),
+        };
+        let (config, handshakes) = client_config(trust, self.words, identity, provider())
+            .map_err(ClientTlsError::Files)?;
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| ClientTlsError::Failed("has no valid host name in its url".into()))?;
+        let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        connecting.await.map_err(|error| {
+            if let Some(refusal) = handshakes.take_refusal() {
+                return ClientTlsError::Refused(refusal.message);
             }
-            builder.with_root_certificates(roots)
-        }
-        None => {
-            let verifier = rustls_platform_verifier::Verifier::new(provider)
-                .map_err(|error| format!("the system's certificates cannot be used: {error}"))?;
-            let verifier: Arc<dyn ServerCertVerifier> = Arc::new(verifier);
-            // The library's word for a verifier of one's own; this one is the operating system's.
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
-        }
+            match handshake_failure(&error, &handshakes, self.words) {
+                Some(failure) => ClientTlsError::Failed(failure),
+                None => ClientTlsError::Network(error),
+            }
+        })
+    }
+}
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientTlsError {
+    /// The client's own files cannot be used (any more).
+    #[error("{0}")]
+    Files(String),
+    /// The server's certificate is not trusted.
+    #[error("{0}")]
+    Refused(String),
+    /// It cannot be done with this server.
+    #[error("it {0}")]
+    Failed(String),
+    /// The network failed.
+    #[error("{0}")]
+    Network(io::Error),
+}
+
+impl ClientTlsFiles {
+    fn read(&self) -> Result<(Trust, Option<Arc<CertifiedKey>>), String> {
+        let trust = match (self.pinned, &self.authorities) {
+            (Some(pinned), _) => Trust::Pinned(pinned),
+            (None, Some(file)) => Trust::authorities(file)?,
+            (None, None) => Trust::System,
+        };
+        let identity = self.identity.as_ref();
+        let identity = identity.map(|(certificate, key)| read_identity(certificate, key));
+        Ok((trust, identity.transpose()?))
+    }
+}
+
+/// A certificate with its key. The library's own reader refuses certificates of version 1, which
+/// brokers take.
+fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, String> {
+    let chain = certificates(certificate)?;
+    let Some(shown) = chain.first().and_then(|first| X509::parse(first)) else {
+        return Err(unusable(certificate, &"it holds no certificate"));
     };
-    let config = match files.identity {
-        Some((certificate, key)) => builder
-            .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
-            .map_err(|error| unusable(certificate, &error))?,
-        None => builder.with_no_client_auth(),
-    };
-    Ok(TlsConnector::from(Arc::new(config)))
+    let signer = provider()
+        .key_provider
+        .load_private_key(private_key(key)?)
+        .map_err(|error| unusable(key, &error))?;
+    let is_its_key = signer
+        .public_key()
+        .is_none_or(|public| public.as_ref() == shown.key.info);
+    if !is_its_key {
+        let other = format!("it is not the key of {}", certificate.display());
+        return Err(unusable(key, &other));
+    }
+    Ok(Arc::new(CertifiedKey::new(chain, signer)))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    static WORDS: ServerWords = ServerWords {
+        server: "the server",
+        pin_key: "certificate",
+        authorities_key: "ca_file",
+        port_hint: "",
+        client_certificate_hint: "",
+        tls_hint: "",
+    };
+
     #[test]
     fn a_file_that_cannot_be_used_is_named() {
-        let missing = Path::new("/nowhere/ca.pem");
-        let message = |files| client_connector(files).err().unwrap();
-        let authorities = ClientTlsFiles {
-            authorities: Some(missing),
-            identity: None,
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
         };
-        assert!(message(authorities).starts_with("/nowhere/ca.pem cannot be used: "));
-        let identity = ClientTlsFiles {
-            authorities: None,
-            identity: Some((missing, missing)),
+        let made = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (one, other) = (made(), made());
+        let certificate = write("one.pem", &one.cert.pem());
+        let key = write("one.key", &one.signing_key.serialize_pem());
+        let other_key = write("other.key", &other.signing_key.serialize_pem());
+        let missing = directory.path().join("missing.pem");
+        let message = |files| ClientTls::new(files, &WORDS).map(drop);
+        for (authorities, identity, wanted) in [
+            (Some(&missing), None, "missing.pem cannot be used: "),
+            (
+                Some(&key),
+                None,
+                "one.key cannot be used: it holds no certificate",
+            ),
+            (None, Some((&missing, &key)), "missing.pem cannot be used: "),
+            (
+                None,
+                Some((&certificate, &missing)),
+                "missing.pem cannot be used: ",
+            ),
+            (
+                None,
+                Some((&key, &certificate)),
+                "one.key cannot be used: it holds no certificate",
+            ),
+            (
+                None,
+                Some((&certificate, &certificate)),
+                "one.pem cannot be used: ",
+            ),
+            (
+                None,
+                Some((&certificate, &other_key)),
+                "other.key cannot be used: it is not the key of",
+            ),
+        ] {
+            let files = ClientTlsFiles {
+                pinned: None,
+                authorities: authorities.cloned(),
+                identity: identity.map(|(certificate, key)| (certificate.clone(), key.clone())),
+            };
+            let message = message(files).unwrap_err();
+            assert!(message.contains(wanted), "{message}");
+        }
+        let identity = Some((certificate.clone(), key));
+        let good = ClientTlsFiles {
+            pinned: None,
+            authorities: Some(certificate),
+            identity,
         };
-        assert!(message(identity).starts_with("/nowhere/ca.pem cannot be used: "));
-        assert!(client_connector(ClientTlsFiles::default()).is_ok());
+        assert_eq!(message(good), Ok(()));
+        assert_eq!(message(ClientTlsFiles::default()), Ok(()));
     }
 }

@@ -11,7 +11,6 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet, PingReq, PubAck, RetainForwardRule, Subscribe};
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
-use tokio_rustls::TlsConnector;
 
 use super::DoorContext;
 use super::backoff::Backoff;
@@ -22,6 +21,7 @@ use super::receive::Receiver;
 use super::send::{MESSAGES_PER_ITEM, send};
 use super::session::BrokerSession;
 use crate::doors::flush_rule::FlushRule;
+use crate::net::ClientTls;
 use crate::state::Item;
 use crate::topics::{ALL_ROOMS, GATEWAY_AVAILABILITY, GATEWAY_INFO};
 
@@ -32,7 +32,7 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// The door's task.
 pub struct Connection {
     context: Arc<DoorContext>,
-    tls: Option<TlsConnector>,
+    tls: Option<ClientTls>,
     receiver: Receiver,
     backoff: Backoff,
     /// The broker was asked what an earlier run left there. Once is enough: later connections of
@@ -43,7 +43,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(context: Arc<DoorContext>, tls: Option<TlsConnector>) -> Self {
+    pub fn new(context: Arc<DoorContext>, tls: Option<ClientTls>) -> Self {
         Self {
             receiver: Receiver::new(context.clone()),
             context,

@@ -5,15 +5,19 @@ use std::io;
 use rumqttc::v5::mqttbytes::Error as MalformedPacket;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
 
-use super::settings::BROKER_CONNECT_TIMEOUT;
+use super::settings::{BROKER_CONNECT_TIMEOUT, tls_failure};
+use crate::net::ClientTlsError;
 use crate::net::root_cause::root_cause;
 
 /// Why a connection could not be made, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionLost {
-    /// The network or TLS failed.
-    #[error("{}", root_cause(.0))]
+    /// The network failed, or TLS after its handshake.
+    #[error("{}", network(.0))]
     Network(#[from] io::Error),
+    /// The TLS handshake failed.
+    #[error(transparent)]
+    Tls(#[from] ClientTlsError),
     /// No CONNACK in time.
     #[error("it does not answer within {} s", BROKER_CONNECT_TIMEOUT.as_secs())]
     ConnectTimeout,
@@ -33,6 +37,13 @@ pub enum ConnectionLost {
     /// Bytes that are not MQTT 5.
     #[error("what it sends is not MQTT 5: {0}")]
     Malformed(#[from] MalformedPacket),
+}
+
+fn network(error: &io::Error) -> String {
+    match tls_failure(error) {
+        Some(failure) => format!("it {failure}"),
+        None => root_cause(error).to_string(),
+    }
 }
 
 fn refused(code: ConnectReturnCode) -> String {

@@ -15,16 +15,14 @@ use rumqttc::v5::mqttbytes::Error as MalformedPacket;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, Packet,
 };
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use super::error::ConnectionLost;
 use super::packets::PacketReader;
 use super::settings::{BROKER_CONNECT_TIMEOUT, BrokerAddress, MqttSettings, connect_packet};
-use crate::net::{Stream, dial};
+use crate::net::{ClientTls, Stream, dial};
 
 /// With this much waiting to be written, further items wait in the outbox, where a state that
 /// changes again takes no more room. A larger buffer than twice this is given back when it is
@@ -54,7 +52,7 @@ impl Link {
     /// The broker cannot be reached, refuses, or does not answer in time.
     pub async fn open(
         settings: &MqttSettings,
-        tls: Option<&TlsConnector>,
+        tls: Option<&ClientTls>,
     ) -> Result<(Self, ConnAck), ConnectionLost> {
         let opened = async {
             let link = Self::new(connect(&settings.broker, tls).await?);
@@ -122,11 +120,17 @@ impl Link {
     /// The connection is gone.
     pub async fn turn(&mut self) -> Result<(), ConnectionLost> {
         poll_fn(|cx| {
-            if let Poll::Ready(Err(error)) = self.poll_written(cx) {
-                return Poll::Ready(Err(error.into()));
-            }
+            let written = self.poll_written(cx);
             let arrived = &mut self.packets.arrived;
-            match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, arrived)) {
+            let read = poll_read_buf(Pin::new(&mut self.stream), cx, arrived);
+            if let Poll::Ready(Err(error)) = written {
+                // A broker that closes the connection says why before: with TLS, in an alert.
+                return Poll::Ready(Err(match read {
+                    Poll::Ready(Err(cause)) => cause.into(),
+                    _ => error.into(),
+                }));
+            }
+            match ready!(read) {
                 Ok(0) => Poll::Ready(Err(ConnectionLost::Closed)),
                 Ok(_) => Poll::Ready(Ok(())),
                 Err(error) => Poll::Ready(Err(error.into())),
@@ -162,16 +166,14 @@ impl Link {
 
 async fn connect(
     broker: &BrokerAddress,
-    tls: Option<&TlsConnector>,
-) -> io::Result<Box<dyn Stream>> {
+    tls: Option<&ClientTls>,
+) -> Result<Box<dyn Stream>, ConnectionLost> {
     let (BrokerAddress::Tcp { host, port } | BrokerAddress::Tls { host, port }) = broker;
     let stream = dial(host, *port).await?;
     let Some(tls) = tls else {
         return Ok(Box::new(stream));
     };
-    let host = host.trim_matches(['[', ']']);
-    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    Ok(Box::new(tls.connect(name, stream).await?))
+    Ok(Box::new(tls.connect(host, stream).await?))
 }
 
 #[cfg(test)]

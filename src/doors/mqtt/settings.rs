@@ -2,15 +2,16 @@
 //!
 //! Knows the configuration's meaning, not its file.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Connect, ConnectProperties, LastWill, Login, Packet};
 use secrecy::{ExposeSecret, SecretString};
-use tokio_rustls::TlsConnector;
 
-use crate::net::{ClientTlsFiles, client_connector};
+use crate::config::{Fingerprint, host_port};
+use crate::net::{ClientTls, ClientTlsFiles, Handshakes, ServerWords};
 use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, Prefix};
 
 /// From the look-up of the broker's name to its CONNACK. A broker takes milliseconds; a busy one
@@ -50,6 +51,8 @@ pub struct MqttSettings {
     pub password: Option<SecretString>,
     /// The same at every start, so that the broker keeps the session.
     pub client_id: String,
+    /// The broker's certificate; without it, an authority must have signed that.
+    pub certificate: Option<Fingerprint>,
     /// The authority that signed the broker's certificate, instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// The gateway's certificate.
@@ -77,6 +80,7 @@ impl MqttSettings {
             username: None,
             password: None,
             client_id: "poly2mqtt".into(),
+            certificate: None,
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,
@@ -91,7 +95,7 @@ impl MqttSettings {
     /// `host:port`, for messages.
     pub fn address(&self) -> String {
         let (BrokerAddress::Tcp { host, port } | BrokerAddress::Tls { host, port }) = &self.broker;
-        format!("{host}:{port}")
+        host_port(host, *port)
     }
 }
 
@@ -122,20 +126,36 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
     Packet::Connect(connect, Some(will), login)
 }
 
-/// The connector for TLS, where the broker's address asks for it.
+static BROKER_WORDS: ServerWords = ServerWords {
+    server: "the broker",
+    pin_key: "mqtt.certificate",
+    authorities_key: "mqtt.ca_file",
+    port_hint: "mqtts:// needs the broker's TLS port, usually 8883",
+    client_certificate_hint: "see mqtt.client_cert_file and mqtt.client_key_file",
+    tls_hint: "let the broker offer",
+};
+
+/// TLS, where the broker's address asks for it.
 ///
 /// # Errors
 /// Certificate files that cannot be used.
-pub(super) fn connector(settings: &MqttSettings) -> Result<Option<TlsConnector>, String> {
+pub(super) fn client_tls(settings: &MqttSettings) -> Result<Option<ClientTls>, String> {
     let BrokerAddress::Tls { .. } = settings.broker else {
         return Ok(None);
     };
-    let certificate = settings.client_cert_file.as_deref();
-    client_connector(ClientTlsFiles {
-        authorities: settings.ca_file.as_deref(),
-        identity: certificate.zip(settings.client_key_file.as_deref()),
-    })
-    .map(Some)
+    let certificate = settings.client_cert_file.clone();
+    let files = ClientTlsFiles {
+        pinned: settings.certificate,
+        authorities: settings.ca_file.clone(),
+        identity: certificate.zip(settings.client_key_file.clone()),
+    };
+    ClientTls::new(files, &BROKER_WORDS).map(Some)
+}
+
+/// Why an open connection broke, if that was TLS.
+pub(super) fn tls_failure(error: &io::Error) -> Option<String> {
+    // What a handshake noted is not known any more. The alerts that come this late name the cause.
+    crate::net::tls_failure(error, &Handshakes::default(), &BROKER_WORDS)
 }
 
 #[cfg(test)]

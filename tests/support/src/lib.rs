@@ -10,6 +10,7 @@ pub mod mosquitto;
 pub mod program;
 pub mod raw_mqtt;
 pub mod secrets;
+pub mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
