@@ -65,6 +65,8 @@ pub struct Understanding {
     endpoints: Vec<Endpoint>,
     /// How many reads were in vain since the device was understood last.
     in_vain: u32,
+    /// How many of them the device refused with 403.
+    forbidden: u32,
     /// What came in vain, each kind once.
     seen: Vec<Seen>,
 }
@@ -89,6 +91,9 @@ impl Understanding {
                 if let Some(index) = index {
                     let endpoint = self.endpoint(index);
                     endpoint.in_vain = endpoint.in_vain.saturating_add(1);
+                }
+                if seen.as_ref().is_some_and(|seen| seen.status == Some(403)) {
+                    self.forbidden = self.forbidden.saturating_add(1);
                 }
                 self.remember(seen);
             }
@@ -116,7 +121,7 @@ impl Understanding {
         if self.in_vain == 0 {
             return;
         }
-        self.in_vain = 0;
+        (self.in_vain, self.forbidden) = (0, 0);
         self.seen.clear();
         for endpoint in &mut self.endpoints {
             endpoint.in_vain = 0;
@@ -152,12 +157,16 @@ impl Understanding {
 
     /// Why the device counts as offline, if it is not understood. `online`: it was understood since
     /// the log-in. `complete`: everything has been read since the log-in; a device that was not
-    /// understood until then is not tried for longer.
+    /// understood until then is not tried for longer. One that refuses its first reads is not asked
+    /// for everything, since each refusal costs a log-in.
     pub fn problem(&self, online: bool, complete: bool) -> Option<Problem> {
         let often = |endpoint: &Endpoint| endpoint.in_vain >= READS_IN_VAIN;
         let is_certain = match online {
             true => self.endpoints.iter().any(often),
-            false => complete && self.in_vain > 0,
+            false => {
+                let refused = self.forbidden >= u32::from(READS_IN_VAIN);
+                refused || (complete && self.in_vain > 0)
+            }
         };
         if !is_certain || self.speaking().is_some() {
             return None;
@@ -220,6 +229,21 @@ mod tests {
         );
         poly(&mut device, STATUS);
         assert_eq!(device.problem(false, true), None);
+    }
+
+    #[test]
+    fn a_device_that_refuses_the_user_is_not_asked_for_everything() {
+        let mut device = Understanding::default();
+        for index in 0..3 {
+            assert_eq!(device.problem(false, false), None);
+            let seen = Seen {
+                text: "the device refuses this (403)".into(),
+                status: Some(403),
+            };
+            device.answered(Some(index), Evidence::Foreign, Some(seen));
+        }
+        let problem = device.problem(false, false).unwrap().message;
+        assert!(problem.contains("the role of administrator"), "{problem}");
     }
 
     #[test]

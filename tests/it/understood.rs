@@ -218,6 +218,28 @@ async fn a_device_in_another_mode_is_understood() {
     it.stop().await;
 }
 
+/// A user without the rights is refused each read. Each refusal costs a log-in, so the device is not asked
+/// for everything again and again.
+#[tokio::test]
+async fn a_user_without_rights_is_told_and_does_not_log_in_all_the_time() {
+    let it = start().await;
+    all_reads(&it.device, &FaultKind::Status(403));
+    it.problem("not_understood").await;
+    let problem = it.client.last("room/1/problem").unwrap();
+    assert!(problem.contains("the role of administrator"), "{problem}");
+    it.device.clear_journal();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let journal = it.device.journal();
+    let login = |entry: &&_| matches!(entry, poly2mqtt_simulator::JournalEntry { path, method, .. } if path == "/rest/session" && method == "POST");
+    let logins = journal.iter().filter(login).count();
+    // Tried after 0.1, 0.2, 0.4, 0.8 and 1.6 s, each time with three reads.
+    assert!((4..=30).contains(&logins), "{logins}");
+    it.device.clear_faults();
+    it.online().await;
+    assert_eq!(it.device.sessions(), 1);
+    it.stop().await;
+}
+
 /// One answer in between is enough: the device is in trouble, not another one.
 #[tokio::test]
 async fn a_moment_of_nonsense_is_forgiven() {
