@@ -1,6 +1,7 @@
 //! The configuration that a command works with: a file, the environment, or both.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::config::{self, ConfigError, ConfigErrors, Loaded};
 
@@ -11,21 +12,34 @@ pub struct ConfigFile {
     /// configuration.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Where it was found. A reload reads the same again: if the file is gone, the gateway must not go
+    /// on with the environment alone, or with a file of another folder.
+    #[arg(skip)]
+    found: OnceLock<Option<PathBuf>>,
 }
 
 impl ConfigFile {
     /// Finds, reads and checks the configuration. Warnings go to the log.
     pub fn load(&self) -> Result<Loaded, ConfigErrors> {
-        let variable = std::env::var_os("POLY2MQTT_CONFIG");
         let environment = environment()?;
-        let loaded = match config::locate(self.config.as_deref(), variable.as_deref())? {
-            Some(path) => config::load(&path, environment)?,
+        let loaded = match self.path()? {
+            Some(path) => config::load(path, environment)?,
             None => config::load_environment(environment)?,
         };
         for warning in &loaded.warnings {
             tracing::warn!(target: "poly2mqtt::config", "{warning}");
         }
         Ok(loaded)
+    }
+
+    /// The file, if there is one.
+    fn path(&self) -> Result<Option<&Path>, ConfigErrors> {
+        if let Some(found) = self.found.get() {
+            return Ok(found.as_deref());
+        }
+        let variable = std::env::var_os("POLY2MQTT_CONFIG");
+        let found = config::locate(self.config.as_deref(), variable.as_deref())?;
+        Ok(self.found.get_or_init(|| found).as_deref())
     }
 }
 

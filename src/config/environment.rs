@@ -112,8 +112,8 @@ impl Environment {
     }
 
     fn note_key(&mut self, key: &Key, path: Vec<String>, variable: Variable) {
-        // The reader warns of secrets, wherever they come from.
-        if !matches!(key.kind, KeyType::Secret) {
+        // The reader warns of secrets, wherever they come from. The items of a list may have quotes.
+        if !matches!(key.kind, KeyType::Secret | KeyType::List) {
             let told = oddities(&variable.value);
             let lines = told
                 .iter()

@@ -18,6 +18,11 @@ const TLS_KEYS: [&str; 4] = [
     "client_key_file",
 ];
 
+/// The keys that only a broker of another program needs.
+const LOGIN_KEYS: [&str; 3] = ["username", "password", "password_file"];
+/// The keys that only the embedded broker has.
+const EMBEDDED_KEYS: [&str; 2] = ["open", "user"];
+
 /// `[mqtt]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MqttConfig {
@@ -251,6 +256,15 @@ impl MqttConfig {
                 .ok(),
             None => Some(base.url),
         };
+        // A variable may name another kind of broker than the file has keys for.
+        if !matches!(url, Some(BrokerUrl::Tls { .. }) | None) {
+            reader.overrule("url", &TLS_KEYS);
+        }
+        match url {
+            Some(BrokerUrl::Embedded(_)) => reader.overrule("url", &LOGIN_KEYS),
+            Some(_) => reader.overrule("url", &EMBEDDED_KEYS),
+            None => {}
+        }
         let username = reader.text("username");
         let has_password = reader.has("password") || reader.has("password_file");
         let password = reader.secret("password");
@@ -314,7 +328,7 @@ impl MqttConfig {
             BrokerUrl::Embedded(listen) => {
                 if self.username.is_some() || has_password {
                     reader.error(
-                        reader.set_of(&["username", "password", "password_file"]),
+                        reader.set_of(&LOGIN_KEYS),
                         "the gateway needs no log-in at its own broker; for clients give \
                          [[mqtt.user]]",
                     );

@@ -114,6 +114,23 @@ impl<'a> Reader<'a> {
         false
     }
 
+    /// Ignores keys of the file that have no meaning beside a value that a variable sets, with a
+    /// warning each. Where the file sets the value too, they stay, and are wrong.
+    pub fn overrule(&mut self, key: &str, meaningless: &[&str]) {
+        let Some(variable) = self.sources.variable(&self.path_of(key)) else {
+            return;
+        };
+        for other in meaningless {
+            if self.has(other) && self.sources.variable(&self.path_of(other)).is_none() {
+                self.values.remove(*other);
+                self.warn_of(
+                    other,
+                    format_args!("has no meaning beside {variable}: ignored"),
+                );
+            }
+        }
+    }
+
     /// Which of these keys is to blame: one that a variable sets, one that the file sets, or the
     /// first.
     pub fn set_of(&self, keys: &[&'static str]) -> &'static str {

@@ -173,6 +173,13 @@ impl Sources {
         self.document.raw().get(span)
     }
 
+    /// A number that the file writes with digits alone, digit for digit.
+    pub fn digits(&self, path: &[String]) -> Option<String> {
+        let written = self.written(path)?;
+        let plain = written.bytes().all(|byte| byte.is_ascii_digit());
+        plain.then(|| written.to_owned())
+    }
+
     /// Where a key is set: the variable, or file and line of the key or of the nearest table around
     /// it. A table that only variables make is blamed on one of them.
     pub fn place(&self, path: &[String]) -> String {

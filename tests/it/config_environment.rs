@@ -1,7 +1,8 @@
 //! Environment variables over the file, or instead of it.
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Instant;
 
 use poly2mqtt::config::{Certificate, ConfigErrors, Loaded, read};
 use poly2mqtt_simulator::{Options, SimulatedDevice};
@@ -51,6 +52,10 @@ fn a_variable_wins_over_whatever_the_file_says() {
             HUDDLE,
             ("ROOMS__1__ALLOW", "[\"system/reboot\", 'session/renew']"),
         ],
+        &[
+            HUDDLE,
+            ("ROOMS__1__ALLOW", "'system/reboot',\"session/renew\""),
+        ],
         &[HUDDLE, ("ROOMS__1__ALLOW", "")],
         &[HUDDLE, ("MQTT__TOPIC_PREFIX", "")],
         &[HUDDLE, ("HTTP__HOSTS", "[]")],
@@ -88,6 +93,48 @@ fn a_variable_wins_over_whatever_the_file_says() {
             }
         }
     }
+}
+
+/// The file is for another kind of broker than the variable names.
+#[test]
+fn a_broker_by_variable_leaves_out_what_the_file_has_for_another() {
+    let room =
+        "[rooms.1]\nurl = \"https://192.0.2.1\"\npassword = \"x\"\ncertificate = \"system\"\n";
+    let own = "[mqtt]\nurl = \"embedded://0.0.0.0:1883\"\nopen = true\n\
+               [[mqtt.user]]\nname = \"n\"\npassword = \"x\"\n";
+    let other = "[mqtt]\nurl = \"mqtts://broker\"\nusername = \"u\"\npassword = \"x\"\n\
+                 ca_file = \"/etc/hostname\"\n";
+    for (file, url, ignored) in [
+        (own, "mqtt://broker", &["mqtt.open", "mqtt.user"][..]),
+        (own, "off", &["mqtt.open", "mqtt.user"]),
+        (own, "embedded://127.0.0.1:1", &[]),
+        (other, "mqtt://broker", &["mqtt.ca_file"]),
+        (other, "mqtts://other", &[]),
+        (
+            other,
+            "embedded://127.0.0.1:1",
+            &["mqtt.ca_file", "mqtt.username", "mqtt.password"],
+        ),
+    ] {
+        let loaded = with(&format!("{file}{room}"), &[("MQTT__URL", url)]);
+        let loaded = loaded.unwrap_or_else(|told| panic!("{url}: {told}"));
+        let told = &loaded.warnings;
+        assert_eq!(told.len(), ignored.len(), "{url}: {told:?}");
+        for (line, key) in told.iter().zip(ignored) {
+            assert!(line.starts_with("poly2mqtt.toml:"), "{line}");
+            let wanted = format!("{key}: has no meaning beside POLY2MQTT_MQTT__URL: ignored");
+            assert!(line.contains(&wanted), "{line}");
+        }
+    }
+    // What came by variable too is an error.
+    let both = [("MQTT__URL", "mqtt://broker"), ("MQTT__OPEN", "true")];
+    let told = with(&format!("{own}{room}"), &both)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        told.contains("POLY2MQTT_MQTT__OPEN: mqtt.open: only has a meaning"),
+        "{told}"
+    );
 }
 
 /// Each is an error that begins with the name of the variable, and nothing else is said.
@@ -494,6 +541,40 @@ async fn the_gateway_runs_by_the_environment_alone() {
         .unwrap();
     assert_eq!(status.code(), Some(0));
     device.stop().await;
+}
+
+/// A reload reads the file that the start read: where it is gone, it is not the environment alone.
+#[test]
+fn a_file_that_is_gone_at_a_reload_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let text = format!("[mqtt]\nurl = \"off\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n");
+    fs::write(dir.path().join("poly2mqtt.toml"), text).unwrap();
+    let log = dir.path().join("log");
+    let mut command = program(&[]);
+    command
+        .current_dir(dir.path())
+        .env("POLY2MQTT_MQTT__KEEP_ALIVE", "9s")
+        .stderr(File::create(&log).unwrap());
+    let gateway = Running::start(command);
+    listening(port);
+    fs::remove_file(dir.path().join("poly2mqtt.toml")).unwrap();
+    gateway.signal("HUP");
+    let deadline = Instant::now() + poly2mqtt_test_support::SOON;
+    while !fs::read_to_string(&log)
+        .unwrap()
+        .contains("the old one stays in use")
+    {
+        assert!(Instant::now() < deadline, "nothing is told");
+        std::thread::yield_now();
+    }
+    let (status, _) = gateway.terminate();
+    assert_eq!(status.code(), Some(0));
+    let told = fs::read_to_string(&log).unwrap();
+    assert!(
+        told.contains("poly2mqtt.toml: cannot be read: there is no such file"),
+        "{told}"
+    );
 }
 
 fn path_text(path: &Path) -> String {

@@ -264,6 +264,30 @@ fn texts_are_taken_digit_for_digit_or_refused() {
         let told = room(line).unwrap_err().to_string();
         assert!(told.contains("write the value in quotes"), "{line}: {told}");
     }
+    let token = |rooms: &str| {
+        let token = "[[http.token]]\nname = \"n\"\ntoken = \"0123456789abcdef\"\n";
+        let text = format!("{ROOM}password = \"x\"\n{token}rooms = {rooms}\n");
+        read("file".into(), &text, []).map_err(|errors| errors.to_string())
+    };
+    assert!(token("[1]").is_ok() && token("[\"1\"]").is_ok());
+    for rooms in ["[0x1]", "[1.0]", "[true]", "[[1]]"] {
+        let told = token(rooms).unwrap_err();
+        assert!(
+            told.contains("rooms: takes a list of texts"),
+            "{rooms}: {told}"
+        );
+    }
+    // The same in tables of other forms.
+    for text in [
+        "rooms.1 = { url = \"https://192.0.2.1\", password = 12E4 }",
+        "[rooms]\n1.url = \"https://192.0.2.1\"\n1.password = 1_000",
+        "http.token = [{ name = \"n\", token = 0x1F }]",
+        "[mqtt]\nuser = [{ name = \"m\", password = 456 }, { name = \"n\", password = 4_56 }]",
+    ] {
+        let told = read("file".into(), text, []).unwrap_err().to_string();
+        assert!(told.contains("write the value in quotes"), "{text}: {told}");
+        assert_eq!(told.lines().count(), 1, "{text}: {told}");
+    }
     assert_eq!(
         room("preset_offset = -1").unwrap().rooms["1"].preset_offset,
         Some(-1)
@@ -322,6 +346,17 @@ fn files_are_beside_the_configuration_file() {
         assert!(told.starts_with(start) && told.contains(wanted), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
-    let told = variable("/nowhere/poly").unwrap_err().to_string();
-    assert!(told.contains("/nowhere/poly cannot be read"), "{told}");
+    for (path, wanted) in [
+        (
+            "/nowhere/poly",
+            "/nowhere/poly cannot be read: there is no such file",
+        ),
+        (
+            "/run/credentials/x/poly",
+            "systemd puts it there while the unit runs",
+        ),
+    ] {
+        let told = variable(path).unwrap_err().to_string();
+        assert!(told.contains(wanted), "{told}");
+    }
 }

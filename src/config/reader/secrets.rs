@@ -14,6 +14,9 @@ use crate::config::text_file::{self, TextFileError};
 /// No password or token is longer than this many KiB; a larger file is another one.
 const LARGEST_SECRET_FILE: u64 = 64;
 
+/// Where systemd puts the credentials of a unit.
+const CREDENTIALS: &str = "/run/credentials";
+
 impl Reader<'_> {
     /// A secret, given directly as `key` or as the file that `key_file` names.
     pub fn secret(&mut self, key: &str) -> Option<Secret> {
@@ -55,7 +58,14 @@ impl Reader<'_> {
                 None
             }
             Err(error) => {
-                self.error(key, format!("{} {error}", path.display()));
+                let is_credential = path.starts_with(CREDENTIALS);
+                let hint = match error {
+                    TextFileError::Missing if is_credential => {
+                        "; systemd puts it there while the unit runs"
+                    }
+                    _ => "",
+                };
+                self.error(key, format!("{} {error}{hint}", path.display()));
                 None
             }
         }

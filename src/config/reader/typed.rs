@@ -41,14 +41,15 @@ impl Reader<'_> {
             return Some(text);
         }
         let path = self.path_of(key);
-        match self.sources.written(&path) {
-            Some(written) if written.bytes().all(|byte| byte.is_ascii_digit()) => {
-                return Some(written.to_owned());
-            }
-            Some(_) => self.error(key, format!("takes {takes}; write the value in quotes")),
-            None => self.error(key, format!("takes {takes}")),
+        let digits = self.sources.digits(&path);
+        if digits.is_none() {
+            let hint = match self.sources.written(&path) {
+                Some(_) => "; write the value in quotes",
+                None => "",
+            };
+            self.error(key, format!("takes {takes}{hint}"));
         }
-        None
+        digits
     }
 
     /// A text that is not empty and must be there.
@@ -162,8 +163,17 @@ impl Reader<'_> {
     /// A list of texts. The environment gives them with commas between, or as the file writes them.
     pub fn list(&mut self, key: &str) -> Option<Vec<String>> {
         let fits = |kind| matches!(kind, KeyType::List);
+        let (sources, path) = (self.sources, self.path_of(key));
         self.take(key, fits, "a list of texts", |value| match value {
-            Value::Array(items) => items.iter().map(text).collect(),
+            Value::Array(items) => {
+                let items = items.iter().enumerate();
+                let item = |(n, item): (usize, &Value)| match item {
+                    Value::String(text) => Some(text.clone()),
+                    // Ids of rooms may be numbers.
+                    _ => sources.digits(&[path.as_slice(), &[n.to_string()]].concat()),
+                };
+                items.map(item).collect()
+            }
             other => list_of(&text(other)?),
         })
     }
@@ -190,10 +200,12 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// `a, b` or `["a", "b"]`.
+/// `a, b` or `"a", "b"` or `["a", "b"]`.
 fn list_of(text: &str) -> Option<Vec<String>> {
     let text = text.trim();
-    if text.starts_with('[') {
+    if text.starts_with(['[', '"', '\'']) {
+        let brackets = text.starts_with('[');
+        let text = if brackets { text } else { &format!("[{text}]") };
         let items: toml_edit::Array = text.parse::<toml_edit::Value>().ok()?.as_array()?.clone();
         let item = |item: &toml_edit::Value| item.as_str().map(str::to_owned);
         return items.iter().map(item).collect();
