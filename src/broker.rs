@@ -31,6 +31,7 @@ mod filters;
 mod frames;
 mod gate;
 mod gateway_mail;
+mod gateway_retained;
 #[cfg(test)]
 mod hostile;
 mod inbound;
@@ -45,6 +46,7 @@ mod properties;
 mod property_size;
 mod refusals;
 mod replay;
+mod replays;
 mod retained;
 mod rights;
 mod rules;

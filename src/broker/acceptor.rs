@@ -86,6 +86,7 @@ impl Service {
         let Admitted {
             client,
             stream,
+            replayer,
             presence,
         } = admitted;
         self.gate.census.returned(&client.place);
@@ -100,7 +101,21 @@ impl Service {
             self.resources.clone(),
             self.stop.subscribe(),
         );
-        match handler.run().await {
+        // The handler ends when the client goes, and the replayer with it.
+        let replaying = async {
+            if let Some(replayer) = replayer {
+                replayer.run(&self.router).await;
+            }
+            std::future::pending().await
+        };
+        let ended = tokio::select! {
+            ended = handler.run() => ended,
+            () = replaying => return,
+        };
+        if client.is_gateway() {
+            self.gate.shared.gateway_retained.disconnected();
+        }
+        match ended {
             Err(error) if !error.is_normal_disconnect() => {
                 let (kind, why) = (FloodKind::BrokerClientFailed, error.to_string());
                 let network = Network::of(peer.ip());

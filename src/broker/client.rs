@@ -15,6 +15,7 @@ use super::answers::Denial;
 use super::authentication::Login;
 use super::filters::FilterLedger;
 use super::gateway_mail::GatewayMail;
+use super::gateway_retained::GatewayRetained;
 use super::limits::LARGE_PACKETS_BYTES;
 use super::owner::Owner;
 use super::pace::{PublishedHeads, Unread};
@@ -44,7 +45,9 @@ pub struct ClientsShare {
     /// The library's names of clients and groups.
     pub places: PlaceNames,
     pub filters: FilterLedger,
+    /// What clients retain.
     pub retained: RetainedLedger,
+    pub gateway_retained: GatewayRetained,
     pub under_way: UnderWay,
     /// The largest packet of a client, as CONNACK says.
     pub largest_packet: usize,
@@ -72,6 +75,7 @@ impl ClientsShare {
             places,
             filters: FilterLedger::default(),
             retained: RetainedLedger::default(),
+            gateway_retained: GatewayRetained::default(),
             under_way: UnderWay::default(),
             largest_packet,
             large_packets: Arc::new(Semaphore::new(LARGE_PACKETS_BYTES >> 10)),
@@ -147,11 +151,11 @@ impl BrokerClient {
         self.shared.retained.check(topic, payload, properties)
     }
 
-    /// Counts a subscription.
+    /// Counts a subscription. Says whether it is new.
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn subscribe(&self, filter: &str) -> Result<(), Denial> {
+    pub fn subscribe(&self, filter: &str) -> Result<bool, Denial> {
         check_filter(filter)?;
         if !is_moderate(filter) {
             return Err(FILTER_TOO_LONG);

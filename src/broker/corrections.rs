@@ -135,7 +135,7 @@ fn correct_publish(
 
 /// MQTT 5, 3.1.2.11.4: a message that is too large for the client counts as sent. The
 /// acknowledgement that the library waits for; a refused PUBREC ends the exchange of QoS 2.
-fn not_sent(qos: u8, identifier: &[u8]) -> Vec<u8> {
+pub fn not_sent(qos: u8, identifier: &[u8]) -> Vec<u8> {
     match qos {
         0 => Vec::new(),
         1 => packet(kind::PUBACK, 0, identifier),

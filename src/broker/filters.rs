@@ -14,6 +14,7 @@ use super::limits::{
     WILDCARD_LEVELS, WILDCARD_SHARE,
 };
 use super::owner::Owner;
+use crate::topics::Filter;
 
 const TOO_MANY_OF_CLIENT: Denial = Denial::limit(
     "filters",
@@ -53,6 +54,8 @@ struct ClientFilters {
     owner: Owner,
     filters: HashSet<Box<str>>,
     wildcards: usize,
+    /// Those whose messages keep their retain flag.
+    as_published: HashSet<Box<str>>,
 }
 
 /// Different filters with a wildcard.
@@ -104,12 +107,33 @@ impl FilterLedger {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a subscription of the client at this place.
+    /// Counts a subscription of the client at this place. Says whether it is new.
     ///
     /// # Errors
     /// There are too many. Nothing is counted.
-    pub fn subscribe(&self, place: &str, owner: &Owner, filter: &str) -> Result<(), Denial> {
+    pub fn subscribe(&self, place: &str, owner: &Owner, filter: &str) -> Result<bool, Denial> {
         self.lock().add(place, owner, filter)
+    }
+
+    /// Whether the messages of a subscription keep their retain flag.
+    pub fn set_as_published(&self, place: &str, filter: &str, is_kept: bool) {
+        let mut entries = self.lock();
+        let Some(client) = entries.by_place.get_mut(place) else {
+            return;
+        };
+        if is_kept {
+            client.as_published.insert(filter.into());
+        } else {
+            client.as_published.remove(filter);
+        }
+    }
+
+    /// The filters of the client at this place whose messages keep their retain flag.
+    pub fn as_published(&self, place: &str) -> Vec<Filter> {
+        let entries = self.lock();
+        let filters = entries.by_place.get(place);
+        let filters = filters.into_iter().flat_map(|client| &client.as_published);
+        filters.filter_map(|text| Filter::new(text).ok()).collect()
     }
 
     /// The client at this place has ended a subscription.
@@ -124,10 +148,10 @@ impl FilterLedger {
 }
 
 impl Entries {
-    fn add(&mut self, place: &str, owner: &Owner, filter: &str) -> Result<(), Denial> {
+    fn add(&mut self, place: &str, owner: &Owner, filter: &str) -> Result<bool, Denial> {
         let of_client = self.by_place.get(place);
         if of_client.is_some_and(|client| client.filters.contains(filter)) {
-            return Ok(());
+            return Ok(false);
         }
         let has_wildcard = has_wildcard(filter);
         if of_client.is_some_and(|client| {
@@ -157,17 +181,19 @@ impl Entries {
             owner: owner.clone(),
             filters: HashSet::new(),
             wildcards: 0,
+            as_published: HashSet::new(),
         };
         let client = self.by_place.entry(place.into()).or_insert_with(new);
         client.wildcards += usize::from(has_wildcard);
         client.filters.insert(filter.into());
-        Ok(())
+        Ok(true)
     }
 
     fn remove(&mut self, place: &str, filter: &str) {
         let Some(client) = self.by_place.get_mut(place) else {
             return;
         };
+        client.as_published.remove(filter);
         if client.filters.remove(filter) {
             client.wildcards -= usize::from(has_wildcard(filter));
             let owner = client.owner.clone();
@@ -268,7 +294,7 @@ mod tests {
         let end = loop {
             let place = (accepted / WILDCARD_FILTERS_PER_CLIENT).to_string();
             match ledger.subscribe(&place, &greedy, &deep(accepted)) {
-                Ok(()) => accepted += 1,
+                Ok(_) => accepted += 1,
                 Err(denial) => break denial,
             }
         };

@@ -28,6 +28,7 @@ use super::owner::Owner;
 use super::pace::Pace;
 use super::property_size::PropertySize;
 use super::refusals::Refusals;
+use super::replays::{Replayer, Replays};
 use super::rights::PublishAttempt;
 use super::stream::{InspectedStream, Inspection, PeerKind};
 use crate::command::DoorKind;
@@ -64,6 +65,8 @@ pub struct Gate {
 pub struct Admitted {
     pub client: Arc<BrokerClient>,
     pub stream: InspectedStream,
+    /// Sends what is retained; none for the gateway.
+    pub replayer: Option<Replayer>,
     pub presence: Presence,
 }
 
@@ -91,7 +94,7 @@ impl Gate {
         }
     }
 
-    async fn prepare(&self, connect: Connect, peer: SocketAddr) -> Result<Prepared, NoConnect> {
+    async fn prepare(&self, mut connect: Connect, peer: SocketAddr) -> Result<Prepared, NoConnect> {
         let answers = connect.answers();
         let refuse = |denial: Denial| {
             self.shared.denied(&denial);
@@ -116,11 +119,16 @@ impl Gate {
         let client = Arc::new(BrokerClient::new(place, owner, login, self.shared.clone()));
         check_will(&client, packet).map_err(refuse)?;
         let presence = self.census.arrive(&client.owner).map_err(refuse)?;
-        let peer_kind = if client.is_gateway() {
-            PeerKind::Gateway(self.shared.gateway_mail.connect())
+        let (peer_kind, replayer) = if client.is_gateway() {
+            let retained = &self.shared.gateway_retained;
+            retained.connect(connect.packet.will.as_mut());
+            let mail = self.shared.gateway_mail.connect();
+            (PeerKind::Gateway(mail, self.shared.clone()), None)
         } else {
-            PeerKind::Client(Box::new(Inspection {
-                inbound: Inbound::new(client.clone(), answers),
+            let (shared, place) = (self.shared.clone(), client.place.clone());
+            let (replays, replayer) = Replays::new(shared, place, answers.is_mqtt_5());
+            let inspection = Inspection {
+                inbound: Inbound::new(client.clone(), answers, replays),
                 pace: Pace::new(&self.shared),
                 large_packet: LargePacket::new(self.shared.large_packets.clone()),
                 refusals: Refusals::new(self.shared.telemetry.clone()),
@@ -129,7 +137,8 @@ impl Gate {
                     maximum_packet_size: packet.properties.get_maximum_packet_size(),
                     assigned_client_id: assigned.filter(|_| answers.is_mqtt_5()),
                 },
-            }))
+            };
+            (PeerKind::Client(Box::new(inspection)), Some(replayer))
         };
         let received = connect.for_library(client.place.clone())?;
         Ok(Prepared {
@@ -138,6 +147,7 @@ impl Gate {
             received,
             presence,
             peer_kind,
+            replayer,
         })
     }
 }
@@ -179,6 +189,7 @@ struct Prepared {
     connect_length: usize,
     presence: Presence,
     peer_kind: PeerKind,
+    replayer: Option<Replayer>,
 }
 
 impl Prepared {
@@ -187,6 +198,7 @@ impl Prepared {
         Admitted {
             client: self.client,
             stream: InspectedStream::new(socket, peer, received, length, self.peer_kind),
+            replayer: self.replayer,
             presence: self.presence,
         }
     }

@@ -13,16 +13,19 @@ use tokio::time::Instant;
 use super::answers::{Answers, Denial};
 use super::client::BrokerClient;
 use super::frames::{Frame, Malformed, Reader, kind};
+use super::gateway_retained::RetainedMessage;
 use super::limits::{
     CONTROL_PACKET_LIMIT, MESSAGE_HEAD_LIMIT, QUEUED_MESSAGE_BYTES, TOPIC_ALIASES,
 };
 use super::message::MessageHead;
 use super::properties::MALFORMED;
-use super::replay::Replay;
+use super::replay::Replay as LibraryReplay;
+use super::replays::{Replay, Replays};
 use super::rights::{PublishAttempt, Recipients};
 use super::rules::check_packet;
 use super::subscriptions::{FilterRequest, RequestedFilter, Subscriptions};
 use super::topic_size::is_moderate;
+use crate::topics::Filter;
 
 /// What happens to a packet.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,8 +61,14 @@ pub struct Inbound {
     delivering: HashSet<u16>,
     /// What was asked for by SUBSCRIBE and not answered yet.
     subscriptions: Subscriptions,
-    /// What was retained when the client subscribed, and was not sent yet.
-    pub replay: Replay,
+    /// What clients had retained when the client subscribed, and was not sent yet.
+    pub replay: LibraryReplay,
+    /// The same of the gateway.
+    pub replays: Replays,
+    /// What is to be sent when the SUBSCRIBE with this packet identifier is answered.
+    replays_at_suback: HashMap<u16, Vec<Replay>>,
+    /// The filters whose messages keep their retain flag.
+    as_published: Vec<Filter>,
 }
 
 /// The flag of a PUBLISH that is sent again (MQTT 5, 3.3.1.1).
@@ -87,7 +96,7 @@ const TOO_SLOW: Denial = Denial::limit(
 const TAKEN: Denial = Denial::new(ReasonCode::Success, "");
 
 impl Inbound {
-    pub fn new(client: Arc<BrokerClient>, answers: Answers) -> Self {
+    pub fn new(client: Arc<BrokerClient>, answers: Answers, replays: Replays) -> Self {
         Self {
             client,
             answers,
@@ -95,7 +104,10 @@ impl Inbound {
             answered: HashSet::new(),
             delivering: HashSet::new(),
             subscriptions: Subscriptions::default(),
-            replay: Replay::default(),
+            replay: LibraryReplay::default(),
+            replays,
+            replays_at_suback: HashMap::new(),
+            as_published: Vec::new(),
         }
     }
 
@@ -109,6 +121,26 @@ impl Inbound {
         if !session_present {
             self.client.shared.forget(&self.client.place);
         }
+        self.load_as_published();
+    }
+
+    fn load_as_published(&mut self) {
+        let filters = &self.client.shared.filters;
+        self.as_published = filters.as_published(&self.client.place);
+    }
+
+    /// Whether the client gets a message of this topic, which is not sent because of a subscription, with
+    /// the retain flag. The library does not know of the gateway's.
+    pub fn keeps_retain(&self, topic: &str, is_empty: bool) -> bool {
+        let shared = &self.client.shared;
+        self.as_published.iter().any(|filter| filter.matches(topic))
+            && (shared.gateway_retained.get(topic).is_some()
+                || is_empty && shared.rights.is_gateways(topic))
+    }
+
+    /// What the gateway retains at a topic.
+    pub fn gateway_retained(&self, topic: &str) -> Option<Arc<RetainedMessage>> {
+        self.client.shared.gateway_retained.get(topic)
     }
 
     /// Decides about the packet that these bytes begin with.
@@ -161,13 +193,33 @@ impl Inbound {
             for filter in &request.filters {
                 client.unsubscribe(filter.text);
             }
+            self.load_as_published();
             return request.pass(|_| true);
         }
+        let mut replays = Vec::new();
         let may = |filter: &RequestedFilter<'_>| {
-            let decided = subscribe(client, &mut self.replay, filter);
-            decided.inspect_err(|denial| client.shared.denied(denial))
+            let decided = self
+                .replays
+                .check(replays.len() + 1)
+                .and_then(|()| subscribe(client, &mut self.replay, filter));
+            let is_new = decided.inspect_err(|denial| client.shared.denied(denial))?;
+            if filter.wants_retained(is_new)
+                && let Ok(wanted) = Filter::new(filter.text)
+            {
+                replays.push(Replay {
+                    filter: wanted,
+                    qos: filter.qos(),
+                    identifier: request.identifier,
+                });
+            }
+            Ok(())
         };
-        self.subscriptions.subscribe(&request, self.answers, may)
+        let verdict = self.subscriptions.subscribe(&request, self.answers, may);
+        if !replays.is_empty() {
+            self.replays_at_suback.insert(request.packet_id, replays);
+        }
+        self.load_as_published();
+        verdict
     }
 
     fn publish(&mut self, frame: &Frame, bytes: &[u8]) -> Verdict {
@@ -366,24 +418,39 @@ impl Inbound {
         }
     }
 
-    /// The SUBACK to send instead of the library's, if the library saw only some of the filters.
+    /// The SUBACK to send instead of the library's, if the library saw only some of the filters. What
+    /// is retained may follow it.
     pub fn suback(&mut self, frame: &Frame, packet: &[u8]) -> Option<Vec<u8>> {
+        if let Ok(packet_id) = Reader(frame.body_in(packet)).two_bytes() {
+            let replays = self.replays_at_suback.remove(&packet_id);
+            for replay in replays.into_iter().flatten() {
+                self.replays.begin(replay);
+            }
+        }
         self.subscriptions.suback(frame, packet, self.answers)
     }
 }
 
-/// Decides about one filter.
+/// Decides about one filter. Says whether it is new.
 fn subscribe(
     client: &BrokerClient,
-    replay: &mut Replay,
+    replay: &mut LibraryReplay,
     filter: &RequestedFilter<'_>,
-) -> Result<(), Denial> {
+) -> Result<bool, Denial> {
+    // First: a filter that is refused must cost nothing.
+    let is_new = client.subscribe(filter.text)?;
     let mut replayed = 0;
-    if filter.wants_retained() {
+    if filter.wants_retained(is_new) {
         replayed = client.shared.retained.replayed(filter.text);
     }
-    replay.check(replayed)?;
-    client.subscribe(filter.text)?;
+    replay.check(replayed).inspect_err(|_| {
+        if is_new {
+            client.unsubscribe(filter.text);
+        }
+    })?;
     replay.add(replayed, Instant::now());
-    Ok(())
+    let filters = &client.shared.filters;
+    let is_kept = filter.is_retain_as_published();
+    filters.set_as_published(&client.place, filter.text, is_kept);
+    Ok(is_new)
 }

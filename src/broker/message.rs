@@ -69,6 +69,11 @@ impl<'a> MessageHead<'a> {
         Ok(head)
     }
 
+    /// The properties without their length.
+    pub fn properties(&self) -> &'a [u8] {
+        self.properties
+    }
+
     pub fn property_size(&self) -> PropertySize {
         PropertySize {
             bytes: self.properties.len(),

@@ -2,9 +2,12 @@
 //!
 //! Pure. A packet that is right is not copied.
 
-use super::corrections::{Correction, correct};
+use super::corrections::{Correction, correct, not_sent};
 use super::frames::{Frame, Reader, kind, packet, put_variable_integer};
 use super::inbound::Inbound;
+use super::message::MessageHead;
+use super::properties::SUBSCRIPTION_IDENTIFIER;
+use super::replays::Note;
 
 /// The corrections for one client.
 #[derive(Debug, Default)]
@@ -16,6 +19,17 @@ pub struct Outbound {
     /// The client id that the gateway chose because the client had none: CONNACK must name it
     /// (MQTT 5, 3.2.2.3.7).
     pub assigned_client_id: Option<String>,
+}
+
+/// The retain flag of a PUBLISH (MQTT 5, 3.3.1.3).
+pub const RETAIN: u8 = 1;
+
+/// Whether this packet is a note that stands for a retained message.
+fn is_note(frame: &Frame, bytes: &[u8]) -> bool {
+    frame.kind == kind::PUBLISH
+        && Reader(frame.body_in(bytes))
+            .binary()
+            .is_ok_and(Note::is_topic)
 }
 
 /// The message of QoS 2 that this packet sends or releases.
@@ -46,13 +60,97 @@ impl Outbound {
         if let Some(packet) = instead {
             return Some(Correction::whole(frame, packet));
         }
-        let correction = correct(self.is_mqtt_5, self.maximum_packet_size, frame, bytes);
+        let correction = if is_note(frame, bytes) {
+            inbound.replays.was_written();
+            Some(self.retained(frame, bytes, inbound))
+        } else {
+            let correction = correct(self.is_mqtt_5, self.maximum_packet_size, frame, bytes);
+            self.as_published(frame, bytes, inbound, correction)
+        };
         if !matches!(correction, Some(Correction::Drop(_)))
             && let Some(packet_id) = delivered(frame, bytes)
         {
             inbound.delivers(packet_id);
         }
         correction
+    }
+
+    /// The retained message that a note stands for. If it has gone meanwhile, or is too large, the library
+    /// is told that it was sent.
+    fn retained(&self, frame: &Frame, bytes: &[u8], inbound: &Inbound) -> Correction {
+        let Ok(head) = MessageHead::parse(frame, bytes, self.is_mqtt_5) else {
+            return Correction::Drop(Vec::new());
+        };
+        let identifier = head.packet_id.to_be_bytes();
+        let identifier = if head.qos > 0 { &identifier[..] } else { &[] };
+        let packet = Note::parse(&bytes[head.length..frame.length()])
+            .ok()
+            .and_then(|note| self.message(frame.flags, identifier, &note, inbound));
+        let fits = |packet: &Vec<u8>| {
+            let maximum = self.maximum_packet_size;
+            maximum.is_none_or(|maximum| packet.len() <= maximum as usize)
+        };
+        match packet.filter(fits) {
+            Some(packet) => Correction::whole(frame, packet),
+            None => Correction::Drop(not_sent(head.qos, identifier)),
+        }
+    }
+
+    fn message(
+        &self,
+        flags: u8,
+        identifier: &[u8],
+        note: &Note<'_>,
+        inbound: &Inbound,
+    ) -> Option<Vec<u8>> {
+        let message = inbound.gateway_retained(note.topic)?;
+        let length = u16::try_from(note.topic.len()).ok()?;
+        let mut body = Vec::with_capacity(message.payload.len() + message.properties.len() + 300);
+        body.extend_from_slice(&length.to_be_bytes());
+        body.extend_from_slice(note.topic.as_bytes());
+        body.extend_from_slice(identifier);
+        if self.is_mqtt_5 {
+            let mut properties = Vec::from(&*message.properties);
+            if note.identifier > 0 {
+                put_variable_integer(&mut properties, SUBSCRIPTION_IDENTIFIER);
+                put_variable_integer(&mut properties, note.identifier.try_into().ok()?);
+            }
+            put_variable_integer(&mut body, properties.len());
+            body.extend_from_slice(&properties);
+        }
+        body.extend_from_slice(&message.payload);
+        Some(packet(kind::PUBLISH, flags | RETAIN, &body))
+    }
+
+    /// Puts the retain flag on a message that the gateway retains, where the client wants to see it.
+    fn as_published(
+        &self,
+        frame: &Frame,
+        bytes: &[u8],
+        inbound: &Inbound,
+        correction: Option<Correction>,
+    ) -> Option<Correction> {
+        let is_unmarked = frame.kind == kind::PUBLISH && frame.flags & RETAIN == 0;
+        if !self.is_mqtt_5 || !is_unmarked {
+            return correction;
+        }
+        let Ok(head) = MessageHead::parse(frame, bytes, true) else {
+            return correction;
+        };
+        if !inbound.keeps_retain(head.topic, head.payload == 0) {
+            return correction;
+        }
+        match correction {
+            Some(Correction::Replace { replaced, mut with }) => {
+                with[0] |= RETAIN;
+                Some(Correction::Replace { replaced, with })
+            }
+            None => Some(Correction::Replace {
+                replaced: 1,
+                with: vec![bytes[0] | RETAIN],
+            }),
+            dropped => dropped,
+        }
     }
 
     fn connack(&mut self, frame: &Frame, bytes: &[u8], inbound: &mut Inbound) -> Option<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! How much clients make the broker retain.
 //!
-//! The gateway's own topics are not counted: clients cannot fill the room for states. Counts what
-//! the library says it keeps, so that wills are counted as well.
+//! What the gateway retains is in `gateway_retained`. Counts what the library says it keeps, so that
+//! wills are counted as well.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -42,8 +42,6 @@ struct Entries {
     /// The sizes of what is retained for clients.
     by_topic: HashMap<Box<str>, usize>,
     bytes: usize,
-    /// The sizes of the gateway's own, which have no limit.
-    gateways: HashMap<Box<str>, usize>,
 }
 
 /// The bytes that a retained message counts for.
@@ -89,28 +87,13 @@ impl RetainedLedger {
             return 0;
         }
         let entries = self.lock();
-        let [clients, gateways] = [&entries.by_topic, &entries.gateways];
         let copied = |size: &usize| size + MESSAGE_OVERHEAD;
         if !filter.contains(['+', '#']) {
-            let found = clients.get(filter).or_else(|| gateways.get(filter));
-            return found.map_or(0, copied);
+            return entries.by_topic.get(filter).map_or(0, copied);
         }
-        clients
-            .iter()
-            .chain(gateways)
-            .filter(|(topic, _)| topic_matches_filter(topic, filter))
-            .map(|(_, size)| copied(size))
-            .sum()
-    }
-
-    /// The gateway retains this now; without a payload, nothing.
-    fn set_gateways(&self, topic: &str, payload: usize) {
-        let gateways = &mut self.lock().gateways;
-        if payload == 0 {
-            gateways.remove(topic);
-        } else {
-            gateways.insert(topic.into(), topic.len() + payload);
-        }
+        let matching = entries.by_topic.iter();
+        let matching = matching.filter(|(topic, _)| topic_matches_filter(topic, filter));
+        matching.map(|(_, size)| copied(size)).sum()
     }
 
     /// The broker retains this now; without a payload, nothing.
@@ -151,12 +134,8 @@ impl BrokerEventHandler for RetainedWatch {
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
             let payload = event.payload.len();
-            if self.shared.rights.is_gateways(&event.topic) {
-                self.shared.retained.set_gateways(&event.topic, payload);
-            } else {
-                let properties = self.properties(&event.topic).await;
-                self.shared.retained.set(&event.topic, payload, properties);
-            }
+            let properties = self.properties(&event.topic).await;
+            self.shared.retained.set(&event.topic, payload, properties);
             // The router has its own; a second one in the storage is for a restart from a file.
             let _ = self.storage.remove_retained_message(&event.topic).await;
         })
@@ -205,14 +184,14 @@ mod tests {
     fn what_a_filter_matches_is_copied() {
         let ledger = RetainedLedger::default();
         ledger.set("a/b", 5, NONE);
-        ledger.set_gateways("a/c", 7);
+        ledger.set("a/c", 7, NONE);
         let one = 3 + MESSAGE_OVERHEAD;
         assert_eq!(ledger.replayed("a/b"), one + 5);
         assert_eq!(ledger.replayed("a/c"), one + 7);
         assert_eq!(ledger.replayed("a/#"), 2 * one + 12);
         assert_eq!(ledger.replayed("b/#"), 0);
         assert_eq!(ledger.replayed("$share/g/a/b"), 0);
-        ledger.set_gateways("a/c", 0);
+        ledger.set("a/c", 0, NONE);
         assert_eq!(ledger.replayed("a/+"), one + 5);
     }
 

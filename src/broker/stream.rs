@@ -7,6 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
@@ -17,12 +18,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
+use super::client::ClientsShare;
 use super::corrections::Correction;
 use super::frames::{Frame, kind};
 use super::inbound::{Inbound, Verdict};
 use super::large_packet::LargePacket;
 use super::limits::{LINGER_LIMITS, UNREAD_ANSWERS_LIMIT};
-use super::outbound::Outbound;
+use super::message::MessageHead;
+use super::outbound::{Outbound, RETAIN};
 use super::pace::Pace;
 use super::refusals::Refusals;
 use crate::net::{Lingering, poll_turn};
@@ -56,8 +59,8 @@ pub struct InspectedStream {
 pub enum PeerKind {
     /// A client's.
     Client(Box<Inspection>),
-    /// The gateway's own, which is not inspected. It gets these messages past the library.
-    Gateway(mpsc::Receiver<Vec<u8>>),
+    /// The gateway's own. It gets these messages past the library. Only what it retains is looked at.
+    Gateway(mpsc::Receiver<Vec<u8>>, Arc<ClientsShare>),
 }
 
 /// What decides about the packets of one client.
@@ -133,7 +136,7 @@ impl InspectedStream {
 
     /// Writes what waits to be written. Answers go between two packets of the library.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let PeerKind::Gateway(mail) = &mut self.peer_kind {
+        if let PeerKind::Gateway(mail, _) = &mut self.peer_kind {
             while self.answers.len() < UNREAD_ANSWERS_LIMIT
                 && let Poll::Ready(Some(packet)) = mail.poll_recv(cx)
             {
@@ -159,8 +162,7 @@ impl InspectedStream {
     /// if there are too few.
     fn inspect(&mut self) -> Option<usize> {
         let PeerKind::Client(inspection) = &mut self.peer_kind else {
-            self.reading = Reading::Pass(usize::MAX);
-            return None;
+            return self.inspect_gateway();
         };
         let frame = match Frame::at(&self.received) {
             Ok(Some(frame)) => frame,
@@ -202,6 +204,32 @@ impl InspectedStream {
                 self.reading = Reading::End;
             }
         }
+        None
+    }
+
+    /// Keeps what the gateway retains, and takes the retain flag off for the library.
+    fn inspect_gateway(&mut self) -> Option<usize> {
+        let PeerKind::Gateway(_, shared) = &self.peer_kind else {
+            return None;
+        };
+        let Ok(frame) = Frame::at(&self.received) else {
+            self.reading = Reading::End;
+            return None;
+        };
+        let Some(frame) = frame else {
+            return Some(self.received.len() + 1);
+        };
+        if frame.kind == kind::PUBLISH && frame.flags & RETAIN != 0 {
+            let Some(packet) = self.received.get(..frame.length()) else {
+                return Some(frame.length());
+            };
+            if let Ok(head) = MessageHead::parse(&frame, packet, true) {
+                let payload = &packet[head.length..];
+                shared.gateway_retained.publish(&head, payload);
+            }
+            self.received[0] &= !RETAIN;
+        }
+        self.reading = Reading::Pass(frame.length());
         None
     }
 
@@ -302,21 +330,8 @@ impl AsyncRead for InspectedStream {
                     self.reading = Reading::Head;
                 }
                 Reading::Pass(left) => {
-                    let Self {
-                        socket,
-                        peer_kind,
-                        received,
-                        ..
-                    } = &mut *self;
-                    match peer_kind {
-                        // Nothing is left to replay and nothing to inspect.
-                        PeerKind::Gateway(_) if received.is_empty() => {
-                            return Pin::new(socket).poll_read(cx, buf);
-                        }
-                        PeerKind::Gateway(_) => {}
-                        PeerKind::Client(inspection) => {
-                            ready!(inspection.large_packet.poll_may_come(cx))?;
-                        }
+                    if let PeerKind::Client(inspection) = &mut self.peer_kind {
+                        ready!(inspection.large_packet.poll_may_come(cx))?;
                     }
                     if !ready!(self.poll_receive(cx, 1))? {
                         return Poll::Ready(Ok(()));
@@ -413,8 +428,6 @@ impl WebSocketTransport for InspectedStream {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::sync::Arc;
-
     use tokio::net::TcpListener;
 
     use super::super::answers::Answers;
@@ -424,6 +437,7 @@ mod tests {
     use super::super::limits::{REFUSAL_PAUSE, REFUSALS_AT_ONCE};
     use super::super::owner::Owner;
     use super::super::places::PlaceNames;
+    use super::super::replays::Replays;
     use super::super::rights::BrokerRights;
     use super::*;
     use crate::topics::{DiscoveryTopics, Prefix};
@@ -444,9 +458,10 @@ mod tests {
             1 << 20,
         ));
         let owner = Owner::address(peer.ip());
+        let (replays, _) = Replays::new(shared.clone(), "client".into(), true);
         let client = BrokerClient::new("client".into(), owner, Login::Anyone, shared.clone());
         let inspection = Inspection {
-            inbound: Inbound::new(Arc::new(client), Answers::new(5, true, None)),
+            inbound: Inbound::new(Arc::new(client), Answers::new(5, true, None), replays),
             outbound: Outbound {
                 is_mqtt_5: true,
                 maximum_packet_size: None,

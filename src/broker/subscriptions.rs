@@ -9,9 +9,14 @@ use std::collections::HashMap;
 use super::answers::{Answers, Denial};
 use super::frames::{Frame, Malformed, Reader, kind, packet};
 use super::inbound::Verdict;
+use super::properties::SUBSCRIPTION_IDENTIFIER;
 
-/// The Retain Handling of a client that wants nothing retained (MQTT 5, 3.8.3.1).
+/// The Retain Handling of a client that wants nothing retained, or only for a new subscription (MQTT 5,
+/// 3.8.3.1).
 const NO_RETAINED: u8 = 2;
+const RETAINED_IF_NEW: u8 = 1;
+/// The bit of Retain As Published among the options.
+const RETAIN_AS_PUBLISHED: u8 = 1 << 3;
 
 /// One filter of SUBSCRIBE or UNSUBSCRIBE.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,10 +29,27 @@ pub struct RequestedFilter<'a> {
 }
 
 impl RequestedFilter<'_> {
-    /// Whether the client wants what is retained.
-    pub fn wants_retained(&self) -> bool {
-        let is_wanted = |options: &u8| options >> 4 & 3 != NO_RETAINED;
-        self.options.first().is_some_and(is_wanted)
+    fn options(&self) -> u8 {
+        self.options.first().copied().unwrap_or_default()
+    }
+
+    /// Whether the client wants what is retained, for a subscription that is new or not.
+    pub fn wants_retained(&self, is_new: bool) -> bool {
+        match self.options() >> 4 & 3 {
+            NO_RETAINED => false,
+            RETAINED_IF_NEW => is_new,
+            _ => true,
+        }
+    }
+
+    /// The QoS that the client asks for.
+    pub fn qos(&self) -> u8 {
+        self.options() & 3
+    }
+
+    /// Whether messages keep their retain flag (MQTT 5, 3.8.3.1).
+    pub fn is_retain_as_published(&self) -> bool {
+        self.options() & RETAIN_AS_PUBLISHED != 0
     }
 }
 
@@ -40,6 +62,8 @@ pub struct FilterRequest<'a> {
     length: usize,
     /// The body before the filters.
     start: &'a [u8],
+    /// The Subscription Identifier; 0 for none.
+    pub identifier: u32,
     pub filters: Vec<RequestedFilter<'a>>,
 }
 
@@ -52,8 +76,15 @@ impl<'a> FilterRequest<'a> {
         let body = frame.body_in(packet);
         let mut reader = Reader(body);
         let packet_id = reader.two_bytes()?;
+        let mut identifier = 0;
         if is_mqtt_5 {
-            reader.properties()?;
+            let mut properties = reader.properties()?;
+            while !properties.0.is_empty() {
+                let mut property = properties.property()?;
+                if property.identifier == SUBSCRIPTION_IDENTIFIER {
+                    identifier = property.value.variable_integer()?;
+                }
+            }
         }
         let start = &body[..body.len() - reader.0.len()];
         let mut filters = Vec::new();
@@ -74,6 +105,7 @@ impl<'a> FilterRequest<'a> {
             kind: frame.kind,
             length: frame.length(),
             start,
+            identifier: identifier.try_into().unwrap_or_default(),
             filters,
         })
     }

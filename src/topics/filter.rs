@@ -42,8 +42,20 @@ impl Filter {
     }
 
     /// Whether it has no wildcards, so it matches exactly one topic.
-    fn is_literal(&self) -> bool {
+    pub fn is_literal(&self) -> bool {
         !self.0.contains(['+', '#'])
+    }
+
+    /// What every topic that it matches begins with: all of it up to a wildcard.
+    pub fn start(&self) -> &str {
+        match self.0.find(['+', '#']) {
+            None => &self.0,
+            // `a/#` matches `a` too.
+            Some(wildcard) => {
+                let start = &self.0[..wildcard];
+                start.strip_suffix('/').unwrap_or(start)
+            }
+        }
     }
 
     /// Whether it matches a topic. `a/#` matches `a` too; a leading wildcard matches no `$` topic.
@@ -97,6 +109,20 @@ impl Filters {
     /// Whether one of them matches this topic.
     pub fn matches(&self, topic: &str) -> bool {
         self.literal.contains(topic) || self.patterns.iter().any(|filter| filter.matches(topic))
+    }
+
+    /// Every topic that one of them matches begins with one of these, and these are as few as can be.
+    pub fn starts(&self) -> Vec<&str> {
+        let patterns = self.patterns.iter().map(Filter::start);
+        let mut starts: Vec<&str> = patterns.chain(self.literal.iter().map(|text| &**text)).collect();
+        starts.sort_unstable();
+        let mut fewest: Vec<&str> = Vec::new();
+        for start in starts {
+            if fewest.last().is_none_or(|last| !start.starts_with(last)) {
+                fewest.push(start);
+            }
+        }
+        fewest
     }
 
     /// The number of filters.
@@ -188,6 +214,20 @@ mod tests {
             let mut filters = Filters::default();
             filters.add(Filter::new(&filter).unwrap());
             prop_assert_eq!(filters.matches(&topic), wanted);
+        }
+
+        #[test]
+        fn what_matches_begins_with_one_of_the_starts(
+            texts in prop::collection::vec("([ab+]/){0,3}[ab+#]", 1..5),
+            topic in "([ab]/){0,3}[ab]",
+        ) {
+            let mut filters = Filters::default();
+            for text in &texts {
+                filters.add(Filter::new(text).unwrap());
+            }
+            let starts = filters.starts();
+            let is_found = starts.iter().any(|start| topic.starts_with(start));
+            prop_assert!(is_found || !filters.matches(&topic), "{starts:?}");
         }
 
         #[test]

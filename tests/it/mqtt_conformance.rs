@@ -6,6 +6,7 @@ use poly2mqtt_test_support::embedded;
 use poly2mqtt_test_support::raw_mqtt::{RawClient, Version};
 
 mod forbidden;
+mod gateway_retained;
 mod messages;
 mod sessions;
 mod subscriptions;

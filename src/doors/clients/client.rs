@@ -134,13 +134,16 @@ impl Client {
         })?;
         let mut added = Filters::default();
         filters.iter().cloned().for_each(|filter| added.add(filter));
-        for topics in self.clients.store.topics_below("").chunks(TOPICS_AT_ONCE) {
-            for topic in topics {
-                if added.matches(topic) && self.grant.sees_topic(topic) {
-                    self.outbox.push_state(topic);
+        let store = &self.clients.store;
+        for start in added.starts() {
+            for topics in store.topics_below(start).chunks(TOPICS_AT_ONCE) {
+                for topic in topics {
+                    if added.matches(topic) && self.grant.sees_topic(topic) {
+                        self.outbox.push_state(topic);
+                    }
                 }
+                yield_now().await;
             }
-            yield_now().await;
         }
         Ok(())
     }

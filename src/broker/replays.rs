@@ -1,0 +1,205 @@
+//! Sends a client what the gateway retains, when the client subscribes.
+//!
+//! Such a message needs the library's packet identifiers, acknowledgements and sessions. So the library
+//! gets a note with the topic, to a topic that only this client has, and `outbound` puts the message
+//! in the note's place when the library writes it. Few notes are under way at a time, and a message is
+//! always the newest, however long its note waited.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mqtt5::QoS;
+use mqtt5::broker::router::{MessageRouter, SubscriptionRequest};
+use mqtt5::packet::publish::PublishPacket;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use mqtt5::types::ProtocolVersion;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use super::answers::Denial;
+use super::client::ClientsShare;
+use super::frames::{Malformed, Reader};
+use super::gateway_retained::Search;
+use super::limits::WAITING_REPLAYS;
+use crate::topics::Filter;
+
+/// What the topics of notes begin with; the client's place follows. No client can subscribe or publish
+/// to it.
+const NOTES: &str = "$replay/";
+/// The notes of one client that are under way at a time.
+const NOTES_UNDER_WAY: usize = 64;
+/// The library drops messages of a client that takes nothing. A note that was not written after this
+/// is taken for dropped, so that the others are sent.
+const NOTE_TIMEOUT: Duration = Duration::from_secs(1);
+
+const TOO_MANY: Denial = Denial::limit(
+    "replay",
+    ReasonCode::QuotaExceeded,
+    "the retained messages of many subscriptions are on their way already; subscribe again when they have come",
+);
+
+/// What is retained is to be sent for this filter.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Replay {
+    pub filter: Filter,
+    /// The QoS that was granted.
+    pub qos: u8,
+    /// The Subscription Identifier of the SUBSCRIBE; 0 for none.
+    pub identifier: u32,
+}
+
+/// Stands for a retained message, while the library has it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Note<'a> {
+    pub topic: &'a str,
+    /// 0 for none.
+    pub identifier: u32,
+}
+
+impl<'a> Note<'a> {
+    /// Whether the messages of this topic are notes.
+    pub fn is_topic(topic: &[u8]) -> bool {
+        topic.starts_with(NOTES.as_bytes())
+    }
+
+    /// Of a message's payload.
+    ///
+    /// # Errors
+    /// It is no note.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader(payload);
+        let identifier = reader.take(4)?.try_into().map_err(|_| Malformed)?;
+        Ok(Self {
+            topic: std::str::from_utf8(reader.0).map_err(|_| Malformed)?,
+            identifier: u32::from_be_bytes(identifier),
+        })
+    }
+
+    fn payload(&self) -> Vec<u8> {
+        [&self.identifier.to_be_bytes(), self.topic.as_bytes()].concat()
+    }
+}
+
+/// The subscriptions of one client whose retained messages are to be sent, as its stream sees them.
+#[derive(Debug)]
+pub struct Replays {
+    to_replayer: mpsc::UnboundedSender<Replay>,
+    waiting: Arc<AtomicUsize>,
+    room: Arc<Semaphore>,
+}
+
+/// Sends the notes of one client.
+#[derive(Debug)]
+pub struct Replayer {
+    replays: mpsc::UnboundedReceiver<Replay>,
+    waiting: Arc<AtomicUsize>,
+    /// Permits of notes.
+    room: Arc<Semaphore>,
+    shared: Arc<ClientsShare>,
+    place: String,
+    version: ProtocolVersion,
+}
+
+impl Replays {
+    /// For the client at this place.
+    pub fn new(shared: Arc<ClientsShare>, place: String, is_mqtt_5: bool) -> (Self, Replayer) {
+        let (to_replayer, replays) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let room = Arc::new(Semaphore::new(NOTES_UNDER_WAY));
+        let this = Self {
+            to_replayer,
+            waiting: waiting.clone(),
+            room: room.clone(),
+        };
+        let version = match is_mqtt_5 {
+            true => ProtocolVersion::V5,
+            false => ProtocolVersion::V311,
+        };
+        let replayer = Replayer {
+            replays,
+            waiting,
+            room,
+            shared,
+            place,
+            version,
+        };
+        (this, replayer)
+    }
+
+    /// Whether so many may wait.
+    ///
+    /// # Errors
+    /// They may not.
+    pub fn check(&self, more: usize) -> Result<(), Denial> {
+        let waiting = self.waiting.load(Ordering::Relaxed) + more;
+        if waiting > WAITING_REPLAYS {
+            return Err(TOO_MANY);
+        }
+        Ok(())
+    }
+
+    /// The client's subscription was granted.
+    pub fn begin(&self, replay: Replay) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // The replayer goes only with the client.
+        let _ = self.to_replayer.send(replay);
+    }
+
+    /// The library has written a note.
+    pub fn was_written(&self) {
+        // More may come when one was taken for dropped.
+        if self.room.available_permits() < NOTES_UNDER_WAY {
+            self.room.add_permits(1);
+        }
+    }
+}
+
+impl Replayer {
+    /// Sends notes for as long as the client is there.
+    pub async fn run(mut self, router: &MessageRouter) {
+        let notes = format!("{NOTES}{}", self.place);
+        while let Some(replay) = self.replays.recv().await {
+            let request = SubscriptionRequest::new(&*self.place, &*notes, QoS::ExactlyOnce)
+                .with_protocol_version(self.version);
+            if let Err(error) = router.subscribe(request).await {
+                tracing::debug!(%error, "retained messages could not be sent");
+                return;
+            }
+            let mut search = Search::new(replay.filter);
+            while let Some(found) = self.shared.gateway_retained.next_part(&mut search) {
+                for found in found {
+                    if let Ok(Ok(permit)) = timeout(NOTE_TIMEOUT, self.room.acquire()).await {
+                        permit.forget();
+                    }
+                    let note = Note {
+                        topic: &found.topic,
+                        identifier: replay.identifier,
+                    };
+                    let qos = QoS::from(replay.qos.min(found.qos));
+                    let message = PublishPacket::new(&*notes, note.payload(), qos);
+                    router.route_message(&message, None).await;
+                }
+                yield_now().await;
+            }
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_read_as_it_was_written() {
+        let note = Note {
+            topic: "room/1/audio/volume",
+            identifier: 268_435_455,
+        };
+        assert_eq!(Note::parse(&note.payload()), Ok(note));
+        assert_eq!(Note::parse(&[0, 0, 1]), Err(Malformed));
+        assert_eq!(Note::parse(&[0, 0, 0, 1, 0xFF]), Err(Malformed));
+    }
+}
