@@ -121,7 +121,9 @@ impl GatewayRetained {
         };
         if search.filter.is_literal() {
             let known = messages.get_key_value(search.filter.as_str());
-            known.map(|(topic, message)| add(topic, message));
+            if let Some((topic, message)) = known {
+                add(topic, message);
+            }
             search.is_over = true;
             return Some(found);
         }
@@ -132,7 +134,9 @@ impl GatewayRetained {
         let mut compared = 0;
         let mut last = None;
         let rest = messages.range::<str, _>((start, Bound::Unbounded));
-        for (topic, message) in rest.take_while(|(topic, _)| topic.starts_with(search.filter.start())) {
+        for (topic, message) in
+            rest.take_while(|(topic, _)| topic.starts_with(search.filter.start()))
+        {
             if search.filter.matches(topic) {
                 add(topic, message);
             }

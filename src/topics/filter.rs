@@ -114,7 +114,9 @@ impl Filters {
     /// Every topic that one of them matches begins with one of these, and these are as few as can be.
     pub fn starts(&self) -> Vec<&str> {
         let patterns = self.patterns.iter().map(Filter::start);
-        let mut starts: Vec<&str> = patterns.chain(self.literal.iter().map(|text| &**text)).collect();
+        let mut starts: Vec<&str> = patterns
+            .chain(self.literal.iter().map(|text| &**text))
+            .collect();
         starts.sort_unstable();
         let mut fewest: Vec<&str> = Vec::new();
         for start in starts {
