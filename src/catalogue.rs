@@ -12,7 +12,7 @@
 //! operation    a method and a path: its states, how often it is polled, its commands
 //! state        how states are picked from the device's answer
 //! command      a topic that carries an operation out: payload, plan, read-back, urgency
-//! payload      what a payload may be; field: one value of it
+//! payload      what a payload may be; field: one value of it; advice: what a wrong one was meant to be
 //! evidence     whether an answer is one that a Poly device gives
 //! entity       what Home Assistant shows
 //! references   how entries refer to each other, so that a misspelt reference does not compile
@@ -36,6 +36,7 @@
 //!
 //! `docs/adding-an-operation.md` shows how an operation is added.
 
+mod advice;
 mod areas;
 mod body;
 mod call;
@@ -77,7 +78,7 @@ pub use motion::Motion;
 pub use operation::{Class, Method, Operation, When};
 pub use pattern::{about_parameter, parameters};
 pub use payload::Payload;
-pub use quirks::{QUIRKS, Quirk, QuirkSource, learned_preset_offset};
+pub use quirks::{QUIRKS, Quirk, QuirkSource, learned_preset_offset, truth};
 pub use references::{CommandTopic, StateTopic};
 pub use request::{Request, RequestBody};
 pub use route::{GUARDED, Route, Variant};

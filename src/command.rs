@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
 use tokio::time::Instant;
+
+use crate::json::JsonText;
 
 /// Which commands the sender may give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,7 @@ pub struct Reply {
     room: Arc<str>,
     command: String,
     /// The sender's own id for the command, taken out of a JSON payload.
-    pub request_id: Option<Value>,
+    pub request_id: Option<JsonText>,
     received: Instant,
     deliver: Option<Deliver>,
 }
@@ -205,7 +206,7 @@ mod tests {
         let reply = Reply::new("1".into(), "audio/mute", move |outcome| {
             tx.send(outcome).unwrap()
         });
-        reply.answer(Ok(Success::new(200, Value::Null)));
+        reply.answer(Ok(Success::new(200, serde_json::Value::Null)));
         assert!(rx.recv().unwrap().result.is_ok());
         assert!(rx.recv().is_err());
     }

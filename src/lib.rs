@@ -21,7 +21,8 @@
 //!
 //! Outside that path are `broker` (the embedded MQTT broker), `home_assistant` (discovery),
 //! `dashboard` (the web page), `render` (documents made from the catalogue), `net` (listening,
-//! dialling, TLS), `guesses` (slowing down wrong tokens and passwords) and `telemetry` (log lines, counters, health). Simulated devices are a package of
+//! dialling, TLS), `guesses` (slowing down wrong tokens and passwords), `json` (numbers, ids and flaws of JSON),
+//! `visible` (characters that cannot be seen) and `telemetry` (log lines, counters, health). Simulated devices are a package of
 //! their own,
 //! `simulator/`.
 //!
@@ -38,7 +39,7 @@ pub mod device;
 pub mod doors;
 pub mod guesses;
 pub mod home_assistant;
-
+pub mod json;
 pub mod net;
 pub mod render;
 pub mod rooms;
@@ -46,3 +47,4 @@ mod secret;
 pub mod state;
 pub mod telemetry;
 pub mod topics;
+pub mod visible;

@@ -23,10 +23,10 @@ pub enum FaultKind {
     Huge(usize),
     /// 200 with `null`.
     Null,
-    /// 200 with this body.
-    Body(String),
     /// 200 with the first half of the answer.
     Truncated,
+    /// 200 with this body.
+    Body(String),
     /// All sessions become stale just before the request.
     ExpireSession,
 }

@@ -17,6 +17,7 @@ use super::router::CATALOGUE;
 use super::state::Context;
 use super::step::{Params, Step};
 use crate::command::{ErrorCode, Failure};
+use crate::json::JsonText;
 
 /// A command whose topic and payload have been checked.
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ impl Call {
     pub fn parse(
         command: &str,
         payload: &Bytes,
-        request_id: &mut Option<Value>,
+        request_id: &mut Option<JsonText>,
     ) -> Result<Self, Failure> {
         let found = CATALOGUE.route(command);
         let rule = match &found {

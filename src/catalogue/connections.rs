@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::quirks::is_pending;
+use super::quirks::{is_pending, text, truth, whole};
 
 /// The phase of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl CallPhase {
                 .any(|connection| connection.phase == phase)
         };
         let held = list.as_array().into_iter().flatten().any(|conference| {
-            conference.get("isHolding") == Some(&Value::Bool(true))
+            flag(conference, "isHolding")
                 || conference
                     .get("holdState")
                     .and_then(Value::as_str)
@@ -97,11 +97,11 @@ impl CallConnection {
 }
 
 pub(super) fn id(value: &Value) -> Option<&str> {
-    value.get("id").and_then(Value::as_str)
+    value.get("id").and_then(text)
 }
 
 fn flag(value: &Value, name: &str) -> bool {
-    value.get(name) == Some(&Value::Bool(true))
+    value.get(name).and_then(truth) == Some(true)
 }
 
 /// The connections of a list of conferences, without those that have ended.
@@ -116,8 +116,8 @@ pub fn connections(list: &Value) -> Vec<CallConnection> {
             let Some(id) = id(entry) else { continue };
             let state = entry.get("state").and_then(Value::as_str).unwrap_or("");
             let incoming = flag(entry, "incoming");
-            let up =
-                flag(conference, "isActive") || entry.get("percentConnected") == Some(&100.into());
+            let percent = entry.get("percentConnected").and_then(whole);
+            let up = flag(conference, "isActive") || percent == Some(100);
             let phase = match state.to_ascii_uppercase().as_str() {
                 "INACTIVE" | "DISCONNECTED" | "DISCONNECTING" => continue,
                 "CONNECTED" | "ACTIVE" | "HELD" => CallPhase::Connected,
@@ -130,10 +130,7 @@ pub fn connections(list: &Value) -> Vec<CallConnection> {
             found.push(CallConnection {
                 id: id.to_owned(),
                 conference: conference_id.to_owned(),
-                address: entry
-                    .get("address")
-                    .and_then(Value::as_str)
-                    .map(str::to_owned),
+                address: entry.get("address").and_then(text).map(str::to_owned),
                 incoming: incoming || is_pending(conference_id),
                 phase,
             });

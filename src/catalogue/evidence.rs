@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::operation::Operation;
+use super::quirks::whole;
 
 /// What an answer says about who gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl MemberKind {
 
 /// Whether a value is `true` or `false`, or 1 or 0, which some firmware sends instead.
 pub(super) fn is_flag(value: &Value) -> bool {
-    value.is_boolean() || matches!(value.as_i64(), Some(0 | 1))
+    value.is_boolean() || value.is_number() && matches!(whole(value), Some(0 | 1))
 }
 
 /// An answer with the members of one object, or of each object of a list.

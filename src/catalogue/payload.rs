@@ -5,7 +5,13 @@
 
 use serde_json::{Map, Value};
 
+use super::advice::{about_steps, advice};
 use super::field::{Field, Rule};
+use crate::json::{self, JsonText, is_integer, is_number};
+use crate::visible::{is_invisible, visible_start};
+
+/// The longest start of a value, in characters, that is repeated in a message.
+const LONGEST_SHOWN: usize = 60;
 
 /// The payload that a command takes.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +38,7 @@ pub enum Payload {
 #[derive(Debug, PartialEq)]
 pub struct Read {
     /// The sender's id for the command.
-    pub request_id: Option<Value>,
+    pub request_id: Option<JsonText>,
     /// The values by field name, or the error.
     pub values: Result<Map<String, Value>, String>,
 }
@@ -58,7 +64,7 @@ impl Payload {
         command: &str,
         payload: &[u8],
         toggles: bool,
-        request_id: &mut Option<Value>,
+        request_id: &mut Option<JsonText>,
     ) -> Result<Map<String, Value>, String> {
         let (bare, fields) = match self {
             Self::Bytes { .. } if payload.is_empty() => {
@@ -68,33 +74,39 @@ impl Payload {
             Self::None => (None, [].as_slice()),
             Self::Fields { bare, fields, .. } => (*bare, *fields),
         };
-        let text = std::str::from_utf8(payload)
-            .map_err(|_| format!("the payload of {command} is not UTF-8 text"))?
-            .trim();
-        let mut given = if text.starts_with('{') {
-            serde_json::from_str::<Map<String, Value>>(text)
-                .map_err(|error| format!("the payload of {command} is broken JSON: {error}"))?
+        let text = utf8(command, payload)?.trim();
+        let mut given: Map<String, Value> = if text.starts_with('{') {
+            json::read(text).map_err(|error| {
+                let steps = fields.iter().find_map(|field| field.steps);
+                let steps = steps.filter(|_| text.contains('+')).map(about_steps);
+                with_advice(format!("the payload of {command} is {error}"), steps)
+            })?
         } else {
             Map::new()
         };
-        *request_id = given.remove("request_id");
-        if !text.is_empty() && !text.starts_with('{') {
+        if given.shift_remove("request_id").is_some() {
+            *request_id = JsonText::member(text, "request_id");
+        }
+        let is_nothing = text.is_empty() || text == NULL;
+        if !is_nothing && !text.starts_with('{') {
             let bare = bare
                 .and_then(|bare| fields.iter().find(|field| field.name == bare))
-                .ok_or_else(|| self.unwanted(command))?;
+                .ok_or_else(|| self.unwanted(command, text))?;
             given.insert(bare.name.into(), bare_value(text, bare)?);
         }
         let mut values = Map::new();
         for field in fields {
             let mut value = None;
             for name in field.names(bare) {
-                value = given.remove(name).or(value);
+                let named = given.shift_remove(name);
+                value = named.filter(|value| !value.is_null()).or(value);
             }
             let takes = || format!("{} takes {}", field.name, field.rule.describe(toggles));
             match value {
                 Some(value) => {
                     let converted = field.rule.convert(&value, toggles).ok_or_else(|| {
-                        format!("{}, not {}", takes(), shown(&field.rule, &value))
+                        let wrong = format!("{}, not {}", takes(), shown(&field.rule, &value));
+                        with_advice(wrong, advice(field, &value))
                     })?;
                     values.insert(field.name.into(), converted);
                 }
@@ -102,7 +114,16 @@ impl Payload {
                     return Err(format!("{}; the payload was empty", takes()));
                 }
                 None if field.required => {
-                    return Err(format!("{} is missing; {}", field.name, takes()));
+                    let known = |key: &str| {
+                        let mut fields = fields.iter();
+                        fields.any(|field| field.names(bare).any(|name| name == key))
+                    };
+                    let unknown = given.keys().find(|key| !known(key));
+                    return Err(with_advice(
+                        format!("{} is missing; {}", field.name, takes()),
+                        unknown
+                            .map(|key| format!("\"{}\" is not a field of {command}", short(key))),
+                    ));
                 }
                 None => {}
             }
@@ -110,7 +131,7 @@ impl Payload {
         match given.keys().next() {
             Some(key) if fields.is_empty() => Err(format!(
                 "{}, so \"{}\" is not known",
-                self.unwanted(command),
+                self.unwanted(command, ""),
                 short(key)
             )),
             Some(key) => {
@@ -125,27 +146,75 @@ impl Payload {
         }
     }
 
-    fn unwanted(&self, command: &str) -> String {
-        match self {
+    /// The message about a bare payload where there is no value that it could be.
+    fn unwanted(&self, command: &str, text: &str) -> String {
+        let takes = match self {
             Self::Fields { fields, .. } => {
                 let known: Vec<_> = fields.iter().map(|field| field.name).collect();
                 format!("{command} takes a JSON object with {}", known.join(", "))
             }
             _ => format!("{command} takes an empty payload"),
+        };
+        // A payload that looks empty, or like an object, must be shown.
+        match text.chars().any(is_invisible) {
+            true => format!("{takes}, not \"{}\"", short(text)),
+            false => takes,
         }
     }
 }
 
-/// A payload that is no object: a JSON string or list, or the text itself.
+/// What many clients send for nothing.
+const NULL: &str = "null";
+
+fn utf8<'a>(command: &str, payload: &'a [u8]) -> Result<&'a str, String> {
+    std::str::from_utf8(payload).map_err(|error| {
+        let at = error.valid_up_to();
+        let byte = payload.get(at).copied().unwrap_or_default();
+        let utf16 = payload.starts_with(b"\xff\xfe") || payload.starts_with(b"\xfe\xff");
+        let guess = utf16.then(|| "it is UTF-16".into());
+        with_advice(
+            format!(
+                "the payload of {command} is not UTF-8 text: byte {} is 0x{byte:02X}",
+                at + 1
+            ),
+            guess,
+        )
+    })
+}
+
+fn with_advice(message: String, advice: Option<String>) -> String {
+    match advice {
+        Some(advice) => format!("{message}; {advice}"),
+        None => message,
+    }
+}
+
+/// A payload that is no object: a JSON string or list, or the text itself. Where text is wanted, what
+/// JSON reads as another number than an integer, or as a truth value, must be in quotes to be text.
 fn bare_value(text: &str, field: &Field) -> Result<Value, String> {
-    let json = match field.rule {
-        Rule::List | Rule::Texts => text.starts_with('['),
-        _ => text.starts_with('"'),
+    let wants_text = field.rule.wants_text();
+    let is_json = match field.rule {
+        Rule::List { .. } | Rule::Texts if text.starts_with('[') => true,
+        _ if text.starts_with('"') => true,
+        _ if wants_text => matches!(text, "true" | "false") || is_number(text) && !is_integer(text),
+        _ => false,
     };
-    if !json {
+    if !is_json {
         return Ok(text.into());
     }
-    serde_json::from_str(text).map_err(|error| format!("{} is broken JSON: {error}", field.name))
+    match json::read(text) {
+        Ok(value) => Ok(value),
+        // `"Alice" <sip:a@example.com>`: only its first part is in quotes.
+        Err(_) if wants_text && text.starts_with('"') && goes_on_after_quotes(text) => {
+            Ok(text.into())
+        }
+        Err(error) => Err(format!("{} is {error}", field.name)),
+    }
+}
+
+/// Whether a text that begins with a quote has a second one, and does not end with it.
+fn goes_on_after_quotes(text: &str) -> bool {
+    text[1..].contains('"') && !text.ends_with('"')
 }
 
 fn shown(rule: &Rule, value: &Value) -> String {
@@ -156,12 +225,9 @@ fn shown(rule: &Rule, value: &Value) -> String {
     }
 }
 
-/// At most 60 characters of what a user sent, for a message.
+/// The start of what a user sent, for a message.
 fn short(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.into(),
-    }
+    visible_start(text, LONGEST_SHOWN)
 }
 
 #[cfg(test)]
@@ -222,8 +288,178 @@ mod tests {
             b"{\"volume\":\"x\",\"request_id\":7}",
             false,
         );
-        assert_eq!(read.request_id, Some(7.into()));
+        assert_eq!(read.request_id, Some(Value::from(7).into()));
         assert!(read.values.is_err());
+    }
+
+    #[test]
+    fn a_request_id_stays_as_it_was_sent() {
+        for id in [
+            "12345678901234567890123",
+            "1.0",
+            "1e2",
+            "1E+2",
+            "-0",
+            "0.10",
+            "\"\\u0041 \\/\"",
+            "{\"a\": [1.50, 1e5]}",
+            "null",
+            "true",
+        ] {
+            for rest in ["\"volume\":40", "\"volume\":\"loud\"", "\"vol\":1"] {
+                let payload = format!("{{\"request_id\" : {id} , {rest}}}");
+                let read = VOLUME.read("audio/volume/set", payload.as_bytes(), false);
+                assert_eq!(read.request_id.unwrap().as_str(), id, "{payload}");
+            }
+        }
+        assert!(
+            VOLUME
+                .read("x", b"{\"volume\":4}", false)
+                .request_id
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn numbers_are_read_bare_and_in_json() {
+        for spelled in ["40", "40.0", "4e1", "4.0E+1", "400e-1"] {
+            for payload in [
+                spelled.to_owned(),
+                format!(" \"{spelled}\" "),
+                format!("{{\"volume\":{spelled}}}"),
+                format!("{{\"volume\":\" {spelled} \"}}"),
+            ] {
+                assert_eq!(read(&payload).unwrap()["volume"], 40, "{payload}");
+            }
+        }
+        for payload in [
+            "40.5",
+            "{\"volume\":40.5}",
+            "1e999999999",
+            "{\"volume\":1e999999999}",
+        ] {
+            let told = read(payload).unwrap_err();
+            assert!(
+                told.starts_with("volume takes an integer from 0 to 100, not "),
+                "{told}"
+            );
+        }
+    }
+
+    const DIAL: Payload = Payload::Fields {
+        bare: Some("address"),
+        fields: &[
+            Field::body("address", "address", Rule::Text).required(),
+            Field::body("rate", "rate", Rule::Integer { min: 0, max: 9000 }),
+        ],
+        whole: false,
+    };
+
+    fn dial(payload: &str) -> Result<Map<String, Value>, String> {
+        DIAL.read("call/dial", payload.as_bytes(), false).values
+    }
+
+    #[test]
+    fn null_is_nothing() {
+        let given = dial("{\"address\":\"a\",\"rate\":null}").unwrap();
+        assert!(!given.contains_key("rate"));
+        // Not what hides the value under another name.
+        assert_eq!(
+            read("{\"volume\":40,\"value\":null}").unwrap()["volume"],
+            40
+        );
+        for payload in ["null", " null ", "{\"address\":null}", "{}"] {
+            let told = dial(payload).unwrap_err();
+            assert_eq!(
+                told,
+                "address is missing; address takes a text that is not empty"
+            );
+        }
+        for payload in ["", "null", "{}"] {
+            assert!(
+                Payload::None
+                    .read("audio/mute", payload.as_bytes(), false)
+                    .values
+                    .is_ok()
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_is_text() {
+        let digits = "123456789012345678901";
+        for (payload, address) in [
+            (digits.to_owned(), digits),
+            (format!("\"{digits}\""), digits),
+            (format!("{{\"address\":{digits}}}"), digits),
+            ("0041791234567".into(), "0041791234567"),
+            ("+41791234567".into(), "+41791234567"),
+            ("\"Alice\" <sip:a@x>".into(), "\"Alice\" <sip:a@x>"),
+            ("\"Al \\ B\" sip:a@x".into(), "\"Al \\ B\" sip:a@x"),
+            ("\"5551234.0\"".into(), "5551234.0"),
+            ("\"true\"".into(), "true"),
+            ("[2001:db8::1]".into(), "[2001:db8::1]"),
+            ("10.0.0.1".into(), "10.0.0.1"),
+            ("nullify".into(), "nullify"),
+        ] {
+            assert_eq!(dial(&payload).unwrap()["address"], address, "{payload}");
+        }
+        for payload in ["5551234.0", "1e3", "true", "false"] {
+            for payload in [payload.to_owned(), format!("{{\"address\":{payload}}}")] {
+                let told = dial(&payload).unwrap_err();
+                assert!(told.starts_with("address takes a text"), "{told}");
+                assert!(told.contains("put it in double quotes"), "{told}");
+            }
+        }
+        for payload in ["\"Alice", "\"a\\qb\"", "\""] {
+            assert!(
+                dial(payload).unwrap_err().contains("broken JSON"),
+                "{payload}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_shown() {
+        for (payload, shown) in [
+            ("40\0", "40\\0"),
+            ("\u{feff}40", "\\u{feff}40"),
+            ("4\u{200b}0", "4\\u{200b}0"),
+            ("\u{202b}40", "\\u{202b}40"),
+            ("\u{feff}{\"volume\":40}", "\\u{feff}{"),
+            ("{\"volume\u{200b}\":40}", "volume\\u{200b}"),
+            ("{\"volume\":40}\0", "\\0"),
+            ("{\"volume\":\"40\\u0000\"}", "40\\0"),
+        ] {
+            let told = read(payload).unwrap_err();
+            assert!(told.contains(shown), "{payload:?}: {told}");
+        }
+        let none = Payload::None.read("audio/mute", b"\0", false).values;
+        assert_eq!(
+            none.unwrap_err(),
+            "audio/mute takes an empty payload, not \"\\0\""
+        );
+    }
+
+    #[test]
+    fn what_is_nearly_json_gets_advice() {
+        for (payload, wanted) in [
+            ("{'volume': 40}", "| tojson"),
+            ("{\"volume\": None}", "| tojson"),
+            ("{\"volume\": True}", "| tojson"),
+            ("{\"volume\": 40,}", "comma"),
+            ("{volume:40}", "double quotes around names"),
+            ("{{ 40 }}", "template"),
+            ("{\"volume\": \"{{ x }}\"}", "template"),
+            ("+5", "write it without the +"),
+            ("5%", "without a unit"),
+        ] {
+            let told = read(payload).unwrap_err();
+            assert!(told.contains(wanted), "{payload}: {told}");
+        }
+        let told = |payload| VOLUME.read("x", payload, false).values.unwrap_err();
+        assert!(told(b"\xff\xfe4\x000\x00").contains("it is UTF-16"));
+        assert!(told(b"4\xe90").contains("byte 2 is 0xE9"));
     }
 
     #[test]
@@ -243,6 +479,20 @@ mod tests {
         fn no_payload_can_panic(payload in proptest::collection::vec(any::<u8>(), 0..60)) {
             let _ = VOLUME.read("audio/volume/set", &payload, true);
             let _ = Payload::None.read("audio/mute", &payload, true);
+        }
+
+        #[test]
+        fn any_integer_and_any_text_are_dialled_as_they_are(
+            digits in "-?(0|[1-9][0-9]{0,40})",
+            text in "[a-z@:./ +0-9\"]{0,20}",
+        ) {
+            for payload in [digits.clone(), format!("{{\"address\":{digits}}}"), format!("\"{digits}\"")] {
+                prop_assert_eq!(&dial(&payload).unwrap()["address"], &digits);
+            }
+            let address = format!("sip:{text}");
+            for payload in [address.clone(), Value::from(address.clone()).to_string()] {
+                prop_assert_eq!(&dial(&payload).unwrap()["address"], address.trim());
+            }
         }
     }
 }

@@ -8,11 +8,12 @@ mod forgive;
 #[cfg(test)]
 mod tests;
 
-pub use forgive::learned_preset_offset;
 pub(super) use forgive::{
     CALENDAR_STATUS, as_list, bare_word, collaboration_session, epoch_seconds, flag, is_pending,
-    member, numeric_mute, preset_numbers, result_of, unwrap_result,
+    member, numeric_mute, plain_number, preset_numbers, result_of, seconds, text, unwrap_result,
+    whole,
 };
+pub use forgive::{learned_preset_offset, truth};
 
 /// One deviation of firmware from the guide.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +89,25 @@ pub const QUIRKS: &[Quirk] = &[
         firmware: "3.10 and later",
         source: QuirkSource::Recording,
         handled: ("src/catalogue/quirks/forgive.rs", "numeric_mute"),
+    },
+    Quirk {
+        name: "whole number with a fraction",
+        guide: "volume, duration, index and so on are integers",
+        device: "62.0 or 1800.0, as some JSON libraries write integers",
+        firmware: "none known",
+        source: QuirkSource::Precaution,
+        handled: ("src/catalogue/quirks/forgive.rs", "plain_number"),
+    },
+    Quirk {
+        name: "id or address as a number",
+        guide: "ids and addresses are strings",
+        device: "an integer, which may have more digits than a number in most languages",
+        firmware: "none known",
+        source: QuirkSource::Precaution,
+        handled: (
+            "src/catalogue/quirks/forgive.rs",
+            "pub(in crate::catalogue) fn text",
+        ),
     },
     Quirk {
         name: "presets from zero",

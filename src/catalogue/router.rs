@@ -15,7 +15,9 @@ use super::route::{Route, Variant};
 use super::state::State;
 use super::step::Params;
 use crate::command::{ErrorCode, Failure};
+use crate::json::whole_number;
 use crate::topics;
+use crate::visible::visible_start;
 
 /// The catalogue of this program.
 pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::build);
@@ -23,6 +25,9 @@ pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::build);
 /// A longer topic is not compared with the commands: none is as long, and the time to compare
 /// grows with the length, which the sender chooses.
 const LONGEST_COMPARED: usize = 128;
+
+/// The longest start of a parameter, in characters, that is repeated in a message.
+const LONGEST_SHOWN: usize = 64;
 
 /// All topics of all operations.
 #[derive(Debug)]
@@ -169,7 +174,8 @@ impl Catalogue {
             }
         }
         if command.len() > LONGEST_COMPARED {
-            return format!("{command:.64}… is not a command; \"poly2mqtt topics\" lists them all");
+            let start = visible_start(command, LONGEST_SHOWN);
+            return format!("{start} is not a command; \"poly2mqtt topics\" lists them all");
         }
         // The distance of two texts is at least the difference of their lengths.
         let length = command.chars().count();
@@ -201,10 +207,11 @@ fn literals_last(pattern: &str) -> Vec<bool> {
 /// Checks the value of a parameter whose form is known.
 fn check_parameter(name: &'static str, value: String) -> Result<String, String> {
     match name {
-        "index" => match value.parse::<u8>() {
-            Ok(index @ 1..=10) => Ok(index.to_string()),
+        "index" => match whole_number(&value) {
+            Some(index @ 1..=10) => Ok(index.to_string()),
             _ => Err(format!(
-                "a preset is a number from 1 to 10, not \"{value}\""
+                "a preset is a number from 1 to 10, not \"{}\"",
+                visible_start(&value, LONGEST_SHOWN)
             )),
         },
         _ => Ok(value),

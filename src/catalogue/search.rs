@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::areas::directory::commands::{CREATE_QUERY, DELETE_QUERY, GET_QUERY};
 use super::call::Call;
+use super::quirks::text;
 use crate::command::{ErrorCode, Failure};
 
 /// Entries of a page. Known drivers ask for up to 100.
@@ -38,19 +39,16 @@ impl Search {
     /// # Errors
     /// The device gave no query id.
     pub fn begin(call: &Call, answer: &Value) -> Result<Self, Failure> {
-        let id = match &answer["id"] {
-            Value::String(id) if !id.is_empty() => id.clone(),
-            Value::Number(id) => id.to_string(),
-            _ => {
-                return Err(Failure::new(
-                    ErrorCode::DeviceError,
-                    "the device gave no id for the directory query",
-                ));
-            }
-        };
+        let id = text(&answer["id"]).filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| {
+            Failure::new(
+                ErrorCode::DeviceError,
+                "the device gave no id for the directory query",
+            )
+        })?;
         let limit = call.values.get("limit").and_then(Value::as_u64);
         Ok(Self {
-            query: id,
+            query: id.to_owned(),
             limit: limit.map_or(DEFAULT_LIMIT, |limit| {
                 usize::try_from(limit).unwrap_or(DEFAULT_LIMIT)
             }),

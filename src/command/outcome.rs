@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::ErrorCode;
+use crate::json::{JsonObject, JsonText};
 use crate::topics::RoomTopics;
+use crate::visible::visible;
 
 /// Why a command failed, for the person who reads it.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,11 +27,12 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure without a device status.
+    /// A failure without a device status. What cannot be seen in the message, because a client or a
+    /// device sent it, is shown as an escape.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             code,
-            message: message.into(),
+            message: visible(&message.into()).into_owned(),
             status: None,
         }
     }
@@ -107,7 +108,7 @@ pub fn file_url(room: &str, topic: &str) -> String {
     format!("/{}", RoomTopics::new(room).below(&topic))
 }
 
-/// The one result of a command. Serializes to the JSON of `<command>/result`.
+/// The one result of a command. [`Outcome::to_json`] is the JSON of `<command>/result`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The room's id.
@@ -115,42 +116,11 @@ pub struct Outcome {
     /// The command's topic below the room, as it was sent.
     pub command: String,
     /// The sender's id for it, if it gave one.
-    pub request_id: Option<Value>,
+    pub request_id: Option<JsonText>,
     /// From receipt to result.
     pub took: Duration,
     /// Success or failure.
     pub result: Result<Success, Failure>,
-}
-
-impl Serialize for Outcome {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("ok", &self.result.is_ok())?;
-        map.serialize_entry("room", &*self.room)?;
-        map.serialize_entry("command", &self.command)?;
-        match &self.result {
-            Ok(success) => {
-                map.serialize_entry("status", &success.status)?;
-                map.serialize_entry("took_ms", &self.took_ms())?;
-                map.serialize_entry("body", &self.body(success))?;
-                if let Some(warning) = &success.warning {
-                    map.serialize_entry("warning", warning)?;
-                }
-            }
-            Err(failure) => {
-                if let Some(status) = failure.status {
-                    map.serialize_entry("status", &status)?;
-                }
-                map.serialize_entry("took_ms", &self.took_ms())?;
-                let error = json!({"code": failure.code.as_str(), "message": failure.message});
-                map.serialize_entry("error", &error)?;
-            }
-        }
-        if let Some(request_id) = &self.request_id {
-            map.serialize_entry("request_id", request_id)?;
-        }
-        map.end()
-    }
 }
 
 impl Outcome {
@@ -170,11 +140,35 @@ impl Outcome {
         u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The result message's JSON bytes.
+    /// The result message's JSON.
     pub fn to_json(&self) -> Bytes {
-        // Only maps with string keys are serialized here, which cannot fail.
-        serde_json::to_vec(self)
-            .map(Bytes::from)
-            .unwrap_or_default()
+        let mut json = JsonObject::new()
+            .member("ok", &self.result.is_ok())
+            .member("room", &&*self.room)
+            .member("command", &self.command);
+        json = match &self.result {
+            Ok(success) => {
+                json = json
+                    .member("status", &success.status)
+                    .member("took_ms", &self.took_ms())
+                    .member("body", &self.body(success));
+                match &success.warning {
+                    Some(warning) => json.member("warning", warning),
+                    None => json,
+                }
+            }
+            Err(failure) => {
+                if let Some(status) = failure.status {
+                    json = json.member("status", &status);
+                }
+                let error = json!({"code": failure.code.as_str(), "message": failure.message});
+                json.member("took_ms", &self.took_ms())
+                    .member("error", &error)
+            }
+        };
+        if let Some(request_id) = &self.request_id {
+            json = json.exact("request_id", request_id);
+        }
+        json.finish().into()
     }
 }

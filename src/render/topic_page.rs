@@ -20,7 +20,7 @@ before that. A `{parameter}` is one topic level; in it `/`, `+`, `#` and `%` mus
 - A **command** changes something, a **query** only asks. Clients publish both, not retained. Each gets exactly one result
   at `<topic>/result`, or at the Response Topic of MQTT 5.
 - A payload of one value may be the value alone or a JSON object. An object may also carry a `request_id`, which comes
-  back in the result, and may use the REST guide's camelCase names.
+  back in the result, and may use the REST guide's camelCase names. A whole number may be written `40`, `40.0` or `4e1`.
 - *Read* says how often the gateway asks the device: `fast`, `normal` and `slow` are the intervals in `[poll]`.
 - **Guarded** commands need the room's `allow`, or an administrator's token.
 ";

@@ -16,7 +16,7 @@ use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
 use super::refusal::{foreign_answer, invalid_body, no_response, not_carried_out, refusal};
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
-    Request, StateTopic, is_plain_text, learned_preset_offset, read_body,
+    Request, StateTopic, is_plain_text, learned_preset_offset, read_body, truth,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
@@ -129,7 +129,7 @@ impl Executor<'_> {
         else {
             return Ok(call);
         };
-        match self.read_state(state, &call.params).await?.as_bool() {
+        match truth(&self.read_state(state, &call.params).await?) {
             Some(on) => Ok(call.with(&field, !on)),
             None => Err(Failure::new(
                 ErrorCode::DeviceError,

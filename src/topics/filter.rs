@@ -4,6 +4,8 @@
 
 use std::collections::HashSet;
 
+use crate::visible::visible_start;
+
 /// A longer filter matches no topic of the gateway.
 const LONGEST: usize = 1024;
 
@@ -77,9 +79,12 @@ impl Filter {
     }
 }
 
+/// The longest start of a filter, in characters, that is repeated in a message.
+const LONGEST_SHOWN: usize = 64;
+
 /// The beginning of a text from a user, for a message.
 fn shown(text: &str) -> String {
-    text.chars().take(64).collect()
+    visible_start(text, LONGEST_SHOWN)
 }
 
 /// The filters of one client.

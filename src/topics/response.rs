@@ -4,6 +4,10 @@
 //! them.
 
 use super::{Below, DiscoveryTopics, LONGEST_TOPIC, Prefix, Topic, is_gateway_topic};
+use crate::visible::visible_start;
+
+/// The longest start of a response topic, in characters, that is repeated in a message.
+const LONGEST_SHOWN: usize = 64;
 
 /// Checks a response topic: a result must never land on a state or command of the gateway, among the
 /// results of another room than the command's, or where Home Assistant takes it for a device.
@@ -36,7 +40,8 @@ pub fn check_response(
             _ => return Ok(()),
         }
     };
-    Err(format!("the response topic \"{response:.64}\" {refused}"))
+    let start = visible_start(response, LONGEST_SHOWN);
+    Err(format!("the response topic \"{start}\" {refused}"))
 }
 
 fn is_result_of(topic: &str, wanted: &str) -> bool {

@@ -34,6 +34,7 @@ mod lines;
 mod log_floods;
 mod mqtt_conformance;
 mod mqtt_door;
+mod numbers;
 mod recorded;
 mod reload;
 mod startup;

@@ -7,7 +7,7 @@ use crate::catalogue::entity::Entity;
 use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, When, get, post};
-use crate::catalogue::quirks::numeric_mute;
+use crate::catalogue::quirks::{numeric_mute, plain_number, whole};
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
@@ -31,6 +31,8 @@ pub(in crate::catalogue) mod commands {
 
     pub const SET_MUTED: CommandTopic = CommandTopic::new("audio/muted/set");
     pub const SET_VOLUME: CommandTopic = CommandTopic::new("audio/volume/set");
+    pub const VOLUME_UP: CommandTopic = CommandTopic::new("audio/volume/up");
+    pub const VOLUME_DOWN: CommandTopic = CommandTopic::new("audio/volume/down");
 }
 
 const KEYS: &[Field] = &[Field::body("keys", "dtmfChar", Rule::Keys).required()];
@@ -45,8 +47,11 @@ const SPEAKER: &[Field] = &[Field::body(
 )
 .required()];
 const MUTED: &[Field] = &[Field::body("muted", "muted", Rule::Switch).required()];
-const VOLUME: &[Field] =
-    &[Field::body("volume", "volume", Rule::Integer { min: 0, max: 100 }).required()];
+const VOLUME: &[Field] = &[
+    Field::body("volume", "volume", Rule::Integer { min: 0, max: 100 })
+        .required()
+        .steps(commands::VOLUME_UP, commands::VOLUME_DOWN),
+];
 /// How far volume up and down go without a step: twenty presses for the whole range.
 const DEFAULT_STEP: i64 = 5;
 const STEP: &[Field] = &[Field::gateway("step", Rule::Integer { min: 1, max: 100 })];
@@ -80,8 +85,10 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             State::whole(states::AUDIO),
             State::field(states::MUTED, &["muted"]),
             State::field(states::MUTE_LOCKED, &["muteLocked"]),
-            State::field(states::VOLUME, &["volume"]),
-            State::field(states::MICROPHONES_CONNECTED, &["numOfMicsConnected"]),
+            State::with(states::VOLUME, |audio, _| number(audio, "volume")),
+            State::with(states::MICROPHONES_CONNECTED, |audio, _| {
+                number(audio, "numOfMicsConnected")
+            }),
         ])
         .poll(Class::Fast),
     post("/rest/audio").commands(actions!("audio")),
@@ -124,7 +131,9 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     ]),
     get("/rest/audio/volume")
         .shape(Shape::Result)
-        .states(&[State::whole(states::VOLUME)]),
+        .states(&[State::with(states::VOLUME, |volume, _| {
+            Some(plain_number(volume))
+        })]),
     post("/rest/audio/volume").commands(&[
         Command::new(commands::SET_VOLUME.as_str())
             .value(VOLUME)
@@ -133,7 +142,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .entities(&[Entity::number("volume", "Volume")
                 .icon("mdi:volume-high")
                 .unit("%")]),
-        Command::new("audio/volume/up")
+        Command::new(commands::VOLUME_UP.as_str())
             .fields(Some("step"), STEP)
             .plan(Plan::From {
                 state: states::VOLUME,
@@ -141,7 +150,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             })
             .refresh(&[states::AUDIO])
             .once(),
-        Command::new("audio/volume/down")
+        Command::new(commands::VOLUME_DOWN.as_str())
             .fields(Some("step"), STEP)
             .plan(Plan::From {
                 state: states::VOLUME,
@@ -151,6 +160,11 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .once(),
     ]),
 ];
+
+/// A member that is a whole number, in its usual spelling.
+fn number(audio: &Value, name: &str) -> Option<Value> {
+    audio.get(name).map(plain_number)
+}
 
 /// The guide allows one key in a request.
 fn one_by_one(own: Step, _: &Context) -> Result<Vec<Step>, Failure> {
@@ -179,7 +193,7 @@ fn quieter(own: Step, volume: &Value) -> Result<Vec<Step>, Failure> {
 
 /// The device has no relative volume: the new one is computed from what the device says now.
 fn change_volume(own: &Step, volume: &Value, sign: i64) -> Result<Vec<Step>, Failure> {
-    let volume = volume.as_i64().ok_or_else(|| {
+    let volume = whole(volume).ok_or_else(|| {
         Failure::new(
             ErrorCode::DeviceError,
             "the device did not say its volume, so there is nothing to step from",

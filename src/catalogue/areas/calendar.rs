@@ -7,7 +7,7 @@ use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::entity::Entity;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, get, post};
-use crate::catalogue::quirks::{CALENDAR_STATUS, epoch_seconds};
+use crate::catalogue::quirks::{CALENDAR_STATUS, epoch_seconds, seconds, text, truth};
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
@@ -151,7 +151,7 @@ fn number_or_range(own: Step, _: &Context) -> Result<Vec<Step>, Failure> {
 }
 
 fn dial(_: Step, meeting: &Value) -> Result<Vec<Step>, Failure> {
-    let Some(id) = meeting.get("id").and_then(Value::as_str) else {
+    let Some(id) = meeting.get("id").and_then(text) else {
         return Err(Failure::new(
             ErrorCode::NotFound,
             "the calendar has no such meeting",
@@ -167,7 +167,7 @@ fn start(meeting: &Value) -> Option<i64> {
 }
 
 fn held(meetings: &Value) -> impl Iterator<Item = &Value> {
-    let cancelled = |meeting: &&Value| meeting.get("canceled") != Some(&Value::Bool(true));
+    let cancelled = |meeting: &&Value| meeting.get("canceled").and_then(truth) != Some(true);
     meetings.as_array().into_iter().flatten().filter(cancelled)
 }
 
@@ -175,7 +175,7 @@ fn held(meetings: &Value) -> impl Iterator<Item = &Value> {
 fn current(meetings: &Value, now: i64) -> Option<&Value> {
     held(meetings)
         .filter(|meeting| {
-            let duration = meeting.get("duration").and_then(Value::as_i64).unwrap_or(0);
+            let duration = meeting.get("duration").and_then(seconds).unwrap_or(0);
             start(meeting).is_some_and(|start| start <= now && now < start.saturating_add(duration))
         })
         .max_by_key(|meeting| start(meeting))
@@ -192,6 +192,22 @@ fn next(meetings: &Value, now: i64) -> Option<&Value> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn times_may_have_a_fraction() {
+        for (start, duration) in [
+            ("900.0", "1800.0"),
+            ("9e2", "1.8e3"),
+            ("\"900\"", "1800.75"),
+        ] {
+            let meetings = format!("[{{\"startTime\":{start},\"duration\":{duration}}}]");
+            let meetings = serde_json::from_str(&meetings).unwrap();
+            for (now, runs) in [(899, false), (900, true), (2699, true), (2700, false)] {
+                assert_eq!(current(&meetings, now).is_some(), runs, "{meetings} {now}");
+            }
+            assert!(next(&meetings, 800).is_some());
+        }
+    }
 
     #[test]
     fn current_and_next_are_found_among_overlapping_and_cancelled_meetings() {

@@ -7,7 +7,7 @@ use crate::catalogue::entity::{Enabled, Entity};
 use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
-use crate::catalogue::quirks::preset_numbers;
+use crate::catalogue::quirks::{preset_numbers, whole};
 use crate::catalogue::state::{Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
@@ -295,7 +295,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
 ];
 
 fn track_selected(own: Step, camera: &Value) -> Result<Vec<Step>, Failure> {
-    let index = camera.get("cameraIndex").and_then(Value::as_i64);
+    let index = camera.get("cameraIndex").and_then(whole);
     let index = index.ok_or_else(|| {
         Failure::new(
             ErrorCode::NotFound,

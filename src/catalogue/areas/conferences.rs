@@ -69,7 +69,13 @@ const DIAL: &[Field] = &[
 ];
 const BLAST: &[Field] = &[
     Field::gateway("addresses", Rule::Texts),
-    Field::body("end_point_list", "endPointList", Rule::List),
+    Field::body(
+        "end_point_list",
+        "endPointList",
+        Rule::List {
+            texts: &["address", "dialType"],
+        },
+    ),
     Field::body("password", "password", Rule::Secret),
 ];
 const FILTER: &[Field] = &[Field::query(

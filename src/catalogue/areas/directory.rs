@@ -48,7 +48,13 @@ const ENTRY: &[Field] = &[
     Field::body("mobile_phone", "mobilePhone", Rule::AnyText),
     Field::body("image_location", "imageLocation", Rule::AnyText),
     Field::body("favorite", "favorite", Rule::Switch),
-    Field::body("devices", "devices", Rule::List),
+    Field::body(
+        "devices",
+        "devices",
+        Rule::List {
+            texts: &["name", "type", "number", "extension", "rate"],
+        },
+    ),
 ];
 const DEVICE: &[Field] = &[Field::body("device_id", "deviceId", Rule::Text)];
 const FAVORITE: &[Field] = &[Field::body("favorite", "favorite", Rule::Switch).required()];

@@ -8,7 +8,7 @@ use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::payload::Payload;
-use crate::catalogue::quirks::member;
+use crate::catalogue::quirks::{member, truth};
 use crate::catalogue::references::StateTopic;
 use crate::catalogue::state::{Context, Pick, Shape, State};
 use crate::catalogue::step::Step;
@@ -243,7 +243,7 @@ fn at_gateway_time(own: Step, context: &Context) -> Result<Vec<Step>, Failure> {
 }
 
 fn any(list: &Value, name: &str) -> Option<Value> {
-    let yes = |entry: &Value| entry.get(name) == Some(&Value::Bool(true));
+    let yes = |entry: &Value| entry.get(name).and_then(truth) == Some(true);
     Some(list.as_array()?.iter().any(yes).into())
 }
 

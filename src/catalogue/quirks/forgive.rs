@@ -4,6 +4,9 @@
 
 use serde_json::{Value, json};
 
+use crate::catalogue::field::switch;
+use crate::json::{is_integer, whole_number};
+
 /// The first of `names` that `value` has.
 pub(in crate::catalogue) fn member<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
     names.iter().find_map(|name| value.get(name))
@@ -27,6 +30,44 @@ pub(in crate::catalogue) fn as_list(answer: Value) -> Value {
     }
 }
 
+/// A whole number, however it is spelled: `62`, `62.0`, `"62"`.
+pub(in crate::catalogue) fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => whole_number(number.as_str()),
+        Value::String(text) => whole_number(text.trim()),
+        _ => None,
+    }
+}
+
+/// A value that is whole in its usual spelling, and any other as it is.
+pub(in crate::catalogue) fn plain_number(value: &Value) -> Value {
+    whole(value).map_or_else(|| value.clone(), Value::from)
+}
+
+/// Whole seconds; a fraction is left out.
+pub(in crate::catalogue) fn seconds(value: &Value) -> Option<i64> {
+    whole(value).or_else(|| value.as_f64().map(|seconds| seconds as i64))
+}
+
+/// An id or an address: text, or an integer digit for digit.
+pub(in crate::catalogue) fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Number(number) if is_integer(number.as_str()) => Some(number.as_str()),
+        _ => None,
+    }
+}
+
+/// A truth value: `true`, 1, or a word for it.
+pub fn truth(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(truth) => Some(*truth),
+        Value::Number(number) => whole_number(number.as_str()).map(|number| number != 0),
+        Value::String(text) => switch(text.trim()),
+        _ => None,
+    }
+}
+
 /// The value in `{"result": value}`, or the value itself.
 pub(in crate::catalogue) fn unwrap_result(answer: Value) -> Value {
     match answer {
@@ -45,9 +86,9 @@ pub(in crate::catalogue) fn result_of(answer: &Value) -> Option<&Value> {
 
 /// True or false, where the device may send 1 or 0.
 pub(in crate::catalogue) fn flag(value: Value) -> Value {
-    match value.as_i64() {
-        Some(number) => (number != 0).into(),
-        None => value,
+    match truth(&value) {
+        Some(flag) if value.is_number() => flag.into(),
+        _ => value,
     }
 }
 
@@ -56,9 +97,9 @@ pub(in crate::catalogue) fn numeric_mute(list: &Value) -> Option<Value> {
     let mut list = list.clone();
     for microphone in list.as_array_mut()? {
         if let Some(mute) = microphone.get_mut("mute")
-            && let Some(number) = mute.as_i64()
+            && let Some(muted) = truth(mute)
         {
-            *mute = (number != 0).into();
+            *mute = muted.into();
         }
     }
     Some(list)
@@ -68,7 +109,7 @@ pub(in crate::catalogue) fn numeric_mute(list: &Value) -> Option<Value> {
 /// a list with a preset 0 counts from zero. An empty list shows nothing.
 pub fn learned_preset_offset(presets: &Value) -> Option<i8> {
     let presets = presets.as_array().filter(|presets| !presets.is_empty())?;
-    let zero = |preset: &Value| preset.get("index").and_then(Value::as_i64) == Some(0);
+    let zero = |preset: &Value| preset.get("index").and_then(whole) == Some(0);
     Some(-i8::from(presets.iter().any(zero)))
 }
 
@@ -80,7 +121,7 @@ pub(in crate::catalogue) fn preset_numbers(list: &Value, configured: Option<i8>)
     let mut list = list.clone();
     for preset in list.as_array_mut()? {
         if let Some(index) = preset.get_mut("index")
-            && let Some(number) = index.as_i64()
+            && let Some(number) = whole(index)
         {
             *index = number.saturating_sub(offset).into();
         }
@@ -111,9 +152,7 @@ const LARGEST_SECONDS: i64 = 100_000_000_000;
 
 /// A time as seconds since 1970.
 pub(in crate::catalogue) fn epoch_seconds(time: &Value) -> Option<i64> {
-    let time = time
-        .as_i64()
-        .or_else(|| time.as_f64().map(|time| time as i64))?;
+    let time = seconds(time)?;
     Some(if time > LARGEST_SECONDS {
         time / 1000
     } else {

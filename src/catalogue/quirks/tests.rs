@@ -130,6 +130,29 @@ async fn check(name: &str) {
                 assert_eq!(epoch_seconds(&time), Some(1_700_000_000));
             }
         }
+        "whole number with a fraction" => {
+            for spelled in ["62", "62.0", "6.2e1", "\"62\""] {
+                let audio = format!("{{\"volume\":{spelled},\"muted\":false}}");
+                let volume = state("audio/volume", &audio);
+                assert_eq!(volume, Some(json!(62)), "{spelled}");
+            }
+            for spelled in ["1800", "1800.0", "1800.5", "\"1800\""] {
+                assert_eq!(seconds(&serde_json::from_str(spelled).unwrap()), Some(1800));
+            }
+            let presets = serde_json::from_str("[{\"index\":0.0},{\"index\":1e0}]").unwrap();
+            assert_eq!(learned_preset_offset(&presets), Some(-1));
+        }
+        "id or address as a number" => {
+            let digits = "12345678901234567890123";
+            let list = format!(
+                "[{{\"id\":{digits},\"connections\":[{{\"id\":7,\"address\":{digits}}}]}}]"
+            );
+            let list = serde_json::from_str(&list).unwrap();
+            let found = connections(&list);
+            assert_eq!(found[0].conference, digits);
+            assert_eq!(found[0].id, "7");
+            assert_eq!(found[0].address.as_deref(), Some(digits));
+        }
         "success false with 200" => {
             let refused = log_in(200, &[], r#"{"success":false}"#);
             assert_eq!(refused, Err(ProblemCode::Unauthorized));

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use bytes::Bytes;
-use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
@@ -15,8 +14,13 @@ use super::frame::{FrameAnswer, FrameError};
 use super::{Clients, FrameFormat, Outgoing, help, json, plain};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
+use crate::json::JsonText;
 use crate::state::{Change, Item, Outbox, StateValue, Subscriber};
 use crate::topics::{Below, Filter, Filters, Topic, split_room};
+use crate::visible::visible_start;
+
+/// The longest start of a topic, in characters, that is repeated in a message.
+const LONGEST_SHOWN: usize = 64;
 
 /// A client's frames are not read while this many times `max_in_flight` answers are unsent. Above 1,
 /// so that a client that sends too many commands gets `busy` for each instead of silence.
@@ -169,11 +173,14 @@ impl Client {
     }
 
     /// Hands a command in; its result becomes the answer to the frame with this id.
-    pub fn command(self: &Arc<Self>, id: Option<Value>, topic: &str, payload: Bytes) {
+    pub fn command(self: &Arc<Self>, id: Option<JsonText>, topic: &str, payload: Bytes) {
         let Some((room, command)) = split_room(topic) else {
             let error = FrameError {
                 code: ErrorCode::UnknownCommand,
-                message: format!("a command is room/<room>/<command>, not \"{topic:.64}\""),
+                message: format!(
+                    "a command is room/<room>/<command>, not \"{}\"",
+                    visible_start(topic, LONGEST_SHOWN)
+                ),
             };
             return self.answer(id, FrameAnswer::Error(error));
         };
@@ -192,7 +199,7 @@ impl Client {
             .submit(&self.grant, self.door, payload, Transfer::None, reply);
     }
 
-    fn result(&self, id: Option<Value>, mut outcome: Outcome) {
+    fn result(&self, id: Option<JsonText>, mut outcome: Outcome) {
         let waiting = self.unsent_bytes.load(Ordering::Relaxed);
         if waiting > MOST_UNSENT_BYTES || self.left.load(Ordering::Relaxed) {
             self.lost_an_answer.store(true, Ordering::Relaxed);
@@ -215,7 +222,7 @@ impl Client {
     }
 
     /// Queues an answer that is not a command's result.
-    pub fn answer(&self, id: Option<Value>, answer: FrameAnswer) {
+    pub fn answer(&self, id: Option<JsonText>, answer: FrameAnswer) {
         self.unsent_answers.fetch_add(1, Ordering::Relaxed);
         self.queue(id.as_ref(), answer);
     }
@@ -230,7 +237,7 @@ impl Client {
         });
     }
 
-    fn queue(&self, id: Option<&Value>, answer: FrameAnswer) {
+    fn queue(&self, id: Option<&JsonText>, answer: FrameAnswer) {
         let texts = match self.format {
             FrameFormat::Json => vec![json::write_answer(id, &answer)],
             FrameFormat::Plain => plain::write_answer(&answer),

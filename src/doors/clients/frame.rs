@@ -4,12 +4,17 @@
 //! Pure.
 
 use bytes::Bytes;
-use serde_json::{Number, Value, json};
+use serde_json::{Value, json};
 
 use crate::catalogue::is_deep;
 use crate::command::{ErrorCode, Outcome, file_url};
+use crate::json::{JsonText, is_number};
 use crate::state::StateValue;
 use crate::topics::{Filter, RoomTopics, split_room};
+use crate::visible::{visible, visible_start};
+
+/// The longest start of a filter, in characters, that is repeated in a message.
+const LONGEST_SHOWN: usize = 40;
 
 /// A client's request.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +42,7 @@ pub enum FrameRequest {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestFrame {
     /// The client's own id; plain frames have none.
-    pub id: Option<Value>,
+    pub id: Option<JsonText>,
     /// The request, or the error.
     pub request: Result<FrameRequest, FrameError>,
 }
@@ -52,11 +57,11 @@ pub struct FrameError {
 }
 
 impl FrameError {
-    /// A frame that does not have the form of one.
+    /// A frame that does not have the form of one. What cannot be seen in the message is shown.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self {
             code: ErrorCode::InvalidPayload,
-            message: message.into(),
+            message: visible(&message.into()).into_owned(),
         }
     }
 }
@@ -99,9 +104,9 @@ pub fn read_filter(text: &str) -> Result<Filter, String> {
     let Some(rest) = text.strip_prefix('$') else {
         return Ok(filter);
     };
-    let Some((kind, rest)) = rest.split_once('/') else {
-        return Err(format!("\"{text:.40}\": no topic here begins with $"));
-    };
+    let shown = |text| visible_start(text, LONGEST_SHOWN);
+    let none = || format!("\"{}\": no topic here begins with $", shown(text));
+    let (kind, rest) = rest.split_once('/').ok_or_else(none)?;
     let own = match kind {
         "share" => rest.split_once('/').map(|(_group, own)| own),
         // EMQX's.
@@ -110,10 +115,12 @@ pub fn read_filter(text: &str) -> Result<Filter, String> {
     };
     Err(match own {
         Some(own) => format!(
-            "\"{text:.40}\": shared subscriptions are for MQTT clients of a broker; here every \
-             client gets everything: subscribe to \"{own:.40}\""
+            "\"{}\": shared subscriptions are for MQTT clients of a broker; here every client gets \
+             everything: subscribe to \"{}\"",
+            shown(text),
+            shown(own)
         ),
-        None => format!("\"{text:.40}\": no topic here begins with $"),
+        None => none(),
     })
 }
 
@@ -126,7 +133,8 @@ pub(super) fn parse_filters<'a>(
 }
 
 /// A payload as a JSON value: numbers, booleans, objects and lists as such, anything else as text.
-/// A number that JSON would change (`007`, twenty digits) stays text.
+/// A number that is none in JSON (`007`), or that common readers of JSON would change (thirty digits),
+/// stays text.
 pub fn payload_as_json(payload: &[u8]) -> Value {
     let text = String::from_utf8_lossy(payload);
     let as_text = |text: &str| Value::from(text);
@@ -135,16 +143,29 @@ pub fn payload_as_json(payload: &[u8]) -> Value {
             Ok(value) if !is_deep(&value) => value,
             _ => as_text(&text),
         },
-        Some(b'-' | b'0'..=b'9') => match serde_json::from_str::<Number>(&text) {
-            Ok(number) if number.to_string() == text => number.into(),
-            _ => as_text(&text),
-        },
+        Some(b'-' | b'0'..=b'9') if is_kept_by_readers(&text) => {
+            serde_json::from_str(&text).unwrap_or_else(|_| as_text(&text))
+        }
         _ => match &*text {
             "true" => true.into(),
             "false" => false.into(),
             text => as_text(text),
         },
     }
+}
+
+/// Whether readers of JSON, which take numbers as 64-bit integers or floating-point numbers, write a
+/// number as it was.
+fn is_kept_by_readers(text: &str) -> bool {
+    let same = |number: Option<String>| number.is_some_and(|number| number == text);
+    is_number(text)
+        && (same(text.parse::<u64>().ok().map(|number| number.to_string()))
+            || same(text.parse::<i64>().ok().map(|number| number.to_string()))
+            || same(
+                text.parse::<f64>()
+                    .ok()
+                    .map(|number| json!(number).to_string()),
+            ))
 }
 
 /// A state as a JSON value. A picture becomes an object with the URL of its bytes.
@@ -170,7 +191,12 @@ mod tests {
             ("-1.5", json!(-1.5)),
             ("true", json!(true)),
             ("007", json!("007")),
+            ("62.0", json!(62.0)),
+            ("0.10", json!("0.10")),
+            ("-0", json!("-0")),
             ("1e3", json!("1e3")),
+            ("1e999999999", json!("1e999999999")),
+            ("18446744073709551615", json!(u64::MAX)),
             (
                 "123456789012345678901234567890",
                 json!("123456789012345678901234567890"),

@@ -3,7 +3,6 @@
 //! Pure. A frame that does not begin with `{` is read as a plain one.
 
 use bytes::Bytes;
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::frame::{
@@ -11,6 +10,7 @@ use super::frame::{
     result_topic, state_as_json, trimmed,
 };
 use super::{members, plain};
+use crate::json::{self, JsonObject, JsonText};
 use crate::state::StateValue;
 use crate::topics::Filter;
 
@@ -20,10 +20,10 @@ pub fn parse(text: &str) -> Option<RequestFrame> {
     if !text.starts_with('{') {
         return plain::parse(text);
     }
-    let map: Map<String, Value> = match serde_json::from_str(text) {
+    let map: Map<String, Value> = match json::read(text) {
         Ok(map) => map,
         Err(error) => {
-            let message = format!("the frame is broken JSON: {error}");
+            let message = format!("the frame is {error}");
             return Some(RequestFrame {
                 id: None,
                 request: Err(FrameError::invalid(message)),
@@ -31,14 +31,14 @@ pub fn parse(text: &str) -> Option<RequestFrame> {
         }
     };
     Some(RequestFrame {
-        id: map.get("id").cloned(),
-        request: parse_request(map),
+        id: JsonText::member(text, "id"),
+        request: parse_request(text, map),
     })
 }
 
-fn parse_request(mut map: Map<String, Value>) -> Result<FrameRequest, FrameError> {
-    map.remove("id");
-    let payload = map.remove("payload");
+fn parse_request(text: &str, mut map: Map<String, Value>) -> Result<FrameRequest, FrameError> {
+    map.shift_remove("id");
+    let payload = map.shift_remove("payload");
     let names: Vec<&str> = map.keys().map(String::as_str).collect();
     let verb = members::verb(&names, payload.is_some()).map_err(FrameError::invalid)?;
     let verb = verb.to_owned();
@@ -49,7 +49,7 @@ fn parse_request(mut map: Map<String, Value>) -> Result<FrameRequest, FrameError
     match (verb.as_str(), value) {
         ("topic", Value::String(topic)) => Ok(FrameRequest::Command {
             topic,
-            payload: payload_bytes(payload),
+            payload: payload_bytes(text, payload),
         }),
         ("topic", _) => Err(FrameError::invalid("topic takes a text")),
         ("ping", _) => Ok(FrameRequest::Ping),
@@ -61,12 +61,16 @@ fn parse_request(mut map: Map<String, Value>) -> Result<FrameRequest, FrameError
     }
 }
 
-/// The bytes of a payload as a room reads them: text as it is, anything else as JSON.
-fn payload_bytes(payload: Option<Value>) -> Bytes {
+/// The bytes of a payload as a room reads them: text as it is, anything else as the JSON that stands
+/// in the frame.
+fn payload_bytes(frame: &str, payload: Option<Value>) -> Bytes {
     match payload {
         None | Some(Value::Null) => Bytes::new(),
         Some(Value::String(text)) => text.into(),
-        Some(other) => text(&other).into(),
+        Some(_) => match JsonText::member(frame, "payload") {
+            Some(json) => Bytes::copy_from_slice(json.as_str().as_bytes()),
+            None => Bytes::new(),
+        },
     }
 }
 
@@ -83,58 +87,38 @@ fn filter_list(verb: &str, list: &Value) -> Result<Vec<Filter>, FrameError> {
 }
 
 /// Writes an answer.
-pub fn write_answer(id: Option<&Value>, answer: &FrameAnswer) -> String {
-    text(&AnswerFrame { id, answer })
-}
-
-struct AnswerFrame<'a> {
-    id: Option<&'a Value>,
-    answer: &'a FrameAnswer,
-}
-
-impl Serialize for AnswerFrame<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut frame = serializer.serialize_map(None)?;
-        if let Some(id) = self.id {
-            frame.serialize_entry("id", id)?;
-        }
-        let list = |filters: &[Filter]| -> Value { filters.iter().map(Filter::as_str).collect() };
-        match self.answer {
-            FrameAnswer::Result(outcome) => {
-                frame.serialize_entry("topic", &result_topic(outcome))?;
-                frame.serialize_entry("payload", outcome)?;
-            }
-            FrameAnswer::Subscribed(filters) => {
-                frame.serialize_entry("subscribed", &list(filters))?
-            }
-            FrameAnswer::Unsubscribed(filters) => {
-                frame.serialize_entry("unsubscribed", &list(filters))?;
-            }
-            FrameAnswer::Pong => frame.serialize_entry("pong", &true)?,
-            FrameAnswer::Text(lines) => frame.serialize_entry("text", lines)?,
-            FrameAnswer::Error(error) => {
-                let error = json!({"code": error.code.as_str(), "message": error.message});
-                frame.serialize_entry("error", &error)?;
-            }
-        }
-        frame.end()
+pub fn write_answer(id: Option<&JsonText>, answer: &FrameAnswer) -> String {
+    let mut frame = JsonObject::new();
+    if let Some(id) = id {
+        frame = frame.exact("id", id);
     }
+    let list = |filters: &[Filter]| -> Value { filters.iter().map(Filter::as_str).collect() };
+    let frame = match answer {
+        FrameAnswer::Result(outcome) => frame
+            .member("topic", &result_topic(outcome))
+            .object("payload", &outcome.to_json()),
+        FrameAnswer::Subscribed(filters) => frame.member("subscribed", &list(filters)),
+        FrameAnswer::Unsubscribed(filters) => frame.member("unsubscribed", &list(filters)),
+        FrameAnswer::Pong => frame.member("pong", &true),
+        FrameAnswer::Text(lines) => frame.member("text", lines),
+        FrameAnswer::Error(error) => {
+            let error = json!({"code": error.code.as_str(), "message": error.message});
+            frame.member("error", &error)
+        }
+    };
+    // All members are JSON, so they are text.
+    String::from_utf8(frame.finish()).unwrap_or_default()
 }
 
 /// Writes a state; one that is gone has the payload null.
 pub fn write_state(topic: &str, state: Option<&StateValue>) -> String {
     let payload = state.map(|state| state_as_json(topic, state));
-    text(&json!({"topic": topic, "payload": payload, "retain": true}))
+    json!({"topic": topic, "payload": payload, "retain": true}).to_string()
 }
 
 /// Writes an event. Unlike a state it has no `retain`.
 pub fn write_event(topic: &str, payload: &[u8]) -> String {
-    text(&json!({"topic": topic, "payload": payload_as_json(payload)}))
-}
-
-/// Serializing cannot fail: there are only maps with string keys.
-fn text(frame: &impl Serialize) -> String {
-    serde_json::to_string(frame).unwrap_or_default()
+    json!({"topic": topic, "payload": payload_as_json(payload)}).to_string()
 }
 
 #[cfg(test)]
@@ -196,7 +180,7 @@ mod tests {
         assert_eq!(request(r#"{"ping":true}"#), FrameRequest::Ping);
         assert_eq!(
             parse(r#"{"id":"x","ping":true}"#).unwrap().id,
-            Some("x".into())
+            Some(json!("x").into())
         );
         assert_eq!(parse(" \r\n"), None);
         assert_eq!(parse("\u{feff}"), None);
@@ -205,9 +189,43 @@ mod tests {
     }
 
     #[test]
+    fn an_id_and_a_payload_stay_as_they_were_sent() {
+        for id in [
+            "12345678901234567890123",
+            "1.0",
+            "1e2",
+            "\"\\u0041\"",
+            "{\"a\": 1.50}",
+        ] {
+            let frame = parse(&format!("{{\"id\": {id} ,\"ping\":true}}")).unwrap();
+            let answer = write_answer(frame.id.as_ref(), &FrameAnswer::Pong);
+            assert_eq!(answer, format!("{{\"id\":{id},\"pong\":true}}"));
+        }
+        for (payload, bytes) in [
+            ("123456789012345678901", "123456789012345678901"),
+            ("5551234.0", "5551234.0"),
+            (
+                "{\"address\":123456789012345678901}",
+                "{\"address\":123456789012345678901}",
+            ),
+            ("{\"a\": {\"b\":0.10}}", "{\"a\": {\"b\":0.10}}"),
+            ("{\"request_id\":1e2}", "{\"request_id\":1e2}"),
+        ] {
+            let FrameRequest::Command { payload, .. } =
+                request(&format!("{{\"topic\":\"x\",\"payload\":{payload}}}"))
+            else {
+                unreachable!()
+            };
+            assert_eq!(payload, bytes);
+        }
+    }
+
+    #[test]
     fn errors_say_what_is_wrong() {
         for (frame, wanted) in [
             ("{", "broken JSON"),
+            ("{'topic': 'x'}", "| tojson"),
+            ("{\"topic\":\"x\"}\0", "\\0"),
             (r#"{"id":1}"#, "has no verb"),
             (r#"{"topik":"x"}"#, "one of topic, subscribe"),
             (r#"{"topic":"a","ping":true}"#, "one verb"),
@@ -245,7 +263,7 @@ mod tests {
             r#"{"topic":"a","payload":null,"retain":true}"#
         );
         assert_eq!(
-            write_answer(Some(&json!(10)), &FrameAnswer::Pong),
+            write_answer(Some(&json!(10).into()), &FrameAnswer::Pong),
             r#"{"id":10,"pong":true}"#
         );
         let error = FrameAnswer::Error(FrameError::invalid("why"));

@@ -14,9 +14,12 @@ use serde_json::json;
 use super::status::status;
 use crate::command::{ErrorCode, Head, Outcome};
 use crate::state::StateValue;
+use crate::visible::visible;
 
-/// An error that is not a command's result, in the same JSON form.
+/// An error that is not a command's result, in the same JSON form. What cannot be seen in the message
+/// is shown.
 pub fn error(status: StatusCode, code: &str, message: &str) -> Response {
+    let message = visible(message);
     let body = json!({"ok": false, "error": {"code": code, "message": message}});
     (status, Json(body)).into_response()
 }

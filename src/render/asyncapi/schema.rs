@@ -103,8 +103,8 @@ impl Schemas {
             schema["description"] = rule.describe(toggles).into();
             schema
         };
-        // Bare numbers and truth values are texts too.
-        let text = ["string", "number", "boolean"];
+        // An integer is a text too.
+        let text = ["string", "integer"];
         match rule {
             Rule::Switch => {
                 let name = if toggles {
@@ -147,13 +147,13 @@ impl Schemas {
                 let list = json!({
                     "type": "array",
                     "minItems": 1,
-                    "items": {"type": "string", "minLength": 1},
+                    "items": {"type": text, "minLength": 1},
                 });
                 let one = r"^\s*[^,\s][^,]*(,\s*[^,\s][^,]*)*$";
                 let text = json!({"type": "string", "pattern": one});
                 self.share("texts", described(json!({"anyOf": [list, text]})))
             }
-            Rule::List => self.share("list", described(json!({"type": "array"}))),
+            Rule::List { .. } => self.share("list", described(json!({"type": "array"}))),
         }
     }
 }

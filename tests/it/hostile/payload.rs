@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use poly2mqtt::catalogue::{CATALOGUE, Call, Context, Motion, Plan};
 use poly2mqtt::command::ErrorCode;
+use poly2mqtt::visible::is_invisible;
 use serde_json::Value;
 
 use super::url;
@@ -36,11 +37,21 @@ pub fn run(data: &[u8]) {
     };
     let topic = &TOPICS[usize::from(*first) % TOPICS.len()];
     let mut request_id = None;
-    let call = match Call::parse(topic, &Bytes::copy_from_slice(rest), &mut request_id) {
+    let parsed = Call::parse(topic, &Bytes::copy_from_slice(rest), &mut request_id);
+    if let Some(request_id) = request_id {
+        // It stands in the result as it is.
+        serde_json::from_str::<Value>(request_id.as_str()).unwrap();
+    }
+    let call = match parsed {
         Ok(call) => call,
         Err(failure) => {
             assert_eq!(failure.code, ErrorCode::InvalidPayload, "{topic}");
             assert!(failure.message.len() < 1500, "{}", failure.message.len());
+            assert!(
+                !failure.message.contains(is_invisible),
+                "{}",
+                failure.message
+            );
             return;
         }
     };

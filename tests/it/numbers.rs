@@ -1,0 +1,196 @@
+//! Numbers and text: what a client or a device writes is read as it is meant, and nothing is changed
+//! that only passes through.
+
+use bytes::Bytes;
+use poly2mqtt_simulator::{Fault, FaultKind, JournalEntry, Options, SimulatedDevice};
+use serde_json::Value;
+
+use poly2mqtt_test_support::BrokerKind;
+use poly2mqtt_test_support::door::{Doors, http};
+use poly2mqtt_test_support::gateway::Gateway;
+
+/// More digits than any number has in most languages.
+const DIGITS: &str = "12345678901234567890123";
+
+/// Ids as clients write them.
+const IDS: &[&str] = &[
+    "12345678901234567890123",
+    "1.0",
+    "1e2",
+    "1E+2",
+    "-0",
+    "0.10",
+    "null",
+    "\"\\u0041\\/\"",
+    "{\"a\": [1.50, \"é\"]}",
+];
+
+async fn start() -> Gateway {
+    let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
+    it.online().await;
+    it
+}
+
+/// The newest request that is no GET, as `POST /rest/audio/volume 40`.
+fn newest(device: &SimulatedDevice) -> String {
+    let journal = device.journal();
+    let changes = |entry: &&JournalEntry| entry.method != "GET" && entry.path != "/rest/session";
+    let entry = journal.iter().rev().find(changes).unwrap();
+    let body = String::from_utf8_lossy(&entry.body);
+    format!("{} {} {body}", entry.method, entry.path)
+}
+
+#[tokio::test]
+async fn what_is_meant_reaches_the_device() {
+    let it = start().await;
+    let volume = "POST /rest/audio/volume 40";
+    let dial = format!("POST /rest/conferences {{\"address\":\"{DIGITS}\"}}");
+    for (topic, payload, wanted) in [
+        ("audio/volume/set", "40.0", volume),
+        ("audio/volume/set", "4e1", volume),
+        ("audio/volume/set", "{\"volume\":40.0}", volume),
+        ("audio/volume/set", "{\"volume\":\" 4.0E+1 \"}", volume),
+        ("audio/volume/set", "{\"volume\":40,\"value\":null}", volume),
+        ("audio/muted/set", "1.0", "POST /rest/audio/muted true"),
+        ("audio/muted/set", "oFF", "POST /rest/audio/muted false"),
+        ("call/dial", DIGITS, &dial),
+        (
+            "call/dial",
+            "{\"address\":12345678901234567890123,\"rate\":null,\"dialType\":null}",
+            &dial,
+        ),
+        (
+            "call/dial",
+            "{\"address\":0,\"rate\":2.048e3}",
+            "POST /rest/conferences {\"address\":\"0\",\"rate\":2048}",
+        ),
+        (
+            "call/dial",
+            "\"Alice\" <sip:a@example.com>",
+            "POST /rest/conferences {\"address\":\"\\\"Alice\\\" <sip:a@example.com>\"}",
+        ),
+        (
+            "call/blast",
+            "{\"addresses\":[12345678901234567890123,\"b@example.com\"]}",
+            "POST /rest/conferences/blast {\"endPointList\":[{\"addresses\":[{\"address\":\
+             \"12345678901234567890123\"}]},{\"addresses\":[{\"address\":\"b@example.com\"}]}]}",
+        ),
+        (
+            "directory/local/entry/add",
+            "{\"type\":\"single\",\"display_name\":12345678901234567890123,\"devices\":[{\"name\":7,\
+             \"address_list\":[{\"type\":\"SIP\",\"number\":12345678901234567890123,\"rate\":384}]}]}",
+            "POST /rest/directory/local/entries {\"type\":\"SINGLE\",\
+             \"displayName\":\"12345678901234567890123\",\"devices\":[{\"name\":\"7\",\
+             \"addressList\":[{\"type\":\"SIP\",\"number\":\"12345678901234567890123\",\
+             \"rate\":\"384\"}]}]}",
+        ),
+        (
+            "camera/preset/3.0/activate",
+            "null",
+            "POST /rest/cameras/near/presets/3 {\"action\":\"activate\"}",
+        ),
+    ] {
+        it.device.clear_journal();
+        let result = it.client.command(&format!("room/1/{topic}"), payload).await;
+        assert_eq!(result["ok"], true, "{topic} {payload}: {result}");
+        assert_eq!(newest(&it.device), wanted, "{topic} {payload}");
+    }
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn ids_come_back_as_they_were_sent() {
+    let doors = Doors::start().await;
+    let mut ws = doors.ws("/ws").await;
+    let topic = "room/1/audio/volume/set";
+    let url = doors.url(&format!("/{topic}"));
+    for id in IDS {
+        for volume in ["40", "\"loud\""] {
+            let payload = format!("{{\"volume\":{volume},\"request_id\": {id} }}");
+            let frame = format!("{{\"id\": {id}, \"topic\":\"{topic}\",\"payload\":{payload}}}");
+            ws.send(&frame).await;
+            let mut answer = ws.text().await;
+            while !answer.contains("/result\"") {
+                answer = ws.text().await;
+            }
+            assert!(
+                answer.starts_with(&format!("{{\"id\":{id},\"topic\"")),
+                "{answer}"
+            );
+            let request_id = format!("\"request_id\":{id}}}");
+            assert!(answer.ends_with(&format!("{request_id}}}")), "{answer}");
+            let response = http().post(&url).body(payload).send().await.unwrap();
+            let result = response.text().await.unwrap();
+            assert!(result.ends_with(&request_id), "{result}");
+        }
+    }
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_id_comes_back_over_mqtt_as_it_was_sent() {
+    let it = start().await;
+    for id in IDS {
+        let topic = "room/1/audio/volume/set";
+        let payload = format!("{{\"volume\":40,\"request_id\":{id}}}");
+        it.client.command(topic, payload).await;
+        let result = it.client.last(&format!("{topic}/result")).unwrap();
+        assert!(
+            result.ends_with(&format!("\"request_id\":{id}}}")),
+            "{result}"
+        );
+    }
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_device_says_keeps_its_digits() {
+    let it = start().await;
+    let said =
+        format!("{{\"entries\":[{{\"id\":{DIGITS},\"a\":1.10,\"b\":0.1e+300}}],\"next\":null}}");
+    let path = "/rest/directory/favorites";
+    it.device
+        .add_fault(Fault::on(path, FaultKind::Body(said.clone())));
+    let topic = "room/1/directory/favorites/get";
+    it.client.command(topic, "").await;
+    it.client.expect("room/1/directory/favorites", &said).await;
+    let result = it.client.last(&format!("{topic}/result")).unwrap();
+    assert!(result.contains(&format!("\"body\":{said}")), "{result}");
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn a_whole_number_with_a_fraction_is_one_from_a_device_too() {
+    let it = start().await;
+    let path = "/rest/audio/volume";
+    for (said, state) in [("63.0", "63"), ("6.4e1", "64"), ("\"65\"", "65")] {
+        let fault = Fault::on(path, FaultKind::Body(said.into())).method("GET");
+        it.device.add_fault(fault.times(1));
+        let result = it.client.command("room/1/audio/volume/get", "").await;
+        assert_eq!(result["body"].to_string(), state, "{said}");
+        it.client.expect("room/1/audio/volume", state).await;
+    }
+    let fault = Fault::on(path, FaultKind::Body("70.0".into())).method("GET");
+    it.device.add_fault(fault.times(1));
+    let result = it.client.command("room/1/audio/volume/up", "2.0").await;
+    assert_eq!(result["ok"], true, "{result}");
+    assert_eq!(newest(&it.device), "POST /rest/audio/volume 72");
+    it.stop().await;
+}
+
+/// Values that a client cannot tell from others in text stay as they are.
+#[test]
+fn a_value_of_json_is_written_as_it_was_read() {
+    for text in [
+        DIGITS,
+        "1.10",
+        "-0.0",
+        "18446744073709551616",
+        "[1.0,{\"a\":3.00}]",
+    ] {
+        let value: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(value.to_string(), text);
+        let body = poly2mqtt::catalogue::read_body(text.as_bytes()).unwrap();
+        assert_eq!(poly2mqtt::catalogue::payload(&body), Bytes::from(text));
+    }
+}
