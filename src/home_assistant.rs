@@ -5,7 +5,7 @@
 //! the time go in, documents and actions come out.
 //!
 //! ```text
-//! facts ──▶ room, gateway (entities, document) ──▶ merge ──▶ announcer ──▶ publisher ──▶ broker
+//! facts ──▶ room, gateway (entities, document) ──▶ merge, fitting ──▶ announcer ──▶ publisher ──▶ broker
 //! ```
 
 mod announcer;
@@ -13,6 +13,7 @@ mod compressed;
 mod document;
 mod entities;
 mod facts;
+mod fitting;
 mod gateway;
 mod merge;
 mod publisher;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::Config;
 use crate::doors::mqtt::{ExtraTopics, MqttDoor};
@@ -14,21 +14,36 @@ use crate::topics::DiscoveryTopics;
 /// the MQTT door subscribes, the broker sends every discovery document that it holds at once.
 const INBOUND_QUEUE: usize = 1024;
 
-/// The topics that the MQTT door publishes and receives for Home Assistant, and what it receives
-/// there; `None` if discovery is off.
-pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, mpsc::Receiver<Inbound>)> {
+/// What the publisher shares with the MQTT door.
+#[derive(Debug)]
+pub struct PublisherInput {
+    documents: Arc<StateStore>,
+    inbound: mpsc::Receiver<Inbound>,
+    largest_document: watch::Receiver<usize>,
+}
+
+/// The topics that the MQTT door publishes and receives for Home Assistant, and what the publisher
+/// gets of it; `None` if discovery is off.
+pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, PublisherInput)> {
     if !config.home_assistant.discovery {
         return None;
     }
     let (sender, inbound) = mpsc::channel(INBOUND_QUEUE + 2 * config.rooms.len());
+    let (limit, largest_document) = watch::channel(config.mqtt.max_payload);
     let status = config.home_assistant.status_topic.clone();
     let extra_topics = ExtraTopics {
         store: StateStore::new(),
         encode: home_assistant::decompressed,
         filters: vec![status, namespace(config).config_filter()],
         inbound: sender,
+        largest_document: limit,
     };
-    Some((extra_topics, inbound))
+    let input = PublisherInput {
+        documents: extra_topics.store.clone(),
+        inbound,
+        largest_document,
+    };
+    Some((extra_topics, input))
 }
 
 /// Starts the publisher.
@@ -36,14 +51,14 @@ pub fn start(
     config: &Config,
     mqtt: &MqttDoor,
     states: &Arc<StateStore>,
-    documents: Arc<StateStore>,
-    inbound: mpsc::Receiver<Inbound>,
+    input: PublisherInput,
 ) -> Publisher {
     let links = PublisherLinks {
         states: states.clone(),
-        documents,
-        inbound,
+        documents: input.documents,
+        inbound: input.inbound,
         connected: mqtt.connected(),
+        largest_document: input.largest_document,
     };
     let status_topic = config.home_assistant.status_topic.clone();
     let rooms = config.rooms.clone();

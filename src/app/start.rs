@@ -61,8 +61,7 @@ impl App {
         }
         store.set(GATEWAY_AVAILABILITY, StateValue::text("online"));
 
-        let (extra_topics, inbound) = home_assistant::extra_topics(&config).unzip();
-        let documents = extra_topics.as_ref().map(|extra| extra.store.clone());
+        let (extra_topics, input) = home_assistant::extra_topics(&config).unzip();
         let mqtt = match mqtt::settings(&config, broker.as_ref()) {
             Some(settings) => Some(doors::mqtt::MqttDoor::start(
                 settings,
@@ -73,10 +72,8 @@ impl App {
             )?),
             None => None,
         };
-        let home_assistant = match (&mqtt, documents, inbound) {
-            (Some(mqtt), Some(documents), Some(inbound)) => Some(home_assistant::start(
-                &config, mqtt, &store, documents, inbound,
-            )),
+        let home_assistant = match (&mqtt, input) {
+            (Some(mqtt), Some(input)) => Some(home_assistant::start(&config, mqtt, &store, input)),
             _ => None,
         };
 

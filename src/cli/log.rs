@@ -235,10 +235,9 @@ mod tests {
         let log = logged("info", false, |telemetry| {
             for n in 0..1000_u16 {
                 telemetry.inbound_dropped("homeassistant/status");
-                telemetry.broker_refused_message(&"t".repeat(60_000), &"quota");
-                telemetry.broker_refused_subscription("the commands", &"no");
+                telemetry.message_left_out(&"t".repeat(60_000), 5, &"quota", true);
+                telemetry.broker_refused_subscription("room/#", "no", "no commands");
                 telemetry.message_not_sent(&"too large");
-                telemetry.state_too_large("room/1/calendar");
                 telemetry.room_online("boardroom");
                 telemetry.room_offline("boardroom", &"no route".repeat(1000));
                 let [a, b] = n.to_be_bytes();
@@ -252,8 +251,8 @@ mod tests {
         // The room is online and offline in turn.
         assert_eq!(lines("boardroom"), 10 + 1);
         assert_eq!(lines("count=1990 total=2000"), 1);
-        assert_eq!(lines("count=990 total=1000"), 5);
-        assert_eq!(log.lines().count(), 601 + 11 + 5 * 11);
+        assert_eq!(lines("count=990 total=1000"), 4);
+        assert_eq!(log.lines().count(), 601 + 11 + 4 * 11);
         assert!(log.lines().all(|line| line.chars().count() < 1000));
     }
 

@@ -15,8 +15,9 @@
 //!            gateway                                             broker
 //! ```
 //!
-//! `session` holds what belongs to one connection, `backoff` when the next one is tried,
-//! `leftovers` what an earlier run left at the broker. This is the only place that names an MQTT
+//! `session` holds what belongs to one connection, `subscription` what is subscribed to, `backoff`
+//! when the next connection is tried, `refusals` which messages the broker does not take,
+//! `leftovers` what an earlier run left there. This is the only place that names an MQTT
 //! client library, and it uses the library's packets but not its loop:
 //! `docs/decisions/mqtt-packets.md` says why. Knows nothing of devices or rooms.
 
@@ -28,11 +29,14 @@ mod leftovers;
 mod link;
 mod message;
 mod packets;
+mod reason;
 mod receive;
+mod refusals;
 mod send;
 mod session;
 mod settings;
 mod subscriber;
+mod subscription;
 
 use std::sync::Arc;
 
@@ -66,7 +70,13 @@ pub struct ExtraTopics {
     pub filters: Vec<String>,
     /// Where messages at these filters go.
     pub inbound: mpsc::Sender<Inbound>,
+    /// The largest payload that the broker takes at these topics, in bytes, as far as is known: the
+    /// door lowers it when one is refused, and raises it with a new connection.
+    pub largest_document: watch::Sender<usize>,
 }
+
+/// Topic and header of a document's packet take less.
+const DOCUMENT_HEADER: usize = 256;
 
 /// The data that the door's parts share.
 struct DoorContext {
@@ -105,6 +115,28 @@ impl DoorContext {
         let subscriber: Arc<dyn Subscriber> = self.subscriber.clone();
         for store in self.stores() {
             store.subscribe(Arc::downgrade(&subscriber));
+        }
+    }
+
+    /// A connection came up, to a broker that takes packets of this size.
+    fn document_limit(&self, largest_packet: usize) {
+        let limit = largest_packet.saturating_sub(DOCUMENT_HEADER);
+        self.change_document_limit(|_| limit.min(self.settings.max_payload));
+    }
+
+    /// The broker does not take a document of this size. Its limit is not known, so the next try is
+    /// a quarter smaller.
+    fn document_refused(&self, size: usize) {
+        self.change_document_limit(|limit| limit.min(size / 4 * 3));
+    }
+
+    fn change_document_limit(&self, change: impl Fn(usize) -> usize) {
+        if let Some(extra) = &self.extra_topics {
+            extra.largest_document.send_if_modified(|limit| {
+                let before = *limit;
+                *limit = change(before);
+                *limit != before
+            });
         }
     }
 
@@ -153,7 +185,8 @@ impl MqttDoor {
         })
     }
 
-    /// Whether the broker is connected, now and from now on.
+    /// Whether the gateway can work with the broker, now and from now on: commands arrive, and the
+    /// first message was acknowledged.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
     }

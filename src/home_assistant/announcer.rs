@@ -12,7 +12,15 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::compressed::Compressed;
+use super::fitting::fit;
 use super::merge::merge;
+
+/// After a change of the broker's limit the documents follow at once: those that it refused never
+/// reached Home Assistant. The pause only gathers what came together.
+const LIMIT_DELAY: Duration = Duration::from_millis(200);
+/// The limit of a broker that does not announce it is found in steps. What is left out in the end is
+/// reported when no step has come for this long.
+const REPORT_DELAY: Duration = Duration::from_secs(5);
 
 /// How long the announcer waits.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +54,19 @@ pub enum Action {
     Clear(String),
     /// Publish all documents again.
     Repeat,
+    /// Say what Home Assistant does not get because of the broker's limit.
+    Report(LeftOut),
+}
+
+/// What the broker's limit leaves out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The largest document that the broker takes, as far as is known, in bytes.
+    pub limit: usize,
+    /// The devices whose documents are not whole, with the size of the whole in bytes.
+    pub devices: BTreeMap<String, usize>,
+    /// The keys of the entities that one of them or more lacks.
+    pub entities: BTreeSet<String>,
 }
 
 /// What the announcer knows of one device.
@@ -61,6 +82,10 @@ struct Announced {
     ours: bool,
     /// A person deleted the device in Home Assistant. It is not published again.
     deleted: bool,
+    /// The size of its whole document, in bytes.
+    whole_size: usize,
+    /// The keys of the entities that do not fit into the document.
+    left_out: Vec<String>,
     /// When to look at it again.
     due: Option<Instant>,
 }
@@ -87,6 +112,12 @@ pub struct Announcer {
     ready: Option<Instant>,
     /// When to publish everything again.
     repeat: Option<Instant>,
+    /// The largest document that the broker takes, in bytes.
+    limit: usize,
+    /// When to say what is left out.
+    report: Option<Instant>,
+    /// What was said last.
+    reported: Option<LeftOut>,
 }
 
 impl Announcer {
@@ -98,12 +129,27 @@ impl Announcer {
             due: DueTimes::new(),
             ready: None,
             repeat: None,
+            limit: usize::MAX,
+            report: None,
+            reported: None,
         }
     }
 
     /// The broker is connected: it sends the documents of earlier runs now.
     pub fn connected(&mut self, now: Instant) {
         self.ready.get_or_insert(now + self.delays.debounce);
+    }
+
+    /// The broker takes documents of this size. Those that are larger are published again in part,
+    /// and those that were not whole as far as they fit now.
+    pub fn limit(&mut self, limit: usize, now: Instant) {
+        let before = std::mem::replace(&mut self.limit, limit);
+        for (id, device) in &mut self.devices {
+            let is_whole = device.left_out.is_empty();
+            if !is_whole && limit != before || is_whole && device.whole_size > limit {
+                device.schedule(id, Some(now + LIMIT_DELAY), &mut self.due);
+            }
+        }
     }
 
     /// The facts about a device have this digest, and it can be used or not.
@@ -116,6 +162,8 @@ impl Announcer {
                 published: None,
                 ours: false,
                 deleted: false,
+                whole_size: 0,
+                left_out: Vec::new(),
                 due: None,
             };
             device.schedule(id, soon, &mut self.due);
@@ -200,9 +248,17 @@ impl Announcer {
             } else if merged.keeps {
                 again.push((id.clone(), settled));
             }
-            let same = published.as_ref() == Some(&merged.document);
-            if !device.ours || !same {
-                let document = Compressed::new(&merged.document);
+            let fitted = fit(merged.document, self.limit);
+            device.whole_size = fitted.whole_size;
+            if device.left_out != fitted.left_out {
+                device.left_out = fitted.left_out;
+                self.report = Some(now + REPORT_DELAY);
+            }
+            let Some(wanted) = fitted.document else {
+                continue;
+            };
+            if !device.ours || published.as_ref() != Some(&wanted) {
+                let document = Compressed::new(&wanted);
                 actions.push(Action::Publish(id, document.clone()));
                 device.published = Some(document);
             }
@@ -217,14 +273,49 @@ impl Announcer {
             self.repeat = None;
             actions.push(Action::Repeat);
         }
+        if self.report.is_some_and(|report| report <= now) {
+            self.report = None;
+            actions.extend(self.left_out().map(Action::Report));
+        }
         actions
+    }
+
+    /// What the broker's limit leaves out; `None` if that was said.
+    fn left_out(&mut self) -> Option<LeftOut> {
+        let cut = self
+            .devices
+            .iter()
+            .filter(|(_, device)| !device.left_out.is_empty());
+        let left_out = LeftOut {
+            limit: self.limit,
+            devices: cut
+                .clone()
+                .map(|(id, it)| (id.clone(), it.whole_size))
+                .collect(),
+            entities: cut
+                .flat_map(|(_, it)| it.left_out.iter().cloned())
+                .collect(),
+        };
+        if left_out.devices.is_empty() {
+            self.reported = None;
+            return None;
+        }
+        if self.reported.as_ref() == Some(&left_out) {
+            return None;
+        }
+        self.reported = Some(left_out.clone());
+        Some(left_out)
     }
 
     /// When to call [`Announcer::due`] again.
     pub fn next_due(&self) -> Option<Instant> {
         let ready = self.ready?;
         let first = self.due.first().map(|(due, _)| *due);
-        let next = first.into_iter().chain(self.repeat).min()?;
+        let next = first
+            .into_iter()
+            .chain(self.repeat)
+            .chain(self.report)
+            .min()?;
         Some(next.max(ready))
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::announcer::{Action, Announcer, Delays};
+use super::announcer::{Action, Announcer, Delays, LeftOut};
 use super::document::Document;
 use super::facts::{RoomFacts, can_change_document};
 use super::{Namespace, gateway_document, room_document};
@@ -26,6 +26,9 @@ use crate::topics;
 
 /// A burst of changes in a room is read once, this long after the first of them.
 const CHANGES_DELAY: Duration = Duration::from_millis(200);
+
+/// Devices that a line names.
+const NAMED_DEVICES: usize = 5;
 
 /// What connects the publisher with the rest of the gateway.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub struct PublisherLinks {
     pub inbound: mpsc::Receiver<Inbound>,
     /// Whether the broker is connected.
     pub connected: watch::Receiver<bool>,
+    /// The largest document that the broker takes, in bytes.
+    pub largest_document: watch::Receiver<usize>,
 }
 
 type RoomConfigs = Arc<BTreeMap<RoomId, config::RoomConfig>>;
@@ -134,6 +139,8 @@ impl Task {
         self.announcer
             .update(&self.namespace.gateway(), 0, true, Instant::now());
         self.read_all_rooms();
+        let limit = *self.links.largest_document.borrow_and_update();
+        self.announcer.limit(limit, Instant::now());
         let changes = self.changes.clone();
         let mut was_connected = false;
         loop {
@@ -149,6 +156,13 @@ impl Task {
                         self.announcer.connected(Instant::now());
                     }
                     false => return,
+                },
+                changed = self.links.largest_document.changed() => match changed {
+                    Ok(()) => {
+                        let limit = *self.links.largest_document.borrow_and_update();
+                        self.announcer.limit(limit, Instant::now());
+                    }
+                    Err(_) => return,
                 },
                 message = self.links.inbound.recv() => match message {
                     Some(message) => self.receive(&message),
@@ -260,8 +274,27 @@ impl Task {
                 store.clear_everywhere(&topic);
             }
             Action::Repeat => store.repeat(),
+            Action::Report(left_out) => report(&left_out),
         }
     }
+}
+
+/// Writes what Home Assistant does not get.
+fn report(left_out: &LeftOut) {
+    let named = left_out.devices.iter().take(NAMED_DEVICES);
+    let named = named.map(|(id, size)| format!("{id} ({size} bytes)"));
+    let mut devices = named.collect::<Vec<_>>().join(", ");
+    if let Some(more) = left_out.devices.len().checked_sub(NAMED_DEVICES + 1) {
+        devices.push_str(&format!(" and {} more", more + 1));
+    }
+    let entities: Vec<&str> = left_out.entities.iter().map(|key| &**key).collect();
+    tracing::warn!(
+        limit = left_out.limit,
+        devices,
+        left_out = entities.join(", "),
+        "Home Assistant gets only a part of these devices' entities: the broker takes no larger \
+         messages. Raise its limit (Mosquitto: max_packet_size, message_size_limit)"
+    );
 }
 
 /// Waits until the broker is connected; false if the MQTT door has ended.

@@ -4,7 +4,7 @@
 //! `poly2mqtt::rooms=debug` shows it. A line about a room is written inside of that room's span,
 //! because the JSON form of the log does not show the explicit parent of a line.
 
-use std::fmt::{Debug, Display};
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -268,25 +268,40 @@ impl Telemetry {
         tracing::debug!(target: BROKER, limit, "a client reached a limit");
     }
 
-    /// The broker refuses a subscription to these topics.
-    pub fn broker_refused_subscription(&self, to: &str, code: &dyn Debug) {
+    /// The broker does not grant the subscription to this filter. `effect`: what that means.
+    pub fn broker_refused_subscription(&self, filter: &str, reason: &str, effect: &str) {
         self.metrics.broker_refused.inc();
-        if self.is_message_in_full(MessageProblem::SubscriptionRefused, to) {
-            tracing::error!(
-                target: MQTT,
-                ?code,
-                "the broker refuses the subscription to {to}; check its access rules for this user"
-            );
+        let problem = MessageProblem::SubscriptionRefused;
+        if self.is_message_in_full(problem, filter) {
+            let text = problem.text();
+            tracing::error!(target: MQTT, filter, reason, "{text}: {effect}");
         }
     }
 
-    /// The broker refuses a message of this topic.
-    pub fn broker_refused_message(&self, topic: &str, reason: &dyn Debug) {
+    /// The broker grants the subscription to this filter with QoS 0 only.
+    pub fn broker_weakened_subscription(&self, filter: &str) {
+        tracing::warn!(
+            target: MQTT,
+            filter,
+            "the broker grants this subscription with QoS 0 only: messages may be lost on the way"
+        );
+    }
+
+    /// The broker refused a message, or ended the connection because of it.
+    pub fn broker_refused_message(&self) {
         self.metrics.broker_refused.inc();
-        let problem = MessageProblem::Refused;
-        if self.is_message_in_full(problem, topic) {
+    }
+
+    /// A message is not published, or was not taken. `size`: of its payload. `is_new`: the log has not
+    /// been told so of this topic.
+    pub fn message_left_out(&self, topic: &str, size: usize, why: &dyn Display, is_new: bool) {
+        self.metrics.broker_left_out.inc();
+        let problem = MessageProblem::LeftOut;
+        if is_new && self.is_message_in_full(problem, topic) {
             let (topic, text) = (&*shortened(topic, LONGEST_TEXT), problem.text());
-            tracing::error!(target: MQTT, topic, ?reason, "{text}");
+            let why = why.to_string();
+            let why = shortened(&why, LONGEST_TEXT);
+            tracing::warn!(target: MQTT, topic, size, "{text}: {why}");
         }
     }
 
@@ -303,11 +318,6 @@ impl Telemetry {
             let (error, text) = (&*shortened(&error, LONGEST_TEXT), problem.text());
             tracing::error!(target: MQTT, %error, "{text}");
         }
-    }
-
-    /// A state was not published because it is too large.
-    pub fn state_too_large(&self, topic: &str) {
-        self.warn_of_message(MessageProblem::StateTooLarge, topic);
     }
 
     /// A command arrived from the broker; [`Telemetry::command_finished`] will follow.

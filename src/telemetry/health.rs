@@ -14,6 +14,7 @@ impl Telemetry {
                 "published": metrics.broker_published.get(),
                 "received": metrics.broker_received.get(),
                 "refused": metrics.broker_refused.get(),
+                "left_out": metrics.broker_left_out.get(),
             })
         });
         json!({

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use poly2mqtt_test_support::log::Log;
 use poly2mqtt_test_support::{SOON, TestBroker, plain_tcp};
 
 /// Answers each command according to its name, and remembers it.
@@ -61,6 +62,10 @@ impl Submit for FakeGateway {
         match submission.command.as_str() {
             "hold" => self.held.lock().unwrap().push(submission),
             "file/get" => submission.reply.answer(Ok(file(&b"\xff\xd8\xff"[..]))),
+            "long" => {
+                let body = "x".repeat(5000).into();
+                submission.reply.answer(Ok(Success::new(200, body)));
+            }
             "large/get" => submission.reply.answer(Ok(file(vec![0; 2 << 20]))),
             "bad" => {
                 let failure = Failure::new(ErrorCode::NotFound, "there is none");
@@ -110,6 +115,13 @@ fn settings(broker: &TestBroker) -> MqttSettings {
 }
 
 async fn setup(settings: MqttSettings) -> Setup {
+    let it = start(settings);
+    connected(&it.door).await;
+    it
+}
+
+/// Like [`setup`], without waiting until the broker is connected.
+fn start(settings: MqttSettings) -> Setup {
     let (store, gateway) = (StateStore::new(), Arc::<FakeGateway>::default());
     let telemetry = Arc::<Telemetry>::default();
     let door = MqttDoor::start(
@@ -120,7 +132,6 @@ async fn setup(settings: MqttSettings) -> Setup {
         None,
     )
     .unwrap();
-    connected(&door).await;
     Setup {
         store,
         gateway,
@@ -152,8 +163,21 @@ macro_rules! against_both {
     };
 }
 
+/// The log of this thread, which runs the door, while the guard is held.
+fn log() -> (Log, tracing::subscriber::DefaultGuard) {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
+mod broker_refusals;
 mod commands;
 mod connection;
 mod embedded;
+mod limited_brokers;
 mod refusals;
 mod states;

@@ -2,32 +2,41 @@
 //!
 //! Serving is one loop: take the packets that have arrived, send the items that may be sent, write
 //! everything at once, and wait for whichever comes first. `receive` handles packets, `send`
-//! turns items into messages.
+//! turns items into messages. Nothing is published before the broker has answered the subscription,
+//! and what it never answers ends the connection.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter, Packet, PingReq, PubAck, RetainForwardRule, Subscribe};
+use rumqttc::v5::mqttbytes::v5::{Packet, PingReq, PubAck, Subscribe};
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::DoorContext;
 use super::backoff::Backoff;
-use super::error::ConnectionLost;
-use super::inflight::Inflight;
+use super::error::{ConnectionLost, TAKES_NO_MESSAGE};
+use super::inflight::SentMessage;
 use super::link::Link;
+use super::packets::BrokerPacket;
+use super::reason::ReasonCode;
 use super::receive::Receiver;
-use super::send::{MESSAGES_PER_ITEM, send};
-use super::session::BrokerSession;
+use super::refusals::{Obstacle, Refusals, Verdict};
+use super::send::{refused, send, send_next};
+use super::session::{BrokerSession, SessionLimits};
+use super::settings::PUBACK_TIMEOUT;
+use super::subscription::filters;
 use crate::doors::flush_rule::FlushRule;
 use crate::net::ClientTls;
 use crate::state::Item;
-use crate::topics::{ALL_ROOMS, GATEWAY_AVAILABILITY, GATEWAY_INFO};
+use crate::topics::GATEWAY_AVAILABILITY;
 
 /// How long writing the DISCONNECT may take. Without one the broker publishes the will, which says
 /// the same as what was published before.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often it is looked whether the broker's answers are overdue. Their deadlines are longer.
+const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The door's task.
 pub struct Connection {
@@ -35,6 +44,7 @@ pub struct Connection {
     tls: Option<ClientTls>,
     receiver: Receiver,
     backoff: Backoff,
+    refusals: Refusals,
     /// The broker was asked what an earlier run left there. Once is enough: later connections of
     /// this run know.
     asked_for_leftovers: bool,
@@ -49,6 +59,7 @@ impl Connection {
             context,
             tls,
             backoff: Backoff::default(),
+            refusals: Refusals::default(),
             asked_for_leftovers: false,
             results_pending: 0,
         }
@@ -59,46 +70,54 @@ impl Connection {
         let stopping = self.context.stopping.clone();
         while !stopping.is_cancelled() {
             let opened = tokio::select! {
-                opened = Link::open(&self.context.settings, self.tls.as_ref()) => opened,
+                opened = self.open() => opened,
                 () = stopping.cancelled() => return,
             };
             let lost = match opened {
-                Ok((link, ack)) => {
-                    let session = BrokerSession::new(link, &ack, &self.context.settings);
-                    match self.serve(session).await {
-                        Ok(()) => return,
-                        Err(lost) => lost,
-                    }
-                }
-                Err(lost) => lost,
+                Ok(session) => match self.serve(session).await {
+                    Ok(()) => return,
+                    Err(lost) => lost,
+                },
+                Err(lost) => Lost::of_broker(lost),
             };
-            self.report(&lost);
+            let delay = self.report(&lost);
             tokio::select! {
-                () = sleep(self.backoff.next_delay()) => {}
+                () = sleep(delay) => {}
                 () = stopping.cancelled() => {}
             }
         }
     }
 
+    async fn open(&self) -> Result<BrokerSession, ConnectionLost> {
+        let settings = &self.context.settings;
+        let (link, properties) = Link::open(settings, self.tls.as_ref()).await?;
+        let limits = SessionLimits::new(properties.as_ref(), settings)?;
+        Ok(BrokerSession::new(link, limits))
+    }
+
     /// Serves one connection until it is lost, or the door stops and everything was sent.
-    async fn serve(&mut self, mut session: BrokerSession) -> Result<(), ConnectionLost> {
-        self.begin();
-        let served = self.exchange(&mut session).await;
-        match &served {
+    async fn serve(&mut self, mut session: BrokerSession) -> Result<(), Lost> {
+        self.begin(&session);
+        match self.exchange(&mut session).await {
             Ok(()) => {
                 // The broker has everything; a DISCONNECT that fails changes nothing.
                 let _ = timeout(DISCONNECT_TIMEOUT, session.link.close()).await;
+                Ok(())
             }
-            Err(_) => self.put_back(session.inflight),
+            Err(lost) => Err(self.end(session, lost)),
         }
-        served
     }
 
     /// A connection came up: everything is published again, in case the broker forgot it.
-    fn begin(&mut self) {
+    fn begin(&mut self, session: &BrokerSession) {
         let context = &self.context;
-        self.backoff.connected(Instant::now());
+        self.refusals.connected();
+        context.document_limit(session.limits.largest_packet);
         let outbox = &context.subscriber.outbox;
+        if self.refusals.wants_probe() {
+            let availability = Item::State(Arc::from(GATEWAY_AVAILABILITY));
+            outbox.put_back(vec![availability]);
+        }
         // Before all else: the states are worth nothing while the gateway seems to be offline.
         outbox.push_state(&Arc::from(GATEWAY_AVAILABILITY));
         for store in context.stores() {
@@ -106,8 +125,6 @@ impl Connection {
                 outbox.push_state(&topic);
             }
         }
-        context.connected.send_replace(true);
-        context.telemetry.broker_connected();
     }
 
     /// Receives and sends until the connection is lost, or the door stops and everything was sent.
@@ -115,9 +132,12 @@ impl Connection {
         let context = self.context.clone();
         let (stopping, outbox) = (&context.stopping, &context.subscriber.outbox);
         let keep_alive = session.limits.keep_alive;
-        let mut ticks = interval_at(Instant::now() + keep_alive, keep_alive);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Something came from the broker since the last tick.
+        let mut pings = interval_at(Instant::now() + keep_alive, keep_alive);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let first_check = Instant::now() + DEADLINE_CHECK_INTERVAL;
+        let mut deadlines = interval_at(first_check, DEADLINE_CHECK_INTERVAL);
+        deadlines.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Something came from the broker since the last ping.
         let mut is_alive = true;
         let mut flush_rule = FlushRule::default();
         self.subscribe(session)?;
@@ -126,17 +146,12 @@ impl Connection {
             while let Some(packet) = session.link.next()? {
                 self.receive(packet, session)?;
             }
-            let mut sent_result = false;
-            while self.may_send(session)
-                && let Some(item) = outbox.try_next()
-            {
-                sent_result = matches!(item, Item::Reply(_));
-                if sent_result {
-                    self.results_pending = self.results_pending.saturating_sub(1);
-                }
-                send(&context, session, item);
+            let sent_result = self.send_waiting(session);
+            let all_sent =
+                outbox.is_empty() && session.unsent.is_empty() && session.inflight.is_empty();
+            if all_sent {
+                self.refusals.all_sent();
             }
-            let all_sent = outbox.is_empty() && session.inflight.is_empty();
             if stops && self.results_pending == 0 && all_sent {
                 return Ok(());
             }
@@ -155,26 +170,48 @@ impl Connection {
                     is_alive = true;
                 }
                 () = outbox.filled(), if self.may_send(session) => {}
-                _ = ticks.tick() => {
+                _ = pings.tick() => {
                     if !std::mem::replace(&mut is_alive, false) {
                         return Err(ConnectionLost::Silent);
                     }
                     session.link.put(&Packet::PingReq(PingReq))?;
                 }
+                _ = deadlines.tick() => self.check_deadlines(session)?,
                 () = stopping.cancelled(), if !stops => {}
             }
         }
     }
 
+    /// Adds what may be sent to the link's next write. True if the last of it is a result.
+    fn send_waiting(&mut self, session: &mut BrokerSession) -> bool {
+        let context = self.context.clone();
+        let mut sent_result = false;
+        while self.may_send(session) {
+            if !session.unsent.is_empty() {
+                send_next(&context, session);
+                continue;
+            }
+            let Some(item) = context.subscriber.outbox.try_next() else {
+                break;
+            };
+            sent_result = matches!(item, Item::Reply(_));
+            if sent_result {
+                self.results_pending = self.results_pending.saturating_sub(1);
+            }
+            send(&context, session, &mut self.refusals, item);
+        }
+        sent_result
+    }
+
     fn receive(
         &mut self,
-        packet: Packet,
+        packet: BrokerPacket,
         session: &mut BrokerSession,
     ) -> Result<(), ConnectionLost> {
         match packet {
             // Not taken and not acknowledged: the broker gives it to the next run.
-            Packet::Publish(_) if self.context.stopping.is_cancelled() => {}
-            Packet::Publish(publish) => {
+            BrokerPacket::Publish(_) if self.context.stopping.is_cancelled() => {}
+            BrokerPacket::Publish(publish) => {
                 let (id, qos) = (publish.pkid, publish.qos);
                 if self.receiver.publish(publish) {
                     self.results_pending += 1;
@@ -183,64 +220,161 @@ impl Connection {
                     session.link.put(&Packet::PubAck(PubAck::new(id, None)))?;
                 }
             }
-            Packet::PubAck(ack) => self.receiver.puback(&ack, &mut session.inflight),
-            Packet::SubAck(ack) => {
-                self.receiver.suback(&ack);
-                // Tells again: from here on messages of other programs arrive.
-                self.context.connected.send_replace(true);
+            BrokerPacket::PubAck(ack) => {
+                let (inflight, refusals) = (&mut session.inflight, &mut self.refusals);
+                if let Some(is_result) = self.receiver.puback(ack, inflight, refusals) {
+                    self.results_pending += usize::from(is_result);
+                    session.is_acknowledged = true;
+                    self.check_ready(session);
+                }
             }
-            _ => {}
+            BrokerPacket::SubAck(ack) => {
+                if self.receiver.suback(&ack, &mut session.subscription) {
+                    self.asked_for_leftovers = true;
+                    self.check_ready(session);
+                }
+            }
+            BrokerPacket::ConnAck(_) | BrokerPacket::Other => {}
         }
         Ok(())
     }
 
-    /// There is room for one more item.
+    /// The gateway is ready when commands can arrive and the broker acknowledges what it gets.
+    fn check_ready(&mut self, session: &mut BrokerSession) {
+        let is_ready = session.is_acknowledged && session.subscription.has_commands;
+        if is_ready && !std::mem::replace(&mut session.is_ready, true) {
+            self.backoff.connected(Instant::now());
+            self.context.telemetry.broker_connected();
+            self.context.connected.send_replace(true);
+        }
+    }
+
+    /// Ends a connection whose broker does not answer, although it may answer pings.
+    fn check_deadlines(&mut self, session: &mut BrokerSession) -> Result<(), ConnectionLost> {
+        let now = Instant::now();
+        if session.subscription.is_overdue(now) {
+            return Err(ConnectionLost::SubscribeTimeout);
+        }
+        // While bytes wait to be written, the broker is slow to read, which is no silence.
+        if let Some((sent, others)) = session.inflight.oldest()
+            && now.duration_since(sent) >= PUBACK_TIMEOUT
+            && !session.link.has_waiting()
+        {
+            return Err(ConnectionLost::PublishTimeout { others });
+        }
+        if session.subscription.should_ask_again(now) {
+            self.subscribe(session)?;
+        }
+        Ok(())
+    }
+
+    /// There is room for one more message.
     fn may_send(&self, session: &BrokerSession) -> bool {
-        let results_wait = self.results_pending > 0;
-        session.inflight.has_room(MESSAGES_PER_ITEM, results_wait) && !session.link.is_full()
+        let (results_wait, careful) = (self.results_pending > 0, self.refusals.is_careful());
+        session.subscription.is_answered
+            && session.inflight.has_room(results_wait, careful)
+            && !session.link.is_full()
     }
 
     /// Subscribes to commands, to `gateway/info` and to the extra topics.
     fn subscribe(&mut self, session: &mut BrokerSession) -> Result<(), ConnectionLost> {
-        let context = &self.context;
-        let filter = |path: String, retain_forward_rule| Filter {
-            path,
-            qos: QoS::AtLeastOnce,
-            nolocal: true,
-            preserve_retain: true,
-            retain_forward_rule,
-        };
-        let retained = match std::mem::replace(&mut self.asked_for_leftovers, true) {
-            false => RetainForwardRule::OnEverySubscribe,
-            true => RetainForwardRule::Never,
-        };
-        let own = [ALL_ROOMS, GATEWAY_INFO]
-            .map(|path| filter(context.settings.prefix.add(path), retained.clone()));
-        let extra = context.extra_topics.iter().flat_map(|extra| &extra.filters);
-        let extra = extra.map(|path| filter(path.clone(), RetainForwardRule::OnEverySubscribe));
-        let mut subscribe = Subscribe::new_many(own.into_iter().chain(extra), None);
+        let filters = filters(&self.context, !self.asked_for_leftovers);
+        let mut subscribe = Subscribe::new_many(filters, None);
         subscribe.pkid = session.inflight.next_id();
+        let (size, limit) = (subscribe.size(), session.limits.largest_packet);
+        if size > limit {
+            let message = format!(
+                "it takes packets of {limit} bytes (its Maximum Packet Size), and the subscription \
+                 alone has {size}"
+            );
+            return Err(ConnectionLost::Unsuitable(message));
+        }
+        session.subscription.asked(&subscribe, Instant::now());
         Ok(session.link.put(&Packet::Subscribe(subscribe))?)
     }
 
-    /// What was not acknowledged is sent again on the next connection, before all else.
-    fn put_back(&mut self, inflight: Inflight) {
-        let items = inflight.into_items();
+    /// The connection ended. What was not acknowledged is sent again on the next one, before all else,
+    /// but a message that is the reason for the end is left out.
+    fn end(&mut self, mut session: BrokerSession, lost: ConnectionLost) -> Lost {
+        let in_flight: Vec<(Bytes, usize)> = (session.inflight.iter())
+            .map(|sent| (sent.topic.clone(), sent.size))
+            .collect();
+        let is_by_size = matches!(
+            lost,
+            ConnectionLost::Disconnected {
+                reason: ReasonCode::PACKET_TOO_LARGE,
+                ..
+            }
+        );
+        let blame = lost.blame();
+        let verdict = self
+            .refusals
+            .connection_ended(&in_flight, blame, is_by_size, Instant::now());
+        let mut replaced = 0;
+        if let Verdict::Convicted(index) = verdict
+            && let Some(message) = session.inflight.take(index)
+        {
+            replaced += usize::from(self.leave_out(message, &lost));
+        }
+        let items = session.into_items();
         let results = items.iter().filter(|item| matches!(item, Item::Reply(_)));
-        self.results_pending += results.count();
+        self.results_pending += results.count() + replaced;
         self.context.subscriber.outbox.put_back(items);
+        match verdict {
+            Verdict::TakesNothing => {
+                Lost::of_broker(ConnectionLost::Unsuitable(TAKES_NO_MESSAGE.into()))
+            }
+            verdict => Lost { lost, verdict },
+        }
     }
 
-    fn report(&mut self, lost: &ConnectionLost) {
+    /// A message has ended the connection. True if a result waits now in the place of another.
+    fn leave_out(&mut self, message: SentMessage, lost: &ConnectionLost) -> bool {
+        let obstacle = Obstacle::EndsConnection(lost.to_string());
+        refused(&self.context, &mut self.refusals, message, &obstacle)
+    }
+
+    /// Writes why there is no connection, and returns when the next one is tried.
+    fn report(&mut self, Lost { lost, verdict }: &Lost) -> Duration {
         self.context.connected.send_replace(false);
-        let reason = lost.to_string();
-        let report = self.backoff.lost(reason.clone(), Instant::now());
+        let by_message = *verdict != Verdict::Unrelated;
+        let mut reason = lost.to_string();
+        let report = self
+            .backoff
+            .lost(reason.clone(), by_message, Instant::now());
+        if matches!(verdict, Verdict::Convicted(_)) {
+            self.backoff.cause_found();
+        }
+        let delay = self.backoff.next_delay(lost.is_final());
         let telemetry = &self.context.telemetry;
         if report.keeps_ending {
             telemetry.broker_unsteady(&self.context.settings.client_id);
         }
         if report.is_new_reason {
+            if lost.is_final() {
+                let seconds = delay.as_secs();
+                reason.push_str(&format!(
+                    "; it is tried again every {seconds} s without a line"
+                ));
+            }
             telemetry.broker_lost(&reason);
+        }
+        delay
+    }
+}
+
+/// The end of a connection, and whether a message is why.
+struct Lost {
+    lost: ConnectionLost,
+    verdict: Verdict,
+}
+
+impl Lost {
+    /// No message is why.
+    fn of_broker(lost: ConnectionLost) -> Self {
+        Self {
+            lost,
+            verdict: Verdict::Unrelated,
         }
     }
 }

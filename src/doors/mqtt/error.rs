@@ -1,11 +1,14 @@
 //! Why there is no connection to the broker, for the log. The texts name the configuration's keys.
+//!
+//! Also says what an end means for the next try: whether a message can be its cause, and whether
+//! only a change at the broker or in the configuration can help.
 
 use std::io;
 
 use rumqttc::v5::mqttbytes::Error as MalformedPacket;
-use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, DisconnectReasonCode};
 
-use super::settings::{BROKER_CONNECT_TIMEOUT, tls_failure};
+use super::reason::ReasonCode;
+use super::settings::{BROKER_CONNECT_TIMEOUT, PUBACK_TIMEOUT, SUBACK_TIMEOUT, tls_failure};
 use crate::net::ClientTlsError;
 use crate::net::root_cause::root_cause;
 
@@ -21,19 +24,53 @@ pub enum ConnectionLost {
     /// No CONNACK in time.
     #[error("it does not answer within {} s", BROKER_CONNECT_TIMEOUT.as_secs())]
     ConnectTimeout,
+    /// The broker closed the connection before its CONNACK.
+    #[error(
+        "it closed the connection instead of answering: it may not speak MQTT 5, which the gateway \
+         needs, or want TLS (mqtts://)"
+    )]
+    ClosedBeforeConnack,
+    /// The first bytes are those of another protocol, which is named.
+    #[error("what answers at this port is {0}")]
+    OtherProtocol(&'static str),
+    /// No SUBACK in time.
+    #[error("it does not answer the subscription (SUBACK) within {} s", SUBACK_TIMEOUT.as_secs())]
+    SubscribeTimeout,
+    /// No PUBACK in time. `others`: it has acknowledged messages that were sent later.
+    #[error("it does not acknowledge {} (PUBACK) within {} s", unacknowledged(*.others),
+        PUBACK_TIMEOUT.as_secs())]
+    PublishTimeout {
+        /// It is this one message.
+        others: bool,
+    },
     /// Nothing came for two keep-alive intervals, although a PINGREQ was sent.
     #[error("the broker does not answer any more")]
     Silent,
     /// The broker closed the connection without a DISCONNECT.
     #[error("the broker closed the connection")]
     Closed,
-    /// The broker sent a DISCONNECT; `None`: without a reason, or with one that MQTT 5 does not
-    /// define.
-    #[error("{}", disconnected(*.0))]
-    Disconnected(Option<DisconnectReasonCode>),
+    /// The broker sent a DISCONNECT.
+    #[error("{}", disconnected(*.reason, .server.as_deref()))]
+    Disconnected {
+        /// 0 if there was none.
+        reason: ReasonCode,
+        /// The server that it names instead of itself.
+        server: Option<String>,
+    },
     /// The broker refused the connection.
-    #[error("{}", refused(*.0))]
-    Refused(ConnectReturnCode),
+    #[error("{}", refused(*.reason, .server.as_deref()))]
+    Refused {
+        /// The reason in CONNACK.
+        reason: ReasonCode,
+        /// The server that it names instead of itself.
+        server: Option<String>,
+    },
+    /// The broker wants enhanced authentication, MQTT 5 section 4.12.
+    #[error("it wants enhanced authentication (AUTH), which the gateway does not have")]
+    WantsAuthentication,
+    /// The broker does not do what the gateway needs.
+    #[error("{0}")]
+    Unsuitable(String),
     /// Bytes that are not MQTT 5.
     #[error("what it sends is not MQTT 5: {0}")]
     Malformed(#[from] MalformedPacket),
@@ -46,29 +83,162 @@ fn network(error: &io::Error) -> String {
     }
 }
 
-fn refused(code: ConnectReturnCode) -> String {
-    match code {
-        ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized => {
-            "it refuses the user and password (mqtt.username, mqtt.password_file)".into()
+/// Whether the messages in flight can be why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// No: the broker said something else, or the network failed.
+    NoMessage,
+    /// One of them, perhaps: the broker gave no reason that says otherwise.
+    Perhaps,
+    /// One of them: the reason is about a message.
+    OneOfThem,
+    /// The oldest of them.
+    Oldest,
+}
+
+impl ConnectionLost {
+    /// Only a change at the broker or in the configuration helps: it is said once, and tried again
+    /// rarely.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Unsuitable(_) | Self::WantsAuthentication => true,
+            Self::Refused { reason, .. } | Self::Disconnected { reason, .. } => matches!(
+                *reason,
+                ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
+                    | ReasonCode::RETAIN_NOT_SUPPORTED
+                    | ReasonCode::QOS_NOT_SUPPORTED
+                    | ReasonCode::SERVER_MOVED
+            ),
+            _ => false,
         }
-        ConnectReturnCode::ClientIdentifierNotValid => {
-            "it refuses the client id (mqtt.client_id)".into()
+    }
+
+    /// What the end says about the messages that were not acknowledged.
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Closed => Blame::Perhaps,
+            Self::Network(error) => match error.kind() {
+                io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                | io::ErrorKind::UnexpectedEof => Blame::Perhaps,
+                _ => Blame::NoMessage,
+            },
+            Self::PublishTimeout { others: true } => Blame::Oldest,
+            Self::Disconnected { .. } if self.is_final() => Blame::NoMessage,
+            Self::Disconnected { reason, .. } => match reason.0 {
+                0x81 | 0x82 | 0x87 | 0x90 | 0x94 | 0x95 | 0x97 | 0x99 => Blame::OneOfThem,
+                // Busy, shutting down, keep alive, taken over; filters, rate, administrator, other
+                // servers and times.
+                0x89 | 0x8B | 0x8D | 0x8E | 0x8F | 0x96 | 0x98 | 0x9C | 0x9E..=0xA2 => {
+                    Blame::NoMessage
+                }
+                _ => Blame::Perhaps,
+            },
+            _ => Blame::NoMessage,
         }
-        ConnectReturnCode::UnsupportedProtocolVersion
-        | ConnectReturnCode::RefusedProtocolVersion => {
-            "it does not speak MQTT 5, which the gateway needs".into()
-        }
-        code => format!("it refuses the connection ({code:?})"),
     }
 }
 
-fn disconnected(reason: Option<DisconnectReasonCode>) -> String {
+fn unacknowledged(others: bool) -> &'static str {
+    if others { "a message" } else { "messages" }
+}
+
+fn refused(reason: ReasonCode, server: Option<&str>) -> String {
     match reason {
-        Some(DisconnectReasonCode::SessionTakenOver) => {
+        ReasonCode::BAD_USER_NAME_OR_PASSWORD | ReasonCode::NOT_AUTHORIZED => {
+            "it refuses the user and password (mqtt.username, mqtt.password_file)".into()
+        }
+        ReasonCode::CLIENT_ID_NOT_VALID => "it refuses the client id (mqtt.client_id)".into(),
+        ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => {
+            "it does not speak MQTT 5, which the gateway needs".into()
+        }
+        reason => common(reason, server)
+            .unwrap_or_else(|| format!("it refuses the connection ({reason})")),
+    }
+}
+
+fn disconnected(reason: ReasonCode, server: Option<&str>) -> String {
+    match reason {
+        ReasonCode::SESSION_TAKEN_OVER => {
             "another client has connected with the same client id (mqtt.client_id)".into()
         }
-        Some(DisconnectReasonCode::ServerShuttingDown) => "the broker shuts down".into(),
-        Some(reason) => format!("the broker ended the connection ({reason:?})"),
-        None => "the broker ended the connection".into(),
+        ReasonCode::SERVER_SHUTTING_DOWN => "the broker shuts down".into(),
+        ReasonCode(0) => "the broker ended the connection".into(),
+        reason => common(reason, server)
+            .unwrap_or_else(|| format!("the broker ended the connection ({reason})")),
+    }
+}
+
+/// What CONNACK and DISCONNECT can say alike.
+fn common(reason: ReasonCode, server: Option<&str>) -> Option<String> {
+    match reason {
+        ReasonCode::SERVER_MOVED => Some(match server {
+            Some(server) => format!("the broker has moved to {server}: change mqtt.url"),
+            None => "the broker has moved and does not say where: change mqtt.url".into(),
+        }),
+        ReasonCode::USE_ANOTHER_SERVER => Some(match server {
+            Some(server) => format!("the broker asks for another server for now: {server}"),
+            None => "the broker asks for another server for now".into(),
+        }),
+        ReasonCode::RETAIN_NOT_SUPPORTED => Some(NO_RETAINED_MESSAGES.into()),
+        ReasonCode::QOS_NOT_SUPPORTED => Some(NO_QOS_1.into()),
+        _ => None,
+    }
+}
+
+/// The broker announces Retain Available 0, or refuses retained messages.
+pub const NO_RETAINED_MESSAGES: &str = "it keeps no retained messages (Retain Available 0), and the \
+     gateway's states need them: switch them on at the broker, or use another one";
+/// The broker announces Maximum QoS 0, or refuses QoS 1.
+pub const NO_QOS_1: &str = "it takes only QoS 0 (Maximum QoS 0), and the gateway needs QoS 1: allow it \
+     at the broker, or use another one";
+/// The broker announces Wildcard Subscription Available 0.
+pub const NO_WILDCARDS: &str = "it allows no wildcards in subscriptions (Wildcard Subscription \
+     Available 0), and the gateway needs them for commands: allow them at the broker, or use another one";
+/// Every message ends the connection.
+pub const TAKES_NO_MESSAGE: &str = "it ends the connection at every message of the gateway: check its \
+     access rules and limits for this user";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disconnected(reason: u8) -> ConnectionLost {
+        ConnectionLost::Disconnected {
+            reason: ReasonCode(reason),
+            server: None,
+        }
+    }
+
+    #[test]
+    fn an_end_blames_a_message_unless_it_says_otherwise() {
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        let unreachable = io::Error::from(io::ErrorKind::HostUnreachable);
+        for (lost, blame) in [
+            (disconnected(0x95), Blame::OneOfThem),
+            (disconnected(0x87), Blame::OneOfThem),
+            (disconnected(0x00), Blame::Perhaps),
+            (disconnected(0x80), Blame::Perhaps),
+            (disconnected(0xC3), Blame::Perhaps),
+            (disconnected(0x8B), Blame::NoMessage),
+            (disconnected(0x8E), Blame::NoMessage),
+            (disconnected(0x9D), Blame::NoMessage),
+            (disconnected(0x9A), Blame::NoMessage),
+            (ConnectionLost::Closed, Blame::Perhaps),
+            (reset.into(), Blame::Perhaps),
+            (unreachable.into(), Blame::NoMessage),
+            (ConnectionLost::Silent, Blame::NoMessage),
+            (
+                ConnectionLost::PublishTimeout { others: false },
+                Blame::NoMessage,
+            ),
+            (
+                ConnectionLost::PublishTimeout { others: true },
+                Blame::Oldest,
+            ),
+        ] {
+            assert_eq!(lost.blame(), blame, "{lost}");
+        }
     }
 }

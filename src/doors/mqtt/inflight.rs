@@ -4,6 +4,9 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+use tokio::time::Instant;
+
 use super::message::Delivery;
 use crate::state::Item;
 
@@ -14,12 +17,27 @@ const WINDOW_WITH_RESULTS: usize = 256;
 /// state that changes again is sent once.
 const WINDOW_WITHOUT_RESULTS: usize = 20;
 
+/// A message that was sent and not acknowledged.
+#[derive(Debug)]
+pub struct SentMessage {
+    id: u16,
+    /// As the broker knows it.
+    pub topic: Bytes,
+    /// The size of its payload.
+    pub size: usize,
+    pub sent: Instant,
+    /// What its acknowledgement completes.
+    pub item: Option<Item<Delivery>>,
+    /// The broker has acknowledged one that was sent later. Only known of the oldest.
+    is_passed_over: bool,
+}
+
 /// The publishes of one connection, in the order they were sent.
 #[derive(Debug)]
 pub struct Inflight {
     window: usize,
     last_id: u16,
-    publishes: VecDeque<(u16, Option<Item<Delivery>>)>,
+    publishes: VecDeque<SentMessage>,
 }
 
 impl Inflight {
@@ -33,36 +51,64 @@ impl Inflight {
         }
     }
 
-    /// Whether `count` more may be sent.
-    pub fn has_room(&self, count: usize, results_wait: bool) -> bool {
-        let used = self.publishes.len();
-        let window = if results_wait {
-            self.window
-        } else {
-            self.window.min(WINDOW_WITHOUT_RESULTS)
+    /// Whether one more may be sent. `one_by_one`: not before the last is acknowledged.
+    pub fn has_room(&self, results_wait: bool, one_by_one: bool) -> bool {
+        let window = match (one_by_one, results_wait) {
+            (true, _) => 1,
+            (false, true) => self.window,
+            (false, false) => self.window.min(WINDOW_WITHOUT_RESULTS),
         };
-        used == 0 || used + count <= window
+        self.publishes.len() < window
     }
 
     /// A packet identifier that nothing in flight has.
     pub fn next_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if !self.publishes.iter().any(|(id, _)| *id == self.last_id) {
+            if !self.publishes.iter().any(|sent| sent.id == self.last_id) {
                 return self.last_id;
             }
         }
     }
 
     /// A publish with this identifier is sent now; its acknowledgement completes `item`.
-    pub fn push(&mut self, id: u16, item: Option<Item<Delivery>>) {
-        self.publishes.push_back((id, item));
+    pub fn push(&mut self, id: u16, topic: Bytes, size: usize, item: Option<Item<Delivery>>) {
+        self.publishes.push_back(SentMessage {
+            id,
+            topic,
+            size,
+            sent: Instant::now(),
+            item,
+            is_passed_over: false,
+        });
     }
 
-    /// The broker acknowledged this identifier. Returns the item that is complete by that.
-    pub fn acknowledged(&mut self, id: u16) -> Option<Item<Delivery>> {
-        let position = self.publishes.iter().position(|(sent, _)| *sent == id)?;
-        self.publishes.remove(position)?.1
+    /// The broker acknowledged this identifier; `None` if nothing in flight has it.
+    pub fn acknowledged(&mut self, id: u16) -> Option<SentMessage> {
+        let position = self.publishes.iter().position(|sent| sent.id == id)?;
+        let acknowledged = self.publishes.remove(position);
+        if position > 0
+            && let Some(oldest) = self.publishes.front_mut()
+        {
+            oldest.is_passed_over = true;
+        }
+        acknowledged
+    }
+
+    /// Takes the message with this index out.
+    pub fn take(&mut self, index: usize) -> Option<SentMessage> {
+        self.publishes.remove(index)
+    }
+
+    /// The messages in flight, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &SentMessage> {
+        self.publishes.iter()
+    }
+
+    /// When the oldest message was sent, and whether the broker has acknowledged later ones.
+    pub fn oldest(&self) -> Option<(Instant, bool)> {
+        let oldest = self.publishes.front()?;
+        Some((oldest.sent, oldest.is_passed_over))
     }
 
     /// Whether nothing is in flight.
@@ -72,7 +118,7 @@ impl Inflight {
 
     /// The connection was lost: the items that were not acknowledged, in order.
     pub fn into_items(self) -> Vec<Item<Delivery>> {
-        let items = self.publishes.into_iter().filter_map(|(_, item)| item);
+        let items = self.publishes.into_iter().filter_map(|sent| sent.item);
         items.collect()
     }
 }
@@ -83,20 +129,23 @@ mod tests {
 
     use super::*;
 
-    fn state(topic: &str) -> Option<Item<Delivery>> {
-        Some(Item::State(Arc::from(topic)))
+    fn push(inflight: &mut Inflight, topic: &'static str) -> u16 {
+        let id = inflight.next_id();
+        let item = Some(Item::State(Arc::from(topic)));
+        inflight.push(id, topic.into(), 0, item);
+        id
     }
 
     #[test]
     fn what_is_not_acknowledged_comes_back_in_order() {
         let mut inflight = Inflight::new(3);
         for topic in ["a", "b", "c"] {
-            assert!(inflight.has_room(1, true), "{topic}");
-            let id = inflight.next_id();
-            inflight.push(id, state(topic));
+            assert!(inflight.has_room(true, false), "{topic}");
+            push(&mut inflight, topic);
         }
-        assert!(!inflight.has_room(1, true));
-        assert!(matches!(inflight.acknowledged(2), Some(Item::State(topic)) if &*topic == "b"));
+        assert!(!inflight.has_room(true, false));
+        let acknowledged = inflight.acknowledged(2).unwrap();
+        assert_eq!(acknowledged.topic, "b");
         assert!(inflight.acknowledged(2).is_none());
         let lost = inflight.into_items();
         let topics = lost.iter().map(|item| match item {
@@ -109,8 +158,7 @@ mod tests {
     #[test]
     fn an_identifier_in_flight_is_not_used_again() {
         let mut inflight = Inflight::new(u16::MAX);
-        let first = inflight.next_id();
-        inflight.push(first, state("a"));
+        let first = push(&mut inflight, "a");
         for _ in 0..u16::MAX {
             let id = inflight.next_id();
             assert!(id != 0 && id != first);
@@ -121,13 +169,28 @@ mod tests {
     fn the_window_is_small_while_no_result_waits() {
         let mut inflight = Inflight::new(u16::MAX);
         for n in 0..WINDOW_WITH_RESULTS {
-            assert_eq!(inflight.has_room(1, false), n < WINDOW_WITHOUT_RESULTS);
-            assert!(inflight.has_room(1, true));
-            let id = inflight.next_id();
-            inflight.push(id, None);
+            assert_eq!(inflight.has_room(false, false), n < WINDOW_WITHOUT_RESULTS);
+            assert_eq!(inflight.has_room(true, true), n == 0);
+            assert!(inflight.has_room(true, false));
+            push(&mut inflight, "a");
         }
-        assert!(!inflight.has_room(1, true));
-        // A broker that takes one at a time gets an item's two messages all the same.
-        assert!(Inflight::new(1).has_room(2, false));
+        assert!(!inflight.has_room(true, false));
+        // A Receive Maximum of 0 is not allowed (section 3.2.2.3.3); it is taken as 1.
+        let mut smallest = Inflight::new(0);
+        assert!(smallest.has_room(false, false));
+        push(&mut smallest, "a");
+        assert!(!smallest.has_room(true, false));
+    }
+
+    #[test]
+    fn a_message_is_passed_over_when_a_later_one_is_acknowledged() {
+        let mut inflight = Inflight::new(9);
+        assert_eq!(inflight.oldest(), None);
+        let ids = ["a", "b", "c"].map(|topic| push(&mut inflight, topic));
+        let is_passed_over = |inflight: &Inflight| inflight.oldest().unwrap().1;
+        inflight.acknowledged(ids[0]);
+        assert!(!is_passed_over(&inflight));
+        inflight.acknowledged(ids[2]);
+        assert!(is_passed_over(&inflight));
     }
 }

@@ -12,15 +12,14 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use rumqttc::v5::mqttbytes::Error as MalformedPacket;
-use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, Packet,
-};
+use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Disconnect, DisconnectReasonCode, Packet};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use super::error::ConnectionLost;
-use super::packets::PacketReader;
+use super::packets::{BrokerPacket, ConnAck, PacketReader};
+use super::reason::ReasonCode;
 use super::settings::{BROKER_CONNECT_TIMEOUT, BrokerAddress, MqttSettings, connect_packet};
 use crate::net::{ClientTls, Stream, dial};
 
@@ -53,7 +52,7 @@ impl Link {
     pub async fn open(
         settings: &MqttSettings,
         tls: Option<&ClientTls>,
-    ) -> Result<(Self, ConnAck), ConnectionLost> {
+    ) -> Result<(Self, Option<ConnAckProperties>), ConnectionLost> {
         let opened = async {
             let link = Self::new(connect(&settings.broker, tls).await?);
             link.introduce(settings).await
@@ -64,23 +63,32 @@ impl Link {
         }
     }
 
-    /// Sends CONNECT and waits for a CONNACK that accepts it.
+    /// Sends CONNECT and waits for a CONNACK that accepts it. Returns its properties.
     pub async fn introduce(
         mut self,
         settings: &MqttSettings,
-    ) -> Result<(Self, ConnAck), ConnectionLost> {
+    ) -> Result<(Self, Option<ConnAckProperties>), ConnectionLost> {
         self.put(&connect_packet(settings))?;
         let packet = loop {
+            if let Some(protocol) = other_protocol(&self.packets.arrived) {
+                return Err(ConnectionLost::OtherProtocol(protocol));
+            }
             if let Some(packet) = self.next()? {
                 break packet;
             }
-            self.turn().await?;
+            self.turn().await.map_err(|lost| match lost {
+                ConnectionLost::Closed => ConnectionLost::ClosedBeforeConnack,
+                lost => lost,
+            })?;
         };
-        match packet {
-            Packet::ConnAck(ack) if ack.code == ConnectReturnCode::Success => Ok((self, ack)),
-            Packet::ConnAck(ack) => Err(ConnectionLost::Refused(ack.code)),
-            _ => Err(ConnectionLost::Malformed(MalformedPacket::MalformedPacket)),
+        let BrokerPacket::ConnAck(ConnAck { reason, properties }) = packet else {
+            return Err(ConnectionLost::Malformed(MalformedPacket::MalformedPacket));
+        };
+        if reason != ReasonCode(0) {
+            let server = properties.and_then(|properties| properties.server_reference);
+            return Err(ConnectionLost::Refused { reason, server });
         }
+        Ok((self, properties))
     }
 
     /// Adds a packet to what the next turn writes.
@@ -110,7 +118,7 @@ impl Link {
     ///
     /// # Errors
     /// As for [`PacketReader::next`].
-    pub fn next(&mut self) -> Result<Option<Packet>, ConnectionLost> {
+    pub fn next(&mut self) -> Result<Option<BrokerPacket>, ConnectionLost> {
         self.packets.next()
     }
 
@@ -161,6 +169,15 @@ impl Link {
         self.put(&Packet::Disconnect(disconnect))?;
         poll_fn(|cx| self.poll_written(cx)).await?;
         Ok(self.stream.shutdown().await?)
+    }
+}
+
+/// What answers instead of a broker, by its first bytes: HTTP, or a TLS alert or handshake.
+fn other_protocol(arrived: &[u8]) -> Option<&'static str> {
+    match arrived {
+        [b'H', b'T', b'T', b'P', ..] => Some("a web server (HTTP), not an MQTT broker"),
+        [0x15 | 0x16, 3, ..] => Some("TLS: the URL has to begin with mqtts://"),
+        _ => None,
     }
 }
 
@@ -236,7 +253,7 @@ mod tests {
         assert!(poll_once(&mut link).is_pending());
         broker.write_all(&[9]).await.unwrap();
         assert!(matches!(poll_once(&mut link), Poll::Ready(Ok(()))));
-        assert!(matches!(link.next(), Ok(Some(Packet::PubAck(ack))) if ack.pkid == 9));
+        assert!(matches!(link.next(), Ok(Some(BrokerPacket::PubAck(ack))) if ack.packet_id == 9));
         drop(broker);
         assert!(matches!(
             poll_once(&mut link),

@@ -47,14 +47,37 @@ impl Message {
         }
     }
 
-    /// An upper bound of the bytes that it takes on the wire besides its payload: 64 for the fixed
-    /// header, the packet id, lengths and property ids, then what varies.
-    pub fn overhead(&self) -> usize {
-        let user = self.user.iter().map(|(k, v)| k.len() + v.len() + 5);
-        64 + self.topic.len()
-            + self.content_type.as_ref().map_or(0, String::len)
-            + self.correlation.as_ref().map_or(0, Bytes::len)
-            + user.sum::<usize>()
+    /// The bytes of its packet, MQTT 5 section 3.3.
+    pub fn packet_size(&self) -> usize {
+        let property = |length: usize| 1 + 2 + length;
+        let user = self
+            .user
+            .iter()
+            .map(|(k, v)| property(k.len()) + 2 + v.len());
+        let properties = self
+            .content_type
+            .as_ref()
+            .map_or(0, |it| property(it.len()))
+            + self.correlation.as_ref().map_or(0, |it| property(it.len()))
+            + user.sum::<usize>();
+        let packet_id = 2;
+        let body = 2
+            + self.topic.len()
+            + packet_id
+            + length_of_variable_integer(properties)
+            + properties
+            + self.payload.len();
+        1 + length_of_variable_integer(body) + body
+    }
+}
+
+/// How many bytes a length takes, MQTT 5 section 1.5.5.
+fn length_of_variable_integer(value: usize) -> usize {
+    match value {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        _ => 4,
     }
 }
 

@@ -1,20 +1,60 @@
 //! Bytes from the broker become packets.
 //!
-//! The form of packets is the library's (`rumqttc::v5::mqttbytes`), except for the short forms of
-//! DISCONNECT, which the library does not read. Owns the bytes that have arrived and are not a whole
-//! packet yet. Whatever a broker sends gives packets or an error, never a panic.
+//! Owns the bytes that have arrived and are not a whole packet yet. The form of publishes is the
+//! library's (`rumqttc::v5::mqttbytes`). Acknowledgements, CONNACK and DISCONNECT are read here: the
+//! library ends the connection at every reason code that it does not know, and does not read the
+//! short forms. Whatever a broker sends gives packets or an error, never a panic.
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use rumqttc::v5::mqttbytes::Error as MalformedPacket;
-use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnAckProperties, DisconnectProperties, Packet, PacketType, Publish, check,
+};
 
 use super::error::ConnectionLost;
+use super::reason::ReasonCode;
 use super::settings::LARGEST_PACKET;
 
 /// At least this much is made ready for the next read: a command takes a few hundred bytes.
 const READ_SIZE: usize = 4 << 10;
 /// The first byte of a DISCONNECT, MQTT 5 section 3.14.
 const DISCONNECT: u8 = 0xE0;
+/// The upper half of the first byte of an AUTH, which the library does not know.
+const AUTH: u8 = 0xF0;
+
+/// A packet of the broker, as far as the door uses it.
+#[derive(Debug)]
+pub enum BrokerPacket {
+    ConnAck(ConnAck),
+    Publish(Publish),
+    /// A publish was taken or refused: PUBACK, and PUBREC or PUBCOMP of a broker that answers as if
+    /// to QoS 2.
+    PubAck(PubAck),
+    SubAck(SubAck),
+    /// One that needs no action: PINGRESP, UNSUBACK.
+    Other,
+}
+
+/// CONNACK, MQTT 5 section 3.2.
+#[derive(Debug)]
+pub struct ConnAck {
+    pub reason: ReasonCode,
+    pub properties: Option<ConnAckProperties>,
+}
+
+/// An answer to one publish, MQTT 5 section 3.4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PubAck {
+    pub packet_id: u16,
+    pub reason: ReasonCode,
+}
+
+/// The answer to a SUBSCRIBE: one reason a filter, in their order. MQTT 5 section 3.9.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SubAck {
+    pub packet_id: u16,
+    pub reasons: Vec<ReasonCode>,
+}
 
 /// The bytes that have arrived.
 #[derive(Debug, Default)]
@@ -27,37 +67,143 @@ impl PacketReader {
     ///
     /// # Errors
     /// The bytes are no packet, or the packet is a DISCONNECT.
-    pub fn next(&mut self) -> Result<Option<Packet>, ConnectionLost> {
+    pub fn next(&mut self) -> Result<Option<BrokerPacket>, ConnectionLost> {
         if let Some((&DISCONNECT, rest)) = self.arrived.split_first() {
             return disconnect(rest).map_or(Ok(None), Err);
         }
-        match Packet::read(&mut self.arrived, Some(LARGEST_PACKET)) {
-            Ok(packet) => Ok(Some(packet)),
+        let header = match check(self.arrived.iter(), Some(LARGEST_PACKET)) {
+            Ok(header) => header,
             Err(MalformedPacket::InsufficientBytes(missing)) => {
                 self.arrived.reserve(missing.max(READ_SIZE));
-                Ok(None)
+                return Ok(None);
             }
-            Err(malformed) => Err(malformed.into()),
+            Err(malformed) => return Err(malformed.into()),
+        };
+        if self
+            .arrived
+            .first()
+            .is_some_and(|first| first & 0xF0 == AUTH)
+        {
+            return Err(ConnectionLost::WantsAuthentication);
         }
+        let mut take = || body(self.arrived.split_to(header.frame_length()).freeze());
+        let packet = match header.packet_type()? {
+            PacketType::ConnAck => BrokerPacket::ConnAck(connack(take())?),
+            PacketType::PubAck | PacketType::PubRec | PacketType::PubComp => {
+                BrokerPacket::PubAck(puback(take())?)
+            }
+            PacketType::SubAck => BrokerPacket::SubAck(suback(take())?),
+            // Only the gateway's own unsubscribing is answered so, and it never does.
+            PacketType::UnsubAck => {
+                take();
+                BrokerPacket::Other
+            }
+            _ => match Packet::read(&mut self.arrived, Some(LARGEST_PACKET))? {
+                Packet::Publish(publish) => BrokerPacket::Publish(publish),
+                _ => BrokerPacket::Other,
+            },
+        };
+        Ok(Some(packet))
     }
 }
 
-/// Reads a DISCONNECT after its first byte; `None` if its reason has not arrived yet. Its short
-/// forms leave out the properties, or the reason too (MQTT 5 section 3.14.2).
-fn disconnect(rest: &[u8]) -> Option<ConnectionLost> {
-    let length = rest.iter().position(|byte| byte & 0x80 == 0)?;
-    match rest[..=length] {
-        [0] => Some(ConnectionLost::Disconnected(None)),
-        _ => {
-            let reason = *rest.get(length + 1)?;
-            Some(ConnectionLost::Disconnected(reason.try_into().ok()))
+/// A whole packet without its fixed header: the first byte and the length, which `check` has read.
+fn body(mut packet: Bytes) -> Bytes {
+    let length = packet.iter().skip(1).position(|byte| byte & 0x80 == 0);
+    packet.split_off(length.map_or(packet.len(), |position| position + 2))
+}
+
+/// A CONNACK of two bytes is one of MQTT 3.1.1, whatever it says; its codes become those of MQTT 5.
+fn connack(mut body: Bytes) -> Result<ConnAck, MalformedPacket> {
+    if body.len() < 2 {
+        return Err(MalformedPacket::MalformedPacket);
+    }
+    let code = ReasonCode(body[1]);
+    body.advance(2);
+    let reason = match code.0 {
+        0 if body.is_empty() => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
+        1 => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
+        2 => ReasonCode::CLIENT_ID_NOT_VALID,
+        3 => ReasonCode::SERVER_UNAVAILABLE,
+        4 => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+        5 => ReasonCode::NOT_AUTHORIZED,
+        _ => code,
+    };
+    let properties = match ConnAckProperties::read(&mut body) {
+        Ok(properties) => properties,
+        // A refusal is one, whatever follows it.
+        Err(_) if reason.0 != 0 => None,
+        Err(malformed) => return Err(malformed),
+    };
+    Ok(ConnAck { reason, properties })
+}
+
+/// Without a reason it says success (section 3.4.2.1). Its properties are of no use.
+fn puback(mut body: Bytes) -> Result<PubAck, MalformedPacket> {
+    let packet_id = body
+        .try_get_u16()
+        .map_err(|_| MalformedPacket::MalformedPacket)?;
+    let reason = ReasonCode(body.first().copied().unwrap_or_default());
+    Ok(PubAck { packet_id, reason })
+}
+
+fn suback(mut body: Bytes) -> Result<SubAck, MalformedPacket> {
+    let malformed = || MalformedPacket::MalformedPacket;
+    let packet_id = body.try_get_u16().map_err(|_| malformed())?;
+    let properties = variable_integer(&mut body).ok_or_else(malformed)?;
+    if properties > body.len() {
+        return Err(malformed());
+    }
+    body.advance(properties);
+    Ok(SubAck {
+        packet_id,
+        reasons: body.iter().copied().map(ReasonCode).collect(),
+    })
+}
+
+/// A length in seven bits a byte, of four bytes at most (section 1.5.5).
+fn variable_integer(bytes: &mut Bytes) -> Option<usize> {
+    let mut value = 0;
+    for shift in [0, 7, 14, 21] {
+        let byte = bytes.try_get_u8().ok()?;
+        value |= usize::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
         }
     }
+    None
+}
+
+/// Reads a DISCONNECT after its first byte; `None` if its reason has not arrived yet. Its short
+/// forms leave out the properties, or the reason too (section 3.14.2).
+fn disconnect(rest: &[u8]) -> Option<ConnectionLost> {
+    let length = rest.iter().position(|byte| byte & 0x80 == 0)?;
+    if rest[..=length] == [0] {
+        return Some(ConnectionLost::Disconnected {
+            reason: ReasonCode(0),
+            server: None,
+        });
+    }
+    let (reason, properties) = rest[length + 1..].split_first()?;
+    let properties = DisconnectProperties::extract(&mut Bytes::copy_from_slice(properties));
+    Some(ConnectionLost::Disconnected {
+        reason: ReasonCode(*reason),
+        server: properties
+            .ok()
+            .flatten()
+            .and_then(|properties| properties.server_reference),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Option<BrokerPacket>, ConnectionLost> {
+        let mut reader = PacketReader::default();
+        reader.arrived.extend_from_slice(bytes);
+        reader.next()
+    }
 
     #[test]
     fn the_reason_of_a_disconnect_is_understood_in_every_form() {
@@ -71,17 +217,89 @@ mod tests {
         assert_eq!(reason(&[0x80]), None);
         assert_eq!(
             reason(&[1, 0x77]).unwrap(),
-            "the broker ended the connection"
+            "the broker ended the connection (reason code 119, which MQTT 5 does not define)"
         );
+        let moved = reason(b"\x06\x9D\x04\x1C\x00\x01b").unwrap();
+        assert!(moved.contains("has moved to b"), "{moved}");
     }
 
     #[test]
     fn a_packet_over_the_limit_is_an_error_before_it_has_arrived() {
-        let mut reader = PacketReader::default();
         // A PUBLISH of 2^28 - 1 bytes.
-        reader
-            .arrived
-            .extend_from_slice(&[0x30, 0xff, 0xff, 0xff, 0x7f]);
-        assert!(matches!(reader.next(), Err(ConnectionLost::Malformed(_))));
+        let large = read(&[0x30, 0xff, 0xff, 0xff, 0x7f]);
+        assert!(matches!(large, Err(ConnectionLost::Malformed(_))));
+    }
+
+    #[test]
+    fn every_reason_code_of_an_acknowledgement_is_read() {
+        for code in 0..=u8::MAX {
+            for bytes in [
+                vec![0x40, 3, 0, 7, code],
+                vec![0x40, 4, 0, 7, code, 0],
+                vec![0x40, 8, 0, 7, code, 4, 0x1F, 0, 1, b'x'],
+                vec![0x50, 3, 0, 7, code],
+            ] {
+                let Ok(Some(BrokerPacket::PubAck(ack))) = read(&bytes) else {
+                    panic!("{bytes:?}");
+                };
+                assert_eq!((ack.packet_id, ack.reason), (7, ReasonCode(code)));
+            }
+            let suback = [0x90, 9, 0, 7, 4, 0x1F, 0, 1, b'x', 1, code];
+            let Ok(Some(BrokerPacket::SubAck(ack))) = read(&suback) else {
+                panic!("{code}");
+            };
+            assert_eq!(ack.packet_id, 7);
+            assert_eq!(ack.reasons, [ReasonCode(1), ReasonCode(code)]);
+            let unsuback = read(&[0xB0, 4, 0, 7, 0, code]);
+            assert!(matches!(unsuback, Ok(Some(BrokerPacket::Other))));
+        }
+        let Ok(Some(BrokerPacket::PubAck(ack))) = read(&[0x40, 2, 0, 7]) else {
+            panic!("without a reason");
+        };
+        assert_eq!(ack.reason, ReasonCode(0));
+    }
+
+    #[test]
+    fn a_connack_of_mqtt_3_is_told_by_its_length() {
+        for (bytes, expected) in [
+            (&[0x20, 2, 0, 0][..], 0x84),
+            (&[0x20, 2, 0, 1], 0x84),
+            (&[0x20, 2, 0, 2], 0x85),
+            (&[0x20, 2, 0, 3], 0x88),
+            (&[0x20, 2, 0, 4], 0x86),
+            (&[0x20, 2, 0, 5], 0x87),
+            (&[0x20, 2, 0, 0x86], 0x86),
+            (&[0x20, 2, 0, 0xC3], 0xC3),
+            (&[0x20, 3, 0, 1, 0], 0x84),
+            (&[0x20, 3, 0, 0, 0], 0),
+            (&[0x20, 6, 0, 0, 3, 0x13, 0, 1], 0),
+            (&[0x20, 6, 0, 0x95, 3, 0x77, 0, 1], 0x95),
+        ] {
+            let Ok(Some(BrokerPacket::ConnAck(ack))) = read(bytes) else {
+                panic!("{bytes:?}");
+            };
+            assert_eq!(ack.reason, ReasonCode(expected), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_is_malformed() {
+        for bytes in [
+            &[0x20, 1, 0][..],
+            &[0x20, 0],
+            &[0x40, 0],
+            &[0x40, 1, 7],
+            &[0x90, 2, 0, 7],
+            &[0x90, 4, 0, 7, 0x80, 0x80],
+            &[0x90, 4, 0, 7, 9, 1],
+        ] {
+            let read = read(bytes);
+            assert!(
+                matches!(read, Err(ConnectionLost::Malformed(_))),
+                "{bytes:?}"
+            );
+        }
+        let auth = read(&[0xF0, 2, 0x18, 0]);
+        assert!(matches!(auth, Err(ConnectionLost::WantsAuthentication)));
     }
 }

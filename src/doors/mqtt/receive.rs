@@ -9,21 +9,22 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rumqttc::v5::mqttbytes::v5::{
-    Packet, PubAck, PubAckReason, Publish, SubAck, SubscribeReasonCode,
-};
+use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::time::Instant;
 
 use super::DoorContext;
 use super::error::ConnectionLost;
 use super::inflight::Inflight;
 use super::message::{Delivery, ReplyAddress};
-use super::packets::PacketReader;
+use super::packets::{BrokerPacket, PacketReader, PubAck, SubAck};
+use super::refusals::{Obstacle, Refusals};
+use super::send::refused;
 use super::settings::MqttSettings;
+use super::subscription::Subscription;
 use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
-use crate::state::{Inbound, Item, StateStore};
+use crate::state::{Inbound, StateStore};
 use crate::topics::{GATEWAY_INFO, check_response, is_gateway_topic};
 
 /// How many received publishes are remembered. A broker repeats what is not acknowledged; that is
@@ -32,6 +33,11 @@ const REMEMBERED_PUBLISHES: usize = 64;
 /// The answer to a command with the retain flag.
 const RETAINED_COMMAND: &str = "a retained command is never carried out, because the broker would \
                                 repeat it; publish it without the retain flag";
+
+/// What a refused subscription to the commands means.
+const NO_COMMANDS: &str = "no command arrives, and the gateway is not ready; states are published. It \
+                           is asked for again every minute: check the broker's access rules for this \
+                           user";
 
 /// Takes what the broker sends.
 pub struct Receiver {
@@ -61,12 +67,10 @@ impl Receiver {
             self.hand_over(full_topic, &publish);
             return false;
         };
-        // An empty retained message clears a topic; it is never a command.
         if publish.retain
-            && (publish.payload.is_empty()
-                || context
-                    .subscriber
-                    .retained_arrived(&context.store, topic, &publish.payload))
+            && context
+                .subscriber
+                .retained_arrived(&context.store, topic, &publish.payload)
         {
             return false;
         }
@@ -145,37 +149,48 @@ impl Receiver {
         });
     }
 
-    /// The broker acknowledged a publish, or refused it.
-    pub fn puback(&self, ack: &PubAck, inflight: &mut Inflight) {
-        let item = inflight.acknowledged(ack.pkid);
-        if !matches!(
-            ack.reason,
-            PubAckReason::Success | PubAckReason::NoMatchingSubscribers
-        ) {
-            let topic = match item {
-                Some(Item::State(topic) | Item::Event(topic, _)) => topic.to_string(),
-                Some(Item::Reply(delivery)) => format!("{}/result", delivery.outcome.command),
-                None => String::new(),
-            };
-            let telemetry = &self.context.telemetry;
-            telemetry.broker_refused_message(&topic, &ack.reason);
+    /// The broker took a publish, or refused it. `None` if it was never sent; true if a result waits
+    /// in the outbox instead of the one that was refused.
+    pub fn puback(
+        &self,
+        ack: PubAck,
+        inflight: &mut Inflight,
+        refusals: &mut Refusals,
+    ) -> Option<bool> {
+        let message = inflight.acknowledged(ack.packet_id)?;
+        if !ack.reason.is_refusal() {
+            refusals.accepted(&message.topic);
+            return Some(false);
         }
+        refusals.refused(&message.topic, message.size, ack.reason);
+        let obstacle = Obstacle::Refused(ack.reason);
+        Some(refused(&self.context, refusals, message, &obstacle))
     }
 
-    /// The broker answered the subscription, filter by filter in their order.
-    pub fn suback(&self, ack: &SubAck) {
-        for (n, code) in ack.return_codes.iter().enumerate() {
-            if matches!(code, SubscribeReasonCode::Success(_)) {
+    /// The broker answered the subscription. False if it answers nothing that was asked.
+    pub fn suback(&self, ack: &SubAck, subscription: &mut Subscription) -> bool {
+        let Some(not_granted) = subscription.answered(ack, Instant::now()) else {
+            return false;
+        };
+        let info = self.context.settings.prefix.add(GATEWAY_INFO);
+        let telemetry = &self.context.telemetry;
+        for not in not_granted {
+            if not.is_only_weaker() {
+                telemetry.broker_weakened_subscription(&not.filter);
                 continue;
             }
-            let to = match n {
-                0 => "the commands",
-                1 => GATEWAY_INFO,
-                _ => "Home Assistant's topics",
+            let reason = match not.reason {
+                Some(reason) => reason.to_string(),
+                None => "its answer leaves this filter out".to_owned(),
             };
-            let telemetry = &self.context.telemetry;
-            telemetry.broker_refused_subscription(to, code);
+            let effect = match &not {
+                not if not.is_commands => NO_COMMANDS,
+                not if not.filter == info => "what an earlier run left there may stay",
+                _ => "Home Assistant's start and its documents are not noticed",
+            };
+            telemetry.broker_refused_subscription(&not.filter, &reason, effect);
         }
+        true
     }
 }
 
@@ -219,16 +234,21 @@ pub fn receive_bytes(
     ));
     let mut receiver = Receiver::new(context);
     let mut inflight = Inflight::new(1);
+    let (mut refusals, mut subscription) = (Refusals::default(), Subscription::default());
     let mut packets = PacketReader::default();
     packets.arrived.extend_from_slice(bytes);
     let mut count = 0;
     while let Some(packet) = packets.next()? {
         count += 1;
         match packet {
-            Packet::Publish(publish) => drop(receiver.publish(publish)),
-            Packet::PubAck(ack) => receiver.puback(&ack, &mut inflight),
-            Packet::SubAck(ack) => receiver.suback(&ack),
-            _ => {}
+            BrokerPacket::Publish(publish) => drop(receiver.publish(publish)),
+            BrokerPacket::PubAck(ack) => {
+                receiver.puback(ack, &mut inflight, &mut refusals);
+            }
+            BrokerPacket::SubAck(ack) => {
+                receiver.suback(&ack, &mut subscription);
+            }
+            BrokerPacket::ConnAck(_) | BrokerPacket::Other => {}
         }
     }
     Ok(count)

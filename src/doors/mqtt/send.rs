@@ -1,44 +1,126 @@
-//! Which messages an item of the outbox becomes, and what is too large to be sent.
+//! Which messages an item of the outbox becomes, and which are left out.
 //!
-//! Reads the newest value of a state when its turn comes. Keeps nothing:
-//! [`Inflight`](super::inflight::Inflight) holds what is not acknowledged.
+//! Reads the newest value of a state when its turn comes. What is too large for the broker, or was
+//! refused by it, is left out with a line, and everything else goes on. Keeps nothing:
+//! [`Inflight`](super::inflight::Inflight) holds what is not acknowledged,
+//! [`Refusals`] what was refused.
 
+use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish, PublishProperties};
+use tokio::time::Instant;
 
 use super::DoorContext;
+use super::inflight::SentMessage;
 use super::message::{Delivery, Message, result_messages};
+use super::refusals::{Obstacle, Refusals};
 use super::session::BrokerSession;
 
 use crate::command::{ErrorCode, Failure};
 use crate::state::{Item, StateValue};
 use crate::topics::is_gateway_topic;
 
-/// An item becomes at most this many messages: a file and its result.
-pub const MESSAGES_PER_ITEM: usize = 2;
+/// Adds an item's messages to the session. The last message represents the item: when it is
+/// acknowledged, the item is done.
+pub fn send(
+    context: &DoorContext,
+    session: &mut BrokerSession,
+    refusals: &mut Refusals,
+    item: Item<Delivery>,
+) {
+    let mut maker = MessageMaker {
+        context,
+        largest_packet: session.limits.largest_packet,
+        refusals,
+    };
+    let mut messages = maker.messages(&item);
+    let last = messages.pop();
+    let before = messages.into_iter().map(|message| (message, None));
+    session.unsent.extend(before);
+    session.unsent.extend(last.map(|last| (last, Some(item))));
+    send_next(context, session);
+}
 
-/// Adds an item's messages to the link's next write. The last message represents the item: the
-/// broker acknowledges in order, so when the last one is acknowledged, the item is done.
-pub fn send(context: &DoorContext, session: &mut BrokerSession, item: Item<Delivery>) {
-    let messages = messages(context, session.limits.largest_packet, &item);
-    let last = messages.len().saturating_sub(1);
-    let mut item = Some(item);
-    for (n, message) in messages.into_iter().enumerate() {
-        let id = session.inflight.next_id();
-        match session.link.put(&packet(id, message)) {
-            Ok(()) => {
-                let carried = if n == last { item.take() } else { None };
-                session.inflight.push(id, carried);
-                context.telemetry.message_published();
-            }
-            // Not expected: `messages` has checked that it fits into a packet.
-            Err(error) => context.telemetry.message_not_sent(&error),
+/// Adds the next of the session's messages to the link's next write. There must be room for one.
+pub fn send_next(context: &DoorContext, session: &mut BrokerSession) {
+    let Some((message, item)) = session.unsent.pop_front() else {
+        return;
+    };
+    let id = session.inflight.next_id();
+    let publish = publish(id, message);
+    let (topic, size) = (publish.topic.clone(), publish.payload.len());
+    match session.link.put(&Packet::Publish(publish)) {
+        Ok(()) => {
+            session.inflight.push(id, topic, size, item);
+            context.telemetry.message_published();
         }
+        // Not expected: it was checked that it fits into a packet.
+        Err(error) => context.telemetry.message_not_sent(&error),
     }
 }
 
-fn packet(id: u16, message: Message) -> Packet {
-    Packet::Publish(Publish {
+/// The broker refused a message that was sent. A result is replaced by one that says so: true if one
+/// waits now.
+pub fn refused(
+    context: &DoorContext,
+    refusals: &mut Refusals,
+    message: SentMessage,
+    obstacle: &Obstacle,
+) -> bool {
+    context.telemetry.broker_refused_message();
+    let (topic, size) = (&message.topic, message.size);
+    leave_out(context, refusals, topic, size, obstacle);
+    match message.item {
+        Some(Item::State(topic)) => {
+            let is_document = !is_gateway_topic(&topic);
+            if is_document && obstacle.can_mean_size() {
+                context.document_refused(size);
+            } else if !is_document && obstacle.is_size() {
+                // Its turn comes again, and then what the broker holds of it is cleared.
+                context.subscriber.outbox.push_state(&topic);
+            }
+            false
+        }
+        Some(Item::Reply(delivery)) if obstacle.can_mean_size() => {
+            if delivery.outcome.result.is_err() {
+                return false;
+            }
+            let failed = failed(&delivery, size, obstacle);
+            context.subscriber.outbox.push_reply(failed);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// A small result in the place of one that cannot be published.
+fn failed(delivery: &Delivery, size: usize, obstacle: &Obstacle) -> Delivery {
+    let mut outcome = delivery.outcome.clone();
+    let message = format!("the answer has {size} bytes: {obstacle}");
+    outcome.result = Err(Failure::new(ErrorCode::TooLarge, message));
+    Delivery {
+        address: delivery.address.clone(),
+        outcome,
+    }
+}
+
+/// Writes that a message is left out.
+fn leave_out(
+    context: &DoorContext,
+    refusals: &mut Refusals,
+    topic: &Bytes,
+    size: usize,
+    obstacle: &Obstacle,
+) {
+    refusals.not_sent(topic);
+    let is_new = refusals.is_news(topic, obstacle);
+    let topic = String::from_utf8_lossy(topic);
+    let telemetry = &context.telemetry;
+    telemetry.message_left_out(&topic, size, obstacle, is_new);
+}
+
+fn publish(id: u16, message: Message) -> Publish {
+    Publish {
         pkid: id,
         qos: QoS::AtLeastOnce,
         retain: message.retain,
@@ -51,46 +133,103 @@ fn packet(id: u16, message: Message) -> Packet {
             ..PublishProperties::default()
         }),
         ..Publish::default()
-    })
+    }
 }
 
-/// The messages of an item. What is too large is left out, or a failure is sent in its place.
-fn messages(context: &DoorContext, largest_packet: usize, item: &Item<Delivery>) -> Vec<Message> {
-    let prefix = &context.settings.prefix;
-    let fits = |message: &Message| {
-        message.payload.len() <= context.settings.max_payload
-            && message.payload.len() + message.overhead() <= largest_packet
-    };
-    match item {
-        Item::State(topic) => {
-            let message = state_message(context, topic);
-            if fits(&message) {
-                vec![message]
-            } else {
-                context.telemetry.state_too_large(topic);
-                Vec::new()
+/// Makes messages of items, and leaves out those that the broker would not take.
+struct MessageMaker<'a> {
+    context: &'a DoorContext,
+    /// The broker's limit, in bytes.
+    largest_packet: usize,
+    refusals: &'a mut Refusals,
+}
+
+impl MessageMaker<'_> {
+    fn messages(&mut self, item: &Item<Delivery>) -> Vec<Message> {
+        match item {
+            Item::State(topic) => self.state(topic).into_iter().collect(),
+            Item::Event(topic, payload) => {
+                let topic = self.context.settings.prefix.add(topic);
+                let event = self.checked(Message::plain(topic, payload.clone(), None));
+                event.into_iter().collect()
             }
+            Item::Reply(delivery) => self.result(delivery),
         }
-        Item::Event(topic, payload) => {
-            vec![Message::plain(prefix.add(topic), payload.clone(), None)]
+    }
+
+    /// Of a state that is left out because of its size, what the broker holds is cleared: it is not
+    /// what the device says any more. A document of Home Assistant stays until a smaller one comes.
+    fn state(&mut self, topic: &str) -> Option<Message> {
+        let message = state_message(self.context, topic);
+        let Some(obstacle) = self.obstacle(&message) else {
+            return Some(message);
+        };
+        self.leave_out(&message, &obstacle);
+        if !is_gateway_topic(topic) {
+            self.context.document_refused(message.payload.len());
+            return None;
         }
-        Item::Reply(delivery) => {
-            let mut messages = result_messages(prefix, delivery);
-            if messages.len() > 1 && !messages.iter().all(fits) {
-                // The file. The result names the URL where it can be fetched.
-                messages.remove(0);
-            }
-            if messages.iter().all(fits) {
-                return messages;
-            }
-            let mut outcome = delivery.outcome.clone();
-            outcome.result = Err(Failure::new(
-                ErrorCode::TooLarge,
-                "the answer is larger than mqtt.max_payload allows",
-            ));
-            let address = delivery.address.clone();
-            result_messages(prefix, &Delivery { address, outcome })
+        let cleared = Message {
+            payload: Bytes::new(),
+            content_type: None,
+            ..message
+        };
+        let clears = obstacle.is_size() && self.obstacle(&cleared).is_none();
+        clears.then_some(cleared)
+    }
+
+    /// A file that is left out costs nothing: its result names the URL where it can be fetched. An
+    /// answer that is left out becomes a failure.
+    fn result(&mut self, delivery: &Delivery) -> Vec<Message> {
+        let prefix = &self.context.settings.prefix;
+        let mut messages = result_messages(prefix, delivery);
+        if messages.len() > 1
+            && messages
+                .iter()
+                .any(|message| self.obstacle(message).is_some())
+        {
+            let file = messages.remove(0);
+            self.refusals.not_sent(file.topic.as_bytes());
         }
+        let obstacle = messages.iter().find_map(|message| {
+            let obstacle = self.obstacle(message)?;
+            Some((message.payload.len(), obstacle))
+        });
+        let Some((size, obstacle)) = obstacle else {
+            return messages;
+        };
+        let failed = result_messages(prefix, &failed(delivery, size, &obstacle));
+        let checked = failed
+            .into_iter()
+            .filter_map(|message| self.checked(message));
+        checked.collect()
+    }
+
+    fn checked(&mut self, message: Message) -> Option<Message> {
+        let Some(obstacle) = self.obstacle(&message) else {
+            return Some(message);
+        };
+        self.leave_out(&message, &obstacle);
+        None
+    }
+
+    /// Why a message cannot be sent, if it cannot.
+    fn obstacle(&self, message: &Message) -> Option<Obstacle> {
+        let (payload, limit) = (message.payload.len(), self.context.settings.max_payload);
+        if payload > limit {
+            return Some(Obstacle::MaxPayload(limit));
+        }
+        if message.packet_size() > self.largest_packet {
+            return Some(Obstacle::MaximumPacketSize(self.largest_packet));
+        }
+        let topic = message.topic.as_bytes();
+        self.refusals.left_out(topic, payload, Instant::now())
+    }
+
+    fn leave_out(&mut self, message: &Message, obstacle: &Obstacle) {
+        let topic = Bytes::copy_from_slice(message.topic.as_bytes());
+        let size = message.payload.len();
+        leave_out(self.context, self.refusals, &topic, size, obstacle);
     }
 }
 
@@ -126,6 +265,8 @@ mod tests {
 
     use bytes::Bytes;
 
+    use super::super::inflight::Inflight;
+    use super::super::reason::ReasonCode;
     use super::super::receive::tests::context;
     use super::*;
     use crate::command::{FileAnswer, Outcome, Success};
@@ -154,6 +295,20 @@ mod tests {
         delivery(Ok(Success::file(200, file)))
     }
 
+    /// With a broker that takes packets of this size.
+    fn messages(
+        context: &DoorContext,
+        largest_packet: usize,
+        item: &Item<Delivery>,
+    ) -> Vec<Message> {
+        let mut maker = MessageMaker {
+            context,
+            largest_packet,
+            refusals: &mut Refusals::default(),
+        };
+        maker.messages(item)
+    }
+
     fn topics(messages: &[Message]) -> Vec<&str> {
         messages.iter().map(|message| &*message.topic).collect()
     }
@@ -170,11 +325,17 @@ mod tests {
         context.store.clear(&topic);
         let sent = messages(&context, 1000, &Item::State(topic.clone()));
         assert!(sent[0].retain && sent[0].payload.is_empty());
-        // One that the broker would not take is not sent at all.
+        // Of one that the broker would not take, the older value is cleared.
         context
             .store
             .set(&topic, StateValue::text(vec![b'x'; 1000]));
-        assert!(messages(&context, 1000, &Item::State(topic)).is_empty());
+        let sent = messages(&context, 1000, &Item::State(topic.clone()));
+        assert!(sent[0].retain && sent[0].payload.is_empty());
+        let packet = 1000 + "av/room/1/audio/volume".len() + 8;
+        let sent = messages(&context, packet, &Item::State(topic.clone()));
+        assert_eq!(sent[0].payload.len(), 1000);
+        // Not even that fits.
+        assert!(messages(&context, 20, &Item::State(topic)).is_empty());
     }
 
     #[test]
@@ -202,19 +363,54 @@ mod tests {
     }
 
     #[test]
-    fn the_overhead_is_an_upper_bound() {
-        let message = Message {
-            correlation: Some(Bytes::from_static(b"correlation")),
-            user: vec![("status".into(), "ok".into()), ("code".into(), "x".into())],
-            ..Message::plain(
-                "a/topic".into(),
-                "payload".into(),
-                Some("text/plain".into()),
-            )
+    fn a_result_that_is_refused_becomes_a_failure_once() {
+        let (context, _) = context();
+        let mut refusals = Refusals::default();
+        let reason = ReasonCode::PACKET_TOO_LARGE;
+        let mut refuse = |item| {
+            let mut inflight = Inflight::new(1);
+            inflight.push(1, "av/room/1/camera/snapshot/get/result".into(), 900, item);
+            let sent = inflight.acknowledged(1).unwrap();
+            refused(&context, &mut refusals, sent, &Obstacle::Refused(reason))
         };
-        let bound = message.payload.len() + message.overhead();
-        let mut bytes = bytes::BytesMut::new();
-        packet(1, message).write(&mut bytes, None).unwrap();
-        assert!(bytes.len() <= bound, "{} {bound}", bytes.len());
+        assert!(refuse(Some(delivery(Ok(Success::new(200, true.into()))))));
+        let failure = context.subscriber.outbox.try_next().unwrap();
+        let Item::Reply(reply) = &failure else {
+            panic!("{failure:?}");
+        };
+        let Err(told) = &reply.outcome.result else {
+            panic!("{reply:?}");
+        };
+        assert_eq!(told.code, ErrorCode::TooLarge);
+        assert!(told.message.contains("900 bytes"), "{}", told.message);
+        assert!(!refuse(Some(failure)));
+        // The file before a result is no item of its own.
+        assert!(!refuse(None));
+        assert!(context.subscriber.outbox.is_empty());
+    }
+
+    #[test]
+    fn the_size_of_a_packet_is_exact() {
+        for (size, user, content_type) in [
+            (0, 0, None),
+            (100, 1, Some("text/plain")),
+            (20_000, 5, None),
+            (3 << 20, 200, Some("image/jpeg")),
+        ] {
+            let message = Message {
+                correlation: content_type.map(|_| Bytes::from_static(b"correlation")),
+                user: vec![("status".into(), "ok".into()); user],
+                ..Message::plain(
+                    "a/topic".into(),
+                    vec![b'x'; size].into(),
+                    content_type.map(Into::into),
+                )
+            };
+            let expected = message.packet_size();
+            let mut bytes = bytes::BytesMut::new();
+            let packet = Packet::Publish(publish(1, message));
+            packet.write(&mut bytes, None).unwrap();
+            assert_eq!(bytes.len(), expected);
+        }
     }
 }

@@ -1,13 +1,18 @@
 //! The state of one connection: its link, the publishes in flight, and the limits that both ends
 //! announced.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use rumqttc::v5::mqttbytes::v5::{ConnAck, ConnAckProperties};
+use rumqttc::v5::mqttbytes::v5::ConnAckProperties;
 
+use super::error::{ConnectionLost, NO_QOS_1, NO_RETAINED_MESSAGES, NO_WILDCARDS};
 use super::inflight::Inflight;
 use super::link::Link;
+use super::message::{Delivery, Message};
 use super::settings::MqttSettings;
+use super::subscription::Subscription;
+use crate::state::Item;
 
 /// After the fixed header a packet has at most this many bytes, MQTT 5 section 1.5.5.
 const LARGEST_MQTT_PACKET: usize = 268_435_455;
@@ -19,6 +24,14 @@ pub struct BrokerSession {
     pub link: Link,
     pub inflight: Inflight,
     pub limits: SessionLimits,
+    pub subscription: Subscription,
+    /// Messages that wait for room in the broker's Receive Maximum: the second of an item. The last
+    /// message of an item carries it.
+    pub unsent: VecDeque<(Message, Option<Item<Delivery>>)>,
+    /// The broker has acknowledged a message.
+    pub is_acknowledged: bool,
+    /// It was told that the gateway can work with this broker.
+    pub is_ready: bool,
 }
 
 /// What the two ends agreed on.
@@ -33,20 +46,48 @@ pub struct SessionLimits {
 }
 
 impl BrokerSession {
-    /// The broker accepted the connection with `ack`.
-    pub fn new(link: Link, ack: &ConnAck, settings: &MqttSettings) -> Self {
-        let limits = SessionLimits::new(ack.properties.as_ref(), settings);
+    /// The broker accepted the connection within these limits.
+    pub fn new(link: Link, limits: SessionLimits) -> Self {
         Self {
             link,
             inflight: Inflight::new(limits.receive_maximum),
             limits,
+            subscription: Subscription::default(),
+            unsent: VecDeque::new(),
+            is_acknowledged: false,
+            is_ready: false,
         }
+    }
+
+    /// The items that the broker has not acknowledged completely, in order.
+    pub fn into_items(self) -> Vec<Item<Delivery>> {
+        let unsent = self.unsent.into_iter().filter_map(|(_, item)| item);
+        let mut items = self.inflight.into_items();
+        items.extend(unsent);
+        items
     }
 }
 
 impl SessionLimits {
     /// From the properties of a CONNACK, MQTT 5 section 3.2.2.3.
-    fn new(properties: Option<&ConnAckProperties>, settings: &MqttSettings) -> Self {
+    ///
+    /// # Errors
+    /// The broker says that it lacks something that the gateway cannot do without.
+    pub fn new(
+        properties: Option<&ConnAckProperties>,
+        settings: &MqttSettings,
+    ) -> Result<Self, ConnectionLost> {
+        if let Some(properties) = properties {
+            for (announced, lacks) in [
+                (properties.retain_available, NO_RETAINED_MESSAGES),
+                (properties.max_qos, NO_QOS_1),
+                (properties.wildcard_subscription_available, NO_WILDCARDS),
+            ] {
+                if announced == Some(0) {
+                    return Err(ConnectionLost::Unsuitable(lacks.into()));
+                }
+            }
+        }
         let largest = properties.and_then(|properties| properties.max_packet_size);
         let largest = largest.and_then(|largest| usize::try_from(largest).ok());
         // 0 says that the broker does not watch the connection; the gateway does all the same.
@@ -54,13 +95,13 @@ impl SessionLimits {
             .and_then(|properties| properties.server_keep_alive)
             .filter(|seconds| *seconds > 0)
             .map(|seconds| Duration::from_secs(seconds.into()));
-        Self {
+        Ok(Self {
             receive_maximum: properties
                 .and_then(|properties| properties.receive_max)
                 .unwrap_or(u16::MAX),
             largest_packet: largest.unwrap_or(usize::MAX).min(LARGEST_MQTT_PACKET),
             keep_alive: keep_alive.unwrap_or(settings.keep_alive.max(SHORTEST_KEEP_ALIVE)),
-        }
+        })
     }
 }
 
@@ -69,13 +110,37 @@ mod tests {
     use super::super::settings::tests::settings;
     use super::*;
 
+    fn with(change: impl FnOnce(&mut ConnAckProperties)) -> ConnAckProperties {
+        let mut properties = ConnAckProperties {
+            session_expiry_interval: None,
+            receive_max: None,
+            max_qos: None,
+            retain_available: None,
+            max_packet_size: None,
+            assigned_client_identifier: None,
+            topic_alias_max: None,
+            reason_string: None,
+            user_properties: Vec::new(),
+            wildcard_subscription_available: None,
+            subscription_identifiers_available: None,
+            shared_subscription_available: None,
+            server_keep_alive: None,
+            response_information: None,
+            server_reference: None,
+            authentication_method: None,
+            authentication_data: None,
+        };
+        change(&mut properties);
+        properties
+    }
+
     #[test]
     fn the_broker_may_lower_the_limits() {
         let settings = MqttSettings {
             keep_alive: Duration::from_secs(60),
             ..settings()
         };
-        let by_default = SessionLimits::new(None, &settings);
+        let by_default = SessionLimits::new(None, &settings).unwrap();
         assert_eq!(
             by_default,
             SessionLimits {
@@ -84,26 +149,12 @@ mod tests {
                 keep_alive: Duration::from_secs(60),
             }
         );
-        let mut properties = ConnAckProperties {
-            session_expiry_interval: None,
-            receive_max: Some(3),
-            max_qos: None,
-            retain_available: None,
-            max_packet_size: Some(1000),
-            assigned_client_identifier: None,
-            topic_alias_max: None,
-            reason_string: None,
-            user_properties: Vec::new(),
-            wildcard_subscription_available: None,
-            subscription_identifiers_available: None,
-            shared_subscription_available: None,
-            server_keep_alive: Some(2),
-            response_information: None,
-            server_reference: None,
-            authentication_method: None,
-            authentication_data: None,
-        };
-        let lowered = SessionLimits::new(Some(&properties), &settings);
+        let mut properties = with(|it| {
+            it.receive_max = Some(3);
+            it.max_packet_size = Some(1000);
+            it.server_keep_alive = Some(2);
+        });
+        let lowered = SessionLimits::new(Some(&properties), &settings).unwrap();
         assert_eq!(
             lowered,
             SessionLimits {
@@ -114,7 +165,32 @@ mod tests {
         );
         // A Server Keep Alive of 0 does not turn the gateway's own watch off.
         properties.server_keep_alive = Some(0);
-        let watched = SessionLimits::new(Some(&properties), &settings);
+        let watched = SessionLimits::new(Some(&properties), &settings).unwrap();
         assert_eq!(watched.keep_alive, Duration::from_secs(60));
+        // What the gateway cannot do without is refused in words.
+        for (lacks, words) in [
+            (with(|it| it.retain_available = Some(0)), "Retain Available"),
+            (with(|it| it.max_qos = Some(0)), "Maximum QoS"),
+            (
+                with(|it| it.wildcard_subscription_available = Some(0)),
+                "Wildcard Subscription",
+            ),
+        ] {
+            let lost = SessionLimits::new(Some(&lacks), &settings).unwrap_err();
+            assert!(
+                lost.is_final() && lost.to_string().contains(words),
+                "{lost}"
+            );
+        }
+        let modest = with(|it| {
+            it.max_qos = Some(1);
+            it.retain_available = Some(1);
+            it.shared_subscription_available = Some(0);
+            it.subscription_identifiers_available = Some(0);
+            it.topic_alias_max = Some(0);
+            it.session_expiry_interval = Some(0);
+            it.assigned_client_identifier = Some("another".into());
+        });
+        assert!(SessionLimits::new(Some(&modest), &settings).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! How the connection to the broker is set up: the settings, two limits, the CONNECT packet, TLS.
+//! How the connection to the broker is set up: the settings, time-outs and limits, the CONNECT packet, TLS.
 //!
 //! Knows the configuration's meaning, not its file.
 
@@ -17,6 +17,11 @@ use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, Prefix};
 /// From the look-up of the broker's name to its CONNACK. A broker takes milliseconds; a busy one
 /// with TLS over a slow line takes seconds.
 pub const BROKER_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// From SUBSCRIBE to its SUBACK. A broker answers at once; the time is that of CONNACK.
+pub const SUBACK_TIMEOUT: Duration = BROKER_CONNECT_TIMEOUT;
+/// From the last byte of a publish to its PUBACK, if the broker does not take bytes meanwhile. Long
+/// enough for what system and network hold back on a slow line.
+pub const PUBACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Larger packets from the broker end the connection. Far above `mqtt.max_payload`'s default, so
 /// that a payload that is too large gets its answer instead.
 pub const LARGEST_PACKET: u32 = 64 << 20;

@@ -43,9 +43,10 @@ impl MqttSubscriber {
     }
 
     /// The broker sent a retained message. True if it is a state, of this or an earlier run or of
-    /// another gateway, and not a command.
+    /// another gateway, and not a command. Without payload it says that the topic was cleared.
     pub fn retained_arrived(&self, store: &StateStore, topic: &str, payload: &[u8]) -> bool {
         match Retained::of(topic) {
+            Retained::GatewayInfo | Retained::State { .. } if payload.is_empty() => true,
             Retained::GatewayInfo => {
                 let is_configured = |room: &str| store.room(room).is_some();
                 let listed = self.leftovers().earlier_info(payload, is_configured);
@@ -182,8 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn a_state_that_is_cleared_is_no_leftover() {
+        let (store, door) = setup();
+        store.set_room(&"1".into(), COMPLETE);
+        assert!(door.retained_arrived(&store, VOLUME, b""));
+        assert!(door.retained_arrived(&store, "gateway/info", b""));
+        assert!(waiting(&door).is_empty());
+    }
+
+    #[test]
     fn a_command_is_no_leftover() {
         let (store, door) = setup();
+        assert!(!door.retained_arrived(&store, "room/1/audio/mute", b""));
         assert!(!door.retained_arrived(&store, "room/1/audio/volume/set", b"5"));
         assert!(!door.retained_arrived(&store, "room/1/no/such/state", b"5"));
     }

@@ -150,3 +150,56 @@ fn a_birth_repeats_everything_once() {
     assert_eq!(it.due(now + 6 * SECOND), [Action::Repeat]);
     assert!(it.due(now + 7 * SECOND).is_empty());
 }
+
+/// A document of ten entities with 30 bytes or more each.
+fn large() -> Value {
+    document(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"])
+}
+
+fn entities(document: &Value) -> usize {
+    document["components"].as_object().unwrap().len()
+}
+
+#[test]
+fn a_smaller_limit_leaves_entities_out_and_a_larger_one_brings_them_back() {
+    let (mut it, mut now) = connected();
+    it.update("1", large(), true, now);
+    it.update("2", document(&["a"]), true, now);
+    it.document = large();
+    now += 2 * SECOND;
+    assert_eq!(published(&it.due(now)).len(), 2);
+    let size = large().to_string().len();
+    // Found in steps: each refusal makes the document smaller, and only the end is reported.
+    for limit in [size / 4 * 3, size / 2] {
+        it.limit(limit, now);
+        assert_eq!(it.next_due(), Some(now + LIMIT_DELAY));
+        now += LIMIT_DELAY;
+        let actions = it.due(now);
+        let documents = published(&actions);
+        assert_eq!((actions.len(), documents.len()), (2, 2), "{actions:?}");
+        assert!(documents[0].to_string().len() <= limit);
+        assert!(entities(&documents[0]) < 10 && entities(&documents[0]) > 2);
+    }
+    let actions = it.due(now + REPORT_DELAY);
+    let [Action::Report(left_out)] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!((left_out.limit, left_out.devices["1"]), (size / 2, size));
+    assert!(left_out.entities.contains("j") && !left_out.entities.contains("a"));
+    // The same is not said twice.
+    it.update("1", large(), false, now + REPORT_DELAY);
+    now += 2 * REPORT_DELAY;
+    assert!(
+        it.due(now)
+            .iter()
+            .all(|action| !matches!(action, Action::Report(_)))
+    );
+    // Nothing fits: nothing is published.
+    it.limit(10, now);
+    now += LIMIT_DELAY;
+    assert!(it.due(now).is_empty());
+    it.limit(usize::MAX, now);
+    now += LIMIT_DELAY;
+    assert_eq!(published(&it.due(now)), [large(), large()]);
+    assert!(it.due(now + REPORT_DELAY).is_empty());
+}

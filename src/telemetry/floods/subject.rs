@@ -44,20 +44,18 @@ impl FloodKind {
 /// What happens again and again with messages of the MQTT door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageProblem {
-    Refused,
+    LeftOut,
     SubscriptionRefused,
     NotSent,
-    StateTooLarge,
     InboundDropped,
 }
 
 impl MessageProblem {
     pub fn text(self) -> &'static str {
         match self {
-            Self::Refused => "the broker refuses a message",
+            Self::LeftOut => "a message is left out",
             Self::SubscriptionRefused => "the broker refuses a subscription",
             Self::NotSent => "a message could not be sent",
-            Self::StateTooLarge => "a state is larger than mqtt.max_payload",
             Self::InboundDropped => "a message was dropped: too many arrived at once",
         }
     }

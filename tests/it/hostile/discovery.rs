@@ -47,6 +47,7 @@ async fn published(topic: &str, payload: &[u8], connected_before: bool) {
     store.set("room/1/availability", StateValue::text("online"));
     let (sender, inbound) = mpsc::channel(4);
     let (connected, seen) = watch::channel(connected_before);
+    let (_largest_document, limit) = watch::channel(usize::MAX);
     let namespace = Namespace {
         topic_prefix: String::new(),
         discovery_prefix: "homeassistant".into(),
@@ -56,6 +57,7 @@ async fn published(topic: &str, payload: &[u8], connected_before: bool) {
         documents: announcements.clone(),
         inbound,
         connected: seen,
+        largest_document: limit,
     };
     let publisher = Publisher::start(namespace, STATUS.into(), Delays::default(), rooms, links);
     for _ in 0..2 {

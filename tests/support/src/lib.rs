@@ -9,6 +9,7 @@ pub mod log;
 pub mod mosquitto;
 pub mod program;
 pub mod raw_mqtt;
+pub mod scripted_broker;
 pub mod secrets;
 pub mod tls;
 

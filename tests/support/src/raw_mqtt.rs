@@ -3,12 +3,28 @@
 
 mod packets;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::SOON;
 pub use packets::*;
+
+/// The next packet of a stream; `None` when it has ended.
+pub async fn read_packet(stream: &mut (impl AsyncRead + Unpin)) -> Option<Received> {
+    let first = stream.read_u8().await.ok()?;
+    let mut length = 0;
+    for shift in [0, 7, 14, 21] {
+        let byte = stream.read_u8().await.ok()?;
+        length |= usize::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(Received { first, body })
+}
 
 /// A client.
 pub struct RawClient {
@@ -55,18 +71,7 @@ impl RawClient {
     }
 
     async fn read(&mut self) -> Option<Received> {
-        let first = self.stream.read_u8().await.ok()?;
-        let mut length = 0;
-        for shift in [0, 7, 14, 21] {
-            let byte = self.stream.read_u8().await.ok()?;
-            length |= usize::from(byte & 0x7F) << shift;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await.ok()?;
-        Some(Received { first, body })
+        read_packet(&mut self.stream).await
     }
 
     /// The body of the next packet, which is of this kind.

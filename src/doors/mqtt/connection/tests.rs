@@ -3,14 +3,14 @@
 use bytes::BytesMut;
 use rumqttc::v5::mqttbytes::Error as MalformedPacket;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, PubAckReason, Publish, SubAck,
-    SubscribeReasonCode,
+    ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, PubAckReason, Publish,
+    RetainForwardRule, SubAck, SubscribeReasonCode,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use super::super::receive::tests::{FakeGateway, context, publish};
-use super::super::session::SessionLimits;
+use super::super::settings::SUBACK_TIMEOUT;
 use super::*;
 use crate::command::Success;
 use crate::state::StateValue;
@@ -22,6 +22,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 struct FakeBroker {
     stream: DuplexStream,
     arrived: BytesMut,
+    /// The answer to each filter of a SUBSCRIBE; `None`: no answer.
+    grants: Option<SubscribeReasonCode>,
 }
 
 impl FakeBroker {
@@ -29,11 +31,30 @@ impl FakeBroker {
     fn new(capacity: usize) -> (Self, Link) {
         let (stream, ours) = duplex(capacity);
         let arrived = BytesMut::new();
-        (Self { stream, arrived }, Link::new(Box::new(ours)))
+        let grants = Some(SubscribeReasonCode::Success(QoS::AtLeastOnce));
+        let broker = Self {
+            stream,
+            arrived,
+            grants,
+        };
+        (broker, Link::new(Box::new(ours)))
     }
 
-    /// The next packet; `None` when the gateway has closed the connection.
+    /// The next packet; `None` when the gateway has closed the connection. A SUBSCRIBE is answered.
     async fn packet(&mut self) -> Option<Packet> {
+        let packet = self.read().await;
+        if let (Some(Packet::Subscribe(subscribe)), Some(code)) = (&packet, self.grants) {
+            let ack = SubAck {
+                pkid: subscribe.pkid,
+                return_codes: vec![code; subscribe.filters.len()],
+                properties: None,
+            };
+            self.send(Packet::SubAck(ack)).await;
+        }
+        packet
+    }
+
+    async fn read(&mut self) -> Option<Packet> {
         loop {
             // The library does not read a DISCONNECT without a reason, which is the normal one.
             if self.arrived[..] == [0xE0, 0] {
@@ -66,12 +87,18 @@ impl FakeBroker {
     async fn send(&mut self, packet: Packet) {
         let mut bytes = BytesMut::new();
         packet.write(&mut bytes, None).unwrap();
-        self.stream.write_all(&bytes).await.unwrap();
+        // It fails when the gateway has closed the connection, which the next read tells.
+        let _ = self.stream.write_all(&bytes).await;
     }
 
     async fn acknowledge(&mut self, publish: &Publish) {
         let ack = PubAck::new(publish.pkid, None);
         self.send(Packet::PubAck(ack)).await;
+    }
+
+    async fn pong(&mut self) {
+        let pong = Packet::PingResp(rumqttc::v5::mqttbytes::v5::PingResp);
+        self.send(pong).await;
     }
 
     /// Acknowledges the availability, which is always the first message.
@@ -107,18 +134,15 @@ fn serve(
     mut connection: Connection,
     link: Link,
 ) -> JoinHandle<(Connection, Result<(), ConnectionLost>)> {
-    let session = BrokerSession {
-        link,
-        inflight: Inflight::new(u16::MAX),
-        limits: SessionLimits {
-            receive_maximum: u16::MAX,
-            largest_packet: 1 << 20,
-            keep_alive: KEEP_ALIVE,
-        },
+    let limits = SessionLimits {
+        receive_maximum: u16::MAX,
+        largest_packet: 1 << 20,
+        keep_alive: KEEP_ALIVE,
     };
+    let session = BrokerSession::new(link, limits);
     tokio::spawn(async move {
         let served = connection.serve(session).await;
-        (connection, served)
+        (connection, served.map_err(|lost| lost.lost))
     })
 }
 
@@ -217,25 +241,32 @@ async fn after_a_lost_connection_results_come_first_and_no_command_runs_twice() 
 #[tokio::test(start_paused = true)]
 async fn what_the_broker_refuses_is_counted_and_not_sent_again() {
     let mut it = start();
+    it.broker.grants = Some(SubscribeReasonCode::NotAuthorized);
     let availability = it.broker.publish().await;
     let mut refused = PubAck::new(availability.pkid, None);
     refused.reason = PubAckReason::NotAuthorized;
     it.broker.send(Packet::PubAck(refused)).await;
-    let suback = SubAck {
-        pkid: 1,
-        return_codes: vec![
-            SubscribeReasonCode::NotAuthorized,
-            SubscribeReasonCode::Success(QoS::AtLeastOnce),
-        ],
-        properties: None,
-    };
-    it.broker.send(Packet::SubAck(suback)).await;
     it.context
         .store
         .set("room/1/audio/volume", StateValue::text("5"));
     let next = it.broker.publish().await;
     assert_eq!(topic(&next), "av/room/1/audio/volume");
-    assert_eq!(counted(&it.context, "refused"), 2);
+    // Two filters and a message.
+    assert_eq!(counted(&it.context, "refused"), 3);
+    assert_eq!(counted(&it.context, "left_out"), 1);
+    // Without commands the gateway is not ready; they are asked for again.
+    assert!(!*it.context.connected.borrow());
+    it.broker.acknowledge(&next).await;
+    it.broker.grants = Some(SubscribeReasonCode::Success(QoS::AtLeastOnce));
+    loop {
+        match it.broker.packet().await.expect("the connection lasts") {
+            Packet::Subscribe(_) => break,
+            Packet::PingReq(_) => it.broker.pong().await,
+            _ => {}
+        }
+    }
+    let mut connected = it.context.connected.subscribe();
+    connected.wait_for(|connected| *connected).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,9 +283,7 @@ async fn a_silent_broker_is_asked_and_then_given_up() {
     }
     assert!(began.elapsed() <= KEEP_ALIVE + Duration::from_secs(1));
     // An answer keeps the connection; no answer ends it.
-    it.broker
-        .send(Packet::PingResp(rumqttc::v5::mqttbytes::v5::PingResp))
-        .await;
+    it.broker.pong().await;
     let (_, lost) = it.serving.await.unwrap();
     assert!(matches!(lost, Err(ConnectionLost::Silent)), "{lost:?}");
     let waited = began.elapsed();
@@ -266,7 +295,11 @@ async fn a_silent_broker_is_asked_and_then_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_stops_reading_is_given_up_and_loses_nothing() {
-    let it = start_with(64);
+    let mut it = start_with(64);
+    assert!(matches!(
+        it.broker.packet().await,
+        Some(Packet::Subscribe(_))
+    ));
     for n in 0..1000 {
         let topic = format!("room/1/system/parts/{n}");
         it.context
@@ -327,4 +360,63 @@ async fn a_refused_connection_says_which_key_is_wrong() {
     let (introduced, ()) = tokio::join!(link.introduce(&context.settings), refusal);
     let message = introduced.err().unwrap().to_string();
     assert!(message.contains("mqtt.password_file"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_published_before_the_subscription_is_answered() {
+    let mut it = start();
+    it.broker.grants = None;
+    let began = Instant::now();
+    assert!(matches!(
+        it.broker.packet().await,
+        Some(Packet::Subscribe(_))
+    ));
+    // An answer to something else is none.
+    let other = SubAck {
+        pkid: 99,
+        return_codes: vec![SubscribeReasonCode::Success(QoS::AtLeastOnce)],
+        properties: None,
+    };
+    it.broker.send(Packet::SubAck(other)).await;
+    assert!(it.broker.packet().await.is_none(), "published");
+    let (_, lost) = it.serving.await.unwrap();
+    assert!(
+        matches!(lost, Err(ConnectionLost::SubscribeTimeout)),
+        "{lost:?}"
+    );
+    let waited = began.elapsed();
+    assert!(
+        waited >= SUBACK_TIMEOUT && waited < 2 * SUBACK_TIMEOUT,
+        "{waited:?}"
+    );
+    assert!(!*it.context.connected.borrow());
+}
+
+/// It answers pings, so only the missing acknowledgements tell.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_acknowledges_nothing_is_given_up() {
+    let mut it = start();
+    let began = Instant::now();
+    let mut published = 0;
+    while let Some(packet) = it.broker.packet().await {
+        match packet {
+            Packet::Publish(_) => published += 1,
+            Packet::PingReq(_) => it.broker.pong().await,
+            _ => {}
+        }
+        // Neither is an acknowledgement of something that was never sent.
+        if published == 1 {
+            it.broker.send(Packet::PubAck(PubAck::new(999, None))).await;
+        }
+    }
+    let (_, lost) = it.serving.await.unwrap();
+    let expected = matches!(lost, Err(ConnectionLost::PublishTimeout { others: false }));
+    assert!(expected, "{lost:?}");
+    let waited = began.elapsed();
+    assert!(
+        waited >= PUBACK_TIMEOUT && waited < 2 * PUBACK_TIMEOUT,
+        "{waited:?}"
+    );
+    assert!(!*it.context.connected.borrow());
+    assert_eq!(it.context.subscriber.outbox.len(), 1);
 }

@@ -4,12 +4,13 @@ use std::sync::Mutex;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::super::ExtraTopics;
 use super::super::settings::tests::settings;
 use super::*;
 use crate::command::Success;
+use crate::state::Item;
 use crate::topics::Prefix;
 
 /// Answers at once; a command named `hold` waits.
@@ -156,21 +157,39 @@ fn what_is_refused_has_its_answer() {
 }
 
 #[test]
-fn a_retained_state_or_an_empty_retained_message_is_no_command() {
+fn a_retained_state_is_no_command_and_a_retained_command_is_refused() {
     let (context, gateway) = context();
     let mut receiver = Receiver::new(context);
-    for (topic, payload) in [
-        ("av/room/1/audio/volume", "5"),
-        ("av/room/1/audio/mute", ""),
-        ("av/gateway/info", "{}"),
+    for (topic, payload, is_command) in [
+        ("av/room/1/audio/volume", "5", false),
+        ("av/room/1/audio/volume", "", false),
+        ("av/room/1/availability", "", false),
+        ("av/room/1/camera/snapshot/near", "", false),
+        ("av/room/1/audio/mute/result", "", false),
+        ("av/room/1/event/call_ended", "", false),
+        ("av/gateway/info", "{}", false),
+        ("av/gateway/info", "", false),
+        // Commands and queries, whatever the payload.
+        ("av/room/1/audio/mute", "", true),
+        ("av/room/1/audio/volume/set", "5", true),
+        ("av/room/1/camera/preset/3/activate", "", true),
+        ("av/room/1/audio/volume/get", "", true),
+        ("av/room/1/no/such/command", "", true),
     ] {
         let retained = Publish {
             retain: true,
             ..publish(topic, payload)
         };
-        assert!(!receiver.publish(retained), "{topic}");
+        assert_eq!(receiver.publish(retained), is_command, "{topic} {payload}");
     }
-    assert!(gateway.refused.lock().unwrap().is_empty());
+    let refused = gateway.refused.lock().unwrap();
+    assert_eq!(refused.len(), 5);
+    assert!(
+        refused
+            .iter()
+            .all(|(_, code)| *code == ErrorCode::IgnoredRetained)
+    );
+    assert!(gateway.submitted.lock().unwrap().is_empty());
 }
 
 #[test]
@@ -183,6 +202,7 @@ fn other_programs_messages_are_handed_over_while_there_is_room() {
         encode: |payload| payload.to_vec().into(),
         filters: vec!["homeassistant/status".into()],
         inbound: sender,
+        largest_document: watch::Sender::new(0),
     });
     let mut receiver = Receiver::new(Arc::new(context));
     for _ in 0..2 {

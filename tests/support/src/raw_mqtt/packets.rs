@@ -13,14 +13,17 @@ pub const BOTH: [Version; 2] = [Version::V311, Version::V5];
 
 /// The types of packets: the upper half of the first byte.
 pub mod kind {
+    pub const CONNECT: u8 = 1;
     pub const CONNACK: u8 = 2;
     pub const PUBLISH: u8 = 3;
     pub const PUBACK: u8 = 4;
     pub const PUBREC: u8 = 5;
     pub const PUBREL: u8 = 6;
     pub const PUBCOMP: u8 = 7;
+    pub const SUBSCRIBE: u8 = 8;
     pub const SUBACK: u8 = 9;
     pub const UNSUBACK: u8 = 11;
+    pub const PINGREQ: u8 = 12;
     pub const PINGRESP: u8 = 13;
     pub const DISCONNECT: u8 = 14;
 }
@@ -304,6 +307,22 @@ pub fn unsubscribe(version: Version, packet_id: u16, filters: &[&str]) -> Vec<u8
 pub fn acknowledge(packet_kind: u8, packet_id: u16) -> Vec<u8> {
     let flags = if packet_kind == kind::PUBREL { 2 } else { 0 };
     packet(packet_kind << 4 | flags, &packet_id.to_be_bytes())
+}
+
+/// The filters of a SUBSCRIBE of MQTT 5 with its packet identifier, from its body.
+pub fn subscribed(body: &[u8]) -> (u16, Vec<String>) {
+    let mut rest = body;
+    let packet_id = rest.get_u16();
+    let properties = read_variable_integer(&mut rest);
+    rest.advance(properties);
+    let mut filters = Vec::new();
+    while !rest.is_empty() {
+        let length = rest.get_u16().into();
+        let filter = rest.split_off(..length).unwrap();
+        filters.push(String::from_utf8(filter.to_vec()).unwrap());
+        rest.advance(1);
+    }
+    (packet_id, filters)
 }
 
 /// A packet that came.

@@ -1,0 +1,106 @@
+//! Reason codes of MQTT 5 in words (section 2.4), for the log.
+//!
+//! Brokers send more codes than MQTT 5 defines, and codes where MQTT 5 does not allow them. So a code
+//! is a number here, and its name is only looked up to be shown.
+
+use std::fmt;
+
+/// The reason code of a packet from the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReasonCode(pub u8);
+
+impl ReasonCode {
+    pub const UNSUPPORTED_PROTOCOL_VERSION: Self = Self(0x84);
+    pub const CLIENT_ID_NOT_VALID: Self = Self(0x85);
+    pub const BAD_USER_NAME_OR_PASSWORD: Self = Self(0x86);
+    pub const NOT_AUTHORIZED: Self = Self(0x87);
+    pub const SERVER_UNAVAILABLE: Self = Self(0x88);
+    pub const SERVER_SHUTTING_DOWN: Self = Self(0x8B);
+    pub const SESSION_TAKEN_OVER: Self = Self(0x8E);
+    pub const PACKET_TOO_LARGE: Self = Self(0x95);
+    pub const RETAIN_NOT_SUPPORTED: Self = Self(0x9A);
+    pub const QOS_NOT_SUPPORTED: Self = Self(0x9B);
+    pub const USE_ANOTHER_SERVER: Self = Self(0x9C);
+    pub const SERVER_MOVED: Self = Self(0x9D);
+
+    /// Every code from 0x80 on says that something was refused, whether MQTT 5 defines it or not.
+    pub fn is_refusal(self) -> bool {
+        self.0 >= 0x80
+    }
+
+    /// Whether the size of a message can be the reason. Codes that name something else cannot:
+    /// user, topic name, packet identifier.
+    pub fn can_mean_size(self) -> bool {
+        self.is_refusal() && !matches!(self.0, 0x87 | 0x90 | 0x91)
+    }
+
+    /// The name in MQTT 5.
+    fn name(self) -> Option<&'static str> {
+        let name = match self.0 {
+            0x00 => "success",
+            0x80 => "unspecified error",
+            0x81 => "malformed packet",
+            0x82 => "protocol error",
+            0x83 => "implementation specific error",
+            0x84 => "unsupported protocol version",
+            0x85 => "client identifier not valid",
+            0x86 => "bad user name or password",
+            0x87 => "not authorized",
+            0x88 => "server unavailable",
+            0x89 => "server busy",
+            0x8A => "banned",
+            0x8B => "server shutting down",
+            0x8C => "bad authentication method",
+            0x8D => "keep alive timeout",
+            0x8E => "session taken over",
+            0x8F => "topic filter invalid",
+            0x90 => "topic name invalid",
+            0x91 => "packet identifier in use",
+            0x92 => "packet identifier not found",
+            0x93 => "receive maximum exceeded",
+            0x94 => "topic alias invalid",
+            0x95 => "packet too large",
+            0x96 => "message rate too high",
+            0x97 => "quota exceeded",
+            0x98 => "administrative action",
+            0x99 => "payload format invalid",
+            0x9A => "retain not supported",
+            0x9B => "QoS not supported",
+            0x9C => "use another server",
+            0x9D => "server moved",
+            0x9E => "shared subscriptions not supported",
+            0x9F => "connection rate exceeded",
+            0xA0 => "maximum connect time",
+            0xA1 => "subscription identifiers not supported",
+            0xA2 => "wildcard subscriptions not supported",
+            _ => return None,
+        };
+        Some(name)
+    }
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{name}, reason code {}", self.0),
+            None => write!(f, "reason code {}, which MQTT 5 does not define", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_words_and_from_0x80_on_it_is_a_refusal() {
+        for code in 0..=u8::MAX {
+            let reason = ReasonCode(code);
+            assert!(reason.to_string().contains(&code.to_string()), "{reason}");
+            assert_eq!(reason.is_refusal(), code >= 0x80, "{reason}");
+        }
+        let too_large = ReasonCode::PACKET_TOO_LARGE.to_string();
+        assert_eq!(too_large, "packet too large, reason code 149");
+        assert!(ReasonCode(0xC3).to_string().contains("does not define"));
+    }
+}

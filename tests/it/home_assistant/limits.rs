@@ -1,0 +1,94 @@
+//! Brokers that take only small messages: Home Assistant gets the entities that fit, the most used
+//! first, and the log says what is missing.
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use poly2mqtt::app::App;
+use poly2mqtt::config::{BrokerUrl, RoomId};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
+use poly2mqtt_test_support::client::Client;
+use poly2mqtt_test_support::gateway::{config, room, timings};
+use poly2mqtt_test_support::log::Log;
+use poly2mqtt_test_support::{Mosquitto, SOON, mosquitto};
+use tokio::time::timeout;
+
+use super::{GATEWAY, ROOM, good, until};
+
+#[tokio::test]
+async fn what_fits_is_published_and_the_rest_is_named() {
+    if mosquitto().is_none() {
+        return;
+    }
+    for (limit, announced) in [
+        ("max_packet_size 2048", true),
+        ("message_size_limit 2048", false),
+        ("message_size_limit 9000", false),
+    ] {
+        println!("{limit}");
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let broker = Mosquitto::start(0, limit);
+        let device = SimulatedDevice::start(Options::default()).await.unwrap();
+        let url = BrokerUrl::Tcp {
+            host: "127.0.0.1".into(),
+            port: broker.port,
+        };
+        let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(&device))]);
+        let service = App::start(config(url, rooms), timings()).await.unwrap();
+        service.connected().await;
+        let client = Client::connect(broker.port).await;
+        client.expect("room/1/availability", "online").await;
+        let has = |key: &'static str| {
+            move |document: &serde_json::Value| document["components"][key].is_object()
+        };
+        for key in ["microphone_mute", "volume"] {
+            good(&until(&client, ROOM, key, has(key)).await);
+        }
+        client.message(GATEWAY).await;
+        // States, commands and snapshots go on.
+        let muted = client.command("room/1/audio/muted/set", "true").await;
+        assert_eq!(muted["ok"], true, "{muted}");
+        client.expect("room/1/audio/muted", "true").await;
+        let snapshot = client.command("room/1/camera/snapshot/near/get", "").await;
+        assert_eq!(snapshot["ok"], true, "{snapshot}");
+        let reported = async {
+            while !log
+                .text()
+                .contains("only a part of these devices' entities")
+            {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(SOON, reported).await.expect("a report");
+        let size = client.last(ROOM).unwrap().len();
+        let most: usize = limit.split(' ').nth(1).unwrap().parse().unwrap();
+        // As much as fits: at least half, however the limit is found.
+        assert!(size <= most && size > most / 2, "{size}");
+        let text = log.text();
+        let report = text
+            .lines()
+            .find(|line| line.contains("only a part"))
+            .unwrap();
+        assert!(
+            report.contains("poly2mqtt_1 (") && report.contains("sip_registration"),
+            "{report}"
+        );
+        let left_out = |line: &&str| line.contains("a message is left out");
+        let documents = text
+            .lines()
+            .filter(left_out)
+            .filter(|line| line.contains(ROOM));
+        assert_eq!(documents.count(), usize::from(!announced), "{text}");
+        assert_eq!(text.matches("connected to the broker").count(), 1, "{text}");
+        assert!(!text.contains("no connection to the broker"), "{text}");
+        let health = service.store().get("gateway/health");
+        println!("{health:?}");
+        service.stop().await;
+        device.stop().await;
+    }
+}
