@@ -117,7 +117,7 @@ impl Environment {
             let told = oddities(&variable.value);
             let lines = told
                 .iter()
-                .map(|oddity| format!("{}: {oddity}", variable.name));
+                .map(|oddity| format!("{}: the value {oddity}", variable.name));
             self.warnings.extend(lines);
         }
         match self.variables.get(&path) {

@@ -3,27 +3,26 @@
 //! The texts are secrets and values of variables. They are taken as they are; the messages describe
 //! them and never show them.
 
-/// What is odd about a text, each as the end of a message.
+/// What is odd about a text, each as a sentence without its subject: `has quotes around it …`.
 pub fn oddities(text: &str) -> Vec<String> {
     let mut told = Vec::new();
     if in_quotes(text) {
-        told.push("the quotes around it are part of it; remove them if they should not be".into());
+        told.push("has quotes around it, which are taken as part of it".into());
     }
     if is_reference(text) {
         told.push(
-            "it looks like a reference to a variable, but it is taken as it stands; a variable \
-             named after the key sets the key"
+            "looks like a reference to a variable, but is taken as it stands; a variable sets a key \
+             if it has the key's name"
                 .into(),
         );
     }
-    let inner = text.trim_matches(|c: char| c == ' ');
-    if inner.len() < text.len() {
-        told.push("it begins or ends with a blank, which is part of it".into());
+    if text.trim_matches(' ').len() < text.len() {
+        told.push("begins or ends with a blank, which is taken as part of it".into());
     }
     if text.find('\n').is_some_and(|at| at + 1 == text.len()) {
-        told.push("it ends with a line end, which is part of it".into());
+        told.push("ends with a line end, which is taken as part of it".into());
     } else if let Some(odd) = text.chars().find(|c| is_invisible(*c)) {
-        told.push(format!("it holds {}, which is part of it", described(odd)));
+        told.push(invisible(odd));
     }
     told
 }
@@ -59,15 +58,22 @@ fn is_invisible(c: char) -> bool {
     c.is_control() || unseen
 }
 
-fn described(c: char) -> String {
+/// What is said about a character that nobody sees.
+fn invisible(c: char) -> String {
     match c {
-        '\r' => "a carriage return, as files from Windows have at each line end".to_owned(),
-        '\n' => "a line end: there are several lines".to_owned(),
-        '\0' => "NUL, as text in UTF-16 does".to_owned(),
-        '\t' => "a tab".to_owned(),
-        c if c.is_control() => format!("the control character U+{:04X}", u32::from(c)),
-        '\u{fffd}' => "U+FFFD, which stands for a character that was lost".to_owned(),
-        c => format!("the invisible character U+{:04X}", u32::from(c)),
+        '\n' => "has several lines, which are all taken as part of it".to_owned(),
+        '\r' => {
+            "holds a carriage return, as the lines of files from Windows do; it is taken as part of it"
+                .to_owned()
+        }
+        '\0' => "holds NUL, as text in UTF-16 does; it is taken as part of it".to_owned(),
+        '\t' => "holds a tab, which is taken as part of it".to_owned(),
+        '\u{fffd}' => "holds U+FFFD, which stands for a character that was lost".to_owned(),
+        c => {
+            let kind = if c.is_control() { "control" } else { "invisible" };
+            let code = u32::from(c);
+            format!("holds the {kind} character U+{code:04X}, which is taken as part of it")
+        }
     }
 }
 

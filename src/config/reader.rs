@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         let path = self.path_of(key);
         let mut message = message.into();
         if let Some(oddity) = self.sources.oddity(&path) {
-            message += &format!("; {oddity}");
+            message += &format!("; the value {oddity}");
         }
         self.findings.borrow_mut().errors.push(ConfigError {
             place: self.sources.place(&path),

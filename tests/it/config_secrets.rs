@@ -40,7 +40,7 @@ fn inline(place: &Place, value: &str) -> Result<Loaded, ConfigErrors> {
 /// Warnings about the secret alone.
 fn warnings(loaded: &Loaded) -> String {
     let told = loaded.warnings.iter();
-    let told = told.filter(|line| line.contains("of the secret"));
+    let told = told.filter(|line| line.contains(": the secret "));
     told.map(|line| format!("{line}\n")).collect()
 }
 

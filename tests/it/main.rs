@@ -16,6 +16,7 @@ mod browser_cross_site;
 mod config;
 mod config_environment;
 mod config_secrets;
+mod config_start;
 mod cross_site;
 mod device_floods;
 mod device_tls;

@@ -79,7 +79,7 @@ impl Reader<'_> {
             return None;
         }
         for oddity in oddities(&text) {
-            self.warn_of(key, format_args!("of the secret: {oddity}"));
+            self.warn_of(key, format_args!("the secret {oddity}"));
         }
         Some(Secret::new(text))
     }
