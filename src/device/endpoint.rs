@@ -123,7 +123,11 @@ impl Endpoint {
         let dialled = dial(self.http.host(), self.http.port());
         match timeout(DEVICE_CONNECT_TIMEOUT, dialled).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.unreachable(&error)),
+            Ok(Err(error)) => {
+                // One that closes the connection at once may do so before it is used.
+                let closed = handshake_problem(&self.address(), &error, &self.handshakes);
+                Err(closed.unwrap_or_else(|| self.unreachable(&error)))
+            }
             Err(_) => Err(self.unreachable(&"operation timed out")),
         }
     }

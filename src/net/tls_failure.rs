@@ -85,6 +85,10 @@ pub fn tls_failure(
             AlertDescription::UnrecognisedName => {
                 "does not know the host name in the url".to_owned()
             }
+            AlertDescription::InternalError => {
+                "fails at TLS by itself (InternalError); its certificate's key may be too short"
+                    .to_owned()
+            }
             alert => format!("ends TLS with the alert {alert:?}"),
         },
         rustls::Error::InvalidCertificate(error) => {
@@ -96,8 +100,8 @@ pub fn tls_failure(
 
 fn no_common_cipher(words: &ServerWords) -> String {
     format!(
-        "offers only ciphers that are not safe (CBC, or key exchange by RSA or DHE); {} ECDHE with \
-         AES-GCM or ChaCha20",
+        "has no cipher in common with the gateway: it offers only old ones (CBC, or key exchange by RSA or \
+         DHE), or its certificate's key is too short or of a rare kind; {} ECDHE with AES-GCM or ChaCha20",
         words.tls_hint
     )
 }
