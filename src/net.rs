@@ -30,7 +30,7 @@ pub use places::{HeldForAWhile, MOST_LEAVING, NoPlace, Place, Places};
 pub use tls_client::{ClientTls, ClientTlsError, ClientTlsFiles};
 pub use tls_failure::{handshake_failure, tls_failure, wants_client_certificate};
 pub use tls_server::ServerTls;
-pub use trust::{Handshakes, Refusal, ServerWords, Trust, client_config};
+pub use trust::{Authorities, Handshakes, Refusal, ServerWords, Trust, client_config};
 pub use turn::{poll_turn, turn};
 
 /// A connection, with or without TLS.

@@ -193,6 +193,9 @@ impl Endpoint {
                 ),
             );
         }
+        if let Some(refusal) = self.handshakes.take_refusal().await {
+            return refusal.into();
+        }
         let problem = handshake_problem(&self.address(), error, &self.handshakes);
         problem.unwrap_or_else(|| self.unreachable(root_cause(error)))
     }

@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 
 use super::problem::{Problem, ProblemCode};
 use crate::config::Certificate;
-use crate::net::{self, Handshakes, Refusal, ServerWords, Trust};
+use crate::net::{self, Authorities, Handshakes, Refusal, ServerWords, Trust};
 
 static DEVICE_WORDS: ServerWords = ServerWords {
     server: "the device",
@@ -34,9 +34,10 @@ pub fn client_config(
         Certificate::Pinned(fingerprint) => Trust::Pinned(*fingerprint),
         Certificate::Unset => Trust::Nothing,
         Certificate::Insecure => Trust::Anything,
-        Certificate::System => Trust::System,
+        Certificate::System => Trust::Authorities(Authorities::of_this_machine()),
         Certificate::CaFile(path) => {
-            Trust::authorities(path).map_err(|error| format!("ca_file {error}"))?
+            let authorities = Authorities::of_file(path);
+            Trust::Authorities(authorities.map_err(|error| format!("ca_file {error}"))?)
         }
     };
     let (mut config, handshakes) = net::client_config(trust, &DEVICE_WORDS, None, provider)?;
@@ -47,15 +48,12 @@ pub fn client_config(
     Ok((config, handshakes))
 }
 
-/// Why the handshake with the device at `address` failed; none if there was no connection for it.
+/// Why the handshake with the device at `address` failed, if it was TLS.
 pub fn handshake_problem(
     address: &str,
     error: &(dyn Error + 'static),
     handshakes: &Handshakes,
 ) -> Option<Problem> {
-    if let Some(refusal) = handshakes.take_refusal() {
-        return Some(refusal.into());
-    }
     let failure = net::handshake_failure(error, handshakes, &DEVICE_WORDS)?;
     Some(offline(address, &failure))
 }
@@ -120,25 +118,25 @@ mod tests {
         let (accepted, handshakes) = shake_hands(&device, &Certificate::Unset).await;
         let shown = handshakes.fingerprint().unwrap().to_string();
         assert!(!accepted);
-        let problem = handshakes.take_refusal().map(Problem::from).unwrap();
+        let problem = handshakes.take_refusal().await.map(Problem::from).unwrap();
         assert_eq!(problem.code, ProblemCode::CertificateUnknown);
         assert!(
             problem
                 .message
                 .contains(&format!("set certificate = \"{shown}\""))
         );
-        assert!(handshakes.take_refusal().is_none());
+        assert!(handshakes.take_refusal().await.is_none());
 
         let pinned = Certificate::parse(&shown).unwrap();
         let (accepted, handshakes) = shake_hands(&device, &pinned).await;
         assert!(accepted);
         assert_eq!(handshakes.fingerprint().unwrap().to_string(), shown);
-        assert!(handshakes.take_refusal().is_none());
+        assert!(handshakes.take_refusal().await.is_none());
 
         let another = Fingerprint([7; 32]);
         let (accepted, handshakes) = shake_hands(&device, &Certificate::Pinned(another)).await;
         assert!(!accepted);
-        let problem = handshakes.take_refusal().map(Problem::from).unwrap();
+        let problem = handshakes.take_refusal().await.map(Problem::from).unwrap();
         assert_eq!(problem.code, ProblemCode::CertificateChanged);
         for fingerprint in [another.to_string(), shown] {
             assert!(
@@ -158,7 +156,7 @@ mod tests {
         std::fs::write(&file, other.cert.pem()).unwrap();
         let (accepted, handshakes) = shake_hands(&device, &Certificate::CaFile(file)).await;
         assert!(!accepted);
-        let problem = handshakes.take_refusal().map(Problem::from).unwrap();
+        let problem = handshakes.take_refusal().await.map(Problem::from).unwrap();
         assert_eq!(problem.code, ProblemCode::CertificateUnknown);
         assert!(problem.message.contains("is signed by itself"));
         assert!(shake_hands(&device, &Certificate::Insecure).await.0);

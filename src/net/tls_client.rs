@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::pem::{certificates, private_key, unusable};
 use super::tls_failure::handshake_failure;
-use super::trust::{ServerWords, Trust, client_config};
+use super::trust::{Authorities, ServerWords, Trust, client_config};
 use super::x509::X509;
 use crate::config::Fingerprint;
 
@@ -71,14 +71,16 @@ impl ClientTls {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| ClientTlsError::Failed("has no valid host name in its url".into()))?;
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
-        connecting.await.map_err(|error| {
-            if let Some(refusal) = handshakes.take_refusal() {
-                return ClientTlsError::Refused(refusal.message);
-            }
-            match handshake_failure(&error, &handshakes, self.words) {
-                Some(failure) => ClientTlsError::Failed(failure),
-                None => ClientTlsError::Network(error),
-            }
+        let error = match connecting.await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        if let Some(refusal) = handshakes.take_refusal().await {
+            return Err(ClientTlsError::Refused(refusal.message));
+        }
+        Err(match handshake_failure(&error, &handshakes, self.words) {
+            Some(failure) => ClientTlsError::Failed(failure),
+            None => ClientTlsError::Network(error),
         })
     }
 }
@@ -104,8 +106,8 @@ impl ClientTlsFiles {
     fn read(&self) -> Result<(Trust, Option<Arc<CertifiedKey>>), String> {
         let trust = match (self.pinned, &self.authorities) {
             (Some(pinned), _) => Trust::Pinned(pinned),
-            (None, Some(file)) => Trust::authorities(file)?,
-            (None, None) => Trust::System,
+            (None, Some(file)) => Trust::Authorities(Authorities::of_file(file)?),
+            (None, None) => Trust::Authorities(Authorities::of_this_machine()),
         };
         let identity = self.identity.as_ref();
         let identity = identity.map(|(certificate, key)| read_identity(certificate, key));

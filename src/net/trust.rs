@@ -3,55 +3,33 @@
 //! Owns the verification of certificates, and the notes about the last handshake with a server: the TLS
 //! library passes only a short text on. The words name the server and the keys of the configuration as the caller does.
 
+mod authorities;
 mod refusal;
-mod store;
 mod verifier;
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, SignatureScheme};
 
-use super::pem::{certificates, unusable};
 use crate::config::Fingerprint;
-use store::system_roots;
 use verifier::Verifier;
+
+pub use authorities::Authorities;
 
 /// Which certificates of a server are trusted.
 #[derive(Debug)]
 pub enum Trust {
     /// Exactly this one, whatever it says of itself.
     Pinned(Fingerprint),
-    /// Those that an authority of this machine's certificate store signed.
-    System,
     /// Those that one of these authorities signed.
-    Authorities(Arc<RootCertStore>),
+    Authorities(Arc<Authorities>),
     /// Any.
     Anything,
     /// None: the refusal names the fingerprint to pin.
     Nothing,
-}
-
-impl Trust {
-    /// The authorities of a PEM file.
-    ///
-    /// # Errors
-    /// The file cannot be used; the message names it.
-    pub fn authorities(file: &Path) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(file)? {
-            roots
-                .add(certificate)
-                .map_err(|error| unusable(file, &error))?;
-        }
-        if roots.is_empty() {
-            return Err(unusable(file, &"it holds no certificate"));
-        }
-        Ok(Self::Authorities(Arc::new(roots)))
-    }
 }
 
 /// How messages name a server, and what its owner can do.
@@ -84,6 +62,8 @@ pub struct Refusal {
 #[derive(Debug, Default)]
 pub struct Handshakes {
     seen: Mutex<Seen>,
+    /// Those that were asked.
+    authorities: Option<Arc<Authorities>>,
 }
 
 #[derive(Debug, Default)]
@@ -98,9 +78,14 @@ impl Handshakes {
         update(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Why the last handshake was refused, if it was. The next call gives none.
-    pub fn take_refusal(&self) -> Option<Refusal> {
-        self.update(|seen| seen.refused.take())
+    /// Why the last handshake was refused, if it was. The next call gives none. Authorities are read
+    /// again, so that the next try knows those that were added.
+    pub async fn take_refusal(&self) -> Option<Refusal> {
+        let refusal = self.update(|seen| seen.refused.take())?;
+        if let Some(authorities) = &self.authorities {
+            authorities.clone().read_again().await;
+        }
+        Some(refusal)
     }
 
     /// The fingerprint of the certificate that the server showed last.
@@ -130,11 +115,13 @@ pub fn client_config(
     identity: Option<Arc<CertifiedKey>>,
     provider: Arc<CryptoProvider>,
 ) -> Result<(ClientConfig, Arc<Handshakes>), String> {
-    let handshakes = Arc::<Handshakes>::default();
-    if matches!(trust, Trust::System) {
-        // Reads the store now: a handshake must not wait for files. An empty store is reported then.
-        let _ = system_roots();
-    }
+    let handshakes = Arc::new(Handshakes {
+        seen: Mutex::default(),
+        authorities: match &trust {
+            Trust::Authorities(authorities) => Some(authorities.clone()),
+            _ => None,
+        },
+    });
     let verifier = Verifier {
         trust,
         words,

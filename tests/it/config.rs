@@ -167,6 +167,15 @@ fn bad_values_say_what_is_allowed() {
             "url = \"mqtts://h\"\nclient_cert_file = \"/etc/hostname\"",
             "belong together",
         ),
+        ("url = \"mqtt://h\"\ncertificate = \"system\"", "mqtts://"),
+        (
+            "url = \"mqtts://h\"\ncertificate = \"insecure\"",
+            "64 hexadecimal digits, or \"system\"",
+        ),
+        (
+            "url = \"mqtts://h\"\ncertificate = \"system\"\nca_file = \"/etc/hostname\"",
+            "certificate is set too",
+        ),
         (
             "[[mqtt.user]]\nname = \"p\"\npassword = \"x\"\nrooms = [\"9\"]",
             "not configured",
@@ -486,4 +495,35 @@ fn gateway_info_shows_these_keys() {
         },
     });
     assert_eq!(read(text).unwrap().redacted(), wanted);
+}
+
+/// `src/config/server_url.rs` has all forms.
+#[test]
+fn addresses_that_can_be_read_in_two_ways_are_refused_at_rooms_and_broker() {
+    for address in ["127.0.0.010", "0x7f.1", "127.1", "2130706433", "127.0.0.1."] {
+        for (text, key) in [
+            (
+                format!("[rooms.1]\nurl = \"https://{address}\"\npassword = \"456\"\n"),
+                "rooms.1.url",
+            ),
+            (format!("[mqtt]\nurl = \"mqtt://{address}\"\n"), "mqtt.url"),
+            (
+                format!("[mqtt]\nurl = \"mqtts://{address}:8883\"\n"),
+                "mqtt.url",
+            ),
+            (
+                format!("[mqtt]\nurl = \"embedded://{address}\"\n"),
+                "mqtt.url",
+            ),
+        ] {
+            let told = errors(&text);
+            let wanted =
+                format!("poly2mqtt.toml:2: {key}: takes an IPv4 address as four decimal numbers");
+            assert!(told.contains(&wanted), "{text}{told}");
+        }
+    }
+    let pin = format!("sha256:{}", "ab".repeat(32));
+    let text = format!("[mqtt]\nurl = \"mqtts://broker\"\ncertificate = \"{pin}\"\n{ROOM}");
+    let config = read(&text).unwrap();
+    assert_eq!(config.mqtt.certificate, Some(Fingerprint([0xab; 32])));
 }

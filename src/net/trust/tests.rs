@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     PKCS_ED25519, date_time_ymd,
@@ -33,12 +34,16 @@ fn rsa1024() -> Der {
     fixture(include_bytes!("../../../tests/certificates/rsa1024.pem"))
 }
 
+fn to_pem(certificate: &Der) -> String {
+    let lines = BASE64_STANDARD.encode(certificate);
+    format!("-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n")
+}
+
 fn trusting(authorities: &[&Der]) -> Trust {
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add((*authority).clone()).unwrap();
-    }
-    Trust::Authorities(Arc::new(roots))
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let pem: String = authorities.iter().map(|der| to_pem(der)).collect();
+    std::fs::write(file.path(), pem).unwrap();
+    Trust::Authorities(Authorities::of_file(file.path()).unwrap())
 }
 
 /// What a server at `localhost` that shows this chain gets in 2030.
@@ -55,7 +60,10 @@ fn shown(trust: Trust, chain: &[Der]) -> Result<(), Refusal> {
     let verified = verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], now);
     match verified {
         Ok(_) => Ok(()),
-        Err(_) => Err(verifier.handshakes.take_refusal().expect("says why")),
+        Err(_) => Err(verifier
+            .handshakes
+            .update(|seen| seen.refused.take())
+            .expect("says why")),
     }
 }
 
@@ -276,4 +284,25 @@ fn a_certificate_that_is_not_the_pinned_one_is_told_with_both_fingerprints() {
     let set = format!("set mqtt.certificate = \"{}\"", fingerprint(&v1()));
     assert!(refusal.message.ends_with(&set), "{}", refusal.message);
     assert!(refusal.message.chars().count() <= 300);
+}
+
+#[tokio::test]
+async fn an_authority_that_is_added_counts_after_the_refusal() {
+    let ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let (root, issuer) = authority("Example CA", ca);
+    let (other, _) = authority("Other CA", ca);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let write = |der: &Der| std::fs::write(file.path(), to_pem(der)).unwrap();
+    write(&other);
+    let authorities = Authorities::of_file(file.path()).unwrap();
+    let chain = [signed(&issuer, |_| {})];
+    let now = || shown(Trust::Authorities(authorities.clone()), &chain).is_ok();
+    assert!(!now());
+    // A file that is being written changes nothing.
+    std::fs::write(file.path(), "").unwrap();
+    authorities.clone().read_again().await;
+    assert!(authorities.roots().is_ok() && !now());
+    write(&root);
+    authorities.clone().read_again().await;
+    assert!(now());
 }

@@ -11,7 +11,6 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::refusal::Untrusted;
-use super::store::system_roots;
 use super::{Handshakes, Refusal, ServerWords, Trust};
 use crate::config::Fingerprint;
 use crate::net::x509::{PublicKey, X509};
@@ -111,8 +110,8 @@ impl ServerCertVerifier for Verifier {
             Trust::Anything | Trust::Nothing => {
                 return Err(self.refuse(false, self.words.nothing_configured(seen)));
             }
-            Trust::Authorities(roots) => roots.clone(),
-            Trust::System => system_roots()
+            Trust::Authorities(authorities) => authorities
+                .roots()
                 .map_err(|missing| self.refuse(false, self.words.no_store(&missing, seen)))?,
         };
         self.ask(roots.clone(), certificate, intermediates, name, now)
@@ -122,7 +121,7 @@ impl ServerCertVerifier for Verifier {
                     certificate,
                     seen,
                     roots: &roots,
-                    is_store: matches!(self.trust, Trust::System),
+                    is_store: matches!(&self.trust, Trust::Authorities(known) if known.are_of_this_machine()),
                     name,
                     now,
                     error: &error,
