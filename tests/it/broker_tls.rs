@@ -23,7 +23,7 @@ use poly2mqtt_test_support::door::http;
 use poly2mqtt_test_support::log::Log;
 use poly2mqtt_test_support::program::{Running, listening, program};
 use poly2mqtt_test_support::tls::{ClientCertificate, PlainPeer, TlsServer, fingerprint};
-use poly2mqtt_test_support::{BrokerKind, SOON, TestBroker, free_port};
+use poly2mqtt_test_support::{BrokerKind, SOON, TestBroker, free_port, plain_tcp};
 
 const VERSION_1: &str = include_str!("../certificates/v1.pem");
 const VERSION_1_KEY: &str = include_str!("../certificates/v1.key");
@@ -332,6 +332,36 @@ async fn a_broker_without_usable_tls_is_told_in_words() {
     let wanted = "it speaks only TLS 1.1 or older, which is not safe; let the broker offer TLS 1.2";
     says(&log, wanted).await;
     door.stop(Instant::now()).await;
+}
+
+/// The other way round: `mqtt://` to a port that speaks TLS, or that closes a connection that it does not
+/// understand.
+#[tokio::test]
+async fn a_broker_that_wants_tls_is_told_in_words() {
+    let broker = TestBroker::start(BrokerKind::Embedded).await;
+    let server = Made::new(params(&["localhost"]), None);
+    let tls = server.server(&TLS13).before(broker.port()).await;
+    let closing = PlainPeer::that_closes_at_once().await;
+    let resetting = PlainPeer::that_resets().await;
+    for (port, wanted) in [
+        (
+            tls,
+            "what answers at this port is TLS: the URL has to begin with mqtts://",
+        ),
+        (
+            closing.port,
+            "it closed the connection instead of answering: ",
+        ),
+        (
+            resetting.port,
+            "it closed the connection instead of answering: ",
+        ),
+    ] {
+        let (log, _guard) = log();
+        let door = door(MqttSettings::new(plain_tcp(port)));
+        says(&log, &format!("no connection to the broker: {wanted}")).await;
+        door.stop(Instant::now()).await;
+    }
 }
 
 /// The start does not depend on the store, and neither do rooms that pin.

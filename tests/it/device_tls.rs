@@ -84,10 +84,14 @@ async fn a_port_that_does_not_speak_usable_tls_is_told_in_words() {
 
 #[tokio::test]
 async fn a_port_that_closes_at_once_is_told_in_words() {
-    let peer = PlainPeer::that_closes_at_once().await;
-    let problem = log_in(peer.port, INSECURE).await.unwrap_err();
-    let wanted = "closes the connection when TLS begins";
-    assert!(problem.message.contains(wanted), "{}", problem.message);
+    for peer in [
+        PlainPeer::that_closes_at_once().await,
+        PlainPeer::that_resets().await,
+    ] {
+        let problem = log_in(peer.port, INSECURE).await.unwrap_err();
+        let wanted = "closes the connection when TLS begins";
+        assert!(problem.message.contains(wanted), "{}", problem.message);
+    }
 }
 
 #[tokio::test]

@@ -78,6 +78,15 @@ impl Link {
             }
             self.turn().await.map_err(|lost| match lost {
                 ConnectionLost::Closed => ConnectionLost::ClosedBeforeConnack,
+                // A broker that leaves the CONNECT unread resets the connection.
+                ConnectionLost::Network(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+                    ) =>
+                {
+                    ConnectionLost::ClosedBeforeConnack
+                }
                 lost => lost,
             })?;
         };

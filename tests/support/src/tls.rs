@@ -34,29 +34,47 @@ pub struct PlainPeer {
     task: JoinHandle<()>,
 }
 
+/// What a [`PlainPeer`] does with a connection.
+#[derive(Clone)]
+enum Behaviour {
+    Answers(Vec<u8>),
+    Closes,
+    Resets,
+}
+
 impl PlainPeer {
     /// Waits for the client's first bytes, sends these, and closes the connection.
     pub async fn that_answers(answer: Vec<u8>) -> Self {
-        Self::start(Some(answer)).await
+        Self::start(Behaviour::Answers(answer)).await
     }
 
     /// Closes each connection without a word.
     pub async fn that_closes_at_once() -> Self {
-        Self::start(None).await
+        Self::start(Behaviour::Closes).await
     }
 
-    async fn start(answer: Option<Vec<u8>>) -> Self {
+    /// Closes each connection while it has not read all that came, which the system tells the client
+    /// as a reset.
+    pub async fn that_resets() -> Self {
+        Self::start(Behaviour::Resets).await
+    }
+
+    async fn start(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let task = tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let Some(answer) = answer.clone() else {
-                    continue;
-                };
+                let behaviour = behaviour.clone();
                 tokio::spawn(async move {
                     let mut read = [0; 4096];
-                    if stream.read(&mut read).await.is_ok_and(|length| length > 0) {
-                        let _ = stream.write_all(&answer).await;
+                    match behaviour {
+                        Behaviour::Answers(answer) => {
+                            if stream.read(&mut read).await.is_ok_and(|length| length > 0) {
+                                let _ = stream.write_all(&answer).await;
+                            }
+                        }
+                        Behaviour::Resets => drop(stream.read(&mut read[..1]).await),
+                        Behaviour::Closes => {}
                     }
                 });
             }
