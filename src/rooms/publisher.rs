@@ -14,6 +14,7 @@ use crate::command::{ErrorCode, Failure, FileAnswer, Reply, Success};
 use crate::device::Problem;
 use crate::state::{RoomStatus, StateStore, StateValue};
 use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics};
+use crate::visible::visible;
 
 /// Gives the results of one room and writes its states.
 #[derive(Debug)]
@@ -125,7 +126,7 @@ impl RoomPublisher {
         });
         let details = json!({
             "code": problem.code,
-            "message": problem.message,
+            "message": visible(&problem.message),
             "since": offline.since,
         });
         self.state(PROBLEM, Some(&details));
@@ -165,7 +166,7 @@ mod tests {
         assert_eq!(text(&store, "room/1/availability"), "offline");
         let problem = Problem {
             code: ProblemCode::Offline,
-            message: "why".into(),
+            message: "why\0".into(),
         };
         let offline = WentOffline {
             since: "then".into(),
@@ -177,7 +178,7 @@ mod tests {
             ..RoomStatus::default()
         };
         assert_eq!(publisher.status(), offline);
-        let wanted = r#"{"code":"offline","message":"why","since":"then"}"#;
+        let wanted = r#"{"code":"offline","message":"why\\0","since":"then"}"#;
         assert_eq!(text(&store, "room/1/problem"), wanted);
         publisher.online(&json!({}));
         assert!(publisher.status().online);
