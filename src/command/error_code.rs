@@ -63,7 +63,7 @@ error_codes! {
         "Read `room/<room>/problem`: [states.md](states.md#availability-and-problem).";
     Unauthorized, "unauthorized",
         "The device refuses user and password.",
-        "Correct them, then SIGHUP: [troubleshooting.md](troubleshooting.md#unauthorized).";
+        "Correct them, then reload: [troubleshooting.md](troubleshooting.md#unauthorized).";
     LockedOut, "locked_out",
         "The device refuses all log-ins for a while.",
         "Wait: [troubleshooting.md](troubleshooting.md#locked-out).";

@@ -274,7 +274,7 @@ impl MqttConfig {
                 reader.error(key, "only has a meaning with an mqtts:// url");
             }
         }
-        if reader.has("certificate") && reader.has("ca_file") {
+        if reader.both("certificate", "ca_file") {
             reader.error("ca_file", "certificate is set too; remove one of the two");
         }
         let certificate = read_certificate(&mut reader);

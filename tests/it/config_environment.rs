@@ -118,6 +118,10 @@ fn a_broker_by_variable_leaves_out_what_the_file_has_for_another() {
             assert!(line.contains(&wanted), "{line}");
         }
     }
+    // Of two keys for the certificate, the one by variable.
+    let by_file = format!("[mqtt]\nurl = \"mqtts://broker\"\nca_file = \"/nowhere\"\n{room}");
+    assert!(with(&by_file, &[]).is_err());
+    assert!(with(&by_file, &[("MQTT__CERTIFICATE", "system")]).is_ok());
     // What came by variable too is an error.
     let both = [("MQTT__URL", "mqtt://broker"), ("MQTT__OPEN", "true")];
     let told = with(&format!("{own}{room}"), &both)
