@@ -5,6 +5,7 @@
 //! configuration means for it. Reads no files but certificates, and handles no signals.
 
 mod broker;
+mod certificates;
 mod clients;
 mod files;
 mod health;
@@ -28,10 +29,14 @@ use crate::doors::http::HttpDoor;
 use crate::doors::mqtt::MqttDoor;
 use crate::doors::tcp::TcpDoor;
 use crate::home_assistant::Publisher;
-use crate::net::ServerTls;
+use crate::net::{ListenSetting, ServerTls};
 use crate::rooms::Rooms;
 use crate::state::StateStore;
 use crate::telemetry::Telemetry;
+
+pub use certificates::Certificates;
+pub use home_assistant::entity_id_clashes;
+pub use mqtt::try_broker;
 
 /// A gateway that runs, until [`App::stop`].
 #[derive(Debug)]
@@ -64,6 +69,30 @@ pub struct AppOptions {
     pub limits: ClientLimits,
     /// The directory that keeps the devices' sessions for the next start.
     pub runtime: Option<PathBuf>,
+    /// What users change to listen elsewhere.
+    pub listen: ListenSettings,
+}
+
+/// What users change to listen elsewhere; messages about addresses that cannot be used name it.
+#[derive(Debug, Clone, Copy)]
+pub struct ListenSettings {
+    /// For the embedded broker.
+    pub broker: ListenSetting,
+    /// For HTTP and WebSocket.
+    pub http: ListenSetting,
+    /// For plain lines.
+    pub tcp: ListenSetting,
+}
+
+/// The keys of the configuration.
+impl Default for ListenSettings {
+    fn default() -> Self {
+        Self {
+            broker: ListenSetting::BrokerUrl,
+            http: ListenSetting::Key("http.listen"),
+            tcp: ListenSetting::Key("tcp.listen"),
+        }
+    }
 }
 
 impl App {

@@ -72,7 +72,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::guesses::Guesses;
-use crate::net::{self, bind};
+use crate::net::{self, ListenSetting, bind};
 use crate::telemetry::Telemetry;
 use crate::topics::{DiscoveryTopics, Prefix};
 use acceptor::{Acceptor, Service};
@@ -105,6 +105,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct BrokerSettings {
     /// Where it listens; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// What users change to listen elsewhere, for messages.
+    pub listen_setting: ListenSetting,
     /// How many clients can be connected at a time, at most [`CLIENT_LIMIT`].
     pub connections: usize,
     /// The users that may connect. If the list is empty, anyone may connect.
@@ -144,7 +146,7 @@ impl Broker {
         guesses: Arc<Guesses>,
         telemetry: Arc<Telemetry>,
     ) -> Result<Self, String> {
-        let socket = bind("the embedded broker", settings.listen).await?;
+        let socket = bind(settings.listen_setting, settings.listen)?;
         let addr = socket.local_addr().unwrap_or(settings.listen);
         let password = random_password()?;
         // Some of the connections are for those that have not logged in.

@@ -8,6 +8,7 @@ mod check;
 mod config_file;
 mod demo;
 mod log;
+mod output;
 mod run;
 mod schema;
 mod signals;
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::ConfigErrors;
+use crate::os_error;
 
 /// The gateway between MQTT, WebSocket, HTTP or TCP clients and Poly VideoOS rooms (G7500, Studio
 /// X30, X50, X70).
@@ -40,7 +42,7 @@ enum Command {
     Demo(demo::Demo),
     /// Run only simulated devices, with a control port for faults.
     Simulate(simulate::Simulate),
-    /// Check the configuration and, with --connect, every device.
+    /// Check the configuration and, with --connect, the ports, the broker and every device.
     Check(check::Check),
     /// Print every topic.
     Topics(topics::Topics),
@@ -56,6 +58,9 @@ enum CliError {
     /// The configuration is wrong.
     #[error("{0}")]
     Config(#[from] ConfigErrors),
+    /// Files that the configuration names cannot be used; a message for each.
+    #[error("{}", .0.join("\n"))]
+    Files(Vec<String>),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -63,14 +68,20 @@ enum CliError {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match execute(cli.command.unwrap_or(Command::Run(run::Run::default()))) {
+    let ended = match Cli::try_parse() {
+        Ok(cli) => execute(cli.command.unwrap_or(Command::Run(run::Run::default()))),
+        Err(error) => match output::printed(error.print()) {
+            Ok(()) => return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
+            Err(error) => Err(error),
+        },
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // If standard error is closed, the exit status still tells.
             let _ = writeln!(io::stderr(), "{error}");
             ExitCode::from(match error {
-                CliError::Config(_) => 2,
+                CliError::Config(_) | CliError::Files(_) => 2,
                 CliError::Other(_) => 1,
             })
         }
@@ -121,18 +132,8 @@ fn block_on(
         .worker_threads(threads)
         .enable_all()
         .build()
-        .map_err(|error| CliError::Other(format!("no runtime: {error}")))?;
+        .map_err(|error| CliError::Other(format!("cannot start: {}", os_error::words(&error))))?;
     runtime.block_on(command)
-}
-
-/// Prints a long text. It is no error when the reader closes the pipe early, as `head` does.
-fn print(text: &str) -> Result<(), CliError> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::Other(format!("cannot print: {error}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The text of a page, with its generated parts made again by `make`.
@@ -140,10 +141,10 @@ fn regenerated(
     page: &Path,
     make: impl FnOnce(&str) -> Result<String, String>,
 ) -> Result<String, CliError> {
-    let failed =
-        |error: &dyn std::fmt::Display| CliError::Other(format!("{}: {error}", page.display()));
-    let text = std::fs::read_to_string(page).map_err(|error| failed(&error))?;
-    make(&text).map_err(|error| failed(&error))
+    let failed = |why: String| CliError::Other(format!("{}: {why}", page.display()));
+    let text = std::fs::read_to_string(page);
+    let text = text.map_err(|error| failed(os_error::file_words(page, &error)))?;
+    make(&text).map_err(failed)
 }
 
 /// `1 room`, `2 rooms`.

@@ -12,6 +12,7 @@ mod broker_url;
 mod certificate;
 mod environment;
 mod error;
+mod exposed;
 pub mod generate;
 mod home_assistant;
 mod http;
@@ -46,6 +47,7 @@ use serde_json::{Map, Value};
 pub use broker_url::{BrokerUrl, host_port};
 pub use certificate::{Certificate, Fingerprint};
 pub use error::{ConfigError, ConfigErrors};
+pub use exposed::SecretPlaces;
 pub use home_assistant::HomeAssistantConfig;
 pub use http::{HttpConfig, TlsFiles};
 pub use http_token::{AccessLevel, HttpToken};
@@ -170,6 +172,10 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings: settings that are allowed but unwise. Each names its place.
     pub warnings: Vec<String>,
+    /// The rooms in the order of the file; those that only the environment has come last.
+    pub room_order: Vec<RoomId>,
+    /// Where the secrets are.
+    pub secret_places: SecretPlaces,
 }
 
 impl Config {
@@ -188,7 +194,15 @@ pub fn load(
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Loaded, ConfigErrors> {
     let text = sources::read_file(path)?;
-    read(path.display().to_string(), &text, env)
+    let loaded = read(path.display().to_string(), &text, env)?;
+    Ok(with_exposed_files(loaded, Some(path)))
+}
+
+/// The same, with a warning for each file of secrets that others can read.
+fn with_exposed_files(mut loaded: Loaded, file: Option<&Path>) -> Loaded {
+    let exposed = exposed::warnings(file, &loaded.secret_places, &loaded.config);
+    loaded.warnings.extend(exposed);
+    loaded
 }
 
 /// Like [`load`], from a file's text; `file` is what errors call it, and relative paths are beside it.
@@ -201,7 +215,7 @@ pub fn read(
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Loaded, ConfigErrors> {
     let (sources, values) = Sources::read(file, text, Config::KEYS, env)?;
-    finished(read_values(values, &sources))
+    finished(&sources, read_values(values, &sources))
 }
 
 /// Reads a configuration that has no file, only environment variables.
@@ -215,14 +229,20 @@ pub fn load_environment(
     if sources.environment().is_empty() {
         return Err(sources::nothing_configured(sources.environment()));
     }
-    finished(read_values(values, &sources))
+    let loaded = finished(&sources, read_values(values, &sources))?;
+    Ok(with_exposed_files(loaded, None))
 }
 
-fn finished((config, findings): (Option<Config>, Findings)) -> Result<Loaded, ConfigErrors> {
+fn finished(
+    sources: &Sources,
+    (config, findings): (Option<Config>, Findings),
+) -> Result<Loaded, ConfigErrors> {
     match config {
         Some(config) if findings.errors.is_empty() => Ok(Loaded {
+            room_order: room_order(sources, &config),
             config,
             warnings: findings.warnings,
+            secret_places: findings.secret_places,
         }),
         _ => Err(ConfigErrors(findings.errors)),
     }
@@ -259,6 +279,17 @@ fn read_values(values: Map<String, Value>, sources: &Sources) -> (Option<Config>
             .extend(warnings.map(|warning| sources.warning(warning)));
     }
     (config, findings)
+}
+
+/// The ids of the rooms in the order of the file, then those that the file does not have.
+fn room_order(sources: &Sources, config: &Config) -> Vec<RoomId> {
+    let in_file = sources.room_ids().filter_map(RoomId::new);
+    let mut order: Vec<RoomId> = in_file.collect();
+    order.retain(|id| config.rooms.contains_key(id));
+    let others = config.rooms.keys().filter(|id| !order.contains(id));
+    let others: Vec<RoomId> = others.cloned().collect();
+    order.extend(others);
+    order
 }
 
 fn read_rooms(root: &mut Reader<'_>) -> BTreeMap<RoomId, RoomConfig> {

@@ -9,6 +9,7 @@
 //! ```
 
 mod announcer;
+mod clashes;
 mod compressed;
 mod document;
 mod entities;
@@ -20,6 +21,7 @@ mod publisher;
 mod room;
 
 pub use announcer::Delays;
+pub use clashes::clashes;
 pub use compressed::decompressed;
 pub use document::Document;
 pub use facts::RoomFacts;
@@ -51,6 +53,11 @@ impl Namespace {
             "" => "poly2mqtt".to_owned(),
             prefix => format!("poly2mqtt-{}", id_text(prefix, '-')),
         }
+    }
+
+    /// What the ids of the gateway's own entities begin with.
+    fn entity_prefix(&self) -> String {
+        id_text(&self.base(), '_')
     }
 
     /// The id of the gateway's device. It has a `-` where a room's device has a `_`.

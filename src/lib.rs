@@ -22,7 +22,7 @@
 //! Outside that path are `broker` (the embedded MQTT broker), `home_assistant` (discovery),
 //! `dashboard` (the web page), `render` (documents made from the catalogue), `net` (listening,
 //! dialling, TLS), `guesses` (slowing down wrong tokens and passwords), `json` (numbers, ids and flaws of JSON),
-//! `visible` (characters that cannot be seen) and `telemetry` (log lines, counters, health). Simulated devices are a package of
+//! `os_error` (errors of the system in words), `visible` (characters that cannot be seen) and `telemetry` (log lines, counters, health). Simulated devices are a package of
 //! their own,
 //! `simulator/`.
 //!
@@ -41,6 +41,7 @@ pub mod guesses;
 pub mod home_assistant;
 pub mod json;
 pub mod net;
+mod os_error;
 pub mod render;
 pub mod rooms;
 mod secret;

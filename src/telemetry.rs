@@ -14,24 +14,24 @@ mod metrics;
 mod sample;
 mod shortened;
 mod spans;
+mod uptime;
 
 pub use events::{ClientRefusal, PollOutcome};
 pub use floods::FloodKind;
 pub use sample::{RoomSample, Sample};
 pub use spans::{SPAN_TARGET, broker_span, command_span, room_span};
 
-use std::time::Instant;
-
 use floods::Floods;
 use metrics::Metrics;
 use shortened::LONGEST_TEXT;
+use uptime::Uptime;
 
 /// The counters of one gateway. All parts of the gateway share them.
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: Metrics,
     floods: Floods,
-    started: Instant,
+    uptime: Uptime,
 }
 
 impl Default for Telemetry {
@@ -39,7 +39,7 @@ impl Default for Telemetry {
         Self {
             metrics: Metrics::default(),
             floods: Floods::default(),
-            started: Instant::now(),
+            uptime: Uptime::start(),
         }
     }
 }

@@ -7,6 +7,7 @@ use super::home_assistant::discovery_topics;
 use crate::broker::{Broker, BrokerSettings, BrokerUser};
 use crate::config::{BrokerUrl, Config, RoomId};
 use crate::guesses::Guesses;
+use crate::net::ListenSetting;
 use crate::telemetry::Telemetry;
 use crate::topics::Prefix;
 
@@ -16,6 +17,7 @@ use crate::topics::Prefix;
 /// The address cannot be used.
 pub async fn start(
     config: &Config,
+    listen_setting: ListenSetting,
     connections: usize,
     guesses: &Arc<Guesses>,
     telemetry: &Arc<Telemetry>,
@@ -23,7 +25,10 @@ pub async fn start(
     match &config.mqtt.url {
         BrokerUrl::Embedded(listen) => {
             let broker = Broker::start(
-                settings(config, *listen, connections),
+                BrokerSettings {
+                    listen_setting,
+                    ..settings(config, *listen, connections)
+                },
                 guesses.clone(),
                 telemetry.clone(),
             );
@@ -46,6 +51,7 @@ fn settings(config: &Config, listen: SocketAddr, connections: usize) -> BrokerSe
     });
     BrokerSettings {
         listen,
+        listen_setting: ListenSetting::BrokerUrl,
         connections,
         users: users.collect(),
         prefix: Prefix::new(&*mqtt.topic_prefix),

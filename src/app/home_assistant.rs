@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::config::Config;
+use crate::config::{BrokerUrl, Config, RoomId};
 use crate::doors::mqtt::{ExtraTopics, MqttDoor};
 use crate::home_assistant::{self, Delays, Namespace, Publisher, PublisherLinks};
 use crate::state::{Inbound, StateStore};
@@ -69,6 +69,15 @@ pub fn start(
         rooms,
         links,
     )
+}
+
+/// Warnings about rooms whose entities would have equal ids in Home Assistant.
+pub fn entity_id_clashes(config: &Config, rooms: &[RoomId]) -> Vec<String> {
+    if !config.home_assistant.discovery || config.mqtt.url == BrokerUrl::Off {
+        return Vec::new();
+    }
+    let ids: Vec<String> = rooms.iter().map(RoomId::to_string).collect();
+    home_assistant::clashes(&namespace(config), ids.iter().map(String::as_str))
 }
 
 /// Home Assistant's topics at the broker.

@@ -1,10 +1,23 @@
 //! Makes the MQTT door's settings from the configuration.
 
-use super::home_assistant::discovery_topics;
+use super::home_assistant::{discovery_topics, extra_topics};
 use crate::broker::Broker;
 use crate::config::{BrokerUrl, Config, MqttConfig};
-use crate::doors::mqtt::{BrokerAddress, MqttSettings};
+use crate::doors;
+use crate::doors::mqtt::{BrokerAddress, BrokerTrial, MqttSettings, TrialTopics};
 use crate::topics::Prefix;
+
+/// Tries an outside broker with the settings of the door; `None` if none is configured.
+pub fn try_broker(config: &Config) -> Option<impl Future<Output = Result<BrokerTrial, String>>> {
+    let settings = settings(config, None)?;
+    let discovery = extra_topics(config).map(|(topics, _)| topics.filters);
+    let topics = TrialTopics {
+        room: config.rooms.keys().next().map(ToString::to_string),
+        discovery: discovery.is_some(),
+        filters: discovery.unwrap_or_default(),
+    };
+    Some(async move { doors::mqtt::try_broker(&settings, &topics).await })
+}
 
 /// The door's settings; `None` if no broker is configured. `embedded` is the gateway's own broker,
 /// if it runs.

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::files::ConnectionShares;
-use super::{App, AppOptions, broker, clients, health, home_assistant, mqtt};
+use super::{App, AppOptions, Certificates, broker, clients, health, home_assistant, mqtt};
 use crate::config::Config;
 use crate::device::DeviceTimings;
 use crate::doors;
 use crate::doors::access::Access;
 use crate::doors::clients::Clients;
 use crate::guesses::Guesses;
-use crate::net::{ServerTls, bind};
+use crate::net::{ListenSetting, bind};
 use crate::rooms::Rooms;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::Telemetry;
@@ -39,17 +39,36 @@ impl App {
     /// # Errors
     /// As for [`App::start`].
     pub async fn start_with(config: Config, options: AppOptions) -> Result<Self, String> {
+        let certificates = Certificates::load(&config).map_err(|failed| failed.join("\n"))?;
+        Self::start_loaded(config, certificates, options).await
+    }
+
+    /// Like [`App::start_with`], with the certificates of this configuration, which are loaded already.
+    ///
+    /// # Errors
+    /// As for [`App::start`].
+    pub async fn start_loaded(
+        config: Config,
+        certificates: Certificates,
+        options: AppOptions,
+    ) -> Result<Self, String> {
         // Steps that can fail because of the machine come first, so that nothing has to be undone.
-        let tls = config.http.tls.as_ref().map(ServerTls::new).transpose()?;
-        let tls = tls.map(Arc::new);
-        let http_socket = bind_configured("http", config.http.listen).await?;
-        let tcp_socket = bind_configured("tcp", config.tcp.listen).await?;
+        let tls = certificates.server;
+        let http_socket = bind_configured(options.listen.http, config.http.listen)?;
+        let tcp_socket = bind_configured(options.listen.tcp, config.tcp.listen)?;
 
         let store = StateStore::new();
         let telemetry = Arc::<Telemetry>::default();
         let shares = ConnectionShares::new(&config, &options.limits);
         let guesses = Guesses::new(telemetry.clone());
-        let broker = broker::start(&config, shares.broker, &guesses, &telemetry).await?;
+        let broker = broker::start(
+            &config,
+            options.listen.broker,
+            shares.broker,
+            &guesses,
+            &telemetry,
+        )
+        .await?;
         let rooms = Rooms::new(
             store.clone(),
             options.timings,
@@ -112,12 +131,9 @@ impl App {
     }
 }
 
-async fn bind_configured(
-    name: &str,
+fn bind_configured(
+    setting: ListenSetting,
     addr: Option<SocketAddr>,
 ) -> Result<Option<TcpListener>, String> {
-    match addr {
-        Some(addr) => bind(name, addr).await.map(Some),
-        None => Ok(None),
-    }
+    addr.map(|addr| bind(setting, addr)).transpose()
 }

@@ -1,6 +1,7 @@
 //! `poly2mqtt asyncapi`: every topic and message as an AsyncAPI document.
 
-use super::{CliError, print};
+use super::CliError;
+use super::output::print;
 use crate::render::asyncapi;
 
 pub fn run() -> Result<(), CliError> {

@@ -1,108 +1,109 @@
-//! `poly2mqtt check`: the configuration, and with `--connect` every device.
+//! `poly2mqtt check`: the configuration and the files that it names, as `run` loads them; with `--connect`
+//! also the ports, the broker and every device.
+//!
+//! Owns the order of what is tried and the exit status: 0 if everything can be used, 2 if the configuration is
+//! wrong, 1 if something that was tried cannot be used. What is tried has a file each.
 
-use std::sync::Arc;
+mod broker;
+mod device;
+mod ports;
+mod progress;
+mod report;
 
-use futures_util::future::join_all;
-use serde_json::Value;
+use futures_util::StreamExt;
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::stream::FuturesOrdered;
 
 use super::config_file::ConfigFile;
+use super::output::print;
 use super::{CliError, rooms};
-use crate::catalogue::{Method, Request, RequestBody, read_body};
-use crate::config::{Certificate, Config, RoomConfig, RoomId};
-use crate::device::{Device, DeviceTimings, LoginLimiter};
-use crate::rooms::device_settings;
+use crate::app::Certificates;
+use crate::config::{Config, RoomId};
+use crate::device::LoginLimiter;
+use progress::Progress;
+use report::{Findings, Trial};
 
+/// The options of `check`.
 #[derive(Debug, clap::Args)]
 pub struct Check {
     #[command(flatten)]
     file: ConfigFile,
-    /// Log in to every device; print its model, firmware and certificate fingerprint.
+    /// Also try the ports, the broker and every device, and print what they are. Exit status: 0 if all can
+    /// be used, 1 if not, 2 if the configuration is wrong.
     #[arg(long)]
     connect: bool,
+    /// Print one JSON document at the end instead of lines.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Check {
     pub async fn run(&self) -> Result<(), CliError> {
-        let config = self.file.load()?.config;
-        println!("the configuration is good: {}", rooms(config.rooms.len()));
+        let mut found = Findings::default();
+        let outcome = self.check(&mut found).await;
+        if self.json {
+            print(&format!("{}\n", found.document(&outcome)))?;
+        }
+        outcome
+    }
+
+    async fn check(&self, found: &mut Findings) -> Result<(), CliError> {
+        let loaded = self.file.load()?;
+        let config = loaded.config;
+        found.warnings = loaded.warnings;
+        let certificates = Certificates::load(&config).map_err(CliError::Files)?;
+        for warning in &certificates.warnings {
+            tracing::warn!(target: "poly2mqtt::config", "{warning}");
+        }
+        found.warnings.extend(certificates.warnings);
+        if !self.json {
+            let good = rooms(config.rooms.len());
+            print(&format!("the configuration is good: {good}\n"))?;
+        }
         if self.connect {
-            connect(&config).await
-        } else {
-            Ok(())
+            self.try_all(&config, &loaded.room_order, found).await?;
+        }
+        match found.unusable() {
+            Some(unusable) => Err(CliError::Other(format!("{unusable} cannot be used"))),
+            None => Ok(()),
         }
     }
-}
 
-/// Checks every device at once.
-async fn connect(config: &Config) -> Result<(), CliError> {
-    let login_limiter = LoginLimiter::default();
-    let checks = config
-        .rooms
-        .iter()
-        .map(|(id, room)| check_device(id, room, &login_limiter));
-    let results = join_all(checks).await;
-    match results.iter().filter(|usable| !**usable).count() {
-        0 => Ok(()),
-        failed => Err(CliError::Other(format!("{} cannot be used", rooms(failed)))),
-    }
-}
-
-/// Logs in to one device and prints what it is. False if it cannot be used.
-async fn check_device(id: &RoomId, room: &RoomConfig, login_limiter: &LoginLimiter) -> bool {
-    let settings = device_settings(
-        room,
-        &DeviceTimings::default(),
-        &Arc::default(),
-        login_limiter,
-    );
-    let device = match Device::new(settings) {
-        Ok(device) => device,
-        Err(error) => {
-            println!("{id}\t{}\t{error}", room.url);
-            return false;
+    /// Tries everything at once, and prints it in the order of the configuration.
+    ///
+    /// # Errors
+    /// Something cannot be printed.
+    async fn try_all(
+        &self,
+        config: &Config,
+        room_order: &[RoomId],
+        found: &mut Findings,
+    ) -> Result<(), CliError> {
+        let login_limiter = LoginLimiter::default();
+        let progress = Progress::default();
+        let mut trials: FuturesOrdered<LocalBoxFuture<'_, Trial>> = FuturesOrdered::new();
+        for port in ports::try_ports(config) {
+            trials.push_back(std::future::ready(port).boxed_local());
         }
-    };
-    let logged_in = device.log_in().await;
-    let fingerprint = device.fingerprint();
-    let usable = logged_in.is_ok();
-    let report = match logged_in {
-        // The problem names the fingerprint itself.
-        Err(problem) => problem.to_string(),
-        Ok(_) => {
-            let identity = identity(&device).await;
-            let fingerprint = fingerprint.unwrap_or_default();
-            match room.certificate {
-                Certificate::Insecure => {
-                    format!("{identity}; to pin it, set certificate = \"{fingerprint}\"")
-                }
-                _ => format!("{identity}, certificate {fingerprint}"),
+        if let Some(broker) = broker::try_broker(config) {
+            trials.push_back(progress.of(broker).boxed_local());
+        }
+        let in_order = room_order.iter();
+        for (id, room) in in_order.filter_map(|id| config.rooms.get_key_value(id)) {
+            let device = device::try_device(id, room, &login_limiter);
+            trials.push_back(progress.of(device).boxed_local());
+        }
+        // All devices are logged out of, even where nothing can be printed any more.
+        let mut printed = Ok(());
+        while let Some(trial) = trials.next().await {
+            progress.clear();
+            if printed.is_ok() && !self.json {
+                printed = print(&trial.line());
             }
+            progress.show();
+            found.trials.push(trial);
         }
-    };
-    device.close().await;
-    println!("{id}\t{}\t{report}", room.url);
-    usable
-}
-
-/// Model and firmware; `unknown` if the device does not tell.
-async fn identity(device: &Device) -> String {
-    let request = Request {
-        method: Method::Get,
-        path: vec!["rest".into(), "system".into()],
-        query: Vec::new(),
-        body: RequestBody::None,
-        repeatable: true,
-    };
-    let answer = device.send(&request, 1 << 20, device.deadline(false)).await;
-    let system: Value = match &answer {
-        Ok(answer) if answer.status == 200 => read_body(&answer.body).unwrap_or_default(),
-        _ => Value::Null,
-    };
-    // Without control characters, so that a device cannot send commands to the terminal.
-    let text = |name: &str| {
-        let text = system[name].as_str().unwrap_or("unknown");
-        let plain = text.chars().filter(|c| !c.is_control());
-        plain.take(100).collect::<String>()
-    };
-    format!("{} firmware {}", text("model"), text("softwareVersion"))
+        progress.clear();
+        printed
+    }
 }

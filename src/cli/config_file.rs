@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::app::entity_id_clashes;
 use crate::config::{self, ConfigError, ConfigErrors, Loaded};
 
 #[derive(Debug, Default, clap::Args)]
@@ -22,10 +23,13 @@ impl ConfigFile {
     /// Finds, reads and checks the configuration. Warnings go to the log.
     pub fn load(&self) -> Result<Loaded, ConfigErrors> {
         let environment = environment()?;
-        let loaded = match self.path()? {
+        let mut loaded = match self.path()? {
             Some(path) => config::load(path, environment)?,
             None => config::load_environment(environment)?,
         };
+        let clashes = entity_id_clashes(&loaded.config, &loaded.room_order);
+        let clashes = clashes.iter().map(|clash| format!("rooms: {clash}"));
+        loaded.warnings.extend(clashes);
         for warning in &loaded.warnings {
             tracing::warn!(target: "poly2mqtt::config", "{warning}");
         }

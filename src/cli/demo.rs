@@ -4,58 +4,88 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::simulate::JOURNAL;
+use super::output::print;
+use super::simulate::{JOURNAL, nth_port};
 use super::{CliError, rooms, signals};
-use crate::app::App;
+use crate::app::{App, AppOptions, ListenSettings};
 use crate::config::{
     BrokerUrl, Certificate, Config, HomeAssistantConfig, HttpConfig, MqttConfig, PollConfig,
     RoomConfig, RoomId, Secret, TcpConfig,
 };
-use crate::device::DeviceTimings;
+use crate::net::{ListenSetting, bind, port_holder, try_bind};
 use poly2mqtt_simulator::SimulatedDevice;
 
-/// Where the control port listens, as for `simulate`; on any free port if this one is taken.
-const CONTROL: &str = "127.0.0.1:8442";
+/// The port of MQTT, where people look for a broker.
+const BROKER_PORT: u16 = 1883;
+/// The gateway's own port for HTTP.
+const HTTP_PORT: u16 = 8080;
+/// The control port of `simulate`.
+const CONTROL_PORT: u16 = 8442;
+/// How many ports are tried after one that is in use.
+const MOST_PORTS_TRIED: u16 = 20;
 
 #[derive(Debug, clap::Args)]
 pub struct Demo {
     /// How many rooms.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=200))]
     rooms: u16,
-    /// Where the broker listens.
-    #[arg(long, default_value = "127.0.0.1:1883")]
-    listen: SocketAddr,
-    /// Where HTTP and WebSocket listen.
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    http: SocketAddr,
+    /// Where the broker listens [default: 127.0.0.1:1883, or the next port that is free].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where HTTP and WebSocket listen [default: 127.0.0.1:8080, or the next port that is free].
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
     /// Where plain lines over TCP listen; by default nowhere.
     #[arg(long, value_name = "ADDR")]
     tcp: Option<SocketAddr>,
+    /// Where the control port of the simulated devices listens [default: 127.0.0.1:8442, or the next port
+    /// that is free].
+    #[arg(long, value_name = "ADDR")]
+    control: Option<SocketAddr>,
+    /// Where the first simulated device listens; each listens on the next port. By default they take any
+    /// ports that are free.
+    #[arg(long, value_name = "ADDR")]
+    devices: Option<SocketAddr>,
+}
+
+/// The addresses that the demo listens on.
+#[derive(Debug, Clone, Copy)]
+struct Addresses {
+    broker: SocketAddr,
+    http: SocketAddr,
+    control: SocketAddr,
 }
 
 impl Demo {
     pub async fn run(&self) -> Result<(), CliError> {
         let stop = signals::stop()?;
+        let addresses = self.addresses();
         let devices = self.start_devices().await?;
-        let listener = bind_control()
-            .await
-            .map_err(|error| CliError::Other(format!("no control port: {error}")))?;
-        let control = listener
-            .local_addr()
-            .map_err(|error| CliError::Other(error.to_string()))?;
+        let listener = bind(ListenSetting::Option("--control"), addresses.control);
+        let listener = listener.map_err(CliError::Other)?;
+        let control = listener.local_addr().unwrap_or(addresses.control);
         let shutdown = CancellationToken::new();
         let serve = poly2mqtt_simulator::serve_control(listener, devices.clone(), shutdown.clone());
         let control_task = tokio::spawn(serve);
-        let app = App::start(self.config(&devices)?, DeviceTimings::default())
+        let options = AppOptions {
+            listen: ListenSettings {
+                broker: ListenSetting::Option("--listen"),
+                http: ListenSetting::Option("--http"),
+                tcp: ListenSetting::Option("--tcp"),
+            },
+            ..AppOptions::default()
+        };
+        let app = App::start_with(self.config(&addresses, &devices)?, options)
             .await
             .map_err(CliError::Other)?;
         app.connected().await;
-        self.print_hints(control, &app);
-        stop.await;
+        let printed = self.print_hints(&addresses, control, &app);
+        if printed.is_ok() {
+            stop.await;
+        }
         app.stop().await;
         shutdown.cancel();
         // Its result says nothing that matters after the end.
@@ -63,38 +93,61 @@ impl Demo {
         for device in devices {
             device.stop().await;
         }
-        Ok(())
+        printed
+    }
+
+    /// Where to listen. Where nothing was asked for, a usual port that is in use is left to who has it.
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            broker: choose("--listen", self.listen, BROKER_PORT),
+            http: choose("--http", self.http, HTTP_PORT),
+            control: choose("--control", self.control, CONTROL_PORT),
+        }
     }
 
     async fn start_devices(&self) -> Result<Vec<SimulatedDevice>, CliError> {
         let mut devices = Vec::new();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
         for number in 1..=self.rooms {
+            let listen = self
+                .devices
+                .map_or(Some(any), |first| nth_port(first, number - 1));
+            let listen = listen.ok_or_else(|| {
+                CliError::Other("too many rooms: the ports after that of --devices end".into())
+            })?;
             let options = poly2mqtt_simulator::Options {
                 name: format!("Demo room {number}"),
+                listen,
                 journal: JOURNAL,
                 ..poly2mqtt_simulator::Options::default()
             };
-            let device = SimulatedDevice::start(options)
-                .await
-                .map_err(|error| CliError::Other(format!("no simulated device: {error}")))?;
+            let device = SimulatedDevice::start(options).await.map_err(|error| {
+                let setting = ListenSetting::Option("--devices");
+                CliError::Other(setting.cannot_listen(listen, &error))
+            })?;
             devices.push(device);
         }
         Ok(devices)
     }
 
     /// Prints commands to try.
-    fn print_hints(&self, control: SocketAddr, app: &App) {
-        let port = match self.listen.port() {
-            1883 => String::new(),
+    fn print_hints(
+        &self,
+        addresses: &Addresses,
+        control: SocketAddr,
+        app: &App,
+    ) -> Result<(), CliError> {
+        let broker = app.broker_addr().unwrap_or(addresses.broker);
+        let port = match broker.port() {
+            BROKER_PORT => String::new(),
             other => format!("-p {other} "),
         };
-        let http = app.http_addr().unwrap_or(self.http);
+        let http = app.http_addr().unwrap_or(addresses.http);
         let program = std::env::args().next();
         let program = program.as_deref().unwrap_or("poly2mqtt");
-        println!(
-            "poly2mqtt runs with {} (simulated) and its own broker at {}. Ctrl-C ends it. Try:",
-            rooms(self.rooms.into()),
-            self.listen
+        let mut hints = format!(
+            "poly2mqtt runs with {} (simulated) and its own broker at {broker}. Ctrl-C ends it. Try:\n",
+            rooms(self.rooms.into())
         );
         let tries = [
             (
@@ -134,11 +187,16 @@ impl Demo {
             (command, "set the volume over plain TCP")
         });
         for (command, about) in tries.into_iter().chain(lines) {
-            println!("  {command:<66} # {about}");
+            hints.push_str(&format!("  {command:<66} # {about}\n"));
         }
+        print(&hints)
     }
 
-    fn config(&self, devices: &[SimulatedDevice]) -> Result<Config, CliError> {
+    fn config(
+        &self,
+        addresses: &Addresses,
+        devices: &[SimulatedDevice],
+    ) -> Result<Config, CliError> {
         let unusable = || CliError::Other("a simulated device has no usable address".into());
         let mut rooms = BTreeMap::new();
         for (number, device) in (1..).zip(devices) {
@@ -161,13 +219,13 @@ impl Demo {
             rooms.insert(RoomId::new(&number.to_string()).ok_or_else(unusable)?, room);
         }
         let mqtt = MqttConfig {
-            url: BrokerUrl::Embedded(self.listen),
-            open: !self.listen.ip().is_loopback(),
+            url: BrokerUrl::Embedded(addresses.broker),
+            open: !addresses.broker.ip().is_loopback(),
             ..MqttConfig::default()
         };
         let http = HttpConfig {
-            listen: Some(self.http),
-            open: [Some(self.http), self.tcp]
+            listen: Some(addresses.http),
+            open: [Some(addresses.http), self.tcp]
                 .iter()
                 .flatten()
                 .any(|at| !at.ip().is_loopback()),
@@ -187,11 +245,44 @@ impl Demo {
     }
 }
 
-async fn bind_control() -> std::io::Result<TcpListener> {
-    match TcpListener::bind(CONTROL).await {
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            TcpListener::bind("127.0.0.1:0").await
-        }
-        bound => bound,
+/// The address that was asked for, or the first free port from the usual one on. The log says where that is
+/// another one.
+fn choose(option: &str, asked: Option<SocketAddr>, usual: u16) -> SocketAddr {
+    if let Some(asked) = asked {
+        return asked;
+    }
+    let first = SocketAddr::from(([127, 0, 0, 1], usual));
+    let mut candidates = (0..MOST_PORTS_TRIED).filter_map(|n| nth_port(first, n));
+    // If there is none, the start says what is wrong with the usual one.
+    let free = candidates.find(|at| try_bind(*at).is_ok());
+    let chosen = free.unwrap_or(first);
+    if chosen != first {
+        let by = port_holder(first).map_or(String::new(), |holder| format!(" by {holder}"));
+        tracing::warn!(
+            "port {usual} is in use{by}; {} is taken instead, {option} chooses another",
+            chosen.port()
+        );
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_usual_port_that_is_in_use_is_left_to_who_has_it() {
+        let taken = try_bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let taken = (taken.local_addr().unwrap(), taken);
+        let chosen = choose("--http", None, taken.0.port());
+        assert!(chosen.port() > taken.0.port(), "{chosen}");
+        assert!(
+            chosen.port() < taken.0.port() + MOST_PORTS_TRIED,
+            "{chosen}"
+        );
+        assert!(try_bind(chosen).is_ok());
+        // What was asked for is not changed.
+        let asked = choose("--http", Some(taken.0), taken.0.port());
+        assert_eq!(asked, taken.0);
     }
 }

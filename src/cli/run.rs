@@ -7,7 +7,7 @@ use sd_notify::NotifyState;
 
 use super::config_file::ConfigFile;
 use super::{CliError, signals};
-use crate::app::{App, AppOptions};
+use crate::app::{App, AppOptions, Certificates};
 
 #[derive(Debug, Default, clap::Args)]
 pub struct Run {
@@ -19,6 +19,7 @@ impl Run {
     pub async fn run(&self) -> Result<(), CliError> {
         disable_core_dumps();
         let loaded = self.file.load()?;
+        let certificates = Certificates::load(&loaded.config).map_err(CliError::Files)?;
         let stop = signals::stop()?;
         tokio::pin!(stop);
         let mut reload = signals::reload()?;
@@ -26,7 +27,7 @@ impl Run {
             runtime: runtime_directory(),
             ..AppOptions::default()
         };
-        let mut app = App::start_with(loaded.config, options)
+        let mut app = App::start_loaded(loaded.config, certificates, options)
             .await
             .map_err(CliError::Other)?;
         // Fails only where there is no systemd to notify.

@@ -4,7 +4,8 @@
 
 use std::path::PathBuf;
 
-use super::{CliError, print, regenerated};
+use super::output::print;
+use super::{CliError, regenerated};
 use crate::config::generate;
 
 /// The options of `schema`.

@@ -3,6 +3,7 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::CliError;
+use crate::os_error;
 
 /// Listens for SIGTERM and ctrl-C from now on, so that none is missed during the start. The future
 /// ends with the first of them.
@@ -23,5 +24,8 @@ pub fn reload() -> Result<Signal, CliError> {
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, CliError> {
-    signal(kind).map_err(|error| CliError::Other(format!("signals cannot be received: {error}")))
+    signal(kind).map_err(|error| {
+        let why = os_error::words(&error);
+        CliError::Other(format!("signals cannot be received: {why}"))
+    })
 }

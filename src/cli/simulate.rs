@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 
 use clap::ValueEnum;
 use poly2mqtt_simulator::{Options, SimulatedDevice};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::output::print;
 use super::{CliError, signals};
+use crate::net::{ListenSetting, bind};
 
 /// How many requests each simulated device remembers for the control port. It may run for days, so
 /// the number must be small.
@@ -43,17 +44,18 @@ impl Simulate {
         let mut devices = Vec::new();
         for number in 0..self.rooms {
             let device = self.start_device(number).await?;
-            println!(
-                "device {}: {} user admin password 456 certificate {}",
+            print(&format!(
+                "device {}: {} user admin password 456 certificate {}\n",
                 number + 1,
                 device.url(),
                 device.fingerprint()
-            );
+            ))?;
             devices.push(device);
         }
-        let control = TcpListener::bind(self.control).await;
-        let control = control.map_err(|error| cannot_listen(self.control, error))?;
-        println!("people and faults: curl http://{}/", self.control);
+        let control = bind(ListenSetting::Option("--control"), self.control);
+        let control = control.map_err(CliError::Other)?;
+        let at = control.local_addr().unwrap_or(self.control);
+        print(&format!("people and faults: curl http://{at}/\n"))?;
         let shutdown = CancellationToken::new();
         let serve = poly2mqtt_simulator::serve_control(control, devices.clone(), shutdown.clone());
         let control = tokio::spawn(serve);
@@ -69,13 +71,9 @@ impl Simulate {
 
     /// Starts the device with this number, counted from 0.
     async fn start_device(&self, number: u16) -> Result<SimulatedDevice, CliError> {
-        let port = match self.listen.port() {
-            0 => 0,
-            first => first.checked_add(number).ok_or_else(|| {
-                CliError::Other("too many devices: the ports after that of --listen end".into())
-            })?,
-        };
-        let listen = SocketAddr::new(self.listen.ip(), port);
+        let listen = nth_port(self.listen, number).ok_or_else(|| {
+            CliError::Other("too many devices: the ports after that of --listen end".into())
+        })?;
         let options = Options {
             firmware: match self.firmware {
                 Firmware::V4_0 => poly2mqtt_simulator::Firmware::V4_0,
@@ -86,12 +84,17 @@ impl Simulate {
             journal: JOURNAL,
             ..Options::default()
         };
-        SimulatedDevice::start(options)
-            .await
-            .map_err(|error| cannot_listen(listen, error))
+        SimulatedDevice::start(options).await.map_err(|error| {
+            CliError::Other(ListenSetting::Option("--listen").cannot_listen(listen, &error))
+        })
     }
 }
 
-fn cannot_listen(addr: SocketAddr, error: impl std::fmt::Display) -> CliError {
-    CliError::Other(format!("cannot listen on {addr}: {error}"))
+/// The same address with a port that is higher by `n`; port 0 is any free one for all.
+pub fn nth_port(first: SocketAddr, n: u16) -> Option<SocketAddr> {
+    let port = match first.port() {
+        0 => 0,
+        port => port.checked_add(n)?,
+    };
+    Some(SocketAddr::new(first.ip(), port))
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{CliError, print, regenerated};
+use super::output::print;
+use super::{CliError, regenerated};
 use crate::render::{commands_page, mosquitto_acl, topic_page, topic_table};
 
 #[derive(Debug, clap::Args)]

@@ -13,6 +13,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::error::ConfigError;
+use super::exposed::SecretPlaces;
 use super::key::{Key, KeyType, unknown_key};
 use super::sources::Sources;
 
@@ -23,6 +24,8 @@ pub struct Findings {
     pub errors: Vec<ConfigError>,
     /// The warnings: settings that are allowed but unwise.
     pub warnings: Vec<String>,
+    /// Where the secrets were.
+    pub secret_places: SecretPlaces,
     /// Where a section's file reads other keys than its table lists. A test sees that there are
     /// none.
     pub mistakes: Vec<String>,

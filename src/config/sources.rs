@@ -132,6 +132,14 @@ impl Sources {
         &self.environment
     }
 
+    /// The rooms of the file, in its order.
+    pub fn room_ids(&self) -> impl Iterator<Item = &str> {
+        let rooms = self.document.get("rooms");
+        let rooms = rooms.and_then(|rooms| rooms.as_table_like());
+        let rooms = rooms.into_iter().flat_map(|rooms| rooms.iter());
+        rooms.map(|(id, _)| id)
+    }
+
     /// A warning about the whole file.
     pub fn warning(&self, message: impl fmt::Display) -> String {
         format!("{}: {message}", self.file)

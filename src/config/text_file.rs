@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::os_error;
+
 /// The mark that some editors put at the start of a text.
 pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -35,7 +37,7 @@ pub enum TextFileError {
     #[error("is not text in UTF-8")]
     NotUtf8,
     /// Anything else.
-    #[error("cannot be read: {0}")]
+    #[error("cannot be read: {}", os_error::words(.0))]
     Other(io::Error),
 }
 

@@ -24,7 +24,8 @@ use super::sessions::Sessions;
 use super::settings::DeviceSettings;
 use super::tls::{client_config, handshake_problem, late_problem};
 use crate::catalogue::Request;
-use crate::net::{Handshakes, dial, root_cause::root_cause};
+use crate::net::{Handshakes, dial};
+use crate::os_error;
 use crate::telemetry::Telemetry;
 
 /// The limit in bytes for responses to the client's own requests (log-in, log-out, probes), and for
@@ -84,7 +85,7 @@ impl Endpoint {
         let (tls, handshakes) = client_config(&settings.certificate, METERED_PROVIDER.clone())?;
         let http = HttpClient::new(settings.url.clone(), tls, settings.keep_alive);
         Ok(Self {
-            http: http.map_err(|error| root_cause(&error).to_string())?,
+            http: http.map_err(|error| os_error::cause_words(&error))?,
             handshakes,
             slots: Semaphore::new(MOST_REQUESTS_AT_ONCE),
             sessions,
@@ -126,9 +127,9 @@ impl Endpoint {
             Ok(Err(error)) => {
                 // One that closes the connection at once may do so before it is used.
                 let closed = handshake_problem(&self.address(), &error, &self.handshakes);
-                Err(closed.unwrap_or_else(|| self.unreachable(&error)))
+                Err(closed.unwrap_or_else(|| self.unreachable(&os_error::words(&error))))
             }
-            Err(_) => Err(self.unreachable(&"operation timed out")),
+            Err(_) => Err(self.unreachable("operation timed out")),
         }
     }
 
@@ -197,7 +198,7 @@ impl Endpoint {
             return refusal.into();
         }
         let problem = handshake_problem(&self.address(), error, &self.handshakes);
-        problem.unwrap_or_else(|| self.unreachable(root_cause(error)))
+        problem.unwrap_or_else(|| self.unreachable(&os_error::cause_words(error)))
     }
 
     /// The library does not say whether the network or TLS took too long.
@@ -224,7 +225,8 @@ impl Endpoint {
 
     /// Notes why a connection broke: commands and polls only report that it did.
     pub fn note_broken(&self, error: &HttpError) {
-        self.telemetry.device_connection_broke(root_cause(error));
+        self.telemetry
+            .device_connection_broke(&os_error::cause_words(error));
     }
 
     fn broken(&self, error: HttpError) -> Attempt {
@@ -232,7 +234,7 @@ impl Endpoint {
         Attempt::Broken(error)
     }
 
-    fn unreachable(&self, cause: &(impl std::fmt::Display + ?Sized)) -> Problem {
+    fn unreachable(&self, cause: &str) -> Problem {
         Problem::new(
             ProblemCode::Offline,
             format!("{} cannot be reached: {cause}", self.http.host()),

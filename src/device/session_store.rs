@@ -18,6 +18,7 @@ use rustix::fs::OFlags;
 use url::Url;
 
 use super::session::Session;
+use crate::os_error;
 
 /// How many bytes of the digest of device and user stand in the file's name: enough to tell the few
 /// apart that a room ever has.
@@ -65,7 +66,10 @@ impl SessionStore {
     pub fn check_directory(directory: &Path) -> Result<(), String> {
         let wrong = |why: &str| Err(format!("{} {why}", directory.display()));
         match fs::metadata(directory) {
-            Err(error) => wrong(&format!("cannot be used: {error}")),
+            Err(error) => wrong(&format!(
+                "cannot be used: {}",
+                os_error::file_words(directory, &error)
+            )),
             Ok(found) if !found.is_dir() => wrong("is no directory"),
             Ok(found) if !is_ours(&found) => wrong("belongs to another user"),
             Ok(found) if found.mode() & OTHERS_WRITE != 0 => {
@@ -173,7 +177,8 @@ impl SessionStore {
         tracing::warn!(
             file = %self.file.display(),
             "the session cannot be stored, so a gateway that is killed leaves it at the device: \
-             {error}"
+             {}",
+            os_error::file_words(&self.file, error)
         );
     }
 }

@@ -35,6 +35,7 @@ pub use connection::{MAX_HEAD_BYTES, MAX_HEADERS};
 use crate::config::{HttpConfig, IpNetwork};
 use crate::doors::clients::Clients;
 use crate::net::Listener;
+use crate::os_error;
 use crate::telemetry::Sample;
 
 pub use routes::paths;
@@ -115,7 +116,7 @@ impl HttpDoor {
         let addr = listener
             .socket
             .local_addr()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| os_error::words(&error))?;
         let head_timeout = clients.limits.greeting_timeout;
         let state = HttpState::new(clients, settings, sampler);
         let router = routes::routes(state.clone());

@@ -17,7 +17,7 @@
 //!
 //! `session` holds what belongs to one connection, `subscription` what is subscribed to, `backoff`
 //! when the next connection is tried, `refusals` which messages the broker does not take,
-//! `leftovers` what an earlier run left there. This is the only place that names an MQTT
+//! `leftovers` what an earlier run left there, `trial` what `check --connect` does. This is the only place that names an MQTT
 //! client library, and it uses the library's packets but not its loop:
 //! `docs/decisions/mqtt-packets.md` says why. Knows nothing of devices or rooms.
 
@@ -37,6 +37,7 @@ mod session;
 mod settings;
 mod subscriber;
 mod subscription;
+mod trial;
 
 use std::sync::Arc;
 
@@ -58,6 +59,7 @@ pub use error::ConnectionLost;
 pub use message::ReplyAddress;
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
+pub use trial::{BrokerTrial, TrialTopics, try_broker};
 
 /// Topics without the prefix, for messages to and from another program.
 #[derive(Debug, Clone)]
@@ -144,6 +146,14 @@ impl DoorContext {
         let extra = self.extra_topics.iter().map(|extra| &extra.store);
         std::iter::once(&self.store).chain(extra)
     }
+}
+
+/// Loads the certificates and keys of the settings, as [`MqttDoor::start`] does.
+///
+/// # Errors
+/// Certificate files that cannot be used.
+pub fn check_certificates(settings: &MqttSettings) -> Result<(), String> {
+    settings::client_tls(settings).map(drop)
 }
 
 /// The running door.

@@ -22,6 +22,7 @@ use crate::doors::clients::{
     close_client, plain, serve_client,
 };
 use crate::net::{Listener, Network, Peer, Stream};
+use crate::os_error;
 use crate::telemetry::{ClientRefusal, FloodKind};
 use lines::{LineSink, LineSource};
 
@@ -48,7 +49,7 @@ impl TcpDoor {
         let addr = listener
             .socket
             .local_addr()
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| os_error::words(&error))?;
         let stop_accepting = CancellationToken::new();
         let tasks = clients.tasks.clone();
         let serve = move |stream, peer| {

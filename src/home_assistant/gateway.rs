@@ -1,8 +1,8 @@
 //! The device of the gateway itself.
 
+use super::Namespace;
 use super::document::{Component, DeviceInfo, Document, Origin};
 use super::entities::{Scope, read_only};
-use super::{Namespace, id_text};
 use crate::catalogue::{Enabled, Entity};
 use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO};
 
@@ -94,7 +94,7 @@ pub fn gateway_document(namespace: &Namespace) -> Document {
     let scope = Scope {
         namespace,
         device: namespace.gateway(),
-        entity_prefix: id_text(&namespace.base(), '_'),
+        entity_prefix: namespace.entity_prefix(),
         below: String::new(),
     };
     let gateway_availability = vec![scope.availability(AVAILABILITY.0)];

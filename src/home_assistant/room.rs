@@ -106,7 +106,7 @@ pub fn room_document(namespace: &Namespace, facts: &RoomFacts) -> Document {
 }
 
 /// What the entities' ids begin with: the room's id, after `room_` if it begins with a digit.
-fn entity_prefix(id: &str) -> String {
+pub fn entity_prefix(id: &str) -> String {
     let id = id_text(id, '_');
     if id.starts_with(|c: char| c.is_ascii_digit()) {
         format!("room_{id}")

@@ -15,10 +15,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::guarded::Guarded;
+use super::listen_error::ListenSetting;
 use super::places::{Place, Places};
 use super::tls_server::ServerTls;
 use super::{Network, Stream};
 use crate::command::DoorKind;
+use crate::os_error;
 use crate::telemetry::{ClientRefusal, FloodKind, Telemetry};
 
 /// The system asks an idle client whether it is still there after this: a client that vanished
@@ -131,7 +133,8 @@ pub async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
             }
             Err(error) => {
                 if !std::mem::replace(&mut warned, true) {
-                    tracing::warn!(%error, "connections cannot be accepted for now");
+                    let reason = os_error::words(&error);
+                    tracing::warn!(reason, "connections cannot be accepted for now");
                 }
                 sleep(ACCEPT_RETRY_DELAY).await;
             }
@@ -156,23 +159,28 @@ fn prepare(stream: &TcpStream) {
     }
 }
 
+/// Binds a socket to the address that this setting gives.
+///
+/// # Errors
+/// The address cannot be used; the message is for the user, and names the setting.
+pub fn bind(setting: ListenSetting, at: SocketAddr) -> Result<TcpListener, String> {
+    try_bind(at).map_err(|error| setting.cannot_listen(at, &error))
+}
+
 /// Binds a socket.
 ///
 /// # Errors
-/// The address cannot be used; the message is for the user.
-pub async fn bind(what: &str, at: SocketAddr) -> Result<TcpListener, String> {
-    let bind = || -> io::Result<TcpListener> {
-        let socket = if at.is_ipv4() {
-            TcpSocket::new_v4()?
-        } else {
-            TcpSocket::new_v6()?
-        };
-        // Without it a restart would wait for connections of the process before. Not on Windows,
-        // where it means that others may take the port.
-        #[cfg(unix)]
-        socket.set_reuseaddr(true)?;
-        socket.bind(at)?;
-        socket.listen(ACCEPT_QUEUE)
+/// The system's, for a caller that tries another address then.
+pub fn try_bind(at: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if at.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
     };
-    bind().map_err(|error| format!("{what} cannot listen on {at}: {error}"))
+    // Without it a restart would wait for connections of the process before. Not on Windows,
+    // where it means that others may take the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    socket.listen(ACCEPT_QUEUE)
 }

@@ -3,7 +3,7 @@
 //! Does not dial: [`super::dial()`] does.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::pem::{certificates, private_key, unusable};
+use super::pem::identity as read_identity;
 use super::tls_failure::handshake_failure;
 use super::trust::{Authorities, ServerWords, Trust, client_config};
-use super::x509::X509;
 use crate::config::Fingerprint;
+use crate::os_error;
 
 /// What a client trusts and shows.
 #[derive(Debug, Clone, Default)]
@@ -98,7 +98,7 @@ pub enum ClientTlsError {
     #[error("it {0}")]
     Failed(String),
     /// The network failed.
-    #[error("{0}")]
+    #[error("{}", os_error::cause_words(.0))]
     Network(io::Error),
 }
 
@@ -110,30 +110,10 @@ impl ClientTlsFiles {
             (None, None) => Trust::Authorities(Authorities::of_this_machine()),
         };
         let identity = self.identity.as_ref();
-        let identity = identity.map(|(certificate, key)| read_identity(certificate, key));
+        let identity =
+            identity.map(|(certificate, key)| read_identity(certificate, key, &provider()));
         Ok((trust, identity.transpose()?))
     }
-}
-
-/// A certificate with its key. The library's own reader refuses certificates of version 1, which
-/// brokers take.
-fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, String> {
-    let chain = certificates(certificate)?;
-    let Some(shown) = chain.first().and_then(|first| X509::parse(first)) else {
-        return Err(unusable(certificate, &"it holds no certificate"));
-    };
-    let signer = provider()
-        .key_provider
-        .load_private_key(private_key(key)?)
-        .map_err(|error| unusable(key, &error))?;
-    let is_its_key = signer
-        .public_key()
-        .is_none_or(|public| public.as_ref() == shown.key.info);
-    if !is_its_key {
-        let other = format!("it is not the key of {}", certificate.display());
-        return Err(unusable(key, &other));
-    }
-    Ok(Arc::new(CertifiedKey::new(chain, signer)))
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -173,7 +153,7 @@ mod tests {
             (
                 Some(&key),
                 None,
-                "one.key cannot be used: it holds no certificate",
+                "one.key cannot be used: it holds a private key and no certificate",
             ),
             (None, Some((&missing, &key)), "missing.pem cannot be used: "),
             (
@@ -184,7 +164,7 @@ mod tests {
             (
                 None,
                 Some((&key, &certificate)),
-                "one.key cannot be used: it holds no certificate",
+                "one.key cannot be used: it holds a private key and no certificate",
             ),
             (
                 None,
@@ -194,7 +174,7 @@ mod tests {
             (
                 None,
                 Some((&certificate, &other_key)),
-                "other.key cannot be used: it is not the key of",
+                "other.key belongs to another certificate",
             ),
         ] {
             let files = ClientTlsFiles {

@@ -3,11 +3,12 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
+use rustls::sign::SingleCertAndKey;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::pem::{certificates, private_key, unusable};
+use super::pem::identity;
 use crate::config::TlsFiles;
 
 /// The certificate and key that listeners use.
@@ -56,13 +57,13 @@ impl ServerTls {
 }
 
 fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, String> {
-    let chain = certificates(&files.certificate)?;
-    let key = private_key(&files.key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let identity = identity(&files.certificate, &files.key, &provider)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| unusable(&files.certificate, &error))?;
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

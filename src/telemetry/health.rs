@@ -18,7 +18,7 @@ impl Telemetry {
             })
         });
         json!({
-            "uptime_s": self.started.elapsed().as_secs(),
+            "uptime_s": self.uptime.elapsed().as_secs(),
             "rooms": sample.rooms.len(),
             "rooms_online": sample.rooms_online(),
             "commands": metrics.all_commands.get(),

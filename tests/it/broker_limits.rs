@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use poly2mqtt::broker::{Broker, BrokerSettings, BrokerUser};
 use poly2mqtt::guesses::Guesses;
+use poly2mqtt::net::ListenSetting;
 use poly2mqtt::topics::{DiscoveryTopics, Prefix};
 use poly2mqtt_test_support::SOON;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,6 +28,7 @@ async fn broker(users: &[&str], connections: usize) -> Broker {
     });
     let settings = BrokerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        listen_setting: ListenSetting::BrokerUrl,
         connections,
         users: users.collect(),
         prefix: Prefix::default(),

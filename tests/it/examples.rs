@@ -193,9 +193,93 @@ async fn tokens_are_shown_in_three_ways() {
 fn the_demo_says_when_its_port_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap().to_string();
-    let demo = output(&["demo", "--listen", &at, "--http", "127.0.0.1:0"]);
-    assert_eq!(demo.status.code(), Some(1), "{demo:?}");
-    assert!(stderr(&demo).contains(&at), "{demo:?}");
+    let any = "127.0.0.1:0";
+    for option in ["--listen", "--http", "--tcp", "--control", "--devices"] {
+        let others = ["--listen", "--http", "--control"].into_iter();
+        let others = others
+            .filter(|other| *other != option)
+            .flat_map(|other| [other, any]);
+        let words: Vec<&str> = ["demo", option, &at].into_iter().chain(others).collect();
+        let demo = output(&words);
+        assert_eq!(demo.status.code(), Some(1), "{demo:?}");
+        let told = stderr(&demo);
+        assert!(
+            told.contains(&format!(
+                "cannot listen on {at}: Address already in use by "
+            )),
+            "{told}"
+        );
+        assert!(
+            told.contains(&format!("give {option} 127.0.0.1:")),
+            "{told}"
+        );
+        assert!(!told.contains("os error"), "{told}");
+    }
+}
+
+/// Addresses that cannot be used, and the option that the message names.
+#[test]
+fn demo_and_simulate_say_which_option_moves_an_address() {
+    let any = "127.0.0.1:0";
+    for (words, option) in [
+        (
+            [
+                "demo",
+                "--http",
+                "192.0.2.1:8080",
+                "--listen",
+                any,
+                "--control",
+                any,
+            ],
+            "give --http 0.0.0.0:8080",
+        ),
+        (
+            [
+                "demo",
+                "--listen",
+                "192.0.2.1:1883",
+                "--http",
+                any,
+                "--control",
+                any,
+            ],
+            "give --listen 0.0.0.0:1883",
+        ),
+        (
+            [
+                "simulate",
+                "--listen",
+                "192.0.2.1:8443",
+                "--control",
+                any,
+                "--rooms",
+                "1",
+            ],
+            "give --listen 0.0.0.0:8443",
+        ),
+        (
+            [
+                "simulate",
+                "--control",
+                "192.0.2.1:8442",
+                "--listen",
+                any,
+                "--rooms",
+                "1",
+            ],
+            "give --control 0.0.0.0:8442",
+        ),
+    ] {
+        let ended = output(&words);
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        let told = stderr(&ended);
+        assert!(
+            told.contains("this machine does not have the address 192.0.2.1"),
+            "{told}"
+        );
+        assert!(told.contains(option), "{told}");
+    }
 }
 
 #[test]
@@ -279,7 +363,7 @@ async fn check_connect_pins_a_first_room() {
     let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let room = format!(
-        "[rooms.1]\nurl = \"{}\"\npassword = \"456\"\n",
+        "[mqtt]\nurl = \"off\"\n[http]\nlisten = \"off\"\n[rooms.1]\nurl = \"{}\"\npassword = \"456\"\n",
         device.url()
     );
     let connect = |text: String| {

@@ -115,9 +115,17 @@ async fn without_names_it_says_so_and_goes_on() {
 fn a_port_in_use_is_told_in_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    for (broker, http) in [
-        (format!("embedded://127.0.0.1:{port}"), free_port()),
-        (format!("embedded://127.0.0.1:{}", free_port()), port),
+    for (broker, http, remedy) in [
+        (
+            format!("embedded://127.0.0.1:{port}"),
+            free_port(),
+            format!("set mqtt.url = \"mqtt://127.0.0.1:{port}\""),
+        ),
+        (
+            format!("embedded://127.0.0.1:{}", free_port()),
+            port,
+            "set http.listen = \"127.0.0.1:".to_owned(),
+        ),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let status = Running::start(run(dir.path(), &broker, http, "")).wait();
@@ -126,6 +134,8 @@ fn a_port_in_use_is_told_in_one_line() {
         let last = told.lines().last().unwrap();
         assert!(last.contains(&port.to_string()), "{told}");
         assert!(last.contains("in use"), "{told}");
+        assert!(last.contains(&remedy), "{told}");
+        assert!(!last.contains("os error"), "{told}");
     }
 }
 

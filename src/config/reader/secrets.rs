@@ -25,6 +25,9 @@ impl Reader<'_> {
         let fits = |kind| matches!(kind, KeyType::Secret);
         let given = self.take_any_text(key, fits, "a text");
         let given = given.and_then(|text| self.checked(key, text));
+        if given.is_some() && self.sources.variable(&self.path_of(key)).is_none() {
+            self.findings.borrow_mut().secret_places.in_file = true;
+        }
         let written = self.path(&file_key);
         if both {
             self.error(
@@ -51,6 +54,9 @@ impl Reader<'_> {
 
     fn secret_file(&mut self, key: &str, written: &str) -> Option<Secret> {
         let path = self.sources.beside_file(written);
+        let mut findings = self.findings.borrow_mut();
+        findings.secret_places.files.push(path.clone());
+        drop(findings);
         match text_file::read(&path, LARGEST_SECRET_FILE) {
             Ok(text) => self.checked(key, text.trim_end_matches(['\r', '\n']).to_owned()),
             Err(TextFileError::Missing) if Path::new(written).is_relative() => {

@@ -18,8 +18,11 @@ function overviewPage(scope, main) {
     const running = store.get("gateway/availability") === "online";
     const info = store.get("gateway/info");
     setTone(gateway, running ? "Gateway running" : "Gateway stopped", running ? "good" : "bad");
+    // Not from info.started: the clocks of gateway and browser may differ, or be set meanwhile.
+    const health = store.get("gateway/health");
     const facts = [];
-    if (info) facts.push(`Version ${info.version}`, `up for ${duration((Date.now() - Date.parse(info.started)) / 1000)}`);
+    if (info) facts.push(`Version ${info.version}`);
+    if (health) facts.push(`up for ${duration(health.uptime_s)}`);
     const known = store.rooms();
     const online = known.filter((room) => store.get(`room/${room}/availability`) === "online").length;
     facts.push(`${online} of ${known.length} ${known.length === 1 ? "room" : "rooms"} online`);

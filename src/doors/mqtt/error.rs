@@ -10,7 +10,7 @@ use rumqttc::v5::mqttbytes::Error as MalformedPacket;
 use super::reason::ReasonCode;
 use super::settings::{BROKER_CONNECT_TIMEOUT, PUBACK_TIMEOUT, SUBACK_TIMEOUT, tls_failure};
 use crate::net::ClientTlsError;
-use crate::net::root_cause::root_cause;
+use crate::os_error;
 
 /// Why a connection could not be made, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ pub enum ConnectionLost {
 fn network(error: &io::Error) -> String {
     match tls_failure(error) {
         Some(failure) => format!("it {failure}"),
-        None => root_cause(error).to_string(),
+        None => os_error::cause_words(error),
     }
 }
 

@@ -74,6 +74,8 @@ pub struct MqttSettings {
     pub max_payload: usize,
     /// How often an idle connection is tested; at least 5 s.
     pub keep_alive: Duration,
+    /// Whether the broker publishes `offline` when the connection breaks.
+    pub has_will: bool,
 }
 
 impl MqttSettings {
@@ -94,6 +96,7 @@ impl MqttSettings {
             session_expiry: Duration::from_secs(10),
             max_payload: 10 << 20,
             keep_alive: Duration::from_secs(30),
+            has_will: true,
         }
     }
 
@@ -128,7 +131,7 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
         let password = settings.password.as_ref().map(ExposeSecret::expose_secret);
         Login::new(username, password.unwrap_or_default())
     });
-    Packet::Connect(connect, Some(will), login)
+    Packet::Connect(connect, settings.has_will.then_some(will), login)
 }
 
 static BROKER_WORDS: ServerWords = ServerWords {
@@ -199,5 +202,13 @@ pub(super) mod tests {
             ..settings
         };
         assert!(matches!(connect_packet(&forgotten), Packet::Connect(c, ..) if c.clean_start));
+        let trial = MqttSettings {
+            has_will: false,
+            ..forgotten
+        };
+        assert!(matches!(
+            connect_packet(&trial),
+            Packet::Connect(_, None, _)
+        ));
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustls::RootCertStore;
 
 use crate::net::pem::{certificates, unusable};
+use crate::os_error;
 
 /// This machine's store is not read again within this: many rooms may use it, and each reading takes
 /// some milliseconds.
@@ -98,9 +99,12 @@ impl Authorities {
 fn read_file(file: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(file)? {
-        roots
-            .add(certificate)
-            .map_err(|error| unusable(file, &error))?;
+        roots.add(certificate).map_err(|_| {
+            unusable(
+                file,
+                &"it holds something that is no certificate; copy it again",
+            )
+        })?;
     }
     match roots.is_empty() {
         true => Err(unusable(file, &"it holds no certificate")),
@@ -113,7 +117,10 @@ fn read_store() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(read.certs);
     if roots.is_empty() {
-        let cause = read.errors.first().map(|error| format!(" ({error})"));
+        let cause = read
+            .errors
+            .first()
+            .map(|error| format!(" ({})", os_error::cause_words(error)));
         return Err(format!(
             "this machine has no certificate store{}: install its package ca-certificates",
             cause.unwrap_or_default()

@@ -20,6 +20,7 @@ use std::time::Duration;
 use poly2mqtt::broker::{Broker, BrokerSettings, BrokerUser};
 use poly2mqtt::doors::mqtt::BrokerAddress;
 use poly2mqtt::guesses::Guesses;
+use poly2mqtt::net::ListenSetting;
 use poly2mqtt::telemetry::Telemetry;
 use poly2mqtt::topics::{DiscoveryTopics, Prefix};
 
@@ -88,6 +89,7 @@ impl TestBroker {
 pub async fn embedded(users: Vec<BrokerUser>) -> Broker {
     let settings = BrokerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        listen_setting: ListenSetting::BrokerUrl,
         connections: poly2mqtt::broker::CLIENT_LIMIT,
         users,
         prefix: Prefix::default(),

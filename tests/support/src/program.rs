@@ -55,6 +55,11 @@ impl Running {
         Self(command.stdout(Stdio::piped()).spawn().unwrap())
     }
 
+    /// Starts a command that says itself where its standard output goes.
+    pub fn start_printing(mut command: Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
     /// The process id.
     pub fn id(&self) -> u32 {
         self.0.id()

@@ -1,0 +1,36 @@
+//! An outside broker: can it be reached, does it let the gateway in, and what may the gateway do there?
+
+use super::report::{Subject, Trial};
+use crate::app;
+use crate::config::Config;
+use crate::doors::mqtt::BrokerTrial;
+
+/// Tries the broker, if there is an outside one.
+pub fn try_broker(config: &Config) -> Option<impl Future<Output = Trial>> {
+    let trial = app::try_broker(config)?;
+    Some(async move {
+        let (usable, report) = match trial.await {
+            Ok(trial) => (trial.problems.is_empty(), report(config, trial)),
+            Err(why) => (false, why),
+        };
+        Trial {
+            subject: Subject::Key("mqtt.url"),
+            address: config.mqtt.url.to_string(),
+            usable,
+            report,
+        }
+    })
+}
+
+fn report(config: &Config, trial: BrokerTrial) -> String {
+    let connected = match &config.mqtt.username {
+        Some(user) => format!("MQTT 5, logged in as \"{user}\""),
+        None => "MQTT 5, without user".to_owned(),
+    };
+    let rights = match trial.problems.is_empty() {
+        true => vec!["the gateway may subscribe and publish".to_owned()],
+        false => trial.problems,
+    };
+    let parts = [connected].into_iter().chain(rights).chain(trial.limits);
+    parts.collect::<Vec<_>>().join("; ")
+}

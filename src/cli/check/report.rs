@@ -1,0 +1,161 @@
+//! What `check` found: a line each, or one JSON document with `--json`.
+
+use serde_json::{Value, json};
+
+use crate::cli::CliError;
+use crate::config::RoomId;
+
+/// One thing that was tried.
+#[derive(Debug)]
+pub struct Trial {
+    /// The key or the room that it is about.
+    pub subject: Subject,
+    /// Its address.
+    pub address: String,
+    /// Whether the gateway can use it.
+    pub usable: bool,
+    /// What it is, or why it cannot be used.
+    pub report: String,
+}
+
+/// What a trial is about.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// A key of the configuration.
+    Key(&'static str),
+    /// A room.
+    Room(RoomId),
+}
+
+impl Trial {
+    /// Subject, address and report, with tabs between.
+    pub fn line(&self) -> String {
+        let subject = match &self.subject {
+            Subject::Key(key) => (*key).to_owned(),
+            Subject::Room(id) => id.to_string(),
+        };
+        format!("{subject}\t{}\t{}\n", self.address, self.report)
+    }
+
+    fn json(&self) -> Value {
+        let (kind, name) = match &self.subject {
+            Subject::Key(key) => ("key", (*key).to_owned()),
+            Subject::Room(id) => ("room", id.to_string()),
+        };
+        json!({
+            kind: name,
+            "address": self.address,
+            "ok": self.usable,
+            "message": self.report,
+        })
+    }
+}
+
+/// Everything that was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What is allowed but unwise.
+    pub warnings: Vec<String>,
+    /// What was tried, in order.
+    pub trials: Vec<Trial>,
+}
+
+impl Findings {
+    /// The document of `--json`. `outcome` is how the command ends.
+    pub fn document(&self, outcome: &Result<(), CliError>) -> Value {
+        let errors = match outcome {
+            Err(CliError::Config(errors)) => errors.0.iter().map(ToString::to_string).collect(),
+            Err(CliError::Files(errors)) => errors.clone(),
+            Err(CliError::Other(error)) => vec![error.clone()],
+            Ok(()) => Vec::new(),
+        };
+        json!({
+            "ok": outcome.is_ok(),
+            "errors": errors,
+            "warnings": self.warnings,
+            "checks": self.trials.iter().map(Trial::json).collect::<Vec<_>>(),
+        })
+    }
+
+    /// What cannot be used, if there is any: `mqtt.url and 2 rooms`.
+    pub fn unusable(&self) -> Option<String> {
+        let unusable = || self.trials.iter().filter(|trial| !trial.usable);
+        let keys = unusable().filter_map(|trial| match trial.subject {
+            Subject::Key(key) => Some(key.to_owned()),
+            Subject::Room(_) => None,
+        });
+        let mut parts: Vec<String> = keys.collect();
+        let rooms = unusable().count() - parts.len();
+        if rooms > 0 {
+            parts.push(crate::cli::rooms(rooms));
+        }
+        let (last, others) = parts.split_last()?;
+        Some(match others {
+            [] => last.clone(),
+            others => format!("{} and {last}", others.join(", ")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HTTP: Subject = Subject::Key("http.listen");
+    const MQTT: Subject = Subject::Key("mqtt.url");
+
+    fn room() -> Subject {
+        Subject::Room(RoomId::new("1").unwrap())
+    }
+
+    /// The findings of these trials, each with whether its subject can be used.
+    fn findings(trials: impl IntoIterator<Item = (Subject, bool)>) -> Findings {
+        let trials = trials.into_iter().map(|(subject, usable)| Trial {
+            subject,
+            address: "there".into(),
+            usable,
+            report: "so".into(),
+        });
+        Findings {
+            warnings: Vec::new(),
+            trials: trials.collect(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_summed_up() {
+        for (trials, wanted) in [
+            (vec![], None),
+            (vec![(room(), true)], None),
+            (vec![(room(), false)], Some("1 room")),
+            (vec![(MQTT, false), (room(), true)], Some("mqtt.url")),
+            (
+                vec![(MQTT, false), (room(), false), (room(), false)],
+                Some("mqtt.url and 2 rooms"),
+            ),
+            (
+                vec![(HTTP, false), (MQTT, false), (room(), false)],
+                Some("http.listen, mqtt.url and 1 room"),
+            ),
+        ] {
+            assert_eq!(findings(trials).unusable().as_deref(), wanted);
+        }
+    }
+
+    #[test]
+    fn the_document_has_the_same() {
+        let found = findings([(MQTT, true), (room(), false)]);
+        let document = found.document(&Err(CliError::Other("1 room cannot be used".into())));
+        let wanted = json!({
+            "ok": false,
+            "errors": ["1 room cannot be used"],
+            "warnings": [],
+            "checks": [
+                {"key": "mqtt.url", "address": "there", "ok": true, "message": "so"},
+                {"room": "1", "address": "there", "ok": false, "message": "so"},
+            ],
+        });
+        assert_eq!(document, wanted);
+        assert_eq!(found.trials[1].line(), "1\tthere\tso\n");
+    }
+}
