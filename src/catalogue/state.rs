@@ -19,11 +19,11 @@ pub enum Shape {
     Object,
     /// A list of objects: a single object is taken as a list of one, null as an empty one.
     List,
-    /// `{"result":value}` or the value itself: the value.
-    Result,
-    /// Like `Result`, where the value is true or false.
+    /// `{"result":value}` or the value itself, where the value is a number.
+    Number,
+    /// Like `Number`, where the value is true or false.
     Flag,
-    /// Like `Result`, where the value is a word.
+    /// Like `Number`, where the value is a word.
     Word,
 }
 
@@ -127,7 +127,7 @@ impl Shape {
         match self {
             Self::AsIs | Self::Object => answer,
             Self::List => as_list(answer),
-            Self::Result | Self::Word => unwrap_result(answer),
+            Self::Number | Self::Word => unwrap_result(answer),
             Self::Flag => flag(unwrap_result(answer)),
         }
     }
@@ -146,7 +146,7 @@ impl Shape {
             (Self::Object, _) => answer.is_object(),
             (Self::List, Value::Array(items)) => items.iter().all(Value::is_object),
             (Self::List, _) => answer.is_object(),
-            (Self::Result, _) => result(|value| !value.is_object() && !value.is_array()),
+            (Self::Number, _) => result(Value::is_number),
             (Self::Flag, _) => result(is_flag),
             (Self::Word, _) => result(|value| value.as_str().and_then(bare_word).is_some()),
         }
@@ -162,8 +162,8 @@ mod tests {
     fn shapes_forgive() {
         assert_eq!(Shape::List.apply(json!({"a": 1})), json!([{"a": 1}]));
         assert_eq!(Shape::List.apply(Value::Null), json!([]));
-        assert_eq!(Shape::Result.apply(json!({"result": true})), json!(true));
-        assert_eq!(Shape::Result.apply(json!(false)), json!(false));
+        assert_eq!(Shape::Number.apply(json!({"result": 7})), json!(7));
+        assert_eq!(Shape::Flag.apply(json!(false)), json!(false));
         assert_eq!(Shape::Flag.apply(json!({"result": 1})), json!(true));
         assert_eq!(Shape::Word.apply(json!("UP")), json!("UP"));
     }

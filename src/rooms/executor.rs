@@ -12,7 +12,7 @@ mod tests;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
+use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading, other_kind};
 use super::refusal::{foreign_answer, invalid_body, no_response, not_carried_out, refusal};
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
@@ -303,6 +303,9 @@ fn accepted_body(response: &DeviceResponse, operation: &Operation) -> Result<Val
         Err(_) if is_plain_text(&response.body) => Value::Null,
         Err(message) => return Err(foreign_answer(status, &message)),
     };
+    if !operation.fits(&body) {
+        return Err(invalid_body(status, other_kind(&body)));
+    }
     if body["success"] == false {
         return Err(not_carried_out(status, body["reason"].as_str()));
     }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::reading::{ReadOutcome, Reading};
 use super::refusal::no_response;
 use super::schedule::{PollIntervals, Schedule};
-use super::understanding::Understanding;
+use super::understanding::{Seen, Understanding};
 use crate::catalogue::{Evidence, Request};
 use crate::device::{DeviceResponse, Problem, RequestError};
 use crate::telemetry::{PollOutcome, Telemetry};
@@ -161,9 +161,10 @@ impl Poller {
 
     /// Counts what a reading says about the device.
     fn heard(&mut self, index: Option<usize>, reading: &Reading) {
-        let seen = match reading.evidence {
-            Evidence::Foreign => reading.trouble().map(Into::into),
-            Evidence::Poly | Evidence::Neutral => None,
+        let seen = match (reading.evidence, &reading.outcome) {
+            (Evidence::Foreign, ReadOutcome::Unsupported(status)) => Some(Seen::status(*status)),
+            (Evidence::Foreign, _) => reading.trouble().map(Into::into),
+            (Evidence::Poly | Evidence::Neutral, _) => None,
         };
         self.understanding.answered(index, reading.evidence, seen);
     }

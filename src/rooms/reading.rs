@@ -57,7 +57,7 @@ fn judged(operation: &Operation, response: &DeviceResponse) -> (ReadOutcome, Evi
 }
 
 /// The message about a body that no Poly device sends for what was read.
-fn other_kind(body: &Value) -> String {
+pub fn other_kind(body: &Value) -> String {
     let kind = match body {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

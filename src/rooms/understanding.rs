@@ -34,6 +34,14 @@ impl From<Failure> for Seen {
 }
 
 impl Seen {
+    /// A status that says nothing but itself.
+    pub fn status(status: u16) -> Self {
+        Self {
+            text: format!("the device answered {status}"),
+            status: Some(status),
+        }
+    }
+
     /// What a person can do about it.
     fn advice(&self) -> &'static str {
         match self.status {
@@ -190,11 +198,8 @@ mod tests {
     const STATUS: usize = 1;
 
     fn in_vain(understanding: &mut Understanding, index: usize) {
-        let seen = Seen {
-            text: "the device answered 503".into(),
-            status: Some(503),
-        };
-        understanding.answered(Some(index), Evidence::Foreign, Some(seen));
+        let seen = Some(Seen::status(503));
+        understanding.answered(Some(index), Evidence::Foreign, seen);
     }
 
     fn poly(understanding: &mut Understanding, index: usize) {
@@ -236,11 +241,8 @@ mod tests {
         let mut device = Understanding::default();
         for index in 0..3 {
             assert_eq!(device.problem(false, false), None);
-            let seen = Seen {
-                text: "the device refuses this (403)".into(),
-                status: Some(403),
-            };
-            device.answered(Some(index), Evidence::Foreign, Some(seen));
+            let seen = Some(Seen::status(403));
+            device.answered(Some(index), Evidence::Foreign, seen);
         }
         let problem = device.problem(false, false).unwrap().message;
         assert!(problem.contains("the role of administrator"), "{problem}");

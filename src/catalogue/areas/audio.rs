@@ -130,7 +130,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .sets(states::MUTED),
     ]),
     get("/rest/audio/volume")
-        .shape(Shape::Result)
+        .shape(Shape::Number)
         .states(&[State::with(states::VOLUME, |volume, _| {
             Some(plain_number(volume))
         })]),

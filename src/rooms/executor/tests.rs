@@ -204,6 +204,20 @@ async fn a_command_is_answered_by_a_device_or_has_failed() {
 }
 
 #[tokio::test]
+async fn a_query_is_answered_by_a_device_or_has_failed() {
+    let room = Fixture::new(Options::default()).await;
+    for body in ["\"hello\"", "{\"status\":", "[1,2]", "true", "<html>"] {
+        room.simulated.clear_faults();
+        room.fault("GET", "/rest/", FaultKind::Body(body.into()));
+        for query in ["calendar/meetings/get", "audio/volume/get", "audio/get"] {
+            let result = room.execute(query, "").await.result;
+            let code = result.map_err(|failure| failure.code);
+            assert_eq!(code, Err(ErrorCode::DeviceError), "{query} {body}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_page_is_not_the_file_that_was_asked_for() {
     let room = Fixture::new(Options::default()).await;
     room.fault("GET", "/rest/", FaultKind::Page);
