@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::operation::Operation;
-use super::quirks::whole;
+use super::quirks::{text, truth, whole};
 
 /// What an answer says about who gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,11 @@ pub enum Evidence {
 /// What a member of an answer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemberKind {
-    /// `true` or `false`, or 1 or 0.
+    /// `true` or `false`, or what firmware may send instead.
     Flag,
-    /// A number.
+    /// A number, also as a text.
     Number,
-    /// A string.
+    /// A text, or an id that is a number.
     Text,
     /// An array.
     List,
@@ -36,16 +36,24 @@ impl MemberKind {
     fn is(self, value: &Value) -> bool {
         match self {
             Self::Flag => is_flag(value),
-            Self::Number => value.is_number(),
-            Self::Text => value.is_string(),
+            Self::Number => is_number(value),
+            Self::Text => text(value).is_some(),
             Self::List => value.is_array(),
         }
     }
 }
 
-/// Whether a value is `true` or `false`, or 1 or 0, which some firmware sends instead.
+/// Whether a value is `true` or `false`, or 1, 0 or a word, which firmware may send instead.
 pub(super) fn is_flag(value: &Value) -> bool {
-    value.is_boolean() || value.is_number() && matches!(whole(value), Some(0 | 1))
+    match value {
+        Value::Number(_) => matches!(whole(value), Some(0 | 1)),
+        _ => truth(value).is_some(),
+    }
+}
+
+/// Whether a value is a number, or a text that is one.
+pub(super) fn is_number(value: &Value) -> bool {
+    value.is_number() || whole(value).is_some()
 }
 
 /// An answer with the members of one object, or of each object of a list.
@@ -111,7 +119,7 @@ mod tests {
             ("/rest/audio", json!({"volume": 5.0, "muted": 1}), Poly),
             (
                 "/rest/audio",
-                json!({"volume": "5", "muted": false}),
+                json!({"volume": "loud", "muted": false}),
                 Foreign,
             ),
             ("/rest/audio", json!({"volume": 5}), Foreign),

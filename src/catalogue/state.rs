@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::entity::Entity;
-use super::evidence::is_flag;
+use super::evidence::{is_flag, is_number};
 use super::quirks::{as_list, bare_word, flag, member, result_of, unwrap_result};
 use super::references::StateTopic;
 
@@ -146,7 +146,7 @@ impl Shape {
             (Self::Object, _) => answer.is_object(),
             (Self::List, Value::Array(items)) => items.iter().all(Value::is_object),
             (Self::List, _) => answer.is_object(),
-            (Self::Number, _) => result(Value::is_number),
+            (Self::Number, _) => result(is_number),
             (Self::Flag, _) => result(is_flag),
             (Self::Word, _) => result(|value| value.as_str().and_then(bare_word).is_some()),
         }

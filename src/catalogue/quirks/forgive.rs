@@ -84,12 +84,9 @@ pub(in crate::catalogue) fn result_of(answer: &Value) -> Option<&Value> {
     }
 }
 
-/// True or false, where the device may send 1 or 0.
+/// True or false, where the device may send another word for it.
 pub(in crate::catalogue) fn flag(value: Value) -> Value {
-    match truth(&value) {
-        Some(flag) if value.is_number() => flag.into(),
-        _ => value,
-    }
+    truth(&value).map_or(value, Value::from)
 }
 
 /// A list of microphones with `mute` as a boolean.
