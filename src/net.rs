@@ -19,7 +19,7 @@ mod tls_failure;
 mod tls_server;
 mod trust;
 mod turn;
-mod x509;
+pub mod x509;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

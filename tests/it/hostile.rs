@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 mod broker_packets;
+mod certificate;
 mod config;
 mod device_answer;
 mod device_certificate;
@@ -144,6 +145,7 @@ hostile! {
     session_file: the_seeds_of_session_files, any_session_file;
     discovery: the_seeds_of_discovery_documents, any_discovery_document;
     broker_packets: the_seeds_of_broker_packets, any_broker_packet;
+    certificate: the_seeds_of_certificate_contents, any_certificate_content;
 }
 
 // Fewer cases, because each opens a TLS connection.
