@@ -12,7 +12,7 @@
 //! operation    a method and a path: its states, how often it is polled, its commands
 //! state        how states are picked from the device's answer
 //! command      a topic that carries an operation out: payload, plan, read-back, urgency
-//! payload      what a payload may be; field: one value of it; advice: what a wrong one was meant to be
+//! payload      what a payload may be; field, list: one value of it; advice: what a wrong one was meant to be
 //! evidence     whether an answer is one that a Poly device gives
 //! entity       what Home Assistant shows
 //! references   how entries refer to each other, so that a misspelt reference does not compile
@@ -46,6 +46,7 @@ mod entity;
 mod evidence;
 mod field;
 mod gateway_topics;
+mod list;
 mod motion;
 mod operation;
 mod pattern;

@@ -2,8 +2,12 @@
 //!
 //! Pure. `payload` makes the messages about a wrong payload as a whole.
 
+#[cfg(test)]
+mod tests;
+
 use serde_json::Value;
 
+use super::list::ListMembers;
 use super::references::CommandTopic;
 use crate::json::{is_integer, whole_number};
 use crate::visible::is_invisible;
@@ -119,10 +123,7 @@ pub enum Rule {
     /// A list of texts, or several in one text separated by commas.
     Texts,
     /// A JSON list. Its objects may use snake case instead of the guide's camel case.
-    List {
-        /// The members of its objects that the guide says are texts.
-        texts: &'static [&'static str],
-    },
+    List(ListMembers),
 }
 
 /// The usual words that switch on. Any case is taken.
@@ -153,13 +154,13 @@ impl Rule {
     pub fn describe(&self, toggles: bool) -> String {
         match self {
             Self::Switch if toggles => {
-                "true or false (also on, off, ON, OFF, 1, 0) or toggle".into()
+                "true or false (also on, off, 1, 0; in any case) or toggle".into()
             }
             Self::NamedSwitch(on, off) => {
                 let toggle = if toggles { ", toggle" } else { "" };
-                format!("true or false (also on, off, ON, OFF, 1, 0){toggle}, {on} or {off}")
+                format!("true or false (also on, off, 1, 0; in any case){toggle}, {on} or {off}")
             }
-            Self::Switch | Self::YesNo => "true or false (also on, off, ON, OFF, 1, 0)".into(),
+            Self::Switch | Self::YesNo => "true or false (also on, off, 1, 0; in any case)".into(),
             Self::Integer { min, max: i64::MAX } => format!("an integer of at least {min}"),
             Self::Integer { min, max } => format!("an integer from {min} to {max}"),
             Self::Text => "a text that is not empty".into(),
@@ -170,7 +171,7 @@ impl Rule {
             }
             Self::Keys => "one or more of the keys 0-9, * and #".into(),
             Self::Texts => "a list of texts that is not empty".into(),
-            Self::List { .. } => "a JSON list".into(),
+            Self::List(_) => "a JSON list".into(),
         }
     }
 
@@ -244,17 +245,14 @@ impl Rule {
                 let full = !texts.is_empty() && texts.iter().all(|text| !text.is_empty());
                 full.then(|| texts.into())
             }
-            Self::List { texts } => {
-                let list = value.is_array().then(|| camel_keys(value.clone()))?;
-                with_texts(list, texts)
-            }
+            Self::List(members) => members.convert(value),
         }
     }
 }
 
 /// A value that is wanted as text. An integer is one digit for digit; another number, and a truth
 /// value, is none.
-fn text(value: &Value) -> Option<&str> {
+pub(super) fn text(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text.trim()),
         Value::Number(number) if is_integer(number.as_str()) => Some(number.as_str()),
@@ -263,224 +261,12 @@ fn text(value: &Value) -> Option<&str> {
 }
 
 /// A value that is wanted as a number or a word of a switch.
-fn scalar(value: &Value) -> Option<&str> {
+pub(super) fn scalar(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text.trim()),
         Value::Number(number) => Some(number.as_str()),
         Value::Bool(true) => Some("true"),
         Value::Bool(false) => Some("false"),
         _ => None,
-    }
-}
-
-/// Makes integers texts where text is wanted: at these members of the objects in a value. `None` where
-/// one is another number or a truth value.
-fn with_texts(value: Value, members: &[&str]) -> Option<Value> {
-    match value {
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| with_texts(item, members))
-            .collect(),
-        Value::Object(map) => map
-            .into_iter()
-            .map(|(key, value)| match value {
-                Value::Number(_) | Value::Bool(_) if members.contains(&key.as_str()) => {
-                    Some((key, text(&value)?.into()))
-                }
-                value => Some((key, with_texts(value, members)?)),
-            })
-            .collect(),
-        other => Some(other),
-    }
-}
-
-/// `first_name` becomes `firstName`, in every object of a value.
-fn camel_keys(value: Value) -> Value {
-    match value {
-        Value::Array(items) => items.into_iter().map(camel_keys).collect(),
-        Value::Object(map) => map
-            .into_iter()
-            .map(|(key, value)| (camel(&key), camel_keys(value)))
-            .collect(),
-        other => other,
-    }
-}
-
-fn camel(name: &str) -> String {
-    let mut words = name.split('_');
-    let first = words.next().unwrap_or_default().to_owned();
-    words.fold(first, |mut camel, word| {
-        let mut letters = word.chars();
-        camel.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
-        camel.push_str(letters.as_str());
-        camel
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    const VOLUME: Rule = Rule::Integer { min: 0, max: 100 };
-
-    #[test]
-    fn nested_names_become_the_guides() {
-        let list = json!([{"address_list": [{"type": "SIP"}]}]);
-        let wanted = json!([{"addressList": [{"type": "SIP"}]}]);
-        assert_eq!(camel_keys(list), wanted);
-    }
-
-    /// A value as it stands in JSON.
-    fn value(text: &str) -> Value {
-        serde_json::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn a_whole_number_is_taken_however_it_is_spelled() {
-        for text in [
-            "40",
-            "40.0",
-            "4e1",
-            "4.0E+1",
-            "400e-1",
-            "\"40\"",
-            "\" 40.0 \"",
-        ] {
-            assert_eq!(
-                VOLUME.convert(&value(text), false),
-                Some(json!(40)),
-                "{text}"
-            );
-        }
-        for text in ["-0", "-0.0", "0e999999999", "0.0"] {
-            assert_eq!(
-                VOLUME.convert(&value(text), false),
-                Some(json!(0)),
-                "{text}"
-            );
-        }
-        for text in [
-            "40.5",
-            "1e999999999",
-            "-1",
-            "101",
-            "true",
-            "null",
-            "[]",
-            "\"+5\"",
-            "\"\"",
-            "\"５\"",
-        ] {
-            assert_eq!(VOLUME.convert(&value(text), false), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_switch_is_taken_in_any_case() {
-        for text in [
-            "true",
-            "1",
-            "1.0",
-            "\"oN\"",
-            "\" tRUE \"",
-            "\"1\"",
-            "\"1.0\"",
-            "1e0",
-        ] {
-            let on = Rule::Switch.convert(&value(text), false);
-            assert_eq!(on, Some(json!(true)), "{text}");
-            assert_eq!(Rule::YesNo.convert(&value(text), false), Some(json!("Yes")));
-        }
-        for text in ["false", "0", "0.0", "-0", "\"oFF\"", "\"FaLsE\""] {
-            let off = Rule::Switch.convert(&value(text), false);
-            assert_eq!(off, Some(json!(false)), "{text}");
-        }
-        for text in ["2", "0.5", "null", "\"yes\"", "\"\"", "[1]", "10"] {
-            assert_eq!(Rule::Switch.convert(&value(text), false), None, "{text}");
-        }
-        let toggle = json!(" Toggle ");
-        assert_eq!(Rule::Switch.convert(&toggle, true), Some(json!("toggle")));
-        assert_eq!(Rule::Switch.convert(&toggle, false), None);
-    }
-
-    #[test]
-    fn an_integer_is_a_text_digit_for_digit_and_nothing_else_is() {
-        for rule in [Rule::Text, Rule::AnyText, Rule::Secret] {
-            for digits in ["5551234", "0", "-5", "123456789012345678901234567890"] {
-                let taken = rule.convert(&value(digits), false);
-                assert_eq!(taken, Some(json!(digits)), "{rule:?}");
-                let quoted = rule.convert(&json!(format!("0{digits}")), false);
-                assert_eq!(quoted, Some(json!(format!("0{digits}"))));
-            }
-            for text in ["5551234.0", "1e3", "true", "false", "null", "[]", "{}"] {
-                assert_eq!(rule.convert(&value(text), false), None, "{rule:?} {text}");
-            }
-        }
-        let list = value("[5551234, \" a@b \", 12345678901234567890123]");
-        let texts = Rule::Texts.convert(&list, false);
-        assert_eq!(
-            texts,
-            Some(json!(["5551234", "a@b", "12345678901234567890123"]))
-        );
-        for text in ["[1.0]", "[true]", "[null]", "[\"\"]", "[]"] {
-            assert_eq!(Rule::Texts.convert(&value(text), false), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn texts_in_lists_are_texts_too() {
-        let rule = Rule::List {
-            texts: &["number", "rate"],
-        };
-        let list = value(
-            "[{\"address_list\":[{\"number\":123456789012345678901,\"rate\":384,\"x\":1.10}]}]",
-        );
-        let taken = rule.convert(&list, false).unwrap().to_string();
-        let wanted = "[{\"addressList\":[{\"number\":\"123456789012345678901\",\
-                      \"rate\":\"384\",\"x\":1.10}]}]";
-        assert_eq!(taken, wanted);
-        for text in [
-            "[{\"number\":1.5}]",
-            "[{\"a\":[{\"rate\":true}]}]",
-            "{}",
-            "\"x\"",
-        ] {
-            assert_eq!(rule.convert(&value(text), false), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn an_address_can_be_seen() {
-        for text in [
-            "\u{feff}a@b",
-            "\u{202a}+41\u{202c}",
-            "a\0",
-            "a\nb",
-            "\u{200b}",
-        ] {
-            assert_eq!(Rule::Text.convert(&json!(text), false), None, "{text:?}");
-            assert!(Rule::AnyText.convert(&json!(text), false).is_some());
-        }
-        for text in ["\"Zoë\" <sip:a@b>", "会議室", " a "] {
-            let taken = Rule::Text.convert(&json!(text), false);
-            assert_eq!(taken, Some(json!(text.trim())));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_integer_that_is_meant_as_text_keeps_its_digits(digits in "-?(0|[1-9][0-9]{0,60})") {
-            let taken = Rule::Text.convert(&value(&digits), false);
-            prop_assert_eq!(taken, Some(json!(digits)));
-        }
-
-        #[test]
-        fn any_text_that_is_read_from_json_stays(text in "\\PC{1,30}") {
-            let taken = Rule::AnyText.convert(&value(&json!(text).to_string()), false);
-            prop_assert_eq!(taken, Some(json!(text.trim())));
-        }
     }
 }

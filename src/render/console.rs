@@ -57,7 +57,7 @@ fn sample(rule: &Rule) -> Value {
         Rule::Text | Rule::AnyText | Rule::Secret => "".into(),
         Rule::Word(words) => words.first().map_or("", |(word, _)| word).into(),
         Rule::Keys => "1".into(),
-        Rule::Texts | Rule::List { .. } => json!([]),
+        Rule::Texts | Rule::List(_) => json!([]),
     }
 }
 

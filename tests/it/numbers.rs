@@ -76,6 +76,13 @@ async fn what_is_meant_reaches_the_device() {
              \"12345678901234567890123\"}]},{\"addresses\":[{\"address\":\"b@example.com\"}]}]}",
         ),
         (
+            "call/blast",
+            "{\"end_point_list\":[{\"addresses\":[{\"address\":12345678901234567890123,\
+             \"rate\":2048.0,\"dial_type\":null}]}]}",
+            "POST /rest/conferences/blast {\"endPointList\":[{\"addresses\":[{\"address\":\
+             \"12345678901234567890123\",\"rate\":2048}]}]}",
+        ),
+        (
             "directory/local/entry/add",
             "{\"type\":\"single\",\"display_name\":12345678901234567890123,\"devices\":[{\"name\":7,\
              \"address_list\":[{\"type\":\"SIP\",\"number\":12345678901234567890123,\"rate\":384}]}]}",

@@ -7,6 +7,7 @@ use crate::catalogue::connections::{CallPhase, connections, count, id};
 use crate::catalogue::entity::Entity;
 use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::list::ListMembers;
 use crate::catalogue::operation::{Class, Operation, When, delete, get, post};
 use crate::catalogue::quirks::is_pending;
 use crate::catalogue::references::CommandTopic;
@@ -72,9 +73,10 @@ const BLAST: &[Field] = &[
     Field::body(
         "end_point_list",
         "endPointList",
-        Rule::List {
+        Rule::List(ListMembers {
             texts: &["address", "dialType"],
-        },
+            integers: &["rate"],
+        }),
     ),
     Field::body("password", "password", Rule::Secret),
 ];

@@ -3,6 +3,7 @@
 use crate::catalogue::areas::conferences;
 use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::list::ListMembers;
 use crate::catalogue::operation::{Class, Operation, delete, get, post, put};
 use crate::catalogue::state::{Shape, State};
 
@@ -51,9 +52,10 @@ const ENTRY: &[Field] = &[
     Field::body(
         "devices",
         "devices",
-        Rule::List {
+        Rule::List(ListMembers {
             texts: &["name", "type", "number", "extension", "rate"],
-        },
+            integers: &[],
+        }),
     ),
 ];
 const DEVICE: &[Field] = &[Field::body("device_id", "deviceId", Rule::Text)];

@@ -153,7 +153,7 @@ impl Schemas {
                 let text = json!({"type": "string", "pattern": one});
                 self.share("texts", described(json!({"anyOf": [list, text]})))
             }
-            Rule::List { .. } => self.share("list", described(json!({"type": "array"}))),
+            Rule::List(_) => self.share("list", described(json!({"type": "array"}))),
         }
     }
 }

@@ -1,0 +1,265 @@
+//! What payloads are read as, and what is said about those that are not.
+
+use super::*;
+use proptest::prelude::*;
+
+const VOLUME: Payload = Payload::Fields {
+    bare: Some("volume"),
+    fields: &[Field::body("volume", "volume", Rule::Integer { min: 0, max: 100 }).required()],
+    whole: true,
+};
+
+fn read(payload: &str) -> Result<Map<String, Value>, String> {
+    VOLUME
+        .read("audio/volume/set", payload.as_bytes(), false)
+        .values
+}
+
+#[test]
+fn a_bare_value_and_an_object_say_the_same() {
+    assert_eq!(read("40").unwrap()["volume"], 40);
+    assert_eq!(read(" \"40\" ").unwrap()["volume"], 40);
+    assert_eq!(read("{\"volume\":40}").unwrap()["volume"], 40);
+    assert_eq!(read("{\"value\":\"40\"}").unwrap()["volume"], 40);
+}
+
+#[test]
+fn bad_payloads_say_what_is_allowed() {
+    let takes = "volume takes an integer from 0 to 100";
+    assert_eq!(read("loud").unwrap_err(), format!("{takes}, not \"loud\""));
+    assert_eq!(read("101").unwrap_err(), format!("{takes}, not \"101\""));
+    assert_eq!(
+        read("").unwrap_err(),
+        format!("{takes}; the payload was empty")
+    );
+    assert!(read("{\"volume\":").unwrap_err().contains("broken JSON"));
+    assert!(
+        read("{\"volume\":1,\"vol\":2}")
+            .unwrap_err()
+            .contains("\"vol\" is not a field")
+    );
+    let none = Payload::None.read("audio/mute", b"PRESS", false).values;
+    assert_eq!(none.unwrap_err(), "audio/mute takes an empty payload");
+    assert!(
+        VOLUME
+            .read("x", &[0xff], false)
+            .values
+            .unwrap_err()
+            .contains("UTF-8")
+    );
+}
+
+#[test]
+fn a_request_id_is_found_even_when_the_value_is_wrong() {
+    let read = VOLUME.read(
+        "audio/volume/set",
+        b"{\"volume\":\"x\",\"request_id\":7}",
+        false,
+    );
+    assert_eq!(read.request_id, Some(Value::from(7).into()));
+    assert!(read.values.is_err());
+}
+
+#[test]
+fn a_request_id_stays_as_it_was_sent() {
+    for id in [
+        "12345678901234567890123",
+        "1.0",
+        "1e2",
+        "1E+2",
+        "-0",
+        "0.10",
+        "\"\\u0041 \\/\"",
+        "{\"a\": [1.50, 1e5]}",
+        "null",
+        "true",
+    ] {
+        for rest in ["\"volume\":40", "\"volume\":\"loud\"", "\"vol\":1"] {
+            let payload = format!("{{\"request_id\" : {id} , {rest}}}");
+            let read = VOLUME.read("audio/volume/set", payload.as_bytes(), false);
+            assert_eq!(read.request_id.unwrap().as_str(), id, "{payload}");
+        }
+    }
+    assert!(
+        VOLUME
+            .read("x", b"{\"volume\":4}", false)
+            .request_id
+            .is_none()
+    );
+}
+
+#[test]
+fn numbers_are_read_bare_and_in_json() {
+    for spelled in ["40", "40.0", "4e1", "4.0E+1", "400e-1"] {
+        for payload in [
+            spelled.to_owned(),
+            format!(" \"{spelled}\" "),
+            format!("{{\"volume\":{spelled}}}"),
+            format!("{{\"volume\":\" {spelled} \"}}"),
+        ] {
+            assert_eq!(read(&payload).unwrap()["volume"], 40, "{payload}");
+        }
+    }
+    for payload in [
+        "40.5",
+        "{\"volume\":40.5}",
+        "1e999999999",
+        "{\"volume\":1e999999999}",
+    ] {
+        let told = read(payload).unwrap_err();
+        assert!(
+            told.starts_with("volume takes an integer from 0 to 100, not "),
+            "{told}"
+        );
+    }
+}
+
+const DIAL: Payload = Payload::Fields {
+    bare: Some("address"),
+    fields: &[
+        Field::body("address", "address", Rule::Text).required(),
+        Field::body("rate", "rate", Rule::Integer { min: 0, max: 9000 }),
+    ],
+    whole: false,
+};
+
+fn dial(payload: &str) -> Result<Map<String, Value>, String> {
+    DIAL.read("call/dial", payload.as_bytes(), false).values
+}
+
+#[test]
+fn null_is_nothing() {
+    let given = dial("{\"address\":\"a\",\"rate\":null}").unwrap();
+    assert!(!given.contains_key("rate"));
+    // Not what hides the value under another name.
+    assert_eq!(
+        read("{\"volume\":40,\"value\":null}").unwrap()["volume"],
+        40
+    );
+    for payload in ["null", " null ", "{\"address\":null}", "{}"] {
+        let told = dial(payload).unwrap_err();
+        assert_eq!(
+            told,
+            "address is missing; address takes a text that is not empty"
+        );
+    }
+    for payload in ["", "null", "{}"] {
+        assert!(
+            Payload::None
+                .read("audio/mute", payload.as_bytes(), false)
+                .values
+                .is_ok()
+        );
+    }
+}
+
+#[test]
+fn an_address_is_text() {
+    let digits = "123456789012345678901";
+    for (payload, address) in [
+        (digits.to_owned(), digits),
+        (format!("\"{digits}\""), digits),
+        (format!("{{\"address\":{digits}}}"), digits),
+        ("0041791234567".into(), "0041791234567"),
+        ("+41791234567".into(), "+41791234567"),
+        ("\"Alice\" <sip:a@x>".into(), "\"Alice\" <sip:a@x>"),
+        ("\"Al \\ B\" sip:a@x".into(), "\"Al \\ B\" sip:a@x"),
+        ("\"5551234.0\"".into(), "5551234.0"),
+        ("\"true\"".into(), "true"),
+        ("[2001:db8::1]".into(), "[2001:db8::1]"),
+        ("10.0.0.1".into(), "10.0.0.1"),
+        ("nullify".into(), "nullify"),
+    ] {
+        assert_eq!(dial(&payload).unwrap()["address"], address, "{payload}");
+    }
+    for payload in ["5551234.0", "1e3", "true", "false"] {
+        for payload in [payload.to_owned(), format!("{{\"address\":{payload}}}")] {
+            let told = dial(&payload).unwrap_err();
+            assert!(told.starts_with("address takes a text"), "{told}");
+            assert!(told.contains("put it in double quotes"), "{told}");
+        }
+    }
+    for payload in ["\"Alice", "\"a\\qb\"", "\""] {
+        assert!(
+            dial(payload).unwrap_err().contains("broken JSON"),
+            "{payload}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_seen_is_shown() {
+    for (payload, shown) in [
+        ("40\0", "40\\0"),
+        ("\u{feff}40", "\\u{feff}40"),
+        ("4\u{200b}0", "4\\u{200b}0"),
+        ("\u{202b}40", "\\u{202b}40"),
+        ("\u{feff}{\"volume\":40}", "\\u{feff}{"),
+        ("{\"volume\u{200b}\":40}", "volume\\u{200b}"),
+        ("{\"volume\":40}\0", "\\0"),
+        ("{\"volume\":\"40\\u0000\"}", "40\\0"),
+    ] {
+        let told = read(payload).unwrap_err();
+        assert!(told.contains(shown), "{payload:?}: {told}");
+    }
+    let none = Payload::None.read("audio/mute", b"\0", false).values;
+    assert_eq!(
+        none.unwrap_err(),
+        "audio/mute takes an empty payload, not \"\\0\""
+    );
+}
+
+#[test]
+fn what_is_nearly_json_gets_advice() {
+    for (payload, wanted) in [
+        ("{'volume': 40}", "| tojson"),
+        ("{\"volume\": None}", "| tojson"),
+        ("{\"volume\": True}", "| tojson"),
+        ("{\"volume\": 40,}", "comma"),
+        ("{volume:40}", "double quotes around names"),
+        ("{{ 40 }}", "template"),
+        ("{\"volume\": \"{{ x }}\"}", "template"),
+        ("+5", "write it without the +"),
+        ("5%", "without a unit"),
+    ] {
+        let told = read(payload).unwrap_err();
+        assert!(told.contains(wanted), "{payload}: {told}");
+    }
+    let told = |payload| VOLUME.read("x", payload, false).values.unwrap_err();
+    assert!(told(b"\xff\xfe4\x000\x00").contains("it is UTF-16"));
+    assert!(told(b"4\xe90").contains("byte 2 is 0xE9"));
+}
+
+#[test]
+fn a_secret_is_not_shown() {
+    const PASSWORD: &[Field] = &[Field::body("password", "password", Rule::Secret)];
+    let payload = Payload::Fields {
+        bare: None,
+        fields: PASSWORD,
+        whole: false,
+    };
+    let read = payload.read("call/dial", b"{\"password\":[\"hunter2\"]}", false);
+    assert!(!read.values.unwrap_err().contains("hunter2"));
+}
+
+proptest! {
+    #[test]
+    fn no_payload_can_panic(payload in proptest::collection::vec(any::<u8>(), 0..60)) {
+        let _ = VOLUME.read("audio/volume/set", &payload, true);
+        let _ = Payload::None.read("audio/mute", &payload, true);
+    }
+
+    #[test]
+    fn any_integer_and_any_text_are_dialled_as_they_are(
+        digits in "-?(0|[1-9][0-9]{0,40})",
+        text in "[a-z@:./ +0-9\"]{0,20}",
+    ) {
+        for payload in [digits.clone(), format!("{{\"address\":{digits}}}"), format!("\"{digits}\"")] {
+            prop_assert_eq!(&dial(&payload).unwrap()["address"], &digits);
+        }
+        let address = format!("sip:{text}");
+        for payload in [address.clone(), Value::from(address.clone()).to_string()] {
+            prop_assert_eq!(&dial(&payload).unwrap()["address"], address.trim());
+        }
+    }
+}
