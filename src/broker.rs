@@ -14,7 +14,7 @@
 //!             └── places          a client id and a group belong to a user
 //! ```
 //!
-//! `net::Places` bounds the connections that have not logged in. `rights` says what users may publish
+//! `tickets` keeps the commands of one client from standing before those of others. `net::Places` bounds the connections that have not logged in. `rights` says what users may publish
 //! and see, `limits` has the bounds, `answers` the packets that refuse, `frames` and `message` the
 //! form of packets. `rules`, `connect_rules` and `properties` know what MQTT forbids a client to
 //! send, `corrections` what the library must not send.
@@ -32,6 +32,7 @@ mod frames;
 mod gate;
 mod gateway_mail;
 mod gateway_retained;
+mod gateway_stream;
 #[cfg(test)]
 mod hostile;
 mod inbound;
@@ -52,6 +53,7 @@ mod rights;
 mod rules;
 mod stream;
 mod subscriptions;
+mod tickets;
 mod topic_size;
 mod under_way;
 

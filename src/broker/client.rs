@@ -24,6 +24,7 @@ use super::property_size::PropertySize;
 use super::retained::RetainedLedger;
 use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt, Recipients};
 use super::rules::check_filter;
+use super::tickets::CommandQueue;
 use super::topic_size::{FILTER_TOO_LONG, TOPIC_TOO_LONG, is_moderate};
 use super::under_way::UnderWay;
 use crate::telemetry::Telemetry;
@@ -61,6 +62,8 @@ pub struct ClientsShare {
     pub unread: Unread,
     pub telemetry: Arc<Telemetry>,
     pub gateway_mail: GatewayMail,
+    /// Commands on their way to the gateway.
+    pub commands: Arc<CommandQueue>,
 }
 
 impl ClientsShare {
@@ -84,6 +87,7 @@ impl ClientsShare {
             unread: Unread::default(),
             telemetry,
             gateway_mail: GatewayMail::default(),
+            commands: Arc::default(),
         }
     }
 

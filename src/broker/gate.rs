@@ -20,6 +20,7 @@ use super::authentication::{BrokerPasswords, Login};
 use super::census::{Census, Presence};
 use super::client::{BrokerClient, ClientsShare};
 use super::connect::{Connect, NoConnect, read_connect};
+use super::gateway_stream::GatewayStream;
 use super::inbound::Inbound;
 use super::large_packet::LargePacket;
 use super::limits::{CONNECT_TIMEOUT, LINGER_LIMITS};
@@ -122,8 +123,10 @@ impl Gate {
         let (peer_kind, replayer) = if client.is_gateway() {
             let retained = &self.shared.gateway_retained;
             retained.connect(connect.packet.will.as_mut());
-            let mail = self.shared.gateway_mail.connect();
-            (PeerKind::Gateway(mail, self.shared.clone()), None)
+            (
+                PeerKind::Gateway(GatewayStream::connect(&self.shared)),
+                None,
+            )
         } else {
             let (shared, place) = (self.shared.clone(), client.place.clone());
             let (replays, replayer) = Replays::new(shared, place, answers.is_mqtt_5());

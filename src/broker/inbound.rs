@@ -24,6 +24,7 @@ use super::replays::{Replay, Replays};
 use super::rights::{PublishAttempt, Recipients};
 use super::rules::check_packet;
 use super::subscriptions::{FilterRequest, RequestedFilter, Subscriptions};
+use super::tickets::Tickets;
 use super::topic_size::is_moderate;
 use crate::topics::Filter;
 
@@ -67,6 +68,10 @@ pub struct Inbound {
     pub replays: Replays,
     /// What is to be sent when the SUBSCRIBE with this packet identifier is answered.
     replays_at_suback: HashMap<u16, Vec<Replay>>,
+    /// Its commands on their way to the gateway.
+    pub tickets: Tickets,
+    /// Its commands of QoS 2 that are not released: only then does the library pass them on.
+    unreleased_commands: HashSet<u16>,
     /// The filters whose messages keep their retain flag.
     as_published: Vec<Filter>,
 }
@@ -98,6 +103,8 @@ const TAKEN: Denial = Denial::new(ReasonCode::Success, "");
 impl Inbound {
     pub fn new(client: Arc<BrokerClient>, answers: Answers, replays: Replays) -> Self {
         Self {
+            tickets: Tickets::new(client.shared.commands.clone()),
+            unreleased_commands: HashSet::new(),
             client,
             answers,
             aliases: HashMap::new(),
@@ -259,7 +266,14 @@ impl Inbound {
         }
         let heads = &self.client.shared.published_heads;
         heads.add(topic.len() + head.property_size().in_memory());
-        if head.qos > 0 && frame.length() > QUEUED_MESSAGE_BYTES {
+        let is_large = head.qos > 0 && frame.length() > QUEUED_MESSAGE_BYTES;
+        if self.client.shared.rights.is_command(&topic) {
+            match head.qos {
+                2 if !is_large => drop(self.unreleased_commands.insert(head.packet_id)),
+                _ => self.tickets.pass(),
+            }
+        }
+        if is_large {
             return self.publish_without_qos(frame, &head, &topic);
         }
         self.answered.remove(&head.packet_id);
@@ -390,6 +404,9 @@ impl Inbound {
         };
         let under_way = &self.client.shared.under_way;
         under_way.release(&self.client.place, packet_id);
+        if self.unreleased_commands.remove(&packet_id) {
+            self.tickets.pass();
+        }
         if self.answered.remove(&packet_id) {
             return Verdict::Answer(Answers::pubcomp(packet_id));
         }

@@ -130,6 +130,15 @@ pub const UNREAD_CLIENTS: usize = 4;
 /// Then a client that reads nothing is dropped after this. A client that is only slow reads something.
 pub const UNREAD_TIMEOUT_IN_A_FLOOD: Duration = Duration::from_millis(250);
 
+/// The commands of one client that are on their way to the gateway. A client with more is not read
+/// further. A macro of a controller sends some.
+pub const TICKETS_PER_CLIENT: usize = 32;
+/// The commands that the gateway has and has not answered, before a client's further ones count as on their
+/// way. A room keeps 64; a control system that switches 1,000 rooms off waits for some results.
+pub const COMMANDS_IN_GATEWAY: u64 = 512;
+/// A command that is not through after this was probably dropped, or its device is slow.
+pub const TICKET_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Receive Maximum of the broker: the most messages of QoS 2 that a client has under way.
 pub const RECEIVE_MAXIMUM: u16 = 256;
 /// The most bytes of them for one client, if it is more than one message.
@@ -182,6 +191,9 @@ mod tests {
             format!(
                 "of clients {} MiB to a client, or those of one filter",
                 mib(REPLAY_BYTES)
+            ),
+            format!(
+                "{TICKETS_PER_CLIENT} of a client, beside {COMMANDS_IN_GATEWAY} that the gateway"
             ),
             format!("{RECEIVE_MAXIMUM} of a client (Receive Maximum)"),
             format!(

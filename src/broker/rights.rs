@@ -18,8 +18,8 @@ use secrecy::SecretString;
 use crate::catalogue::CATALOGUE;
 use crate::home_assistant::Namespace;
 use crate::topics::{
-    DiscoveryTopics, LevelRule, NAMES_NO_ROOM, Prefix, Region, check_response, encode_level,
-    is_gateway_topic, reaches,
+    Below, DiscoveryTopics, LevelRule, NAMES_NO_ROOM, Prefix, Region, Topic, check_response,
+    encode_level, is_gateway_topic, reaches,
 };
 
 /// The gateway's own user. A colon cannot stand in a configured name.
@@ -185,6 +185,24 @@ impl BrokerRights {
     /// The users.
     pub fn users(&self) -> impl Iterator<Item = &BrokerUser> {
         self.users.iter().map(|rights| &rights.user)
+    }
+
+    /// Whether clients write this topic for the gateway to read: a command or query.
+    pub fn is_command(&self, topic: &str) -> bool {
+        let command = self.prefix.command(topic);
+        command.is_some_and(|(_, command)| CATALOGUE.is_command(command))
+    }
+
+    /// Whether this topic is an event's.
+    pub fn is_event(&self, topic: &str) -> bool {
+        let topic = self.prefix.strip(topic).and_then(Topic::parse);
+        matches!(
+            topic,
+            Some(Topic::Room {
+                below: Below::Event(_),
+                ..
+            })
+        )
     }
 
     /// Whether only the gateway writes this topic.

@@ -7,25 +7,22 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use mqtt5::broker::transport::WebSocketTransport;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
-use super::client::ClientsShare;
 use super::corrections::Correction;
 use super::frames::{Frame, kind};
+use super::gateway_stream::GatewayStream;
 use super::inbound::{Inbound, Verdict};
 use super::large_packet::LargePacket;
 use super::limits::{LINGER_LIMITS, UNREAD_ANSWERS_LIMIT};
-use super::message::MessageHead;
-use super::outbound::{Outbound, RETAIN};
+use super::outbound::Outbound;
 use super::pace::Pace;
 use super::refusals::Refusals;
 use crate::net::{Lingering, poll_turn};
@@ -59,8 +56,8 @@ pub struct InspectedStream {
 pub enum PeerKind {
     /// A client's.
     Client(Box<Inspection>),
-    /// The gateway's own. It gets these messages past the library. Only what it retains is looked at.
-    Gateway(mpsc::Receiver<Vec<u8>>, Arc<ClientsShare>),
+    /// The gateway's own.
+    Gateway(GatewayStream),
 }
 
 /// What decides about the packets of one client.
@@ -88,8 +85,12 @@ enum Reading {
 impl PeerKind {
     /// What to send instead of the packet that these bytes begin with, if that is wrong.
     fn correct(&mut self, frame: &Frame, bytes: &[u8]) -> Option<Correction> {
-        let Self::Client(inspection) = self else {
-            return None;
+        let inspection = match self {
+            Self::Client(inspection) => inspection,
+            Self::Gateway(gateway) => {
+                gateway.writes(frame, bytes);
+                return None;
+            }
         };
         let Inspection {
             inbound,
@@ -136,9 +137,9 @@ impl InspectedStream {
 
     /// Writes what waits to be written. Answers go between two packets of the library.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let PeerKind::Gateway(mail, _) = &mut self.peer_kind {
+        if let PeerKind::Gateway(gateway) = &mut self.peer_kind {
             while self.answers.len() < UNREAD_ANSWERS_LIMIT
-                && let Poll::Ready(Some(packet)) = mail.poll_recv(cx)
+                && let Poll::Ready(Some(packet)) = gateway.poll_mail(cx)
             {
                 self.answers.extend_from_slice(&packet);
             }
@@ -161,16 +162,25 @@ impl InspectedStream {
     /// Decides about the packet at the start of `received`. Says how many bytes of it are needed
     /// if there are too few.
     fn inspect(&mut self) -> Option<usize> {
-        let PeerKind::Client(inspection) = &mut self.peer_kind else {
-            return self.inspect_gateway();
-        };
         let frame = match Frame::at(&self.received) {
             Ok(Some(frame)) => frame,
             Ok(None) => return Some(self.received.len() + 1),
             Err(_) => {
-                self.answers.extend(inspection.inbound.malformed());
                 self.reading = Reading::End;
+                if let PeerKind::Client(inspection) = &self.peer_kind {
+                    self.answers.extend(inspection.inbound.malformed());
+                }
                 return None;
+            }
+        };
+        let inspection = match &mut self.peer_kind {
+            PeerKind::Client(inspection) => inspection,
+            PeerKind::Gateway(gateway) => {
+                let read = gateway.reads(&frame, &mut self.received);
+                if read.is_ok() {
+                    self.reading = Reading::Pass(frame.length());
+                }
+                return read.err();
             }
         };
         inspection.pace.acknowledges(&frame, &self.received);
@@ -204,32 +214,6 @@ impl InspectedStream {
                 self.reading = Reading::End;
             }
         }
-        None
-    }
-
-    /// Keeps what the gateway retains, and takes the retain flag off for the library.
-    fn inspect_gateway(&mut self) -> Option<usize> {
-        let PeerKind::Gateway(_, shared) = &self.peer_kind else {
-            return None;
-        };
-        let Ok(frame) = Frame::at(&self.received) else {
-            self.reading = Reading::End;
-            return None;
-        };
-        let Some(frame) = frame else {
-            return Some(self.received.len() + 1);
-        };
-        if frame.kind == kind::PUBLISH && frame.flags & RETAIN != 0 {
-            let Some(packet) = self.received.get(..frame.length()) else {
-                return Some(frame.length());
-            };
-            if let Ok(head) = MessageHead::parse(&frame, packet, true) {
-                let payload = &packet[head.length..];
-                shared.gateway_retained.publish(&head, payload);
-            }
-            self.received[0] &= !RETAIN;
-        }
-        self.reading = Reading::Pass(frame.length());
         None
     }
 
@@ -271,13 +255,14 @@ impl InspectedStream {
         }
     }
 
-    /// Ready if the client's next packet may be looked at: others have had their turn, and it was not
-    /// refused too much lately.
+    /// Ready if the client's next packet may be looked at: others have had their turn, it was not
+    /// refused too much lately, and few of its commands are on their way to the gateway.
     fn poll_next_packet(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let PeerKind::Client(inspection) = &mut self.peer_kind else {
             return Poll::Ready(());
         };
         ready!(inspection.refusals.poll_over(cx));
+        ready!(inspection.inbound.tickets.poll_may_pass(cx));
         poll_turn(cx)
     }
 
@@ -428,6 +413,7 @@ impl WebSocketTransport for InspectedStream {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::Arc;
     use tokio::net::TcpListener;
 
     use super::super::answers::Answers;
