@@ -5,6 +5,7 @@
 //! configuration means for it. Reads no files but certificates, and handles no signals.
 
 mod broker;
+mod broker_topics;
 mod certificates;
 mod clients;
 mod files;
@@ -26,7 +27,7 @@ use crate::config::Config;
 use crate::device::DeviceTimings;
 use crate::doors::clients::{ClientLimits, Clients};
 use crate::doors::http::HttpDoor;
-use crate::doors::mqtt::MqttDoor;
+use crate::doors::mqtt::{MqttDoor, MqttSettings};
 use crate::doors::tcp::TcpDoor;
 use crate::home_assistant::Publisher;
 use crate::net::{ListenSetting, ServerTls};
@@ -37,6 +38,12 @@ use crate::telemetry::Telemetry;
 pub use certificates::Certificates;
 pub use home_assistant::entity_id_clashes;
 pub use mqtt::try_broker;
+
+/// How the gateway with this configuration connects to a broker that is not its own; `None` if there
+/// is none.
+pub fn broker_settings(config: &Config) -> Option<MqttSettings> {
+    mqtt::settings(config, None)
+}
 
 /// A gateway that runs, until [`App::stop`].
 #[derive(Debug)]

@@ -28,6 +28,7 @@ mod connect;
 mod connect_rules;
 mod corrections;
 mod filters;
+mod foreign;
 mod frames;
 mod gate;
 mod gateway_mail;

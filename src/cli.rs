@@ -5,6 +5,7 @@
 
 mod asyncapi;
 mod check;
+mod clear;
 mod config_file;
 mod demo;
 mod log;
@@ -44,6 +45,9 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Check the configuration and, with --connect, the ports, the broker and every device.
     Check(check::Check),
+    /// List what the gateway has left at the broker, such as the topics of a former prefix, and clear
+    /// it with --yes.
+    Clear(clear::Clear),
     /// Print every topic.
     Topics(topics::Topics),
     /// Print the AsyncAPI document, which describes every topic and message for tools.
@@ -106,6 +110,10 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Check(check) => {
             log::start(LevelFilter::WARN);
             block_on(TOOL_THREADS, check.run())
+        }
+        Command::Clear(clear) => {
+            log::start(LevelFilter::WARN);
+            block_on(TOOL_THREADS, clear.run())
         }
         Command::Topics(topics) => topics.run(),
         Command::Asyncapi => asyncapi::run(),

@@ -29,6 +29,8 @@ pub use gateway::gateway_document;
 pub use publisher::{Publisher, PublisherLinks};
 pub use room::room_document;
 
+use serde_json::Value;
+
 use crate::topics;
 
 /// The names of one gateway in Home Assistant. Two gateways at one broker differ in their
@@ -88,6 +90,15 @@ impl Namespace {
         let own = device.starts_with(&format!("{}_", self.base())) || device == self.gateway();
         own.then_some(device)
     }
+}
+
+/// Whether a document is of the gateway with this availability topic: every device of a gateway
+/// depends on it.
+pub fn is_document_of(document: &Value, availability: &str) -> bool {
+    let of_room = document["availability"].as_array().into_iter().flatten();
+    let mut topics = of_room.map(|entry| &entry["topic"]);
+    topics.any(|topic| topic == availability)
+        || document["components"]["availability"]["state_topic"] == availability
 }
 
 /// A text as a part of an id: characters that are not allowed there become `other`.

@@ -21,8 +21,9 @@
 //!
 //! Outside that path are `broker` (the embedded MQTT broker), `home_assistant` (discovery),
 //! `dashboard` (the web page), `render` (documents made from the catalogue), `net` (listening,
-//! dialling, TLS), `guesses` (slowing down wrong tokens and passwords), `json` (numbers, ids and flaws of JSON),
-//! `os_error` (errors of the system in words), `visible` (characters that cannot be seen) and `telemetry` (log lines, counters, health). Simulated devices are a package of
+//! dialling, TLS), `gateway_id` (whose message at a broker it is), `guesses` (slowing down wrong tokens and
+//! passwords), `json` (numbers, ids and flaws of JSON), `os_error` (errors of the system in words), `visible`
+//! (characters that cannot be seen) and `telemetry` (log lines, counters, health). Simulated devices are a package of
 //! their own,
 //! `simulator/`.
 //!
@@ -37,6 +38,7 @@ pub mod config;
 pub mod dashboard;
 pub mod device;
 pub mod doors;
+pub mod gateway_id;
 pub mod guesses;
 pub mod home_assistant;
 pub mod json;

@@ -275,6 +275,7 @@ impl Rooms {
             .map(|(id, room)| (id.to_string(), &room.name))
             .collect();
         let info = json!({
+            "id": config.mqtt.gateway_id().as_str(),
             "version": env!("CARGO_PKG_VERSION"),
             "started": self.started.format(&Rfc3339).unwrap_or_default(),
             "rooms": rooms,

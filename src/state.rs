@@ -34,6 +34,18 @@ impl StateValue {
     }
 }
 
+/// Which gateway has published a message at the broker, as the message says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// This one, in this or an earlier run.
+    ThisGateway,
+    /// Another one.
+    AnotherGateway,
+    /// The message does not say: it is of another program, of a person, or of a gateway of a version
+    /// that did not mark its messages.
+    Unknown,
+}
+
 /// A message of another program at the broker, for a part of the gateway that asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inbound {
@@ -41,6 +53,8 @@ pub struct Inbound {
     pub topic: String,
     /// The payload.
     pub payload: Bytes,
+    /// The gateway that has published it, if one has.
+    pub owner: Owner,
 }
 
 /// How a state changed.

@@ -38,6 +38,9 @@ pub const GATEWAY_INFO: &str = "gateway/info";
 /// Counters, every 60 s.
 pub const GATEWAY_HEALTH: &str = "gateway/health";
 
+/// The filter for the topics about the gateway, and about others with the same prefix.
+pub const ALL_GATEWAY_TOPICS: &str = "gateway/+";
+
 /// The topics about the gateway that tell nothing of any room, nor how many there are: clients who see
 /// only some rooms see these.
 pub const NAMES_NO_ROOM: [&str; 1] = [GATEWAY_AVAILABILITY];
@@ -162,6 +165,15 @@ impl fmt::Display for Below<'_> {
 /// `gateway/`. Wider than [`Topic::parse`]: `room/1` is in it too.
 pub fn is_gateway_topic(topic: &str) -> bool {
     topic.starts_with(ROOM) || topic.starts_with(GATEWAY)
+}
+
+/// Whether a topic without prefix can be one of a gateway with a longer prefix, such as `room/hall`:
+/// below its first level it has another level `room` or `gateway`, with more below.
+pub fn is_below_longer_prefix(topic: &str) -> bool {
+    let mut ends = topic
+        .match_indices('/')
+        .map(|(slash, _)| &topic[slash + 1..]);
+    ends.any(is_gateway_topic)
 }
 
 /// Splits a topic without prefix into the room and everything that follows it.

@@ -59,6 +59,7 @@ pub fn start(
         inbound: input.inbound,
         connected: mqtt.connected(),
         largest_document: input.largest_document,
+        may_clear: mqtt.may_clear(),
     };
     let status_topic = config.home_assistant.status_topic.clone();
     let rooms = config.rooms.clone();

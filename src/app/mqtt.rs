@@ -35,12 +35,9 @@ pub fn settings(config: &Config, embedded: Option<&Broker>) -> Option<MqttSettin
             to_external(mqtt, BrokerAddress::Tls { host, port })
         }
     };
-    let default_client_id = || match mqtt.topic_prefix.as_str() {
-        "" => "poly2mqtt".to_owned(),
-        prefix => format!("poly2mqtt-{}", prefix.replace('/', "-")),
-    };
     Some(MqttSettings {
-        client_id: mqtt.client_id.clone().unwrap_or_else(default_client_id),
+        client_id: mqtt.client_id_below(&mqtt.topic_prefix),
+        gateway_id: mqtt.gateway_id(),
         prefix: Prefix::new(&*mqtt.topic_prefix),
         discovery: discovery_topics(config),
         session_expiry: mqtt.session_expiry,
@@ -68,6 +65,7 @@ fn to_embedded(broker: &Broker) -> MqttSettings {
     MqttSettings {
         username: Some(username),
         password: Some(password),
+        marks_messages: false,
         ..MqttSettings::new(embedded_address(broker))
     }
 }

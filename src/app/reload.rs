@@ -7,6 +7,14 @@ use super::App;
 use crate::config::{self, Config};
 use crate::doors::http::HttpSettings;
 
+/// The keys whose change leaves what was published before at the broker.
+const LEAVE_TOPICS: [&str; 4] = [
+    "mqtt.topic_prefix",
+    "mqtt.client_id",
+    "home_assistant.prefix",
+    "home_assistant.discovery",
+];
+
 impl App {
     /// Takes over a new configuration.
     ///
@@ -46,6 +54,13 @@ fn keep_until_restart(old: &Config, new: &mut Config) -> Option<String> {
     if !changes.at_next_start.is_empty() {
         let keys = changes.at_next_start.join(", ");
         tracing::warn!("changes of {keys} take effect at the next start");
+        let leaves_topics = |key: &String| LEAVE_TOPICS.contains(&key.as_str());
+        if changes.at_next_start.iter().any(leaves_topics) {
+            tracing::warn!(
+                "what the gateway has published at the broker until then stays there; `poly2mqtt \
+                 clear` lists and clears it (docs/mqtt.md)"
+            );
+        }
     }
     new.keep_until_restart(old);
 

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::files::ConnectionShares;
-use super::{App, AppOptions, Certificates, broker, clients, health, home_assistant, mqtt};
+use super::{
+    App, AppOptions, Certificates, broker, broker_topics, clients, health, home_assistant, mqtt,
+};
 use crate::config::Config;
-use crate::device::DeviceTimings;
+use crate::device::{DeviceTimings, SessionStore};
 use crate::doors;
 use crate::doors::access::Access;
 use crate::doors::clients::Clients;
@@ -57,6 +59,10 @@ impl App {
         let http_socket = bind_configured(options.listen.http, config.http.listen)?;
         let tcp_socket = bind_configured(options.listen.tcp, config.tcp.listen)?;
 
+        let runtime = options.runtime.as_ref();
+        if let Some(runtime) = runtime.filter(|dir| SessionStore::check_directory(dir).is_ok()) {
+            broker_topics::compare(runtime, &config);
+        }
         let store = StateStore::new();
         let telemetry = Arc::<Telemetry>::default();
         let shares = ConnectionShares::new(&config, &options.limits);

@@ -23,6 +23,9 @@ impl App {
         if let Some(home_assistant) = self.home_assistant {
             home_assistant.stop();
         }
+        if let Some(mqtt) = &self.mqtt {
+            mqtt.announce_stop();
+        }
         if let Some(http) = &self.http {
             http.stop_accepting();
         }

@@ -12,16 +12,17 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::answers::{Answers, Denial, MQTT_5};
 use super::connect_rules::{USER, check_connect};
+use super::foreign::{Foreign, MQTT_311};
 use super::frames::{Frame, Reader, kind, packet};
 use super::limits::CONNECT_LIMIT;
-
-/// The version number of MQTT 3.1.1 in CONNECT.
-const MQTT_311: u8 = 4;
 
 /// The Keep Alive of a client that has none, for the library: it closes a connection without Keep
 /// Alive when nothing came for five minutes, which MQTT forbids (MQTT 5, 3.1.2.10). The operating
 /// system notices clients that are gone.
 const NO_KEEP_ALIVE: u16 = u16::MAX;
+
+/// A CONNECT with a longer protocol name, with the two bytes of its length, is not read on.
+const LONGEST_PROTOCOL_NAME: usize = 32;
 
 /// Where the flags stand in the body of a CONNECT whose protocol is MQTT (MQTT 5, 3.1.2.3).
 const CONNECT_FLAGS: usize = 7;
@@ -37,8 +38,10 @@ pub struct Connect {
 /// Why there is no CONNECT.
 #[derive(Debug)]
 pub enum NoConnect {
-    /// The client went, or what it sent is no MQTT: nothing can be answered.
+    /// The client went, or what it sent is malformed: nothing can be answered.
     Gone,
+    /// It speaks another protocol, or a version that is not supported.
+    Foreign(Foreign),
     /// It is to be answered with these bytes.
     Refused(Vec<u8>),
 }
@@ -73,23 +76,18 @@ pub async fn read_connect(stream: &mut (impl AsyncRead + Unpin)) -> Result<Conne
 
 /// The CONNECT at the start of these bytes, if all of it is there.
 fn parse(bytes: &mut BytesMut) -> Result<Option<Connect>, NoConnect> {
-    let Some(frame) = Frame::at(bytes).map_err(|_| NoConnect::Gone)? else {
-        return Ok(None);
+    let frame = match Frame::at(bytes) {
+        Ok(Some(frame)) => frame,
+        Ok(None) => return Ok(None),
+        Err(_) => return Err(NoConnect::Foreign(Foreign::of(bytes))),
     };
     if frame.kind != kind::CONNECT || frame.flags != 0 {
-        return Err(NoConnect::Gone);
+        return Err(NoConnect::Foreign(Foreign::of(bytes)));
     }
     let Some(version) = version(frame.body_in(bytes))? else {
         return Ok(None);
     };
     let answers = Answers::new(version, true, None);
-    if !matches!(version, MQTT_311 | MQTT_5) {
-        return Err(refused(
-            answers,
-            ReasonCode::UnsupportedProtocolVersion,
-            "the versions are 3.1.1 and 5",
-        ));
-    }
     if frame.length() > CONNECT_LIMIT {
         return Err(refused(
             answers,
@@ -143,21 +141,25 @@ fn refused(answers: Answers, code: ReasonCode, reason: &'static str) -> NoConnec
     NoConnect::Refused(answers.connack(&Denial::new(code, reason)))
 }
 
-/// The version that a CONNECT names, as soon as it is there.
+/// The version that a CONNECT names, as soon as it is there: 3.1.1 or 5.
+///
+/// # Errors
+/// It names another version or another protocol.
 fn version(body: &[u8]) -> Result<Option<u8>, NoConnect> {
     let mut reader = Reader(body);
     let Ok(name) = reader.binary() else {
-        // No protocol has a longer name than MQIsdp, which is 3.1.
-        return if body.len() > 8 {
+        return if body.len() > LONGEST_PROTOCOL_NAME {
             Err(NoConnect::Gone)
         } else {
             Ok(None)
         };
     };
-    match name {
-        b"MQTT" => Ok(reader.byte().ok()),
-        b"MQIsdp" => Ok(reader.byte().ok().map(|_| 3)),
-        _ => Err(NoConnect::Gone),
+    let Ok(version) = reader.byte() else {
+        return Ok(None);
+    };
+    match (name, version) {
+        (b"MQTT", MQTT_311 | MQTT_5) => Ok(Some(version)),
+        _ => Err(NoConnect::Foreign(Foreign::version(name, version))),
     }
 }
 
@@ -263,14 +265,24 @@ mod tests {
 
     #[tokio::test]
     async fn other_versions_and_other_protocols() {
-        let Err(NoConnect::Refused(answer)) = read(b"\x10\x0C\0\x06MQIsdp\x03\x02\0\0").await
-        else {
-            panic!("refused");
-        };
-        assert_eq!(answer, [0x20, 2, 0, 1]);
+        for (bytes, answer) in [
+            (
+                &b"\x10\x0C\0\x06MQIsdp\x03\x02\0\0"[..],
+                &[0x20, 2, 0, 1][..],
+            ),
+            (b"\x10\x0C\0\x04MQTT\x06\x02\0\0\0\0", &[0x20]),
+            (b"\x10\x0C\0\x04MQTX\x04\x02\0\0\0\0", b""),
+            (b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 "),
+            (b"\x07\x04\x04\x01\0\x1ec", b""),
+        ] {
+            let Err(NoConnect::Foreign(foreign)) = read(bytes).await else {
+                panic!("{bytes:?} is taken");
+            };
+            assert!(foreign.answer.starts_with(answer), "{bytes:?}");
+        }
         for bytes in [
-            &b"GET / HTTP/1.1\r\n\r\n"[..],
-            b"\x10\x0C\xFF\xFFxxxxxxxxxx",
+            &b"\x10\x30\xFF\xFFxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"[..],
+            b"\x10\x0C\0\x06MQIsdp",
             b"\x10",
         ] {
             assert!(matches!(read(bytes).await, Err(NoConnect::Gone)));

@@ -34,7 +34,8 @@ use super::rights::PublishAttempt;
 use super::stream::{InspectedStream, Inspection, PeerKind};
 use crate::command::DoorKind;
 use crate::guesses::{Attempt, Guesses, Verdict};
-use crate::net::linger;
+use crate::net::{Network, linger};
+use crate::telemetry::FloodKind;
 
 const WRONG_PASSWORD: Denial = Denial::new(
     ReasonCode::BadUsernameOrPassword,
@@ -84,11 +85,14 @@ impl Gate {
         match prepared {
             Ok(prepared) => Some(prepared.connected(socket, peer)),
             Err(NoConnect::Refused(answer)) => {
-                // A client that does not take it has gone.
-                let written = timeout(CONNECT_TIMEOUT, socket.write_all(&answer)).await;
-                if matches!(written, Ok(Ok(()))) {
-                    linger(socket, LINGER_LIMITS).await;
-                }
+                refuse(socket, &answer).await;
+                None
+            }
+            Err(NoConnect::Foreign(foreign)) => {
+                let kind = FloodKind::WrongProtocol;
+                let (telemetry, network) = (&self.shared.telemetry, Network::of(peer.ip()));
+                telemetry.flood(DoorKind::Mqtt, kind, network, &foreign.why);
+                refuse(socket, &foreign.answer).await;
                 None
             }
             Err(NoConnect::Gone) => None,
@@ -181,6 +185,15 @@ impl Gate {
             }
             Verdict::TooOften { .. } => Err(TOO_MANY_GUESSES),
         }
+    }
+}
+
+/// Answers a client that is not let in, and ends the connection.
+async fn refuse(mut socket: TcpStream, answer: &[u8]) {
+    // A client that does not take it has gone.
+    let written = timeout(CONNECT_TIMEOUT, socket.write_all(answer)).await;
+    if matches!(written, Ok(Ok(()))) {
+        linger(socket, LINGER_LIMITS).await;
     }
 }
 

@@ -7,6 +7,7 @@ use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::{check_levels, path_text};
 use super::{BrokerUrl, Certificate, Fingerprint, MqttUser, RoomId, Secret};
+use crate::gateway_id::GatewayId;
 
 /// The bounds of `max_payload`: the size of the largest state, and a limit for the memory.
 const MAX_PAYLOAD: [usize; 2] = [64 << 10, 256 << 20];
@@ -347,6 +348,21 @@ impl MqttConfig {
             ),
             _ => {}
         }
+    }
+
+    /// The MQTT client id of a gateway with this configuration, and with this prefix instead of
+    /// `topic_prefix`.
+    pub fn client_id_below(&self, prefix: &str) -> String {
+        match (&self.client_id, prefix) {
+            (Some(client_id), _) => client_id.clone(),
+            (None, "") => "poly2mqtt".to_owned(),
+            (None, prefix) => format!("poly2mqtt-{}", prefix.replace('/', "-")),
+        }
+    }
+
+    /// The id of the gateway with this configuration.
+    pub fn gateway_id(&self) -> GatewayId {
+        GatewayId::of_client(&self.client_id_below(&self.topic_prefix))
     }
 
     /// Takes back what takes effect at the next start.

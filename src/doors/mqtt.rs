@@ -17,7 +17,9 @@
 //!
 //! `session` holds what belongs to one connection, `subscription` what is subscribed to, `backoff`
 //! when the next connection is tried, `refusals` which messages the broker does not take,
-//! `leftovers` what an earlier run left there, `trial` what `check --connect` does. This is the only place that names an MQTT
+//! `leftovers` what an earlier run left there, `other_gateways` which others publish at the same
+//! topics; `mark` tells whose message is whose. `survey` is a connection of its own, for
+//! `poly2mqtt clear`, `trial` what `check --connect` does. This is the only place that names an MQTT
 //! client library, and it uses the library's packets but not its loop:
 //! `docs/decisions/mqtt-packets.md` says why. Knows nothing of devices or rooms.
 
@@ -27,7 +29,9 @@ mod error;
 mod inflight;
 mod leftovers;
 mod link;
+mod mark;
 mod message;
+mod other_gateways;
 mod packets;
 mod reason;
 mod receive;
@@ -37,6 +41,7 @@ mod session;
 mod settings;
 mod subscriber;
 mod subscription;
+mod survey;
 mod trial;
 
 use std::sync::Arc;
@@ -56,9 +61,11 @@ use connection::Connection;
 use subscriber::MqttSubscriber;
 
 pub use error::ConnectionLost;
+pub use leftovers::Retained;
 pub use message::ReplyAddress;
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
+pub use survey::{RetainedMessage, Survey};
 pub use trial::{BrokerTrial, TrialTopics, try_broker};
 
 /// Topics without the prefix, for messages to and from another program.
@@ -101,10 +108,13 @@ impl DoorContext {
         telemetry: Arc<Telemetry>,
     ) -> Self {
         Self {
+            subscriber: Arc::new(MqttSubscriber::new(
+                settings.gateway_id.clone(),
+                telemetry.clone(),
+            )),
             settings,
             store,
             extra_topics: None,
-            subscriber: Arc::new(MqttSubscriber::new(telemetry.clone())),
             gateway,
             telemetry,
             connected: watch::Sender::new(false),
@@ -160,6 +170,7 @@ pub fn check_certificates(settings: &MqttSettings) -> Result<(), String> {
 #[derive(Debug)]
 pub struct MqttDoor {
     store: Arc<StateStore>,
+    subscriber: Arc<MqttSubscriber>,
     connected: watch::Receiver<bool>,
     stopping: CancellationToken,
     task: JoinHandle<()>,
@@ -185,10 +196,12 @@ impl MqttDoor {
         store.set(GATEWAY_AVAILABILITY, StateValue::text("online"));
         let connected = context.connected.subscribe();
         let stopping = context.stopping.clone();
+        let subscriber = context.subscriber.clone();
         let connection = Connection::new(Arc::new(context), tls);
         let task = tokio::spawn(connection.run().instrument(span));
         Ok(Self {
             store,
+            subscriber,
             connected,
             stopping,
             task,
@@ -201,8 +214,20 @@ impl MqttDoor {
         self.connected.clone()
     }
 
-    /// Takes no more commands, sends what waits, publishes `offline` and disconnects, all by
-    /// `deadline`. A door that is cut off then leaves it to the broker to publish `offline` (its
+    /// Whether messages of earlier runs may be cleared: the broker has told what it holds, and no
+    /// other gateway has claimed this one's id.
+    pub fn may_clear(&self) -> watch::Receiver<bool> {
+        self.subscriber.may_clear()
+    }
+
+    /// Tells other gateways at the same topics that this one is about to stop, so that the last of
+    /// them publishes `offline`.
+    pub fn announce_stop(&self) {
+        self.subscriber.announce_stop();
+    }
+
+    /// Takes no more commands, sends what waits, publishes `offline` unless another gateway uses the
+    /// same topics, and disconnects, all by `deadline`. A door that is cut off then leaves it to the broker to publish `offline` (its
     /// will).
     pub async fn stop(self, deadline: Instant) {
         self.store

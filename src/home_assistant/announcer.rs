@@ -69,6 +69,17 @@ pub struct LeftOut {
     pub entities: BTreeSet<String>,
 }
 
+/// Who has published a document that the broker sends, or has cleared it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// This gateway, in an earlier run.
+    ThisGateway,
+    /// Another gateway.
+    AnotherGateway,
+    /// The message does not say.
+    Unknown,
+}
+
 /// What the announcer knows of one device.
 #[derive(Debug)]
 struct Announced {
@@ -86,6 +97,8 @@ struct Announced {
     whole_size: usize,
     /// The keys of the entities that do not fit into the document.
     left_out: Vec<String>,
+    /// Another gateway has published a document of the same device since.
+    overwritten: bool,
     /// When to look at it again.
     due: Option<Instant>,
 }
@@ -164,6 +177,7 @@ impl Announcer {
                 deleted: false,
                 whole_size: 0,
                 left_out: Vec::new(),
+                overwritten: false,
                 due: None,
             };
             device.schedule(id, soon, &mut self.due);
@@ -184,17 +198,36 @@ impl Announcer {
     pub fn forget(&mut self, id: &str) -> Option<Action> {
         let mut device = self.devices.remove(id)?;
         device.schedule(id, None, &mut self.due);
-        (!device.deleted).then(|| Action::Clear(id.to_owned()))
+        let is_at_broker = !device.deleted && !device.overwritten;
+        is_at_broker.then(|| Action::Clear(id.to_owned()))
     }
 
-    /// The broker sent this document of a device, or an empty one. `ours`: the document says that
-    /// this gateway made it.
-    pub fn received(&mut self, id: &str, document: Option<Value>, ours: bool) -> Option<Action> {
+    /// The broker sent this document of a device, or an empty one.
+    pub fn received(
+        &mut self,
+        id: &str,
+        document: Option<Value>,
+        author: Author,
+        now: Instant,
+    ) -> Option<Action> {
+        let is_anothers = author == Author::AnotherGateway;
         match (self.devices.get_mut(id), document) {
+            // Two gateways that answer each other's documents would never end.
+            (Some(device), Some(_)) if is_anothers => {
+                device.overwritten = true;
+                None
+            }
             (Some(device), Some(document)) => {
                 if device.published.is_none() {
                     device.published = Some(Compressed::new(&document));
                 }
+                None
+            }
+            // Another gateway had the same device, and has cleared what was its own.
+            (Some(device), None) if is_anothers => {
+                device.published = None;
+                device.ours = false;
+                device.schedule(id, Some(now), &mut self.due);
                 None
             }
             // Home Assistant clears the document once for each entity.
@@ -209,7 +242,7 @@ impl Announcer {
                 Some(Action::Clear(id.to_owned()))
             }
             // The room was removed while the gateway was not running.
-            (None, Some(_)) if ours => Some(Action::Clear(id.to_owned())),
+            (None, Some(_)) if author == Author::ThisGateway => Some(Action::Clear(id.to_owned())),
             (None, _) => None,
         }
     }
@@ -261,6 +294,7 @@ impl Announcer {
                 let document = Compressed::new(&wanted);
                 actions.push(Action::Publish(id, document.clone()));
                 device.published = Some(document);
+                device.overwritten = false;
             }
             device.ours = true;
         }

@@ -16,12 +16,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::announcer::{Action, Announcer, Delays, LeftOut};
+use super::announcer::{Action, Announcer, Author, Delays, LeftOut};
 use super::document::Document;
 use super::facts::{RoomFacts, can_change_document};
-use super::{Namespace, gateway_document, room_document};
+use super::{Namespace, gateway_document, is_document_of, room_document};
 use crate::config::{self, RoomId};
-use crate::state::{Change, Inbound, StateStore, StateValue, Subscriber};
+use crate::state::{Change, Inbound, Owner, StateStore, StateValue, Subscriber};
 use crate::topics;
 
 /// A burst of changes in a room is read once, this long after the first of them.
@@ -29,6 +29,8 @@ const CHANGES_DELAY: Duration = Duration::from_millis(200);
 
 /// Devices that a line names.
 const NAMED_DEVICES: usize = 5;
+/// At most this many devices of old versions are counted: any client can publish documents.
+const COUNTED_DEVICES: usize = 4096;
 
 /// What connects the publisher with the rest of the gateway.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub struct PublisherLinks {
     pub connected: watch::Receiver<bool>,
     /// The largest document that the broker takes, in bytes.
     pub largest_document: watch::Receiver<usize>,
+    /// Whether documents of earlier runs may be cleared.
+    pub may_clear: watch::Receiver<bool>,
 }
 
 type RoomConfigs = Arc<BTreeMap<RoomId, config::RoomConfig>>;
@@ -72,6 +76,8 @@ impl Publisher {
             status_topic,
             announcer: Announcer::new(delays),
             known: BTreeMap::new(),
+            leftovers: BTreeSet::new(),
+            unmarked: BTreeSet::new(),
             links,
             wanted,
             changes,
@@ -128,6 +134,10 @@ struct Task {
     announcer: Announcer,
     /// The rooms that the announcer knows, by their devices' ids.
     known: BTreeMap<String, Arc<str>>,
+    /// The devices of an earlier run whose documents are to be cleared as soon as that is allowed.
+    leftovers: BTreeSet<String>,
+    /// The devices that no room has, whose documents have no mark: an old version has left them.
+    unmarked: BTreeSet<String>,
     links: PublisherLinks,
     wanted: watch::Receiver<RoomConfigs>,
     changes: Arc<ChangedRooms>,
@@ -150,7 +160,7 @@ impl Task {
                     Ok(()) => self.read_all_rooms(),
                     Err(_) => return,
                 },
-                up = is_up(&mut self.links.connected), if !was_connected => match up {
+                up = is_true(&mut self.links.connected), if !was_connected => match up {
                     true => {
                         was_connected = true;
                         self.announcer.connected(Instant::now());
@@ -163,6 +173,10 @@ impl Task {
                         self.announcer.limit(limit, Instant::now());
                     }
                     Err(_) => return,
+                },
+                may = is_true(&mut self.links.may_clear), if self.has_leftovers() => match may {
+                    true => self.clear_leftovers(),
+                    false => return,
                 },
                 message = self.links.inbound.recv() => match message {
                     Some(message) => self.receive(&message),
@@ -245,20 +259,64 @@ impl Task {
             true => None,
             false => Some(serde_json::from_slice(&message.payload).unwrap_or_default()),
         };
-        let ours = document
-            .as_ref()
-            .is_some_and(|document| self.is_ours(document));
-        let action = self.announcer.received(device, document, ours);
-        if let Some(action) = action {
-            self.perform(action);
+        let author = match (message.owner, &document) {
+            (Owner::AnotherGateway, _) => Author::AnotherGateway,
+            (Owner::ThisGateway, Some(document)) if self.is_below_own_prefix(document) => {
+                Author::ThisGateway
+            }
+            _ => Author::Unknown,
+        };
+        self.leftovers.remove(device);
+        let is_unmarked = |document: &Value| {
+            message.owner == Owner::Unknown && self.is_below_own_prefix(document)
+        };
+        let is_news = !self.known.contains_key(device)
+            && !*self.links.may_clear.borrow()
+            && self.unmarked.len() < COUNTED_DEVICES;
+        if is_news && document.as_ref().is_some_and(is_unmarked) {
+            self.unmarked.insert(device.to_owned());
+        }
+        let now = Instant::now();
+        let action = self.announcer.received(device, document, author, now);
+        match action {
+            Some(Action::Clear(device)) if author == Author::ThisGateway => {
+                self.leftovers.insert(device);
+            }
+            Some(action) => self.perform(action),
+            None => {}
         }
     }
 
-    /// Whether this gateway made the document: then it names the gateway's availability.
-    fn is_ours(&self, document: &Value) -> bool {
-        let own = self.namespace.topic(topics::GATEWAY_AVAILABILITY);
-        let topics = document["availability"].as_array().into_iter().flatten();
-        topics.into_iter().any(|entry| entry["topic"] == own)
+    fn has_leftovers(&self) -> bool {
+        !self.leftovers.is_empty() || !self.unmarked.is_empty()
+    }
+
+    /// Clears the documents of devices that an earlier run had and this one does not have, and tells
+    /// of those that nobody has marked.
+    fn clear_leftovers(&mut self) {
+        self.unmarked.remove(&self.namespace.gateway());
+        let unmarked = std::mem::take(&mut self.unmarked);
+        if !unmarked.is_empty() {
+            tracing::info!(
+                devices = unmarked.len(),
+                "the broker holds documents for Home Assistant of rooms that are not configured, left \
+                 by an old version; `poly2mqtt clear --unmarked` lists and clears them"
+            );
+        }
+        for device in std::mem::take(&mut self.leftovers) {
+            if !self.known.contains_key(&device) {
+                self.perform(Action::Clear(device));
+            }
+        }
+    }
+
+    /// Whether the document names this gateway's availability. With another prefix before it, it is
+    /// of another gateway whose ids only begin alike.
+    fn is_below_own_prefix(&self, document: &Value) -> bool {
+        is_document_of(
+            document,
+            &self.namespace.topic(topics::GATEWAY_AVAILABILITY),
+        )
     }
 
     fn perform(&self, action: Action) {
@@ -297,9 +355,9 @@ fn report(left_out: &LeftOut) {
     );
 }
 
-/// Waits until the broker is connected; false if the MQTT door has ended.
-async fn is_up(connected: &mut watch::Receiver<bool>) -> bool {
-    connected.wait_for(|up| *up).await.is_ok()
+/// Waits until the MQTT door says that something is true; false if the door has ended.
+async fn is_true(told: &mut watch::Receiver<bool>) -> bool {
+    told.wait_for(|value| *value).await.is_ok()
 }
 
 fn value(document: &Document) -> Value {

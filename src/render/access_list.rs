@@ -14,14 +14,16 @@ const HEAD: &str = "\
 #   acl_file /etc/mosquitto/poly2mqtt.acl
 #
 # Everything that is not allowed here is refused. If mqtt.topic_prefix is set, put it before every
-# topic. To limit a user to one room, write its id instead of the + after room/, room/1/# instead of
+# topic; if home_assistant.prefix or status_topic is set, write it instead of homeassistant and
+# homeassistant/status. To limit a user to one room, write its id instead of the + after room/, room/1/# instead of
 # room/#, and gateway/availability instead of gateway/#: gateway/info lists all rooms, and
 # gateway/health counts them.
 
-# The gateway: receives commands, publishes states and results.
+# The gateway: receives commands, publishes states and results. It reads what it publishes too: what an
+# earlier run has left, and whether another gateway is there.
 user gateway
 topic readwrite room/#
-topic write gateway/#
+topic readwrite gateway/#
 # MQTT 5 Response Topics: clients use topics below response/<their user name>/.
 topic write response/#
 # Home Assistant's discovery, which the gateway also reads, and the message that Home Assistant has
@@ -42,18 +44,26 @@ user controller
 topic read room/#
 topic read gateway/#
 topic read response/controller/#
-# For Home Assistant itself, remove the # from these three lines.
-#topic read homeassistant/#
-#topic write homeassistant/status
-#topic write homeassistant/device/+/config
+";
+
+const HOME_ASSISTANT: &str = "
+# Home Assistant: sees everything, sends commands, says that it has started, and clears the documents of
+# devices that a person deletes there.
+user homeassistant
+topic read room/#
+topic read gateway/#
+topic read homeassistant/#
+topic write homeassistant/status
+topic write homeassistant/device/+/config
 ";
 
 const GUARDED: &str = "\
-# Guarded: these change a device for good. Remove the # from those that the controller may send; the
+# Guarded: these change a device for good. Remove the # from those that this user may send; the
 # gateway still refuses them unless the room's allow names them.
 ";
 
-/// The access list: one user for the gateway, one who only reads, one who also commands.
+/// The access list: one user for the gateway, one who only reads, one who also commands, and Home
+/// Assistant.
 pub fn mosquitto_acl() -> String {
     let (guarded, free): (Vec<_>, Vec<_>) =
         CATALOGUE.routes().iter().partition(|route| route.guarded());
@@ -62,13 +72,15 @@ pub fn mosquitto_acl() -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(acl, "topic deny {}", filter(route));
     }
-    acl.push_str(CONTROLLER);
-    for route in free {
-        let _ = writeln!(acl, "topic write {}", filter(route));
-    }
-    acl.push_str(GUARDED);
-    for route in guarded {
-        let _ = writeln!(acl, "#topic write {}", filter(route));
+    for user in [CONTROLLER, HOME_ASSISTANT] {
+        acl.push_str(user);
+        for route in &free {
+            let _ = writeln!(acl, "topic write {}", filter(route));
+        }
+        acl.push_str(GUARDED);
+        for route in &guarded {
+            let _ = writeln!(acl, "#topic write {}", filter(route));
+        }
     }
     acl
 }

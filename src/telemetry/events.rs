@@ -236,6 +236,19 @@ impl Telemetry {
     }
 }
 
+/// The first of these names, and how many more there are.
+fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
+    const LISTED: usize = 8;
+    let names: Vec<T> = names.into_iter().collect();
+    let first = names.iter().take(LISTED).map(AsRef::as_ref);
+    let first = first.collect::<Vec<_>>().join(", ");
+    let listed = shortened(&first, LONGEST_TEXT).into_owned();
+    match names.len().saturating_sub(LISTED) {
+        0 => listed,
+        more => format!("{listed} and {more} more"),
+    }
+}
+
 /// The MQTT door and its broker. The door's task runs in [`broker_span`](super::broker_span), which
 /// names the broker.
 impl Telemetry {
@@ -258,6 +271,60 @@ impl Telemetry {
             client_id,
             "the broker keeps ending the connection soon after it is made: another client may be \
              using this client id"
+        );
+    }
+
+    /// Another gateway publishes at the same topics of the broker. `shared` are the rooms that are
+    /// configured here too.
+    pub fn another_gateway<'a>(
+        &self,
+        rooms: impl IntoIterator<Item = &'a String>,
+        shared: &[String],
+    ) {
+        if shared.is_empty() {
+            let rooms = listed(rooms);
+            tracing::warn!(
+                target: MQTT,
+                rooms,
+                "another gateway uses the same topics at this broker; its rooms are left alone. Give \
+                 each gateway a mqtt.topic_prefix of its own"
+            );
+        } else {
+            let rooms = listed(shared);
+            tracing::warn!(
+                target: MQTT,
+                rooms,
+                "another gateway at this broker has the same rooms: both carry out their commands and \
+                 overwrite their states. End one of them, or give each a mqtt.topic_prefix of its own"
+            );
+        }
+    }
+
+    /// Another process publishes with this gateway's id, so the mark of a message proves nothing.
+    pub fn gateway_id_in_use(&self) {
+        tracing::warn!(
+            target: MQTT,
+            "another process uses this gateway's mqtt.client_id, perhaps at a broker that is bridged \
+             with this one; what earlier runs left at the broker is not cleared. Give each a \
+             mqtt.client_id of its own"
+        );
+    }
+
+    /// How many other gateways are there.
+    pub fn other_gateways(&self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.other_gateways.set(count);
+    }
+
+    /// The broker holds topics of rooms that no gateway has, and that are not marked as this one's.
+    pub fn topics_unclaimed(&self, rooms: &[&str], topics: usize) {
+        let rooms = listed(rooms);
+        tracing::info!(
+            target: MQTT,
+            rooms,
+            topics,
+            "the broker holds topics of rooms that no gateway has, left by another gateway, by \
+             another mqtt.client_id or by an old version; `poly2mqtt clear` lists and clears them"
         );
     }
 

@@ -15,6 +15,7 @@ impl Telemetry {
                 "received": metrics.broker_received.get(),
                 "refused": metrics.broker_refused.get(),
                 "left_out": metrics.broker_left_out.get(),
+                "other_gateways": metrics.other_gateways.get(),
             })
         });
         json!({

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod access;
+mod access_list;
 mod adding_an_operation;
 mod broker_access;
 mod broker_limits;
@@ -14,6 +15,7 @@ mod broker_tls;
 mod browser;
 mod browser_cross_site;
 mod check;
+mod clear;
 mod config;
 mod config_environment;
 mod config_secrets;
@@ -42,6 +44,7 @@ mod recorded;
 mod reload;
 mod startup;
 mod tcp;
+mod two_gateways;
 mod understood;
 mod walk;
 mod websocket;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, PingReq, PubAck, Subscribe};
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 
 use super::DoorContext;
 use super::backoff::Backoff;
@@ -38,6 +38,10 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often it is looked whether the broker's answers are overdue. Their deadlines are longer.
 const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long after a subscription leftovers are not cleared: by then the broker has sent what it
+/// retained, and other gateways have answered.
+const SETTLE_TIME: Duration = Duration::from_secs(2);
+
 /// The door's task.
 pub struct Connection {
     context: Arc<DoorContext>,
@@ -48,6 +52,10 @@ pub struct Connection {
     /// The broker was asked what an earlier run left there. Once is enough: later connections of
     /// this run know.
     asked_for_leftovers: bool,
+    /// Leftovers were cleared, if any were this gateway's.
+    is_settled: bool,
+    /// When they are.
+    settles_at: Option<Instant>,
     /// Commands that were received and whose results were not taken from the outbox yet.
     results_pending: usize,
 }
@@ -61,6 +69,8 @@ impl Connection {
             backoff: Backoff::default(),
             refusals: Refusals::default(),
             asked_for_leftovers: false,
+            is_settled: false,
+            settles_at: None,
             results_pending: 0,
         }
     }
@@ -141,6 +151,7 @@ impl Connection {
         let mut is_alive = true;
         let mut flush_rule = FlushRule::default();
         self.subscribe(session)?;
+        self.settles_at = None;
         loop {
             let stops = stopping.is_cancelled();
             while let Some(packet) = session.link.next()? {
@@ -163,6 +174,7 @@ impl Connection {
                 continue;
             }
             flush_rule.written();
+            let settles_at = self.settles_at;
             tokio::select! {
                 biased;
                 turned = session.link.turn() => {
@@ -175,6 +187,11 @@ impl Connection {
                         return Err(ConnectionLost::Silent);
                     }
                     session.link.put(&Packet::PingReq(PingReq))?;
+                    context.subscriber.count_others(Instant::now());
+                }
+                () = sleep_until(settles_at.unwrap_or_else(Instant::now)), if settles_at.is_some() => {
+                    (self.is_settled, self.settles_at) = (true, None);
+                    context.subscriber.settle(&context.store, Instant::now());
                 }
                 _ = deadlines.tick() => self.check_deadlines(session)?,
                 () = stopping.cancelled(), if !stops => {}
@@ -231,6 +248,8 @@ impl Connection {
             BrokerPacket::SubAck(ack) => {
                 if self.receiver.suback(&ack, &mut session.subscription) {
                     self.asked_for_leftovers = true;
+                    let settles_at = Instant::now() + SETTLE_TIME;
+                    self.settles_at = (!self.is_settled).then_some(settles_at);
                     self.check_ready(session);
                 }
             }
@@ -276,7 +295,7 @@ impl Connection {
             && !session.link.is_full()
     }
 
-    /// Subscribes to commands, to `gateway/info` and to the extra topics.
+    /// Subscribes to commands, to what gateways tell of themselves, and to the extra topics.
     fn subscribe(&mut self, session: &mut BrokerSession) -> Result<(), ConnectionLost> {
         let filters = filters(&self.context, !self.asked_for_leftovers);
         let mut subscribe = Subscribe::new_many(filters, None);

@@ -1,29 +1,29 @@
 //! Retained topics that the broker still holds from an earlier run.
 //!
 //! A broker keeps retained messages while the gateway is away. This run publishes most of these
-//! topics again; the others would stay for ever. A topic of a configured room is cleared once every
-//! state of the room has been read and none of them was this topic. A room that is not configured
-//! any more is cleared at once, if the `gateway/info` of an earlier run lists it: another gateway
-//! at the same broker may have rooms of its own.
+//! topics again; the others would stay for ever. Only what has this gateway's mark is cleared: a
+//! topic of a configured room once every state of the room has been read and none of them was this
+//! topic, a topic of another room at once. Nothing is cleared before [`Leftovers::settle`].
+//!
+//! What has another mark or none stays: there may be other gateways at the broker. It is counted, so
+//! that the log can tell of it.
 //!
 //! Pure. Decides which topics are to be cleared; publishes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::catalogue::CATALOGUE;
-use crate::topics::{Below, GATEWAY_INFO, RoomTopics, Topic};
+use crate::topics::{Below, RoomTopics, Topic};
 
 /// At most this many topics are remembered: any client can publish more of them.
 const LEFTOVER_LIMIT: usize = 1 << 16;
+/// Of at most this many rooms the topics of others are counted.
+const COUNTED_ROOMS: usize = 1 << 12;
 
 /// What a retained message from the broker is, by its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retained<'a> {
-    /// The `gateway/info` of an earlier run.
-    GatewayInfo,
     /// A state of a room.
     State {
         /// The room's id.
@@ -39,9 +39,6 @@ pub enum Retained<'a> {
 impl<'a> Retained<'a> {
     /// By the topic without prefix.
     pub fn of(topic: &'a str) -> Self {
-        if topic == GATEWAY_INFO {
-            return Self::GatewayInfo;
-        }
         let Some(Topic::Room { room, below }) = Topic::parse(topic) else {
             return Self::Other;
         };
@@ -67,21 +64,66 @@ fn is_snapshot(state: &str) -> bool {
     state.starts_with("camera/snapshot/") && !state.ends_with("/get")
 }
 
-/// The topics of an earlier run, and the rooms it had.
+/// The topics of an earlier run, and those of others.
 #[derive(Debug, Default)]
 pub struct Leftovers {
-    /// Held by the broker, and not published by this run.
+    /// Held by the broker with this gateway's mark, and not published by this run.
     topics: BTreeSet<Arc<str>>,
-    /// Listed by an earlier `gateway/info` and not configured now.
-    former_rooms: BTreeSet<String>,
+    /// Topics of this run whose newest message at the broker is another gateway's.
+    taken: BTreeSet<Arc<str>>,
+    /// How many topics without this gateway's mark the broker held at the start, by the rooms that
+    /// are not configured and the gateway that has left them: its id, or nothing.
+    unclaimed: BTreeMap<(String, String), usize>,
+    is_settled: bool,
+}
+
+/// What [`Leftovers`] knows of the topics that it does not clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unclaimed {
+    /// The room.
+    pub room: String,
+    /// The id of the gateway that has left them; empty for none.
+    pub id: String,
+    /// How many there are.
+    pub topics: usize,
 }
 
 impl Leftovers {
-    /// The broker holds this topic.
+    /// The broker holds this topic with this gateway's mark.
     pub fn remember(&mut self, topic: Arc<str>) {
         if self.topics.len() < LEFTOVER_LIMIT {
             self.topics.insert(topic);
         }
+    }
+
+    /// The broker holds a topic of a room that is not configured, without this gateway's mark.
+    pub fn count(&mut self, room: &str, id: Option<&str>) {
+        let key = (room.to_owned(), id.unwrap_or_default().to_owned());
+        if self.is_settled
+            || self.unclaimed.len() >= COUNTED_ROOMS && !self.unclaimed.contains_key(&key)
+        {
+            return;
+        }
+        *self.unclaimed.entry(key).or_default() += 1;
+    }
+
+    /// Another gateway has published this topic, which is this run's too.
+    pub fn take_over(&mut self, topic: Arc<str>) {
+        if self.taken.len() < LEFTOVER_LIMIT {
+            self.taken.insert(topic);
+        }
+    }
+
+    /// This run publishes the topic now.
+    pub fn published(&mut self, topic: &str) {
+        if !self.taken.is_empty() {
+            self.taken.remove(topic);
+        }
+    }
+
+    /// Whether this run may clear the topic: no other gateway has published it since.
+    pub fn may_clear(&self, topic: &str) -> bool {
+        !self.taken.contains(topic)
     }
 
     /// This run publishes or clears the topic itself. True if it was remembered.
@@ -89,14 +131,27 @@ impl Leftovers {
         self.topics.remove(topic)
     }
 
-    /// Whether an earlier run of this gateway had this room, which is not configured any more.
-    pub fn is_former_room(&self, room: &str) -> bool {
-        self.former_rooms.contains(room)
+    /// From now on leftovers may be cleared: nobody else claims this gateway's id. Returns the rooms
+    /// of the topics that are remembered, and what was counted.
+    pub fn settle(&mut self) -> (BTreeSet<String>, Vec<Unclaimed>) {
+        self.is_settled = true;
+        let rooms = self.topics.iter().filter_map(|topic| {
+            let room = Topic::parse(topic)?.room()?;
+            Some(room.to_owned())
+        });
+        let unclaimed = std::mem::take(&mut self.unclaimed).into_iter();
+        let unclaimed = unclaimed.map(|((room, id), topics)| Unclaimed { room, id, topics });
+        (rooms.collect(), unclaimed.collect())
+    }
+
+    /// Another process uses this gateway's id: its mark proves nothing.
+    pub fn unsettle(&mut self) {
+        self.is_settled = false;
     }
 
     /// Takes the remembered topics of a room, to be cleared.
     pub fn take_room(&mut self, room: &str) -> Vec<Arc<str>> {
-        if self.topics.is_empty() {
+        if self.topics.is_empty() || !self.is_settled {
             return Vec::new();
         }
         let start = RoomTopics::new(room).start();
@@ -107,22 +162,6 @@ impl Leftovers {
             .collect();
         for topic in &topics {
             self.topics.remove(topic);
-        }
-        topics
-    }
-
-    /// The `gateway/info` of an earlier run arrived: returns the topics to be cleared at once.
-    pub fn earlier_info(
-        &mut self,
-        info: &[u8],
-        is_configured: impl Fn(&str) -> bool,
-    ) -> Vec<Arc<str>> {
-        let info: Value = serde_json::from_slice(info).unwrap_or_default();
-        let rooms = info["rooms"].as_object().into_iter().flatten();
-        let mut topics = Vec::new();
-        for (room, _) in rooms.filter(|(room, _)| !is_configured(room)) {
-            topics.extend(self.take_room(room));
-            self.former_rooms.insert(room.clone());
         }
         topics
     }
@@ -137,6 +176,7 @@ mod tests {
         for topic in topics {
             leftovers.remember((*topic).into());
         }
+        leftovers.settle();
         leftovers
     }
 
@@ -151,7 +191,7 @@ mod tests {
             is_read: false,
         };
         for (topic, expected) in [
-            ("gateway/info", Retained::GatewayInfo),
+            ("gateway/info", Retained::Other),
             ("gateway/health", Retained::Other),
             ("room/1/audio/volume", read("1")),
             ("room/2/availability", unread("2")),
@@ -185,20 +225,43 @@ mod tests {
     }
 
     #[test]
-    fn only_rooms_that_an_earlier_run_listed_are_cleared_at_once() {
-        let mut leftovers = remembering(&[
-            "room/1/audio/volume",
-            "room/gone/audio/volume",
-            "room/other/audio/volume",
-        ]);
-        let info = br#"{"rooms": {"1": null, "gone": "Hall"}}"#;
-        let topics = leftovers.earlier_info(info, |room| room == "1");
-        assert_eq!(topics, ["room/gone/audio/volume".into()]);
-        assert!(leftovers.is_former_room("gone"));
-        assert!(!leftovers.is_former_room("1") && !leftovers.is_former_room("other"));
-        for info in [&b""[..], b"[]", b"{\"rooms\": 1}", b"\xff"] {
-            assert!(leftovers.earlier_info(info, |_| false).is_empty());
+    fn nothing_is_given_up_before_the_broker_has_told_what_it_holds() {
+        let mut leftovers = Leftovers::default();
+        leftovers.remember("room/1/audio/volume".into());
+        leftovers.remember("room/2/audio/volume".into());
+        assert!(leftovers.take_room("1").is_empty());
+        let (rooms, _) = leftovers.settle();
+        assert_eq!(rooms, ["1".to_owned(), "2".to_owned()].into());
+        assert_eq!(leftovers.take_room("1").len(), 1);
+        leftovers.unsettle();
+        assert!(leftovers.take_room("2").is_empty());
+    }
+
+    #[test]
+    fn a_topic_that_another_gateway_has_published_is_not_cleared() {
+        let mut leftovers = Leftovers::default();
+        leftovers.take_over("room/1/audio/volume".into());
+        assert!(!leftovers.may_clear("room/1/audio/volume"));
+        assert!(leftovers.may_clear("room/1/audio/muted"));
+        leftovers.published("room/1/audio/volume");
+        assert!(leftovers.may_clear("room/1/audio/volume"));
+    }
+
+    #[test]
+    fn topics_of_others_are_counted_by_room_and_gateway_until_it_is_settled() {
+        let mut leftovers = Leftovers::default();
+        for id in [None, Some("a"), Some("a")] {
+            leftovers.count("7", id);
         }
+        let unclaimed = |id: &str, topics| Unclaimed {
+            room: "7".into(),
+            id: id.into(),
+            topics,
+        };
+        let (_, counted) = leftovers.settle();
+        assert_eq!(counted, [unclaimed("", 1), unclaimed("a", 2)]);
+        leftovers.count("7", None);
+        assert!(leftovers.settle().1.is_empty());
     }
 
     #[test]
@@ -207,6 +270,7 @@ mod tests {
         for n in 0..=LEFTOVER_LIMIT {
             leftovers.remember(format!("room/1/system/parts/{n}").into());
         }
+        leftovers.settle();
         assert_eq!(leftovers.take_room("1").len(), LEFTOVER_LIMIT);
     }
 }

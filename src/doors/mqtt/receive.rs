@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::DoorContext;
 use super::error::ConnectionLost;
 use super::inflight::Inflight;
+use super::mark::Mark;
 use super::message::{Delivery, ReplyAddress};
 use super::packets::{BrokerPacket, PacketReader, PubAck, SubAck};
 use super::refusals::{Obstacle, Refusals};
@@ -25,7 +26,7 @@ use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
 use crate::state::{Inbound, StateStore};
-use crate::topics::{GATEWAY_INFO, check_response, is_gateway_topic};
+use crate::topics::{ALL_GATEWAY_TOPICS, Topic, check_response, is_gateway_topic};
 
 /// How many received publishes are remembered. A broker repeats what is not acknowledged; that is
 /// at most what it had sent when the connection broke, and brokers send 20 by default.
@@ -67,16 +68,23 @@ impl Receiver {
             self.hand_over(full_topic, &publish);
             return false;
         };
-        if publish.retain
-            && context
-                .subscriber
-                .retained_arrived(&context.store, topic, &publish.payload)
-        {
+        let mark = Mark::of(&publish);
+        let (store, subscriber) = (&context.store, &context.subscriber);
+        if let Some(Topic::Gateway(_)) = Topic::parse(topic) {
+            subscriber.gateway_told(store, topic, &publish.payload, mark, !publish.retain);
+            return false;
+        }
+        let owner = mark.owner(&context.settings);
+        let payload = &publish.payload;
+        if publish.retain && subscriber.retained_arrived(store, topic, payload, owner, mark.id) {
             return false;
         }
         let Some((room, command)) = prefix.command(full_topic) else {
             return false;
         };
+        if store.room(room).is_none() && subscriber.is_for_another(room, topic) {
+            return false;
+        }
         if self.recent.is_repeated(&publish) {
             return false;
         }
@@ -94,6 +102,7 @@ impl Receiver {
         let inbound = Inbound {
             topic: topic.to_owned(),
             payload: publish.payload.clone(),
+            owner: Mark::of(publish).owner(&self.context.settings),
         };
         if extra.inbound.try_send(inbound).is_err() {
             self.context.telemetry.inbound_dropped(topic);
@@ -172,7 +181,7 @@ impl Receiver {
         let Some(not_granted) = subscription.answered(ack, Instant::now()) else {
             return false;
         };
-        let info = self.context.settings.prefix.add(GATEWAY_INFO);
+        let gateways = self.context.settings.prefix.add(ALL_GATEWAY_TOPICS);
         let telemetry = &self.context.telemetry;
         for not in not_granted {
             if not.is_only_weaker() {
@@ -185,7 +194,9 @@ impl Receiver {
             };
             let effect = match &not {
                 not if not.is_commands => NO_COMMANDS,
-                not if not.filter == info => "what an earlier run left there may stay",
+                not if not.filter == gateways => {
+                    "another gateway with the same topics is not noticed"
+                }
                 _ => "Home Assistant's start and its documents are not noticed",
             };
             telemetry.broker_refused_subscription(&not.filter, &reason, effect);

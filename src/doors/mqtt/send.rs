@@ -12,13 +12,14 @@ use tokio::time::Instant;
 
 use super::DoorContext;
 use super::inflight::SentMessage;
+use super::mark::Mark;
 use super::message::{Delivery, Message, result_messages};
 use super::refusals::{Obstacle, Refusals};
 use super::session::BrokerSession;
 
 use crate::command::{ErrorCode, Failure};
 use crate::state::{Item, StateValue};
-use crate::topics::is_gateway_topic;
+use crate::topics::{GATEWAY_AVAILABILITY, is_gateway_topic};
 
 /// Adds an item's messages to the session. The last message represents the item: when it is
 /// acknowledged, the item is done.
@@ -160,7 +161,7 @@ impl MessageMaker<'_> {
     /// Of a state that is left out because of its size, what the broker holds is cleared: it is not
     /// what the device says any more. A document of Home Assistant stays until a smaller one comes.
     fn state(&mut self, topic: &str) -> Option<Message> {
-        let message = state_message(self.context, topic);
+        let message = state_message(self.context, topic)?;
         let Some(obstacle) = self.obstacle(&message) else {
             return Some(message);
         };
@@ -233,9 +234,10 @@ impl MessageMaker<'_> {
     }
 }
 
-/// The newest value of a topic; an empty payload clears the topic at the broker.
-fn state_message(context: &DoorContext, topic: &str) -> Message {
-    let (value, topic) = match &context.extra_topics {
+/// The newest value of a topic; an empty payload clears the topic at the broker. `None` for what
+/// another gateway has published there since, and must not lose.
+fn state_message(context: &DoorContext, topic: &str) -> Option<Message> {
+    let (mut value, full_topic) = match &context.extra_topics {
         Some(extra) if !is_gateway_topic(topic) => {
             let value = extra.store.get(topic);
             let publish = |value: StateValue| StateValue::text((extra.encode)(&value.payload));
@@ -243,19 +245,24 @@ fn state_message(context: &DoorContext, topic: &str) -> Message {
         }
         _ => (context.store.get(topic), context.settings.prefix.add(topic)),
     };
-    let (payload, content_type) = match value {
-        Some(value) => (
-            value.payload,
-            value
-                .content_type
-                .map(|content_type| content_type.to_string()),
-        ),
-        None => Default::default(),
-    };
-    Message {
-        retain: true,
-        ..Message::plain(topic, payload, content_type)
+    let subscriber = &context.subscriber;
+    let mut user = Mark::own(&context.settings);
+    match &value {
+        None if !subscriber.may_clear_topic(topic) => return None,
+        // The others stay, so the topic says online; the mark says that this one goes.
+        Some(_) if topic == GATEWAY_AVAILABILITY && subscriber.stops_before_others() => {
+            value = Some(StateValue::text("online"));
+            user.push(Mark::stop());
+        }
+        _ => subscriber.published(topic),
     }
+    let value = value.unwrap_or_else(|| StateValue::text(""));
+    let content_type = value.content_type.map(|kind| kind.to_string());
+    Some(Message {
+        retain: true,
+        user,
+        ..Message::plain(full_topic, value.payload, content_type)
+    })
 }
 
 #[cfg(test)]

@@ -7,10 +7,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Connect, ConnectProperties, LastWill, Login, Packet};
+use rumqttc::v5::mqttbytes::v5::{
+    Connect, ConnectProperties, LastWill, LastWillProperties, Login, Packet,
+};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::mark::Mark;
 use crate::config::{Fingerprint, host_port};
+use crate::gateway_id::GatewayId;
 use crate::net::{ClientTls, ClientTlsFiles, Handshakes, ServerWords};
 use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, Prefix};
 
@@ -56,6 +60,11 @@ pub struct MqttSettings {
     pub password: Option<SecretString>,
     /// The same at every start, so that the broker keeps the session.
     pub client_id: String,
+    /// The gateway's id, the same at every start: by it the gateway knows its own messages.
+    pub gateway_id: GatewayId,
+    /// Retained messages carry the id. The embedded broker holds nothing of earlier runs, and lets
+    /// no other gateway in, so there it would only cost memory.
+    pub marks_messages: bool,
     /// The broker's certificate; without it, an authority must have signed that.
     pub certificate: Option<Fingerprint>,
     /// The authority that signed the broker's certificate, instead of the system's.
@@ -87,6 +96,8 @@ impl MqttSettings {
             username: None,
             password: None,
             client_id: "poly2mqtt".into(),
+            gateway_id: GatewayId::of_client("poly2mqtt"),
+            marks_messages: true,
             certificate: None,
             ca_file: None,
             client_cert_file: None,
@@ -125,7 +136,15 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
         "offline",
         QoS::AtLeastOnce,
         true,
-        None,
+        settings.marks_messages.then(|| LastWillProperties {
+            delay_interval: None,
+            payload_format_indicator: None,
+            message_expiry_interval: None,
+            content_type: None,
+            response_topic: None,
+            correlation_data: None,
+            user_properties: Mark::own(settings),
+        }),
     );
     let login = settings.username.as_ref().map(|username| {
         let password = settings.password.as_ref().map(ExposeSecret::expose_secret);
@@ -195,6 +214,8 @@ pub(super) mod tests {
         assert_eq!(properties.session_expiry_interval, Some(10));
         assert_eq!(&will.topic[..], b"av/gateway/availability");
         assert_eq!((&will.message[..], will.retain), (&b"offline"[..], true));
+        let mark = ("gateway".to_owned(), settings.gateway_id.to_string());
+        assert_eq!(will.properties.unwrap().user_properties, [mark]);
         assert_eq!((&*login.username, &*login.password), ("gateway", "secret"));
         // Without a session expiry, the broker forgets the session at once.
         let forgotten = MqttSettings {

@@ -1,19 +1,27 @@
 //! Receives changes from the state store: topics to publish and topics to clear.
 //!
-//! Owns the door's outbox and the leftovers of earlier runs, and brings the two together: a
-//! leftover that is to be cleared goes through the outbox like a state, and since the store does
-//! not hold it, an empty retained message is published.
+//! Owns the door's outbox, the leftovers of earlier runs and what is known of other gateways, and
+//! brings them together: a leftover that is to be cleared goes through the outbox like a state, and
+//! since the store does not hold it, an empty retained message is published. What another gateway
+//! says is in `gateways`.
 //!
 //! The store calls [`Subscriber`]'s methods under its lock. They never call the store.
 
+mod gateways;
+
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::leftovers::{Leftovers, Retained};
+use super::leftovers::{Leftovers, Retained, Unclaimed};
 use super::message::Delivery;
+use super::other_gateways::OtherGateways;
 use crate::command::DoorKind;
-use crate::state::{Change, Outbox, RoomStatus, StateStore, Subscriber};
+use crate::gateway_id::GatewayId;
+use crate::state::{Change, Outbox, Owner, RoomStatus, StateStore, Subscriber};
 use crate::telemetry::Telemetry;
 
 /// The door's subscription to the state store.
@@ -21,16 +29,24 @@ use crate::telemetry::Telemetry;
 pub struct MqttSubscriber {
     /// What waits to be published.
     pub outbox: Outbox<Delivery>,
+    gateway_id: GatewayId,
     leftovers: Mutex<Leftovers>,
+    others: Mutex<OtherGateways>,
+    may_clear: watch::Sender<bool>,
+    stops: AtomicBool,
     telemetry: Arc<Telemetry>,
 }
 
 impl MqttSubscriber {
-    /// With an empty outbox, and without leftovers.
-    pub fn new(telemetry: Arc<Telemetry>) -> Self {
+    /// With an empty outbox, without leftovers, and alone.
+    pub fn new(gateway_id: GatewayId, telemetry: Arc<Telemetry>) -> Self {
         Self {
             outbox: Outbox::default(),
+            gateway_id,
             leftovers: Mutex::default(),
+            others: Mutex::default(),
+            may_clear: watch::Sender::new(false),
+            stops: AtomicBool::new(false),
             telemetry,
         }
     }
@@ -42,24 +58,59 @@ impl MqttSubscriber {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn others(&self) -> MutexGuard<'_, OtherGateways> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MqttSubscriber {
+    /// Whether leftovers may be cleared, now and from now on.
+    pub fn may_clear(&self) -> watch::Receiver<bool> {
+        self.may_clear.subscribe()
+    }
+
     /// The broker sent a retained message. True if it is a state, of this or an earlier run or of
-    /// another gateway, and not a command. Without payload it says that the topic was cleared.
-    pub fn retained_arrived(&self, store: &StateStore, topic: &str, payload: &[u8]) -> bool {
-        match Retained::of(topic) {
-            Retained::GatewayInfo | Retained::State { .. } if payload.is_empty() => true,
-            Retained::GatewayInfo => {
-                let is_configured = |room: &str| store.room(room).is_some();
-                let listed = self.leftovers().earlier_info(payload, is_configured);
-                self.clear(&listed);
-                true
-            }
-            Retained::State { room, is_read } => {
-                if is_read || store.room(room).is_none() {
+    /// another gateway, and not a command. `owner` is whose message it is, `id` the id of its mark.
+    /// Without payload it says that the topic was cleared.
+    pub fn retained_arrived(
+        &self,
+        store: &StateStore,
+        topic: &str,
+        payload: &[u8],
+        owner: Owner,
+        id: Option<&str>,
+    ) -> bool {
+        let Retained::State { room, is_read } = Retained::of(topic) else {
+            return store.get(topic).is_some();
+        };
+        if payload.is_empty() {
+            self.cleared(store, topic, owner);
+            return true;
+        }
+        let is_configured = store.room(room).is_some();
+        match owner {
+            Owner::ThisGateway => {
+                if is_read || !is_configured {
                     self.leftover_arrived(store, room, topic.into());
                 }
-                true
             }
-            Retained::Other => store.get(topic).is_some(),
+            Owner::AnotherGateway | Owner::Unknown => {
+                self.leftovers().forget(topic);
+                if !is_configured {
+                    self.leftovers().count(room, id);
+                } else if owner == Owner::AnotherGateway && store.get(topic).is_some() {
+                    self.leftovers().take_over(topic.into());
+                }
+            }
+        }
+        true
+    }
+
+    /// Somebody has cleared the topic. Another gateway that clears what was its own may hit a state of
+    /// this one, which is published again.
+    fn cleared(&self, store: &StateStore, topic: &str, owner: Owner) {
+        if owner == Owner::AnotherGateway && store.get(topic).is_some() {
+            self.outbox.push_state(&Arc::from(topic));
         }
     }
 
@@ -71,13 +122,47 @@ impl MqttSubscriber {
             self.leftovers().forget(&topic);
             return;
         }
-        let clear_now = match store.room(room) {
-            Some(status) => status.complete,
-            None => self.leftovers().is_former_room(room),
-        };
+        let clear_now = *self.may_clear.borrow() && was_read(store, room);
         if clear_now && self.leftovers().forget(&topic) {
             self.clear(&[topic]);
         }
+    }
+
+    /// The broker has told what it holds, and other gateways have had time to answer: clears what
+    /// this gateway has left there, unless another process uses its id.
+    pub fn settle(&self, store: &StateStore, now: Instant) {
+        if self.others().is_there(self.gateway_id.as_str(), now) {
+            return;
+        }
+        let (rooms, unclaimed) = self.leftovers().settle();
+        for room in rooms.iter().filter(|room| was_read(store, room)) {
+            let topics = self.leftovers().take_room(room);
+            self.clear(&topics);
+        }
+        self.may_clear.send_replace(true);
+        self.tell_unclaimed(&unclaimed, now);
+    }
+
+    fn tell_unclaimed(&self, unclaimed: &[Unclaimed], now: Instant) {
+        let others = self.others();
+        let abandoned = unclaimed.iter().filter(|unclaimed| {
+            !others.is_there(&unclaimed.id, now) && !others.has_room(&unclaimed.room, now)
+        });
+        let rooms: Vec<&str> = abandoned.clone().map(|one| one.room.as_str()).collect();
+        let topics = abandoned.map(|one| one.topics).sum();
+        if topics > 0 {
+            self.telemetry.topics_unclaimed(&rooms, topics);
+        }
+    }
+
+    /// A state is published now.
+    pub fn published(&self, topic: &str) {
+        self.leftovers().published(topic);
+    }
+
+    /// Whether the topic may be cleared: its newest message is not another gateway's.
+    pub fn may_clear_topic(&self, topic: &str) -> bool {
+        self.leftovers().may_clear(topic)
     }
 
     fn clear(&self, topics: &[Arc<str>]) {
@@ -85,6 +170,11 @@ impl MqttSubscriber {
             self.outbox.push_state(topic);
         }
     }
+}
+
+/// Whether every state of the room has been read, or there is no such room.
+fn was_read(store: &StateStore, room: &str) -> bool {
+    store.room(room).is_none_or(|status| status.complete)
 }
 
 impl Subscriber for MqttSubscriber {
@@ -114,7 +204,10 @@ mod tests {
 
     fn setup() -> (Arc<StateStore>, Arc<MqttSubscriber>) {
         let store = StateStore::new();
-        let door = Arc::new(MqttSubscriber::new(Arc::default()));
+        let door = Arc::new(MqttSubscriber::new(
+            GatewayId::of_client("poly2mqtt"),
+            Arc::default(),
+        ));
         let subscriber: Arc<dyn Subscriber> = door.clone();
         store.subscribe(Arc::downgrade(&subscriber));
         (store, door)
@@ -137,65 +230,120 @@ mod tests {
         complete: true,
     };
 
+    /// The broker sends a retained message with this gateway's mark.
+    fn own(door: &MqttSubscriber, store: &StateStore, topic: &str) -> bool {
+        door.retained_arrived(store, topic, b"5", Owner::ThisGateway, Some("own"))
+    }
+
     #[test]
     fn a_leftover_is_cleared_when_its_room_has_been_read() {
         let (store, door) = setup();
         let room: Arc<str> = "1".into();
         store.set_room(&room, RoomStatus::default());
-        assert!(door.retained_arrived(&store, VOLUME, b"5"));
-        assert!(door.retained_arrived(&store, "room/1/audio/muted", b"true"));
-        assert!(door.retained_arrived(&store, "room/1/availability", b"online"));
+        assert!(own(&door, &store, VOLUME));
+        assert!(own(&door, &store, "room/1/audio/muted"));
+        assert!(own(&door, &store, "room/1/availability"));
+        door.settle(&store, Instant::now());
         assert!(waiting(&door).is_empty());
         store.set("room/1/audio/muted", StateValue::text("true"));
         assert_eq!(waiting(&door), ["room/1/audio/muted"]);
         store.set_room(&room, COMPLETE);
         assert_eq!(waiting(&door), [VOLUME]);
         // One that arrives later is cleared at once; one that is set stays.
-        assert!(door.retained_arrived(&store, VOLUME, b"5"));
-        assert!(door.retained_arrived(&store, "room/1/audio/muted", b"false"));
+        assert!(own(&door, &store, VOLUME));
+        assert!(own(&door, &store, "room/1/audio/muted"));
         assert_eq!(waiting(&door), [VOLUME]);
     }
 
     #[test]
     fn a_removed_room_leaves_nothing() {
         let (store, door) = setup();
+        door.settle(&store, Instant::now());
         store.set_room(&"1".into(), RoomStatus::default());
-        assert!(door.retained_arrived(&store, VOLUME, b"5"));
+        assert!(own(&door, &store, VOLUME));
         store.remove_room("1");
         assert_eq!(waiting(&door), [VOLUME]);
     }
 
     #[test]
-    fn a_room_of_an_earlier_run_is_cleared_whichever_message_comes_first() {
+    fn nothing_is_cleared_before_the_broker_has_told_what_it_holds() {
         let (store, door) = setup();
-        store.set_room(&"1".into(), RoomStatus::default());
-        let info = br#"{"rooms": {"1": null, "7": null}}"#;
-        assert!(door.retained_arrived(&store, "room/7/audio/volume", b"5"));
-        assert!(door.retained_arrived(&store, "room/8/audio/volume", b"5"));
+        let room: Arc<str> = "1".into();
+        store.set_room(&room, RoomStatus::default());
+        assert!(own(&door, &store, VOLUME));
+        assert!(own(&door, &store, "room/7/audio/volume"));
+        store.set_room(&room, COMPLETE);
+        assert!(waiting(&door).is_empty() && !*door.may_clear().borrow());
+        door.settle(&store, Instant::now());
+        assert_eq!(waiting(&door), [VOLUME, "room/7/audio/volume"]);
+        assert!(*door.may_clear().borrow());
+        assert!(own(&door, &store, "room/7/availability"));
+        assert_eq!(waiting(&door), ["room/7/availability"]);
+    }
+
+    #[test]
+    fn what_has_another_mark_or_none_is_left_alone() {
+        let (store, door) = setup();
+        door.settle(&store, Instant::now());
+        store.set_room(&"1".into(), COMPLETE);
+        for owner in [Owner::AnotherGateway, Owner::Unknown] {
+            for topic in [VOLUME, "room/7/audio/volume", "room/7/availability"] {
+                assert!(door.retained_arrived(&store, topic, b"5", owner, None));
+            }
+        }
         assert!(waiting(&door).is_empty());
-        assert!(door.retained_arrived(&store, "gateway/info", info));
-        assert!(door.retained_arrived(&store, "room/7/availability", b"online"));
-        assert!(door.retained_arrived(&store, "room/8/availability", b"online"));
-        assert_eq!(
-            waiting(&door),
-            ["room/7/audio/volume", "room/7/availability"]
+        // The newest message counts: what was this gateway's is another's now.
+        let (store, door) = setup();
+        assert!(own(&door, &store, "room/7/audio/volume"));
+        let taken = door.retained_arrived(
+            &store,
+            "room/7/audio/volume",
+            b"5",
+            Owner::AnotherGateway,
+            Some("other"),
         );
+        door.settle(&store, Instant::now());
+        assert!(taken && waiting(&door).is_empty());
+    }
+
+    #[test]
+    fn a_state_that_another_gateway_has_published_is_not_cleared() {
+        let (store, door) = setup();
+        store.set_room(&"1".into(), COMPLETE);
+        store.set(VOLUME, StateValue::text("5"));
+        assert!(door.may_clear_topic(VOLUME));
+        assert!(door.retained_arrived(&store, VOLUME, b"5", Owner::AnotherGateway, Some("other")));
+        assert!(!door.may_clear_topic(VOLUME));
+        door.published(VOLUME);
+        assert!(door.may_clear_topic(VOLUME));
+    }
+
+    #[test]
+    fn a_state_that_another_gateway_clears_is_published_again() {
+        let (store, door) = setup();
+        store.set(VOLUME, StateValue::text("5"));
+        assert_eq!(waiting(&door), [VOLUME]);
+        door.cleared(&store, VOLUME, Owner::Unknown);
+        door.cleared(&store, "room/7/audio/volume", Owner::AnotherGateway);
+        assert!(waiting(&door).is_empty());
+        door.cleared(&store, VOLUME, Owner::AnotherGateway);
+        assert_eq!(waiting(&door), [VOLUME]);
     }
 
     #[test]
     fn a_state_that_is_cleared_is_no_leftover() {
         let (store, door) = setup();
         store.set_room(&"1".into(), COMPLETE);
-        assert!(door.retained_arrived(&store, VOLUME, b""));
-        assert!(door.retained_arrived(&store, "gateway/info", b""));
+        door.settle(&store, Instant::now());
+        assert!(door.retained_arrived(&store, VOLUME, b"", Owner::Unknown, None));
         assert!(waiting(&door).is_empty());
     }
 
     #[test]
     fn a_command_is_no_leftover() {
         let (store, door) = setup();
-        assert!(!door.retained_arrived(&store, "room/1/audio/mute", b""));
-        assert!(!door.retained_arrived(&store, "room/1/audio/volume/set", b"5"));
-        assert!(!door.retained_arrived(&store, "room/1/no/such/state", b"5"));
+        assert!(!own(&door, &store, "room/1/audio/mute"));
+        assert!(!own(&door, &store, "room/1/audio/volume/set"));
+        assert!(!own(&door, &store, "room/1/no/such/state"));
     }
 }

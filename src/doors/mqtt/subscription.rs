@@ -13,14 +13,14 @@ use super::DoorContext;
 use super::packets::SubAck;
 use super::reason::ReasonCode;
 use super::settings::SUBACK_TIMEOUT;
-use crate::topics::{ALL_ROOMS, GATEWAY_INFO};
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS};
 
 /// How long after a refusal the commands are asked for again: somebody may have changed the broker's
 /// access rules.
 const ASK_AGAIN_DELAY: Duration = Duration::from_secs(60);
 
-/// The filters, in the order of the SUBSCRIBE. Retained messages below the rooms and `gateway/info`
-/// are asked for if `with_retained`.
+/// The filters, in the order of the SUBSCRIBE. Retained messages below the rooms are asked for if
+/// `with_retained`, those of the others always.
 pub fn filters(context: &DoorContext, with_retained: bool) -> Vec<Filter> {
     let filter = |path: String, retain_forward_rule| Filter {
         path,
@@ -34,7 +34,18 @@ pub fn filters(context: &DoorContext, with_retained: bool) -> Vec<Filter> {
         false => RetainForwardRule::Never,
     };
     let prefix = &context.settings.prefix;
-    let own = [ALL_ROOMS, GATEWAY_INFO].map(|path| filter(prefix.add(path), retained.clone()));
+    let own = [
+        filter(prefix.add(ALL_ROOMS), retained),
+        // Without retain as published, the flag tells what is retained from what is live: only a live
+        // message proves that its gateway is there.
+        Filter {
+            preserve_retain: false,
+            ..filter(
+                prefix.add(ALL_GATEWAY_TOPICS),
+                RetainForwardRule::OnEverySubscribe,
+            )
+        },
+    ];
     let extra = context.extra_topics.iter().flat_map(|extra| &extra.filters);
     let extra = extra.map(|path| filter(path.clone(), RetainForwardRule::OnEverySubscribe));
     own.into_iter().chain(extra).collect()

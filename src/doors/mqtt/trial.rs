@@ -17,7 +17,7 @@ use super::error::ConnectionLost;
 use super::link::Link;
 use super::packets::BrokerPacket;
 use super::settings::{MqttSettings, client_tls};
-use crate::topics::{ALL_ROOMS, GATEWAY_INFO};
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS};
 
 /// How long the broker may take to answer about the rights; it takes milliseconds.
 const RIGHTS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -124,7 +124,7 @@ impl Asked {
         topics: &TrialTopics,
         limits: Option<&ConnAckProperties>,
     ) -> Self {
-        let own = [ALL_ROOMS, GATEWAY_INFO].map(|filter| settings.prefix.add(filter));
+        let own = [ALL_ROOMS, ALL_GATEWAY_TOPICS].map(|filter| settings.prefix.add(filter));
         let qos = match limits.and_then(|limits| limits.max_qos) {
             Some(0) => QoS::AtMostOnce,
             _ => QoS::AtLeastOnce,
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(
             answers(&answered).await.unwrap(),
             [
-                "it refuses to subscribe to gateway/info (not authorized, reason code 135)",
+                "it refuses to subscribe to gateway/+ (not authorized, reason code 135)",
                 "it refuses to publish to room/1/event/check (not authorized, reason code 135)",
                 "it refuses to publish to homeassistant/device/poly2mqtt/config (reason code 195, which \
                  MQTT 5 does not define)",

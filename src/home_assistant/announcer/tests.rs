@@ -97,7 +97,7 @@ fn nothing_is_published_before_the_broker_has_told_what_it_has() {
     assert!(it.due(now + 60 * SECOND).is_empty());
     assert_eq!(it.next_due(), None);
     it.connected(now + 60 * SECOND);
-    it.received("1", Some(document(&["a"])), true);
+    it.received("1", Some(document(&["a"])), Author::ThisGateway, now);
     let later = now + 62 * SECOND;
     assert_eq!(it.next_due(), Some(later));
     // The device is away, and what it had is kept as it was.
@@ -122,10 +122,10 @@ fn a_device_that_somebody_deleted_stays_away() {
     it.update("1", document(&["a"]), true, now);
     it.due(now + 2 * SECOND);
     assert_eq!(
-        it.received("1", None, false),
+        it.received("1", None, Author::Unknown, now),
         Some(Action::Clear("1".into()))
     );
-    assert_eq!(it.received("1", None, false), None);
+    assert_eq!(it.received("1", None, Author::Unknown, now), None);
     it.update("1", document(&["b"]), true, now + 3 * SECOND);
     assert!(it.due(now + 9 * SECOND).is_empty());
     assert_eq!(it.forget("1"), None);
@@ -136,10 +136,12 @@ fn rooms_that_went_are_cleared_and_others_documents_are_not() {
     let (mut it, now) = connected();
     it.update("1", document(&["a"]), true, now);
     assert_eq!(it.forget("1"), Some(Action::Clear("1".into())));
-    let old = it.received("9", Some(document(&[])), true);
+    let old = it.received("9", Some(document(&[])), Author::ThisGateway, now);
     assert_eq!(old, Some(Action::Clear("9".into())));
-    assert_eq!(it.received("8", Some(document(&[])), false), None);
-    assert_eq!(it.received("8", None, false), None);
+    for author in [Author::AnotherGateway, Author::Unknown] {
+        assert_eq!(it.received("8", Some(document(&[])), author, now), None);
+        assert_eq!(it.received("8", None, author, now), None);
+    }
 }
 
 #[test]
@@ -202,4 +204,32 @@ fn a_smaller_limit_leaves_entities_out_and_a_larger_one_brings_them_back() {
     now += LIMIT_DELAY;
     assert_eq!(published(&it.due(now)), [large(), large()]);
     assert!(it.due(now + REPORT_DELAY).is_empty());
+}
+
+#[test]
+fn another_gateways_document_of_the_same_device_is_neither_taken_up_nor_cleared() {
+    let (mut it, now) = connected();
+    it.update("1", document(&["a"]), true, now);
+    let theirs = Some(document(&["theirs"]));
+    assert_eq!(
+        it.received("1", theirs.clone(), Author::AnotherGateway, now),
+        None
+    );
+    let actions = it.due(now + 2 * SECOND);
+    assert_eq!(published(&actions), [document(&["a"])]);
+    // It publishes again. This gateway does not answer, and leaves the document when it has no such
+    // device any more.
+    it.received("1", theirs, Author::AnotherGateway, now);
+    assert!(it.due(now + 9 * SECOND).is_empty());
+    assert_eq!(it.forget("1"), None);
+}
+
+#[test]
+fn a_document_that_another_gateway_clears_is_published_again() {
+    let (mut it, now) = connected();
+    it.update("1", document(&["a"]), true, now);
+    it.due(now + 2 * SECOND);
+    let later = now + 5 * SECOND;
+    assert_eq!(it.received("1", None, Author::AnotherGateway, later), None);
+    assert_eq!(published(&it.due(later)), [document(&["a"])]);
 }

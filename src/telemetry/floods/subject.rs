@@ -27,6 +27,8 @@ pub enum FloodKind {
     OtherProtocol,
     /// A client of the embedded broker broke the protocol, or was refused.
     BrokerClientFailed,
+    /// A client of the embedded broker speaks another protocol, or a version that is not supported.
+    WrongProtocol,
 }
 
 impl FloodKind {
@@ -37,6 +39,7 @@ impl FloodKind {
             Self::NoPlace => "a connection was refused: all places are in use",
             Self::OtherProtocol => "a client speaks another protocol than this port",
             Self::BrokerClientFailed => "a client of the embedded broker failed",
+            Self::WrongProtocol => "a client cannot use the embedded broker",
         }
     }
 }

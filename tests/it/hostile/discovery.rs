@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use poly2mqtt::config;
 use poly2mqtt::home_assistant::{Delays, Namespace, Publisher, PublisherLinks, decompressed};
-use poly2mqtt::state::{Inbound, StateStore, StateValue};
+use poly2mqtt::state::{Inbound, Owner, StateStore, StateValue};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
@@ -58,12 +58,14 @@ async fn published(topic: &str, payload: &[u8], connected_before: bool) {
         inbound,
         connected: seen,
         largest_document: limit,
+        may_clear: watch::channel(true).1,
     };
     let publisher = Publisher::start(namespace, STATUS.into(), Delays::default(), rooms, links);
     for _ in 0..2 {
         let message = Inbound {
             topic: topic.to_owned(),
             payload: Bytes::copy_from_slice(payload),
+            owner: Owner::ThisGateway,
         };
         sender.send(message).await.unwrap();
     }

@@ -192,7 +192,7 @@ async fn what_an_earlier_run_left_is_asked_for_once() {
     let rule = |packet: Option<Packet>| match packet {
         Some(Packet::Subscribe(subscribe)) => {
             let paths = subscribe.filters.iter().map(|filter| &*filter.path);
-            assert_eq!(paths.collect::<Vec<_>>(), ["av/room/#", "av/gateway/info"]);
+            assert_eq!(paths.collect::<Vec<_>>(), ["av/room/#", "av/gateway/+"]);
             subscribe.filters[0].retain_forward_rule.clone()
         }
         other => panic!("{other:?}"),

@@ -1,0 +1,147 @@
+//! Remembers where at the broker the gateway publishes, so that a start after a change can say what
+//! stays at the former place.
+//!
+//! In the runtime directory, if there is one: the broker cannot tell, because nobody looks at the
+//! former topics any more. What cannot be read or written is left out: nothing depends on it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::config::{BrokerUrl, Config};
+
+/// The file in the runtime directory.
+const FILE: &str = "broker-topics.json";
+/// More is not what the gateway has written.
+const LARGEST_FILE: usize = 64 << 10;
+
+/// Logs what an earlier run has left at other topics of the same broker, and remembers the present
+/// ones.
+pub fn compare(runtime: &Path, config: &Config) {
+    let file = runtime.join(FILE);
+    let now = topics(config);
+    let before: Value = fs::read(&file)
+        .ok()
+        .filter(|text| text.len() <= LARGEST_FILE)
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
+    if before == now {
+        return;
+    }
+    if let Some(options) = options(&before, &now) {
+        tracing::warn!(
+            "the gateway publishes at other topics than before, and what it has left at the broker \
+             stays there; `poly2mqtt clear{options}` lists it, and clears it with --yes"
+        );
+    }
+    let new = file.with_extension("new");
+    let remembered = if now["broker"].is_null() {
+        // The gateway's own broker keeps nothing.
+        fs::remove_file(&file)
+    } else {
+        fs::write(&new, now.to_string()).and_then(|()| fs::rename(&new, &file))
+    };
+    match remembered {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            tracing::debug!(%error, "the topics at the broker are not remembered");
+        }
+        _ => {}
+    }
+}
+
+fn topics(config: &Config) -> Value {
+    let (mqtt, home_assistant) = (&config.mqtt, &config.home_assistant);
+    let is_outside = !matches!(mqtt.url, BrokerUrl::Embedded(_) | BrokerUrl::Off);
+    let discovery = home_assistant.discovery.then_some(&home_assistant.prefix);
+    json!({
+        "broker": is_outside.then(|| mqtt.url.to_string()),
+        "topic_prefix": mqtt.topic_prefix,
+        "client_id": mqtt.client_id,
+        "discovery_prefix": discovery,
+    })
+}
+
+/// The options by which `poly2mqtt clear` finds what was published before; `None` if there is
+/// nothing, or it was at another broker.
+fn options(before: &Value, now: &Value) -> Option<String> {
+    let differs = |key: &str| before[key] != now[key];
+    if !before["broker"].is_string() || differs("broker") {
+        return None;
+    }
+    let mut options = String::new();
+    let mut add = |option: &str, key: &str| {
+        if let Some(value) = before[key].as_str().filter(|_| differs(key)) {
+            options += &format!(" {option} {value:?}");
+        }
+    };
+    add("--prefix", "topic_prefix");
+    add("--client-id", "client_id");
+    if !now["discovery_prefix"].is_null() {
+        add("--home-assistant-prefix", "discovery_prefix");
+    }
+    let discovery_ended =
+        before["discovery_prefix"].is_string() && now["discovery_prefix"].is_null();
+    (!options.is_empty() || discovery_ended).then_some(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(change: impl FnOnce(&mut Config)) -> Config {
+        let mut config = Config::default();
+        config.mqtt.url = BrokerUrl::Tcp {
+            host: "broker".into(),
+            port: 1883,
+        };
+        change(&mut config);
+        config
+    }
+
+    #[test]
+    fn the_options_find_what_was_published_before() {
+        let before = topics(&config(|config| config.mqtt.client_id = Some("gw".into())));
+        let after = |change: fn(&mut Config)| {
+            let now = topics(&config(|config| {
+                config.mqtt.client_id = Some("gw".into());
+                change(config);
+            }));
+            options(&before, &now)
+        };
+        assert_eq!(after(|_| {}), None);
+        let prefix = after(|config| config.mqtt.topic_prefix = "av".into());
+        assert_eq!(prefix.as_deref(), Some(" --prefix \"\""));
+        let client_id = after(|config| config.mqtt.client_id = None);
+        assert_eq!(client_id.as_deref(), Some(" --client-id \"gw\""));
+        let discovery = after(|config| config.home_assistant.prefix = "ha".into());
+        let expected = " --home-assistant-prefix \"homeassistant\"";
+        assert_eq!(discovery.as_deref(), Some(expected));
+        let without = after(|config| config.home_assistant.discovery = false);
+        assert_eq!(without.as_deref(), Some(""));
+        // At another broker, or from the gateway's own, there is nothing to be found.
+        let broker = after(|config| config.mqtt.url = BrokerUrl::Off);
+        assert_eq!(broker, None);
+        assert_eq!(options(&Value::Null, &before), None);
+        assert_eq!(options(&topics(&Config::default()), &before), None);
+    }
+
+    #[test]
+    fn what_was_remembered_is_compared_at_the_next_start() {
+        let runtime = tempfile::tempdir().unwrap();
+        let stored = || fs::read(runtime.path().join(FILE)).unwrap();
+        compare(runtime.path(), &config(|_| {}));
+        let first = stored();
+        compare(
+            runtime.path(),
+            &config(|config| config.mqtt.topic_prefix = "av".into()),
+        );
+        assert_ne!(stored(), first);
+        fs::write(runtime.path().join(FILE), b"\xff not what was written").unwrap();
+        compare(runtime.path(), &config(|_| {}));
+        assert_eq!(stored(), first);
+        compare(runtime.path(), &Config::default());
+        assert!(!runtime.path().join(FILE).exists());
+    }
+}

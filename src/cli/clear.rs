@@ -1,0 +1,172 @@
+//! `poly2mqtt clear`: what a gateway has left at the broker and nobody needs any more, such as the
+//! topics of a former prefix.
+//!
+//! Lists it, and clears it with `--yes`. [`selection`] decides what that is.
+
+mod selection;
+
+use std::fmt::Write;
+
+use super::CliError;
+use super::config_file::ConfigFile;
+use super::output::print;
+use crate::app::broker_settings;
+use crate::config::{BrokerUrl, Config};
+use crate::doors::mqtt::{RetainedMessage, Survey};
+use crate::gateway_id::GatewayId;
+use crate::home_assistant::Namespace;
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics};
+use selection::{Selected, Selection};
+
+/// Mosquitto drops what is above a thousand messages for one subscription. Above this number rooms
+/// are asked for one by one.
+const MANY_MESSAGES: usize = 900;
+
+#[derive(Debug, clap::Args)]
+pub struct Clear {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The former mqtt.topic_prefix; "" for none. Without it: the configured one, where rooms that are
+    /// configured stay.
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// The former home_assistant.prefix. Without it: the configured one.
+    #[arg(long, value_name = "PREFIX")]
+    home_assistant_prefix: Option<String>,
+    /// The former mqtt.client_id, by which the gateway's messages are known. Without it: the
+    /// configured one.
+    #[arg(long, value_name = "ID")]
+    client_id: Option<String>,
+    /// Also states and documents that no gateway has marked: those of versions before marks.
+    #[arg(long)]
+    unmarked: bool,
+    /// Clear, instead of only listing.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Clear {
+    pub async fn run(&self) -> Result<(), CliError> {
+        let config = self.file.load()?.config;
+        let settings = match &config.mqtt.url {
+            BrokerUrl::Embedded(_) => {
+                return print(
+                    "the gateway's own broker keeps nothing over a restart: there is nothing to \
+                     clear\n",
+                );
+            }
+            _ => broker_settings(&config),
+        };
+        let Some(settings) = settings else {
+            return print("no broker is configured: there is nothing to clear\n");
+        };
+        let other = |text: String| CliError::Other(text);
+        let selection = self.selection(&config);
+        let mut survey = Survey::connect(&settings).await.map_err(other)?;
+        let found = look(&mut survey, &selection).await.map_err(other)?;
+        if selection.is_running(&found) {
+            survey.close().await;
+            return Err(CliError::Other(
+                "a gateway with this client id is running at this prefix; stop it first".into(),
+            ));
+        }
+        let selected = selection.select(&found);
+        print(&self.report(&selected))?;
+        if self.yes {
+            survey.clear(&selected.topics).await.map_err(other)?;
+        }
+        survey.close().await;
+        Ok(())
+    }
+
+    fn selection(&self, config: &Config) -> Selection {
+        let mqtt = &config.mqtt;
+        let home_assistant = &config.home_assistant;
+        let prefix = self
+            .prefix
+            .as_deref()
+            .map(|prefix| prefix.trim_matches('/'));
+        let prefix = prefix.unwrap_or(&mqtt.topic_prefix).to_owned();
+        let client_id = match &self.client_id {
+            Some(client_id) => client_id.clone(),
+            None => mqtt.client_id_below(&prefix),
+        };
+        let id = GatewayId::of_client(&client_id);
+        let is_current = prefix == mqtt.topic_prefix && id == mqtt.gateway_id();
+        let discovery_prefix = self.home_assistant_prefix.as_ref();
+        let discovery_prefix = discovery_prefix.unwrap_or(&home_assistant.prefix);
+        let publishes_documents =
+            home_assistant.discovery && *discovery_prefix == home_assistant.prefix;
+        let rooms = config.rooms.keys().map(ToString::to_string);
+        Selection {
+            namespace: Namespace {
+                topic_prefix: prefix.clone(),
+                discovery_prefix: discovery_prefix.clone(),
+            },
+            prefix: Prefix::new(prefix),
+            id,
+            rooms: is_current.then(|| rooms.collect()),
+            keeps_documents: is_current && publishes_documents,
+            unmarked: self.unmarked,
+        }
+    }
+
+    fn report(&self, selected: &Selected) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        for topic in &selected.topics {
+            let _ = writeln!(text, "{}", topic.escape_debug());
+        }
+        let _ = match (selected.topics.len(), self.yes) {
+            (0, _) => writeln!(text, "there is nothing of this gateway to clear"),
+            (count, true) => writeln!(text, "{} cleared", topics(count)),
+            (count, false) => {
+                writeln!(
+                    text,
+                    "{} would be cleared; --yes clears them",
+                    topics(count)
+                )
+            }
+        };
+        if selected.others > 0 {
+            let others = topics(selected.others);
+            let _ = writeln!(text, "{others} of other gateways stay (--client-id)");
+        }
+        if selected.unmarked > 0 {
+            let unmarked = topics(selected.unmarked);
+            let _ = writeln!(
+                text,
+                "{unmarked} that no gateway has marked stay (--unmarked, for those of old versions)"
+            );
+        }
+        text
+    }
+}
+
+/// `1 topic`, `2 topics`.
+fn topics(count: usize) -> String {
+    match count {
+        1 => "1 topic".to_owned(),
+        count => format!("{count} topics"),
+    }
+}
+
+/// Everything that the broker retains where this gateway publishes.
+async fn look(survey: &mut Survey, selection: &Selection) -> Result<Vec<RetainedMessage>, String> {
+    let below = |topic: &str| selection.prefix.add(topic);
+    let states = [below(ALL_ROOMS), below(ALL_GATEWAY_TOPICS)];
+    let mut found = survey.retained(&states).await?;
+    if found.len() >= MANY_MESSAGES {
+        let every = [below(&RoomTopics::ANY.availability())];
+        found.extend(survey.retained(&every).await?);
+        for room in selection.rooms_in(&found) {
+            let room = [below(&format!("{}#", RoomTopics::new(&room).start()))];
+            found.extend(survey.retained(&room).await?);
+        }
+    }
+    let documents = [selection.namespace.config_filter()];
+    found.extend(survey.retained(&documents).await?);
+    found.sort_by(|a, b| a.topic.cmp(&b.topic));
+    found.dedup_by(|a, b| a.topic == b.topic);
+    Ok(found)
+}

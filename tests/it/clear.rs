@@ -1,0 +1,232 @@
+//! `poly2mqtt clear`: what a gateway has left at a broker goes, and nothing else.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use poly2mqtt::app::App;
+use poly2mqtt::config::{self, Config};
+use poly2mqtt_simulator::{Options, SimulatedDevice};
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
+
+use poly2mqtt_test_support::client::Client;
+use poly2mqtt_test_support::gateway::timings;
+use poly2mqtt_test_support::program::program;
+use poly2mqtt_test_support::{Mosquitto, mosquitto};
+
+/// A configuration as a file, for the program and for a gateway in the test.
+struct File<'a> {
+    directory: &'a Path,
+    text: String,
+}
+
+impl<'a> File<'a> {
+    fn new(directory: &'a Path, broker: &Mosquitto, device: &SimulatedDevice, mqtt: &str) -> Self {
+        let rooms = ["1", "2"].map(|id| {
+            let (url, certificate) = (device.url(), device.fingerprint());
+            format!(
+                "[rooms.{id}]\nurl = \"{url}\"\npassword = \"456\"\ncertificate = \"{certificate}\"\n"
+            )
+        });
+        let text = format!(
+            "[http]\nlisten = \"127.0.0.1:0\"\n[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n{mqtt}\n{}",
+            broker.port,
+            rooms.concat()
+        );
+        Self { directory, text }
+    }
+
+    fn config(&self) -> Config {
+        config::read("file".into(), &self.text, []).unwrap().config
+    }
+
+    /// Runs the gateway until it has published everything.
+    async fn run_once(&self, client: &Client, availability: &str) {
+        let app = App::start(self.config(), timings()).await.unwrap();
+        client.expect(availability, "online").await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        app.stop().await;
+        client.expect(availability, "offline").await;
+    }
+
+    /// Runs `poly2mqtt clear` with these words; gives what it prints, or its error.
+    fn clear(&self, words: &[&str]) -> Result<String, String> {
+        let path = self.directory.join("poly2mqtt.toml");
+        fs::write(&path, &self.text).unwrap();
+        let file = ["clear", "--config", path.to_str().unwrap()];
+        let output = program(&[&file, words].concat()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        match output.status.success() {
+            true => Ok(text(output.stdout)),
+            false => Err(text(output.stderr)),
+        }
+    }
+}
+
+async fn retained(broker: &Mosquitto) -> BTreeMap<String, String> {
+    let late = Client::connect(broker.port).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    late.all().into_iter().collect()
+}
+
+fn below<'a>(retained: &'a BTreeMap<String, String>, start: &str) -> Vec<&'a str> {
+    let topics = retained.keys().map(String::as_str);
+    topics.filter(|topic| topic.starts_with(start)).collect()
+}
+
+const STATES: [(&str, &str); 4] = [
+    ("room/1/notes", "somebody's"),
+    ("room/old/audio/volume", "unmarked"),
+    ("homeassistant/device/zigbee/config", "{}"),
+    ("other/thing", "x"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_former_prefix_is_listed_and_then_cleared() {
+    if mosquitto().is_none() {
+        println!("skipped: Mosquitto is not installed");
+        return;
+    }
+    let broker = Mosquitto::start(0, "");
+    let client = Client::connect(broker.port).await;
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for (topic, payload) in STATES {
+        let none = PublishProperties::default();
+        client.publish_with(topic, payload, true, none).await;
+    }
+    let without = File::new(directory.path(), &broker, &device, "");
+    without.run_once(&client, "gateway/availability").await;
+    let with = File::new(directory.path(), &broker, &device, "topic_prefix = \"av\"");
+    with.run_once(&client, "av/gateway/availability").await;
+    let before = retained(&broker).await;
+    let rooms = below(&before, "room/1/").len();
+    assert!(rooms > 30);
+
+    // Of the present prefix there is nothing to clear.
+    let told = with.clear(&[]).unwrap();
+    assert!(told.contains("nothing of this gateway"), "{told}");
+    // A dry list.
+    let told = with.clear(&["--prefix", ""]).unwrap();
+    for topic in [
+        "room/1/audio/volume\n",
+        "room/2/availability\n",
+        "gateway/info\n",
+        "homeassistant/device/poly2mqtt_1/config\n",
+        "homeassistant/device/poly2mqtt-gateway/config\n",
+        "would be cleared; --yes",
+        "1 topic that no gateway has marked",
+    ] {
+        assert!(told.contains(topic), "{topic}\n{told}");
+    }
+    assert_eq!(retained(&broker).await, before);
+    // Then in earnest.
+    with.clear(&["--prefix", "", "--yes"]).unwrap();
+    let after = retained(&broker).await;
+    assert_eq!(
+        below(&after, "room/"),
+        ["room/1/notes", "room/old/audio/volume"]
+    );
+    assert!(below(&after, "gateway/").is_empty());
+    for (topic, payload) in STATES {
+        assert_eq!(after[topic], payload);
+    }
+    assert_eq!(below(&after, "av/"), below(&before, "av/"));
+    let documents = [
+        "homeassistant/device/poly2mqtt-av-gateway/config",
+        "homeassistant/device/poly2mqtt-av_1/config",
+        "homeassistant/device/poly2mqtt-av_2/config",
+        "homeassistant/device/zigbee/config",
+    ];
+    assert_eq!(below(&after, "homeassistant/"), documents);
+    // What an old version has left goes when it is asked for.
+    with.clear(&["--prefix", "", "--unmarked", "--yes"])
+        .unwrap();
+    let after = retained(&broker).await;
+    assert_eq!(below(&after, "room/"), ["room/1/notes"]);
+    device.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rooms_and_documents_that_are_not_wanted_any_more_go_and_others_stay() {
+    if mosquitto().is_none() {
+        println!("skipped: Mosquitto is not installed");
+        return;
+    }
+    let broker = Mosquitto::start(0, "");
+    let client = Client::connect(broker.port).await;
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let own = File::new(directory.path(), &broker, &device, "");
+    own.run_once(&client, "gateway/availability").await;
+    // Another gateway, with the same topics.
+    let other = File::new(directory.path(), &broker, &device, "client_id = \"other\"");
+    let other = File {
+        text: other
+            .text
+            .replace("rooms.1", "rooms.7")
+            .replace("rooms.2", "rooms.8"),
+        ..other
+    };
+    let theirs = App::start(other.config(), timings()).await.unwrap();
+    client.expect("room/7/availability", "online").await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let before = retained(&broker).await;
+
+    // Without discovery, and without room 2.
+    let (text, _) = own.text.split_once("[rooms.2]").unwrap();
+    let own = File {
+        text: format!("{text}[home_assistant]\ndiscovery = false\n"),
+        ..own
+    };
+    let told = own.clear(&["--yes"]).unwrap();
+    assert!(told.contains("of other gateways stay"), "{told}");
+    let after = retained(&broker).await;
+    assert!(below(&after, "room/2/").is_empty());
+    for start in ["room/1/", "room/7/", "room/8/", "gateway/"] {
+        assert_eq!(below(&after, start), below(&before, start), "{start}");
+    }
+    // The gateway's document is the other's, which has published it last.
+    let documents = [
+        "homeassistant/device/poly2mqtt-gateway/config",
+        "homeassistant/device/poly2mqtt_7/config",
+        "homeassistant/device/poly2mqtt_8/config",
+    ];
+    assert_eq!(below(&after, "homeassistant/"), documents);
+
+    // What is running under that id is not cleared.
+    let refused = own.clear(&["--client-id", "other", "--yes"]).unwrap_err();
+    assert!(refused.contains("is running"), "{refused}");
+    theirs.stop().await;
+    own.clear(&["--client-id", "other", "--yes"]).unwrap();
+    let after = retained(&broker).await;
+    assert!(below(&after, "room/7/").is_empty() && below(&after, "homeassistant/").is_empty());
+    assert_eq!(below(&after, "room/1/"), below(&before, "room/1/"));
+    device.stop().await;
+}
+
+#[test]
+fn without_a_broker_that_keeps_anything_there_is_nothing_to_clear() {
+    let directory = tempfile::tempdir().unwrap();
+    for (url, says) in [
+        ("embedded://127.0.0.1:0", "keeps nothing over a restart"),
+        ("off", "no broker is configured"),
+    ] {
+        let file = File {
+            directory: directory.path(),
+            text: format!("[mqtt]\nurl = \"{url}\"\n"),
+        };
+        let told = file.clear(&["--yes"]).unwrap();
+        assert!(told.contains(says), "{told}");
+    }
+    let file = File {
+        directory: directory.path(),
+        text: "[mqtt]\nurl = \"mqtt://127.0.0.1:1\"\n".into(),
+    };
+    let refused = file.clear(&[]).unwrap_err();
+    assert!(
+        refused.contains("no connection to 127.0.0.1:1"),
+        "{refused}"
+    );
+}
