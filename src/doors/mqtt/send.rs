@@ -338,7 +338,8 @@ mod tests {
             .set(&topic, StateValue::text(vec![b'x'; 1000]));
         let sent = messages(&context, 1000, &Item::State(topic.clone()));
         assert!(sent[0].retain && sent[0].payload.is_empty());
-        let packet = 1000 + "av/room/1/audio/volume".len() + 8;
+        let mark = "gateway".len() + context.settings.gateway_id.as_str().len() + 5;
+        let packet = 1000 + "av/room/1/audio/volume".len() + 8 + mark;
         let sent = messages(&context, packet, &Item::State(topic.clone()));
         assert_eq!(sent[0].payload.len(), 1000);
         // Not even that fits.
