@@ -247,7 +247,7 @@ async fn a_clients_certificate_is_read_at_each_connection() {
         says(&log, "see mqtt.client_cert_file").await;
         // A program that renews them writes one file after the other.
         fs::write(&certificate, &renewed.certificate).unwrap();
-        says(&log, "client.key cannot be used: it is not the key of").await;
+        says(&log, "belongs to another certificate; both").await;
         fs::write(&key, &renewed.key).unwrap();
         assert!(connects(&door).await, "{}", log.text());
         door.stop(Instant::now() + SOON).await;
