@@ -14,6 +14,7 @@ mod broker_rights;
 mod broker_tls;
 mod browser;
 mod browser_cross_site;
+mod browser_proxy;
 mod check;
 mod clear;
 mod config;
