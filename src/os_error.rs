@@ -33,17 +33,8 @@ pub fn cause_words(error: &(dyn Error + 'static)) -> String {
 
 /// The words for an error with this file.
 pub fn file_words(path: &Path, error: &io::Error) -> String {
-    let shown = path.display();
     let remedy = match Errno::from_io_error(error) {
-        Some(Errno::ACCESS | Errno::PERM) => {
-            let user = rustix::process::geteuid().as_raw();
-            // A file that can be seen and not read is closed itself; otherwise a directory is.
-            let closed = match fs::metadata(path) {
-                Ok(_) => format!("give it the file: chown {user} {shown}"),
-                Err(_) => "a directory on the way to it is closed".to_owned(),
-            };
-            Some(format!("this program runs as user {user}; {closed}"))
-        }
+        Some(Errno::ACCESS | Errno::PERM) => Some(permission_remedy(path)),
         Some(Errno::ISDIR) => return "it is a directory, and a file is needed".to_owned(),
         _ if error.kind() == io::ErrorKind::InvalidData => {
             return "it is not text in UTF-8".to_owned();
@@ -51,6 +42,17 @@ pub fn file_words(path: &Path, error: &io::Error) -> String {
         _ => remedy(error),
     };
     with_remedy(error, remedy)
+}
+
+/// What to do about a file that may not be read.
+pub fn permission_remedy(path: &Path) -> String {
+    let user = rustix::process::geteuid().as_raw();
+    // A file that can be seen and not read is closed itself; otherwise a directory is.
+    let closed = match fs::metadata(path) {
+        Ok(_) => format!("give it the file: chown {user} {}", path.display()),
+        Err(_) => "a directory on the way to it is closed".to_owned(),
+    };
+    format!("this program runs as user {user}: {closed}")
 }
 
 fn with_remedy(error: &io::Error, remedy: Option<String>) -> String {

@@ -28,7 +28,6 @@ impl ConfigFile {
             None => config::load_environment(environment)?,
         };
         let clashes = entity_id_clashes(&loaded.config, &loaded.room_order);
-        let clashes = clashes.iter().map(|clash| format!("rooms: {clash}"));
         loaded.warnings.extend(clashes);
         for warning in &loaded.warnings {
             tracing::warn!(target: "poly2mqtt::config", "{warning}");

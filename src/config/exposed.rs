@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{StatVfsMountFlags, statvfs};
+
 use super::Config;
 
 /// The bits of a mode that let every user read and write.
@@ -47,8 +49,14 @@ fn warning(path: &Path) -> Option<String> {
     let shown = path.display();
     let user = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
+    let is_read_only =
+        statvfs(path).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY));
     // Whoever reads the file only because everyone may needs it as their group's.
-    let mend = if user == 0 || user == found.uid() || group == found.gid() {
+    let mend = if is_read_only {
+        "it is mounted read-only, so the mount must give it the mode 0400 (Kubernetes: defaultMode, \
+         Docker: mode)"
+            .to_owned()
+    } else if user == 0 || user == found.uid() || group == found.gid() {
         format!("chmod o-rwx {shown}")
     } else {
         format!("chgrp {group} {shown} && chmod 640 {shown}")

@@ -19,8 +19,8 @@ pub enum TextFileError {
     #[error("cannot be read: there is no such file")]
     Missing,
     /// The gateway's user may not read it.
-    #[error("cannot be read: the gateway's user has no permission")]
-    Denied,
+    #[error("cannot be read: the gateway's user has no permission; {0}")]
+    Denied(String),
     /// A directory. Docker makes one where the file to mount is not there.
     #[error("cannot be read: it is a directory")]
     Directory,
@@ -41,11 +41,11 @@ pub enum TextFileError {
     Other(io::Error),
 }
 
-impl From<io::Error> for TextFileError {
-    fn from(error: io::Error) -> Self {
+impl TextFileError {
+    fn of(path: &Path, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
-            io::ErrorKind::PermissionDenied => Self::Denied,
+            io::ErrorKind::PermissionDenied => Self::Denied(os_error::permission_remedy(path)),
             _ => Self::Other(error),
         }
     }
@@ -57,7 +57,8 @@ impl From<io::Error> for TextFileError {
 /// It is no text file, or cannot be read.
 pub fn read(path: &Path, limit: u64) -> Result<String, TextFileError> {
     // Before it is opened: opening a pipe waits for a writer.
-    let metadata = std::fs::metadata(path)?;
+    let failed = |error| TextFileError::of(path, error);
+    let metadata = std::fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
         return Err(TextFileError::Directory);
     }
@@ -67,7 +68,10 @@ pub fn read(path: &Path, limit: u64) -> Result<String, TextFileError> {
     let most = limit << 10;
     let mut bytes = Vec::new();
     // The size that the system tells is not asked: in /proc it is 0.
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    let file = File::open(path).map_err(failed)?;
+    file.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > most {
         return Err(TextFileError::TooLarge(limit));
     }
