@@ -189,8 +189,7 @@ impl Poller {
         self.heard(index, reading);
     }
 
-    /// Whether the device is understood: nothing came in vain since something came that a Poly
-    /// device says.
+    /// Whether the device is understood: no read failed since one brought what a Poly device says.
     pub fn is_understood(&self) -> bool {
         self.understanding.is_understood()
     }

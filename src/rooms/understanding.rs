@@ -7,15 +7,15 @@ use crate::catalogue::Evidence;
 use crate::command::Failure;
 use crate::device::Problem;
 
-/// A device that was understood is not any more when one of its endpoints has been read this often
-/// in vain while no read brought anything. One answer, or one endpoint, says nothing of the device.
-const READS_IN_VAIN: u8 = 3;
+/// A device that was understood is not any more when one of its endpoints has failed this often in a row
+/// while no other was recognised. One answer, or one endpoint, says nothing of the device.
+const FAILED_READS: u8 = 3;
 /// How many different answers the problem names.
 const MOST_SEEN: usize = 3;
 /// The longest description of an answer in the problem, in characters. A device chooses a part of it.
 const LONGEST_SEEN: usize = 150;
 
-/// What came in place of an answer that is of use.
+/// What came in place of a usable answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// In words.
@@ -62,8 +62,8 @@ impl Seen {
 struct Endpoint {
     /// When it was read last; `None` before the first read and when there was no answer.
     newest: Option<Evidence>,
-    /// How often it was read in vain since the device was understood last.
-    in_vain: u8,
+    /// How many of its reads failed since the device was understood last.
+    failed: u8,
 }
 
 /// What the reads of one room say about its device, since the log-in.
@@ -71,11 +71,11 @@ struct Endpoint {
 pub struct Understanding {
     /// By the entry's index in the schedule.
     endpoints: Vec<Endpoint>,
-    /// How many reads were in vain since the device was understood last.
-    in_vain: u32,
+    /// How many reads failed since the device was understood last.
+    failed: u32,
     /// How many of them the device refused with 403.
     forbidden: u32,
-    /// What came in vain, each kind once.
+    /// What came instead, each kind once.
     seen: Vec<Seen>,
 }
 
@@ -95,10 +95,10 @@ impl Understanding {
             Evidence::Poly => self.understood(),
             Evidence::Neutral => {}
             Evidence::Foreign => {
-                self.in_vain = self.in_vain.saturating_add(1);
+                self.failed = self.failed.saturating_add(1);
                 if let Some(index) = index {
                     let endpoint = self.endpoint(index);
-                    endpoint.in_vain = endpoint.in_vain.saturating_add(1);
+                    endpoint.failed = endpoint.failed.saturating_add(1);
                 }
                 if seen.as_ref().is_some_and(|seen| seen.status == Some(403)) {
                     self.forbidden = self.forbidden.saturating_add(1);
@@ -126,13 +126,13 @@ impl Understanding {
     }
 
     fn understood(&mut self) {
-        if self.in_vain == 0 {
+        if self.failed == 0 {
             return;
         }
-        (self.in_vain, self.forbidden) = (0, 0);
+        (self.failed, self.forbidden) = (0, 0);
         self.seen.clear();
         for endpoint in &mut self.endpoints {
-            endpoint.in_vain = 0;
+            endpoint.failed = 0;
         }
     }
 
@@ -147,20 +147,20 @@ impl Understanding {
 
     /// The newest evidence is that of a Poly device.
     pub fn is_understood(&self) -> bool {
-        self.in_vain == 0 && self.speaking().is_some()
+        self.failed == 0 && self.recognised().is_some()
     }
 
     /// An endpoint that brought what a Poly device says when it was read last.
-    fn speaking(&self) -> Option<usize> {
+    fn recognised(&self) -> Option<usize> {
         let mut endpoints = self.endpoints.iter();
         endpoints.position(|endpoint| endpoint.newest == Some(Evidence::Poly))
     }
 
-    /// The endpoint that is to be read again at once: several reads were in vain, and this one may
-    /// still bring something.
+    /// The endpoint that is to be read again at once: several reads failed, and this one may
+    /// still be recognised.
     pub fn to_be_read_again(&self) -> Option<usize> {
-        let doubtful = self.in_vain >= u32::from(READS_IN_VAIN);
-        self.speaking().filter(|_| doubtful)
+        let doubtful = self.failed >= u32::from(FAILED_READS);
+        self.recognised().filter(|_| doubtful)
     }
 
     /// Why the device counts as offline, if it is not understood. `online`: it was understood since
@@ -168,15 +168,15 @@ impl Understanding {
     /// understood until then is not tried for longer. One that refuses its first reads is not asked
     /// for everything, since each refusal costs a log-in.
     pub fn problem(&self, online: bool, complete: bool) -> Option<Problem> {
-        let often = |endpoint: &Endpoint| endpoint.in_vain >= READS_IN_VAIN;
+        let often = |endpoint: &Endpoint| endpoint.failed >= FAILED_READS;
         let is_certain = match online {
             true => self.endpoints.iter().any(often),
             false => {
-                let refused = self.forbidden >= u32::from(READS_IN_VAIN);
-                refused || (complete && self.in_vain > 0)
+                let refused = self.forbidden >= u32::from(FAILED_READS);
+                refused || (complete && self.failed > 0)
             }
         };
-        if !is_certain || self.speaking().is_some() {
+        if !is_certain || self.recognised().is_some() {
             return None;
         }
         let texts: Vec<&str> = self.seen.iter().map(|seen| &*seen.text).collect();
@@ -197,7 +197,7 @@ mod tests {
     const AUDIO: usize = 0;
     const STATUS: usize = 1;
 
-    fn in_vain(understanding: &mut Understanding, index: usize) {
+    fn fail(understanding: &mut Understanding, index: usize) {
         let seen = Some(Seen::status(503));
         understanding.answered(Some(index), Evidence::Foreign, seen);
     }
@@ -213,7 +213,7 @@ mod tests {
         assert!(!device.is_understood());
         poly(&mut device, STATUS);
         assert!(device.is_understood());
-        in_vain(&mut device, AUDIO);
+        fail(&mut device, AUDIO);
         assert!(!device.is_understood());
         poly(&mut device, STATUS);
         assert!(device.is_understood());
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_device_that_was_never_understood_is_tried_until_all_was_read() {
         let mut device = Understanding::default();
-        in_vain(&mut device, AUDIO);
+        fail(&mut device, AUDIO);
         assert_eq!(device.problem(false, false), None);
         let problem = device.problem(false, true).unwrap();
         assert_eq!(problem.code, ProblemCode::NotUnderstood);
@@ -249,18 +249,18 @@ mod tests {
     }
 
     #[test]
-    fn three_reads_of_an_endpoint_in_vain_are_enough_once_nothing_speaks() {
+    fn three_failed_reads_of_an_endpoint_are_enough_once_no_other_is_recognised() {
         let mut device = Understanding::default();
         poly(&mut device, STATUS);
         for _ in 0..2 {
-            in_vain(&mut device, AUDIO);
+            fail(&mut device, AUDIO);
             assert_eq!(device.to_be_read_again(), None);
         }
-        in_vain(&mut device, AUDIO);
-        // The other endpoint may still speak: it is read before the device counts as offline.
+        fail(&mut device, AUDIO);
+        // The other endpoint may still be recognised: it is read before the device counts as offline.
         assert_eq!(device.problem(true, true), None);
         assert_eq!(device.to_be_read_again(), Some(STATUS));
-        in_vain(&mut device, STATUS);
+        fail(&mut device, STATUS);
         assert_eq!(device.to_be_read_again(), None);
         assert!(device.problem(true, true).is_some());
     }
@@ -270,12 +270,12 @@ mod tests {
         let mut device = Understanding::default();
         for _ in 0..50 {
             poly(&mut device, STATUS);
-            in_vain(&mut device, AUDIO);
+            fail(&mut device, AUDIO);
             assert_eq!(device.problem(true, true), None);
         }
-        // An endpoint whose read is not answered speaks no more.
+        // An endpoint whose read is not answered is not recognised any more.
         for _ in 0..3 {
-            in_vain(&mut device, AUDIO);
+            fail(&mut device, AUDIO);
         }
         assert_eq!(device.problem(true, true), None);
         device.unanswered(STATUS);

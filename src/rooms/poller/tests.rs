@@ -101,7 +101,7 @@ fn a_read_back_shows_too_that_the_device_is_understood() {
 }
 
 #[test]
-fn reads_in_vain_are_followed_by_one_that_may_bring_something() {
+fn failed_reads_are_followed_by_one_that_may_be_recognised() {
     let now = Instant::now();
     let mut poller = poller(now);
     // Two endpoints are understood, and then nothing is.
