@@ -189,6 +189,15 @@ impl StateStore {
         }
     }
 
+    /// Tells the subscribers of one topic, as if it had changed.
+    pub fn repeat_topic(&self, topic: &str) {
+        let mut inner = self.lock();
+        if let Some((topic, _)) = inner.values.get_key_value(topic) {
+            let topic = topic.clone();
+            inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Value));
+        }
+    }
+
     /// Tells the subscribers of an event.
     pub fn event(&self, topic: &str, payload: Bytes) {
         let topic = Arc::from(topic);
@@ -325,6 +334,15 @@ mod tests {
         assert!(!store.clear("a"));
         let expected = [Change::Presence, Change::Value, Change::Presence];
         assert_eq!(*told.0.lock().unwrap(), expected);
+        // Unless that is asked for.
+        store.repeat_topic("a");
+        assert_eq!(told.0.lock().unwrap().len(), 3, "there is no such topic");
+        store.set("a", StateValue::text("1"));
+        store.repeat_topic("a");
+        assert_eq!(
+            told.0.lock().unwrap()[3..],
+            [Change::Presence, Change::Value]
+        );
     }
 
     #[test]

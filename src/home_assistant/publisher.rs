@@ -323,8 +323,11 @@ impl Task {
         let store = &self.links.documents;
         match action {
             Action::Publish(id, document) => {
-                let document = StateValue::text(document.bytes());
-                store.set(&self.namespace.config_topic(&id), document);
+                let topic = self.namespace.config_topic(&id);
+                if !store.set(&topic, StateValue::text(document.bytes())) {
+                    // The same as before: another gateway has cleared it at the broker.
+                    store.repeat_topic(&topic);
+                }
             }
             Action::Clear(id) => {
                 // The broker may hold one of an earlier run, which the store does not know.
