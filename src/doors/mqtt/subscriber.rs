@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::leftovers::{Leftovers, Retained, Unclaimed};
 use super::message::Delivery;
-use super::other_gateways::OtherGateways;
+use super::other_gateways::{GatewayInfo, OtherGateways};
 use crate::command::DoorKind;
 use crate::gateway_id::GatewayId;
 use crate::state::{Change, Outbox, Owner, RoomStatus, StateStore, Subscriber};
@@ -146,7 +146,10 @@ impl MqttSubscriber {
     fn tell_unclaimed(&self, unclaimed: &[Unclaimed], now: Instant) {
         let others = self.others();
         let abandoned = unclaimed.iter().filter(|unclaimed| {
-            !others.is_there(&unclaimed.id, now) && !others.has_room(&unclaimed.room, now)
+            let has_it = |info: &GatewayInfo| {
+                info.id == unclaimed.id || info.rooms.contains(&unclaimed.room)
+            };
+            !others.there(now).any(has_it)
         });
         let rooms: Vec<&str> = abandoned.clone().map(|one| one.room.as_str()).collect();
         let topics = abandoned.map(|one| one.topics).sum();
