@@ -8,6 +8,7 @@ use crate::config::{BrokerUrl, Config, RoomId};
 use crate::doors::mqtt::{ExtraTopics, MqttDoor};
 use crate::home_assistant::{self, Delays, Namespace, Publisher, PublisherLinks};
 use crate::state::{Inbound, StateStore};
+use crate::telemetry::Telemetry;
 use crate::topics::DiscoveryTopics;
 
 /// How many messages of other programs may wait for the publisher, besides two for each room. When
@@ -51,6 +52,7 @@ pub fn start(
     config: &Config,
     mqtt: &MqttDoor,
     states: &Arc<StateStore>,
+    telemetry: &Arc<Telemetry>,
     input: PublisherInput,
 ) -> Publisher {
     let links = PublisherLinks {
@@ -60,6 +62,7 @@ pub fn start(
         connected: mqtt.connected(),
         largest_document: input.largest_document,
         may_clear: mqtt.may_clear(),
+        telemetry: telemetry.clone(),
     };
     let status_topic = config.home_assistant.status_topic.clone();
     let rooms = config.rooms.clone();

@@ -98,7 +98,9 @@ impl App {
             None => None,
         };
         let home_assistant = match (&mqtt, input) {
-            (Some(mqtt), Some(input)) => Some(home_assistant::start(&config, mqtt, &store, input)),
+            (Some(mqtt), Some(input)) => Some(home_assistant::start(
+                &config, mqtt, &store, &telemetry, input,
+            )),
             _ => None,
         };
 

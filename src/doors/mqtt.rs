@@ -85,7 +85,7 @@ pub struct ExtraTopics {
 }
 
 /// Topic and header of a document's packet take less.
-const DOCUMENT_HEADER: usize = 256;
+const DOCUMENT_HEADER: usize = 128;
 
 /// The data that the door's parts share.
 struct DoorContext {

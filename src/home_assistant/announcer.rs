@@ -54,7 +54,8 @@ pub enum Action {
     Clear(String),
     /// Publish all documents again.
     Repeat,
-    /// Say what Home Assistant does not get because of the broker's limit.
+    /// Say what Home Assistant does not get because of the broker's limit, or that it gets everything
+    /// again.
     Report(LeftOut),
 }
 
@@ -314,7 +315,8 @@ impl Announcer {
         actions
     }
 
-    /// What the broker's limit leaves out; `None` if that was said.
+    /// What the broker's limit leaves out: no device at all when everything fits again. `None` if that
+    /// was said.
     fn left_out(&mut self) -> Option<LeftOut> {
         let cut = self
             .devices
@@ -330,11 +332,13 @@ impl Announcer {
                 .flat_map(|(_, it)| it.left_out.iter().cloned())
                 .collect(),
         };
-        if left_out.devices.is_empty() {
-            self.reported = None;
-            return None;
-        }
-        if self.reported.as_ref() == Some(&left_out) {
+        let is_whole = left_out.devices.is_empty();
+        let is_known = match &self.reported {
+            Some(reported) if is_whole => reported.devices.is_empty(),
+            Some(reported) => *reported == left_out,
+            None => is_whole,
+        };
+        if is_known {
             return None;
         }
         self.reported = Some(left_out.clone());

@@ -16,19 +16,18 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::announcer::{Action, Announcer, Author, Delays, LeftOut};
+use super::announcer::{Action, Announcer, Author, Delays};
 use super::document::Document;
 use super::facts::{RoomFacts, can_change_document};
 use super::{Namespace, gateway_document, is_document_of, room_document};
 use crate::config::{self, RoomId};
 use crate::state::{Change, Inbound, Owner, StateStore, StateValue, Subscriber};
+use crate::telemetry::Telemetry;
 use crate::topics;
 
 /// A burst of changes in a room is read once, this long after the first of them.
 const CHANGES_DELAY: Duration = Duration::from_millis(200);
 
-/// Devices that a line names.
-const NAMED_DEVICES: usize = 5;
 /// At most this many devices of old versions are counted: any client can publish documents.
 const COUNTED_DEVICES: usize = 4096;
 
@@ -47,6 +46,8 @@ pub struct PublisherLinks {
     pub largest_document: watch::Receiver<usize>,
     /// Whether documents of earlier runs may be cleared.
     pub may_clear: watch::Receiver<bool>,
+    /// Told which documents are not whole.
+    pub telemetry: Arc<Telemetry>,
 }
 
 type RoomConfigs = Arc<BTreeMap<RoomId, config::RoomConfig>>;
@@ -335,27 +336,13 @@ impl Task {
                 store.clear_everywhere(&topic);
             }
             Action::Repeat => store.repeat(),
-            Action::Report(left_out) => report(&left_out),
+            Action::Report(left_out) => self.links.telemetry.documents_cut(
+                left_out.limit,
+                &left_out.devices,
+                &left_out.entities,
+            ),
         }
     }
-}
-
-/// Writes what Home Assistant does not get.
-fn report(left_out: &LeftOut) {
-    let named = left_out.devices.iter().take(NAMED_DEVICES);
-    let named = named.map(|(id, size)| format!("{id} ({size} bytes)"));
-    let mut devices = named.collect::<Vec<_>>().join(", ");
-    if let Some(more) = left_out.devices.len().checked_sub(NAMED_DEVICES + 1) {
-        devices.push_str(&format!(" and {} more", more + 1));
-    }
-    let entities: Vec<&str> = left_out.entities.iter().map(|key| &**key).collect();
-    tracing::warn!(
-        limit = left_out.limit,
-        devices,
-        left_out = entities.join(", "),
-        "Home Assistant gets only a part of these devices' entities: the broker takes no larger \
-         messages. Raise its limit (Mosquitto: max_packet_size, message_size_limit)"
-    );
 }
 
 /// Waits until the MQTT door says that something is true; false if the door has ended.

@@ -4,6 +4,7 @@
 //! `poly2mqtt::rooms=debug` shows it. A line about a room is written inside of that room's span,
 //! because the JSON form of the log does not show the explicit parent of a line.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +14,9 @@ use super::shortened::shortened;
 use super::{LONGEST_TEXT, Telemetry, room_span};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome};
 use crate::net::Network;
+
+/// Devices of Home Assistant that a line names.
+const NAMED_DEVICES: usize = 5;
 
 pub(super) const ROOMS: &str = "poly2mqtt::rooms";
 const DEVICE: &str = "poly2mqtt::device";
@@ -370,6 +374,38 @@ impl Telemetry {
             let why = shortened(&why, LONGEST_TEXT);
             tracing::warn!(target: MQTT, topic, size, "{text}: {why}");
         }
+    }
+
+    /// The broker takes documents of `limit` bytes, so Home Assistant does not get all `entities` of
+    /// these devices, whose whole documents have these sizes; it gets everything if there is none.
+    pub fn documents_cut(
+        &self,
+        limit: usize,
+        devices: &BTreeMap<String, usize>,
+        entities: &BTreeSet<String>,
+    ) {
+        let count = devices.len();
+        self.metrics
+            .broker_cut_documents
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        if devices.is_empty() {
+            tracing::info!(target: MQTT, "Home Assistant gets every entity again");
+            return;
+        }
+        let named = devices.iter().take(NAMED_DEVICES);
+        let named: Vec<_> = named
+            .map(|(id, size)| format!("{id} ({size} bytes)"))
+            .collect();
+        let names: Vec<&str> = entities.iter().map(|key| &**key).collect();
+        tracing::warn!(
+            target: MQTT,
+            limit,
+            count,
+            devices = named.join(", "),
+            left_out = names.join(", "),
+            "Home Assistant gets only a part of these devices' entities: the broker takes no larger \
+             messages. Raise its limit (Mosquitto: max_packet_size, message_size_limit)"
+        );
     }
 
     /// A message was handed to the broker. No line: its own log tells.

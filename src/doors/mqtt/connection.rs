@@ -26,7 +26,7 @@ use super::refusals::{Obstacle, Refusals, Verdict};
 use super::send::{refused, send, send_next};
 use super::session::{BrokerSession, SessionLimits};
 use super::settings::PUBACK_TIMEOUT;
-use super::subscription::filters;
+use super::subscription::{FilterEnds, Subscription, filters};
 use crate::doors::flush_rule::FlushRule;
 use crate::net::ClientTls;
 use crate::state::Item;
@@ -49,6 +49,7 @@ pub struct Connection {
     receiver: Receiver,
     backoff: Backoff,
     refusals: Refusals,
+    filter_ends: FilterEnds,
     /// The broker was asked what an earlier run left there. Once is enough: later connections of
     /// this run know.
     asked_for_leftovers: bool,
@@ -68,6 +69,7 @@ impl Connection {
             tls,
             backoff: Backoff::default(),
             refusals: Refusals::default(),
+            filter_ends: FilterEnds::default(),
             asked_for_leftovers: false,
             is_settled: false,
             settles_at: None,
@@ -150,6 +152,8 @@ impl Connection {
         // Something came from the broker since the last ping.
         let mut is_alive = true;
         let mut flush_rule = FlushRule::default();
+        let filters = filters(&context, !self.asked_for_leftovers);
+        session.subscription = Subscription::new(filters, &self.filter_ends, Instant::now());
         self.subscribe(session)?;
         self.settles_at = None;
         loop {
@@ -246,10 +250,15 @@ impl Connection {
                 }
             }
             BrokerPacket::SubAck(ack) => {
+                let asked = session.subscription.pending().to_vec();
                 if self.receiver.suback(&ack, &mut session.subscription) {
-                    self.asked_for_leftovers = true;
-                    let settles_at = Instant::now() + SETTLE_TIME;
-                    self.settles_at = (!self.is_settled).then_some(settles_at);
+                    self.filter_ends.answered(&asked);
+                    if session.subscription.is_answered {
+                        self.asked_for_leftovers = true;
+                        let settles_at = Instant::now() + SETTLE_TIME;
+                        self.settles_at = (!self.is_settled).then_some(settles_at);
+                    }
+                    self.subscribe(session)?;
                     self.check_ready(session);
                 }
             }
@@ -282,6 +291,9 @@ impl Connection {
             return Err(ConnectionLost::PublishTimeout { others });
         }
         if session.subscription.should_ask_again(now) {
+            if let Some(commands) = filters(&self.context, false).into_iter().next() {
+                session.subscription.again(commands);
+            }
             self.subscribe(session)?;
         }
         Ok(())
@@ -295,9 +307,11 @@ impl Connection {
             && !session.link.is_full()
     }
 
-    /// Subscribes to commands, to what gateways tell of themselves, and to the extra topics.
-    fn subscribe(&mut self, session: &mut BrokerSession) -> Result<(), ConnectionLost> {
-        let filters = filters(&self.context, !self.asked_for_leftovers);
+    /// Sends the next SUBSCRIBE, if there is one.
+    fn subscribe(&self, session: &mut BrokerSession) -> Result<(), ConnectionLost> {
+        let Some(filters) = session.subscription.next() else {
+            return Ok(());
+        };
         let mut subscribe = Subscribe::new_many(filters, None);
         subscribe.pkid = session.inflight.next_id();
         let (size, limit) = (subscribe.size(), session.limits.largest_packet);
@@ -326,6 +340,14 @@ impl Connection {
             }
         );
         let blame = lost.blame();
+        let pending = session.subscription.pending();
+        if !pending.is_empty()
+            && lost.can_mean_filter()
+            && let Some(filter) = self.filter_ends.connection_ended(pending, Instant::now())
+        {
+            self.receiver.left_out(&filter, &lost);
+            self.backoff.cause_found();
+        }
         let verdict = self
             .refusals
             .connection_ended(&in_flight, blame, is_by_size, Instant::now());

@@ -113,6 +113,18 @@ impl ConnectionLost {
         }
     }
 
+    /// Whether a filter can be why the connection ended before its SUBSCRIBE was answered.
+    pub fn can_mean_filter(&self) -> bool {
+        let is_about_filters = matches!(
+            self,
+            Self::Disconnected {
+                reason: ReasonCode(0x8F | 0x9E | 0xA1 | 0xA2),
+                ..
+            }
+        );
+        is_about_filters || self.blame() != Blame::NoMessage
+    }
+
     /// What the end says about the messages that were not acknowledged.
     pub fn blame(&self) -> Blame {
         match self {

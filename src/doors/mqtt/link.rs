@@ -141,11 +141,13 @@ impl Link {
             let arrived = &mut self.packets.arrived;
             let read = poll_read_buf(Pin::new(&mut self.stream), cx, arrived);
             if let Poll::Ready(Err(error)) = written {
-                // A broker that closes the connection says why before: with TLS, in an alert.
-                return Poll::Ready(Err(match read {
-                    Poll::Ready(Err(cause)) => cause.into(),
-                    _ => error.into(),
-                }));
+                // A broker that closes the connection says why before: in a DISCONNECT, or with TLS in
+                // an alert.
+                return Poll::Ready(match read {
+                    Poll::Ready(Ok(1..)) => Ok(()),
+                    Poll::Ready(Err(cause)) => Err(cause.into()),
+                    _ => Err(error.into()),
+                });
             }
             match ready!(read) {
                 Ok(0) => Poll::Ready(Err(ConnectionLost::Closed)),

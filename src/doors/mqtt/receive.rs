@@ -26,7 +26,7 @@ use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
 use crate::state::{Inbound, StateStore};
-use crate::topics::{ALL_GATEWAY_TOPICS, Topic, check_response, is_gateway_topic};
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Topic, check_response, is_gateway_topic};
 
 /// How many received publishes are remembered. A broker repeats what is not acknowledged; that is
 /// at most what it had sent when the connection broke, and brokers send 20 by default.
@@ -181,7 +181,6 @@ impl Receiver {
         let Some(not_granted) = subscription.answered(ack, Instant::now()) else {
             return false;
         };
-        let gateways = self.context.settings.prefix.add(ALL_GATEWAY_TOPICS);
         let telemetry = &self.context.telemetry;
         for not in not_granted {
             if not.is_only_weaker() {
@@ -192,16 +191,33 @@ impl Receiver {
                 Some(reason) => reason.to_string(),
                 None => "its answer leaves this filter out".to_owned(),
             };
-            let effect = match &not {
-                not if not.is_commands => NO_COMMANDS,
-                not if not.filter == gateways => {
-                    "another gateway with the same topics is not noticed"
-                }
-                _ => "Home Assistant's start and its documents are not noticed",
+            let effect = match not.is_commands {
+                true => NO_COMMANDS,
+                false => self.effect(&not.filter),
             };
             telemetry.broker_refused_subscription(&not.filter, &reason, effect);
         }
         true
+    }
+
+    /// The broker ends the connection at this filter, which is not asked for any more.
+    pub fn left_out(&self, filter: &str, lost: &ConnectionLost) {
+        let reason = format!("it ends the connection: {lost}");
+        let telemetry = &self.context.telemetry;
+        telemetry.broker_refused_subscription(filter, &reason, self.effect(filter));
+    }
+
+    /// What it means that this filter is not subscribed to.
+    fn effect(&self, filter: &str) -> &'static str {
+        let prefix = &self.context.settings.prefix;
+        if filter == prefix.add(ALL_ROOMS) {
+            "no command arrives, and the gateway is not ready; states are published. It is asked for \
+             again in 10 minutes: check the broker's access rules for this user"
+        } else if filter == prefix.add(ALL_GATEWAY_TOPICS) {
+            "another gateway with the same topics is not noticed"
+        } else {
+            "Home Assistant's start and its documents are not noticed"
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the gateway subscribes to, and whether the broker has granted it.
 //!
-//! One SUBSCRIBE asks for everything. A filter that the broker refuses costs that filter alone; only
-//! without the commands the gateway is not ready, and it asks again now and then.
+//! One SUBSCRIBE asks for everything. A filter that the broker refuses costs that filter alone, also
+//! when it ends the connection: then each filter is asked for by itself, until it is known which. Only
+//! without the commands the gateway is not ready, and it asks for them again now and then.
 
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -18,6 +20,50 @@ use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS};
 /// How long after a refusal the commands are asked for again: somebody may have changed the broker's
 /// access rules.
 const ASK_AGAIN_DELAY: Duration = Duration::from_secs(60);
+
+/// So many connections in a row that ended at a filter show that the filter is why. One or two may have
+/// had another cause.
+const ENDS_UNTIL_LEFT_OUT: u32 = 3;
+/// After this long such a filter is asked for again. It costs one connection.
+const LEFT_OUT_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// The filters at which connections ended.
+#[derive(Debug, Default)]
+pub struct FilterEnds {
+    /// Each filter is asked for by itself.
+    one_by_one: bool,
+    /// How many connections in a row ended, and when the last did.
+    ends: HashMap<String, (u32, Instant)>,
+}
+
+impl FilterEnds {
+    /// Whether the broker ends the connection at this filter.
+    pub fn is_left_out(&self, filter: &str, now: Instant) -> bool {
+        self.ends.get(filter).is_some_and(|(ends, last)| {
+            *ends >= ENDS_UNTIL_LEFT_OUT && now.duration_since(*last) < LEFT_OUT_FOR
+        })
+    }
+
+    /// The connection ended before this SUBSCRIBE was answered. Returns the filter that is left out
+    /// from now on, if it is known.
+    pub fn connection_ended(&mut self, pending: &[String], now: Instant) -> Option<String> {
+        let [filter] = pending else {
+            self.one_by_one |= !pending.is_empty();
+            return None;
+        };
+        let (ends, last) = self.ends.entry(filter.clone()).or_insert((0, now));
+        *ends += 1;
+        *last = now;
+        (*ends >= ENDS_UNTIL_LEFT_OUT).then(|| filter.clone())
+    }
+
+    /// The broker answered a SUBSCRIBE.
+    pub fn answered(&mut self, filters: &[String]) {
+        for filter in filters {
+            self.ends.remove(filter);
+        }
+    }
+}
 
 /// The filters, in the order of the SUBSCRIBE. Retained messages below the rooms are asked for if
 /// `with_retained`, those of the others always.
@@ -54,9 +100,13 @@ pub fn filters(context: &DoorContext, with_retained: bool) -> Vec<Filter> {
 /// What one connection knows of its subscription.
 #[derive(Debug, Default)]
 pub struct Subscription {
+    /// The filter of the commands.
+    commands: String,
+    /// What is to be asked for, a SUBSCRIBE each.
+    waiting: VecDeque<Vec<Filter>>,
     /// The SUBSCRIBE that is not answered: its packet identifier, its filters and its deadline.
     pending: Option<(u16, Vec<String>, Instant)>,
-    /// One was answered: from then on messages are published.
+    /// Every SUBSCRIBE was answered once: from then on messages are published.
     pub is_answered: bool,
     /// Commands arrive.
     pub has_commands: bool,
@@ -77,16 +127,54 @@ pub struct NotGranted {
 impl NotGranted {
     /// Granted, but with QoS 0.
     pub fn is_only_weaker(&self) -> bool {
-        self.reason.is_some_and(|reason| !reason.is_refusal())
+        self.reason == Some(ReasonCode(0))
     }
 }
 
 impl Subscription {
+    /// Asks for these filters, of which the first is the one of the commands.
+    pub fn new(filters: Vec<Filter>, ends: &FilterEnds, now: Instant) -> Self {
+        let commands = filters.first().map(|filter| filter.path.clone());
+        let mut filters = filters;
+        let before = filters.len();
+        filters.retain(|filter| !ends.is_left_out(&filter.path, now));
+        let lacks_commands = filters.first().map(|filter| &filter.path) != commands.as_ref();
+        let ask_again = (before > 0 && lacks_commands).then_some(now + LEFT_OUT_FOR);
+        let waiting: VecDeque<Vec<Filter>> = match ends.one_by_one {
+            true => filters.into_iter().map(|filter| vec![filter]).collect(),
+            false => VecDeque::from([filters]),
+        };
+        Self {
+            commands: commands.unwrap_or_default(),
+            is_answered: waiting.iter().all(Vec::is_empty),
+            waiting,
+            ask_again,
+            ..Self::default()
+        }
+    }
+
+    /// The filters of the next SUBSCRIBE, which is sent now; `None` if none is to be sent.
+    pub fn next(&mut self) -> Option<Vec<Filter>> {
+        self.waiting
+            .pop_front()
+            .filter(|filters| !filters.is_empty())
+    }
+
+    /// Asks for this filter again.
+    pub fn again(&mut self, filter: Filter) {
+        self.waiting.push_back(vec![filter]);
+        self.ask_again = None;
+    }
+
     /// A SUBSCRIBE is sent now.
     pub fn asked(&mut self, subscribe: &Subscribe, now: Instant) {
         let paths = subscribe.filters.iter().map(|filter| filter.path.clone());
         self.pending = Some((subscribe.pkid, paths.collect(), now + SUBACK_TIMEOUT));
-        self.ask_again = None;
+    }
+
+    /// The filters that are asked for and not answered.
+    pub fn pending(&self) -> &[String] {
+        self.pending.as_ref().map_or(&[], |(_, filters, _)| filters)
     }
 
     /// A SUBACK came. Returns what was not granted; `None` if it answers nothing that was asked.
@@ -96,18 +184,24 @@ impl Subscription {
             .take_if(|(packet_id, ..)| *packet_id == ack.packet_id)?;
         let reasons = ack.reasons.iter().copied().map(Some);
         let reasons = reasons.chain(std::iter::repeat(None));
-        let not_granted: Vec<NotGranted> = (filters.into_iter().zip(reasons).enumerate())
-            .filter(|(_, (_, reason))| !matches!(reason, Some(ReasonCode(1 | 2))))
-            .map(|(n, (filter, reason))| NotGranted {
+        let mut not_granted = Vec::new();
+        for (filter, reason) in filters.into_iter().zip(reasons) {
+            let is_commands = filter == self.commands;
+            let not = NotGranted {
                 filter,
-                is_commands: n == 0,
+                is_commands,
                 reason,
-            })
-            .collect();
-        let refuses_commands = |not: &NotGranted| not.is_commands && !not.is_only_weaker();
-        self.is_answered = true;
-        self.has_commands = !not_granted.iter().any(refuses_commands);
-        self.ask_again = (!self.has_commands).then_some(now + ASK_AGAIN_DELAY);
+            };
+            let is_refused = reason.is_none_or(ReasonCode::is_refusal);
+            if is_commands {
+                self.has_commands = !is_refused;
+                self.ask_again = is_refused.then_some(now + ASK_AGAIN_DELAY);
+            }
+            if is_refused || not.is_only_weaker() {
+                not_granted.push(not);
+            }
+        }
+        self.is_answered |= self.waiting.is_empty();
         Some(not_granted)
     }
 
@@ -130,11 +224,66 @@ mod tests {
 
     fn asked(now: Instant) -> Subscription {
         let (context, _) = context();
-        let mut subscribe = Subscribe::new_many(filters(&context, true), None);
-        subscribe.pkid = 5;
-        let mut subscription = Subscription::default();
-        subscription.asked(&subscribe, now);
+        let filters = filters(&context, true);
+        let mut subscription = Subscription::new(filters, &FilterEnds::default(), now);
+        ask(&mut subscription, 5, now);
         subscription
+    }
+
+    fn ask(subscription: &mut Subscription, packet_id: u16, now: Instant) {
+        let mut subscribe = Subscribe::new_many(subscription.next().unwrap(), None);
+        subscribe.pkid = packet_id;
+        subscription.asked(&subscribe, now);
+    }
+
+    #[test]
+    fn a_filter_that_ends_the_connection_is_found_and_left_out() {
+        let (context, _) = context();
+        let (mut now, mut ends) = (Instant::now(), FilterEnds::default());
+        // It may be any of them.
+        let mut subscription = Subscription::new(filters(&context, true), &ends, now);
+        ask(&mut subscription, 1, now);
+        assert_eq!(ends.connection_ended(subscription.pending(), now), None);
+        for end in 1..=ENDS_UNTIL_LEFT_OUT {
+            let mut subscription = Subscription::new(filters(&context, true), &ends, now);
+            ask(&mut subscription, 1, now);
+            assert_eq!(subscription.pending(), ["av/room/#"]);
+            assert!(
+                subscription
+                    .answered(&suback(1, &[1]), now)
+                    .unwrap()
+                    .is_empty()
+            );
+            assert!(subscription.has_commands && !subscription.is_answered);
+            ask(&mut subscription, 2, now);
+            let left_out = ends.connection_ended(subscription.pending(), now);
+            let is_last = end == ENDS_UNTIL_LEFT_OUT;
+            assert_eq!(left_out.is_some(), is_last, "{left_out:?}");
+        }
+        assert!(ends.is_left_out("av/gateway/+", now));
+        assert!(!ends.is_left_out("av/room/#", now));
+        let mut subscription = Subscription::new(filters(&context, true), &ends, now);
+        ask(&mut subscription, 1, now);
+        assert!(
+            subscription
+                .answered(&suback(1, &[1]), now)
+                .unwrap()
+                .is_empty()
+        );
+        assert!(subscription.has_commands && subscription.is_answered);
+        // Without any filter there is nothing to wait for.
+        let commands = ["av/room/#".to_owned()];
+        for _ in 0..ENDS_UNTIL_LEFT_OUT {
+            ends.connection_ended(&commands, now);
+        }
+        let subscription = Subscription::new(filters(&context, true), &ends, now);
+        assert!(subscription.is_answered && !subscription.has_commands);
+        // Later it is tried again, and believed when it is granted.
+        now += LEFT_OUT_FOR;
+        assert!(subscription.should_ask_again(now));
+        assert!(!ends.is_left_out("av/room/#", now));
+        ends.answered(&commands);
+        assert_eq!(ends.connection_ended(&commands, now), None);
     }
 
     fn suback(packet_id: u16, reasons: &[u8]) -> SubAck {

@@ -203,7 +203,11 @@ fn a_smaller_limit_leaves_entities_out_and_a_larger_one_brings_them_back() {
     it.limit(usize::MAX, now);
     now += LIMIT_DELAY;
     assert_eq!(published(&it.due(now)), [large(), large()]);
-    assert!(it.due(now + REPORT_DELAY).is_empty());
+    let actions = it.due(now + REPORT_DELAY);
+    let [Action::Report(left_out)] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert!(left_out.devices.is_empty());
 }
 
 #[test]

@@ -59,6 +59,7 @@ async fn published(topic: &str, payload: &[u8], connected_before: bool) {
         connected: seen,
         largest_document: limit,
         may_clear: watch::channel(true).1,
+        telemetry: Arc::default(),
     };
     let publisher = Publisher::start(namespace, STATUS.into(), Delays::default(), rooms, links);
     for _ in 0..2 {

@@ -302,7 +302,44 @@ async fn without_the_commands_the_states_are_published_and_the_gateway_is_not_re
     }
 }
 
-/// The keep-alive of the broker is kept, and what is larger than its packets is named.
+#[tokio::test]
+async fn a_filter_that_ends_the_connection_costs_itself_alone() {
+    for (bad, reason, is_ready) in [
+        ("gateway/+", 0, true),
+        ("gateway/+", 0x87, true),
+        ("gateway/+", 0xA2, true),
+        ("gateway/+", 0xC3, true),
+        ("room/#", 0, false),
+    ] {
+        println!("{bad} {reason:#x}");
+        let (log, _guard) = log();
+        let script = Script {
+            ends_at_filter: Box::new(move |filters| {
+                filters.iter().any(|filter| filter == bad).then_some(reason)
+            }),
+            ..Script::default()
+        };
+        let broker = ScriptedBroker::start(script).await;
+        let it = start(MqttSettings::new(plain_tcp(broker.port)));
+        it.store.set("room/1/good", StateValue::text("1"));
+        broker.holds("room/1/good", "1").await;
+        if is_ready {
+            connected(&it.door).await;
+        }
+        assert!(broker.connections() <= 5, "{}", broker.connections());
+        let text = log.text();
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|line| line.contains("filter="))
+            .collect();
+        assert_eq!(lines.len(), 1, "{text}");
+        assert!(lines[0].contains(&format!("filter=\"{bad}\"")), "{text}");
+        assert_eq!(lines[0].contains("no command arrives"), !is_ready, "{text}");
+        it.door.stop(Instant::now()).await;
+    }
+}
+
+/// What is larger than its packets is named.
 #[tokio::test]
 async fn a_state_that_is_larger_than_a_packet_is_named_with_the_limit() {
     let (log, _guard) = log();

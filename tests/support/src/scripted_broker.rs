@@ -47,6 +47,8 @@ pub struct Script {
     pub refuses: bool,
     /// The reason codes of SUBACK for these filters; `None`: no SUBACK.
     pub subscribe: AnswerSubscribe,
+    /// The connection ends at these filters: with this reason in DISCONNECT, or with 0 without one.
+    pub ends_at_filter: Box<dyn Fn(&[String]) -> Option<u8> + Send + Sync>,
     pub publish: AnswerPublish,
     /// How long a PUBACK takes.
     pub puback_delay: Duration,
@@ -61,6 +63,7 @@ impl Default for Script {
             connack_delay: Duration::ZERO,
             refuses: false,
             subscribe: Box::new(|filters| Some(vec![1; filters.len()])),
+            ends_at_filter: Box::new(|_| None),
             publish: Box::new(|_| TAKEN),
             puback_delay: Duration::ZERO,
             answers_pings: true,
@@ -249,6 +252,12 @@ async fn answer(
         }
         kind::SUBSCRIBE => {
             let (packet_id, filters) = subscribed(&received.body);
+            if let Some(reason) = (script.ends_at_filter)(&filters) {
+                if reason > 0 {
+                    let _ = to_client.send(packet(0xE0, &[reason]));
+                }
+                return false;
+            }
             if let Some(reasons) = (script.subscribe)(&filters) {
                 let body = [&packet_id.to_be_bytes()[..], &[0], &reasons].concat();
                 let _ = to_client.send(packet(0x90, &body));
