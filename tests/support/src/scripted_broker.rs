@@ -33,6 +33,7 @@ pub enum Answer {
 pub const TAKEN: Answer = Answer::PubAck(0);
 
 type AnswerPublish = Box<dyn Fn(&Publish) -> Answer + Send + Sync>;
+type EndsAtFilter = Box<dyn Fn(&[String]) -> Option<u8> + Send + Sync>;
 type AnswerSubscribe = Box<dyn Fn(&[String]) -> Option<Vec<u8>> + Send + Sync>;
 
 /// What the broker does.
@@ -48,7 +49,7 @@ pub struct Script {
     /// The reason codes of SUBACK for these filters; `None`: no SUBACK.
     pub subscribe: AnswerSubscribe,
     /// The connection ends at these filters: with this reason in DISCONNECT, or with 0 without one.
-    pub ends_at_filter: Box<dyn Fn(&[String]) -> Option<u8> + Send + Sync>,
+    pub ends_at_filter: EndsAtFilter,
     pub publish: AnswerPublish,
     /// How long a PUBACK takes.
     pub puback_delay: Duration,
