@@ -129,12 +129,12 @@ impl Poller {
             return Polled::Unchanged;
         }
         let operation = entry.operation;
-        let same_body = response.status == 200 && entry.answered_last(&response.body);
-        if same_body && !operation.at_time() {
+        if response.status == 200
+            && !operation.at_time()
+            && let Some(evidence) = entry.evidence_of_same(&response.body)
+        {
             self.telemetry.poll_finished(PollOutcome::Unchanged);
-            if let Some(evidence) = self.understanding.newest(index) {
-                self.understanding.answered(Some(index), evidence, None);
-            }
+            self.understanding.answered(Some(index), evidence, None);
             return Polled::Unchanged;
         }
         let reading = Reading::of(operation, response);
@@ -146,7 +146,8 @@ impl Poller {
         });
         match outcome {
             ReadOutcome::Value(_) | ReadOutcome::Absent => {
-                self.schedule.answered(index, &response.body);
+                self.schedule
+                    .answered(index, &response.body, reading.evidence);
             }
             ReadOutcome::Unsupported(status) => {
                 tracing::debug!(operation.path, status, "the device does not have this");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::catalogue::{Class, Operation, When, operations};
+use crate::catalogue::{Class, Evidence, Operation, When, operations};
 
 /// An operation is no longer read after this many answers in a row that the device does not have
 /// it. A device that is starting, or in trouble, says so for a moment of what it has.
@@ -46,16 +46,19 @@ pub struct Entry {
     unsupported: u32,
     /// Whether it was read since the log-in, with or without success.
     asked: bool,
-    /// The digest of the newest body, so that the same body is not parsed again.
-    last_body: Option<Digest>,
+    /// The digest of the newest body that was of use, so that the same body is not parsed again, and
+    /// what that body says about who sent it.
+    last_body: Option<(Digest, Evidence)>,
     /// How often commands have read states of this entry.
     writes: u64,
 }
 
 impl Entry {
-    /// The newest body is the same.
-    pub fn answered_last(&self, body: &[u8]) -> bool {
-        self.last_body == Some(Digest::of(body))
+    /// What a body says about who sent it, if the newest body that was of use was the same. Reads that
+    /// failed in between do not change that.
+    pub fn evidence_of_same(&self, body: &[u8]) -> Option<Evidence> {
+        let (digest, evidence) = self.last_body?;
+        (digest == Digest::of(body)).then_some(evidence)
     }
 
     /// Changes whenever a command has read states of this entry.
@@ -239,11 +242,11 @@ impl Schedule {
         self.choose();
     }
 
-    /// The device answered with this body: it has this.
-    pub fn answered(&mut self, index: usize, body: &[u8]) {
+    /// The device answered with this body: it has this. `evidence`: what the body says about who sent it.
+    pub fn answered(&mut self, index: usize, body: &[u8], evidence: Evidence) {
         if let Some(entry) = self.entries.get_mut(index) {
             entry.answered = true;
-            entry.last_body = Some(Digest::of(body));
+            entry.last_body = Some((Digest::of(body), evidence));
         }
     }
 

@@ -113,11 +113,6 @@ impl Understanding {
         self.endpoint(index).newest = None;
     }
 
-    /// What an endpoint brought when it was read last.
-    pub fn newest(&self, index: usize) -> Option<Evidence> {
-        self.endpoints.get(index)?.newest
-    }
-
     fn endpoint(&mut self, index: usize) -> &mut Endpoint {
         if self.endpoints.len() <= index {
             self.endpoints.resize(index + 1, Endpoint::default());

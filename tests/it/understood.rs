@@ -1,6 +1,7 @@
 //! Online means understood: a device whose reads bring nothing that a Poly device says is offline, and
 //! one endpoint that fails is not that.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use poly2mqtt::config::RoomConfig;
@@ -252,6 +253,36 @@ async fn a_moment_of_nonsense_is_forgiven() {
             newest.filter(|entry| entry.fault.is_none()).count() == 8
         };
         assert!(it.device.wait_for(SOON, over).await);
+    }
+    it.never_offline();
+    it.stop().await;
+}
+
+/// An idle device: its answers stay the same. Each endpoint fails once, and is then as good as before.
+#[tokio::test]
+async fn an_endpoint_that_failed_once_is_recognised_again_though_its_answer_is_the_same() {
+    let it = start().await;
+    let gets = |device: &SimulatedDevice| {
+        let mut journal = device.journal();
+        journal.retain(|entry| entry.method == "GET");
+        journal
+    };
+    let asked = |device: &SimulatedDevice| gets(device).len() > 150;
+    assert!(it.device.wait_for(SOON, asked).await);
+    let paths: BTreeSet<_> = gets(&it.device).into_iter().map(|get| get.path).collect();
+    for kind in [FaultKind::Status(503), FaultKind::Page, FaultKind::Null] {
+        it.device.clear_journal();
+        // The longest first: a fault applies to all paths that start with its own.
+        for path in paths.iter().rev() {
+            it.device
+                .add_fault(Fault::on(path, kind.clone()).method("GET").times(1));
+        }
+        let over = |device: &SimulatedDevice| {
+            let gets = gets(device);
+            let failed = gets.iter().filter(|get| get.fault.is_some());
+            failed.count() == paths.len() && gets.len() > 150
+        };
+        assert!(it.device.wait_for(SOON, over).await, "{kind:?}");
     }
     it.never_offline();
     it.stop().await;

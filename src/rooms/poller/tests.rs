@@ -1,5 +1,7 @@
 //! What the responses of reads mean.
 
+use std::time::Duration;
+
 use super::*;
 use crate::catalogue::Operation;
 use crate::device::{HttpError, ProblemCode};
@@ -37,6 +39,7 @@ fn read_back(operation: &'static Operation) -> Reading {
 }
 
 const AUDIO: &str = r#"{"volume":5,"muted":false}"#;
+const SYSTEM: &str = r#"{"model":"x","softwareVersion":"1"}"#;
 
 #[test]
 fn the_same_body_is_published_once() {
@@ -109,7 +112,7 @@ fn failed_reads_are_followed_by_one_that_may_be_recognised() {
         let operation = poller.schedule.entry(poll.index).unwrap().operation;
         let body = match operation.path {
             "/rest/audio" => AUDIO,
-            "/rest/system" => r#"{"model":"x","softwareVersion":"1"}"#,
+            "/rest/system" => SYSTEM,
             _ => "[]",
         };
         poller.finish(poll, response(200, body), now);
@@ -131,6 +134,69 @@ fn failed_reads_are_followed_by_one_that_may_be_recognised() {
     assert_eq!((most, count("/rest/system")), (Some(3), 1), "{reads:?}");
     // Three rounds of the fastest reads, each up to twice its interval after the other.
     assert!(at < start + 4 * INTERVALS.fast, "{:?}", at - start);
+}
+
+/// Reads what is due in the next 70 s. `answer`: the response to a read of a path. Returns whether the
+/// device was understood all the time, and when the reads ended.
+fn read_on(
+    poller: &mut Poller,
+    start: Instant,
+    mut answer: impl FnMut(&str) -> Result<DeviceResponse, RequestError>,
+) -> (bool, Instant) {
+    let (mut now, mut understood) = (start, true);
+    while now < start + Duration::from_secs(70) {
+        now = now.max(poller.next_due().unwrap());
+        let (poll, _) = poller.begin(None, now).unwrap();
+        let path = poller.schedule.entry(poll.index).unwrap().operation.path;
+        poller.finish(poll, answer(path), now);
+        understood &= poller.not_understood(true).is_none();
+        now += Duration::from_millis(10);
+    }
+    (understood, now)
+}
+
+/// Each endpoint fails once, never at the same time as another, and all other answers are the same as
+/// before.
+#[test]
+fn an_answer_that_repeats_one_from_before_a_failure_is_as_good_as_that() {
+    type Bad = fn() -> Result<DeviceResponse, RequestError>;
+    let good = |path: &str| {
+        let body = match path {
+            "/rest/audio" => AUDIO,
+            "/rest/system" => SYSTEM,
+            _ => "[]",
+        };
+        response(200, body)
+    };
+    let kinds: [Bad; 7] = [
+        || response(503, ""),
+        || response(401, ""),
+        || response(302, ""),
+        || response(200, "<html>"),
+        || response(200, r#"{"volume":"#),
+        || Err(RequestError::Forbidden(String::new())),
+        || Err(RequestError::TimedOut { sent: true }),
+    ];
+    for (number, bad) in kinds.into_iter().enumerate() {
+        let start = Instant::now();
+        let mut poller = poller(start);
+        let (_, mut now) = read_on(&mut poller, start, good);
+        for path in ["/rest/audio", "/rest/system", "/rest/audio"] {
+            let mut failed = false;
+            let (understood, end) = read_on(&mut poller, now, |read| {
+                if read != path || failed {
+                    return good(read);
+                }
+                failed = true;
+                bad()
+            });
+            assert!(understood, "kind {number}, {path}");
+            now = end;
+        }
+        // What says nothing of a Poly device is not made better by its repetition.
+        let (understood, _) = read_on(&mut poller, now, |_| response(200, "null"));
+        assert!(!understood, "kind {number}");
+    }
 }
 
 #[test]
