@@ -30,7 +30,7 @@ pub fn compare(runtime: &Path, config: &Config) {
     if before == now {
         return;
     }
-    if let Some(options) = options(&before, &now) {
+    if let Some(options) = options(&before, config) {
         tracing::warn!(
             "the gateway publishes at other topics than before, and what it has left at the broker \
              stays there; `poly2mqtt clear{options}` lists it, and clears it with --yes"
@@ -58,28 +58,43 @@ fn topics(config: &Config) -> Value {
     json!({
         "broker": is_outside.then(|| mqtt.url.to_string()),
         "topic_prefix": mqtt.topic_prefix,
-        "client_id": mqtt.client_id,
+        "client_id": mqtt.client_id_below(&mqtt.topic_prefix),
         "discovery_prefix": discovery,
     })
 }
 
-/// The options by which `poly2mqtt clear` finds what was published before; `None` if there is
-/// nothing, or it was at another broker.
-fn options(before: &Value, now: &Value) -> Option<String> {
+/// The options by which `poly2mqtt clear` finds what was published before a reload took over `new` but
+/// for what waits for the next start; `None` if there is nothing.
+pub(super) fn options_after(old: &Config, new: &Config) -> Option<String> {
+    options(&topics(old), new)
+}
+
+/// The options by which `poly2mqtt clear` with the present configuration finds what was published
+/// before; `None` if there is nothing, or it was at another broker.
+fn options(before: &Value, config: &Config) -> Option<String> {
+    let now = topics(config);
     let differs = |key: &str| before[key] != now[key];
     if !before["broker"].is_string() || differs("broker") {
         return None;
     }
     let mut options = String::new();
-    let mut add = |option: &str, key: &str| {
-        if let Some(value) = before[key].as_str().filter(|_| differs(key)) {
-            options += &format!(" {option} {value:?}");
-        }
-    };
-    add("--prefix", "topic_prefix");
-    add("--client-id", "client_id");
-    if !now["discovery_prefix"].is_null() {
-        add("--home-assistant-prefix", "discovery_prefix");
+    let mut add = |option: &str, value: &str| options += &format!(" {option} {value:?}");
+    let prefix = before["topic_prefix"].as_str().unwrap_or_default();
+    if differs("topic_prefix") {
+        add("--prefix", prefix);
+    }
+    // `clear` takes the client id that the present configuration has with the prefix.
+    let found_without = config.mqtt.client_id_below(prefix);
+    if let Some(client_id) = before["client_id"].as_str()
+        && client_id != found_without
+    {
+        add("--client-id", client_id);
+    }
+    if let Some(discovery) = before["discovery_prefix"].as_str()
+        && !now["discovery_prefix"].is_null()
+        && differs("discovery_prefix")
+    {
+        add("--home-assistant-prefix", discovery);
     }
     let discovery_ended =
         before["discovery_prefix"].is_string() && now["discovery_prefix"].is_null();
@@ -104,10 +119,10 @@ mod tests {
     fn the_options_find_what_was_published_before() {
         let before = topics(&config(|config| config.mqtt.client_id = Some("gw".into())));
         let after = |change: fn(&mut Config)| {
-            let now = topics(&config(|config| {
+            let now = config(|config| {
                 config.mqtt.client_id = Some("gw".into());
                 change(config);
-            }));
+            });
             options(&before, &now)
         };
         assert_eq!(after(|_| {}), None);
@@ -123,8 +138,54 @@ mod tests {
         // At another broker, or from the gateway's own, there is nothing to be found.
         let broker = after(|config| config.mqtt.url = BrokerUrl::Off);
         assert_eq!(broker, None);
-        assert_eq!(options(&Value::Null, &before), None);
-        assert_eq!(options(&topics(&Config::default()), &before), None);
+        let now = config(|_| {});
+        assert_eq!(options(&Value::Null, &now), None);
+        assert_eq!(options(&topics(&Config::default()), &now), None);
+    }
+
+    /// Without a client id in the configuration, the gateway's depends on the prefix. What the options
+    /// name is what `clear` looks for by itself, if they leave it out.
+    #[test]
+    fn the_options_name_the_client_id_that_was_used() {
+        let at = |prefix: &str, client_id: Option<&str>| {
+            config(|config| {
+                config.mqtt.topic_prefix = prefix.into();
+                config.mqtt.client_id = client_id.map(str::to_owned);
+            })
+        };
+        for (before, now, expected) in [
+            (
+                ("", None),
+                ("", Some("gw")),
+                Some(" --client-id \"poly2mqtt\""),
+            ),
+            (
+                ("av", None),
+                ("av", Some("gw")),
+                Some(" --client-id \"poly2mqtt-av\""),
+            ),
+            (("", None), ("av", None), Some(" --prefix \"\"")),
+            (("av", None), ("", None), Some(" --prefix \"av\"")),
+            (
+                ("", None),
+                ("av", Some("gw")),
+                Some(" --prefix \"\" --client-id \"poly2mqtt\""),
+            ),
+            (
+                ("av", Some("gw")),
+                ("", None),
+                Some(" --prefix \"av\" --client-id \"gw\""),
+            ),
+            (("", Some("poly2mqtt")), ("", None), None),
+            (("", Some("gw")), ("", Some("gw")), None),
+        ] {
+            let options = options_after(&at(before.0, before.1), &at(now.0, now.1));
+            assert_eq!(options.as_deref(), expected, "{before:?} {now:?}");
+        }
+        // An earlier version has remembered no client id where the configuration had none.
+        let mut of_earlier_version = topics(&at("", None));
+        of_earlier_version["client_id"] = Value::Null;
+        assert_eq!(options(&of_earlier_version, &at("", None)), None);
     }
 
     #[test]

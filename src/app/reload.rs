@@ -3,17 +3,9 @@
 //! The tables of keys in `config` say which changes take effect at once and which at the next
 //! start. The latter keep their old values until then.
 
-use super::App;
+use super::{App, broker_topics};
 use crate::config::{self, Config};
 use crate::doors::http::HttpSettings;
-
-/// The keys whose change leaves what was published before at the broker.
-const LEAVE_TOPICS: [&str; 4] = [
-    "mqtt.topic_prefix",
-    "mqtt.client_id",
-    "home_assistant.prefix",
-    "home_assistant.discovery",
-];
 
 impl App {
     /// Takes over a new configuration.
@@ -54,11 +46,10 @@ fn keep_until_restart(old: &Config, new: &mut Config) -> Option<String> {
     if !changes.at_next_start.is_empty() {
         let keys = changes.at_next_start.join(", ");
         tracing::warn!("changes of {keys} take effect at the next start");
-        let leaves_topics = |key: &String| LEAVE_TOPICS.contains(&key.as_str());
-        if changes.at_next_start.iter().any(leaves_topics) {
+        if let Some(options) = broker_topics::options_after(old, new) {
             tracing::warn!(
-                "what the gateway has published at the broker until then stays there; `poly2mqtt \
-                 clear` lists and clears it (docs/mqtt.md)"
+                "what the gateway has published at the broker until then stays there; after that \
+                 start `poly2mqtt clear{options}` lists it, and clears it with --yes (docs/mqtt.md)"
             );
         }
     }

@@ -87,6 +87,7 @@ impl Service {
             client,
             stream,
             replayer,
+            gateway_number,
             presence,
         } = admitted;
         self.gate.census.returned(&client.place);
@@ -112,8 +113,8 @@ impl Service {
             ended = handler.run() => ended,
             () = replaying => return,
         };
-        if client.is_gateway() {
-            self.gate.shared.gateway_retained.disconnected();
+        if let Some(number) = gateway_number {
+            self.gate.shared.gateway_retained.disconnected(number);
         }
         match ended {
             Err(error) if !error.is_normal_disconnect() => {

@@ -176,6 +176,14 @@ impl BrokerClient {
         self.shared.filters.unsubscribe(&self.place, &filter);
     }
 
+    /// Whether the messages of a subscription keep their retain flag.
+    pub fn set_as_published(&self, filter: &str, is_kept: bool) {
+        // By the name that `unsubscribe` ends it with, so that none stays.
+        let filter = self.filter_for_library(filter);
+        let filters = &self.shared.filters;
+        filters.set_as_published(&self.place, &filter, is_kept);
+    }
+
     /// A filter of it as the library sees it: see [`PlaceNames::filter`].
     pub fn filter_for_library<'a>(&self, filter: &'a str) -> Cow<'a, str> {
         if !is_moderate(filter) {
@@ -226,5 +234,37 @@ impl AuthProvider for ClientQuestions {
     ) -> AuthFuture<'a, bool> {
         let rights = &self.0.shared.rights;
         Box::pin(ready(rights.subscribe(self.0.user(), filter).is_ok()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topics::{DiscoveryTopics, Prefix};
+
+    /// The library has another name for the shared subscription of a user.
+    #[test]
+    fn a_subscription_that_ended_leaves_nothing_that_keeps_the_retain_flag() {
+        for login in [Login::User("panel".into()), Login::Anyone, Login::Gateway] {
+            let rights = BrokerRights::new(Vec::new(), Prefix::new(""), DiscoveryTopics::default());
+            let places = PlaceNames::new().unwrap();
+            let shared = Arc::new(ClientsShare::new(rights, places, Arc::default(), 0));
+            let owner = Owner::User("panel".into());
+            let client = BrokerClient::new("place".into(), owner, login, shared.clone());
+            let kept = || shared.filters.as_published("place").len();
+            let filters = &shared.filters;
+            filters.subscribe("place", &client.owner, "stays").unwrap();
+            for filter in ["a", "a/#", "$share/group/a", "$share/other/+/b"] {
+                let name = client.filter_for_library(filter);
+                filters.subscribe("place", &client.owner, &name).unwrap();
+                client.set_as_published(filter, true);
+                assert_eq!(kept(), 1, "{filter}");
+                client.unsubscribe(filter);
+                assert_eq!(kept(), 0, "{filter}");
+            }
+            // One that is not counted is not remembered.
+            client.set_as_published("unknown", true);
+            assert_eq!(kept(), 0);
+        }
     }
 }

@@ -121,7 +121,8 @@ impl FilterLedger {
         let Some(client) = entries.by_place.get_mut(place) else {
             return;
         };
-        if is_kept {
+        // One that is not counted would have no bound.
+        if is_kept && client.filters.contains(filter) {
             client.as_published.insert(filter.into());
         } else {
             client.as_published.remove(filter);

@@ -20,6 +20,7 @@ use super::authentication::{BrokerPasswords, Login};
 use super::census::{Census, Presence};
 use super::client::{BrokerClient, ClientsShare};
 use super::connect::{Connect, NoConnect, read_connect};
+use super::gateway_retained::GatewayConnectionNumber;
 use super::gateway_stream::GatewayStream;
 use super::inbound::Inbound;
 use super::large_packet::LargePacket;
@@ -69,6 +70,8 @@ pub struct Admitted {
     pub stream: InspectedStream,
     /// Sends what is retained; none for the gateway.
     pub replayer: Option<Replayer>,
+    /// Which connection of the gateway it is; none for others.
+    pub gateway_number: Option<GatewayConnectionNumber>,
     pub presence: Presence,
 }
 
@@ -124,13 +127,13 @@ impl Gate {
         let client = Arc::new(BrokerClient::new(place, owner, login, self.shared.clone()));
         check_will(&client, packet).map_err(refuse)?;
         let presence = self.census.arrive(&client.owner).map_err(refuse)?;
+        let mut gateway_number = None;
         let (peer_kind, replayer) = if client.is_gateway() {
             let retained = &self.shared.gateway_retained;
-            retained.connect(connect.packet.will.as_mut());
-            (
-                PeerKind::Gateway(GatewayStream::connect(&self.shared)),
-                None,
-            )
+            let number = retained.connect(connect.packet.will.as_mut());
+            gateway_number = Some(number);
+            let stream = GatewayStream::connect(&self.shared, number);
+            (PeerKind::Gateway(stream), None)
         } else {
             let (shared, place) = (self.shared.clone(), client.place.clone());
             let (replays, replayer) = Replays::new(shared, place, answers.is_mqtt_5());
@@ -155,6 +158,7 @@ impl Gate {
             presence,
             peer_kind,
             replayer,
+            gateway_number,
         })
     }
 }
@@ -206,6 +210,7 @@ struct Prepared {
     presence: Presence,
     peer_kind: PeerKind,
     replayer: Option<Replayer>,
+    gateway_number: Option<GatewayConnectionNumber>,
 }
 
 impl Prepared {
@@ -215,6 +220,7 @@ impl Prepared {
             client: self.client,
             stream: InspectedStream::new(socket, peer, received, length, self.peer_kind),
             replayer: self.replayer,
+            gateway_number: self.gateway_number,
             presence: self.presence,
         }
     }

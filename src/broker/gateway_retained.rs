@@ -30,9 +30,20 @@ pub struct RetainedMessage {
 #[derive(Debug, Default)]
 pub struct GatewayRetained {
     messages: Mutex<BTreeMap<Arc<str>, Arc<RetainedMessage>>>,
-    /// What the broker publishes when the gateway's connection breaks.
-    will: Mutex<Option<(Arc<str>, Arc<RetainedMessage>)>>,
+    /// What the broker publishes when the gateway's newest connection breaks.
+    will: Mutex<NewestWill>,
 }
+
+/// The will of the gateway's newest connection. An older one may end later.
+#[derive(Debug, Default)]
+struct NewestWill {
+    connection: GatewayConnectionNumber,
+    message: Option<(Arc<str>, Arc<RetainedMessage>)>,
+}
+
+/// A connection of the gateway, by its number.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct GatewayConnectionNumber(u64);
 
 /// A filter on its way through the messages.
 #[derive(Debug)]
@@ -81,8 +92,8 @@ impl GatewayRetained {
     }
 
     /// The gateway connects: takes the retain flag off its will, and keeps the will.
-    pub fn connect(&self, will: Option<&mut WillMessage>) {
-        let kept = will.filter(|will| will.retain).map(|will| {
+    pub fn connect(&self, will: Option<&mut WillMessage>) -> GatewayConnectionNumber {
+        let message = will.filter(|will| will.retain).map(|will| {
             will.retain = false;
             let message = RetainedMessage {
                 qos: will.qos.into(),
@@ -91,13 +102,37 @@ impl GatewayRetained {
             };
             (will.topic.as_str().into(), Arc::new(message))
         });
-        *lock(&self.will) = kept;
+        let mut newest = lock(&self.will);
+        let connection = GatewayConnectionNumber(newest.connection.0 + 1);
+        *newest = NewestWill {
+            connection,
+            message,
+        };
+        connection
     }
 
-    /// The gateway's connection has ended.
-    pub fn disconnected(&self) {
-        if let Some((topic, message)) = lock(&self.will).take() {
+    /// A connection of the gateway has ended. Its will is retained, unless it was discarded or a newer
+    /// connection has taken over.
+    pub fn disconnected(&self, connection: GatewayConnectionNumber) {
+        if let Some((topic, message)) = self.take_will(connection) {
             lock(&self.messages).insert(topic, message);
+        }
+    }
+
+    /// The gateway has ended this connection with DISCONNECT and reason 0: its will is discarded (MQTT 5,
+    /// 3.14.4).
+    pub fn discard_will(&self, connection: GatewayConnectionNumber) {
+        self.take_will(connection);
+    }
+
+    fn take_will(
+        &self,
+        connection: GatewayConnectionNumber,
+    ) -> Option<(Arc<str>, Arc<RetainedMessage>)> {
+        let mut newest = lock(&self.will);
+        match newest.connection == connection {
+            true => newest.message.take(),
+            false => None,
         }
     }
 
@@ -203,12 +238,39 @@ mod tests {
         let retained = GatewayRetained::default();
         let mut will = WillMessage::new("gateway/availability", "offline");
         will.retain = true;
-        retained.connect(Some(&mut will));
+        let connection = retained.connect(Some(&mut will));
         assert!(!will.retain);
         assert_eq!(retained.get("gateway/availability"), None);
-        retained.disconnected();
+        retained.disconnected(connection);
         let will = retained.get("gateway/availability").unwrap();
         assert_eq!(&*will.payload, b"offline");
+    }
+
+    #[test]
+    fn only_the_newest_connection_has_a_will_and_a_normal_end_discards_it() {
+        let retained = GatewayRetained::default();
+        let connect = || {
+            let mut will = WillMessage::new("gateway/availability", "offline");
+            will.retain = true;
+            retained.connect(Some(&mut will))
+        };
+        let is_offline = || retained.get("gateway/availability").is_some();
+        let (old, new) = (connect(), connect());
+        // The old one ends after the new one has taken over, in whatever way.
+        retained.disconnected(old);
+        retained.discard_will(old);
+        assert!(!is_offline());
+        retained.disconnected(new);
+        assert!(is_offline(), "the new one has its will still");
+        retained.messages.lock().unwrap().clear();
+        let normal = connect();
+        retained.discard_will(normal);
+        retained.disconnected(normal);
+        assert!(!is_offline());
+        let without = retained.connect(None);
+        retained.disconnected(normal);
+        retained.disconnected(without);
+        assert!(!is_offline());
     }
 
     fn level() -> impl Strategy<Value = String> {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::client::ClientsShare;
 use super::frames::{Frame, Malformed, kind};
+use super::gateway_retained::GatewayConnectionNumber;
 use super::message::MessageHead;
 use super::outbound::RETAIN;
 use super::tickets::GatewayConnection;
@@ -16,15 +17,17 @@ use super::tickets::GatewayConnection;
 pub struct GatewayStream {
     mail: mpsc::Receiver<Vec<u8>>,
     connection: GatewayConnection,
+    number: GatewayConnectionNumber,
     shared: Arc<ClientsShare>,
 }
 
 impl GatewayStream {
     /// The gateway has connected.
-    pub fn connect(shared: &Arc<ClientsShare>) -> Self {
+    pub fn connect(shared: &Arc<ClientsShare>, number: GatewayConnectionNumber) -> Self {
         Self {
             mail: shared.gateway_mail.connect(),
             connection: shared.commands.connect(),
+            number,
             shared: shared.clone(),
         }
     }
@@ -44,7 +47,7 @@ impl GatewayStream {
     }
 
     /// The gateway sends the packet that these bytes begin with. What it retains is kept, and the retain
-    /// flag taken off for the library; its results are counted.
+    /// flag taken off for the library; its results are counted. A normal DISCONNECT discards its will.
     ///
     /// # Errors
     /// So many bytes are needed.
@@ -58,6 +61,13 @@ impl GatewayStream {
             bytes[0] &= !RETAIN;
             return Ok(());
         }
+        if frame.kind == kind::DISCONNECT {
+            let packet = bytes.get(..frame.length()).ok_or(frame.length())?;
+            if is_normal_disconnect(frame, packet) {
+                self.shared.gateway_retained.discard_will(self.number);
+            }
+            return Ok(());
+        }
         match unretained(frame, bytes) {
             // A result, wherever a client wants it, or an event.
             Ok(Some(topic)) if !self.shared.rights.is_event(topic) => self.connection.read_result(),
@@ -66,6 +76,11 @@ impl GatewayStream {
         }
         Ok(())
     }
+}
+
+/// Whether the reason of a DISCONNECT is 0, which may be left out.
+fn is_normal_disconnect(frame: &Frame, packet: &[u8]) -> bool {
+    matches!(frame.body_in(packet).first(), None | Some(0))
 }
 
 /// The topic of a message that is not retained; the gateway's connection is one of MQTT 5.

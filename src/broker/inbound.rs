@@ -466,8 +466,6 @@ fn subscribe(
         }
     })?;
     replay.add(replayed, Instant::now());
-    let filters = &client.shared.filters;
-    let is_kept = filter.is_retain_as_published();
-    filters.set_as_published(&client.place, filter.text, is_kept);
+    client.set_as_published(filter.text, filter.is_retain_as_published());
     Ok(is_new)
 }

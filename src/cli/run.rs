@@ -8,6 +8,7 @@ use sd_notify::NotifyState;
 use super::config_file::ConfigFile;
 use super::{CliError, signals};
 use crate::app::{App, AppOptions, Certificates};
+use crate::config::Config;
 
 #[derive(Debug, Default, clap::Args)]
 pub struct Run {
@@ -20,6 +21,7 @@ impl Run {
         disable_core_dumps();
         let loaded = self.file.load()?;
         let certificates = Certificates::load(&loaded.config).map_err(CliError::Files)?;
+        log_warnings(&certificates);
         let stop = signals::stop()?;
         tokio::pin!(stop);
         let mut reload = signals::reload()?;
@@ -47,22 +49,40 @@ impl Run {
 
     /// After SIGHUP. A wrong file changes nothing.
     async fn reload(&self, app: &mut App) {
-        match self.file.load() {
-            Ok(loaded) => match app.reload(loaded.config).await {
+        match self.load_again() {
+            Ok(config) => match app.reload(config).await {
                 Ok(()) => tracing::info!("configuration read again"),
-                Err(failed) => {
-                    for part in failed {
-                        tracing::error!("{part}");
-                    }
-                }
+                Err(failed) => log_errors(failed),
             },
             Err(errors) => {
                 tracing::error!("the configuration is wrong; the old one stays in use");
-                for error in errors.0 {
-                    tracing::error!("{error}");
-                }
+                log_errors(errors);
             }
         }
+    }
+
+    /// The configuration, if a start would take it: a certificate that cannot be used is found before
+    /// a room that runs is stopped for it.
+    fn load_again(&self) -> Result<Config, Vec<String>> {
+        let loaded = self.file.load().map_err(|errors| {
+            let errors = errors.0.iter();
+            errors.map(ToString::to_string).collect::<Vec<_>>()
+        })?;
+        let certificates = Certificates::load(&loaded.config)?;
+        log_warnings(&certificates);
+        Ok(loaded.config)
+    }
+}
+
+fn log_warnings(certificates: &Certificates) {
+    for warning in &certificates.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn log_errors(errors: Vec<String>) {
+    for error in errors {
+        tracing::error!("{error}");
     }
 }
 

@@ -328,7 +328,9 @@ impl Telemetry {
             rooms,
             topics,
             "the broker holds topics of rooms that no gateway has, left by another gateway, by \
-             another mqtt.client_id or by an old version; `poly2mqtt clear` lists and clears them"
+             another mqtt.client_id or by an old version; `poly2mqtt clear --client-id ID`, with the \
+             client id that the other gateway had, lists its topics, and `poly2mqtt clear --unmarked` \
+             those of an old version; --yes clears them"
         );
     }
 

@@ -359,4 +359,41 @@ fn files_are_beside_the_configuration_file() {
         let told = variable(path).unwrap_err().to_string();
         assert!(told.contains(wanted), "{told}");
     }
+    // A path of a file that is there is shown.
+    fs::write(folder.join("utf16"), [0xff, 0xfe, b'x', 0]).unwrap();
+    let told = variable("utf16").unwrap_err().to_string();
+    assert!(told.contains("utf16 is text in UTF-16"), "{told}");
+}
+
+/// The system says different things about a token that is no name of a file: it is too long, it has a
+/// character that no name has, or it goes on after the name of a file.
+#[test]
+fn a_secret_in_the_place_of_its_file_is_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("poly2mqtt.toml");
+    fs::write(dir.path().join("eyJhbGciOiJub25lIn0"), "x").unwrap();
+    for token in [
+        "hunter2".repeat(40),
+        "hunter2".repeat(2000),
+        format!("eyJhbGciOiJub25lIn0.hunter2.{}", "x".repeat(300)),
+        "a\0hunter2".to_owned(),
+        "eyJhbGciOiJub25lIn0/hunter2".to_owned(),
+        "eyJhbGciOiJub25lIn0/a/hunter2+/=".to_owned(),
+    ] {
+        for (before, key) in PLACES.map(|(before, key, _)| (before, key)) {
+            let value = token.replace('\0', "\\u0000");
+            let text = format!("{before}{key}_file = \"{value}\"\n");
+            fs::write(&path, text).unwrap();
+            let told = load(&path, []).unwrap_err().to_string();
+            assert!(told.contains("there is no such file"), "{told}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+        fs::write(&path, ROOM).unwrap();
+        let name = "POLY2MQTT_ROOMS__1__PASSWORD_FILE".to_owned();
+        let told = load(&path, [(name, token.clone())])
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains("there is no such file"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
 }

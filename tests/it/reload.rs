@@ -241,6 +241,33 @@ async fn password_files_are_read_again() {
     second.stop().await;
 }
 
+/// A file of certificates that cannot be used is found before the room that is to use it is stopped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_that_cannot_be_used_change_nothing() {
+    let it = Setup::start().await;
+    let watch = Client::connect(it.mqtt).await;
+    watch.expect("room/steady/availability", "online").await;
+    let file = it.dir.path().join("ca.pem");
+    let fingerprint = format!("certificate = \"{}\"", it.devices[0].fingerprint());
+    let by_file = room("steady", &it.devices[0], "")
+        .replace(&fingerprint, &format!("ca_file = \"{}\"", file.display()));
+    let guest = room("guest", &it.devices[1], "");
+    let half = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (round, content) in ["", "not a certificate\n", half].iter().enumerate() {
+        fs::write(&file, content).unwrap();
+        it.reload(&["first"], &format!("{by_file}{guest}"));
+        it.logged("the old one stays in use", round + 1).await;
+        let result = watch.command("room/steady/audio/mute", "").await;
+        assert_eq!(result["ok"], true, "{result}");
+    }
+    watch.never_offline("steady");
+    assert!(it.log().contains("rooms.steady"), "{}", it.log());
+    assert!(watch.last("room/guest/availability").is_none());
+    let [first, second] = &it.devices;
+    first.stop().await;
+    second.stop().await;
+}
+
 /// Whoever changes a key that waits for the next start is told which one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_wait_for_the_next_start_are_named() {

@@ -36,7 +36,7 @@ pub fn meaning(variable: &str, value: &str, keys: &[Key], file: &Map<String, Val
         return Meaning::NotOurs;
     };
     let is_ours = variable.starts_with(PREFIX) && NOT_KEYS.contains(&name);
-    if is_ours || made_by_kubernetes(name, value) {
+    if is_ours || !is_in_section(name, keys) && made_by_kubernetes(name, value) {
         return Meaning::NotOurs;
     }
     if !name.contains(SEPARATOR) {
@@ -138,6 +138,16 @@ fn after_id<'a>(name: &'a str, id: &str) -> Option<&'a str> {
         "" => Some(after),
         _ => after.strip_prefix(SEPARATOR),
     }
+}
+
+/// Whether the name has two underscores after the name of a section or a table of keys. Then it is
+/// meant as a key, whatever is in a room's id.
+fn is_in_section(name: &str, keys: &[Key]) -> bool {
+    let section = name.split_once(SEPARATOR).map(|(section, _)| section);
+    section.is_some_and(|section| {
+        keys.iter()
+            .any(|key| key.name.eq_ignore_ascii_case(section))
+    })
 }
 
 /// Whether Kubernetes makes such a variable: it tells every container of a namespace the addresses of
@@ -284,6 +294,16 @@ mod tests {
         ] {
             let meant = meaning_with(&["1"], &format!("POLY2MQTT_{name}"), value);
             assert_eq!(meant, Meaning::NotOurs, "{name}");
+        }
+        // A room with such an id is not Kubernetes'.
+        for (id, name, value) in [
+            ("service-port", "SERVICE_PORT__PASSWORD", "x"),
+            ("service_host", "SERVICE_HOST__PASSWORD", "x"),
+            ("hall_service_port", "HALL_SERVICE_PORT__URL", "x"),
+            ("port", "PORT__URL", "https://192.0.2.1"),
+        ] {
+            let meant = meaning_with(&[id], &format!("POLY2MQTT_ROOMS__{name}"), value);
+            assert!(matches!(meant, Meaning::Key(_)), "{name}: {meant:?}");
         }
         // What people set.
         for (name, value) in [("PORT", "8080"), ("PORT_HTTP", "1"), ("HOST", "::")] {

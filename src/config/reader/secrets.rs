@@ -59,8 +59,13 @@ impl Reader<'_> {
         drop(findings);
         match text_file::read(&path, LARGEST_SECRET_FILE) {
             Ok(text) => self.checked(key, text.trim_end_matches(['\r', '\n']).to_owned()),
-            Err(TextFileError::Missing) if Path::new(written).is_relative() => {
-                self.error(key, self.not_beside_file(written));
+            // Somebody may have written the secret itself where the name of its file is wanted.
+            Err(error) if Path::new(written).is_relative() && !path.exists() => {
+                let why = match error {
+                    TextFileError::Denied(_) => format!("the file {error}"),
+                    _ => self.not_beside_file(written),
+                };
+                self.error(key, why);
                 None
             }
             Err(error) => {

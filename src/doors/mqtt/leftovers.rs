@@ -18,8 +18,12 @@ use crate::topics::{Below, RoomTopics, Topic};
 
 /// At most this many topics are remembered: any client can publish more of them.
 const LEFTOVER_LIMIT: usize = 1 << 16;
+/// A longer topic is none that a gateway publishes for a room. It is not remembered.
+const LONGEST_TOPIC: usize = 1024;
 /// Of at most this many rooms the topics of others are counted.
 const COUNTED_ROOMS: usize = 1 << 12;
+/// The id of a gateway is shorter.
+const LONGEST_ID: usize = 64;
 
 /// What a retained message from the broker is, by its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,15 +95,17 @@ pub struct Unclaimed {
 impl Leftovers {
     /// The broker holds this topic with this gateway's mark.
     pub fn remember(&mut self, topic: Arc<str>) {
-        if self.topics.len() < LEFTOVER_LIMIT {
+        if self.topics.len() < LEFTOVER_LIMIT && topic.len() <= LONGEST_TOPIC {
             self.topics.insert(topic);
         }
     }
 
     /// The broker holds a topic of a room that is not configured, without this gateway's mark.
     pub fn count(&mut self, room: &str, id: Option<&str>) {
-        let key = (room.to_owned(), id.unwrap_or_default().to_owned());
+        let id = id.filter(|id| id.len() <= LONGEST_ID).unwrap_or_default();
+        let key = (room.to_owned(), id.to_owned());
         if self.is_settled
+            || room.len() > LONGEST_TOPIC
             || self.unclaimed.len() >= COUNTED_ROOMS && !self.unclaimed.contains_key(&key)
         {
             return;
@@ -109,7 +115,7 @@ impl Leftovers {
 
     /// Another gateway has published this topic, which is this run's too.
     pub fn take_over(&mut self, topic: Arc<str>) {
-        if self.taken.len() < LEFTOVER_LIMIT {
+        if self.taken.len() < LEFTOVER_LIMIT && topic.len() <= LONGEST_TOPIC {
             self.taken.insert(topic);
         }
     }
@@ -272,5 +278,23 @@ mod tests {
         }
         leftovers.settle();
         assert_eq!(leftovers.take_room("1").len(), LEFTOVER_LIMIT);
+    }
+
+    #[test]
+    fn what_is_remembered_is_short() {
+        let mut leftovers = Leftovers::default();
+        let long = "x".repeat(LONGEST_TOPIC);
+        leftovers.remember(format!("room/1/system/parts/{long}").into());
+        leftovers.take_over(format!("room/2/{long}").into());
+        assert!(leftovers.topics.is_empty() && leftovers.taken.is_empty());
+        leftovers.count(&format!("{long}x"), None);
+        leftovers.count("7", Some(&long));
+        let (_, counted) = leftovers.settle();
+        let expected = Unclaimed {
+            room: "7".into(),
+            id: String::new(),
+            topics: 1,
+        };
+        assert_eq!(counted, [expected]);
     }
 }

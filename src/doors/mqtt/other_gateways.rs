@@ -18,6 +18,14 @@ const GONE_AFTER: Duration = Duration::from_secs(150);
 const RETAINED_BELIEVED: Duration = Duration::from_secs(5);
 /// At most this many are remembered: any client with the rights can invent more of them.
 const REMEMBERED_GATEWAYS: usize = 64;
+/// A longer `gateway/info` is nobody's: that of ten thousand rooms is shorter.
+const LONGEST_INFO: usize = 1 << 20;
+/// No gateway has more rooms.
+const MOST_ROOMS: usize = 10_000;
+/// An id or a time of start is shorter.
+const LONGEST_TEXT: usize = 64;
+/// The id of a room is part of topics, which people type; it is shorter.
+const LONGEST_ROOM: usize = 256;
 
 /// What a `gateway/info` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,14 +39,25 @@ pub struct GatewayInfo {
 }
 
 impl GatewayInfo {
-    /// Reads the payload; `None` if it is not what a gateway says.
+    /// Reads the payload; `None` if it is not what a gateway says. What is too large is not: it is
+    /// kept in memory, and any client with the rights can publish it.
     pub fn read(payload: &[u8]) -> Option<Self> {
+        if payload.len() > LONGEST_INFO {
+            return None;
+        }
         let info: Value = serde_json::from_slice(payload).ok()?;
-        let text = |name: &str| info[name].as_str().unwrap_or_default().to_owned();
+        let text = |name: &str| {
+            let text = info[name].as_str().unwrap_or_default();
+            (text.len() <= LONGEST_TEXT).then(|| text.to_owned())
+        };
         let rooms = info["rooms"].as_object()?;
+        let is_too_long = |room: &String| room.len() > LONGEST_ROOM;
+        if rooms.len() > MOST_ROOMS || rooms.keys().any(is_too_long) {
+            return None;
+        }
         Some(Self {
-            id: text("id"),
-            started: text("started"),
+            id: text("id")?,
+            started: text("started")?,
             rooms: rooms.keys().cloned().collect(),
         })
     }
@@ -162,6 +181,33 @@ mod tests {
         assert_eq!(of_old, Some(info("", "", &[])));
         for nonsense in [&b""[..], b"[]", b"{\"rooms\": 1}", b"\xff", b"{}"] {
             assert_eq!(GatewayInfo::read(nonsense), None);
+        }
+    }
+
+    #[test]
+    fn an_info_that_is_too_large_is_nonsense() {
+        let text = |id: &str, started: &str, rooms: &[String]| {
+            let rooms: Vec<String> = rooms.iter().map(|room| format!("{room:?}:0")).collect();
+            let rooms = rooms.join(",");
+            format!(r#"{{"id":"{id}","started":"{started}","rooms":{{{rooms}}}}}"#)
+        };
+        let numbered =
+            |count: usize| -> Vec<String> { (0..count).map(|n| n.to_string()).collect() };
+        let long = |length: usize| "x".repeat(length);
+        let most = text(&long(LONGEST_TEXT), "now", &numbered(MOST_ROOMS));
+        assert_eq!(
+            GatewayInfo::read(most.as_bytes()).unwrap().rooms.len(),
+            MOST_ROOMS
+        );
+        let padding = " ".repeat(LONGEST_INFO);
+        for (large, why) in [
+            (text("a", "now", &numbered(MOST_ROOMS + 1)), "rooms"),
+            (text(&long(LONGEST_TEXT + 1), "now", &[]), "id"),
+            (text("a", &long(LONGEST_TEXT + 1), &[]), "started"),
+            (text("a", "now", &[long(LONGEST_ROOM + 1)]), "room"),
+            (text("a", "now", &[]) + &padding, "payload"),
+        ] {
+            assert_eq!(GatewayInfo::read(large.as_bytes()), None, "{why}");
         }
     }
 

@@ -122,8 +122,9 @@ impl MqttSubscriber {
             self.leftovers().forget(&topic);
             return;
         }
-        let clear_now = *self.may_clear.borrow() && was_read(store, room);
-        if clear_now && self.leftovers().forget(&topic) {
+        // No guard of the watch is held while the store is locked.
+        let may_clear = *self.may_clear.borrow();
+        if may_clear && was_read(store, room) && self.leftovers().forget(&topic) {
             self.clear(&[topic]);
         }
     }
