@@ -156,7 +156,10 @@ pub const QUIRKS: &[Quirk] = &[
         device: "200 with {\"success\": false, \"reason\": …}",
         firmware: "all; at the log-in and after commands",
         source: QuirkSource::Drivers,
-        handled: ("src/rooms/executor.rs", "body[\"success\"] == false"),
+        handled: (
+            "src/rooms/executor.rs",
+            "truth(&body[\"success\"]) == Some(false)",
+        ),
     },
     // What is there and what is not.
     Quirk {

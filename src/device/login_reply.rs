@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::problem::{Problem, ProblemCode};
 use super::session::{Session, id_cookie, token_cookie};
-use crate::catalogue::{read_body, session_state};
+use crate::catalogue::{read_body, session_state, truth};
 
 /// The device's reply to a log-in.
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ impl LoginReply<'_> {
             ));
         }
         let reply = read_body(self.body).unwrap_or_default();
-        if self.status == 200 && reply["success"] == true {
+        if self.status == 200 && truth(&reply["success"]) == Some(true) {
             return self.granted(&reply, generation).ok_or_else(|| {
                 Problem::not_understood(
                     "the device accepted the log-in but gave no session that can be used",
@@ -58,11 +58,14 @@ impl LoginReply<'_> {
             });
         }
         Err(match self.status {
-            // Not a refusal: there is no reason to wait until the password is corrected.
-            200 if !reply.is_object() => Problem::not_understood(
-                "the device's answer to the log-in cannot be read: is it a Poly VideoOS device, or a \
-                 proxy or another product?",
-            ),
+            // Not a refusal of the password: there is no reason to wait until it is corrected.
+            200 | 401 | 403 if !self.refuses_password(&text, &reply) => {
+                Problem::not_understood(format!(
+                    "the device answers {} to the log-in, and not as a Poly VideoOS device does: is it \
+                     a proxy or another product?",
+                    self.status
+                ))
+            }
             200 | 401 | 403 => Problem::new(
                 ProblemCode::Unauthorized,
                 "the device refuses the user and password; correct them in the configuration (the \
@@ -80,6 +83,24 @@ impl LoginReply<'_> {
                 "the device answers {status} to the log-in: is it a Poly VideoOS device?"
             )),
         })
+    }
+
+    /// Whether an answer with the status 200, 401 or 403 can be a Poly device's that refuses the user and
+    /// password. With 200 it says so; with the others it may say nothing, but no page and nothing of another
+    /// product. In doubt it can: repeated log-ins with a wrong password lock people out.
+    fn refuses_password(self, text: &str, reply: &Value) -> bool {
+        let is_said = truth(&reply["success"]) == Some(false) || text.contains("\"Session");
+        let is_page = text
+            .trim_start_matches('\u{feff}')
+            .trim_start()
+            .starts_with('<');
+        let is_of_another_kind = match reply {
+            Value::Object(members) => {
+                !members.contains_key("success") && !members.contains_key("reason")
+            }
+            other => other.is_array(),
+        };
+        is_said || (self.status != 200 && !is_page && !is_of_another_kind)
     }
 
     /// The session id from the cookie, or from the body if there is no cookie.
@@ -168,11 +189,59 @@ mod tests {
     }
 
     #[test]
+    fn another_products_answer_is_no_refusal_of_the_password() {
+        for body in [
+            r#"{"error":"no route"}"#,
+            r#"{"error":{"code":401,"message":"Unauthorized"}}"#,
+            r#"{"status":"UP"}"#,
+            r#"{"message":"Forbidden"}"#,
+            "{}",
+            "[]",
+            "<html><body>Sign in</body></html>",
+            "\u{feff}\n<!DOCTYPE html><title>403</title>",
+            "<?xml version=\"1.0\"?><error/>",
+        ] {
+            for status in [200, 401, 403] {
+                let problem = reply(status, &[], body).unwrap_err();
+                assert_eq!(problem.code, ProblemCode::NotUnderstood, "{status} {body}");
+                assert!(problem.message.contains("another product"), "{problem}");
+            }
+        }
+        for body in [
+            r#"{"success":false}"#,
+            r#"{"success":0,"reason":""}"#,
+            r#"{"success":"false"}"#,
+            r#"{"reason":"SessionInvalidUserNamePassword"}"#,
+            r#"{"error":{"reason":"SessionInvalidUserNamePassword"}}"#,
+            r#""SessionInvalidUserNamePassword""#,
+        ] {
+            for status in [200, 401, 403] {
+                let problem = reply(status, &[], body).unwrap_err();
+                assert_eq!(problem.code, ProblemCode::Unauthorized, "{status} {body}");
+            }
+        }
+        // These say nothing of their own: as careful as with a refusal.
+        for body in [
+            "",
+            "null",
+            "Forbidden",
+            "Access denied.",
+            "{\"success\":fal",
+            r#"{"reason":"no"}"#,
+        ] {
+            for status in [401, 403] {
+                let problem = reply(status, &[], body).unwrap_err();
+                assert_eq!(problem.code, ProblemCode::Unauthorized, "{status} {body}");
+            }
+        }
+    }
+
+    #[test]
     fn a_problem_says_what_to_do_and_holds_no_secret() {
         let message = |status, body| reply(status, &[], body).unwrap_err().message;
         assert!(message(403, "").contains("correct them in the configuration"));
         assert!(message(503, "").contains("answers 503"));
-        assert!(message(200, "secret").contains("cannot be read"));
+        assert!(message(200, "secret").contains("another product"));
         assert!(!message(200, "secret").contains("secret"));
     }
 }

@@ -13,7 +13,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading, other_kind};
-use super::refusal::{foreign_answer, invalid_body, no_response, not_carried_out, refusal};
+use super::refusal::{
+    foreign_answer, invalid_body, no_response, no_response_to_read, not_carried_out, refusal,
+};
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
     Request, StateTopic, is_plain_text, learned_preset_offset, read_body, truth,
@@ -224,7 +226,7 @@ impl Executor<'_> {
                     .device
                     .send(&request, LARGEST_JSON_ANSWER, self.deadline)
                     .await;
-                let response = sent.map_err(|error| self.fail(error, true))?;
+                let response = sent.map_err(|error| self.fail_read(error))?;
                 Reading::of(operation, &response)
             }
             Err(failure) => Reading::without_response(operation, ReadOutcome::Failed(failure)),
@@ -279,11 +281,22 @@ impl Executor<'_> {
     /// The failure of a request without a response; notes what it says of the device.
     fn fail(&mut self, error: RequestError, repeatable: bool) -> Failure {
         let failure = no_response(&error, repeatable);
+        self.note(error);
+        failure
+    }
+
+    /// Like [`Self::fail`], for a read.
+    fn fail_read(&mut self, error: RequestError) -> Failure {
+        let failure = no_response_to_read(&error);
+        self.note(error);
+        failure
+    }
+
+    fn note(&mut self, error: RequestError) {
         self.unanswered |= matches!(error, RequestError::TimedOut { sent: true });
         if let RequestError::Problem(problem) = error {
             self.problem = Some(problem);
         }
-        failure
     }
 }
 
@@ -306,7 +319,7 @@ fn accepted_body(response: &DeviceResponse, operation: &Operation) -> Result<Val
     if !operation.fits(&body) {
         return Err(invalid_body(status, other_kind(&body)));
     }
-    if body["success"] == false {
+    if truth(&body["success"]) == Some(false) {
         return Err(not_carried_out(status, body["reason"].as_str()));
     }
     Ok(body)

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::reading::{ReadOutcome, Reading};
-use super::refusal::no_response;
+use super::refusal::no_response_to_read;
 use super::schedule::{PollIntervals, Schedule};
 use super::understanding::{Seen, Understanding};
 use crate::catalogue::{Evidence, Request};
@@ -177,7 +177,7 @@ impl Poller {
             RequestError::ModeLocked(_) => Evidence::Poly,
             _ => Evidence::Foreign,
         };
-        let seen = no_response(error, true).into();
+        let seen = no_response_to_read(error).into();
         self.understanding
             .answered(Some(index), evidence, Some(seen));
     }

@@ -126,6 +126,18 @@ pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
     }
 }
 
+/// Why a read without a response failed.
+pub fn no_response_to_read(failed: &RequestError) -> Failure {
+    match failed {
+        RequestError::ModeLocked(mode) => Failure::new(
+            ErrorCode::ModeLocked,
+            format!("the device runs in {mode} mode and refuses this read"),
+        )
+        .with_status(403),
+        other => no_response(other, true),
+    }
+}
+
 fn shortened(reason: &str) -> String {
     reason.chars().take(LONGEST_REASON).collect()
 }

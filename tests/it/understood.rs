@@ -311,6 +311,39 @@ async fn a_device_that_asks_for_a_log_in_is_logged_in_to() {
     it.stop().await;
 }
 
+/// Another product at the device's address answers the log-in: that is no wrong password, after which the
+/// gateway would wait for many minutes.
+#[tokio::test]
+async fn another_products_answer_to_the_log_in_is_not_understood() {
+    let it = start().await;
+    for kind in [
+        FaultKind::Body("{\"error\":\"no route\"}".into()),
+        FaultKind::Body("{\"status\":\"UP\"}".into()),
+        FaultKind::Page,
+        FaultKind::Null,
+    ] {
+        it.client.clear();
+        it.device.clear_journal();
+        all_reads(&it.device, &FaultKind::Page);
+        it.device
+            .add_fault(Fault::on("/rest/session", kind.clone()).method("POST"));
+        it.problem("not_understood").await;
+        let tried = |device: &SimulatedDevice| {
+            let journal = device.journal();
+            let login = |entry: &&_| matches!(entry, poly2mqtt_simulator::JournalEntry { path, method, .. } if path == "/rest/session" && method == "POST");
+            journal.iter().filter(login).count() >= 3
+        };
+        assert!(it.device.wait_for(SOON, tried).await, "{kind:?}");
+        for problem in it.client.messages("room/1/problem") {
+            let problem = String::from_utf8_lossy(&problem.payload).into_owned();
+            assert!(!problem.contains("unauthorized"), "{kind:?}: {problem}");
+        }
+        it.device.clear_faults();
+        it.online().await;
+    }
+    it.stop().await;
+}
+
 /// A command is carried out, and its state cannot be read back: every door says both.
 #[tokio::test]
 async fn a_read_back_that_fails_is_a_warning_at_every_door() {

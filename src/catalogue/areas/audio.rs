@@ -7,7 +7,7 @@ use crate::catalogue::entity::Entity;
 use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, When, get, post};
-use crate::catalogue::quirks::{numeric_mute, plain_number, whole};
+use crate::catalogue::quirks::{flag, numeric_mute, plain_number, whole};
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
@@ -83,8 +83,10 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .known_by(&[("volume", MemberKind::Number), ("muted", MemberKind::Flag)])
         .states(&[
             State::whole(states::AUDIO),
-            State::field(states::MUTED, &["muted"]),
-            State::field(states::MUTE_LOCKED, &["muteLocked"]),
+            State::with(states::MUTED, |audio, _| truth_of(audio, "muted")),
+            State::with(states::MUTE_LOCKED, |audio, _| {
+                truth_of(audio, "muteLocked")
+            }),
             State::with(states::VOLUME, |audio, _| number(audio, "volume")),
             State::with(states::MICROPHONES_CONNECTED, |audio, _| {
                 number(audio, "numOfMicsConnected")
@@ -162,6 +164,10 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
 ];
 
 /// A member that is a whole number, in its usual spelling.
+fn truth_of(audio: &Value, name: &str) -> Option<Value> {
+    audio.get(name).cloned().map(flag)
+}
+
 fn number(audio: &Value, name: &str) -> Option<Value> {
     audio.get(name).map(plain_number)
 }

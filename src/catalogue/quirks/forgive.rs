@@ -110,8 +110,8 @@ pub fn learned_preset_offset(presets: &Value) -> Option<i8> {
     Some(-i8::from(presets.iter().any(zero)))
 }
 
-/// A list of presets with the numbers that people use. The configured offset wins over the learned
-/// one.
+/// A list of presets with the numbers that people use, and `stored` as a boolean. The configured offset wins
+/// over the learned one.
 pub(in crate::catalogue) fn preset_numbers(list: &Value, configured: Option<i8>) -> Option<Value> {
     let offset = configured.or_else(|| learned_preset_offset(list));
     let offset = i64::from(offset.unwrap_or(0));
@@ -121,6 +121,9 @@ pub(in crate::catalogue) fn preset_numbers(list: &Value, configured: Option<i8>)
             && let Some(number) = whole(index)
         {
             *index = number.saturating_sub(offset).into();
+        }
+        if let Some(stored) = preset.get_mut("stored") {
+            *stored = flag(stored.take());
         }
     }
     Some(list)

@@ -91,6 +91,28 @@ async fn check(name: &str) {
             for body in ["1", r#"{"result":1}"#] {
                 assert_eq!(state("video/muted", body), Some(json!(true)));
             }
+            for (sent, muted) in [
+                ("1", true),
+                ("0", false),
+                ("\"on\"", true),
+                ("\"false\"", false),
+            ] {
+                let audio = format!(r#"{{"volume":5,"muted":{sent},"muteLocked":{sent}}}"#);
+                for topic in ["audio/muted", "audio/mute_locked"] {
+                    assert_eq!(state(topic, &audio), Some(json!(muted)), "{topic} {sent}");
+                }
+                let presets = format!(r#"[{{"index":1,"stored":{sent}}}]"#);
+                let wanted = json!([{"index": 1, "stored": muted}]);
+                assert_eq!(state("camera/presets", &presets), Some(wanted), "{sent}");
+                let grants = |success| {
+                    log_in(
+                        200,
+                        &["session_id=a"],
+                        &format!(r#"{{"success":{success}}}"#),
+                    )
+                };
+                assert_eq!(grants(sent).is_ok(), muted, "{sent}");
+            }
         }
         "microphone mute as a number" => {
             let list = state("audio/microphones", r#"[{"mute":1},{"mute":false}]"#);
@@ -154,8 +176,10 @@ async fn check(name: &str) {
             assert_eq!(found[0].address.as_deref(), Some(digits));
         }
         "success false with 200" => {
-            let refused = log_in(200, &[], r#"{"success":false}"#);
-            assert_eq!(refused, Err(ProblemCode::Unauthorized));
+            for success in ["false", "0", "\"false\""] {
+                let refused = log_in(200, &[], &format!(r#"{{"success":{success}}}"#));
+                assert_eq!(refused, Err(ProblemCode::Unauthorized), "{success}");
+            }
         }
         "missing endpoint" => {
             let read = |status| {

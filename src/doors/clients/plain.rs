@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::frame::{
     FrameAnswer, FrameRequest, RequestFrame, parse_filters, result_topic, state_as_json, trimmed,
 };
-use crate::catalogue::payload;
+use crate::catalogue::{payload, truth};
 use crate::state::StateValue;
 
 /// Whether a line says nothing.
@@ -91,7 +91,7 @@ pub fn write_answer(answer: &FrameAnswer) -> Vec<String> {
 /// Whether a body only reports success, so that the answer is `ok`: devices report success in
 /// several ways.
 fn is_only_ok(body: &Value) -> bool {
-    body.is_null() || body["success"] == true
+    body.is_null() || truth(&body["success"]) == Some(true)
 }
 
 /// Writes a state; one that is gone has no value.
@@ -210,6 +210,7 @@ mod tests {
             ok(json!({"success": true, "reason": ""})),
             format!("{topic} ok")
         );
+        assert_eq!(ok(json!({"success": 1})), format!("{topic} ok"));
         assert_eq!(ok(json!(40)), format!("{topic} ok 40"));
         assert_eq!(ok(json!(["a"])), format!("{topic} ok [\"a\"]"));
         let warned = Success {

@@ -133,6 +133,37 @@ async fn a_read_back_that_fails_does_not_fail_the_command() {
 }
 
 #[tokio::test]
+async fn a_mode_that_refuses_the_read_back_is_told_as_that() {
+    let room = Fixture::new(Options::default()).await;
+    // The device takes the command, and then changes its mode.
+    let teams = FaultKind::Body(r#"{"activePersona":"Teams"}"#.into());
+    room.fault("GET", "/rest/system/mode", teams);
+    room.fault("GET", "/rest/audio", FaultKind::Status(403));
+    let executed = room.execute("audio/volume/set", "42").await;
+    let wanted = "the device accepted this, but audio could not be read back: the device runs in Teams \
+                  mode and refuses this read";
+    assert_eq!(executed.result.unwrap().warning.as_deref(), Some(wanted));
+}
+
+#[tokio::test]
+async fn success_in_another_spelling_is_understood() {
+    let room = Fixture::new(Options::default()).await;
+    for (success, ok) in [
+        ("false", false),
+        ("0", false),
+        ("\"false\"", false),
+        ("1", true),
+        ("\"true\"", true),
+    ] {
+        room.simulated.clear_faults();
+        let body = FaultKind::Body(format!(r#"{{"success":{success}}}"#));
+        room.fault("POST", "/rest/audio/volume", body);
+        let executed = room.execute("audio/volume/set", "42").await;
+        assert_eq!(executed.result.is_ok(), ok, "{success}");
+    }
+}
+
+#[tokio::test]
 async fn whatever_comes_in_place_of_a_read_back_is_a_warning() {
     let room = Fixture::new(Options::default()).await;
     for (kind, words) in [
