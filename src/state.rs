@@ -4,8 +4,10 @@
 //! Rooms write, front doors subscribe. Knows no transport: an [`Outbox`] is emptied by the front
 //! door that made it.
 
+mod document_limits;
 mod outbox;
 
+pub use document_limits::DocumentLimits;
 pub use outbox::{Item, Outbox};
 
 use std::collections::{BTreeMap, HashMap};

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{BrokerUrl, Config, RoomId};
 use crate::doors::mqtt::{ExtraTopics, MqttDoor};
 use crate::home_assistant::{self, Delays, Namespace, Publisher, PublisherLinks};
-use crate::state::{Inbound, StateStore};
+use crate::state::{DocumentLimits, Inbound, StateStore};
 use crate::telemetry::Telemetry;
 use crate::topics::DiscoveryTopics;
 
@@ -20,7 +20,7 @@ const INBOUND_QUEUE: usize = 1024;
 pub struct PublisherInput {
     documents: Arc<StateStore>,
     inbound: mpsc::Receiver<Inbound>,
-    largest_document: watch::Receiver<usize>,
+    document_limits: watch::Receiver<DocumentLimits>,
 }
 
 /// The topics that the MQTT door publishes and receives for Home Assistant, and what the publisher
@@ -30,19 +30,20 @@ pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, PublisherInput)> {
         return None;
     }
     let (sender, inbound) = mpsc::channel(INBOUND_QUEUE + 2 * config.rooms.len());
-    let (limit, largest_document) = watch::channel(config.mqtt.max_payload);
+    let limits = DocumentLimits::new(config.mqtt.max_payload);
+    let (limits, document_limits) = watch::channel(limits);
     let status = config.home_assistant.status_topic.clone();
     let extra_topics = ExtraTopics {
         store: StateStore::new(),
         encode: home_assistant::decompressed,
         filters: vec![status, namespace(config).config_filter()],
         inbound: sender,
-        largest_document: limit,
+        document_limits: limits,
     };
     let input = PublisherInput {
         documents: extra_topics.store.clone(),
         inbound,
-        largest_document,
+        document_limits,
     };
     Some((extra_topics, input))
 }
@@ -60,7 +61,7 @@ pub fn start(
         documents: input.documents,
         inbound: input.inbound,
         connected: mqtt.connected(),
-        largest_document: input.largest_document,
+        document_limits: input.document_limits,
         may_clear: mqtt.may_clear(),
         telemetry: telemetry.clone(),
     };

@@ -54,10 +54,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::command::Submit;
-use crate::state::{Inbound, StateStore, StateValue, Subscriber};
+use crate::state::{DocumentLimits, Inbound, StateStore, StateValue, Subscriber};
 use crate::telemetry::{Telemetry, broker_span};
 use crate::topics::GATEWAY_AVAILABILITY;
 use connection::Connection;
+use error::SizeCause;
+use refusals::Obstacle;
 use subscriber::MqttSubscriber;
 
 pub use error::ConnectionLost;
@@ -79,9 +81,9 @@ pub struct ExtraTopics {
     pub filters: Vec<String>,
     /// Where messages at these filters go.
     pub inbound: mpsc::Sender<Inbound>,
-    /// The largest payload that the broker takes at these topics, in bytes, as far as is known: the
-    /// door lowers it when one is refused, and raises it with a new connection.
-    pub largest_document: watch::Sender<usize>,
+    /// The largest payloads that the broker takes at these topics, as far as is known: the door
+    /// lowers one when its document is too large, and raises them with a new connection.
+    pub document_limits: watch::Sender<DocumentLimits>,
 }
 
 /// Topic and header of a document's packet take less.
@@ -133,21 +135,36 @@ impl DoorContext {
     /// A connection came up, to a broker that takes packets of this size.
     fn document_limit(&self, largest_packet: usize) {
         let limit = largest_packet.saturating_sub(DOCUMENT_HEADER);
-        self.change_document_limit(|_| limit.min(self.settings.max_payload));
+        let limit = limit.min(self.settings.max_payload);
+        self.change_document_limits(|limits| limits.connected(limit));
     }
 
-    /// The broker does not take a document of this size. Its limit is not known, so the next try is
-    /// a quarter smaller.
-    fn document_refused(&self, size: usize) {
-        self.change_document_limit(|limit| limit.min(size / 4 * 3));
+    /// The broker does not take a document of this size.
+    fn document_refused(&self, topic: &str, size: usize, obstacle: &Obstacle) {
+        let (size, cause) = obstacle.size_cause(size);
+        self.change_document_limits(|limits| match cause {
+            SizeCause::Certain => limits.too_large(topic, size),
+            SizeCause::Possible => limits.perhaps_too_large(topic, size),
+            SizeCause::No => {}
+        });
     }
 
-    fn change_document_limit(&self, change: impl Fn(usize) -> usize) {
+    /// The broker took a document of this size.
+    fn document_taken(&self, topic: &str, size: usize) {
         if let Some(extra) = &self.extra_topics {
-            extra.largest_document.send_if_modified(|limit| {
-                let before = *limit;
-                *limit = change(before);
-                *limit != before
+            extra.document_limits.send_if_modified(|limits| {
+                limits.taken(topic, size);
+                false
+            });
+        }
+    }
+
+    fn change_document_limits(&self, change: impl Fn(&mut DocumentLimits)) {
+        if let Some(extra) = &self.extra_topics {
+            extra.document_limits.send_if_modified(|limits| {
+                let before = limits.clone();
+                change(limits);
+                *limits != before
             });
         }
     }

@@ -62,7 +62,8 @@ pub enum Action {
 /// What the broker's limit leaves out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// The largest document that the broker takes, as far as is known, in bytes.
+    /// The largest document that the broker takes, as far as is known, in bytes: the smallest of
+    /// these devices' limits.
     pub limit: usize,
     /// The devices whose documents are not whole, with the size of the whole in bytes.
     pub devices: BTreeMap<String, usize>,
@@ -128,6 +129,8 @@ pub struct Announcer {
     repeat: Option<Instant>,
     /// The largest document that the broker takes, in bytes.
     limit: usize,
+    /// Less, for these devices.
+    limits_of_devices: BTreeMap<String, usize>,
     /// When to say what is left out.
     report: Option<Instant>,
     /// What was said last.
@@ -144,6 +147,7 @@ impl Announcer {
             ready: None,
             repeat: None,
             limit: usize::MAX,
+            limits_of_devices: BTreeMap::new(),
             report: None,
             reported: None,
         }
@@ -154,11 +158,14 @@ impl Announcer {
         self.ready.get_or_insert(now + self.delays.debounce);
     }
 
-    /// The broker takes documents of this size. Those that are larger are published again in part,
-    /// and those that were not whole as far as they fit now.
-    pub fn limit(&mut self, limit: usize, now: Instant) {
+    /// The broker takes documents of this size, and smaller ones of some devices. Those that are larger
+    /// are published again in part, and those that were not whole as far as they fit now.
+    pub fn limit(&mut self, limit: usize, of_devices: BTreeMap<String, usize>, now: Instant) {
         let before = std::mem::replace(&mut self.limit, limit);
+        let before_of_devices = std::mem::replace(&mut self.limits_of_devices, of_devices);
         for (id, device) in &mut self.devices {
+            let before = limit_of(id, before, &before_of_devices);
+            let limit = limit_of(id, self.limit, &self.limits_of_devices);
             let is_whole = device.left_out.is_empty();
             if !is_whole && limit != before || is_whole && device.whole_size > limit {
                 device.schedule(id, Some(now + LIMIT_DELAY), &mut self.due);
@@ -282,7 +289,8 @@ impl Announcer {
             } else if merged.keeps {
                 again.push((id.clone(), settled));
             }
-            let fitted = fit(merged.document, self.limit);
+            let limit = limit_of(&id, self.limit, &self.limits_of_devices);
+            let fitted = fit(merged.document, limit);
             device.whole_size = fitted.whole_size;
             if device.left_out != fitted.left_out {
                 device.left_out = fitted.left_out;
@@ -322,8 +330,11 @@ impl Announcer {
             .devices
             .iter()
             .filter(|(_, device)| !device.left_out.is_empty());
+        let limits = cut
+            .clone()
+            .map(|(id, _)| limit_of(id, self.limit, &self.limits_of_devices));
         let left_out = LeftOut {
-            limit: self.limit,
+            limit: limits.min().unwrap_or(self.limit),
             devices: cut
                 .clone()
                 .map(|(id, it)| (id.clone(), it.whole_size))
@@ -356,6 +367,11 @@ impl Announcer {
             .min()?;
         Some(next.max(ready))
     }
+}
+
+/// The limit of a device's document, in bytes.
+fn limit_of(id: &str, limit: usize, of_devices: &BTreeMap<String, usize>) -> usize {
+    of_devices.get(id).map_or(limit, |own| limit.min(*own))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::document::Document;
 use super::facts::{RoomFacts, can_change_document};
 use super::{Namespace, gateway_document, is_document_of, room_document};
 use crate::config::{self, RoomId};
-use crate::state::{Change, Inbound, Owner, StateStore, StateValue, Subscriber};
+use crate::state::{Change, DocumentLimits, Inbound, Owner, StateStore, StateValue, Subscriber};
 use crate::telemetry::Telemetry;
 use crate::topics;
 
@@ -42,8 +42,8 @@ pub struct PublisherLinks {
     pub inbound: mpsc::Receiver<Inbound>,
     /// Whether the broker is connected.
     pub connected: watch::Receiver<bool>,
-    /// The largest document that the broker takes, in bytes.
-    pub largest_document: watch::Receiver<usize>,
+    /// The largest documents that the broker takes.
+    pub document_limits: watch::Receiver<DocumentLimits>,
     /// Whether documents of earlier runs may be cleared.
     pub may_clear: watch::Receiver<bool>,
     /// Told which documents are not whole.
@@ -150,8 +150,7 @@ impl Task {
         self.announcer
             .update(&self.namespace.gateway(), 0, true, Instant::now());
         self.read_all_rooms();
-        let limit = *self.links.largest_document.borrow_and_update();
-        self.announcer.limit(limit, Instant::now());
+        self.take_limits();
         let changes = self.changes.clone();
         let mut was_connected = false;
         loop {
@@ -168,11 +167,8 @@ impl Task {
                     }
                     false => return,
                 },
-                changed = self.links.largest_document.changed() => match changed {
-                    Ok(()) => {
-                        let limit = *self.links.largest_document.borrow_and_update();
-                        self.announcer.limit(limit, Instant::now());
-                    }
+                changed = self.links.document_limits.changed() => match changed {
+                    Ok(()) => self.take_limits(),
                     Err(_) => return,
                 },
                 may = is_true(&mut self.links.may_clear), if self.has_leftovers() => match may {
@@ -193,6 +189,17 @@ impl Task {
                 self.perform(action);
             }
         }
+    }
+
+    fn take_limits(&mut self) {
+        let limits = self.links.document_limits.borrow_and_update();
+        let of_devices = limits.of_topics().filter_map(|(topic, limit)| {
+            let device = self.namespace.device(topic)?;
+            Some((device.to_owned(), limit))
+        });
+        let of_devices = of_devices.collect();
+        self.announcer
+            .limit(limits.largest(), of_devices, Instant::now());
     }
 
     /// At the start, and after a reload.

@@ -5,6 +5,7 @@
 //! turns items into messages. Nothing is published before the broker has answered the subscription,
 //! and what it never answers ends the connection.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,12 +51,12 @@ pub struct Connection {
     backoff: Backoff,
     refusals: Refusals,
     filter_ends: FilterEnds,
-    /// The broker was asked what an earlier run left there. Once is enough: later connections of
-    /// this run know.
+    /// States that ended the connection, perhaps, and when they are sent again.
+    tried_again: BTreeMap<Arc<str>, Instant>,
+    /// The broker was asked what an earlier run left there, and had time to answer. Once is enough:
+    /// later connections of this run know.
     asked_for_leftovers: bool,
-    /// Leftovers were cleared, if any were this gateway's.
-    is_settled: bool,
-    /// When they are.
+    /// When leftovers are cleared, if any are this gateway's.
     settles_at: Option<Instant>,
     /// Commands that were received and whose results were not taken from the outbox yet.
     results_pending: usize,
@@ -63,15 +64,16 @@ pub struct Connection {
 
 impl Connection {
     pub fn new(context: Arc<DoorContext>, tls: Option<ClientTls>) -> Self {
+        let availability = context.settings.prefix.add(GATEWAY_AVAILABILITY);
         Self {
             receiver: Receiver::new(context.clone()),
             context,
             tls,
             backoff: Backoff::default(),
-            refusals: Refusals::default(),
+            refusals: Refusals::new(availability.into()),
             filter_ends: FilterEnds::default(),
+            tried_again: BTreeMap::new(),
             asked_for_leftovers: false,
-            is_settled: false,
             settles_at: None,
             results_pending: 0,
         }
@@ -194,7 +196,9 @@ impl Connection {
                     context.subscriber.count_others(Instant::now());
                 }
                 () = sleep_until(settles_at.unwrap_or_else(Instant::now)), if settles_at.is_some() => {
-                    (self.is_settled, self.settles_at) = (true, None);
+                    self.settles_at = None;
+                    // Without the filter of the rooms nothing of them was told.
+                    self.asked_for_leftovers = session.subscription.has_commands;
                     context.subscriber.settle(&context.store, Instant::now());
                 }
                 _ = deadlines.tick() => self.check_deadlines(session)?,
@@ -254,9 +258,9 @@ impl Connection {
                 if self.receiver.suback(&ack, &mut session.subscription) {
                     self.filter_ends.answered(&asked);
                     if session.subscription.is_answered {
-                        self.asked_for_leftovers = true;
                         let settles_at = Instant::now() + SETTLE_TIME;
-                        self.settles_at = (!self.is_settled).then_some(settles_at);
+                        self.settles_at = (!self.asked_for_leftovers).then_some(settles_at);
+                        self.filter_ends.all_answered();
                     }
                     self.subscribe(session)?;
                     self.check_ready(session);
@@ -290,8 +294,15 @@ impl Connection {
         {
             return Err(ConnectionLost::PublishTimeout { others });
         }
+        self.tried_again.retain(|topic, at| {
+            if *at <= now {
+                self.context.subscriber.outbox.push_state(topic);
+            }
+            *at > now
+        });
         if session.subscription.should_ask_again(now) {
-            if let Some(commands) = filters(&self.context, false).into_iter().next() {
+            let filters = filters(&self.context, !self.asked_for_leftovers);
+            if let Some(commands) = filters.into_iter().next() {
                 session.subscription.again(commands);
             }
             self.subscribe(session)?;
@@ -343,7 +354,11 @@ impl Connection {
         let pending = session.subscription.pending();
         if !pending.is_empty()
             && lost.can_mean_filter()
-            && let Some(filter) = self.filter_ends.connection_ended(pending, Instant::now())
+            && let Some(filter) = self.filter_ends.connection_ended(
+                pending,
+                session.subscription.has_answer || !lost.is_vague(),
+                Instant::now(),
+            )
         {
             self.receiver.left_out(&filter, &lost);
             self.backoff.cause_found();
@@ -355,6 +370,10 @@ impl Connection {
         if let Verdict::Convicted(index) = verdict
             && let Some(message) = session.inflight.take(index)
         {
+            let again = self.refusals.try_again_at(&message.topic, Instant::now());
+            if let (Some(at), Some(Item::State(topic))) = (again, &message.item) {
+                self.tried_again.insert(topic.clone(), at);
+            }
             replaced += usize::from(self.leave_out(message, &lost));
         }
         let items = session.into_items();
@@ -371,7 +390,10 @@ impl Connection {
 
     /// A message has ended the connection. True if a result waits now in the place of another.
     fn leave_out(&mut self, message: SentMessage, lost: &ConnectionLost) -> bool {
-        let obstacle = Obstacle::EndsConnection(lost.to_string());
+        let obstacle = Obstacle::EndsConnection {
+            words: lost.to_string(),
+            size: lost.size_cause(),
+        };
         refused(&self.context, &mut self.refusals, message, &obstacle)
     }
 

@@ -96,6 +96,17 @@ pub enum Blame {
     Oldest,
 }
 
+/// Whether a message is left out because of its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizeCause {
+    /// The broker or a limit says so.
+    Certain,
+    /// Nothing says that it is not.
+    Possible,
+    /// Something else is the reason.
+    No,
+}
+
 impl ConnectionLost {
     /// Only a change at the broker or in the configuration helps: it is said once, and tried again
     /// rarely.
@@ -125,6 +136,25 @@ impl ConnectionLost {
         is_about_filters || self.blame() != Blame::NoMessage
     }
 
+    /// The end may have nothing to do with what the gateway sent.
+    pub fn is_vague(&self) -> bool {
+        self.blame() == Blame::Perhaps
+    }
+
+    /// Whether a message that ended the connection may have been too large.
+    pub fn size_cause(&self) -> SizeCause {
+        match self {
+            Self::Disconnected { reason, .. } if *reason == ReasonCode::PACKET_TOO_LARGE => {
+                SizeCause::Certain
+            }
+            Self::Disconnected { reason, .. } if *reason == ReasonCode::QUOTA_EXCEEDED => {
+                SizeCause::No
+            }
+            _ if matches!(self.blame(), Blame::Perhaps | Blame::Oldest) => SizeCause::Possible,
+            _ => SizeCause::No,
+        }
+    }
+
     /// What the end says about the messages that were not acknowledged.
     pub fn blame(&self) -> Blame {
         match self {
@@ -139,7 +169,7 @@ impl ConnectionLost {
             Self::PublishTimeout { others: true } => Blame::Oldest,
             Self::Disconnected { .. } if self.is_final() => Blame::NoMessage,
             Self::Disconnected { reason, .. } => match reason.0 {
-                0x81 | 0x82 | 0x87 | 0x90 | 0x94 | 0x95 | 0x97 | 0x99 => Blame::OneOfThem,
+                0x81 | 0x82 | 0x87 | 0x90 | 0x94 | 0x95 | 0x99 => Blame::OneOfThem,
                 // Busy, shutting down, keep alive, taken over; filters, rate, administrator, other
                 // servers and times.
                 0x89 | 0x8B | 0x8D | 0x8E | 0x8F | 0x96 | 0x98 | 0x9C | 0x9E..=0xA2 => {
@@ -231,6 +261,8 @@ mod tests {
             (disconnected(0x95), Blame::OneOfThem),
             (disconnected(0x87), Blame::OneOfThem),
             (disconnected(0x00), Blame::Perhaps),
+            // A quota says nothing of one message.
+            (disconnected(0x97), Blame::Perhaps),
             (disconnected(0x80), Blame::Perhaps),
             (disconnected(0xC3), Blame::Perhaps),
             (disconnected(0x8B), Blame::NoMessage),

@@ -18,6 +18,7 @@ impl ReasonCode {
     pub const SERVER_SHUTTING_DOWN: Self = Self(0x8B);
     pub const SESSION_TAKEN_OVER: Self = Self(0x8E);
     pub const PACKET_TOO_LARGE: Self = Self(0x95);
+    pub const QUOTA_EXCEEDED: Self = Self(0x97);
     pub const RETAIN_NOT_SUPPORTED: Self = Self(0x9A);
     pub const QOS_NOT_SUPPORTED: Self = Self(0x9B);
     pub const USE_ANOTHER_SERVER: Self = Self(0x9C);

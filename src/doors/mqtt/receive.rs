@@ -25,12 +25,12 @@ use super::subscription::Subscription;
 use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
-use crate::state::{Inbound, StateStore};
+use crate::state::{Inbound, Item, StateStore};
 use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Topic, check_response, is_gateway_topic};
 
 /// How many received publishes are remembered. A broker repeats what is not acknowledged; that is
 /// at most what it had sent when the connection broke, and brokers send 20 by default.
-const REMEMBERED_PUBLISHES: usize = 64;
+pub(super) const REMEMBERED_PUBLISHES: usize = 64;
 /// The answer to a command with the retain flag.
 const RETAINED_COMMAND: &str = "a retained command is never carried out, because the broker would \
                                 repeat it; publish it without the retain flag";
@@ -169,6 +169,11 @@ impl Receiver {
         let message = inflight.acknowledged(ack.packet_id)?;
         if !ack.reason.is_refusal() {
             refusals.accepted(&message.topic);
+            if let Some(Item::State(topic)) = &message.item
+                && !is_gateway_topic(topic)
+            {
+                self.context.document_taken(topic, message.size);
+            }
             return Some(false);
         }
         refusals.refused(&message.topic, message.size, ack.reason);
@@ -212,7 +217,7 @@ impl Receiver {
         let prefix = &self.context.settings.prefix;
         if filter == prefix.add(ALL_ROOMS) {
             "no command arrives, and the gateway is not ready; states are published. It is asked for \
-             again in 10 minutes: check the broker's access rules for this user"
+             again from time to time: check the broker's access rules for this user"
         } else if filter == prefix.add(ALL_GATEWAY_TOPICS) {
             "another gateway with the same topics is not noticed"
         } else {

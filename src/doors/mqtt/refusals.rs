@@ -12,17 +12,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::error::Blame;
+use super::error::{Blame, SizeCause};
 use super::reason::ReasonCode;
 
 /// A connection that ends without a word may have another cause than the message in flight. The
 /// third time in a row with this message, it is the message.
 const ENDS_UNTIL_CONVICTED: u32 = 3;
+/// The broker may only have been unsteady while this message was in flight. So after an end without a
+/// reason it is left out for this long at first.
+const LEFT_OUT_AT_FIRST: Duration = Duration::from_secs(60);
 /// After this long a message that ends the connection is tried again: the broker's rules may have
 /// changed. It costs one connection.
 const LEFT_OUT_FOR: Duration = Duration::from_secs(60 * 60);
 /// With so many found out in a row, and none taken, the broker takes none at all.
 const CONVICTIONS_IN_A_ROW: u32 = 5;
+/// With so many ends in a row at the message that is never left out, and none taken, it takes none
+/// either.
+const ENDS_AT_NEVER_LEFT_OUT: u32 = 5;
+/// The size is not why a message below it ends the connection: then every message of its topic does.
+const SMALLEST_TOO_LARGE: usize = 4096;
 /// Topics that are remembered. Clients choose the topics of their results, so there can be any
 /// number of them.
 const REMEMBERED_TOPICS: usize = 4096;
@@ -37,9 +45,15 @@ pub enum Obstacle {
     /// The broker's PUBACK says so.
     Refused(ReasonCode),
     /// The connection ends with these words whenever the broker gets the message.
-    EndsConnection(String),
+    EndsConnection {
+        words: String,
+        /// Whether its size can be why.
+        size: SizeCause,
+    },
     /// It was refused before, and its line was written then.
     RefusedBefore {
+        /// Payloads from this size on, in bytes.
+        from: usize,
         /// The broker said that it is too large.
         is_by_size: bool,
     },
@@ -51,8 +65,26 @@ impl Obstacle {
         match self {
             Self::MaxPayload(_) | Self::MaximumPacketSize(_) => true,
             Self::Refused(reason) => *reason == ReasonCode::PACKET_TOO_LARGE,
-            Self::EndsConnection(_) => false,
-            Self::RefusedBefore { is_by_size } => *is_by_size,
+            Self::EndsConnection { .. } => false,
+            Self::RefusedBefore { is_by_size, .. } => *is_by_size,
+        }
+    }
+
+    /// Whether a message of this size was left out because of its size, and the smallest size that is
+    /// known to be left out, in bytes.
+    pub fn size_cause(&self, size: usize) -> (usize, SizeCause) {
+        match self {
+            Self::EndsConnection { size: cause, .. } => (size, *cause),
+            Self::RefusedBefore { from: 0, .. } => (0, SizeCause::No),
+            Self::RefusedBefore { from, is_by_size } => {
+                let cause = match is_by_size {
+                    true => SizeCause::Certain,
+                    false => SizeCause::Possible,
+                };
+                (size.min(*from), cause)
+            }
+            _ if self.is_size() => (size, SizeCause::Certain),
+            _ => (size, SizeCause::No),
         }
     }
 
@@ -84,10 +116,10 @@ impl fmt::Display for Obstacle {
                 "the broker refuses it ({reason}): check its access rules for this user"
             ),
             Self::Refused(reason) => write!(f, "the broker refuses it ({reason})"),
-            Self::EndsConnection(lost) => {
+            Self::EndsConnection { words, .. } => {
                 write!(
                     f,
-                    "it ends the connection ({lost}): check the broker's limits and access rules"
+                    "it ends the connection ({words}): check the broker's limits and access rules"
                 )
             }
             Self::RefusedBefore { .. } => f.write_str("the broker refused it before"),
@@ -122,6 +154,8 @@ struct LeftOut {
 /// What is known of the broker's refusals, by topic as the broker knows it.
 #[derive(Debug, Default)]
 pub struct Refusals {
+    /// This one is never left out: without it everything seems to be away.
+    never_left_out: Bytes,
     /// In flight when a connection ended and not acknowledged since: how many connections ended so.
     suspects: HashMap<Bytes, u32>,
     left_out: HashMap<Bytes, LeftOut>,
@@ -132,6 +166,14 @@ pub struct Refusals {
 }
 
 impl Refusals {
+    /// Messages of this topic are never left out.
+    pub fn new(never_left_out: Bytes) -> Self {
+        Self {
+            never_left_out,
+            ..Self::default()
+        }
+    }
+
     /// A connection came up. What a PUBACK refused is tried again; its refusal costs one message.
     pub fn connected(&mut self) {
         self.left_out.retain(|_, left_out| left_out.until.is_some());
@@ -157,8 +199,15 @@ impl Refusals {
     pub fn left_out(&self, topic: &[u8], size: usize, now: Instant) -> Option<Obstacle> {
         let left_out = self.left_out.get(topic)?;
         let applies = size >= left_out.size && left_out.until.is_none_or(|until| now < until);
-        let is_by_size = left_out.is_by_size;
-        applies.then_some(Obstacle::RefusedBefore { is_by_size })
+        let (from, is_by_size) = (left_out.size, left_out.is_by_size);
+        applies.then_some(Obstacle::RefusedBefore { from, is_by_size })
+    }
+
+    /// When a message that was left out for the first time is to be tried again, if it is not certain
+    /// that it is the cause.
+    pub fn try_again_at(&self, topic: &[u8], now: Instant) -> Option<Instant> {
+        let until = self.left_out.get(topic)?.until?;
+        (until <= now + LEFT_OUT_AT_FIRST).then_some(until)
     }
 
     /// A message of this topic is not sent after all.
@@ -220,23 +269,40 @@ impl Refusals {
         let Some(culprit) = self.culprit(in_flight, blame) else {
             return Verdict::Suspected;
         };
-        self.convictions_in_a_row += 1;
-        if self.convictions_in_a_row >= CONVICTIONS_IN_A_ROW {
+        let (topic, size) = &in_flight[culprit];
+        let is_never_left_out = *topic == self.never_left_out;
+        let takes_nothing = self.convictions_in_a_row + 1 >= CONVICTIONS_IN_A_ROW
+            || is_never_left_out
+                && self.suspects.get(topic).copied().unwrap_or_default() >= ENDS_AT_NEVER_LEFT_OUT;
+        if takes_nothing {
             *self = Self {
+                never_left_out: std::mem::take(&mut self.never_left_out),
                 takes_nothing: true,
                 reported: std::mem::take(&mut self.reported),
                 ..Self::default()
             };
             return Verdict::TakesNothing;
         }
-        let (topic, size) = &in_flight[culprit];
+        if is_never_left_out {
+            return Verdict::Suspected;
+        }
+        self.convictions_in_a_row += 1;
         self.suspects.remove(topic);
-        // Not by its size, and the second time: no message of this topic is taken.
-        let is_again = self.left_out.contains_key(topic) && !is_by_size;
+        let before = self.left_out.get(topic).map(|known| known.size);
+        let size = match before {
+            // Not by its size, and the second time: no message of this topic is taken.
+            Some(_) if !is_by_size && *size <= SMALLEST_TOO_LARGE => 0,
+            Some(known) if !is_by_size => known.min(*size),
+            _ => *size,
+        };
+        let left_out_for = match blame {
+            Blame::Perhaps if before.is_none() => LEFT_OUT_AT_FIRST,
+            _ => LEFT_OUT_FOR,
+        };
         let left_out = LeftOut {
-            size: if is_again { 0 } else { *size },
+            size,
             is_by_size,
-            until: Some(now + LEFT_OUT_FOR),
+            until: Some(now + left_out_for),
         };
         remember(&mut self.left_out, topic, left_out);
         Verdict::Convicted(culprit)
@@ -271,135 +337,4 @@ fn remember<T>(topics: &mut HashMap<Bytes, T>, topic: &Bytes, value: T) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn messages(topics: &[(&'static str, usize)]) -> Vec<(Bytes, usize)> {
-        let messages = topics.iter().map(|(topic, size)| ((*topic).into(), *size));
-        messages.collect()
-    }
-
-    struct Setup {
-        refusals: Refusals,
-        now: Instant,
-    }
-
-    impl Setup {
-        fn new() -> Self {
-            let (refusals, now) = (Refusals::default(), Instant::now());
-            Self { refusals, now }
-        }
-
-        fn ends(&mut self, topics: &[(&'static str, usize)], blame: Blame) -> Verdict {
-            self.refusals
-                .connection_ended(&messages(topics), blame, false, self.now)
-        }
-
-        fn is_left_out(&self, topic: &str, size: usize) -> bool {
-            let left_out = self.refusals.left_out(topic.as_bytes(), size, self.now);
-            left_out.is_some()
-        }
-    }
-
-    #[test]
-    fn a_puback_costs_its_message_and_smaller_ones_are_sent() {
-        let mut it = Setup::new();
-        let topic = Bytes::from("a");
-        it.refusals
-            .refused(&topic, 500, ReasonCode::PACKET_TOO_LARGE);
-        assert!(it.is_left_out("a", 500) && it.is_left_out("a", 501));
-        assert!(!it.is_left_out("a", 499) && !it.is_left_out("b", 501));
-        // Other reasons say nothing of the next value.
-        it.refusals.refused(&"c".into(), 5, ReasonCode(0xC3));
-        assert!(!it.is_left_out("c", 5) && !it.refusals.is_careful());
-        it.refusals.connected();
-        assert!(!it.is_left_out("a", 500));
-    }
-
-    #[test]
-    fn the_one_message_that_ends_the_connection_is_found_among_many() {
-        for (blame, connections) in [(Blame::OneOfThem, 1), (Blame::Perhaps, 2)] {
-            let mut it = Setup::new();
-            let all = [("a", 1), ("bad", 9), ("c", 1)];
-            assert_eq!(it.ends(&all, blame), Verdict::Suspected);
-            for n in 1..=connections {
-                assert!(it.refusals.is_careful());
-                it.refusals.accepted(b"a");
-                let last = n == connections;
-                let expected = if last {
-                    Verdict::Convicted(0)
-                } else {
-                    Verdict::Suspected
-                };
-                assert_eq!(it.ends(&[("bad", 9)], blame), expected, "{blame:?} {n}");
-            }
-            it.refusals.connected();
-            assert!(it.is_left_out("bad", 9) && !it.is_left_out("bad", 8));
-            it.refusals.accepted(b"c");
-            assert!(!it.refusals.is_careful());
-            it.now += LEFT_OUT_FOR;
-            assert!(!it.is_left_out("bad", 9));
-            // It is tried again among others, and known at once.
-            assert_eq!(
-                it.ends(&[("a", 1), ("bad", 9)], blame),
-                Verdict::Convicted(1)
-            );
-            assert!(it.is_left_out("bad", 0));
-        }
-    }
-
-    #[test]
-    fn what_is_acknowledged_in_between_is_innocent() {
-        let mut it = Setup::new();
-        for _ in 0..20 {
-            assert_eq!(it.ends(&[("a", 1)], Blame::Perhaps), Verdict::Suspected);
-            assert_eq!(it.ends(&[("a", 1)], Blame::Perhaps), Verdict::Suspected);
-            it.refusals.accepted(b"a");
-        }
-        assert_eq!(it.ends(&[("a", 1)], Blame::NoMessage), Verdict::Unrelated);
-        assert_eq!(it.ends(&[], Blame::OneOfThem), Verdict::Unrelated);
-        assert_eq!(
-            it.ends(&[("a", 1), ("b", 1)], Blame::Oldest),
-            Verdict::Convicted(0)
-        );
-    }
-
-    #[test]
-    fn a_broker_that_takes_nothing_is_known_after_a_few_messages() {
-        let mut it = Setup::new();
-        let topics = ["a", "b", "c", "d", "e"];
-        for (n, topic) in topics.into_iter().enumerate() {
-            assert_eq!(it.refusals.wants_probe(), n == 4);
-            let last = n == 4;
-            let expected = if last {
-                Verdict::TakesNothing
-            } else {
-                Verdict::Convicted(0)
-            };
-            assert_eq!(it.ends(&[(topic, 1)], Blame::OneOfThem), expected);
-        }
-        assert!(!it.is_left_out("a", 1));
-        assert_eq!(it.ends(&[("a", 1)], Blame::Perhaps), Verdict::TakesNothing);
-        it.refusals.accepted(b"a");
-        assert_eq!(it.ends(&[("b", 1)], Blame::Perhaps), Verdict::Suspected);
-    }
-
-    #[test]
-    fn a_topic_is_reported_once_for_each_obstacle_and_memory_is_bounded() {
-        let mut refusals = Refusals::default();
-        let topic = Bytes::from("a");
-        let too_large = Obstacle::MaximumPacketSize(2048);
-        assert!(refusals.is_news(&topic, &too_large));
-        assert!(!refusals.is_news(&topic, &too_large));
-        let is_by_size = true;
-        assert!(!refusals.is_news(&topic, &Obstacle::RefusedBefore { is_by_size }));
-        assert!(refusals.is_news(&topic, &Obstacle::Refused(ReasonCode(0x87))));
-        for n in 0..2 * REMEMBERED_TOPICS {
-            let topic = Bytes::from(n.to_string());
-            refusals.is_news(&topic, &too_large);
-            refusals.refused(&topic, 1, ReasonCode::PACKET_TOO_LARGE);
-        }
-        assert!(refusals.reported.len() <= REMEMBERED_TOPICS);
-        assert!(refusals.left_out.len() <= REMEMBERED_TOPICS);
-    }
-}
+mod tests;

@@ -74,8 +74,8 @@ pub fn refused(
     match message.item {
         Some(Item::State(topic)) => {
             let is_document = !is_gateway_topic(&topic);
-            if is_document && obstacle.can_mean_size() {
-                context.document_refused(size);
+            if is_document {
+                context.document_refused(&topic, size, obstacle);
             } else if !is_document && obstacle.is_size() {
                 // Its turn comes again, and then what the broker holds of it is cleared.
                 context.subscriber.outbox.push_state(&topic);
@@ -167,7 +167,8 @@ impl MessageMaker<'_> {
         };
         self.leave_out(&message, &obstacle);
         if !is_gateway_topic(topic) {
-            self.context.document_refused(message.payload.len());
+            let size = message.payload.len();
+            self.context.document_refused(topic, size, &obstacle);
             return None;
         }
         let cleared = Message {
@@ -272,11 +273,17 @@ mod tests {
 
     use bytes::Bytes;
 
+    use tokio::sync::{mpsc, watch};
+
+    use super::super::ExtraTopics;
+    use super::super::error::SizeCause;
     use super::super::inflight::Inflight;
     use super::super::reason::ReasonCode;
-    use super::super::receive::tests::context;
+    use super::super::receive::tests::{FakeGateway, context};
+    use super::super::settings::tests::settings;
     use super::*;
     use crate::command::{FileAnswer, Outcome, Success};
+    use crate::state::{DocumentLimits, StateStore};
 
     fn delivery(result: Result<Success, Failure>) -> Item<Delivery> {
         Item::Reply(Delivery {
@@ -395,6 +402,48 @@ mod tests {
         // The file before a result is no item of its own.
         assert!(!refuse(None));
         assert!(context.subscriber.outbox.is_empty());
+    }
+
+    #[test]
+    fn a_document_that_is_refused_lowers_a_limit_only_where_size_is_the_reason() {
+        let ends = |size| Obstacle::EndsConnection {
+            words: "ends".into(),
+            size,
+        };
+        for (obstacle, own, others) in [
+            (Obstacle::Refused(ReasonCode(0x80)), None, 50_000),
+            (Obstacle::Refused(ReasonCode(0x83)), None, 50_000),
+            (Obstacle::Refused(ReasonCode(0x97)), None, 50_000),
+            (Obstacle::Refused(ReasonCode(0x87)), None, 50_000),
+            (ends(SizeCause::No), None, 50_000),
+            (ends(SizeCause::Possible), Some(10_000), 50_000),
+            (ends(SizeCause::Certain), Some(15_000), 19_999),
+            (Obstacle::Refused(ReasonCode(0x95)), Some(15_000), 19_999),
+        ] {
+            let gateway = Arc::<FakeGateway>::default();
+            let mut context =
+                DoorContext::new(settings(), StateStore::new(), gateway, Arc::default());
+            context.extra_topics = Some(ExtraTopics {
+                store: StateStore::new(),
+                encode: Bytes::copy_from_slice,
+                filters: Vec::new(),
+                inbound: mpsc::channel(1).0,
+                document_limits: watch::Sender::new(DocumentLimits::new(50_000)),
+            });
+            let topic = "homeassistant/device/poly2mqtt_1/config";
+            let mut inflight = Inflight::new(1);
+            let item = Some(Item::State(topic.into()));
+            inflight.push(1, topic.into(), 20_000, item);
+            let sent = inflight.acknowledged(1).unwrap();
+            let mut refusals = Refusals::default();
+            assert!(!refused(&context, &mut refusals, sent, &obstacle));
+            let limits = context.extra_topics.unwrap().document_limits;
+            let limits = limits.borrow();
+            let lowered: Vec<_> = limits.of_topics().collect();
+            let expected = own.map(|own| (topic, own));
+            assert_eq!(lowered, Vec::from_iter(expected), "{obstacle:?}");
+            assert_eq!(limits.largest(), others, "{obstacle:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use rumqttc::v5::mqttbytes::v5::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::mark::Mark;
+use super::receive::REMEMBERED_PUBLISHES;
 use crate::config::{Fingerprint, host_port};
 use crate::gateway_id::GatewayId;
 use crate::net::{ClientTls, ClientTlsFiles, Handshakes, ServerWords};
@@ -128,6 +129,8 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
         properties: Some(ConnectProperties {
             session_expiry_interval: Some(expiry),
             max_packet_size: Some(LARGEST_PACKET),
+            // What the broker repeats after a lost connection is recognised among so many.
+            receive_maximum: u16::try_from(REMEMBERED_PUBLISHES).ok(),
             ..ConnectProperties::new()
         }),
     };
@@ -212,6 +215,7 @@ pub(super) mod tests {
         assert_eq!(connect.keep_alive, 30);
         let properties = connect.properties.unwrap();
         assert_eq!(properties.session_expiry_interval, Some(10));
+        assert_eq!(properties.receive_maximum, Some(64));
         assert_eq!(&will.topic[..], b"av/gateway/availability");
         assert_eq!((&will.message[..], will.retain), (&b"offline"[..], true));
         let mark = ("gateway".to_owned(), settings.gateway_id.to_string());

@@ -21,10 +21,15 @@ use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS};
 /// access rules.
 const ASK_AGAIN_DELAY: Duration = Duration::from_secs(60);
 
-/// So many connections in a row that ended at a filter show that the filter is why. One or two may have
-/// had another cause.
-const ENDS_UNTIL_LEFT_OUT: u32 = 3;
-/// After this long such a filter is asked for again. It costs one connection.
+/// So many connections that ended at a filter show that the filter is why, if the broker answered
+/// other filters before, or gave a reason. One may have had another cause.
+const ENDS_UNTIL_LEFT_OUT: u32 = 2;
+/// Without either the broker may only be starting or closing old connections. Then ends count only if
+/// they span this long.
+const ENDS_SPAN: Duration = Duration::from_secs(30);
+/// After this long such a filter is asked for again for the first time.
+const LEFT_OUT_AT_FIRST: Duration = ASK_AGAIN_DELAY;
+/// And after this long from then on. It costs one connection.
 const LEFT_OUT_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// The filters at which connections ended.
@@ -32,29 +37,68 @@ const LEFT_OUT_FOR: Duration = Duration::from_secs(10 * 60);
 pub struct FilterEnds {
     /// Each filter is asked for by itself.
     one_by_one: bool,
-    /// How many connections in a row ended, and when the last did.
-    ends: HashMap<String, (u32, Instant)>,
+    ends: HashMap<String, EndsAtFilter>,
+}
+
+/// The connections in a row that ended at one filter.
+#[derive(Debug)]
+struct EndsAtFilter {
+    first: Instant,
+    last: Instant,
+    /// Those where it can only be the filter.
+    certain: u32,
+    /// It is not asked for until then.
+    left_out_until: Option<Instant>,
 }
 
 impl FilterEnds {
     /// Whether the broker ends the connection at this filter.
     pub fn is_left_out(&self, filter: &str, now: Instant) -> bool {
-        self.ends.get(filter).is_some_and(|(ends, last)| {
-            *ends >= ENDS_UNTIL_LEFT_OUT && now.duration_since(*last) < LEFT_OUT_FOR
-        })
+        self.left_out_until(filter).is_some_and(|until| now < until)
     }
 
-    /// The connection ended before this SUBSCRIBE was answered. Returns the filter that is left out
-    /// from now on, if it is known.
-    pub fn connection_ended(&mut self, pending: &[String], now: Instant) -> Option<String> {
+    fn left_out_until(&self, filter: &str) -> Option<Instant> {
+        self.ends.get(filter)?.left_out_until
+    }
+
+    /// The connection ended before this SUBSCRIBE was answered. `is_certain`: the broker answered others
+    /// before, or said why, so it is about this SUBSCRIBE. Returns the filter that is left out from now
+    /// on, if it is known.
+    pub fn connection_ended(
+        &mut self,
+        pending: &[String],
+        is_certain: bool,
+        now: Instant,
+    ) -> Option<String> {
         let [filter] = pending else {
             self.one_by_one |= !pending.is_empty();
             return None;
         };
-        let (ends, last) = self.ends.entry(filter.clone()).or_insert((0, now));
-        *ends += 1;
-        *last = now;
-        (*ends >= ENDS_UNTIL_LEFT_OUT).then(|| filter.clone())
+        let ends = self.ends.entry(filter.clone()).or_insert(EndsAtFilter {
+            first: now,
+            last: now,
+            certain: 0,
+            left_out_until: None,
+        });
+        ends.last = now;
+        ends.certain += u32::from(is_certain);
+        let is_cause =
+            ends.certain >= ENDS_UNTIL_LEFT_OUT || now.duration_since(ends.first) >= ENDS_SPAN;
+        if !is_cause {
+            return None;
+        }
+        let left_out_for = match ends.left_out_until {
+            None => LEFT_OUT_AT_FIRST,
+            Some(_) => LEFT_OUT_FOR,
+        };
+        ends.left_out_until = Some(now + left_out_for);
+        Some(filter.clone())
+    }
+
+    /// Everything that was asked for was answered: from now on one SUBSCRIBE will do, unless a filter
+    /// is known to end the connection.
+    pub fn all_answered(&mut self) {
+        self.one_by_one = !self.ends.is_empty();
     }
 
     /// The broker answered a SUBSCRIBE.
@@ -108,6 +152,8 @@ pub struct Subscription {
     pending: Option<(u16, Vec<String>, Instant)>,
     /// Every SUBSCRIBE was answered once: from then on messages are published.
     pub is_answered: bool,
+    /// A SUBSCRIBE was answered.
+    pub has_answer: bool,
     /// Commands arrive.
     pub has_commands: bool,
     ask_again: Option<Instant>,
@@ -136,10 +182,15 @@ impl Subscription {
     pub fn new(filters: Vec<Filter>, ends: &FilterEnds, now: Instant) -> Self {
         let commands = filters.first().map(|filter| filter.path.clone());
         let mut filters = filters;
-        let before = filters.len();
         filters.retain(|filter| !ends.is_left_out(&filter.path, now));
         let lacks_commands = filters.first().map(|filter| &filter.path) != commands.as_ref();
-        let ask_again = (before > 0 && lacks_commands).then_some(now + LEFT_OUT_FOR);
+        let ask_again = commands
+            .as_deref()
+            .filter(|_| lacks_commands)
+            .and_then(|filter| ends.left_out_until(filter));
+        // A filter at which a connection ended comes after the others: when they are answered and it
+        // is not, it is the cause.
+        filters.sort_by_key(|filter| ends.ends.get(&filter.path).map(|ends| ends.last));
         let waiting: VecDeque<Vec<Filter>> = match ends.one_by_one {
             true => filters.into_iter().map(|filter| vec![filter]).collect(),
             false => VecDeque::from([filters]),
@@ -201,6 +252,7 @@ impl Subscription {
                 not_granted.push(not);
             }
         }
+        self.has_answer = true;
         self.is_answered |= self.waiting.is_empty();
         Some(not_granted)
     }
@@ -243,7 +295,11 @@ mod tests {
         // It may be any of them.
         let mut subscription = Subscription::new(filters(&context, true), &ends, now);
         ask(&mut subscription, 1, now);
-        assert_eq!(ends.connection_ended(subscription.pending(), now), None);
+        let (alone, others_answered) = (false, true);
+        assert_eq!(
+            ends.connection_ended(subscription.pending(), alone, now),
+            None
+        );
         for end in 1..=ENDS_UNTIL_LEFT_OUT {
             let mut subscription = Subscription::new(filters(&context, true), &ends, now);
             ask(&mut subscription, 1, now);
@@ -256,7 +312,7 @@ mod tests {
             );
             assert!(subscription.has_commands && !subscription.is_answered);
             ask(&mut subscription, 2, now);
-            let left_out = ends.connection_ended(subscription.pending(), now);
+            let left_out = ends.connection_ended(subscription.pending(), others_answered, now);
             let is_last = end == ENDS_UNTIL_LEFT_OUT;
             assert_eq!(left_out.is_some(), is_last, "{left_out:?}");
         }
@@ -274,16 +330,49 @@ mod tests {
         // Without any filter there is nothing to wait for.
         let commands = ["av/room/#".to_owned()];
         for _ in 0..ENDS_UNTIL_LEFT_OUT {
-            ends.connection_ended(&commands, now);
+            ends.connection_ended(&commands, others_answered, now);
         }
         let subscription = Subscription::new(filters(&context, true), &ends, now);
         assert!(subscription.is_answered && !subscription.has_commands);
-        // Later it is tried again, and believed when it is granted.
-        now += LEFT_OUT_FOR;
+        // It is tried again after a minute, then rarely, and believed when it is granted.
+        now += LEFT_OUT_AT_FIRST;
         assert!(subscription.should_ask_again(now));
         assert!(!ends.is_left_out("av/room/#", now));
+        ends.connection_ended(&commands, others_answered, now);
+        assert!(ends.is_left_out("av/room/#", now + LEFT_OUT_AT_FIRST));
+        assert!(!ends.is_left_out("av/room/#", now + LEFT_OUT_FOR));
         ends.answered(&commands);
-        assert_eq!(ends.connection_ended(&commands, now), None);
+        assert_eq!(ends.connection_ended(&commands, alone, now), None);
+    }
+
+    #[test]
+    fn ends_before_any_answer_leave_nothing_out_until_they_last() {
+        let (context, _) = context();
+        let (began, mut ends) = (Instant::now(), FilterEnds::default());
+        let all = ["av/room/#", "av/gateway/+"].map(str::to_owned);
+        ends.connection_ended(&all, false, began);
+        let mut asked_first = Vec::new();
+        for n in 0..20 {
+            let now = began + n * Duration::from_secs(1);
+            let mut subscription = Subscription::new(filters(&context, true), &ends, now);
+            ask(&mut subscription, 1, now);
+            asked_first.extend(subscription.pending().to_vec());
+            let left_out = ends.connection_ended(subscription.pending(), false, now);
+            assert_eq!(left_out, None, "{n}");
+        }
+        // The other one comes first, so that its answer tells.
+        assert_eq!(asked_first[..2], all);
+        let later = began + ENDS_SPAN;
+        assert!(!ends.is_left_out(&all[0], later));
+        let left_out = ends.connection_ended(&all[..1], false, later);
+        assert_eq!(left_out.as_ref(), Some(&all[0]));
+        assert!(!ends.is_left_out(&all[0], later + LEFT_OUT_AT_FIRST));
+        // The broker is well again: one SUBSCRIBE asks for everything.
+        ends.answered(&all);
+        ends.all_answered();
+        let mut subscription = Subscription::new(filters(&context, true), &ends, later);
+        ask(&mut subscription, 1, later);
+        assert_eq!(subscription.pending(), all);
     }
 
     fn suback(packet_id: u16, reasons: &[u8]) -> SubAck {

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::error::ConnectionLost;
 use super::link::Link;
 use super::packets::BrokerPacket;
+use super::session::SessionLimits;
 use super::settings::{MqttSettings, client_tls};
 use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS};
 
@@ -67,8 +68,13 @@ pub async fn try_broker(
     let tls = client_tls(&settings)?;
     let opened = Link::open(&settings, tls.as_ref()).await;
     let (mut link, limits) = opened.map_err(|lost| lost.to_string())?;
-    let mut trial = told_limits(limits.as_ref());
-    let mut asked = Asked::new(&settings, topics, limits.as_ref());
+    let mut trial = told_limits(limits.as_ref(), &settings);
+    if !trial.problems.is_empty() {
+        // The gateway would end this connection too. A DISCONNECT that fails changes nothing.
+        let _ = timeout(DISCONNECT_TIMEOUT, link.close()).await;
+        return Ok(trial);
+    }
+    let mut asked = Asked::new(&settings, topics);
     let answered = timeout(RIGHTS_TIMEOUT, asked.ask(&mut link)).await;
     match answered {
         Ok(Ok(())) => {
@@ -82,23 +88,16 @@ pub async fn try_broker(
     Ok(trial)
 }
 
-fn told_limits(limits: Option<&ConnAckProperties>) -> BrokerTrial {
+/// What CONNACK says of the broker, judged as `run` judges it.
+fn told_limits(limits: Option<&ConnAckProperties>, settings: &MqttSettings) -> BrokerTrial {
     let mut trial = BrokerTrial {
         problems: Vec::new(),
         limits: Vec::new(),
     };
-    let Some(limits) = limits else {
-        return trial;
-    };
-    if limits.retain_available == Some(0) {
-        trial.problems.push(
-            "it keeps no retained messages, so clients that connect later see no states".into(),
-        );
+    if let Err(lacks) = SessionLimits::new(limits, settings) {
+        trial.problems.push(lacks.to_string());
     }
-    if limits.max_qos == Some(0) {
-        trial.limits.push("takes QoS 0 only".into());
-    }
-    if let Some(size) = limits.max_packet_size {
+    if let Some(size) = limits.and_then(|limits| limits.max_packet_size) {
         trial
             .limits
             .push(format!("takes messages of up to {size} bytes"));
@@ -111,7 +110,6 @@ struct Asked {
     filters: Vec<String>,
     /// Topics by their packet ids: the first has the id after [`SUBSCRIBE_ID`].
     topics: Vec<String>,
-    qos: QoS,
     subscribed: bool,
     /// How many messages are not acknowledged yet.
     unacknowledged: usize,
@@ -119,16 +117,8 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(
-        settings: &MqttSettings,
-        topics: &TrialTopics,
-        limits: Option<&ConnAckProperties>,
-    ) -> Self {
+    fn new(settings: &MqttSettings, topics: &TrialTopics) -> Self {
         let own = [ALL_ROOMS, ALL_GATEWAY_TOPICS].map(|filter| settings.prefix.add(filter));
-        let qos = match limits.and_then(|limits| limits.max_qos) {
-            Some(0) => QoS::AtMostOnce,
-            _ => QoS::AtLeastOnce,
-        };
         let room = topics.room.iter();
         let room = room.map(|room| settings.prefix.add(&format!("room/{room}/event/{CHECK}")));
         let gateway = settings.prefix.add(&format!("gateway/{CHECK}"));
@@ -138,7 +128,6 @@ impl Asked {
         Self {
             filters: own.into_iter().chain(topics.filters.clone()).collect(),
             topics: room.chain([gateway]).chain(discovery).collect(),
-            qos,
             subscribed: false,
             unacknowledged: 0,
             problems: Vec::new(),
@@ -159,13 +148,13 @@ impl Asked {
         link.put(&Packet::Subscribe(subscribe))?;
         for (topic, id) in self.topics.iter().zip(SUBSCRIBE_ID + 1..) {
             link.put(&Packet::Publish(Publish {
-                pkid: if self.qos == QoS::AtMostOnce { 0 } else { id },
-                qos: self.qos,
+                pkid: id,
+                // Without acknowledgements the broker does not tell.
+                qos: QoS::AtLeastOnce,
                 topic: Bytes::from(topic.clone()),
                 ..Publish::default()
             }))?;
-            // Without acknowledgements the broker does not tell.
-            self.unacknowledged += usize::from(self.qos != QoS::AtMostOnce);
+            self.unacknowledged += 1;
         }
         while !self.subscribed || self.unacknowledged > 0 {
             while let Some(packet) = link.next()? {
@@ -233,7 +222,7 @@ mod tests {
         broker.write_all(packets).await.unwrap();
         // It sends no more, and still reads.
         broker.shutdown().await.unwrap();
-        let mut asked = Asked::new(&settings(), &topics(), None);
+        let mut asked = Asked::new(&settings(), &topics());
         let answered = asked.ask(&mut link).await;
         answered.map(|()| asked.problems)
     }
@@ -265,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn limits_that_matter_are_told() {
-        let limited = ConnAckProperties {
-            retain_available: Some(0),
-            max_qos: Some(0),
+    fn what_run_does_not_connect_to_is_a_problem_here_with_the_same_words() {
+        let plain = ConnAckProperties {
+            retain_available: None,
+            max_qos: None,
             max_packet_size: Some(2048),
             session_expiry_interval: None,
             receive_max: None,
@@ -285,9 +274,28 @@ mod tests {
             authentication_method: None,
             authentication_data: None,
         };
-        let trial = told_limits(Some(&limited));
-        assert!(trial.problems[0].contains("no retained messages"));
-        assert_eq!(trial.limits.len(), 2);
-        assert!(told_limits(None).problems.is_empty());
+        let lacking = [
+            ConnAckProperties {
+                retain_available: Some(0),
+                ..plain.clone()
+            },
+            ConnAckProperties {
+                max_qos: Some(0),
+                ..plain.clone()
+            },
+            ConnAckProperties {
+                wildcard_subscription_available: Some(0),
+                ..plain.clone()
+            },
+        ];
+        for lacks in lacking {
+            let trial = told_limits(Some(&lacks), &settings());
+            let lost = SessionLimits::new(Some(&lacks), &settings()).unwrap_err();
+            assert_eq!(trial.problems, [lost.to_string()]);
+        }
+        let trial = told_limits(Some(&plain), &settings());
+        assert!(trial.problems.is_empty());
+        assert_eq!(trial.limits, ["takes messages of up to 2048 bytes"]);
+        assert!(told_limits(None, &settings()).problems.is_empty());
     }
 }

@@ -173,7 +173,7 @@ fn a_smaller_limit_leaves_entities_out_and_a_larger_one_brings_them_back() {
     let size = large().to_string().len();
     // Found in steps: each refusal makes the document smaller, and only the end is reported.
     for limit in [size / 4 * 3, size / 2] {
-        it.limit(limit, now);
+        it.limit(limit, BTreeMap::new(), now);
         assert_eq!(it.next_due(), Some(now + LIMIT_DELAY));
         now += LIMIT_DELAY;
         let actions = it.due(now);
@@ -197,10 +197,10 @@ fn a_smaller_limit_leaves_entities_out_and_a_larger_one_brings_them_back() {
             .all(|action| !matches!(action, Action::Report(_)))
     );
     // Nothing fits: nothing is published.
-    it.limit(10, now);
+    it.limit(10, BTreeMap::new(), now);
     now += LIMIT_DELAY;
     assert!(it.due(now).is_empty());
-    it.limit(usize::MAX, now);
+    it.limit(usize::MAX, BTreeMap::new(), now);
     now += LIMIT_DELAY;
     assert_eq!(published(&it.due(now)), [large(), large()]);
     let actions = it.due(now + REPORT_DELAY);
@@ -208,6 +208,29 @@ fn a_smaller_limit_leaves_entities_out_and_a_larger_one_brings_them_back() {
         panic!("{actions:?}");
     };
     assert!(left_out.devices.is_empty());
+}
+
+#[test]
+fn a_limit_of_one_device_leaves_the_others_whole() {
+    let (mut it, mut now) = connected();
+    it.update("1", large(), true, now);
+    it.update("2", large(), true, now);
+    now += 2 * SECOND;
+    assert_eq!(published(&it.due(now)).len(), 2);
+    let size = large().to_string().len();
+    it.limit(size, [("1".to_owned(), size / 2)].into(), now);
+    now += LIMIT_DELAY;
+    let actions = it.due(now);
+    let [Action::Publish(id, document)] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(id, "1");
+    assert!(entities(&document.document()) < 10);
+    let actions = it.due(now + REPORT_DELAY);
+    let [Action::Report(left_out)] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!((left_out.limit, left_out.devices.len()), (size / 2, 1));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use poly2mqtt::config;
 use poly2mqtt::home_assistant::{Delays, Namespace, Publisher, PublisherLinks, decompressed};
-use poly2mqtt::state::{Inbound, Owner, StateStore, StateValue};
+use poly2mqtt::state::{DocumentLimits, Inbound, Owner, StateStore, StateValue};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
@@ -47,7 +47,7 @@ async fn published(topic: &str, payload: &[u8], connected_before: bool) {
     store.set("room/1/availability", StateValue::text("online"));
     let (sender, inbound) = mpsc::channel(4);
     let (connected, seen) = watch::channel(connected_before);
-    let (_largest_document, limit) = watch::channel(usize::MAX);
+    let (_limits, limits) = watch::channel(DocumentLimits::new(usize::MAX));
     let namespace = Namespace {
         topic_prefix: String::new(),
         discovery_prefix: "homeassistant".into(),
@@ -57,7 +57,7 @@ async fn published(topic: &str, payload: &[u8], connected_before: bool) {
         documents: announcements.clone(),
         inbound,
         connected: seen,
-        largest_document: limit,
+        document_limits: limits,
         may_clear: watch::channel(true).1,
         telemetry: Arc::default(),
     };

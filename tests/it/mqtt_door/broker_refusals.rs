@@ -1,6 +1,7 @@
 //! Messages that the broker refuses, by a reason code or by ending the connection: each costs itself
 //! alone. The broker is a script, as some brokers answer that cannot be run here.
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use poly2mqtt::doors::mqtt::MqttSettings;
 use poly2mqtt::state::StateValue;
@@ -66,7 +67,7 @@ fn ways() -> Vec<(String, Refuse, usize)> {
     for (code, connections) in [
         (0x95, 3),
         (0x87, 3),
-        (0x97, 3),
+        (0x97, 4),
         (0x00, 4),
         (0x83, 4),
         (0xC3, 4),
@@ -268,4 +269,32 @@ async fn acknowledgements_of_nothing_do_no_harm() {
     broker.holds("room/1/good", "1").await;
     assert_eq!(broker.connections(), 1);
     assert!(*it.door.connected().borrow());
+}
+
+/// A broker that starts, or a node that shuts down: some connections end at the first message.
+#[tokio::test]
+async fn a_broker_that_recovers_gets_the_availability() {
+    for (answer, ends) in [
+        (Answer::Close, 3),
+        (Answer::Disconnect(0x97), 3),
+        (Answer::Disconnect(0x82), 2),
+    ] {
+        let left = AtomicUsize::new(ends);
+        let script = Script {
+            publish: Box::new(move |_| {
+                let one_less = |left: usize| left.checked_sub(1);
+                match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+                    Ok(_) => answer.clone(),
+                    Err(_) => TAKEN,
+                }
+            }),
+            ..Script::default()
+        };
+        let broker = ScriptedBroker::start(script).await;
+        let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
+        broker.holds("gateway/availability", "online").await;
+        it.store.set("room/1/good", StateValue::text("1"));
+        broker.holds("room/1/good", "1").await;
+        it.door.stop(Instant::now()).await;
+    }
 }

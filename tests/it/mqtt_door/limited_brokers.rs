@@ -1,5 +1,6 @@
 //! Brokers that can do less, or stop in the middle. What they announce is honoured, or said in words
 //! once. The broker is a script.
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use poly2mqtt::doors::mqtt::MqttSettings;
@@ -402,4 +403,24 @@ async fn a_broker_that_was_changed_is_used_again() {
     connected(&it.door).await;
     it.store.set("room/1/good", StateValue::text("1"));
     broker.holds("room/1/good", "1").await;
+}
+
+/// The commands arrive as soon as the broker is well again.
+#[tokio::test]
+async fn ends_before_the_subscription_is_answered_leave_no_filter_out() {
+    let (log, _guard) = log();
+    let left = AtomicUsize::new(5);
+    let script = Script {
+        ends_at_filter: Box::new(move |_| {
+            let one_less = |left: usize| left.checked_sub(1);
+            let ends = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
+            ends.is_ok().then_some(0)
+        }),
+        ..Script::default()
+    };
+    let broker = ScriptedBroker::start(script).await;
+    let it = start(MqttSettings::new(plain_tcp(broker.port)));
+    connected(&it.door).await;
+    assert_eq!(broker.connections(), 6);
+    assert!(!log.text().contains("filter="), "{}", log.text());
 }

@@ -199,13 +199,38 @@ async fn what_an_earlier_run_left_is_asked_for_once() {
     };
     let first = rule(it.broker.packet().await);
     assert_eq!(first, RetainForwardRule::OnEverySubscribe);
+    // It had no time to answer, so it is asked again.
     drop(it.broker);
     let (connection, lost) = it.serving.await.unwrap();
     assert!(lost.is_err());
     let (mut broker, link) = FakeBroker::new(1 << 20);
-    let _serving = serve(connection, link);
+    let serving = serve(connection, link);
     let second = rule(broker.packet().await);
-    assert_eq!(second, RetainForwardRule::Never);
+    assert_eq!(second, RetainForwardRule::OnEverySubscribe);
+    sleep(2 * SETTLE_TIME).await;
+    drop(broker);
+    let (connection, _) = serving.await.unwrap();
+    let (mut broker, link) = FakeBroker::new(1 << 20);
+    let _serving = serve(connection, link);
+    let third = rule(broker.packet().await);
+    assert_eq!(third, RetainForwardRule::Never);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_run_left_is_asked_for_when_the_commands_are_granted() {
+    let mut it = start();
+    it.broker.grants = Some(SubscribeReasonCode::NotAuthorized);
+    it.broker.greet().await;
+    it.broker.grants = Some(SubscribeReasonCode::Success(QoS::AtLeastOnce));
+    let again = loop {
+        match it.broker.packet().await.expect("the connection lasts") {
+            Packet::Subscribe(subscribe) => break subscribe,
+            Packet::PingReq(_) => it.broker.pong().await,
+            _ => {}
+        }
+    };
+    let rule = &again.filters[0].retain_forward_rule;
+    assert_eq!(*rule, RetainForwardRule::OnEverySubscribe);
 }
 
 /// The result waits for its acknowledgement when the connection breaks, and the broker repeats the

@@ -10,7 +10,7 @@ use super::super::ExtraTopics;
 use super::super::settings::tests::settings;
 use super::*;
 use crate::command::Success;
-use crate::state::Item;
+use crate::state::DocumentLimits;
 use crate::topics::Prefix;
 
 /// Answers at once; a command named `hold` waits.
@@ -202,7 +202,7 @@ fn other_programs_messages_are_handed_over_while_there_is_room() {
         encode: |payload| payload.to_vec().into(),
         filters: vec!["homeassistant/status".into()],
         inbound: sender,
-        largest_document: watch::Sender::new(0),
+        document_limits: watch::Sender::new(DocumentLimits::new(0)),
     });
     let mut receiver = Receiver::new(Arc::new(context));
     for _ in 0..2 {
