@@ -85,7 +85,8 @@ pub trait Submit: Send + Sync {
 
     /// Refuses a command that the door does not hand in. As for a failure in the room, it is
     /// counted, a configured room gets its `command_failed` event, and the sender gets its answer.
-    fn refuse(&self, door: DoorKind, reply: Reply, failure: Failure);
+    /// `payload` is read for its `request_id` alone; it is empty if nothing of it was received.
+    fn refuse(&self, door: DoorKind, reply: Reply, payload: &Bytes, failure: Failure);
 }
 
 /// Takes an outcome to the sender of its command.

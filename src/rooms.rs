@@ -24,6 +24,8 @@ mod schedule;
 mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod understanding;
 mod underway;
 
@@ -35,11 +37,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
+use crate::catalogue::Call;
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
 use crate::config::{self, Config, RoomId};
 use crate::device::{DeviceTimings, LoginLimiter, SessionStore};
@@ -48,7 +52,7 @@ use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
 use camera_stops::CameraStops;
 use queue::stopping_failure;
-use room::Room;
+use room::{Room, RoomEntrance};
 use schedule::PollIntervals;
 use settings::RoomSettings;
 
@@ -308,6 +312,25 @@ impl Rooms {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where a room takes its commands, or why none can be handed to it. No lock is held afterwards: an
+    /// answer may lead to the next command.
+    fn entrance(&self, room: &str) -> Result<Arc<RoomEntrance>, Failure> {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = rooms.get(room) {
+            return Ok(running.room.entrance());
+        }
+        if let Some(why) = self.not_running().get(room) {
+            return Err(why.failure());
+        }
+        let known: Vec<&str> = rooms.keys().map(|id| &**id).collect();
+        let known = match known.as_slice() {
+            [] => "none is configured".to_owned(),
+            known => format!("configured are {}", known.join(", ")),
+        };
+        let message = format!("there is no room \"{room}\"; {known}");
+        Err(Failure::new(ErrorCode::UnknownRoom, message))
+    }
+
     /// Counts and logs the outcome of a command when it has one.
     fn counted(&self, door: DoorKind, reply: Reply) -> Reply {
         let telemetry = self.telemetry.clone();
@@ -329,33 +352,24 @@ fn is_usable(directory: &Path) -> bool {
 }
 
 impl Submit for Rooms {
-    fn refuse(&self, door: DoorKind, reply: Reply, failure: Failure) {
-        let reply = self.counted(door, reply);
-        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-        match rooms.get(reply.room()) {
-            Some(running) => running.room.refuse(reply, failure),
-            None => reply.answer(Err(failure)),
+    fn refuse(&self, door: DoorKind, reply: Reply, payload: &Bytes, failure: Failure) {
+        let mut reply = self.counted(door, reply);
+        reply.request_id = Call::request_id(reply.command(), payload);
+        match self.entrance(reply.room()) {
+            Ok(entrance) => entrance.refuse(reply, failure),
+            Err(_) => reply.answer(Err(failure)),
         }
     }
 
     fn submit(&self, mut submission: Submission) {
         submission.reply = self.counted(submission.door, submission.reply);
-        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = rooms.get(&submission.room) {
-            return running.room.submit(submission);
+        match self.entrance(&submission.room) {
+            Ok(entrance) => entrance.submit(submission),
+            Err(failure) => {
+                let mut reply = submission.reply;
+                reply.request_id = Call::request_id(reply.command(), &submission.payload);
+                reply.answer(Err(failure));
+            }
         }
-        let not_running = self.not_running().get(&submission.room).copied();
-        if let Some(why) = not_running {
-            return submission.reply.answer(Err(why.failure()));
-        }
-        let known: Vec<&str> = rooms.keys().map(|id| &**id).collect();
-        let known = match known.as_slice() {
-            [] => "none is configured".to_owned(),
-            known => format!("configured are {}", known.join(", ")),
-        };
-        let message = format!("there is no room \"{}\"; {known}", submission.room);
-        drop(rooms);
-        let failure = Failure::new(ErrorCode::UnknownRoom, message);
-        submission.reply.answer(Err(failure));
     }
 }

@@ -66,6 +66,14 @@ impl Call {
         })
     }
 
+    /// The request id in the payload of a command that is refused before it is looked at. The command
+    /// need not exist.
+    pub fn request_id(command: &str, payload: &Bytes) -> Option<JsonText> {
+        let mut request_id = None;
+        let _ = Self::parse(command, payload, &mut request_id);
+        request_id
+    }
+
     /// The call of a command whose payload, a file, streams in.
     ///
     /// # Errors

@@ -129,7 +129,7 @@ impl Clients {
             Ok(authority) => authority,
             Err(message) => {
                 let failure = Failure::new(ErrorCode::Forbidden, message);
-                return self.gateway.refuse(door, reply, failure);
+                return self.gateway.refuse(door, reply, &payload, failure);
             }
         };
         self.gateway.submit(Submission {

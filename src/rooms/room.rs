@@ -27,12 +27,19 @@ use crate::telemetry::room_span;
 /// A running room.
 #[derive(Debug)]
 pub struct Room {
+    entrance: Arc<RoomEntrance>,
+    stop: CancellationToken,
+    task: JoinHandle<CameraStops>,
+}
+
+/// Where a room takes commands. Whoever holds one does not keep the room running: the queue of a
+/// room that has stopped refuses them.
+#[derive(Debug)]
+pub struct RoomEntrance {
     max_command_age: Duration,
     allow: BTreeSet<String>,
     queue: Arc<Queue>,
     publisher: Arc<RoomPublisher>,
-    stop: CancellationToken,
-    task: JoinHandle<CameraStops>,
 }
 
 impl Room {
@@ -52,11 +59,14 @@ impl Room {
         let queue = Arc::new(Queue::new(publisher.clone()));
         let stop = CancellationToken::new();
         let span = room_span(&settings.id);
-        Ok(Self {
+        let entrance = RoomEntrance {
             max_command_age: settings.max_command_age,
             allow: settings.allow.clone(),
             queue: queue.clone(),
             publisher: publisher.clone(),
+        };
+        Ok(Self {
+            entrance: Arc::new(entrance),
             stop: stop.clone(),
             task: tokio::spawn(
                 actor::run(settings, device, queue, publisher, stop, stops).instrument(span),
@@ -64,6 +74,41 @@ impl Room {
         })
     }
 
+    /// Where it takes commands.
+    pub fn entrance(&self) -> Arc<RoomEntrance> {
+        self.entrance.clone()
+    }
+
+    /// How many commands wait.
+    pub fn waiting(&self) -> usize {
+        self.entrance.queue.len()
+    }
+
+    /// The status of the room's device.
+    pub fn status(&self) -> RoomStatus {
+        self.entrance.publisher.status()
+    }
+
+    /// Takes no more commands, finishes those begun by `deadline`, logs out and ends. Returns the
+    /// stops of cameras that may still be moving.
+    pub async fn stop(self, deadline: Instant) -> CameraStops {
+        self.stop.cancel();
+        // What the room still does at the deadline is cut off; its replies answer by themselves.
+        let mut task = self.task;
+        let stops = match tokio::time::timeout_at(deadline, &mut task).await {
+            Ok(stops) => stops.unwrap_or_default(),
+            Err(_) => {
+                task.abort();
+                let _ = task.await;
+                CameraStops::default()
+            }
+        };
+        self.entrance.publisher.unavailable();
+        stops
+    }
+}
+
+impl RoomEntrance {
     /// Takes a command: it waits in the queue, or is answered at once.
     pub fn submit(&self, submission: Submission) {
         let mut reply = submission.reply;
@@ -116,33 +161,5 @@ impl Room {
     /// Answers a command that is not carried out.
     pub fn refuse(&self, reply: Reply, failure: Failure) {
         self.publisher.answer(reply, Err(failure));
-    }
-
-    /// How many commands wait.
-    pub fn waiting(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// The status of the room's device.
-    pub fn status(&self) -> RoomStatus {
-        self.publisher.status()
-    }
-
-    /// Takes no more commands, finishes those begun by `deadline`, logs out and ends. Returns the
-    /// stops of cameras that may still be moving.
-    pub async fn stop(self, deadline: Instant) -> CameraStops {
-        self.stop.cancel();
-        // What the room still does at the deadline is cut off; its replies answer by themselves.
-        let mut task = self.task;
-        let stops = match tokio::time::timeout_at(deadline, &mut task).await {
-            Ok(stops) => stops.unwrap_or_default(),
-            Err(_) => {
-                task.abort();
-                let _ = task.await;
-                CameraStops::default()
-            }
-        };
-        self.publisher.unavailable();
-        stops
     }
 }

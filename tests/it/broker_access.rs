@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{BrokerAddress, MqttDoor, MqttSettings};
 use poly2mqtt::state::{StateStore, StateValue};
@@ -22,7 +23,7 @@ impl Submit for Obliging {
         submission.reply.answer(Ok(Success::new(200, Value::Null)));
     }
 
-    fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+    fn refuse(&self, _: DoorKind, reply: Reply, _: &Bytes, failure: Failure) {
         reply.answer(Err(failure));
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::config::Fingerprint;
 use poly2mqtt::doors::mqtt::{BrokerAddress, MqttDoor, MqttSettings};
@@ -36,7 +37,7 @@ impl Submit for Obliging {
         submission.reply.answer(Ok(Success::new(200, Value::Null)));
     }
 
-    fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+    fn refuse(&self, _: DoorKind, reply: Reply, _: &Bytes, failure: Failure) {
         reply.answer(Err(failure));
     }
 }

@@ -46,7 +46,7 @@ fn file(bytes: impl Into<Bytes>) -> Success {
 }
 
 impl Submit for FakeGateway {
-    fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+    fn refuse(&self, _: DoorKind, reply: Reply, _: &Bytes, failure: Failure) {
         let refused = (reply.command().to_owned(), failure.code);
         self.refused.lock().unwrap().push(refused);
         reply.answer(Err(failure));

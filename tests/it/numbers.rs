@@ -1,12 +1,17 @@
 //! Numbers and text: what a client or a device writes is read as it is meant, and nothing is changed
 //! that only passes through.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use poly2mqtt::config::AccessLevel;
+use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Fault, FaultKind, JournalEntry, Options, SimulatedDevice};
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::Value;
 
 use poly2mqtt_test_support::BrokerKind;
-use poly2mqtt_test_support::door::{Doors, http};
+use poly2mqtt_test_support::door::{Doors, http, token};
 use poly2mqtt_test_support::gateway::Gateway;
 
 /// More digits than any number has in most languages.
@@ -146,6 +151,100 @@ async fn a_request_id_comes_back_over_mqtt_as_it_was_sent() {
             result.ends_with(&format!("\"request_id\":{id}}}")),
             "{result}"
         );
+    }
+    it.stop().await;
+}
+
+/// Asserts that a result is this failure, with this id as it was sent.
+fn is_refused(result: &str, code: &str, id: &str) {
+    assert!(result.contains(&format!("\"code\":\"{code}\"")), "{result}");
+    let request_id = format!("\"request_id\":{id}}}");
+    assert!(
+        result
+            .trim_end_matches('}')
+            .ends_with(request_id.trim_end_matches('}')),
+        "{result}"
+    );
+}
+
+#[tokio::test]
+async fn ids_come_back_with_every_refusal_of_a_web_door() {
+    let limits = ClientLimits {
+        max_in_flight: 1,
+        ..ClientLimits::default()
+    };
+    let doors = Doors::start_with(limits, |config| {
+        config.http.tokens = vec![
+            token("administers", AccessLevel::Admin, None),
+            token("reads", AccessLevel::Read, None),
+            token("room-two", AccessLevel::Admin, Some(&["2"])),
+        ];
+    })
+    .await;
+    let set = "room/1/audio/volume/set";
+    for (token, topic, code) in [
+        ("administers", "room/9/audio/volume/set", "unknown_room"),
+        ("administers", "room/1/audio/volumes/set", "unknown_command"),
+        ("reads", set, "forbidden"),
+        ("room-two", set, "forbidden"),
+        ("room-two", "room/9/audio/volume/set", "forbidden"),
+    ] {
+        let mut ws = doors.ws(&format!("/ws?token={token}")).await;
+        for id in IDS {
+            let payload = format!("{{\"volume\":40,\"request_id\": {id} }}");
+            ws.send(&format!("{topic} {payload}")).await;
+            is_refused(&ws.text().await, code, id);
+            let url = doors.url(&format!("/{topic}?token={token}"));
+            let response = http().post(&url).body(payload).send().await.unwrap();
+            is_refused(&response.text().await.unwrap(), code, id);
+        }
+    }
+    // Commands that are too many at once.
+    let slow = FaultKind::Delay(Duration::from_millis(300));
+    doors
+        .device
+        .add_fault(Fault::on("/rest/audio/volume", slow));
+    let mut ws = doors.ws("/ws?token=administers").await;
+    for id in 1..=2 {
+        ws.send(&format!("{set} {{\"volume\":40,\"request_id\":{id}}}"))
+            .await;
+    }
+    is_refused(&ws.text().await, "busy", "2");
+    // A body that is empty, with its values in the query of the address.
+    let url = doors.url(&format!("/{set}?token=administers&volume=4&request_id=a"));
+    let response = http().post(&url).send().await.unwrap();
+    is_refused(&response.text().await.unwrap(), "invalid_payload", "\"a\"");
+    doors.stop().await;
+}
+
+#[tokio::test]
+async fn ids_come_back_with_every_refusal_over_mqtt() {
+    let it = start().await;
+    let set = "room/1/audio/volume/set";
+    let allowed = PublishProperties::default();
+    let bad_response = PublishProperties {
+        response_topic: Some("room/1/audio/volume".to_owned()),
+        ..PublishProperties::default()
+    };
+    for (topic, retain, properties, code) in [
+        ("room/9/audio/volume/set", false, &allowed, "unknown_room"),
+        ("room/1/make/tea", false, &allowed, "unknown_command"),
+        ("room/1/system/reboot", false, &allowed, "forbidden"),
+        (set, true, &allowed, "ignored_retained"),
+        (set, false, &bad_response, "invalid_payload"),
+    ] {
+        let result = format!("{topic}/result");
+        for id in IDS {
+            let before = it.client.messages(&result).len();
+            let payload = format!("{{\"request_id\":{id}}}");
+            it.client
+                .publish_with(topic, payload, retain, properties.clone())
+                .await;
+            it.client
+                .until(&result, |client| client.messages(&result).len() > before)
+                .await;
+            is_refused(&it.client.last(&result).unwrap(), code, id);
+        }
     }
     it.stop().await;
 }

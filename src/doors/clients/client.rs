@@ -193,7 +193,8 @@ impl Client {
         if unsent_before >= most {
             let message = format!("{most} commands of this client have no result yet");
             let failure = Failure::new(ErrorCode::Busy, message);
-            return self.clients.gateway.refuse(self.door, reply, failure);
+            let gateway = &self.clients.gateway;
+            return gateway.refuse(self.door, reply, &payload, failure);
         }
         self.clients
             .submit(&self.grant, self.door, payload, Transfer::None, reply);

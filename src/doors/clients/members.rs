@@ -3,6 +3,8 @@
 //! Pure. Programs send their whole message object, with what MQTT or their own flows need. The error
 //! names each member that must go.
 
+use crate::visible::visible_start;
+
 /// The members that say what a frame asks for; a frame has exactly one.
 const VERBS: &[&str] = &["topic", "subscribe", "unsubscribe", "ping"];
 
@@ -73,10 +75,7 @@ pub fn verb<'a>(members: &[&'a str], has_payload: bool) -> Result<&'a str, Strin
 
 /// Names in quotes, the last one after `word`.
 fn listed(names: &[&str], word: &str) -> String {
-    let quoted = |name: &&str| {
-        let name: String = name.escape_default().take(LONGEST_NAME).collect();
-        format!("\"{name}\"")
-    };
+    let quoted = |name: &&str| format!("\"{}\"", visible_start(name, LONGEST_NAME));
     let mut named: Vec<String> = names.iter().take(NAMED_MEMBERS).map(quoted).collect();
     if names.len() > NAMED_MEMBERS {
         named.push(format!("{} more", names.len() - NAMED_MEMBERS));
@@ -146,6 +145,12 @@ mod tests {
                 &["cmd", "dup", "length", "topic"],
                 "\"cmd\", \"dup\" and \"length\"",
             ),
+            (&["größe", "topic"], "drop \"größe\" from"),
+            (&["a\u{feff}\0", "topic"], "\"a\\u{feff}\\0\""),
+            (
+                &["12345678901234567890123\0z", "topic"],
+                "\"12345678901234567890123\\0…\"",
+            ),
             (&["responseTopic", "topic"], "drop \"responseTopic\" from"),
             (&["qos", "subscribe"], "besides subscribe it takes only id"),
             (
@@ -186,7 +191,7 @@ mod tests {
         let members: Vec<&str> = std::iter::repeat_n(&*long, 100).chain(["topic"]).collect();
         let message = error(&members, false);
         assert!(
-            message.len() < 600 && message.contains("and 92 more"),
+            message.chars().count() < 600 && message.contains("and 92 more"),
             "{message}"
         );
         assert!(!message.contains('\0'), "{message:?}");

@@ -237,6 +237,7 @@ fn send_failure(
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::sync::Notify;
@@ -254,7 +255,7 @@ mod tests {
 
     impl Submit for NoRooms {
         fn submit(&self, _: Submission) {}
-        fn refuse(&self, _: DoorKind, _: Reply, _: Failure) {}
+        fn refuse(&self, _: DoorKind, _: Reply, _: &Bytes, _: Failure) {}
     }
 
     /// A client that leaves as soon as something was sent to it, flushed or not.

@@ -4,6 +4,7 @@
 //! from the catalogue.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
@@ -29,6 +30,12 @@ use crate::command::{
 use crate::doors::access::Grant;
 use crate::doors::clients::{ClientLimits, state_as_json};
 use crate::topics::{RoomTopics, split_room};
+
+/// The largest body of a command that is refused whatever it says, which is read for its
+/// `request_id`: a payload of fields, but no file.
+const REFUSED_BODY_LIMIT: usize = 4096;
+/// How long such a body is waited for. It comes with the head of the request, or right after it.
+const REFUSED_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The path as a topic, its levels encoded as the client sent them: an encoded slash is part of a
 /// level.
@@ -162,9 +169,10 @@ async fn post(
     parameters: Bytes,
     body: Body,
 ) -> Response {
-    // A sender without the right is told so before the payload is read.
+    // A sender without the right is told so before more than a small payload is read.
     if grant.authority(request.room).is_err() {
-        return send(state, grant, request, Bytes::new(), Transfer::None).await;
+        let payload = small_payload(body).await;
+        return send(state, grant, request, payload, Transfer::None).await;
     }
     if is_state(state, request) {
         let message = format!(
@@ -176,9 +184,14 @@ async fn post(
     }
     match payload(&state.clients.limits, request, parameters, body).await {
         Ok((payload, transfer)) => send(state, grant, request, payload, transfer).await,
-        Err(RefusedBody { status, failure }) => {
+        Err(RefusedBody {
+            status,
+            payload,
+            failure,
+        }) => {
             let (reply, result) = reply(request);
-            state.clients.gateway.refuse(DoorKind::Http, reply, failure);
+            let gateway = &state.clients.gateway;
+            gateway.refuse(DoorKind::Http, reply, &payload, failure);
             let mut response = result_of(result.await);
             *response.status_mut() = status;
             response
@@ -198,7 +211,20 @@ fn is_state(state: &HttpState, request: &RoomRequest<'_>) -> bool {
 /// A body that makes no command.
 struct RefusedBody {
     status: StatusCode,
+    /// What the client gave instead of a body, for its `request_id`.
+    payload: Bytes,
     failure: Failure,
+}
+
+/// The payload of a command that is refused whatever it says, for its `request_id`: empty if the body
+/// is large or does not arrive soon.
+async fn small_payload(body: Body) -> Bytes {
+    let most = body.size_hint().upper();
+    if most.is_none_or(|size| size > REFUSED_BODY_LIMIT as u64) {
+        return Bytes::new();
+    }
+    let read = timeout(REFUSED_BODY_TIMEOUT, to_bytes(body, REFUSED_BODY_LIMIT)).await;
+    read.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// The payload in a body: a file as a stream, anything else whole.
@@ -210,6 +236,7 @@ async fn payload(
 ) -> Result<(Bytes, Transfer), RefusedBody> {
     let refused = |status, code, message: &str| RefusedBody {
         status,
+        payload: Bytes::new(),
         failure: Failure::new(code, message),
     };
     if request.uploads_file() {
@@ -241,12 +268,15 @@ async fn payload(
         Ok(Ok(_)) if request.only_reads() => Ok((parameters, Transfer::None)),
         // Something that keeps caches away, for example.
         Ok(Ok(payload)) if !request.takes_payload() => Ok((payload, Transfer::None)),
-        Ok(Ok(_)) => Err(refused(
-            status(ErrorCode::InvalidPayload),
-            ErrorCode::InvalidPayload,
-            "the body is empty: the payload of a command is the body of the POST, and not in the \
-             query of the address",
-        )),
+        Ok(Ok(_)) => Err(RefusedBody {
+            payload: parameters,
+            ..refused(
+                status(ErrorCode::InvalidPayload),
+                ErrorCode::InvalidPayload,
+                "the body is empty: the payload of a command is the body of the POST, and not in \
+                 the query of the address",
+            )
+        }),
         Ok(Err(_)) => Err(too_large()),
         Err(_) => Err(refused(
             StatusCode::REQUEST_TIMEOUT,

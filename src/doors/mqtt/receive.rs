@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::time::Instant;
 
@@ -142,7 +143,15 @@ impl Receiver {
             None
         };
         if let Some(failure) = refusal {
-            return context.gateway.refuse(DoorKind::Mqtt, reply, failure);
+            // What is too large is not read.
+            let payload = if size > limit {
+                Bytes::new()
+            } else {
+                publish.payload
+            };
+            return context
+                .gateway
+                .refuse(DoorKind::Mqtt, reply, &payload, failure);
         }
         let expiry = properties.message_expiry_interval;
         context.gateway.submit(Submission {

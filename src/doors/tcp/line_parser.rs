@@ -42,6 +42,10 @@ impl LineParser {
                 self.after_cr &= ordinary == 0;
                 bytes.advance(ordinary);
             }
+            // Before the end of the line too, which may be in the same packet.
+            if self.line.len() > max_line {
+                return Some(Parsed::TooLong);
+            }
             let parsed = match bytes.is_empty() {
                 true => None,
                 false => self.take(bytes.get_u8()),
@@ -226,19 +230,38 @@ mod tests {
             let line = too_long.repeat(MAX_LINE + 1);
             assert_eq!(parsed([&line[..]]), [Parsed::TooLong], "{too_long:?}");
             assert_eq!(byte_by_byte(&line), [Parsed::TooLong], "{too_long:?}");
+            for end in [
+                &b"\n"[..],
+                b"\r",
+                b"\r\n",
+                b"\r\0",
+                b"\nping\n",
+                b"\xff\xf1\n",
+            ] {
+                let line = [b"ping\n", &*line, end].concat();
+                let wanted = [Parsed::Line("ping".into()), Parsed::TooLong];
+                assert_eq!(parsed([&line[..]]), wanted, "{too_long:?} {end:?}");
+                assert_eq!(byte_by_byte(&line), wanted, "{too_long:?} {end:?}");
+            }
         }
+    }
+
+    /// Bytes in which lines end often.
+    fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![Just(b'\r'), Just(b'\n'), Just(0), 240..=255_u8, any::<u8>()];
+        proptest::collection::vec(byte, 0..80)
     }
 
     proptest! {
         /// However bytes are split over packets, they make the same.
         #[test]
         fn packets_do_not_matter(
-            bytes in proptest::collection::vec(
-                prop_oneof![Just(b'\r'), Just(b'\n'), Just(0), 240..=255_u8, any::<u8>()],
-                0..80,
-            ),
-            split in 0..80_usize,
+            start in any_bytes(),
+            long in 0..2 * MAX_LINE,
+            end in any_bytes(),
+            split in 0..160_usize,
         ) {
+            let bytes = [start, vec![b'x'; long], end].concat();
             let (one, other) = bytes.split_at(split.min(bytes.len()));
             prop_assert_eq!(parsed([&bytes[..]]), parsed([one, other]));
             prop_assert_eq!(parsed([&bytes[..]]), byte_by_byte(&bytes));

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{BrokerAddress, MqttSettings, receive_bytes};
 use poly2mqtt::topics::Prefix;
@@ -28,7 +29,7 @@ impl Submit for Rooms {
             .answer(Ok(Success::new(200, "done".into())));
     }
 
-    fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+    fn refuse(&self, _: DoorKind, reply: Reply, _: &Bytes, failure: Failure) {
         reply.answer(Err(failure));
     }
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -40,7 +41,7 @@ impl Submit for Gateway {
         reply.answer(call.map(|call| Success::new(200, call.values.into())));
     }
 
-    fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+    fn refuse(&self, _: DoorKind, reply: Reply, _: &Bytes, failure: Failure) {
         reply.answer(Err(failure));
     }
 }

@@ -2,6 +2,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use poly2mqtt::broker::BrokerUser;
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{MqttDoor, MqttSettings};
@@ -111,7 +112,7 @@ async fn the_embedded_brokers_users_see_and_do_what_they_may() {
 struct SlowGateway(Mutex<Vec<String>>);
 
 impl Submit for SlowGateway {
-    fn refuse(&self, _: DoorKind, reply: Reply, failure: Failure) {
+    fn refuse(&self, _: DoorKind, reply: Reply, _: &Bytes, failure: Failure) {
         reply.answer(Err(failure));
     }
 

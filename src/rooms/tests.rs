@@ -1,0 +1,72 @@
+//! Commands that are answered at once, whatever the state of their room.
+
+use std::sync::mpsc;
+
+use super::*;
+use crate::command::{Authority, Transfer};
+
+const CONFIG: &str = "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://127.0.0.1:1\"\n\
+                      password = \"456\"\ncertificate = \"insecure\"\n";
+const PAYLOAD: &[u8] = b"{\"volume\":\"loud\",\"request_id\":1.50}";
+
+/// Room 1 runs and room 2 is being started; there is no other.
+async fn rooms() -> Arc<Rooms> {
+    let timings = DeviceTimings::default();
+    let rooms = Rooms::new(StateStore::new(), timings, Arc::default(), None);
+    let read = |text: &str| config::read("file".into(), text, []).unwrap().config;
+    rooms.apply(&read(CONFIG)).await.unwrap();
+    rooms.expect(&read(&CONFIG.replace("rooms.1", "rooms.2")));
+    rooms
+}
+
+/// Sends a command to a room, or refuses it. Returns the outcome, and whether no lock of the rooms was
+/// held when it was given.
+fn answer(rooms: &Arc<Rooms>, room: &str, refuses: bool) -> (Outcome, bool) {
+    let (sender, answers) = mpsc::channel();
+    let seen = rooms.clone();
+    let reply = Reply::new(room.into(), "audio/volume/set", move |outcome| {
+        let is_free = seen.rooms.try_write().is_ok() && seen.not_running.try_lock().is_ok();
+        sender.send((outcome, is_free)).unwrap();
+    });
+    let payload = Bytes::from_static(PAYLOAD);
+    if refuses {
+        let failure = Failure::new(ErrorCode::Busy, "busy");
+        rooms.refuse(DoorKind::Tcp, reply, &payload, failure);
+    } else {
+        rooms.submit(Submission {
+            room: room.into(),
+            command: "audio/volume/set".to_owned(),
+            payload,
+            expires: None,
+            received: Instant::now(),
+            authority: Authority::Ordinary,
+            door: DoorKind::Tcp,
+            transfer: Transfer::None,
+            reply,
+        });
+    }
+    answers.recv().unwrap()
+}
+
+/// An answer may lead to the next command: with a lock that would be a deadlock.
+#[tokio::test]
+async fn an_answer_is_given_without_a_lock_and_with_the_request_id() {
+    let rooms = rooms().await;
+    for (room, refuses, code) in [
+        ("1", false, ErrorCode::InvalidPayload),
+        ("1", true, ErrorCode::Busy),
+        ("2", false, ErrorCode::Offline),
+        ("2", true, ErrorCode::Busy),
+        ("3", false, ErrorCode::UnknownRoom),
+        ("3", true, ErrorCode::Busy),
+    ] {
+        let (outcome, is_free) = answer(&rooms, room, refuses);
+        assert!(is_free, "room {room}, refused: {refuses}");
+        let request_id = outcome.request_id.as_ref().map(|id| id.as_str());
+        assert_eq!(request_id, Some("1.50"), "room {room}, refused: {refuses}");
+        assert_eq!(outcome.result.unwrap_err().code, code, "room {room}");
+    }
+    rooms.stop(Instant::now()).await;
+    let (outcome, _) = answer(&rooms, "1", false);
+    assert!(outcome.request_id.is_some(), "{outcome:?}");
+}
