@@ -11,6 +11,7 @@ mod events;
 mod floods;
 mod health;
 mod metrics;
+mod metrics_format;
 mod sample;
 mod shortened;
 mod spans;
@@ -18,11 +19,13 @@ mod uptime;
 
 pub use events::{ClientRefusal, PollOutcome};
 pub use floods::FloodKind;
+pub use metrics_format::MetricsFormat;
 pub use sample::{RoomSample, Sample};
 pub use spans::{SPAN_TARGET, broker_span, command_span, room_span};
 
 use floods::Floods;
 use metrics::Metrics;
+use metrics_format::text_format;
 use shortened::LONGEST_TEXT;
 use uptime::Uptime;
 
@@ -45,8 +48,12 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
-    /// The text of `/metrics`, in the OpenMetrics format.
-    pub fn metrics_text(&self, sample: &Sample) -> String {
-        self.metrics.text(sample)
+    /// The text of `/metrics`.
+    pub fn metrics_text(&self, sample: &Sample, format: MetricsFormat) -> String {
+        let text = self.metrics.text(sample);
+        match format {
+            MetricsFormat::OpenMetrics => text,
+            MetricsFormat::Text => text_format(&text),
+        }
     }
 }

@@ -183,7 +183,7 @@ impl Metrics {
         self.dropped_events.get_or_create(&[("door", door)]).inc();
     }
 
-    /// The text that Prometheus reads.
+    /// The text in the OpenMetrics format.
     pub fn text(&self, sample: &Sample) -> String {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let connected = sample.broker_connected.unwrap_or_default();
@@ -224,7 +224,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::telemetry::{PollOutcome, RoomSample, Telemetry};
+    use crate::telemetry::{MetricsFormat, PollOutcome, RoomSample, Telemetry};
 
     #[test]
     fn the_text_names_what_happened() {
@@ -244,7 +244,7 @@ mod tests {
             )]),
             broker_connected: Some(true),
         };
-        let text = telemetry.metrics_text(&sample);
+        let text = telemetry.metrics_text(&sample, MetricsFormat::OpenMetrics);
         for line in [
             "poly2mqtt_polls_total{outcome=\"changed\"} 1",
             "poly2mqtt_device_requests_total{status=\"none\"} 1",
@@ -259,7 +259,7 @@ mod tests {
         // A room that went leaves nothing behind.
         assert!(
             !telemetry
-                .metrics_text(&Sample::default())
+                .metrics_text(&Sample::default(), MetricsFormat::OpenMetrics)
                 .contains("room=\"1\"")
         );
     }
@@ -273,7 +273,7 @@ mod tests {
                 broker_connected: None,
             };
             for _ in 0..300 {
-                let text = telemetry.metrics_text(&sample);
+                let text = telemetry.metrics_text(&sample, MetricsFormat::OpenMetrics);
                 assert!(text.contains(room) && !text.contains(other), "{text}");
             }
         };

@@ -94,7 +94,7 @@ async fn the_demo_answers_the_shell_and_ends_cleanly() {
             "\"command\":\"directory/import\"",
             "\nok\n",
             "\"ready\":true",
-            "# EOF",
+            "# TYPE poly2mqtt_rooms gauge",
         ] {
             assert!(said.contains(text), "{text}\nis not in\n{said}");
         }

@@ -455,6 +455,62 @@ async fn metrics_count_what_happens() {
     doors.stop().await;
 }
 
+/// The samples of metrics in a text, without their values.
+fn samples(text: &str) -> Vec<&str> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let mut samples: Vec<_> = lines.map(|line| line.rsplit_once(' ').unwrap().0).collect();
+    samples.sort_unstable();
+    samples
+}
+
+/// Readers that do not ask for OpenMetrics refuse it, or take its counters for something else.
+#[tokio::test]
+async fn metrics_have_the_format_that_was_asked_for() {
+    let doors = Doors::start().await;
+    post(&doors.url(SET), "40").await;
+    let mut texts = Vec::new();
+    for (accept, wanted) in [
+        (None, "text/plain; version=0.0.4; charset=utf-8"),
+        (Some("*/*"), "text/plain; version=0.0.4; charset=utf-8"),
+        (
+            Some(
+                "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            ),
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+    ] {
+        let mut request = http().get(doors.url("/metrics"));
+        if let Some(accept) = accept {
+            request = request.header("accept", accept);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], wanted, "{accept:?}");
+        assert_eq!(response.headers()["vary"], "accept", "{accept:?}");
+        texts.push(response.text().await.unwrap());
+    }
+    let [text, _, open_metrics] = &texts[..] else {
+        panic!("{texts:?}");
+    };
+    assert_eq!(samples(text), samples(open_metrics));
+    assert!(
+        open_metrics.ends_with("# EOF\n") && !text.contains("# EOF"),
+        "{text}"
+    );
+    assert!(
+        open_metrics.contains("# TYPE poly2mqtt_commands counter\n"),
+        "{open_metrics}"
+    );
+    for line in [
+        "# TYPE poly2mqtt_commands_total counter\n",
+        "# TYPE poly2mqtt_rooms gauge\n",
+        "# TYPE poly2mqtt_command_seconds histogram\n",
+        "poly2mqtt_commands_total{door=\"http\",outcome=\"ok\"} 1\n",
+    ] {
+        assert!(text.contains(line), "{line}\nis not in\n{text}");
+    }
+    doors.stop().await;
+}
+
 /// The names of metrics in a text.
 fn metric_names(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
@@ -497,10 +553,8 @@ async fn every_metric_of_the_documentation_exists() {
         let Some(about) = line.strip_prefix("# TYPE ") else {
             continue;
         };
-        let name = match about.split_once(' ').unwrap() {
-            (name, "counter") => format!("| `{name}_total` |"),
-            (name, _) => format!("| `{name}` |"),
-        };
+        let (name, _) = about.split_once(' ').unwrap();
+        let name = format!("| `{name}` |");
         assert!(page.contains(&name), "{name}");
     }
     let grafana: Value =

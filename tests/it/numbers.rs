@@ -229,7 +229,6 @@ async fn ids_come_back_with_every_refusal_over_mqtt() {
     for (topic, retain, properties, code) in [
         ("room/9/audio/volume/set", false, &allowed, "unknown_room"),
         ("room/1/make/tea", false, &allowed, "unknown_command"),
-        ("room/1/system/reboot", false, &allowed, "forbidden"),
         (set, true, &allowed, "ignored_retained"),
         (set, false, &bad_response, "invalid_payload"),
     ] {

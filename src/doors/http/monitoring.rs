@@ -6,11 +6,13 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use http::header::{ACCEPT, HeaderMap, HeaderValue, VARY};
 use serde_json::json;
 
 use super::authorization::{Authorized, authorize_if_shown};
 use super::connection::KeepsPlace;
 use super::{HttpState, response};
+use crate::telemetry::MetricsFormat;
 
 /// `GET /healthz`: the process is alive.
 pub async fn healthy() -> &'static str {
@@ -52,16 +54,127 @@ pub async fn ready(State(state): State<Arc<HttpState>>, request: Request) -> Res
     (status, Json(body)).into_response()
 }
 
-/// `GET /metrics`, for Prometheus. A token with rooms gets the values of these rooms; what has no
-/// room is for all together.
+/// `GET /metrics`, for Prometheus and what reads the same: OpenMetrics for who asks for it, the older
+/// text format for all others. A token with rooms gets the values of these rooms; what has no room is
+/// for all together.
 pub async fn metrics(
     State(state): State<Arc<HttpState>>,
     Authorized(grant): Authorized,
     _place: KeepsPlace,
+    headers: HeaderMap,
 ) -> Response {
     let mut sample = (state.sampler)();
     sample.rooms.retain(|room, _| grant.sees(room));
-    let text = state.clients.telemetry.metrics_text(&sample);
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    response::text(content_type, text)
+    let format = metrics_format(&headers);
+    let text = state.clients.telemetry.metrics_text(&sample, format);
+    let mut response = response::text(format.content_type(), text);
+    let vary = HeaderValue::from_static("accept");
+    response.headers_mut().append(VARY, vary);
+    response
+}
+
+/// The format that `Accept` asks for: OpenMetrics only if it is named, and the text format is not named
+/// with a higher weight.
+fn metrics_format(headers: &HeaderMap) -> MetricsFormat {
+    let accepted = headers.get_all(ACCEPT).into_iter();
+    let accepted = accepted.filter_map(|value| value.to_str().ok());
+    let ranges: Vec<&str> = accepted.flat_map(|value| value.split(',')).collect();
+    let weight = |wanted: &str| {
+        let weights = ranges.iter().filter_map(|range| {
+            let (name, parameters) = range.split_once(';').unwrap_or((range, ""));
+            let is_wanted = name.trim().eq_ignore_ascii_case(wanted);
+            is_wanted.then(|| quality(parameters))
+        });
+        weights.fold(0.0, f32::max)
+    };
+    let open_metrics = weight("application/openmetrics-text");
+    match open_metrics > 0.0 && open_metrics >= weight("text/plain") {
+        true => MetricsFormat::OpenMetrics,
+        false => MetricsFormat::Text,
+    }
+}
+
+/// The weight of a media range, by its parameters: `q`, or 1.
+fn quality(parameters: &str) -> f32 {
+    let is_weight = |parameter: &str| {
+        let (name, value) = parameter.split_once('=')?;
+        let is_weight = name.trim().eq_ignore_ascii_case("q");
+        is_weight.then(|| value.trim().parse().unwrap_or(0.0))
+    };
+    parameters.split(';').find_map(is_weight).unwrap_or(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_what_was_asked_for() {
+        for (accept, wanted) in [
+            (&[][..], MetricsFormat::Text),
+            (&["*/*"], MetricsFormat::Text),
+            (&["text/plain"], MetricsFormat::Text),
+            (
+                &["text/html,application/xhtml+xml,*/*;q=0.8"],
+                MetricsFormat::Text,
+            ),
+            (
+                &["text/plain;version=0.0.4;q=1,*/*;q=0.1"],
+                MetricsFormat::Text,
+            ),
+            // Telegraf.
+            (
+                &[
+                    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+                   encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3",
+                ],
+                MetricsFormat::Text,
+            ),
+            (
+                &["application/openmetrics-text;q=0, text/plain"],
+                MetricsFormat::Text,
+            ),
+            (&["application/openmetrics-text;q=0"], MetricsFormat::Text),
+            (
+                &["application/openmetrics-text; q=0.2, text/plain; q=0.9"],
+                MetricsFormat::Text,
+            ),
+            (&["application/openmetrics-text; q=no"], MetricsFormat::Text),
+            (&["application/openmetrics-textual"], MetricsFormat::Text),
+            (
+                &["application/openmetrics-text"],
+                MetricsFormat::OpenMetrics,
+            ),
+            (
+                &["Application/OpenMetrics-Text ; Q=0.5"],
+                MetricsFormat::OpenMetrics,
+            ),
+            (
+                &["text/plain;q=0.4", "application/openmetrics-text;q=0.5"],
+                MetricsFormat::OpenMetrics,
+            ),
+            // Prometheus 2 and 3.
+            (
+                &[
+                    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;\
+                   version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                ],
+                MetricsFormat::OpenMetrics,
+            ),
+            (
+                &[
+                    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                   application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;\
+                   escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                ],
+                MetricsFormat::OpenMetrics,
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in accept {
+                headers.append(ACCEPT, HeaderValue::from_static(value));
+            }
+            assert_eq!(metrics_format(&headers), wanted, "{accept:?}");
+        }
+    }
 }
