@@ -56,7 +56,8 @@ pub const ALL_ROOMS: &str = "room/#";
 const ROOM: &str = "room/";
 const GATEWAY: &str = "gateway/";
 const EVENT: &str = "event/";
-const RESULT: &str = "/result";
+/// What the topic of a result has after that of its command.
+pub const RESULT: &str = "/result";
 const RESPONSE: &str = "response/";
 
 /// MQTT gives a topic's length two bytes (MQTT 5, section 1.5.4).

@@ -19,7 +19,7 @@ use crate::catalogue::CATALOGUE;
 use crate::home_assistant::Namespace;
 use crate::topics::{
     Below, DiscoveryTopics, LevelRule, NAMES_NO_ROOM, Prefix, Region, Topic, check_response,
-    encode_level, is_gateway_topic, reaches,
+    encode_level, is_below_longer_prefix, is_gateway_topic, reaches,
 };
 
 /// The gateway's own user. A colon cannot stand in a configured name.
@@ -193,16 +193,22 @@ impl BrokerRights {
         command.is_some_and(|(_, command)| CATALOGUE.is_command(command))
     }
 
-    /// Whether this topic is an event's.
-    pub fn is_event(&self, topic: &str) -> bool {
-        let topic = self.prefix.strip(topic).and_then(Topic::parse);
-        matches!(
-            topic,
-            Some(Topic::Room {
-                below: Below::Event(_),
-                ..
-            })
-        )
+    /// Whether the gateway answers a message at this topic, which may be no command.
+    pub fn is_answered(&self, topic: &str) -> bool {
+        let topic = self.prefix.strip(topic);
+        topic.is_some_and(|topic| !is_below_longer_prefix(topic))
+    }
+
+    /// Whether this topic is an event's, a state's or a file's, and so no result's.
+    pub fn is_event_or_file(&self, topic: &str) -> bool {
+        match self.prefix.strip(topic).and_then(Topic::parse) {
+            Some(Topic::Room { below, .. }) => match below {
+                Below::Event(_) => true,
+                Below::Other(state) => CATALOGUE.is_published(state),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// Whether only the gateway writes this topic.
