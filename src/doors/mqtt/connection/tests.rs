@@ -445,3 +445,35 @@ async fn a_broker_that_acknowledges_nothing_is_given_up() {
     assert!(!*it.context.connected.borrow());
     assert_eq!(it.context.subscriber.outbox.len(), 1);
 }
+
+/// The broker was only unsteady while the state was under way.
+#[tokio::test(start_paused = true)]
+async fn a_state_that_seemed_to_end_the_connection_is_sent_again_after_a_minute() {
+    let mut it = start();
+    it.broker.greet().await;
+    let state = "room/1/audio/volume";
+    it.context.store.set(state, StateValue::text("5"));
+    for _ in 0..3 {
+        assert_eq!(topic(&it.broker.publish().await), "av/room/1/audio/volume");
+        let (broker, link) = FakeBroker::new(1 << 20);
+        it.broker = broker;
+        let (connection, lost) = it.serving.await.unwrap();
+        assert!(matches!(lost, Err(ConnectionLost::Closed)), "{lost:?}");
+        it.serving = serve(connection, link);
+    }
+    let began = Instant::now();
+    it.broker.greet().await;
+    let again = loop {
+        match it.broker.packet().await.expect("the connection lasts") {
+            Packet::Publish(publish) => break publish,
+            Packet::PingReq(_) => it.broker.pong().await,
+            _ => {}
+        }
+    };
+    assert_eq!(topic(&again), "av/room/1/audio/volume");
+    let waited = began.elapsed();
+    assert!(
+        waited > Duration::from_secs(50) && waited < Duration::from_secs(65),
+        "{waited:?}"
+    );
+}
