@@ -136,6 +136,11 @@ impl Inbound {
         self.as_published = filters.as_published(&self.client.place);
     }
 
+    /// Whether some of the client's filters keep the retain flag.
+    pub fn wants_retain_flags(&self) -> bool {
+        !self.as_published.is_empty()
+    }
+
     /// Whether the client gets a message of this topic, which is not sent because of a subscription, with
     /// the retain flag. The library does not know of the gateway's.
     pub fn keeps_retain(&self, topic: &str, is_empty: bool) -> bool {

@@ -131,7 +131,7 @@ impl Outbound {
         correction: Option<Correction>,
     ) -> Option<Correction> {
         let is_unmarked = frame.kind == kind::PUBLISH && frame.flags & RETAIN == 0;
-        if !self.is_mqtt_5 || !is_unmarked {
+        if !self.is_mqtt_5 || !inbound.wants_retain_flags() || !is_unmarked {
             return correction;
         }
         let Ok(head) = MessageHead::parse(frame, bytes, true) else {

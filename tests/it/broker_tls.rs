@@ -21,7 +21,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use poly2mqtt_test_support::door::http;
-use poly2mqtt_test_support::log::Log;
+use poly2mqtt_test_support::log::{Log, thread_log};
 use poly2mqtt_test_support::program::{Running, listening, program};
 use poly2mqtt_test_support::tls::{ClientCertificate, PlainPeer, TlsServer, fingerprint};
 use poly2mqtt_test_support::{BrokerKind, SOON, TestBroker, free_port, plain_tcp};
@@ -135,17 +135,6 @@ async fn connects(door: &MqttDoor) -> bool {
     timeout(SOON, up).await.is_ok()
 }
 
-/// The log of this thread, which runs a whole test, while the guard is held.
-fn log() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    (log, tracing::subscriber::set_default(subscriber))
-}
-
 async fn says(log: &Log, wanted: &str) {
     let wait = async {
         while !log.text().contains(wanted) {
@@ -184,7 +173,7 @@ async fn the_certificates_of_mosquittos_manual_are_explained_and_can_be_pinned()
         ),
     ] {
         for version in [&TLS12, &TLS13] {
-            let (log, _guard) = log();
+            let (log, _guard) = thread_log();
             fs::write(&ca_file, &ca).unwrap();
             let port = made.server(version).before(broker.port()).await;
             let by_authority = MqttSettings {
@@ -230,7 +219,7 @@ async fn a_clients_certificate_is_read_at_each_connection() {
             "does not know the authority",
         ),
     ] {
-        let (log, _guard) = log();
+        let (log, _guard) = thread_log();
         old.write(&certificate, &key);
         let port = TlsServer {
             client_certificate: ClientCertificate::Only(renewed.der(), refusal),
@@ -260,7 +249,7 @@ async fn a_broker_that_wants_a_client_certificate_is_told_in_words() {
     let broker = TestBroker::start(BrokerKind::Embedded).await;
     let server = Made::new(params(&["localhost"]), None);
     for version in [&TLS12, &TLS13] {
-        let (log, _guard) = log();
+        let (log, _guard) = thread_log();
         let wanting = TlsServer {
             client_certificate: ClientCertificate::Required,
             ..server.server(version)
@@ -279,7 +268,7 @@ async fn a_broker_that_wants_a_client_certificate_is_told_in_words() {
 
 #[tokio::test]
 async fn an_expired_broker_certificate_is_one_line_with_its_date() {
-    let (log, _guard) = log();
+    let (log, _guard) = thread_log();
     let broker = TestBroker::start(BrokerKind::Embedded).await;
     let dir = tempfile::tempdir().unwrap();
     let (issuer, ca) = authority();
@@ -319,7 +308,7 @@ async fn a_broker_without_usable_tls_is_told_in_words() {
         (page.port, "it answers, but not with TLS; "),
         (banner.port, "it answers, but not with TLS; "),
     ] {
-        let (log, _guard) = log();
+        let (log, _guard) = thread_log();
         let door = door(settings(&plain, port));
         says(
             &log,
@@ -328,7 +317,7 @@ async fn a_broker_without_usable_tls_is_told_in_words() {
         .await;
         door.stop(Instant::now()).await;
     }
-    let (log, _guard) = log();
+    let (log, _guard) = thread_log();
     let door = door(settings(&plain, old.port));
     let wanted = "it speaks only TLS 1.1 or older, which is not safe; let the broker offer TLS 1.2";
     says(&log, wanted).await;
@@ -358,7 +347,7 @@ async fn a_broker_that_wants_tls_is_told_in_words() {
             "it closed the connection instead of answering: ",
         ),
     ] {
-        let (log, _guard) = log();
+        let (log, _guard) = thread_log();
         let door = door(MqttSettings::new(plain_tcp(port)));
         says(&log, &format!("no connection to the broker: {wanted}")).await;
         door.stop(Instant::now()).await;

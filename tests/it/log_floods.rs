@@ -7,24 +7,13 @@ use poly2mqtt_simulator::Options;
 use poly2mqtt_test_support::BrokerKind;
 use poly2mqtt_test_support::door::{Doors, http, text, token};
 use poly2mqtt_test_support::gateway::Gateway;
-use poly2mqtt_test_support::log::Log;
+use poly2mqtt_test_support::log::{Log, thread_log};
 
 const TOKEN: &str = "a-token-that-only-reads";
 /// Refused commands at each door.
 const REFUSED: usize = 120;
 /// Lines in full: ten a minute, and a new minute may begin while the test runs.
 const MOST_LINES: usize = 20;
-
-/// The log of this thread, which runs the whole gateway of a test, while the guard is held.
-fn log() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    (log, tracing::subscriber::set_default(subscriber))
-}
 
 /// The number after `name=` in a line.
 fn number(line: &str, name: &str) -> usize {
@@ -67,7 +56,7 @@ fn is_short(log: &Log, door: &str, code: &str, command: &str) {
 
 #[tokio::test]
 async fn refused_commands_at_every_door_of_clients_write_few_lines() {
-    let (log, _guard) = log();
+    let (log, _guard) = thread_log();
     let configured = token(TOKEN, AccessLevel::Read, None);
     let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.http.tokens = vec![configured];
@@ -110,7 +99,7 @@ async fn refused_commands_at_every_door_of_clients_write_few_lines() {
 
 #[tokio::test]
 async fn refused_commands_over_mqtt_write_few_lines() {
-    let (log, _guard) = log();
+    let (log, _guard) = thread_log();
     let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
     it.online().await;
     for _ in 0..REFUSED {

@@ -13,7 +13,6 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use poly2mqtt_test_support::log::Log;
 use poly2mqtt_test_support::{SOON, TestBroker, plain_tcp};
 
 /// Answers each command according to its name, and remembers it.
@@ -161,17 +160,6 @@ macro_rules! against_both {
             })*
         }
     };
-}
-
-/// The log of this thread, which runs the door, while the guard is held.
-fn log() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    (log, tracing::subscriber::set_default(subscriber))
 }
 
 mod broker_refusals;

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use poly2mqtt::doors::mqtt::MqttSettings;
 use poly2mqtt::state::StateValue;
+use poly2mqtt_test_support::log::thread_log;
 use poly2mqtt_test_support::plain_tcp;
 use poly2mqtt_test_support::raw_mqtt::{Publish, Version, acknowledge, kind, packet};
 use poly2mqtt_test_support::scripted_broker::{Answer, Script, ScriptedBroker, TAKEN};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{connected, log, setup, start};
+use super::{connected, setup, start};
 
 /// Payloads of this size and above are refused.
 const LIMIT: usize = 500;
@@ -87,7 +88,7 @@ fn ways() -> Vec<(String, Refuse, usize)> {
 async fn a_refusal_costs_one_message_whatever_it_looks_like() {
     for (way, refuse, connections) in ways() {
         println!("{way}");
-        let (log, _guard) = log();
+        let (log, _guard) = thread_log();
         let script = Script {
             publish: Box::new(move |publish| match publish.payload.len() >= LIMIT {
                 true if is_bad(publish) => refuse(publish),
@@ -148,7 +149,7 @@ async fn a_refusal_costs_one_message_whatever_it_looks_like() {
 
 #[tokio::test]
 async fn many_messages_that_end_the_connection_are_all_found() {
-    let (log, _guard) = log();
+    let (log, _guard) = thread_log();
     let script = Script {
         publish: Box::new(|publish| match is_bad(publish) {
             true => Answer::Close,
@@ -227,7 +228,7 @@ async fn a_result_that_is_refused_is_followed_by_one_that_says_so() {
 #[tokio::test]
 async fn a_broker_that_takes_nothing_gets_one_final_message() {
     for answer in [Answer::Close, Answer::Disconnect(0x87)] {
-        let (log, _guard) = log();
+        let (log, _guard) = thread_log();
         let refuses = answer.clone();
         let script = Script {
             publish: Box::new(move |_| refuses.clone()),

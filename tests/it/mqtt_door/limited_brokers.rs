@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use poly2mqtt::doors::mqtt::MqttSettings;
 use poly2mqtt::state::StateValue;
+use poly2mqtt_test_support::log::thread_log;
 use poly2mqtt_test_support::plain_tcp;
 use poly2mqtt_test_support::raw_mqtt::{Publish, Version, text};
 use poly2mqtt_test_support::scripted_broker::{Script, ScriptedBroker, connack};
 use tokio::time::{Instant, sleep};
 
-use super::{connected, log, setup, start};
+use super::{connected, setup, start};
 
 /// The gateway's own limit of messages in flight while a result waits.
 const MOST_WITH_RESULTS: usize = 256;
@@ -135,7 +136,7 @@ async fn what_a_broker_lacks_is_said_once() {
     ];
     for (name, script, words) in cases {
         println!("{name}");
-        let (log, _guard) = log();
+        let (log, _guard) = thread_log();
         let broker = ScriptedBroker::start(script).await;
         let it = start(MqttSettings::new(plain_tcp(broker.port)));
         it.store.set("room/1/good", StateValue::text("1"));
@@ -237,7 +238,7 @@ async fn what_a_broker_limits_is_honoured() {
     ];
     for (name, script, most) in cases {
         println!("{name}");
-        let (log, _guard) = log();
+        let (log, _guard) = thread_log();
         let script = Script {
             puback_delay: Duration::from_millis(20),
             ..script
@@ -283,7 +284,7 @@ fn grants(grants: fn(&[String]) -> Option<Vec<u8>>) -> Script {
 #[tokio::test]
 async fn without_the_commands_the_states_are_published_and_the_gateway_is_not_ready() {
     for reasons in [&[0x87, 1][..], &[0x8F, 1], &[0xA2, 0xA2], &[0xC3, 1], &[]] {
-        let (log, _guard) = log();
+        let (log, _guard) = thread_log();
         let granted = reasons.to_vec();
         let script = Script {
             subscribe: Box::new(move |_| Some(granted.clone())),
@@ -313,7 +314,7 @@ async fn a_filter_that_ends_the_connection_costs_itself_alone() {
         ("room/#", 0, false),
     ] {
         println!("{bad} {reason:#x}");
-        let (log, _guard) = log();
+        let (log, _guard) = thread_log();
         let script = Script {
             ends_at_filter: Box::new(move |filters| {
                 filters.iter().any(|filter| filter == bad).then_some(reason)
@@ -343,7 +344,7 @@ async fn a_filter_that_ends_the_connection_costs_itself_alone() {
 /// What is larger than its packets is named.
 #[tokio::test]
 async fn a_state_that_is_larger_than_a_packet_is_named_with_the_limit() {
-    let (log, _guard) = log();
+    let (log, _guard) = thread_log();
     let broker = ScriptedBroker::start(announces(&[0x27, 0, 0, 8, 0])).await;
     let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
     it.store.set("room/1/list", StateValue::text("[]"));
@@ -408,7 +409,7 @@ async fn a_broker_that_was_changed_is_used_again() {
 /// The commands arrive as soon as the broker is well again.
 #[tokio::test]
 async fn ends_before_the_subscription_is_answered_leave_no_filter_out() {
-    let (log, _guard) = log();
+    let (log, _guard) = thread_log();
     let left = AtomicUsize::new(5);
     let script = Script {
         ends_at_filter: Box::new(move |_| {
