@@ -95,8 +95,10 @@ pub fn main() -> ExitCode {
 fn execute(command: Command) -> Result<(), CliError> {
     match command {
         Command::Run(run) => {
-            log::start(LevelFilter::INFO);
-            block_on(gateway_threads(), run.run())
+            let log = log::start_queued(LevelFilter::INFO);
+            let ended = block_on(gateway_threads(), run.run());
+            log.finish();
+            ended
         }
         Command::Simulate(simulate) => {
             log::start(LevelFilter::INFO);

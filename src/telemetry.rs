@@ -10,6 +10,7 @@
 mod events;
 mod floods;
 mod health;
+mod lost_log_lines;
 mod metrics;
 mod metrics_format;
 mod sample;
@@ -19,6 +20,7 @@ mod uptime;
 
 pub use events::{ClientRefusal, PollOutcome};
 pub use floods::FloodKind;
+pub use lost_log_lines::{log_line_lost, lost_log_lines};
 pub use metrics_format::MetricsFormat;
 pub use sample::{RoomSample, Sample};
 pub use spans::{SPAN_TARGET, broker_span, command_span, room_span};

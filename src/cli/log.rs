@@ -1,11 +1,17 @@
 //! The log: which lines are written to standard error, and in which form.
+//!
+//! The gateway's lines go through `writer`, which never waits; the other commands write directly.
 
 mod format;
+mod writer;
 
 use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use writer::LogWriter;
 
 use crate::telemetry::SPAN_TARGET;
 
@@ -19,6 +25,38 @@ const LOUD_LIBRARIES: [&str; 2] = ["mqtt5", "rustls"];
 /// `POLY2MQTT_LOG` is a filter such as `debug` or `info,poly2mqtt::doors::mqtt=debug`; with
 /// `POLY2MQTT_LOG_FORMAT=json` every line is JSON. What is wrong with either is the first line.
 pub fn start(level: LevelFilter) {
+    start_writing(level, |_| BoxMakeWriter::new(io::stderr));
+}
+
+/// The same for a program that must not wait when standard error is not read. The log is to be finished
+/// before the program ends.
+pub fn start_queued(level: LevelFilter) -> QueuedLog {
+    let mut queued = QueuedLog(None);
+    start_writing(level, |json| match LogWriter::start(json) {
+        Ok(writer) => {
+            queued.0 = Some(writer.clone());
+            BoxMakeWriter::new(writer)
+        }
+        // Without a thread of its own the log may make the gateway wait, but it is there.
+        Err(_) => BoxMakeWriter::new(io::stderr),
+    });
+    queued
+}
+
+/// A log whose last lines may not be written yet.
+pub struct QueuedLog(Option<LogWriter>);
+
+impl QueuedLog {
+    /// Waits a moment for the last lines.
+    pub fn finish(&self) {
+        if let Some(writer) = &self.0 {
+            writer.finish();
+        }
+    }
+}
+
+/// Starts the log with the writer that `writer` makes; it is told whether lines are JSON.
+fn start_writing(level: LevelFilter, writer: impl FnOnce(bool) -> BoxMakeWriter) {
     let (filter, wrong_filter) = filter(variable("POLY2MQTT_LOG").as_deref(), level);
     let (json, wrong_format) = is_json(variable("POLY2MQTT_LOG_FORMAT").as_deref());
     let builder = tracing_subscriber::fmt()
@@ -27,7 +65,7 @@ pub fn start(level: LevelFilter) {
         // standard error would panic.
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+        .with_writer(writer(json));
     if json {
         // The list of spans holds the current one, so that is not written again.
         builder.json().with_current_span(false).init();

@@ -15,6 +15,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use super::Sample;
 use super::events::{PollOutcome, StatusClass};
+use super::lost_log_lines;
 use crate::command::DoorKind;
 
 /// The upper bounds of the latency of commands, in seconds: from a read-back in the local network to
@@ -56,6 +57,7 @@ pub struct Metrics {
     pub other_gateways: Gauge,
     pub broker_cut_documents: Gauge,
     broker_limited: Counters<1>,
+    log_lines_dropped: Counter,
     rooms: Gauge,
     room_online: RoomGauges,
     queue_waiting: RoomGauges,
@@ -118,6 +120,7 @@ impl Default for Metrics {
             ),
             broker_cut_documents: add(all, "broker_cut_documents", "Documents not whole"),
             broker_limited: add(all, "broker_limited", "Limits clients reached"),
+            log_lines_dropped: add(all, "log_lines_dropped", "Lines the log lost"),
             rooms: add(all, "rooms", "Configured rooms"),
             room_online: add(all, "room_online", "Whether a room's device can be used"),
             queue_waiting: add(all, "queue_waiting", "Commands that wait for a device"),
@@ -198,6 +201,8 @@ impl Metrics {
         for door in [DoorKind::Http, DoorKind::WebSocket, DoorKind::Tcp] {
             let _ = self.guesses.get_or_create(&[("door", door.as_str())]);
         }
+        let lost = lost_log_lines().saturating_sub(self.log_lines_dropped.get());
+        self.log_lines_dropped.inc_by(lost);
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.rooms.set(whole(sample.rooms.len()));
         // A reload adds and removes rooms.

@@ -37,6 +37,7 @@ mod http;
 mod http_addresses;
 mod lines;
 mod log_floods;
+mod log_stalled;
 mod mqtt_conformance;
 mod mqtt_door;
 mod numbers;

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
@@ -58,6 +58,11 @@ impl Running {
     /// Starts a command that says itself where its standard output goes.
     pub fn start_printing(mut command: Command) -> Self {
         Self(command.spawn().unwrap())
+    }
+
+    /// What the program writes to standard error, which must be piped and was not taken before.
+    pub fn stderr(&mut self) -> ChildStderr {
+        self.0.stderr.take().unwrap()
     }
 
     /// The process id.
