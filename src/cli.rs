@@ -72,33 +72,35 @@ enum CliError {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let ended = match Cli::try_parse() {
+    match Cli::try_parse() {
         Ok(cli) => execute(cli.command.unwrap_or(Command::Run(run::Run::default()))),
         Err(error) => match output::printed(error.print()) {
-            Ok(()) => return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
-            Err(error) => Err(error),
+            Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1)),
+            Err(error) => exit_status(Err(error), io::stderr()),
         },
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // If standard error is closed, the exit status still tells.
-            let _ = writeln!(io::stderr(), "{error}");
-            ExitCode::from(match error {
-                CliError::Config(_) | CliError::Files(_) => 2,
-                CliError::Other(_) => 1,
-            })
-        }
     }
 }
 
-fn execute(command: Command) -> Result<(), CliError> {
-    match command {
+/// Prints why a command failed, and says it as a status.
+fn exit_status(ended: Result<(), CliError>, mut stderr: impl Write) -> ExitCode {
+    let Err(error) = ended else {
+        return ExitCode::SUCCESS;
+    };
+    // If standard error is closed, the exit status still tells.
+    let _ = stderr.write_all(format!("{error}\n").as_bytes());
+    ExitCode::from(match error {
+        CliError::Config(_) | CliError::Files(_) => 2,
+        CliError::Other(_) => 1,
+    })
+}
+
+fn execute(command: Command) -> ExitCode {
+    let ended = match command {
+        // The gateway waits for no reader of its log, not even to say why it ends.
         Command::Run(run) => {
             let log = log::start_queued(LevelFilter::INFO);
             let ended = block_on(gateway_threads(), run.run());
-            log.finish();
-            ended
+            return exit_status(ended, log.output());
         }
         Command::Simulate(simulate) => {
             log::start(LevelFilter::INFO);
@@ -120,7 +122,8 @@ fn execute(command: Command) -> Result<(), CliError> {
         Command::Topics(topics) => topics.run(),
         Command::Asyncapi => asyncapi::run(),
         Command::Schema(schema) => schema.run(),
-    }
+    };
+    exit_status(ended, io::stderr())
 }
 
 /// Enough for the other commands, where speed does not matter.

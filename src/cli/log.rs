@@ -3,9 +3,10 @@
 //! The gateway's lines go through `writer`, which never waits; the other commands write directly.
 
 mod format;
+mod panics;
 mod writer;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -28,8 +29,8 @@ pub fn start(level: LevelFilter) {
     start_writing(level, |_| BoxMakeWriter::new(io::stderr));
 }
 
-/// The same for a program that must not wait when standard error is not read. The log is to be finished
-/// before the program ends.
+/// The same for a program that must not wait when standard error is not read. What it panics with goes
+/// the same way.
 pub fn start_queued(level: LevelFilter) -> QueuedLog {
     let mut queued = QueuedLog(None);
     start_writing(level, |json| match LogWriter::start(json) {
@@ -40,15 +41,27 @@ pub fn start_queued(level: LevelFilter) -> QueuedLog {
         // Without a thread of its own the log may make the gateway wait, but it is there.
         Err(_) => BoxMakeWriter::new(io::stderr),
     });
+    if let Some(writer) = &queued.0 {
+        panics::write_to(writer.clone());
+    }
     queued
 }
 
-/// A log whose last lines may not be written yet.
+/// A log whose last lines may not be written yet. When it is dropped it waits a moment for them.
 pub struct QueuedLog(Option<LogWriter>);
 
 impl QueuedLog {
-    /// Waits a moment for the last lines.
-    pub fn finish(&self) {
+    /// Where other texts for standard error go, after the lines before them. Each is written at once.
+    pub fn output(&self) -> Box<dyn Write> {
+        match &self.0 {
+            Some(writer) => Box::new(writer.clone()),
+            None => Box::new(io::stderr()),
+        }
+    }
+}
+
+impl Drop for QueuedLog {
+    fn drop(&mut self) {
         if let Some(writer) = &self.0 {
             writer.finish();
         }

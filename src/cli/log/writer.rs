@@ -13,13 +13,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::telemetry::log_line_lost;
 
+/// The part of the gateway that the log's own lines are from.
+const TARGET: &str = "poly2mqtt::log";
 /// How many bytes of lines may wait: some thousand lines, more than a start with many rooms writes.
 const MOST_WAITING_BYTES: usize = 1 << 20;
 /// After lines were lost, none is taken before this much has been written. So the log says once that
@@ -74,6 +76,15 @@ impl LogWriter {
             .name("log".to_owned())
             .spawn(move || writes.write_to(out))?;
         Ok(Self(queue))
+    }
+
+    /// Writes what a thread panicked with, and waits a moment for it: the end of the program may follow.
+    pub fn panicked(&self, text: &str) {
+        self.0.push(&match self.0.json {
+            true => json_line("ERROR", json!({"message": text})),
+            false => text_line("ERROR", text),
+        });
+        self.finish();
     }
 
     /// Waits until every line is written, or for [`FINISH_TIMEOUT`]. Whether all were written.
@@ -154,7 +165,9 @@ impl LineQueue {
 
     fn write_to(&self, mut out: impl Write) {
         loop {
-            write_line(&mut out, &self.next());
+            if write_line(&mut out, &self.next()).is_err() {
+                log_line_lost();
+            }
         }
     }
 }
@@ -178,36 +191,49 @@ impl WaitingLines {
     }
 }
 
-/// Writes one line, however long that takes. A line that cannot be written, to a full disk or to a
-/// reader that has gone, is lost.
-fn write_line(out: &mut impl Write, mut line: &[u8]) {
+/// Writes one line, however long that takes.
+///
+/// # Errors
+/// It cannot be written, to a full disk or to a reader that has gone.
+fn write_line(out: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     while !line.is_empty() {
         match out.write(line) {
-            Ok(0) => return,
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => line = &line[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(RETRY_DELAY),
-            Err(_) => return,
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 /// The line that stands where lines were lost.
 fn missing_lines(count: u64, json: bool) -> Vec<u8> {
-    let now = OffsetDateTime::now_utc().format(&Rfc3339);
-    let now = now.unwrap_or_default();
     let message = "lines are missing here, because standard error was not read";
-    let line = match json {
-        true => json!({
-            "timestamp": now,
-            "level": "WARN",
-            "fields": {"message": message, "count": count},
-            "target": "poly2mqtt::log",
-        })
-        .to_string(),
-        false => format!("{now}  WARN poly2mqtt::log: {message} count={count}"),
-    };
-    (line + "\n").into_bytes()
+    match json {
+        true => json_line("WARN", json!({"message": message, "count": count})),
+        false => text_line("WARN", &format!("{message} count={count}")),
+    }
+}
+
+/// A line of the log itself, in the text form.
+fn text_line(level: &str, text: &str) -> Vec<u8> {
+    format!("{} {level:>5} {TARGET}: {text}\n", now()).into_bytes()
+}
+
+/// A line of the log itself, in the JSON form.
+fn json_line(level: &str, fields: Value) -> Vec<u8> {
+    let line = json!({"timestamp": now(), "level": level, "fields": fields, "target": TARGET});
+    format!("{line}\n").into_bytes()
+}
+
+/// The time as other lines have it.
+fn now() -> String {
+    let mut now = String::new();
+    // Writing to a String cannot fail.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut now));
+    now
 }
 
 #[cfg(test)]
