@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use super::check::{DeviceRequest, Handled, bad, done, not_allowed, not_found, ok};
+use super::condition::{Condition, Conditions};
+use super::profile::{Feature, Profile};
 
 #[derive(Debug)]
 pub struct Audio {
-    newer: bool,
+    profile: Profile,
     pub muted: bool,
     pub volume: i64,
     /// Every tone that was played and every action that was started, in order.
@@ -14,9 +16,9 @@ pub struct Audio {
 }
 
 impl Audio {
-    pub fn new(newer: bool) -> Self {
+    pub fn new(profile: Profile) -> Self {
         Self {
-            newer,
+            profile,
             muted: false,
             volume: 62,
             played: Vec::new(),
@@ -27,22 +29,23 @@ impl Audio {
         json!({"muted": self.muted, "volume": self.volume, "played": self.played})
     }
 
-    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str]) -> Handled {
+    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], now: &Conditions) -> Handled {
         let method = request.method.as_str();
+        let connected = !now.has(Condition::NoMicrophones);
         match (path, method) {
             ([], "GET") => {
                 request.plain()?;
                 ok(&json!({
                     "muteLocked": false,
                     "muted": self.muted,
-                    "numOfMicsConnected": 1,
+                    "numOfMicsConnected": i64::from(connected),
                     "volume": self.volume,
                 }))
             }
             ([], "POST") => self.act(request, ""),
             (["acousticfence"], "POST") => self.act(request, "fence "),
             // Not in the guide; known from newer devices.
-            (["playdtmf"], "POST") if self.newer => {
+            (["playdtmf"], "POST") => {
                 let fields = request.object(&["dtmfChar"])?;
                 let key = fields.text("dtmfChar")?;
                 self.played.push(key_of(&key)?);
@@ -65,7 +68,11 @@ impl Audio {
             }
             (["microphones"], "GET") => {
                 request.plain()?;
-                let mute = if self.newer {
+                let newer = self.profile.has(Feature::Lists);
+                if !connected {
+                    return ok(&json!([]));
+                }
+                let mute = if newer {
                     json!(i64::from(self.muted))
                 } else {
                     json!(self.muted)
@@ -76,7 +83,7 @@ impl Audio {
                     "swVersion": "1", "parentID": 0, "state": "MIC_STATE_GREEN",
                 });
                 // The guide's sample is one object; devices send a list.
-                ok(&if self.newer {
+                ok(&if newer {
                     json!([microphone])
                 } else {
                     microphone
@@ -101,13 +108,21 @@ impl Audio {
             (["volume"], "POST") => {
                 request.no_query()?;
                 let body = request.json()?;
-                let volume = body.as_i64().filter(|volume| (0..=100).contains(volume));
-                self.volume = volume.ok_or_else(|| bad("the body is not a volume"))?;
+                let limits = self.profile.has(Feature::VolumeWithoutRange);
+                let volume = body.as_i64();
+                let volume = volume.filter(|volume| limits || (0..=100).contains(volume));
+                let volume = volume.ok_or_else(|| bad("the body is not a volume"))?;
+                self.volume = volume.clamp(0, 100);
                 done()
             }
-            ([] | ["acousticfence" | "audiometers" | "microphones" | "muted" | "volume"], _) => {
-                not_allowed()
-            }
+            (
+                []
+                | [
+                    "acousticfence" | "audiometers" | "microphones" | "muted" | "playdtmf"
+                    | "volume",
+                ],
+                _,
+            ) => not_allowed(),
             _ => Err(not_found()),
         }
     }

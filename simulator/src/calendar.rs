@@ -6,20 +6,22 @@ use serde_json::{Value, json};
 
 use super::calls::Calls;
 use super::check::{DeviceRequest, Handled, bad, not_allowed, not_found, ok};
+use super::condition::{Condition, Conditions};
+use super::profile::{Feature, Profile};
 
 #[derive(Debug)]
 pub struct Calendar {
-    newer: bool,
+    profile: Profile,
     started: i64,
 }
 
 impl Calendar {
-    pub fn new(newer: bool) -> Self {
+    pub fn new(profile: Profile) -> Self {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self {
-            newer,
+            profile,
             started: i64::try_from(since.as_secs()).unwrap_or(0),
         }
     }
@@ -44,7 +46,13 @@ impl Calendar {
         ]
     }
 
-    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], calls: &mut Calls) -> Handled {
+    pub fn handle(
+        &mut self,
+        request: &DeviceRequest,
+        path: &[&str],
+        calls: &mut Calls,
+        now: &Conditions,
+    ) -> Handled {
         let meetings = self.meetings();
         let find = |id: &str| {
             let found = meetings.iter().find(|meeting| meeting["id"] == id);
@@ -53,8 +61,10 @@ impl Calendar {
         match (path, request.method.as_str()) {
             ([], "GET") => {
                 request.plain()?;
-                let name = if self.newer { "status" } else { "Status" };
-                ok(&json!({name: "ONLINE"}))
+                let lower = self.profile.has(Feature::LowerCaseCalendar);
+                let name = if lower { "status" } else { "Status" };
+                let offline = now.has(Condition::CalendarOffline);
+                ok(&json!({name: if offline { "OFFLINE" } else { "ONLINE" }}))
             }
             (["meetings"], "GET") => {
                 request.only(&["number", "start", "end"])?;

@@ -5,9 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::call_log::{CallLog, EndedCall};
 use super::check::{
     DeviceReply, DeviceRequest, Fields, Handled, bad, done, not_allowed, not_found, ok,
 };
+use super::connection::{CONFERENCE, Connection, PENDING, conference};
+use super::nameplate::now_ms;
+use super::profile::{Feature, Profile};
 
 const DIAL_TYPES: &[&str] = &[
     "LOOPBACK",
@@ -26,79 +30,23 @@ const DIAL_TYPES: &[&str] = &[
     "VOICE_SIP",
     "VOICE_GATEWAY",
 ];
-/// The id of the conference that holds all connected calls.
-const CONFERENCE: &str = "0";
-/// The conference id of an incoming call that is not answered yet.
-const PENDING: &str = "PENDING";
-
-#[derive(Debug, Clone)]
-struct Connection {
-    id: String,
-    address: String,
-    incoming: bool,
-    /// Not answered yet.
-    ringing: bool,
-    /// When it is connected.
-    up_at: Instant,
-}
-
-impl Connection {
-    fn up(&self) -> bool {
-        !self.ringing && self.up_at <= Instant::now()
-    }
-
-    fn describe(&self) -> Value {
-        let state = match (self.ringing, self.up()) {
-            (true, _) => "RINGING",
-            (false, true) => "CONNECTED",
-            (false, false) => "CONNECTING",
-        };
-        json!({
-            "address": self.address, "answerable": self.ringing, "authState": "NONE",
-            "callInfo": "SIP", "callType": "SIP", "canAddVideo": false, "causeCode": 0,
-            "duration": 16, "encrypted": true, "groupname": "", "grouptype": "NONE",
-            "id": self.id, "incoming": self.incoming, "mediaCount": 0, "mediaType": "AUDIOVIDEO",
-            "parentConfId": if self.ringing { PENDING } else { CONFERENCE },
-            "percentConnected": if self.up() { 100 } else { 0 }, "rate": 2048, "referredBy": "",
-            "startTime": 1_572_444_157_000_i64, "state": state,
-            "terminals": [{"href": "/rest/conferences/0/terminals/", "rel": "item"}],
-            "type": "ENDPOINT", "videoEscalationState": "NONE",
-        })
-    }
-
-    /// The terminal at the other end. Its id is "t" and the connection's id.
-    fn terminal(&self) -> Value {
-        json!({
-            "address": self.address, "callerID": self.address, "canSupportMediaStatus": false,
-            "fullDescription": false, "holdState": "NOTHELD", "id": format!("t{}", self.id),
-            "mediaServerType": "MediaUnknown", "muteLocked": false, "muted": false,
-            "name": self.address, "parentConfId": CONFERENCE, "parentConnectionId": self.id,
-            "streamsState": "AVC", "systemID": "", "termType": "REAL",
-        })
-    }
-
-    fn media(&self) -> Value {
-        json!({
-            "connectionID": self.id, "mediaDirection": "TX", "mediaType": "AUDIO", "index": 0,
-            "mediaState": "OPENED", "mediaStream": "audioTx", "mediaAlgorithm": "SirenLPR",
-            "bitRate": 64, "actualBitRate": 64, "jitter": 0, "latency": 126, "packetLoss": 0,
-            "quality": 100, "termId": format!("t{}", self.id),
-        })
-    }
-}
-
 #[derive(Debug)]
 pub struct Calls {
+    /// Whether answers are as full as the recorded ones.
+    full: bool,
     setup: Duration,
     connections: Vec<Connection>,
     next: u32,
     /// Every address that was dialled.
     pub dialled: Vec<String>,
+    pub log: CallLog,
 }
 
 impl Calls {
-    pub fn new(setup: Duration) -> Self {
+    pub fn new(profile: Profile, setup: Duration) -> Self {
         Self {
+            full: profile.has(Feature::FullConferences),
+            log: CallLog::new(),
             setup,
             connections: Vec::new(),
             next: 1,
@@ -115,6 +63,7 @@ impl Calls {
             incoming,
             ringing: incoming,
             up_at: Instant::now() + if incoming { Duration::ZERO } else { self.setup },
+            started: now_ms(),
         });
         id
     }
@@ -135,7 +84,23 @@ impl Calls {
     }
 
     pub fn end_all(&mut self) {
-        self.connections.clear();
+        self.end_where(|_| true);
+    }
+
+    /// Ends connections and notes them in the call log.
+    fn end_where(&mut self, ends: impl Fn(&Connection) -> bool) {
+        let (ended, remain) = self.connections.drain(..).partition(|one| ends(one));
+        self.connections = remain;
+        let ended: Vec<Connection> = ended;
+        for connection in ended {
+            self.log.add(EndedCall {
+                connected: connection.up(),
+                address: connection.address,
+                incoming: connection.incoming,
+                started: connection.started,
+                ended: now_ms(),
+            });
+        }
     }
 
     /// Whether there is a call, connected or being dialled.
@@ -155,23 +120,18 @@ impl Calls {
         if mine.is_empty() || (id != CONFERENCE && !pending) {
             return None;
         }
-        Some(json!({
-            "capabilities": {"canAddTerminal": true, "canHangupConference": true},
-            "connections": mine.iter().map(|one| one.describe()).collect::<Vec<_>>(),
-            "duration": 16, "holdStartTime": 0, "holdState": "NOTHELD", "id": id,
-            "isActive": !pending, "isHolding": false, "isMute": false, "isSvcConference": false,
-            "isWaitingInLobby": false, "mediaServerType": "MediaUnknown",
-            "startTime": 1_572_444_157_000_i64,
-            "terminals": mine.iter().map(|one| one.terminal()).collect::<Vec<_>>(),
-        }))
+        Some(conference(id, &mine, self.full))
     }
 
     /// The answer to `GET /rest/conferences`.
     pub fn list(&self) -> Value {
-        let all = [CONFERENCE, PENDING];
-        all.into_iter()
-            .filter_map(|id| self.conference(id))
-            .collect()
+        let live = self.conference(CONFERENCE);
+        let mut pending = self.conference(PENDING);
+        // As recorded: an entry without connections stands beside a live call.
+        if pending.is_none() && live.is_some() && self.full {
+            pending = Some(conference(PENDING, &[], true));
+        }
+        live.into_iter().chain(pending).collect()
     }
 
     /// Refuses a conference that does not exist.
@@ -196,7 +156,7 @@ impl Calls {
     }
 
     fn end(&mut self, id: &str) -> Handled {
-        self.connections.retain(|connection| connection.id != id);
+        self.end_where(|connection| connection.id == id);
         ok(&json!(0))
     }
 
@@ -224,8 +184,7 @@ impl Calls {
             ([id], "DELETE") => {
                 self.members(id)?;
                 let pending = *id == PENDING;
-                self.connections
-                    .retain(|connection| connection.ringing != pending);
+                self.end_where(|connection| connection.ringing == pending);
                 ok(&json!(0))
             }
             ([id, "connections"], "GET") => {
@@ -242,7 +201,7 @@ impl Calls {
                     _ => true,
                 };
                 let mine = self.members(id)?.into_iter().filter(fits);
-                ok(&mine.map(Connection::describe).collect())
+                ok(&mine.map(|one| one.describe(self.full)).collect())
             }
             ([id, "connections"], "POST") => {
                 self.members(id)?;
@@ -251,7 +210,7 @@ impl Calls {
                 ok(&self_link(&connection))
             }
             ([id, "connections", connection], "GET") => {
-                ok(&self.member(id, connection)?.describe())
+                ok(&self.member(id, connection)?.describe(self.full))
             }
             ([id, "connections", connection], "DELETE") => {
                 let connection = self.member(id, connection)?.id.clone();
@@ -337,7 +296,7 @@ impl Calls {
             Some("IGNORE") if !connection.ringing => {
                 return Err(bad("the connection does not ring"));
             }
-            _ => self.connections.retain(|one| one.id != id),
+            _ => self.end_where(|one| one.id == id),
         }
         done()
     }

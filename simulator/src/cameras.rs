@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::check::{
     DeviceReply, DeviceRequest, Fields, Handled, bad, done, not_allowed, not_found, ok,
 };
+use super::condition::{Condition, Conditions};
+use super::model::{Model, Source};
+use super::profile::{Feature, Profile};
 
 const DIRECTIONS: &[&str] = &[
     "MOVE_LEFT",
@@ -17,12 +20,19 @@ const DIRECTIONS: &[&str] = &[
     "MOVE_FOCUSFAR",
 ];
 
+/// The fields of a command to a camera or a preset.
+const KNOWN: [&str; 4] = ["action", "direction", "message", "withImage"];
+
 /// The picture of every snapshot: a drawn meeting room.
 const JPEG: &[u8] = include_bytes!("snapshot.jpg");
 
 #[derive(Debug)]
 pub struct Cameras {
-    newer: bool,
+    profile: Profile,
+    sources: Vec<Source>,
+    /// The source that is selected for people, and the one for content.
+    people: i64,
+    content: i64,
     /// The number of the first preset.
     first: i64,
     stored: Vec<bool>,
@@ -33,12 +43,20 @@ pub struct Cameras {
     moves: Vec<String>,
     position: Value,
     tracking: bool,
+    disconnected: bool,
 }
 
 impl Cameras {
-    pub fn new(newer: bool, zero_based: bool) -> Self {
+    pub fn new(profile: Profile, model: Model, zero_based: bool) -> Self {
+        let sources = model.sources();
+        // The last camera that is connected is the one in use.
+        let people = sources.iter().rfind(|source| source.camera());
+        let content = sources.iter().find(|source| source.content);
         Self {
-            newer,
+            profile,
+            people: people.map_or(1, |source| source.index),
+            content: content.map_or(2, |source| source.index),
+            sources,
             first: i64::from(!zero_based),
             stored: (0..10).map(|n| n < 3).collect(),
             active: None,
@@ -46,6 +64,7 @@ impl Cameras {
             moves: Vec::new(),
             position: json!({"pan": 0, "tilt": 0, "zoom": 0}),
             tracking: false,
+            disconnected: false,
         }
     }
 
@@ -57,34 +76,52 @@ impl Cameras {
             "moves": self.moves,
             "position": self.position,
             "tracking": self.tracking,
+            "people": self.people,
+            "content": self.content,
         })
     }
 
-    fn camera(&self, index: i64, near: bool) -> Value {
-        let (name, source) = match index {
-            1 => ("Main", "SRC_PEOPLE"),
-            2 => ("Aux", "SRC_CONTENT"),
-            _ => ("EagleEye Cube USB", "SRC_PEOPLE"),
+    fn describe_source(&self, source: &Source, near: bool) -> Value {
+        let camera = source.camera() && !self.disconnected;
+        let connected = source.connected && (source.content || !self.disconnected);
+        let kind = if source.content {
+            "SRC_CONTENT"
+        } else {
+            "SRC_PEOPLE"
         };
-        json!({
-            "cameraIndex": index, "iconName": null, "model": "EAGLEEYE_CUBE_USB", "name": name,
-            "sessionID": 0, "sourceType": source, "stateAutoFocus": "off", "stateFreeze": "off",
-            "stateMarker": "off", "connected": true, "hasAutoFocus": false, "hasFocus": false,
-            "hasFreeze": false, "hasMarker": false, "hasPan": true, "hasTilt": true,
-            "hasZoom": true, "nearCamera": near, "ptzcapable": true, "selected": index == 3,
-            "trackable": true, "trackingstate": if self.tracking { "on" } else { "off" },
-        })
-    }
-
-    fn all(&self, near: bool) -> Value {
-        (1..=3).map(|index| self.camera(index, near)).collect()
-    }
-
-    fn find(&self, index: &str, near: bool) -> Result<Value, DeviceReply> {
-        match index.parse() {
-            Ok(index @ 1..=3) => Ok(self.camera(index, near)),
-            _ => Err(not_found()),
+        let mut described = json!({
+            "cameraIndex": source.index, "iconName": null, "model": source.model,
+            "name": source.name, "sessionID": 0, "sourceType": kind, "stateAutoFocus": "off",
+            "stateFreeze": "off", "stateMarker": "off", "connected": connected,
+            "hasAutoFocus": false, "hasFocus": camera, "hasFreeze": false, "hasMarker": false,
+            "hasPan": camera, "hasTilt": camera, "hasZoom": camera, "nearCamera": near,
+            "ptzcapable": camera, "selected": source.index == self.people, "trackable": camera,
+        });
+        if self.profile.has(Feature::TrackingState) {
+            let tracks = self.tracking && source.index == self.people;
+            described["trackingstate"] = json!(if tracks { "on" } else { "off" });
         }
+        described
+    }
+
+    fn list(&self, near: bool, listed: impl Fn(&Source) -> bool) -> Value {
+        let mine = self.sources.iter().filter(|source| listed(source));
+        mine.map(|source| self.describe_source(source, near))
+            .collect()
+    }
+
+    fn source(&self, index: &str) -> Result<Source, DeviceReply> {
+        let index: i64 = index.parse().map_err(|_| not_found())?;
+        let found = self.sources.iter().find(|source| source.index == index);
+        found.copied().ok_or_else(not_found)
+    }
+
+    fn find(&self, index: &str, near: bool) -> Handled {
+        ok(&self.describe_source(&self.source(index)?, near))
+    }
+
+    fn selected(&self, index: i64, near: bool) -> Handled {
+        self.find(&index.to_string(), near)
     }
 
     fn place(&self, index: &str) -> Result<usize, DeviceReply> {
@@ -103,7 +140,14 @@ impl Cameras {
         })
     }
 
-    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], in_call: bool) -> Handled {
+    pub fn handle(
+        &mut self,
+        request: &DeviceRequest,
+        path: &[&str],
+        in_call: bool,
+        now: &Conditions,
+    ) -> Handled {
+        self.disconnected = now.has(Condition::NoCameras);
         let method = request.method.as_str();
         if method == "GET" || method == "DELETE" {
             request.plain()?;
@@ -117,18 +161,18 @@ impl Cameras {
         }
         match (path, method) {
             (["sourceselectable"], "GET") => ok(&json!(true)),
-            (["contentstatus"], "GET") if self.newer => {
+            (["contentstatus"], "GET") if self.profile.has(Feature::BareWords) => {
                 // Newer devices send the word without quotes, which is not JSON.
                 Ok(DeviceReply::new(200, "application/json", "CONTENT_IDLE"))
             }
             (["contentstatus"], "GET") => ok(&json!("CONTENT_IDLE")),
-            ([side @ ("near" | "far"), "all"], "GET") => ok(&self.all(*side == "near")),
-            (["near", "people"], "GET") => ok(&json!([self.camera(1, true), self.camera(3, true)])),
-            (["near", "content"], "GET") => ok(&json!([self.camera(2, true)])),
+            ([side @ ("near" | "far"), "all"], "GET") => ok(&self.list(*side == "near", |_| true)),
+            (["near", "people"], "GET") => ok(&self.list(true, |source| !source.content)),
+            (["near", "content"], "GET") => ok(&self.list(true, |source| source.content)),
             ([side @ ("near" | "far"), "selectedpeople"], "GET") => {
-                ok(&self.camera(3, *side == "near"))
+                self.selected(self.people, *side == "near")
             }
-            (["near", "selectedcontent"], "GET") => ok(&self.camera(2, true)),
+            (["near", "selectedcontent"], "GET") => self.selected(self.content, true),
             (["near", "presets", "all"], "GET") => ok(&(0..self.stored.len())
                 .map(|place| self.preset(place))
                 .collect()),
@@ -141,7 +185,7 @@ impl Cameras {
             (["near", "position", _], "POST") => Err(not_found()),
             (["near", index, "control", "tracking"], "POST" | "DELETE") => {
                 request.plain()?;
-                self.find(index, true)?;
+                self.source(index)?;
                 self.tracking = method == "POST";
                 done()
             }
@@ -150,10 +194,26 @@ impl Cameras {
                 "POST",
             ) => self.act(request, &path.join("/"), None),
             (["near" | "far", "all"] | ["near", "people" | "content"], _) => not_allowed(),
-            ([side @ ("near" | "far"), index], "GET") => ok(&self.find(index, *side == "near")?),
-            ([side @ ("near" | "far"), index], "POST") => {
-                self.find(index, *side == "near")?;
+            ([side @ ("near" | "far"), index], "GET") => self.find(index, *side == "near"),
+            (["far", index], "POST") => {
+                self.source(index)?;
                 self.act(request, &path.join("/"), None)
+            }
+            (["near", index], "POST") => {
+                let source = self.source(index)?;
+                let active = self.active;
+                let reply = self.act(request, &path.join("/"), None)?;
+                // A source that is activated is the one in use. It is no preset.
+                if request.object(&KNOWN)?.text("action")? == "activate" {
+                    self.active = active;
+                    let selected = if source.content {
+                        &mut self.content
+                    } else {
+                        &mut self.people
+                    };
+                    *selected = source.index;
+                }
+                Ok(reply)
             }
             (
                 [
@@ -176,7 +236,7 @@ impl Cameras {
 
     /// Reads the field `action` of cameras and presets.
     fn act(&mut self, request: &DeviceRequest, on: &str, preset: Option<usize>) -> Handled {
-        let fields = request.object(&["action", "direction", "message", "withImage"])?;
+        let fields = request.object(&KNOWN)?;
         let action = fields.text("action")?;
         fields.word("message", &["LeftCamera", "RightCamera", "BothCamera"])?;
         fields.word("withImage", &["Yes", "No"])?;

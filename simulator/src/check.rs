@@ -138,6 +138,10 @@ impl DeviceRequest {
     /// Checks that there is no body and no query.
     pub fn plain(&self) -> Result<(), DeviceReply> {
         self.no_query()?;
+        self.no_body()
+    }
+
+    pub fn no_body(&self) -> Result<(), DeviceReply> {
         if self.body.is_empty() {
             Ok(())
         } else {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::check::{DeviceReply, DeviceRequest, Handled, bad, done, not_allowed, not_found, ok};
+use super::profile::{Feature, Profile};
 
 /// The room's pin, which protects saved content.
 const PIN: &str = "1234";
@@ -11,7 +12,7 @@ const ZIP: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 #[derive(Debug)]
 pub struct Collaboration {
-    newer: bool,
+    profile: Profile,
     active: bool,
     saving: bool,
     /// The id of the save that is under way, and how often a client has asked for it.
@@ -20,9 +21,9 @@ pub struct Collaboration {
 }
 
 impl Collaboration {
-    pub fn new(newer: bool) -> Self {
+    pub fn new(profile: Profile) -> Self {
         Self {
-            newer,
+            profile,
             active: true,
             saving: false,
             save: None,
@@ -46,13 +47,17 @@ impl Collaboration {
         match (path, request.method.as_str()) {
             ([], "GET") => {
                 request.plain()?;
-                if !self.active {
-                    return Err(not_found());
-                }
-                ok(&if self.newer {
-                    json!({"id": "c1", "state": "ACTIVE"})
+                let (id, state) = match self.active {
+                    true => ("c1", "ACTIVE"),
+                    false if self.profile.has(Feature::IdleCollaboration) => {
+                        ("Local Session", "INACTIVE")
+                    }
+                    false => return Err(not_found()),
+                };
+                ok(&if self.profile.has(Feature::ShortCollaboration) {
+                    json!({"id": id, "state": state})
                 } else {
-                    json!({"sessionId": "c1", "sessionState": "ACTIVE"})
+                    json!({"sessionId": id, "sessionState": state})
                 })
             }
             ([], "POST") => {
@@ -64,7 +69,7 @@ impl Collaboration {
                 done()
             }
             (["content"], "POST") => {
-                self.body_free(request)?;
+                request.no_body()?;
                 request.only(&["pin"])?;
                 self.pin(request)?;
                 self.saves += 1;
@@ -73,7 +78,7 @@ impl Collaboration {
                 ok(&json!({"context_id": context}))
             }
             (["content"], "GET") => {
-                self.body_free(request)?;
+                request.no_body()?;
                 request.only(&["pin", "context-id"])?;
                 self.pin(request)?;
                 let wanted = request
@@ -91,33 +96,32 @@ impl Collaboration {
                     _ => Err(not_found()),
                 }
             }
-            (["contentssavestatus"], "GET") => {
-                self.body_free(request)?;
+            ([spelling @ ("contentssavestatus" | "contentsavestatus")], "GET") => {
+                request.no_body()?;
                 request.only(&["pin", "status"])?;
                 self.pin(request)?;
-                self.saving = match request.param("status") {
-                    Some("true") => true,
-                    Some("false") => false,
-                    _ => return Err(bad("status is true or false")),
+                // The words differ with the spelling of the path.
+                self.saving = match (*spelling, request.param("status")) {
+                    ("contentssavestatus", Some("true")) | ("contentsavestatus", Some("True")) => {
+                        true
+                    }
+                    ("contentssavestatus", Some("false"))
+                    | ("contentsavestatus", Some("False")) => false,
+                    _ => return Err(bad("status is none of its words")),
                 };
                 done()
             }
             (["content", "all"], "GET") => {
-                self.body_free(request)?;
+                request.no_body()?;
                 request.only(&["pin"])?;
                 self.pin(request)?;
                 Ok(DeviceReply::new(200, "application/zip", ZIP))
             }
-            ([] | ["content" | "contentssavestatus"] | ["content", "all"], _) => not_allowed(),
+            (
+                [] | ["content" | "contentssavestatus" | "contentsavestatus"] | ["content", "all"],
+                _,
+            ) => not_allowed(),
             _ => Err(not_found()),
-        }
-    }
-
-    fn body_free(&self, request: &DeviceRequest) -> Result<(), DeviceReply> {
-        if request.body.is_empty() {
-            Ok(())
-        } else {
-            Err(bad("no body is expected"))
         }
     }
 }

@@ -13,9 +13,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Fault, FaultKind, SimulatedDevice};
+use super::{Condition, Fault, FaultKind, SimulatedDevice};
 
 const HELP: &str = "\
+GET  /firmwares                          what each firmware has and lacks
+
 Simulated Poly devices, numbered from 1. For device 1:
 
 GET  /1/state                            everything about the room
@@ -25,6 +27,10 @@ POST /1/ring?from=alice@example.com      somebody calls
 POST /1/answer                           a person in the room answers
 POST /1/hangup                           a person in the room hangs up
 POST /1/mode?name=Teams                  another provider runs; Poly goes back
+POST /1/meeting?in=Teams&on=true         a meeting of Teams or Zoom begins, or ends
+POST /1/condition?is=asleep&on=true      asleep, log_full, no_microphones, no_cameras, registrations_down,
+                                         calendar_offline, panel_lost, panel_unpaired, lan_slow,
+                                         time_server_down, reboot_needed or provider_switch_fails
 POST /1/expire_sessions                  every log-in is stale
 POST /1/password?is=secret               an administrator sets another password
 POST /1/others?on=true                   others take every session that is left, or go away
@@ -50,6 +56,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/", get(|| async { HELP }))
+        .route("/firmwares", get(|| async { super::profile::describe() }))
         .route("/{number}/state", get(state))
         .route("/{number}/journal", get(journal))
         .route("/{number}/fault", post(fault).delete(no_faults))
@@ -125,6 +132,18 @@ async fn act(
         "answer" => device.person_answers(),
         "hangup" => device.person_hangs_up(),
         "mode" => device.person_sets_mode(param("name").ok_or_else(|| bad("name is missing"))?),
+        "meeting" => {
+            if !device.person_meets(param("in").unwrap_or("Teams"), on()?) {
+                return Err(bad("in is Teams or Zoom"));
+            }
+        }
+        "condition" => {
+            let condition = param("is").and_then(Condition::named);
+            device.set_condition(
+                condition.ok_or_else(|| bad("is names no condition"))?,
+                on()?,
+            );
+        }
         "expire_sessions" => device.expire_sessions(),
         "reboot" => {
             let seconds = param("seconds").unwrap_or("5").parse();

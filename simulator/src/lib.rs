@@ -21,26 +21,44 @@
 //!
 //! ```text
 //! server    HTTPS: certificate, connections, journal, faults around each request
-//! session   log-in, log-out, the maximum of sessions, the lock-out
+//! session   log-in, log-out, the list and maximum of sessions, the lock-out
 //! world     the whole room, and which area answers which path
+//! firmware, profile   the firmwares, and what each has and lacks
+//! model, nameplate    the models with their cameras, and who the device is
 //! check     the strict reading of a request; replies
 //! audio … video   one file for each section of the guide
-//! fault     the faults that can be switched on
+//! devices, device_config, providers, call_log   beyond the guide
+//! people    what people in and around the room do
+//! condition what can be amiss in the room; fault: what can go wrong with a request
 //! control   the control port of `poly2mqtt simulate`
 //! ```
 
 mod audio;
 mod calendar;
+mod call_log;
 mod calls;
 mod cameras;
 mod check;
 mod collaboration;
+mod condition;
+mod connection;
 mod control;
+mod device_config;
+mod devices;
 mod directory;
 mod fault;
+mod firmware;
+mod model;
+mod nameplate;
+mod people;
+mod profile;
+mod providers;
 mod server;
 mod session;
+mod status;
 mod system;
+#[cfg(test)]
+mod tests;
 mod video;
 mod world;
 
@@ -59,25 +77,21 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+pub use condition::Condition;
 pub use control::serve as serve_control;
 pub use fault::{Fault, FaultKind};
+pub use firmware::Firmware;
+pub use model::Model;
 use server::Identity;
 use world::World;
-
-/// The firmware that a device simulates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Firmware {
-    /// The firmware of the guide: its shapes of answers, and no XSRF token.
-    V4_0,
-    /// A newer firmware: log-in sets an XSRF token, and some answers have other shapes.
-    V4_6_2,
-}
 
 /// How a device is set up.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The firmware.
     pub firmware: Firmware,
+    /// The model; `None` is the usual one of the firmware.
+    pub model: Option<Model>,
     /// The administrator.
     pub user: String,
     /// The administrator's password.
@@ -96,11 +110,14 @@ pub struct Options {
     pub lockout: Duration,
     /// How long a reboot takes.
     pub reboot: Duration,
+    /// How long a switch to another provider takes.
+    pub provider_switch: Duration,
     /// Whether a reboot creates a new certificate, as old firmware does.
     pub new_certificate_at_reboot: bool,
     /// Whether presets are numbered from 0.
     pub zero_based_presets: bool,
-    /// Paths that this device lacks. It answers 404 to them.
+    /// Paths that this device lacks, such as `/rest/calendar`; also with a method before them. It answers
+    /// 404 to them.
     pub lacks: Vec<String>,
     /// How many of the newest requests the journal keeps.
     pub journal: usize,
@@ -110,6 +127,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             firmware: Firmware::V4_6_2,
+            model: None,
             user: "admin".into(),
             password: "456".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -119,6 +137,7 @@ impl Default for Options {
             lockout_after: 5,
             lockout: Duration::from_secs(120),
             reboot: Duration::from_secs(5),
+            provider_switch: Duration::from_secs(3),
             new_certificate_at_reboot: false,
             zero_based_presets: false,
             lacks: Vec::new(),
@@ -289,41 +308,6 @@ impl SimulatedDevice {
         result
     }
 
-    /// A person mutes or unmutes the microphones.
-    pub fn person_mutes(&self, muted: bool) {
-        self.change(|world| world.audio.muted = muted);
-    }
-
-    /// Somebody calls. Gives the connection's id.
-    pub fn person_calls_in(&self, from: &str) -> String {
-        self.change(|world| world.calls.ring(from))
-    }
-
-    /// A person in the room answers the call.
-    pub fn person_answers(&self) {
-        self.change(|world| world.calls.answer_any());
-    }
-
-    /// A person in the room ends all calls.
-    pub fn person_hangs_up(&self) {
-        self.change(|world| world.calls.end_all());
-    }
-
-    /// A person switches to another provider, such as `Teams`; `Poly` switches back.
-    pub fn person_sets_mode(&self, mode: &str) {
-        self.change(|world| world.system.mode = mode.to_owned());
-    }
-
-    /// An administrator sets another password. Sessions stay valid.
-    pub fn person_sets_password(&self, password: &str) {
-        self.change(|world| world.sessions.set_password(password));
-    }
-
-    /// Other clients take all sessions that are left, or free theirs again.
-    pub fn others_log_in(&self, all: bool) {
-        self.change(|world| world.sessions.occupy(all));
-    }
-
     /// Replaces the certificate and ends all connections.
     ///
     /// # Errors
@@ -383,11 +367,7 @@ impl Shared {
 
     fn reboot(&self, takes: Duration) {
         *lock(&self.down_until) = Some(Instant::now() + takes);
-        {
-            let mut world = lock(&self.world);
-            world.sessions.expire();
-            world.calls.end_all();
-        }
+        lock(&self.world).restarted();
         if self.options.new_certificate_at_reboot
             && let Ok(identity) = Identity::new()
         {

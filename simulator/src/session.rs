@@ -1,24 +1,53 @@
-//! Sessions: log-in, log-out, their maximum number, and the lock-out after failed log-ins.
+//! Sessions: log-in, log-out, their list and maximum number, the lock-out after failed log-ins, and the
+//! administrator's password.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::check::{DeviceReply, DeviceRequest, Handled, bad, ok};
-use super::{Firmware, Options};
+use super::Options;
+use super::check::{DeviceReply, DeviceRequest, Handled, bad, not_allowed, not_found, ok};
+use super::nameplate::now_ms;
+use super::profile::{Feature, Profile};
+
+/// Where the simulator's clients come from.
+const LOCATION: &str = "127.0.0.1";
+
+/// A session that is open.
+#[derive(Debug)]
+struct Session {
+    id: String,
+    token: String,
+    user: String,
+    location: &'static str,
+    /// `WEB` or `SSH`.
+    client: &'static str,
+    /// The device's uptime in seconds when it was created.
+    created: i64,
+}
+
+impl Session {
+    /// As log-in and the list of sessions give it.
+    fn describe(&self) -> Value {
+        json!({
+            "clientType": self.client, "creationTime": self.created, "isAuthenticated": true,
+            "isConnected": false, "isNew": true, "isStale": false, "location": self.location,
+            "role": "ADMIN", "sessionId": self.id, "userId": self.user,
+        })
+    }
+}
 
 /// All sessions of a device.
 #[derive(Debug)]
 pub struct Sessions {
-    firmware: Firmware,
+    profile: Profile,
     user: String,
     password: String,
     maximum: usize,
     lockout_after: u32,
     lockout: Duration,
-    live: HashMap<String, String>,
+    live: Vec<Session>,
     failed: u32,
     locked_until: Option<Instant>,
     made: u64,
@@ -43,15 +72,15 @@ impl Credentials {
 }
 
 impl Sessions {
-    pub fn new(options: &Options) -> Self {
+    pub fn new(profile: Profile, options: &Options) -> Self {
         Self {
-            firmware: options.firmware,
+            profile,
             user: options.user.clone(),
             password: options.password.clone(),
             maximum: options.max_sessions,
             lockout_after: options.lockout_after,
             lockout: options.lockout,
-            live: HashMap::new(),
+            live: Vec::new(),
             failed: 0,
             locked_until: None,
             made: 0,
@@ -63,11 +92,16 @@ impl Sessions {
     }
 
     pub fn ids(&self) -> Vec<String> {
-        self.live.keys().cloned().collect()
+        self.live.iter().map(|session| session.id.clone()).collect()
+    }
+
+    fn live(&self, credentials: &Credentials) -> Option<&Session> {
+        let id = credentials.session.as_ref()?;
+        self.live.iter().find(|session| session.id == *id)
     }
 
     pub fn end(&mut self, id: &str) {
-        self.live.remove(id);
+        self.live.retain(|session| session.id != id);
     }
 
     pub fn expire(&mut self) {
@@ -80,11 +114,19 @@ impl Sessions {
 
     /// Lets other clients take all sessions that are left, or free theirs.
     pub fn occupy(&mut self, all: bool) {
-        let others = (0..self.maximum).map(|n| (format!("other {n}"), String::new()));
-        for (id, token) in others {
-            self.live.remove(&id);
+        for n in 0..self.maximum {
+            let id = format!("other {n}");
+            self.end(&id);
             if all && self.live.len() < self.maximum {
-                self.live.insert(id, token);
+                self.live.push(Session {
+                    id,
+                    token: String::new(),
+                    user: "controller".into(),
+                    location: "192.0.2.206",
+                    client: if n % 2 == 0 { "WEB" } else { "SSH" },
+                    // As recorded: not every device counts from its start.
+                    created: -1_299_656,
+                });
             }
         }
     }
@@ -92,37 +134,77 @@ impl Sessions {
     /// Whether a request may pass: it needs a valid session, and the session's token if it changes
     /// something.
     pub fn admits(&self, method: &str, credentials: &Credentials) -> bool {
-        let token = credentials
-            .session
-            .as_ref()
-            .and_then(|id| self.live.get(id));
-        match token {
+        match self.live(credentials) {
             None => false,
-            Some(_) if method == "GET" || self.firmware == Firmware::V4_0 => true,
-            Some(token) => credentials.token.as_ref() == Some(token),
+            Some(_) if method == "GET" || !self.profile.has(Feature::XsrfToken) => true,
+            Some(session) => credentials.token.as_ref() == Some(&session.token),
         }
+    }
+
+    /// `GET current/session/sessions`: who holds sessions.
+    pub fn list(&self, request: &DeviceRequest) -> Handled {
+        if request.method != "GET" {
+            return not_allowed();
+        }
+        request.plain()?;
+        let sessions: Vec<_> = self.live.iter().map(Session::describe).collect();
+        ok(&json!({"sessionList": sessions}))
+    }
+
+    /// `POST security/password/ADMIN`. Sessions stay valid.
+    pub fn change_password(&mut self, request: &DeviceRequest, role: &str) -> Handled {
+        if role != "ADMIN" {
+            return Err(not_found());
+        }
+        if request.method != "POST" {
+            return not_allowed();
+        }
+        let fields = request.object(&["oldPassword", "newPassword"])?;
+        let (old, new) = (fields.text("oldPassword")?, fields.text("newPassword")?);
+        if old != self.password {
+            return ok(&json!({"reason": "oldPassword is wrong", "success": false}));
+        }
+        self.password = new;
+        ok(&json!({"reason": "", "success": true}))
+    }
+
+    /// An error of access: with 400, and with 403 from firmware that has no other.
+    fn access_error(&self, reason: &str) -> DeviceReply {
+        let one = self.profile.has(Feature::OneAccessError);
+        DeviceReply::reason(if one { 403 } else { 400 }, reason)
     }
 
     /// `POST` and `DELETE /rest/session`.
-    pub fn handle(&mut self, request: &DeviceRequest, credentials: &Credentials) -> Handled {
+    pub fn handle(
+        &mut self,
+        request: &DeviceRequest,
+        credentials: &Credentials,
+        uptime: f64,
+    ) -> Handled {
         match request.method.as_str() {
-            "POST" => self.log_in(request, credentials),
+            "POST" => self.log_in(request, credentials, uptime),
             "DELETE" => self.log_out(request, credentials),
-            _ => super::check::not_allowed(),
+            _ => not_allowed(),
         }
     }
 
-    fn log_in(&mut self, request: &DeviceRequest, credentials: &Credentials) -> Handled {
-        let live = credentials
-            .session
-            .as_ref()
-            .is_some_and(|id| self.live.contains_key(id));
-        if live {
-            return Err(bad("SessionAlreadyActive"));
+    fn log_in(
+        &mut self,
+        request: &DeviceRequest,
+        credentials: &Credentials,
+        uptime: f64,
+    ) -> Handled {
+        if self.live(credentials).is_some() {
+            let other = self.profile.has(Feature::AlreadyActive412);
+            return Err(if other {
+                DeviceReply::reason(412, "SessionAlreadyActive")
+            } else {
+                self.access_error("SessionAlreadyActive")
+            });
         }
         let now = Instant::now();
         if self.locked_until.is_some_and(|until| until > now) {
-            return Err(bad("SessionPortLockout"));
+            return Err(self.access_error("SessionPortLockout"));
         }
         let fields = request
             .object(&["user", "password"])
@@ -149,48 +231,51 @@ impl Sessions {
             self.made.wrapping_mul(2_654_435_761)
         );
         let token = format!("xsrf-{:x}", self.made.wrapping_mul(40_503));
+        let session = Session {
+            id: id.clone(),
+            token: token.clone(),
+            user,
+            location: LOCATION,
+            client: "WEB",
+            created: uptime as i64,
+        };
+        let aged = if self.profile.has(Feature::Lists) {
+            "isPasswordAgeLimitReached"
+        } else {
+            "ispasswordAgeLimitReached"
+        };
         let mut reply = DeviceReply::json(&json!({
             "success": true,
             "loginStatus": {
                 "loginResult": "NOLOCKOUT",
-                "lastLoginClient": "127.0.0.1",
-                "lastLoginTime": 1,
+                "lastLoginClient": LOCATION,
+                "lastLoginTime": now_ms(),
                 "lastLoginClientType": "WEB",
                 "failedLogins": 0,
-                "ispasswordAgeLimitReached": false,
+                aged: false,
             },
-            "session": {
-                "sessionId": id,
-                "role": "ADMIN",
-                "clientType": "WEB",
-                "location": "127.0.0.1",
-                "userId": user,
-                "creationTime": 1,
-                "isAuthenticated": true,
-                "isStale": false,
-            },
+            "session": session.describe(),
         }));
         reply
             .cookies
             .push(format!("session_id={id}; Path=/; Secure; HttpOnly"));
-        if self.firmware == Firmware::V4_6_2 {
+        if self.profile.has(Feature::XsrfToken) {
             reply
                 .cookies
                 .push(format!("XSRF-TOKEN={token}; Path=/; Secure"));
         }
-        self.live.insert(id, token);
+        self.live.push(session);
         Ok(reply)
     }
 
     fn log_out(&mut self, request: &DeviceRequest, credentials: &Credentials) -> Handled {
         request.plain()?;
-        let ended = credentials
-            .session
-            .as_ref()
-            .and_then(|id| self.live.remove(id));
-        match ended {
-            Some(_) => ok(&json!({"success": true})),
-            None => Err(bad("SessionNoActiveSession")),
+        match self.live(credentials).map(|session| session.id.clone()) {
+            Some(id) => {
+                self.end(&id);
+                ok(&json!({"success": true}))
+            }
+            None => Err(self.access_error("SessionNoActiveSession")),
         }
     }
 }

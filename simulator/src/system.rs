@@ -1,26 +1,20 @@
-//! The guide's sections System and SysTracker, and what newer devices add to them.
+//! The guide's sections System and SysTracker.
 
 use serde_json::{Value, json};
 
 use super::check::{
     DeviceReply, DeviceRequest, Handled, bad, done, not_allowed, not_found, ok, success,
 };
+use super::condition::{Condition, Conditions};
+use super::profile::{Feature, Profile};
+use super::status;
 
 /// A TAR file without entries: two empty blocks.
 const TAR: [u8; 1024] = [0; 1024];
-const STATUSES: &[&str] = &[
-    "ipnetwork",
-    "sipserver",
-    "gatekeeper",
-    "calendar",
-    "microphones",
-    "remotecontrol",
-];
 
 #[derive(Debug)]
 pub struct System {
-    newer: bool,
-    name: String,
+    profile: Profile,
     environment: bool,
     device: bool,
     signage: bool,
@@ -28,28 +22,24 @@ pub struct System {
     time: i64,
     zone: i64,
     resets: u32,
-    /// The provider that is active: `Poly`, `Teams`, `Zoom`.
-    pub mode: String,
 }
 
 impl System {
-    pub fn new(newer: bool, name: &str) -> Self {
+    pub fn new(profile: Profile) -> Self {
         Self {
-            newer,
-            name: name.to_owned(),
+            profile,
             environment: false,
             device: false,
             signage: false,
             time: 1_487_369_530_000,
             zone: -300,
             resets: 0,
-            mode: "Poly".into(),
         }
     }
 
     pub fn describe(&self) -> Value {
         json!({
-            "mode": self.mode, "environment_app": self.environment, "device_mode": self.device,
+            "environment_app": self.environment, "device_mode": self.device,
             "signage": self.signage, "time": self.time, "zone": self.zone, "resets": self.resets,
         })
     }
@@ -62,26 +52,12 @@ impl System {
         ok(&json!({"vars": []}))
     }
 
-    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], in_call: bool) -> Handled {
+    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], now: &Conditions) -> Handled {
         let method = request.method.as_str();
         if let ["mode" | "apps", ..] = path {
             request.plain()?;
         }
         match (path, method) {
-            ([], "GET") if self.newer => {
-                request.plain()?;
-                ok(&json!({
-                    "model": "Studio X50", "serialNumber": "8G00000000", "softwareVersion":
-                    "4.6.2-421104", "systemName": self.name, "uptime": 12345.67,
-                    "state": if in_call { "IN_CALL" } else { "READY" },
-                }))
-            }
-            (["mode"], "GET") if self.newer => {
-                ok(&json!({"activePersona": self.mode, "app": self.mode, "mode": "APP"}))
-            }
-            (["apps", "state"], "GET") if self.newer => {
-                ok(&json!([{"appPackageName": "com.poly.video", "inMeeting": in_call}]))
-            }
             (["apps", "environment"], "GET") => ok(&json!([
                 {"macAddress": "00e0db54d243", "environmentControlAppActive": self.environment},
             ])),
@@ -101,12 +77,18 @@ impl System {
             }
             (["h323gatekeepers" | "sipservers"], "GET") => {
                 request.plain()?;
-                let state = if self.newer { "UP" } else { "ON" };
+                let newer = self.profile.has(Feature::Lists);
+                let state = match (newer, now.has(Condition::RegistrationsDown)) {
+                    (true, false) => "UP",
+                    (true, true) => "DOWN",
+                    (false, false) => "ON",
+                    (false, true) => "OFF",
+                };
                 let server = json!({
                     "state": state, "address": "192.0.2.1", "version": "", "model": "",
                 });
                 // The guide's sample of the SIP servers is one object; devices send a list.
-                let list = self.newer || path[0] == "h323gatekeepers";
+                let list = newer || path[0] == "h323gatekeepers";
                 ok(&if list { json!([server]) } else { server })
             }
             (["logs"], "GET") => {
@@ -132,14 +114,16 @@ impl System {
                 ]}))
             }
             (["reboot"], "POST") => {
-                let known: &[&str] = if self.newer {
-                    &["action", "restartAll"]
-                } else {
-                    &["action"]
-                };
-                let fields = request.object(known)?;
-                let newer = fields.has("restartAll") && fields.bool("restartAll")?;
-                if !newer && fields.text("action")? != "reboot" {
+                let spellings = [
+                    (Feature::RebootAction, "action"),
+                    (Feature::RestartAll, "restartAll"),
+                ];
+                let known = spellings.into_iter();
+                let known = known.filter(|(feature, _)| self.profile.has(*feature));
+                let known: Vec<_> = known.map(|(_, field)| field).collect();
+                let fields = request.object(&known)?;
+                let restarts = fields.has("restartAll") && fields.bool("restartAll")?;
+                if !restarts && fields.text("action")? != "reboot" {
                     return Err(bad("action is none of its words"));
                 }
                 let mut reply = DeviceReply::empty(200);
@@ -161,13 +145,7 @@ impl System {
             }
             (["status"], "GET") => {
                 request.plain()?;
-                let status = |name: &&str| {
-                    json!({
-                        "langtag": format!("{}_HEADING", name.to_uppercase()),
-                        "name": format!("system.status.{name}"), "stateList": ["up"],
-                    })
-                };
-                ok(&STATUSES.iter().map(status).collect())
+                ok(&status::list(self.profile, now))
             }
             (["time"], "GET") => {
                 request.plain()?;
@@ -196,7 +174,6 @@ impl System {
                 | ["time", "local"],
                 _,
             ) => not_allowed(),
-            ([] | ["mode"] | ["apps", "state"], _) if self.newer => not_allowed(),
             _ => Err(not_found()),
         }
     }

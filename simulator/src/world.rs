@@ -2,21 +2,32 @@
 
 use serde_json::{Value, json};
 
+use super::Options;
 use super::audio::Audio;
 use super::calendar::Calendar;
 use super::calls::Calls;
 use super::cameras::Cameras;
-use super::check::{DeviceReply, DeviceRequest, Handled, not_found};
+use super::check::{DeviceReply, DeviceRequest, Handled, not_allowed, not_found};
 use super::collaboration::Collaboration;
+use super::condition::{Condition, Conditions};
+use super::device_config::{DeviceConfig, Reach};
+use super::devices;
 use super::directory::Directory;
+use super::nameplate::Nameplate;
+use super::profile::Profile;
+use super::providers::Providers;
 use super::session::{Credentials, Sessions};
 use super::system::System;
 use super::video::Video;
-use super::{Firmware, Options};
 
-/// The room: one field for each area of the guide.
+/// The room: one field for each area of the guide, and for what is beyond it.
 #[derive(Debug)]
 pub struct World {
+    profile: Profile,
+    pub conditions: Conditions,
+    pub nameplate: Nameplate,
+    pub providers: Providers,
+    config: DeviceConfig,
     pub sessions: Sessions,
     pub audio: Audio,
     pub calendar: Calendar,
@@ -31,16 +42,22 @@ pub struct World {
 
 impl World {
     pub fn new(options: &Options) -> Self {
-        let newer = options.firmware == Firmware::V4_6_2;
+        let profile = Profile::new(options.firmware);
+        let nameplate = Nameplate::new(profile, options);
         Self {
-            sessions: Sessions::new(options),
-            audio: Audio::new(newer),
-            calendar: Calendar::new(newer),
-            cameras: Cameras::new(newer, options.zero_based_presets),
-            collaboration: Collaboration::new(newer),
-            calls: Calls::new(options.call_setup),
+            profile,
+            conditions: Conditions::default(),
+            providers: Providers::new(profile, options.provider_switch),
+            config: DeviceConfig::new(),
+            sessions: Sessions::new(profile, options),
+            audio: Audio::new(profile),
+            calendar: Calendar::new(profile),
+            cameras: Cameras::new(profile, nameplate.model, options.zero_based_presets),
+            collaboration: Collaboration::new(profile),
+            calls: Calls::new(profile, options.call_setup),
+            nameplate,
             directory: Directory::new(),
-            system: System::new(newer, &options.name),
+            system: System::new(profile),
             video: Video::new(),
             lacks: options.lacks.clone(),
         }
@@ -49,36 +66,105 @@ impl World {
     /// Answers a request. Checks the session first, then the mode, then the path.
     pub fn answer(&mut self, request: &DeviceRequest, credentials: &Credentials) -> Handled {
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+        let method = request.method.as_str();
         if path == ["session"] {
-            return self.sessions.handle(request, credentials);
+            if let Some(refusal) = self.profile.refuses(method, &path) {
+                return Err(refusal);
+            }
+            let uptime = self.nameplate.uptime();
+            return self.sessions.handle(request, credentials, uptime);
         }
-        if !self.sessions.admits(&request.method, credentials) {
+        if !self.sessions.admits(method, credentials) {
             return Err(DeviceReply::forbidden_page());
         }
         let whole = format!("/rest/{}", path.join("/"));
-        if self.lacks.contains(&whole) {
+        if self.lacks.contains(&whole) || self.lacks.contains(&format!("{method} {whole}")) {
             return Err(not_found());
         }
-        if request.method != "GET" && self.system.mode != "Poly" {
+        if let Some(refusal) = self.profile.refuses(method, &path) {
+            return Err(refusal);
+        }
+        let fails = self.conditions.has(Condition::ProviderSwitchFails);
+        self.providers.advance(fails);
+        if self.providers.switching() && !answers_during_a_switch(&path) {
+            return Err(DeviceReply::reason(503, "the provider is being switched"));
+        }
+        if self.providers.locked() && changes(request, &path) {
             return Err(DeviceReply::reason(403, "not in this mode"));
         }
-        match path.as_slice() {
-            ["audio", rest @ ..] => self.audio.handle(request, rest),
-            ["calendar", rest @ ..] => self.calendar.handle(request, rest, &mut self.calls),
-            ["cameras", rest @ ..] => self.cameras.handle(request, rest, self.calls.up()),
+        self.dispatch(request, &path)
+    }
+
+    fn dispatch(&mut self, request: &DeviceRequest, path: &[&str]) -> Handled {
+        let now = &self.conditions;
+        let in_call = self.calls.up();
+        match path {
+            ["audio", rest @ ..] => self.audio.handle(request, rest, now),
+            ["calendar", rest @ ..] => self.calendar.handle(request, rest, &mut self.calls, now),
+            ["cameras", rest @ ..] => self.cameras.handle(request, rest, in_call, now),
             ["collaboration", rest @ ..] => self.collaboration.handle(request, rest),
             ["conferences", rest @ ..] => self.calls.handle(request, rest),
+            ["calllog", rest @ ..] => self.calls.log.handle(request, rest),
             ["video", rest @ ..] => self.video.handle(request, rest, &self.calls),
             ["directory", rest @ ..] => self.directory.handle(request, rest, &mut self.calls),
-            ["system", rest @ ..] => self.system.handle(request, rest, self.calls.up()),
+            ["system"] => self.nameplate.handle(request, self.state(), now),
+            ["system", "mode"] if request.method != "GET" => not_allowed(),
+            ["system", "mode" | "apps"] | ["system", "apps", "state"] => {
+                self.providers.handle(request, &path[1..], in_call)
+            }
+            ["current", "system", "mode" | "apps"] => {
+                self.providers.handle(request, &path[2..], in_call)
+            }
+            ["system", rest @ ..] => self.system.handle(request, rest, now),
+            ["devicemanagement", rest @ ..] => {
+                devices::handle(request, rest, false, &self.nameplate, now)
+            }
+            ["current", "devicemanagement", rest @ ..] => {
+                devices::handle(request, rest, true, &self.nameplate, now)
+            }
+            ["current", "session", "sessions"] => self.sessions.list(request),
+            ["security", "password", role] => self.sessions.change_password(request, role),
+            ["config"] => {
+                let mut reach = Reach {
+                    nameplate: &mut self.nameplate,
+                    audio: &mut self.audio,
+                    conditions: &mut self.conditions,
+                };
+                self.config.handle(request, &mut reach)
+            }
             ["mediastats"] => self.system.media_stats(request),
             _ => Err(not_found()),
         }
     }
 
+    /// The `state` of `GET system`.
+    fn state(&self) -> &'static str {
+        if self.providers.switching() {
+            "INITIALIZING"
+        } else if self.calls.up() {
+            "IN_CALL"
+        } else if self.conditions.has(Condition::Asleep) {
+            "ASLEEP"
+        } else {
+            "READY"
+        }
+    }
+
+    /// The device has restarted.
+    pub fn restarted(&mut self) {
+        self.sessions.expire();
+        self.calls.end_all();
+        self.conditions.set(Condition::RebootNeeded, false);
+        self.nameplate.restarted();
+    }
+
     /// The state of the whole room as JSON, for tests and people.
     pub fn describe(&self) -> Value {
         json!({
+            "firmware": self.profile.firmware.name(),
+            "model": self.nameplate.model.name(),
+            "conditions": self.conditions.names(),
+            "provider": self.providers.describe(),
             "sessions": self.sessions.count(),
             "audio": self.audio.describe(),
             "cameras": self.cameras.describe(),
@@ -90,4 +176,24 @@ impl World {
             "system": self.system.describe(),
         })
     }
+}
+
+/// Whether the device answers this while it switches to another provider.
+fn answers_during_a_switch(path: &[&str]) -> bool {
+    let path = path.strip_prefix(&["current"]).unwrap_or(path);
+    matches!(path, ["system"] | ["system", "mode"] | ["session", ..])
+}
+
+/// Whether a request changes something that belongs to Poly. Some POSTs only read, and the provider can
+/// be changed back.
+fn changes(request: &DeviceRequest, path: &[&str]) -> bool {
+    let reads = match path {
+        ["config"] => {
+            let body = request.json().unwrap_or_default();
+            body.get("names").is_some()
+        }
+        ["devicemanagement", ..] | ["current", ..] => true,
+        _ => false,
+    };
+    request.method != "GET" && !reads
 }

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use clap::ValueEnum;
-use poly2mqtt_simulator::{Options, SimulatedDevice};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use poly2mqtt_simulator::{Firmware, Model, Options, SimulatedDevice};
 use tokio_util::sync::CancellationToken;
 
 use super::output::print;
@@ -26,20 +26,29 @@ pub struct Simulate {
     #[arg(long, default_value = "127.0.0.1:8442")]
     control: SocketAddr,
     /// Which firmware to simulate.
-    #[arg(long, value_enum, default_value_t = Firmware::V4_6_2)]
+    #[arg(long, default_value = Firmware::V4_6_2.name(), value_parser = firmwares())]
     firmware: Firmware,
+    /// Which model to simulate [default: X30 with 3.12, X52 with 5.0, otherwise X50].
+    #[arg(long, value_parser = models())]
+    model: Option<Model>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Firmware {
-    #[value(name = "4.0")]
-    V4_0,
-    #[value(name = "4.6.2")]
-    V4_6_2,
+fn firmwares() -> impl TypedValueParser<Value = Firmware> {
+    let names = Firmware::ALL.map(Firmware::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Firmware>())
+}
+
+fn models() -> impl TypedValueParser<Value = Model> {
+    let names = Model::ALL.map(Model::short);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Model>())
 }
 
 impl Simulate {
     pub async fn run(&self) -> Result<(), CliError> {
+        if let Some(model) = self.model.filter(|model| !model.runs(self.firmware)) {
+            let message = format!("there is no firmware {} for {model}", self.firmware);
+            return Err(CliError::Other(message));
+        }
         let stop = signals::stop()?;
         let mut devices = Vec::new();
         for number in 0..self.rooms {
@@ -75,10 +84,8 @@ impl Simulate {
             CliError::Other("too many devices: the ports after that of --listen end".into())
         })?;
         let options = Options {
-            firmware: match self.firmware {
-                Firmware::V4_0 => poly2mqtt_simulator::Firmware::V4_0,
-                Firmware::V4_6_2 => poly2mqtt_simulator::Firmware::V4_6_2,
-            },
+            firmware: self.firmware,
+            model: self.model,
             listen,
             name: format!("Simulated room {}", number + 1),
             journal: JOURNAL,

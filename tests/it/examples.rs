@@ -381,7 +381,7 @@ async fn check_connect_pins_a_first_room() {
     let pinned = connect(format!("{room}{pin}\n")).await.unwrap();
     assert_eq!(pinned.status.code(), Some(0), "{pinned:?}");
     assert!(
-        stdout(&pinned).contains("Studio X50 firmware 4.6.2"),
+        stdout(&pinned).contains("StudioX50 firmware 4.6.2"),
         "{pinned:?}"
     );
     // It has logged out again.

@@ -35,7 +35,7 @@ fn facts(states: &[&str]) -> RoomFacts {
         url: "https://192.0.2.1/".into(),
         allow: ["system/reboot".to_owned()].into(),
         online: true,
-        model: Some("Studio X50".into()),
+        model: Some("StudioX50".into()),
         serial: Some("8G1".into()),
         firmware: Some("4.6.2".into()),
         states: states.iter().map(|state| (*state).to_owned()).collect(),
@@ -120,7 +120,7 @@ fn components_say_what_their_entries_say() {
         "identifiers": ["poly2mqtt_1"],
         "name": "Boardroom",
         "manufacturer": "Poly",
-        "model": "Studio X50",
+        "model": "StudioX50",
         "serial_number": "8G1",
         "sw_version": "4.6.2",
         "suggested_area": "Boardroom",
@@ -267,7 +267,7 @@ async fn lives_with_its_room(kind: BrokerKind) {
     good(&first);
     good(&document(&it.client, GATEWAY).await);
     assert_eq!(first["components"]["preset_5"]["enabled_by_default"], false);
-    assert_eq!(first["device"]["model"], "Studio X50");
+    assert_eq!(first["device"]["model"], "StudioX50");
     // A preset that gets stored changes it.
     it.client.command("room/1/camera/preset/5/store", "").await;
     let stored = |it: &Value| {
