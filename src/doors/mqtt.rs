@@ -17,7 +17,8 @@
 //!
 //! `session` holds what belongs to one connection, `subscription` what is subscribed to, `backoff`
 //! when the next connection is tried, `refusals` which messages the broker does not take,
-//! `leftovers` what an earlier run left there, `other_gateways` which others publish at the same
+//! `redelivery` which commands
+//! the broker repeats, `leftovers` what an earlier run left there, `other_gateways` which others publish at the same
 //! topics; `mark` tells whose message is whose. `survey` is a connection of its own, for
 //! `poly2mqtt clear`, `trial` what `check --connect` does. This is the only place that names an MQTT
 //! client library, and it uses the library's packets but not its loop:
@@ -35,6 +36,7 @@ mod other_gateways;
 mod packets;
 mod reason;
 mod receive;
+mod redelivery;
 mod refusals;
 mod send;
 mod session;

@@ -167,5 +167,6 @@ mod commands;
 mod connection;
 mod embedded;
 mod limited_brokers;
+mod redelivery;
 mod refusals;
 mod states;

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Packet, PingReq, PubAck, Subscribe};
+use rumqttc::v5::mqttbytes::v5::{Packet, PubComp, Subscribe};
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 
@@ -125,6 +124,10 @@ impl Connection {
     /// A connection came up: everything is published again, in case the broker forgot it.
     fn begin(&mut self, session: &BrokerSession) {
         let context = &self.context;
+        let is_resumed = session.link.is_resumed;
+        self.receiver
+            .redeliveries
+            .connected(is_resumed, Instant::now());
         self.refusals.connected();
         context.document_limit(session.limits.largest_packet);
         let outbox = &context.subscriber.outbox;
@@ -192,7 +195,7 @@ impl Connection {
                     if !std::mem::replace(&mut is_alive, false) {
                         return Err(ConnectionLost::Silent);
                     }
-                    session.link.put(&Packet::PingReq(PingReq))?;
+                    session.ping()?;
                     context.subscriber.count_others(Instant::now());
                 }
                 () = sleep_until(settles_at.unwrap_or_else(Instant::now)), if settles_at.is_some() => {
@@ -241,8 +244,15 @@ impl Connection {
                 if self.receiver.publish(publish) {
                     self.results_pending += 1;
                 }
-                if qos != QoS::AtMostOnce {
-                    session.link.put(&Packet::PubAck(PubAck::new(id, None)))?;
+                session.acknowledge(id, qos, self.receiver.redeliveries.last())?;
+            }
+            BrokerPacket::PubRel(id) => {
+                self.receiver.redeliveries.released(id);
+                session.link.put(&Packet::PubComp(PubComp::new(id, None)))?;
+            }
+            BrokerPacket::PingResp => {
+                if let Some(sent_after) = session.pings.pop_front() {
+                    self.receiver.redeliveries.read_up_to(sent_after);
                 }
             }
             BrokerPacket::PubAck(ack) => {
@@ -293,6 +303,12 @@ impl Connection {
             && !session.link.has_waiting()
         {
             return Err(ConnectionLost::PublishTimeout { others });
+        }
+        // The result of a slow command may come much later than the command's acknowledgement. Until
+        // something answers that, another press after a lost connection could be taken for a repeat.
+        let is_in_doubt = self.receiver.redeliveries.is_in_doubt();
+        if is_in_doubt && session.pings.is_empty() && !self.context.stopping.is_cancelled() {
+            session.ping()?;
         }
         self.tried_again.retain(|topic, at| {
             if *at <= now {

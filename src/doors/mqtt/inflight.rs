@@ -28,6 +28,8 @@ pub struct SentMessage {
     pub sent: Instant,
     /// What its acknowledgement completes.
     pub item: Option<Item<Delivery>>,
+    /// The number of the newest command that was acknowledged to the broker before.
+    pub sent_after: u64,
     /// The broker has acknowledged one that was sent later. Only known of the oldest.
     is_passed_over: bool,
 }
@@ -37,6 +39,7 @@ pub struct SentMessage {
 pub struct Inflight {
     window: usize,
     last_id: u16,
+    last_command: u64,
     publishes: VecDeque<SentMessage>,
 }
 
@@ -47,6 +50,7 @@ impl Inflight {
         Self {
             window: WINDOW_WITH_RESULTS.min(usize::from(receive_maximum).max(1)),
             last_id: 0,
+            last_command: 0,
             publishes: VecDeque::new(),
         }
     }
@@ -79,8 +83,20 @@ impl Inflight {
             size,
             sent: Instant::now(),
             item,
+            sent_after: self.last_command,
             is_passed_over: false,
         });
+    }
+
+    /// The number of the newest command that was acknowledged to the broker on this connection.
+    pub fn last_command(&self) -> u64 {
+        self.last_command
+    }
+
+    /// The command with this number was acknowledged to the broker. What is sent from now on comes after
+    /// that.
+    pub fn command_acknowledged(&mut self, number: u64) {
+        self.last_command = number;
     }
 
     /// The broker acknowledged this identifier; `None` if nothing in flight has it.

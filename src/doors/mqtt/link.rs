@@ -33,6 +33,8 @@ pub struct Link {
     stream: Box<dyn Stream>,
     packets: PacketReader,
     waiting: BytesMut,
+    /// The broker has kept the session of the last connection (Session Present).
+    pub is_resumed: bool,
 }
 
 impl Link {
@@ -42,6 +44,7 @@ impl Link {
             stream,
             packets: PacketReader::default(),
             waiting: BytesMut::new(),
+            is_resumed: false,
         }
     }
 
@@ -90,13 +93,19 @@ impl Link {
                 lost => lost,
             })?;
         };
-        let BrokerPacket::ConnAck(ConnAck { reason, properties }) = packet else {
+        let BrokerPacket::ConnAck(connack) = packet else {
             return Err(ConnectionLost::Malformed(MalformedPacket::MalformedPacket));
         };
+        let ConnAck {
+            reason,
+            is_resumed,
+            properties,
+        } = connack;
         if reason != ReasonCode(0) {
             let server = properties.and_then(|properties| properties.server_reference);
             return Err(ConnectionLost::Refused { reason, server });
         }
+        self.is_resumed = is_resumed;
         Ok((self, properties))
     }
 

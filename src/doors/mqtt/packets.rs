@@ -30,8 +30,11 @@ pub enum BrokerPacket {
     /// A publish was taken or refused: PUBACK, and PUBREC or PUBCOMP of a broker that answers as if
     /// to QoS 2.
     PubAck(PubAck),
+    /// A publish of QoS 2 is complete: its packet identifier.
+    PubRel(u16),
     SubAck(SubAck),
-    /// One that needs no action: PINGRESP, UNSUBACK.
+    PingResp,
+    /// One that needs no action: UNSUBACK.
     Other,
 }
 
@@ -39,6 +42,8 @@ pub enum BrokerPacket {
 #[derive(Debug)]
 pub struct ConnAck {
     pub reason: ReasonCode,
+    /// The broker has kept the session of the last connection (Session Present).
+    pub is_resumed: bool,
     pub properties: Option<ConnAckProperties>,
 }
 
@@ -92,6 +97,7 @@ impl PacketReader {
             PacketType::PubAck | PacketType::PubRec | PacketType::PubComp => {
                 BrokerPacket::PubAck(puback(take())?)
             }
+            PacketType::PubRel => BrokerPacket::PubRel(puback(take())?.packet_id),
             PacketType::SubAck => BrokerPacket::SubAck(suback(take())?),
             // Only the gateway's own unsubscribing is answered so, and it never does.
             PacketType::UnsubAck => {
@@ -100,6 +106,7 @@ impl PacketReader {
             }
             _ => match Packet::read(&mut self.arrived, Some(LARGEST_PACKET))? {
                 Packet::Publish(publish) => BrokerPacket::Publish(publish),
+                Packet::PingResp(_) => BrokerPacket::PingResp,
                 _ => BrokerPacket::Other,
             },
         };
@@ -118,7 +125,7 @@ fn connack(mut body: Bytes) -> Result<ConnAck, MalformedPacket> {
     if body.len() < 2 {
         return Err(MalformedPacket::MalformedPacket);
     }
-    let code = ReasonCode(body[1]);
+    let (is_resumed, code) = (body[0] & 1 != 0, ReasonCode(body[1]));
     body.advance(2);
     let reason = match code.0 {
         0 if body.is_empty() => ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
@@ -135,7 +142,11 @@ fn connack(mut body: Bytes) -> Result<ConnAck, MalformedPacket> {
         Err(_) if reason.0 != 0 => None,
         Err(malformed) => return Err(malformed),
     };
-    Ok(ConnAck { reason, properties })
+    Ok(ConnAck {
+        reason,
+        is_resumed,
+        properties,
+    })
 }
 
 /// Without a reason it says success (section 3.4.2.1). Its properties are of no use.
@@ -279,7 +290,12 @@ mod tests {
                 panic!("{bytes:?}");
             };
             assert_eq!(ack.reason, ReasonCode(expected), "{bytes:?}");
+            assert!(!ack.is_resumed);
         }
+        let Ok(Some(BrokerPacket::ConnAck(ack))) = read(&[0x20, 3, 1, 0, 0]) else {
+            panic!("with Session Present");
+        };
+        assert!(ack.is_resumed);
     }
 
     #[test]

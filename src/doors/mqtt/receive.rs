@@ -1,11 +1,9 @@
 //! What a packet from the broker means: a command, something of an earlier run, a message for
 //! another part of the program, or nothing.
 //!
-//! Owns the memory of what was received lately, by which a repeated command is known. Hands
-//! commands in or refuses them; sends nothing to the broker itself.
+//! Hands commands in or refuses them; sends nothing to the broker itself. Which commands are repeats is
+//! known by [`Redeliveries`].
 
-use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +17,7 @@ use super::inflight::Inflight;
 use super::mark::Mark;
 use super::message::{Delivery, ReplyAddress};
 use super::packets::{BrokerPacket, PacketReader, PubAck, SubAck};
+use super::redelivery::Redeliveries;
 use super::refusals::{Obstacle, Refusals};
 use super::send::refused;
 use super::settings::MqttSettings;
@@ -29,9 +28,6 @@ use crate::command::{
 use crate::state::{Inbound, Item, StateStore};
 use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Topic, check_response, is_gateway_topic};
 
-/// How many received publishes are remembered. A broker repeats what is not acknowledged; that is
-/// at most what it had sent when the connection broke, and brokers send 20 by default.
-pub(super) const REMEMBERED_PUBLISHES: usize = 64;
 /// The answer to a command with the retain flag.
 const RETAINED_COMMAND: &str = "a retained command is never carried out, because the broker would \
                                 repeat it; publish it without the retain flag";
@@ -44,20 +40,21 @@ const NO_COMMANDS: &str = "no command arrives, and the gateway is not ready; sta
 /// Takes what the broker sends.
 pub struct Receiver {
     context: Arc<DoorContext>,
-    recent: RecentPublishes,
+    pub redeliveries: Redeliveries,
 }
 
 impl Receiver {
     pub fn new(context: Arc<DoorContext>) -> Self {
         Self {
             context,
-            recent: RecentPublishes::default(),
+            redeliveries: Redeliveries::default(),
         }
     }
 
     /// A publish arrived. True if it is a command, whose result will be in the outbox.
     pub fn publish(&mut self, publish: Publish) -> bool {
         let received = Instant::now();
+        let is_repeated = self.redeliveries.is_repeated(&publish, received);
         let context = &self.context;
         let prefix = &context.settings.prefix;
         let Ok(full_topic) = std::str::from_utf8(&publish.topic) else {
@@ -86,9 +83,10 @@ impl Receiver {
         if store.room(room).is_none() && subscriber.is_for_another(room, topic) {
             return false;
         }
-        if self.recent.is_repeated(&publish) {
+        if is_repeated {
             return false;
         }
+        self.redeliveries.take(&publish);
         context.telemetry.command_received();
         let (room, command) = (Arc::from(room), command.to_owned());
         self.command(room, command, publish, received);
@@ -170,12 +168,13 @@ impl Receiver {
     /// The broker took a publish, or refused it. `None` if it was never sent; true if a result waits
     /// in the outbox instead of the one that was refused.
     pub fn puback(
-        &self,
+        &mut self,
         ack: PubAck,
         inflight: &mut Inflight,
         refusals: &mut Refusals,
     ) -> Option<bool> {
         let message = inflight.acknowledged(ack.packet_id)?;
+        self.redeliveries.read_up_to(message.sent_after);
         if !ack.reason.is_refusal() {
             refusals.accepted(&message.topic);
             if let Some(Item::State(topic)) = &message.item
@@ -235,28 +234,6 @@ impl Receiver {
     }
 }
 
-/// The publishes received lately, by a hash of packet id, topic and payload.
-#[derive(Debug, Default)]
-struct RecentPublishes(VecDeque<u64>);
-
-impl RecentPublishes {
-    /// Whether the broker sends this one again after a lost connection: it has the DUP flag, and is
-    /// known.
-    fn is_repeated(&mut self, publish: &Publish) -> bool {
-        let mut hasher = DefaultHasher::new();
-        (publish.pkid, &publish.topic, &publish.payload).hash(&mut hasher);
-        let hash = hasher.finish();
-        if publish.dup && self.0.contains(&hash) {
-            return true;
-        }
-        if self.0.len() >= REMEMBERED_PUBLISHES {
-            self.0.pop_front();
-        }
-        self.0.push_back(hash);
-        false
-    }
-}
-
 /// Takes bytes as if a broker had sent them, without a connection. Returns how many packets they
 /// held. For the fuzz target `broker_packets`.
 ///
@@ -289,7 +266,8 @@ pub fn receive_bytes(
             BrokerPacket::SubAck(ack) => {
                 receiver.suback(&ack, &mut subscription);
             }
-            BrokerPacket::ConnAck(_) | BrokerPacket::Other => {}
+            BrokerPacket::PubRel(id) => receiver.redeliveries.released(id),
+            BrokerPacket::ConnAck(_) | BrokerPacket::PingResp | BrokerPacket::Other => {}
         }
     }
     Ok(count)

@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use rumqttc::v5::mqttbytes::v5::ConnAckProperties;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Packet, PingReq, PubAck, PubRec};
 
 use super::error::{ConnectionLost, NO_QOS_1, NO_RETAINED_MESSAGES, NO_WILDCARDS};
 use super::inflight::Inflight;
@@ -28,6 +29,9 @@ pub struct BrokerSession {
     /// Messages that wait for room in the broker's Receive Maximum: the second of an item. The last
     /// message of an item carries it.
     pub unsent: VecDeque<(Message, Option<Item<Delivery>>)>,
+    /// Of each PINGREQ that is not answered, the number of the newest command that was acknowledged
+    /// before it.
+    pub pings: VecDeque<u64>,
     /// The broker has acknowledged a message.
     pub is_acknowledged: bool,
     /// It was told that the gateway can work with this broker.
@@ -54,9 +58,43 @@ impl BrokerSession {
             limits,
             subscription: Subscription::default(),
             unsent: VecDeque::new(),
+            pings: VecDeque::new(),
             is_acknowledged: false,
             is_ready: false,
         }
+    }
+
+    /// Acknowledges a publish of the broker. `last_command` is the number of the newest command, which
+    /// it may be. The gateway asks for QoS 1; what the session holds of another program that had the
+    /// client id may have QoS 2.
+    ///
+    /// # Errors
+    /// The packet cannot be encoded.
+    pub fn acknowledge(
+        &mut self,
+        packet_id: u16,
+        qos: QoS,
+        last_command: u64,
+    ) -> Result<(), ConnectionLost> {
+        let acknowledgement = match qos {
+            QoS::AtMostOnce => return Ok(()),
+            QoS::AtLeastOnce => Packet::PubAck(PubAck::new(packet_id, None)),
+            QoS::ExactlyOnce => Packet::PubRec(PubRec::new(packet_id, None)),
+        };
+        self.link.put(&acknowledgement)?;
+        self.inflight.command_acknowledged(last_command);
+        Ok(())
+    }
+
+    /// Asks for a sign of life. Its answer also shows that the broker has read the acknowledgements
+    /// before.
+    ///
+    /// # Errors
+    /// The packet cannot be encoded.
+    pub fn ping(&mut self) -> Result<(), ConnectionLost> {
+        self.link.put(&Packet::PingReq(PingReq))?;
+        self.pings.push_back(self.inflight.last_command());
+        Ok(())
     }
 
     /// The items that the broker has not acknowledged completely, in order.

@@ -13,7 +13,7 @@ use rumqttc::v5::mqttbytes::v5::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::mark::Mark;
-use super::receive::REMEMBERED_PUBLISHES;
+use super::redelivery::RECEIVE_MAXIMUM;
 use crate::config::{Fingerprint, host_port};
 use crate::gateway_id::GatewayId;
 use crate::net::{ClientTls, ClientTlsFiles, Handshakes, ServerWords};
@@ -130,7 +130,7 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
             session_expiry_interval: Some(expiry),
             max_packet_size: Some(LARGEST_PACKET),
             // What the broker repeats after a lost connection is recognised among so many.
-            receive_maximum: u16::try_from(REMEMBERED_PUBLISHES).ok(),
+            receive_maximum: Some(RECEIVE_MAXIMUM),
             ..ConnectProperties::new()
         }),
     };

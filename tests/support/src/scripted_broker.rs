@@ -72,6 +72,11 @@ impl Default for Script {
     }
 }
 
+/// CONNACK of success that says Session Present.
+pub fn session_present() -> Vec<u8> {
+    packet(0x20, &[1, 0, 0])
+}
+
 /// CONNACK with a reason code and properties.
 pub fn connack(reason: u8, properties: &[u8]) -> Vec<u8> {
     let length = u8::try_from(properties.len()).unwrap();

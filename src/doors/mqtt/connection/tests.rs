@@ -1,11 +1,11 @@
 //! The connection against a broker that is a few lines over a pipe.
 
 use bytes::BytesMut;
-use rumqttc::v5::mqttbytes::Error as MalformedPacket;
 use rumqttc::v5::mqttbytes::v5::{
-    ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, PubAckReason, Publish,
+    ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, PubAck, PubAckReason, Publish,
     RetainForwardRule, SubAck, SubscribeReasonCode,
 };
+use rumqttc::v5::mqttbytes::{Error as MalformedPacket, QoS};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
@@ -245,7 +245,8 @@ async fn after_a_lost_connection_results_come_first_and_no_command_runs_twice() 
     drop(it.broker);
     let (connection, lost) = it.serving.await.unwrap();
     assert!(matches!(lost, Err(ConnectionLost::Closed)), "{lost:?}");
-    let (mut broker, link) = FakeBroker::new(1 << 20);
+    let (mut broker, mut link) = FakeBroker::new(1 << 20);
+    link.is_resumed = true;
     let _serving = serve(connection, link);
     let repeated = Publish {
         dup: true,
@@ -477,3 +478,5 @@ async fn a_state_that_seemed_to_end_the_connection_is_sent_again_after_a_minute(
         "{waited:?}"
     );
 }
+
+mod acknowledgements;
