@@ -184,7 +184,7 @@ struct BrokerKind {
 /// A packet of the broker.
 #[derive(Debug, Clone)]
 enum ToGateway {
-    Press { press: usize, publish: Publish },
+    Press { press: usize, publish: Box<Publish> },
     Answer { sent_after: u64 },
 }
 
@@ -255,8 +255,10 @@ impl Model {
             let press = self.carried_out.len();
             self.carried_out.push(0);
             self.unacknowledged.push_back((press, publish.clone()));
-            self.to_gateway
-                .push_back(ToGateway::Press { press, publish });
+            self.to_gateway.push_back(ToGateway::Press {
+                press,
+                publish: Box::new(publish),
+            });
         }
     }
 
@@ -304,10 +306,10 @@ impl Model {
         for (press, publish) in &self.unacknowledged {
             self.to_gateway.push_back(ToGateway::Press {
                 press: *press,
-                publish: match with_flag {
+                publish: Box::new(match with_flag {
                     true => with_dup(publish),
                     false => publish.clone(),
-                },
+                }),
             });
         }
     }
