@@ -22,6 +22,7 @@ mod refusal;
 mod room;
 mod schedule;
 mod settings;
+mod spellings;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -237,6 +238,7 @@ impl Rooms {
                 meters: room.poll.meters,
             },
             preset_offset: room.preset_offset,
+            setting_names: Arc::default(),
             max_command_age: room.max_command_age,
             allow: room.allow.clone(),
             max_payload,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::command::{Command, Plan};
-use super::field::{SentIn, TOGGLE};
+use super::field::{Field, SentIn, TOGGLE};
 use super::pattern::parameters;
 use super::payload::Payload;
 use super::references::CommandTopic;
@@ -143,12 +143,16 @@ impl Call {
 
     /// Its operation. If two operations share the topic, the value of the switch selects one.
     pub fn variant(&self) -> &'static Variant {
+        let first = self.spellings().next();
+        first.unwrap_or(&self.route.variants[0])
+    }
+
+    /// Its operation, then those that are sent only where the device lacks the ones before.
+    pub fn spellings(&self) -> impl Iterator<Item = &'static Variant> + use<> {
         let on = self.values.values().find_map(Value::as_bool);
-        self.route
-            .variants
-            .iter()
-            .find(|variant| variant.command.when.is_none() || variant.command.when == on)
-            .unwrap_or(&self.route.variants[0])
+        let fits = move |command: &Command| command.when.is_none() || command.when == on;
+        let variants = self.route.variants.iter();
+        variants.filter(move |variant| fits(&variant.command))
     }
 
     /// The calls of its plan, in order; the call itself if the plan has no steps.
@@ -183,7 +187,19 @@ impl Call {
     /// # Errors
     /// A parameter is missing or not a preset's number.
     pub fn request(&self, preset_offset: i8) -> Result<Request, Failure> {
-        let Variant { operation, command } = self.variant();
+        self.request_spelled(self.variant(), preset_offset)
+    }
+
+    /// Like [`Call::request`], in one of its spellings.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn request_spelled(
+        &self,
+        variant: &'static Variant,
+        preset_offset: i8,
+    ) -> Result<Request, Failure> {
+        let Variant { operation, command } = variant;
         let mut params = self.params.clone();
         let bound = command.bind.iter();
         params.extend(bound.map(|(name, value)| (*name, (*value).to_owned())));
@@ -200,15 +216,17 @@ impl Call {
         let Payload::Fields { fields, .. } = payload else {
             return Vec::new();
         };
-        let queried = fields.iter().filter(|field| field.sent_in == SentIn::Query);
+        let text = |field: &Field| match (field.sent_in, self.values.get(field.name)?) {
+            (SentIn::Query, Value::String(text)) => Some(text.clone()),
+            (SentIn::Query, other) => Some(other.to_string()),
+            (SentIn::QueryTrueFalse, value) => {
+                Some(if value.as_bool()? { "True" } else { "False" }.into())
+            }
+            (SentIn::Body | SentIn::Gateway, _) => None,
+        };
+        let queried = fields.iter();
         queried
-            .filter_map(|field| {
-                let text = match self.values.get(field.name)? {
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                };
-                Some((field.wire, text))
-            })
+            .filter_map(|field| Some((field.wire, text(field)?)))
             .collect()
     }
 
@@ -218,6 +236,9 @@ impl Call {
             body.insert((*name).into(), self.param(param).into());
         }
         for (name, value) in command.fixed {
+            body.insert((*name).into(), (*value).into());
+        }
+        for (name, value) in command.flags {
             body.insert((*name).into(), (*value).into());
         }
         match command.payload {

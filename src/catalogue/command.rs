@@ -89,6 +89,17 @@ pub enum Urgency {
     Ends(Ended),
 }
 
+/// How long a command may take, from its first request to its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimeLimit {
+    /// Ten seconds.
+    Ordinary,
+    /// A minute: dialling, logs, files.
+    Slow,
+    /// Several minutes. It runs alongside the other commands of the room, which do not wait for it.
+    Minutes,
+}
+
 /// What the device answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerKind {
@@ -120,12 +131,17 @@ pub struct Command {
     pub payload: Payload,
     /// Body fields that are always sent, before the payload's: (the device's name, value).
     pub fixed: &'static [(&'static str, &'static str)],
+    /// Truth values of the body that are always sent: (the device's name, value).
+    pub flags: &'static [(&'static str, bool)],
     /// Parameters of the path that the topic does not name: (parameter, value).
     pub bind: &'static [(&'static str, &'static str)],
     /// Parameters of the topic that go into the body: (parameter, the device's name).
     pub carry: &'static [(&'static str, &'static str)],
     /// If two operations share the topic: the value of the switch that selects this one.
     pub when: Option<bool>,
+    /// It is another spelling of the topic's first command, and is sent only where the device
+    /// answers that it lacks the first.
+    pub fallback: bool,
     /// How it becomes requests.
     pub plan: Plan,
     /// The state that is inverted for `toggle`.
@@ -138,8 +154,8 @@ pub struct Command {
     pub sets: Option<StateTopic>,
     /// Whether it waits its turn.
     pub urgency: Urgency,
-    /// It may take up to a minute rather than ten seconds.
-    pub slow: bool,
+    /// How long it may take.
+    pub time_limit: TimeLimit,
     /// What the device answers.
     pub answer: AnswerKind,
     /// Its entity in Home Assistant.
@@ -153,16 +169,18 @@ impl Command {
             kind: None,
             payload: Payload::None,
             fixed: &[],
+            flags: &[],
             bind: &[],
             carry: &[],
             when: None,
+            fallback: false,
             plan: Plan::Direct,
             toggles: None,
             refresh: &[],
             repeatable: true,
             sets: None,
             urgency: Urgency::InTurn,
-            slow: false,
+            time_limit: TimeLimit::Ordinary,
             answer: AnswerKind::Json,
             entities: &[],
         }
@@ -214,6 +232,19 @@ impl Command {
 
     pub(super) const fn fixed(self, fixed: &'static [(&'static str, &'static str)]) -> Self {
         Self { fixed, ..self }
+    }
+
+    pub(super) const fn flags(self, flags: &'static [(&'static str, bool)]) -> Self {
+        Self { flags, ..self }
+    }
+
+    /// It is sent only where the device lacks the topic's first command. Plan, read-back and urgency
+    /// are those of the first; fields have the same names and may go elsewhere in the request.
+    pub(super) const fn fallback(self) -> Self {
+        Self {
+            fallback: true,
+            ..self
+        }
     }
 
     pub(super) const fn bind(self, bind: &'static [(&'static str, &'static str)]) -> Self {
@@ -270,7 +301,11 @@ impl Command {
     }
 
     pub(super) const fn slow(self) -> Self {
-        Self { slow: true, ..self }
+        self.within(TimeLimit::Slow)
+    }
+
+    pub(super) const fn within(self, time_limit: TimeLimit) -> Self {
+        Self { time_limit, ..self }
     }
 
     /// Answers with a file, which is published at `topic`.

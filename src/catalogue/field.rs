@@ -19,6 +19,8 @@ pub enum SentIn {
     Body,
     /// Into the query string.
     Query,
+    /// Into the query string; a truth value as `True` or `False`.
+    QueryTrueFalse,
     /// Nowhere: the gateway uses it.
     Gateway,
 }
@@ -56,6 +58,14 @@ impl Field {
         Self {
             sent_in: SentIn::Query,
             ..Self::body(name, wire, rule)
+        }
+    }
+
+    /// A truth value that goes into the query as `True` or `False`.
+    pub(super) const fn query_true_false(name: &'static str, wire: &'static str) -> Self {
+        Self {
+            sent_in: SentIn::QueryTrueFalse,
+            ..Self::body(name, wire, Rule::Switch)
         }
     }
 

@@ -42,6 +42,17 @@ pub enum Class {
     Slow,
 }
 
+/// The body of the request that reads an operation's states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadBody {
+    /// No body: a GET.
+    None,
+    /// Always this JSON: a POST that changes nothing.
+    Fixed(&'static str),
+    /// `{"names":[…]}` with the room's `settings`. Without settings it is not read at all.
+    SettingNames,
+}
+
 /// The condition under which an operation is polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
@@ -51,6 +62,9 @@ pub enum When {
     InCall,
     /// Only if `poll.meters` is set.
     Meters,
+    /// Once after the log-in and once after each call that has ended. The class says when a read that
+    /// failed is repeated.
+    AfterCall,
 }
 
 /// One (method, path) of the device.
@@ -65,6 +79,11 @@ pub struct Operation {
     /// The members by which its answer is recognised as a Poly device's: an object of the answer has
     /// all of them. Empty where the answer has none that only a Poly device sends.
     pub known_by: &'static [(&'static str, MemberKind)],
+    /// The body of the request that reads its states; `None`: it does not read.
+    pub read: Option<ReadBody>,
+    /// It reads the same states as the operation with this path, and is used only while the device
+    /// lacks that one.
+    pub stands_in_for: Option<&'static str>,
     /// The retained topics that the answer feeds.
     pub states: &'static [State],
     /// How often it is polled; `None`: never.
@@ -82,6 +101,11 @@ impl Operation {
             path,
             shape: Shape::AsIs,
             known_by: &[],
+            read: match method {
+                Method::Get => Some(ReadBody::None),
+                Method::Post | Method::Put | Method::Delete => None,
+            },
+            stands_in_for: None,
             states: &[],
             poll: None,
             absent: false,
@@ -99,6 +123,22 @@ impl Operation {
 
     pub(super) const fn known_by(self, known_by: &'static [(&'static str, MemberKind)]) -> Self {
         Self { known_by, ..self }
+    }
+
+    /// A POST with this body reads its states, and changes nothing.
+    pub(super) const fn reads_with(self, body: ReadBody) -> Self {
+        Self {
+            read: Some(body),
+            ..self
+        }
+    }
+
+    /// Another spelling of the read with this path, for devices that lack that one.
+    pub(super) const fn stands_in_for(self, path: &'static str) -> Self {
+        Self {
+            stands_in_for: Some(path),
+            ..self
+        }
     }
 
     pub(super) const fn poll(self, class: Class) -> Self {
@@ -128,6 +168,11 @@ impl Operation {
     pub fn at_time(&self) -> bool {
         let timed = |state: &State| matches!(state.pick, Pick::AtTime(_));
         self.states.iter().any(timed)
+    }
+
+    /// True if it can be sent to read its states.
+    pub fn reads(&self) -> bool {
+        self.read.is_some()
     }
 
     /// True if its answer feeds this state.

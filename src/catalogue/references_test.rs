@@ -113,6 +113,71 @@ fn no_body_field_is_sent_twice() {
     }
 }
 
+/// Another spelling of a command differs from the first in its request only.
+#[test]
+fn every_fallback_is_like_the_first_of_its_topic() {
+    for route in CATALOGUE.routes() {
+        let first = &route.variants[0].command;
+        assert!(!first.fallback, "{}", route.topic);
+        for other in route
+            .variants
+            .iter()
+            .map(|it| &it.command)
+            .filter(|it| it.fallback)
+        {
+            let fields = |command: &Command| match command.payload {
+                Payload::Fields { bare, fields, .. } => {
+                    let names: Vec<_> = fields.iter().map(|field| field.name).collect();
+                    (bare, names)
+                }
+                _ => (None, Vec::new()),
+            };
+            assert_eq!(fields(other), fields(first), "{}", route.topic);
+            assert_eq!(other.repeatable, first.repeatable, "{}", route.topic);
+            assert_eq!(other.answer, first.answer, "{}", route.topic);
+            assert!(other.refresh.is_empty() && other.entities.is_empty());
+        }
+    }
+}
+
+#[test]
+fn every_stand_in_reads_the_states_of_another() {
+    for operation in operations() {
+        let Some(path) = operation.stands_in_for else {
+            continue;
+        };
+        let first = operations()
+            .find(|it| it.reads() && it.path == path)
+            .unwrap();
+        let topics = |it: &Operation| it.states.iter().map(|it| it.topic).collect::<Vec<_>>();
+        assert_eq!(topics(operation), topics(first), "{path}");
+        assert_eq!(operation.poll, first.poll, "{path}");
+        assert!(std::ptr::eq(CATALOGUE.stand_in(first).unwrap(), operation));
+        for state in first.states {
+            let (reader, _) = CATALOGUE.reader(state.topic).unwrap();
+            assert!(reader.stands_in_for.is_none(), "{}", state.topic);
+        }
+    }
+}
+
+#[test]
+fn every_read_body_is_json() {
+    for operation in operations() {
+        if let Some(ReadBody::Fixed(body)) = operation.read {
+            let json = serde_json::from_str::<serde_json::Value>(body);
+            assert!(json.is_ok(), "{}", operation.path);
+        }
+        if operation.poll.is_some() {
+            assert!(
+                operation.reads(),
+                "{} {}",
+                operation.method.as_str(),
+                operation.path
+            );
+        }
+    }
+}
+
 #[test]
 fn what_a_command_ends_is_there() {
     for ended in Ended::ALL {

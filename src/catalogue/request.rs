@@ -7,10 +7,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::operation::{Method, Operation};
+use super::operation::{Method, Operation, ReadBody};
 use super::pattern::parameters;
 use super::step::Params;
 use crate::command::{ErrorCode, Failure};
@@ -60,16 +60,29 @@ pub enum RequestBody {
 }
 
 impl Request {
-    /// The request that reads an operation's states.
+    /// The request that reads an operation's states. `settings`: the room's names of the device's
+    /// own configuration.
     ///
     /// # Errors
     /// A parameter of the path is missing.
-    pub fn read(operation: &'static Operation, params: &Params) -> Result<Self, Failure> {
+    pub fn read(
+        operation: &'static Operation,
+        params: &Params,
+        settings: &[String],
+    ) -> Result<Self, Failure> {
+        let body = match operation.read {
+            None | Some(ReadBody::None) => RequestBody::None,
+            // A test reads every fixed body.
+            Some(ReadBody::Fixed(text)) => {
+                RequestBody::Json(serde_json::from_str(text).unwrap_or_default())
+            }
+            Some(ReadBody::SettingNames) => RequestBody::Json(json!({ "names": settings })),
+        };
         Ok(Self {
             method: operation.method,
             path: path(operation, params, 0)?,
             query: Vec::new(),
-            body: RequestBody::None,
+            body,
             repeatable: true,
         })
     }
@@ -133,4 +146,30 @@ pub(super) fn path(
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::operation::{get, post};
+    use super::*;
+
+    #[test]
+    fn a_read_has_the_body_that_its_entry_says() {
+        static PLAIN: Operation = get("/rest/audio");
+        static FIXED: Operation = post("/rest/x").reads_with(ReadBody::Fixed(r#"{"a":"b"}"#));
+        static NULL: Operation = post("/rest/x").reads_with(ReadBody::Fixed("null"));
+        static NAMES: Operation = post("/rest/config").reads_with(ReadBody::SettingNames);
+        let names = ["system.info.systemname".to_owned()];
+        let json = |value: Value| RequestBody::Json(value);
+        for (operation, body) in [
+            (&PLAIN, RequestBody::None),
+            (&FIXED, json(json!({"a": "b"}))),
+            (&NULL, json(Value::Null)),
+            (&NAMES, json(json!({"names": ["system.info.systemname"]}))),
+        ] {
+            let request = Request::read(operation, &Params::new(), &names).unwrap();
+            assert_eq!(request.body, body);
+            assert!(request.repeatable);
+        }
+    }
 }

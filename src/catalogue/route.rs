@@ -26,12 +26,13 @@ pub struct Variant {
 pub struct Route {
     /// The pattern below the room: `camera/preset/{index}/activate`.
     pub topic: String,
-    /// One operation, or two that a switch chooses between.
+    /// One operation, or two that a switch chooses between; then the fallbacks.
     pub variants: Vec<Variant>,
 }
 
 impl Route {
-    /// The command of its first variant; a second one differs only in what the switch must say.
+    /// The command of its first variant; another differs only in what the switch must say, or in its
+    /// request.
     pub fn command(&self) -> &Command {
         &self.variants[0].command
     }

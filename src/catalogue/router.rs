@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::areas::operations;
 use super::command::{AnswerKind, Command, Plan, TopicKind};
-use super::operation::{Method, Operation};
+use super::operation::Operation;
 use super::pattern::{matches, parameters};
 use super::references::StateTopic;
 use super::route::{Route, Variant};
@@ -37,6 +37,8 @@ pub struct Catalogue {
     by_pattern: HashMap<String, usize>,
     /// The operation that reads each state with the least work.
     readers: HashMap<StateTopic, (&'static Operation, &'static State)>,
+    /// The other spelling of each read that has one, by the path of the first.
+    stand_ins: HashMap<&'static str, &'static Operation>,
 }
 
 impl Catalogue {
@@ -45,6 +47,7 @@ impl Catalogue {
             routes: Vec::new(),
             by_pattern: HashMap::new(),
             readers: HashMap::new(),
+            stand_ins: HashMap::new(),
         };
         for operation in operations() {
             for command in operation.commands {
@@ -52,17 +55,21 @@ impl Catalogue {
             }
         }
         for operation in operations() {
+            if let Some(path) = operation.stands_in_for {
+                catalogue.stand_ins.insert(path, operation);
+                continue;
+            }
             for state in operation.states {
                 let topic = format!("{}/get", state.pattern());
                 if catalogue.pattern(&topic).is_none() {
-                    let plan = match operation.method {
-                        Method::Get => Plan::Read(state.topic),
-                        _ => Plan::Stored(state.topic),
+                    let plan = match operation.reads() {
+                        true => Plan::Read(state.topic),
+                        false => Plan::Stored(state.topic),
                     };
                     let command = Command::new("").kind(TopicKind::Query).plan(plan);
                     catalogue.add(topic, operation, command);
                 }
-                if operation.method == Method::Get {
+                if operation.reads() {
                     let reader = catalogue.readers.entry(state.topic);
                     let reader = reader.or_insert((operation, state));
                     if operation.states.len() < reader.0.states.len() {
@@ -104,6 +111,14 @@ impl Catalogue {
     /// first.
     pub fn reader(&self, state: StateTopic) -> Option<(&'static Operation, &'static State)> {
         self.readers.get(&state).copied()
+    }
+
+    /// The operation that reads the same states where the device lacks this one.
+    pub fn stand_in(&self, operation: &Operation) -> Option<&'static Operation> {
+        self.stand_ins
+            .get(operation.path)
+            .copied()
+            .filter(|_| operation.reads())
     }
 
     /// Whether a topic below the room is a state of the catalogue.

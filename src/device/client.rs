@@ -19,7 +19,7 @@ use super::response::{DeviceResponse, RequestError};
 use super::sessions::Sessions;
 use super::settings::DeviceSettings;
 use super::timings::DeviceTimings;
-use crate::catalogue::{Request, read_body};
+use crate::catalogue::{Request, TimeLimit, read_body};
 
 /// The wait before a request is sent again: long enough for a device's web server to take new
 /// connections after it closed one.
@@ -71,11 +71,11 @@ impl Device {
     }
 
     /// When a request that begins now must have its response.
-    pub fn deadline(&self, slow: bool) -> Instant {
-        let timeout = if slow {
-            self.timings.slow_request_timeout
-        } else {
-            self.timings.request_timeout
+    pub fn deadline(&self, limit: TimeLimit) -> Instant {
+        let timeout = match limit {
+            TimeLimit::Ordinary => self.timings.request_timeout,
+            TimeLimit::Slow => self.timings.slow_request_timeout,
+            TimeLimit::Minutes => self.timings.minutes_request_timeout,
         };
         Instant::now() + timeout
     }
@@ -87,7 +87,7 @@ impl Device {
     pub async fn log_in(&self) -> Result<Value, Problem> {
         let mut session = pin!(self.authenticator.verified_session());
         loop {
-            match timeout_at(self.deadline(false), &mut session).await {
+            match timeout_at(self.deadline(TimeLimit::Ordinary), &mut session).await {
                 Ok(session) => return session.map(|session| session.state.clone()),
                 // Waiting for other devices' log-ins says nothing of this device.
                 Err(_) if self.authenticator.waits_for_limiter() => {}

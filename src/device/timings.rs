@@ -11,6 +11,9 @@ pub struct DeviceTimings {
     pub request_timeout: Duration,
     /// The same for dialling, logs and files, which devices take up to a minute for.
     pub slow_request_timeout: Duration,
+    /// The same for what devices take up to three minutes for, such as changing the provider, and
+    /// half a minute for the answer.
+    pub minutes_request_timeout: Duration,
     /// How long to wait after a refused password, doubled after each refusal up to an hour. A
     /// device that locks out after too many attempts locks out people too.
     pub retry_after_refused_login: Duration,
@@ -27,6 +30,7 @@ impl Default for DeviceTimings {
         Self {
             request_timeout: Duration::from_secs(10),
             slow_request_timeout: Duration::from_secs(60),
+            minutes_request_timeout: Duration::from_secs(210),
             retry_after_refused_login: Duration::from_secs(600),
             retry_after_lockout: Duration::from_secs(120),
             retry_after_too_many_sessions: Duration::from_secs(60),

@@ -24,7 +24,9 @@ enum Source {
 
 /// Every entity of the catalogue.
 pub fn catalogue_entities() -> impl Iterator<Item = CatalogueEntity> {
-    operations().flat_map(|operation| {
+    // Another spelling has the states of the first.
+    let first = operations().filter(|operation| operation.stands_in_for.is_none());
+    first.flat_map(|operation| {
         let of_states = operation.states.iter().flat_map(|state| {
             state.entities.iter().map(|entity| CatalogueEntity {
                 entity,

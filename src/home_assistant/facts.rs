@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::entities::catalogue_entities;
-use crate::catalogue::{self, Method, StateTopic, operations};
+use crate::catalogue::{self, StateTopic, operations};
 use crate::config;
 use crate::state::{Change, StateStore};
 use crate::topics::{AVAILABILITY, RoomTopics};
@@ -125,7 +125,7 @@ pub fn can_change_document(state: &str, change: Change) -> bool {
 /// All states of the operations that feed this one.
 fn sources(state: StateTopic) -> impl Iterator<Item = StateTopic> {
     operations()
-        .filter(|operation| operation.method == Method::Get)
+        .filter(|operation| operation.reads())
         .filter(move |operation| operation.feeds(state))
         .flat_map(|operation| operation.states.iter().map(|known| known.topic))
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use crate::catalogue::{
-    AnswerKind, CATALOGUE, Class, Command, Field, FileSpec, Method, Operation, Payload, Plan,
+    AnswerKind, CATALOGUE, Class, Command, Field, FileSpec, Operation, Payload, Plan, ReadBody,
     Route, State, StateTopic, Variant, When, operations,
 };
 
@@ -19,7 +19,7 @@ pub fn topic_table() -> String {
         let _ = writeln!(
             table,
             "state\t{topic}\t\t{}\t{}",
-            path(operation),
+            source(operation),
             read(operation)
         );
     }
@@ -59,9 +59,11 @@ pub fn files() -> impl Iterator<Item = FileSpec> {
 /// How often a state is read.
 pub fn read(operation: &Operation) -> &'static str {
     match operation.poll {
-        None if operation.method == Method::Get => "on request",
+        None if operation.reads() => "on request",
         None => "with the log-in",
         Some((_, When::Meters)) => "fast, with poll.meters",
+        Some((_, When::AfterCall)) => "after a call",
+        _ if operation.read == Some(ReadBody::SettingNames) => "slow, with settings",
         Some((Class::Fast, When::Always)) => "fast",
         Some((Class::Normal, When::Always)) => "normal",
         Some((Class::Slow, When::Always)) => "slow",
@@ -95,8 +97,18 @@ pub fn takes(route: &Route) -> String {
 /// The requests that a topic makes the gateway send to the device, in order.
 pub fn requests(route: &Route) -> String {
     let command = route.command();
-    let direct: Vec<_> = route.variants.iter().map(request).collect();
-    let direct = direct.join(" or ");
+    let (others, first): (Vec<_>, Vec<_>) = route
+        .variants
+        .iter()
+        .partition(|variant| variant.command.fallback);
+    let joined = |variants: Vec<&Variant>| {
+        let requests: Vec<_> = variants.into_iter().map(request).collect();
+        requests.join(" or ")
+    };
+    let mut direct = joined(first);
+    if !others.is_empty() {
+        let _ = write!(direct, " (where missing: {})", joined(others));
+    }
     match command.plan {
         Plan::Direct | Plan::Split(_) => direct,
         Plan::Move => format!("{direct}, then its stop"),
@@ -110,7 +122,15 @@ pub fn requests(route: &Route) -> String {
 
 fn reading(state: StateTopic) -> String {
     let reader = CATALOGUE.reader(state);
-    reader.map_or_else(String::new, |(operation, _)| path(operation))
+    reader.map_or_else(String::new, |(operation, _)| source(operation))
+}
+
+/// The request that reads an operation's states, and its other spelling.
+pub fn source(operation: &Operation) -> String {
+    match CATALOGUE.stand_in(operation) {
+        Some(other) => format!("{} (where missing: {})", path(operation), path(other)),
+        None => path(operation),
+    }
 }
 
 fn path(operation: &Operation) -> String {
@@ -119,12 +139,17 @@ fn path(operation: &Operation) -> String {
 
 /// An operation's request with what the topic fixes in it.
 fn request(variant: &Variant) -> String {
-    let Command { bind, fixed, .. } = variant.command;
+    let Command {
+        bind, fixed, flags, ..
+    } = variant.command;
     let mut request = path(variant.operation);
     for (name, value) in bind {
         request = request.replace(&format!("{{{name}}}"), value);
     }
     for (name, value) in fixed {
+        let _ = write!(request, " {name}={value}");
+    }
+    for (name, value) in flags {
         let _ = write!(request, " {name}={value}");
     }
     request

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::table::{files, read, requests, states, takes};
+use super::table::{files, read, requests, source, states, takes};
 use crate::catalogue::{
     CATALOGUE, FileSpec, GATEWAY_TOPICS, Operation, Route, TopicKind, about_parameter, parameters,
 };
@@ -94,14 +94,14 @@ fn area(topic: &str) -> String {
 }
 
 fn state(topic: &str, operation: &Operation) -> String {
-    let (method, path) = (operation.method.as_str(), operation.path);
     let none = if operation.absent {
         "; `none` if there is none"
     } else {
         ""
     };
     format!(
-        "| `{topic}` | `{method} {path}`{none} | {} |\n",
+        "| `{topic}` | `{}`{none} | {} |\n",
+        source(operation),
         read(operation)
     )
 }

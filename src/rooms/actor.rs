@@ -46,7 +46,7 @@ use super::queue::{Lane, Queue, Ticket, stopping_failure};
 use super::reading::{LARGEST_JSON_ANSWER, Reading};
 use super::settings::RoomSettings;
 use super::underway::Underway;
-use crate::catalogue::{Call, Motion, Plan};
+use crate::catalogue::{Call, Motion, Plan, TimeLimit};
 use crate::command::{Reply, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
 use crate::telemetry::{Telemetry, command_span};
@@ -153,7 +153,12 @@ impl Actor {
     ) -> Self {
         let telemetry = settings.device.telemetry.clone();
         Self {
-            poller: Poller::new(settings.intervals, telemetry, Instant::now()),
+            poller: Poller::new(
+                settings.intervals,
+                settings.setting_names.clone(),
+                telemetry,
+                Instant::now(),
+            ),
             knowledge: RoomKnowledge::new(publisher.clone(), settings.preset_offset),
             availability: Availability::new(device.timings().clone()),
             settings,
@@ -268,13 +273,13 @@ impl Actor {
         self.underway.set_poll(true);
         let device = self.device.clone();
         self.run_beside(async move {
-            let deadline = device.deadline(false);
+            let deadline = device.deadline(TimeLimit::Ordinary);
             let response = device.send(&request, LARGEST_JSON_ANSWER, deadline).await;
             Done::Polled { poll, response }
         });
     }
 
-    fn environment(&self, call: &Call) -> Environment {
+    fn environment(&mut self, call: &Call) -> Environment {
         let stored = match call.route.command().plan {
             Plan::Stored(state) => self.publisher.stored(state),
             _ => None,
@@ -285,6 +290,8 @@ impl Actor {
             conference: self.knowledge.conference().map(str::to_owned),
             max_payload: self.settings.max_payload,
             stored,
+            setting_names: self.settings.setting_names.clone(),
+            spellings: self.knowledge.spellings().clone(),
         }
     }
 

@@ -9,6 +9,9 @@ use crate::catalogue::{CallConnection, CallPhase};
 /// Something that happened to a connection: the event's name and its details.
 pub type Event = (&'static str, Value);
 
+/// The event of a call that has ended, or rang and was not answered.
+pub const CALL_ENDED: &str = "call_ended";
+
 /// What happened from one reading of the connections to the next.
 fn events(before: &[CallConnection], after: &[CallConnection]) -> Vec<Event> {
     let known = |connection: &CallConnection| before.iter().find(|old| old.id == connection.id);
@@ -30,7 +33,7 @@ fn events(before: &[CallConnection], after: &[CallConnection]) -> Vec<Event> {
             let mut details = connection.describe();
             let answered = connection.phase == CallPhase::Connected;
             details.insert("answered".into(), answered.into());
-            events.push(event("call_ended", details));
+            events.push(event(CALL_ENDED, details));
         }
     }
     events

@@ -9,6 +9,8 @@ mod queries;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -16,9 +18,10 @@ use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading, other_kind};
 use super::refusal::{
     foreign_answer, invalid_body, no_response, no_response_to_read, not_carried_out, refusal,
 };
+use super::spellings::Spellings;
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
-    Request, StateTopic, is_plain_text, learned_preset_offset, read_body, truth,
+    Request, StateTopic, Variant, is_plain_text, learned_preset_offset, read_body, truth,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
@@ -37,6 +40,10 @@ pub struct Environment {
     /// The stored value of the state that the command asks for, if the device has no request for
     /// that state.
     pub stored: Option<Value>,
+    /// The names of the device's own configuration that the room keeps as states.
+    pub setting_names: Arc<[String]>,
+    /// Which spellings of requests the device has, as far as it is known.
+    pub spellings: Spellings,
 }
 
 /// The outcome of a command, with everything that it read.
@@ -50,6 +57,8 @@ pub struct Executed {
     pub problem: Option<Problem>,
     /// A request was sent and not answered in time.
     pub unanswered: bool,
+    /// The spelling that the device has, where the command has several: its topic, and the index.
+    pub spelled: Option<(&'static str, usize)>,
 }
 
 /// Carries a command out.
@@ -62,11 +71,12 @@ pub async fn execute(
     let mut executor = Executor {
         device,
         environment,
-        deadline: device.deadline(call.route.command().slow),
+        deadline: device.deadline(call.route.command().time_limit),
         transfer,
         readings: Vec::new(),
         problem: None,
         unanswered: false,
+        spelled: None,
     };
     let result = executor.run(call).await;
     Executed {
@@ -74,6 +84,7 @@ pub async fn execute(
         readings: executor.readings,
         problem: executor.problem,
         unanswered: executor.unanswered,
+        spelled: executor.spelled,
     }
 }
 
@@ -88,6 +99,7 @@ struct Executor<'a> {
     readings: Vec<Reading>,
     problem: Option<Problem>,
     unanswered: bool,
+    spelled: Option<(&'static str, usize)>,
 }
 
 impl Executor<'_> {
@@ -165,11 +177,42 @@ impl Executor<'_> {
         Ok(success)
     }
 
-    /// One request.
+    /// One request, in the spelling that the device has. The next spelling is sent only after an
+    /// answer that says that nothing was carried out.
     async fn request(&mut self, call: &Call) -> Result<Success, Failure> {
-        let variant = call.variant();
+        let mut spellings = self.environment.spellings.of_command(call).into_iter();
+        loop {
+            let Some((index, variant)) = spellings.next() else {
+                return self.request_spelled(call, call.variant()).await;
+            };
+            match self.request_spelled(call, variant).await {
+                Err(failure)
+                    if spellings.len() > 0 && lacks_spelling(&failure, &variant.command) => {}
+                Ok(success) => {
+                    self.note_spelling(call, index);
+                    return Ok(success);
+                }
+                failed => return failed,
+            }
+        }
+    }
+
+    fn note_spelling(&mut self, call: &Call, index: usize) {
+        if call.spellings().nth(1).is_some() {
+            let topic = call.route.topic.as_str();
+            self.environment.spellings.command_worked(topic, index);
+            self.spelled = Some((topic, index));
+        }
+    }
+
+    async fn request_spelled(
+        &mut self,
+        call: &Call,
+        variant: &'static Variant,
+    ) -> Result<Success, Failure> {
         let (operation, command) = (variant.operation, &variant.command);
-        let request = call.request(self.preset_offset(operation).await?)?;
+        let offset = self.preset_offset(operation).await?;
+        let request = call.request_spelled(variant, offset)?;
         let response = match (command.answer, std::mem::take(&mut self.transfer)) {
             (AnswerKind::File(spec), transfer) => {
                 return self.fetch_file(&request, operation, spec, transfer).await;
@@ -184,8 +227,12 @@ impl Executor<'_> {
             }
         };
         let body = accepted_body(&response, operation)?;
-        let whole = !operation.states.is_empty() && request.query.is_empty();
-        if whole && operation.poll.is_some() && !operation.takes("conf_id") {
+        let whole = operation.method == Method::Get && request.query.is_empty();
+        if whole
+            && !operation.states.is_empty()
+            && operation.poll.is_some()
+            && !operation.takes("conf_id")
+        {
             self.readings.push(Reading::of(operation, &response));
         }
         Ok(Success::new(response.status, body))
@@ -203,7 +250,7 @@ impl Executor<'_> {
         let Some((presets, _)) = CATALOGUE.reader(PRESETS) else {
             return Ok(0);
         };
-        match self.read(presets, &Params::new()).await? {
+        match self.read(presets, &Params::new()).await?.outcome {
             ReadOutcome::Value(list) => {
                 self.environment.preset_offset = learned_preset_offset(&list);
                 Ok(self.environment.preset_offset.unwrap_or(0))
@@ -213,14 +260,35 @@ impl Executor<'_> {
         }
     }
 
-    /// Reads an operation's states from the device.
+    /// Reads an operation's states from the device, in the spelling that the device has.
     async fn read(
         &mut self,
         operation: &'static Operation,
         given: &Params,
-    ) -> Result<ReadOutcome, Failure> {
+    ) -> Result<Reading, Failure> {
+        let mut missing = Vec::new();
+        for spelling in self.environment.spellings.of_read(operation) {
+            let reading = self.read_spelled(spelling, given).await?;
+            if !matches!(reading.outcome, ReadOutcome::Unsupported(_)) {
+                self.readings.push(reading.clone());
+                return Ok(reading);
+            }
+            missing.push(reading);
+        }
+        // The device has none of them.
+        let last = missing.last().cloned();
+        self.readings.append(&mut missing);
+        last.ok_or_else(|| Failure::new(ErrorCode::Unsupported, "this cannot be read"))
+    }
+
+    async fn read_spelled(
+        &mut self,
+        operation: &'static Operation,
+        given: &Params,
+    ) -> Result<Reading, Failure> {
         let params = self.with_conference(operation, given);
-        let reading = match Request::read(operation, &params) {
+        let settings = self.environment.setting_names.clone();
+        Ok(match Request::read(operation, &params, &settings) {
             Ok(request) => {
                 let sent = self
                     .device
@@ -230,10 +298,7 @@ impl Executor<'_> {
                 Reading::of(operation, &response)
             }
             Err(failure) => Reading::without_response(operation, ReadOutcome::Failed(failure)),
-        };
-        let outcome = reading.outcome.clone();
-        self.readings.push(reading);
-        Ok(outcome)
+        })
     }
 
     /// Adds the conference that is up, if the operation is about one and the topic names none.
@@ -323,6 +388,16 @@ fn accepted_body(response: &DeviceResponse, operation: &Operation) -> Result<Val
         return Err(not_carried_out(status, body["reason"].as_str()));
     }
     Ok(body)
+}
+
+/// Whether the device lacks this spelling of a command, so that it carried nothing out.
+fn lacks_spelling(failure: &Failure, command: &Command) -> bool {
+    let has_action = || command.fixed.iter().any(|(name, _)| *name == "action");
+    match failure.status {
+        Some(404 | 405 | 501) => true,
+        Some(400) => has_action() && failure.message.to_ascii_lowercase().contains("action"),
+        _ => false,
+    }
 }
 
 fn is_success(status: u16) -> bool {

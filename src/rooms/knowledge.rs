@@ -4,17 +4,19 @@
 //! the device named them. Every reading comes through [`RoomKnowledge::apply`], whether a poll or a
 //! command's read-back brought it, and becomes states and call events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::calls::Calls;
+use super::calls::{CALL_ENDED, Calls};
 use super::publisher::RoomPublisher;
 use super::reading::{ReadOutcome, Reading};
+use super::spellings::Spellings;
 use crate::catalogue::{
-    CALLS, Context, Operation, PRESETS, Pick, When, connections, learned_preset_offset, operations,
+    CALLS, Context, Operation, PRESETS, Pick, SESSION, StateTopic, When, connections,
+    learned_preset_offset, operations,
 };
 
 /// A room's knowledge of its device.
@@ -26,8 +28,11 @@ pub struct RoomKnowledge {
     configured_preset_offset: Option<i8>,
     /// What the device's own list of presets shows, if it has been read.
     learned_preset_offset: Option<i8>,
-    /// The topics of a state that has one topic for each name the device gives.
-    named_topics: BTreeSet<String>,
+    /// The topics of each state that has one topic for each name the device gives.
+    named_topics: BTreeMap<StateTopic, BTreeSet<String>>,
+    spellings: Spellings,
+    /// A call has ended since this was asked last.
+    call_has_ended: bool,
 }
 
 impl RoomKnowledge {
@@ -38,8 +43,20 @@ impl RoomKnowledge {
             calls: Calls::default(),
             configured_preset_offset,
             learned_preset_offset: None,
-            named_topics: BTreeSet::new(),
+            named_topics: BTreeMap::new(),
+            spellings: Spellings::default(),
+            call_has_ended: false,
         }
+    }
+
+    /// Which spellings of requests the device has.
+    pub fn spellings(&mut self) -> &mut Spellings {
+        &mut self.spellings
+    }
+
+    /// Whether a call has ended since this was asked last.
+    pub fn take_call_ended(&mut self) -> bool {
+        std::mem::take(&mut self.call_has_ended)
     }
 
     /// A call is up or being dialled.
@@ -72,6 +89,7 @@ impl RoomKnowledge {
         } = reading;
         match outcome {
             ReadOutcome::Value(answer) => {
+                self.spellings.read_worked(operation);
                 self.publish(operation, answer);
                 self.learn(operation, answer);
             }
@@ -82,7 +100,11 @@ impl RoomKnowledge {
                         .state(state.topic.as_str(), Some(&"none".into()));
                 }
             }
-            ReadOutcome::Unsupported(_) => self.clear(operation),
+            ReadOutcome::Unsupported(_) => {
+                if self.spellings.read_is_missing(operation) {
+                    self.clear(operation);
+                }
+            }
             ReadOutcome::Failed(_) => {}
         }
     }
@@ -96,23 +118,28 @@ impl RoomKnowledge {
             }
             if let Pick::Each(_) = state.pick {
                 let named = values.into_iter().map(|(topic, _)| topic).collect();
-                self.clear_unnamed(named);
+                self.clear_unnamed(state.topic, named);
             }
         }
     }
 
     /// Clears what the device named before and names no longer: a device that gives new names in
     /// each answer must not make ever more topics.
-    fn clear_unnamed(&mut self, named: BTreeSet<String>) {
-        for topic in self.named_topics.difference(&named) {
+    fn clear_unnamed(&mut self, state: StateTopic, named: BTreeSet<String>) {
+        let before = self.named_topics.insert(state, named);
+        let named = self.named_topics.get(&state);
+        let is_named = |topic: &String| named.is_some_and(|named| named.contains(topic));
+        for topic in before.iter().flatten().filter(|topic| !is_named(topic)) {
             self.publisher.state(topic, None);
         }
-        self.named_topics = named;
     }
 
-    fn clear(&self, operation: &Operation) {
+    fn clear(&mut self, operation: &Operation) {
         for state in operation.states {
-            self.publisher.state(state.topic.as_str(), None);
+            match state.pick {
+                Pick::Each(_) => self.clear_unnamed(state.topic, BTreeSet::new()),
+                _ => self.publisher.state(state.topic.as_str(), None),
+            }
         }
     }
 
@@ -121,13 +148,18 @@ impl RoomKnowledge {
             self.learned_preset_offset =
                 learned_preset_offset(answer).or(self.learned_preset_offset);
         }
+        if operation.feeds(SESSION) {
+            self.spellings.logged_in();
+        }
         if operation.feeds(CALLS) {
             for (event, details) in self.calls.update(connections(answer)) {
                 self.publisher.event(event, &details);
+                self.call_has_ended |= event == CALL_ENDED;
             }
             if !self.calls.in_call() {
-                let call_states = operations().filter(|operation| is_call_state(operation));
-                call_states.for_each(|operation| self.clear(operation));
+                for operation in operations().filter(|operation| is_call_state(operation)) {
+                    self.clear(operation);
+                }
             }
         }
     }
@@ -231,5 +263,7 @@ mod tests {
         assert_eq!(topics(&room), 2);
         room.read("system/status", parts(&["b"]));
         assert_eq!(topics(&room), 1);
+        room.read("system/status", ReadOutcome::Unsupported(404));
+        assert_eq!(topics(&room), 0);
     }
 }

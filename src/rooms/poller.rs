@@ -47,6 +47,8 @@ pub enum Polled {
 #[derive(Debug)]
 pub struct Poller {
     schedule: Schedule,
+    /// The names of the device's own configuration that the room keeps as states.
+    setting_names: Arc<[String]>,
     understanding: Understanding,
     /// What [`Poller::completed`] said last.
     said_complete: bool,
@@ -55,9 +57,15 @@ pub struct Poller {
 
 impl Poller {
     /// Everything is due at once.
-    pub fn new(intervals: PollIntervals, telemetry: Arc<Telemetry>, now: Instant) -> Self {
+    pub fn new(
+        intervals: PollIntervals,
+        setting_names: Arc<[String]>,
+        telemetry: Arc<Telemetry>,
+        now: Instant,
+    ) -> Self {
         Self {
-            schedule: Schedule::new(intervals, now),
+            schedule: Schedule::new(intervals, !setting_names.is_empty(), now),
+            setting_names,
             understanding: Understanding::default(),
             said_complete: false,
             telemetry,
@@ -80,7 +88,7 @@ impl Poller {
         let writes = entry.writes();
         let conference = conference.map(|conference| ("conf_id", conference.to_owned()));
         let params = conference.into_iter().collect();
-        let request = Request::read(entry.operation, &params).ok()?;
+        let request = Request::read(entry.operation, &params, &self.setting_names).ok()?;
         Some((Poll { index, writes }, request))
     }
 
@@ -135,6 +143,7 @@ impl Poller {
         {
             self.telemetry.poll_finished(PollOutcome::Unchanged);
             self.understanding.answered(Some(index), evidence, None);
+            self.schedule.unchanged(index);
             return Polled::Unchanged;
         }
         let reading = Reading::of(operation, response);
@@ -209,6 +218,11 @@ impl Poller {
     /// Goes over to the pace of a call, or back.
     pub fn set_in_call(&mut self, in_call: bool, now: Instant) {
         self.schedule.set_in_call(in_call, now);
+    }
+
+    /// A call has ended: what is read then is due.
+    pub fn call_ended(&mut self, now: Instant) {
+        self.schedule.call_ended(now);
     }
 
     /// After a log-in: everything is read again.

@@ -31,7 +31,7 @@ const ROOM_STOPPING_MESSAGE: &str =
 pub enum Lane {
     /// In order of arrival.
     InOrder,
-    /// Alongside the ordered one: for urgent commands and long queries.
+    /// Alongside the ordered one: for urgent commands, long queries, and commands that take minutes.
     Alongside,
 }
 
@@ -184,8 +184,8 @@ impl Waiting {
             // An urgent command does not overtake what runs in its own area: a stop would come
             // before its move.
             let passes = ticket.is_urgent() && free.in_order != Err(ticket.area());
-            let alongside = free.alongside && (ticket.is_long_query() || passes);
-            let prefers_alongside = alongside && ticket.is_long_query();
+            let alongside = free.alongside && (ticket.runs_alongside() || passes);
+            let prefers_alongside = alongside && ticket.runs_alongside();
             if free.in_order.is_ok() && !ordered_waits && !prefers_alongside {
                 return Some((index, Lane::InOrder));
             }

@@ -11,11 +11,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::catalogue::{Class, Evidence, Operation, When, operations};
+use crate::catalogue::{Class, Evidence, Operation, ReadBody, When, operations};
 
 /// An operation is no longer read after this many answers in a row that the device does not have
 /// it. A device that is starting, or in trouble, says so for a moment of what it has.
 const UNSUPPORTED_BEFORE_DROPPED: u32 = 4;
+
+/// The wait after the end of a call before what it left behind is read: the device writes the entry of
+/// its call log a moment after the call is gone from the list.
+const AFTER_CALL_DELAY: Duration = Duration::from_secs(1);
 
 /// How often each class is read.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,6 +42,10 @@ pub struct Entry {
     class: Class,
     when: When,
     due: Instant,
+    /// The index of the entry that it stands in for.
+    stands_in_for: Option<usize>,
+    /// Something happened since it was read last, so that there is something to read.
+    requested: bool,
     /// Not read until the next log-in, because the device does not have it.
     dropped: bool,
     /// The device has answered since the log-in, so it has this.
@@ -59,6 +67,11 @@ impl Entry {
     pub fn evidence_of_same(&self, body: &[u8]) -> Option<Evidence> {
         let (digest, evidence) = self.last_body?;
         (digest == Digest::of(body)).then_some(evidence)
+    }
+
+    /// The device has said since the log-in that it lacks this, and never that it has it.
+    fn is_missing(&self) -> bool {
+        self.unsupported > 0 && !self.answered
     }
 
     /// Changes whenever a command has read states of this entry.
@@ -91,16 +104,22 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// All that the catalogue polls, due at once.
-    pub fn new(intervals: PollIntervals, now: Instant) -> Self {
+    /// All that the catalogue polls, due at once. `has_settings`: the room keeps some of the device's
+    /// own configuration as states.
+    pub fn new(intervals: PollIntervals, has_settings: bool, now: Instant) -> Self {
         let mut entries: Vec<_> = operations()
             .filter_map(|operation| {
                 let (class, when) = operation.poll?;
-                (when != When::Meters || intervals.meters).then_some(Entry {
+                let wants_settings = operation.read == Some(ReadBody::SettingNames);
+                let wanted =
+                    (when != When::Meters || intervals.meters) && (has_settings || !wants_settings);
+                wanted.then_some(Entry {
                     operation,
                     class,
                     when,
                     due: now,
+                    stands_in_for: None,
+                    requested: true,
                     dropped: false,
                     answered: false,
                     unsupported: 0,
@@ -112,6 +131,11 @@ impl Schedule {
             .collect();
         entries.shrink_to_fit();
         entries.sort_by_key(|entry| entry.class);
+        for index in 0..entries.len() {
+            let first = entries[index].operation.stands_in_for;
+            let position = |path| entries.iter().position(|it| it.operation.path == path);
+            entries[index].stands_in_for = first.and_then(position);
+        }
         let mut schedule = Self {
             intervals,
             entries,
@@ -126,6 +150,7 @@ impl Schedule {
     pub fn restart(&mut self, now: Instant) {
         for entry in &mut self.entries {
             entry.due = now;
+            entry.requested = true;
             entry.dropped = false;
             entry.answered = false;
             entry.unsupported = 0;
@@ -166,6 +191,16 @@ impl Schedule {
         self.choose();
     }
 
+    /// A call has ended.
+    pub fn call_ended(&mut self, now: Instant) {
+        let entries = self.entries.iter_mut();
+        for entry in entries.filter(|entry| entry.when == When::AfterCall) {
+            entry.requested = true;
+            entry.due = now + AFTER_CALL_DELAY;
+        }
+        self.choose();
+    }
+
     fn interval(&self, class: Class) -> Duration {
         match class {
             Class::Fast if self.in_call => self.intervals.fast / 2,
@@ -176,7 +211,13 @@ impl Schedule {
     }
 
     fn wanted(&self, entry: &Entry) -> bool {
-        !entry.dropped && (entry.when != When::InCall || self.in_call)
+        let now = match entry.when {
+            When::Always | When::Meters => true,
+            When::InCall => self.in_call,
+            When::AfterCall => entry.requested,
+        };
+        let first = entry.stands_in_for.and_then(|it| self.entries.get(it));
+        now && !entry.dropped && first.is_none_or(Entry::is_missing)
     }
 
     /// The index of the entry that has been due the longest, and since when it is due.
@@ -247,6 +288,16 @@ impl Schedule {
         if let Some(entry) = self.entries.get_mut(index) {
             entry.answered = true;
             entry.last_body = Some((Digest::of(body), evidence));
+        }
+        self.unchanged(index);
+    }
+
+    /// The device answered as before.
+    pub fn unchanged(&mut self, index: usize) {
+        if let Some(entry) = self.entries.get_mut(index)
+            && std::mem::take(&mut entry.requested)
+        {
+            self.choose();
         }
     }
 

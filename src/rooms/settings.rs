@@ -20,6 +20,8 @@ pub struct RoomSettings {
     pub intervals: PollIntervals,
     /// The offset of preset numbers at the device; learned from the device if it is not set.
     pub preset_offset: Option<i8>,
+    /// The names of the device's own configuration that are kept as states.
+    pub setting_names: Arc<[String]>,
     /// A command older than this when its turn comes is not carried out.
     pub max_command_age: Duration,
     /// The guarded commands that this room takes from senders who are not administrators.

@@ -44,6 +44,7 @@ mod numbers;
 mod printing;
 mod recorded;
 mod reload;
+mod spellings;
 mod startup;
 mod tcp;
 mod two_gateways;

@@ -28,6 +28,9 @@ async fn start() -> Gateway {
 /// The device answers every read so.
 fn all_reads(device: &SimulatedDevice, kind: &FaultKind) {
     device.add_fault(Fault::on("/rest/", kind.clone()).method("GET"));
+    for read_by_post in ["/rest/devicemanagement/", "/rest/current/devicemanagement/"] {
+        device.add_fault(Fault::on(read_by_post, kind.clone()).method("POST"));
+    }
 }
 
 /// What may come in place of a Poly device's answers, and what the problem says of it.

@@ -94,6 +94,11 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         ])
         .poll(Class::Fast),
     post("/rest/audio").commands(actions!("audio")),
+    post("/rest/audio/playdtmf").commands(&[Command::new("audio/dtmf/play")
+        .fields(Some("keys"), KEYS)
+        .plan(Plan::Split(one_by_one))
+        .once()
+        .fallback()]),
     post("/rest/audio/acousticfence").commands(actions!("audio/acoustic_fence")),
     get("/rest/audio/audiometers")
         .shape(Shape::List)

@@ -22,6 +22,11 @@ const SAVING: &[Field] = &[
     Field::query("pin", "pin", Rule::Secret),
     Field::query("enabled", "status", Rule::Switch).required(),
 ];
+/// The same in the words of other firmware.
+const SAVING_TRUE_FALSE: &[Field] = &[
+    Field::query("pin", "pin", Rule::Secret),
+    Field::query_true_false("enabled", "status").required(),
+];
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/collaboration")
@@ -48,6 +53,12 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )
     .kind(TopicKind::Command)
     .fields(Some("enabled"), SAVING)]),
+    get("/rest/collaboration/contentsavestatus").commands(&[Command::new(
+        "collaboration/content/saving/set",
+    )
+    .kind(TopicKind::Command)
+    .fields(Some("enabled"), SAVING_TRUE_FALSE)
+    .fallback()]),
     get("/rest/collaboration/content/all").commands(&[Command::new(
         "collaboration/content/all/get",
     )

@@ -6,7 +6,7 @@ use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::entity::{Enabled, Entity};
 use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
-use crate::catalogue::operation::{Class, Operation, delete, get, post};
+use crate::catalogue::operation::{Class, Operation, ReadBody, delete, get, post};
 use crate::catalogue::payload::Payload;
 use crate::catalogue::quirks::{member, truth};
 use crate::catalogue::references::StateTopic;
@@ -30,6 +30,8 @@ pub(in crate::catalogue) mod states {
     pub const STATE: StateTopic = StateTopic::new("system/state");
     pub const MODE: StateTopic = StateTopic::new("system/mode");
     pub const APPS: StateTopic = StateTopic::new("system/apps");
+    /// What is paired: touch panels, cameras, remote controls.
+    pub const DEVICES: StateTopic = StateTopic::new("system/devices");
     pub const CALL_IN_MEETING: StateTopic = StateTopic::new("call/in_meeting");
 }
 
@@ -101,6 +103,13 @@ const fn shown(on: bool) -> Command {
     }
 }
 
+/// What the codec says of itself and of what is paired with it, by either of two reads.
+const PAIRED_MEMBERS: &[(&str, MemberKind)] = &[
+    ("deviceType", MemberKind::Text),
+    ("deviceState", MemberKind::Text),
+];
+const PAIRED: &[State] = &[State::with(states::DEVICES, |list, _| paired(list))];
+
 /// More parts of the system than this have no state each: the guide knows twenty.
 const MOST_PARTS: usize = 100;
 /// A part with a longer name, in bytes, has no state: the guide's longest has 20 letters.
@@ -163,13 +172,19 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/system/network/traceroute").commands(&[Command::new("system/network/traceroute")
         .fields(Some("destination"), DESTINATION)
         .slow()]),
-    post("/rest/system/reboot").commands(&[Command::new("system/reboot")
-        .fixed(&[("action", "reboot")])
-        .once()
-        .entities(&[Entity::button("reboot", "Reboot")
-            .class("restart")
-            .config()
-            .enabled(Enabled::WhenAllowed)])]),
+    post("/rest/system/reboot").commands(&[
+        Command::new("system/reboot")
+            .fixed(&[("action", "reboot")])
+            .once()
+            .entities(&[Entity::button("reboot", "Reboot")
+                .class("restart")
+                .config()
+                .enabled(Enabled::WhenAllowed)]),
+        Command::new("system/reboot")
+            .flags(&[("restartAll", true)])
+            .once()
+            .fallback(),
+    ]),
     post("/rest/system/resetsettings").commands(&[Command::new("system/reset_settings")
         .fields(None, KEEP)
         .fixed(&[("action", "resetsettings")])
@@ -232,6 +247,19 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .icon("mdi:account-group")]),
         ])
         .poll(Class::Normal),
+    post("/rest/devicemanagement/devices")
+        .reads_with(ReadBody::Fixed(r#"{"deviceState":"PAIRED"}"#))
+        .shape(Shape::List)
+        .known_by(PAIRED_MEMBERS)
+        .states(PAIRED)
+        .poll(Class::Normal),
+    post("/rest/current/devicemanagement/devices")
+        .reads_with(ReadBody::Fixed("null"))
+        .stands_in_for("/rest/devicemanagement/devices")
+        .shape(Shape::List)
+        .known_by(PAIRED_MEMBERS)
+        .states(PAIRED)
+        .poll(Class::Normal),
 ];
 
 /// A command without a time sets the gateway host's time.
@@ -253,6 +281,28 @@ fn environment_app(apps: &Value, _: &Context) -> Option<Value> {
 
 fn in_meeting(apps: &Value, _: &Context) -> Option<Value> {
     any(apps, "inMeeting")
+}
+
+/// What is paired, without network addresses, in an order that does not depend on the device's.
+fn paired(list: &Value) -> Option<Value> {
+    const SHOWN: [&str; 8] = [
+        "uid",
+        "deviceCategory",
+        "deviceType",
+        "deviceState",
+        "productName",
+        "systemName",
+        "serialNumber",
+        "softwareVersion",
+    ];
+    let shown = |device: &Value| -> Value {
+        let member = |name: &&str| Some(((*name).to_owned(), device.get(*name)?.clone()));
+        Value::Object(SHOWN.iter().filter_map(member).collect())
+    };
+    let mut devices: Vec<_> = list.as_array()?.iter().map(shown).collect();
+    devices
+        .sort_by_cached_key(|device| ["uid", "serialNumber"].map(|name| device[name].to_string()));
+    Some(devices.into())
 }
 
 /// The model, serial number and so on, without the members that change all the time.

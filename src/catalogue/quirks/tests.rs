@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::catalogue::{
-    Call, CallPhase, Context, Params, Request, connections, operations, read_body,
+    Call, CallPhase, Context, Params, Request, TimeLimit, connections, operations, read_body,
 };
 use crate::config::Certificate;
 use crate::device::{Device, LoginReply, ProblemCode};
@@ -60,8 +60,8 @@ async fn read_in_a_stale_session() -> Vec<String> {
     simulated.expire_sessions();
     simulated.clear_journal();
     let operation = operations().find(|it| it.path == "/rest/audio").unwrap();
-    let request = Request::read(operation, &Params::new()).unwrap();
-    let sent = device.send(&request, 1 << 20, device.deadline(false));
+    let request = Request::read(operation, &Params::new(), &[]).unwrap();
+    let sent = device.send(&request, 1 << 20, device.deadline(TimeLimit::Ordinary));
     assert_eq!(sent.await.unwrap().status, 200);
     let entries = simulated.take_journal().into_iter();
     entries

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::report::{Subject, Trial};
-use crate::catalogue::{Method, Request, RequestBody, read_body};
+use crate::catalogue::{Method, Request, RequestBody, TimeLimit, read_body};
 use crate::config::{Certificate, RoomConfig, RoomId};
 use crate::device::{Device, DeviceTimings, LoginLimiter};
 use crate::rooms::device_settings;
@@ -62,7 +62,9 @@ async fn identity(device: &Device) -> String {
         body: RequestBody::None,
         repeatable: true,
     };
-    let answer = device.send(&request, 1 << 20, device.deadline(false)).await;
+    let answer = device
+        .send(&request, 1 << 20, device.deadline(TimeLimit::Ordinary))
+        .await;
     let system: Value = match &answer {
         Ok(answer) if answer.status == 200 => read_body(&answer.body).unwrap_or_default(),
         _ => Value::Null,

@@ -59,7 +59,7 @@ async fn a_device_gets_two_requests_at_a_time() {
     .await;
     let device = test.client();
     let request = read("thing");
-    let sent = (0..6).map(|_| device.send(&request, LIMIT, device.deadline(false)));
+    let sent = (0..6).map(|_| device.send(&request, LIMIT, device.deadline(TimeLimit::Ordinary)));
     for response in join_all(sent).await {
         assert_eq!(&*response.unwrap().body, b"1");
     }
@@ -76,7 +76,9 @@ async fn only_a_request_that_is_safe_to_repeat_is_sent_again() {
             repeatable,
             ..read("thing")
         };
-        let result = device.send(&request, LIMIT, device.deadline(false)).await;
+        let result = device
+            .send(&request, LIMIT, device.deadline(TimeLimit::Ordinary))
+            .await;
         assert!(matches!(result, Err(RequestError::Broken(_))), "{result:?}");
         assert_eq!(asked.swap(0, Ordering::SeqCst), times);
     }
@@ -102,7 +104,9 @@ async fn a_request_that_a_device_answers_without_end_is_not_sent_again() {
     .await;
     let device = test.client();
     let request = read("thing");
-    let result = device.send(&request, LIMIT, device.deadline(false)).await;
+    let result = device
+        .send(&request, LIMIT, device.deadline(TimeLimit::Ordinary))
+        .await;
     let error = result.unwrap_err();
     assert!(
         matches!(error, RequestError::Broken(HttpError::TooMuchSurplus)),
@@ -116,7 +120,7 @@ async fn a_request_whose_path_would_change_is_not_sent() {
     let test = TestDevice::that_answers(ok("1"), false).await;
     let device = test.client();
     let result = device
-        .send(&read(".."), LIMIT, device.deadline(false))
+        .send(&read(".."), LIMIT, device.deadline(TimeLimit::Ordinary))
         .await;
     assert!(
         matches!(result, Err(RequestError::UnsafePath)),
@@ -156,7 +160,9 @@ async fn answered(method: Method, response: String) -> Result<DeviceResponse, Re
         method,
         ..read("thing")
     };
-    device.send(&request, 10, device.deadline(false)).await
+    device
+        .send(&request, 10, device.deadline(TimeLimit::Ordinary))
+        .await
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::*;
-use crate::catalogue::{Method, RequestBody};
+use crate::catalogue::{Method, RequestBody, TimeLimit};
 use crate::command::CutOff;
 use crate::device::http::UNREAD_DATA_TIMEOUT;
 use crate::device::test_device::{TestDevice, ok, send, until_a_request_for};
@@ -90,7 +90,12 @@ async fn a_device_that_refuses_an_upload_early_and_reads_no_further_holds_nobody
     let (upload, sender_is_gone) = large_upload();
     let begun = Instant::now();
     let request = request(Method::Post);
-    let response = device.upload(&request, upload, LIMIT, device.deadline(false));
+    let response = device.upload(
+        &request,
+        upload,
+        LIMIT,
+        device.deadline(TimeLimit::Ordinary),
+    );
     let response = response.await.unwrap();
     assert_eq!((response.status, &*response.body), (413, &b"too much"[..]));
     assert!(
@@ -109,7 +114,7 @@ async fn a_device_that_neither_reads_an_upload_nor_answers_holds_nobody() {
     let device = unreading.test.client();
     let (upload, sender_is_gone) = large_upload();
     let request = request(Method::Post);
-    let deadline = device.deadline(false);
+    let deadline = device.deadline(TimeLimit::Ordinary);
     let result = device.upload(&request, upload, LIMIT, deadline).await;
     assert!(
         matches!(
@@ -136,7 +141,7 @@ async fn a_download_streams_to_its_end_and_leaves_the_connection_usable() {
     for _ in 0..2 {
         let (download, arrival) = Download::new();
         let request = request(Method::Get);
-        let deadline = device.deadline(false);
+        let deadline = device.deadline(TimeLimit::Ordinary);
         let downloaded = device.download(&request, download, "text/plain", deadline);
         let received = async {
             let head = arrival.head.await.unwrap();
@@ -171,7 +176,12 @@ async fn a_download_that_is_cut_off_is_broken_and_one_that_nobody_takes_abandone
     let request = request(Method::Get);
     let (download, _arrival) = Download::new();
     let result = device
-        .download(&request, download, "text/plain", device.deadline(false))
+        .download(
+            &request,
+            download,
+            "text/plain",
+            device.deadline(TimeLimit::Ordinary),
+        )
         .await;
     assert!(
         matches!(result, Err(DownloadError::Request(RequestError::Broken(_)))),
@@ -180,7 +190,12 @@ async fn a_download_that_is_cut_off_is_broken_and_one_that_nobody_takes_abandone
     let (download, arrival) = Download::new();
     drop(arrival);
     let result = device
-        .download(&request, download, "text/plain", device.deadline(false))
+        .download(
+            &request,
+            download,
+            "text/plain",
+            device.deadline(TimeLimit::Ordinary),
+        )
         .await;
     assert!(
         matches!(result, Err(DownloadError::Abandoned)),

@@ -2,7 +2,7 @@
 //!
 //! Pure: reads the topic and its catalogue entry, sends nothing.
 
-use crate::catalogue::{AnswerKind, CATALOGUE, Method, Payload, Route, Variant};
+use crate::catalogue::{AnswerKind, CATALOGUE, Method, Payload, Route, TopicKind, Variant};
 use crate::topics::{RoomTopics, decode_level, encode_level};
 
 /// A topic of a room, with its entry in the catalogue if it is a command or query.
@@ -89,7 +89,11 @@ impl<'a> RoomRequest<'a> {
     /// enough: some of them set something. The name must say so too.
     pub fn only_reads(&self) -> bool {
         self.route.is_some_and(|route| {
-            let reads = |variant: &Variant| variant.operation.method == Method::Get;
+            let reads = |variant: &Variant| match variant.operation.method {
+                Method::Get => true,
+                // Some are read by POST.
+                _ => variant.operation.reads() && route.kind() == TopicKind::Query,
+            };
             let named = route.topic.ends_with("/get") || self.downloads_file();
             named && route.variants.iter().all(reads)
         })

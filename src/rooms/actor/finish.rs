@@ -80,6 +80,9 @@ impl Actor {
                 Evidence::Poly | Evidence::Neutral => self.apply(&reading),
             }
         }
+        if let Some((topic, index)) = executed.spelled {
+            self.knowledge.spellings().command_worked(topic, index);
+        }
         self.schedule_stop(effect, executed.result.as_ref().err());
         if let Ok(success) = &executed.result
             && let Some(file) = &success.file
@@ -132,7 +135,11 @@ impl Actor {
         self.forget_doubtful(reading);
         self.knowledge.apply(reading);
         let in_call = self.knowledge.in_call();
-        self.poller.set_in_call(in_call, Instant::now());
+        let now = Instant::now();
+        self.poller.set_in_call(in_call, now);
+        if self.knowledge.take_call_ended() {
+            self.poller.call_ended(now);
+        }
     }
 
     /// What a request says about the device itself. Commands count too: while they take both of its
@@ -148,6 +155,7 @@ impl Actor {
     fn logged_in(&mut self, session: Value) {
         self.availability.logged_in();
         self.poller.restart(Instant::now());
+        self.knowledge.spellings().logged_in();
         self.session = session;
         self.doubtful.clear();
     }

@@ -85,6 +85,7 @@ impl Fixture {
             readings: Vec::new(),
             problem: None,
             unanswered: code == Some(ErrorCode::Timeout),
+            spelled: None,
         };
         self.actor.finish(Done::Commanded {
             lane: Lane::InOrder,
@@ -257,6 +258,7 @@ async fn the_states_a_command_read_are_published_before_its_result() {
             readings: vec![reading],
             problem: None,
             unanswered: false,
+            spelled: None,
         }),
     });
     assert_eq!(sees.recv().unwrap(), Some(Bytes::from("5")));

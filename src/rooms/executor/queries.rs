@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::Executor;
-use crate::catalogue::{CATALOGUE, Call, Params, Search, StateTopic};
+use crate::catalogue::{CATALOGUE, Call, Params, Pick, Search, StateTopic};
 use crate::command::{ErrorCode, Failure, Success};
 use crate::rooms::reading::ReadOutcome;
 use crate::rooms::refusal::unsupported;
@@ -26,17 +26,20 @@ impl Executor<'_> {
         state: StateTopic,
         params: &Params,
     ) -> Result<Value, Failure> {
-        let (operation, known) = CATALOGUE.reader(state).ok_or_else(|| {
+        let (operation, _) = CATALOGUE.reader(state).ok_or_else(|| {
             Failure::new(
                 ErrorCode::Unsupported,
                 format!("{state} cannot be read from the device"),
             )
         })?;
-        match self.read(operation, params).await? {
+        let reading = self.read(operation, params).await?;
+        match reading.outcome {
             ReadOutcome::Value(answer) => {
-                let values = known.values(&answer, &self.environment.context);
-                let value = values.into_iter().find_map(|(_, value)| value);
-                Ok(value.unwrap_or_default())
+                let states = reading.operation.states.iter();
+                let mut values = states
+                    .filter(|known| known.topic == state && !matches!(known.pick, Pick::Each(_)))
+                    .flat_map(|known| known.values(&answer, &self.environment.context));
+                Ok(values.find_map(|(_, value)| value).unwrap_or_default())
             }
             ReadOutcome::Absent => Ok(Value::Null),
             ReadOutcome::Unsupported(status) => Err(unsupported(status)),
@@ -69,8 +72,10 @@ impl Executor<'_> {
     ) -> Result<Success, Failure> {
         let operation = call.variant().operation;
         let topic = format!("{state}/{}", encode_level(name));
-        match self.read(operation, &Params::new()).await? {
-            ReadOutcome::Value(answer) => operation
+        let reading = self.read(operation, &Params::new()).await?;
+        match reading.outcome {
+            ReadOutcome::Value(answer) => reading
+                .operation
                 .states
                 .iter()
                 .flat_map(|known| known.values(&answer, &self.environment.context))

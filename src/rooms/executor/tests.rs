@@ -43,6 +43,8 @@ impl Fixture {
             conference: None,
             max_payload: 1 << 20,
             stored,
+            setting_names: Arc::default(),
+            spellings: Spellings::default(),
         };
         execute(&self.device, call, environment, Transfer::None).await
     }
@@ -331,4 +333,39 @@ async fn a_stored_state_is_answered_without_a_request() {
     let executed = room.execute_with("session/get", "", stored).await;
     assert_eq!(executed.result, Ok(Success::new(200, session)));
     assert!(room.requests().is_empty());
+}
+
+#[test]
+fn a_spelling_is_missing_only_if_nothing_was_carried_out() {
+    let command = |topic: &str| CATALOGUE.pattern(topic).unwrap().command();
+    let failure = |status: u16, message: &str| {
+        Failure::new(ErrorCode::DeviceError, message).with_status(status)
+    };
+    let reboot = command("system/reboot");
+    for (status, message, missing) in [
+        (404, "", true),
+        (405, "", true),
+        (501, "", true),
+        (400, "the device answered 400: unknown field action", true),
+        (400, "the device answered 400: Invalid Action", true),
+        (400, "the device answered 400: no", false),
+        (400, "the device answered 400", false),
+        (500, "the device answered 500: unknown action", false),
+        (503, "", false),
+        (403, "", false),
+        (200, "the device did not carry it out: action", false),
+    ] {
+        let failure = failure(status, message);
+        assert_eq!(
+            lacks_spelling(&failure, reboot),
+            missing,
+            "{status} {message}"
+        );
+    }
+    assert!(!lacks_spelling(
+        &Failure::new(ErrorCode::Timeout, "the action took too long"),
+        reboot
+    ));
+    let saving = command("collaboration/content/saving/set");
+    assert!(!lacks_spelling(&failure(400, "unknown action"), saving));
 }

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::catalogue::{Call, Command, Urgency};
+use crate::catalogue::{Call, Command, TimeLimit, Urgency};
 use crate::command::{Reply, Transfer};
 
 /// A command that waits.
@@ -28,9 +28,14 @@ impl Ticket {
         self.command().urgency != Urgency::InTurn
     }
 
-    /// A long query that changes no state, such as a download: others need not wait for it.
-    pub fn is_long_query(&self) -> bool {
-        self.command().slow && self.command().refresh.is_empty()
+    /// Others need not wait for it: a long query that changes no state, such as a download, or a
+    /// command that takes minutes.
+    pub fn runs_alongside(&self) -> bool {
+        match self.command().time_limit {
+            TimeLimit::Ordinary => false,
+            TimeLimit::Slow => self.command().refresh.is_empty(),
+            TimeLimit::Minutes => true,
+        }
     }
 
     /// The part of the device it is about: the topic's first level.

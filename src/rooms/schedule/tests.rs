@@ -28,7 +28,7 @@ fn count(reads: &[(Instant, &str)], path: &str) -> usize {
 #[test]
 fn classes_are_read_at_their_pace_and_spread() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, start);
+    let mut schedule = Schedule::new(INTERVALS, false, start);
     let mut first = minute(&mut schedule, start, Duration::from_millis(10));
     assert!(
         (25..=30).contains(&count(&first, "/rest/audio")),
@@ -46,7 +46,7 @@ fn classes_are_read_at_their_pace_and_spread() {
 #[test]
 fn a_call_doubles_the_pace_and_adds_its_own_states() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, start);
+    let mut schedule = Schedule::new(INTERVALS, false, start);
     schedule.set_in_call(true, start);
     let reads = minute(&mut schedule, start, Duration::from_millis(10));
     assert!(count(&reads, "/rest/conferences") > 50);
@@ -56,7 +56,7 @@ fn a_call_doubles_the_pace_and_adds_its_own_states() {
 #[test]
 fn late_reads_do_not_pile_up() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, start);
+    let mut schedule = Schedule::new(INTERVALS, false, start);
     let reads = minute(&mut schedule, start, Duration::from_secs(3));
     assert!(reads.len() <= 20);
 }
@@ -72,7 +72,7 @@ fn index(schedule: &Schedule, path: &str) -> usize {
 #[test]
 fn what_the_device_does_not_have_is_dropped_until_the_next_log_in() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, start);
+    let mut schedule = Schedule::new(INTERVALS, false, start);
     let audio = index(&schedule, "/rest/audio");
     for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
         assert!(!schedule.entries[audio].dropped);
@@ -89,7 +89,7 @@ fn what_the_device_does_not_have_is_dropped_until_the_next_log_in() {
 #[test]
 fn what_the_device_once_had_is_read_on() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, start);
+    let mut schedule = Schedule::new(INTERVALS, false, start);
     let audio = index(&schedule, "/rest/audio");
     schedule.answered(audio, b"{}", Evidence::Poly);
     for _ in 0..2 * UNSUPPORTED_BEFORE_DROPPED {
@@ -101,7 +101,7 @@ fn what_the_device_once_had_is_read_on() {
 #[test]
 fn the_schedule_is_complete_when_everything_was_asked_for() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, start);
+    let mut schedule = Schedule::new(INTERVALS, false, start);
     while let Some((index, _)) = schedule.next().filter(|(_, due)| *due <= start) {
         assert!(!schedule.complete());
         schedule.began(index, start);
@@ -119,7 +119,7 @@ fn the_schedule_is_complete_when_everything_was_asked_for() {
 #[test]
 fn a_command_makes_the_body_of_the_same_state_unknown() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, start);
+    let mut schedule = Schedule::new(INTERVALS, false, start);
     let audio = index(&schedule, "/rest/audio");
     schedule.answered(audio, b"{}", Evidence::Poly);
     let known = |schedule: &Schedule, body: &[u8]| schedule.entries[audio].evidence_of_same(body);
@@ -129,4 +129,64 @@ fn a_command_makes_the_body_of_the_same_state_unknown() {
     schedule.written(schedule.entries[audio].operation);
     assert_eq!(known(&schedule, b"{}"), None);
     assert_ne!(schedule.entries[audio].writes(), writes);
+}
+
+#[test]
+fn another_spelling_is_read_only_while_the_first_is_missing() {
+    let start = Instant::now();
+    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let first = index(&schedule, "/rest/devicemanagement/devices");
+    let second = index(&schedule, "/rest/current/devicemanagement/devices");
+    let wanted = |schedule: &Schedule| schedule.wanted(&schedule.entries[second]);
+    assert!(!wanted(&schedule));
+    schedule.unsupported(first, start);
+    assert!(wanted(&schedule));
+    // The first one was only not there yet.
+    schedule.answered(first, b"[]", Evidence::Neutral);
+    assert!(!wanted(&schedule));
+    schedule.unsupported(first, start);
+    assert!(!wanted(&schedule));
+    schedule.restart(start);
+    for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
+        schedule.unsupported(first, start);
+    }
+    assert!(wanted(&schedule) && !schedule.wanted(&schedule.entries[first]));
+    schedule.restart(start);
+    assert!(!wanted(&schedule) && schedule.wanted(&schedule.entries[first]));
+}
+
+#[test]
+fn what_a_call_leaves_behind_is_read_once_after_the_log_in_and_after_each_call() {
+    let start = Instant::now();
+    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let audio = index(&schedule, "/rest/audio");
+    schedule.entries[audio].when = When::AfterCall;
+    let wanted = |schedule: &Schedule| schedule.wanted(&schedule.entries[audio]);
+    // A read that fails is repeated.
+    for _ in 0..2 {
+        assert!(wanted(&schedule));
+        schedule.began(audio, start);
+        schedule.asked(audio);
+    }
+    schedule.answered(audio, b"{}", Evidence::Poly);
+    assert!(!wanted(&schedule));
+    for _ in 0..2 {
+        schedule.call_ended(start);
+        assert!(wanted(&schedule));
+        assert_eq!(schedule.entries[audio].due, start + AFTER_CALL_DELAY);
+        schedule.unchanged(audio);
+        assert!(!wanted(&schedule));
+    }
+    schedule.restart(start);
+    assert!(wanted(&schedule));
+}
+
+#[test]
+fn without_settings_they_are_not_read() {
+    let reads = |has_settings| {
+        let schedule = Schedule::new(INTERVALS, has_settings, Instant::now());
+        let mut entries = schedule.entries.iter();
+        entries.any(|entry| entry.operation.read == Some(ReadBody::SettingNames))
+    };
+    assert!(!reads(false));
 }

@@ -2,7 +2,7 @@
 //! problem names its fingerprint in one short line.
 
 use bytes::Bytes;
-use poly2mqtt::catalogue::Call;
+use poly2mqtt::catalogue::{Call, TimeLimit};
 use poly2mqtt::device::RequestError;
 
 use super::device_server::{Behaviour, GOOD, RUNTIME, certificate, device, server};
@@ -43,7 +43,9 @@ pub fn run(data: &[u8]) {
             })
             .await;
             let device = device(port, trusted);
-            let answer = device.send(&request, 4096, device.deadline(false)).await;
+            let answer = device
+                .send(&request, 4096, device.deadline(TimeLimit::Ordinary))
+                .await;
             match answer {
                 Ok(_) => assert!(trusted.contains("insecure"), "{trusted}: it was trusted"),
                 Err(RequestError::Problem(problem)) => {

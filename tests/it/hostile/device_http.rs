@@ -2,7 +2,7 @@
 //! limits, and the next request works.
 
 use bytes::Bytes;
-use poly2mqtt::catalogue::Call;
+use poly2mqtt::catalogue::{Call, TimeLimit};
 use poly2mqtt::device::RequestError;
 
 use super::device_server::{Behaviour, GOOD, RUNTIME, certificate, device, server};
@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
             })
             .await;
             let device = device(port, "certificate = \"insecure\"");
-            let deadline = device.deadline(false);
+            let deadline = device.deadline(TimeLimit::Ordinary);
             match device.send(&request, LIMIT, deadline).await {
                 Ok(answer) => {
                     assert!((100..1000).contains(&answer.status), "{}", answer.status);
@@ -37,7 +37,9 @@ pub fn run(data: &[u8]) {
                 Err(_) => {}
             }
             // What it said of its session may have led to a new log-in, not to more.
-            let again = device.send(&request, LIMIT, device.deadline(false)).await;
+            let again = device
+                .send(&request, LIMIT, device.deadline(TimeLimit::Ordinary))
+                .await;
             let body = GOOD.rsplit(|byte| *byte == b'\n').next().unwrap();
             let good = matches!(&again, Ok(answer) if answer.body == body);
             let waits = matches!(&again, Err(RequestError::Problem(_)));

@@ -32,6 +32,7 @@ pub fn timings() -> DeviceTimings {
     DeviceTimings {
         request_timeout: Duration::from_secs(3),
         slow_request_timeout: Duration::from_secs(6),
+        minutes_request_timeout: Duration::from_secs(12),
         retry_after_refused_login: Duration::from_millis(1500),
         retry_after_lockout: Duration::from_millis(1500),
         retry_after_too_many_sessions: Duration::from_millis(500),
