@@ -12,6 +12,7 @@ mod files;
 mod health;
 mod home_assistant;
 mod mqtt;
+mod own_certificates;
 mod reload;
 mod start;
 mod stop;
@@ -39,6 +40,8 @@ pub use certificates::Certificates;
 pub use home_assistant::entity_id_clashes;
 pub use mqtt::try_broker;
 
+use own_certificates::OwnCertificates;
+
 /// How the gateway with this configuration connects to a broker that is not its own; `None` if there
 /// is none.
 pub fn broker_settings(config: &Config) -> Option<MqttSettings> {
@@ -58,6 +61,10 @@ pub struct App {
     tcp: Option<TcpDoor>,
     /// The certificate that HTTP and plain lines share; replaced by a reload.
     tls: Option<Arc<ServerTls>>,
+    /// The certificates that the gateway shows, and whose end it tells.
+    own_certificates: Arc<OwnCertificates>,
+    /// Looks at these certificates once a day.
+    certificate_watch: JoinHandle<()>,
     home_assistant: Option<Publisher>,
     /// Publishes `gateway/health`.
     health: JoinHandle<()>,

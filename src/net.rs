@@ -19,6 +19,7 @@ mod tls_failure;
 mod tls_server;
 mod trust;
 mod turn;
+mod validity;
 pub mod x509;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -36,6 +37,7 @@ pub use tls_failure::{handshake_failure, tls_failure, wants_client_certificate};
 pub use tls_server::ServerTls;
 pub use trust::{Authorities, Handshakes, Refusal, ServerWords, Trust, client_config};
 pub use turn::{poll_turn, turn};
+pub use validity::Validity;
 
 /// A connection, with or without TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use super::mqtt;
+use super::own_certificates::OwnCertificate;
+use super::{mqtt, own_certificates};
 use crate::config::{BrokerUrl, Certificate, Config, RoomConfig};
 use crate::device::{Device, DeviceTimings, LoginLimiter};
 use crate::doors;
@@ -17,8 +18,10 @@ use crate::rooms::device_settings;
 pub struct Certificates {
     /// Of HTTP and plain lines, if they speak TLS.
     pub(super) server: Option<Arc<ServerTls>>,
+    /// Those that the gateway shows others.
+    pub(super) own: Vec<OwnCertificate>,
     /// What does not stop the start, although something will not work: rooms that need this machine's
-    /// certificate store, and there is none.
+    /// certificate store, and there is none; a certificate that has expired, or soon will.
     pub warnings: Vec<String>,
 }
 
@@ -48,9 +51,13 @@ impl Certificates {
             }
         }
         if failed.is_empty() {
+            let own = OwnCertificate::all(config);
+            let mut warnings = store_warnings(config);
+            warnings.extend(own_certificates::warnings(&own));
             Ok(Self {
                 server,
-                warnings: store_warnings(config),
+                own,
+                warnings,
             })
         } else {
             Err(failed)

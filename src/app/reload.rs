@@ -3,6 +3,7 @@
 //! The tables of keys in `config` say which changes take effect at once and which at the next
 //! start. The latter keep their old values until then.
 
+use super::own_certificates::OwnCertificate;
 use super::{App, broker_topics};
 use crate::config::{self, Config};
 use crate::doors::http::HttpSettings;
@@ -14,8 +15,13 @@ impl App {
     /// One message for the user about each part that cannot be taken over; all others were.
     pub async fn reload(&mut self, mut config: Config) -> Result<(), Vec<String>> {
         let mut failed = Vec::from_iter(keep_until_restart(&self.config, &mut config));
-        if let (Some(tls), Some(files)) = (&self.tls, &config.http.tls) {
-            failed.extend(tls.reload(files).err());
+        let reloaded = match (&self.tls, &config.http.tls) {
+            (Some(tls), Some(files)) => tls.reload(files),
+            _ => Ok(()),
+        };
+        match reloaded {
+            Ok(()) => self.own_certificates.replace(OwnCertificate::all(&config)),
+            Err(error) => failed.push(error),
         }
         // Before the tokens, which may be for rooms that are new.
         self.rooms.expect(&config);

@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 
 use super::files::ConnectionShares;
 use super::{
-    App, AppOptions, Certificates, broker, broker_topics, clients, health, home_assistant, mqtt,
+    App, AppOptions, Certificates, OwnCertificates, broker, broker_topics, clients, health,
+    home_assistant, mqtt,
 };
 use crate::config::Config;
 use crate::device::{DeviceTimings, SessionStore};
@@ -65,6 +66,7 @@ impl App {
         }
         let store = StateStore::new();
         let telemetry = Arc::<Telemetry>::default();
+        let own_certificates = OwnCertificates::new(certificates.own, telemetry.clone());
         let shares = ConnectionShares::new(&config, &options.limits);
         let guesses = Guesses::new(telemetry.clone());
         let broker = broker::start(
@@ -122,6 +124,7 @@ impl App {
         )?;
         let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), shares.tcp, &clients)?;
         let health = tokio::spawn(health::publish(telemetry.clone(), sampler, store.clone()));
+        let certificate_watch = tokio::spawn(own_certificates.clone().watch());
         Ok(Self {
             broker,
             rooms,
@@ -130,6 +133,8 @@ impl App {
             http,
             tcp,
             tls,
+            own_certificates,
+            certificate_watch,
             home_assistant,
             health,
             store,

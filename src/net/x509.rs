@@ -92,6 +92,11 @@ impl<'a> X509<'a> {
         self.issuer == self.subject
     }
 
+    /// Whether the other one names this one's owner as the one who signed it.
+    pub fn is_authority_of(&self, other: &X509<'_>) -> bool {
+        self.subject == other.issuer
+    }
+
     /// The host names and addresses of the subject alternative name: a few, with `…` if there are
     /// more; none if there is no such name.
     pub fn host_names(&self) -> Option<String> {

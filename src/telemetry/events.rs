@@ -9,6 +9,8 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
+
 use super::floods::{MessageProblem, Subject};
 use super::shortened::shortened;
 use super::{LONGEST_TEXT, Telemetry, room_span};
@@ -250,6 +252,14 @@ fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     match names.len().saturating_sub(LISTED) {
         0 => listed,
         more => format!("{listed} and {more} more"),
+    }
+}
+
+/// The gateway's own certificates.
+impl Telemetry {
+    /// The gateway shows a certificate that it has by this key of the configuration, until it ends.
+    pub fn certificate_in_use(&self, key: &'static str, end: Option<OffsetDateTime>) {
+        self.metrics.certificate_in_use(key, end);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Labels come from fixed lists or the configured rooms, so there is a bound on their number.
 //! docs/monitoring.md lists every metric; a test compares.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
+use time::OffsetDateTime;
 
 use super::Sample;
 use super::events::{PollOutcome, StatusClass};
@@ -58,6 +60,9 @@ pub struct Metrics {
     pub broker_cut_documents: Gauge,
     broker_limited: Counters<1>,
     log_lines_dropped: Counter,
+    certificate_expiry: Family<Labels<1>, Gauge>,
+    /// By their keys: when the gateway's own certificates end.
+    certificate_ends: Mutex<BTreeMap<&'static str, OffsetDateTime>>,
     rooms: Gauge,
     room_online: RoomGauges,
     queue_waiting: RoomGauges,
@@ -121,6 +126,12 @@ impl Default for Metrics {
             broker_cut_documents: add(all, "broker_cut_documents", "Documents not whole"),
             broker_limited: add(all, "broker_limited", "Limits clients reached"),
             log_lines_dropped: add(all, "log_lines_dropped", "Lines the log lost"),
+            certificate_expiry: add(
+                all,
+                "tls_certificate_expiry_seconds",
+                "Time until a certificate of the gateway's own expires",
+            ),
+            certificate_ends: Mutex::default(),
             rooms: add(all, "rooms", "Configured rooms"),
             room_online: add(all, "room_online", "Whether a room's device can be used"),
             queue_waiting: add(all, "queue_waiting", "Commands that wait for a device"),
@@ -186,6 +197,32 @@ impl Metrics {
         self.dropped_events.get_or_create(&[("door", door)]).inc();
     }
 
+    pub fn certificate_in_use(&self, key: &'static str, end: Option<OffsetDateTime>) {
+        let mut ends = self
+            .certificate_ends
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match end {
+            Some(end) => ends.insert(key, end),
+            None => ends.remove(key),
+        };
+    }
+
+    fn sample_certificates(&self) {
+        let now = OffsetDateTime::now_utc();
+        let ends = self
+            .certificate_ends
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.certificate_expiry.clear();
+        for (key, end) in ends.iter() {
+            let left = (*end - now).whole_seconds();
+            self.certificate_expiry
+                .get_or_create(&[("key", *key)])
+                .set(left);
+        }
+    }
+
     /// The text in the OpenMetrics format.
     pub fn text(&self, sample: &Sample) -> String {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -203,6 +240,7 @@ impl Metrics {
         }
         let lost = lost_log_lines().saturating_sub(self.log_lines_dropped.get());
         self.log_lines_dropped.inc_by(lost);
+        self.sample_certificates();
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.rooms.set(whole(sample.rooms.len()));
         // A reload adds and removes rooms.
@@ -226,8 +264,6 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::telemetry::{MetricsFormat, PollOutcome, RoomSample, Telemetry};
 

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use poly2mqtt_test_support::SOON;
-use poly2mqtt_test_support::door::{Doors, get, http, post, text};
+use poly2mqtt_test_support::door::{Doors, certificate, get, http, post, text};
 
 const SET: &str = "/room/1/audio/volume/set";
 
@@ -521,8 +521,11 @@ fn metric_names(text: &str) -> BTreeSet<&str> {
 /// A running gateway has every metric that Grafana's example and the page about alerts use.
 #[tokio::test]
 async fn every_metric_of_the_documentation_exists() {
+    let dir = tempfile::tempdir().unwrap();
+    let (shown, _) = certificate(dir.path());
     let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.mqtt.url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
+        config.mqtt.client_cert_file = Some(shown.certificate);
     })
     .await;
     post(&doors.url(SET), "40").await;

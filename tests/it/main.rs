@@ -41,6 +41,7 @@ mod log_stalled;
 mod mqtt_conformance;
 mod mqtt_door;
 mod numbers;
+mod own_certificates;
 mod printing;
 mod recorded;
 mod reload;
