@@ -32,7 +32,7 @@ pub use listen_error::ListenSetting;
 pub use network::Network;
 pub use places::{HeldForAWhile, MOST_LEAVING, NoPlace, Place, Places};
 pub use port_holder::{PortHolder, port_holder};
-pub use tls_client::{ClientTls, ClientTlsError, ClientTlsFiles};
+pub use tls_client::{ClientTls, ClientTlsError, ClientTlsSettings};
 pub use tls_failure::{handshake_failure, tls_failure, wants_client_certificate};
 pub use tls_server::ServerTls;
 pub use trust::{Authorities, Handshakes, Refusal, ServerWords, Trust, client_config};

@@ -57,9 +57,11 @@ pub fn permission_remedy(path: &Path) -> String {
 
 fn with_remedy(error: &io::Error, remedy: Option<String>) -> String {
     let text = error.to_string();
+    // The TLS library adds an address of its manual for programmers.
+    let text = text.split(": https://docs.rs/").next().unwrap_or_default();
     let text = match text.strip_prefix(LOOK_UP_FAILED) {
         Some(why) => format!("the name has no address: {}", without_number(why)),
-        None => without_number(&text),
+        None => without_number(text),
     };
     match remedy {
         Some(remedy) => format!("{text}; {remedy}"),
@@ -131,6 +133,16 @@ mod tests {
             assert!(!told.contains("os error"), "{told}");
             assert!(told.contains(", twice: ") && told.ends_with('!'), "{told}");
         }
+    }
+
+    #[test]
+    fn a_connection_that_ends_within_tls_is_told_without_an_address_for_programmers() {
+        let text = "peer closed connection without sending TLS close_notify: \
+                    https://docs.rs/rustls/latest/rustls/manual/_03_howto/index.html#unexpected-eof";
+        let error = io::Error::new(io::ErrorKind::UnexpectedEof, text);
+        let wanted = "peer closed connection without sending TLS close_notify";
+        assert_eq!(words(&error), wanted);
+        assert_eq!(cause_words(&error), wanted);
     }
 
     #[test]

@@ -56,6 +56,7 @@ fn to_external(mqtt: &MqttConfig, broker: BrokerAddress) -> MqttSettings {
         ca_file: mqtt.ca_file.clone(),
         client_cert_file: mqtt.client_cert_file.clone(),
         client_key_file: mqtt.client_key_file.clone(),
+        alpn: mqtt.alpn.clone(),
         ..MqttSettings::new(broker)
     }
 }

@@ -1,5 +1,6 @@
 //! `[mqtt]`: the broker, and how the gateway connects to it.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,12 +12,15 @@ use crate::gateway_id::GatewayId;
 
 /// The bounds of `max_payload`: the size of the largest state, and a limit for the memory.
 const MAX_PAYLOAD: [usize; 2] = [64 << 10, 256 << 20];
+/// How long a protocol's name may be (RFC 7301, 3.1).
+const ALPN_NAME_BYTES: RangeInclusive<usize> = 1..=255;
 /// The keys that only a broker with TLS needs.
-const TLS_KEYS: [&str; 4] = [
+const TLS_KEYS: [&str; 5] = [
     "certificate",
     "ca_file",
     "client_cert_file",
     "client_key_file",
+    "alpn",
 ];
 
 /// The keys that only a broker of another program needs.
@@ -43,6 +47,8 @@ pub struct MqttConfig {
     pub client_cert_file: Option<PathBuf>,
     /// `client_key_file`.
     pub client_key_file: Option<PathBuf>,
+    /// `alpn`: the protocols that TLS asks for, each of 1 to 255 bytes.
+    pub alpn: Vec<String>,
     /// `topic_prefix`, without slashes at its ends.
     pub topic_prefix: String,
     /// `session_expiry`.
@@ -68,6 +74,7 @@ impl Default for MqttConfig {
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,
+            alpn: Vec::new(),
             topic_prefix: String::new(),
             session_expiry: Duration::from_secs(10),
             max_payload: 10 << 20,
@@ -174,6 +181,15 @@ impl Section for MqttConfig {
         )
         .example("/etc/poly2mqtt/client.key"),
         Key::new(
+            "alpn",
+            KeyType::List,
+            Reload::NextStart,
+            "For `mqtts://`: the protocol to ask for in TLS (ALPN), where the broker shares its port with a web \
+             server, as on port 443",
+        )
+        .without("TLS asks for none")
+        .example("[\"x-amzn-mqtt-ca\"]"),
+        Key::new(
             "topic_prefix",
             KeyType::Text,
             Reload::NextStart,
@@ -234,6 +250,7 @@ impl Section for MqttConfig {
             ("ca_file", path(&self.ca_file)),
             ("client_cert_file", path(&self.client_cert_file)),
             ("client_key_file", path(&self.client_key_file)),
+            ("alpn", plain(self.alpn.clone())),
             ("topic_prefix", plain(self.topic_prefix.as_str())),
             ("session_expiry", plain(self.session_expiry.as_secs_f64())),
             ("max_payload", plain(self.max_payload)),
@@ -287,6 +304,13 @@ impl MqttConfig {
                 "client_cert_file and client_key_file belong together",
             );
         }
+        let alpn = reader.list("alpn").unwrap_or_default();
+        if alpn
+            .iter()
+            .any(|name| !ALPN_NAME_BYTES.contains(&name.len()))
+        {
+            reader.error("alpn", "takes names of 1 to 255 bytes");
+        }
         let topic_prefix = reader.any_text("topic_prefix").unwrap_or_default();
         check_levels(&reader, "topic_prefix", &topic_prefix);
         let [min, max] = MAX_PAYLOAD;
@@ -299,6 +323,7 @@ impl MqttConfig {
             ca_file,
             client_cert_file,
             client_key_file,
+            alpn,
             topic_prefix,
             session_expiry: reader
                 .duration_or_zero("session_expiry", Duration::from_secs(1))

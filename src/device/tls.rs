@@ -20,6 +20,7 @@ static DEVICE_WORDS: ServerWords = ServerWords {
     port_hint: "a device's HTTPS port is 443, if the room's url does not say otherwise",
     client_certificate_hint: "the gateway has none: turn the validation of web clients off at the device",
     tls_hint: "update the device's firmware, or let it offer",
+    alpn_hint: "the gateway speaks HTTP/1.1",
 };
 
 /// The TLS settings for a device with this cryptography, and where its handshakes will be noted.

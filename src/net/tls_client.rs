@@ -19,21 +19,23 @@ use super::trust::{Authorities, ServerWords, Trust, client_config};
 use crate::config::Fingerprint;
 use crate::os_error;
 
-/// What a client trusts and shows.
+/// What a client trusts, shows and asks for.
 #[derive(Debug, Clone, Default)]
-pub struct ClientTlsFiles {
+pub struct ClientTlsSettings {
     /// The server's certificate; it is trusted whatever the authorities say.
     pub pinned: Option<Fingerprint>,
     /// A file with the authorities that are trusted; without it, those of the operating system.
     pub authorities: Option<PathBuf>,
     /// Files with the client's certificate and its key, where the server asks for one.
     pub identity: Option<(PathBuf, PathBuf)>,
+    /// The protocols that it asks for (ALPN, RFC 7301), the preferred one first; none if it leaves that out.
+    pub alpn: Vec<String>,
 }
 
 /// Speaks TLS with one server.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
-    files: Arc<ClientTlsFiles>,
+    settings: Arc<ClientTlsSettings>,
     words: &'static ServerWords,
 }
 
@@ -42,10 +44,10 @@ impl ClientTls {
     ///
     /// # Errors
     /// A file cannot be used; the message names it and holds nothing of its content.
-    pub fn new(files: ClientTlsFiles, words: &'static ServerWords) -> Result<Self, String> {
-        files.read()?;
+    pub fn new(settings: ClientTlsSettings, words: &'static ServerWords) -> Result<Self, String> {
+        settings.read()?;
         Ok(Self {
-            files: Arc::new(files),
+            settings: Arc::new(settings),
             words,
         })
     }
@@ -59,15 +61,17 @@ impl ClientTls {
         host: &str,
         stream: TcpStream,
     ) -> Result<TlsStream<TcpStream>, ClientTlsError> {
-        let files = self.files.clone();
+        let settings = self.settings.clone();
         // Files may be on a disk that is slow.
-        let read = tokio::task::spawn_blocking(move || files.read());
+        let read = tokio::task::spawn_blocking(move || settings.read());
         let (trust, identity) = match read.await {
             Ok(read) => read.map_err(ClientTlsError::Files)?,
             Err(error) => return Err(ClientTlsError::Files(error.to_string())),
         };
-        let (config, handshakes) = client_config(trust, self.words, identity, provider())
+        let (mut config, handshakes) = client_config(trust, self.words, identity, provider())
             .map_err(ClientTlsError::Files)?;
+        let alpn = self.settings.alpn.iter();
+        config.alpn_protocols = alpn.map(|name| name.clone().into_bytes()).collect();
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| ClientTlsError::Failed("has no valid host name in its url".into()))?;
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
@@ -102,7 +106,7 @@ pub enum ClientTlsError {
     Network(io::Error),
 }
 
-impl ClientTlsFiles {
+impl ClientTlsSettings {
     fn read(&self) -> Result<(Trust, Option<Arc<CertifiedKey>>), String> {
         let trust = match (self.pinned, &self.authorities) {
             (Some(pinned), _) => Trust::Pinned(pinned),
@@ -131,6 +135,7 @@ mod tests {
         port_hint: "",
         client_certificate_hint: "",
         tls_hint: "",
+        alpn_hint: "",
     };
 
     #[test]
@@ -177,21 +182,23 @@ mod tests {
                 "other.key belongs to another certificate",
             ),
         ] {
-            let files = ClientTlsFiles {
+            let files = ClientTlsSettings {
                 pinned: None,
                 authorities: authorities.cloned(),
                 identity: identity.map(|(certificate, key)| (certificate.clone(), key.clone())),
+                alpn: Vec::new(),
             };
             let message = message(files).unwrap_err();
             assert!(message.contains(wanted), "{message}");
         }
         let identity = Some((certificate.clone(), key));
-        let good = ClientTlsFiles {
+        let good = ClientTlsSettings {
             pinned: None,
             authorities: Some(certificate),
             identity,
+            alpn: Vec::new(),
         };
         assert_eq!(message(good), Ok(()));
-        assert_eq!(message(ClientTlsFiles::default()), Ok(()));
+        assert_eq!(message(ClientTlsSettings::default()), Ok(()));
     }
 }

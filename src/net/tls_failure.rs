@@ -85,6 +85,10 @@ pub fn tls_failure(
             AlertDescription::UnrecognisedName => {
                 "does not know the host name in the url".to_owned()
             }
+            AlertDescription::NoApplicationProtocol => format!(
+                "wants another protocol in TLS (ALPN) than the gateway asks for; {}",
+                words.alpn_hint
+            ),
             AlertDescription::InternalError => {
                 "fails at TLS by itself (InternalError); its certificate's key may be too short"
                     .to_owned()

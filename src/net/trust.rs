@@ -47,6 +47,8 @@ pub struct ServerWords {
     pub client_certificate_hint: &'static str,
     /// Where TLS of the server is set.
     pub tls_hint: &'static str,
+    /// What helps against a server that wants another protocol in TLS (ALPN).
+    pub alpn_hint: &'static str,
 }
 
 /// Why a certificate is not trusted.

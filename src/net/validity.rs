@@ -243,7 +243,11 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_not_warned_of() {
         let junk = CertificateDer::from(vec![0x30, 0x00]);
-        for file in [&[][..], &[junk.clone()], &[junk, alone()]] {
+        for file in [
+            &[][..],
+            std::slice::from_ref(&junk),
+            &[junk.clone(), alone()],
+        ] {
             let validity = Validity::of(file);
             assert_eq!(
                 (validity.end(), validity.problem(at(31, 0, 0, 0))),

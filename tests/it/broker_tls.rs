@@ -83,6 +83,7 @@ impl Made {
             certificate: self.der(),
             key: PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap(),
             client_certificate: ClientCertificate::Ignored,
+            alpn: "",
         }
     }
 
@@ -262,6 +263,59 @@ async fn a_broker_that_wants_a_client_certificate_is_told_in_words() {
         let wanted =
             "it wants a client certificate; see mqtt.client_cert_file and mqtt.client_key_file";
         says(&log, wanted).await;
+        door.stop(Instant::now()).await;
+    }
+}
+
+/// A broker on port 443 shares it with a web server, and TLS says which of them is meant.
+#[tokio::test]
+async fn a_broker_that_shares_its_port_is_asked_for_by_alpn() {
+    let broker = TestBroker::start(BrokerKind::Embedded).await;
+    let server = Made::new(params(&["localhost"]), None);
+    for version in [&TLS12, &TLS13] {
+        let shared = TlsServer {
+            alpn: "x-amzn-mqtt-ca",
+            ..server.server(version)
+        };
+        let port = shared.before(broker.port()).await;
+        let with = |alpn: &[&str]| MqttSettings {
+            certificate: Some(server.fingerprint()),
+            alpn: alpn.iter().map(|name| (*name).to_owned()).collect(),
+            ..settings(&broker, port)
+        };
+        for alpn in [&["x-amzn-mqtt-ca"][..], &["mqtt", "x-amzn-mqtt-ca"]] {
+            let door = door(with(alpn));
+            assert!(connects(&door).await, "{alpn:?}");
+            door.stop(Instant::now() + SOON).await;
+        }
+        let (log, _guard) = thread_log();
+        let refused = door(with(&["mqtt"]));
+        says(
+            &log,
+            "it wants another protocol in TLS (ALPN) than the gateway asks for; see mqtt.alpn",
+        )
+        .await;
+        refused.stop(Instant::now()).await;
+    }
+    // Without one the web server answers, or closes.
+    let page = server.server(&TLS13);
+    let page = page.answering(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let closing = PlainPeer::that_closes_at_once().await;
+    let closing = server.server(&TLS13).before(closing.port).await;
+    for (port, wanted) in [
+        (
+            page,
+            "what answers at this port is a web server (HTTP), not an MQTT broker; ",
+        ),
+        (closing, "it closed the connection instead of answering: "),
+    ] {
+        let (log, _guard) = thread_log();
+        let door = door(MqttSettings {
+            certificate: Some(server.fingerprint()),
+            ..settings(&broker, port)
+        });
+        says(&log, wanted).await;
+        says(&log, "mqtt.alpn").await;
         door.stop(Instant::now()).await;
     }
 }

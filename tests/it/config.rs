@@ -168,6 +168,9 @@ fn bad_values_say_what_is_allowed() {
             "belong together",
         ),
         ("url = \"mqtt://h\"\ncertificate = \"system\"", "mqtts://"),
+        ("url = \"mqtt://h\"\nalpn = [\"mqtt\"]", "mqtts://"),
+        ("url = \"mqtts://h\"\nalpn = [true]", "a list of texts"),
+        ("url = \"mqtts://h\"\nalpn = [\"\"]", "1 to 255 bytes"),
         (
             "url = \"mqtts://h\"\ncertificate = \"insecure\"",
             "64 hexadecimal digits, or \"system\"",

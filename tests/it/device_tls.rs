@@ -117,6 +117,7 @@ fn version_1(version: &'static SupportedProtocolVersion) -> TlsServer {
         certificate: CertificateDer::from_pem_slice(VERSION_1).unwrap(),
         key: PrivateKeyDer::from_pem_slice(VERSION_1_KEY).unwrap(),
         client_certificate: ClientCertificate::Ignored,
+        alpn: "",
     }
 }
 

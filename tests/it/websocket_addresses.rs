@@ -7,6 +7,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use poly2mqtt_test_support::door::Doors;
+use poly2mqtt_test_support::log::thread_log;
 
 /// The status and the message of a request with these lines after the first two.
 async fn refused(doors: &Doors, first: &str, lines: &str) -> (u16, String) {
@@ -141,6 +142,54 @@ async fn mqtt_over_websocket_is_refused_in_words() {
         code == 1003 && reason.contains("mqtt.url"),
         "{code} {reason}"
     );
+    doors.stop().await;
+}
+
+/// RFC 6455 lets a client go on where the server agrees on no subprotocol, and some do not.
+#[tokio::test]
+async fn a_client_that_asks_for_another_subprotocol_is_served_and_told_of_in_one_line() {
+    let (log, _guard) = thread_log();
+    let doors = Doors::start().await;
+    let line = "a client asks for a WebSocket subprotocol, but the gateway has none";
+    for (subprotocol, path, lines) in [
+        ("", "/ws", 0),
+        ("Sec-WebSocket-Protocol:\r\n", "/ws", 0),
+        ("Sec-WebSocket-Protocol: chat\r\n", "/ws", 1),
+        ("Sec-WebSocket-Protocol: ocpp1.6, ocpp2.0\r\n", "/ws", 1),
+        (
+            "sec-websocket-protocol: base64url.bearer.canary\r\n",
+            "/ws?format=plain",
+            1,
+        ),
+        (
+            "Sec-WebSocket-Protocol: graphql-ws\r\nSec-WebSocket-Protocol: wamp\r\n",
+            "/ws",
+            1,
+        ),
+    ] {
+        let mut stream = TcpStream::connect(doors.addr()).await.unwrap();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{subprotocol}\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        assert!(head.starts_with("http/1.1 101 "), "{head}");
+        assert!(!head.contains("sec-websocket-protocol"), "{head}");
+        assert_eq!(log.text().matches(line).count(), lines, "{}", log.text());
+    }
+    let told = log.text();
+    let told = told.lines().find(|told| told.contains(line)).unwrap();
+    assert!(
+        told.contains("leave its subprotocol empty") && told.contains("127.0.0.1"),
+        "{told}"
+    );
+    // Some put their token there.
+    assert!(!log.text().contains("canary"), "{}", log.text());
     doors.stop().await;
 }
 

@@ -26,6 +26,11 @@ const PROXY_SETTINGS: &str = "a proxy in between must pass the upgrade on (nginx
                               1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header \
                               Connection \"upgrade\")";
 
+/// What to do about a client that asks for a subprotocol. What it asks for is not shown: some put their token
+/// there.
+const SUBPROTOCOL_ADVICE: &str = "it may close the connection at once: leave its subprotocol empty; a token \
+                                  goes into ?token= or a header (docs/websocket.md)";
+
 /// The paths at which a WebSocket can be opened.
 const WEBSOCKET_PATHS: &[&str] = &[
     "/ws",
@@ -60,6 +65,19 @@ pub async fn check_websocket(
     }
     if wants_websocket && !WEBSOCKET_PATHS.contains(&path) {
         return response::error_code(ErrorCode::NotFound, "the WebSocket is at /ws");
+    }
+    let mut subprotocols = values(request.headers(), &SEC_WEBSOCKET_PROTOCOL);
+    let names_any = subprotocols.any(|name| !name.is_empty());
+    drop(subprotocols);
+    if wants_websocket && names_any {
+        let (parts, body) = request.into_parts();
+        let network = Network::of(sender_address(&state, &parts));
+        let (door, kind) = (DoorKind::WebSocket, FloodKind::Subprotocol);
+        state
+            .clients
+            .telemetry
+            .flood(door, kind, network, SUBPROTOCOL_ADVICE);
+        return next.run(Request::from_parts(parts, body)).await;
     }
     next.run(request).await
 }

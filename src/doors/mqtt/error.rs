@@ -30,6 +30,12 @@ pub enum ConnectionLost {
          needs, or want TLS (mqtts://)"
     )]
     ClosedBeforeConnack,
+    /// The same within TLS.
+    #[error(
+        "it closed the connection instead of answering: it may not speak MQTT 5, which the gateway \
+         needs, or, on a port that it shares with a web server, want mqtt.alpn"
+    )]
+    ClosedBeforeConnackInTls,
     /// The first bytes are those of another protocol, which is named.
     #[error("what answers at this port is {0}")]
     OtherProtocol(&'static str),

@@ -72,15 +72,20 @@ impl Link {
         settings: &MqttSettings,
     ) -> Result<(Self, Option<ConnAckProperties>), ConnectionLost> {
         self.put(&connect_packet(settings))?;
+        let in_tls = matches!(settings.broker, BrokerAddress::Tls { .. });
+        let closed = || match in_tls {
+            true => ConnectionLost::ClosedBeforeConnackInTls,
+            false => ConnectionLost::ClosedBeforeConnack,
+        };
         let packet = loop {
-            if let Some(protocol) = other_protocol(&self.packets.arrived) {
+            if let Some(protocol) = other_protocol(&self.packets.arrived, in_tls) {
                 return Err(ConnectionLost::OtherProtocol(protocol));
             }
             if let Some(packet) = self.next()? {
                 break packet;
             }
             self.turn().await.map_err(|lost| match lost {
-                ConnectionLost::Closed => ConnectionLost::ClosedBeforeConnack,
+                ConnectionLost::Closed => closed(),
                 // A broker that leaves the CONNECT unread resets the connection.
                 ConnectionLost::Network(error)
                     if matches!(
@@ -88,7 +93,7 @@ impl Link {
                         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
                     ) =>
                 {
-                    ConnectionLost::ClosedBeforeConnack
+                    closed()
                 }
                 lost => lost,
             })?;
@@ -154,14 +159,14 @@ impl Link {
                 // an alert.
                 return Poll::Ready(match read {
                     Poll::Ready(Ok(1..)) => Ok(()),
-                    Poll::Ready(Err(cause)) => Err(cause.into()),
+                    Poll::Ready(Err(cause)) => Err(read_failed(cause)),
                     _ => Err(error.into()),
                 });
             }
             match ready!(read) {
                 Ok(0) => Poll::Ready(Err(ConnectionLost::Closed)),
                 Ok(_) => Poll::Ready(Ok(())),
-                Err(error) => Poll::Ready(Err(error.into())),
+                Err(error) => Poll::Ready(Err(read_failed(error))),
             }
         })
         .await
@@ -192,9 +197,22 @@ impl Link {
     }
 }
 
+/// What it means that nothing more can be read. In TLS a broker that only closes the connection, without
+/// the word with which TLS ends, is an error of its own.
+fn read_failed(error: io::Error) -> ConnectionLost {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => ConnectionLost::Closed,
+        _ => error.into(),
+    }
+}
+
 /// What answers instead of a broker, by its first bytes: HTTP, or a TLS alert or handshake.
-fn other_protocol(arrived: &[u8]) -> Option<&'static str> {
+fn other_protocol(arrived: &[u8], in_tls: bool) -> Option<&'static str> {
     match arrived {
+        [b'H', b'T', b'T', b'P', ..] if in_tls => Some(
+            "a web server (HTTP), not an MQTT broker; a broker that shares the port with one is chosen by \
+             mqtt.alpn",
+        ),
         [b'H', b'T', b'T', b'P', ..] => Some("a web server (HTTP), not an MQTT broker"),
         [0x15 | 0x16, 3, ..] => Some("TLS: the URL has to begin with mqtts://"),
         _ => None,

@@ -16,7 +16,7 @@ use super::mark::Mark;
 use super::redelivery::RECEIVE_MAXIMUM;
 use crate::config::{Fingerprint, host_port};
 use crate::gateway_id::GatewayId;
-use crate::net::{ClientTls, ClientTlsFiles, Handshakes, ServerWords};
+use crate::net::{ClientTls, ClientTlsSettings, Handshakes, ServerWords};
 use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, Prefix};
 
 /// From the look-up of the broker's name to its CONNACK. A broker takes milliseconds; a busy one
@@ -74,6 +74,8 @@ pub struct MqttSettings {
     pub client_cert_file: Option<PathBuf>,
     /// Its key.
     pub client_key_file: Option<PathBuf>,
+    /// The protocols that TLS asks for (ALPN), where the broker shares its port.
+    pub alpn: Vec<String>,
     /// The prefix of every topic.
     pub prefix: Prefix,
     /// Home Assistant's topics, where no result may be published.
@@ -103,6 +105,7 @@ impl MqttSettings {
             ca_file: None,
             client_cert_file: None,
             client_key_file: None,
+            alpn: Vec::new(),
             prefix: Prefix::default(),
             discovery: DiscoveryTopics::default(),
             session_expiry: Duration::from_secs(10),
@@ -163,6 +166,7 @@ static BROKER_WORDS: ServerWords = ServerWords {
     port_hint: "mqtts:// needs the broker's TLS port, usually 8883",
     client_certificate_hint: "see mqtt.client_cert_file and mqtt.client_key_file",
     tls_hint: "let the broker offer",
+    alpn_hint: "see mqtt.alpn",
 };
 
 /// TLS, where the broker's address asks for it.
@@ -174,12 +178,13 @@ pub(super) fn client_tls(settings: &MqttSettings) -> Result<Option<ClientTls>, S
         return Ok(None);
     };
     let certificate = settings.client_cert_file.clone();
-    let files = ClientTlsFiles {
+    let settings = ClientTlsSettings {
         pinned: settings.certificate,
         authorities: settings.ca_file.clone(),
         identity: certificate.zip(settings.client_key_file.clone()),
+        alpn: settings.alpn.clone(),
     };
-    ClientTls::new(files, &BROKER_WORDS).map(Some)
+    ClientTls::new(settings, &BROKER_WORDS).map(Some)
 }
 
 /// Why an open connection broke, if that was TLS.

@@ -18,6 +18,7 @@ static WORDS: ServerWords = ServerWords {
     port_hint: "",
     client_certificate_hint: "",
     tls_hint: "",
+    alpn_hint: "see alpn",
 };
 
 type Der = CertificateDer<'static>;

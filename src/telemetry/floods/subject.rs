@@ -25,6 +25,8 @@ pub enum FloodKind {
     NoPlace,
     /// A client speaks another protocol than the door.
     OtherProtocol,
+    /// A client asks for a WebSocket subprotocol. Some end a connection where none is agreed on.
+    Subprotocol,
     /// A client of the embedded broker broke the protocol, or was refused.
     BrokerClientFailed,
     /// A client of the embedded broker speaks another protocol, or a version that is not supported.
@@ -38,6 +40,9 @@ impl FloodKind {
             Self::GaveWay => "a connection was closed for a newer one: all places are taken",
             Self::NoPlace => "a connection was refused: all places are in use",
             Self::OtherProtocol => "a client speaks another protocol than this port",
+            Self::Subprotocol => {
+                "a client asks for a WebSocket subprotocol, but the gateway has none"
+            }
             Self::BrokerClientFailed => "a client of the embedded broker failed",
             Self::WrongProtocol => "a client cannot use the embedded broker",
         }

@@ -163,6 +163,8 @@ pub struct TlsServer {
     pub certificate: CertificateDer<'static>,
     pub key: PrivateKeyDer<'static>,
     pub client_certificate: ClientCertificate,
+    /// The only protocol that it speaks (ALPN); any if it is empty.
+    pub alpn: &'static str,
 }
 
 impl TlsServer {
@@ -202,7 +204,10 @@ impl TlsServer {
             ClientCertificate::Ignored => builder.with_no_client_auth(),
             wanted => builder.with_client_cert_verifier(Arc::new(wanted)),
         };
-        let config = builder.with_cert_resolver(Arc::new(Shown(Arc::new(shown))));
+        let mut config = builder.with_cert_resolver(Arc::new(Shown(Arc::new(shown))));
+        if !self.alpn.is_empty() {
+            config.alpn_protocols.push(self.alpn.into());
+        }
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
