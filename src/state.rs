@@ -90,6 +90,9 @@ pub trait Subscriber: Send + Sync {
     /// The status of a room changed; `None`: it is not configured any more. By default nothing
     /// happens.
     fn room_changed(&self, _room: &str, _status: Option<RoomStatus>) {}
+    /// Every topic of the store was told again, since somebody who reads them has started. By default
+    /// nothing happens.
+    fn repeated(&self) {}
 }
 
 /// Every state by its topic, without the configured prefix: `room/1/audio/volume`,
@@ -189,6 +192,7 @@ impl StateStore {
         for topic in topics {
             inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Value));
         }
+        inner.tell(|subscriber| subscriber.repeated());
     }
 
     /// Tells the subscribers of one topic, as if it had changed.

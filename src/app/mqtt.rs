@@ -12,7 +12,7 @@ pub fn try_broker(config: &Config) -> Option<impl Future<Output = Result<BrokerT
     let settings = settings(config, None)?;
     let discovery = extra_topics(config).map(|(topics, _)| topics.filters);
     let topics = TrialTopics {
-        room: config.rooms.keys().next().map(ToString::to_string),
+        rooms: config.rooms.keys().map(ToString::to_string).collect(),
         discovery: discovery.is_some(),
         filters: discovery.unwrap_or_default(),
     };

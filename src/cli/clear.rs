@@ -152,10 +152,21 @@ fn topics(count: usize) -> String {
 }
 
 /// Everything that the broker retains where this gateway publishes.
+///
+/// # Errors
+/// The broker refuses, or does not tell what it holds.
 async fn look(survey: &mut Survey, selection: &Selection) -> Result<Vec<RetainedMessage>, String> {
     let below = |topic: &str| selection.prefix.add(topic);
     let states = [below(ALL_ROOMS), below(ALL_GATEWAY_TOPICS)];
     let mut found = survey.retained(&states).await?;
+    // A broker that refuses this may still tell by wildcards; one that has gone fails at the next question.
+    let named = survey
+        .retained(&selection.named())
+        .await
+        .unwrap_or_default();
+    if let Some(untold) = untold(&found, &named, &selection.prefix) {
+        return Err(untold);
+    }
     if found.len() >= MANY_MESSAGES {
         let every = [below(&RoomTopics::ANY.availability())];
         found.extend(survey.retained(&every).await?);
@@ -169,4 +180,23 @@ async fn look(survey: &mut Survey, selection: &Selection) -> Result<Vec<Retained
     found.sort_by(|a, b| a.topic.cmp(&b.topic));
     found.dedup_by(|a, b| a.topic == b.topic);
     Ok(found)
+}
+
+/// Why it cannot be known what the broker holds, if that is so: it holds a topic that it tells when it is
+/// asked by name, and nothing when it is asked by a wildcard.
+fn untold(found: &[RetainedMessage], named: &[RetainedMessage], prefix: &Prefix) -> Option<String> {
+    let kinds =
+        [ALL_ROOMS, ALL_GATEWAY_TOPICS].map(|all| prefix.add(all.trim_end_matches(['#', '+'])));
+    let topic = kinds.iter().find_map(|kind| {
+        let is_of_kind = |message: &&RetainedMessage| message.topic.starts_with(kind);
+        let is_told = found.iter().any(|message| is_of_kind(&message));
+        let held = named.iter().find(is_of_kind).filter(|_| !is_told)?;
+        Some(held.topic.as_str())
+    })?;
+    Some(format!(
+        "this broker does not tell what it holds below a wildcard, as RabbitMQ does not, so it cannot be \
+         known what is left there. It does hold {}. Clear by name what nobody needs: mosquitto_pub -r -n \
+         -t TOPIC",
+        topic.escape_debug()
+    ))
 }

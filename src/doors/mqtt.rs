@@ -17,8 +17,9 @@
 //!
 //! `session` holds what belongs to one connection, `subscription` what is subscribed to, `backoff`
 //! when the next connection is tried, `refusals` which messages the broker does not take,
-//! `redelivery` which commands
-//! the broker repeats, `leftovers` what an earlier run left there, `other_gateways` which others publish at the same
+//! `redelivery` which commands the broker repeats, `delivery` and `retained_watch` whether it delivers and
+//! holds what it should, `restores` which states somebody else has cleared, `leftovers` what an earlier
+//! run left there, `other_gateways` which others publish at the same
 //! topics; `mark` tells whose message is whose. `survey` is a connection of its own, for
 //! `poly2mqtt clear`, `trial` what `check --connect` does. This is the only place that names an MQTT
 //! client library, and it uses the library's packets but not its loop:
@@ -26,6 +27,7 @@
 
 mod backoff;
 mod connection;
+mod delivery;
 mod error;
 mod inflight;
 mod leftovers;
@@ -38,6 +40,8 @@ mod reason;
 mod receive;
 mod redelivery;
 mod refusals;
+mod restores;
+mod retained_watch;
 mod send;
 mod session;
 mod settings;

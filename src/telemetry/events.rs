@@ -284,7 +284,8 @@ impl Telemetry {
             target: MQTT,
             client_id,
             "the broker keeps ending the connection soon after it is made: another client may be \
-             using this client id"
+             using this client id. Give each gateway a mqtt.client_id of its own; the gateway waits up to \
+             30 s before it connects again"
         );
     }
 
@@ -367,6 +368,49 @@ impl Telemetry {
             target: MQTT,
             filter,
             "the broker grants this subscription with QoS 0 only: messages may be lost on the way"
+        );
+    }
+
+    /// The broker has granted the subscription to this filter and delivers nothing of these rooms.
+    pub fn rooms_not_delivered(&self, filter: &str, rooms: &[String]) {
+        let rooms = listed(rooms);
+        tracing::warn!(
+            target: MQTT,
+            filter,
+            rooms,
+            "the broker grants this subscription and delivers nothing of these rooms, so no command for \
+             them arrives: let the gateway's user read there, not only write (Mosquitto: `topic \
+             readwrite {filter}`); `poly2mqtt check --connect` tries it"
+        );
+    }
+
+    /// The broker has granted the subscription to this filter, which is that of what gateways say, and
+    /// delivers nothing.
+    pub fn gateways_not_delivered(&self, filter: &str) {
+        tracing::warn!(
+            target: MQTT,
+            filter,
+            "the broker grants this subscription and delivers nothing: another gateway with the same \
+             topics is not noticed. Let the gateway's user read there, not only write (Mosquitto: `topic \
+             readwrite {filter}`)"
+        );
+    }
+
+    /// The broker sends nothing of what it retains below a wildcard.
+    pub fn retained_untold(&self) {
+        tracing::warn!(
+            target: MQTT,
+            "the broker does not tell what it retains below a wildcard, as RabbitMQ does not: what earlier \
+             runs left there is not found and stays, such as the topics of rooms that are not configured \
+             any more. Clear it by name"
+        );
+    }
+
+    /// The broker does not hold what it had retained.
+    pub fn broker_lost_retained(&self) {
+        tracing::warn!(
+            target: MQTT,
+            "the broker has lost the messages that it retained; everything is published again"
         );
     }
 

@@ -308,6 +308,61 @@ fn the_broker_is_tried() {
     assert!(told.contains("av/gateway/check (not authorized"), "{told}");
 }
 
+/// Mosquitto grants every subscription and checks the right to read when it delivers.
+#[test]
+fn a_subscription_that_is_granted_and_silent_is_found() {
+    if mosquitto().is_none() {
+        println!("skipped: Mosquitto is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let rooms = ["1", "2"].map(|id| {
+        format!("[rooms.{id}]\nurl = \"https://127.0.0.1:1\"\npassword = \"x\"\ncertificate = \"system\"\n")
+    });
+    for (rights, says) in [
+        (&["readwrite room/#", "readwrite gateway/#"][..], None),
+        (
+            &["write room/#", "readwrite gateway/#"],
+            Some(
+                "subscription to room/# and does not deliver room/1/event/check, room/2/event/check",
+            ),
+        ),
+        (
+            &["write room/#", "read room/1/#", "readwrite gateway/#"],
+            Some("subscription to room/# and does not deliver room/2/event/check: "),
+        ),
+        (
+            &["readwrite room/#", "write gateway/#"],
+            Some("subscription to gateway/+ and does not deliver gateway/check"),
+        ),
+    ] {
+        let broker = Mosquitto::start_with(0, "allow_anonymous true", |directory| {
+            let list = directory.join("acl");
+            let rights = rights.iter().map(|right| format!("topic {right}\n"));
+            fs::write(&list, rights.collect::<String>()).unwrap();
+            format!("user root\nacl_file {}\n", list.display())
+        });
+        let text = format!(
+            "[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n[http]\nlisten = \"off\"\n[home_assistant]\n\
+             discovery = false\n{}",
+            broker.port,
+            rooms.concat()
+        );
+        let tried = connect(&config(dir.path(), &text));
+        let told = stdout(&tried);
+        let line = told.lines().find(|line| line.starts_with("mqtt.url"));
+        let line = line.unwrap_or_else(|| panic!("{told}"));
+        match says {
+            None => assert!(line.contains("may subscribe and publish"), "{line}"),
+            Some(says) => {
+                assert!(line.contains(says), "{line}");
+                assert!(line.contains("topic readwrite "), "{line}");
+                assert!(stderr(&tried).contains("mqtt.url and 2 rooms cannot be used"));
+            }
+        }
+    }
+}
+
 #[test]
 fn secrets_that_everyone_can_read_are_warned_of() {
     let dir = tempfile::tempdir().unwrap();

@@ -13,6 +13,7 @@ use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::timings;
 use poly2mqtt_test_support::program::program;
+use poly2mqtt_test_support::scripted_broker::{Script, ScriptedBroker};
 use poly2mqtt_test_support::{Mosquitto, mosquitto};
 
 /// A configuration as a file, for the program and for a gateway in the test.
@@ -229,4 +230,50 @@ fn without_a_broker_that_keeps_anything_there_is_nothing_to_clear() {
         refused.contains("no connection to 127.0.0.1:1"),
         "{refused}"
     );
+}
+
+/// RabbitMQ tells what it retains only to those who ask for exactly that topic.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_does_not_tell_what_it_holds_is_not_said_to_be_clear() {
+    for (by_name_only, held, says) in [
+        (
+            true,
+            &["gateway/info"][..],
+            Err("does not tell what it holds"),
+        ),
+        (
+            true,
+            &["gateway/availability"],
+            Err("It does hold gateway/availability"),
+        ),
+        (true, &[], Ok("nothing of this gateway")),
+        (false, &["gateway/info"], Ok("nothing of this gateway")),
+        (
+            false,
+            &["gateway/info", "room/1/audio/volume"],
+            Ok("no gateway has marked"),
+        ),
+    ] {
+        let broker = ScriptedBroker::start(Script {
+            tells_retained: Box::new(move |filter, topic| !by_name_only || filter == topic),
+            ..Script::default()
+        })
+        .await;
+        for topic in held {
+            broker.retain(topic, "x");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let file = File {
+            directory: directory.path(),
+            text: format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n", broker.port),
+        };
+        for words in [&["--yes"][..], &[]] {
+            match (file.clear(words), says) {
+                (Ok(told), Ok(says)) | (Err(told), Err(says)) => {
+                    assert!(told.contains(says), "{told}");
+                }
+                (told, _) => panic!("{held:?} {told:?}"),
+            }
+        }
+    }
 }

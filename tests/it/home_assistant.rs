@@ -332,6 +332,31 @@ async fn a_device_deleted_in_home_assistant_is_not_fought() {
     it.stop().await;
 }
 
+/// Home Assistant starts, perhaps together with its broker: states of rooms come again too, a second's
+/// share at a time.
+#[tokio::test]
+async fn states_are_repeated_when_home_assistant_starts() {
+    for kind in [BrokerKind::Embedded, BrokerKind::Mosquitto] {
+        if kind == BrokerKind::Mosquitto && mosquitto().is_none() {
+            continue;
+        }
+        let it = Gateway::start(kind, Options::default()).await;
+        it.online().await;
+        it.client.message("room/1/audio/volume").await;
+        it.client.clear();
+        it.client.publish(STATUS, "online").await;
+        for topic in [
+            ROOM,
+            "room/1/audio/volume",
+            "room/1/availability",
+            "room/1/system/info",
+        ] {
+            it.client.message(topic).await;
+        }
+        it.stop().await;
+    }
+}
+
 /// Restarts with the broker's memory, which the embedded broker does not outlive.
 #[tokio::test]
 async fn what_the_broker_remembers_is_taken_up() {

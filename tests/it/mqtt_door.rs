@@ -165,8 +165,10 @@ macro_rules! against_both {
 mod broker_refusals;
 mod commands;
 mod connection;
+mod delivery;
 mod embedded;
 mod limited_brokers;
 mod redelivery;
 mod refusals;
 mod states;
+mod wills;

@@ -8,7 +8,12 @@ use std::collections::BTreeSet;
 use crate::doors::mqtt::{Retained, RetainedMessage};
 use crate::gateway_id::GatewayId;
 use crate::home_assistant::{Namespace, is_document_of};
-use crate::topics::{GATEWAY_AVAILABILITY, Prefix, Topic};
+use crate::topics::{
+    GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO, Prefix, RoomTopics, Topic,
+};
+
+/// Of so many rooms a topic is asked for by name: one tells as much as all.
+const MOST_ROOMS_NAMED: usize = 16;
 
 /// What to look for.
 #[derive(Debug)]
@@ -93,6 +98,15 @@ impl Selection {
                     && message.payload == "online"
                     && message.id.as_deref() == Some(self.id.as_str())
             })
+    }
+
+    /// Topics that a gateway publishes whatever else it does, to be asked for by name.
+    pub fn named(&self) -> Vec<String> {
+        let gateway = [GATEWAY_INFO, GATEWAY_AVAILABILITY, GATEWAY_HEALTH].map(str::to_owned);
+        let rooms = self.rooms.iter().flatten().take(MOST_ROOMS_NAMED);
+        let rooms = rooms.map(|room| RoomTopics::new(room).availability());
+        let topics = gateway.into_iter().chain(rooms);
+        topics.map(|topic| self.prefix.add(&topic)).collect()
     }
 
     /// The rooms whose topics were found.

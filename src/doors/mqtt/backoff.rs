@@ -2,7 +2,8 @@
 //!
 //! Pure. The wait doubles from connection to connection. A connection that ends soon after it was
 //! made is no success: the wait goes on growing, and after some of them the log names the usual
-//! reason, which is another client with the same client id.
+//! reason, which is another client with the same client id. Two of these throw each other out after
+//! the other's wait, so from then on a connection must last longer than any wait.
 
 use std::time::Duration;
 
@@ -19,14 +20,27 @@ const FINAL_RECONNECT_DELAY: Duration = Duration::from_secs(60);
 const BRIEF_CONNECTION: Duration = Duration::from_secs(5);
 /// After this many brief connections in a row the log names the likely cause.
 const BRIEF_CONNECTIONS_WARNED: u32 = 3;
+/// From then on a connection must last this long: longer than another gateway with this client id waits
+/// before it takes the place again.
+const STEADY_CONNECTION: Duration = LONGEST_RECONNECT_DELAY.saturating_mul(2);
+/// A connection that ends before the broker has answered the subscription may end because of that, which
+/// is found after fewer ends. Then the log names this cause too.
+const UNREADY_CONNECTIONS_WARNED: u32 = 8;
+/// The cause is told again after so many further connections: at most every hour.
+const BRIEF_CONNECTIONS_TOLD_AGAIN: u32 = 120;
 
 /// The history of the connections.
 #[derive(Debug)]
 pub struct Backoff {
     delay: Duration,
-    connected_at: Option<Instant>,
-    /// Brief connections in a row.
+    opened_at: Option<Instant>,
+    is_ready: bool,
+    /// Brief connections in a row that could be used.
     brief: u32,
+    /// Connections in a row that ended before they could be used.
+    unready: u32,
+    /// Brief connections in a row since the log was told.
+    since_told: Option<u32>,
     /// The reason that the log was told last.
     reported: Option<String>,
 }
@@ -36,7 +50,7 @@ pub struct Backoff {
 pub struct LossReport {
     /// The reason is new.
     pub is_new_reason: bool,
-    /// The connection keeps ending soon after it is made.
+    /// The connection keeps ending soon after it is made, and the log was not told lately.
     pub keeps_ending: bool,
 }
 
@@ -44,18 +58,28 @@ impl Default for Backoff {
     fn default() -> Self {
         Self {
             delay: FIRST_RECONNECT_DELAY,
-            connected_at: None,
+            opened_at: None,
+            is_ready: false,
             brief: 0,
+            unready: 0,
+            since_told: None,
             reported: None,
         }
     }
 }
 
 impl Backoff {
-    /// A connection was made. Unless connections keep ending, the next loss is news again.
-    pub fn connected(&mut self, now: Instant) {
-        self.connected_at = Some(now);
-        if self.brief < BRIEF_CONNECTIONS_WARNED {
+    /// The broker has accepted a connection.
+    pub fn opened(&mut self, now: Instant) {
+        self.opened_at = Some(now);
+        self.is_ready = false;
+    }
+
+    /// The connection can be used. Unless connections keep ending, the next loss is news again.
+    pub fn connected(&mut self) {
+        self.is_ready = true;
+        self.unready = 0;
+        if self.since_told.is_none() {
             self.reported = None;
         }
     }
@@ -63,16 +87,10 @@ impl Backoff {
     /// A connection could not be made, or was lost. `by_message`: a message is why, or may be.
     pub fn lost(&mut self, reason: String, by_message: bool, now: Instant) -> LossReport {
         let mut keeps_ending = false;
-        if let Some(since) = self.connected_at.take()
+        if let Some(since) = self.opened_at.take()
             && !by_message
         {
-            if now.duration_since(since) < BRIEF_CONNECTION {
-                self.brief += 1;
-            } else {
-                self.brief = 0;
-                self.delay = FIRST_RECONNECT_DELAY;
-            }
-            keeps_ending = self.brief >= BRIEF_CONNECTIONS_WARNED;
+            keeps_ending = self.ended(now.duration_since(since));
         }
         let is_new_reason = self.reported.as_ref() != Some(&reason);
         self.reported = Some(reason);
@@ -82,8 +100,39 @@ impl Backoff {
         }
     }
 
-    /// It is known which message ended the connection, so the next one is tried soon.
+    /// A connection ended after this time. True if the log is to be told that they keep ending.
+    fn ended(&mut self, lasted: Duration) -> bool {
+        let is_success = match self.since_told {
+            None => self.is_ready && lasted >= BRIEF_CONNECTION,
+            Some(_) => self.is_ready && lasted >= STEADY_CONNECTION,
+        };
+        if is_success {
+            self.brief = 0;
+            self.since_told = None;
+            self.delay = FIRST_RECONNECT_DELAY;
+            return false;
+        }
+        if self.is_ready {
+            self.brief += 1;
+        } else {
+            self.unready += 1;
+        }
+        let is_told = match self.since_told {
+            None => {
+                self.brief >= BRIEF_CONNECTIONS_WARNED || self.unready >= UNREADY_CONNECTIONS_WARNED
+            }
+            Some(since) => since + 1 >= BRIEF_CONNECTIONS_TOLD_AGAIN,
+        };
+        self.since_told = match is_told {
+            true => Some(0),
+            false => self.since_told.map(|since| since + 1),
+        };
+        is_told
+    }
+
+    /// It is known which message or filter ended the connection, so the next one is tried soon.
     pub fn cause_found(&mut self) {
+        self.unready = 0;
         self.delay = FIRST_RECONNECT_DELAY;
     }
 
@@ -102,6 +151,12 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    /// A connection that can be used.
+    fn connect(backoff: &mut Backoff, now: Instant) {
+        backoff.opened(now);
+        backoff.connected();
+    }
+
     #[test]
     fn the_wait_doubles_until_a_connection_lasts() {
         let mut backoff = Backoff::default();
@@ -114,12 +169,12 @@ mod tests {
             .collect();
         assert_eq!(delays[..4], [200, 400, 800, 1600]);
         assert_eq!(delays[9], 30_000);
-        backoff.connected(now);
+        connect(&mut backoff, now);
         backoff.lost("closed".into(), false, now + Duration::from_secs(1));
         assert_eq!(backoff.next_delay(false), LONGEST_RECONNECT_DELAY);
         assert_eq!(backoff.next_delay(true), FINAL_RECONNECT_DELAY);
         now += Duration::from_secs(60);
-        backoff.connected(now);
+        connect(&mut backoff, now);
         backoff.lost("closed".into(), false, now + Duration::from_secs(6));
         assert_eq!(backoff.next_delay(false), FIRST_RECONNECT_DELAY);
         assert_ne!(backoff.next_delay(false), FIRST_RECONNECT_DELAY);
@@ -135,7 +190,7 @@ mod tests {
         assert!(is_news("refused"));
         assert!(!is_news("refused"));
         assert!(is_news("timed out"));
-        backoff.connected(now);
+        connect(&mut backoff, now);
         let later = now + BRIEF_CONNECTION;
         assert!(backoff.lost("timed out".into(), false, later).is_new_reason);
     }
@@ -146,18 +201,70 @@ mod tests {
         let now = Instant::now();
         let reports: Vec<LossReport> = (0..4)
             .map(|_| {
-                backoff.connected(now);
+                connect(&mut backoff, now);
                 backoff.lost("closed".into(), false, now)
             })
             .collect();
         assert_eq!(
             reports.iter().map(|r| r.keeps_ending).collect::<Vec<_>>(),
-            [false, false, true, true]
+            [false, false, true, false]
         );
         // Ends that a message explains are not counted.
-        backoff.connected(now);
+        connect(&mut backoff, now);
         assert!(!backoff.lost("closed".into(), true, now).keeps_ending);
         // The reason itself is not repeated from then on.
         assert!(reports[2].is_new_reason && !reports[3].is_new_reason);
+    }
+
+    /// Two gateways with one client id: each takes the other's place when its wait is over.
+    #[test]
+    fn two_that_throw_each_other_out_wait_ever_longer_and_say_so_once() {
+        for is_ready in [true, false] {
+            let mut gateways = [Backoff::default(), Backoff::default()];
+            let (mut now, mut told, mut losses) = (Instant::now(), [0, 0], 0);
+            let began = now;
+            // When each connects next; the second one is connected.
+            let mut due = [Some(now), None];
+            while now < began + Duration::from_secs(30 * 60) {
+                let next = if due[0].is_some() && (due[1].is_none() || due[0] <= due[1]) {
+                    0
+                } else {
+                    1
+                };
+                now = due[next].take().unwrap();
+                gateways[next].opened(now);
+                if is_ready {
+                    gateways[next].connected();
+                }
+                let other = 1 - next;
+                if due[other].is_none() {
+                    let report = gateways[other].lost("closed".into(), false, now);
+                    told[other] += u32::from(report.keeps_ending);
+                    due[other] = Some(now + gateways[other].next_delay(false));
+                    losses += 1;
+                }
+            }
+            // At most two of each gateway a minute, and some at the start.
+            assert!(losses < 2 * 30 * 2 + 30, "{losses}");
+            assert!(told.iter().all(|told| *told == 1), "{told:?}");
+            assert_eq!(gateways[0].delay, LONGEST_RECONNECT_DELAY);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_lasts_is_a_success_again() {
+        let (mut backoff, mut now) = (Backoff::default(), Instant::now());
+        for _ in 0..BRIEF_CONNECTIONS_WARNED {
+            connect(&mut backoff, now);
+            backoff.lost("closed".into(), false, now);
+            backoff.next_delay(false);
+        }
+        for (lasts, is_success) in [(BRIEF_CONNECTION, false), (STEADY_CONNECTION, true)] {
+            connect(&mut backoff, now);
+            now += lasts;
+            backoff.lost("closed".into(), false, now);
+            let delay = backoff.next_delay(false);
+            assert_eq!(delay == FIRST_RECONNECT_DELAY, is_success, "{lasts:?}");
+        }
     }
 }

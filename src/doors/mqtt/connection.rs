@@ -3,7 +3,9 @@
 //! Serving is one loop: take the packets that have arrived, send the items that may be sent, write
 //! everything at once, and wait for whichever comes first. `receive` handles packets, `send`
 //! turns items into messages. Nothing is published before the broker has answered the subscription,
-//! and what it never answers ends the connection.
+//! and what it never answers ends the connection. `upkeep` does what is done now and then.
+
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ use super::send::{refused, send, send_next};
 use super::session::{BrokerSession, SessionLimits};
 use super::settings::PUBACK_TIMEOUT;
 use super::subscription::{FilterEnds, Subscription, filters};
+use upkeep::Upkeep;
+
 use crate::doors::flush_rule::FlushRule;
 use crate::net::ClientTls;
 use crate::state::Item;
@@ -59,6 +63,7 @@ pub struct Connection {
     settles_at: Option<Instant>,
     /// Commands that were received and whose results were not taken from the outbox yet.
     results_pending: usize,
+    upkeep: Upkeep,
 }
 
 impl Connection {
@@ -75,6 +80,7 @@ impl Connection {
             asked_for_leftovers: false,
             settles_at: None,
             results_pending: 0,
+            upkeep: Upkeep::default(),
         }
     }
 
@@ -87,10 +93,13 @@ impl Connection {
                 () = stopping.cancelled() => return,
             };
             let lost = match opened {
-                Ok(session) => match self.serve(session).await {
-                    Ok(()) => return,
-                    Err(lost) => lost,
-                },
+                Ok(session) => {
+                    self.backoff.opened(Instant::now());
+                    match self.serve(session).await {
+                        Ok(()) => return,
+                        Err(lost) => lost,
+                    }
+                }
                 Err(lost) => Lost::of_broker(lost),
             };
             let delay = self.report(&lost);
@@ -161,6 +170,7 @@ impl Connection {
         session.subscription = Subscription::new(filters, &self.filter_ends, Instant::now());
         self.subscribe(session)?;
         self.settles_at = None;
+        self.upkeep.connected(Instant::now());
         loop {
             let stops = stopping.is_cancelled();
             while let Some(packet) = session.link.next()? {
@@ -241,6 +251,7 @@ impl Connection {
             BrokerPacket::Publish(_) if self.context.stopping.is_cancelled() => {}
             BrokerPacket::Publish(publish) => {
                 let (id, qos) = (publish.pkid, publish.qos);
+                self.upkeep.arrived(&self.context, &publish);
                 if self.receiver.publish(publish) {
                     self.results_pending += 1;
                 }
@@ -285,7 +296,7 @@ impl Connection {
     fn check_ready(&mut self, session: &mut BrokerSession) {
         let is_ready = session.is_acknowledged && session.subscription.has_commands;
         if is_ready && !std::mem::replace(&mut session.is_ready, true) {
-            self.backoff.connected(Instant::now());
+            self.backoff.connected();
             self.context.telemetry.broker_connected();
             self.context.connected.send_replace(true);
         }
@@ -323,7 +334,7 @@ impl Connection {
             }
             self.subscribe(session)?;
         }
-        Ok(())
+        self.keep_up(session, now)
     }
 
     /// There is room for one more message.

@@ -27,6 +27,9 @@ pub const SUBACK_TIMEOUT: Duration = BROKER_CONNECT_TIMEOUT;
 /// From the last byte of a publish to its PUBACK, if the broker does not take bytes meanwhile. Long
 /// enough for what system and network hold back on a slow line.
 pub const PUBACK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the broker waits before it publishes the will. A connection that is back by then, with its
+/// session, was never `offline` to anybody.
+const WILL_DELAY: Duration = Duration::from_secs(5);
 /// Larger packets from the broker end the connection. Far above `mqtt.max_payload`'s default, so
 /// that a payload that is too large gets its answer instead.
 pub const LARGEST_PACKET: u32 = 64 << 20;
@@ -137,13 +140,15 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
             ..ConnectProperties::new()
         }),
     };
+    // With the session the will goes out at the latest, MQTT 5 section 3.1.3.2.2.
+    let delay = u32::try_from(WILL_DELAY.as_secs()).map_or(expiry, |delay| delay.min(expiry));
     let will = LastWill::new(
         settings.prefix.add(GATEWAY_AVAILABILITY),
         "offline",
         QoS::AtLeastOnce,
         true,
-        settings.marks_messages.then(|| LastWillProperties {
-            delay_interval: None,
+        Some(LastWillProperties {
+            delay_interval: (delay > 0).then_some(delay),
             payload_format_indicator: None,
             message_expiry_interval: None,
             content_type: None,
@@ -224,7 +229,9 @@ pub(super) mod tests {
         assert_eq!(&will.topic[..], b"av/gateway/availability");
         assert_eq!((&will.message[..], will.retain), (&b"offline"[..], true));
         let mark = ("gateway".to_owned(), settings.gateway_id.to_string());
-        assert_eq!(will.properties.unwrap().user_properties, [mark]);
+        let properties = will.properties.unwrap();
+        assert_eq!(properties.user_properties, [mark]);
+        assert_eq!(properties.delay_interval, Some(5));
         assert_eq!((&*login.username, &*login.password), ("gateway", "secret"));
         // Without a session expiry, the broker forgets the session at once.
         let forgotten = MqttSettings {
@@ -232,6 +239,20 @@ pub(super) mod tests {
             ..settings
         };
         assert!(matches!(connect_packet(&forgotten), Packet::Connect(c, ..) if c.clean_start));
+        for (seconds, delay) in [(0, None), (2, Some(2)), (5, Some(5)), (86_400, Some(5))] {
+            let settings = MqttSettings {
+                session_expiry: Duration::from_secs(seconds),
+                ..forgotten.clone()
+            };
+            let Packet::Connect(_, Some(will), _) = connect_packet(&settings) else {
+                panic!("no will");
+            };
+            assert_eq!(
+                will.properties.unwrap().delay_interval,
+                delay,
+                "{seconds} s"
+            );
+        }
         let trial = MqttSettings {
             has_will: false,
             ..forgotten

@@ -9,7 +9,7 @@
 
 mod gateways;
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::leftovers::{Leftovers, Retained, Unclaimed};
 use super::message::Delivery;
 use super::other_gateways::{GatewayInfo, OtherGateways};
+use super::restores::Restores;
 use crate::command::DoorKind;
 use crate::gateway_id::GatewayId;
 use crate::state::{Change, Outbox, Owner, RoomStatus, StateStore, Subscriber};
@@ -34,6 +35,11 @@ pub struct MqttSubscriber {
     others: Mutex<OtherGateways>,
     may_clear: watch::Sender<bool>,
     stops: AtomicBool,
+    /// This run's `gateway/info` has come back from the broker.
+    hears_itself: AtomicBool,
+    restores: Mutex<Restores>,
+    /// Home Assistant has started: the states of rooms are published again too.
+    wanted: AtomicBool,
     telemetry: Arc<Telemetry>,
 }
 
@@ -47,6 +53,9 @@ impl MqttSubscriber {
             others: Mutex::default(),
             may_clear: watch::Sender::new(false),
             stops: AtomicBool::new(false),
+            hears_itself: AtomicBool::new(false),
+            restores: Mutex::default(),
+            wanted: AtomicBool::new(false),
             telemetry,
         }
     }
@@ -56,6 +65,10 @@ impl MqttSubscriber {
         self.leftovers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn restores(&self) -> MutexGuard<'_, Restores> {
+        self.restores.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn others(&self) -> MutexGuard<'_, OtherGateways> {
@@ -80,11 +93,11 @@ impl MqttSubscriber {
         owner: Owner,
         id: Option<&str>,
     ) -> bool {
+        self.restore(store, topic, payload, owner);
         let Retained::State { room, is_read } = Retained::of(topic) else {
             return store.get(topic).is_some();
         };
         if payload.is_empty() {
-            self.cleared(store, topic, owner);
             return true;
         }
         let is_configured = store.room(room).is_some();
@@ -106,12 +119,35 @@ impl MqttSubscriber {
         true
     }
 
-    /// Somebody has cleared the topic. Another gateway that clears what was its own may hit a state of
-    /// this one, which is published again.
-    fn cleared(&self, store: &StateStore, topic: &str, owner: Owner) {
-        if owner == Owner::AnotherGateway && store.get(topic).is_some() {
+    /// Publishes a state of this gateway again that somebody else has cleared, or overwritten since the
+    /// broker has told what it holds. What another gateway writes is its state too: that is left alone.
+    fn restore(&self, store: &StateStore, topic: &str, payload: &[u8], owner: Owner) {
+        let is_lost = match owner {
+            Owner::ThisGateway => false,
+            Owner::AnotherGateway => payload.is_empty(),
+            Owner::Unknown => payload.is_empty() || *self.may_clear.borrow(),
+        };
+        if is_lost && store.get(topic).is_some_and(|own| own.payload != payload) {
+            self.lost(topic);
+        }
+    }
+
+    /// The broker does not hold this state any more.
+    fn lost(&self, topic: &str) {
+        if self.restores().lost(topic, Instant::now()) {
             self.outbox.push_state(&Arc::from(topic));
         }
+    }
+
+    /// Publishes again what was lost again and had to wait.
+    pub fn restore_due(&self, now: Instant) {
+        let due = self.restores().due(now);
+        self.clear_or_publish(&due);
+    }
+
+    /// Whether the states of rooms are to be published again. Asked once, it is done.
+    pub fn take_wanted(&self) -> bool {
+        self.wanted.swap(false, Ordering::Relaxed)
     }
 
     /// Remembers the topic first and looks at the store afterwards: what the store tells meanwhile
@@ -125,7 +161,7 @@ impl MqttSubscriber {
         // No guard of the watch is held while the store is locked.
         let may_clear = *self.may_clear.borrow();
         if may_clear && was_read(store, room) && self.leftovers().forget(&topic) {
-            self.clear(&[topic]);
+            self.clear_or_publish(&[topic]);
         }
     }
 
@@ -138,7 +174,7 @@ impl MqttSubscriber {
         let (rooms, unclaimed) = self.leftovers().settle();
         for room in rooms.iter().filter(|room| was_read(store, room)) {
             let topics = self.leftovers().take_room(room);
-            self.clear(&topics);
+            self.clear_or_publish(&topics);
         }
         self.may_clear.send_replace(true);
         self.tell_unclaimed(&unclaimed, now);
@@ -169,7 +205,8 @@ impl MqttSubscriber {
         self.leftovers().may_clear(topic)
     }
 
-    fn clear(&self, topics: &[Arc<str>]) {
+    /// A topic that the store does not hold is cleared.
+    fn clear_or_publish(&self, topics: &[Arc<str>]) {
         for topic in topics {
             self.outbox.push_state(topic);
         }
@@ -196,13 +233,19 @@ impl Subscriber for MqttSubscriber {
     fn room_changed(&self, room: &str, status: Option<RoomStatus>) {
         if status.is_none_or(|status| status.complete) {
             let topics = self.leftovers().take_room(room);
-            self.clear(&topics);
+            self.clear_or_publish(&topics);
         }
+    }
+
+    fn repeated(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::state::{Item, StateValue};
 
@@ -323,15 +366,49 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_another_gateway_clears_is_published_again() {
+    fn a_state_that_somebody_clears_or_overwrites_is_published_again() {
+        let others = [Owner::AnotherGateway, Owner::Unknown];
+        for (payload, owners, settled) in [
+            (&b""[..], &others[..], false),
+            // What a person writes; what another gateway with the same room writes stays.
+            (b"99", &others[1..], true),
+        ] {
+            for owner in [Owner::ThisGateway, Owner::AnotherGateway, Owner::Unknown] {
+                let (store, door) = setup();
+                store.set_room(&"1".into(), COMPLETE);
+                store.set(VOLUME, StateValue::text("5"));
+                if settled {
+                    door.settle(&store, Instant::now());
+                }
+                assert_eq!(waiting(&door), [VOLUME]);
+                assert!(door.retained_arrived(&store, VOLUME, payload, owner, None));
+                let restored = waiting(&door) == [VOLUME];
+                assert_eq!(restored, owners.contains(&owner), "{payload:?} {owner:?}");
+                // Again within the minute: later.
+                door.retained_arrived(&store, VOLUME, payload, owner, None);
+                assert!(waiting(&door).is_empty());
+                door.restore_due(Instant::now() + Duration::from_secs(60));
+                assert_eq!(waiting(&door) == [VOLUME], restored);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_state_of_this_gateway_is_not_restored() {
         let (store, door) = setup();
+        door.settle(&store, Instant::now());
         store.set(VOLUME, StateValue::text("5"));
         assert_eq!(waiting(&door), [VOLUME]);
-        door.cleared(&store, VOLUME, Owner::Unknown);
-        door.cleared(&store, "room/7/audio/volume", Owner::AnotherGateway);
-        assert!(waiting(&door).is_empty());
-        door.cleared(&store, VOLUME, Owner::AnotherGateway);
-        assert_eq!(waiting(&door), [VOLUME]);
+        for (topic, payload) in [
+            ("room/7/audio/volume", &b""[..]),
+            ("room/1/audio/muted", b""),
+            ("room/1/audio/volume/set", b""),
+            // The same as its own.
+            (VOLUME, b"5"),
+        ] {
+            door.retained_arrived(&store, topic, payload, Owner::Unknown, None);
+            assert!(waiting(&door).is_empty(), "{topic}");
+        }
     }
 
     #[test]

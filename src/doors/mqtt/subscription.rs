@@ -4,7 +4,7 @@
 //! when it ends the connection: then each filter is asked for by itself, until it is known which. Only
 //! without the commands the gateway is not ready, and it asks for them again now and then.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -15,7 +15,7 @@ use super::DoorContext;
 use super::packets::SubAck;
 use super::reason::ReasonCode;
 use super::settings::SUBACK_TIMEOUT;
-use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS};
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics};
 
 /// How long after a refusal the commands are asked for again: somebody may have changed the broker's
 /// access rules.
@@ -112,33 +112,59 @@ impl FilterEnds {
 /// The filters, in the order of the SUBSCRIBE. Retained messages below the rooms are asked for if
 /// `with_retained`, those of the others always.
 pub fn filters(context: &DoorContext, with_retained: bool) -> Vec<Filter> {
-    let filter = |path: String, retain_forward_rule| Filter {
-        path,
-        qos: QoS::AtLeastOnce,
-        nolocal: true,
-        preserve_retain: true,
-        retain_forward_rule,
-    };
     let retained = match with_retained {
         true => RetainForwardRule::OnEverySubscribe,
         false => RetainForwardRule::Never,
     };
-    let prefix = &context.settings.prefix;
-    let own = [
-        filter(prefix.add(ALL_ROOMS), retained),
+    let rooms = Filter {
+        retain_forward_rule: retained,
+        ..rooms_filter(context)
+    };
+    let own = [rooms, gateway_filter(&context.settings.prefix)];
+    let extra = context.extra_topics.iter().flat_map(|extra| &extra.filters);
+    let extra = extra.map(|path| Filter {
+        path: path.clone(),
+        retain_forward_rule: RetainForwardRule::OnEverySubscribe,
+        ..rooms_filter(context)
+    });
+    own.into_iter().chain(extra).collect()
+}
+
+/// The filter of what gateways say.
+pub fn gateway_filter(prefix: &Prefix) -> Filter {
+    Filter {
+        path: prefix.add(ALL_GATEWAY_TOPICS),
+        qos: QoS::AtLeastOnce,
+        // The will of an earlier connection has this gateway's client id. With No Local the broker
+        // would not tell of it.
+        nolocal: false,
         // Without retain as published, the flag tells what is retained from what is live: only a live
         // message proves that its gateway is there.
-        Filter {
-            preserve_retain: false,
-            ..filter(
-                prefix.add(ALL_GATEWAY_TOPICS),
-                RetainForwardRule::OnEverySubscribe,
-            )
-        },
-    ];
-    let extra = context.extra_topics.iter().flat_map(|extra| &extra.filters);
-    let extra = extra.map(|path| filter(path.clone(), RetainForwardRule::OnEverySubscribe));
-    own.into_iter().chain(extra).collect()
+        preserve_retain: false,
+        retain_forward_rule: RetainForwardRule::OnEverySubscribe,
+    }
+}
+
+/// The filter by which the gateway's own messages of rooms come back. It is another one than that of the
+/// commands, since Mosquitto does not take up another No Local for the same filter.
+pub fn own_rooms_filter(context: &DoorContext) -> Filter {
+    let path = RoomTopics::ANY.availability();
+    Filter {
+        path: context.settings.prefix.add(&path),
+        nolocal: false,
+        ..rooms_filter(context)
+    }
+}
+
+/// The filter of the rooms, without the gateway's own messages and without retained ones.
+fn rooms_filter(context: &DoorContext) -> Filter {
+    Filter {
+        path: context.settings.prefix.add(ALL_ROOMS),
+        qos: QoS::AtLeastOnce,
+        nolocal: true,
+        preserve_retain: true,
+        retain_forward_rule: RetainForwardRule::Never,
+    }
 }
 
 /// What one connection knows of its subscription.
@@ -157,6 +183,10 @@ pub struct Subscription {
     /// Commands arrive.
     pub has_commands: bool,
     ask_again: Option<Instant>,
+    /// The filters that are granted.
+    granted: BTreeSet<String>,
+    /// The SUBSCRIBE that is not answered is a renewal.
+    is_renewed: bool,
 }
 
 /// What the broker did not grant as it was asked.
@@ -211,6 +241,23 @@ impl Subscription {
             .filter(|filters| !filters.is_empty())
     }
 
+    /// Asks for these filters, although everything that is needed is granted: nothing is said of the answer,
+    /// and the connection does not depend on it. Not while another SUBSCRIBE waits.
+    pub fn renew(&mut self, filters: Vec<Filter>) {
+        self.waiting.push_back(filters);
+        self.is_renewed = true;
+    }
+
+    /// Whether the broker has granted this filter on this connection.
+    pub fn is_granted(&self, filter: &str) -> bool {
+        self.granted.contains(filter)
+    }
+
+    /// Whether everything was answered, so that filters can be renewed.
+    pub fn can_renew(&self) -> bool {
+        self.is_answered && self.pending.is_none() && self.waiting.is_empty()
+    }
+
     /// Asks for this filter again.
     pub fn again(&mut self, filter: Filter) {
         self.waiting.push_back(vec![filter]);
@@ -223,9 +270,10 @@ impl Subscription {
         self.pending = Some((subscribe.pkid, paths.collect(), now + SUBACK_TIMEOUT));
     }
 
-    /// The filters that are asked for and not answered.
+    /// The filters that are asked for and not answered, without those of a renewal.
     pub fn pending(&self) -> &[String] {
-        self.pending.as_ref().map_or(&[], |(_, filters, _)| filters)
+        let pending = self.pending.as_ref().filter(|_| !self.is_renewed);
+        pending.map_or(&[], |(_, filters, _)| filters)
     }
 
     /// A SUBACK came. Returns what was not granted; `None` if it answers nothing that was asked.
@@ -235,20 +283,26 @@ impl Subscription {
             .take_if(|(packet_id, ..)| *packet_id == ack.packet_id)?;
         let reasons = ack.reasons.iter().copied().map(Some);
         let reasons = reasons.chain(std::iter::repeat(None));
+        let is_renewed = std::mem::take(&mut self.is_renewed);
         let mut not_granted = Vec::new();
         for (filter, reason) in filters.into_iter().zip(reasons) {
             let is_commands = filter == self.commands;
+            let is_refused = reason.is_none_or(ReasonCode::is_refusal);
+            if is_refused {
+                self.granted.remove(&filter);
+            } else {
+                self.granted.insert(filter.clone());
+            }
             let not = NotGranted {
                 filter,
                 is_commands,
                 reason,
             };
-            let is_refused = reason.is_none_or(ReasonCode::is_refusal);
             if is_commands {
                 self.has_commands = !is_refused;
                 self.ask_again = is_refused.then_some(now + ASK_AGAIN_DELAY);
             }
-            if is_refused || not.is_only_weaker() {
+            if !is_renewed && (is_refused || not.is_only_weaker()) {
                 not_granted.push(not);
             }
         }
@@ -259,7 +313,8 @@ impl Subscription {
 
     /// The broker has not answered in time.
     pub fn is_overdue(&self, now: Instant) -> bool {
-        let pending = self.pending.as_ref();
+        // Without the answer to a renewal everything is as before.
+        let pending = self.pending.as_ref().filter(|_| !self.is_renewed);
         pending.is_some_and(|(.., deadline)| *deadline <= now)
     }
 

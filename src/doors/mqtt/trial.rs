@@ -1,9 +1,11 @@
 //! A trial of the broker, for `poly2mqtt check --connect`: connects, asks for the rights that the gateway
-//! needs, and disconnects.
+//! needs, waits for its own messages, and disconnects. A broker may grant a subscription and deliver nothing:
+//! Mosquitto checks the right to read only when it delivers.
 //!
 //! Disturbs nobody: it has a client id of its own, no will and no session that stays, and publishes only empty
 //! messages, not retained, at topics where nothing else is published.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,17 +13,19 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnAckProperties, Filter, Packet, Publish, RetainForwardRule, Subscribe,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::delivery::DELIVERY_TIMEOUT;
 use super::error::ConnectionLost;
 use super::link::Link;
 use super::packets::BrokerPacket;
 use super::session::SessionLimits;
 use super::settings::{MqttSettings, client_tls};
-use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS};
+use crate::topics::{self, ALL_GATEWAY_TOPICS, ALL_ROOMS};
 
-/// How long the broker may take to answer about the rights; it takes milliseconds.
-const RIGHTS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the broker may take to answer about the rights, with the time for delivery; it takes
+/// milliseconds.
+const RIGHTS_TIMEOUT: Duration = Duration::from_secs(7);
 /// How long writing the DISCONNECT may take.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Added to the client id, so that a gateway that runs keeps its connection.
@@ -30,12 +34,18 @@ const CLIENT_ID_SUFFIX: &str = "-check";
 const CHECK: &str = "check";
 /// The packet id of the subscription. Those of the messages follow.
 const SUBSCRIBE_ID: u16 = 1;
+/// At most this many rooms are tried: each costs a message both ways.
+const MOST_ROOMS_TRIED: usize = 256;
+/// How many messages are under way at a time: Mosquitto's default window.
+const WINDOW: u16 = 20;
+/// At most this many topics are named where a right is missing.
+const TOPICS_NAMED: usize = 4;
 
 /// What the trial may use besides the gateway's own topics.
 #[derive(Debug, Clone, Default)]
 pub struct TrialTopics {
-    /// A configured room, in whose name a message is published.
-    pub room: Option<String>,
+    /// The configured rooms, in whose names messages are published.
+    pub rooms: Vec<String>,
     /// Filters of other programs' topics that the gateway subscribes to.
     pub filters: Vec<String>,
     /// Whether the gateway publishes discovery documents.
@@ -75,6 +85,8 @@ pub async fn try_broker(
         return Ok(trial);
     }
     let mut asked = Asked::new(&settings, topics);
+    let window = limits.as_ref().and_then(|limits| limits.receive_max);
+    asked.window = window.unwrap_or(WINDOW).clamp(1, WINDOW);
     let answered = timeout(RIGHTS_TIMEOUT, asked.ask(&mut link)).await;
     match answered {
         Ok(Ok(())) => {
@@ -111,42 +123,80 @@ struct Asked {
     /// Topics by their packet ids: the first has the id after [`SUBSCRIBE_ID`].
     topics: Vec<String>,
     subscribed: bool,
+    /// The filters that are granted.
+    granted: Vec<String>,
+    /// How many of the topics a message was sent to.
+    sent: usize,
     /// How many messages are not acknowledged yet.
     unacknowledged: usize,
+    window: u16,
+    /// Messages that the broker took, and delivered.
+    taken: BTreeSet<String>,
+    delivered: BTreeSet<String>,
     problems: Vec<String>,
 }
 
 impl Asked {
     fn new(settings: &MqttSettings, topics: &TrialTopics) -> Self {
         let own = [ALL_ROOMS, ALL_GATEWAY_TOPICS].map(|filter| settings.prefix.add(filter));
-        let room = topics.room.iter();
-        let room = room.map(|room| settings.prefix.add(&format!("room/{room}/event/{CHECK}")));
+        let rooms = topics.rooms.iter().take(MOST_ROOMS_TRIED);
+        let rooms = rooms.map(|room| settings.prefix.add(&format!("room/{room}/event/{CHECK}")));
         let gateway = settings.prefix.add(&format!("gateway/{CHECK}"));
         let discovery = &settings.discovery.prefix;
         let discovery = format!("{discovery}/device/{}/config", settings.client_id);
         let discovery = topics.discovery.then_some(discovery);
         Self {
             filters: own.into_iter().chain(topics.filters.clone()).collect(),
-            topics: room.chain([gateway]).chain(discovery).collect(),
+            topics: rooms.chain([gateway]).chain(discovery).collect(),
             subscribed: false,
+            granted: Vec::new(),
+            sent: 0,
             unacknowledged: 0,
+            window: WINDOW,
+            taken: BTreeSet::new(),
+            delivered: BTreeSet::new(),
             problems: Vec::new(),
         }
     }
 
-    /// Asks, and waits for all answers.
+    /// Asks, and waits for all answers, then for the messages.
     async fn ask(&mut self, link: &mut Link) -> Result<(), ConnectionLost> {
         let filters = self.filters.iter().map(|path| Filter {
             path: path.clone(),
             qos: QoS::AtMostOnce,
-            nolocal: true,
+            nolocal: false,
             preserve_retain: true,
             retain_forward_rule: RetainForwardRule::Never,
         });
         let mut subscribe = Subscribe::new_many(filters, None);
         subscribe.pkid = SUBSCRIBE_ID;
         link.put(&Packet::Subscribe(subscribe))?;
-        for (topic, id) in self.topics.iter().zip(SUBSCRIBE_ID + 1..) {
+        while !self.subscribed || self.unacknowledged > 0 || self.sent < self.topics.len() {
+            self.publish(link)?;
+            link.turn().await?;
+            while let Some(packet) = link.next()? {
+                self.answered(packet);
+            }
+        }
+        let deadline = Instant::now() + DELIVERY_TIMEOUT;
+        while !self.undelivered().is_empty() {
+            let Ok(turned) = timeout_at(deadline, link.turn()).await else {
+                break;
+            };
+            turned?;
+            while let Some(packet) = link.next()? {
+                self.answered(packet);
+            }
+        }
+        self.tell_undelivered();
+        Ok(())
+    }
+
+    /// Publishes what the window allows, once the subscription is answered.
+    fn publish(&mut self, link: &mut Link) -> Result<(), ConnectionLost> {
+        let room = usize::from(self.window).saturating_sub(self.unacknowledged);
+        let next = self.topics.iter().zip(SUBSCRIBE_ID + 1..).skip(self.sent);
+        for (topic, id) in next.take(if self.subscribed { room } else { 0 }) {
             link.put(&Packet::Publish(Publish {
                 pkid: id,
                 // Without acknowledgements the broker does not tell.
@@ -154,37 +204,70 @@ impl Asked {
                 topic: Bytes::from(topic.clone()),
                 ..Publish::default()
             }))?;
+            self.sent += 1;
             self.unacknowledged += 1;
         }
-        while !self.subscribed || self.unacknowledged > 0 {
-            while let Some(packet) = link.next()? {
-                self.answered(packet);
-            }
-            if !self.subscribed || self.unacknowledged > 0 {
-                link.turn().await?;
+        Ok(())
+    }
+
+    /// The topics of messages that the broker took and did not deliver, by the filter that it granted.
+    fn undelivered(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut undelivered = BTreeMap::<&str, Vec<&str>>::new();
+        for topic in self.taken.difference(&self.delivered) {
+            let matches =
+                |filter: &&String| topics::Filter::new(filter).is_ok_and(|it| it.matches(topic));
+            if let Some(filter) = self.granted.iter().find(matches) {
+                undelivered.entry(filter).or_default().push(topic);
             }
         }
-        Ok(())
+        undelivered
+    }
+
+    fn tell_undelivered(&mut self) {
+        let mut problems = Vec::new();
+        for (filter, topics) in self.undelivered() {
+            let named = topics[..topics.len().min(TOPICS_NAMED)].join(", ");
+            let more = match topics.len().saturating_sub(TOPICS_NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            problems.push(format!(
+                "it grants the subscription to {filter} and does not deliver {named}{more}: let the \
+                 gateway's user read there, not only write (Mosquitto: `topic readwrite {filter}`)"
+            ));
+        }
+        self.problems.append(&mut problems);
     }
 
     fn answered(&mut self, packet: BrokerPacket) {
         match packet {
             BrokerPacket::SubAck(ack) => {
                 self.subscribed = true;
-                let answers = self.filters.iter().zip(&ack.reasons);
-                for (filter, reason) in answers.filter(|(_, reason)| reason.is_refusal()) {
-                    let problem = format!("it refuses to subscribe to {filter} ({reason})");
-                    self.problems.push(problem);
+                for (filter, reason) in self.filters.iter().zip(&ack.reasons) {
+                    if reason.is_refusal() {
+                        let problem = format!("it refuses to subscribe to {filter} ({reason})");
+                        self.problems.push(problem);
+                    } else {
+                        self.granted.push(filter.clone());
+                    }
                 }
             }
             BrokerPacket::PubAck(ack) => {
                 self.unacknowledged = self.unacknowledged.saturating_sub(1);
                 let index = usize::from(ack.packet_id).checked_sub(usize::from(SUBSCRIBE_ID) + 1);
                 let topic = index.and_then(|index| self.topics.get(index));
-                if let Some(topic) = topic.filter(|_| ack.reason.is_refusal()) {
-                    let problem = format!("it refuses to publish to {topic} ({})", ack.reason);
-                    self.problems.push(problem);
+                match topic {
+                    Some(topic) if ack.reason.is_refusal() => {
+                        let problem = format!("it refuses to publish to {topic} ({})", ack.reason);
+                        self.problems.push(problem);
+                    }
+                    Some(topic) => drop(self.taken.insert(topic.clone())),
+                    None => {}
                 }
+            }
+            BrokerPacket::Publish(publish) => {
+                let topic = String::from_utf8_lossy(&publish.topic);
+                self.delivered.insert(topic.into_owned());
             }
             _ => {}
         }
@@ -192,9 +275,11 @@ impl Asked {
 
     /// What is not known because the connection ended.
     fn unanswered(&self, why: &str) -> String {
-        let what = match self.subscribed {
-            false => "whether the gateway may subscribe",
-            true => "whether the gateway may publish",
+        let is_acknowledged = self.sent == self.topics.len() && self.unacknowledged == 0;
+        let what = match (self.subscribed, is_acknowledged) {
+            (false, _) => "whether the gateway may subscribe",
+            (true, false) => "whether the gateway may publish",
+            (true, true) => "whether it delivers what it grants",
         };
         format!("it does not say {what}: {why}")
     }
@@ -202,28 +287,40 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::super::settings::tests::settings;
     use super::*;
 
+    const GRANTED: [u8; 8] = [0x90, 6, 0, 1, 0, 0, 0, 0];
+
     fn topics() -> TrialTopics {
         TrialTopics {
-            room: Some("1".into()),
+            rooms: vec!["1".into()],
             filters: vec!["homeassistant/status".into()],
             discovery: true,
         }
     }
 
-    /// The problems after these answers of the broker.
-    async fn answers(packets: &[u8]) -> Result<Vec<String>, ConnectionLost> {
+    /// The problems after these answers of the broker: to the subscription, and to the messages.
+    async fn answers(suback: &[u8], rest: &[u8]) -> Result<Vec<String>, ConnectionLost> {
         let (stream, mut broker) = tokio::io::duplex(4096);
         let mut link = Link::new(Box::new(stream));
-        broker.write_all(packets).await.unwrap();
-        // It sends no more, and still reads.
-        broker.shutdown().await.unwrap();
         let mut asked = Asked::new(&settings(), &topics());
-        let answered = asked.ask(&mut link).await;
+        let answering = async {
+            broker.write_all(suback).await.unwrap();
+            let mut heard = Vec::new();
+            let last = b"homeassistant/device/poly2mqtt/config";
+            while !suback.is_empty() && !heard.windows(last.len()).any(|part| part == last) {
+                broker.read_buf(&mut heard).await.unwrap();
+            }
+            broker.write_all(rest).await.unwrap();
+            if rest.is_empty() {
+                // It sends no more, and still reads.
+                broker.shutdown().await.unwrap();
+            }
+        };
+        let (answered, ()) = tokio::join!(asked.ask(&mut link), answering);
         answered.map(|()| asked.problems)
     }
 
@@ -235,9 +332,8 @@ mod tests {
             [0x40, 3, 0, 3, 0x10],
             [0x40, 3, 0, 4, 0xC3],
         ];
-        let answered = [&suback[..], pubacks.as_flattened()].concat();
         assert_eq!(
-            answers(&answered).await.unwrap(),
+            answers(&suback, pubacks.as_flattened()).await.unwrap(),
             [
                 "it refuses to subscribe to gateway/+ (not authorized, reason code 135)",
                 "it refuses to publish to room/1/event/check (not authorized, reason code 135)",
@@ -249,8 +345,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_broker_that_ends_the_connection_is_told() {
-        assert!(answers(&[0x90, 6, 0, 1, 0, 0, 0, 0]).await.is_err());
-        assert!(answers(&[]).await.is_err());
+        assert!(answers(&GRANTED, &[]).await.is_err());
+        assert!(answers(&[], &[]).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_granted_and_not_delivered_is_named() {
+        let topic = "gateway/check";
+        let taken = [0x40, 2, 0, 2, 0x40, 2, 0, 3, 0x40, 2, 0, 4];
+        let delivered = [&taken[..], &[0x30, 16, 0, 13], topic.as_bytes(), &[0]].concat();
+        assert_eq!(
+            answers(&GRANTED, &delivered).await.unwrap(),
+            [
+                "it grants the subscription to room/# and does not deliver room/1/event/check: let the \
+              gateway's user read there, not only write (Mosquitto: `topic readwrite room/#`)"
+            ]
+        );
     }
 
     #[test]

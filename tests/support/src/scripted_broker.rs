@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use poly2mqtt::topics::Filter;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::SOON;
-use crate::raw_mqtt::{Publish, Received, Version, kind, packet, read_packet, subscribed};
+use crate::raw_mqtt::{Publish, Received, Version, kind, packet, read_packet, subscribed_with};
 
 /// What the broker answers to a message of QoS 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub const TAKEN: Answer = Answer::PubAck(0);
 
 type AnswerPublish = Box<dyn Fn(&Publish) -> Answer + Send + Sync>;
 type EndsAtFilter = Box<dyn Fn(&[String]) -> Option<u8> + Send + Sync>;
+type Delivers = Box<dyn Fn(&str) -> bool + Send + Sync>;
+type TellsRetained = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
 type AnswerSubscribe = Box<dyn Fn(&[String]) -> Option<Vec<u8>> + Send + Sync>;
 
 /// What the broker does.
@@ -51,6 +54,11 @@ pub struct Script {
     /// The connection ends at these filters: with this reason in DISCONNECT, or with 0 without one.
     pub ends_at_filter: EndsAtFilter,
     pub publish: AnswerPublish,
+    /// Whether it delivers what the client itself publishes at this topic, where a filter without No
+    /// Local asks for it.
+    pub delivers: Delivers,
+    /// Whether it tells a client that subscribes to this filter that it retains this topic.
+    pub tells_retained: TellsRetained,
     /// How long a PUBACK takes.
     pub puback_delay: Duration,
     pub answers_pings: bool,
@@ -66,6 +74,8 @@ impl Default for Script {
             subscribe: Box::new(|filters| Some(vec![1; filters.len()])),
             ends_at_filter: Box::new(|_| None),
             publish: Box::new(|_| TAKEN),
+            delivers: Box::new(|_| false),
+            tells_retained: Box::new(|_, _| false),
             puback_delay: Duration::ZERO,
             answers_pings: true,
         }
@@ -89,12 +99,29 @@ struct Seen {
     connections: AtomicUsize,
     published: Mutex<Vec<Publish>>,
     /// The retained messages that it took.
-    retained: Mutex<BTreeMap<String, Vec<u8>>>,
+    retained: Mutex<BTreeMap<String, Publish>>,
+    /// The filters of the newest connection, with their options.
+    filters: Mutex<BTreeMap<String, u8>>,
     /// Publishes without their acknowledgement, now and at most.
     unacknowledged: Mutex<(usize, usize)>,
     changed: Notify,
     /// To the newest connection.
     to_client: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
+}
+
+impl Seen {
+    fn brings_own(&self, topic: &str) -> bool {
+        const NO_LOCAL: u8 = 4;
+        let filters = self.filters.lock().unwrap();
+        let mut own = filters
+            .iter()
+            .filter(|(_, options)| *options & NO_LOCAL == 0);
+        own.any(|(filter, _)| matches(filter, topic))
+    }
+}
+
+fn matches(filter: &str, topic: &str) -> bool {
+    Filter::new(filter).unwrap().matches(topic)
 }
 
 /// A running broker. It ends when it is dropped.
@@ -158,8 +185,27 @@ impl ScriptedBroker {
     /// The retained message of this topic that the broker took last.
     pub fn retained(&self, topic: &str) -> Option<String> {
         let retained = self.seen.retained.lock().unwrap();
-        let payload = retained.get(topic)?;
-        Some(String::from_utf8_lossy(payload).into_owned())
+        let publish = retained.get(topic)?;
+        Some(String::from_utf8_lossy(&publish.payload).into_owned())
+    }
+
+    /// Retains this message, as if another client had published it, and delivers nothing.
+    pub fn retain(&self, topic: &str, payload: &str) {
+        let publish = Publish::new(Version::V5, topic, 0).payload(payload);
+        let mut retained = self.seen.retained.lock().unwrap();
+        retained.insert(topic.to_owned(), publish);
+        drop(retained);
+        self.seen.changed.notify_waiters();
+    }
+
+    /// Loses what it retains, and says nothing.
+    pub fn lose_retained(&self) {
+        self.seen.retained.lock().unwrap().clear();
+    }
+
+    /// Whether the newest connection has a filter without No Local that matches this topic.
+    pub fn brings_own(&self, topic: &str) -> bool {
+        self.seen.brings_own(topic)
     }
 
     /// How many publishes were without their acknowledgement at the same time.
@@ -252,12 +298,15 @@ async fn answer(
     match received.kind() {
         kind::CONNECT => {
             seen.connections.fetch_add(1, Ordering::SeqCst);
+            seen.filters.lock().unwrap().clear();
             sleep(script.connack_delay).await;
             let _ = to_client.send(script.connack.clone());
             !script.refuses
         }
         kind::SUBSCRIBE => {
-            let (packet_id, filters) = subscribed(&received.body);
+            let (packet_id, with_options) = subscribed_with(&received.body);
+            let filters: Vec<String> =
+                (with_options.iter().map(|(filter, _)| filter.clone())).collect();
             if let Some(reason) = (script.ends_at_filter)(&filters) {
                 if reason > 0 {
                     let _ = to_client.send(packet(0xE0, &[reason]));
@@ -268,6 +317,16 @@ async fn answer(
                 let body = [&packet_id.to_be_bytes()[..], &[0], &reasons].concat();
                 let _ = to_client.send(packet(0x90, &body));
             }
+            tell_retained(&with_options, script, seen, to_client);
+            seen.filters.lock().unwrap().extend(with_options);
+            true
+        }
+        kind::UNSUBSCRIBE => {
+            // Of one filter, without properties.
+            let filter = String::from_utf8_lossy(&received.body[5..]).into_owned();
+            seen.filters.lock().unwrap().remove(&filter);
+            let body = [&received.body[..2], &[0, 0]].concat();
+            let _ = to_client.send(packet(0xB0, &body));
             true
         }
         kind::PUBLISH => {
@@ -282,6 +341,30 @@ async fn answer(
         }
         kind::DISCONNECT => false,
         _ => true,
+    }
+}
+
+fn tell_retained(
+    filters: &[(String, u8)],
+    script: &Arc<Script>,
+    seen: &Arc<Seen>,
+    to_client: &mpsc::UnboundedSender<Vec<u8>>,
+) {
+    /// Retain Handling 2.
+    const NEVER: u8 = 0x20;
+    for (filter, _) in filters.iter().filter(|(_, options)| options & NEVER == 0) {
+        for (topic, publish) in &*seen.retained.lock().unwrap() {
+            if matches(filter, topic) && (script.tells_retained)(filter, topic) {
+                let _ = to_client.send(
+                    Publish {
+                        qos: 0,
+                        ..publish.clone()
+                    }
+                    .retained()
+                    .bytes(),
+                );
+            }
+        }
     }
 }
 
@@ -303,7 +386,16 @@ fn published(
             if reason < 0x80 && publish.retain {
                 let topic = String::from_utf8(publish.topic.clone()).unwrap();
                 let mut retained = seen.retained.lock().unwrap();
-                retained.insert(topic, publish.payload.clone());
+                retained.insert(topic, publish.clone());
+            }
+            let topic = String::from_utf8_lossy(&publish.topic);
+            if reason < 0x80 && (script.delivers)(&topic) && seen.brings_own(&topic) {
+                let delivered = Publish {
+                    qos: 0,
+                    retain: false,
+                    ..publish.clone()
+                };
+                let _ = to_client.send(delivered.bytes());
             }
             let body = [&publish.packet_id.to_be_bytes()[..], &[reason, 0]].concat();
             packet(0x40, &body)

@@ -25,13 +25,23 @@ impl MqttSubscriber {
         is_live: bool,
     ) {
         let now = Instant::now();
-        if topic == GATEWAY_INFO {
+        let own = store.get(topic);
+        // Its own messages come back too. They say nothing of another process with its id.
+        let is_own = own.as_ref().is_some_and(|own| own.payload == payload);
+        if is_live && payload.is_empty() && own.is_some() {
+            self.lost(topic);
+        } else if topic == GATEWAY_INFO && is_own {
+            self.hears_itself.fetch_or(is_live, Ordering::Relaxed);
+        } else if topic == GATEWAY_INFO {
             if let Some(info) = GatewayInfo::read(payload) {
                 self.info_arrived(store, info, is_live, now);
             }
         } else if is_live {
             let says_offline = topic == GATEWAY_AVAILABILITY && payload == b"offline";
-            self.heard(mark, says_offline, now);
+            let has_own_id = mark.id == Some(self.gateway_id.as_str());
+            if !(has_own_id && is_own) {
+                self.heard(mark, says_offline, now);
+            }
             // What one gateway says when it goes, or the broker in its place, is not about the
             // others: this one is still there.
             if says_offline && is_online(store) {
@@ -53,6 +63,11 @@ impl MqttSubscriber {
     fn info_arrived(&self, store: &StateStore, info: GatewayInfo, is_live: bool, now: Instant) {
         let has_own_id = info.id == self.gateway_id.as_str();
         if has_own_id && (!is_live || is_own_run(store, &info)) {
+            self.hears_itself.fetch_or(is_live, Ordering::Relaxed);
+            return;
+        }
+        // The broker has kept it for this session since an earlier run.
+        if has_own_id && !self.hears_itself.load(Ordering::Relaxed) {
             return;
         }
         let is_shared = |room: &&String| store.room(room).is_some();

@@ -22,6 +22,7 @@ pub mod kind {
     pub const PUBCOMP: u8 = 7;
     pub const SUBSCRIBE: u8 = 8;
     pub const SUBACK: u8 = 9;
+    pub const UNSUBSCRIBE: u8 = 10;
     pub const UNSUBACK: u8 = 11;
     pub const PINGREQ: u8 = 12;
     pub const PINGRESP: u8 = 13;
@@ -311,6 +312,13 @@ pub fn acknowledge(packet_kind: u8, packet_id: u16) -> Vec<u8> {
 
 /// The filters of a SUBSCRIBE of MQTT 5 with its packet identifier, from its body.
 pub fn subscribed(body: &[u8]) -> (u16, Vec<String>) {
+    let (packet_id, filters) = subscribed_with(body);
+    let filters = filters.into_iter().map(|(filter, _)| filter);
+    (packet_id, filters.collect())
+}
+
+/// The same, each filter with its options.
+pub fn subscribed_with(body: &[u8]) -> (u16, Vec<(String, u8)>) {
     let mut rest = body;
     let packet_id = rest.get_u16();
     let properties = read_variable_integer(&mut rest);
@@ -319,8 +327,8 @@ pub fn subscribed(body: &[u8]) -> (u16, Vec<String>) {
     while !rest.is_empty() {
         let length = rest.get_u16().into();
         let filter = rest.split_off(..length).unwrap();
-        filters.push(String::from_utf8(filter.to_vec()).unwrap());
-        rest.advance(1);
+        let filter = String::from_utf8(filter.to_vec()).unwrap();
+        filters.push((filter, rest.get_u8()));
     }
     (packet_id, filters)
 }

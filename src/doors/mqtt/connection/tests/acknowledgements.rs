@@ -61,6 +61,12 @@ async fn the_broker_is_asked_what_it_has_read_while_a_command_has_no_result() {
     assert!(began.elapsed() <= 2 * DEADLINE_CHECK_INTERVAL);
     it.broker.pong().await;
     // Once is enough.
-    assert!(matches!(it.broker.packet().await, Some(Packet::PingReq(_))));
+    loop {
+        match it.broker.packet().await.unwrap() {
+            Packet::PingReq(_) => break,
+            Packet::Publish(publish) => it.broker.acknowledge(&publish).await,
+            _ => {}
+        }
+    }
     assert!(began.elapsed() >= KEEP_ALIVE);
 }

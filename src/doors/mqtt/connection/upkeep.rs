@@ -1,0 +1,182 @@
+//! What a connection does now and then: it finds out whether the broker delivers and holds what it should,
+//! and publishes again what may be lost.
+//!
+//! Runs once a second. Decides by [`DeliveryCheck`], [`RetainedWatch`] and the subscriber's restores.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::v5::{Packet, Publish, Unsubscribe};
+use tokio::time::Instant;
+
+use super::{Connection, ConnectionLost, SETTLE_TIME};
+use crate::doors::mqtt::DoorContext;
+use crate::doors::mqtt::delivery::DeliveryCheck;
+use crate::doors::mqtt::retained_watch::{RetainedWatch, Retention};
+use crate::doors::mqtt::session::BrokerSession;
+use crate::doors::mqtt::subscription::{gateway_filter, own_rooms_filter};
+use crate::state::StateStore;
+use crate::topics::{
+    ALL_GATEWAY_TOPICS, ALL_ROOMS, Below, GATEWAY_AVAILABILITY, GATEWAY_INFO, Topic,
+};
+
+/// How long after the start of a connection that is not the first `gateway/availability` is published
+/// again. A broker that closes the earlier connection late publishes its will over it, at once or after the
+/// will's delay; not every broker tells the gateway of that.
+const AVAILABILITY_REPEATS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(8)];
+/// How many states are repeated each second, so that results do not wait behind them.
+const REPEATED_STATES: usize = 500;
+
+/// What is under way of it.
+#[derive(Debug, Default)]
+pub(super) struct Upkeep {
+    was_connected: bool,
+    availability_due: VecDeque<Instant>,
+    delivery: DeliveryCheck,
+    retained: RetainedWatch,
+    /// The gateway's own messages arrive at its own filter.
+    is_heard: bool,
+    /// The filter by which the gateway's own messages of rooms come is to be given up.
+    brings_own: bool,
+    /// The topics that are still to be repeated.
+    repeats: VecDeque<Arc<str>>,
+}
+
+impl Upkeep {
+    /// A connection came up, on which everything is published again.
+    pub(super) fn connected(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.was_connected, true) {
+            self.availability_due = AVAILABILITY_REPEATS.map(|after| now + after).into();
+        }
+        self.delivery.connection_ended();
+        self.retained.connected(now + SETTLE_TIME);
+        self.brings_own = false;
+        self.repeats.clear();
+    }
+
+    /// The broker sent a message.
+    pub(super) fn arrived(&mut self, context: &DoorContext, publish: &Publish) {
+        self.delivery.arrived(&publish.topic);
+        if self.retained.is_asked()
+            && let Ok(topic) = std::str::from_utf8(&publish.topic)
+            && let Some(topic) = context.settings.prefix.strip(topic)
+            && (topic == GATEWAY_INFO
+                || publish.retain && matches!(Topic::parse(topic), Some(Topic::Gateway(_))))
+        {
+            self.retained.told();
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn keep_up(
+        &mut self,
+        session: &mut BrokerSession,
+        now: Instant,
+    ) -> Result<(), ConnectionLost> {
+        self.repeat_states(now);
+        // The embedded broker delivers to the gateway whatever it publishes, and holds it.
+        if !self.context.settings.marks_messages {
+            return Ok(());
+        }
+        self.conclude(session, now);
+        if self.settles_at.is_some() || !session.subscription.can_renew() {
+            return Ok(());
+        }
+        if self.upkeep.brings_own && !self.upkeep.delivery.is_expecting() {
+            self.upkeep.brings_own = false;
+            let mut unsubscribe = Unsubscribe::new(own_rooms_filter(&self.context).path, None);
+            unsubscribe.pkid = session.inflight.next_id();
+            session.link.put(&Packet::Unsubscribe(unsubscribe))?;
+        }
+        self.ask(session, now)
+    }
+
+    /// Publishes again what is due.
+    fn repeat_states(&mut self, now: Instant) {
+        let context = &self.context;
+        let outbox = &context.subscriber.outbox;
+        let upkeep = &mut self.upkeep;
+        while upkeep.availability_due.front().is_some_and(|at| *at <= now) {
+            upkeep.availability_due.pop_front();
+            outbox.push_state(&Arc::from(GATEWAY_AVAILABILITY));
+        }
+        context.subscriber.restore_due(now);
+        if context.subscriber.take_wanted() {
+            upkeep.repeats = context.store.topics_below("").into();
+        }
+        if outbox.len() < REPEATED_STATES {
+            let some = upkeep.repeats.len().min(REPEATED_STATES);
+            for topic in upkeep.repeats.drain(..some) {
+                outbox.push_state(&topic);
+            }
+        }
+    }
+
+    /// Tells what has been found out.
+    fn conclude(&mut self, session: &BrokerSession, now: Instant) {
+        let (context, upkeep) = (&self.context, &mut self.upkeep);
+        if !session
+            .subscription
+            .is_granted(&own_rooms_filter(context).path)
+        {
+            upkeep.delivery.rooms_not_granted();
+        }
+        let (prefix, telemetry) = (&context.settings.prefix, &context.telemetry);
+        if let Some(undelivered) = upkeep.delivery.concluded(now) {
+            upkeep.is_heard = !undelivered.gateway;
+            if undelivered.is_news && !undelivered.rooms.is_empty() {
+                telemetry.rooms_not_delivered(&prefix.add(ALL_ROOMS), &undelivered.rooms);
+            }
+            if undelivered.is_news && undelivered.gateway {
+                telemetry.gateways_not_delivered(&prefix.add(ALL_GATEWAY_TOPICS));
+            }
+        }
+        match upkeep.retained.concluded(now) {
+            Some(Retention::Lost) => {
+                telemetry.broker_lost_retained();
+                let topics = context.stores().flat_map(|store| store.topics_below(""));
+                upkeep.repeats = topics.collect();
+            }
+            Some(Retention::Untold) if upkeep.is_heard => telemetry.retained_untold(),
+            Some(Retention::Untold | Retention::Held) | None => {}
+        }
+    }
+
+    /// Asks the broker for the gateway's own messages, if that is due.
+    fn ask(&mut self, session: &mut BrokerSession, now: Instant) -> Result<(), ConnectionLost> {
+        let (context, upkeep) = (&self.context, &mut self.upkeep);
+        let gateway = gateway_filter(&context.settings.prefix);
+        if !upkeep.retained.is_due(now) || !session.subscription.is_granted(&gateway.path) {
+            return Ok(());
+        }
+        let mut filters = vec![gateway];
+        upkeep.retained.asked(now);
+        if upkeep.delivery.is_wanted() && session.subscription.has_commands {
+            let prefix = &context.settings.prefix;
+            let rooms = rooms(&context.store);
+            let topics = upkeep.delivery.expect(rooms, prefix, now);
+            for topic in topics {
+                context.subscriber.outbox.push_state(&topic.into());
+            }
+            filters.push(own_rooms_filter(context));
+            upkeep.brings_own = true;
+        }
+        session.subscription.renew(filters);
+        self.subscribe(session)
+    }
+}
+
+/// The rooms whose availability is in the store.
+fn rooms(store: &StateStore) -> Vec<String> {
+    let topics = store.topics_below("room/");
+    let room = |topic: &Arc<str>| match Topic::parse(topic) {
+        Some(Topic::Room {
+            room,
+            below: Below::Availability,
+        }) => Some(room.to_owned()),
+        _ => None,
+    };
+    topics.iter().filter_map(room).collect()
+}
