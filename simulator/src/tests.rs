@@ -4,6 +4,7 @@ mod beyond;
 mod conditions;
 mod models;
 mod profiles;
+mod recorded;
 mod sessions;
 
 use bytes::Bytes;
