@@ -1,181 +1,265 @@
-//! Walks every operation: over a real broker, through the gateway, to the simulated device.
+//! Walks every operation: over a real broker, through the gateway, to the simulated device, in every firmware.
 //!
-//! What is expected is data, written from the REST guide and from what else is known of devices:
-//! `guide/operations.tsv` holds the guide's methods and paths, `guide/beyond.tsv` those beyond it,
-//! `guide/walk.tsv` the exact request of each topic, `guide/states.tsv` the states.
-use std::collections::BTreeSet;
+//! What is expected is data, written from the REST guide and from what else is known of devices: see
+//! `walk/tables.rs`. What a firmware lacks must be told as such, its states and entities must not be
+//! there, and it must not be asked for over and over.
 
-use poly2mqtt_simulator::{Firmware, JournalEntry, Options};
+mod tables;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use poly2mqtt_simulator::{Firmware, JournalEntry, Model, Options};
 use serde_json::Value;
 
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::Gateway;
 use poly2mqtt_test_support::{BrokerKind, mosquitto};
+use tables::{OPERATIONS, Pair, Row, known, lacks, lines, pair_of, rows, second, states};
 
-const OPERATIONS: &str = include_str!("../guide/operations.tsv");
-const BEYOND: &str = include_str!("../guide/beyond.tsv");
-const WALK: &str = include_str!("../guide/walk.tsv");
-const STATES: &str = include_str!("../guide/states.tsv");
+/// The document of Home Assistant about the room.
+const DOCUMENT: &str = "homeassistant/device/poly2mqtt_1/config";
+/// How often something that a device lacks is asked for after each log-in.
+const MOST_ASKED: usize = 4;
 
-fn lines(table: &str) -> impl Iterator<Item = Vec<&str>> {
-    table
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty())
-        .map(|line| line.split('\t').collect())
-}
-
-/// A method and a path, whose parameters stand in angle brackets.
-type Pair = (&'static str, &'static str);
-
-/// Every pair of the guide and beyond it that devices with this firmware have.
-fn known(firmware: Firmware) -> Vec<Pair> {
-    let there = |columns: &Vec<&str>| match columns.get(2) {
-        None => true,
-        Some(&OTHER_SPELLING) => false,
-        Some(_) => firmware == Firmware::V4_6_2,
-    };
-    lines(OPERATIONS)
-        .chain(lines(BEYOND).filter(there))
-        .map(|columns| (columns[0], columns[1]))
-        .collect()
-}
-
-/// The word in `beyond.tsv` for what is sent only where another spelling is missing: the module
-/// `spellings` has the tests.
-const OTHER_SPELLING: &str = "other spelling";
-
-/// The pair that a request is: a literal segment wins over a parameter.
-fn pair_of(method: &str, path: &str) -> Option<Pair> {
-    let fits = |pattern: &str| {
-        let (pattern, path) = (pattern.split('/'), path.split('/'));
-        pattern.clone().count() == path.clone().count()
-            && pattern.zip(path).all(|(p, s)| p.starts_with('<') || p == s)
-    };
-    let parameters = |pattern: &str| {
-        pattern
-            .split('/')
-            .map(|part| part.starts_with('<'))
-            .collect::<Vec<_>>()
-    };
-    known(Firmware::V4_6_2)
-        .into_iter()
-        .filter(|(known, pattern)| *known == method && fits(pattern))
-        .min_by_key(|(_, pattern)| parameters(pattern))
-}
-
-/// Whether a request is exactly this.
-fn is(entry: &JournalEntry, method: &str, path: &str, query: &str, body: &str) -> bool {
+/// Whether a request is exactly that of a row.
+fn is(entry: &JournalEntry, row: &Row) -> bool {
     let content_type = entry.content_type.as_deref();
-    let same_body = if body.is_empty() {
+    let same_body = if row.body.is_empty() {
         entry.body.is_empty() && content_type.is_none()
-    } else if let Some(xml) = body.strip_prefix("xml:") {
+    } else if let Some(xml) = row.body.strip_prefix("xml:") {
         entry.body == xml && content_type == Some("application/xml")
     } else {
         let sent: Option<Value> = serde_json::from_slice(&entry.body).ok();
         content_type == Some("application/json")
             && sent.is_some()
-            && (body == "*" || sent == serde_json::from_str(body).ok())
+            && (row.body == "*" || sent == serde_json::from_str(row.body).ok())
     };
-    entry.method == method
-        && entry.path == path
-        && entry.query == query
+    entry.method == row.method
+        && entry.path == row.path
+        && entry.query == row.query
         && same_body
         && (200..300).contains(&entry.status)
 }
 
+struct Walk {
+    it: Gateway,
+    firmware: Firmware,
+    /// What the device carried out.
+    carried_out: BTreeSet<Pair>,
+    /// How often something was asked for that the device lacks.
+    refused: BTreeMap<Pair, usize>,
+    log_ins: usize,
+}
+
 async fn walk(kind: BrokerKind, firmware: Firmware) {
+    let model = if firmware == Firmware::V5_0 {
+        Model::X52
+    } else {
+        Model::X50
+    };
     let options = Options {
         firmware,
+        model: Some(model),
         ..Options::default()
     };
     let it = Gateway::start(kind, options).await;
     it.online().await;
-    states_are_retained(&it, firmware).await;
-    let mut seen = BTreeSet::new();
-    for row in lines(WALK) {
-        if let Some(ring) = row[0].strip_prefix("!ring ") {
+    let mut walk = Walk {
+        it,
+        firmware,
+        carried_out: BTreeSet::new(),
+        refused: BTreeMap::new(),
+        log_ins: 0,
+    };
+    walk.states_are_retained().await;
+    for row in rows() {
+        if let Some(ring) = row.topic.strip_prefix("!ring ") {
             let (from, id) = ring.split_once(' ').unwrap();
-            assert_eq!(it.device.person_calls_in(from), id);
+            if !lacks(firmware, "GET", "/rest/conferences") {
+                assert_eq!(walk.it.device.person_calls_in(from), id);
+            }
             continue;
         }
-        let [topic, payload, method, path, query, body] = row[..] else {
-            panic!("not six columns: {row:?}");
-        };
-        remember(&it, &mut seen);
-        it.device.clear_journal();
-        let result = it.client.command(&format!("room/1/{topic}"), payload).await;
-        assert_eq!(result["ok"], true, "{topic} {payload}: {result}");
-        let journal = it.device.journal();
-        let sent = method.is_empty()
-            || journal
-                .iter()
-                .any(|entry| is(entry, method, path, query, body));
+        walk.step(&row).await;
+        if row.topic == "call/0/add" && row.payload.contains("bob") && firmware != Firmware::V5_0 {
+            walk.call_states_come_and_go().await;
+        }
+    }
+    walk.ends().await;
+}
+
+impl Walk {
+    /// Sends the command of a row and checks its result and its request.
+    async fn step(&mut self, row: &Row) {
+        self.remember();
+        self.it.device.clear_journal();
+        let topic = format!("room/1/{}", row.topic);
+        let result = self.it.client.command(&topic, row.payload).await;
+        if lacks(self.firmware, row.method, row.path) && row.topic != "session/renew" {
+            self.lacking(row, &result);
+            return;
+        }
+        let again = second(row);
+        if result["ok"] != true && row.topic == "system/reboot" && self.firmware >= Firmware::V4_7 {
+            // Refused in its first spelling.
+            assert_eq!(result["error"]["code"], "device_error", "{result}");
+            return;
+        }
+        assert_eq!(
+            result["ok"], true,
+            "{} {}: {result}",
+            row.topic, row.payload
+        );
+        let journal = self.it.device.journal();
+        let sent = row.method.is_empty()
+            || lacks(self.firmware, row.method, row.path)
+            || journal.iter().any(|entry| {
+                is(entry, row) || again.as_ref().is_some_and(|again| is(entry, again))
+            });
         assert!(
             sent,
-            "{topic} {payload} did not send {method} {path} {query} {body}: {journal:#?}"
+            "{} {} did not send {row:?}: {journal:#?}",
+            row.topic, row.payload
         );
-        if topic == "call/0/add" && payload.contains("bob") {
-            call_states_come_and_go(&it).await;
+    }
+
+    /// The result of a command for which the device has nothing, or only the second spelling.
+    fn lacking(&self, row: &Row, result: &Value) {
+        if result["body"] == "none" && row.path.starts_with("/rest/cameras/far/") {
+            // That there is no far end is an answer.
+            return;
+        }
+        if result["ok"] == true {
+            let again = second(row).unwrap_or_else(|| panic!("{row:?}: {result}"));
+            let journal = self.it.device.journal();
+            assert!(
+                journal.iter().any(|entry| is(entry, &again)),
+                "{again:?}: {journal:#?}"
+            );
+            return;
+        }
+        let code = result["error"]["code"].as_str().unwrap();
+        let of_call = ["not_found", "mode_locked"].contains(&code);
+        assert!(
+            code == "unsupported" || (self.firmware == Firmware::V5_0 && of_call),
+            "{row:?}: {result}"
+        );
+    }
+
+    /// Notes what was sent.
+    fn remember(&mut self) {
+        for entry in self.it.device.journal() {
+            let Some(pair) = pair_of(&entry.method, &entry.path) else {
+                continue;
+            };
+            if pair == ("POST", "/rest/session") {
+                self.log_ins += 1;
+            }
+            if entry.status < 400 {
+                self.carried_out.insert(pair);
+            } else if lacks(self.firmware, pair.0, pair.1) {
+                *self.refused.entry(pair).or_default() += 1;
+            } else {
+                // Nothing is ever sent that the device has to refuse, except what it lacks.
+                let first_reboot =
+                    pair.1 == "/rest/system/reboot" && self.firmware >= Firmware::V4_7;
+                assert!(entry.status == 404 || first_reboot, "{entry:?}");
+            }
         }
     }
-    remember(&it, &mut seen);
-    let missing: Vec<_> = known(firmware)
-        .into_iter()
-        .filter(|pair| !seen.contains(pair))
-        .collect();
-    assert!(missing.is_empty(), "never sent: {missing:?}");
-    assert_eq!(lines(OPERATIONS).count(), 107);
-    assert!(
-        it.device.most_at_a_time() <= 2,
-        "{}",
-        it.device.most_at_a_time()
-    );
-    it.stop().await;
-}
 
-fn remember(it: &Gateway, seen: &mut BTreeSet<Pair>) {
-    for entry in it.device.journal() {
-        // Nothing is ever sent that the device has to refuse, except what it lacks.
-        assert!(entry.status < 400 || entry.status == 404, "{entry:?}");
-        if entry.status < 400 {
-            seen.extend(pair_of(&entry.method, &entry.path));
+    async fn states_are_retained(&self) {
+        let last = "room/1/directory/local_server";
+        self.it
+            .client
+            .until("all states", |client| client.last(last).is_some())
+            .await;
+        let (there, absent) = states(self.firmware);
+        for topic in &there {
+            self.it.client.message(topic).await;
+        }
+        // A client that comes later is told all of it at once.
+        let late = Client::connect(self.it.port).await;
+        for topic in &there {
+            assert!(late.message(topic).await.retain, "{topic}");
+        }
+        self.are_absent(&absent).await;
+    }
+
+    /// There is neither a state nor an entity of Home Assistant for these.
+    async fn are_absent(&self, topics: &[String]) {
+        let document = self.it.client.message(DOCUMENT).await;
+        let document: Value = serde_json::from_slice(&document.payload).unwrap();
+        let entities = document["components"].to_string();
+        assert!(entities.contains("\"room/1/audio/volume\""), "{entities}");
+        for topic in topics {
+            assert!(self.it.client.messages(topic).is_empty(), "{topic}");
+            let named = entities.contains(&format!("\"{topic}\""));
+            assert!(!named, "{topic}: {entities}");
         }
     }
+
+    /// States of a call are there while it is up, and only then.
+    async fn call_states_come_and_go(&self) {
+        for row in tables::call_states() {
+            self.it.client.message(&row).await;
+        }
+        self.it
+            .client
+            .expect("room/1/call/state", "connected")
+            .await;
+        self.it.client.expect("room/1/call/count", "2").await;
+    }
+
+    async fn ends(mut self) {
+        self.remember();
+        let missing: Vec<_> = known()
+            .into_iter()
+            .filter(|pair| !lacks(self.firmware, pair.0, pair.1))
+            .filter(|pair| !self.carried_out.contains(pair))
+            .filter(|pair| pair.1 != "/rest/system/reboot" || self.firmware < Firmware::V4_7)
+            .collect();
+        assert!(missing.is_empty(), "never sent: {missing:?}");
+        let most = MOST_ASKED * self.log_ins.max(1);
+        let often: Vec<_> = self
+            .refused
+            .iter()
+            .filter(|(_, times)| **times > most)
+            .collect();
+        assert!(often.is_empty(), "asked over and over: {often:?}");
+        println!(
+            "{}: {} log-ins, refused: {:?}",
+            self.firmware, self.log_ins, self.refused
+        );
+        let (_, absent) = states(self.firmware);
+        self.are_absent(&absent).await;
+        assert_eq!(lines(OPERATIONS).count(), 107);
+        let most = self.it.device.most_at_a_time();
+        assert!(most <= 2, "{most}");
+        self.it.stop().await;
+    }
 }
 
-async fn states_are_retained(it: &Gateway, firmware: Firmware) {
-    it.client
-        .until("all states", |client| {
-            client.last("room/1/directory/local_server").is_some()
-        })
-        .await;
-    let wanted = lines(STATES).filter(|row| match row.get(1) {
-        None => true,
-        Some(&"4.6.2") => firmware == Firmware::V4_6_2,
-        Some(_) => false,
-    });
-    let topics: Vec<String> = wanted.map(|row| format!("room/1/{}", row[0])).collect();
-    for topic in &topics {
-        it.client.message(topic).await;
-    }
-    // A client that comes later is told all of it at once.
-    let late = Client::connect(it.port).await;
-    for topic in &topics {
-        assert!(late.message(topic).await.retain, "{topic}");
-    }
-    if firmware == Firmware::V4_0 {
-        assert!(it.client.messages("room/1/system/info").is_empty());
+fn mosquitto_or_embedded() -> BrokerKind {
+    match mosquitto() {
+        Some(_) => BrokerKind::Mosquitto,
+        None => BrokerKind::Embedded,
     }
 }
 
-/// States of a call are there while it is up, and only then.
-async fn call_states_come_and_go(it: &Gateway) {
-    let of_call = || lines(STATES).filter(|row| row.get(1) == Some(&"call"));
-    for row in of_call() {
-        it.client.message(&format!("room/1/{}", row[0])).await;
-    }
-    it.client.expect("room/1/call/state", "connected").await;
-    it.client.expect("room/1/call/count", "2").await;
+#[tokio::test]
+async fn every_operation_with_firmware_3_12() {
+    walk(BrokerKind::Embedded, Firmware::V3_12).await;
+}
+
+#[tokio::test]
+async fn every_operation_with_firmware_4_0() {
+    walk(mosquitto_or_embedded(), Firmware::V4_0).await;
+}
+
+#[tokio::test]
+async fn every_operation_with_firmware_4_4() {
+    walk(BrokerKind::Embedded, Firmware::V4_4).await;
 }
 
 #[tokio::test]
@@ -184,12 +268,13 @@ async fn every_operation_with_firmware_4_6_2() {
 }
 
 #[tokio::test]
-async fn every_operation_with_firmware_4_0() {
-    let kind = match mosquitto() {
-        Some(_) => BrokerKind::Mosquitto,
-        None => BrokerKind::Embedded,
-    };
-    walk(kind, Firmware::V4_0).await;
+async fn every_operation_with_firmware_4_7() {
+    walk(mosquitto_or_embedded(), Firmware::V4_7).await;
+}
+
+#[tokio::test]
+async fn every_operation_with_firmware_5_0() {
+    walk(BrokerKind::Embedded, Firmware::V5_0).await;
 }
 
 /// The catalogue has exactly the methods and paths that are in the guide or known beyond it.
@@ -205,9 +290,9 @@ fn the_catalogue_is_the_guide() {
         });
         parts.collect::<Vec<_>>().join("/")
     };
-    let known: BTreeSet<_> = lines(OPERATIONS)
-        .chain(lines(BEYOND))
-        .map(|columns| (columns[0], plain(columns[1], '<', '>')))
+    let known: BTreeSet<_> = known()
+        .into_iter()
+        .map(|(method, path)| (method, plain(path, '<', '>')))
         .collect();
     let ours: BTreeSet<_> = poly2mqtt::catalogue::operations()
         .map(|operation| (operation.method.as_str(), plain(operation.path, '{', '}')))
