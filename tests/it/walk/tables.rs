@@ -15,7 +15,7 @@ const STATES: &str = include_str!("../../guide/states.tsv");
 pub type Pair = (&'static str, &'static str);
 
 /// A command, and the request that it makes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Row {
     pub topic: &'static str,
     pub payload: &'static str,
@@ -59,6 +59,17 @@ pub fn rows() -> impl Iterator<Item = Row> {
 /// The second spelling of a row's request.
 pub fn second(row: &Row) -> Option<Row> {
     rows_of(SECOND).find(|second| (second.topic, second.payload) == (row.topic, row.payload))
+}
+
+/// The word in `beyond.tsv` for what is sent only where another spelling is missing.
+const OTHER_SPELLING: &str = "other spelling";
+
+/// The pairs that the gateway sends to a device that has all of them.
+pub fn first_spellings() -> Vec<Pair> {
+    lines(OPERATIONS)
+        .chain(lines(BEYOND).filter(|columns| columns.get(2) != Some(&OTHER_SPELLING)))
+        .map(|columns| (columns[0], columns[1]))
+        .collect()
 }
 
 /// Every pair of the guide and beyond it.
@@ -109,7 +120,10 @@ pub fn states(firmware: Firmware) -> (Vec<String>, Vec<String>) {
     let mut there = Vec::new();
     let mut absent = Vec::new();
     for row in lines(STATES).filter(|row| row.get(1) != Some(&"call")) {
-        let lacking = row.get(1).is_some_and(|path| lacks(firmware, "GET", path));
+        let lacking = row.get(1).is_some_and(|paths| {
+            let mut paths = paths.split(',');
+            paths.all(|path| lacks(firmware, "GET", path))
+        });
         let excepted = row
             .get(2)
             .is_some_and(|names| names.split(',').any(|name| name == firmware.name()));
