@@ -2,7 +2,8 @@
 //!
 //! It is made from the MQTT client id: a broker lets only one client have each, and a gateway keeps
 //! it over restarts without a file. The client id itself is not told to those who read messages,
-//! since at many brokers whoever knows it can take the gateway's place.
+//! since at many brokers whoever knows it can take the gateway's place. Also makes the part of other ids in which
+//! two gateways differ by their topic prefixes.
 
 use std::fmt;
 
@@ -11,6 +12,9 @@ use ring::digest::{SHA256, digest};
 /// How many bytes of the digest an id has: no two gateways of one site have the same by chance.
 const ID_BYTES: usize = 6;
 
+/// The same of a prefix, where a site has a few.
+const PREFIX_DIGEST_BYTES: usize = 3;
+
 /// The id of a gateway: twelve hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GatewayId(String);
@@ -18,9 +22,8 @@ pub struct GatewayId(String);
 impl GatewayId {
     /// Of the gateway with this MQTT client id.
     pub fn of_client(client_id: &str) -> Self {
-        let digest = digest(&SHA256, format!("poly2mqtt gateway {client_id}").as_bytes());
-        let bytes = digest.as_ref().iter().take(ID_BYTES);
-        Self(bytes.map(|byte| format!("{byte:02x}")).collect())
+        let text = format!("poly2mqtt gateway {client_id}");
+        Self(hexadecimal(&text, ID_BYTES))
     }
 
     /// As it is written in messages.
@@ -35,9 +38,57 @@ impl fmt::Display for GatewayId {
     }
 }
 
+/// A topic prefix as a part of an id in which only the characters that `fits` names may stand. A prefix of such
+/// characters stays as it is. In any other, `-` stands for those that do not fit, and digits at the end tell it
+/// from other prefixes: `a/b` and `a-b` are two gateways.
+pub fn prefix_in_id(prefix: &str, fits: impl Fn(char) -> bool) -> String {
+    if prefix.chars().all(&fits) {
+        return prefix.to_owned();
+    }
+    let fitting = |c: char| [c, c.to_ascii_lowercase()].into_iter().find(|c| fits(*c));
+    let text: String = prefix.chars().map(|c| fitting(c).unwrap_or('-')).collect();
+    let digits = hexadecimal(&format!("poly2mqtt prefix {prefix}"), PREFIX_DIGEST_BYTES);
+    format!("{text}-{digits}")
+}
+
+/// The first bytes of a text's digest.
+fn hexadecimal(text: &str, bytes: usize) -> String {
+    let digest = digest(&SHA256, text.as_bytes());
+    let bytes = digest.as_ref().iter().take(bytes);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_prefixes_never_give_the_same_part_of_an_id() {
+        let prefixes = [
+            "a/b", "a-b", "a_b", "a.b", "a b", "A/b", "A-b", "ä/b", "ü/b", "a/b/c", "a-b/c",
+            "a/b-c", "a--b", "a//b", "a-b-c",
+        ];
+        let of_client = |c: char| c != '/';
+        let of_device = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-');
+        for (one, other) in prefixes
+            .iter()
+            .flat_map(|one| prefixes.map(|other| (*one, other)))
+        {
+            let parts = |prefix| {
+                [
+                    prefix_in_id(prefix, of_client),
+                    prefix_in_id(prefix, of_device),
+                ]
+            };
+            for (a, b) in parts(one).into_iter().zip(parts(other)) {
+                assert_eq!(a == b, one == other, "{one} {other} {a} {b}");
+            }
+            assert!(prefix_in_id(one, of_device).chars().all(of_device), "{one}");
+        }
+        assert_eq!(prefix_in_id("a-b", of_device), "a-b");
+        assert!(prefix_in_id("Av/x", of_device).starts_with("av-x-"));
+        assert!(prefix_in_id("Av/x", of_client).starts_with("Av-x-"));
+    }
 
     #[test]
     fn an_id_is_always_the_same_and_differs_from_others() {

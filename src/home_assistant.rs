@@ -31,6 +31,7 @@ pub use room::room_document;
 
 use serde_json::Value;
 
+use crate::gateway_id::prefix_in_id;
 use crate::topics;
 
 /// The names of one gateway in Home Assistant. Two gateways at one broker differ in their
@@ -53,7 +54,10 @@ impl Namespace {
     fn base(&self) -> String {
         match self.topic_prefix.as_str() {
             "" => "poly2mqtt".to_owned(),
-            prefix => format!("poly2mqtt-{}", id_text(prefix, '-')),
+            prefix => {
+                let fits = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-');
+                format!("poly2mqtt-{}", prefix_in_id(prefix, fits))
+            }
         }
     }
 
@@ -125,7 +129,7 @@ mod tests {
             topic_prefix: topic_prefix.into(),
             discovery_prefix: "homeassistant".into(),
         };
-        let (one, two) = (namespace(""), namespace("av/x"));
+        let (one, two) = (namespace(""), namespace("av-x"));
         assert_eq!(one.room("1"), "poly2mqtt_1");
         assert_eq!(two.room("1"), "poly2mqtt-av-x_1");
         let topic = two.config_topic(&two.room("1"));
@@ -133,6 +137,12 @@ mod tests {
         assert_eq!(two.device(&topic), Some("poly2mqtt-av-x_1"));
         assert_eq!(one.device(&topic), None);
         assert_eq!(one.device("homeassistant/device/zigbee/config"), None);
-        assert_eq!(two.topic("room/1/x"), "av/x/room/1/x");
+        assert_eq!(two.topic("room/1/x"), "av-x/room/1/x");
+        for other in ["av/x", "AV-x", "av x"] {
+            let other = namespace(other);
+            assert_ne!(other.room("1"), two.room("1"));
+            assert_ne!(other.gateway(), two.gateway());
+            assert_eq!(other.device(&topic), None);
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::{check_levels, path_text};
 use super::{BrokerUrl, Certificate, Fingerprint, MqttUser, RoomId, Secret};
-use crate::gateway_id::GatewayId;
+use crate::gateway_id::{GatewayId, prefix_in_id};
 
 /// The bounds of `max_payload`: the size of the largest state, and a limit for the memory.
 const MAX_PAYLOAD: [usize; 2] = [64 << 10, 256 << 20];
@@ -138,7 +138,10 @@ impl Section for MqttConfig {
             Reload::NextStart,
             "MQTT client id of the gateway; two gateways at one broker need two",
         )
-        .without("`poly2mqtt`, and with a prefix `poly2mqtt-<prefix>`")
+        .without(
+            "`poly2mqtt`, and with a prefix `poly2mqtt-<prefix>`, in which `/` becomes `-` and digits follow \
+             that tell it from others",
+        )
         .example("poly2mqtt"),
         Key::new(
             "certificate",
@@ -381,7 +384,8 @@ impl MqttConfig {
         match (&self.client_id, prefix) {
             (Some(client_id), _) => client_id.clone(),
             (None, "") => "poly2mqtt".to_owned(),
-            (None, prefix) => format!("poly2mqtt-{}", prefix.replace('/', "-")),
+            // Without `/`: where an access list has %c, Mosquitto refuses a client id with one.
+            (None, prefix) => format!("poly2mqtt-{}", prefix_in_id(prefix, |c| c != '/')),
         }
     }
 

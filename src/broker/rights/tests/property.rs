@@ -6,6 +6,7 @@ use proptest::sample::select;
 
 use super::super::*;
 use super::user;
+use crate::gateway_id::prefix_in_id;
 
 /// The matching of MQTT, level by level from both lists; nothing of the program is used.
 fn matches(filter: &[&str], topic: &[&str]) -> bool {
@@ -38,7 +39,7 @@ impl Site {
     fn ids(&self) -> String {
         match self.prefix.as_str() {
             "" => "poly2mqtt_".to_owned(),
-            prefix => format!("poly2mqtt-{}_", prefix.replace('/', "-")),
+            prefix => format!("poly2mqtt-{}_", prefix_in_id(prefix, |c| c != '/')),
         }
     }
 
