@@ -5,7 +5,8 @@ use std::time::Duration;
 /// How a request goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The device acts at once and answers after this time, even if the client has gone.
+    /// The device acts and answers after this time, even if the client has gone; see
+    /// [`SimulatedDevice::end_delays`](super::SimulatedDevice::end_delays).
     Delay(Duration),
     /// The device answers with this status and does nothing.
     Status(u16),

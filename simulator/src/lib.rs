@@ -74,7 +74,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub use condition::Condition;
@@ -192,6 +192,9 @@ struct Shared {
     faults: Mutex<Vec<Fault>>,
     identity: Mutex<Identity>,
     changed: Notify,
+    /// How many requests a delay holds.
+    delayed: AtomicUsize,
+    delays_end: Notify,
     running: AtomicUsize,
     most_running: AtomicUsize,
     /// Ends all present connections. Replaced once it is used.
@@ -219,6 +222,8 @@ impl SimulatedDevice {
             faults: Mutex::default(),
             identity: Mutex::new(Identity::new()?),
             changed: Notify::new(),
+            delayed: AtomicUsize::new(0),
+            delays_end: Notify::new(),
             running: AtomicUsize::new(0),
             most_running: AtomicUsize::new(0),
             connections: Mutex::new(CancellationToken::new()),
@@ -270,6 +275,16 @@ impl SimulatedDevice {
     /// Switches all faults off.
     pub fn clear_faults(&self) {
         lock(&self.shared.faults).clear();
+    }
+
+    /// How many requests a delay holds now.
+    pub fn delayed(&self) -> usize {
+        self.shared.delayed.load(Ordering::Relaxed)
+    }
+
+    /// Ends the delays that run now: the device acts and answers at once.
+    pub fn end_delays(&self) {
+        self.shared.delays_end.notify_waiters();
     }
 
     /// The largest number of requests that were under way at the same time.
@@ -358,6 +373,15 @@ impl Shared {
             journal.pop_front();
         }
         journal.push_back(entry);
+    }
+
+    /// Holds a request for this time, or until the delays are ended.
+    async fn delay(&self, late: Duration) {
+        let end = self.delays_end.notified();
+        self.delayed.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_waiters();
+        let _ = timeout(late, end).await;
+        self.delayed.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn end_connections(&self) {

@@ -34,6 +34,11 @@ impl SimulatedDevice {
         self.change(|world| world.sessions.set_password(password));
     }
 
+    /// An administrator ends the lock-out after failed log-ins.
+    pub fn person_unlocks(&self) {
+        self.change(|world| world.sessions.unlock());
+    }
+
     /// Other clients take all sessions that are left, or free theirs again.
     pub fn others_log_in(&self, all: bool) {
         self.change(|world| world.sessions.occupy(all));

@@ -82,11 +82,12 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else { continue };
+        // Before the look at `down_until`: a restart sets that first and ends the connections then.
+        let ended = lock(&shared.connections).clone();
         let down = lock(&shared.down_until).is_some_and(|until| until > Instant::now());
         if down {
             continue;
         }
-        let ended = lock(&shared.connections).clone();
         let shared = shared.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -95,6 +96,8 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             }
         });
     }
+    // A connection that was accepted while `stop` ended the others.
+    shared.end_connections();
     tasks.close();
     tasks.wait().await;
 }
@@ -203,7 +206,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<DeviceRep
     };
     let fault = take(&mut lock(&shared.faults), method, path);
     match fault {
-        Some(FaultKind::Delay(late)) => sleep(late).await,
+        Some(FaultKind::Delay(late)) => shared.delay(late).await,
         Some(FaultKind::ExpireSession) => lock(&shared.world).sessions.expire(),
         _ => {}
     }
@@ -278,4 +281,33 @@ fn broken(error: &axum::Error) -> bool {
         cause = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    use crate::{Options, SimulatedDevice};
+
+    /// A connection that is accepted while the device stops ends with it. Otherwise the device waits
+    /// for a client that may never go.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_client_that_comes_late_does_not_hold_up_the_stop() {
+        for round in 0..300 {
+            let device = SimulatedDevice::start(Options::default()).await.unwrap();
+            let addr = device.addr();
+            let clients = [(); 4].map(|()| tokio::spawn(TcpStream::connect(addr)));
+            tokio::task::yield_now().await;
+            // Shorter than the time that a client has for its TLS handshake.
+            let stopped = timeout(Duration::from_secs(5), device.stop()).await;
+            assert!(stopped.is_ok(), "round {round}");
+            // They have not closed their connections until now.
+            for client in clients {
+                let _ = client.await;
+            }
+        }
+    }
 }

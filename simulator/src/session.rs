@@ -112,6 +112,10 @@ impl Sessions {
         self.password = password.to_owned();
     }
 
+    pub fn unlock(&mut self) {
+        self.locked_until = None;
+    }
+
     /// Lets other clients take all sessions that are left, or free theirs.
     pub fn occupy(&mut self, all: bool) {
         for n in 0..self.maximum {

@@ -5,28 +5,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{BrokerAddress, MqttDoor, MqttSettings};
 use poly2mqtt::state::{StateStore, StateValue};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use poly2mqtt_test_support::client::Client;
-use poly2mqtt_test_support::{Mosquitto, SOON, free_port, mosquitto, plain_tcp};
-
-struct Obliging;
-
-impl Submit for Obliging {
-    fn submit(&self, submission: Submission) {
-        submission.reply.answer(Ok(Success::new(200, Value::Null)));
-    }
-
-    fn refuse(&self, _: DoorKind, reply: Reply, _: &Bytes, failure: Failure) {
-        reply.answer(Err(failure));
-    }
-}
+use poly2mqtt_test_support::{Mosquitto, Obliging, SOON, free_port, mosquitto, plain_tcp};
 
 fn door(settings: MqttSettings) -> (MqttDoor, Arc<StateStore>) {
     let store = StateStore::new();

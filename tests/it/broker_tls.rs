@@ -6,8 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::config::Fingerprint;
 use poly2mqtt::doors::mqtt::{BrokerAddress, MqttDoor, MqttSettings};
 use poly2mqtt::state::StateStore;
@@ -17,30 +15,17 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, SupportedProtocolVersion};
-use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
-use poly2mqtt_test_support::door::http;
-use poly2mqtt_test_support::log::{Log, thread_log};
+use poly2mqtt_test_support::door::page_contains;
+use poly2mqtt_test_support::log::thread_log;
 use poly2mqtt_test_support::program::{Running, listening, program};
 use poly2mqtt_test_support::tls::{ClientCertificate, PlainPeer, TlsServer, fingerprint};
-use poly2mqtt_test_support::{BrokerKind, SOON, TestBroker, free_port, plain_tcp};
+use poly2mqtt_test_support::{BrokerKind, Obliging, SOON, TestBroker, free_port, plain_tcp};
 
 const VERSION_1: &str = include_str!("../certificates/v1.pem");
 const VERSION_1_KEY: &str = include_str!("../certificates/v1.key");
 const AUTHORITY: &str = include_str!("../certificates/ca.pem");
-
-struct Obliging;
-
-impl Submit for Obliging {
-    fn submit(&self, submission: Submission) {
-        submission.reply.answer(Ok(Success::new(200, Value::Null)));
-    }
-
-    fn refuse(&self, _: DoorKind, reply: Reply, _: &Bytes, failure: Failure) {
-        reply.answer(Err(failure));
-    }
-}
 
 /// A certificate with its key, in PEM form.
 #[derive(Clone)]
@@ -136,16 +121,6 @@ async fn connects(door: &MqttDoor) -> bool {
     timeout(SOON, up).await.is_ok()
 }
 
-async fn says(log: &Log, wanted: &str) {
-    let wait = async {
-        while !log.text().contains(wanted) {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let came = timeout(SOON, wait).await;
-    assert!(came.is_ok(), "{wanted}\nis not in\n{}", log.text());
-}
-
 #[tokio::test]
 async fn the_certificates_of_mosquittos_manual_are_explained_and_can_be_pinned() {
     let broker = TestBroker::start(BrokerKind::Embedded).await;
@@ -182,9 +157,10 @@ async fn the_certificates_of_mosquittos_manual_are_explained_and_can_be_pinned()
                 ..settings(&broker, port)
             };
             let refused = door(by_authority.clone());
-            says(&log, wanted).await;
+            log.contains(wanted).await;
             let pin = made.fingerprint();
-            says(&log, &format!("set mqtt.certificate = \"{pin}\" to pin it")).await;
+            log.contains(&format!("set mqtt.certificate = \"{pin}\" to pin it"))
+                .await;
             refused.stop(Instant::now()).await;
             let pinned = door(MqttSettings {
                 certificate: Some(pin),
@@ -233,12 +209,12 @@ async fn a_clients_certificate_is_read_at_each_connection() {
             client_key_file: Some(key.clone()),
             ..settings(&broker, port)
         });
-        says(&log, "it refuses the gateway's certificate (").await;
-        says(&log, wanted).await;
-        says(&log, "see mqtt.client_cert_file").await;
+        log.contains("it refuses the gateway's certificate (").await;
+        log.contains(wanted).await;
+        log.contains("see mqtt.client_cert_file").await;
         // A program that renews them writes one file after the other.
         fs::write(&certificate, &renewed.certificate).unwrap();
-        says(&log, "belongs to another certificate; both").await;
+        log.contains("belongs to another certificate; both").await;
         fs::write(&key, &renewed.key).unwrap();
         assert!(connects(&door).await, "{}", log.text());
         door.stop(Instant::now() + SOON).await;
@@ -262,7 +238,7 @@ async fn a_broker_that_wants_a_client_certificate_is_told_in_words() {
         });
         let wanted =
             "it wants a client certificate; see mqtt.client_cert_file and mqtt.client_key_file";
-        says(&log, wanted).await;
+        log.contains(wanted).await;
         door.stop(Instant::now()).await;
     }
 }
@@ -290,11 +266,9 @@ async fn a_broker_that_shares_its_port_is_asked_for_by_alpn() {
         }
         let (log, _guard) = thread_log();
         let refused = door(with(&["mqtt"]));
-        says(
-            &log,
-            "it wants another protocol in TLS (ALPN) than the gateway asks for; see mqtt.alpn",
-        )
-        .await;
+        let wanted =
+            "it wants another protocol in TLS (ALPN) than the gateway asks for; see mqtt.alpn";
+        log.contains(wanted).await;
         refused.stop(Instant::now()).await;
     }
     // Without one the web server answers, or closes.
@@ -314,8 +288,8 @@ async fn a_broker_that_shares_its_port_is_asked_for_by_alpn() {
             certificate: Some(server.fingerprint()),
             ..settings(&broker, port)
         });
-        says(&log, wanted).await;
-        says(&log, "mqtt.alpn").await;
+        log.contains(wanted).await;
+        log.contains("mqtt.alpn").await;
         door.stop(Instant::now()).await;
     }
 }
@@ -336,7 +310,7 @@ async fn an_expired_broker_certificate_is_one_line_with_its_date() {
         ca_file: Some(ca_file),
         ..settings(&broker, port)
     });
-    says(&log, "expired on 2020-02-29").await;
+    log.contains("expired on 2020-02-29").await;
     // Tries again after 0.2, 0.4 and 0.8 s.
     sleep(Duration::from_secs(2)).await;
     let lines = log
@@ -364,17 +338,14 @@ async fn a_broker_without_usable_tls_is_told_in_words() {
     ] {
         let (log, _guard) = thread_log();
         let door = door(settings(&plain, port));
-        says(
-            &log,
-            &format!("no connection to the broker: {wanted}{hint}"),
-        )
-        .await;
+        log.contains(&format!("no connection to the broker: {wanted}{hint}"))
+            .await;
         door.stop(Instant::now()).await;
     }
     let (log, _guard) = thread_log();
     let door = door(settings(&plain, old.port));
     let wanted = "it speaks only TLS 1.1 or older, which is not safe; let the broker offer TLS 1.2";
-    says(&log, wanted).await;
+    log.contains(wanted).await;
     door.stop(Instant::now()).await;
 }
 
@@ -403,7 +374,8 @@ async fn a_broker_that_wants_tls_is_told_in_words() {
     ] {
         let (log, _guard) = thread_log();
         let door = door(MqttSettings::new(plain_tcp(port)));
-        says(&log, &format!("no connection to the broker: {wanted}")).await;
+        log.contains(&format!("no connection to the broker: {wanted}"))
+            .await;
         door.stop(Instant::now()).await;
     }
 }
@@ -441,16 +413,7 @@ async fn a_machine_without_certificate_store_lacks_only_what_needs_it() {
         ("store/problem", "certificate_unknown"),
         ("store/problem", missing),
     ] {
-        let says = async {
-            loop {
-                let page = http().get(format!("{at}/{page}")).send().await.unwrap();
-                if page.text().await.unwrap().contains(wanted) {
-                    return;
-                }
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        assert!(timeout(SOON, says).await.is_ok(), "{page}: {wanted}");
+        page_contains(&format!("{at}/{page}"), wanted).await;
     }
     let told = fs::read_to_string(&log).unwrap();
     let wanted = format!("no connection to the broker: {missing}");

@@ -7,7 +7,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use poly2mqtt_test_support::program::{Running, listening, program};
+use poly2mqtt_test_support::program::{Running, listening, output, program};
 use poly2mqtt_test_support::{Mosquitto, free_port, mosquitto};
 
 /// A room whose address refuses connections.
@@ -29,7 +29,7 @@ fn with_config(words: &[&str], config: &Path, env: &[(&str, &str)]) -> Output {
         .arg("--config")
         .arg(config)
         .envs(env.iter().copied());
-    command.output().unwrap()
+    output(command)
 }
 
 fn check(config: &Path) -> Output {

@@ -12,7 +12,7 @@ use rumqttc::v5::mqttbytes::v5::PublishProperties;
 
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::timings;
-use poly2mqtt_test_support::program::program;
+use poly2mqtt_test_support::program::{output, program};
 use poly2mqtt_test_support::scripted_broker::{Script, ScriptedBroker};
 use poly2mqtt_test_support::{Mosquitto, mosquitto};
 
@@ -56,7 +56,7 @@ impl<'a> File<'a> {
         let path = self.directory.join("poly2mqtt.toml");
         fs::write(&path, &self.text).unwrap();
         let file = ["clear", "--config", path.to_str().unwrap()];
-        let output = program(&[&file, words].concat()).output().unwrap();
+        let output = output(program(&[&file, words].concat()));
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         match output.status.success() {
             true => Ok(text(output.stdout)),

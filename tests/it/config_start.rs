@@ -3,13 +3,13 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Instant;
 
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 
-use poly2mqtt_test_support::door::http;
-use poly2mqtt_test_support::program::{Running, listening, program};
-use poly2mqtt_test_support::{SOON, free_port};
+use poly2mqtt_test_support::door::{http, request_contains};
+use poly2mqtt_test_support::free_port;
+use poly2mqtt_test_support::log::file_contains;
+use poly2mqtt_test_support::program::{Running, listening, output, program};
 
 /// `poly2mqtt check` in an empty directory that nobody can write to.
 fn check(variables: &[(&str, &str)]) -> Output {
@@ -18,7 +18,7 @@ fn check(variables: &[(&str, &str)]) -> Output {
     for (name, value) in variables {
         command.env(format!("POLY2MQTT_{name}"), value);
     }
-    command.output().unwrap()
+    output(command)
 }
 
 fn told(output: &Output) -> String {
@@ -86,7 +86,7 @@ fn a_file_that_could_not_be_read_again_is_refused() {
         (pipe.to_str().unwrap(), "a pipe or a device"),
         ("/dev/null", "a pipe or a device"),
     ] {
-        let output = program(&["check", "--config", file]).output().unwrap();
+        let output = output(program(&["check", "--config", file]));
         assert_eq!(output.status.code(), Some(2));
         assert!(told(&output).contains(wanted), "{}", told(&output));
     }
@@ -98,7 +98,7 @@ fn a_value_that_is_no_text_is_told() {
     let mut command = program(&["check"]);
     let value = std::ffi::OsStr::from_bytes(b"p\xe4ssword");
     command.env("POLY2MQTT_ROOMS__1__PASSWORD", value);
-    let output = command.output().unwrap();
+    let output = output(command);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
         told(&output),
@@ -168,18 +168,8 @@ async fn the_gateway_runs_by_the_environment_alone() {
     let gateway = Running::start(command);
     listening(port);
     let state = format!("http://127.0.0.1:{port}/room/huddle_1/availability");
-    let online = async {
-        loop {
-            let request = http().get(&state).bearer_auth("a token of some length");
-            let answer = request.send().await.unwrap();
-            if answer.text().await.unwrap() == "online" {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    let waited = tokio::time::timeout(SOON, online).await;
-    assert!(waited.is_ok(), "the room is never online");
+    let request = || http().get(&state).bearer_auth("a token of some length");
+    request_contains(request, "online").await;
     let (status, _) = tokio::task::spawn_blocking(|| gateway.terminate())
         .await
         .unwrap();
@@ -188,8 +178,8 @@ async fn the_gateway_runs_by_the_environment_alone() {
 }
 
 /// A reload reads the file that the start read: where it is gone, it is not the environment alone.
-#[test]
-fn a_file_that_is_gone_at_a_reload_changes_nothing() {
+#[tokio::test]
+async fn a_file_that_is_gone_at_a_reload_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
     let text = format!("[mqtt]\nurl = \"off\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n");
@@ -204,14 +194,7 @@ fn a_file_that_is_gone_at_a_reload_changes_nothing() {
     listening(port);
     fs::remove_file(dir.path().join("poly2mqtt.toml")).unwrap();
     gateway.signal("HUP");
-    let deadline = Instant::now() + SOON;
-    while !fs::read_to_string(&log)
-        .unwrap()
-        .contains("the old one stays in use")
-    {
-        assert!(Instant::now() < deadline, "nothing is told");
-        std::thread::yield_now();
-    }
+    file_contains(&log, "the old one stays in use", 1).await;
     let (status, _) = gateway.terminate();
     assert_eq!(status.code(), Some(0));
     let told = fs::read_to_string(&log).unwrap();

@@ -11,12 +11,11 @@ use poly2mqtt::config::{BrokerUrl, Certificate, RoomId};
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use poly2mqtt_test_support::door::http;
 use poly2mqtt_test_support::gateway::{config, room, timings};
-use rustls::ServerConfig;
+use poly2mqtt_test_support::tls::acceptor;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use url::Url;
 
@@ -64,18 +63,7 @@ struct FloodingDevice {
 
 impl FloodingDevice {
     async fn start(flood: Flood) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![made.cert.der().clone()],
-                made.signing_key.serialize_der().try_into().unwrap(),
-            )
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = acceptor();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::<AtomicUsize>::default();

@@ -1,5 +1,7 @@
 //! The pages for users are correct: links lead somewhere, configurations load, commands exist,
 //! and every code and key has its line.
+mod project;
+
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -294,132 +296,6 @@ fn limits_are_as_the_pages_say() {
     );
 }
 
-/// What stands in backticks on a page.
-fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
-    // Fenced blocks have three of them; their contents are examples, not names.
-    let prose = text.split("```").step_by(2);
-    prose.flat_map(|part| part.split('`').skip(1).step_by(2))
-}
-
-/// Whether a word on a page is the path of a file of this project. `{a,b}` and `<name>` are not.
-fn is_path(word: &str) -> bool {
-    let folders = [
-        "src/",
-        "tests/",
-        "simulator/",
-        "benches/",
-        "fuzz/",
-        "tools/",
-        "config/",
-        "docs/",
-        "examples/",
-        ".ci/",
-    ];
-    folders.iter().any(|folder| word.starts_with(folder))
-        && !word.contains(['<', '{', '*', ' ', '…'])
-}
-
-#[test]
-fn every_path_on_a_page_exists() {
-    let mut count = 0;
-    let mut missing = Vec::new();
-    for (path, text) in pages() {
-        let folder = path.parent().unwrap();
-        for word in in_backticks(&text).filter(|word| is_path(word)) {
-            // A page of another package names that package's files from its own folder.
-            if ![root(), folder].iter().any(|base| base.join(word).exists()) {
-                missing.push(format!("{}: {word}", path.display()));
-            }
-            count += 1;
-        }
-    }
-    assert!(missing.is_empty(), "{missing:#?}");
-    assert!(count > 80, "{count}");
-}
-
-#[test]
-fn every_recipe_on_a_page_exists() {
-    let justfile = page("justfile");
-    let recipes: Vec<&str> = justfile
-        .lines()
-        .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
-        .filter_map(|line| line.split([' ', ':']).next())
-        .collect();
-    let mut count = 0;
-    for (path, text) in pages() {
-        for recipe in in_backticks(&text).filter_map(|word| word.strip_prefix("just ")) {
-            let recipe = recipe.split(' ').next().unwrap();
-            assert!(recipes.contains(&recipe), "{}: {recipe}", path.display());
-            count += 1;
-        }
-    }
-    assert!(count > 5, "{count}");
-}
-
-/// Every step names a type, and a file in which the type is defined.
-#[test]
-fn the_path_of_one_command_is_as_the_code() {
-    let text = page("ARCHITECTURE.md");
-    let (_, section) = text.split_once("## The path of one command").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let mut count = 0;
-    for row in section.lines() {
-        let cells: Vec<&str> = row.split(" | ").collect();
-        let [_, _, types, files] = cells[..] else {
-            continue;
-        };
-        let sources: Vec<String> = in_backticks(files).map(page).collect();
-        for name in in_backticks(types) {
-            let defined = ["struct", "enum", "trait"].iter().any(|kind| {
-                let definition = format!("{kind} {name}");
-                sources.iter().any(|source| {
-                    source.match_indices(&definition).any(|(at, _)| {
-                        let after = &source[at + definition.len()..];
-                        after.starts_with([' ', '<', '(', ';'])
-                    })
-                })
-            });
-            assert!(defined, "{name} is not defined in {files}");
-            count += 1;
-        }
-    }
-    assert!(count >= 13, "{count}");
-}
-
-/// A decision that the index does not name is not found.
-#[test]
-fn the_index_names_every_decision() {
-    let index = page("docs/decisions/README.md");
-    for entry in std::fs::read_dir(root().join("docs/decisions")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(
-            name == "README.md" || index.contains(&format!("]({name})")),
-            "{name}"
-        );
-    }
-}
-
-/// Cargo builds the image only if it finds every member of the workspace in Docker's context.
-#[test]
-fn the_image_is_built_with_every_member_of_the_workspace() {
-    let manifest = page("Cargo.toml");
-    let (_, members) = manifest.split_once("members = [").unwrap();
-    let members = members.split_once(']').unwrap().0.split(',');
-    let ignored = page(".dockerignore");
-    let is_line = |wanted: String| ignored.lines().any(|line| line == wanted);
-    let mut count = 0;
-    for member in members.map(|member| member.trim().trim_matches('"')) {
-        let folder = member.split('/').next().unwrap();
-        assert!(!is_line(folder.to_owned()), ".dockerignore: {folder}");
-        assert!(
-            !is_line(format!("{folder}/*")) || is_line(format!("!{member}")),
-            ".dockerignore leaves out {member}"
-        );
-        count += 1;
-    }
-    assert!(count > 1);
-}
-
 /// The program on the page is the one in the examples.
 #[test]
 fn the_mute_button_is_the_example() {
@@ -480,50 +356,4 @@ fn the_flow_for_node_red_knows_the_topics() {
         }
     }
     assert!(count > 15, "{count}");
-}
-
-/// The file that holds a test which a page names as `module::test`: below `tests/it`, in a test program of
-/// its own, or beside the code.
-fn file_of_test(modules: &[&str]) -> Option<String> {
-    let path = modules.join("/");
-    let parent = path.trim_end_matches("/tests");
-    [
-        format!("tests/it/{path}.rs"),
-        format!("tests/{path}/main.rs"),
-        format!("src/{path}.rs"),
-        format!("src/{parent}.rs"),
-    ]
-    .into_iter()
-    .find_map(|file| std::fs::read_to_string(root().join(file)).ok())
-}
-
-#[test]
-fn every_promise_names_tests_that_exist() {
-    let page = page("SECURITY.md");
-    let named = page
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|code| code.contains("::") && !code.contains(char::is_whitespace));
-    let mut count = 0;
-    for name in named {
-        let parts: Vec<_> = name.split("::").collect();
-        let (test, modules) = parts.split_last().unwrap();
-        let text = file_of_test(modules).unwrap_or_else(|| panic!("{name}: there is no such file"));
-        // The second form is an item of the macro in tests/it/hostile.rs.
-        let is_there = [format!("fn {test}("), format!(", {test};")]
-            .iter()
-            .any(|form| text.contains(form));
-        assert!(is_there, "{name}: there is no such test");
-        count += 1;
-    }
-    assert!(count > 40, "{count}");
-    // Each row of the tables of promises names one.
-    let rows = page
-        .lines()
-        .filter(|line| line.starts_with("| ") && line.ends_with(" |"));
-    for row in rows.filter(|row| row.matches(" | ").count() == 2) {
-        let header = row.contains("| kept by |");
-        assert!(header || row.contains("::"), "{row}: no test keeps it");
-    }
 }

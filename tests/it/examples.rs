@@ -2,21 +2,20 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Instant;
 
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::Value;
 
 use poly2mqtt_test_support::client::Client;
-use poly2mqtt_test_support::program::{Running, listening, path, program};
-use poly2mqtt_test_support::{SOON, door, free_port, mosquitto};
+use poly2mqtt_test_support::program::{self, Running, listening, path, program};
+use poly2mqtt_test_support::{door, free_port, mosquitto};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn output(words: &[&str]) -> Output {
-    program(words).output().unwrap()
+    program::output(program(words))
 }
 
 fn stdout(output: &Output) -> String {
@@ -49,7 +48,7 @@ async fn example(name: &str, words: &[&str], dir: &Path) -> String {
         .arg(root().join("examples/shell").join(name))
         .args(words)
         .current_dir(dir);
-    let shell = tokio::task::spawn_blocking(move || shell.output().unwrap());
+    let shell = tokio::task::spawn_blocking(move || program::output(shell));
     let shell = shell.await.unwrap();
     assert!(shell.status.success(), "{name}: {shell:?}");
     stdout(&shell)
@@ -167,10 +166,7 @@ async fn tokens_are_shown_in_three_ways() {
     listening(port);
     let address = format!("http://127.0.0.1:{port}");
     let state = format!("{address}/room/1/audio/volume?token=sesame-sesame-sesame");
-    let deadline = Instant::now() + SOON;
-    while door::text(&state).await != "62" {
-        assert!(Instant::now() < deadline, "the room never says its volume");
-    }
+    door::page_contains(&state, "62").await;
     let words = [address.as_str(), "sesame-sesame-sesame"];
     let said = example("curl-token.sh", &words, dir.path()).await;
     assert!(said.starts_with("62\n"), "{said}");
@@ -182,7 +178,7 @@ async fn tokens_are_shown_in_three_ways() {
     wrong
         .arg(root().join("examples/shell/curl-token.sh"))
         .args([&address, "wrong"]);
-    let wrong = tokio::task::spawn_blocking(move || wrong.output().unwrap());
+    let wrong = tokio::task::spawn_blocking(move || program::output(wrong));
     let wrong = wrong.await.unwrap();
     assert!(!wrong.status.success(), "{wrong:?}");
     assert!(stdout(&wrong).contains("the token is wrong"), "{wrong:?}");

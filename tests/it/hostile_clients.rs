@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 use poly2mqtt::config::AccessLevel;
 use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_test_support::door::{Doors, Lines, certificate, http, token};
-use poly2mqtt_test_support::program::program_with_files;
+use poly2mqtt_test_support::program::{Running, program_with_files};
+use poly2mqtt_test_support::wait::until_some;
 use poly2mqtt_test_support::{SOON, free_port};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -389,10 +390,9 @@ fn silent_clients_leave_files_for_others_where_files_are_few() {
     );
     std::fs::write(&file, text).unwrap();
     let words = ["run", "--config", file.to_str().unwrap()];
-    let program = program_with_files(300, &words)
-        .stderr(Stdio::null())
-        .spawn();
-    let mut program = program.unwrap();
+    let mut program = program_with_files(300, &words);
+    program.stderr(Stdio::null());
+    let program = Running::start(program);
     let health = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&http, AT_ONCE)?;
         stream.set_read_timeout(Some(AT_ONCE))?;
@@ -401,11 +401,7 @@ fn silent_clients_leave_files_for_others_where_files_are_few() {
         stream.read_to_string(&mut said)?;
         Ok(said)
     };
-    let begun = Instant::now();
-    while health().is_err() {
-        assert!(begun.elapsed() < SOON, "it does not start");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until_some(|| "the program's start".into(), || health().ok());
     let mut silent = Vec::new();
     for addr in [http, tcp] {
         for _ in 0..320 {
@@ -415,8 +411,7 @@ fn silent_clients_leave_files_for_others_where_files_are_few() {
     let said = health();
     let open = std::fs::read_dir(format!("/proc/{}/fd", program.id()));
     let open = open.unwrap().count();
-    program.kill().unwrap();
-    program.wait().unwrap();
+    drop(program);
     assert!(said.unwrap().starts_with("HTTP/1.0 200"), "/healthz");
     // Those of the process and of its rooms are free.
     assert!(open < 300 - 48, "{open} files are open");

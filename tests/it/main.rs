@@ -38,6 +38,7 @@ mod http_addresses;
 mod lines;
 mod log_floods;
 mod log_stalled;
+mod metrics;
 mod mqtt_conformance;
 mod mqtt_door;
 mod numbers;

@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 use tokio::time::timeout;
 
 use poly2mqtt_test_support::door::http;
-use poly2mqtt_test_support::program::{Running, listening, program};
+use poly2mqtt_test_support::program::{self, Running, listening, program};
 use poly2mqtt_test_support::{SOON, free_port};
 
 /// A time that many days from now, and an hour, so that whole days stay what they are during a test.
@@ -43,7 +43,8 @@ fn config(dir: &Path, port: u16) -> PathBuf {
 
 fn output(words: &[&str], config: &Path) -> Output {
     let mut command = program(words);
-    command.arg("--config").arg(config).output().unwrap()
+    command.arg("--config").arg(config);
+    program::output(command)
 }
 
 #[test]

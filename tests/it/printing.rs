@@ -67,7 +67,8 @@ fn without_stdout(words: &[&str]) -> Command {
 }
 
 fn ends(mut command: Command, words: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stderr, .. } = command.stderr(Stdio::piped()).output().unwrap();
+    command.stderr(Stdio::piped());
+    let Output { status, stderr, .. } = Running::start_printing(command).output();
     let told = String::from_utf8(stderr).unwrap();
     assert!(!told.contains("panicked"), "{words:?}: {told}");
     (status.code(), told)
@@ -117,8 +118,9 @@ fn the_status_of_check_needs_no_reader() {
         let words = ["check", "--connect", "--config", &config];
         for stderr in [Stdio::null(), closed_pipe(), full_disk()] {
             let mut command = program(&words);
-            let status = command.stdout(closed_pipe()).stderr(stderr).status();
-            assert_eq!(status.unwrap().code(), Some(expected), "{text}");
+            command.stdout(closed_pipe()).stderr(stderr);
+            let status = Running::start_printing(command).wait();
+            assert_eq!(status.code(), Some(expected), "{text}");
         }
     }
 }

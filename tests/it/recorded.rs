@@ -12,6 +12,7 @@ use poly2mqtt::config::{BrokerUrl, Certificate, RoomId};
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::{config, room, timings};
+use poly2mqtt_test_support::until;
 use serde_json::{Value, json};
 
 use replay::{Recording, Replay};
@@ -58,13 +59,7 @@ impl Played {
             status.is_some_and(|status| status.complete)
         };
         // The slow states come last.
-        let waited = async {
-            while !complete() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        };
-        let waited = tokio::time::timeout(poly2mqtt_test_support::SOON, waited).await;
-        waited.expect("everything is read");
+        until(|| "everything is read".into(), async || complete()).await;
     }
 
     /// Every state of the room: JSON where it is JSON, otherwise text.
@@ -100,6 +95,18 @@ impl Played {
     }
 }
 
+/// What is paired, by its id, without addresses in the network.
+fn paired(mut list: Value) -> Value {
+    let devices = list.as_array_mut().unwrap();
+    devices.sort_by_key(|device| ["uid", "serialNumber"].map(|name| device[name].to_string()));
+    for device in devices {
+        for left_out in ["connectionType", "ip", "macAddress", "networkInterface"] {
+            device.as_object_mut().unwrap().shift_remove(left_out);
+        }
+    }
+    list
+}
+
 /// What stands of every room that is well.
 fn well() -> Vec<(&'static str, Value)> {
     vec![
@@ -119,6 +126,7 @@ fn well() -> Vec<(&'static str, Value)> {
 async fn a_studio_x30_with_3_12_0_that_sleeps() {
     let recording = Recording::read("studio-x30-3.12.0.json");
     let status = recording.body("GET /rest/system/status");
+    let devices = paired(recording.body("POST /rest/current/devicemanagement/devices"));
     let played = Played::start(recording).await;
     let server =
         json!([{"address": "192.0.2.93", "model": "Unknown", "state": "UP", "version": ""}]);
@@ -170,6 +178,7 @@ async fn a_studio_x30_with_3_12_0_that_sleeps() {
                 "timeOffset": -14_400_000, "timeServerState": "TIMESERVER_UP",
             }),
         ),
+        ("system/devices", devices),
         ("system/status", status),
         ("system/status/autoanswerp2p", json!("up")),
         ("system/status/calendar", json!("off")),
@@ -212,6 +221,10 @@ fn x30_3_10_0(recording: &Recording) -> Vec<(&'static str, Value)> {
         ("collaboration", json!("none")),
         // Twelve, with gaps in their numbers: one camera, inputs and virtual devices.
         ("camera/near", recording.body("GET /rest/cameras/near/all")),
+        (
+            "system/devices",
+            paired(recording.body("POST /rest/devicemanagement/devices")),
+        ),
         ("system/state", json!("READY")),
         (
             "system/info",

@@ -13,8 +13,9 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
 use poly2mqtt_test_support::client::Client;
+use poly2mqtt_test_support::log::file_contains;
 use poly2mqtt_test_support::program::{Running, listening, program};
-use poly2mqtt_test_support::{SOON, free_port};
+use poly2mqtt_test_support::{SOON, free_port, until};
 
 struct Setup {
     dir: tempfile::TempDir,
@@ -75,14 +76,7 @@ impl Setup {
     }
 
     async fn logged(&self, what: &str, times: usize) {
-        let wait = async {
-            while self.log().matches(what).count() < times {
-                tokio::task::yield_now().await;
-            }
-        };
-        if timeout(SOON, wait).await.is_err() {
-            panic!("never logged: {what}\n{}", self.log());
-        }
+        file_contains(&self.dir.path().join("log"), what, times).await;
     }
 }
 
@@ -134,12 +128,8 @@ async fn over_websocket(url: String, stop: Arc<AtomicBool>, sent: Arc<AtomicUsiz
 /// Waits until so many more commands have been sent.
 async fn more(sent: &AtomicUsize, count: usize) {
     let wanted = sent.load(Ordering::Relaxed) + count;
-    let wait = async {
-        while sent.load(Ordering::Relaxed) < wanted {
-            tokio::task::yield_now().await;
-        }
-    };
-    assert!(timeout(SOON, wait).await.is_ok(), "the load stands still");
+    let what = || format!("{wanted} commands are sent");
+    until(what, async || sent.load(Ordering::Relaxed) >= wanted).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -341,12 +331,7 @@ async fn credentials_of_the_unit_change_at_a_restart() {
     device.person_sets_password("changed");
     fs::write(root(source), "changed\n").unwrap();
     gateway.signal("HUP");
-    let read = async {
-        while !fs::read_to_string(&log).unwrap().contains("read again") {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(SOON, read).await.unwrap();
+    file_contains(&log, "read again", 1).await;
     device.expire_sessions();
     watch
         .until("the old password is refused", |watch| {

@@ -8,12 +8,11 @@ use std::process::Command;
 
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::Value;
-use tokio::time::timeout;
 
 use poly2mqtt_test_support::client::Client;
-use poly2mqtt_test_support::door::http;
-use poly2mqtt_test_support::program::{Running, listening, program};
-use poly2mqtt_test_support::{Mosquitto, SOON, free_port, mosquitto};
+use poly2mqtt_test_support::door::{http, page_contains};
+use poly2mqtt_test_support::program::{Running, listening, output, program};
+use poly2mqtt_test_support::{Mosquitto, free_port, mosquitto};
 
 fn room(device: &SimulatedDevice) -> String {
     format!(
@@ -37,21 +36,6 @@ fn log(dir: &Path) -> String {
     fs::read_to_string(dir.join("log")).unwrap()
 }
 
-/// Waits until a page says this.
-async fn says(url: &str, wanted: &str) {
-    let wait = async {
-        loop {
-            let page = http().get(url).send().await.unwrap().text().await.unwrap();
-            if page.contains(wanted) {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    let came = timeout(SOON, wait).await;
-    assert!(came.is_ok(), "{url} never says {wanted}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_broker_the_other_doors_work_and_it_is_waited_for() {
     if mosquitto().is_none() {
@@ -65,9 +49,9 @@ async fn without_a_broker_the_other_doors_work_and_it_is_waited_for() {
     let gateway = Running::start(run(dir.path(), &url, port, &room(&device)));
     listening(port);
     let at = format!("http://127.0.0.1:{port}");
-    says(&format!("{at}/room/1/availability"), "online").await;
-    says(&format!("{at}/healthz"), "ok").await;
-    says(&format!("{at}/readyz"), "\"broker\":\"disconnected\"").await;
+    page_contains(&format!("{at}/room/1/availability"), "online").await;
+    page_contains(&format!("{at}/healthz"), "ok").await;
+    page_contains(&format!("{at}/readyz"), "\"broker\":\"disconnected\"").await;
     let answer = http().post(format!("{at}/room/1/audio/volume/set"));
     let answer = answer.body("17").send().await.unwrap();
     assert_eq!(answer.status(), 200);
@@ -75,7 +59,7 @@ async fn without_a_broker_the_other_doors_work_and_it_is_waited_for() {
     let client = Client::connect(mosquitto.port).await;
     client.expect("room/1/audio/volume", "17").await;
     client.expect("gateway/availability", "online").await;
-    says(&format!("{at}/readyz"), "\"ready\":true").await;
+    page_contains(&format!("{at}/readyz"), "\"ready\":true").await;
     let told = log(dir.path());
     assert!(told.contains("no connection to the broker"), "{told}");
     let (status, _) = tokio::task::spawn_blocking(|| gateway.terminate())
@@ -94,12 +78,12 @@ async fn without_names_it_says_so_and_goes_on() {
     let gateway = Running::start(run(dir.path(), "mqtt://broker.invalid", port, rooms));
     listening(port);
     let at = format!("http://127.0.0.1:{port}");
-    says(
+    page_contains(
         &format!("{at}/room/1/problem"),
         "codec.invalid cannot be reached",
     )
     .await;
-    says(&format!("{at}/readyz"), "\"broker\":\"disconnected\"").await;
+    page_contains(&format!("{at}/readyz"), "\"broker\":\"disconnected\"").await;
     let answer = http().post(format!("{at}/room/1/audio/mute"));
     let answer = answer.send().await.unwrap();
     assert_eq!(answer.status(), 503);
@@ -226,8 +210,7 @@ async fn a_full_disk_stops_nothing() {
 /// A configuration that cannot be read is status 2, whatever the reason.
 #[test]
 fn a_configuration_that_is_not_there_is_told() {
-    let gone = program(&["run", "--config", "/nowhere/poly2mqtt.toml"]).output();
-    let gone = gone.unwrap();
+    let gone = output(program(&["run", "--config", "/nowhere/poly2mqtt.toml"]));
     assert_eq!(gone.status.code(), Some(2));
     let told = String::from_utf8(gone.stderr).unwrap();
     assert!(

@@ -8,7 +8,7 @@ use poly2mqtt::config::RoomConfig;
 use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use poly2mqtt_test_support::door::{Doors, get, http, post, text};
 use poly2mqtt_test_support::gateway::Gateway;
-use poly2mqtt_test_support::log::Log;
+use poly2mqtt_test_support::log::{Log, thread_log};
 use poly2mqtt_test_support::{BrokerKind, SOON};
 use serde_json::Value;
 
@@ -31,6 +31,13 @@ fn all_reads(device: &SimulatedDevice, kind: &FaultKind) {
     for read_by_post in ["/rest/devicemanagement/", "/rest/current/devicemanagement/"] {
         device.add_fault(Fault::on(read_by_post, kind.clone()).method("POST"));
     }
+}
+
+/// How many log-ins are in the device's journal.
+fn logins(device: &SimulatedDevice) -> usize {
+    let journal = device.journal();
+    let login = journal.iter().filter(|entry| entry.path == "/rest/session");
+    login.filter(|entry| entry.method == "POST").count()
 }
 
 /// What may come in place of a Poly device's answers, and what the problem says of it.
@@ -126,13 +133,7 @@ async fn a_device_that_is_not_understood_is_offline_until_it_is() {
 /// one warning for all its attempts.
 #[tokio::test]
 async fn a_room_that_was_never_understood_is_never_online_and_warns_once() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = thread_log();
     let mut it = start().await;
     all_reads(&it.device, &FaultKind::Page);
     it.problem("not_understood").await;
@@ -233,9 +234,7 @@ async fn a_user_without_rights_is_told_and_does_not_log_in_all_the_time() {
     assert!(problem.contains("the role of administrator"), "{problem}");
     it.device.clear_journal();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let journal = it.device.journal();
-    let login = |entry: &&_| matches!(entry, poly2mqtt_simulator::JournalEntry { path, method, .. } if path == "/rest/session" && method == "POST");
-    let logins = journal.iter().filter(login).count();
+    let logins = logins(&it.device);
     // Tried after 0.1, 0.2, 0.4, 0.8 and 1.6 s, each time with three reads.
     assert!((4..=30).contains(&logins), "{logins}");
     it.device.clear_faults();
@@ -297,11 +296,6 @@ async fn a_device_that_asks_for_a_log_in_is_logged_in_to() {
     let it = start().await;
     for kind in [FaultKind::Redirect, FaultKind::Page, FaultKind::Status(401)] {
         it.client.clear();
-        let logins = |device: &SimulatedDevice| {
-            let journal = device.journal();
-            let login = |entry: &&_| matches!(entry, poly2mqtt_simulator::JournalEntry { path, method, .. } if path == "/rest/session" && method == "POST");
-            journal.iter().filter(login).count()
-        };
         let before = logins(&it.device);
         all_reads(&it.device, &kind);
         it.problem("not_understood").await;
@@ -331,11 +325,7 @@ async fn another_products_answer_to_the_log_in_is_not_understood() {
         it.device
             .add_fault(Fault::on("/rest/session", kind.clone()).method("POST"));
         it.problem("not_understood").await;
-        let tried = |device: &SimulatedDevice| {
-            let journal = device.journal();
-            let login = |entry: &&_| matches!(entry, poly2mqtt_simulator::JournalEntry { path, method, .. } if path == "/rest/session" && method == "POST");
-            journal.iter().filter(login).count() >= 3
-        };
+        let tried = |device: &SimulatedDevice| logins(device) >= 3;
         assert!(it.device.wait_for(SOON, tried).await, "{kind:?}");
         for problem in it.client.messages("room/1/problem") {
             let problem = String::from_utf8_lossy(&problem.payload).into_owned();

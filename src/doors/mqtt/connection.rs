@@ -169,9 +169,6 @@ impl Connection {
         let filters = filters(&context, !self.asked_for_leftovers);
         session.subscription = Subscription::new(filters, &self.filter_ends, Instant::now());
         self.subscribe(session)?;
-        if !self.asked_for_leftovers {
-            self.receiver.asked_for_retained();
-        }
         self.settles_at = None;
         self.upkeep.connected(Instant::now());
         loop {
@@ -197,7 +194,6 @@ impl Connection {
             }
             flush_rule.written();
             let settles_at = self.settles_at;
-            let held_until = self.receiver.first_commands.until();
             tokio::select! {
                 biased;
                 turned = session.link.turn() => {
@@ -217,9 +213,6 @@ impl Connection {
                     // Without the filter of the rooms nothing of them was told.
                     self.asked_for_leftovers = session.subscription.has_commands;
                     context.subscriber.settle(&context.store, Instant::now());
-                }
-                () = sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {
-                    self.receiver.first_commands_over();
                 }
                 _ = deadlines.tick() => self.check_deadlines(session)?,
                 () = stopping.cancelled(), if !stops => {}
@@ -285,7 +278,6 @@ impl Connection {
                 let asked = session.subscription.pending().to_vec();
                 if self.receiver.suback(&ack, &mut session.subscription) {
                     self.filter_ends.answered(&asked);
-                    self.receiver.first_commands.answered(Instant::now());
                     if session.subscription.is_answered {
                         let settles_at = Instant::now() + SETTLE_TIME;
                         self.settles_at = (!self.asked_for_leftovers).then_some(settles_at);
@@ -341,9 +333,6 @@ impl Connection {
                 session.subscription.again(commands);
             }
             self.subscribe(session)?;
-            if !self.asked_for_leftovers {
-                self.receiver.asked_for_retained();
-            }
         }
         self.keep_up(session, now)
     }
@@ -401,7 +390,6 @@ impl Connection {
             self.receiver.left_out(&filter, &lost);
             self.backoff.cause_found();
         }
-        self.receiver.first_commands_over();
         let verdict = self
             .refusals
             .connection_ended(&in_flight, blame, is_by_size, Instant::now());

@@ -88,8 +88,13 @@ async fn guesses_are_slowed_down() {
     assert!(not_checked >= 20, "{codes:x?}");
     Wire::connect(&broker, with("panel-secret")).await;
     // A right one that was never used here waits with the others.
-    let (_, connack) = Wire::try_connect(&broker, with("panel-secrets")).await;
-    assert_eq!(connack[1], 0x9F);
+    // Where the block has just ended, the first is checked, and blocks the second.
+    let mut codes = Vec::new();
+    for _ in 0..2 {
+        let (_, connack) = Wire::try_connect(&broker, with("panel-secrets")).await;
+        codes.push(connack[1]);
+    }
+    assert!(codes.contains(&0x9F), "{codes:x?}");
 }
 
 /// One user cannot take all connections.

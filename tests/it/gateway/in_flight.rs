@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poly2mqtt_simulator::{Fault, FaultKind, JournalEntry, Options};
+use poly2mqtt_simulator::{Fault, FaultKind, JournalEntry, Options, SimulatedDevice};
 use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
 use serde_json::{Value, json};
 
@@ -24,10 +24,22 @@ fn posted(it: &Gateway, path: &str) -> Vec<String> {
     journal.iter().filter(mine).map(text).collect()
 }
 
-/// Delays the answer to the next request to this path, so that later commands have to wait.
+/// How long a held request waits: almost as long as the gateway does. Most tests end it earlier.
+const HOLD: Duration = Duration::from_millis(2500);
+
+/// Delays the next request to this path, so that later commands have to wait.
 fn hold(it: &Gateway, method: &str, path: &str, late: Duration) {
     let fault = Fault::on(path, FaultKind::Delay(late)).method(method);
     it.device.add_fault(fault.times(1));
+}
+
+/// Publishes a command and waits until the device holds its request.
+async fn held(it: &Gateway, path: &str, command: &str, payload: &str) {
+    hold(it, "POST", path, HOLD);
+    let topic = format!("room/1/{command}");
+    it.client.publish(&topic, payload).await;
+    let held = |device: &SimulatedDevice| device.delayed() == 1;
+    assert!(it.device.wait_for(SOON, held).await, "{command} is held");
 }
 
 fn results(it: &Gateway, topic: &str) -> Vec<Value> {
@@ -46,23 +58,19 @@ async fn until_results(it: &Gateway, topic: &str, count: usize) {
 #[tokio::test]
 async fn a_slider_sends_its_last_value_and_every_publish_has_its_result() {
     let it = start().await;
-    hold(
-        &it,
-        "POST",
-        "/rest/audio/volume",
-        Duration::from_millis(500),
-    );
-    for volume in 0..=30 {
-        it.client
-            .publish("room/1/audio/volume/set", volume.to_string())
-            .await;
-    }
+    held(&it, "/rest/audio/volume", "audio/volume/set", "0").await;
+    let topic = "room/1/audio/volume/set";
+    let later = (1..=30).map(|volume: u32| (topic, volume.to_string()));
+    it.client.publish_all(&Vec::from_iter(later)).await;
+    // All but the first, which is held, and the last, which waits.
+    until_results(&it, topic, 29).await;
+    it.device.end_delays();
     until_results(&it, "room/1/audio/volume/set", 31).await;
     it.client.expect("room/1/audio/volume", "30").await;
     let all = results(&it, "room/1/audio/volume/set");
     let superseded = |result: &&Value| result["error"]["code"] == "superseded";
-    assert!(all.iter().filter(superseded).count() >= 28, "{all:?}");
-    assert!(posted(&it, "/rest/audio/volume").len() <= 3);
+    assert_eq!(all.iter().filter(superseded).count(), 29, "{all:?}");
+    assert_eq!(posted(&it, "/rest/audio/volume"), ["0", "30"]);
     it.stop().await;
 }
 
@@ -86,15 +94,10 @@ async fn commands_are_carried_out_in_their_order() {
 async fn a_hang_up_passes_what_waits() {
     let it = start().await;
     it.client.command("room/1/call/dial", "a@b").await;
-    hold(
-        &it,
-        "POST",
-        "/rest/audio/volume",
-        Duration::from_millis(800),
-    );
-    it.client.publish("room/1/audio/volume/set", "1").await;
-    it.client.publish("room/1/audio/dtmf/play", "1").await;
-    it.client.publish("room/1/call/hangup", "").await;
+    held(&it, "/rest/audio/volume", "audio/volume/set", "1").await;
+    let dtmf = ("room/1/audio/dtmf/play", "1".to_owned());
+    let hang_up = ("room/1/call/hangup", String::new());
+    it.client.publish_all(&[dtmf, hang_up]).await;
     until_results(&it, "room/1/audio/dtmf/play", 1).await;
     let journal = it.device.journal();
     let place = |method: &str, path: &str| {
@@ -108,11 +111,11 @@ async fn a_hang_up_passes_what_waits() {
 #[tokio::test]
 async fn the_sixty_sixth_is_busy() {
     let it = start().await;
-    hold(&it, "POST", "/rest/audio", Duration::from_millis(2500));
-    for _ in 0..66 {
-        it.client.publish("room/1/audio/start", "").await;
-    }
+    held(&it, "/rest/audio", "audio/start", "").await;
+    let more = vec![("room/1/audio/start", String::new()); 65];
+    it.client.publish_all(&more).await;
     until_results(&it, "room/1/audio/start", 1).await;
+    it.device.end_delays();
     let busy = &results(&it, "room/1/audio/start")[0];
     assert_eq!(busy["error"]["code"], "busy", "{busy}");
     until_results(&it, "room/1/audio/start", 66).await;
@@ -127,8 +130,7 @@ async fn an_old_command_expires() {
     })
     .await;
     it.online().await;
-    hold(&it, "POST", "/rest/audio", Duration::from_millis(1000));
-    it.client.publish("room/1/audio/start", "").await;
+    held(&it, "/rest/audio", "audio/start", "").await;
     let result = it.client.command("room/1/audio/mute", "").await;
     assert_eq!(result["error"]["code"], "expired", "{result}");
     assert!(posted(&it, "/rest/audio/muted").is_empty());
@@ -139,8 +141,7 @@ async fn an_old_command_expires() {
 #[tokio::test]
 async fn a_message_that_expires_while_it_waits_is_not_carried_out() {
     let it = start().await;
-    hold(&it, "POST", "/rest/audio", Duration::from_millis(2000));
-    it.client.publish("room/1/audio/start", "").await;
+    held(&it, "/rest/audio", "audio/start", "").await;
     let properties = PublishProperties {
         message_expiry_interval: Some(1),
         ..PublishProperties::default()
@@ -344,9 +345,8 @@ async fn a_timed_move_stops_by_itself_though_its_sender_is_gone() {
         .await;
     assert_eq!(result["ok"], true, "{result}");
     drop(sender);
-    let stopped = |device: &poly2mqtt_simulator::SimulatedDevice| {
-        device.state()["cameras"]["moves"] == json!([LEFT, STOP])
-    };
+    let stopped =
+        |device: &SimulatedDevice| device.state()["cameras"]["moves"] == json!([LEFT, STOP]);
     assert!(it.device.wait_for(SOON, stopped).await, "{}", moves(&it));
     it.stop().await;
 }
@@ -365,9 +365,7 @@ async fn a_stop_that_the_device_refuses_is_sent_again() {
             .method("POST")
             .times(2),
     );
-    let stopped = |device: &poly2mqtt_simulator::SimulatedDevice| {
-        device.state()["cameras"]["moving"].is_null()
-    };
+    let stopped = |device: &SimulatedDevice| device.state()["cameras"]["moving"].is_null();
     assert!(it.device.wait_for(SOON, stopped).await, "{}", moves(&it));
     assert_eq!(moves(&it), json!([LEFT, STOP]));
     it.stop().await;
@@ -393,7 +391,7 @@ async fn a_move_that_comes_late_is_stopped() {
     hold(&it, "POST", camera, Duration::from_secs(4));
     let result = it.moves_left(300).await;
     assert_eq!(result["error"]["code"], "timeout", "{result}");
-    let moved = |device: &poly2mqtt_simulator::SimulatedDevice| {
+    let moved = |device: &SimulatedDevice| {
         let moves = &device.state()["cameras"]["moves"];
         moves.as_array().unwrap().contains(&json!(LEFT))
     };
@@ -416,18 +414,8 @@ async fn a_camera_that_moves_at_the_end_is_stopped() {
 #[tokio::test]
 async fn commands_at_the_end_are_finished_or_answered() {
     let it = start().await;
-    hold(
-        &it,
-        "POST",
-        "/rest/audio/volume",
-        Duration::from_millis(600),
-    );
-    it.client.publish("room/1/audio/volume/set", "9").await;
+    held(&it, "/rest/audio/volume", "audio/volume/set", "9").await;
     it.client.publish("room/1/audio/dtmf/play", "1").await;
-    let begun = |device: &poly2mqtt_simulator::SimulatedDevice| {
-        device.most_at_a_time() > 0 && !device.journal().is_empty()
-    };
-    assert!(it.device.wait_for(SOON, begun).await);
     let device = it.device.clone();
     it.service.stop().await;
     it.client.expect("gateway/availability", "offline").await;

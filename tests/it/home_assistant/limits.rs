@@ -1,7 +1,6 @@
 //! Brokers that take only small messages: Home Assistant gets the entities that fit, the most used
 //! first, and the log says what is missing.
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use poly2mqtt::app::App;
 use poly2mqtt::config::{BrokerUrl, RoomId};
@@ -9,9 +8,8 @@ use poly2mqtt_simulator::{Options, SimulatedDevice};
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::door::text;
 use poly2mqtt_test_support::gateway::{config, room, timings};
-use poly2mqtt_test_support::log::Log;
-use poly2mqtt_test_support::{Mosquitto, SOON, mosquitto};
-use tokio::time::timeout;
+use poly2mqtt_test_support::log::thread_log;
+use poly2mqtt_test_support::{Mosquitto, mosquitto};
 
 use super::{GATEWAY, ROOM, good, until};
 
@@ -26,13 +24,7 @@ async fn what_fits_is_published_and_the_rest_is_named() {
         ("message_size_limit 9000", false),
     ] {
         println!("{limit}");
-        let log = Log::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::INFO)
-            .with_ansi(false)
-            .with_writer(log.clone())
-            .finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
+        let (log, _guard) = thread_log();
         let broker = Mosquitto::start(0, limit);
         let device = SimulatedDevice::start(Options::default()).await.unwrap();
         let url = BrokerUrl::Tcp {
@@ -57,15 +49,7 @@ async fn what_fits_is_published_and_the_rest_is_named() {
         client.expect("room/1/audio/muted", "true").await;
         let snapshot = client.command("room/1/camera/snapshot/near/get", "").await;
         assert_eq!(snapshot["ok"], true, "{snapshot}");
-        let reported = async {
-            while !log
-                .text()
-                .contains("only a part of these devices' entities")
-            {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        timeout(SOON, reported).await.expect("a report");
+        log.contains("only a part of these devices' entities").await;
         let size = client.last(ROOM).unwrap().len();
         let most: usize = limit.split(' ').nth(1).unwrap().parse().unwrap();
         // As much as fits: at least half, however the limit is found.

@@ -6,10 +6,10 @@ use poly2mqtt::doors::mqtt::MqttSettings;
 use poly2mqtt::state::StateValue;
 use poly2mqtt::telemetry::Sample;
 use poly2mqtt::topics::Prefix;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use poly2mqtt_test_support::client::Client;
-use poly2mqtt_test_support::{BrokerKind, SOON, TestBroker};
+use poly2mqtt_test_support::{BrokerKind, SOON, TestBroker, until};
 
 use super::{settings, setup};
 
@@ -53,17 +53,13 @@ async fn the_will_says_offline(kind: BrokerKind) {
         runtime.block_on(async {
             let it = setup(settings).await;
             it.store.set("room/1/audio/volume", StateValue::text("5"));
-            let published = async {
-                let sample = Sample {
-                    broker_connected: Some(true),
-                    ..Sample::default()
-                };
-                let published = || it.telemetry.health(&sample, 0)["mqtt"]["published"].as_u64();
-                while published() < Some(2) {
-                    tokio::task::yield_now().await;
-                }
+            let sample = Sample {
+                broker_connected: Some(true),
+                ..Sample::default()
             };
-            timeout(SOON, published).await.unwrap();
+            let published = || it.telemetry.health(&sample, 0)["mqtt"]["published"].as_u64();
+            let what = || "two messages are published".into();
+            until(what, async || published() >= Some(2)).await;
         });
         runtime.shutdown_background();
     });

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::SOON;
+use super::{SOON, watchdog};
 
 /// The key of an element's id in WebDriver's JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -58,6 +58,7 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        watchdog::started(driver.id());
         let stdout = driver.stdout.take().unwrap();
         let port = BufReader::new(stdout)
             .lines()
@@ -96,6 +97,7 @@ impl Browser {
     }
 
     async fn call(&self, method: &str, path: &str, body: Value) -> Value {
+        watchdog::awaits(&format!("the browser: {path}"));
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         let method = method.parse().unwrap();
         let request = self.http.request(method, url).json(&body);
@@ -268,5 +270,6 @@ impl Drop for Browser {
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+        watchdog::ended(self.driver.id());
     }
 }

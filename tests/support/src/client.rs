@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::SOON;
+use super::{SOON, watchdog};
 
 #[derive(Default)]
 struct Received {
@@ -88,6 +88,7 @@ impl Client {
 
     /// Waits until a condition holds for the received messages.
     pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        watchdog::awaits(what);
         let wait = async {
             loop {
                 let changed = self.received.changed.notified();
@@ -135,15 +136,37 @@ impl Client {
         retain: bool,
         properties: PublishProperties,
     ) {
-        let wanted = {
-            let mut published = self.published.lock().unwrap();
-            *published += 1;
-            *published
-        };
+        self.send(topic, payload.into(), retain, properties).await;
+        self.acknowledged().await;
+    }
+
+    /// Publishes all these without waiting in between, and then for the acknowledgements.
+    pub async fn publish_all(&self, messages: &[(&str, String)]) {
+        for (topic, payload) in messages {
+            let payload = payload.clone().into_bytes();
+            self.send(topic, payload, false, PublishProperties::default())
+                .await;
+        }
+        self.acknowledged().await;
+    }
+
+    async fn send(
+        &self,
+        topic: &str,
+        payload: Vec<u8>,
+        retain: bool,
+        properties: PublishProperties,
+    ) {
+        *self.published.lock().unwrap() += 1;
         self.client
-            .publish_with_properties(topic, QoS::AtLeastOnce, retain, payload.into(), properties)
+            .publish_with_properties(topic, QoS::AtLeastOnce, retain, payload, properties)
             .await
             .unwrap();
+    }
+
+    /// Waits until the broker has acknowledged all that was published.
+    async fn acknowledged(&self) {
+        let wanted = *self.published.lock().unwrap();
         self.until("acknowledgement", |this| {
             this.received.acks.lock().unwrap().1 >= wanted
         })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt};
 use poly2mqtt::app::{App, AppOptions};
@@ -12,12 +12,11 @@ use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::SOON;
 use super::gateway::{config, room, timings};
+use super::{SOON, soon, until, watchdog};
 
 pub struct Doors {
     pub device: SimulatedDevice,
@@ -42,6 +41,7 @@ impl Doors {
 
     /// Starts a device and a gateway with room 1, and room 2 with the same device.
     pub async fn start_with(limits: ClientLimits, change: impl FnOnce(&mut Config)) -> Self {
+        watchdog::watch();
         let device = SimulatedDevice::start(Options::default()).await.unwrap();
         let rooms = ["1", "2"].map(|id| (RoomId::new(id).unwrap(), room(&device)));
         let mut config = config(BrokerUrl::Off, BTreeMap::from(rooms));
@@ -76,7 +76,7 @@ impl Doors {
                 outbox.next().await;
             }
         };
-        timeout(SOON, wait).await.expect("the rooms are online");
+        soon("the rooms are online", wait).await;
     }
 
     pub fn addr(&self) -> SocketAddr {
@@ -101,20 +101,12 @@ impl Doors {
     }
 
     pub async fn metric_with(&self, line: &str, query: &str) {
-        let url = self.url(&format!("/metrics{query}"));
-        let wait = async {
-            while !text(&url).await.contains(line) {
-                tokio::task::yield_now().await;
-            }
-        };
-        if timeout(SOON, wait).await.is_err() {
-            panic!("never: {line}\n{}", text(&url).await);
-        }
+        page_contains(&self.url(&format!("/metrics{query}")), line).await;
     }
 
     pub async fn stop(self) {
-        self.service.stop().await;
-        self.device.stop().await;
+        soon("the end of the gateway", self.service.stop()).await;
+        soon("the end of the device", self.device.stop()).await;
     }
 }
 
@@ -129,6 +121,8 @@ pub fn http() -> reqwest::Client {
         .tls_danger_accept_invalid_certs(true)
         .tls_info(true)
         .pool_max_idle_per_host(0)
+        .connect_timeout(SOON)
+        .read_timeout(SOON)
         .build()
         .unwrap()
 }
@@ -139,6 +133,24 @@ pub async fn get(url: &str) -> reqwest::Response {
 
 pub async fn text(url: &str) -> String {
     get(url).await.text().await.unwrap()
+}
+
+/// Waits until a page contains this.
+pub async fn page_contains(url: &str, wanted: &str) {
+    request_contains(|| http().get(url), wanted).await;
+}
+
+/// Waits until the answer to this request contains this.
+pub async fn request_contains(request: impl Fn() -> reqwest::RequestBuilder, wanted: &str) {
+    let page = Mutex::new(String::new());
+    let what = || format!("{wanted}\nin the page\n{}", page.lock().unwrap());
+    until(what, async || {
+        let text = request().send().await.unwrap().text().await.unwrap();
+        let holds = text.contains(wanted);
+        *page.lock().unwrap() = text;
+        holds
+    })
+    .await;
 }
 
 /// Status and JSON of a POST.
@@ -155,12 +167,13 @@ pub struct Socket {
 
 impl Socket {
     pub async fn connect(url: &str) -> Self {
-        let (inner, _) = connect_async(url).await.unwrap();
+        let (inner, _) = soon(url, connect_async(url)).await.unwrap();
         Self { inner }
     }
 
     pub async fn send(&mut self, frame: &str) {
-        self.inner.send(Message::text(frame)).await.unwrap();
+        let sent = self.inner.send(Message::text(frame));
+        soon("a frame is sent", sent).await.unwrap();
     }
 
     /// The next message that is neither ping nor pong.
@@ -174,7 +187,7 @@ impl Socket {
                 }
             }
         };
-        timeout(SOON, next).await.expect("a message comes")
+        soon("a message comes", next).await
     }
 
     pub async fn text(&mut self) -> String {
@@ -237,8 +250,9 @@ pub struct Lines {
 
 impl Lines {
     pub async fn connect(addr: SocketAddr) -> Self {
+        let stream = soon("a connection", TcpStream::connect(addr)).await;
         Self {
-            inner: BufReader::new(TcpStream::connect(addr).await.unwrap()),
+            inner: BufReader::new(stream.unwrap()),
         }
     }
 
@@ -247,22 +261,22 @@ impl Lines {
     }
 
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
-        self.inner.write_all(bytes).await.unwrap();
+        let sent = self.inner.write_all(bytes);
+        soon("bytes are sent", sent).await.unwrap();
     }
 
     /// So many bytes, whatever they are.
     pub async fn bytes(&mut self, number: usize) -> Vec<u8> {
         let mut bytes = vec![0; number];
-        let read = timeout(SOON, self.inner.read_exact(&mut bytes)).await;
-        read.expect("bytes come").unwrap();
+        let read = self.inner.read_exact(&mut bytes);
+        soon("bytes come", read).await.unwrap();
         bytes
     }
 
     /// The next line without its end; `None` once the connection has ended.
     pub async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        let read = timeout(SOON, self.inner.read_line(&mut line)).await;
-        match read.expect("a line comes") {
+        match soon("a line comes", self.inner.read_line(&mut line)).await {
             Ok(0) | Err(_) => None,
             Ok(_) => Some(line.strip_suffix("\r\n").unwrap().to_owned()),
         }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::client::Client;
-use super::{BrokerKind, Mosquitto};
+use super::{BrokerKind, Mosquitto, soon, watchdog};
 
 pub struct Gateway {
     pub device: SimulatedDevice,
@@ -101,6 +101,7 @@ impl Gateway {
         options: Options,
         change: impl FnOnce(&mut RoomConfig),
     ) -> Self {
+        watchdog::watch();
         let device = SimulatedDevice::start(options).await.unwrap();
         let mut room = room(&device);
         change(&mut room);
@@ -119,7 +120,7 @@ impl Gateway {
             (Some(mosquitto), _) => mosquitto.port,
             (None, addr) => addr.unwrap().port(),
         };
-        service.connected().await;
+        soon("the connection to the broker", service.connected()).await;
         let client = Client::connect(port).await;
         Self {
             device,
@@ -167,7 +168,7 @@ impl Gateway {
     }
 
     pub async fn stop(self) {
-        self.service.stop().await;
-        self.device.stop().await;
+        soon("the end of the gateway", self.service.stop()).await;
+        soon("the end of the device", self.device.stop()).await;
     }
 }

@@ -7,15 +7,17 @@ pub mod door;
 pub mod gateway;
 pub mod log;
 pub mod mosquitto;
+pub mod obliging;
 pub mod program;
 pub mod raw_mqtt;
 pub mod scripted_broker;
 pub mod secrets;
 pub mod tls;
+pub mod wait;
+pub mod watchdog;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use poly2mqtt::broker::{Broker, BrokerSettings, BrokerUser};
 use poly2mqtt::doors::mqtt::BrokerAddress;
@@ -25,10 +27,9 @@ use poly2mqtt::telemetry::Telemetry;
 use poly2mqtt::topics::{DiscoveryTopics, Prefix};
 
 pub use mosquitto::{Mosquitto, mosquitto};
+pub use obliging::Obliging;
 pub use program::free_port;
-
-/// How long tests wait for something. Enough for a slow machine; only failing tests wait this long.
-pub const SOON: Duration = Duration::from_secs(20);
+pub use wait::{SOON, soon, until};
 
 /// The address of a broker on this machine, without TLS.
 pub fn plain_tcp(port: u16) -> BrokerAddress {
@@ -87,6 +88,7 @@ impl TestBroker {
 
 /// Starts the embedded broker at a free port of this machine.
 pub async fn embedded(users: Vec<BrokerUser>) -> Broker {
+    watchdog::watch();
     let settings = BrokerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         listen_setting: ListenSetting::BrokerUrl,

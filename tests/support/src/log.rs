@@ -1,11 +1,14 @@
 //! A log that a test reads.
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use tracing::Dispatch;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::until;
 
 /// A second subscriber, that logs nothing. With one alone, a line that another thread, without a
 /// subscriber, reaches first is switched off for all threads.
@@ -30,6 +33,19 @@ impl Log {
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
+
+    /// Waits until it contains this.
+    pub async fn contains(&self, wanted: &str) {
+        let what = || format!("{wanted}\nin the log\n{}", self.text());
+        until(what, async || self.text().contains(wanted)).await;
+    }
+}
+
+/// Waits until the log in this file contains this so many times.
+pub async fn file_contains(path: &Path, wanted: &str, times: usize) {
+    let text = || std::fs::read_to_string(path).unwrap();
+    let what = || format!("{times} times {wanted}\nin the log\n{}", text());
+    until(what, async || text().matches(wanted).count() >= times).await;
 }
 
 /// The log of this thread, which runs a whole test, while the guard is held.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::program::{free_port, listening};
+use super::watchdog;
 
 /// The path of Mosquitto; `None` if it is not installed. With `POLY2MQTT_TEST_MOSQUITTO=required` a
 /// missing Mosquitto fails the test.
@@ -52,6 +53,7 @@ impl Mosquitto {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        watchdog::started(child.id());
         let mosquitto = Self {
             port,
             child,
@@ -71,5 +73,6 @@ impl Drop for Mosquitto {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        watchdog::ended(self.child.id());
     }
 }

@@ -5,9 +5,8 @@ mod packets;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use crate::SOON;
+use crate::soon;
 pub use packets::*;
 
 /// The next packet of a stream; `None` when it has ended.
@@ -35,7 +34,8 @@ pub struct RawClient {
 impl RawClient {
     /// Connects and sends these bytes.
     pub async fn start(port: u16, version: Version, bytes: &[u8]) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let stream = soon("a connection", TcpStream::connect(("127.0.0.1", port)));
+        let stream = stream.await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut client = Self { stream, version };
         client.send(bytes).await;
@@ -62,12 +62,13 @@ impl RawClient {
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.unwrap();
+        let sent = self.stream.write_all(bytes);
+        soon("bytes are sent", sent).await.unwrap();
     }
 
     /// The next packet; `None` when the connection has ended.
     pub async fn next(&mut self) -> Option<Received> {
-        timeout(SOON, self.read()).await.expect("a packet")
+        soon("a packet", self.read()).await
     }
 
     async fn read(&mut self) -> Option<Received> {

@@ -12,8 +12,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::SOON;
 use crate::raw_mqtt::{Publish, Received, Version, kind, packet, read_packet, subscribed_with};
+use crate::{SOON, watchdog};
 
 /// What the broker answers to a message of QoS 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,6 +221,7 @@ impl ScriptedBroker {
 
     /// Waits until a condition holds.
     pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        watchdog::awaits(what);
         let wait = async {
             loop {
                 let changed = self.seen.changed.notified();

@@ -157,6 +157,19 @@ impl ResolvesServerCert for Shown {
     }
 }
 
+/// Accepts TLS with a new certificate for this machine, signed by itself.
+pub fn acceptor() -> TlsAcceptor {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    let key = made.signing_key.serialize_der().try_into().unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
 /// A server with TLS. It ends with the test's runtime.
 pub struct TlsServer {
     pub version: &'static SupportedProtocolVersion,

@@ -1,0 +1,163 @@
+//! What is generated from the configuration's keys: schema, page, example, and what `gateway/info` shows.
+use poly2mqtt::config::generate::{example, page, schema};
+
+use super::read;
+
+/// Users start from the commented file: it must load, and every key must be in it.
+#[test]
+fn the_example_is_good_and_complete() {
+    let text = example();
+    assert!(read(&text).is_ok());
+    let uncommented: String = text
+        .lines()
+        .map(|line| {
+            let key = line.strip_prefix("# ").filter(|rest| {
+                rest.starts_with("[[")
+                    || rest.split(" = ").next().is_some_and(|key| {
+                        rest.contains(" = ")
+                            && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+                    })
+            });
+            format!("{}\n", key.unwrap_or(line))
+        })
+        .collect();
+    let told = read(&uncommented).err().unwrap_or_default();
+    assert!(!told.contains("unknown key"), "{told}");
+    assert!(!told.contains("not TOML"), "{told}");
+    let mut keys = Vec::new();
+    names(&schema(), &mut keys);
+    assert!(keys.len() > 25);
+    for key in keys {
+        let named = uncommented.contains(&format!("{key} = "))
+            || uncommented.contains(&format!("[{key}]"))
+            || uncommented.contains(&format!("[{key}."))
+            || uncommented.contains(&format!(".{key}]]"));
+        assert!(named, "{key} is not in config/poly2mqtt.toml");
+    }
+}
+
+fn names(schema: &serde_json::Value, into: &mut Vec<String>) {
+    if let Some(properties) = schema["properties"].as_object() {
+        for (name, below) in properties {
+            into.push(name.clone());
+            names(below, into);
+            names(&below["items"], into);
+        }
+    }
+    if let Some(patterns) = schema["patternProperties"].as_object() {
+        patterns.values().for_each(|below| names(below, into));
+    }
+}
+
+/// What is listed for a key reaches all that is made from it.
+#[test]
+fn a_key_is_in_schema_page_and_example() {
+    let sections = [
+        "mqtt",
+        "mqtt.user",
+        "http",
+        "http.token",
+        "tcp",
+        "home_assistant",
+        "poll",
+        "rooms",
+    ];
+    for section in sections {
+        let marked = format!("<!-- generated: {section} -->\n<!-- end -->\n");
+        let table = page(&marked).unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+        let rows: Vec<&str> = rows.map(|row| row.split('`').next().unwrap()).collect();
+        let mut schema = &schema();
+        for name in section.split('.') {
+            let below = &schema["properties"][name];
+            schema = match below["type"].as_str() {
+                Some("array") => &below["items"],
+                _ if below["patternProperties"].is_object() => below["patternProperties"]
+                    .as_object()
+                    .unwrap()
+                    .values()
+                    .next()
+                    .unwrap(),
+                _ => below,
+            };
+        }
+        let properties = schema["properties"].as_object().unwrap();
+        assert_eq!(rows, Vec::from_iter(properties.keys()), "{section}");
+
+        let example = example();
+        let (_, rest) = example.split_once(&format!("[{section}")).unwrap();
+        let end = rest.find("\n[").unwrap_or(rest.len());
+        for key in rows {
+            let line = rest[..end].lines().any(|line| {
+                let line = line.trim_start_matches("# ");
+                line.starts_with(&format!("{key} = ")) || line == format!("[[{section}.{key}]]")
+            });
+            assert!(line, "{section}.{key}");
+        }
+    }
+}
+
+/// Programs read the configuration in `gateway/info`: its names and forms stay.
+#[test]
+fn gateway_info_shows_these_keys() {
+    let text = "[mqtt]\nurl = \"mqtts://broker:8884\"\nusername = \"u\"\npassword = \"p\"\n\
+        client_id = \"c\"\ntopic_prefix = \"av\"\nsession_expiry = \"0\"\nmax_payload = \"1MiB\"\n\
+        [http]\nlisten = \"127.0.0.1:99\"\nopen = true\nhosts = [\"a.b\"]\n\
+        [[http.token]]\nname = \"panel\"\ntoken = \"0123456789abcdef\"\nrooms = [\"a\"]\n\
+        access = \"admin\"\n[[http.token]]\nname = \"q\"\ntoken = \"1123456789abcdef\"\n\
+        [tcp]\nlisten = \"localhost:12\"\n[home_assistant]\ndiscovery = false\n\
+        prefix = \"ha/x\"\n[poll]\nnormal = \"20s\"\n[defaults]\nuser = \"me\"\npassword = \"x\"\n\
+        [rooms.a]\nurl = \"https://a:99\"\nname = \"A\"\ncertificate = \"insecure\"\n\
+        allow = [\"system/reboot\"]\npoll = { fast = \"1.5s\", meters = true }\npreset_offset = -1\n\
+        keep_alive = false\nmax_command_age = \"100ms\"\n[rooms.b]\nurl = \"https://b\"\n";
+    let wanted = serde_json::json!({
+        "mqtt": {
+            "url": "mqtts://broker:8884",
+            "username": "u",
+            "topic_prefix": "av",
+            "session_expiry": 0.0,
+            "max_payload": 1 << 20,
+        },
+        "http": {
+            "listen": "127.0.0.1:99",
+            "open": true,
+            "hosts": ["a.b"],
+            "tls": false,
+            "tokens": [
+                {"name": "panel", "rooms": ["a"], "access": "admin"},
+                {"name": "q", "rooms": null, "access": "control"},
+            ],
+        },
+        "tcp": {"listen": "127.0.0.1:12", "tls": false},
+        "home_assistant": {
+            "discovery": false,
+            "prefix": "ha/x",
+            "status_topic": "ha/x/status",
+        },
+        "rooms": {
+            "a": {
+                "name": "A",
+                "url": "https://a:99/",
+                "user": "me",
+                "certificate": "insecure",
+                "allow": ["system/reboot"],
+                "poll": {"fast": 1.5, "normal": 20.0, "slow": 60.0, "meters": true},
+                "preset_offset": -1,
+                "keep_alive": false,
+                "max_command_age": 0.1,
+            },
+            "b": {
+                "name": null,
+                "url": "https://b/",
+                "user": "me",
+                "certificate": "unset",
+                "allow": [],
+                "poll": {"fast": 2.0, "normal": 20.0, "slow": 60.0, "meters": false},
+                "preset_offset": null,
+                "keep_alive": true,
+                "max_command_age": 5.0,
+            },
+        },
+    });
+    assert_eq!(read(text).unwrap().redacted(), wanted);
+}

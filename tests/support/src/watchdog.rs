@@ -1,0 +1,116 @@
+//! Ends a test program in which a test hangs, and says which one and what it waited for last.
+//!
+//! Each wait in tests should have a deadline of its own (`wait`). This is for those that have none: the
+//! test harness itself waits without end.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::Command;
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// How long a test may take. The slowest takes a fifth of this on a machine with ten times as much to do
+/// as it can.
+const TEST_LIMIT: Duration = Duration::from_secs(300);
+
+/// How often the watchdog looks.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+static TESTS: Mutex<Vec<Weak<RunningTest>>> = Mutex::new(Vec::new());
+
+/// The processes that tests have started and that would outlive this one.
+static PROCESSES: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+thread_local! {
+    /// The test of this thread. It is dropped with the thread, and so when the test ends.
+    static TEST: OnceCell<Option<Arc<RunningTest>>> = const { OnceCell::new() };
+}
+
+struct RunningTest {
+    name: String,
+    began: Instant,
+    awaits: Mutex<String>,
+}
+
+/// Watches the test that runs on this thread from now on.
+pub fn watch() {
+    of_this_thread(|_| {});
+}
+
+/// The test of this thread waits for this now.
+pub fn awaits(what: &str) {
+    of_this_thread(|test| what.clone_into(&mut lock(&test.awaits)));
+}
+
+/// This process is killed where a test hangs.
+pub fn started(process: u32) {
+    lock(&PROCESSES).insert(process);
+}
+
+/// This process has ended.
+pub fn ended(process: u32) {
+    lock(&PROCESSES).remove(&process);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn of_this_thread(with: impl FnOnce(&RunningTest)) {
+    // Fails while the thread ends.
+    let _ = TEST.try_with(|test| {
+        if let Some(test) = test.get_or_init(register) {
+            with(test);
+        }
+    });
+}
+
+/// The test harness runs each test of a module in a thread with the test's name. Other threads are not
+/// watched: those of a runtime, and the main thread, which benches have.
+fn register() -> Option<Arc<RunningTest>> {
+    static WATCHDOG: Once = Once::new();
+    let name = std::thread::current().name()?.to_owned();
+    if !name.contains("::") {
+        return None;
+    }
+    let test = Arc::new(RunningTest {
+        name,
+        began: Instant::now(),
+        awaits: Mutex::default(),
+    });
+    lock(&TESTS).push(Arc::downgrade(&test));
+    WATCHDOG.call_once(|| drop(std::thread::spawn(look)));
+    Some(test)
+}
+
+fn look() {
+    loop {
+        std::thread::sleep(LOOK_INTERVAL);
+        let hangs = {
+            let mut tests = lock(&TESTS);
+            tests.retain(|test| test.strong_count() > 0);
+            let mut running = tests.iter().filter_map(Weak::upgrade);
+            running.find(|test| test.began.elapsed() > TEST_LIMIT)
+        };
+        if let Some(test) = hangs {
+            end(&test);
+        }
+    }
+}
+
+fn end(test: &RunningTest) -> ! {
+    let (name, awaits) = (&test.name, lock(&test.awaits));
+    // Not eprintln, whose output is shown only where the test itself ends.
+    let _ = writeln!(
+        std::io::stderr(),
+        "\n{name} has not ended for {} s. It waited last for: {awaits}",
+        test.began.elapsed().as_secs()
+    );
+    for process in &*lock(&PROCESSES) {
+        let _ = Command::new("kill")
+            .args(["-KILL", &process.to_string()])
+            .status();
+    }
+    std::process::exit(101);
+}
