@@ -16,10 +16,11 @@
 //! ```
 //!
 //! `session` holds what belongs to one connection, `subscription` what is subscribed to, `backoff`
-//! when the next connection is tried, `refusals` which messages the broker does not take,
-//! `redelivery` which commands the broker repeats, `delivery` and `retained_watch` whether it delivers and
-//! holds what it should, `restores` which states somebody else has cleared, `leftovers` what an earlier
-//! run left there, `other_gateways` which others publish at the same
+//! when the next connection is tried, `outgoing` what becomes of messages that were sent, with
+//! `refusals` (which the broker does not take), `pace` (how fast they are sent) and `postponed` (which
+//! wait for a time of their own), `redelivery` which commands the broker repeats, `delivery` and
+//! `retained_watch` whether it delivers and holds what it should, `restores` which states somebody else
+//! has cleared, `leftovers` what an earlier run left there, `other_gateways` which others publish at the same
 //! topics; `mark` tells whose message is whose. `survey` is a connection of its own, for
 //! `poly2mqtt clear`, `trial` what `check --connect` does. This is the only place that names an MQTT
 //! client library, and it uses the library's packets but not its loop:
@@ -35,7 +36,10 @@ mod link;
 mod mark;
 mod message;
 mod other_gateways;
+mod outgoing;
+mod pace;
 mod packets;
+mod postponed;
 mod reason;
 mod receive;
 mod redelivery;

@@ -99,7 +99,7 @@ struct Announced {
     whole_size: usize,
     /// The keys of the entities that do not fit into the document.
     left_out: Vec<String>,
-    /// Another gateway has published a document of the same device since.
+    /// Another gateway has published a document of the same device since this one has.
     overwritten: bool,
     /// When to look at it again.
     due: Option<Instant>,
@@ -170,6 +170,13 @@ impl Announcer {
             if !is_whole && limit != before || is_whole && device.whole_size > limit {
                 device.schedule(id, Some(now + LIMIT_DELAY), &mut self.due);
             }
+        }
+    }
+
+    /// Everything was published again: this gateway's documents are the newest at the broker.
+    pub fn published_again(&mut self) {
+        for device in self.devices.values_mut() {
+            device.overwritten &= !device.ours;
         }
     }
 
@@ -314,6 +321,7 @@ impl Announcer {
         }
         if self.repeat.is_some_and(|repeat| repeat <= now) {
             self.repeat = None;
+            self.published_again();
             actions.push(Action::Repeat);
         }
         if self.report.is_some_and(|report| report <= now) {

@@ -160,7 +160,9 @@ impl Task {
                     Ok(()) => self.read_all_rooms(),
                     Err(_) => return,
                 },
-                up = is_true(&mut self.links.connected), if !was_connected => match up {
+                up = is_up_next(&mut self.links.connected, was_connected) => match up {
+                    // Each connection begins with all documents.
+                    true if was_connected => self.announcer.published_again(),
                     true => {
                         was_connected = true;
                         self.announcer.connected(Instant::now());
@@ -350,6 +352,11 @@ impl Task {
             ),
         }
     }
+}
+
+/// Waits until the broker is connected; `again`: the next time. False if the door has ended.
+async fn is_up_next(connected: &mut watch::Receiver<bool>, again: bool) -> bool {
+    (!again || connected.changed().await.is_ok()) && is_true(connected).await
 }
 
 /// Waits until the MQTT door says that something is true; false if the door has ended.

@@ -38,6 +38,16 @@ struct Queue<R> {
     items: VecDeque<Item<R>>,
     waiting_states: HashSet<Arc<str>>,
     waiting_events: usize,
+    waiting_replies: usize,
+}
+
+impl<R> Queue<R> {
+    fn remove_state(&mut self, topic: &str) {
+        let is_it = |item: &Item<R>| matches!(item, Item::State(waiting) if **waiting == *topic);
+        if let Some(position) = self.items.iter().position(is_it) {
+            self.items.remove(position);
+        }
+    }
 }
 
 impl<R> Default for Outbox<R> {
@@ -47,6 +57,7 @@ impl<R> Default for Outbox<R> {
                 items: VecDeque::new(),
                 waiting_states: HashSet::new(),
                 waiting_events: 0,
+                waiting_replies: 0,
             }),
             filled: Notify::new(),
         }
@@ -76,8 +87,25 @@ impl<R> Outbox<R> {
 
     /// Adds a command's result.
     pub fn push_reply(&self, reply: R) {
-        self.lock().items.push_back(Item::Reply(reply));
+        let mut queue = self.lock();
+        queue.waiting_replies += 1;
+        queue.items.push_back(Item::Reply(reply));
         self.filled.notify_one();
+    }
+
+    /// Takes the oldest result, if more than this many wait.
+    pub fn take_reply_above(&self, limit: usize) -> Option<R> {
+        let mut queue = self.lock();
+        if queue.waiting_replies <= limit {
+            return None;
+        }
+        let is_reply = |item: &Item<R>| matches!(item, Item::Reply(_));
+        let oldest = queue.items.iter().position(is_reply)?;
+        queue.waiting_replies -= 1;
+        match queue.items.remove(oldest)? {
+            Item::Reply(reply) => Some(reply),
+            _ => None,
+        }
     }
 
     /// Adds an event. If too many wait, the oldest is dropped; returns true then.
@@ -102,18 +130,22 @@ impl<R> Outbox<R> {
         full
     }
 
-    /// Puts items that could not be sent back at the front, in their order.
+    /// Puts items that could not be sent back at the front, in their order. A state that has changed
+    /// since leaves its later place, so it stays before the result that came after it.
     pub fn put_back(&self, items: Vec<Item<R>>) {
+        if items.is_empty() {
+            return;
+        }
         let mut queue = self.lock();
         for item in items.into_iter().rev() {
             match &item {
                 Item::State(topic) => {
                     if !queue.waiting_states.insert(topic.clone()) {
-                        continue;
+                        queue.remove_state(topic);
                     }
                 }
                 Item::Event(..) => queue.waiting_events += 1,
-                Item::Reply(_) => {}
+                Item::Reply(_) => queue.waiting_replies += 1,
             }
             queue.items.push_front(item);
         }
@@ -129,7 +161,7 @@ impl<R> Outbox<R> {
                 queue.waiting_states.remove(topic);
             }
             Item::Event(..) => queue.waiting_events -= 1,
-            Item::Reply(_) => {}
+            Item::Reply(_) => queue.waiting_replies -= 1,
         }
         if queue.items.is_empty() && queue.items.capacity() > Self::KEPT_CAPACITY {
             queue.items = VecDeque::new();
@@ -212,6 +244,38 @@ mod tests {
         assert_eq!(sent, topics);
         let queue = outbox.lock();
         assert_eq!(queue.items.capacity() + queue.waiting_states.capacity(), 0);
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first_and_in_order() {
+        let outbox: Outbox<u32> = Outbox::default();
+        outbox.push_state(&"a".into());
+        let state = outbox.try_next().unwrap();
+        outbox.push_reply(1);
+        outbox.push_state(&"b".into());
+        outbox.push_state(&"a".into());
+        outbox.put_back(vec![state, Item::Reply(0)]);
+        let order = std::iter::from_fn(|| outbox.try_next()).map(|item| match item {
+            Item::State(topic) => topic.to_string(),
+            Item::Event(..) => "event".into(),
+            Item::Reply(number) => number.to_string(),
+        });
+        assert_eq!(order.collect::<Vec<_>>(), ["a", "0", "1", "b"]);
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_results_can_be_taken() {
+        let outbox: Outbox<u32> = Outbox::default();
+        outbox.push_state(&"a".into());
+        for number in 0..5 {
+            outbox.push_reply(number);
+        }
+        assert!(outbox.try_next().is_some());
+        let taken = std::iter::from_fn(|| outbox.take_reply_above(3));
+        assert_eq!(taken.collect::<Vec<_>>(), [0, 1]);
+        outbox.put_back(vec![Item::Reply(9)]);
+        assert_eq!(outbox.take_reply_above(3), Some(9));
+        assert_eq!(outbox.len(), 3);
     }
 
     #[test]

@@ -432,6 +432,26 @@ impl Telemetry {
         }
     }
 
+    /// The broker refuses a message for now and takes others. `is_new`: the log has not been told so of
+    /// this topic.
+    pub fn message_postponed(&self, topic: &str, size: usize, why: &dyn Display, is_new: bool) {
+        let problem = MessageProblem::Postponed;
+        if is_new && self.is_message_in_full(problem, topic) {
+            let (topic, text) = (&*shortened(topic, LONGEST_TEXT), problem.text());
+            tracing::warn!(target: MQTT, topic, size, "{text}: {why}. It is sent again from time to time");
+        }
+    }
+
+    /// The broker takes fewer messages than there are, and says so in these words.
+    pub fn broker_takes_fewer(&self, reason: &dyn Display) {
+        tracing::warn!(
+            target: MQTT,
+            %reason,
+            "the broker takes fewer messages than the gateway has: they are sent more slowly and, where \
+             it did not take them, again. Raise its limits of rate and quota for this user"
+        );
+    }
+
     /// The broker takes documents of `limit` bytes, so Home Assistant does not get all `entities` of
     /// these devices, whose whole documents have these sizes; it gets everything if there is none.
     pub fn documents_cut(

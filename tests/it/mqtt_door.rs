@@ -171,4 +171,5 @@ mod limited_brokers;
 mod redelivery;
 mod refusals;
 mod states;
+mod throttling;
 mod wills;

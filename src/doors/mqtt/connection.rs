@@ -7,7 +7,6 @@
 
 mod upkeep;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,15 +18,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, 
 use super::DoorContext;
 use super::backoff::Backoff;
 use super::error::{ConnectionLost, TAKES_NO_MESSAGE};
-use super::inflight::SentMessage;
 use super::link::Link;
+use super::outgoing::Outgoing;
 use super::packets::BrokerPacket;
 use super::reason::ReasonCode;
 use super::receive::Receiver;
-use super::refusals::{Obstacle, Refusals, Verdict};
-use super::send::{refused, send, send_next};
+use super::refusals::{Obstacle, Verdict};
+use super::send::{add_messages, send_next};
 use super::session::{BrokerSession, SessionLimits};
-use super::settings::PUBACK_TIMEOUT;
 use super::subscription::{FilterEnds, Subscription, filters};
 use upkeep::Upkeep;
 
@@ -52,34 +50,27 @@ pub struct Connection {
     tls: Option<ClientTls>,
     receiver: Receiver,
     backoff: Backoff,
-    refusals: Refusals,
+    outgoing: Outgoing,
     filter_ends: FilterEnds,
-    /// States that ended the connection, perhaps, and when they are sent again.
-    tried_again: BTreeMap<Arc<str>, Instant>,
     /// The broker was asked what an earlier run left there, and had time to answer. Once is enough:
     /// later connections of this run know.
     asked_for_leftovers: bool,
     /// When leftovers are cleared, if any are this gateway's.
     settles_at: Option<Instant>,
-    /// Commands that were received and whose results were not taken from the outbox yet.
-    results_pending: usize,
     upkeep: Upkeep,
 }
 
 impl Connection {
     pub fn new(context: Arc<DoorContext>, tls: Option<ClientTls>) -> Self {
-        let availability = context.settings.prefix.add(GATEWAY_AVAILABILITY);
         Self {
             receiver: Receiver::new(context.clone()),
+            outgoing: Outgoing::new(context.clone()),
             context,
             tls,
             backoff: Backoff::default(),
-            refusals: Refusals::new(availability.into()),
             filter_ends: FilterEnds::default(),
-            tried_again: BTreeMap::new(),
             asked_for_leftovers: false,
             settles_at: None,
-            results_pending: 0,
             upkeep: Upkeep::default(),
         }
     }
@@ -137,10 +128,10 @@ impl Connection {
         self.receiver
             .redeliveries
             .connected(is_resumed, Instant::now());
-        self.refusals.connected();
+        self.outgoing.refusals.connected();
         context.document_limit(session.limits.largest_packet);
         let outbox = &context.subscriber.outbox;
-        if self.refusals.wants_probe() {
+        if self.outgoing.refusals.wants_probe() {
             let availability = Item::State(Arc::from(GATEWAY_AVAILABILITY));
             outbox.put_back(vec![availability]);
         }
@@ -177,23 +168,26 @@ impl Connection {
                 self.receive(packet, session)?;
             }
             let sent_result = self.send_waiting(session);
-            let all_sent =
-                outbox.is_empty() && session.unsent.is_empty() && session.inflight.is_empty();
+            let all_sent = outbox.is_empty()
+                && session.unsent.is_empty()
+                && session.inflight.is_empty()
+                && self.outgoing.is_empty();
             if all_sent {
-                self.refusals.all_sent();
+                self.outgoing.refusals.all_sent();
             }
-            if stops && self.results_pending == 0 && all_sent {
+            if stops && self.outgoing.results_pending == 0 && all_sent {
                 return Ok(());
             }
             // While others run, a command's request also reaches the device before the command's
             // acknowledgement reaches the broker.
-            let is_last_answer = sent_result && self.results_pending == 0;
+            let is_last_answer = sent_result && self.outgoing.results_pending == 0;
             if session.link.has_waiting() && flush_rule.should_yield(is_last_answer) {
                 yield_now().await;
                 continue;
             }
             flush_rule.written();
             let settles_at = self.settles_at;
+            let next_message = self.outgoing.pace.waits_until(Instant::now());
             tokio::select! {
                 biased;
                 turned = session.link.turn() => {
@@ -214,6 +208,7 @@ impl Connection {
                     self.asked_for_leftovers = session.subscription.has_commands;
                     context.subscriber.settle(&context.store, Instant::now());
                 }
+                () = sleep_until(next_message.unwrap_or_else(Instant::now)), if next_message.is_some() => {}
                 _ = deadlines.tick() => self.check_deadlines(session)?,
                 () = stopping.cancelled(), if !stops => {}
             }
@@ -225,18 +220,21 @@ impl Connection {
         let context = self.context.clone();
         let mut sent_result = false;
         while self.may_send(session) {
-            if !session.unsent.is_empty() {
-                send_next(&context, session);
-                continue;
+            self.outgoing.send_again();
+            if session.unsent.is_empty() {
+                let Some(item) = context.subscriber.outbox.try_next() else {
+                    break;
+                };
+                sent_result = matches!(item, Item::Reply(_));
+                if sent_result {
+                    let pending = &mut self.outgoing.results_pending;
+                    *pending = pending.saturating_sub(1);
+                }
+                add_messages(&context, session, &mut self.outgoing.refusals, item);
             }
-            let Some(item) = context.subscriber.outbox.try_next() else {
-                break;
-            };
-            sent_result = matches!(item, Item::Reply(_));
-            if sent_result {
-                self.results_pending = self.results_pending.saturating_sub(1);
+            if send_next(&context, session) {
+                self.outgoing.pace.sent(Instant::now());
             }
-            send(&context, session, &mut self.refusals, item);
         }
         sent_result
     }
@@ -253,7 +251,7 @@ impl Connection {
                 let (id, qos) = (publish.pkid, publish.qos);
                 self.upkeep.arrived(&self.context, &publish);
                 if self.receiver.publish(publish) {
-                    self.results_pending += 1;
+                    self.outgoing.results_pending += 1;
                 }
                 session.acknowledge(id, qos, self.receiver.redeliveries.last())?;
             }
@@ -267,9 +265,8 @@ impl Connection {
                 }
             }
             BrokerPacket::PubAck(ack) => {
-                let (inflight, refusals) = (&mut session.inflight, &mut self.refusals);
-                if let Some(is_result) = self.receiver.puback(ack, inflight, refusals) {
-                    self.results_pending += usize::from(is_result);
+                if let Some(sent_after) = self.outgoing.answered(session, ack) {
+                    self.receiver.redeliveries.read_up_to(sent_after);
                     session.is_acknowledged = true;
                     self.check_ready(session);
                 }
@@ -309,11 +306,8 @@ impl Connection {
             return Err(ConnectionLost::SubscribeTimeout);
         }
         // While bytes wait to be written, the broker is slow to read, which is no silence.
-        if let Some((sent, others)) = session.inflight.oldest()
-            && now.duration_since(sent) >= PUBACK_TIMEOUT
-            && !session.link.has_waiting()
-        {
-            return Err(ConnectionLost::PublishTimeout { others });
+        if session.inflight.is_silent(now) && !session.link.has_waiting() {
+            return Err(ConnectionLost::PublishTimeout);
         }
         // The result of a slow command may come much later than the command's acknowledgement. Until
         // something answers that, another press after a lost connection could be taken for a repeat.
@@ -321,12 +315,7 @@ impl Connection {
         if is_in_doubt && session.pings.is_empty() && !self.context.stopping.is_cancelled() {
             session.ping()?;
         }
-        self.tried_again.retain(|topic, at| {
-            if *at <= now {
-                self.context.subscriber.outbox.push_state(topic);
-            }
-            *at > now
-        });
+        self.outgoing.check_times(session, now);
         if session.subscription.should_ask_again(now) {
             let filters = filters(&self.context, !self.asked_for_leftovers);
             if let Some(commands) = filters.into_iter().next() {
@@ -339,10 +328,15 @@ impl Connection {
 
     /// There is room for one more message.
     fn may_send(&self, session: &BrokerSession) -> bool {
-        let (results_wait, careful) = (self.results_pending > 0, self.refusals.is_careful());
+        let outgoing = &self.outgoing;
+        let (results_wait, careful) =
+            (outgoing.results_pending > 0, outgoing.refusals.is_careful());
         session.subscription.is_answered
-            && session.inflight.has_room(results_wait, careful)
+            && session
+                .inflight
+                .has_room(outgoing.pace.window(results_wait, careful))
             && !session.link.is_full()
+            && outgoing.pace.waits_until(Instant::now()).is_none()
     }
 
     /// Sends the next SUBSCRIBE, if there is one.
@@ -390,38 +384,35 @@ impl Connection {
             self.receiver.left_out(&filter, &lost);
             self.backoff.cause_found();
         }
-        let verdict = self
-            .refusals
-            .connection_ended(&in_flight, blame, is_by_size, Instant::now());
-        let mut replaced = 0;
+        let verdict =
+            self.outgoing
+                .refusals
+                .connection_ended(&in_flight, blame, is_by_size, Instant::now());
         if let Verdict::Convicted(index) = verdict
             && let Some(message) = session.inflight.take(index)
         {
-            let again = self.refusals.try_again_at(&message.topic, Instant::now());
+            let outgoing = &mut self.outgoing;
+            let again = (outgoing.refusals).try_again_at(&message.topic, Instant::now());
             if let (Some(at), Some(Item::State(topic))) = (again, &message.item) {
-                self.tried_again.insert(topic.clone(), at);
+                outgoing.postponed.push(Item::State(topic.clone()), at);
             }
-            replaced += usize::from(self.leave_out(message, &lost));
+            let obstacle = Obstacle::EndsConnection {
+                words: lost.to_string(),
+                size: lost.size_cause(),
+            };
+            outgoing.leave_out(message, &obstacle);
         }
         let items = session.into_items();
         let results = items.iter().filter(|item| matches!(item, Item::Reply(_)));
-        self.results_pending += results.count() + replaced;
+        self.outgoing.results_pending += results.count();
         self.context.subscriber.outbox.put_back(items);
+        self.outgoing.connection_ended(&lost, Instant::now());
         match verdict {
             Verdict::TakesNothing => {
                 Lost::of_broker(ConnectionLost::Unsuitable(TAKES_NO_MESSAGE.into()))
             }
             verdict => Lost { lost, verdict },
         }
-    }
-
-    /// A message has ended the connection. True if a result waits now in the place of another.
-    fn leave_out(&mut self, message: SentMessage, lost: &ConnectionLost) -> bool {
-        let obstacle = Obstacle::EndsConnection {
-            words: lost.to_string(),
-            size: lost.size_cause(),
-        };
-        refused(&self.context, &mut self.refusals, message, &obstacle)
     }
 
     /// Writes why there is no connection, and returns when the next one is tried.

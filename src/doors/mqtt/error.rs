@@ -42,13 +42,9 @@ pub enum ConnectionLost {
     /// No SUBACK in time.
     #[error("it does not answer the subscription (SUBACK) within {} s", SUBACK_TIMEOUT.as_secs())]
     SubscribeTimeout,
-    /// No PUBACK in time. `others`: it has acknowledged messages that were sent later.
-    #[error("it does not acknowledge {} (PUBACK) within {} s", unacknowledged(*.others),
-        PUBACK_TIMEOUT.as_secs())]
-    PublishTimeout {
-        /// It is this one message.
-        others: bool,
-    },
+    /// No PUBACK in time, of any message.
+    #[error("it does not acknowledge messages (PUBACK) within {} s", PUBACK_TIMEOUT.as_secs())]
+    PublishTimeout,
     /// Nothing came for two keep-alive intervals, although a PINGREQ was sent.
     #[error("the broker does not answer any more")]
     Silent,
@@ -98,8 +94,6 @@ pub enum Blame {
     Perhaps,
     /// One of them: the reason is about a message.
     OneOfThem,
-    /// The oldest of them.
-    Oldest,
 }
 
 /// Whether a message is left out because of its size.
@@ -156,7 +150,7 @@ impl ConnectionLost {
             Self::Disconnected { reason, .. } if *reason == ReasonCode::QUOTA_EXCEEDED => {
                 SizeCause::No
             }
-            _ if matches!(self.blame(), Blame::Perhaps | Blame::Oldest) => SizeCause::Possible,
+            _ if self.is_vague() => SizeCause::Possible,
             _ => SizeCause::No,
         }
     }
@@ -172,7 +166,6 @@ impl ConnectionLost {
                 | io::ErrorKind::UnexpectedEof => Blame::Perhaps,
                 _ => Blame::NoMessage,
             },
-            Self::PublishTimeout { others: true } => Blame::Oldest,
             Self::Disconnected { .. } if self.is_final() => Blame::NoMessage,
             Self::Disconnected { reason, .. } => match reason.0 {
                 0x81 | 0x82 | 0x87 | 0x90 | 0x94 | 0x95 | 0x99 => Blame::OneOfThem,
@@ -186,10 +179,6 @@ impl ConnectionLost {
             _ => Blame::NoMessage,
         }
     }
-}
-
-fn unacknowledged(others: bool) -> &'static str {
-    if others { "a message" } else { "messages" }
 }
 
 fn refused(reason: ReasonCode, server: Option<&str>) -> String {
@@ -279,14 +268,7 @@ mod tests {
             (reset.into(), Blame::Perhaps),
             (unreachable.into(), Blame::NoMessage),
             (ConnectionLost::Silent, Blame::NoMessage),
-            (
-                ConnectionLost::PublishTimeout { others: false },
-                Blame::NoMessage,
-            ),
-            (
-                ConnectionLost::PublishTimeout { others: true },
-                Blame::Oldest,
-            ),
+            (ConnectionLost::PublishTimeout, Blame::NoMessage),
         ] {
             assert_eq!(lost.blame(), blame, "{lost}");
         }

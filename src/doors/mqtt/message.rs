@@ -23,8 +23,8 @@ pub struct Delivery {
     pub outcome: Box<Outcome>,
 }
 
-/// A message to be published.
-#[derive(Debug)]
+/// A message to be published. A clone shares the payload.
+#[derive(Debug, Clone)]
 pub struct Message {
     pub topic: String,
     pub payload: Bytes,

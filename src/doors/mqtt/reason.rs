@@ -29,10 +29,21 @@ impl ReasonCode {
         self.0 >= 0x80
     }
 
+    /// Whether the same message may be taken a little later: the broker takes fewer messages
+    /// ([`ReasonCode::is_rate`]), is not available, shuts down or uses the packet identifier still.
+    pub fn passes(self) -> bool {
+        self.is_rate() || matches!(self.0, 0x88 | 0x8B | 0x91 | 0x9F)
+    }
+
+    /// Whether the broker takes fewer messages than it got: busy, receive maximum, rate, quota.
+    pub fn is_rate(self) -> bool {
+        matches!(self.0, 0x89 | 0x93 | 0x96 | 0x97)
+    }
+
     /// Whether the size of a message can be the reason. Codes that name something else cannot:
-    /// user, topic name, packet identifier.
+    /// user, topic name, a matter of time.
     pub fn can_mean_size(self) -> bool {
-        self.is_refusal() && !matches!(self.0, 0x87 | 0x90 | 0x91)
+        self.is_refusal() && !self.passes() && !matches!(self.0, 0x87 | 0x90)
     }
 
     /// The name in MQTT 5.
@@ -99,6 +110,7 @@ mod tests {
             let reason = ReasonCode(code);
             assert!(reason.to_string().contains(&code.to_string()), "{reason}");
             assert_eq!(reason.is_refusal(), code >= 0x80, "{reason}");
+            assert!(!reason.passes() || reason.is_refusal() && !reason.can_mean_size());
         }
         let too_large = ReasonCode::PACKET_TOO_LARGE.to_string();
         assert_eq!(too_large, "packet too large, reason code 149");

@@ -13,19 +13,16 @@ use tokio::time::Instant;
 
 use super::DoorContext;
 use super::error::ConnectionLost;
-use super::inflight::Inflight;
 use super::mark::Mark;
 use super::message::{Delivery, ReplyAddress};
-use super::packets::{BrokerPacket, PacketReader, PubAck, SubAck};
+use super::packets::{BrokerPacket, PacketReader, SubAck};
 use super::redelivery::Redeliveries;
-use super::refusals::{Obstacle, Refusals};
-use super::send::refused;
 use super::settings::MqttSettings;
 use super::subscription::Subscription;
 use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
-use crate::state::{Inbound, Item, StateStore};
+use crate::state::{Inbound, StateStore};
 use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Topic, check_response, is_gateway_topic};
 
 /// The answer to a command with the retain flag.
@@ -165,30 +162,6 @@ impl Receiver {
         });
     }
 
-    /// The broker took a publish, or refused it. `None` if it was never sent; true if a result waits
-    /// in the outbox instead of the one that was refused.
-    pub fn puback(
-        &mut self,
-        ack: PubAck,
-        inflight: &mut Inflight,
-        refusals: &mut Refusals,
-    ) -> Option<bool> {
-        let message = inflight.acknowledged(ack.packet_id)?;
-        self.redeliveries.read_up_to(message.sent_after);
-        if !ack.reason.is_refusal() {
-            refusals.accepted(&message.topic);
-            if let Some(Item::State(topic)) = &message.item
-                && !is_gateway_topic(topic)
-            {
-                self.context.document_taken(topic, message.size);
-            }
-            return Some(false);
-        }
-        refusals.refused(&message.topic, message.size, ack.reason);
-        let obstacle = Obstacle::Refused(ack.reason);
-        Some(refused(&self.context, refusals, message, &obstacle))
-    }
-
     /// The broker answered the subscription. False if it answers nothing that was asked.
     pub fn suback(&self, ack: &SubAck, subscription: &mut Subscription) -> bool {
         let Some(not_granted) = subscription.answered(ack, Instant::now()) else {
@@ -251,8 +224,7 @@ pub fn receive_bytes(
         Arc::default(),
     ));
     let mut receiver = Receiver::new(context);
-    let mut inflight = Inflight::new(1);
-    let (mut refusals, mut subscription) = (Refusals::default(), Subscription::default());
+    let mut subscription = Subscription::default();
     let mut packets = PacketReader::default();
     packets.arrived.extend_from_slice(bytes);
     let mut count = 0;
@@ -260,14 +232,15 @@ pub fn receive_bytes(
         count += 1;
         match packet {
             BrokerPacket::Publish(publish) => drop(receiver.publish(publish)),
-            BrokerPacket::PubAck(ack) => {
-                receiver.puback(ack, &mut inflight, &mut refusals);
-            }
             BrokerPacket::SubAck(ack) => {
                 receiver.suback(&ack, &mut subscription);
             }
             BrokerPacket::PubRel(id) => receiver.redeliveries.released(id),
-            BrokerPacket::ConnAck(_) | BrokerPacket::PingResp | BrokerPacket::Other => {}
+            // Nothing was published that a PUBACK could be for.
+            BrokerPacket::PubAck(_)
+            | BrokerPacket::ConnAck(_)
+            | BrokerPacket::PingResp
+            | BrokerPacket::Other => {}
         }
     }
     Ok(count)

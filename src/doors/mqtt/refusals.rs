@@ -50,6 +50,8 @@ pub enum Obstacle {
         /// Whether its size can be why.
         size: SizeCause,
     },
+    /// The broker leaves it without an answer, several times, and answers others.
+    NotAcknowledged,
     /// It was refused before, and its line was written then.
     RefusedBefore {
         /// Payloads from this size on, in bytes.
@@ -65,7 +67,7 @@ impl Obstacle {
         match self {
             Self::MaxPayload(_) | Self::MaximumPacketSize(_) => true,
             Self::Refused(reason) => *reason == ReasonCode::PACKET_TOO_LARGE,
-            Self::EndsConnection { .. } => false,
+            Self::EndsConnection { .. } | Self::NotAcknowledged => false,
             Self::RefusedBefore { is_by_size, .. } => *is_by_size,
         }
     }
@@ -75,6 +77,7 @@ impl Obstacle {
     pub fn size_cause(&self, size: usize) -> (usize, SizeCause) {
         match self {
             Self::EndsConnection { size: cause, .. } => (size, *cause),
+            Self::NotAcknowledged => (size, SizeCause::Possible),
             Self::RefusedBefore { from: 0, .. } => (0, SizeCause::No),
             Self::RefusedBefore { from, is_by_size } => {
                 let cause = match is_by_size {
@@ -122,6 +125,10 @@ impl fmt::Display for Obstacle {
                     "it ends the connection ({words}): check the broker's limits and access rules"
                 )
             }
+            Self::NotAcknowledged => f.write_str(
+                "the broker does not acknowledge it (PUBACK), however often it gets it, and does others: \
+                 check its limits and access rules",
+            ),
             Self::RefusedBefore { .. } => f.write_str("the broker refused it before"),
         }
     }
@@ -287,31 +294,41 @@ impl Refusals {
             return Verdict::Suspected;
         }
         self.convictions_in_a_row += 1;
-        self.suspects.remove(topic);
-        let before = self.left_out.get(topic).map(|known| known.size);
-        let size = match before {
-            // Not by its size, and the second time: no message of this topic is taken.
-            Some(_) if !is_by_size && *size <= SMALLEST_TOO_LARGE => 0,
-            Some(known) if !is_by_size => known.min(*size),
-            _ => *size,
-        };
         let left_out_for = match blame {
-            Blame::Perhaps if before.is_none() => LEFT_OUT_AT_FIRST,
+            Blame::Perhaps if !self.left_out.contains_key(topic) => LEFT_OUT_AT_FIRST,
             _ => LEFT_OUT_FOR,
+        };
+        self.leave_out(topic, *size, is_by_size, now + left_out_for);
+        Verdict::Convicted(culprit)
+    }
+
+    /// The broker does not answer messages of this topic, and answers others. False if it is one
+    /// that is never left out.
+    pub fn unanswered(&mut self, topic: &Bytes, size: usize, now: Instant) -> bool {
+        let is_left_out = *topic != self.never_left_out;
+        if is_left_out {
+            self.leave_out(topic, size, false, now + LEFT_OUT_FOR);
+        }
+        is_left_out
+    }
+
+    fn leave_out(&mut self, topic: &Bytes, size: usize, is_by_size: bool, until: Instant) {
+        self.suspects.remove(topic);
+        let size = match self.left_out.get(topic) {
+            // Not by its size, and the second time: no message of this topic is taken.
+            Some(_) if !is_by_size && size <= SMALLEST_TOO_LARGE => 0,
+            Some(known) if !is_by_size => known.size.min(size),
+            _ => size,
         };
         let left_out = LeftOut {
             size,
             is_by_size,
-            until: Some(now + left_out_for),
+            until: Some(until),
         };
         remember(&mut self.left_out, topic, left_out);
-        Verdict::Convicted(culprit)
     }
 
     fn culprit(&self, in_flight: &[(Bytes, usize)], blame: Blame) -> Option<usize> {
-        if blame == Blame::Oldest {
-            return Some(0);
-        }
         if let [(topic, _)] = in_flight {
             let ends = self.suspects.get(topic).copied().unwrap_or_default();
             if blame == Blame::OneOfThem || ends >= ENDS_UNTIL_CONVICTED {
@@ -329,7 +346,7 @@ impl Refusals {
 
 /// Keeps a value of a topic. When there are too many, all others are forgotten, which costs a line or
 /// a connection each.
-fn remember<T>(topics: &mut HashMap<Bytes, T>, topic: &Bytes, value: T) {
+pub fn remember<T>(topics: &mut HashMap<Bytes, T>, topic: &Bytes, value: T) {
     if topics.len() >= REMEMBERED_TOPICS && !topics.contains_key(topic) {
         topics.clear();
     }

@@ -21,9 +21,9 @@ use crate::command::{ErrorCode, Failure};
 use crate::state::{Item, StateValue};
 use crate::topics::{GATEWAY_AVAILABILITY, is_gateway_topic};
 
-/// Adds an item's messages to the session. The last message represents the item: when it is
-/// acknowledged, the item is done.
-pub fn send(
+/// Adds an item's messages to those of the session that wait. The last message represents the item:
+/// when it is acknowledged, the item is done.
+pub fn add_messages(
     context: &DoorContext,
     session: &mut BrokerSession,
     refusals: &mut Refusals,
@@ -39,25 +39,27 @@ pub fn send(
     let before = messages.into_iter().map(|message| (message, None));
     session.unsent.extend(before);
     session.unsent.extend(last.map(|last| (last, Some(item))));
-    send_next(context, session);
 }
 
 /// Adds the next of the session's messages to the link's next write. There must be room for one.
-pub fn send_next(context: &DoorContext, session: &mut BrokerSession) {
+/// False if there is none.
+pub fn send_next(context: &DoorContext, session: &mut BrokerSession) -> bool {
     let Some((message, item)) = session.unsent.pop_front() else {
-        return;
+        return false;
     };
     let id = session.inflight.next_id();
+    let file = item.is_none().then(|| message.clone());
     let publish = publish(id, message);
     let (topic, size) = (publish.topic.clone(), publish.payload.len());
     match session.link.put(&Packet::Publish(publish)) {
         Ok(()) => {
-            session.inflight.push(id, topic, size, item);
+            session.inflight.push(id, topic, size, item, file);
             context.telemetry.message_published();
         }
         // Not expected: it was checked that it fits into a packet.
         Err(error) => context.telemetry.message_not_sent(&error),
     }
+    true
 }
 
 /// The broker refused a message that was sent. A result is replaced by one that says so: true if one
@@ -384,7 +386,8 @@ mod tests {
         let reason = ReasonCode::PACKET_TOO_LARGE;
         let mut refuse = |item| {
             let mut inflight = Inflight::new(1);
-            inflight.push(1, "av/room/1/camera/snapshot/get/result".into(), 900, item);
+            let topic = "av/room/1/camera/snapshot/get/result";
+            inflight.push(1, topic.into(), 900, item, None);
             let sent = inflight.acknowledged(1).unwrap();
             refused(&context, &mut refusals, sent, &Obstacle::Refused(reason))
         };
@@ -433,7 +436,7 @@ mod tests {
             let topic = "homeassistant/device/poly2mqtt_1/config";
             let mut inflight = Inflight::new(1);
             let item = Some(Item::State(topic.into()));
-            inflight.push(1, topic.into(), 20_000, item);
+            inflight.push(1, topic.into(), 20_000, item, None);
             let sent = inflight.acknowledged(1).unwrap();
             let mut refusals = Refusals::default();
             assert!(!refused(&context, &mut refusals, sent, &obstacle));

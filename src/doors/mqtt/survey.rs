@@ -3,16 +3,18 @@
 //! For `poly2mqtt clear`. It has another client id than the gateway, which may be running, and no
 //! will. Knows nothing of what is worth keeping: the caller decides.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, RetainForwardRule, Subscribe};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::ConnectionLost;
 use super::link::Link;
 use super::mark::Mark;
+use super::pace::Pace;
 use super::packets::BrokerPacket;
 use super::settings::{MqttSettings, client_tls};
 
@@ -20,8 +22,9 @@ use super::settings::{MqttSettings, client_tls};
 const SILENCE: Duration = Duration::from_millis(700);
 /// How long the broker may take to acknowledge.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many messages are under way at a time: Mosquitto's default window.
-const WINDOW: usize = 20;
+/// So many refusals that pass, one after the other, end the clearing: those of a whole window, and ten
+/// more with pauses that are most of a minute.
+const REFUSALS_UNTIL_GIVEN_UP: u32 = 30;
 
 /// A message that the broker retains.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct RetainedMessage {
 pub struct Survey {
     link: Link,
     last_id: u16,
+    /// How many messages the broker takes before it acknowledges one.
+    receive_maximum: usize,
 }
 
 impl std::fmt::Debug for Survey {
@@ -59,10 +64,16 @@ impl Survey {
             ..settings.clone()
         };
         let tls = client_tls(&settings)?;
-        let (link, _) = Link::open(&settings, tls.as_ref())
+        let (link, properties) = Link::open(&settings, tls.as_ref())
             .await
             .map_err(|lost| format!("no connection to {}: {lost}", settings.address()))?;
-        Ok(Self { link, last_id: 0 })
+        let receive_maximum = properties.and_then(|properties| properties.receive_max);
+        let receive_maximum = receive_maximum.unwrap_or(u16::MAX).max(1);
+        Ok(Self {
+            link,
+            last_id: 0,
+            receive_maximum: receive_maximum.into(),
+        })
     }
 
     /// The messages that the broker retains at these filters.
@@ -109,40 +120,67 @@ impl Survey {
         }
     }
 
-    /// Clears these topics.
+    /// Clears these topics. A broker that takes fewer messages for now gets them more slowly.
     ///
     /// # Errors
-    /// A message for the user: the broker refuses, or the connection broke.
+    /// A message for the user: the broker refuses, does not answer, or the connection broke.
     pub async fn clear(&mut self, topics: &[String]) -> Result<(), String> {
-        for topics in topics.chunks(WINDOW) {
-            for topic in topics {
-                let publish = Publish {
-                    pkid: self.next_id(),
-                    qos: QoS::AtLeastOnce,
-                    retain: true,
-                    topic: topic.clone().into(),
-                    ..Publish::default()
-                };
-                self.put(&Packet::Publish(publish))?;
+        let mut waiting: VecDeque<&String> = topics.iter().collect();
+        let mut in_flight: BTreeMap<u16, (&String, Instant)> = BTreeMap::new();
+        let (mut pace, mut refused_in_a_row) = (Pace::default(), 0);
+        while !(waiting.is_empty() && in_flight.is_empty()) {
+            let now = Instant::now();
+            let next = pace.waits_until(now);
+            let window = self.receive_maximum.min(pace.window(false, false));
+            if in_flight.len() < window
+                && next.is_none()
+                && let Some(topic) = waiting.pop_front()
+            {
+                let id = self.clear_one(topic)?;
+                in_flight.insert(id, (topic, now));
+                pace.sent(now);
+                continue;
             }
-            for topic in topics {
-                self.acknowledged(topic).await?;
+            if let Some(next) = next.filter(|_| in_flight.is_empty()) {
+                sleep_until(next).await;
+                continue;
+            }
+            let packet = timeout(ACKNOWLEDGE_TIMEOUT, self.packet()).await;
+            let packet = packet.map_err(|_| "the broker does not acknowledge".to_owned())?;
+            let BrokerPacket::PubAck(ack) = packet.map_err(|lost| lost.to_string())? else {
+                continue;
+            };
+            let Some((topic, sent)) = in_flight.remove(&ack.packet_id) else {
+                continue;
+            };
+            if !ack.reason.is_refusal() {
+                refused_in_a_row = 0;
+                pace.taken(Instant::now());
+            } else if ack.reason.passes() && refused_in_a_row < REFUSALS_UNTIL_GIVEN_UP {
+                refused_in_a_row += 1;
+                pace.set_back(sent, Instant::now());
+                waiting.push_back(topic);
+            } else {
+                let reason = ack.reason;
+                return Err(format!(
+                    "the broker does not let {topic} be cleared ({reason})"
+                ));
             }
         }
         Ok(())
     }
 
-    async fn acknowledged(&mut self, topic: &str) -> Result<(), String> {
-        loop {
-            let packet = timeout(ACKNOWLEDGE_TIMEOUT, self.packet()).await;
-            let packet = packet.map_err(|_| "the broker does not acknowledge".to_owned())?;
-            if let BrokerPacket::PubAck(ack) = packet.map_err(|lost| lost.to_string())? {
-                if ack.reason.is_refusal() {
-                    return Err(format!("the broker does not let {topic} be cleared"));
-                }
-                return Ok(());
-            }
-        }
+    fn clear_one(&mut self, topic: &str) -> Result<u16, String> {
+        let id = self.next_id();
+        let publish = Publish {
+            pkid: id,
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            topic: topic.to_owned().into(),
+            ..Publish::default()
+        };
+        self.put(&Packet::Publish(publish))?;
+        Ok(id)
     }
 
     /// Ends the connection.

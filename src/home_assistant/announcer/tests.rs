@@ -252,6 +252,33 @@ fn another_gateways_document_of_the_same_device_is_neither_taken_up_nor_cleared(
 }
 
 #[test]
+fn a_document_that_was_published_again_is_this_gateways() {
+    let overwritten = || {
+        let (mut it, now) = connected();
+        it.update("1", document(&["a"]), true, now);
+        it.due(now + 2 * SECOND);
+        it.received("1", Some(document(&["b"])), Author::AnotherGateway, now);
+        (it, now + 2 * SECOND)
+    };
+    let cleared = Some(Action::Clear("1".into()));
+    // At a start of Home Assistant, and on a new connection.
+    let (mut it, now) = overwritten();
+    it.home_assistant_started(now, 0.0);
+    assert_eq!(it.due(now), [Action::Repeat]);
+    assert_eq!(it.forget("1"), cleared);
+    let (mut it, _) = overwritten();
+    it.published_again();
+    assert_eq!(it.forget("1"), cleared);
+    // The newest message counts.
+    let (mut it, now) = overwritten();
+    it.published_again();
+    it.received("1", Some(document(&["b"])), Author::AnotherGateway, now);
+    assert_eq!(it.forget("1"), None);
+    let (mut it, _) = overwritten();
+    assert_eq!(it.forget("1"), None);
+}
+
+#[test]
 fn a_document_that_another_gateway_clears_is_published_again() {
     let (mut it, now) = connected();
     it.update("1", document(&["a"]), true, now);

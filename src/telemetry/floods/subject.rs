@@ -53,6 +53,7 @@ impl FloodKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MessageProblem {
     LeftOut,
+    Postponed,
     SubscriptionRefused,
     NotSent,
     InboundDropped,
@@ -62,6 +63,7 @@ impl MessageProblem {
     pub fn text(self) -> &'static str {
         match self {
             Self::LeftOut => "a message is left out",
+            Self::Postponed => "a message has to wait",
             Self::SubscriptionRefused => "the broker refuses a subscription",
             Self::NotSent => "a message could not be sent",
             Self::InboundDropped => "a message was dropped: too many arrived at once",

@@ -53,9 +53,7 @@ type Refuse = Box<dyn Fn(&Publish) -> Answer + Send + Sync>;
 /// Every way to refuse, with how many connections it may cost.
 fn ways() -> Vec<(String, Refuse, usize)> {
     let mut ways: Vec<(String, Refuse, usize)> = Vec::new();
-    for code in [
-        0x80, 0x83, 0x87, 0x90, 0x91, 0x95, 0x97, 0x99, 0x9A, 0xA3, 0xC3, 0xFF,
-    ] {
+    for code in [0x80, 0x83, 0x87, 0x90, 0x95, 0x99, 0x9A, 0xA3, 0xC3, 0xFF] {
         let puback = move |_: &Publish| Answer::PubAck(code);
         ways.push((format!("PUBACK {code:#x}"), Box::new(puback), 1));
     }

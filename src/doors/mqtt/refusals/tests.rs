@@ -95,11 +95,7 @@ fn an_end_without_a_reason_leaves_a_message_out_for_a_minute_at_first() {
 
 #[test]
 fn the_availability_is_never_left_out() {
-    for (blame, first) in [
-        (Blame::Perhaps, 3),
-        (Blame::OneOfThem, 1),
-        (Blame::Oldest, 1),
-    ] {
+    for (blame, first) in [(Blame::Perhaps, 3), (Blame::OneOfThem, 1)] {
         let mut it = Setup::new();
         it.refusals = Refusals::new("online".into());
         for _ in 1..ENDS_AT_NEVER_LEFT_OUT {
@@ -124,11 +120,11 @@ fn the_availability_is_never_left_out() {
 fn a_large_message_that_ends_the_connection_leaves_smaller_ones_in() {
     let mut it = Setup::new();
     for size in [20_000, 10_000, 5000] {
-        it.ends(&[("document", size)], Blame::Oldest);
+        it.ends(&[("document", size)], Blame::OneOfThem);
         assert!(it.is_left_out("document", size) && !it.is_left_out("document", size / 2));
         it.refusals.accepted(b"another");
     }
-    it.ends(&[("document", 2500)], Blame::Oldest);
+    it.ends(&[("document", 2500)], Blame::OneOfThem);
     assert!(it.is_left_out("document", 1));
 }
 
@@ -143,6 +139,7 @@ fn only_a_refusal_that_can_mean_the_size_asks_for_smaller_ones() {
             (900, SizeCause::Certain),
         ),
         (Obstacle::Refused(ReasonCode(0x97)), (900, SizeCause::No)),
+        (Obstacle::NotAcknowledged, (900, SizeCause::Possible)),
         (Obstacle::Refused(ReasonCode(0x80)), (900, SizeCause::No)),
         (Obstacle::Refused(ReasonCode(0x87)), (900, SizeCause::No)),
         (before(500, true), (500, SizeCause::Certain)),
@@ -163,10 +160,22 @@ fn what_is_acknowledged_in_between_is_innocent() {
     }
     assert_eq!(it.ends(&[("a", 1)], Blame::NoMessage), Verdict::Unrelated);
     assert_eq!(it.ends(&[], Blame::OneOfThem), Verdict::Unrelated);
-    assert_eq!(
-        it.ends(&[("a", 1), ("b", 1)], Blame::Oldest),
-        Verdict::Convicted(0)
-    );
+}
+
+#[test]
+fn what_stays_without_an_answer_is_left_out_for_an_hour() {
+    let mut it = Setup::new();
+    it.refusals = Refusals::new("online".into());
+    for size in [20_000, 10_000] {
+        assert!(it.refusals.unanswered(&"document".into(), size, it.now));
+        assert!(it.is_left_out("document", size) && !it.is_left_out("document", size / 2));
+    }
+    assert!(it.refusals.unanswered(&"document".into(), 900, it.now));
+    assert!(it.is_left_out("document", 1) && !it.is_left_out("other", 900));
+    it.now += LEFT_OUT_FOR;
+    assert!(!it.is_left_out("document", 900));
+    assert!(!it.refusals.unanswered(&"online".into(), 6, it.now));
+    assert!(!it.is_left_out("online", 6));
 }
 
 #[test]
