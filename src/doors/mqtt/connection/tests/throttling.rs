@@ -130,12 +130,13 @@ async fn after_a_pause_of_the_broker_nothing_comes_twice() {
             .push_event(&topic.into(), &payload);
     }
     let published = answer_for(&mut it, Duration::from_millis(9900), |_| false).await;
-    assert_eq!(published.len(), 10);
+    let is_event = |publish: &&Publish| topic(publish).contains("/event/");
+    assert_eq!(published.iter().filter(is_event).count(), 10);
     for publish in &published {
         it.broker.acknowledge(publish).await;
     }
     let again = answer_for(&mut it, Duration::from_secs(60), |_| true).await;
-    assert!(again.is_empty(), "{again:?}");
+    assert_eq!(again.iter().filter(is_event).count(), 0, "{again:?}");
 }
 
 /// What is not acknowledged takes a place of the broker's Receive Maximum until the connection ends.
