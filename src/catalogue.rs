@@ -29,6 +29,7 @@
 //! step, request   one step of a plan; the HTTP request made from it
 //! body            the bytes of answers and states
 //! connections     what the list of conferences says about calls
+//! paired          what the list of devices says about what is paired
 //! motion          which stop ends a camera's move
 //! search          paging through a directory query
 //! gateway_topics  the topics whose values come from the gateway itself
@@ -49,6 +50,7 @@ mod gateway_topics;
 mod list;
 mod motion;
 mod operation;
+mod paired;
 mod pattern;
 mod payload;
 mod quirks;
@@ -65,8 +67,10 @@ mod step;
 pub use areas::cameras::states::PRESETS;
 pub use areas::conferences::states::CALLS;
 pub use areas::operations;
+pub use areas::paired::states::{DEVICES, TOUCH_PANEL};
 pub use areas::session::{session_state, states::SESSION};
-pub use areas::system::states::INFO as SYSTEM_INFO;
+pub use areas::system::states::{BOOT_TIME, INFO as SYSTEM_INFO};
+pub use areas::system::uptime;
 pub use body::{is_deep, is_plain_text, is_web_page, payload, read_body};
 pub use call::Call;
 pub use command::{AnswerKind, Command, Ended, FileSpec, Plan, TimeLimit, TopicKind, Urgency};
@@ -77,6 +81,7 @@ pub use field::{Field, MOST_KEYS, OFF, ON, Rule, SentIn, TOGGLE};
 pub use gateway_topics::{GATEWAY_TOPICS, GatewayTopic};
 pub use motion::Motion;
 pub use operation::{Class, Method, Operation, ReadBody, When};
+pub use paired::{MOST_PAIRED, PairedDevice, paired_devices};
 pub use pattern::{about_parameter, parameters};
 pub use payload::Payload;
 pub use quirks::{QUIRKS, Quirk, QuirkSource, learned_preset_offset, truth};

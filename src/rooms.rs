@@ -10,10 +10,12 @@
 
 mod actor;
 mod availability;
+mod boot_time;
 mod calls;
 mod camera_stops;
 mod executor;
 mod knowledge;
+mod paired;
 mod poller;
 mod publisher;
 mod queue;

@@ -8,6 +8,7 @@ pub(super) mod cameras;
 pub(super) mod collaboration;
 pub(super) mod conferences;
 pub(super) mod directory;
+pub(super) mod paired;
 pub(super) mod session;
 pub(super) mod system;
 pub(super) mod video;
@@ -22,6 +23,7 @@ const AREAS: &[&[Operation]] = &[
     directory::OPERATIONS,
     session::OPERATIONS,
     system::OPERATIONS,
+    paired::OPERATIONS,
     video::OPERATIONS,
 ];
 

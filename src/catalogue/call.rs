@@ -298,6 +298,7 @@ mod tests {
     const CONTEXT: Context = Context {
         now: 0,
         preset_offset: None,
+        started: None,
     };
 
     fn call(command: &str) -> Call {

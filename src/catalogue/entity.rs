@@ -24,6 +24,8 @@ pub struct Entity {
     /// The state that it shows, if that is not the one its command sets. A device without that
     /// state does not have the entity.
     pub of: Option<StateTopic>,
+    /// It is there only while its state is; otherwise also while the same read brings another state.
+    pub when_told: bool,
     /// A template that makes the shown value of the state's payload (`true` or `false` for what is
     /// on or off); without one the payload is shown.
     pub value: Option<&'static str>,
@@ -94,6 +96,7 @@ impl Entity {
             category: None,
             enabled: Enabled::Always,
             of: None,
+            when_told: false,
             value: None,
             attributes: None,
             words: &[],
@@ -166,6 +169,14 @@ impl Entity {
     pub(crate) const fn of(self, state: StateTopic) -> Self {
         Self {
             of: Some(state),
+            ..self
+        }
+    }
+
+    /// For what some devices do not tell, though they tell the rest of the same answer.
+    pub(crate) const fn when_told(self) -> Self {
+        Self {
+            when_told: true,
             ..self
         }
     }

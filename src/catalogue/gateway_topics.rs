@@ -36,6 +36,11 @@ pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
         "call_ended",
         "a call ended; `answered` is false if it was never connected",
     ),
+    event(
+        "device_lost",
+        "a touch panel or another paired device is gone: `id`, `name`, `type`, `state`",
+    ),
+    event("device_back", "a device that was lost is there again"),
     event("command_failed", "a command of any client failed"),
     GatewayTopic {
         topic: Topic::Gateway("availability"),

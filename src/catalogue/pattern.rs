@@ -22,7 +22,10 @@ pub fn about_parameter(name: &str) -> &'static str {
         "entry_id" => "a directory entry's id, as a search answers",
         "query_id" => "a directory query's id, as `directory/query/create` answers",
         "server_id" => "a directory server's id, the `serverId` of its entries",
-        "name" => "a part of the system, as listed in `system/status` after `system.status.`",
+        "name" => {
+            "a part of the system, as listed in `system/status` after `system.status.`; of a touch \
+             panel, its `id`"
+        }
         _ => "a value that the device knows",
     }
 }

@@ -205,6 +205,50 @@ pub const QUIRKS: &[Quirk] = &[
         source: QuirkSource::Drivers,
         handled: ("src/catalogue/areas/system.rs", "/rest/system/apps/state"),
     },
+    Quirk {
+        name: "content saving",
+        guide: "collaboration/contentssavestatus with status=true",
+        device: "collaboration/contentsavestatus with status=True",
+        firmware: "guide 3.1, and what a driver of 2026 was tested with",
+        source: QuirkSource::Driver,
+        handled: (
+            "src/catalogue/areas/collaboration.rs",
+            "/rest/collaboration/contentsavestatus",
+        ),
+    },
+    Quirk {
+        name: "DTMF",
+        guide: "POST /rest/audio with the action playDTMF",
+        device: "POST /rest/audio/playdtmf with dtmfChar alone",
+        firmware: "what a driver of 2026 was tested with",
+        source: QuirkSource::Driver,
+        handled: ("src/catalogue/areas/audio.rs", "/rest/audio/playdtmf"),
+    },
+    Quirk {
+        name: "reboot",
+        guide: "the action reboot",
+        device: "restartAll, which is true",
+        firmware: "what a driver of 2026 was tested with",
+        source: QuirkSource::Driver,
+        handled: ("src/catalogue/areas/system.rs", "restartAll"),
+    },
+    Quirk {
+        name: "paired devices",
+        guide: "has no operation for them",
+        device: "POST /rest/devicemanagement/devices, which changes nothing; or the same below \
+                 /rest/current with null",
+        firmware: "the first 3.10, the second 3.12; newer firmware one or both",
+        source: QuirkSource::Recording,
+        handled: ("src/catalogue/areas/paired.rs", "stands_in_for"),
+    },
+    Quirk {
+        name: "remote controls with one id",
+        guide: "has no operation for them",
+        device: "several entries with the uid local-remote, and addresses that are none",
+        firmware: "3.12",
+        source: QuirkSource::Recording,
+        handled: ("src/catalogue/paired.rs", "fn paired_devices"),
+    },
     // Sessions.
     Quirk {
         name: "403 for a stale session",

@@ -34,6 +34,8 @@ pub struct Context {
     pub now: i64,
     /// The room's `preset_offset`, if configured.
     pub preset_offset: Option<i8>,
+    /// When the device started, in seconds since 1970, if that is known.
+    pub started: Option<i64>,
 }
 
 /// How a state's value is found in the answer.

@@ -1,13 +1,13 @@
 //! The facts that a room's document depends on, read from the state store and the configuration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
 use serde_json::Value;
 
 use super::entities::catalogue_entities;
-use crate::catalogue::{self, StateTopic, operations};
+use crate::catalogue::{self, Entity, StateTopic, operations};
 use crate::config;
 use crate::state::{Change, StateStore};
 use crate::topics::{AVAILABILITY, RoomTopics};
@@ -35,10 +35,14 @@ pub struct RoomFacts {
     pub states: BTreeSet<String>,
     /// The presets that are stored.
     pub stored: BTreeSet<i64>,
+    /// The touch panels: the last level of each one's topic, and its name.
+    pub panels: BTreeMap<String, String>,
 }
 
 /// The parts of the system have one topic each, below this one.
 const SYSTEM_PARTS: &str = "system/status/";
+/// The touch panels have one topic each, below this one.
+const PANELS: &str = "system/touch_panel/";
 const SYSTEM_INFO: &str = catalogue::SYSTEM_INFO.as_str();
 const PRESETS: &str = catalogue::PRESETS.as_str();
 
@@ -64,6 +68,12 @@ impl RoomFacts {
             let text = info[name].as_str().map(str::to_owned);
             text.filter(|text| !text.is_empty())
         };
+        let panel = |state: &str| {
+            let level = state.strip_prefix(PANELS)?;
+            let name = json(state)["name"].as_str().map(str::to_owned);
+            Some((level.to_owned(), name.unwrap_or_default()))
+        };
+        let states: BTreeSet<String> = states.map(str::to_owned).collect();
         let stored = |preset: &Value| {
             let stored = preset["stored"] == true;
             stored.then(|| preset["index"].as_i64()).flatten()
@@ -77,7 +87,8 @@ impl RoomFacts {
             model: text("model"),
             serial: text("serialNumber"),
             firmware: text("softwareVersion"),
-            states: states.map(str::to_owned).collect(),
+            panels: states.iter().filter_map(|state| panel(state)).collect(),
+            states,
             stored: json(PRESETS)
                 .as_array()
                 .into_iter()
@@ -100,6 +111,14 @@ impl RoomFacts {
         sources(state).any(|source| self.states.contains(source.as_str()))
     }
 
+    /// The device has the state of an entity.
+    pub fn shows(&self, entity: &Entity, state: StateTopic) -> bool {
+        match entity.when_told {
+            true => self.states.contains(state.as_str()),
+            false => self.has(state),
+        }
+    }
+
     /// The device has been read at all.
     pub fn seen(&self) -> bool {
         !self.states.is_empty()
@@ -117,7 +136,9 @@ impl RoomFacts {
 /// states; of all others only on whether they exist.
 pub fn can_change_document(state: &str, change: Change) -> bool {
     match change {
-        Change::Value => [AVAILABILITY, SYSTEM_INFO, PRESETS].contains(&state),
+        Change::Value => {
+            [AVAILABILITY, SYSTEM_INFO, PRESETS].contains(&state) || state.starts_with(PANELS)
+        }
         Change::Presence => state == AVAILABILITY || is_needed(state),
     }
 }
@@ -140,5 +161,8 @@ static NEEDED: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
 });
 
 fn is_needed(state: &str) -> bool {
-    state.starts_with(SYSTEM_PARTS) || NEEDED.contains(state)
+    let is_named = [SYSTEM_PARTS, PANELS]
+        .iter()
+        .any(|above| state.starts_with(above));
+    is_named || NEEDED.contains(state)
 }

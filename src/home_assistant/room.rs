@@ -4,7 +4,7 @@ use super::document::{Component, DeviceInfo, Document, Origin};
 use super::entities::{CatalogueEntity, Param, Scope, catalogue_entities, read_only};
 use super::facts::RoomFacts;
 use super::{Namespace, id_text};
-use crate::catalogue::{Enabled, Entity, EntityKind};
+use crate::catalogue::{DEVICES, Enabled, Entity, EntityKind, StateTopic, TOUCH_PANEL};
 use crate::topics::{GATEWAY_AVAILABILITY, RoomTopics};
 
 /// The presets that get buttons; the device has more, which few people use.
@@ -29,19 +29,32 @@ const ROOM_ENTITIES: &[(&str, Entity)] = &[
     ),
 ];
 
-/// The events of the room.
-const EVENTS: &[(&str, Entity)] = &[
+/// The events of the room, and the state that a device must have for each.
+const EVENTS: &[(&str, Entity, Option<StateTopic>)] = &[
     // One entity can have only one topic filter, so it receives every event; the template drops
-    // those that are not about calls.
+    // those of other types.
     (
         "event/+",
         Entity::new(EntityKind::Event, "call_event", "Call event")
             .icon("mdi:phone-ring")
             .words(&["incoming_call", "call_connected", "call_ended"])
             .value(
-                "{{ value if value_json is mapping and \
-                 value_json.get('event_type') != 'command_failed' else '' }}",
+                "{{ value if value_json is mapping and value_json.get('event_type') in \
+                 ['incoming_call', 'call_connected', 'call_ended'] else '' }}",
             ),
+        None,
+    ),
+    (
+        "event/+",
+        Entity::new(EntityKind::Event, "device_event", "Device event")
+            .icon("mdi:tablet-dashboard")
+            .words(&["device_lost", "device_back"])
+            .value(
+                "{{ value if value_json is mapping and value_json.get('event_type') in \
+                 ['device_lost', 'device_back'] else '' }}",
+            )
+            .diagnostic(),
+        Some(DEVICES),
     ),
     (
         "event/command_failed",
@@ -49,6 +62,7 @@ const EVENTS: &[(&str, Entity)] = &[
             .icon("mdi:alert-circle-outline")
             .words(&["command_failed"])
             .diagnostic(),
+        None,
     ),
 ];
 
@@ -73,12 +87,16 @@ pub fn room_document(namespace: &Namespace, facts: &RoomFacts) -> Document {
         components.push((key, component));
     }
     if facts.seen() {
-        for (topic, entity) in EVENTS {
+        let has = |state: &Option<StateTopic>| state.is_none_or(|state| facts.has(state));
+        for (topic, entity, _) in EVENTS.iter().filter(|(_, _, state)| has(state)) {
             let platform = read_only(entity, scope.topic(topic));
             components.push(scope.component(entity, platform, None));
         }
         for entity in catalogue_entities() {
-            if entity.state().is_none_or(|state| facts.has(state)) {
+            if entity
+                .state()
+                .is_none_or(|state| facts.shows(entity.entity, state))
+            {
                 add(&mut components, &scope, &entity, facts);
             }
         }
@@ -115,7 +133,7 @@ pub fn entity_prefix(id: &str) -> String {
     }
 }
 
-/// Adds an entity, or one for each preset or part of the system.
+/// Adds an entity, or one for each preset, part of the system or touch panel.
 fn add(
     components: &mut Vec<(String, Component)>,
     scope: &Scope<'_>,
@@ -135,11 +153,15 @@ fn add(
             components.push((key, switched_on(component, entity, facts, stored)));
         }
     } else if key.contains("{name}") {
-        for part in facts.parts() {
+        let named: Vec<(&str, String)> = match entity.state() {
+            Some(TOUCH_PANEL) => panel_names(facts),
+            _ => facts.parts().map(|part| (part, part_name(part))).collect(),
+        };
+        for (level, name) in named {
             let param = Param {
                 pattern: "{name}",
-                topic: part.to_owned(),
-                name: part_name(part),
+                topic: level.to_owned(),
+                name,
             };
             components.push(entity.component(scope, Some(&param)));
         }
@@ -165,6 +187,22 @@ fn switched_on(
         enabled_by_default: (!enabled).then_some(false),
         ..component
     }
+}
+
+/// The names of the touch panels, by the last level of each one's topic. Those that share a name, as those
+/// nobody has named do, also have their number.
+fn panel_names(facts: &RoomFacts) -> Vec<(&str, String)> {
+    let panels = facts.panels.iter();
+    let named = panels.map(|(level, name)| {
+        let shared = facts.panels.values().filter(|other| *other == name).count() > 1;
+        let text = match name.as_str() {
+            "" => level.clone(),
+            name if shared => format!("{name} {level}"),
+            name => name.to_owned(),
+        };
+        (level.as_str(), text)
+    });
+    named.collect()
 }
 
 /// The name of a part of the system: the guide's word, as people write it.

@@ -9,14 +9,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
+use super::boot_time::BootTime;
 use super::calls::{CALL_ENDED, Calls};
+use super::paired::PairedDevices;
 use super::publisher::RoomPublisher;
 use super::reading::{ReadOutcome, Reading};
 use super::spellings::Spellings;
 use crate::catalogue::{
-    CALLS, Context, Operation, PRESETS, Pick, SESSION, StateTopic, When, connections,
-    learned_preset_offset, operations,
+    BOOT_TIME, CALLS, Context, DEVICES, Operation, PRESETS, Pick, SESSION, StateTopic, When,
+    connections, learned_preset_offset, operations, paired_devices, uptime,
 };
 
 /// A room's knowledge of its device.
@@ -31,6 +34,8 @@ pub struct RoomKnowledge {
     /// The topics of each state that has one topic for each name the device gives.
     named_topics: BTreeMap<StateTopic, BTreeSet<String>>,
     spellings: Spellings,
+    paired: PairedDevices,
+    boot_time: BootTime,
     /// A call has ended since this was asked last.
     call_has_ended: bool,
 }
@@ -45,6 +50,8 @@ impl RoomKnowledge {
             learned_preset_offset: None,
             named_topics: BTreeMap::new(),
             spellings: Spellings::default(),
+            paired: PairedDevices::default(),
+            boot_time: BootTime::default(),
             call_has_ended: false,
         }
     }
@@ -79,6 +86,7 @@ impl RoomKnowledge {
         Context {
             now: unix_now(),
             preset_offset: self.configured_preset_offset,
+            started: self.boot_time.started(),
         }
     }
 
@@ -90,6 +98,11 @@ impl RoomKnowledge {
         match outcome {
             ReadOutcome::Value(answer) => {
                 self.spellings.read_worked(operation);
+                if operation.feeds(BOOT_TIME)
+                    && let Some(uptime) = uptime(answer)
+                {
+                    self.boot_time.read(uptime, unix_now(), Instant::now());
+                }
                 self.publish(operation, answer);
                 self.learn(operation, answer);
             }
@@ -147,6 +160,12 @@ impl RoomKnowledge {
         if operation.feeds(PRESETS) {
             self.learned_preset_offset =
                 learned_preset_offset(answer).or(self.learned_preset_offset);
+        }
+        // An empty list is none: the codec itself is missing too.
+        if operation.feeds(DEVICES) && answer.as_array().is_some_and(|list| !list.is_empty()) {
+            for (event, details) in self.paired.update(paired_devices(answer)) {
+                self.publisher.event(event, &details);
+            }
         }
         if operation.feeds(SESSION) {
             self.spellings.logged_in();

@@ -40,6 +40,7 @@ fn facts(states: &[&str]) -> RoomFacts {
         firmware: Some("4.6.2".into()),
         states: states.iter().map(|state| (*state).to_owned()).collect(),
         stored: [1, 3].into(),
+        panels: [("8L1".to_owned(), "Poly TC8".to_owned())].into(),
     }
 }
 
@@ -51,14 +52,21 @@ const ALL: &[&str] = &[
     "calls",
     "camera/near/selected_people",
     "camera/presets",
+    "system/boot_time",
     "system/device_mode",
+    "system/devices",
     "system/h323_gatekeepers",
     "system/info",
+    "system/lan",
+    "system/log_full",
+    "system/reboot_needed",
     "system/signage",
     "system/sip_servers",
     "system/status",
     "system/status/ipnetwork",
     "system/status/mr.audio",
+    "system/time_server",
+    "system/touch_panel/8L1",
     "video/muted",
 ];
 

@@ -1,14 +1,16 @@
 //! The system: status, modes, network tests, time, logs, reboot.
 
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::entity::{Enabled, Entity};
 use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
-use crate::catalogue::operation::{Class, Operation, ReadBody, delete, get, post};
+use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::payload::Payload;
-use crate::catalogue::quirks::{member, truth};
+use crate::catalogue::quirks::{flag, member, seconds, truth};
 use crate::catalogue::references::StateTopic;
 use crate::catalogue::state::{Context, Pick, Shape, State};
 use crate::catalogue::step::Step;
@@ -28,10 +30,17 @@ pub(in crate::catalogue) mod states {
     /// Model, serial number and firmware.
     pub const INFO: StateTopic = StateTopic::new("system/info");
     pub const STATE: StateTopic = StateTopic::new("system/state");
+    /// Whether a change waits for a reboot.
+    pub const REBOOT_NEEDED: StateTopic = StateTopic::new("system/reboot_needed");
+    /// The network: state, speed, duplex.
+    pub const LAN: StateTopic = StateTopic::new("system/lan");
+    pub const TIME_SERVER: StateTopic = StateTopic::new("system/time_server");
+    /// When the device started.
+    pub const BOOT_TIME: StateTopic = StateTopic::new("system/boot_time");
+    /// Whether the device's log is full.
+    pub const LOG_FULL: StateTopic = StateTopic::new("system/log_full");
     pub const MODE: StateTopic = StateTopic::new("system/mode");
     pub const APPS: StateTopic = StateTopic::new("system/apps");
-    /// What is paired: touch panels, cameras, remote controls.
-    pub const DEVICES: StateTopic = StateTopic::new("system/devices");
     pub const CALL_IN_MEETING: StateTopic = StateTopic::new("call/in_meeting");
 }
 
@@ -102,13 +111,6 @@ const fn shown(on: bool) -> Command {
         ..switched("system/environment_app/set", &[states::ENVIRONMENT_APP], on)
     }
 }
-
-/// What the codec says of itself and of what is paired with it, by either of two reads.
-const PAIRED_MEMBERS: &[(&str, MemberKind)] = &[
-    ("deviceType", MemberKind::Text),
-    ("deviceState", MemberKind::Text),
-];
-const PAIRED: &[State] = &[State::with(states::DEVICES, |list, _| paired(list))];
 
 /// More parts of the system than this have no state each: the guide knows twenty.
 const MOST_PARTS: usize = 100;
@@ -206,6 +208,12 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .icon("mdi:list-status")
             .value("{{ value_json | join(', ') if value_json is list else value }}")
             .diagnostic()]),
+            State::with(states::LOG_FULL, log_full).entities(&[Entity::binary_sensor(
+                "log_full", "Log full",
+            )
+            .class("problem")
+            .diagnostic()
+            .when_told()]),
         ])
         .poll(Class::Normal),
     get("/rest/system/time").commands(&[Command::new("system/time/get")]),
@@ -225,6 +233,35 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
                 about("model", "Model", MODEL).icon("mdi:information-outline"),
             ]),
             State::field(states::STATE, &["state"]),
+            State::with(states::REBOOT_NEEDED, |system, _| {
+                system.get("rebootNeeded").cloned().map(flag)
+            })
+            .entities(&[Entity::binary_sensor("reboot_needed", "Reboot needed")
+                .class("problem")
+                .icon("mdi:restart-alert")
+                .diagnostic()
+                .when_told()]),
+            State::field(states::LAN, &["lanStatus"]).entities(&[Entity::sensor("lan", "LAN")
+                .icon("mdi:lan")
+                .unit("Mbit/s")
+                .value("{{ value_json.get('speedMbps') if value_json is mapping }}")
+                .attributes("{{ (value_json if value_json is mapping else {}) | tojson }}")
+                .diagnostic()
+                .when_told()]),
+            State::field(states::TIME_SERVER, &["timeServerState"]).entities(&[Entity::sensor(
+                "time_server",
+                "Time server",
+            )
+            .icon("mdi:clock-check-outline")
+            .diagnostic()
+            .when_told()]),
+            State::with(states::BOOT_TIME, boot_time).entities(&[Entity::sensor(
+                "boot_time",
+                "Started",
+            )
+            .class("timestamp")
+            .diagnostic()
+            .when_told()]),
         ])
         .poll(Class::Normal),
     get("/rest/system/mode")
@@ -246,19 +283,6 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             )
             .icon("mdi:account-group")]),
         ])
-        .poll(Class::Normal),
-    post("/rest/devicemanagement/devices")
-        .reads_with(ReadBody::Fixed(r#"{"deviceState":"PAIRED"}"#))
-        .shape(Shape::List)
-        .known_by(PAIRED_MEMBERS)
-        .states(PAIRED)
-        .poll(Class::Normal),
-    post("/rest/current/devicemanagement/devices")
-        .reads_with(ReadBody::Fixed("null"))
-        .stands_in_for("/rest/devicemanagement/devices")
-        .shape(Shape::List)
-        .known_by(PAIRED_MEMBERS)
-        .states(PAIRED)
         .poll(Class::Normal),
 ];
 
@@ -283,28 +307,6 @@ fn in_meeting(apps: &Value, _: &Context) -> Option<Value> {
     any(apps, "inMeeting")
 }
 
-/// What is paired, without network addresses, in an order that does not depend on the device's.
-fn paired(list: &Value) -> Option<Value> {
-    const SHOWN: [&str; 8] = [
-        "uid",
-        "deviceCategory",
-        "deviceType",
-        "deviceState",
-        "productName",
-        "systemName",
-        "serialNumber",
-        "softwareVersion",
-    ];
-    let shown = |device: &Value| -> Value {
-        let member = |name: &&str| Some(((*name).to_owned(), device.get(*name)?.clone()));
-        Value::Object(SHOWN.iter().filter_map(member).collect())
-    };
-    let mut devices: Vec<_> = list.as_array()?.iter().map(shown).collect();
-    devices
-        .sort_by_cached_key(|device| ["uid", "serialNumber"].map(|name| device[name].to_string()));
-    Some(devices.into())
-}
-
 /// The model, serial number and so on, without the members that change all the time.
 fn lasting(system: &Value, _: &Context) -> Option<Value> {
     let mut system = system.as_object()?.clone();
@@ -312,6 +314,40 @@ fn lasting(system: &Value, _: &Context) -> Option<Value> {
         system.shift_remove(changing);
     }
     Some(Value::Object(system))
+}
+
+/// The seconds since the device started, if it tells them.
+pub fn uptime(system: &Value) -> Option<i64> {
+    system.get("uptime").and_then(seconds)
+}
+
+/// When the device started, as a date in UTC. The room knows it; the first time it is told from the uptime.
+fn boot_time(system: &Value, context: &Context) -> Option<Value> {
+    let uptime = uptime(system)?;
+    let started = context
+        .started
+        .unwrap_or(context.now.saturating_sub(uptime));
+    let date = OffsetDateTime::from_unix_timestamp(started).ok()?;
+    Some(date.format(&Rfc3339).ok()?.into())
+}
+
+/// Whether the log is full, if the device lists its log among its parts.
+fn log_full(list: &Value, _: &Context) -> Option<Value> {
+    let is_log = |part: &&Value| {
+        part["name"]
+            .as_str()
+            .is_some_and(|name| name.ends_with("logthreshold"))
+    };
+    let log = list.as_array()?.iter().find(is_log)?;
+    let words = match member(log, &["stateList"])? {
+        Value::Array(words) => words.as_slice(),
+        word => std::slice::from_ref(word),
+    };
+    let is_full = |word: &Value| {
+        word.as_str()
+            .is_some_and(|word| word.eq_ignore_ascii_case("full"))
+    };
+    Some(words.iter().any(is_full).into())
 }
 
 /// One state for each part of the system: its word, or the list of its words if there are several.
@@ -356,6 +392,50 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn the_log_is_full_if_its_part_says_so() {
+        let part = |name: &str, words: Value| json!({"name": name, "stateList": words});
+        let log = |words: Value| {
+            let list = json!([
+                part("system.status.ipnetwork", json!(["full"])),
+                part("system.status.logthreshold", words),
+            ]);
+            log_full(&list, &CONTEXT)
+        };
+        assert_eq!(log(json!(["full"])), Some(json!(true)));
+        assert_eq!(log(json!("FULL")), Some(json!(true)));
+        assert_eq!(log(json!(["off"])), Some(json!(false)));
+        let without = json!([part("system.status.ipnetwork", json!(["up"]))]);
+        assert_eq!(log_full(&without, &CONTEXT), None);
+        assert_eq!(log_full(&json!([{"name": 1}, 2]), &CONTEXT), None);
+    }
+
+    #[test]
+    fn the_start_is_what_the_room_knows_or_told_from_the_uptime() {
+        let system = |uptime: Value| json!({"uptime": uptime});
+        let known = Context {
+            started: Some(1_700_000_000),
+            ..CONTEXT
+        };
+        let date = Some(json!("2023-11-14T22:13:20Z"));
+        assert_eq!(boot_time(&system(json!(5.5)), &known), date);
+        let now = Context {
+            now: 1_700_000_100,
+            ..CONTEXT
+        };
+        assert_eq!(boot_time(&system(json!(100.9)), &now), date);
+        for none in [json!(null), json!("soon"), json!(1e300)] {
+            let _ = boot_time(&system(none.clone()), &now);
+            assert_eq!(boot_time(&json!({}), &known), None, "{none}");
+        }
+    }
+
+    const CONTEXT: Context = Context {
+        now: 0,
+        preset_offset: None,
+        started: None,
+    };
 
     #[test]
     fn a_name_that_is_no_topic_has_no_state() {

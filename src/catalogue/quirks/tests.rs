@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::catalogue::{
-    Call, CallPhase, Context, Params, Request, TimeLimit, connections, operations, read_body,
+    Call, CallPhase, Context, Params, Request, RequestBody, TimeLimit, connections, operations,
+    read_body,
 };
 use crate::config::Certificate;
 use crate::device::{Device, LoginReply, ProblemCode};
@@ -16,6 +17,7 @@ use crate::rooms::testing::device_settings;
 const CONTEXT: Context = Context {
     now: 0,
     preset_offset: None,
+    started: None,
 };
 
 /// The value of a state, from the body as the device sends it.
@@ -67,6 +69,23 @@ async fn read_in_a_stale_session() -> Vec<String> {
     entries
         .map(|entry| format!("{} {} {}", entry.method, entry.path, entry.status))
         .collect()
+}
+
+/// Each spelling of a command: its target and its body.
+fn spellings(topic: &str, payload: &'static str) -> Vec<String> {
+    let payload = bytes::Bytes::from(payload);
+    let call = Call::parse(topic, &payload, &mut None).unwrap();
+    let call = call.planned(&CONTEXT, &Value::Null).unwrap().remove(0);
+    let requests = call
+        .spellings()
+        .map(|variant| call.request_spelled(variant, 0).unwrap());
+    requests
+        .map(|request| format!("{} {:?}", request.target(), request.body))
+        .collect()
+}
+
+fn json_sent(path: &str, body: Value) -> String {
+    format!("{path} {:?}", RequestBody::Json(body))
 }
 
 /// Shows that a quirk is handled: what the device sends comes out as it should.
@@ -242,6 +261,46 @@ async fn check(name: &str) {
             assert_eq!(log_in(403, &[], body), Err(ProblemCode::TooManySessions));
         }
         "log-out" => assert!(is_there("DELETE", "/rest/session")),
+        "content saving" => {
+            let sent = spellings("collaboration/content/saving/set", "on");
+            let path = "/rest/collaboration/";
+            let [guide, other] = [
+                "contentssavestatus?status=true",
+                "contentsavestatus?status=True",
+            ];
+            assert_eq!(
+                sent,
+                [format!("{path}{guide} None"), format!("{path}{other} None")]
+            );
+        }
+        "DTMF" => {
+            let sent = spellings("audio/dtmf/play", "#");
+            let guide = json!({"action": "playDTMF", "dtmfChar": "#"});
+            let other = json!({"dtmfChar": "#"});
+            let paths = ["/rest/audio", "/rest/audio/playdtmf"];
+            let wanted = paths.into_iter().zip([guide, other]);
+            let wanted: Vec<_> = wanted.map(|(path, body)| json_sent(path, body)).collect();
+            assert_eq!(sent, wanted);
+        }
+        "reboot" => {
+            let bodies = [json!({"action": "reboot"}), json!({"restartAll": true})];
+            let wanted = bodies.map(|body| json_sent("/rest/system/reboot", body));
+            assert_eq!(spellings("system/reboot", ""), wanted);
+        }
+        "paired devices" => {
+            let first = operations().find(|it| it.path == "/rest/devicemanagement/devices");
+            let other = crate::catalogue::CATALOGUE
+                .stand_in(first.unwrap())
+                .unwrap();
+            assert_eq!(other.path, "/rest/current/devicemanagement/devices");
+            let request = Request::read(other, &Params::new(), &[]).unwrap();
+            assert_eq!(request.body, RequestBody::Json(Value::Null));
+        }
+        "remote controls with one id" => {
+            let remote = json!({"deviceType": "UNKNOWN", "deviceState": "PAIRED", "uid": "r"});
+            let list = json!([remote, remote]);
+            assert_eq!(crate::catalogue::paired_devices(&list).len(), 1);
+        }
         other => panic!("{other}: say here how it is handled"),
     }
 }

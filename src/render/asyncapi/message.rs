@@ -92,6 +92,18 @@ pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
                 "answered": {"type": "boolean"},
             },
         }),
+        Below::Event(name @ ("device_lost" | "device_back")) => json!({
+            "type": "object",
+            "required": ["event_type", "id", "name", "type", "state", "connected"],
+            "properties": {
+                "event_type": {"const": name},
+                "id": {"type": "string"},
+                "name": {"type": "string"},
+                "type": {"type": "string"},
+                "state": {"type": "string"},
+                "connected": {"type": "boolean"},
+            },
+        }),
         Below::Event(name @ "command_failed") => json!({
             "type": "object",
             "required": ["event_type", "command", "code", "message"],

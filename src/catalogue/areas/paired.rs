@@ -1,0 +1,50 @@
+//! What is paired with the codec. Not in the guide; the reads are POSTs that change nothing.
+
+use crate::catalogue::entity::Entity;
+use crate::catalogue::evidence::MemberKind;
+use crate::catalogue::operation::{Class, Operation, ReadBody, post};
+use crate::catalogue::paired::{panels, without_addresses};
+use crate::catalogue::state::{Pick, Shape, State};
+
+/// The states of this area.
+pub(in crate::catalogue) mod states {
+    use crate::catalogue::references::StateTopic;
+
+    /// The codec itself, touch panels, cameras, remote controls.
+    pub const DEVICES: StateTopic = StateTopic::new("system/devices");
+    /// One topic below it for each touch panel.
+    pub const TOUCH_PANEL: StateTopic = StateTopic::new("system/touch_panel");
+}
+
+const KNOWN_BY: &[(&str, MemberKind)] = &[
+    ("deviceType", MemberKind::Text),
+    ("deviceState", MemberKind::Text),
+];
+
+const STATES: &[State] = &[
+    State::with(states::DEVICES, |list, _| without_addresses(list)),
+    State::new(states::TOUCH_PANEL, Pick::Each(panels)).entities(&[Entity::binary_sensor(
+        "touch_panel_{name}",
+        "Touch panel {name}",
+    )
+    .class("connectivity")
+    .value("{{ 'true' if value_json is mapping and value_json.get('connected') else 'false' }}")
+    .attributes("{{ (value_json if value_json is mapping else {}) | tojson }}")
+    .diagnostic()]),
+];
+
+pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
+    post("/rest/devicemanagement/devices")
+        .reads_with(ReadBody::Fixed(r#"{"deviceState":"PAIRED"}"#))
+        .shape(Shape::List)
+        .known_by(KNOWN_BY)
+        .states(STATES)
+        .poll(Class::Normal),
+    post("/rest/current/devicemanagement/devices")
+        .reads_with(ReadBody::Fixed("null"))
+        .stands_in_for("/rest/devicemanagement/devices")
+        .shape(Shape::List)
+        .known_by(KNOWN_BY)
+        .states(STATES)
+        .poll(Class::Normal),
+];

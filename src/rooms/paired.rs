@@ -1,0 +1,133 @@
+//! The events of paired devices, from one reading of the list to the next.
+//!
+//! Pure: a device is lost once, and back once. A reading that fails is none, so nothing is lost while the
+//! codec itself cannot be read.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::calls::Event;
+use crate::catalogue::{MOST_PAIRED, PairedDevice};
+
+/// The paired devices of a room.
+#[derive(Debug, Default)]
+pub struct PairedDevices {
+    /// By id, with whether each was there last; none before the first reading.
+    known: Option<BTreeMap<String, (PairedDevice, bool)>>,
+}
+
+impl PairedDevices {
+    /// Takes a reading and returns its events. The first reading has none, and neither has a device that
+    /// was never seen before.
+    pub fn update(&mut self, now: Vec<PairedDevice>) -> Vec<Event> {
+        let Some(known) = &mut self.known else {
+            let with_presence = |device: PairedDevice| {
+                let connected = device.is_connected();
+                (device.id.clone(), (device, connected))
+            };
+            self.known = Some(now.into_iter().map(with_presence).collect());
+            return Vec::new();
+        };
+        let mut events = Vec::new();
+        for (id, (device, was_there)) in known.iter_mut() {
+            let newest = now.iter().find(|device| device.id == *id);
+            if let Some(newest) = newest {
+                device.clone_from(newest);
+            } else {
+                // It is not paired any more.
+                device.state = "ABSENT".into();
+            }
+            let is_there = newest.is_some_and(PairedDevice::is_connected);
+            let name = match (*was_there, is_there) {
+                (true, false) => "device_lost",
+                (false, true) => "device_back",
+                _ => continue,
+            };
+            *was_there = is_there;
+            events.push((name, Value::Object(device.describe())));
+        }
+        for device in now {
+            if !known.contains_key(&device.id) {
+                make_room(known);
+                let connected = device.is_connected();
+                known.insert(device.id.clone(), (device, connected));
+            }
+        }
+        events
+    }
+}
+
+/// Forgets a device that is not there, if there are too many to remember.
+fn make_room(known: &mut BTreeMap<String, (PairedDevice, bool)>) {
+    if known.len() < MOST_PAIRED {
+        return;
+    }
+    let gone = known.iter().find(|(_, (_, is_there))| !is_there);
+    if let Some(id) = gone
+        .map(|(id, _)| id.clone())
+        .or_else(|| known.keys().next().cloned())
+    {
+        known.remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(id: &str, state: &str) -> PairedDevice {
+        PairedDevice {
+            id: id.into(),
+            kind: "TOUCHCONTROL".into(),
+            name: "Poly TC8".into(),
+            state: state.into(),
+        }
+    }
+
+    fn update(devices: &mut PairedDevices, now: &[(&str, &str)]) -> Vec<String> {
+        let now = now.iter().map(|(id, state)| device(id, state)).collect();
+        let events = devices.update(now).into_iter();
+        let text =
+            |(name, details): Event| format!("{name} {} {}", details["id"], details["state"]);
+        events.map(|event| text(event).replace('"', "")).collect()
+    }
+
+    #[test]
+    fn a_device_is_lost_once_and_back_once() {
+        let mut devices = PairedDevices::default();
+        let mut update = |now: &[(&str, &str)]| update(&mut devices, now);
+        let both = [("1", "CONNECTED"), ("2", "CONNECTED")];
+        assert!(update(&both).is_empty());
+        assert!(update(&both).is_empty());
+        let one = [("1", "DISCONNECTED"), ("2", "CONNECTED")];
+        assert_eq!(update(&one), ["device_lost 1 DISCONNECTED"]);
+        assert!(update(&one).is_empty());
+        assert_eq!(update(&both), ["device_back 1 CONNECTED"]);
+        assert!(update(&both).is_empty());
+        // Not listed any more is lost too.
+        assert_eq!(update(&both[..1]), ["device_lost 2 ABSENT"]);
+        assert_eq!(update(&[]), ["device_lost 1 ABSENT"]);
+        assert!(update(&[]).is_empty());
+        assert_eq!(update(&both).len(), 2);
+    }
+
+    #[test]
+    fn the_first_reading_and_a_new_device_are_no_events() {
+        let mut devices = PairedDevices::default();
+        let mut update = |now: &[(&str, &str)]| update(&mut devices, now);
+        assert!(update(&[("1", "DISCONNECTED")]).is_empty());
+        assert!(update(&[("1", "DISCONNECTED"), ("2", "CONNECTED")]).is_empty());
+        let back = [("1", "CONNECTED"), ("2", "CONNECTED")];
+        assert_eq!(update(&back), ["device_back 1 CONNECTED"]);
+    }
+
+    #[test]
+    fn a_device_that_gives_ever_new_ids_fills_no_memory() {
+        let mut devices = PairedDevices::default();
+        for n in 0..1000 {
+            devices.update(vec![device(&n.to_string(), "CONNECTED")]);
+        }
+        assert_eq!(devices.known.unwrap().len(), MOST_PAIRED);
+    }
+}
