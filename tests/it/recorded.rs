@@ -80,7 +80,9 @@ impl Played {
         let mut states = self.states();
         // It depends on when the recording is played.
         let started = states.remove("system/boot_time");
-        assert!(started.is_some_and(|started| started.as_str().is_some_and(|it| it.ends_with('Z'))));
+        assert!(
+            started.is_some_and(|started| started.as_str().is_some_and(|it| it.ends_with('Z')))
+        );
         let wanted: BTreeMap<_, _> = wanted.iter().map(|(t, v)| (*t, v)).collect();
         for (topic, value) in &wanted {
             assert_eq!(states.get(*topic), Some(*value), "{topic}");
