@@ -91,14 +91,13 @@ async fn the_start_of_a_device_changes_only_when_it_starts() {
     let it = start(Firmware::V4_6_2).await;
     let topic = "room/1/system/boot_time";
     it.client.message(topic).await;
-    sleep(Duration::from_secs(3)).await;
+    let system = |entry: &&poly2mqtt_simulator::JournalEntry| entry.path == "/rest/system";
+    let reads = || it.device.journal().iter().filter(system).count();
+    poly2mqtt_test_support::until(|| "many reads".into(), async || reads() > 15).await;
     it.client.command("room/1/session/renew", "").await;
     let first = it.client.last(topic).unwrap();
     let result = it.client.command(&format!("{topic}/get"), "").await;
     assert_eq!(result["body"], json!(first));
-    let system = |entry: &&poly2mqtt_simulator::JournalEntry| entry.path == "/rest/system";
-    let reads = it.device.journal().iter().filter(system).count();
-    assert!(reads > 15, "{reads}");
     assert_eq!(it.client.messages(topic).len(), 1);
     it.client.command("room/1/system/reboot", "").await;
     it.client
