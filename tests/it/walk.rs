@@ -137,6 +137,14 @@ impl Walk {
             code == "unsupported" || (self.firmware == Firmware::V5_0 && of_call),
             "{row:?}: {result}"
         );
+        if row.method != "GET" {
+            // It was told at once: the device was asked no more than once.
+            let journal = self.it.device.journal();
+            let same =
+                |entry: &&JournalEntry| (&*entry.method, &*entry.path) == (row.method, row.path);
+            let times = journal.iter().filter(same).count();
+            assert!(times <= 1, "{row:?}: {journal:#?}");
+        }
     }
 
     /// Notes what was sent.
