@@ -6,30 +6,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::call_log::{CallLog, EndedCall};
-use super::check::{
-    DeviceReply, DeviceRequest, Fields, Handled, bad, done, not_allowed, not_found, ok,
-};
+use super::check::{DeviceReply, DeviceRequest, Handled, bad, done, not_allowed, not_found, ok};
 use super::connection::{CONFERENCE, Connection, PENDING, conference};
+use super::dialling::{blast_addresses, dial_fields, self_link};
 use super::nameplate::now_ms;
 use super::profile::{Feature, Profile};
 
-const DIAL_TYPES: &[&str] = &[
-    "LOOPBACK",
-    "AUTO",
-    "VIDEO",
-    "VOICE",
-    "H320",
-    "H323",
-    "SIP",
-    "GATEWAY",
-    "POTS",
-    "ISDN_VOICE",
-    "SIP_SPEAKERPHONE",
-    "POTS_SPEAKERPHONE",
-    "VOICE_H323",
-    "VOICE_SIP",
-    "VOICE_GATEWAY",
-];
 #[derive(Debug)]
 pub struct Calls {
     /// Whether answers are as full as the recorded ones.
@@ -259,22 +241,7 @@ impl Calls {
     }
 
     fn blast(&mut self, request: &DeviceRequest) -> Handled {
-        let fields = request.object(&["endPointList", "password"])?;
-        fields.maybe_text("password")?;
-        let list = fields.0.get("endPointList").and_then(Value::as_array);
-        let missing = || DeviceReply::reason(415, "endPointList is missing");
-        let mut dialled = Vec::new();
-        for end_point in list.filter(|list| !list.is_empty()).ok_or_else(missing)? {
-            let addresses = end_point["addresses"].as_array().ok_or_else(missing)?;
-            for address in addresses {
-                let object = address.as_object().ok_or_else(missing)?;
-                let known = ["address", "rate", "dialType"];
-                if object.keys().any(|name| !known.contains(&name.as_str())) {
-                    return Err(bad("unknown field in endPointList"));
-                }
-                dialled.push(checked_address(&Fields(object.clone()))?);
-            }
-        }
+        let dialled = blast_addresses(request)?;
         let ids: Vec<_> = dialled.iter().map(|address| self.dial(address)).collect();
         ok(&self_link(ids.first().map_or("0", String::as_str))[0])
     }
@@ -300,23 +267,4 @@ impl Calls {
         }
         done()
     }
-}
-
-fn checked_address(fields: &Fields) -> Result<String, DeviceReply> {
-    fields.word("dialType", DIAL_TYPES)?;
-    if fields.has("rate") {
-        fields.integer("rate", 0, 100_000)?;
-    }
-    fields.text("address")
-}
-
-fn dial_fields(request: &DeviceRequest) -> Result<String, DeviceReply> {
-    let fields = request.object(&["address", "rate", "dialType", "password"])?;
-    fields.maybe_text("password")?;
-    checked_address(&fields)
-}
-
-fn self_link(connection: &str) -> Value {
-    let href = format!("/rest/conferences/{CONFERENCE}/connections/{connection}");
-    json!([{"rel": "self", "href": href}])
 }

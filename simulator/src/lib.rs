@@ -20,7 +20,7 @@
 //! # Map
 //!
 //! ```text
-//! server    HTTPS: certificate, connections, journal, faults around each request
+//! server    HTTPS: connections, journal, faults around each request; identity: the certificate
 //! session   log-in, log-out, the list and maximum of sessions, the lock-out
 //! world     the whole room, and which area answers which path
 //! firmware, profile   the firmwares, and what each has and lacks
@@ -45,11 +45,16 @@ mod connection;
 mod control;
 mod device_config;
 mod devices;
+mod dialling;
 mod directory;
+mod directory_entry;
 mod fault;
 mod firmware;
+mod identity;
+mod journal;
 mod model;
 mod nameplate;
+mod options;
 mod people;
 mod profile;
 mod providers;
@@ -69,7 +74,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -81,101 +85,11 @@ pub use condition::Condition;
 pub use control::serve as serve_control;
 pub use fault::{Fault, FaultKind};
 pub use firmware::Firmware;
+use identity::Identity;
+pub use journal::JournalEntry;
 pub use model::Model;
-use server::Identity;
+pub use options::Options;
 use world::World;
-
-/// How a device is set up.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The firmware.
-    pub firmware: Firmware,
-    /// The model; `None` is the usual one of the firmware.
-    pub model: Option<Model>,
-    /// The administrator.
-    pub user: String,
-    /// The administrator's password.
-    pub password: String,
-    /// Where it listens; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The room's name.
-    pub name: String,
-    /// The time from dialling to being connected.
-    pub call_setup: Duration,
-    /// The maximum number of sessions.
-    pub max_sessions: usize,
-    /// The number of failed log-ins that locks the device.
-    pub lockout_after: u32,
-    /// How long it stays locked.
-    pub lockout: Duration,
-    /// How long a reboot takes.
-    pub reboot: Duration,
-    /// How long a switch to another provider takes.
-    pub provider_switch: Duration,
-    /// Whether a reboot creates a new certificate, as old firmware does.
-    pub new_certificate_at_reboot: bool,
-    /// Whether presets are numbered from 0.
-    pub zero_based_presets: bool,
-    /// Paths that this device lacks, such as `/rest/calendar`; also with a method before them. It answers
-    /// 404 to them.
-    pub lacks: Vec<String>,
-    /// How many of the newest requests the journal keeps.
-    pub journal: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            firmware: Firmware::V4_6_2,
-            model: None,
-            user: "admin".into(),
-            password: "456".into(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            name: "Simulated room".into(),
-            call_setup: Duration::from_secs(1),
-            max_sessions: 8,
-            lockout_after: 5,
-            lockout: Duration::from_secs(120),
-            reboot: Duration::from_secs(5),
-            provider_switch: Duration::from_secs(3),
-            new_certificate_at_reboot: false,
-            zero_based_presets: false,
-            lacks: Vec::new(),
-            journal: usize::MAX,
-        }
-    }
-}
-
-/// An entry of the journal: a request that reached the device, and its answer.
-#[derive(Debug, Clone)]
-pub struct JournalEntry {
-    /// The method.
-    pub method: String,
-    /// The path as it was sent, still encoded.
-    pub path: String,
-    /// The query as it was sent.
-    pub query: String,
-    /// The `Content-Type`.
-    pub content_type: Option<String>,
-    /// The `Cookie`.
-    pub cookie: Option<String>,
-    /// The `X-XSRF-Token`.
-    pub token: Option<String>,
-    /// The body.
-    pub body: Bytes,
-    /// The status of the answer; 0 if the connection was dropped instead.
-    pub status: u16,
-    /// When it arrived.
-    pub came: Instant,
-    /// When it was answered, or dropped.
-    pub answered: Instant,
-    /// The status before any fault changed the answer; `None` if a fault kept the request away.
-    pub acted: Option<u16>,
-    /// The fault that applied to it.
-    pub fault: Option<FaultKind>,
-    /// The session that it created.
-    pub session: Option<String>,
-}
 
 /// A running device. Clones are handles to the same.
 #[derive(Debug, Clone)]
@@ -302,16 +216,6 @@ impl SimulatedDevice {
         lock(&self.shared.world).sessions.ids()
     }
 
-    /// An administrator ends one session.
-    pub fn end_session(&self, id: &str) {
-        self.change(|world| world.sessions.end(id));
-    }
-
-    /// Makes all sessions stale.
-    pub fn expire_sessions(&self) {
-        self.change(|world| world.sessions.expire());
-    }
-
     /// Everything about the room, for tests and people.
     pub fn state(&self) -> Value {
         lock(&self.shared.world).describe()
@@ -321,21 +225,6 @@ impl SimulatedDevice {
         let result = change(&mut lock(&self.shared.world));
         self.shared.changed.notify_waiters();
         result
-    }
-
-    /// Replaces the certificate and ends all connections.
-    ///
-    /// # Errors
-    /// No certificate can be created.
-    pub fn new_certificate(&self) -> io::Result<()> {
-        *lock(&self.shared.identity) = Identity::new()?;
-        self.shared.end_connections();
-        Ok(())
-    }
-
-    /// Restarts, which takes this long. Sessions and calls are gone afterwards.
-    pub fn reboot(&self, takes: Duration) {
-        self.shared.reboot(takes);
     }
 
     /// Waits until a condition holds. False if it does not in time.

@@ -1,7 +1,11 @@
 //! What people in and around the room do, for tests and the control port.
 
-use super::SimulatedDevice;
+use std::io;
+use std::time::Duration;
+
 use super::condition::Condition;
+use super::identity::Identity;
+use super::{SimulatedDevice, lock};
 
 impl SimulatedDevice {
     /// A person mutes or unmutes the microphones.
@@ -52,5 +56,30 @@ impl SimulatedDevice {
     /// Something about the room becomes so, or ends.
     pub fn set_condition(&self, condition: Condition, on: bool) {
         self.change(|world| world.conditions.set(condition, on));
+    }
+
+    /// An administrator ends one session.
+    pub fn end_session(&self, id: &str) {
+        self.change(|world| world.sessions.end(id));
+    }
+
+    /// Makes all sessions stale.
+    pub fn expire_sessions(&self) {
+        self.change(|world| world.sessions.expire());
+    }
+
+    /// Replaces the certificate and ends all connections.
+    ///
+    /// # Errors
+    /// No certificate can be created.
+    pub fn new_certificate(&self) -> io::Result<()> {
+        *lock(&self.shared.identity) = Identity::new()?;
+        self.shared.end_connections();
+        Ok(())
+    }
+
+    /// Restarts, which takes this long. Sessions and calls are gone afterwards.
+    pub fn reboot(&self, takes: Duration) {
+        self.shared.reboot(takes);
     }
 }

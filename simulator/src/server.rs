@@ -1,8 +1,6 @@
-//! The HTTPS server: certificate, connections, the journal, and the faults around each request.
+//! The HTTPS server: connections, the journal, and the faults around each request.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,8 +12,6 @@ use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -33,45 +29,6 @@ const LARGEST_BODY: usize = 10_000_000;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A device that is told to restart sends its answer first; this is enough time for it.
 const REBOOT_DELAY: Duration = Duration::from_millis(50);
-
-/// A self-signed certificate.
-#[derive(Debug)]
-pub struct Identity {
-    pub fingerprint: String,
-    tls: Arc<ServerConfig>,
-}
-
-impl Identity {
-    pub fn new() -> io::Result<Self> {
-        let wrong = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let made = rcgen::generate_simple_self_signed(names).map_err(|error| wrong(&error))?;
-        let certificate = made.cert.der().clone();
-        let digest = ring::digest::digest(&ring::digest::SHA256, &certificate);
-        let fingerprint = digest
-            .as_ref()
-            .iter()
-            .fold("sha256:".to_owned(), |mut text, byte| {
-                // Writing to a String cannot fail.
-                let _ = write!(text, "{byte:02x}");
-                text
-            });
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| {
-                builder
-                    .with_no_client_auth()
-                    .with_single_cert(vec![certificate], key)
-            })
-            .map_err(|error| wrong(&error))?;
-        Ok(Self {
-            fingerprint,
-            tls: Arc::new(tls),
-        })
-    }
-}
 
 /// Accepts connections until the device is stopped.
 pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {

@@ -137,7 +137,8 @@ impl Walk {
             code == "unsupported" || (self.firmware == Firmware::V5_0 && of_call),
             "{row:?}: {result}"
         );
-        if row.method != "GET" {
+        // A move that failed is followed by its stop.
+        if row.method != "GET" && !row.topic.ends_with("/move") {
             // It was told at once: the device was asked no more than once.
             let journal = self.it.device.journal();
             let same =
