@@ -94,8 +94,8 @@ async fn journal(
 ) -> Result<Json<Value>, Refusal> {
     let entries = device(&devices, number)?.journal();
     let shown = entries.iter().map(|entry| {
-        // The body of a log-in holds the password and is not shown.
-        let secret = entry.path == "/rest/session";
+        // These bodies hold passwords and are not shown.
+        let secret = entry.path == "/rest/session" || entry.path.starts_with("/rest/security/");
         let body = String::from_utf8_lossy(&entry.body).into_owned();
         json!({
             "method": entry.method,
