@@ -384,6 +384,17 @@ impl Telemetry {
         );
     }
 
+    /// Of how many rooms the broker delivers nothing.
+    pub fn undelivered_rooms(&self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.undelivered_rooms.set(count);
+    }
+
+    /// The broker delivers what it did not deliver before.
+    pub fn delivered_again(&self) {
+        tracing::info!(target: MQTT, "the broker delivers now what it has granted");
+    }
+
     /// The broker has granted the subscription to this filter, which is that of what gateways say, and
     /// delivers nothing.
     pub fn gateways_not_delivered(&self, filter: &str) {

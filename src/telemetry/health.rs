@@ -16,6 +16,7 @@ impl Telemetry {
                 "refused": metrics.broker_refused.get(),
                 "left_out": metrics.broker_left_out.get(),
                 "other_gateways": metrics.other_gateways.get(),
+                "undelivered_rooms": metrics.undelivered_rooms.get(),
                 "cut_documents": metrics.broker_cut_documents.get(),
             })
         });

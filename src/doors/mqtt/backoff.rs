@@ -23,9 +23,9 @@ const BRIEF_CONNECTIONS_WARNED: u32 = 3;
 /// From then on a connection must last this long: longer than another gateway with this client id waits
 /// before it takes the place again.
 const STEADY_CONNECTION: Duration = LONGEST_RECONNECT_DELAY.saturating_mul(2);
-/// A connection that ends before the broker has answered the subscription may end because of that, which
-/// is found after fewer ends. Then the log names this cause too.
-const UNREADY_CONNECTIONS_WARNED: u32 = 8;
+/// A connection that ends before the broker has answered the subscription, or while a message is under way,
+/// may end because of that, which is found after fewer ends. From so many on the log names that cause too.
+const UNEXPLAINED_ENDS_WARNED: u32 = 8;
 /// The cause is told again after so many further connections: at most every hour.
 const BRIEF_CONNECTIONS_TOLD_AGAIN: u32 = 120;
 
@@ -37,8 +37,8 @@ pub struct Backoff {
     is_ready: bool,
     /// Brief connections in a row that could be used.
     brief: u32,
-    /// Connections in a row that ended before they could be used.
-    unready: u32,
+    /// Connections in a row that ended before they could be used, or when a message was under way.
+    unexplained: u32,
     /// Brief connections in a row since the log was told.
     since_told: Option<u32>,
     /// The reason that the log was told last.
@@ -61,7 +61,7 @@ impl Default for Backoff {
             opened_at: None,
             is_ready: false,
             brief: 0,
-            unready: 0,
+            unexplained: 0,
             since_told: None,
             reported: None,
         }
@@ -78,7 +78,6 @@ impl Backoff {
     /// The connection can be used. Unless connections keep ending, the next loss is news again.
     pub fn connected(&mut self) {
         self.is_ready = true;
-        self.unready = 0;
         if self.since_told.is_none() {
             self.reported = None;
         }
@@ -87,10 +86,8 @@ impl Backoff {
     /// A connection could not be made, or was lost. `by_message`: a message is why, or may be.
     pub fn lost(&mut self, reason: String, by_message: bool, now: Instant) -> LossReport {
         let mut keeps_ending = false;
-        if let Some(since) = self.opened_at.take()
-            && !by_message
-        {
-            keeps_ending = self.ended(now.duration_since(since));
+        if let Some(since) = self.opened_at.take() {
+            keeps_ending = self.ended(now.duration_since(since), by_message);
         }
         let is_new_reason = self.reported.as_ref() != Some(&reason);
         self.reported = Some(reason);
@@ -101,25 +98,29 @@ impl Backoff {
     }
 
     /// A connection ended after this time. True if the log is to be told that they keep ending.
-    fn ended(&mut self, lasted: Duration) -> bool {
-        let is_success = match self.since_told {
-            None => self.is_ready && lasted >= BRIEF_CONNECTION,
-            Some(_) => self.is_ready && lasted >= STEADY_CONNECTION,
+    fn ended(&mut self, lasted: Duration, by_message: bool) -> bool {
+        // Neither the subscription nor a message can be why.
+        let is_counted = self.is_ready && !by_message;
+        let least = match self.since_told {
+            None => BRIEF_CONNECTION,
+            Some(_) => STEADY_CONNECTION,
         };
-        if is_success {
+        if is_counted && lasted >= least {
             self.brief = 0;
+            self.unexplained = 0;
             self.since_told = None;
             self.delay = FIRST_RECONNECT_DELAY;
             return false;
         }
-        if self.is_ready {
+        if is_counted {
             self.brief += 1;
-        } else {
-            self.unready += 1;
+        } else if lasted < STEADY_CONNECTION {
+            self.unexplained += 1;
         }
         let is_told = match self.since_told {
             None => {
-                self.brief >= BRIEF_CONNECTIONS_WARNED || self.unready >= UNREADY_CONNECTIONS_WARNED
+                self.brief >= BRIEF_CONNECTIONS_WARNED
+                    || self.unexplained >= UNEXPLAINED_ENDS_WARNED
             }
             Some(since) => since + 1 >= BRIEF_CONNECTIONS_TOLD_AGAIN,
         };
@@ -132,7 +133,7 @@ impl Backoff {
 
     /// It is known which message or filter ended the connection, so the next one is tried soon.
     pub fn cause_found(&mut self) {
-        self.unready = 0;
+        self.unexplained = 0;
         self.delay = FIRST_RECONNECT_DELAY;
     }
 
@@ -219,7 +220,7 @@ mod tests {
     /// Two gateways with one client id: each takes the other's place when its wait is over.
     #[test]
     fn two_that_throw_each_other_out_wait_ever_longer_and_say_so_once() {
-        for is_ready in [true, false] {
+        for (is_ready, by_message) in [(true, false), (false, false), (true, true)] {
             let mut gateways = [Backoff::default(), Backoff::default()];
             let (mut now, mut told, mut losses) = (Instant::now(), [0, 0], 0);
             let began = now;
@@ -238,7 +239,7 @@ mod tests {
                 }
                 let other = 1 - next;
                 if due[other].is_none() {
-                    let report = gateways[other].lost("closed".into(), false, now);
+                    let report = gateways[other].lost("closed".into(), by_message, now);
                     told[other] += u32::from(report.keeps_ending);
                     due[other] = Some(now + gateways[other].next_delay(false));
                     losses += 1;

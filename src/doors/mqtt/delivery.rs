@@ -44,6 +44,8 @@ pub struct Undelivered {
     pub gateway: bool,
     /// The log has not been told.
     pub is_news: bool,
+    /// Everything is delivered, and the log was told otherwise.
+    pub is_mended: bool,
 }
 
 impl DeliveryCheck {
@@ -95,11 +97,13 @@ impl DeliveryCheck {
         let missing = std::mem::take(&mut self.missing);
         self.is_done = missing.is_empty();
         let gateway = missing.values().any(Option::is_none);
+        let is_mended = missing.is_empty() && std::mem::take(&mut self.is_told);
         let is_news = !missing.is_empty() && !std::mem::replace(&mut self.is_told, true);
         Some(Undelivered {
             rooms: missing.into_values().flatten().collect(),
             gateway,
             is_news,
+            is_mended,
         })
     }
 
@@ -168,7 +172,12 @@ mod tests {
             assert!(check.is_wanted());
             check.expect([], &Prefix::default(), now);
             let again = check.concluded(now + DELIVERY_TIMEOUT).unwrap();
-            assert!(again.gateway && !again.is_news);
+            assert!(again.gateway && !again.is_news && !again.is_mended);
+            // Somebody has given it the right.
+            check.expect([], &Prefix::default(), now);
+            check.arrived(b"gateway/availability");
+            let mended = check.concluded(now).unwrap();
+            assert!(!mended.gateway && !mended.is_news && mended.is_mended);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A broker says nothing when it loses its retained messages, by a switch in its dashboard or because a
 //! part of it was started again. So it is asked for the gateway's own topics each minute. Some brokers
-//! tell of nothing below a wildcard; that is found at the first time, and then nothing is asked any more.
+//! tell of nothing below a wildcard; once that is found, nothing is asked any more.
 //!
 //! Pure. Gets what arrived and the time; subscribes and publishes nothing.
 
@@ -24,7 +24,7 @@ const TOLD_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct RetainedWatch {
     /// It has told of them once in this run.
     tells: bool,
-    /// It has not told of them at the first time.
+    /// It never tells.
     gives_up: bool,
     /// It was asked and may answer until then.
     deadline: Option<Instant>,
@@ -87,8 +87,12 @@ impl RetainedWatch {
             self.doublings = (self.doublings + 2).min(MOST_DOUBLINGS);
             return Some(Retention::Lost);
         }
-        self.gives_up = true;
         Some(Retention::Untold)
+    }
+
+    /// The broker delivers and does not tell: it is not asked any more.
+    pub fn give_up(&mut self) {
+        self.gives_up = true;
     }
 }
 
@@ -133,10 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_never_tells_is_asked_once() {
+    fn a_broker_that_never_tells_is_given_up() {
         let (mut watch, now) = (RetainedWatch::default(), Instant::now());
         watch.connected(now);
         assert_eq!(ask(&mut watch, now, false), Retention::Untold);
+        // It may not deliver at all, which somebody mends.
+        let now = now + ASK_INTERVAL;
+        assert_eq!(ask(&mut watch, now, false), Retention::Untold);
+        watch.give_up();
         assert!(!watch.is_due(now + LONGEST_INTERVAL));
         watch.connected(now);
         assert!(!watch.is_due(now + LONGEST_INTERVAL));

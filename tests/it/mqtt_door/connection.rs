@@ -8,12 +8,14 @@ use poly2mqtt::state::{StateStore, StateValue};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use poly2mqtt_test_support::client::Client;
+use poly2mqtt_test_support::log::thread_log;
+use poly2mqtt_test_support::scripted_broker::{Script, ScriptedBroker};
 use poly2mqtt_test_support::{BrokerKind, SOON, TestBroker, plain_tcp};
 
-use super::{FakeGateway, settings, setup};
+use super::{FakeGateway, settings, setup, start};
 
 /// A command that arrives while the door stops is answered by it or by the next one.
 #[tokio::test]
@@ -132,4 +134,57 @@ async fn a_broker_that_falls_silent_is_left() {
         assert!(heard.ends_with(&[0xC0, 0]), "it asked before it left");
     }
     door.stop(Instant::now() + SOON).await;
+}
+
+/// Two gateways with one client id throw each other out. Mosquitto closes the connection without a reason.
+#[tokio::test]
+async fn two_gateways_with_one_client_id_name_the_key_and_wait_ever_longer() {
+    if poly2mqtt_test_support::mosquitto().is_none() {
+        println!("skipped: Mosquitto is not installed");
+        return;
+    }
+    let broker = TestBroker::start(BrokerKind::Mosquitto).await;
+    let (log, _guard) = thread_log();
+    let one = setup(settings(&broker)).await;
+    let two = start(settings(&broker));
+    let words = "Give each gateway a mqtt.client_id of its own";
+    let told = async {
+        while log.text().matches(words).count() < 2 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(SOON, told).await.expect("both say so");
+    let connects = || log.text().matches("connected to the broker").count();
+    let (before, lines) = (connects(), log.text().matches("no connection").count());
+    sleep(Duration::from_secs(10)).await;
+    assert!(connects() - before <= 6, "{}", log.text());
+    // Neither line comes again.
+    assert_eq!(log.text().matches(words).count(), 2, "{}", log.text());
+    assert_eq!(log.text().matches("no connection").count(), lines);
+    one.door.stop(Instant::now() + SOON).await;
+    two.door.stop(Instant::now() + SOON).await;
+}
+
+/// The place is taken before the subscription is answered, each time, with or without a reason.
+#[tokio::test]
+async fn a_place_that_is_taken_before_the_subscription_is_answered_is_no_silence() {
+    for (reason, says) in [
+        (
+            0x8E,
+            "another client has connected with the same client id (mqtt.client_id)",
+        ),
+        (0, "the broker closed the connection"),
+    ] {
+        let broker = ScriptedBroker::start(Script {
+            ends_at_filter: Box::new(move |_| Some(reason)),
+            ..Script::default()
+        })
+        .await;
+        let (log, _guard) = thread_log();
+        let it = start(MqttSettings::new(plain_tcp(broker.port)));
+        sleep(Duration::from_secs(7)).await;
+        assert_eq!(log.text().matches(says).count(), 1, "{}", log.text());
+        assert!(broker.connections() <= 6, "{}", broker.connections());
+        it.door.stop(Instant::now() + SOON).await;
+    }
 }

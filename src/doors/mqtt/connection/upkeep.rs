@@ -126,6 +126,10 @@ impl Connection {
         let (prefix, telemetry) = (&context.settings.prefix, &context.telemetry);
         if let Some(undelivered) = upkeep.delivery.concluded(now) {
             upkeep.is_heard = !undelivered.gateway;
+            telemetry.undelivered_rooms(undelivered.rooms.len());
+            if undelivered.is_mended {
+                telemetry.delivered_again();
+            }
             if undelivered.is_news && !undelivered.rooms.is_empty() {
                 telemetry.rooms_not_delivered(&prefix.add(ALL_ROOMS), &undelivered.rooms);
             }
@@ -139,7 +143,10 @@ impl Connection {
                 let topics = context.stores().flat_map(|store| store.topics_below(""));
                 upkeep.repeats = topics.collect();
             }
-            Some(Retention::Untold) if upkeep.is_heard => telemetry.retained_untold(),
+            Some(Retention::Untold) if upkeep.is_heard => {
+                upkeep.retained.give_up();
+                telemetry.retained_untold();
+            }
             Some(Retention::Untold | Retention::Held) | None => {}
         }
     }
