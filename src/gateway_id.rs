@@ -26,6 +26,11 @@ impl GatewayId {
         Self(hexadecimal(&text, ID_BYTES))
     }
 
+    /// Whether a text has the form of an id.
+    pub fn is_one(text: &str) -> bool {
+        text.len() == 2 * ID_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
     /// As it is written in messages.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -98,6 +103,7 @@ mod tests {
         for id in ids {
             assert_eq!(id.as_str().len(), 12, "{id}");
             assert!(id.as_str().chars().all(|c| c.is_ascii_hexdigit()), "{id}");
+            assert!(GatewayId::is_one(id.as_str()), "{id}");
         }
     }
 }

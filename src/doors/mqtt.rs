@@ -18,11 +18,12 @@
 //! `session` holds what belongs to one connection, `subscription` what is subscribed to, `backoff`
 //! when the next connection is tried, `outgoing` what becomes of messages that were sent, with
 //! `refusals` (which the broker does not take), `pace` (how fast they are sent) and `postponed` (which
-//! wait for a time of their own), `redelivery` which commands the broker repeats, `delivery` and
-//! `retained_watch` whether it delivers and holds what it should, `restores` which states somebody else
-//! has cleared, `leftovers` what an earlier run left there, `other_gateways` which others publish at the same
-//! topics; `mark` tells whose message is whose. `survey` is a connection of its own, for
-//! `poly2mqtt clear`, `trial` what `check --connect` does. This is the only place that names an MQTT
+//! wait for a time of their own), `redelivery` which commands the broker repeats, `first_commands` those
+//! that arrive with what it retains, `delivery` and `retained_watch` whether it delivers and holds what it
+//! should, `restores` which states somebody else has cleared, `leftovers` what an earlier run left there,
+//! `other_gateways` which others publish at the same topics; `mark` tells whose message is whose. `survey`
+//! is a connection of its own, for `poly2mqtt clear`, `trial` what `check --connect` does. This is the only
+//! place that names an MQTT
 //! client library, and it uses the library's packets but not its loop:
 //! `docs/decisions/mqtt-packets.md` says why. Knows nothing of devices or rooms.
 
@@ -30,6 +31,7 @@ mod backoff;
 mod connection;
 mod delivery;
 mod error;
+mod first_commands;
 mod inflight;
 mod leftovers;
 mod link;

@@ -425,6 +425,15 @@ impl Telemetry {
         );
     }
 
+    /// The broker sends a retained message without the flag that says so.
+    pub fn broker_lacks_retain_flag(&self) {
+        tracing::warn!(
+            target: MQTT,
+            "the broker sends retained messages without the retain flag: commands that it sends in the first \
+             two seconds after the start are not carried out, because they may be retained"
+        );
+    }
+
     /// The broker refused a message, or ended the connection because of it.
     pub fn broker_refused_message(&self) {
         self.metrics.broker_refused.inc();

@@ -170,6 +170,7 @@ mod embedded;
 mod limited_brokers;
 mod redelivery;
 mod refusals;
+mod retain_flag;
 mod states;
 mod throttling;
 mod wills;

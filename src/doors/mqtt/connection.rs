@@ -160,6 +160,9 @@ impl Connection {
         let filters = filters(&context, !self.asked_for_leftovers);
         session.subscription = Subscription::new(filters, &self.filter_ends, Instant::now());
         self.subscribe(session)?;
+        if !self.asked_for_leftovers {
+            self.receiver.asked_for_retained();
+        }
         self.settles_at = None;
         self.upkeep.connected(Instant::now());
         loop {
@@ -188,6 +191,7 @@ impl Connection {
             flush_rule.written();
             let settles_at = self.settles_at;
             let next_message = self.outgoing.pace.waits_until(Instant::now());
+            let held_until = self.receiver.first_commands.until();
             tokio::select! {
                 biased;
                 turned = session.link.turn() => {
@@ -209,6 +213,9 @@ impl Connection {
                     context.subscriber.settle(&context.store, Instant::now());
                 }
                 () = sleep_until(next_message.unwrap_or_else(Instant::now)), if next_message.is_some() => {}
+                () = sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {
+                    self.receiver.first_commands_over();
+                }
                 _ = deadlines.tick() => self.check_deadlines(session)?,
                 () = stopping.cancelled(), if !stops => {}
             }
@@ -275,6 +282,7 @@ impl Connection {
                 let asked = session.subscription.pending().to_vec();
                 if self.receiver.suback(&ack, &mut session.subscription) {
                     self.filter_ends.answered(&asked);
+                    self.receiver.first_commands.answered(Instant::now());
                     if session.subscription.is_answered {
                         let settles_at = Instant::now() + SETTLE_TIME;
                         self.settles_at = (!self.asked_for_leftovers).then_some(settles_at);
@@ -322,6 +330,9 @@ impl Connection {
                 session.subscription.again(commands);
             }
             self.subscribe(session)?;
+            if !self.asked_for_leftovers {
+                self.receiver.asked_for_retained();
+            }
         }
         self.keep_up(session, now)
     }
@@ -384,6 +395,7 @@ impl Connection {
             self.receiver.left_out(&filter, &lost);
             self.backoff.cause_found();
         }
+        self.receiver.first_commands_over();
         let verdict =
             self.outgoing
                 .refusals

@@ -6,6 +6,7 @@
 use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
 
 use super::settings::MqttSettings;
+use crate::gateway_id::GatewayId;
 use crate::state::Owner;
 
 /// The user property that holds the gateway's id.
@@ -35,6 +36,12 @@ impl<'a> Mark<'a> {
             id: value(GATEWAY),
             stops: value(STOPS).is_some(),
         }
+    }
+
+    /// Whether a gateway has published it. Gateways mark only what they retain. Other programs may have
+    /// a user property of the same name.
+    pub fn is_of_gateway(&self) -> bool {
+        self.id.is_some_and(GatewayId::is_one)
     }
 
     /// Whose message it is.
@@ -90,6 +97,16 @@ mod tests {
         let something = marked(vec![("status".into(), "ok".into())]);
         for unmarked in [Publish::default(), marked(Vec::new()), something] {
             assert_eq!(Mark::of(&unmarked).owner(&settings), Owner::Unknown);
+        }
+        for (value, is_of_gateway) in [
+            (settings.gateway_id.as_str(), true),
+            ("0123456789ab", true),
+            ("0123456789abc", false),
+            ("line-3-press", false),
+            ("", false),
+        ] {
+            let message = marked(vec![("gateway".into(), value.into())]);
+            assert_eq!(Mark::of(&message).is_of_gateway(), is_of_gateway, "{value}");
         }
         let stops = marked([Mark::own(&settings), vec![Mark::stop()]].concat());
         assert!(Mark::of(&stops).stops && !Mark::of(&own).stops);

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::DoorContext;
 use super::error::ConnectionLost;
+use super::first_commands::FirstCommands;
 use super::mark::Mark;
 use super::message::{Delivery, ReplyAddress};
 use super::packets::{BrokerPacket, PacketReader, SubAck};
@@ -23,11 +24,17 @@ use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
 use crate::state::{Inbound, StateStore};
-use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Topic, check_response, is_gateway_topic};
+use crate::topics::{
+    ALL_GATEWAY_TOPICS, ALL_ROOMS, Filter, Topic, check_response, is_gateway_topic,
+};
 
 /// The answer to a command with the retain flag.
 const RETAINED_COMMAND: &str = "a retained command is never carried out, because the broker would \
                                 repeat it; publish it without the retain flag";
+/// The answer to a command that may be a retained one.
+const PERHAPS_RETAINED: &str = "it came while the broker sent what it retains, and this broker does not say \
+                                which messages are retained; such a command is not carried out: publish it \
+                                again, without the retain flag";
 
 /// What a refused subscription to the commands means.
 const NO_COMMANDS: &str = "no command arrives, and the gateway is not ready; states are published. It \
@@ -38,13 +45,57 @@ const NO_COMMANDS: &str = "no command arrives, and the gateway is not ready; sta
 pub struct Receiver {
     context: Arc<DoorContext>,
     pub redeliveries: Redeliveries,
+    pub first_commands: FirstCommands<ReceivedCommand>,
+    /// What other parts of the program have asked for.
+    extra_filters: Vec<Filter>,
+}
+
+/// A publish that is a command.
+#[derive(Debug)]
+pub struct ReceivedCommand {
+    room: Arc<str>,
+    command: String,
+    publish: Publish,
+    received: Instant,
+}
+
+/// Whether a command came retained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CameRetained {
+    No,
+    Yes,
+    /// The broker does not say.
+    Perhaps,
 }
 
 impl Receiver {
     pub fn new(context: Arc<DoorContext>) -> Self {
+        let extra = context.extra_topics.iter();
+        let extra = extra.flat_map(|extra| &extra.filters);
         Self {
+            extra_filters: extra.filter_map(|it| Filter::new(it).ok()).collect(),
             context,
             redeliveries: Redeliveries::default(),
+            first_commands: FirstCommands::default(),
+        }
+    }
+
+    /// The broker is asked for what it retains. The gateway's own broker says what is retained.
+    pub fn asked_for_retained(&mut self) {
+        if self.context.settings.marks_messages {
+            self.first_commands.asked(Instant::now());
+        }
+    }
+
+    /// Hands in the commands that were held, or refuses them.
+    pub fn first_commands_over(&mut self) {
+        let held = self.first_commands.over();
+        let came_retained = match held.may_be_retained {
+            true => CameRetained::Perhaps,
+            false => CameRetained::No,
+        };
+        for command in held.commands {
+            self.command(command, came_retained);
         }
     }
 
@@ -52,6 +103,10 @@ impl Receiver {
     pub fn publish(&mut self, publish: Publish) -> bool {
         let received = Instant::now();
         let is_repeated = self.redeliveries.is_repeated(&publish, received);
+        // Another client's live message has the flag at a broker that does not set it on others.
+        if publish.retain && !self.first_commands.is_flag_lacking() {
+            self.first_commands_over();
+        }
         let context = &self.context;
         let prefix = &context.settings.prefix;
         let Ok(full_topic) = std::str::from_utf8(&publish.topic) else {
@@ -71,7 +126,15 @@ impl Receiver {
         }
         let owner = mark.owner(&context.settings);
         let payload = &publish.payload;
-        if publish.retain && subscriber.retained_arrived(store, topic, payload, owner, mark.id) {
+        // With the flag or without: what a gateway has marked is retained.
+        let is_marked = mark.is_of_gateway();
+        let is_retained = publish.retain || is_marked;
+        let is_state =
+            is_retained && subscriber.retained_arrived(store, topic, payload, owner, mark.id);
+        if is_marked && !publish.retain && self.first_commands.lacks_flag(received) {
+            context.telemetry.broker_lacks_retain_flag();
+        }
+        if is_state || is_marked {
             return false;
         }
         let Some((room, command)) = prefix.command(full_topic) else {
@@ -85,16 +148,37 @@ impl Receiver {
         }
         self.redeliveries.take(&publish);
         context.telemetry.command_received();
-        let (room, command) = (Arc::from(room), command.to_owned());
-        self.command(room, command, publish, received);
+        let came_retained = match publish.retain {
+            true => CameRetained::Yes,
+            false => CameRetained::No,
+        };
+        let command = ReceivedCommand {
+            room: Arc::from(room),
+            command: command.to_owned(),
+            publish,
+            received,
+        };
+        if self.first_commands.until().is_none() {
+            self.command(command, came_retained);
+            return true;
+        }
+        let size = command.publish.payload.len();
+        if let Err(too_many) = self.first_commands.hold(command, size) {
+            self.command(too_many, CameRetained::Perhaps);
+        }
         true
     }
 
-    /// Gives a message of another program to the part of the gateway that asked for it.
+    /// Gives a message of another program to the part of the gateway that asked for it. What nobody has
+    /// asked for comes of subscriptions that the session has from an earlier configuration.
     fn hand_over(&self, topic: &str, publish: &Publish) {
         let Some(extra) = &self.context.extra_topics else {
             return;
         };
+        let mut filters = self.extra_filters.iter();
+        if !filters.any(|filter| filter.matches(topic)) {
+            return;
+        }
         let inbound = Inbound {
             topic: topic.to_owned(),
             payload: publish.payload.clone(),
@@ -105,7 +189,13 @@ impl Receiver {
         }
     }
 
-    fn command(&self, room: Arc<str>, command: String, publish: Publish, received: Instant) {
+    fn command(&self, received: ReceivedCommand, came_retained: CameRetained) {
+        let ReceivedCommand {
+            room,
+            command,
+            publish,
+            received,
+        } = received;
         let context = &self.context;
         let properties = publish.properties.unwrap_or_default();
         let response = properties.response_topic;
@@ -132,10 +222,13 @@ impl Receiver {
         } else if size > limit {
             let message = format!("the payload has {size} bytes; mqtt.max_payload allows {limit}");
             Some(Failure::new(ErrorCode::TooLarge, message))
-        } else if publish.retain {
-            Some(Failure::new(ErrorCode::IgnoredRetained, RETAINED_COMMAND))
         } else {
-            None
+            let why = match came_retained {
+                CameRetained::No => None,
+                CameRetained::Yes => Some(RETAINED_COMMAND),
+                CameRetained::Perhaps => Some(PERHAPS_RETAINED),
+            };
+            why.map(|why| Failure::new(ErrorCode::IgnoredRetained, why))
         };
         if let Some(failure) = refusal {
             // What is too large is not read.

@@ -195,4 +195,105 @@ fn other_programs_messages_are_handed_over_while_there_is_room() {
     }
     assert_eq!(inbound.try_recv().unwrap().topic, "homeassistant/status");
     assert!(inbound.try_recv().is_err());
+    // The session may have subscriptions of an earlier configuration.
+    for topic in [
+        "ha/status",
+        "old/room/1/audio/mute",
+        "homeassistant/status/x",
+    ] {
+        assert!(!receiver.publish(publish(topic, "online")));
+        assert!(inbound.try_recv().is_err(), "{topic}");
+    }
+}
+
+/// A publish with the mark of the gateway with this client id.
+fn marked(client_id: &str, topic: &str, payload: &str) -> Publish {
+    let settings = MqttSettings {
+        gateway_id: crate::gateway_id::GatewayId::of_client(client_id),
+        ..settings()
+    };
+    Publish {
+        properties: Some(PublishProperties {
+            user_properties: Mark::own(&settings),
+            ..PublishProperties::default()
+        }),
+        ..publish(topic, payload)
+    }
+}
+
+#[test]
+fn what_a_gateway_has_marked_is_no_command_without_the_retain_flag_either() {
+    let (context, gateway) = context();
+    let mut receiver = Receiver::new(context.clone());
+    for client_id in ["poly2mqtt", "another"] {
+        for topic in [
+            "av/room/1/audio/volume",
+            "av/room/1/availability",
+            "av/room/1/camera/snapshot/near",
+            "av/room/1/a/state/of/another/version",
+            "av/gateway/info",
+        ] {
+            for payload in ["5", ""] {
+                let message = marked(client_id, topic, payload);
+                assert!(!receiver.publish(message), "{client_id} {topic}");
+            }
+        }
+    }
+    // A property of the same name is no mark.
+    let mut message = marked("another", "av/room/1/audio/mute", "");
+    let properties = message.properties.as_mut().unwrap();
+    properties.user_properties[0].1 = "hall-3".into();
+    assert!(receiver.publish(message));
+    assert_eq!(*gateway.submitted.lock().unwrap(), ["1/audio/mute"]);
+    // A leftover of this gateway is one without the flag too.
+    receiver.publish(marked("poly2mqtt", "av/room/1/audio/volume", "5"));
+    context.subscriber.settle(&context.store, Instant::now());
+    let Some(Item::State(cleared)) = std::iter::from_fn(|| context.subscriber.outbox.try_next())
+        .find(|item| matches!(item, Item::State(_)))
+    else {
+        panic!("nothing is cleared");
+    };
+    assert_eq!(&*cleared, "room/1/audio/volume");
+}
+
+#[test]
+fn a_command_among_retained_messages_without_the_flag_is_refused() {
+    let state = || marked("poly2mqtt", "av/room/1/audio/volume", "5");
+    let with_flag = |publish: Publish| Publish {
+        retain: true,
+        ..publish
+    };
+    let other = || with_flag(publish("av/room/1/availability", "online"));
+    let command = || publish("av/room/1/audio/mute", "");
+    for (case, messages, is_carried_out) in [
+        ("alone", vec![command()], true),
+        ("the flag is set", vec![with_flag(state()), command()], true),
+        ("set, told later", vec![command(), with_flag(state())], true),
+        ("set by others", vec![command(), other()], true),
+        ("the flag is lacking", vec![state(), command()], false),
+        ("lacking, told later", vec![command(), state()], false),
+        (
+            "lacking, and a live message",
+            vec![state(), command(), other()],
+            false,
+        ),
+    ] {
+        let (context, gateway) = context();
+        let mut receiver = Receiver::new(context);
+        receiver.asked_for_retained();
+        for message in messages {
+            receiver.publish(message);
+        }
+        receiver.first_commands.answered(Instant::now());
+        receiver.first_commands_over();
+        let submitted = gateway.submitted.lock().unwrap().len();
+        let refused = gateway.refused.lock().unwrap().clone();
+        assert_eq!(submitted, usize::from(is_carried_out), "{case}");
+        let expected = ("audio/mute".to_owned(), ErrorCode::IgnoredRetained);
+        let expected = Vec::from_iter((!is_carried_out).then_some(expected));
+        assert_eq!(refused, expected, "{case}");
+        // Later commands have nothing to do with it.
+        assert!(receiver.publish(command()), "{case}");
+        assert_eq!(gateway.submitted.lock().unwrap().len(), submitted + 1);
+    }
 }

@@ -8,6 +8,8 @@ use super::*;
 async fn a_command_of_qos_2_is_acknowledged_to_the_end_and_carried_out_once() {
     let mut it = start();
     it.broker.greet().await;
+    // In the first moment commands are held.
+    sleep(Duration::from_millis(500)).await;
     let command = Publish {
         qos: QoS::ExactlyOnce,
         ..publish("av/room/1/audio/mute", "")
