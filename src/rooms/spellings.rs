@@ -62,14 +62,16 @@ impl Spellings {
         let Some(first) = first_spelling(operation) else {
             return true;
         };
-        let other_works = self
-            .reads
-            .get(first)
-            .is_some_and(|it| *it != operation.path);
-        if !other_works {
+        let newest = self.reads.get(first).copied();
+        let is_gone = match operation.stands_in_for {
+            // The other spelling is asked next and decides, unless the device had this one until now.
+            None => newest == Some(first),
+            Some(_) => newest != Some(first),
+        };
+        if is_gone {
             self.reads.remove(first);
         }
-        !other_works
+        is_gone
     }
 }
 
@@ -122,13 +124,18 @@ mod tests {
             spellings.map(|operation| operation.path).collect()
         };
         assert_eq!(paths(&spellings), [first.path, second.path]);
-        assert!(spellings.read_is_missing(first));
+        // The second is asked before anything is cleared.
+        assert!(!spellings.read_is_missing(first));
+        assert!(spellings.read_is_missing(second));
         spellings.read_worked(second);
         assert_eq!(paths(&spellings), [second.path, first.path]);
         spellings.logged_in();
         assert!(!spellings.read_is_missing(first));
         assert!(spellings.read_is_missing(second));
         assert_eq!(paths(&spellings), [first.path, second.path]);
+        spellings.read_worked(first);
+        assert!(!spellings.read_is_missing(second));
+        assert!(spellings.read_is_missing(first));
         // What has one spelling is simply gone.
         let audio = operation("/rest/audio");
         spellings.read_worked(audio);
