@@ -8,6 +8,7 @@ mod surplus;
 mod upload;
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use url::Url;
 use super::MOST_REQUESTS_AT_ONCE;
 use crate::catalogue::{self, Request, RequestBody};
 use response::LARGEST_RESPONSE_HEAD;
-use surplus::{LARGEST_SURPLUS, MeterLayer, SurplusMeter, is_surplus};
+use surplus::{LARGEST_SURPLUS, MeterOfConnections, SurplusMeter, is_surplus};
 use upload::exact_length;
 
 pub use response::HttpResponse;
@@ -149,8 +150,8 @@ impl HttpClient {
             tls.resumption = Resumption::disabled();
         }
         let surplus = SurplusMeter::default();
+        tls.key_log = Arc::new(MeterOfConnections(surplus.clone()));
         let client = reqwest::Client::builder()
-            .connector_layer(MeterLayer(surplus.clone()))
             .tls_backend_preconfigured(tls)
             .https_only(true)
             .http1_only()

@@ -64,8 +64,8 @@ pub async fn run(
     let mut actor = Actor::new(settings, device, queue, publisher, stops);
     actor.connect();
     let mut cancelled = pin!(stop.cancelled());
+    let mut stopping = false;
     loop {
-        let stopping = stop.is_cancelled();
         actor.start_work(stopping);
         if stopping && actor.running.is_empty() {
             break;
@@ -73,7 +73,10 @@ pub async fn run(
         let wake = actor.next_wake(stopping);
         tokio::select! {
             biased;
-            () = &mut cancelled, if !stopping => actor.queue.close(stopping_failure()),
+            () = &mut cancelled, if !stopping => {
+                stopping = true;
+                actor.queue.close(stopping_failure());
+            }
             Some(done) = actor.running.next() => actor.finish(done),
             () = actor.queue.filled(), if !stopping => {}
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}

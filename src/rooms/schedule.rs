@@ -101,6 +101,8 @@ pub struct Schedule {
     /// The entry that has been due the longest, by index. Kept, since it is asked for far more
     /// often than it changes.
     next: Option<(usize, Instant)>,
+    /// Everything that is read now has been asked for since the log-in. Kept for the same reason.
+    complete: bool,
 }
 
 impl Schedule {
@@ -141,6 +143,7 @@ impl Schedule {
             entries,
             in_call: false,
             next: None,
+            complete: false,
         };
         schedule.choose();
         schedule
@@ -162,15 +165,17 @@ impl Schedule {
 
     /// The read of an entry has ended, with or without success.
     pub fn asked(&mut self, index: usize) {
-        if let Some(entry) = self.entries.get_mut(index) {
+        if let Some(entry) = self.entries.get_mut(index)
+            && !entry.asked
+        {
             entry.asked = true;
+            self.choose();
         }
     }
 
     /// Everything that is read now has been asked for since the log-in.
     pub fn complete(&self) -> bool {
-        let mut wanted = self.entries.iter().filter(|entry| self.wanted(entry));
-        wanted.all(|entry| entry.asked)
+        self.complete
     }
 
     /// Goes over to the pace of a call, or back.
@@ -225,12 +230,16 @@ impl Schedule {
         self.next
     }
 
+    /// Brings `next` and `complete` up to date.
     fn choose(&mut self) {
+        let mut complete = true;
         let entries = self.entries.iter().enumerate();
         self.next = entries
             .filter(|(_, entry)| self.wanted(entry))
+            .inspect(|(_, entry)| complete &= entry.asked)
             .map(|(index, entry)| (index, entry.due))
             .min_by_key(|(_, due)| *due);
+        self.complete = complete;
     }
 
     /// The entry at an index that [`Schedule::next`] gave.
@@ -254,25 +263,31 @@ impl Schedule {
     /// due; after the first read, at an offset of its own within the interval, so that reads spread
     /// out. A late read is not made up for, so late reads do not pile up.
     pub fn began(&mut self, index: usize, now: Instant) {
-        let Some(class) = self.entries.get(index).map(|entry| entry.class) else {
+        let interval = self.interval_at(index);
+        let offset = self.offset(index, interval);
+        let Some(entry) = self.entries.get_mut(index) else {
             return;
         };
-        let interval = self.interval(class);
-        let siblings = self.entries.iter().filter(|entry| entry.class == class);
-        let count = u32::try_from(siblings.count()).unwrap_or(1).max(1);
-        let before = self.entries[..index]
-            .iter()
-            .filter(|entry| entry.class == class);
-        let rank = u32::try_from(before.count()).unwrap_or(0);
-        let entry = &mut self.entries[index];
-        let first = entry.last_body.is_none() && !entry.dropped;
-        let next = if first {
-            now + interval + interval * rank / count
-        } else {
-            entry.due + interval
+        let next = entry.due + interval;
+        entry.due = match offset {
+            Some(offset) => now + interval + offset,
+            None if next > now => next,
+            None => now + interval,
         };
-        entry.due = if next > now { next } else { now + interval };
         self.choose();
+    }
+
+    /// The offset of an entry within its interval, if it has not been read yet.
+    fn offset(&self, index: usize, interval: Duration) -> Option<Duration> {
+        let entry = self.entries.get(index)?;
+        if entry.last_body.is_some() || entry.dropped {
+            return None;
+        }
+        let class = |of: &[Entry]| {
+            let count = of.iter().filter(|other| other.class == entry.class).count();
+            u32::try_from(count).unwrap_or(0)
+        };
+        Some(interval * class(&self.entries[..index]) / class(&self.entries).max(1))
     }
 
     /// Reads an entry again as soon as possible.

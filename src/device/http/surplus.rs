@@ -5,10 +5,10 @@
 //! connection, so that is where they are counted. Knows no HTTP: a response tells
 //! [`SurplusMeter`] which of the bytes were content. docs/decisions/reqwest.md says why it is so.
 
+use std::cell::Cell;
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
 
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, KeyBlockShape, MessageDecrypter,
@@ -16,12 +16,9 @@ use rustls::crypto::cipher::{
 };
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::{
-    CipherSuiteCommon, ConnectionTrafficSecrets, Error, OtherError, SupportedCipherSuite,
+    CipherSuiteCommon, ConnectionTrafficSecrets, Error, KeyLog, OtherError, SupportedCipherSuite,
     Tls12CipherSuite, Tls13CipherSuite,
 };
-use tokio::task::futures::TaskLocalFuture;
-use tower_layer::Layer;
-use tower_service::Service;
 
 /// How many bytes a device may send that are not the content of an answer, besides twice as many as
 /// that content. The library reads up to 400 KB ahead of what is taken from it. A handshake with
@@ -86,49 +83,23 @@ impl SurplusMeter {
     }
 }
 
-tokio::task_local! {
-    /// The meter of the device that is being connected to.
-    static CONNECTING: SurplusMeter;
+thread_local! {
+    /// The meter for the decrypter that is made next.
+    static NEXT_METER: Cell<Option<SurplusMeter>> = const { Cell::new(None) };
 }
 
-/// Lets connections that are made count on this meter. A layer of reqwest's connector, which gives
-/// nobody its connections, only the future that makes one.
-#[derive(Clone)]
-pub struct MeterLayer(pub SurplusMeter);
+/// Lets the connections of a client count on this meter. rustls tells a connection's key log of each
+/// key, and makes the decrypter for it in the same call. The key itself is not looked at.
+#[derive(Debug)]
+pub struct MeterOfConnections(pub SurplusMeter);
 
-impl<S> Layer<S> for MeterLayer {
-    type Service = MeteredConnector<S>;
-
-    fn layer(&self, connector: S) -> Self::Service {
-        MeteredConnector {
-            connector,
-            meter: self.0.clone(),
-        }
+impl KeyLog for MeterOfConnections {
+    fn log(&self, _label: &str, _client_random: &[u8], _secret: &[u8]) {
+        NEXT_METER.set(Some(self.0.clone()));
     }
 }
 
-/// A connector whose connections count on a meter.
-#[derive(Clone)]
-pub struct MeteredConnector<S> {
-    connector: S,
-    meter: SurplusMeter,
-}
-
-impl<R, S: Service<R>> Service<R> for MeteredConnector<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = TaskLocalFuture<SurplusMeter, S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.connector.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        CONNECTING.scope(self.meter.clone(), self.connector.call(request))
-    }
-}
-
-/// ring's cryptography with decrypters that count. For connections that [`MeterLayer`] makes.
+/// ring's cryptography with decrypters that count. For clients whose key log is a [`MeterOfConnections`].
 pub static METERED_PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut provider = ring::default_provider();
     for suite in &mut provider.cipher_suites {
@@ -216,7 +187,8 @@ impl Tls12AeadAlgorithm for Metered<dyn Tls12AeadAlgorithm> {
 /// Decrypts one direction of a connection, and counts its bytes.
 struct MeteredDecrypter {
     decrypter: Box<dyn MessageDecrypter>,
-    /// None if the device changes its key (TLS 1.3 KeyUpdate), which it could do without end.
+    /// None if the device changes its key (TLS 1.3 KeyUpdate), which it could do without end, and of
+    /// which no key log is told.
     meter: Option<SurplusMeter>,
 }
 
@@ -224,7 +196,7 @@ impl MeteredDecrypter {
     fn boxed(decrypter: Box<dyn MessageDecrypter>) -> Box<dyn MessageDecrypter> {
         Box::new(Self {
             decrypter,
-            meter: CONNECTING.try_with(SurplusMeter::clone).ok(),
+            meter: NEXT_METER.take(),
         })
     }
 }
