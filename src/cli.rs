@@ -21,6 +21,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::ConfigErrors;
@@ -141,8 +142,15 @@ fn block_on(
     threads: usize,
     command: impl Future<Output = Result<(), CliError>>,
 ) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+    let mut runtime = if threads == 1 {
+        // This thread does everything, so nothing is ever handed to another one.
+        Builder::new_current_thread()
+    } else {
+        let mut runtime = Builder::new_multi_thread();
+        runtime.worker_threads(threads);
+        runtime
+    };
+    let runtime = runtime
         .enable_all()
         .build()
         .map_err(|error| CliError::Other(format!("cannot start: {}", os_error::words(&error))))?;

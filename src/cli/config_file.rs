@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::app::entity_id_clashes;
 use crate::config::{self, ConfigError, ConfigErrors, Loaded};
 
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Default, Clone, clap::Args)]
 pub struct ConfigFile {
     /// The configuration file; by default $POLY2MQTT_CONFIG, ./poly2mqtt.toml or
     /// /etc/poly2mqtt/poly2mqtt.toml. Without any of them the environment alone is the

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use sd_notify::NotifyState;
+use tokio::task::spawn_blocking;
 
 use super::config_file::ConfigFile;
 use super::{CliError, signals};
@@ -49,7 +50,10 @@ impl Run {
 
     /// After SIGHUP. A wrong file changes nothing.
     async fn reload(&self, app: &mut App) {
-        match self.load_again() {
+        // On a thread of its own: with thousands of rooms it takes a while.
+        let file = self.file.clone();
+        let loaded = spawn_blocking(move || load_again(&file)).await;
+        match loaded.unwrap_or_else(|error| Err(vec![error.to_string()])) {
             Ok(config) => match app.reload(config).await {
                 Ok(()) => tracing::info!("configuration read again"),
                 Err(failed) => log_errors(failed),
@@ -60,18 +64,18 @@ impl Run {
             }
         }
     }
+}
 
-    /// The configuration, if a start would take it: a certificate that cannot be used is found before
-    /// a room that runs is stopped for it.
-    fn load_again(&self) -> Result<Config, Vec<String>> {
-        let loaded = self.file.load().map_err(|errors| {
-            let errors = errors.0.iter();
-            errors.map(ToString::to_string).collect::<Vec<_>>()
-        })?;
-        let certificates = Certificates::load(&loaded.config)?;
-        log_warnings(&certificates);
-        Ok(loaded.config)
-    }
+/// The configuration, if a start would take it: a certificate that cannot be used is found before
+/// a room that runs is stopped for it.
+fn load_again(file: &ConfigFile) -> Result<Config, Vec<String>> {
+    let loaded = file.load().map_err(|errors| {
+        let errors = errors.0.iter();
+        errors.map(ToString::to_string).collect::<Vec<_>>()
+    })?;
+    let certificates = Certificates::load(&loaded.config)?;
+    log_warnings(&certificates);
+    Ok(loaded.config)
 }
 
 fn log_warnings(certificates: &Certificates) {
