@@ -107,13 +107,19 @@ impl DeliveryCheck {
         })
     }
 
+    /// The broker does not take messages at the moment, so what is missing proves nothing. It is expected
+    /// again later.
+    pub fn abandon(&mut self) {
+        self.missing.clear();
+        self.deadline = None;
+    }
+
     /// The connection ended: what was expected comes no more. The broker may have ended it because it was
     /// asked.
     pub fn connection_ended(&mut self) {
         self.interruptions += u32::from(self.deadline.is_some());
         self.is_done |= self.interruptions >= MOST_INTERRUPTIONS;
-        self.missing.clear();
-        self.deadline = None;
+        self.abandon();
     }
 
     /// The broker does not grant the filter by which the rooms' states come: nothing is known of them.
@@ -202,6 +208,10 @@ mod tests {
         let mut check = DeliveryCheck::default();
         check.connection_ended();
         assert!(check.is_wanted());
+        // While the broker takes few messages nothing is said.
+        let mut check = expecting(now);
+        check.abandon();
+        assert!(check.is_wanted() && check.concluded(now + DELIVERY_TIMEOUT).is_none());
         // Of rooms that cannot be asked for nothing is said.
         let mut check = expecting(now);
         check.rooms_not_granted();

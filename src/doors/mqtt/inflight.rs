@@ -20,6 +20,10 @@ const PASSED_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// and did so before on this connection. Longer than a line may stand still, shorter than
 /// [`PUBACK_TIMEOUT`].
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A publish without an answer keeps its place in the broker's Receive Maximum for this long. By then
+/// the broker has dropped it, as AWS IoT does, or is about to be given up. Ending the connection would
+/// give the place back too, and cost more.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A message that was sent and not acknowledged.
 #[derive(Debug)]
@@ -91,7 +95,10 @@ impl Inflight {
 
     /// The broker's Receive Maximum is reached.
     fn is_exhausted(&self) -> bool {
-        self.publishes.len() + self.unanswered.len() >= self.receive_maximum
+        let now = Instant::now();
+        let takes_place = |sent: &SentMessage| now.duration_since(sent.sent) < PLACE_TIMEOUT;
+        let places = self.unanswered.iter().filter(|(_, sent)| takes_place(sent));
+        self.publishes.len() + places.count() >= self.receive_maximum
     }
 
     /// A packet identifier that nothing in flight has.
@@ -301,6 +308,21 @@ mod tests {
         // A late answer gives the place back.
         assert!(inflight.acknowledged(ids[1]).unwrap().item.is_none());
         assert!(inflight.has_room(20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unanswered_publish_gives_its_place_back_in_the_end() {
+        let mut inflight = Inflight::new(1);
+        let id = push(&mut inflight, "a");
+        let unanswered = inflight.take(0).unwrap();
+        inflight.keep(unanswered, Instant::now());
+        tokio::time::sleep(PLACE_TIMEOUT - Duration::from_secs(1)).await;
+        assert!(!inflight.has_room(20));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(inflight.has_room(20));
+        // Its identifier stays taken.
+        assert_ne!(push(&mut inflight, "b"), id);
+        assert!(inflight.acknowledged(id).is_some());
     }
 
     #[tokio::test(start_paused = true)]

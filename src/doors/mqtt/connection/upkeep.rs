@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::{Connection, ConnectionLost, SETTLE_TIME};
 use crate::doors::mqtt::DoorContext;
-use crate::doors::mqtt::delivery::DeliveryCheck;
+use crate::doors::mqtt::delivery::{DELIVERY_TIMEOUT, DeliveryCheck};
+use crate::doors::mqtt::inflight::SentMessage;
 use crate::doors::mqtt::retained_watch::{RetainedWatch, Retention};
 use crate::doors::mqtt::session::BrokerSession;
 use crate::doors::mqtt::subscription::{gateway_filter, own_rooms_filter};
@@ -123,6 +124,10 @@ impl Connection {
         {
             upkeep.delivery.rooms_not_granted();
         }
+        let waits_long = |sent: &SentMessage| now.duration_since(sent.sent) >= DELIVERY_TIMEOUT;
+        if self.outgoing.pace.is_slow() || session.inflight.iter().any(waits_long) {
+            upkeep.delivery.abandon();
+        }
         let (prefix, telemetry) = (&context.settings.prefix, &context.telemetry);
         if let Some(undelivered) = upkeep.delivery.concluded(now) {
             upkeep.is_heard = !undelivered.gateway;
@@ -160,7 +165,8 @@ impl Connection {
         }
         let mut filters = vec![gateway];
         upkeep.retained.asked(now);
-        if upkeep.delivery.is_wanted() && session.subscription.has_commands {
+        let can_check = session.subscription.has_commands && !self.outgoing.pace.is_slow();
+        if upkeep.delivery.is_wanted() && can_check {
             let prefix = &context.settings.prefix;
             let rooms = rooms(&context.store);
             let topics = upkeep.delivery.expect(rooms, prefix, now);
