@@ -30,6 +30,7 @@ mod early_refusals;
 mod examples;
 mod gateway;
 mod guesses;
+mod hanging;
 mod health;
 mod home_assistant;
 mod hostile;

@@ -144,12 +144,13 @@ impl SessionLimits {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::settings::tests::settings;
     use super::*;
 
-    fn with(change: impl FnOnce(&mut ConnAckProperties)) -> ConnAckProperties {
-        let mut properties = ConnAckProperties {
+    /// The properties of a CONNACK that names none.
+    pub fn no_properties() -> ConnAckProperties {
+        ConnAckProperties {
             session_expiry_interval: None,
             receive_max: None,
             max_qos: None,
@@ -167,7 +168,11 @@ mod tests {
             server_reference: None,
             authentication_method: None,
             authentication_data: None,
-        };
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut ConnAckProperties)) -> ConnAckProperties {
+        let mut properties = no_properties();
         change(&mut properties);
         properties
     }

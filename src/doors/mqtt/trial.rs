@@ -289,6 +289,7 @@ impl Asked {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    use super::super::session::tests::no_properties;
     use super::super::settings::tests::settings;
     use super::*;
 
@@ -366,23 +367,8 @@ mod tests {
     #[test]
     fn what_run_does_not_connect_to_is_a_problem_here_with_the_same_words() {
         let plain = ConnAckProperties {
-            retain_available: None,
-            max_qos: None,
             max_packet_size: Some(2048),
-            session_expiry_interval: None,
-            receive_max: None,
-            assigned_client_identifier: None,
-            topic_alias_max: None,
-            reason_string: None,
-            user_properties: Vec::new(),
-            wildcard_subscription_available: None,
-            subscription_identifiers_available: None,
-            shared_subscription_available: None,
-            server_keep_alive: None,
-            response_information: None,
-            server_reference: None,
-            authentication_method: None,
-            authentication_data: None,
+            ..no_properties()
         };
         let lacking = [
             ConnAckProperties {
