@@ -6,7 +6,9 @@
 //! One room is a `room` (the handle that takes commands), a `queue` (commands that wait) and an
 //! `actor` (the task that talks to the device). The actor starts what `underway`, `poller`,
 //! `camera_stops` and `availability` say may start; `executor` carries commands out; `knowledge`
-//! turns what was read into states and events, which `publisher` writes.
+//! turns what was read into states and events, which `publisher` writes; `calls` and `paired` find the
+//! events, `boot_time` tells when the device started. `spellings` remembers which of two requests for
+//! the same the device has.
 
 mod actor;
 mod availability;

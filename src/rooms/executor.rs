@@ -390,12 +390,22 @@ fn accepted_body(response: &DeviceResponse, operation: &Operation) -> Result<Val
     Ok(body)
 }
 
+/// The words of a refusal with 400 that say that an action is unknown. With 400 nothing was carried out.
+const UNKNOWN_ACTION: [&str; 5] = [
+    "action",
+    "recogni",
+    "unknown",
+    "unsupported",
+    "not supported",
+];
+
 /// Whether the device lacks this spelling of a command, so that it carried nothing out.
 fn lacks_spelling(failure: &Failure, command: &Command) -> bool {
     let has_action = || command.fixed.iter().any(|(name, _)| *name == "action");
+    let message = || failure.message.to_ascii_lowercase();
     match failure.status {
         Some(404 | 405 | 501) => true,
-        Some(400) => has_action() && failure.message.to_ascii_lowercase().contains("action"),
+        Some(400) => has_action() && UNKNOWN_ACTION.iter().any(|word| message().contains(word)),
         _ => false,
     }
 }

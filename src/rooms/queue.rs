@@ -186,6 +186,10 @@ impl Waiting {
             let passes = ticket.is_urgent() && free.in_order != Err(ticket.area());
             let alongside = free.alongside && (ticket.runs_alongside() || passes);
             let prefers_alongside = alongside && ticket.runs_alongside();
+            if ticket.takes_minutes() && !alongside {
+                // On the ordered lane all others would wait for it.
+                continue;
+            }
             if free.in_order.is_ok() && !ordered_waits && !prefers_alongside {
                 return Some((index, Lane::InOrder));
             }

@@ -349,6 +349,12 @@ fn a_spelling_is_missing_only_if_nothing_was_carried_out() {
         (501, "", true),
         (400, "the device answered 400: unknown field action", true),
         (400, "the device answered 400: Invalid Action", true),
+        (400, "the device answered 400: Request not recognized", true),
+        (
+            400,
+            "the device answered 400: restart is not supported",
+            true,
+        ),
         (400, "the device answered 400: no", false),
         (400, "the device answered 400", false),
         (500, "the device answered 500: unknown action", false),

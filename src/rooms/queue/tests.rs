@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
-use crate::catalogue::Call;
+use crate::catalogue::{CATALOGUE, Call, Command, Params, Route, TimeLimit, Variant};
 use crate::command::{Reply, Transfer};
 use crate::state::StateStore;
 
@@ -34,6 +34,10 @@ impl Fixture {
 
     fn push(&self, command: &str, payload: &'static str) {
         let call = Call::parse(command, &Bytes::from(payload), &mut None).unwrap();
+        self.push_call(command, call);
+    }
+
+    fn push_call(&self, command: &str, call: Call) {
         let tx = self.tx.clone();
         let reply = Reply::new("1".into(), command, move |outcome| {
             if let Err(failure) = outcome.result {
@@ -123,6 +127,47 @@ fn a_download_runs_alongside_the_others() {
         ..ALL
     };
     assert_eq!(queue.take(rest), Some((Lane::InOrder, "audio/mute".into())));
+}
+
+/// A command like another, but one that takes minutes.
+fn that_takes_minutes(command: &str) -> &'static Route {
+    let like = CATALOGUE.pattern(command).unwrap();
+    let variant = Variant {
+        operation: like.variants[0].operation,
+        command: Command {
+            time_limit: TimeLimit::Minutes,
+            ..*like.command()
+        },
+    };
+    Box::leak(Box::new(Route {
+        topic: command.to_owned(),
+        variants: vec![variant],
+    }))
+}
+
+#[test]
+fn nothing_waits_for_a_command_that_takes_minutes() {
+    let queue = Fixture::new();
+    let command = "system/device_mode/set";
+    let minutes = || Call::of(that_takes_minutes(command), Params::new());
+    queue.push_call(command, minutes());
+    queue.push("audio/mute", "");
+    let alone = Some((Lane::Alongside, command.to_owned()));
+    assert_eq!(queue.take(ALL), alone);
+    let rest = FreeLanes {
+        alongside: false,
+        ..ALL
+    };
+    assert_eq!(queue.take(rest), Some((Lane::InOrder, "audio/mute".into())));
+    // While its lane is taken it waits, and those behind it do not.
+    queue.push_call(command, minutes());
+    queue.push("audio/unmute", "");
+    assert_eq!(
+        queue.take(rest),
+        Some((Lane::InOrder, "audio/unmute".into()))
+    );
+    assert_eq!(queue.take(rest), None);
+    assert_eq!(queue.take(ALL), alone);
 }
 
 #[test]

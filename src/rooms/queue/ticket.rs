@@ -38,6 +38,11 @@ impl Ticket {
         }
     }
 
+    /// It may run so long that nothing may wait for it.
+    pub fn takes_minutes(&self) -> bool {
+        self.command().time_limit == TimeLimit::Minutes
+    }
+
     /// The part of the device it is about: the topic's first level.
     pub fn area(&self) -> &'static str {
         let topic = self.call.route.topic.as_str();
