@@ -17,6 +17,11 @@ use poly2mqtt_test_support::secrets::PASSWORD;
 /// A broker that has sent nothing for this time has sent everything it holds.
 const TOLD: Duration = Duration::from_millis(300);
 
+const SECONDS_OF_A_DAY: u32 = 24 * 60 * 60;
+/// So many seconds may be between what two gateways say of a device's start: an answer may be late by as
+/// much.
+const APART_AT_MOST: u32 = 10;
+
 /// States that are not read from the device, or only on request.
 fn compared(topic: &str) -> bool {
     !topic.contains("/camera/snapshot/") && !topic.ends_with("/problem")
@@ -45,7 +50,7 @@ pub async fn compare(world: &World) {
     let topics: std::collections::BTreeSet<_> = held.keys().chain(other.keys()).collect();
     for topic in topics {
         world.report.count(Check::States, "topics", 1);
-        if held.get(topic) != other.get(topic) {
+        if !same(topic, held.get(topic), other.get(topic)) {
             broken(&format!(
                 "{topic} is {:.300?}, but another gateway reads {:.300?}",
                 held.get(topic),
@@ -62,6 +67,36 @@ pub async fn compare(world: &World) {
             ));
         }
     }
+}
+
+/// Whether two gateways say the same. When a device has started, each computes from the moment at
+/// which the answer came, so they may be a little apart.
+fn same(topic: &str, held: Option<&String>, other: Option<&String>) -> bool {
+    match (
+        held.and_then(|it| day_second(it)),
+        other.and_then(|it| day_second(it)),
+    ) {
+        (Some(held), Some(other)) if topic.ends_with("/system/boot_time") => {
+            let apart = held.abs_diff(other);
+            apart.min(SECONDS_OF_A_DAY - apart) <= APART_AT_MOST
+        }
+        _ => held == other,
+    }
+}
+
+/// The second of the day of `2026-11-26T20:03:56Z`.
+fn day_second(time: &str) -> Option<u32> {
+    let parts: Vec<u32> = time
+        .split_once('T')?
+        .1
+        .strip_suffix('Z')?
+        .split(':')
+        .filter_map(|part| part.parse().ok())
+        .collect();
+    let [hour, minute, second] = parts[..] else {
+        return None;
+    };
+    Some((hour * 60 + minute) * 60 + second)
 }
 
 /// A second gateway in this process, with its own broker. It reads the devices directly.
