@@ -18,6 +18,12 @@ use poly2mqtt_test_support::secrets::PASSWORD;
 const NOTICED: Duration = Duration::from_secs(15);
 /// A connected gateway publishes what it knows within this time.
 const SAYS: Duration = Duration::from_secs(3);
+/// Where a request by POST reads.
+const READ_BY_POST: [&str; 3] = [
+    "/rest/devicemanagement/devices",
+    "/rest/current/devicemanagement/devices",
+    "/rest/config",
+];
 /// The longest delay of an answer. A device may act on a request this late.
 const LATEST: u64 = 4500;
 
@@ -141,7 +147,11 @@ async fn trouble(world: &World, number: usize, name: &str, lasts: Duration, draw
             ];
             let from = Instant::now();
             let kind = kinds[draw as usize % kinds.len()].clone();
-            device.add_fault(Fault::on("/rest/", kind).method("GET"));
+            // Every read: all requests by GET, and those that read by POST.
+            device.add_fault(Fault::on("/rest/", kind.clone()).method("GET"));
+            for path in READ_BY_POST {
+                device.add_fault(Fault::on(path, kind.clone()));
+            }
             sleep(NOTICED).await;
             noticed(world, number, from);
             device.clear_faults();
