@@ -92,3 +92,17 @@ pub use router::{CATALOGUE, Catalogue};
 pub use search::Search;
 pub use state::{Context, Pick, Shape, State};
 pub use step::{Params, Step};
+
+/// What the check of a room reads, and where its report stands.
+pub(crate) mod checked {
+    pub(crate) use super::areas::audio::states::MICROPHONES_CONNECTED;
+    pub(crate) use super::areas::calendar::meeting_start;
+    pub(crate) use super::areas::calendar::states::{
+        NEXT as NEXT_MEETING, STATUS as CALENDAR_STATE,
+    };
+    pub(crate) use super::areas::cameras::states::{NEAR as NEAR_CAMERAS, NEAR_SELECTED_PEOPLE};
+    pub(crate) use super::areas::conferences::states::CALL_STATE;
+    pub(crate) use super::areas::readiness::commands::RUN as READINESS_RUN;
+    pub(crate) use super::areas::readiness::states::READINESS;
+    pub(crate) use super::areas::system::states::{CALL_IN_MEETING, H323_GATEKEEPERS, SIP_SERVERS};
+}

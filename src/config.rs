@@ -35,6 +35,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod text_file;
+mod time_of_day;
 mod units;
 mod values;
 
@@ -61,6 +62,7 @@ pub use room_id::RoomId;
 pub use secret::Secret;
 pub use sources::locate;
 pub use tcp::TcpConfig;
+pub use time_of_day::TimeOfDay;
 
 use key::{Key, KeyType, KeyValue, Reload, Section, Values};
 use reader::{Findings, Reader};

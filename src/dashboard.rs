@@ -48,6 +48,7 @@ const SCRIPT: &str = scripts![
     "panels/picture.js",
     "panels/calendar.js",
     "panels/modes.js",
+    "panels/readiness.js",
     "panels/system.js",
     "panels/commands.js",
     "panels/states.js",

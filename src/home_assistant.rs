@@ -18,6 +18,7 @@ mod fitting;
 mod gateway;
 mod merge;
 mod publisher;
+mod readiness;
 mod room;
 
 pub use announcer::Delays;

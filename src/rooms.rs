@@ -21,6 +21,7 @@ mod paired;
 mod poller;
 mod publisher;
 mod queue;
+mod readiness;
 mod reading;
 mod refusal;
 mod room;
@@ -246,6 +247,8 @@ impl Rooms {
             max_command_age: room.max_command_age,
             allow: room.allow.clone(),
             max_payload,
+            readiness: room.readiness,
+            readiness_dial: room.readiness_dial.clone(),
         }
     }
 

@@ -9,6 +9,7 @@ pub(super) mod collaboration;
 pub(super) mod conferences;
 pub(super) mod directory;
 pub(super) mod paired;
+pub(super) mod readiness;
 pub(super) mod session;
 pub(super) mod system;
 pub(super) mod video;
@@ -21,6 +22,7 @@ const AREAS: &[&[Operation]] = &[
     collaboration::OPERATIONS,
     conferences::OPERATIONS,
     directory::OPERATIONS,
+    readiness::OPERATIONS,
     session::OPERATIONS,
     system::OPERATIONS,
     paired::OPERATIONS,

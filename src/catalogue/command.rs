@@ -50,6 +50,8 @@ pub enum Plan {
     Read(StateTopic),
     /// Answers with the state's stored value: the device has no request for it.
     Stored(StateTopic),
+    /// Checks whether the room is ready: several reads, a move of the camera, and a call.
+    Readiness,
     /// Starts a camera, which must be stopped again.
     Move,
     /// Creates a directory query, pages through it and deletes it.

@@ -41,6 +41,11 @@ pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
         "a touch panel or another paired device is gone: `id`, `name`, `type`, `state`",
     ),
     event("device_back", "a device that was lost is there again"),
+    event(
+        "readiness_failed",
+        "the room was checked and is not ready: `at`, and `failed` with the `name` and `message` of each \
+         check that failed",
+    ),
     event("command_failed", "a command of any client failed"),
     GatewayTopic {
         topic: Topic::Gateway("availability"),

@@ -72,7 +72,7 @@ pub enum When {
 pub struct Operation {
     /// The HTTP method.
     pub method: Method,
-    /// The path with its parameters: `/rest/conferences/{conf_id}`.
+    /// The path with its parameters: `/rest/conferences/{conf_id}`. Empty for what the gateway does itself.
     pub path: &'static str,
     /// How the device's answer is made uniform.
     pub shape: Shape,
@@ -170,6 +170,11 @@ impl Operation {
         self.states.iter().any(timed)
     }
 
+    /// The gateway itself makes its states and answers its commands: it has no request of its own.
+    pub fn is_gateways_own(&self) -> bool {
+        self.path.is_empty()
+    }
+
     /// True if it can be sent to read its states.
     pub fn reads(&self) -> bool {
         self.read.is_some()
@@ -184,6 +189,11 @@ impl Operation {
     pub fn takes(&self, name: &str) -> bool {
         parameters(self.path).any(|parameter| parameter == name)
     }
+}
+
+/// What the gateway does itself, with several requests or none.
+pub(super) const fn gateways_own() -> Operation {
+    Operation::new(Method::Post, "")
 }
 
 pub(super) const fn get(path: &'static str) -> Operation {

@@ -214,6 +214,8 @@ impl Demo {
                 poll: PollConfig::default(),
                 preset_offset: None,
                 keep_alive: true,
+                readiness: None,
+                readiness_dial: None,
                 max_command_age: Duration::from_secs(5),
             };
             rooms.insert(RoomId::new(&number.to_string()).ok_or_else(unusable)?, room);

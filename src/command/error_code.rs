@@ -50,7 +50,7 @@ error_codes! {
         "A guarded command, a token without this access, or the device refuses this user.",
         "Add it to the room's `allow`, use a token with more `access`, or a device user with the admin role.";
     Busy, "busy",
-        "64 commands are waiting already.",
+        "64 commands are waiting already; or the room cannot be checked now: it is in a call, a meeting begins soon, it is being checked, or a command ended the check.",
         "Send fewer, or wait for results.";
     Expired, "expired",
         "The command was too old when its turn came.",

@@ -8,6 +8,7 @@ use url::Url;
 use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::server_url::{ServerUrl, UrlForm};
+use super::time_of_day::TimeOfDay;
 use super::values::path_text;
 use super::{Certificate, PollConfig, Secret};
 use crate::catalogue::GUARDED;
@@ -33,6 +34,10 @@ pub struct RoomConfig {
     pub preset_offset: Option<i8>,
     /// `keep_alive`.
     pub keep_alive: bool,
+    /// `readiness`: when the room is checked each day.
+    pub readiness: Option<TimeOfDay>,
+    /// `readiness_dial`: the address that the check calls.
+    pub readiness_dial: Option<String>,
     /// `max_command_age`.
     pub max_command_age: Duration,
 }
@@ -160,6 +165,25 @@ impl Section for RoomConfig {
         .default("true")
         .in_info(),
         Key::new(
+            "readiness",
+            KeyType::Text,
+            Reload::Now,
+            "When the room is checked each day, in the local time of this machine",
+        )
+        .choices(&[("off", "only by `readiness/run`")])
+        .default("off")
+        .example("06:30")
+        .in_info(),
+        Key::new(
+            "readiness_dial",
+            KeyType::Text,
+            Reload::Now,
+            "Address that the check calls; the call is hung up as soon as it is connected",
+        )
+        .without("no call")
+        .example("echo@example.com")
+        .in_info(),
+        Key::new(
             "max_command_age",
             KeyType::Duration,
             Reload::Now,
@@ -185,6 +209,11 @@ impl Section for RoomConfig {
             ("poll", KeyValue::Table(self.poll.values())),
             ("preset_offset", plain(self.preset_offset)),
             ("keep_alive", plain(self.keep_alive)),
+            (
+                "readiness",
+                plain(self.readiness.map_or("off".into(), |at| at.to_string())),
+            ),
+            ("readiness_dial", plain(self.readiness_dial.clone())),
             ("max_command_age", plain(self.max_command_age.as_secs_f64())),
         ])
     }
@@ -241,6 +270,11 @@ impl RoomConfig {
             poll: own.poll,
             preset_offset: own.preset_offset.or(defaults.preset_offset),
             keep_alive: own.keep_alive.or(defaults.keep_alive).unwrap_or(true),
+            readiness: own.readiness.or(defaults.readiness).flatten(),
+            readiness_dial: own
+                .readiness_dial
+                .or_else(|| defaults.readiness_dial.clone())
+                .filter(|address| !address.is_empty()),
             max_command_age: own
                 .max_command_age
                 .or(defaults.max_command_age)
@@ -261,6 +295,10 @@ pub struct RoomDefaults {
     poll: PollConfig,
     preset_offset: Option<i8>,
     keep_alive: Option<bool>,
+    /// `Some(None)`: off.
+    readiness: Option<Option<TimeOfDay>>,
+    /// Empty: no call, also where `[defaults]` names an address.
+    readiness_dial: Option<String>,
     max_command_age: Option<Duration>,
 }
 
@@ -278,6 +316,10 @@ impl RoomDefaults {
                 .integer("preset_offset")
                 .and_then(|offset| i8::try_from(offset).ok()),
             keep_alive: reader.bool("keep_alive"),
+            readiness: read_readiness(reader),
+            readiness_dial: reader
+                .any_text("readiness_dial")
+                .map(|address| address.trim().to_owned()),
             max_command_age: reader.duration("max_command_age", Duration::from_millis(100)),
         }
     }
@@ -309,6 +351,19 @@ fn read_allow(reader: &mut Reader<'_>) -> Option<BTreeSet<String>> {
         }
     }
     Some(allow.into_iter().collect())
+}
+
+fn read_readiness(reader: &mut Reader<'_>) -> Option<Option<TimeOfDay>> {
+    let text = reader.text("readiness")?;
+    if text == "off" {
+        return Some(None);
+    }
+    let at = TimeOfDay::parse(&text);
+    if at.is_none() {
+        let message = "takes a time of day from \"00:00\" to \"23:59\", or \"off\"";
+        reader.error("readiness", message);
+    }
+    at.map(Some)
 }
 
 fn read_certificate(reader: &mut Reader<'_>) -> Option<Certificate> {

@@ -3,6 +3,7 @@
 use super::document::{Component, DeviceInfo, Document, Origin};
 use super::entities::{CatalogueEntity, Param, Scope, catalogue_entities, read_only};
 use super::facts::RoomFacts;
+use super::readiness::readiness_components;
 use super::{Namespace, id_text};
 use crate::catalogue::{DEVICES, Enabled, Entity, EntityKind, StateTopic, TOUCH_PANEL};
 use crate::topics::{GATEWAY_AVAILABILITY, RoomTopics};
@@ -87,6 +88,7 @@ pub fn room_document(namespace: &Namespace, facts: &RoomFacts) -> Document {
         components.push((key, component));
     }
     if facts.seen() {
+        components.extend(readiness_components(&scope, &gateway));
         let has = |state: &Option<StateTopic>| state.is_none_or(|state| facts.has(state));
         for (topic, entity, _) in EVENTS.iter().filter(|(_, _, state)| has(state)) {
             let platform = read_only(entity, scope.topic(topic));

@@ -42,7 +42,10 @@ pub fn document() -> Value {
     for (topic, operation, state) in states() {
         let message = message::kind_of_state(operation, state);
         let (method, path) = (operation.method.as_str(), operation.path);
-        let about = format!("From `{method} {path}`; read: {}.", read(operation));
+        let about = match operation.is_gateways_own() {
+            true => format!("From the gateway itself, {}.", read(operation)),
+            false => format!("From `{method} {path}`; read: {}.", read(operation)),
+        };
         parts.sends(&id(&topic), &PATTERN.below(&topic), message, true, &about);
     }
     for file in files() {

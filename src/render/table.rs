@@ -59,6 +59,7 @@ pub fn files() -> impl Iterator<Item = FileSpec> {
 /// How often a state is read.
 pub fn read(operation: &Operation) -> &'static str {
     match operation.poll {
+        None if operation.is_gateways_own() => "when a check has ended",
         None if operation.reads() => "on request",
         None => "with the log-in",
         Some((_, When::Meters)) => "fast, with poll.meters",
@@ -111,6 +112,9 @@ pub fn requests(route: &Route) -> String {
     }
     match command.plan {
         Plan::Direct | Plan::Split(_) => direct,
+        Plan::Readiness => {
+            "reads, a move of the camera and back, and a call if readiness_dial is set".into()
+        }
         Plan::Move => format!("{direct}, then its stop"),
         Plan::From { state, .. } => format!("{}, then {direct}", reading(state)),
         Plan::Read(state) => reading(state),
@@ -134,6 +138,9 @@ pub fn source(operation: &Operation) -> String {
 }
 
 fn path(operation: &Operation) -> String {
+    if operation.is_gateways_own() {
+        return "the gateway itself".into();
+    }
     format!("{} {}", operation.method.as_str(), operation.path)
 }
 

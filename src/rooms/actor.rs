@@ -17,10 +17,14 @@
 //!          StateStore, Reply ◄─ RoomPublisher ◄─ RoomKnowledge
 //! ```
 //!
+//! `check` starts and ends the checks of the room, which run beside everything else and hold up no
+//! command.
+//!
 //! `finish` applies the readings of a command before it gives the result, so that clients see the
 //! states that a command touched before its result. The room is online when a reading is what a Poly
 //! device says, and offline when none is any more.
 
+mod check;
 mod finish;
 #[cfg(test)]
 mod tests;
@@ -38,11 +42,12 @@ use tracing::Instrument;
 
 use super::availability::Availability;
 use super::camera_stops::CameraStops;
-use super::executor::{Environment, Executed, execute};
-use super::knowledge::RoomKnowledge;
+use super::executor::{CheckOrder, Environment, Executed, execute};
+use super::knowledge::{RoomKnowledge, unix_now};
 use super::poller::{Poll, Poller};
 use super::publisher::RoomPublisher;
-use super::queue::{Lane, Queue, Ticket, stopping_failure};
+use super::queue::{Lane, Queue, Ticket};
+use super::readiness::{Daily, Interruption, local_offset};
 use super::reading::{LARGEST_JSON_ANSWER, Reading};
 use super::settings::RoomSettings;
 use super::underway::Underway;
@@ -50,6 +55,7 @@ use crate::catalogue::{Call, Motion, Plan, TimeLimit};
 use crate::command::{Reply, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
 use crate::telemetry::{Telemetry, command_span};
+use check::RunningCheck;
 
 /// Runs a room until it is asked to stop. Begins with the camera stops that an earlier task of the
 /// room left, and returns those that are still to be sent.
@@ -75,7 +81,8 @@ pub async fn run(
             biased;
             () = &mut cancelled, if !stopping => {
                 stopping = true;
-                actor.queue.close(stopping_failure());
+                actor.queue.stop();
+                actor.interrupt_check(Interruption::Stopping);
             }
             Some(done) = actor.running.next() => actor.finish(done),
             () = actor.queue.filled(), if !stopping => {}
@@ -104,6 +111,8 @@ enum Done {
         camera: String,
         executed: Box<Executed>,
     },
+    /// A check of the room has ended.
+    Checked(Box<Executed>),
 }
 
 /// What a command does to a camera.
@@ -112,6 +121,10 @@ enum CameraEffect {
     Starts(Motion),
     /// Stops this camera.
     Stops(String),
+    /// Sends the camera to this preset.
+    Recalls(String),
+    /// Sends the camera to a position that has no name.
+    Places,
 }
 
 impl CameraEffect {
@@ -123,7 +136,15 @@ impl CameraEffect {
         match (motion, Motion::ended_by(call)) {
             (Some(motion), _) => Self::Starts(motion),
             (None, Some(camera)) => Self::Stops(camera),
-            (None, None) => Self::None,
+            (None, None) => Self::without_motion(call),
+        }
+    }
+
+    fn without_motion(call: &Call) -> Self {
+        match (call.route.topic.as_str(), call.param("index")) {
+            ("camera/preset/{index}/activate", Some(index)) => Self::Recalls(index.to_owned()),
+            (topic, _) if topic.starts_with("camera/position/") => Self::Places,
+            _ => Self::None,
         }
     }
 }
@@ -143,6 +164,14 @@ struct Actor {
     /// understood.
     doubtful: Vec<Reading>,
     underway: Underway,
+    /// The check of the room that runs.
+    check: Option<RunningCheck>,
+    /// When the room is checked each day.
+    daily: Option<Daily>,
+    /// The clock: seconds since 1970.
+    clock: fn() -> i64,
+    /// The preset that the gateway has sent the camera to, unless it has moved it since.
+    preset: Option<String>,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
@@ -164,6 +193,12 @@ impl Actor {
             ),
             knowledge: RoomKnowledge::new(publisher.clone(), settings.preset_offset),
             availability: Availability::new(device.timings().clone()),
+            daily: settings
+                .readiness
+                .map(|at| Daily::new(at, &settings.id, local_offset, unix_now())),
+            clock: unix_now,
+            check: None,
+            preset: None,
             settings,
             device,
             queue,
@@ -201,6 +236,9 @@ impl Actor {
             self.connect();
         }
         self.queue.expire(now);
+        if !stopping {
+            self.start_checks();
+        }
         if !self.availability.is_logged_in() {
             return;
         }
@@ -248,6 +286,7 @@ impl Actor {
             ..
         } = ticket;
         let effect = Box::new(CameraEffect::of(&call));
+        self.command_interrupts_check(&call, &effect);
         if let CameraEffect::Starts(motion) = &*effect {
             // The camera may move even if the start is never answered.
             let longest = self.device.timings().request_timeout + motion.duration;
@@ -295,6 +334,7 @@ impl Actor {
             stored,
             setting_names: self.settings.setting_names.clone(),
             spellings: self.knowledge.spellings().clone(),
+            check: None,
         }
     }
 
@@ -311,6 +351,7 @@ impl Actor {
             self.queue.next_expiry(),
             self.stops.next_due().filter(|_| may_stop_camera),
             self.poller.next_due().filter(|_| may_poll),
+            self.next_daily_check(),
         ]
         .into_iter()
         .flatten()

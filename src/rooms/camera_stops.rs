@@ -61,6 +61,13 @@ impl CameraStops {
         });
     }
 
+    /// The stop that is due at `from`, if it still is, is due at `to`.
+    pub fn reschedule(&mut self, from: Instant, to: Instant) {
+        for stop in self.stops.iter_mut().filter(|stop| stop.due == from) {
+            stop.due = to;
+        }
+    }
+
     /// The device has carried out a stop of this camera.
     pub fn stopped(&mut self, camera: &str, now: Instant) {
         self.stops.retain_mut(|stop| {

@@ -6,8 +6,11 @@
 
 mod files;
 mod queries;
+mod readiness;
 #[cfg(test)]
 mod tests;
+
+pub use readiness::CheckOrder;
 
 use std::sync::Arc;
 
@@ -35,6 +38,8 @@ pub struct Environment {
     pub preset_offset: Option<i8>,
     /// The conference that is up.
     pub conference: Option<String>,
+    /// What a check of the room needs besides.
+    pub check: Option<CheckOrder>,
     /// The largest file that is held in memory, in bytes.
     pub max_payload: usize,
     /// The stored value of the state that the command asks for, if the device has no request for
@@ -53,6 +58,8 @@ pub struct Executed {
     pub result: Result<Success, Failure>,
     /// The readings that were made, in order.
     pub readings: Vec<Reading>,
+    /// A check of the room has started the camera, and the device has carried out no stop.
+    pub camera_may_move: bool,
     /// The device cannot be used any more.
     pub problem: Option<Problem>,
     /// A request was sent and not answered in time.
@@ -77,6 +84,7 @@ pub async fn execute(
         problem: None,
         unanswered: false,
         spelled: None,
+        camera_may_move: false,
     };
     let result = executor.run(call).await;
     Executed {
@@ -85,6 +93,7 @@ pub async fn execute(
         problem: executor.problem,
         unanswered: executor.unanswered,
         spelled: executor.spelled,
+        camera_may_move: executor.camera_may_move,
     }
 }
 
@@ -100,6 +109,7 @@ struct Executor<'a> {
     problem: Option<Problem>,
     unanswered: bool,
     spelled: Option<(&'static str, usize)>,
+    camera_may_move: bool,
 }
 
 impl Executor<'_> {
@@ -108,6 +118,8 @@ impl Executor<'_> {
         let call = self.resolve_toggle(call, command).await?;
         let mut success = match command.plan {
             Plan::Direct | Plan::Move => self.request(&call).await?,
+            // On the heap: it is long, and would make the future of every command as long.
+            Plan::Readiness => Box::pin(self.check_room()).await?,
             Plan::Split(_) => {
                 let calls = call.planned(&self.environment.context, &Value::Null)?;
                 self.request_all(&calls).await?

@@ -71,6 +71,11 @@ impl RoomKnowledge {
         self.calls.in_call()
     }
 
+    /// Every paired device that was there at some time since the gateway started.
+    pub fn known_devices(&self) -> Vec<crate::catalogue::PairedDevice> {
+        self.paired.known()
+    }
+
     /// The conference of the call.
     pub fn conference(&self) -> Option<&str> {
         self.calls.conference()
@@ -190,7 +195,7 @@ fn is_call_state(operation: &Operation) -> bool {
 }
 
 /// Seconds since 1970.
-fn unix_now() -> i64 {
+pub(super) fn unix_now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
 }

@@ -18,6 +18,12 @@ pub struct PairedDevices {
 }
 
 impl PairedDevices {
+    /// Every device that was there at some time, also if it is not paired any more.
+    pub fn known(&self) -> Vec<PairedDevice> {
+        let known = self.known.iter().flat_map(BTreeMap::values);
+        known.map(|(device, _)| device.clone()).collect()
+    }
+
     /// Takes a reading and returns its events. The first reading has none, and neither has a device that
     /// was never seen before.
     pub fn update(&mut self, now: Vec<PairedDevice>) -> Vec<Event> {

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::availability::WentOffline;
+use super::readiness::failure_event;
+use crate::catalogue::checked::READINESS;
 use crate::catalogue::{SESSION, StateTopic, payload};
 use crate::command::{ErrorCode, Failure, FileAnswer, Reply, Success};
 use crate::device::Problem;
@@ -92,8 +94,27 @@ impl RoomPublisher {
 
     /// The value of a state as it was published last, if it is JSON.
     pub fn stored(&self, state: StateTopic) -> Option<Value> {
-        let value = self.store.get(&self.topics().below(state.as_str()))?;
+        self.stored_at(state.as_str())
+    }
+
+    fn stored_at(&self, below: &str) -> Option<Value> {
+        let value = self.store.get(&self.topics().below(below))?;
         serde_json::from_slice(&value.payload).ok()
+    }
+
+    /// The message of the room's problem, if it has one.
+    pub fn problem(&self) -> Option<String> {
+        let problem = self.stored_at(PROBLEM)?;
+        let is_none = problem["code"] == "none";
+        (!is_none).then(|| problem["message"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Publishes the report of a check of the room, and an event if something is wrong.
+    pub fn report(&self, report: &Value) {
+        self.state(READINESS.as_str(), Some(report));
+        if let Some(details) = failure_event(report) {
+            self.event("readiness_failed", &details);
+        }
     }
 
     /// Says whether every state has been read since the log-in.

@@ -47,6 +47,10 @@ pub struct FreeLanes {
 #[derive(Debug)]
 struct Waiting {
     tickets: VecDeque<Ticket>,
+    /// The checks of the room. They have no lane: commands do not wait for them.
+    checks: VecDeque<Ticket>,
+    /// The room's task ends.
+    stopping: bool,
     /// Set while the device cannot be used: every command is answered with it at once.
     closed: Option<Failure>,
 }
@@ -65,6 +69,8 @@ impl Queue {
         Self {
             waiting: Mutex::new(Waiting {
                 tickets: VecDeque::new(),
+                checks: VecDeque::new(),
+                stopping: false,
                 closed: None,
             }),
             filled: Notify::new(),
@@ -95,7 +101,8 @@ impl Queue {
     pub fn expire(&self, now: Instant) {
         let expired: Vec<_> = {
             let mut waiting = self.lock();
-            if waiting.tickets.iter().all(|ticket| ticket.expires > now) {
+            let mut all = waiting.tickets.iter().chain(&waiting.checks);
+            if all.all(|ticket| ticket.expires > now) {
                 return;
             }
             waiting.remove_if(|ticket| ticket.expires <= now)
@@ -107,11 +114,9 @@ impl Queue {
 
     /// When the next waiting command expires.
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.lock()
-            .tickets
-            .iter()
-            .map(|ticket| ticket.expires)
-            .min()
+        let waiting = self.lock();
+        let all = waiting.tickets.iter().chain(&waiting.checks);
+        all.map(|ticket| ticket.expires).min()
     }
 
     /// Takes the next command that may run now. [`Queue::expire`] must have been called before.
@@ -121,7 +126,25 @@ impl Queue {
         Some((lane, waiting.tickets.remove(index)?))
     }
 
-    /// Answers every waiting command with this failure and, until [`Queue::open`], every new one.
+    /// Takes the next check of the room.
+    pub fn take_check(&self) -> Option<Ticket> {
+        self.lock().checks.pop_front()
+    }
+
+    /// Answers everything that waits, and whatever comes: the room's task ends.
+    pub fn stop(&self) {
+        let checks = {
+            let mut waiting = self.lock();
+            waiting.stopping = true;
+            std::mem::take(&mut waiting.checks)
+        };
+        for ticket in checks {
+            self.publisher.answer(ticket.reply, Err(stopping_failure()));
+        }
+        self.close(stopping_failure());
+    }
+
+    /// Answers every waiting command, but no check, with this failure and, until [`Queue::open`], every new one.
     pub fn close(&self, failure: Failure) {
         let waiting: Vec<_> = {
             let mut waiting = self.lock();
@@ -140,13 +163,22 @@ impl Queue {
 
     /// How many commands wait.
     pub fn len(&self) -> usize {
-        self.lock().tickets.len()
+        let waiting = self.lock();
+        waiting.tickets.len() + waiting.checks.len()
     }
 }
 
 impl Waiting {
     /// Adds a ticket; returns those that are answered because of it.
     fn push(&mut self, ticket: Ticket) -> Vec<(Ticket, Failure)> {
+        // Also while the device cannot be used: that is what the report says.
+        if ticket.is_check() && !self.stopping {
+            if self.checks.len() >= QUEUE_CAPACITY {
+                return vec![(ticket, full_failure())];
+            }
+            self.checks.push_back(ticket);
+            return Vec::new();
+        }
         if let Some(failure) = &self.closed {
             return vec![(ticket, failure.clone())];
         }
@@ -169,11 +201,15 @@ impl Waiting {
     }
 
     fn remove_if(&mut self, remove: impl Fn(&Ticket) -> bool) -> Vec<Ticket> {
-        let (removed, kept) = std::mem::take(&mut self.tickets)
-            .into_iter()
-            .partition::<Vec<_>, _>(|ticket| remove(ticket));
-        self.tickets = kept.into();
-        removed
+        let mut all_removed = Vec::new();
+        for list in [&mut self.tickets, &mut self.checks] {
+            let (removed, kept) = std::mem::take(list)
+                .into_iter()
+                .partition::<Vec<_>, _>(|ticket| remove(ticket));
+            *list = kept.into();
+            all_removed.extend(removed);
+        }
+        all_removed
     }
 
     /// The first ticket for which there is a lane. Those for the ordered lane keep their order: if

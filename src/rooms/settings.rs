@@ -28,6 +28,10 @@ pub struct RoomSettings {
     pub allow: BTreeSet<String>,
     /// The largest file that is held in memory, in bytes.
     pub max_payload: usize,
+    /// When the room is checked each day.
+    pub readiness: Option<crate::config::TimeOfDay>,
+    /// The address that the check calls.
+    pub readiness_dial: Option<String>,
 }
 
 /// How to reach a configured room's device.

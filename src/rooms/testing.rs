@@ -62,5 +62,7 @@ pub fn room_settings() -> RoomSettings {
         max_command_age: Duration::from_secs(5),
         allow: BTreeSet::new(),
         max_payload: 1 << 20,
+        readiness: None,
+        readiness_dial: None,
     }
 }

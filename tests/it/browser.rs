@@ -11,7 +11,7 @@ use std::path::Path;
 use poly2mqtt::app::App;
 use poly2mqtt::config::{AccessLevel, Config, RoomId};
 use poly2mqtt::doors::clients::ClientLimits;
-use poly2mqtt_simulator::{Options, SimulatedDevice};
+use poly2mqtt_simulator::{Condition, Options, SimulatedDevice};
 use serde_json::{Value, json};
 
 use poly2mqtt_test_support::SOON;
@@ -55,6 +55,49 @@ fn moves(state: &Value) -> Vec<String> {
     let moves = state["cameras"]["moves"].as_array().unwrap().iter();
     let word = |entry: &Value| Some(entry.as_str()?.split_once(' ')?.1.to_owned());
     moves.map(|entry| word(entry).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_of_the_room_is_made_and_read() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let doors = Doors::start_with(ClientLimits::default(), |_| {}).await;
+    doors.device.set_condition(Condition::NoMicrophones, true);
+    open(&browser, &doors, "/#/room/1").await;
+    let panel = "document.querySelector('[aria-label=Readiness]')";
+    browser
+        .until(&format!("{panel}?.textContent.includes('Not checked yet')"))
+        .await;
+    browser
+        .until("!document.querySelector('fieldset.columns').disabled")
+        .await;
+    browser.click("[aria-label=Readiness] button").await;
+    browser
+        .until(&format!(
+            "{panel}.querySelector('.pill').textContent === 'Not ready'"
+        ))
+        .await;
+    // What failed comes first, with what to do.
+    let first = format!("{panel}.querySelector('li').textContent");
+    browser
+        .until(&format!(
+            "{first}.startsWith('Microphones') && {first}.includes('; check the microphones')"
+        ))
+        .await;
+    doors.device.set_condition(Condition::NoMicrophones, false);
+    browser
+        .until(&format!(
+            "{panel}.querySelector('button').ariaBusy !== 'true'"
+        ))
+        .await;
+    browser.click("[aria-label=Readiness] button").await;
+    browser
+        .until(&format!(
+            "{panel}.querySelector('.pill').textContent === 'Ready'"
+        ))
+        .await;
+    assert_eq!(browser.errors().await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

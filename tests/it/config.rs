@@ -134,6 +134,18 @@ fn defaults_and_poll_reach_rooms_that_do_not_say_otherwise() {
 }
 
 #[test]
+fn a_room_can_take_back_what_the_defaults_say_of_its_check() {
+    let text = "[defaults]\npassword = \"d\"\nreadiness = \"6:30\"\nreadiness_dial = \"echo@example.com\"\n\
+         [rooms.a]\nurl = \"https://192.0.2.1\"\n\
+         [rooms.b]\nurl = \"https://192.0.2.2\"\nreadiness = \"off\"\nreadiness_dial = \"\"\n";
+    let config = read(text).unwrap();
+    let (a, b) = (&config.rooms["a"], &config.rooms["b"]);
+    assert_eq!(a.readiness.unwrap().to_string(), "06:30");
+    assert_eq!(a.readiness_dial.as_deref(), Some("echo@example.com"));
+    assert_eq!((b.readiness, &b.readiness_dial), (None, &None));
+}
+
+#[test]
 fn bad_values_say_what_is_allowed() {
     for (line, wanted) in [
         ("certificate = \"sha256:12\"", "64 hexadecimal digits"),
@@ -145,6 +157,8 @@ fn bad_values_say_what_is_allowed() {
         ("preset_offset = 1", "an integer from -1 to 0"),
         ("keep_alive = \"maybe\"", "true or false"),
         ("max_command_age = 5", "a duration of at least 100 ms"),
+        ("readiness = \"24:00\"", "from \"00:00\" to \"23:59\""),
+        ("readiness = \"6:30 pm\"", "a time of day"),
         ("password_file = \"/nowhere\"", "password is set too"),
         ("ca_file = \"/nowhere\"", "is not a file"),
         ("poll = 3", "takes a table"),

@@ -46,6 +46,7 @@ mod mqtt_door;
 mod numbers;
 mod own_certificates;
 mod printing;
+mod readiness;
 mod recorded;
 mod reload;
 mod spellings;

@@ -162,7 +162,8 @@ fn dial(_: Step, meeting: &Value) -> Result<Vec<Step>, Failure> {
     ])
 }
 
-fn start(meeting: &Value) -> Option<i64> {
+/// When a meeting begins, in seconds since 1970.
+pub fn meeting_start(meeting: &Value) -> Option<i64> {
     epoch_seconds(meeting.get("startTime")?)
 }
 
@@ -176,16 +177,17 @@ fn current(meetings: &Value, now: i64) -> Option<&Value> {
     held(meetings)
         .filter(|meeting| {
             let duration = meeting.get("duration").and_then(seconds).unwrap_or(0);
-            start(meeting).is_some_and(|start| start <= now && now < start.saturating_add(duration))
+            meeting_start(meeting)
+                .is_some_and(|start| start <= now && now < start.saturating_add(duration))
         })
-        .max_by_key(|meeting| start(meeting))
+        .max_by_key(|meeting| meeting_start(meeting))
 }
 
 /// The meeting that begins next.
 fn next(meetings: &Value, now: i64) -> Option<&Value> {
     held(meetings)
-        .filter(|meeting| start(meeting).is_some_and(|start| start > now))
-        .min_by_key(|meeting| start(meeting))
+        .filter(|meeting| meeting_start(meeting).is_some_and(|start| start > now))
+        .min_by_key(|meeting| meeting_start(meeting))
 }
 
 #[cfg(test)]

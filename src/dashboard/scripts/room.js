@@ -22,7 +22,7 @@ function roomPage(scope, main, room) {
     missing.hidden = !connection.isUp || store.get(`${base}availability`) !== undefined;
   });
   const column = (...panels) => el("div", { class: "column" }, ...panels.map((panel) => panel(scope, room, columns)));
-  columns.append(column(soundPanel, callPanel, picturePanel), column(cameraPanel, modesPanel), column(calendarPanel, systemPanel));
+  columns.append(column(soundPanel, callPanel, picturePanel), column(cameraPanel, modesPanel), column(calendarPanel, readinessPanel, systemPanel));
   main.append(
     el("div", { class: "head" },
       el("div", {}, el("a", { class: "back", href: "#/" }, icon("left"), "All rooms")),

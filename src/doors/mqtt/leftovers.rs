@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::catalogue::CATALOGUE;
+use crate::catalogue::checked::READINESS;
 use crate::topics::{Below, RoomTopics, Topic};
 
 /// At most this many topics are remembered: any client can publish more of them.
@@ -51,13 +52,15 @@ impl<'a> Retained<'a> {
                 room,
                 is_read: false,
             },
+            Below::Other(state) if is_snapshot(state) || state == READINESS.as_str() => {
+                Self::State {
+                    room,
+                    is_read: false,
+                }
+            }
             Below::Other(state) if CATALOGUE.is_state(state) => Self::State {
                 room,
                 is_read: true,
-            },
-            Below::Other(state) if is_snapshot(state) => Self::State {
-                room,
-                is_read: false,
             },
             _ => Self::Other,
         }
@@ -203,6 +206,8 @@ mod tests {
             ("room/2/availability", unread("2")),
             ("room/2/problem", unread("2")),
             ("room/1/camera/snapshot/near", unread("1")),
+            ("room/1/readiness", unread("1")),
+            ("room/1/readiness/run", Retained::Other),
             ("room/1/camera/snapshot/near/get", Retained::Other),
             ("room/1/audio/volume/set", Retained::Other),
             ("room/1/audio/volume/set/result", Retained::Other),

@@ -40,6 +40,7 @@ impl Actor {
                 }
                 self.note_device_trouble(executed.problem, executed.unanswered);
             }
+            Done::Checked(executed) => self.checked(*executed),
         }
     }
 
@@ -70,8 +71,13 @@ impl Actor {
         }
     }
 
-    fn commanded(&mut self, reply: Reply, effect: CameraEffect, executed: Executed) {
-        for reading in executed.readings {
+    /// Applies what a command has read, and which spelling it has found.
+    pub(super) fn take_read_back(
+        &mut self,
+        readings: Vec<Reading>,
+        spelled: Option<(&'static str, usize)>,
+    ) {
+        for reading in readings {
             self.poller.written(&reading);
             self.note_understanding();
             match reading.evidence {
@@ -80,9 +86,13 @@ impl Actor {
                 Evidence::Poly | Evidence::Neutral => self.apply(&reading),
             }
         }
-        if let Some((topic, index)) = executed.spelled {
+        if let Some((topic, index)) = spelled {
             self.knowledge.spellings().command_worked(topic, index);
         }
+    }
+
+    fn commanded(&mut self, reply: Reply, effect: CameraEffect, executed: Executed) {
+        self.take_read_back(executed.readings, executed.spelled);
         self.schedule_stop(effect, executed.result.as_ref().err());
         if let Ok(success) = &executed.result
             && let Some(file) = &success.file
@@ -96,6 +106,14 @@ impl Actor {
     /// Schedules or cancels a camera's stop after a command that was about the camera.
     fn schedule_stop(&mut self, effect: CameraEffect, failure: Option<&Failure>) {
         let now = Instant::now();
+        match &effect {
+            CameraEffect::Recalls(preset) => self.preset = Some(preset.clone()),
+            CameraEffect::Starts(_) | CameraEffect::Places => self.preset = None,
+            CameraEffect::Stops(_) | CameraEffect::None => {}
+        }
+        if failure.is_some() && matches!(effect, CameraEffect::Recalls(_)) {
+            self.preset = None;
+        }
         match (effect, failure) {
             (CameraEffect::Starts(motion), None) => {
                 self.stops.schedule(&motion, now + motion.duration);
@@ -106,7 +124,8 @@ impl Actor {
             // An earlier start may still move it: a stop too many does no harm.
             (CameraEffect::Starts(motion), Some(_)) => self.stops.schedule(&motion, now),
             (CameraEffect::Stops(camera), None) => self.stops.stopped(&camera, now),
-            (CameraEffect::Stops(_), Some(_)) | (CameraEffect::None, _) => {}
+            (CameraEffect::Stops(_), Some(_))
+            | (CameraEffect::None | CameraEffect::Recalls(_) | CameraEffect::Places, _) => {}
         }
     }
 
@@ -144,7 +163,7 @@ impl Actor {
 
     /// What a request says about the device itself. Commands count too: while they take both of its
     /// requests there are no polls that could say it.
-    fn note_device_trouble(&mut self, problem: Option<Problem>, unanswered: bool) {
+    pub(super) fn note_device_trouble(&mut self, problem: Option<Problem>, unanswered: bool) {
         if let Some(problem) = problem {
             self.offline(problem);
         } else if unanswered && let Some(problem) = self.availability.unanswered() {

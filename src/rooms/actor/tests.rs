@@ -1,6 +1,7 @@
 //! The decisions of a room's task. Its futures are started and never run: the tests bring what they
 //! would have brought.
 
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde_json::json;
 use super::*;
 use crate::catalogue::{Evidence, Method, operations};
 use crate::command::{ErrorCode, Failure, Outcome, Success};
+use crate::config::TimeOfDay;
 use crate::device::ProblemCode;
 use crate::rooms::reading::{ReadOutcome, Reading};
 use crate::rooms::testing::room_settings;
@@ -86,6 +88,7 @@ impl Fixture {
             problem: None,
             unanswered: code == Some(ErrorCode::Timeout),
             spelled: None,
+            camera_may_move: false,
         };
         self.actor.finish(Done::Commanded {
             lane: Lane::InOrder,
@@ -93,6 +96,29 @@ impl Fixture {
             effect: Box::new(CameraEffect::of(&call)),
             executed: Box::new(executed),
         });
+    }
+
+    /// Ends the check of the room that runs.
+    fn end_check(&mut self, result: Result<Success, Failure>) {
+        assert!(self.actor.check.is_some());
+        self.actor.finish(Done::Checked(Box::new(Executed {
+            result,
+            readings: Vec::new(),
+            problem: None,
+            unanswered: false,
+            spelled: None,
+            camera_may_move: false,
+        })));
+    }
+
+    /// Lets time pass until a daily check starts.
+    async fn daily_check(&mut self) {
+        while self.actor.check.is_none() {
+            let look = self.actor.next_daily_check().unwrap() - Instant::now();
+            tokio::time::advance(look).await;
+            CLOCK.set(CLOCK.get() + i64::try_from(look.as_secs()).unwrap());
+            self.start_work();
+        }
     }
 
     /// Starts what may start; how many futures that makes.
@@ -113,6 +139,14 @@ impl Fixture {
         outcomes.iter().map(code).collect()
     }
 }
+
+thread_local! {
+    /// The clock of the daily check.
+    static CLOCK: Cell<i64> = const { Cell::new(0) };
+}
+
+/// 2026-03-29 00:00 UTC.
+const MIDNIGHT: i64 = 1_774_742_400;
 
 fn problem() -> Problem {
     Problem {
@@ -259,6 +293,7 @@ async fn the_states_a_command_read_are_published_before_its_result() {
             problem: None,
             unanswered: false,
             spelled: None,
+            camera_may_move: false,
         }),
     });
     assert_eq!(sees.recv().unwrap(), Some(Bytes::from("5")));
@@ -325,4 +360,82 @@ async fn an_answered_poll_forgets_an_unanswered_request() {
         room.answer_poll(500, "");
     }
     assert_eq!(room.availability(), "online");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_daily_check_runs_once_a_day_and_is_tried_again_while_the_room_is_in_use() {
+    let mut room = Fixture::online();
+    CLOCK.set(MIDNIGHT);
+    room.actor.clock = || CLOCK.get();
+    let at = TimeOfDay {
+        hour: 6,
+        minute: 30,
+    };
+    room.actor.daily = Some(Daily::new(at, "1", |_| 0, MIDNIGHT));
+    room.start_work();
+    assert!(room.actor.check.is_none());
+    room.daily_check().await;
+    let first = CLOCK.get();
+    let due = MIDNIGHT + (6 * 60 + 30) * 60;
+    assert!((due..due + 600).contains(&first), "{}", first - due);
+    // Nothing else starts meanwhile.
+    assert_eq!(room.actor.next_daily_check(), None);
+    room.end_check(Err(Failure::new(ErrorCode::Busy, "in a call")));
+    room.daily_check().await;
+    assert_eq!(CLOCK.get() - first, 600);
+    assert_eq!(room.store.get("room/1/readiness"), None);
+    let report = json!({"ok": true, "at": null, "checks": []});
+    room.end_check(Ok(Success::new(200, report)));
+    assert!(room.store.get("room/1/readiness").is_some());
+    room.daily_check().await;
+    assert_eq!(CLOCK.get() - first, 24 * 60 * 60);
+    // Nobody waits for a result.
+    assert!(room.codes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_is_ended_by_commands_and_has_its_stop() {
+    let mut room = Fixture::online();
+    room.submit("readiness/run", "");
+    room.start_work();
+    let check = room.actor.check.as_ref().unwrap();
+    let interrupts = check.interrupts.subscribe();
+    // Whatever becomes of the run, the camera is stopped.
+    assert!(!room.actor.stops.is_empty());
+    room.submit("audio/volume/get", "");
+    room.start_work();
+    assert_eq!(*interrupts.borrow(), None);
+    room.end("audio/volume/get", "", success());
+    room.submit("camera/move", MOVE);
+    room.start_work();
+    room.end("camera/move", MOVE, success());
+    room.submit("audio/mute", "");
+    room.start_work();
+    // The camera is somebody's now, also after another command.
+    let interruption = interrupts.borrow().clone().unwrap();
+    assert!(interruption.takes_camera(), "{interruption:?}");
+    let due = room.actor.stops.next_due().unwrap();
+    room.end_check(Err(interruption.failure()));
+    assert_eq!(room.actor.stops.next_due(), Some(due));
+    assert_eq!(room.codes().last(), Some(&Some(ErrorCode::Busy)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_is_offline_has_a_report_that_says_why() {
+    let mut room = Fixture::connecting();
+    // Nothing is known yet: it waits, and expires like a command.
+    room.submit("readiness/run", "");
+    room.start_work();
+    assert!(room.codes().is_empty());
+    room.actor.finish(Done::LoggedIn(Err(problem())));
+    room.start_work();
+    assert_eq!(room.codes(), [None]);
+    let report = room.store.get("room/1/readiness").unwrap();
+    let report: Value = serde_json::from_slice(&report.payload).unwrap();
+    let login = json!([{"name": "login", "ok": false, "message": "why"}]);
+    assert_eq!((&report["ok"], &report["checks"]), (&json!(false), &login));
+    room.actor.queue.stop();
+    room.submit("readiness/run", "");
+    room.start_work();
+    assert_eq!(room.codes(), [None, Some(ErrorCode::Offline)]);
 }

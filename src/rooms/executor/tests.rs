@@ -46,6 +46,7 @@ impl Fixture {
             stored,
             setting_names: Arc::default(),
             spellings: Spellings::default(),
+            check: None,
         };
         execute(&self.device, call, environment, Transfer::None).await
     }

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::catalogue::{Call, Command, TimeLimit, Urgency};
+use crate::catalogue::{Call, Command, Plan, TimeLimit, Urgency};
 use crate::command::{Reply, Transfer};
 
 /// A command that waits.
@@ -21,6 +21,11 @@ pub struct Ticket {
 impl Ticket {
     fn command(&self) -> &'static Command {
         self.call.route.command()
+    }
+
+    /// It checks whether the room is ready.
+    pub fn is_check(&self) -> bool {
+        matches!(self.command().plan, Plan::Readiness)
     }
 
     /// It goes before the commands that are not urgent.

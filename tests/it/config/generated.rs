@@ -108,6 +108,7 @@ fn gateway_info_shows_these_keys() {
         [tcp]\nlisten = \"localhost:12\"\n[home_assistant]\ndiscovery = false\n\
         prefix = \"ha/x\"\n[poll]\nnormal = \"20s\"\n[defaults]\nuser = \"me\"\npassword = \"x\"\n\
         [rooms.a]\nurl = \"https://a:99\"\nname = \"A\"\ncertificate = \"insecure\"\n\
+        readiness = \"6:30\"\nreadiness_dial = \"echo@example.com\"\n\
         allow = [\"system/reboot\"]\npoll = { fast = \"1.5s\", meters = true }\npreset_offset = -1\n\
         keep_alive = false\nmax_command_age = \"100ms\"\n[rooms.b]\nurl = \"https://b\"\n";
     let wanted = serde_json::json!({
@@ -144,6 +145,8 @@ fn gateway_info_shows_these_keys() {
                 "poll": {"fast": 1.5, "normal": 20.0, "slow": 60.0, "meters": true},
                 "preset_offset": -1,
                 "keep_alive": false,
+                "readiness": "06:30",
+                "readiness_dial": "echo@example.com",
                 "max_command_age": 0.1,
             },
             "b": {
@@ -155,6 +158,8 @@ fn gateway_info_shows_these_keys() {
                 "poll": {"fast": 2.0, "normal": 20.0, "slow": 60.0, "meters": false},
                 "preset_offset": null,
                 "keep_alive": true,
+                "readiness": "off",
+                "readiness_dial": null,
                 "max_command_age": 5.0,
             },
         },

@@ -59,6 +59,8 @@ pub fn room(device: &SimulatedDevice) -> RoomConfig {
         },
         preset_offset: None,
         keep_alive: true,
+        readiness: None,
+        readiness_dial: None,
         max_command_age: Duration::from_secs(5),
     }
 }

@@ -1,0 +1,339 @@
+//! A check of the room: reads, a move of the camera, and a call.
+//!
+//! Sends what `rooms::readiness` decides. It is interrupted by every command of somebody else, and by the
+//! end of the room's task; then the camera is stopped and the call is hung up, and the run has no report.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::Executor;
+use crate::catalogue::checked::{
+    CALENDAR_STATE, CALL_IN_MEETING, CALL_STATE, H323_GATEKEEPERS, MICROPHONES_CONNECTED,
+    NEAR_CAMERAS, NEAR_SELECTED_PEOPLE, NEXT_MEETING, SIP_SERVERS, meeting_start,
+};
+use crate::catalogue::{
+    CALLS, CATALOGUE, Call, CallConnection, DEVICES, PairedDevice, Params, StateTopic, TimeLimit,
+    connections, truth,
+};
+use crate::command::{ErrorCode, Failure, Success};
+use crate::rooms::readiness::{
+    CallStep, Check, Interruption, Report, Seen, TestCall, calendar, cameras, login, microphones,
+    moves, obstacle, panels, registrations,
+};
+
+/// How long the camera moves each way: long enough to be a move, too short to lose the picture.
+const MOVE_DURATION: Duration = Duration::from_millis(400);
+/// The wait after a hang-up before the calls are looked at: the device takes a moment.
+const HANG_UP_WAIT: Duration = Duration::from_millis(500);
+const MOVE_CHECK: &str = "camera_move";
+
+/// What a check of the room needs to know.
+#[derive(Debug, Clone)]
+pub struct CheckOrder {
+    /// The address of the test call; no call without one.
+    pub dial: Option<String>,
+    /// The preset that the camera stands at, if that is known.
+    pub preset: Option<String>,
+    /// The devices that were paired at some time.
+    pub paired: Vec<PairedDevice>,
+    /// The user that the gateway is logged in as.
+    pub user: Option<String>,
+    /// Tells when the run is to end, and why.
+    pub interrupts: watch::Receiver<Option<Interruption>>,
+}
+
+impl CheckOrder {
+    fn interrupted(&self) -> Option<Interruption> {
+        self.interrupts.borrow().clone()
+    }
+
+    fn uninterrupted(&self) -> Result<(), Failure> {
+        self.interrupted().map_or(Ok(()), |why| Err(why.failure()))
+    }
+
+    /// Waits until the run is interrupted.
+    async fn interruption(&mut self) {
+        // The other end is gone when the room's task is: this future is then too.
+        let _ = self.interrupts.wait_for(Option::is_some).await;
+    }
+
+    /// Waits this long, or until the run is interrupted.
+    async fn wait(&mut self, time: Duration) {
+        tokio::select! {
+            () = sleep(time) => {}
+            () = self.interruption() => {}
+        }
+    }
+}
+
+impl Executor<'_> {
+    /// Checks the room, and answers with the report.
+    pub(super) async fn check_room(&mut self) -> Result<Success, Failure> {
+        let Some(mut order) = self.environment.check.take() else {
+            let message = "the room cannot be checked now";
+            return Err(Failure::new(ErrorCode::Unsupported, message));
+        };
+        let checks = self.all_checks(&mut order).await;
+        // Polls have brought newer states meanwhile. Of the calls it is known how they are now.
+        self.readings.clear();
+        if order.dial.is_some() {
+            let _ = self.see(CALLS).await;
+        }
+        let report = Report::new(checks?);
+        Ok(Success::new(
+            200,
+            report.to_json(self.environment.context.now),
+        ))
+    }
+
+    async fn all_checks(&mut self, order: &mut CheckOrder) -> Result<Vec<Check>, Failure> {
+        let calls_unread = self.find_obstacle().await?;
+        let mut checks = vec![login(order.user.as_deref(), None)];
+        checks.extend(microphones(&self.see(MICROPHONES_CONNECTED).await));
+        checks.extend(cameras(&self.see(NEAR_CAMERAS).await));
+        let sip = self.see(SIP_SERVERS).await;
+        checks.extend(registrations(&sip, &self.see(H323_GATEKEEPERS).await));
+        checks.extend(calendar(&self.see(CALENDAR_STATE).await));
+        checks.extend(panels(&self.see(DEVICES).await, &order.paired));
+        if let Some(why) = calls_unread {
+            let message = format!(
+                "it is not known whether the room is in a call, so the camera was not moved and \
+                 nobody was called: {why}"
+            );
+            checks.push(Check::failed("call", message));
+            return Ok(checks);
+        }
+        order.uninterrupted()?;
+        checks.extend(self.check_camera_move(order).await?);
+        if let Some(address) = order.dial.clone() {
+            order.uninterrupted()?;
+            checks.push(self.check_call(order, &address).await?);
+        }
+        Ok(checks)
+    }
+
+    /// Reads a state now.
+    async fn see(&mut self, state: StateTopic) -> Seen {
+        self.deadline = self.device.deadline(TimeLimit::Ordinary);
+        match self.read_state(state, &Params::new()).await {
+            Ok(Value::Null) => Seen::Missing,
+            Ok(value) => Seen::Value(value),
+            Err(failure) if failure.code == ErrorCode::Unsupported => Seen::Missing,
+            Err(failure) => Seen::Failed(failure.message),
+        }
+    }
+
+    /// Fails if the room is in use, or soon will be. Gives the reason if that is not known.
+    async fn find_obstacle(&mut self) -> Result<Option<String>, Failure> {
+        let call = self.see(CALL_STATE).await;
+        let meeting = self.see(CALL_IN_MEETING).await;
+        let next = self.see(NEXT_MEETING).await;
+        let state = match &call {
+            Seen::Value(state) => state.as_str(),
+            _ => None,
+        };
+        let in_meeting = matches!(&meeting, Seen::Value(value) if truth(value) == Some(true));
+        let starts = match &next {
+            Seen::Value(meeting) => meeting_start(meeting),
+            _ => None,
+        };
+        match obstacle(state, in_meeting, starts, self.environment.context.now) {
+            Some(why) => Err(Failure::new(ErrorCode::Busy, why)),
+            None => Ok(match (call, meeting) {
+                (Seen::Failed(why), _) | (_, Seen::Failed(why)) => Some(why),
+                _ => None,
+            }),
+        }
+    }
+
+    /// Moves the camera a little and back, and to its preset if that is known. Every start is followed by
+    /// a stop, whatever the device answers.
+    async fn check_camera_move(
+        &mut self,
+        order: &mut CheckOrder,
+    ) -> Result<Option<Check>, Failure> {
+        match self.see(NEAR_SELECTED_PEOPLE).await {
+            // That no camera is there, another check says.
+            Seen::Missing => return Ok(None),
+            Seen::Value(camera) if truth(&camera["connected"]) == Some(false) => return Ok(None),
+            Seen::Value(camera) if !moves(&camera) => {
+                return Ok(Some(Check::passed(MOVE_CHECK, "this camera does not move")));
+            }
+            Seen::Value(_) => {}
+            Seen::Failed(why) => {
+                let message = format!("the camera could not be read: {why}");
+                return Ok(Some(Check::failed(MOVE_CHECK, message)));
+            }
+        }
+        for (direction, way) in [("left", "moved"), ("right", "moved back")] {
+            if let Err(failure) = self.move_camera(direction, order).await? {
+                return Ok(Some(match failure.code {
+                    ErrorCode::Unsupported | ErrorCode::ModeLocked => {
+                        let message =
+                            format!("the camera cannot be moved now: {}", failure.message);
+                        Check::passed(MOVE_CHECK, message)
+                    }
+                    _ => Check::failed(
+                        MOVE_CHECK,
+                        format!(
+                            "the camera could not be {way}: {}; check the camera, then restart the \
+                             device",
+                            failure.message
+                        ),
+                    ),
+                }));
+            }
+        }
+        let Some(preset) = order.preset.clone() else {
+            let message = "the camera moved and was moved back";
+            return Ok(Some(Check::passed(MOVE_CHECK, message)));
+        };
+        let params = vec![("index", preset.clone())];
+        let recalled = self.command("camera/preset/{index}/activate", params).await;
+        Ok(Some(match recalled {
+            Ok(_) => Check::passed(
+                MOVE_CHECK,
+                format!("the camera moved and came back to preset {preset}"),
+            ),
+            Err(failure) => Check::failed(
+                MOVE_CHECK,
+                format!(
+                    "the camera moved, but did not come back to preset {preset}: {}; recall the \
+                     preset by hand",
+                    failure.message
+                ),
+            ),
+        }))
+    }
+
+    /// One start of the camera, with its stop.
+    ///
+    /// # Errors
+    /// The run was interrupted. Inside: the device refused.
+    async fn move_camera(
+        &mut self,
+        direction: &'static str,
+        order: &mut CheckOrder,
+    ) -> Result<Result<(), Failure>, Failure> {
+        order.uninterrupted()?;
+        let start = Call::parse(
+            "camera/move",
+            &Bytes::from_static(direction.as_bytes()),
+            &mut None,
+        )?;
+        self.deadline = self.device.deadline(TimeLimit::Ordinary);
+        self.camera_may_move = true;
+        let started = self.request(&start).await;
+        if started.is_ok() {
+            order.wait(MOVE_DURATION).await;
+        }
+        if order.interrupted().is_some_and(|why| why.takes_camera()) {
+            // A stop now would end somebody's own move, which has its own stop.
+            order.uninterrupted()?;
+        }
+        let stopped = self.command("camera/stop", Params::new()).await;
+        // A start without an answer may still reach the camera behind the stop.
+        let is_unsure = started
+            .as_ref()
+            .is_err_and(|failure| failure.code.is_unsure());
+        self.camera_may_move = is_unsure || (started.is_ok() && stopped.is_err());
+        order.uninterrupted()?;
+        Ok(started.and(stopped).map(|_| ()))
+    }
+
+    /// Calls an address, and hangs up whatever happens.
+    async fn check_call(
+        &mut self,
+        order: &mut CheckOrder,
+        address: &str,
+    ) -> Result<Check, Failure> {
+        match self.see(CALLS).await {
+            Seen::Value(list) if connections(&list).is_empty() => {}
+            Seen::Value(_) => {
+                let message = "a call has begun, so nobody was called; run it again after the call";
+                return Err(Failure::new(ErrorCode::Busy, message));
+            }
+            Seen::Missing => return Ok(Check::passed("call", "this device places no calls")),
+            Seen::Failed(why) => {
+                let message = format!("nobody was called: {why}");
+                return Ok(Check::failed("call", message));
+            }
+        }
+        let timeout = self.device.timings().slow_request_timeout;
+        let mut test = TestCall::new(address, timeout, Instant::now());
+        self.dial(&mut test, order).await?;
+        loop {
+            let calls = self.look_at_calls().await;
+            if let Some(why) = order.interrupted() {
+                test.interrupt(why);
+            }
+            let seen = calls.as_deref().map_err(String::as_str);
+            match test.next(seen, Instant::now()) {
+                CallStep::Look(time) if test.is_waiting() => order.wait(time).await,
+                CallStep::Look(time) => sleep(time).await,
+                CallStep::HangUp(connections) => {
+                    for (conference, connection) in connections {
+                        self.hang_up(conference, connection).await;
+                    }
+                    sleep(HANG_UP_WAIT).await;
+                }
+                CallStep::End => break,
+            }
+        }
+        test.check().map_err(|why| why.failure())
+    }
+
+    /// Dials. An interruption does not wait for the device's answer.
+    async fn dial(&mut self, test: &mut TestCall, order: &mut CheckOrder) -> Result<(), Failure> {
+        let Some(dial) = CATALOGUE.pattern("call/dial") else {
+            return Ok(());
+        };
+        let address = order.dial.clone().unwrap_or_default();
+        let call = Call::of(dial, Params::new()).with("address", address);
+        order.uninterrupted()?;
+        self.deadline = self.device.deadline(TimeLimit::Slow);
+        tokio::select! {
+            dialled = self.request(&call) => match dialled {
+                Ok(success) => test.dialled(&success.body),
+                Err(failure) => test.dial_failed(&failure),
+            },
+            () = order.interruption() => {}
+        }
+        Ok(())
+    }
+
+    /// What becomes of it shows the next look at the calls.
+    async fn hang_up(&mut self, conference: String, connection: String) {
+        let params = vec![("conf_id", conference), ("conn_id", connection)];
+        let topic = "call/{conf_id}/connection/{conn_id}/hangup";
+        if let Err(failure) = self.command(topic, params).await {
+            tracing::debug!(reason = failure.message, "the test call was not hung up");
+        }
+    }
+
+    /// The calls that are up now.
+    async fn look_at_calls(&mut self) -> Result<Vec<CallConnection>, String> {
+        self.readings.clear();
+        match self.see(CALLS).await {
+            Seen::Value(list) => Ok(connections(&list)),
+            Seen::Missing => Err("the device does not list its calls".into()),
+            Seen::Failed(why) => Err(why),
+        }
+    }
+
+    /// Sends a command of the catalogue that takes no payload.
+    async fn command(&mut self, topic: &'static str, params: Params) -> Result<Success, Failure> {
+        let route = CATALOGUE.pattern(topic).ok_or_else(|| {
+            Failure::new(
+                ErrorCode::UnknownCommand,
+                format!("{topic} is not a command"),
+            )
+        })?;
+        self.deadline = self.device.deadline(TimeLimit::Ordinary);
+        self.request(&Call::of(route, params)).await
+    }
+}
