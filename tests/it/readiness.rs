@@ -282,7 +282,8 @@ async fn a_room_in_use_is_not_checked() {
             FaultKind::Body(meeting(300)),
         ));
     };
-    let table: &[(&dyn Fn(&SimulatedDevice), &str)] = &[
+    type Use<'a> = (&'a dyn Fn(&SimulatedDevice), &'static str);
+    let table: &[Use<'_>] = &[
         (
             &|it| drop(it.person_calls_in("alice@example.com")),
             "in a call (ringing)",

@@ -360,7 +360,10 @@ mod tests {
         test.interrupt(command());
         let calls = [dialing("3"), vec![others.clone()]].concat();
         assert_eq!(test.next(Ok(&calls), now), hang_up("3"));
-        assert_eq!(test.next(Ok(&[others.clone()]), now), CallStep::End);
+        assert_eq!(
+            test.next(Ok(std::slice::from_ref(&others)), now),
+            CallStep::End
+        );
         assert_eq!(test.check(), Err(command()));
         // Before the dial was answered.
         let mut test = start(now);
@@ -369,7 +372,7 @@ mod tests {
         let mut incoming = others;
         incoming.incoming = true;
         for _ in 1..LOOKS_AFTER_UNKNOWN_DIAL {
-            assert_eq!(test.next(Ok(&[incoming.clone()]), now), look());
+            assert_eq!(test.next(Ok(std::slice::from_ref(&incoming)), now), look());
         }
         assert_eq!(test.next(Ok(&[]), now), CallStep::End);
     }
