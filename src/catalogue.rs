@@ -31,6 +31,7 @@
 //! connections     what the list of conferences says about calls
 //! paired          what the list of devices says about what is paired
 //! motion          which stop ends a camera's move
+//! preset_names    which presets there are, and the names that people give them
 //! search          paging through a directory query
 //! gateway_topics  the topics whose values come from the gateway itself
 //! ```
@@ -53,6 +54,7 @@ mod operation;
 mod paired;
 mod pattern;
 mod payload;
+mod preset_names;
 mod quirks;
 mod references;
 #[cfg(test)]
@@ -64,7 +66,7 @@ mod search;
 mod state;
 mod step;
 
-pub use areas::cameras::states::PRESETS;
+pub use areas::cameras::states::{PRESET_NAMES, PRESETS};
 pub use areas::conferences::states::CALLS;
 pub use areas::operations;
 pub use areas::paired::states::{DEVICES, TOUCH_PANEL};
@@ -84,6 +86,7 @@ pub use operation::{Class, Method, Operation, ReadBody, When};
 pub use paired::{MOST_PAIRED, PairedDevice, paired_devices};
 pub use pattern::{about_parameter, parameters};
 pub use payload::Payload;
+pub use preset_names::{PRESET_NUMBERS, PresetNames};
 pub use quirks::{QUIRKS, Quirk, QuirkSource, learned_preset_offset, truth};
 pub use references::{CommandTopic, StateTopic};
 pub use request::{Request, RequestBody};

@@ -24,6 +24,7 @@ mod mqtt;
 mod mqtt_user;
 mod oddities;
 mod poll;
+mod presets;
 mod reader;
 mod reload;
 mod room;

@@ -243,6 +243,7 @@ impl Rooms {
                 meters: room.poll.meters,
             },
             preset_offset: room.preset_offset,
+            preset_names: Arc::new(room.presets.clone()),
             setting_names: Arc::default(),
             max_command_age: room.max_command_age,
             allow: room.allow.clone(),

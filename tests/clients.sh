@@ -118,6 +118,7 @@ fast = "500ms"
 url = "https://127.0.0.1:$device"
 password = "456"
 certificate = "insecure"
+presets = { 1 = "Whole table", 3 = "Lectern" }
 END
     "$gateway" start
 }

@@ -32,16 +32,20 @@ internal static class Example
             {
                 var words = line.Split(new[] { ' ' }, 2);
                 var rest = words.Length > 1 ? words[1] : "";
+                int number;
                 switch (words[0])
                 {
                     case "mute": room.ToggleMute(); break;
                     case "volume": room.SetVolume(int.Parse(rest)); break;
-                    case "preset": room.ActivatePreset(int.Parse(rest)); break;
+                    case "preset":
+                        if (int.TryParse(rest, out number)) room.ActivatePreset(number);
+                        else room.ActivatePreset(rest);
+                        break;
                     case "dial": room.Dial(rest); break;
                     case "answer": room.Answer(); break;
                     case "hangup": room.HangUp(); break;
                     default:
-                        Console.WriteLine("mute, volume N, preset N, dial ADDRESS, answer, hangup, quit");
+                        Console.WriteLine("mute, volume N, preset N or NAME, dial ADDRESS, answer, hangup, quit");
                         break;
                 }
             }

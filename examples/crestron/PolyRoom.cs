@@ -37,7 +37,8 @@ namespace Poly2Mqtt
         // What is subscribed to.
         private static readonly string[] States =
         {
-            "availability", "problem", "audio/muted", "audio/volume", "video/muted", "call/state"
+            "availability", "problem", "audio/muted", "audio/volume", "video/muted", "camera/presets/names",
+            "call/state"
         };
 
         private readonly string host, token, prefix;
@@ -49,7 +50,7 @@ namespace Poly2Mqtt
         // Whether all states were told, whether one of them is of the room, and what they say of it.
         private volatile bool linked, known, available;
         private volatile bool heard;
-        private volatile string trouble = "connecting", farewell, problem = "";
+        private volatile string trouble = "connecting", farewell, problem = "", presetNames = "";
 
         public PolyRoom(string host, int port, string room, string token)
         {
@@ -87,6 +88,12 @@ namespace Poly2Mqtt
         /// <summary>idle, dialing, ringing, connected or held; empty while unknown.</summary>
         public string CallState { get; private set; }
 
+        /// <summary>The name of camera preset 1 to 10; empty if it has none.</summary>
+        public string PresetName(int preset)
+        {
+            return Text(presetNames, preset.ToString(CultureInfo.InvariantCulture));
+        }
+
         /// <summary>Begins to connect.</summary>
         public void Start()
         {
@@ -111,6 +118,11 @@ namespace Poly2Mqtt
         }
         /// <summary>Recalls camera preset 1 to 10.</summary>
         public void ActivatePreset(int preset) { Command("camera/preset/" + preset + "/activate", ""); }
+        /// <summary>Recalls a camera preset by its name in the gateway's configuration.</summary>
+        public void ActivatePreset(string name)
+        {
+            Command("camera/preset/" + Uri.EscapeDataString(name) + "/activate", "");
+        }
         public void StorePreset(int preset) { Command("camera/preset/" + preset + "/store", ""); }
         /// <summary>Moves until StopCamera: up, down, left, right, zoom_in or zoom_out.</summary>
         public void MoveCamera(string direction) { Command("camera/move", direction); }
@@ -164,7 +176,7 @@ namespace Poly2Mqtt
         private void Talk()
         {
             known = available = false;
-            problem = "";
+            problem = presetNames = "";
             var mine = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true, SendTimeout = 5000 };
             lock (gate) socket = mine;
             if (ended.WaitOne(0)) return;
@@ -261,6 +273,7 @@ namespace Poly2Mqtt
                 case "audio/muted": Muted = value == "true"; break;
                 case "video/muted": VideoMuted = value == "true"; break;
                 case "audio/volume": if (int.TryParse(value, out volume)) Volume = volume; break;
+                case "camera/presets/names": presetNames = value; break;
                 case "call/state": CallState = value; break;
                 default: return;
             }

@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 
 use super::command::{Command, Plan};
 use super::field::{Field, SentIn, TOGGLE};
-use super::pattern::parameters;
+use super::pattern::{PRESET, parameters};
 use super::payload::Payload;
+use super::preset_names::PresetNames;
 use super::references::CommandTopic;
 use super::request::{Request, RequestBody, path};
 use super::route::{Route, Variant};
@@ -123,6 +124,19 @@ impl Call {
         );
         self.values.insert(field.into(), value.into());
         self
+    }
+
+    /// The same call with a preset's number where its topic has a name.
+    ///
+    /// # Errors
+    /// `invalid_payload`: no preset has that number or name.
+    pub fn with_preset_number(mut self, names: &PresetNames) -> Result<Self, Failure> {
+        for (_, given) in self.params.iter_mut().filter(|(name, _)| *name == PRESET) {
+            let number = names.resolve(given);
+            let number = number.map_err(|why| Failure::new(ErrorCode::InvalidPayload, why))?;
+            *given = number.to_string();
+        }
+        Ok(self)
     }
 
     /// A parameter of the topic.
@@ -298,6 +312,7 @@ mod tests {
     const CONTEXT: Context = Context {
         now: 0,
         preset_offset: None,
+        preset_names: None,
         started: None,
     };
 

@@ -79,8 +79,8 @@ pub enum Enabled {
     Always,
     /// No: few people need it.
     Never,
-    /// If the preset with its number is stored.
-    WhenStored,
+    /// Yes, and it is there only while the preset with its number is stored.
+    WhileStored,
     /// If the room allows its guarded command.
     WhenAllowed,
 }

@@ -1,5 +1,8 @@
 //! Patterns with `{parameters}`: of topics below a room and of paths.
 
+/// The parameter that is a preset.
+pub(super) const PRESET: &str = "index";
+
 /// The names of the `{parameters}` in a path or pattern.
 pub fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
     pattern
@@ -13,7 +16,7 @@ pub fn about_parameter(name: &str) -> &'static str {
         "conf_id" => "a conference's id, as listed in `calls`",
         "conn_id" => "a connection's id, as listed in `calls` below its conference",
         "term_id" => "a terminal's id, as `call/{conf_id}/terminals/get` answers",
-        "index" => "a preset's number, 1 to 10",
+        "index" => "a preset's number, 1 to 10, or its name in the room's `presets`",
         "source_id" => {
             "a camera's number, as listed in `camera/near` or `camera/far`; a position also takes \
              `SELECTED_PEOPLE`"

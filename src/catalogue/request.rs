@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::operation::{Method, Operation, ReadBody};
-use super::pattern::parameters;
+use super::pattern::{PRESET, parameters};
+use super::preset_names::PresetNames;
 use super::step::Params;
 use crate::command::{ErrorCode, Failure};
 use crate::topics;
@@ -128,14 +129,11 @@ pub(super) fn path(
                 )
             })?;
             match name {
-                "index" => {
-                    let number: i64 = value.parse().map_err(|_| {
-                        Failure::new(ErrorCode::InvalidPayload, "a preset is a number")
-                    })?;
-                    Ok(number
-                        .saturating_add(i64::from(preset_offset))
-                        .to_string()
-                        .into())
+                PRESET => {
+                    let number = PresetNames::default().resolve(value);
+                    let number =
+                        number.map_err(|why| Failure::new(ErrorCode::InvalidPayload, why))?;
+                    Ok((number + i64::from(preset_offset)).to_string().into())
                 }
                 // An id may come from the device, which is not trusted either.
                 _ if topics::is_harmless(value) => Ok(value.clone().into()),

@@ -15,7 +15,6 @@ use super::route::{Route, Variant};
 use super::state::State;
 use super::step::Params;
 use crate::command::{ErrorCode, Failure};
-use crate::json::whole_number;
 use crate::topics;
 use crate::visible::visible_start;
 
@@ -146,7 +145,8 @@ impl Catalogue {
         variants.any(file) || self.is_state(topic)
     }
 
-    /// Finds the route of a topic below the room, levels still encoded, and its parameters.
+    /// Finds the route of a topic below the room, levels still encoded, and its parameters as they
+    /// were sent: what a preset is called is the room's.
     ///
     /// # Errors
     /// `unknown_command` with the nearest known topic, `invalid_payload` for a level that
@@ -167,7 +167,6 @@ impl Catalogue {
         for (pattern, level) in route.topic.split('/').zip(&levels) {
             if let Some(name) = parameters(pattern).next() {
                 let value = topics::decode_level(level)
-                    .and_then(|value| check_parameter(name, value))
                     .map_err(|message| Failure::new(ErrorCode::InvalidPayload, message))?;
                 params.push((name, value));
             }
@@ -217,20 +216,6 @@ fn literals_last(pattern: &str) -> Vec<bool> {
         .split('/')
         .map(|level| level.starts_with('{'))
         .collect()
-}
-
-/// Checks the value of a parameter whose form is known.
-fn check_parameter(name: &'static str, value: String) -> Result<String, String> {
-    match name {
-        "index" => match whole_number(&value) {
-            Some(index @ 1..=10) => Ok(index.to_string()),
-            _ => Err(format!(
-                "a preset is a number from 1 to 10, not \"{}\"",
-                visible_start(&value, LONGEST_SHOWN)
-            )),
-        },
-        _ => Ok(value),
-    }
 }
 
 #[cfg(test)]

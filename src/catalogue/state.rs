@@ -3,10 +3,13 @@
 //! Owns the picking of states from an answer. Pure: bytes are read by `body`, and `quirks`
 //! handles what devices send differently from the guide.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::entity::Entity;
 use super::evidence::{is_flag, is_number};
+use super::preset_names::PresetNames;
 use super::quirks::{as_list, bare_word, flag, member, result_of, unwrap_result};
 use super::references::StateTopic;
 
@@ -28,12 +31,14 @@ pub enum Shape {
 }
 
 /// Values that a state may depend on besides the answer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Context {
     /// Seconds since 1970.
     pub now: i64,
     /// The room's `preset_offset`, if configured.
     pub preset_offset: Option<i8>,
+    /// The names of the presets, if they are known.
+    pub preset_names: Option<Arc<PresetNames>>,
     /// When the device started, in seconds since 1970, if that is known.
     pub started: Option<i64>,
 }

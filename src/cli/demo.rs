@@ -11,6 +11,7 @@ use super::output::print;
 use super::simulate::{JOURNAL, nth_port};
 use super::{CliError, rooms, signals};
 use crate::app::{App, AppOptions, ListenSettings};
+use crate::catalogue::PresetNames;
 use crate::config::{
     BrokerUrl, Certificate, Config, HomeAssistantConfig, HttpConfig, MqttConfig, PollConfig,
     RoomConfig, RoomId, Secret, TcpConfig,
@@ -213,6 +214,7 @@ impl Demo {
                     .into(),
                 poll: PollConfig::default(),
                 preset_offset: None,
+                presets: PresetNames::default(),
                 keep_alive: true,
                 readiness: None,
                 readiness_dial: None,

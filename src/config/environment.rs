@@ -173,10 +173,12 @@ fn set(
     let file = file.and_then(|file| file.get(name));
     let kind = keys.iter().find(|key| key.name == name);
     match (kind.map(|key| key.kind), rest.split_first()) {
-        (Some(KeyType::Table(below)), _) => match table(into, name) {
-            Some(into) => set(into, file, below, rest, value),
-            None => Ok(()),
-        },
+        (Some(KeyType::Table(below) | KeyType::TextByNumber(below)), _) => {
+            match table(into, name) {
+                Some(into) => set(into, file, below, rest, value),
+                None => Ok(()),
+            }
+        }
         (Some(KeyType::ById(below)), Some((id, rest))) => {
             let file = file.and_then(|file| file.get(id));
             match table(into, name).and_then(|into| table(into, id)) {

@@ -60,6 +60,15 @@ fn schema_property(kind: KeyType) -> Value {
         KeyType::Bool => json!({"type": "boolean"}),
         KeyType::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
         KeyType::List => json!({"type": "array", "items": {"type": "string"}}),
+        KeyType::TextByNumber(keys) => {
+            let numbers: Vec<_> = keys.iter().map(|key| key.name).collect();
+            let one_of_them = format!("^({})$", numbers.join("|"));
+            json!({
+                "type": "object",
+                "patternProperties": {one_of_them: {"type": "string"}},
+                "additionalProperties": false,
+            })
+        }
         KeyType::Table(keys) => schema_table(keys),
         KeyType::Tables(keys) => json!({"type": "array", "items": schema_table(keys)}),
         KeyType::ById(keys) => json!({

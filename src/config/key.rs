@@ -28,6 +28,8 @@ pub enum KeyType {
     Integer(i64, i64),
     /// A list of texts.
     List,
+    /// A table of texts by number: its keys are these numbers.
+    TextByNumber(&'static [Key]),
     /// A table with these keys.
     Table(&'static [Key]),
     /// A list of tables with these keys.
@@ -190,7 +192,10 @@ impl Key {
     /// The keys of the table or tables that this key takes.
     pub fn below(&self) -> &'static [Key] {
         match self.kind {
-            KeyType::Table(keys) | KeyType::Tables(keys) | KeyType::ById(keys) => keys,
+            KeyType::TextByNumber(keys)
+            | KeyType::Table(keys)
+            | KeyType::Tables(keys)
+            | KeyType::ById(keys) => keys,
             _ => &[],
         }
     }
@@ -250,9 +255,11 @@ pub fn find_key(
 pub fn unknown_key(known: &[Key], name: &str) -> String {
     let distance = |key: &Key| strsim::damerau_levenshtein(key.name, name);
     let near = known.iter().map(|key| (distance(key), key.name)).min();
+    let is_number = |key: &Key| key.name.bytes().all(|byte| byte.is_ascii_digit());
     match near {
         None => "the key before it is no table".to_owned(),
-        Some((distance, near)) if distance <= 3 => {
+        // One number is not meant as another.
+        Some((distance, near)) if distance <= 3 && !known.iter().all(is_number) => {
             format!("unknown key; did you mean \"{near}\"?")
         }
         Some(_) => {

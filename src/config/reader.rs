@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
 
     /// A table inside this one; an empty one where it is not there.
     pub fn table(&mut self, key: &str, keys: &'static [Key]) -> Reader<'a> {
-        let fits = |kind| matches!(kind, KeyType::Table(_));
+        let fits = |kind| matches!(kind, KeyType::Table(_) | KeyType::TextByNumber(_));
         let values = self.take(key, fits, "a table", |value| value.as_object().cloned());
         self.below(vec![key.to_owned()], values.unwrap_or_default(), keys)
     }

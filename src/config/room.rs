@@ -6,12 +6,13 @@ use std::time::Duration;
 use url::Url;
 
 use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
+use super::presets::{PRESETS, read_presets};
 use super::reader::Reader;
 use super::server_url::{ServerUrl, UrlForm};
 use super::time_of_day::TimeOfDay;
 use super::values::path_text;
 use super::{Certificate, PollConfig, Secret};
-use crate::catalogue::GUARDED;
+use crate::catalogue::{GUARDED, PresetNames};
 
 /// `[rooms.<id>]`, with `[defaults]` and `[poll]` worked in.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,8 @@ pub struct RoomConfig {
     pub poll: PollConfig,
     /// `preset_offset`; learned from the device where it is not set.
     pub preset_offset: Option<i8>,
+    /// `presets`.
+    pub presets: PresetNames,
     /// `keep_alive`.
     pub keep_alive: bool,
     /// `readiness`: when the room is checked each day.
@@ -157,6 +160,16 @@ impl Section for RoomConfig {
         .example("0")
         .in_info(),
         Key::new(
+            "presets",
+            KeyType::TextByNumber(PRESETS),
+            Reload::Now,
+            "Names of camera presets, by number; shown to people, and taken by commands instead of \
+             the number",
+        )
+        .without("none")
+        .example("{ 1 = \"Whole table\", 2 = \"Lectern\" }")
+        .in_info(),
+        Key::new(
             "keep_alive",
             KeyType::Bool,
             Reload::Now,
@@ -208,6 +221,7 @@ impl Section for RoomConfig {
             ("allow", plain(Vec::from_iter(self.allow.iter().cloned()))),
             ("poll", KeyValue::Table(self.poll.values())),
             ("preset_offset", plain(self.preset_offset)),
+            ("presets", plain(self.presets.to_json())),
             ("keep_alive", plain(self.keep_alive)),
             (
                 "readiness",
@@ -269,6 +283,11 @@ impl RoomConfig {
                 .unwrap_or_default(),
             poll: own.poll,
             preset_offset: own.preset_offset.or(defaults.preset_offset),
+            // A room's own table replaces that of [defaults] as a whole.
+            presets: own
+                .presets
+                .or_else(|| defaults.presets.clone())
+                .unwrap_or_default(),
             keep_alive: own.keep_alive.or(defaults.keep_alive).unwrap_or(true),
             readiness: own.readiness.or(defaults.readiness).flatten(),
             readiness_dial: own
@@ -294,6 +313,7 @@ pub struct RoomDefaults {
     allow: Option<BTreeSet<String>>,
     poll: PollConfig,
     preset_offset: Option<i8>,
+    presets: Option<PresetNames>,
     keep_alive: Option<bool>,
     /// `Some(None)`: off.
     readiness: Option<Option<TimeOfDay>>,
@@ -315,6 +335,7 @@ impl RoomDefaults {
             preset_offset: reader
                 .integer("preset_offset")
                 .and_then(|offset| i8::try_from(offset).ok()),
+            presets: read_presets(reader),
             keep_alive: reader.bool("keep_alive"),
             readiness: read_readiness(reader),
             readiness_dial: reader

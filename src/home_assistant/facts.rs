@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::entities::catalogue_entities;
-use crate::catalogue::{self, Entity, StateTopic, operations};
+use crate::catalogue::{self, Entity, PresetNames, StateTopic, operations};
 use crate::config;
 use crate::state::{Change, StateStore};
 use crate::topics::{AVAILABILITY, RoomTopics};
@@ -35,6 +35,8 @@ pub struct RoomFacts {
     pub states: BTreeSet<String>,
     /// The presets that are stored.
     pub stored: BTreeSet<i64>,
+    /// The names of the presets.
+    pub preset_names: PresetNames,
     /// The touch panels: the last level of each one's topic, and its name.
     pub panels: BTreeMap<String, String>,
 }
@@ -83,6 +85,7 @@ impl RoomFacts {
             name: room.name.clone(),
             url: room.url.to_string(),
             allow: room.allow.clone(),
+            preset_names: room.presets.clone(),
             online: store.room(id).is_some_and(|room| room.online),
             model: text("model"),
             serial: text("serialNumber"),

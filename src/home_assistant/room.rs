@@ -5,11 +5,10 @@ use super::entities::{CatalogueEntity, Param, Scope, catalogue_entities, read_on
 use super::facts::RoomFacts;
 use super::readiness::readiness_components;
 use super::{Namespace, id_text};
-use crate::catalogue::{DEVICES, Enabled, Entity, EntityKind, StateTopic, TOUCH_PANEL};
+use crate::catalogue::{
+    DEVICES, Enabled, Entity, EntityKind, PRESET_NUMBERS, StateTopic, TOUCH_PANEL,
+};
 use crate::topics::{GATEWAY_AVAILABILITY, RoomTopics};
-
-/// The presets that get buttons; the device has more, which few people use.
-const PRESETS: std::ops::RangeInclusive<i64> = 1..=10;
 
 /// The entities about the connection to the device: available even if the device is offline.
 const ROOM_ENTITIES: &[(&str, Entity)] = &[
@@ -144,15 +143,18 @@ fn add(
 ) {
     let key = entity.entity.key;
     if key.contains("{index}") {
-        for index in PRESETS {
+        let on_stored_only = entity.entity.enabled == Enabled::WhileStored;
+        let is_there = |index: &i64| !on_stored_only || facts.stored.contains(index);
+        for index in PRESET_NUMBERS.filter(is_there) {
+            let number = index.to_string();
+            let name = facts.preset_names.name(index).unwrap_or(&number);
             let param = Param {
                 pattern: "{index}",
-                topic: index.to_string(),
-                name: index.to_string(),
+                name: name.to_owned(),
+                topic: number,
             };
             let (key, component) = entity.component(scope, Some(&param));
-            let stored = facts.stored.contains(&index);
-            components.push((key, switched_on(component, entity, facts, stored)));
+            components.push((key, switched_on(component, entity, facts)));
         }
     } else if key.contains("{name}") {
         let named: Vec<(&str, String)> = match entity.state() {
@@ -169,20 +171,14 @@ fn add(
         }
     } else {
         let (key, component) = entity.component(scope, None);
-        components.push((key, switched_on(component, entity, facts, false)));
+        components.push((key, switched_on(component, entity, facts)));
     }
 }
 
-fn switched_on(
-    component: Component,
-    entity: &CatalogueEntity,
-    facts: &RoomFacts,
-    stored: bool,
-) -> Component {
+fn switched_on(component: Component, entity: &CatalogueEntity, facts: &RoomFacts) -> Component {
     let enabled = match entity.entity.enabled {
-        Enabled::Always => true,
+        Enabled::Always | Enabled::WhileStored => true,
         Enabled::Never => false,
-        Enabled::WhenStored => stored,
         Enabled::WhenAllowed => facts.allow.contains(&entity.pattern()),
     };
     Component {

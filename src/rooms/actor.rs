@@ -191,7 +191,11 @@ impl Actor {
                 telemetry,
                 Instant::now(),
             ),
-            knowledge: RoomKnowledge::new(publisher.clone(), settings.preset_offset),
+            knowledge: RoomKnowledge::new(
+                publisher.clone(),
+                settings.preset_offset,
+                settings.preset_names.clone(),
+            ),
             availability: Availability::new(device.timings().clone()),
             daily: settings
                 .readiness

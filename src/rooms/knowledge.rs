@@ -18,8 +18,8 @@ use super::publisher::RoomPublisher;
 use super::reading::{ReadOutcome, Reading};
 use super::spellings::Spellings;
 use crate::catalogue::{
-    BOOT_TIME, CALLS, Context, DEVICES, Operation, PRESETS, Pick, SESSION, StateTopic, When,
-    connections, learned_preset_offset, operations, paired_devices, uptime,
+    BOOT_TIME, CALLS, Context, DEVICES, Operation, PRESETS, Pick, PresetNames, SESSION, StateTopic,
+    When, connections, learned_preset_offset, operations, paired_devices, uptime,
 };
 
 /// A room's knowledge of its device.
@@ -31,6 +31,7 @@ pub struct RoomKnowledge {
     configured_preset_offset: Option<i8>,
     /// What the device's own list of presets shows, if it has been read.
     learned_preset_offset: Option<i8>,
+    preset_names: Arc<PresetNames>,
     /// The topics of each state that has one topic for each name the device gives.
     named_topics: BTreeMap<StateTopic, BTreeSet<String>>,
     spellings: Spellings,
@@ -42,12 +43,17 @@ pub struct RoomKnowledge {
 
 impl RoomKnowledge {
     /// Nothing is known yet.
-    pub fn new(publisher: Arc<RoomPublisher>, configured_preset_offset: Option<i8>) -> Self {
+    pub fn new(
+        publisher: Arc<RoomPublisher>,
+        configured_preset_offset: Option<i8>,
+        preset_names: Arc<PresetNames>,
+    ) -> Self {
         Self {
             publisher,
             calls: Calls::default(),
             configured_preset_offset,
             learned_preset_offset: None,
+            preset_names,
             named_topics: BTreeMap::new(),
             spellings: Spellings::default(),
             paired: PairedDevices::default(),
@@ -91,6 +97,7 @@ impl RoomKnowledge {
         Context {
             now: unix_now(),
             preset_offset: self.configured_preset_offset,
+            preset_names: Some(self.preset_names.clone()),
             started: self.boot_time.started(),
         }
     }
@@ -218,7 +225,7 @@ mod tests {
             let store = StateStore::new();
             let publisher = Arc::new(RoomPublisher::new(store.clone(), "1".into()));
             Self {
-                knowledge: RoomKnowledge::new(publisher, None),
+                knowledge: RoomKnowledge::new(publisher, None, Arc::default()),
                 store,
             }
         }

@@ -18,7 +18,7 @@ use super::camera_stops::CameraStops;
 use super::publisher::RoomPublisher;
 use super::queue::{Queue, Ticket};
 use super::settings::RoomSettings;
-use crate::catalogue::{Call, GUARDED};
+use crate::catalogue::{Call, GUARDED, PresetNames};
 use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Transfer};
 use crate::device::Device;
 use crate::state::{RoomStatus, StateStore};
@@ -38,6 +38,7 @@ pub struct Room {
 pub struct RoomEntrance {
     max_command_age: Duration,
     allow: BTreeSet<String>,
+    preset_names: Arc<PresetNames>,
     queue: Arc<Queue>,
     publisher: Arc<RoomPublisher>,
 }
@@ -62,6 +63,7 @@ impl Room {
         let entrance = RoomEntrance {
             max_command_age: settings.max_command_age,
             allow: settings.allow.clone(),
+            preset_names: settings.preset_names.clone(),
             queue: queue.clone(),
             publisher: publisher.clone(),
         };
@@ -121,6 +123,7 @@ impl RoomEntrance {
             ),
         };
         let allowed = call.and_then(|call| {
+            let call = call.with_preset_number(&self.preset_names)?;
             self.check_authority(&call, submission.authority)?;
             Ok(call)
         });

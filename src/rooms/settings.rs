@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::schedule::PollIntervals;
+use crate::catalogue::PresetNames;
 use crate::config::RoomConfig;
 use crate::device::{DeviceSettings, DeviceTimings, LoginLimiter};
 use crate::telemetry::Telemetry;
@@ -20,6 +21,8 @@ pub struct RoomSettings {
     pub intervals: PollIntervals,
     /// The offset of preset numbers at the device; learned from the device if it is not set.
     pub preset_offset: Option<i8>,
+    /// The names of the presets.
+    pub preset_names: Arc<PresetNames>,
     /// The names of the device's own configuration that are kept as states.
     pub setting_names: Arc<[String]>,
     /// A command older than this when its turn comes is not carried out.

@@ -58,6 +58,7 @@ pub fn room_settings() -> RoomSettings {
         device: device_settings("https://127.0.0.1:1", Certificate::Insecure),
         intervals: INTERVALS,
         preset_offset: None,
+        preset_names: Arc::default(),
         setting_names: Arc::default(),
         max_command_age: Duration::from_secs(5),
         allow: BTreeSet::new(),

@@ -107,6 +107,9 @@ async fn a_room_is_used_and_a_restart_survived() {
     };
     let mut doors = Doors::start_with(ClientLimits::default(), |config| {
         named(config, &[("1", "Boardroom"), ("2", HOSTILE)]);
+        let room = config.rooms.get_mut(&RoomId::new("1").unwrap()).unwrap();
+        room.presets.insert(3, "Lectern".into()).unwrap();
+        room.presets.insert(4, HOSTILE[..60].into()).unwrap();
     })
     .await;
     doors.device.person_mutes(true);
@@ -126,7 +129,15 @@ async fn a_room_is_used_and_a_restart_survived() {
     doors.device.person_mutes(true);
     browser.until(&pressed(MIC, true)).await;
 
-    // Presets: recalled, stored, cleared.
+    // Presets have their names, as text; they are recalled, stored, cleared.
+    let label = |number: usize| {
+        format!("document.querySelector('[data-preset=\"{number}\"]')?.textContent?")
+    };
+    for (number, starts) in [(3, "Lectern"), (4, "<img src=x"), (5, "5")] {
+        browser
+            .until(&format!("{}.startsWith('{starts}')", label(number)))
+            .await;
+    }
     browser.click("[data-preset='3']").await;
     device(&doors, "recalled", |state| {
         state["cameras"]["active_preset"] == 3

@@ -7,6 +7,7 @@ mod schema;
 use std::collections::BTreeMap;
 
 use poly2mqtt::app::App;
+use poly2mqtt::catalogue::PresetNames;
 use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt::home_assistant::{Namespace, RoomFacts, gateway_document, room_document};
 use poly2mqtt_simulator::{Firmware, Options, SimulatedDevice};
@@ -40,6 +41,7 @@ fn facts(states: &[&str]) -> RoomFacts {
         firmware: Some("4.6.2".into()),
         states: states.iter().map(|state| (*state).to_owned()).collect(),
         stored: [1, 3].into(),
+        preset_names: PresetNames::default(),
         panels: [("8L1".to_owned(), "Poly TC8".to_owned())].into(),
     }
 }
@@ -157,18 +159,17 @@ fn components_say_what_their_entries_say() {
     assert_eq!((&volume["min"], &volume["max"]), (&json!(0), &json!(100)));
     let preset = json!({
         "platform": "button",
-        "command_topic": "room/1/camera/preset/2/activate",
+        "command_topic": "room/1/camera/preset/3/activate",
         "payload_press": "",
-        "unique_id": "poly2mqtt_1_preset_2",
-        "default_entity_id": "button.room_1_preset_2",
-        "name": "Preset 2",
+        "unique_id": "poly2mqtt_1_preset_3",
+        "default_entity_id": "button.room_1_preset_3",
+        "name": "Preset 3",
         "icon": "mdi:camera-control",
-        "enabled_by_default": false,
         "qos": 1,
     });
-    assert_eq!(component("preset_2"), preset);
-    assert!(component("preset_3")["enabled_by_default"].is_null());
-    assert!(component("preset_10").is_object());
+    assert_eq!(component("preset_3"), preset);
+    assert_eq!(component("preset_2"), Value::Null);
+    assert_eq!(component("preset_10_store")["name"], "Store preset 10");
     let own = json!([{"topic": "gateway/availability"}]);
     assert_eq!(component("availability")["availability"], own);
     assert_eq!(component("problem")["availability"], own);
@@ -236,6 +237,42 @@ fn only_what_the_device_has_and_the_room_allows() {
     assert!(reboot(&facts(ALL))["enabled_by_default"].is_null());
 }
 
+/// A button is there while its preset is stored, and bears the preset's name. The ids stay.
+#[test]
+fn presets_have_their_names_and_no_button_while_they_are_not_stored() {
+    let named = |stored: &[i64], names: &[(i64, &str)]| {
+        let mut facts = facts(ALL);
+        facts.stored = stored.iter().copied().collect();
+        for (number, name) in names {
+            let name = (*name).to_owned();
+            facts.preset_names.insert(*number, name).unwrap();
+        }
+        let document = room_value("", &facts);
+        good(&document);
+        document["components"].clone()
+    };
+    let names = [(3, "Lectern"), (4, "\"Door\"")];
+    let components = named(&[1, 3], &names);
+    let name = |key: &str| components[key]["name"].clone();
+    assert_eq!(name("preset_1"), "Preset 1");
+    assert_eq!(name("preset_3"), "Preset Lectern");
+    assert_eq!(name("preset_3_store"), "Store preset Lectern");
+    assert_eq!(name("preset_4"), Value::Null);
+    assert_eq!(name("preset_4_store"), "Store preset \"Door\"");
+    let lectern = &components["preset_3"];
+    assert_eq!(lectern["unique_id"], "poly2mqtt_1_preset_3");
+    assert_eq!(lectern["default_entity_id"], "button.room_1_preset_3");
+    assert_eq!(lectern["command_topic"], "room/1/camera/preset/3/activate");
+    let buttons = |stored: &[i64]| {
+        let components = named(stored, &names);
+        let keys = components.as_object().unwrap().keys();
+        let is_button = |key: &&String| key.starts_with("preset_") && !key.ends_with("_store");
+        keys.filter(is_button).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(buttons(&[]), Vec::<String>::new());
+    assert_eq!(buttons(&[4, 10, 11]), ["preset_10", "preset_4"]);
+}
+
 /// `poly2mqtt_<room>_<key>` must name one entity of one room, whatever rooms are called.
 #[test]
 fn no_two_entities_can_have_one_id() {
@@ -274,15 +311,15 @@ async fn lives_with_its_room(kind: BrokerKind) {
     let first = until(&it.client, ROOM, "the whole document", whole).await;
     good(&first);
     good(&document(&it.client, GATEWAY).await);
-    assert_eq!(first["components"]["preset_5"]["enabled_by_default"], false);
+    assert_eq!(first["components"]["preset_5"], Value::Null);
     assert_eq!(first["device"]["model"], "StudioX50");
-    // A preset that gets stored changes it.
+    // A preset that gets stored gets its button.
     it.client.command("room/1/camera/preset/5/store", "").await;
     let stored = |it: &Value| {
         let preset = &it["components"]["preset_5"];
         preset.is_object() && preset["enabled_by_default"].is_null()
     };
-    until(&it.client, ROOM, "preset 5 enabled", stored).await;
+    until(&it.client, ROOM, "a button for preset 5", stored).await;
     // Home Assistant starts, and finds everything again.
     it.client.clear();
     it.client.publish(STATUS, "offline").await;

@@ -66,7 +66,11 @@ async fn walk(kind: BrokerKind, firmware: Firmware) {
         model: Some(model),
         ..Options::default()
     };
-    let it = Gateway::start(kind, options).await;
+    let it = Gateway::start_with(kind, options, |room| {
+        // A state that is there only for those who name presets.
+        room.presets.insert(1, "Whole table".into()).unwrap();
+    })
+    .await;
     it.online().await;
     let mut walk = Walk {
         it,

@@ -44,6 +44,9 @@ export function actions(send) {
 		preset_activate: action('Camera: recall preset', [preset], ({ options }) =>
 			send(`camera/preset/${options.preset}/activate`),
 		),
+		preset_activate_name: action('Camera: recall preset by name', [text('name', 'Name')], ({ options }) =>
+			send(`camera/preset/${encodeURIComponent(options.name)}/activate`),
+		),
 		preset_store: action('Camera: store preset', [preset], ({ options }) =>
 			send(`camera/preset/${options.preset}/store`),
 		),

@@ -45,7 +45,7 @@ export function presets(label) {
 	}
 	for (let preset = 1; preset <= 10; preset++) {
 		const down = act('preset_activate', { preset })
-		sections.camera[`preset_${preset}`] = button(`Camera preset ${preset}`, `CAM\n${preset}`, down)
+		sections.camera[`preset_${preset}`] = button(`Camera preset ${preset}`, `CAM\n${variable(`preset_${preset}`)}`, down)
 	}
 	const names = { sound: 'Sound and picture', call: 'Call', camera: 'Camera' }
 	const structure = Object.entries(sections).map(([id, buttons]) => {

@@ -7,6 +7,7 @@ const STATES = [
 	'audio/muted',
 	'audio/volume',
 	'video/muted',
+	'camera/presets/names',
 	'call/state',
 	'call/count',
 	'call/in_meeting',
@@ -103,6 +104,11 @@ export class Room {
 		const problem = this.state('problem')
 		if (problem && problem.code !== 'none') return problem.message
 		return this.online ? '' : 'offline'
+	}
+
+	/** The name of a camera preset, or its number where it has none. */
+	presetName(number) {
+		return this.state('camera/presets/names')?.[number] ?? String(number)
 	}
 
 	/** Sends a command. Gives the device's answer, or throws why it failed. */

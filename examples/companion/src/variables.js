@@ -16,6 +16,10 @@ const VARIABLES = {
 	last_error: ['Why the last command failed, empty if it did not', undefined],
 }
 
+for (let preset = 1; preset <= 10; preset++) {
+	VARIABLES[`preset_${preset}`] = [`Camera preset ${preset}: its name, or its number`, (room) => room.presetName(preset)]
+}
+
 export const variableDefinitions = Object.fromEntries(
 	Object.entries(VARIABLES).map(([id, [name]]) => [id, { name }]),
 )

@@ -124,6 +124,12 @@ test('volume', async () => {
 test('camera', async () => {
 	await companion.press('preset_3')
 	assert.equal((await device()).cameras.active_preset, 3)
+	await companion.run('preset_activate_name', { name: 'Whole table' })
+	assert.equal((await device()).cameras.active_preset, 1)
+	await companion.run('preset_activate_name', { name: 'Whole' })
+	assert.match(companion.variables.last_error, /"Whole table", "Lectern"/)
+	await shows('preset_3', 'Lectern')
+	await shows('preset_2', '2')
 	await companion.run('preset_store', { preset: 7 })
 	assert((await device()).cameras.stored[6])
 	await companion.press('camera_left')

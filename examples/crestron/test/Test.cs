@@ -82,6 +82,12 @@ internal static class Test
 
             room.ActivatePreset(3);
             Until("preset 3", () => Device("\"active_preset\":3"));
+            Until("presets have their names", () => room.PresetName(1) == "Whole table"
+                && room.PresetName(2) == "" && room.PresetName(3) == "Lectern");
+            room.ActivatePreset("Whole table");
+            Until("a preset by name", () => Device("\"active_preset\":1"));
+            room.ActivatePreset("Whole");
+            Until("a wrong name is told the right ones", () => failure.Contains("\"Whole table\", \"Lectern\""));
             room.StorePreset(8);
             Until("preset 8 stored", () => Device("[true,true,true,false,false,false,false,true"));
             room.MoveCamera("left");

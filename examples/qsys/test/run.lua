@@ -120,6 +120,10 @@ qsys.wait("and shows", function() return controls.Volume.Value == 41 end)
 
 trigger(controls.Preset[3])
 wait_for_device("preset 3", function(it) return it.cameras.active_preset == 3 end)
+qsys.wait("presets have their names", function()
+  return controls.PresetName[1].String == "Whole table" and controls.PresetName[2].String == ""
+    and controls.PresetName[3].String == "Lectern"
+end)
 trigger(controls.Dial)
 qsys.wait("dialling nobody is an error", function() return controls.LastError.String ~= "" end)
 

@@ -8,7 +8,7 @@ use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::quirks::{preset_numbers, whole};
-use crate::catalogue::state::{Shape, State};
+use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
 
@@ -23,6 +23,8 @@ pub(in crate::catalogue) mod states {
     pub const NEAR_SELECTED_CONTENT: StateTopic = StateTopic::new("camera/near/selected_content");
     /// The stored presets of the near camera, from which the room learns how the device counts.
     pub const PRESETS: StateTopic = StateTopic::new("camera/presets");
+    /// The names that people give to presets, whatever the device lists.
+    pub const PRESET_NAMES: StateTopic = StateTopic::new("camera/presets/names");
     pub const FAR: StateTopic = StateTopic::new("camera/far");
     pub const FAR_SELECTED_PEOPLE: StateTopic = StateTopic::new("camera/far/selected_people");
 }
@@ -232,9 +234,12 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/cameras/near/presets/all")
         .shape(Shape::List)
         .known_by(&[("index", MemberKind::Number), ("stored", MemberKind::Flag)])
-        .states(&[State::with(states::PRESETS, |list, context| {
-            preset_numbers(list, context.preset_offset)
-        })])
+        .states(&[
+            State::with(states::PRESETS, presets),
+            State::with(states::PRESET_NAMES, |_, context| {
+                context.preset_names.as_ref()?.to_json()
+            }),
+        ])
         .poll(Class::Slow),
     get("/rest/cameras/near/presets/{index}")
         .commands(&[Command::new("camera/preset/{index}/get")]),
@@ -247,7 +252,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .enabled(Enabled::Never)],
         activate: &[Entity::button("preset_{index}", "Preset {index}")
             .icon("mdi:camera-control")
-            .enabled(Enabled::WhenStored)]
+            .enabled(Enabled::WhileStored)]
     )),
     post("/rest/cameras/near/position/{source_id}").commands(&[
         Command::new("camera/position/set")
@@ -293,6 +298,15 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     post("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(true)),
     delete("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(false)),
 ];
+
+/// The list with the numbers and names that people use.
+fn presets(list: &Value, context: &Context) -> Option<Value> {
+    let mut presets = preset_numbers(list, context.preset_offset)?;
+    if let Some(names) = &context.preset_names {
+        names.add_to(&mut presets);
+    }
+    Some(presets)
+}
 
 fn track_selected(own: Step, camera: &Value) -> Result<Vec<Step>, Failure> {
     let index = camera.get("cameraIndex").and_then(whole);

@@ -434,6 +434,7 @@ mod tests {
     const CONTEXT: Context = Context {
         now: 0,
         preset_offset: None,
+        preset_names: None,
         started: None,
     };
 

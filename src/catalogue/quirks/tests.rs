@@ -17,6 +17,7 @@ use crate::rooms::testing::device_settings;
 const CONTEXT: Context = Context {
     now: 0,
     preset_offset: None,
+    preset_names: None,
     started: None,
 };
 

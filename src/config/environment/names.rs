@@ -205,7 +205,7 @@ fn add_names(section: &str, keys: &[Key], names: &mut Vec<String>) {
         }
         match key.kind {
             KeyType::Tables(below) => add_names(&format!("{name}{SEPARATOR}0"), below, names),
-            KeyType::Table(below) => add_names(&name, below, names),
+            KeyType::Table(below) | KeyType::TextByNumber(below) => add_names(&name, below, names),
             _ => names.push(name),
         }
     }

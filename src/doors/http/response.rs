@@ -31,7 +31,7 @@ pub fn error_code(code: ErrorCode, message: &str) -> Response {
 
 /// The response to a path that is none of the gateway's.
 pub async fn not_found() -> Response {
-    let message = "there is nothing here; rooms are at /room/<room>";
+    let message = "there is nothing here; /room lists the rooms, and a room is at /room/<room>";
     error(StatusCode::NOT_FOUND, "not_found", message)
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::header::{ALLOW, HeaderValue};
 use http::{Method, StatusCode};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use url::form_urlencoded;
@@ -29,7 +29,7 @@ use crate::command::{
 };
 use crate::doors::access::Grant;
 use crate::doors::clients::{ClientLimits, state_as_json};
-use crate::topics::{RoomTopics, split_room};
+use crate::topics::{GATEWAY_INFO, RoomTopics, split_room};
 
 /// The largest body of a command that is refused whatever it says, which is read for its
 /// `request_id`: a payload of fields, but no file.
@@ -57,6 +57,36 @@ pub async fn gateway(
         Some(value) => response::state(&grant.own_view(&topic, &value).unwrap_or(value)),
         None => response::error_code(ErrorCode::NotFound, "the gateway has no such state"),
     }
+}
+
+/// `GET /room`: the rooms that the client may see, each with its id, name, availability, the code of
+/// its problem, and where all its states are.
+pub async fn list(
+    State(state): State<Arc<HttpState>>,
+    Authorized(grant): Authorized,
+    _place: KeepsPlace,
+) -> Response {
+    let store = &state.clients.store;
+    let known = |topic: &str| store.get(topic).map(|value| state_as_json(topic, &value));
+    // It names all rooms that are configured.
+    let info = known(GATEWAY_INFO).unwrap_or_default();
+    let rooms = info["rooms"].as_object().into_iter().flatten();
+    let rooms: Value = rooms
+        .filter(|(id, _)| grant.sees(id))
+        .map(|(id, name)| {
+            let topics = RoomTopics::new(id);
+            let problem = known(&topics.problem()).unwrap_or_default();
+            json!({
+                "id": id,
+                "name": name,
+                // A room that could not be started has no topics.
+                "availability": known(&topics.availability()).unwrap_or_else(|| "offline".into()),
+                "problem": problem["code"],
+                "url": format!("/{}", topics.start().trim_end_matches('/')),
+            })
+        })
+        .collect();
+    response::text("application/json", rooms.to_string())
 }
 
 /// `GET /room/1`: all states as one object.

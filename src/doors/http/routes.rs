@@ -24,6 +24,7 @@ const PATHS: &[Path] = &[
     ("/readyz", || get(monitoring::ready)),
     ("/metrics", || get(monitoring::metrics)),
     ("/asyncapi.json", || get(asyncapi)),
+    ("/room", || get(rooms::list)),
     ("/room/{room}", || any(rooms::room)),
     ("/room/{room}/{*topic}", || any(rooms::topic)),
     ("/gateway/{*topic}", || get(rooms::gateway)),

@@ -38,6 +38,7 @@ impl Fixture {
             context: Context {
                 now: 0,
                 preset_offset: None,
+                preset_names: None,
                 started: None,
             },
             preset_offset: None,

@@ -110,6 +110,7 @@ fn gateway_info_shows_these_keys() {
         [rooms.a]\nurl = \"https://a:99\"\nname = \"A\"\ncertificate = \"insecure\"\n\
         readiness = \"6:30\"\nreadiness_dial = \"echo@example.com\"\n\
         allow = [\"system/reboot\"]\npoll = { fast = \"1.5s\", meters = true }\npreset_offset = -1\n\
+        presets = { 1 = \"Whole table\", 10 = \"Door\" }\n\
         keep_alive = false\nmax_command_age = \"100ms\"\n[rooms.b]\nurl = \"https://b\"\n";
     let wanted = serde_json::json!({
         "mqtt": {
@@ -144,6 +145,7 @@ fn gateway_info_shows_these_keys() {
                 "allow": ["system/reboot"],
                 "poll": {"fast": 1.5, "normal": 20.0, "slow": 60.0, "meters": true},
                 "preset_offset": -1,
+                "presets": {"1": "Whole table", "10": "Door"},
                 "keep_alive": false,
                 "readiness": "06:30",
                 "readiness_dial": "echo@example.com",
@@ -157,6 +159,7 @@ fn gateway_info_shows_these_keys() {
                 "allow": [],
                 "poll": {"fast": 2.0, "normal": 20.0, "slow": 60.0, "meters": false},
                 "preset_offset": null,
+                "presets": null,
                 "keep_alive": true,
                 "readiness": "off",
                 "readiness_dial": null,

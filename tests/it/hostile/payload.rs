@@ -13,6 +13,7 @@ use super::url;
 const CONTEXT: Context = Context {
     now: 1_700_000_000,
     preset_offset: None,
+    preset_names: None,
     started: None,
 };
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use poly2mqtt::app::App;
-use poly2mqtt::catalogue::GUARDED;
+use poly2mqtt::catalogue::{GUARDED, PresetNames};
 use poly2mqtt::config::{
     BrokerUrl, Certificate, Config, HomeAssistantConfig, HttpConfig, MqttConfig, PollConfig,
     RoomConfig, RoomId, Secret, TcpConfig,
@@ -58,6 +58,7 @@ pub fn room(device: &SimulatedDevice) -> RoomConfig {
             meters: true,
         },
         preset_offset: None,
+        presets: PresetNames::default(),
         keep_alive: true,
         readiness: None,
         readiness_dial: None,

@@ -19,16 +19,22 @@ function presets(scope, room) {
       const result = await press(button, room, `camera/preset/${index}/${mode}`);
       // Storing and clearing apply to one preset: the next press recalls again.
       if (result?.ok && mode !== "activate") choose("activate");
-    } }, String(index));
+    } }, el("span", {}, String(index)));
     buttons.push(button);
   }
   grid.append(...buttons);
-  scope.watch([`${base}camera/presets`], () => {
+  scope.watch([`${base}camera/presets`, `${base}camera/presets/names`], () => {
     const known = list(store.get(`${base}camera/presets`));
+    const names = store.get(`${base}camera/presets/names`);
+    grid.dataset.named = isObject(names);
     for (const button of buttons) {
-      const stored = known.find((preset) => String(preset.index) === button.dataset.preset)?.stored === true;
+      const number = button.dataset.preset;
+      const stored = known.find((preset) => String(preset.index) === number)?.stored === true;
+      const name = isObject(names) ? names[number] : undefined;
       button.dataset.stored = stored;
-      button.setAttribute("aria-label", `Preset ${button.dataset.preset}, ${stored ? "stored" : "empty"}`);
+      button.title = name ?? "";
+      setText(button.firstChild, name ?? number);
+      button.setAttribute("aria-label", `Preset ${name ? `${number}, ${name}` : number}, ${stored ? "stored" : "empty"}`);
     }
   });
   choose("activate");
