@@ -30,6 +30,8 @@
 //! body            the bytes of answers and states
 //! connections     what the list of conferences says about calls
 //! paired          what the list of devices says about what is paired
+//! call_log        what the call log says about the last call
+//! session_list    who holds sessions, without their ids
 //! motion          which stop ends a camera's move
 //! preset_names    which presets there are, and the names that people give them
 //! search          paging through a directory query
@@ -42,6 +44,7 @@ mod advice;
 mod areas;
 mod body;
 mod call;
+mod call_log;
 mod command;
 mod connections;
 mod entity;
@@ -63,6 +66,7 @@ mod request;
 mod route;
 mod router;
 mod search;
+mod session_list;
 mod state;
 mod step;
 
@@ -70,7 +74,7 @@ pub use areas::cameras::states::{PRESET_NAMES, PRESETS};
 pub use areas::conferences::states::CALLS;
 pub use areas::operations;
 pub use areas::paired::states::{DEVICES, TOUCH_PANEL};
-pub use areas::session::{session_state, states::SESSION};
+pub use areas::session::{SESSION_LISTS, session_state, states::SESSION};
 pub use areas::system::states::{BOOT_TIME, INFO as SYSTEM_INFO};
 pub use areas::system::uptime;
 pub use body::{is_deep, is_plain_text, is_web_page, payload, read_body};
@@ -93,6 +97,7 @@ pub use request::{Request, RequestBody};
 pub use route::{GUARDED, Route, Variant};
 pub use router::{CATALOGUE, Catalogue};
 pub use search::Search;
+pub use session_list::session_holders;
 pub use state::{Context, Pick, Shape, State};
 pub use step::{Params, Step};
 

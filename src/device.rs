@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! client          repeats a request where that is safe       transfer: files that stream
-//! authenticator   logs in and out, one at a time             login_limits, login_reply
+//! authenticator   logs in and out, one at a time             login_limits, login_reply, session_holders
 //! probe           is a session valid? what does a 403 mean?
 //! endpoint        one request, one response; two at a time   sessions, session_store
 //! http            reqwest, with a limit on what is no answer tls: which certificate is trusted
@@ -21,6 +21,7 @@ mod probe;
 mod problem;
 mod response;
 mod session;
+mod session_holders;
 mod session_store;
 mod sessions;
 mod settings;

@@ -30,6 +30,7 @@ pub enum Feature {
     DeviceConfig,
     CallLog,
     SessionList,
+    PlainSessionList,
     PasswordChange,
     LogOut,
     OneAccessError,
@@ -132,8 +133,10 @@ const TABLE: &[Row] = &[
         .calls(&[(ANY, "config")], Missing::Path),
     row(Feature::CallLog, "`calllog/entries`", [1, 0, 1, 1, 1, 0], Grade::A, "drivers; recording of 3.10")
         .calls(&[(ANY, "calllog/*")], Missing::Path),
-    row(Feature::SessionList, "`current/session/sessions`", [1, 0, 1, 1, 1, 1], Grade::B, RECORDED)
+    row(Feature::SessionList, "`current/session/sessions`", [1, 0, 0, 1, 1, 1], Grade::B, RECORDED)
         .calls(&[(ANY, "current/session/sessions")], Missing::Path),
+    row(Feature::PlainSessionList, "`session/sessions`", [0, 0, 1, 1, 1, 1], Grade::A, "drivers try one, then the other; which firmware has which is an assumption")
+        .calls(&[(ANY, "session/sessions")], Missing::Path),
     row(Feature::PasswordChange, "`security/password/ADMIN`", [1, 0, 1, 1, 1, 1], Grade::B, "recording of 3.10")
         .calls(&[(ANY, "security/password/<>")], Missing::Path),
     row(Feature::LogOut, "`DELETE session`", [1, 1, 0, 1, 1, 1], Grade::C, "drivers; said to be missing in 4.4")

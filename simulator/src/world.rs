@@ -122,7 +122,9 @@ impl World {
             ["current", "devicemanagement", rest @ ..] => {
                 devices::handle(request, rest, true, &self.nameplate, now)
             }
-            ["current", "session", "sessions"] => self.sessions.list(request),
+            ["current", "session", "sessions"] | ["session", "sessions"] => {
+                self.sessions.list(request)
+            }
             ["security", "password", role] => self.sessions.change_password(request, role),
             ["config"] => {
                 let mut reach = Reach {

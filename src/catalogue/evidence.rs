@@ -66,7 +66,8 @@ fn objects(answer: &Value) -> &[Value] {
 
 impl Operation {
     /// Whether a body can be an answer to this operation: it has the shape, and one of the members
-    /// by which the answer is recognised. Null can: there is nothing at the moment.
+    /// by which the answer is recognised. Null can, unless the entry says otherwise: there is nothing at
+    /// the moment.
     pub fn fits(&self, answer: &Value) -> bool {
         let named = |item: &Value| {
             let has = |(name, _): &(&str, MemberKind)| item.get(name).is_some();
@@ -74,7 +75,8 @@ impl Operation {
         };
         let items = objects(answer);
         let may_lack_members = self.known_by.is_empty() || answer.is_null() || items.is_empty();
-        self.shape.fits(answer) && (may_lack_members || items.iter().any(named))
+        let is_none = self.never_null && answer.is_null();
+        !is_none && self.shape.fits(answer) && (may_lack_members || items.iter().any(named))
     }
 
     /// What a body that fits says about who sent it.
@@ -164,6 +166,8 @@ mod tests {
             ("/rest/cameras/contentstatus", json!("Please log in")),
             ("/rest/cameras/contentstatus", json!(5)),
             ("/rest/calendar", json!("hello")),
+            ("/rest/calllog/entries", Value::Null),
+            ("/rest/calllog/entries", json!({"error": "no such path"})),
         ] {
             assert!(!operation(path).fits(&answer), "{path} {answer}");
         }

@@ -62,8 +62,8 @@ pub enum When {
     InCall,
     /// Only if `poll.meters` is set.
     Meters,
-    /// Once after the log-in and once after each call that has ended. The class says when a read that
-    /// failed is repeated.
+    /// Once after the log-in, and after each call that has ended until the answer has changed, a few
+    /// times at most. The class says when a read that failed is repeated.
     AfterCall,
 }
 
@@ -81,6 +81,11 @@ pub struct Operation {
     pub known_by: &'static [(&'static str, MemberKind)],
     /// The body of the request that reads its states; `None`: it does not read.
     pub read: Option<ReadBody>,
+    /// The query of the request that reads its states: (name, value).
+    pub read_query: &'static [(&'static str, &'static str)],
+    /// Null is no answer to it: the device cannot tell at the moment. Otherwise null means that there is
+    /// nothing.
+    pub never_null: bool,
     /// It reads the same states as the operation with this path, and is used only while the device
     /// lacks that one.
     pub stands_in_for: Option<&'static str>,
@@ -105,6 +110,8 @@ impl Operation {
                 Method::Get => Some(ReadBody::None),
                 Method::Post | Method::Put | Method::Delete => None,
             },
+            read_query: &[],
+            never_null: false,
             stands_in_for: None,
             states: &[],
             poll: None,
@@ -129,6 +136,22 @@ impl Operation {
     pub(super) const fn reads_with(self, body: ReadBody) -> Self {
         Self {
             read: Some(body),
+            ..self
+        }
+    }
+
+    /// The request that reads its states has this query.
+    pub(super) const fn reads_with_query(
+        self,
+        read_query: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        Self { read_query, ..self }
+    }
+
+    /// The device that answers null does not know; the states stay as they are.
+    pub(super) const fn never_null(self) -> Self {
+        Self {
+            never_null: true,
             ..self
         }
     }

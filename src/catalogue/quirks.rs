@@ -249,6 +249,23 @@ pub const QUIRKS: &[Quirk] = &[
         source: QuirkSource::Recording,
         handled: ("src/catalogue/paired.rs", "fn paired_devices"),
     },
+    Quirk {
+        name: "call log",
+        guide: "has no operation for it",
+        device: "GET /rest/calllog/entries?limit=n, newest first, with times in milliseconds; the entry of a \
+                 call is written some time after the call is gone from the list",
+        firmware: "3.10; 4.0 and 5.0 may lack it",
+        source: QuirkSource::Recording,
+        handled: ("src/rooms/schedule/after_call.rs", "AFTER_CALL_DELAYS"),
+    },
+    Quirk {
+        name: "who holds sessions",
+        guide: "has no operation for it",
+        device: "GET /rest/current/session/sessions, or the same without current; the ids in it are secrets",
+        firmware: "3.10 and later",
+        source: QuirkSource::Recording,
+        handled: ("src/catalogue/session_list.rs", "fn without_ids"),
+    },
     // Sessions.
     Quirk {
         name: "403 for a stale session",
@@ -283,6 +300,14 @@ pub const QUIRKS: &[Quirk] = &[
         firmware: "all",
         source: QuirkSource::Driver,
         handled: ("src/device/login_reply.rs", "SessionPortLockout"),
+    },
+    Quirk {
+        name: "another status for a refused log-in",
+        guide: "says nothing of it",
+        device: "SessionAlreadyActive and SessionNoActiveSession with 400, 412 or 403",
+        firmware: "412 seen by a driver; 403 said of 4.4",
+        source: QuirkSource::Driver,
+        handled: ("src/device/login_reply.rs", "OTHER_REASONS"),
     },
     Quirk {
         name: "too many sessions",

@@ -82,7 +82,11 @@ impl Request {
         Ok(Self {
             method: operation.method,
             path: path(operation, params, 0)?,
-            query: Vec::new(),
+            query: operation
+                .read_query
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()))
+                .collect(),
             body,
             repeatable: true,
         })
@@ -169,5 +173,12 @@ mod tests {
             assert_eq!(request.body, body);
             assert!(request.repeatable);
         }
+    }
+
+    #[test]
+    fn a_read_has_the_query_that_its_entry_says() {
+        static LIMITED: Operation = get("/rest/x").reads_with_query(&[("limit", "5")]);
+        let request = Request::read(&LIMITED, &Params::new(), &[]).unwrap();
+        assert_eq!(request.target(), "/rest/x?limit=5");
     }
 }

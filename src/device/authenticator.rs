@@ -17,16 +17,19 @@ use tracing::Instrument;
 
 use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::login_limits::{LoginBackoff, LoginLimiter};
-use super::login_reply::LoginReply;
+use super::login_reply::{LoginReply, is_logged_out};
 use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
 use super::session::Session;
+use super::session_holders::holders;
 use super::sessions::Sessions;
 use super::settings::DeviceSettings;
 use super::timings::DeviceTimings;
 
 /// How long the release of sessions may hold up what waits for it.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the question who holds the device's sessions may hold up the problem that they are all in use.
+const HOLDERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The waits before sessions are released that could not be released before the log-in. They must
 /// not count against the device's maximum until the next log-in, which may be days away.
 const RELEASE_RETRY_DELAYS: &[Duration] = &[
@@ -167,6 +170,7 @@ impl Authenticator {
                 Ok(session)
             }
             Err(problem) => {
+                let problem = self.with_holders(problem, &slot).await;
                 if let Some(session) = Session::from_cookies(&cookies, generation) {
                     self.sessions.add_unreleased(session.into());
                 }
@@ -175,6 +179,18 @@ impl Authenticator {
                     .failed(&problem, &self.timings, Instant::now());
                 Err(problem)
             }
+        }
+    }
+
+    /// The problem that all sessions are in use, with their holders as far as the device tells them.
+    async fn with_holders(&self, problem: Problem, slot: &RequestSlot<'_>) -> Problem {
+        if problem.code != ProblemCode::TooManySessions {
+            return problem;
+        }
+        let holders = holders(&self.endpoint, slot, &self.sessions);
+        match timeout(HOLDERS_TIMEOUT, holders).await {
+            Ok(Some(holders)) => Problem::too_many_sessions(Some(&holders)),
+            Ok(None) | Err(_) => problem,
         }
     }
 
@@ -271,8 +287,7 @@ impl Authenticator {
                 .attempt(slot, &request, &session, None, SMALL_RESPONSE)
                 .await;
             let confirmed = match attempt {
-                // 400: the device does not know the session any more.
-                Attempt::Answered(response) => matches!(response.status, 200..=299 | 400),
+                Attempt::Answered(response) => is_logged_out(response.status, &response.body),
                 Attempt::Unreachable(_) => return,
                 Attempt::Broken(_) | Attempt::Large(_) => false,
             };

@@ -1,4 +1,4 @@
-//! The device's reply to a log-in (`POST /rest/session`): a session, or why there is none.
+//! The device's reply to a log-in (`POST /rest/session`): a session, or why there is none; and to a log-out.
 //!
 //! Pure.
 
@@ -7,6 +7,24 @@ use serde_json::Value;
 use super::problem::{Problem, ProblemCode};
 use super::session::{Session, id_cookie, token_cookie};
 use crate::catalogue::{read_body, session_state, truth};
+
+/// Reasons of a refusal that say nothing of user and password, and what they mean. Firmware gives them with
+/// 400, 412 or 403.
+const OTHER_REASONS: [(&str, &str); 3] = [
+    (
+        "SessionAlreadyActive",
+        "it says that the gateway is logged in already",
+    ),
+    ("SessionRequestInvalid", "it cannot read the request"),
+    ("SessionNoActiveSession", "it says that there is no session"),
+];
+
+/// Whether the device does not hold a session any more, by its reply to a log-out. It answers that it has none
+/// with 400, and some firmware with 412 or 403.
+pub(super) fn is_logged_out(status: u16, body: &[u8]) -> bool {
+    let is_unknown = || String::from_utf8_lossy(body).contains("SessionNoActiveSession");
+    matches!(status, 200..=299 | 400 | 412) || is_unknown()
+}
 
 /// The device's reply to a log-in.
 #[derive(Clone, Copy)]
@@ -44,10 +62,7 @@ impl LoginReply<'_> {
             ));
         }
         if text.contains("SessionMaxActiveSessionsReached") {
-            return Err(Problem::new(
-                ProblemCode::TooManySessions,
-                "all of the device's sessions are in use; log out elsewhere or restart the device",
-            ));
+            return Err(Problem::too_many_sessions(None));
         }
         let reply = read_body(self.body).unwrap_or_default();
         if self.status == 200 && truth(&reply["success"]) == Some(true) {
@@ -56,6 +71,13 @@ impl LoginReply<'_> {
                     "the device accepted the log-in but gave no session that can be used",
                 )
             });
+        }
+        let mut other_reasons = OTHER_REASONS.iter();
+        if let Some((reason, words)) = other_reasons.find(|(reason, _)| text.contains(reason)) {
+            return Err(Problem::not_understood(format!(
+                "the device refuses the log-in: {words} ({reason}, {}); the gateway tries again",
+                self.status
+            )));
         }
         Err(match self.status {
             // Not a refusal of the password: there is no reason to wait until it is corrected.
@@ -185,6 +207,52 @@ mod tests {
                 code,
                 "{status} {body}"
             );
+        }
+    }
+
+    #[test]
+    fn a_refusal_for_another_reason_is_none_of_the_password_whatever_its_status() {
+        for (reason, _) in OTHER_REASONS {
+            let body = format!(r#"{{"success":false,"reason":"{reason}"}}"#);
+            for status in [200, 400, 403, 409, 412] {
+                let problem = reply(status, &[], &body).unwrap_err();
+                assert_eq!(problem.code, ProblemCode::NotUnderstood, "{status} {body}");
+                assert!(problem.message.contains(reason), "{problem}");
+            }
+        }
+        for status in [400, 403, 412] {
+            for (reason, code) in [
+                ("SessionPortLockout", ProblemCode::LockedOut),
+                (
+                    "SessionMaxActiveSessionsReached",
+                    ProblemCode::TooManySessions,
+                ),
+            ] {
+                assert_eq!(
+                    reply(status, &[], reason).unwrap_err().code,
+                    code,
+                    "{status}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_that_knows_the_session_no_more_has_logged_out() {
+        let none = br#"{"success":false,"reason":"SessionNoActiveSession"}"#;
+        for status in [400, 403, 412] {
+            assert!(is_logged_out(status, none), "{status}");
+        }
+        for (status, body, wanted) in [
+            (200, "", true),
+            (204, "", true),
+            (400, "", true),
+            (412, "", true),
+            (403, "<html>", false),
+            (405, "", false),
+            (503, "", false),
+        ] {
+            assert_eq!(is_logged_out(status, body.as_bytes()), wanted, "{status}");
         }
     }
 

@@ -69,6 +69,17 @@ impl Problem {
         Self::new(ProblemCode::NotUnderstood, message)
     }
 
+    /// All of the device's sessions are in use. `holders`: by whom, if that is known.
+    pub(super) fn too_many_sessions(holders: Option<&str>) -> Self {
+        let by = holders.map_or_else(String::new, |holders| format!(": {holders}"));
+        Self::new(
+            ProblemCode::TooManySessions,
+            format!(
+                "all of the device's sessions are in use{by}; log out elsewhere or restart the device"
+            ),
+        )
+    }
+
     /// A device that accepts connections and does not respond.
     pub(super) fn no_answer() -> Self {
         Self::new(ProblemCode::Offline, "the device does not answer in time")

@@ -121,6 +121,15 @@ impl Sessions {
         });
     }
 
+    /// The device still takes this session: its release is tried on.
+    pub fn lives(&self, generation: u64) {
+        let mut known = self.lock();
+        let mut unreleased = known.unreleased.iter_mut();
+        if let Some((_, tries)) = unreleased.find(|(it, _)| it.generation == generation) {
+            *tries = 0;
+        }
+    }
+
     /// Puts the token that these cookies set into the current session, if it is of this generation.
     pub fn renew_token(&self, generation: u64, cookies: &[String]) {
         let mut renewed = false;
@@ -181,6 +190,12 @@ mod tests {
         sessions.add_unreleased(session("b", 2));
         sessions.release_tried(1, true);
         assert_eq!(sessions.unreleased().len(), 1);
+        for _ in 1..MOST_RELEASE_TRIES {
+            sessions.release_tried(2, false);
+            assert_eq!(sessions.unreleased().len(), 1);
+        }
+        // The device proves that it holds it, and is asked once more each time.
+        sessions.lives(2);
         for _ in 1..MOST_RELEASE_TRIES {
             sessions.release_tried(2, false);
             assert_eq!(sessions.unreleased().len(), 1);

@@ -239,6 +239,12 @@ impl Executor<'_> {
             }
         };
         let body = accepted_body(&response, operation)?;
+        let body = match command.shows {
+            Some(shows) => {
+                shows(&body).ok_or_else(|| invalid_body(response.status, other_kind(&body)))?
+            }
+            None => body,
+        };
         let whole = operation.method == Method::Get && request.query.is_empty();
         if whole
             && !operation.states.is_empty()

@@ -109,12 +109,14 @@ impl Poller {
                 tracing::debug!(?error, "a state cannot be read");
                 self.telemetry.poll_finished(PollOutcome::Silent);
                 self.understanding.unanswered(poll.index);
+                self.schedule.failed(poll.index, now);
                 Polled::Unanswered
             }
             Err(error) => {
                 self.telemetry.poll_finished(PollOutcome::Failed);
                 tracing::debug!(?error, "a state cannot be read");
                 self.refused(poll.index, &error);
+                self.schedule.failed(poll.index, now);
                 Polled::Failed
             }
         };
@@ -143,7 +145,7 @@ impl Poller {
         {
             self.telemetry.poll_finished(PollOutcome::Unchanged);
             self.understanding.answered(Some(index), evidence, None);
-            self.schedule.unchanged(index);
+            self.schedule.unchanged(index, now);
             return Polled::Unchanged;
         }
         let reading = Reading::of(operation, response);
@@ -156,7 +158,7 @@ impl Poller {
         match outcome {
             ReadOutcome::Value(_) | ReadOutcome::Absent => {
                 self.schedule
-                    .answered(index, &response.body, reading.evidence);
+                    .answered(index, &response.body, reading.evidence, now);
             }
             ReadOutcome::Unsupported(status) => {
                 tracing::debug!(operation.path, status, "the device does not have this");
@@ -164,6 +166,7 @@ impl Poller {
             }
             ReadOutcome::Failed(failure) => {
                 tracing::debug!(operation.path, failure.message, "a state cannot be read");
+                self.schedule.failed(index, now);
             }
         }
         Polled::Read(reading)

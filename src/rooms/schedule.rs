@@ -3,6 +3,7 @@
 //! Pure: gets the time, returns what to read. Owns the classes' intervals, the spreading of reads
 //! over them, and which operations the device turned out not to have.
 
+mod after_call;
 #[cfg(test)]
 mod tests;
 
@@ -11,15 +12,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use after_call::PendingReads;
+
 use crate::catalogue::{Class, Evidence, Operation, ReadBody, When, operations};
 
 /// An operation is no longer read after this many answers in a row that the device does not have
 /// it. A device that is starting, or in trouble, says so for a moment of what it has.
 const UNSUPPORTED_BEFORE_DROPPED: u32 = 4;
-
-/// The wait after the end of a call before what it left behind is read: the device writes the entry of
-/// its call log a moment after the call is gone from the list.
-const AFTER_CALL_DELAY: Duration = Duration::from_secs(1);
 
 /// How often each class is read.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,8 +43,8 @@ pub struct Entry {
     due: Instant,
     /// The index of the entry that it stands in for.
     stands_in_for: Option<usize>,
-    /// Something happened since it was read last, so that there is something to read.
-    requested: bool,
+    /// The reads that are still to be made of what a call leaves behind. None for what is read at its pace.
+    pending: Option<PendingReads>,
     /// Not read until the next log-in, because the device does not have it.
     dropped: bool,
     /// The device has answered since the log-in, so it has this.
@@ -121,7 +120,7 @@ impl Schedule {
                     when,
                     due: now,
                     stands_in_for: None,
-                    requested: true,
+                    pending: pending_once(when),
                     dropped: false,
                     answered: false,
                     unsupported: 0,
@@ -153,7 +152,7 @@ impl Schedule {
     pub fn restart(&mut self, now: Instant) {
         for entry in &mut self.entries {
             entry.due = now;
-            entry.requested = true;
+            entry.pending = pending_once(entry.when);
             entry.dropped = false;
             entry.answered = false;
             entry.unsupported = 0;
@@ -200,8 +199,9 @@ impl Schedule {
     pub fn call_ended(&mut self, now: Instant) {
         let entries = self.entries.iter_mut();
         for entry in entries.filter(|entry| entry.when == When::AfterCall) {
-            entry.requested = true;
-            entry.due = now + AFTER_CALL_DELAY;
+            let (pending, wait) = PendingReads::after_call();
+            entry.pending = Some(pending);
+            entry.due = now + wait;
         }
         self.choose();
     }
@@ -219,7 +219,7 @@ impl Schedule {
         let now = match entry.when {
             When::Always | When::Meters => true,
             When::InCall => self.in_call,
-            When::AfterCall => entry.requested,
+            When::AfterCall => entry.pending.is_some(),
         };
         let first = entry.stands_in_for.and_then(|it| self.entries.get(it));
         now && !entry.dropped && first.is_none_or(Entry::is_missing)
@@ -294,24 +294,44 @@ impl Schedule {
     pub fn again(&mut self, index: usize, now: Instant) {
         if let Some(entry) = self.entries.get_mut(index) {
             entry.due = now;
+            entry.pending = entry.pending.or(pending_once(entry.when));
         }
         self.choose();
     }
 
     /// The device answered with this body: it has this. `evidence`: what the body says about who sent it.
-    pub fn answered(&mut self, index: usize, body: &[u8], evidence: Evidence) {
+    pub fn answered(&mut self, index: usize, body: &[u8], evidence: Evidence, now: Instant) {
         if let Some(entry) = self.entries.get_mut(index) {
             entry.answered = true;
             entry.last_body = Some((Digest::of(body), evidence));
         }
-        self.unchanged(index);
+        self.follow_call(index, true, now);
     }
 
     /// The device answered as before.
-    pub fn unchanged(&mut self, index: usize) {
+    pub fn unchanged(&mut self, index: usize, now: Instant) {
+        self.follow_call(index, false, now);
+    }
+
+    /// After an answer: reads what a call leaves behind once more, or no more.
+    fn follow_call(&mut self, index: usize, is_new: bool, now: Instant) {
         if let Some(entry) = self.entries.get_mut(index)
-            && std::mem::take(&mut entry.requested)
+            && let Some(pending) = &mut entry.pending
         {
+            match pending.answered(is_new) {
+                Some(wait) => entry.due = now + wait,
+                None => entry.pending = None,
+            }
+            self.choose();
+        }
+    }
+
+    /// A read failed: what a call leaves behind is read again soon, everything else at its pace.
+    pub fn failed(&mut self, index: usize, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(index)
+            && let Some(wait) = entry.pending.as_mut().and_then(PendingReads::failed)
+        {
+            entry.due = now + wait;
             self.choose();
         }
     }
@@ -344,4 +364,8 @@ impl Schedule {
             }
         }
     }
+}
+
+fn pending_once(when: When) -> Option<PendingReads> {
+    (when == When::AfterCall).then(PendingReads::once)
 }

@@ -51,6 +51,7 @@ const ALL: &[&str] = &[
     "calendar/meetings",
     "calendar/status",
     "call/in_meeting",
+    "call/last",
     "calls",
     "camera/near/selected_people",
     "camera/presets",
@@ -182,6 +183,9 @@ fn components_say_what_their_entries_say() {
         "{{ {'address': value} | tojson }}"
     );
     assert_eq!(dial["state_topic"], "room/1/calls");
+    let last_call = component("last_call");
+    assert_eq!(last_call["state_topic"], "room/1/call/last");
+    assert_eq!(last_call["json_attributes_topic"], "room/1/call/last");
     let part = component("status_mr_audio");
     assert_eq!(part["state_topic"], "room/1/system/status/mr.audio");
     assert_eq!(part["name"], "System: mr audio");

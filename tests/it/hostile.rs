@@ -68,6 +68,8 @@ const PIECES: &[&str] = &[
     "\"PENDING\"",
     "\"index\":",
     "\"startTime\":",
+    "\"sessionList\":",
+    "\"userId\":",
     "\"duration\":",
     "\"entries\":",
     "\"success\":true",

@@ -236,6 +236,16 @@ async fn a_studio_x30_with_3_12_0_that_sleeps() {
             "{result}"
         );
     }
+    // Who holds its eight sessions, without their ids.
+    let result = played.client.command("room/1/session/list/get", "").await;
+    let list = result["body"].as_array().unwrap();
+    let first = json!({
+        "userId": "admin", "role": "ADMIN", "location": "192.0.2.206", "clientType": "WEB",
+        "isConnected": false, "isStale": false,
+    });
+    assert_eq!((list.len(), &list[0]), (8, &first));
+    let told = played.client.all();
+    assert!(told.iter().all(|(_, payload)| !payload.contains("PS0")));
     played.stop().await;
 }
 
@@ -252,6 +262,15 @@ fn x30_3_10_0(recording: &Recording) -> Vec<(&'static str, Value)> {
             paired(recording.body("POST /rest/devicemanagement/devices")),
         ),
         ("system/state", json!("READY")),
+        (
+            "call/last",
+            json!({
+                "address": "testcall@example.com", "name": "testcall", "direction": "outgoing",
+                "outcome": "answered", "missed": false, "duration": 7,
+                "started": "2022-09-29T16:49:10Z", "ended": "2022-09-29T16:49:17Z",
+                "cause_code": 0,
+            }),
+        ),
         (
             "system/info",
             json!({

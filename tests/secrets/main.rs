@@ -58,6 +58,7 @@ async fn no_secret_is_told() {
     }
     it.client.command("room/1/session/renew", "").await;
     it.client.command("room/1/session/get", "").await;
+    sessions_are_told(&it).await;
     let mut config = it.config.clone();
     for room in config.rooms.values_mut() {
         room.password = Secret::new(OTHER);
@@ -86,6 +87,28 @@ async fn no_secret_is_told() {
     );
     assert_eq!(find(&log), None);
     it.device.stop().await;
+}
+
+/// Who holds sessions is told, by the query and by the problem that there are none left.
+async fn sessions_are_told(it: &Gateway) {
+    it.device.others_log_in(true);
+    let result = it.client.command("room/1/session/list/get", "").await;
+    assert_eq!(result["body"].as_array().map(Vec::len), Some(8), "{result}");
+    let list = "/rest/current/session/sessions";
+    for kind in [FaultKind::Truncated, FaultKind::Status(500)] {
+        it.device.add_fault(Fault::on(list, kind).times(1));
+        it.client.command("room/1/session/list/get", "").await;
+    }
+    let not_released = Fault::on("/rest/session", FaultKind::Status(503)).method("DELETE");
+    it.device.add_fault(not_released);
+    it.client.command("room/1/session/renew", "").await;
+    it.problem("too_many_sessions").await;
+    let problem = it.client.last("room/1/problem").unwrap();
+    assert!(problem.contains("controller from"), "{problem}");
+    it.device.clear_faults();
+    it.device.others_log_in(false);
+    it.online().await;
+    it.problem("none").await;
 }
 
 #[tokio::test]

@@ -50,7 +50,13 @@ fn each_firmware_has_its_calls_and_lacks_the_others() {
             "GET",
             "current/session/sessions",
             null.clone(),
-            [200, 404, 200, 200, 200, 200],
+            [200, 404, 404, 200, 200, 200],
+        ),
+        (
+            "GET",
+            "session/sessions",
+            null.clone(),
+            [404, 404, 200, 200, 200, 200],
         ),
         (
             "GET",

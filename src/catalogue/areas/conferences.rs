@@ -1,7 +1,9 @@
-//! Conferences: dialling, answering, hanging up, and what the list of them says about the call.
+//! Conferences: dialling, answering, hanging up, what the list of them says about the call, and the log of
+//! calls that have ended.
 
 use serde_json::{Value, json};
 
+use crate::catalogue::call_log::last_call;
 use crate::catalogue::command::{Command, Ended, Plan};
 use crate::catalogue::connections::{CallPhase, connections, count, id};
 use crate::catalogue::entity::Entity;
@@ -25,6 +27,8 @@ pub(in crate::catalogue) mod states {
     pub const CALL_COUNT: StateTopic = StateTopic::new("call/count");
     pub const CALL_CAPABILITIES: StateTopic = StateTopic::new("call/capabilities");
     pub const CALL_MEDIA_STATS: StateTopic = StateTopic::new("call/media_stats");
+    /// The newest entry of the call log.
+    pub const CALL_LAST: StateTopic = StateTopic::new("call/last");
 }
 
 /// The commands of this area that plans refer to.
@@ -91,6 +95,14 @@ const FILTER: &[Field] = &[Field::query(
         ("pending", "PENDING"),
     ]),
 )];
+
+const LIMIT: &[Field] = &[Field::query(
+    "limit",
+    "limit",
+    Rule::Integer { min: 1, max: 100 },
+)];
+/// How many entries of the call log a query gets that does not say: a page for a person.
+const DEFAULT_HISTORY: i64 = 10;
 
 /// The address at the other end, or nothing. The text field for dialling shows what the device
 /// says, never what was typed.
@@ -236,7 +248,39 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .once()
             .entities(&[Entity::button("reject", "Reject").icon("mdi:phone-remove")]),
     ]),
+    // Not in the guide. Some entries: the newest may not be the first.
+    get("/rest/calllog/entries")
+        .reads_with_query(&[("limit", "5")])
+        .never_null()
+        .shape(Shape::List)
+        .known_by(&[
+            ("address", MemberKind::Text),
+            ("type", MemberKind::Text),
+            ("startTime", MemberKind::Number),
+        ])
+        .states(&[State::with(states::CALL_LAST, |log, context| {
+            Some(last_call(log, context.now))
+        })
+        .entities(&[Entity::sensor("last_call", "Last call")
+            .icon("mdi:phone-log")
+            .value(
+                "{{ (value_json.get('name') or value_json.get('address') or 'Unknown')[:255] \
+                 if value_json is mapping else 'None' }}",
+            )
+            .attributes("{{ (value_json if value_json is mapping else {}) | tojson }}")])])
+        .poll_when(Class::Normal, When::AfterCall)
+        .commands(&[Command::new("call/history/get")
+            .fields(Some("limit"), LIMIT)
+            .plan(Plan::Split(limited))]),
 ];
+
+/// A query without a limit gets some entries, not the whole log.
+fn limited(own: Step, _: &Context) -> Result<Vec<Step>, Failure> {
+    if own.values.contains_key("limit") {
+        return Ok(vec![own]);
+    }
+    Ok(vec![own.with("limit", DEFAULT_HISTORY)])
+}
 
 /// A list of addresses becomes the guide's `endPointList`, with one participant for each address.
 fn blast(mut own: Step, _: &Context) -> Result<Vec<Step>, Failure> {

@@ -1,11 +1,12 @@
-//! The gateway's session at the device.
+//! The gateway's session at the device, and who else holds sessions there.
 //!
-//! Only the state that users see; the device client logs in and out.
+//! Only what users see; the device client logs in and out.
 
 use serde_json::{Value, json};
 
 use crate::catalogue::command::{Command, Plan};
-use crate::catalogue::operation::{Operation, delete, post};
+use crate::catalogue::operation::{Operation, delete, get, post};
+use crate::catalogue::session_list::without_ids;
 use crate::catalogue::state::State;
 
 /// The states of this area.
@@ -16,11 +17,18 @@ pub(in crate::catalogue) mod states {
     pub const SESSION: StateTopic = StateTopic::new("session");
 }
 
+/// Who holds sessions: the path, and its other spelling, for devices that lack the first.
+pub const SESSION_LISTS: [&str; 2] = ["/rest/current/session/sessions", "/rest/session/sessions"];
+
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     post("/rest/session")
         .states(&[State::whole(states::SESSION)])
         .commands(&[Command::new("session/renew").plan(Plan::Renew).once()]),
     delete("/rest/session"),
+    get(SESSION_LISTS[0]).commands(&[Command::new("session/list/get").shows(without_ids)]),
+    get(SESSION_LISTS[1]).commands(&[Command::new("session/list/get")
+        .shows(without_ids)
+        .fallback()]),
 ];
 
 /// The state `session` from the answer to a log-in: who is logged in, never the session's id.

@@ -302,6 +302,34 @@ async fn check(name: &str) {
             let list = json!([remote, remote]);
             assert_eq!(crate::catalogue::paired_devices(&list).len(), 1);
         }
+        "call log" => {
+            let entry =
+                |name: &str, ended: i64| json!({"type": "PLACED", "name": name, "endTime": ended});
+            let log = json!([entry("a", 0), entry("b", 200_000_000_000)]);
+            let last = state("call/last", &log.to_string()).unwrap();
+            assert_eq!(last["ended"], "1976-05-03T19:33:20Z");
+            assert_eq!(last["name"], "b");
+        }
+        "who holds sessions" => {
+            let sent = spellings("session/list/get", "");
+            let paths = crate::catalogue::SESSION_LISTS;
+            assert_eq!(sent, paths.map(|path| format!("{path} None")));
+            let route = crate::catalogue::CATALOGUE
+                .pattern("session/list/get")
+                .unwrap();
+            for variant in &route.variants {
+                let shows = variant.command.shows.unwrap();
+                let shown = shows(&json!([{"sessionId": "secret"}])).unwrap();
+                assert!(!shown.to_string().contains("secret"));
+            }
+        }
+        "another status for a refused log-in" => {
+            let body = r#"{"success":false,"reason":"SessionAlreadyActive"}"#;
+            for status in [400, 403, 412] {
+                let refused = log_in(status, &[], body);
+                assert_eq!(refused, Err(ProblemCode::NotUnderstood), "{status}");
+            }
+        }
         other => panic!("{other}: say here how it is handled"),
     }
 }

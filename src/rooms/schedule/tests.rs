@@ -91,7 +91,7 @@ fn what_the_device_once_had_is_read_on() {
     let start = Instant::now();
     let mut schedule = Schedule::new(INTERVALS, false, start);
     let audio = index(&schedule, "/rest/audio");
-    schedule.answered(audio, b"{}", Evidence::Poly);
+    schedule.answered(audio, b"{}", Evidence::Poly, start);
     for _ in 0..2 * UNSUPPORTED_BEFORE_DROPPED {
         schedule.unsupported(audio, start);
     }
@@ -121,7 +121,7 @@ fn a_command_makes_the_body_of_the_same_state_unknown() {
     let start = Instant::now();
     let mut schedule = Schedule::new(INTERVALS, false, start);
     let audio = index(&schedule, "/rest/audio");
-    schedule.answered(audio, b"{}", Evidence::Poly);
+    schedule.answered(audio, b"{}", Evidence::Poly, start);
     let known = |schedule: &Schedule, body: &[u8]| schedule.entries[audio].evidence_of_same(body);
     assert_eq!(known(&schedule, b"{}"), Some(Evidence::Poly));
     assert_eq!(known(&schedule, b"[]"), None);
@@ -142,7 +142,7 @@ fn another_spelling_is_read_only_while_the_first_is_missing() {
     schedule.unsupported(first, start);
     assert!(wanted(&schedule));
     // The first one was only not there yet.
-    schedule.answered(first, b"[]", Evidence::Neutral);
+    schedule.answered(first, b"[]", Evidence::Neutral, start);
     assert!(!wanted(&schedule));
     schedule.unsupported(first, start);
     assert!(!wanted(&schedule));
@@ -156,29 +156,58 @@ fn another_spelling_is_read_only_while_the_first_is_missing() {
 }
 
 #[test]
-fn what_a_call_leaves_behind_is_read_once_after_the_log_in_and_after_each_call() {
+fn what_a_call_leaves_behind_is_read_after_the_log_in_and_after_each_call() {
     let start = Instant::now();
     let mut schedule = Schedule::new(INTERVALS, false, start);
-    let audio = index(&schedule, "/rest/audio");
-    schedule.entries[audio].when = When::AfterCall;
-    let wanted = |schedule: &Schedule| schedule.wanted(&schedule.entries[audio]);
+    let log = index(&schedule, "/rest/calllog/entries");
+    let wanted = |schedule: &Schedule| schedule.wanted(&schedule.entries[log]);
     // A read that fails is repeated.
     for _ in 0..2 {
         assert!(wanted(&schedule));
-        schedule.began(audio, start);
-        schedule.asked(audio);
+        schedule.began(log, start);
+        schedule.failed(log, start);
+        schedule.asked(log);
+        assert!(schedule.entries[log].due > start + Duration::from_secs(5));
     }
-    schedule.answered(audio, b"{}", Evidence::Poly);
+    schedule.answered(log, b"[]", Evidence::Neutral, start);
     assert!(!wanted(&schedule));
+    let in_seconds = |schedule: &Schedule| (schedule.entries[log].due - start).as_secs();
     for _ in 0..2 {
         schedule.call_ended(start);
         assert!(wanted(&schedule));
-        assert_eq!(schedule.entries[audio].due, start + AFTER_CALL_DELAY);
-        schedule.unchanged(audio);
+        assert_eq!(in_seconds(&schedule), 1);
+        // The entry is not there yet, then it is, then nothing more comes.
+        schedule.unchanged(log, start);
+        assert_eq!(in_seconds(&schedule), 2);
+        schedule.failed(log, start);
+        assert_eq!(in_seconds(&schedule), 7);
+        schedule.answered(log, b"[{}]", Evidence::Poly, start);
+        assert_eq!(in_seconds(&schedule), 20);
+        assert!(wanted(&schedule));
+        schedule.unchanged(log, start);
         assert!(!wanted(&schedule));
     }
+    // When the device is in doubt, the newest that is known of it is asked for.
+    schedule.again(log, start);
+    assert!(wanted(&schedule));
+    schedule.unchanged(log, start);
+    assert!(!wanted(&schedule));
     schedule.restart(start);
     assert!(wanted(&schedule));
+}
+
+#[test]
+fn what_a_call_leaves_behind_is_not_asked_of_a_device_that_lacks_it() {
+    let start = Instant::now();
+    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let log = index(&schedule, "/rest/calllog/entries");
+    for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
+        schedule.call_ended(start);
+        assert!(schedule.wanted(&schedule.entries[log]));
+        schedule.unsupported(log, start);
+    }
+    schedule.call_ended(start);
+    assert!(!schedule.wanted(&schedule.entries[log]));
 }
 
 #[test]

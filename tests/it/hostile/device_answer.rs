@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use poly2mqtt::catalogue::{
     CATALOGUE, Call, Context, Operation, Params, Plan, Search, connections, learned_preset_offset,
-    operations, payload, session_state,
+    operations, payload, session_holders, session_state,
 };
 use poly2mqtt::device::{DeviceResponse, LoginReply, Session};
 use poly2mqtt::doors::clients::{json, plain};
@@ -66,6 +66,16 @@ fn answer(operation: &Operation, status: u16, body: &[u8]) {
                 }
             }
         }
+    }
+    for shows in operation
+        .commands
+        .iter()
+        .filter_map(|command| command.shows)
+    {
+        shows(&value);
+    }
+    if let Some(holders) = session_holders(&value) {
+        assert!(holders.len() < 3000, "{holders}");
     }
     session_state(&value);
     learned_preset_offset(&value);

@@ -1,0 +1,55 @@
+//! Who holds a device's sessions, when it has none left for the gateway.
+//!
+//! Asks within a session that the device still holds for the gateway, and could not be released. Changes nothing
+//! at the device.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
+use super::session::Session;
+use super::sessions::Sessions;
+use crate::catalogue::{SESSION_LISTS, read_body, session_holders};
+
+/// The holders in words for a message, without any id. None if the device takes none of these sessions,
+/// or does not tell.
+pub(super) async fn holders(
+    endpoint: &Endpoint,
+    slot: &RequestSlot<'_>,
+    sessions: &Sessions,
+) -> Option<String> {
+    // The newest is the most likely to be valid.
+    for session in sessions.unreleased().iter().rev() {
+        if let Some(list) = list(endpoint, slot, session).await? {
+            sessions.lives(session.generation);
+            return session_holders(&read_body(&list).ok()?);
+        }
+    }
+    None
+}
+
+/// The body of the list; nothing if the session is not valid or the device has no list. None if there is no
+/// connection.
+async fn list(
+    endpoint: &Endpoint,
+    slot: &RequestSlot<'_>,
+    session: &Arc<Session>,
+) -> Option<Option<bytes::Bytes>> {
+    for path in SESSION_LISTS {
+        let request = endpoint.fixed(Method::GET, path, None);
+        let attempt = endpoint
+            .attempt(slot, &request, session, None, SMALL_RESPONSE)
+            .await;
+        match attempt {
+            Attempt::Answered(response) if response.status == 200 => {
+                return Some(Some(response.body));
+            }
+            // It may have the other spelling.
+            Attempt::Answered(response) if matches!(response.status, 404 | 405 | 501) => {}
+            Attempt::Answered(_) | Attempt::Large(_) => return Some(None),
+            Attempt::Unreachable(_) | Attempt::Broken(_) => return None,
+        }
+    }
+    Some(None)
+}
