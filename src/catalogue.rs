@@ -34,6 +34,7 @@
 //! session_list    who holds sessions, without their ids
 //! motion          which stop ends a camera's move
 //! preset_names    which presets there are, and the names that people give them
+//! sources         the names of connected cameras and inputs
 //! search          paging through a directory query
 //! gateway_topics  the topics whose values come from the gateway itself
 //! ```
@@ -67,21 +68,24 @@ mod route;
 mod router;
 mod search;
 mod session_list;
+mod sources;
 mod state;
 mod step;
 
-pub use areas::cameras::states::{PRESET_NAMES, PRESETS};
+pub use areas::cameras::states::{CONNECTED_SOURCES, PRESET_NAMES, PRESETS};
 pub use areas::conferences::states::CALLS;
 pub use areas::operations;
 pub use areas::paired::states::{DEVICES, TOUCH_PANEL};
 pub use areas::session::{SESSION_LISTS, session_state, states::SESSION};
-pub use areas::system::states::{BOOT_TIME, INFO as SYSTEM_INFO};
+pub use areas::system::states::{
+    BOOT_TIME, CALL_IN_MEETING, INFO as SYSTEM_INFO, MODE as SYSTEM_MODE, STATE as SYSTEM_STATE,
+};
 pub use areas::system::uptime;
 pub use body::{is_deep, is_plain_text, is_web_page, payload, read_body};
 pub use call::Call;
 pub use command::{AnswerKind, Command, Ended, FileSpec, Plan, TimeLimit, TopicKind, Urgency};
 pub use connections::{CallConnection, CallPhase, connections};
-pub use entity::{Category, Enabled, Entity, EntityKind};
+pub use entity::{Category, Enabled, Entity, EntityKind, EntityOptions};
 pub use evidence::{Evidence, MemberKind};
 pub use field::{Field, MOST_KEYS, OFF, ON, Rule, SentIn, TOGGLE};
 pub use gateway_topics::{GATEWAY_TOPICS, GatewayTopic};

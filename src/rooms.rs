@@ -8,7 +8,7 @@
 //! `camera_stops` and `availability` say may start; `executor` carries commands out; `knowledge`
 //! turns what was read into states and events, which `publisher` writes; `calls` and `paired` find the
 //! events, `boot_time` tells when the device started. `spellings` remembers which of two requests for
-//! the same the device has.
+//! the same the device has, `missing` what it lacks; `rest` tells whether it is asleep or used otherwise.
 
 mod actor;
 mod availability;
@@ -17,6 +17,7 @@ mod calls;
 mod camera_stops;
 mod executor;
 mod knowledge;
+mod missing;
 mod paired;
 mod poller;
 mod publisher;
@@ -24,6 +25,7 @@ mod queue;
 mod readiness;
 mod reading;
 mod refusal;
+mod rest;
 mod room;
 mod schedule;
 mod settings;
@@ -241,6 +243,7 @@ impl Rooms {
                 normal: room.poll.normal,
                 slow: room.poll.slow,
                 meters: room.poll.meters,
+                gentle: room.poll.gentle,
             },
             preset_offset: room.preset_offset,
             preset_names: Arc::new(room.presets.clone()),

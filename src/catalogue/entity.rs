@@ -24,6 +24,8 @@ pub struct Entity {
     /// The state that it shows, if that is not the one its command sets. A device without that
     /// state does not have the entity.
     pub of: Option<StateTopic>,
+    /// The states that a device must have besides, for a command that needs more than what it shows.
+    pub needs: &'static [StateTopic],
     /// It is there only while its state is; otherwise also while the same read brings another state.
     pub when_told: bool,
     /// A template that makes the shown value of the state's payload (`true` or `false` for what is
@@ -33,12 +35,25 @@ pub struct Entity {
     pub attributes: Option<&'static str>,
     /// For a sensor all words that it can show (empty: any text), for an event all its types.
     pub words: &'static [&'static str],
+    /// Where the options of a select come from.
+    pub options: Option<EntityOptions>,
     /// The unit of a number.
     pub unit: Option<&'static str>,
     /// Home Assistant's state class of a number.
     pub state_class: Option<&'static str>,
     /// The payload of a button.
     pub sends: &'static str,
+}
+
+/// The options of a select: a list of objects with `index` and `name` in the value of a state. The
+/// entity's `value` is an expression of Home Assistant's templates that makes the selected one's index
+/// of the payload of the state that it shows.
+#[derive(Debug, Clone, Copy)]
+pub struct EntityOptions {
+    /// The state.
+    pub state: StateTopic,
+    /// The member of its value with the list.
+    pub member: &'static str,
 }
 
 /// The kinds of entity.
@@ -50,6 +65,8 @@ pub enum EntityKind {
     Number,
     /// A command that takes a text.
     Text,
+    /// A command that takes one of several texts, which a state lists.
+    Select,
     /// A command that is sent with a fixed payload.
     Button,
     /// The picture that a query returns.
@@ -96,10 +113,12 @@ impl Entity {
             category: None,
             enabled: Enabled::Always,
             of: None,
+            needs: &[],
             when_told: false,
             value: None,
             attributes: None,
             words: &[],
+            options: None,
             unit: None,
             state_class: None,
             sends: "",
@@ -116,6 +135,17 @@ impl Entity {
 
     pub(crate) const fn text(key: &'static str, name: &'static str) -> Self {
         Self::new(EntityKind::Text, key, name)
+    }
+
+    pub(crate) const fn select(
+        key: &'static str,
+        name: &'static str,
+        options: EntityOptions,
+    ) -> Self {
+        Self {
+            options: Some(options),
+            ..Self::new(EntityKind::Select, key, name)
+        }
     }
 
     pub(crate) const fn image(key: &'static str, name: &'static str) -> Self {
@@ -169,6 +199,14 @@ impl Entity {
     pub(crate) const fn of(self, state: StateTopic) -> Self {
         Self {
             of: Some(state),
+            ..self
+        }
+    }
+
+    /// A device without one of these states cannot do it.
+    pub(crate) const fn needs(self, states: &'static [StateTopic]) -> Self {
+        Self {
+            needs: states,
             ..self
         }
     }

@@ -266,6 +266,15 @@ pub const QUIRKS: &[Quirk] = &[
         source: QuirkSource::Recording,
         handled: ("src/catalogue/session_list.rs", "fn without_ids"),
     },
+    Quirk {
+        name: "cameras that are not there",
+        guide: "cameras/near/all lists the cameras",
+        device: "twelve entries with gaps in their numbers: few are connected, some have no name, others \
+                 are virtual devices",
+        firmware: "3.10",
+        source: QuirkSource::Recording,
+        handled: ("src/catalogue/sources.rs", "fn sources"),
+    },
     // Sessions.
     Quirk {
         name: "403 for a stale session",
@@ -324,8 +333,8 @@ pub const QUIRKS: &[Quirk] = &[
     Quirk {
         name: "log-out",
         guide: "sessions are made with POST; of DELETE it says nothing",
-        device: "DELETE /rest/session frees the session",
-        firmware: "all",
+        device: "DELETE /rest/session frees the session; without it the answer is 405 or 501",
+        firmware: "all; 4.4 is said to lack it",
         source: QuirkSource::Drivers,
         handled: (
             "src/catalogue/areas/session.rs",

@@ -28,8 +28,10 @@ fn referred_states() -> Vec<(String, StateTopic)> {
             _ => None,
         };
         let of_entities = command.entities.iter().filter_map(|entity| entity.of);
+        let needs = command.entities.iter().flat_map(|entity| entity.needs);
         let states = command.refresh.iter().copied();
         let states = states.chain(command.sets).chain(command.toggles);
+        let states = states.chain(needs.copied());
         for state in states.chain(planned).chain(of_entities) {
             found.push((command.topic.to_owned(), state));
         }

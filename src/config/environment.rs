@@ -99,6 +99,13 @@ impl Environment {
             }
             Meaning::Key(path) => match find_key(keys, &path) {
                 Ok(key) if key.below().is_empty() => self.note_key(key, path, variable),
+                Ok(&Key {
+                    short_for: Some(short),
+                    ..
+                }) => {
+                    let path = [path, vec![short.to_owned()]].concat();
+                    self.note(keys, Meaning::Key(path), variable);
+                }
                 Ok(_) => {
                     let message = format!("is a table; set its keys: {name}__KEY");
                     self.error(&name, &path, message);

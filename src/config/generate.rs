@@ -40,6 +40,13 @@ fn schema_table(keys: &[Key]) -> Value {
         .iter()
         .map(|key| {
             let mut property = schema_property(key.kind);
+            if let Some(name) = key.short_for {
+                let below = key.below().iter().find(|below| below.name == name);
+                let words = below.map_or(&[][..], |below| below.choices);
+                let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+                property["type"] = json!(["object", "string"]);
+                property["pattern"] = format!("^({})$", words.join("|")).into();
+            }
             let choices = key.choices.iter();
             let choices: String = choices
                 .map(|(value, meaning)| format!("\n- `{value}`: {meaning}"))

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Secret;
 
@@ -89,6 +89,8 @@ pub struct Key {
     pub part_of: Option<&'static str>,
     /// The keys of this table are explained elsewhere; documents only list them.
     pub brief: bool,
+    /// The key below this table that is set by a text in place of the table.
+    pub short_for: Option<&'static str>,
 }
 
 impl Key {
@@ -112,6 +114,7 @@ impl Key {
             info: Info::Hidden,
             part_of: None,
             brief: false,
+            short_for: None,
         }
     }
 
@@ -176,6 +179,12 @@ impl Key {
     /// Documents list the keys of this table without explaining them again.
     pub const fn brief(mut self) -> Self {
         self.brief = true;
+        self
+    }
+
+    /// A text in place of the table is the value of this key below it.
+    pub const fn short_for(mut self, key: &'static str) -> Self {
+        self.short_for = Some(key);
         self
     }
 
@@ -249,6 +258,28 @@ pub fn find_key(
         }
         known = key.below();
     }
+}
+
+/// The tables that stand in the places of texts, and nothing else.
+pub fn lengthened(values: &Map<String, Value>, keys: &[Key]) -> Map<String, Value> {
+    let below = |key: &Key| {
+        let table = match (key.kind, values.get(key.name)?, key.short_for) {
+            (_, value @ Value::String(_), Some(name)) => {
+                Map::from_iter([(name.to_owned(), value.clone())])
+            }
+            (KeyType::Table(keys), Value::Object(values), _) => lengthened(values, keys),
+            (KeyType::ById(keys), Value::Object(tables), _) => {
+                let longer = |(id, values): (&String, &Value)| {
+                    let table = lengthened(values.as_object()?, keys);
+                    (!table.is_empty()).then(|| (id.clone(), Value::Object(table)))
+                };
+                tables.iter().filter_map(longer).collect()
+            }
+            _ => return None,
+        };
+        (!table.is_empty()).then(|| (key.name.to_owned(), Value::Object(table)))
+    };
+    keys.iter().filter_map(below).collect()
 }
 
 /// What is said about a key that is not among those known.

@@ -8,6 +8,10 @@ use super::reader::Reader;
 /// No device is polled more often: each poll is a request that the device must answer.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
 
+/// The values of `pace`.
+const NORMAL: &str = "normal";
+const GENTLE: &str = "gentle";
+
 /// `[poll]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PollConfig {
@@ -19,6 +23,8 @@ pub struct PollConfig {
     pub slow: Duration,
     /// `meters`: the audio meters too.
     pub meters: bool,
+    /// `pace`: gentle.
+    pub gentle: bool,
 }
 
 impl Default for PollConfig {
@@ -28,6 +34,7 @@ impl Default for PollConfig {
             normal: Duration::from_secs(15),
             slow: Duration::from_secs(60),
             meters: false,
+            gentle: false,
         }
     }
 }
@@ -66,6 +73,22 @@ impl Section for PollConfig {
         )
         .default("false")
         .in_info(),
+        Key::new(
+            "pace",
+            KeyType::Text,
+            Reload::Now,
+            "How much is asked of the device",
+        )
+        .choices(&[
+            (NORMAL, "the intervals as they are"),
+            (
+                GENTLE,
+                "one request at a time, and a quarter of the reads; half of that while the device \
+                 is asleep or runs another provider than Poly",
+            ),
+        ])
+        .default(NORMAL)
+        .in_info(),
     ];
 
     fn values(&self) -> Values {
@@ -74,6 +97,7 @@ impl Section for PollConfig {
             ("normal", plain(self.normal.as_secs_f64())),
             ("slow", plain(self.slow.as_secs_f64())),
             ("meters", plain(self.meters)),
+            ("pace", plain(if self.gentle { GENTLE } else { NORMAL })),
         ])
     }
 }
@@ -87,8 +111,21 @@ impl PollConfig {
             normal: interval("normal", base.normal),
             slow: interval("slow", base.slow),
             meters: reader.bool("meters").unwrap_or(base.meters),
+            gentle: read_pace(&mut reader).unwrap_or(base.gentle),
         };
         reader.finish();
         poll
+    }
+}
+
+/// Whether the pace is the gentle one.
+fn read_pace(reader: &mut Reader<'_>) -> Option<bool> {
+    match reader.text("pace")?.as_str() {
+        NORMAL => Some(false),
+        GENTLE => Some(true),
+        _ => {
+            reader.error("pace", format!("takes \"{NORMAL}\" or \"{GENTLE}\""));
+            None
+        }
     }
 }

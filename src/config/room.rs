@@ -145,8 +145,9 @@ impl Section for RoomConfig {
             "poll",
             KeyType::Table(PollConfig::KEYS),
             Reload::Now,
-            "Intervals for this room",
+            "Keys of `[poll]` for this room; or the pace alone, such as `poll = \"gentle\"`",
         )
+        .short_for("pace")
         .without("those of `[poll]`")
         .example("{ fast = \"1s\" }")
         .in_info(),

@@ -14,7 +14,7 @@ use toml_edit::{ImDocument, Item};
 
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigErrors};
-use super::key::Key;
+use super::key::{Key, lengthened};
 use super::text_file;
 
 /// Where the file is looked for.
@@ -113,9 +113,11 @@ impl Sources {
             let hint = start.map_or("", |at| hint(text, at));
             whole(&place, format!("not TOML: {message}{hint}"))
         })?;
-        let figment = Figment::from(Toml::string(text));
         let unreadable = |_| whole(&file, "holds values that cannot be read");
+        let figment = Figment::from(Toml::string(text));
         let values = figment.extract().map_err(unreadable)?;
+        // Before the variables, which may set another key of the same table.
+        let figment = figment.merge(Serialized::defaults(lengthened(&values, keys)));
         let environment = Environment::read(keys, &values, variables);
         let merged = figment.merge(Serialized::defaults(&environment.values));
         let values = merged.extract().map_err(unreadable)?;

@@ -23,7 +23,8 @@ const OTHER_REASONS: [(&str, &str); 3] = [
 /// with 400, and some firmware with 412 or 403.
 pub(super) fn is_logged_out(status: u16, body: &[u8]) -> bool {
     let is_unknown = || String::from_utf8_lossy(body).contains("SessionNoActiveSession");
-    matches!(status, 200..=299 | 400 | 412) || is_unknown()
+    // 405 and 501: the firmware has no log-out, so asking again is of no use.
+    matches!(status, 200..=299 | 400 | 405 | 412 | 501) || is_unknown()
 }
 
 /// The device's reply to a log-in.
@@ -249,7 +250,8 @@ mod tests {
             (400, "", true),
             (412, "", true),
             (403, "<html>", false),
-            (405, "", false),
+            (405, "", true),
+            (501, "", true),
             (503, "", false),
         ] {
             assert_eq!(is_logged_out(status, body.as_bytes()), wanted, "{status}");

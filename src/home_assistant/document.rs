@@ -161,6 +161,19 @@ pub enum Platform {
         #[serde(skip_serializing_if = "Option::is_none")]
         value_template: Option<&'static str>,
     },
+    /// A list to choose from.
+    Select {
+        /// The topic that the chosen option is sent to.
+        command_topic: String,
+        /// The template that makes the payload from the option.
+        command_template: String,
+        /// The topic that tells what is selected.
+        state_topic: String,
+        /// The template that makes the selected option from the payload.
+        value_template: String,
+        /// The options.
+        options: Vec<String>,
+    },
     /// A button.
     Button {
         /// The topic that a press is sent to.

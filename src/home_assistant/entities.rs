@@ -1,6 +1,9 @@
 //! Makes a component of a document from an entity of the catalogue.
 
+use serde_json::{Map, Value};
+
 use super::document::{AvailabilityTopic, Component, Platform};
+use super::facts::SelectOption;
 use super::{Namespace, id_text};
 use crate::catalogue::{
     AnswerKind, Category, Command, Entity, EntityKind, Field, FileSpec, Payload, Rule, State,
@@ -81,19 +84,31 @@ impl CatalogueEntity {
         }
     }
 
-    /// Its key and component. `param` fills in the parameter of name, key and topics.
-    pub fn component(&self, scope: &Scope<'_>, param: Option<&Param>) -> (String, Component) {
+    /// Its key and component. `param` fills in the parameter of name, key and topics; `options` are those
+    /// of a select.
+    pub fn component(
+        &self,
+        scope: &Scope<'_>,
+        param: Option<&Param>,
+        options: &[SelectOption],
+    ) -> (String, Component) {
         let own = match param {
             Some(param) => self.pattern().replace(param.pattern, &param.topic),
             None => self.pattern(),
         };
         let own = scope.topic(&own);
         let shown = self.state().map(|state| scope.topic(state.as_str()));
-        let platform = self.platform(scope, own, shown);
+        let platform = self.platform(scope, own, shown, options);
         scope.component(self.entity, platform, param)
     }
 
-    fn platform(&self, scope: &Scope<'_>, own: String, shown: Option<String>) -> Platform {
+    fn platform(
+        &self,
+        scope: &Scope<'_>,
+        own: String,
+        shown: Option<String>,
+        options: &[SelectOption],
+    ) -> Platform {
         let value_template = self.entity.value;
         let state_topic = shown.unwrap_or_default();
         let payload = self.payload();
@@ -121,6 +136,13 @@ impl CatalogueEntity {
                 command_template: command_template(payload),
                 state_topic,
                 value_template,
+            },
+            EntityKind::Select => Platform::Select {
+                command_topic: own,
+                command_template: command_template(payload),
+                state_topic,
+                value_template: option_template(value_template.unwrap_or("value"), options),
+                options: options.iter().map(|option| option.name.clone()).collect(),
             },
             EntityKind::Button => Platform::Button {
                 command_topic: own,
@@ -188,6 +210,17 @@ fn bounds(payload: Option<Payload>) -> (i64, i64) {
 fn command_template(payload: Option<Payload>) -> String {
     let field = plain_field(payload).map_or("value", |field| field.name);
     format!("{{{{ {{'{field}': value}} | tojson }}}}")
+}
+
+/// Makes the name of the selected option; `None` is Home Assistant's word for none of them. `index`: the
+/// expression that makes its index.
+fn option_template(index: &str, options: &[SelectOption]) -> String {
+    let name =
+        |option: &SelectOption| (option.index.to_string(), Value::from(option.name.as_str()));
+    let names: Map<String, Value> = options.iter().map(name).collect();
+    // A JSON object of texts is a literal of templates too.
+    let names = Value::Object(names);
+    format!("{{% set names = {names} %}}{{{{ names.get({index}, 'None') }}}}")
 }
 
 /// What to put in the place of a parameter.
@@ -272,6 +305,7 @@ fn domain(kind: EntityKind) -> &'static str {
         EntityKind::Switch => "switch",
         EntityKind::Number => "number",
         EntityKind::Text => "text",
+        EntityKind::Select => "select",
         EntityKind::Button => "button",
         EntityKind::Image => "image",
         EntityKind::Sensor => "sensor",
@@ -311,6 +345,12 @@ mod tests {
                     takes(&min.to_string());
                     takes(&max.to_string());
                     assert!(it.state().is_some(), "{key}");
+                }
+                EntityKind::Select => {
+                    takes("{\"source\":\"x\"}");
+                    let options = it.entity.options.unwrap();
+                    assert!(CATALOGUE.reader(options.state).is_some(), "{key}");
+                    assert!(it.state().is_some() && it.entity.value.is_some(), "{key}");
                 }
                 EntityKind::Text => {
                     let template = command_template(it.payload());

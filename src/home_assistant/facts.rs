@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use super::entities::catalogue_entities;
-use crate::catalogue::{self, Entity, PresetNames, StateTopic, operations};
+use super::entities::{CatalogueEntity, catalogue_entities};
+use crate::catalogue::{self, PresetNames, StateTopic, operations};
 use crate::config;
 use crate::state::{Change, StateStore};
 use crate::topics::{AVAILABILITY, RoomTopics};
@@ -39,6 +39,26 @@ pub struct RoomFacts {
     pub preset_names: PresetNames,
     /// The touch panels: the last level of each one's topic, and its name.
     pub panels: BTreeMap<String, String>,
+    /// The options of each select that has any, by the entity's key.
+    pub options: BTreeMap<&'static str, Vec<SelectOption>>,
+}
+
+/// One option of a select.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SelectOption {
+    /// What the device calls it.
+    pub index: i64,
+    /// What people see.
+    pub name: String,
+}
+
+impl SelectOption {
+    fn read(option: &Value) -> Option<Self> {
+        Some(Self {
+            index: option["index"].as_i64()?,
+            name: option["name"].as_str()?.to_owned(),
+        })
+    }
 }
 
 /// The parts of the system have one topic each, below this one.
@@ -47,6 +67,7 @@ const SYSTEM_PARTS: &str = "system/status/";
 const PANELS: &str = "system/touch_panel/";
 const SYSTEM_INFO: &str = catalogue::SYSTEM_INFO.as_str();
 const PRESETS: &str = catalogue::PRESETS.as_str();
+const CONNECTED_SOURCES: &str = catalogue::CONNECTED_SOURCES.as_str();
 
 impl RoomFacts {
     /// Reads them.
@@ -80,7 +101,16 @@ impl RoomFacts {
             let stored = preset["stored"] == true;
             stored.then(|| preset["index"].as_i64()).flatten()
         };
+        let options = catalogue_entities().filter_map(|it| {
+            let options = it.entity.options?;
+            let value = json(options.state.as_str());
+            let list = value[options.member].as_array()?.iter();
+            let options: Vec<_> = list.filter_map(SelectOption::read).collect();
+            (!options.is_empty()).then_some((it.entity.key, options))
+        });
+        let options = options.collect();
         Self {
+            options,
             id: id.to_owned(),
             name: room.name.clone(),
             url: room.url.to_string(),
@@ -114,12 +144,16 @@ impl RoomFacts {
         sources(state).any(|source| self.states.contains(source.as_str()))
     }
 
-    /// The device has the state of an entity.
-    pub fn shows(&self, entity: &Entity, state: StateTopic) -> bool {
-        match entity.when_told {
+    /// The device has the states of an entity.
+    pub fn shows(&self, entity: &CatalogueEntity) -> bool {
+        let is_told = |state: StateTopic| match entity.entity.when_told {
             true => self.states.contains(state.as_str()),
             false => self.has(state),
-        }
+        };
+        let mut needed = entity.entity.needs.iter();
+        let has_options =
+            entity.entity.options.is_none() || self.options.contains_key(entity.entity.key);
+        has_options && entity.state().is_none_or(is_told) && needed.all(|state| self.has(*state))
     }
 
     /// The device has been read at all.
@@ -140,7 +174,8 @@ impl RoomFacts {
 pub fn can_change_document(state: &str, change: Change) -> bool {
     match change {
         Change::Value => {
-            [AVAILABILITY, SYSTEM_INFO, PRESETS].contains(&state) || state.starts_with(PANELS)
+            [AVAILABILITY, SYSTEM_INFO, PRESETS, CONNECTED_SOURCES].contains(&state)
+                || state.starts_with(PANELS)
         }
         Change::Presence => state == AVAILABILITY || is_needed(state),
     }
@@ -157,7 +192,12 @@ fn sources(state: StateTopic) -> impl Iterator<Item = StateTopic> {
 /// The states of entities, with all that the same operations feed.
 static NEEDED: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
     catalogue_entities()
-        .filter_map(|entity| entity.state())
+        .flat_map(|entity| {
+            entity
+                .state()
+                .into_iter()
+                .chain(entity.entity.needs.iter().copied())
+        })
         .flat_map(sources)
         .map(StateTopic::as_str)
         .collect()

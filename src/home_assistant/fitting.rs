@@ -15,9 +15,10 @@ const USED_MOST: [&str; 7] = [
     "dial",
 ];
 /// The platforms in the order of their use: first what a person presses, then what is looked at.
-const PLATFORMS: [&str; 8] = [
+const PLATFORMS: [&str; 9] = [
     "switch",
     "number",
+    "select",
     "button",
     "text",
     "binary_sensor",

@@ -6,7 +6,7 @@ use super::facts::RoomFacts;
 use super::readiness::readiness_components;
 use super::{Namespace, id_text};
 use crate::catalogue::{
-    DEVICES, Enabled, Entity, EntityKind, PRESET_NUMBERS, StateTopic, TOUCH_PANEL,
+    CALLS, DEVICES, Enabled, Entity, EntityKind, PRESET_NUMBERS, StateTopic, TOUCH_PANEL,
 };
 use crate::topics::{GATEWAY_AVAILABILITY, RoomTopics};
 
@@ -42,7 +42,7 @@ const EVENTS: &[(&str, Entity, Option<StateTopic>)] = &[
                 "{{ value if value_json is mapping and value_json.get('event_type') in \
                  ['incoming_call', 'call_connected', 'call_ended'] else '' }}",
             ),
-        None,
+        Some(CALLS),
     ),
     (
         "event/+",
@@ -94,10 +94,7 @@ pub fn room_document(namespace: &Namespace, facts: &RoomFacts) -> Document {
             components.push(scope.component(entity, platform, None));
         }
         for entity in catalogue_entities() {
-            if entity
-                .state()
-                .is_none_or(|state| facts.shows(entity.entity, state))
-            {
+            if facts.shows(&entity) {
                 add(&mut components, &scope, &entity, facts);
             }
         }
@@ -142,6 +139,7 @@ fn add(
     facts: &RoomFacts,
 ) {
     let key = entity.entity.key;
+    let options = facts.options.get(key).map_or(&[][..], Vec::as_slice);
     if key.contains("{index}") {
         let on_stored_only = entity.entity.enabled == Enabled::WhileStored;
         let is_there = |index: &i64| !on_stored_only || facts.stored.contains(index);
@@ -153,7 +151,7 @@ fn add(
                 name: name.to_owned(),
                 topic: number,
             };
-            let (key, component) = entity.component(scope, Some(&param));
+            let (key, component) = entity.component(scope, Some(&param), options);
             components.push((key, switched_on(component, entity, facts)));
         }
     } else if key.contains("{name}") {
@@ -167,10 +165,10 @@ fn add(
                 topic: level.to_owned(),
                 name,
             };
-            components.push(entity.component(scope, Some(&param)));
+            components.push(entity.component(scope, Some(&param), options));
         }
     } else {
-        let (key, component) = entity.component(scope, None);
+        let (key, component) = entity.component(scope, None, options);
         components.push((key, switched_on(component, entity, facts)));
     }
 }

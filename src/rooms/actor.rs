@@ -196,6 +196,7 @@ impl Actor {
                 settings.preset_offset,
                 settings.preset_names.clone(),
             ),
+            underway: Underway::new(settings.intervals.gentle),
             availability: Availability::new(device.timings().clone()),
             daily: settings
                 .readiness
@@ -210,7 +211,6 @@ impl Actor {
             stops,
             session: Value::Null,
             doubtful: Vec::new(),
-            underway: Underway::default(),
             running: FuturesUnordered::new(),
         }
     }
@@ -339,6 +339,7 @@ impl Actor {
             setting_names: self.settings.setting_names.clone(),
             spellings: self.knowledge.spellings().clone(),
             check: None,
+            missing: self.knowledge.missing().clone(),
         }
     }
 

@@ -17,9 +17,11 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::missing::Missing;
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading, other_kind};
 use super::refusal::{
     foreign_answer, invalid_body, no_response, no_response_to_read, not_carried_out, refusal,
+    unsupported,
 };
 use super::spellings::Spellings;
 use crate::catalogue::{
@@ -49,6 +51,8 @@ pub struct Environment {
     pub setting_names: Arc<[String]>,
     /// Which spellings of requests the device has, as far as it is known.
     pub spellings: Spellings,
+    /// What the device lacks, as far as it is known.
+    pub missing: Missing,
 }
 
 /// The outcome of a command, with everything that it read.
@@ -66,6 +70,8 @@ pub struct Executed {
     pub unanswered: bool,
     /// The spelling that the device has, where the command has several: its topic, and the index.
     pub spelled: Option<(&'static str, usize)>,
+    /// What the device turned out to lack.
+    pub missing: Missing,
 }
 
 /// Carries a command out.
@@ -85,6 +91,7 @@ pub async fn execute(
         unanswered: false,
         spelled: None,
         camera_may_move: false,
+        found_missing: Missing::default(),
     };
     let result = executor.run(call).await;
     Executed {
@@ -94,6 +101,7 @@ pub async fn execute(
         unanswered: executor.unanswered,
         spelled: executor.spelled,
         camera_may_move: executor.camera_may_move,
+        missing: executor.found_missing,
     }
 }
 
@@ -110,6 +118,7 @@ struct Executor<'a> {
     unanswered: bool,
     spelled: Option<(&'static str, usize)>,
     camera_may_move: bool,
+    found_missing: Missing,
 }
 
 impl Executor<'_> {
@@ -225,15 +234,47 @@ impl Executor<'_> {
         let (operation, command) = (variant.operation, &variant.command);
         let offset = self.preset_offset(operation).await?;
         let request = call.request_spelled(variant, offset)?;
+        if let Some(status) = self.environment.missing.status_of(&request, Instant::now()) {
+            return Err(unsupported(status));
+        }
+        let sent = self.send(&request, operation, command).await;
+        if let Err(failure) = &sent
+            && let Some(status) = failure.status
+        {
+            self.note_missing(&request, operation, Some(command), status);
+        }
+        sent
+    }
+
+    fn note_missing(
+        &mut self,
+        request: &Request,
+        operation: &Operation,
+        command: Option<&Command>,
+        status: u16,
+    ) {
+        let now = Instant::now();
+        for missing in [&mut self.environment.missing, &mut self.found_missing] {
+            missing.note(request, operation, command, status, now);
+        }
+    }
+
+    /// Sends the request of a command.
+    async fn send(
+        &mut self,
+        request: &Request,
+        operation: &'static Operation,
+        command: &Command,
+    ) -> Result<Success, Failure> {
         let response = match (command.answer, std::mem::take(&mut self.transfer)) {
             (AnswerKind::File(spec), transfer) => {
-                return self.fetch_file(&request, operation, spec, transfer).await;
+                return self.fetch_file(request, operation, spec, transfer).await;
             }
-            (AnswerKind::Json, Transfer::Upload(upload)) => self.upload(&request, upload).await?,
+            (AnswerKind::Json, Transfer::Upload(upload)) => self.upload(request, upload).await?,
             (AnswerKind::Json, Transfer::Download(_) | Transfer::None) => {
                 let sent = self
                     .device
-                    .send(&request, LARGEST_JSON_ANSWER, self.deadline)
+                    .send(request, LARGEST_JSON_ANSWER, self.deadline)
                     .await;
                 sent.map_err(|error| self.fail(error, request.repeatable))?
             }
@@ -306,17 +347,27 @@ impl Executor<'_> {
     ) -> Result<Reading, Failure> {
         let params = self.with_conference(operation, given);
         let settings = self.environment.setting_names.clone();
-        Ok(match Request::read(operation, &params, &settings) {
-            Ok(request) => {
-                let sent = self
-                    .device
-                    .send(&request, LARGEST_JSON_ANSWER, self.deadline)
-                    .await;
-                let response = sent.map_err(|error| self.fail_read(error))?;
-                Reading::of(operation, &response)
+        let request = match Request::read(operation, &params, &settings) {
+            Ok(request) => request,
+            Err(failure) => {
+                let outcome = ReadOutcome::Failed(failure);
+                return Ok(Reading::without_response(operation, outcome));
             }
-            Err(failure) => Reading::without_response(operation, ReadOutcome::Failed(failure)),
-        })
+        };
+        if let Some(status) = self.environment.missing.status_of(&request, Instant::now()) {
+            let outcome = ReadOutcome::Unsupported(status);
+            return Ok(Reading::without_response(operation, outcome));
+        }
+        let sent = self
+            .device
+            .send(&request, LARGEST_JSON_ANSWER, self.deadline)
+            .await;
+        let response = sent.map_err(|error| self.fail_read(error))?;
+        let reading = Reading::of(operation, &response);
+        if let ReadOutcome::Unsupported(status) = reading.outcome {
+            self.note_missing(&request, operation, None, status);
+        }
+        Ok(reading)
     }
 
     /// Adds the conference that is up, if the operation is about one and the topic names none.

@@ -13,9 +13,11 @@ use tokio::time::Instant;
 
 use super::boot_time::BootTime;
 use super::calls::{CALL_ENDED, Calls};
+use super::missing::Missing;
 use super::paired::PairedDevices;
 use super::publisher::RoomPublisher;
 use super::reading::{ReadOutcome, Reading};
+use super::rest::Rest;
 use super::spellings::Spellings;
 use crate::catalogue::{
     BOOT_TIME, CALLS, Context, DEVICES, Operation, PRESETS, Pick, PresetNames, SESSION, StateTopic,
@@ -35,6 +37,8 @@ pub struct RoomKnowledge {
     /// The topics of each state that has one topic for each name the device gives.
     named_topics: BTreeMap<StateTopic, BTreeSet<String>>,
     spellings: Spellings,
+    missing: Missing,
+    rest: Rest,
     paired: PairedDevices,
     boot_time: BootTime,
     /// A call has ended since this was asked last.
@@ -56,6 +60,8 @@ impl RoomKnowledge {
             preset_names,
             named_topics: BTreeMap::new(),
             spellings: Spellings::default(),
+            missing: Missing::default(),
+            rest: Rest::default(),
             paired: PairedDevices::default(),
             boot_time: BootTime::default(),
             call_has_ended: false,
@@ -65,6 +71,17 @@ impl RoomKnowledge {
     /// Which spellings of requests the device has.
     pub fn spellings(&mut self) -> &mut Spellings {
         &mut self.spellings
+    }
+
+    /// What the device lacks.
+    pub fn missing(&mut self) -> &mut Missing {
+        &mut self.missing
+    }
+
+    /// After a log-in the firmware may be another.
+    pub fn logged_in(&mut self) {
+        self.spellings.logged_in();
+        self.missing.logged_in();
     }
 
     /// Whether a call has ended since this was asked last.
@@ -80,6 +97,11 @@ impl RoomKnowledge {
     /// Every paired device that was there at some time since the gateway started.
     pub fn known_devices(&self) -> Vec<crate::catalogue::PairedDevice> {
         self.paired.known()
+    }
+
+    /// The device is asleep, or used by another provider's app.
+    pub fn is_resting(&self) -> bool {
+        self.rest.is_resting()
     }
 
     /// The conference of the call.
@@ -110,6 +132,7 @@ impl RoomKnowledge {
         match outcome {
             ReadOutcome::Value(answer) => {
                 self.spellings.read_worked(operation);
+                self.missing.read_is_there(operation);
                 if operation.feeds(BOOT_TIME)
                     && let Some(uptime) = uptime(answer)
                 {
@@ -126,6 +149,7 @@ impl RoomKnowledge {
                 }
             }
             ReadOutcome::Unsupported(_) => {
+                self.missing.read_is_missing(operation);
                 if self.spellings.read_is_missing(operation) {
                     self.clear(operation);
                 }
@@ -139,6 +163,7 @@ impl RoomKnowledge {
         for state in operation.states {
             let values = state.values(answer, &context);
             for (topic, value) in &values {
+                self.rest.learn(state.topic, value.as_ref());
                 self.publisher.state(topic, value.as_ref());
             }
             if let Pick::Each(_) = state.pick {
@@ -161,6 +186,7 @@ impl RoomKnowledge {
 
     fn clear(&mut self, operation: &Operation) {
         for state in operation.states {
+            self.rest.learn(state.topic, None);
             match state.pick {
                 Pick::Each(_) => self.clear_unnamed(state.topic, BTreeSet::new()),
                 _ => self.publisher.state(state.topic.as_str(), None),
@@ -180,7 +206,7 @@ impl RoomKnowledge {
             }
         }
         if operation.feeds(SESSION) {
-            self.spellings.logged_in();
+            self.logged_in();
         }
         if operation.feeds(CALLS) {
             for (event, details) in self.calls.update(connections(answer)) {

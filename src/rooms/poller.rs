@@ -223,6 +223,11 @@ impl Poller {
         self.schedule.set_in_call(in_call, now);
     }
 
+    /// Goes over to the pace of a device that rests, or back.
+    pub fn set_resting(&mut self, resting: bool, now: Instant) {
+        self.schedule.set_resting(resting, now);
+    }
+
     /// A call has ended: what is read then is due.
     pub fn call_ended(&mut self, now: Instant) {
         self.schedule.call_ended(now);

@@ -1,7 +1,7 @@
 //! When which state is read.
 //!
-//! Pure: gets the time, returns what to read. Owns the classes' intervals, the spreading of reads
-//! over them, and which operations the device turned out not to have.
+//! Pure: gets the time, returns what to read. Owns the classes' intervals and paces, the spreading of
+//! reads over them, and which operations the device turned out not to have.
 
 mod after_call;
 #[cfg(test)]
@@ -20,6 +20,12 @@ use crate::catalogue::{Class, Evidence, Operation, ReadBody, When, operations};
 /// it. A device that is starting, or in trouble, says so for a moment of what it has.
 const UNSUPPORTED_BEFORE_DROPPED: u32 = 4;
 
+/// At the gentle pace there is one read for four at the normal one.
+const GENTLE_FACTOR: u32 = 4;
+/// While the device rests, a gentle room is read at half of that: little changes, and what wakes the
+/// device is still noticed within minutes.
+const RESTING_FACTOR: u32 = 2;
+
 /// How often each class is read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PollIntervals {
@@ -31,6 +37,8 @@ pub struct PollIntervals {
     pub slow: Duration,
     /// Read the audio meters too.
     pub meters: bool,
+    /// One request at a time, and fewer reads.
+    pub gentle: bool,
 }
 
 /// One operation that is read.
@@ -97,6 +105,8 @@ pub struct Schedule {
     intervals: PollIntervals,
     entries: Vec<Entry>,
     in_call: bool,
+    /// The device is asleep or used otherwise.
+    resting: bool,
     /// The entry that has been due the longest, by index. Kept, since it is asked for far more
     /// often than it changes.
     next: Option<(usize, Instant)>,
@@ -141,6 +151,7 @@ impl Schedule {
             intervals,
             entries,
             in_call: false,
+            resting: false,
             next: None,
             complete: false,
         };
@@ -195,6 +206,22 @@ impl Schedule {
         self.choose();
     }
 
+    /// Goes over to the pace of a device that rests, or back. It matters at the gentle pace only.
+    pub fn set_resting(&mut self, resting: bool, now: Instant) {
+        if self.resting == resting {
+            return;
+        }
+        self.resting = resting;
+        if self.intervals.gentle && !resting {
+            // The waits are as much shorter as the intervals, which keeps the reads apart.
+            for entry in &mut self.entries {
+                let wait = entry.due.saturating_duration_since(now);
+                entry.due = entry.due.min(now + wait / RESTING_FACTOR);
+            }
+            self.choose();
+        }
+    }
+
     /// A call has ended.
     pub fn call_ended(&mut self, now: Instant) {
         let entries = self.entries.iter_mut();
@@ -207,11 +234,16 @@ impl Schedule {
     }
 
     fn interval(&self, class: Class) -> Duration {
-        match class {
+        let interval = match class {
             Class::Fast if self.in_call => self.intervals.fast / 2,
             Class::Fast => self.intervals.fast,
             Class::Normal => self.intervals.normal,
             Class::Slow => self.intervals.slow,
+        };
+        match (self.intervals.gentle, self.resting && !self.in_call) {
+            (false, _) => interval,
+            (true, false) => interval * GENTLE_FACTOR,
+            (true, true) => interval * GENTLE_FACTOR * RESTING_FACTOR,
         }
     }
 
@@ -339,7 +371,7 @@ impl Schedule {
     /// The device says that it does not have this. If it keeps saying so, and never had it since
     /// the log-in, it is not read until the next log-in.
     pub fn unsupported(&mut self, index: usize, now: Instant) {
-        let slow = self.intervals.slow;
+        let slow = self.interval(Class::Slow);
         if let Some(entry) = self.entries.get_mut(index) {
             entry.last_body = None;
             entry.unsupported += 1;

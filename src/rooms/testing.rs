@@ -17,6 +17,7 @@ pub const INTERVALS: PollIntervals = PollIntervals {
     normal: Duration::from_secs(15),
     slow: Duration::from_secs(60),
     meters: false,
+    gentle: false,
 };
 
 /// The operation with this path, and a device's response to it.

@@ -7,9 +7,14 @@
 use super::queue::{FreeLanes, Lane};
 use crate::device::MOST_REQUESTS_AT_ONCE;
 
+/// The area of what a command waits for in a room with one request at a time.
+const POLL: &str = "a read";
+
 /// The requests that have started and not ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Underway {
+    /// A read and a command are never under way at the same time.
+    one_at_a_time: bool,
     /// The area of the command that runs in order.
     in_order: Option<&'static str>,
     /// A command runs alongside it.
@@ -19,6 +24,18 @@ pub struct Underway {
 }
 
 impl Underway {
+    /// Nothing has started. `one_at_a_time`: commands wait for the read that is under way, and reads
+    /// wait for all commands.
+    pub fn new(one_at_a_time: bool) -> Self {
+        Self {
+            one_at_a_time,
+            in_order: None,
+            alongside: false,
+            camera_stop: false,
+            poll: false,
+        }
+    }
+
     /// A command of this area starts.
     pub fn command_began(&mut self, lane: Lane, area: &'static str) {
         match lane {
@@ -47,6 +64,12 @@ impl Underway {
 
     /// On which lanes a command may start.
     pub fn free_lanes(&self) -> FreeLanes {
+        if self.one_at_a_time && self.poll {
+            return FreeLanes {
+                in_order: Err(POLL),
+                alongside: false,
+            };
+        }
         FreeLanes {
             in_order: self.in_order.map_or(Ok(()), Err),
             alongside: !self.alongside,
@@ -62,7 +85,12 @@ impl Underway {
     pub fn may_poll(&self) -> bool {
         let others = [self.in_order.is_some(), self.alongside, self.camera_stop];
         let others = others.into_iter().filter(|underway| *underway).count();
-        !self.poll && others < MOST_REQUESTS_AT_ONCE
+        let most = if self.one_at_a_time {
+            1
+        } else {
+            MOST_REQUESTS_AT_ONCE
+        };
+        !self.poll && others < most
     }
 }
 
@@ -72,7 +100,7 @@ mod tests {
 
     #[test]
     fn one_poll_runs_beside_one_command() {
-        let mut underway = Underway::default();
+        let mut underway = Underway::new(false);
         assert!(underway.may_poll());
         underway.command_began(Lane::InOrder, "audio");
         assert!(underway.may_poll());
@@ -84,7 +112,7 @@ mod tests {
 
     #[test]
     fn polls_wait_for_two_others() {
-        let mut underway = Underway::default();
+        let mut underway = Underway::new(false);
         underway.command_began(Lane::InOrder, "audio");
         underway.command_began(Lane::Alongside, "system");
         assert!(!underway.may_poll());
@@ -98,8 +126,28 @@ mod tests {
     }
 
     #[test]
+    fn at_one_request_at_a_time_reads_and_commands_wait_for_each_other() {
+        let mut underway = Underway::new(true);
+        underway.set_poll(true);
+        let free = underway.free_lanes();
+        assert!(free.in_order.is_err() && !free.alongside);
+        // A camera that moves does not wait.
+        assert!(underway.may_stop_camera());
+        underway.set_poll(false);
+        assert!(underway.free_lanes().in_order.is_ok());
+        for lane in [Lane::InOrder, Lane::Alongside] {
+            underway.command_began(lane, "audio");
+            assert!(!underway.may_poll());
+            underway.command_ended(lane);
+            assert!(underway.may_poll());
+        }
+        underway.set_camera_stop(true);
+        assert!(!underway.may_poll());
+    }
+
+    #[test]
     fn each_lane_takes_one_command() {
-        let mut underway = Underway::default();
+        let mut underway = Underway::new(false);
         underway.command_began(Lane::InOrder, "camera");
         let free = underway.free_lanes();
         assert_eq!((free.in_order, free.alongside), (Err("camera"), true));

@@ -157,6 +157,27 @@ async fn a_room_is_used_and_a_restart_survived() {
     })
     .await;
 
+    // The connected cameras are listed by name; another one is selected.
+    let select = "[data-command='camera/near/selected_people/set']";
+    let shows = |name: &str| format!("document.querySelector(\"{select}\").value === '{name}'");
+    browser.until(&shows("EagleEye Cube USB")).await;
+    let names = format!("[...document.querySelector(\"{select}\").options].map((it) => it.text)");
+    let names = browser.value(&names).await;
+    assert_eq!(names, json!(["Main", "EagleEye Cube USB"]));
+    for (name, index) in [("Main", 1), ("EagleEye Cube USB", 3)] {
+        browser
+            .value(&format!(
+                "(document.querySelector(\"{select}\").value = '{name}', \
+                 document.querySelector(\"{select}\").dispatchEvent(new Event('change')))"
+            ))
+            .await;
+        device(&doors, "selected", |state| {
+            state["cameras"]["people"] == index
+        })
+        .await;
+        browser.until(&shows(name)).await;
+    }
+
     // The camera moves while a button is held, and stops whatever ends that.
     browser.hold(LEFT).await;
     device(&doors, "moves", |state| moves(state) == ["MOVE_LEFT"]).await;

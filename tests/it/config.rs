@@ -134,6 +134,76 @@ fn defaults_and_poll_reach_rooms_that_do_not_say_otherwise() {
     assert_eq!(b.password.expose(), "d");
 }
 
+/// `poll = "gentle"` is short for `poll = { pace = "gentle" }`, wherever `poll` may stand.
+#[test]
+fn the_pace_can_stand_in_place_of_the_table() {
+    let gentle = "poll = \"gentle\"\n";
+    let fast = "poll = { fast = \"1s\" }\n";
+    let defaults = |line: &str| format!("[defaults]\n{line}");
+    for (before, room, env, wanted) in [
+        (String::new(), "", None, (false, 2)),
+        (String::new(), gentle, None, (true, 2)),
+        (
+            String::new(),
+            "poll.pace = \"gentle\"\npoll.fast = \"1s\"\n",
+            None,
+            (true, 1),
+        ),
+        ("[poll]\npace = \"gentle\"\n".into(), "", None, (true, 2)),
+        ("[poll]\npace = \"gentle\"\n".into(), fast, None, (true, 1)),
+        (defaults(gentle), "", None, (true, 2)),
+        (defaults(gentle), fast, None, (true, 1)),
+        (defaults(fast), gentle, None, (true, 1)),
+        (defaults(gentle), "poll = \"normal\"\n", None, (false, 2)),
+        (
+            String::new(),
+            "",
+            Some(("ROOMS__1__POLL", "gentle")),
+            (true, 2),
+        ),
+        (
+            String::new(),
+            gentle,
+            Some(("ROOMS__1__POLL", "normal")),
+            (false, 2),
+        ),
+        (
+            String::new(),
+            fast,
+            Some(("ROOMS__1__POLL", "gentle")),
+            (true, 1),
+        ),
+        (
+            String::new(),
+            gentle,
+            Some(("ROOMS__1__POLL__FAST", "1s")),
+            (true, 1),
+        ),
+        (
+            String::new(),
+            gentle,
+            Some(("DEFAULTS__POLL", "normal")),
+            (true, 2),
+        ),
+        (
+            String::new(),
+            "",
+            Some(("DEFAULTS__POLL", "gentle")),
+            (true, 2),
+        ),
+    ] {
+        let text = format!("{before}{ROOM}{room}");
+        let variable = env.map(|(name, value)| (format!("POLY2MQTT_{name}"), value));
+        let env: Vec<_> = variable
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+            .collect();
+        let config = read_with(&text, &env).unwrap().config;
+        let poll = config.rooms["1"].poll;
+        assert_eq!((poll.gentle, poll.fast.as_secs()), wanted, "{text} {env:?}");
+    }
+}
+
 #[test]
 fn a_room_can_take_back_what_the_defaults_say_of_its_check() {
     let text = "[defaults]\npassword = \"d\"\nreadiness = \"6:30\"\nreadiness_dial = \"echo@example.com\"\n\
@@ -163,6 +233,7 @@ fn bad_values_say_what_is_allowed() {
         ("password_file = \"/nowhere\"", "password is set too"),
         ("ca_file = \"/nowhere\"", "is not a file"),
         ("poll = 3", "takes a table"),
+        ("poll = \"gently\"", "takes \"normal\" or \"gentle\""),
     ] {
         let told = errors(&format!("{ROOM}{line}\n"));
         assert!(told.contains(wanted), "{line}: {told}");

@@ -191,7 +191,7 @@ fn what_came_by_variable_is_blamed_on_the_variable() {
         (
             "ROOMS__1__POLL",
             "{fast=\"1s\"}",
-            "rooms.1.poll: is a table",
+            "rooms.1.poll.pace: takes \"normal\" or \"gentle\"",
         ),
         ("HTTP__TOKEN", "secret", "http.token: is a table"),
         (

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use poly2mqtt::app::App;
 use poly2mqtt::catalogue::PresetNames;
 use poly2mqtt::config::{BrokerUrl, RoomId};
-use poly2mqtt::home_assistant::{Namespace, RoomFacts, gateway_document, room_document};
+use poly2mqtt::home_assistant::{
+    Namespace, RoomFacts, SelectOption, gateway_document, room_document,
+};
 use poly2mqtt_simulator::{Firmware, Options, SimulatedDevice};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
@@ -30,7 +32,17 @@ fn namespace(topic_prefix: &str) -> Namespace {
 }
 
 fn facts(states: &[&str]) -> RoomFacts {
+    let option = |index, name: &str| SelectOption {
+        index,
+        name: name.into(),
+    };
+    let people = vec![option(1, "Main"), option(3, "A \"quoted\" caf\u{e9}")];
     RoomFacts {
+        options: [
+            ("people_source", people),
+            ("content_source", vec![option(2, "HDMI Input")]),
+        ]
+        .into(),
         id: "1".into(),
         name: Some("Boardroom".into()),
         url: "https://192.0.2.1/".into(),
@@ -53,6 +65,8 @@ const ALL: &[&str] = &[
     "call/in_meeting",
     "call/last",
     "calls",
+    "camera/near/connected",
+    "camera/near/selected_content",
     "camera/near/selected_people",
     "camera/presets",
     "system/boot_time",
@@ -195,6 +209,22 @@ fn components_say_what_their_entries_say() {
         "room/1/camera/near/selected_people"
     );
     assert_eq!(tracking["command_topic"], "room/1/camera/tracking/set");
+    let source = json!({
+        "platform": "select",
+        "command_topic": "room/1/camera/near/selected_people/set",
+        "command_template": "{{ {'source': value} | tojson }}",
+        "state_topic": "room/1/camera/near/selected_people",
+        "value_template": "{% set names = {\"1\":\"Main\",\"3\":\"A \\\"quoted\\\" caf\u{e9}\"} %}\
+            {{ names.get((value_json.get('cameraIndex') | int(-1) | string) \
+            if value_json is mapping else '', 'None') }}",
+        "options": ["Main", "A \"quoted\" caf\u{e9}"],
+        "unique_id": "poly2mqtt_1_people_source",
+        "default_entity_id": "select.room_1_people_source",
+        "name": "Camera",
+        "icon": "mdi:cctv",
+        "qos": 1,
+    });
+    assert_eq!(component("people_source"), source);
     let words = component("call_state")["options"].clone();
     assert_eq!(
         words,
@@ -215,13 +245,7 @@ fn only_what_the_device_has_and_the_room_allows() {
     };
     assert_eq!(keys(&facts(&[])), ["availability", "problem"]);
     let few = keys(&facts(&["audio", "calendar/meetings"]));
-    for key in [
-        "microphone_mute",
-        "volume",
-        "next_meeting",
-        "next_meeting_join",
-        "reboot",
-    ] {
+    for key in ["microphone_mute", "volume", "next_meeting", "reboot"] {
         assert!(few.contains(&key.to_owned()), "{key} is not in {few:?}");
     }
     for key in [
@@ -230,9 +254,22 @@ fn only_what_the_device_has_and_the_room_allows() {
         "preset_1",
         "call_state",
         "dial",
+        "answer",
+        "hang_up",
+        "call_event",
+        "next_meeting_join",
         "sip_registration",
     ] {
         assert!(!few.contains(&key.to_owned()), "{key} is in {few:?}");
+    }
+    // A meeting is joined by a call.
+    for (states, there) in [
+        (&["calendar/meetings", "calls"][..], true),
+        (&["calls"][..], false),
+    ] {
+        let keys = keys(&facts(states));
+        let joins = keys.contains(&"next_meeting_join".to_owned());
+        assert_eq!(joins, there, "{states:?}");
     }
     let mut strict = facts(ALL);
     strict.allow.clear();

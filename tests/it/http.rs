@@ -143,8 +143,9 @@ async fn each_result_has_its_status() {
         (status, code(&result), &result["status"]),
         (502, "device_error".into(), &json!(500))
     );
-    doors.device.add_fault(fault(FaultKind::Status(405)));
-    assert_eq!(post(&url, "1").await.0, 501);
+    let missing = Fault::on("/rest/video/local/mute", FaultKind::Status(405)).method("POST");
+    doors.device.add_fault(missing.times(1));
+    assert_eq!(post(&doors.url("/room/1/video/mute"), "").await.0, 501);
     doors
         .device
         .add_fault(fault(FaultKind::Delay(Duration::from_secs(5))));

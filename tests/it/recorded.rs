@@ -258,6 +258,10 @@ fn x30_3_10_0(recording: &Recording) -> Vec<(&'static str, Value)> {
         // Twelve, with gaps in their numbers: one camera, inputs and virtual devices.
         ("camera/near", recording.body("GET /rest/cameras/near/all")),
         (
+            "camera/near/connected",
+            json!({"people": [{"index": 1, "name": "Main"}], "content": []}),
+        ),
+        (
             "system/devices",
             paired(recording.body("POST /rest/devicemanagement/devices")),
         ),

@@ -198,11 +198,42 @@ impl Walk {
         let document: Value = serde_json::from_slice(&document.payload).unwrap();
         let entities = document["components"].to_string();
         assert!(entities.contains("\"room/1/audio/volume\""), "{entities}");
+        self.every_entity_works(&document["components"]);
         for topic in topics {
             assert!(self.it.client.messages(topic).is_empty(), "{topic}");
             let named = entities.contains(&format!("\"{topic}\""));
             assert!(!named, "{topic}: {entities}");
         }
+    }
+
+    /// Each entity that sends a command sends one that this firmware has.
+    fn every_entity_works(&self, components: &Value) {
+        let mut commands = BTreeSet::new();
+        for (key, component) in components.as_object().unwrap() {
+            let Some(topic) = component["command_topic"].as_str() else {
+                continue;
+            };
+            let command = topic.strip_prefix("room/1/").unwrap();
+            // The walk has one preset for all.
+            let levels = command.split('/');
+            let preset = |level: &str| {
+                if level.parse::<u8>().is_ok() {
+                    "3"
+                } else {
+                    level
+                }
+                .to_owned()
+            };
+            let command = levels.map(preset).collect::<Vec<_>>().join("/");
+            let works = |row: Row| {
+                let has = |row: &Row| !lacks(self.firmware, row.method, row.path);
+                has(&row) || second(&row).as_ref().is_some_and(has)
+            };
+            let is_sent = rows().filter(|row| row.topic == command).any(works);
+            assert!(is_sent, "{key}: {topic}");
+            commands.insert(command);
+        }
+        assert!(commands.contains("audio/muted/set"), "{commands:?}");
     }
 
     /// States of a call are there while it is up, and only then.

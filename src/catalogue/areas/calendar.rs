@@ -118,7 +118,8 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .entities(&[
                 Entity::button("current_meeting_join", "Join current meeting")
                     .icon("mdi:calendar-arrow-right")
-                    .of(states::CURRENT),
+                    .of(states::CURRENT)
+                    .needs(&[conferences::states::CALLS]),
             ]),
         Command::new("calendar/next/dial")
             .plan(Plan::From {
@@ -130,7 +131,8 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .slow()
             .entities(&[Entity::button("next_meeting_join", "Join next meeting")
                 .icon("mdi:calendar-arrow-right")
-                .of(states::NEXT)]),
+                .of(states::NEXT)
+                .needs(&[conferences::states::CALLS])]),
     ]),
     post("/rest/calendar/discover").commands(&[Command::new("calendar/discover")
         .kind(TopicKind::Query)

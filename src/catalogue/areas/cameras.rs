@@ -3,11 +3,13 @@
 use serde_json::Value;
 
 use crate::catalogue::command::{Command, Ended, Plan};
-use crate::catalogue::entity::{Enabled, Entity};
+use crate::catalogue::entity::{Enabled, Entity, EntityOptions};
 use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::quirks::{preset_numbers, whole};
+use crate::catalogue::references::StateTopic;
+use crate::catalogue::sources::{SourceUse, connected, index_of};
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
@@ -19,6 +21,8 @@ pub(in crate::catalogue) mod states {
     pub const SOURCE_SELECTABLE: StateTopic = StateTopic::new("camera/source_selectable");
     pub const CONTENT_STATUS: StateTopic = StateTopic::new("camera/content_status");
     pub const NEAR: StateTopic = StateTopic::new("camera/near");
+    /// The connected cameras and inputs by name, as people see them.
+    pub const CONNECTED_SOURCES: StateTopic = StateTopic::new("camera/near/connected");
     pub const NEAR_SELECTED_PEOPLE: StateTopic = StateTopic::new("camera/near/selected_people");
     pub const NEAR_SELECTED_CONTENT: StateTopic = StateTopic::new("camera/near/selected_content");
     /// The stored presets of the near camera, from which the room learns how the device counts.
@@ -35,6 +39,7 @@ pub(in crate::catalogue) mod commands {
 
     pub const SET_TRACKING: CommandTopic =
         CommandTopic::new("camera/near/{source_id}/tracking/set");
+    pub const ACTIVATE_SOURCE: CommandTopic = CommandTopic::new("camera/near/{source_id}/activate");
 }
 
 const CAMERA: Rule = Rule::Word(&[
@@ -82,6 +87,64 @@ const POSITION: &[Field] = &[
     Field::body("relative", "relative", Rule::Switch),
 ];
 const TRACKING: &[Field] = &[Field::gateway("tracking", Rule::Switch).required()];
+
+const SOURCE: &[Field] = &[Field::gateway("source", Rule::Text).required()];
+
+/// Selects a source by its name or index.
+const fn select(
+    topic: &'static str,
+    selected: StateTopic,
+    refresh: &'static [StateTopic],
+    steps: fn(Step, &Value) -> Result<Vec<Step>, Failure>,
+    entities: &'static [Entity],
+) -> Command {
+    Command::new(topic)
+        .fields(Some("source"), SOURCE)
+        .plan(Plan::From {
+            state: states::NEAR,
+            steps,
+        })
+        .refresh(refresh)
+        .sets(selected)
+        .entities(entities)
+}
+
+/// A list of the connected sources for one use.
+const fn choice(
+    key: &'static str,
+    name: &'static str,
+    icon: &'static str,
+    used_for: SourceUse,
+    selected: StateTopic,
+) -> Entity {
+    Entity::select(
+        key,
+        name,
+        EntityOptions {
+            state: states::CONNECTED_SOURCES,
+            member: used_for.member(),
+        },
+    )
+    .icon(icon)
+    .of(selected)
+    .needs(&[states::CONNECTED_SOURCES])
+    .value("(value_json.get('cameraIndex') | int(-1) | string) if value_json is mapping else ''")
+}
+
+const PEOPLE_SOURCE: &[Entity] = &[choice(
+    "people_source",
+    "Camera",
+    "mdi:cctv",
+    SourceUse::People,
+    states::NEAR_SELECTED_PEOPLE,
+)];
+const CONTENT_SOURCE: &[Entity] = &[choice(
+    "content_source",
+    "Content input",
+    "mdi:import",
+    SourceUse::Content,
+    states::NEAR_SELECTED_CONTENT,
+)];
 
 const fn start(topic: &'static str) -> Command {
     Command::new(topic)
@@ -184,53 +247,82 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             ("cameraIndex", MemberKind::Number),
             ("sourceType", MemberKind::Text),
         ])
-        .states(&[State::whole(states::NEAR)])
+        .states(&[
+            State::whole(states::NEAR),
+            State::with(states::CONNECTED_SOURCES, |list, _| connected(list)),
+        ])
         .poll(Class::Normal),
-    get("/rest/cameras/near/people").commands(&[Command::new("camera/near/people/get")]),
-    get("/rest/cameras/near/content").commands(&[Command::new("camera/near/content/get")]),
+    get("/rest/cameras/near/people")
+        .comes_and_goes()
+        .commands(&[Command::new("camera/near/people/get")]),
+    get("/rest/cameras/near/content")
+        .comes_and_goes()
+        .commands(&[Command::new("camera/near/content/get")]),
     get("/rest/cameras/near/{source_id}").commands(&[Command::new("camera/near/{source_id}/get")]),
-    post("/rest/cameras/near/{source_id}")
-        .commands(actions!("camera/near/{source_id}", &[states::NEAR])),
+    post("/rest/cameras/near/{source_id}").commands(actions!(
+        "camera/near/{source_id}",
+        &[states::NEAR],
+        select(
+            "camera/near/selected_people/set",
+            states::NEAR_SELECTED_PEOPLE,
+            &[states::NEAR_SELECTED_PEOPLE, states::NEAR],
+            select_people,
+            PEOPLE_SOURCE
+        ),
+        select(
+            "camera/near/selected_content/set",
+            states::NEAR_SELECTED_CONTENT,
+            &[states::NEAR_SELECTED_CONTENT, states::NEAR],
+            select_content,
+            CONTENT_SOURCE
+        )
+    )),
     get("/rest/cameras/near/selectedpeople")
         .shape(Shape::Object)
+        .comes_and_goes()
         .states(&[State::whole(states::NEAR_SELECTED_PEOPLE)])
         .poll(Class::Normal),
-    post("/rest/cameras/near/selectedpeople").commands(actions!(
-        "camera/near/selected_people",
-        &[states::NEAR_SELECTED_PEOPLE],
-        start("camera/move").entities(&[
-            direction("camera_left", "Camera left", LEFT, "mdi:arrow-left-bold"),
-            direction(
-                "camera_right",
-                "Camera right",
-                RIGHT,
-                "mdi:arrow-right-bold"
-            ),
-            direction("camera_up", "Camera up", UP, "mdi:arrow-up-bold"),
-            direction("camera_down", "Camera down", DOWN, "mdi:arrow-down-bold"),
-            direction(
-                "camera_zoom_in",
-                "Camera zoom in",
-                ZOOM_IN,
-                "mdi:magnify-plus"
-            ),
-            direction(
-                "camera_zoom_out",
-                "Camera zoom out",
-                ZOOM_OUT,
-                "mdi:magnify-minus"
-            ),
-        ]),
-        stop("camera/stop")
-    )),
+    post("/rest/cameras/near/selectedpeople")
+        .comes_and_goes()
+        .commands(actions!(
+            "camera/near/selected_people",
+            &[states::NEAR_SELECTED_PEOPLE],
+            start("camera/move").entities(&[
+                direction("camera_left", "Camera left", LEFT, "mdi:arrow-left-bold"),
+                direction(
+                    "camera_right",
+                    "Camera right",
+                    RIGHT,
+                    "mdi:arrow-right-bold"
+                ),
+                direction("camera_up", "Camera up", UP, "mdi:arrow-up-bold"),
+                direction("camera_down", "Camera down", DOWN, "mdi:arrow-down-bold"),
+                direction(
+                    "camera_zoom_in",
+                    "Camera zoom in",
+                    ZOOM_IN,
+                    "mdi:magnify-plus"
+                ),
+                direction(
+                    "camera_zoom_out",
+                    "Camera zoom out",
+                    ZOOM_OUT,
+                    "mdi:magnify-minus"
+                ),
+            ]),
+            stop("camera/stop")
+        )),
     get("/rest/cameras/near/selectedcontent")
         .shape(Shape::Object)
+        .comes_and_goes()
         .states(&[State::whole(states::NEAR_SELECTED_CONTENT)])
         .poll(Class::Normal),
-    post("/rest/cameras/near/selectedcontent").commands(actions!(
-        "camera/near/selected_content",
-        &[states::NEAR_SELECTED_CONTENT]
-    )),
+    post("/rest/cameras/near/selectedcontent")
+        .comes_and_goes()
+        .commands(actions!(
+            "camera/near/selected_content",
+            &[states::NEAR_SELECTED_CONTENT]
+        )),
     get("/rest/cameras/near/presets/all")
         .shape(Shape::List)
         .known_by(&[("index", MemberKind::Number), ("stored", MemberKind::Flag)])
@@ -273,10 +365,12 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .states(&[State::whole(states::FAR_SELECTED_PEOPLE)])
         .poll(Class::Slow)
         .or_none(),
-    post("/rest/cameras/far/selectedpeople").commands(actions!(
-        "camera/far/selected_people",
-        &[states::FAR_SELECTED_PEOPLE]
-    )),
+    post("/rest/cameras/far/selectedpeople")
+        .comes_and_goes()
+        .commands(actions!(
+            "camera/far/selected_people",
+            &[states::FAR_SELECTED_PEOPLE]
+        )),
     get("/rest/cameras/far/{source_id}").commands(&[Command::new("camera/far/{source_id}/get")]),
     post("/rest/cameras/far/{source_id}")
         .commands(actions!("camera/far/{source_id}", &[states::FAR])),
@@ -306,6 +400,22 @@ fn presets(list: &Value, context: &Context) -> Option<Value> {
         names.add_to(&mut presets);
     }
     Some(presets)
+}
+
+fn select_people(own: Step, list: &Value) -> Result<Vec<Step>, Failure> {
+    activate(&own, list, SourceUse::People)
+}
+
+fn select_content(own: Step, list: &Value) -> Result<Vec<Step>, Failure> {
+    activate(&own, list, SourceUse::Content)
+}
+
+/// A source that is activated is the one in use.
+fn activate(own: &Step, list: &Value, used_for: SourceUse) -> Result<Vec<Step>, Failure> {
+    let wanted = own.values.get("source").and_then(Value::as_str);
+    let index = index_of(list, wanted.unwrap_or_default(), used_for)?;
+    let activate = Step::to(commands::ACTIVATE_SOURCE);
+    Ok(vec![activate.param("source_id", index.to_string())])
 }
 
 fn track_selected(own: Step, camera: &Value) -> Result<Vec<Step>, Failure> {

@@ -28,6 +28,7 @@ const SAVING_TRUE_FALSE: &[Field] = &[
     Field::query_true_false("enabled", "status").required(),
 ];
 
+// A collaboration comes and goes, and all of this with it.
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/collaboration")
         .states(&[State::with(states::COLLABORATION, |answer, _| {
@@ -35,34 +36,40 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         })])
         .poll(Class::Normal)
         .or_none(),
-    post("/rest/collaboration").commands(&[Command::new("collaboration/end")
-        .fixed(&[("action", "END")])
-        .refresh(&[states::COLLABORATION])]),
-    post("/rest/collaboration/content").commands(&[Command::new("collaboration/content/save")
-        .kind(TopicKind::Query)
-        .fields(Some("pin"), PIN)
-        .once()
-        .slow()]),
-    get("/rest/collaboration/content").commands(&[Command::new("collaboration/content/get")
-        .fields(Some("context_id"), CONTENT)
-        .file("collaboration/content", "application/octet-stream", false)
-        .slow()]),
+    post("/rest/collaboration")
+        .comes_and_goes()
+        .commands(&[Command::new("collaboration/end")
+            .fixed(&[("action", "END")])
+            .refresh(&[states::COLLABORATION])]),
+    post("/rest/collaboration/content")
+        .comes_and_goes()
+        .commands(&[Command::new("collaboration/content/save")
+            .kind(TopicKind::Query)
+            .fields(Some("pin"), PIN)
+            .once()
+            .slow()]),
+    get("/rest/collaboration/content")
+        .comes_and_goes()
+        .commands(&[Command::new("collaboration/content/get")
+            .fields(Some("context_id"), CONTENT)
+            .file("collaboration/content", "application/octet-stream", false)
+            .slow()]),
     // A GET that sets: it is a command and never polled.
-    get("/rest/collaboration/contentssavestatus").commands(&[Command::new(
-        "collaboration/content/saving/set",
-    )
-    .kind(TopicKind::Command)
-    .fields(Some("enabled"), SAVING)]),
-    get("/rest/collaboration/contentsavestatus").commands(&[Command::new(
-        "collaboration/content/saving/set",
-    )
-    .kind(TopicKind::Command)
-    .fields(Some("enabled"), SAVING_TRUE_FALSE)
-    .fallback()]),
-    get("/rest/collaboration/content/all").commands(&[Command::new(
-        "collaboration/content/all/get",
-    )
-    .fields(Some("pin"), PIN)
-    .file("collaboration/content/all", "application/zip", false)
-    .slow()]),
+    get("/rest/collaboration/contentssavestatus")
+        .comes_and_goes()
+        .commands(&[Command::new("collaboration/content/saving/set")
+            .kind(TopicKind::Command)
+            .fields(Some("enabled"), SAVING)]),
+    get("/rest/collaboration/contentsavestatus")
+        .comes_and_goes()
+        .commands(&[Command::new("collaboration/content/saving/set")
+            .kind(TopicKind::Command)
+            .fields(Some("enabled"), SAVING_TRUE_FALSE)
+            .fallback()]),
+    get("/rest/collaboration/content/all")
+        .comes_and_goes()
+        .commands(&[Command::new("collaboration/content/all/get")
+            .fields(Some("pin"), PIN)
+            .file("collaboration/content/all", "application/zip", false)
+            .slow()]),
 ];

@@ -29,6 +29,7 @@ pub(in crate::catalogue) mod states {
     pub const STATUS: StateTopic = StateTopic::new("system/status");
     /// Model, serial number and firmware.
     pub const INFO: StateTopic = StateTopic::new("system/info");
+    /// What the device is doing: `READY`, `ASLEEP`, `IN_CALL`.
     pub const STATE: StateTopic = StateTopic::new("system/state");
     /// Whether a change waits for a reboot.
     pub const REBOOT_NEEDED: StateTopic = StateTopic::new("system/reboot_needed");
@@ -39,8 +40,10 @@ pub(in crate::catalogue) mod states {
     pub const BOOT_TIME: StateTopic = StateTopic::new("system/boot_time");
     /// Whether the device's log is full.
     pub const LOG_FULL: StateTopic = StateTopic::new("system/log_full");
+    /// Which provider is active: Poly, Teams, Zoom, or a computer.
     pub const MODE: StateTopic = StateTopic::new("system/mode");
     pub const APPS: StateTopic = StateTopic::new("system/apps");
+    /// Whether any app is in a meeting.
     pub const CALL_IN_MEETING: StateTopic = StateTopic::new("call/in_meeting");
 }
 

@@ -330,6 +330,15 @@ async fn check(name: &str) {
                 assert_eq!(refused, Err(ProblemCode::NotUnderstood), "{status}");
             }
         }
+        "cameras that are not there" => {
+            let list = r#"[
+                {"cameraIndex": 3, "name": "", "sourceType": "SRC_PEOPLE", "connected": true},
+                {"cameraIndex": 9, "name": "rdpLP", "sourceType": "SRC_PEOPLE", "connected": false}
+            ]"#;
+            let people = json!([{"index": 3, "name": "Camera 3"}]);
+            let wanted = json!({"people": people, "content": []});
+            assert_eq!(state("camera/near/connected", list), Some(wanted));
+        }
         other => panic!("{other}: say here how it is handled"),
     }
 }

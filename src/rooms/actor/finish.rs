@@ -93,6 +93,10 @@ impl Actor {
 
     fn commanded(&mut self, reply: Reply, effect: CameraEffect, executed: Executed) {
         self.take_read_back(executed.readings, executed.spelled);
+        // A device that is not understood, or something before it, may answer so to everything.
+        if self.availability.is_online() {
+            self.knowledge.missing().add(executed.missing);
+        }
         self.schedule_stop(effect, executed.result.as_ref().err());
         if let Ok(success) = &executed.result
             && let Some(file) = &success.file
@@ -156,6 +160,7 @@ impl Actor {
         let in_call = self.knowledge.in_call();
         let now = Instant::now();
         self.poller.set_in_call(in_call, now);
+        self.poller.set_resting(self.knowledge.is_resting(), now);
         if self.knowledge.take_call_ended() {
             self.poller.call_ended(now);
         }
@@ -174,7 +179,7 @@ impl Actor {
     fn logged_in(&mut self, session: Value) {
         self.availability.logged_in();
         self.poller.restart(Instant::now());
-        self.knowledge.spellings().logged_in();
+        self.knowledge.logged_in();
         self.session = session;
         self.doubtful.clear();
     }

@@ -13,6 +13,7 @@ use crate::catalogue::{Evidence, Method, operations};
 use crate::command::{ErrorCode, Failure, Outcome, Success};
 use crate::config::TimeOfDay;
 use crate::device::ProblemCode;
+use crate::rooms::missing::Missing;
 use crate::rooms::reading::{ReadOutcome, Reading};
 use crate::rooms::testing::room_settings;
 use crate::state::StateStore;
@@ -89,6 +90,7 @@ impl Fixture {
             unanswered: code == Some(ErrorCode::Timeout),
             spelled: None,
             camera_may_move: false,
+            missing: Missing::default(),
         };
         self.actor.finish(Done::Commanded {
             lane: Lane::InOrder,
@@ -107,6 +109,7 @@ impl Fixture {
             problem: None,
             unanswered: false,
             spelled: None,
+            missing: Missing::default(),
             camera_may_move: false,
         })));
     }
@@ -294,6 +297,7 @@ async fn the_states_a_command_read_are_published_before_its_result() {
             unanswered: false,
             spelled: None,
             camera_may_move: false,
+            missing: Missing::default(),
         }),
     });
     assert_eq!(sees.recv().unwrap(), Some(Bytes::from("5")));

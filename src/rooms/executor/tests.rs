@@ -48,6 +48,7 @@ impl Fixture {
             setting_names: Arc::default(),
             spellings: Spellings::default(),
             check: None,
+            missing: Missing::default(),
         };
         execute(&self.device, call, environment, Transfer::None).await
     }

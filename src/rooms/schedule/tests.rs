@@ -3,16 +3,26 @@
 use super::*;
 use crate::rooms::testing::INTERVALS;
 
-/// How often each path is read in a minute, when every read takes `took`.
+/// What is read in a minute, when every read takes `took`.
 fn minute(schedule: &mut Schedule, start: Instant, took: Duration) -> Vec<(Instant, &'static str)> {
+    reads_until(schedule, start, start + Duration::from_secs(60), took)
+}
+
+fn reads_until(
+    schedule: &mut Schedule,
+    start: Instant,
+    end: Instant,
+    took: Duration,
+) -> Vec<(Instant, &'static str)> {
     let mut now = start;
     let mut reads = Vec::new();
     while let Some((index, due)) = schedule.next() {
         now = now.max(due);
-        if now >= start + Duration::from_secs(60) {
+        if now >= end {
             break;
         }
         schedule.began(index, now);
+        schedule.unchanged(index, now);
         let entry = schedule.entry(index).unwrap();
         entry.last_body = Some((Digest::of(b""), Evidence::Poly));
         reads.push((now, entry.operation.path));
@@ -51,6 +61,58 @@ fn a_call_doubles_the_pace_and_adds_its_own_states() {
     let reads = minute(&mut schedule, start, Duration::from_millis(10));
     assert!(count(&reads, "/rest/conferences") > 50);
     assert!(count(&reads, "/rest/conferences/{conf_id}/mediastats") >= 3);
+}
+
+/// The requests a minute that `docs/states.md` names, for a device that has all that is read.
+#[test]
+fn the_requests_a_minute_are_those_of_the_page() {
+    let minutes = 8 * 60;
+    let mut table = String::new();
+    for (name, gentle, in_call, resting) in [
+        ("default", false, false, false),
+        ("default, in a call", false, true, false),
+        ("default, asleep or in Teams", false, false, true),
+        ("gentle", true, false, false),
+        ("gentle, in a call", true, true, false),
+        ("gentle, asleep or in Teams", true, false, true),
+    ] {
+        let intervals = PollIntervals {
+            gentle,
+            ..INTERVALS
+        };
+        let start = Instant::now();
+        let mut schedule = Schedule::new(intervals, false, start);
+        schedule.set_in_call(in_call, start);
+        schedule.set_resting(resting, start);
+        let took = Duration::from_millis(10);
+        // The first reads come all at once.
+        let steady = start + Duration::from_secs(20 * 60);
+        reads_until(&mut schedule, start, steady, took);
+        let end = steady + Duration::from_secs(minutes * 60);
+        let reads = reads_until(&mut schedule, steady, end, took).len();
+        let a_minute = (reads as f64 / minutes as f64).round();
+        table += &format!("| {name} | {a_minute} |\n");
+    }
+    let page = include_str!("../../../docs/states.md");
+    assert!(page.contains(&table), "docs/states.md lacks\n{table}");
+}
+
+#[test]
+fn a_device_that_wakes_is_read_at_the_faster_pace_at_once() {
+    let intervals = PollIntervals {
+        gentle: true,
+        ..INTERVALS
+    };
+    let start = Instant::now();
+    let mut schedule = Schedule::new(intervals, false, start);
+    schedule.set_resting(true, start);
+    let took = Duration::from_millis(10);
+    let later = start + Duration::from_secs(20 * 60);
+    reads_until(&mut schedule, start, later, took);
+    schedule.set_resting(false, later);
+    let reads = minute(&mut schedule, later, took);
+    assert!(count(&reads, "/rest/audio") >= 7, "{reads:?}");
+    assert!(count(&reads, "/rest/system") >= 1, "{reads:?}");
 }
 
 #[test]

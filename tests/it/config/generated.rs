@@ -111,7 +111,7 @@ fn gateway_info_shows_these_keys() {
         readiness = \"6:30\"\nreadiness_dial = \"echo@example.com\"\n\
         allow = [\"system/reboot\"]\npoll = { fast = \"1.5s\", meters = true }\npreset_offset = -1\n\
         presets = { 1 = \"Whole table\", 10 = \"Door\" }\n\
-        keep_alive = false\nmax_command_age = \"100ms\"\n[rooms.b]\nurl = \"https://b\"\n";
+        keep_alive = false\nmax_command_age = \"100ms\"\n[rooms.b]\nurl = \"https://b\"\npoll = \"gentle\"\n";
     let wanted = serde_json::json!({
         "mqtt": {
             "url": "mqtts://broker:8884",
@@ -143,7 +143,7 @@ fn gateway_info_shows_these_keys() {
                 "user": "me",
                 "certificate": "insecure",
                 "allow": ["system/reboot"],
-                "poll": {"fast": 1.5, "normal": 20.0, "slow": 60.0, "meters": true},
+                "poll": {"fast": 1.5, "normal": 20.0, "slow": 60.0, "meters": true, "pace": "normal"},
                 "preset_offset": -1,
                 "presets": {"1": "Whole table", "10": "Door"},
                 "keep_alive": false,
@@ -157,7 +157,7 @@ fn gateway_info_shows_these_keys() {
                 "user": "me",
                 "certificate": "unset",
                 "allow": [],
-                "poll": {"fast": 2.0, "normal": 20.0, "slow": 60.0, "meters": false},
+                "poll": {"fast": 2.0, "normal": 20.0, "slow": 60.0, "meters": false, "pace": "gentle"},
                 "preset_offset": null,
                 "presets": null,
                 "keep_alive": true,

@@ -111,6 +111,35 @@ async fn a_changed_password_is_noticed() {
     it.stop().await;
 }
 
+/// Firmware without a log-out is asked for it once.
+#[tokio::test]
+async fn a_log_out_that_the_device_lacks_is_not_repeated() {
+    for fault in [None, Some(405), Some(501)] {
+        let firmware = match fault {
+            // It has POST only.
+            None => Firmware::V4_4,
+            Some(_) => Firmware::V4_6_2,
+        };
+        let it = start(Options {
+            firmware,
+            ..Options::default()
+        })
+        .await;
+        if let Some(status) = fault {
+            let fault = Fault::on("/rest/session", FaultKind::Status(status));
+            it.device.add_fault(fault.method("DELETE"));
+        }
+        let result = it.client.command("room/1/session/renew", "").await;
+        assert_eq!(result["ok"], true, "{result}");
+        // A log-out that failed would be repeated before the log-in, and a second after it.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let journal = it.device.journal();
+        let log_outs = journal.iter().filter(|entry| entry.method == "DELETE");
+        assert_eq!(log_outs.count(), 1, "{fault:?}");
+        it.stop().await;
+    }
+}
+
 /// A log-in reply that cannot be read says nothing about the password. A session that came with it is
 /// logged out.
 #[tokio::test]

@@ -40,7 +40,8 @@ pub fn check(document: &Value) -> Vec<String> {
             continue;
         }
         object(&mut wrong, key, component, &rules(&["entity", platform]));
-        if component["options"].is_array() != (component["device_class"] == "enum") {
+        let is_enum = component["device_class"] == "enum";
+        if platform == "sensor" && component["options"].is_array() != is_enum {
             wrong.push(format!(
                 "{key}: options and the device class enum belong together"
             ));

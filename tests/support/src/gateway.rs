@@ -56,6 +56,7 @@ pub fn room(device: &SimulatedDevice) -> RoomConfig {
             normal: Duration::from_millis(800),
             slow: Duration::from_millis(1600),
             meters: true,
+            gentle: false,
         },
         preset_offset: None,
         presets: PresetNames::default(),

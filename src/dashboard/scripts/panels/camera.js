@@ -1,4 +1,4 @@
-// The panel that moves the camera, with its presets and tracking.
+// The panel that selects and moves the camera, with its presets and tracking.
 
 /// Moves a camera while a button is held. Every start is followed by a stop, however the
 /// press ends; if the connection breaks, the gateway stops the camera by itself.
@@ -20,6 +20,32 @@ class Mover {
     this.button = null;
     send(this.room, "camera/stop", undefined, { quiet: !connection.isUp });
   }
+}
+
+/// A list of the connected cameras, or of the inputs for content. It shows what the device says is
+/// selected, also while the device has not changed over yet.
+function sourceList(scope, room, { use, selected, title }) {
+  const connected = `room/${room}/camera/near/connected`;
+  const current = `room/${room}/${selected}`;
+  const command = `${selected}/set`;
+  const choice = el("select", { "data-command": command, change: async () => {
+    await press(choice, room, command, { source: choice.value });
+    show();
+  } });
+  const field = el("label", { class: "field", hidden: true }, el("span", {}, title), choice);
+  const show = () => {
+    const sources = list(store.get(connected)?.[use]);
+    const now = sources.find((source) => source.index === store.get(current)?.cameraIndex);
+    // What is selected may not be connected any more.
+    const names = [...(now ? [] : [""]), ...sources.map((source) => source.name)];
+    if (names.join("\n") !== [...choice.options].map((option) => option.value).join("\n")) {
+      choice.replaceChildren(...names.map((name) => el("option", { value: name }, name)));
+    }
+    choice.value = now?.name ?? "";
+    field.hidden = sources.length === 0;
+  };
+  scope.watch([connected, current], show);
+  return field;
 }
 
 function cameraPanel(scope, room, controls) {
@@ -71,5 +97,7 @@ function cameraPanel(scope, room, controls) {
     state: "camera/near/selected_people", command: "camera/tracking/set", title: "Tracking", about: "The camera follows the speaker",
     read: (camera) => (isObject(camera) && camera.trackable !== false ? /^(on|true)$/i.test(camera.trackingstate) : undefined),
   });
-  return panel("Camera", "video", el("div", { class: "camera" }, pad, zoom), presets(scope, room), tracking);
+  const people = sourceList(scope, room, { use: "people", selected: "camera/near/selected_people", title: "Camera" });
+  const content = sourceList(scope, room, { use: "content", selected: "camera/near/selected_content", title: "Content input" });
+  return panel("Camera", "video", people, el("div", { class: "camera" }, pad, zoom), presets(scope, room), tracking, content);
 }

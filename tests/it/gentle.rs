@@ -1,0 +1,133 @@
+//! The gentle pace: how many requests a device gets, never two at a time, and commands at once.
+
+use std::time::Duration;
+
+use poly2mqtt_simulator::{Condition, Options};
+use poly2mqtt_test_support::BrokerKind;
+use poly2mqtt_test_support::gateway::Gateway;
+use tokio::time::{Instant, sleep};
+
+/// A minute of the usual intervals passes in a twentieth of it.
+const SPEED: u32 = 20;
+const MINUTE: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Clone, Copy)]
+enum Use {
+    Idle,
+    Call,
+    Asleep,
+    Teams,
+}
+
+async fn start(gentle: bool, used: Use) -> Gateway {
+    let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), |room| {
+        room.poll.fast = Duration::from_secs(2) / SPEED;
+        room.poll.normal = Duration::from_secs(15) / SPEED;
+        room.poll.slow = Duration::from_secs(60) / SPEED;
+        room.poll.meters = false;
+        room.poll.gentle = gentle;
+    })
+    .await;
+    it.online().await;
+    match used {
+        Use::Idle => {}
+        Use::Call => {
+            it.client.command("room/1/call/dial", "a@example.com").await;
+            it.client.expect("room/1/call/state", "connected").await;
+        }
+        Use::Asleep => {
+            it.device.set_condition(Condition::Asleep, true);
+            it.client.command("room/1/system/state/get", "").await;
+            it.client.expect("room/1/system/state", "ASLEEP").await;
+        }
+        Use::Teams => {
+            it.device.person_sets_mode("Teams");
+            let result = it.client.command("room/1/system/mode/get", "").await;
+            assert_eq!(result["body"]["activePersona"], "Teams", "{result}");
+        }
+    }
+    it
+}
+
+/// The requests in each of these minutes, after a warm-up.
+async fn requests(it: &Gateway, warm_up: Duration, minutes: u32) -> f64 {
+    sleep(warm_up).await;
+    it.device.clear_journal();
+    sleep(MINUTE * minutes).await;
+    it.device.journal().len() as f64 / f64::from(minutes)
+}
+
+#[tokio::test]
+async fn a_gentle_room_costs_a_quarter_and_one_at_rest_less() {
+    let second = Duration::from_secs(1);
+    let mut counts = Vec::new();
+    for (gentle, used) in [
+        (false, Use::Idle),
+        (true, Use::Idle),
+        (true, Use::Asleep),
+        (true, Use::Teams),
+    ] {
+        let it = start(gentle, used).await;
+        counts.push(requests(&it, second, 2).await);
+        if gentle {
+            assert_eq!(it.device.most_at_a_time(), 1, "{used:?}");
+        }
+        it.stop().await;
+    }
+    let [normal, gentle, asleep, teams] = counts[..] else {
+        unreachable!()
+    };
+    assert!(gentle * 3.0 < normal, "{counts:?}");
+    assert!(asleep < gentle * 0.8 && teams < gentle * 0.8, "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_command_to_a_gentle_room_goes_at_once_and_is_read_back() {
+    let it = start(true, Use::Idle).await;
+    for volume in ["11", "22", "33"] {
+        let sent = Instant::now();
+        let result = it.client.command("room/1/audio/volume/set", volume).await;
+        assert_eq!(result["ok"], true, "{result}");
+        // The state came before the result.
+        let state = it.client.last("room/1/audio/volume");
+        assert_eq!(state.as_deref(), Some(volume));
+        assert!(sent.elapsed() < Duration::from_secs(1), "{result}");
+    }
+    // A camera is moved and stopped while the room is read.
+    let result = it.moves_left(200).await;
+    assert_eq!(result["ok"], true, "{result}");
+    it.camera_stops(Duration::from_secs(3)).await;
+    it.stop().await;
+}
+
+/// Prints the table that `docs/states.md` has, as the simulated device counts it:
+///
+/// ```sh
+/// cargo test --test it gentle::measured -- --ignored --nocapture
+/// ```
+#[tokio::test]
+#[ignore = "takes two minutes"]
+async fn measured() {
+    let ways = [
+        ("default", false, Use::Idle),
+        ("default, in a call", false, Use::Call),
+        ("gentle", true, Use::Idle),
+        ("gentle, in a call", true, Use::Call),
+        ("gentle, asleep", true, Use::Asleep),
+        ("gentle, in Teams", true, Use::Teams),
+    ];
+    let mut rooms = Vec::new();
+    for (name, gentle, used) in ways {
+        rooms.push((name, start(gentle, used).await));
+    }
+    // After two of the longest intervals each read has its own place.
+    let warm_up = MINUTE * 16;
+    let counted = rooms.iter().map(|(_, it)| requests(it, warm_up, 16));
+    let counted = futures_util::future::join_all(counted).await;
+    for ((name, _), a_minute) in rooms.iter().zip(counted) {
+        println!("| {name} | {a_minute:.0} |");
+    }
+    for (_, it) in rooms {
+        it.stop().await;
+    }
+}

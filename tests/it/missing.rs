@@ -1,0 +1,110 @@
+//! A command to something that the device lacks costs one request; after that it is refused at once. What
+//! may only be missing at the moment is asked for each time.
+
+use poly2mqtt_simulator::{Fault, FaultKind, Options};
+use poly2mqtt_test_support::BrokerKind;
+use poly2mqtt_test_support::gateway::Gateway;
+
+async fn start() -> Gateway {
+    let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
+    it.online().await;
+    it
+}
+
+/// How often something was sent since the journal was cleared.
+fn sent(it: &Gateway, method: &str, path: &str) -> usize {
+    let journal = it.device.journal();
+    let same = journal.iter();
+    let same = same.filter(|entry| (&*entry.method, &*entry.path) == (method, path));
+    same.count()
+}
+
+#[tokio::test]
+async fn what_the_device_lacks_is_asked_for_once_after_each_log_in() {
+    let it = start().await;
+    for (topic, payload, method, path, status) in [
+        (
+            "audio/acoustic_fence/start",
+            "",
+            "POST",
+            "/rest/audio/acousticfence",
+            404,
+        ),
+        ("audio/volume/set", "5", "POST", "/rest/audio/volume", 405),
+        (
+            "system/network/ping",
+            "192.0.2.1",
+            "POST",
+            "/rest/system/network/ping",
+            501,
+        ),
+        (
+            "camera/near/2/activate",
+            "",
+            "POST",
+            "/rest/cameras/near/2",
+            405,
+        ),
+        ("system/time/get", "", "GET", "/rest/system/time", 404),
+        ("audio/muted/get", "", "GET", "/rest/audio/muted", 404),
+        (
+            "camera/snapshot/far/get",
+            "",
+            "GET",
+            "/rest/cameras/snapshot/far_image_1.jpg",
+            501,
+        ),
+    ] {
+        it.device
+            .add_fault(Fault::on(path, FaultKind::Status(status)).method(method));
+        it.device.clear_journal();
+        for log_in in 1..=2 {
+            for _ in 0..3 {
+                let result = it.client.command(&format!("room/1/{topic}"), payload).await;
+                assert_eq!(result["error"]["code"], "unsupported", "{topic}: {result}");
+                assert_eq!(result["status"], status, "{topic}: {result}");
+                assert_eq!(sent(&it, method, path), log_in, "{topic}");
+            }
+            it.client.command("room/1/session/renew", "").await;
+        }
+    }
+    // Another camera is another path.
+    let result = it.client.command("room/1/camera/near/3/activate", "").await;
+    assert_eq!(result["ok"], true, "{result}");
+    it.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_only_missing_at_the_moment_is_asked_for_each_time() {
+    let it = start().await;
+    for (topic, method, path) in [
+        // There is a far end only in a call.
+        (
+            "camera/far/selected_people/stop",
+            "POST",
+            "/rest/cameras/far/selectedpeople",
+        ),
+        ("camera/near/99/get", "GET", "/rest/cameras/near/99"),
+        (
+            "call/0/terminals/get",
+            "GET",
+            "/rest/conferences/0/terminals",
+        ),
+    ] {
+        it.device.clear_journal();
+        for times in 1..=2 {
+            let result = it.client.command(&format!("room/1/{topic}"), "").await;
+            assert_eq!(result["ok"], false, "{topic}: {result}");
+            assert_eq!(sent(&it, method, path), times, "{topic}: {result}");
+        }
+    }
+    let result = it
+        .client
+        .command("room/1/call/dial", "alice@example.com")
+        .await;
+    assert_eq!(result["ok"], true, "{result}");
+    let far = "room/1/camera/far/selected_people/stop";
+    let result = it.client.command(far, "").await;
+    assert_eq!(result["ok"], true, "{result}");
+    it.stop().await;
+}
