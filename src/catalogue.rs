@@ -32,6 +32,8 @@
 //! paired          what the list of devices says about what is paired
 //! call_log        what the call log says about the last call
 //! session_list    who holds sessions, without their ids
+//! device_config   the names of the device's settings, and which values are never shown
+//! provider        which providers can run the room, and which does
 //! motion          which stop ends a camera's move
 //! preset_names    which presets there are, and the names that people give them
 //! sources         the names of connected cameras and inputs
@@ -48,6 +50,7 @@ mod call;
 mod call_log;
 mod command;
 mod connections;
+mod device_config;
 mod entity;
 mod evidence;
 mod field;
@@ -59,6 +62,7 @@ mod paired;
 mod pattern;
 mod payload;
 mod preset_names;
+mod provider;
 mod quirks;
 mod references;
 #[cfg(test)]
@@ -74,17 +78,20 @@ mod step;
 
 pub use areas::cameras::states::{CONNECTED_SOURCES, PRESET_NAMES, PRESETS};
 pub use areas::conferences::states::CALLS;
+pub use areas::config::states::SETTING;
 pub use areas::operations;
 pub use areas::paired::states::{DEVICES, TOUCH_PANEL};
+pub use areas::providers::states::{CALL_IN_MEETING, MODE as SYSTEM_MODE, PROVIDERS};
 pub use areas::session::{SESSION_LISTS, session_state, states::SESSION};
-pub use areas::system::states::{
-    BOOT_TIME, CALL_IN_MEETING, INFO as SYSTEM_INFO, MODE as SYSTEM_MODE, STATE as SYSTEM_STATE,
-};
+pub use areas::system::states::{BOOT_TIME, INFO as SYSTEM_INFO, STATE as SYSTEM_STATE};
 pub use areas::system::uptime;
 pub use body::{is_deep, is_plain_text, is_web_page, payload, read_body};
 pub use call::Call;
-pub use command::{AnswerKind, Command, Ended, FileSpec, Plan, TimeLimit, TopicKind, Urgency};
+pub use command::{
+    AnswerKind, AnswerReading, Command, Ended, FileSpec, Plan, TimeLimit, TopicKind, Urgency,
+};
 pub use connections::{CallConnection, CallPhase, connections};
+pub use device_config::{MOST_SETTINGS, SettingRule, is_setting_name, setting_names};
 pub use entity::{Category, Enabled, Entity, EntityKind, EntityOptions};
 pub use evidence::{Evidence, MemberKind};
 pub use field::{Field, MOST_KEYS, OFF, ON, Rule, SentIn, TOGGLE};
@@ -95,6 +102,7 @@ pub use paired::{MOST_PAIRED, PairedDevice, paired_devices};
 pub use pattern::{about_parameter, parameters};
 pub use payload::Payload;
 pub use preset_names::{PRESET_NUMBERS, PresetNames};
+pub use provider::{Provider, Providers, accepted as switch_accepted};
 pub use quirks::{QUIRKS, Quirk, QuirkSource, learned_preset_offset, truth};
 pub use references::{CommandTopic, StateTopic};
 pub use request::{Request, RequestBody};
@@ -114,7 +122,8 @@ pub(crate) mod checked {
     };
     pub(crate) use super::areas::cameras::states::{NEAR as NEAR_CAMERAS, NEAR_SELECTED_PEOPLE};
     pub(crate) use super::areas::conferences::states::CALL_STATE;
+    pub(crate) use super::areas::providers::states::CALL_IN_MEETING;
     pub(crate) use super::areas::readiness::commands::RUN as READINESS_RUN;
     pub(crate) use super::areas::readiness::states::READINESS;
-    pub(crate) use super::areas::system::states::{CALL_IN_MEETING, H323_GATEKEEPERS, SIP_SERVERS};
+    pub(crate) use super::areas::system::states::{H323_GATEKEEPERS, SIP_SERVERS};
 }

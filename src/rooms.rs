@@ -247,7 +247,7 @@ impl Rooms {
             },
             preset_offset: room.preset_offset,
             preset_names: Arc::new(room.presets.clone()),
-            setting_names: Arc::default(),
+            setting_names: room.settings.clone().into(),
             max_command_age: room.max_command_age,
             allow: room.allow.clone(),
             max_payload,

@@ -18,7 +18,7 @@ const TEMPLATE_SIGNS: &[&str] = &["{{", "{%", "${"];
 /// The advice about a value that a field does not take; `None` if there is none.
 pub fn advice(field: &Field, value: &Value) -> Option<String> {
     match (&field.rule, value) {
-        (Rule::Secret, _) => None,
+        (rule, _) if rule.is_secret() => None,
         (_, Value::String(text)) if TEMPLATE_SIGNS.iter().any(|sign| text.contains(sign)) => {
             Some("it holds a template that nothing has filled in".into())
         }

@@ -7,8 +7,10 @@ pub(super) mod calendar;
 pub(super) mod cameras;
 pub(super) mod collaboration;
 pub(super) mod conferences;
+pub(super) mod config;
 pub(super) mod directory;
 pub(super) mod paired;
+pub(super) mod providers;
 pub(super) mod readiness;
 pub(super) mod session;
 pub(super) mod system;
@@ -25,7 +27,9 @@ const AREAS: &[&[Operation]] = &[
     readiness::OPERATIONS,
     session::OPERATIONS,
     system::OPERATIONS,
+    providers::OPERATIONS,
     paired::OPERATIONS,
+    config::OPERATIONS,
     video::OPERATIONS,
 ];
 

@@ -147,6 +147,28 @@ impl Call {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The texts of its payload that no message may repeat.
+    pub fn secrets(&self) -> Vec<String> {
+        let Payload::Fields { fields, .. } = self.route.command().payload else {
+            return Vec::new();
+        };
+        let secret = fields.iter().filter(|field| field.rule.is_secret());
+        let values = secret.filter_map(|field| self.values.get(field.name));
+        let mut found = Vec::new();
+        for value in values {
+            match value {
+                Value::Array(items) => found.extend(items.iter().map(|item| &item["value"])),
+                value => found.push(value),
+            }
+        }
+        let text = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let texts = found.into_iter().map(text);
+        texts.filter(|text| !text.is_empty()).collect()
+    }
+
     /// The field that says `toggle`, if one does.
     pub fn toggled(&self) -> Option<&str> {
         self.values

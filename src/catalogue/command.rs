@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::call::Call;
 use super::entity::Entity;
 use super::field::Field;
 use super::payload::Payload;
@@ -58,6 +59,8 @@ pub enum Plan {
     Search,
     /// Logs out and in again.
     Renew,
+    /// Switches to another provider, and waits until it is active.
+    SwitchProvider,
 }
 
 /// A command that a later one can end: a move by a stop, a dial by a hang-up.
@@ -111,6 +114,9 @@ pub enum AnswerKind {
     File(FileSpec),
 }
 
+/// Makes a result's body of a command and the device's answer, or the failure that the answer means.
+pub type AnswerReading = fn(&Call, &Value) -> Result<Value, Failure>;
+
 /// What the catalogue says about the file that an operation answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileSpec {
@@ -163,6 +169,9 @@ pub struct Command {
     /// Makes the result's body from the device's answer, where clients must not see all of it; `None`: the
     /// answer is not one that a device gives.
     pub shows: Option<fn(&Value) -> Option<Value>>,
+    /// What is made of the device's answer; `None`: the answer itself is the result's body. States are
+    /// read back before.
+    pub answered: Option<AnswerReading>,
     /// Its entity in Home Assistant.
     pub entities: &'static [Entity],
 }
@@ -188,6 +197,7 @@ impl Command {
             time_limit: TimeLimit::Ordinary,
             answer: AnswerKind::Json,
             shows: None,
+            answered: None,
             entities: &[],
         }
     }
@@ -320,6 +330,15 @@ impl Command {
 
     pub(super) const fn within(self, time_limit: TimeLimit) -> Self {
         Self { time_limit, ..self }
+    }
+
+    /// The result's body is made of the device's answer by this function, which may also find that the
+    /// device did not carry everything out.
+    pub(super) const fn answered(self, answered: AnswerReading) -> Self {
+        Self {
+            answered: Some(answered),
+            ..self
+        }
     }
 
     /// Answers with a file, which is published at `topic`.

@@ -7,6 +7,7 @@ mod tests;
 
 use serde_json::Value;
 
+use super::device_config::SettingRule;
 use super::list::ListMembers;
 use super::references::CommandTopic;
 use crate::json::{is_integer, whole_number};
@@ -134,6 +135,8 @@ pub enum Rule {
     Texts,
     /// A JSON list. Its objects may use snake case instead of the guide's camel case.
     List(ListMembers),
+    /// A part of a payload about settings of the device's own configuration.
+    Setting(SettingRule),
 }
 
 /// The usual words that switch on. Any case is taken.
@@ -182,6 +185,7 @@ impl Rule {
             Self::Keys => "one or more of the keys 0-9, * and #".into(),
             Self::Texts => "a list of texts that is not empty".into(),
             Self::List(_) => "a JSON list".into(),
+            Self::Setting(rule) => rule.describe(),
         }
     }
 
@@ -189,8 +193,22 @@ impl Rule {
     pub(super) fn wants_text(&self) -> bool {
         matches!(
             self,
-            Self::Text | Self::AnyText | Self::Secret | Self::Keys | Self::Texts
+            Self::Text
+                | Self::AnyText
+                | Self::Secret
+                | Self::Keys
+                | Self::Texts
+                | Self::Setting(SettingRule::Name | SettingRule::Names)
         )
+    }
+
+    /// Whether a value may be a secret, so that no message repeats it.
+    pub fn is_secret(&self) -> bool {
+        match self {
+            Self::Secret => true,
+            Self::Setting(rule) => rule.is_secret(),
+            _ => false,
+        }
     }
 
     /// The value for the device, or `None` where `value` is not allowed. Blanks around a value mean
@@ -256,6 +274,7 @@ impl Rule {
                 full.then(|| texts.into())
             }
             Self::List(members) => members.convert(value),
+            Self::Setting(rule) => rule.convert(value),
         }
     }
 }

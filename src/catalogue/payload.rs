@@ -173,8 +173,12 @@ impl Payload {
             }
             _ => format!("{command} takes an empty payload"),
         };
+        let is_secret = match self {
+            Self::Fields { fields, .. } => fields.iter().any(|field| field.rule.is_secret()),
+            _ => false,
+        };
         // A payload that looks empty, or like an object, must be shown.
-        match text.chars().any(is_invisible) {
+        match text.chars().any(is_invisible) && !is_secret {
             true => format!("{takes}, not \"{}\"", short(text)),
             false => takes,
         }
@@ -212,7 +216,7 @@ fn with_advice(message: String, advice: Option<String>) -> String {
 fn bare_value(text: &str, field: &Field) -> Result<Value, String> {
     let wants_text = field.rule.wants_text();
     let is_json = match field.rule {
-        Rule::List(_) | Rule::Texts if text.starts_with('[') => true,
+        Rule::List(_) | Rule::Texts | Rule::Setting(_) if text.starts_with('[') => true,
         _ if text.starts_with('"') => true,
         _ if wants_text => matches!(text, "true" | "false") || is_number(text) && !is_integer(text),
         _ => false,
@@ -236,9 +240,9 @@ fn goes_on_after_quotes(text: &str) -> bool {
 }
 
 fn shown(rule: &Rule, value: &Value) -> String {
-    match (rule, value) {
-        (Rule::Secret, _) => "what was given".into(),
-        (_, Value::String(text)) => format!("\"{}\"", short(text)),
+    match value {
+        _ if rule.is_secret() => "what was given".into(),
+        Value::String(text) => format!("\"{}\"", short(text)),
         _ => short(&value.to_string()),
     }
 }

@@ -203,7 +203,36 @@ pub const QUIRKS: &[Quirk] = &[
         device: "model and firmware, the active provider, and whether an app is in a meeting",
         firmware: "4.6.2; older firmware may lack them",
         source: QuirkSource::Drivers,
-        handled: ("src/catalogue/areas/system.rs", "/rest/system/apps/state"),
+        handled: (
+            "src/catalogue/areas/providers.rs",
+            "/rest/system/apps/state",
+        ),
+    },
+    Quirk {
+        name: "providers",
+        guide: "has no operation for them",
+        device: "GET /rest/system/apps lists them; POST /rest/current/system/mode with enabledapps \
+                 switches, which takes up to three minutes, and 200 may come with an error",
+        firmware: "4.4 and later; 3.12 lists them",
+        source: QuirkSource::Driver,
+        handled: ("src/catalogue/provider.rs", "fn accepted"),
+    },
+    Quirk {
+        name: "device configuration",
+        guide: "has no operation for it",
+        device: "POST /rest/config with names reads and with vars writes; 200 comes also with names \
+                 that were not set",
+        firmware: "3.10 and later",
+        source: QuirkSource::Drivers,
+        handled: ("src/catalogue/device_config.rs", "fn settings_written"),
+    },
+    Quirk {
+        name: "setting that does not say that it is secret",
+        guide: "has no operation for it",
+        device: "isSecure is missing, or false for a password",
+        firmware: "none known",
+        source: QuirkSource::Precaution,
+        handled: ("src/catalogue/device_config.rs", "SECRET_ENDINGS"),
     },
     Quirk {
         name: "content saving",

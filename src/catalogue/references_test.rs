@@ -25,6 +25,7 @@ fn referred_states() -> Vec<(String, StateTopic)> {
     for (_, command) in commands() {
         let planned = match command.plan {
             Plan::From { state, .. } | Plan::Read(state) => Some(state),
+            Plan::SwitchProvider => Some(PROVIDERS),
             _ => None,
         };
         let of_entities = command.entities.iter().filter_map(|entity| entity.of);

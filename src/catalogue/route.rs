@@ -10,6 +10,8 @@ pub const GUARDED: &[&str] = &[
     "system/time/set",
     "directory/import",
     "session/renew",
+    "config/set",
+    "system/provider/set",
 ];
 
 /// An operation together with the command that carries it out.

@@ -212,6 +212,7 @@ impl Demo {
                 allow: ["system/reboot", "directory/import"]
                     .map(str::to_owned)
                     .into(),
+                settings: Vec::new(),
                 poll: PollConfig::default(),
                 preset_offset: None,
                 presets: PresetNames::default(),

@@ -12,7 +12,11 @@ use super::server_url::{ServerUrl, UrlForm};
 use super::time_of_day::TimeOfDay;
 use super::values::path_text;
 use super::{Certificate, PollConfig, Secret};
-use crate::catalogue::{GUARDED, PresetNames};
+use crate::catalogue::{GUARDED, MOST_SETTINGS, PresetNames, is_setting_name};
+use crate::visible::visible_start;
+
+/// The longest start of a wrong name, in characters, that is repeated in a message.
+const LONGEST_SHOWN: usize = 64;
 
 /// `[rooms.<id>]`, with `[defaults]` and `[poll]` worked in.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +33,8 @@ pub struct RoomConfig {
     pub certificate: Certificate,
     /// `allow`.
     pub allow: BTreeSet<String>,
+    /// `settings`, each once.
+    pub settings: Vec<String>,
     /// `poll`.
     pub poll: PollConfig,
     /// `preset_offset`; learned from the device where it is not set.
@@ -137,9 +143,24 @@ impl Section for RoomConfig {
                 "imports entries into its local directory",
             ),
             ("session/renew", "logs in anew"),
+            ("config/set", "changes its own configuration"),
+            (
+                "system/provider/set",
+                "switches to another provider, such as Teams",
+            ),
         ])
         .default("[]")
         .example("[\"system/reboot\"]")
+        .in_info(),
+        Key::new(
+            "settings",
+            KeyType::List,
+            Reload::Now,
+            "Names of the device's own configuration that are kept as states `config/<name>`, at most \
+             50",
+        )
+        .default("[]")
+        .example("[\"system.info.systemname\"]")
         .in_info(),
         Key::new(
             "poll",
@@ -220,6 +241,7 @@ impl Section for RoomConfig {
             ("certificate", plain(self.certificate.to_string())),
             ("ca_file", plain(ca_file)),
             ("allow", plain(Vec::from_iter(self.allow.iter().cloned()))),
+            ("settings", plain(self.settings.clone())),
             ("poll", KeyValue::Table(self.poll.values())),
             ("preset_offset", plain(self.preset_offset)),
             ("presets", plain(self.presets.to_json())),
@@ -282,6 +304,10 @@ impl RoomConfig {
                 .allow
                 .or_else(|| defaults.allow.clone())
                 .unwrap_or_default(),
+            settings: own
+                .settings
+                .or_else(|| defaults.settings.clone())
+                .unwrap_or_default(),
             poll: own.poll,
             preset_offset: own.preset_offset.or(defaults.preset_offset),
             // A room's own table replaces that of [defaults] as a whole.
@@ -312,6 +338,7 @@ pub struct RoomDefaults {
     password: Option<Secret>,
     certificate: Option<Certificate>,
     allow: Option<BTreeSet<String>>,
+    settings: Option<Vec<String>>,
     poll: PollConfig,
     preset_offset: Option<i8>,
     presets: Option<PresetNames>,
@@ -332,6 +359,7 @@ impl RoomDefaults {
             password: reader.secret("password"),
             certificate: read_certificate(reader),
             allow: read_allow(reader),
+            settings: read_settings(reader),
             poll: PollConfig::read(reader.table("poll", PollConfig::KEYS), poll),
             preset_offset: reader
                 .integer("preset_offset")
@@ -386,6 +414,27 @@ fn read_readiness(reader: &mut Reader<'_>) -> Option<Option<TimeOfDay>> {
         reader.error("readiness", message);
     }
     at.map(Some)
+}
+
+fn read_settings(reader: &mut Reader<'_>) -> Option<Vec<String>> {
+    let names = reader.list("settings")?;
+    if names.len() > MOST_SETTINGS {
+        let message = format!("names {} settings; at most {MOST_SETTINGS}", names.len());
+        reader.error("settings", message);
+    }
+    let mut seen = BTreeSet::new();
+    for name in &names {
+        if !is_setting_name(name) {
+            let message = format!(
+                "\"{}\" is not the name of a setting, such as system.info.systemname",
+                visible_start(name, LONGEST_SHOWN)
+            );
+            reader.error("settings", message);
+        } else if !seen.insert(name) {
+            reader.error("settings", format!("names {name} twice"));
+        }
+    }
+    Some(names)
 }
 
 fn read_certificate(reader: &mut Reader<'_>) -> Option<Certificate> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::catalogue::{CATALOGUE, Payload, Route, Rule};
+use crate::catalogue::{CATALOGUE, Payload, Route};
 use crate::topics::RoomTopics;
 
 const HEAD: &str = "\
@@ -88,9 +88,7 @@ pub fn mosquitto_acl() -> String {
 /// Whether its payload may hold a secret, which readers must not see.
 fn secret(route: &Route) -> bool {
     match route.command().payload {
-        Payload::Fields { fields, .. } => fields
-            .iter()
-            .any(|field| matches!(field.rule, Rule::Secret)),
+        Payload::Fields { fields, .. } => fields.iter().any(|field| field.rule.is_secret()),
         _ => false,
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::table::{requests, takes};
 use crate::catalogue::{
-    CATALOGUE, Field, GUARDED, Payload, Route, Rule, about_parameter, parameters,
+    CATALOGUE, Field, GUARDED, Payload, Route, Rule, SettingRule, about_parameter, parameters,
 };
 
 /// All topics that can be sent to, and what the parameters in them are.
@@ -57,7 +57,10 @@ fn sample(rule: &Rule) -> Value {
         Rule::Text | Rule::AnyText | Rule::Secret => "".into(),
         Rule::Word(words) => words.first().map_or("", |(word, _)| word).into(),
         Rule::Keys => "1".into(),
-        Rule::Texts | Rule::List(_) => json!([]),
+        Rule::Texts | Rule::List(_) | Rule::Setting(SettingRule::Names | SettingRule::Values) => {
+            json!([])
+        }
+        Rule::Setting(SettingRule::Name | SettingRule::Value) => "".into(),
     }
 }
 

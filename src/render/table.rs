@@ -7,8 +7,8 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use crate::catalogue::{
-    AnswerKind, CATALOGUE, Class, Command, Field, FileSpec, Operation, Payload, Plan, ReadBody,
-    Route, State, StateTopic, Variant, When, operations,
+    AnswerKind, CATALOGUE, Class, Command, Field, FileSpec, Operation, PROVIDERS, Payload, Plan,
+    ReadBody, Route, SYSTEM_MODE, State, StateTopic, Variant, When, operations,
 };
 
 /// One line for each state, each file and each command, tab-separated, with a heading.
@@ -121,6 +121,10 @@ pub fn requests(route: &Route) -> String {
         Plan::Stored(_) => "nothing: the retained value".into(),
         Plan::Search => format!("{direct}, then GET its pages and DELETE it"),
         Plan::Renew => format!("DELETE, then {direct}"),
+        Plan::SwitchProvider => {
+            let (providers, mode) = (reading(PROVIDERS), reading(SYSTEM_MODE));
+            format!("{providers}, then {direct}, then {mode} until it is active")
+        }
     }
 }
 

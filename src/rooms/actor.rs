@@ -195,6 +195,7 @@ impl Actor {
                 publisher.clone(),
                 settings.preset_offset,
                 settings.preset_names.clone(),
+                settings.setting_names.clone(),
             ),
             underway: Underway::new(settings.intervals.gentle),
             availability: Availability::new(device.timings().clone()),

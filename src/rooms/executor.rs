@@ -5,6 +5,7 @@
 //! result. [`super::refusal`] says what a refusal means.
 
 mod files;
+mod provider;
 mod queries;
 mod readiness;
 #[cfg(test)]
@@ -21,12 +22,13 @@ use super::missing::Missing;
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading, other_kind};
 use super::refusal::{
     foreign_answer, invalid_body, no_response, no_response_to_read, not_carried_out, refusal,
-    unsupported,
+    unsupported, without_secrets,
 };
 use super::spellings::Spellings;
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
-    Request, StateTopic, Variant, is_plain_text, learned_preset_offset, read_body, truth,
+    Request, SETTING, StateTopic, Variant, is_plain_text, learned_preset_offset, read_body,
+    setting_names, truth,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
@@ -125,29 +127,20 @@ impl Executor<'_> {
     async fn run(&mut self, call: Call) -> Result<Success, Failure> {
         let command = call.route.command();
         let call = self.resolve_toggle(call, command).await?;
-        let mut success = match command.plan {
-            Plan::Direct | Plan::Move => self.request(&call).await?,
-            // On the heap: it is long, and would make the future of every command as long.
-            Plan::Readiness => Box::pin(self.check_room()).await?,
-            Plan::Split(_) => {
-                let calls = call.planned(&self.environment.context, &Value::Null)?;
-                self.request_all(&calls).await?
-            }
-            Plan::From { state, .. } => {
-                let value = self.read_state(state, &Params::new()).await?;
-                let calls = call.planned(&self.environment.context, &value)?;
-                self.request_each_of_state(&calls).await?
-            }
-            Plan::Read(state) => self.query_state(state, &call).await?,
-            Plan::Stored(state) => self.stored_state(state)?,
-            Plan::Search => self.search_directory(&call).await?,
-            Plan::Renew => self.renew_session(&call).await?,
-        };
+        let asked = call.clone();
+        let carried_out = self.follow_plan(call, command).await;
+        let mut success =
+            carried_out.map_err(|failure| without_secrets(failure, &asked.secrets()))?;
         let mut unread = Vec::new();
         for state in command.refresh {
-            if let Err(why) = self.read_back(*state).await {
+            if self.keeps(*state, &asked)
+                && let Err(why) = self.read_back(*state).await
+            {
                 unread.push(format!("{state} could not be read back: {why}"));
             }
+        }
+        if let Some(answered) = command.answered {
+            success.body = answered(&asked, &success.body)?;
         }
         if !unread.is_empty() {
             success.warning = Some(format!(
@@ -156,6 +149,30 @@ impl Executor<'_> {
             ));
         }
         Ok(success)
+    }
+
+    /// Sends what the command's plan says.
+    async fn follow_plan(&mut self, call: Call, command: &Command) -> Result<Success, Failure> {
+        match command.plan {
+            Plan::Direct | Plan::Move => self.request(&call).await,
+            // On the heap: it is long, and would make the future of every command as long.
+            Plan::Readiness => Box::pin(self.check_room()).await,
+            Plan::Split(_) => {
+                let calls = call.planned(&self.environment.context, &Value::Null)?;
+                self.request_all(&calls).await
+            }
+            Plan::From { state, .. } => {
+                let value = self.read_state(state, &Params::new()).await?;
+                let calls = call.planned(&self.environment.context, &value)?;
+                self.request_each_of_state(&calls).await
+            }
+            Plan::Read(state) => self.query_state(state, &call).await,
+            Plan::Stored(state) => self.stored_state(state),
+            Plan::Search => self.search_directory(&call).await,
+            Plan::Renew => self.renew_session(&call).await,
+            // On the heap: it is needed rarely, and would make each command's future larger.
+            Plan::SwitchProvider => Box::pin(self.switch_provider(&call)).await,
+        }
     }
 
     /// Makes `toggle` the opposite of what the device says now.
@@ -380,6 +397,14 @@ impl Executor<'_> {
             params.push(("conf_id", conference.clone()));
         }
         params
+    }
+
+    /// Whether the room has the state that a command touches. Of the device's own configuration it has
+    /// what its `settings` name.
+    fn keeps(&self, state: StateTopic, call: &Call) -> bool {
+        let kept = &self.environment.setting_names;
+        let mut names = setting_names(call).into_iter();
+        state != SETTING || names.any(|name| kept.iter().any(|kept| kept == name))
     }
 
     /// Reads back a state that the command touched. The command has succeeded already, so a state

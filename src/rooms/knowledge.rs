@@ -20,8 +20,8 @@ use super::reading::{ReadOutcome, Reading};
 use super::rest::Rest;
 use super::spellings::Spellings;
 use crate::catalogue::{
-    BOOT_TIME, CALLS, Context, DEVICES, Operation, PRESETS, Pick, PresetNames, SESSION, StateTopic,
-    When, connections, learned_preset_offset, operations, paired_devices, uptime,
+    BOOT_TIME, CALLS, Context, DEVICES, Operation, PRESETS, Pick, PresetNames, SESSION, SETTING,
+    StateTopic, When, connections, learned_preset_offset, operations, paired_devices, uptime,
 };
 
 /// A room's knowledge of its device.
@@ -31,6 +31,8 @@ pub struct RoomKnowledge {
     calls: Calls,
     /// The room's `preset_offset`, if configured.
     configured_preset_offset: Option<i8>,
+    /// The names of the device's own configuration that are kept as states.
+    setting_names: Arc<[String]>,
     /// What the device's own list of presets shows, if it has been read.
     learned_preset_offset: Option<i8>,
     preset_names: Arc<PresetNames>,
@@ -46,26 +48,46 @@ pub struct RoomKnowledge {
 }
 
 impl RoomKnowledge {
-    /// Nothing is known yet.
+    /// What a task before this one has published of names that the device gives is known as such, so that
+    /// it is cleared when it is named no more.
     pub fn new(
         publisher: Arc<RoomPublisher>,
         configured_preset_offset: Option<i8>,
         preset_names: Arc<PresetNames>,
+        setting_names: Arc<[String]>,
     ) -> Self {
-        Self {
+        let states = operations().flat_map(|operation| operation.states);
+        let each = states.filter(|state| matches!(state.pick, Pick::Each(_)));
+        let published = each.map(|state| (state.topic, publisher.published_below(state.topic)));
+        let mut knowledge = Self {
+            named_topics: published.collect(),
             publisher,
+            setting_names,
             calls: Calls::default(),
             configured_preset_offset,
             learned_preset_offset: None,
             preset_names,
-            named_topics: BTreeMap::new(),
             spellings: Spellings::default(),
             missing: Missing::default(),
             rest: Rest::default(),
             paired: PairedDevices::default(),
             boot_time: BootTime::default(),
             call_has_ended: false,
-        }
+        };
+        let settings = knowledge.named_topics.get(&SETTING).cloned();
+        let mut settings = settings.unwrap_or_default();
+        settings.retain(|topic| knowledge.is_wanted(SETTING, topic));
+        knowledge.clear_unnamed(SETTING, settings);
+        knowledge
+    }
+
+    /// Whether the room has this topic of a state: of the device's own configuration only what its
+    /// `settings` name, whatever else a device tells.
+    fn is_wanted(&self, state: StateTopic, topic: &str) -> bool {
+        let name = topic.strip_prefix(SETTING.as_str());
+        let name = name.and_then(|below| below.strip_prefix('/'));
+        let mut kept = self.setting_names.iter();
+        state != SETTING || kept.any(|kept| name == Some(kept))
     }
 
     /// Which spellings of requests the device has.
@@ -161,7 +183,8 @@ impl RoomKnowledge {
     fn publish(&mut self, operation: &Operation, answer: &Value) {
         let context = self.context();
         for state in operation.states {
-            let values = state.values(answer, &context);
+            let mut values = state.values(answer, &context);
+            values.retain(|(topic, _)| self.is_wanted(state.topic, topic));
             for (topic, value) in &values {
                 self.rest.learn(state.topic, value.as_ref());
                 self.publisher.state(topic, value.as_ref());
@@ -251,7 +274,7 @@ mod tests {
             let store = StateStore::new();
             let publisher = Arc::new(RoomPublisher::new(store.clone(), "1".into()));
             Self {
-                knowledge: RoomKnowledge::new(publisher, None, Arc::default()),
+                knowledge: RoomKnowledge::new(publisher, None, Arc::default(), Arc::default()),
                 store,
             }
         }
@@ -322,5 +345,35 @@ mod tests {
         assert_eq!(topics(&room), 1);
         room.read("system/status", ReadOutcome::Unsupported(404));
         assert_eq!(topics(&room), 0);
+    }
+
+    #[test]
+    fn of_the_devices_configuration_a_room_has_what_its_settings_name() {
+        let Fixture { store, .. } = Fixture::new();
+        let room = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let publisher = Arc::new(RoomPublisher::new(store.clone(), "1".into()));
+            let knowledge = RoomKnowledge::new(publisher, None, Arc::default(), names.into());
+            let store = store.clone();
+            Fixture { knowledge, store }
+        };
+        let var = |name: &str| json!({"name": name, "value": 1, "result": "NOERROR"});
+        let answer = || {
+            let vars: Vec<_> = ["a.b", "c.d", "e.f"].into_iter().map(var).collect();
+            ReadOutcome::Value(json!({ "vars": vars }))
+        };
+        let mut first = room(&["a.b", "c.d"]);
+        first.read("config", answer());
+        let topics = || store.topics_below("room/1/config/");
+        let wanted = ["room/1/config/a.b", "room/1/config/c.d"];
+        assert!(topics().iter().map(|topic| &**topic).eq(wanted));
+        // Another task of the room, after a reload.
+        let mut second = room(&["c.d", "e.f"]);
+        let wanted = ["room/1/config/c.d"];
+        assert!(topics().iter().map(|topic| &**topic).eq(wanted));
+        second.read("config", answer());
+        assert_eq!(topics().len(), 2);
+        room(&[]);
+        assert_eq!(topics().len(), 0);
     }
 }

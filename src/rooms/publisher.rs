@@ -4,6 +4,7 @@
 //! Owns how they are written and where they go. Decides nothing: room, queue and actor decide what
 //! to publish.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -79,6 +80,15 @@ impl RoomPublisher {
             Some(value) => self.store.set(&topic, StateValue::text(payload(value))),
             None => self.store.clear(&topic),
         };
+    }
+
+    /// The topics below a state's own that are published, below the room.
+    pub fn published_below(&self, state: StateTopic) -> BTreeSet<String> {
+        let above = self.topics().below(&format!("{state}/"));
+        let room = self.topics().start();
+        let topics = self.store.topics_below(&above);
+        let topics = topics.iter().filter_map(|topic| topic.strip_prefix(&room));
+        topics.map(str::to_owned).collect()
     }
 
     /// Publishes a file as a state, if it is one that stays and its bytes are at hand.

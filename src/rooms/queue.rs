@@ -31,8 +31,10 @@ const ROOM_STOPPING_MESSAGE: &str =
 pub enum Lane {
     /// In order of arrival.
     InOrder,
-    /// Alongside the ordered one: for urgent commands, long queries, and commands that take minutes.
+    /// Alongside the ordered one: for urgent commands and long queries.
     Alongside,
+    /// For commands that take minutes: nothing waits for them.
+    Minutes,
 }
 
 /// Which of the room's lanes are free.
@@ -42,6 +44,8 @@ pub struct FreeLanes {
     pub in_order: Result<(), &'static str>,
     /// The lane alongside.
     pub alongside: bool,
+    /// The lane of commands that take minutes.
+    pub minutes: bool,
 }
 
 #[derive(Debug)]
@@ -217,15 +221,19 @@ impl Waiting {
     fn next(&self, free: FreeLanes) -> Option<(usize, Lane)> {
         let mut ordered_waits = false;
         for (index, ticket) in self.tickets.iter().enumerate() {
+            if ticket.takes_minutes() {
+                // It begins in its turn, and holds up nobody while another one runs.
+                if free.minutes && free.in_order.is_ok() && !ordered_waits {
+                    return Some((index, Lane::Minutes));
+                }
+                ordered_waits |= free.minutes;
+                continue;
+            }
             // An urgent command does not overtake what runs in its own area: a stop would come
             // before its move.
             let passes = ticket.is_urgent() && free.in_order != Err(ticket.area());
             let alongside = free.alongside && (ticket.runs_alongside() || passes);
             let prefers_alongside = alongside && ticket.runs_alongside();
-            if ticket.takes_minutes() && !alongside {
-                // On the ordered lane all others would wait for it.
-                continue;
-            }
             if free.in_order.is_ok() && !ordered_waits && !prefers_alongside {
                 return Some((index, Lane::InOrder));
             }

@@ -73,6 +73,21 @@ pub fn refusal(response: &DeviceResponse, operation: &Operation, named: bool) ->
     failure.with_status(status)
 }
 
+/// A failure whose message does not repeat a secret of the command: a device may do so in its reason.
+pub fn without_secrets(failure: Failure, secrets: &[String]) -> Failure {
+    let repeats = |secret: &String| failure.message.contains(secret.as_str());
+    match failure.status {
+        Some(status) if secrets.iter().any(repeats) => Failure {
+            message: format!(
+                "the device answered {status}; its reason is not shown, because it repeats what is \
+                 secret"
+            ),
+            ..failure
+        },
+        _ => failure,
+    }
+}
+
 /// Why a command without a response failed. `repeatable`: carrying it out twice is the same as
 /// once.
 pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
@@ -183,6 +198,32 @@ mod tests {
         let page: &'static str = format!(r#"{{"reason":"{}"}}"#, "x".repeat(500)).leak();
         let wanted = format!("the device answered 400: {}", "x".repeat(LONGEST_REASON));
         assert_eq!(told(page), wanted);
+    }
+
+    #[test]
+    fn a_reason_that_repeats_a_secret_is_not_shown() {
+        let body = r#"{"reason":"hunter2 is too short"}"#;
+        let refused = || {
+            let (operation, response) = operation_and_response("/rest/config", 400, body);
+            refusal(&response, operation, false)
+        };
+        let told = without_secrets(refused(), &["x1".into(), "hunter2".into()]);
+        assert!(!told.message.contains("hunter2"), "{}", told.message);
+        assert!(told.message.starts_with("the device answered 400;"));
+        assert_eq!(
+            (told.code, told.status),
+            (ErrorCode::DeviceError, Some(400))
+        );
+        assert_eq!(
+            without_secrets(refused(), &["x1".into()]).message,
+            refused().message
+        );
+        // The gateway's own words are no secret.
+        let own = Failure::new(ErrorCode::InvalidPayload, "takes hunter2");
+        assert_eq!(
+            without_secrets(own, &["hunter2".into()]).message,
+            "takes hunter2"
+        );
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Underway {
     in_order: Option<&'static str>,
     /// A command runs alongside it.
     alongside: bool,
+    /// A command runs that takes minutes.
+    minutes: bool,
     camera_stop: bool,
     poll: bool,
 }
@@ -31,6 +33,7 @@ impl Underway {
             one_at_a_time,
             in_order: None,
             alongside: false,
+            minutes: false,
             camera_stop: false,
             poll: false,
         }
@@ -41,6 +44,7 @@ impl Underway {
         match lane {
             Lane::InOrder => self.in_order = Some(area),
             Lane::Alongside => self.alongside = true,
+            Lane::Minutes => self.minutes = true,
         }
     }
 
@@ -49,6 +53,7 @@ impl Underway {
         match lane {
             Lane::InOrder => self.in_order = None,
             Lane::Alongside => self.alongside = false,
+            Lane::Minutes => self.minutes = false,
         }
     }
 
@@ -68,11 +73,13 @@ impl Underway {
             return FreeLanes {
                 in_order: Err(POLL),
                 alongside: false,
+                minutes: false,
             };
         }
         FreeLanes {
             in_order: self.in_order.map_or(Ok(()), Err),
             alongside: !self.alongside,
+            minutes: !self.minutes,
         }
     }
 
@@ -81,7 +88,8 @@ impl Underway {
         !self.camera_stop
     }
 
-    /// One poll runs at a time, and only if camera stops and commands leave a request for it.
+    /// One poll runs at a time, and only if camera stops and commands leave a request for it. A command that
+    /// takes minutes does not count: most of the time it sends nothing.
     pub fn may_poll(&self) -> bool {
         let others = [self.in_order.is_some(), self.alongside, self.camera_stop];
         let others = others.into_iter().filter(|underway| *underway).count();
@@ -143,6 +151,17 @@ mod tests {
         }
         underway.set_camera_stop(true);
         assert!(!underway.may_poll());
+    }
+
+    #[test]
+    fn polls_and_other_commands_do_not_wait_for_one_that_takes_minutes() {
+        let mut underway = Underway::new(false);
+        underway.command_began(Lane::Minutes, "system");
+        underway.command_began(Lane::InOrder, "audio");
+        assert!(underway.may_poll());
+        assert!(underway.free_lanes().alongside && !underway.free_lanes().minutes);
+        underway.command_ended(Lane::Minutes);
+        assert!(underway.free_lanes().minutes);
     }
 
     #[test]

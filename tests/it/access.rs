@@ -87,6 +87,18 @@ async fn levels_and_rooms_limit_every_door() {
     let renew = "/room/1/session/renew";
     assert_eq!(code(post(&doors, renew, "controls").await), forbidden);
     assert_eq!(post(&doors, renew, "administers").await.0, 200);
+    let set = json!({"name": "system.screensavermode", "value": "Black"});
+    for (guarded, payload) in [
+        ("config/set", set.to_string()),
+        ("system/provider/set", "Poly".to_owned()),
+    ] {
+        for (token, wanted) in [("controls", 403), ("administers", 200)] {
+            let request = http().post(doors.url(&format!("/room/1/{guarded}")));
+            let request = request.bearer_auth(token).body(payload.clone());
+            let status = request.send().await.unwrap().status();
+            assert_eq!(status, wanted, "{guarded} {token}");
+        }
+    }
 
     let mut ws = doors.ws("/ws?token=one-room&subscribe=%23").await;
     let pong = |frame: &Value| frame["pong"] == true;

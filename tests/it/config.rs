@@ -225,6 +225,13 @@ fn bad_values_say_what_is_allowed() {
             "allow = [\"audio/mute\"]",
             "\"audio/mute\" is not a guarded command; those are system/reboot",
         ),
+        (
+            "settings = [\"systemname\"]",
+            "\"systemname\" is not the name of a setting",
+        ),
+        ("settings = [\"a/b.c\"]", "is not the name of a setting"),
+        ("settings = [\"a.b\", \"c.d\", \"a.b\"]", "names a.b twice"),
+        ("settings = 7", "is not the name of a setting"),
         ("preset_offset = 1", "an integer from -1 to 0"),
         ("keep_alive = \"maybe\"", "true or false"),
         ("max_command_age = 5", "a duration of at least 100 ms"),
@@ -457,4 +464,27 @@ fn addresses_that_can_be_read_in_two_ways_are_refused_at_rooms_and_broker() {
     let text = format!("[mqtt]\nurl = \"mqtts://broker\"\ncertificate = \"{pin}\"\n{ROOM}");
     let config = read(&text).unwrap();
     assert_eq!(config.mqtt.certificate, Some(Fingerprint([0xab; 32])));
+}
+
+#[test]
+fn a_room_names_some_settings_and_not_many() {
+    let text = |more: &str| format!("{ROOM}{more}\n");
+    let names = |count: usize| {
+        let names = (0..count).map(|n| format!("\"a.b{n}\""));
+        format!("settings = [{}]", names.collect::<Vec<_>>().join(", "))
+    };
+    let told = errors(&text(&names(51)));
+    assert!(told.contains("names 51 settings; at most 50"), "{told}");
+    let config = read(&text(&names(50))).unwrap();
+    let (_, room) = config.rooms.first_key_value().unwrap();
+    assert_eq!(room.settings.len(), 50);
+    assert_eq!(room.settings[49], "a.b49");
+    let by_variable = [("POLY2MQTT_ROOMS__1__SETTINGS", "a.b, c.d")];
+    let config = read_with(ROOM, &by_variable).unwrap().config;
+    let (_, room) = config.rooms.first_key_value().unwrap();
+    assert_eq!(room.settings, ["a.b", "c.d"]);
+    let defaults = format!("[defaults]\nsettings = [\"a.b\"]\n{ROOM}");
+    let config = read(&defaults).unwrap();
+    let (_, room) = config.rooms.first_key_value().unwrap();
+    assert_eq!(room.settings, ["a.b"]);
 }

@@ -69,6 +69,7 @@ async fn walk(kind: BrokerKind, firmware: Firmware) {
     let it = Gateway::start_with(kind, options, |room| {
         // A state that is there only for those who name presets.
         room.presets.insert(1, "Whole table".into()).unwrap();
+        room.settings = tables::SETTINGS.map(str::to_owned).into();
     })
     .await;
     it.online().await;
@@ -81,7 +82,7 @@ async fn walk(kind: BrokerKind, firmware: Firmware) {
         log_ins: 0,
     };
     walk.states_are_retained().await;
-    for row in rows() {
+    for row in rows(firmware) {
         if let Some(ring) = row.topic.strip_prefix("!ring ") {
             let (from, id) = ring.split_once(' ').unwrap();
             if !lacks(firmware, "GET", "/rest/conferences") {

@@ -11,7 +11,12 @@ use poly2mqtt_test_support::BrokerKind;
 use poly2mqtt_test_support::door::{Doors, get, http, token};
 use poly2mqtt_test_support::gateway::Gateway;
 use poly2mqtt_test_support::log::Log;
-use poly2mqtt_test_support::secrets::{CALL, OTHER, PASSWORD, PIN, find};
+use poly2mqtt_test_support::secrets::{CALL, OTHER, PASSWORD, PIN, SETTING, find};
+
+/// A setting that the simulator marks as secure.
+const SIP_PASSWORD: &str = "comm.nics.sipnic.sippassword";
+/// One that it marks as hidden.
+const SUPPORT_KEY: &str = "system.internal.supportkey";
 
 /// Everything that this process logs, at the finest level. A process has one log, so the tests share
 /// it.
@@ -37,6 +42,9 @@ async fn no_secret_is_told() {
     };
     let mut it = Gateway::start_with(BrokerKind::Embedded, options, |room| {
         room.password = Secret::new(PASSWORD);
+        room.settings = [SIP_PASSWORD, SUPPORT_KEY, "system.info.systemname"]
+            .map(str::to_owned)
+            .into();
     })
     .await;
     it.online().await;
@@ -56,6 +64,35 @@ async fn no_secret_is_told() {
             .command("room/1/collaboration/content/all/get", PIN)
             .await;
     }
+    it.client
+        .message("room/1/config/system.info.systemname")
+        .await;
+    let names = format!("{SIP_PASSWORD},{SUPPORT_KEY},no.such.name");
+    it.client.command("room/1/config/get", names).await;
+    for name in [
+        SIP_PASSWORD,
+        "system.screensavermode",
+        "no.such.name",
+        "noname",
+    ] {
+        let set = format!("{{\"name\":\"{name}\",\"value\":\"{SETTING}\"}}");
+        it.client.command("room/1/config/set", set).await;
+        let set = format!("{{\"vars\":[{{\"name\":\"{name}\",\"value\":[\"{SETTING}\"]}}]}}");
+        it.client.command("room/1/config/set", set).await;
+    }
+    it.client.command("room/1/config/set", SETTING).await;
+    for kind in [
+        FaultKind::DropBefore,
+        FaultKind::Garbage,
+        FaultKind::Status(500),
+    ] {
+        it.device
+            .add_fault(Fault::on("/rest/config", kind).times(3));
+        let set = format!("{{\"name\":\"{SIP_PASSWORD}\",\"value\":\"{SETTING}\"}}");
+        it.client.command("room/1/config/set", set).await;
+        let one = format!("room/1/config/{SIP_PASSWORD}/get");
+        it.client.command(&one, "").await;
+    }
     it.client.command("room/1/session/renew", "").await;
     it.client.command("room/1/session/get", "").await;
     sessions_are_told(&it).await;
@@ -70,6 +107,7 @@ async fn no_secret_is_told() {
         .all()
         .into_iter()
         .filter(|(topic, _)| !topic.ends_with("/dial") && !topic.ends_with("/all/get"))
+        .filter(|(topic, _)| !topic.ends_with("/config/set"))
         .map(|(topic, payload)| format!("{topic} {payload}"))
         .collect();
     assert_eq!(find(&topics.join("\n")), None);

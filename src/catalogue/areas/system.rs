@@ -1,4 +1,4 @@
-//! The system: status, modes, network tests, time, logs, reboot.
+//! The system: status, device mode and signage, network tests, time, logs, reboot.
 
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -40,11 +40,6 @@ pub(in crate::catalogue) mod states {
     pub const BOOT_TIME: StateTopic = StateTopic::new("system/boot_time");
     /// Whether the device's log is full.
     pub const LOG_FULL: StateTopic = StateTopic::new("system/log_full");
-    /// Which provider is active: Poly, Teams, Zoom, or a computer.
-    pub const MODE: StateTopic = StateTopic::new("system/mode");
-    pub const APPS: StateTopic = StateTopic::new("system/apps");
-    /// Whether any app is in a meeting.
-    pub const CALL_IN_MEETING: StateTopic = StateTopic::new("call/in_meeting");
 }
 
 const ON: &[Field] = &[Field::gateway("on", Rule::Switch).required()];
@@ -267,26 +262,6 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .when_told()]),
         ])
         .poll(Class::Normal),
-    get("/rest/system/mode")
-        .shape(Shape::Object)
-        .known_by(&[("activePersona", MemberKind::Text)])
-        .states(&[State::whole(states::MODE)])
-        .poll(Class::Normal),
-    get("/rest/system/apps/state")
-        .shape(Shape::List)
-        .known_by(&[
-            ("appPackageName", MemberKind::Text),
-            ("inMeeting", MemberKind::Flag),
-        ])
-        .states(&[
-            State::whole(states::APPS),
-            State::with(states::CALL_IN_MEETING, in_meeting).entities(&[Entity::binary_sensor(
-                "in_meeting",
-                "In meeting",
-            )
-            .icon("mdi:account-group")]),
-        ])
-        .poll(Class::Normal),
 ];
 
 /// A command without a time sets the gateway host's time.
@@ -297,17 +272,14 @@ fn at_gateway_time(own: Step, context: &Context) -> Result<Vec<Step>, Failure> {
     Ok(vec![own.with("time", context.now * 1000)])
 }
 
-fn any(list: &Value, name: &str) -> Option<Value> {
+/// Whether one of the objects has this flag set.
+pub(super) fn any(list: &Value, name: &str) -> Option<Value> {
     let yes = |entry: &Value| entry.get(name).and_then(truth) == Some(true);
     Some(list.as_array()?.iter().any(yes).into())
 }
 
 fn environment_app(apps: &Value, _: &Context) -> Option<Value> {
     any(apps, "environmentControlAppActive")
-}
-
-fn in_meeting(apps: &Value, _: &Context) -> Option<Value> {
-    any(apps, "inMeeting")
 }
 
 /// The model, serial number and so on, without the members that change all the time.

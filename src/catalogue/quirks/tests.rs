@@ -233,6 +233,27 @@ async fn check(name: &str) {
                 assert!(is_there("GET", path), "{path}");
             }
         }
+        "providers" => {
+            assert!(is_there("GET", "/rest/system/apps"));
+            assert!(is_there("POST", "/rest/current/system/mode"));
+            let refused = crate::catalogue::switch_accepted(&json!({"error": "INVALIDAPP"}));
+            assert!(refused.is_err());
+        }
+        "device configuration" => {
+            assert!(is_there("POST", "/rest/config"));
+            let set = "config/set";
+            let payload = r#"{"name":"a.b","value":1}"#.into();
+            let call = Call::parse(set, &payload, &mut None).unwrap();
+            let answered = call.route.command().answered.unwrap();
+            let answer = json!({"vars": [{"name": "a.b", "result": "INVALIDNAME"}]});
+            assert!(answered(&call, &answer).is_err());
+        }
+        "setting that does not say that it is secret" => {
+            let operation = operations().find(|it| it.path == "/rest/config").unwrap();
+            let secret = json!({"name": "a.b.sippassword", "value": "x", "isSecure": false});
+            let values = operation.states[0].values(&json!({"vars": [secret]}), &CONTEXT);
+            assert!(values.is_empty());
+        }
         "403 for a stale session" => {
             let journal = read_in_a_stale_session().await;
             let journal: Vec<_> = journal.iter().map(String::as_str).collect();

@@ -5,7 +5,15 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::catalogue::{Field, MOST_KEYS, OFF, ON, Payload, Rule, TOGGLE};
+use crate::catalogue::{
+    Field, MOST_KEYS, MOST_SETTINGS, OFF, ON, Payload, Rule, SettingRule, TOGGLE,
+};
+
+/// The name of a setting.
+const SETTING_NAME: &str = r"^\s*[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+\s*$";
+/// One or more of them with commas between.
+const SETTING_NAMES: &str =
+    r"^\s*[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+\s*(,\s*[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+\s*)*$";
 
 /// The shared schemas by name.
 #[derive(Debug, Default)]
@@ -154,6 +162,10 @@ impl Schemas {
                 self.share("texts", described(json!({"anyOf": [list, text]})))
             }
             Rule::List(_) => self.share("list", described(json!({"type": "array"}))),
+            Rule::Setting(rule) => {
+                let (name, schema) = setting(*rule);
+                self.share(name, described(schema))
+            }
         }
     }
 }
@@ -161,6 +173,30 @@ impl Schemas {
 /// Bytes as they are.
 pub fn bytes(content_type: &str) -> Value {
     json!({"type": "string", "minLength": 1, "contentMediaType": content_type})
+}
+
+/// A part of a payload about the device's own settings: the name to share it under, and its schema.
+fn setting(rule: SettingRule) -> (&'static str, Value) {
+    let name = json!({"type": "string", "pattern": SETTING_NAME});
+    let value = json!({"type": ["string", "number", "boolean"]});
+    let list = |items: Value| json!({"type": "array", "minItems": 1, "maxItems": MOST_SETTINGS, "items": items});
+    match rule {
+        SettingRule::Name => ("setting_name", name),
+        SettingRule::Names => {
+            let text = json!({"type": "string", "pattern": SETTING_NAMES});
+            ("setting_names", json!({"anyOf": [list(name), text]}))
+        }
+        SettingRule::Value => ("setting_value", value),
+        SettingRule::Values => {
+            let item = json!({
+                "type": "object",
+                "required": ["name", "value"],
+                "properties": {"name": name, "value": value},
+                "additionalProperties": false,
+            });
+            ("setting_values", list(item))
+        }
+    }
 }
 
 /// One of these, each once.

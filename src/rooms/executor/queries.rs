@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::Executor;
-use crate::catalogue::{CATALOGUE, Call, Params, Pick, Search, StateTopic};
+use crate::catalogue::{CATALOGUE, Call, Params, Pick, SETTING, Search, StateTopic};
 use crate::command::{ErrorCode, Failure, Success};
 use crate::rooms::reading::ReadOutcome;
 use crate::rooms::refusal::unsupported;
@@ -72,6 +72,12 @@ impl Executor<'_> {
     ) -> Result<Success, Failure> {
         let operation = call.variant().operation;
         let topic = format!("{state}/{}", encode_level(name));
+        let settings = &self.environment.setting_names;
+        if state == SETTING && !settings.iter().any(|kept| kept == name) {
+            let message =
+                format!("{name} is not among the room's settings; config/get reads any setting");
+            return Err(Failure::new(ErrorCode::NotFound, message));
+        }
         let reading = self.read(operation, &Params::new()).await?;
         match reading.outcome {
             ReadOutcome::Value(answer) => reading
@@ -82,7 +88,12 @@ impl Executor<'_> {
                 .find_map(|(known, value)| value.filter(|_| known == topic))
                 .map(|value| Success::new(200, value))
                 .ok_or_else(|| {
-                    Failure::new(ErrorCode::NotFound, format!("the device has no {topic}"))
+                    let secret = match state {
+                        SETTING => ", or keeps its value secret",
+                        _ => "",
+                    };
+                    let message = format!("the device has no {topic}{secret}");
+                    Failure::new(ErrorCode::NotFound, message)
                 }),
             ReadOutcome::Absent => Ok(Success::new(200, NONE.into())),
             ReadOutcome::Unsupported(status) => Err(unsupported(status)),

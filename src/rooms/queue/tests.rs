@@ -19,6 +19,7 @@ struct Fixture {
 const ALL: FreeLanes = FreeLanes {
     in_order: Ok(()),
     alongside: true,
+    minutes: true,
 };
 
 impl Fixture {
@@ -101,11 +102,13 @@ fn a_stop_does_not_overtake_the_move_that_runs() {
     let moving = FreeLanes {
         in_order: Err("camera"),
         alongside: true,
+        minutes: true,
     };
     assert_eq!(queue.take(moving), None);
     let dialling = FreeLanes {
         in_order: Err("call"),
         alongside: true,
+        minutes: true,
     };
     assert_eq!(
         queue.take(dialling),
@@ -152,10 +155,10 @@ fn nothing_waits_for_a_command_that_takes_minutes() {
     let minutes = || Call::of(that_takes_minutes(command), Params::new());
     queue.push_call(command, minutes());
     queue.push("audio/mute", "");
-    let alone = Some((Lane::Alongside, command.to_owned()));
+    let alone = Some((Lane::Minutes, command.to_owned()));
     assert_eq!(queue.take(ALL), alone);
     let rest = FreeLanes {
-        alongside: false,
+        minutes: false,
         ..ALL
     };
     assert_eq!(queue.take(rest), Some((Lane::InOrder, "audio/mute".into())));
@@ -220,6 +223,7 @@ fn an_ordered_command_that_waits_is_not_passed_by_a_later_one() {
     let busy = FreeLanes {
         in_order: Err("video"),
         alongside: false,
+        minutes: true,
     };
     assert_eq!(queue.take(busy), None);
     let alongside = FreeLanes {
@@ -242,4 +246,22 @@ fn commands_expire_in_their_own_time() {
     queue.queue.expire(expiry);
     let expired = ("audio/mute".to_owned(), ErrorCode::Expired);
     assert_eq!(queue.answers.try_recv(), Ok(expired));
+}
+
+#[test]
+fn what_takes_minutes_begins_in_its_turn() {
+    let queue = Fixture::new();
+    queue.push("audio/mute", "");
+    queue.push("system/provider/set", "Teams");
+    queue.push("audio/volume/up", "");
+    assert_eq!(queue.take(ALL), Some((Lane::InOrder, "audio/mute".into())));
+    let muting = FreeLanes {
+        in_order: Err("audio"),
+        ..ALL
+    };
+    assert_eq!(queue.take(muting), None);
+    let switch = (Lane::Minutes, "system/provider/set".to_owned());
+    assert_eq!(queue.take(ALL), Some(switch));
+    let up = (Lane::InOrder, "audio/volume/up".to_owned());
+    assert_eq!(queue.take(ALL), Some(up));
 }

@@ -33,14 +33,9 @@ impl Ticket {
         self.command().urgency != Urgency::InTurn
     }
 
-    /// Others need not wait for it: a long query that changes no state, such as a download, or a
-    /// command that takes minutes.
+    /// Others need not wait for it: a long query that changes no state, such as a download.
     pub fn runs_alongside(&self) -> bool {
-        match self.command().time_limit {
-            TimeLimit::Ordinary => false,
-            TimeLimit::Slow => self.command().refresh.is_empty(),
-            TimeLimit::Minutes => true,
-        }
+        self.command().time_limit == TimeLimit::Slow && self.command().refresh.is_empty()
     }
 
     /// It may run so long that nothing may wait for it.

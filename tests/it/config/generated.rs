@@ -109,7 +109,7 @@ fn gateway_info_shows_these_keys() {
         prefix = \"ha/x\"\n[poll]\nnormal = \"20s\"\n[defaults]\nuser = \"me\"\npassword = \"x\"\n\
         [rooms.a]\nurl = \"https://a:99\"\nname = \"A\"\ncertificate = \"insecure\"\n\
         readiness = \"6:30\"\nreadiness_dial = \"echo@example.com\"\n\
-        allow = [\"system/reboot\"]\npoll = { fast = \"1.5s\", meters = true }\npreset_offset = -1\n\
+        allow = [\"system/reboot\"]\nsettings = [\"a.b\"]\npoll = { fast = \"1.5s\", meters = true }\npreset_offset = -1\n\
         presets = { 1 = \"Whole table\", 10 = \"Door\" }\n\
         keep_alive = false\nmax_command_age = \"100ms\"\n[rooms.b]\nurl = \"https://b\"\npoll = \"gentle\"\n";
     let wanted = serde_json::json!({
@@ -143,6 +143,7 @@ fn gateway_info_shows_these_keys() {
                 "user": "me",
                 "certificate": "insecure",
                 "allow": ["system/reboot"],
+                "settings": ["a.b"],
                 "poll": {"fast": 1.5, "normal": 20.0, "slow": 60.0, "meters": true, "pace": "normal"},
                 "preset_offset": -1,
                 "presets": {"1": "Whole table", "10": "Door"},
@@ -157,6 +158,7 @@ fn gateway_info_shows_these_keys() {
                 "user": "me",
                 "certificate": "unset",
                 "allow": [],
+                "settings": [],
                 "poll": {"fast": 2.0, "normal": 20.0, "slow": 60.0, "meters": false, "pace": "gentle"},
                 "preset_offset": null,
                 "presets": null,

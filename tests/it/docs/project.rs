@@ -1,5 +1,7 @@
 //! What pages say of the project itself is so: paths, recipes, types, decisions, and the tests that keep
 //! promises.
+use poly2mqtt::catalogue::CATALOGUE;
+
 use super::{page, pages, root};
 
 /// What stands in backticks on a page.
@@ -33,7 +35,9 @@ fn every_path_on_a_page_exists() {
     let mut missing = Vec::new();
     for (path, text) in pages() {
         let folder = path.parent().unwrap();
-        for word in in_backticks(&text).filter(|word| is_path(word)) {
+        // A command such as `config/set` is not in the folder `config/`.
+        let is_command = |word: &str| CATALOGUE.is_command(word);
+        for word in in_backticks(&text).filter(|word| is_path(word) && !is_command(word)) {
             // A page of another package names that package's files from its own folder.
             if ![root(), folder].iter().any(|base| base.join(word).exists()) {
                 missing.push(format!("{}: {word}", path.display()));

@@ -51,9 +51,20 @@ fn rows_of(table: &'static str) -> impl Iterator<Item = Row> {
     })
 }
 
+/// The room's `settings`.
+pub const SETTINGS: [&str; 2] = ["system.info.systemname", "audio.volume.speakervolume"];
+
 /// The walk, in order. A topic with `!` is what a person does.
-pub fn rows() -> impl Iterator<Item = Row> {
-    rows_of(WALK)
+pub fn rows(firmware: Firmware) -> impl Iterator<Item = Row> {
+    rows_of(WALK).map(move |row| match (firmware, row.topic) {
+        // It has no provider Poly.
+        (Firmware::V5_0, "system/provider/set") => Row {
+            payload: "Teams",
+            body: r#"{"enabledapps":["Teams"]}"#,
+            ..row
+        },
+        _ => row,
+    })
 }
 
 /// The second spelling of a row's request.

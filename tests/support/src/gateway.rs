@@ -51,6 +51,7 @@ pub fn room(device: &SimulatedDevice) -> RoomConfig {
             .iter()
             .map(|command| (*command).to_owned())
             .collect(),
+        settings: Vec::new(),
         poll: PollConfig {
             fast: Duration::from_millis(400),
             normal: Duration::from_millis(800),

@@ -1,0 +1,129 @@
+//! Which provider runs the room (Poly, Teams, Zoom, none), and the meetings in their apps. Not in the guide.
+
+use serde_json::Value;
+
+use super::system::any;
+use crate::catalogue::command::{Command, Plan, TimeLimit};
+use crate::catalogue::entity::Entity;
+use crate::catalogue::evidence::MemberKind;
+use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::operation::{Class, Operation, get, post};
+use crate::catalogue::quirks::truth;
+use crate::catalogue::state::{Shape, State};
+
+/// The states of this area.
+pub(in crate::catalogue) mod states {
+    use crate::catalogue::references::StateTopic;
+
+    /// Which provider is active.
+    pub const MODE: StateTopic = StateTopic::new("system/mode");
+    /// The apps that can run the room.
+    pub const PROVIDERS: StateTopic = StateTopic::new("system/providers");
+    pub const APPS: StateTopic = StateTopic::new("system/apps");
+    pub const CALL_IN_MEETING: StateTopic = StateTopic::new("call/in_meeting");
+    pub const TEAMS_MEETING: StateTopic = StateTopic::new("call/teams_meeting");
+    pub const ZOOM_MEETING: StateTopic = StateTopic::new("call/zoom_meeting");
+}
+
+const TEAMS: &str = "com.microsoft.skype.teams.ipphone";
+const ZOOM: &str = "us.zoom.zoompresence";
+
+const PROVIDER: &[Field] = &[Field::body("provider", "enabledapps", Rule::Text).required()];
+
+const fn meeting(key: &'static str, name: &'static str) -> Entity {
+    Entity::binary_sensor(key, name).icon("mdi:account-group")
+}
+
+const MODE_STATES: &[State] = &[State::whole(states::MODE)];
+const PROVIDER_STATES: &[State] = &[State::whole(states::PROVIDERS)];
+
+const fn mode(path: &'static str) -> Operation {
+    get(path)
+        .shape(Shape::Object)
+        .known_by(&[("activePersona", MemberKind::Text)])
+        .states(MODE_STATES)
+        .poll(Class::Normal)
+}
+
+const fn providers(path: &'static str) -> Operation {
+    get(path)
+        .shape(Shape::List)
+        .known_by(&[
+            ("appName", MemberKind::Text),
+            ("packageName", MemberKind::Text),
+        ])
+        .states(PROVIDER_STATES)
+        .poll(Class::Slow)
+}
+
+pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
+    mode("/rest/system/mode"),
+    mode("/rest/current/system/mode").stands_in_for("/rest/system/mode"),
+    providers("/rest/system/apps"),
+    providers("/rest/current/system/apps").stands_in_for("/rest/system/apps"),
+    get("/rest/system/apps/state")
+        .shape(Shape::List)
+        .known_by(&[
+            ("appPackageName", MemberKind::Text),
+            ("inMeeting", MemberKind::Flag),
+        ])
+        .states(&[
+            State::whole(states::APPS),
+            State::with(states::CALL_IN_MEETING, |apps, _| any(apps, "inMeeting"))
+                .entities(&[meeting("in_meeting", "In meeting")]),
+            State::with(states::TEAMS_MEETING, |apps, _| in_meeting(apps, TEAMS))
+                .entities(&[meeting("teams_meeting", "Teams meeting")]),
+            State::with(states::ZOOM_MEETING, |apps, _| in_meeting(apps, ZOOM))
+                .entities(&[meeting("zoom_meeting", "Zoom meeting")]),
+        ])
+        .poll(Class::Normal),
+    // Whether a lost answer was carried out shows in the mode, so it is never sent twice.
+    post("/rest/current/system/mode").commands(&[Command::new("system/provider/set")
+        .fields(Some("provider"), PROVIDER)
+        .plan(Plan::SwitchProvider)
+        .sets(states::MODE)
+        .refresh(&[states::MODE])
+        .once()
+        .within(TimeLimit::Minutes)]),
+];
+
+/// Whether the app of this package is in a meeting. An app that the device does not list is in none.
+fn in_meeting(apps: &Value, package: &str) -> Option<Value> {
+    let is_its = |app: &&Value| {
+        let name = app["appPackageName"].as_str();
+        name.is_some_and(|name| name.eq_ignore_ascii_case(package))
+    };
+    let mut its = apps.as_array()?.iter().filter(is_its);
+    Some(its.any(|app| truth(&app["inMeeting"]) == Some(true)).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_meeting_is_of_its_own_app() {
+        let app =
+            |package: &str, meets: Value| json!({"appPackageName": package, "inMeeting": meets});
+        for (apps, teams, zoom) in [
+            (json!([]), false, false),
+            (json!([app(TEAMS, json!(true))]), true, false),
+            (
+                json!([app(ZOOM, json!(1)), app(TEAMS, json!(false))]),
+                false,
+                true,
+            ),
+            (json!([app("com.poly.video", json!(true))]), false, false),
+            (
+                json!([app("US.ZOOM.ZoomPresence", json!(true)), 7, {}]),
+                false,
+                true,
+            ),
+        ] {
+            assert_eq!(in_meeting(&apps, TEAMS), Some(teams.into()), "{apps}");
+            assert_eq!(in_meeting(&apps, ZOOM), Some(zoom.into()), "{apps}");
+        }
+    }
+}

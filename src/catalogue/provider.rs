@@ -1,0 +1,177 @@
+//! The providers that can run the room (Poly, Teams, Zoom, none), and which of them does.
+//!
+//! Pure. The entries are in `areas::providers`; the room's executor waits until a switch has ended.
+
+use serde_json::Value;
+
+use super::quirks::text;
+use crate::command::{ErrorCode, Failure};
+use crate::visible::visible_start;
+
+/// The longest name, in characters, that is repeated in a message.
+const LONGEST_SHOWN: usize = 64;
+/// The most providers that a message lists; devices have four.
+const MOST_LISTED: usize = 10;
+/// The answer's `error` where there is none.
+const NO_ERROR: &str = "NOERROR";
+
+/// One provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provider {
+    /// The name by which the device takes it: `appName`.
+    pub name: String,
+    /// Every name it goes by: of the app, the persona and the package.
+    words: Vec<String>,
+}
+
+impl Provider {
+    fn of(app: &Value) -> Option<Self> {
+        let word = |member: &str| text(&app[member]).map(str::to_owned);
+        let name = word("appName").filter(|name| !name.trim().is_empty())?;
+        let others = ["personaName", "packageName"].into_iter().filter_map(word);
+        Some(Self {
+            words: std::iter::once(name.clone()).chain(others).collect(),
+            name,
+        })
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        let mut words = self.words.iter();
+        words.any(|word| word.eq_ignore_ascii_case(name))
+    }
+}
+
+/// What the device says it has.
+#[derive(Debug)]
+pub struct Providers(Vec<Provider>);
+
+impl Providers {
+    /// From the value of `system/providers`.
+    pub fn of(list: &Value) -> Self {
+        let apps = list.as_array().into_iter().flatten();
+        Self(apps.filter_map(Provider::of).collect())
+    }
+
+    /// The provider whose `appName` this is, in any case.
+    ///
+    /// # Errors
+    /// `invalid_payload` with the names that the device has.
+    pub fn find(&self, name: &str) -> Result<&Provider, Failure> {
+        let mut all = self.0.iter();
+        let found = all.find(|provider| provider.name.eq_ignore_ascii_case(name.trim()));
+        found.ok_or_else(|| {
+            let known = self.0.iter().take(MOST_LISTED);
+            let known: Vec<_> = known.map(|it| shown(&it.name)).collect();
+            let has = match known.is_empty() {
+                true => "it names none".to_owned(),
+                false => format!("it has {}", known.join(", ")),
+            };
+            let message = format!("the device has no provider \"{}\"; {has}", shown(name));
+            Failure::new(ErrorCode::InvalidPayload, message)
+        })
+    }
+
+    /// The provider that runs the room, from the value of `system/mode`. `None` while the device names
+    /// none or, as it switches, two.
+    pub fn active(&self, mode: &Value) -> Option<&Provider> {
+        let named = ["activePersona", "app"].map(|member| text(&mode[member]));
+        let mut named = named
+            .into_iter()
+            .flatten()
+            .filter_map(|name| self.0.iter().find(|provider| provider.is_called(name)));
+        let first = named.next()?;
+        named.all(|other| other == first).then_some(first)
+    }
+}
+
+/// Whether the device accepted a switch.
+///
+/// # Errors
+/// `device_error` with its word for why not.
+pub fn accepted(answer: &Value) -> Result<(), Failure> {
+    match text(&answer["error"]) {
+        None => Ok(()),
+        Some(NO_ERROR | "") => Ok(()),
+        Some(error) => {
+            let message = format!("the device does not switch: {}", shown(error));
+            Err(Failure::new(ErrorCode::DeviceError, message))
+        }
+    }
+}
+
+fn shown(name: &str) -> String {
+    visible_start(name, LONGEST_SHOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn providers() -> Providers {
+        let app = |name: &str, persona: &str, package: &str| json!({"appName": name, "personaName": persona, "packageName": package});
+        Providers::of(&json!([
+            app("Poly", "Poly", "com.poly.polylauncher"),
+            app("Teams", "Teams", "com.microsoft.skype.teams.ipphone"),
+            app("Device Mode", "camuvc", "com.polycom.camuvc"),
+            {"packageName": "no.name"},
+            7,
+        ]))
+    }
+
+    #[test]
+    fn a_provider_is_found_by_its_name_and_the_known_ones_are_told() {
+        let all = providers();
+        for name in ["Teams", "teams", " TEAMS "] {
+            assert_eq!(all.find(name).unwrap().name, "Teams");
+        }
+        for name in ["Webex", "", "camuvc"] {
+            let failure = all.find(name).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::InvalidPayload);
+            let wanted =
+                format!("the device has no provider \"{name}\"; it has Poly, Teams, Device Mode");
+            assert_eq!(failure.message, wanted);
+        }
+        let none = Providers::of(&Value::Null).find("Teams").unwrap_err();
+        assert!(none.message.ends_with("it names none"));
+    }
+
+    #[test]
+    fn the_active_provider_goes_by_any_of_its_names() {
+        let all = providers();
+        for (mode, wanted) in [
+            (
+                json!({"activePersona": "Teams", "app": "Teams"}),
+                Some("Teams"),
+            ),
+            (json!({"activePersona": "TEAMS"}), Some("Teams")),
+            (
+                json!({"activePersona": "camuvc", "app": "Device Mode"}),
+                Some("Device Mode"),
+            ),
+            (json!({"app": "com.poly.polylauncher"}), Some("Poly")),
+            (
+                json!({"activePersona": "Poly", "app": "com.poly.video"}),
+                Some("Poly"),
+            ),
+            (json!({"activePersona": "Teams", "app": "Poly"}), None),
+            (json!({"activePersona": "Webex"}), None),
+            (json!({}), None),
+            (Value::Null, None),
+        ] {
+            let active = all.active(&mode).map(|it| it.name.as_str());
+            assert_eq!(active, wanted, "{mode}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_device_is_named() {
+        for answer in [json!({"error": "NOERROR"}), json!({}), Value::Null] {
+            assert!(accepted(&answer).is_ok(), "{answer}");
+        }
+        let failure = accepted(&json!({"error": "INVALIDAPP"})).unwrap_err();
+        assert_eq!(failure.code, ErrorCode::DeviceError);
+        assert_eq!(failure.message, "the device does not switch: INVALIDAPP");
+    }
+}

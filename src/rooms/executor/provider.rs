@@ -1,0 +1,190 @@
+//! Switching to another provider: sends the wish, and waits until the device says that it is active.
+//!
+//! A switch takes minutes. Meanwhile the device may answer 503, or nothing, or end the session: that says
+//! nothing about the switch. Only the mode does, which is read until it names the wanted provider or the
+//! command's time is over.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use super::{Executor, accepted_body};
+use crate::catalogue::{
+    CATALOGUE, Call, Operation, PROVIDERS, Params, Providers, Request, SYSTEM_MODE, TimeLimit,
+    switch_accepted,
+};
+use crate::command::{ErrorCode, Failure, Success};
+use crate::device::{Device, DeviceResponse, RequestError};
+use crate::rooms::reading::{LARGEST_JSON_ANSWER, ReadOutcome};
+
+/// The wait between two reads of the mode: a person who waits for the switch hears of it soon, and the
+/// device has little to answer while it is busy.
+const MODE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What the device said to the wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// Nothing yet.
+    Sent,
+    /// It accepts it.
+    Accepted,
+    /// Its answer was lost.
+    Lost,
+}
+
+/// What a read of the mode says.
+enum ModeRead {
+    Value(Value),
+    /// The device does not tell it.
+    Unsupported,
+    /// Nothing, for the moment.
+    Unknown,
+}
+
+impl Executor<'_> {
+    /// Switches to the provider that the command names. The result says how it ended.
+    pub(super) async fn switch_provider(&mut self, call: &Call) -> Result<Success, Failure> {
+        let providers = Providers::of(&self.read_state(PROVIDERS, &Params::new()).await?);
+        let wanted = call.values.get("provider").and_then(Value::as_str);
+        let wanted = providers.find(wanted.unwrap_or_default())?;
+        let operation = call.variant().operation;
+        let call = call.clone().with("provider", json!([wanted.name]));
+        let request = call.request(0)?;
+        let reads = CATALOGUE
+            .reader(SYSTEM_MODE)
+            .map(|(operation, _)| operation);
+        let reads = reads.map(|first| self.environment.spellings.of_read(first));
+        let reads = reads.unwrap_or_default();
+        let (device, deadline) = (self.device, self.deadline);
+        let began = Instant::now();
+        let mut wish = Wish::Sent;
+        let mut sending = pin!(device.send(&request, LARGEST_JSON_ANSWER, deadline));
+        let mut active = None;
+        loop {
+            let next = Instant::now() + MODE_CHECK_INTERVAL;
+            tokio::select! {
+                biased;
+                sent = &mut sending, if wish == Wish::Sent => {
+                    wish = self.wish_answered(sent, |response| accepted_body(response, operation))?;
+                }
+                () = sleep_until(next.min(deadline)) => {}
+            }
+            let success = || Success::new(200, json!({"provider": wanted.name}));
+            match read_mode(device, &reads, deadline).await {
+                ModeRead::Value(mode) => {
+                    active = providers.active(&mode);
+                    if active == Some(wanted) {
+                        return Ok(success());
+                    }
+                }
+                ModeRead::Unsupported if wish == Wish::Accepted => {
+                    let mut success = success();
+                    let warning = "the device accepted this; when it ends cannot be read";
+                    success.warning = Some(warning.into());
+                    return Ok(success);
+                }
+                ModeRead::Unsupported | ModeRead::Unknown => {}
+            }
+            if Instant::now() >= deadline {
+                let active = active.map(|active| active.name.as_str());
+                return Err(not_switched(wish, &wanted.name, active, began.elapsed()));
+            }
+        }
+    }
+
+    /// What the answer to the wish means. A lost answer is no failure: the mode will tell.
+    fn wish_answered(
+        &mut self,
+        sent: Result<DeviceResponse, RequestError>,
+        accepted: impl FnOnce(&DeviceResponse) -> Result<Value, Failure>,
+    ) -> Result<Wish, Failure> {
+        match sent {
+            Ok(response) => {
+                switch_accepted(&accepted(&response)?)?;
+                Ok(Wish::Accepted)
+            }
+            Err(RequestError::TimedOut { sent: true } | RequestError::Broken(_)) => Ok(Wish::Lost),
+            Err(error) => Err(self.fail(error, false)),
+        }
+    }
+}
+
+/// Reads the mode once, in one of these spellings. No failure counts: the device is busy.
+async fn read_mode(
+    device: &Device,
+    spellings: &[&'static Operation],
+    deadline: Instant,
+) -> ModeRead {
+    let deadline = device.deadline(TimeLimit::Ordinary).min(deadline);
+    for operation in spellings {
+        let Ok(request) = Request::read(operation, &Params::new(), &[]) else {
+            continue;
+        };
+        let sent = device.send(&request, LARGEST_JSON_ANSWER, deadline);
+        let Ok(response) = sent.await else {
+            return ModeRead::Unknown;
+        };
+        match ReadOutcome::of(operation, &response) {
+            ReadOutcome::Value(mode) => return ModeRead::Value(mode),
+            ReadOutcome::Unsupported(_) => {}
+            ReadOutcome::Absent | ReadOutcome::Failed(_) => return ModeRead::Unknown,
+        }
+    }
+    ModeRead::Unsupported
+}
+
+/// The failure when the time is over.
+fn not_switched(wish: Wish, wanted: &str, active: Option<&str>, after: Duration) -> Failure {
+    let seconds = after.as_secs();
+    let now = match active {
+        Some(active) => format!("{active} was still active after {seconds} s"),
+        None => format!("in {seconds} s it has not said which provider is active"),
+    };
+    match wish {
+        Wish::Accepted => Failure::new(
+            ErrorCode::Timeout,
+            format!("the device accepted the switch to {wanted}, but {now}"),
+        ),
+        Wish::Sent | Wish::Lost => Failure::new(
+            ErrorCode::OutcomeUnknown,
+            format!("the device did not answer the switch to {wanted}, and {now}"),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_time_is_told_as_it_is() {
+        let after = Duration::from_secs(210);
+        for (wish, active, code, message) in [
+            (
+                Wish::Accepted,
+                Some("Poly"),
+                ErrorCode::Timeout,
+                "the device accepted the switch to Teams, but Poly was still active after 210 s",
+            ),
+            (
+                Wish::Accepted,
+                None,
+                ErrorCode::Timeout,
+                "the device accepted the switch to Teams, but in 210 s it has not said which \
+                 provider is active",
+            ),
+            (
+                Wish::Lost,
+                Some("Poly"),
+                ErrorCode::OutcomeUnknown,
+                "the device did not answer the switch to Teams, and Poly was still active after \
+                 210 s",
+            ),
+        ] {
+            let failure = not_switched(wish, "Teams", active, after);
+            assert_eq!((failure.code, failure.message.as_str()), (code, message));
+        }
+    }
+}
