@@ -20,6 +20,7 @@ pub(in crate::catalogue) mod states {
     /// The apps that can run the room.
     pub const PROVIDERS: StateTopic = StateTopic::new("system/providers");
     pub const APPS: StateTopic = StateTopic::new("system/apps");
+    /// Whether any app is in a meeting.
     pub const CALL_IN_MEETING: StateTopic = StateTopic::new("call/in_meeting");
     pub const TEAMS_MEETING: StateTopic = StateTopic::new("call/teams_meeting");
     pub const ZOOM_MEETING: StateTopic = StateTopic::new("call/zoom_meeting");
