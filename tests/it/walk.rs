@@ -230,7 +230,9 @@ impl Walk {
                 let has = |row: &Row| !lacks(self.firmware, row.method, row.path);
                 has(&row) || second(&row).as_ref().is_some_and(has)
             };
-            let is_sent = rows().filter(|row| row.topic == command).any(works);
+            let is_sent = rows(self.firmware)
+                .filter(|row| row.topic == command)
+                .any(works);
             assert!(is_sent, "{key}: {topic}");
             commands.insert(command);
         }
