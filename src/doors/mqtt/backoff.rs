@@ -3,7 +3,8 @@
 //! Pure. The wait doubles from connection to connection. A connection that ends soon after it was
 //! made is no success: the wait goes on growing, and after some of them the log names the usual
 //! reason, which is another client with the same client id. Two of these throw each other out after
-//! the other's wait, so from then on a connection must last longer than any wait.
+//! the other's wait, so from then on a connection must last longer than that wait. A bad network looks
+//! the same, so that wait is short enough to lose no command.
 
 use std::time::Duration;
 
@@ -20,14 +21,17 @@ const FINAL_RECONNECT_DELAY: Duration = Duration::from_secs(60);
 const BRIEF_CONNECTION: Duration = Duration::from_secs(5);
 /// After this many brief connections in a row the log names the likely cause.
 const BRIEF_CONNECTIONS_WARNED: u32 = 3;
-/// From then on a connection must last this long: longer than another gateway with this client id waits
-/// before it takes the place again.
-const STEADY_CONNECTION: Duration = LONGEST_RECONNECT_DELAY.saturating_mul(2);
+/// The longest wait after a connection that the broker had accepted: shorter than the default of
+/// `mqtt.session_expiry` (10 s), so that the broker keeps the commands if it was only a bad network.
+const UNSTEADY_RECONNECT_DELAY: Duration = Duration::from_secs(8);
+/// After that a connection must last this long: longer than another gateway with this client id waits
+/// before it takes the place again. Whatever ended it, a connection that lasted so long was a success.
+const STEADY_CONNECTION: Duration = Duration::from_secs(10);
 /// A connection that ends before the broker has answered the subscription, or while a message is under way,
 /// may end because of that, which is found after fewer ends. From so many on the log names that cause too.
 const UNEXPLAINED_ENDS_WARNED: u32 = 8;
-/// The cause is told again after so many further connections: at most every hour.
-const BRIEF_CONNECTIONS_TOLD_AGAIN: u32 = 120;
+/// The cause is told again after so many further connections: with two gateways about every hour.
+const BRIEF_CONNECTIONS_TOLD_AGAIN: u32 = 240;
 
 /// The history of the connections.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub struct Backoff {
     delay: Duration,
     opened_at: Option<Instant>,
     is_ready: bool,
+    /// The broker had accepted the last connection.
+    was_opened: bool,
     /// Brief connections in a row that could be used.
     brief: u32,
     /// Connections in a row that ended before they could be used, or when a message was under way.
@@ -60,6 +66,7 @@ impl Default for Backoff {
             delay: FIRST_RECONNECT_DELAY,
             opened_at: None,
             is_ready: false,
+            was_opened: false,
             brief: 0,
             unexplained: 0,
             since_told: None,
@@ -86,6 +93,7 @@ impl Backoff {
     /// A connection could not be made, or was lost. `by_message`: a message is why, or may be.
     pub fn lost(&mut self, reason: String, by_message: bool, now: Instant) -> LossReport {
         let mut keeps_ending = false;
+        self.was_opened = self.opened_at.is_some();
         if let Some(since) = self.opened_at.take() {
             keeps_ending = self.ended(now.duration_since(since), by_message);
         }
@@ -101,21 +109,17 @@ impl Backoff {
     fn ended(&mut self, lasted: Duration, by_message: bool) -> bool {
         // Neither the subscription nor a message can be why.
         let is_counted = self.is_ready && !by_message;
-        let least = match self.since_told {
-            None => BRIEF_CONNECTION,
-            Some(_) => STEADY_CONNECTION,
-        };
-        if is_counted && lasted >= least {
+        let is_enough = is_counted && self.since_told.is_none() && lasted >= BRIEF_CONNECTION;
+        if is_enough || lasted >= STEADY_CONNECTION {
             self.brief = 0;
             self.unexplained = 0;
             self.since_told = None;
             self.delay = FIRST_RECONNECT_DELAY;
             return false;
         }
-        if is_counted {
-            self.brief += 1;
-        } else if lasted < STEADY_CONNECTION {
-            self.unexplained += 1;
+        match is_counted {
+            true => self.brief += 1,
+            false => self.unexplained += 1,
         }
         let is_told = match self.since_told {
             None => {
@@ -142,8 +146,12 @@ impl Backoff {
         if is_final {
             return FINAL_RECONNECT_DELAY;
         }
-        let delay = self.delay;
-        self.delay = (delay * 2).min(LONGEST_RECONNECT_DELAY);
+        let longest = match self.was_opened {
+            true => UNSTEADY_RECONNECT_DELAY,
+            false => LONGEST_RECONNECT_DELAY,
+        };
+        let delay = self.delay.min(longest);
+        self.delay = (delay * 2).min(longest);
         delay
     }
 }
@@ -172,7 +180,7 @@ mod tests {
         assert_eq!(delays[9], 30_000);
         connect(&mut backoff, now);
         backoff.lost("closed".into(), false, now + Duration::from_secs(1));
-        assert_eq!(backoff.next_delay(false), LONGEST_RECONNECT_DELAY);
+        assert_eq!(backoff.next_delay(false), UNSTEADY_RECONNECT_DELAY);
         assert_eq!(backoff.next_delay(true), FINAL_RECONNECT_DELAY);
         now += Duration::from_secs(60);
         connect(&mut backoff, now);
@@ -245,10 +253,31 @@ mod tests {
                     losses += 1;
                 }
             }
-            // At most two of each gateway a minute, and some at the start.
-            assert!(losses < 2 * 30 * 2 + 30, "{losses}");
+            // One in eight seconds, and some at the start.
+            assert!(losses < 30 * 60 / 8 + 30, "{losses}");
             assert!(told.iter().all(|told| *told == 1), "{told:?}");
-            assert_eq!(gateways[0].delay, LONGEST_RECONNECT_DELAY);
+            assert_eq!(gateways[0].delay, UNSTEADY_RECONNECT_DELAY);
+        }
+    }
+
+    /// A network that breaks now and then, or a broker that is restarted, under way or not.
+    #[test]
+    fn a_bad_network_never_costs_more_than_the_session() {
+        for (lasts, longest) in [(1, UNSTEADY_RECONNECT_DELAY), (12, FIRST_RECONNECT_DELAY)] {
+            for (is_ready, by_message) in [(true, false), (false, false), (true, true)] {
+                let (mut backoff, mut now) = (Backoff::default(), Instant::now());
+                let mut delays = Vec::new();
+                for _ in 0..100 {
+                    backoff.opened(now);
+                    if is_ready {
+                        backoff.connected();
+                    }
+                    now += Duration::from_secs(lasts);
+                    backoff.lost("reset".into(), by_message, now);
+                    delays.push(backoff.next_delay(false));
+                }
+                assert_eq!(delays.iter().max(), Some(&longest), "{lasts} {is_ready}");
+            }
         }
     }
 
