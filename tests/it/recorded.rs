@@ -202,6 +202,23 @@ async fn a_studio_x30_with_3_12_0_that_sleeps() {
             }),
         ),
         ("system/devices", devices),
+        (
+            "system/providers",
+            json!([
+                {
+                    "appName": "Poly", "appSize": 2_105_179, "ecoMode": true,
+                    "lastUpdatedOn": 1_655_177_675_000_i64,
+                    "packageName": "com.poly.polylauncher", "personaName": "Poly",
+                    "polyCallFeaturesEnabled": true, "versionInfo": "1.0",
+                },
+                {
+                    "appName": "Device Mode", "appSize": 27_089_127, "ecoMode": true,
+                    "lastUpdatedOn": 1_655_177_675_000_i64,
+                    "packageName": "com.polycom.camuvc", "personaName": "camuvc",
+                    "polyCallFeaturesEnabled": false, "versionInfo": "1.0",
+                },
+            ]),
+        ),
         ("system/status", status),
         ("system/status/autoanswerp2p", json!("up")),
         ("system/status/calendar", json!("off")),

@@ -215,6 +215,10 @@ impl Walk {
                 continue;
             };
             let command = topic.strip_prefix("room/1/").unwrap();
+            // The gateway's own: no request of the device's stands behind it.
+            if command == "readiness/run" {
+                continue;
+            }
             // The walk has one preset for all.
             let levels = command.split('/');
             let preset = |level: &str| {
