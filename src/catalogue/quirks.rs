@@ -157,7 +157,7 @@ pub const QUIRKS: &[Quirk] = &[
         firmware: "all; at the log-in and after commands",
         source: QuirkSource::Drivers,
         handled: (
-            "src/rooms/executor.rs",
+            "src/rooms/executor/answer.rs",
             "truth(&body[\"success\"]) == Some(false)",
         ),
     },

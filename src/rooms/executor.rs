@@ -4,6 +4,7 @@
 //! Changes no state itself: the readings are handed to the room, which publishes them before the
 //! result. [`super::refusal`] says what a refusal means.
 
+mod answer;
 mod files;
 mod provider;
 mod queries;
@@ -18,20 +19,19 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use self::answer::{accepted_body, lacks_spelling};
 use super::missing::Missing;
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading, other_kind};
 use super::refusal::{
-    foreign_answer, invalid_body, no_response, no_response_to_read, not_carried_out, refusal,
-    unsupported, without_secrets,
+    invalid_body, no_response, no_response_to_read, unsupported, without_secrets,
 };
 use super::spellings::Spellings;
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
-    Request, SETTING, StateTopic, Variant, is_plain_text, learned_preset_offset, read_body,
-    setting_names, truth,
+    Request, SETTING, StateTopic, Variant, learned_preset_offset, setting_names, truth,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
-use crate::device::{Device, DeviceResponse, Problem, RequestError};
+use crate::device::{Device, Problem, RequestError};
 
 /// Values of the room that a command may depend on.
 #[derive(Debug, Clone)]
@@ -457,53 +457,4 @@ impl Executor<'_> {
             self.problem = Some(problem);
         }
     }
-}
-
-/// The body of a response, if the device carried the request out.
-fn accepted_body(response: &DeviceResponse, operation: &Operation) -> Result<Value, Failure> {
-    let status = response.status;
-    if !is_success(status) {
-        let named = !operation.commands.is_empty() && operation.path.contains('{');
-        return Err(refusal(response, operation, named));
-    }
-    let body = match read_body(&response.body) {
-        Ok(body) => body,
-        Err(message) if operation.method == Method::Get => {
-            return Err(invalid_body(status, message));
-        }
-        // Some commands are answered in words, which say no more than the status.
-        Err(_) if is_plain_text(&response.body) => Value::Null,
-        Err(message) => return Err(foreign_answer(status, &message)),
-    };
-    if !operation.fits(&body) {
-        return Err(invalid_body(status, other_kind(&body)));
-    }
-    if truth(&body["success"]) == Some(false) {
-        return Err(not_carried_out(status, body["reason"].as_str()));
-    }
-    Ok(body)
-}
-
-/// The words of a refusal with 400 that say that an action is unknown. With 400 nothing was carried out.
-const UNKNOWN_ACTION: [&str; 5] = [
-    "action",
-    "recogni",
-    "unknown",
-    "unsupported",
-    "not supported",
-];
-
-/// Whether the device lacks this spelling of a command, so that it carried nothing out.
-fn lacks_spelling(failure: &Failure, command: &Command) -> bool {
-    let has_action = || command.fixed.iter().any(|(name, _)| *name == "action");
-    let message = || failure.message.to_ascii_lowercase();
-    match failure.status {
-        Some(404 | 405 | 501) => true,
-        Some(400) => has_action() && UNKNOWN_ACTION.iter().any(|word| message().contains(word)),
-        _ => false,
-    }
-}
-
-fn is_success(status: u16) -> bool {
-    (200..=299).contains(&status)
 }

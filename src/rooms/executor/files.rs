@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Executor, is_success};
+use super::Executor;
+use super::answer::is_success;
 use crate::catalogue::{FileSpec, Operation, Request, is_web_page};
 use crate::command::{Download, ErrorCode, Failure, FileAnswer, Success, Transfer, Upload};
 use crate::device::{DeviceResponse, DownloadError, Downloaded, LARGEST_UPLOAD, RequestError};

@@ -1,0 +1,63 @@
+//! What a device's answer to a command means: carried out, refused, or missing in this spelling.
+//!
+//! Pure. Sends nothing; [`crate::rooms::refusal`] has the words.
+
+use serde_json::Value;
+
+use crate::catalogue::{Command, Method, Operation, is_plain_text, read_body, truth};
+use crate::command::Failure;
+use crate::device::DeviceResponse;
+use crate::rooms::reading::other_kind;
+use crate::rooms::refusal::{foreign_answer, invalid_body, not_carried_out, refusal};
+
+/// The body of a response, if the device carried the request out.
+pub(super) fn accepted_body(
+    response: &DeviceResponse,
+    operation: &Operation,
+) -> Result<Value, Failure> {
+    let status = response.status;
+    if !is_success(status) {
+        let named = !operation.commands.is_empty() && operation.path.contains('{');
+        return Err(refusal(response, operation, named));
+    }
+    let body = match read_body(&response.body) {
+        Ok(body) => body,
+        Err(message) if operation.method == Method::Get => {
+            return Err(invalid_body(status, message));
+        }
+        // Some commands are answered in words, which say no more than the status.
+        Err(_) if is_plain_text(&response.body) => Value::Null,
+        Err(message) => return Err(foreign_answer(status, &message)),
+    };
+    if !operation.fits(&body) {
+        return Err(invalid_body(status, other_kind(&body)));
+    }
+    if truth(&body["success"]) == Some(false) {
+        return Err(not_carried_out(status, body["reason"].as_str()));
+    }
+    Ok(body)
+}
+
+/// The words of a refusal with 400 that say that an action is unknown. With 400 nothing was carried out.
+const UNKNOWN_ACTION: [&str; 5] = [
+    "action",
+    "recogni",
+    "unknown",
+    "unsupported",
+    "not supported",
+];
+
+/// Whether the device lacks this spelling of a command, so that it carried nothing out.
+pub(super) fn lacks_spelling(failure: &Failure, command: &Command) -> bool {
+    let has_action = || command.fixed.iter().any(|(name, _)| *name == "action");
+    let message = || failure.message.to_ascii_lowercase();
+    match failure.status {
+        Some(404 | 405 | 501) => true,
+        Some(400) => has_action() && UNKNOWN_ACTION.iter().any(|word| message().contains(word)),
+        _ => false,
+    }
+}
+
+pub(super) fn is_success(status: u16) -> bool {
+    (200..=299).contains(&status)
+}
