@@ -75,6 +75,7 @@ mod session_list;
 mod sources;
 mod state;
 mod step;
+mod up_down;
 
 pub use areas::cameras::states::{CONNECTED_SOURCES, PRESET_NAMES, PRESETS};
 pub use areas::conferences::states::CALLS;

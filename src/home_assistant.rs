@@ -20,6 +20,7 @@ mod merge;
 mod publisher;
 mod readiness;
 mod room;
+mod triggers;
 
 pub use announcer::Delays;
 pub use clashes::clashes;

@@ -9,9 +9,10 @@ use super::references::StateTopic;
 pub struct Entity {
     /// Its kind.
     pub kind: EntityKind,
-    /// Its part of the entity's ids. It must never change, or Home Assistant sees a new entity.
+    /// Its part of the entity's unique id. It must never change, or Home Assistant sees a new entity.
     pub key: &'static str,
-    /// Its name, which Home Assistant shows after the device's name.
+    /// Its name, which Home Assistant shows after the device's name. What automations call the entity is
+    /// made from it.
     pub name: &'static str,
     /// Its icon: `mdi:…`.
     pub icon: Option<&'static str>,
@@ -28,6 +29,8 @@ pub struct Entity {
     pub needs: &'static [StateTopic],
     /// It is there only while its state is; otherwise also while the same read brings another state.
     pub when_told: bool,
+    /// For an entity of each part of the system: whether it is for this one, by the last level of its topic.
+    pub parts: Option<fn(&str) -> bool>,
     /// A template that makes the shown value of the state's payload (`true` or `false` for what is
     /// on or off); without one the payload is shown.
     pub value: Option<&'static str>,
@@ -115,6 +118,7 @@ impl Entity {
             of: None,
             needs: &[],
             when_told: false,
+            parts: None,
             value: None,
             attributes: None,
             words: &[],
@@ -215,6 +219,14 @@ impl Entity {
     pub(crate) const fn when_told(self) -> Self {
         Self {
             when_told: true,
+            ..self
+        }
+    }
+
+    /// It is for the parts of the system that this selects.
+    pub(crate) const fn parts(self, parts: fn(&str) -> bool) -> Self {
+        Self {
+            parts: Some(parts),
             ..self
         }
     }

@@ -20,8 +20,56 @@ pub struct Document {
     /// `all`: every topic must say `online`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub availability_mode: Option<&'static str>,
-    /// The entities by their keys.
-    pub components: BTreeMap<String, Component>,
+    /// The entities and triggers by their keys.
+    pub components: BTreeMap<String, Listed>,
+}
+
+/// One of a document's components.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Listed {
+    /// It has a state, or can be operated.
+    Entity(Box<Component>),
+    /// It begins automations.
+    Trigger(DeviceTrigger),
+}
+
+impl From<Component> for Listed {
+    fn from(entity: Component) -> Self {
+        Self::Entity(Box::new(entity))
+    }
+}
+
+impl From<DeviceTrigger> for Listed {
+    fn from(trigger: DeviceTrigger) -> Self {
+        Self::Trigger(trigger)
+    }
+}
+
+/// What begins automations that name the device. It has neither a state nor a unique id.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeviceTrigger {
+    platform: &'static str,
+    automation_type: &'static str,
+    topic: String,
+    subtype: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    qos: u8,
+}
+
+impl DeviceTrigger {
+    /// Each message of the topic is one. Home Assistant shows the words as `"subtype" kind`.
+    pub const fn new(topic: String, subtype: &'static str, kind: &'static str) -> Self {
+        Self {
+            platform: "device_automation",
+            automation_type: "trigger",
+            topic,
+            subtype,
+            kind,
+            qos: 1,
+        }
+    }
 }
 
 /// What the page of the device shows.

@@ -232,6 +232,8 @@ pub struct Param {
     pub topic: String,
     /// In names.
     pub name: String,
+    /// In what automations call the entity: like the name, but not what a person configured.
+    pub id: String,
 }
 
 /// The names around a device's entities.
@@ -279,9 +281,10 @@ impl Scope<'_> {
             _ => None,
         });
         let enumerated = entity.kind == EntityKind::Sensor && !entity.words.is_empty();
+        let called = words_in_id(&fill(entity.name, |param| &param.id));
         let component = Component {
             unique_id: format!("{}_{key}", self.device),
-            default_entity_id: format!("{}.{}_{key}", domain(entity.kind), self.entity_prefix),
+            default_entity_id: format!("{}.{}_{called}", domain(entity.kind), self.entity_prefix),
             name: fill(entity.name, |param| &param.name),
             icon: entity.icon,
             device_class: entity.device_class.or(enumerated.then_some("enum")),
@@ -298,6 +301,13 @@ impl Scope<'_> {
         };
         (key, component)
     }
+}
+
+/// The words of a name as a part of an id: `System: IP network` is `system_ip_network`.
+fn words_in_id(name: &str) -> String {
+    let text = id_text(name, '_');
+    let words: Vec<&str> = text.split('_').filter(|word| !word.is_empty()).collect();
+    words.join("_")
 }
 
 fn domain(kind: EntityKind) -> &'static str {

@@ -79,10 +79,14 @@ pub fn fit(mut document: Value, limit: usize) -> Fitted {
     }
 }
 
-/// Smaller: used more.
+/// What triggers are in a document.
+const TRIGGER: &str = "device_automation";
+
+/// Smaller: used more. Automations can be begun by entities too.
 fn rank(key: &str, component: &Value) -> (bool, u8, usize, usize, String) {
     let is_disabled = component["enabled_by_default"] == false;
     let category = match component["entity_category"].as_str() {
+        None if component["platform"] == TRIGGER => 3,
         None => 0,
         Some("config") => 1,
         Some(_) => 2,

@@ -125,6 +125,9 @@ pub fn gateway_document(namespace: &Namespace) -> Document {
         origin: Origin::gateway(),
         availability: Vec::new(),
         availability_mode: None,
-        components: std::iter::once(availability).chain(others).collect(),
+        components: std::iter::once(availability)
+            .chain(others)
+            .map(|(key, entity)| (key, entity.into()))
+            .collect(),
     }
 }

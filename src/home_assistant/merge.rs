@@ -3,7 +3,8 @@
 //! Little is known of a device that is offline or has just come online, and no entity may be lost
 //! because of that. So what the old document has is kept until it is certain that the device lacks
 //! it. Then it is removed as Home Assistant requires: one document has the component with only its
-//! platform, the next leaves it out.
+//! platform, the next leaves it out. So is a component that has become another kind of entity, which Home
+//! Assistant would keep beside the new one.
 
 use serde_json::{Map, Value, json};
 
@@ -39,14 +40,13 @@ pub fn merge(new: Value, old: Option<&Value>, certain: bool) -> Merged {
             }
         }
     }
-    let gone: Vec<(&String, &Map<String, Value>)> = old["components"]
+    let before: Vec<(&String, &Map<String, Value>)> = old["components"]
         .as_object()
         .into_iter()
         .flatten()
-        .filter(|(key, _)| merged.document["components"][*key].is_null())
         .filter_map(|(key, component)| Some((key, component.as_object()?)))
         .collect();
-    for (key, component) in gone {
+    for (key, component) in before {
         // Anybody can publish such a document, so a component may have no platform.
         let Some(platform) = component.get("platform").filter(|name| name.is_string()) else {
             continue;
@@ -55,7 +55,12 @@ pub fn merge(new: Value, old: Option<&Value>, certain: bool) -> Merged {
         if component.len() < 2 {
             continue;
         }
-        merged.document["components"][key] = if certain {
+        let now = &merged.document["components"][key];
+        let is_another_kind = now.is_object() && now["platform"] != *platform;
+        if now.is_object() && !is_another_kind {
+            continue;
+        }
+        merged.document["components"][key] = if certain || is_another_kind {
             merged.removes = true;
             json!({"platform": platform})
         } else {
@@ -84,6 +89,23 @@ mod tests {
         assert_eq!(merged.document["device"]["model"], "G7500");
         assert_eq!(merged.document["components"]["a"]["name"], "A");
         assert_eq!(merged.document["components"]["b"]["name"], "B");
+    }
+
+    /// An earlier version of the gateway made a sensor of what is a binary sensor now.
+    #[test]
+    fn another_kind_of_entity_replaces_the_old_one() {
+        let old = json!({"platform": "sensor", "name": "A", "unique_id": "a"});
+        let now = json!({"platform": "binary_sensor", "name": "A", "unique_id": "a"});
+        let new = document(&json!({"a": now}));
+        for certain in [true, false] {
+            let merged = merge(new.clone(), Some(&document(&json!({"a": old}))), certain);
+            assert!(merged.removes, "{certain}");
+            let named = json!({"a": {"platform": "sensor"}});
+            assert_eq!(merged.document["components"], named);
+            let after = merge(new.clone(), Some(&merged.document), certain);
+            assert!(!after.removes && !after.keeps);
+            assert_eq!(after.document, new);
+        }
     }
 
     #[test]

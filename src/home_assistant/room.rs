@@ -4,6 +4,7 @@ use super::document::{Component, DeviceInfo, Document, Origin};
 use super::entities::{CatalogueEntity, Param, Scope, catalogue_entities, read_only};
 use super::facts::RoomFacts;
 use super::readiness::readiness_components;
+use super::triggers::triggers;
 use super::{Namespace, id_text};
 use crate::catalogue::{
     CALLS, DEVICES, Enabled, Entity, EntityKind, PRESET_NUMBERS, StateTopic, TOUCH_PANEL,
@@ -64,6 +65,14 @@ const EVENTS: &[(&str, Entity, Option<StateTopic>)] = &[
             .diagnostic(),
         None,
     ),
+    (
+        "event/readiness_failed",
+        Entity::new(EntityKind::Event, "readiness_event", "Readiness failed")
+            .icon("mdi:clipboard-alert-outline")
+            .words(&["readiness_failed"])
+            .diagnostic(),
+        None,
+    ),
 ];
 
 /// The document of a room's device, with an entity for everything that the device is known to have.
@@ -99,6 +108,10 @@ pub fn room_document(namespace: &Namespace, facts: &RoomFacts) -> Document {
             }
         }
     }
+    let entities = components
+        .into_iter()
+        .map(|(key, entity)| (key, entity.into()));
+    let triggers = facts.seen().then(|| triggers(&scope, facts));
     Document {
         device: DeviceInfo {
             identifiers: vec![namespace.room(&facts.id)],
@@ -117,7 +130,7 @@ pub fn room_document(namespace: &Namespace, facts: &RoomFacts) -> Document {
         origin: Origin::gateway(),
         availability: vec![gateway, room],
         availability_mode: Some("all"),
-        components: components.into_iter().collect(),
+        components: entities.chain(triggers.into_iter().flatten()).collect(),
     }
 }
 
@@ -149,27 +162,43 @@ fn add(
             let param = Param {
                 pattern: "{index}",
                 name: name.to_owned(),
+                id: number.clone(),
                 topic: number,
             };
             let (key, component) = entity.component(scope, Some(&param), options);
             components.push((key, switched_on(component, entity, facts)));
         }
     } else if key.contains("{name}") {
-        let named: Vec<(&str, String)> = match entity.state() {
-            Some(TOUCH_PANEL) => panel_names(facts),
-            _ => facts.parts().map(|part| (part, part_name(part))).collect(),
+        let params: Vec<Param> = match entity.state() {
+            Some(TOUCH_PANEL) => {
+                let panels = panel_names(facts).into_iter();
+                panels
+                    .map(|(level, name)| named(level, name, level.to_owned()))
+                    .collect()
+            }
+            _ => {
+                let is_its = |part: &&str| entity.entity.parts.is_none_or(|parts| parts(part));
+                let parts = facts.parts().filter(is_its);
+                let param = |part| named(part, part_name(part), part_name(part));
+                parts.map(param).collect()
+            }
         };
-        for (level, name) in named {
-            let param = Param {
-                pattern: "{name}",
-                topic: level.to_owned(),
-                name,
-            };
+        for param in params {
             components.push(entity.component(scope, Some(&param), options));
         }
     } else {
         let (key, component) = entity.component(scope, None, options);
         components.push((key, switched_on(component, entity, facts)));
+    }
+}
+
+/// What stands for `{name}`.
+fn named(level: &str, name: String, id: String) -> Param {
+    Param {
+        pattern: "{name}",
+        topic: level.to_owned(),
+        name,
+        id,
     }
 }
 
@@ -204,6 +233,9 @@ fn panel_names(facts: &RoomFacts) -> Vec<(&str, String)> {
 /// The name of a part of the system: the guide's word, as people write it.
 fn part_name(part: &str) -> String {
     match part {
+        "mr.audio" => "audio".into(),
+        "mr.camera" => "cameras".into(),
+        "trackablecamera" => "tracking camera".into(),
         "ipnetwork" => "IP network".into(),
         "sipserver" => "SIP server".into(),
         "remotecontrol" => "remote control".into(),

@@ -130,8 +130,13 @@ fn the_check_finds_what_home_assistant_drops_in_silence() {
     );
     let told = found(|it| it["qos"] = 1.into());
     assert!(told.contains("root: qos is not known there"), "{told}");
-    let told = found(|it| it["components"]["firmware"]["entity_category"] = "config".into());
-    assert!(told.contains("firmware: entity_category takes"), "{told}");
+    let told = found(|it| it["components"]["lan"]["entity_category"] = "config".into());
+    assert!(told.contains("lan: entity_category takes"), "{told}");
+    let told = found(|it| it["components"]["trigger_incoming_call"]["unique_id"] = "x".into());
+    assert!(
+        told.contains("incoming_call: unique_id is not known"),
+        "{told}"
+    );
     let told = found(|it| it["components"]["reboot"]["device_class"] = "reboot".into());
     assert!(told.contains("reboot: device_class takes"), "{told}");
     let told = found(|it| it["components"]["dial"]["command_topic"] = "a/+".into());
@@ -202,7 +207,12 @@ fn components_say_what_their_entries_say() {
     assert_eq!(last_call["json_attributes_topic"], "room/1/call/last");
     let part = component("status_mr_audio");
     assert_eq!(part["state_topic"], "room/1/system/status/mr.audio");
-    assert_eq!(part["name"], "System: mr audio");
+    assert_eq!(part["name"], "System: audio");
+    assert_eq!(
+        part["default_entity_id"],
+        "binary_sensor.room_1_system_audio"
+    );
+    assert_eq!(part["unique_id"], "poly2mqtt_1_status_mr_audio");
     let tracking = component("camera_tracking");
     assert_eq!(
         tracking["state_topic"],
@@ -219,7 +229,7 @@ fn components_say_what_their_entries_say() {
             if value_json is mapping else '', 'None') }}",
         "options": ["Main", "A \"quoted\" caf\u{e9}"],
         "unique_id": "poly2mqtt_1_people_source",
-        "default_entity_id": "select.room_1_people_source",
+        "default_entity_id": "select.room_1_camera",
         "name": "Camera",
         "icon": "mdi:cctv",
         "qos": 1,
@@ -250,7 +260,7 @@ fn only_what_the_device_has_and_the_room_allows() {
     }
     for key in [
         "video_mute",
-        "firmware",
+        "log_full",
         "preset_1",
         "call_state",
         "dial",
@@ -312,6 +322,107 @@ fn presets_have_their_names_and_no_button_while_they_are_not_stored() {
     };
     assert_eq!(buttons(&[]), Vec::<String>::new());
     assert_eq!(buttons(&[4, 10, 11]), ["preset_10", "preset_4"]);
+}
+
+/// What is on or off is a binary sensor of the class that Home Assistant has for it.
+#[test]
+fn registrations_and_checks_are_binary_sensors() {
+    let mut facts = facts(ALL);
+    let parts = [
+        ("autoanswerp2p", Value::Null),
+        ("calendar", "connectivity".into()),
+        ("gatekeeper", "connectivity".into()),
+        ("globaldirectory", "connectivity".into()),
+        ("microphones", "problem".into()),
+        ("mr.camera", "problem".into()),
+        ("provisioning", "connectivity".into()),
+        ("remotecontrol", "connectivity".into()),
+        ("sipserver", "connectivity".into()),
+        ("trackablecamera", "problem".into()),
+        ("what.comes.next", "problem".into()),
+    ];
+    for (part, _) in &parts {
+        facts.states.insert(format!("system/status/{part}"));
+    }
+    facts.states.insert("system/status/logthreshold".into());
+    let document = room_value("", &facts);
+    good(&document);
+    let components = &document["components"];
+    let is = |key: &str, class: &Value| {
+        let component = &components[key];
+        assert_eq!(component["platform"], "binary_sensor", "{key}");
+        assert_eq!(&component["device_class"], class, "{key}");
+        assert!(component["json_attributes_template"].is_string(), "{key}");
+    };
+    for (part, class) in &parts {
+        is(&format!("status_{}", part.replace('.', "_")), class);
+    }
+    for key in [
+        "sip_registration",
+        "gatekeeper_registration",
+        "calendar_status",
+        "time_server",
+    ] {
+        is(key, &"connectivity".into());
+    }
+    is("status_mr_audio", &"problem".into());
+    // The device's own page in Home Assistant shows model and firmware, and the log has its sensor.
+    for key in ["model", "firmware", "status_logthreshold"] {
+        assert_eq!(components[key], Value::Null, "{key}");
+    }
+}
+
+/// An entity is called what it is named, and no two are called the same.
+#[test]
+fn what_automations_call_an_entity_fits_its_name() {
+    let mut facts = facts(ALL);
+    facts.preset_names.insert(3, "Lectern".to_owned()).unwrap();
+    let document = room_value("", &facts);
+    let mut called = BTreeMap::new();
+    for (key, component) in document["components"].as_object().unwrap() {
+        let Some(id) = component["default_entity_id"].as_str() else {
+            continue;
+        };
+        let (domain, id) = id.split_once('.').unwrap();
+        assert_eq!(component["platform"], domain);
+        let name = component["name"].as_str().unwrap().to_lowercase();
+        let words: Vec<&str> = name
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .collect();
+        let name = words
+            .join("_")
+            .replace("lectern", "3")
+            .replace("poly_tc8", "8l1");
+        assert_eq!(id, format!("room_1_{name}"), "{key}");
+        assert_eq!(called.insert((domain, id), key), None, "{id}");
+    }
+    assert!(called.contains_key(&("button", "room_1_join_next_meeting")));
+    assert!(called.contains_key(&("event", "room_1_command_failed")));
+}
+
+/// What happens begins automations, by the room's device.
+#[test]
+fn events_are_device_triggers() {
+    let document = room_value("av", &facts(ALL));
+    let trigger = json!({
+        "platform": "device_automation",
+        "automation_type": "trigger",
+        "topic": "av/room/1/event/incoming_call",
+        "subtype": "Call",
+        "type": "incoming",
+        "qos": 1,
+    });
+    assert_eq!(document["components"]["trigger_incoming_call"], trigger);
+    let keys = |states: &[&str]| {
+        let document = room_value("", &facts(states));
+        let keys = document["components"].as_object().unwrap().keys();
+        let triggers = keys.filter_map(|key| key.strip_prefix("trigger_"));
+        triggers.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&["audio"]), ["command_failed", "readiness_failed"]);
+    assert_eq!(keys(&["audio", "calls", "system/devices"]).len(), 7);
+    assert_eq!(keys(&[]), Vec::<String>::new());
 }
 
 /// `poly2mqtt_<room>_<key>` must name one entity of one room, whatever rooms are called.

@@ -10,6 +10,7 @@ use crate::catalogue::operation::{Class, Operation, get, post};
 use crate::catalogue::quirks::{CALENDAR_STATUS, epoch_seconds, seconds, text, truth};
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
+use crate::catalogue::up_down;
 use crate::command::{ErrorCode, Failure};
 
 /// The states of this area.
@@ -74,14 +75,13 @@ const fn meeting(key: &'static str, name: &'static str) -> Entity {
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/calendar")
         .shape(Shape::Object)
-        .states(&[
-            State::field(states::STATUS, CALENDAR_STATUS).entities(&[Entity::sensor(
-                "calendar_status",
-                "Calendar status",
-            )
-            .icon("mdi:calendar-sync")
-            .diagnostic()]),
-        ])
+        .states(&[State::field(states::STATUS, CALENDAR_STATUS).entities(&[
+            Entity::binary_sensor("calendar_status", "Calendar")
+                .class("connectivity")
+                .value(up_down::CONNECTED)
+                .attributes(up_down::WORDS)
+                .diagnostic(),
+        ])])
         .poll(Class::Slow),
     get("/rest/calendar/meetings")
         .shape(Shape::List)

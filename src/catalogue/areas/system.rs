@@ -14,6 +14,7 @@ use crate::catalogue::quirks::{flag, member, seconds, truth};
 use crate::catalogue::references::StateTopic;
 use crate::catalogue::state::{Context, Pick, Shape, State};
 use crate::catalogue::step::Step;
+use crate::catalogue::up_down;
 use crate::command::Failure;
 use crate::topics;
 
@@ -70,24 +71,59 @@ const TIME: &[Field] = &[
     ),
 ];
 
-const FIRMWARE: &str = "{{ value_json.get('softwareVersion') if value_json is mapping }}";
-const MODEL: &str = "{{ value_json.get('model') if value_json is mapping }}";
-
-const fn about(key: &'static str, name: &'static str, value: &'static str) -> Entity {
-    Entity::sensor(key, name).value(value).diagnostic()
-}
-
-/// The states of all servers; the attributes name the servers.
+/// Whether all servers know the device; the attributes name the servers.
 const fn registration(key: &'static str, name: &'static str) -> Entity {
-    Entity::sensor(key, name)
-        .icon("mdi:server-network")
-        .value(
-            "{{ (value_json | selectattr('state', 'string') | map(attribute='state') | map('lower') \
-             | unique | join(', ') or 'none') if value_json is list else 'None' }}",
-        )
+    Entity::binary_sensor(key, name)
+        .class("connectivity")
+        .value(up_down::ALL_REGISTERED)
         .attributes("{{ {'servers': value_json if value_json is list else []} | tojson }}")
         .diagnostic()
 }
+
+/// One part of the system, of those that `parts` selects.
+const fn part(parts: fn(&str) -> bool) -> Entity {
+    Entity::binary_sensor("status_{name}", "System: {name}")
+        .parts(parts)
+        .attributes(up_down::WORDS)
+        .diagnostic()
+}
+
+const PARTS: &[Entity] = &[
+    part(is_connection)
+        .class("connectivity")
+        .value(up_down::CONNECTED),
+    part(is_feature)
+        .icon("mdi:list-status")
+        .value(up_down::CONNECTED),
+    part(is_equipment).class("problem").value(up_down::AMISS),
+];
+
+/// A server, the network, or what is paired.
+fn is_connection(part: &str) -> bool {
+    let connections = [
+        "calendar",
+        "gatekeeper",
+        "globaldirectory",
+        "ipnetwork",
+        "provisioning",
+        "remotecontrol",
+        "sipserver",
+    ];
+    connections.contains(&part)
+}
+
+/// What a person switches on or off.
+fn is_feature(part: &str) -> bool {
+    part.starts_with("autoanswer")
+}
+
+/// Cameras, microphones, and what nobody knows. The log has [`states::LOG_FULL`].
+fn is_equipment(part: &str) -> bool {
+    !is_connection(part) && !is_feature(part) && !part.ends_with(LOG)
+}
+
+/// How the name of the log's part ends.
+const LOG: &str = "logthreshold";
 
 /// A mode that POST switches on and DELETE switches off.
 const fn switched(topic: &'static str, state: &'static [StateTopic], on: bool) -> Command {
@@ -199,13 +235,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .known_by(&[("name", MemberKind::Text), ("stateList", MemberKind::List)])
         .states(&[
             State::whole(states::STATUS),
-            State::new(states::STATUS, Pick::Each(statuses)).entities(&[Entity::sensor(
-                "status_{name}",
-                "System: {name}",
-            )
-            .icon("mdi:list-status")
-            .value("{{ value_json | join(', ') if value_json is list else value }}")
-            .diagnostic()]),
+            State::new(states::STATUS, Pick::Each(statuses)).entities(PARTS),
             State::with(states::LOG_FULL, log_full).entities(&[Entity::binary_sensor(
                 "log_full", "Log full",
             )
@@ -226,10 +256,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             ("softwareVersion", MemberKind::Text),
         ])
         .states(&[
-            State::with(states::INFO, lasting).entities(&[
-                about("firmware", "Firmware", FIRMWARE).icon("mdi:package-up"),
-                about("model", "Model", MODEL).icon("mdi:information-outline"),
-            ]),
+            State::with(states::INFO, lasting),
             State::field(states::STATE, &["state"]),
             State::with(states::REBOOT_NEEDED, |system, _| {
                 system.get("rebootNeeded").cloned().map(flag)
@@ -246,13 +273,14 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
                 .attributes("{{ (value_json if value_json is mapping else {}) | tojson }}")
                 .diagnostic()
                 .when_told()]),
-            State::field(states::TIME_SERVER, &["timeServerState"]).entities(&[Entity::sensor(
-                "time_server",
-                "Time server",
-            )
-            .icon("mdi:clock-check-outline")
-            .diagnostic()
-            .when_told()]),
+            State::field(states::TIME_SERVER, &["timeServerState"]).entities(&[
+                Entity::binary_sensor("time_server", "Time server")
+                    .class("connectivity")
+                    .value(up_down::CONNECTED)
+                    .attributes(up_down::WORDS)
+                    .diagnostic()
+                    .when_told(),
+            ]),
             State::with(states::BOOT_TIME, boot_time).entities(&[Entity::sensor(
                 "boot_time",
                 "Started",
@@ -311,7 +339,7 @@ fn log_full(list: &Value, _: &Context) -> Option<Value> {
     let is_log = |part: &&Value| {
         part["name"]
             .as_str()
-            .is_some_and(|name| name.ends_with("logthreshold"))
+            .is_some_and(|name| name.ends_with(LOG))
     };
     let log = list.as_array()?.iter().find(is_log)?;
     let words = match member(log, &["stateList"])? {

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 
 const SCHEMA: &str = include_str!("schema.tsv");
 
+/// What is no entity, and has no id of its own.
+const TRIGGER: &str = "device_automation";
+
 struct Rule {
     required: bool,
     kind: &'static str,
@@ -37,6 +40,10 @@ pub fn check(document: &Value) -> Vec<String> {
         let platform = component["platform"].as_str().unwrap_or_default();
         // A component with nothing but its platform is one that is removed.
         if component.as_object().is_some_and(|keys| keys.len() == 1) {
+            continue;
+        }
+        if platform == TRIGGER {
+            object(&mut wrong, key, component, &rules(&[TRIGGER]));
             continue;
         }
         object(&mut wrong, key, component, &rules(&["entity", platform]));
