@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::availability::Availability;
-use super::camera_stops::CameraStops;
+use super::camera_stops::{CameraStops, SentStop};
 use super::executor::{CheckOrder, Environment, Executed, execute};
 use super::knowledge::{RoomKnowledge, unix_now};
 use super::poller::{Poll, Poller};
@@ -108,7 +108,7 @@ enum Done {
         executed: Box<Executed>,
     },
     CameraStopped {
-        camera: String,
+        sent: SentStop,
         executed: Box<Executed>,
     },
     /// A check of the room has ended.
@@ -119,8 +119,7 @@ enum Done {
 enum CameraEffect {
     None,
     Starts(Motion),
-    /// Stops this camera.
-    Stops(String),
+    Stops(SentStop),
     /// Sends the camera to this preset.
     Recalls(String),
     /// Sends the camera to a position that has no name.
@@ -128,14 +127,14 @@ enum CameraEffect {
 }
 
 impl CameraEffect {
-    fn of(call: &Call) -> Self {
+    fn of(call: &Call, stops: &CameraStops) -> Self {
         let motion = match call.route.command().plan {
             Plan::Move => Motion::of(call).ok(),
             _ => None,
         };
         match (motion, Motion::ended_by(call)) {
             (Some(motion), _) => Self::Starts(motion),
-            (None, Some(camera)) => Self::Stops(camera),
+            (None, Some(camera)) => Self::Stops(stops.sent(camera)),
             (None, None) => Self::without_motion(call),
         }
     }
@@ -270,13 +269,13 @@ impl Actor {
         };
         let Some(call) = due else { return };
         self.underway.set_camera_stop(true);
-        let camera = Motion::camera(&call);
+        let sent = self.stops.sent(Motion::camera(&call));
         let environment = self.environment(&call);
         let device = self.device.clone();
         self.run_beside(async move {
             let executed = execute(&device, call, environment, Transfer::None).await;
             Done::CameraStopped {
-                camera,
+                sent,
                 executed: Box::new(executed),
             }
         });
@@ -290,7 +289,7 @@ impl Actor {
             transfer,
             ..
         } = ticket;
-        let effect = Box::new(CameraEffect::of(&call));
+        let effect = Box::new(CameraEffect::of(&call, &self.stops));
         self.command_interrupts_check(&call, &effect);
         if let CameraEffect::Starts(motion) = &*effect {
             // The camera may move even if the start is never answered.

@@ -1,7 +1,8 @@
 //! The stops that cameras still need.
 //!
 //! Pure. A camera that was started runs until it is stopped, so every start schedules a stop here.
-//! The stop stays until the device has carried out any stop for that camera, also a client's.
+//! The stop stays until the device has carried out a stop for that camera, also a client's, that was
+//! sent after the start: a camera may be started again while a stop is under way.
 
 use std::time::Duration;
 
@@ -21,10 +22,20 @@ const REPEATED_STOP_WAITS: &[Duration] = &[
     Duration::from_secs(10),
 ];
 
+/// A stop of this camera that is under way, and which starts it can end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentStop {
+    camera: String,
+    /// The number of the last start before it was sent.
+    last_start: u64,
+}
+
 /// One camera's stop.
 #[derive(Debug)]
 struct CameraStop {
     camera: String,
+    /// The number of the start that it ends.
+    start: u64,
     call: Call,
     due: Instant,
     /// How often the device has refused it.
@@ -33,10 +44,18 @@ struct CameraStop {
     repeats: &'static [Duration],
 }
 
+impl CameraStop {
+    fn is_ended_by(&self, sent: &SentStop) -> bool {
+        self.camera == sent.camera && self.start <= sent.last_start
+    }
+}
+
 /// The stops that one room's cameras still need, at most one for each camera.
 #[derive(Debug, Default)]
 pub struct CameraStops {
     stops: Vec<CameraStop>,
+    /// How many starts there were.
+    starts: u64,
 }
 
 impl CameraStops {
@@ -52,8 +71,10 @@ impl CameraStops {
 
     fn replace(&mut self, motion: &Motion, due: Instant, repeats: &'static [Duration]) {
         self.stops.retain(|stop| stop.camera != motion.camera);
+        self.starts += 1;
         self.stops.push(CameraStop {
             camera: motion.camera.clone(),
+            start: self.starts,
             call: motion.stop.clone(),
             due,
             refusals: 0,
@@ -68,10 +89,18 @@ impl CameraStops {
         }
     }
 
-    /// The device has carried out a stop of this camera.
-    pub fn stopped(&mut self, camera: &str, now: Instant) {
+    /// A stop of this camera is sent now.
+    pub fn sent(&self, camera: String) -> SentStop {
+        SentStop {
+            camera,
+            last_start: self.starts,
+        }
+    }
+
+    /// The device has carried out this stop.
+    pub fn stopped(&mut self, sent: &SentStop, now: Instant) {
         self.stops.retain_mut(|stop| {
-            if stop.camera != camera {
+            if !stop.is_ended_by(sent) {
                 return true;
             }
             let Some((wait, repeats)) = stop.repeats.split_first() else {
@@ -83,15 +112,17 @@ impl CameraStops {
         });
     }
 
-    /// The device has not carried out the stop: it is tried again.
-    pub fn retry(&mut self, camera: &str, now: Instant) {
+    /// The device has not carried out this stop: it is tried again. False if it was given up.
+    pub fn retry(&mut self, sent: &SentStop, now: Instant) -> bool {
         for stop in &mut self.stops {
-            if stop.camera == camera {
+            if stop.is_ended_by(sent) {
                 stop.refusals += 1;
                 stop.due = now + STOP_RETRY_WAIT;
             }
         }
+        let count = self.stops.len();
         self.stops.retain(|stop| stop.refusals < STOP_ATTEMPTS);
+        self.stops.len() == count
     }
 
     /// No camera needs a stop.
@@ -134,13 +165,13 @@ mod tests {
         let mut waits = Vec::new();
         while let Some(due) = stops.next_due() {
             waits.push((due - now).as_secs());
-            stops.stopped(&motion.camera, due);
+            stops.stopped(&stops.sent(motion.camera.clone()), due);
         }
         assert_eq!(waits, [0, 1, 4, 14]);
         stops.schedule_repeated(&motion, now);
         // The next move of the camera has a stop of its own.
         stops.schedule(&motion, now);
-        stops.stopped(&motion.camera, now);
+        stops.stopped(&stops.sent(motion.camera.clone()), now);
         assert!(stops.is_empty());
     }
 
@@ -151,11 +182,11 @@ mod tests {
         stops.schedule(&motion, now);
         assert!(stops.due(now).is_some());
         for _ in 1..STOP_ATTEMPTS {
-            stops.retry(&motion.camera, now);
+            assert!(stops.retry(&stops.sent(motion.camera.clone()), now));
             assert!(stops.due(now).is_none());
             assert_eq!(stops.next_due(), Some(now + STOP_RETRY_WAIT));
         }
-        stops.retry(&motion.camera, now);
+        assert!(!stops.retry(&stops.sent(motion.camera.clone()), now));
         assert!(stops.any().is_none());
     }
 
@@ -164,7 +195,25 @@ mod tests {
         let motion = motion("camera/move");
         let (mut stops, now) = (CameraStops::default(), Instant::now());
         stops.schedule(&motion, now);
-        stops.stopped("another camera", now);
+        stops.stopped(&stops.sent("another camera".to_owned()), now);
         assert!(!stops.is_empty());
+    }
+
+    #[test]
+    fn a_stop_under_way_is_not_the_stop_of_a_later_start() {
+        let motion = motion("camera/move");
+        let (mut stops, now) = (CameraStops::default(), Instant::now());
+        stops.schedule(&motion, now);
+        let sent = stops.sent(motion.camera.clone());
+        // The camera is started again while the stop of the first start is under way.
+        let due = now + Duration::from_secs(10);
+        stops.schedule(&motion, due);
+        stops.stopped(&sent, now);
+        assert_eq!(stops.next_due(), Some(due));
+        assert!(stops.retry(&sent, now));
+        assert_eq!(stops.next_due(), Some(due));
+        let sent = stops.sent(motion.camera.clone());
+        stops.stopped(&sent, now);
+        assert!(stops.is_empty());
     }
 }

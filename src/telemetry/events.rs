@@ -173,6 +173,14 @@ impl Telemetry {
         }
     }
 
+    /// A camera that was started may still move: the device has refused every stop.
+    pub fn camera_not_stopped(&self, room: &str, failure: &Failure) {
+        let reason = &*shortened(&failure.message, LONGEST_TEXT);
+        room_span(room).in_scope(|| {
+            tracing::warn!(target: ROOMS, reason, "the camera may still move: the device refuses to stop it");
+        });
+    }
+
     /// A room is no longer configured.
     pub fn room_removed(&self, room: &str) {
         room_span(room).in_scope(|| tracing::info!(target: ROOMS, "removed"));

@@ -40,6 +40,15 @@ pub struct Run {
     pub stopped: Option<Instant>,
 }
 
+/// A start or stop of a camera as the device received it, whatever it did with it.
+#[derive(Debug, Clone)]
+pub struct CameraRequest {
+    pub path: String,
+    pub came: Instant,
+    pub answered: Instant,
+    pub line: String,
+}
+
 /// A session that the device created.
 #[derive(Debug, Clone)]
 pub struct Made {
@@ -57,6 +66,7 @@ pub struct Evidence {
     /// Every value that the video's mute was set to.
     pub toggles: Vec<(Instant, bool)>,
     pub runs: Vec<Run>,
+    pub camera_requests: Vec<CameraRequest>,
     pub made: HashMap<String, Made>,
     pub used: HashSet<String>,
     pub requests: u64,
@@ -96,6 +106,14 @@ impl Evidence {
             ),
         };
         let body: Value = serde_json::from_str(&text).unwrap_or_default();
+        if let Some("moveStart" | "moveStop") = body["action"].as_str() {
+            self.camera_requests.push(CameraRequest {
+                path: entry.path.clone(),
+                came: seen.came,
+                answered: seen.at,
+                line: seen.line.clone(),
+            });
+        }
         if seen.carried() {
             self.effects(entry, &body);
         }

@@ -137,7 +137,8 @@ impl Actor {
             } else if executed.camera_may_move {
                 self.stops.schedule_repeated(&motion, now);
             } else {
-                self.stops.stopped(&motion.camera, now);
+                let sent = self.stops.sent(motion.camera);
+                self.stops.stopped(&sent, now);
             }
         }
         self.take_read_back(executed.readings, executed.spelled);

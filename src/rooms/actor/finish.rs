@@ -9,6 +9,7 @@ use super::{Actor, CameraEffect, Done};
 use crate::catalogue::Evidence;
 use crate::command::{Failure, Reply};
 use crate::device::{DeviceResponse, Problem, RequestError};
+use crate::rooms::camera_stops::SentStop;
 use crate::rooms::executor::Executed;
 use crate::rooms::poller::{Poll, Polled};
 use crate::rooms::reading::{ReadOutcome, Reading};
@@ -32,15 +33,22 @@ impl Actor {
                 self.underway.command_ended(lane);
                 self.commanded(reply, *effect, *executed);
             }
-            Done::CameraStopped { camera, executed } => {
+            Done::CameraStopped { sent, executed } => {
                 self.underway.set_camera_stop(false);
-                match executed.result {
-                    Ok(_) => self.stops.stopped(&camera, Instant::now()),
-                    Err(_) => self.stops.retry(&camera, Instant::now()),
+                match &executed.result {
+                    Ok(_) => self.stops.stopped(&sent, Instant::now()),
+                    Err(failure) => self.retry_stop(&sent, failure),
                 }
                 self.note_device_trouble(executed.problem, executed.unanswered);
             }
             Done::Checked(executed) => self.checked(*executed),
+        }
+    }
+
+    fn retry_stop(&mut self, sent: &SentStop, failure: &Failure) {
+        if !self.stops.retry(sent, Instant::now()) {
+            let telemetry = self.telemetry();
+            telemetry.camera_not_stopped(&self.settings.id, failure);
         }
     }
 
@@ -108,7 +116,7 @@ impl Actor {
     }
 
     /// Schedules or cancels a camera's stop after a command that was about the camera.
-    fn schedule_stop(&mut self, effect: CameraEffect, failure: Option<&Failure>) {
+    pub(super) fn schedule_stop(&mut self, effect: CameraEffect, failure: Option<&Failure>) {
         let now = Instant::now();
         match &effect {
             CameraEffect::Recalls(preset) => self.preset = Some(preset.clone()),
@@ -127,7 +135,7 @@ impl Actor {
             }
             // An earlier start may still move it: a stop too many does no harm.
             (CameraEffect::Starts(motion), Some(_)) => self.stops.schedule(&motion, now),
-            (CameraEffect::Stops(camera), None) => self.stops.stopped(&camera, now),
+            (CameraEffect::Stops(sent), None) => self.stops.stopped(&sent, now),
             (CameraEffect::Stops(_), Some(_))
             | (CameraEffect::None | CameraEffect::Recalls(_) | CameraEffect::Places, _) => {}
         }

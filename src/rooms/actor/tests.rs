@@ -95,7 +95,7 @@ impl Fixture {
         self.actor.finish(Done::Commanded {
             lane: Lane::InOrder,
             reply: self.reply(command),
-            effect: Box::new(CameraEffect::of(&call)),
+            effect: Box::new(CameraEffect::of(&call, &self.actor.stops)),
             executed: Box::new(executed),
         });
     }
@@ -330,9 +330,25 @@ async fn a_camera_is_stopped_at_once_when_nobody_knows_whether_it_started() {
     room.end("camera/move", MOVE, Err(unknown));
     assert_eq!(room.actor.stops.next_due(), Some(Instant::now()));
     let camera = Motion::camera(&room.actor.stops.any().unwrap());
-    room.actor.stops.stopped(&camera, Instant::now());
+    let sent = room.actor.stops.sent(camera);
+    room.actor.stops.stopped(&sent, Instant::now());
     // The start may still come.
     assert!(!room.actor.stops.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_was_under_way_leaves_the_stop_of_a_later_start() {
+    let stop = Call::parse("camera/stop", &Bytes::new(), &mut None).unwrap();
+    let mut room = Fixture::online();
+    room.end("camera/move", MOVE, success());
+    let before = CameraEffect::of(&stop, &room.actor.stops);
+    // Somebody starts the camera again before the answer to the stop comes.
+    room.end("camera/move", MOVE, success());
+    room.actor.schedule_stop(before, None);
+    assert!(!room.actor.stops.is_empty());
+    let after = CameraEffect::of(&stop, &room.actor.stops);
+    room.actor.schedule_stop(after, None);
+    assert!(room.actor.stops.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

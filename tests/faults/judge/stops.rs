@@ -1,5 +1,6 @@
 //! Checks that every camera that was started is stopped, whatever happened to the client.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Judge, LIFE};
 use crate::commands::camera_path;
-use crate::evidence::{Evidence, Run};
+use crate::evidence::{CameraRequest, Evidence, Run};
 use crate::ledger::Sent;
 use crate::report::Check;
 use crate::timeline::Cause;
@@ -18,6 +19,14 @@ const LATE: Duration = Duration::from_millis(1500);
 const RECOVERS: Duration = Duration::from_secs(7);
 /// A move without a limit ends after this time.
 const LONGEST_MOVE: Duration = Duration::from_secs(10);
+
+/// The starts and stops of the same camera before and after a run began.
+fn near<'a>(evidence: &'a Evidence, run: &'a Run) -> impl Iterator<Item = &'a CameraRequest> {
+    let (from, to) = (run.started - RECOVERS, run.started + 3 * LONGEST_MOVE);
+    evidence.camera_requests.iter().filter(move |request| {
+        request.path == run.path && request.answered >= from && request.came <= to
+    })
+}
 
 impl Judge<'_> {
     pub(super) fn stops(&self) {
@@ -63,7 +72,7 @@ impl Judge<'_> {
                 .most(Check::Stops, "latest undisturbed, ms", late);
         }
         if calm > LATE || run.stopped.is_none() {
-            let message = format!(
+            let mut message = format!(
                 "room {}: {} moved, was due to stop at {} and {}",
                 world.rooms[number].target.id,
                 run.path,
@@ -73,6 +82,11 @@ impl Judge<'_> {
                     None => "did not".into(),
                 }
             );
+            for request in near(evidence, run) {
+                let (came, answered) = (request.came, request.answered);
+                let (came, answered) = (timeline.seconds(came), timeline.seconds(answered));
+                let _ = write!(message, "\n    {came} to {answered}: {}", request.line);
+            }
             world
                 .report
                 .violation(timeline, Check::Stops, Some(number), &message, run.started);
