@@ -58,6 +58,7 @@ run() {
             # Companion's own Node.js is 22, which has WebSocket without asking.
             local options=
             [ "$(node -p 'typeof WebSocket')" = function ] || options=--experimental-websocket
+            [ -z "$TLS_PORT" ] || export NODE_EXTRA_CA_CERTS=$CLIENTS_DIR/tls/certificate.pem
             NODE_OPTIONS=$options node --test --test-reporter=spec examples/companion/test/*.test.js ;;
         crestron)
             local compile="mcs -warnaserror -langversion:5 examples/crestron/PolyRoom.cs"
@@ -73,9 +74,11 @@ if [ -z "${POLY2MQTT:-}" ]; then
 fi
 POLY2MQTT=$(realpath "$POLY2MQTT")
 gateway=$PWD/tests/clients/gateway.sh
-export POLY2MQTT GATEWAY=$gateway CLIENTS_DIR= SIMULATOR=
+export POLY2MQTT GATEWAY=$gateway CLIENTS_DIR= SIMULATOR= TLS_PORT= TLS_CERTIFICATE= TLS_HTTP_PORT=
 
 finish() {
+    [ -z "$TLS_PORT" ] || CLIENTS_DIR=$CLIENTS_DIR/tls "$gateway" stop
+    TLS_PORT=
     [ -z "$CLIENTS_DIR" ] || { "$gateway" stop; rm -rf "$CLIENTS_DIR"; }
     [ -z "$SIMULATOR" ] || kill "$SIMULATOR" 2> /dev/null || true
     CLIENTS_DIR= SIMULATOR=
@@ -114,6 +117,7 @@ token = "$TOKEN"
 listen = "127.0.0.1:$TCP_PORT"
 [poll]
 fast = "500ms"
+normal = "1s"
 [rooms.1]
 url = "https://127.0.0.1:$device"
 password = "456"
@@ -121,6 +125,22 @@ certificate = "insecure"
 presets = { 1 = "Whole table", 3 = "Lectern" }
 END
     "$gateway" start
+    begin_tls "$device"
+}
+
+# A second gateway to the same device, with TLS at both ports and a certificate of its own.
+begin_tls() {
+    have openssl || return 0
+    local dir=$CLIENTS_DIR/tls
+    mkdir "$dir"
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 \
+        -keyout "$dir/key.pem" -out "$dir/certificate.pem" 2> /dev/null
+    TLS_CERTIFICATE=$(openssl x509 -in "$dir/certificate.pem" -noout -fingerprint -sha256 | sed 's/.*=//')
+    TLS_HTTP_PORT=$(free_port) TLS_PORT=$(free_port)
+    sed -e "s/127.0.0.1:$HTTP_PORT/127.0.0.1:$TLS_HTTP_PORT/" -e "s/127.0.0.1:$TCP_PORT/127.0.0.1:$TLS_PORT/" \
+        -e "s|^\[http\]|&\ntls_cert_file = '$dir/certificate.pem'\ntls_key_file = '$dir/key.pem'|" \
+        -e 's/^\[tcp\]/&\ntls = true/' "$CLIENTS_DIR/poly2mqtt.toml" > "$dir/poly2mqtt.toml"
+    CLIENTS_DIR=$dir TCP_PORT=$TLS_PORT "$gateway" start
 }
 
 failed=()

@@ -357,3 +357,31 @@ fn the_flow_for_node_red_knows_the_topics() {
     }
     assert!(count > 15, "{count}");
 }
+
+/// Plain lines have one port on all pages and in all examples.
+#[test]
+fn plain_lines_have_one_port_everywhere() {
+    let pages = ["tcp.md", "crestron.md", "shell.md"].map(|name| page(&format!("docs/{name}")));
+    for text in &pages {
+        let listens = text.split("[tcp]\nlisten = \"").skip(1);
+        for listen in listens {
+            let address = listen.split('"').next().unwrap();
+            assert!(address.ends_with(":8023"), "{address}");
+        }
+        let by_hand = text.split("`nc ").skip(1);
+        for words in by_hand {
+            let words = words.split('`').next().unwrap();
+            let is_port = words.ends_with(|c: char| c.is_ascii_digit());
+            assert!(!is_port || words.ends_with(" 8023"), "nc {words}");
+        }
+        assert!(text.contains("8023"));
+    }
+    let module = page("examples/crestron/poly2mqtt_room.usp");
+    assert!(module.contains("propDefaultValue = 8023d;"));
+    assert!(page("docs/crestron.md").contains("\"boardroom\", \"a long random text"));
+    assert!(page("examples/shell/netcat.sh").contains("port=${2:-8023}"));
+    for name in ["qsys", "crestron", "companion"] {
+        let text = page(&format!("docs/{name}.md"));
+        assert!(text.contains("in clear"), "{name}: the token");
+    }
+}

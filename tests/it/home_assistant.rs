@@ -1,6 +1,7 @@
 //! Home Assistant discovery: the documents, and when they are at the broker.
 //!
 //! `tests/live/home_assistant.rs` tests with the real program.
+mod examples;
 mod limits;
 mod schema;
 

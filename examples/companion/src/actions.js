@@ -60,7 +60,14 @@ export function actions(send) {
 		answer: plain('Call: answer', 'call/answer'),
 		reject: plain('Call: reject', 'call/reject'),
 		hang_up: plain('Call: hang up', 'call/hangup'),
+		join_current: plain('Calendar: join the current meeting', 'calendar/current/dial'),
 		join_next: plain('Calendar: join the next meeting', 'calendar/next/dial'),
+		check_room: plain('Room: check whether it is ready', 'readiness/run'),
+		provider_set: action(
+			'Room: switch the provider (needs a token with the access admin)',
+			[text('provider', 'Provider: poly, teams, zoom …')],
+			({ options }) => send('system/provider/set', { provider: options.provider }),
+		),
 		raw: action(
 			'Any command of the gateway',
 			[text('command', 'Command', 'camera/tracking/set'), text('payload', 'Payload, empty for none')],

@@ -17,12 +17,19 @@ export function feedbacks(room) {
 		defaultStyle: { color: WHITE, bgcolor },
 		callback: () => Boolean(room() && holds(room())),
 	})
+	const nobodyAnswered = (it) => it.state('call/last')?.missed === true
 	const call = (...states) => (it) => states.includes(it.state('call/state'))
 	return {
 		muted: feedback('Microphones are muted', RED, (it) => it.state('audio/muted') === true),
 		video_muted: feedback('Video is muted', RED, (it) => it.state('video/muted') === true),
 		in_call: feedback('In a call', GREEN, call('connected', 'held')),
 		ringing: feedback('Ringing', AMBER, call('ringing')),
+		in_meeting: feedback('In a meeting of any kind, Teams and Zoom too', GREEN, (it) => it.state('call/in_meeting') === true),
+		meeting_now: feedback('A meeting of the calendar is on', AMBER, (it) => Boolean(it.meeting('calendar/current'))),
+		missed: feedback('The last call was missed', AMBER, nobodyAnswered),
+		ready: feedback('The last check of the room found nothing wrong', GREEN, (it) => it.state('readiness')?.ok === true),
+		not_ready: feedback('The last check of the room found something wrong', RED, (it) => it.state('readiness')?.ok === false),
+		problem: feedback('Something is wrong with gateway or device', RED, (it) => it.problem !== ''),
 		online: feedback('Online', GREEN, (it) => it.online),
 	}
 }

@@ -42,6 +42,14 @@ export default class PolyRoom extends InstanceBase {
 			{ id: 'port', type: 'textinput', label: 'HTTP port', width: 4, default: '8080', regex: Regex.PORT },
 			{ id: 'room', type: 'textinput', label: "The room's id in the gateway's configuration", width: 8, default: '1' },
 			{ id: 'tls', type: 'checkbox', label: 'Encrypted (wss)', width: 4, default: false },
+			{
+				id: 'exposed',
+				type: 'static-text',
+				label: 'Without encryption',
+				width: 12,
+				value: 'The token goes through the network in clear: whoever listens there can read it.',
+				isVisibleExpression: '!$(options:tls)',
+			},
 			{ id: 'token', type: 'secret-text', label: 'Token, if the gateway wants one', width: 12 },
 		]
 	}

@@ -35,7 +35,25 @@ export function presets(label) {
 			hang_up: button('Hang up', `HANG UP\n${variable('call_state')}`, act('hang_up'), {
 				feedbacks: [lit('in_call', GREEN)],
 			}),
-			join_next: button('Join the next meeting', `JOIN\n${variable('next_meeting')}`, act('join_next')),
+		},
+		meeting: {
+			join_current: button('Join the current meeting', `JOIN NOW\n${variable('current_meeting')}`, act('join_current'), {
+				feedbacks: [lit('meeting_now', AMBER), lit('in_meeting', GREEN)],
+			}),
+			join_next: button(
+				'Join the next meeting',
+				`JOIN ${variable('next_meeting_start')}\n${variable('next_meeting')}`,
+				act('join_next'),
+			),
+		},
+		room: {
+			check_room: button('Check the room', `CHECK\n${variable('readiness')}`, act('check_room'), {
+				feedbacks: [lit('ready', GREEN), lit('not_ready', RED)],
+			}),
+			problem: button('Problem', `${variable('availability')}\n${variable('problem')}`, [], {
+				feedbacks: [lit('problem', RED)],
+			}),
+			last_call: button('Last call', `LAST\n${variable('last_call')}`, [], { feedbacks: [lit('missed', AMBER)] }),
 		},
 		camera: {},
 	}
@@ -47,7 +65,7 @@ export function presets(label) {
 		const down = act('preset_activate', { preset })
 		sections.camera[`preset_${preset}`] = button(`Camera preset ${preset}`, `CAM\n${variable(`preset_${preset}`)}`, down)
 	}
-	const names = { sound: 'Sound and picture', call: 'Call', camera: 'Camera' }
+	const names = { sound: 'Sound and picture', call: 'Call', meeting: 'Meetings', room: 'Is all well?', camera: 'Camera' }
 	const structure = Object.entries(sections).map(([id, buttons]) => {
 		return { id, name: names[id], definitions: Object.keys(buttons) }
 	})

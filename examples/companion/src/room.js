@@ -11,8 +11,11 @@ const STATES = [
 	'call/state',
 	'call/count',
 	'call/in_meeting',
+	'call/last',
 	'calendar/current',
 	'calendar/next',
+	'readiness',
+	'system/mode',
 ]
 
 const SILENCE = 10_000
@@ -104,6 +107,26 @@ export class Room {
 		const problem = this.state('problem')
 		if (problem && problem.code !== 'none') return problem.message
 		return this.online ? '' : 'offline'
+	}
+
+	/** A meeting of the calendar: `{subject, start}`, its start as a date; undefined for none. */
+	meeting(topic) {
+		const meeting = this.state(topic)
+		if (meeting === null || typeof meeting !== 'object') return undefined
+		const start = Number(meeting.startTime)
+		// Some firmware has milliseconds.
+		const milliseconds = start > 100_000_000_000 ? start : start * 1000
+		return { subject: meeting.subject || 'No subject', start: new Date(milliseconds) }
+	}
+
+	/** What the newest check of the room found wrong, for a person; empty for nothing. */
+	get unready() {
+		const checks = this.state('readiness')?.checks
+		if (!Array.isArray(checks)) return ''
+		return checks
+			.filter((check) => check?.ok === false)
+			.map(({ message }) => message)
+			.join('; ')
 	}
 
 	/** The name of a camera preset, or its number where it has none. */

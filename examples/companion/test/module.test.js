@@ -8,8 +8,10 @@ import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { validateManifest } from '@companion-module/base/manifest'
 import PolyRoom from '../src/main.js'
+import { Room } from '../src/room.js'
+import { variableValues } from '../src/variables.js'
 
-const { CONTROL, GATEWAY, HTTP_PORT, TOKEN } = process.env
+const { CONTROL, GATEWAY, HTTP_PORT, TLS_HTTP_PORT, TOKEN } = process.env
 assert(CONTROL, 'run it with tests/clients.sh')
 
 /** What a module can ask of Companion, as far as this one does. */
@@ -154,10 +156,73 @@ test('calls', async () => {
 	await lights('ringing')
 	await companion.press('reject')
 	await shows('call_state', 'idle')
+	const before = (await device()).dialled.length
 	await companion.press('join_next')
-	await until(async () => (await device()).dialled.length === 2)
+	await until(async () => (await device()).dialled.length === before + 1)
 	await companion.press('hang_up')
 	await shows('call_count', 0)
+})
+
+test('meetings', async () => {
+	await shows('next_meeting', 'Planning')
+	assert.match(companion.variables.next_meeting_start, /^\d\d:\d\d$/)
+	assert.match(companion.variables.current_meeting_start, /^\d\d:\d\d$/)
+	await lights('meeting_now')
+	await dark('in_meeting')
+	await companion.press('join_current')
+	await lights('in_meeting')
+	assert((await device()).dialled.some((call) => JSON.stringify(call).includes('standup@example.com')))
+	await companion.press('hang_up')
+	await dark('in_meeting')
+})
+
+test('words for meetings and checks', () => {
+	const room = new Room({ host: 'x', port: 1, room: '1' }, () => {})
+	const at = new Date(2026, 4, 4, 12, 5).getTime()
+	const told = (states) => {
+		room.state = (topic) => states[topic]
+		return variableValues(room)
+	}
+	for (const [meeting, subject, start] of [
+		[undefined, '', ''],
+		['none', '', ''],
+		[null, '', ''],
+		[{ subject: 'Planning', startTime: at / 1000 }, 'Planning', '12:05'],
+		[{ subject: '', startTime: at }, 'No subject', '12:05'],
+		[{ subject: 'A "quoted" one', startTime: String(at / 1000) }, 'A "quoted" one', '12:05'],
+		[{ startTime: 'soon' }, 'No subject', ''],
+	]) {
+		const values = told({ 'calendar/next': meeting })
+		assert.deepEqual([values.next_meeting, values.next_meeting_start], [subject, start])
+	}
+	const checks = [{ ok: true, message: 'in' }, { ok: false, message: 'no "camera"' }, null, { ok: false, message: 'no mic' }]
+	assert.equal(told({ readiness: { ok: false, checks } }).readiness, 'no "camera"; no mic')
+	assert.equal(told({ readiness: 7 }).readiness, '')
+	assert.equal(told({ 'call/last': 'none' }).last_call, '')
+	assert.equal(told({ 'call/last': { name: null, address: 'a@b' } }).last_call, 'a@b')
+})
+
+test('the last call, the provider, and a check of the room', async () => {
+	await person('ring?from=dave@example.com')
+	await lights('ringing')
+	await companion.press('reject')
+	await until(() => companion.variables.last_call === 'dave')
+	assert.notEqual(companion.variables.last_call_outcome, 'answered')
+	assert.notEqual(companion.variables.provider, '')
+	await companion.press('check_room')
+	// A meeting that begins soon is a reason not to check.
+	await until(() => companion.checked.some((id) => ['ready', 'not_ready'].includes(id)) || companion.variables.last_error)
+})
+
+test('over TLS', { skip: !TLS_HTTP_PORT && 'needs openssl' }, async () => {
+	await module.configUpdated({ ...config, port: TLS_HTTP_PORT, tls: true }, { token: TOKEN })
+	await until(() => companion.status.status === 'ok')
+	await companion.run('mute', { on: 'true' })
+	await lights('muted')
+	await companion.run('mute', { on: 'false' })
+	await dark('muted')
+	await module.configUpdated(config, { token: TOKEN })
+	await until(() => companion.status.status === 'ok')
 })
 
 test('any command, and why one failed', async () => {

@@ -40,15 +40,68 @@ internal static class Test
         Console.WriteLine("ok   {0}", what);
     }
 
-    private static PolyRoom Room(string id, string token)
+    private static PolyRoom Room(string id, string token, int port = 0)
     {
-        var room = new PolyRoom("127.0.0.1", Port, id, token);
+        var room = new PolyRoom("127.0.0.1", port == 0 ? Port : port, id, token);
         room.Start();
         return room;
     }
 
+    // What people read has no JSON escapes.
+    private static void Words()
+    {
+        foreach (var line in new[]
+        {
+            @"plain|plain", @"a \""quoted\"" name|a ""quoted"" name", @"a\\b\/c|a\b/c", @"caf\u00e9|café",
+            @"two\nlines|two lines", @"emoji \ud83d\ude00|emoji \ud83d\ude00", @"|"
+        })
+        {
+            var parts = line.Split('|');
+            var wanted = parts[1].Replace(@"\ud83d\ude00", "\ud83d\ude00");
+            var json = "{\"code\":\"offline\",\"message\":\"" + parts[0] + "\",\"since\":\"x\"}";
+            Until("without escapes: " + parts[0], () => Json.Text(json, "message") == wanted);
+        }
+        var cut = "{\"message\":\"ends with \\";
+        Until("JSON that breaks off", () => Json.Text(cut, "message").StartsWith("ends with") && Json.Raw(cut, "ok") == "");
+    }
+
+    // A room over TLS.
+    private static void Secure()
+    {
+        var port = Environment.GetEnvironmentVariable("TLS_PORT");
+        var print = Environment.GetEnvironmentVariable("TLS_CERTIFICATE");
+        if (string.IsNullOrEmpty(port))
+        {
+            Console.WriteLine("SKIPPED: TLS needs openssl");
+            return;
+        }
+        foreach (var known in new[] { true, false })
+        {
+            using (var room = new PolyRoom("127.0.0.1", int.Parse(port), "1", Token))
+            {
+                room.Encrypted = true;
+                room.Certificate = known ? print : print.Replace(print[0], print[0] == '0' ? '1' : '0');
+                room.Start();
+                if (!known)
+                {
+                    Until("another certificate is refused", () => room.Problem.Contains("certificate is not trusted"));
+                    continue;
+                }
+                Until("online over TLS", () => room.Online && room.Volume == 62);
+                room.SetMute(true);
+                Until("mutes over TLS", () => room.Muted);
+                room.SetMute(false);
+                Until("and unmutes", () => !room.Muted);
+            }
+        }
+        using (var plain = Room("1", Token, int.Parse(port)))
+            Until("plain lines at a port with TLS are a problem", () => plain.Problem != "connecting" && !plain.Online);
+    }
+
     private static void Main(string[] args)
     {
+        Words();
+        Secure();
         using (var stranger = Room("1", "wrong"))
             Until("a wrong token is a problem", () => stranger.Problem.Contains("token is"));
         using (var nowhere = Room("nowhere", Token))
@@ -62,6 +115,16 @@ internal static class Test
             room.Changed += delegate { changes++; };
             Until("online", () => room.Online && room.Problem == "");
             Until("the states are there", () => room.Volume == 62 && room.CallState == "idle");
+
+            Until("it says so in words", () => room.Availability == "online");
+            Until("the meetings of now and next", () => room.CurrentMeeting != null && room.NextMeeting != null
+                && room.CurrentMeeting.Subject == "Stand-up" && room.NextMeeting.Subject == "Planning"
+                && room.CurrentMeeting.Start < DateTime.Now && room.NextMeeting.Start > DateTime.Now
+                && room.NextMeeting.CanJoin);
+            room.JoinCurrentMeeting();
+            Until("the current meeting is joined", () => room.InMeeting && Device("standup@example.com"));
+            room.HangUp();
+            Until("and left", () => !room.InMeeting && room.CallState == "idle");
 
             room.SetMute(true);
             Until("mute mutes the device", () => Device("\"muted\":true"));
@@ -108,8 +171,12 @@ internal static class Test
             room.HangUp();
             Until("hung up again", () => room.CallState == "idle");
 
+            failure = "";
+            room.CheckRoom();
+            Until("a check says what it found", () => room.Ready || room.Readiness != "" || failure != "");
+
             Gateway("stop");
-            Until("the gateway stops", () => !room.Online && room.Problem != "");
+            Until("the gateway stops", () => !room.Online && room.Problem != "" && room.Availability == "not connected");
             failure = "";
             room.ToggleMute();
             Until("a command fails", () => failure.StartsWith("offline"));
@@ -124,7 +191,7 @@ internal static class Test
 
             Person("reboot?seconds=3");
             room.SetMute(true);
-            Until("the device is away", () => !room.Online && room.Problem != "");
+            Until("the device is away", () => room.Availability == "offline" && room.Problem != "");
             Until("and back", () => room.Online && room.Problem == "");
         }
 

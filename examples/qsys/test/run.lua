@@ -61,6 +61,25 @@ assert(shown["audio/volume"] == nil, "a state that went away is none")
 assert(newest().topic == "room/x/camera/stop")
 print("ok   the room alone")
 
+local noon = os.time { year = 2026, month = 5, day = 4, hour = 12, min = 5 }
+for _, case in ipairs {
+  { nil, "" },
+  { { subject = "Planning", startTime = noon }, "12:05 Planning" },
+  { { subject = "Planning", startTime = noon * 1000 }, "12:05 Planning" },
+  { { subject = "", startTime = tostring(noon) }, "12:05 No subject" },
+  { { subject = 'A "quoted" café' }, 'A "quoted" café' },
+  { { startTime = "soon" }, "No subject" },
+} do
+  assert(design.MeetingText(case[1]) == case[2], case[2])
+end
+assert(design.ReadinessText(nil) == "" and design.ReadinessText { ok = true, checks = {} } == "")
+assert(design.ReadinessText { checks = {
+  { name = "login", ok = true, message = "in" }, { ok = false, message = "no camera" },
+  { ok = false, message = "no microphone" }, 7,
+} } == "no camera; no microphone")
+assert(design.Escape('a/b "ü"%') == "a%2Fb%20%22%C3%BC%22%25")
+print("ok   words for meetings and checks")
+
 -- Against the gateway -----------------------------------------------------------------------------
 
 local function person(what) assert(http.request(control_port .. "/" .. what, "")) end
@@ -103,6 +122,18 @@ qsys.wait("the states are there", function()
     and controls.Status.Value == 0
 end)
 
+assert(controls.Availability.String == "online")
+assert(controls.Security.String:find("token can be read"), "a token that goes in clear is told")
+qsys.wait("the meetings of now and next", function()
+  return controls.CurrentMeeting.String:find("^%d%d:%d%d Stand%-up$")
+    and controls.NextMeeting.String:find("^%d%d:%d%d Planning$")
+end)
+trigger(controls.JoinCurrent)
+qsys.wait("the current meeting is joined", function() return controls.InMeeting.Boolean end)
+assert(qsys.json.encode(device().dialled):find("standup@example.com", 1, true))
+trigger(controls.HangUp)
+qsys.wait("and left", function() return not controls.InMeeting.Boolean and not controls.InCall.Boolean end)
+
 hold(controls.Mute)
 wait_for_device("mute mutes the device", function(it) return it.audio.muted end)
 qsys.wait("and stays pressed", function() return controls.Mute.Boolean end)
@@ -124,6 +155,16 @@ qsys.wait("presets have their names", function()
   return controls.PresetName[1].String == "Whole table" and controls.PresetName[2].String == ""
     and controls.PresetName[3].String == "Lectern"
 end)
+controls.PresetWanted.String = "Whole table"
+trigger(controls.PresetByName)
+wait_for_device("a preset by its name", function(it) return it.cameras.active_preset == 1 end)
+controls.PresetWanted.String = "Wall"
+trigger(controls.PresetByName)
+qsys.wait("a wrong name is told the right ones, without escapes", function()
+  return controls.LastError.String:find('"Whole table", "Lectern"', 1, true)
+end)
+trigger(controls.Preset[3])
+qsys.wait("a right one ends the error", function() return controls.LastError.String == "" end)
 trigger(controls.Dial)
 qsys.wait("dialling nobody is an error", function() return controls.LastError.String ~= "" end)
 
@@ -155,6 +196,11 @@ qsys.wait("ringing again", function() return controls.Ringing.Boolean end)
 trigger(controls.Reject)
 qsys.wait("rejected", function() return controls.CallState.String == "idle" end)
 
+trigger(controls.CheckRoom)
+qsys.wait("a check of the room says what it found", function()
+  return controls.Ready.Boolean or controls.Readiness.String ~= "" or controls.LastError.String ~= ""
+end)
+
 gateway("stop")
 qsys.wait("the gateway stops", function()
   return not controls.Online.Boolean and controls.Status.Value == 2
@@ -179,6 +225,7 @@ person("reboot?seconds=3")
 hold(controls.Mute)
 qsys.wait("the device is away", function()
   return not controls.Online.Boolean and controls.Problem.String ~= ""
+    and controls.Availability.String == "offline"
 end)
 qsys.wait("and back", function()
   return controls.Online.Boolean and controls.Problem.String == ""
