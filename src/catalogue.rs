@@ -76,6 +76,8 @@ mod sources;
 mod state;
 mod step;
 mod up_down;
+#[cfg(test)]
+mod words_test;
 
 pub use areas::cameras::states::{CONNECTED_SOURCES, PRESET_NAMES, PRESETS};
 pub use areas::conferences::states::CALLS;

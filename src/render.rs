@@ -11,7 +11,7 @@ mod table;
 mod topic_page;
 
 pub use access_list::mosquitto_acl;
-pub use console::console;
+pub use console::{command as console_command, console};
 pub use error_codes::commands_page;
 pub use table::{files, read, requests, states, takes, topic_table};
 pub use topic_page::topic_page;

@@ -93,7 +93,7 @@ mod tests {
 
     const UP: CommandTopic = CommandTopic::new("audio/volume/up");
     const DOWN: CommandTopic = CommandTopic::new("audio/volume/down");
-    const RATE: Field = Field::body("rate", "rate", Rule::Integer { min: 0, max: 100 });
+    const RATE: Field = Field::body("rate", "rate", "", Rule::Integer { min: 0, max: 100 });
     const VOLUME: Field = RATE.steps(UP, DOWN);
 
     fn told(field: &Field, value: Value) -> String {
@@ -144,11 +144,11 @@ mod tests {
 
     #[test]
     fn a_number_where_text_is_wanted_is_to_be_quoted() {
-        let address = Field::body("address", "address", Rule::Text);
+        let address = Field::body("address", "address", "", Rule::Text);
         for value in [json!(5551234.0), json!(true)] {
             assert!(told(&address, value).contains("double quotes"));
         }
-        let secret = Field::body("password", "password", Rule::Secret);
+        let secret = Field::body("password", "password", "", Rule::Secret);
         assert_eq!(told(&secret, json!(1.5)), "");
     }
 }

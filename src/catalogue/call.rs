@@ -46,7 +46,7 @@ impl Call {
         let found = CATALOGUE.route(command);
         let rule = match &found {
             Ok((route, _)) => route.command(),
-            Err(_) => &Command::new(""),
+            Err(_) => &Command::new("", ""),
         };
         let name = found.as_ref().map_or(command, |(route, _)| &route.topic);
         let read = rule.payload.read(name, payload, rule.toggles.is_some());

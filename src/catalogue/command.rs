@@ -133,6 +133,9 @@ pub struct FileSpec {
 pub struct Command {
     /// The topic below the room with its parameters: `camera/preset/{index}/activate`.
     pub topic: &'static str,
+    /// What it does in the room, or what a query answers with. Empty for another spelling of a topic's first
+    /// command.
+    pub about: &'static str,
     /// Set if the HTTP method does not show whether it reads or changes.
     pub kind: Option<TopicKind>,
     /// The allowed payloads.
@@ -177,9 +180,11 @@ pub struct Command {
 }
 
 impl Command {
-    pub(super) const fn new(topic: &'static str) -> Self {
+    /// `about` tells a person in the room what the command does, or what the query answers with.
+    pub(super) const fn new(topic: &'static str, about: &'static str) -> Self {
         Self {
             topic,
+            about,
             kind: None,
             payload: Payload::None,
             fixed: &[],
@@ -254,12 +259,13 @@ impl Command {
         Self { flags, ..self }
     }
 
-    /// It is sent only where the device lacks the topic's first command. Plan, read-back and urgency
-    /// are those of the first; fields have the same names and may go elsewhere in the request.
-    pub(super) const fn fallback(self) -> Self {
+    /// Another spelling of a topic, which is sent only where the device lacks the topic's first command.
+    /// Words, plan, read-back and urgency are those of the first; fields have the same names and may go
+    /// elsewhere in the request.
+    pub(super) const fn fallback(topic: &'static str) -> Self {
         Self {
             fallback: true,
-            ..self
+            ..Self::new(topic, "")
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Field {
     pub name: &'static str,
     /// Its name at the device: `dialType`; dots nest.
     pub wire: &'static str,
+    /// What its value means, with the unit of a number, and what holds if it is left out.
+    pub about: &'static str,
     /// Its allowed values.
     pub rule: Rule,
     /// It is required.
@@ -44,10 +46,17 @@ pub struct Field {
 }
 
 impl Field {
-    pub(super) const fn body(name: &'static str, wire: &'static str, rule: Rule) -> Self {
+    /// `about` tells what the value means.
+    pub(super) const fn body(
+        name: &'static str,
+        wire: &'static str,
+        about: &'static str,
+        rule: Rule,
+    ) -> Self {
         Self {
             name,
             wire,
+            about,
             rule,
             required: false,
             sent_in: SentIn::Body,
@@ -55,25 +64,34 @@ impl Field {
         }
     }
 
-    pub(super) const fn query(name: &'static str, wire: &'static str, rule: Rule) -> Self {
+    pub(super) const fn query(
+        name: &'static str,
+        wire: &'static str,
+        about: &'static str,
+        rule: Rule,
+    ) -> Self {
         Self {
             sent_in: SentIn::Query,
-            ..Self::body(name, wire, rule)
+            ..Self::body(name, wire, about, rule)
         }
     }
 
     /// A truth value that goes into the query as `True` or `False`.
-    pub(super) const fn query_true_false(name: &'static str, wire: &'static str) -> Self {
+    pub(super) const fn query_true_false(
+        name: &'static str,
+        wire: &'static str,
+        about: &'static str,
+    ) -> Self {
         Self {
             sent_in: SentIn::QueryTrueFalse,
-            ..Self::body(name, wire, Rule::Switch)
+            ..Self::body(name, wire, about, Rule::Switch)
         }
     }
 
-    pub(super) const fn gateway(name: &'static str, rule: Rule) -> Self {
+    pub(super) const fn gateway(name: &'static str, about: &'static str, rule: Rule) -> Self {
         Self {
             sent_in: SentIn::Gateway,
-            ..Self::body(name, name, rule)
+            ..Self::body(name, name, about, rule)
         }
     }
 

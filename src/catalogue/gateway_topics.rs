@@ -12,7 +12,7 @@ pub struct GatewayTopic {
     pub topic: Topic<'static>,
     /// It is a state: doors keep its newest value. An event is not kept.
     pub is_state: bool,
-    /// Its description in the topic page and the AsyncAPI document.
+    /// What it says, in a sentence.
     pub about: &'static str,
 }
 
@@ -21,47 +21,59 @@ pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
     GatewayTopic {
         topic: of_room(Below::Availability),
         is_state: true,
-        about: "`online` or `offline`: whether the device can be reached; while it is offline, its \
-                states are old",
+        about: "Whether the device can be reached and understood: `online` or `offline`. While it \
+                is offline, its states are old.",
     },
     GatewayTopic {
         topic: of_room(Below::Problem),
         is_state: true,
-        about: "why the device cannot be used: `code`, `message` and `since`; the code is `none` \
-                while there is no problem",
+        about: "Why the device cannot be used: `code`, `message` in words, and `since` when; the \
+                code is `none` while there is no problem.",
     },
-    event("incoming_call", "a call rings"),
-    event("call_connected", "a call is connected"),
+    event(
+        "incoming_call",
+        "A call rings: `address` says who calls, `conference` and `connection` are the ids to answer it by.",
+    ),
+    event(
+        "call_connected",
+        "A call is connected; `incoming` says who began it.",
+    ),
     event(
         "call_ended",
-        "a call ended; `answered` is false if it was never connected",
+        "A call has ended; `answered` is false if it was never connected.",
     ),
     event(
         "device_lost",
-        "a touch panel or another paired device is gone: `id`, `name`, `type`, `state`",
+        "A touch panel or another paired device is gone: `id`, `name`, `type`, `state`.",
     ),
-    event("device_back", "a device that was lost is there again"),
+    event(
+        "device_back",
+        "A paired device that was gone is there again.",
+    ),
     event(
         "readiness_failed",
-        "the room was checked and is not ready: `at`, and `failed` with the `name` and `message` of each \
-         check that failed",
+        "The room was checked and is not ready: `at` says when, and `failed` has the `name` and \
+         `message` of each check that failed.",
     ),
-    event("command_failed", "a command of any client failed"),
+    event(
+        "command_failed",
+        "A command of any client failed: its topic is `command`, and `code` and `message` say why.",
+    ),
     GatewayTopic {
         topic: Topic::Gateway("availability"),
         is_state: true,
-        about: "`online` or `offline`: whether the gateway runs; when the gateway is lost, the \
-                broker publishes `offline`",
+        about: "Whether the gateway runs: `online` or `offline`. When the gateway is lost, the \
+                broker publishes `offline`.",
     },
     GatewayTopic {
         topic: Topic::Gateway("info"),
         is_state: true,
-        about: "version, rooms, start time, and the configuration without secrets",
+        about: "The gateway's version and start time, its rooms, and the configuration without secrets.",
     },
     GatewayTopic {
         topic: Topic::Gateway("health"),
         is_state: true,
-        about: "counters, every 60 s",
+        about: "How the gateway is doing, in counters, every 60 seconds.",
     },
 ];
 

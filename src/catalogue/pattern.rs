@@ -10,27 +10,53 @@ pub fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
         .filter_map(|level| level.strip_prefix('{')?.strip_suffix('}'))
 }
 
-/// The meaning of a parameter, for the topic page.
+/// What each parameter of topics stands for, in a sentence.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("conf_id", "The `id` of a conference in `calls`."),
+    (
+        "conn_id",
+        "The `id` of a connection, which `calls` lists below its conference.",
+    ),
+    (
+        "term_id",
+        "The `id` of a terminal, as `call/{conf_id}/terminals/get` answers.",
+    ),
+    (
+        PRESET,
+        "A preset of the camera: its number from 1 to 10, or its name in the room's `presets`.",
+    ),
+    (
+        "source_id",
+        "The number of a camera or input, the `cameraIndex` in `camera/near` or `camera/far`; a \
+         position also takes `SELECTED_PEOPLE`.",
+    ),
+    (
+        "meeting_id",
+        "The `id` of a meeting in `calendar/meetings`.",
+    ),
+    (
+        "entry_id",
+        "The `id` of a directory entry, as `directory/search` answers.",
+    ),
+    (
+        "query_id",
+        "The `id` of a directory query, as `directory/query/create` answers.",
+    ),
+    (
+        "server_id",
+        "The `serverId` of a directory entry, as `directory/search` answers.",
+    ),
+    (
+        "name",
+        "Which one of several: of `config` a name in the room's `settings`, of `system/status` the \
+         name of a part after `system.status.`, of `system/touch_panel` the panel's `id`.",
+    ),
+];
+
+/// What a parameter stands for; empty for what is no parameter of a topic.
 pub fn about_parameter(name: &str) -> &'static str {
-    match name {
-        "conf_id" => "a conference's id, as listed in `calls`",
-        "conn_id" => "a connection's id, as listed in `calls` below its conference",
-        "term_id" => "a terminal's id, as `call/{conf_id}/terminals/get` answers",
-        "index" => "a preset's number, 1 to 10, or its name in the room's `presets`",
-        "source_id" => {
-            "a camera's number, as listed in `camera/near` or `camera/far`; a position also takes \
-             `SELECTED_PEOPLE`"
-        }
-        "meeting_id" => "a meeting's id, as listed in `calendar/meetings`",
-        "entry_id" => "a directory entry's id, as a search answers",
-        "query_id" => "a directory query's id, as `directory/query/create` answers",
-        "server_id" => "a directory server's id, the `serverId` of its entries",
-        "name" => {
-            "a part of the system, as listed in `system/status` after `system.status.`; of a touch \
-             panel, its `id`"
-        }
-        _ => "a value that the device knows",
-    }
+    let known = PARAMETERS.iter().find(|(known, _)| *known == name);
+    known.map_or("", |(_, about)| about)
 }
 
 /// Whether the levels of a topic fit a pattern.

@@ -5,23 +5,32 @@
 
 use std::fmt;
 
-/// A state, by its topic below the room: `audio/volume`.
+/// A state: its topic below the room, `audio/volume`, and what it tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StateTopic(&'static str);
+pub struct StateTopic {
+    topic: &'static str,
+    about: &'static str,
+}
 
 /// A command or query, by its topic below the room: `camera/preset/{index}/activate`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandTopic(&'static str);
 
 impl StateTopic {
-    /// Only the catalogue names states; others use its constants.
-    pub(super) const fn new(topic: &'static str) -> Self {
-        Self(topic)
+    /// Only the catalogue names states; others use its constants. `about` tells a person in the room
+    /// what the value means, with its unit.
+    pub(super) const fn new(topic: &'static str, about: &'static str) -> Self {
+        Self { topic, about }
     }
 
     /// The topic below the room.
     pub const fn as_str(self) -> &'static str {
-        self.0
+        self.topic
+    }
+
+    /// What the value means, in a sentence.
+    pub const fn about(self) -> &'static str {
+        self.about
     }
 }
 
@@ -39,7 +48,7 @@ impl CommandTopic {
 
 impl fmt::Display for StateTopic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.topic)
     }
 }
 

@@ -234,8 +234,13 @@ fn guarded_commands_are_there() {
 fn every_named_state_and_command_is_there() {
     let areas = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/catalogue/areas");
     let (mut states, mut topics) = (0, 0);
-    for file in std::fs::read_dir(areas).unwrap() {
-        let path = file.unwrap().path();
+    let mut paths = vec![areas];
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            let inside = std::fs::read_dir(path).unwrap();
+            paths.extend(inside.map(|file| file.unwrap().path()));
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         let named = |constructor: &str| -> Vec<String> {
             let rest = text.split(constructor).skip(1);

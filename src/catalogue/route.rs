@@ -28,6 +28,8 @@ pub struct Variant {
 pub struct Route {
     /// The pattern below the room: `camera/preset/{index}/activate`.
     pub topic: String,
+    /// What it does in the room, or what it answers with, in a sentence.
+    pub about: String,
     /// One operation, or two that a switch chooses between; then the fallbacks.
     pub variants: Vec<Variant>,
 }

@@ -50,7 +50,7 @@ impl Catalogue {
         };
         for operation in operations() {
             for command in operation.commands {
-                catalogue.add(command.topic.into(), operation, *command);
+                catalogue.add(command.topic.into(), command.about, operation, *command);
             }
         }
         for operation in operations() {
@@ -61,12 +61,21 @@ impl Catalogue {
             for state in operation.states {
                 let topic = format!("{}/get", state.pattern());
                 if catalogue.pattern(&topic).is_none() {
-                    let plan = match operation.reads() {
-                        true => Plan::Read(state.topic),
-                        false => Plan::Stored(state.topic),
+                    let shown = state.pattern();
+                    let (plan, about) = match operation.reads() {
+                        true => (
+                            Plan::Read(state.topic),
+                            format!(
+                                "Reads `{shown}` from the device now, publishes it, and answers with it."
+                            ),
+                        ),
+                        false => (
+                            Plan::Stored(state.topic),
+                            format!("Answers with `{shown}` as it was last published."),
+                        ),
                     };
-                    let command = Command::new("").kind(TopicKind::Query).plan(plan);
-                    catalogue.add(topic, operation, command);
+                    let command = Command::new("", "").kind(TopicKind::Query).plan(plan);
+                    catalogue.add(topic, &about, operation, command);
                 }
                 if operation.reads() {
                     let reader = catalogue.readers.entry(state.topic);
@@ -80,7 +89,7 @@ impl Catalogue {
         catalogue
     }
 
-    fn add(&mut self, topic: String, operation: &'static Operation, command: Command) {
+    fn add(&mut self, topic: String, about: &str, operation: &'static Operation, command: Command) {
         let variant = Variant { operation, command };
         match self.by_pattern.get(&topic) {
             Some(index) => self.routes[*index].variants.push(variant),
@@ -88,6 +97,7 @@ impl Catalogue {
                 self.by_pattern.insert(topic.clone(), self.routes.len());
                 self.routes.push(Route {
                     topic,
+                    about: about.to_owned(),
                     variants: vec![variant],
                 });
             }

@@ -9,6 +9,7 @@ mod schema;
 
 use serde_json::{Map, Value, json};
 
+use super::table::about_file;
 use super::{files, read, requests, states};
 use crate::catalogue::{
     CATALOGUE, GATEWAY_TOPICS, Payload, Route, TopicKind, about_parameter, parameters,
@@ -42,17 +43,20 @@ pub fn document() -> Value {
     for (topic, operation, state) in states() {
         let message = message::kind_of_state(operation, state);
         let (method, path) = (operation.method.as_str(), operation.path);
-        let about = match operation.is_gateways_own() {
+        let source = match operation.is_gateways_own() {
             true => format!("From the gateway itself, {}.", read(operation)),
             false => format!("From `{method} {path}`; read: {}.", read(operation)),
         };
-        parts.sends(&id(&topic), &PATTERN.below(&topic), message, true, &about);
+        let about = state.topic.about();
+        let id = id(&topic);
+        parts.sends(&id, &PATTERN.below(&topic), message, true, about);
+        parts.operations[&id]["description"] = source.into();
     }
     for file in files() {
         let (topic, content_type) = (file.topic, file.content_type);
         let name = format!("file.{}", content_type.replace('/', "."));
         parts.message(&name, message::file(content_type));
-        let about = format!("The newest answer of its query, {content_type}.");
+        let about = about_file(file);
         parts.sends(
             &id(topic),
             &PATTERN.below(topic),
@@ -92,16 +96,17 @@ impl Parts {
         self.messages.insert(name.into(), message);
     }
 
-    fn channel(&mut self, id: &str, address: &str, message: &str) {
+    fn channel(&mut self, id: &str, address: &str, message: &str, about: &str) {
         let mut channel = json!({
             "address": address,
+            "description": about,
             "servers": [{"$ref": "#/servers/mqtt"}],
             "messages": {message: part("messages", message)},
         });
         let names: Vec<&str> = parameters(address).collect();
         for name in &names {
             let about = match *name {
-                "room" => "the room's configured id",
+                "room" => "The id of the room in the configuration.",
                 name => about_parameter(name),
             };
             self.parameters
@@ -113,7 +118,7 @@ impl Parts {
 
     /// A topic that the gateway publishes.
     fn sends(&mut self, id: &str, address: &str, message: &str, retained: bool, about: &str) {
-        self.channel(id, address, message);
+        self.channel(id, address, message, about);
         let way = if retained { "retained" } else { "passing" };
         let operation = json!({
             "action": "send",
@@ -129,7 +134,7 @@ impl Parts {
     fn receives(&mut self, route: &Route) {
         let id = id(&route.topic);
         let message = self.payload(route, &id);
-        self.channel(&id, &PATTERN.below(&route.topic), &message);
+        self.channel(&id, &PATTERN.below(&route.topic), &message, &route.about);
         let mut tags = vec![json!({"name": route.kind().as_str()})];
         if route.guarded() {
             tags.push(json!({"name": "guarded"}));
@@ -137,7 +142,8 @@ impl Parts {
         let operation = json!({
             "action": "receive",
             "channel": {"$ref": format!("#/channels/{id}")},
-            "summary": about(route),
+            "summary": route.about,
+            "description": work_of(route),
             "tags": tags,
             "traits": [part("operationTraits", "passing")],
             "reply": part("replies", "result"),
@@ -146,11 +152,15 @@ impl Parts {
 
         let result = format!("{id}.result");
         let address = PATTERN.result(&route.topic);
-        self.channel(&result, &address, "result");
+        let about = format!(
+            "The result of {}, unless a Response Topic was given.",
+            route.topic
+        );
+        self.channel(&result, &address, "result", &about);
         let operation = json!({
             "action": "send",
             "channel": {"$ref": format!("#/channels/{result}")},
-            "summary": format!("The result of {}, unless a Response Topic was given.", route.topic),
+            "summary": about,
             "tags": [{"name": "result"}],
             "traits": [part("operationTraits", "passing")],
         });
@@ -237,8 +247,8 @@ impl Parts {
     }
 }
 
-/// What a command or query does.
-fn about(route: &Route) -> String {
+/// The requests that a command or query makes, what it reads back, and who may send it.
+fn work_of(route: &Route) -> String {
     let mut about = match route.kind() {
         TopicKind::Query => format!("Asks: {}.", requests(route)),
         TopicKind::Command => format!("Sends: {}.", requests(route)),

@@ -5,33 +5,36 @@
 
 use serde_json::{Map, Value, json};
 
-use super::table::{requests, takes};
+use super::table::{fields, requests, states, takes, topic_parameters};
 use crate::catalogue::{
-    CATALOGUE, Field, GUARDED, Payload, Route, Rule, SettingRule, about_parameter, parameters,
+    CATALOGUE, Field, GUARDED, Payload, Route, Rule, SettingRule, about_parameter,
 };
 
-/// All topics that can be sent to, and what the parameters in them are.
+/// All topics that can be sent to, what the parameters in them are, and what the states mean. Each has its
+/// sentence: `about`.
 pub fn console() -> Value {
     let topics: Value = CATALOGUE.routes().iter().map(command).collect();
-    let about: Map<String, Value> = CATALOGUE
-        .routes()
-        .iter()
-        .flat_map(|route| parameters(&route.topic))
+    let parameters: Map<String, Value> = topic_parameters()
         .map(|name| (name.to_owned(), about_parameter(name).into()))
         .collect();
-    json!({"topics": topics, "parameters": about})
+    let states: Map<String, Value> = states()
+        .map(|(topic, _, state)| (topic, state.topic.about().into()))
+        .collect();
+    json!({"topics": topics, "parameters": parameters, "states": states})
 }
 
-fn command(route: &Route) -> Value {
+/// A topic that can be sent to, with everything that its sender must know.
+pub fn command(route: &Route) -> Value {
     let command = route.command();
     let toggles = command.toggles.is_some();
-    let (bare, fields) = match command.payload {
-        Payload::Fields { bare, fields, .. } => (bare, fields),
-        Payload::None | Payload::Bytes { .. } => (None, [].as_slice()),
+    let bare = match command.payload {
+        Payload::Fields { bare, .. } => bare,
+        Payload::None | Payload::Bytes { .. } => None,
     };
     let field = |field: &Field| {
         json!({
             "name": field.name,
+            "about": field.about,
             "rule": field.rule.describe(toggles),
             "required": field.required,
             "sample": sample(&field.rule),
@@ -39,13 +42,14 @@ fn command(route: &Route) -> Value {
     };
     json!({
         "topic": route.topic,
+        "about": route.about,
         "kind": route.kind().as_str(),
         "takes": takes(route),
         "requests": requests(route),
         "guarded": GUARDED.contains(&route.topic.as_str()),
         "file": matches!(command.payload, Payload::Bytes { .. }),
         "bare": bare,
-        "fields": fields.iter().map(field).collect::<Value>(),
+        "fields": fields(route).iter().map(field).collect::<Value>(),
     })
 }
 
@@ -81,6 +85,11 @@ mod tests {
         assert_eq!(volume["requests"], "POST /rest/audio/volume");
         assert_eq!(volume["fields"][0]["rule"], "an integer from 0 to 100");
         assert_eq!(volume["bare"], "volume");
+        let about = CATALOGUE.pattern("audio/volume/set").unwrap();
+        assert_eq!(volume["about"], about.about.as_str());
+        let meaning = volume["fields"][0]["about"].as_str().unwrap();
+        assert!(meaning.contains("100 is loudest"), "{meaning}");
+        assert!(console["states"]["audio/volume"].is_string());
         assert_eq!(volume["guarded"], false);
         assert_eq!(find(&console, "system/reboot")["guarded"], true);
         assert_eq!(find(&console, "directory/import")["file"], true);

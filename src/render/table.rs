@@ -8,31 +8,75 @@ use std::fmt::Write;
 
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Class, Command, Field, FileSpec, Operation, PROVIDERS, Payload, Plan,
-    ReadBody, Route, SYSTEM_MODE, State, StateTopic, Variant, When, operations,
+    ReadBody, Route, SYSTEM_MODE, State, StateTopic, Variant, When, about_parameter, operations,
+    parameters,
 };
 
-/// One line for each state, each file and each command, tab-separated, with a heading.
+/// One line for each state, each file and each command, tab-separated, with a heading. A command's fields
+/// and the parameters of topics follow with what they mean.
 pub fn topic_table() -> String {
-    let mut table = String::from("kind\ttopic below room/<room>/\tpayload\toperation\tread\n");
-    for (topic, operation, _) in states() {
+    let mut table = String::from(HEADING);
+    for (topic, operation, state) in states() {
         // Writing to a String cannot fail.
         let _ = writeln!(
             table,
-            "state\t{topic}\t\t{}\t{}",
+            "state\t{topic}\t\t{}\t{}\t{}",
             source(operation),
-            read(operation)
+            read(operation),
+            state.topic.about()
         );
     }
     for file in files() {
         let (topic, content_type) = (file.topic, file.content_type);
-        let _ = writeln!(table, "file\t{topic}\t\t{content_type}\ton request");
+        let about = about_file(file);
+        let _ = writeln!(
+            table,
+            "file\t{topic}\t\t{content_type}\ton request\t{about}"
+        );
     }
     for route in CATALOGUE.routes() {
-        let (kind, topic) = (route.kind().as_str(), &route.topic);
-        let payload = takes(route);
-        let _ = writeln!(table, "{kind}\t{topic}\t{payload}\t{}\t", requests(route));
+        let Route { topic, about, .. } = route;
+        let (kind, payload) = (route.kind().as_str(), takes(route));
+        let requests = requests(route);
+        let _ = writeln!(table, "{kind}\t{topic}\t{payload}\t{requests}\t\t{about}");
+        for field in fields(route) {
+            let (takes, about) = (field_takes(route, field), field.about);
+            let _ = writeln!(table, "field\t{topic}\t{takes}\t\t\t{about}");
+        }
+    }
+    for name in topic_parameters() {
+        let about = about_parameter(name);
+        let _ = writeln!(table, "parameter\t{{{name}}}\t\t\t\t{about}");
     }
     table
+}
+
+const HEADING: &str = "kind\ttopic below room/<room>/\tpayload\toperation\tread\tmeaning\n";
+
+/// The parameters of topics, each once.
+pub fn topic_parameters() -> impl Iterator<Item = &'static str> {
+    let mut seen = HashSet::new();
+    let routes = CATALOGUE.routes().iter();
+    routes
+        .flat_map(|route| parameters(&route.topic))
+        .filter(move |name| seen.insert(*name))
+}
+
+/// The fields of a topic's payload.
+pub fn fields(route: &Route) -> &'static [Field] {
+    match route.command().payload {
+        Payload::Fields { fields, .. } => fields,
+        Payload::None | Payload::Bytes { .. } => &[],
+    }
+}
+
+/// What a file is.
+pub fn about_file(file: FileSpec) -> String {
+    let kept = if file.is_state { "" } else { ", not retained" };
+    format!(
+        "The bytes that `{}/get` or its query answered last{kept}.",
+        file.topic
+    )
 }
 
 /// Every retained topic below a room once, with the first operation that feeds it: the polled one.
@@ -81,11 +125,7 @@ pub fn takes(route: &Route) -> String {
         Payload::None => "none".into(),
         Payload::Bytes { .. } => "the file's bytes".into(),
         Payload::Fields { bare, fields, .. } => {
-            let toggles = command.toggles.is_some();
-            let rule = |field: &Field| {
-                let optional = if field.required { "" } else { " (optional)" };
-                format!("{}: {}{optional}", field.name, field.rule.describe(toggles))
-            };
+            let rule = |field: &Field| field_takes(route, field);
             let mut text: Vec<_> = fields.iter().map(rule).collect();
             if let Some(bare) = bare {
                 text.push(format!("or {bare} alone"));
@@ -93,6 +133,13 @@ pub fn takes(route: &Route) -> String {
             text.join("; ")
         }
     }
+}
+
+/// The values that a field of a topic's payload takes.
+fn field_takes(route: &Route, field: &Field) -> String {
+    let toggles = route.command().toggles.is_some();
+    let optional = if field.required { "" } else { " (optional)" };
+    format!("{}: {}{optional}", field.name, field.rule.describe(toggles))
 }
 
 /// The requests that a topic makes the gateway send to the device, in order.

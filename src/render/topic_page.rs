@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::table::{files, read, requests, source, states, takes};
+use super::table::{
+    about_file, fields, files, read, requests, source, states, takes, topic_parameters,
+};
 use crate::catalogue::{
-    CATALOGUE, FileSpec, GATEWAY_TOPICS, Operation, Route, TopicKind, about_parameter, parameters,
+    CATALOGUE, FileSpec, GATEWAY_TOPICS, Operation, Route, State, TopicKind, about_parameter,
 };
 
 const HEAD: &str = "\
@@ -25,20 +27,29 @@ before that. A `{parameter}` is one topic level; in it `/`, `+`, `#` and `%` mus
 - **Guarded** commands need the room's `allow`, or an administrator's token.
 ";
 
-/// A section of the page, as rows of its three tables.
+/// A section of the page, as rows of its tables.
 #[derive(Default)]
 struct Area {
     states: String,
     commands: String,
     queries: String,
+    /// What the fields of payloads mean, with the topics that take them.
+    fields: Vec<FieldRow>,
 }
 
-/// The page: each area's states, then its commands, then its queries.
+/// A field of payloads with one meaning.
+struct FieldRow {
+    name: &'static str,
+    about: &'static str,
+    topics: Vec<String>,
+}
+
+/// The page: each area's states, then its commands, then its queries, then the fields of their payloads.
 pub fn topic_page() -> String {
     let mut areas = BTreeMap::<String, Area>::new();
-    for (topic, operation, _) in states() {
+    for (topic, operation, known) in states() {
         let area = areas.entry(area(&topic)).or_default();
-        area.states.push_str(&state(&topic, operation));
+        area.states.push_str(&state(&topic, operation, known));
     }
     for answer in files() {
         let area = areas.entry(area(answer.topic)).or_default();
@@ -51,23 +62,54 @@ pub fn topic_page() -> String {
             TopicKind::Query => &mut area.queries,
         };
         rows.push_str(&row(route));
+        area.add_fields(route);
     }
     let mut page = HEAD.to_owned() + &parameter_table() + &gateway_table();
     for (name, area) in areas {
         // Writing to a String cannot fail.
         let _ = write!(page, "\n## {name}\n");
         let tables = [
-            ("state | source | read", area.states),
-            ("command | payload | sends", area.commands),
-            ("query | payload | sends", area.queries),
+            ("state | means | source | read", area.states),
+            ("command | does | payload | sends", area.commands),
+            ("query | does | payload | sends", area.queries),
         ];
         for (heading, rows) in tables {
             if !rows.is_empty() {
-                let _ = write!(page, "\n| {heading} |\n|---|---|---|\n{rows}");
+                let _ = write!(page, "\n| {heading} |\n|---|---|---|---|\n{rows}");
             }
+        }
+        if !area.fields.is_empty() {
+            page.push_str("\n| in the payload | means | of |\n|---|---|---|\n");
+        }
+        for FieldRow {
+            name,
+            about,
+            topics,
+        } in area.fields
+        {
+            let topics = topics.join(", ");
+            let _ = writeln!(page, "| `{name}` | {about} | {topics} |");
         }
     }
     page
+}
+
+impl Area {
+    fn add_fields(&mut self, route: &Route) {
+        let topic = format!("`{}`", route.topic);
+        for field in fields(route) {
+            let (name, about) = (field.name, field.about);
+            let mut rows = self.fields.iter_mut();
+            match rows.find(|row| row.name == name && row.about == about) {
+                Some(row) => row.topics.push(topic.clone()),
+                None => self.fields.push(FieldRow {
+                    name,
+                    about,
+                    topics: vec![topic.clone()],
+                }),
+            }
+        }
+    }
 }
 
 fn gateway_table() -> String {
@@ -93,14 +135,15 @@ fn area(topic: &str) -> String {
     }
 }
 
-fn state(topic: &str, operation: &Operation) -> String {
+fn state(topic: &str, operation: &Operation, state: &State) -> String {
     let none = if operation.absent {
         "; `none` if there is none"
     } else {
         ""
     };
     format!(
-        "| `{topic}` | `{}`{none} | {} |\n",
+        "| `{topic}` | {} | `{}`{none} | {} |\n",
+        state.topic.about(),
         source(operation),
         read(operation)
     )
@@ -108,32 +151,22 @@ fn state(topic: &str, operation: &Operation) -> String {
 
 fn file(file: FileSpec) -> String {
     let (topic, content_type) = (file.topic, file.content_type);
-    let kept = if file.is_state { "" } else { ", not retained" };
-    format!("| `{topic}` | the bytes of its query ({content_type}){kept} | on request |\n")
+    let about = about_file(file);
+    format!("| `{topic}` | {about} | its query ({content_type}) | on request |\n")
 }
 
 fn row(route: &Route) -> String {
     let guarded = if route.guarded() { " **guarded**" } else { "" };
-    let (topic, payload) = (&route.topic, takes(route));
+    let (topic, about, payload) = (&route.topic, &route.about, takes(route));
     format!(
-        "| `{topic}`{guarded} | {payload} | `{}` |\n",
+        "| `{topic}`{guarded} | {about} | {payload} | `{}` |\n",
         requests(route)
     )
 }
 
 fn parameter_table() -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for name in CATALOGUE
-        .routes()
-        .iter()
-        .flat_map(|route| parameters(&route.topic))
-    {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
     let mut table = String::from("\n| parameter | meaning |\n|---|---|\n");
-    for name in names {
+    for name in topic_parameters() {
         let _ = writeln!(table, "| `{{{name}}}` | {} |", about_parameter(name));
     }
     table

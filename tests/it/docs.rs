@@ -335,17 +335,29 @@ fn the_flow_for_node_red_knows_the_topics() {
     let flow: Value = serde_json::from_str(&page("examples/node-red-flow.json")).unwrap();
     let table = page("docs/topics.md");
     let mut count = 0;
+    let tab = &flow[0]["env"];
+    let variable = |name: &str| -> &Value {
+        let mut all = tab.as_array().unwrap().iter();
+        &all.find(|it| it["name"] == name).unwrap()["value"]
+    };
+    assert_eq!(variable("ROOM"), "1");
     for node in flow.as_array().unwrap() {
-        let below = |key: &str| node[key].as_str().unwrap().strip_prefix("room/1/").unwrap();
+        // Only the tab's variable names the room.
+        assert!(!node.to_string().contains("room/1/"), "{node}");
+        let below = |topic: &Value| -> String {
+            let topic = topic.as_str().unwrap().strip_prefix("room/${ROOM}/");
+            topic.unwrap().to_owned()
+        };
         match node["type"].as_str().unwrap() {
             "inject" => {
                 let payload = node["payload"].as_str().unwrap().to_owned().into();
-                let call = Call::parse(below("topic"), &payload, &mut None);
+                let call = Call::parse(&below(&node["props"][1]["v"]), &payload, &mut None);
                 assert!(call.is_ok(), "{node}");
                 count += 1;
             }
             "mqtt in" => {
-                let topic = below("topic");
+                let name = node["topic"].as_str().unwrap().strip_prefix("${");
+                let topic = below(variable(name.unwrap().strip_suffix('}').unwrap()));
                 let known = table.contains(&format!("| `{topic}` |"))
                     || table.contains(&format!("| `room/<room>/{topic}` |"));
                 assert!(known, "{node}");
@@ -384,4 +396,44 @@ fn plain_lines_have_one_port_everywhere() {
         let text = page(&format!("docs/{name}.md"));
         assert!(text.contains("in clear"), "{name}: the token");
     }
+}
+
+/// What OpenAVC's driver sends is taken, and what it listens to is published.
+#[test]
+fn the_driver_for_openavc_knows_the_topics() {
+    let driver = page("examples/openavc/poly2mqtt_room.avcdriver");
+    let table = page("docs/topics.md");
+    let known = |topic: &str| {
+        let own = format!("| `room/<room>/{topic}` |");
+        table.contains(&format!("| `{topic}` |")) || table.contains(&own)
+    };
+    let (mut sent, mut heard) = (0, 0);
+    for line in driver.lines().map(str::trim) {
+        if let Some((_, text)) = line.split_once("send: ") {
+            let Some((_, text)) = text.split_once("room/{room}/") else {
+                continue;
+            };
+            let end = if line.contains("send: '") { '\'' } else { '"' };
+            let text = text.split(end).next().unwrap();
+            let text = text.replace("{number}", "1").replace("{level}", "40");
+            let text = text.replace("{address}", "a@example.com");
+            let text = text.replace("{direction}", "left");
+            let (topic, payload) = text.split_once(' ').unwrap_or((&text, ""));
+            let payload = payload.to_owned().into();
+            let call = Call::parse(topic, &payload, &mut None);
+            assert!(call.is_ok(), "{line}: {call:?}");
+            sent += 1;
+        } else if let Some((_, topic)) = line.split_once("match: '^room/{room}/") {
+            let topic = topic.split([' ', '$', '\'']).next().unwrap();
+            assert!(known(topic) || topic.starts_with(".*/result"), "{line}");
+            heard += 1;
+        } else if line.starts_with("- \"subscribe ") {
+            for topic in line.split("room/{room}/").skip(1) {
+                let topic = topic.split([' ', '\\']).next().unwrap();
+                assert!(known(topic), "{line}: {topic}");
+                heard += 1;
+            }
+        }
+    }
+    assert!(sent >= 15 && heard > 15, "{sent} {heard}");
 }

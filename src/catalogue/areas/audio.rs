@@ -16,13 +16,38 @@ use crate::command::{ErrorCode, Failure};
 pub(in crate::catalogue) mod states {
     use crate::catalogue::references::StateTopic;
 
-    pub const AUDIO: StateTopic = StateTopic::new("audio");
-    pub const MUTED: StateTopic = StateTopic::new("audio/muted");
-    pub const MUTE_LOCKED: StateTopic = StateTopic::new("audio/mute_locked");
-    pub const VOLUME: StateTopic = StateTopic::new("audio/volume");
-    pub const MICROPHONES_CONNECTED: StateTopic = StateTopic::new("audio/microphones_connected");
-    pub const METERS: StateTopic = StateTopic::new("audio/meters");
-    pub const MICROPHONES: StateTopic = StateTopic::new("audio/microphones");
+    pub const AUDIO: StateTopic = StateTopic::new(
+        "audio",
+        "The sound of the room as one object: volume, mute, the lock of the mute, and how many \
+         microphones there are.",
+    );
+    pub const MUTED: StateTopic = StateTopic::new(
+        "audio/muted",
+        "Whether the room's microphones are muted, so that the others in a call do not hear the \
+         room.",
+    );
+    pub const MUTE_LOCKED: StateTopic = StateTopic::new(
+        "audio/mute_locked",
+        "Whether the microphones' mute is locked, so that it cannot be changed from the room.",
+    );
+    pub const VOLUME: StateTopic = StateTopic::new(
+        "audio/volume",
+        "How loud the room's loudspeakers are, from 0 (silent) to 100 (loudest).",
+    );
+    pub const MICROPHONES_CONNECTED: StateTopic = StateTopic::new(
+        "audio/microphones_connected",
+        "How many microphones are connected to the device.",
+    );
+    pub const METERS: StateTopic = StateTopic::new(
+        "audio/meters",
+        "How loud it is at every audio input and output, as a list with `portName`, \
+         `portDirection` and one level for each channel, on the device's own scale.",
+    );
+    pub const MICROPHONES: StateTopic = StateTopic::new(
+        "audio/microphones",
+        "Every microphone of the room, as a list with its `number` (counted from 0), type, \
+         firmware, `state` and whether it is muted.",
+    );
 }
 
 /// The commands of this area that plans refer to.
@@ -35,10 +60,17 @@ pub(in crate::catalogue) mod commands {
     pub const VOLUME_DOWN: CommandTopic = CommandTopic::new("audio/volume/down");
 }
 
-const KEYS: &[Field] = &[Field::body("keys", "dtmfChar", Rule::Keys).required()];
+const KEYS: &[Field] = &[Field::body(
+    "keys",
+    "dtmfChar",
+    "The keys to play, one after the other, as on a telephone.",
+    Rule::Keys,
+)
+.required()];
 const SPEAKER: &[Field] = &[Field::body(
     "speaker",
     "speaker",
+    "Which loudspeaker plays the tone.",
     Rule::Word(&[
         ("left", "SPEAKER_LEFT"),
         ("right", "SPEAKER_RIGHT"),
@@ -46,33 +78,71 @@ const SPEAKER: &[Field] = &[Field::body(
     ]),
 )
 .required()];
-const MUTED: &[Field] = &[Field::body("muted", "muted", Rule::Switch).required()];
-const VOLUME: &[Field] = &[
-    Field::body("volume", "volume", Rule::Integer { min: 0, max: 100 })
-        .required()
-        .steps(commands::VOLUME_UP, commands::VOLUME_DOWN),
-];
+const MUTED: &[Field] = &[Field::body(
+    "muted",
+    "muted",
+    "Whether the microphones are muted.",
+    Rule::Switch,
+)
+.required()];
+const VOLUME: &[Field] = &[Field::body(
+    "volume",
+    "volume",
+    "How loud the loudspeakers are: 0 is silent, 100 is loudest.",
+    Rule::Integer { min: 0, max: 100 },
+)
+.required()
+.steps(commands::VOLUME_UP, commands::VOLUME_DOWN)];
 /// How far volume up and down go without a step: twenty presses for the whole range.
 const DEFAULT_STEP: i64 = 5;
-const STEP: &[Field] = &[Field::gateway("step", Rule::Integer { min: 1, max: 100 })];
+const STEP: &[Field] = &[Field::gateway(
+    "step",
+    "By how much the volume changes, on its scale of 0 to 100; 5 if left out.",
+    Rule::Integer { min: 1, max: 100 },
+)];
 
-/// The actions of `audio` and of `audio/acoustic_fence`, which are alike.
+/// The actions of `audio` and of `audio/acoustic_fence`, which are alike. The guide does not explain all of
+/// them.
 macro_rules! actions {
-    ($below:literal) => {
+    ($below:literal, $through:literal) => {
         &[
-            Command::new(concat!($below, "/dtmf/play"))
+            Command::new(
+                concat!($below, "/dtmf/play"),
+                concat!("Plays touch tones into the call", $through, "."),
+            )
                 .fields(Some("keys"), KEYS)
                 .fixed(&[("action", "playDTMF")])
                 .plan(Plan::Split(one_by_one))
                 .once(),
-            Command::new(concat!($below, "/test_tone/play"))
-                .fields(Some("speaker"), SPEAKER)
-                .fixed(&[("action", "playTestTone")]),
-            Command::new(concat!($below, "/test_tone/stop"))
-                .fixed(&[("action", "stopPlayingTestTone")]),
-            Command::new(concat!($below, "/start")).fixed(&[("action", "start")]),
-            Command::new(concat!($below, "/itp_segment_detection"))
-                .fixed(&[("action", "itpSegmentDetection")]),
+            Command::new(
+                concat!($below, "/test_tone/play"),
+                concat!("Plays a test tone in the room", $through, " until it is stopped."),
+            )
+            .fields(Some("speaker"), SPEAKER)
+            .fixed(&[("action", "playTestTone")]),
+            Command::new(
+                concat!($below, "/test_tone/stop"),
+                concat!("Stops the tone that plays in the room", $through, "."),
+            )
+            .fixed(&[("action", "stopPlayingTestTone")]),
+            Command::new(
+                concat!($below, "/start"),
+                concat!(
+                    "Sends the audio action `start`",
+                    $through,
+                    "; the REST guide names it without saying what it does."
+                ),
+            )
+            .fixed(&[("action", "start")]),
+            Command::new(
+                concat!($below, "/itp_segment_detection"),
+                concat!(
+                    "Starts the detection of ITP segments (rooms with several systems side by side)",
+                    $through,
+                    "; the REST guide only names it."
+                ),
+            )
+            .fixed(&[("action", "itpSegmentDetection")]),
         ]
     };
 }
@@ -93,13 +163,15 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             }),
         ])
         .poll(Class::Fast),
-    post("/rest/audio").commands(actions!("audio")),
-    post("/rest/audio/playdtmf").commands(&[Command::new("audio/dtmf/play")
+    post("/rest/audio").commands(actions!("audio", "")),
+    post("/rest/audio/playdtmf").commands(&[Command::fallback("audio/dtmf/play")
         .fields(Some("keys"), KEYS)
         .plan(Plan::Split(one_by_one))
-        .once()
-        .fallback()]),
-    post("/rest/audio/acousticfence").commands(actions!("audio/acoustic_fence")),
+        .once()]),
+    post("/rest/audio/acousticfence").commands(actions!(
+        "audio/acoustic_fence",
+        " by way of the acoustic fence"
+    )),
     get("/rest/audio/audiometers")
         .shape(Shape::List)
         .known_by(&[("portName", MemberKind::Text)])
@@ -119,22 +191,29 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .shape(Shape::Flag)
         .states(&[State::whole(states::MUTED)]),
     post("/rest/audio/muted").commands(&[
-        Command::new(commands::SET_MUTED.as_str())
-            .value(MUTED)
-            .toggles(states::MUTED)
-            .refresh(&[states::AUDIO])
-            .sets(states::MUTED)
-            .entities(&[
-                Entity::switch("microphone_mute", "Microphone mute").icon("mdi:microphone-off")
-            ]),
-        Command::new("audio/mute")
+        Command::new(
+            commands::SET_MUTED.as_str(),
+            "Mutes the room's microphones (true) or lets the others in a call hear the room again \
+             (false).",
+        )
+        .value(MUTED)
+        .toggles(states::MUTED)
+        .refresh(&[states::AUDIO])
+        .sets(states::MUTED)
+        .entities(&[
+            Entity::switch("microphone_mute", "Microphone mute").icon("mdi:microphone-off")
+        ]),
+        Command::new("audio/mute", "Mutes the room's microphones.")
             .plan(Plan::Split(mute))
             .refresh(&[states::AUDIO])
             .sets(states::MUTED),
-        Command::new("audio/unmute")
-            .plan(Plan::Split(unmute))
-            .refresh(&[states::AUDIO])
-            .sets(states::MUTED),
+        Command::new(
+            "audio/unmute",
+            "Lets the others in a call hear the room again.",
+        )
+        .plan(Plan::Split(unmute))
+        .refresh(&[states::AUDIO])
+        .sets(states::MUTED),
     ]),
     get("/rest/audio/volume")
         .shape(Shape::Number)
@@ -142,29 +221,38 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             Some(plain_number(volume))
         })]),
     post("/rest/audio/volume").commands(&[
-        Command::new(commands::SET_VOLUME.as_str())
-            .value(VOLUME)
-            .refresh(&[states::AUDIO])
-            .sets(states::VOLUME)
-            .entities(&[Entity::number("volume", "Volume")
-                .icon("mdi:volume-high")
-                .unit("%")]),
-        Command::new(commands::VOLUME_UP.as_str())
-            .fields(Some("step"), STEP)
-            .plan(Plan::From {
-                state: states::VOLUME,
-                steps: louder,
-            })
-            .refresh(&[states::AUDIO])
-            .once(),
-        Command::new(commands::VOLUME_DOWN.as_str())
-            .fields(Some("step"), STEP)
-            .plan(Plan::From {
-                state: states::VOLUME,
-                steps: quieter,
-            })
-            .refresh(&[states::AUDIO])
-            .once(),
+        Command::new(
+            commands::SET_VOLUME.as_str(),
+            "Sets how loud the room's loudspeakers are.",
+        )
+        .value(VOLUME)
+        .refresh(&[states::AUDIO])
+        .sets(states::VOLUME)
+        .entities(&[Entity::number("volume", "Volume")
+            .icon("mdi:volume-high")
+            .unit("%")]),
+        Command::new(
+            commands::VOLUME_UP.as_str(),
+            "Makes the loudspeakers louder by a step, up to 100.",
+        )
+        .fields(Some("step"), STEP)
+        .plan(Plan::From {
+            state: states::VOLUME,
+            steps: louder,
+        })
+        .refresh(&[states::AUDIO])
+        .once(),
+        Command::new(
+            commands::VOLUME_DOWN.as_str(),
+            "Makes the loudspeakers quieter by a step, down to 0.",
+        )
+        .fields(Some("step"), STEP)
+        .plan(Plan::From {
+            state: states::VOLUME,
+            steps: quieter,
+        })
+        .refresh(&[states::AUDIO])
+        .once(),
     ]),
 ];
 

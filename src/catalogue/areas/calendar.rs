@@ -17,10 +17,26 @@ use crate::command::{ErrorCode, Failure};
 pub(in crate::catalogue) mod states {
     use crate::catalogue::references::StateTopic;
 
-    pub const STATUS: StateTopic = StateTopic::new("calendar/status");
-    pub const MEETINGS: StateTopic = StateTopic::new("calendar/meetings");
-    pub const CURRENT: StateTopic = StateTopic::new("calendar/current");
-    pub const NEXT: StateTopic = StateTopic::new("calendar/next");
+    pub const STATUS: StateTopic = StateTopic::new(
+        "calendar/status",
+        "Whether the calendar works: `ONLINE`, `CONNECTING`, `OFFLINE`, `DISABLED` (none is set \
+         up), `ERR_AUTHENTICATION` or `ERR_UNKNOWN`.",
+    );
+    pub const MEETINGS: StateTopic = StateTopic::new(
+        "calendar/meetings",
+        "The room's meetings of the next 24 hours, as a list; `startTime` is in seconds since 1970 \
+         (UTC), `duration` in seconds.",
+    );
+    pub const CURRENT: StateTopic = StateTopic::new(
+        "calendar/current",
+        "The meeting that takes place now, as an object of `calendar/meetings`; empty while there \
+         is none.",
+    );
+    pub const NEXT: StateTopic = StateTopic::new(
+        "calendar/next",
+        "The next meeting that has not begun, as an object of `calendar/meetings`; empty if there \
+         is none in the next 24 hours.",
+    );
 }
 
 /// The commands of this area that plans refer to.
@@ -31,9 +47,25 @@ pub(in crate::catalogue) mod commands {
 }
 
 const RANGE: &[Field] = &[
-    Field::query("number", "number", Rule::Integer { min: 1, max: 1000 }),
-    Field::query("start", "start", AT),
-    Field::query("end", "end", AT),
+    Field::query(
+        "number",
+        "number",
+        "At most how many meetings are answered, from now on; it cannot be combined with `start` \
+         and `end`.",
+        Rule::Integer { min: 1, max: 1000 },
+    ),
+    Field::query(
+        "start",
+        "start",
+        "From when on, in seconds since 1970 (UTC); it needs `end`.",
+        AT,
+    ),
+    Field::query(
+        "end",
+        "end",
+        "Until when, in seconds since 1970 (UTC); it needs `start`.",
+        AT,
+    ),
 ];
 const AT: Rule = Rule::Integer {
     min: 0,
@@ -43,13 +75,35 @@ const DISCOVER: &[Field] = &[
     Field::body(
         "domain",
         "domain",
+        "How the server is looked for: by the e-mail address that is given, or by the device's own \
+         SIP user name.",
         Rule::Word(&[("sip", "sip"), ("email", "email")]),
     )
     .required(),
-    Field::body("email", "email", Rule::AnyText),
-    Field::body("username", "username", Rule::AnyText),
-    Field::body("password", "password", Rule::Secret),
-    Field::body("userdomain", "userdomain", Rule::AnyText),
+    Field::body(
+        "email",
+        "email",
+        "The e-mail address of the account whose calendar is shown.",
+        Rule::AnyText,
+    ),
+    Field::body(
+        "username",
+        "username",
+        "The user name of the calendar's account.",
+        Rule::AnyText,
+    ),
+    Field::body(
+        "password",
+        "password",
+        "The password of the calendar's account.",
+        Rule::Secret,
+    ),
+    Field::body(
+        "userdomain",
+        "userdomain",
+        "The (Windows) domain of the calendar's account.",
+        Rule::AnyText,
+    ),
 ];
 
 /// A meeting, shown by its subject. Without a meeting the topic is empty and the sensor unknown.
@@ -97,46 +151,66 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .entities(&[meeting("next_meeting", "Next meeting")]),
         ])
         .poll(Class::Normal)
-        .commands(&[Command::new("calendar/meetings/get")
-            .fields(None, RANGE)
-            .plan(Plan::Split(number_or_range))]),
-    get("/rest/calendar/meetings/{meeting_id}")
-        .commands(&[Command::new("calendar/meeting/{meeting_id}/get")]),
+        .commands(&[Command::new(
+            "calendar/meetings/get",
+            "Answers with the room's meetings as a list: those of the next 24 hours, of a time \
+             from `start` to `end`, or the next `number` meetings.",
+        )
+        .fields(None, RANGE)
+        .plan(Plan::Split(number_or_range))]),
+    get("/rest/calendar/meetings/{meeting_id}").commands(&[Command::new(
+        "calendar/meeting/{meeting_id}/get",
+        "Answers with one meeting: subject, organizer, location, start, duration, and the \
+         addresses to dial.",
+    )]),
     post("/rest/calendar/meetings/{meeting_id}").commands(&[
-        Command::new(commands::DIAL_MEETING.as_str())
-            .refresh(&[conferences::states::CALLS])
-            .once()
-            .slow(),
-        Command::new("calendar/current/dial")
-            .plan(Plan::From {
-                state: states::CURRENT,
-                steps: dial,
-            })
-            .refresh(&[conferences::states::CALLS])
-            .once()
-            .slow()
-            .entities(&[
-                Entity::button("current_meeting_join", "Join current meeting")
-                    .icon("mdi:calendar-arrow-right")
-                    .of(states::CURRENT)
-                    .needs(&[conferences::states::CALLS]),
-            ]),
-        Command::new("calendar/next/dial")
-            .plan(Plan::From {
-                state: states::NEXT,
-                steps: dial,
-            })
-            .refresh(&[conferences::states::CALLS])
-            .once()
-            .slow()
-            .entities(&[Entity::button("next_meeting_join", "Join next meeting")
+        Command::new(
+            commands::DIAL_MEETING.as_str(),
+            "Joins a meeting of the calendar by calling its address.",
+        )
+        .refresh(&[conferences::states::CALLS])
+        .once()
+        .slow(),
+        Command::new(
+            "calendar/current/dial",
+            "Joins the meeting that takes place now; without one the result is `not_found`.",
+        )
+        .plan(Plan::From {
+            state: states::CURRENT,
+            steps: dial,
+        })
+        .refresh(&[conferences::states::CALLS])
+        .once()
+        .slow()
+        .entities(&[
+            Entity::button("current_meeting_join", "Join current meeting")
                 .icon("mdi:calendar-arrow-right")
-                .of(states::NEXT)
-                .needs(&[conferences::states::CALLS])]),
+                .of(states::CURRENT)
+                .needs(&[conferences::states::CALLS]),
+        ]),
+        Command::new(
+            "calendar/next/dial",
+            "Joins the next meeting, before it begins; without one the result is `not_found`.",
+        )
+        .plan(Plan::From {
+            state: states::NEXT,
+            steps: dial,
+        })
+        .refresh(&[conferences::states::CALLS])
+        .once()
+        .slow()
+        .entities(&[Entity::button("next_meeting_join", "Join next meeting")
+            .icon("mdi:calendar-arrow-right")
+            .of(states::NEXT)
+            .needs(&[conferences::states::CALLS])]),
     ]),
-    post("/rest/calendar/discover").commands(&[Command::new("calendar/discover")
-        .kind(TopicKind::Query)
-        .fields(None, DISCOVER)]),
+    post("/rest/calendar/discover").commands(&[Command::new(
+        "calendar/discover",
+        "Looks for the calendar server of an account, and answers with its address as `serverUrl`; \
+         nothing is set up by it.",
+    )
+    .kind(TopicKind::Query)
+    .fields(None, DISCOVER)]),
 ];
 
 /// The guide: `number` "can't be combined with start and end".

@@ -1,11 +1,14 @@
 //! Cameras: moving, presets, positions, tracking and snapshots.
 
+mod fields;
+pub(in crate::catalogue) mod states;
+mod words;
+
 use serde_json::Value;
 
 use crate::catalogue::command::{Command, Ended, Plan};
 use crate::catalogue::entity::{Enabled, Entity, EntityOptions};
 use crate::catalogue::evidence::MemberKind;
-use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::quirks::{preset_numbers, whole};
 use crate::catalogue::references::StateTopic;
@@ -13,25 +16,7 @@ use crate::catalogue::sources::{SourceUse, connected, index_of};
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
-
-/// The states of this area.
-pub(in crate::catalogue) mod states {
-    use crate::catalogue::references::StateTopic;
-
-    pub const SOURCE_SELECTABLE: StateTopic = StateTopic::new("camera/source_selectable");
-    pub const CONTENT_STATUS: StateTopic = StateTopic::new("camera/content_status");
-    pub const NEAR: StateTopic = StateTopic::new("camera/near");
-    /// The connected cameras and inputs by name, as people see them.
-    pub const CONNECTED_SOURCES: StateTopic = StateTopic::new("camera/near/connected");
-    pub const NEAR_SELECTED_PEOPLE: StateTopic = StateTopic::new("camera/near/selected_people");
-    pub const NEAR_SELECTED_CONTENT: StateTopic = StateTopic::new("camera/near/selected_content");
-    /// The stored presets of the near camera, from which the room learns how the device counts.
-    pub const PRESETS: StateTopic = StateTopic::new("camera/presets");
-    /// The names that people give to presets, whatever the device lists.
-    pub const PRESET_NAMES: StateTopic = StateTopic::new("camera/presets/names");
-    pub const FAR: StateTopic = StateTopic::new("camera/far");
-    pub const FAR_SELECTED_PEOPLE: StateTopic = StateTopic::new("camera/far/selected_people");
-}
+use fields::{MOVE, POSITION, SOURCE, STORE, TRACKING};
 
 /// The commands of this area that plans refer to.
 pub(in crate::catalogue) mod commands {
@@ -42,63 +27,16 @@ pub(in crate::catalogue) mod commands {
     pub const ACTIVATE_SOURCE: CommandTopic = CommandTopic::new("camera/near/{source_id}/activate");
 }
 
-const CAMERA: Rule = Rule::Word(&[
-    ("left", "LeftCamera"),
-    ("right", "RightCamera"),
-    ("both", "BothCamera"),
-]);
-const MOVE: &[Field] = &[
-    Field::body(
-        "direction",
-        "direction",
-        Rule::Word(&[
-            ("left", "MOVE_LEFT"),
-            ("right", "MOVE_RIGHT"),
-            ("up", "MOVE_UP"),
-            ("down", "MOVE_DOWN"),
-            ("zoom_in", "MOVE_ZOOMIN"),
-            ("zoom_out", "MOVE_ZOOMOUT"),
-            ("focus_near", "MOVE_FOCUSNEAR"),
-            ("focus_far", "MOVE_FOCUSFAR"),
-        ]),
-    )
-    .required(),
-    Field::body("camera", "message", CAMERA),
-    Field::gateway(
-        "duration_ms",
-        Rule::Integer {
-            min: 1,
-            max: 10_000,
-        },
-    ),
-];
-const STORE: &[Field] = &[
-    Field::body("with_image", "withImage", Rule::YesNo),
-    Field::body("camera", "message", CAMERA),
-];
-const COORDINATE: Rule = Rule::Integer {
-    min: -50_000,
-    max: 50_000,
-};
-const POSITION: &[Field] = &[
-    Field::body("pan", "camPosition.pan", COORDINATE).required(),
-    Field::body("tilt", "camPosition.tilt", COORDINATE).required(),
-    Field::body("zoom", "camPosition.zoom", COORDINATE).required(),
-    Field::body("relative", "relative", Rule::Switch),
-];
-const TRACKING: &[Field] = &[Field::gateway("tracking", Rule::Switch).required()];
-
-const SOURCE: &[Field] = &[Field::gateway("source", Rule::Text).required()];
-
 /// Selects a source by its name or index.
 const fn select(
     topic: &'static str,
+    about: &'static str,
     selected: StateTopic,
     refresh: &'static [StateTopic],
     steps: fn(Step, &Value) -> Result<Vec<Step>, Failure>,
     entities: &'static [Entity],
 ) -> Command {
-    Command::new(topic)
+    Command::new(topic, about)
         .fields(Some("source"), SOURCE)
         .plan(Plan::From {
             state: states::NEAR,
@@ -146,15 +84,15 @@ const CONTENT_SOURCE: &[Entity] = &[choice(
     states::NEAR_SELECTED_CONTENT,
 )];
 
-const fn start(topic: &'static str) -> Command {
-    Command::new(topic)
+const fn start(topic: &'static str, about: &'static str) -> Command {
+    Command::new(topic, about)
         .fields(Some("direction"), MOVE)
         .fixed(&[("action", "moveStart")])
         .plan(Plan::Move)
 }
 
-const fn stop(topic: &'static str) -> Command {
-    Command::new(topic)
+const fn stop(topic: &'static str, about: &'static str) -> Command {
+    Command::new(topic, about)
         .fixed(&[("action", "moveStop")])
         .ends(Ended::Move)
 }
@@ -162,19 +100,25 @@ const fn stop(topic: &'static str) -> Command {
 /// Tracking is switched on by POST and off by DELETE.
 const fn tracking(on: bool) -> [Command; 2] {
     [
-        Command::new(commands::SET_TRACKING.as_str())
-            .fields(Some("tracking"), TRACKING)
-            .when(on)
-            .refresh(&[states::NEAR]),
-        Command::new("camera/tracking/set")
-            .fields(Some("tracking"), TRACKING)
-            .when(on)
-            .entities(if on { TRACKING_SWITCH } else { &[] })
-            .plan(Plan::From {
-                state: states::NEAR_SELECTED_PEOPLE,
-                steps: track_selected,
-            })
-            .refresh(&[states::NEAR_SELECTED_PEOPLE]),
+        Command::new(
+            commands::SET_TRACKING.as_str(),
+            "Lets one camera of the room follow the people in it, or stops it from doing so.",
+        )
+        .fields(Some("tracking"), TRACKING)
+        .when(on)
+        .refresh(&[states::NEAR]),
+        Command::new(
+            "camera/tracking/set",
+            "Lets the camera in use follow the people in the room, or stops it from doing so.",
+        )
+        .fields(Some("tracking"), TRACKING)
+        .when(on)
+        .entities(if on { TRACKING_SWITCH } else { &[] })
+        .plan(Plan::From {
+            state: states::NEAR_SELECTED_PEOPLE,
+            steps: track_selected,
+        })
+        .refresh(&[states::NEAR_SELECTED_PEOPLE]),
     ]
 }
 
@@ -208,22 +152,25 @@ const fn direction(
 
 /// The five actions that every camera and preset takes, and short forms of them.
 macro_rules! actions {
-    ($below:literal, $refresh:expr $(, $short:expr)*) => {
-        actions!($below, $refresh, store: &[], activate: &[] $(, $short)*)
+    ($below:literal, $words:expr, $refresh:expr $(, $short:expr)*) => {
+        actions!($below, $words, $refresh, store: &[], activate: &[] $(, $short)*)
     };
-    ($below:literal, $refresh:expr, store: $store:expr, activate: $activate:expr $(, $short:expr)*) => {
+    (
+        $below:literal, $words:expr, $refresh:expr,
+        store: $store:expr, activate: $activate:expr $(, $short:expr)*
+    ) => {
         &[
-            start(concat!($below, "/move")),
-            stop(concat!($below, "/stop")),
-            Command::new(concat!($below, "/store"))
+            start(concat!($below, "/move"), $words.start),
+            stop(concat!($below, "/stop"), $words.stop),
+            Command::new(concat!($below, "/store"), $words.store)
                 .fields(None, STORE)
                 .fixed(&[("action", "store")])
                 .refresh($refresh)
                 .entities($store),
-            Command::new(concat!($below, "/clear"))
+            Command::new(concat!($below, "/clear"), $words.clear)
                 .fixed(&[("action", "clear")])
                 .refresh($refresh),
-            Command::new(concat!($below, "/activate"))
+            Command::new(concat!($below, "/activate"), $words.activate)
                 .fixed(&[("action", "activate")])
                 .refresh($refresh)
                 .entities($activate),
@@ -254,16 +201,27 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .poll(Class::Normal),
     get("/rest/cameras/near/people")
         .comes_and_goes()
-        .commands(&[Command::new("camera/near/people/get")]),
+        .commands(&[Command::new(
+            "camera/near/people/get",
+            "Answers with the cameras of the room that show people, as a list like `camera/near`.",
+        )]),
     get("/rest/cameras/near/content")
         .comes_and_goes()
-        .commands(&[Command::new("camera/near/content/get")]),
-    get("/rest/cameras/near/{source_id}").commands(&[Command::new("camera/near/{source_id}/get")]),
+        .commands(&[Command::new(
+            "camera/near/content/get",
+            "Answers with the inputs of the room that show content, as a list like `camera/near`.",
+        )]),
+    get("/rest/cameras/near/{source_id}").commands(&[Command::new(
+        "camera/near/{source_id}/get",
+        "Answers with one camera or input of the room, as an object of `camera/near`.",
+    )]),
     post("/rest/cameras/near/{source_id}").commands(actions!(
         "camera/near/{source_id}",
+        words::NEAR,
         &[states::NEAR],
         select(
             "camera/near/selected_people/set",
+            "Selects the camera that shows the people in the room.",
             states::NEAR_SELECTED_PEOPLE,
             &[states::NEAR_SELECTED_PEOPLE, states::NEAR],
             select_people,
@@ -271,6 +229,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         ),
         select(
             "camera/near/selected_content/set",
+            "Selects the input that content is taken from.",
             states::NEAR_SELECTED_CONTENT,
             &[states::NEAR_SELECTED_CONTENT, states::NEAR],
             select_content,
@@ -286,8 +245,14 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .comes_and_goes()
         .commands(actions!(
             "camera/near/selected_people",
+            words::NEAR_PEOPLE,
             &[states::NEAR_SELECTED_PEOPLE],
-            start("camera/move").entities(&[
+            start(
+                "camera/move",
+                "Starts to move, zoom or focus the camera in use; it stops after `duration_ms`, at \
+                 `camera/stop`, or after 10 seconds."
+            )
+            .entities(&[
                 direction("camera_left", "Camera left", LEFT, "mdi:arrow-left-bold"),
                 direction(
                     "camera_right",
@@ -310,7 +275,10 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
                     "mdi:magnify-minus"
                 ),
             ]),
-            stop("camera/stop")
+            stop(
+                "camera/stop",
+                "Stops the camera in use at once, before all waiting commands."
+            )
         )),
     get("/rest/cameras/near/selectedcontent")
         .shape(Shape::Object)
@@ -321,6 +289,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .comes_and_goes()
         .commands(actions!(
             "camera/near/selected_content",
+            words::NEAR_CONTENT,
             &[states::NEAR_SELECTED_CONTENT]
         )),
     get("/rest/cameras/near/presets/all")
@@ -333,10 +302,13 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             }),
         ])
         .poll(Class::Slow),
-    get("/rest/cameras/near/presets/{index}")
-        .commands(&[Command::new("camera/preset/{index}/get")]),
+    get("/rest/cameras/near/presets/{index}").commands(&[Command::new(
+        "camera/preset/{index}/get",
+        "Answers with one preset of the room's camera, and whether it is `stored`.",
+    )]),
     post("/rest/cameras/near/presets/{index}").commands(actions!(
         "camera/preset/{index}",
+        words::PRESET,
         &[states::PRESETS],
         store: &[Entity::button("preset_{index}_store", "Store preset {index}")
             .icon("mdi:content-save")
@@ -347,13 +319,20 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .enabled(Enabled::WhileStored)]
     )),
     post("/rest/cameras/near/position/{source_id}").commands(&[
-        Command::new("camera/position/set")
-            .fields(None, POSITION)
-            .bind(&[("source_id", "SELECTED_PEOPLE")])
-            .once(),
-        Command::new("camera/position/{source_id}/set")
-            .fields(None, POSITION)
-            .once(),
+        Command::new(
+            "camera/position/set",
+            "Moves the camera in use to a position, or by a distance.",
+        )
+        .fields(None, POSITION)
+        .bind(&[("source_id", "SELECTED_PEOPLE")])
+        .once(),
+        Command::new(
+            "camera/position/{source_id}/set",
+            "Moves one camera of the room to a position, or by a distance; the guide knows only \
+             `SELECTED_PEOPLE` here.",
+        )
+        .fields(None, POSITION)
+        .once(),
     ]),
     get("/rest/cameras/far/all")
         .shape(Shape::List)
@@ -369,25 +348,42 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .comes_and_goes()
         .commands(actions!(
             "camera/far/selected_people",
+            words::FAR_PEOPLE,
             &[states::FAR_SELECTED_PEOPLE]
         )),
-    get("/rest/cameras/far/{source_id}").commands(&[Command::new("camera/far/{source_id}/get")]),
-    post("/rest/cameras/far/{source_id}")
-        .commands(actions!("camera/far/{source_id}", &[states::FAR])),
+    get("/rest/cameras/far/{source_id}").commands(&[Command::new(
+        "camera/far/{source_id}/get",
+        "Answers with one camera at the other end of the call, as an object of `camera/far`.",
+    )]),
+    post("/rest/cameras/far/{source_id}").commands(actions!(
+        "camera/far/{source_id}",
+        words::FAR,
+        &[states::FAR]
+    )),
     get("/rest/cameras/snapshot/{snapshot_id}").commands(&[
-        Command::new("camera/snapshot/near/get")
-            .bind(&[("snapshot_id", "near_image_1.jpg")])
-            .file("camera/snapshot/near", "image/jpeg", true)
-            .entities(&[
-                Entity::image("snapshot", "Snapshot"),
-                Entity::button("snapshot_take", "Take snapshot").icon("mdi:camera"),
-            ]),
-        Command::new("camera/snapshot/far/get")
-            .bind(&[("snapshot_id", "far_image_1.jpg")])
-            .file("camera/snapshot/far", "image/jpeg", true),
-        Command::new("camera/snapshot/content/get")
-            .bind(&[("snapshot_id", "content_image_1.jpg")])
-            .file("camera/snapshot/content", "image/jpeg", true),
+        Command::new(
+            "camera/snapshot/near/get",
+            "Answers with a still picture of the room's camera as a JPEG file, which stays \
+             retained at `camera/snapshot/near`.",
+        )
+        .bind(&[("snapshot_id", "near_image_1.jpg")])
+        .file("camera/snapshot/near", "image/jpeg", true)
+        .entities(&[
+            Entity::image("snapshot", "Snapshot"),
+            Entity::button("snapshot_take", "Take snapshot").icon("mdi:camera"),
+        ]),
+        Command::new(
+            "camera/snapshot/far/get",
+            "Answers with a still picture of the call's other end as a JPEG file.",
+        )
+        .bind(&[("snapshot_id", "far_image_1.jpg")])
+        .file("camera/snapshot/far", "image/jpeg", true),
+        Command::new(
+            "camera/snapshot/content/get",
+            "Answers with a still picture of the content that is shown as a JPEG file.",
+        )
+        .bind(&[("snapshot_id", "content_image_1.jpg")])
+        .file("camera/snapshot/content", "image/jpeg", true),
     ]),
     post("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(true)),
     delete("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(false)),

@@ -10,22 +10,58 @@ use crate::catalogue::state::State;
 pub(in crate::catalogue) mod states {
     use crate::catalogue::references::StateTopic;
 
-    pub const COLLABORATION: StateTopic = StateTopic::new("collaboration");
+    pub const COLLABORATION: StateTopic = StateTopic::new(
+        "collaboration",
+        "The session in which content is shared, with `sessionId` and `sessionState` (`ACTIVE`, \
+         `INACTIVE`, `READY` or `DISCONNECTING`); `none` while there is none.",
+    );
 }
 
-const PIN: &[Field] = &[Field::query("pin", "pin", Rule::Secret)];
+const PIN: &[Field] = &[Field::query(
+    "pin",
+    "pin",
+    "The room's PIN for shared content, if it has one.",
+    Rule::Secret,
+)];
 const CONTENT: &[Field] = &[
-    Field::query("pin", "pin", Rule::Secret),
-    Field::query("context_id", "context-id", Rule::Text).required(),
+    Field::query(
+        "pin",
+        "pin",
+        "The room's PIN for shared content, if it has one.",
+        Rule::Secret,
+    ),
+    Field::query(
+        "context_id",
+        "context-id",
+        "The `context_id` that `collaboration/content/save` answered.",
+        Rule::Text,
+    )
+    .required(),
 ];
 const SAVING: &[Field] = &[
-    Field::query("pin", "pin", Rule::Secret),
-    Field::query("enabled", "status", Rule::Switch).required(),
+    Field::query(
+        "pin",
+        "pin",
+        "The room's PIN for shared content, if it has one.",
+        Rule::Secret,
+    ),
+    Field::query(
+        "enabled",
+        "status",
+        "Whether saving is allowed.",
+        Rule::Switch,
+    )
+    .required(),
 ];
 /// The same in the words of other firmware.
 const SAVING_TRUE_FALSE: &[Field] = &[
-    Field::query("pin", "pin", Rule::Secret),
-    Field::query_true_false("enabled", "status").required(),
+    Field::query(
+        "pin",
+        "pin",
+        "The room's PIN for shared content, if it has one.",
+        Rule::Secret,
+    ),
+    Field::query_true_false("enabled", "status", "Whether saving is allowed.").required(),
 ];
 
 // A collaboration comes and goes, and all of this with it.
@@ -38,38 +74,53 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .or_none(),
     post("/rest/collaboration")
         .comes_and_goes()
-        .commands(&[Command::new("collaboration/end")
-            .fixed(&[("action", "END")])
-            .refresh(&[states::COLLABORATION])]),
+        .commands(&[Command::new(
+            "collaboration/end",
+            "Ends the session in which content is shared.",
+        )
+        .fixed(&[("action", "END")])
+        .refresh(&[states::COLLABORATION])]),
     post("/rest/collaboration/content")
         .comes_and_goes()
-        .commands(&[Command::new("collaboration/content/save")
-            .kind(TopicKind::Query)
-            .fields(Some("pin"), PIN)
-            .once()
-            .slow()]),
+        .commands(&[Command::new(
+            "collaboration/content/save",
+            "Begins to save what is shared, and answers with a `context_id` by which \
+             `collaboration/content/get` fetches it.",
+        )
+        .kind(TopicKind::Query)
+        .fields(Some("pin"), PIN)
+        .once()
+        .slow()]),
     get("/rest/collaboration/content")
         .comes_and_goes()
-        .commands(&[Command::new("collaboration/content/get")
-            .fields(Some("context_id"), CONTENT)
-            .file("collaboration/content", "application/octet-stream", false)
-            .slow()]),
+        .commands(&[Command::new(
+            "collaboration/content/get",
+            "Answers with content that was saved, as a file.",
+        )
+        .fields(Some("context_id"), CONTENT)
+        .file("collaboration/content", "application/octet-stream", false)
+        .slow()]),
     // A GET that sets: it is a command and never polled.
     get("/rest/collaboration/contentssavestatus")
         .comes_and_goes()
-        .commands(&[Command::new("collaboration/content/saving/set")
-            .kind(TopicKind::Command)
-            .fields(Some("enabled"), SAVING)]),
+        .commands(&[Command::new(
+            "collaboration/content/saving/set",
+            "Allows people in the session to save what is shared, or forbids it.",
+        )
+        .kind(TopicKind::Command)
+        .fields(Some("enabled"), SAVING)]),
     get("/rest/collaboration/contentsavestatus")
         .comes_and_goes()
-        .commands(&[Command::new("collaboration/content/saving/set")
+        .commands(&[Command::fallback("collaboration/content/saving/set")
             .kind(TopicKind::Command)
-            .fields(Some("enabled"), SAVING_TRUE_FALSE)
-            .fallback()]),
+            .fields(Some("enabled"), SAVING_TRUE_FALSE)]),
     get("/rest/collaboration/content/all")
         .comes_and_goes()
-        .commands(&[Command::new("collaboration/content/all/get")
-            .fields(Some("pin"), PIN)
-            .file("collaboration/content/all", "application/zip", false)
-            .slow()]),
+        .commands(&[Command::new(
+            "collaboration/content/all/get",
+            "Answers with everything that was saved in the session, as one ZIP file.",
+        )
+        .fields(Some("pin"), PIN)
+        .file("collaboration/content/all", "application/zip", false)
+        .slow()]),
 ];

@@ -1,6 +1,11 @@
 //! Conferences: dialling, answering, hanging up, what the list of them says about the call, and the log of
 //! calls that have ended.
 
+mod fields;
+pub(in crate::catalogue) mod states;
+#[cfg(test)]
+mod tests;
+
 use serde_json::{Value, json};
 
 use crate::catalogue::call_log::last_call;
@@ -8,28 +13,13 @@ use crate::catalogue::command::{Command, Ended, Plan};
 use crate::catalogue::connections::{CallPhase, connections, count, id};
 use crate::catalogue::entity::Entity;
 use crate::catalogue::evidence::MemberKind;
-use crate::catalogue::field::{Field, Rule};
-use crate::catalogue::list::ListMembers;
 use crate::catalogue::operation::{Class, Operation, When, delete, get, post};
 use crate::catalogue::quirks::is_pending;
 use crate::catalogue::references::CommandTopic;
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
-
-/// The states of this area.
-pub(in crate::catalogue) mod states {
-    use crate::catalogue::references::StateTopic;
-
-    /// The list of conferences, from which the room makes call events.
-    pub const CALLS: StateTopic = StateTopic::new("calls");
-    pub const CALL_STATE: StateTopic = StateTopic::new("call/state");
-    pub const CALL_COUNT: StateTopic = StateTopic::new("call/count");
-    pub const CALL_CAPABILITIES: StateTopic = StateTopic::new("call/capabilities");
-    pub const CALL_MEDIA_STATS: StateTopic = StateTopic::new("call/media_stats");
-    /// The newest entry of the call log.
-    pub const CALL_LAST: StateTopic = StateTopic::new("call/last");
-}
+use fields::{BLAST, DIAL, FILTER, LIMIT};
 
 /// The commands of this area that plans refer to.
 pub(in crate::catalogue) mod commands {
@@ -42,65 +32,6 @@ pub(in crate::catalogue) mod commands {
     pub const HANG_UP_CONFERENCE: CommandTopic = CommandTopic::new("call/{conf_id}/hangup");
 }
 
-const DIAL_TYPE: Rule = Rule::Word(&[
-    ("loopback", "LOOPBACK"),
-    ("auto", "AUTO"),
-    ("video", "VIDEO"),
-    ("voice", "VOICE"),
-    ("h320", "H320"),
-    ("h323", "H323"),
-    ("sip", "SIP"),
-    ("gateway", "GATEWAY"),
-    ("pots", "POTS"),
-    ("isdn_voice", "ISDN_VOICE"),
-    ("sip_speakerphone", "SIP_SPEAKERPHONE"),
-    ("pots_speakerphone", "POTS_SPEAKERPHONE"),
-    ("voice_h323", "VOICE_H323"),
-    ("voice_sip", "VOICE_SIP"),
-    ("voice_gateway", "VOICE_GATEWAY"),
-]);
-const DIAL: &[Field] = &[
-    Field::body("address", "address", Rule::Text).required(),
-    Field::body(
-        "rate",
-        "rate",
-        Rule::Integer {
-            min: 0,
-            max: 100_000,
-        },
-    ),
-    Field::body("dial_type", "dialType", DIAL_TYPE),
-    Field::body("password", "password", Rule::Secret),
-];
-const BLAST: &[Field] = &[
-    Field::gateway("addresses", Rule::Texts),
-    Field::body(
-        "end_point_list",
-        "endPointList",
-        Rule::List(ListMembers {
-            texts: &["address", "dialType"],
-            integers: &["rate"],
-        }),
-    ),
-    Field::body("password", "password", Rule::Secret),
-];
-const FILTER: &[Field] = &[Field::query(
-    "filter",
-    "filter",
-    Rule::Word(&[
-        ("all", "ALL"),
-        ("active", "ACTIVE"),
-        ("answerable", "ANSWERABLE"),
-        ("incoming", "INCOMING"),
-        ("pending", "PENDING"),
-    ]),
-)];
-
-const LIMIT: &[Field] = &[Field::query(
-    "limit",
-    "limit",
-    Rule::Integer { min: 1, max: 100 },
-)];
 /// How many entries of the call log a query gets that does not say: a page for a person.
 const DEFAULT_HISTORY: i64 = 10;
 
@@ -113,9 +44,10 @@ const FIRST_ADDRESS: &str = "{% set list = value_json if value_json is list else
 
 const fn call_action(
     topic: &'static str,
+    about: &'static str,
     action: &'static [(&'static str, &'static str)],
 ) -> Command {
-    Command::new(topic)
+    Command::new(topic, about)
         .fixed(action)
         .carry(&[("conn_id", "id")])
         .refresh(&[states::CALLS])
@@ -143,21 +75,27 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             State::with(states::CALL_COUNT, |list, _| Some(count(list).into())),
         ])
         .poll(Class::Fast),
-    post("/rest/conferences").commands(&[Command::new("call/dial")
-        .fields(Some("address"), DIAL)
-        .refresh(&[states::CALLS])
-        .once()
-        .slow()
-        .entities(&[Entity::text("dial", "Dial")
-            .icon("mdi:phone-dial")
-            .of(states::CALLS)
-            .value(FIRST_ADDRESS)])]),
-    post("/rest/conferences/blast").commands(&[Command::new("call/blast")
-        .fields(Some("addresses"), BLAST)
-        .plan(Plan::Split(blast))
-        .refresh(&[states::CALLS])
-        .once()
-        .slow()]),
+    post("/rest/conferences").commands(&[Command::new(
+        "call/dial",
+        "Calls an address; during a call it adds the party to it.",
+    )
+    .fields(Some("address"), DIAL)
+    .refresh(&[states::CALLS])
+    .once()
+    .slow()
+    .entities(&[Entity::text("dial", "Dial")
+        .icon("mdi:phone-dial")
+        .of(states::CALLS)
+        .value(FIRST_ADDRESS)])]),
+    post("/rest/conferences/blast").commands(&[Command::new(
+        "call/blast",
+        "Calls several addresses at once and puts them into one conference.",
+    )
+    .fields(Some("addresses"), BLAST)
+    .plan(Plan::Split(blast))
+    .refresh(&[states::CALLS])
+    .once()
+    .slow()]),
     get("/rest/conferences/capabilities")
         .shape(Shape::Object)
         .known_by(&[
@@ -166,40 +104,67 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         ])
         .states(&[State::whole(states::CALL_CAPABILITIES)])
         .poll(Class::Slow),
-    get("/rest/conferences/{conf_id}").commands(&[Command::new("call/{conf_id}/get")]),
+    get("/rest/conferences/{conf_id}").commands(&[Command::new(
+        "call/{conf_id}/get",
+        "Answers with one conference, as an object of `calls`.",
+    )]),
     delete("/rest/conferences/{conf_id}").commands(&[
-        Command::new(commands::HANG_UP_CONFERENCE.as_str())
-            .refresh(&[states::CALLS])
-            .ends(Ended::Dial),
-        Command::new("call/hangup")
-            .plan(Plan::From {
-                state: states::CALLS,
-                steps: hang_up_all,
-            })
-            .refresh(&[states::CALLS])
-            .ends(Ended::Dial)
-            .entities(&[Entity::button("hang_up", "Hang up").icon("mdi:phone-hangup")]),
-    ]),
-    get("/rest/conferences/{conf_id}/connections")
-        .commands(&[Command::new("call/{conf_id}/connections/get").fields(Some("filter"), FILTER)]),
-    post("/rest/conferences/{conf_id}/connections").commands(&[Command::new("call/{conf_id}/add")
-        .fields(Some("address"), DIAL)
+        Command::new(
+            commands::HANG_UP_CONFERENCE.as_str(),
+            "Ends one conference for this room.",
+        )
         .refresh(&[states::CALLS])
-        .once()
-        .slow()]),
-    get("/rest/conferences/{conf_id}/connections/{conn_id}")
-        .commands(&[Command::new("call/{conf_id}/connection/{conn_id}/get")]),
+        .ends(Ended::Dial),
+        Command::new(
+            "call/hangup",
+            "Ends every call of the room, and refuses one that rings. It goes before all waiting \
+             commands.",
+        )
+        .plan(Plan::From {
+            state: states::CALLS,
+            steps: hang_up_all,
+        })
+        .refresh(&[states::CALLS])
+        .ends(Ended::Dial)
+        .entities(&[Entity::button("hang_up", "Hang up").icon("mdi:phone-hangup")]),
+    ]),
+    get("/rest/conferences/{conf_id}/connections").commands(&[Command::new(
+        "call/{conf_id}/connections/get",
+        "Answers with the connections of a conference as a list, one for each other party: \
+         address, state, rate, duration.",
+    )
+    .fields(Some("filter"), FILTER)]),
+    post("/rest/conferences/{conf_id}/connections").commands(&[Command::new(
+        "call/{conf_id}/add",
+        "Calls an address and adds it to a conference that is up.",
+    )
+    .fields(Some("address"), DIAL)
+    .refresh(&[states::CALLS])
+    .once()
+    .slow()]),
+    get("/rest/conferences/{conf_id}/connections/{conn_id}").commands(&[Command::new(
+        "call/{conf_id}/connection/{conn_id}/get",
+        "Answers with one connection of a conference: address, state, rate in kbit/s, duration in \
+         seconds.",
+    )]),
     delete("/rest/conferences/{conf_id}/connections/{conn_id}").commands(&[Command::new(
         "call/{conf_id}/connection/{conn_id}/hangup",
+        "Hangs up one party of a conference; the others stay.",
     )
     .refresh(&[states::CALLS])
     .ends(Ended::Dial)]),
-    get("/rest/conferences/{conf_id}/terminals")
-        .commands(&[Command::new("call/{conf_id}/terminals/get")]),
-    get("/rest/conferences/{conf_id}/terminals/{term_id}")
-        .commands(&[Command::new("call/{conf_id}/terminal/{term_id}/get")]),
+    get("/rest/conferences/{conf_id}/terminals").commands(&[Command::new(
+        "call/{conf_id}/terminals/get",
+        "Answers with the terminals (the devices that take part) of a conference, as a list with \
+         name, address and mute.",
+    )]),
+    get("/rest/conferences/{conf_id}/terminals/{term_id}").commands(&[Command::new(
+        "call/{conf_id}/terminal/{term_id}/get",
+        "Answers with one terminal of a conference: name, address, whether it is muted.",
+    )]),
     delete("/rest/conferences/{conf_id}/terminals/{term_id}").commands(&[Command::new(
         "call/{conf_id}/terminal/{term_id}/hangup",
+        "Disconnects one terminal from a conference; the others stay.",
     )
     .refresh(&[states::CALLS])
     .ends(Ended::Dial)]),
@@ -208,45 +173,65 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .states(&[State::whole(states::CALL_MEDIA_STATS)])
         .poll_when(Class::Normal, When::InCall)
         .or_none()
-        .commands(&[Command::new("call/{conf_id}/media_stats/get")]),
+        .commands(&[Command::new(
+            "call/{conf_id}/media_stats/get",
+            "Answers with the quality of each audio and video stream of a conference, as a list \
+             like `call/media_stats`.",
+        )]),
     get("/rest/conferences/{conf_id}/connections/{conn_id}/mediastat").commands(&[Command::new(
         "call/{conf_id}/connection/{conn_id}/media_stats/get",
+        "Answers with the quality of each audio and video stream of one connection, as a list like \
+         `call/media_stats`.",
     )]),
     get("/rest/conferences/{conf_id}/mediastats/terminals/{term_id}").commands(&[Command::new(
         "call/{conf_id}/terminal/{term_id}/media_stats/get",
+        "Answers with the quality of each audio and video stream of one terminal, as a list like \
+         `call/media_stats`.",
     )]),
-    get("/rest/conferences/{conf_id}/termmediastats")
-        .commands(&[Command::new("call/{conf_id}/terminal_quality/get")]),
+    get("/rest/conferences/{conf_id}/termmediastats").commands(&[Command::new(
+        "call/{conf_id}/terminal_quality/get",
+        "Answers with how good the connection of each terminal is, as a list with `id` and \
+         `quality` (100 is best).",
+    )]),
     post("/rest/conferences/callaction").commands(&[
         call_action(
             commands::ANSWER_CONNECTION.as_str(),
+            "Answers one call that rings.",
             &[("callActionType", "ANSWER")],
         ),
         call_action(
             commands::REJECT_CONNECTION.as_str(),
+            "Refuses one call that rings.",
             &[("callActionType", "IGNORE")],
         ),
         call_action(
             "call/connection/{conn_id}/hangup",
+            "Hangs up one party, whatever conference it is in.",
             &[("callActionType", "HANGUP")],
         )
         .ends(Ended::Dial),
-        Command::new("call/answer")
-            .plan(Plan::From {
-                state: states::CALLS,
-                steps: answer,
-            })
-            .refresh(&[states::CALLS])
-            .once()
-            .entities(&[Entity::button("answer", "Answer").icon("mdi:phone-check")]),
-        Command::new("call/reject")
-            .plan(Plan::From {
-                state: states::CALLS,
-                steps: reject,
-            })
-            .refresh(&[states::CALLS])
-            .once()
-            .entities(&[Entity::button("reject", "Reject").icon("mdi:phone-remove")]),
+        Command::new(
+            "call/answer",
+            "Answers the call that rings; without one the result is `not_found`.",
+        )
+        .plan(Plan::From {
+            state: states::CALLS,
+            steps: answer,
+        })
+        .refresh(&[states::CALLS])
+        .once()
+        .entities(&[Entity::button("answer", "Answer").icon("mdi:phone-check")]),
+        Command::new(
+            "call/reject",
+            "Refuses the call that rings; without one the result is `not_found`.",
+        )
+        .plan(Plan::From {
+            state: states::CALLS,
+            steps: reject,
+        })
+        .refresh(&[states::CALLS])
+        .once()
+        .entities(&[Entity::button("reject", "Reject").icon("mdi:phone-remove")]),
     ]),
     // Not in the guide. Some entries: the newest may not be the first.
     get("/rest/calllog/entries")
@@ -269,9 +254,13 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             )
             .attributes("{{ (value_json if value_json is mapping else {}) | tojson }}")])])
         .poll_when(Class::Normal, When::AfterCall)
-        .commands(&[Command::new("call/history/get")
-            .fields(Some("limit"), LIMIT)
-            .plan(Plan::Split(limited))]),
+        .commands(&[Command::new(
+            "call/history/get",
+            "Answers with the newest entries of the device's call log, as a list: address, name, \
+             `type`, `startTime` and `endTime`, `duration`.",
+        )
+        .fields(Some("limit"), LIMIT)
+        .plan(Plan::Split(limited))]),
 ];
 
 /// A query without a limit gets some entries, not the whole log.
@@ -336,29 +325,4 @@ fn to_ringing(list: &Value, command: CommandTopic) -> Result<Vec<Step>, Failure>
         .find(|connection| connection.phase == CallPhase::Ringing)
         .ok_or_else(|| Failure::new(ErrorCode::NotFound, "no call is ringing"))?;
     Ok(vec![Step::to(command).param("conn_id", ringing.id)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ringing_call_is_not_counted_but_can_be_answered() {
-        let list = json!([{
-            "id": "PENDING",
-            "connections": [{"id": "3", "state": "RINGING", "incoming": true}],
-        }]);
-        assert_eq!(count(&list), 0);
-        let steps = to_ringing(&list, commands::ANSWER_CONNECTION).unwrap();
-        assert_eq!(steps[0].params, [("conn_id", "3".to_owned())]);
-        assert!(to_ringing(&json!([]), commands::ANSWER_CONNECTION).is_err());
-    }
-
-    #[test]
-    fn hanging_up_everything_names_every_conference() {
-        let list = json!([{"id": "0"}, {"id": "1"}]);
-        let steps = hang_up_all(Step::to(commands::HANG_UP_CONFERENCE), &list).unwrap();
-        assert_eq!(steps.len(), 2);
-        assert_eq!(steps[1].params, [("conf_id", "1".to_owned())]);
-    }
 }

@@ -14,15 +14,37 @@ pub(in crate::catalogue) mod states {
     use crate::catalogue::references::StateTopic;
 
     /// One topic below it for each of the room's `settings`.
-    pub const SETTING: StateTopic = StateTopic::new("config");
+    pub const SETTING: StateTopic = StateTopic::new(
+        "config",
+        "The value of one setting of the device's own configuration, for each name in the room's \
+         `settings`.",
+    );
 }
 
-const NAMES: &[Field] =
-    &[Field::body("names", "names", Rule::Setting(SettingRule::Names)).required()];
+const NAMES: &[Field] = &[Field::body(
+    "names",
+    "names",
+    "The settings to read, by their names.",
+    Rule::Setting(SettingRule::Names),
+)
+.required()];
 const SET: &[Field] = &[
-    Field::gateway("name", Rule::Setting(SettingRule::Name)),
-    Field::gateway("value", Rule::Setting(SettingRule::Value)),
-    Field::body("vars", "vars", Rule::Setting(SettingRule::Values)),
+    Field::gateway(
+        "name",
+        "The setting to change, by its name; it needs `value`.",
+        Rule::Setting(SettingRule::Name),
+    ),
+    Field::gateway(
+        "value",
+        "The new value of the setting `name`.",
+        Rule::Setting(SettingRule::Value),
+    ),
+    Field::body(
+        "vars",
+        "vars",
+        "Several settings to change, each with `name` and `value`.",
+        Rule::Setting(SettingRule::Values),
+    ),
 ];
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[post("/rest/config")
@@ -32,13 +54,21 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[post("/rest/config")
     .states(&[State::new(states::SETTING, Pick::Each(settings))])
     .poll(Class::Slow)
     .commands(&[
-        Command::new("config/get")
-            .kind(TopicKind::Query)
-            .fields(Some("names"), NAMES)
-            .answered(settings_read),
-        Command::new("config/set")
-            .fields(None, SET)
-            .plan(Plan::Split(as_list))
-            .refresh(&[states::SETTING])
-            .answered(settings_written),
+        Command::new(
+            "config/get",
+            "Answers with the values of settings of the device's own configuration, by their \
+             names; passwords are left out.",
+        )
+        .kind(TopicKind::Query)
+        .fields(Some("names"), NAMES)
+        .answered(settings_read),
+        Command::new(
+            "config/set",
+            "Changes settings of the device's own configuration, and answers with what became of \
+             each and whether a reboot is needed.",
+        )
+        .fields(None, SET)
+        .plan(Plan::Split(as_list))
+        .refresh(&[states::SETTING])
+        .answered(settings_written),
     ])];

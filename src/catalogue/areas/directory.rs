@@ -11,9 +11,19 @@ use crate::catalogue::state::{Shape, State};
 pub(in crate::catalogue) mod states {
     use crate::catalogue::references::StateTopic;
 
-    pub const FAVORITES: StateTopic = StateTopic::new("directory/favorites");
-    pub const GLOBAL_SERVER: StateTopic = StateTopic::new("directory/global_server");
-    pub const LOCAL_SERVER: StateTopic = StateTopic::new("directory/local_server");
+    pub const FAVORITES: StateTopic = StateTopic::new(
+        "directory/favorites",
+        "The favourites of the directory, as `entries`; the `index` of each is its place in the \
+         list, counted from 1.",
+    );
+    pub const GLOBAL_SERVER: StateTopic = StateTopic::new(
+        "directory/global_server",
+        "The organisation's directory server: `address`, `protocol`, and whether it is connected.",
+    );
+    pub const LOCAL_SERVER: StateTopic = StateTopic::new(
+        "directory/local_server",
+        "The directory that the device itself keeps: its `id`, `protocol`, and whether it works.",
+    );
 }
 
 /// The commands of this area that plans refer to.
@@ -30,43 +40,136 @@ const INDEX: Rule = Rule::Integer {
     max: 1_000_000,
 };
 const PAGE: &[Field] = &[
-    Field::query("start", "start", INDEX),
-    Field::query("limit", "limit", INDEX),
+    Field::query(
+        "start",
+        "start",
+        "The number of the first entry that is answered, counted from 1; 1 if left out.",
+        INDEX,
+    ),
+    Field::query(
+        "limit",
+        "limit",
+        "How many entries are answered at most; the guide says one if it is left out.",
+        INDEX,
+    ),
 ];
 const ENTRY: &[Field] = &[
     Field::body(
         "type",
         "type",
+        "Whether the entry is a person or room (`single`) or a `group`.",
         Rule::Word(&[("single", "SINGLE"), ("group", "GROUP")]),
     ),
-    Field::body("display_name", "displayName", Rule::AnyText),
-    Field::body("first_name", "firstName", Rule::AnyText),
-    Field::body("last_name", "lastName", Rule::AnyText),
-    Field::body("full_name", "fullName", Rule::AnyText),
-    Field::body("email", "email", Rule::AnyText),
-    Field::body("home_phone", "homePhone", Rule::AnyText),
-    Field::body("work_phone", "workPhone", Rule::AnyText),
-    Field::body("mobile_phone", "mobilePhone", Rule::AnyText),
-    Field::body("image_location", "imageLocation", Rule::AnyText),
-    Field::body("favorite", "favorite", Rule::Switch),
+    Field::body(
+        "display_name",
+        "displayName",
+        "The name that lists show.",
+        Rule::AnyText,
+    ),
+    Field::body(
+        "first_name",
+        "firstName",
+        "The person's first name.",
+        Rule::AnyText,
+    ),
+    Field::body(
+        "last_name",
+        "lastName",
+        "The person's last name.",
+        Rule::AnyText,
+    ),
+    Field::body(
+        "full_name",
+        "fullName",
+        "The person's full name.",
+        Rule::AnyText,
+    ),
+    Field::body(
+        "email",
+        "email",
+        "The person's e-mail address.",
+        Rule::AnyText,
+    ),
+    Field::body(
+        "home_phone",
+        "homePhone",
+        "The telephone number at home.",
+        Rule::AnyText,
+    ),
+    Field::body(
+        "work_phone",
+        "workPhone",
+        "The telephone number at work.",
+        Rule::AnyText,
+    ),
+    Field::body(
+        "mobile_phone",
+        "mobilePhone",
+        "The number of the mobile telephone.",
+        Rule::AnyText,
+    ),
+    Field::body(
+        "image_location",
+        "imageLocation",
+        "The address (URL) of a picture for the entry.",
+        Rule::AnyText,
+    ),
+    Field::body(
+        "favorite",
+        "favorite",
+        "Whether the new entry is among the favourites.",
+        Rule::Switch,
+    ),
     Field::body(
         "devices",
         "devices",
+        "What can be called, as a list of devices with `name` and `addressList` (`type`, `number`, \
+         `extension`, `rate`).",
         Rule::List(ListMembers {
             texts: &["name", "type", "number", "extension", "rate"],
             integers: &[],
         }),
     ),
 ];
-const DEVICE: &[Field] = &[Field::body("device_id", "deviceId", Rule::Text)];
-const FAVORITE: &[Field] = &[Field::body("favorite", "favorite", Rule::Switch).required()];
-const POSITION: &[Field] = &[Field::body("index", "index", INDEX).required()];
-const MEMBER: &[Field] = &[Field::body("entry_id", "entryId", Rule::Text).required()];
+const DEVICE: &[Field] = &[Field::body(
+    "device_id",
+    "deviceId",
+    "Which of the entry's devices is called, by its `id`; the device chooses if it is left out.",
+    Rule::Text,
+)];
+const FAVORITE: &[Field] = &[Field::body(
+    "favorite",
+    "favorite",
+    "Whether the entry is among the favourites.",
+    Rule::Switch,
+)
+.required()];
+const POSITION: &[Field] = &[Field::body(
+    "index",
+    "index",
+    "The place among the favourites, counted from 1.",
+    INDEX,
+)
+.required()];
+const MEMBER: &[Field] = &[Field::body(
+    "entry_id",
+    "entryId",
+    "The `id` of the entry that becomes a member, or is one no longer.",
+    Rule::Text,
+)
+.required()];
 const SEARCH: &[Field] = &[
-    Field::body("search", "searchString", Rule::AnyText).required(),
+    Field::body(
+        "search",
+        "searchString",
+        "What to look for in the names; an empty text finds every entry.",
+        Rule::AnyText,
+    )
+    .required(),
     Field::body(
         "server_scope",
         "serverScope",
+        "Where to search; everywhere if it is left out.",
         Rule::Word(&[
             ("all", "ALL"),
             ("local", "LOCAL"),
@@ -77,6 +180,7 @@ const SEARCH: &[Field] = &[
     Field::body(
         "entry_scope",
         "entryScope",
+        "Which kind of entry to find; any kind if it is left out.",
         Rule::Word(&[
             ("single", "SINGLE"),
             ("group", "GROUP"),
@@ -87,58 +191,96 @@ const SEARCH: &[Field] = &[
     Field::body(
         "group_scope",
         "groupScope",
+        "Whether groups inside the group are searched too (`recursive`); `one_level` if left out.",
         Rule::Word(&[("one_level", "ONE_LEVEL"), ("recursive", "RECURSIVE")]),
     ),
     Field::body(
         "order",
         "order",
+        "By what the entries are sorted; by `display_name` if it is left out.",
         Rule::Word(&[
             ("first_name", "FIRST_NAME"),
             ("last_name", "LAST_NAME"),
             ("display_name", "DISPLAY_NAME"),
         ]),
     ),
-    Field::body("group_id", "groupID", Rule::Text),
-    Field::gateway("limit", Rule::Integer { min: 1, max: 1000 }),
+    Field::body(
+        "group_id",
+        "groupID",
+        "The `id` of the group to search in; the whole directory if it is left out.",
+        Rule::Text,
+    ),
+    Field::gateway(
+        "limit",
+        "How many entries are answered at most; 200 if left out.",
+        Rule::Integer { min: 1, max: 1000 },
+    ),
 ];
 
 /// The commands of an entry, the same for every server.
 macro_rules! dial {
-    ($entry:literal) => {
-        &[Command::new(concat!($entry, "/dial"))
-            .fields(Some("device_id"), DEVICE)
-            .fixed(&[("action", "dial")])
-            .refresh(&[conferences::states::CALLS])
-            .once()
-            .slow()]
+    ($entry:literal, $directory:literal) => {
+        &[Command::new(
+            concat!($entry, "/dial"),
+            concat!("Calls an entry of ", $directory, "."),
+        )
+        .fields(Some("device_id"), DEVICE)
+        .fixed(&[("action", "dial")])
+        .refresh(&[conferences::states::CALLS])
+        .once()
+        .slow()]
     };
 }
 macro_rules! favorite {
-    ($entry:literal) => {
-        &[Command::new(concat!($entry, "/favorite/set"))
-            .fields(Some("favorite"), FAVORITE)
-            .refresh(&[states::FAVORITES])]
+    ($entry:literal, $directory:literal) => {
+        &[Command::new(
+            concat!($entry, "/favorite/set"),
+            concat!(
+                "Makes an entry a favourite, or one no longer, in ",
+                $directory,
+                "."
+            ),
+        )
+        .fields(Some("favorite"), FAVORITE)
+        .refresh(&[states::FAVORITES])]
     };
 }
 macro_rules! position {
-    ($entry:literal) => {
-        &[Command::new(concat!($entry, "/favorite/position/set"))
-            .fields(Some("index"), POSITION)
-            .refresh(&[states::FAVORITES])]
+    ($entry:literal, $directory:literal) => {
+        &[Command::new(
+            concat!($entry, "/favorite/position/set"),
+            concat!(
+                "Moves a favourite to another place in the list, in ",
+                $directory,
+                "."
+            ),
+        )
+        .fields(Some("index"), POSITION)
+        .refresh(&[states::FAVORITES])]
     };
 }
 macro_rules! members {
-    ($entry:literal) => {
+    ($entry:literal, $directory:literal) => {
         &[
-            Command::new(concat!($entry, "/members/query")).fixed(&[("action", "query")]),
-            Command::new(concat!($entry, "/members/add"))
-                .fields(Some("entry_id"), MEMBER)
-                .fixed(&[("action", "add")])
-                .once(),
-            Command::new(concat!($entry, "/members/remove"))
-                .fields(Some("entry_id"), MEMBER)
-                .fixed(&[("action", "remove")])
-                .once(),
+            Command::new(
+                concat!($entry, "/members/query"),
+                concat!("Asks for the members of a group of ", $directory, "."),
+            )
+            .fixed(&[("action", "query")]),
+            Command::new(
+                concat!($entry, "/members/add"),
+                concat!("Adds an entry to a group of ", $directory, "."),
+            )
+            .fields(Some("entry_id"), MEMBER)
+            .fixed(&[("action", "add")])
+            .once(),
+            Command::new(
+                concat!($entry, "/members/remove"),
+                concat!("Takes an entry out of a group of ", $directory, "."),
+            )
+            .fields(Some("entry_id"), MEMBER)
+            .fixed(&[("action", "remove")])
+            .once(),
         ]
     };
 }
@@ -148,72 +290,124 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .shape(Shape::Object)
         .states(&[State::whole(states::FAVORITES)])
         .poll(Class::Slow)
-        .commands(&[Command::new("directory/favorites/get").fields(None, PAGE)]),
+        .commands(&[Command::new(
+            "directory/favorites/get",
+            "Answers with a page of the directory's favourites.",
+        )
+        .fields(None, PAGE)]),
     get("/rest/directory/global/server")
         .shape(Shape::Object)
         .states(&[State::whole(states::GLOBAL_SERVER)])
         .poll(Class::Slow),
-    get("/rest/directory/global/mtddefaultgroupentry")
-        .commands(&[Command::new("directory/global/default_group/get")]),
+    get("/rest/directory/global/mtddefaultgroupentry").commands(&[Command::new(
+        "directory/global/default_group/get",
+        "Answers with the group with which a directory in several levels begins, if one is set up.",
+    )]),
     get("/rest/directory/local/server")
         .shape(Shape::Object)
         .states(&[State::whole(states::LOCAL_SERVER)])
         .poll(Class::Slow),
-    post("/rest/directory/local/entries").commands(&[Command::new("directory/local/entry/add")
-        .fields(None, ENTRY)
-        .refresh(&[states::FAVORITES])
-        .once()]),
-    get("/rest/directory/local/entries/{entry_id}")
-        .commands(&[Command::new("directory/local/entry/{entry_id}/get")]),
-    delete("/rest/directory/local/entries/{entry_id}")
-        .commands(&[
-            Command::new("directory/local/entry/{entry_id}/delete").refresh(&[states::FAVORITES])
-        ]),
+    post("/rest/directory/local/entries").commands(&[Command::new(
+        "directory/local/entry/add",
+        "Adds a person or a group to the directory on the device.",
+    )
+    .fields(None, ENTRY)
+    .refresh(&[states::FAVORITES])
+    .once()]),
+    get("/rest/directory/local/entries/{entry_id}").commands(&[Command::new(
+        "directory/local/entry/{entry_id}/get",
+        "Answers with one entry of the directory on the device: names, numbers, addresses.",
+    )]),
+    delete("/rest/directory/local/entries/{entry_id}").commands(&[Command::new(
+        "directory/local/entry/{entry_id}/delete",
+        "Deletes an entry from the directory on the device.",
+    )
+    .refresh(&[states::FAVORITES])]),
     put("/rest/directory/local/entries/{entry_id}").commands(&[Command::new(
         "directory/local/entry/{entry_id}/update",
+        "Replaces an entry of the directory on the device by what is given.",
     )
     .fields(None, ENTRY)
     .refresh(&[states::FAVORITES])]),
-    post("/rest/directory/local/entries/{entry_id}")
-        .commands(dial!("directory/local/entry/{entry_id}")),
-    put("/rest/directory/local/entries/{entry_id}/favorite")
-        .commands(favorite!("directory/local/entry/{entry_id}")),
-    post("/rest/directory/local/entries/{entry_id}/favorite")
-        .commands(position!("directory/local/entry/{entry_id}")),
-    post("/rest/directory/local/entries/{entry_id}/members")
-        .commands(members!("directory/local/entry/{entry_id}")),
+    post("/rest/directory/local/entries/{entry_id}").commands(dial!(
+        "directory/local/entry/{entry_id}",
+        "the directory on the device"
+    )),
+    put("/rest/directory/local/entries/{entry_id}/favorite").commands(favorite!(
+        "directory/local/entry/{entry_id}",
+        "the directory on the device"
+    )),
+    post("/rest/directory/local/entries/{entry_id}/favorite").commands(position!(
+        "directory/local/entry/{entry_id}",
+        "the directory on the device"
+    )),
+    post("/rest/directory/local/entries/{entry_id}/members").commands(members!(
+        "directory/local/entry/{entry_id}",
+        "the directory on the device"
+    )),
     post("/rest/directory/queries").commands(&[
-        Command::new(commands::CREATE_QUERY.as_str())
-            .kind(TopicKind::Query)
-            .fields(Some("search"), SEARCH)
-            .once(),
-        Command::new("directory/search")
-            .kind(TopicKind::Query)
-            .fields(Some("search"), SEARCH)
-            .plan(Plan::Search)
-            .once()
-            .slow(),
+        Command::new(
+            commands::CREATE_QUERY.as_str(),
+            "Starts a search in the directory, and answers with its `id` for \
+             `directory/query/{query_id}/get`; `directory/search` does all of it in one command.",
+        )
+        .kind(TopicKind::Query)
+        .fields(Some("search"), SEARCH)
+        .once(),
+        Command::new(
+            "directory/search",
+            "Searches the directory, and answers with the entries that were found, as one list.",
+        )
+        .kind(TopicKind::Query)
+        .fields(Some("search"), SEARCH)
+        .plan(Plan::Search)
+        .once()
+        .slow(),
     ]),
-    get("/rest/directory/queries/initial").commands(&[Command::new("directory/query/initial")]),
-    get("/rest/directory/queries/{query_id}")
-        .commands(&[Command::new(commands::GET_QUERY.as_str()).fields(None, PAGE)]),
-    delete("/rest/directory/queries/{query_id}")
-        .commands(&[Command::new(commands::DELETE_QUERY.as_str())]),
-    get("/rest/directory/{server_id}/entries/{entry_id}")
-        .commands(&[Command::new("directory/{server_id}/entry/{entry_id}/get")]),
-    post("/rest/directory/{server_id}/entries/{entry_id}")
-        .commands(dial!("directory/{server_id}/entry/{entry_id}")),
-    put("/rest/directory/{server_id}/entries/{entry_id}/favorite")
-        .commands(favorite!("directory/{server_id}/entry/{entry_id}")),
-    post("/rest/directory/{server_id}/entries/{entry_id}/favorite")
-        .commands(position!("directory/{server_id}/entry/{entry_id}")),
-    post("/rest/directory/{server_id}/entries/{entry_id}/members")
-        .commands(members!("directory/{server_id}/entry/{entry_id}")),
-    put("/rest/directory/import").commands(&[Command::new("directory/import")
-        .bytes("application/xml")
-        .refresh(&[states::FAVORITES])
-        .slow()]),
-    get("/rest/directory/export").commands(&[Command::new("directory/export")
-        .file("directory/export/file", "application/xml", false)
-        .slow()]),
+    get("/rest/directory/queries/initial").commands(&[Command::new(
+        "directory/query/initial",
+        "Starts a search for the entries that the device shows first, and answers with its `id`.",
+    )]),
+    get("/rest/directory/queries/{query_id}").commands(&[Command::new(
+        commands::GET_QUERY.as_str(),
+        "Answers with a page of a search that was started; `next` is there if more follows.",
+    )
+    .fields(None, PAGE)]),
+    delete("/rest/directory/queries/{query_id}").commands(&[Command::new(
+        commands::DELETE_QUERY.as_str(),
+        "Ends a search and frees what the device keeps for it.",
+    )]),
+    get("/rest/directory/{server_id}/entries/{entry_id}").commands(&[Command::new(
+        "directory/{server_id}/entry/{entry_id}/get",
+        "Answers with one entry of the directory on the named server: names, numbers, addresses.",
+    )]),
+    post("/rest/directory/{server_id}/entries/{entry_id}").commands(dial!(
+        "directory/{server_id}/entry/{entry_id}",
+        "the directory on the named server"
+    )),
+    put("/rest/directory/{server_id}/entries/{entry_id}/favorite").commands(favorite!(
+        "directory/{server_id}/entry/{entry_id}",
+        "the directory on the named server"
+    )),
+    post("/rest/directory/{server_id}/entries/{entry_id}/favorite").commands(position!(
+        "directory/{server_id}/entry/{entry_id}",
+        "the directory on the named server"
+    )),
+    post("/rest/directory/{server_id}/entries/{entry_id}/members").commands(members!(
+        "directory/{server_id}/entry/{entry_id}",
+        "the directory on the named server"
+    )),
+    put("/rest/directory/import").commands(&[Command::new(
+        "directory/import",
+        "Takes over the directory entries of an XML file, as `directory/export` writes it.",
+    )
+    .bytes("application/xml")
+    .refresh(&[states::FAVORITES])
+    .slow()]),
+    get("/rest/directory/export").commands(&[Command::new(
+        "directory/export",
+        "Answers with all directory entries as an XML file.",
+    )
+    .file("directory/export/file", "application/xml", false)
+    .slow()]),
 ];

@@ -11,9 +11,16 @@ pub(in crate::catalogue) mod states {
     use crate::catalogue::references::StateTopic;
 
     /// The codec itself, touch panels, cameras, remote controls.
-    pub const DEVICES: StateTopic = StateTopic::new("system/devices");
+    pub const DEVICES: StateTopic = StateTopic::new(
+        "system/devices",
+        "What is paired with the device, as a list: the device itself, touch panels, cameras, \
+         remote controls, each with `deviceType` and `deviceState`.",
+    );
     /// One topic below it for each touch panel.
-    pub const TOUCH_PANEL: StateTopic = StateTopic::new("system/touch_panel");
+    pub const TOUCH_PANEL: StateTopic = StateTopic::new(
+        "system/touch_panel",
+        "A paired touch panel: `id`, `name`, `type`, `state`, and whether it is `connected`.",
+    );
 }
 
 const KNOWN_BY: &[(&str, MemberKind)] = &[

@@ -16,20 +16,45 @@ pub(in crate::catalogue) mod states {
     use crate::catalogue::references::StateTopic;
 
     /// Which provider is active.
-    pub const MODE: StateTopic = StateTopic::new("system/mode");
+    pub const MODE: StateTopic = StateTopic::new(
+        "system/mode",
+        "Which provider runs the room: `activePersona` names it (Poly, Teams, Zoom, or another).",
+    );
     /// The apps that can run the room.
-    pub const PROVIDERS: StateTopic = StateTopic::new("system/providers");
-    pub const APPS: StateTopic = StateTopic::new("system/apps");
+    pub const PROVIDERS: StateTopic = StateTopic::new(
+        "system/providers",
+        "The providers that the device can run, as a list; `appName` is what `system/provider/set` \
+         takes.",
+    );
+    pub const APPS: StateTopic = StateTopic::new(
+        "system/apps",
+        "The apps on the device, as a list with `appPackageName` and whether each is `inMeeting`.",
+    );
     /// Whether any app is in a meeting.
-    pub const CALL_IN_MEETING: StateTopic = StateTopic::new("call/in_meeting");
-    pub const TEAMS_MEETING: StateTopic = StateTopic::new("call/teams_meeting");
-    pub const ZOOM_MEETING: StateTopic = StateTopic::new("call/zoom_meeting");
+    pub const CALL_IN_MEETING: StateTopic = StateTopic::new(
+        "call/in_meeting",
+        "Whether any app on the device, such as Teams or Zoom, is in a meeting.",
+    );
+    pub const TEAMS_MEETING: StateTopic = StateTopic::new(
+        "call/teams_meeting",
+        "Whether the Teams app on the device is in a meeting.",
+    );
+    pub const ZOOM_MEETING: StateTopic = StateTopic::new(
+        "call/zoom_meeting",
+        "Whether the Zoom app on the device is in a meeting.",
+    );
 }
 
 const TEAMS: &str = "com.microsoft.skype.teams.ipphone";
 const ZOOM: &str = "us.zoom.zoompresence";
 
-const PROVIDER: &[Field] = &[Field::body("provider", "enabledapps", Rule::Text).required()];
+const PROVIDER: &[Field] = &[Field::body(
+    "provider",
+    "enabledapps",
+    "The provider to run, as `appName` in `system/providers` says, in any case of letters.",
+    Rule::Text,
+)
+.required()];
 
 const fn meeting(key: &'static str, name: &'static str) -> Entity {
     Entity::binary_sensor(key, name).icon("mdi:account-group")
@@ -79,13 +104,17 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         ])
         .poll(Class::Normal),
     // Whether a lost answer was carried out shows in the mode, so it is never sent twice.
-    post("/rest/current/system/mode").commands(&[Command::new("system/provider/set")
-        .fields(Some("provider"), PROVIDER)
-        .plan(Plan::SwitchProvider)
-        .sets(states::MODE)
-        .refresh(&[states::MODE])
-        .once()
-        .within(TimeLimit::Minutes)]),
+    post("/rest/current/system/mode").commands(&[Command::new(
+        "system/provider/set",
+        "Switches the room to another provider, such as Teams, Zoom or Poly, and waits until it \
+         runs, which takes up to three minutes.",
+    )
+    .fields(Some("provider"), PROVIDER)
+    .plan(Plan::SwitchProvider)
+    .sets(states::MODE)
+    .refresh(&[states::MODE])
+    .once()
+    .within(TimeLimit::Minutes)]),
 ];
 
 /// Whether the app of this package is in a meeting. An app that the device does not list is in none.

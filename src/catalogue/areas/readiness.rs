@@ -12,7 +12,11 @@ pub(in crate::catalogue) mod states {
     use crate::catalogue::references::StateTopic;
 
     /// The newest report.
-    pub const READINESS: StateTopic = StateTopic::new("readiness");
+    pub const READINESS: StateTopic = StateTopic::new(
+        "readiness",
+        "The report of the room's last check: `ok`, when it was made (`at`), and `checks`, each \
+         with `name`, `ok` and a `message` in words.",
+    );
 }
 
 /// The commands of this area that others refer to.
@@ -24,7 +28,11 @@ pub(in crate::catalogue) mod commands {
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[gateways_own()
     .states(&[State::whole(states::READINESS)])
-    .commands(&[Command::new(commands::RUN.as_str())
-        .plan(Plan::Readiness)
-        .within(TimeLimit::Minutes)
-        .once()])];
+    .commands(&[Command::new(
+        commands::RUN.as_str(),
+        "Checks whether the room is ready (log-in, microphones, cameras, registrations, calendar), \
+         and answers with the report. It moves the camera and, if so configured, makes a call.",
+    )
+    .plan(Plan::Readiness)
+    .within(TimeLimit::Minutes)
+    .once()])];

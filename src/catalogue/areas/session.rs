@@ -14,7 +14,11 @@ pub(in crate::catalogue) mod states {
     use crate::catalogue::references::StateTopic;
 
     /// Who is logged in: it comes with the log-in and has no request of its own.
-    pub const SESSION: StateTopic = StateTopic::new("session");
+    pub const SESSION: StateTopic = StateTopic::new(
+        "session",
+        "As whom the gateway is logged in at the device: `userId`, `role`, and whether it is \
+         `authenticated`.",
+    );
 }
 
 /// Who holds sessions: the path, and its other spelling, for devices that lack the first.
@@ -23,12 +27,20 @@ pub const SESSION_LISTS: [&str; 2] = ["/rest/current/session/sessions", "/rest/s
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     post("/rest/session")
         .states(&[State::whole(states::SESSION)])
-        .commands(&[Command::new("session/renew").plan(Plan::Renew).once()]),
+        .commands(&[Command::new(
+            "session/renew",
+            "Logs the gateway out of the device and in again.",
+        )
+        .plan(Plan::Renew)
+        .once()]),
     delete("/rest/session"),
-    get(SESSION_LISTS[0]).commands(&[Command::new("session/list/get").shows(without_ids)]),
-    get(SESSION_LISTS[1]).commands(&[Command::new("session/list/get")
-        .shows(without_ids)
-        .fallback()]),
+    get(SESSION_LISTS[0]).commands(&[Command::new(
+        "session/list/get",
+        "Answers with who is logged in at the device: user, role, address and kind of client of \
+         each session.",
+    )
+    .shows(without_ids)]),
+    get(SESSION_LISTS[1]).commands(&[Command::fallback("session/list/get").shows(without_ids)]),
 ];
 
 /// The state `session` from the answer to a log-in: who is logged in, never the session's id.

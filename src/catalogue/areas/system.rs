@@ -1,5 +1,10 @@
 //! The system: status, device mode and signage, network tests, time, logs, reboot.
 
+mod fields;
+pub(in crate::catalogue) mod states;
+#[cfg(test)]
+mod tests;
+
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -7,7 +12,6 @@ use time::format_description::well_known::Rfc3339;
 use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::entity::{Enabled, Entity};
 use crate::catalogue::evidence::MemberKind;
-use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::payload::Payload;
 use crate::catalogue::quirks::{flag, member, seconds, truth};
@@ -17,59 +21,7 @@ use crate::catalogue::step::Step;
 use crate::catalogue::up_down;
 use crate::command::Failure;
 use crate::topics;
-
-/// The states of this area.
-pub(in crate::catalogue) mod states {
-    use crate::catalogue::references::StateTopic;
-
-    pub const H323_GATEKEEPERS: StateTopic = StateTopic::new("system/h323_gatekeepers");
-    pub const ENVIRONMENT_APP: StateTopic = StateTopic::new("system/environment_app");
-    pub const DEVICE_MODE: StateTopic = StateTopic::new("system/device_mode");
-    pub const SIGNAGE: StateTopic = StateTopic::new("system/signage");
-    pub const SIP_SERVERS: StateTopic = StateTopic::new("system/sip_servers");
-    pub const STATUS: StateTopic = StateTopic::new("system/status");
-    /// Model, serial number and firmware.
-    pub const INFO: StateTopic = StateTopic::new("system/info");
-    /// What the device is doing: `READY`, `ASLEEP`, `IN_CALL`.
-    pub const STATE: StateTopic = StateTopic::new("system/state");
-    /// Whether a change waits for a reboot.
-    pub const REBOOT_NEEDED: StateTopic = StateTopic::new("system/reboot_needed");
-    /// The network: state, speed, duplex.
-    pub const LAN: StateTopic = StateTopic::new("system/lan");
-    pub const TIME_SERVER: StateTopic = StateTopic::new("system/time_server");
-    /// When the device started.
-    pub const BOOT_TIME: StateTopic = StateTopic::new("system/boot_time");
-    /// Whether the device's log is full.
-    pub const LOG_FULL: StateTopic = StateTopic::new("system/log_full");
-}
-
-const ON: &[Field] = &[Field::gateway("on", Rule::Switch).required()];
-const SHOW: &[Field] = &[Field::gateway("on", Rule::NamedSwitch("show", "hide")).required()];
-const DESTINATION: &[Field] = &[Field::body("destination", "destination", Rule::Text).required()];
-const KEEP: &[Field] = &[
-    Field::body("keep_certificates", "keepCertificates", Rule::Switch).required(),
-    Field::body("keep_cdr", "keepCdr", Rule::Switch).required(),
-    Field::body("keep_directory", "keepDirectory", Rule::Switch).required(),
-    Field::body("keep_logs", "keepLogs", Rule::Switch).required(),
-];
-const TIME: &[Field] = &[
-    Field::body(
-        "time",
-        "time",
-        Rule::Integer {
-            min: 0,
-            max: i64::MAX,
-        },
-    ),
-    Field::body(
-        "tz_offset",
-        "tzOffset",
-        Rule::Integer {
-            min: -840,
-            max: 840,
-        },
-    ),
-];
+use fields::{DESTINATION, KEEP, ON, SHOW, TIME};
 
 /// Whether all servers know the device; the attributes name the servers.
 const fn registration(key: &'static str, name: &'static str) -> Entity {
@@ -125,9 +77,18 @@ fn is_equipment(part: &str) -> bool {
 /// How the name of the log's part ends.
 const LOG: &str = "logthreshold";
 
+const SET_DEVICE_MODE: &str = "Starts Device Mode, in which a computer uses the device as camera, \
+                               microphone and loudspeaker, or ends it.";
+const SET_SIGNAGE: &str = "Shows digital signage on the screen, or ends it.";
+
 /// A mode that POST switches on and DELETE switches off.
-const fn switched(topic: &'static str, state: &'static [StateTopic], on: bool) -> Command {
-    Command::new(topic)
+const fn switched(
+    topic: &'static str,
+    about: &'static str,
+    state: &'static [StateTopic],
+    on: bool,
+) -> Command {
+    Command::new(topic, about)
         .fields(Some("on"), ON)
         .when(on)
         .toggles(state[0])
@@ -142,7 +103,12 @@ const fn shown(on: bool) -> Command {
             fields: SHOW,
             whole: false,
         },
-        ..switched("system/environment_app/set", &[states::ENVIRONMENT_APP], on)
+        ..switched(
+            "system/environment_app/set",
+            "Shows the app for the room's environment on the paired touch panel, or hides it.",
+            &[states::ENVIRONMENT_APP],
+            on,
+        )
     }
 }
 
@@ -161,9 +127,12 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             )]),
         ])
         .poll(Class::Slow),
-    get("/rest/system/logs").commands(&[Command::new("system/logs/get")
-        .file("system/logs", "application/octet-stream", false)
-        .slow()]),
+    get("/rest/system/logs").commands(&[Command::new(
+        "system/logs/get",
+        "Answers with the device's logs as one file (tar).",
+    )
+    .file("system/logs", "application/octet-stream", false)
+    .slow()]),
     post("/rest/system/apps/environment").commands(&[shown(true)]),
     delete("/rest/system/apps/environment").commands(&[shown(false)]),
     get("/rest/system/apps/environment")
@@ -176,12 +145,14 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .poll(Class::Normal),
     post("/rest/system/mode/device").commands(&[switched(
         "system/device_mode/set",
+        SET_DEVICE_MODE,
         &[states::DEVICE_MODE],
         true,
     )
     .entities(&[Entity::switch("device_mode", "Device mode").icon("mdi:laptop")])]),
     delete("/rest/system/mode/device").commands(&[switched(
         "system/device_mode/set",
+        SET_DEVICE_MODE,
         &[states::DEVICE_MODE],
         false,
     )]),
@@ -191,40 +162,54 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .poll(Class::Normal),
     post("/rest/system/mode/signage").commands(&[switched(
         "system/signage/set",
+        SET_SIGNAGE,
         &[states::SIGNAGE],
         true,
     )
     .entities(&[Entity::switch("signage", "Signage").icon("mdi:sign-text")])]),
     delete("/rest/system/mode/signage").commands(&[switched(
         "system/signage/set",
+        SET_SIGNAGE,
         &[states::SIGNAGE],
         false,
     )]),
-    post("/rest/system/network/ping").commands(&[Command::new("system/network/ping")
-        .kind(TopicKind::Query)
-        .fields(Some("destination"), DESTINATION)
-        .slow()]),
+    post("/rest/system/network/ping").commands(&[Command::new(
+        "system/network/ping",
+        "Lets the device ping a host, and answers with whether it was reached, by ICMP, H.323 and \
+         SIP, and the time that it took.",
+    )
+    .kind(TopicKind::Query)
+    .fields(Some("destination"), DESTINATION)
+    .slow()]),
     // The guide's only GET with a body.
-    get("/rest/system/network/traceroute").commands(&[Command::new("system/network/traceroute")
-        .fields(Some("destination"), DESTINATION)
-        .slow()]),
+    get("/rest/system/network/traceroute").commands(&[Command::new(
+        "system/network/traceroute",
+        "Lets the device trace the way to a host, and answers with the hops.",
+    )
+    .fields(Some("destination"), DESTINATION)
+    .slow()]),
     post("/rest/system/reboot").commands(&[
-        Command::new("system/reboot")
-            .fixed(&[("action", "reboot")])
-            .once()
-            .entities(&[Entity::button("reboot", "Reboot")
-                .class("restart")
-                .config()
-                .enabled(Enabled::WhenAllowed)]),
-        Command::new("system/reboot")
+        Command::new(
+            "system/reboot",
+            "Restarts the device, which takes about three minutes and ends its calls.",
+        )
+        .fixed(&[("action", "reboot")])
+        .once()
+        .entities(&[Entity::button("reboot", "Reboot")
+            .class("restart")
+            .config()
+            .enabled(Enabled::WhenAllowed)]),
+        Command::fallback("system/reboot")
             .flags(&[("restartAll", true)])
-            .once()
-            .fallback(),
+            .once(),
     ]),
-    post("/rest/system/resetsettings").commands(&[Command::new("system/reset_settings")
-        .fields(None, KEEP)
-        .fixed(&[("action", "resetsettings")])
-        .once()]),
+    post("/rest/system/resetsettings").commands(&[Command::new(
+        "system/reset_settings",
+        "Sets the device back to its factory settings, except for what is to be kept.",
+    )
+    .fields(None, KEEP)
+    .fixed(&[("action", "resetsettings")])
+    .once()]),
     get("/rest/system/sipservers")
         .shape(Shape::List)
         .states(&[State::whole(states::SIP_SERVERS)
@@ -235,7 +220,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .known_by(&[("name", MemberKind::Text), ("stateList", MemberKind::List)])
         .states(&[
             State::whole(states::STATUS),
-            State::new(states::STATUS, Pick::Each(statuses)).entities(PARTS),
+            State::new(states::STATUS_PART, Pick::Each(statuses)).entities(PARTS),
             State::with(states::LOG_FULL, log_full).entities(&[Entity::binary_sensor(
                 "log_full", "Log full",
             )
@@ -244,11 +229,21 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             .when_told()]),
         ])
         .poll(Class::Normal),
-    get("/rest/system/time").commands(&[Command::new("system/time/get")]),
-    post("/rest/system/time").commands(&[Command::new("system/time/set")
-        .fields(None, TIME)
-        .plan(Plan::Split(at_gateway_time))]),
-    get("/rest/system/time/local").commands(&[Command::new("system/time/local/get")]),
+    get("/rest/system/time").commands(&[Command::new(
+        "system/time/get",
+        "Answers with the device's time in milliseconds since 1970 (UTC), and its time zone's \
+         offset in minutes.",
+    )]),
+    post("/rest/system/time").commands(&[Command::new(
+        "system/time/set",
+        "Sets the device's clock; without a time, to the time of the gateway.",
+    )
+    .fields(None, TIME)
+    .plan(Plan::Split(at_gateway_time))]),
+    get("/rest/system/time/local").commands(&[Command::new(
+        "system/time/local/get",
+        "Answers with the device's local time as text, such as `2026-01-31T15:00:59.000-0700`.",
+    )]),
     get("/rest/system")
         .shape(Shape::Object)
         .known_by(&[
@@ -373,84 +368,4 @@ fn statuses(list: &Value) -> Vec<(String, Value)> {
 fn is_part(name: &str) -> bool {
     let word = matches!(name, "get" | "set" | "result");
     name.len() <= LONGEST_PART && topics::is_harmless(name) && !word
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn each_part_of_the_system_has_a_state() {
-        let list = json!([
-            {"langtag": "X", "name": "system.status.ipnetwork", "stateList": ["up"]},
-            {"langtag": "Y", "name": "system.status.sipserver", "stateList": ["up", "off"]},
-            {"nonsense": 1},
-        ]);
-        assert_eq!(
-            statuses(&list),
-            [
-                ("ipnetwork".to_owned(), json!("up")),
-                ("sipserver".to_owned(), json!(["up", "off"])),
-            ]
-        );
-    }
-
-    #[test]
-    fn the_log_is_full_if_its_part_says_so() {
-        let part = |name: &str, words: Value| json!({"name": name, "stateList": words});
-        let log = |words: Value| {
-            let list = json!([
-                part("system.status.ipnetwork", json!(["full"])),
-                part("system.status.logthreshold", words),
-            ]);
-            log_full(&list, &CONTEXT)
-        };
-        assert_eq!(log(json!(["full"])), Some(json!(true)));
-        assert_eq!(log(json!("FULL")), Some(json!(true)));
-        assert_eq!(log(json!(["off"])), Some(json!(false)));
-        let without = json!([part("system.status.ipnetwork", json!(["up"]))]);
-        assert_eq!(log_full(&without, &CONTEXT), None);
-        assert_eq!(log_full(&json!([{"name": 1}, 2]), &CONTEXT), None);
-    }
-
-    #[test]
-    fn the_start_is_what_the_room_knows_or_told_from_the_uptime() {
-        let system = |uptime: Value| json!({"uptime": uptime});
-        let known = Context {
-            started: Some(1_700_000_000),
-            ..CONTEXT
-        };
-        let date = Some(json!("2023-11-14T22:13:20Z"));
-        assert_eq!(boot_time(&system(json!(5.5)), &known), date);
-        let now = Context {
-            now: 1_700_000_100,
-            ..CONTEXT
-        };
-        assert_eq!(boot_time(&system(json!(100.9)), &now), date);
-        for none in [json!(null), json!("soon"), json!(1e300)] {
-            let _ = boot_time(&system(none.clone()), &now);
-            assert_eq!(boot_time(&json!({}), &known), None, "{none}");
-        }
-    }
-
-    const CONTEXT: Context = Context {
-        now: 0,
-        preset_offset: None,
-        preset_names: None,
-        started: None,
-    };
-
-    #[test]
-    fn a_name_that_is_no_topic_has_no_state() {
-        let long = "x".repeat(70_000);
-        for name in ["", "get", "result", "..", "a/../b", "a\nb", &long] {
-            let list = json!([{"name": format!("system.status.{name}"), "stateList": ["up"]}]);
-            assert!(statuses(&list).is_empty(), "{name:.20}");
-        }
-        let many: Vec<_> = (0..1000)
-            .map(|n| json!({"name": n.to_string(), "stateList": ["up"]}))
-            .collect();
-        assert_eq!(statuses(&Value::Array(many)).len(), MOST_PARTS);
-    }
 }

@@ -12,11 +12,24 @@ use crate::command::Failure;
 pub(in crate::catalogue) mod states {
     use crate::catalogue::references::StateTopic;
 
-    pub const CONTENT_MEDIA_STATS: StateTopic = StateTopic::new("content/media_stats");
-    pub const MUTED: StateTopic = StateTopic::new("video/muted");
-    pub const CALL_REMOTE_VIDEO_MUTED: StateTopic = StateTopic::new("call/remote_video_muted");
-    pub const CALL_REMOTE_VIDEO_MUTE_LOCKED: StateTopic =
-        StateTopic::new("call/remote_video_mute_locked");
+    pub const CONTENT_MEDIA_STATS: StateTopic = StateTopic::new(
+        "content/media_stats",
+        "The content that is shared in the room at the moment, as the list `vars`: `sourceType`, \
+         `width` and `height` in pixels, `framerate`, `bitrate`.",
+    );
+    pub const MUTED: StateTopic = StateTopic::new(
+        "video/muted",
+        "Whether the room's own video is hidden, so that the others in a call do not see the room.",
+    );
+    pub const CALL_REMOTE_VIDEO_MUTED: StateTopic = StateTopic::new(
+        "call/remote_video_muted",
+        "Whether the video of the call's other end is hidden. It is there during a call only.",
+    );
+    pub const CALL_REMOTE_VIDEO_MUTE_LOCKED: StateTopic = StateTopic::new(
+        "call/remote_video_mute_locked",
+        "Whether the video of the call's other end is hidden with a lock, so that it stays so. It \
+         is there during a call only.",
+    );
 }
 
 /// The commands of this area that plans refer to.
@@ -26,7 +39,13 @@ pub(in crate::catalogue) mod commands {
     pub const SET_MUTED: CommandTopic = CommandTopic::new("video/muted/set");
 }
 
-const MUTE: &[Field] = &[Field::body("mute", "mute", Rule::Switch).required()];
+const MUTE: &[Field] = &[Field::body(
+    "mute",
+    "mute",
+    "Whether the room's own video is hidden.",
+    Rule::Switch,
+)
+.required()];
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/mediastats")
@@ -37,33 +56,49 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .states(&[State::whole(states::MUTED)])
         .poll(Class::Fast),
     post("/rest/video/local/mute").commands(&[
-        Command::new(commands::SET_MUTED.as_str())
-            .fields(Some("mute"), MUTE)
-            .toggles(states::MUTED)
-            .refresh(&[states::MUTED])
-            .sets(states::MUTED)
-            .entities(&[Entity::switch("video_mute", "Video mute").icon("mdi:video-off")]),
-        Command::new("video/mute")
-            .plan(Plan::Split(mute))
-            .refresh(&[states::MUTED])
-            .sets(states::MUTED),
-        Command::new("video/unmute")
-            .plan(Plan::Split(unmute))
-            .refresh(&[states::MUTED])
-            .sets(states::MUTED),
+        Command::new(
+            commands::SET_MUTED.as_str(),
+            "Hides the room's own video in calls (true) or shows it again (false).",
+        )
+        .fields(Some("mute"), MUTE)
+        .toggles(states::MUTED)
+        .refresh(&[states::MUTED])
+        .sets(states::MUTED)
+        .entities(&[Entity::switch("video_mute", "Video mute").icon("mdi:video-off")]),
+        Command::new(
+            "video/mute",
+            "Hides the room's own video from the others in a call.",
+        )
+        .plan(Plan::Split(mute))
+        .refresh(&[states::MUTED])
+        .sets(states::MUTED),
+        Command::new(
+            "video/unmute",
+            "Shows the room's own video to the others in a call again.",
+        )
+        .plan(Plan::Split(unmute))
+        .refresh(&[states::MUTED])
+        .sets(states::MUTED),
     ]),
     get("/rest/video/remote/{conf_id}/mute")
         .shape(Shape::Flag)
         .states(&[State::whole(states::CALL_REMOTE_VIDEO_MUTED)])
         .poll_when(Class::Normal, When::InCall)
         .or_none()
-        .commands(&[Command::new("call/{conf_id}/remote_video_muted/get")]),
+        .commands(&[Command::new(
+            "call/{conf_id}/remote_video_muted/get",
+            "Answers with whether the video of a conference's other end is hidden: true or false.",
+        )]),
     get("/rest/video/remote/{conf_id}/mutelock")
         .shape(Shape::Flag)
         .states(&[State::whole(states::CALL_REMOTE_VIDEO_MUTE_LOCKED)])
         .poll_when(Class::Normal, When::InCall)
         .or_none()
-        .commands(&[Command::new("call/{conf_id}/remote_video_mute_locked/get")]),
+        .commands(&[Command::new(
+            "call/{conf_id}/remote_video_mute_locked/get",
+            "Answers with whether the video of a conference's other end is hidden with a lock: \
+             true or false.",
+        )]),
 ];
 
 fn mute(_: Step, _: &Context) -> Result<Vec<Step>, Failure> {

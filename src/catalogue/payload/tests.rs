@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 const VOLUME: Payload = Payload::Fields {
     bare: Some("volume"),
-    fields: &[Field::body("volume", "volume", Rule::Integer { min: 0, max: 100 }).required()],
+    fields: &[Field::body("volume", "volume", "", Rule::Integer { min: 0, max: 100 }).required()],
     whole: true,
 };
 
@@ -117,8 +117,8 @@ fn numbers_are_read_bare_and_in_json() {
 const DIAL: Payload = Payload::Fields {
     bare: Some("address"),
     fields: &[
-        Field::body("address", "address", Rule::Text).required(),
-        Field::body("rate", "rate", Rule::Integer { min: 0, max: 9000 }),
+        Field::body("address", "address", "", Rule::Text).required(),
+        Field::body("rate", "rate", "", Rule::Integer { min: 0, max: 9000 }),
     ],
     whole: false,
 };
@@ -232,7 +232,7 @@ fn what_is_nearly_json_gets_advice() {
 
 #[test]
 fn a_secret_is_not_shown() {
-    const PASSWORD: &[Field] = &[Field::body("password", "password", Rule::Secret)];
+    const PASSWORD: &[Field] = &[Field::body("password", "password", "", Rule::Secret)];
     let payload = Payload::Fields {
         bare: None,
         fields: PASSWORD,

@@ -46,7 +46,7 @@ impl Schemas {
         };
         let mut forms = Vec::new();
         if let Some(field) = fields.iter().find(|field| bare == Some(field.name)) {
-            forms.push(self.rule(field, toggles));
+            forms.push(explained(self.rule(field, toggles), field));
         }
         if !fields.iter().any(|field| field.required) {
             let nothing = json!({
@@ -69,7 +69,7 @@ impl Schemas {
         let mut required = Vec::new();
         let mut either = Vec::new();
         for field in fields {
-            let schema = self.rule(field, toggles);
+            let schema = explained(self.rule(field, toggles), field);
             let mut names = Vec::new();
             for name in field.names(bare) {
                 if !names.contains(&name) {
@@ -168,6 +168,16 @@ impl Schemas {
             }
         }
     }
+}
+
+/// A field's schema with what the field means. What stands beside a reference does not count, so a shared
+/// schema is wrapped.
+fn explained(mut schema: Value, field: &Field) -> Value {
+    if schema.get("$ref").is_some() {
+        return json!({"allOf": [schema], "description": field.about});
+    }
+    schema["description"] = field.about.into();
+    schema
 }
 
 /// Bytes as they are.

@@ -144,6 +144,7 @@ fn that_takes_minutes(command: &str) -> &'static Route {
     };
     Box::leak(Box::new(Route {
         topic: command.to_owned(),
+        about: String::new(),
         variants: vec![variant],
     }))
 }
