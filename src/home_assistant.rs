@@ -52,20 +52,28 @@ impl Namespace {
         topics::Prefix::new(self.topic_prefix.as_str()).add(topic)
     }
 
-    /// What all ids begin with.
+    /// What all ids begin with. There is no `_` in it, so the first `_` of a device's id ends it: the room `x_1`
+    /// below the prefix `av` and the room `1` below `av_x` have different ids.
     fn base(&self) -> String {
+        self.base_of(|c| matches!(c, 'a'..='z' | '0'..='9' | '-'))
+    }
+
+    /// What all ids began with in versions that kept a `_` of the prefix.
+    fn earlier_base(&self) -> String {
+        self.base_of(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-'))
+    }
+
+    fn base_of(&self, fits: impl Fn(char) -> bool) -> String {
         match self.topic_prefix.as_str() {
             "" => "poly2mqtt".to_owned(),
-            prefix => {
-                let fits = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '_' | '-');
-                format!("poly2mqtt-{}", prefix_in_id(prefix, fits))
-            }
+            prefix => format!("poly2mqtt-{}", prefix_in_id(prefix, fits)),
         }
     }
 
-    /// What the ids of the gateway's own entities begin with.
+    /// What the ids of the gateway's own entities begin with. It is the same in all versions, because Home
+    /// Assistant keeps the history by these ids.
     fn entity_prefix(&self) -> String {
-        id_text(&self.base(), '_')
+        id_text(&self.earlier_base(), '_')
     }
 
     /// The id of the gateway's device. It has a `-` where a room's device has a `_`.
@@ -89,12 +97,16 @@ impl Namespace {
         self.config_topic("+")
     }
 
-    /// The device of a document's topic, if it can be one of this gateway.
+    /// The device of a document's topic, if it can be one of this gateway, or of an earlier version of it, whose
+    /// document is to be cleared.
     pub fn device<'a>(&self, topic: &'a str) -> Option<&'a str> {
         let below = topic.strip_prefix(&self.discovery_prefix)?;
         let device = below.strip_prefix("/device/")?.strip_suffix("/config")?;
-        let own = device.starts_with(&format!("{}_", self.base())) || device == self.gateway();
-        own.then_some(device)
+        let is_own = |base: String| {
+            let rest = device.strip_prefix(&base);
+            rest.is_some_and(|rest| rest.starts_with('_') || rest == "-gateway")
+        };
+        (is_own(self.base()) || is_own(self.earlier_base())).then_some(device)
     }
 }
 
@@ -125,12 +137,15 @@ fn id_text(text: &str, other: char) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_prefix_keeps_two_gateways_apart() {
-        let namespace = |topic_prefix: &str| Namespace {
+    fn namespace(topic_prefix: &str) -> Namespace {
+        Namespace {
             topic_prefix: topic_prefix.into(),
             discovery_prefix: "homeassistant".into(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_prefix_keeps_two_gateways_apart() {
         let (one, two) = (namespace(""), namespace("av-x"));
         assert_eq!(one.room("1"), "poly2mqtt_1");
         assert_eq!(two.room("1"), "poly2mqtt-av-x_1");
@@ -140,11 +155,76 @@ mod tests {
         assert_eq!(one.device(&topic), None);
         assert_eq!(one.device("homeassistant/device/zigbee/config"), None);
         assert_eq!(two.topic("room/1/x"), "av-x/room/1/x");
-        for other in ["av/x", "AV-x", "av x"] {
+        for other in ["av/x", "AV-x", "av x", "av_x"] {
             let other = namespace(other);
             assert_ne!(other.room("1"), two.room("1"));
             assert_ne!(other.gateway(), two.gateway());
             assert_eq!(other.device(&topic), None);
         }
+    }
+
+    #[test]
+    fn no_two_devices_have_the_same_id() {
+        let prefixes = [
+            "",
+            "av",
+            "av_x",
+            "av_x_1",
+            "av-x",
+            "av/x",
+            "x",
+            "x_1",
+            "av_",
+            "_",
+            "-",
+            "gateway",
+            "-gateway",
+            "av-gateway",
+            "av_gateway",
+            "AV_x",
+            "av__x",
+        ];
+        let rooms = [
+            "1", "x_1", "x_x_1", "_1", "__1", "x-1", "gateway", "-gateway", "x", "x_",
+        ];
+        let mut owners = std::collections::BTreeMap::new();
+        for prefix in prefixes {
+            let namespace = namespace(prefix);
+            let of_rooms = rooms.map(|room| (namespace.room(room), (prefix, room)));
+            let of_gateway = (namespace.gateway(), (prefix, "the gateway"));
+            for (id, owner) in of_rooms.into_iter().chain([of_gateway]) {
+                assert_eq!(namespace.device(&namespace.config_topic(&id)), Some(&*id));
+                if let Some(other) = owners.insert(id.clone(), owner) {
+                    panic!("{other:?} and {owner:?} are both {id}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn usual_prefixes_keep_their_ids() {
+        for (prefix, room, gateway) in [
+            ("", "poly2mqtt_huddle_1", "poly2mqtt-gateway"),
+            ("av", "poly2mqtt-av_huddle_1", "poly2mqtt-av-gateway"),
+            (
+                "site-1",
+                "poly2mqtt-site-1_huddle_1",
+                "poly2mqtt-site-1-gateway",
+            ),
+        ] {
+            assert_eq!(namespace(prefix).room("huddle_1"), room);
+            assert_eq!(namespace(prefix).gateway(), gateway);
+        }
+    }
+
+    /// The documents of an earlier version are found, so that they can be cleared, and its entities' ids stay.
+    #[test]
+    fn ids_of_an_earlier_version_are_recognised() {
+        let it = namespace("av_x");
+        for device in ["poly2mqtt-av_x_1", "poly2mqtt-av_x-gateway"] {
+            assert_eq!(it.device(&it.config_topic(device)), Some(device));
+        }
+        assert_eq!(it.device(&it.config_topic("poly2mqtt-av_y_1")), None);
+        assert_eq!(it.entity_prefix(), "poly2mqtt_av_x");
     }
 }

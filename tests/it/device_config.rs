@@ -6,7 +6,7 @@ use std::time::Duration;
 use poly2mqtt::config::RoomConfig;
 use poly2mqtt_simulator::{Fault, FaultKind, Firmware, Options};
 use poly2mqtt_test_support::BrokerKind;
-use poly2mqtt_test_support::gateway::Gateway;
+use poly2mqtt_test_support::gateway::{Gateway, poll_quickly};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -21,9 +21,7 @@ const HIDDEN: &str = "system.internal.supportkey";
 const NEVER_SHOWN: [&str; 2] = ["sip-secret-4711", "hidden-support-key"];
 
 fn quickly(room: &mut RoomConfig, settings: &[&str]) {
-    room.poll.fast = Duration::from_millis(200);
-    room.poll.normal = Duration::from_millis(200);
-    room.poll.slow = Duration::from_millis(400);
+    poll_quickly(room);
     room.settings = settings.iter().map(|name| (*name).to_owned()).collect();
 }
 

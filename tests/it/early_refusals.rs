@@ -2,6 +2,7 @@
 //! 502 when the gateway resets the connection.
 use std::net::SocketAddr;
 
+use futures_util::future::join_all;
 use poly2mqtt::config::AccessLevel;
 use poly2mqtt::doors::clients::ClientLimits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -43,7 +44,7 @@ async fn forward(to: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// Sends a request with a large body through a proxy; gives the answer.
-async fn upload(doors: &Doors, head: &str) -> String {
+async fn upload(doors: &Doors, head: String) -> String {
     let mut client = TcpStream::connect(proxy(doors.addr()).await).await.unwrap();
     let mut request = head.replace('\n', "\r\n").into_bytes();
     request.extend_from_slice(&vec![b'x'; BODY]);
@@ -67,7 +68,7 @@ async fn every_early_refusal_of_an_upload_passes_a_proxy() {
     .await;
     let import = "/room/1/directory/import";
     let admin = "Host: localhost\nAuthorization: Bearer administers\n";
-    for (status, what, target, headers) in [
+    let refused = [
         (401, "no token", import, "Host: localhost\n"),
         (
             401,
@@ -110,9 +111,11 @@ async fn every_early_refusal_of_an_upload_passes_a_proxy() {
             admin,
         ),
         (404, "no such command", "/room/1/nonsense", admin),
-    ] {
+    ];
+    let upload = |head: String| upload(&doors, head);
+    let uploads = refused.map(|(status, what, target, headers)| async move {
         let head = format!("POST {target} HTTP/1.1\n{headers}Content-Length: {BODY}\n\n");
-        let answer = upload(&doors, &head).await;
+        let answer = upload(head).await;
         // What is no command at all may also be refused for its size.
         let wanted = format!("HTTP/1.1 {status} ");
         let too_large = matches!(what, "no such command") && answer.starts_with("HTTP/1.1 413 ");
@@ -125,12 +128,13 @@ async fn every_early_refusal_of_an_upload_passes_a_proxy() {
             answer.to_lowercase().contains("\r\nconnection: close\r\n"),
             "{what}: {answer:.300}"
         );
-    }
+    });
+    join_all(uploads).await;
     // A file without a length, and heads that are refused before any of this.
     let chunked =
         format!("POST {import} HTTP/1.1\n{admin}Transfer-Encoding: chunked\n\n{BODY:x}\n");
-    assert!(upload(&doors, &chunked).await.starts_with("HTTP/1.1 411 "));
-    for (status, head) in [
+    assert!(upload(chunked).await.starts_with("HTTP/1.1 411 "));
+    let heads = [
         (
             431,
             format!("POST / HTTP/1.1\n{admin}X: {}\n\n", "x".repeat(40 << 10)),
@@ -144,13 +148,15 @@ async fn every_early_refusal_of_an_upload_passes_a_proxy() {
             format!("POST /{} HTTP/1.1\n{admin}\n", "x".repeat(70_000)),
         ),
         (400, "POST / HTTP/1.1\nno header\n\n".to_owned()),
-    ] {
-        let answer = upload(&doors, &head).await;
+    ];
+    let uploads = heads.map(|(status, head)| async move {
+        let answer = upload(head).await;
         assert!(
             answer.starts_with(&format!("HTTP/1.1 {status} ")),
             "{status}: {answer:.300}"
         );
-    }
+    });
+    join_all(uploads).await;
     doors.stop().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use poly2mqtt_simulator::{Condition, Options};
 use poly2mqtt_test_support::BrokerKind;
 use poly2mqtt_test_support::gateway::Gateway;
@@ -60,20 +61,22 @@ async fn requests(it: &Gateway, warm_up: Duration, minutes: u32) -> f64 {
 #[tokio::test]
 async fn a_gentle_room_costs_a_quarter_and_one_at_rest_less() {
     let second = Duration::from_secs(1);
-    let mut counts = Vec::new();
-    for (gentle, used) in [
+    let ways = [
         (false, Use::Idle),
         (true, Use::Idle),
         (true, Use::Asleep),
         (true, Use::Teams),
-    ] {
+    ];
+    let counted = ways.map(|(gentle, used)| async move {
         let it = start(gentle, used).await;
-        counts.push(requests(&it, second, 2).await);
+        let count = requests(&it, second, 2).await;
         if gentle {
             assert_eq!(it.device.most_at_a_time(), 1, "{used:?}");
         }
         it.stop().await;
-    }
+        count
+    });
+    let counts = join_all(counted).await;
     let [normal, gentle, asleep, teams] = counts[..] else {
         unreachable!()
     };
@@ -123,7 +126,7 @@ async fn measured() {
     // After two of the longest intervals each read has its own place.
     let warm_up = MINUTE * 16;
     let counted = rooms.iter().map(|(_, it)| requests(it, warm_up, 16));
-    let counted = futures_util::future::join_all(counted).await;
+    let counted = join_all(counted).await;
     for ((name, _), a_minute) in rooms.iter().zip(counted) {
         println!("| {name} | {a_minute:.0} |");
     }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use poly2mqtt::config::RoomConfig;
 use poly2mqtt_simulator::{Condition, Fault, FaultKind, Firmware, Options};
-use poly2mqtt_test_support::BrokerKind;
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::gateway::Gateway;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -13,22 +12,13 @@ use tokio::time::sleep;
 const PANEL: &str = "room/1/system/touch_panel/8L000000000002";
 const DOCUMENT: &str = "homeassistant/device/poly2mqtt_1/config";
 
-/// Polls so quickly that a test is short.
-fn quickly(room: &mut RoomConfig) {
-    room.poll.fast = Duration::from_millis(100);
-    room.poll.normal = Duration::from_millis(100);
-    room.poll.slow = Duration::from_millis(400);
-}
-
 async fn start(firmware: Firmware) -> Gateway {
     let options = Options {
         firmware,
         reboot: Duration::from_millis(500),
         ..Options::default()
     };
-    let it = Gateway::start_with(BrokerKind::Embedded, options, quickly).await;
-    it.online().await;
-    it
+    Gateway::start_quick(options).await
 }
 
 async fn until(it: &Gateway, topic: &str, holds: impl Fn(&Value) -> bool) {
@@ -111,38 +101,43 @@ async fn the_start_of_a_device_changes_only_when_it_starts() {
     it.stop().await;
 }
 
-#[tokio::test]
-async fn a_touch_panel_is_lost_once_and_back_once() {
-    for lost in [Condition::PanelLost, Condition::PanelUnpaired] {
-        let it = start(Firmware::V4_6_2).await;
-        until(&it, PANEL, |panel| panel["connected"] == true).await;
-        let devices = it.client.last("room/1/system/devices").unwrap();
-        assert!(devices.contains("TOUCHCONTROL") && devices.contains("local-camera"));
-        assert!(
-            !devices.contains("192.0.2") && !devices.contains("00e0db"),
-            "{devices}"
-        );
-        assert!(events(&it, "device_lost").is_empty());
-        it.device.set_condition(lost, true);
-        it.client.message("room/1/event/device_lost").await;
-        sleep(Duration::from_secs(1)).await;
-        let told = events(&it, "device_lost");
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0]["event_type"], "device_lost");
-        assert_eq!(told[0]["id"], "8L000000000002");
-        assert_eq!(told[0]["name"], "Poly TC8");
-        match lost {
-            Condition::PanelLost => until(&it, PANEL, |panel| panel["connected"] == false).await,
-            _ => assert!(it.client.last(PANEL).unwrap().is_empty()),
-        }
-        it.device.set_condition(lost, false);
-        it.client.message("room/1/event/device_back").await;
-        until(&it, PANEL, |panel| panel["connected"] == true).await;
-        sleep(Duration::from_secs(1)).await;
-        assert_eq!(events(&it, "device_back").len(), 1);
-        assert_eq!(events(&it, "device_lost").len(), 1);
-        it.stop().await;
-    }
+#[test]
+fn a_touch_panel_is_lost_once_and_back_once() {
+    at_the_same_time(
+        [Condition::PanelLost, Condition::PanelUnpaired],
+        |lost| async move {
+            let it = start(Firmware::V4_6_2).await;
+            until(&it, PANEL, |panel| panel["connected"] == true).await;
+            let devices = it.client.last("room/1/system/devices").unwrap();
+            assert!(devices.contains("TOUCHCONTROL") && devices.contains("local-camera"));
+            assert!(
+                !devices.contains("192.0.2") && !devices.contains("00e0db"),
+                "{devices}"
+            );
+            assert!(events(&it, "device_lost").is_empty());
+            it.device.set_condition(lost, true);
+            it.client.message("room/1/event/device_lost").await;
+            sleep(Duration::from_secs(1)).await;
+            let told = events(&it, "device_lost");
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!(told[0]["event_type"], "device_lost");
+            assert_eq!(told[0]["id"], "8L000000000002");
+            assert_eq!(told[0]["name"], "Poly TC8");
+            match lost {
+                Condition::PanelLost => {
+                    until(&it, PANEL, |panel| panel["connected"] == false).await
+                }
+                _ => assert!(it.client.last(PANEL).unwrap().is_empty()),
+            }
+            it.device.set_condition(lost, false);
+            it.client.message("room/1/event/device_back").await;
+            until(&it, PANEL, |panel| panel["connected"] == true).await;
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(events(&it, "device_back").len(), 1);
+            assert_eq!(events(&it, "device_lost").len(), 1);
+            it.stop().await;
+        },
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Home Assistant discovery: the documents, and when they are at the broker.
 //!
 //! `tests/live/home_assistant.rs` tests with the real program.
+mod earlier_ids;
 mod examples;
 mod limits;
 mod schema;
@@ -14,12 +15,11 @@ use poly2mqtt::home_assistant::{
     Namespace, RoomFacts, SelectOption, gateway_document, room_document,
 };
 use poly2mqtt_simulator::{Firmware, Options, SimulatedDevice};
-use rumqttc::v5::mqttbytes::v5::PublishProperties;
-use serde_json::{Value, json};
-
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::{Gateway, config, room, timings};
 use poly2mqtt_test_support::{BrokerKind, Mosquitto, mosquitto};
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
+use serde_json::{Value, json};
 
 const STATUS: &str = "homeassistant/status";
 const ROOM: &str = "homeassistant/device/poly2mqtt_1/config";

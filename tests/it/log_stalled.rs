@@ -6,6 +6,7 @@ use std::io::Read;
 use std::process::{ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use tokio::time::timeout;
 
@@ -77,10 +78,9 @@ impl Stalled {
         let unknown = "\u{1f39b}".repeat(300);
         assert!(UNREACHABLE_ROOMS * LINES_OF_A_ROOM * unknown.len() > MOST_WAITING_BYTES);
         for number in 0..UNREACHABLE_ROOMS {
+            let command = format!("room/unreachable-{number}/{unknown}\n");
+            lines.send(&command.repeat(LINES_OF_A_ROOM)).await;
             for _ in 0..LINES_OF_A_ROOM {
-                lines
-                    .send(&format!("room/unreachable-{number}/{unknown}\n"))
-                    .await;
                 let answer = lines.line().await.expect("an answer");
                 assert!(answer.contains(" error unknown_command "), "{answer}");
             }
@@ -139,7 +139,7 @@ async fn a_log_that_nobody_reads_stops_neither_doors_nor_the_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_is_read_again_says_what_is_missing_and_has_its_last_line() {
-    for format in ["text", "json"] {
+    let reads = ["text", "json"].map(|format| async move {
         let stalled = Stalled::start(format).await;
         let lost = stalled.lost().await;
         let mut stderr = stalled.stderr;
@@ -172,7 +172,8 @@ async fn a_log_that_is_read_again_says_what_is_missing_and_has_its_last_line() {
             }
         }
         stalled.device.stop().await;
-    }
+    });
+    join_all(reads).await;
 }
 
 /// A start that fails says why after the lines before it, and ends also where nobody reads.

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use poly2mqtt::config::RoomConfig;
 use poly2mqtt_simulator::{Condition, Fault, FaultKind, Firmware, Options};
-use poly2mqtt_test_support::BrokerKind;
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::gateway::Gateway;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -15,21 +14,13 @@ const DOCUMENT: &str = "homeassistant/device/poly2mqtt_1/config";
 /// How long a switch takes.
 const SWITCH: Duration = Duration::from_secs(3);
 
-fn quickly(room: &mut RoomConfig) {
-    room.poll.fast = Duration::from_millis(200);
-    room.poll.normal = Duration::from_millis(200);
-    room.poll.slow = Duration::from_millis(400);
-}
-
 async fn start(firmware: Firmware) -> Gateway {
     let options = Options {
         firmware,
         provider_switch: SWITCH,
         ..Options::default()
     };
-    let it = Gateway::start_with(BrokerKind::Embedded, options, quickly).await;
-    it.online().await;
-    it
+    Gateway::start_quick(options).await
 }
 
 /// The bodies of the wishes for a switch since the last call.
@@ -120,30 +111,33 @@ async fn a_switch_that_does_not_end_is_told_as_it_is() {
     it.stop().await;
 }
 
-#[tokio::test]
-async fn lost_answers_and_a_silent_device_make_no_false_result() {
-    for (fault, times) in [
-        (Fault::on(MODE, FaultKind::DropAfter).method("POST"), 1),
-        (Fault::on(MODE, FaultKind::Null).method("POST"), 1),
-        (Fault::on("/rest/system/mode", FaultKind::Status(503)), 9),
-        (Fault::on("/rest/system/mode", FaultKind::DropBefore), 9),
-        (Fault::on("/rest/system/mode", FaultKind::Garbage), 9),
-        (Fault::on("/rest/system/mode", FaultKind::ExpireSession), 1),
-    ] {
-        let it = start(Firmware::V4_6_2).await;
-        it.device.add_fault(fault.clone().times(times));
-        it.device.clear_journal();
-        let result = it.client.command(SET, "Teams").await;
-        assert_eq!(result["ok"], true, "{fault:?} {result}");
-        assert_eq!(result["body"], json!({"provider": "Teams"}), "{fault:?}");
-        // It is sent once, whatever becomes of the answer.
-        assert_eq!(
-            wishes(&it),
-            [json!({"enabledapps": ["Teams"]})],
-            "{fault:?}"
-        );
-        it.stop().await;
-    }
+#[test]
+fn lost_answers_and_a_silent_device_make_no_false_result() {
+    at_the_same_time(
+        [
+            (Fault::on(MODE, FaultKind::DropAfter).method("POST"), 1),
+            (Fault::on(MODE, FaultKind::Null).method("POST"), 1),
+            (Fault::on("/rest/system/mode", FaultKind::Status(503)), 9),
+            (Fault::on("/rest/system/mode", FaultKind::DropBefore), 9),
+            (Fault::on("/rest/system/mode", FaultKind::Garbage), 9),
+            (Fault::on("/rest/system/mode", FaultKind::ExpireSession), 1),
+        ],
+        |(fault, times)| async move {
+            let it = start(Firmware::V4_6_2).await;
+            it.device.add_fault(fault.clone().times(times));
+            it.device.clear_journal();
+            let result = it.client.command(SET, "Teams").await;
+            assert_eq!(result["ok"], true, "{fault:?} {result}");
+            assert_eq!(result["body"], json!({"provider": "Teams"}), "{fault:?}");
+            // It is sent once, whatever becomes of the answer.
+            assert_eq!(
+                wishes(&it),
+                [json!({"enabledapps": ["Teams"]})],
+                "{fault:?}"
+            );
+            it.stop().await;
+        },
+    );
 }
 
 #[tokio::test]
@@ -222,8 +216,7 @@ async fn mode_and_providers_are_read_below_current_where_that_is_what_the_device
             .into(),
         ..Options::default()
     };
-    let it = Gateway::start_with(BrokerKind::Embedded, options, quickly).await;
-    it.online().await;
+    let it = Gateway::start_quick(options).await;
     it.client.message("room/1/system/providers").await;
     let mode = it.client.message("room/1/system/mode").await;
     assert_eq!(active(std::str::from_utf8(&mode.payload).unwrap()), "Poly");

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use poly2mqtt_simulator::{Condition, Fault, FaultKind, Firmware, Model, Options, SimulatedDevice};
 use poly2mqtt_test_support::BrokerKind;
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::Gateway;
 use serde_json::{Value, json};
@@ -153,11 +154,11 @@ fn refused(device: &SimulatedDevice, path: &str, kind: FaultKind) {
     device.add_fault(Fault::on(path, kind).method("POST").times(1));
 }
 
-#[tokio::test]
-async fn each_step_that_is_broken_is_told_with_what_to_do() {
+#[test]
+fn each_step_that_is_broken_is_told_with_what_to_do() {
     const CAMERA: &str = "/rest/cameras/near/selectedpeople";
     const CALLS: &str = "/rest/conferences";
-    let table: &[Broken] = &[
+    let table: [Broken; 12] = [
         (
             "microphones",
             condition::<0>,
@@ -203,14 +204,14 @@ async fn each_step_that_is_broken_is_told_with_what_to_do() {
             "could not be called",
         ),
     ];
-    for (step, breaks, words) in table {
+    at_the_same_time(table, |(step, breaks, words)| async move {
         let it = start(Duration::from_millis(100)).await;
         breaks(&it.device);
         let result = run(&it).await;
         assert_eq!(result["ok"], true, "{step} {words}: {result}");
         let report = &result["body"];
         assert_eq!(report["ok"], false, "{step} {words}: {report}");
-        assert_eq!(names(report, false), [*step], "{words}: {report}");
+        assert_eq!(names(report, false), [step], "{words}: {report}");
         assert!(
             report.to_string().contains(words),
             "{step} {words}: {report}"
@@ -218,7 +219,7 @@ async fn each_step_that_is_broken_is_told_with_what_to_do() {
         let event = it.client.message(FAILED).await;
         let event: Value = serde_json::from_slice(&event.payload).unwrap();
         assert_eq!(event["event_type"], "readiness_failed");
-        assert_eq!(event["failed"][0]["name"], *step, "{event}");
+        assert_eq!(event["failed"][0]["name"], step, "{event}");
         let retained = it.client.message(REPORT).await;
         let retained: Value = serde_json::from_slice(&retained.payload).unwrap();
         assert_eq!(retained["ok"], false);
@@ -231,7 +232,7 @@ async fn each_step_that_is_broken_is_told_with_what_to_do() {
         };
         assert!(is_stop(moves.last()), "{step} {words}: {moves:?}");
         it.stop().await;
-    }
+    });
 }
 
 #[tokio::test]
@@ -270,38 +271,35 @@ async fn a_call_that_never_connects_is_hung_up() {
     it.stop().await;
 }
 
-#[tokio::test]
-async fn a_room_in_use_is_not_checked() {
-    let meeting = |seconds: i64| {
-        let starts = OffsetDateTime::now_utc().unix_timestamp() + seconds;
-        json!([{"id": "1", "subject": "x", "startTime": starts, "duration": 600}]).to_string()
-    };
-    let soon_meets = |device: &SimulatedDevice| {
-        device.add_fault(Fault::on(
-            "/rest/calendar/meetings",
-            FaultKind::Body(meeting(300)),
-        ));
-    };
-    type Use<'a> = (&'a dyn Fn(&SimulatedDevice), &'static str);
-    let table: &[Use<'_>] = &[
+/// A meeting begins after so many seconds.
+fn meets_in(device: &SimulatedDevice, seconds: i64) {
+    let starts = OffsetDateTime::now_utc().unix_timestamp() + seconds;
+    let meeting = json!([{"id": "1", "subject": "x", "startTime": starts, "duration": 600}]);
+    let body = FaultKind::Body(meeting.to_string());
+    device.add_fault(Fault::on("/rest/calendar/meetings", body));
+}
+
+/// How a room is used, and what is said.
+type Use = (fn(&SimulatedDevice), &'static str);
+
+#[test]
+fn a_room_in_use_is_not_checked() {
+    let table: [Use; 4] = [
         (
-            &|it| drop(it.person_calls_in("alice@example.com")),
+            |it| drop(it.person_calls_in("alice@example.com")),
             "in a call (ringing)",
         ),
         (
-            &|it| {
+            |it| {
                 it.person_calls_in("alice@example.com");
                 it.person_answers();
             },
             "in a call (connected)",
         ),
-        (
-            &|it| assert!(it.person_meets("Teams", true)),
-            "in a meeting",
-        ),
-        (&soon_meets, "a meeting begins in"),
+        (|it| assert!(it.person_meets("Teams", true)), "in a meeting"),
+        (|it| meets_in(it, 300), "a meeting begins in"),
     ];
-    for (uses, words) in table {
+    at_the_same_time(table, |(uses, words)| async move {
         let it = start(Duration::from_millis(100)).await;
         uses(&it.device);
         let result = run(&it).await;
@@ -312,19 +310,20 @@ async fn a_room_in_use_is_not_checked() {
         assert_eq!(dialled(&it.device), json!([]), "{words}");
         assert!(it.client.messages(REPORT).is_empty(), "{words}");
         it.stop().await;
-    }
-    // A meeting that is far enough away.
+    });
+}
+
+#[tokio::test]
+async fn a_meeting_that_is_far_enough_away_is_no_use() {
     let it = start(Duration::from_millis(100)).await;
-    let body = FaultKind::Body(meeting(1000));
-    it.device
-        .add_fault(Fault::on("/rest/calendar/meetings", body));
+    meets_in(&it.device, 1000);
     assert_eq!(run(&it).await["body"]["ok"], true);
     it.stop().await;
 }
 
-#[tokio::test]
-async fn what_a_firmware_lacks_is_no_failure() {
-    for firmware in Firmware::ALL {
+#[test]
+fn what_a_firmware_lacks_is_no_failure() {
+    at_the_same_time(Firmware::ALL, |firmware| async move {
         let options = Options {
             firmware,
             model: (firmware == Firmware::V5_0).then_some(Model::X52),
@@ -336,7 +335,7 @@ async fn what_a_firmware_lacks_is_no_failure() {
         assert_eq!(result["body"]["ok"], true, "{firmware}: {result}");
         assert!(has_no_call(&it.device), "{firmware}");
         it.stop().await;
-    }
+    });
 }
 
 #[tokio::test]

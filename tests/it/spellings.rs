@@ -3,18 +3,14 @@
 
 use std::time::Duration;
 
-use poly2mqtt::config::RoomConfig;
-use poly2mqtt_simulator::{Condition, Fault, FaultKind, Firmware, Options};
-use poly2mqtt_test_support::BrokerKind;
+use poly2mqtt_simulator::{
+    Condition, Fault, FaultKind, Firmware, JournalEntry, Options, SimulatedDevice,
+};
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::gateway::Gateway;
+use poly2mqtt_test_support::{SOON, until};
 use serde_json::Value;
-
-/// Polls so quickly that a test is short.
-fn quickly(room: &mut RoomConfig) {
-    room.poll.fast = Duration::from_millis(100);
-    room.poll.normal = Duration::from_millis(200);
-    room.poll.slow = Duration::from_millis(400);
-}
+use tokio::time::sleep;
 
 async fn start(firmware: Firmware) -> Gateway {
     let options = Options {
@@ -22,17 +18,18 @@ async fn start(firmware: Firmware) -> Gateway {
         reboot: Duration::from_millis(100),
         ..Options::default()
     };
-    let it = Gateway::start_with(BrokerKind::Embedded, options, quickly).await;
-    it.online().await;
-    it
+    Gateway::start_quick(options).await
+}
+
+/// Each path also has reads, which are not what is looked at here.
+fn is_at(entry: &JournalEntry, paths: &[&str]) -> bool {
+    paths.contains(&entry.path.as_str()) && !(entry.body.is_empty() && entry.query.is_empty())
 }
 
 /// The requests below these paths since the last call: path, query, and body.
 fn sent(it: &Gateway, below: &[&str]) -> Vec<String> {
     let entries = it.device.take_journal().into_iter();
-    let wanted = entries.filter(|entry| below.contains(&entry.path.as_str()));
-    // Each path also has reads, which are not what is looked at here.
-    let wanted = wanted.filter(|entry| !entry.body.is_empty() || !entry.query.is_empty());
+    let wanted = entries.filter(|entry| is_at(entry, below));
     let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
     wanted
         .map(|entry| format!("{} {}{}", entry.path, entry.query, text(&entry.body)))
@@ -88,30 +85,39 @@ async fn each_key_is_sent_once_in_the_spelling_that_the_device_has() {
     }
 }
 
-#[tokio::test]
-async fn no_other_spelling_is_sent_after_an_answer_that_was_lost() {
-    for lost in [
-        FaultKind::DropAfter,
-        FaultKind::Delay(Duration::from_secs(4)),
-        FaultKind::Status(500),
-        FaultKind::Status(403),
-        FaultKind::Status(400),
-        FaultKind::Page,
-    ] {
-        let it = first_fails(2, lost.clone()).await;
-        let result = it.client.command("room/1/audio/dtmf/play", "12345").await;
-        let code = match lost {
-            FaultKind::DropAfter | FaultKind::Delay(_) => "outcome_unknown",
-            FaultKind::Status(403) => "forbidden",
-            _ => "device_error",
-        };
-        assert_eq!(result["error"]["code"], code, "{lost:?} {result}");
-        // The device notes a request when it answers.
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        let wanted = [first('1'), first('2'), first('3')];
-        assert_eq!(sent(&it, &DTMF), wanted, "{lost:?}");
-        it.stop().await;
-    }
+#[test]
+fn no_other_spelling_is_sent_after_an_answer_that_was_lost() {
+    at_the_same_time(
+        [
+            FaultKind::DropAfter,
+            FaultKind::Delay(Duration::from_secs(4)),
+            FaultKind::Status(500),
+            FaultKind::Status(403),
+            FaultKind::Status(400),
+            FaultKind::Page,
+        ],
+        |lost| async move {
+            let it = first_fails(2, lost.clone()).await;
+            let result = it.client.command("room/1/audio/dtmf/play", "12345").await;
+            let code = match lost {
+                FaultKind::DropAfter | FaultKind::Delay(_) => "outcome_unknown",
+                FaultKind::Status(403) => "forbidden",
+                _ => "device_error",
+            };
+            assert_eq!(result["error"]["code"], code, "{lost:?} {result}");
+            // The device notes a request when it answers.
+            let noted = |device: &SimulatedDevice| {
+                let journal = device.journal();
+                let keys = journal.iter().filter(|entry| is_at(entry, &DTMF));
+                keys.count() >= 3
+            };
+            assert!(it.device.wait_for(SOON, noted).await, "{lost:?}");
+            sleep(Duration::from_millis(500)).await;
+            let wanted = [first('1'), first('2'), first('3')];
+            assert_eq!(sent(&it, &DTMF), wanted, "{lost:?}");
+            it.stop().await;
+        },
+    );
 }
 
 #[tokio::test]
@@ -126,58 +132,65 @@ async fn what_the_device_has_in_no_spelling_is_unsupported() {
     it.stop().await;
 }
 
-#[tokio::test]
-async fn content_saving_is_switched_in_either_spelling() {
+#[test]
+fn content_saving_is_switched_in_either_spelling() {
     let guide = "/rest/collaboration/contentssavestatus";
     let other = "/rest/collaboration/contentsavestatus";
-    for (firmware, first, second) in [
-        (
-            Firmware::V4_0,
-            vec![format!("{guide} pin=1234&status=true")],
-            vec![format!("{guide} status=false")],
-        ),
-        (
-            Firmware::V4_7,
-            vec![
-                format!("{guide} pin=1234&status=true"),
-                format!("{other} pin=1234&status=True"),
-            ],
-            vec![format!("{other} status=False")],
-        ),
-    ] {
-        let it = start(firmware).await;
-        it.device.clear_journal();
-        let topic = "room/1/collaboration/content/saving/set";
-        for (payload, wanted) in [(r#"{"pin":"1234","enabled":true}"#, first), ("off", second)] {
-            let result = it.client.command(topic, payload).await;
-            assert_eq!(result["ok"], true, "{result}");
-            assert_eq!(sent(&it, &[guide, other]), wanted, "{firmware}");
-        }
-        it.stop().await;
-    }
+    at_the_same_time(
+        [
+            (
+                Firmware::V4_0,
+                vec![format!("{guide} pin=1234&status=true")],
+                vec![format!("{guide} status=false")],
+            ),
+            (
+                Firmware::V4_7,
+                vec![
+                    format!("{guide} pin=1234&status=true"),
+                    format!("{other} pin=1234&status=True"),
+                ],
+                vec![format!("{other} status=False")],
+            ),
+        ],
+        |(firmware, first, second)| async move {
+            let it = start(firmware).await;
+            it.device.clear_journal();
+            let topic = "room/1/collaboration/content/saving/set";
+            for (payload, wanted) in [(r#"{"pin":"1234","enabled":true}"#, first), ("off", second)]
+            {
+                let result = it.client.command(topic, payload).await;
+                assert_eq!(result["ok"], true, "{result}");
+                assert_eq!(sent(&it, &[guide, other]), wanted, "{firmware}");
+            }
+            it.stop().await;
+        },
+    );
 }
 
-#[tokio::test]
-async fn a_reboot_has_two_bodies() {
+#[test]
+fn a_reboot_has_two_bodies() {
     let guide = r#"/rest/system/reboot {"action":"reboot"}"#;
     let other = r#"/rest/system/reboot {"restartAll":true}"#;
-    for (firmware, wanted) in [
-        (Firmware::V4_0, vec![guide]),
-        (Firmware::V4_6_2, vec![guide]),
-        // It answers 400 to an action.
-        (Firmware::V4_7, vec![guide, other]),
-    ] {
-        let it = start(firmware).await;
-        it.device.clear_journal();
-        let result = it.client.command("room/1/system/reboot", "").await;
-        assert_eq!(result["ok"], true, "{firmware} {result}");
-        assert_eq!(sent(&it, &["/rest/system/reboot"]), wanted, "{firmware}");
-        it.stop().await;
-    }
+    at_the_same_time(
+        [
+            (Firmware::V4_0, vec![guide]),
+            (Firmware::V4_6_2, vec![guide]),
+            // It answers 400 to an action.
+            (Firmware::V4_7, vec![guide, other]),
+        ],
+        |(firmware, wanted)| async move {
+            let it = start(firmware).await;
+            it.device.clear_journal();
+            let result = it.client.command("room/1/system/reboot", "").await;
+            assert_eq!(result["ok"], true, "{firmware} {result}");
+            assert_eq!(sent(&it, &["/rest/system/reboot"]), wanted, "{firmware}");
+            it.stop().await;
+        },
+    );
 }
 
-#[tokio::test]
-async fn a_state_is_read_by_post_in_the_spelling_that_the_device_has() {
+#[test]
+fn a_state_is_read_by_post_in_the_spelling_that_the_device_has() {
     let first = r#"/rest/devicemanagement/devices {"deviceState":"PAIRED"}"#;
     let second = "/rest/current/devicemanagement/devices null";
     let paths = [
@@ -185,47 +198,51 @@ async fn a_state_is_read_by_post_in_the_spelling_that_the_device_has() {
         "/rest/current/devicemanagement/devices",
     ];
     let state = "room/1/system/devices";
-    for (firmware, request) in [
-        (Firmware::V4_4, first),
-        (Firmware::V4_6_2, first),
-        (Firmware::V3_12, second),
-    ] {
-        let it = start(firmware).await;
-        it.client.message(state).await;
-        let panel = |text: &str| -> Value {
-            let devices: Value = serde_json::from_str(text).unwrap();
-            let mut devices = devices.as_array().unwrap().iter();
-            let panel = devices
-                .find(|it| it["deviceType"] == "TOUCHCONTROL")
-                .unwrap();
-            panel["deviceState"].clone()
-        };
-        assert_eq!(panel(&it.client.last(state).unwrap()), "CONNECTED");
-        assert!(sent(&it, &paths).contains(&request.to_owned()));
-        // A query reads in the same spelling, also with HTTP's GET.
-        it.device.set_condition(Condition::PanelLost, true);
-        let result = it.client.command("room/1/system/devices/get", "").await;
-        assert_eq!(
-            panel(&result["body"].to_string()),
-            "DISCONNECTED",
-            "{result}"
-        );
-        // What is missing is not asked for ever, and does not clear the state meanwhile.
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        it.device.clear_journal();
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let asked = sent(&it, &paths);
-        let same = asked.iter().all(|asked| asked == request);
-        assert!(asked.len() > 1 && same, "{firmware} {asked:?}");
-        it.client.command("room/1/session/renew", "").await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let messages = it.client.messages(state);
-        assert!(
-            !messages.iter().any(|message| message.payload.is_empty()),
-            "{firmware}"
-        );
-        it.stop().await;
-    }
+    at_the_same_time(
+        [
+            (Firmware::V4_4, first),
+            (Firmware::V4_6_2, first),
+            (Firmware::V3_12, second),
+        ],
+        |(firmware, request)| async move {
+            let it = start(firmware).await;
+            it.client.message(state).await;
+            let panel = |text: &str| -> Value {
+                let devices: Value = serde_json::from_str(text).unwrap();
+                let mut devices = devices.as_array().unwrap().iter();
+                let panel = devices
+                    .find(|it| it["deviceType"] == "TOUCHCONTROL")
+                    .unwrap();
+                panel["deviceState"].clone()
+            };
+            assert_eq!(panel(&it.client.last(state).unwrap()), "CONNECTED");
+            assert!(sent(&it, &paths).contains(&request.to_owned()));
+            // A query reads in the same spelling, also with HTTP's GET.
+            it.device.set_condition(Condition::PanelLost, true);
+            let result = it.client.command("room/1/system/devices/get", "").await;
+            assert_eq!(
+                panel(&result["body"].to_string()),
+                "DISCONNECTED",
+                "{result}"
+            );
+            // What is missing is not asked for ever, and does not clear the state meanwhile.
+            let is_dropped = async || {
+                it.device.clear_journal();
+                sleep(Duration::from_secs(1)).await;
+                let asked = sent(&it, &paths);
+                asked.len() > 1 && asked.iter().all(|asked| asked == request)
+            };
+            until(|| format!("{firmware} asks for nothing else"), is_dropped).await;
+            it.client.command("room/1/session/renew", "").await;
+            sleep(Duration::from_secs(1)).await;
+            let messages = it.client.messages(state);
+            assert!(
+                !messages.iter().any(|message| message.payload.is_empty()),
+                "{firmware}"
+            );
+            it.stop().await;
+        },
+    );
 }
 
 #[tokio::test]
@@ -233,14 +250,18 @@ async fn a_state_that_the_device_has_in_no_spelling_is_not_there() {
     let it = start(Firmware::V4_0).await;
     let result = it.client.command("room/1/system/devices/get", "").await;
     assert_eq!(result["error"]["code"], "unsupported", "{result}");
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(it.client.messages("room/1/system/devices").is_empty());
-    it.device.clear_journal();
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let paths = [
         "/rest/devicemanagement/devices",
         "/rest/current/devicemanagement/devices",
     ];
-    assert!(sent(&it, &paths).is_empty(), "it is asked for ever");
+    // It is not asked for ever, while the others are.
+    let is_dropped = async || {
+        it.device.clear_journal();
+        sleep(Duration::from_secs(1)).await;
+        let requests = it.device.journal().len();
+        sent(&it, &paths).is_empty() && requests > 5
+    };
+    until(|| "it is not asked for any more".into(), is_dropped).await;
+    assert!(it.client.messages("room/1/system/devices").is_empty());
     it.stop().await;
 }

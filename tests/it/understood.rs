@@ -2,27 +2,18 @@
 //! one endpoint that fails is not that.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use poly2mqtt::config::RoomConfig;
 use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
+use poly2mqtt_test_support::SOON;
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::door::{Doors, get, http, post, text};
 use poly2mqtt_test_support::gateway::Gateway;
 use poly2mqtt_test_support::log::{Log, thread_log};
-use poly2mqtt_test_support::{BrokerKind, SOON};
 use serde_json::Value;
 
-/// Polls so quickly that a test is short.
-fn quickly(room: &mut RoomConfig) {
-    room.poll.fast = Duration::from_millis(100);
-    room.poll.normal = Duration::from_millis(200);
-    room.poll.slow = Duration::from_millis(400);
-}
-
 async fn start() -> Gateway {
-    let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), quickly).await;
-    it.online().await;
-    it
+    Gateway::start_quick(Options::default()).await
 }
 
 /// The device answers every read so.
@@ -89,7 +80,7 @@ async fn a_device_that_is_not_understood_is_offline_until_it_is() {
     let metrics = format!("http://{at}/metrics");
     let ready = format!("http://{at}/readyz");
     for (kind, words) in not_understood() {
-        let before = it.device.journal().len();
+        let (before, began) = (it.device.journal().len(), Instant::now());
         it.client.clear();
         all_reads(&it.device, &kind);
         it.client.expect("room/1/availability", "offline").await;
@@ -113,8 +104,10 @@ async fn a_device_that_is_not_understood_is_offline_until_it_is() {
             let kept = store.get(&format!("room/1/{kept}"));
             assert!(kept.is_some(), "{kind:?}");
         }
+        // It is not asked ever more: 400 reads, and where a busy machine takes its time, in proportion.
         let reads = it.device.journal().len() - before;
-        assert!(reads < 400, "{kind:?}: {reads}");
+        let most = 200.0 * began.elapsed().as_secs_f64().max(2.0);
+        assert!((reads as f64) < most, "{kind:?}: {reads} of {most}");
         it.device.clear_faults();
         it.online().await;
         it.problem("none").await;
@@ -176,35 +169,38 @@ async fn a_room_that_was_never_understood_is_never_online_and_warns_once() {
 }
 
 /// Each endpoint alone is enough by which a device is known.
-#[tokio::test]
-async fn a_device_is_understood_by_whatever_endpoint_still_works() {
-    for works in [
-        "/rest/audio",
-        "/rest/system",
-        "/rest/system/status",
-        "/rest/system/mode",
-        "/rest/cameras/near/all",
-        "/rest/conferences/capabilities",
-    ] {
-        let it = start().await;
-        // Without an end of time: the first fault that fits a request is the one that applies.
-        let none = FaultKind::Delay(Duration::ZERO);
-        let before = it.device.journal().len();
-        for kind in [
-            FaultKind::Status(503),
-            FaultKind::Page,
-            FaultKind::Status(404),
-        ] {
-            it.device.clear_faults();
-            it.device
-                .add_fault(Fault::on(works, none.clone()).method("GET"));
-            all_reads(&it.device, &kind);
-            let reads = |device: &SimulatedDevice| device.journal().len() > before + 150;
-            assert!(it.device.wait_for(SOON, reads).await);
-        }
-        it.never_offline();
-        it.stop().await;
-    }
+#[test]
+fn a_device_is_understood_by_whatever_endpoint_still_works() {
+    at_the_same_time(
+        [
+            "/rest/audio",
+            "/rest/system",
+            "/rest/system/status",
+            "/rest/system/mode",
+            "/rest/cameras/near/all",
+            "/rest/conferences/capabilities",
+        ],
+        |works| async move {
+            let it = start().await;
+            // Without an end of time: the first fault that fits a request is the one that applies.
+            let none = FaultKind::Delay(Duration::ZERO);
+            let before = it.device.journal().len();
+            for kind in [
+                FaultKind::Status(503),
+                FaultKind::Page,
+                FaultKind::Status(404),
+            ] {
+                it.device.clear_faults();
+                it.device
+                    .add_fault(Fault::on(works, none.clone()).method("GET"));
+                all_reads(&it.device, &kind);
+                let reads = |device: &SimulatedDevice| device.journal().len() > before + 150;
+                assert!(it.device.wait_for(SOON, reads).await);
+            }
+            it.never_offline();
+            it.stop().await;
+        },
+    );
 }
 
 /// In Teams mode writes are refused and reads work, also where the device refuses most of them.
@@ -234,9 +230,11 @@ async fn a_user_without_rights_is_told_and_does_not_log_in_all_the_time() {
     assert!(problem.contains("the role of administrator"), "{problem}");
     it.device.clear_journal();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let logins = logins(&it.device);
     // Tried after 0.1, 0.2, 0.4, 0.8 and 1.6 s, each time with three reads.
-    assert!((4..=30).contains(&logins), "{logins}");
+    let so_far = logins(&it.device);
+    assert!(so_far <= 30, "{so_far}");
+    let goes_on = |device: &SimulatedDevice| logins(device) >= 4;
+    assert!(it.device.wait_for(SOON, goes_on).await);
     it.device.clear_faults();
     it.online().await;
     assert_eq!(it.device.sessions(), 1);

@@ -16,10 +16,9 @@ use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use poly2mqtt_test_support::any_certificate;
 use rumqttc::v5::mqttbytes::QoS;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
@@ -103,7 +102,7 @@ pub async fn run_if_asked() -> bool {
     let mut ports = ports.split(' ').map(|port| port.parse().unwrap());
     let (broker, websocket) = (ports.next().unwrap(), ports.next().unwrap());
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let tls = TlsConnector::from(Arc::new(tls()));
+    let tls = TlsConnector::from(Arc::new(any_certificate::client_config()));
     let mut devices = Vec::new();
     while let Ok(Some(line)) = lines.next_line().await {
         let Some(port) = line.strip_prefix("device ") else {
@@ -225,7 +224,7 @@ async fn log_in(sender: &mut SendRequest<Full<Bytes>>, authority: &str) -> (Stri
 
 /// The `Cookie` and the token of a new session at a device, over a connection of its own.
 pub async fn session(port: u16) -> (String, String) {
-    let tls = TlsConnector::from(Arc::new(tls()));
+    let tls = TlsConnector::from(Arc::new(any_certificate::client_config()));
     let warm = WarmConnection::connect(port, &tls).await;
     (warm.cookie, warm.token)
 }
@@ -334,53 +333,4 @@ async fn pace(
         task.await.unwrap();
     }
     count.load(Ordering::Relaxed)
-}
-
-/// Accepts any certificate: the devices are simulated ones on this machine.
-#[derive(Debug)]
-struct AcceptAnyCertificate(Arc<rustls::crypto::CryptoProvider>);
-
-fn tls() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate(provider)))
-        .with_no_client_auth()
-}
-
-impl ServerCertVerifier for AcceptAnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

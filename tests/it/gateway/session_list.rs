@@ -3,6 +3,7 @@
 
 use poly2mqtt_simulator::{Fault, FaultKind, Firmware, Options, SimulatedDevice};
 use poly2mqtt_test_support::BrokerKind;
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::gateway::Gateway;
 use serde_json::{Value, json};
 
@@ -92,36 +93,39 @@ async fn a_device_without_the_list_or_with_another_answer_says_so() {
 }
 
 /// A session of the gateway's lives on because the device does not release it: it can still ask.
-#[tokio::test]
-async fn too_many_sessions_names_their_holders_while_one_of_ours_lives() {
+#[test]
+fn too_many_sessions_names_their_holders_while_one_of_ours_lives() {
     let not_released = || Fault::on("/rest/session", FaultKind::Status(503)).method("DELETE");
     let named = "all of the device's sessions are in use: controller from 192.0.2.206 (WEB) ×4, \
                  controller from 192.0.2.206 (SSH) ×3, admin from 127.0.0.1 (WEB); log out \
                  elsewhere or restart the device";
     let plain = "all of the device's sessions are in use; log out elsewhere or restart the device";
-    for (firmware, fault, wanted) in [
-        // It has no log-out at all: the gateway forgets a session that it cannot release.
-        (Firmware::V4_4, None, plain),
-        (Firmware::V4_6_2, Some(not_released()), named),
-    ] {
-        let it = start(firmware).await;
-        it.device.others_log_in(true);
-        let ids = it.device.session_ids();
-        if let Some(fault) = fault {
-            it.device.add_fault(fault);
-        }
-        let result = it.client.command("room/1/session/renew", "").await;
-        assert_eq!(result["ok"], false, "{result}");
-        it.problem("too_many_sessions").await;
-        assert_eq!(problem(&it), wanted, "{firmware}");
-        assert_eq!(result["error"]["message"], wanted, "{firmware}");
-        no_id_is_told(&it, &ids);
-        it.device.clear_faults();
-        it.device.others_log_in(false);
-        it.online().await;
-        it.problem("none").await;
-        it.stop().await;
-    }
+    at_the_same_time(
+        [
+            // It has no log-out at all: the gateway forgets a session that it cannot release.
+            (Firmware::V4_4, None, plain),
+            (Firmware::V4_6_2, Some(not_released()), named),
+        ],
+        |(firmware, fault, wanted)| async move {
+            let it = start(firmware).await;
+            it.device.others_log_in(true);
+            let ids = it.device.session_ids();
+            if let Some(fault) = fault {
+                it.device.add_fault(fault);
+            }
+            let result = it.client.command("room/1/session/renew", "").await;
+            assert_eq!(result["ok"], false, "{result}");
+            it.problem("too_many_sessions").await;
+            assert_eq!(problem(&it), wanted, "{firmware}");
+            assert_eq!(result["error"]["message"], wanted, "{firmware}");
+            no_id_is_told(&it, &ids);
+            it.device.clear_faults();
+            it.device.others_log_in(false);
+            it.online().await;
+            it.problem("none").await;
+            it.stop().await;
+        },
+    );
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use poly2mqtt::doors::mqtt::MqttSettings;
 use poly2mqtt::state::StateValue;
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::log::thread_log;
 use poly2mqtt_test_support::plain_tcp;
 use poly2mqtt_test_support::raw_mqtt::{Publish, Version, acknowledge, kind, packet};
@@ -82,9 +83,9 @@ fn ways() -> Vec<(String, Refuse, usize)> {
     ways
 }
 
-#[tokio::test]
-async fn a_refusal_costs_one_message_whatever_it_looks_like() {
-    for (way, refuse, connections) in ways() {
+#[test]
+fn a_refusal_costs_one_message_whatever_it_looks_like() {
+    at_the_same_time(ways(), |(way, refuse, connections)| async move {
         println!("{way}");
         let (log, _guard) = thread_log();
         let script = Script {
@@ -142,7 +143,7 @@ async fn a_refusal_costs_one_message_whatever_it_looks_like() {
             assert!(!text.contains(wrong), "{way}\n{text}");
         }
         it.door.stop(Instant::now()).await;
-    }
+    });
 }
 
 #[tokio::test]
@@ -185,72 +186,78 @@ async fn many_messages_that_end_the_connection_are_all_found() {
     assert!(!text.contains("another client"), "{text}");
 }
 
-#[tokio::test]
-async fn a_result_that_is_refused_is_followed_by_one_that_says_so() {
-    for (way, answer) in [
-        ("PUBACK", Answer::PubAck(0x95)),
-        ("unknown PUBACK", Answer::PubAck(0xC3)),
-        ("DISCONNECT", Answer::Disconnect(0x95)),
-        ("end", Answer::Close),
-    ] {
-        println!("{way}");
-        let script = Script {
-            publish: Box::new(move |publish| match publish.payload.len() >= LIMIT {
-                true => answer.clone(),
-                false => TAKEN,
-            }),
-            ..Script::default()
-        };
-        let broker = ScriptedBroker::start(script).await;
-        let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
-        broker.send(command("long"));
-        let result = |broker: &ScriptedBroker| {
-            let messages = broker.messages("room/1/long/result");
-            let small = messages.into_iter().find(|it| it.payload.len() < LIMIT)?;
-            serde_json::from_slice::<Value>(&small.payload).ok()
-        };
-        broker
-            .until("a small result", |broker| result(broker).is_some())
-            .await;
-        let result = result(&broker).unwrap();
-        assert_eq!(result["error"]["code"], "too_large", "{result}");
-        let message = result["error"]["message"].as_str().unwrap();
-        assert!(message.contains("bytes"), "{message}");
-        it.store.set("room/1/good", StateValue::text("1"));
-        broker.holds("room/1/good", "1").await;
-        it.door.stop(Instant::now()).await;
-    }
+#[test]
+fn a_result_that_is_refused_is_followed_by_one_that_says_so() {
+    at_the_same_time(
+        [
+            ("PUBACK", Answer::PubAck(0x95)),
+            ("unknown PUBACK", Answer::PubAck(0xC3)),
+            ("DISCONNECT", Answer::Disconnect(0x95)),
+            ("end", Answer::Close),
+        ],
+        |(way, answer)| async move {
+            println!("{way}");
+            let script = Script {
+                publish: Box::new(move |publish| match publish.payload.len() >= LIMIT {
+                    true => answer.clone(),
+                    false => TAKEN,
+                }),
+                ..Script::default()
+            };
+            let broker = ScriptedBroker::start(script).await;
+            let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
+            broker.send(command("long"));
+            let result = |broker: &ScriptedBroker| {
+                let messages = broker.messages("room/1/long/result");
+                let small = messages.into_iter().find(|it| it.payload.len() < LIMIT)?;
+                serde_json::from_slice::<Value>(&small.payload).ok()
+            };
+            broker
+                .until("a small result", |broker| result(broker).is_some())
+                .await;
+            let result = result(&broker).unwrap();
+            assert_eq!(result["error"]["code"], "too_large", "{result}");
+            let message = result["error"]["message"].as_str().unwrap();
+            assert!(message.contains("bytes"), "{message}");
+            it.store.set("room/1/good", StateValue::text("1"));
+            broker.holds("room/1/good", "1").await;
+            it.door.stop(Instant::now()).await;
+        },
+    );
 }
 
 /// Without rights to publish, some brokers end the connection at every message.
-#[tokio::test]
-async fn a_broker_that_takes_nothing_gets_one_final_message() {
-    for answer in [Answer::Close, Answer::Disconnect(0x87)] {
-        let (log, _guard) = thread_log();
-        let refuses = answer.clone();
-        let script = Script {
-            publish: Box::new(move |_| refuses.clone()),
-            ..Script::default()
-        };
-        let broker = ScriptedBroker::start(script).await;
-        let it = start(MqttSettings::new(plain_tcp(broker.port)));
-        for n in 0..50 {
-            let topic = format!("room/1/good/{n}");
-            it.store.set(&topic, StateValue::text("1"));
-        }
-        broker
-            .until("the final message", |_| {
-                log.text().contains("ends the connection at every message")
-            })
-            .await;
-        let connections = broker.connections();
-        assert!(connections <= 20, "{connections}");
-        assert!(!*it.door.connected().borrow());
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-        assert_eq!(broker.connections(), connections, "it goes on trying");
-        assert!(!log.text().contains("another client"), "{}", log.text());
-        it.door.stop(Instant::now()).await;
-    }
+#[test]
+fn a_broker_that_takes_nothing_gets_one_final_message() {
+    at_the_same_time(
+        [Answer::Close, Answer::Disconnect(0x87)],
+        |answer| async move {
+            let (log, _guard) = thread_log();
+            let refuses = answer.clone();
+            let script = Script {
+                publish: Box::new(move |_| refuses.clone()),
+                ..Script::default()
+            };
+            let broker = ScriptedBroker::start(script).await;
+            let it = start(MqttSettings::new(plain_tcp(broker.port)));
+            for n in 0..50 {
+                let topic = format!("room/1/good/{n}");
+                it.store.set(&topic, StateValue::text("1"));
+            }
+            broker
+                .until("the final message", |_| {
+                    log.text().contains("ends the connection at every message")
+                })
+                .await;
+            let connections = broker.connections();
+            assert!(connections <= 20, "{connections}");
+            assert!(!*it.door.connected().borrow());
+            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            assert_eq!(broker.connections(), connections, "it goes on trying");
+            assert!(!log.text().contains("another client"), "{}", log.text());
+            it.door.stop(Instant::now()).await;
+        },
+    );
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::log::thread_log;
 use poly2mqtt_test_support::scripted_broker::{Script, ScriptedBroker};
@@ -166,25 +167,28 @@ async fn two_gateways_with_one_client_id_name_the_key_and_wait_ever_longer() {
 }
 
 /// The place is taken before the subscription is answered, each time, with or without a reason.
-#[tokio::test]
-async fn a_place_that_is_taken_before_the_subscription_is_answered_is_no_silence() {
-    for (reason, says) in [
-        (
-            0x8E,
-            "another client has connected with the same client id (mqtt.client_id)",
-        ),
-        (0, "the broker closed the connection"),
-    ] {
-        let broker = ScriptedBroker::start(Script {
-            ends_at_filter: Box::new(move |_| Some(reason)),
-            ..Script::default()
-        })
-        .await;
-        let (log, _guard) = thread_log();
-        let it = start(MqttSettings::new(plain_tcp(broker.port)));
-        sleep(Duration::from_secs(7)).await;
-        assert_eq!(log.text().matches(says).count(), 1, "{}", log.text());
-        assert!(broker.connections() <= 6, "{}", broker.connections());
-        it.door.stop(Instant::now() + SOON).await;
-    }
+#[test]
+fn a_place_that_is_taken_before_the_subscription_is_answered_is_no_silence() {
+    at_the_same_time(
+        [
+            (
+                0x8E,
+                "another client has connected with the same client id (mqtt.client_id)",
+            ),
+            (0, "the broker closed the connection"),
+        ],
+        |(reason, says)| async move {
+            let broker = ScriptedBroker::start(Script {
+                ends_at_filter: Box::new(move |_| Some(reason)),
+                ..Script::default()
+            })
+            .await;
+            let (log, _guard) = thread_log();
+            let it = start(MqttSettings::new(plain_tcp(broker.port)));
+            sleep(Duration::from_secs(7)).await;
+            assert_eq!(log.text().matches(says).count(), 1, "{}", log.text());
+            assert!(broker.connections() <= 6, "{}", broker.connections());
+            it.door.stop(Instant::now() + SOON).await;
+        },
+    );
 }

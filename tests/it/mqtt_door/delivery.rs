@@ -4,15 +4,22 @@ use std::time::Duration;
 
 use poly2mqtt::doors::mqtt::MqttSettings;
 use poly2mqtt::state::StateValue;
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::log::{Log, thread_log};
 use poly2mqtt_test_support::scripted_broker::{Script, ScriptedBroker};
 use poly2mqtt_test_support::{BrokerKind, Mosquitto, SOON, TestBroker, mosquitto, plain_tcp};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, advance, pause, resume, sleep};
 
 use super::{Setup, settings, setup};
 
 const STATE: &str = "room/1/audio/volume";
+const AVAILABILITY: &str = "gateway/availability";
+const OF_ROOMS: &str = "nothing of these rooms";
+const OF_GATEWAYS: &str = "another gateway with the same topics is not noticed";
+const OF_WILDCARDS: &str = "below a wildcard";
+/// Longer than the gateway waits for the answer, and than it takes to look.
+const ANSWERED: Duration = Duration::from_secs(4);
 /// Longer than the gateway waits before it asks, and than it waits for the answer.
 const FOUND_OUT: Duration = Duration::from_secs(6);
 
@@ -32,73 +39,100 @@ fn two_rooms(it: &Setup) {
     it.store.set("gateway/info", StateValue::text(info));
 }
 
-#[tokio::test]
-async fn what_mosquitto_grants_and_does_not_deliver_is_said_once() {
+#[test]
+fn what_mosquitto_grants_and_does_not_deliver_is_said_once() {
     if mosquitto().is_none() {
         println!("skipped: Mosquitto is not installed");
         return;
     }
-    for (rights, rooms, gateways) in [
-        (&["readwrite room/#", "readwrite gateway/#"][..], "", false),
-        (&["write room/#", "readwrite gateway/#"], "1, 2", false),
-        (
-            &["write room/#", "read room/1/#", "readwrite gateway/#"],
-            "2",
-            false,
-        ),
-        (&["readwrite room/#", "write gateway/#"], "", true),
-        (&["write room/#", "write gateway/#"], "1, 2", true),
-    ] {
-        let broker = Mosquitto::start_with(0, "allow_anonymous true", |directory| {
-            let list = directory.join("acl");
-            let rights = rights.iter().map(|right| format!("topic {right}\n"));
-            fs::write(&list, rights.collect::<String>()).unwrap();
-            format!("user root\nacl_file {}\n", list.display())
-        });
-        let (log, _guard) = thread_log();
-        let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
-        two_rooms(&it);
-        sleep(FOUND_OUT).await;
-        let of_rooms = lines(&log, "nothing of these rooms");
-        assert_eq!(
-            of_rooms.len(),
-            usize::from(!rooms.is_empty()),
-            "{rights:?} {of_rooms:?}"
-        );
-        if let Some(line) = of_rooms.first() {
-            assert!(line.contains("topic readwrite room/#"), "{line}");
-            assert!(line.contains(&format!("rooms={rooms:?}")), "{line}");
-        }
-        let of_gateways = lines(&log, "another gateway with the same topics is not noticed");
-        assert_eq!(of_gateways.len(), usize::from(gateways), "{rights:?}");
-        assert!(lines(&log, "below a wildcard").is_empty(), "{}", log.text());
-        it.door.stop(Instant::now() + SOON).await;
-    }
+    at_the_same_time(
+        [
+            (&["readwrite room/#", "readwrite gateway/#"][..], "", false),
+            (&["write room/#", "readwrite gateway/#"], "1, 2", false),
+            (
+                &["write room/#", "read room/1/#", "readwrite gateway/#"],
+                "2",
+                false,
+            ),
+            (&["readwrite room/#", "write gateway/#"], "", true),
+            (&["write room/#", "write gateway/#"], "1, 2", true),
+        ],
+        |(rights, rooms, gateways)| async move {
+            let broker = Mosquitto::start_with(0, "allow_anonymous true", |directory| {
+                let list = directory.join("acl");
+                let rights = rights.iter().map(|right| format!("topic {right}\n"));
+                let watcher = "user watcher\ntopic read #\n".to_owned();
+                fs::write(&list, rights.chain([watcher]).collect::<String>()).unwrap();
+                format!("user root\nacl_file {}\n", list.display())
+            });
+            let (log, _guard) = thread_log();
+            let watcher = Client::connect_with(
+                broker.port,
+                |options| {
+                    options.set_credentials("watcher", "none");
+                },
+                "#",
+            )
+            .await;
+            let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
+            two_rooms(&it);
+            // It asks by publishing once more what it has published.
+            watcher
+                .until("the question", |watcher| {
+                    watcher.messages(AVAILABILITY).len() > 1
+                })
+                .await;
+            if !rooms.is_empty() {
+                log.contains(OF_ROOMS).await;
+            }
+            if gateways {
+                log.contains(OF_GATEWAYS).await;
+            }
+            sleep(ANSWERED).await;
+            let of_rooms = lines(&log, OF_ROOMS);
+            assert_eq!(
+                of_rooms.len(),
+                usize::from(!rooms.is_empty()),
+                "{rights:?} {of_rooms:?}"
+            );
+            if let Some(line) = of_rooms.first() {
+                assert!(line.contains("topic readwrite room/#"), "{line}");
+                assert!(line.contains(&format!("rooms={rooms:?}")), "{line}");
+            }
+            let of_gateways = lines(&log, OF_GATEWAYS);
+            assert_eq!(of_gateways.len(), usize::from(gateways), "{rights:?}");
+            assert!(lines(&log, OF_WILDCARDS).is_empty(), "{}", log.text());
+            it.door.stop(Instant::now() + SOON).await;
+        },
+    );
 }
 
 /// At the embedded broker too nothing is found that is not there, and no message is a command.
-#[tokio::test]
-async fn what_is_delivered_is_not_spoken_of() {
-    for kind in [BrokerKind::Embedded, BrokerKind::Mosquitto] {
-        if kind == BrokerKind::Mosquitto && mosquitto().is_none() {
-            continue;
-        }
-        let broker = TestBroker::start(kind).await;
-        let (log, _guard) = thread_log();
-        let it = setup(MqttSettings {
-            marks_messages: kind == BrokerKind::Mosquitto,
-            ..settings(&broker)
-        })
-        .await;
-        two_rooms(&it);
-        it.store.set(STATE, StateValue::text("5"));
-        sleep(FOUND_OUT).await;
-        assert!(!log.text().contains("WARN"), "{}", log.text());
-        let client = Client::connect(broker.port()).await;
-        assert_eq!(client.command("room/1/audio/mute", "").await["ok"], true);
-        assert_eq!(it.gateway.seen.lock().unwrap().len(), 1);
-        it.door.stop(Instant::now() + SOON).await;
-    }
+#[test]
+fn what_is_delivered_is_not_spoken_of() {
+    at_the_same_time(
+        [BrokerKind::Embedded, BrokerKind::Mosquitto],
+        |kind| async move {
+            if kind == BrokerKind::Mosquitto && mosquitto().is_none() {
+                return;
+            }
+            let broker = TestBroker::start(kind).await;
+            let (log, _guard) = thread_log();
+            let it = setup(MqttSettings {
+                marks_messages: kind == BrokerKind::Mosquitto,
+                ..settings(&broker)
+            })
+            .await;
+            two_rooms(&it);
+            it.store.set(STATE, StateValue::text("5"));
+            sleep(FOUND_OUT).await;
+            assert!(!log.text().contains("WARN"), "{}", log.text());
+            let client = Client::connect(broker.port()).await;
+            assert_eq!(client.command("room/1/audio/mute", "").await["ok"], true);
+            assert_eq!(it.gateway.seen.lock().unwrap().len(), 1);
+            it.door.stop(Instant::now() + SOON).await;
+        },
+    );
 }
 
 /// A broker that delivers, and tells what it retains as it is told to.
@@ -110,30 +144,37 @@ fn tells(tells: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Script {
     }
 }
 
-#[tokio::test]
-async fn a_broker_that_tells_nothing_below_a_wildcard_is_said_once() {
-    for (by_name_only, expected) in [(true, 1), (false, 0)] {
-        let broker =
-            ScriptedBroker::start(tells(move |filter, topic| !by_name_only || filter == topic))
+#[test]
+fn a_broker_that_tells_nothing_below_a_wildcard_is_said_once() {
+    at_the_same_time(
+        [(true, 1), (false, 0)],
+        |(by_name_only, expected)| async move {
+            let broker =
+                ScriptedBroker::start(tells(move |filter, topic| !by_name_only || filter == topic))
+                    .await;
+            let (log, _guard) = thread_log();
+            let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
+            two_rooms(&it);
+            if expected > 0 {
+                log.contains(OF_WILDCARDS).await;
+            }
+            sleep(FOUND_OUT).await;
+            broker.send(Vec::new());
+            broker
+                .until("a second connection", |broker| broker.connections() == 2)
                 .await;
-        let (log, _guard) = thread_log();
-        let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
-        two_rooms(&it);
-        sleep(FOUND_OUT).await;
-        broker.send(Vec::new());
-        broker
-            .until("a second connection", |broker| broker.connections() == 2)
-            .await;
-        sleep(FOUND_OUT).await;
-        let said = lines(&log, "below a wildcard");
-        assert_eq!(said.len(), expected, "{said:?}");
-        assert!(lines(&log, "delivers nothing").is_empty(), "{}", log.text());
-        assert!(
-            !broker.brings_own("room/1/audio/volume"),
-            "only for a moment"
-        );
-        it.door.stop(Instant::now() + SOON).await;
-    }
+            sleep(FOUND_OUT).await;
+            let said = lines(&log, OF_WILDCARDS);
+            assert_eq!(said.len(), expected, "{said:?}");
+            assert!(lines(&log, "delivers nothing").is_empty(), "{}", log.text());
+            broker
+                .until("the states are wanted only for a moment", |broker| {
+                    !broker.brings_own(STATE)
+                })
+                .await;
+            it.door.stop(Instant::now() + SOON).await;
+        },
+    );
 }
 
 /// What somebody clears or writes over is there again: at once, then at most once a minute.
@@ -200,14 +241,15 @@ async fn a_broker_that_loses_what_it_retained_gets_everything_again() {
     it.store.set(STATE, StateValue::text("5"));
     sleep(FOUND_OUT).await;
     broker.lose_retained();
-    let held = async {
-        while broker.retained(STATE).is_none() {
-            sleep(Duration::from_millis(200)).await;
-        }
-    };
-    timeout(Duration::from_secs(75), held)
-        .await
-        .expect("it is published again");
+    // A minute passes in a moment.
+    for _ in 0..65 {
+        pause();
+        advance(Duration::from_secs(1)).await;
+        resume();
+        sleep(Duration::from_millis(20)).await;
+    }
+    let held = |broker: &ScriptedBroker| broker.retained(STATE).is_some();
+    broker.until("it is published again", held).await;
     broker.holds("room/2/availability", "online").await;
     assert_eq!(
         lines(&log, "has lost the messages").len(),

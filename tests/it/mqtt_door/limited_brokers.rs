@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use poly2mqtt::doors::mqtt::MqttSettings;
 use poly2mqtt::state::StateValue;
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::log::thread_log;
 use poly2mqtt_test_support::plain_tcp;
 use poly2mqtt_test_support::raw_mqtt::{Publish, Version, text};
@@ -40,8 +41,8 @@ fn greets(greeting: &[u8]) -> Script {
     }
 }
 
-#[tokio::test]
-async fn what_a_broker_lacks_is_said_once() {
+#[test]
+fn what_a_broker_lacks_is_said_once() {
     let moved = [&[0x1C][..], &text("other.example:1883")].concat();
     let cases: Vec<(&str, Script, &str)> = vec![
         (
@@ -134,7 +135,7 @@ async fn what_a_broker_lacks_is_said_once() {
             "other.example:1883",
         ),
     ];
-    for (name, script, words) in cases {
+    at_the_same_time(cases, |(name, script, words)| async move {
         println!("{name}");
         let (log, _guard) = thread_log();
         let broker = ScriptedBroker::start(script).await;
@@ -157,7 +158,7 @@ async fn what_a_broker_lacks_is_said_once() {
             assert_eq!(broker.connections(), 1, "{name}");
         }
         it.door.stop(Instant::now()).await;
-    }
+    });
 }
 
 /// A CONNACK of these bytes, after which the broker goes on.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use poly2mqtt::command::Success;
 use poly2mqtt::doors::mqtt::{ExtraTopics, MqttDoor, MqttSettings, Survey};
 use poly2mqtt::state::{DocumentLimits, StateStore, StateValue};
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::log::thread_log;
 use poly2mqtt_test_support::plain_tcp;
 use poly2mqtt_test_support::raw_mqtt::{Publish, Version, kind, packet};
@@ -137,63 +138,66 @@ fn lines<'a>(log: &'a str, part: &str) -> Vec<&'a str> {
 }
 
 /// Every code, in PUBACK and PUBREC, refuses the first message of this topic. Then it arrives.
-async fn passes(
+fn passes(
     topic: &'static str,
-    publish: impl Fn(&DoorWithDocuments, &ScriptedBroker),
+    publish: impl Fn(&DoorWithDocuments, &ScriptedBroker) + Sync,
     expected: &str,
 ) {
     type Refuse = fn(&Publish, u8) -> Answer;
-    for (name, answer) in [("PUBACK", puback as Refuse), ("PUBREC", pubrec)] {
-        for reason in PASSING {
-            println!("{name} {reason:#x}");
-            let (log, _guard) = thread_log();
-            let refuse = move |publish: &Publish| answer(publish, reason);
-            let broker = broker_that(refuses_first(1, topic, refuse)).await;
-            let it = DoorWithDocuments::start(&broker).await;
-            publish(&it, &broker);
-            broker
-                .until(topic, |broker| broker.messages(topic).len() == 2)
-                .await;
-            let [first, second] = &broker.messages(topic)[..] else {
-                panic!("it comes once more, and no oftener");
-            };
-            assert!(second.text().contains(expected), "{}", second.text());
-            let size = first.payload.len();
-            assert_eq!(size, second.payload.len());
-            assert_eq!(it.limits.borrow().of_topics().count(), 0);
-            broker.holds("gateway/availability", "online").await;
-            assert_eq!(broker.connections(), 1);
-            let text = log.text();
-            assert_eq!(lines(&text, "left out").len(), 0, "{text}");
-            assert_eq!(lines(&text, SLOWER).len(), 1, "{text}");
-            it.door.stop(Instant::now()).await;
-        }
-    }
+    let ways = [("PUBACK", puback as Refuse), ("PUBREC", pubrec)];
+    let cases = ways
+        .into_iter()
+        .flat_map(|(name, answer)| PASSING.map(|reason| (name, answer, reason)));
+    let publish = &publish;
+    at_the_same_time(cases, |(name, answer, reason)| async move {
+        println!("{name} {reason:#x}");
+        let (log, _guard) = thread_log();
+        let refuse = move |publish: &Publish| answer(publish, reason);
+        let broker = broker_that(refuses_first(1, topic, refuse)).await;
+        let it = DoorWithDocuments::start(&broker).await;
+        publish(&it, &broker);
+        broker
+            .until(topic, |broker| broker.messages(topic).len() == 2)
+            .await;
+        let [first, second] = &broker.messages(topic)[..] else {
+            panic!("it comes once more, and no oftener");
+        };
+        assert!(second.text().contains(expected), "{}", second.text());
+        let size = first.payload.len();
+        assert_eq!(size, second.payload.len());
+        assert_eq!(it.limits.borrow().of_topics().count(), 0);
+        broker.holds("gateway/availability", "online").await;
+        assert_eq!(broker.connections(), 1);
+        let text = log.text();
+        assert_eq!(lines(&text, "left out").len(), 0, "{text}");
+        assert_eq!(lines(&text, SLOWER).len(), 1, "{text}");
+        it.door.stop(Instant::now()).await;
+    });
 }
 
-#[tokio::test]
-async fn a_refusal_that_passes_costs_no_availability() {
-    passes("gateway/availability", |_, _| {}, "online").await;
+#[test]
+fn a_refusal_that_passes_costs_no_availability() {
+    passes("gateway/availability", |_, _| {}, "online");
 }
 
-#[tokio::test]
-async fn a_refusal_that_passes_costs_no_state() {
+#[test]
+fn a_refusal_that_passes_costs_no_state() {
     let state = |it: &DoorWithDocuments, _: &ScriptedBroker| {
         it.states.set("room/1/state", StateValue::text("1"));
     };
-    passes("room/1/state", state, "1").await;
+    passes("room/1/state", state, "1");
 }
 
-#[tokio::test]
-async fn a_refusal_that_passes_costs_no_event() {
+#[test]
+fn a_refusal_that_passes_costs_no_event() {
     let event = |it: &DoorWithDocuments, _: &ScriptedBroker| {
         it.states.event("room/1/event/call", "rings".into());
     };
-    passes("room/1/event/call", event, "rings").await;
+    passes("room/1/event/call", event, "rings");
 }
 
-#[tokio::test]
-async fn a_refusal_that_passes_costs_no_result() {
+#[test]
+fn a_refusal_that_passes_costs_no_result() {
     for (name, expected) in [
         ("room/1/audio/mute/result", "\"ok\":true"),
         ("room/1/long/result", "\"ok\":true"),
@@ -203,45 +207,48 @@ async fn a_refusal_that_passes_costs_no_result() {
             let topic = name.strip_suffix("/result").unwrap();
             broker.send(Publish::new(Version::V5, topic, 1).packet_id(9).bytes());
         };
-        passes(name, command, expected).await;
+        passes(name, command, expected);
     }
 }
 
-#[tokio::test]
-async fn a_refusal_that_passes_costs_no_file() {
+#[test]
+fn a_refusal_that_passes_costs_no_file() {
     let command = |_: &DoorWithDocuments, broker: &ScriptedBroker| {
         broker.send(command("large/get"));
     };
-    passes("room/1/file", command, "").await;
+    passes("room/1/file", command, "");
 }
 
-#[tokio::test]
-async fn a_refusal_that_passes_cuts_no_document() {
+#[test]
+fn a_refusal_that_passes_cuts_no_document() {
     let document = |it: &DoorWithDocuments, _: &ScriptedBroker| {
         let document = "x".repeat(20_000);
         it.documents.set(DOCUMENT, StateValue::text(document));
     };
-    passes(DOCUMENT, document, "xxx").await;
+    passes(DOCUMENT, document, "xxx");
 }
 
-#[tokio::test]
-async fn a_result_that_is_refused_three_times_comes_in_the_end() {
-    for (name, is_ok) in [("audio/mute", true), ("bad", false), ("long", true)] {
-        let refuse = |publish: &Publish| puback(publish, 0x97);
-        let broker = broker_that(refuses_first(3, "/result", refuse)).await;
-        let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
-        broker.send(command(name));
-        let topic = format!("room/1/{name}/result");
-        let told = result(&broker, &topic, 4).await;
-        assert_eq!(told["ok"], is_ok, "{told}");
-        if !is_ok {
-            assert_eq!(told["error"]["code"], "not_found");
-        }
-        sleep(Duration::from_millis(500)).await;
-        assert_eq!(broker.messages(&topic).len(), 4, "it comes once");
-        assert_eq!(it.gateway.seen.lock().unwrap().len(), 1);
-        it.door.stop(Instant::now()).await;
-    }
+#[test]
+fn a_result_that_is_refused_three_times_comes_in_the_end() {
+    at_the_same_time(
+        [("audio/mute", true), ("bad", false), ("long", true)],
+        |(name, is_ok)| async move {
+            let refuse = |publish: &Publish| puback(publish, 0x97);
+            let broker = broker_that(refuses_first(3, "/result", refuse)).await;
+            let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
+            broker.send(command(name));
+            let topic = format!("room/1/{name}/result");
+            let told = result(&broker, &topic, 4).await;
+            assert_eq!(told["ok"], is_ok, "{told}");
+            if !is_ok {
+                assert_eq!(told["error"]["code"], "not_found");
+            }
+            sleep(Duration::from_millis(500)).await;
+            assert_eq!(broker.messages(&topic).len(), 4, "it comes once");
+            assert_eq!(it.gateway.seen.lock().unwrap().len(), 1);
+            it.door.stop(Instant::now()).await;
+        },
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use poly2mqtt::doors::mqtt::MqttSettings;
+use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::raw_mqtt::{Publish, Version};
 use poly2mqtt_test_support::scripted_broker::{Script, ScriptedBroker};
@@ -53,76 +54,81 @@ impl Line {
     }
 }
 
-#[tokio::test]
-async fn a_short_break_says_nothing_and_a_long_one_says_offline() {
+#[test]
+fn a_short_break_says_nothing_and_a_long_one_says_offline() {
     if poly2mqtt_test_support::mosquitto().is_none() {
         println!("skipped: Mosquitto is not installed");
         return;
     }
-    for (expiry, away, says_offline) in [(10, 1, false), (10, 8, true), (1, 3, true), (0, 1, true)]
-    {
-        let broker = TestBroker::start(BrokerKind::Mosquitto).await;
-        let client = Client::connect(broker.port()).await;
-        let mut line = Line::to(broker.port()).await;
-        let it = setup(MqttSettings {
-            session_expiry: Duration::from_secs(expiry),
-            ..MqttSettings::new(plain_tcp(line.port))
-        })
-        .await;
-        client.expect(AVAILABILITY, "online").await;
-        client.clear();
-        line.cut(Duration::from_secs(away)).await;
-        connected(&it.door).await;
-        client.expect(AVAILABILITY, "online").await;
-        // A will that comes late would be here by now.
-        sleep(Duration::from_secs(6)).await;
-        let said = client.messages(AVAILABILITY);
-        let offline = said.iter().filter(|one| one.payload == "offline").count();
-        let case = format!("session_expiry {expiry} s, away for {away} s: {said:?}");
-        assert_eq!(offline > 0, says_offline, "{case}");
-        assert_eq!(
-            client.last(AVAILABILITY).as_deref(),
-            Some("online"),
-            "{case}"
-        );
-        // A stop says so at once.
-        let began = Instant::now();
-        it.door.stop(Instant::now() + SOON).await;
-        client.expect(AVAILABILITY, "offline").await;
-        assert!(began.elapsed() < Duration::from_secs(3), "{case}");
-    }
+    at_the_same_time(
+        [(10, 1, false), (10, 8, true), (1, 3, true), (0, 1, true)],
+        |(expiry, away, says_offline)| async move {
+            let broker = TestBroker::start(BrokerKind::Mosquitto).await;
+            let client = Client::connect(broker.port()).await;
+            let mut line = Line::to(broker.port()).await;
+            let it = setup(MqttSettings {
+                session_expiry: Duration::from_secs(expiry),
+                ..MqttSettings::new(plain_tcp(line.port))
+            })
+            .await;
+            client.expect(AVAILABILITY, "online").await;
+            client.clear();
+            line.cut(Duration::from_secs(away)).await;
+            connected(&it.door).await;
+            client.expect(AVAILABILITY, "online").await;
+            // A will that comes late would be here by now.
+            sleep(Duration::from_secs(6)).await;
+            let said = client.messages(AVAILABILITY);
+            let offline = said.iter().filter(|one| one.payload == "offline").count();
+            let case = format!("session_expiry {expiry} s, away for {away} s: {said:?}");
+            assert_eq!(offline > 0, says_offline, "{case}");
+            assert_eq!(
+                client.last(AVAILABILITY).as_deref(),
+                Some("online"),
+                "{case}"
+            );
+            // A stop says so at once.
+            let began = Instant::now();
+            it.door.stop(Instant::now() + SOON).await;
+            client.expect(AVAILABILITY, "offline").await;
+            assert!(began.elapsed() < Duration::from_secs(3), "{case}");
+        },
+    );
 }
 
 /// The broker closes the connection, and publishes its will when the next one is there. It tells of that
 /// or, as No Local is often understood, does not.
-#[tokio::test]
-async fn the_will_of_an_earlier_connection_does_not_stay() {
-    for (tells, late) in [(true, 500), (false, 500), (true, 5000), (false, 5000)] {
-        let broker = ScriptedBroker::start(Script::default()).await;
-        let it = start(MqttSettings::new(plain_tcp(broker.port)));
-        connected(&it.door).await;
-        broker.holds(AVAILABILITY, "online").await;
-        broker.send(Vec::new());
-        broker
-            .until("a second connection", |broker| broker.connections() == 2)
-            .await;
-        let mut up = it.door.connected();
-        up.wait_for(|up| *up).await.unwrap();
-        sleep(Duration::from_millis(late)).await;
-        broker.retain(AVAILABILITY, "offline");
-        if tells && broker.brings_own(AVAILABILITY) {
-            let will = Publish::new(Version::V5, AVAILABILITY, 0).payload("offline");
-            broker.send(will.bytes());
-        }
-        let began = Instant::now();
-        broker.holds(AVAILABILITY, "online").await;
-        let within = if tells { 1 } else { 6 };
-        assert!(
-            began.elapsed() < Duration::from_secs(within),
-            "{tells} {late} ms"
-        );
-        it.door.stop(Instant::now() + SOON).await;
-    }
+#[test]
+fn the_will_of_an_earlier_connection_does_not_stay() {
+    at_the_same_time(
+        [(true, 500), (false, 500), (true, 5000), (false, 5000)],
+        |(tells, late)| async move {
+            let broker = ScriptedBroker::start(Script::default()).await;
+            let it = start(MqttSettings::new(plain_tcp(broker.port)));
+            connected(&it.door).await;
+            broker.holds(AVAILABILITY, "online").await;
+            broker.send(Vec::new());
+            broker
+                .until("a second connection", |broker| broker.connections() == 2)
+                .await;
+            let mut up = it.door.connected();
+            up.wait_for(|up| *up).await.unwrap();
+            sleep(Duration::from_millis(late)).await;
+            broker.retain(AVAILABILITY, "offline");
+            if tells && broker.brings_own(AVAILABILITY) {
+                let will = Publish::new(Version::V5, AVAILABILITY, 0).payload("offline");
+                broker.send(will.bytes());
+            }
+            let began = Instant::now();
+            broker.holds(AVAILABILITY, "online").await;
+            let within = if tells { 1 } else { 6 };
+            assert!(
+                began.elapsed() < Duration::from_secs(within),
+                "{tells} {late} ms"
+            );
+            it.door.stop(Instant::now() + SOON).await;
+        },
+    );
 }
 
 /// A will that comes over a connection that has long been made is heard.

@@ -68,6 +68,13 @@ pub fn room(device: &SimulatedDevice) -> RoomConfig {
     }
 }
 
+/// Polls so quickly that a test is short.
+pub fn poll_quickly(room: &mut RoomConfig) {
+    room.poll.fast = Duration::from_millis(100);
+    room.poll.normal = Duration::from_millis(200);
+    room.poll.slow = Duration::from_millis(400);
+}
+
 /// Every kind of answer that cannot be read.
 pub fn spoilt() -> [FaultKind; 4] {
     [
@@ -135,6 +142,13 @@ impl Gateway {
             port,
             _mosquitto: mosquitto,
         }
+    }
+
+    /// Starts a device and a gateway that polls it quickly, and waits until the room is online.
+    pub async fn start_quick(options: Options) -> Self {
+        let it = Self::start_with(BrokerKind::Embedded, options, poll_quickly).await;
+        it.online().await;
+        it
     }
 
     pub async fn online(&self) {

@@ -1,7 +1,9 @@
 //! What the tests share: gateways, brokers, clients for every door, a browser, and the built program.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+pub mod any_certificate;
 pub mod browser;
+pub mod cases;
 pub mod client;
 pub mod door;
 pub mod gateway;
