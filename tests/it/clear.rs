@@ -1,6 +1,6 @@
 //! `poly2mqtt clear`: what a gateway has left at a broker goes, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -10,12 +10,13 @@ use poly2mqtt::config::{self, Config};
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use tokio::task::{JoinSet, block_in_place};
+use tokio::time::sleep;
 
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::timings;
 use poly2mqtt_test_support::program::{output, program};
 use poly2mqtt_test_support::scripted_broker::{Script, ScriptedBroker};
-use poly2mqtt_test_support::{Mosquitto, mosquitto};
+use poly2mqtt_test_support::{Mosquitto, mosquitto, until};
 
 /// A configuration as a file, for the program and for a gateway in the test.
 struct File<'a> {
@@ -43,11 +44,11 @@ impl<'a> File<'a> {
         config::read("file".into(), &self.text, []).unwrap().config
     }
 
-    /// Runs the gateway until it has published everything.
-    async fn run_once(&self, client: &Client, availability: &str) {
+    /// Runs the gateway until it has published everything. `device`: what the ids of its documents begin with.
+    async fn run_once(&self, client: &Client, availability: &str, device: &str) {
         let app = App::start(self.config(), timings()).await.unwrap();
         client.expect(availability, "online").await;
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        has_published(client, device, ["1", "2"]).await;
         app.stop().await;
         client.expect(availability, "offline").await;
     }
@@ -66,9 +67,28 @@ impl<'a> File<'a> {
     }
 }
 
+/// Waits until the documents of the gateway and of these rooms are there, and no new topic has come for a while.
+async fn has_published(client: &Client, device: &str, rooms: [&str; 2]) {
+    let rooms = rooms.map(|room| format!("_{room}"));
+    for id in rooms.into_iter().chain(["-gateway".to_owned()]) {
+        let document = format!("homeassistant/device/{device}{id}/config");
+        client.message(&document).await;
+    }
+    let topics = || {
+        let topics = client.all().into_iter().map(|(topic, _)| topic);
+        topics.collect::<BTreeSet<_>>().len()
+    };
+    let nothing_new = async || {
+        let before = topics();
+        sleep(Duration::from_secs(2)).await;
+        topics() == before
+    };
+    until(|| "no new topic".into(), nothing_new).await;
+}
+
 async fn retained(broker: &Mosquitto) -> BTreeMap<String, String> {
     let late = Client::connect(broker.port).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    sleep(Duration::from_millis(500)).await;
     late.all().into_iter().collect()
 }
 
@@ -99,9 +119,12 @@ async fn a_former_prefix_is_listed_and_then_cleared() {
         client.publish_with(topic, payload, true, none).await;
     }
     let without = File::new(directory.path(), &broker, &device, "");
-    without.run_once(&client, "gateway/availability").await;
+    without
+        .run_once(&client, "gateway/availability", "poly2mqtt")
+        .await;
     let with = File::new(directory.path(), &broker, &device, "topic_prefix = \"av\"");
-    with.run_once(&client, "av/gateway/availability").await;
+    with.run_once(&client, "av/gateway/availability", "poly2mqtt-av")
+        .await;
     let before = retained(&broker).await;
     let rooms = below(&before, "room/1/").len();
     assert!(rooms > 30);
@@ -161,7 +184,8 @@ async fn rooms_and_documents_that_are_not_wanted_any_more_go_and_others_stay() {
     let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let own = File::new(directory.path(), &broker, &device, "");
-    own.run_once(&client, "gateway/availability").await;
+    own.run_once(&client, "gateway/availability", "poly2mqtt")
+        .await;
     // Another gateway, with the same topics.
     let other = File::new(directory.path(), &broker, &device, "client_id = \"other\"");
     let other = File {
@@ -173,7 +197,7 @@ async fn rooms_and_documents_that_are_not_wanted_any_more_go_and_others_stay() {
     };
     let theirs = App::start(other.config(), timings()).await.unwrap();
     client.expect("room/7/availability", "online").await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    has_published(&client, "poly2mqtt", ["7", "8"]).await;
     let before = retained(&broker).await;
 
     // Without discovery, and without room 2.

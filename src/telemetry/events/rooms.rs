@@ -26,7 +26,8 @@ pub enum PollOutcome {
 
 impl PollOutcome {
     /// All of them, in the order of their numbers.
-    pub(in crate::telemetry) const ALL: [Self; 4] = [Self::Changed, Self::Unchanged, Self::Failed, Self::Silent];
+    pub(in crate::telemetry) const ALL: [Self; 4] =
+        [Self::Changed, Self::Unchanged, Self::Failed, Self::Silent];
 
     pub(in crate::telemetry) fn label(self) -> &'static str {
         match self {
