@@ -176,6 +176,9 @@ async fn a_room_is_used_and_a_restart_survived() {
         })
         .await;
         browser.until(&shows(name)).await;
+        // A control takes nothing while its command is under way.
+        let is_free = format!("document.querySelector(\"{select}\").ariaBusy !== 'true'");
+        browser.until(&is_free).await;
     }
 
     // The camera moves while a button is held, and stops whatever ends that.
