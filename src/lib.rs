@@ -22,10 +22,9 @@
 //! Outside that path are `broker` (the embedded MQTT broker), `home_assistant` (discovery),
 //! `dashboard` (the web page), `render` (documents made from the catalogue), `net` (listening,
 //! dialling, TLS), `gateway_id` (whose message at a broker it is), `guesses` (slowing down wrong tokens and
-//! passwords), `json` (numbers, ids and flaws of JSON), `os_error` (errors of the system in words), `visible`
-//! (characters that cannot be seen) and `telemetry` (log lines, counters, health). Simulated devices are a package of
-//! their own,
-//! `simulator/`.
+//! passwords), `json` (numbers, ids and flaws of JSON), `deflate` (compression of what stays in memory),
+//! `os_error` (errors of the system in words), `visible` (characters that cannot be seen) and `telemetry`
+//! (log lines, counters, health). Simulated devices are a package of their own, `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
 
@@ -36,6 +35,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod dashboard;
+mod deflate;
 pub mod device;
 pub mod doors;
 pub mod gateway_id;

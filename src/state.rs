@@ -6,6 +6,7 @@
 
 mod document_limits;
 mod outbox;
+mod stored;
 
 pub use document_limits::DocumentLimits;
 pub use outbox::{Item, Outbox};
@@ -14,6 +15,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
+
+use stored::StoredValue;
 
 use crate::topics::RoomTopics;
 
@@ -105,7 +108,7 @@ pub struct StateStore {
 #[derive(Default)]
 struct Inner {
     /// In the order of topics, so that all below a prefix are found at once.
-    values: BTreeMap<Arc<str>, StateValue>,
+    values: BTreeMap<Arc<str>, StoredValue>,
     /// The configured rooms by id.
     rooms: HashMap<Arc<str>, RoomStatus>,
     subscribers: Vec<Weak<dyn Subscriber>>,
@@ -132,6 +135,7 @@ impl StateStore {
 
     /// Sets a topic's value; tells the subscribers and returns true if that changed it.
     pub fn set(&self, topic: &str, value: StateValue) -> bool {
+        let value = StoredValue::from(value);
         let mut inner = self.lock();
         let (topic, change) = match inner.values.get_key_value(topic) {
             Some((_, old)) if *old == value => return false,
@@ -213,7 +217,8 @@ impl StateStore {
 
     /// The value of a state.
     pub fn get(&self, topic: &str) -> Option<StateValue> {
-        self.lock().values.get(topic).cloned()
+        let value = self.lock().values.get(topic).cloned();
+        value.map(StateValue::from)
     }
 
     /// How many states there are.
@@ -349,6 +354,17 @@ mod tests {
             told.0.lock().unwrap()[3..],
             [Change::Presence, Change::Value]
         );
+    }
+
+    #[test]
+    fn a_long_value_is_read_as_it_was_written_and_is_a_change_only_once() {
+        let store = StateStore::new();
+        let list = |name: &str| StateValue::text(format!("{{\"name\":\"{name}\"}},").repeat(500));
+        assert!(store.set("a", list("Main")));
+        assert!(!store.set("a", list("Main")));
+        assert_eq!(store.get("a"), Some(list("Main")));
+        assert!(store.set("a", list("Side")));
+        assert_eq!(store.get("a"), Some(list("Side")));
     }
 
     #[test]

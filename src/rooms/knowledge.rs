@@ -1,10 +1,10 @@
 //! Turns readings into the states and events that a room publishes.
 //!
-//! Owns the calls that are up, how the device numbers presets, and which topics exist only because
-//! the device named them. Every reading comes through [`RoomKnowledge::apply`], whether a poll or a
-//! command's read-back brought it, and becomes states and call events.
+//! Owns the calls that are up and how the device numbers presets. Every reading comes through
+//! [`RoomKnowledge::apply`], whether a poll or a command's read-back brought it, and becomes states and
+//! call events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -36,8 +36,6 @@ pub struct RoomKnowledge {
     /// What the device's own list of presets shows, if it has been read.
     learned_preset_offset: Option<i8>,
     preset_names: Arc<PresetNames>,
-    /// The topics of each state that has one topic for each name the device gives.
-    named_topics: BTreeMap<StateTopic, BTreeSet<String>>,
     spellings: Spellings,
     missing: Missing,
     rest: Rest,
@@ -48,19 +46,14 @@ pub struct RoomKnowledge {
 }
 
 impl RoomKnowledge {
-    /// What a task before this one has published of names that the device gives is known as such, so that
-    /// it is cleared when it is named no more.
+    /// Clears the settings that an earlier task of the room has published and that are not kept any more.
     pub fn new(
         publisher: Arc<RoomPublisher>,
         configured_preset_offset: Option<i8>,
         preset_names: Arc<PresetNames>,
         setting_names: Arc<[String]>,
     ) -> Self {
-        let states = operations().flat_map(|operation| operation.states);
-        let each = states.filter(|state| matches!(state.pick, Pick::Each(_)));
-        let published = each.map(|state| (state.topic, publisher.published_below(state.topic)));
-        let mut knowledge = Self {
-            named_topics: published.collect(),
+        let knowledge = Self {
             publisher,
             setting_names,
             calls: Calls::default(),
@@ -74,10 +67,9 @@ impl RoomKnowledge {
             boot_time: BootTime::default(),
             call_has_ended: false,
         };
-        let settings = knowledge.named_topics.get(&SETTING).cloned();
-        let mut settings = settings.unwrap_or_default();
+        let mut settings = knowledge.publisher.published_below(SETTING);
         settings.retain(|topic| knowledge.is_wanted(SETTING, topic));
-        knowledge.clear_unnamed(SETTING, settings);
+        knowledge.clear_unnamed(SETTING, &settings);
         knowledge
     }
 
@@ -191,18 +183,15 @@ impl RoomKnowledge {
             }
             if let Pick::Each(_) = state.pick {
                 let named = values.into_iter().map(|(topic, _)| topic).collect();
-                self.clear_unnamed(state.topic, named);
+                self.clear_unnamed(state.topic, &named);
             }
         }
     }
 
-    /// Clears what the device named before and names no longer: a device that gives new names in
+    /// Clears what is published below a state and not named any more: a device that gives new names in
     /// each answer must not make ever more topics.
-    fn clear_unnamed(&mut self, state: StateTopic, named: BTreeSet<String>) {
-        let before = self.named_topics.insert(state, named);
-        let named = self.named_topics.get(&state);
-        let is_named = |topic: &String| named.is_some_and(|named| named.contains(topic));
-        for topic in before.iter().flatten().filter(|topic| !is_named(topic)) {
+    fn clear_unnamed(&self, state: StateTopic, named: &BTreeSet<String>) {
+        for topic in self.publisher.published_below(state).difference(named) {
             self.publisher.state(topic, None);
         }
     }
@@ -211,7 +200,7 @@ impl RoomKnowledge {
         for state in operation.states {
             self.rest.learn(state.topic, None);
             match state.pick {
-                Pick::Each(_) => self.clear_unnamed(state.topic, BTreeSet::new()),
+                Pick::Each(_) => self.clear_unnamed(state.topic, &BTreeSet::new()),
                 _ => self.publisher.state(state.topic.as_str(), None),
             }
         }

@@ -3,41 +3,39 @@
 //! Pure: a device is lost once, and back once. A reading that fails is none, so nothing is lost while the
 //! codec itself cannot be read.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::calls::Event;
 use crate::catalogue::{MOST_PAIRED, PairedDevice};
 
+/// A device that was there at some time.
+#[derive(Debug)]
+struct KnownDevice {
+    device: PairedDevice,
+    /// Whether it was there when the list was read last.
+    was_there: bool,
+}
+
 /// The paired devices of a room.
 #[derive(Debug, Default)]
 pub struct PairedDevices {
-    /// By id, with whether each was there last; none before the first reading.
-    known: Option<BTreeMap<String, (PairedDevice, bool)>>,
+    /// In the order of ids. Mostly one or two: a map would take a kilobyte more in each room.
+    known: Vec<KnownDevice>,
 }
 
 impl PairedDevices {
     /// Every device that was there at some time, also if it is not paired any more.
     pub fn known(&self) -> Vec<PairedDevice> {
-        let known = self.known.iter().flat_map(BTreeMap::values);
-        known.map(|(device, _)| device.clone()).collect()
+        let known = self.known.iter();
+        known.map(|known| known.device.clone()).collect()
     }
 
     /// Takes a reading and returns its events. The first reading has none, and neither has a device that
     /// was never seen before.
     pub fn update(&mut self, now: Vec<PairedDevice>) -> Vec<Event> {
-        let Some(known) = &mut self.known else {
-            let with_presence = |device: PairedDevice| {
-                let connected = device.is_connected();
-                (device.id.clone(), (device, connected))
-            };
-            self.known = Some(now.into_iter().map(with_presence).collect());
-            return Vec::new();
-        };
         let mut events = Vec::new();
-        for (id, (device, was_there)) in known.iter_mut() {
-            let newest = now.iter().find(|device| device.id == *id);
+        for KnownDevice { device, was_there } in &mut self.known {
+            let newest = now.iter().find(|newest| newest.id == device.id);
             if let Some(newest) = newest {
                 device.clone_from(newest);
             } else {
@@ -54,28 +52,28 @@ impl PairedDevices {
             events.push((name, Value::Object(device.describe())));
         }
         for device in now {
-            if !known.contains_key(&device.id) {
-                make_room(known);
-                let connected = device.is_connected();
-                known.insert(device.id.clone(), (device, connected));
-            }
+            add(&mut self.known, device);
         }
+        self.known.shrink_to_fit();
         events
     }
 }
 
-/// Forgets a device that is not there, if there are too many to remember.
-fn make_room(known: &mut BTreeMap<String, (PairedDevice, bool)>) {
-    if known.len() < MOST_PAIRED {
+/// Adds a device, unless it is known. If there are too many to remember, one that is not there is
+/// forgotten for it.
+fn add(known: &mut Vec<KnownDevice>, device: PairedDevice) {
+    let position =
+        |known: &[KnownDevice]| known.binary_search_by(|it| it.device.id.cmp(&device.id));
+    if position(known).is_ok() {
         return;
     }
-    let gone = known.iter().find(|(_, (_, is_there))| !is_there);
-    if let Some(id) = gone
-        .map(|(id, _)| id.clone())
-        .or_else(|| known.keys().next().cloned())
-    {
-        known.remove(&id);
+    if known.len() >= MOST_PAIRED {
+        let gone = known.iter().position(|known| !known.was_there);
+        known.remove(gone.unwrap_or_default());
     }
+    let (Ok(index) | Err(index)) = position(known);
+    let was_there = device.is_connected();
+    known.insert(index, KnownDevice { device, was_there });
 }
 
 #[cfg(test)]
@@ -134,6 +132,6 @@ mod tests {
         for n in 0..1000 {
             devices.update(vec![device(&n.to_string(), "CONNECTED")]);
         }
-        assert_eq!(devices.known.unwrap().len(), MOST_PAIRED);
+        assert_eq!(devices.known.len(), MOST_PAIRED);
     }
 }
