@@ -34,7 +34,7 @@ use crate::home_assistant::Publisher;
 use crate::net::{ListenSetting, ServerTls};
 use crate::rooms::Rooms;
 use crate::state::StateStore;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{LogRing, Telemetry};
 
 pub use certificates::Certificates;
 pub use home_assistant::entity_id_clashes;
@@ -85,6 +85,8 @@ pub struct AppOptions {
     pub runtime: Option<PathBuf>,
     /// What users change to listen elsewhere.
     pub listen: ListenSettings,
+    /// The newest lines of the log, which HTTP shows.
+    pub log: Arc<LogRing>,
 }
 
 /// What users change to listen elsewhere; messages about addresses that cannot be used name it.

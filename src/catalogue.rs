@@ -80,7 +80,7 @@ mod up_down;
 mod words_test;
 
 pub use areas::cameras::states::{CONNECTED_SOURCES, PRESET_NAMES, PRESETS};
-pub use areas::conferences::states::CALLS;
+pub use areas::conferences::states::{CALL_LAST, CALLS};
 pub use areas::config::states::SETTING;
 pub use areas::operations;
 pub use areas::paired::states::{DEVICES, TOUCH_PANEL};

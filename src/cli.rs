@@ -19,6 +19,7 @@ mod topics;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime::Builder;
@@ -26,6 +27,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::ConfigErrors;
 use crate::os_error;
+use crate::telemetry::LogRing;
 
 /// The gateway between MQTT, WebSocket, HTTP or TCP clients and Poly VideoOS rooms (G7500, Studio
 /// X30, X50, X70).
@@ -99,8 +101,9 @@ fn execute(command: Command) -> ExitCode {
     let ended = match command {
         // The gateway waits for no reader of its log, not even to say why it ends.
         Command::Run(run) => {
-            let log = log::start_queued(LevelFilter::INFO);
-            let ended = block_on(gateway_threads(), run.run());
+            let lines = Arc::<LogRing>::default();
+            let log = log::start_queued(LevelFilter::INFO, lines.clone());
+            let ended = block_on(gateway_threads(), run.run(lines));
             return exit_status(ended, log.output());
         }
         Command::Simulate(simulate) => {
@@ -109,8 +112,9 @@ fn execute(command: Command) -> ExitCode {
         }
         // These print to the terminal, so only warnings go to the log.
         Command::Demo(demo) => {
-            log::start(LevelFilter::WARN);
-            block_on(TOOL_THREADS, demo.run())
+            let lines = Arc::<LogRing>::default();
+            log::start_with_ring(LevelFilter::WARN, lines.clone());
+            block_on(TOOL_THREADS, demo.run(lines))
         }
         Command::Check(check) => {
             log::start(LevelFilter::WARN);

@@ -8,16 +8,24 @@
 
 use std::sync::LazyLock;
 
+use axum::extract::{Path, Query};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderValue, StatusCode};
 use ring::digest::{SHA256, digest};
+use serde::Deserialize;
+use serde_json::json;
 
+use crate::config::RoomId;
 use crate::render::console;
 
-const STYLE: &str = include_str!("dashboard/style.css");
+const STYLE: &str = concat!(
+    include_str!("dashboard/style.css"),
+    include_str!("dashboard/log.css"),
+    include_str!("dashboard/wall_panel.css"),
+);
 
 /// Joins the scripts, each below a line with its name.
 macro_rules! scripts {
@@ -32,6 +40,8 @@ const SCRIPT: &str = scripts![
     "text.js",
     "elements.js",
     "messages.js",
+    "token.js",
+    "wake_lock.js",
     "connection.js",
     "store.js",
     "scope.js",
@@ -41,6 +51,7 @@ const SCRIPT: &str = scripts![
     "room_facts.js",
     "overview.js",
     "log.js",
+    "gateway_log.js",
     "panels/sound.js",
     "panels/call.js",
     "panels/presets.js",
@@ -53,6 +64,8 @@ const SCRIPT: &str = scripts![
     "panels/commands.js",
     "panels/states.js",
     "room.js",
+    "wall_panel.js",
+    "copies.js",
     "command_form.js",
     "console.js",
     "start.js",
@@ -78,8 +91,9 @@ static PAGE: LazyLock<String> = LazyLock::new(|| {
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let source = |text: &str| STANDARD.encode(digest(&SHA256, text.as_bytes()));
     format!(
-        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src blob: data:; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+        "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; img-src 'self' blob: data:; \
+         manifest-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'self'",
         source(SCRIPT),
         source(STYLE)
     )
@@ -97,6 +111,73 @@ pub async fn dashboard() -> Response {
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
     (headers, Html(PAGE.as_str())).into_response()
+}
+
+/// The icons of the installed page. Without a picture of its own a device shows a letter.
+const ICONS: [(&str, &str, &[u8]); 3] = [
+    (
+        "any.svg",
+        "image/svg+xml",
+        include_bytes!("dashboard/icons/any.svg"),
+    ),
+    (
+        "192.png",
+        "image/png",
+        include_bytes!("dashboard/icons/192.png"),
+    ),
+    (
+        "512.png",
+        "image/png",
+        include_bytes!("dashboard/icons/512.png"),
+    ),
+];
+
+/// `GET /icon/192.png`. It needs no token: it is the same for everyone.
+pub async fn icon(Path(name): Path<String>) -> Response {
+    let found = ICONS.iter().find(|(known, _, _)| *known == name);
+    match found {
+        Some((_, kind, bytes)) => ([(CONTENT_TYPE, *kind)], *bytes).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// What the address of a manifest may ask for.
+#[derive(Debug, Deserialize)]
+pub struct ManifestQuery {
+    room: Option<String>,
+}
+
+/// `GET /manifest.webmanifest?room=1`: with it a tablet installs the page as an app that starts with the
+/// panel of this room, or without a room with all rooms. It needs no token and says nothing of whether there
+/// is such a room. All addresses are relative, so it works below the path of a proxy too.
+pub async fn manifest(Query(query): Query<ManifestQuery>) -> Response {
+    let room = query.room.and_then(|room| RoomId::new(&room));
+    let (start, name) = match room {
+        Some(room) => (format!("./#/panel/{room}"), format!("Room {room}")),
+        None => ("./#/".to_owned(), "poly2mqtt".to_owned()),
+    };
+    let icon = |name: &str, size: &str, kind: &str, purpose: &str| json!({"src": format!("icon/{name}"), "sizes": size, "type": kind, "purpose": purpose});
+    let manifest = json!({
+        "id": start.replace("#/", ""),
+        "name": name,
+        "short_name": name,
+        "start_url": start,
+        "scope": "./",
+        "display": "fullscreen",
+        "background_color": "#0f1216",
+        "theme_color": "#171b21",
+        "icons": [
+            icon("192.png", "192x192", "image/png", "any"),
+            icon("512.png", "512x512", "image/png", "any"),
+            icon("512.png", "512x512", "image/png", "maskable"),
+            icon("any.svg", "any", "image/svg+xml", "any"),
+        ],
+    });
+    let headers = [
+        (CONTENT_TYPE, "application/manifest+json"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, manifest.to_string()).into_response()
 }
 
 #[cfg(test)]

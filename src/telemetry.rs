@@ -5,14 +5,18 @@
 //! read the same counters. A line that others can cause again and again goes through `floods`, and what
 //! others chose is `shortened`. Spans say which room, command or broker a line is about (`spans`), so a
 //! line must not name them again. The names and labels of metrics are a contract: dashboards use
-//! them. Decides nothing, and never gets a secret.
+//! them. The newest lines and the events of rooms stay in memory for the dashboard (`log_ring`). Decides nothing,
+//! and never gets a secret.
 
 mod events;
 mod floods;
 mod health;
+mod log_layer;
+mod log_ring;
 mod lost_log_lines;
 mod metrics;
 mod metrics_format;
+mod room_events;
 mod sample;
 mod shortened;
 mod spans;
@@ -20,10 +24,14 @@ mod uptime;
 
 pub use events::{ClientRefusal, PollOutcome};
 pub use floods::FloodKind;
+pub use log_layer::log_layer;
+pub use log_ring::{LogEntry, LogQuery, LogRing};
 pub use lost_log_lines::{log_line_lost, lost_log_lines};
 pub use metrics_format::MetricsFormat;
 pub use sample::{RoomSample, Sample};
 pub use spans::{SPAN_TARGET, broker_span, command_span, room_span};
+
+use std::sync::Arc;
 
 use floods::Floods;
 use metrics::Metrics;
@@ -37,19 +45,32 @@ pub struct Telemetry {
     metrics: Metrics,
     floods: Floods,
     uptime: Uptime,
+    log: Arc<LogRing>,
 }
 
+/// With a log of its own.
 impl Default for Telemetry {
     fn default() -> Self {
+        Self::new(Arc::default())
+    }
+}
+
+impl Telemetry {
+    /// Puts the events of rooms into this log.
+    pub fn new(log: Arc<LogRing>) -> Self {
         Self {
+            log,
             metrics: Metrics::default(),
             floods: Floods::default(),
             uptime: Uptime::start(),
         }
     }
-}
 
-impl Telemetry {
+    /// The newest lines of the log, and the events of rooms.
+    pub fn log(&self) -> &LogRing {
+        &self.log
+    }
+
     /// The text of `/metrics`.
     pub fn metrics_text(&self, sample: &Sample, format: MetricsFormat) -> String {
         let text = self.metrics.text(sample);

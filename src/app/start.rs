@@ -65,7 +65,7 @@ impl App {
             broker_topics::compare(runtime, &config);
         }
         let store = StateStore::new();
-        let telemetry = Arc::<Telemetry>::default();
+        let telemetry = Arc::new(Telemetry::new(options.log));
         let own_certificates = OwnCertificates::new(certificates.own, telemetry.clone());
         let shares = ConnectionShares::new(&config, &options.limits);
         let guesses = Guesses::new(telemetry.clone());

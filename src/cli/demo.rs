@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use crate::config::{
     RoomConfig, RoomId, Secret, TcpConfig,
 };
 use crate::net::{ListenSetting, bind, port_holder, try_bind};
+use crate::telemetry::LogRing;
 use poly2mqtt_simulator::SimulatedDevice;
 
 /// The port of MQTT, where people look for a broker.
@@ -61,7 +63,8 @@ struct Addresses {
 }
 
 impl Demo {
-    pub async fn run(&self) -> Result<(), CliError> {
+    /// `log`: the newest lines of the log, which HTTP shows.
+    pub async fn run(&self, log: Arc<LogRing>) -> Result<(), CliError> {
         let stop = signals::stop()?;
         let addresses = self.addresses();
         let devices = self.start_devices().await?;
@@ -77,6 +80,7 @@ impl Demo {
                 http: ListenSetting::Option("--http"),
                 tcp: ListenSetting::Option("--tcp"),
             },
+            log,
             ..AppOptions::default()
         };
         let app = App::start_with(self.config(&addresses, &devices)?, options)

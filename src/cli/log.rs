@@ -7,14 +7,17 @@ mod panics;
 mod writer;
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use writer::LogWriter;
 
-use crate::telemetry::SPAN_TARGET;
+use crate::telemetry::{LogRing, SPAN_TARGET, log_layer};
 
 /// What the libraries may log at most; `filter` names the exceptions.
 const LIBRARIES: LevelFilter = LevelFilter::WARN;
@@ -26,14 +29,19 @@ const LOUD_LIBRARIES: [&str; 2] = ["mqtt5", "rustls"];
 /// `POLY2MQTT_LOG` is a filter such as `debug` or `info,poly2mqtt::doors::mqtt=debug`; with
 /// `POLY2MQTT_LOG_FORMAT=json` every line is JSON. What is wrong with either is the first line.
 pub fn start(level: LevelFilter) {
-    start_writing(level, |_| BoxMakeWriter::new(io::stderr));
+    start_writing(level, None, |_| BoxMakeWriter::new(io::stderr));
 }
 
-/// The same for a program that must not wait when standard error is not read. What it panics with goes
+/// The same, and the newest lines stay in `ring` too, whatever level is written.
+pub fn start_with_ring(level: LevelFilter, ring: Arc<LogRing>) {
+    start_writing(level, Some(ring), |_| BoxMakeWriter::new(io::stderr));
+}
+
+/// Like [`start_with_ring`] for a program that must not wait when standard error is not read. What it panics with goes
 /// the same way.
-pub fn start_queued(level: LevelFilter) -> QueuedLog {
+pub fn start_queued(level: LevelFilter, ring: Arc<LogRing>) -> QueuedLog {
     let mut queued = QueuedLog(None);
-    start_writing(level, |json| match LogWriter::start(json) {
+    start_writing(level, Some(ring), |json| match LogWriter::start(json) {
         Ok(writer) => {
             queued.0 = Some(writer.clone());
             BoxMakeWriter::new(writer)
@@ -69,11 +77,14 @@ impl Drop for QueuedLog {
 }
 
 /// Starts the log with the writer that `writer` makes; it is told whether lines are JSON.
-fn start_writing(level: LevelFilter, writer: impl FnOnce(bool) -> BoxMakeWriter) {
+fn start_writing(
+    level: LevelFilter,
+    ring: Option<Arc<LogRing>>,
+    writer: impl FnOnce(bool) -> BoxMakeWriter,
+) {
     let (filter, wrong_filter) = filter(variable("POLY2MQTT_LOG").as_deref(), level);
     let (json, wrong_format) = is_json(variable("POLY2MQTT_LOG_FORMAT").as_deref());
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let layer = tracing_subscriber::fmt::layer()
         // A line that cannot be written, to a full disk for example, is lost. Reporting that to
         // standard error would panic.
         .log_internal_errors(false)
@@ -81,13 +92,24 @@ fn start_writing(level: LevelFilter, writer: impl FnOnce(bool) -> BoxMakeWriter)
         .with_writer(writer(json));
     if json {
         // The list of spans holds the current one, so that is not written again.
-        builder.json().with_current_span(false).init();
+        start_layers(layer.json().with_current_span(false), filter, ring);
     } else {
-        builder.fmt_fields(format::EscapedFields::default()).init();
+        let layer = layer.fmt_fields(format::EscapedFields::default());
+        start_layers(layer, filter, ring);
     }
     for wrong in wrong_filter.into_iter().chain(wrong_format) {
         tracing::warn!("{wrong}");
     }
+}
+
+/// Starts the log. The filter is that of the written lines alone.
+fn start_layers(
+    written: impl Layer<Registry> + Send + Sync,
+    filter: EnvFilter,
+    ring: Option<Arc<LogRing>>,
+) {
+    let written = tracing_subscriber::registry().with(written.with_filter(filter));
+    written.with(ring.map(log_layer)).init();
 }
 
 /// A variable that is set and not empty.
@@ -175,8 +197,6 @@ fn own_lines(level: LevelFilter) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use poly2mqtt_test_support::log::Log;
 
     use super::*;

@@ -1,6 +1,7 @@
 //! `poly2mqtt run`: the gateway, until it is asked to stop.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use sd_notify::NotifyState;
@@ -10,6 +11,7 @@ use super::config_file::ConfigFile;
 use super::{CliError, signals};
 use crate::app::{App, AppOptions, Certificates};
 use crate::config::Config;
+use crate::telemetry::LogRing;
 
 #[derive(Debug, Default, clap::Args)]
 pub struct Run {
@@ -18,7 +20,8 @@ pub struct Run {
 }
 
 impl Run {
-    pub async fn run(&self) -> Result<(), CliError> {
+    /// `log`: the newest lines of the log, which HTTP shows.
+    pub async fn run(&self, log: Arc<LogRing>) -> Result<(), CliError> {
         disable_core_dumps();
         let loaded = self.file.load()?;
         let certificates = Certificates::load(&loaded.config).map_err(CliError::Files)?;
@@ -28,6 +31,7 @@ impl Run {
         let mut reload = signals::reload()?;
         let options = AppOptions {
             runtime: runtime_directory(),
+            log,
             ..AppOptions::default()
         };
         let mut app = App::start_loaded(loaded.config, certificates, options)

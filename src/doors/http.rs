@@ -8,6 +8,7 @@ mod authority;
 mod authorization;
 mod client_address;
 mod connection;
+mod log;
 mod monitoring;
 mod origin;
 mod path;

@@ -261,7 +261,11 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let store = StateStore::new();
-            let publisher = Arc::new(RoomPublisher::new(store.clone(), "1".into()));
+            let publisher = Arc::new(RoomPublisher::new(
+                store.clone(),
+                Arc::default(),
+                "1".into(),
+            ));
             Self {
                 knowledge: RoomKnowledge::new(publisher, None, Arc::default(), Arc::default()),
                 store,
@@ -341,7 +345,11 @@ mod tests {
         let Fixture { store, .. } = Fixture::new();
         let room = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            let publisher = Arc::new(RoomPublisher::new(store.clone(), "1".into()));
+            let publisher = Arc::new(RoomPublisher::new(
+                store.clone(),
+                Arc::default(),
+                "1".into(),
+            ));
             let knowledge = RoomKnowledge::new(publisher, None, Arc::default(), names.into());
             let store = store.clone();
             Fixture { knowledge, store }

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use super::availability::WentOffline;
 use super::readiness::failure_event;
 use crate::catalogue::checked::READINESS;
-use crate::catalogue::{SESSION, StateTopic, payload};
+use crate::catalogue::{CALL_LAST, SESSION, StateTopic, payload};
 use crate::command::{ErrorCode, Failure, FileAnswer, Reply, Success};
 use crate::device::Problem;
 use crate::state::{RoomStatus, StateStore, StateValue};
+use crate::telemetry::Telemetry;
 use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics};
 use crate::visible::visible;
 
@@ -23,13 +24,18 @@ use crate::visible::visible;
 #[derive(Debug)]
 pub struct RoomPublisher {
     store: Arc<StateStore>,
+    telemetry: Arc<Telemetry>,
     room: Arc<str>,
 }
 
 impl RoomPublisher {
     /// For a room that is offline until [`RoomPublisher::online`] is called.
-    pub fn new(store: Arc<StateStore>, room: Arc<str>) -> Self {
-        let publisher = Self { store, room };
+    pub fn new(store: Arc<StateStore>, telemetry: Arc<Telemetry>, room: Arc<str>) -> Self {
+        let publisher = Self {
+            store,
+            telemetry,
+            room,
+        };
         publisher.read_so_far(false);
         publisher.unavailable();
         publisher
@@ -65,6 +71,7 @@ impl RoomPublisher {
 
     /// Publishes an event. Its name is in the payload too, for clients that see only that.
     pub fn event(&self, name: &str, details: &Value) {
+        self.telemetry.room_event(&self.room, name, details);
         let mut event = json!({"event_type": name});
         if let (Some(event), Some(details)) = (event.as_object_mut(), details.as_object()) {
             event.extend(details.clone());
@@ -75,10 +82,20 @@ impl RoomPublisher {
 
     /// Publishes a state's value; `None` clears it.
     pub fn state(&self, topic: &str, value: Option<&Value>) {
+        let is_last_call = topic == CALL_LAST.as_str();
         let topic = self.topics().below(topic);
+        // What the device says first may be long ago.
+        let is_first = is_last_call && self.store.get(&topic).is_none();
         match value {
-            Some(value) => self.store.set(&topic, StateValue::text(payload(value))),
-            None => self.store.clear(&topic),
+            Some(value) => {
+                let is_new = self.store.set(&topic, StateValue::text(payload(value)));
+                if is_new && is_last_call && !is_first {
+                    self.telemetry.last_call(&self.room, value);
+                }
+            }
+            None => {
+                self.store.clear(&topic);
+            }
         };
     }
 
@@ -182,7 +199,10 @@ mod tests {
 
     fn publisher() -> (RoomPublisher, Arc<StateStore>) {
         let store = StateStore::new();
-        (RoomPublisher::new(store.clone(), "1".into()), store)
+        (
+            RoomPublisher::new(store.clone(), Arc::default(), "1".into()),
+            store,
+        )
     }
 
     fn text(store: &StateStore, topic: &str) -> String {
@@ -218,7 +238,7 @@ mod tests {
         assert!(publisher.status().complete);
         // The room is replaced.
         publisher.unavailable();
-        let publisher = RoomPublisher::new(store.clone(), "1".into());
+        let publisher = RoomPublisher::new(store.clone(), Arc::default(), "1".into());
         assert_eq!(publisher.status(), offline);
     }
 

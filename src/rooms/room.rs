@@ -55,7 +55,11 @@ impl Room {
         stops: CameraStops,
     ) -> Result<Self, String> {
         let device = Device::new(settings.device.clone())?;
-        let publisher = RoomPublisher::new(store, settings.id.clone());
+        let publisher = RoomPublisher::new(
+            store,
+            settings.device.telemetry.clone(),
+            settings.id.clone(),
+        );
         let publisher = Arc::new(publisher);
         let queue = Arc::new(Queue::new(publisher.clone()));
         let stop = CancellationToken::new();

@@ -4,17 +4,17 @@
 //! `poly2mqtt::rooms=debug` shows it. A line about a room is written inside of that room's span,
 //! because the JSON form of the log does not show the explicit parent of a line.
 //!
-//! `rooms`: commands, rooms, polls, devices. `clients`: clients of all doors. `broker`: the connection to the MQTT
+//! `reads`: polls, requests to devices (commands and rooms are in `room_events`). `clients`: clients of all doors. `broker`: the connection to the MQTT
 //! broker. `messages`: single messages to and from it.
 
 mod broker;
 mod clients;
 mod messages;
-mod rooms;
+mod reads;
 
 pub use clients::ClientRefusal;
-pub use rooms::PollOutcome;
-pub(super) use rooms::StatusClass;
+pub use reads::PollOutcome;
+pub(super) use reads::StatusClass;
 
 use time::OffsetDateTime;
 

@@ -11,6 +11,9 @@ use tracing::Span;
 /// line is of no use among hundreds of rooms.
 pub const SPAN_TARGET: &str = "poly2mqtt::span";
 
+/// The name of the span of a room; its field `room` is the room's id.
+pub(super) const ROOM_SPAN: &str = "room";
+
 /// What happens in a room and with its device. It has no parent: if the caller is in a room's span
 /// already, the room is still named once.
 pub fn room_span(room: &str) -> Span {

@@ -150,6 +150,7 @@ async fn a_room_is_used_and_a_restart_survived() {
     for (mode, is) in [("store", true), ("clear", false)] {
         browser.click(&format!("[value='{mode}'][name]")).await;
         browser.click("[data-preset='7']").await;
+        browser.click("#confirm-yes").await;
         browser.until(&stored(is)).await;
     }
     device(&doors, "cleared", |state| {

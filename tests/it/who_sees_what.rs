@@ -158,6 +158,23 @@ fn requests(path: &str) -> Vec<String> {
         "/" | "/ws" | "/healthz" | "/readyz" | "/metrics" | "/asyncapi.json" | "/room" => {
             vec![path.to_owned()]
         }
+        "/manifest.webmanifest" => vec![
+            path.to_owned(),
+            format!("{path}?room=1"),
+            format!("{path}?room={ID}"),
+        ],
+        "/icon/{name}" => ["192.png", "unknown", ""]
+            .map(|name| format!("/icon/{name}"))
+            .to_vec(),
+        "/gateway/log" => [
+            String::new(),
+            "?level=info&limit=2000".to_owned(),
+            "?room=1".to_owned(),
+            format!("?room={ID}"),
+            "?text=hidden".to_owned(),
+        ]
+        .map(|query| format!("{path}{query}"))
+        .to_vec(),
         "/room/{room}" => rooms.map(|room| format!("/room/{room}")).to_vec(),
         "/room/{room}/{*topic}" => rooms.iter().flat_map(|room| topics(room)).collect(),
         "/gateway/{*topic}" => [

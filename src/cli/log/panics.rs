@@ -29,6 +29,7 @@ fn words(info: &PanicHookInfo<'_>) -> String {
 mod tests {
     use std::env;
     use std::process::Command;
+    use std::sync::Arc;
 
     use tracing_subscriber::filter::LevelFilter;
 
@@ -39,7 +40,7 @@ mod tests {
     #[test]
     fn what_a_thread_panics_with_is_written_after_the_lines_before_it() {
         if env::var_os(PANICS).is_some() {
-            let _log = crate::cli::log::start_queued(LevelFilter::INFO);
+            let _log = crate::cli::log::start_queued(LevelFilter::INFO, Arc::default());
             tracing::warn!(target: "poly2mqtt::rooms", "the line before");
             let worker = std::thread::Builder::new().name("worker".to_owned());
             let panicking = worker.spawn(|| panic!("first panic")).unwrap();

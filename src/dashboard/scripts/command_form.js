@@ -6,7 +6,7 @@ function commandForm(card, command, room) {
   const parameters = [...command.topic.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
   const fields = parameters.map((name) => {
     const known = el("datalist", { id: `known-${name}` });
-    const input = el("input", { list: known.id, placeholder: CATALOGUE.parameters[name] ?? "", spellcheck: "false", autocomplete: "off", required: true, input: () => preview(), focus: () => fill() });
+    const input = el("input", { list: known.id, spellcheck: "false", autocomplete: "off", required: true, input: () => preview(), focus: () => fill() });
     // Also at each focus: the room's states may come, and change, after the form is shown.
     const fill = () => {
       const all = suggestions(room(), name);
@@ -15,10 +15,18 @@ function commandForm(card, command, room) {
       preview();
     };
     values.set(name, { input, fill });
-    return el("label", { class: "field" }, el("span", {}, name), input, known);
+    const about = CATALOGUE.parameters[name];
+    return el("label", { class: "field" }, el("span", {}, name), input, about ? el("small", { class: "dim" }, capital(about)) : null, known);
   });
-  const payload = el("textarea", { rows: Math.min(8, sample(command).split("\n").length + 1), spellcheck: "false", "aria-label": "Payload", placeholder: "Empty", input: () => preview() });
-  payload.value = sample(command);
+  const payload = el("textarea", { rows: Math.min(8, sample(command).split("\n").length + 1), spellcheck: "false", "aria-label": "Payload", placeholder: "Empty", focus: () => (isOwn = true), input: () => preview() });
+  // The state's value of now, until a person comes to write something else.
+  let isOwn = false;
+  const begin = () => {
+    if (isOwn) return;
+    const state = command.topic.endsWith("/set") ? store.get(`room/${room()}/${topic().replace(/\/set$/, "")}`) : undefined;
+    const value = sample(command, state);
+    if (payload.value !== value) payload.value = value;
+  };
   const topic = () => command.topic.replace(/\{(\w+)\}/g, (_, name) => level(values.get(name).input.value));
   const frame = () => ({ topic: `room/${room()}/${topic()}`, ...(payload.value.trim() === "" ? {} : { payload: typed(payload.value) }) });
   // JSON is sent as JSON, anything else as text. A number that JavaScript would change stays text.
@@ -31,7 +39,15 @@ function commandForm(card, command, room) {
     }
   };
   const sent = el("code", {});
-  const preview = () => setText(sent, JSON.stringify(frame()));
+  const copying = copyBox(() => {
+    const { topic, payload = "" } = frame();
+    return { topic, payload: short(payload) };
+  });
+  const preview = () => {
+    begin();
+    setText(sent, JSON.stringify(frame()));
+    copying.show();
+  };
   const outcome = el("span", { class: "pill" });
   const answer = el("pre", { tabindex: "0", "aria-label": "Result" });
   const save = el("a", { class: "small-text", hidden: true }, "Save the file");
@@ -39,7 +55,7 @@ function commandForm(card, command, room) {
   const button = el("button", { class: command.guarded ? "danger" : "primary", type: "submit" }, icon("send"), "Send");
   let url = null;
   const rule = command.fields?.length
-    ? el("dl", { class: "pairs" }, ...command.fields.flatMap((field) => [el("dt", { class: "mono" }, field.name + (field.required ? "" : "?")), el("dd", {}, field.rule)]))
+    ? el("dl", { class: "pairs" }, ...command.fields.flatMap((field) => [el("dt", { class: "mono" }, field.name + (field.required ? "" : "?")), el("dd", {}, field.about ? el("div", {}, field.about) : null, el("span", { class: field.about ? "dim" : "" }, capital(field.rule)))]))
     : el("span", {}, command.takes === "none" ? "Takes no payload." : `Takes ${command.takes}.`);
   const form = el("form", { class: "stack", submit: async (event) => {
     event.preventDefault();
@@ -63,11 +79,13 @@ function commandForm(card, command, room) {
     command.takes === "none" ? null : el("label", { class: "field" }, el("span", {}, "Payload"), payload),
     command.file ? el("p", { class: "dim small-text" }, `Upload files over HTTP instead: POST /room/${room()}/${command.topic}`) : null,
     el("div", { class: "row spread" }, el("div", { class: "small-text dim grow mono" }, sent), button));
-  card.replaceChildren(
+  card.replaceChildren(...[
     el("div", { class: "row" }, el("h2", { class: "mono grow" }, command.topic), command.guarded ? el("span", { class: "pill", "data-tone": "warn" }, "guarded") : null, el("span", { class: "pill" }, command.kind)),
+    command.about ? el("p", { class: "about" }, command.about) : null,
     el("p", { class: "dim small-text mono" }, command.requests),
     el("div", { class: "rule" }, rule, command.bare ? el("p", { class: "dim small-text" }, `${command.bare} can also be sent alone, without an object.`) : null),
-    form, result);
+    form, result, command.file ? null : copying.box,
+  ].filter(Boolean));
   preview();
   for (const { fill } of values.values()) fill();
   return preview;

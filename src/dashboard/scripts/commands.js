@@ -56,7 +56,7 @@ async function press(control, room, command, payload) {
 function eventReceived(topic, event) {
   const [, room, , name] = topic.split("/");
   // The room's own page shows the call already.
-  if (name === "incoming_call" && location.hash !== roomHash(room)) {
+  if (name === "incoming_call" && ![roomHash(room), panelHash(room)].includes(location.hash)) {
     toast(el("a", { href: roomHash(room) }, `Incoming call for ${roomName(room)}`), event.address ?? "", "good");
   }
   if (name !== "command_failed") return;

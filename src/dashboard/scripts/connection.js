@@ -5,10 +5,14 @@
 const FIRST_RECONNECT_WAIT = 500;
 /// The longest wait after the gateway is back: a person is watching.
 const LONGEST_RECONNECT_WAIT = 15_000;
-/// As often as the gateway pings from its side.
-const PING_INTERVAL = 20_000;
-/// A pong that takes longer than this will not come.
-const PONG_TIMEOUT = 10_000;
+/// A connection on which nothing came for this long is asked for a sign of life.
+const SILENCE_BEFORE_PING = 10_000;
+/// A sign of life that takes longer than this will not come. The same holds for each step of connecting.
+const SILENCE_BEFORE_END = 8_000;
+/// The same after a standby, when the connection has probably died and a person is waiting.
+const SILENCE_AFTER_STANDBY = 3_000;
+/// How often the silence is measured.
+const WATCH_INTERVAL = 1_000;
 /// The gateway's close code for a token that is missing or wrong.
 const CLOSE_BAD_TOKEN = 4401;
 
@@ -50,6 +54,7 @@ class Connection {
     url.search = token ? new URLSearchParams({ token }) : "";
     this.setState("connecting");
     this.wasOpen = false;
+    this.heard();
     const socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
     // Events of a socket that was given up are ignored.
@@ -62,6 +67,7 @@ class Connection {
 
   opened() {
     this.wasOpen = true;
+    this.heard();
     this.handlers.opened();
     // The answer comes after the last state. An open socket alone does not mean that the token is
     // right: the gateway opens it in any case and closes it with a code.
@@ -69,19 +75,41 @@ class Connection {
       if (!answer.subscribed) return;
       this.reconnectWait = FIRST_RECONNECT_WAIT;
       this.setState("up");
+      this.heard();
       this.handlers.synchronized();
-      this.keepAlive();
     });
   }
 
-  /// Pings again and again: a connection can be dead without any event saying so.
-  keepAlive() {
-    const socket = this.socket;
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.timer = setTimeout(() => socket === this.socket && this.giveUp(), PONG_TIMEOUT);
-      this.request({ ping: true }).then((answer) => answer.pong && socket === this.socket && this.keepAlive());
-    }, PING_INTERVAL);
+  /// Something came: the connection lives.
+  heard() {
+    this.lastHeard = Date.now();
+    this.deadline = null;
+    // Until all states have come, something must come all the time.
+    if (this.state === "connecting") this.deadline = this.lastHeard + SILENCE_BEFORE_END;
+    this.watchdog ??= setInterval(() => this.watch(), WATCH_INTERVAL);
+  }
+
+  /// Notices a connection that is dead without any event saying so: a cable that was pulled, a proxy that
+  /// hangs, a standby.
+  watch() {
+    if (this.socket === null) return;
+    const now = Date.now();
+    if (this.deadline !== null && now > this.deadline) this.giveUp();
+    else if (this.deadline === null && now - this.lastHeard > SILENCE_BEFORE_PING) this.askForLife(SILENCE_BEFORE_END);
+  }
+
+  /// Something must come within this time.
+  askForLife(within) {
+    this.deadline = Math.min(this.deadline ?? Infinity, Date.now() + within);
+    this.request({ ping: true });
+  }
+
+  /// After a standby, or when the network is back: finds out at once whether the connection still lives, and
+  /// connects again if it does not.
+  wake() {
+    if (this.state === "down") this.connect();
+    else if (this.isUp) this.askForLife(SILENCE_AFTER_STANDBY);
+    else if (this.socket !== null && Date.now() - this.lastHeard > SILENCE_AFTER_STANDBY) this.giveUp();
   }
 
   /// Gives a dead connection up without waiting for its close.
@@ -131,6 +159,7 @@ class Connection {
   }
 
   received(data) {
+    this.heard();
     if (data instanceof ArrayBuffer) return this.completeFile(data);
     // The file before this frame was too large for the connection: no bytes follow, only its URL.
     this.completeFile(null);

@@ -22,12 +22,20 @@ function suggestions(room, parameter) {
   return (from[parameter]?.() ?? []).filter((value) => value != null).map(String);
 }
 
-/// A payload to begin with: every required field.
-function sample({ fields = [], bare }) {
-  const required = fields.filter((field) => field.required);
-  if (required.length === 0) return "";
-  if (required.length === 1 && bare === required[0].name) return short(required[0].sample);
-  return JSON.stringify(Object.fromEntries(required.map((field) => [field.name, field.sample])), null, 2);
+/// A field's name as devices write it in states.
+const camelCase = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
+
+/// A payload to begin with: every required field, with what it is now where `state` is the value of the
+/// state that the command sets.
+function sample({ fields = [], bare }, state) {
+  const now = (field) => (isObject(state) ? state[field.name] ?? state[camelCase(field.name)] : undefined);
+  const wanted = fields.filter((field) => field.required || now(field) !== undefined);
+  if (wanted.length === 0) return "";
+  if (wanted.length === 1 && bare === wanted[0].name) {
+    const scalar = state !== undefined && !isObject(state) && !Array.isArray(state) ? state : now(wanted[0]);
+    return short(scalar ?? wanted[0].sample);
+  }
+  return JSON.stringify(Object.fromEntries(wanted.map((field) => [field.name, now(field) ?? field.sample])), null, 2);
 }
 
 function consolePage(scope, main, chosen) {
@@ -52,6 +60,8 @@ function consolePage(scope, main, chosen) {
     preview();
   }
   scope.onEnd(() => release());
+  // Where a command sets a state, its form begins with the value of now.
+  scope.watch(["room/"], () => preview());
   scope.watch(["rooms", "gateway/info"], () => {
     const before = room.value;
     const wanted = before || lastRoom;
@@ -62,7 +72,7 @@ function consolePage(scope, main, chosen) {
 
   const options = CATALOGUE.topics.map((command, index) => ({
     command,
-    text: `${command.topic} ${command.takes} ${command.requests} ${command.kind}`.toLowerCase(),
+    text: `${command.topic} ${command.about ?? ""} ${command.takes} ${command.requests} ${command.kind}`.toLowerCase(),
     element: el("li", { id: `topic-${index}`, role: "option", "aria-selected": "false", "data-topic": command.topic, click: () => select(index) },
       el("span", { class: "mono" }, command.topic), command.guarded ? el("small", {}, "guarded") : null, el("small", {}, command.kind)),
   }));

@@ -1,4 +1,4 @@
-// The log of commands: its lines and its page.
+// The lines of the commands that this page has sent, and of those of other clients that failed.
 
 /// The log's entries, newest first. Each line is made once and changed when its result comes.
 function logLines(scope, matchesFilter, limit) {
@@ -43,16 +43,4 @@ function logLines(scope, matchesFilter, limit) {
     }
   });
   return el("div", {}, empty, lines);
-}
-
-function logPage(scope, main) {
-  document.title = "Log – poly2mqtt";
-  const filter = el("input", { type: "search", placeholder: "Filter", "aria-label": "Filter the log", input: () => store.notify("log") });
-  const matchesFilter = (entry) => `${entry.room}/${entry.command} ${entry.code ?? "ok"} ${entry.message ?? ""}`.toLowerCase().includes(filter.value.trim().toLowerCase());
-  const clear = el("button", { type: "button", click: () => { log.entries = []; store.notify("log"); } }, "Clear");
-  main.append(
-    el("div", { class: "row spread" },
-      el("div", { class: "head" }, el("h1", {}, "Log"), el("p", { class: "dim" }, "Commands sent from this page, and failed commands of other clients.")),
-      el("div", { class: "row" }, el("div", {}, filter), clear)),
-    el("section", { class: "card panel", "aria-label": "Log" }, logLines(scope, matchesFilter, LOG_ENTRIES)));
 }

@@ -27,7 +27,7 @@ function roomPage(scope, main, room) {
     el("div", { class: "head" },
       el("div", {}, el("a", { class: "back", href: "#/" }, icon("left"), "All rooms")),
       el("div", { class: "row" }, name, availabilityPill(scope, room), callPill(scope, room)),
-      el("div", { class: "row" }, device),
+      el("div", { class: "row" }, device, el("a", { class: "small-text", href: panelHash(room) }, "Panel for a tablet")),
       problemBox(scope, room)),
     missing, columns, commandsPanel(scope, room), statesPanel(scope, room));
 }

@@ -19,6 +19,7 @@ function show() {
   if (name === "room" && argument) roomPage(page, main, argument);
   else if (name === "console") consolePage(page, main, argument);
   else if (name === "log") logPage(page, main);
+  else if (name === "panel" && argument) wallPanelPage(page, main, argument);
   else overviewPage(page, main);
   const current = name === "console" || name === "log" ? name : "rooms";
   for (const item of document.querySelectorAll("nav a")) {
@@ -35,19 +36,22 @@ window.addEventListener("hashchange", () => {
 });
 $("retry").addEventListener("click", () => connection.reconnectNow());
 $("forget").addEventListener("click", () => {
-  sessionStorage.removeItem("token");
+  forgetToken();
   location.reload();
 });
 $("token").addEventListener("cancel", (event) => event.preventDefault());
 $("token").addEventListener("close", () => {
-  sessionStorage.setItem("token", $("token-input").value.trim());
+  useToken($("token-input").value.trim(), $("token-keep").checked);
   $("token-input").value = "";
   connection.connect();
 });
-window.addEventListener("online", () => connection.reconnectNow());
-document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && connection.reconnectNow());
+window.addEventListener("online", () => connection.wake());
+window.addEventListener("pageshow", (event) => event.persisted && connection.wake());
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && connection.wake());
 
 // What every page needs: names, availability, problems, calls and events.
 connection.subscribe(["gateway/#", "room/+/availability", "room/+/problem", "room/+/system/info", "room/+/call/state", "room/+/event/#"]);
+takeKeptToken();
+$("manifest").href = gatewayAddress("manifest.webmanifest");
 show();
 connection.connect();

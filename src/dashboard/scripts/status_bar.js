@@ -53,8 +53,10 @@ function askForToken() {
   const dialog = $("token");
   const input = $("token-input");
   if (sessionStorage.getItem("token")) setText($("token-why"), "The gateway does not accept this token. Valid tokens are those under [[http.token]] in the gateway's configuration.");
-  sessionStorage.removeItem("token");
+  forgetToken();
   input.value = "";
+  // A tablet at the wall is started again by itself, with nobody there who knows the token.
+  $("token-keep").checked = location.hash.startsWith("#/panel/");
   if (!dialog.open) dialog.showModal();
 }
 

@@ -33,6 +33,15 @@ impl Grant {
         self.rooms().is_none_or(|rooms| rooms.contains(room))
     }
 
+    /// Whether the log's entries about a room may be seen; without a room, those about the gateway, which may
+    /// name any room.
+    pub fn sees_log_of(&self, room: Option<&str>) -> bool {
+        match room {
+            Some(room) => self.sees(room),
+            None => self.rooms().is_none(),
+        }
+    }
+
     /// Whether a topic may be seen. Of some perhaps only a part: [`Grant::own_view`].
     pub fn sees_topic(&self, topic: &str) -> bool {
         let Some(rooms) = self.rooms() else {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 
 use super::{
-    HttpState, monitoring, origin, path, response, rooms, security_headers, upgrade, websocket,
+    HttpState, log, monitoring, origin, path, response, rooms, security_headers, upgrade, websocket,
 };
 
 /// A path and its handler.
@@ -19,6 +19,8 @@ type Path = (&'static str, fn() -> MethodRouter<Arc<HttpState>>);
 /// Every path.
 const PATHS: &[Path] = &[
     ("/", || get(crate::dashboard::dashboard)),
+    ("/manifest.webmanifest", || get(crate::dashboard::manifest)),
+    ("/icon/{name}", || get(crate::dashboard::icon)),
     ("/ws", || any(websocket::upgrade)),
     ("/healthz", || get(monitoring::healthy)),
     ("/readyz", || get(monitoring::ready)),
@@ -27,6 +29,7 @@ const PATHS: &[Path] = &[
     ("/room", || get(rooms::list)),
     ("/room/{room}", || any(rooms::room)),
     ("/room/{room}/{*topic}", || any(rooms::topic)),
+    ("/gateway/log", || get(log::log)),
     ("/gateway/{*topic}", || get(rooms::gateway)),
     #[cfg(feature = "autobahn-echo")]
     ("/autobahn-echo", || any(websocket::echo)),

@@ -31,7 +31,11 @@ impl Fixture {
     fn connecting() -> Self {
         let settings = room_settings();
         let store = StateStore::new();
-        let publisher = RoomPublisher::new(store.clone(), settings.id.clone());
+        let publisher = RoomPublisher::new(
+            store.clone(),
+            settings.device.telemetry.clone(),
+            settings.id.clone(),
+        );
         let publisher = Arc::new(publisher);
         let queue = Arc::new(Queue::new(publisher.clone()));
         let device = Device::new(settings.device.clone()).unwrap();

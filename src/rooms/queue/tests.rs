@@ -25,7 +25,7 @@ const ALL: FreeLanes = FreeLanes {
 impl Fixture {
     fn new() -> Self {
         let (tx, answers) = mpsc::channel();
-        let publisher = RoomPublisher::new(StateStore::new(), "1".into());
+        let publisher = RoomPublisher::new(StateStore::new(), Arc::default(), "1".into());
         Self {
             queue: Queue::new(Arc::new(publisher)),
             answers,

@@ -12,14 +12,33 @@ function presets(scope, room) {
   };
   const segments = el("div", { class: "segments", role: "radiogroup", "aria-label": "What pressing a preset does" },
     ...Object.entries(modes).map(([mode, [text]]) => el("label", {}, el("input", { type: "radio", name: "preset-mode", value: mode, change: () => choose(mode) }), el("span", {}, text))));
+  const isEmpty = (index) => list(store.get(`${base}camera/presets`)).find((preset) => String(preset.index) === String(index))?.stored === false;
+  const called = (index) => {
+    const name = store.get(`${base}camera/presets/names`)?.[index];
+    return name ? `preset ${index} (${name})` : `preset ${index}`;
+  };
+  // A camera position that is overwritten or cleared is gone: nothing brings it back, so both ask.
+  const questions = {
+    store: (index) => isEmpty(index)
+      ? [`Store ${called(index)}?`, "The camera's position of now is saved in it.", "Store"]
+      : [`Overwrite ${called(index)}?`, "The camera's position of now replaces the one that is stored. The old one cannot be brought back.", "Overwrite"],
+    clear: (index) => [`Clear ${called(index)}?`, "Its camera position is gone then, and cannot be brought back.", "Clear"],
+  };
+  async function pressed(button, index) {
+    const mode = grid.dataset.mode;
+    if (mode !== "store" && isEmpty(index)) {
+      // Somebody may have stored it at the device since it was read last.
+      await press(button, room, "camera/presets/get");
+      if (isEmpty(index)) return toast(`${capital(called(index))} is empty`, mode === "clear" ? "There is nothing to clear." : "Choose Store to save a camera position in it.", "");
+    }
+    if (mode in questions && !(await confirmed(...questions[mode](index)))) return choose("activate");
+    const result = await press(button, room, `camera/preset/${index}/${mode}`);
+    // Storing and clearing apply to one preset: the next press recalls again.
+    if (result?.ok && mode !== "activate") choose("activate");
+  }
   const buttons = [];
   for (let index = 1; index <= 10; index += 1) {
-    const button = el("button", { type: "button", "data-preset": index, click: async () => {
-      const mode = grid.dataset.mode;
-      const result = await press(button, room, `camera/preset/${index}/${mode}`);
-      // Storing and clearing apply to one preset: the next press recalls again.
-      if (result?.ok && mode !== "activate") choose("activate");
-    } }, el("span", {}, String(index)));
+    const button = el("button", { type: "button", "data-preset": index, click: () => pressed(button, index) }, el("span", {}, String(index)), el("small", { class: "empty-mark", hidden: true }, "empty"));
     buttons.push(button);
   }
   grid.append(...buttons);
@@ -32,6 +51,7 @@ function presets(scope, room) {
       const stored = known.find((preset) => String(preset.index) === number)?.stored === true;
       const name = isObject(names) ? names[number] : undefined;
       button.dataset.stored = stored;
+      button.lastChild.hidden = !isEmpty(number);
       button.title = name ?? "";
       setText(button.firstChild, name ?? number);
       button.setAttribute("aria-label", `Preset ${name ? `${number}, ${name}` : number}, ${stored ? "stored" : "empty"}`);

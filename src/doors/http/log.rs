@@ -1,0 +1,154 @@
+//! `GET /gateway/log`: the newest lines of the gateway's log and the events of the rooms.
+//!
+//! A token that is limited to rooms gets the entries of these rooms and nothing else: a line about the gateway
+//! may name any room.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::{Value, json};
+use tracing::Level;
+use url::form_urlencoded;
+
+use super::authorization::Authorized;
+use super::connection::KeepsPlace;
+use super::{HttpState, response};
+use crate::command::ErrorCode;
+use crate::telemetry::{LogEntry, LogQuery};
+
+/// How many entries there are in an answer that is not limited.
+const DEFAULT_LIMIT: usize = 500;
+/// The most: half a megabyte.
+const MOST_ENTRIES: usize = 2000;
+
+/// The entries that `level`, `room`, `text`, `after` (an `id`) and `limit` of the query ask for, the oldest
+/// first.
+pub async fn log(
+    State(state): State<Arc<HttpState>>,
+    Authorized(grant): Authorized,
+    _place: KeepsPlace,
+    request: Request,
+) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
+    let query = match parse(&pairs) {
+        Ok(query) => query,
+        Err(message) => {
+            let code = ErrorCode::InvalidPayload.as_str();
+            return response::error(StatusCode::BAD_REQUEST, code, &message);
+        }
+    };
+    let log = state.clients.telemetry.log();
+    let entries = log.read(&query, |room| grant.sees_log_of(room));
+    let entries: Value = entries.iter().map(|entry| entry_json(entry)).collect();
+    let body = json!({"since": log.since(), "entries": entries});
+    response::text("application/json", body.to_string())
+}
+
+/// # Errors
+/// What a parameter takes, for the user.
+fn parse(pairs: &[(String, String)]) -> Result<LogQuery<'_>, String> {
+    let mut query = LogQuery {
+        after: 0,
+        level: Level::INFO,
+        room: "",
+        text: "",
+        limit: DEFAULT_LIMIT,
+    };
+    for (name, value) in pairs {
+        match name.as_str() {
+            "room" => query.room = value,
+            "text" => query.text = value,
+            "level" => {
+                query.level = level(value).ok_or_else(|| {
+                    format!("level takes error, warn or info, not \"{value:.40}\"")
+                })?;
+            }
+            "after" => {
+                query.after = value
+                    .parse()
+                    .map_err(|_| format!("after takes the id of an entry, not \"{value:.40}\""))?;
+            }
+            "limit" => {
+                let limit = value.parse().ok();
+                let limit = limit.filter(|limit| (1..=MOST_ENTRIES).contains(limit));
+                query.limit = limit.ok_or_else(|| {
+                    format!("limit takes an integer from 1 to {MOST_ENTRIES}, not \"{value:.40}\"")
+                })?;
+            }
+            "token" => {}
+            other => {
+                return Err(format!(
+                    "the log takes level, room, text, after and limit, not \"{other:.40}\""
+                ));
+            }
+        }
+    }
+    Ok(query)
+}
+
+fn level(name: &str) -> Option<Level> {
+    match name {
+        "error" => Some(Level::ERROR),
+        "warn" => Some(Level::WARN),
+        "info" => Some(Level::INFO),
+        _ => None,
+    }
+}
+
+fn entry_json(entry: &LogEntry) -> Value {
+    let mut json = json!({
+        "id": entry.id,
+        "at": entry.at(),
+        "level": entry.level.as_str().to_ascii_lowercase(),
+        "kind": entry.kind.as_str(),
+        "room": entry.room.as_deref(),
+        "text": entry.text,
+    });
+    if let (Some(command), Some(json)) = (&entry.command, json.as_object_mut()) {
+        json.insert("command".into(), (*command.topic).into());
+        json.insert("door".into(), command.door.into());
+        json.insert("code".into(), command.code.into());
+        json.insert("took_ms".into(), command.took_ms.into());
+    }
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_that_are_not_understood_are_refused() {
+        let given = |query: &str| -> Result<(), String> {
+            let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect();
+            parse(&pairs).map(|_| ())
+        };
+        for right in [
+            "",
+            "level=warn&room=1&text=%F0%9F%98%80&after=5&limit=2000&token=x",
+            "limit=1",
+        ] {
+            assert_eq!(given(right), Ok(()), "{right}");
+        }
+        for wrong in [
+            "level=loud",
+            "level=debug",
+            "after=x",
+            "after=1.5",
+            "limit=0",
+            "limit=2001",
+            "limit=-1",
+            "rooms=1",
+        ] {
+            let (name, _) = wrong.split_once('=').unwrap();
+            assert!(given(wrong).unwrap_err().contains(name), "{wrong}");
+        }
+    }
+}

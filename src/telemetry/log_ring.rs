@@ -1,0 +1,421 @@
+//! The newest lines of the log, kept in memory for those who read them over HTTP.
+//!
+//! Owns the entries, and the bounds of their number and bytes. One room cannot push out what others have:
+//! where there is no place, the oldest entry of the room that takes most gives way. A room's commands that
+//! succeeded give way apart from the rest, so that a control system that polls hides no failure. Every entry
+//! goes through [`LogRing::push`]. Reads no clock but for the time of an entry, and decides not who may see
+//! what: the reader brings that.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::Level;
+
+use crate::visible::visible_start;
+
+/// A day of a few rooms, or an hour of many.
+const MAX_ENTRIES: usize = 4000;
+/// What all entries may take together.
+const MAX_BYTES: usize = 1 << 20;
+/// What an entry takes besides its texts: itself and its places in the maps.
+const BYTES_PER_ENTRY: usize = 160;
+/// The longest text of an entry, in characters.
+const LONGEST_ENTRY: usize = 600;
+
+/// What an entry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogKind {
+    /// A line of the gateway's own log.
+    Line,
+    /// A room went online.
+    Online,
+    /// A room went offline, or has another problem.
+    Offline,
+    /// An event of a call, or the call log's newest entry.
+    Call,
+    /// Another event of a room.
+    Event,
+    /// A command that succeeded.
+    Command,
+    /// A command that failed.
+    Failure,
+}
+
+impl LogKind {
+    /// Its name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Online => "online",
+            Self::Offline => "offline",
+            Self::Call => "call",
+            Self::Event => "event",
+            Self::Command => "command",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedCommand {
+    /// Its topic below the room. Its payload is never kept: it may hold a PIN or a password.
+    pub topic: Box<str>,
+    /// The door that it came from.
+    pub door: &'static str,
+    /// `ok`, or the error code.
+    pub code: &'static str,
+    /// From receipt to result, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// What is new, before it has its time.
+#[derive(Debug, Clone)]
+pub struct NewEntry<'a> {
+    /// How bad it is.
+    pub level: Level,
+    /// What it is about.
+    pub kind: LogKind,
+    /// The room that it is about, which is configured; `None`: the gateway, or several rooms.
+    pub room: Option<&'a str>,
+    /// What happened.
+    pub text: &'a str,
+    /// The command that it is about.
+    pub command: Option<LoggedCommand>,
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// When, in microseconds since 1970; no other entry has the same. It says nothing of how many entries
+    /// there are that a reader may not see.
+    pub id: i64,
+    /// How bad it is.
+    pub level: Level,
+    /// What it is about.
+    pub kind: LogKind,
+    /// The room that it is about; `None`: the gateway, or several rooms.
+    pub room: Option<Arc<str>>,
+    /// What happened.
+    pub text: Box<str>,
+    /// The command that it is about.
+    pub command: Option<LoggedCommand>,
+}
+
+impl LogEntry {
+    /// When it happened (RFC 3339, UTC).
+    pub fn at(&self) -> String {
+        rfc3339(self.id)
+    }
+
+    fn bytes(&self) -> usize {
+        let topic = self
+            .command
+            .as_ref()
+            .map_or(0, |command| command.topic.len());
+        BYTES_PER_ENTRY + self.text.len() + topic
+    }
+
+    fn contains(&self, lower_case: &str) -> bool {
+        let command = self.command.as_ref();
+        let parts = [
+            Some(&*self.text),
+            self.room.as_deref(),
+            command.map(|command| &*command.topic),
+            command.map(|command| command.code),
+            command.map(|command| command.door),
+        ];
+        let mut parts = parts.into_iter().flatten();
+        parts.any(|part| part.to_lowercase().contains(lower_case))
+    }
+}
+
+/// Which entries are wanted.
+#[derive(Debug, Clone)]
+pub struct LogQuery<'a> {
+    /// Only what came after the entry with this id.
+    pub after: i64,
+    /// At least as bad as this.
+    pub level: Level,
+    /// Only of this room; empty: of every room, and of the gateway.
+    pub room: &'a str,
+    /// Only with this text in it, in any case.
+    pub text: &'a str,
+    /// At most this many, the newest.
+    pub limit: usize,
+}
+
+/// The entries of one gateway.
+#[derive(Debug)]
+pub struct LogRing {
+    started: i64,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    by_id: BTreeMap<i64, Arc<LogEntry>>,
+    sources: HashMap<Source, Share>,
+    bytes: usize,
+    newest: i64,
+}
+
+/// Where entries come from: a room or the gateway, and whether they are commands that succeeded.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Source(Option<Arc<str>>, bool);
+
+impl Source {
+    fn of(entry: &LogEntry) -> Self {
+        Self(entry.room.clone(), entry.kind == LogKind::Command)
+    }
+}
+
+/// The entries of one source, the oldest first.
+#[derive(Debug, Default)]
+struct Share {
+    ids: VecDeque<i64>,
+    bytes: usize,
+}
+
+impl Default for LogRing {
+    fn default() -> Self {
+        Self {
+            started: now(),
+            entries: Mutex::default(),
+        }
+    }
+}
+
+impl LogRing {
+    /// Nothing is left half done when this is poisoned but for counts, which only decide what gives way.
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when there are entries (RFC 3339, UTC): the start of the gateway.
+    pub fn since(&self) -> String {
+        rfc3339(self.started)
+    }
+
+    /// Adds an entry.
+    pub fn push(&self, new: NewEntry<'_>) {
+        let text = visible_start(new.text, LONGEST_ENTRY);
+        let mut entries = self.lock();
+        let room = new.room.map(|room| entries.shared_name(room));
+        let entry = LogEntry {
+            id: now().max(entries.newest + 1),
+            level: new.level,
+            kind: new.kind,
+            room,
+            text: text.into(),
+            command: new.command,
+        };
+        entries.add(entry);
+    }
+
+    /// The entries that are wanted and that `sees` lets the reader see, by their room; the oldest first.
+    pub fn read(
+        &self,
+        query: &LogQuery<'_>,
+        sees: impl Fn(Option<&str>) -> bool,
+    ) -> Vec<Arc<LogEntry>> {
+        let text = query.text.to_lowercase();
+        let wanted = |entry: &LogEntry| {
+            let room = entry.room.as_deref();
+            entry.level <= query.level
+                && (query.room.is_empty() || room == Some(query.room))
+                && sees(room)
+                && (text.is_empty() || entry.contains(&text))
+        };
+        // Few at a time stay locked: a search through all of them takes a while.
+        let all: Vec<_> = {
+            let entries = self.lock();
+            let range = (Bound::Excluded(query.after), Bound::Unbounded);
+            entries.by_id.range(range).map(|(_, e)| e.clone()).collect()
+        };
+        let newest = all.into_iter().rev().filter(|entry| wanted(entry));
+        let mut found: Vec<_> = newest.take(query.limit).collect();
+        found.reverse();
+        found
+    }
+}
+
+impl Entries {
+    /// The name of a room, shared with the entries that have it.
+    fn shared_name(&self, room: &str) -> Arc<str> {
+        let room: Arc<str> = room.into();
+        let known = [false, true].map(|is_success| Source(Some(room.clone()), is_success));
+        let known = known
+            .iter()
+            .find_map(|source| self.sources.get_key_value(source));
+        known
+            .and_then(|(source, _)| source.0.clone())
+            .unwrap_or(room)
+    }
+
+    fn add(&mut self, entry: LogEntry) {
+        let bytes = entry.bytes();
+        let share = self.sources.entry(Source::of(&entry)).or_default();
+        share.ids.push_back(entry.id);
+        share.bytes += bytes;
+        self.bytes += bytes;
+        self.newest = entry.id;
+        self.by_id.insert(entry.id, Arc::new(entry));
+        while self.by_id.len() > MAX_ENTRIES || self.bytes > MAX_BYTES {
+            self.drop_one();
+        }
+    }
+
+    /// Drops the oldest entry of the source that takes most.
+    fn drop_one(&mut self) {
+        let largest = self.sources.iter().max_by_key(|(_, share)| share.bytes);
+        let Some(source) = largest.map(|(source, _)| source.clone()) else {
+            return;
+        };
+        let Some(share) = self.sources.get_mut(&source) else {
+            return;
+        };
+        if let Some(entry) = share.ids.pop_front().and_then(|id| self.by_id.remove(&id)) {
+            share.bytes -= entry.bytes();
+            self.bytes -= entry.bytes();
+        }
+        if share.ids.is_empty() {
+            self.sources.remove(&source);
+        }
+    }
+}
+
+/// Microseconds since 1970.
+fn now() -> i64 {
+    let now = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000;
+    i64::try_from(now).unwrap_or(i64::MAX)
+}
+
+fn rfc3339(microseconds: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(microseconds) * 1000);
+    time.ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line<'a>(room: Option<&'a str>, text: &'a str) -> NewEntry<'a> {
+        NewEntry {
+            level: Level::INFO,
+            kind: LogKind::Line,
+            room,
+            text,
+            command: None,
+        }
+    }
+
+    fn success(room: &str) -> NewEntry<'_> {
+        NewEntry {
+            kind: LogKind::Command,
+            command: Some(LoggedCommand {
+                topic: "audio/volume/get".into(),
+                door: "mqtt",
+                code: "ok",
+                took_ms: 5,
+            }),
+            ..line(Some(room), "")
+        }
+    }
+
+    const ALL: LogQuery<'static> = LogQuery {
+        after: 0,
+        level: Level::TRACE,
+        room: "",
+        text: "",
+        limit: usize::MAX,
+    };
+
+    fn texts(ring: &LogRing, query: &LogQuery<'_>) -> Vec<String> {
+        let found = ring.read(query, |_| true);
+        found.iter().map(|entry| entry.text.to_string()).collect()
+    }
+
+    #[test]
+    fn entries_are_found_by_level_room_text_and_what_came_after() {
+        let ring = LogRing::default();
+        ring.push(line(None, "started"));
+        ring.push(line(Some("1"), "online"));
+        ring.push(NewEntry {
+            level: Level::WARN,
+            ..line(Some("2"), "No Route")
+        });
+        ring.push(success("1"));
+        assert_eq!(texts(&ring, &ALL), ["started", "online", "No Route", ""]);
+        let find = |change: &dyn Fn(&mut LogQuery<'static>)| {
+            let mut query = ALL;
+            change(&mut query);
+            texts(&ring, &query)
+        };
+        assert_eq!(find(&|query| query.level = Level::WARN), ["No Route"]);
+        assert_eq!(find(&|query| query.room = "1"), ["online", ""]);
+        assert_eq!(find(&|query| query.text = "no r"), ["No Route"]);
+        assert_eq!(find(&|query| query.text = "VOLUME"), [""]);
+        assert_eq!(find(&|query| query.limit = 2), ["No Route", ""]);
+        let second = ring.read(&ALL, |_| true)[1].id;
+        assert_eq!(find(&|query| query.after = second), ["No Route", ""]);
+        let only_room_1 = ring.read(&ALL, |room| room == Some("1"));
+        assert_eq!(only_room_1.len(), 2);
+    }
+
+    #[test]
+    fn ids_grow_however_fast_entries_come() {
+        let ring = LogRing::default();
+        for _ in 0..1000 {
+            ring.push(line(None, "x"));
+        }
+        let ids: Vec<_> = ring.read(&ALL, |_| true).iter().map(|e| e.id).collect();
+        assert_eq!(ids.len(), 1000);
+        assert!(ids.is_sorted_by(|a, b| a < b));
+    }
+
+    /// Whatever comes, the memory is bounded, and a flood of one room leaves what others have.
+    #[test]
+    fn a_flood_is_bounded_and_pushes_out_only_its_own() {
+        let long = "ü".repeat(100_000);
+        for (name, flood) in [
+            ("lines of the gateway", line(None, "again")),
+            ("lines of a room", line(Some("2"), "again")),
+            ("long lines of a room", line(Some("2"), &long)),
+            ("commands of a room", success("2")),
+            ("commands of the same room", success("1")),
+        ] {
+            let ring = LogRing::default();
+            ring.push(line(Some("1"), "the device is gone"));
+            (0..3 * MAX_ENTRIES).for_each(|_| ring.push(flood.clone()));
+            let entries = ring.lock();
+            assert!(entries.by_id.len() <= MAX_ENTRIES, "{name}");
+            assert!(entries.bytes <= MAX_BYTES, "{name}");
+            let bytes: usize = entries.by_id.values().map(|entry| entry.bytes()).sum();
+            assert_eq!(bytes, entries.bytes, "{name}");
+            drop(entries);
+            assert_eq!(texts(&ring, &ALL)[0], "the device is gone", "{name}");
+        }
+    }
+
+    #[test]
+    fn many_rooms_share_the_place() {
+        let ring = LogRing::default();
+        for round in 0..20 {
+            for room in 0..1000 {
+                ring.push(line(Some(&room.to_string()), &round.to_string()));
+            }
+        }
+        for room in [0, 500, 999] {
+            let room = room.to_string();
+            let query = LogQuery { room: &room, ..ALL };
+            assert_eq!(texts(&ring, &query).last().unwrap(), "19", "{room}");
+        }
+        assert!(ring.lock().sources.len() <= 1000);
+    }
+}
