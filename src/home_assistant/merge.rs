@@ -4,7 +4,8 @@
 //! because of that. So what the old document has is kept until it is certain that the device lacks
 //! it. Then it is removed as Home Assistant requires: one document has the component with only its
 //! platform, the next leaves it out. So is a component that has become another kind of entity, which Home
-//! Assistant would keep beside the new one.
+//! Assistant would keep beside the new one, and one that is no longer disabled, which would stay so: Home
+//! Assistant decides that when it first sees an entity. The next document has them anew.
 
 use serde_json::{Map, Value, json};
 
@@ -56,11 +57,14 @@ pub fn merge(new: Value, old: Option<&Value>, certain: bool) -> Merged {
             continue;
         }
         let now = &merged.document["components"][key];
-        let is_another_kind = now.is_object() && now["platform"] != *platform;
-        if now.is_object() && !is_another_kind {
+        let is_disabled = |component: Option<&Value>| component == Some(&Value::Bool(false));
+        let is_enabled_now = is_disabled(component.get("enabled_by_default"))
+            && !is_disabled(now.get("enabled_by_default"));
+        let is_anew = now.is_object() && (now["platform"] != *platform || is_enabled_now);
+        if now.is_object() && !is_anew {
             continue;
         }
-        merged.document["components"][key] = if certain || is_another_kind {
+        merged.document["components"][key] = if certain || is_anew {
             merged.removes = true;
             json!({"platform": platform})
         } else {
@@ -105,6 +109,32 @@ mod tests {
             let after = merge(new.clone(), Some(&merged.document), certain);
             assert!(!after.removes && !after.keeps);
             assert_eq!(after.document, new);
+        }
+    }
+
+    /// A reboot that the room allows from now on, or a preset that an earlier version had disabled.
+    #[test]
+    fn what_is_no_longer_disabled_is_made_anew() {
+        let disabled = json!({"platform": "button", "name": "A", "enabled_by_default": false});
+        let enabled = json!({"platform": "button", "name": "A"});
+        for (old, new, anew) in [
+            (&disabled, &enabled, true),
+            (&enabled, &disabled, false),
+            (&disabled, &disabled, false),
+            (&enabled, &enabled, false),
+        ] {
+            let new = document(&json!({"a": new}));
+            let merged = merge(new.clone(), Some(&document(&json!({"a": old}))), false);
+            assert_eq!(merged.removes, anew, "{old} {new}");
+            let now = match anew {
+                true => json!({"platform": "button"}),
+                false => new["components"]["a"].clone(),
+            };
+            assert_eq!(merged.document["components"]["a"], now);
+            assert_eq!(
+                merge(new.clone(), Some(&merged.document), false).document,
+                new
+            );
         }
     }
 

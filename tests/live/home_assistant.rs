@@ -380,6 +380,12 @@ async fn what_an_earlier_version_left_goes() {
             "sip_registration": sensor("sip_registration"),
             "firmware": sensor("firmware"),
             "status_mr_audio": sensor("status_mr_audio"),
+            "preset_1": {
+                "platform": "button", "unique_id": "poly2mqtt-old_try_old_preset_1",
+                "default_entity_id": "button.try_old_preset_1", "name": "Preset 1", "qos": 1,
+                "command_topic": "old/room/try_old/camera/preset/1/activate", "payload_press": "",
+                "enabled_by_default": false,
+            },
         },
     });
     let none = PublishProperties::default();
@@ -391,6 +397,7 @@ async fn what_an_earlier_version_left_goes() {
         let entity = format!("sensor.try_old_{key}");
         api.until(&entity, "there", |state| state.is_some()).await;
     }
+    assert!(api.state("button.try_old_preset_1").await.is_none());
     let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let url = BrokerUrl::Tcp {
         host: "127.0.0.1".into(),
@@ -403,6 +410,10 @@ async fn what_an_earlier_version_left_goes() {
     api.shows("binary_sensor.try_old_sip_registration", "on")
         .await;
     api.shows("binary_sensor.try_old_system_audio", "off").await;
+    api.until("button.try_old_preset_1", "enabled", |state| {
+        state.is_some_and(|state| state["state"] != "unavailable")
+    })
+    .await;
     for key in [registration, firmware, audio] {
         let entity = format!("sensor.try_old_{key}");
         api.until_in(SETTLED, &entity, "gone", |state| state.is_none())
