@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Its `configuration.yaml` must have `automation: !include automations.yaml`, as that of a new installation
-//! has. The test's rooms, `try_a`, `try_b` and `try_old`, are removed again.
+//! has. The test's rooms, `try_a`, `try_b` and `try_old_…`, are removed again.
 mod api;
 mod examples;
 mod templates;
@@ -359,21 +359,24 @@ async fn what_an_earlier_version_left_goes() {
     let api = Api::new();
     let port = var("HA_BROKER_PORT").unwrap().parse().unwrap();
     let client = Client::connect(port).await;
-    let topic = "homeassistant/device/poly2mqtt-old_try_old/config";
+    // Home Assistant remembers entities that it had: this one it has never seen.
+    let id = format!("try_old_{}", std::process::id());
+    let topic = format!("homeassistant/device/poly2mqtt-old_{id}/config");
     let sensor = |key: &str| {
         json!({
-            "platform": "sensor", "unique_id": format!("poly2mqtt-old_try_old_{key}"),
-            "default_entity_id": format!("sensor.try_old_{key}"), "name": key, "qos": 1,
-            "state_topic": "old/room/try_old/old",
+            "platform": "sensor", "unique_id": format!("poly2mqtt-old_{id}_{key}"),
+            "default_entity_id": format!("sensor.{id}_{key}"), "name": key, "qos": 1,
+            "state_topic": format!("old/room/{id}/old"),
         })
     };
-    let availability = |topic: &str| json!({"topic": topic});
+    let availability = |topic: String| json!({"topic": topic});
+    let preset = format!("button.{id}_preset_1");
     let document = json!({
-        "device": {"identifiers": ["poly2mqtt-old_try_old"], "name": "Old"},
+        "device": {"identifiers": [format!("poly2mqtt-old_{id}")], "name": "Old"},
         "origin": {"name": "poly2mqtt"},
         "availability": [
-            availability("old/gateway/availability"),
-            availability("old/room/try_old/availability"),
+            availability("old/gateway/availability".into()),
+            availability(format!("old/room/{id}/availability")),
         ],
         "availability_mode": "all",
         "components": {
@@ -381,49 +384,50 @@ async fn what_an_earlier_version_left_goes() {
             "firmware": sensor("firmware"),
             "status_mr_audio": sensor("status_mr_audio"),
             "preset_1": {
-                "platform": "button", "unique_id": "poly2mqtt-old_try_old_preset_1",
-                "default_entity_id": "button.try_old_preset_1", "name": "Preset 1", "qos": 1,
-                "command_topic": "old/room/try_old/camera/preset/1/activate", "payload_press": "",
+                "platform": "button", "unique_id": format!("poly2mqtt-old_{id}_preset_1"),
+                "default_entity_id": preset, "name": "Preset 1", "qos": 1,
+                "command_topic": format!("old/room/{id}/camera/preset/1/activate"), "payload_press": "",
                 "enabled_by_default": false,
             },
         },
     });
     let none = PublishProperties::default();
     client
-        .publish_with(topic, document.to_string(), true, none)
+        .publish_with(&topic, document.to_string(), true, none)
         .await;
     let [registration, firmware, audio] = ["sip_registration", "firmware", "status_mr_audio"];
     for key in [registration, firmware, audio] {
-        let entity = format!("sensor.try_old_{key}");
+        let entity = format!("sensor.{id}_{key}");
         api.until(&entity, "there", |state| state.is_some()).await;
     }
-    assert!(api.state("button.try_old_preset_1").await.is_none());
+    assert!(api.state(&preset).await.is_none());
     let device = SimulatedDevice::start(Options::default()).await.unwrap();
     let url = BrokerUrl::Tcp {
         host: "127.0.0.1".into(),
         port,
     };
-    let rooms = BTreeMap::from([(RoomId::new("try_old").unwrap(), room(&device))]);
+    let rooms = BTreeMap::from([(RoomId::new(&id).unwrap(), room(&device))]);
     let mut config = config(url, rooms);
     config.mqtt.topic_prefix = "old".into();
     let mut service = App::start(config.clone(), timings()).await.unwrap();
-    api.shows("binary_sensor.try_old_sip_registration", "on")
+    api.shows(&format!("binary_sensor.{id}_sip_registration"), "on")
         .await;
-    api.shows("binary_sensor.try_old_system_audio", "off").await;
-    api.until("button.try_old_preset_1", "enabled", |state| {
+    api.shows(&format!("binary_sensor.{id}_system_audio"), "off")
+        .await;
+    api.until(&preset, "enabled", |state| {
         state.is_some_and(|state| state["state"] != "unavailable")
     })
     .await;
     for key in [registration, firmware, audio] {
-        let entity = format!("sensor.try_old_{key}");
+        let entity = format!("sensor.{id}_{key}");
         api.until_in(SETTLED, &entity, "gone", |state| state.is_none())
             .await;
     }
-    api.shows("binary_sensor.try_old_sip_registration", "on")
+    api.shows(&format!("binary_sensor.{id}_sip_registration"), "on")
         .await;
     config.rooms.clear();
     service.reload(config).await.unwrap();
-    client.expect(topic, "").await;
+    client.expect(&topic, "").await;
     service.stop().await;
     let none = PublishProperties::default();
     let gateway = "homeassistant/device/poly2mqtt-old-gateway/config";
