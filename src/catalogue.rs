@@ -87,7 +87,7 @@ pub use areas::paired::states::{DEVICES, TOUCH_PANEL};
 pub use areas::providers::states::{CALL_IN_MEETING, MODE as SYSTEM_MODE, PROVIDERS};
 pub use areas::session::{SESSION_LISTS, session_state, states::SESSION};
 pub use areas::system::states::{BOOT_TIME, INFO as SYSTEM_INFO, STATE as SYSTEM_STATE};
-pub use areas::system::uptime;
+pub use areas::system::{boot_date, uptime};
 pub use body::{is_deep, is_plain_text, is_web_page, payload, read_body};
 pub use call::Call;
 pub use command::{
@@ -95,7 +95,7 @@ pub use command::{
 };
 pub use connections::{CallConnection, CallPhase, connections};
 pub use device_config::{MOST_SETTINGS, SettingRule, is_setting_name, setting_names};
-pub use entity::{Category, Enabled, Entity, EntityKind, EntityOptions};
+pub use entity::{Category, Enabled, Entity, EntityKind, EntityOptions, SelectOption};
 pub use evidence::{Evidence, MemberKind};
 pub use field::{Field, MOST_KEYS, OFF, ON, Rule, SentIn, TOGGLE};
 pub use gateway_topics::{GATEWAY_TOPICS, GatewayTopic};

@@ -26,7 +26,7 @@ pub use announcer::Delays;
 pub use clashes::clashes;
 pub use compressed::decompressed;
 pub use document::Document;
-pub use facts::{RoomFacts, SelectOption};
+pub use facts::RoomFacts;
 pub use gateway::gateway_document;
 pub use publisher::{Publisher, PublisherLinks};
 pub use room::room_document;

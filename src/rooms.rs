@@ -18,6 +18,7 @@ mod camera_stops;
 mod executor;
 mod knowledge;
 mod missing;
+mod mode_lock;
 mod paired;
 mod poller;
 mod publisher;

@@ -20,6 +20,9 @@ const DIRECTIONS: &[&str] = &[
     "MOVE_FOCUSFAR",
 ];
 
+/// The largest coordinate of a camera's position, and with a minus sign the smallest.
+const LARGEST_POSITION: i64 = 50_000;
+
 /// The fields of a command to a camera or a preset.
 const KNOWN: [&str; 4] = ["action", "direction", "message", "withImage"];
 
@@ -273,9 +276,8 @@ impl Cameras {
 
     fn move_to(&mut self, request: &DeviceRequest) -> Handled {
         let fields = request.object(&["camPosition", "relative"])?;
-        if fields.has("relative") {
-            fields.bool("relative")?;
-        }
+        // The guide: true sets the coordinates, false is an offset from the current position.
+        let is_offset = fields.has("relative") && !fields.bool("relative")?;
         let missing = || DeviceReply::reason(415, "camPosition is missing");
         let position = fields.0.get("camPosition").and_then(Value::as_object);
         let position = Fields(position.ok_or_else(missing)?.clone());
@@ -288,9 +290,14 @@ impl Cameras {
             return Err(bad("unknown field in camPosition"));
         }
         for name in known {
-            position.integer(name, -50_000, 50_000)?;
+            let asked = position.integer(name, -LARGEST_POSITION, LARGEST_POSITION)?;
+            let from = match is_offset {
+                true => self.position[name].as_i64().unwrap_or(0),
+                false => 0,
+            };
+            let reached = (from + asked).clamp(-LARGEST_POSITION, LARGEST_POSITION);
+            self.position[name] = reached.into();
         }
-        self.position = Value::Object(position.0);
         done()
     }
 }

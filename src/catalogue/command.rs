@@ -169,11 +169,8 @@ pub struct Command {
     pub time_limit: TimeLimit,
     /// What the device answers.
     pub answer: AnswerKind,
-    /// Makes the result's body from the device's answer, where clients must not see all of it; `None`: the
-    /// answer is not one that a device gives.
-    pub shows: Option<fn(&Value) -> Option<Value>>,
-    /// What is made of the device's answer; `None`: the answer itself is the result's body. States are
-    /// read back before.
+    /// What is made of the device's answer, such as where clients must not see all of it; `None`: the
+    /// answer itself is the result's body. States are read back before.
     pub answered: Option<AnswerReading>,
     /// Its entity in Home Assistant.
     pub entities: &'static [Entity],
@@ -201,7 +198,6 @@ impl Command {
             urgency: Urgency::InTurn,
             time_limit: TimeLimit::Ordinary,
             answer: AnswerKind::Json,
-            shows: None,
             answered: None,
             entities: &[],
         }
@@ -318,14 +314,6 @@ impl Command {
     pub(super) const fn ends(self, ended: Ended) -> Self {
         Self {
             urgency: Urgency::Ends(ended),
-            ..self
-        }
-    }
-
-    /// The result's body is what this function makes of the device's answer.
-    pub(super) const fn shows(self, shows: fn(&Value) -> Option<Value>) -> Self {
-        Self {
-            shows: Some(shows),
             ..self
         }
     }

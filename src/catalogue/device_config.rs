@@ -234,12 +234,12 @@ pub(super) fn settings_written(call: &Call, answer: &Value) -> Result<Value, Fai
         .into_iter()
         .partition(|(_, result)| result == NO_ERROR);
     let set: Vec<&str> = set.into_iter().map(|(name, _)| name).collect();
+    let reboot = truth(&answer["rebootNeeded"]).unwrap_or(false);
     if refused.is_empty() {
         let vars = set
             .iter()
             .map(|name| json!({"name": name, "result": NO_ERROR}));
         let vars: Vec<Value> = vars.collect();
-        let reboot = truth(&answer["rebootNeeded"]).unwrap_or(false);
         return Ok(json!({"vars": vars, "reboot_needed": reboot}));
     }
     let refused = refused
@@ -248,6 +248,7 @@ pub(super) fn settings_written(call: &Call, answer: &Value) -> Result<Value, Fai
     let refused: Vec<String> = refused.collect();
     let rest = match set.as_slice() {
         [] => "it set nothing".to_owned(),
+        set if reboot => format!("it set {}, and must be restarted for that", set.join(", ")),
         set => format!("it set {}", set.join(", ")),
     };
     let message = format!("the device did not set {}; {rest}", refused.join(", "));

@@ -2,6 +2,8 @@
 //!
 //! Pure data. `home_assistant` makes topics, ids and the discovery document from it.
 
+use serde_json::Value;
+
 use super::references::StateTopic;
 
 /// An entity of a catalogue entry. The templates are Home Assistant's.
@@ -48,15 +50,23 @@ pub struct Entity {
     pub sends: &'static str,
 }
 
-/// The options of a select: a list of objects with `index` and `name` in the value of a state. The
-/// entity's `value` is an expression of Home Assistant's templates that makes the selected one's index
-/// of the payload of the state that it shows.
+/// The options of a select, which a state lists. The entity's `value` is an expression of Home Assistant's
+/// templates that makes one of the selected option's keys of the payload of the state that it shows.
 #[derive(Debug, Clone, Copy)]
 pub struct EntityOptions {
     /// The state.
     pub state: StateTopic,
-    /// The member of its value with the list.
-    pub member: &'static str,
+    /// The options in its value.
+    pub read: fn(&Value) -> Vec<SelectOption>,
+}
+
+/// One option of a select.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SelectOption {
+    /// By what the device says that it is selected.
+    pub keys: Vec<String>,
+    /// What people see, and the command takes.
+    pub name: String,
 }
 
 /// The kinds of entity.

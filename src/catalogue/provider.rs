@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 
+use super::entity::SelectOption;
 use super::quirks::text;
 use crate::command::{ErrorCode, Failure};
 use crate::visible::visible_start;
@@ -82,6 +83,19 @@ impl Providers {
         let first = named.next()?;
         named.all(|other| other == first).then_some(first)
     }
+}
+
+/// The providers as options, from the value of `system/providers`. The keys are in small letters.
+pub(super) fn options(list: &Value) -> Vec<SelectOption> {
+    let option = |provider: Provider| SelectOption {
+        keys: provider
+            .words
+            .iter()
+            .map(|word| word.to_lowercase())
+            .collect(),
+        name: provider.name,
+    };
+    Providers::of(list).0.into_iter().map(option).collect()
 }
 
 /// Whether the device accepted a switch.
@@ -163,6 +177,27 @@ mod tests {
             let active = all.active(&mode).map(|it| it.name.as_str());
             assert_eq!(active, wanted, "{mode}");
         }
+    }
+
+    #[test]
+    fn each_provider_is_an_option_by_all_its_names() {
+        let list = json!([
+            {"appName": "Teams", "personaName": "Teams", "packageName": "com.microsoft.Teams"},
+            {"appName": "Device Mode", "personaName": "camuvc"},
+            {"packageName": "no.name"},
+        ]);
+        let shown: Vec<_> = options(&list)
+            .into_iter()
+            .map(|option| format!("{}: {}", option.name, option.keys.join(" ")))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "Teams: teams teams com.microsoft.teams",
+                "Device Mode: device mode camuvc"
+            ]
+        );
+        assert!(options(&Value::Null).is_empty());
     }
 
     #[test]

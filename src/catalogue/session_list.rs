@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::call::Call;
 use super::quirks::{text, truth};
+use crate::command::{ErrorCode, Failure};
 use crate::visible::visible_start;
 
 /// The members that are texts: who, with which role, from where, with which program.
@@ -31,7 +33,7 @@ fn word(session: &Value, name: &str) -> Option<String> {
 }
 
 /// The list without ids, as the device spells its members; none if it is not a list of sessions.
-pub(super) fn without_ids(answer: &Value) -> Option<Value> {
+fn without_ids(answer: &Value) -> Option<Value> {
     let shown = |session: &Value| {
         let mut shown = Map::new();
         for name in TEXTS {
@@ -43,6 +45,17 @@ pub(super) fn without_ids(answer: &Value) -> Option<Value> {
         Value::Object(shown)
     };
     Some(sessions(answer)?.iter().map(shown).collect())
+}
+
+/// The result of `session/list/get`.
+///
+/// # Errors
+/// `device_error` if the answer is not a list of sessions.
+pub(super) fn sessions_listed(_: &Call, answer: &Value) -> Result<Value, Failure> {
+    without_ids(answer).ok_or_else(|| {
+        let message = "the device's answer is not a list of sessions";
+        Failure::new(ErrorCode::DeviceError, message)
+    })
 }
 
 /// Who holds the sessions, for a message: `admin from 10.0.0.5 (WEB) ×12, …`, most sessions first. None

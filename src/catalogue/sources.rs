@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::entity::SelectOption;
 use super::quirks::{truth, whole};
 use crate::command::{ErrorCode, Failure};
 use crate::json::whole_number;
@@ -130,6 +131,30 @@ pub(super) fn connected(list: &Value) -> Option<Value> {
         (SourceUse::People.member()): used_for(SourceUse::People),
         (SourceUse::Content.member()): used_for(SourceUse::Content),
     }))
+}
+
+/// The connected cameras as options, from the value of the state.
+pub(super) fn people_options(connected: &Value) -> Vec<SelectOption> {
+    options(connected, SourceUse::People)
+}
+
+/// The connected inputs as options, from the value of the state.
+pub(super) fn content_options(connected: &Value) -> Vec<SelectOption> {
+    options(connected, SourceUse::Content)
+}
+
+fn options(connected: &Value, used_for: SourceUse) -> Vec<SelectOption> {
+    let sources = connected[used_for.member()]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let option = |source: &Value| {
+        Some(SelectOption {
+            keys: vec![source["index"].as_i64()?.to_string()],
+            name: source["name"].as_str()?.to_owned(),
+        })
+    };
+    sources.filter_map(option).collect()
 }
 
 /// The index of the source that is meant: a connected one by its name in any case, or any by its index.

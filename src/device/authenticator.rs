@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::login_limits::{LoginBackoff, LoginLimiter};
-use super::login_reply::{LoginReply, is_logged_out};
+use super::login_reply::{LoginReply, Release};
 use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
 use super::session::Session;
@@ -286,12 +286,12 @@ impl Authenticator {
                 .endpoint
                 .attempt(slot, &request, &session, None, SMALL_RESPONSE)
                 .await;
-            let confirmed = match attempt {
-                Attempt::Answered(response) => is_logged_out(response.status, &response.body),
+            let release = match attempt {
+                Attempt::Answered(response) => Release::of(response.status, &response.body),
                 Attempt::Unreachable(_) => return,
-                Attempt::Broken(_) | Attempt::Large(_) => false,
+                Attempt::Broken(_) | Attempt::Large(_) => Release::Unconfirmed,
             };
-            self.sessions.release_tried(session.generation, confirmed);
+            self.sessions.release_tried(session.generation, release);
         }
     }
 }

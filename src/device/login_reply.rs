@@ -19,12 +19,29 @@ const OTHER_REASONS: [(&str, &str); 3] = [
     ("SessionNoActiveSession", "it says that there is no session"),
 ];
 
-/// Whether the device does not hold a session any more, by its reply to a log-out. It answers that it has none
-/// with 400, and some firmware with 412 or 403.
-pub(super) fn is_logged_out(status: u16, body: &[u8]) -> bool {
-    let is_unknown = || String::from_utf8_lossy(body).contains("SessionNoActiveSession");
-    // 405 and 501: the firmware has no log-out, so asking again is of no use.
-    matches!(status, 200..=299 | 400 | 405 | 412 | 501) || is_unknown()
+/// What became of a session that the device was told to release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Release {
+    /// The device does not hold it any more.
+    Done,
+    /// The firmware has no log-out: the device holds it until it lets go by itself.
+    NoLogOut,
+    /// Nothing is known.
+    Unconfirmed,
+}
+
+impl Release {
+    /// By the reply to a log-out. A device answers that it has no such session with 400, and some firmware
+    /// with 412 or 403.
+    pub(super) fn of(status: u16, body: &[u8]) -> Self {
+        let is_unknown = || String::from_utf8_lossy(body).contains("SessionNoActiveSession");
+        match status {
+            200..=299 | 400 | 412 => Self::Done,
+            _ if is_unknown() => Self::Done,
+            405 | 501 => Self::NoLogOut,
+            _ => Self::Unconfirmed,
+        }
+    }
 }
 
 /// The device's reply to a log-in.
@@ -242,19 +259,19 @@ mod tests {
     fn a_device_that_knows_the_session_no_more_has_logged_out() {
         let none = br#"{"success":false,"reason":"SessionNoActiveSession"}"#;
         for status in [400, 403, 412] {
-            assert!(is_logged_out(status, none), "{status}");
+            assert_eq!(Release::of(status, none), Release::Done, "{status}");
         }
         for (status, body, wanted) in [
-            (200, "", true),
-            (204, "", true),
-            (400, "", true),
-            (412, "", true),
-            (403, "<html>", false),
-            (405, "", true),
-            (501, "", true),
-            (503, "", false),
+            (200, "", Release::Done),
+            (204, "", Release::Done),
+            (400, "", Release::Done),
+            (412, "", Release::Done),
+            (403, "<html>", Release::Unconfirmed),
+            (405, "", Release::NoLogOut),
+            (501, "", Release::NoLogOut),
+            (503, "", Release::Unconfirmed),
         ] {
-            assert_eq!(is_logged_out(status, body.as_bytes()), wanted, "{status}");
+            assert_eq!(Release::of(status, body.as_bytes()), wanted, "{status}");
         }
     }
 

@@ -19,9 +19,8 @@ pub(super) async fn holders(
     slot: &RequestSlot<'_>,
     sessions: &Sessions,
 ) -> Option<String> {
-    // The newest is the most likely to be valid.
-    for session in sessions.unreleased().iter().rev() {
-        if let Some(list) = list(endpoint, slot, session).await? {
+    for session in sessions.still_held() {
+        if let Some(list) = list(endpoint, slot, &session).await? {
             sessions.lives(session.generation);
             return session_holders(&read_body(&list).ok()?);
         }

@@ -2,11 +2,12 @@
 //!
 //! One is the current one. The others are unreleased: they are not used any more, because the
 //! device refused them or another took their place, and count against the device's maximum until it
-//! lets go of them. All of them outlive the gateway where there is a [`SessionStore`]. Sends
-//! nothing.
+//! lets go of them. All of these outlive the gateway where there is a [`SessionStore`]. A device without a
+//! log-out holds sessions that cannot be released: the newest is kept to ask with. Sends nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::login_reply::Release;
 use super::session::Session;
 use super::session_store::SessionStore;
 
@@ -27,6 +28,8 @@ struct KnownSessions {
     current: Option<Arc<Session>>,
     /// Each with how often its release has been tried.
     unreleased: Vec<(Arc<Session>, u32)>,
+    /// The newest session that cannot be released, because the device has no log-out.
+    unreleasable: Option<Arc<Session>>,
 }
 
 impl Sessions {
@@ -42,6 +45,7 @@ impl Sessions {
             known: Mutex::new(KnownSessions {
                 current,
                 unreleased: unreleased.collect(),
+                unreleasable: None,
             }),
             store,
         }
@@ -107,16 +111,29 @@ impl Sessions {
         sessions.map(|(session, _)| session.clone()).collect()
     }
 
-    /// The release of a session was tried. It is forgotten if the device confirmed that, or after
-    /// too many tries.
-    pub fn release_tried(&self, generation: u64, confirmed: bool) {
+    /// The sessions that the device may hold besides the current one, the newest first: that is the most
+    /// likely to be valid.
+    pub fn still_held(&self) -> Vec<Arc<Session>> {
+        let known = self.lock();
+        let unreleased = known.unreleased.iter().map(|(session, _)| session);
+        let held = unreleased.rev().chain(&known.unreleasable);
+        held.cloned().collect()
+    }
+
+    /// The release of a session was tried. It is not tried again if the device confirmed that, or has no
+    /// log-out, or after too many tries.
+    pub fn release_tried(&self, generation: u64, release: Release) {
         self.change(|known| {
+            let unreleasable = &mut known.unreleasable;
             known.unreleased.retain_mut(|(session, tries)| {
                 if session.generation != generation {
                     return true;
                 }
                 *tries += 1;
-                !confirmed && *tries < MOST_RELEASE_TRIES
+                if release == Release::NoLogOut {
+                    *unreleasable = Some(session.clone());
+                }
+                release == Release::Unconfirmed && *tries < MOST_RELEASE_TRIES
             });
         });
     }
@@ -188,20 +205,40 @@ mod tests {
         let sessions = Sessions::new(None);
         sessions.add_unreleased(session("a", 1));
         sessions.add_unreleased(session("b", 2));
-        sessions.release_tried(1, true);
+        sessions.release_tried(1, Release::Done);
         assert_eq!(sessions.unreleased().len(), 1);
         for _ in 1..MOST_RELEASE_TRIES {
-            sessions.release_tried(2, false);
+            sessions.release_tried(2, Release::Unconfirmed);
             assert_eq!(sessions.unreleased().len(), 1);
         }
         // The device proves that it holds it, and is asked once more each time.
         sessions.lives(2);
         for _ in 1..MOST_RELEASE_TRIES {
-            sessions.release_tried(2, false);
+            sessions.release_tried(2, Release::Unconfirmed);
             assert_eq!(sessions.unreleased().len(), 1);
         }
-        sessions.release_tried(2, false);
+        sessions.release_tried(2, Release::Unconfirmed);
         assert!(sessions.unreleased().is_empty());
+    }
+
+    #[test]
+    fn a_device_without_a_log_out_is_asked_with_the_newest_session_that_it_holds() {
+        let sessions = Sessions::new(None);
+        let held = || -> Vec<u64> {
+            let held = sessions.still_held();
+            held.iter().map(|session| session.generation).collect()
+        };
+        for generation in 1..=3 {
+            sessions.add_unreleased(session("a", generation));
+            sessions.release_tried(generation, Release::NoLogOut);
+            assert!(sessions.unreleased().is_empty());
+            assert_eq!(held(), [generation]);
+        }
+        sessions.add_unreleased(session("a", 4));
+        sessions.release_tried(4, Release::Unconfirmed);
+        assert_eq!(held(), [4, 3]);
+        sessions.release_tried(4, Release::Done);
+        assert_eq!(held(), [3]);
     }
 
     #[test]

@@ -3,11 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::document::{AvailabilityTopic, Component, Platform};
-use super::facts::SelectOption;
 use super::{Namespace, id_text};
 use crate::catalogue::{
-    AnswerKind, Category, Command, Entity, EntityKind, Field, FileSpec, Payload, Rule, State,
-    StateTopic, operations,
+    AnswerKind, Category, Command, Entity, EntityKind, Field, FileSpec, Payload, Rule,
+    SelectOption, State, StateTopic, operations,
 };
 
 /// An entity with the state or command that has it.
@@ -212,15 +211,17 @@ fn command_template(payload: Option<Payload>) -> String {
     format!("{{{{ {{'{field}': value}} | tojson }}}}")
 }
 
-/// Makes the name of the selected option; `None` is Home Assistant's word for none of them. `index`: the
-/// expression that makes its index.
-fn option_template(index: &str, options: &[SelectOption]) -> String {
-    let name =
-        |option: &SelectOption| (option.index.to_string(), Value::from(option.name.as_str()));
-    let names: Map<String, Value> = options.iter().map(name).collect();
+/// Makes the name of the selected option; `None` is Home Assistant's word for none of them. `key`: the
+/// expression that makes one of its keys.
+fn option_template(key: &str, options: &[SelectOption]) -> String {
+    let names = options.iter().flat_map(|option| {
+        let keys = option.keys.iter();
+        keys.map(|key| (key.clone(), Value::from(option.name.as_str())))
+    });
+    let names: Map<String, Value> = names.collect();
     // A JSON object of texts is a literal of templates too.
     let names = Value::Object(names);
-    format!("{{% set names = {names} %}}{{{{ names.get({index}, 'None') }}}}")
+    format!("{{% set names = {names} %}}{{{{ names.get({key}, 'None') }}}}")
 }
 
 /// What to put in the place of a parameter.
@@ -357,7 +358,9 @@ mod tests {
                     assert!(it.state().is_some(), "{key}");
                 }
                 EntityKind::Select => {
-                    takes("{\"source\":\"x\"}");
+                    let template = command_template(it.payload());
+                    let field = template.split('\'').nth(1).unwrap();
+                    takes(&format!("{{\"{field}\":\"x\"}}"));
                     let options = it.entity.options.unwrap();
                     assert!(CATALOGUE.reader(options.state).is_some(), "{key}");
                     assert!(it.state().is_some() && it.entity.value.is_some(), "{key}");

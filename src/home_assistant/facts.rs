@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::entities::{CatalogueEntity, catalogue_entities};
-use crate::catalogue::{self, PresetNames, StateTopic, operations};
+use crate::catalogue::{self, PresetNames, SelectOption, StateTopic, operations};
 use crate::config;
 use crate::state::{Change, StateStore};
 use crate::topics::{AVAILABILITY, RoomTopics};
@@ -43,24 +43,6 @@ pub struct RoomFacts {
     pub options: BTreeMap<&'static str, Vec<SelectOption>>,
 }
 
-/// One option of a select.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SelectOption {
-    /// What the device calls it.
-    pub index: i64,
-    /// What people see.
-    pub name: String,
-}
-
-impl SelectOption {
-    fn read(option: &Value) -> Option<Self> {
-        Some(Self {
-            index: option["index"].as_i64()?,
-            name: option["name"].as_str()?.to_owned(),
-        })
-    }
-}
-
 /// The parts of the system have one topic each, below this one.
 const SYSTEM_PARTS: &str = "system/status/";
 /// The touch panels have one topic each, below this one.
@@ -68,6 +50,7 @@ const PANELS: &str = "system/touch_panel/";
 const SYSTEM_INFO: &str = catalogue::SYSTEM_INFO.as_str();
 const PRESETS: &str = catalogue::PRESETS.as_str();
 const CONNECTED_SOURCES: &str = catalogue::CONNECTED_SOURCES.as_str();
+const PROVIDERS: &str = catalogue::PROVIDERS.as_str();
 
 impl RoomFacts {
     /// Reads them.
@@ -103,9 +86,7 @@ impl RoomFacts {
         };
         let options = catalogue_entities().filter_map(|it| {
             let options = it.entity.options?;
-            let value = json(options.state.as_str());
-            let list = value[options.member].as_array()?.iter();
-            let options: Vec<_> = list.filter_map(SelectOption::read).collect();
+            let options = (options.read)(&json(options.state.as_str()));
             (!options.is_empty()).then_some((it.entity.key, options))
         });
         let options = options.collect();
@@ -174,7 +155,14 @@ impl RoomFacts {
 pub fn can_change_document(state: &str, change: Change) -> bool {
     match change {
         Change::Value => {
-            [AVAILABILITY, SYSTEM_INFO, PRESETS, CONNECTED_SOURCES].contains(&state)
+            [
+                AVAILABILITY,
+                SYSTEM_INFO,
+                PRESETS,
+                CONNECTED_SOURCES,
+                PROVIDERS,
+            ]
+            .contains(&state)
                 || state.starts_with(PANELS)
         }
         Change::Presence => state == AVAILABILITY || is_needed(state),

@@ -340,6 +340,7 @@ impl Actor {
             spellings: self.knowledge.spellings().clone(),
             check: None,
             missing: self.knowledge.missing().clone(),
+            mode_lock: self.knowledge.mode_lock().clone(),
         }
     }
 

@@ -5,6 +5,8 @@
 
 use tokio::time::Instant;
 
+use crate::catalogue::boot_date;
+
 /// How much less than the time that passed the uptime may have grown, in seconds, without a start. A device
 /// may take ten seconds to answer, and a start takes longer than this.
 const UPTIME_TOLERANCE: i64 = 30;
@@ -26,9 +28,19 @@ pub struct BootTime {
     /// Seconds since 1970.
     started: Option<i64>,
     newest: Option<Reading>,
+    /// What a task of the room before this one has published.
+    published: Option<String>,
 }
 
 impl BootTime {
+    /// Without a reading. `published`: the state that a task of the room before this one has left.
+    pub fn new(published: Option<String>) -> Self {
+        Self {
+            published,
+            ..Self::default()
+        }
+    }
+
     /// Takes an uptime in seconds. `unix_now`: the clock, in seconds since 1970; it is looked at only when
     /// the device has started, so that setting the clock changes nothing.
     pub fn read(&mut self, uptime: i64, unix_now: i64, now: Instant) {
@@ -40,7 +52,10 @@ impl BootTime {
                 || uptime.saturating_add(OVERTAKING_TOLERANCE) < before.uptime
         });
         if has_started {
-            self.started = Some(unix_now.saturating_sub(uptime));
+            let started = unix_now.saturating_sub(uptime);
+            self.started = Some(self.published.take().map_or(started, |published| {
+                as_published(started, &published).unwrap_or(started)
+            }));
         }
         self.newest = Some(Reading { uptime, at: now });
     }
@@ -49,6 +64,13 @@ impl BootTime {
     pub fn started(&self) -> Option<i64> {
         self.started
     }
+}
+
+/// The time that was published, if it can be the same start.
+fn as_published(started: i64, published: &str) -> Option<i64> {
+    let mut near =
+        started.saturating_sub(UPTIME_TOLERANCE)..=started.saturating_add(UPTIME_TOLERANCE);
+    near.find(|at| boot_date(*at).as_deref() == Some(published))
 }
 
 #[cfg(test)]
@@ -91,6 +113,23 @@ mod tests {
         assert_eq!(boot.started(), Some(CLOCK + 119));
         boot.read(2000, CLOCK + 10_000, after(start, 10_000.0));
         assert_eq!(boot.started(), Some(CLOCK + 8000));
+    }
+
+    /// After a reload another task of the room reads the uptime, with other latencies.
+    #[test]
+    fn another_task_of_the_room_keeps_what_is_published() {
+        let published = boot_date(CLOCK - 1000);
+        for (late, wanted) in [(0, 0), (1, 0), (-1, 0), (29, 0), (31, 31), (5000, 5000)] {
+            let mut boot = BootTime::new(published.clone());
+            boot.read(1000, CLOCK + late, Instant::now());
+            assert_eq!(boot.started(), Some(CLOCK - 1000 + wanted), "{late}");
+            // A start after that is one.
+            boot.read(5, CLOCK, Instant::now());
+            assert_eq!(boot.started(), Some(CLOCK - 5), "{late}");
+        }
+        let mut boot = BootTime::new(Some("none".into()));
+        boot.read(1000, CLOCK, Instant::now());
+        assert_eq!(boot.started(), Some(CLOCK - 1000));
     }
 
     #[test]

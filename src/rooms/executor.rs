@@ -21,14 +21,13 @@ use tokio::time::Instant;
 
 use self::answer::{accepted_body, lacks_spelling};
 use super::missing::Missing;
-use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading, other_kind};
-use super::refusal::{
-    invalid_body, no_response, no_response_to_read, unsupported, without_secrets,
-};
+use super::mode_lock::ModeLock;
+use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
+use super::refusal::{no_response, no_response_to_read, unsupported, without_secrets};
 use super::spellings::Spellings;
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
-    Request, SETTING, StateTopic, Variant, learned_preset_offset, setting_names, truth,
+    Request, SETTING, StateTopic, Urgency, Variant, learned_preset_offset, setting_names, truth,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, Problem, RequestError};
@@ -55,6 +54,8 @@ pub struct Environment {
     pub spellings: Spellings,
     /// What the device lacks, as far as it is known.
     pub missing: Missing,
+    /// What the provider that runs the device refuses, as far as it is known.
+    pub mode_lock: ModeLock,
 }
 
 /// The outcome of a command, with everything that it read.
@@ -74,6 +75,8 @@ pub struct Executed {
     pub spelled: Option<(&'static str, usize)>,
     /// What the device turned out to lack.
     pub missing: Missing,
+    /// What the provider that runs the device turned out to refuse.
+    pub mode_lock: ModeLock,
 }
 
 /// Carries a command out.
@@ -93,7 +96,9 @@ pub async fn execute(
         unanswered: false,
         spelled: None,
         camera_may_move: false,
+        silence: readiness::Silence::default(),
         found_missing: Missing::default(),
+        found_locked: ModeLock::default(),
     };
     let result = executor.run(call).await;
     Executed {
@@ -104,6 +109,7 @@ pub async fn execute(
         spelled: executor.spelled,
         camera_may_move: executor.camera_may_move,
         missing: executor.found_missing,
+        mode_lock: executor.found_locked,
     }
 }
 
@@ -120,7 +126,9 @@ struct Executor<'a> {
     unanswered: bool,
     spelled: Option<(&'static str, usize)>,
     camera_may_move: bool,
+    silence: readiness::Silence,
     found_missing: Missing,
+    found_locked: ModeLock,
 }
 
 impl Executor<'_> {
@@ -140,7 +148,8 @@ impl Executor<'_> {
             }
         }
         if let Some(answered) = command.answered {
-            success.body = answered(&asked, &success.body)?;
+            let made = answered(&asked, &success.body);
+            success.body = made.map_err(|failure| failure.with_status(success.status))?;
         }
         if !unread.is_empty() {
             success.warning = Some(format!(
@@ -254,13 +263,26 @@ impl Executor<'_> {
         if let Some(status) = self.environment.missing.status_of(&request, Instant::now()) {
             return Err(unsupported(status));
         }
-        let sent = self.send(&request, operation, command).await;
-        if let Err(failure) = &sent
-            && let Some(status) = failure.status
+        // What ends a movement or a call is always sent.
+        if command.urgency == Urgency::InTurn
+            && let Some(refusal) = self.environment.mode_lock.refusal_of(&request)
         {
-            self.note_missing(&request, operation, Some(command), status);
+            return Err(refusal);
+        }
+        let sent = self.send(&request, operation, command).await;
+        if let Err(failure) = &sent {
+            self.note_locked(&request, failure);
+            if let Some(status) = failure.status {
+                self.note_missing(&request, operation, Some(command), status);
+            }
         }
         sent
+    }
+
+    fn note_locked(&mut self, request: &Request, failure: &Failure) {
+        for lock in [&mut self.environment.mode_lock, &mut self.found_locked] {
+            lock.note(request, failure);
+        }
     }
 
     fn note_missing(
@@ -297,12 +319,6 @@ impl Executor<'_> {
             }
         };
         let body = accepted_body(&response, operation)?;
-        let body = match command.shows {
-            Some(shows) => {
-                shows(&body).ok_or_else(|| invalid_body(response.status, other_kind(&body)))?
-            }
-            None => body,
-        };
         let whole = operation.method == Method::Get && request.query.is_empty();
         if whole
             && !operation.states.is_empty()
@@ -375,11 +391,21 @@ impl Executor<'_> {
             let outcome = ReadOutcome::Unsupported(status);
             return Ok(Reading::without_response(operation, outcome));
         }
+        if let Some(refusal) = self.environment.mode_lock.refusal_of(&request) {
+            return Err(refusal);
+        }
         let sent = self
             .device
             .send(&request, LARGEST_JSON_ANSWER, self.deadline)
             .await;
-        let response = sent.map_err(|error| self.fail_read(error))?;
+        let response = match sent {
+            Ok(response) => response,
+            Err(error) => {
+                let failure = self.fail_read(error);
+                self.note_locked(&request, &failure);
+                return Err(failure);
+            }
+        };
         let reading = Reading::of(operation, &response);
         if let ReadOutcome::Unsupported(status) = reading.outcome {
             self.note_missing(&request, operation, None, status);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::boot_time::BootTime;
 use super::calls::{CALL_ENDED, Calls};
 use super::missing::Missing;
+use super::mode_lock::ModeLock;
 use super::paired::PairedDevices;
 use super::publisher::RoomPublisher;
 use super::reading::{ReadOutcome, Reading};
@@ -38,6 +39,7 @@ pub struct RoomKnowledge {
     preset_names: Arc<PresetNames>,
     spellings: Spellings,
     missing: Missing,
+    mode_lock: ModeLock,
     rest: Rest,
     paired: PairedDevices,
     boot_time: BootTime,
@@ -54,6 +56,7 @@ impl RoomKnowledge {
         setting_names: Arc<[String]>,
     ) -> Self {
         let knowledge = Self {
+            boot_time: BootTime::new(publisher.stored_text(BOOT_TIME)),
             publisher,
             setting_names,
             calls: Calls::default(),
@@ -62,9 +65,9 @@ impl RoomKnowledge {
             preset_names,
             spellings: Spellings::default(),
             missing: Missing::default(),
+            mode_lock: ModeLock::default(),
             rest: Rest::default(),
             paired: PairedDevices::default(),
-            boot_time: BootTime::default(),
             call_has_ended: false,
         };
         let mut settings = knowledge.publisher.published_below(SETTING);
@@ -92,10 +95,16 @@ impl RoomKnowledge {
         &mut self.missing
     }
 
+    /// What the provider that runs the device refuses.
+    pub fn mode_lock(&mut self) -> &mut ModeLock {
+        &mut self.mode_lock
+    }
+
     /// After a log-in the firmware may be another.
     pub fn logged_in(&mut self) {
         self.spellings.logged_in();
         self.missing.logged_in();
+        self.mode_lock.logged_in();
     }
 
     /// Whether a call has ended since this was asked last.
@@ -179,6 +188,7 @@ impl RoomKnowledge {
             values.retain(|(topic, _)| self.is_wanted(state.topic, topic));
             for (topic, value) in &values {
                 self.rest.learn(state.topic, value.as_ref());
+                self.mode_lock.learn(state.topic, value.as_ref());
                 self.publisher.state(topic, value.as_ref());
             }
             if let Pick::Each(_) = state.pick {
@@ -199,6 +209,7 @@ impl RoomKnowledge {
     fn clear(&mut self, operation: &Operation) {
         for state in operation.states {
             self.rest.learn(state.topic, None);
+            self.mode_lock.learn(state.topic, None);
             match state.pick {
                 Pick::Each(_) => self.clear_unnamed(state.topic, &BTreeSet::new()),
                 _ => self.publisher.state(state.topic.as_str(), None),

@@ -20,13 +20,13 @@ const NOT_FOUND_REMEMBERED: Duration = Duration::from_secs(600);
 
 /// The method and path of a request, which is what a device has or lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Target {
+pub(super) struct Target {
     method: Method,
     path: Vec<Cow<'static, str>>,
 }
 
 impl Target {
-    fn of(request: &Request) -> Self {
+    pub(super) fn of(request: &Request) -> Self {
         Self {
             method: request.method,
             path: request.path.clone(),

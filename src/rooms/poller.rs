@@ -19,6 +19,9 @@ use crate::catalogue::{Evidence, Request};
 use crate::device::{DeviceResponse, Problem, RequestError};
 use crate::telemetry::{PollOutcome, Telemetry};
 
+/// The status of a refused read.
+const FORBIDDEN: u16 = 403;
+
 /// A read that was begun.
 #[derive(Debug, Clone, Copy)]
 pub struct Poll {
@@ -112,6 +115,16 @@ impl Poller {
                 self.schedule.failed(poll.index, now);
                 Polled::Unanswered
             }
+            Err(error @ (RequestError::ModeLocked(_) | RequestError::Forbidden(_))) => {
+                self.telemetry.poll_finished(PollOutcome::Failed);
+                tracing::debug!(?error, "a state may not be read");
+                self.refused(poll.index, &error);
+                let by_mode = matches!(error, RequestError::ModeLocked(_));
+                match self.schedule.refused(poll.index, by_mode, now) {
+                    true => self.not_there(poll.index),
+                    false => Polled::Failed,
+                }
+            }
             Err(error) => {
                 self.telemetry.poll_finished(PollOutcome::Failed);
                 tracing::debug!(?error, "a state cannot be read");
@@ -125,6 +138,15 @@ impl Poller {
             self.schedule.again(index, now);
         }
         outcome
+    }
+
+    /// A read that the device refuses and never answered brings what a missing one brings.
+    fn not_there(&mut self, index: usize) -> Polled {
+        let entry = self.schedule.entry(index);
+        entry.map_or(Polled::Failed, |entry| {
+            let outcome = ReadOutcome::Unsupported(FORBIDDEN);
+            Polled::Read(Reading::without_response(entry.operation, outcome))
+        })
     }
 
     fn read(&mut self, poll: Poll, response: &DeviceResponse, now: Instant) -> Polled {
@@ -226,6 +248,11 @@ impl Poller {
     /// Goes over to the pace of a device that rests, or back.
     pub fn set_resting(&mut self, resting: bool, now: Instant) {
         self.schedule.set_resting(resting, now);
+    }
+
+    /// Another provider runs the device.
+    pub fn mode_changed(&mut self, now: Instant) {
+        self.schedule.mode_changed(now);
     }
 
     /// A call has ended: what is read then is due.

@@ -124,6 +124,12 @@ impl RoomPublisher {
         self.stored_at(state.as_str())
     }
 
+    /// The text of a state that has one.
+    pub fn stored_text(&self, state: StateTopic) -> Option<String> {
+        let value = self.store.get(&self.topics().below(state.as_str()))?;
+        String::from_utf8(value.payload.to_vec()).ok()
+    }
+
     fn stored_at(&self, below: &str) -> Option<Value> {
         let value = self.store.get(&self.topics().below(below))?;
         serde_json::from_slice(&value.payload).ok()

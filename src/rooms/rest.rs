@@ -9,7 +9,7 @@ use crate::catalogue::{CALL_IN_MEETING, SYSTEM_MODE, SYSTEM_STATE, StateTopic, t
 /// The value of `system/state` of a device that is asleep.
 const ASLEEP: &str = "ASLEEP";
 /// The provider in which a device makes calls of its own.
-const OWN_PROVIDER: &str = "poly";
+pub(super) const OWN_PROVIDER: &str = "poly";
 
 /// What is known of a device's rest.
 #[derive(Debug, Default)]

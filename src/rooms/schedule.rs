@@ -57,8 +57,10 @@ pub struct Entry {
     dropped: bool,
     /// The device has answered since the log-in, so it has this.
     answered: bool,
-    /// How often the device has said that it does not have this.
+    /// How often the device has said that it does not have this, or refused it.
     unsupported: u32,
+    /// The device has refused it, which may be about the provider that runs it.
+    refused: bool,
     /// Whether it was read since the log-in, with or without success.
     asked: bool,
     /// The digest of the newest body that was of use, so that the same body is not parsed again, and
@@ -134,6 +136,7 @@ impl Schedule {
                     dropped: false,
                     answered: false,
                     unsupported: 0,
+                    refused: false,
                     asked: false,
                     last_body: None,
                     writes: 0,
@@ -167,6 +170,7 @@ impl Schedule {
             entry.dropped = false;
             entry.answered = false;
             entry.unsupported = 0;
+            entry.refused = false;
             entry.asked = false;
             entry.last_body = None;
         }
@@ -379,6 +383,40 @@ impl Schedule {
                 entry.dropped = entry.unsupported >= UNSUPPORTED_BEFORE_DROPPED;
                 entry.due = now + slow;
             }
+        }
+        self.choose();
+    }
+
+    /// The device refuses this read although its session is valid. If it was never answered since the log-in,
+    /// it is like what the device does not have, and this is true. `by_mode`: the device says that its provider
+    /// is why; then it is read rarely, whatever it was.
+    pub fn refused(&mut self, index: usize, by_mode: bool, now: Instant) -> bool {
+        let slow = self.interval(Class::Slow);
+        let Some(entry) = self.entries.get_mut(index) else {
+            return false;
+        };
+        let was_answered = entry.answered;
+        if was_answered && !by_mode {
+            self.failed(index, now);
+            return false;
+        }
+        if !was_answered {
+            entry.unsupported += 1;
+            entry.dropped = entry.unsupported >= UNSUPPORTED_BEFORE_DROPPED;
+        }
+        entry.refused = true;
+        entry.due = now + slow;
+        self.choose();
+        !was_answered
+    }
+
+    /// Another provider runs the device: what it refused is due.
+    pub fn mode_changed(&mut self, now: Instant) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.refused) {
+            entry.refused = false;
+            entry.dropped = false;
+            entry.unsupported = 0;
+            entry.due = now;
         }
         self.choose();
     }

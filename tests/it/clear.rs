@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use poly2mqtt::app::App;
@@ -15,7 +16,7 @@ use tokio::time::sleep;
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::timings;
 use poly2mqtt_test_support::program::{output, program};
-use poly2mqtt_test_support::scripted_broker::{Script, ScriptedBroker};
+use poly2mqtt_test_support::scripted_broker::{Answer, Script, ScriptedBroker, TAKEN};
 use poly2mqtt_test_support::{Mosquitto, mosquitto, until};
 
 /// A configuration as a file, for the program and for a gateway in the test.
@@ -316,4 +317,29 @@ async fn a_broker_that_does_not_tell_what_it_holds_is_not_said_to_be_clear() {
     while let Some(ended) = running.join_next().await {
         ended.unwrap();
     }
+}
+
+/// A broker that drops what is above its rate gets the rest again, more slowly.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_broker_leaves_unanswered_is_sent_again() {
+    let dropped = AtomicUsize::new(0);
+    let broker = ScriptedBroker::start(Script {
+        publish: Box::new(move |_| match dropped.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => Answer::Silence,
+            _ => TAKEN,
+        }),
+        ..Script::default()
+    })
+    .await;
+    for topic in ["room/1/audio/volume", "room/1/audio/muted"] {
+        broker.retain(topic, "x");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = File {
+        directory: directory.path(),
+        text: format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n", broker.port),
+    };
+    let words = ["--yes", "--unmarked"];
+    let told = file.clear(&words).unwrap();
+    assert!(told.contains("2 topics cleared"), "{told}");
 }

@@ -103,6 +103,32 @@ async fn a_command_to_a_gentle_room_goes_at_once_and_is_read_back() {
     it.stop().await;
 }
 
+/// A reload with another pace is another room's task: it keeps to its own, and nothing is lost.
+#[tokio::test]
+async fn a_reload_makes_a_room_gentle_and_takes_it_back() {
+    let mut it = start(false, Use::Idle).await;
+    let second = Duration::from_secs(1);
+    let before = requests(&it, second, 1).await;
+    let mut counts = Vec::new();
+    for gentle in [true, false] {
+        it.client.clear();
+        for room in it.config.rooms.values_mut() {
+            room.poll.gentle = gentle;
+        }
+        it.service.reload(it.config.clone()).await.unwrap();
+        it.client.command("room/1/audio/volume/get", "").await;
+        counts.push(requests(&it, second, 2).await);
+    }
+    let [gentle, after] = counts[..] else {
+        unreachable!()
+    };
+    assert!(
+        gentle * 2.0 < before && gentle * 2.0 < after,
+        "{before} {counts:?}"
+    );
+    it.stop().await;
+}
+
 /// Prints the table that `docs/states.md` has, as the simulated device counts it:
 ///
 /// ```sh

@@ -9,11 +9,9 @@ mod schema;
 use std::collections::BTreeMap;
 
 use poly2mqtt::app::App;
-use poly2mqtt::catalogue::PresetNames;
+use poly2mqtt::catalogue::{PresetNames, SelectOption};
 use poly2mqtt::config::{BrokerUrl, RoomId};
-use poly2mqtt::home_assistant::{
-    Namespace, RoomFacts, SelectOption, gateway_document, room_document,
-};
+use poly2mqtt::home_assistant::{Namespace, RoomFacts, gateway_document, room_document};
 use poly2mqtt_simulator::{Firmware, Options, SimulatedDevice};
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::{Gateway, config, room, timings};
@@ -33,8 +31,12 @@ fn namespace(topic_prefix: &str) -> Namespace {
 }
 
 fn facts(states: &[&str]) -> RoomFacts {
-    let option = |index, name: &str| SelectOption {
-        index,
+    let option = |index: i64, name: &str| SelectOption {
+        keys: vec![index.to_string()],
+        name: name.into(),
+    };
+    let provider = |persona: &str, name: &str| SelectOption {
+        keys: [persona, name].map(str::to_lowercase).into(),
         name: name.into(),
     };
     let people = vec![option(1, "Main"), option(3, "A \"quoted\" caf\u{e9}")];
@@ -42,6 +44,13 @@ fn facts(states: &[&str]) -> RoomFacts {
         options: [
             ("people_source", people),
             ("content_source", vec![option(2, "HDMI Input")]),
+            (
+                "provider",
+                vec![
+                    provider("Teams", "Teams"),
+                    provider("camuvc", "Device Mode"),
+                ],
+            ),
         ]
         .into(),
         id: "1".into(),
@@ -77,6 +86,8 @@ const ALL: &[&str] = &[
     "system/info",
     "system/lan",
     "system/log_full",
+    "system/mode",
+    "system/providers",
     "system/reboot_needed",
     "system/signage",
     "system/sip_servers",
@@ -236,6 +247,15 @@ fn components_say_what_their_entries_say() {
         "qos": 1,
     });
     assert_eq!(component("people_source"), source);
+    let provider = component("provider");
+    assert_eq!(provider["command_topic"], "room/1/system/provider/set");
+    assert_eq!(provider["state_topic"], "room/1/system/mode");
+    assert_eq!(provider["options"], json!(["Teams", "Device Mode"]));
+    let template = provider["value_template"].as_str().unwrap();
+    let names = r#"{"teams":"Teams","camuvc":"Device Mode","device mode":"Device Mode"}"#;
+    assert!(template.contains(names), "{template}");
+    // The switch is guarded.
+    assert_eq!(provider["enabled_by_default"], false);
     let words = component("call_state")["options"].clone();
     assert_eq!(
         words,

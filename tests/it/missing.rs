@@ -1,7 +1,9 @@
 //! A command to something that the device lacks costs one request; after that it is refused at once. What
 //! may only be missing at the moment is asked for each time.
 
-use poly2mqtt_simulator::{Fault, FaultKind, Options};
+use std::time::Duration;
+
+use poly2mqtt_simulator::{Fault, FaultKind, Firmware, Options};
 use poly2mqtt_test_support::BrokerKind;
 use poly2mqtt_test_support::gateway::Gateway;
 
@@ -106,5 +108,61 @@ async fn what_is_only_missing_at_the_moment_is_asked_for_each_time() {
     let far = "room/1/camera/far/selected_people/stop";
     let result = it.client.command(far, "").await;
     assert_eq!(result["ok"], true, "{result}");
+    it.stop().await;
+}
+
+fn firmware(firmware: Firmware) -> Options {
+    Options {
+        firmware,
+        ..Options::default()
+    }
+}
+
+/// Firmware 5.0 has no Poly provider, so a call that it refuses is refused until another provider runs.
+#[tokio::test]
+async fn what_a_device_without_a_poly_provider_refuses_is_asked_for_once() {
+    for (version, asked) in [(Firmware::V5_0, [1, 1, 1]), (Firmware::V4_7, [1, 2, 3])] {
+        let it = Gateway::start(BrokerKind::Embedded, firmware(version)).await;
+        it.online().await;
+        it.device.person_sets_mode("Teams");
+        it.client.command("room/1/system/mode/get", "").await;
+        it.client.command("room/1/system/providers/get", "").await;
+        it.device.clear_journal();
+        for times in asked {
+            let result = it
+                .client
+                .command("room/1/call/dial", "alice@example.com")
+                .await;
+            assert_eq!(result["error"]["code"], "mode_locked", "{result}");
+            assert_eq!(sent(&it, "POST", "/rest/conferences"), times, "{version}");
+        }
+        it.stop().await;
+    }
+}
+
+/// "403 or 404": reads of calls that are refused are like calls that are missing.
+#[tokio::test]
+async fn reads_that_are_refused_from_the_start_are_not_asked_over_and_over() {
+    let it = Gateway::start_with(BrokerKind::Embedded, firmware(Firmware::V5_0), |room| {
+        room.poll.fast = Duration::from_millis(100);
+    })
+    .await;
+    let path = "/rest/conferences";
+    it.device
+        .add_fault(Fault::on(path, FaultKind::Status(403)).method("GET"));
+    it.client.command("room/1/session/renew", "").await;
+    it.online().await;
+    it.client.command("room/1/system/providers/get", "").await;
+    it.device.clear_journal();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(sent(&it, "GET", "/rest/audio") > 10);
+    assert!(sent(&it, "GET", path) <= 1, "{}", sent(&it, "GET", path));
+    for times in [1, 1] {
+        it.client.command("room/1/call/state/get", "").await;
+        assert!(sent(&it, "GET", path) <= 1 + times);
+    }
+    for state in ["calls", "call/state", "call/count"] {
+        assert_eq!(it.client.last(&format!("room/1/{state}")), None, "{state}");
+    }
     it.stop().await;
 }

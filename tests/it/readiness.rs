@@ -379,3 +379,33 @@ async fn home_assistant_has_a_problem_sensor_and_a_button() {
     assert_eq!(result["body"]["ok"], true, "{result}");
     it.stop().await;
 }
+
+/// A device that hangs is a device that cannot be checked: the report says so, and does not take ten
+/// seconds for each state.
+#[tokio::test]
+async fn a_device_that_answers_no_more_is_told_as_that() {
+    let it = start(Duration::from_millis(100)).await;
+    it.device
+        .add_fault(Fault::on("/rest/", FaultKind::Delay(NEVER)));
+    let result = run(&it).await;
+    let report = &result["body"];
+    assert_eq!(report["ok"], false, "{result}");
+    assert_eq!(names(report, false), ["login"], "{report}");
+    assert!(names(report, true).is_empty(), "{report}");
+    it.device.clear_faults();
+    it.device.end_delays();
+    it.stop().await;
+}
+
+/// One endpoint that hangs is one check that fails.
+#[tokio::test]
+async fn one_endpoint_that_hangs_fails_its_own_check() {
+    let it = start(Duration::from_millis(100)).await;
+    let hangs = Fault::on("/rest/system/sipservers", FaultKind::Delay(NEVER));
+    it.device.add_fault(hangs);
+    let result = run(&it).await;
+    assert_eq!(names(&result["body"], false), ["registrations"], "{result}");
+    it.device.clear_faults();
+    it.device.end_delays();
+    it.stop().await;
+}

@@ -117,6 +117,25 @@ async fn services_reach_the_device(api: &Api, device: &SimulatedDevice) {
     );
     reaches(api, device, volume, |state| state["audio"]["volume"] == 37).await;
     api.shows("number.try_a_volume", "37").await;
+    let choose = |option: &str| json!({ "option": option });
+    for (option, index) in [("Main", 1), ("EagleEye Cube USB", 3)] {
+        let camera = "select.try_a_camera";
+        let chosen = ("select/select_option", camera, choose(option));
+        reaches(api, device, chosen, |state| {
+            state["cameras"]["people"] == index
+        })
+        .await;
+        api.shows(camera, option).await;
+    }
+    for option in ["Teams", "Poly"] {
+        let provider = "select.try_a_provider";
+        let chosen = ("select/select_option", provider, choose(option));
+        reaches(api, device, chosen, |state| {
+            state["provider"]["active"] == option
+        })
+        .await;
+        api.shows(provider, option).await;
+    }
     let press = |key: &str| format!("button.try_a_{key}");
     let preset = press("preset_3");
     let pressed = ("button/press", preset.as_str(), none());

@@ -275,3 +275,28 @@ fn a_call_that_has_ended_is_in_the_log() {
     assert_eq!(newest.as_array().unwrap().len(), 2);
     assert!(newest[0]["rowId"].as_u64() > newest[1]["rowId"].as_u64());
 }
+
+/// As the guide has it: true sets the coordinates, false is an offset from the current position.
+#[test]
+fn a_position_is_set_or_an_offset() {
+    let mut room = Room::new(Firmware::V4_6_2);
+    let path = "cameras/near/position/SELECTED_PEOPLE";
+    for (pan, relative, reached) in [
+        (100, None, 100),
+        (50, Some(false), 150),
+        (50, Some(true), 50),
+        (-50_000, Some(false), -49_950),
+        (-50_000, Some(false), -50_000),
+    ] {
+        let mut body = json!({"camPosition": {"pan": pan, "tilt": 0, "zoom": 0}});
+        if let Some(relative) = relative {
+            body["relative"] = relative.into();
+        }
+        assert_eq!(room.status("POST", path, &body), 200);
+        let state = room.world.describe();
+        assert_eq!(
+            state["cameras"]["position"]["pan"], reached,
+            "{pan} {relative:?}"
+        );
+    }
+}

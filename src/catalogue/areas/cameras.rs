@@ -7,12 +7,12 @@ mod words;
 use serde_json::Value;
 
 use crate::catalogue::command::{Command, Ended, Plan};
-use crate::catalogue::entity::{Enabled, Entity, EntityOptions};
+use crate::catalogue::entity::{Enabled, Entity, EntityOptions, SelectOption};
 use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::quirks::{preset_numbers, whole};
 use crate::catalogue::references::StateTopic;
-use crate::catalogue::sources::{SourceUse, connected, index_of};
+use crate::catalogue::sources::{SourceUse, connected, content_options, index_of, people_options};
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
@@ -47,12 +47,12 @@ const fn select(
         .entities(entities)
 }
 
-/// A list of the connected sources for one use.
+/// A select of the connected sources for one use.
 const fn choice(
     key: &'static str,
     name: &'static str,
     icon: &'static str,
-    used_for: SourceUse,
+    read: fn(&Value) -> Vec<SelectOption>,
     selected: StateTopic,
 ) -> Entity {
     Entity::select(
@@ -60,7 +60,7 @@ const fn choice(
         name,
         EntityOptions {
             state: states::CONNECTED_SOURCES,
-            member: used_for.member(),
+            read,
         },
     )
     .icon(icon)
@@ -73,14 +73,14 @@ const PEOPLE_SOURCE: &[Entity] = &[choice(
     "people_source",
     "Camera",
     "mdi:cctv",
-    SourceUse::People,
+    people_options,
     states::NEAR_SELECTED_PEOPLE,
 )];
 const CONTENT_SOURCE: &[Entity] = &[choice(
     "content_source",
     "Content input",
     "mdi:import",
-    SourceUse::Content,
+    content_options,
     states::NEAR_SELECTED_CONTENT,
 )];
 

@@ -4,10 +4,11 @@ use serde_json::Value;
 
 use super::system::any;
 use crate::catalogue::command::{Command, Plan, TimeLimit};
-use crate::catalogue::entity::Entity;
+use crate::catalogue::entity::{Enabled, Entity, EntityOptions};
 use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, get, post};
+use crate::catalogue::provider::options;
 use crate::catalogue::quirks::truth;
 use crate::catalogue::state::{Shape, State};
 
@@ -55,6 +56,24 @@ const PROVIDER: &[Field] = &[Field::body(
     Rule::Text,
 )
 .required()];
+
+const PROVIDER_SELECT: &[Entity] = &[Entity::select(
+    "provider",
+    "Provider",
+    EntityOptions {
+        state: states::PROVIDERS,
+        read: options,
+    },
+)
+.icon("mdi:apps")
+.config()
+.needs(&[states::PROVIDERS])
+.enabled(Enabled::WhenAllowed)
+// A device in device mode names no app, or no persona.
+.value(
+    "((value_json.get('activePersona') or value_json.get('app') or '') | string | lower) \
+     if value_json is mapping else ''",
+)];
 
 const fn meeting(key: &'static str, name: &'static str) -> Entity {
     Entity::binary_sensor(key, name).icon("mdi:account-group")
@@ -114,7 +133,8 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     .sets(states::MODE)
     .refresh(&[states::MODE])
     .once()
-    .within(TimeLimit::Minutes)]),
+    .within(TimeLimit::Minutes)
+    .entities(PROVIDER_SELECT)]),
 ];
 
 /// Whether the app of this package is in a meeting. An app that the device does not list is in none.

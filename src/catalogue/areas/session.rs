@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::catalogue::command::{Command, Plan};
 use crate::catalogue::operation::{Operation, delete, get, post};
-use crate::catalogue::session_list::without_ids;
+use crate::catalogue::session_list::sessions_listed;
 use crate::catalogue::state::State;
 
 /// The states of this area.
@@ -39,8 +39,8 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "Answers with who is logged in at the device: user, role, address and kind of client of \
          each session.",
     )
-    .shows(without_ids)]),
-    get(SESSION_LISTS[1]).commands(&[Command::fallback("session/list/get").shows(without_ids)]),
+    .answered(sessions_listed)]),
+    get(SESSION_LISTS[1]).commands(&[Command::fallback("session/list/get")]),
 ];
 
 /// The state `session` from the answer to a log-in: who is logged in, never the session's id.

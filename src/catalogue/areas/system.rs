@@ -325,8 +325,13 @@ fn boot_time(system: &Value, context: &Context) -> Option<Value> {
     let started = context
         .started
         .unwrap_or(context.now.saturating_sub(uptime));
+    boot_date(started).map(Into::into)
+}
+
+/// The time of a start, in seconds since 1970, as the state shows it.
+pub fn boot_date(started: i64) -> Option<String> {
     let date = OffsetDateTime::from_unix_timestamp(started).ok()?;
-    Some(date.format(&Rfc3339).ok()?.into())
+    date.format(&Rfc3339).ok()
 }
 
 /// Whether the log is full, if the device lists its log among its parts.

@@ -156,7 +156,7 @@ fn what_was_not_set_is_named_and_so_is_the_rest() {
     for (answer, wanted) in [
         (
             vars("NOERROR", "INVALIDVALUE"),
-            "did not set c.d (INVALIDVALUE); it set a.b",
+            "did not set c.d (INVALIDVALUE); it set a.b, and must be restarted for that",
         ),
         (
             vars("NOTEDITABLE", "INVALIDNAME"),
@@ -164,7 +164,7 @@ fn what_was_not_set_is_named_and_so_is_the_rest() {
         ),
         (
             vars("NOERROR", "v2 is no good"),
-            "did not set c.d (UNKNOWN); it set a.b",
+            "did not set c.d (UNKNOWN); it set a.b, and must be restarted for that",
         ),
         (
             Value::Null,

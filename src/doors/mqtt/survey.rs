@@ -22,6 +22,9 @@ use super::settings::{MqttSettings, client_tls};
 const SILENCE: Duration = Duration::from_millis(700);
 /// How long the broker may take to acknowledge.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// So many times in a row nothing is acknowledged before the clearing is given up: a broker that drops what is
+/// above its rate acknowledges some of what is sent again, more slowly.
+const SILENCES_UNTIL_GIVEN_UP: u32 = 3;
 /// So many refusals that pass, one after the other, end the clearing: those of a whole window, and ten
 /// more with pauses that are most of a minute.
 const REFUSALS_UNTIL_GIVEN_UP: u32 = 30;
@@ -127,7 +130,7 @@ impl Survey {
     pub async fn clear(&mut self, topics: &[String]) -> Result<(), String> {
         let mut waiting: VecDeque<&String> = topics.iter().collect();
         let mut in_flight: BTreeMap<u16, (&String, Instant)> = BTreeMap::new();
-        let (mut pace, mut refused_in_a_row) = (Pace::default(), 0);
+        let (mut pace, mut refused_in_a_row, mut silences) = (Pace::default(), 0, 0);
         while !(waiting.is_empty() && in_flight.is_empty()) {
             let now = Instant::now();
             let next = pace.waits_until(now);
@@ -145,14 +148,25 @@ impl Survey {
                 sleep_until(next).await;
                 continue;
             }
-            let packet = timeout(ACKNOWLEDGE_TIMEOUT, self.packet()).await;
-            let packet = packet.map_err(|_| "the broker does not acknowledge".to_owned())?;
+            let Ok(packet) = timeout(ACKNOWLEDGE_TIMEOUT, self.packet()).await else {
+                silences += 1;
+                if silences == SILENCES_UNTIL_GIVEN_UP {
+                    return Err("the broker does not acknowledge".into());
+                }
+                // Clearing a topic twice does no harm.
+                for (topic, sent) in std::mem::take(&mut in_flight).into_values() {
+                    pace.set_back(sent, Instant::now());
+                    waiting.push_back(topic);
+                }
+                continue;
+            };
             let BrokerPacket::PubAck(ack) = packet.map_err(|lost| lost.to_string())? else {
                 continue;
             };
             let Some((topic, sent)) = in_flight.remove(&ack.packet_id) else {
                 continue;
             };
+            silences = 0;
             if !ack.reason.is_refusal() {
                 refused_in_a_row = 0;
                 pace.taken(Instant::now());

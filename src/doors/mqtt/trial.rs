@@ -96,6 +96,7 @@ pub async fn try_broker(
         Ok(Err(lost)) => trial.problems.push(asked.unanswered(&lost.to_string())),
         Err(_) => trial.problems.push(asked.unanswered("it does not answer")),
     }
+    trial.limits.extend(asked.told_postponed());
     trial.problems.append(&mut asked.problems);
     Ok(trial)
 }
@@ -133,6 +134,8 @@ struct Asked {
     /// Messages that the broker took, and delivered.
     taken: BTreeSet<String>,
     delivered: BTreeSet<String>,
+    /// Messages that it refuses for now, by its reason.
+    postponed: BTreeMap<String, usize>,
     problems: Vec<String>,
 }
 
@@ -155,6 +158,7 @@ impl Asked {
             window: WINDOW,
             taken: BTreeSet::new(),
             delivered: BTreeSet::new(),
+            postponed: BTreeMap::new(),
             problems: Vec::new(),
         }
     }
@@ -257,6 +261,10 @@ impl Asked {
                 let index = usize::from(ack.packet_id).checked_sub(usize::from(SUBSCRIBE_ID) + 1);
                 let topic = index.and_then(|index| self.topics.get(index));
                 match topic {
+                    // The gateway sends such a message again, more slowly.
+                    Some(_) if ack.reason.passes() => {
+                        *self.postponed.entry(ack.reason.to_string()).or_default() += 1;
+                    }
                     Some(topic) if ack.reason.is_refusal() => {
                         let problem = format!("it refuses to publish to {topic} ({})", ack.reason);
                         self.problems.push(problem);
@@ -271,6 +279,21 @@ impl Asked {
             }
             _ => {}
         }
+    }
+
+    /// What the broker refused for now.
+    fn told_postponed(&self) -> Vec<String> {
+        let told = self.postponed.iter().map(|(reason, count)| {
+            let messages = match count {
+                1 => "1 message".to_owned(),
+                count => format!("{count} messages"),
+            };
+            format!(
+                "does not take {messages} for now ({reason}); whether it permits them is not known, and the \
+                 gateway would send them again, more slowly"
+            )
+        });
+        told.collect()
     }
 
     /// What is not known because the connection ended.
@@ -305,6 +328,11 @@ mod tests {
 
     /// The problems after these answers of the broker: to the subscription, and to the messages.
     async fn answers(suback: &[u8], rest: &[u8]) -> Result<Vec<String>, ConnectionLost> {
+        Ok(asked(suback, rest).await?.problems)
+    }
+
+    /// All that is known after these answers.
+    async fn asked(suback: &[u8], rest: &[u8]) -> Result<Asked, ConnectionLost> {
         let (stream, mut broker) = tokio::io::duplex(4096);
         let mut link = Link::new(Box::new(stream));
         let mut asked = Asked::new(&settings(), &topics());
@@ -322,7 +350,7 @@ mod tests {
             }
         };
         let (answered, ()) = tokio::join!(asked.ask(&mut link), answering);
-        answered.map(|()| asked.problems)
+        answered.map(|()| asked)
     }
 
     #[tokio::test]
@@ -342,6 +370,25 @@ mod tests {
                  MQTT 5 does not define)",
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn a_refusal_for_now_is_a_limit_and_no_missing_right() {
+        for passes in [0x89, 0x93, 0x96, 0x97, 0x88, 0x91] {
+            let pubacks = [
+                [0x40, 3, 0, 2, passes],
+                [0x40, 3, 0, 3, passes],
+                [0x40, 3, 0, 4, passes],
+            ];
+            let asked = asked(&GRANTED, pubacks.as_flattened()).await.unwrap();
+            assert!(asked.problems.is_empty(), "{passes:x} {:?}", asked.problems);
+            let told = asked.told_postponed();
+            assert_eq!(told.len(), 1, "{passes:x}");
+            assert!(
+                told[0].starts_with("does not take 3 messages for now ("),
+                "{told:?}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -104,6 +104,7 @@ impl Actor {
         // A device that is not understood, or something before it, may answer so to everything.
         if self.availability.is_online() {
             self.knowledge.missing().add(executed.missing);
+            self.knowledge.mode_lock().add(executed.mode_lock);
         }
         self.schedule_stop(effect, executed.result.as_ref().err());
         if let Ok(success) = &executed.result
@@ -171,6 +172,9 @@ impl Actor {
         self.poller.set_resting(self.knowledge.is_resting(), now);
         if self.knowledge.take_call_ended() {
             self.poller.call_ended(now);
+        }
+        if self.knowledge.mode_lock().take_changed() {
+            self.poller.mode_changed(now);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::command::{ErrorCode, Failure, Outcome, Success};
 use crate::config::TimeOfDay;
 use crate::device::ProblemCode;
 use crate::rooms::missing::Missing;
+use crate::rooms::mode_lock::ModeLock;
 use crate::rooms::reading::{ReadOutcome, Reading};
 use crate::rooms::testing::room_settings;
 use crate::state::StateStore;
@@ -95,6 +96,7 @@ impl Fixture {
             spelled: None,
             camera_may_move: false,
             missing: Missing::default(),
+            mode_lock: ModeLock::default(),
         };
         self.actor.finish(Done::Commanded {
             lane: Lane::InOrder,
@@ -114,6 +116,7 @@ impl Fixture {
             unanswered: false,
             spelled: None,
             missing: Missing::default(),
+            mode_lock: ModeLock::default(),
             camera_may_move: false,
         })));
     }
@@ -302,6 +305,7 @@ async fn the_states_a_command_read_are_published_before_its_result() {
             spelled: None,
             camera_may_move: false,
             missing: Missing::default(),
+            mode_lock: ModeLock::default(),
         }),
     });
     assert_eq!(sees.recv().unwrap(), Some(Bytes::from("5")));

@@ -30,6 +30,32 @@ const MOVE_DURATION: Duration = Duration::from_millis(400);
 /// The wait after a hang-up before the calls are looked at: the device takes a moment.
 const HANG_UP_WAIT: Duration = Duration::from_millis(500);
 const MOVE_CHECK: &str = "camera_move";
+/// So many reads in a row without an answer end a run: one endpoint alone may hang.
+const MOST_UNANSWERED: u32 = 2;
+
+/// Whether the device still answers while it is checked.
+#[derive(Debug, Default)]
+pub(super) struct Silence {
+    /// How many reads in a row were not answered.
+    unanswered: u32,
+    /// Why the device cannot be asked any more.
+    lost: Option<String>,
+}
+
+impl Silence {
+    fn answered(&mut self) {
+        self.unanswered = 0;
+    }
+
+    fn failed(&mut self, failure: &Failure, has_problem: bool) {
+        if failure.code == ErrorCode::Timeout {
+            self.unanswered += 1;
+        }
+        if has_problem || self.unanswered >= MOST_UNANSWERED {
+            self.lost = Some(failure.message.clone());
+        }
+    }
+}
 
 /// What a check of the room needs to know.
 #[derive(Debug, Clone)]
@@ -99,6 +125,9 @@ impl Executor<'_> {
         checks.extend(registrations(&sip, &self.see(H323_GATEKEEPERS).await));
         checks.extend(calendar(&self.see(CALENDAR_STATE).await));
         checks.extend(panels(&self.see(DEVICES).await, &order.paired));
+        if let Some(problem) = &self.silence.lost {
+            return Ok(vec![login(None, Some(problem))]);
+        }
         if let Some(why) = calls_unread {
             let message = format!(
                 "it is not known whether the room is in a call, so the camera was not moved and \
@@ -116,10 +145,22 @@ impl Executor<'_> {
         Ok(checks)
     }
 
-    /// Reads a state now.
+    /// Reads a state now, unless the device does not answer any more.
     async fn see(&mut self, state: StateTopic) -> Seen {
+        match &self.silence.lost {
+            Some(problem) => Seen::Failed(problem.clone()),
+            None => self.see_anyway(state).await,
+        }
+    }
+
+    async fn see_anyway(&mut self, state: StateTopic) -> Seen {
         self.deadline = self.device.deadline(TimeLimit::Ordinary);
-        match self.read_state(state, &Params::new()).await {
+        let read = self.read_state(state, &Params::new()).await;
+        match &read {
+            Ok(_) => self.silence.answered(),
+            Err(failure) => self.silence.failed(failure, self.problem.is_some()),
+        }
+        match read {
             Ok(Value::Null) => Seen::Missing,
             Ok(value) => Seen::Value(value),
             Err(failure) if failure.code == ErrorCode::Unsupported => Seen::Missing,
@@ -315,10 +356,10 @@ impl Executor<'_> {
         }
     }
 
-    /// The calls that are up now.
+    /// The calls that are up now. A test call must be hung up also if the device was silent for a while.
     async fn look_at_calls(&mut self) -> Result<Vec<CallConnection>, String> {
         self.readings.clear();
-        match self.see(CALLS).await {
+        match self.see_anyway(CALLS).await {
             Seen::Value(list) => Ok(connections(&list)),
             Seen::Missing => Err("the device does not list its calls".into()),
             Seen::Failed(why) => Err(why),

@@ -49,6 +49,7 @@ impl Fixture {
             spellings: Spellings::default(),
             check: None,
             missing: Missing::default(),
+            mode_lock: ModeLock::default(),
         };
         execute(&self.device, call, environment, Transfer::None).await
     }

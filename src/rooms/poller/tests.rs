@@ -83,14 +83,36 @@ fn errors_are_told_apart() {
         finish(RequestError::Broken(HttpError::SwitchedProtocols)),
         Polled::Unanswered
     ));
-    let forbidden = finish(RequestError::Forbidden(String::new()));
-    assert!(matches!(forbidden, Polled::Failed));
     let problem = Problem {
         code: ProblemCode::Unauthorized,
         message: String::new(),
     };
     let outcome = finish(RequestError::Problem(problem.clone()));
     assert!(matches!(outcome, Polled::Problem(told) if told == problem));
+}
+
+/// What the device refuses from the log-in on is like what it does not have; of what it has answered the
+/// states stay.
+#[test]
+fn a_refused_read_is_like_a_missing_one_until_it_was_answered() {
+    for error in [
+        || RequestError::Forbidden(String::new()),
+        || RequestError::ModeLocked("Teams".into()),
+    ] {
+        let now = Instant::now();
+        let mut poller = poller(now);
+        let (poll, _) = begin(&mut poller, "/rest/audio", now);
+        let refused = poller.finish(poll, Err(error()), now);
+        let Polled::Read(reading) = refused else {
+            unreachable!("{refused:?}")
+        };
+        assert_eq!(reading.outcome, ReadOutcome::Unsupported(FORBIDDEN));
+        let (poll, _) = begin(&mut poller, "/rest/audio", now);
+        poller.finish(poll, response(200, AUDIO), now);
+        let (poll, _) = begin(&mut poller, "/rest/audio", now);
+        let refused = poller.finish(poll, Err(error()), now);
+        assert!(matches!(refused, Polled::Failed), "{refused:?}");
+    }
 }
 
 #[test]

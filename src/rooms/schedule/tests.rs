@@ -149,6 +149,38 @@ fn what_the_device_does_not_have_is_dropped_until_the_next_log_in() {
 }
 
 #[test]
+fn what_the_device_refuses_is_asked_rarely_and_again_with_another_provider() {
+    let step = Duration::from_millis(10);
+    for (answered, by_mode, reads_in_a_minute) in [
+        (false, true, 0),
+        (false, false, 0),
+        (true, true, 1),
+        (true, false, 30),
+    ] {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(INTERVALS, false, start);
+        let audio = index(&schedule, "/rest/audio");
+        if answered {
+            schedule.answered(audio, b"{}", Evidence::Poly, start);
+        }
+        for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
+            assert!(!schedule.entries[audio].dropped);
+            assert_eq!(schedule.refused(audio, by_mode, start), !answered);
+        }
+        let reads = count(&minute(&mut schedule, start, step), "/rest/audio");
+        let wanted = reads_in_a_minute - 1..=reads_in_a_minute + 1;
+        assert!(
+            wanted.contains(&i64::try_from(reads).unwrap()),
+            "{answered} {by_mode} {reads}"
+        );
+        let later = start + Duration::from_secs(60);
+        schedule.mode_changed(later);
+        let reads = count(&minute(&mut schedule, later, step), "/rest/audio");
+        assert!(reads > 20, "{answered} {by_mode} {reads}");
+    }
+}
+
+#[test]
 fn what_the_device_once_had_is_read_on() {
     let start = Instant::now();
     let mut schedule = Schedule::new(INTERVALS, false, start);

@@ -67,12 +67,13 @@ fn answer(operation: &Operation, status: u16, body: &[u8]) {
             }
         }
     }
-    for shows in operation
-        .commands
-        .iter()
-        .filter_map(|command| command.shows)
-    {
-        shows(&value);
+    for command in operation.commands {
+        if let Some(answered) = command.answered
+            && let Some(route) = CATALOGUE.pattern(command.topic)
+        {
+            // A failure is an answer too.
+            let _ = answered(&Call::of(route, Params::new()), &value);
+        }
     }
     if let Some(holders) = session_holders(&value) {
         assert!(holders.len() < 3000, "{holders}");

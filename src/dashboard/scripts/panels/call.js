@@ -31,6 +31,16 @@ function callPanel(scope, room) {
     keysOpen.setAttribute("aria-expanded", open);
   }
 
+  const last = el("p", { class: "dim small-text", hidden: true });
+  scope.watch([`${base}call/last`], () => {
+    const call = store.get(`${base}call/last`);
+    last.hidden = !isObject(call);
+    if (last.hidden) return;
+    const ended = new Date(call.ended ?? NaN);
+    const how = call.outcome === "answered" ? `${Math.ceil((call.duration ?? 0) / 60)} min` : words(call.outcome);
+    setText(last, ["Last call: " + (call.name || call.address || "unknown"), words(call.direction), how, Number.isNaN(+ended) ? "" : ended.toLocaleString()].filter(Boolean).join(", "));
+  });
+
   let shown = "";
   scope.watch([`${base}calls`, `${base}call/state`], () => {
     const connections = list(store.get(`${base}calls`)).flatMap((conference) =>
@@ -47,7 +57,7 @@ function callPanel(scope, room) {
     calls.hidden = connections.length === 0;
     calls.replaceChildren(...connections.map((connection) => callLine(room, connection)));
   });
-  return panel("Call", "phone", calls, inCall, keys, form, favorites);
+  return panel("Call", "phone", calls, inCall, keys, form, favorites, last);
 }
 
 function callLine(room, { id, address, state, incoming, ringing }) {
