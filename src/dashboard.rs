@@ -21,6 +21,9 @@ use serde_json::json;
 use crate::config::RoomId;
 use crate::render::console;
 
+#[cfg(test)]
+mod scripts_test;
+
 const STYLE: &str = concat!(
     include_str!("dashboard/style.css"),
     include_str!("dashboard/log.css"),
@@ -49,6 +52,7 @@ const SCRIPT: &str = scripts![
     "status_bar.js",
     "controls.js",
     "room_facts.js",
+    "problem.js",
     "overview.js",
     "log.js",
     "gateway_log.js",

@@ -1,23 +1,17 @@
 //! The dashboard in headless Chromium, as a person uses it.
 //!
 //! Skipped where Chromium and chromedriver are missing; with `POLY2MQTT_TEST_BROWSER=required`
-//! that is an error. The pictures in `docs/` are made by
-//!
-//! ```sh
-//! POLY2MQTT_TEST_PICTURES=docs cargo test --test it browser::pictures
-//! ```
-use std::path::Path;
-
+//! that is an error.
 use poly2mqtt::app::App;
 use poly2mqtt::config::{AccessLevel, Config, RoomId};
 use poly2mqtt::doors::clients::ClientLimits;
-use poly2mqtt_simulator::{Condition, Options, SimulatedDevice};
+use poly2mqtt_simulator::Condition;
 use serde_json::{Value, json};
 
 use poly2mqtt_test_support::SOON;
 use poly2mqtt_test_support::browser::Browser;
 use poly2mqtt_test_support::door::{Doors, token};
-use poly2mqtt_test_support::gateway::{room, timings};
+use poly2mqtt_test_support::gateway::timings;
 
 /// Sets `window.ran` if it gets into the page as markup.
 const HOSTILE: &str = "<img src=x onerror=\"window.ran=true\"><script>window.ran=true</script>";
@@ -373,68 +367,4 @@ async fn a_token_is_asked_for_and_a_read_only_one_changes_nothing() {
     assert_eq!(token, "administers");
     drop(browser);
     doors.stop().await;
-}
-
-/// Makes the pictures for `docs/` if `POLY2MQTT_TEST_PICTURES` names the directory.
-#[tokio::test(flavor = "multi_thread")]
-async fn pictures() {
-    let Some(dir) = std::env::var_os("POLY2MQTT_TEST_PICTURES") else {
-        return;
-    };
-    let Some(browser) = Browser::start().await else {
-        return;
-    };
-    let options = Options {
-        name: "Boardroom".into(),
-        ..Options::default()
-    };
-    let device = SimulatedDevice::start(options).await.unwrap();
-    let doors = Doors::start_with(ClientLimits::default(), |config| {
-        *config.rooms.get_mut(&RoomId::new("1").unwrap()).unwrap() = room(&device);
-    })
-    .await;
-    device.person_calls_in("ada.lovelace@example.com");
-    device.person_answers();
-    for (name, scheme, size) in [
-        ("dashboard", "light", (1280, 1010, 1)),
-        ("dashboard-dark", "dark", (1280, 1010, 1)),
-        ("dashboard-phone", "light", (390, 844, 2)),
-    ] {
-        let (width, height, scale) = size;
-        let mut metrics = json!({
-            "width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600,
-        });
-        browser
-            .devtools("Emulation.setDeviceMetricsOverride", metrics.clone())
-            .await;
-        let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        browser.devtools("Emulation.setEmulatedMedia", scheme).await;
-        open(&browser, &doors, "/#/room/1").await;
-        browser.value("location.reload()").await;
-        connected(&browser).await;
-        browser.click("[aria-label='Take a new picture']").await;
-        browser
-            .until("document.querySelector('figure img').naturalWidth > 0")
-            .await;
-        browser
-            .until("document.querySelectorAll('.meeting').length === 3 && !document.querySelector('[aria-busy=true]')")
-            .await;
-        browser
-            .value("(document.activeElement.blur(), scrollTo(0, 0))")
-            .await;
-        if scale == 1 {
-            // As high as the controls, so that none is cut off.
-            let bottom = "document.querySelector('.columns').getBoundingClientRect().bottom";
-            let bottom = browser.value(bottom).await.as_f64().unwrap();
-            metrics["height"] = json!(bottom.ceil() + 16.0);
-            browser
-                .devtools("Emulation.setDeviceMetricsOverride", metrics)
-                .await;
-        }
-        let file = Path::new(&dir).join(format!("{name}.png"));
-        std::fs::write(file, browser.picture().await).unwrap();
-    }
-    drop(browser);
-    doors.stop().await;
-    device.stop().await;
 }

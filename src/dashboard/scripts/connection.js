@@ -16,6 +16,12 @@ const WATCH_INTERVAL = 1_000;
 /// The gateway's close code for a token that is missing or wrong.
 const CLOSE_BAD_TOKEN = 4401;
 
+/// The WebSocket's address, below the page's own: a proxy may serve the page below a path, with or
+/// without a slash at its end.
+function socketAddress() {
+  return new URL(`${location.pathname.replace(/\/$/, "")}/ws`, location.origin);
+}
+
 /// A WebSocket to the gateway that reconnects by itself.
 ///
 /// Frames are JSON. Each request has an `id`, which its answer carries:
@@ -25,11 +31,13 @@ const CLOSE_BAD_TOKEN = 4401;
 /// Events have no retain. A binary frame holds the file of the result right before it.
 ///
 /// The handlers: opened(), retained(topic, payload), event(topic, payload), synchronized() (all
-/// states have come), unsubscribed(), state(state, {reason, until}).
+/// states have come), completed() (all states of a later subscription have come), unsubscribed(),
+/// state(state, {reason, until}).
 class Connection {
   constructor(handlers) {
     this.handlers = handlers;
     this.filters = new Map(); // filter → how many subscribers it has
+    this.complete = new Set(); // the filters whose states have all come over this socket
     this.requests = new Map(); // id → what to do with the answer
     this.pendingFile = null; // completes the result that waits for its file
     this.lastId = 0;
@@ -45,9 +53,8 @@ class Connection {
 
   connect() {
     clearTimeout(this.timer);
-    const url = new URL("ws", location.href);
+    const url = socketAddress();
     url.protocol = url.protocol.replace("http", "ws");
-    url.hash = "";
     // A browser cannot set a header on a WebSocket, so the token goes into the query. The gateway
     // never logs it.
     const token = sessionStorage.getItem("token");
@@ -71,8 +78,10 @@ class Connection {
     this.handlers.opened();
     // The answer comes after the last state. An open socket alone does not mean that the token is
     // right: the gateway opens it in any case and closes it with a code.
-    this.request({ subscribe: [...this.filters.keys()] }).then((answer) => {
+    const filters = [...this.filters.keys()];
+    this.request({ subscribe: filters }).then((answer) => {
       if (!answer.subscribed) return;
+      this.complete = new Set(filters);
       this.reconnectWait = FIRST_RECONNECT_WAIT;
       this.setState("up");
       this.heard();
@@ -122,6 +131,7 @@ class Connection {
   closed({ code, reason }) {
     clearTimeout(this.timer);
     this.socket = null;
+    this.complete.clear();
     this.completeFile(null);
     const unknown = { ok: false, error: { code: "connection_lost", message: "the connection to the gateway broke before the result came" } };
     for (const answer of this.requests.values()) answer({ payload: unknown });
@@ -140,7 +150,7 @@ class Connection {
   /// address: the answer names what a proxy in between does wrong, for example.
   async explain(until) {
     try {
-      const response = await fetch(new URL("ws", location.href), { method: "POST" });
+      const response = await fetch(socketAddress(), { method: "POST" });
       const why = (await response.json()).error?.message;
       if (why && this.state === "down") this.setState("down", { reason: why, until });
     } catch {
@@ -213,13 +223,25 @@ class Connection {
       return before;
     };
     const added = filters.filter((filter) => count(filter, 1) === 0);
-    if (added.length > 0) this.request({ subscribe: added });
+    if (added.length > 0) {
+      this.request({ subscribe: added }).then((answer) => {
+        if (!answer.subscribed) return;
+        for (const filter of added) this.complete.add(filter);
+        this.handlers.completed();
+      });
+    }
     return () => {
       const removed = filters.filter((filter) => count(filter, -1) === 1);
       if (removed.length === 0) return;
+      for (const filter of removed) this.complete.delete(filter);
       this.request({ unsubscribe: removed });
       this.handlers.unsubscribed();
     };
+  }
+
+  /// Whether the page would have a topic's value if there was one.
+  isKnown(topic) {
+    return this.isUp && [...this.complete].some((filter) => matches(filter, topic));
   }
 
   /// Whether a subscription covers a topic.

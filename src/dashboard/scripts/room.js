@@ -7,7 +7,7 @@ function roomPage(scope, main, room) {
   lastRoom = room;
   const base = `room/${room}/`;
   scope.subscribe(`${base}#`);
-  const name = el("h1", { class: "clip" });
+  const name = el("h1", { dir: "auto" });
   const device = el("span", { class: "dim" });
   const columns = el("fieldset", { class: "columns", "aria-label": "Controls" });
   const missing = el("section", { class: "card empty", hidden: true }, "There is no such room.");
@@ -16,9 +16,12 @@ function roomPage(scope, main, room) {
     document.title = `${roomName(room)} – poly2mqtt`;
     setText(device, [`Room ${room}`, model(room)].filter(Boolean).join(" · "));
   });
+  const old = el("span", { class: "pill as-of", hidden: true });
+  markStale(scope, room, main, old);
+  scope.onEnd(() => main.removeAttribute("data-stale"));
   // The only place that decides whether the controls can be pressed.
   scope.watch(["connection", `${base}availability`], () => {
-    columns.disabled = !connection.isUp || access.readOnly || store.get(`${base}availability`) !== "online";
+    columns.disabled = access.readOnly || availability(room) !== "online";
     missing.hidden = !connection.isUp || store.get(`${base}availability`) !== undefined;
   });
   const column = (...panels) => el("div", { class: "column" }, ...panels.map((panel) => panel(scope, room, columns)));
@@ -26,7 +29,7 @@ function roomPage(scope, main, room) {
   main.append(
     el("div", { class: "head" },
       el("div", {}, el("a", { class: "back", href: "#/" }, icon("left"), "All rooms")),
-      el("div", { class: "row" }, name, availabilityPill(scope, room), callPill(scope, room)),
+      el("div", { class: "row" }, name, availabilityPill(scope, room), callPill(scope, room), old),
       el("div", { class: "row" }, device, el("a", { class: "small-text", href: panelHash(room) }, "Panel for a tablet")),
       problemBox(scope, room)),
     missing, columns, commandsPanel(scope, room), statesPanel(scope, room));

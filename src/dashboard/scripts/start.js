@@ -30,7 +30,7 @@ function show() {
 
 window.addEventListener("hashchange", () => {
   show();
-  window.scrollTo(0, 0);
+  $("main").scrollTop = 0;
   // Tells people who cannot see it that the page changed.
   $("main").focus({ preventScroll: true });
 });

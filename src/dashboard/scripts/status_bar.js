@@ -2,6 +2,9 @@
 
 const access = { readOnly: false };
 
+/// When the connection was lost; null while it is there, and before it was there for the first time.
+let lostAt = null;
+
 const connection = new Connection({
   opened: () => store.beginSync(),
   retained: (topic, value) => store.set(topic, value),
@@ -10,6 +13,7 @@ const connection = new Connection({
     store.endSync();
     checkAccess();
   },
+  completed: () => store.notify("connection"),
   // The gateway keeps these topics current no longer.
   unsubscribed: () => store.keepOnly((topic) => connection.isSubscribed(topic)),
   state: showConnection,
@@ -19,6 +23,8 @@ let countdown;
 function showConnection(state, { reason, until }) {
   clearInterval(countdown);
   const label = $("link");
+  if (state === "up") lostAt = null;
+  else if (document.body.dataset.link === "up") lostAt = new Date();
   document.body.dataset.link = state === "up" ? "up" : "down";
   $("retry").hidden = state !== "down";
   $("forget").hidden = !sessionStorage.getItem("token") || state === "refused";
@@ -41,7 +47,7 @@ function showConnection(state, { reason, until }) {
 /// What applies to the whole page, in words. The seconds in the bar are not for screen readers.
 function showNotice(reason) {
   let text = "";
-  if (connection.state === "down") text = `The connection to the gateway is lost${reason ? ` (${reason})` : ""}. The page shows the last known values and reconnects automatically.`;
+  if (connection.state === "down") text = `The connection to the gateway is lost${reason ? ` (${reason})` : ""}. ${lostAt ? `The values are as of ${moment(lostAt)}. ` : ""}The page reconnects automatically.`;
   else if (connection.isUp && access.readOnly) text = "Read-only token: you can see everything but change nothing.";
   // The notice stays while the page tries again; hiding it would make the page jump.
   if (connection.state === "connecting" && !$("notice").hidden) return;

@@ -13,6 +13,14 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const clockWithSeconds = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });
 
+/// A time of day, with its day unless that is today.
+const moment = (date) => (date.toDateString() === new Date().toDateString() ? "" : `${weekday.format(date)}, `) + clock.format(date);
+/// A date of a device or of the gateway; null if it is none.
+function dateOf(text) {
+  const date = new Date(text ?? NaN);
+  return Number.isNaN(+date) ? null : date;
+}
+
 function duration(seconds) {
   const [days, hours, minutes] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
   if (days > 0) return `${days} d ${hours} h`;

@@ -158,6 +158,14 @@ impl Browser {
         }
     }
 
+    /// Waits until the page has drawn what it knows: it draws changes with the next frame.
+    pub async fn drawn(&self) {
+        let script = "const done = arguments[0];
+            requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)));";
+        let script = json!({"script": script, "args": []});
+        self.ask("/execute/async", script).await;
+    }
+
     /// The first element that matches a CSS selector, once it exists.
     async fn element(&self, selector: &str) -> Value {
         let there = format!("document.querySelector({})", json!(selector));

@@ -20,7 +20,7 @@ function calendarPanel(scope, room) {
     setTone(status, calendar ? capital(words(calendar)) : "", /online|up|registered/i.test(calendar) ? "good" : "warn");
     status.hidden = calendar === undefined;
     empty.hidden = meetings.length > 0;
-    setText(empty, "No meetings planned.");
+    setText(empty, store.get(`${base}calendar/meetings`) === undefined ? "Not known." : "No meetings planned.");
     const facts = JSON.stringify([meetings, current]);
     if (facts === shown) return;
     shown = facts;

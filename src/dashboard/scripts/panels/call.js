@@ -62,7 +62,7 @@ function callPanel(scope, room) {
 
 function callLine(room, { id, address, state, incoming, ringing }) {
   const status = ringing ? "is calling" : `${words(state)}${incoming ? ", incoming" : ""}`;
-  const line = el("li", { class: ringing ? "ringing" : "" }, el("div", { class: "grow" }, el("div", { class: "clip" }, el("b", {}, address ?? "Unknown")), el("small", { class: "dim" }, status)));
+  const line = el("li", { class: ringing ? "ringing" : "" }, el("div", { class: "grow" }, el("b", { class: "caller", dir: "auto" }, address ?? "Unknown"), el("small", { class: "dim" }, status)));
   const act = (kind, verb, text, symbol) => {
     const button = el("button", { class: kind, type: "button", "data-verb": verb, click: () => press(button, room, `call/connection/${level(id)}/${verb}`) }, icon(symbol), text);
     return button;

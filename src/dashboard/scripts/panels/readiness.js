@@ -7,12 +7,12 @@ function readinessPanel(scope, room) {
   const result = el("span", { class: "pill" });
   const checks = el("ul", { class: "findings", "aria-label": "Checks", "aria-live": "polite" });
   const about = el("p", { class: "dim small-text" });
-  scope.watch([topic], () => {
+  scope.watch([topic, "connection"], () => {
     const report = store.get(topic);
     setTone(result, report ? (report.ok ? "Ready" : "Not ready") : "", report?.ok ? "good" : "bad");
     result.hidden = !report;
-    const when = new Date(report?.at ?? NaN);
-    setText(about, Number.isNaN(+when) ? "Not checked yet." : `Checked ${when.toLocaleString()}.`);
+    const when = dateOf(report?.at);
+    setText(about, when ? `Checked ${when.toLocaleString()}.` : connection.isKnown(topic) ? "Not checked yet." : "Not known yet.");
     // What failed comes first.
     const found = [...list(report?.checks)].sort((a, b) => a.ok - b.ok);
     checks.hidden = found.length === 0;

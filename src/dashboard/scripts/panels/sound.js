@@ -10,8 +10,8 @@ function soundPanel(scope, room) {
     const tile = el("button", { class: "tile", type: "button", "data-command": command, click: () => press(tile, room, command, tile.ariaPressed !== "true") }, symbolIcon, el("span", {}, el("b", {}, title), status));
     scope.watch([base + state], () => {
       const muted = store.get(base + state);
-      tile.setAttribute("aria-pressed", muted === true);
-      tile.setAttribute("aria-label", `Mute ${title.toLowerCase()}`);
+      if (muted === undefined) tile.removeAttribute("aria-pressed");
+      else tile.setAttribute("aria-pressed", muted === true);
       tile.dataset.tone = muted === undefined ? "" : muted ? "bad" : "good";
       setIcon(symbolIcon, muted ? `${symbol}-off` : symbol);
       setText(status, muted === undefined ? "Unknown" : muted ? on : off);
@@ -22,8 +22,8 @@ function soundPanel(scope, room) {
   scope.watch([`${base}audio/mute_locked`], () => (lockedHint.hidden = store.get(`${base}audio/mute_locked`) !== true));
   return panel("Sound and picture", "speaker",
     el("div", { class: "tiles" },
-      mute({ state: "audio/muted", command: "audio/muted/set", title: "Microphone", symbol: "mic", on: "Muted", off: "On" }),
-      mute({ state: "video/muted", command: "video/muted/set", title: "Camera", symbol: "video", on: "Picture off", off: "On" })),
+      mute({ state: "audio/muted", command: "audio/muted/set", title: "Mute microphone", symbol: "mic", on: "Muted", off: "Not muted" }),
+      mute({ state: "video/muted", command: "video/muted/set", title: "Mute camera", symbol: "video", on: "Picture off", off: "Picture on" })),
     lockedHint,
     volumeRow(scope, room));
 }

@@ -1,0 +1,66 @@
+// Runs in the page before its own script. It counts the subscriptions that have no answer yet, and gives it rooms whose texts are as people and devices write
+// them at worst. The gateway's own states come too. `base` holds the states of one of its rooms.
+(base) => {
+  const LONG = "Besprechungsraumvorbereitungsausschuss".repeat(6).slice(0, 200);
+  const CALLER = "sip:conference.room.4711.building-9@video.example.com.";
+  const ARABIC = "قاعة الاجتماعات الكبرى في الطابق الثالث من المبنى الرئيسي";
+  const EMOJI = "👩‍🚀🚀🎉".repeat(20);
+  const names = {
+    long: LONG,
+    twentyseven: "Videokonferenzraum-Nord-3OG",
+    rtl: ARABIC,
+    emoji: EMOJI,
+    offline: `${LONG} offline`,
+  };
+  const states = {};
+  const room = (id, name, changes = {}) => {
+    const all = { ...base, availability: "online", problem: { code: "none" }, "system/info": { ...base["system/info"], systemName: name, model: LONG }, ...changes };
+    for (const [topic, value] of Object.entries(all)) states[`room/${id}/${topic}`] = value;
+  };
+  const ringing = (text, address) => ({
+    "call/state": "ringing",
+    calls: [{ id: "PENDING", connections: [{ id: 7, address, state: "RINGING", incoming: true, answerable: true }, { id: 8, address: text, state: "RINGING", incoming: true, answerable: true }] }],
+    "camera/presets/names": Object.fromEntries(Array.from({ length: 10 }, (_, index) => [index + 1, text])),
+    "camera/near/connected": { people: [{ index: 1, name: text }, { index: 2, name: `${text} 2` }], content: [{ index: 3, name: text }] },
+    "camera/near/selected_people": { cameraIndex: 1, trackable: true, trackingstate: "on" },
+    "calendar/status": text,
+    "calendar/meetings": [{ id: "m", subject: text, organizer: text, startTime: Math.floor(Date.now() / 1000) - 60, duration: 3600, canDial: true, canceled: false }],
+    "calendar/current": { id: "m", subject: text, organizer: text, startTime: Math.floor(Date.now() / 1000) - 60, duration: 3600 },
+    "system/status/ipnetwork": [text],
+    "system/sip_servers": [{ address: text, state: text }],
+    "system/mode": { app: text },
+    session: { userId: text },
+    collaboration: { sessionState: "ACTIVE" },
+    readiness: { ok: false, at: "2026-01-02T03:04:05Z", checks: [{ name: text, ok: false, message: text }] },
+  });
+  for (const [id, name] of Object.entries(names)) room(id, name, ringing(name, id === "twentyseven" ? CALLER : name));
+  states["room/offline/availability"] = "offline";
+  states["room/offline/problem"] = { code: "certificate_changed", message: `${LONG} sha256:${"ab".repeat(32)}`, since: "2026-01-02T03:04:05Z" };
+  room("connected", "In a call", { "call/state": "connected", calls: [{ id: "1", connections: [{ id: 1, address: CALLER, state: "CONNECTED", incoming: false }] }] });
+  for (let number = 1; number <= 300; number += 1) {
+    const at = `room/many-${number}`;
+    states[`${at}/availability`] = number % 50 ? "online" : "offline";
+    states[`${at}/problem`] = number % 50 ? { code: "none" } : { code: "offline", message: "nothing answers", since: new Date().toISOString() };
+    states[`${at}/system/info`] = { systemName: `Room ${number}${number % 7 ? "" : LONG}` };
+    states[`${at}/call/state`] = number % 9 ? "idle" : "connected";
+    states[`${at}/audio/muted`] = number % 3 === 0;
+    states[`${at}/audio/volume`] = number % 100;
+  }
+  window.unanswered = 0;
+  window.WebSocket = class extends WebSocket {
+    send(text) {
+      if (JSON.parse(text).subscribe) window.unanswered += 1;
+      super.send(text);
+    }
+    set onmessage(handle) {
+      super.onmessage = (event) => {
+        // The answer to a subscription comes after the states.
+        if (typeof event.data === "string" && JSON.parse(event.data).subscribed) {
+          window.unanswered -= 1;
+          for (const [topic, payload] of Object.entries(states)) handle({ data: JSON.stringify({ topic, payload, retain: true }) });
+        }
+        handle(event);
+      };
+    }
+  };
+}

@@ -1,0 +1,243 @@
+//! The dashboard's first page with many rooms, and what it and a room's page say of a room that is offline
+//! or not known.
+use poly2mqtt::app::App;
+use poly2mqtt::config::AccessLevel;
+use poly2mqtt::doors::clients::ClientLimits;
+use serde_json::json;
+
+use poly2mqtt_test_support::browser::Browser;
+use poly2mqtt_test_support::door::{Doors, token};
+use poly2mqtt_test_support::gateway::timings;
+
+/// What no page may say before the gateway has told it.
+const CLAIMS: [&str; 8] = [
+    "Gateway stopped",
+    "Gateway running",
+    "Offline",
+    "Online",
+    "No meetings planned",
+    "Not checked yet",
+    "0 of 0",
+    "No rooms yet",
+];
+
+/// Fails if the page says anything of that, or shows the colour of what is well.
+async fn says_nothing(browser: &Browser, when: &str) {
+    let shown = browser
+        .value("document.querySelector('main').innerText")
+        .await;
+    let shown = shown.as_str().unwrap();
+    for claim in CLAIMS {
+        assert!(!shown.contains(claim), "{when}: {claim}\n{shown}");
+    }
+    assert_eq!(green(browser).await, [""; 0], "{when}");
+}
+
+/// The texts in `main` that have the colour of what is well, as text, ground or dot.
+async fn green(browser: &Browser) -> Vec<String> {
+    let found = browser
+        .value(
+            "(() => {
+               const probe = document.body.appendChild(document.createElement('i'));
+               const colours = ['--good', '--good-tint'].map((name) => {
+                 probe.style.color = `var(${name})`;
+                 return getComputedStyle(probe).color;
+               });
+               probe.remove();
+               const all = [...document.querySelectorAll('main *')].filter((each) => each.checkVisibility());
+               const isGreen = (each) => [undefined, '::before'].some((part) => {
+                 const style = getComputedStyle(each, part);
+                 return (part === undefined || style.content !== 'none') && [style.color, style.backgroundColor].some((colour) => colours.includes(colour));
+               });
+               return all.filter(isGreen).map((each) => `${each.className} ${each.textContent}`);
+             })()",
+        )
+        .await;
+    let texts = found.as_array().unwrap().iter();
+    texts
+        .map(|text| text.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_claimed_before_it_is_known() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
+        config.http.tokens = vec![token("reads", AccessLevel::Read, None)];
+    })
+    .await;
+    for page in ["/#/", "/#/room/1"] {
+        browser.open("about:blank").await;
+        browser.open(&doors.url(page)).await;
+        browser.until("document.querySelector('#token').open").await;
+        browser.drawn().await;
+        says_nothing(&browser, &format!("{page} behind the token's dialog")).await;
+    }
+
+    // A gateway that accepts the connection and says nothing.
+    let silent = "window.WebSocket = class extends WebSocket { set onmessage(handle) {} };";
+    let silent = json!({"source": silent});
+    let script = browser
+        .devtools("Page.addScriptToEvaluateOnNewDocument", silent)
+        .await;
+    for page in ["/#/", "/#/room/1"] {
+        browser.open("about:blank").await;
+        browser.open(&doors.url(page)).await;
+        browser.until("document.querySelector('main h1')").await;
+        browser.drawn().await;
+        says_nothing(&browser, &format!("{page} while connecting")).await;
+    }
+    browser
+        .devtools("Page.removeScriptToEvaluateOnNewDocument", script)
+        .await;
+    drop(browser);
+    doors.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_lost_connection_values_are_old_and_nothing_is_claimed() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let mut doors = Doors::start().await;
+    for page in ["/#/room/1", "/#/"] {
+        browser.open("about:blank").await;
+        browser.open(&doors.url(page)).await;
+        browser.until("document.body.dataset.link === 'up'").await;
+        browser
+            .until("[...document.querySelectorAll('.pill')].some((pill) => pill.textContent === 'Online')")
+            .await;
+        assert_ne!(green(&browser).await, [""; 0]);
+        doors.config.http.listen = Some(doors.addr());
+        doors.service.stop().await;
+        browser
+            .until("document.body.dataset.link === 'down' && document.querySelector('.as-of:not([hidden])')?.textContent.startsWith('as of ')")
+            .await;
+        browser.drawn().await;
+        let claims = "[...document.querySelectorAll('.pill, .status')].map((each) => each.textContent).filter((text) => /^(Online|Offline|Gateway (running|stopped))$/.test(text) && text !== document.querySelector('[aria-label=Calendar] .status')?.textContent)";
+        assert_eq!(browser.value(claims).await, json!([]), "{page}");
+        assert_eq!(green(&browser).await, [""; 0], "{page}");
+        let says = "document.querySelector('#notice').textContent.includes('The values are as of')";
+        browser.until(says).await;
+        doors.service = App::start(doors.config.clone(), timings()).await.unwrap();
+        browser
+            .until("document.body.dataset.link === 'up' && !document.querySelector('[data-stale]')")
+            .await;
+    }
+    drop(browser);
+    doors.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offline_room_says_since_when_why_what_to_do_and_when_it_is_tried_again() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let doors = Doors::start().await;
+    browser.open(&doors.url("/#/room/1")).await;
+    browser
+        .until("document.querySelector('.tile[data-tone=good]')")
+        .await;
+    doors.device.person_sets_password("another");
+    doors.device.expire_sessions();
+    let shown = "document.querySelector('.problem')?.innerText";
+    browser
+        .until(&format!("{shown}.includes('Log-in refused since ')"))
+        .await;
+    for says in [
+        "(unauthorized)",
+        "Correct the room\\'s user or password",
+        "It is tried again at about ",
+    ] {
+        browser.until(&format!("{shown}.includes('{says}')")).await;
+    }
+    browser
+        .until("document.querySelector('.head .as-of').textContent.startsWith('as of ')")
+        .await;
+    assert_eq!(green(&browser).await, [""; 0]);
+    // Its values are still there.
+    browser
+        .until("document.querySelector('output').textContent === '62'")
+        .await;
+    drop(browser);
+    doors.stop().await;
+}
+
+const NASTY: &str = include_str!("browser_pages/nasty.js");
+
+/// The ids of the rooms that are shown, in order.
+const SHOWN: &str = "[...document.querySelectorAll('[data-room]')].filter((each) => !each.hidden).map((each) => each.dataset.room)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rooms_are_sorted_filtered_and_listed() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let doors = Doors::start().await;
+    let source = json!({"source": format!("({NASTY})({{}})")});
+    browser
+        .devtools("Page.addScriptToEvaluateOnNewDocument", source)
+        .await;
+    browser.open(&doors.url("/#/")).await;
+    browser
+        .until("document.querySelectorAll('[data-room]').length > 300")
+        .await;
+    // Problems come first: the offline rooms, then those that are not ready.
+    browser
+        .until(&format!(
+            "{SHOWN}.slice(1, 7).join() === 'many-50,many-100,many-150,many-200,many-250,many-300'"
+        ))
+        .await;
+    let first = browser.value(&format!("{SHOWN}.slice(0, 1)")).await;
+    assert_eq!(first, json!(["offline"]));
+    // A card names the problem, and no certificate.
+    let card = browser
+        .value("document.querySelector('[data-room=offline]').innerText")
+        .await;
+    let card = card.as_str().unwrap();
+    assert!(card.contains("Certificate changed since "), "{card}");
+    assert!(!card.contains("sha256") && !card.contains("abab"), "{card}");
+
+    let choose = async |label: &str, value: &str| {
+        let list = format!("document.querySelector('[aria-label=\"{label}\"]')");
+        browser
+            .value(&format!(
+                "({list}.value = '{value}', {list}.dispatchEvent(new Event('change')), 0)"
+            ))
+            .await;
+    };
+    choose("Which rooms", "offline").await;
+    browser.until(&format!("{SHOWN}.length === 7")).await;
+    choose("Which rooms", "call").await;
+    browser
+        .until(&format!(
+            "{SHOWN}.includes('many-9') && !{SHOWN}.includes('many-10')"
+        ))
+        .await;
+    browser.write("[type=search]", "room 99").await;
+    browser
+        .until(&format!("{SHOWN}.join() === 'many-99'"))
+        .await;
+    browser.write("[type=search]", " ").await;
+    choose("Which rooms", "any").await;
+    choose("Order", "names").await;
+    browser
+        .until(&format!("{SHOWN}.indexOf('many-1') < {SHOWN}.indexOf('many-2') && {SHOWN}.indexOf('many-49') < {SHOWN}.indexOf('many-50')"))
+        .await;
+
+    // So many rooms are a list, each in one line; cards are a choice, which lasts.
+    let height = "document.querySelector('[data-room=many-1]').offsetHeight";
+    let line = browser.value(height).await.as_f64().unwrap();
+    assert!(line < 60.0, "{line}");
+    browser.click("[name=view][value=cards]").await;
+    browser.until(&format!("{height} > {line} + 30")).await;
+    browser.value("location.reload()").await;
+    browser
+        .until("document.querySelector('.rooms')?.dataset.view === 'cards' && document.querySelector('[aria-label=Order]').value === 'names'")
+        .await;
+    assert_eq!(browser.errors().await, [""; 0]);
+    drop(browser);
+    doors.stop().await;
+}
