@@ -12,7 +12,7 @@ use std::io::Write;
 
 use poly2mqtt::config::AccessLevel;
 use poly2mqtt::doors::clients::ClientLimits;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use poly2mqtt_test_support::browser::Browser;
 use poly2mqtt_test_support::door::{Doors, text, token};

@@ -14,9 +14,9 @@ use poly2mqtt_test_support::browser::Browser;
 use poly2mqtt_test_support::door::Doors;
 use poly2mqtt_test_support::gateway::room;
 
-const WIDE: (u32, u32) = (1280, 1010);
-const PHONE: (u32, u32) = (390, 844);
-const TABLET: (u32, u32) = (1024, 640);
+const WIDE: (u32, f64) = (1280, 1010.0);
+const PHONE: (u32, f64) = (390, 844.0);
+const TABLET: (u32, f64) = (1024, 640.0);
 /// As long as the addresses of conferences are.
 const LONG_ADDRESS: &str = "sip:conference.room.4711.building-9@video.example.com.";
 
@@ -31,7 +31,7 @@ struct Camera<'a> {
 
 impl Camera<'_> {
     /// Opens a page in this size, and waits until this holds.
-    async fn open(&self, page: &str, size: (u32, u32), scheme: &str, until: &str) {
+    async fn open(&self, page: &str, size: (u32, f64), scheme: &str, until: &str) {
         self.resize(size).await;
         let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.browser
@@ -45,7 +45,7 @@ impl Camera<'_> {
         self.browser.until(until).await;
     }
 
-    async fn resize(&self, (width, height): (u32, u32)) {
+    async fn resize(&self, (width, height): (u32, f64)) {
         let metrics = json!({
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600,
         });
@@ -71,7 +71,7 @@ impl Camera<'_> {
     async fn fit(&self, width: u32, content: &str) {
         let bottom = format!("document.querySelector('{content}').getBoundingClientRect().bottom");
         let bottom = self.browser.value(&bottom).await.as_f64().unwrap();
-        self.resize((width, bottom.ceil() as u32 + 16)).await;
+        self.resize((width, bottom.ceil() + 16.0)).await;
     }
 
     async fn save(&self, name: &str) {
@@ -136,7 +136,7 @@ async fn pictures() {
     let offline =
         "document.querySelector('.problem:not([hidden])') && document.querySelector('.meeting')";
     camera
-        .open("/#/room/1", (1280, 700), "light", offline)
+        .open("/#/room/1", (1280, 700.0), "light", offline)
         .await;
     camera.save("dashboard-offline").await;
 
@@ -145,7 +145,7 @@ async fn pictures() {
         .devtools("Page.addScriptToEvaluateOnNewDocument", source)
         .await;
     let many = "document.querySelectorAll('[data-room]').length > 60";
-    camera.open("/#/", (1280, 700), "light", many).await;
+    camera.open("/#/", (1280, 700.0), "light", many).await;
     camera.save("dashboard-rooms").await;
 
     drop(browser);

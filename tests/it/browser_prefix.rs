@@ -65,6 +65,7 @@ async fn the_dashboard_works_below_a_path() {
             .until("!document.querySelector('fieldset.columns').disabled")
             .await;
         let muted = "document.querySelector(\"[data-command='audio/muted/set']\").ariaPressed";
+        browser.until(&format!("{muted} !== null")).await;
         let before = browser.value(muted).await;
         browser.click("[data-command='audio/muted/set']").await;
         browser

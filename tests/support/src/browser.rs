@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use base64::Engine;
@@ -14,6 +14,8 @@ use super::{SOON, watchdog};
 
 /// The key of an element's id in WebDriver's JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// How often chromedriver is started before the test fails.
+const DRIVER_ATTEMPTS: usize = 3;
 
 /// A browser with one tab and an empty profile. It ends when it is dropped.
 pub struct Browser {
@@ -36,6 +38,31 @@ fn installed(names: &[&str]) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// Starts chromedriver; gives it and its port, or nothing if it ended before it listened.
+fn start_driver(program: &Path) -> Option<(Child, u16)> {
+    let mut driver = Command::new(program)
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let stdout = driver.stdout.take().unwrap();
+    let port = BufReader::new(stdout)
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| {
+            let port = line.split_once("started successfully on port ")?.1;
+            port.trim_end_matches('.').parse().ok()
+        });
+    let Some(port) = port else {
+        let _ = driver.kill();
+        let _ = driver.wait();
+        return None;
+    };
+    watchdog::started(driver.id());
+    Some((driver, port))
+}
+
 impl Browser {
     /// Starts a browser. Without Chromium the test is skipped, unless the browser is required.
     pub async fn start() -> Option<Self> {
@@ -52,24 +79,12 @@ impl Browser {
             );
             return None;
         };
-        let mut driver = Command::new(driver)
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        watchdog::started(driver.id());
-        let stdout = driver.stdout.take().unwrap();
-        let port = BufReader::new(stdout)
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| {
-                let port = line.split_once("started successfully on port ")?.1;
-                port.trim_end_matches('.').parse().ok()
-            });
+        // It fails if another program takes the port that it chose.
+        let started = (0..DRIVER_ATTEMPTS).find_map(|_| start_driver(&driver));
+        let (driver, port) = started.expect("chromedriver says its port");
         let mut browser = Self {
             http: super::door::http(),
-            port: port.expect("chromedriver says its port"),
+            port,
             session: String::new(),
             driver,
             _profile: tempfile::tempdir().unwrap(),
