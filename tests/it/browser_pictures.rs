@@ -17,6 +17,7 @@ use poly2mqtt_test_support::gateway::room;
 const WIDE: (u32, f64) = (1280, 1010.0);
 const PHONE: (u32, f64) = (390, 844.0);
 const TABLET: (u32, f64) = (1024, 640.0);
+const WIDEST_PHONE: u32 = 600;
 /// As long as the addresses of conferences are.
 const LONG_ADDRESS: &str = "sip:conference.room.4711.building-9@video.example.com.";
 
@@ -47,7 +48,9 @@ impl Camera<'_> {
 
     async fn resize(&self, (width, height): (u32, f64)) {
         let metrics = json!({
-            "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600,
+            "width": width, "height": height, "mobile": width < WIDEST_PHONE,
+            // Wide pages are shown smaller in the docs, which keeps the files small.
+            "deviceScaleFactor": if width < WIDEST_PHONE { 1.0 } else { 0.75 },
         });
         self.browser
             .devtools("Emulation.setDeviceMetricsOverride", metrics)
@@ -108,11 +111,9 @@ async fn pictures() {
         dir: Path::new(&dir),
     };
 
-    // A panel that rings, with an address as long as they come.
+    // A call rings, with an address as long as they come.
     device.person_calls_in(LONG_ADDRESS);
     let rings = "document.querySelector('[data-verb=reject]')";
-    camera.open("/#/panel/1", TABLET, "dark", rings).await;
-    camera.save("dashboard-panel").await;
     camera.open("/#/room/1", PHONE, "light", rings).await;
     let shown = "document.querySelector('.ringing').scrollIntoView({block: 'center'})";
     browser.value(shown).await;
@@ -123,12 +124,18 @@ async fn pictures() {
     let in_call = "document.querySelector('.calls li')";
     for (name, scheme) in [("dashboard", "light"), ("dashboard-dark", "dark")] {
         camera.open("/#/room/1", WIDE, scheme, in_call).await;
-        camera.snapshot().await;
+        if scheme == "light" {
+            camera.snapshot().await;
+        }
         camera.fit(WIDE.0, ".columns").await;
         camera.save(name).await;
     }
     camera.open("/#/room/1", PHONE, "light", in_call).await;
     camera.save("dashboard-phone").await;
+    let panel = "document.querySelector('main h1')";
+    camera.open("/#/panel/1", TABLET, "dark", panel).await;
+    camera.browser.drawn().await;
+    camera.save("dashboard-panel").await;
 
     device.person_hangs_up();
     device.person_sets_password("another");
