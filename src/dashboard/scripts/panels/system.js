@@ -4,7 +4,7 @@ const STATUS_NAMES = new Map(Object.entries({ ipnetwork: "Network", sipserver: "
 
 function systemPanel(scope, room) {
   const base = `room/${room}/`;
-  const tone = (value) => (/^(up|on|online|registered|ok|ready)$/i.test(value) ? "good" : /^(off|disabled|none|unknown|not_configured)$/i.test(value) ? "" : "bad");
+  const tone = (value) => (/^(up|all_up|on|online|registered|ok|ready)$/i.test(value) ? "good" : /^(off|disabled|none|unknown|not_configured)$/i.test(value) ? "" : "bad");
   const state = el("span", { class: "pill" });
   const checks = el("ul", { class: "checks" });
   const facts = el("dl", { class: "pairs" });
