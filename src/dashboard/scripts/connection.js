@@ -16,11 +16,9 @@ const WATCH_INTERVAL = 1_000;
 /// The gateway's close code for a token that is missing or wrong.
 const CLOSE_BAD_TOKEN = 4401;
 
-/// The WebSocket's address, below the page's own: a proxy may serve the page below a path, with or
-/// without a slash at its end.
-function socketAddress() {
-  return new URL(`${location.pathname.replace(/\/$/, "")}/ws`, location.origin);
-}
+/// Where the gateway has something: below the page's own address, since a proxy may serve the page below a
+/// path, with or without a slash at its end.
+const gatewayAddress = (path) => new URL(`${location.pathname.replace(/\/$/, "")}/${path}`, location.origin);
 
 /// A WebSocket to the gateway that reconnects by itself.
 ///
@@ -53,7 +51,7 @@ class Connection {
 
   connect() {
     clearTimeout(this.timer);
-    const url = socketAddress();
+    const url = gatewayAddress("ws");
     url.protocol = url.protocol.replace("http", "ws");
     // A browser cannot set a header on a WebSocket, so the token goes into the query. The gateway
     // never logs it.
@@ -150,7 +148,7 @@ class Connection {
   /// address: the answer names what a proxy in between does wrong, for example.
   async explain(until) {
     try {
-      const response = await fetch(socketAddress(), { method: "POST" });
+      const response = await fetch(gatewayAddress("ws"), { method: "POST" });
       const why = (await response.json()).error?.message;
       if (why && this.state === "down") this.setState("down", { reason: why, until });
     } catch {

@@ -10,9 +10,6 @@ const LOG_FILTER_DELAY = 250;
 const LOG_LEVELS = { info: "Everything", warn: "Warnings and errors", error: "Errors" };
 const LOG_KINDS = { online: ["online", "good"], offline: ["offline", "bad"], call: ["call", "accent"], event: ["event", "accent"], command: ["ok", "good"] };
 
-/// Where the gateway has something, also below the path of a proxy, with or without a slash at its end.
-const gatewayAddress = (path) => new URL(`${location.pathname.replace(/\/$/, "")}/${path}`, location.origin);
-
 /// Entries of the log that the token may see; what fails is thrown, in words.
 async function readLog(filter) {
   const url = gatewayAddress("gateway/log");

@@ -25,11 +25,13 @@ function wallPanelPage(scope, main, room) {
   const controls = el("fieldset", { class: "wall-controls", "aria-label": "Controls" });
   const missing = el("p", { class: "card empty", hidden: true }, "There is no such room, or this token is not for it.");
   scope.watch(["connection", "availability", `${base}availability`], () => {
-    const online = store.get(`${base}availability`) === "online";
-    controls.disabled = !connection.isUp || access.readOnly || !online;
+    controls.disabled = access.readOnly || availability(room) !== "online";
     missing.hidden = !connection.isUp || store.get(`${base}availability`) !== undefined;
     controls.hidden = !missing.hidden;
   });
+  const old = el("span", { class: "pill as-of", hidden: true });
+  markStale(scope, room, main, old);
+  scope.onEnd(() => main.removeAttribute("data-stale"));
   const screen = el("p", { class: "dim small-text", hidden: true }, "This browser does not let the page keep the screen on: it needs HTTPS. Switch the screen's time-out off in the tablet's settings.");
   keepScreenOn(scope, (held) => {
     screen.hidden = held;
@@ -47,7 +49,7 @@ function wallPanelPage(scope, main, room) {
 
   controls.append(wallCalls(scope, room), wallSound(scope, room), wallPresets(scope, room), wallSharing(scope, room), wallMeeting(scope, room));
   main.append(
-    el("div", { class: "wall-head" }, name, el("div", { class: "row" }, availabilityPill(scope, room), callPill(scope, room), asleep), time),
+    el("div", { class: "wall-head" }, name, el("div", { class: "row" }, availabilityPill(scope, room), callPill(scope, room), asleep, old), time),
     problemBox(scope, room), missing, controls, screen);
 }
 
