@@ -54,7 +54,7 @@ function presets(scope, room) {
       button.lastChild.hidden = !isEmpty(number);
       button.title = name ?? "";
       setText(button.firstChild, name ?? number);
-      button.setAttribute("aria-label", `Preset ${name ? `${number}, ${name}` : number}, ${stored ? "stored" : "empty"}`);
+      button.setAttribute("aria-description", `Preset ${number}, ${stored ? "stored" : "empty"}`);
     }
   });
   choose("activate");
