@@ -285,7 +285,7 @@ fn topics_are_a_table() {
     let table = stdout(&topics);
     assert!(table.lines().count() > 200, "{table}");
     for line in table.lines() {
-        assert_eq!(line.split('\t').count(), 5, "{line}");
+        assert_eq!(line.split('\t').count(), 6, "{line}");
     }
     assert!(table.contains("command\tcamera/preset/{index}/activate\tnone\tPOST "));
 }
