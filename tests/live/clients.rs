@@ -30,7 +30,7 @@ fn the_simpl_plus_module_sends_only_what_there_is() {
     for rest in text.split(" Command(\"").skip(1) {
         let line = rest.split_once(");").unwrap().0;
         let line = line.replace("\" + itoa(number) + \"", "3");
-        let line = line.replace("\" + Level(Preset_By_Name$) + \"", "Whole%20table");
+        let line = line.replace("\" + Encoded(Preset_By_Name$) + \"", "Whole%20table");
         let line = line.replace("\" + Dial_Address$", "somebody");
         let line = line.trim_end_matches('"');
         let (command, payload) = line.split_once(' ').unwrap_or((line, ""));
