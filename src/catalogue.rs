@@ -107,7 +107,7 @@ pub use payload::Payload;
 pub use preset_names::{PRESET_NUMBERS, PresetNames};
 pub use provider::{Provider, Providers, accepted as switch_accepted};
 pub use quirks::{QUIRKS, Quirk, QuirkSource, learned_preset_offset, truth};
-pub use references::{CommandTopic, StateTopic};
+pub use references::{CommandTopic, StateTopic, ValueKind};
 pub use request::{Request, RequestBody};
 pub use route::{GUARDED, Route, Variant};
 pub use router::{CATALOGUE, Catalogue};

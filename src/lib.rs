@@ -42,6 +42,7 @@ pub mod gateway_id;
 pub mod guesses;
 pub mod home_assistant;
 pub mod json;
+mod nearest;
 pub mod net;
 mod os_error;
 pub mod render;

@@ -56,6 +56,7 @@ use crate::catalogue::Call;
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
 use crate::config::{self, Config, RoomId};
 use crate::device::{DeviceTimings, LoginLimiter, SessionStore};
+use crate::nearest::Nearest;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
@@ -336,11 +337,8 @@ impl Rooms {
         if let Some(why) = self.not_running().get(room) {
             return Err(why.failure());
         }
-        let known: Vec<&str> = rooms.keys().map(|id| &**id).collect();
-        let known = match known.as_slice() {
-            [] => "none is configured".to_owned(),
-            known => format!("configured are {}", known.join(", ")),
-        };
+        let known = Nearest::of(room, rooms.keys().map(|id| &**id));
+        let known = known.words("configured", str::to_owned);
         let message = format!("there is no room \"{room}\"; {known}");
         Err(Failure::new(ErrorCode::UnknownRoom, message))
     }

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use crate::json::whole_number;
+use crate::nearest::Nearest;
 use crate::visible::visible_start;
 
 /// The numbers of the presets, as people count them. Devices have more, which no command reaches.
@@ -81,10 +82,16 @@ impl PresetNames {
     }
 
     fn not_a_preset(&self, given: &str) -> String {
-        let names: Vec<_> = self.0.values().map(|name| format!("\"{name}\"")).collect();
-        let or_name = match names.as_slice() {
-            [] => String::new(),
-            [name] => format!(" or the name {name}"),
+        let near = Nearest::of(given, self.0.values().map(String::as_str));
+        let names = near.names.iter().map(|name| format!("\"{name}\""));
+        let names: Vec<String> = names.collect();
+        let or_name = match (names.as_slice(), near.known) {
+            ([], 0) => String::new(),
+            ([], known) => format!(" or one of {known} names"),
+            (_, known) if near.is_part() => {
+                format!(" or one of {known} names such as {}", names.join(", "))
+            }
+            ([name], _) => format!(" or the name {name}"),
             _ => format!(" or one of the names {}", names.join(", ")),
         };
         format!(

@@ -7,12 +7,11 @@ use serde_json::Value;
 use super::entity::SelectOption;
 use super::quirks::text;
 use crate::command::{ErrorCode, Failure};
+use crate::nearest::Nearest;
 use crate::visible::visible_start;
 
 /// The longest name, in characters, that is repeated in a message.
 const LONGEST_SHOWN: usize = 64;
-/// The most providers that a message lists; devices have four.
-const MOST_LISTED: usize = 10;
 /// The answer's `error` where there is none.
 const NO_ERROR: &str = "NOERROR";
 
@@ -61,11 +60,19 @@ impl Providers {
         let mut all = self.0.iter();
         let found = all.find(|provider| provider.name.eq_ignore_ascii_case(name.trim()));
         found.ok_or_else(|| {
-            let known = self.0.iter().take(MOST_LISTED);
-            let known: Vec<_> = known.map(|it| shown(&it.name)).collect();
-            let has = match known.is_empty() {
-                true => "it names none".to_owned(),
-                false => format!("it has {}", known.join(", ")),
+            let near = Nearest::of(name, self.0.iter().map(|it| it.name.as_str()));
+            let known: Vec<_> = near.names.iter().map(|name| shown(name)).collect();
+            let has = match (known.is_empty(), near.known) {
+                (_, 0) => "it names none".to_owned(),
+                (true, known) => format!("it has {known} others"),
+                (false, _) if near.is_part() => {
+                    format!(
+                        "of its {}, the nearest are {}",
+                        near.known,
+                        known.join(", ")
+                    )
+                }
+                _ => format!("it has {}", known.join(", ")),
             };
             let message = format!("the device has no provider \"{}\"; {has}", shown(name));
             Failure::new(ErrorCode::InvalidPayload, message)

@@ -10,6 +10,21 @@ use std::fmt;
 pub struct StateTopic {
     topic: &'static str,
     about: &'static str,
+    kind: ValueKind,
+}
+
+/// What the value of a state is, as far as the guide says so. A device may say something else, which is
+/// published as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ValueKind {
+    /// The guide does not say, or it is an object.
+    Open,
+    /// True or false.
+    Flag,
+    /// A whole number of at least 0, with its maximum if it has one.
+    Count(Option<u32>),
+    /// One of these words.
+    Words(&'static [&'static str]),
 }
 
 /// A command or query, by its topic below the room: `camera/preset/{index}/activate`.
@@ -20,12 +35,26 @@ impl StateTopic {
     /// Only the catalogue names states; others use its constants. `about` tells a person in the room
     /// what the value means, with its unit.
     pub(super) const fn new(topic: &'static str, about: &'static str) -> Self {
-        Self { topic, about }
+        Self {
+            topic,
+            about,
+            kind: ValueKind::Open,
+        }
     }
 
     /// The topic below the room.
     pub const fn as_str(self) -> &'static str {
         self.topic
+    }
+
+    /// With a value of this kind.
+    pub(super) const fn of(self, kind: ValueKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// What its value is.
+    pub const fn kind(self) -> ValueKind {
+        self.kind
     }
 
     /// What the value means, in a sentence.

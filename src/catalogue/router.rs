@@ -15,6 +15,7 @@ use super::route::{Route, Variant};
 use super::state::State;
 use super::step::Params;
 use crate::command::{ErrorCode, Failure};
+use crate::nearest::nearest;
 use crate::topics;
 use crate::visible::visible_start;
 
@@ -201,23 +202,30 @@ impl Catalogue {
             let start = visible_start(command, LONGEST_SHOWN);
             return format!("{start} is not a command; \"poly2mqtt topics\" lists them all");
         }
-        // The distance of two texts is at least the difference of their lengths.
-        let length = command.chars().count();
-        let far = 4.max(length / 4);
-        let near = self
+        let filled: Vec<String> = self
             .routes
             .iter()
-            .filter(|route| route.topic.len().abs_diff(length) <= far)
-            .map(|route| (strsim::osa_distance(&route.topic, command), &route.topic))
-            .min()
-            .filter(|(distance, _)| *distance <= far);
-        match near {
-            Some((_, near)) => {
-                format!("{command} is not a command; did you mean {near}?")
-            }
+            .map(|route| filled(&route.topic, command))
+            .collect();
+        match nearest(command, filled.iter().map(String::as_str)) {
+            Some(near) => format!("{command} is not a command; did you mean {near}?"),
             None => format!("{command} is not a command; \"poly2mqtt topics\" lists them all"),
         }
     }
+}
+
+/// A pattern with the levels of `command` in place of its parameters, if it has as many levels.
+fn filled(pattern: &str, command: &str) -> String {
+    let (parts, levels) = (pattern.split('/'), command.split('/'));
+    if parts.clone().count() != levels.clone().count() {
+        return pattern.to_owned();
+    }
+    let level = |(part, level)| match parameters(part).next() {
+        Some(_) => level,
+        None => part,
+    };
+    let levels: Vec<&str> = parts.zip(levels).map(level).collect();
+    levels.join("/")
 }
 
 /// Which levels are parameters, as a key that sorts literals first.
@@ -231,6 +239,28 @@ fn literals_last(pattern: &str) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misspelt_topic_is_told_the_one_that_was_meant() {
+        for (given, meant) in [
+            ("audio/volum/set", "did you mean audio/volume/set?"),
+            ("audio/volume", "publish to audio/volume/set"),
+            ("audio/vol", "did you mean audio/volume/"),
+            ("AUDIO/MUTE", "did you mean audio/mute?"),
+            (
+                "camera/preset/3/actvate",
+                "did you mean camera/preset/3/activate?",
+            ),
+            (
+                "call/conection/7/answer",
+                "did you mean call/connection/7/answer?",
+            ),
+            ("lights/on", "\"poly2mqtt topics\" lists them all"),
+        ] {
+            let message = CATALOGUE.route(given).unwrap_err().message;
+            assert!(message.contains(meant), "{message}");
+        }
+    }
 
     /// So that rights can tell them apart by the topic alone.
     #[test]

@@ -11,6 +11,7 @@ use super::entity::SelectOption;
 use super::quirks::{truth, whole};
 use crate::command::{ErrorCode, Failure};
 use crate::json::whole_number;
+use crate::nearest::Nearest;
 use crate::visible::{is_invisible, visible_start};
 
 /// A longer name is cut after this many characters: it stands on a button, and in a list.
@@ -174,13 +175,8 @@ pub(super) fn index_of(list: &Value, wanted: &str, used_for: SourceUse) -> Resul
     if let Some(source) = by_name.or_else(by_index) {
         return Ok(source.index);
     }
-    let known: Vec<_> = connected()
-        .map(|source| format!("\"{}\"", source.name))
-        .collect();
-    let known = match known.as_slice() {
-        [] => "none is connected".to_owned(),
-        known => format!("connected are {}", known.join(", ")),
-    };
+    let known = Nearest::of(wanted, connected().map(|source| source.name.as_str()));
+    let known = known.words("connected", |name| format!("\"{name}\""));
     let message = format!(
         "there is no {} \"{}\"; {known}",
         used_for.word().to_lowercase(),

@@ -13,6 +13,7 @@ mod monitoring;
 mod origin;
 mod path;
 mod response;
+mod room_commands;
 mod room_request;
 mod rooms;
 mod routes;

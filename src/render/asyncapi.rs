@@ -41,7 +41,6 @@ pub fn document() -> Value {
         parts.sends(&id, &address, &id, known.is_state, known.about);
     }
     for (topic, operation, state) in states() {
-        let message = message::kind_of_state(operation, state);
         let (method, path) = (operation.method.as_str(), operation.path);
         let source = match operation.is_gateways_own() {
             true => format!("From the gateway itself, {}.", read(operation)),
@@ -49,6 +48,12 @@ pub fn document() -> Value {
         };
         let about = state.topic.about();
         let id = id(&topic);
+        let shared = message::kind_of_state(operation, state);
+        let own = message::of_known_kind(operation, state);
+        let message: &str = if own.is_some() { &id } else { shared };
+        if let Some(own) = own {
+            parts.message(&id, own);
+        }
         parts.sends(&id, &PATTERN.below(&topic), message, true, about);
         parts.operations[&id]["description"] = source.into();
     }

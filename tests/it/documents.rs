@@ -134,6 +134,25 @@ impl Schemas {
     }
 }
 
+/// Who generates a client knows the type, the range and the words of a state where the guide fixes them.
+#[test]
+fn states_have_the_type_that_is_known_of_them() {
+    let mut schemas = Schemas::new();
+    for (topic, fits, other) in [
+        ("audio/volume", "62", "101"),
+        ("audio/muted", "true", "loud"),
+        ("audio/microphones_connected", "2", "-1"),
+        ("call/state", "ringing", "asleep"),
+        ("call/remote_video_muted", "none", "7"),
+        ("call/in_meeting", "false", "0.5"),
+        ("calls", "[]", "none"),
+        ("camera/far", "none", "true"),
+    ] {
+        assert!(schemas.accept(topic, fits), "{topic} {fits}");
+        assert!(!schemas.accept(topic, other), "{topic} {other}");
+    }
+}
+
 /// Whether the gateway itself takes a payload.
 fn gateway_accepts(topic: &str, payload: &str) -> bool {
     Call::parse(topic, &Bytes::from(payload.to_owned()), &mut None).is_ok()

@@ -1,7 +1,7 @@
 //! `GET /room`: the rooms that a token may see.
 use std::time::Duration;
 
-use poly2mqtt::config::{AccessLevel, Secret};
+use poly2mqtt::config::{AccessLevel, RoomId, Secret};
 use poly2mqtt::doors::clients::ClientLimits;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -29,10 +29,11 @@ async fn rooms_are_listed_for_those_who_may_see_them() {
     };
     let first = json!({
         "id": "1", "name": "Boardroom \"A\"", "availability": "online", "problem": "none",
-        "url": "/room/1",
+        "url": "/room/1", "commands": "/room/1/commands",
     });
     let second = json!({
         "id": "2", "name": null, "availability": "online", "problem": "none", "url": "/room/2",
+        "commands": "/room/2/commands",
     });
     assert_eq!(ask(&doors, "every-room").await, json!([first, second]));
     assert_eq!(ask(&doors, "second-room").await, json!([second]));
@@ -51,7 +52,7 @@ async fn rooms_are_listed_for_those_who_may_see_them() {
     doors.service.reload(doors.config.clone()).await.unwrap();
     let refused = json!({
         "id": "2", "name": null, "availability": "offline", "problem": "unauthorized",
-        "url": "/room/2",
+        "url": "/room/2", "commands": "/room/2/commands",
     });
     let wait = async {
         while ask(&doors, "second-room").await != json!([refused]) {
@@ -59,5 +60,105 @@ async fn rooms_are_listed_for_those_who_may_see_them() {
         }
     };
     soon("the problem is told", wait).await;
+    doors.stop().await;
+}
+
+/// Who generates a client finds every command of a room, what it means, and whether the token may send it.
+#[tokio::test]
+async fn the_commands_of_a_room_are_listed_and_explained() {
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
+        config.http.tokens = vec![
+            token("reads", AccessLevel::Read, None),
+            token("controls", AccessLevel::Control, Some(&["2"])),
+            token("administers", AccessLevel::Admin, None),
+        ];
+    })
+    .await;
+    let ask = async |token: &str, path: &str| -> (u16, Value) {
+        let asked = http().get(doors.url(path)).bearer_auth(token).send();
+        let response = asked.await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json().await.unwrap())
+    };
+    for (token, mute, reboot) in [
+        ("reads", false, false),
+        ("controls", true, false),
+        ("administers", true, true),
+    ] {
+        let (status, list) = ask(token, "/room/2/commands").await;
+        assert_eq!(status, 200);
+        let commands = list["commands"].as_array().unwrap();
+        let find = |topic: &str| commands.iter().find(|it| it["topic"] == topic).unwrap();
+        assert_eq!(find("audio/muted/set")["allowed"], mute, "{token}");
+        assert_eq!(find("system/reboot")["allowed"], reboot, "{token}");
+        let volume = find("audio/volume/set");
+        assert_eq!(volume["url"], "/room/2/audio/volume/set");
+        assert_eq!(volume["method"], "POST");
+        assert_eq!(find("calendar/meetings/get")["method"], "GET");
+        for command in commands {
+            assert!(
+                command["about"].as_str().unwrap().ends_with('.'),
+                "{command}"
+            );
+        }
+        assert!(list["states"]["audio/volume"].is_string());
+        assert!(list["parameters"]["index"].is_string());
+    }
+    let (status, refused) = ask("controls", "/room/1/commands").await;
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (403, &json!("forbidden"))
+    );
+    let (status, unknown) = ask("reads", "/room/nowhere/commands").await;
+    assert_eq!(status, 404);
+    assert_eq!(unknown["error"]["code"], "unknown_room");
+    // The address of the list comes with the states.
+    let states = http().get(doors.url("/room/2")).bearer_auth("reads").send();
+    let states = states.await.unwrap();
+    assert_eq!(
+        states.headers()["link"],
+        "<2/commands>; rel=\"service-desc\""
+    );
+    doors.stop().await;
+}
+
+/// A message names the few rooms that could be meant, of those that the token may see.
+#[tokio::test]
+async fn an_unknown_room_is_told_the_nearest_that_the_token_sees() {
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
+        config.http.tokens = vec![
+            token("every-room", AccessLevel::Control, None),
+            token("second-room", AccessLevel::Control, Some(&["2"])),
+        ];
+        let like = config.rooms["1"].clone();
+        for number in 1..=20 {
+            let id = RoomId::new(&format!("boardroom-{number}")).unwrap();
+            config.rooms.insert(id, like.clone());
+        }
+    })
+    .await;
+    let told = async |token: &str, path: &str| -> String {
+        let get = http().get(doors.url(path)).bearer_auth(token).send();
+        let read: Value = get.await.unwrap().json().await.unwrap();
+        let post = http().post(doors.url(&format!("{path}/audio/mute")));
+        let sent = post.bearer_auth(token).send().await.unwrap();
+        let sent: Value = sent.json().await.unwrap();
+        let [read, sent] = [&read, &sent].map(|body| body["error"]["message"].clone());
+        assert_eq!(read, sent, "{path}");
+        read.as_str().unwrap().to_owned()
+    };
+    let near = told("every-room", "/room/bordroom-7").await;
+    assert!(
+        near.contains("the nearest of 22 configured are boardroom-7, "),
+        "{near}"
+    );
+    assert!(near.matches("boardroom-").count() <= 3, "{near}");
+    let none = told("every-room", "/room/xyzzy").await;
+    assert!(
+        none.ends_with("none of the 22 that are configured has a name like it"),
+        "{none}"
+    );
+    let own = told("second-room", "/room/bordroom-7").await;
+    assert!(own.ends_with("; those of the token are 2"), "{own}");
     doors.stop().await;
 }

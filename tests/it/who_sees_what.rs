@@ -175,6 +175,7 @@ fn requests(path: &str) -> Vec<String> {
         ]
         .map(|query| format!("{path}{query}"))
         .to_vec(),
+        "/room/{room}/commands" => rooms.map(|room| format!("/room/{room}/commands")).to_vec(),
         "/room/{room}" => rooms.map(|room| format!("/room/{room}")).to_vec(),
         "/room/{room}/{*topic}" => rooms.iter().flat_map(|room| topics(room)).collect(),
         "/gateway/{*topic}" => [

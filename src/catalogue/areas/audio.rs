@@ -14,7 +14,7 @@ use crate::command::{ErrorCode, Failure};
 
 /// The states of this area.
 pub(in crate::catalogue) mod states {
-    use crate::catalogue::references::StateTopic;
+    use crate::catalogue::references::{StateTopic, ValueKind};
 
     pub const AUDIO: StateTopic = StateTopic::new(
         "audio",
@@ -25,19 +25,23 @@ pub(in crate::catalogue) mod states {
         "audio/muted",
         "Whether the room's microphones are muted, so that the others in a call do not hear the \
          room.",
-    );
+    )
+    .of(ValueKind::Flag);
     pub const MUTE_LOCKED: StateTopic = StateTopic::new(
         "audio/mute_locked",
         "Whether the microphones' mute is locked, so that it cannot be changed from the room.",
-    );
+    )
+    .of(ValueKind::Flag);
     pub const VOLUME: StateTopic = StateTopic::new(
         "audio/volume",
         "How loud the room's loudspeakers are, from 0 (silent) to 100 (loudest).",
-    );
+    )
+    .of(ValueKind::Count(Some(100)));
     pub const MICROPHONES_CONNECTED: StateTopic = StateTopic::new(
         "audio/microphones_connected",
         "How many microphones are connected to the device.",
-    );
+    )
+    .of(ValueKind::Count(None));
     pub const METERS: StateTopic = StateTopic::new(
         "audio/meters",
         "How loud it is at every audio input and output, as a list with `portName`, \

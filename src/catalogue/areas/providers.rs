@@ -14,7 +14,7 @@ use crate::catalogue::state::{Shape, State};
 
 /// The states of this area.
 pub(in crate::catalogue) mod states {
-    use crate::catalogue::references::StateTopic;
+    use crate::catalogue::references::{StateTopic, ValueKind};
 
     /// Which provider is active.
     pub const MODE: StateTopic = StateTopic::new(
@@ -35,15 +35,18 @@ pub(in crate::catalogue) mod states {
     pub const CALL_IN_MEETING: StateTopic = StateTopic::new(
         "call/in_meeting",
         "Whether any app on the device, such as Teams or Zoom, is in a meeting.",
-    );
+    )
+    .of(ValueKind::Flag);
     pub const TEAMS_MEETING: StateTopic = StateTopic::new(
         "call/teams_meeting",
         "Whether the Teams app on the device is in a meeting.",
-    );
+    )
+    .of(ValueKind::Flag);
     pub const ZOOM_MEETING: StateTopic = StateTopic::new(
         "call/zoom_meeting",
         "Whether the Zoom app on the device is in a meeting.",
-    );
+    )
+    .of(ValueKind::Flag);
 }
 
 const TEAMS: &str = "com.microsoft.skype.teams.ipphone";

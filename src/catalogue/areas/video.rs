@@ -10,7 +10,7 @@ use crate::command::Failure;
 
 /// The states of this area.
 pub(in crate::catalogue) mod states {
-    use crate::catalogue::references::StateTopic;
+    use crate::catalogue::references::{StateTopic, ValueKind};
 
     pub const CONTENT_MEDIA_STATS: StateTopic = StateTopic::new(
         "content/media_stats",
@@ -20,16 +20,19 @@ pub(in crate::catalogue) mod states {
     pub const MUTED: StateTopic = StateTopic::new(
         "video/muted",
         "Whether the room's own video is hidden, so that the others in a call do not see the room.",
-    );
+    )
+    .of(ValueKind::Flag);
     pub const CALL_REMOTE_VIDEO_MUTED: StateTopic = StateTopic::new(
         "call/remote_video_muted",
         "Whether the video of the call's other end is hidden. It is there during a call only.",
-    );
+    )
+    .of(ValueKind::Flag);
     pub const CALL_REMOTE_VIDEO_MUTE_LOCKED: StateTopic = StateTopic::new(
         "call/remote_video_mute_locked",
         "Whether the video of the call's other end is hidden with a lock, so that it stays so. It \
          is there during a call only.",
-    );
+    )
+    .of(ValueKind::Flag);
 }
 
 /// The commands of this area that plans refer to.

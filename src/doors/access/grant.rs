@@ -7,6 +7,7 @@ use super::own_view::{health_without_rooms, info_for_rooms};
 use super::token::Token;
 use crate::command::Authority;
 use crate::config::AccessLevel;
+use crate::nearest::Nearest;
 use crate::state::StateValue;
 use crate::topics::{GATEWAY_HEALTH, GATEWAY_INFO, NAMES_NO_ROOM, Topic};
 
@@ -76,8 +77,10 @@ impl Grant {
             return Ok(Authority::RoomAllows);
         };
         if !self.sees(room) {
+            let own = self.rooms().into_iter().flatten().map(|room| &**room);
+            let own = Nearest::of(room, own).words("those of the token", str::to_owned);
             return Err(format!(
-                "the token \"{}\" is not for room \"{room:.64}\"",
+                "the token \"{}\" is not for room \"{room:.64}\"; {own}",
                 token.name
             ));
         }

@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::header::{ALLOW, HeaderValue};
+use http::header::{ALLOW, HeaderValue, LINK};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
@@ -29,6 +29,7 @@ use crate::command::{
 };
 use crate::doors::access::Grant;
 use crate::doors::clients::{ClientLimits, state_as_json};
+use crate::nearest::Nearest;
 use crate::topics::{GATEWAY_INFO, RoomTopics, split_room};
 
 /// The largest body of a command that is refused whatever it says, which is read for its
@@ -59,8 +60,15 @@ pub async fn gateway(
     }
 }
 
+/// The value of `gateway/info`, which names all rooms that are configured.
+pub fn info(state: &HttpState) -> Value {
+    let info = state.clients.store.get(GATEWAY_INFO);
+    info.map(|info| state_as_json(GATEWAY_INFO, &info))
+        .unwrap_or_default()
+}
+
 /// `GET /room`: the rooms that the client may see, each with its id, name, availability, the code of
-/// its problem, and where all its states are.
+/// its problem, where all its states are, and where all its commands are explained.
 pub async fn list(
     State(state): State<Arc<HttpState>>,
     Authorized(grant): Authorized,
@@ -68,21 +76,22 @@ pub async fn list(
 ) -> Response {
     let store = &state.clients.store;
     let known = |topic: &str| store.get(topic).map(|value| state_as_json(topic, &value));
-    // It names all rooms that are configured.
-    let info = known(GATEWAY_INFO).unwrap_or_default();
+    let info = info(&state);
     let rooms = info["rooms"].as_object().into_iter().flatten();
     let rooms: Value = rooms
         .filter(|(id, _)| grant.sees(id))
         .map(|(id, name)| {
             let topics = RoomTopics::new(id);
             let problem = known(&topics.problem()).unwrap_or_default();
+            let url = format!("/{}", topics.start().trim_end_matches('/'));
             json!({
                 "id": id,
                 "name": name,
                 // A room that could not be started has no topics.
                 "availability": known(&topics.availability()).unwrap_or_else(|| "offline".into()),
                 "problem": problem["code"],
-                "url": format!("/{}", topics.start().trim_end_matches('/')),
+                "url": url,
+                "commands": format!("{url}/commands"),
             })
         })
         .collect();
@@ -117,10 +126,25 @@ pub async fn room(
         })
         .collect();
     if states.is_empty() {
-        let message = format!("there is no room \"{room:.64}\"");
-        return response::error_code(ErrorCode::UnknownRoom, &message);
+        return unknown_room(&state, &grant, room);
     }
-    response::text("application/json", Value::Object(states).to_string())
+    let mut response = response::text("application/json", Value::Object(states).to_string());
+    // Relative, so that it is right below the path of a proxy.
+    let link = format!("<{room}/commands>; rel=\"service-desc\"");
+    if let Ok(link) = HeaderValue::from_str(&link) {
+        response.headers_mut().insert(LINK, link);
+    }
+    response
+}
+
+/// There is no such room. Those that the client may see and could mean are named.
+pub fn unknown_room(state: &HttpState, grant: &Grant, room: &str) -> Response {
+    let info = info(state);
+    let rooms = info["rooms"].as_object().into_iter().flatten();
+    let seen = rooms.map(|(id, _)| id.as_str()).filter(|id| grant.sees(id));
+    let known = Nearest::of(room, seen).words("configured", str::to_owned);
+    let message = format!("there is no room \"{room:.64}\"; {known}");
+    response::error_code(ErrorCode::UnknownRoom, &message)
 }
 
 /// `GET` of a state or query, `POST` of a command.
@@ -359,7 +383,7 @@ fn result_of(outcome: Result<Outcome, oneshot::error::RecvError>) -> Response {
 }
 
 /// The token is for other rooms.
-fn other_room(grant: &Grant, room: &str) -> Response {
+pub fn other_room(grant: &Grant, room: &str) -> Response {
     let message = grant.authority(room).err().unwrap_or_default();
     response::error_code(ErrorCode::Forbidden, &message)
 }

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 
 use super::{
-    HttpState, log, monitoring, origin, path, response, rooms, security_headers, upgrade, websocket,
+    HttpState, log, monitoring, origin, path, response, room_commands, rooms, security_headers,
+    upgrade, websocket,
 };
 
 /// A path and its handler.
@@ -28,6 +29,7 @@ const PATHS: &[Path] = &[
     ("/asyncapi.json", || get(asyncapi)),
     ("/room", || get(rooms::list)),
     ("/room/{room}", || any(rooms::room)),
+    ("/room/{room}/commands", || get(room_commands::commands)),
     ("/room/{room}/{*topic}", || any(rooms::topic)),
     ("/gateway/log", || get(log::log)),
     ("/gateway/{*topic}", || get(rooms::gateway)),

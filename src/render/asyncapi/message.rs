@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::schema::bytes;
 use super::{mqtt, part};
-use crate::catalogue::{Operation, Payload, Pick, Shape, State};
+use crate::catalogue::{Operation, Payload, Pick, Shape, State, ValueKind};
 use crate::command::ErrorCode;
 use crate::device::ProblemCode;
 use crate::topics::{Below, Topic};
@@ -33,6 +33,23 @@ pub fn shared() -> [(&'static str, Value); 4] {
             }),
         ),
     ]
+}
+
+/// The message of a state of which the catalogue knows more than that it is a value or a list. `None`: the
+/// message is a shared one, [`kind_of_state`].
+pub fn of_known_kind(operation: &Operation, state: &State) -> Option<Value> {
+    let schema = match state.topic.kind() {
+        ValueKind::Open => return None,
+        ValueKind::Flag => json!({"type": "boolean"}),
+        ValueKind::Count(None) => json!({"type": "integer", "minimum": 0}),
+        ValueKind::Count(Some(max)) => json!({"type": "integer", "minimum": 0, "maximum": max}),
+        ValueKind::Words(words) => json!({"enum": words}),
+    };
+    let payload = match operation.absent {
+        true => json!({"anyOf": [schema, {"const": "none"}]}),
+        false => schema,
+    };
+    Some(json!({"title": state.topic.as_str(), "summary": state.topic.about(), "payload": payload}))
 }
 
 /// The message that a state's topic carries. The device decides what its JSON holds; only lists are

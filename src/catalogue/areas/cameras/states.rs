@@ -1,11 +1,12 @@
 //! The states of cameras, presets and inputs, and what they tell.
 
-use crate::catalogue::references::StateTopic;
+use crate::catalogue::references::{StateTopic, ValueKind};
 
 pub const SOURCE_SELECTABLE: StateTopic = StateTopic::new(
     "camera/source_selectable",
     "Whether the camera or input of the room can be chosen at the moment.",
-);
+)
+.of(ValueKind::Flag);
 pub const CONTENT_STATUS: StateTopic = StateTopic::new(
     "camera/content_status",
     "Whether the room shows content, as the device's word; `CONTENT_IDLE` means that nothing is \

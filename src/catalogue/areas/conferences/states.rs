@@ -1,6 +1,7 @@
 //! The states of calls, and what they tell.
 
-use crate::catalogue::references::StateTopic;
+use crate::catalogue::connections::CallPhase;
+use crate::catalogue::references::{StateTopic, ValueKind};
 
 /// The list of conferences, from which the room makes call events.
 pub const CALLS: StateTopic = StateTopic::new(
@@ -12,11 +13,13 @@ pub const CALL_STATE: StateTopic = StateTopic::new(
     "call/state",
     "What the room's calls do: `idle`, `dialing`, `ringing` (somebody calls), `connected` or \
      `held`.",
-);
+)
+.of(ValueKind::Words(CallPhase::WORDS));
 pub const CALL_COUNT: StateTopic = StateTopic::new(
     "call/count",
     "How many calls are up; one that only rings is not counted.",
-);
+)
+.of(ValueKind::Count(None));
 pub const CALL_CAPABILITIES: StateTopic = StateTopic::new(
     "call/capabilities",
     "Which calls the device can make: `canMakeAudioCall`, `canMakeVideoCall`, and `canBlastDial` \

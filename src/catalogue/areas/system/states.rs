@@ -1,6 +1,6 @@
 //! The states of the device itself, and what they tell.
 
-use crate::catalogue::references::StateTopic;
+use crate::catalogue::references::{StateTopic, ValueKind};
 
 pub const H323_GATEKEEPERS: StateTopic = StateTopic::new(
     "system/h323_gatekeepers",
@@ -10,16 +10,19 @@ pub const ENVIRONMENT_APP: StateTopic = StateTopic::new(
     "system/environment_app",
     "Whether the paired touch panel shows its app for the room's environment, such as lights and \
      blinds.",
-);
+)
+.of(ValueKind::Flag);
 pub const DEVICE_MODE: StateTopic = StateTopic::new(
     "system/device_mode",
     "Whether the device runs in Device Mode, in which a computer uses it as camera, microphone and \
      loudspeaker.",
-);
+)
+.of(ValueKind::Flag);
 pub const SIGNAGE: StateTopic = StateTopic::new(
     "system/signage",
     "Whether the screen shows digital signage.",
-);
+)
+.of(ValueKind::Flag);
 pub const SIP_SERVERS: StateTopic = StateTopic::new(
     "system/sip_servers",
     "The SIP servers of the device, as a list; `state` says whether it is registered there.",
@@ -43,7 +46,8 @@ pub const STATE: StateTopic = StateTopic::new(
 pub const REBOOT_NEEDED: StateTopic = StateTopic::new(
     "system/reboot_needed",
     "Whether a setting was changed that takes effect at the next reboot.",
-);
+)
+.of(ValueKind::Flag);
 /// The network: state, speed, duplex.
 pub const LAN: StateTopic = StateTopic::new(
     "system/lan",
@@ -60,7 +64,7 @@ pub const BOOT_TIME: StateTopic = StateTopic::new(
 );
 /// Whether the device's log is full.
 pub const LOG_FULL: StateTopic =
-    StateTopic::new("system/log_full", "Whether the device's log is full.");
+    StateTopic::new("system/log_full", "Whether the device's log is full.").of(ValueKind::Flag);
 /// One topic below it for each part.
 pub const STATUS_PART: StateTopic = StateTopic::new(
     "system/status",

@@ -1,0 +1,90 @@
+//! `GET /room/<room>/commands`: everything that can be asked of a room, for those who generate clients.
+//!
+//! Owns the form of the list. What each topic means and takes comes from the catalogue; whether the client
+//! may send it, from its token and the room's `allow`. A room that the client may not see is told of as
+//! everywhere below `/room`.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::authorization::Authorized;
+use super::connection::KeepsPlace;
+use super::room_request::RoomRequest;
+use super::rooms::{info, other_room, unknown_room};
+use super::{HttpState, response};
+use crate::catalogue::{CATALOGUE, Route};
+use crate::command::Authority;
+use crate::render::{console, console_command};
+
+/// The commands and queries of a room, what the parameters in their topics are, and what its states mean.
+pub async fn commands(
+    State(state): State<Arc<HttpState>>,
+    Authorized(grant): Authorized,
+    _place: KeepsPlace,
+    Path(room): Path<String>,
+) -> Response {
+    if !grant.sees(&room) {
+        return other_room(&grant, &room);
+    }
+    let info = info(&state);
+    if info["rooms"].get(&room).is_none() {
+        return unknown_room(&state, &grant, &room);
+    }
+    let authority = grant.authority(&room).ok();
+    let allow = &info["configuration"]["rooms"][&room]["allow"];
+    let listed = |route: &Route| {
+        let mut command = console_command(route);
+        let reads = RoomRequest::new(&room, &route.topic).only_reads();
+        command["method"] = if reads { "GET" } else { "POST" }.into();
+        command["url"] = format!("/room/{room}/{}", route.topic).into();
+        command["allowed"] = is_allowed(authority, route, allow).into();
+        command
+    };
+    let commands: Value = CATALOGUE.routes().iter().map(listed).collect();
+    let words = console();
+    let body = json!({
+        "room": room,
+        "commands": commands,
+        "parameters": words["parameters"],
+        "states": words["states"],
+    });
+    response::text("application/json", body.to_string())
+}
+
+/// Whether a sender with this authority may give a command. `allow` is the room's list.
+fn is_allowed(authority: Option<Authority>, route: &Route, allow: &Value) -> bool {
+    match authority {
+        None => false,
+        Some(Authority::Admin) => true,
+        Some(Authority::Ordinary) => !route.guarded(),
+        Some(Authority::RoomAllows) => {
+            let mut allowed = allow.as_array().into_iter().flatten();
+            !route.guarded() || allowed.any(|topic| *topic == route.topic.as_str())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guarded_command_is_allowed_to_administrators_and_where_the_room_allows_it() {
+        let route = |topic: &str| CATALOGUE.pattern(topic).unwrap();
+        let (mute, reboot) = (route("audio/mute"), route("system/reboot"));
+        let (allow, nothing) = (json!(["system/reboot"]), json!([]));
+        for (authority, may_mute, may_reboot) in [
+            (None, false, [false, false]),
+            (Some(Authority::Ordinary), true, [false, false]),
+            (Some(Authority::RoomAllows), true, [true, false]),
+            (Some(Authority::Admin), true, [true, true]),
+        ] {
+            assert_eq!(is_allowed(authority, mute, &nothing), may_mute);
+            let reboots = [&allow, &nothing].map(|allow| is_allowed(authority, reboot, allow));
+            assert_eq!(reboots, may_reboot, "{authority:?}");
+        }
+    }
+}
