@@ -90,7 +90,12 @@ fn near<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>, most: usize)
             let distance = (differs <= far)
                 .then(|| strsim::osa_distance(&lower, &wanted))
                 .filter(|distance| *distance <= far);
-            let distance = distance.or(begins.then_some(far + 1))?;
+            // A name that only goes on, or only ends early, is as near as one with a wrong letter.
+            let distance = match (distance, begins) {
+                (Some(0), _) => 0,
+                (_, true) => 1,
+                (distance, false) => distance?,
+            };
             Some((distance, Reverse(same), name))
         })
         .collect();

@@ -1,7 +1,7 @@
 //! `GET /room`: the rooms that a token may see.
 use std::time::Duration;
 
-use poly2mqtt::config::{AccessLevel, RoomId, Secret};
+use poly2mqtt::config::{AccessLevel, Secret};
 use poly2mqtt::doors::clients::ClientLimits;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -122,43 +122,24 @@ async fn the_commands_of_a_room_are_listed_and_explained() {
     doors.stop().await;
 }
 
-/// A message names the few rooms that could be meant, of those that the token may see.
+/// A message names the rooms that could be meant, of those that the token may see.
 #[tokio::test]
-async fn an_unknown_room_is_told_the_nearest_that_the_token_sees() {
+async fn an_unknown_room_is_told_those_that_the_token_sees() {
     let doors = Doors::start_with(ClientLimits::default(), |config| {
         config.http.tokens = vec![
             token("every-room", AccessLevel::Control, None),
             token("second-room", AccessLevel::Control, Some(&["2"])),
         ];
-        let like = config.rooms["1"].clone();
-        for number in 1..=20 {
-            let id = RoomId::new(&format!("boardroom-{number}")).unwrap();
-            config.rooms.insert(id, like.clone());
-        }
     })
     .await;
-    let told = async |token: &str, path: &str| -> String {
-        let get = http().get(doors.url(path)).bearer_auth(token).send();
-        let read: Value = get.await.unwrap().json().await.unwrap();
-        let post = http().post(doors.url(&format!("{path}/audio/mute")));
-        let sent = post.bearer_auth(token).send().await.unwrap();
-        let sent: Value = sent.json().await.unwrap();
-        let [read, sent] = [&read, &sent].map(|body| body["error"]["message"].clone());
-        assert_eq!(read, sent, "{path}");
-        read.as_str().unwrap().to_owned()
-    };
-    let near = told("every-room", "/room/bordroom-7").await;
-    assert!(
-        near.contains("the nearest of 22 configured are boardroom-7, "),
-        "{near}"
-    );
-    assert!(near.matches("boardroom-").count() <= 3, "{near}");
-    let none = told("every-room", "/room/xyzzy").await;
-    assert!(
-        none.ends_with("none of the 22 that are configured has a name like it"),
-        "{none}"
-    );
-    let own = told("second-room", "/room/bordroom-7").await;
-    assert!(own.ends_with("; those of the token are 2"), "{own}");
+    for (token, known) in [
+        ("every-room", "; configured are 1, 2"),
+        ("second-room", "; those of the token are 2"),
+    ] {
+        let asked = http().get(doors.url("/room/bordroom")).bearer_auth(token);
+        let answer: Value = asked.send().await.unwrap().json().await.unwrap();
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.ends_with(known), "{message}");
+    }
     doors.stop().await;
 }
