@@ -62,8 +62,8 @@ pub enum When {
     InCall,
     /// Only if `poll.meters` is set.
     Meters,
-    /// Once after the log-in, and after each call that has ended until the answer has changed, a few
-    /// times at most. The class says when a read that failed is repeated.
+    /// No condition; and also after each call that has ended until the answer has changed, a few times at
+    /// most. The class finds what came and went between two reads of the calls.
     AfterCall,
 }
 

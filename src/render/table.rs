@@ -107,7 +107,7 @@ pub fn read(operation: &Operation) -> &'static str {
         None if operation.reads() => "on request",
         None => "with the log-in",
         Some((_, When::Meters)) => "fast, with poll.meters",
-        Some((_, When::AfterCall)) => "after a call",
+        Some((_, When::AfterCall)) => "slow, and after a call",
         _ if operation.read == Some(ReadBody::SettingNames) => "slow, with settings",
         Some((Class::Fast, When::Always)) => "fast",
         Some((Class::Normal, When::Always)) => "normal",

@@ -51,7 +51,8 @@ pub struct Entry {
     due: Instant,
     /// The index of the entry that it stands in for.
     stands_in_for: Option<usize>,
-    /// The reads that are still to be made of what a call leaves behind. None for what is read at its pace.
+    /// The reads of what a call leaves behind that do not wait for its pace. None for what is read at its
+    /// pace alone.
     pending: Option<PendingReads>,
     /// Not read until the next log-in, because the device does not have it.
     dropped: bool,
@@ -253,9 +254,8 @@ impl Schedule {
 
     fn wanted(&self, entry: &Entry) -> bool {
         let now = match entry.when {
-            When::Always | When::Meters => true,
+            When::Always | When::Meters | When::AfterCall => true,
             When::InCall => self.in_call,
-            When::AfterCall => entry.pending.is_some(),
         };
         let first = entry.stands_in_for.and_then(|it| self.entries.get(it));
         now && !entry.dropped && first.is_none_or(Entry::is_missing)
@@ -349,7 +349,7 @@ impl Schedule {
         self.follow_call(index, false, now);
     }
 
-    /// After an answer: reads what a call leaves behind once more, or no more.
+    /// After an answer: reads what a call leaves behind once more soon, or again at its pace.
     fn follow_call(&mut self, index: usize, is_new: bool, now: Instant) {
         if let Some(entry) = self.entries.get_mut(index)
             && let Some(pending) = &mut entry.pending

@@ -253,7 +253,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
                  if value_json is mapping else 'None' }}",
             )
             .attributes("{{ (value_json if value_json is mapping else {}) | tojson }}")])])
-        .poll_when(Class::Normal, When::AfterCall)
+        .poll_when(Class::Slow, When::AfterCall)
         .commands(&[Command::new(
             "call/history/get",
             "Answers with the newest entries of the device's call log, as a list: address, name, \

@@ -254,21 +254,17 @@ fn what_a_call_leaves_behind_is_read_after_the_log_in_and_after_each_call() {
     let start = Instant::now();
     let mut schedule = Schedule::new(INTERVALS, false, start);
     let log = index(&schedule, "/rest/calllog/entries");
-    let wanted = |schedule: &Schedule| schedule.wanted(&schedule.entries[log]);
+    let in_seconds = |schedule: &Schedule| (schedule.entries[log].due - start).as_secs();
     // A read that fails is repeated.
     for _ in 0..2 {
-        assert!(wanted(&schedule));
         schedule.began(log, start);
         schedule.failed(log, start);
         schedule.asked(log);
         assert!(schedule.entries[log].due > start + Duration::from_secs(5));
     }
     schedule.answered(log, b"[]", Evidence::Neutral, start);
-    assert!(!wanted(&schedule));
-    let in_seconds = |schedule: &Schedule| (schedule.entries[log].due - start).as_secs();
     for _ in 0..2 {
         schedule.call_ended(start);
-        assert!(wanted(&schedule));
         assert_eq!(in_seconds(&schedule), 1);
         // The entry is not there yet, then it is, then nothing more comes.
         schedule.unchanged(log, start);
@@ -277,17 +273,30 @@ fn what_a_call_leaves_behind_is_read_after_the_log_in_and_after_each_call() {
         assert_eq!(in_seconds(&schedule), 7);
         schedule.answered(log, b"[{}]", Evidence::Poly, start);
         assert_eq!(in_seconds(&schedule), 20);
-        assert!(wanted(&schedule));
+        schedule.began(log, start);
         schedule.unchanged(log, start);
-        assert!(!wanted(&schedule));
+        assert!(schedule.entries[log].pending.is_none());
     }
     // When the device is in doubt, the newest that is known of it is asked for.
     schedule.again(log, start);
-    assert!(wanted(&schedule));
-    schedule.unchanged(log, start);
-    assert!(!wanted(&schedule));
-    schedule.restart(start);
-    assert!(wanted(&schedule));
+    assert_eq!(in_seconds(&schedule), 0);
+}
+
+/// A call may come and go between two reads of the calls, or while the device does not answer.
+#[test]
+fn what_a_call_leaves_behind_is_read_at_its_pace_too() {
+    let start = Instant::now();
+    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let log = index(&schedule, "/rest/calllog/entries");
+    schedule.began(log, start);
+    schedule.answered(log, b"[]", Evidence::Neutral, start);
+    for _ in 0..3 {
+        let due = schedule.entries[log].due;
+        assert!(schedule.wanted(&schedule.entries[log]));
+        schedule.began(log, due);
+        schedule.unchanged(log, due);
+        assert_eq!(schedule.entries[log].due, due + INTERVALS.slow);
+    }
 }
 
 #[test]
