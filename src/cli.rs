@@ -117,7 +117,7 @@ fn execute(command: Command) -> ExitCode {
             block_on(TOOL_THREADS, demo.run(lines))
         }
         Command::Check(check) => {
-            log::start(LevelFilter::WARN);
+            log::start(check.log_level());
             block_on(TOOL_THREADS, check.run())
         }
         Command::Clear(clear) => {

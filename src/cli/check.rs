@@ -1,11 +1,14 @@
 //! `poly2mqtt check`: the configuration and the files that it names, as `run` loads them; with `--connect`
 //! also the ports, the broker and every device.
 //!
+//! With `--health` it only asks the gateway that runs.
+//!
 //! Owns the order of what is tried and the exit status: 0 if everything can be used, 2 if the configuration is
 //! wrong, 1 if something that was tried cannot be used. What is tried has a file each.
 
 mod broker;
 mod device;
+mod health;
 mod ports;
 mod progress;
 mod report;
@@ -13,6 +16,7 @@ mod report;
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesOrdered;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::config_file::ConfigFile;
 use super::output::print;
@@ -20,6 +24,7 @@ use super::{CliError, rooms};
 use crate::app::Certificates;
 use crate::config::{Config, RoomId};
 use crate::device::LoginLimiter;
+use health::Health;
 use progress::Progress;
 use report::{Findings, Trial};
 
@@ -35,16 +40,48 @@ pub struct Check {
     /// Print one JSON document at the end instead of lines.
     #[arg(long)]
     json: bool,
+    /// Only ask the gateway that runs with this configuration how it is, and print a line. Exit status: 0 if it
+    /// is alive (or ready, with `--health ready`), otherwise 1.
+    #[arg(
+        long,
+        value_name = "WANTED",
+        num_args = 0..=1,
+        default_missing_value = "alive",
+        conflicts_with_all = ["connect", "json"]
+    )]
+    health: Option<Health>,
 }
 
 impl Check {
+    /// What goes to the log. A health check runs every few seconds: the gateway itself has logged the warnings.
+    pub fn log_level(&self) -> LevelFilter {
+        match self.health {
+            Some(_) => LevelFilter::ERROR,
+            None => LevelFilter::WARN,
+        }
+    }
+
     pub async fn run(&self) -> Result<(), CliError> {
+        if let Some(wanted) = self.health {
+            return self.ask(wanted).await;
+        }
         let mut found = Findings::default();
         let outcome = self.check(&mut found).await;
         if self.json {
             print(&format!("{}\n", found.document(&outcome)))?;
         }
         outcome
+    }
+
+    /// Asks the running gateway. Status 1 also for a wrong configuration: 2 is reserved in health checks of
+    /// containers, and the gateway may run on with the configuration that it has.
+    async fn ask(&self, wanted: Health) -> Result<(), CliError> {
+        let loaded = self.file.load().map_err(|errors| {
+            let errors = errors.0.iter().map(ToString::to_string);
+            CliError::Other(errors.collect::<Vec<_>>().join("; "))
+        })?;
+        let line = health::ask(&loaded.config.http, wanted).await;
+        print(&format!("{}\n", line.map_err(CliError::Other)?))
     }
 
     async fn check(&self, found: &mut Findings) -> Result<(), CliError> {

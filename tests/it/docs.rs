@@ -103,7 +103,7 @@ fn with_files(dir: &Path, block: &str) -> String {
         match line.split_once("_file = \"") {
             Some((key, rest)) if !line.starts_with('#') => {
                 let file = dir.join(format!("file-{n}"));
-                std::fs::write(&file, "secret\n").unwrap();
+                std::fs::write(&file, format!("a long secret, number {n}\n")).unwrap();
                 let after = rest.split_once('"').unwrap().1;
                 text += &format!("{key}_file = \"{}\"{after}\n", file.display());
             }
@@ -130,8 +130,12 @@ fn configurations_load() {
         }
     }
     assert!(count > 3);
-    let example = root().join("examples/docker/poly2mqtt.toml");
-    assert!(load(&example, []).is_ok());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("poly2mqtt.toml");
+    let example = page("examples/docker/poly2mqtt.toml");
+    std::fs::write(&file, with_files(dir.path(), &example)).unwrap();
+    let loaded = load(&file, []);
+    assert!(loaded.is_ok(), "{loaded:?}");
 }
 
 #[test]

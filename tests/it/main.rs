@@ -22,6 +22,7 @@ mod browser_proxy;
 mod browser_rooms;
 mod cameras;
 mod check;
+mod check_health;
 mod clear;
 mod config;
 mod config_environment;
