@@ -226,9 +226,13 @@ pub enum KeyValue {
 }
 
 impl KeyValue {
-    /// The key is set, or has a default.
+    /// The key is set, or has a default. Tables are if there is one.
     pub fn is_set(&self) -> bool {
-        !matches!(self, Self::Plain(Value::Null) | Self::Secret(None))
+        match self {
+            Self::Plain(Value::Null) | Self::Secret(None) => false,
+            Self::Tables(tables) => !tables.is_empty(),
+            _ => true,
+        }
     }
 }
 

@@ -236,7 +236,8 @@ impl Section for MqttConfig {
             KeyType::Tables(MqttUser::KEYS),
             Reload::NextStart,
             "Embedded broker only: its users, one table each",
-        ),
+        )
+        .in_info_if_set("users"),
     ];
 
     fn values(&self) -> Values {

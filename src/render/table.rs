@@ -70,12 +70,19 @@ pub fn fields(route: &Route) -> &'static [Field] {
     }
 }
 
-/// What a file is.
+/// What a file is: which query answers with it, and whether the topic keeps it.
 pub fn about_file(file: FileSpec) -> String {
-    let kept = if file.is_state { "" } else { ", not retained" };
+    let answers = |route: &&Route| matches!(route.command().answer, AnswerKind::File(of) if of.topic == file.topic);
+    let queries = CATALOGUE.routes().iter().filter(answers);
+    let queries: Vec<String> = queries.map(|route| format!("`{}`", route.topic)).collect();
+    let kept = if file.is_state {
+        "retained"
+    } else {
+        "not retained"
+    };
     format!(
-        "The bytes that `{}/get` or its query answered last{kept}.",
-        file.topic
+        "The file that {} answered last, as its bytes; {kept}.",
+        queries.join(" or ")
     )
 }
 

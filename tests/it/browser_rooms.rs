@@ -1,16 +1,16 @@
 //! The dashboard's first page with many rooms, and what it and a room's page say of a room that is offline
 //! or not known.
 use poly2mqtt::app::App;
-use poly2mqtt::config::AccessLevel;
+use poly2mqtt::config::{AccessLevel, BrokerUrl, MqttUser, RoomId, Secret};
 use poly2mqtt::doors::clients::ClientLimits;
 use serde_json::json;
 
 use poly2mqtt_test_support::browser::Browser;
-use poly2mqtt_test_support::door::{Doors, token};
+use poly2mqtt_test_support::door::{Doors, post, token};
 use poly2mqtt_test_support::gateway::timings;
 
 /// What no page may say before the gateway has told it.
-const CLAIMS: [&str; 8] = [
+const CLAIMS: [&str; 9] = [
     "Gateway stopped",
     "Gateway running",
     "Offline",
@@ -19,6 +19,7 @@ const CLAIMS: [&str; 8] = [
     "Not checked yet",
     "0 of 0",
     "No rooms yet",
+    "No picture taken yet",
 ];
 
 /// Fails if the page says anything of that, or shows the colour of what is well.
@@ -238,6 +239,130 @@ async fn many_rooms_are_sorted_filtered_and_listed() {
         .until("document.querySelector('.rooms')?.dataset.view === 'cards' && document.querySelector('[aria-label=Order]').value === 'names'")
         .await;
     assert_eq!(browser.errors().await, [""; 0]);
+    drop(browser);
+    doors.stop().await;
+}
+
+/// A room that is not there has nothing to press or to read, only what is the matter.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_is_not_there_shows_nothing_but_that() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
+        config.http.tokens = vec![token("for-room-1", AccessLevel::Control, Some(&["1"]))];
+    })
+    .await;
+    browser.open(&doors.url("/")).await;
+    browser.until("document.querySelector('#token').open").await;
+    browser.write("#token-input", "for-room-1").await;
+    browser.click("#token [type=submit]").await;
+    browser.until("document.body.dataset.link === 'up'").await;
+    // Another token's room, and one that nobody has.
+    for room in ["2", "nowhere"] {
+        browser
+            .value(&format!("(location.hash = '#/room/{room}', 0)"))
+            .await;
+        browser
+            .until("document.querySelector('main .empty')?.checkVisibility()")
+            .await;
+        let shown = browser
+            .value("document.querySelector('main').innerText")
+            .await;
+        let shown = shown.as_str().unwrap();
+        assert!(
+            shown.contains("There is no such room, or this token is not for it."),
+            "{shown}"
+        );
+        let pressable = "[...document.querySelectorAll('main button, main input, main summary')].filter((each) => each.checkVisibility()).length";
+        assert_eq!(browser.value(pressable).await, 0, "{room}: {shown}");
+        assert!(!shown.contains("Panel for a tablet"), "{shown}");
+    }
+    browser.value("(location.hash = '#/room/1', 0)").await;
+    browser
+        .until("document.querySelector('fieldset.columns')?.disabled === false")
+        .await;
+    drop(browser);
+    doors.stop().await;
+}
+
+/// The embedded broker with users refuses a client that does not log in, so the copied command has a place
+/// for both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copied_publish_has_a_login_where_the_broker_asks_for_one() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    for with_users in [true, false] {
+        let doors = Doors::start_with(ClientLimits::default(), |config| {
+            config.mqtt.url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
+            if with_users {
+                config.mqtt.users = vec![MqttUser {
+                    name: "panel".into(),
+                    password: Secret::new("a-password-of-it"),
+                    rooms: None,
+                    control: true,
+                }];
+            }
+        })
+        .await;
+        browser.open(&doors.url("/#/console/audio%2Fmute")).await;
+        browser
+            .until("document.querySelector('.copy-box pre')?.textContent.startsWith('mosquitto_pub -h 127.0.0.1')")
+            .await;
+        let copied = browser
+            .value("document.querySelector('.copy-box pre').textContent")
+            .await;
+        let copied = copied.as_str().unwrap();
+        assert_eq!(
+            copied.contains(" -u USER -P PASSWORD "),
+            with_users,
+            "{copied}"
+        );
+        doors.stop().await;
+    }
+}
+
+/// Two lines for a room's name leave the log readable, and topics are as they are written.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_stays_readable_with_a_long_name() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
+        for (id, name) in [
+            ("1", "Besprechungsraum".repeat(12)),
+            ("2", "قاعة ".repeat(40)),
+        ] {
+            let room = config.rooms.get_mut(&RoomId::new(id).unwrap());
+            room.unwrap().name = Some(name.trim().to_owned());
+        }
+    })
+    .await;
+    post(&doors.url("/room/1/audio/volum/set"), "1").await;
+    browser.open(&doors.url("/#/log")).await;
+    browser
+        .until("document.querySelectorAll('.log-page .log-entry[data-kind=online]').length === 2")
+        .await;
+    let heights = browser
+        .value("[...document.querySelectorAll('.log-page .log-entry')].map((each) => each.getBoundingClientRect().height)")
+        .await;
+    for height in heights.as_array().unwrap() {
+        assert!(height.as_f64() < Some(70.0), "{heights}");
+    }
+    // The whole name is there to be read.
+    let title = browser
+        .value("document.querySelector('.log-entry[data-kind=online] .place a').title.length > 100")
+        .await;
+    assert_eq!(title, true);
+    let failure = browser
+        .value("document.querySelector('.log-entry[data-kind=failure] .what').textContent")
+        .await;
+    let failure = failure.as_str().unwrap();
+    assert!(
+        failure.contains(" audio/volum/set is not a command; did you mean audio/volume/set?"),
+        "{failure}"
+    );
     drop(browser);
     doors.stop().await;
 }

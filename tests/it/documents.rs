@@ -180,6 +180,65 @@ fn every_topic_of_the_guide_is_there() {
     }
 }
 
+/// The official schema of AsyncAPI 3.0.0, which is not part of the repository (400 KB, Apache-2.0). The test is
+/// skipped unless it is told where the file is:
+///
+/// ```sh
+/// npm install --prefix /tmp/asyncapi @asyncapi/specs
+/// POLY2MQTT_TEST_ASYNCAPI='/tmp/asyncapi/node_modules/@asyncapi/specs/schemas/3.0.0-without-$id.json' \
+///     cargo test --test it documents
+/// ```
+#[test]
+fn the_asyncapi_document_fits_the_official_schema() {
+    let Some(file) = std::env::var_os("POLY2MQTT_TEST_ASYNCAPI") else {
+        return;
+    };
+    let schema = std::fs::read_to_string(file).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let schema = jsonschema::draft7::new(&schema).unwrap();
+    let mut document = asyncapi::document();
+    let wrong = |document: &Value| -> Vec<String> {
+        let errors = schema.iter_errors(document).take(10);
+        errors
+            .map(|error| format!("{}: {error:.200}", error.instance_path()))
+            .collect()
+    };
+    assert_eq!(wrong(&document), [""; 0]);
+    // The schema does look at the operations.
+    document["operations"]["audio.volume"]["action"] = json!("publish");
+    assert_ne!(wrong(&document), [""; 0]);
+}
+
+/// Integrators read these sentences instead of the guide: a topic in one must be there to use.
+#[test]
+fn every_topic_that_a_sentence_names_exists() {
+    let mut known: Vec<String> = states().map(|(topic, ..)| topic).collect();
+    known.extend(files().map(|file| file.topic.to_owned()));
+    known.extend(CATALOGUE.routes().iter().map(|route| route.topic.clone()));
+    let page = topic_page();
+    let mut named = 0;
+    let mut unknown = Vec::new();
+    for line in page.lines().filter(|line| line.starts_with('|')) {
+        // The first column is the topic itself, and the last ones are the device's requests.
+        let sentence = line.split(" | ").nth(1).unwrap_or_default();
+        for name in sentence.split('`').skip(1).step_by(2) {
+            let is_topic = name.contains('/') && !name.starts_with('<');
+            named += usize::from(is_topic);
+            // Of a family of topics the part before its parameter is enough.
+            let family = format!("{name}/{{");
+            let is_known = |topic: &String| topic == name || topic.starts_with(&family);
+            if is_topic && !known.iter().any(is_known) {
+                unknown.push(format!("{name}: {sentence}"));
+            }
+        }
+    }
+    assert!(named > 50, "{named}");
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+    // A file's topic says by which query it is filled, and whether it stays.
+    assert!(page.contains("| `directory/export/file` | The file that `directory/export` answered last, as its bytes; not retained. |"));
+    assert!(page.contains("| `camera/snapshot/far` | The file that `camera/snapshot/far/get` answered last, as its bytes; retained. |"));
+}
+
 /// Ids are made from topics, so two topics could come to share one.
 #[test]
 fn every_topic_has_a_channel_and_every_reference_a_target() {

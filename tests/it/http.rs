@@ -62,6 +62,7 @@ async fn states_are_read() {
     assert_eq!(text(&doors.url("/gateway/availability")).await, "online");
     for (path, wanted, code) in [
         ("/room/9", 404, "unknown_room"),
+        ("/room/9/audio/volume", 404, "unknown_room"),
         ("/room/1/nonsense", 404, "not_found"),
         ("/gateway/nonsense", 404, "not_found"),
         ("/nonsense", 404, "not_found"),
@@ -80,6 +81,16 @@ async fn states_are_read() {
             (wanted, &json!(code)),
             "{path} {body}"
         );
+    }
+    // A state that is not there is probably one that is.
+    for (path, hint) in [
+        ("/room/1/audio/volme", "; did you mean audio/volume?"),
+        ("/room/1/video/mutd", "; did you mean video/muted?"),
+        ("/room/1/xyzzy", "has no state \"xyzzy\""),
+    ] {
+        let (_, body) = answer(&doors, path).await;
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(message.ends_with(hint), "{message}");
     }
     doors.stop().await;
 }

@@ -285,6 +285,7 @@ async fn the_devices_changes_show(api: &Api, device: &SimulatedDevice) {
 #[ignore = "needs a running Home Assistant"]
 async fn home_assistant_shows_and_operates_a_room() {
     let api = Api::new();
+    examples::automations_can_be_made(&api).await;
     let port = var("HA_BROKER_PORT").unwrap().parse().unwrap();
     let mut devices = Vec::new();
     for name in ["A", "B"] {

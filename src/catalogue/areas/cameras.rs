@@ -374,13 +374,15 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         ]),
         Command::new(
             "camera/snapshot/far/get",
-            "Answers with a still picture of the call's other end as a JPEG file.",
+            "Answers with a still picture of the call's other end as a JPEG file, which stays \
+             retained at `camera/snapshot/far`.",
         )
         .bind(&[("snapshot_id", "far_image_1.jpg")])
         .file("camera/snapshot/far", "image/jpeg", true),
         Command::new(
             "camera/snapshot/content/get",
-            "Answers with a still picture of the content that is shown as a JPEG file.",
+            "Answers with a still picture of the content that is shown as a JPEG file, which stays \
+             retained at `camera/snapshot/content`.",
         )
         .bind(&[("snapshot_id", "content_image_1.jpg")])
         .file("camera/snapshot/content", "image/jpeg", true),

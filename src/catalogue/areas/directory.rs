@@ -264,7 +264,12 @@ macro_rules! members {
         &[
             Command::new(
                 concat!($entry, "/members/query"),
-                concat!("Asks for the members of a group of ", $directory, "."),
+                concat!(
+                    "Starts a search for the members of a group of ",
+                    $directory,
+                    "; where the device answers with an `id`, `directory/query/{query_id}/get` reads \
+                     what was found."
+                ),
             )
             .fixed(&[("action", "query")]),
             Command::new(

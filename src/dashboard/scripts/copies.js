@@ -9,9 +9,9 @@ function clientAddresses() {
   const { mqtt, tcp } = store.get("gateway/info")?.configuration ?? {};
   const broker = brokerOf(mqtt?.url);
   return {
-    broker: { ...broker, login: broker.embedded ? list(mqtt?.user ?? mqtt?.users).length > 0 : mqtt?.username !== undefined && mqtt?.username !== null },
+    broker: { ...broker, login: broker.embedded ? mqtt?.users === true : mqtt?.username !== undefined && mqtt?.username !== null },
     prefix: mqtt?.topic_prefix ? `${mqtt.topic_prefix}/` : "",
-    lines: tcp?.listen ? hostAndPort(tcp.listen) : null,
+    lines: tcp?.listen ? { ...hostAndPort(tcp.listen), tls: tcp.tls === true } : null,
     token: Boolean(sessionStorage.getItem("token")),
   };
 }
@@ -70,7 +70,7 @@ function copies(topic, payload) {
   return [
     { name: "mosquitto_pub", text: publish.join(" "), about: broker.host ? "" : "BROKER stands for the broker's address." },
     { name: "curl", text: post.join(" "), about: token ? `${TOKEN_PLACEHOLDER} stands for the token.` : "" },
-    { name: "TCP line", text: token ? `token ${TOKEN_PLACEHOLDER}\n${line}` : line, about: lines ? `Send it to ${lines.host}, port ${lines.port}; each line ends with CR LF or LF.` : "Send it to the address under [tcp] listen in the gateway's configuration." },
+    { name: "TCP line", text: token ? `token ${TOKEN_PLACEHOLDER}\n${line}` : line, about: lines ? `Send it to ${lines.host}, port ${lines.port}${lines.tls ? ", over TLS" : ""}; each line ends with CR LF or LF.` : "Send it to the address under [tcp] listen in the gateway's configuration." },
     { name: "Home Assistant", text: action.join("\n"), about: "An action for a script or an automation." },
   ];
 }

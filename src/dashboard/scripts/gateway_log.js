@@ -28,7 +28,7 @@ function logEntry(entry) {
   const isFailure = entry.kind === "failure";
   const [kind, tone] = isFailure ? [words(entry.code), "bad"] : entry.kind === "line" ? [entry.level, { error: "bad", warn: "warn" }[entry.level] ?? ""] : LOG_KINDS[entry.kind] ?? [entry.kind, ""];
   const pill = el("span", { class: "pill", "data-tone": tone }, kind);
-  const place = entry.room === null ? el("span", { class: "dim" }, "Gateway") : el("a", { href: roomHash(entry.room), dir: "auto" }, roomName(entry.room));
+  const place = entry.room === null ? el("span", { class: "dim" }, "Gateway") : el("a", { href: roomHash(entry.room), dir: "auto", title: roomName(entry.room) }, roomName(entry.room));
   const what = el("span", { class: "what" });
   if (entry.command) what.append(el("span", { class: "mono" }, entry.command), " ");
   if (entry.text) what.append(el("span", { class: isFailure || tone === "bad" ? "bad-text" : "", dir: "auto" }, capital(entry.text)));

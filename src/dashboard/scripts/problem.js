@@ -67,7 +67,7 @@ function problemBox(scope, room) {
     if (box.hidden) return;
     const since = dateOf(problem?.since);
     const lasts = since ? Math.max(0, Date.now() - since) / 1000 : 0;
-    setText(title, `${problem ? problemName(problem) : "Not connected yet"}${since ? ` since ${moment(since)} (${duration(lasts)})` : ""}`);
+    setText(title, `${problem ? problemName(problem) : "Not connected yet"}${since ? ` since ${moment(since)}${lasts < 60 ? "" : ` (${duration(lasts)})`}` : ""}`);
     const known = PROBLEMS.get(problem?.code);
     setText(message, problem ? capital(problem.message ?? words(problem.code)) + (problem.message ? ` (${problem.code})` : "") : "The gateway logs in to the device.");
     setText(remedy, known?.[1] ?? "");

@@ -10,7 +10,9 @@ function roomPage(scope, main, room) {
   const name = el("h1", { dir: "auto" });
   const device = el("span", { class: "dim" });
   const columns = el("fieldset", { class: "columns", "aria-label": "Controls" });
-  const missing = el("section", { class: "card empty", hidden: true }, "There is no such room.");
+  const missing = el("section", { class: "card empty", hidden: true }, "There is no such room, or this token is not for it.");
+  const tablet = el("a", { class: "small-text", href: panelHash(room) }, "Panel for a tablet");
+  const below = [columns, commandsPanel(scope, room), statesPanel(scope, room)];
   scope.watch([`${base}system/info`, "gateway/info"], () => {
     setText(name, roomName(room));
     document.title = `${roomName(room)} – poly2mqtt`;
@@ -23,6 +25,7 @@ function roomPage(scope, main, room) {
   scope.watch(["connection", `${base}availability`], () => {
     columns.disabled = access.readOnly || availability(room) !== "online";
     missing.hidden = !connection.isUp || store.get(`${base}availability`) !== undefined;
+    for (const each of [...below, tablet]) each.hidden = !missing.hidden;
   });
   const column = (...panels) => el("div", { class: "column" }, ...panels.map((panel) => panel(scope, room, columns)));
   columns.append(column(soundPanel, callPanel, picturePanel), column(cameraPanel, modesPanel), column(calendarPanel, readinessPanel, systemPanel));
@@ -30,7 +33,7 @@ function roomPage(scope, main, room) {
     el("div", { class: "head" },
       el("div", {}, el("a", { class: "back", href: "#/" }, icon("left"), "All rooms")),
       el("div", { class: "row" }, name, availabilityPill(scope, room), callPill(scope, room), old),
-      el("div", { class: "row" }, device, el("a", { class: "small-text", href: panelHash(room) }, "Panel for a tablet")),
+      el("div", { class: "row" }, device, tablet),
       problemBox(scope, room)),
-    missing, columns, commandsPanel(scope, room), statesPanel(scope, room));
+    missing, ...below);
 }

@@ -4,7 +4,8 @@ const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(va
 const short = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 /// A device's SHOUTING_WORDS as ordinary words.
 const words = (text) => String(text ?? "").replaceAll("_", " ").toLowerCase();
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/// A sentence's first letter as a capital; a topic at its beginning stays as it is written.
+const capital = (text) => (/^\S*\//.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1));
 const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 /// The objects of a list. Anything that is no list counts as an empty one: devices send both.
 const list = (value) => (Array.isArray(value) ? value : []).filter(isObject);

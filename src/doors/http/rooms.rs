@@ -29,7 +29,7 @@ use crate::command::{
 };
 use crate::doors::access::Grant;
 use crate::doors::clients::{ClientLimits, state_as_json};
-use crate::nearest::Nearest;
+use crate::nearest::{Nearest, nearest};
 use crate::topics::{GATEWAY_INFO, RoomTopics, split_room};
 
 /// The largest body of a command that is refused whatever it says, which is read for its
@@ -194,11 +194,22 @@ async fn get(
         );
         return not_allowed("POST", &message);
     }
+    let start = RoomTopics::new(request.room).start();
+    let topics = state.clients.store.topics_below(&start);
+    // Every room has its availability.
+    if topics.is_empty() {
+        return unknown_room(state, grant, request.room);
+    }
+    let mut hint = request.spelling_hint();
+    if hint.is_empty() {
+        let known = topics.iter().map(|topic| &topic[start.len()..]);
+        if let Some(near) = nearest(request.topic, known) {
+            hint = format!("; did you mean {near}?");
+        }
+    }
     let message = format!(
-        "room \"{:.64}\" has no state \"{:.64}\"{}",
-        request.room,
-        request.topic,
-        request.spelling_hint()
+        "room \"{:.64}\" has no state \"{:.64}\"{hint}",
+        request.room, request.topic
     );
     response::error_code(ErrorCode::NotFound, &message)
 }

@@ -119,6 +119,7 @@ fn gateway_info_shows_these_keys() {
             "topic_prefix": "av",
             "session_expiry": 0.0,
             "max_payload": 1 << 20,
+            "users": false,
         },
         "http": {
             "listen": "127.0.0.1:99",
@@ -170,4 +171,8 @@ fn gateway_info_shows_these_keys() {
         },
     });
     assert_eq!(read(text).unwrap().redacted(), wanted);
+    // The names of the embedded broker's users are not shown, only that it has some.
+    let text = "[[mqtt.user]]\nname = \"panel\"\npassword = \"0123456789abcdef\"\n\
+        [rooms.a]\nurl = \"https://a\"\npassword = \"x\"\n";
+    assert_eq!(read(text).unwrap().redacted()["mqtt"]["users"], true);
 }

@@ -60,6 +60,18 @@ async fn make(api: &Api, name: &str, blueprint: &str, input: Value) {
     .await;
 }
 
+const NEEDS_AUTOMATIONS: &str = "Home Assistant's configuration.yaml needs the line `automation: \
+    !include automations.yaml`, and beside it an automations.yaml that holds `[]`; then restart it";
+
+/// Whether Home Assistant can be given automations, which the blueprints become.
+pub async fn automations_can_be_made(api: &Api) {
+    let answer = api.request(Method::GET, "config", &Value::Null).await;
+    let config: Value = answer.json().await.unwrap();
+    let components = config["components"].as_array().unwrap();
+    let has_automations = components.iter().any(|name| name == "automation");
+    assert!(has_automations, "{NEEDS_AUTOMATIONS}");
+}
+
 async fn automate(api: &Api, name: &str, mut automation: Value) {
     automation["alias"] = name.into();
     let path = format!("config/automation/config/{name}");
@@ -67,11 +79,8 @@ async fn automate(api: &Api, name: &str, mut automation: Value) {
     let (status, said) = (answer.status(), answer.text().await.unwrap());
     assert!(status.is_success(), "{name}: {status} {said}");
     let entity = format!("automation.{name}");
-    // Home Assistant's configuration may not include automations.yaml.
-    api.until(&entity, "read from automations.yaml", |state| {
-        state.is_some()
-    })
-    .await;
+    let what = format!("read from automations.yaml ({NEEDS_AUTOMATIONS})");
+    api.until(&entity, &what, |state| state.is_some()).await;
 }
 
 /// An action that tells the test what a blueprint's variables are.

@@ -4,7 +4,12 @@ function picturePanel(scope, room) {
   const sources = { near: "Room", far: "Far end", content: "Content" };
   let source = "near";
   let url = null;
-  const placeholder = el("span", {}, icon("picture"), el("span", {}, "No picture taken yet"));
+  let isAsked = false;
+  const placeholder = el("span", {}, icon("picture"), el("span"));
+  // Before the gateway has said anything of the room, nothing is known of its pictures either.
+  scope.watch(["connection", `room/${room}/availability`], () => {
+    if (!isAsked) setText(placeholder.lastChild, availability(room) === "unknown" ? "Unknown" : "No picture taken yet");
+  });
   const caption = el("figcaption", { hidden: true });
   const image = el("img", { alt: "", hidden: true });
   const figure = el("figure", { class: "picture" }, placeholder, image, caption);
@@ -20,6 +25,7 @@ function picturePanel(scope, room) {
     const result = await press(button, room, `camera/snapshot/${requested}/get`);
     if (!result || requested !== source) return;
     releaseUrl();
+    isAsked = true;
     const hasPicture = result.ok && result.bytes;
     if (hasPicture) {
       url = URL.createObjectURL(new Blob([result.bytes], { type: result.body.content_type }));
