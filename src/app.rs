@@ -9,6 +9,7 @@ mod broker_topics;
 mod certificates;
 mod clients;
 mod files;
+mod gateway_log;
 mod health;
 mod home_assistant;
 mod mqtt;
@@ -68,6 +69,8 @@ pub struct App {
     home_assistant: Option<Publisher>,
     /// Publishes `gateway/health`.
     health: JoinHandle<()>,
+    /// Publishes `gateway/log`.
+    gateway_log: JoinHandle<()>,
     store: Arc<StateStore>,
     telemetry: Arc<Telemetry>,
     /// The configuration in use. A reload compares the new one with it.

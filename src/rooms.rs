@@ -17,6 +17,7 @@ mod calls;
 mod camera_stops;
 mod executor;
 mod knowledge;
+mod lacking;
 mod missing;
 mod mode_lock;
 mod paired;
@@ -38,6 +39,7 @@ mod tests;
 mod understanding;
 mod underway;
 
+pub use lacking::{LackingRead, lacking_reads};
 pub use reading::ReadOutcome;
 pub use settings::device_settings;
 

@@ -12,6 +12,7 @@ mod events;
 mod floods;
 mod health;
 mod log_layer;
+mod log_limits;
 mod log_ring;
 mod lost_log_lines;
 mod metrics;
@@ -25,11 +26,13 @@ mod uptime;
 pub use events::{ClientRefusal, PollOutcome};
 pub use floods::FloodKind;
 pub use log_layer::log_layer;
-pub use log_ring::{LogEntry, LogQuery, LogRing};
+pub use log_limits::LogLimits;
+pub use log_ring::{LogEntry, LogKind, LogQuery, LogRing};
 pub use lost_log_lines::{log_line_lost, lost_log_lines};
 pub use metrics_format::MetricsFormat;
 pub use sample::{RoomSample, Sample};
 pub use spans::{SPAN_TARGET, broker_span, command_span, room_span};
+pub use uptime::{Uptime, time_in_words};
 
 use std::sync::Arc;
 
@@ -37,7 +40,6 @@ use floods::Floods;
 use metrics::Metrics;
 use metrics_format::text_format;
 use shortened::LONGEST_TEXT;
-use uptime::Uptime;
 
 /// The counters of one gateway. All parts of the gateway share them.
 #[derive(Debug)]

@@ -37,6 +37,8 @@ pub const GATEWAY_AVAILABILITY: &str = "gateway/availability";
 pub const GATEWAY_INFO: &str = "gateway/info";
 /// Counters, every 60 s.
 pub const GATEWAY_HEALTH: &str = "gateway/health";
+/// The gateway's warnings and errors, as they happen. Not retained.
+pub const GATEWAY_LOG: &str = "gateway/log";
 
 /// The filter for the topics about the gateway, and about others with the same prefix.
 pub const ALL_GATEWAY_TOPICS: &str = "gateway/+";

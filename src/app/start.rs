@@ -1,5 +1,5 @@
 //! Starting, in this order: certificate and sockets, embedded broker, rooms, MQTT, Home Assistant,
-//! HTTP, plain lines, health.
+//! HTTP, plain lines, health, log.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 
 use super::files::ConnectionShares;
 use super::{
-    App, AppOptions, Certificates, OwnCertificates, broker, broker_topics, clients, health,
-    home_assistant, mqtt,
+    App, AppOptions, Certificates, OwnCertificates, broker, broker_topics, clients, gateway_log,
+    health, home_assistant, mqtt,
 };
 use crate::config::Config;
 use crate::device::{DeviceTimings, SessionStore};
@@ -124,6 +124,7 @@ impl App {
         )?;
         let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), shares.tcp, &clients)?;
         let health = tokio::spawn(health::publish(telemetry.clone(), sampler, store.clone()));
+        let gateway_log = tokio::spawn(gateway_log::publish(telemetry.clone(), store.clone()));
         let certificate_watch = tokio::spawn(own_certificates.clone().watch());
         Ok(Self {
             broker,
@@ -137,6 +138,7 @@ impl App {
             certificate_watch,
             home_assistant,
             health,
+            gateway_log,
             store,
             telemetry,
             config,

@@ -20,6 +20,7 @@ impl App {
     /// publishes `offline`, delivers the last messages.
     pub async fn stop(self) {
         self.health.abort();
+        self.gateway_log.abort();
         self.certificate_watch.abort();
         if let Some(home_assistant) = self.home_assistant {
             home_assistant.stop();

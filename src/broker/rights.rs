@@ -207,7 +207,8 @@ impl BrokerRights {
                 Below::Other(state) => CATALOGUE.is_published(state),
                 _ => false,
             },
-            _ => false,
+            Some(Topic::Gateway(_)) => true,
+            None => false,
         }
     }
 

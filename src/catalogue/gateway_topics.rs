@@ -75,6 +75,12 @@ pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
         is_state: true,
         about: "How the gateway is doing, in counters, every 60 seconds.",
     },
+    GatewayTopic {
+        topic: Topic::Gateway("log"),
+        is_state: false,
+        about: "A warning or an error of the gateway's log: `level`, `text`, `at`, and the `room` that it \
+                is about, or null.",
+    },
 ];
 
 const fn of_room(below: Below<'static>) -> Topic<'static> {
@@ -96,11 +102,16 @@ const fn event(name: &'static str, about: &'static str) -> GatewayTopic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO};
+    use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO, GATEWAY_LOG};
 
     #[test]
     fn the_gateways_topics_are_those_that_are_published() {
-        for topic in [GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO] {
+        for topic in [
+            GATEWAY_AVAILABILITY,
+            GATEWAY_HEALTH,
+            GATEWAY_INFO,
+            GATEWAY_LOG,
+        ] {
             let parsed = Topic::parse(topic);
             let known = GATEWAY_TOPICS.iter().any(|it| Some(it.topic) == parsed);
             assert!(known, "{topic}");

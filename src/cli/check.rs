@@ -7,15 +7,21 @@
 //! wrong, 1 if something that was tried cannot be used. What is tried has a file each.
 
 mod broker;
+mod clock;
 mod device;
 mod health;
 mod ports;
 mod progress;
 mod report;
 
+use std::time::{Duration, Instant};
+
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesOrdered;
+use serde_json::Map;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::config_file::ConfigFile;
@@ -24,9 +30,10 @@ use super::{CliError, rooms};
 use crate::app::Certificates;
 use crate::config::{Config, RoomId};
 use crate::device::LoginLimiter;
+use clock::MachineClock;
 use health::Health;
 use progress::Progress;
-use report::{Findings, Trial};
+use report::{Findings, Subject, Trial};
 
 /// The options of `check`.
 #[derive(Debug, clap::Args)]
@@ -65,8 +72,10 @@ impl Check {
         if let Some(wanted) = self.health {
             return self.ask(wanted).await;
         }
+        let started = Instant::now();
         let mut found = Findings::default();
         let outcome = self.check(&mut found).await;
+        found.took = started.elapsed();
         if self.json {
             print(&format!("{}\n", found.document(&outcome)))?;
         }
@@ -141,6 +150,33 @@ impl Check {
             found.trials.push(trial);
         }
         progress.clear();
+        let clock = machine_clock(found.trials.iter().filter_map(|trial| trial.clock_ahead));
+        if let Some(clock) = clock {
+            if printed.is_ok() && !self.json {
+                printed = print(&clock.line());
+            }
+            found.trials.push(clock);
+        }
         printed
     }
+}
+
+/// This machine's clock, unless nothing speaks against it. `ahead`: how far the devices' clocks are ahead.
+fn machine_clock(ahead: impl Iterator<Item = i64>) -> Option<Trial> {
+    let now = OffsetDateTime::now_utc();
+    let ahead: Vec<i64> = ahead.collect();
+    let (usable, report) = match clock::of_machine(now.unix_timestamp(), &ahead) {
+        MachineClock::Plausible => return None,
+        MachineClock::Doubtful(report) => (true, report),
+        MachineClock::Wrong(report) => (false, report),
+    };
+    Some(Trial {
+        subject: Subject::Key("clock"),
+        address: now.format(&Rfc3339).unwrap_or_default(),
+        usable,
+        report,
+        took: Duration::ZERO,
+        facts: Map::new(),
+        clock_ahead: None,
+    })
 }

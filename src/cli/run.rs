@@ -11,7 +11,7 @@ use super::config_file::ConfigFile;
 use super::{CliError, signals};
 use crate::app::{App, AppOptions, Certificates};
 use crate::config::Config;
-use crate::telemetry::LogRing;
+use crate::telemetry::{LogRing, Uptime};
 
 #[derive(Debug, Default, clap::Args)]
 pub struct Run {
@@ -22,6 +22,7 @@ pub struct Run {
 impl Run {
     /// `log`: the newest lines of the log, which HTTP shows.
     pub async fn run(&self, log: Arc<LogRing>) -> Result<(), CliError> {
+        let uptime = Uptime::start();
         disable_core_dumps();
         let loaded = self.file.load()?;
         let certificates = Certificates::load(&loaded.config).map_err(CliError::Files)?;
@@ -40,15 +41,16 @@ impl Run {
         // Fails only where there is no systemd to notify.
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
-        loop {
+        let reason = loop {
             tokio::select! {
-                () = &mut stop => break,
+                signal = &mut stop => break signal,
                 _ = reload.recv() => self.reload(&mut app).await,
             }
-        }
-        tracing::info!("stopping");
+        };
+        tracing::info!(reason, "stopping");
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         app.stop().await;
+        tracing::info!(reason, ran = uptime.to_string(), "stopped");
         Ok(())
     }
 

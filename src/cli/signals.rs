@@ -6,14 +6,14 @@ use super::CliError;
 use crate::os_error;
 
 /// Listens for SIGTERM and ctrl-C from now on, so that none is missed during the start. The future
-/// ends with the first of them.
-pub fn stop() -> Result<impl Future<Output = ()>, CliError> {
+/// ends with the first of them, and says its name.
+pub fn stop() -> Result<impl Future<Output = &'static str>, CliError> {
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     Ok(async move {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
         }
     })
 }

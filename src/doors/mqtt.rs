@@ -80,7 +80,7 @@ pub use message::ReplyAddress;
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
 pub use survey::{RetainedMessage, Survey};
-pub use trial::{BrokerTrial, TrialTopics, try_broker};
+pub use trial::{BrokerRight, BrokerTrial, TrialTopics, try_broker};
 
 /// Topics without the prefix, for messages to and from another program.
 #[derive(Debug, Clone)]

@@ -134,7 +134,8 @@ pub async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
             Err(error) => {
                 if !std::mem::replace(&mut warned, true) {
                     let reason = os_error::words(&error);
-                    tracing::warn!(reason, "connections cannot be accepted for now");
+                    let address = socket.local_addr().ok().map(tracing::field::display);
+                    tracing::warn!(address, reason, "connections cannot be accepted for now");
                 }
                 sleep(ACCEPT_RETRY_DELAY).await;
             }

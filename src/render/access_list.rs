@@ -16,8 +16,8 @@ const HEAD: &str = "\
 # Everything that is not allowed here is refused. If mqtt.topic_prefix is set, put it before every
 # topic; if home_assistant.prefix or status_topic is set, write it instead of homeassistant and
 # homeassistant/status. To limit a user to one room, write its id instead of the + after room/, room/1/# instead of
-# room/#, and gateway/availability instead of gateway/#: gateway/info lists all rooms, and
-# gateway/health counts them.
+# room/#, and gateway/availability instead of gateway/#: gateway/info lists all rooms, gateway/health
+# counts them, and gateway/log warns of all.
 
 # The gateway: receives commands, publishes states and results. It reads what it publishes too: what an
 # earlier run has left, and whether another gateway is there.

@@ -10,8 +10,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::Notify;
 use tracing::Level;
 
 use crate::visible::visible_start;
@@ -111,6 +113,25 @@ impl LogEntry {
         rfc3339(self.id)
     }
 
+    /// The entry as `GET /gateway/log` and the topic `gateway/log` show it.
+    pub fn json(&self) -> Value {
+        let mut json = json!({
+            "id": self.id,
+            "at": self.at(),
+            "level": self.level.as_str().to_ascii_lowercase(),
+            "kind": self.kind.as_str(),
+            "room": self.room.as_deref(),
+            "text": self.text,
+        });
+        if let (Some(command), Some(json)) = (&self.command, json.as_object_mut()) {
+            json.insert("command".into(), (*command.topic).into());
+            json.insert("door".into(), command.door.into());
+            json.insert("code".into(), command.code.into());
+            json.insert("took_ms".into(), command.took_ms.into());
+        }
+        json
+    }
+
     fn bytes(&self) -> usize {
         let topic = self
             .command
@@ -153,6 +174,7 @@ pub struct LogQuery<'a> {
 pub struct LogRing {
     started: i64,
     entries: Mutex<Entries>,
+    grown: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -185,6 +207,7 @@ impl Default for LogRing {
         Self {
             started: now(),
             entries: Mutex::default(),
+            grown: Notify::new(),
         }
     }
 }
@@ -214,6 +237,13 @@ impl LogRing {
             command: new.command,
         };
         entries.add(entry);
+        drop(entries);
+        self.grown.notify_one();
+    }
+
+    /// Waits until there is an entry that came after the last wait. For one reader.
+    pub async fn grown(&self) {
+        self.grown.notified().await;
     }
 
     /// The entries that are wanted and that `sees` lets the reader see, by their room; the oldest first.

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use serde_json::Value;
+use poly2mqtt_simulator::{Options, SimulatedDevice};
+use serde_json::{Value, json};
 
 use poly2mqtt_test_support::program::{Running, listening, output, program};
 use poly2mqtt_test_support::{Mosquitto, free_port, mosquitto};
@@ -273,6 +274,21 @@ fn the_broker_is_tried() {
         told.contains("MQTT 5, without user; the gateway may subscribe and publish"),
         "{told}"
     );
+    let document = json_of(&dir.path().join("poly2mqtt.toml"));
+    let rights = &document["checks"][0]["rights"];
+    for wanted in [
+        json!({"subscribe": "room/#", "ok": true}),
+        json!({"subscribe": "gateway/+", "ok": true}),
+        json!({"subscribe": "homeassistant/status", "ok": true}),
+        json!({"publish": "gateway/check", "ok": true}),
+        json!({"publish": "homeassistant/device/poly2mqtt-check/config", "ok": true}),
+        json!({"publish": "response/poly2mqtt-check/check", "ok": true}),
+    ] {
+        assert!(
+            rights.as_array().unwrap().contains(&wanted),
+            "{wanted}: {rights}"
+        );
+    }
     drop(open);
 
     let nobody = free_port();
@@ -306,6 +322,73 @@ fn the_broker_is_tried() {
     let (status, told) = try_broker(limited.port, "topic_prefix = \"av\"", false);
     assert_eq!(status, Some(1), "{told}");
     assert!(told.contains("av/gateway/check (not authorized"), "{told}");
+}
+
+/// The document of `check --connect --json`.
+fn json_of(config: &Path) -> Value {
+    let tried = with_config(&["check", "--connect", "--json"], config, &[]);
+    serde_json::from_slice(&tried.stdout).unwrap()
+}
+
+/// What each device is, what it lacks of the catalogue's reads, and how long it took.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_tells_what_a_device_lacks_and_its_clock() {
+    let device = SimulatedDevice::start(Options {
+        lacks: vec!["/rest/calendar".into(), "/rest/system/mode".into()],
+        ..Options::default()
+    });
+    let device = device.await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let room = format!(
+        "url = \"{}\"\npassword = \"456\"\ncertificate = \"{}\"\n",
+        device.url(),
+        device.fingerprint()
+    );
+    let path = config(
+        dir.path(),
+        &format!("{OFF}[rooms.1]\n{room}[rooms.2]\n{ROOM}"),
+    );
+    let (document, lines) = tokio::task::spawn_blocking(move || (json_of(&path), connect(&path)))
+        .await
+        .unwrap();
+    assert!(document["took_ms"].as_u64().unwrap() > 0, "{document}");
+    let [first, second] = [0, 1].map(|at| &document["checks"][at]);
+    assert_eq!(
+        (&first["ok"], &first["model"]),
+        (&json!(true), &json!("StudioX50"))
+    );
+    assert_eq!(first["firmware"], "4.6.2");
+    assert_eq!(first["fingerprint"], device.fingerprint());
+    assert!(
+        first["log_in_ms"].as_u64() <= first["took_ms"].as_u64(),
+        "{first}"
+    );
+    assert!(
+        first["clock_ahead_s"].as_i64().unwrap().abs() < 60,
+        "{first}"
+    );
+    let lacks = first["lacks"].as_array().unwrap();
+    let states = lacks
+        .iter()
+        .flat_map(|read| read["states"].as_array().unwrap());
+    let states: Vec<_> = states.map(|state| state.as_str().unwrap()).collect();
+    assert!(states.contains(&"system/mode"), "{first}");
+    assert!(
+        states.iter().any(|state| state.starts_with("calendar/")),
+        "{first}"
+    );
+    assert!(!states.contains(&"audio/volume"), "{first}");
+    assert_eq!(
+        (&second["ok"], &second["problem"]),
+        (&json!(false), &json!("offline"))
+    );
+    let told = stdout(&lines);
+    assert!(
+        told.contains("; it lacks ") && told.contains("system/mode"),
+        "{told}"
+    );
+    assert_eq!(device.sessions(), 0);
+    device.stop().await;
 }
 
 /// Mosquitto grants every subscription and checks the right to read when it delivers.

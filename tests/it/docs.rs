@@ -175,6 +175,33 @@ fn every_problem_code_has_its_line() {
     }
 }
 
+/// Whoever has a code and a page finds one on the other.
+#[test]
+fn every_code_is_on_the_page_about_trouble() {
+    let text = page("docs/troubleshooting.md");
+    let problems = ProblemCode::ALL.map(|code| serde_json::to_value(code).unwrap());
+    let problems = problems.iter().map(|code| code.as_str().unwrap());
+    let errors = ErrorCode::ALL.into_iter().map(ErrorCode::as_str);
+    for (heading, codes) in [
+        ("## Problem codes", problems.collect::<Vec<_>>()),
+        ("## Error codes", errors.collect()),
+    ] {
+        let (_, after) = text.split_once(heading).expect(heading);
+        let section = after.split("\n## ").next().unwrap();
+        for code in codes {
+            assert!(
+                section.contains(&format!("| `{code}` |")),
+                "{heading}: {code}"
+            );
+        }
+    }
+    let (before, _) = text.split_once("poly2mqtt check --connect").unwrap();
+    assert!(
+        before.lines().count() < 12,
+        "the page begins with check --connect"
+    );
+}
+
 /// The keys of a table of the schema, and of the tables in it.
 fn keys(table: &Value, found: &mut Vec<String>) {
     let properties = table["properties"].as_object().into_iter().flatten();

@@ -218,3 +218,20 @@ fn a_configuration_that_is_not_there_is_told() {
         "{told}"
     );
 }
+
+/// The last line says why it ended, and how long it ran.
+#[test]
+fn the_last_line_says_why_it_stopped() {
+    for (signal, reason) in [("TERM", "SIGTERM"), ("INT", "SIGINT")] {
+        let dir = tempfile::tempdir().unwrap();
+        let http = free_port();
+        let gateway = Running::start(run(dir.path(), "off", http, ""));
+        listening(http);
+        gateway.signal(signal);
+        assert_eq!(gateway.wait().code(), Some(0));
+        let log = log(dir.path());
+        let last = log.lines().last().unwrap();
+        let wanted = format!("stopped reason=\"{reason}\" ran=");
+        assert!(last.contains(&wanted) && last.ends_with(" s\""), "{log}");
+    }
+}

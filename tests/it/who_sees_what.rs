@@ -11,8 +11,9 @@ use poly2mqtt_simulator::{Options, SimulatedDevice};
 use reqwest::Method;
 use rumqttc::v5::MqttOptions;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
+use serde_json::{Value, json};
 
-use poly2mqtt_test_support::client::Client;
+use poly2mqtt_test_support::client::{Client, text as text_of};
 use poly2mqtt_test_support::door::{Lines, Socket, http, token};
 use poly2mqtt_test_support::gateway::{config, room, timings};
 
@@ -310,7 +311,7 @@ async fn a_room_that_cannot_start_does_not_name_the_others() {
 }
 
 /// Filters that reach another room, and the gateway's topics.
-const FILTERS: [&str; 22] = [
+const FILTERS: [&str; 23] = [
     "#",
     "+",
     "+/#",
@@ -328,6 +329,7 @@ const FILTERS: [&str; 22] = [
     "gateway/info",
     "gateway/health",
     "gateway/availability",
+    "gateway/log",
     "homeassistant/#",
     "homeassistant/device/+/config",
     "homeassistant/device/poly2mqtt_hidden-room/config",
@@ -443,4 +445,54 @@ async fn no_message_tells_a_user_of_one_room_anything_of_another() {
         assert!(seen.contains(mark), "{mark}");
     }
     site.stop().await;
+}
+
+/// A warning of the log goes to those who see its room: over WebSocket and lines by token, at the broker to users
+/// of all rooms.
+#[tokio::test]
+async fn a_warning_is_told_to_those_who_see_its_room() {
+    let site = Site::start().await;
+    let addr = site.app.http_addr().unwrap();
+    let ws = |token: &str| format!("ws://{addr}/ws?token={token}&subscribe=gateway/log");
+    let mut whole = Socket::connect(&ws("hidden-token")).await;
+    let mut own = Socket::connect(&ws("one-room")).await;
+    let mut lines = Lines::connect(site.app.tcp_addr().unwrap()).await;
+    lines
+        .send("token one-room\nsubscribe gateway/log\nping\n")
+        .await;
+    while !lines.line().await.unwrap().contains("pong") {}
+    let panel = site.broker_client("panel", "room/1/#").await;
+    panel.subscribe("gateway/log").await;
+    panel.subscribe("gateway/+").await;
+    let operator = site.broker_client("hidden-operator", "gateway/log").await;
+
+    site.hidden.stop().await;
+    let told: Value = serde_json::from_str(&whole.text().await).unwrap();
+    assert_eq!(told["topic"], "gateway/log");
+    let entry = &told["payload"];
+    assert_eq!(
+        (&entry["room"], &entry["level"]),
+        (&json!(ID), &json!("warn"))
+    );
+    assert!(
+        entry["text"].as_str().unwrap().starts_with("offline: "),
+        "{entry}"
+    );
+    assert!(entry["at"].as_str().unwrap().ends_with('Z'), "{entry}");
+    let published = operator.message("gateway/log").await;
+    assert!(text_of(&published).contains(ID));
+
+    site.own.stop().await;
+    for told in [own.text().await, lines.line().await.unwrap()] {
+        assert!(
+            told.contains("gateway/log") && told.contains("\"room\":\"1\""),
+            "{told}"
+        );
+        assert!(!told.contains(ID), "{told}");
+    }
+    panel.expect("room/1/availability", "offline").await;
+    assert!(panel.last("gateway/log").is_none());
+    // It is not kept anywhere.
+    assert!(site.app.store().get("gateway/log").is_none());
+    site.app.stop().await;
 }

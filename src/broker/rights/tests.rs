@@ -255,6 +255,7 @@ fn who_sees_some_rooms_subscribes_to_these() {
             ("gateway/info", false),
             ("gateway/availability", true),
             ("gateway/health", false),
+            ("gateway/log", false),
             ("response/screen/#", true),
             ("response/all/7", false),
             ("response/#", false),

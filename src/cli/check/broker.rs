@@ -1,16 +1,25 @@
 //! An outside broker: can it be reached, does it let the gateway in, and what may the gateway do there?
 
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
 use super::report::{Subject, Trial};
 use crate::app;
 use crate::config::Config;
-use crate::doors::mqtt::BrokerTrial;
+use crate::doors::mqtt::{BrokerRight, BrokerTrial};
 
 /// Tries the broker, if there is an outside one.
 pub fn try_broker(config: &Config) -> Option<impl Future<Output = Trial>> {
     let trial = app::try_broker(config)?;
     Some(async move {
+        let started = Instant::now();
+        let mut facts = Map::new();
         let (usable, report) = match trial.await {
-            Ok(trial) => (trial.problems.is_empty(), report(config, trial)),
+            Ok(trial) => {
+                facts.insert("rights".into(), trial.rights.iter().map(right).collect());
+                (trial.problems.is_empty(), report(config, trial))
+            }
             Err(why) => (false, why),
         };
         Trial {
@@ -18,8 +27,15 @@ pub fn try_broker(config: &Config) -> Option<impl Future<Output = Trial>> {
             address: config.mqtt.url.to_string(),
             usable,
             report,
+            took: started.elapsed(),
+            facts,
+            clock_ahead: None,
         }
     })
+}
+
+fn right(right: &BrokerRight) -> Value {
+    json!({right.does: right.topic, "ok": right.is_granted})
 }
 
 fn report(config: &Config, trial: BrokerTrial) -> String {

@@ -1,60 +1,160 @@
-//! A room's device: logs in, and says what it is.
+//! A room's device: logs in, and says what it is, what it lacks, and whether its clock is right.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 
+use super::clock;
 use super::report::{Subject, Trial};
 use crate::catalogue::{Method, Request, RequestBody, TimeLimit, read_body};
 use crate::config::{Certificate, RoomConfig, RoomId};
 use crate::device::{Device, DeviceTimings, LoginLimiter};
-use crate::rooms::device_settings;
+use crate::rooms::{LackingRead, device_settings, lacking_reads};
+
+/// At most this many states are named that a device does not bring.
+const STATES_NAMED: usize = 8;
 
 /// Logs in to one device and says what it is.
 pub async fn try_device(id: &RoomId, room: &RoomConfig, login_limiter: &LoginLimiter) -> Trial {
+    let started = Instant::now();
     let settings = device_settings(
         room,
         &DeviceTimings::default(),
         &Arc::default(),
         login_limiter,
     );
-    let (usable, report) = match Device::new(settings) {
-        Ok(device) => log_in(&device, room).await,
-        Err(error) => (false, error),
+    let found = match Device::new(settings) {
+        Ok(device) => log_in(&device, room, started).await,
+        Err(report) => Found {
+            report,
+            ..Found::default()
+        },
     };
     Trial {
         subject: Subject::Room(id.clone()),
         address: room.url.to_string(),
-        usable,
-        report,
+        usable: found.usable,
+        report: found.report,
+        took: started.elapsed(),
+        facts: found.facts,
+        clock_ahead: found.clock_ahead,
     }
 }
 
-/// Whether the device can be used, and what it is or why not.
-async fn log_in(device: &Device, room: &RoomConfig) -> (bool, String) {
-    let logged_in = device.log_in().await;
-    let fingerprint = device.fingerprint();
-    let usable = logged_in.is_ok();
-    let report = match logged_in {
-        // The problem names the fingerprint itself.
-        Err(problem) => problem.to_string(),
-        Ok(_) => {
-            let identity = identity(device).await;
-            let fingerprint = fingerprint.unwrap_or_default();
-            match room.certificate {
-                Certificate::Insecure => {
-                    format!("{identity}; to pin it, set certificate = \"{fingerprint}\"")
-                }
-                _ => format!("{identity}, certificate {fingerprint}"),
-            }
-        }
-    };
-    device.close().await;
-    (usable, report)
+/// What is known of a device.
+#[derive(Default)]
+struct Found {
+    usable: bool,
+    report: String,
+    facts: Map<String, Value>,
+    clock_ahead: Option<i64>,
 }
 
-/// Model and firmware; `unknown` if the device does not tell.
-async fn identity(device: &Device) -> String {
+/// Whether the device can be used, and what it is or why not.
+async fn log_in(device: &Device, room: &RoomConfig, started: Instant) -> Found {
+    let logged_in = device.log_in().await;
+    let log_in_took = started.elapsed();
+    let fingerprint = device.fingerprint();
+    let mut found = match logged_in {
+        // The problem names the fingerprint itself.
+        Err(problem) => Found {
+            report: problem.to_string(),
+            facts: [("problem".to_owned(), json!(problem.code))]
+                .into_iter()
+                .collect(),
+            ..Found::default()
+        },
+        Ok(_) => usable(device, room, log_in_took).await,
+    };
+    if let Some(fingerprint) = fingerprint {
+        found.facts.insert("fingerprint".into(), fingerprint.into());
+    }
+    device.close().await;
+    found
+}
+
+/// What a device is that has let the gateway in.
+async fn usable(device: &Device, room: &RoomConfig, log_in_took: Duration) -> Found {
+    let asked = OffsetDateTime::now_utc();
+    let system = system(device).await;
+    let answered = OffsetDateTime::now_utc();
+    let (model, firmware) = (text(&system, "model"), text(&system, "softwareVersion"));
+    let between = asked.unix_timestamp() + (answered - asked).whole_seconds() / 2;
+    let clock_ahead = system["systemTime"].as_i64();
+    let clock_ahead = clock_ahead.map(|time| (time / 1000).saturating_sub(between));
+    let lacking = lacking_reads(device, &room.settings).await;
+
+    let fingerprint = device.fingerprint().unwrap_or_default();
+    let identity = format!("{model} firmware {firmware}");
+    let certificate = match room.certificate {
+        Certificate::Insecure => {
+            format!("{identity}; to pin it, set certificate = \"{fingerprint}\"")
+        }
+        _ => format!("{identity}, certificate {fingerprint}"),
+    };
+    let log_in = format!("logged in within {} ms", log_in_took.as_millis());
+    let remarks = [clock_ahead.and_then(clock::of_device)]
+        .into_iter()
+        .chain([told_lacking(&lacking), told_failing(&lacking)])
+        .flatten();
+    let parts: Vec<String> = [certificate, log_in].into_iter().chain(remarks).collect();
+    let lacks = lacking
+        .iter()
+        .map(|read| json!({"path": read.path, "states": read.states, "why": read.why}));
+    let facts = [
+        ("model", model.into()),
+        ("firmware", firmware.into()),
+        (
+            "log_in_ms",
+            u64::try_from(log_in_took.as_millis())
+                .unwrap_or(u64::MAX)
+                .into(),
+        ),
+        ("clock_ahead_s", clock_ahead.into()),
+        ("lacks", lacks.collect()),
+    ];
+    Found {
+        usable: true,
+        report: parts.join("; "),
+        facts: facts
+            .map(|(name, fact): (&str, Value)| (name.to_owned(), fact))
+            .into_iter()
+            .collect(),
+        clock_ahead,
+    }
+}
+
+/// The states of reads that the device does not have.
+fn told_lacking(reads: &[LackingRead]) -> Option<String> {
+    let lacking = reads.iter().filter(|read| read.why.is_none());
+    named(lacking.flat_map(|read| &read.states)).map(|states| format!("it lacks {states}"))
+}
+
+/// The states of reads that the device has and does not answer now, with the first reason.
+fn told_failing(reads: &[LackingRead]) -> Option<String> {
+    let failing = || reads.iter().filter(|read| read.why.is_some());
+    let states = named(failing().flat_map(|read| &read.states))?;
+    let why = failing().find_map(|read| read.why.as_deref())?;
+    Some(format!("it does not tell {states} now: {why}"))
+}
+
+/// The first names, and how many more there are; none of none.
+fn named<'a>(names: impl Iterator<Item = &'a String>) -> Option<String> {
+    let names: Vec<&str> = names.map(|name| &**name).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let first = names[..names.len().min(STATES_NAMED)].join(", ");
+    Some(match names.len().saturating_sub(STATES_NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    })
+}
+
+/// The device's answer about itself; null if it does not tell.
+async fn system(device: &Device) -> Value {
     let request = Request {
         method: Method::Get,
         path: vec!["rest".into(), "system".into()],
@@ -65,15 +165,51 @@ async fn identity(device: &Device) -> String {
     let answer = device
         .send(&request, 1 << 20, device.deadline(TimeLimit::Ordinary))
         .await;
-    let system: Value = match &answer {
+    match &answer {
         Ok(answer) if answer.status == 200 => read_body(&answer.body).unwrap_or_default(),
         _ => Value::Null,
-    };
-    // Without control characters, so that a device cannot send commands to the terminal.
-    let text = |name: &str| {
-        let text = system[name].as_str().unwrap_or("unknown");
-        let plain = text.chars().filter(|c| !c.is_control());
-        plain.take(100).collect::<String>()
-    };
-    format!("{} firmware {}", text("model"), text("softwareVersion"))
+    }
+}
+
+/// A text of it; `unknown` if the device does not tell. Without control characters, so that a device cannot
+/// send commands to the terminal.
+fn text(system: &Value, name: &str) -> String {
+    let text = system[name].as_str().unwrap_or("unknown");
+    let plain = text.chars().filter(|c| !c.is_control());
+    plain.take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(states: &[&str], why: Option<&str>) -> LackingRead {
+        LackingRead {
+            path: "/rest/x",
+            states: states.iter().map(|state| (*state).to_owned()).collect(),
+            why: why.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn what_is_lacking_and_what_fails_are_told_apart() {
+        let reads = [
+            read(&["system/mode"], None),
+            read(&["audio/volume", "audio/muted"], Some("answered 500")),
+            read(&["calls"], None),
+        ];
+        let lacking = told_lacking(&reads).unwrap();
+        assert_eq!(lacking, "it lacks system/mode, calls");
+        let failing = told_failing(&reads).unwrap();
+        assert_eq!(
+            failing,
+            "it does not tell audio/volume, audio/muted now: answered 500"
+        );
+        assert_eq!(told_lacking(&[]).or(told_failing(&[])), None);
+        let many = [read(
+            &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"],
+            None,
+        )];
+        assert!(told_lacking(&many).unwrap().ends_with("h and 2 more"));
+    }
 }

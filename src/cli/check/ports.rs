@@ -1,6 +1,9 @@
 //! The ports that the gateway listens on: free, or in use by whom.
 
 use std::net::SocketAddr;
+use std::time::Instant;
+
+use serde_json::Map;
 
 use super::report::{Subject, Trial};
 use crate::app::ListenSettings;
@@ -26,6 +29,7 @@ pub fn try_ports(config: &Config) -> Vec<Trial> {
 
 /// Listens on the port for a moment. A port that the running gateway has is as good as a free one.
 fn try_port(setting: ListenSetting, at: SocketAddr) -> Trial {
+    let started = Instant::now();
     let (usable, report) = match try_bind(at) {
         Ok(_) => (true, "the port is free".to_owned()),
         Err(error) => match port_holder(at) {
@@ -44,5 +48,8 @@ fn try_port(setting: ListenSetting, at: SocketAddr) -> Trial {
         address: at.to_string(),
         usable,
         report,
+        took: started.elapsed(),
+        facts: Map::new(),
+        clock_ahead: None,
     }
 }

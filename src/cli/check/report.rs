@@ -1,6 +1,8 @@
 //! What `check` found: a line each, or one JSON document with `--json`.
 
-use serde_json::{Value, json};
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
 
 use crate::cli::CliError;
 use crate::config::RoomId;
@@ -16,6 +18,12 @@ pub struct Trial {
     pub usable: bool,
     /// What it is, or why it cannot be used.
     pub report: String,
+    /// How long it took.
+    pub took: Duration,
+    /// More about it, for the document.
+    pub facts: Map<String, Value>,
+    /// How far the device's clock is ahead of this machine's, in seconds, if it tells the time.
+    pub clock_ahead: Option<i64>,
 }
 
 /// What a trial is about.
@@ -42,12 +50,17 @@ impl Trial {
             Subject::Key(key) => ("key", (*key).to_owned()),
             Subject::Room(id) => ("room", id.to_string()),
         };
-        json!({
+        let mut json = json!({
             kind: name,
             "address": self.address,
             "ok": self.usable,
             "message": self.report,
-        })
+            "took_ms": milliseconds(self.took),
+        });
+        if let Some(json) = json.as_object_mut() {
+            json.extend(self.facts.clone());
+        }
+        json
     }
 }
 
@@ -58,6 +71,12 @@ pub struct Findings {
     pub warnings: Vec<String>,
     /// What was tried, in order.
     pub trials: Vec<Trial>,
+    /// How long everything took.
+    pub took: Duration,
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Findings {
@@ -73,6 +92,7 @@ impl Findings {
             "ok": outcome.is_ok(),
             "errors": errors,
             "warnings": self.warnings,
+            "took_ms": milliseconds(self.took),
             "checks": self.trials.iter().map(Trial::json).collect::<Vec<_>>(),
         })
     }
@@ -115,10 +135,14 @@ mod tests {
             address: "there".into(),
             usable,
             report: "so".into(),
+            took: Duration::from_millis(7),
+            facts: Map::new(),
+            clock_ahead: None,
         });
         Findings {
-            warnings: Vec::new(),
             trials: trials.collect(),
+            took: Duration::from_millis(9),
+            ..Findings::default()
         }
     }
 
@@ -144,15 +168,18 @@ mod tests {
 
     #[test]
     fn the_document_has_the_same() {
-        let found = findings([(MQTT, true), (room(), false)]);
+        let mut found = findings([(MQTT, true), (room(), false)]);
+        found.trials[0].facts.insert("rights".into(), json!([]));
         let document = found.document(&Err(CliError::Other("1 room cannot be used".into())));
         let wanted = json!({
             "ok": false,
             "errors": ["1 room cannot be used"],
             "warnings": [],
+            "took_ms": 9,
             "checks": [
-                {"key": "mqtt.url", "address": "there", "ok": true, "message": "so"},
-                {"room": "1", "address": "there", "ok": false, "message": "so"},
+                {"key": "mqtt.url", "address": "there", "ok": true, "message": "so", "took_ms": 7,
+                    "rights": []},
+                {"room": "1", "address": "there", "ok": false, "message": "so", "took_ms": 7},
             ],
         });
         assert_eq!(document, wanted);

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::own_view::{health_without_rooms, info_for_rooms};
 use super::token::Token;
 use crate::command::Authority;
 use crate::config::AccessLevel;
 use crate::nearest::Nearest;
 use crate::state::StateValue;
-use crate::topics::{GATEWAY_HEALTH, GATEWAY_INFO, NAMES_NO_ROOM, Topic};
+use crate::topics::{GATEWAY_HEALTH, GATEWAY_INFO, GATEWAY_LOG, NAMES_NO_ROOM, Topic};
 
 /// The rights of one token, or of everyone where no tokens are configured.
 #[derive(Debug, Clone)]
@@ -51,10 +53,20 @@ impl Grant {
         match Topic::parse(topic) {
             Some(Topic::Room { room, .. }) => rooms.contains(room),
             Some(Topic::Gateway(_)) => {
-                matches!(topic, GATEWAY_INFO | GATEWAY_HEALTH) || NAMES_NO_ROOM.contains(&topic)
+                matches!(topic, GATEWAY_INFO | GATEWAY_HEALTH | GATEWAY_LOG)
+                    || NAMES_NO_ROOM.contains(&topic)
             }
             None => false,
         }
+    }
+
+    /// Whether an event may be seen, whose topic may be seen: of the log, only what is about the own rooms.
+    pub fn sees_event(&self, topic: &str, payload: &[u8]) -> bool {
+        if topic != GATEWAY_LOG || self.rooms().is_none() {
+            return true;
+        }
+        let entry: Value = serde_json::from_slice(payload).unwrap_or_default();
+        self.sees_log_of(entry["room"].as_str())
     }
 
     /// The state as this client sees it, where others see more.

@@ -350,7 +350,8 @@ impl Subscriber for Client {
     }
 
     fn event(&self, topic: &Arc<str>, payload: &Bytes) {
-        if self.wants(topic) && self.outbox.push_event(topic, payload) {
+        let is_seen = self.wants(topic) && self.grant.sees_event(topic, payload);
+        if is_seen && self.outbox.push_event(topic, payload) {
             self.clients.telemetry.event_dropped(self.door);
         }
     }

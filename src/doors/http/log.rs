@@ -16,7 +16,7 @@ use super::authorization::Authorized;
 use super::connection::KeepsPlace;
 use super::{HttpState, response};
 use crate::command::ErrorCode;
-use crate::telemetry::{LogEntry, LogQuery};
+use crate::telemetry::LogQuery;
 
 /// How many entries there are in an answer that is not limited.
 const DEFAULT_LIMIT: usize = 500;
@@ -44,7 +44,7 @@ pub async fn log(
     };
     let log = state.clients.telemetry.log();
     let entries = log.read(&query, |room| grant.sees_log_of(room));
-    let entries: Value = entries.iter().map(|entry| entry_json(entry)).collect();
+    let entries: Value = entries.iter().map(|entry| entry.json()).collect();
     let body = json!({"since": log.since(), "entries": entries});
     response::text("application/json", body.to_string())
 }
@@ -98,24 +98,6 @@ fn level(name: &str) -> Option<Level> {
         "info" => Some(Level::INFO),
         _ => None,
     }
-}
-
-fn entry_json(entry: &LogEntry) -> Value {
-    let mut json = json!({
-        "id": entry.id,
-        "at": entry.at(),
-        "level": entry.level.as_str().to_ascii_lowercase(),
-        "kind": entry.kind.as_str(),
-        "room": entry.room.as_deref(),
-        "text": entry.text,
-    });
-    if let (Some(command), Some(json)) = (&entry.command, json.as_object_mut()) {
-        json.insert("command".into(), (*command.topic).into());
-        json.insert("door".into(), command.door.into());
-        json.insert("code".into(), command.code.into());
-        json.insert("took_ms".into(), command.took_ms.into());
-    }
-    json
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::link::Link;
 use super::packets::BrokerPacket;
 use super::session::SessionLimits;
 use super::settings::{MqttSettings, client_tls};
-use crate::topics::{self, ALL_GATEWAY_TOPICS, ALL_ROOMS};
+use crate::topics::{self, ALL_GATEWAY_TOPICS, ALL_ROOMS, RESULT, RoomTopics};
 
 /// How long the broker may take to answer about the rights, with the time for delivery; it takes
 /// milliseconds.
@@ -59,6 +59,19 @@ pub struct BrokerTrial {
     pub problems: Vec<String>,
     /// Its limits that the gateway keeps to.
     pub limits: Vec<String>,
+    /// What was asked for, one by one.
+    pub rights: Vec<BrokerRight>,
+}
+
+/// Something that the gateway does at the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerRight {
+    /// `subscribe`, with a filter, or `publish`, with a topic of the trial.
+    pub does: &'static str,
+    /// The filter or topic.
+    pub topic: String,
+    /// The broker permits it, and delivers what it grants.
+    pub is_granted: bool,
 }
 
 /// Tries the broker.
@@ -97,6 +110,8 @@ pub async fn try_broker(
         Err(_) => trial.problems.push(asked.unanswered("it does not answer")),
     }
     trial.limits.extend(asked.told_postponed());
+    trial.limits.append(&mut asked.notes);
+    trial.rights = asked.rights();
     trial.problems.append(&mut asked.problems);
     Ok(trial)
 }
@@ -106,6 +121,7 @@ fn told_limits(limits: Option<&ConnAckProperties>, settings: &MqttSettings) -> B
     let mut trial = BrokerTrial {
         problems: Vec::new(),
         limits: Vec::new(),
+        rights: Vec::new(),
     };
     if let Err(lacks) = SessionLimits::new(limits, settings) {
         trial.problems.push(lacks.to_string());
@@ -137,6 +153,10 @@ struct Asked {
     /// Messages that it refuses for now, by its reason.
     postponed: BTreeMap<String, usize>,
     problems: Vec<String>,
+    /// What is missing that not every site needs.
+    notes: Vec<String>,
+    /// Where the trial publishes as if a client had asked for a result there.
+    response: String,
 }
 
 impl Asked {
@@ -148,9 +168,17 @@ impl Asked {
         let discovery = &settings.discovery.prefix;
         let discovery = format!("{discovery}/device/{}/config", settings.client_id);
         let discovery = topics.discovery.then_some(discovery);
+        let result = topics.rooms.first();
+        let result = result.map(|room| settings.prefix.add(&RoomTopics::new(room).result(CHECK)));
+        let response = settings.prefix.responses_of(&settings.client_id) + CHECK;
+        let others = result.into_iter().chain([response.clone()]);
         Self {
             filters: own.into_iter().chain(topics.filters.clone()).collect(),
-            topics: rooms.chain([gateway]).chain(discovery).collect(),
+            topics: rooms
+                .chain([gateway])
+                .chain(discovery)
+                .chain(others)
+                .collect(),
             subscribed: false,
             granted: Vec::new(),
             sent: 0,
@@ -160,7 +188,25 @@ impl Asked {
             delivered: BTreeSet::new(),
             postponed: BTreeMap::new(),
             problems: Vec::new(),
+            notes: Vec::new(),
+            response,
         }
+    }
+
+    /// What the broker grants of what was asked for.
+    fn rights(&self) -> Vec<BrokerRight> {
+        let undelivered = self.undelivered();
+        let subscribes = self.filters.iter().map(|filter| BrokerRight {
+            does: "subscribe",
+            topic: filter.clone(),
+            is_granted: self.granted.contains(filter) && !undelivered.contains_key(&**filter),
+        });
+        let publishes = self.topics.iter().map(|topic| BrokerRight {
+            does: "publish",
+            topic: topic.clone(),
+            is_granted: self.taken.contains(topic),
+        });
+        subscribes.chain(publishes).collect()
     }
 
     /// Asks, and waits for all answers, then for the messages.
@@ -217,7 +263,9 @@ impl Asked {
     /// The topics of messages that the broker took and did not deliver, by the filter that it granted.
     fn undelivered(&self) -> BTreeMap<&str, Vec<&str>> {
         let mut undelivered = BTreeMap::<&str, Vec<&str>>::new();
-        for topic in self.taken.difference(&self.delivered) {
+        // One topic of a room tells.
+        let told = self.taken.iter().filter(|topic| !topic.ends_with(RESULT));
+        for topic in told.filter(|topic| !self.delivered.contains(*topic)) {
             let matches =
                 |filter: &&String| topics::Filter::new(filter).is_ok_and(|it| it.matches(topic));
             if let Some(filter) = self.granted.iter().find(matches) {
@@ -265,6 +313,13 @@ impl Asked {
                     Some(_) if ack.reason.passes() => {
                         *self.postponed.entry(ack.reason.to_string()).or_default() += 1;
                     }
+                    Some(topic) if ack.reason.is_refusal() && *topic == self.response => {
+                        self.notes.push(format!(
+                            "refuses to publish to {topic} ({}), so results do not reach clients that ask for \
+                             them at Response Topics there",
+                            ack.reason
+                        ));
+                    }
                     Some(topic) if ack.reason.is_refusal() => {
                         let problem = format!("it refuses to publish to {topic} ({})", ack.reason);
                         self.problems.push(problem);
@@ -309,136 +364,4 @@ impl Asked {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::super::session::tests::no_properties;
-    use super::super::settings::tests::settings;
-    use super::*;
-
-    const GRANTED: [u8; 8] = [0x90, 6, 0, 1, 0, 0, 0, 0];
-
-    fn topics() -> TrialTopics {
-        TrialTopics {
-            rooms: vec!["1".into()],
-            filters: vec!["homeassistant/status".into()],
-            discovery: true,
-        }
-    }
-
-    /// The problems after these answers of the broker: to the subscription, and to the messages.
-    async fn answers(suback: &[u8], rest: &[u8]) -> Result<Vec<String>, ConnectionLost> {
-        Ok(asked(suback, rest).await?.problems)
-    }
-
-    /// All that is known after these answers.
-    async fn asked(suback: &[u8], rest: &[u8]) -> Result<Asked, ConnectionLost> {
-        let (stream, mut broker) = tokio::io::duplex(4096);
-        let mut link = Link::new(Box::new(stream));
-        let mut asked = Asked::new(&settings(), &topics());
-        let answering = async {
-            broker.write_all(suback).await.unwrap();
-            let mut heard = Vec::new();
-            let last = b"homeassistant/device/poly2mqtt/config";
-            while !suback.is_empty() && !heard.windows(last.len()).any(|part| part == last) {
-                broker.read_buf(&mut heard).await.unwrap();
-            }
-            broker.write_all(rest).await.unwrap();
-            if rest.is_empty() {
-                // It sends no more, and still reads.
-                broker.shutdown().await.unwrap();
-            }
-        };
-        let (answered, ()) = tokio::join!(asked.ask(&mut link), answering);
-        answered.map(|()| asked)
-    }
-
-    #[tokio::test]
-    async fn each_right_that_is_refused_is_named() {
-        let suback = [0x90, 6, 0, 1, 0, 0, 0x87, 0];
-        let pubacks = [
-            [0x40, 3, 0, 2, 0x87],
-            [0x40, 3, 0, 3, 0x10],
-            [0x40, 3, 0, 4, 0xC3],
-        ];
-        assert_eq!(
-            answers(&suback, pubacks.as_flattened()).await.unwrap(),
-            [
-                "it refuses to subscribe to gateway/+ (not authorized, reason code 135)",
-                "it refuses to publish to room/1/event/check (not authorized, reason code 135)",
-                "it refuses to publish to homeassistant/device/poly2mqtt/config (reason code 195, which \
-                 MQTT 5 does not define)",
-            ]
-        );
-    }
-
-    #[tokio::test]
-    async fn a_refusal_for_now_is_a_limit_and_no_missing_right() {
-        for passes in [0x89, 0x93, 0x96, 0x97, 0x88, 0x91] {
-            let pubacks = [
-                [0x40, 3, 0, 2, passes],
-                [0x40, 3, 0, 3, passes],
-                [0x40, 3, 0, 4, passes],
-            ];
-            let asked = asked(&GRANTED, pubacks.as_flattened()).await.unwrap();
-            assert!(asked.problems.is_empty(), "{passes:x} {:?}", asked.problems);
-            let told = asked.told_postponed();
-            assert_eq!(told.len(), 1, "{passes:x}");
-            assert!(
-                told[0].starts_with("does not take 3 messages for now ("),
-                "{told:?}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn a_broker_that_ends_the_connection_is_told() {
-        assert!(answers(&GRANTED, &[]).await.is_err());
-        assert!(answers(&[], &[]).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_granted_and_not_delivered_is_named() {
-        let topic = "gateway/check";
-        let taken = [0x40, 2, 0, 2, 0x40, 2, 0, 3, 0x40, 2, 0, 4];
-        let delivered = [&taken[..], &[0x30, 16, 0, 13], topic.as_bytes(), &[0]].concat();
-        assert_eq!(
-            answers(&GRANTED, &delivered).await.unwrap(),
-            [
-                "it grants the subscription to room/# and does not deliver room/1/event/check: let the \
-              gateway's user read there, not only write (Mosquitto: `topic readwrite room/#`)"
-            ]
-        );
-    }
-
-    #[test]
-    fn what_run_does_not_connect_to_is_a_problem_here_with_the_same_words() {
-        let plain = ConnAckProperties {
-            max_packet_size: Some(2048),
-            ..no_properties()
-        };
-        let lacking = [
-            ConnAckProperties {
-                retain_available: Some(0),
-                ..plain.clone()
-            },
-            ConnAckProperties {
-                max_qos: Some(0),
-                ..plain.clone()
-            },
-            ConnAckProperties {
-                wildcard_subscription_available: Some(0),
-                ..plain.clone()
-            },
-        ];
-        for lacks in lacking {
-            let trial = told_limits(Some(&lacks), &settings());
-            let lost = SessionLimits::new(Some(&lacks), &settings()).unwrap_err();
-            assert_eq!(trial.problems, [lost.to_string()]);
-        }
-        let trial = told_limits(Some(&plain), &settings());
-        assert!(trial.problems.is_empty());
-        assert_eq!(trial.limits, ["takes messages of up to 2048 bytes"]);
-        assert!(told_limits(None, &settings()).problems.is_empty());
-    }
-}
+mod tests;

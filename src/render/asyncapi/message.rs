@@ -81,6 +81,9 @@ pub fn file(content_type: &str) -> Value {
 
 /// The message of a topic whose value comes from the gateway itself.
 pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
+    if topic == Topic::Gateway("log") {
+        return json!({"payload": log_entry()});
+    }
     let below = match topic {
         Topic::Room { below, .. } => below,
         Topic::Gateway("availability") => Below::Availability,
@@ -134,6 +137,22 @@ pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
         _ => json!({"type": "object"}),
     };
     json!({"payload": payload})
+}
+
+/// A warning or an error.
+fn log_entry() -> Value {
+    json!({
+        "type": "object",
+        "required": ["at", "level", "kind", "room", "text"],
+        "properties": {
+            "id": {"type": "integer"},
+            "at": {"type": "string", "format": "date-time"},
+            "level": {"enum": ["warn", "error"]},
+            "kind": {"enum": ["line", "offline"]},
+            "room": {"type": ["string", "null"]},
+            "text": {"type": "string"},
+        },
+    })
 }
 
 /// What all messages of one kind share.

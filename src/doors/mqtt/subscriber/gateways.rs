@@ -12,7 +12,7 @@ use super::MqttSubscriber;
 use crate::doors::mqtt::mark::Mark;
 use crate::doors::mqtt::other_gateways::GatewayInfo;
 use crate::state::StateStore;
-use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_INFO, is_below_longer_prefix};
+use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_INFO, GATEWAY_LOG, is_below_longer_prefix};
 
 impl MqttSubscriber {
     /// The broker sent a message about a gateway. `is_live`: not one that it had retained.
@@ -24,6 +24,10 @@ impl MqttSubscriber {
         mark: Mark<'_>,
         is_live: bool,
     ) {
+        if topic == GATEWAY_LOG {
+            // Its own come back too, and say nothing of who is there.
+            return;
+        }
         let now = Instant::now();
         let own = store.get(topic);
         // Its own messages come back too. They say nothing of another process with its id.

@@ -1,0 +1,113 @@
+//! The clocks: of this machine, and of each device against it.
+//!
+//! Pure. Certificates are judged, meetings are shown and rooms are checked by these clocks.
+
+use crate::telemetry::time_in_words;
+
+/// No machine's clock is right before this date: the gateway was written after it.
+/// 2025-01-01, in seconds since 1970.
+const EARLIEST: i64 = 1_735_689_600;
+/// Certificates that are used today end before this date: 2100-01-01.
+const LATEST: i64 = 4_102_444_800;
+/// Clocks that differ by less are set well enough: meetings have minutes.
+const TOLERATED_SECONDS: u64 = 60;
+
+/// What a person should know about the clock of this machine. `ahead`: how many seconds the clocks of devices
+/// are ahead of it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum MachineClock {
+    /// Nothing speaks against it.
+    Plausible,
+    /// The devices agree on another time.
+    Doubtful(String),
+    /// It cannot be right.
+    Wrong(String),
+}
+
+/// Judges the clock of this machine, which says `now`, in seconds since 1970.
+pub fn of_machine(now: i64, ahead: &[i64]) -> MachineClock {
+    if !(EARLIEST..LATEST).contains(&now) {
+        return MachineClock::Wrong(
+            "this machine's clock is wrong, so certificates cannot be judged: set it, for example with \
+             timedatectl set-ntp true"
+                .into(),
+        );
+    }
+    let off = |seconds: &&i64| seconds.unsigned_abs() > TOLERATED_SECONDS;
+    let later = ahead.iter().filter(off).filter(|it| **it > 0).count();
+    let earlier = ahead.iter().filter(off).filter(|it| **it < 0).count();
+    let count = later.max(earlier);
+    if count < 2 || 2 * count <= ahead.len() {
+        return MachineClock::Plausible;
+    }
+    let word = match later > earlier {
+        true => "ahead of",
+        false => "behind",
+    };
+    MachineClock::Doubtful(format!(
+        "the clocks of {count} devices of {} are {word} this machine's by more than a minute: check whether it \
+         gets its time from a time server",
+        ahead.len()
+    ))
+}
+
+/// What a person should know about the clock of a device that is ahead by so many seconds.
+pub fn of_device(ahead: i64) -> Option<String> {
+    if ahead.unsigned_abs() <= TOLERATED_SECONDS {
+        return None;
+    }
+    let time = time_in_words(ahead.unsigned_abs());
+    let word = match ahead > 0 {
+        true => "ahead of",
+        false => "behind",
+    };
+    Some(format!(
+        "its clock is {time} {word} this machine's: check the device's time server, or send system/time/set"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_before_the_gateway_was_written_is_wrong() {
+        for (now, is_wrong) in [
+            (300, true),
+            (EARLIEST - 1, true),
+            (EARLIEST, false),
+            (LATEST, true),
+        ] {
+            let found = of_machine(now, &[]);
+            assert_eq!(matches!(found, MachineClock::Wrong(_)), is_wrong, "{now}");
+        }
+    }
+
+    #[test]
+    fn most_devices_must_agree_that_it_is_off() {
+        let now = EARLIEST + 86_400;
+        for (ahead, word) in [
+            (&[0, 1, -59][..], None),
+            (&[7200], None),
+            (&[7200, 0, 0], None),
+            (&[7200, -7200], None),
+            (&[7200, 7190, 0], Some("2 devices of 3 are ahead of")),
+            (&[-86_400, -86_400], Some("2 devices of 2 are behind")),
+        ] {
+            match (of_machine(now, ahead), word) {
+                (MachineClock::Plausible, None) => {}
+                (MachineClock::Doubtful(text), Some(word)) => {
+                    assert!(text.contains(word), "{text}")
+                }
+                (found, _) => panic!("{ahead:?}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_is_off_by_more_than_a_minute() {
+        assert_eq!(of_device(60), None);
+        assert!(of_device(-61).unwrap().contains("1 min 1 s behind"));
+        assert!(of_device(7200).unwrap().contains("2 h 0 min ahead of"));
+    }
+}
