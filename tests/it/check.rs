@@ -357,7 +357,7 @@ async fn the_document_tells_what_a_device_lacks_and_its_clock() {
         (&first["ok"], &first["model"]),
         (&json!(true), &json!("StudioX50"))
     );
-    assert_eq!(first["firmware"], "4.6.2");
+    assert!(first["firmware"].as_str().unwrap().starts_with("4.6.2"));
     assert_eq!(first["fingerprint"], device.fingerprint());
     assert!(
         first["log_in_ms"].as_u64() <= first["took_ms"].as_u64(),
