@@ -3,15 +3,19 @@
 //! Owns the tokio runtime and the exit status: 0 when the command did what it was asked for, 2 when
 //! the configuration is wrong, 1 for anything else.
 
+mod add;
 mod asyncapi;
 mod check;
 mod clear;
 mod config_file;
 mod demo;
+mod discover;
 mod log;
 mod output;
+mod progress;
 mod run;
 mod schema;
+mod setup;
 mod signals;
 mod simulate;
 mod topics;
@@ -48,6 +52,10 @@ enum Command {
     Simulate(simulate::Simulate),
     /// Check the configuration and, with --connect, the ports, the broker and every device.
     Check(check::Check),
+    /// Try a device, and write it into the configuration as a room.
+    Add(add::Add),
+    /// Look for Poly devices in a network.
+    Discover(discover::Discover),
     /// List what the gateway has left at the broker, such as the topics of a former prefix, and clear
     /// it with --yes.
     Clear(clear::Clear),
@@ -119,6 +127,14 @@ fn execute(command: Command) -> ExitCode {
         Command::Check(check) => {
             log::start(check.log_level());
             block_on(TOOL_THREADS, check.run())
+        }
+        Command::Add(add) => {
+            log::start(LevelFilter::WARN);
+            block_on(TOOL_THREADS, add.run())
+        }
+        Command::Discover(discover) => {
+            log::start(LevelFilter::WARN);
+            block_on(TOOL_THREADS, discover.run())
         }
         Command::Clear(clear) => {
             log::start(LevelFilter::WARN);

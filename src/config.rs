@@ -10,6 +10,7 @@
 
 mod broker_url;
 mod certificate;
+mod edit;
 mod environment;
 mod error;
 mod exposed;
@@ -48,6 +49,7 @@ use serde_json::{Map, Value};
 
 pub use broker_url::{BrokerUrl, host_port};
 pub use certificate::{Certificate, Fingerprint};
+pub use edit::{NewRoom, with_room};
 pub use error::{ConfigError, ConfigErrors};
 pub use exposed::SecretPlaces;
 pub use home_assistant::HomeAssistantConfig;
@@ -58,10 +60,10 @@ pub use mqtt::MqttConfig;
 pub use mqtt_user::MqttUser;
 pub use poll::PollConfig;
 pub use reload::{Changes, changes};
-pub use room::RoomConfig;
+pub use room::{RoomConfig, device_url};
 pub use room_id::RoomId;
 pub use secret::Secret;
-pub use sources::locate;
+pub use sources::{locate, read_file, usual_file};
 pub use tcp::TcpConfig;
 pub use time_of_day::TimeOfDay;
 

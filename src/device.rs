@@ -6,7 +6,7 @@
 //! ```text
 //! client          repeats a request where that is safe       transfer: files that stream
 //! authenticator   logs in and out, one at a time             login_limits, login_reply, session_holders
-//! probe           is a session valid? what does a 403 mean?
+//! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
 //! endpoint        one request, one response; two at a time   sessions, session_store
 //! http            reqwest, with a limit on what is no answer tls: which certificate is trusted
 //! ```
@@ -30,6 +30,7 @@ mod test_device;
 mod timings;
 mod tls;
 mod transfer;
+mod unauthenticated;
 
 pub use client::Device;
 pub use http::{HttpError, SessionHeaders};

@@ -11,7 +11,6 @@ mod clock;
 mod device;
 mod health;
 mod ports;
-mod progress;
 mod report;
 
 use std::time::{Duration, Instant};
@@ -26,13 +25,13 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::config_file::ConfigFile;
 use super::output::print;
+use super::progress::Progress;
 use super::{CliError, rooms};
 use crate::app::Certificates;
 use crate::config::{Config, RoomId};
 use crate::device::LoginLimiter;
 use clock::MachineClock;
 use health::Health;
-use progress::Progress;
 use report::{Findings, Subject, Trial};
 
 /// The options of `check`.

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use crate::app::entity_id_clashes;
 use crate::config::{self, ConfigError, ConfigErrors, Loaded};
+use crate::setup::SetupFile;
 
 #[derive(Debug, Default, Clone, clap::Args)]
 pub struct ConfigFile {
@@ -35,6 +36,34 @@ impl ConfigFile {
         Ok(loaded)
     }
 
+    /// The file that a room is written into, which need not exist yet.
+    pub fn for_setup(&self) -> Result<SetupFile, ConfigErrors> {
+        let path = self.path()?.map(Path::to_owned);
+        let path = path.unwrap_or_else(config::usual_file);
+        Ok(SetupFile::new(path, environment()?))
+    }
+
+    /// This file.
+    pub fn at(path: PathBuf) -> Self {
+        Self {
+            config: Some(path),
+            found: OnceLock::new(),
+        }
+    }
+
+    /// Whether nothing is configured: no file is named or found, and no variable sets a key.
+    pub fn is_absent(&self) -> Result<bool, ConfigErrors> {
+        Ok(self.path()?.is_none() && !is_set_by_variables()?)
+    }
+
+    /// The file of a first start: the one that is named or the usual one, if it does not exist and no variable
+    /// sets a key.
+    pub fn for_first_start(&self) -> Result<Option<SetupFile>, ConfigErrors> {
+        let file = self.for_setup()?;
+        let is_free = !file.exists() && !is_set_by_variables()?;
+        Ok(is_free.then_some(file))
+    }
+
     /// The file, if there is one.
     fn path(&self) -> Result<Option<&Path>, ConfigErrors> {
         if let Some(found) = self.found.get() {
@@ -44,6 +73,12 @@ impl ConfigFile {
         let found = config::locate(self.config.as_deref(), variable.as_deref())?;
         Ok(self.found.get_or_init(|| found).as_deref())
     }
+}
+
+/// Whether a variable sets a key, or would if it were right.
+fn is_set_by_variables() -> Result<bool, ConfigErrors> {
+    let is_key = |name: &str| name.starts_with("POLY2MQTT_") && name.contains("__");
+    Ok(environment()?.iter().any(|(name, _)| is_key(name)))
 }
 
 /// The environment variables. Those of other programs may be no text; they are left out.

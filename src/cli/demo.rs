@@ -22,9 +22,9 @@ use crate::telemetry::LogRing;
 use poly2mqtt_simulator::SimulatedDevice;
 
 /// The port of MQTT, where people look for a broker.
-const BROKER_PORT: u16 = 1883;
+pub(super) const BROKER_PORT: u16 = 1883;
 /// The gateway's own port for HTTP.
-const HTTP_PORT: u16 = 8080;
+pub(super) const HTTP_PORT: u16 = 8080;
 /// The control port of `simulate`.
 const CONTROL_PORT: u16 = 8442;
 /// How many ports are tried after one that is in use.
@@ -256,7 +256,7 @@ impl Demo {
 
 /// The address that was asked for, or the first free port from the usual one on. The log says where that is
 /// another one.
-fn choose(option: &str, asked: Option<SocketAddr>, usual: u16) -> SocketAddr {
+pub(super) fn choose(option: &str, asked: Option<SocketAddr>, usual: u16) -> SocketAddr {
     if let Some(asked) = asked {
         return asked;
     }

@@ -1,5 +1,6 @@
 //! `poly2mqtt run`: the gateway, until it is asked to stop.
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,15 +9,24 @@ use sd_notify::NotifyState;
 use tokio::task::spawn_blocking;
 
 use super::config_file::ConfigFile;
-use super::{CliError, signals};
+use super::{CliError, setup, signals};
 use crate::app::{App, AppOptions, Certificates};
 use crate::config::Config;
 use crate::telemetry::{LogRing, Uptime};
+
+/// What a person at a terminal is told who starts the gateway without any configuration.
+const NOTHING_CONFIGURED: &str = "\
+there is no configuration yet. To look at the gateway with simulated rooms: poly2mqtt demo
+to add a room by its device's address: poly2mqtt add https://ADDRESS (poly2mqtt discover NETWORK finds devices)
+to add it in a browser on this machine instead: poly2mqtt run --setup";
 
 #[derive(Debug, Default, clap::Args)]
 pub struct Run {
     #[command(flatten)]
     file: ConfigFile,
+    /// Where there is no configuration yet: serve a page on this machine that makes one, then run with it.
+    #[arg(long)]
+    setup: bool,
 }
 
 impl Run {
@@ -24,6 +34,21 @@ impl Run {
     pub async fn run(&self, log: Arc<LogRing>) -> Result<(), CliError> {
         let uptime = Uptime::start();
         disable_core_dumps();
+        if self.setup
+            && let Some(file) = self.file.for_first_start()?
+        {
+            return match setup::set_up(file).await? {
+                Some(path) => {
+                    let file = ConfigFile::at(path);
+                    let setup = false;
+                    Box::pin(Self { file, setup }.run(log)).await
+                }
+                None => Ok(()),
+            };
+        }
+        if io::stderr().is_terminal() && self.file.is_absent()? {
+            return Err(CliError::Files(vec![NOTHING_CONFIGURED.to_owned()]));
+        }
         let loaded = self.file.load()?;
         let certificates = Certificates::load(&loaded.config).map_err(CliError::Files)?;
         log_warnings(&certificates);

@@ -21,6 +21,20 @@ impl IpNetwork {
     pub fn contains(&self, address: IpAddr) -> bool {
         to_bits(address) & self.mask == self.first
     }
+
+    /// Its addresses, without those of an IPv4 network that name the network and all of its machines;
+    /// `None` if they are more than `most`.
+    pub fn addresses(&self, most: usize) -> Option<Vec<IpAddr>> {
+        let is_ipv4 = self.text.contains('.') && !self.text.contains(':');
+        let last = self.first | !self.mask;
+        let (first, last) = match is_ipv4 && last - self.first > 1 {
+            true => (self.first + 1, last - 1),
+            false => (self.first, last),
+        };
+        let fits = last - first < u128::try_from(most).ok()?;
+        let address = |bits| IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical();
+        fits.then(|| (first..=last).map(address).collect())
+    }
 }
 
 /// Both kinds of addresses in one: an IPv4 address in its IPv6 form.
@@ -90,6 +104,31 @@ mod tests {
         assert!(contains("::/0", "2001:db8::1"));
         assert!(contains("0.0.0.0/0", "192.0.2.1"));
         assert!(!contains("0.0.0.0/0", "2001:db8::1"));
+    }
+
+    #[test]
+    fn the_addresses_of_a_network_are_those_of_machines() {
+        for (network, count, first, last) in [
+            ("192.0.2.0/24", 254, "192.0.2.1", "192.0.2.254"),
+            ("192.0.2.77/30", 2, "192.0.2.77", "192.0.2.78"),
+            ("192.0.2.0/31", 2, "192.0.2.0", "192.0.2.1"),
+            ("192.0.2.9", 1, "192.0.2.9", "192.0.2.9"),
+            ("10.0.0.0/20", 4094, "10.0.0.1", "10.0.15.254"),
+            ("2001:db8::/126", 4, "2001:db8::", "2001:db8::3"),
+        ] {
+            let addresses = network
+                .parse::<IpNetwork>()
+                .unwrap()
+                .addresses(4096)
+                .unwrap();
+            let ends = [addresses[0], addresses[addresses.len() - 1]];
+            assert_eq!(addresses.len(), count, "{network}");
+            assert_eq!(ends.map(|ip| ip.to_string()), [first, last], "{network}");
+        }
+        for large in ["10.0.0.0/19", "0.0.0.0/0", "::/0", "2001:db8::/64"] {
+            let network: IpNetwork = large.parse().unwrap();
+            assert!(network.addresses(4096).is_none(), "{large}");
+        }
     }
 
     #[test]

@@ -381,7 +381,11 @@ const DEVICE_URL: UrlForm = UrlForm {
     login_keys: "user and password_file",
 };
 
-fn device_url(text: &str) -> Result<Url, String> {
+/// The address of a device, as the key `url` takes it.
+///
+/// # Errors
+/// What the key takes instead.
+pub fn device_url(text: &str) -> Result<Url, String> {
     let url = ServerUrl::parse(text, DEVICE_URL)?.of_one_server()?;
     let port = url.port.map(|port| format!(":{port}")).unwrap_or_default();
     let canonical = Url::parse(&format!("https://{}{port}", url.host));

@@ -52,6 +52,15 @@ pub fn locate(
     Ok(usual.find(|path| path.exists()))
 }
 
+/// Where a file is made that does not exist yet: in the package's folder if this user may write there,
+/// else in the current folder.
+pub fn usual_file() -> PathBuf {
+    let [here, installed] = USUAL_FILES.map(PathBuf::from);
+    let folder = installed.parent().unwrap_or(Path::new("/"));
+    let writable = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).is_ok();
+    if writable { installed } else { here }
+}
+
 /// There is neither a file nor a variable that sets a key.
 pub fn nothing_configured(environment: &Environment) -> ConfigErrors {
     let mut errors = whole(

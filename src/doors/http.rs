@@ -33,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use connection::{MAX_HEAD_BYTES, MAX_HEADERS};
+pub use origin::is_from_own_page;
+pub use security_headers::add_security_headers;
 
 use crate::config::{HttpConfig, IpNetwork};
 use crate::doors::clients::Clients;

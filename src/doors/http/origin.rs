@@ -110,6 +110,12 @@ fn origin_message<B>(request: &http::Request<B>) -> String {
     )
 }
 
+/// Whether a request is for this machine by an address or `localhost`, and from no page of another origin: for a
+/// page that is not part of this door.
+pub fn is_from_own_page<B>(request: &http::Request<B>) -> bool {
+    check(request, &[]).is_ok()
+}
+
 fn check<B>(request: &http::Request<B>, hosts: &[String]) -> Result<(), Refused> {
     let headers = request.headers();
     let host = host(request)?;

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
@@ -98,6 +98,11 @@ impl Running {
     /// What the program writes to standard error, which must be piped and was not taken before.
     pub fn stderr(&mut self) -> ChildStderr {
         self.child.stderr.take().unwrap()
+    }
+
+    /// What the program prints, which must be piped and was not taken before.
+    pub fn take_stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().unwrap()
     }
 
     /// The process id.

@@ -1,0 +1,200 @@
+//! The configuration file that a room is written into.
+//!
+//! Owns its reading and its replacement in one step: a reader sees the old file or the new one, never
+//! half of one. The file is written only if the gateway would take it.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Config, ConfigErrors, NewRoom, with_room};
+use crate::os_error;
+
+/// A new file is for its owner alone: it holds a password.
+const NEW_FILE_MODE: u32 = 0o600;
+
+/// Why a room is not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The configuration that exists is wrong.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The configuration file, which need not exist yet, and the environment over it.
+#[derive(Debug, Clone)]
+pub struct SetupFile {
+    path: PathBuf,
+    environment: Vec<(String, String)>,
+    /// What a file begins with that does not exist yet.
+    start: String,
+}
+
+impl SetupFile {
+    /// The file at this path.
+    pub fn new(path: PathBuf, environment: Vec<(String, String)>) -> Self {
+        Self {
+            path,
+            environment,
+            start: String::new(),
+        }
+    }
+
+    /// The same, for a file that begins with this text if it does not exist yet.
+    pub fn starting_with(self, start: String) -> Self {
+        Self { start, ..self }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there is something at the path, if only a link that leads nowhere.
+    pub fn exists(&self) -> bool {
+        let found = fs::symlink_metadata(&self.path);
+        !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The configuration so far; the default where there is no file.
+    ///
+    /// # Errors
+    /// It is wrong: a room is only added to a configuration that works.
+    pub fn config(&self) -> Result<Config, ConfigErrors> {
+        self.checked(&self.text()?)
+    }
+
+    /// Adds the room, and gives the configuration with it.
+    ///
+    /// # Errors
+    /// The room exists, the gateway would not take the file, or it cannot be written. Nothing has changed.
+    pub fn add(&self, room: &NewRoom) -> Result<Config, SetupError> {
+        let text = with_room(&self.text()?, room).map_err(|why| self.failed(&why))?;
+        let config = self.checked(&text)?;
+        if !config.rooms.contains_key(&room.id) {
+            return Err(self.failed("the room was not added; write it into the file by hand"));
+        }
+        self.replace(&text)
+            .map_err(|error| self.failed(&os_error::file_words(&self.path, &error)))?;
+        Ok(config)
+    }
+
+    fn text(&self) -> Result<String, ConfigErrors> {
+        match self.exists() {
+            true => config::read_file(&self.path),
+            false => Ok(self.start.clone()),
+        }
+    }
+
+    fn checked(&self, text: &str) -> Result<Config, ConfigErrors> {
+        let name = self.path.display().to_string();
+        config::read(name, text, self.environment.clone()).map(|loaded| loaded.config)
+    }
+
+    fn failed(&self, why: &str) -> SetupError {
+        SetupError::Other(format!("{}: {why}", self.path.display()))
+    }
+
+    /// Writes a file beside it, and puts that in its place. Mode and owner stay.
+    fn replace(&self, text: &str) -> io::Result<()> {
+        // A link stays one: the file that it leads to is replaced.
+        let path = match fs::canonicalize(&self.path) {
+            Ok(path) => path,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
+            Err(error) => return Err(error),
+        };
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = folder.join(format!(".{name}.{}.new", std::process::id()));
+        let written = write_new(&beside, &path, text).and_then(|()| fs::rename(&beside, &path));
+        if written.is_err() {
+            // What is left is this program's own, and it holds a password.
+            let _ = fs::remove_file(&beside);
+        }
+        written?;
+        // So that the file survives a power failure. Some file systems have no such thing for a folder.
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+}
+
+fn write_new(beside: &Path, old: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(NEW_FILE_MODE);
+    let mut file = options.open(beside)?;
+    file.write_all(text.as_bytes())?;
+    if let Ok(old) = fs::metadata(old) {
+        let new = file.metadata()?;
+        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        }
+        file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+    }
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Fingerprint, RoomId, Secret};
+
+    fn room(id: &str) -> NewRoom {
+        NewRoom {
+            id: RoomId::new(id).unwrap(),
+            name: None,
+            url: format!("https://{id}.example.com"),
+            user: Some("operator".to_owned()),
+            password: Secret::new("canary"),
+            certificate: Fingerprint([1; 32]),
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_file_is_for_its_owner_alone_and_an_old_one_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("poly2mqtt.toml");
+        let file = SetupFile::new(path.clone(), Vec::new());
+        assert!(!file.exists());
+        assert_eq!(file.add(&room("a")).unwrap().rooms.len(), 1);
+        assert_eq!(mode(&path), 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(file.add(&room("b")).unwrap().rooms.len(), 2);
+        assert_eq!(mode(&path), 0o640);
+        // Through a link, which stays one.
+        let link = folder.path().join("link.toml");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let linked = SetupFile::new(link.clone(), Vec::new());
+        assert_eq!(linked.add(&room("c")).unwrap().rooms.len(), 3);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        // Nothing else is left in the folder.
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_is_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("poly2mqtt.toml");
+        for wrong in ["[mqtt]\nurll = \"off\"\n", "no toml", "rooms = 7\n"] {
+            fs::write(&path, wrong).unwrap();
+            let file = SetupFile::new(path.clone(), Vec::new());
+            assert!(file.config().is_err(), "{wrong}");
+            let error = file.add(&room("a")).unwrap_err().to_string();
+            assert!(!error.contains("canary"), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), wrong);
+        }
+        let file = SetupFile::new(folder.path().join("no/such/folder.toml"), Vec::new());
+        let error = file.add(&room("a")).unwrap_err().to_string();
+        assert!(error.contains("folder.toml"), "{error}");
+    }
+}
