@@ -15,6 +15,7 @@ mod availability;
 mod boot_time;
 mod calls;
 mod camera_stops;
+mod doubtful;
 mod executor;
 mod knowledge;
 mod lacking;

@@ -42,13 +42,14 @@ use tracing::Instrument;
 
 use super::availability::Availability;
 use super::camera_stops::{CameraStops, SentStop};
+use super::doubtful::Doubtful;
 use super::executor::{CheckOrder, Environment, Executed, execute};
 use super::knowledge::{RoomKnowledge, unix_now};
 use super::poller::{Poll, Poller};
 use super::publisher::RoomPublisher;
 use super::queue::{Lane, Queue, Ticket};
 use super::readiness::{Daily, Interruption, local_offset};
-use super::reading::{LARGEST_JSON_ANSWER, Reading};
+use super::reading::LARGEST_JSON_ANSWER;
 use super::settings::RoomSettings;
 use super::underway::Underway;
 use crate::catalogue::{Call, Motion, Plan, TimeLimit};
@@ -161,7 +162,7 @@ struct Actor {
     session: Value,
     /// What was read and may mean that a state is gone, while it is uncertain whether the device is
     /// understood.
-    doubtful: Vec<Reading>,
+    doubtful: Doubtful,
     underway: Underway,
     /// The check of the room that runs.
     check: Option<RunningCheck>,
@@ -210,7 +211,7 @@ impl Actor {
             publisher,
             stops,
             session: Value::Null,
-            doubtful: Vec::new(),
+            doubtful: Doubtful::default(),
             running: FuturesUnordered::new(),
         }
     }

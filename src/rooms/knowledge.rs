@@ -206,6 +206,14 @@ impl RoomKnowledge {
         }
     }
 
+    /// Whether the room has a state that this operation feeds.
+    pub fn has_states(&self, operation: &Operation) -> bool {
+        operation.states.iter().any(|state| match state.pick {
+            Pick::Each(_) => !self.publisher.published_below(state.topic).is_empty(),
+            _ => self.publisher.stored_text(state.topic).is_some(),
+        })
+    }
+
     fn clear(&mut self, operation: &Operation) {
         for state in operation.states {
             self.rest.learn(state.topic, None);

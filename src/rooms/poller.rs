@@ -15,7 +15,7 @@ use super::reading::{ReadOutcome, Reading};
 use super::refusal::no_response_to_read;
 use super::schedule::{PollIntervals, Schedule};
 use super::understanding::{Seen, Understanding};
-use crate::catalogue::{Evidence, Request};
+use crate::catalogue::{Evidence, Operation, Request};
 use crate::device::{DeviceResponse, Problem, RequestError};
 use crate::telemetry::{PollOutcome, Telemetry};
 
@@ -121,7 +121,7 @@ impl Poller {
                 self.refused(poll.index, &error);
                 let by_mode = matches!(error, RequestError::ModeLocked(_));
                 match self.schedule.refused(poll.index, by_mode, now) {
-                    true => self.not_there(poll.index),
+                    true => self.not_there(poll.index, by_mode),
                     false => Polled::Failed,
                 }
             }
@@ -141,11 +141,20 @@ impl Poller {
     }
 
     /// A read that the device refuses and never answered brings what a missing one brings.
-    fn not_there(&mut self, index: usize) -> Polled {
+    /// `by_mode`: the device has named its provider, so it is what refuses.
+    fn not_there(&mut self, index: usize, by_mode: bool) -> Polled {
         let entry = self.schedule.entry(index);
         entry.map_or(Polled::Failed, |entry| {
             let outcome = ReadOutcome::Unsupported(FORBIDDEN);
-            Polled::Read(Reading::without_response(entry.operation, outcome))
+            Polled::Read(Reading {
+                operation: entry.operation,
+                outcome,
+                evidence: if by_mode {
+                    Evidence::Poly
+                } else {
+                    Evidence::Foreign
+                },
+            })
         })
     }
 
@@ -227,6 +236,18 @@ impl Poller {
     /// Whether the device is understood: no read failed since one brought what a Poly device says.
     pub fn is_understood(&self) -> bool {
         self.understanding.is_understood()
+    }
+
+    /// Whether the newest answer is that of a Poly device.
+    pub fn newest_is_understood(&self) -> bool {
+        self.understanding.newest_is_understood()
+    }
+
+    /// Reads an operation again soon: the device is asked whether it means what it said.
+    pub fn read_again(&mut self, operation: &Operation, now: Instant) {
+        if let Some(index) = self.schedule.index_of(operation) {
+            self.schedule.again_soon(index, now);
+        }
     }
 
     /// Why the device counts as offline, if its answers are not understood. `online`: they were,

@@ -335,6 +335,15 @@ impl Schedule {
         self.choose();
     }
 
+    /// Reads an entry again at the fastest pace, unless it is not read any more.
+    pub fn again_soon(&mut self, index: usize, now: Instant) {
+        let soon = now + self.interval(Class::Fast);
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.due = entry.due.min(soon);
+        }
+        self.choose();
+    }
+
     /// The device answered with this body: it has this. `evidence`: what the body says about who sent it.
     pub fn answered(&mut self, index: usize, body: &[u8], evidence: Evidence, now: Instant) {
         if let Some(entry) = self.entries.get_mut(index) {

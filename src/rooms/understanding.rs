@@ -77,6 +77,8 @@ pub struct Understanding {
     forbidden: u32,
     /// What came instead, each kind once.
     seen: Vec<Seen>,
+    /// What the newest answer said.
+    newest: Option<Evidence>,
 }
 
 impl Understanding {
@@ -88,6 +90,7 @@ impl Understanding {
     /// A read was answered. `index`: the entry of the schedule, if it has one. `seen`: what came, if
     /// it was of no use.
     pub fn answered(&mut self, index: Option<usize>, evidence: Evidence, seen: Option<Seen>) {
+        self.newest = Some(evidence);
         if let Some(index) = index {
             self.endpoint(index).newest = Some(evidence);
         }
@@ -143,6 +146,11 @@ impl Understanding {
     /// The newest evidence is that of a Poly device.
     pub fn is_understood(&self) -> bool {
         self.failed == 0 && self.recognised().is_some()
+    }
+
+    /// The newest answer of all is that of a Poly device.
+    pub fn newest_is_understood(&self) -> bool {
+        self.newest == Some(Evidence::Poly)
     }
 
     /// An endpoint that brought what a Poly device says when it was read last.

@@ -16,9 +16,13 @@ async fn start() -> Gateway {
     Gateway::start_quick(Options::default()).await
 }
 
-/// The device answers every read so.
+/// The device answers every read so. Those by POST first: the volume and the like are good until all are not.
 fn all_reads(device: &SimulatedDevice, kind: &FaultKind) {
+    add_reads_by_post(device, kind);
     device.add_fault(Fault::on("/rest/", kind.clone()).method("GET"));
+}
+
+fn add_reads_by_post(device: &SimulatedDevice, kind: &FaultKind) {
     for read_by_post in ["/rest/devicemanagement/", "/rest/current/devicemanagement/"] {
         device.add_fault(Fault::on(read_by_post, kind.clone()).method("POST"));
     }
@@ -119,6 +123,36 @@ async fn a_device_that_is_not_understood_is_offline_until_it_is() {
         assert!(it.client.messages("room/1/event/call_ended").is_empty());
     }
     assert_eq!(it.device.sessions(), 1);
+    it.stop().await;
+}
+
+/// A device that starts, or a proxy before one, lacks everything for a moment after the log-in. Nothing is taken
+/// away at the broker, whenever that ends.
+#[tokio::test]
+async fn what_a_device_lacks_for_a_moment_is_not_taken_away() {
+    let it = start().await;
+    it.client.message("room/1/camera/presets").await;
+    for status in [404, 405, 501] {
+        for reads in [1, 3, 9, 20] {
+            it.client.command("room/1/session/renew", "").await;
+            it.device.clear_journal();
+            let kind = FaultKind::Status(status);
+            it.device
+                .add_fault(Fault::on("/rest/", kind).method("GET").times(reads));
+            let over = |device: &SimulatedDevice| {
+                let journal = device.journal();
+                let newest = journal.iter().rev().take(40);
+                newest.filter(|entry| entry.fault.is_none()).count() == 40
+            };
+            assert!(it.device.wait_for(SOON, over).await, "{status} {reads}");
+            it.online().await;
+        }
+    }
+    for topic in ["audio/volume", "audio/muted", "camera/presets", "calls"] {
+        let said = it.client.messages(&format!("room/1/{topic}"));
+        let is_there = said.iter().all(|said| !said.payload.is_empty());
+        assert!(!said.is_empty() && is_there, "{topic}");
+    }
     it.stop().await;
 }
 

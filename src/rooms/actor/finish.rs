@@ -145,26 +145,21 @@ impl Actor {
     /// Applies a reading, or keeps it until the device is known to be understood: an error page may
     /// look as if the device had lost all that it has.
     fn take(&mut self, reading: Reading) {
+        let says_something = matches!(reading.outcome, ReadOutcome::Value(_));
         let is_certain = match reading.evidence {
             Evidence::Poly => true,
-            Evidence::Neutral => self.availability.is_online(),
+            Evidence::Neutral => self.availability.is_online() && says_something,
             Evidence::Foreign => false,
         };
         if is_certain {
             self.apply(&reading);
         } else if !matches!(reading.outcome, ReadOutcome::Failed(_)) {
-            self.forget_doubtful(&reading);
-            self.doubtful.push(reading);
+            self.doubtful.keep(reading);
         }
     }
 
-    fn forget_doubtful(&mut self, newer: &Reading) {
-        let path = newer.operation.path;
-        self.doubtful.retain(|older| older.operation.path != path);
-    }
-
     fn apply(&mut self, reading: &Reading) {
-        self.forget_doubtful(reading);
+        self.doubtful.applied(reading);
         self.knowledge.apply(reading);
         let in_call = self.knowledge.in_call();
         let now = Instant::now();
@@ -207,8 +202,16 @@ impl Actor {
             self.queue.open();
             self.telemetry().room_online(&self.settings.id);
         }
-        for reading in std::mem::take(&mut self.doubtful) {
-            self.apply(&reading);
+        if !self.poller.newest_is_understood() {
+            return;
+        }
+        for reading in self.doubtful.take() {
+            let has_states = self.knowledge.has_states(reading.operation);
+            if self.doubtful.must_be_repeated(&reading, has_states) {
+                self.poller.read_again(reading.operation, Instant::now());
+            } else {
+                self.apply(&reading);
+            }
         }
     }
 

@@ -68,6 +68,26 @@ impl Fixture {
         self.actor.finish(Done::Polled { poll, response });
     }
 
+    /// Begins the next poll, and answers it as a Poly device does; that of the volume with this status. True
+    /// if it was that.
+    fn answer_poll_of_audio(&mut self, status: u16) -> bool {
+        let now = Instant::now().max(self.actor.poller.next_due().unwrap());
+        let (poll, request) = self.actor.poller.begin(None, now).unwrap();
+        let is_audio = request.path.join("/").ends_with("rest/audio");
+        let (status, body) = match (is_audio, status) {
+            (true, 200) => (200, r#"{"volume":62,"muted":false}"#),
+            (true, _) => (status, ""),
+            (false, _) => (200, r#"[{"id":"PENDING","connections":[]}]"#),
+        };
+        let response = Ok(DeviceResponse {
+            status,
+            content_type: None,
+            body: body.into(),
+        });
+        self.actor.finish(Done::Polled { poll, response });
+        is_audio
+    }
+
     fn reply(&self, command: &str) -> Reply {
         let outcomes = self.outcomes.clone();
         Reply::new("1".into(), command, move |outcome| {
@@ -232,18 +252,36 @@ async fn what_looks_gone_is_kept_until_the_device_is_understood() {
         room.answer_poll(404, "");
     }
     assert!(room.store.get("room/1/audio/volume").is_some());
-    // One endpoint is missing, and another answers.
+    // One endpoint is missing, and the others answer: its states go when it has said so three times.
     let mut room = Fixture::online();
-    let due = room.actor.poller.next_due().unwrap();
-    while room.actor.poller.next_due().unwrap() <= due {
-        room.answer_poll(200, "[]");
-    }
-    room.answer_poll(404, "");
-    assert!(room.store.get("room/1/audio/volume").is_some());
+    let mut said = 0;
     while room.store.get("room/1/audio/volume").is_some() {
-        room.answer_poll(200, r#"[{"id":"PENDING","connections":[]}]"#);
+        said += u32::from(room.answer_poll_of_audio(404));
     }
+    assert_eq!(said, 3);
     assert_eq!(room.availability(), "online");
+}
+
+/// A device that starts lacks everything for a moment after the log-in, and then less and less.
+#[tokio::test(start_paused = true)]
+async fn what_a_device_that_starts_lacks_for_a_moment_is_kept() {
+    for status in [403, 404, 405, 501] {
+        for after in 1..=2 {
+            let mut room = Fixture::online();
+            room.actor.finish(Done::LoggedIn(Err(problem())));
+            room.actor.finish(Done::LoggedIn(Ok(json!({}))));
+            let mut said = 0;
+            while said < after {
+                said += u32::from(room.answer_poll_of_audio(status));
+            }
+            while room.answer_poll_of_audio(200) {}
+            for _ in 0..100 {
+                room.answer_poll_of_audio(200);
+                assert!(room.store.get("room/1/audio/volume").is_some(), "{status}");
+            }
+            assert_eq!(room.availability(), "online");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
