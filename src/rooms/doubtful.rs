@@ -4,10 +4,11 @@
 //! that it has. Keeps such readings until the device is known to be understood, and says which of them
 //! must be read again before they take a state away. Publishes nothing.
 
-use super::reading::{ReadOutcome, Reading};
+use super::reading::Reading;
+use crate::catalogue::Evidence;
 
-/// A state that the room has is taken away when the device has said so often, in a row, that it lacks it,
-/// each time with an answer of a Poly device after it. A device that starts has some of its parts later
+/// A state that the room has is taken away when the device has said so often, in a row, that it lacks it
+/// or that it is null, each time with an answer of a Poly device after it. A device that starts has some of its parts later
 /// than others.
 const SAID_BEFORE_TAKEN_AWAY: u8 = 3;
 
@@ -16,7 +17,7 @@ const SAID_BEFORE_TAKEN_AWAY: u8 = 3;
 pub struct Doubtful {
     /// The newest of each operation.
     readings: Vec<Reading>,
-    /// How often each operation, by its path, was said in a row to be missing.
+    /// How often each operation, by its path, was said in a row to be missing or null.
     said: Vec<(&'static str, u8)>,
 }
 
@@ -53,7 +54,7 @@ impl Doubtful {
     /// Whether a reading that was followed by an answer of a Poly device must be repeated before it counts.
     /// `has_states`: the room has states that it would take away.
     pub fn must_be_repeated(&mut self, reading: &Reading, has_states: bool) -> bool {
-        if !has_states || !matches!(reading.outcome, ReadOutcome::Unsupported(_)) {
+        if !has_states || reading.evidence != Evidence::Foreign {
             return false;
         }
         let path = reading.operation.path;
@@ -74,6 +75,7 @@ impl Doubtful {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rooms::reading::ReadOutcome;
     use crate::rooms::testing::operation_and_response;
 
     fn reading(status: u16) -> Reading {

@@ -134,6 +134,7 @@ impl Poller {
             }
         };
         self.schedule.asked(poll.index);
+        self.forget_what_is_not_read();
         if let Some(index) = self.understanding.to_be_read_again() {
             self.schedule.again(index, now);
         }
@@ -231,6 +232,16 @@ impl Poller {
         self.schedule.written(reading.operation);
         let index = self.schedule.index_of(reading.operation);
         self.heard(index, reading);
+        self.forget_what_is_not_read();
+    }
+
+    /// While reads fail: what is not read now, such as the state of a call that has ended or what another
+    /// read stands in for, cannot show that the device is still understood.
+    fn forget_what_is_not_read(&mut self) {
+        if self.understanding.is_in_doubt() {
+            let schedule = &self.schedule;
+            self.understanding.forget(|index| !schedule.is_read(index));
+        }
     }
 
     /// Whether the device is understood: no read failed since one brought what a Poly device says.

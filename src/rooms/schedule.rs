@@ -261,6 +261,12 @@ impl Schedule {
         now && !entry.dropped && first.is_none_or(Entry::is_missing)
     }
 
+    /// Whether the entry at this index is read now.
+    pub fn is_read(&self, index: usize) -> bool {
+        let entry = self.entries.get(index);
+        entry.is_some_and(|entry| self.wanted(entry))
+    }
+
     /// The index of the entry that has been due the longest, and since when it is due.
     pub fn next(&self) -> Option<(usize, Instant)> {
         self.next
@@ -340,6 +346,8 @@ impl Schedule {
         let soon = now + self.interval(Class::Fast);
         if let Some(entry) = self.entries.get_mut(index) {
             entry.due = entry.due.min(soon);
+            // The same answer counts again.
+            entry.last_body = None;
         }
         self.choose();
     }

@@ -116,6 +116,20 @@ impl Understanding {
         self.endpoint(index).newest = None;
     }
 
+    /// A read failed since the device was understood last.
+    pub fn is_in_doubt(&self) -> bool {
+        self.failed > 0
+    }
+
+    /// Forgets what these endpoints brought when they were read last.
+    pub fn forget(&mut self, is_unread: impl Fn(usize) -> bool) {
+        for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
+            if endpoint.newest.is_some() && is_unread(index) {
+                endpoint.newest = None;
+            }
+        }
+    }
+
     fn endpoint(&mut self, index: usize) -> &mut Endpoint {
         if self.endpoints.len() <= index {
             self.endpoints.resize(index + 1, Endpoint::default());
