@@ -8,8 +8,8 @@ use super::reading::Reading;
 use crate::catalogue::Evidence;
 
 /// A state that the room has is taken away when the device has said so often, in a row, that it lacks it
-/// or that it is null, each time with an answer of a Poly device after it. A device that starts has some of its parts later
-/// than others.
+/// or that it is null, each time with an answer of a Poly device after it. A device that starts has some
+/// of its parts later than others.
 const SAID_BEFORE_TAKEN_AWAY: u8 = 3;
 
 /// The doubtful readings of one room since its log-in.

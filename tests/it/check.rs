@@ -334,7 +334,12 @@ fn json_of(config: &Path) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_document_tells_what_a_device_lacks_and_its_clock() {
     let device = SimulatedDevice::start(Options {
-        lacks: vec!["/rest/calendar".into(), "/rest/system/mode".into()],
+        lacks: vec![
+            "/rest/calendar".into(),
+            // What stands in for it is missing too.
+            "/rest/system/mode".into(),
+            "/rest/current/system/mode".into(),
+        ],
         ..Options::default()
     });
     let device = device.await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use poly2mqtt::config::Secret;
-use poly2mqtt_simulator::{Fault, FaultKind, Options};
+use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use serde_json::Value;
 
 use poly2mqtt_test_support::client::{Client, text};
@@ -145,7 +145,7 @@ async fn how_the_device_counts_its_presets_is_asked_before_one_is_used() {
     }
     it.device.clear_journal();
     it.service.reload(config).await.unwrap();
-    let failed = |device: &poly2mqtt_simulator::SimulatedDevice| {
+    let failed = |device: &SimulatedDevice| {
         let journal = device.journal();
         journal.iter().any(|entry| entry.path == all)
     };
@@ -172,11 +172,10 @@ async fn an_endpoint_that_is_missing_is_left_alone() {
         let journal = it.device.journal();
         journal.iter().filter(|entry| entry.path == path).count()
     };
-    let often = |_: &poly2mqtt_simulator::SimulatedDevice| asked("/rest/audio/microphones") == 4;
+    let often = |_: &SimulatedDevice| asked("/rest/audio/microphones") == 4;
     assert!(it.device.wait_for(SOON, often).await);
     let before = it.device.journal().len();
-    let reads =
-        |device: &poly2mqtt_simulator::SimulatedDevice| device.journal().len() > before + 60;
+    let reads = |device: &SimulatedDevice| device.journal().len() > before + 60;
     assert!(it.device.wait_for(SOON, reads).await);
     assert_eq!(asked("/rest/audio/microphones"), 4);
     assert_eq!(asked("/rest/calendar"), 4);
@@ -194,7 +193,7 @@ async fn what_is_missing_for_a_moment_comes_back() {
     it.client.message("room/1/camera/presets").await;
     for path in ["/rest/video/local/mute", "/rest/cameras/near/presets/all"] {
         it.device
-            .add_fault(Fault::on(path, FaultKind::Status(404)).times(2));
+            .add_fault(Fault::on(path, FaultKind::Status(404)).times(3));
     }
     it.client.expect("room/1/video/muted", "").await;
     it.client.expect("room/1/camera/presets", "").await;
@@ -202,12 +201,32 @@ async fn what_is_missing_for_a_moment_comes_back() {
     let presets = |client: &Client| client.last("room/1/camera/presets").unwrap() != "";
     it.client.until("the presets", presets).await;
     it.never_offline();
-    // The same holds for what a device lacks just after its start.
-    it.device
-        .add_fault(Fault::on("/rest/video/local/mute", FaultKind::Status(404)).times(2));
-    it.device.reboot(Duration::from_millis(300));
-    it.client.expect("room/1/video/muted", "").await;
+    it.stop().await;
+}
+
+/// What a device lacks once or twice, also just after its start, keeps its state.
+#[tokio::test]
+async fn what_is_missing_once_or_twice_is_kept() {
+    let it = start(Options::default()).await;
     it.client.expect("room/1/video/muted", "false").await;
+    let path = "/rest/video/local/mute";
+    for reboots in [false, true] {
+        it.device.clear_journal();
+        it.device
+            .add_fault(Fault::on(path, FaultKind::Status(404)).times(2));
+        if reboots {
+            it.device.reboot(Duration::from_millis(300));
+        }
+        let read = |device: &SimulatedDevice| {
+            let journal = device.journal();
+            let reads = journal.iter().filter(|entry| entry.path == path);
+            let statuses: Vec<_> = reads.map(|entry| entry.status).collect();
+            statuses.ends_with(&[404, 404, 200])
+        };
+        assert!(it.device.wait_for(SOON, read).await, "reboots {reboots}");
+    }
+    let said = it.client.messages("room/1/video/muted");
+    assert!(said.iter().all(|said| !said.payload.is_empty()));
     it.stop().await;
 }
 
