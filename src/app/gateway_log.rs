@@ -40,7 +40,7 @@ pub async fn publish(telemetry: Arc<Telemetry>, store: Arc<StateStore>) {
             }
         }
         tokio::select! {
-            () = telemetry.log().grown() => {}
+            () = telemetry.log().warned() => {}
             () = sleep_until(limits.minute_ends()) => {}
         }
     }

@@ -174,7 +174,7 @@ pub struct LogQuery<'a> {
 pub struct LogRing {
     started: i64,
     entries: Mutex<Entries>,
-    grown: Notify,
+    warned: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -207,7 +207,7 @@ impl Default for LogRing {
         Self {
             started: now(),
             entries: Mutex::default(),
-            grown: Notify::new(),
+            warned: Notify::new(),
         }
     }
 }
@@ -226,6 +226,7 @@ impl LogRing {
     /// Adds an entry.
     pub fn push(&self, new: NewEntry<'_>) {
         let text = visible_start(new.text, LONGEST_ENTRY);
+        let is_warning = new.level <= Level::WARN;
         let mut entries = self.lock();
         let room = new.room.map(|room| entries.shared_name(room));
         let entry = LogEntry {
@@ -238,12 +239,15 @@ impl LogRing {
         };
         entries.add(entry);
         drop(entries);
-        self.grown.notify_one();
+        // Not for each command: whoever waits reads the entries.
+        if is_warning {
+            self.warned.notify_one();
+        }
     }
 
-    /// Waits until there is an entry that came after the last wait. For one reader.
-    pub async fn grown(&self) {
-        self.grown.notified().await;
+    /// Waits until there is a warning or an error that came after the last wait. For one reader.
+    pub async fn warned(&self) {
+        self.warned.notified().await;
     }
 
     /// The entries that are wanted and that `sees` lets the reader see, by their room; the oldest first.
@@ -255,8 +259,7 @@ impl LogRing {
         let text = query.text.to_lowercase();
         let wanted = |entry: &LogEntry| {
             let room = entry.room.as_deref();
-            entry.level <= query.level
-                && (query.room.is_empty() || room == Some(query.room))
+            (query.room.is_empty() || room == Some(query.room))
                 && sees(room)
                 && (text.is_empty() || entry.contains(&text))
         };
@@ -264,7 +267,9 @@ impl LogRing {
         let all: Vec<_> = {
             let entries = self.lock();
             let range = (Bound::Excluded(query.after), Bound::Unbounded);
-            entries.by_id.range(range).map(|(_, e)| e.clone()).collect()
+            let newer = entries.by_id.range(range).map(|(_, entry)| entry);
+            let bad_enough = newer.filter(|entry| entry.level <= query.level);
+            bad_enough.cloned().collect()
         };
         let newest = all.into_iter().rev().filter(|entry| wanted(entry));
         let mut found: Vec<_> = newest.take(query.limit).collect();
