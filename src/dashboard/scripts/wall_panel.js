@@ -58,51 +58,19 @@ const wallPart = (title, ...content) => el("section", { class: "wall-part", "ari
 
 /// Who calls and who is in the call, with answer, reject and hang up.
 function wallCalls(scope, room) {
-  const base = `room/${room}/`;
   const lines = el("ul", { class: "calls", "aria-label": "Calls", "aria-live": "assertive" });
   const hangUp = el("button", { class: "danger wall-button", type: "button", click: () => press(hangUp, room, "call/hangup") }, icon("hangup"), "Hang up");
   const part = wallPart("Call", lines, hangUp);
-  let shown = "";
-  scope.watch([`${base}calls`, `${base}call/state`], () => {
-    const connections = list(store.get(`${base}calls`)).flatMap((conference) =>
-      list(conference.connections)
-        .filter(({ state }) => !["INACTIVE", "DISCONNECTED"].includes(String(state).toUpperCase()))
-        .map(({ id, address, state, incoming, answerable }) => ({ id, address, state, incoming, ringing: conference.id === "PENDING" || answerable === true })));
-    const inACall = !["idle", "ringing", undefined].includes(store.get(`${base}call/state`));
+  showCalls(scope, room, lines, (inACall, count) => {
     hangUp.hidden = !inACall;
-    part.hidden = !inACall && connections.length === 0;
-    // Unchanged calls keep their elements, so that a button that is being pressed stays.
-    if (shown === JSON.stringify(connections)) return;
-    shown = JSON.stringify(connections);
-    lines.hidden = connections.length === 0;
-    lines.replaceChildren(...connections.map((connection) => callLine(room, connection)));
+    part.hidden = !inACall && count === 0;
   });
   return part;
 }
 
 /// Microphone, camera picture and volume.
 function wallSound(scope, room) {
-  const base = `room/${room}/`;
-  const mute = (state, title, symbol, on, off) => {
-    const status = el("small", { "aria-live": "polite" });
-    const symbolIcon = icon(symbol);
-    const tile = el("button", { class: "tile", type: "button", "data-command": `${state}/set`, click: () => press(tile, room, `${state}/set`, store.get(base + state) !== true) },
-      symbolIcon, el("span", {}, el("b", {}, title), status));
-    scope.watch([base + state], () => {
-      const muted = store.get(base + state);
-      if (muted === undefined) tile.removeAttribute("aria-pressed");
-      else tile.setAttribute("aria-pressed", muted === true);
-      tile.dataset.tone = muted === undefined ? "" : muted ? "bad" : "good";
-      setIcon(symbolIcon, muted ? `${symbol}-off` : symbol);
-      setText(status, muted === undefined ? "Unknown" : muted ? on : off);
-    });
-    return tile;
-  };
-  return wallPart("Sound and picture",
-    el("div", { class: "tiles" },
-      mute("audio/muted", "Mute microphone", "mic", "Muted", "Not muted"),
-      mute("video/muted", "Mute camera", "video", "Picture off", "Picture on")),
-    volumeRow(scope, room));
+  return wallPart("Sound and picture", muteTiles(scope, room), volumeRow(scope, room));
 }
 
 /// The camera positions that are stored, by name.

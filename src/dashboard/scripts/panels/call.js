@@ -41,6 +41,17 @@ function callPanel(scope, room) {
     setText(last, ["Last call: " + (call.name || call.address || "unknown"), words(call.direction), how, Number.isNaN(+ended) ? "" : ended.toLocaleString()].filter(Boolean).join(", "));
   });
 
+  showCalls(scope, room, calls, (inACall) => {
+    inCall.hidden = !inACall;
+    if (!inACall) showKeys(false);
+    form.hidden = inACall;
+  });
+  return panel("Call", "phone", calls, inCall, keys, form, favorites, last);
+}
+
+// Keeps the calls of a room in a list. `changed` is told whether a call is up, and how many lines there are.
+function showCalls(scope, room, lines, changed) {
+  const base = `room/${room}/`;
   let shown = "";
   scope.watch([`${base}calls`, `${base}call/state`], () => {
     const connections = list(store.get(`${base}calls`)).flatMap((conference) =>
@@ -48,16 +59,13 @@ function callPanel(scope, room) {
         .filter(({ state }) => !["INACTIVE", "DISCONNECTED"].includes(String(state).toUpperCase()))
         .map(({ id, address, state, incoming, answerable }) => ({ id, address, state, incoming, ringing: conference.id === "PENDING" || answerable === true })));
     const inACall = !["idle", "ringing", undefined].includes(store.get(`${base}call/state`));
-    inCall.hidden = !inACall;
-    if (!inACall) showKeys(false);
-    form.hidden = inACall;
-    // Unchanged calls keep their elements, so that a focused button keeps the focus.
+    changed(inACall, connections.length);
+    // Unchanged calls keep their elements, so that a button keeps the focus, and one that is being pressed stays.
     if (shown === JSON.stringify(connections)) return;
     shown = JSON.stringify(connections);
-    calls.hidden = connections.length === 0;
-    calls.replaceChildren(...connections.map((connection) => callLine(room, connection)));
+    lines.hidden = connections.length === 0;
+    lines.replaceChildren(...connections.map((connection) => callLine(room, connection)));
   });
-  return panel("Call", "phone", calls, inCall, keys, form, favorites, last);
 }
 
 function callLine(room, { id, address, state, incoming, ringing }) {

@@ -1,6 +1,12 @@
 // The panel of microphone, camera picture and volume.
 
 function soundPanel(scope, room) {
+  const lockedHint = el("p", { class: "dim small-text", hidden: true }, "The far end keeps the microphone muted.");
+  scope.watch([`room/${room}/audio/mute_locked`], () => (lockedHint.hidden = store.get(`room/${room}/audio/mute_locked`) !== true));
+  return panel("Sound and picture", "speaker", muteTiles(scope, room), lockedHint, volumeRow(scope, room));
+}
+
+function muteTiles(scope, room) {
   const base = `room/${room}/`;
   // A button asks for a value and not to toggle: when two people press at the same time, both get
   // what they wanted.
@@ -18,14 +24,9 @@ function soundPanel(scope, room) {
     });
     return tile;
   };
-  const lockedHint = el("p", { class: "dim small-text", hidden: true }, "The far end keeps the microphone muted.");
-  scope.watch([`${base}audio/mute_locked`], () => (lockedHint.hidden = store.get(`${base}audio/mute_locked`) !== true));
-  return panel("Sound and picture", "speaker",
-    el("div", { class: "tiles" },
-      mute({ state: "audio/muted", command: "audio/muted/set", title: "Mute microphone", symbol: "mic", on: "Muted", off: "Not muted" }),
-      mute({ state: "video/muted", command: "video/muted/set", title: "Mute camera", symbol: "video", on: "Picture off", off: "Picture on" })),
-    lockedHint,
-    volumeRow(scope, room));
+  return el("div", { class: "tiles" },
+    mute({ state: "audio/muted", command: "audio/muted/set", title: "Mute microphone", symbol: "mic", on: "Muted", off: "Not muted" }),
+    mute({ state: "video/muted", command: "video/muted/set", title: "Mute camera", symbol: "video", on: "Picture off", off: "Picture on" }));
 }
 
 function volumeRow(scope, room) {
