@@ -6,6 +6,7 @@
 //! ```text
 //! client          repeats a request where that is safe       transfer: files that stream
 //! authenticator   logs in and out, one at a time             login_limits, login_reply, session_holders
+//! identity        what does the device say it is?
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
 //! endpoint        one request, one response; two at a time   sessions, session_store
 //! http            reqwest, with a limit on what is no answer tls: which certificate is trusted
@@ -15,6 +16,7 @@ mod authenticator;
 mod client;
 mod endpoint;
 mod http;
+mod identity;
 mod login_limits;
 mod login_reply;
 mod probe;
@@ -34,6 +36,7 @@ mod unauthenticated;
 
 pub use client::Device;
 pub use http::{HttpError, SessionHeaders};
+pub use identity::DeviceIdentity;
 pub use login_limits::LoginLimiter;
 pub use login_reply::LoginReply;
 pub use problem::{Problem, ProblemCode};

@@ -4,7 +4,7 @@
 //! the page do. A password is only ever sent to the certificate that was shown before.
 //!
 //! ```text
-//! trial       which certificate does a device show? does it take the password? what is it?
+//! trial       which certificate does a device show? does it take the password?
 //! room        the id and the checks of a new room
 //! file        the configuration file: read, checked, replaced in one step
 //! discovery   which addresses of a network are Poly devices?
@@ -23,7 +23,7 @@ pub use discovery::{FoundDevice, addresses_of, discover};
 pub use file::{SetupError, SetupFile};
 pub use room::{DeviceAddress, suggested_id};
 pub use server::serve_setup;
-pub use trial::{DeviceIdentity, log_in, shown_certificate};
+pub use trial::{log_in, shown_certificate};
 
 /// The user of a room that names none.
 pub const DEFAULT_USER: &str = "admin";

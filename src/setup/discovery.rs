@@ -12,9 +12,10 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::room::{DeviceAddress, id_of_host};
-use super::trial::{DeviceIdentity, client};
+use super::trial::client;
 use crate::catalogue::read_body;
 use crate::config::{Certificate, IpNetwork};
+use crate::device::DeviceIdentity;
 
 /// The most addresses of a search: a network with /20. A larger one is searched in parts.
 pub const MOST_ADDRESSES: usize = 4096;

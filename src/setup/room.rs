@@ -2,8 +2,8 @@
 
 use url::{Host, Url};
 
-use super::trial::DeviceIdentity;
 use crate::config::{Certificate, Config, Fingerprint, RoomId, device_url};
+use crate::device::DeviceIdentity;
 
 /// The longest id that is suggested.
 const LONGEST_ID: usize = 32;

@@ -8,9 +8,8 @@ use time::OffsetDateTime;
 
 use super::clock;
 use super::report::{Subject, Trial};
-use crate::catalogue::{Method, Request, RequestBody, TimeLimit, read_body};
 use crate::config::{Certificate, RoomConfig, RoomId};
-use crate::device::{Device, DeviceTimings, LoginLimiter};
+use crate::device::{Device, DeviceIdentity, DeviceTimings, LoginLimiter};
 use crate::rooms::{LackingRead, device_settings, lacking_reads};
 
 /// At most this many states are named that a device does not bring.
@@ -78,16 +77,15 @@ async fn log_in(device: &Device, room: &RoomConfig, started: Instant) -> Found {
 /// What a device is that has let the gateway in.
 async fn usable(device: &Device, room: &RoomConfig, log_in_took: Duration) -> Found {
     let asked = OffsetDateTime::now_utc();
-    let system = system(device).await;
+    let system = device.system().await;
     let answered = OffsetDateTime::now_utc();
-    let (model, firmware) = (text(&system, "model"), text(&system, "softwareVersion"));
+    let identity = DeviceIdentity::of(&system);
     let between = asked.unix_timestamp() + (answered - asked).whole_seconds() / 2;
     let clock_ahead = system["systemTime"].as_i64();
     let clock_ahead = clock_ahead.map(|time| (time / 1000).saturating_sub(between));
     let lacking = lacking_reads(device, &room.settings).await;
 
     let fingerprint = device.fingerprint().unwrap_or_default();
-    let identity = format!("{model} firmware {firmware}");
     let certificate = match room.certificate {
         Certificate::Insecure => {
             format!("{identity}; to pin it, set certificate = \"{fingerprint}\"")
@@ -104,8 +102,8 @@ async fn usable(device: &Device, room: &RoomConfig, log_in_took: Duration) -> Fo
         .iter()
         .map(|read| json!({"path": read.path, "states": read.states, "why": read.why}));
     let facts = [
-        ("model", model.into()),
-        ("firmware", firmware.into()),
+        ("model", identity.model().into()),
+        ("firmware", identity.firmware().into()),
         (
             "log_in_ms",
             u64::try_from(log_in_took.as_millis())
@@ -151,32 +149,6 @@ fn named<'a>(names: impl Iterator<Item = &'a String>) -> Option<String> {
         0 => first,
         more => format!("{first} and {more} more"),
     })
-}
-
-/// The device's answer about itself; null if it does not tell.
-async fn system(device: &Device) -> Value {
-    let request = Request {
-        method: Method::Get,
-        path: vec!["rest".into(), "system".into()],
-        query: Vec::new(),
-        body: RequestBody::None,
-        repeatable: true,
-    };
-    let answer = device
-        .send(&request, 1 << 20, device.deadline(TimeLimit::Ordinary))
-        .await;
-    match &answer {
-        Ok(answer) if answer.status == 200 => read_body(&answer.body).unwrap_or_default(),
-        _ => Value::Null,
-    }
-}
-
-/// A text of it; `unknown` if the device does not tell. Without control characters, so that a device cannot
-/// send commands to the terminal.
-fn text(system: &Value, name: &str) -> String {
-    let text = system[name].as_str().unwrap_or("unknown");
-    let plain = text.chars().filter(|c| !c.is_control());
-    plain.take(100).collect()
 }
 
 #[cfg(test)]
