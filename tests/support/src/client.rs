@@ -17,6 +17,8 @@ use super::{SOON, watchdog};
 struct Received {
     messages: Mutex<Vec<Publish>>,
     acks: Mutex<(usize, usize)>,
+    /// Why the connection ended. A wait that ends without success says it.
+    ended: Mutex<Option<String>>,
     changed: Notify,
 }
 
@@ -51,13 +53,22 @@ impl Client {
         options.set_max_packet_size(Some(64 << 20));
         let mut network = rumqttc::NetworkOptions::new();
         network.set_tcp_nodelay(true);
+        // The library's own five seconds may not do for a broker that just started on a busy machine.
+        network.set_connection_timeout(SOON.as_secs());
         options.set_network_options(network);
         with(&mut options);
         let (client, mut events) = AsyncClient::new(options, 256);
         let received = Arc::<Received>::default();
         let into = received.clone();
         let task = tokio::spawn(async move {
-            while let Ok(event) = events.poll().await {
+            loop {
+                let event = match events.poll().await {
+                    Ok(event) => event,
+                    Err(error) => {
+                        *into.ended.lock().unwrap() = Some(error.to_string());
+                        break;
+                    }
+                };
                 match event {
                     Event::Incoming(Packet::Publish(publish)) => {
                         into.messages.lock().unwrap().push(publish);
@@ -106,7 +117,11 @@ impl Client {
                 .iter()
                 .map(|(t, p)| format!("{t} {:.80}", p))
                 .collect();
-            panic!("never came: {what}\nreceived were\n{}", topics.join("\n"));
+            let ended = self.received.ended.lock().unwrap();
+            panic!(
+                "never came: {what}\nthe connection's end: {ended:?}\nreceived were\n{}",
+                topics.join("\n")
+            );
         }
     }
 

@@ -54,12 +54,15 @@ impl Mosquitto {
             .spawn()
             .unwrap();
         watchdog::started(child.id());
-        let mosquitto = Self {
+        let mut mosquitto = Self {
             port,
             child,
             _dir: dir,
         };
         listening(port);
+        // What listens must be this one: it ends at once where something else has the port.
+        let ended = mosquitto.child.try_wait().unwrap();
+        assert!(ended.is_none(), "Mosquitto at port {port}: {ended:?}");
         mosquitto
     }
 
