@@ -8,13 +8,15 @@
 //! authenticator   logs in and out, one at a time             login_limits, login_reply, session_holders
 //! identity        what does the device say it is?
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
-//! endpoint        one request, one response; two at a time   sessions, session_store
+//! endpoint        one request, one response; two at a time   sessions, session_store, session_file
+//! fence           may requests begin, where several gateways share the device?
 //! http            reqwest, with a limit on what is no answer tls: which certificate is trusted
 //! ```
 
 mod authenticator;
 mod client;
 mod endpoint;
+mod fence;
 mod http;
 mod identity;
 mod login_limits;
@@ -23,6 +25,7 @@ mod probe;
 mod problem;
 mod response;
 mod session;
+mod session_file;
 mod session_holders;
 mod session_store;
 mod sessions;
@@ -35,6 +38,7 @@ mod transfer;
 mod unauthenticated;
 
 pub use client::Device;
+pub use fence::{DeviceFence, Fence, FenceClosed};
 pub use http::{HttpError, SessionHeaders};
 pub use identity::DeviceIdentity;
 pub use login_limits::LoginLimiter;
@@ -42,7 +46,8 @@ pub use login_reply::LoginReply;
 pub use problem::{Problem, ProblemCode};
 pub use response::{DeviceResponse, Oversize, RequestError};
 pub use session::Session;
-pub use session_store::SessionStore;
+pub use session_file::SessionFile;
+pub use session_store::{KeptSessions, SessionStore, SharedSessions};
 pub use settings::DeviceSettings;
 pub use timings::DeviceTimings;
 pub use transfer::{DownloadError, Downloaded, LARGEST_UPLOAD};

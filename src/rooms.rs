@@ -58,7 +58,7 @@ use tokio::time::Instant;
 use crate::catalogue::Call;
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
 use crate::config::{self, Config, RoomId};
-use crate::device::{DeviceTimings, LoginLimiter, SessionStore};
+use crate::device::{DeviceTimings, LoginLimiter, SessionFile, SessionStore};
 use crate::nearest::Nearest;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
@@ -239,7 +239,7 @@ impl Rooms {
         max_payload: usize,
     ) -> RoomSettings {
         let mut device = device_settings(room, &self.timings, &self.telemetry, &self.login_limiter);
-        device.session_store = self.session_store(&id, room);
+        device.session_store = self.session_file(&id, room).map(SessionStore::File);
         RoomSettings {
             id,
             device,
@@ -262,17 +262,17 @@ impl Rooms {
     }
 
     /// Where a room's sessions are stored, if they are.
-    fn session_store(&self, id: &str, room: &config::RoomConfig) -> Option<SessionStore> {
+    fn session_file(&self, id: &str, room: &config::RoomConfig) -> Option<SessionFile> {
         let runtime = self.runtime.as_ref()?;
-        Some(SessionStore::new(runtime, id, &room.url, &room.user))
+        Some(SessionFile::new(runtime, id, &room.url, &room.user))
     }
 
     /// Removes the sessions of rooms that are configured no more.
     fn remove_unused_sessions(&self, config: &Config) {
         if let Some(runtime) = &self.runtime {
             let rooms = config.rooms.iter();
-            let used = rooms.filter_map(|(id, room)| self.session_store(&id.shared(), room));
-            SessionStore::remove_unused(runtime, &used.collect::<Vec<_>>());
+            let used = rooms.filter_map(|(id, room)| self.session_file(&id.shared(), room));
+            SessionFile::remove_unused(runtime, &used.collect::<Vec<_>>());
         }
     }
 
@@ -356,7 +356,7 @@ impl Rooms {
 /// Whether sessions may be stored in this directory. If not, the log says why, and the gateway works
 /// without.
 fn is_usable(directory: &Path) -> bool {
-    let checked = SessionStore::check_directory(directory);
+    let checked = SessionFile::check_directory(directory);
     if let Err(why) = &checked {
         tracing::error!(
             "sessions are not stored, so a gateway that is killed leaves them at the devices: the \

@@ -12,7 +12,7 @@ use super::{
     health, home_assistant, mqtt,
 };
 use crate::config::Config;
-use crate::device::{DeviceTimings, SessionStore};
+use crate::device::{DeviceTimings, SessionFile};
 use crate::doors;
 use crate::doors::access::Access;
 use crate::doors::clients::Clients;
@@ -61,7 +61,7 @@ impl App {
         let tcp_socket = bind_configured(options.listen.tcp, config.tcp.listen)?;
 
         let runtime = options.runtime.as_ref();
-        if let Some(runtime) = runtime.filter(|dir| SessionStore::check_directory(dir).is_ok()) {
+        if let Some(runtime) = runtime.filter(|dir| SessionFile::check_directory(dir).is_ok()) {
             broker_topics::compare(runtime, &config);
         }
         let store = StateStore::new();

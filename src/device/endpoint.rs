@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::MOST_REQUESTS_AT_ONCE;
+use super::fence::DeviceFence;
 use super::http::{
     DEVICE_CONNECT_TIMEOUT, HttpClient, HttpError, HttpRequest, HttpResponse, METERED_PROVIDER,
     UploadBody,
@@ -74,6 +75,7 @@ pub(super) struct Endpoint {
     slots: Semaphore,
     sessions: Arc<Sessions>,
     telemetry: Arc<Telemetry>,
+    fence: DeviceFence,
 }
 
 impl Endpoint {
@@ -83,13 +85,19 @@ impl Endpoint {
     /// TLS settings that cannot be used.
     pub fn new(settings: &DeviceSettings, sessions: Arc<Sessions>) -> Result<Self, String> {
         let (tls, handshakes) = client_config(&settings.certificate, METERED_PROVIDER.clone())?;
-        let http = HttpClient::new(settings.url.clone(), tls, settings.keep_alive);
+        let http = HttpClient::new(
+            settings.url.clone(),
+            tls,
+            settings.keep_alive,
+            settings.fence.clone(),
+        );
         Ok(Self {
             http: http.map_err(|error| os_error::cause_words(&error))?,
             handshakes,
             slots: Semaphore::new(MOST_REQUESTS_AT_ONCE),
             sessions,
             telemetry: settings.telemetry.clone(),
+            fence: settings.fence.clone(),
         })
     }
 
@@ -121,6 +129,7 @@ impl Endpoint {
     /// # Errors
     /// The device is offline.
     pub async fn reach(&self) -> Result<(), Problem> {
+        self.fence.check()?;
         let dialled = dial(self.http.host(), self.http.port());
         match timeout(DEVICE_CONNECT_TIMEOUT, dialled).await {
             Ok(Ok(_)) => Ok(()),
@@ -165,6 +174,9 @@ impl Endpoint {
         upload: Option<UploadBody>,
         limit: usize,
     ) -> (Attempt, Vec<String>) {
+        if let Err(closed) = self.fence.check() {
+            return (Attempt::Unreachable(closed.into()), Vec::new());
+        }
         let headers = session.map(Session::headers);
         match self.http.send(request, headers, upload).await {
             Ok(response) => {

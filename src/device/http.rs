@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use url::Url;
 
 use super::MOST_REQUESTS_AT_ONCE;
+use super::fence::{DeviceFence, FenceClosed};
 use crate::catalogue::{self, Request, RequestBody};
 use response::LARGEST_RESPONSE_HEAD;
 use surplus::{LARGEST_SURPLUS, MeterOfConnections, SurplusMeter, is_surplus};
@@ -58,6 +59,9 @@ pub enum HttpError {
     /// The connection broke after that, or what came is not HTTP.
     #[error("the connection broke")]
     Broken(#[source] reqwest::Error),
+    /// This gateway may not use the device any more; a part may have been sent.
+    #[error("{0}")]
+    Fenced(#[from] FenceClosed),
     /// The head of the response is too large.
     #[error(
         "the response's headers are larger than {} KiB or more than {MOST_RESPONSE_HEADERS}",
@@ -73,9 +77,12 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// The device sent so much that another attempt would bring the same.
+    /// Another attempt would bring the same: the device sent too much, or this gateway may not use it.
     pub fn is_deliberate(&self) -> bool {
-        matches!(self, Self::TooMuchSurplus | Self::HeadTooLarge)
+        matches!(
+            self,
+            Self::TooMuchSurplus | Self::HeadTooLarge | Self::Fenced(_)
+        )
     }
 }
 
@@ -131,6 +138,7 @@ pub struct HttpClient {
     client: reqwest::Client,
     device: Url,
     surplus: SurplusMeter,
+    fence: DeviceFence,
 }
 
 impl HttpClient {
@@ -142,6 +150,7 @@ impl HttpClient {
         device: Url,
         mut tls: ClientConfig,
         keep_alive: bool,
+        fence: DeviceFence,
     ) -> Result<Self, reqwest::Error> {
         let idle_connections = if keep_alive { MOST_REQUESTS_AT_ONCE } else { 0 };
         if keep_alive {
@@ -170,6 +179,7 @@ impl HttpClient {
             client,
             device,
             surplus,
+            fence,
         })
     }
 
@@ -259,7 +269,7 @@ impl HttpClient {
             *outgoing.body_mut() = Some(request.body.clone().into());
         }
         self.surplus.begin_exchange();
-        let response = self.client.execute(outgoing).await?;
+        let response = self.fence.guard(self.client.execute(outgoing)).await??;
         HttpResponse::new(response, self.surplus.clone(), upload_guard)
     }
 }

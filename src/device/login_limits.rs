@@ -71,7 +71,9 @@ impl LoginBackoff {
             ProblemCode::Offline
             | ProblemCode::CertificateUnknown
             | ProblemCode::CertificateChanged
-            | ProblemCode::NotUnderstood => Duration::ZERO,
+            | ProblemCode::NotUnderstood
+            | ProblemCode::NoCluster
+            | ProblemCode::NoOwner => Duration::ZERO,
         };
         self.blocked = (!wait.is_zero()).then(|| (now + wait, problem.clone()));
     }

@@ -22,11 +22,15 @@ pub enum ProblemCode {
     LockedOut,
     /// All of the device's sessions are in use.
     TooManySessions,
+    /// The other gateways cannot be asked, so this one may not use the device.
+    NoCluster,
+    /// No gateway that runs has the room.
+    NoOwner,
 }
 
 impl ProblemCode {
     /// Every code.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Offline,
         Self::NotUnderstood,
         Self::CertificateUnknown,
@@ -34,6 +38,8 @@ impl ProblemCode {
         Self::Unauthorized,
         Self::LockedOut,
         Self::TooManySessions,
+        Self::NoCluster,
+        Self::NoOwner,
     ];
 
     /// The code of commands that fail for this reason.
@@ -100,6 +106,8 @@ mod tests {
             ProblemCode::Unauthorized => 4,
             ProblemCode::LockedOut => 5,
             ProblemCode::TooManySessions => 6,
+            ProblemCode::NoCluster => 7,
+            ProblemCode::NoOwner => 8,
         }
     }
 

@@ -33,12 +33,14 @@ struct KnownSessions {
 }
 
 impl Sessions {
-    /// The sessions that an earlier run stored. The newest that was in use becomes the current one.
-    /// A session whose log-in reply could not be read has no state and was never in use: it is only
-    /// to be released.
+    /// The sessions that were stored. The newest that was in use becomes the current one, unless another
+    /// gateway may still use it: then it is to be released. A session whose log-in reply could not be read has
+    /// no state and was never in use: it is only to be released.
     pub fn new(store: Option<SessionStore>) -> Self {
-        let mut stored = store.as_ref().map(SessionStore::load).unwrap_or_default();
+        let found = store.as_ref().map(SessionStore::load).unwrap_or_default();
+        let mut stored = found.sessions;
         let newest = stored.iter().rposition(|session| !session.state.is_null());
+        let newest = newest.filter(|_| !found.may_be_in_use);
         let current = newest.map(|newest| Arc::new(stored.remove(newest)));
         let unreleased = stored.into_iter().map(|session| (Arc::new(session), 0));
         Self {
@@ -72,13 +74,13 @@ impl Sessions {
         current.filter(|session| Some(session.generation) != stale)
     }
 
-    /// The generation of the current session; 0 if there is none.
+    /// The highest generation of the known sessions; 0 if there is none.
     pub fn generation(&self) -> u64 {
         let known = self.lock();
-        known
-            .current
-            .as_ref()
-            .map_or(0, |session| session.generation)
+        let unreleased = known.unreleased.iter().map(|(session, _)| session);
+        let generations = unreleased.chain(&known.current);
+        let generations = generations.map(|session| session.generation);
+        generations.max().unwrap_or_default()
     }
 
     /// Uses this session from now on.
@@ -167,6 +169,8 @@ mod tests {
     use serde_json::json;
     use url::Url;
 
+    use super::super::session_file::SessionFile;
+    use super::super::session_store::{KeptSessions, SharedSessions};
     use super::*;
 
     fn session(id: &str, generation: u64) -> Arc<Session> {
@@ -178,7 +182,8 @@ mod tests {
     fn a_session_without_a_readable_reply_is_only_released_after_a_kill() {
         let directory = tempfile::tempdir().unwrap();
         let url = Url::parse("https://192.0.2.1").unwrap();
-        let store = || Some(SessionStore::new(directory.path(), "1", &url, "admin"));
+        let file = SessionFile::new(directory.path(), "1", &url, "admin");
+        let store = || Some(SessionStore::File(file.clone()));
         let killed = Sessions::new(store());
         killed.set_current(session("whole", 1));
         let cookies = ["session_id=spoilt; Path=/".to_owned()];
@@ -188,6 +193,31 @@ mod tests {
         let next = Sessions::new(store());
         assert_eq!(next.current(None).unwrap().state["role"], "ADMIN");
         assert_eq!(next.unreleased().len(), 1);
+    }
+
+    #[derive(Debug)]
+    struct Predecessor;
+
+    impl SharedSessions for Predecessor {
+        fn load(&self) -> KeptSessions {
+            let state = json!({"role": "ADMIN"});
+            let sessions = json!([{"id": "a", "token": null, "state": state}]);
+            KeptSessions {
+                text: sessions.to_string().into(),
+                may_be_in_use: true,
+            }
+        }
+        fn store(&self, _: Option<String>) {}
+    }
+
+    #[test]
+    fn a_session_that_another_gateway_may_use_is_released_first() {
+        let shared = SessionStore::Shared(Arc::new(Predecessor));
+        let sessions = Sessions::new(Some(shared));
+        assert!(sessions.current(None).is_none());
+        assert_eq!(sessions.unreleased().len(), 1);
+        // The next session is told from it.
+        assert_eq!(sessions.generation(), 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use url::Url;
 
+use super::fence::DeviceFence;
 use super::login_limits::LoginLimiter;
 use super::session_store::SessionStore;
 use super::timings::DeviceTimings;
@@ -32,4 +33,6 @@ pub struct DeviceSettings {
     pub login_limiter: LoginLimiter,
     /// Where the session is stored, so that a gateway that was killed finds it again.
     pub session_store: Option<SessionStore>,
+    /// Whether requests may begin, where several gateways share the device.
+    pub fence: DeviceFence,
 }

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use url::Url;
 
-use super::{Device, DeviceSettings, DeviceTimings, LoginLimiter};
+use super::{Device, DeviceFence, DeviceSettings, DeviceTimings, LoginLimiter};
 use crate::config::Certificate;
 
 /// A connection to the device.
@@ -117,6 +117,7 @@ impl TestDevice {
             telemetry: Arc::default(),
             login_limiter: LoginLimiter::default(),
             session_store: None,
+            fence: DeviceFence::default(),
         })
         .unwrap()
     }

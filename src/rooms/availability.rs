@@ -151,7 +151,9 @@ impl Availability {
             ProblemCode::Offline
             | ProblemCode::NotUnderstood
             | ProblemCode::CertificateUnknown
-            | ProblemCode::CertificateChanged => {}
+            | ProblemCode::CertificateChanged
+            | ProblemCode::NoCluster
+            | ProblemCode::NoOwner => {}
         }
         let mut wait = self.reconnect_wait;
         if camera_may_move {

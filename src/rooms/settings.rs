@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::schedule::PollIntervals;
 use crate::catalogue::PresetNames;
 use crate::config::RoomConfig;
-use crate::device::{DeviceSettings, DeviceTimings, LoginLimiter};
+use crate::device::{DeviceFence, DeviceSettings, DeviceTimings, LoginLimiter};
 use crate::telemetry::Telemetry;
 
 /// The settings of one room.
@@ -54,5 +54,6 @@ pub fn device_settings(
         telemetry: telemetry.clone(),
         login_limiter: login_limiter.clone(),
         session_store: None,
+        fence: DeviceFence::default(),
     }
 }

@@ -10,7 +10,7 @@ use super::schedule::PollIntervals;
 use super::settings::RoomSettings;
 use crate::catalogue::{Operation, operations};
 use crate::config::Certificate;
-use crate::device::{DeviceResponse, DeviceSettings, DeviceTimings, LoginLimiter};
+use crate::device::{DeviceFence, DeviceResponse, DeviceSettings, DeviceTimings, LoginLimiter};
 
 pub const INTERVALS: PollIntervals = PollIntervals {
     fast: Duration::from_secs(2),
@@ -49,6 +49,7 @@ pub fn device_settings(url: &str, certificate: Certificate) -> DeviceSettings {
         telemetry: Arc::default(),
         login_limiter: LoginLimiter::default(),
         session_store: None,
+        fence: DeviceFence::default(),
     }
 }
 

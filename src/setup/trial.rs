@@ -6,7 +6,9 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::config::{Certificate, Fingerprint, Secret};
-use crate::device::{Device, DeviceIdentity, DeviceSettings, DeviceTimings, LoginLimiter};
+use crate::device::{
+    Device, DeviceFence, DeviceIdentity, DeviceSettings, DeviceTimings, LoginLimiter,
+};
 
 pub(super) fn client(
     url: &Url,
@@ -24,6 +26,7 @@ pub(super) fn client(
         telemetry: Arc::default(),
         login_limiter: LoginLimiter::default(),
         session_store: None,
+        fence: DeviceFence::default(),
     })
 }
 

@@ -21,7 +21,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 fn client(url: &Url, keep_alive: bool) -> HttpClient {
     let (tls, _) = client_config(&Certificate::Insecure, METERED_PROVIDER.clone()).unwrap();
-    HttpClient::new(url.clone(), tls, keep_alive).unwrap()
+    HttpClient::new(url.clone(), tls, keep_alive, DeviceFence::default()).unwrap()
 }
 
 async fn body(mut response: HttpResponse) -> Result<Vec<u8>, HttpError> {
@@ -109,6 +109,7 @@ async fn a_response_dropped_before_its_end_closes_the_connection() {
             client: client.client.clone(),
             device: device.url.clone(),
             surplus: client.surplus.clone(),
+            fence: DeviceFence::default(),
         };
         for _ in 0..2 {
             let request = client.fixed(Method::GET, "/rest/audio", None);

@@ -200,6 +200,7 @@ async fn answers_of_any_number_and_size_are_no_surplus() {
         client: client.client.clone(),
         device: device.url.clone(),
         surplus: client.surplus.clone(),
+        fence: DeviceFence::default(),
     };
     for _ in 0..20 {
         assert!(get(&client).await.unwrap().is_empty());

@@ -1,0 +1,110 @@
+//! Whether requests may begin at a device that several gateways share.
+//!
+//! The device knows nothing of gateways, so the one that has lost a room must stop by itself. The client asks
+//! before each attempt, before a log-in, and each time a request makes progress until it is answered. Owns
+//! only the question; who answers it knows the other gateways.
+
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::problem::{Problem, ProblemCode};
+
+/// Answers whether requests may begin now.
+pub trait Fence: Debug + Send + Sync {
+    /// Whether a request may begin at this moment. Called often, also while one is under way.
+    fn is_open(&self) -> bool;
+}
+
+/// The fence of one device; a gateway that is alone has none, and asks nobody.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceFence(Option<Arc<dyn Fence>>);
+
+/// This gateway may not ask the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this gateway may not use the device at the moment: another one may have taken the room over"
+)]
+pub struct FenceClosed;
+
+impl DeviceFence {
+    /// Asks this one.
+    pub fn new(fence: Arc<dyn Fence>) -> Self {
+        Self(Some(fence))
+    }
+
+    /// # Errors
+    /// No request may begin now.
+    pub fn check(&self) -> Result<(), FenceClosed> {
+        match &self.0 {
+            Some(fence) if !fence.is_open() => Err(FenceClosed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs `request` as long as the fence is open. It is asked right before each step, so that no bytes go
+    /// after a wait for a connection in which the fence has closed.
+    ///
+    /// # Errors
+    /// The fence has closed: `request` was dropped, and its connection with it.
+    pub async fn guard<T>(&self, request: impl Future<Output = T>) -> Result<T, FenceClosed> {
+        let mut request = pin!(request);
+        std::future::poll_fn(|context| match self.check() {
+            Ok(()) => request.as_mut().poll(context).map(Ok),
+            Err(closed) => Poll::Ready(Err(closed)),
+        })
+        .await
+    }
+}
+
+impl From<FenceClosed> for Problem {
+    fn from(closed: FenceClosed) -> Self {
+        Self::new(ProblemCode::NoCluster, closed.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures_util::FutureExt;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Switch(AtomicBool);
+
+    impl Fence for Switch {
+        fn is_open(&self) -> bool {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_step_after_the_fence_has_closed_is_not_made() {
+        let switch = Arc::new(Switch(AtomicBool::new(true)));
+        let fence = DeviceFence::new(switch.clone());
+        let (connected, waits) = oneshot::channel();
+        let sent = AtomicBool::new(false);
+        let request = async {
+            waits.await.unwrap();
+            sent.store(true, Ordering::SeqCst);
+        };
+        let mut guarded = pin!(fence.guard(request));
+        assert!((&mut guarded).now_or_never().is_none());
+        switch.0.store(false, Ordering::SeqCst);
+        connected.send(()).unwrap();
+        assert_eq!(guarded.await, Err(FenceClosed));
+        assert!(!sent.load(Ordering::SeqCst));
+        assert_eq!(fence.check(), Err(FenceClosed));
+    }
+
+    #[tokio::test]
+    async fn without_a_fence_everything_may_begin() {
+        let fence = DeviceFence::default();
+        assert_eq!(fence.check(), Ok(()));
+        assert_eq!(fence.guard(async { 5 }).await, Ok(5));
+    }
+}
