@@ -32,6 +32,7 @@ mod rest;
 mod room;
 mod schedule;
 mod settings;
+mod sharing;
 mod spellings;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -43,8 +44,9 @@ mod underway;
 pub use lacking::{LackingRead, lacking_reads};
 pub use reading::ReadOutcome;
 pub use settings::device_settings;
+pub use sharing::{Leaving, RoomSharing};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -83,6 +85,8 @@ pub struct Rooms {
     login_limiter: LoginLimiter,
     /// The directory in which sessions are kept.
     runtime: Option<PathBuf>,
+    /// The other gateways, if the rooms are shared with any.
+    sharing: Option<Arc<dyn RoomSharing>>,
     rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
     /// The rooms that are known, but do not run.
     not_running: Mutex<BTreeMap<Arc<str>, NotRunning>>,
@@ -96,6 +100,8 @@ enum NotRunning {
     Changing,
     /// Something of its configuration cannot be used, such as a file.
     CannotStart,
+    /// Another gateway has it.
+    Elsewhere,
 }
 
 impl NotRunning {
@@ -106,6 +112,10 @@ impl NotRunning {
             Self::CannotStart => Failure::new(
                 ErrorCode::Offline,
                 "the room could not be started; the gateway's log says why",
+            ),
+            Self::Elsewhere => Failure::new(
+                ErrorCode::Offline,
+                "another gateway of the cluster has the room, or none",
             ),
         }
     }
@@ -126,6 +136,7 @@ impl Rooms {
         timings: DeviceTimings,
         telemetry: Arc<Telemetry>,
         runtime: Option<PathBuf>,
+        sharing: Option<Arc<dyn RoomSharing>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
@@ -133,6 +144,7 @@ impl Rooms {
             telemetry,
             login_limiter: LoginLimiter::default(),
             runtime: runtime.filter(|directory| is_usable(directory)),
+            sharing,
             rooms: RwLock::default(),
             not_running: Mutex::default(),
             started: OffsetDateTime::now_utc(),
@@ -152,7 +164,7 @@ impl Rooms {
         let mut failed = BTreeMap::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         for (id, room) in &config.rooms {
-            if rooms.contains_key(&id.shared()) {
+            if rooms.contains_key(&id.shared()) || !self.owns(&id.shared()) {
                 continue;
             }
             let settings = self.settings(id.shared(), room, config.mqtt.max_payload);
@@ -173,7 +185,9 @@ impl Rooms {
         }
         drop(rooms);
         let cannot_start = |id: &Arc<str>| (id.clone(), NotRunning::CannotStart);
-        *self.not_running() = failed.keys().map(cannot_start).collect();
+        let elsewhere = config.rooms.keys().filter(|id| !self.owns(&id.shared()));
+        let elsewhere = elsewhere.map(|id| (id.shared(), NotRunning::Elsewhere));
+        *self.not_running() = failed.keys().map(cannot_start).chain(elsewhere).collect();
         self.publish_info(config);
         if failed.is_empty() {
             return Ok(());
@@ -182,6 +196,32 @@ impl Rooms {
         Err(failed
             .map(|(id, error)| format!("rooms.{id}: {error}"))
             .collect())
+    }
+
+    /// Whether this gateway runs a configured room.
+    fn owns(&self, room: &str) -> bool {
+        let mut sharing = self.sharing.iter();
+        sharing.all(|sharing| sharing.owns(room))
+    }
+
+    /// Ends rooms that another gateway gets, or has already. Their topics stay as they are. Returns when they have
+    /// ended, at `deadline` at the latest.
+    pub async fn leave(&self, leaving: &BTreeSet<Arc<str>>, how: Leaving, deadline: Instant) {
+        let rooms: Vec<_> = {
+            let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+            let elsewhere = leaving.iter().map(|id| (id.clone(), NotRunning::Elsewhere));
+            self.not_running().extend(elsewhere);
+            let left = leaving.iter().filter_map(|id| rooms.remove(id));
+            left.collect()
+        };
+        let ended = rooms.into_iter().map(async |running| match how {
+            Leaving::HandedOver => running.room.hand_over(deadline).await,
+            Leaving::Lost => running.room.abandon().await,
+        });
+        futures_util::future::join_all(ended).await;
+        for room in leaving {
+            self.telemetry.room_removed(room);
+        }
     }
 
     /// From now on the rooms of this configuration are known, though [`Rooms::apply`] has not started
@@ -239,7 +279,13 @@ impl Rooms {
         max_payload: usize,
     ) -> RoomSettings {
         let mut device = device_settings(room, &self.timings, &self.telemetry, &self.login_limiter);
-        device.session_store = self.session_file(&id, room).map(SessionStore::File);
+        match &self.sharing {
+            Some(sharing) => {
+                device.session_store = Some(sharing.sessions(&id, room));
+                device.fence = sharing.fence(&id);
+            }
+            None => device.session_store = self.session_file(&id, room).map(SessionStore::File),
+        }
         RoomSettings {
             id,
             device,

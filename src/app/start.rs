@@ -82,6 +82,7 @@ impl App {
             options.timings,
             telemetry.clone(),
             options.runtime,
+            None,
         );
         if let Err(failed) = rooms.apply(&config).await {
             return Err(failed.join("\n"));

@@ -107,6 +107,11 @@ impl Device {
         self.log_out().await;
     }
 
+    /// Ends the use of the device by this gateway, and leaves the session to the one that uses it next.
+    pub fn hand_over(&self) {
+        self.authenticator.close();
+    }
+
     /// Carries a request out: logs in where that is needed, repeats where that is safe, and holds
     /// the whole response in memory, which may have `limit` bytes.
     ///

@@ -31,6 +31,7 @@ mod tests;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -65,12 +66,12 @@ pub async fn run(
     device: Device,
     queue: Arc<Queue>,
     publisher: Arc<RoomPublisher>,
-    stop: CancellationToken,
+    stop: StopSignal,
     stops: CameraStops,
 ) -> CameraStops {
     let mut actor = Actor::new(settings, device, queue, publisher, stops);
     actor.connect();
-    let mut cancelled = pin!(stop.cancelled());
+    let mut cancelled = pin!(stop.asked.cancelled());
     let mut stopping = false;
     loop {
         actor.start_work(stopping);
@@ -90,9 +91,37 @@ pub async fn run(
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
-    // On the heap: it is needed once, and would make every room's task larger for months.
-    Box::pin(actor.device.close()).await;
+    if stop.hands_over() {
+        actor.device.hand_over();
+    } else {
+        // On the heap: it is needed once, and would make every room's task larger for months.
+        Box::pin(actor.device.close()).await;
+    }
     actor.stops
+}
+
+/// Asks a room's task to stop.
+#[derive(Debug, Clone, Default)]
+pub struct StopSignal {
+    asked: CancellationToken,
+    hands_over: Arc<AtomicBool>,
+}
+
+impl StopSignal {
+    /// The task finishes what it began, releases the session and ends.
+    pub fn stop(&self) {
+        self.asked.cancel();
+    }
+
+    /// The task finishes what it began and ends. The session is left to the gateway that has the room next.
+    pub fn hand_over(&self) {
+        self.hands_over.store(true, Ordering::Release);
+        self.asked.cancel();
+    }
+
+    fn hands_over(&self) -> bool {
+        self.hands_over.load(Ordering::Acquire)
+    }
 }
 
 /// The result of one of the room's futures.

@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::actor;
+use super::actor::{self, StopSignal};
 use super::camera_stops::CameraStops;
 use super::publisher::RoomPublisher;
 use super::queue::{Queue, Ticket};
@@ -28,7 +27,7 @@ use crate::telemetry::room_span;
 #[derive(Debug)]
 pub struct Room {
     entrance: Arc<RoomEntrance>,
-    stop: CancellationToken,
+    stop: StopSignal,
     task: JoinHandle<CameraStops>,
 }
 
@@ -62,7 +61,7 @@ impl Room {
         );
         let publisher = Arc::new(publisher);
         let queue = Arc::new(Queue::new(publisher.clone()));
-        let stop = CancellationToken::new();
+        let stop = StopSignal::default();
         let span = room_span(&settings.id);
         let entrance = RoomEntrance {
             max_command_age: settings.max_command_age,
@@ -98,19 +97,37 @@ impl Room {
     /// Takes no more commands, finishes those begun by `deadline`, logs out and ends. Returns the
     /// stops of cameras that may still be moving.
     pub async fn stop(self, deadline: Instant) -> CameraStops {
-        self.stop.cancel();
-        // What the room still does at the deadline is cut off; its replies answer by themselves.
-        let mut task = self.task;
-        let stops = match tokio::time::timeout_at(deadline, &mut task).await {
-            Ok(stops) => stops.unwrap_or_default(),
-            Err(_) => {
-                task.abort();
-                let _ = task.await;
-                CameraStops::default()
-            }
-        };
-        self.entrance.publisher.unavailable();
+        self.stop.stop();
+        let publisher = self.entrance.publisher.clone();
+        let stops = self.ended(deadline).await;
+        publisher.unavailable();
         stops
+    }
+
+    /// Takes no more commands, finishes those begun by `deadline` and ends. The session stays at the device for
+    /// the gateway that has the room next, which also publishes its availability.
+    pub async fn hand_over(self, deadline: Instant) {
+        self.stop.hand_over();
+        self.ended(deadline).await;
+    }
+
+    /// Ends at once, without a request to the device: another gateway may have the room already.
+    pub async fn abandon(self) {
+        self.entrance.queue.stop();
+        self.stop.hand_over();
+        self.ended(Instant::now()).await;
+    }
+
+    /// Waits for the task to end. What it still does at the deadline is cut off; its replies answer by
+    /// themselves.
+    async fn ended(self, deadline: Instant) -> CameraStops {
+        let mut task = self.task;
+        if let Ok(stops) = tokio::time::timeout_at(deadline, &mut task).await {
+            return stops.unwrap_or_default();
+        }
+        task.abort();
+        let _ = task.await;
+        CameraStops::default()
     }
 }
 

@@ -12,7 +12,7 @@ const PAYLOAD: &[u8] = b"{\"volume\":\"loud\",\"request_id\":1.50}";
 /// Room 1 runs and room 2 is being started; there is no other.
 async fn rooms() -> Arc<Rooms> {
     let timings = DeviceTimings::default();
-    let rooms = Rooms::new(StateStore::new(), timings, Arc::default(), None);
+    let rooms = Rooms::new(StateStore::new(), timings, Arc::default(), None, None);
     let read = |text: &str| config::read("file".into(), text, []).unwrap().config;
     rooms.apply(&read(CONFIG)).await.unwrap();
     rooms.expect(&read(&CONFIG.replace("rooms.1", "rooms.2")));
