@@ -7,10 +7,12 @@ mod add;
 mod asyncapi;
 mod check;
 mod clear;
+mod completions;
 mod config_file;
 mod demo;
 mod discover;
 mod log;
+mod man;
 mod output;
 mod progress;
 mod run;
@@ -25,7 +27,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::Builder;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -65,6 +67,10 @@ enum Command {
     Asyncapi,
     /// Print the JSON Schema of the configuration.
     Schema(schema::Schema),
+    /// Print the completions for a shell.
+    Completions(completions::Completions),
+    /// Print the manual page.
+    Man(man::ManualPage),
 }
 
 /// Why a command failed. The text is printed to standard error.
@@ -143,6 +149,8 @@ fn execute(command: Command) -> ExitCode {
         Command::Topics(topics) => topics.run(),
         Command::Asyncapi => asyncapi::run(),
         Command::Schema(schema) => schema.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(page) => page.run(Cli::command()),
     };
     exit_status(ended, io::stderr())
 }

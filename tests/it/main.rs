@@ -58,6 +58,7 @@ mod mqtt_conformance;
 mod mqtt_door;
 mod numbers;
 mod own_certificates;
+mod packaging;
 mod presets;
 mod printing;
 mod providers;

@@ -295,7 +295,7 @@ async fn credentials_of_the_unit_change_at_a_restart() {
     assert_eq!(reload, Some("/bin/kill -HUP $MAINPID"));
     let loaded = UNIT
         .lines()
-        .find_map(|line| line.strip_prefix("LoadCredential="));
+        .find_map(|line| line.strip_prefix("#LoadCredential="));
     let (id, source) = loaded.unwrap().split_once(':').unwrap();
     let key = UNIT
         .lines()
