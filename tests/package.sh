@@ -19,7 +19,7 @@ clean=${POLY2MQTT_DEBIAN:-$work/clean}
 # An upgrade needs a second version: the same package with a higher number.
 dpkg-deb -R "$deb" "$work/newer"
 sed -i 's/^Version: .*/&+upgrade1/' "$work/newer/DEBIAN/control"
-dpkg-deb --root-owner-group -b "$work/newer" "$work/newer.deb" >/dev/null
+dpkg-deb --root-owner-group -Zgzip -z1 -b "$work/newer" "$work/newer.deb" >/dev/null
 
 for way in package tarball; do
   printf '\n== %s\n' "$way"

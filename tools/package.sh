@@ -70,7 +70,9 @@ rm -f simulator/poly2mqtt.cdx.json benches/support/poly2mqtt.cdx.json tests/supp
 
 cp -r docs examples "$doc/"
 rm -r "$doc/docs/decisions" "$doc/examples/systemd" "$doc/examples/docker"
-find "$doc/docs" -name '*.png' -delete
+find "$doc" \( -name '*.png' -o -name .gitignore \) -delete
+mkdir -p "$root/share/lintian/overrides"
+echo 'poly2mqtt: initial-upload-closes-no-bugs' >"$root/share/lintian/overrides/poly2mqtt"
 cp config/poly2mqtt.toml "$doc/examples/"
 cp README.md SECURITY.md packaging/debian/copyright "$doc/"
 gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
