@@ -41,10 +41,10 @@ sed "s|/usr/bin/poly2mqtt|$prefix/bin/poly2mqtt|" usr/lib/systemd/system/poly2mq
 if ! [ -d "$dest/etc/poly2mqtt" ]; then
   mkdir -p "$dest/etc/poly2mqtt"
   if [ -z "$dest" ]; then
-    chown poly2mqtt:poly2mqtt /etc/poly2mqtt
+    chown root:poly2mqtt /etc/poly2mqtt
     chmod 2750 /etc/poly2mqtt
   fi
 fi
 if [ -d /run/systemd/system ] && [ -z "$dest" ]; then systemctl daemon-reload; fi
-echo "poly2mqtt is installed in $prefix/bin. Now write /etc/poly2mqtt/poly2mqtt.toml,"
+echo "poly2mqtt is installed in $prefix/bin. The first room: poly2mqtt add https://DEVICE"
 echo "then: systemctl enable --now poly2mqtt"

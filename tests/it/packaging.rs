@@ -133,7 +133,7 @@ fn the_unit_runs_as_the_user_that_is_made() {
     assert!(maintainer_script("postinst").contains("adduser --system --group"));
     let tarball = include_str!("../../packaging/install.sh");
     assert!(tarball.contains("useradd --system --user-group"));
-    let owner = "-o poly2mqtt -g poly2mqtt -m 2750 /etc/poly2mqtt";
+    let owner = "-o root -g poly2mqtt -m 2750 /etc/poly2mqtt";
     assert!(maintainer_script("postinst").contains(owner));
     assert!(UNIT.contains(owner));
 }
