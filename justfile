@@ -37,6 +37,10 @@ fuzz target="all" seconds="60":
 bench name="latency" *words:
     cargo bench --bench {{ name }} -- {{ words }}
 
+# These pages as a site with a search, in target/site/html. Needs `cargo install mdbook` and Python 3.
+site:
+    mdbook build
+
 # The Debian package and the tarball, with checksums, in dist/. Needs `cargo install cargo-deb cargo-cyclonedx`.
 package target="":
     tools/package.sh {{ target }}

@@ -368,7 +368,7 @@ fn the_pages_agree_about_reloading_the_unit() {
     }
     let place = "configuration.md#changing-it-while-it-runs";
     for (page, text) in [
-        ("README.md", include_str!("../../README.md")),
+        ("operating.md", include_str!("../../docs/operating.md")),
         ("http.md", include_str!("../../docs/http.md")),
         (
             "troubleshooting.md",
