@@ -63,9 +63,10 @@ pub use reload::{Changes, changes};
 pub use room::{RoomConfig, device_url};
 pub use room_id::RoomId;
 pub use secret::Secret;
-pub use sources::{locate, read_file, usual_file};
+pub use sources::{is_there, locate, read_file, usual_file};
 pub use tcp::TcpConfig;
 pub use time_of_day::TimeOfDay;
+pub use units::duration;
 
 use key::{Key, KeyType, KeyValue, Reload, Section, Values};
 use reader::{Findings, Reader};

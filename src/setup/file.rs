@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
 use rustix::process::geteuid;
 
 use crate::config::{self, Config, ConfigErrors, NewRoom, with_room};
@@ -65,8 +66,21 @@ impl SetupFile {
 
     /// Whether there is something at the path, if only a link that leads nowhere.
     pub fn exists(&self) -> bool {
-        let found = fs::symlink_metadata(&self.path);
-        !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
+        config::is_there(&self.path)
+    }
+
+    /// Finds out before a person is asked for anything whether the file can be written.
+    ///
+    /// # Errors
+    /// It cannot, and why.
+    pub fn check_writable(&self) -> Result<(), SetupError> {
+        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let folder = folder_of(&path);
+        access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+            let why = os_error::file_words(folder, &error.into());
+            let folder = folder.display();
+            self.failed(&format!("the folder {folder} cannot be written: {why}"))
+        })
     }
 
     /// The configuration so far; the default where there is no file.
@@ -117,10 +131,7 @@ impl SetupFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
             Err(error) => return Err(error),
         };
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
+        let folder = folder_of(&path);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let beside = folder.join(format!(".{name}.{}.new", std::process::id()));
         let written =
@@ -134,6 +145,13 @@ impl SetupFile {
         let _ = File::open(folder).and_then(|folder| folder.sync_all());
         Ok(())
     }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 fn write_new(beside: &Path, old: &Path, folder: &Path, text: &str) -> io::Result<()> {

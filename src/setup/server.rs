@@ -54,6 +54,11 @@ impl SetupState {
     }
 
     fn check_code(&self, sent: &str) -> Result<(), Refusal> {
+        // A connection may outlive the page.
+        if self.done.is_cancelled() {
+            let ended = "the setup page has ended";
+            return Err(Refusal(StatusCode::FORBIDDEN, ended.to_owned()));
+        }
         match self.code.check(sent) {
             CodeCheck::Right => Ok(()),
             CodeCheck::Wrong => Err(Refusal(StatusCode::FORBIDDEN, WRONG_CODE.to_owned())),
@@ -190,7 +195,7 @@ async fn try_device(
     let _one = state.trying.lock().await;
     let shown = shown_certificate(&address.url)
         .await
-        .map_err(Refusal::wrong)?;
+        .map_err(|error| Refusal::wrong(error.to_string()))?;
     Ok(Json(json!({"url": address.text, "certificate": shown.to_string()})).into_response())
 }
 
@@ -238,7 +243,8 @@ async fn new_room(file: &SetupFile, request: AddRequest) -> Result<NewRoom, Stri
     }
     let password = Secret::new(request.password);
     let config = file.config().map_err(|errors| errors.to_string())?;
-    let identity = log_in(&address.url, &request.user, &password, certificate).await?;
+    let identity = log_in(&address.url, &request.user, &password, certificate).await;
+    let identity = identity.map_err(|error| error.to_string())?;
     let id = match request.id.as_str() {
         "" => suggested_id(&config, &identity, &address.url),
         id => RoomId::new(id).ok_or("a room's id takes letters, digits, _ and -")?,
