@@ -192,7 +192,6 @@ impl Connection {
             let settles_at = self.settles_at;
             let next_message = self.outgoing.pace.waits_until(Instant::now());
             let held_until = self.receiver.first_commands.until();
-            let delayed_until = session.link.delayed_until();
             tokio::select! {
                 biased;
                 turned = session.link.turn() => {
@@ -216,9 +215,6 @@ impl Connection {
                 () = sleep_until(next_message.unwrap_or_else(Instant::now)), if next_message.is_some() => {}
                 () = sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {
                     self.receiver.first_commands_over();
-                }
-                () = sleep_until(delayed_until.unwrap_or_else(Instant::now)), if delayed_until.is_some() => {
-                    session.link.release_delayed();
                 }
                 _ = deadlines.tick() => self.check_deadlines(session)?,
                 () = stopping.cancelled(), if !stops => {}

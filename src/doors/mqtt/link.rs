@@ -9,13 +9,12 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use rumqttc::v5::mqttbytes::Error as MalformedPacket;
 use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Disconnect, DisconnectReasonCode, Packet};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use super::error::ConnectionLost;
@@ -29,21 +28,11 @@ use crate::net::{ClientTls, Stream, dial};
 /// empty.
 const WRITE_BUFFER_LIMIT: usize = 64 << 10;
 
-/// How long an acknowledgement may wait for other packets to share its write. A result of a quick device comes
-/// within it, so the broker is woken once for a command and not twice. A broker that lets only twenty messages be
-/// unacknowledged, as Mosquitto does, still delivers ten thousand commands a second.
-const ACKNOWLEDGEMENT_DELAY: Duration = Duration::from_millis(2);
-/// From so many bytes on, acknowledgements do not wait any longer: sixteen of four bytes.
-const MOST_DELAYED: usize = 64;
-
 /// A connection to a broker.
 pub struct Link {
     stream: Box<dyn Stream>,
     packets: PacketReader,
     waiting: BytesMut,
-    /// Acknowledgements that wait for the next packet, and until when.
-    delayed: BytesMut,
-    delayed_until: Option<Instant>,
     /// The broker has kept the session of the last connection (Session Present).
     pub is_resumed: bool,
 }
@@ -55,8 +44,6 @@ impl Link {
             stream,
             packets: PacketReader::default(),
             waiting: BytesMut::new(),
-            delayed: BytesMut::new(),
-            delayed_until: None,
             is_resumed: false,
         }
     }
@@ -127,39 +114,17 @@ impl Link {
         Ok((self, properties))
     }
 
-    /// Adds a packet to what the next turn writes, behind the acknowledgements before it.
+    /// Adds a packet to what the next turn writes.
     ///
     /// # Errors
     /// It cannot be encoded; nothing was added.
     pub fn put(&mut self, packet: &Packet) -> Result<(), MalformedPacket> {
-        self.release_delayed();
-        add(packet, &mut self.waiting)
-    }
-
-    /// Adds an acknowledgement. It is written with the next packet, or at [`Link::delayed_until`].
-    ///
-    /// # Errors
-    /// It cannot be encoded; nothing was added.
-    pub fn put_acknowledgement(&mut self, packet: &Packet) -> Result<(), MalformedPacket> {
-        add(packet, &mut self.delayed)?;
-        if self.has_waiting() || self.delayed.len() >= MOST_DELAYED {
-            self.release_delayed();
-        } else if self.delayed_until.is_none() {
-            self.delayed_until = Some(Instant::now() + ACKNOWLEDGEMENT_DELAY);
+        let before = self.waiting.len();
+        let written = packet.write(&mut self.waiting, None);
+        if written.is_err() {
+            self.waiting.truncate(before);
         }
-        Ok(())
-    }
-
-    /// When [`Link::release_delayed`] is to be called, if nothing is put before.
-    pub fn delayed_until(&self) -> Option<Instant> {
-        self.delayed_until
-    }
-
-    /// The next turn writes the acknowledgements too.
-    pub fn release_delayed(&mut self) {
-        self.delayed_until = None;
-        self.waiting.extend_from_slice(&self.delayed);
-        self.delayed.clear();
+        written.map(drop)
     }
 
     /// Something waits to be written.
@@ -232,15 +197,6 @@ impl Link {
     }
 }
 
-fn add(packet: &Packet, bytes: &mut BytesMut) -> Result<(), MalformedPacket> {
-    let before = bytes.len();
-    let written = packet.write(bytes, None);
-    if written.is_err() {
-        bytes.truncate(before);
-    }
-    written.map(drop)
-}
-
 /// What it means that nothing more can be read. In TLS a broker that only closes the connection, without
 /// the word with which TLS ends, is an error of its own.
 fn read_failed(error: io::Error) -> ConnectionLost {
@@ -278,7 +234,7 @@ async fn connect(
 #[cfg(test)]
 mod tests {
     use rumqttc::v5::mqttbytes::QoS;
-    use rumqttc::v5::mqttbytes::v5::{PingReq, PubAck, Publish};
+    use rumqttc::v5::mqttbytes::v5::{PingReq, Publish};
     use tokio::io::AsyncReadExt;
 
     use super::*;
@@ -308,38 +264,6 @@ mod tests {
         for packet in packets {
             assert_eq!(Packet::read(&mut read, None).unwrap(), packet);
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_acknowledgement_goes_with_the_next_packet_or_soon() {
-        let (stream, mut broker) = tokio::io::duplex(1024);
-        let mut link = Link::new(Box::new(stream));
-        let ack = |id| Packet::PubAck(PubAck::new(id, None));
-        link.put_acknowledgement(&ack(1)).unwrap();
-        let until = link.delayed_until();
-        assert_eq!(until, Some(Instant::now() + ACKNOWLEDGEMENT_DELAY));
-        link.put_acknowledgement(&ack(2)).unwrap();
-        assert!(!link.has_waiting() && link.delayed_until() == until);
-        link.put(&publish(b"one")).unwrap();
-        assert_eq!(link.delayed_until(), None);
-        // Without a packet the caller releases it, and many do not wait.
-        link.put_acknowledgement(&ack(3)).unwrap();
-        assert!(poll_once(&mut link).is_pending());
-        link.put_acknowledgement(&ack(4)).unwrap();
-        link.release_delayed();
-        for id in 5..5 + MOST_DELAYED as u16 / 4 {
-            link.put_acknowledgement(&ack(id)).unwrap();
-        }
-        assert!(link.has_waiting() && link.delayed_until().is_none());
-        assert!(poll_once(&mut link).is_pending());
-        let mut read = BytesMut::with_capacity(1024);
-        broker.read_buf(&mut read).await.unwrap();
-        let mut packets = std::iter::from_fn(|| Packet::read(&mut read, None).ok());
-        assert_eq!(packets.next(), Some(ack(1)));
-        assert_eq!(packets.next(), Some(ack(2)));
-        assert!(matches!(packets.next(), Some(Packet::Publish(_))));
-        let rest: Vec<_> = packets.collect();
-        assert_eq!(rest, (3..21).map(ack).collect::<Vec<_>>());
     }
 
     fn poll_once(link: &mut Link) -> Poll<Result<(), ConnectionLost>> {

@@ -81,7 +81,7 @@ impl BrokerSession {
             QoS::AtLeastOnce => Packet::PubAck(PubAck::new(packet_id, None)),
             QoS::ExactlyOnce => Packet::PubRec(PubRec::new(packet_id, None)),
         };
-        self.link.put_acknowledgement(&acknowledgement)?;
+        self.link.put(&acknowledgement)?;
         self.inflight.command_acknowledged(last_command);
         Ok(())
     }
