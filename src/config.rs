@@ -14,6 +14,7 @@ mod edit;
 mod environment;
 mod error;
 mod exposed;
+mod forms;
 pub mod generate;
 mod home_assistant;
 mod http;

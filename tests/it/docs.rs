@@ -2,6 +2,7 @@
 //! and every code and key has its line.
 mod links;
 mod project;
+mod shell;
 mod site;
 
 use std::path::{Path, PathBuf};

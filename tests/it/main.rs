@@ -26,6 +26,7 @@ mod check_health;
 mod clear;
 mod config;
 mod config_environment;
+mod config_schema;
 mod config_secrets;
 mod config_start;
 mod cross_site;
