@@ -113,6 +113,8 @@ pub async fn serve_setup(
     let server = server.with_graceful_shutdown(done.clone().cancelled_owned());
     let mut serving = tokio::spawn(server.into_future());
     let ended = tokio::select! {
+        // The server ends because the file is written: that is no failure.
+        biased;
         in_time = timeout(PAGE_LIFETIME, done.cancelled()) => in_time.map_err(|_| {
             "the setup page has ended: nobody used it; start the program again".to_owned()
         }),
