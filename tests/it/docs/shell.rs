@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 
-use poly2mqtt_test_support::program::{self, Running, free_port};
+use poly2mqtt_test_support::program::{self, Running, free_port, listening};
 use poly2mqtt_test_support::wait::until_some;
 
 use super::{pages, root};
@@ -214,9 +214,12 @@ impl Bench {
     fn start() -> Self {
         let [broker, http, tcp, control, device] = [(); 5].map(|()| free_port());
         let at = |port| format!("127.0.0.1:{port}");
+        let ports = [device, control];
         let [device, control, http] = [device, control, http].map(at);
         let words = ["simulate", "--listen", &device, "--control", &control];
         let devices = Running::start(program::program(&words));
+        // A gateway is ready too when it found no device.
+        ports.into_iter().for_each(listening);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("poly2mqtt.toml");
         let room = format!(
