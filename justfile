@@ -36,3 +36,11 @@ fuzz target="all" seconds="60":
 # One bench (latency, throughput, scale, room, crowd, floods) with its words, such as `just bench latency seconds=12`.
 bench name="latency" *words:
     cargo bench --bench {{ name }} -- {{ words }}
+
+# These pages as a site with a search, in target/site/html. Needs `cargo install mdbook` and Python 3.
+site:
+    mdbook build
+
+# The Debian package and the tarball, with checksums, in dist/. Needs `cargo install cargo-deb cargo-cyclonedx`.
+package target="":
+    tools/package.sh {{ target }}

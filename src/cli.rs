@@ -7,10 +7,12 @@ mod add;
 mod asyncapi;
 mod check;
 mod clear;
+mod completions;
 mod config_file;
 mod demo;
 mod discover;
 mod log;
+mod man;
 mod output;
 mod progress;
 mod run;
@@ -25,8 +27,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
-use tokio::runtime::Builder;
+use clap::{CommandFactory, Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::ConfigErrors;
@@ -65,6 +67,10 @@ enum Command {
     Asyncapi,
     /// Print the JSON Schema of the configuration.
     Schema(schema::Schema),
+    /// Print the completions for a shell.
+    Completions(completions::Completions),
+    /// Print the manual page.
+    Man(man::ManualPage),
 }
 
 /// Why a command failed. The text is printed to standard error.
@@ -130,7 +136,7 @@ fn execute(command: Command) -> ExitCode {
         }
         Command::Add(add) => {
             log::start(LevelFilter::WARN);
-            block_on(TOOL_THREADS, add.run())
+            block_on_person(add.run())
         }
         Command::Discover(discover) => {
             log::start(LevelFilter::WARN);
@@ -143,6 +149,8 @@ fn execute(command: Command) -> ExitCode {
         Command::Topics(topics) => topics.run(),
         Command::Asyncapi => asyncapi::run(),
         Command::Schema(schema) => schema.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(page) => page.run(Cli::command()),
     };
     exit_status(ended, io::stderr())
 }
@@ -158,10 +166,22 @@ fn gateway_threads() -> usize {
     processors.map_or(1, |processors| (processors.get() / 2).clamp(1, 4))
 }
 
+/// The same for a command that asks a person: it does not wait for what is not typed any more.
+fn block_on_person(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    let runtime = runtime(TOOL_THREADS)?;
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
+}
+
 fn block_on(
     threads: usize,
     command: impl Future<Output = Result<(), CliError>>,
 ) -> Result<(), CliError> {
+    runtime(threads)?.block_on(command)
+}
+
+fn runtime(threads: usize) -> Result<Runtime, CliError> {
     let mut runtime = if threads == 1 {
         // This thread does everything, so nothing is ever handed to another one.
         Builder::new_current_thread()
@@ -170,11 +190,10 @@ fn block_on(
         runtime.worker_threads(threads);
         runtime
     };
-    let runtime = runtime
+    runtime
         .enable_all()
         .build()
-        .map_err(|error| CliError::Other(format!("cannot start: {}", os_error::words(&error))))?;
-    runtime.block_on(command)
+        .map_err(|error| CliError::Other(format!("cannot start: {}", os_error::words(&error))))
 }
 
 /// The text of a page, with its generated parts made again by `make`.

@@ -10,12 +10,12 @@
 
 mod announcer;
 mod clashes;
-mod compressed;
 mod document;
 mod entities;
 mod facts;
 mod fitting;
 mod gateway;
+mod kept;
 mod merge;
 mod publisher;
 mod readiness;
@@ -24,13 +24,14 @@ mod triggers;
 
 pub use announcer::Delays;
 pub use clashes::clashes;
-pub use compressed::decompressed;
 pub use document::Document;
 pub use facts::RoomFacts;
 pub use gateway::gateway_document;
+pub use kept::document_text;
 pub use publisher::{Publisher, PublisherLinks};
 pub use room::room_document;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::gateway_id::prefix_in_id;
@@ -38,7 +39,7 @@ use crate::topics;
 
 /// The names of one gateway in Home Assistant. Two gateways at one broker differ in their
 /// `topic_prefix`, so their topics and ids do too.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Namespace {
     /// The configured prefix of the gateway's own topics; empty for none.
     pub topic_prefix: String,

@@ -23,7 +23,7 @@ pub use discovery::{FoundDevice, addresses_of, discover};
 pub use file::{SetupError, SetupFile};
 pub use room::{DeviceAddress, suggested_id};
 pub use server::serve_setup;
-pub use trial::{log_in, shown_certificate};
+pub use trial::{TrialError, log_in, shown_certificate};
 
 /// The user of a room that names none.
 pub const DEFAULT_USER: &str = "admin";

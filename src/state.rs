@@ -7,16 +7,18 @@
 mod document_limits;
 mod outbox;
 mod stored;
+mod values;
 
 pub use document_limits::DocumentLimits;
 pub use outbox::{Item, Outbox};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
 use stored::StoredValue;
+use values::Values;
 
 use crate::topics::RoomTopics;
 
@@ -107,8 +109,7 @@ pub struct StateStore {
 
 #[derive(Default)]
 struct Inner {
-    /// In the order of topics, so that all below a prefix are found at once.
-    values: BTreeMap<Arc<str>, StoredValue>,
+    values: Values,
     /// The configured rooms by id.
     rooms: HashMap<Arc<str>, RoomStatus>,
     subscribers: Vec<Weak<dyn Subscriber>>,
@@ -137,12 +138,18 @@ impl StateStore {
     pub fn set(&self, topic: &str, value: StateValue) -> bool {
         let value = StoredValue::from(value);
         let mut inner = self.lock();
-        let (topic, change) = match inner.values.get_key_value(topic) {
+        let (topic, change) = match inner.values.get_mut(topic) {
             Some((_, old)) if *old == value => return false,
-            Some((topic, _)) => (topic.clone(), Change::Value),
-            None => (Arc::from(topic), Change::Presence),
+            Some((topic, old)) => {
+                *old = value;
+                (topic.clone(), Change::Value)
+            }
+            None => {
+                let topic: Arc<str> = Arc::from(topic);
+                inner.values.insert(topic.clone(), value);
+                (topic, Change::Presence)
+            }
         };
-        inner.values.insert(topic.clone(), value);
         inner.tell(|subscriber| subscriber.state_changed(&topic, change));
         true
     }
@@ -150,7 +157,7 @@ impl StateStore {
     /// Removes a topic; tells the subscribers and returns true if it was there.
     pub fn clear(&self, topic: &str) -> bool {
         let mut inner = self.lock();
-        let Some((topic, _)) = inner.values.remove_entry(topic) else {
+        let Some(topic) = inner.values.remove(topic) else {
             return false;
         };
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
@@ -161,7 +168,7 @@ impl StateStore {
     /// still hold a value of it.
     pub fn clear_everywhere(&self, topic: &str) {
         let mut inner = self.lock();
-        let known = inner.values.remove_entry(topic).map(|(topic, _)| topic);
+        let known = inner.values.remove(topic);
         let topic = known.unwrap_or_else(|| Arc::from(topic));
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
     }
@@ -192,7 +199,7 @@ impl StateStore {
     /// Tells the subscribers of every topic, as if each had changed.
     pub fn repeat(&self) {
         let mut inner = self.lock();
-        let topics: Vec<_> = inner.values.keys().cloned().collect();
+        let topics: Vec<_> = inner.values.topics_below("").cloned().collect();
         for topic in topics {
             inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Value));
         }
@@ -202,7 +209,7 @@ impl StateStore {
     /// Tells the subscribers of one topic, as if it had changed.
     pub fn repeat_topic(&self, topic: &str) {
         let mut inner = self.lock();
-        if let Some((topic, _)) = inner.values.get_key_value(topic) {
+        if let Some((topic, _)) = inner.values.get(topic) {
             let topic = topic.clone();
             inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Value));
         }
@@ -217,7 +224,12 @@ impl StateStore {
 
     /// The value of a state.
     pub fn get(&self, topic: &str) -> Option<StateValue> {
-        let value = self.lock().values.get(topic).cloned();
+        // Decompressed when the store is free again.
+        let value = self
+            .lock()
+            .values
+            .get(topic)
+            .map(|(_, value)| value.clone());
         value.map(StateValue::from)
     }
 
@@ -233,15 +245,7 @@ impl StateStore {
 
     /// The names of all topics that start with `prefix`, in order; `""` for all.
     pub fn topics_below(&self, prefix: &str) -> Vec<Arc<str>> {
-        let inner = self.lock();
-        let from: Arc<str> = Arc::from(prefix);
-        inner
-            .values
-            .range(from..)
-            .map(|(topic, _)| topic)
-            .take_while(|topic| topic.starts_with(prefix))
-            .cloned()
-            .collect()
+        self.lock().values.topics_below(prefix).cloned().collect()
     }
 
     /// Adds a subscriber. It is removed when its last strong reference is dropped.

@@ -20,6 +20,7 @@ make_file() {
 make_file docs/topics.md topics --markdown
 make_file docs/asyncapi.json asyncapi
 make_file examples/mosquitto.acl topics --acl
+make_file config/poly2mqtt.schema.json schema
 make_file config/poly2mqtt.toml schema --example
 make_file docs/configuration.md schema --page docs/configuration.md
 make_file docs/commands.md topics --errors docs/commands.md

@@ -35,7 +35,7 @@ pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, PublisherInput)> {
     let status = config.home_assistant.status_topic.clone();
     let extra_topics = ExtraTopics {
         store: StateStore::new(),
-        encode: home_assistant::decompressed,
+        encode: home_assistant::document_text,
         filters: vec![status, namespace(config).config_filter()],
         inbound: sender,
         document_limits: limits,

@@ -2,6 +2,7 @@
 //!
 //! Pure data. `home_assistant` makes topics, ids and the discovery document from it.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::references::StateTopic;
@@ -61,7 +62,7 @@ pub struct EntityOptions {
 }
 
 /// One option of a select.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SelectOption {
     /// By what the device says that it is selected.
     pub keys: Vec<String>,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::json::whole_number;
@@ -19,7 +20,7 @@ pub const PRESET_NUMBERS: RangeInclusive<i64> = 1..=10;
 const LONGEST_SHOWN: usize = 64;
 
 /// The names of a room's presets, by their numbers as people count them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PresetNames(BTreeMap<i64, String>);
 
 impl PresetNames {

@@ -4,21 +4,34 @@
 
 use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
-use super::CliError;
 use super::config_file::ConfigFile;
 use super::output::print;
 use super::progress::Progress;
-use crate::config::{Config, Fingerprint, NewRoom, RoomId, Secret};
+use super::{CliError, signals};
+use crate::config::{self, Config, Fingerprint, NewRoom, RoomId, Secret};
+use crate::device::DeviceIdentity;
 use crate::os_error;
 use crate::setup::{
-    DEFAULT_USER, DeviceAddress, SetupError, SetupFile, log_in, shown_certificate, suggested_id,
+    DEFAULT_USER, DeviceAddress, SetupError, SetupFile, TrialError, log_in, shown_certificate,
+    suggested_id,
 };
 
 /// The longest password that is read, in bytes.
 const LONGEST_PASSWORD: u64 = 4096;
+
+/// How long a person at a terminal waits for a device that may be starting: one takes two to three minutes.
+const START_OF_A_DEVICE: Duration = Duration::from_secs(180);
+/// The pause between two tries of such a device.
+const TRY_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a log-in may still take after ctrl-C, so that its session is not left at the device.
+const LAST_LOGIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The options of `add`.
 #[derive(Debug, clap::Args)]
@@ -37,8 +50,17 @@ pub struct Add {
     /// The fingerprint that the device must show (sha256:…). Without it the one that it shows now is pinned.
     #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint)]
     certificate: Option<Fingerprint>,
+    /// How long to wait for a device that does not answer yet, because it starts: 90s, 5m; 0 to try once
+    /// [default: 3m at a terminal, else 0].
+    #[arg(long, value_name = "TIME", value_parser = patience)]
+    wait: Option<Duration>,
     #[command(flatten)]
     file: ConfigFile,
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    let wrong = || "takes a time, such as 90s or 5m".to_owned();
+    config::duration(text).ok_or_else(wrong)
 }
 
 fn room_id(text: &str) -> Result<RoomId, String> {
@@ -60,23 +82,36 @@ impl From<SetupError> for CliError {
 }
 
 impl Add {
+    /// Ctrl-C ends it at any time, and leaves file, terminal and device as they were.
     pub async fn run(&self) -> Result<(), CliError> {
+        let stop = signals::stop()?;
+        let stopped = CancellationToken::new();
+        let mut adding = std::pin::pin!(self.add(&stopped));
+        tokio::select! {
+            added = &mut adding => return added,
+            _ = stop => stopped.cancel(),
+        }
+        adding.await
+    }
+
+    async fn add(&self, stopped: &CancellationToken) -> Result<(), CliError> {
         let address = DeviceAddress::parse(&self.url).map_err(CliError::Other)?;
         let file = self.file.for_setup()?;
         let config = file.config()?;
+        file.check_writable()?;
         self.refuse_known(&address, &config, None)?;
+        let progress = Progress::default();
+        let trial = || shown_certificate(&address.url);
         let trying = format!("waiting for {}", address.text);
-        let shown = Progress::wait_for(&trying, shown_certificate(&address.url)).await;
-        let shown = shown.map_err(CliError::Other)?;
+        let waiting = self.until_it_answers(&progress, &trying, trial);
+        let shown = stopped.run_until_cancelled(waiting).await;
+        let shown = shown.ok_or_else(interrupted)?;
+        let shown = shown.map_err(|why| CliError::Other(why.to_string()))?;
         print(&format!("{} shows the certificate {shown}\n", address.text))?;
         self.check_certificate(shown)?;
         self.refuse_known(&address, &config, Some(shown))?;
-        let password = self.password().await?;
-        let trying = format!("logging in to {}", address.text);
-        let log_in = log_in(&address.url, &self.user, &password, shown);
-        let identity = Progress::wait_for(&trying, log_in).await;
-        let identity =
-            identity.map_err(|why| CliError::Other(format!("{}: {why}", address.text)))?;
+        let password = self.password(stopped).await?;
+        let identity = self.log_in(&address, &password, shown, stopped).await?;
         let id = self.id.clone();
         let id = id.unwrap_or_else(|| suggested_id(&config, &identity, &address.url));
         let room = NewRoom {
@@ -89,6 +124,50 @@ impl Add {
         };
         file.add(&room)?;
         print(&added(&room, &identity.to_string(), &file))
+    }
+
+    async fn log_in(
+        &self,
+        address: &DeviceAddress,
+        password: &Secret,
+        shown: Fingerprint,
+        stopped: &CancellationToken,
+    ) -> Result<DeviceIdentity, CliError> {
+        let progress = Progress::default();
+        let trial = || log_in(&address.url, &self.user, password, shown);
+        let trying = format!("logging in to {}", address.text);
+        let mut logging_in = std::pin::pin!(self.until_it_answers(&progress, &trying, trial));
+        let Some(identity) = stopped.run_until_cancelled(&mut logging_in).await else {
+            let _ = timeout(LAST_LOGIN_TIMEOUT, logging_in).await;
+            return Err(interrupted());
+        };
+        identity.map_err(|why| CliError::Other(format!("{}: {why}", address.text)))
+    }
+
+    /// Tries again while the device may only be starting, and says for how long already and what it does.
+    async fn until_it_answers<T, Trial>(
+        &self,
+        progress: &Progress,
+        what: &str,
+        trial: impl Fn() -> Trial,
+    ) -> Result<T, TrialError>
+    where
+        Trial: Future<Output = Result<T, TrialError>>,
+    {
+        let patience = self.wait.unwrap_or(match io::stderr().is_terminal() {
+            true => START_OF_A_DEVICE,
+            false => Duration::ZERO,
+        });
+        let mut text = what.to_owned();
+        loop {
+            match progress.wait_for(&text, trial()).await {
+                Err(why) if why.may_be_starting() && progress.elapsed() < patience => {
+                    text = format!("{what}, which may be starting (ctrl-C ends this): {why}");
+                    progress.wait_for(&text, sleep(TRY_INTERVAL)).await;
+                }
+                tried => return tried,
+            }
+        }
     }
 
     /// A device and an id are added once.
@@ -122,20 +201,51 @@ impl Add {
     }
 
     /// From the terminal, without showing it; else the first line of standard input.
-    async fn password(&self) -> Result<Secret, CliError> {
+    async fn password(&self, stopped: &CancellationToken) -> Result<Secret, CliError> {
         let user = self.user.clone();
+        let mode = TerminalMode::of_now();
         let read = spawn_blocking(move || match io::stdin().is_terminal() {
             true => rpassword::prompt_password(format!("password of {user} (it is not shown): ")),
             false => first_line(io::stdin().lock()),
         });
         let failed = |why: String| CliError::Other(format!("the password cannot be read: {why}"));
-        let text = read.await.map_err(|error| failed(error.to_string()))?;
-        let text = text.map_err(|error| failed(os_error::words(&error)))?;
+        let Some(read) = stopped.run_until_cancelled(read).await else {
+            mode.restore();
+            return Err(interrupted());
+        };
+        let text = read.map_err(|error| failed(error.to_string()))?;
+        let text = text.map_err(|error| match error.kind() {
+            // The signal comes to the thread that reads, too.
+            io::ErrorKind::Interrupted => interrupted(),
+            _ => failed(os_error::words(&error)),
+        })?;
         match text.is_empty() {
             true => Err(CliError::Other(
                 "no password was given: type it, or send it as a line on standard input".to_owned(),
             )),
             false => Ok(Secret::new(text)),
+        }
+    }
+}
+
+fn interrupted() -> CliError {
+    CliError::Other("interrupted; nothing was changed".to_owned())
+}
+
+/// How the terminal treats what is typed, from before the password was asked for.
+struct TerminalMode(Option<Termios>);
+
+impl TerminalMode {
+    /// Where standard input is no terminal there is nothing to keep.
+    fn of_now() -> Self {
+        Self(tcgetattr(io::stdin()).ok())
+    }
+
+    /// Shows again what is typed, on a new line.
+    fn restore(&self) {
+        if let Some(mode) = &self.0 {
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, mode);
+            eprintln!();
         }
     }
 }

@@ -140,7 +140,7 @@ impl Check {
         }
         // All devices are logged out of, even where nothing can be printed any more.
         let mut printed = Ok(());
-        while let Some(trial) = trials.next().await {
+        while let Some(trial) = progress.shown_during(trials.next()).await {
             progress.clear();
             if printed.is_ok() && !self.json {
                 printed = print(&trial.line());

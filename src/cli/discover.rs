@@ -38,7 +38,7 @@ impl Discover {
         let progress = Progress::of_total(count);
         let mut found = Vec::new();
         let mut printed = Ok(());
-        discover(addresses, self.port, |device| {
+        let search = discover(addresses, self.port, |device| {
             progress.one_done();
             if let Some(device) = device {
                 progress.clear();
@@ -48,8 +48,8 @@ impl Discover {
                 found.push(device);
             }
             progress.show();
-        })
-        .await;
+        });
+        progress.shown_during(search).await;
         progress.clear();
         printed?;
         match self.json {

@@ -246,17 +246,17 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_as_the_readme_shows_it() {
+    fn the_text_is_as_the_page_shows_it() {
         let log = logged("info", false, |telemetry| {
             telemetry.room_online("boardroom");
             let _broker = broker_span("127.0.0.1:1883").entered();
             telemetry.broker_connected();
         });
-        let readme = include_str!("../../README.md");
+        let page = include_str!("../../docs/first-room.md");
         assert_eq!(log.lines().count(), 2, "{log}");
         for line in log.lines() {
             let (_time, rest) = line.split_once(' ').unwrap();
-            assert!(readme.contains(rest), "{rest}");
+            assert!(page.contains(rest), "{rest}");
         }
     }
 

@@ -11,13 +11,14 @@ use crate::os_error;
 
 /// Prints a text.
 pub fn print(text: &str) -> Result<(), CliError> {
+    print_bytes(text.as_bytes())
+}
+
+/// Prints what need not be text.
+pub fn print_bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut stdout = io::stdout().lock();
     // Without the flush a text that does not end with a line could fail unseen at the end of the program.
-    printed(
-        stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush()),
-    )
+    printed(stdout.write_all(bytes).and_then(|()| stdout.flush()))
 }
 
 /// What comes of an attempt to print.

@@ -7,12 +7,14 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// To the start of the line, and everything after it away.
 const CLEAR_LINE: &str = "\r\x1b[K";
 /// How many characters the bar has.
 const BAR_WIDTH: usize = 20;
+/// The columns of a terminal that does not say how many it has.
+const USUAL_WIDTH: usize = 80;
 /// What is over within this needs no progress.
 const SHORT: Duration = Duration::from_secs(1);
 /// How often there is a plain line, in a log for example.
@@ -86,17 +88,33 @@ impl Progress {
         clear_line();
     }
 
-    /// Waits for one thing that gives no count, and says for how long already.
-    pub async fn wait_for<T>(what: &str, thing: impl Future<Output = T>) -> T {
-        let progress = Self::default();
+    /// Waits for something, and shows each second how far it is: while nothing ends, too.
+    pub async fn shown_during<T>(&self, thing: impl Future<Output = T>) -> T {
         let mut thing = std::pin::pin!(thing);
-        let mut ticks = interval(SHORT);
+        let mut ticks = interval_at(Instant::now() + SHORT, SHORT);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.tick().await;
+        loop {
+            tokio::select! {
+                result = &mut thing => break result,
+                _ = ticks.tick() => self.show(),
+            }
+        }
+    }
+
+    /// For how long it runs.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Waits for something that gives no count, and says for how long already since the progress began.
+    pub async fn wait_for<T>(&self, what: &str, thing: impl Future<Output = T>) -> T {
+        let mut thing = std::pin::pin!(thing);
+        let mut ticks = interval_at(Instant::now() + SHORT, SHORT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let result = loop {
             tokio::select! {
                 result = &mut thing => break result,
-                _ = ticks.tick() => progress.show_waiting(what),
+                _ = ticks.tick() => self.show_waiting(what),
             }
         };
         clear_line();
@@ -104,14 +122,38 @@ impl Progress {
     }
 
     fn show_waiting(&self, what: &str) {
-        let waited = self.started.elapsed().as_secs();
+        let text = format!("{} s: {what}", self.elapsed().as_secs());
         if io::stderr().is_terminal() {
-            write(&format!("{CLEAR_LINE}{what}: {waited} s"));
+            write(&format!(
+                "{CLEAR_LINE}{}",
+                on_one_row(&text, terminal_width())
+            ));
         } else if Instant::now() >= self.next_plain_line.get() {
             self.next_plain_line
                 .set(Instant::now() + PLAIN_LINE_INTERVAL);
-            write(&format!("{what}: {waited} s\n"));
+            write(&format!("{text}\n"));
         }
+    }
+}
+
+/// The columns of the terminal.
+fn terminal_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    match size.map(|size| usize::from(size.ws_col)) {
+        Ok(columns) if columns > 0 => columns,
+        _ => USUAL_WIDTH,
+    }
+}
+
+/// The text without what would go on in the next row, which could not be taken away again.
+fn on_one_row(text: &str, width: usize) -> String {
+    let most = width.saturating_sub(1);
+    match text.chars().count() > most {
+        true => {
+            let start = text.chars().take(most.saturating_sub(1));
+            start.chain(['…']).collect()
+        }
+        false => text.to_owned(),
     }
 }
 
@@ -136,6 +178,19 @@ fn write(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_stays_on_one_row() {
+        for (text, width, wanted) in [
+            ("3 s: a", 80, "3 s: a"),
+            ("abcdef", 7, "abcdef"),
+            ("abcdef", 6, "abcd…"),
+            ("ääääää", 4, "ää…"),
+            ("abc", 0, "…"),
+        ] {
+            assert_eq!(on_one_row(text, width), wanted, "{text} {width}");
+        }
+    }
 
     #[test]
     fn the_bar_fills_from_the_left() {

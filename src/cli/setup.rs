@@ -7,11 +7,12 @@ use sd_notify::NotifyState;
 use super::demo::{BROKER_PORT, HTTP_PORT, choose};
 use super::output::print;
 use super::{CliError, signals};
-use crate::net::{ListenSetting, bind};
+use crate::net::{ListenSetting, bind, try_bind};
 use crate::setup::{OneTimeCode, SetupFile, serve_setup};
 
 /// Serves the page until the file is written, and gives its path; `None` if the program is to stop before.
 pub async fn set_up(file: SetupFile) -> Result<Option<PathBuf>, CliError> {
+    file.check_writable()?;
     let stop = signals::stop()?;
     // The gateway listens there afterwards, so the page finds it where it was itself.
     let http = choose("http.listen", None, HTTP_PORT);
@@ -25,6 +26,9 @@ pub async fn set_up(file: SetupFile) -> Result<Option<PathBuf>, CliError> {
     }
     let file = file.starting_with(start);
     let path = file.path().to_owned();
+    // So that no other program takes the broker's port while a person types. If somebody has it already, the
+    // start of the gateway says so.
+    let broker_port = try_bind(broker);
     let listener = bind(ListenSetting::Option("--setup"), http).map_err(CliError::Other)?;
     let (code, shown) = OneTimeCode::new().map_err(CliError::Other)?;
     // Not to the log, which others may read.
@@ -40,5 +44,6 @@ pub async fn set_up(file: SetupFile) -> Result<Option<PathBuf>, CliError> {
         served = serve_setup(listener, file, code) => served.map_err(CliError::Other)?,
         _ = stop => return Ok(None),
     }
+    drop(broker_port);
     Ok(Some(path))
 }

@@ -9,9 +9,11 @@ use super::{Fingerprint, RoomId, Secret};
 
 /// The start of a file that holds nothing yet.
 const NEW_FILE_HEAD: &str = "\
+#:schema ./poly2mqtt.schema.json
 # poly2mqtt. `poly2mqtt check` checks this file, `poly2mqtt check --connect` tries the devices too.
 # The embedded MQTT broker is at 127.0.0.1:1883, the dashboard at http://127.0.0.1:8080/; both can be
-# changed here: [mqtt] url, [http] listen.
+# changed here: [mqtt] url, [http] listen. Editors that know the first line need the schema beside this file:
+# `poly2mqtt schema > poly2mqtt.schema.json`.
 
 ";
 

@@ -1,12 +1,14 @@
 //! Makes documents from the tables of keys: the JSON Schema, the tables of `docs/configuration.md`,
 //! and the example file `config/poly2mqtt.toml`.
 
-use std::fmt::Write as _;
+mod schema;
 
-use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 
 use super::Config;
 use super::key::{Key, KeyType, Reload, Section};
+
+pub use schema::schema;
 
 /// Comments in the example file are wrapped here.
 const WIDTH: usize = 98;
@@ -17,6 +19,7 @@ const MARKER_END: &str = " -->\n";
 const END: &str = "<!-- end -->";
 
 const EXAMPLE_HEAD: &str = "\
+#:schema ./poly2mqtt.schema.json
 # poly2mqtt: every key, with its explanation.
 #
 # A line that begins with `# ` and a key shows the default or an example. Remove the `# ` to use it.
@@ -26,65 +29,6 @@ const EXAMPLE_HEAD: &str = "\
 # POLY2MQTT_MQTT__URL, POLY2MQTT_ROOMS__BOARDROOM__PASSWORD. `poly2mqtt check` shows every error
 # with this file; `kill -HUP` makes a running gateway read it again.
 ";
-
-/// The configuration's JSON Schema.
-pub fn schema() -> Value {
-    let mut schema = schema_table(Config::KEYS);
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
-    schema["title"] = "poly2mqtt.toml".into();
-    schema
-}
-
-fn schema_table(keys: &[Key]) -> Value {
-    let properties: Map<String, Value> = keys
-        .iter()
-        .map(|key| {
-            let mut property = schema_property(key.kind);
-            if let Some(name) = key.short_for {
-                let below = key.below().iter().find(|below| below.name == name);
-                let words = below.map_or(&[][..], |below| below.choices);
-                let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-                property["type"] = json!(["object", "string"]);
-                property["pattern"] = format!("^({})$", words.join("|")).into();
-            }
-            let choices = key.choices.iter();
-            let choices: String = choices
-                .map(|(value, meaning)| format!("\n- `{value}`: {meaning}"))
-                .collect();
-            let colon = if choices.is_empty() { "" } else { ":" };
-            property["description"] = format!("{}{colon}{choices}", key.about).into();
-            (key.name.to_owned(), property)
-        })
-        .collect();
-    json!({"type": "object", "properties": properties, "additionalProperties": false})
-}
-
-fn schema_property(kind: KeyType) -> Value {
-    match kind {
-        KeyType::Text | KeyType::File | KeyType::Secret => json!({"type": "string"}),
-        KeyType::Duration => json!({"type": "string", "pattern": r"^(0|[0-9.]+ ?(ms|s|m|min|h))$"}),
-        KeyType::Size => json!({"type": ["string", "integer"]}),
-        KeyType::Bool => json!({"type": "boolean"}),
-        KeyType::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
-        KeyType::List => json!({"type": "array", "items": {"type": "string"}}),
-        KeyType::TextByNumber(keys) => {
-            let numbers: Vec<_> = keys.iter().map(|key| key.name).collect();
-            let one_of_them = format!("^({})$", numbers.join("|"));
-            json!({
-                "type": "object",
-                "patternProperties": {one_of_them: {"type": "string"}},
-                "additionalProperties": false,
-            })
-        }
-        KeyType::Table(keys) => schema_table(keys),
-        KeyType::Tables(keys) => json!({"type": "array", "items": schema_table(keys)}),
-        KeyType::ById(keys) => json!({
-            "type": "object",
-            "patternProperties": {"^[A-Za-z0-9_-]+$": schema_table(keys)},
-            "additionalProperties": false,
-        }),
-    }
-}
 
 /// A page, with the table of every section put between its markers
 /// `<!-- generated: mqtt.user -->` and `<!-- end -->`.
@@ -254,9 +198,10 @@ mod tests {
     /// Every key of the tables is in the schema, the page and the example file.
     #[test]
     fn a_listed_key_is_in_schema_page_and_example() {
-        let schema = schema_table(KEYS);
+        let schema = schema::table(KEYS);
         let colour = &schema["properties"]["colour"];
-        assert_eq!(colour["type"], "string");
+        assert_eq!(colour["type"], serde_json::json!(["string", "integer"]));
+        assert_eq!(colour["default"], "red");
         assert!(
             colour["description"]
                 .as_str()

@@ -1,5 +1,6 @@
 //! `[home_assistant]`: devices and entities by Home Assistant's MQTT discovery.
 
+use super::forms;
 use super::key::{Key, KeyType, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::check_levels;
@@ -42,6 +43,7 @@ impl Section for HomeAssistantConfig {
             Reload::NextStart,
             "Discovery prefix, as in Home Assistant's MQTT settings",
         )
+        .form(forms::topic_levels)
         .default("homeassistant")
         .in_info(),
         Key::new(
@@ -50,6 +52,7 @@ impl Section for HomeAssistantConfig {
             Reload::NextStart,
             "Topic on which Home Assistant publishes `online` when it starts",
         )
+        .form(forms::topic_levels)
         .without("`<prefix>/status`")
         .example("homeassistant/status")
         .in_info(),

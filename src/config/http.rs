@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::forms;
 use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::{beyond_this_machine, listen_text, path_text, read_listen};
@@ -56,6 +57,7 @@ impl Section for HttpConfig {
             "Address and port to listen on, or `off`; beyond this machine it needs `[[http.token]]` \
              or `open`",
         )
+        .form(forms::listen)
         .default("127.0.0.1:8080")
         .in_use()
         .in_info(),
@@ -74,6 +76,7 @@ impl Section for HttpConfig {
             "Host names under which browsers reach the gateway, besides addresses and `localhost`; \
              requests for any other name are refused",
         )
+        .form(forms::host_name)
         .default("[]")
         .example("[\"av.example.com\"]")
         .in_info(),
@@ -84,6 +87,7 @@ impl Section for HttpConfig {
             "Addresses or networks of reverse proxies whose `X-Forwarded-For` names the client; wrong \
              tokens then count for the client's address, not the proxy's",
         )
+        .form(forms::network)
         .default("[]")
         .example("[\"127.0.0.1\", \"10.0.0.0/8\"]"),
         Key::new(
@@ -92,6 +96,7 @@ impl Section for HttpConfig {
             Reload::ValueNow,
             "Certificate (PEM) for `https://` and `wss://`, with those that signed it",
         )
+        .together_with("tls_key_file")
         .without("no TLS")
         .example("/etc/poly2mqtt/http.pem")
         .in_info_if_set("tls"),
@@ -101,6 +106,7 @@ impl Section for HttpConfig {
             Reload::ValueNow,
             "The key of `tls_cert_file` (PEM)",
         )
+        .together_with("tls_cert_file")
         .example("/etc/poly2mqtt/http.key"),
         Key::new(
             "token",

@@ -1,5 +1,6 @@
 //! `[[http.token]]`: who may use WebSocket, HTTP and plain lines, and how far.
 
+use super::forms;
 use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::room_names;
@@ -51,7 +52,7 @@ impl Section for HttpToken {
             Reload::Now,
             "Name of the token, for the log",
         )
-        .without("required")
+        .required()
         .example("panel")
         .in_info(),
         Key::new(
@@ -60,7 +61,8 @@ impl Section for HttpToken {
             Reload::Now,
             "The token: a long random text, at least 16 characters",
         )
-        .without("required")
+        .form(forms::token)
+        .required()
         .example("a long random text"),
         Key::new(
             "token_file",
@@ -76,12 +78,13 @@ impl Section for HttpToken {
             Reload::Now,
             "Rooms the token is valid for",
         )
+        .form(forms::room_id)
         .without("all rooms")
         .example("[\"boardroom\"]")
         .in_info(),
         Key::new(
             "access",
-            KeyType::Text,
+            KeyType::Choice,
             Reload::Now,
             "What the token permits",
         )
@@ -123,14 +126,10 @@ impl HttpToken {
             }
         }
         let rooms = reader.rooms(ids);
-        let level = match reader.text("access").as_deref() {
+        let level = match reader.choice("access") {
             Some("read") => AccessLevel::Read,
-            Some("control") | None => AccessLevel::Control,
             Some("admin") => AccessLevel::Admin,
-            Some(_) => {
-                reader.error("access", "takes \"read\", \"control\" or \"admin\"");
-                AccessLevel::Read
-            }
+            _ => AccessLevel::Control,
         };
         reader.finish();
         Some(Self {

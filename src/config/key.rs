@@ -4,6 +4,7 @@
 //! schema, the documents, `gateway/info` and the reload are made from it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -12,16 +13,18 @@ use super::Secret;
 /// The type of a key's value.
 #[derive(Debug, Clone, Copy)]
 pub enum KeyType {
-    /// A text.
+    /// A text that is not empty, unless its form says so.
     Text,
+    /// One of the key's choices.
+    Choice,
     /// A path of a file.
     File,
     /// A text that is never shown. The key `<name>_file` beside it names a file that holds it.
     Secret,
     /// A text such as `2s`.
-    Duration,
-    /// A text such as `10MiB`.
-    Size,
+    Duration(DurationBounds),
+    /// A text such as `10MiB`, of a number of bytes in these bounds.
+    Size(usize, usize),
     /// True or false.
     Bool,
     /// A whole number in these bounds.
@@ -37,6 +40,41 @@ pub enum KeyType {
     /// A table of tables with these keys, by id.
     ById(&'static [Key]),
 }
+
+/// Which durations a key takes.
+#[derive(Debug, Clone, Copy)]
+pub struct DurationBounds {
+    /// The shortest.
+    pub least: Duration,
+    /// 0 is taken too.
+    pub or_zero: bool,
+}
+
+impl DurationBounds {
+    /// This one and longer ones.
+    pub const fn at_least(least: Duration) -> Self {
+        Self {
+            least,
+            or_zero: false,
+        }
+    }
+
+    /// The same and 0.
+    pub const fn at_least_or_zero(least: Duration) -> Self {
+        Self {
+            least,
+            or_zero: true,
+        }
+    }
+
+    /// Whether a duration is taken.
+    pub fn contains(self, duration: Duration) -> bool {
+        duration >= self.least || (self.or_zero && duration.is_zero())
+    }
+}
+
+/// The form of a text, or of each text in a list: a regular expression for all of it, from `forms`.
+pub type TextForm = fn() -> String;
 
 /// When a reload takes over a new value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +113,20 @@ pub struct Key {
     pub about: &'static str,
     /// What certain values mean.
     pub choices: &'static [(&'static str, &'static str)],
+    /// The choices are all that there is.
+    pub closed: bool,
+    /// The form of the text, or of each text in the list.
+    pub form: Option<TextForm>,
+    /// The text may be empty.
+    pub may_be_empty: bool,
+    /// A list has no more texts than these, each once.
+    pub most: Option<usize>,
+    /// It must be set.
+    pub required: bool,
+    /// The key that may not be set beside it.
+    pub instead_of: Option<&'static str>,
+    /// The key that must be set beside it.
+    pub together_with: Option<&'static str>,
     /// Its default value as it would be written in the file, without quotes.
     pub default: Option<&'static str>,
     /// The behaviour without it, in words, if no default value says it.
@@ -107,6 +159,13 @@ impl Key {
             reload,
             about,
             choices: &[],
+            closed: matches!(kind, KeyType::Choice),
+            form: None,
+            may_be_empty: false,
+            most: None,
+            required: false,
+            instead_of: None,
+            together_with: None,
             default: None,
             without: "",
             example: None,
@@ -121,6 +180,48 @@ impl Key {
     /// Explains certain values.
     pub const fn choices(mut self, choices: &'static [(&'static str, &'static str)]) -> Self {
         self.choices = choices;
+        self
+    }
+
+    /// Explains all values there are: the key takes no others.
+    pub const fn only(mut self, choices: &'static [(&'static str, &'static str)]) -> Self {
+        self.closed = true;
+        self.choices(choices)
+    }
+
+    /// The form of the text, or of each text in the list.
+    pub const fn form(mut self, form: TextForm) -> Self {
+        self.form = Some(form);
+        self
+    }
+
+    /// The text may be empty.
+    pub const fn may_be_empty(mut self) -> Self {
+        self.may_be_empty = true;
+        self
+    }
+
+    /// A list has no more texts than these, each once.
+    pub const fn most(mut self, most: usize) -> Self {
+        self.most = Some(most);
+        self
+    }
+
+    /// It must be set.
+    pub const fn required(mut self) -> Self {
+        self.required = true;
+        self.without("required")
+    }
+
+    /// The key that may not be set beside it.
+    pub const fn instead_of(mut self, key: &'static str) -> Self {
+        self.instead_of = Some(key);
+        self
+    }
+
+    /// The key that must be set beside it.
+    pub const fn together_with(mut self, key: &'static str) -> Self {
+        self.together_with = Some(key);
         self
     }
 
@@ -191,7 +292,12 @@ impl Key {
     /// A value as it is written in the file.
     pub fn literal(&self, value: &str) -> String {
         match self.kind {
-            KeyType::Text | KeyType::File | KeyType::Secret | KeyType::Duration | KeyType::Size => {
+            KeyType::Text
+            | KeyType::Choice
+            | KeyType::File
+            | KeyType::Secret
+            | KeyType::Duration(_)
+            | KeyType::Size(..) => {
                 format!("\"{value}\"")
             }
             _ => value.to_owned(),

@@ -4,14 +4,15 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
+use super::forms;
+use super::key::{DurationBounds, Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::{check_levels, path_text};
 use super::{BrokerUrl, Certificate, Fingerprint, MqttUser, RoomId, Secret};
 use crate::gateway_id::{GatewayId, prefix_in_id};
 
 /// The bounds of `max_payload`: the size of the largest state, and a limit for the memory.
-const MAX_PAYLOAD: [usize; 2] = [64 << 10, 256 << 20];
+const MAX_PAYLOAD: KeyType = KeyType::Size(64 << 10, 256 << 20);
 /// How long a protocol's name may be (RFC 7301, 3.1).
 const ALPN_NAME_BYTES: RangeInclusive<usize> = 1..=255;
 /// The keys that only a broker with TLS needs.
@@ -106,6 +107,7 @@ impl Section for MqttConfig {
             ("mqtts://HOST[:8883]", "your MQTT 5 broker, with TLS"),
             ("off", "no MQTT"),
         ])
+        .form(forms::broker_url)
         .default("embedded://127.0.0.1:1883")
         .in_use()
         .in_info(),
@@ -159,6 +161,7 @@ impl Section for MqttConfig {
                 "one signed by an authority that this machine trusts",
             ),
         ])
+        .form(forms::broker_certificate)
         .without("`system`, or what `ca_file` says")
         .example("sha256:0000000000000000000000000000000000000000000000000000000000000000"),
         Key::new(
@@ -167,6 +170,7 @@ impl Section for MqttConfig {
             Reload::NextStart,
             "For `mqtts://`: the authority that signed the broker's certificate (PEM)",
         )
+        .instead_of("certificate")
         .without("the system's authorities")
         .example("/etc/poly2mqtt/ca.pem"),
         Key::new(
@@ -175,6 +179,7 @@ impl Section for MqttConfig {
             Reload::NextStart,
             "For `mqtts://`: the gateway's own certificate (PEM), if the broker asks for one",
         )
+        .together_with("client_key_file")
         .example("/etc/poly2mqtt/client.pem"),
         Key::new(
             "client_key_file",
@@ -182,6 +187,7 @@ impl Section for MqttConfig {
             Reload::NextStart,
             "The key of `client_cert_file` (PEM)",
         )
+        .together_with("client_cert_file")
         .example("/etc/poly2mqtt/client.key"),
         Key::new(
             "alpn",
@@ -190,6 +196,7 @@ impl Section for MqttConfig {
             "For `mqtts://`: the protocol to ask for in TLS (ALPN), where the broker shares its port with a web \
              server, as on port 443",
         )
+        .form(forms::alpn_name)
         .without("TLS asks for none")
         .example("[\"x-amzn-mqtt-ca\"]"),
         Key::new(
@@ -198,11 +205,12 @@ impl Section for MqttConfig {
             Reload::NextStart,
             "Put before every topic: with `av`, topics are `av/room/1/…` and `av/gateway/…`",
         )
+        .form(forms::topic_prefix)
         .default("")
         .in_info(),
         Key::new(
             "session_expiry",
-            KeyType::Duration,
+            KeyType::Duration(DurationBounds::at_least_or_zero(Duration::from_secs(1))),
             Reload::NextStart,
             "How long the broker keeps commands while the gateway restarts; at least 1 s, or `0` \
              for not at all",
@@ -211,7 +219,7 @@ impl Section for MqttConfig {
         .in_info(),
         Key::new(
             "max_payload",
-            KeyType::Size,
+            MAX_PAYLOAD,
             Reload::NextStart,
             "Largest payload that is accepted or published, 64 KiB to 256 MiB",
         )
@@ -219,7 +227,7 @@ impl Section for MqttConfig {
         .in_info(),
         Key::new(
             "keep_alive",
-            KeyType::Duration,
+            KeyType::Duration(DurationBounds::at_least(Duration::from_secs(5))),
             Reload::NextStart,
             "How often an idle connection to the broker is tested; at least 5 s",
         )
@@ -317,7 +325,6 @@ impl MqttConfig {
         }
         let topic_prefix = reader.any_text("topic_prefix").unwrap_or_default();
         check_levels(&reader, "topic_prefix", &topic_prefix);
-        let [min, max] = MAX_PAYLOAD;
         let config = Self {
             url: url.clone().unwrap_or(BrokerUrl::Off),
             username,
@@ -330,14 +337,10 @@ impl MqttConfig {
             alpn,
             topic_prefix,
             session_expiry: reader
-                .duration_or_zero("session_expiry", Duration::from_secs(1))
+                .duration("session_expiry")
                 .unwrap_or(base.session_expiry),
-            max_payload: reader
-                .size("max_payload", min, max)
-                .unwrap_or(base.max_payload),
-            keep_alive: reader
-                .duration("keep_alive", Duration::from_secs(5))
-                .unwrap_or(base.keep_alive),
+            max_payload: reader.size("max_payload").unwrap_or(base.max_payload),
+            keep_alive: reader.duration("keep_alive").unwrap_or(base.keep_alive),
             open: reader.bool("open").unwrap_or(base.open),
             users: reader
                 .tables("user", MqttUser::KEYS)

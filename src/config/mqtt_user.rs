@@ -1,5 +1,6 @@
 //! `[[mqtt.user]]`: who may connect to the embedded broker.
 
+use super::forms;
 use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::room_names;
@@ -21,10 +22,10 @@ pub struct MqttUser {
 impl Section for MqttUser {
     const KEYS: &'static [Key] = &[
         Key::new("name", KeyType::Text, Reload::NextStart, "User name")
-            .without("required")
+            .required()
             .example("panel"),
         Key::new("password", KeyType::Secret, Reload::NextStart, "Password")
-            .without("required")
+            .required()
             .example("secret"),
         Key::new(
             "password_file",
@@ -40,11 +41,12 @@ impl Section for MqttUser {
             Reload::NextStart,
             "Rooms the user sees",
         )
+        .form(forms::room_id)
         .without("all rooms")
         .example("[\"boardroom\"]"),
         Key::new(
             "access",
-            KeyType::Text,
+            KeyType::Choice,
             Reload::NextStart,
             "What the user may do",
         )
@@ -72,14 +74,7 @@ impl MqttUser {
         let name = reader.required_text("name");
         let password = reader.required_secret("password");
         let rooms = reader.rooms(ids);
-        let control = match reader.text("access").as_deref() {
-            Some("control") | None => true,
-            Some("read") => false,
-            Some(_) => {
-                reader.error("access", "takes \"read\" or \"control\"");
-                false
-            }
-        };
+        let control = reader.choice("access") != Some("read");
         reader.finish();
         Some(Self {
             name: name?,

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::key::{Key, KeyType, Reload, Section, Values, plain};
+use super::key::{DurationBounds, Key, KeyType, Reload, Section, Values, plain};
 use super::reader::Reader;
 
 /// No device is polled more often: each poll is a request that the device must answer.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
+/// What each interval takes.
+const INTERVAL: KeyType = KeyType::Duration(DurationBounds::at_least(SHORTEST_INTERVAL));
 
 /// The values of `pace`.
 const NORMAL: &str = "normal";
@@ -43,23 +45,18 @@ impl Section for PollConfig {
     const KEYS: &'static [Key] = &[
         Key::new(
             "fast",
-            KeyType::Duration,
+            INTERVAL,
             Reload::Now,
             "Audio, calls, video mute; twice as often in a call",
         )
         .default("2s")
         .in_info(),
-        Key::new(
-            "normal",
-            KeyType::Duration,
-            Reload::Now,
-            "Cameras, calendar, status",
-        )
-        .default("15s")
-        .in_info(),
+        Key::new("normal", INTERVAL, Reload::Now, "Cameras, calendar, status")
+            .default("15s")
+            .in_info(),
         Key::new(
             "slow",
-            KeyType::Duration,
+            INTERVAL,
             Reload::Now,
             "Presets, servers, favourites",
         )
@@ -75,7 +72,7 @@ impl Section for PollConfig {
         .in_info(),
         Key::new(
             "pace",
-            KeyType::Text,
+            KeyType::Choice,
             Reload::Now,
             "How much is asked of the device",
         )
@@ -105,27 +102,17 @@ impl Section for PollConfig {
 impl PollConfig {
     /// Reads the section; `base` holds where it says nothing.
     pub(super) fn read(mut reader: Reader<'_>, base: Self) -> Self {
-        let mut interval = |key, base| reader.duration(key, SHORTEST_INTERVAL).unwrap_or(base);
+        let mut interval = |key, base| reader.duration(key).unwrap_or(base);
         let poll = Self {
             fast: interval("fast", base.fast),
             normal: interval("normal", base.normal),
             slow: interval("slow", base.slow),
             meters: reader.bool("meters").unwrap_or(base.meters),
-            gentle: read_pace(&mut reader).unwrap_or(base.gentle),
+            gentle: reader
+                .choice("pace")
+                .map_or(base.gentle, |pace| pace == GENTLE),
         };
         reader.finish();
         poll
-    }
-}
-
-/// Whether the pace is the gentle one.
-fn read_pace(reader: &mut Reader<'_>) -> Option<bool> {
-    match reader.text("pace")?.as_str() {
-        NORMAL => Some(false),
-        GENTLE => Some(true),
-        _ => {
-            reader.error("pace", format!("takes \"{NORMAL}\" or \"{GENTLE}\""));
-            None
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! `presets` of a room: the names of its camera presets.
 
+use super::forms;
 use super::key::{Key, KeyType, Reload};
 use super::reader::Reader;
 use crate::catalogue::PresetNames;
@@ -31,6 +32,7 @@ const fn preset(number: &'static str) -> Key {
         Reload::Now,
         "Name of the preset with this number",
     )
+    .form(forms::preset_name)
 }
 
 /// Reads `presets`; `None` where it is not there.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
+use super::forms;
+use super::key::{DurationBounds, Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::presets::{PRESETS, read_presets};
 use super::reader::Reader;
 use super::server_url::{ServerUrl, UrlForm};
@@ -68,7 +69,8 @@ impl Section for RoomConfig {
             Reload::Now,
             "Address of the device: `https://HOST` or `https://HOST:PORT`",
         )
-        .without("required")
+        .form(forms::device_url)
+        .required()
         .example("https://192.0.2.10")
         .in_use()
         .in_info(),
@@ -117,6 +119,7 @@ impl Section for RoomConfig {
                 "any certificate: the password is sent to any machine at that address",
             ),
         ])
+        .form(forms::device_certificate)
         .without("none: the room stays offline")
         .example("sha256:0000000000000000000000000000000000000000000000000000000000000000")
         .in_info(),
@@ -126,6 +129,7 @@ impl Section for RoomConfig {
             Reload::Now,
             "Authority that signed the device's certificate (PEM), instead of `certificate`",
         )
+        .instead_of("certificate")
         .example("/etc/poly2mqtt/devices-ca.pem"),
         Key::new(
             "allow",
@@ -134,7 +138,7 @@ impl Section for RoomConfig {
             "Guarded commands that may be sent over MQTT, and over every door while no tokens are \
              configured",
         )
-        .choices(&[
+        .only(&[
             ("system/reboot", "restarts the device"),
             ("system/reset_settings", "resets its settings"),
             ("system/time/set", "sets its clock"),
@@ -159,6 +163,8 @@ impl Section for RoomConfig {
             "Names of the device's own configuration that are kept as states `config/<name>`, at most \
              50",
         )
+        .form(forms::setting_name)
+        .most(MOST_SETTINGS)
         .default("[]")
         .example("[\"system.info.systemname\"]")
         .in_info(),
@@ -206,6 +212,7 @@ impl Section for RoomConfig {
             "When the room is checked each day, in the local time of this machine",
         )
         .choices(&[("off", "only by `readiness/run`")])
+        .form(forms::time_of_day)
         .default("off")
         .example("06:30")
         .in_info(),
@@ -215,12 +222,13 @@ impl Section for RoomConfig {
             Reload::Now,
             "Address that the check calls; the call is hung up as soon as it is connected",
         )
+        .may_be_empty()
         .without("no call")
         .example("echo@example.com")
         .in_info(),
         Key::new(
             "max_command_age",
-            KeyType::Duration,
+            KeyType::Duration(DurationBounds::at_least(Duration::from_millis(100))),
             Reload::Now,
             "A command that has waited longer is not carried out; at least 100 ms",
         )
@@ -370,7 +378,7 @@ impl RoomDefaults {
             readiness_dial: reader
                 .any_text("readiness_dial")
                 .map(|address| address.trim().to_owned()),
-            max_command_age: reader.duration("max_command_age", Duration::from_millis(100)),
+            max_command_age: reader.duration("max_command_age"),
         }
     }
 }

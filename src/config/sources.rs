@@ -5,6 +5,8 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -49,7 +51,14 @@ pub fn locate(
         return Ok(Some(path.to_owned()));
     }
     let mut usual = USUAL_FILES.iter().map(PathBuf::from);
-    Ok(usual.find(|path| path.exists()))
+    Ok(usual.find(|path| is_there(path)))
+}
+
+/// Whether there is something at a path: a link that leads nowhere, and what may not be looked at, too.
+/// Such a file is named as wrong later, and not taken for none.
+pub fn is_there(path: &Path) -> bool {
+    let found = fs::symlink_metadata(path);
+    !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Where a file is made that does not exist yet: in the package's folder if this user may write there,

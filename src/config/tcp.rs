@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::HttpConfig;
+use super::forms;
 use super::key::{Key, KeyType, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::{listen_text, read_listen};
@@ -25,6 +26,7 @@ impl Section for TcpConfig {
             "Address and port to listen on, or `off`; beyond this machine it needs `[[http.token]]` \
              or `http.open`",
         )
+        .form(forms::listen)
         .default("off")
         .in_info(),
         Key::new(

@@ -1,6 +1,8 @@
 //! What holds for every key of every section, so that a new key is checked without a test of its
 //! own.
 
+mod schema;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -328,8 +330,8 @@ fn another(key: &Key) -> String {
     let value = match key.kind {
         KeyType::Bool if key.default == Some("true") => "false",
         KeyType::Bool => "true",
-        KeyType::Duration => "7s",
-        KeyType::Size => "1MiB",
+        KeyType::Duration(_) => "7s",
+        KeyType::Size(..) => "1MiB",
         KeyType::Integer(min, _) => return min.to_string(),
         _ => key.example.unwrap_or("another"),
     };

@@ -18,6 +18,9 @@ pub enum TextFileError {
     /// There is none.
     #[error("cannot be read: there is no such file")]
     Missing,
+    /// A link, and what it leads to is not there.
+    #[error("cannot be read: it is a link that leads nowhere")]
+    LinkToNothing,
     /// The gateway's user may not read it.
     #[error("cannot be read: the gateway's user has no permission; {0}")]
     Denied(String),
@@ -44,6 +47,7 @@ pub enum TextFileError {
 impl TextFileError {
     fn of(path: &Path, error: io::Error) -> Self {
         match error.kind() {
+            io::ErrorKind::NotFound if path.is_symlink() => Self::LinkToNothing,
             io::ErrorKind::NotFound => Self::Missing,
             io::ErrorKind::PermissionDenied => Self::Denied(os_error::permission_remedy(path)),
             _ => Self::Other(error),

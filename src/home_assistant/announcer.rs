@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::compressed::Compressed;
 use super::fitting::fit;
+use super::kept::{DocumentSource, KeptDocument};
 use super::merge::merge;
 
 /// After a change of the broker's limit the documents follow at once: those that it refused never
@@ -49,7 +49,7 @@ impl Default for Delays {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Publish this document of a device.
-    Publish(String, Compressed),
+    Publish(String, KeptDocument),
     /// Clear the document of a device.
     Clear(String),
     /// Publish all documents again.
@@ -90,7 +90,7 @@ struct Announced {
     /// Since when the room's device can be used.
     online: Option<Instant>,
     /// The document that the broker has.
-    published: Option<Compressed>,
+    published: Option<KeptDocument>,
     /// This run has published it, and will do so again when the broker forgets it.
     ours: bool,
     /// A person deleted the device in Home Assistant. It is not published again.
@@ -234,7 +234,8 @@ impl Announcer {
             }
             (Some(device), Some(document)) => {
                 if device.published.is_none() {
-                    device.published = Some(Compressed::new(&document));
+                    let source = DocumentSource::Document(document);
+                    device.published = Some(KeptDocument::new(&source));
                 }
                 None
             }
@@ -269,8 +270,12 @@ impl Announcer {
         self.repeat = Some(now + wait);
     }
 
-    /// The actions to take now. `document` makes the document of a device.
-    pub fn due(&mut self, now: Instant, document: impl Fn(&str) -> Option<Value>) -> Vec<Action> {
+    /// The actions to take now. `source` tells what the document of a device is made from.
+    pub fn due(
+        &mut self,
+        now: Instant,
+        source: impl Fn(&str) -> Option<DocumentSource>,
+    ) -> Vec<Action> {
         let mut actions = Vec::new();
         if self.ready.is_none_or(|ready| ready > now) {
             return actions;
@@ -284,13 +289,14 @@ impl Announcer {
                 continue;
             };
             device.due = None;
-            let Some(wanted) = document(&id).filter(|_| !device.deleted) else {
+            let Some(mut source) = source(&id).filter(|_| !device.deleted) else {
                 continue;
             };
             let settled = device.online.map(|since| since + delays.settled);
             let certain = settled.is_some_and(|settled| settled <= now);
-            let published = device.published.as_ref().map(Compressed::document);
-            let merged = merge(wanted, published.as_ref(), certain);
+            let published = device.published.as_ref().map(KeptDocument::document);
+            let merged = merge(source.document(), published.as_ref(), certain);
+            let is_merged = merged.removes || merged.keeps;
             if merged.removes {
                 again.push((id.clone(), Some(now + delays.debounce)));
             } else if merged.keeps {
@@ -307,7 +313,10 @@ impl Announcer {
                 continue;
             };
             if !device.ours || published.as_ref() != Some(&wanted) {
-                let document = Compressed::new(&wanted);
+                if is_merged || !device.left_out.is_empty() {
+                    source = DocumentSource::Document(wanted);
+                }
+                let document = KeptDocument::new(&source);
                 actions.push(Action::Publish(id, document.clone()));
                 device.published = Some(document);
                 device.overwritten = false;

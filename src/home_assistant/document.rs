@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// Everything about one device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -22,6 +23,14 @@ pub struct Document {
     pub availability_mode: Option<&'static str>,
     /// The entities and triggers by their keys.
     pub components: BTreeMap<String, Listed>,
+}
+
+impl Document {
+    /// As JSON.
+    pub fn value(&self) -> Value {
+        // This fails only for maps whose keys are not text, and it has none.
+        serde_json::to_value(self).unwrap_or_default()
+    }
 }
 
 /// One of a document's components.

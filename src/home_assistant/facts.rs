@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::entities::{CatalogueEntity, catalogue_entities};
@@ -13,7 +14,7 @@ use crate::state::{Change, StateStore};
 use crate::topics::{AVAILABILITY, RoomTopics};
 
 /// The facts that a room's document is made from.
-#[derive(Debug, Clone, PartialEq, Hash)]
+#[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
 pub struct RoomFacts {
     /// The room's id.
     pub id: String,
@@ -40,7 +41,7 @@ pub struct RoomFacts {
     /// The touch panels: the last level of each one's topic, and its name.
     pub panels: BTreeMap<String, String>,
     /// The options of each select that has any, by the entity's key.
-    pub options: BTreeMap<&'static str, Vec<SelectOption>>,
+    pub options: BTreeMap<String, Vec<SelectOption>>,
 }
 
 /// The parts of the system have one topic each, below this one.
@@ -87,7 +88,7 @@ impl RoomFacts {
         let options = catalogue_entities().filter_map(|it| {
             let options = it.entity.options?;
             let options = (options.read)(&json(options.state.as_str()));
-            (!options.is_empty()).then_some((it.entity.key, options))
+            (!options.is_empty()).then(|| (it.entity.key.to_owned(), options))
         });
         let options = options.collect();
         Self {

@@ -17,9 +17,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::announcer::{Action, Announcer, Author, Delays};
-use super::document::Document;
 use super::facts::{RoomFacts, can_change_document};
-use super::{Namespace, gateway_document, is_document_of, room_document};
+use super::kept::DocumentSource;
+use super::{Namespace, gateway_document, is_document_of};
 use crate::config::{self, RoomId};
 use crate::state::{Change, DocumentLimits, Inbound, Owner, StateStore, StateValue, Subscriber};
 use crate::telemetry::Telemetry;
@@ -36,7 +36,7 @@ const COUNTED_DEVICES: usize = 4096;
 pub struct PublisherLinks {
     /// The states of all rooms, to read.
     pub states: Arc<StateStore>,
-    /// Where documents go: compressed, at topics without a prefix.
+    /// Where documents go: as they are kept, at topics without a prefix.
     pub documents: Arc<StateStore>,
     /// What the broker sends about documents and Home Assistant's start.
     pub inbound: mpsc::Receiver<Inbound>,
@@ -244,11 +244,13 @@ impl Task {
         let rooms = self.wanted.borrow().clone();
         let document = |device: &str| {
             if device == self.namespace.gateway() {
-                return Some(value(&gateway_document(&self.namespace)));
+                let document = gateway_document(&self.namespace).value();
+                return Some(DocumentSource::Document(document));
             }
             let id = self.known.get(device)?;
             let facts = RoomFacts::read(id, rooms.get(&**id)?, &self.links.states);
-            Some(value(&room_document(&self.namespace, &facts)))
+            let namespace = self.namespace.clone();
+            Some(DocumentSource::Room(namespace, Box::new(facts)))
         };
         self.announcer.due(Instant::now(), document)
     }
@@ -362,9 +364,4 @@ async fn is_up_next(connected: &mut watch::Receiver<bool>, again: bool) -> bool 
 /// Waits until the MQTT door says that something is true; false if the door has ended.
 async fn is_true(told: &mut watch::Receiver<bool>) -> bool {
     told.wait_for(|value| *value).await.is_ok()
-}
-
-fn value(document: &Document) -> Value {
-    // This fails only for maps whose keys are not text, and it has none.
-    serde_json::to_value(document).unwrap_or_default()
 }

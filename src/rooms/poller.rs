@@ -28,7 +28,7 @@ pub struct Poll {
     /// Which entry of the schedule it is.
     index: usize,
     /// How often commands had written the entry's states when it was begun.
-    writes: u64,
+    writes: u32,
 }
 
 /// What a read means for the room.

@@ -18,7 +18,7 @@ use crate::catalogue::{Class, Evidence, Operation, ReadBody, When, operations};
 
 /// An operation is no longer read after this many answers in a row that the device does not have
 /// it. A device that is starting, or in trouble, says so for a moment of what it has.
-const UNSUPPORTED_BEFORE_DROPPED: u32 = 4;
+const UNSUPPORTED_BEFORE_DROPPED: u8 = 4;
 
 /// At the gentle pace there is one read for four at the normal one.
 const GENTLE_FACTOR: u32 = 4;
@@ -41,7 +41,7 @@ pub struct PollIntervals {
     pub gentle: bool,
 }
 
-/// One operation that is read.
+/// One operation that is read. A room has some forty, so each takes as little memory as it can.
 #[derive(Debug)]
 pub struct Entry {
     /// The operation.
@@ -50,7 +50,7 @@ pub struct Entry {
     when: When,
     due: Instant,
     /// The index of the entry that it stands in for.
-    stands_in_for: Option<usize>,
+    stands_in_for: Option<u16>,
     /// The reads of what a call leaves behind that do not wait for its pace. None for what is read at its
     /// pace alone.
     pending: Option<PendingReads>,
@@ -59,7 +59,7 @@ pub struct Entry {
     /// The device has answered since the log-in, so it has this.
     answered: bool,
     /// How often the device has said that it does not have this, or refused it.
-    unsupported: u32,
+    unsupported: u8,
     /// The device has refused it, which may be about the provider that runs it.
     refused: bool,
     /// Whether it was read since the log-in, with or without success.
@@ -67,8 +67,8 @@ pub struct Entry {
     /// The digest of the newest body that was of use, so that the same body is not parsed again, and
     /// what that body says about who sent it.
     last_body: Option<(Digest, Evidence)>,
-    /// How often commands have read states of this entry.
-    writes: u64,
+    /// How often commands have read states of this entry; after the largest number comes 0 again.
+    writes: u32,
 }
 
 impl Entry {
@@ -85,7 +85,7 @@ impl Entry {
     }
 
     /// Changes whenever a command has read states of this entry.
-    pub fn writes(&self) -> u64 {
+    pub fn writes(&self) -> u32 {
         self.writes
     }
 }
@@ -149,7 +149,8 @@ impl Schedule {
         for index in 0..entries.len() {
             let first = entries[index].operation.stands_in_for;
             let position = |path| entries.iter().position(|it| it.operation.path == path);
-            entries[index].stands_in_for = first.and_then(position);
+            let position = first.and_then(position);
+            entries[index].stands_in_for = position.and_then(|it| u16::try_from(it).ok());
         }
         let mut schedule = Self {
             intervals,
@@ -257,7 +258,8 @@ impl Schedule {
             When::Always | When::Meters | When::AfterCall => true,
             When::InCall => self.in_call,
         };
-        let first = entry.stands_in_for.and_then(|it| self.entries.get(it));
+        let first = entry.stands_in_for;
+        let first = first.and_then(|it| self.entries.get(usize::from(it)));
         now && !entry.dropped && first.is_none_or(Entry::is_missing)
     }
 
@@ -395,7 +397,7 @@ impl Schedule {
         let slow = self.interval(Class::Slow);
         if let Some(entry) = self.entries.get_mut(index) {
             entry.last_body = None;
-            entry.unsupported += 1;
+            entry.unsupported = entry.unsupported.saturating_add(1);
             if !entry.answered {
                 entry.dropped = entry.unsupported >= UNSUPPORTED_BEFORE_DROPPED;
                 entry.due = now + slow;
@@ -418,7 +420,7 @@ impl Schedule {
             return false;
         }
         if !was_answered {
-            entry.unsupported += 1;
+            entry.unsupported = entry.unsupported.saturating_add(1);
             entry.dropped = entry.unsupported >= UNSUPPORTED_BEFORE_DROPPED;
         }
         entry.refused = true;
@@ -447,7 +449,7 @@ impl Schedule {
             });
             if shares {
                 entry.last_body = None;
-                entry.writes += 1;
+                entry.writes = entry.writes.wrapping_add(1);
             }
         }
     }

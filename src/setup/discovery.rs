@@ -161,7 +161,69 @@ fn judge(status: u16, body: &[u8]) -> Option<(bool, DeviceIdentity)> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// Servers that accept and say nothing, at as many addresses: the most connections at a time, and all of
+    /// them.
+    async fn silent_servers(port: u16, count: u8) -> (Arc<AtomicUsize>, Arc<AtomicUsize>) {
+        let peak = Arc::<AtomicUsize>::default();
+        let all = Arc::<AtomicUsize>::default();
+        let open = Arc::<AtomicUsize>::default();
+        for last in 1..=count {
+            let listener = TcpListener::bind(SocketAddr::from(([127, 0, 3, last], port)))
+                .await
+                .unwrap();
+            let (peak, open, all) = (peak.clone(), open.clone(), all.clone());
+            tokio::spawn(async move {
+                while let Ok((mut stream, _)) = listener.accept().await {
+                    all.fetch_add(1, Ordering::SeqCst);
+                    let now = open.fetch_add(1, Ordering::SeqCst) + 1;
+                    peak.fetch_max(now, Ordering::SeqCst);
+                    let open = open.clone();
+                    tokio::spawn(async move {
+                        let mut heard = [0; 1024];
+                        while stream.read(&mut heard).await.is_ok_and(|count| count > 0) {}
+                        open.fetch_sub(1, Ordering::SeqCst);
+                    });
+                }
+            });
+        }
+        (peak, all)
+    }
+
+    #[tokio::test]
+    async fn a_search_has_few_connections_at_a_time_and_begins_them_slowly() {
+        let free = TcpListener::bind("127.0.3.1:0").await.unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let (peak, all) = silent_servers(port, 62).await;
+        let addresses = addresses_of(&"127.0.3.0/26".parse().unwrap()).unwrap();
+        let started = Instant::now();
+        let mut looked_at = 0;
+        discover(addresses, port, |found| {
+            assert!(found.is_none());
+            looked_at += 1;
+        })
+        .await;
+        assert_eq!(looked_at, 62);
+        assert_eq!(all.load(Ordering::SeqCst), 62);
+        let peak = peak.load(Ordering::SeqCst);
+        assert!((2..=MOST_CONNECTIONS).contains(&peak), "{peak}");
+        // Two rounds, each of which waits until its time is over.
+        assert!(
+            started.elapsed() >= ADDRESS_TIMEOUT,
+            "{:?}",
+            started.elapsed()
+        );
+    }
 
     #[test]
     fn a_device_is_known_by_its_refusal() {

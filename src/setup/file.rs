@@ -8,11 +8,21 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+use rustix::process::geteuid;
+
 use crate::config::{self, Config, ConfigErrors, NewRoom, with_room};
 use crate::os_error;
 
 /// A new file is for its owner alone: it holds a password.
 const NEW_FILE_MODE: u32 = 0o600;
+
+/// A new file that its group reads too, in a folder of root's that is shared with that group.
+const GROUP_READS_MODE: u32 = 0o640;
+
+/// The bits of a folder's mode.
+const OTHERS_ENTER: u32 = 0o007;
+const GROUP_ENTERS: u32 = 0o010;
 
 /// Why a room is not written.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +66,21 @@ impl SetupFile {
 
     /// Whether there is something at the path, if only a link that leads nowhere.
     pub fn exists(&self) -> bool {
-        let found = fs::symlink_metadata(&self.path);
-        !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
+        config::is_there(&self.path)
+    }
+
+    /// Finds out before a person is asked for anything whether the file can be written.
+    ///
+    /// # Errors
+    /// It cannot, and why.
+    pub fn check_writable(&self) -> Result<(), SetupError> {
+        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let folder = folder_of(&path);
+        access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+            let why = os_error::file_words(folder, &error.into());
+            let folder = folder.display();
+            self.failed(&format!("the folder {folder} cannot be written: {why}"))
+        })
     }
 
     /// The configuration so far; the default where there is no file.
@@ -99,7 +122,8 @@ impl SetupFile {
         SetupError::Other(format!("{}: {why}", self.path.display()))
     }
 
-    /// Writes a file beside it, and puts that in its place. Mode and owner stay.
+    /// Writes a file beside it, and puts that in its place. Mode and owner stay; a new file gets them from
+    /// its folder.
     fn replace(&self, text: &str) -> io::Result<()> {
         // A link stays one: the file that it leads to is replaced.
         let path = match fs::canonicalize(&self.path) {
@@ -107,13 +131,11 @@ impl SetupFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clone(),
             Err(error) => return Err(error),
         };
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
+        let folder = folder_of(&path);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let beside = folder.join(format!(".{name}.{}.new", std::process::id()));
-        let written = write_new(&beside, &path, text).and_then(|()| fs::rename(&beside, &path));
+        let written =
+            write_new(&beside, &path, folder, text).and_then(|()| fs::rename(&beside, &path));
         if written.is_err() {
             // What is left is this program's own, and it holds a password.
             let _ = fs::remove_file(&beside);
@@ -125,19 +147,47 @@ impl SetupFile {
     }
 }
 
-fn write_new(beside: &Path, old: &Path, text: &str) -> io::Result<()> {
+fn folder_of(path: &Path) -> &Path {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+fn write_new(beside: &Path, old: &Path, folder: &Path, text: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(NEW_FILE_MODE);
     let mut file = options.open(beside)?;
     file.write_all(text.as_bytes())?;
-    if let Ok(old) = fs::metadata(old) {
-        let new = file.metadata()?;
-        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
-            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+    match fs::metadata(old) {
+        Ok(old) => {
+            let new = file.metadata()?;
+            if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+                fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            }
+            file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
         }
-        file.set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+        Err(_) if geteuid().is_root() => {
+            let folder = fs::metadata(folder)?;
+            // Where root may not give files away, as in some containers, it stays root's alone.
+            if fchown(&file, Some(folder.uid()), Some(folder.gid())).is_ok() {
+                file.set_permissions(Permissions::from_mode(mode_for_gateway(&folder)))?;
+            }
+        }
+        Err(_) => {}
     }
     file.sync_all()
+}
+
+/// The mode with which the gateway can read a file that root makes in this folder. The gateway seldom runs as
+/// root: the folder belongs to its user, or to root and a group in which it is.
+fn mode_for_gateway(folder: &fs::Metadata) -> u32 {
+    let shared = folder.uid() == 0 && folder.gid() != 0;
+    let closed = folder.mode() & OTHERS_ENTER == 0;
+    match shared && closed && folder.mode() & GROUP_ENTERS != 0 {
+        true => GROUP_READS_MODE,
+        false => NEW_FILE_MODE,
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +229,42 @@ mod tests {
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         // Nothing else is left in the folder.
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    /// Only root can give files away, so that only root can try it.
+    #[test]
+    fn what_root_makes_the_owner_or_the_group_of_the_folder_can_read() {
+        if !geteuid().is_root() {
+            return;
+        }
+        // The folder's user, group and mode, and the file's.
+        for ((user, group, mode), wanted) in [
+            // Of a package: the gateway is in the group.
+            ((0, 4711, 0o2750), (0, 4711, 0o640)),
+            ((0, 4711, 0o750), (0, 4711, 0o640)),
+            // The gateway's own.
+            ((4711, 4712, 0o2750), (4711, 4712, 0o600)),
+            ((4711, 4711, 0o700), (4711, 4711, 0o600)),
+            // Root's alone, open to others, or closed to the group.
+            ((0, 0, 0o750), (0, 0, 0o600)),
+            ((0, 4711, 0o755), (0, 4711, 0o600)),
+            ((0, 4711, 0o700), (0, 4711, 0o600)),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).unwrap();
+            fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+            let path = folder.path().join("poly2mqtt.toml");
+            let file = SetupFile::new(path.clone(), Vec::new());
+            file.add(&room("a")).unwrap();
+            let found = |path: &Path| {
+                let made = fs::metadata(path).unwrap();
+                (made.uid(), made.gid(), made.mode() & 0o7777)
+            };
+            assert_eq!(found(&path), wanted, "{user}:{group} {mode:o}");
+            // The next room leaves it so.
+            file.add(&room("b")).unwrap();
+            assert_eq!(found(&path), wanted, "{user}:{group} {mode:o}");
+        }
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl SetupState {
     }
 
     fn check_code(&self, sent: &str) -> Result<(), Refusal> {
+        // A connection may outlive the page.
+        if self.done.is_cancelled() {
+            let ended = "the setup page has ended";
+            return Err(Refusal(StatusCode::FORBIDDEN, ended.to_owned()));
+        }
         match self.code.check(sent) {
             CodeCheck::Right => Ok(()),
             CodeCheck::Wrong => Err(Refusal(StatusCode::FORBIDDEN, WRONG_CODE.to_owned())),
@@ -108,6 +113,8 @@ pub async fn serve_setup(
     let server = server.with_graceful_shutdown(done.clone().cancelled_owned());
     let mut serving = tokio::spawn(server.into_future());
     let ended = tokio::select! {
+        // The server ends because the file is written: that is no failure.
+        biased;
         in_time = timeout(PAGE_LIFETIME, done.cancelled()) => in_time.map_err(|_| {
             "the setup page has ended: nobody used it; start the program again".to_owned()
         }),
@@ -190,7 +197,7 @@ async fn try_device(
     let _one = state.trying.lock().await;
     let shown = shown_certificate(&address.url)
         .await
-        .map_err(Refusal::wrong)?;
+        .map_err(|error| Refusal::wrong(error.to_string()))?;
     Ok(Json(json!({"url": address.text, "certificate": shown.to_string()})).into_response())
 }
 
@@ -238,7 +245,8 @@ async fn new_room(file: &SetupFile, request: AddRequest) -> Result<NewRoom, Stri
     }
     let password = Secret::new(request.password);
     let config = file.config().map_err(|errors| errors.to_string())?;
-    let identity = log_in(&address.url, &request.user, &password, certificate).await?;
+    let identity = log_in(&address.url, &request.user, &password, certificate).await;
+    let identity = identity.map_err(|error| error.to_string())?;
     let id = match request.id.as_str() {
         "" => suggested_id(&config, &identity, &address.url),
         id => RoomId::new(id).ok_or("a room's id takes letters, digits, _ and -")?,

@@ -7,7 +7,8 @@ use url::Url;
 
 use crate::config::{Certificate, Fingerprint, Secret};
 use crate::device::{
-    Device, DeviceFence, DeviceIdentity, DeviceSettings, DeviceTimings, LoginLimiter,
+    Device, DeviceFence, DeviceIdentity, DeviceSettings, DeviceTimings, LoginLimiter, Problem,
+    ProblemCode,
 };
 
 pub(super) fn client(
@@ -30,38 +31,62 @@ pub(super) fn client(
     })
 }
 
+/// Why a device cannot be used (yet), for people.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// The device says so, or is not there.
+    #[error("{0}")]
+    Device(Problem),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl TrialError {
+    /// Whether this is what a device does while it starts: it is not there, or does not answer as one yet.
+    pub fn may_be_starting(&self) -> bool {
+        let Self::Device(problem) = self else {
+            return false;
+        };
+        matches!(
+            problem.code,
+            ProblemCode::Offline | ProblemCode::NotUnderstood
+        )
+    }
+}
+
 /// The certificate that the device shows. Nothing is sent to it.
 ///
 /// # Errors
-/// Why it cannot be reached, for people.
-pub async fn shown_certificate(url: &Url) -> Result<Fingerprint, String> {
+/// Why it cannot be reached.
+pub async fn shown_certificate(url: &Url) -> Result<Fingerprint, TrialError> {
     // No certificate is trusted, so the handshake ends before anything is sent.
     let nobody = SecretString::from(String::new());
-    let device = client(url, "", &nobody, Certificate::Unset)?;
+    let device = client(url, "", &nobody, Certificate::Unset).map_err(TrialError::Other)?;
     let outcome = device.log_in().await;
     let shown = device.fingerprint();
     let shown = shown.and_then(|text| Fingerprint::parse(&text));
     shown.ok_or_else(|| match outcome {
-        Err(problem) => problem.to_string(),
-        Ok(_) => "the device shows no certificate".to_owned(),
+        Err(problem) => TrialError::Device(problem),
+        Ok(_) => TrialError::Other("the device shows no certificate".to_owned()),
     })
 }
 
 /// Logs in, asks the device what it is, and logs out.
 ///
 /// # Errors
-/// Why the gateway cannot use the device with this password, for people.
+/// Why the gateway cannot use the device with this password.
 pub async fn log_in(
     url: &Url,
     user: &str,
     password: &Secret,
     certificate: Fingerprint,
-) -> Result<DeviceIdentity, String> {
+) -> Result<DeviceIdentity, TrialError> {
     let pinned = Certificate::Pinned(certificate);
-    let device = client(url, user, password.secret(), pinned)?;
+    let device = client(url, user, password.secret(), pinned).map_err(TrialError::Other)?;
     let outcome = match device.log_in().await {
         Ok(_) => Ok(DeviceIdentity::of(&device.system().await)),
-        Err(problem) => Err(problem.to_string()),
+        Err(problem) => Err(TrialError::Device(problem)),
     };
     device.close().await;
     outcome

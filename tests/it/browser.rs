@@ -5,7 +5,7 @@
 use poly2mqtt::app::App;
 use poly2mqtt::config::{AccessLevel, Config, RoomId};
 use poly2mqtt::doors::clients::ClientLimits;
-use poly2mqtt_simulator::Condition;
+use poly2mqtt_simulator::{Condition, Fault, FaultKind};
 use serde_json::{Value, json};
 
 use poly2mqtt_test_support::SOON;
@@ -90,6 +90,33 @@ async fn a_check_of_the_room_is_made_and_read() {
         .until(&format!(
             "{panel}.querySelector('.pill').textContent === 'Ready'"
         ))
+        .await;
+    assert_eq!(browser.errors().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_long_says_for_how_long_already() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let doors = Doors::start_with(ClientLimits::default(), |_| {}).await;
+    let late = FaultKind::Delay(SOON);
+    doors
+        .device
+        .add_fault(Fault::on("/rest/system/logs", late).times(1));
+    open(&browser, &doors, "/#/console/system%2Flogs%2Fget").await;
+    browser
+        .until("document.querySelector('select[aria-label=Room]').value === '1'")
+        .await;
+    browser.click("form button[type=submit]").await;
+    let shown = "document.querySelector('form button[type=submit]').dataset.busyFor";
+    browser
+        .until(&format!("/^[1-9][0-9]* s$/.test({shown} ?? '')"))
+        .await;
+    doors.device.end_delays();
+    browser.until(&format!("{shown} === undefined")).await;
+    browser
+        .until("document.querySelector('[aria-label=Command] [role=status]').textContent.includes('ok · ')")
         .await;
     assert_eq!(browser.errors().await, [""; 0]);
 }

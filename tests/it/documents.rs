@@ -58,6 +58,14 @@ fn the_access_list_is_up_to_date() {
 }
 
 #[test]
+fn the_schema_of_the_configuration_is_up_to_date() {
+    up_to_date(
+        "config/poly2mqtt.schema.json",
+        &format!("{:#}\n", generate::schema()),
+    );
+}
+
+#[test]
 fn the_example_of_the_configuration_is_up_to_date() {
     up_to_date("config/poly2mqtt.toml", &generate::example());
 }

@@ -129,7 +129,7 @@ async fn the_demo_answers_the_shell_and_ends_cleanly() {
     let hint = format!("nc -w 1 127.0.0.1 {tcp}");
     assert!(printed.contains(&hint), "{printed}");
 
-    // But for the ports, README shows the same.
+    // But for the ports, the page shows the same.
     let control = printed.split_once("curl -X POST 'http://").unwrap().1;
     let control = control.split_once('/').unwrap().0;
     let told = printed
@@ -137,11 +137,11 @@ async fn the_demo_answers_the_shell_and_ends_cleanly() {
         .replace(control, "127.0.0.1:8442")
         .replace(&broker, "127.0.0.1:1883")
         .replace(&http_at, "127.0.0.1:8080")
-        .replace(&path().display().to_string(), "target/release/poly2mqtt");
+        .replace(&path().display().to_string(), "poly2mqtt");
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let readme = words(&std::fs::read_to_string(root().join("README.md")).unwrap());
+    let page = words(&std::fs::read_to_string(root().join("docs/demo.md")).unwrap());
     for line in told.lines().take(10) {
-        assert!(readme.contains(&words(line)), "README.md: {line}");
+        assert!(page.contains(&words(line)), "docs/demo.md: {line}");
     }
 }
 
@@ -353,7 +353,7 @@ fn check_tells_good_from_bad() {
     assert_eq!(run.status.code(), Some(2), "{run:?}");
 }
 
-/// What README's first room goes through: no fingerprint yet, then pinned, then no device.
+/// What the first room by hand goes through (docs/first-room.md): no fingerprint yet, then pinned, then no device.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn check_connect_pins_a_first_room() {
     let device = SimulatedDevice::start(Options::default()).await.unwrap();

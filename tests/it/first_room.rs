@@ -1,13 +1,15 @@
 //! From no configuration to a first room: `add`, `discover`, `run --setup`, and what `run` says where nothing is
 //! configured.
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 
-use poly2mqtt_test_support::program::{output, path, program};
+use poly2mqtt_test_support::program::{Running, free_port, output, path, program};
 
 const PASSWORD: &str = "456";
 
@@ -153,7 +155,7 @@ fn at_terminal(folder: &Path, words: &str) -> Output {
     command.current_dir(folder);
     let line = format!("{} {words}", path().display());
     command.args(["-qec", &line, "/dev/null"]);
-    command.stdin(std::process::Stdio::null());
+    command.stdin(Stdio::null());
     output(command)
 }
 
@@ -238,4 +240,134 @@ fn a_search_is_bounded_and_says_so() {
     }
     let nothing = discover(&["127.0.0.1", "--port", "1", "--json"]);
     assert_eq!(nothing.stdout, b"[]\n");
+}
+
+/// A server that accepts connections and says nothing, as a device does that hangs.
+fn silent_server() -> (TcpListener, String) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port().to_string();
+    (server, port)
+}
+
+#[test]
+fn what_takes_long_says_how_far_it_is() {
+    let (_server, port) = silent_server();
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("127.0.0.1:{port}");
+    // Without a terminal: plain lines.
+    let added = add(folder.path(), &[&address], PASSWORD);
+    let text = told(&added);
+    assert_eq!(added.status.code(), Some(1), "{text}");
+    let waiting = format!(" s: waiting for https://{address}\n");
+    assert!(text.contains(&waiting), "{text}");
+    assert!(text.contains("does not begin TLS"), "{text}");
+    assert!(!text.contains('\u{1b}'), "{text}");
+    let searched = told(&discover(&["127.0.0.1", "--port", &port]));
+    assert!(searched.contains("0 of 1 tried\n"), "{searched}");
+    // On one: a bar.
+    let bar = "[--------------------] 0 of 1 tried";
+    let searched = at_terminal(folder.path(), &format!("discover 127.0.0.1 --port {port}"));
+    assert!(told(&searched).contains(bar), "{}", told(&searched));
+    let room = format!("url = \"https://{address}\"\npassword = \"x\"\ncertificate = \"insecure\"");
+    let config = format!("{OFF}[rooms.1]\n{room}\n");
+    fs::write(folder.path().join("poly2mqtt.toml"), config).unwrap();
+    let checked = at_terminal(folder.path(), "check --connect");
+    assert!(told(&checked).contains(bar), "{}", told(&checked));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_starts_is_waited_for() {
+    let port = free_port();
+    let folder = tempfile::tempdir().unwrap();
+    let typed = folder.path().join("typed");
+    fs::write(&typed, PASSWORD).unwrap();
+    let mut command = program(&["add", "--wait", "1m", "--config", "poly2mqtt.toml"]);
+    command
+        .arg(format!("127.0.0.1:{port}"))
+        .current_dir(folder.path());
+    command.stdin(File::open(&typed).unwrap());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut adding = Running::start_printing(command);
+    // At first nothing listens there.
+    let mut said = BufReader::new(adding.stderr());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.contains("which may be starting"), "{line}");
+    assert!(line.contains("Connection refused"), "{line}");
+    let options = Options {
+        listen: ([127, 0, 0, 1], port).into(),
+        ..Options::default()
+    };
+    let device = SimulatedDevice::start(options).await.unwrap();
+    let rest = std::thread::spawn(move || std::io::read_to_string(said).unwrap());
+    assert_eq!(adding.wait().code(), Some(0), "{}", rest.join().unwrap());
+    assert!(folder.path().join("poly2mqtt.toml").exists());
+    device.stop().await;
+    // A time that is none.
+    let wrong = add(folder.path(), &["192.0.2.1", "--wait", "soon"], PASSWORD);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(told(&wrong).contains("such as 90s or 5m"));
+}
+
+/// Types at a terminal what a person types when the program has printed `after`, and gives what it said until
+/// it ended, and then the terminal's mode.
+fn typed_at_terminal(folder: &Path, words: &str, after: &str, keys: &[u8]) -> String {
+    let program = path().display().to_string();
+    // The shell outlives ctrl-C, so that it can ask how the terminal is then.
+    let line = format!("trap : INT; {program} {words}; echo status $?; stty -a");
+    let mut command = Command::new("script");
+    command
+        .env_remove("POLY2MQTT_CONFIG")
+        .env("SHELL", "/bin/sh");
+    command.current_dir(folder);
+    command.args(["-qec", &line, "/dev/null"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = Running::start_printing(command);
+    let mut keyboard = running.take_stdin();
+    let mut screen = running.take_stdout();
+    let mut seen = Vec::new();
+    let mut part = [0; 1024];
+    let mut keys = Some(keys);
+    while let Ok(count @ 1..) = screen.read(&mut part) {
+        seen.extend_from_slice(&part[..count]);
+        if String::from_utf8_lossy(&seen).contains(after)
+            && let Some(keys) = keys.take()
+        {
+            keyboard.write_all(keys).unwrap();
+        }
+    }
+    running.wait();
+    String::from_utf8(seen).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_leaves_file_terminal_and_device_as_they_were() {
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
+    let (_server, silent) = silent_server();
+    let password = format!("add {} --config poly2mqtt.toml", device.addr());
+    let waiting = format!("add 127.0.0.1:{silent} --config poly2mqtt.toml");
+    let search = format!("discover 127.9.0.0/20 --port {silent}");
+    for (words, after, typed) in [
+        (&password[..], "it is not shown", &b"45\x03"[..]),
+        (&waiting, "s: waiting for", b"\x03"),
+        (&search, "of 4094 tried", b"\x03"),
+        (
+            "run --setup --config poly2mqtt.toml",
+            "half an hour",
+            b"\x03",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let seen = typed_at_terminal(folder.path(), words, after, typed);
+        assert!(seen.contains("status "), "{words}: {seen}");
+        assert!(seen.contains(" echo "), "{words}: {seen}");
+        if words.starts_with("add") {
+            let said = seen.contains("interrupted; nothing was changed");
+            assert!(said, "{words}: {seen}");
+        }
+        let left = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 0, "{words}: {seen}");
+    }
+    assert_eq!(device.sessions(), 0);
+    device.stop().await;
 }

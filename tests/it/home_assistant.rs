@@ -52,6 +52,7 @@ fn facts(states: &[&str]) -> RoomFacts {
                 ],
             ),
         ]
+        .map(|(key, options)| (key.to_owned(), options))
         .into(),
         id: "1".into(),
         name: Some("Boardroom".into()),

@@ -22,6 +22,8 @@ fn commands(config: &str) -> Vec<Vec<&str>> {
         vec!["asyncapi"],
         vec!["schema"],
         vec!["schema", "--example"],
+        vec!["completions", "bash"],
+        vec!["man"],
         check.to_vec(),
         [&check[..], &["--connect"]].concat(),
     ]

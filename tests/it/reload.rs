@@ -295,7 +295,7 @@ async fn credentials_of_the_unit_change_at_a_restart() {
     assert_eq!(reload, Some("/bin/kill -HUP $MAINPID"));
     let loaded = UNIT
         .lines()
-        .find_map(|line| line.strip_prefix("LoadCredential="));
+        .find_map(|line| line.strip_prefix("#LoadCredential="));
     let (id, source) = loaded.unwrap().split_once(':').unwrap();
     let key = UNIT
         .lines()
@@ -368,7 +368,7 @@ fn the_pages_agree_about_reloading_the_unit() {
     }
     let place = "configuration.md#changing-it-while-it-runs";
     for (page, text) in [
-        ("README.md", include_str!("../../README.md")),
+        ("operating.md", include_str!("../../docs/operating.md")),
         ("http.md", include_str!("../../docs/http.md")),
         (
             "troubleshooting.md",

@@ -2,7 +2,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{ChildStdout, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::{Value, json};
@@ -132,12 +132,42 @@ fn the_page_opens_nowhere_where_there_is_a_configuration() {
         assert!(told.contains(wanted), "{wanted}: {told}");
         assert_eq!(ended.stdout, b"", "{file:?}");
     }
-    // A link that leads nowhere is one too.
+    // What is no file is a configuration too, named or in its usual place: a folder, a pipe, a link that leads
+    // nowhere or to itself.
+    for (make, wanted) in [
+        ("mkdir poly2mqtt.toml", "it is a directory"),
+        ("mkfifo poly2mqtt.toml", "it is a pipe or a device"),
+        ("ln -s nowhere poly2mqtt.toml", "a link that leads nowhere"),
+        ("ln -s poly2mqtt.toml poly2mqtt.toml", "symbolic links"),
+    ] {
+        for named in [&["--config", "poly2mqtt.toml"][..], &[]] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut shell = Command::new("sh");
+            shell.args(["-c", make]).current_dir(folder.path());
+            assert!(shell.status().unwrap().success());
+            let mut command = program(&["run", "--setup"]);
+            command.args(named).current_dir(folder.path());
+            let ended = output(command);
+            let told = String::from_utf8(ended.stderr).unwrap();
+            assert_eq!(ended.status.code(), Some(2), "{make} {named:?}: {told}");
+            assert!(told.contains(wanted), "{make} {named:?}: {told}");
+            assert_eq!(ended.stdout, b"", "{make} {named:?}");
+        }
+    }
+}
+
+/// Who types an address and a password into the page is not told only then that there is no place for them.
+#[test]
+fn the_page_does_not_open_where_the_file_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink("nowhere", folder.path().join("poly2mqtt.toml")).unwrap();
-    let mut command = program(&["run", "--setup", "--config", "poly2mqtt.toml"]);
-    command.current_dir(folder.path());
-    assert_eq!(output(command).status.code(), Some(2));
+    let missing = folder.path().join("no/such/folder/poly2mqtt.toml");
+    let mut command = program(&["run", "--setup", "--config"]);
+    command.arg(&missing).current_dir(folder.path());
+    let ended = output(command);
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("no/such/folder cannot be written"), "{told}");
+    assert_eq!(ended.stdout, b"");
 }
 
 #[tokio::test(flavor = "multi_thread")]

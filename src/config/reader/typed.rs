@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Reader;
-use crate::config::key::KeyType;
+use crate::config::key::{DurationBounds, KeyType};
 use crate::config::{RoomId, units};
 
 impl Reader<'_> {
@@ -106,13 +106,32 @@ impl Reader<'_> {
         })
     }
 
+    /// The type of a key of this table.
+    fn kind(&self, key: &str) -> Option<KeyType> {
+        let listed = self.keys.iter().find(|listed| listed.name == key);
+        listed.map(|key| key.kind)
+    }
+
+    /// One of the key's choices.
+    pub fn choice(&mut self, key: &str) -> Option<&'static str> {
+        let text = self.take_text(key, |kind| matches!(kind, KeyType::Choice))?;
+        let keys = self.keys;
+        let listed = keys.iter().find(|listed| listed.name == key);
+        let choices = listed.map_or(&[][..], |key| key.choices);
+        let found = choices.iter().find(|(word, _)| *word == text);
+        if found.is_none() {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            self.error(key, format!("takes {}", quoted_alternatives(&words)));
+        }
+        found.map(|(word, _)| *word)
+    }
+
     /// A whole number in the bounds of its key.
     pub fn integer(&mut self, key: &str) -> Option<i64> {
-        let bounds = self.keys.iter().find_map(|listed| match listed.kind {
-            KeyType::Integer(min, max) if listed.name == key => Some((min, max)),
-            _ => None,
-        });
-        let (min, max) = bounds.unwrap_or((i64::MIN, i64::MAX));
+        let (min, max) = match self.kind(key) {
+            Some(KeyType::Integer(min, max)) => (min, max),
+            _ => (i64::MIN, i64::MAX),
+        };
         let takes = format!("an integer from {min} to {max}");
         let fits = |kind| matches!(kind, KeyType::Integer(..));
         self.take(key, fits, &takes, |value| {
@@ -121,39 +140,32 @@ impl Reader<'_> {
         })
     }
 
-    /// A duration of at least `min`.
-    pub fn duration(&mut self, key: &str, min: Duration) -> Option<Duration> {
-        self.take_duration(key, "", |duration| duration >= min, min)
-    }
-
-    /// A duration of at least `min`, or 0.
-    pub fn duration_or_zero(&mut self, key: &str, min: Duration) -> Option<Duration> {
-        let fits = |duration: Duration| duration >= min || duration.is_zero();
-        self.take_duration(key, ", or 0", fits, min)
-    }
-
-    fn take_duration(
-        &mut self,
-        key: &str,
-        or: &str,
-        in_bounds: impl FnOnce(Duration) -> bool,
-        min: Duration,
-    ) -> Option<Duration> {
+    /// A duration in the bounds of its key.
+    pub fn duration(&mut self, key: &str) -> Option<Duration> {
+        let bounds = match self.kind(key) {
+            Some(KeyType::Duration(bounds)) => bounds,
+            _ => DurationBounds::at_least(Duration::ZERO),
+        };
         let takes = format!(
-            "a duration of at least {} ms such as \"2s\", \"500ms\" or \"10m\"{or}",
-            min.as_millis()
+            "a duration of at least {} ms such as \"2s\", \"500ms\" or \"10m\"{}",
+            bounds.least.as_millis(),
+            if bounds.or_zero { ", or 0" } else { "" }
         );
-        let fits = |kind| matches!(kind, KeyType::Duration);
+        let fits = |kind| matches!(kind, KeyType::Duration(_));
         self.take(key, fits, &takes, |value| {
             let duration = units::duration(&text(value)?)?;
-            in_bounds(duration).then_some(duration)
+            bounds.contains(duration).then_some(duration)
         })
     }
 
-    /// A size in these bounds.
-    pub fn size(&mut self, key: &str, min: usize, max: usize) -> Option<usize> {
+    /// A size in the bounds of its key.
+    pub fn size(&mut self, key: &str) -> Option<usize> {
+        let (min, max) = match self.kind(key) {
+            Some(KeyType::Size(min, max)) => (min, max),
+            _ => (0, usize::MAX),
+        };
         let takes = format!("a size from {min} to {max} bytes such as \"10MiB\"");
-        let fits = |kind| matches!(kind, KeyType::Size);
+        let fits = |kind| matches!(kind, KeyType::Size(..));
         self.take(key, fits, &takes, |value| {
             let size = units::size(&text(value)?)?;
             (min..=max).contains(&size).then_some(size)
@@ -189,6 +201,15 @@ impl Reader<'_> {
             id
         };
         Some(rooms.iter().filter_map(known).collect())
+    }
+}
+
+/// `"a"`, `"b"` or `"c"`.
+fn quoted_alternatives(words: &[&str]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => quoted.concat(),
     }
 }
 

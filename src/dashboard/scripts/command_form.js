@@ -60,9 +60,7 @@ function commandForm(card, command, room) {
   const form = el("form", { class: "stack", submit: async (event) => {
     event.preventDefault();
     if (command.guarded && !(await confirmed(`Send ${topic()}?`, "This command is guarded: it makes a lasting change, or interrupts what the device is doing.", "Send"))) return;
-    button.setAttribute("aria-busy", "true");
-    const { bytes, roundTripMs, ...rest } = await send(room(), topic(), frame().payload, { quiet: true });
-    button.removeAttribute("aria-busy");
+    const { bytes, roundTripMs, ...rest } = await whileBusy(button, send(room(), topic(), frame().payload, { quiet: true }));
     result.hidden = false;
     const inGateway = rest.took_ms === undefined ? "" : `, ${rest.took_ms} ms in the gateway`;
     setTone(outcome, `${rest.ok ? "ok" : words(rest.error.code)} · ${Math.round(roundTripMs)} ms${inGateway}`, rest.ok ? "good" : "bad");

@@ -46,10 +46,23 @@ async function send(room, command, payload, { quiet = false } = {}) {
 /// Sends a command for a control, which looks busy until the result is there.
 async function press(control, room, command, payload) {
   if (control.ariaBusy === "true") return null;
+  return whileBusy(control, send(room, command, payload));
+}
+
+/// Shows that a control's work runs, and after a second for how long already: a download, a restart or a
+/// switch of the provider takes minutes.
+async function whileBusy(control, work) {
+  const started = performance.now();
+  const show = () => (control.dataset.busyFor = waited((performance.now() - started) / 1000));
   control.setAttribute("aria-busy", "true");
-  const result = await send(room, command, payload);
-  control.removeAttribute("aria-busy");
-  return result;
+  const timer = setInterval(show, 1000);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+    control.removeAttribute("aria-busy");
+    delete control.dataset.busyFor;
+  }
 }
 
 /// An event of a room: an incoming call is announced, a failed command is logged.

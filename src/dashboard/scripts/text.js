@@ -29,6 +29,9 @@ function duration(seconds) {
   return `${minutes} min`;
 }
 
+/// How long something takes so far: seconds, from a minute on with minutes.
+const waited = (seconds) => (seconds < 59.5 ? `${Math.round(seconds)} s` : `${Math.floor(Math.round(seconds) / 60)}:${String(Math.round(seconds) % 60).padStart(2, "0")} min`);
+
 /// A value as one level of a topic. In a topic these four characters and NUL mean something else,
 /// so they are percent-encoded.
 const level = (value) =>

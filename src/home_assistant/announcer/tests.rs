@@ -41,7 +41,8 @@ impl Setup {
     }
 
     fn due(&mut self, now: Instant) -> Vec<Action> {
-        self.announcer.due(now, |_| Some(self.document.clone()))
+        let source = |_: &str| Some(DocumentSource::Document(self.document.clone()));
+        self.announcer.due(now, source)
     }
 }
 

@@ -15,11 +15,14 @@ const AFTER_CALL_DELAYS: [Duration; 4] = [
     Duration::from_secs(20),
 ];
 
+/// All of them are over.
+const ALL_WAITED: u8 = AFTER_CALL_DELAYS.len() as u8;
+
 /// The reads that are still to be made.
 #[derive(Debug, Clone, Copy)]
 pub struct PendingReads {
     /// How many of the waits are over.
-    waited: usize,
+    waited: u8,
     /// An answer differed from the one before the end of the call.
     has_changed: bool,
 }
@@ -28,7 +31,7 @@ impl PendingReads {
     /// One read: after the log-in.
     pub fn once() -> Self {
         Self {
-            waited: AFTER_CALL_DELAYS.len(),
+            waited: ALL_WAITED,
             has_changed: false,
         }
     }
@@ -56,8 +59,8 @@ impl PendingReads {
     }
 
     fn next_wait(&mut self) -> Option<Duration> {
-        self.waited = (self.waited + 1).min(AFTER_CALL_DELAYS.len());
-        AFTER_CALL_DELAYS.get(self.waited).copied()
+        self.waited = (self.waited + 1).min(ALL_WAITED);
+        AFTER_CALL_DELAYS.get(usize::from(self.waited)).copied()
     }
 }
 

@@ -322,3 +322,8 @@ fn without_settings_they_are_not_read() {
     };
     assert!(!reads(false));
 }
+
+#[test]
+fn an_entry_is_small() {
+    assert!(size_of::<Entry>() <= 64);
+}

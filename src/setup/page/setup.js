@@ -77,9 +77,11 @@ handle("add", async () => {
   location.replace("./");
 });
 
-/** Waits until the gateway answers where this page was. */
+/** Waits until the gateway answers where this page was. One that cannot start says why where it was started. */
 async function gatewayStarted() {
+  const late = Date.now() + 20000;
   for (;;) {
+    if (Date.now() > late) say("The gateway does not answer yet: look at what the program printed where it was started.", true);
     await new Promise((resolve) => setTimeout(resolve, 300));
     try {
       if ((await fetch("healthz", { cache: "no-store" })).ok) return;

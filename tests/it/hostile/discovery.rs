@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use poly2mqtt::config;
-use poly2mqtt::home_assistant::{Delays, Namespace, Publisher, PublisherLinks, decompressed};
+use poly2mqtt::home_assistant::{Delays, Namespace, Publisher, PublisherLinks, document_text};
 use poly2mqtt::state::{DocumentLimits, Inbound, Owner, StateStore, StateValue};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -87,7 +87,7 @@ fn check(announcements: &Arc<StateStore>, payload: &[u8]) {
             "{topic}"
         );
         let document = announcements.get(topic).unwrap();
-        let document: Value = serde_json::from_slice(&decompressed(&document.payload)).unwrap();
+        let document: Value = serde_json::from_slice(&document_text(&document.payload)).unwrap();
         assert!(document["device"].is_object(), "{document}");
         assert!(document["components"].is_object(), "{document}");
     }

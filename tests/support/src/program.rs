@@ -3,7 +3,9 @@
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{
+    Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio,
+};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
@@ -98,6 +100,11 @@ impl Running {
     /// What the program writes to standard error, which must be piped and was not taken before.
     pub fn stderr(&mut self) -> ChildStderr {
         self.child.stderr.take().unwrap()
+    }
+
+    /// What is typed to the program, which must be piped and was not taken before.
+    pub fn take_stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
     }
 
     /// What the program prints, which must be piped and was not taken before.
