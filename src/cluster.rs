@@ -17,7 +17,9 @@
 //! ```
 
 mod boot_instant;
+mod etcd;
 mod fence;
+mod keeper;
 mod members;
 mod placement;
 mod record;
@@ -26,10 +28,12 @@ mod table;
 mod view;
 
 pub use boot_instant::BootInstant;
+pub use etcd::{Etcd, EtcdSettings};
 pub use fence::{FENCE, Fence, FenceClosed, RoomFence, ShardFence};
+pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};
 pub use members::{Action, GainedShard, HeldShard, Members, Notice, Predecessor};
 pub use placement::{FORMAT, Placement, SHARDS, Shard, owner_of, shard_of};
 pub use record::{MemberRecord, Owner};
-pub use registry::{Condition, Entry, Read, RegistryError, Transaction, TransactionReply, Write};
+pub use registry::{Condition, Entry, Read, Registry, RegistryError, Transaction, TransactionReply, Write};
 pub use table::Table;
 pub use view::{ClusterState, ClusterView, MemberView};

@@ -34,7 +34,6 @@ use heartbeats::Heartbeats;
 use holdings::Holdings;
 use snapshot::Snapshot;
 
-pub use guard::GUARD;
 pub use heartbeats::HEARTBEAT_INTERVAL;
 
 /// How often the store is asked while others hold shards that are about to be given to this member.
@@ -302,9 +301,12 @@ impl Members {
                 if !self.format_fits(&reply) {
                     return;
                 }
-                self.guard.acknowledged(now);
+                if self.life == Life::Outside {
+                    self.guard.acknowledged(now);
+                }
                 self.problem = None;
             }
+            Purpose::Join if !reply.swapped => self.heartbeats.at_once(),
             Purpose::Heartbeat if reply.swapped => {
                 self.fence.acknowledged(request.sent);
                 self.guard.acknowledged(now);
@@ -455,12 +457,13 @@ impl Members {
 
     /// Joins, once the store was read and nobody has this name.
     fn send_join(&mut self, now: BootInstant) {
-        let Some(format_revision) = self.format_revision else {
-            return;
-        };
         if self.is_under_way(&Purpose::Join) {
             return;
         }
+        // If another member writes the format meanwhile, the next look at the store shows it.
+        let Some(format_revision) = self.format_revision.take() else {
+            return;
+        };
         let mut conditions = vec![Condition::Absent(self.keys.me.clone())];
         let mut writes = vec![Write::Put(self.keys.me.clone(), self.record.to_text())];
         let format = self.keys.format.clone();

@@ -18,7 +18,7 @@ enum Holding {
     /// Its rooms have been told to stop, and may still use their devices.
     Stopping(u64, ShardFence),
     /// Its rooms have stopped; the table still has to say so.
-    Stopped(u64),
+    Stopped,
 }
 
 /// All shards.
@@ -49,7 +49,7 @@ impl Holdings {
 
     /// Its rooms have stopped, and the table does not say so yet.
     pub fn is_stopped(&self, shard: Shard) -> bool {
-        matches!(self.get(shard), Holding::Stopped(_))
+        matches!(self.get(shard), Holding::Stopped)
     }
 
     /// Nothing of any shard is here.
@@ -71,7 +71,7 @@ impl Holdings {
     pub fn fence(&self, shard: Shard) -> Option<ShardFence> {
         match self.get(shard) {
             Holding::Held(_, fence) | Holding::Stopping(_, fence) => Some(fence.clone()),
-            Holding::Free | Holding::Stopped(_) => None,
+            Holding::Free | Holding::Stopped => None,
         }
     }
 
@@ -104,7 +104,7 @@ impl Holdings {
             && *period == held.period
         {
             fence.give_up();
-            *holding = Holding::Stopped(held.period);
+            *holding = Holding::Stopped;
         }
     }
 
@@ -115,7 +115,7 @@ impl Holdings {
                 fence.give_up();
                 Some(HeldShard { shard, period })
             }
-            Holding::Free | Holding::Stopped(_) => None,
+            Holding::Free | Holding::Stopped => None,
         }
     }
 
