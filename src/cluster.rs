@@ -34,6 +34,8 @@ pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};
 pub use members::{Action, GainedShard, HeldShard, Members, Notice, Predecessor};
 pub use placement::{FORMAT, Placement, SHARDS, Shard, owner_of, shard_of};
 pub use record::{MemberRecord, Owner};
-pub use registry::{Condition, Entry, Read, Registry, RegistryError, Transaction, TransactionReply, Write};
+pub use registry::{
+    Condition, Entry, Read, Registry, RegistryError, Transaction, TransactionReply, Write,
+};
 pub use table::Table;
 pub use view::{ClusterState, ClusterView, MemberView};

@@ -95,8 +95,9 @@ impl Etcd {
     /// A file that cannot be used, or settings that the library refuses.
     pub fn new(settings: EtcdSettings) -> Result<Self, String> {
         let authorities = match &settings.authorities {
-            Some(file) => Authorities::of_file(file)
-                .map_err(|error| format!("cluster.ca_file: {error}"))?,
+            Some(file) => {
+                Authorities::of_file(file).map_err(|error| format!("cluster.ca_file: {error}"))?
+            }
             None => Authorities::of_this_machine(),
         };
         let provider = Arc::new(ring::default_provider());
@@ -131,10 +132,15 @@ impl Etcd {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let body = to_json(&wire::transaction(transaction));
         let token = self.token();
-        match self.attempt(transaction, &body, token.clone(), deadline).await {
+        match self
+            .attempt(transaction, &body, token.clone(), deadline)
+            .await
+        {
             Err(Refusal::Token) => {
                 self.log_in(token.as_ref(), deadline).await?;
-                let again = self.attempt(transaction, &body, self.token(), deadline).await;
+                let again = self
+                    .attempt(transaction, &body, self.token(), deadline)
+                    .await;
                 again.map_err(|refusal| match refusal {
                     Refusal::Token => {
                         RegistryError::Refused("etcd takes no token that it has just given".into())
@@ -275,20 +281,25 @@ impl Etcd {
         };
         let waiting = timeout_at(deadline, self.logging_in.lock()).await;
         let Ok(_turn) = waiting else {
-            return Err(RegistryError::Unreachable("the log-in at etcd takes too long".into()));
+            return Err(RegistryError::Unreachable(
+                "the log-in at etcd takes too long".into(),
+            ));
         };
         if self.token().as_ref() != refused {
             return Ok(());
         }
         let body = to_json(&json!({"name": user, "password": password.expose()}));
         let deadline = Instant::now() + LOGIN_TIMEOUT;
-        let posted = self.post("/v3/auth/authenticate", &body, None, deadline).await;
+        let posted = self
+            .post("/v3/auth/authenticate", &body, None, deadline)
+            .await;
         // The transaction itself was refused: nothing of it is in doubt.
         let (status, answer) =
             posted.map_err(|error| RegistryError::Unreachable(error.to_string()))?;
         if status == StatusCode::BAD_REQUEST {
             return Err(RegistryError::Refused(
-                "etcd refuses the user and password (cluster.username, cluster.password_file)".into(),
+                "etcd refuses the user and password (cluster.username, cluster.password_file)"
+                    .into(),
             ));
         }
         let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
@@ -306,11 +317,16 @@ impl Etcd {
     }
 
     fn token(&self) -> Option<HeaderValue> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.token
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn under_way(&self) -> std::sync::MutexGuard<'_, Vec<CallUnderWay>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The endpoint that answered last, or the first after it that owes no answer for long.
@@ -342,7 +358,9 @@ struct EndOfCall<'a> {
 
 impl Drop for EndOfCall<'_> {
     fn drop(&mut self) {
-        self.etcd.under_way().retain(|other| other.call != self.call);
+        self.etcd
+            .under_way()
+            .retain(|other| other.call != self.call);
     }
 }
 
@@ -365,9 +383,13 @@ fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = message_of(&body);
     let code = body.get("code").and_then(Value::as_u64);
-    let lacks_token = ["invalid auth token", "user name is empty", "revision of auth store is old"]
-        .iter()
-        .any(|words| message.contains(words));
+    let lacks_token = [
+        "invalid auth token",
+        "user name is empty",
+        "revision of auth store is old",
+    ]
+    .iter()
+    .any(|words| message.contains(words));
     let words = format!("etcd answers: {message}");
     match code {
         _ if lacks_token => Refusal::Token,
@@ -377,7 +399,10 @@ fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
             "what answers is not etcd 3.4 or later".into(),
         )),
         // A leader was lost, or a time limit passed: the write may be on its way.
-        _ => Refusal::Final(RegistryError::InDoubt(format!("{words} (HTTP {})", status.as_u16()))),
+        _ => Refusal::Final(RegistryError::InDoubt(format!(
+            "{words} (HTTP {})",
+            status.as_u16()
+        ))),
     }
 }
 

@@ -12,12 +12,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use super::BootInstant;
 use super::fence::Fence;
 use super::members::{Action, GainedShard, HeldShard, Members, Notice};
 use super::record::MemberRecord;
 use super::registry::{Registry, RegistryError, TransactionReply};
 use super::view::ClusterView;
-use super::BootInstant;
 
 /// Longest sleep without a look at the clock: the timer stands still while the machine sleeps.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
@@ -232,9 +232,8 @@ impl<R: Registry> Keeper<R> {
             match action {
                 Action::Send(id, transaction) => {
                     let registry = self.registry.clone();
-                    self.calls.spawn(async move {
-                        (id, registry.compare_and_swap(&transaction).await)
-                    });
+                    self.calls
+                        .spawn(async move { (id, registry.compare_and_swap(&transaction).await) });
                 }
                 Action::Gained(shards) => self.tell(ShardEvent::Gained(shards)),
                 Action::Stop(shards) => self.tell(ShardEvent::Stop(shards)),
@@ -265,11 +264,20 @@ impl<R: Registry> Keeper<R> {
 fn log(notice: &Notice) {
     match notice {
         Notice::Joined => info!("joined the cluster"),
-        Notice::Removed => warn!("another gateway has removed this one from the cluster; joining again"),
-        Notice::StoreWentBack => warn!("etcd has gone back to an earlier state; joining the cluster again"),
-        Notice::NameTaken => warn!("another gateway of this name is in the cluster; waiting for its end"),
+        Notice::Removed => {
+            warn!("another gateway has removed this one from the cluster; joining again")
+        }
+        Notice::StoreWentBack => {
+            warn!("etcd has gone back to an earlier state; joining the cluster again")
+        }
+        Notice::NameTaken => {
+            warn!("another gateway of this name is in the cluster; waiting for its end")
+        }
         Notice::MemberJoined(member) => info!(member, "a gateway joined the cluster"),
         Notice::MemberGone(member) => info!(member, "a gateway is no longer in the cluster"),
-        Notice::RemovesDead(member) => warn!(member, "a gateway gives no sign of life; removing it from the cluster"),
+        Notice::RemovesDead(member) => warn!(
+            member,
+            "a gateway gives no sign of life; removing it from the cluster"
+        ),
     }
 }

@@ -159,7 +159,9 @@ mod tests {
     fn answers_of_etcd_are_read() {
         let header = r#""header":{"cluster_id":"324952591200643719","member_id":"3319814642761637952","revision":"2","raft_term":"2"}"#;
         let kv = r#"{"key":"eC9t","create_revision":"2","mod_revision":"2","version":"1","value":"aGk="}"#;
-        let range = format!(r#"{{"response_range":{{"header":{{"revision":"2"}},"kvs":[{kv}],"count":"1"}}}}"#);
+        let range = format!(
+            r#"{{"response_range":{{"header":{{"revision":"2"}},"kvs":[{kv}],"count":"1"}}}}"#
+        );
         let none = r#"{"response_range":{"header":{"revision":"2"},"count":"1"}}"#;
         let put = r#"{"response_put":{"header":{"revision":"2"}}}"#;
         let entry = Entry {
@@ -169,13 +171,24 @@ mod tests {
             modified: 2,
         };
         for (body, swapped) in [
-            (format!(r#"{{{header},"succeeded":true,"responses":[{put},{range},{range},{none}]}}"#), true),
-            (format!(r#"{{{header},"responses":[{range},{range},{none}]}}"#), false),
+            (
+                format!(
+                    r#"{{{header},"succeeded":true,"responses":[{put},{range},{range},{none}]}}"#
+                ),
+                true,
+            ),
+            (
+                format!(r#"{{{header},"responses":[{range},{range},{none}]}}"#),
+                false,
+            ),
         ] {
             let (reply, cluster) = reply(&example(), body.as_bytes()).unwrap();
             assert_eq!(cluster, 324_952_591_200_643_719);
             assert_eq!((reply.swapped, reply.revision), (swapped, 2));
-            assert_eq!(reply.reads, [vec![entry.clone()], vec![entry.clone()], vec![]]);
+            assert_eq!(
+                reply.reads,
+                [vec![entry.clone()], vec![entry.clone()], vec![]]
+            );
         }
         for wrong in [
             String::new(),
