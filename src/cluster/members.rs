@@ -183,6 +183,12 @@ pub struct Members {
     holdings: Holdings,
     snapshot: Snapshot,
     placement: Placement,
+    /// Holdings and placement are those of the snapshot.
+    is_reconciled: bool,
+    /// Another live member has a shard that is wanted here.
+    expects_shards: bool,
+    /// There may be shards to give up or to take.
+    has_plans: bool,
     /// Until when others are expected to give up shards.
     handover_until: BootInstant,
     /// Before that no write is tried.
@@ -215,6 +221,9 @@ impl Members {
             holdings: Holdings::default(),
             snapshot: Snapshot::default(),
             placement: Placement::default(),
+            is_reconciled: false,
+            expects_shards: false,
+            has_plans: true,
             handover_until: BootInstant::from_nanos(0),
             write_at: BootInstant::from_nanos(0),
             leave_at: None,
@@ -287,6 +296,7 @@ impl Members {
             Err(error) => {
                 self.problem = Some(error.to_string().into());
                 if !is_heartbeat {
+                    self.has_plans = true;
                     self.write_at = self.write_at.max(now + WRITE_RETRY);
                 }
                 return;
@@ -318,7 +328,8 @@ impl Members {
             // The key has another revision: a heartbeat without an answer happened after all, or the key is
             // gone. The members say which.
             Purpose::Heartbeat => self.heartbeats.at_once(),
-            Purpose::Join | Purpose::Write | Purpose::Remove | Purpose::Leave => {}
+            Purpose::Write => self.has_plans = true,
+            Purpose::Join | Purpose::Remove | Purpose::Leave => {}
         }
         self.take_in(&reply, now);
     }
@@ -326,6 +337,7 @@ impl Members {
     /// The rooms of a shard that had to stop have stopped.
     pub fn stopped(&mut self, held: HeldShard) {
         self.holdings.stopped(held);
+        self.has_plans = true;
     }
 
     /// Gives up all shards and then leaves.
@@ -339,6 +351,7 @@ impl Members {
             return;
         }
         let others = self.snapshot.live().any(|(name, _)| *name != *self.name);
+        self.has_plans = true;
         self.leave_at = Some(if others { now + LEAVE_NOTICE } else { now });
         self.heartbeats.at_once();
     }
@@ -389,24 +402,11 @@ impl Members {
     }
 
     fn interval(&self, now: BootInstant) -> Duration {
-        if now < self.handover_until && self.expects_shards() {
+        if now < self.handover_until && self.expects_shards {
             HANDOVER_INTERVAL
         } else {
             HEARTBEAT_INTERVAL
         }
-    }
-
-    /// Whether another live member has a shard that is wanted at this one.
-    fn expects_shards(&self) -> bool {
-        matches!(self.life, Life::Inside { .. })
-            && !self.record.leaving
-            && Shard::all().any(|shard| {
-                self.placement.owner(shard) == Some(&*self.name)
-                    && self
-                        .snapshot
-                        .live_owner(shard)
-                        .is_some_and(|owner| *owner.name != *self.name)
-            })
     }
 
     fn send(&mut self, purpose: Purpose, transaction: Transaction, now: BootInstant) -> u64 {
@@ -549,6 +549,7 @@ impl Members {
         self.snapshot
             .update(reply.revision, &self.keys.members, members, table, newer);
         if self.snapshot.differs(&before) {
+            self.is_reconciled = false;
             self.handover_until = now + HANDOVER_TIME;
             self.note_members(&before);
         }
@@ -565,7 +566,9 @@ impl Members {
                 .guard
                 .seen(others.filter(|(name, ..)| **name == *self.name), now),
         }
-        if let Life::Inside { created, .. } = self.life {
+        if let Life::Inside { created, .. } = self.life
+            && !self.is_reconciled
+        {
             self.reconcile(&before, created);
         }
     }
@@ -598,6 +601,7 @@ impl Members {
                         modified: own.modified,
                         joined: now,
                     };
+                    self.is_reconciled = false;
                     self.guard.forget();
                     self.heartbeats.at_once();
                     self.handover_until = now + HANDOVER_TIME;
@@ -629,6 +633,9 @@ impl Members {
         if members != self.placement.members() {
             self.placement = Placement::new(members);
         }
+        self.is_reconciled = true;
+        self.has_plans = true;
+        self.expects_shards = false;
         let me = self.me(created);
         let (mut gained, mut lost) = (Vec::new(), Vec::new());
         for shard in Shard::all() {
@@ -646,6 +653,9 @@ impl Members {
                 });
             } else if !is_mine {
                 lost.extend(self.holdings.lose(shard));
+                self.expects_shards |= !self.record.leaving
+                    && self.placement.owner(shard) == Some(&*self.name)
+                    && self.snapshot.live_owner(shard).is_some();
             }
         }
         if !lost.is_empty() {
@@ -665,6 +675,9 @@ impl Members {
 
     /// Tells rooms to stop, and writes into the table what was given up and what is taken.
     fn plan(&mut self, created: u64, now: BootInstant) {
+        if !self.has_plans {
+            return;
+        }
         let gives_up_all = self.leave_at.is_some_and(|at| now >= at);
         let wanted_elsewhere = |shard| {
             let owner = self.placement.owner(shard);
@@ -677,27 +690,38 @@ impl Members {
         if now < self.write_at || self.is_under_way(&Purpose::Write) || !self.snapshot.has_table() {
             return;
         }
-        if let Some(write) = self.table_change(created, now) {
-            self.send(Purpose::Write, write, now);
-        } else if gives_up_all && self.holdings.is_empty() && !self.is_under_way(&Purpose::Leave) {
-            let leave = Transaction {
-                conditions: vec![Condition::Created(self.keys.me.clone(), created)],
-                writes: vec![Write::Delete(self.keys.me.clone())],
-                reads: self.reads(),
-            };
-            self.send(Purpose::Leave, leave, now);
+        if let Some(write) = self.table_change(created) {
+            if self.may_take(now) || self.holdings.any_stopped() {
+                self.send(Purpose::Write, write, now);
+            }
+        } else if gives_up_all && self.holdings.is_empty() {
+            if !self.is_under_way(&Purpose::Leave) {
+                let leave = Transaction {
+                    conditions: vec![Condition::Created(self.keys.me.clone(), created)],
+                    writes: vec![Write::Delete(self.keys.me.clone())],
+                    reads: self.reads(),
+                };
+                self.send(Purpose::Leave, leave, now);
+            }
+        } else {
+            self.has_plans = self.record.leaving;
+        }
+    }
+
+    /// The first member waits a little before it takes everything.
+    fn may_take(&self, now: BootInstant) -> bool {
+        match self.life {
+            Life::Inside { joined, .. } => {
+                self.snapshot.live().count() > 1 || now >= joined + FIRST_MEMBER_PAUSE
+            }
+            _ => false,
         }
     }
 
     /// The table without what was given up, and with what this gateway takes: shards that are wanted here and
     /// that no live member has.
-    fn table_change(&self, created: u64, now: BootInstant) -> Option<Transaction> {
-        let is_first = self.snapshot.live().count() <= 1;
-        let takes = match self.life {
-            _ if self.record.leaving => false,
-            Life::Inside { joined, .. } => !is_first || now >= joined + FIRST_MEMBER_PAUSE,
-            _ => false,
-        };
+    fn table_change(&self, created: u64) -> Option<Transaction> {
+        let takes = !self.record.leaving;
         let me = self.me(created);
         let mut table = self.snapshot.table().clone();
         let mut changed = false;

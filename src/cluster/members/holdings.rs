@@ -52,6 +52,13 @@ impl Holdings {
         matches!(self.get(shard), Holding::Stopped)
     }
 
+    /// Whether the table still has to say of any shard that it was given up.
+    pub fn any_stopped(&self) -> bool {
+        self.shards
+            .iter()
+            .any(|holding| matches!(holding, Holding::Stopped))
+    }
+
     /// Nothing of any shard is here.
     pub fn is_empty(&self) -> bool {
         self.shards

@@ -115,7 +115,7 @@ struct Process {
     is_killed: bool,
     ended: Option<Option<String>>,
     /// Every fence that it was ever given and that is not closed for ever, and since when it is told to have it.
-    fences: Vec<(Shard, ShardFence)>,
+    fences: Vec<Vec<ShardFence>>,
     stop_time: u64,
 }
 
@@ -215,7 +215,7 @@ impl Simulation {
             cut_until: 0,
             is_killed: false,
             ended: None,
-            fences: Vec::new(),
+            fences: vec![Vec::new(); usize::from(SHARDS)],
             stop_time: 1 + self.random.below(200 * MS),
         };
         self.processes.push(process);
@@ -343,9 +343,8 @@ impl Simulation {
                     for gained in gained {
                         let is_dead = gained.predecessor != Predecessor::None;
                         self.gained(at, gained.held.shard, is_dead);
-                        self.processes[at]
-                            .fences
-                            .push((gained.held.shard, gained.fence));
+                        let shard = gained.held.shard.index();
+                        self.processes[at].fences[shard].push(gained.fence);
                     }
                 }
                 Action::Stop(stop) => {
@@ -369,8 +368,7 @@ impl Simulation {
 
     fn gained(&mut self, at: usize, shard: Shard, from_dead: bool) {
         for (n, other) in self.processes.iter().enumerate() {
-            let fences = other.fences.iter().filter(|(of, _)| *of == shard);
-            for (_, fence) in fences {
+            for fence in &other.fences[shard.index()] {
                 let result = fence.check_at(other.clock(self.now));
                 assert!(
                     result.is_err(),
@@ -401,8 +399,12 @@ impl Simulation {
                 continue;
             }
             let now = process.clock(self.now);
-            process.fences.retain(|(_, fence)| !fence.is_given_up());
-            for (shard, fence) in &process.fences {
+            let fences = process.fences.iter_mut().zip(Shard::all());
+            for (fences, shard) in fences {
+                fences.retain(|fence| !fence.is_given_up());
+                let Some(fence) = fences.last() else {
+                    continue;
+                };
                 if fence.check_at(now).is_err() {
                     continue;
                 }
@@ -507,10 +509,12 @@ impl Simulation {
     pub fn assert_all_owned(&self) {
         let mut owners = vec![0; usize::from(SHARDS)];
         for process in self.running() {
-            for (shard, fence) in &process.fences {
-                if fence.check_at(process.clock(self.now)).is_ok() {
-                    owners[shard.index()] += 1;
-                }
+            let now = process.clock(self.now);
+            for (owners, fences) in owners.iter_mut().zip(&process.fences) {
+                *owners += fences
+                    .iter()
+                    .filter(|fence| fence.check_at(now).is_ok())
+                    .count();
             }
         }
         let without = owners.iter().filter(|n| **n != 1).count();
