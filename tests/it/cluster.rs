@@ -11,6 +11,7 @@ use poly2mqtt::cluster::{
     Shard, ShardEvent, join,
 };
 use poly2mqtt::config::Secret;
+use poly2mqtt_test_support::door::http;
 use poly2mqtt_test_support::{EtcdCluster, etcd, soon, until};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -191,7 +192,7 @@ async fn a_token_that_etcd_forgets_is_renewed() {
     }
     let mut store = EtcdCluster::start(1);
     let endpoint = store.endpoints().remove(0);
-    let client = reqwest::Client::new();
+    let client = http();
     for (path, body) in [
         (
             "auth/user/add",
