@@ -10,6 +10,7 @@
 
 mod broker_url;
 mod certificate;
+mod cluster;
 mod edit;
 mod environment;
 mod error;
@@ -50,6 +51,7 @@ use serde_json::{Map, Value};
 
 pub use broker_url::{BrokerUrl, host_port};
 pub use certificate::{Certificate, Fingerprint};
+pub use cluster::ClusterConfig;
 pub use edit::{NewRoom, with_room};
 pub use error::{ConfigError, ConfigErrors};
 pub use exposed::SecretPlaces;
@@ -89,6 +91,8 @@ pub struct Config {
     pub tcp: TcpConfig,
     /// Home Assistant.
     pub home_assistant: HomeAssistantConfig,
+    /// Other gateways that share the rooms; none if this one is alone.
+    pub cluster: Option<ClusterConfig>,
     /// The rooms by id.
     pub rooms: BTreeMap<RoomId, RoomConfig>,
 }
@@ -125,6 +129,12 @@ impl Section for Config {
         )
         .in_info(),
         Key::new(
+            "cluster",
+            KeyType::Table(ClusterConfig::KEYS),
+            Reload::NextStart,
+            "Several gateways that share the rooms; without this table a gateway is alone",
+        ),
+        Key::new(
             "poll",
             KeyType::Table(PollConfig::KEYS),
             Reload::Now,
@@ -159,6 +169,13 @@ impl Section for Config {
             (
                 "home_assistant",
                 KeyValue::Table(self.home_assistant.values()),
+            ),
+            (
+                "cluster",
+                KeyValue::Table(match &self.cluster {
+                    Some(cluster) => cluster.values(),
+                    None => ClusterConfig::no_values(),
+                }),
             ),
             (
                 "rooms",
@@ -270,6 +287,11 @@ fn read_values(values: Map<String, Value>, sources: &Sources) -> (Option<Config>
     let (http, tcp) = read_listeners(&mut root, &ids);
     let home_assistant =
         HomeAssistantConfig::read(root.table("home_assistant", HomeAssistantConfig::KEYS));
+    let cluster = ClusterConfig::read(
+        root.table("cluster", ClusterConfig::KEYS),
+        mqtt.as_ref(),
+        &http,
+    );
     root.finish();
     let mut findings = findings.into_inner();
     let config = mqtt.map(|mqtt| Config {
@@ -277,6 +299,7 @@ fn read_values(values: Map<String, Value>, sources: &Sources) -> (Option<Config>
         http,
         tcp,
         home_assistant,
+        cluster,
         rooms,
     });
     if let Some(config) = config.as_ref().filter(|_| findings.errors.is_empty()) {

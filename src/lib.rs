@@ -32,6 +32,7 @@ pub mod app;
 pub mod broker;
 pub mod catalogue;
 pub mod cli;
+pub mod cluster;
 pub mod command;
 pub mod config;
 pub mod dashboard;

@@ -249,6 +249,7 @@ impl Demo {
             http,
             tcp,
             home_assistant: HomeAssistantConfig::default(),
+            cluster: None,
             rooms,
         })
     }

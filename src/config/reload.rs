@@ -74,5 +74,6 @@ impl Config {
         self.tcp.keep_until_restart(&running.tcp);
         self.home_assistant
             .keep_until_restart(&running.home_assistant);
+        self.cluster.clone_from(&running.cluster);
     }
 }

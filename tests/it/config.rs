@@ -70,7 +70,7 @@ fn every_error_is_told_at_once_with_its_place() {
         "poly2mqtt.toml:7: rooms.1.passwrd: unknown key; did you mean \"password\"?",
         "poly2mqtt.toml:5: rooms.1.password: is missing",
         "poly2mqtt.toml:10: poll.fast: takes a duration of at least 200 ms",
-        "poly2mqtt.toml:11: nonsense: unknown key; known here are mqtt, http, tcp, home_assistant, poll, defaults, rooms",
+        "poly2mqtt.toml:11: nonsense: unknown key; known here are mqtt, http, tcp, home_assistant, cluster, poll, defaults, rooms",
     ] {
         assert!(told.contains(wanted), "{wanted}\nis not in\n{told}");
     }

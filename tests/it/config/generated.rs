@@ -59,6 +59,7 @@ fn a_key_is_in_schema_page_and_example() {
         "http.token",
         "tcp",
         "home_assistant",
+        "cluster",
         "poll",
         "rooms",
     ];

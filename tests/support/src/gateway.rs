@@ -98,6 +98,7 @@ pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, RoomConfig>) -> Config {
         },
         tcp: TcpConfig::default(),
         home_assistant: HomeAssistantConfig::default(),
+        cluster: None,
         rooms,
     }
 }

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod cases;
 pub mod client;
 pub mod door;
+pub mod etcd;
 pub mod gateway;
 pub mod log;
 pub mod mosquitto;
@@ -28,6 +29,7 @@ use poly2mqtt::net::ListenSetting;
 use poly2mqtt::telemetry::Telemetry;
 use poly2mqtt::topics::{DiscoveryTopics, Prefix};
 
+pub use etcd::{EtcdCluster, etcd};
 pub use mosquitto::{Mosquitto, mosquitto};
 pub use obliging::Obliging;
 pub use program::free_port;

@@ -1,0 +1,41 @@
+//! Several gateways that share the rooms of one campus, over etcd.
+//!
+//! Owns which member of the cluster drives which room, and proves that no two ever do. Knows no rooms, doors
+//! or devices: it says which shards are gained and which are to be given up, and hands out the fence that is
+//! asked before each request to a device. `docs/decisions/cluster.md` says why it is built so.
+//!
+//! ```text
+//! placement    room → shard → wanted owner
+//! fence        until when a request may begin
+//! record       what a member writes about itself
+//! table        who owns which shard, in one key
+//! registry     the two functions that a store needs: list, compare and swap
+//! etcd         the registry over etcd's JSON interface
+//! members      the rule as a state machine: heartbeats, guard, taking, giving up
+//! keeper       the task that runs the state machine over a registry
+//! view         what the rest of the gateway sees of the cluster
+//! ```
+
+mod boot_instant;
+mod etcd;
+mod fence;
+mod keeper;
+mod members;
+mod placement;
+mod record;
+mod registry;
+mod table;
+mod view;
+
+pub use boot_instant::BootInstant;
+pub use etcd::{Etcd, EtcdSettings};
+pub use fence::{FENCE, Fence, FenceClosed, RoomFence, ShardFence};
+pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};
+pub use members::{Action, GainedShard, HeldShard, Members, Notice, Predecessor};
+pub use placement::{FORMAT, Placement, SHARDS, Shard, owner_of, shard_of};
+pub use record::{MemberRecord, Owner};
+pub use registry::{
+    Condition, Entry, Read, Registry, RegistryError, Transaction, TransactionReply, Write,
+};
+pub use table::Table;
+pub use view::{ClusterState, ClusterView, MemberView};

@@ -1,0 +1,283 @@
+//! The task that runs the state machine over a registry, and the handle to it.
+//!
+//! Owns the requests under way, the timer and the channels. Decides nothing: [`Members`] does.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use super::BootInstant;
+use super::fence::Fence;
+use super::members::{Action, GainedShard, HeldShard, Members, Notice};
+use super::record::MemberRecord;
+use super::registry::{Registry, RegistryError, TransactionReply};
+use super::view::ClusterView;
+
+/// Longest sleep without a look at the clock: the timer stands still while the machine sleeps.
+const LONGEST_SLEEP: Duration = Duration::from_millis(250);
+
+/// What the gateway has to do with its rooms, in this order.
+#[derive(Debug)]
+pub enum ShardEvent {
+    /// Start the rooms of these shards, each with its fence.
+    Gained(Vec<GainedShard>),
+    /// Stop the rooms of these shards in good order, and say [`Cluster::stopped`] for each.
+    Stop(Vec<HeldShard>),
+    /// End the rooms of these shards without a request to their devices. No answer is wanted.
+    Lost(Vec<HeldShard>),
+    /// The cluster is left; or it cannot be joined, for this reason.
+    Ended(Option<String>),
+}
+
+/// What this gateway tells the others about itself.
+#[derive(Debug, Clone)]
+pub struct ClusterIdentity {
+    /// The start of all keys, without a slash at its end.
+    pub prefix: String,
+    /// Its name in the cluster.
+    pub name: String,
+    /// How the others reach its HTTP port.
+    pub advertise: String,
+    /// Its share of the rooms.
+    pub weight: u32,
+    /// The version of its program.
+    pub version: String,
+    /// The digest of its configuration of the rooms.
+    pub rooms: String,
+    /// When it started, in seconds since 1970.
+    pub since: u64,
+}
+
+enum Order {
+    Stopped(HeldShard),
+    Leave,
+    Rooms(String),
+    Weight(u32),
+}
+
+/// The handle to a cluster. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    view: watch::Receiver<ClusterView>,
+    orders: mpsc::UnboundedSender<Order>,
+    fence: Fence,
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stopped(_) => "Stopped",
+            Self::Leave => "Leave",
+            Self::Rooms(_) => "Rooms",
+            Self::Weight(_) => "Weight",
+        })
+    }
+}
+
+impl Cluster {
+    /// What is known of the cluster, now and at each change.
+    pub fn view(&self) -> watch::Receiver<ClusterView> {
+        self.view.clone()
+    }
+
+    /// The fence of this member, for what belongs to no shard.
+    pub fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
+    /// The rooms of a shard that had to stop have stopped: none of them will send a request any more.
+    pub fn stopped(&self, held: HeldShard) {
+        self.order(Order::Stopped(held));
+    }
+
+    /// Gives up all shards, then leaves. [`ShardEvent::Ended`] comes at the end.
+    pub fn leave(&self) {
+        self.order(Order::Leave);
+    }
+
+    /// The configuration of the rooms has another digest now.
+    pub fn set_rooms(&self, digest: String) {
+        self.order(Order::Rooms(digest));
+    }
+
+    /// Another share of the rooms.
+    pub fn set_weight(&self, weight: u32) {
+        self.order(Order::Weight(weight));
+    }
+
+    /// The keeper has ended already: nothing is left to do for it.
+    fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
+    }
+}
+
+/// Joins a cluster: the handle, what to do with the rooms, and the task to spawn. Dropping the task is an end
+/// without a word: the others notice it after the guard's time.
+pub fn join<R: Registry>(
+    registry: Arc<R>,
+    identity: ClusterIdentity,
+) -> (
+    Cluster,
+    mpsc::UnboundedReceiver<ShardEvent>,
+    impl Future<Output = ()> + Send + 'static,
+) {
+    let fence = Fence::closed();
+    let (view_sender, view) = watch::channel(ClusterView::unknown(&identity.name));
+    let (orders, order_receiver) = mpsc::unbounded_channel();
+    let (event_sender, events) = mpsc::unbounded_channel();
+    let record = MemberRecord {
+        nonce: nonce(),
+        advertise: identity.advertise,
+        weight: identity.weight,
+        version: identity.version,
+        since: identity.since,
+        leaving: false,
+        rooms: identity.rooms,
+    };
+    let members = Members::new(&identity.prefix, &identity.name, record, fence.clone());
+    let keeper = Keeper {
+        registry,
+        members,
+        calls: JoinSet::new(),
+        view: view_sender,
+        events: event_sender,
+        has_ended: false,
+    };
+    let cluster = Cluster {
+        view,
+        orders,
+        fence,
+    };
+    (cluster, events, keeper.run(order_receiver))
+}
+
+/// A text that no other process has.
+fn nonce() -> String {
+    let mut bytes = [0_u8; 16];
+    // Without random numbers there is no TLS either; the process id and the clock have to do.
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        let clock = BootInstant::now().as_nanos().to_be_bytes();
+        let process = u64::from(std::process::id()).to_be_bytes();
+        bytes = [clock, process].concat().try_into().unwrap_or(bytes);
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+type CallResult = (u64, Result<TransactionReply, RegistryError>);
+
+struct Keeper<R> {
+    registry: Arc<R>,
+    members: Members,
+    calls: JoinSet<CallResult>,
+    view: watch::Sender<ClusterView>,
+    events: mpsc::UnboundedSender<ShardEvent>,
+    has_ended: bool,
+}
+
+impl<R: Registry> Keeper<R> {
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        loop {
+            self.act();
+            if self.has_ended {
+                return;
+            }
+            let now = BootInstant::now();
+            let wakes_at = self.members.wakes_at().unwrap_or(now + LONGEST_SLEEP);
+            let sleep = wakes_at.since(now).min(LONGEST_SLEEP);
+            tokio::select! {
+                biased;
+                Some(call) = self.calls.join_next() => self.answered(call),
+                order = orders.recv() => match order {
+                    Some(order) => self.obey(order),
+                    // Nobody holds a handle any more.
+                    None => return,
+                },
+                () = tokio::time::sleep(sleep) => {}
+            }
+            // All that is there, for one look at the whole.
+            while let Some(call) = self.calls.try_join_next() {
+                self.answered(call);
+            }
+            while let Ok(order) = orders.try_recv() {
+                self.obey(order);
+            }
+        }
+    }
+
+    fn answered(&mut self, call: Result<CallResult, tokio::task::JoinError>) {
+        // A call that panicked stays under way for ever; the others go on.
+        if let Ok((id, answer)) = call {
+            self.members.answered(id, answer, BootInstant::now());
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Stopped(held) => self.members.stopped(held),
+            Order::Leave => self.members.leave(BootInstant::now()),
+            Order::Rooms(digest) => self.members.change_record(|record| record.rooms = digest),
+            Order::Weight(weight) => self.members.change_record(|record| record.weight = weight),
+        }
+    }
+
+    fn act(&mut self) {
+        let now = BootInstant::now();
+        for action in self.members.poll(now) {
+            match action {
+                Action::Send(id, transaction) => {
+                    let registry = self.registry.clone();
+                    self.calls
+                        .spawn(async move { (id, registry.compare_and_swap(&transaction).await) });
+                }
+                Action::Gained(shards) => self.tell(ShardEvent::Gained(shards)),
+                Action::Stop(shards) => self.tell(ShardEvent::Stop(shards)),
+                Action::Lost(shards) => self.tell(ShardEvent::Lost(shards)),
+                Action::Notice(notice) => log(&notice),
+                Action::Ended(reason) => {
+                    self.has_ended = true;
+                    self.tell(ShardEvent::Ended(reason));
+                }
+            }
+        }
+        let view = self.members.view(now);
+        self.view.send_if_modified(|before| {
+            let is_new = *before != view;
+            if is_new {
+                *before = view;
+            }
+            is_new
+        });
+    }
+
+    /// The receiver is gone when the gateway ends.
+    fn tell(&self, event: ShardEvent) {
+        let _ = self.events.send(event);
+    }
+}
+
+fn log(notice: &Notice) {
+    match notice {
+        Notice::Joined => info!("joined the cluster"),
+        Notice::Removed => {
+            warn!("another gateway has removed this one from the cluster; joining again")
+        }
+        Notice::StoreWentBack => {
+            warn!("etcd has gone back to an earlier state; joining the cluster again")
+        }
+        Notice::NameTaken => {
+            warn!("another gateway of this name is in the cluster; waiting for its end")
+        }
+        Notice::MemberJoined(member) => info!(member, "a gateway joined the cluster"),
+        Notice::MemberGone(member) => info!(member, "a gateway is no longer in the cluster"),
+        Notice::RemovesDead(member) => warn!(
+            member,
+            "a gateway gives no sign of life; removing it from the cluster"
+        ),
+    }
+}

@@ -1,0 +1,83 @@
+//! What the rest of the gateway sees of the cluster: members, and the owner of every shard.
+
+use std::sync::Arc;
+
+use super::placement::{Shard, shard_of};
+
+/// How this gateway stands to the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterState {
+    /// It is a member, and its requests may begin.
+    Ok,
+    /// It is not a member yet, or not any more.
+    Joining,
+    /// It is a member that gives up its rooms.
+    Leaving,
+    /// The store has not acknowledged a heartbeat in time: no request may begin.
+    NoCluster,
+    /// It has left, or cannot join.
+    Ended,
+}
+
+/// A member, as the store has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberView {
+    /// Its name.
+    pub name: String,
+    /// How its HTTP port is reached.
+    pub advertise: String,
+    /// Its share of the rooms.
+    pub weight: u32,
+    /// The version of its program.
+    pub version: String,
+    /// When it joined, in seconds since 1970.
+    pub since: u64,
+    /// It gives up its rooms and will end.
+    pub leaving: bool,
+    /// The digest of its configuration of the rooms.
+    pub rooms: String,
+    /// How many shards it owns.
+    pub shards: usize,
+}
+
+/// The cluster at one moment. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterView {
+    /// This gateway's name.
+    pub me: Arc<str>,
+    /// How this gateway stands to it.
+    pub state: ClusterState,
+    /// Why it is not `Ok`, for people.
+    pub problem: Option<Arc<str>>,
+    /// The members by name.
+    pub members: Arc<[MemberView]>,
+    /// The place in `members` of each shard's owner; none if no live member owns it.
+    pub owners: Arc<[Option<u16>]>,
+    /// The revision of the store that it shows.
+    pub revision: u64,
+}
+
+impl ClusterView {
+    /// Before anything is known.
+    pub fn unknown(me: &str) -> Self {
+        Self {
+            me: me.into(),
+            state: ClusterState::Joining,
+            problem: None,
+            members: Arc::default(),
+            owners: Shard::all().map(|_| None).collect(),
+            revision: 0,
+        }
+    }
+
+    /// The live member that owns a shard.
+    pub fn owner(&self, shard: Shard) -> Option<&MemberView> {
+        let at = self.owners.get(shard.index()).copied().flatten()?;
+        self.members.get(usize::from(at))
+    }
+
+    /// The live member that owns a room.
+    pub fn owner_of_room(&self, room_id: &str) -> Option<&MemberView> {
+        self.owner(shard_of(room_id))
+    }
+}
