@@ -1,0 +1,515 @@
+//! The table of what must be reached, what was, and every violation.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+
+use crate::settings::Settings;
+
+/// How many samples become one figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Summary {
+    Largest,
+    Smallest,
+    Median,
+    /// Of a hundred samples, 99 are at most as large.
+    Percentile99,
+    Sum,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Limit {
+    /// Holds in every build.
+    Most(f64),
+    Least(f64),
+    /// A time, or a cost, of a build with optimization; three times as much is allowed in others.
+    MostTime(f64),
+    /// Only for information.
+    None,
+}
+
+struct Row {
+    what: &'static str,
+    /// The samples' name.
+    figure: &'static str,
+    summary: Summary,
+    limit: Limit,
+    unit: &'static str,
+}
+
+const fn row(
+    what: &'static str,
+    figure: &'static str,
+    summary: Summary,
+    limit: Limit,
+    unit: &'static str,
+) -> Row {
+    Row {
+        what,
+        figure,
+        summary,
+        limit,
+        unit,
+    }
+}
+
+use Limit::{Least, Most, MostTime, None as Info};
+use Summary::{Largest, Median, Percentile99, Smallest, Sum};
+
+/// The table of the promises. The names on the right are those of the samples.
+const ROWS: &[Row] = &[
+    row("forced changes of every kind", "acts", Sum, Info, ""),
+    row(
+        "devices that changed hands, after a failure",
+        "unclean handovers",
+        Sum,
+        Info,
+        "",
+    ),
+    row(
+        "devices that changed hands, in order",
+        "clean handovers",
+        Sum,
+        Info,
+        "",
+    ),
+    row(
+        "overlaps of two gateways at one device",
+        "overlaps",
+        Sum,
+        Most(0.0),
+        "",
+    ),
+    row(
+        "smallest gap after a failure",
+        "gap",
+        Smallest,
+        Least(300.0),
+        "ms",
+    ),
+    row(
+        "smallest gap of a handover in order",
+        "clean gap",
+        Smallest,
+        Info,
+        "ms",
+    ),
+    row(
+        "handovers in order with a request still under way",
+        "under way",
+        Sum,
+        Info,
+        "",
+    ),
+    row(
+        "held back by a path and delivered later, not judged",
+        "late by path",
+        Sum,
+        Info,
+        "",
+    ),
+    row(
+        "kill -9: every shard owned again",
+        "kill owned",
+        Largest,
+        MostTime(3500.0),
+        "ms",
+    ),
+    row(
+        "kill -9: a command to its rooms answered, p99",
+        "kill answered",
+        Percentile99,
+        MostTime(5000.0),
+        "ms",
+    ),
+    row(
+        "kill -9: its rooms online again",
+        "kill online",
+        Largest,
+        MostTime(20_000.0),
+        "ms",
+    ),
+    row(
+        "kill -9 with etcd's leader: every shard owned again",
+        "kill leader owned",
+        Largest,
+        MostTime(7000.0),
+        "ms",
+    ),
+    row(
+        "etcd's leader killed: rooms that changed hands",
+        "leader moved",
+        Sum,
+        Most(0.0),
+        "",
+    ),
+    row(
+        "etcd's leader killed: longest pause",
+        "leader pause",
+        Largest,
+        MostTime(1500.0),
+        "ms",
+    ),
+    row(
+        "etcd gone: last request after",
+        "gone last request",
+        Largest,
+        MostTime(2000.0),
+        "ms",
+    ),
+    row(
+        "etcd back: every gateway drives again",
+        "back driving",
+        Largest,
+        MostTime(5000.0),
+        "ms",
+    ),
+    row(
+        "leave: a room without owner, p99",
+        "leave unowned",
+        Percentile99,
+        MostTime(1000.0),
+        "ms",
+    ),
+    row(
+        "leave: a command answered, p99",
+        "leave answered",
+        Percentile99,
+        MostTime(2500.0),
+        "ms",
+    ),
+    row(
+        "leave: commands not ok",
+        "leave refused",
+        Sum,
+        Most(0.0),
+        "",
+    ),
+    row(
+        "leave: part of the rooms that moved beside the leaver's",
+        "leave moved",
+        Largest,
+        Most(0.0),
+        "",
+    ),
+    row(
+        "join: a room without owner, p99",
+        "join unowned",
+        Percentile99,
+        MostTime(1000.0),
+        "ms",
+    ),
+    row(
+        "join: a command answered, p99",
+        "join answered",
+        Percentile99,
+        MostTime(2500.0),
+        "ms",
+    ),
+    row("join: commands not ok", "join refused", Sum, Most(0.0), ""),
+    row(
+        "join: rooms moved, as part of the ideal",
+        "join moved",
+        Largest,
+        Info,
+        "",
+    ),
+    row("busiest gateway to mean", "imbalance", Largest, Info, ""),
+    row(
+        "sessions of a device after the kills",
+        "sessions",
+        Largest,
+        Most(2.0),
+        "",
+    ),
+    row(
+        "kills before the sessions were counted",
+        "kills",
+        Sum,
+        Info,
+        "",
+    ),
+    row(
+        "requests to etcd of a gateway",
+        "etcd requests",
+        Largest,
+        MostTime(8.0),
+        "/s",
+    ),
+    row(
+        "a gateway's processor, cluster less alone",
+        "processor",
+        Largest,
+        MostTime(1.0),
+        "% of a core",
+    ),
+    row(
+        "a gateway's memory, cluster less alone",
+        "memory",
+        Largest,
+        MostTime(4.0),
+        "MB",
+    ),
+    row("a command alone, p50", "alone latency", Median, Info, "ms"),
+    row(
+        "a command at the owner, p50",
+        "owner latency",
+        Median,
+        Info,
+        "ms",
+    ),
+    row(
+        "a command at another gateway, p50",
+        "other latency",
+        Median,
+        Info,
+        "ms",
+    ),
+    row(
+        "at the owner to alone",
+        "owner ratio",
+        Largest,
+        MostTime(1.05),
+        "",
+    ),
+    row(
+        "at another gateway, more than at the owner",
+        "other more",
+        Largest,
+        MostTime(1.0),
+        "ms",
+    ),
+    row("commands", "commands", Sum, Info, ""),
+    row(
+        "commands with no, two or a wrong result, or carried out twice",
+        "command faults",
+        Sum,
+        Most(0.0),
+        "",
+    ),
+    row(
+        "commands whose silence is excused",
+        "excused",
+        Sum,
+        Info,
+        "",
+    ),
+    row(
+        "repeatable commands that were carried out twice",
+        "repeats",
+        Sum,
+        Info,
+        "",
+    ),
+    row("requests at the devices", "requests", Sum, Info, ""),
+];
+
+/// How much larger a time may be in a build without optimization.
+const WITHOUT_OPTIMIZATION: f64 = 3.0;
+
+#[derive(Default)]
+pub struct Report {
+    figures: Mutex<BTreeMap<&'static str, Vec<f64>>>,
+    codes: Mutex<BTreeMap<String, u64>>,
+    acts: Mutex<BTreeMap<&'static str, u64>>,
+    violations: Mutex<Vec<(&'static str, String)>>,
+}
+
+impl Report {
+    pub fn sample(&self, figure: &'static str, value: f64) {
+        self.figures
+            .lock()
+            .unwrap()
+            .entry(figure)
+            .or_default()
+            .push(value);
+    }
+
+    /// Nanoseconds, as milliseconds.
+    #[allow(clippy::cast_precision_loss)]
+    pub fn time(&self, figure: &'static str, nanoseconds: u64) {
+        self.sample(figure, nanoseconds as f64 / 1e6);
+    }
+
+    #[allow(clippy::cast_precision_loss)]
+    pub fn count(&self, figure: &'static str, count: usize) {
+        self.sample(figure, count as f64);
+    }
+
+    pub fn code(&self, code: &str) {
+        *self
+            .codes
+            .lock()
+            .unwrap()
+            .entry(code.to_owned())
+            .or_default() += 1;
+    }
+
+    pub fn act(&self, name: &'static str) {
+        *self.acts.lock().unwrap().entry(name).or_default() += 1;
+    }
+
+    pub fn median(&self, figure: &'static str) -> Option<f64> {
+        let figures = self.figures.lock().unwrap();
+        summary(Median, figures.get(figure)?)
+    }
+
+    pub fn violation(&self, promise: &'static str, text: String) {
+        println!("VIOLATION ({promise}) {text}");
+        self.violations.lock().unwrap().push((promise, text));
+    }
+
+    /// The table, and how much is wrong: violations, and figures beyond their limit.
+    pub fn table(&self, settings: &Settings) -> (String, usize) {
+        let mut text = format!(
+            "\nCluster run: seed {}, {} rooms, polls {:?} ms, {}\n\n| | must reach | reached | samples | |\n|---|---|---|---|---|\n",
+            settings.seed,
+            settings.rooms,
+            settings.poll,
+            if settings.strict {
+                "times judged in full"
+            } else {
+                "times judged threefold"
+            },
+        );
+        let figures = self.figures.lock().unwrap();
+        let mut wrong = 0;
+        for row in ROWS {
+            let samples = figures.get(row.figure).map_or(&[][..], Vec::as_slice);
+            let Some(reached) = summary(row.summary, samples) else {
+                let _ = writeln!(text, "| {} | {} | not tried | 0 | |", row.what, words(row));
+                continue;
+            };
+            let held = holds(row.limit, reached, settings.strict);
+            wrong += usize::from(!held);
+            let verdict = if held { "" } else { "**missed**" };
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} {} | {} | {verdict} |",
+                row.what,
+                words(row),
+                number(reached),
+                row.unit,
+                samples.len()
+            );
+        }
+        let list = |counts: &BTreeMap<String, u64>| -> Vec<String> {
+            counts
+                .iter()
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect()
+        };
+        let acts = self.acts.lock().unwrap();
+        let acts = acts
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count))
+            .collect();
+        let _ = writeln!(
+            text,
+            "\nResults: {}.",
+            list(&self.codes.lock().unwrap()).join(", ")
+        );
+        let _ = writeln!(text, "Acts: {}.", list(&acts).join(", "));
+        let violations = self.violations.lock().unwrap();
+        for (promise, violation) in violations.iter() {
+            let _ = writeln!(
+                text,
+                "\nVIOLATION ({promise}), seed {}, {violation}",
+                settings.seed
+            );
+        }
+        (text, wrong + violations.len())
+    }
+}
+
+fn words(row: &Row) -> String {
+    match row.limit {
+        Most(limit) | MostTime(limit) => format!("≤ {} {}", number(limit), row.unit),
+        Least(limit) => format!("≥ {} {}", number(limit), row.unit),
+        Info => String::new(),
+    }
+}
+
+fn number(value: f64) -> String {
+    if value.fract().abs() < 1e-9 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+fn holds(limit: Limit, reached: f64, strict: bool) -> bool {
+    match limit {
+        Most(limit) => reached <= limit,
+        Least(limit) => reached >= limit,
+        MostTime(limit) if strict => reached <= limit,
+        MostTime(limit) => reached <= limit * WITHOUT_OPTIMIZATION,
+        Info => true,
+    }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)]
+fn summary(summary: Summary, samples: &[f64]) -> Option<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let at = |part: f64| {
+        sorted
+            .get(((sorted.len() as f64 * part).ceil() as usize).max(1) - 1)
+            .copied()
+    };
+    match summary {
+        Largest => sorted.last().copied(),
+        Smallest => sorted.first().copied(),
+        Median => at(0.5),
+        Percentile99 => at(0.99),
+        Sum => (!sorted.is_empty()).then(|| sorted.iter().sum()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_become_figures() {
+        let samples: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        for (kind, expected) in [
+            (Largest, 200.0),
+            (Smallest, 1.0),
+            (Median, 100.0),
+            (Percentile99, 198.0),
+            (Sum, 20_100.0),
+        ] {
+            assert_eq!(summary(kind, &samples), Some(expected), "{kind:?}");
+            assert_eq!(summary(kind, &[]), None, "{kind:?}");
+        }
+        assert_eq!(summary(Percentile99, &[3.0]), Some(3.0));
+    }
+
+    #[test]
+    fn a_figure_beyond_its_limit_and_a_violation_are_wrong() {
+        let settings = Settings {
+            strict: true,
+            ..Settings::from_environment()
+        };
+        let report = Report::default();
+        report.time("gap", 310_000_000);
+        assert_eq!(report.table(&settings).1, 0);
+        report.time("gap", 290_000_000);
+        let (text, wrong) = report.table(&settings);
+        assert_eq!(wrong, 1, "{text}");
+        assert!(text.contains("290 ms | 2 | **missed** |"), "{text}");
+        report.violation("overlaps", "made up".into());
+        assert_eq!(report.table(&settings).1, 2);
+        let lenient = Settings {
+            strict: false,
+            ..settings
+        };
+        report.time("kill owned", 4_000_000_000);
+        assert_eq!(report.table(&lenient).1, 2);
+    }
+}
