@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use poly2mqtt_test_support::{free_port, program, watchdog};
@@ -146,6 +146,11 @@ impl Gateway {
     pub fn runs(&mut self) -> bool {
         let child = self.child.as_mut();
         child.is_some_and(|child| child.try_wait().unwrap().is_none())
+    }
+
+    /// How it ended, if nobody ended it.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.try_wait().unwrap()
     }
 
     /// Sends SIGKILL.

@@ -1,14 +1,16 @@
 //! Who owned which shard, and who was a member, from etcd's own order of changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::keys::{self, Key};
+use crate::keys::{self, Key, Owner, SHARDS};
 
 /// A change of a key, as a watch told it.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// etcd's revision.
     pub revision: u64,
+    /// The revision at which the key was created.
+    pub created: u64,
     /// When the judge heard of it, which is after it was committed.
     pub heard: u64,
     pub key: String,
@@ -19,7 +21,7 @@ pub struct Change {
 /// A time in which a shard had the same owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
-    pub owner: Option<String>,
+    pub owner: Option<Owner>,
     pub from: u64,
     /// `u64::MAX` while it lasts.
     pub until: u64,
@@ -27,14 +29,21 @@ pub struct Span {
     pub unclean: bool,
 }
 
+impl Span {
+    /// The owner's name.
+    pub fn name(&self) -> Option<&str> {
+        Some(&self.owner.as_ref()?.name)
+    }
+}
+
 #[derive(Default)]
 pub struct History {
     revision: u64,
-    shards: BTreeMap<u32, Vec<Span>>,
-    /// When each present member's key appeared.
-    members: HashMap<String, u64>,
-    /// The keys that the judge does not read, for the words when nothing is understood.
-    pub others: BTreeMap<String, u64>,
+    shards: Vec<Vec<Span>>,
+    /// The revision at which each present member's key was created.
+    members: BTreeMap<String, u64>,
+    /// Keys that the judge does not read, for the words when nothing is understood.
+    pub others: BTreeSet<String>,
 }
 
 impl History {
@@ -49,148 +58,170 @@ impl History {
         let known = self.revision;
         for change in changes.iter().filter(|change| change.revision > known) {
             self.revision = self.revision.max(change.revision);
-            match keys::read(&change.key) {
-                Some(Key::Member(name)) => match change.value {
-                    Some(_) => {
-                        self.members.entry(name).or_insert(change.heard);
-                    }
-                    None => {
-                        self.members.remove(&name);
-                    }
-                },
-                Some(Key::Shard(number)) => {
-                    let owner = change.value.as_deref().and_then(keys::owner);
-                    self.owned(number, owner, change.heard);
+            match (keys::read(&change.key), &change.value) {
+                (Some(Key::Member(name)), Some(_)) => {
+                    self.members.insert(name, change.created);
                 }
-                None => *self.others.entry(change.key.clone()).or_default() += 1,
+                (Some(Key::Member(name)), None) => {
+                    self.members.remove(&name);
+                }
+                (Some(Key::Table), value) => {
+                    let table = value.as_deref().and_then(keys::table);
+                    self.owned(table.unwrap_or_else(|| vec![None; SHARDS]), change.heard);
+                }
+                // Each room may have one, so only some are kept.
+                (None, _) if self.others.len() < 20 => {
+                    self.others.insert(change.key.clone());
+                }
+                (None, _) => {}
             }
         }
     }
 
-    fn owned(&mut self, shard: u32, owner: Option<String>, now: u64) {
-        let spans = self.shards.entry(shard).or_default();
-        if spans.last().is_some_and(|last| last.owner == owner) {
-            return;
+    fn owned(&mut self, owners: Vec<Option<Owner>>, now: u64) {
+        self.shards.resize(SHARDS, Vec::new());
+        for (spans, owner) in self.shards.iter_mut().zip(owners) {
+            if spans.last().is_some_and(|last| last.owner == owner) {
+                continue;
+            }
+            let before = spans.iter().rev().find_map(|span| span.owner.as_ref());
+            let unclean = before.is_some_and(|before| !is_member(&self.members, before));
+            if let Some(last) = spans.last_mut() {
+                last.until = now;
+            }
+            spans.push(Span {
+                owner,
+                from: now,
+                until: u64::MAX,
+                unclean,
+            });
         }
-        let before = spans.iter().rev().find_map(|span| span.owner.as_ref());
-        let unclean = before.is_some_and(|before| !self.members.contains_key(before));
-        if let Some(last) = spans.last_mut() {
-            last.until = now;
-        }
-        spans.push(Span {
-            owner,
-            from: now,
-            until: u64::MAX,
-            unclean,
-        });
     }
 
-    /// The numbers of all shards that were ever owned.
-    pub fn shards(&self) -> impl Iterator<Item = u32> {
-        self.shards.keys().copied()
+    pub fn spans(&self, shard: usize) -> &[Span] {
+        self.shards.get(shard).map_or(&[], Vec::as_slice)
     }
 
-    pub fn spans(&self, shard: u32) -> &[Span] {
-        self.shards.get(&shard).map_or(&[], Vec::as_slice)
-    }
-
-    /// The present members.
+    /// The names of the present members, in order.
     pub fn members(&self) -> Vec<&str> {
-        let mut members: Vec<_> = self.members.keys().map(String::as_str).collect();
-        members.sort_unstable();
-        members
+        self.members.keys().map(String::as_str).collect()
     }
 
-    pub fn owner(&self, shard: u32) -> Option<&str> {
-        self.spans(shard).last()?.owner.as_deref()
-    }
-
-    pub fn owner_at(&self, shard: u32, time: u64) -> Option<&str> {
-        let spans = self.spans(shard).iter();
-        let mut then = spans.filter(|span| span.from <= time && time < span.until);
-        then.next()?.owner.as_deref()
+    /// The name of the member that owns a shard; `None` if nobody does, or the owner is no longer a member.
+    pub fn owner(&self, shard: usize) -> Option<&str> {
+        let owner = self.spans(shard).last()?.owner.as_ref()?;
+        is_member(&self.members, owner).then_some(owner.name.as_str())
     }
 
     /// From `time` on: how long until the shard first belongs to one of `able`; `None` if it does not.
-    pub fn owned_again(&self, shard: u32, time: u64, able: &[&str]) -> Option<u64> {
-        let spans = self.spans(shard).iter();
-        let mut able = spans.filter(|span| span.until > time).filter(|span| {
-            span.owner
-                .as_deref()
-                .is_some_and(|owner| able.contains(&owner))
-        });
+    pub fn owned_again(&self, shard: usize, time: u64, able: &[&str]) -> Option<u64> {
+        let spans = self.spans(shard).iter().filter(|span| span.until > time);
+        let mut able = spans.filter(|span| span.name().is_some_and(|name| able.contains(&name)));
         Some(able.next()?.from.saturating_sub(time))
     }
 
     /// How long the shard had no owner between these times.
-    pub fn without_owner(&self, shard: u32, from: u64, until: u64) -> u64 {
-        let spans = self.spans(shard).iter().filter(|span| span.owner.is_none());
+    pub fn without_owner(&self, shard: usize, from: u64, until: u64) -> u64 {
+        let spans = self.spans(shard).iter();
+        let spans = spans.filter(|span| span.owner.is_none());
         spans
             .map(|span| span.until.min(until).saturating_sub(span.from.max(from)))
             .sum()
     }
 
-    /// How often owners changed between these times.
-    pub fn changes(&self, shard: u32, from: u64, until: u64) -> usize {
-        let spans = self.spans(shard).windows(2);
+    /// How often owners changed between these times, of all shards.
+    pub fn changes(&self, from: u64, until: u64) -> usize {
+        let pairs = self.shards.iter().flat_map(|spans| spans.windows(2));
         let changed = |pair: &&[Span]| (from..=until).contains(&pair[1].from);
-        spans.filter(changed).count()
+        pairs.filter(changed).count()
     }
+}
+
+fn is_member(members: &BTreeMap<String, u64>, owner: &Owner) -> bool {
+    members.get(&owner.name) == Some(&owner.created)
 }
 
 #[cfg(test)]
 pub mod tests {
     use super::*;
 
-    /// A change of a shard's owner or, without a number, of a member.
-    pub fn change(revision: u64, heard: u64, key: &str, value: Option<&str>) -> Change {
+    /// A change of a member's key. The revision of its creation is 1.
+    pub fn member(revision: u64, heard: u64, name: &str, exists: bool) -> Change {
         Change {
             revision,
+            created: 1,
             heard,
-            key: format!("{}/{key}", keys::PREFIX),
-            value: value.map(|value| value.as_bytes().to_vec()),
+            key: format!("{}/members/{name}", keys::PREFIX),
+            value: exists.then(|| b"{}".to_vec()),
+        }
+    }
+
+    /// A change of the table: the owners of some shards, all others have none.
+    pub fn table(revision: u64, heard: u64, owned: &[(usize, &str)]) -> Change {
+        let mut shards = vec!["--".to_owned(); SHARDS];
+        for (place, (shard, _)) in owned.iter().enumerate() {
+            shards[*shard] = format!("{place:02x}");
+        }
+        let owners: Vec<_> = owned
+            .iter()
+            .map(|(_, owner)| format!("{owner}@1"))
+            .collect();
+        let value = serde_json::json!({"owners": owners, "shards": shards.concat()});
+        Change {
+            revision,
+            created: 1,
+            heard,
+            key: format!("{}/table", keys::PREFIX),
+            value: Some(value.to_string().into_bytes()),
         }
     }
 
     /// `a` has shard 7 from 10 on, dies, and `b` takes it at 50.
     pub fn a_take_over() -> History {
         let mut history = History::default();
-        history.hear(&[
-            change(1, 5, "members/a", Some("x")),
-            change(2, 5, "members/b", Some("x")),
-            change(3, 10, "shards/7", Some("a")),
-        ]);
-        history.hear(&[change(4, 48, "members/a", None)]);
-        history.hear(&[change(5, 50, "shards/7", Some("b"))]);
+        history.hear(&[member(1, 5, "a", true), member(2, 5, "b", true)]);
+        history.hear(&[table(3, 10, &[(7, "a")])]);
+        history.hear(&[member(4, 48, "a", false)]);
+        history.hear(&[table(5, 50, &[(7, "b")])]);
         history
     }
 
     #[test]
     fn a_take_over_is_unclean_and_a_handover_is_not() {
         let mut history = a_take_over();
-        assert_eq!(history.owner_at(7, 49), Some("a"));
-        assert_eq!(history.owner_at(7, 50), Some("b"));
         assert!(history.spans(7)[1].unclean);
+        assert_eq!(history.owner(7), Some("b"));
         assert_eq!(history.owned_again(7, 20, &["b", "c"]), Some(30));
-        assert_eq!(history.changes(7, 11, 100), 1);
-        history.hear(&[change(6, 60, "members/a", Some("x"))]);
-        history.hear(&[change(7, 70, "shards/7", None)]);
-        history.hear(&[change(8, 73, "shards/7", Some("a"))]);
+        assert_eq!(history.changes(11, 100), 1);
+        history.hear(&[member(6, 60, "a", true)]);
+        history.hear(&[table(7, 70, &[])]);
+        history.hear(&[table(8, 73, &[(7, "a")])]);
         assert!(!history.spans(7)[3].unclean);
         assert_eq!(history.without_owner(7, 0, 100), 3);
         assert_eq!(history.members(), ["a", "b"]);
     }
 
     #[test]
+    fn who_joins_again_under_the_same_name_does_not_own_what_the_earlier_one_did() {
+        let mut history = a_take_over();
+        history.hear(&[member(6, 60, "b", false)]);
+        assert_eq!(history.owner(7), None);
+        let again = Change {
+            created: 7,
+            ..member(7, 70, "b", true)
+        };
+        history.hear(&[again]);
+        assert_eq!(history.owner(7), None);
+    }
+
+    #[test]
     fn what_several_watches_tell_is_taken_in_once() {
         let mut history = a_take_over();
-        history.hear(&[change(3, 90, "shards/7", Some("a"))]);
+        history.hear(&[table(3, 90, &[(7, "a")])]);
         assert_eq!(history.owner(7), Some("b"));
         // All changes of one transaction have the same revision.
-        history.hear(&[
-            change(9, 95, "shards/8", Some("a")),
-            change(9, 95, "shards/9", Some("b")),
-        ]);
-        assert_eq!((history.owner(8), history.owner(9)), (Some("a"), Some("b")));
+        history.hear(&[table(9, 95, &[(8, "b")]), member(9, 95, "c", true)]);
+        assert_eq!(history.members(), ["b", "c"]);
+        assert_eq!((history.owner(8), history.owner(7)), (Some("b"), None));
     }
 }

@@ -87,9 +87,10 @@ async fn everything(world: &World, random: &mut Random) {
         judge.everything(world).await;
     }
     for gateway in 0..MEMBERS {
+        // The last one says itself that nobody is there any more.
+        judge.everything(world).await;
         world.stop_gateway(gateway).await;
     }
-    judge.everything(world).await;
 }
 
 /// Forgets all requests and commands so far.
@@ -97,6 +98,7 @@ async fn forget(world: &World) {
     sleep(Duration::from_millis(500)).await;
     world.record.lock().unwrap().take(u64::MAX);
     world.ledger.take(u64::MAX);
+    world.broker_client.said.lock().unwrap().gateway.clear();
 }
 
 /// How long after its end a failing path to devices may still deliver what it held back.
@@ -115,6 +117,10 @@ impl Judge {
         // The devices' reports and etcd's changes are on their way.
         sleep(Duration::from_millis(1500)).await;
         let acts = world.timeline.acts();
+        if let Some(ended) = world.ended().await {
+            world.violation("ends", &ended, until);
+        }
+        judge_availability(world, &acts);
         self.requests(world, until, &acts);
         judge_commands(world, until, &acts);
     }
@@ -184,6 +190,20 @@ fn held_back(acts: &[Act], request: &Request) -> bool {
             .is_some_and(|gateway| act.gateways.contains(&gateway))
     });
     failing.any(|act| act.touches(request.came.saturating_sub(DELIVERED_LATE), request.came))
+}
+
+/// The common availability is `online` as long as any gateway runs.
+fn judge_availability(world: &World, acts: &[Act]) {
+    let said = std::mem::take(&mut world.broker_client.said.lock().unwrap().gateway);
+    let offline = said.iter().filter(|(_, payload)| payload != "online");
+    for (at, payload) in offline {
+        let broker = acts.iter().filter(|act| act.kind.is_of_broker());
+        let mut broker = broker.filter(|act| act.touches(at.saturating_sub(20 * SECOND), *at));
+        if broker.next().is_none() {
+            let message = format!("gateway/availability became {payload:?} while gateways run");
+            world.violation("availability", &message, *at);
+        }
+    }
 }
 
 fn judge_commands(world: &World, until: u64, acts: &[Act]) {

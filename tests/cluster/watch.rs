@@ -81,9 +81,11 @@ fn changes(message: &Value, heard: u64) -> Vec<Change> {
     let change = |event: &Value| {
         let kv = &event["kv"];
         let text = |name: &str| BASE64.decode(kv[name].as_str().unwrap_or_default()).ok();
+        let number = |name: &str| kv[name].as_str()?.parse().ok();
         let deleted = event["type"] == "DELETE";
         Some(Change {
-            revision: kv["mod_revision"].as_str()?.parse().ok()?,
+            revision: number("mod_revision")?,
+            created: number("create_revision").unwrap_or(0),
             heard,
             key: String::from_utf8(text("key")?).ok()?,
             value: if deleted { None } else { text("value") },
@@ -99,12 +101,13 @@ mod tests {
     #[test]
     fn a_message_of_etcd_is_read() {
         let message = json!({"result": {"header": {"revision": "4"}, "events": [
-            {"kv": {"key": BASE64.encode("/p/a"), "mod_revision": "3", "value": BASE64.encode("x")}},
+            {"kv": {"key": BASE64.encode("/p/a"), "mod_revision": "3", "create_revision": "2", "value": BASE64.encode("x")}},
             {"type": "DELETE", "kv": {"key": BASE64.encode("/p/b"), "mod_revision": "4"}},
         ]}});
         let changes = changes(&message, 9);
         assert_eq!(changes.len(), 2);
-        assert_eq!((changes[0].revision, changes[0].key.as_str()), (3, "/p/a"));
+        assert_eq!((changes[0].revision, changes[0].created), (3, 2));
+        assert_eq!(changes[0].key, "/p/a");
         assert_eq!(changes[0].value.as_deref(), Some(&b"x"[..]));
         assert_eq!((changes[1].revision, &changes[1].value), (4, &None));
     }

@@ -50,7 +50,7 @@ pub struct World {
     /// The commands of each second at the moment.
     pub rate: Mutex<u64>,
     /// The shard of each room.
-    pub shards: Vec<u32>,
+    pub shards: Vec<usize>,
     broker: tokio::sync::Mutex<Option<Mosquitto>>,
     _watches: Watches,
     _directory: Option<tempfile::TempDir>,
@@ -200,6 +200,9 @@ impl World {
         let deadline = Instant::now() + within;
         let mut since = None;
         loop {
+            if let Some(ended) = self.ended().await {
+                return Err(ended);
+            }
             match self.missing().await {
                 None => {
                     let since = *since.get_or_insert_with(clock::now);
@@ -214,6 +217,16 @@ impl World {
         }
     }
 
+    /// A gateway that has ended although nobody ended it.
+    pub async fn ended(&self) -> Option<String> {
+        for (gateway, name) in self.gateways.iter().zip(&self.names) {
+            if let Some(status) = gateway.lock().await.ended() {
+                return Some(format!("{name} has ended by itself: {status}"));
+            }
+        }
+        None
+    }
+
     async fn missing(&self) -> Option<String> {
         let mut running = Vec::new();
         for (gateway, name) in self.gateways.iter().zip(&self.names) {
@@ -223,8 +236,7 @@ impl World {
         }
         let history = self.history.lock().unwrap();
         if history.members() != running {
-            let keys: Vec<_> = history.others.keys().take(20).collect();
-            let members = history.members();
+            let (members, keys) = (history.members(), &history.others);
             return Some(format!(
                 "members {members:?}, running {running:?}; other keys: {keys:?}"
             ));
@@ -233,8 +245,11 @@ impl World {
         let said = self.broker_client.said.lock().unwrap();
         for (room, shard) in self.shards.iter().enumerate() {
             let owner = history.owner(*shard);
-            if !owner.is_some_and(|owner| running.contains(&owner)) {
-                return Some(format!("room {room}, shard {shard} belongs to {owner:?}"));
+            if owner.is_none() {
+                let last = history.spans(*shard).last();
+                return Some(format!(
+                    "room {room}, shard {shard} belongs to no member: {last:?}"
+                ));
             }
             let read = record.first_read.get(&room);
             let read = read.map(|(gateway, _)| self.name(*gateway));

@@ -7,7 +7,7 @@ use crate::ledger::{Door, Reached, Sent};
 use crate::record::Record;
 
 /// How long it took until each of these shards belonged to one of `able`, at most; `None` if one does not.
-pub fn owned_again(history: &History, shards: &[u32], since: u64, able: &[&str]) -> Option<u64> {
+pub fn owned_again(history: &History, shards: &[usize], since: u64, able: &[&str]) -> Option<u64> {
     let times = shards
         .iter()
         .map(|shard| history.owned_again(*shard, since, able));
@@ -60,16 +60,16 @@ pub fn moved(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::{a_take_over, change};
+    use crate::history::tests::{a_take_over, table};
     use crate::ledger::Kind;
     use crate::record::Request;
 
     #[test]
     fn the_slowest_shard_counts() {
         let mut history = a_take_over();
-        history.hear(&[change(6, 12, "shards/8", Some("b"))]);
+        history.hear(&[table(6, 72, &[(7, "b"), (8, "b")])]);
         assert_eq!(owned_again(&history, &[7], 20, &["b"]), Some(30));
-        assert_eq!(owned_again(&history, &[7, 8], 20, &["b"]), Some(30));
+        assert_eq!(owned_again(&history, &[7, 8], 20, &["b"]), Some(52));
         assert_eq!(owned_again(&history, &[7, 9], 20, &["b"]), None);
         assert_eq!(owned_again(&history, &[7], 20, &["c"]), None);
     }

@@ -60,7 +60,10 @@ pub fn handovers(
         }
         let first = pair[1].came;
         let owner = name(to);
-        let mut taken = spans.iter().rev().filter(|span| span.owner == owner);
+        let mut taken = spans
+            .iter()
+            .rev()
+            .filter(|span| span.name() == owner.as_deref());
         let taken = taken.find(|span| span.from <= first + HEARD_LATE);
         handovers.push(Handover {
             from,
@@ -85,7 +88,7 @@ pub fn without_right<'a>(
         let owner = request.gateway.and_then(&name);
         let mut spans = spans
             .iter()
-            .filter(|span| span.owner.is_some() && span.owner == owner);
+            .filter(|span| span.name().is_some() && span.name() == owner.as_deref());
         spans.any(|span| {
             span.from.saturating_sub(HEARD_LATE) <= request.came && request.came <= span.until
         })
@@ -96,7 +99,7 @@ pub fn without_right<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::{a_take_over, change};
+    use crate::history::tests::{a_take_over, member, table};
 
     fn name(gateway: usize) -> Option<String> {
         ["a", "b"].get(gateway).map(|name| (*name).to_owned())
@@ -160,7 +163,7 @@ mod tests {
     #[test]
     fn a_request_before_the_first_owner_and_one_of_a_stranger_are_found() {
         let mut history = crate::history::History::default();
-        history.hear(&[change(1, 5 * SECOND, "shards/7", Some("a"))]);
+        history.hear(&[table(1, 5 * SECOND, &[(7, "a")])]);
         let early = request(0, 3 * SECOND);
         let stranger = Request {
             gateway: None,
@@ -174,8 +177,8 @@ mod tests {
     #[test]
     fn a_handover_between_living_gateways_may_be_close_but_shows_what_is_under_way() {
         let mut history = a_take_over();
-        history.hear(&[change(6, 60, "members/a", Some("x"))]);
-        history.hear(&[change(7, 70, "shards/7", Some("a"))]);
+        history.hear(&[member(6, 60, "a", true)]);
+        history.hear(&[table(7, 70, &[(7, "a")])]);
         let slow = Request {
             answered: 90,
             ..request(1, 69)
