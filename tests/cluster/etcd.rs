@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use poly2mqtt_test_support::{free_port, watchdog};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -105,6 +107,17 @@ impl Etcd {
         let url = format!("http://127.0.0.1:{}{path}", self.port(number));
         let response = self.http.post(url).json(body).send().await.ok()?;
         response.error_for_status().ok()?.json().await.ok()
+    }
+
+    /// Sets a key; false if no member takes it.
+    pub async fn put(&self, key: &str, value: &str) -> bool {
+        let put = json!({"key": BASE64.encode(key), "value": BASE64.encode(value)});
+        for number in 0..ETCD_MEMBERS {
+            if self.ask(number, "/v3/kv/put", &put).await.is_some() {
+                return true;
+            }
+        }
+        false
     }
 
     /// The member that leads, as the others see it.

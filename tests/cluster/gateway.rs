@@ -24,6 +24,8 @@ pub struct Shared {
     /// The broker as gateways reach it.
     pub broker: u16,
     pub poll: [u64; 3],
+    /// Without it, gateways know nothing of each other.
+    pub is_cluster: bool,
     pub devices: Vec<Device>,
 }
 
@@ -77,13 +79,17 @@ impl Gateway {
     /// Writes the configuration of these rooms.
     pub fn configure(&self, shared: &Shared, rooms: usize) {
         let [fast, normal, slow] = shared.poll;
+        let client_id = match shared.is_cluster {
+            true => String::new(),
+            false => format!("client_id = \"{}\"\n", self.name),
+        };
         let mut text = format!(
-            "[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n[http]\nlisten = \"127.0.0.1:{}\"\n\
+            "[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n{client_id}[http]\nlisten = \"127.0.0.1:{}\"\n\
              [poll]\nfast = \"{fast}ms\"\nnormal = \"{normal}ms\"\nslow = \"{slow}ms\"\n\
              [defaults]\nuser = \"admin\"\npassword = \"{PASSWORD}\"\nallow = [\"system/time/set\"]\n",
             shared.broker, self.http
         );
-        if self.number != ALONE {
+        if self.number != ALONE && shared.is_cluster {
             let token = shared.directory.join("cluster.token");
             let etcd: Vec<_> = shared.etcd.iter().map(|url| format!("\"{url}\"")).collect();
             // Writing to a String cannot fail.

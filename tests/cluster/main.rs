@@ -45,13 +45,19 @@ mod watch;
 mod web_clients;
 mod world;
 
+use std::sync::{Mutex, PoisonError};
+
 /// Not a test: this program runs it when it starts itself as the simulated devices.
 #[test]
 fn device_process() {
     farm::serve_if_asked();
 }
 
+/// What starts gateways runs one after the other: it measures times.
+static GATEWAYS_RUN: Mutex<()> = Mutex::new(());
+
 fn with_runtime<T>(run: impl Future<Output = T>) -> T {
+    let _alone = GATEWAYS_RUN.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -80,4 +86,16 @@ fn no_device_ever_has_two_gateways() {
     println!("{settings:?}");
     let wrong = with_runtime(run::run(settings.clone()));
     assert_eq!(wrong, 0, "violations with seed {}", settings.seed);
+}
+
+/// The judge itself is judged: it must not call something good that is not.
+#[test]
+fn two_gateways_at_one_device_are_found() {
+    if !can_run() {
+        return;
+    }
+    let broken = with_runtime(run::two_at_one_device());
+    for promise in ["commands", "overlaps"] {
+        assert!(broken.contains_key(promise), "{promise}: {broken:?}");
+    }
 }

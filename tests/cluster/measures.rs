@@ -317,7 +317,8 @@ pub async fn alone(world: &World) -> (f64, f64) {
         );
     }
     settle(world).await;
-    for room in 0..share {
+    // As many samples as the cluster gets, where there are few rooms.
+    for room in (0..share).cycle().take(share.max(120)) {
         latency(world, "alone latency", &client, room).await;
     }
     let used = used(&gateway, span(world)).await;
@@ -393,7 +394,7 @@ pub async fn quiet(world: &World, alone: (f64, f64)) {
         } else {
             40
         };
-        for room in world.rooms_of(gateway).into_iter().take(most) {
+        for room in world.rooms_of(gateway).into_iter().cycle().take(most) {
             latency(world, "owner latency", &world.websockets[gateway], room).await;
             latency(world, "other latency", &world.websockets[other], room).await;
         }

@@ -1,17 +1,19 @@
 //! One run: a gateway alone for comparison, the fixed acts that are measured, acts at random, and the judgements
 //! after each of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use poly2mqtt_test_support::random::Random;
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::acts::{Kind, Plan};
 use crate::clock::{self, SECOND};
 use crate::judge::commands::{self, Fault};
 use crate::judge::requests::{Handover, handovers, without_right};
+use crate::keys;
 use crate::ledger::Kind as CommandKind;
 use crate::measures;
 use crate::proxy::MEMBERS;
@@ -91,6 +93,46 @@ async fn everything(world: &World, random: &mut Random) {
         judge.everything(world).await;
         world.stop_gateway(gateway).await;
     }
+}
+
+/// Two gateways that know nothing of each other have the same rooms, while etcd names one of them: the judge must
+/// find that. Gives how often it found each promise broken.
+pub async fn two_at_one_device() -> BTreeMap<&'static str, usize> {
+    let settings = Settings {
+        rooms: 4,
+        keep: None,
+        length: Duration::ZERO,
+        poll: [400, 800, 1600],
+        ..Settings::from_environment()
+    };
+    let world = Arc::new(World::with(settings, false).await);
+    world.etcd_answers().await;
+    {
+        let etcd = world.etcd.lock().await;
+        assert!(
+            etcd.put(&format!("{}/members/gw-1", keys::PREFIX), "{}")
+                .await
+        );
+        let table = json!({"owners": ["gw-1@2"], "shards": "00".repeat(keys::SHARDS)});
+        let key = format!("{}/table", keys::PREFIX);
+        assert!(etcd.put(&key, &table.to_string()).await);
+    }
+    world.start_gateway(0).await;
+    let mut judge = Judge::default();
+    if let Err(missing) = world.healed(Duration::from_secs(60)).await {
+        world.violation("whole again", &missing, clock::now());
+    }
+    *world.rate.lock().unwrap() = 20;
+    let load = tokio::spawn(crate::load::send(world.clone(), Random::new(1, "commands")));
+    sleep(Duration::from_secs(3)).await;
+    judge.everything(&world).await;
+    let broken = world.report.broken();
+    assert!(broken.is_empty(), "one gateway breaks {broken:?}");
+    world.start_gateway(1).await;
+    sleep(Duration::from_secs(6)).await;
+    judge.everything(&world).await;
+    load.abort();
+    world.report.broken()
 }
 
 /// Forgets all requests and commands so far.

@@ -97,6 +97,8 @@ fn changes(message: &Value, heard: u64) -> Vec<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::etcd::Etcd;
+    use crate::proxy::ETCD_MEMBERS;
 
     #[test]
     fn a_message_of_etcd_is_read() {
@@ -110,5 +112,49 @@ mod tests {
         assert_eq!(changes[0].key, "/p/a");
         assert_eq!(changes[0].value.as_deref(), Some(&b"x"[..]));
         assert_eq!((changes[1].revision, &changes[1].value), (4, &None));
+    }
+
+    /// A watch misses nothing while members of etcd die and come back, and hears nothing twice.
+    #[test]
+    fn nothing_is_missed_while_members_of_etcd_die() {
+        if crate::can_run() {
+            crate::with_runtime(members_die());
+        }
+    }
+
+    async fn members_die() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut etcd = Etcd::start(directory.path());
+        let long = Duration::from_secs(30);
+        assert!(etcd.answers(long).await);
+        let history = Arc::<Mutex<History>>::default();
+        let ports = (0..ETCD_MEMBERS).map(|member| etcd.port(member)).collect();
+        let _watches = Watches::start(ports, &history);
+        let mut expected = Vec::new();
+        for round in 0..3 {
+            let leader = etcd.leader().await.unwrap();
+            let killed: Vec<_> = (0..=round)
+                .map(|step| (leader + step) % ETCD_MEMBERS)
+                .collect();
+            killed.iter().for_each(|member| etcd.kill(*member));
+            assert_eq!(
+                etcd.answers(Duration::from_secs(5)).await,
+                round == 0,
+                "round {round}"
+            );
+            killed.iter().for_each(|member| etcd.run(*member));
+            assert!(etcd.answers(long).await);
+            let name = format!("gw-{round}");
+            assert!(etcd.put(&format!("{PREFIX}/members/{name}"), "{}").await);
+            expected.push(name);
+        }
+        let heard = || history.lock().unwrap().members() == expected;
+        for _ in 0..200 {
+            if heard() {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{:?}, not {expected:?}", history.lock().unwrap().members());
     }
 }

@@ -138,19 +138,16 @@ impl HttpClient {
         let request = self.client.post(url).body(payload);
         let ledger = self.ledger.clone();
         tokio::spawn(async move {
-            ledger.reached(id, Reached::Maybe);
+            ledger.reached(id, Reached::Yes);
             let answer = match request.send().await {
                 Ok(response) => response.json::<Value>().await,
                 Err(error) => Err(error),
             };
             match answer {
-                Ok(result) => {
-                    ledger.reached(id, Reached::Yes);
-                    ledger.got(id, code(&result));
-                }
+                Ok(result) => ledger.got(id, code(&result)),
                 // The gateway holds the connection, and says nothing.
-                Err(error) if error.is_timeout() => ledger.reached(id, Reached::Yes),
-                Err(_) => {}
+                Err(error) if error.is_timeout() => {}
+                Err(_) => ledger.reached(id, Reached::Maybe),
             }
         });
     }

@@ -60,6 +60,11 @@ const BROKER: &str = "max_queued_messages 100000";
 
 impl World {
     pub async fn start(settings: Settings) -> Self {
+        Self::with(settings, true).await
+    }
+
+    /// With gateways that know nothing of each other, unless it `is_cluster`.
+    pub async fn with(settings: Settings, is_cluster: bool) -> Self {
         let (directory, kept) = directory(&settings);
         let etcd = Etcd::start(&directory);
         let broker = Mosquitto::start(0, BROKER);
@@ -84,6 +89,7 @@ impl World {
             etcd: urls,
             broker: broker_at.port(),
             poll: settings.poll,
+            is_cluster,
             devices: farm.devices.clone(),
         };
         let mut gateways = Vec::new();

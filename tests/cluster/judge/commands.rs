@@ -5,12 +5,12 @@ use crate::ledger::{Door, Kind, Reached, Sent};
 use crate::record::Request;
 use crate::timeline::Act;
 
-/// Errors that say that nothing was carried out.
+/// Errors that say that nothing was carried out, also of commands that are safe to repeat: such a command may have been
+/// carried out before its device or its gateway was lost.
 const NOT_CARRIED_OUT: &[&str] = &[
     "busy",
     "expired",
     "invalid_payload",
-    "offline",
     "superseded",
     "unauthorized",
     "unknown_command",
@@ -58,8 +58,11 @@ pub fn faults(sent: &Sent, done: &[Request], acts: &[Act]) -> Vec<Fault> {
     }
     match sent.code() {
         Some("ok") if shows && carried == 0 => faults.push(Fault::NotDone),
-        Some(code) if shows && carried > 0 && NOT_CARRIED_OUT.contains(&code) => {
-            faults.push(Fault::Done);
+        Some("ok" | "outcome_unknown") => {}
+        Some(code) if shows && carried > 0 => {
+            if sent.kind == Kind::Entry || NOT_CARRIED_OUT.contains(&code) {
+                faults.push(Fault::Done);
+            }
         }
         None if sent.reached == Reached::Yes && !may_be_silent(sent, acts) => {
             faults.push(Fault::Silence);
@@ -165,6 +168,7 @@ mod tests {
                 vec![done(200)],
                 Some(Fault::Done),
             ),
+            (Kind::Time, &["offline"], vec![done(200)], None),
             (Kind::Time, &["expired"], vec![done(200)], Some(Fault::Done)),
             (
                 Kind::Entry,
