@@ -128,8 +128,12 @@ impl Gateway {
             .open(self.directory.join("gateway.log"))
             .unwrap();
         let level = std::env::var("POLY2MQTT_LOG").unwrap_or_else(|_| "info".into());
-        let mut command = program::program(&["run", "--config"]);
+        let mut command = match std::env::var_os("POLY2MQTT_CLUSTER_PROGRAM") {
+            Some(program) => Command::new(program),
+            None => program::program(&[]),
+        };
         let child = command
+            .args(["run", "--config"])
             .arg(self.directory.join("poly2mqtt.toml"))
             .env("POLY2MQTT_LOG", level)
             .env("POLY2MQTT_RUNTIME_DIR", self.directory.join("runtime"))

@@ -25,7 +25,7 @@ pub struct Span {
     pub from: u64,
     /// `u64::MAX` while it lasts.
     pub until: u64,
-    /// The owner before was no longer a member when this one took the shard.
+    /// The owner before was no longer a member when it lost the shard.
     pub unclean: bool,
 }
 
@@ -84,8 +84,11 @@ impl History {
             if spans.last().is_some_and(|last| last.owner == owner) {
                 continue;
             }
-            let before = spans.iter().rev().find_map(|span| span.owner.as_ref());
-            let unclean = before.is_some_and(|before| !is_member(&self.members, before));
+            // One who gives a shard up is a member then, and may have ended when the next one takes it.
+            let unclean = spans.last().is_some_and(|last| match &last.owner {
+                Some(before) => !is_member(&self.members, before),
+                None => last.unclean,
+            });
             if let Some(last) = spans.last_mut() {
                 last.until = now;
             }
@@ -199,6 +202,20 @@ pub mod tests {
         assert!(!history.spans(7)[3].unclean);
         assert_eq!(history.without_owner(7, 0, 100), 3);
         assert_eq!(history.members(), ["a", "b"]);
+    }
+
+    #[test]
+    fn who_gives_its_shards_up_and_ends_has_handed_them_over() {
+        let mut history = a_take_over();
+        history.hear(&[table(6, 60, &[])]);
+        history.hear(&[member(7, 61, "b", false), member(8, 62, "c", true)]);
+        history.hear(&[table(9, 63, &[(7, "c")])]);
+        assert!(!history.spans(7)[3].unclean);
+        // Somebody else takes the dead one's name off the shard first.
+        history.hear(&[member(10, 70, "c", false)]);
+        history.hear(&[table(11, 71, &[])]);
+        history.hear(&[member(12, 72, "d", true), table(12, 72, &[(7, "d")])]);
+        assert!(history.spans(7)[5].unclean);
     }
 
     #[test]

@@ -319,7 +319,9 @@ pub async fn alone(world: &World) -> (f64, f64) {
     settle(world).await;
     // As many samples as the cluster gets, where there are few rooms.
     for room in (0..share).cycle().take(share.max(120)) {
-        latency(world, "alone latency", &client, room).await;
+        if !latency(world, "alone latency", &client, room).await {
+            break;
+        }
     }
     let used = used(&gateway, span(world)).await;
     if !gateway.stop().await {
@@ -387,42 +389,63 @@ pub async fn quiet(world: &World, alone: (f64, f64)) {
     world.report.sample("memory", memory - alone.1);
     let mean = world.settings.rooms as f64 / MEMBERS as f64;
     world.report.sample("imbalance", most as f64 / mean);
-    for gateway in 0..MEMBERS {
-        let other = (gateway + 1) % MEMBERS;
-        let most = if world.settings.thoroughness > 1 {
-            1000
-        } else {
-            40
-        };
-        for room in world.rooms_of(gateway).into_iter().cycle().take(most) {
-            latency(world, "owner latency", &world.websockets[gateway], room).await;
-            latency(world, "other latency", &world.websockets[other], room).await;
-        }
+    latencies(world).await;
+    let median = |figure| world.report.median(figure);
+    if let (Some(alone), Some(owner), Some(other)) = (
+        median("alone latency"),
+        median("owner latency"),
+        median("other latency"),
+    ) {
+        world.report.sample("owner ratio", owner / alone);
+        world.report.sample("other more", other - owner);
     }
-    let median = |figure| world.report.median(figure).unwrap_or(f64::NAN);
-    let (alone, owner) = (median("alone latency"), median("owner latency"));
-    world.report.sample("owner ratio", owner / alone);
-    world
-        .report
-        .sample("other more", median("other latency") - owner);
     usual(world);
 }
 
-/// Sends a command over a WebSocket, and waits for its result.
-async fn latency(world: &World, figure: &'static str, client: &WebSocketClient, room: usize) {
+/// What commands take at the owner and at another gateway.
+async fn latencies(world: &World) {
+    let most = if world.settings.thoroughness > 1 {
+        1000
+    } else {
+        40
+    };
+    for gateway in 0..MEMBERS {
+        let (owner, other) = (
+            &world.websockets[gateway],
+            &world.websockets[(gateway + 1) % MEMBERS],
+        );
+        for room in world.rooms_of(gateway).into_iter().cycle().take(most) {
+            let answered = latency(world, "owner latency", owner, room).await
+                && latency(world, "other latency", other, room).await;
+            if !answered {
+                return;
+            }
+        }
+    }
+}
+
+/// Sends a command over a WebSocket, and waits for its result; false if none comes.
+async fn latency(
+    world: &World,
+    figure: &'static str,
+    client: &WebSocketClient,
+    room: usize,
+) -> bool {
     let id = load::over(world, client, room);
-    for _ in 0..5000 {
+    let sent = clock::now();
+    while clock::now() < sent + 5 * SECOND {
         if let Some(took) = world.ledger.took(id) {
             world.report.time(figure, took);
-            return;
+            return true;
         }
         sleep(Duration::from_millis(1)).await;
     }
     world.violation(
         "answered",
         &format!("no result of command {id} after 5 s"),
-        clock::now(),
+        sent,
     );
+    false
 }
 
 /// Counts the sessions of all devices.

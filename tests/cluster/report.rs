@@ -288,6 +288,13 @@ const ROWS: &[Row] = &[
         "",
     ),
     row(
+        "commands without a result that did not arrive: nobody was there, or the connection broke",
+        "not arrived",
+        Sum,
+        Info,
+        "",
+    ),
+    row(
         "commands whose silence is excused",
         "excused",
         Sum,

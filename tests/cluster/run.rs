@@ -14,7 +14,7 @@ use crate::clock::{self, SECOND};
 use crate::judge::commands::{self, Fault};
 use crate::judge::requests::{Handover, handovers, without_right};
 use crate::keys;
-use crate::ledger::Kind as CommandKind;
+use crate::ledger::{Kind as CommandKind, Reached};
 use crate::measures;
 use crate::proxy::MEMBERS;
 use crate::record::Request;
@@ -207,7 +207,11 @@ fn handover(world: &World, device: usize, change: &Handover, acts: &[Act]) {
         acted: 0,
         session: false,
     };
-    if change.is_too_close() && !held_back(acts, &last) {
+    if held_back(acts, &last) {
+        world.report.count("late by path", 1);
+        return;
+    }
+    if change.is_too_close() {
         let message = format!("room {device}: too close: {change:?}");
         world.violation("overlaps", &message, change.first);
     }
@@ -264,7 +268,11 @@ fn judge_commands(world: &World, until: u64, acts: &[Act]) {
             world.violation("commands", &message, sent.at);
         }
         let silent = sent.results.is_empty() && !faults.contains(&Fault::Silence);
-        world.report.count("excused", usize::from(silent));
+        let figure = match sent.reached {
+            Reached::Yes => "excused",
+            _ => "not arrived",
+        };
+        world.report.count(figure, usize::from(silent));
         let carried = done.iter().filter(|request| request.carried()).count();
         let repeated = sent.kind == CommandKind::Time && carried > 1;
         world.report.count("repeats", usize::from(repeated));

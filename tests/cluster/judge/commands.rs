@@ -59,10 +59,12 @@ pub fn faults(sent: &Sent, done: &[Request], acts: &[Act]) -> Vec<Fault> {
     match sent.code() {
         Some("ok") if shows && carried == 0 => faults.push(Fault::NotDone),
         Some("ok" | "outcome_unknown") => {}
-        Some(code) if shows && carried > 0 => {
-            if sent.kind == Kind::Entry || NOT_CARRIED_OUT.contains(&code) {
-                faults.push(Fault::Done);
-            }
+        Some(code)
+            if shows
+                && carried > 0
+                && (sent.kind == Kind::Entry || NOT_CARRIED_OUT.contains(&code)) =>
+        {
+            faults.push(Fault::Done);
         }
         None if sent.reached == Reached::Yes && !may_be_silent(sent, acts) => {
             faults.push(Fault::Silence);
