@@ -12,7 +12,7 @@
 //! run        one run: alone for comparison, the fixed acts, acts at random, the judgements
 //! world      etcd, broker, devices, gateways and their paths; watch, clients
 //! acts       what is done to them; timeline, which records it
-//! measures   the acts whose recovery is measured, and the costs
+//! measures   the acts whose recovery is measured; costs, while nothing happens
 //! etcd, gateway, farm   the processes; farm has the simulated devices
 //! proxy      the paths of each gateway, and how they fail
 //! source_address.c      makes each gateway's connections come from an address of its own
@@ -26,6 +26,7 @@
 mod acts;
 mod broker_client;
 mod clock;
+mod costs;
 mod etcd;
 mod farm;
 mod gateway;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::acts::{Kind, Plan};
 use crate::clock::{self, SECOND};
+use crate::costs;
 use crate::judge::commands::{self, Fault};
 use crate::judge::requests::{Handover, handovers, without_right};
 use crate::keys;
@@ -40,7 +41,7 @@ pub async fn run(settings: Settings) -> usize {
 
 async fn everything(world: &World, random: &mut Random) {
     let settings = &world.settings;
-    let alone = measures::alone(world).await;
+    let alone = costs::alone(world).await;
     world.farm.expire_sessions();
     let mut judge = Judge::default();
     // What the gateway alone asked has no owner.
@@ -57,7 +58,7 @@ async fn everything(world: &World, random: &mut Random) {
         return;
     }
     measures::usual(world);
-    measures::quiet(world, alone).await;
+    costs::quiet(world, alone).await;
     judge.everything(world).await;
     let times = settings.thoroughness;
     let kills = if times > 1 { 20 } else { 2 };
@@ -66,7 +67,7 @@ async fn everything(world: &World, random: &mut Random) {
         judge.everything(world).await;
     }
     world.report.count("kills", kills);
-    measures::sessions(world).await;
+    costs::sessions(world).await;
     for time in 0..times {
         let gateway = usize::try_from(time + 1).unwrap() % MEMBERS;
         measures::leave(world, gateway).await;
