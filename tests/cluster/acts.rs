@@ -21,7 +21,7 @@ pub enum Kind {
     Leave,
     /// A start after SIGTERM.
     Join,
-    /// Another weight, by SIGHUP.
+    /// SIGTERM, and a start with another weight.
     Weight,
     EtcdLeader,
     EtcdMajority,
@@ -64,7 +64,7 @@ impl Kind {
 
     /// Gateways may be unable to drive rooms or to hear commands.
     pub fn is_of_gateway(self) -> bool {
-        !matches!(self, Self::Weight | Self::EtcdLeader | Self::EtcdMemberPath)
+        !matches!(self, Self::EtcdLeader | Self::EtcdMemberPath)
     }
 
     /// Rooms change hands.

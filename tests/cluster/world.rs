@@ -153,11 +153,15 @@ impl World {
         }
     }
 
+    /// Starts a gateway again with another weight.
     pub async fn change_weight(&self, number: usize, weight: u64) {
-        let mut gateway = self.gateway(number).await;
-        gateway.weight = weight;
-        gateway.configure(&self.shared, self.settings.rooms);
-        gateway.signal("-HUP");
+        self.stop_gateway(number).await;
+        {
+            let mut gateway = self.gateway(number).await;
+            gateway.weight = weight;
+            gateway.configure(&self.shared, self.settings.rooms);
+        }
+        self.start_gateway(number).await;
     }
 
     /// Kills etcd's leader; gives which it was.
