@@ -117,6 +117,13 @@ pub const ROWS: &[Row] = &[
         "ms",
     ),
     row(
+        "kill -9: the slowest of these answers",
+        "kill answered",
+        Largest,
+        Info,
+        "ms",
+    ),
+    row(
         "kill -9: its rooms online again",
         "kill online",
         Largest,
