@@ -20,6 +20,12 @@ faults seconds="3600" seed="1":
     POLY2MQTT_FAULTS_SECONDS={{ seconds }} POLY2MQTT_FAULTS_SEED={{ seed }} \
       cargo test --release --test faults -- --nocapture
 
+# Several gateways over etcd: the acts that are measured, then acts at random for so many seconds.
+cluster seconds="3600" seed="1" rooms="60":
+    POLY2MQTT_CLUSTER_SECONDS={{ seconds }} POLY2MQTT_CLUSTER_SEED={{ seed }} \
+      POLY2MQTT_CLUSTER_ROOMS={{ rooms }} POLY2MQTT_CLUSTER_THOROUGHNESS=5 \
+      cargo test --release --test cluster -- --nocapture
+
 # One fuzz target for so many seconds, or each of them in turn. Needs `cargo install cargo-fuzz`.
 fuzz target="all" seconds="60":
     #!/usr/bin/env bash

@@ -1,5 +1,7 @@
 //! What the journal says of a request.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -8,6 +10,8 @@ use super::FaultKind;
 /// An entry of the journal: a request that reached the device, and its answer.
 #[derive(Debug, Clone)]
 pub struct JournalEntry {
+    /// Where the connection came from.
+    pub client: SocketAddr,
     /// The method.
     pub method: String,
     /// The path as it was sent, still encoded.

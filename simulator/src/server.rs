@@ -1,6 +1,7 @@
 //! The HTTPS server: connections, the journal, and the faults around each request.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,7 +39,9 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             () = shared.stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, client)) = accepted else {
+            continue;
+        };
         // Before the look at `down_until`: a restart sets that first and ends the connections then.
         let ended = lock(&shared.connections).clone();
         let down = lock(&shared.down_until).is_some_and(|until| until > Instant::now());
@@ -49,7 +52,7 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         tasks.spawn(async move {
             tokio::select! {
                 () = ended.cancelled() => {}
-                () = serve(stream, shared, ended.clone()) => {}
+                () = serve(stream, client, shared, ended.clone()) => {}
             }
         });
     }
@@ -59,7 +62,12 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     tasks.wait().await;
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>, ended: CancellationToken) {
+async fn serve(
+    stream: TcpStream,
+    client: SocketAddr,
+    shared: Arc<Shared>,
+    ended: CancellationToken,
+) {
     // Otherwise an answer of two packets waits for the other side's acknowledgement.
     let _ = stream.set_nodelay(true);
     let acceptor = TlsAcceptor::from(lock(&shared.identity).tls.clone());
@@ -70,7 +78,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, ended: CancellationToken)
     let cut = ended.child_token();
     let service = service_fn(|request| {
         let (shared, cut) = (shared.clone(), cut.clone());
-        async move { Ok::<_, Infallible>(respond(request, &shared, &cut).await) }
+        async move { Ok::<_, Infallible>(respond(request, client, &shared, &cut).await) }
     });
     let connection =
         hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -87,6 +95,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, ended: CancellationToken)
 /// a task of its own.
 async fn respond(
     request: Request<Incoming>,
+    client: SocketAddr,
     shared: &Arc<Shared>,
     cut: &CancellationToken,
 ) -> Response<Body> {
@@ -94,7 +103,7 @@ async fn respond(
     let answered = tokio::spawn(async move {
         let running = device.running.fetch_add(1, Ordering::Relaxed) + 1;
         device.most_running.fetch_max(running, Ordering::Relaxed);
-        let reply = answer(request, &device).await;
+        let reply = answer(request, client, &device).await;
         device.running.fetch_sub(1, Ordering::Relaxed);
         device.changed.notify_waiters();
         reply
@@ -129,7 +138,11 @@ fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<
 }
 
 /// The answer; `None` if the connection is to be dropped.
-async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<DeviceReply> {
+async fn answer(
+    request: Request<Incoming>,
+    client: SocketAddr,
+    shared: &Shared,
+) -> Option<DeviceReply> {
     let came = Instant::now();
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(Body::new(body), LARGEST_BODY).await;
@@ -139,6 +152,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Option<DeviceRep
     let content_type = header(&parts.headers, CONTENT_TYPE);
     let query = parts.uri.query().unwrap_or_default();
     let entry = |body: &Bytes| JournalEntry {
+        client,
         method: method.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),

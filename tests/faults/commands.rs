@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::ledger::Ledger;
-use crate::random::Random;
+use poly2mqtt_test_support::random::Random;
 
 /// How the device's journal shows that a command was carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -229,7 +229,7 @@ impl Maker {
 
     fn fill(&mut self, command: &mut Command, room: &Target, kind: &str) -> Option<()> {
         let mark = mark(command.id);
-        let draw = self.random.next();
+        let draw = self.random.draw();
         let once = || Proof::Mark(mark.clone(), MarkKind::Once);
         let address = format!("{mark}@example.com");
         let (topic, payload): (String, Value) = match kind {

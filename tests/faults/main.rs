@@ -31,7 +31,6 @@ mod ledger;
 mod mqtt;
 mod process;
 mod proxy;
-mod random;
 mod report;
 mod run;
 mod secrets;

@@ -12,12 +12,12 @@ use crate::evidence::{Evidence, Rooms};
 use crate::judge::{Judge, LIFE, owed};
 use crate::ledger::{Ledger, Sent};
 use crate::mqtt::Mqtt;
-use crate::random::Random;
 use crate::report::Check;
 use crate::watch::{Holds, drain, watch};
 use crate::websocket::WebSocket;
 use crate::world::World;
 use crate::{secrets, states, trouble};
+use poly2mqtt_test_support::random::Random;
 
 /// How long the faults of a round last.
 const TROUBLED: Duration = Duration::from_secs(22);

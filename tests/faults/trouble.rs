@@ -7,10 +7,10 @@ use poly2mqtt_simulator::{Fault, FaultKind};
 use tokio::time::{Instant, sleep};
 
 use crate::proxy::{Path, Side};
-use crate::random::Random;
 use crate::report::Check;
 use crate::timeline::Cause;
 use crate::world::{Room, World};
+use poly2mqtt_test_support::random::Random;
 use poly2mqtt_test_support::secrets::PASSWORD;
 
 /// A room without its device must be offline after this time, which is that of two slow commands one
@@ -73,7 +73,7 @@ pub async fn room(world: Arc<World>, number: usize, mut random: Random, until: I
         sleep(random.millis(100, 1800)).await;
         let name = random.weighted(ROOM);
         let lasts = random.millis(200, 2800);
-        let draw = random.next();
+        let draw = random.draw();
         let left = until.saturating_duration_since(Instant::now());
         if left < Duration::from_secs(4) {
             return;
@@ -263,7 +263,7 @@ pub async fn everything(world: Arc<World>, mut random: Random, until: Instant) {
         sleep(random.millis(1000, 6000)).await;
         let name = random.weighted(ALL);
         let lasts = random.millis(50, 2000);
-        let draw = random.next();
+        let draw = random.draw();
         if until.saturating_duration_since(Instant::now()) < Duration::from_secs(6) {
             return;
         }

@@ -12,6 +12,7 @@ pub mod log;
 pub mod mosquitto;
 pub mod obliging;
 pub mod program;
+pub mod random;
 pub mod raw_mqtt;
 pub mod scripted_broker;
 pub mod secrets;

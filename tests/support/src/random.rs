@@ -14,7 +14,7 @@ impl Random {
         Self(mixed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,21 +24,21 @@ impl Random {
 
     /// From `from` to `to`, both included.
     pub fn between(&mut self, from: u64, to: u64) -> u64 {
-        from + self.next() % (to - from + 1)
+        from + self.draw() % (to - from + 1)
     }
 
     pub fn chance(&mut self, percent: u64) -> bool {
-        self.next() % 100 < percent
+        self.draw() % 100 < percent
     }
 
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[usize::try_from(self.next() % from.len() as u64).unwrap()]
+        &from[usize::try_from(self.draw() % from.len() as u64).unwrap()]
     }
 
     /// Chooses one of these by weight.
     pub fn weighted<T: Copy>(&mut self, from: &[(u64, T)]) -> T {
         let all: u64 = from.iter().map(|(weight, _)| weight).sum();
-        let mut left = self.next() % all;
+        let mut left = self.draw() % all;
         for (weight, one) in from {
             if left < *weight {
                 return *one;

@@ -1,0 +1,195 @@
+//! What the cluster costs while nothing happens: processor, memory, requests to etcd, and the time that commands take,
+//! against one gateway that is alone.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::clock::{self, SECOND};
+use crate::gateway::Gateway;
+use crate::load;
+use crate::measures::usual;
+use crate::proxy::MEMBERS;
+use crate::web_clients::WebSocketClient;
+use crate::world::World;
+
+/// What one gateway uses in so many seconds: processor in percent of a core, memory in MB.
+async fn used(gateway: &Gateway, span: Duration) -> (f64, f64) {
+    let before = gateway.processor_seconds();
+    sleep(span).await;
+    let processor = (gateway.processor_seconds() - before) / span.as_secs_f64() * 100.0;
+    (processor, gateway.memory())
+}
+
+/// How long costs are measured.
+fn span(world: &World) -> Duration {
+    Duration::from_secs(if world.settings.thoroughness > 1 {
+        60
+    } else {
+        5
+    })
+}
+
+/// One gateway without `[cluster]`, with its share of the rooms: what commands take, and what it uses.
+pub async fn alone(world: &World) -> (f64, f64) {
+    let share = world.settings.rooms.div_ceil(MEMBERS);
+    let mut gateway = Gateway::alone(&world.shared);
+    gateway.configure(&world.shared, share);
+    gateway.start(&world.shared);
+    let client = WebSocketClient::connect(gateway.http, world.ledger.clone());
+    for _ in 0..1200 {
+        if world.broker_client.online() >= share && client.is_connected() {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    if world.broker_client.online() < share {
+        world.violation(
+            "whole again",
+            "the gateway alone does not get its rooms online",
+            clock::now(),
+        );
+    }
+    settle(world).await;
+    // As many samples as the cluster gets, where there are few rooms.
+    for room in (0..share).cycle().take(share.max(120)) {
+        if !latency(world, "alone latency", &client, room).await {
+            break;
+        }
+    }
+    let used = used(&gateway, span(world)).await;
+    if !gateway.stop().await {
+        world.violation(
+            "ends",
+            "the gateway alone does not end after SIGTERM",
+            clock::now(),
+        );
+    }
+    let strangers = world.record.lock().unwrap().strangers;
+    if strangers > 0 {
+        world.violation(
+            "overlaps",
+            "connections do not come from the gateway's address",
+            clock::now(),
+        );
+    }
+    used
+}
+
+/// Waits until the first reads of all rooms are done.
+async fn settle(world: &World) {
+    let long = if world.settings.thoroughness > 1 {
+        30
+    } else {
+        5
+    };
+    sleep(Duration::from_secs(long)).await;
+}
+
+/// What gateways use while nothing happens, against one alone; and what commands take at the owner and at another.
+#[allow(clippy::cast_precision_loss)]
+pub async fn quiet(world: &World, alone: (f64, f64)) {
+    *world.rate.lock().unwrap() = 0;
+    settle(world).await;
+    let span = span(world);
+    let requests: Vec<_> = (0..MEMBERS)
+        .map(|gateway| world.paths.etcd_requests(gateway))
+        .collect();
+    let mut before = Vec::new();
+    for gateway in 0..MEMBERS {
+        before.push(world.gateway(gateway).await.processor_seconds());
+    }
+    sleep(span).await;
+    let (mut processor, mut memory) = (0.0, 0.0);
+    let mut most = 0;
+    for gateway in 0..MEMBERS {
+        let now = world.gateway(gateway).await;
+        let spent = (now.processor_seconds() - before[gateway]) / span.as_secs_f64() * 100.0;
+        println!(
+            "{}: {spent:.2} % of a core, {:.1} MB",
+            now.name,
+            now.memory()
+        );
+        processor += spent / MEMBERS as f64;
+        memory += now.memory() / MEMBERS as f64;
+        let sent = world.paths.etcd_requests(gateway) - requests[gateway];
+        world
+            .report
+            .sample("etcd requests", sent as f64 / span.as_secs_f64());
+        most = most.max(world.rooms_of(gateway).len());
+    }
+    println!("alone: {:.2} % of a core, {:.1} MB", alone.0, alone.1);
+    world.report.sample("processor", processor - alone.0);
+    world.report.sample("memory", memory - alone.1);
+    let mean = world.settings.rooms as f64 / MEMBERS as f64;
+    world.report.sample("imbalance", most as f64 / mean);
+    latencies(world).await;
+    let median = |figure| world.report.median(figure);
+    if let (Some(alone), Some(owner), Some(other)) = (
+        median("alone latency"),
+        median("owner latency"),
+        median("other latency"),
+    ) {
+        world.report.sample("owner ratio", owner / alone);
+        world.report.sample("other more", other - owner);
+    }
+    usual(world);
+}
+
+/// What commands take at the owner and at another gateway.
+async fn latencies(world: &World) {
+    let most = if world.settings.thoroughness > 1 {
+        1000
+    } else {
+        40
+    };
+    for gateway in 0..MEMBERS {
+        let (owner, other) = (
+            &world.websockets[gateway],
+            &world.websockets[(gateway + 1) % MEMBERS],
+        );
+        for room in world.rooms_of(gateway).into_iter().cycle().take(most) {
+            let answered = latency(world, "owner latency", owner, room).await
+                && latency(world, "other latency", other, room).await;
+            if !answered {
+                return;
+            }
+        }
+    }
+}
+
+/// Sends a command over a WebSocket, and waits for its result; false if none comes.
+async fn latency(
+    world: &World,
+    figure: &'static str,
+    client: &WebSocketClient,
+    room: usize,
+) -> bool {
+    let id = load::over(world, client, room);
+    let sent = clock::now();
+    while clock::now() < sent + 5 * SECOND {
+        if let Some(took) = world.ledger.took(id) {
+            world.report.time(figure, took);
+            return true;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    world.violation(
+        "answered",
+        &format!("no result of command {id} after 5 s"),
+        sent,
+    );
+    false
+}
+
+/// Counts the sessions of all devices.
+pub async fn sessions(world: &World) {
+    let sessions = world.farm.sessions().await;
+    for (device, count) in &sessions {
+        world.report.count("sessions", *count);
+        if *count > 2 {
+            let message = format!("the device of room {device} has {count} sessions");
+            world.violation("sessions", &message, clock::now());
+        }
+    }
+}

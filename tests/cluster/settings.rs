@@ -1,0 +1,52 @@
+//! What a run is made of, from environment variables.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub seed: u64,
+    /// How long random acts go on. The fixed ones come first and take as long as they take.
+    pub length: Duration,
+    /// The rooms of all gateways together.
+    pub rooms: usize,
+    /// How often each of the fixed acts is made: 1 for a short run.
+    pub thoroughness: u64,
+    /// The commands of each second while nothing happens.
+    pub rate: u64,
+    /// The intervals of `[poll]` in milliseconds: fast, normal, slow.
+    pub poll: [u64; 3],
+    /// The measured times count in full. Otherwise, in a build without optimization, three times as long is
+    /// allowed.
+    pub strict: bool,
+    /// Where the gateways' and etcd's logs and configurations stay after the run.
+    pub keep: Option<PathBuf>,
+}
+
+impl Settings {
+    /// A short run, unless `POLY2MQTT_CLUSTER_…` says otherwise.
+    pub fn from_environment() -> Self {
+        let number = |name: &str| {
+            let value = std::env::var(format!("POLY2MQTT_CLUSTER_{name}")).ok()?;
+            Some(value.parse::<u64>().expect("a whole number"))
+        };
+        let seconds = number("SECONDS").unwrap_or(0);
+        let rooms = number("ROOMS").unwrap_or(60);
+        // Nine thousand simulated devices need their part of the machine.
+        let poll = if rooms > 300 {
+            [10_000, 75_000, 300_000]
+        } else {
+            [1000, 2000, 10_000]
+        };
+        Self {
+            seed: number("SEED").unwrap_or(1),
+            length: Duration::from_secs(seconds),
+            rooms: usize::try_from(rooms).unwrap(),
+            thoroughness: number("THOROUGHNESS").unwrap_or(if seconds > 600 { 5 } else { 1 }),
+            rate: number("RATE").unwrap_or(20),
+            poll,
+            strict: number("STRICT").map_or(!cfg!(debug_assertions), |strict| strict > 0),
+            keep: std::env::var_os("POLY2MQTT_CLUSTER_KEEP").map(PathBuf::from),
+        }
+    }
+}
