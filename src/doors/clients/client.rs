@@ -4,7 +4,7 @@
 //! by size, files by size. While too much waits, no more of its frames are read.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -12,11 +12,12 @@ use tokio::task::yield_now;
 
 use super::frame::{FrameAnswer, FrameError};
 use super::{Clients, FrameFormat, Outgoing, help, json, plain};
+use crate::cluster::link::{Wanted, WantedRooms};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
 use crate::json::JsonText;
 use crate::state::{Change, Item, Outbox, StateValue, Subscriber};
-use crate::topics::{Below, Filter, Filters, Topic, split_room};
+use crate::topics::{Below, Filter, FilteredRooms, Filters, Topic, split_room};
 use crate::visible::visible_start;
 
 /// The longest start of a topic, in characters, that is repeated in a message.
@@ -53,6 +54,8 @@ pub struct Client {
     door: DoorKind,
     format: FrameFormat,
     filters: RwLock<Filters>,
+    /// Keeps the states of rooms that other gateways have coming.
+    wanted: Mutex<Option<Wanted>>,
     outbox: Outbox<UnsentAnswer>,
     /// Answers that were not sent yet, including those of commands that still run.
     unsent_answers: AtomicUsize,
@@ -81,6 +84,7 @@ impl Client {
             door,
             format,
             filters: RwLock::default(),
+            wanted: Mutex::default(),
             outbox: Outbox::default(),
             unsent_answers: AtomicUsize::new(0),
             unsent_bytes: AtomicUsize::new(0),
@@ -92,7 +96,7 @@ impl Client {
         });
         let subscriber: Arc<dyn Subscriber> = client.clone();
         let subscriber: Weak<dyn Subscriber> = Arc::downgrade(&subscriber);
-        client.clients.store.subscribe(subscriber);
+        client.clients.states.subscribe(subscriber);
         client
     }
 
@@ -138,9 +142,10 @@ impl Client {
         })?;
         let mut added = Filters::default();
         filters.iter().cloned().for_each(|filter| added.add(filter));
-        let store = &self.clients.store;
+        self.want_rooms().await;
+        let states = &self.clients.states;
         for start in added.starts() {
-            for topics in store.topics_below(start).chunks(TOPICS_AT_ONCE) {
+            for topics in states.topics_below(start).chunks(TOPICS_AT_ONCE) {
                 for topic in topics {
                     if added.matches(topic) && self.grant.sees_topic(topic) {
                         self.outbox.push_state(topic);
@@ -154,7 +159,7 @@ impl Client {
 
     /// What a person can send, with the rooms that this client may see.
     pub fn help(&self) -> Vec<String> {
-        let topics = self.clients.store.topics_below("");
+        let topics = self.clients.states.topics_below("");
         let room = |topic: &Arc<str>| match Topic::parse(topic)? {
             Topic::Room {
                 room,
@@ -168,8 +173,27 @@ impl Client {
     }
 
     /// Sends nothing more for these filters.
-    pub fn unsubscribe(&self, filters: &[Filter]) {
+    pub async fn unsubscribe(&self, filters: &[Filter]) {
         self.change_filters(|known| filters.iter().for_each(|filter| known.remove(filter)));
+        self.want_rooms().await;
+    }
+
+    /// Wants the states of the rooms that its filters are about, also if another gateway has them, and waits
+    /// until they have come.
+    async fn want_rooms(&self) {
+        if !self.clients.states.may_be_elsewhere() {
+            return;
+        }
+        let rooms = match (self.filters().rooms(), self.grant.rooms()) {
+            (FilteredRooms::Any, None) => WantedRooms::All,
+            (FilteredRooms::Any, Some(own)) => WantedRooms::These(own.clone()),
+            (FilteredRooms::Some(rooms), _) => {
+                let seen = rooms.into_iter().filter(|room| self.grant.sees(room));
+                WantedRooms::These(seen.map(Arc::from).collect())
+            }
+        };
+        let wanted = self.clients.states.want(rooms).await;
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
     }
 
     /// Hands a command in; its result becomes the answer to the frame with this id.
@@ -296,7 +320,7 @@ impl Client {
             // It may have unsubscribed meanwhile.
             Item::State(topic) if !self.wants(&topic) => Vec::new(),
             Item::State(topic) => {
-                let state = self.clients.store.get(&topic);
+                let state = self.clients.states.get(&topic);
                 vec![Outgoing::Text(self.state_frame(&topic, state.as_ref()))]
             }
             Item::Event(topic, payload) => {
@@ -339,6 +363,7 @@ impl Client {
     pub fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
         self.change_filters(|filters| *filters = Filters::default());
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
