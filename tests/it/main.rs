@@ -24,6 +24,7 @@ mod cameras;
 mod check;
 mod check_health;
 mod clear;
+mod cluster_links;
 mod config;
 mod config_environment;
 mod config_secrets;
