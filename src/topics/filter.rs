@@ -109,6 +109,19 @@ pub enum FilteredRooms<'a> {
     Any,
 }
 
+impl FilteredRooms<'_> {
+    /// These and those.
+    pub fn and(mut self, others: Self) -> Self {
+        match (&mut self, others) {
+            (Self::Some(rooms), Self::Some(others)) => {
+                rooms.extend(others);
+                self
+            }
+            _ => Self::Any,
+        }
+    }
+}
+
 /// Which rooms a filter is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RoomLevel<'a> {

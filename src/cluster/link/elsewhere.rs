@@ -245,14 +245,14 @@ impl RoomsElsewhere {
         }
     }
 
-    /// All states of a room that were asked for have come: the room has no others.
-    pub fn all_sent(&self, link: &Arc<Link>, room: &str) {
-        let Some(heard) = self.lock().all_sent(room, link) else {
-            return;
-        };
-        for topic in self.store.topics_below(&RoomTopics::new(room).start()) {
-            if !heard.contains(&*topic) {
-                self.store.clear(&topic);
+    /// All states of a room that were asked for have come. If they are complete, the room has no others.
+    pub fn all_sent(&self, link: &Arc<Link>, room: &str, complete: bool) {
+        let heard = self.lock().all_sent(room, link, complete);
+        if let Some(heard) = heard {
+            for topic in self.store.topics_below(&RoomTopics::new(room).start()) {
+                if !heard.contains(&*topic) {
+                    self.store.clear(&topic);
+                }
             }
         }
         self.tell_arrival();

@@ -61,8 +61,13 @@ pub enum FrameHead {
     },
     /// From the owner: an event of this topic; the body is its payload.
     Event(String),
-    /// From the owner: every state of this room that was asked for has been sent.
-    AllSent(String),
+    /// From the owner: every state that was asked for has been sent.
+    AllSent {
+        /// Of this room.
+        room: String,
+        /// The room has no others. Otherwise it has not read all of them yet, and this comes again.
+        complete: bool,
+    },
 }
 
 /// A frame.

@@ -245,9 +245,9 @@ impl Links {
                     elsewhere.event(link, &topic, body);
                 }
             }
-            FrameHead::AllSent(room) => {
+            FrameHead::AllSent { room, complete } => {
                 if let Some(elsewhere) = elsewhere {
-                    elsewhere.all_sent(link, &room);
+                    elsewhere.all_sent(link, &room, complete);
                 }
             }
             FrameHead::Command { .. } | FrameHead::Watch { .. } | FrameHead::Unwatch(_) => {

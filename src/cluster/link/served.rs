@@ -20,7 +20,7 @@ use super::{Holder, LONGEST_SILENCE};
 use crate::command::{Outcome, Transfer};
 use crate::doors::flush_rule::FlushRule;
 use crate::net::turn;
-use crate::state::{Change, Item, Outbox, Subscriber};
+use crate::state::{Change, Item, Outbox, RoomStatus, Subscriber};
 use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics, Topic};
 
 /// How long a member may take to take what is sent. It has given the link up long before.
@@ -164,7 +164,7 @@ impl ServedMember {
             | FrameHead::NotHere(_)
             | FrameHead::State { .. }
             | FrameHead::Event(_)
-            | FrameHead::AllSent(_) => return Err(NoFrame),
+            | FrameHead::AllSent { .. } => return Err(NoFrame),
         }
         Ok(())
     }
@@ -226,7 +226,13 @@ impl ServedMember {
                 }
             }
         }
-        let all_sent = FrameHead::AllSent(room.to_string());
+        let status = self.door.store().room(room);
+        self.all_sent(room, status.is_some_and(|status| status.complete));
+    }
+
+    fn all_sent(&self, room: &str, complete: bool) {
+        let room = room.to_owned();
+        let all_sent = FrameHead::AllSent { room, complete };
         self.outbox.push_reply(LinkFrame::head(all_sent));
     }
 
@@ -316,6 +322,13 @@ impl Subscriber for ServedMember {
     fn event(&self, topic: &Arc<str>, payload: &Bytes) {
         if self.wants(topic) {
             self.outbox.push_event(topic, payload);
+        }
+    }
+
+    fn room_changed(&self, room: &str, status: Option<RoomStatus>) {
+        let is_complete = status.is_some_and(|status| status.complete);
+        if is_complete && self.lock().served.contains(room) {
+            self.all_sent(room, true);
         }
     }
 }

@@ -129,20 +129,18 @@ impl Client {
     /// The client has too many filters; none of these was added.
     pub async fn subscribe(&self, filters: &[Filter]) -> Result<(), FrameError> {
         let most = self.clients.limits.max_subscriptions;
-        self.change_filters(|known| {
-            if known.len() + filters.len() > most {
-                let message = format!("a client may subscribe to {most} filters; use + and #");
-                return Err(FrameError {
-                    code: ErrorCode::TooLarge,
-                    message,
-                });
-            }
-            filters.iter().cloned().for_each(|filter| known.add(filter));
-            Ok(())
-        })?;
+        if self.filters().len() + filters.len() > most {
+            let message = format!("a client may subscribe to {most} filters; use + and #");
+            return Err(FrameError {
+                code: ErrorCode::TooLarge,
+                message,
+            });
+        }
+        // Before the filters count, so that each state is sent once.
+        self.want_rooms(filters).await;
+        self.change_filters(|known| filters.iter().cloned().for_each(|filter| known.add(filter)));
         let mut added = Filters::default();
         filters.iter().cloned().for_each(|filter| added.add(filter));
-        self.want_rooms().await;
         let states = &self.clients.states;
         for start in added.starts() {
             for topics in states.topics_below(start).chunks(TOPICS_AT_ONCE) {
@@ -175,16 +173,18 @@ impl Client {
     /// Sends nothing more for these filters.
     pub async fn unsubscribe(&self, filters: &[Filter]) {
         self.change_filters(|known| filters.iter().for_each(|filter| known.remove(filter)));
-        self.want_rooms().await;
+        self.want_rooms(&[]).await;
     }
 
-    /// Wants the states of the rooms that its filters are about, also if another gateway has them, and waits
-    /// until they have come.
-    async fn want_rooms(&self) {
+    /// Wants the states of the rooms that its filters and these are about, also if another gateway has them, and
+    /// waits until they have come.
+    async fn want_rooms(&self, added: &[Filter]) {
         if !self.clients.states.may_be_elsewhere() {
             return;
         }
-        let rooms = match (self.filters().rooms(), self.grant.rooms()) {
+        let mut filters = Filters::default();
+        added.iter().cloned().for_each(|filter| filters.add(filter));
+        let rooms = match (self.filters().rooms().and(filters.rooms()), self.grant.rooms()) {
             (FilteredRooms::Any, None) => WantedRooms::All,
             (FilteredRooms::Any, Some(own)) => WantedRooms::These(own.clone()),
             (FilteredRooms::Some(rooms), _) => {

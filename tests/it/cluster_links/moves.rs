@@ -41,7 +41,7 @@ async fn a_command_waits_for_the_next_owner_and_is_carried_out_once_in_its_turn(
     for volume in [11, 12, 13] {
         tcp.send(&format!("room/2/audio/volume/set {volume}\n")).await;
     }
-    tcp.send("room/2/audio/mute/set true\n").await;
+    tcp.send("room/2/audio/mute true\n").await;
     cluster.ends("2", "b").await;
     cluster.say("2", Owner::Gateway("c"));
     cluster.starts("c").await;

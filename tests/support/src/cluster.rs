@@ -146,7 +146,10 @@ async fn carry(mut near: TcpStream, to: SocketAddr, mut path: watch::Receiver<Pa
     if *path.borrow() == Path::Cut {
         return;
     }
-    let mut far = TcpStream::connect(to).await.unwrap();
+    // The gateway may have ended.
+    let Ok(mut far) = TcpStream::connect(to).await else {
+        return;
+    };
     near.set_nodelay(true).unwrap();
     far.set_nodelay(true).unwrap();
     loop {

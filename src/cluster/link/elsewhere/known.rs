@@ -42,7 +42,9 @@ struct KnownRoom {
     asked: Option<(Arc<Link>, Depth)>,
     /// All that was asked for has come, or will not come.
     arrived: bool,
-    /// The topics that have come since it was asked for.
+    /// The owner has read all states of the room, and they have come.
+    is_complete: bool,
+    /// The topics that have come since it was asked for; empty once they are complete.
     heard: HashSet<Box<str>>,
     /// It is said to be away, since its owner cannot be reached.
     is_cut_off: bool,
@@ -84,6 +86,7 @@ impl KnownRoom {
             unwanted_since: None,
             asked: None,
             arrived: false,
+            is_complete: false,
             heard: HashSet::new(),
             is_cut_off: false,
             since: Instant::now(),
@@ -116,12 +119,17 @@ impl KnownRoom {
         if let (false, Some((old, _))) = (is_same_link, &self.asked) {
             old.watch(room, None);
         }
-        self.arrived = false;
-        self.heard.clear();
+        self.expect_all();
         self.asked = link.map(|link| {
             link.watch(room, Some(depth));
             (link, depth)
         });
+    }
+
+    fn expect_all(&mut self) {
+        self.arrived = false;
+        self.is_complete = false;
+        self.heard.clear();
     }
 
     fn was_asked(&self, link: &Arc<Link>) -> bool {
@@ -306,8 +314,7 @@ impl KnownRooms {
     pub fn expect_all_of(&mut self, link: &Arc<Link>) {
         for known in self.rooms.values_mut() {
             if known.was_asked(link) {
-                known.arrived = false;
-                known.heard.clear();
+                known.expect_all();
             }
         }
     }
@@ -325,23 +332,30 @@ impl KnownRooms {
             return false;
         };
         let counts = known.was_asked(link);
-        if counts && !known.arrived {
+        if counts && !known.is_complete {
             known.heard.insert(topic.into());
         }
         counts
     }
 
-    /// All that was asked for of a room has come: these topics, if that was all that it has.
-    pub fn all_sent(&mut self, room: &str, link: &Arc<Link>) -> Option<HashSet<Box<str>>> {
+    /// All that was asked for of a room has come: these topics, if the room has no others.
+    pub fn all_sent(
+        &mut self,
+        room: &str,
+        link: &Arc<Link>,
+        complete: bool,
+    ) -> Option<HashSet<Box<str>>> {
         let known = self.rooms.get_mut(room)?;
-        if !known.was_asked(link) || known.arrived {
+        if !known.was_asked(link) || known.is_complete {
             return None;
         }
         known.arrived = true;
-        let heard = std::mem::take(&mut known.heard);
         let is_all = matches!(known.asked, Some((_, Depth::All)));
-        // One who asked for less and then for more gets two ends.
-        is_all.then_some(heard)
+        if !complete || !is_all {
+            return None;
+        }
+        known.is_complete = true;
+        Some(std::mem::take(&mut known.heard))
     }
 
     /// Which store a topic of a room is read from.
