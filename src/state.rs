@@ -197,9 +197,7 @@ impl StateStore {
         let mut inner = self.lock();
         let taken = topics.into_iter();
         let taken = taken.filter_map(|topic| inner.values.remove_entry(&topic));
-        taken
-            .map(|(topic, value)| (topic, value.into()))
-            .collect()
+        taken.map(|(topic, value)| (topic, value.into())).collect()
     }
 
     /// The status of a room; `None` if it is not configured.

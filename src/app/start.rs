@@ -84,7 +84,10 @@ impl App {
             options.timings,
             telemetry.clone(),
             options.runtime,
-            options.cluster.as_ref().map(|cluster| cluster.sharing.clone()),
+            options
+                .cluster
+                .as_ref()
+                .map(|cluster| cluster.sharing.clone()),
         );
         if let Err(failed) = rooms.apply(&config).await {
             return Err(failed.join("\n"));

@@ -63,7 +63,7 @@ pub const FORMAT: &str = "1";
 
 /// How often each end of a link shows that it lives.
 const PING_INTERVAL: Duration = Duration::from_millis(500);
-/// An end that hears nothing for this long gives the link up. Three pings: one that is late is no failure.
+/// A member that hears nothing for this long gives its link up. Three pings: one that is late is no failure.
 const LONGEST_SILENCE: Duration = Duration::from_millis(1500);
 
 /// What this gateway needs for its links.

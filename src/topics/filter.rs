@@ -237,9 +237,15 @@ mod tests {
             (&["room/1/#"][..], some(&["1"])),
             (&["room/1/audio/volume", "room/2/+"], some(&["1", "2"])),
             (&["+/3/event/+"], some(&["3"])),
-            (&["room/+/availability", "room/1/problem", "gateway/#"], some(&[])),
+            (
+                &["room/+/availability", "room/1/problem", "gateway/#"],
+                some(&[]),
+            ),
             (&["room/1", "rooms/#", "room", "+"], some(&[])),
-            (&["room/1/availability", "room/+/audio/mute"], FilteredRooms::Any),
+            (
+                &["room/1/availability", "room/+/audio/mute"],
+                FilteredRooms::Any,
+            ),
             (&["room/#"], FilteredRooms::Any),
             (&["+/#"], FilteredRooms::Any),
             (&["#"], FilteredRooms::Any),

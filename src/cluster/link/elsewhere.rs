@@ -68,9 +68,7 @@ pub struct Wanted {
 
 impl Drop for Wanted {
     fn drop(&mut self) {
-        self.elsewhere
-            .lock()
-            .unwant(&self.rooms, Instant::now());
+        self.elsewhere.lock().unwant(&self.rooms, Instant::now());
     }
 }
 
@@ -148,7 +146,8 @@ impl RoomsElsewhere {
                 }
                 Step::TellAvailability => {
                     for topic in [topics.problem(), topics.availability()] {
-                        if self.own.get(&topic) != self.store.get(&topic) {
+                        let own = self.own.get(&topic);
+                        if own.is_some() && own != self.store.get(&topic) {
                             self.store.repeat_topic(&topic);
                         }
                     }
@@ -292,7 +291,8 @@ impl RoomsElsewhere {
         let is_own = match room.map(|room| self.lock().source_of(room, topic)) {
             None | Some(Reads::Own) => true,
             Some(Reads::Elsewhere) => false,
-            Some(Reads::Both) => self.store.get(topic).is_none(),
+            Some(Reads::ElsewhereFirst) => self.store.get(topic).is_none(),
+            Some(Reads::OwnFirst) => self.own.get(topic).is_some(),
         };
         match is_own {
             true => self.own.get(topic),
@@ -330,8 +330,10 @@ pub(super) enum Reads {
     Own,
     /// That of rooms elsewhere.
     Elsewhere,
-    /// That of rooms elsewhere, and where it has nothing, that of this gateway: the room has just come here.
-    Both,
+    /// The room has just come here: what this gateway has, if it has anything.
+    OwnFirst,
+    /// The room has just come here, and this state has not been read anew.
+    ElsewhereFirst,
 }
 
 /// Whether a topic is the availability or the problem of a room.

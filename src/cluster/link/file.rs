@@ -205,10 +205,7 @@ async fn receive(mut download: Download, response: Response<Incoming>) -> Option
     })
 }
 
-type CommandResult = (
-    Option<crate::json::JsonText>,
-    Result<Success, Failure>,
-);
+type CommandResult = (Option<crate::json::JsonText>, Result<Success, Failure>);
 
 /// The result in a response.
 async fn outcome(response: Response<Incoming>) -> Option<CommandResult> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -25,6 +25,8 @@ use crate::state::StateValue;
 const FIRST_RECONNECT_DELAY: Duration = Duration::from_millis(50);
 /// After many failures. A member that is back is in use again this soon.
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(1);
+/// How often is looked whether something was heard.
+const LISTEN_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the end of a stop is looked for.
 const STOP_LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -185,7 +187,7 @@ impl Links {
     /// Sends and receives until the link breaks; returns why.
     async fn exchange(&self, link: &Arc<Link>, socket: Socket) -> String {
         let (sink, source) = socket.split();
-        let heard = Mutex::new(Instant::now());
+        let heard = Mutex::new(false);
         tokio::select! {
             why = self.receive(link, source, &heard) => why,
             why = self.send(link, sink) => why,
@@ -197,7 +199,7 @@ impl Links {
         &self,
         link: &Arc<Link>,
         mut source: SplitStream<Socket>,
-        heard: &Mutex<Instant>,
+        heard: &Mutex<bool>,
     ) -> String {
         loop {
             let message = match source.next().await {
@@ -205,7 +207,7 @@ impl Links {
                 Some(Err(error)) => return error.to_string(),
                 Some(Ok(message)) => message,
             };
-            *lock(heard) = Instant::now();
+            *lock(heard) = true;
             turn().await;
             let handled = match message {
                 Message::Binary(bytes) => self.handle(link, bytes),
@@ -306,17 +308,22 @@ impl Links {
     }
 }
 
-fn lock(heard: &Mutex<Instant>) -> MutexGuard<'_, Instant> {
+fn lock(heard: &Mutex<bool>) -> MutexGuard<'_, bool> {
     heard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until nothing was heard for too long.
-async fn silence(heard: &Mutex<Instant>) -> String {
-    loop {
-        let end = *lock(heard) + LONGEST_SILENCE;
-        if end <= Instant::now() {
-            return "it has not answered a ping".into();
+/// Waits until nothing was heard for too long. Only time in which this gateway runs counts: one that had no
+/// processor for a while has not listened.
+async fn silence(heard: &Mutex<bool>) -> String {
+    let mut looks = interval(LISTEN_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent = Duration::ZERO;
+    while silent < LONGEST_SILENCE {
+        looks.tick().await;
+        match std::mem::take(&mut *lock(heard)) {
+            true => silent = Duration::ZERO,
+            false => silent += LISTEN_INTERVAL,
         }
-        sleep_until(end).await;
     }
+    "it has not answered a ping".into()
 }

@@ -4,9 +4,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::catalogue::Call;
-use crate::command::{
-    Authority, DoorKind, Failure, Outcome, Reply, Submission, Submit, Transfer,
-};
+use crate::command::{Authority, DoorKind, Failure, Outcome, Reply, Submission, Submit, Transfer};
 use crate::telemetry::Telemetry;
 
 /// A command, or one that its door refuses: the owner counts and tells that too.

@@ -269,9 +269,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::command::{
-        Authority, DoorKind, Outcome, Reply, Submission, Success, Transfer,
-    };
+    use crate::command::{Authority, DoorKind, Outcome, Reply, Submission, Success, Transfer};
 
     fn link() -> Arc<Link> {
         Link::new(Member {
@@ -324,7 +322,10 @@ mod tests {
         for _ in 0..3 {
             link.pass(command(&outcomes)).unwrap();
         }
-        assert!(matches!(frame(&link), Some(FrameHead::Command { id: 0, .. })));
+        assert!(matches!(
+            frame(&link),
+            Some(FrameHead::Command { id: 0, .. })
+        ));
         assert!(link.take_back(0).is_some());
         assert!(frame(&link).is_some());
         let ended = link.ended("why");

@@ -78,8 +78,14 @@ struct WaitingCommand {
 enum NotNow {
     Moving,
     Nobody(Arc<str>),
-    Unreachable { member: Arc<str>, why: String },
-    NotThere { member: Arc<str>, ask_again: Instant },
+    Unreachable {
+        member: Arc<str>,
+        why: String,
+    },
+    NotThere {
+        member: Arc<str>,
+        ask_again: Instant,
+    },
 }
 
 impl NotNow {
@@ -147,7 +153,10 @@ impl Router {
             refused_by: None,
         };
         // After those that wait already.
-        let waits = self.lock().rooms.contains_key(&command.passed.submission.room);
+        let waits = self
+            .lock()
+            .rooms
+            .contains_key(&command.passed.submission.room);
         if waits {
             return self.wait(command);
         }

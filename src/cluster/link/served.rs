@@ -81,8 +81,8 @@ async fn receive<S>(member: &Arc<ServedMember>, mut source: S)
 where
     S: Stream<Item = MemberMessage> + Unpin,
 {
-    // It pings, so its silence means that it is gone.
-    while let Ok(Some(message)) = timeout(LONGEST_SILENCE, source.next()).await {
+    // It pings, so its silence means that it is gone. It notices first that it hears nothing.
+    while let Ok(Some(message)) = timeout(2 * LONGEST_SILENCE, source.next()).await {
         turn().await;
         let handled = match message {
             MemberMessage::Ping => Ok(()),

@@ -184,7 +184,10 @@ impl Client {
         }
         let mut filters = Filters::default();
         added.iter().cloned().for_each(|filter| filters.add(filter));
-        let rooms = match (self.filters().rooms().and(filters.rooms()), self.grant.rooms()) {
+        let rooms = match (
+            self.filters().rooms().and(filters.rooms()),
+            self.grant.rooms(),
+        ) {
             (FilteredRooms::Any, None) => WantedRooms::All,
             (FilteredRooms::Any, Some(own)) => WantedRooms::These(own.clone()),
             (FilteredRooms::Some(rooms), _) => {

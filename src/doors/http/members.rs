@@ -39,7 +39,11 @@ struct AdmittedMember {
 }
 
 /// Lets a member in.
-async fn admit(state: &HttpState, parts: &Parts, door: DoorKind) -> Result<AdmittedMember, Response> {
+async fn admit(
+    state: &HttpState,
+    parts: &Parts,
+    door: DoorKind,
+) -> Result<AdmittedMember, Response> {
     let Some(members) = &state.members else {
         return Err(response::not_found().await);
     };
@@ -56,7 +60,12 @@ async fn admit(state: &HttpState, parts: &Parts, door: DoorKind) -> Result<Admit
         state.clients.telemetry.client_refused(ClientRefusal::Token);
         return Err(denied(why));
     }
-    let header = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let header = |name| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
     match (header(FORMAT_HEADER), header(MEMBER_HEADER)) {
         (Some(FORMAT), Some(name)) => Ok(AdmittedMember {
             name: name.to_owned(),
@@ -98,7 +107,10 @@ pub async fn link(State(state): State<Arc<HttpState>>, request: Request) -> Resp
             let _tracked = tracked;
             tracing::debug!(member = member.name, "the link of another gateway is open");
             serve(member.door, socket).await;
-            tracing::debug!(member = member.name, "the link of another gateway has ended");
+            tracing::debug!(
+                member = member.name,
+                "the link of another gateway has ended"
+            );
         })
 }
 
@@ -112,7 +124,8 @@ async fn serve(door: Arc<MemberDoor>, socket: WebSocket) {
     let messages = messages
         .take_while(|message| future::ready(message.is_some()))
         .filter_map(future::ready);
-    let frames = sink.with(|frame: Bytes| future::ready(Ok::<_, axum::Error>(Message::Binary(frame))));
+    let frames =
+        sink.with(|frame: Bytes| future::ready(Ok::<_, axum::Error>(Message::Binary(frame))));
     door.serve(messages, frames).await;
 }
 

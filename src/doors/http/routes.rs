@@ -9,11 +9,11 @@ use axum::routing::{MethodRouter, any, get, post};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 
-use crate::cluster::link::{FILE_PATH, LINK_PATH};
 use super::{
-    HttpState, log, members, monitoring, origin, path, response, room_commands, rooms, security_headers,
-    upgrade, websocket,
+    HttpState, log, members, monitoring, origin, path, response, room_commands, rooms,
+    security_headers, upgrade, websocket,
 };
+use crate::cluster::link::{FILE_PATH, LINK_PATH};
 
 /// A path and its handler.
 type Path = (&'static str, fn() -> MethodRouter<Arc<HttpState>>);

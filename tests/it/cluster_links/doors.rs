@@ -4,9 +4,15 @@ use super::*;
 /// Commands with every kind of outcome.
 const COMMANDS: &[(&str, &str)] = &[
     ("audio/volume/set", "40"),
-    ("audio/volume/set", "{\"volume\":41,\"request_id\":{ \"a\" : 1.0 }}"),
+    (
+        "audio/volume/set",
+        "{\"volume\":41,\"request_id\":{ \"a\" : 1.0 }}",
+    ),
     ("audio/volume/set", "loud"),
-    ("audio/volume/set", "{\"volume\":\"loud\",\"request_id\":12345678901234567890123}"),
+    (
+        "audio/volume/set",
+        "{\"volume\":\"loud\",\"request_id\":12345678901234567890123}",
+    ),
     ("audio/volume/get", ""),
     ("audio/volum/get", ""),
     ("calendar/meetings/get", ""),
@@ -44,7 +50,9 @@ async fn a_websocket_gets_snapshot_changes_results_and_events_of_a_room_elsewher
         let mut ws = cluster.ws(name, "/ws").await;
         let first = ws.frames_until(1, "\"subscribe\":[\"room/2/#\"]").await;
         // What is said about the time differs.
-        let moving = ["/session", "/problem", "uptime", "/time", "/meters", "/result"];
+        let moving = [
+            "/session", "/problem", "uptime", "/time", "/meters", "/result",
+        ];
         let still = |frame: &String| {
             let topic = frame.split(',').next().unwrap();
             !moving.iter().any(|word| topic.contains(word)) && !frame.contains("\"id\":1")
@@ -57,7 +65,11 @@ async fn a_websocket_gets_snapshot_changes_results_and_events_of_a_room_elsewher
     let (_, mut at_a) = frames.pop().unwrap();
     let (_, mut at_b) = frames.pop().unwrap();
     let topics = async |name: &str| -> Vec<String> {
-        let room: Value = get(&cluster.url(name, "/room/2")).await.json().await.unwrap();
+        let room: Value = get(&cluster.url(name, "/room/2"))
+            .await
+            .json()
+            .await
+            .unwrap();
         room.as_object().unwrap().keys().cloned().collect()
     };
     assert_eq!(topics("a").await, topics("b").await);
@@ -65,7 +77,8 @@ async fn a_websocket_gets_snapshot_changes_results_and_events_of_a_room_elsewher
     for volume in [30, 31, 32] {
         let frame = format!("\"topic\":\"room/2/audio/volume/set\",\"payload\":{volume}");
         let came = at_a.frames_until(7, &frame).await;
-        let state = format!("{{\"topic\":\"room/2/audio/volume\",\"payload\":{volume},\"retain\":true}}");
+        let state =
+            format!("{{\"topic\":\"room/2/audio/volume\",\"payload\":{volume},\"retain\":true}}");
         assert!(came.contains(&state), "{came:?}");
         let result: Value = serde_json::from_str(came.last().unwrap()).unwrap();
         assert_eq!(result["payload"]["ok"], true);
@@ -79,9 +92,14 @@ async fn a_websocket_gets_snapshot_changes_results_and_events_of_a_room_elsewher
         .await;
     // An event.
     let failed = at_a
-        .frames_until(8, "\"topic\":\"room/2/audio/volume/set\",\"payload\":\"loud\"")
+        .frames_until(
+            8,
+            "\"topic\":\"room/2/audio/volume/set\",\"payload\":\"loud\"",
+        )
         .await;
-    let event = failed.iter().find(|frame| frame.contains("event/command_failed"));
+    let event = failed
+        .iter()
+        .find(|frame| frame.contains("event/command_failed"));
     let event: Value = serde_json::from_str(event.unwrap()).unwrap();
     assert_eq!(event["payload"]["code"], "invalid_payload");
     assert!(event.get("retain").is_none());
@@ -112,7 +130,9 @@ async fn plain_frames_and_lines_reach_a_room_elsewhere() {
         "room/2/audio/volume/set/result error invalid_payload volume takes an integer from 0 to \
          100, not \"loud\""
     );
-    let mut ws = cluster.ws("a", "/ws?format=plain&subscribe=room/2/audio/volume").await;
+    let mut ws = cluster
+        .ws("a", "/ws?format=plain&subscribe=room/2/audio/volume")
+        .await;
     assert_eq!(ws.text().await, "room/2/audio/volume 40");
     ws.send("room/2/audio/volume/get").await;
     assert_eq!(ws.text().await, "room/2/audio/volume/get/result ok 40");
@@ -139,7 +159,10 @@ async fn states_and_lists_are_read_over_http_at_every_gateway() {
             assert_eq!(room["problem"], "none", "{name}: {list}");
         }
         let (status, result) = post(&cluster.url(name, "/room/9/audio/mute"), "").await;
-        assert_eq!((status, &result["error"]["code"]), (404, &json!("unknown_room")));
+        assert_eq!(
+            (status, &result["error"]["code"]),
+            (404, &json!("unknown_room"))
+        );
     }
     // A value that was read is the newest, also while nobody subscribes.
     for volume in ["40", "41"] {
@@ -184,7 +207,10 @@ async fn files_stream_through_the_gateway_that_has_not_got_the_room() {
     device.add_fault(Fault::on("/rest/system/logs", FaultKind::Status(500)).times(1));
     let at = async |name| {
         let response = get(&cluster.url(name, "/room/2/system/logs/get?x=1")).await;
-        (response.status(), without_time(response.json().await.unwrap()))
+        (
+            response.status(),
+            without_time(response.json().await.unwrap()),
+        )
     };
     // Parameters that the command does not take: the same answer everywhere.
     device.clear_faults();
@@ -195,9 +221,9 @@ async fn files_stream_through_the_gateway_that_has_not_got_the_room() {
     let (status, result) = post(&import, file.clone()).await;
     assert_eq!((status, &result["ok"]), (200, &json!(true)), "{result}");
     let journal = device.journal();
-    let entry = journal.iter().find(|entry| {
-        entry.path == "/rest/directory/import" && entry.body.len() == file.len()
-    });
+    let entry = journal
+        .iter()
+        .find(|entry| entry.path == "/rest/directory/import" && entry.body.len() == file.len());
     assert!(entry.unwrap().body == file.as_bytes());
     for body in [Vec::new(), vec![b' '; 11_000_000]] {
         let at = async |name| {
@@ -219,8 +245,10 @@ async fn a_binary_answer_comes_over_the_websocket_of_every_gateway() {
         let result = ws.ask(1, "\"topic\":\"room/2/system/logs/get\"").await;
         assert_eq!(result["payload"]["body"]["bytes"], 1024, "{result}");
         assert_eq!(ws.message().await, Message::binary(vec![0; 1024]));
-        ws.ask(2, "\"subscribe\":[\"room/2/camera/snapshot/+\"]").await;
-        ws.send("{\"id\":3,\"topic\":\"room/2/camera/snapshot/near/get\"}").await;
+        ws.ask(2, "\"subscribe\":[\"room/2/camera/snapshot/+\"]")
+            .await;
+        ws.send("{\"id\":3,\"topic\":\"room/2/camera/snapshot/near/get\"}")
+            .await;
         let answer = ws.until(|frame| frame["id"] == 3).await;
         assert_eq!(answer["payload"]["ok"], true, "{answer}");
         assert!(matches!(ws.message().await, Message::Binary(_)));

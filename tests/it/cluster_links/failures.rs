@@ -20,25 +20,33 @@ async fn an_owner_that_goes_after_it_got_the_command_leaves_the_outcome_unknown(
         let cluster = two().await;
         slow(&cluster, "2");
         let url = cluster.url("a", "/room/2/audio/volume/set");
-        let sent = tokio::spawn(async move {
-            post(&url, "{\"volume\":40,\"request_id\":\"mine\"}").await
-        });
-        until(|| "the command arrives".into(), async || {
-            cluster.devices["2"].delayed() > 0
-        })
+        let sent =
+            tokio::spawn(
+                async move { post(&url, "{\"volume\":40,\"request_id\":\"mine\"}").await },
+            );
+        until(
+            || "the command arrives".into(),
+            async || cluster.devices["2"].delayed() > 0,
+        )
         .await;
         let broken = Instant::now();
         cluster.path_to("b", path);
         let (_, result) = sent.await.unwrap();
-        assert_eq!(result["error"]["code"], "outcome_unknown", "{path:?}: {result}");
+        assert_eq!(
+            result["error"]["code"], "outcome_unknown",
+            "{path:?}: {result}"
+        );
         assert_eq!(result["request_id"], "mine");
         assert!(broken.elapsed() < Duration::from_secs(5), "{path:?}");
         // It is back as soon as the way is.
         cluster.path_to("b", Path::Clear);
-        until(|| "a command passes".into(), async || {
-            let url = cluster.url("a", "/room/2/audio/volume/set");
-            post(&url, "41").await.0 == 200
-        })
+        until(
+            || "a command passes".into(),
+            async || {
+                let url = cluster.url("a", "/room/2/audio/volume/set");
+                post(&url, "41").await.0 == 200
+            },
+        )
         .await;
         cluster.stop().await;
     }
@@ -50,13 +58,20 @@ async fn an_owner_that_cannot_be_reached_is_waited_for_and_then_named() {
     cluster.path_to("b", Path::Cut);
     let url = cluster.url("a", "/room/2/audio/volume/set");
     cluster.lists("a", "2", "offline").await;
-    let problem: Value = get(&cluster.url("a", "/room/2/problem")).await.json().await.unwrap();
+    let problem: Value = get(&cluster.url("a", "/room/2/problem"))
+        .await
+        .json()
+        .await
+        .unwrap();
     assert_eq!(problem["code"], "no_owner", "{problem}");
     let begun = Instant::now();
     let (_, result) = post(&url, "40").await;
     assert_eq!(result["error"]["code"], "offline");
     let message = result["error"]["message"].as_str().unwrap();
-    assert!(message.contains("gateway \"b\" has the room and cannot be reached"), "{message}");
+    assert!(
+        message.contains("gateway \"b\" has the room and cannot be reached"),
+        "{message}"
+    );
     assert!((4.5..7.0).contains(&begun.elapsed().as_secs_f64()));
     // One that waits goes when the way is back.
     let waits = tokio::spawn(async move { post(&url, "41").await });
@@ -100,7 +115,9 @@ async fn a_member_that_hangs_delays_nobody_else() {
     let rooms = [("1", "a"), ("2", "b"), ("3", "c")];
     let cluster = Cluster::start(&["a", "b", "c"], &rooms).await;
     let mut watches = cluster.ws("a", "/ws?subscribe=%23").await;
-    watches.until(|frame| frame["topic"] == "room/3/audio/volume").await;
+    watches
+        .until(|frame| frame["topic"] == "room/3/audio/volume")
+        .await;
     cluster.path_to("c", Path::Frozen);
     let hanging: Vec<_> = (0..20)
         .map(|volume: u32| {

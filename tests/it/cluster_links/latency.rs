@@ -11,7 +11,10 @@ async fn a_command_that_is_passed_on_takes_little_longer() {
             let begun = Instant::now();
             // Refused before it reaches the device, so that only the way to the room is measured.
             let answer = socket
-                .ask(round, "\"topic\":\"room/2/audio/volume/set\",\"payload\":\"loud\"")
+                .ask(
+                    round,
+                    "\"topic\":\"room/2/audio/volume/set\",\"payload\":\"loud\"",
+                )
                 .await;
             times.push(begun.elapsed());
             assert_eq!(answer["payload"]["error"]["code"], "invalid_payload");

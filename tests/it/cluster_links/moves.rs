@@ -23,7 +23,9 @@ async fn a_subscription_follows_its_room() {
             "{from} {to}: {frames:?}"
         );
         // No state went away on the way.
-        let gone = frames.iter().find(|frame| frame.contains("\"payload\":null"));
+        let gone = frames
+            .iter()
+            .find(|frame| frame.contains("\"payload\":null"));
         assert_eq!(gone, None, "{from} {to}");
         let url = cluster.url("a", "/room/2/audio/volume");
         assert_eq!(text(&url).await, volume.to_string());
@@ -39,9 +41,10 @@ async fn a_command_waits_for_the_next_owner_and_is_carried_out_once_in_its_turn(
     cluster.say("2", Owner::Moving);
     let mut tcp = cluster.tcp("a").await;
     for volume in [11, 12, 13] {
-        tcp.send(&format!("room/2/audio/volume/set {volume}\n")).await;
+        tcp.send(&format!("room/2/audio/volume/set {volume}\n"))
+            .await;
     }
-    tcp.send("room/2/audio/mute true\n").await;
+    tcp.send("room/2/audio/mute\n").await;
     cluster.ends("2", "b").await;
     cluster.say("2", Owner::Gateway("c"));
     cluster.starts("c").await;
@@ -51,9 +54,10 @@ async fn a_command_waits_for_the_next_owner_and_is_carried_out_once_in_its_turn(
     }
     let wanted = |line: &String| line.ends_with("result ok") || line.contains(" superseded ");
     assert!(results.iter().all(wanted), "{results:?}");
-    until(|| "the volume".into(), async || {
-        text(&cluster.url("a", "/room/2/audio/volume")).await == "13"
-    })
+    until(
+        || "the volume".into(),
+        async || text(&cluster.url("a", "/room/2/audio/volume")).await == "13",
+    )
     .await;
     cluster.stop().await;
 }
@@ -67,7 +71,9 @@ async fn a_room_in_nobodys_hands_is_offline_with_the_reason() {
     cluster.say("2", Owner::Nobody);
     let problem = ws.until(|frame| frame["topic"] == "room/2/problem").await;
     assert_eq!(problem["payload"]["code"], "no_owner", "{problem}");
-    let offline = ws.until(|frame| frame["topic"] == "room/2/availability").await;
+    let offline = ws
+        .until(|frame| frame["topic"] == "room/2/availability")
+        .await;
     assert_eq!(offline["payload"], "offline");
     cluster.lists("a", "2", "offline").await;
     // What was known stays.
@@ -76,7 +82,10 @@ async fn a_room_in_nobodys_hands_is_offline_with_the_reason() {
     let (_, result) = post(&cluster.url("a", "/room/2/audio/volume/set"), "40").await;
     assert_eq!(result["error"]["code"], "offline", "{result}");
     let message = result["error"]["message"].as_str().unwrap();
-    assert!(message.starts_with("no gateway that runs has the room"), "{message}");
+    assert!(
+        message.starts_with("no gateway that runs has the room"),
+        "{message}"
+    );
     assert!((4.5..7.0).contains(&begun.elapsed().as_secs_f64()));
     // It comes back.
     cluster.say("2", Owner::Gateway("b"));
@@ -95,7 +104,10 @@ async fn a_room_that_nobody_takes_while_it_moves_is_offline_after_two_seconds() 
     let (_, result) = post(&cluster.url("a", "/room/2/audio/volume/set"), "40").await;
     assert_eq!(result["error"]["code"], "offline", "{result}");
     let message = result["error"]["message"].as_str().unwrap();
-    assert!(message.contains("moves from one gateway to another"), "{message}");
+    assert!(
+        message.contains("moves from one gateway to another"),
+        "{message}"
+    );
     assert!((1.5..4.0).contains(&begun.elapsed().as_secs_f64()));
     // Commands of the other rooms pass meanwhile.
     let (status, _) = post(&cluster.url("b", "/room/1/audio/volume/set"), "40").await;
@@ -119,7 +131,10 @@ async fn more_commands_than_a_queue_holds_do_not_wait() {
     for tcp in &mut lines {
         for _ in 0..64 {
             let line = tcp.line().await.unwrap();
-            assert!(line.contains("error busy") || line.contains("error offline"), "{line}");
+            assert!(
+                line.contains("error busy") || line.contains("error offline"),
+                "{line}"
+            );
             busy += usize::from(line.contains("error busy"));
         }
     }

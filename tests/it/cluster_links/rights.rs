@@ -65,7 +65,9 @@ async fn only_the_clusters_token_opens_a_link() {
         assert_eq!(file.send().await.unwrap().status(), 400, "{header}");
     }
     // It is no token of a client.
-    let state = http().get(cluster.url("a", "/room")).bearer_auth(CLUSTER_TOKEN);
+    let state = http()
+        .get(cluster.url("a", "/room"))
+        .bearer_auth(CLUSTER_TOKEN);
     assert_eq!(state.send().await.unwrap().status(), 401);
     // Guesses are slowed down, and the right one is let in all the same.
     let mut too_often = false;
@@ -99,12 +101,24 @@ async fn a_token_for_some_rooms_learns_nothing_of_others_wherever_they_are() {
     let gateway = cluster.gateways.get_mut("a").unwrap();
     gateway.service.reload(config).await.unwrap();
     let url = |path: &str, token: &str| cluster.url("a", &format!("{path}?token={token}"));
-    assert_eq!(text(&url("/room/2/audio/volume", "one-room-token")).await, "62");
-    for path in ["/room/3/audio/volume", "/room/3", "/room/3/problem", "/room/1"] {
+    assert_eq!(
+        text(&url("/room/2/audio/volume", "one-room-token")).await,
+        "62"
+    );
+    for path in [
+        "/room/3/audio/volume",
+        "/room/3",
+        "/room/3/problem",
+        "/room/1",
+    ] {
         let other = get(&url(path, "one-room-token")).await;
         assert_eq!(other.status(), 403, "{path}");
     }
-    let list: Value = get(&url("/room", "one-room-token")).await.json().await.unwrap();
+    let list: Value = get(&url("/room", "one-room-token"))
+        .await
+        .json()
+        .await
+        .unwrap();
     assert_eq!(list.as_array().unwrap().len(), 1);
     for (room, payload, token, code) in [
         ("3", "40", "one-room-token", "forbidden"),
@@ -120,12 +134,20 @@ async fn a_token_for_some_rooms_learns_nothing_of_others_wherever_they_are() {
     let (_, result) = post(&url("/room/2/system/reboot", "one-room-token"), "").await;
     assert_eq!(result["error"]["code"], "forbidden", "{result}");
     let mut ws = cluster.ws("a", "/ws?token=one-room-token").await;
-    let frames = ws.frames_until(1, "\"subscribe\":[\"#\",\"room/3/#\"]").await;
-    assert!(frames.iter().any(|frame| frame.contains("room/2/audio/volume")));
+    let frames = ws
+        .frames_until(1, "\"subscribe\":[\"#\",\"room/3/#\"]")
+        .await;
+    assert!(
+        frames
+            .iter()
+            .any(|frame| frame.contains("room/2/audio/volume"))
+    );
     post(&cluster.url("b", "/room/3/audio/volume/set"), "17").await;
     post(&cluster.url("b", "/room/3/audio/volume/set"), "loud").await;
     let frames = [frames, ws.frames_until(2, "\"ping\":true").await].concat();
-    let told = frames.iter().find(|frame| frame.contains("room/3/audio") || frame.contains("room/1/"));
+    let told = frames
+        .iter()
+        .find(|frame| frame.contains("room/3/audio") || frame.contains("room/1/"));
     assert_eq!(told, None);
     cluster.stop().await;
 }

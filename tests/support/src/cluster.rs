@@ -11,7 +11,6 @@ use poly2mqtt::cluster::link::{Holder, LinkSettings, Member, RoomHolders};
 use poly2mqtt::config::{BrokerUrl, Config, RoomConfig, RoomId};
 use poly2mqtt::device::{DeviceFence, KeptSessions, SessionStore, SharedSessions};
 use poly2mqtt::rooms::{Leaving, RoomSharing};
-use poly2mqtt::topics::RoomTopics;
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -268,15 +267,14 @@ impl Cluster {
         self.world.changed.send_modify(|changes| *changes += 1);
     }
 
-    /// Waits until a room is online at its owner.
+    /// Waits until a room is online at its owner and has read all its states.
     pub async fn online(&self, name: &str, room: &str) {
-        let topic = RoomTopics::new(room).availability();
         let store = self.gateways[name].service.store();
         let what = || format!("room {room} is online at {name}");
         until(what, async || {
             store
-                .get(&topic)
-                .is_some_and(|value| value.payload == "online")
+                .room(room)
+                .is_some_and(|status| status.online && status.complete)
         })
         .await;
     }
@@ -339,7 +337,12 @@ impl Cluster {
     /// The room starts at its owner.
     pub async fn starts(&self, name: &'static str) {
         let gateway = &self.gateways[name];
-        gateway.service.rooms().apply(&gateway.config).await.unwrap();
+        gateway
+            .service
+            .rooms()
+            .apply(&gateway.config)
+            .await
+            .unwrap();
     }
 
     /// Hands a room over as a planned move does.

@@ -139,6 +139,12 @@ impl KnownRoom {
 }
 
 impl KnownRooms {
+    /// How many rooms are known.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
     /// Takes over who has a room.
     pub fn set_holder(&mut self, room: &Arc<str>, holder: Holder, links: &Links) -> Vec<Step> {
         let mut steps = Vec::new();
@@ -249,7 +255,11 @@ impl KnownRooms {
     }
 
     /// Gives up rooms that nobody wants any more, and finds those whose owner cannot be reached, and why.
-    pub fn tend(&mut self, now: Instant, links: &Links) -> (Vec<Arc<str>>, Vec<(Arc<str>, String)>) {
+    pub fn tend(
+        &mut self,
+        now: Instant,
+        links: &Links,
+    ) -> (Vec<Arc<str>>, Vec<(Arc<str>, String)>) {
         let is_over = |since: Option<Instant>| {
             since.is_some_and(|since| now.saturating_duration_since(since) >= KEPT_UNWANTED)
         };
@@ -362,10 +372,9 @@ impl KnownRooms {
     pub fn source_of(&self, room: &str, topic: &str) -> Reads {
         match self.rooms.get(room).map(|known| &known.source) {
             None | Some(Source::Own) => Reads::Own,
-            Some(Source::Coming(told)) if told.contains(topic) || is_about_availability(topic) => {
-                Reads::Own
-            }
-            Some(Source::Coming(_)) => Reads::Both,
+            Some(Source::Coming(told)) if told.contains(topic) => Reads::Own,
+            Some(Source::Coming(_)) if is_about_availability(topic) => Reads::OwnFirst,
+            Some(Source::Coming(_)) => Reads::ElsewhereFirst,
             Some(Source::Member(_) | Source::Nobody) => Reads::Elsewhere,
         }
     }
