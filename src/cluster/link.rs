@@ -25,6 +25,7 @@ mod router;
 mod served;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,9 @@ pub const FORMAT: &str = "1";
 const PING_INTERVAL: Duration = Duration::from_millis(500);
 /// A member that hears nothing for this long gives its link up. Three pings: one that is late is no failure.
 const LONGEST_SILENCE: Duration = Duration::from_millis(1500);
+
+/// When many rooms change hands, who has which is looked at this often: each look takes all rooms.
+const HOLDERS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What this gateway needs for its links.
 #[derive(Debug, Clone)]
@@ -119,6 +123,11 @@ impl ClusterLinks {
             links,
             tasks,
         }
+    }
+
+    /// Every link by the name of the other member, and why it is not connected, if it is not.
+    pub fn status(&self) -> BTreeMap<Arc<str>, Option<String>> {
+        self.links.status()
     }
 
     /// Keeps no command any more, and waits until `deadline` for the results of those that other members have.

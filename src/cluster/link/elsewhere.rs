@@ -17,9 +17,9 @@ use time::format_description::well_known::Rfc3339;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::RoomHolders;
 use super::links::Links;
 use super::peer::Link;
+use super::{HOLDERS_LOOK_INTERVAL, RoomHolders};
 use crate::device::ProblemCode;
 use crate::state::{Change, RoomStatus, StateStore, StateValue, Subscriber};
 use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics, Topic};
@@ -103,13 +103,14 @@ impl RoomsElsewhere {
         let (mut holders, mut links) = (self.holders.changed(), self.links.changed());
         loop {
             self.refresh();
+            self.forget_completed();
+            sleep(HOLDERS_LOOK_INTERVAL).await;
             tokio::select! {
                 changed = holders.changed() => if changed.is_err() { return },
                 changed = links.changed() => if changed.is_err() { return },
                 () = self.completed.notified() => {}
                 () = sleep(TEND_INTERVAL) => self.tend(),
             }
-            self.forget_completed();
         }
     }
 
@@ -315,6 +316,12 @@ impl RoomsElsewhere {
         topics.sort_unstable();
         topics.dedup();
         topics
+    }
+
+    /// Whether a topic is one of this gateway.
+    pub fn is_here(&self, topic: &str) -> bool {
+        let room = Topic::parse(topic).and_then(|topic| topic.room());
+        room.is_none_or(|room| self.lock().source_of(room, topic) == Reads::Own)
     }
 
     /// Adds a subscriber to the states of rooms elsewhere.

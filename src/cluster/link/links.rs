@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::connect::Dialer;
 use super::elsewhere::RoomsElsewhere;
 use super::frame::{FrameHead, LinkFrame, NoFrame};
-use super::peer::Link;
+use super::peer::{Ended, Link};
 use super::router::Router;
 use super::{LONGEST_SILENCE, Member, PING_INTERVAL, RoomHolders};
 use crate::net::{Stream, turn};
@@ -88,6 +88,15 @@ impl Links {
         links.get(member).map(|running| running.link.clone())
     }
 
+    /// Every link by the name of the other member, and why it is not connected, if it is not.
+    pub fn status(&self) -> BTreeMap<Arc<str>, Option<String>> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let status = |(name, running): (&Arc<str>, &RunningLink)| {
+            (name.clone(), running.link.why_not_connected())
+        };
+        links.iter().map(status).collect()
+    }
+
     /// Changes each time a link comes or goes.
     pub fn changed(&self) -> tokio::sync::watch::Receiver<u64> {
         self.changed.subscribe()
@@ -131,7 +140,8 @@ impl Links {
         }
         drop(links);
         for link in gone {
-            self.end(&link, "it is no member of the cluster any more");
+            let why = "it is no member of the cluster any more";
+            self.give_back(&link, link.close(why));
         }
         if is_new {
             self.tell_change();
@@ -170,7 +180,13 @@ impl Links {
     /// Gives back what the link can answer no more.
     fn end(&self, link: &Link, why: &str) {
         let was_connected = link.why_not_connected().is_none();
-        let ended = link.ended(why);
+        self.give_back(link, link.ended(why));
+        if was_connected {
+            self.tell_change();
+        }
+    }
+
+    fn give_back(&self, link: &Link, ended: Ended) {
         if let Some(router) = self.router() {
             for passed in ended.sent {
                 router.lost(passed, &link.member().name);
@@ -178,9 +194,6 @@ impl Links {
             for passed in ended.unsent {
                 router.again(passed, None);
             }
-        }
-        if was_connected {
-            self.tell_change();
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Link {
 #[derive(Debug, Default)]
 struct LinkState {
     connected: bool,
+    /// The member is gone, and the link with it.
+    closed: bool,
     /// Why it is not connected, for messages.
     why_not: String,
     down_since: Option<Instant>,
@@ -166,6 +168,9 @@ impl Link {
     /// The link is connected: what is wanted is asked for anew.
     pub fn connected(&self) {
         let mut state = self.lock();
+        if state.closed {
+            return;
+        }
         state.connected = true;
         state.down_since = None;
         let watched = state.watched.iter();
@@ -174,6 +179,12 @@ impl Link {
         drop(state);
         self.connected.send_replace(true);
         self.to_write.notify_one();
+    }
+
+    /// The link has ended and will not be connected again.
+    pub fn close(&self, why: &str) -> Ended {
+        self.lock().closed = true;
+        self.ended(why)
     }
 
     /// The link has ended, or could not be connected.
@@ -311,6 +322,15 @@ mod tests {
         assert!(link.pass(command(&outcomes)).is_ok());
         link.ended("why");
         assert_eq!(link.why_not_connected().as_deref(), Some("why"));
+        assert!(link.pass(command(&outcomes)).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_link_that_was_closed_is_not_connected_again() {
+        let (outcomes, _outcome) = mpsc::channel();
+        let link = link();
+        link.close("gone");
+        link.connected();
         assert!(link.pass(command(&outcomes)).is_err());
     }
 

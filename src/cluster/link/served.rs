@@ -11,12 +11,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::task::yield_now;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::frame::{Depth, FrameHead, LinkFrame, NoFrame};
 use super::member_door::MemberDoor;
 use super::wire::{CommandHead, OutcomeHead};
-use super::{Holder, LONGEST_SILENCE};
+use super::{HOLDERS_LOOK_INTERVAL, Holder, LONGEST_SILENCE};
 use crate::command::{Outcome, Transfer};
 use crate::doors::flush_rule::FlushRule;
 use crate::net::turn;
@@ -98,14 +98,20 @@ where
 async fn send<K: Sink<Bytes> + Unpin>(member: &ServedMember, mut sink: K) {
     let mut holders = member.door.holders().changed();
     let mut flush_rule = FlushRule::default();
+    let mut next_look = Instant::now();
     loop {
+        let changed = async {
+            sleep_until(next_look).await;
+            holders.changed().await
+        };
         let frame = tokio::select! {
             biased;
-            changed = holders.changed() => {
+            changed = changed => {
                 if changed.is_err() {
                     return;
                 }
                 member.serve_new_rooms().await;
+                next_look = Instant::now() + HOLDERS_LOOK_INTERVAL;
                 continue;
             }
             item = member.outbox.next() => member.frame(item),

@@ -350,8 +350,11 @@ impl Client {
     fn state_frame(&self, topic: &Arc<str>, state: Option<&StateValue>) -> Arc<str> {
         let own = state.and_then(|state| self.grant.own_view(topic, state));
         match (self.format, &own) {
-            (FrameFormat::Json, None) => self.clients.frame_cache.state(topic, state),
-            (FrameFormat::Json, own) => json::write_state(topic, own.as_ref()).into(),
+            // States of rooms elsewhere come and go: their frames would stay.
+            (FrameFormat::Json, None) if self.clients.states.is_here(topic) => {
+                self.clients.frame_cache.state(topic, state)
+            }
+            (FrameFormat::Json, own) => json::write_state(topic, own.as_ref().or(state)).into(),
             (FrameFormat::Plain, own) => plain::write_state(topic, own.as_ref().or(state)).into(),
         }
     }

@@ -66,6 +66,12 @@ impl ClientStates {
         self.want(WantedRooms::These(room.collect())).await;
     }
 
+    /// Whether a topic is one of this gateway.
+    pub fn is_here(&self, topic: &str) -> bool {
+        let elsewhere = self.elsewhere.as_ref();
+        elsewhere.is_none_or(|elsewhere| elsewhere.is_here(topic))
+    }
+
     /// Whether rooms may be at other gateways.
     pub fn may_be_elsewhere(&self) -> bool {
         self.elsewhere.is_some()

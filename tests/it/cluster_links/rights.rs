@@ -1,7 +1,7 @@
 //! Who is let in between gateways, and what tokens of clients permit.
 use super::*;
 use poly2mqtt::config::AccessLevel;
-use poly2mqtt_test_support::door::Doors;
+use poly2mqtt_test_support::door::{Doors, certificate};
 use poly2mqtt_test_support::soon;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -149,5 +149,30 @@ async fn a_token_for_some_rooms_learns_nothing_of_others_wherever_they_are() {
         .iter()
         .find(|frame| frame.contains("room/3/audio") || frame.contains("room/1/"));
     assert_eq!(told, None);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_link_goes_over_tls_to_a_host_by_any_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, _) = certificate(dir.path());
+    let cluster = Cluster::start_with(&["a", "b"], &[("1", "a"), ("2", "b")], |config| {
+        config.http.tls = Some(files.clone());
+    })
+    .await;
+    let (status, result) = post(&cluster.url("a", "/room/2/audio/volume/set"), "40").await;
+    assert_eq!(status, 200, "{result}");
+    assert_eq!(text(&cluster.url("a", "/room/2/audio/volume")).await, "40");
+    let logs = get(&cluster.url("a", "/room/2/system/logs/get")).await;
+    assert_eq!(logs.bytes().await.unwrap(), vec![0; 1024]);
+    // A name that is not in `http.hosts`: for clients it is not this gateway.
+    let at = |path: &str| {
+        http()
+            .get(cluster.url("a", path))
+            .header("host", "gw-1.example.com")
+            .bearer_auth(CLUSTER_TOKEN)
+    };
+    assert_eq!(at("/room").send().await.unwrap().status(), 421);
+    assert_ne!(at("/cluster").send().await.unwrap().status(), 421);
     cluster.stop().await;
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poly2mqtt::app::{App, AppOptions, ClusterOptions};
-use poly2mqtt::cluster::link::{Holder, LinkSettings, Member, RoomHolders};
+use poly2mqtt::cluster::link::{Holder, LinkSettings, Member, RoomHolders, member_tls};
 use poly2mqtt::config::{BrokerUrl, Config, RoomConfig, RoomId};
 use poly2mqtt::device::{DeviceFence, KeptSessions, SessionStore, SharedSessions};
 use poly2mqtt::rooms::{Leaving, RoomSharing};
@@ -213,6 +213,8 @@ impl Cluster {
             let mut config = config(BrokerUrl::Off, configured.clone());
             config.tcp.listen = config.http.listen;
             change(&mut config);
+            let tls = config.http.tls.as_ref();
+            let authority = tls.map(|files| files.certificate.clone());
             let seen = Arc::new(Seen {
                 world: world.clone(),
                 me: name,
@@ -223,7 +225,7 @@ impl Cluster {
                     links: LinkSettings {
                         name: Arc::from(*name),
                         token: CLUSTER_TOKEN.to_owned().into(),
-                        tls: None,
+                        tls: authority.map(|file| member_tls(Some(file)).unwrap()),
                         max_payload: config.mqtt.max_payload,
                     },
                     holders: seen.clone(),
@@ -233,7 +235,11 @@ impl Cluster {
             };
             let service = App::start_with(config.clone(), options).await.unwrap();
             let proxy = Proxy::start(service.http_addr().unwrap()).await;
-            let advertise = format!("http://{}", proxy.addr).parse().unwrap();
+            let advertise = match &config.http.tls {
+                Some(_) => format!("https://localhost:{}", proxy.addr.port()),
+                None => format!("http://{}", proxy.addr),
+            };
+            let advertise = advertise.parse().unwrap();
             let member = Member {
                 name: Arc::from(*name),
                 advertise: Arc::new(advertise),
@@ -292,8 +298,14 @@ impl Cluster {
     }
 
     pub fn url(&self, name: &str, path: &str) -> String {
-        let addr = self.gateways[name].service.http_addr().unwrap();
-        format!("http://{addr}{path}")
+        let gateway = &self.gateways[name];
+        let addr = gateway.service.http_addr().unwrap();
+        let scheme = if gateway.config.http.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{addr}{path}")
     }
 
     pub async fn ws(&self, name: &str, path: &str) -> Socket {
