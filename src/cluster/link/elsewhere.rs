@@ -176,14 +176,14 @@ impl RoomsElsewhere {
     /// Gives up what nobody wants, and says so where an owner cannot be reached.
     fn tend(&self) {
         let now = Instant::now();
-        let (idle, unreachable) = self.lock().tend(now, &self.links);
-        for room in idle {
+        let tended = self.lock().tend(now, &self.links);
+        for room in tended.idle {
             self.forget_states(&room);
         }
-        if unreachable.is_empty() {
+        if tended.unreachable.is_empty() {
             return;
         }
-        for (room, why) in unreachable {
+        for (room, why) in tended.unreachable {
             self.no_owner(&room, &why);
         }
         self.tell_arrival();

@@ -2,6 +2,7 @@
 //! nobody else.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -131,10 +132,10 @@ impl Links {
         });
         let mut is_new = before != links.len();
         for member in members {
-            if !links.contains_key(&member.name) {
-                let link = Link::new(member.clone());
+            if let Entry::Vacant(place) = links.entry(member.name.clone()) {
+                let link = Link::new(member);
                 let task = tokio::spawn(self.clone().keep_connected(link.clone()));
-                links.insert(member.name, RunningLink { link, task });
+                place.insert(RunningLink { link, task });
                 is_new = true;
             }
         }

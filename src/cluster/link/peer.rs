@@ -63,9 +63,9 @@ struct Unanswered {
 #[derive(Debug)]
 pub enum NotTaken {
     /// It is not connected.
-    NotConnected(Passed),
+    NotConnected(Box<Passed>),
     /// Too many commands have no result.
-    Full(Passed),
+    Full(Box<Passed>),
 }
 
 /// What becomes of the commands of a link that has ended.
@@ -132,10 +132,10 @@ impl Link {
     pub fn pass(&self, passed: Passed) -> Result<(), NotTaken> {
         let mut state = self.lock();
         if !state.connected {
-            return Err(NotTaken::NotConnected(passed));
+            return Err(NotTaken::NotConnected(Box::new(passed)));
         }
         if state.unanswered.len() >= MOST_UNANSWERED {
-            return Err(NotTaken::Full(passed));
+            return Err(NotTaken::Full(Box::new(passed)));
         }
         let id = state.next_id;
         state.next_id += 1;

@@ -88,6 +88,13 @@ enum NotNow {
     },
 }
 
+/// A command that cannot go anywhere now, and why.
+type Unsent = Box<(WaitingCommand, NotNow)>;
+
+fn unsent(command: WaitingCommand, why: NotNow) -> Unsent {
+    Box::new((command, why))
+}
+
 impl NotNow {
     /// How long a command waits for that to change.
     fn patience(&self) -> Duration {
@@ -160,7 +167,8 @@ impl Router {
         if waits {
             return self.wait(command);
         }
-        if let Err((command, why)) = self.send(command) {
+        if let Err(unsent) = self.send(command) {
+            let (command, why) = *unsent;
             self.wait_for(command, &why);
         }
     }
@@ -174,7 +182,8 @@ impl Router {
             refused_by: refused_by.map(|member| (member.clone(), Instant::now() + ASK_AGAIN_DELAY)),
             passed,
         };
-        if let Err((command, why)) = self.send(command) {
+        if let Err(unsent) = self.send(command) {
+            let (command, why) = *unsent;
             self.wait_for(command, &why);
         }
     }
@@ -190,14 +199,14 @@ impl Router {
     }
 
     /// Sends a command to who has its room.
-    fn send(&self, mut command: WaitingCommand) -> Result<(), (WaitingCommand, NotNow)> {
+    fn send(&self, mut command: WaitingCommand) -> Result<(), Unsent> {
         let member = match self.holders.holder(&command.passed.submission.room) {
             Holder::Me | Holder::NotShared => {
                 command.passed.submit_to(&*self.rooms.0);
                 return Ok(());
             }
-            Holder::Moving => return Err((command, NotNow::Moving)),
-            Holder::Nobody(why) => return Err((command, NotNow::Nobody(why))),
+            Holder::Moving => return Err(unsent(command, NotNow::Moving)),
+            Holder::Nobody(why) => return Err(unsent(command, NotNow::Nobody(why))),
             Holder::Member(member) => member,
         };
         if let Some((refused_by, ask_again)) = command.refused_by.clone()
@@ -205,14 +214,14 @@ impl Router {
             && Instant::now() < ask_again
         {
             let member = member.name;
-            return Err((command, NotNow::NotThere { member, ask_again }));
+            return Err(unsent(command, NotNow::NotThere { member, ask_again }));
         }
         let unreachable = |why: Option<String>| NotNow::Unreachable {
             member: member.name.clone(),
             why: why.unwrap_or_else(|| "there is no link to it".into()),
         };
         let Some(link) = self.links.get(&member.name) else {
-            return Err((command, unreachable(None)));
+            return Err(unsent(command, unreachable(None)));
         };
         if command.passed.has_file() {
             let why = link.why_not_connected();
@@ -222,14 +231,14 @@ impl Router {
                     tokio::spawn(sending);
                     Ok(())
                 }
-                (why, _) => Err((command, unreachable(why))),
+                (why, _) => Err(unsent(command, unreachable(why))),
             };
         }
         match link.pass(command.passed) {
             Ok(()) => Ok(()),
             Err(NotTaken::NotConnected(passed)) => {
-                command.passed = passed;
-                Err((command, unreachable(link.why_not_connected())))
+                command.passed = *passed;
+                Err(unsent(command, unreachable(link.why_not_connected())))
             }
             Err(NotTaken::Full(passed)) => {
                 let message = format!(
@@ -304,9 +313,10 @@ impl Router {
         let mut next: Option<Instant> = None;
         for room in rooms {
             while let Some(command) = self.first_of(&room) {
-                let Err((command, why)) = self.send(command) else {
+                let Err(unsent) = self.send(command) else {
                     continue;
                 };
+                let (command, why) = *unsent;
                 let end = command.since + why.patience();
                 if end <= Instant::now() {
                     command.passed.fail(&self.telemetry, why.failure());

@@ -64,6 +64,15 @@ pub enum Source {
     Nobody,
 }
 
+/// Rooms with which something is to be done.
+#[derive(Debug, Default)]
+pub struct Tended {
+    /// Nobody wants all their states any more.
+    pub idle: Vec<Arc<str>>,
+    /// Their owner cannot be reached any more; why.
+    pub unreachable: Vec<(Arc<str>, String)>,
+}
+
 /// What is to be done with the states.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -255,11 +264,7 @@ impl KnownRooms {
     }
 
     /// Gives up rooms that nobody wants any more, and finds those whose owner cannot be reached, and why.
-    pub fn tend(
-        &mut self,
-        now: Instant,
-        links: &Links,
-    ) -> (Vec<Arc<str>>, Vec<(Arc<str>, String)>) {
+    pub fn tend(&mut self, now: Instant, links: &Links) -> Tended {
         let is_over = |since: Option<Instant>| {
             since.is_some_and(|since| now.saturating_duration_since(since) >= KEPT_UNWANTED)
         };
@@ -267,7 +272,7 @@ impl KnownRooms {
             self.all_unwanted_since = None;
         }
         let want_all = self.wants_all();
-        let (mut idle, mut unreachable) = (Vec::new(), Vec::new());
+        let mut tended = Tended::default();
         for (room, known) in &mut self.rooms {
             if is_over(known.unwanted_since) {
                 known.unwanted_since = None;
@@ -275,7 +280,7 @@ impl KnownRooms {
             let had_all = matches!(known.asked, Some((_, Depth::All)));
             known.ask(room, want_all, links);
             if had_all && !matches!(known.asked, Some((_, Depth::All))) {
-                idle.push(room.clone());
+                tended.idle.push(room.clone());
             }
             let Source::Member(member) = &known.source else {
                 continue;
@@ -297,12 +302,12 @@ impl KnownRooms {
                         "gateway \"{}\" has the room and cannot be reached from this gateway: {why}",
                         member.name
                     );
-                    unreachable.push((room.clone(), why));
+                    tended.unreachable.push((room.clone(), why));
                 }
                 Some(_) => {}
             }
         }
-        (idle, unreachable)
+        tended
     }
 
     /// Whether all wanted states of these rooms have come, as far as they will.
