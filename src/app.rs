@@ -25,6 +25,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use crate::broker::Broker;
+use crate::cluster::link::{ClusterLinks, LinkSettings, RoomHolders};
 use crate::config::Config;
 use crate::device::DeviceTimings;
 use crate::doors::clients::{ClientLimits, Clients};
@@ -33,7 +34,7 @@ use crate::doors::mqtt::{MqttDoor, MqttSettings};
 use crate::doors::tcp::TcpDoor;
 use crate::home_assistant::Publisher;
 use crate::net::{ListenSetting, ServerTls};
-use crate::rooms::Rooms;
+use crate::rooms::{RoomSharing, Rooms};
 use crate::state::StateStore;
 use crate::telemetry::{LogRing, Telemetry};
 
@@ -55,6 +56,8 @@ pub struct App {
     /// The embedded broker, if the configuration asks for it.
     broker: Option<Broker>,
     rooms: Arc<Rooms>,
+    /// The links to the other gateways, if there are any.
+    cluster: Option<ClusterLinks>,
     mqtt: Option<MqttDoor>,
     /// The clients of WebSocket, HTTP and plain lines.
     clients: Arc<Clients>,
@@ -90,6 +93,19 @@ pub struct AppOptions {
     pub listen: ListenSettings,
     /// The newest lines of the log, which HTTP shows.
     pub log: Arc<LogRing>,
+    /// The other gateways, if the rooms are shared with any.
+    pub cluster: Option<ClusterOptions>,
+}
+
+/// What a gateway that shares its rooms with others needs.
+#[derive(Debug)]
+pub struct ClusterOptions {
+    /// Its links to the others.
+    pub links: LinkSettings,
+    /// Which gateway has which room.
+    pub holders: Arc<dyn RoomHolders>,
+    /// Which rooms this one runs, and its fence.
+    pub sharing: Arc<dyn RoomSharing>,
 }
 
 /// What users change to listen elsewhere; messages about addresses that cannot be used name it.
@@ -133,6 +149,11 @@ impl App {
     /// Where plain lines listen, if they are configured.
     pub fn tcp_addr(&self) -> Option<SocketAddr> {
         self.tcp.as_ref().map(TcpDoor::addr)
+    }
+
+    /// The rooms that run here.
+    pub fn rooms(&self) -> &Arc<Rooms> {
+        &self.rooms
     }
 
     /// Waits until the broker is connected; returns at once if none is configured.

@@ -14,12 +14,14 @@
 //! members      the rule as a state machine: heartbeats, guard, taking, giving up
 //! keeper       the task that runs the state machine over a registry
 //! view         what the rest of the gateway sees of the cluster
+//! link         what a client wants of rooms that another gateway has: commands, states, files
 //! ```
 
 mod boot_instant;
 mod etcd;
 mod fence;
 mod keeper;
+pub mod link;
 mod members;
 mod placement;
 mod record;

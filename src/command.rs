@@ -9,18 +9,20 @@ mod transfer;
 
 pub use error_code::ErrorCode;
 pub use outcome::{Failure, FileAnswer, Outcome, Success, file_url};
-pub use transfer::{Arrival, CutOff, Download, Head, Transfer, Upload};
+pub use transfer::{Arrival, ArrivalBody, CutOff, Download, Head, Transfer, Upload};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::json::JsonText;
 
 /// Which commands the sender may give.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Authority {
     /// No guarded commands: a token without `access = "admin"`.
     Ordinary,
@@ -31,7 +33,8 @@ pub enum Authority {
 }
 
 /// Which kind of front door a command came through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DoorKind {
     /// The MQTT broker.
     Mqtt,

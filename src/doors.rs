@@ -17,7 +17,7 @@
 
 pub mod access;
 pub mod clients;
-mod flush_rule;
+pub(crate) mod flush_rule;
 pub mod http;
 pub mod mqtt;
 pub mod tcp;

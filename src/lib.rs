@@ -19,7 +19,7 @@
 //! state        the newest value of each topic, and the subscribers to changes
 //! ```
 //!
-//! Outside that path are `broker` (the embedded MQTT broker), `home_assistant` (discovery),
+//! Outside that path are `cluster` (several gateways that share the rooms), `broker` (the embedded MQTT broker), `home_assistant` (discovery),
 //! `dashboard` (the web page), `render` (documents made from the catalogue), `net` (listening,
 //! dialling, TLS), `setup` (finding and adding devices), `gateway_id` (whose message at a broker it is), `guesses` (slowing down wrong tokens and
 //! passwords), `json` (numbers, ids and flaws of JSON), `deflate` (compression of what stays in memory),

@@ -191,6 +191,22 @@ impl StateStore {
         inner.tell(|subscriber| subscriber.room_changed(room, None));
     }
 
+    /// Sets values without telling the subscribers, who have seen them already or want none of them.
+    pub fn insert_quietly(&self, values: Vec<(Arc<str>, StateValue)>) {
+        let values = values.into_iter();
+        let values = values.map(|(topic, value)| (topic, StoredValue::from(value)));
+        self.lock().values.extend(values);
+    }
+
+    /// Removes all topics of a room without telling the subscribers; returns what they were.
+    pub fn take_room_quietly(&self, room: &str) -> Vec<(Arc<str>, StateValue)> {
+        let topics = self.topics_below(&RoomTopics::new(room).start());
+        let mut inner = self.lock();
+        let taken = topics.into_iter();
+        let taken = taken.filter_map(|topic| inner.values.remove_entry(&topic));
+        taken.map(|(topic, value)| (topic, value.into())).collect()
+    }
+
     /// The status of a room; `None` if it is not configured.
     pub fn room(&self, room: &str) -> Option<RoomStatus> {
         self.lock().rooms.get(room).copied()

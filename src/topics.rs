@@ -26,7 +26,7 @@ mod response;
 use std::fmt;
 
 pub use discovery::DiscoveryTopics;
-pub use filter::{Filter, Filters};
+pub use filter::{Filter, FilteredRooms, Filters};
 pub use level::{decode_level, encode_level, is_harmless};
 pub use reach::{LevelRule, Region, SHARE, reaches};
 pub use response::check_response;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use crate::cluster::link::MemberDoor;
 use crate::command::DoorKind;
 use crate::config::Config;
 use crate::doors::clients::Clients;
@@ -21,6 +22,7 @@ pub fn start_http(
     tls: Option<&Arc<ServerTls>>,
     connections: usize,
     clients: &Arc<Clients>,
+    members: Option<Arc<MemberDoor>>,
     sampler: Sampler,
 ) -> Result<Option<HttpDoor>, String> {
     let Some(socket) = socket else {
@@ -36,7 +38,7 @@ pub fn start_http(
         telemetry: clients.telemetry.clone(),
     };
     let settings = HttpSettings::new(&config.http);
-    let door = HttpDoor::start(listener, clients.clone(), settings, sampler)?;
+    let door = HttpDoor::start(listener, clients.clone(), members, settings, sampler)?;
     tracing::info!(address = %door.addr(), tls = tls.is_some(), "HTTP and WebSocket");
     Ok(Some(door))
 }

@@ -11,11 +11,13 @@ use super::{
     App, AppOptions, Certificates, OwnCertificates, broker, broker_topics, clients, gateway_log,
     health, home_assistant, mqtt,
 };
+use crate::cluster::link::ClusterLinks;
+use crate::command::Submit;
 use crate::config::Config;
 use crate::device::{DeviceTimings, SessionFile};
 use crate::doors;
 use crate::doors::access::Access;
-use crate::doors::clients::Clients;
+use crate::doors::clients::{ClientStates, Clients};
 use crate::guesses::Guesses;
 use crate::net::{ListenSetting, bind};
 use crate::rooms::Rooms;
@@ -82,7 +84,10 @@ impl App {
             options.timings,
             telemetry.clone(),
             options.runtime,
-            None,
+            options
+                .cluster
+                .as_ref()
+                .map(|cluster| cluster.sharing.clone()),
         );
         if let Err(failed) = rooms.apply(&config).await {
             return Err(failed.join("\n"));
@@ -107,9 +112,24 @@ impl App {
             _ => None,
         };
 
+        let cluster = options.cluster.map(|cluster| {
+            ClusterLinks::start(
+                cluster.links,
+                cluster.holders,
+                &store,
+                rooms.clone(),
+                telemetry.clone(),
+            )
+        });
+        let gateway: Arc<dyn Submit> = match &cluster {
+            Some(cluster) => cluster.router.clone(),
+            None => rooms.clone(),
+        };
+        let elsewhere = cluster.as_ref().map(|cluster| cluster.elsewhere.clone());
+        let members = cluster.as_ref().map(|cluster| cluster.door.clone());
         let clients = Clients::new(
-            store.clone(),
-            rooms.clone(),
+            ClientStates::with(store.clone(), elsewhere),
+            gateway,
             Access::new(&config.http, guesses),
             telemetry.clone(),
             options.limits,
@@ -121,6 +141,7 @@ impl App {
             tls.as_ref(),
             shares.http,
             &clients,
+            members,
             sampler.clone(),
         )?;
         let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), shares.tcp, &clients)?;
@@ -130,6 +151,7 @@ impl App {
         Ok(Self {
             broker,
             rooms,
+            cluster,
             mqtt,
             clients,
             http,

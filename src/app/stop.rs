@@ -34,7 +34,13 @@ impl App {
         if let Some(tcp) = &self.tcp {
             tcp.stop_accepting();
         }
-        self.rooms.stop(Instant::now() + COMMANDS_TIMEOUT).await;
+        let deadline = Instant::now() + COMMANDS_TIMEOUT;
+        let passed_on = async {
+            if let Some(cluster) = &self.cluster {
+                cluster.finish(deadline).await;
+            }
+        };
+        join(self.rooms.stop(deadline), passed_on).await;
         self.store
             .set(GATEWAY_AVAILABILITY, StateValue::text("offline"));
 
@@ -42,6 +48,9 @@ impl App {
         let clients = async {
             if let Some(tcp) = self.tcp {
                 tcp.stop(deadline).await;
+            }
+            if let Some(cluster) = &self.cluster {
+                cluster.stop(deadline).await;
             }
             self.clients.stop(deadline).await;
             if let Some(http) = self.http {

@@ -113,18 +113,26 @@ impl Access {
         }
         let text = token.ok_or(Denied::Missing)?;
         let found = token::find(&self.tokens.borrow(), text);
+        self.check(sender, text, found.is_some()).await?;
+        let token = found.ok_or(Denied::Wrong)?;
+        Ok(Grant { token: Some(token) })
+    }
+
+    /// Whether the sender of this token is let in; `right` says whether it is the right one. The answer to a wrong
+    /// one is delayed, longer each time.
+    ///
+    /// # Errors
+    /// Why the sender may do nothing.
+    pub async fn check(&self, sender: Sender, token: &str, right: bool) -> Result<(), Denied> {
         let verdict = self.guesses.check(&Attempt {
             door: sender.door,
             address: sender.address,
             user: "",
-            secret: text.as_bytes(),
-            right: found.is_some(),
+            secret: token.as_bytes(),
+            right,
         });
         match verdict {
-            Verdict::Admit => {
-                let token = found.ok_or(Denied::Wrong)?;
-                Ok(Grant { token: Some(token) })
-            }
+            Verdict::Admit => Ok(()),
             Verdict::Wrong(delay) => {
                 delay.over().await;
                 Err(Denied::Wrong)

@@ -21,6 +21,7 @@ mod members;
 mod other_protocol;
 pub mod plain;
 mod serve;
+mod states;
 mod transport;
 
 use std::sync::Arc;
@@ -34,7 +35,6 @@ use tokio_util::task::TaskTracker;
 use crate::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit, Transfer};
 use crate::doors::access::{Access, Grant};
 use crate::net::Place;
-use crate::state::StateStore;
 use crate::telemetry::{ClientRefusal, Telemetry};
 use frame_cache::FrameCache;
 
@@ -44,12 +44,13 @@ pub use frame::{payload_as_json, read_filter, state_as_json};
 pub use limits::ClientLimits;
 pub use other_protocol::OtherProtocol;
 pub use serve::{NewClient, close_client, serve_client};
+pub use states::ClientStates;
 pub use transport::{Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, Outgoing};
 
 /// The parts that all clients share.
 pub struct Clients {
     /// The retained states.
-    pub store: Arc<StateStore>,
+    pub states: ClientStates,
     /// Takes commands.
     pub gateway: Arc<dyn Submit>,
     /// Decides who may see and do what.
@@ -76,7 +77,7 @@ impl std::fmt::Debug for Clients {
 impl Clients {
     /// No clients yet.
     pub fn new(
-        store: Arc<StateStore>,
+        states: impl Into<ClientStates>,
         gateway: Arc<dyn Submit>,
         access: Access,
         telemetry: Arc<Telemetry>,
@@ -84,7 +85,7 @@ impl Clients {
     ) -> Arc<Self> {
         Arc::new(Self {
             slots: Arc::new(Semaphore::new(limits.max_clients)),
-            store,
+            states: states.into(),
             gateway,
             access,
             telemetry,

@@ -9,6 +9,7 @@ mod authorization;
 mod client_address;
 mod connection;
 mod log;
+mod members;
 mod monitoring;
 mod origin;
 mod path;
@@ -36,6 +37,7 @@ pub use connection::{MAX_HEAD_BYTES, MAX_HEADERS};
 pub use origin::is_from_own_page;
 pub use security_headers::add_security_headers;
 
+use crate::cluster::link::MemberDoor;
 use crate::config::{HttpConfig, IpNetwork};
 use crate::doors::clients::Clients;
 use crate::net::Listener;
@@ -50,14 +52,22 @@ pub type Sampler = Arc<dyn Fn() -> Sample + Send + Sync>;
 /// The parts that request handlers use.
 struct HttpState {
     clients: Arc<Clients>,
+    /// The entrance for the other gateways of the cluster, if there are any.
+    members: Option<Arc<MemberDoor>>,
     sampler: Sampler,
     settings: RwLock<Arc<HttpSettings>>,
 }
 
 impl HttpState {
-    fn new(clients: Arc<Clients>, settings: HttpSettings, sampler: Sampler) -> Arc<Self> {
+    fn new(
+        clients: Arc<Clients>,
+        members: Option<Arc<MemberDoor>>,
+        settings: HttpSettings,
+        sampler: Sampler,
+    ) -> Arc<Self> {
         Arc::new(Self {
             clients,
+            members,
             sampler,
             settings: RwLock::new(Arc::new(settings)),
         })
@@ -107,13 +117,15 @@ impl std::fmt::Debug for HttpDoor {
 }
 
 impl HttpDoor {
-    /// Takes requests at `listener`.
+    /// Takes requests at `listener`. `members` is the entrance for the other gateways of the cluster, if there
+    /// are any.
     ///
     /// # Errors
     /// The socket does not say where it listens.
     pub fn start(
         listener: Listener,
         clients: Arc<Clients>,
+        members: Option<Arc<MemberDoor>>,
         settings: HttpSettings,
         sampler: Sampler,
     ) -> Result<Self, String> {
@@ -122,7 +134,7 @@ impl HttpDoor {
             .local_addr()
             .map_err(|error| os_error::words(&error))?;
         let head_timeout = clients.limits.greeting_timeout;
-        let state = HttpState::new(clients, settings, sampler);
+        let state = HttpState::new(clients, members, settings, sampler);
         let router = routes::routes(state.clone());
         let stop_accepting = CancellationToken::new();
         let close_connections = CancellationToken::new();
@@ -174,5 +186,5 @@ impl HttpDoor {
 
 /// The door without its sockets: answers requests as the running door does.
 pub fn router(clients: Arc<Clients>, settings: HttpSettings, sampler: Sampler) -> Router {
-    routes::routes(HttpState::new(clients, settings, sampler))
+    routes::routes(HttpState::new(clients, None, settings, sampler))
 }

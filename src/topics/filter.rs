@@ -2,8 +2,9 @@
 //!
 //! Pure. Owns which filters there are and which topics they match.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
+use super::{AVAILABILITY, Below, PROBLEM, Topic};
 use crate::visible::visible_start;
 
 /// A longer filter matches no topic of the gateway.
@@ -60,6 +61,26 @@ impl Filter {
         }
     }
 
+    /// The rooms of which it matches more than availability and problem.
+    fn rooms(&self) -> RoomLevel<'_> {
+        let mut levels = self.0.split('/');
+        match levels.next() {
+            Some("#") => return RoomLevel::Any,
+            Some("room" | "+") => {}
+            _ => return RoomLevel::None,
+        }
+        let room = match levels.next() {
+            Some("#") => return RoomLevel::Any,
+            Some(room) => room,
+            None => return RoomLevel::None,
+        };
+        match (levels.next(), levels.next()) {
+            (None, _) | (Some(AVAILABILITY | PROBLEM), None) => RoomLevel::None,
+            _ if room == "+" => RoomLevel::Any,
+            _ => RoomLevel::One(room),
+        }
+    }
+
     /// Whether it matches a topic. `a/#` matches `a` too; a leading wildcard matches no `$` topic.
     pub fn matches(&self, topic: &str) -> bool {
         if topic.starts_with('$') && self.0.starts_with(['+', '#']) {
@@ -77,6 +98,39 @@ impl Filter {
         }
         levels.next().is_none()
     }
+}
+
+/// Which rooms several filters are about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilteredRooms<'a> {
+    /// These.
+    Some(BTreeSet<&'a str>),
+    /// Each that there is.
+    Any,
+}
+
+impl FilteredRooms<'_> {
+    /// These and those.
+    pub fn and(mut self, others: Self) -> Self {
+        match (&mut self, others) {
+            (Self::Some(rooms), Self::Some(others)) => {
+                rooms.extend(others);
+                self
+            }
+            _ => Self::Any,
+        }
+    }
+}
+
+/// Which rooms a filter is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RoomLevel<'a> {
+    /// None.
+    None,
+    /// The one with this id.
+    One(&'a str),
+    /// Each that there is.
+    Any,
 }
 
 /// The longest start of a filter, in characters, that is repeated in a message.
@@ -132,6 +186,29 @@ impl Filters {
         fewest
     }
 
+    /// The rooms of which one of them matches more than availability and problem.
+    pub fn rooms(&self) -> FilteredRooms<'_> {
+        let mut some = BTreeSet::new();
+        for filter in &self.patterns {
+            match filter.rooms() {
+                RoomLevel::Any => return FilteredRooms::Any,
+                RoomLevel::One(room) => {
+                    some.insert(room);
+                }
+                RoomLevel::None => {}
+            }
+        }
+        let literal = self.literal.iter();
+        some.extend(literal.filter_map(|topic| match Topic::parse(topic)? {
+            Topic::Room { room, below } => {
+                let is_more = !matches!(below, Below::Availability | Below::Problem);
+                is_more.then_some(room)
+            }
+            Topic::Gateway(_) => None,
+        }));
+        FilteredRooms::Some(some)
+    }
+
     /// The number of filters.
     pub fn len(&self) -> usize {
         self.literal.len() + self.patterns.len()
@@ -151,6 +228,35 @@ mod tests {
 
     fn matches(filter: &str, topic: &str) -> bool {
         Filter::new(filter).unwrap().matches(topic)
+    }
+
+    #[test]
+    fn filters_say_which_rooms_they_are_about() {
+        let some = |rooms: &[&'static str]| FilteredRooms::Some(rooms.iter().copied().collect());
+        for (texts, wanted) in [
+            (&["room/1/#"][..], some(&["1"])),
+            (&["room/1/audio/volume", "room/2/+"], some(&["1", "2"])),
+            (&["+/3/event/+"], some(&["3"])),
+            (
+                &["room/+/availability", "room/1/problem", "gateway/#"],
+                some(&[]),
+            ),
+            (&["room/1", "rooms/#", "room", "+"], some(&[])),
+            (
+                &["room/1/availability", "room/+/audio/mute"],
+                FilteredRooms::Any,
+            ),
+            (&["room/#"], FilteredRooms::Any),
+            (&["+/#"], FilteredRooms::Any),
+            (&["#"], FilteredRooms::Any),
+            (&["room/+/+"], FilteredRooms::Any),
+        ] {
+            let mut filters = Filters::default();
+            for text in texts {
+                filters.add(Filter::new(text).unwrap());
+            }
+            assert_eq!(filters.rooms(), wanted, "{texts:?}");
+        }
     }
 
     #[test]

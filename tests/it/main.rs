@@ -25,6 +25,7 @@ mod check;
 mod check_health;
 mod clear;
 mod cluster;
+mod cluster_links;
 mod config;
 mod config_environment;
 mod config_schema;

@@ -22,7 +22,7 @@ pub struct Grant {
 
 impl Grant {
     /// The rooms it is limited to; `None` for all.
-    fn rooms(&self) -> Option<&BTreeSet<Arc<str>>> {
+    pub fn rooms(&self) -> Option<&BTreeSet<Arc<str>>> {
         self.token.as_ref()?.rooms.as_ref()
     }
 

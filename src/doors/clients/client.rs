@@ -4,7 +4,7 @@
 //! by size, files by size. While too much waits, no more of its frames are read.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -12,11 +12,12 @@ use tokio::task::yield_now;
 
 use super::frame::{FrameAnswer, FrameError};
 use super::{Clients, FrameFormat, Outgoing, help, json, plain};
+use crate::cluster::link::{Wanted, WantedRooms};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
 use crate::json::JsonText;
 use crate::state::{Change, Item, Outbox, StateValue, Subscriber};
-use crate::topics::{Below, Filter, Filters, Topic, split_room};
+use crate::topics::{Below, Filter, FilteredRooms, Filters, Topic, split_room};
 use crate::visible::visible_start;
 
 /// The longest start of a topic, in characters, that is repeated in a message.
@@ -53,6 +54,8 @@ pub struct Client {
     door: DoorKind,
     format: FrameFormat,
     filters: RwLock<Filters>,
+    /// Keeps the states of rooms that other gateways have coming.
+    wanted: Mutex<Option<Wanted>>,
     outbox: Outbox<UnsentAnswer>,
     /// Answers that were not sent yet, including those of commands that still run.
     unsent_answers: AtomicUsize,
@@ -81,6 +84,7 @@ impl Client {
             door,
             format,
             filters: RwLock::default(),
+            wanted: Mutex::default(),
             outbox: Outbox::default(),
             unsent_answers: AtomicUsize::new(0),
             unsent_bytes: AtomicUsize::new(0),
@@ -92,7 +96,7 @@ impl Client {
         });
         let subscriber: Arc<dyn Subscriber> = client.clone();
         let subscriber: Weak<dyn Subscriber> = Arc::downgrade(&subscriber);
-        client.clients.store.subscribe(subscriber);
+        client.clients.states.subscribe(subscriber);
         client
     }
 
@@ -125,22 +129,21 @@ impl Client {
     /// The client has too many filters; none of these was added.
     pub async fn subscribe(&self, filters: &[Filter]) -> Result<(), FrameError> {
         let most = self.clients.limits.max_subscriptions;
-        self.change_filters(|known| {
-            if known.len() + filters.len() > most {
-                let message = format!("a client may subscribe to {most} filters; use + and #");
-                return Err(FrameError {
-                    code: ErrorCode::TooLarge,
-                    message,
-                });
-            }
-            filters.iter().cloned().for_each(|filter| known.add(filter));
-            Ok(())
-        })?;
+        if self.filters().len() + filters.len() > most {
+            let message = format!("a client may subscribe to {most} filters; use + and #");
+            return Err(FrameError {
+                code: ErrorCode::TooLarge,
+                message,
+            });
+        }
+        // Before the filters count, so that each state is sent once.
+        self.want_rooms(filters).await;
+        self.change_filters(|known| filters.iter().cloned().for_each(|filter| known.add(filter)));
         let mut added = Filters::default();
         filters.iter().cloned().for_each(|filter| added.add(filter));
-        let store = &self.clients.store;
+        let states = &self.clients.states;
         for start in added.starts() {
-            for topics in store.topics_below(start).chunks(TOPICS_AT_ONCE) {
+            for topics in states.topics_below(start).chunks(TOPICS_AT_ONCE) {
                 for topic in topics {
                     if added.matches(topic) && self.grant.sees_topic(topic) {
                         self.outbox.push_state(topic);
@@ -154,7 +157,7 @@ impl Client {
 
     /// What a person can send, with the rooms that this client may see.
     pub fn help(&self) -> Vec<String> {
-        let topics = self.clients.store.topics_below("");
+        let topics = self.clients.states.topics_below("");
         let room = |topic: &Arc<str>| match Topic::parse(topic)? {
             Topic::Room {
                 room,
@@ -168,8 +171,32 @@ impl Client {
     }
 
     /// Sends nothing more for these filters.
-    pub fn unsubscribe(&self, filters: &[Filter]) {
+    pub async fn unsubscribe(&self, filters: &[Filter]) {
         self.change_filters(|known| filters.iter().for_each(|filter| known.remove(filter)));
+        self.want_rooms(&[]).await;
+    }
+
+    /// Wants the states of the rooms that its filters and these are about, also if another gateway has them, and
+    /// waits until they have come.
+    async fn want_rooms(&self, added: &[Filter]) {
+        if !self.clients.states.may_be_elsewhere() {
+            return;
+        }
+        let mut filters = Filters::default();
+        added.iter().cloned().for_each(|filter| filters.add(filter));
+        let rooms = match (
+            self.filters().rooms().and(filters.rooms()),
+            self.grant.rooms(),
+        ) {
+            (FilteredRooms::Any, None) => WantedRooms::All,
+            (FilteredRooms::Any, Some(own)) => WantedRooms::These(own.clone()),
+            (FilteredRooms::Some(rooms), _) => {
+                let seen = rooms.into_iter().filter(|room| self.grant.sees(room));
+                WantedRooms::These(seen.map(Arc::from).collect())
+            }
+        };
+        let wanted = self.clients.states.want(rooms).await;
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
     }
 
     /// Hands a command in; its result becomes the answer to the frame with this id.
@@ -296,7 +323,7 @@ impl Client {
             // It may have unsubscribed meanwhile.
             Item::State(topic) if !self.wants(&topic) => Vec::new(),
             Item::State(topic) => {
-                let state = self.clients.store.get(&topic);
+                let state = self.clients.states.get(&topic);
                 vec![Outgoing::Text(self.state_frame(&topic, state.as_ref()))]
             }
             Item::Event(topic, payload) => {
@@ -323,8 +350,11 @@ impl Client {
     fn state_frame(&self, topic: &Arc<str>, state: Option<&StateValue>) -> Arc<str> {
         let own = state.and_then(|state| self.grant.own_view(topic, state));
         match (self.format, &own) {
-            (FrameFormat::Json, None) => self.clients.frame_cache.state(topic, state),
-            (FrameFormat::Json, own) => json::write_state(topic, own.as_ref()).into(),
+            // States of rooms elsewhere come and go: their frames would stay.
+            (FrameFormat::Json, None) if self.clients.states.is_here(topic) => {
+                self.clients.frame_cache.state(topic, state)
+            }
+            (FrameFormat::Json, own) => json::write_state(topic, own.as_ref().or(state)).into(),
             (FrameFormat::Plain, own) => plain::write_state(topic, own.as_ref().or(state)).into(),
         }
     }
@@ -339,6 +369,7 @@ impl Client {
     pub fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
         self.change_filters(|filters| *filters = Filters::default());
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

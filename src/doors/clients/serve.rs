@@ -134,7 +134,7 @@ async fn handle_frame(client: &Arc<Client>, text: &str) {
             Err(error) => FrameAnswer::Error(error),
         },
         Ok(FrameRequest::Unsubscribe(filters)) => {
-            client.unsubscribe(&filters);
+            client.unsubscribe(&filters).await;
             FrameAnswer::Unsubscribed(filters)
         }
         Ok(FrameRequest::Ping) => FrameAnswer::Pong,

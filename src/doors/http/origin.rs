@@ -25,6 +25,7 @@ use url::form_urlencoded;
 
 use super::authority::{Authority, Host, host_name};
 use super::{HttpState, response};
+use crate::cluster::link::{FILE_PATH, LINK_PATH};
 use crate::telemetry::ClientRefusal;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -52,7 +53,17 @@ pub async fn check_origin(
     request: Request,
     next: Next,
 ) -> Response {
-    let checked = check(&request, &state.settings().hosts);
+    let mut settings = state.settings();
+    if is_for_members(&state, request.uri().path())
+        && let Ok(Some(Authority {
+            host: Host::Name(name),
+            ..
+        })) = host(&request)
+    {
+        // No page can show the cluster's token, so a name that leads here does no harm.
+        Arc::make_mut(&mut settings).hosts.push(name);
+    }
+    let checked = check(&request, &settings.hosts);
     let Err(refused) = checked else {
         return next.run(request).await;
     };
@@ -78,6 +89,11 @@ pub async fn check_origin(
     };
     state.clients.telemetry.client_refused(reason);
     response::error(status, code, &message)
+}
+
+/// Whether a path is for the other gateways of the cluster.
+fn is_for_members(state: &HttpState, path: &str) -> bool {
+    state.members.is_some() && matches!(path, LINK_PATH | FILE_PATH)
 }
 
 /// What to do about a host name that is not the gateway's. The page that reads this is the one that

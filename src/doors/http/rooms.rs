@@ -53,7 +53,7 @@ pub async fn gateway(
     request: Request,
 ) -> Response {
     let topic = topic_of(&request);
-    let value = state.clients.store.get(&topic);
+    let value = state.clients.states.get(&topic);
     match value.filter(|_| grant.sees_topic(&topic)) {
         Some(value) => response::state(&grant.own_view(&topic, &value).unwrap_or(value)),
         None => response::error_code(ErrorCode::NotFound, "the gateway has no such state"),
@@ -62,7 +62,7 @@ pub async fn gateway(
 
 /// The value of `gateway/info`, which names all rooms that are configured.
 pub fn info(state: &HttpState) -> Value {
-    let info = state.clients.store.get(GATEWAY_INFO);
+    let info = state.clients.states.get(GATEWAY_INFO);
     info.map(|info| state_as_json(GATEWAY_INFO, &info))
         .unwrap_or_default()
 }
@@ -74,7 +74,7 @@ pub async fn list(
     Authorized(grant): Authorized,
     _place: KeepsPlace,
 ) -> Response {
-    let store = &state.clients.store;
+    let store = &state.clients.states;
     let known = |topic: &str| store.get(topic).map(|value| state_as_json(topic, &value));
     let info = info(&state);
     let rooms = info["rooms"].as_object().into_iter().flatten();
@@ -116,7 +116,8 @@ pub async fn room(
         return other_room(&grant, room);
     }
     let start = RoomTopics::new(room).start();
-    let store = &state.clients.store;
+    let store = &state.clients.states;
+    store.fetch(room).await;
     let states: Map<String, Value> = store
         .topics_below(&start)
         .into_iter()
@@ -179,8 +180,9 @@ async fn get(
     if !grant.sees(request.room) {
         return other_room(grant, request.room);
     }
+    state.clients.states.fetch(request.room).await;
     let topic = request.state_topic();
-    if let Some(value) = topic.and_then(|topic| state.clients.store.get(&topic)) {
+    if let Some(value) = topic.and_then(|topic| state.clients.states.get(&topic)) {
         return response::state(&value);
     }
     if request.only_reads() {
@@ -195,7 +197,7 @@ async fn get(
         return not_allowed("POST", &message);
     }
     let start = RoomTopics::new(request.room).start();
-    let topics = state.clients.store.topics_below(&start);
+    let topics = state.clients.states.topics_below(&start);
     // Every room has its availability.
     if topics.is_empty() {
         return unknown_room(state, grant, request.room);
@@ -239,7 +241,7 @@ async fn post(
         let payload = small_payload(body).await;
         return send(state, grant, request, payload, Transfer::None).await;
     }
-    if is_state(state, request) {
+    if is_state(state, request).await {
         let message = format!(
             "{:.64} is a state, which is read with GET{}",
             request.topic,
@@ -265,12 +267,15 @@ async fn post(
 }
 
 /// Whether a room has this state, and no command of the same topic.
-fn is_state(state: &HttpState, request: &RoomRequest<'_>) -> bool {
-    let store = &state.clients.store;
+async fn is_state(state: &HttpState, request: &RoomRequest<'_>) -> bool {
+    if request.route.is_some() {
+        return false;
+    }
+    let store = &state.clients.states;
+    store.fetch(request.room).await;
     let has = |topic: Option<String>| topic.is_some_and(|topic| store.get(&topic).is_some());
     let room = RoomTopics::new(request.room).availability();
-    request.route.is_none()
-        && (has(request.state_topic()) || has(Some(room)) && CATALOGUE.is_published(request.topic))
+    has(request.state_topic()) || has(Some(room)) && CATALOGUE.is_published(request.topic)
 }
 
 /// A body that makes no command.

@@ -5,14 +5,15 @@ use std::sync::{Arc, LazyLock};
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state, map_request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get};
+use axum::routing::{MethodRouter, any, get, post};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 
 use super::{
-    HttpState, log, monitoring, origin, path, response, room_commands, rooms, security_headers,
-    upgrade, websocket,
+    HttpState, log, members, monitoring, origin, path, response, room_commands, rooms,
+    security_headers, upgrade, websocket,
 };
+use crate::cluster::link::{FILE_PATH, LINK_PATH};
 
 /// A path and its handler.
 type Path = (&'static str, fn() -> MethodRouter<Arc<HttpState>>);
@@ -37,6 +38,12 @@ const PATHS: &[Path] = &[
     ("/autobahn-echo", || any(websocket::echo)),
 ];
 
+/// The paths for the other gateways of a cluster, where there is one.
+const MEMBER_PATHS: &[Path] = &[
+    (LINK_PATH, || any(members::link)),
+    (FILE_PATH, || post(members::file)),
+];
+
 /// Every path with its parameters, for the test that asks all of them with a token for one room.
 pub fn paths() -> impl Iterator<Item = &'static str> {
     PATHS.iter().map(|(path, _)| *path)
@@ -49,8 +56,13 @@ static ASYNCAPI: LazyLock<Bytes> =
 /// All routes, behind the check of host and origin. Refusals have the security headers too.
 pub fn routes(state: Arc<HttpState>) -> Router {
     let add = |router: Router<_>, (path, handler): &Path| router.route(path, handler());
+    let member_paths = match &state.members {
+        Some(_) => MEMBER_PATHS,
+        None => &[],
+    };
     let routes = PATHS
         .iter()
+        .chain(member_paths)
         .fold(Router::new(), add)
         .fallback(response::not_found)
         .method_not_allowed_fallback(response::read_only)

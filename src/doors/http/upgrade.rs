@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 
 use super::authorization::sender_address;
 use super::{HttpState, response};
+use crate::cluster::link::LINK_PATH;
 use crate::command::{DoorKind, ErrorCode};
 use crate::doors::clients::OtherProtocol;
 use crate::net::Network;
@@ -63,7 +64,8 @@ pub async fn check_websocket(
         let code = ErrorCode::NotFound.as_str();
         return response::error(StatusCode::NOT_FOUND, code, &message);
     }
-    if wants_websocket && !WEBSOCKET_PATHS.contains(&path) {
+    let is_link = path == LINK_PATH && state.members.is_some();
+    if wants_websocket && !is_link && !WEBSOCKET_PATHS.contains(&path) {
         return response::error_code(ErrorCode::NotFound, "the WebSocket is at /ws");
     }
     let mut subprotocols = values(request.headers(), &SEC_WEBSOCKET_PROTOCOL);

@@ -5,6 +5,7 @@ pub mod any_certificate;
 pub mod browser;
 pub mod cases;
 pub mod client;
+pub mod cluster;
 pub mod door;
 pub mod etcd;
 pub mod gateway;

@@ -1,0 +1,147 @@
+//! The links between the gateways of a cluster: what a client of one gateway gets of rooms that another one has.
+//!
+//! Each gateway keeps one WebSocket to each other one. Over it go commands and their results, states and events;
+//! files go beside it, as HTTP requests. Which gateway has a room is told by [`RoomHolders`]: here nothing is
+//! decided about it, and etcd is not known. The path of a command for a room elsewhere, and back:
+//!
+//! ```text
+//! door ─ Router ─ Link ═══ WebSocket ═══ MemberDoor ─ Rooms
+//! door ─ (RoomsElsewhere, outcome) ─ Link ═══ WebSocket ═══ MemberDoor ─ (StateStore, outcome)
+//! ```
+//!
+//! A command that came over a link goes to the rooms of the gateway that it reached, and nowhere else: the
+//! [`MemberDoor`] does not know the [`Router`]. So none is passed on twice.
+
+mod connect;
+mod elsewhere;
+mod file;
+mod frame;
+mod holders;
+mod links;
+mod member_door;
+mod passed;
+mod peer;
+mod router;
+mod served;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::command::Submit;
+use crate::net::ClientTls;
+use crate::state::StateStore;
+use crate::telemetry::Telemetry;
+
+pub use connect::member_tls;
+pub use elsewhere::{RoomsElsewhere, Wanted, WantedRooms};
+pub use file::{FILE_ANSWER_HEADER, FILE_HEADER, FileAnswered};
+pub use frame::LARGEST_HEAD;
+pub use holders::{Holder, Member, RoomHolders};
+pub use member_door::MemberDoor;
+pub use router::Router;
+pub use served::MemberMessage;
+
+use connect::Dialer;
+use links::Links;
+
+/// Where members open their WebSocket.
+pub const LINK_PATH: &str = "/cluster";
+/// Where members send files to and fetch them from.
+pub const FILE_PATH: &str = "/cluster/file";
+/// The header with the name of the member that passes something on.
+pub const MEMBER_HEADER: &str = "x-poly2mqtt-member";
+/// The header of a request that fetches a file; one without it sends a file.
+pub const DOWNLOAD_HEADER: &str = "x-poly2mqtt-download";
+/// The header with the version of what members say to each other.
+pub const FORMAT_HEADER: &str = "x-poly2mqtt-format";
+/// That version. Members of different versions have no link.
+pub const FORMAT: &str = "1";
+
+/// How often each end of a link shows that it lives.
+const PING_INTERVAL: Duration = Duration::from_millis(500);
+/// A member that hears nothing for this long gives its link up. Three pings: one that is late is no failure.
+const LONGEST_SILENCE: Duration = Duration::from_millis(1500);
+
+/// When many rooms change hands, who has which is looked at this often: each look takes all rooms.
+const HOLDERS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What this gateway needs for its links.
+#[derive(Debug, Clone)]
+pub struct LinkSettings {
+    /// Its own name.
+    pub name: Arc<str>,
+    /// The token that the members show each other.
+    pub token: secrecy::SecretString,
+    /// What is trusted where a member's address begins with `https`.
+    pub tls: Option<ClientTls>,
+    /// The largest payload of a state or result, in bytes: `mqtt.max_payload`.
+    pub max_payload: usize,
+}
+
+/// The parts of a gateway that has others beside it.
+#[derive(Debug)]
+pub struct ClusterLinks {
+    /// Takes the commands of all doors but MQTT's.
+    pub router: Arc<Router>,
+    /// The states of rooms that others have.
+    pub elsewhere: Arc<RoomsElsewhere>,
+    /// Takes what other members pass on.
+    pub door: Arc<MemberDoor>,
+    links: Arc<Links>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl ClusterLinks {
+    /// Begins to connect to the other members.
+    pub fn start(
+        settings: LinkSettings,
+        holders: Arc<dyn RoomHolders>,
+        store: &Arc<StateStore>,
+        rooms: Arc<dyn Submit>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        let door = MemberDoor::new(&settings, store.clone(), rooms.clone(), holders.clone());
+        let dialer = Arc::new(Dialer::new(&settings));
+        let links = Links::new(dialer.clone());
+        let elsewhere = RoomsElsewhere::new(holders.clone(), store, links.clone());
+        let router = Router::new(rooms, holders.clone(), links.clone(), dialer, telemetry);
+        links.deliver_to(elsewhere.clone(), router.clone());
+        let tasks = vec![
+            tokio::spawn(links.clone().follow(holders)),
+            tokio::spawn(elsewhere.clone().follow()),
+            tokio::spawn(router.clone().send_waiting()),
+        ];
+        Self {
+            router,
+            elsewhere,
+            door,
+            links,
+            tasks,
+        }
+    }
+
+    /// Every link by the name of the other member, and why it is not connected, if it is not.
+    pub fn status(&self) -> BTreeMap<Arc<str>, Option<String>> {
+        self.links.status()
+    }
+
+    /// Keeps no command any more, and waits until `deadline` for the results of those that other members have.
+    pub async fn finish(&self, deadline: Instant) {
+        self.router.stop();
+        self.links.answered(deadline).await;
+    }
+
+    /// Ends the links, after their last messages.
+    pub async fn stop(&self, deadline: Instant) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.links.close();
+        self.door.stop(deadline).await;
+    }
+}

@@ -1,0 +1,371 @@
+//! The states of rooms that other gateways have, as far as clients of this one want them.
+//!
+//! Owns a state store of its own: what comes over links never gets into the one that is published at the broker.
+//! Of every room it has availability and problem; all states of those that a client wants, from the member that
+//! has the room at the moment. Says for each topic which of the two stores counts.
+
+mod known;
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::links::Links;
+use super::peer::Link;
+use super::{HOLDERS_LOOK_INTERVAL, RoomHolders};
+use crate::device::ProblemCode;
+use crate::state::{Change, RoomStatus, StateStore, StateValue, Subscriber};
+use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics, Topic};
+use known::{KnownRooms, Step};
+
+/// How long a client waits for the states of a room that it asked for. The owner sends them within
+/// milliseconds; without an answer the client gets what is known.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
+/// While many rooms arrive, whether all have is looked at this often.
+const ARRIVAL_LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// How often the rooms are looked at that nobody wants any more, or whose owner cannot be reached.
+const TEND_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The states of rooms elsewhere.
+#[derive(Debug)]
+pub struct RoomsElsewhere {
+    holders: Arc<dyn RoomHolders>,
+    links: Arc<Links>,
+    /// The states of the rooms of this gateway.
+    own: Arc<StateStore>,
+    /// Those of the others.
+    store: Arc<StateStore>,
+    /// Never held while a store is called: the stores call [`Subscriber`]s under their own locks.
+    rooms: Mutex<KnownRooms>,
+    /// Changes when the states of a room have arrived.
+    arrived: watch::Sender<u64>,
+    /// A room of this gateway has read all its states.
+    completed: Notify,
+}
+
+/// Which rooms a client wants all states of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WantedRooms {
+    /// All that there are.
+    All,
+    /// These.
+    These(BTreeSet<Arc<str>>),
+}
+
+/// While this lives, these rooms are wanted.
+#[derive(Debug)]
+pub struct Wanted {
+    elsewhere: Arc<RoomsElsewhere>,
+    rooms: WantedRooms,
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.elsewhere.lock().unwant(&self.rooms, Instant::now());
+    }
+}
+
+impl RoomsElsewhere {
+    /// Knows nothing yet.
+    pub fn new(
+        holders: Arc<dyn RoomHolders>,
+        own: &Arc<StateStore>,
+        links: Arc<Links>,
+    ) -> Arc<Self> {
+        let elsewhere = Arc::new(Self {
+            holders,
+            links,
+            own: own.clone(),
+            store: StateStore::new(),
+            rooms: Mutex::default(),
+            arrived: watch::Sender::new(0),
+            completed: Notify::new(),
+        });
+        let subscriber: Arc<dyn Subscriber> = elsewhere.clone();
+        own.subscribe(Arc::downgrade(&subscriber));
+        elsewhere.refresh();
+        elsewhere
+    }
+
+    fn lock(&self) -> MutexGuard<'_, KnownRooms> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps up with who has which room, until the cluster ends.
+    pub async fn follow(self: Arc<Self>) {
+        let (mut holders, mut links) = (self.holders.changed(), self.links.changed());
+        loop {
+            self.refresh();
+            self.forget_completed();
+            sleep(HOLDERS_LOOK_INTERVAL).await;
+            tokio::select! {
+                changed = holders.changed() => if changed.is_err() { return },
+                changed = links.changed() => if changed.is_err() { return },
+                () = self.completed.notified() => {}
+                () = sleep(TEND_INTERVAL) => self.tend(),
+            }
+        }
+    }
+
+    /// Takes over who has which room.
+    fn refresh(&self) {
+        let rooms = self.holders.rooms();
+        for room in &rooms {
+            let holder = self.holders.holder(room);
+            let steps = self.lock().set_holder(room, holder, &self.links);
+            self.carry_out(room, steps);
+        }
+        let rooms: HashSet<Arc<str>> = rooms.into_iter().collect();
+        let gone = self.lock().remove_others(&rooms);
+        for room in gone {
+            self.store.remove_room(&room);
+        }
+        self.tell_arrival();
+    }
+
+    fn carry_out(&self, room: &Arc<str>, steps: Vec<Step>) {
+        let topics = RoomTopics::new(room);
+        for step in steps {
+            match step {
+                Step::TakeOverOwn { all } => {
+                    let mut values = Vec::new();
+                    for topic in self.own.topics_below(&topics.start()) {
+                        if (all || is_about_availability(&topic))
+                            && let Some(value) = self.own.get(&topic)
+                        {
+                            values.push((topic, value));
+                        }
+                    }
+                    self.store.insert_quietly(values);
+                }
+                Step::TellAvailability => {
+                    for topic in [topics.problem(), topics.availability()] {
+                        let own = self.own.get(&topic);
+                        if own.is_some() && own != self.store.get(&topic) {
+                            self.store.repeat_topic(&topic);
+                        }
+                    }
+                }
+                Step::NoOwner(why) => self.no_owner(room, &why),
+            }
+        }
+    }
+
+    /// The room is in nobody's hands, as far as this gateway can tell.
+    fn no_owner(&self, room: &str, why: &str) {
+        let topics = RoomTopics::new(room);
+        let now = OffsetDateTime::now_utc();
+        let problem = json!({
+            "code": ProblemCode::NoOwner,
+            "message": why,
+            "since": now.format(&Rfc3339).unwrap_or_default(),
+        });
+        let problem = StateValue::text(problem.to_string());
+        self.store.set(&topics.problem(), problem);
+        let offline = StateValue::text("offline");
+        self.store.set(&topics.availability(), offline);
+    }
+
+    /// Gives up what nobody wants, and says so where an owner cannot be reached.
+    fn tend(&self) {
+        let now = Instant::now();
+        let tended = self.lock().tend(now, &self.links);
+        for room in tended.idle {
+            self.forget_states(&room);
+        }
+        if tended.unreachable.is_empty() {
+            return;
+        }
+        for (room, why) in tended.unreachable {
+            self.no_owner(&room, &why);
+        }
+        self.tell_arrival();
+    }
+
+    /// Forgets all states of a room but those about its availability. Nobody is told, since nobody wants them.
+    fn forget_states(&self, room: &str) {
+        let values = self.store.take_room_quietly(room);
+        let kept = values
+            .into_iter()
+            .filter(|(topic, _)| is_about_availability(topic));
+        self.store.insert_quietly(kept.collect());
+    }
+
+    /// The rooms that came to this gateway and have read all their states: only these count from now on.
+    fn forget_completed(&self) {
+        let completed = self.lock().take_completed();
+        for (room, told) in completed {
+            for (topic, value) in self.store.take_room_quietly(&room) {
+                let is_other = self.own.get(&topic).as_ref() != Some(&value);
+                if is_other && !told.contains(&topic) && !is_about_availability(&topic) {
+                    self.store.clear_everywhere(&topic);
+                }
+            }
+        }
+    }
+
+    fn tell_arrival(&self) {
+        self.arrived.send_modify(|arrivals| *arrivals += 1);
+    }
+}
+
+/// What the links bring.
+impl RoomsElsewhere {
+    /// A link is connected, and will bring everything anew.
+    pub fn link_up(&self, link: &Arc<Link>) {
+        self.lock().expect_all_of(link);
+    }
+
+    /// A state of a room has this value; `None`: it was cleared.
+    pub fn state(&self, link: &Arc<Link>, topic: &str, value: Option<StateValue>) {
+        let Some(room) = Topic::parse(topic).and_then(|topic| topic.room()) else {
+            return;
+        };
+        if !self.lock().heard(room, link, topic) {
+            return;
+        }
+        match value {
+            Some(value) => self.store.set(topic, value),
+            None => self.store.clear(topic),
+        };
+    }
+
+    /// An event of a room.
+    pub fn event(&self, link: &Arc<Link>, topic: &str, payload: Bytes) {
+        let room = Topic::parse(topic).and_then(|topic| topic.room());
+        if room.is_some_and(|room| self.lock().is_from(room, link)) {
+            self.store.event(topic, payload);
+        }
+    }
+
+    /// All states of a room that were asked for have come. If they are complete, the room has no others.
+    pub fn all_sent(&self, link: &Arc<Link>, room: &str, complete: bool) {
+        let heard = self.lock().all_sent(room, link, complete);
+        if let Some(heard) = heard {
+            for topic in self.store.topics_below(&RoomTopics::new(room).start()) {
+                if !heard.contains(&*topic) {
+                    self.store.clear(&topic);
+                }
+            }
+        }
+        self.tell_arrival();
+    }
+}
+
+/// What clients read.
+impl RoomsElsewhere {
+    /// From now on all states of these rooms are wanted.
+    pub fn want(self: &Arc<Self>, rooms: WantedRooms) -> Wanted {
+        self.lock().want(&rooms, &self.links);
+        Wanted {
+            elsewhere: self.clone(),
+            rooms,
+        }
+    }
+
+    /// Waits until the states of wanted rooms have come, but not for ever.
+    pub async fn arrival(&self, wanted: &Wanted) {
+        let mut arrived = self.arrived.subscribe();
+        let arrival = async {
+            while !self.lock().have_arrived(&wanted.rooms) {
+                if arrived.changed().await.is_err() {
+                    return;
+                }
+                if wanted.rooms == WantedRooms::All {
+                    sleep(ARRIVAL_LOOK_INTERVAL).await;
+                }
+            }
+        };
+        let _ = timeout(SNAPSHOT_TIMEOUT, arrival).await;
+    }
+
+    /// The value of a state, of any room and of the gateway.
+    pub fn get(&self, topic: &str) -> Option<StateValue> {
+        let room = Topic::parse(topic).and_then(|topic| topic.room());
+        let is_own = match room.map(|room| self.lock().source_of(room, topic)) {
+            None | Some(Reads::Own) => true,
+            Some(Reads::Elsewhere) => false,
+            Some(Reads::ElsewhereFirst) => self.store.get(topic).is_none(),
+            Some(Reads::OwnFirst) => self.own.get(topic).is_some(),
+        };
+        match is_own {
+            true => self.own.get(topic),
+            false => self.store.get(topic),
+        }
+    }
+
+    /// The names of all topics that start with `prefix`, in order.
+    pub fn topics_below(&self, prefix: &str) -> Vec<Arc<str>> {
+        let mut topics = self.own.topics_below(prefix);
+        let other = self.store.topics_below(prefix);
+        let rooms = self.lock();
+        let reads = |topic: &str| {
+            let room = Topic::parse(topic).and_then(|topic| topic.room());
+            room.map_or(Reads::Own, |room| rooms.source_of(room, topic))
+        };
+        topics.retain(|topic| reads(topic) != Reads::Elsewhere);
+        topics.extend(other.into_iter().filter(|topic| reads(topic) != Reads::Own));
+        drop(rooms);
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
+    /// Whether a topic is one of this gateway.
+    pub fn is_here(&self, topic: &str) -> bool {
+        let room = Topic::parse(topic).and_then(|topic| topic.room());
+        room.is_none_or(|room| self.lock().source_of(room, topic) == Reads::Own)
+    }
+
+    /// Adds a subscriber to the states of rooms elsewhere.
+    pub fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
+        self.store.subscribe(subscriber);
+    }
+}
+
+/// Which store a topic is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// That of this gateway.
+    Own,
+    /// That of rooms elsewhere.
+    Elsewhere,
+    /// The room has just come here: what this gateway has, if it has anything.
+    OwnFirst,
+    /// The room has just come here, and this state has not been read anew.
+    ElsewhereFirst,
+}
+
+/// Whether a topic is the availability or the problem of a room.
+fn is_about_availability(topic: &str) -> bool {
+    let below = topic.rsplit('/').next().unwrap_or_default();
+    matches!(below, AVAILABILITY | PROBLEM) && topic.matches('/').count() == 2
+}
+
+/// Watches the rooms of this gateway, to know what is read of those that have just come.
+impl Subscriber for RoomsElsewhere {
+    fn state_changed(&self, topic: &Arc<str>, _: Change) {
+        if let Some(room) = Topic::parse(topic).and_then(|topic| topic.room()) {
+            self.lock().own_changed(room, topic);
+        }
+    }
+
+    fn event(&self, _: &Arc<str>, _: &Bytes) {}
+
+    fn room_changed(&self, room: &str, status: Option<RoomStatus>) {
+        let is_complete = status.is_some_and(|status| status.complete);
+        if is_complete && self.lock().own_complete(room) {
+            self.completed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

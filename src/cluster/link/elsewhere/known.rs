@@ -1,0 +1,421 @@
+//! What is known of each room: who has it, who wants it, and what its owner was asked for.
+//!
+//! Calls no state store. Every change gives the steps that the caller carries out.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::frame::Depth;
+use super::super::links::Links;
+use super::super::peer::Link;
+use super::super::{Holder, Member};
+use super::{Reads, WantedRooms, is_about_availability};
+
+/// A room that nobody wants any more is kept for this long: pages are loaded again, and scripts ask again.
+const KEPT_UNWANTED: Duration = Duration::from_secs(10);
+/// An owner that cannot be reached for this long is said to be away. A link that breaks is up again sooner, if
+/// the other end lives.
+const UNREACHABLE_AFTER: Duration = Duration::from_secs(3);
+
+/// The rooms.
+#[derive(Debug, Default)]
+pub struct KnownRooms {
+    rooms: HashMap<Arc<str>, KnownRoom>,
+    /// How many want all rooms.
+    want_all: usize,
+    /// Since when nobody wants all rooms any more.
+    all_unwanted_since: Option<Instant>,
+    /// Rooms that came to this gateway and have read all their states.
+    completed: Vec<Arc<str>>,
+}
+
+#[derive(Debug)]
+struct KnownRoom {
+    source: Source,
+    /// How many want its states.
+    wanted: usize,
+    unwanted_since: Option<Instant>,
+    /// Who was asked, and for what.
+    asked: Option<(Arc<Link>, Depth)>,
+    /// All that was asked for has come, or will not come.
+    arrived: bool,
+    /// The owner has read all states of the room, and they have come.
+    is_complete: bool,
+    /// The topics that have come since it was asked for; empty once they are complete.
+    heard: HashSet<Box<str>>,
+    /// It is said to be away, since its owner cannot be reached.
+    is_cut_off: bool,
+    since: Instant,
+}
+
+/// Where the states of a room are.
+#[derive(Debug)]
+pub enum Source {
+    /// At this gateway.
+    Own,
+    /// At this gateway, which has not read them all yet. These have changed since the room came.
+    Coming(HashSet<Arc<str>>),
+    /// At another member.
+    Member(Member),
+    /// At none.
+    Nobody,
+}
+
+/// Rooms with which something is to be done.
+#[derive(Debug, Default)]
+pub struct Tended {
+    /// Nobody wants all their states any more.
+    pub idle: Vec<Arc<str>>,
+    /// Their owner cannot be reached any more; why.
+    pub unreachable: Vec<(Arc<str>, String)>,
+}
+
+/// What is to be done with the states.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The room has left this gateway: what clients saw so far is the start of what they see from now on.
+    TakeOverOwn {
+        /// All states, not only those about its availability.
+        all: bool,
+    },
+    /// The room has come to this gateway.
+    TellAvailability,
+    /// No gateway has it.
+    NoOwner(Arc<str>),
+}
+
+impl KnownRoom {
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            wanted: 0,
+            unwanted_since: None,
+            asked: None,
+            arrived: false,
+            is_complete: false,
+            heard: HashSet::new(),
+            is_cut_off: false,
+            since: Instant::now(),
+        }
+    }
+
+    fn is_own(&self) -> bool {
+        matches!(self.source, Source::Own | Source::Coming(_))
+    }
+
+    /// Asks the owner for what is wanted, if that has changed.
+    fn ask(&mut self, room: &Arc<str>, want_all: bool, links: &Links) {
+        let link = match &self.source {
+            Source::Member(member) => links.get(&member.name),
+            _ => None,
+        };
+        let is_wanted = want_all || self.wanted > 0 || self.unwanted_since.is_some();
+        let depth = match is_wanted {
+            true => Depth::All,
+            false => Depth::Availability,
+        };
+        let is_same_link = match (&self.asked, &link) {
+            (Some((asked, _)), Some(link)) => Arc::ptr_eq(asked, link),
+            (None, None) => true,
+            _ => false,
+        };
+        if is_same_link && self.asked.as_ref().is_none_or(|(_, asked)| *asked == depth) {
+            return;
+        }
+        if let (false, Some((old, _))) = (is_same_link, &self.asked) {
+            old.watch(room, None);
+        }
+        self.expect_all();
+        self.asked = link.map(|link| {
+            link.watch(room, Some(depth));
+            (link, depth)
+        });
+    }
+
+    fn expect_all(&mut self) {
+        self.arrived = false;
+        self.is_complete = false;
+        self.heard.clear();
+    }
+
+    fn was_asked(&self, link: &Arc<Link>) -> bool {
+        let asked = self.asked.as_ref();
+        asked.is_some_and(|(asked, _)| Arc::ptr_eq(asked, link))
+    }
+}
+
+impl KnownRooms {
+    /// How many rooms are known.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Takes over who has a room.
+    pub fn set_holder(&mut self, room: &Arc<str>, holder: Holder, links: &Links) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let want_all = self.wants_all();
+        let known = self.rooms.entry(room.clone());
+        let known = known.or_insert_with(|| KnownRoom::new(Source::Own));
+        let was_own = known.is_own();
+        let all = want_all || known.wanted > 0;
+        match holder {
+            // What is known stays until somebody has it.
+            Holder::Moving => {}
+            Holder::Me | Holder::NotShared => {
+                if !was_own {
+                    known.source = Source::Coming(HashSet::new());
+                    steps.push(Step::TellAvailability);
+                }
+            }
+            Holder::Member(member) => {
+                if was_own {
+                    steps.push(Step::TakeOverOwn { all });
+                }
+                let is_new = !matches!(&known.source, Source::Member(old) if *old == member);
+                if is_new {
+                    known.source = Source::Member(member);
+                    known.since = Instant::now();
+                    known.is_cut_off = false;
+                }
+            }
+            Holder::Nobody(why) => {
+                if was_own {
+                    steps.push(Step::TakeOverOwn { all });
+                }
+                if !matches!(known.source, Source::Nobody) {
+                    known.source = Source::Nobody;
+                    steps.push(Step::NoOwner(why));
+                }
+            }
+        }
+        known.ask(room, want_all, links);
+        steps
+    }
+
+    /// Forgets the rooms that are not among these and that nobody wants.
+    pub fn remove_others(&mut self, rooms: &HashSet<Arc<str>>) -> Vec<Arc<str>> {
+        let mut gone = Vec::new();
+        self.rooms.retain(|room, known| {
+            let stays = rooms.contains(room) || known.wanted > 0;
+            if !stays {
+                if let Some((link, _)) = &known.asked {
+                    link.watch(room, None);
+                }
+                gone.push(room.clone());
+            }
+            stays
+        });
+        gone
+    }
+
+    /// From now on all states of these rooms are wanted.
+    pub fn want(&mut self, rooms: &WantedRooms, links: &Links) {
+        match rooms {
+            WantedRooms::All => {
+                self.want_all += 1;
+                self.all_unwanted_since = None;
+                if self.want_all == 1 {
+                    for (room, known) in &mut self.rooms {
+                        known.ask(room, true, links);
+                    }
+                }
+            }
+            WantedRooms::These(rooms) => {
+                let want_all = self.wants_all();
+                for room in rooms {
+                    let known = self.rooms.entry(room.clone());
+                    let known = known.or_insert_with(|| KnownRoom::new(Source::Own));
+                    known.wanted += 1;
+                    known.unwanted_since = None;
+                    known.ask(room, want_all, links);
+                }
+            }
+        }
+    }
+
+    /// They are wanted no longer. [`KnownRooms::tend`] gives them up a little later.
+    pub fn unwant(&mut self, rooms: &WantedRooms, now: Instant) {
+        match rooms {
+            WantedRooms::All => {
+                self.want_all -= 1;
+                self.all_unwanted_since = (self.want_all == 0).then_some(now);
+            }
+            WantedRooms::These(rooms) => {
+                for room in rooms {
+                    if let Some(known) = self.rooms.get_mut(room) {
+                        known.wanted -= 1;
+                        known.unwanted_since = (known.wanted == 0).then_some(now);
+                        // Clients name rooms that do not exist.
+                        if known.wanted == 0 && matches!(known.source, Source::Own) {
+                            self.rooms.remove(room);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn wants_all(&self) -> bool {
+        self.want_all > 0 || self.all_unwanted_since.is_some()
+    }
+
+    /// Gives up rooms that nobody wants any more, and finds those whose owner cannot be reached, and why.
+    pub fn tend(&mut self, now: Instant, links: &Links) -> Tended {
+        let is_over = |since: Option<Instant>| {
+            since.is_some_and(|since| now.saturating_duration_since(since) >= KEPT_UNWANTED)
+        };
+        if is_over(self.all_unwanted_since) {
+            self.all_unwanted_since = None;
+        }
+        let want_all = self.wants_all();
+        let mut tended = Tended::default();
+        for (room, known) in &mut self.rooms {
+            if is_over(known.unwanted_since) {
+                known.unwanted_since = None;
+            }
+            let had_all = matches!(known.asked, Some((_, Depth::All)));
+            known.ask(room, want_all, links);
+            if had_all && !matches!(known.asked, Some((_, Depth::All))) {
+                tended.idle.push(room.clone());
+            }
+            let Source::Member(member) = &known.source else {
+                continue;
+            };
+            let is_long = |since: Duration| since >= UNREACHABLE_AFTER;
+            let why = match links.get(&member.name) {
+                None => is_long(now.saturating_duration_since(known.since))
+                    .then(|| "there is no link to it".to_owned()),
+                Some(link) => (link.down_for(now).is_some_and(is_long))
+                    .then(|| link.why_not_connected())
+                    .flatten(),
+            };
+            match why {
+                None => known.is_cut_off = false,
+                Some(why) if !known.is_cut_off => {
+                    known.is_cut_off = true;
+                    known.arrived = true;
+                    let why = format!(
+                        "gateway \"{}\" has the room and cannot be reached from this gateway: {why}",
+                        member.name
+                    );
+                    tended.unreachable.push((room.clone(), why));
+                }
+                Some(_) => {}
+            }
+        }
+        tended
+    }
+
+    /// Whether all wanted states of these rooms have come, as far as they will.
+    pub fn have_arrived(&self, rooms: &WantedRooms) -> bool {
+        let has_arrived = |known: &KnownRoom| match known.source {
+            Source::Member(_) => known.arrived,
+            _ => true,
+        };
+        match rooms {
+            WantedRooms::All => self.rooms.values().all(has_arrived),
+            WantedRooms::These(rooms) => rooms
+                .iter()
+                .filter_map(|room| self.rooms.get(room))
+                .all(has_arrived),
+        }
+    }
+
+    /// What this link was asked for will come anew.
+    pub fn expect_all_of(&mut self, link: &Arc<Link>) {
+        for known in self.rooms.values_mut() {
+            if known.was_asked(link) {
+                known.expect_all();
+            }
+        }
+    }
+
+    /// Whether what this link brings of a room counts.
+    pub fn is_from(&self, room: &str, link: &Arc<Link>) -> bool {
+        self.rooms
+            .get(room)
+            .is_some_and(|known| known.was_asked(link))
+    }
+
+    /// A topic of a room has come. Whether it counts.
+    pub fn heard(&mut self, room: &str, link: &Arc<Link>, topic: &str) -> bool {
+        let Some(known) = self.rooms.get_mut(room) else {
+            return false;
+        };
+        let counts = known.was_asked(link);
+        if counts && !known.is_complete {
+            known.heard.insert(topic.into());
+        }
+        counts
+    }
+
+    /// All that was asked for of a room has come: these topics, if the room has no others.
+    pub fn all_sent(
+        &mut self,
+        room: &str,
+        link: &Arc<Link>,
+        complete: bool,
+    ) -> Option<HashSet<Box<str>>> {
+        let known = self.rooms.get_mut(room)?;
+        if !known.was_asked(link) || known.is_complete {
+            return None;
+        }
+        known.arrived = true;
+        let is_all = matches!(known.asked, Some((_, Depth::All)));
+        if !complete || !is_all {
+            return None;
+        }
+        known.is_complete = true;
+        Some(std::mem::take(&mut known.heard))
+    }
+
+    /// Which store a topic of a room is read from.
+    pub fn source_of(&self, room: &str, topic: &str) -> Reads {
+        match self.rooms.get(room).map(|known| &known.source) {
+            None | Some(Source::Own) => Reads::Own,
+            Some(Source::Coming(told)) if told.contains(topic) => Reads::Own,
+            Some(Source::Coming(_)) if is_about_availability(topic) => Reads::OwnFirst,
+            Some(Source::Coming(_)) => Reads::ElsewhereFirst,
+            Some(Source::Member(_) | Source::Nobody) => Reads::Elsewhere,
+        }
+    }
+
+    /// A state of a room of this gateway changed.
+    pub fn own_changed(&mut self, room: &str, topic: &Arc<str>) {
+        if let Some(known) = self.rooms.get_mut(room)
+            && let Source::Coming(told) = &mut known.source
+        {
+            told.insert(topic.clone());
+        }
+    }
+
+    /// A room of this gateway has read all its states. Whether it had come from another one.
+    pub fn own_complete(&mut self, room: &str) -> bool {
+        let Some((room, known)) = self.rooms.get_key_value(room) else {
+            return false;
+        };
+        let came = matches!(known.source, Source::Coming(_));
+        if came {
+            self.completed.push(room.clone());
+        }
+        came
+    }
+
+    /// Takes the rooms that have come and read all their states, each with what has changed since it came.
+    pub fn take_completed(&mut self) -> Vec<(Arc<str>, HashSet<Arc<str>>)> {
+        let mut taken = Vec::new();
+        for room in std::mem::take(&mut self.completed) {
+            if let Some(known) = self.rooms.get_mut(&room)
+                && let Source::Coming(told) = &mut known.source
+            {
+                taken.push((room, std::mem::take(told)));
+                known.source = Source::Own;
+            }
+        }
+        taken
+    }
+}

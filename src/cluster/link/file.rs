@@ -1,0 +1,218 @@
+//! Files on their way through a gateway that has not got the room: each is a request to the owner's HTTP door,
+//! and streams.
+//!
+//! Owns the form of that request and of its response. No file is held whole in memory.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderName, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::FILE_PATH;
+use super::connect::{Dialer, RequestError};
+use super::frame::{self, NoFrame};
+use super::passed::Passed;
+use super::peer::Link;
+use super::router::Router;
+use super::wire::{CommandHead, OutcomeHead};
+use crate::command::{
+    ArrivalBody, Download, ErrorCode, Failure, FileAnswer, Head, Success, Transfer,
+};
+
+/// The header with the command that a file belongs to: JSON in base64.
+pub const FILE_HEADER: HeaderName = HeaderName::from_static("x-poly2mqtt-command");
+/// The header that says what a response holds: `file`, or `outcome`.
+pub const FILE_ANSWER_HEADER: HeaderName = HeaderName::from_static("x-poly2mqtt-answer");
+/// The value for a file.
+const FILE: &str = "file";
+/// The largest result that comes instead of a file.
+const LARGEST_OUTCOME: usize = 64 << 20;
+
+/// What the owner answers.
+#[derive(Debug)]
+pub enum FileAnswered {
+    /// The file that was asked for.
+    File(Head, ArrivalBody),
+    /// The result, encoded.
+    Outcome(Bytes),
+    /// The room is not here; the command was not begun.
+    NotHere,
+}
+
+/// A result as the body of a response.
+pub(super) fn encode_outcome(head: &OutcomeHead, body: &Bytes) -> Bytes {
+    frame::encode(head, body)
+}
+
+/// Sends a command with its file to the owner, and brings back the file or the result.
+pub(super) async fn send(
+    router: Arc<Router>,
+    dialer: Arc<Dialer>,
+    link: Arc<Link>,
+    mut passed: Passed,
+) {
+    let transfer = std::mem::take(&mut passed.submission.transfer);
+    let (request, download) = match request(&passed, transfer) {
+        Ok(request) => request,
+        Err(error) => {
+            let failure = Failure::new(ErrorCode::InvalidPayload, error.to_string());
+            return passed.fail(router.telemetry(), failure);
+        }
+    };
+    let name = link.member().name.clone();
+    let abandoned = async {
+        match &download {
+            Some(download) => download.abandoned().await,
+            None => std::future::pending().await,
+        }
+    };
+    let response = tokio::select! {
+        response = dialer.request(link.member(), request) => response,
+        () = link.disconnected() => return router.lost(passed, &name),
+        // Nobody waits for the file any more, and dropping the request tells the owner.
+        () = abandoned => return router.lost(passed, &name),
+    };
+    let response = match response {
+        Ok(response) => response,
+        Err(RequestError::NotSent(why)) => {
+            let message = format!(
+                "gateway \"{name}\" has the room and cannot be reached from this gateway: {why}; the command \
+                 was not sent"
+            );
+            let failure = Failure::new(ErrorCode::Offline, message);
+            return passed.fail(router.telemetry(), failure);
+        }
+        Err(RequestError::Broken(_)) => return router.lost(passed, &name),
+    };
+    match response.status() {
+        StatusCode::OK => {}
+        StatusCode::MISDIRECTED_REQUEST => return not_here(&router, passed, download, &name),
+        status => {
+            let message = format!(
+                "gateway \"{name}\" has the room and refused what this gateway passed on (HTTP {})",
+                status.as_u16()
+            );
+            let failure = Failure::new(ErrorCode::Offline, message);
+            return passed.fail(router.telemetry(), failure);
+        }
+    }
+    let is_file = response.headers().get(FILE_ANSWER_HEADER);
+    let is_file = is_file.is_some_and(|value| value == FILE);
+    match (is_file, download) {
+        (true, Some(download)) => {
+            tokio::select! {
+                whole = receive(download, response) => match whole {
+                    Some(file) => passed.submission.reply.answer(Ok(Success::file(200, file))),
+                    None => router.lost(passed, &name),
+                },
+                () = link.disconnected() => router.lost(passed, &name),
+            }
+        }
+        // The download ends without a beginning, so that the door reads the result.
+        (_, download) => {
+            let result = outcome(response).await;
+            drop(download);
+            match result {
+                Some((request_id, result)) => {
+                    let mut reply = passed.submission.reply;
+                    reply.request_id = request_id;
+                    reply.answer(result);
+                }
+                None => router.lost(passed, &name),
+            }
+        }
+    }
+}
+
+fn request(
+    passed: &Passed,
+    transfer: Transfer,
+) -> Result<(Request<Body>, Option<Download>), http::Error> {
+    let head = CommandHead::new(passed, Instant::now());
+    let head = STANDARD.encode(serde_json::to_vec(&head).unwrap_or_default());
+    let request = Request::post(FILE_PATH).header(FILE_HEADER, head);
+    match transfer {
+        Transfer::Upload(upload) => {
+            let body = Body::from_stream(upload.chunks);
+            let request = request.header(CONTENT_LENGTH, upload.length).body(body)?;
+            Ok((request, None))
+        }
+        transfer => {
+            let body = Body::from(passed.submission.payload.clone());
+            let download = match transfer {
+                Transfer::Download(download) => Some(download),
+                _ => None,
+            };
+            // A file that is fetched has no length yet; a payload without one is no file.
+            let request = request.header(super::DOWNLOAD_HEADER, "1").body(body)?;
+            Ok((request, download))
+        }
+    }
+}
+
+/// The member has not got the room. A download can be asked for again, for an upload the bytes are gone.
+fn not_here(router: &Router, mut passed: Passed, download: Option<Download>, name: &Arc<str>) {
+    match download {
+        Some(download) => {
+            passed.submission.transfer = Transfer::Download(download);
+            router.again(passed, Some(name));
+        }
+        None => {
+            let message = format!(
+                "gateway \"{name}\" has not got the room any more; the file was not sent to the device"
+            );
+            let failure = Failure::new(ErrorCode::Offline, message);
+            passed.fail(router.telemetry(), failure);
+        }
+    }
+}
+
+/// Takes a file to the client. `None` if it was cut off.
+async fn receive(mut download: Download, response: Response<Incoming>) -> Option<FileAnswer> {
+    let header = |name| response.headers().get(name)?.to_str().ok();
+    let content_type: Arc<str> = header(CONTENT_TYPE).unwrap_or_default().into();
+    let length = header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
+    download.begin(Head {
+        content_type: content_type.clone(),
+        length,
+    });
+    let mut chunks = Body::new(response.into_body()).into_data_stream();
+    loop {
+        let chunk = tokio::select! {
+            chunk = chunks.next() => chunk,
+            () = download.abandoned() => return None,
+        };
+        match chunk {
+            None => break,
+            Some(Ok(chunk)) => download.push(chunk).await.ok()?,
+            Some(Err(_)) => return None,
+        }
+    }
+    download.finish();
+    Some(FileAnswer {
+        topic: String::new(),
+        content_type,
+        size: length,
+        bytes: None,
+        is_state: false,
+    })
+}
+
+type CommandResult = (Option<crate::json::JsonText>, Result<Success, Failure>);
+
+/// The result in a response.
+async fn outcome(response: Response<Incoming>) -> Option<CommandResult> {
+    let body = to_bytes(Body::new(response.into_body()), LARGEST_OUTCOME).await;
+    let read = |body| -> Result<CommandResult, NoFrame> {
+        let (head, body) = frame::decode::<OutcomeHead>(body)?;
+        head.into_result(body)
+    };
+    read(body.ok()?).ok()
+}

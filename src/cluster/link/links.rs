@@ -1,0 +1,343 @@
+//! The links to all other members: each is kept connected by a task of its own, so that a slow member delays
+//! nobody else.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::connect::Dialer;
+use super::elsewhere::RoomsElsewhere;
+use super::frame::{FrameHead, LinkFrame, NoFrame};
+use super::peer::{Ended, Link};
+use super::router::Router;
+use super::{LONGEST_SILENCE, Member, PING_INTERVAL, RoomHolders};
+use crate::net::{Stream, turn};
+use crate::state::StateValue;
+
+/// The delay before a link is connected again, after the first failure.
+const FIRST_RECONNECT_DELAY: Duration = Duration::from_millis(50);
+/// After many failures. A member that is back is in use again this soon.
+const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(1);
+/// How often is looked whether something was heard.
+const LISTEN_INTERVAL: Duration = Duration::from_millis(250);
+/// How often the end of a stop is looked for.
+const STOP_LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+type Socket = WebSocketStream<Box<dyn Stream>>;
+
+/// Where what comes over the links goes.
+#[derive(Debug)]
+struct Receivers {
+    elsewhere: Weak<RoomsElsewhere>,
+    router: Weak<Router>,
+}
+
+/// The links of this gateway.
+#[derive(Debug)]
+pub struct Links {
+    dialer: Arc<Dialer>,
+    links: RwLock<BTreeMap<Arc<str>, RunningLink>>,
+    /// Changes each time a link comes or goes.
+    changed: tokio::sync::watch::Sender<u64>,
+    receivers: OnceLock<Receivers>,
+}
+
+#[derive(Debug)]
+struct RunningLink {
+    link: Arc<Link>,
+    task: JoinHandle<()>,
+}
+
+impl Links {
+    /// No links yet; [`Links::follow`] makes them.
+    pub fn new(dialer: Arc<Dialer>) -> Arc<Self> {
+        Arc::new(Self {
+            dialer,
+            links: RwLock::default(),
+            changed: tokio::sync::watch::Sender::new(0),
+            receivers: OnceLock::new(),
+        })
+    }
+
+    /// Says where what comes over the links goes. Only the first call counts.
+    pub fn deliver_to(&self, elsewhere: Arc<RoomsElsewhere>, router: Arc<Router>) {
+        let _ = self.receivers.set(Receivers {
+            elsewhere: Arc::downgrade(&elsewhere),
+            router: Arc::downgrade(&router),
+        });
+    }
+
+    fn elsewhere(&self) -> Option<Arc<RoomsElsewhere>> {
+        self.receivers.get()?.elsewhere.upgrade()
+    }
+
+    fn router(&self) -> Option<Arc<Router>> {
+        self.receivers.get()?.router.upgrade()
+    }
+
+    /// The link to a member, if it is one.
+    pub fn get(&self, member: &str) -> Option<Arc<Link>> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.get(member).map(|running| running.link.clone())
+    }
+
+    /// Every link by the name of the other member, and why it is not connected, if it is not.
+    pub fn status(&self) -> BTreeMap<Arc<str>, Option<String>> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let status = |(name, running): (&Arc<str>, &RunningLink)| {
+            (name.clone(), running.link.why_not_connected())
+        };
+        links.iter().map(status).collect()
+    }
+
+    /// Changes each time a link comes or goes.
+    pub fn changed(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn tell_change(&self) {
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    /// Keeps a link to each member that lives.
+    pub async fn follow(self: Arc<Self>, holders: Arc<dyn RoomHolders>) {
+        let mut changed = holders.changed();
+        loop {
+            self.set_members(holders.members());
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn set_members(self: &Arc<Self>, members: Vec<Member>) {
+        let mut gone = Vec::new();
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        let before = links.len();
+        links.retain(|_, running| {
+            let stays = members.contains(running.link.member());
+            if !stays {
+                running.task.abort();
+                gone.push(running.link.clone());
+            }
+            stays
+        });
+        let mut is_new = before != links.len();
+        for member in members {
+            if let Entry::Vacant(place) = links.entry(member.name.clone()) {
+                let link = Link::new(member);
+                let task = tokio::spawn(self.clone().keep_connected(link.clone()));
+                place.insert(RunningLink { link, task });
+                is_new = true;
+            }
+        }
+        drop(links);
+        for link in gone {
+            let why = "it is no member of the cluster any more";
+            self.give_back(&link, link.close(why));
+        }
+        if is_new {
+            self.tell_change();
+        }
+    }
+
+    async fn keep_connected(self: Arc<Self>, link: Arc<Link>) {
+        let member = link.member().name.clone();
+        let mut delay = FIRST_RECONNECT_DELAY;
+        let mut told = String::new();
+        loop {
+            let why = match self.dialer.websocket(link.member()).await {
+                Ok(socket) => {
+                    tracing::info!(%member, "the link to the other gateway is up");
+                    told.clear();
+                    delay = FIRST_RECONNECT_DELAY;
+                    if let Some(elsewhere) = self.elsewhere() {
+                        elsewhere.link_up(&link);
+                    }
+                    link.connected();
+                    self.tell_change();
+                    self.exchange(&link, socket).await
+                }
+                Err(why) => why,
+            };
+            self.end(&link, &why);
+            if why != told {
+                tracing::warn!(%member, why, "no link to the other gateway");
+                told = why;
+            }
+            sleep(delay).await;
+            delay = (delay * 2).min(LONGEST_RECONNECT_DELAY);
+        }
+    }
+
+    /// Gives back what the link can answer no more.
+    fn end(&self, link: &Link, why: &str) {
+        let was_connected = link.why_not_connected().is_none();
+        self.give_back(link, link.ended(why));
+        if was_connected {
+            self.tell_change();
+        }
+    }
+
+    fn give_back(&self, link: &Link, ended: Ended) {
+        if let Some(router) = self.router() {
+            for passed in ended.sent {
+                router.lost(passed, &link.member().name);
+            }
+            for passed in ended.unsent {
+                router.again(passed, None);
+            }
+        }
+    }
+
+    /// Sends and receives until the link breaks; returns why.
+    async fn exchange(&self, link: &Arc<Link>, socket: Socket) -> String {
+        let (sink, source) = socket.split();
+        let heard = Mutex::new(false);
+        tokio::select! {
+            why = self.receive(link, source, &heard) => why,
+            why = self.send(link, sink) => why,
+            why = silence(&heard) => why,
+        }
+    }
+
+    async fn receive(
+        &self,
+        link: &Arc<Link>,
+        mut source: SplitStream<Socket>,
+        heard: &Mutex<bool>,
+    ) -> String {
+        loop {
+            let message = match source.next().await {
+                None => return "it closed the link".into(),
+                Some(Err(error)) => return error.to_string(),
+                Some(Ok(message)) => message,
+            };
+            *lock(heard) = true;
+            turn().await;
+            let handled = match message {
+                Message::Binary(bytes) => self.handle(link, bytes),
+                _ => Ok(()),
+            };
+            if let Err(error) = handled {
+                return error.to_string();
+            }
+        }
+    }
+
+    fn handle(&self, link: &Arc<Link>, bytes: bytes::Bytes) -> Result<(), NoFrame> {
+        let LinkFrame { head, body } = LinkFrame::decode(bytes)?;
+        let elsewhere = self.elsewhere();
+        match head {
+            FrameHead::Result { id, outcome } => link.answered(id, outcome, body)?,
+            FrameHead::NotHere(id) => {
+                if let (Some(router), Some(passed)) = (self.router(), link.take_back(id)) {
+                    router.again(passed, Some(&link.member().name));
+                }
+            }
+            FrameHead::State {
+                topic,
+                content_type,
+                cleared,
+            } => {
+                let value = (!cleared).then(|| StateValue {
+                    payload: body,
+                    content_type: content_type.map(Into::into),
+                });
+                if let Some(elsewhere) = elsewhere {
+                    elsewhere.state(link, &topic, value);
+                }
+            }
+            FrameHead::Event(topic) => {
+                if let Some(elsewhere) = elsewhere {
+                    elsewhere.event(link, &topic, body);
+                }
+            }
+            FrameHead::AllSent { room, complete } => {
+                if let Some(elsewhere) = elsewhere {
+                    elsewhere.all_sent(link, &room, complete);
+                }
+            }
+            FrameHead::Command { .. } | FrameHead::Watch { .. } | FrameHead::Unwatch(_) => {
+                return Err(NoFrame);
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&self, link: &Link, mut sink: SplitSink<Socket, Message>) -> String {
+        let mut pings = interval(PING_INTERVAL);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let ping = tokio::select! {
+                () = link.to_write() => false,
+                _ = pings.tick() => true,
+            };
+            if ping {
+                for passed in link.overdue(Instant::now()) {
+                    if let Some(router) = self.router() {
+                        router.lost(passed, &link.member().name);
+                    }
+                }
+                if let Err(error) = sink.feed(Message::Ping(bytes::Bytes::new())).await {
+                    return error.to_string();
+                }
+            }
+            while let Some(frame) = link.next_frame() {
+                if let Err(error) = sink.feed(Message::Binary(frame)).await {
+                    return error.to_string();
+                }
+            }
+            if let Err(error) = sink.flush().await {
+                return error.to_string();
+            }
+        }
+    }
+
+    /// Waits until every command has its result, until `deadline` at the latest.
+    pub async fn answered(&self, deadline: Instant) {
+        let unanswered = || -> usize {
+            let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+            links
+                .values()
+                .map(|running| running.link.unanswered())
+                .sum()
+        };
+        while unanswered() > 0 && Instant::now() < deadline {
+            sleep(STOP_LOOK_INTERVAL).await;
+        }
+    }
+
+    /// Ends all links.
+    pub fn close(self: &Arc<Self>) {
+        self.set_members(Vec::new());
+    }
+}
+
+fn lock(heard: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until nothing was heard for too long. Only time in which this gateway runs counts: one that had no
+/// processor for a while has not listened.
+async fn silence(heard: &Mutex<bool>) -> String {
+    let mut looks = interval(LISTEN_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent = Duration::ZERO;
+    while silent < LONGEST_SILENCE {
+        looks.tick().await;
+        match std::mem::take(&mut *lock(heard)) {
+            true => silent = Duration::ZERO,
+            false => silent += LISTEN_INTERVAL,
+        }
+    }
+    "it has not answered a ping".into()
+}

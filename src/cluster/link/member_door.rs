@@ -1,0 +1,153 @@
+//! What this gateway offers to the other members: its rooms, their states, and files.
+//!
+//! Owns the cluster's token as far as it is checked. What comes in here goes to the rooms of this gateway and
+//! never to another one.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
+use secrecy::ExposeSecret;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::file::{self, FileAnswered};
+use super::frame::NoFrame;
+use super::served::{self, MemberMessage};
+use super::wire::{CommandHead, OutcomeHead};
+use super::{Holder, LinkSettings, RoomHolders};
+use crate::command::{Download, Outcome, Submit, Transfer};
+use crate::secret::SecretDigest;
+use crate::state::StateStore;
+
+/// The entrance for other members.
+pub struct MemberDoor {
+    token: SecretDigest,
+    store: Arc<StateStore>,
+    rooms: Arc<dyn Submit>,
+    holders: Arc<dyn RoomHolders>,
+    /// The largest message.
+    max_message: usize,
+    stopping: CancellationToken,
+    /// The links, so that the stop can wait for their last messages.
+    tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for MemberDoor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemberDoor").finish_non_exhaustive()
+    }
+}
+
+impl MemberDoor {
+    /// For the rooms and states of this gateway.
+    pub fn new(
+        settings: &LinkSettings,
+        store: Arc<StateStore>,
+        rooms: Arc<dyn Submit>,
+        holders: Arc<dyn RoomHolders>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            token: SecretDigest::of(settings.token.expose_secret().as_bytes()),
+            store,
+            rooms,
+            holders,
+            max_message: settings.max_payload + super::LARGEST_HEAD,
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Whether this is the cluster's token. It takes the same time for all of one length.
+    pub fn is_token(&self, token: &str) -> bool {
+        self.token == SecretDigest::of(token.as_bytes())
+    }
+
+    /// The largest message of a member, in bytes.
+    pub fn max_message(&self) -> usize {
+        self.max_message
+    }
+
+    /// The tasks of links that are open, for the task of one more.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    pub(super) fn store(&self) -> &Arc<StateStore> {
+        &self.store
+    }
+
+    pub(super) fn rooms(&self) -> &dyn Submit {
+        &*self.rooms
+    }
+
+    pub(super) fn holders(&self) -> &dyn RoomHolders {
+        &*self.holders
+    }
+
+    /// Waits until links are to end.
+    pub(super) async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// Serves a member that has opened its link and has shown the token.
+    pub async fn serve<S, K>(self: Arc<Self>, source: S, sink: K)
+    where
+        S: Stream<Item = MemberMessage> + Unpin,
+        K: Sink<Bytes> + Unpin,
+    {
+        served::serve(self, source, sink).await;
+    }
+
+    /// Hands in a command that sends or fetches a file, and waits for the first bytes that come back, or the
+    /// result. `head` is the header of this name; `upload` the file that is sent.
+    ///
+    /// # Errors
+    /// The header is none of a member.
+    pub async fn file(
+        &self,
+        head: &[u8],
+        payload: Bytes,
+        upload: Option<crate::command::Upload>,
+    ) -> Result<FileAnswered, NoFrame> {
+        let head = STANDARD.decode(head).map_err(|_| NoFrame)?;
+        let head: CommandHead = serde_json::from_slice(&head).map_err(|_| NoFrame)?;
+        if self.holders.holder(head.room()) != Holder::Me {
+            return Ok(FileAnswered::NotHere);
+        }
+        let (transfer, arrival) = match upload {
+            Some(upload) => (Transfer::Upload(upload), None),
+            None => {
+                let (download, arrival) = Download::new();
+                (Transfer::Download(download), Some(arrival))
+            }
+        };
+        let (sender, result) = oneshot::channel::<Outcome>();
+        let deliver = move |outcome| {
+            // The member may have gone away.
+            let _ = sender.send(outcome);
+        };
+        let passed = head.received(payload, transfer, Instant::now(), deliver);
+        passed.submit_to(&*self.rooms);
+        if let Some(arrival) = arrival
+            && let Ok(head) = arrival.head.await
+        {
+            return Ok(FileAnswered::File(head, arrival.body));
+        }
+        // A reply answers even when it is dropped.
+        let outcome = result.await.map_err(|_| NoFrame)?;
+        let (head, body) = OutcomeHead::new(outcome);
+        Ok(FileAnswered::Outcome(file::encode_outcome(&head, &body)))
+    }
+
+    /// Ends the links, each after its last messages.
+    pub async fn stop(&self, deadline: Instant) {
+        self.stopping.cancel();
+        self.tasks.close();
+        let _ = timeout_at(deadline, self.tasks.wait()).await;
+    }
+}

@@ -1,0 +1,425 @@
+//! One link: what waits for its WebSocket, and what was sent and has no answer yet.
+//!
+//! Owns the promise that every command it took gets a result: from the owner, or, when the link breaks,
+//! `outcome_unknown` for those that were sent, while the others go back to the router. Does not open the
+//! WebSocket, and decides nothing about rooms.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::Member;
+use super::frame::{Depth, FrameHead, LinkFrame, NoFrame};
+use super::passed::Passed;
+use super::wire::{CommandHead, OutcomeHead};
+
+/// Commands that one other member may have without a result. All clients of a busy gateway together have fewer.
+const MOST_UNANSWERED: usize = 4096;
+/// The longest that a command may take at its owner, which answers every command by itself: a check of a room
+/// takes minutes. Only an owner with a fault lets this pass.
+const RESULT_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// A link to another member, whether or not it is connected.
+#[derive(Debug)]
+pub struct Link {
+    member: Member,
+    state: Mutex<LinkState>,
+    /// Something is to be written.
+    to_write: Notify,
+    connected: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct LinkState {
+    connected: bool,
+    /// The member is gone, and the link with it.
+    closed: bool,
+    /// Why it is not connected, for messages.
+    why_not: String,
+    down_since: Option<Instant>,
+    next_id: u64,
+    /// Commands without a result.
+    unanswered: HashMap<u64, Unanswered>,
+    /// Those of them that are not written yet.
+    unsent: VecDeque<u64>,
+    /// Which states are wanted.
+    watched: BTreeMap<Arc<str>, Depth>,
+    /// What the other end has not been told of that.
+    watch_changes: BTreeMap<Arc<str>, Option<Depth>>,
+}
+
+#[derive(Debug)]
+struct Unanswered {
+    passed: Passed,
+    sent: bool,
+    until: Instant,
+}
+
+/// Why a link takes no command.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// It is not connected.
+    NotConnected(Box<Passed>),
+    /// Too many commands have no result.
+    Full(Box<Passed>),
+}
+
+/// What becomes of the commands of a link that has ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// They were sent: whether they were carried out is unknown.
+    pub sent: Vec<Passed>,
+    /// They were not sent.
+    pub unsent: Vec<Passed>,
+}
+
+impl Link {
+    /// A link that is not connected yet.
+    pub fn new(member: Member) -> Arc<Self> {
+        Arc::new(Self {
+            member,
+            state: Mutex::new(LinkState {
+                why_not: "the link is not connected yet".into(),
+                down_since: Some(Instant::now()),
+                ..LinkState::default()
+            }),
+            to_write: Notify::new(),
+            connected: watch::Sender::new(false),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LinkState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The other end.
+    pub fn member(&self) -> &Member {
+        &self.member
+    }
+
+    /// Why it is not connected, if it is not.
+    pub fn why_not_connected(&self) -> Option<String> {
+        let state = self.lock();
+        (!state.connected).then(|| state.why_not.clone())
+    }
+
+    /// How long it has not been connected.
+    pub fn down_for(&self, now: Instant) -> Option<Duration> {
+        let since = self.lock().down_since?;
+        Some(now.saturating_duration_since(since))
+    }
+
+    /// Waits until it is not connected.
+    pub async fn disconnected(&self) {
+        let mut connected = self.connected.subscribe();
+        // The sender lives as long as the link.
+        let _ = connected.wait_for(|connected| !connected).await;
+    }
+
+    /// How many commands have no result.
+    pub fn unanswered(&self) -> usize {
+        self.lock().unanswered.len()
+    }
+
+    /// Passes a command on, if it is connected.
+    ///
+    /// # Errors
+    /// It takes no command now.
+    pub fn pass(&self, passed: Passed) -> Result<(), NotTaken> {
+        let mut state = self.lock();
+        if !state.connected {
+            return Err(NotTaken::NotConnected(Box::new(passed)));
+        }
+        if state.unanswered.len() >= MOST_UNANSWERED {
+            return Err(NotTaken::Full(Box::new(passed)));
+        }
+        let id = state.next_id;
+        state.next_id += 1;
+        let unanswered = Unanswered {
+            passed,
+            sent: false,
+            until: Instant::now() + RESULT_TIMEOUT,
+        };
+        state.unanswered.insert(id, unanswered);
+        state.unsent.push_back(id);
+        drop(state);
+        self.to_write.notify_one();
+        Ok(())
+    }
+
+    /// From now on these states of a room are wanted.
+    pub fn watch(&self, room: &Arc<str>, depth: Option<Depth>) {
+        let mut state = self.lock();
+        match depth {
+            Some(depth) => state.watched.insert(room.clone(), depth),
+            None => state.watched.remove(room),
+        };
+        if state.connected {
+            state.watch_changes.insert(room.clone(), depth);
+            drop(state);
+            self.to_write.notify_one();
+        }
+    }
+
+    /// The link is connected: what is wanted is asked for anew.
+    pub fn connected(&self) {
+        let mut state = self.lock();
+        if state.closed {
+            return;
+        }
+        state.connected = true;
+        state.down_since = None;
+        let watched = state.watched.iter();
+        let watched = watched.map(|(room, depth)| (room.clone(), Some(*depth)));
+        state.watch_changes = watched.collect();
+        drop(state);
+        self.connected.send_replace(true);
+        self.to_write.notify_one();
+    }
+
+    /// The link has ended and will not be connected again.
+    pub fn close(&self, why: &str) -> Ended {
+        self.lock().closed = true;
+        self.ended(why)
+    }
+
+    /// The link has ended, or could not be connected.
+    pub fn ended(&self, why: &str) -> Ended {
+        let mut state = self.lock();
+        state.connected = false;
+        state.why_not = why.to_owned();
+        state.down_since.get_or_insert_with(Instant::now);
+        state.unsent.clear();
+        let mut unanswered: Vec<_> = std::mem::take(&mut state.unanswered).into_iter().collect();
+        drop(state);
+        self.connected.send_replace(false);
+        unanswered.sort_unstable_by_key(|(id, _)| *id);
+        let mut ended = Ended::default();
+        for (_, Unanswered { passed, sent, .. }) in unanswered {
+            match sent {
+                true => ended.sent.push(passed),
+                false => ended.unsent.push(passed),
+            }
+        }
+        ended
+    }
+
+    /// Waits until there is something to write.
+    pub async fn to_write(&self) {
+        self.to_write.notified().await;
+    }
+
+    /// The next frame to write. A command counts as sent from here on.
+    pub fn next_frame(&self) -> Option<Bytes> {
+        let mut state = self.lock();
+        if let Some((_, depth)) = state.watch_changes.first_key_value() {
+            let depth = *depth;
+            let (these, others) = std::mem::take(&mut state.watch_changes)
+                .into_iter()
+                .partition::<BTreeMap<_, _>, _>(|(_, wanted)| *wanted == depth);
+            state.watch_changes = others;
+            let rooms = these.keys().map(|room| room.to_string()).collect();
+            let head = match depth {
+                Some(depth) => FrameHead::Watch { rooms, depth },
+                None => FrameHead::Unwatch(rooms),
+            };
+            return Some(LinkFrame::head(head).encode());
+        }
+        loop {
+            let id = state.unsent.pop_front()?;
+            if let Some(unanswered) = state.unanswered.get_mut(&id) {
+                unanswered.sent = true;
+                let command = CommandHead::new(&unanswered.passed, Instant::now());
+                let frame = LinkFrame {
+                    head: FrameHead::Command { id, command },
+                    body: unanswered.passed.submission.payload.clone(),
+                };
+                return Some(frame.encode());
+            }
+        }
+    }
+
+    /// The owner has answered a command.
+    ///
+    /// # Errors
+    /// The answer cannot be read. The command is answered all the same, since its reply is dropped.
+    pub fn answered(&self, id: u64, outcome: OutcomeHead, body: Bytes) -> Result<(), NoFrame> {
+        let Some(unanswered) = self.lock().unanswered.remove(&id) else {
+            return Ok(());
+        };
+        let mut reply = unanswered.passed.submission.reply;
+        let (request_id, result) = outcome.into_result(body)?;
+        reply.request_id = request_id;
+        reply.answer(result);
+        Ok(())
+    }
+
+    /// The other member has not begun a command.
+    pub fn take_back(&self, id: u64) -> Option<Passed> {
+        let unanswered = self.lock().unanswered.remove(&id)?;
+        Some(unanswered.passed)
+    }
+
+    /// Takes the commands that had no result for too long.
+    pub fn overdue(&self, now: Instant) -> Vec<Passed> {
+        let mut state = self.lock();
+        let overdue = state.unanswered.iter();
+        let overdue = overdue.filter(|(_, unanswered)| unanswered.until <= now);
+        let overdue: Vec<u64> = overdue.map(|(id, _)| *id).collect();
+        let taken = overdue.iter().filter_map(|id| state.unanswered.remove(id));
+        taken.map(|unanswered| unanswered.passed).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::command::{Authority, DoorKind, Outcome, Reply, Submission, Success, Transfer};
+
+    fn link() -> Arc<Link> {
+        Link::new(Member {
+            name: "b".into(),
+            advertise: Arc::new("http://192.0.2.2:8080".parse().unwrap()),
+        })
+    }
+
+    fn command(outcomes: &mpsc::Sender<Outcome>) -> Passed {
+        let outcomes = outcomes.clone();
+        let reply = Reply::new("1".into(), "audio/mute", move |outcome| {
+            let _ = outcomes.send(outcome);
+        });
+        Passed::command(Submission {
+            room: "1".into(),
+            command: "audio/mute".into(),
+            payload: "true".into(),
+            expires: None,
+            received: Instant::now(),
+            authority: Authority::Ordinary,
+            door: DoorKind::Http,
+            transfer: Transfer::None,
+            reply,
+        })
+    }
+
+    fn frame(link: &Link) -> Option<FrameHead> {
+        let frame = LinkFrame::decode(link.next_frame()?).unwrap();
+        Some(frame.head)
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_not_connected_takes_no_command() {
+        let (outcomes, _outcome) = mpsc::channel();
+        let link = link();
+        let refused = link.pass(command(&outcomes));
+        assert!(matches!(refused, Err(NotTaken::NotConnected(_))));
+        link.connected();
+        assert!(link.pass(command(&outcomes)).is_ok());
+        link.ended("why");
+        assert_eq!(link.why_not_connected().as_deref(), Some("why"));
+        assert!(link.pass(command(&outcomes)).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_link_that_was_closed_is_not_connected_again() {
+        let (outcomes, _outcome) = mpsc::channel();
+        let link = link();
+        link.close("gone");
+        link.connected();
+        assert!(link.pass(command(&outcomes)).is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_differs_from_what_was_not_when_the_link_ends() {
+        let (outcomes, _outcome) = mpsc::channel();
+        let link = link();
+        link.connected();
+        for _ in 0..3 {
+            link.pass(command(&outcomes)).unwrap();
+        }
+        assert!(matches!(
+            frame(&link),
+            Some(FrameHead::Command { id: 0, .. })
+        ));
+        assert!(link.take_back(0).is_some());
+        assert!(frame(&link).is_some());
+        let ended = link.ended("why");
+        assert_eq!((ended.sent.len(), ended.unsent.len()), (1, 1));
+        assert_eq!(link.unanswered(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_given_once() {
+        let (outcomes, outcome) = mpsc::channel();
+        let link = link();
+        link.connected();
+        link.pass(command(&outcomes)).unwrap();
+        let answer = || {
+            OutcomeHead::new(Outcome {
+                room: "1".into(),
+                command: "audio/mute".into(),
+                request_id: None,
+                took: Duration::ZERO,
+                result: Ok(Success::new(200, true.into())),
+            })
+        };
+        for _ in 0..2 {
+            let (head, body) = answer();
+            link.answered(0, head, body).unwrap();
+        }
+        drop(outcomes);
+        assert_eq!(outcome.iter().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn more_commands_than_the_limit_are_not_taken() {
+        let (outcomes, _outcome) = mpsc::channel();
+        let link = link();
+        link.connected();
+        for _ in 0..MOST_UNANSWERED {
+            link.pass(command(&outcomes)).unwrap();
+        }
+        let refused = link.pass(command(&outcomes));
+        assert!(matches!(refused, Err(NotTaken::Full(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_without_a_result_is_overdue_in_the_end() {
+        let (outcomes, _outcome) = mpsc::channel();
+        let link = link();
+        link.connected();
+        link.pass(command(&outcomes)).unwrap();
+        assert!(link.overdue(Instant::now()).is_empty());
+        tokio::time::advance(RESULT_TIMEOUT).await;
+        assert_eq!(link.overdue(Instant::now()).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_wanted_is_asked_for_again_after_each_connect() {
+        let link = link();
+        let (one, two): (Arc<str>, Arc<str>) = ("1".into(), "2".into());
+        link.watch(&one, Some(Depth::All));
+        link.watch(&two, Some(Depth::Availability));
+        for _ in 0..2 {
+            link.connected();
+            let asked: Vec<_> = std::iter::from_fn(|| frame(&link)).collect();
+            let watch = |room: &str, depth| FrameHead::Watch {
+                rooms: vec![room.to_owned()],
+                depth,
+            };
+            let wanted = [watch("1", Depth::All), watch("2", Depth::Availability)];
+            assert_eq!(asked, wanted);
+            link.ended("why");
+        }
+        link.connected();
+        while frame(&link).is_some() {}
+        link.watch(&one, None);
+        let unwatched = FrameHead::Unwatch(vec!["1".into()]);
+        assert_eq!(frame(&link), Some(unwatched));
+    }
+}
