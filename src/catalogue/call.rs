@@ -75,6 +75,25 @@ impl Call {
         request_id
     }
 
+    /// Whether a command that may have been carried out can be carried out again: the second time changes
+    /// nothing, or it fails before a request is sent. What is found from the state at the time is another command
+    /// the second time.
+    pub fn is_safe_to_repeat(command: &str, payload: &Bytes) -> bool {
+        let Ok(call) = Self::parse(command, payload, &mut None) else {
+            return true;
+        };
+        let mut variants = call.spellings();
+        let is_plain = |variant: &Variant| {
+            let command = &variant.command;
+            let plan = matches!(
+                command.plan,
+                Plan::Direct | Plan::Split(_) | Plan::Read(_) | Plan::Stored(_) | Plan::Search
+            );
+            command.repeatable && plan
+        };
+        call.toggled().is_none() && variants.all(is_plain)
+    }
+
     /// The call of a command whose payload, a file, streams in.
     ///
     /// # Errors

@@ -51,6 +51,7 @@ mod retained_watch;
 mod send;
 mod session;
 mod settings;
+mod shared;
 mod subscriber;
 mod subscription;
 mod survey;
@@ -79,6 +80,7 @@ pub use leftovers::Retained;
 pub use message::ReplyAddress;
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
+pub use shared::{RefusedRoom, RoomRole, SharedRooms, SharingRules};
 pub use survey::{RetainedMessage, Survey};
 pub use trial::{BrokerRight, BrokerTrial, TrialTopics, try_broker};
 
