@@ -40,6 +40,9 @@ pub const GATEWAY_HEALTH: &str = "gateway/health";
 /// The gateway's warnings and errors, as they happen. Not retained.
 pub const GATEWAY_LOG: &str = "gateway/log";
 
+/// The gateways that share their rooms, with how many each has. Only where there are several.
+pub const GATEWAY_CLUSTER: &str = "gateway/cluster";
+
 /// The filter for the topics about the gateway, and about others with the same prefix.
 pub const ALL_GATEWAY_TOPICS: &str = "gateway/+";
 

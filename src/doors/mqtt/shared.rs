@@ -140,7 +140,8 @@ impl SharedRooms {
     }
 
     /// These rooms are about to move to another gateway. New commands are held from now on; what has begun is
-    /// finished by the caller, who calls [`SharedRooms::released`] then.
+    /// finished by the caller, who calls [`SharedRooms::released`] then. Only of rooms that have arrived
+    /// ([`SharedRooms::established`]).
     pub fn hold<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
         self.change(rooms, |inner, room| inner.hearing.hold(room));
     }
@@ -208,7 +209,24 @@ impl SharedRooms {
         Some(refused)
     }
 
-    /// Changes whenever grants do.
+    /// Waits until this gateway is the owner of all these rooms in every gateway's eyes: its own marker has come back.
+    /// Three seconds after the marker was sent it counts as if it had. Without a connection to the broker nothing
+    /// comes back, so this needs a time limit too.
+    pub async fn established(&self, rooms: &[Arc<str>]) {
+        let mut grants = self.grants.subscribe();
+        loop {
+            grants.borrow_and_update();
+            let inner = self.lock();
+            let is_there = |room: &Arc<str>| inner.hearing.is_established(room);
+            let all = rooms.iter().all(is_there);
+            drop(inner);
+            if all || grants.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Changes whenever grants do, and whenever a marker came back.
     pub fn grants(&self) -> watch::Receiver<()> {
         self.grants.subscribe()
     }

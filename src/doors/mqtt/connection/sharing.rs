@@ -12,7 +12,7 @@ use rumqttc::v5::mqttbytes::v5::{
 use tokio::time::Instant;
 
 use super::{Connection, ConnectionLost};
-use crate::doors::mqtt::DoorContext;
+use crate::doors::mqtt::{DoorContext, RoomRole};
 use crate::doors::mqtt::packets::SubAck;
 use crate::doors::mqtt::session::BrokerSession;
 use crate::doors::mqtt::shared::SharedRooms;
@@ -69,12 +69,13 @@ impl Connection {
             sweeps && status.is_some_and(|status| status.complete)
         });
         for room in complete {
-            let is_own = inner.hearing.role(room) == Some(crate::doors::mqtt::RoomRole::Owner);
+            let is_own = inner.hearing.role(room) == Some(RoomRole::Owner);
             if is_own && inner.swept.insert(room.clone()) {
                 inner.filters.sweep(room);
             }
         }
         drop(inner);
+        shared.grants_changed();
         shared.changed.notify_one();
         Ok(())
     }
@@ -162,7 +163,7 @@ impl Connection {
         telemetry.broker_refused_subscription(&filter, &refused.reason, ROOM_NOT_HEARD);
     }
 
-    /// The connection ended. True if that may be because of a room's filter.
+    /// The connection ended, perhaps because of a room's filter.
     pub(super) fn shared_connection_ended(&mut self, lost: &ConnectionLost) {
         let Some(shared) = &self.context.settings.shared else {
             return;

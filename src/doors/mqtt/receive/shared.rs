@@ -17,6 +17,7 @@ use crate::doors::mqtt::shared::hearing::{Act, HeardCommand, Lane, Term};
 use crate::doors::mqtt::shared::messages::{
     CommandId, DONE, MOVED, command_of, read_done, read_marker,
 };
+use crate::state::Owner;
 use crate::topics::{Below, GATEWAY_INFO, Topic, is_gateway_topic};
 
 /// The answer of a deputy to what its owner may have carried out.
@@ -111,6 +112,12 @@ impl Receiver {
                     owner,
                     mark.id,
                 );
+            // The former owner may have been slow with it. It is not what the device says now.
+            let known = context.store.get(topic);
+            let is_wrong = known.is_some_and(|known| known.payload != publish.payload);
+            if is_state && owner == Owner::ThisGateway && is_wrong {
+                context.subscriber.lost(topic);
+            }
             if is_state || is_marked {
                 return 0;
             }
@@ -270,6 +277,10 @@ impl Receiver {
                         false => inner.hearing.others_marker(&room, lane, arrival, now),
                     }
                     inner.follow(&Arc::from(room));
+                }
+                drop(inner);
+                if is_own {
+                    shared.grants_changed();
                 }
             }
             DONE if !is_own => {

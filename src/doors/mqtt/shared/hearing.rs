@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::memory::{Memory, MemoryUse, RememberedCommand};
+use super::memory::{Memory, MemoryUse};
 
 /// So long after the room was released the former owner waits for the new owner's marker.
 pub const MARKER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,9 +44,6 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::AtMostOnce, Self::AtLeastOnce];
-
     fn index(self) -> usize {
         match self {
             Self::AtMostOnce => 0,
@@ -109,6 +106,15 @@ pub enum RoomRole {
     Lost,
 }
 
+/// What this gateway is for a room that has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AfterLeaving {
+    Deputy,
+    Deaf,
+    /// The room comes back.
+    Owner,
+}
+
 #[derive(Debug)]
 struct HeardRoom<C: HeardCommand, R> {
     role: RoomRole,
@@ -125,8 +131,7 @@ struct HeardRoom<C: HeardCommand, R> {
     passed: [bool; 2],
     /// When the former owner waits no longer.
     leaves_at: Option<Instant>,
-    /// After it has left, it hears the room no more.
-    then_deaf: bool,
+    after_leaving: AfterLeaving,
     /// Commands that wait for the fence, or for the next owner.
     waiting: Vec<(Lane, C)>,
     memory: Memory<C>,
@@ -146,7 +151,7 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
             marker_sent: None,
             passed: [false; 2],
             leaves_at: None,
-            then_deaf: false,
+            after_leaving: AfterLeaving::Deputy,
             waiting: Vec::new(),
             memory: Memory::default(),
             parked: Vec::new(),
@@ -207,7 +212,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     pub fn deputize(&mut self, room: &Arc<str>, now: Instant) {
         let entry = self.rooms.entry(room.clone());
         let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
-        heard.then_deaf = false;
+        heard.after_leaving = AfterLeaving::Deputy;
         match heard.role {
             RoomRole::Deputy | RoomRole::Leaving => {}
             RoomRole::Owner | RoomRole::Lost => {
@@ -219,7 +224,9 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     /// It hears this room no more; one that is leaving, once it has left.
     pub fn stop_hearing(&mut self, room: &str) {
         match self.rooms.get_mut(room) {
-            Some(heard) if heard.role == RoomRole::Leaving => heard.then_deaf = true,
+            Some(heard) if heard.role == RoomRole::Leaving => {
+                heard.after_leaving = AfterLeaving::Deaf;
+            }
             Some(_) => self.remove(room),
             None => {}
         }
@@ -255,12 +262,16 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     pub fn move_in(&mut self, room: &Arc<str>) {
         let entry = self.rooms.entry(room.clone());
         let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
-        if heard.role != RoomRole::Owner {
-            heard.own_as(Arrival::Moved);
+        match heard.role {
+            RoomRole::Owner => {}
+            // The marker of the gateway that had it meanwhile has not come yet.
+            RoomRole::Leaving => heard.after_leaving = AfterLeaving::Owner,
+            RoomRole::Deputy | RoomRole::Lost => heard.own_as(Arrival::Moved),
         }
     }
 
-    /// The room is about to move to another gateway: new commands are held.
+    /// The room is about to move to another gateway: new commands are held. To be called when its own marker has
+    /// come back ([`Hearing::is_established`]).
     pub fn hold(&mut self, room: &str) {
         if let Some(heard) = self.rooms.get_mut(room)
             && heard.role == RoomRole::Owner
@@ -268,7 +279,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             heard.role = RoomRole::Leaving;
             heard.passed = [false; 2];
             heard.leaves_at = None;
-            heard.then_deaf = false;
+            heard.after_leaving = AfterLeaving::Deputy;
         }
     }
 
@@ -379,7 +390,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
                 }
             }
             (RoomRole::Owner | RoomRole::Lost, _) | (RoomRole::Leaving, Arrival::TakenOver) => {
-                let is_deaf = heard.then_deaf;
+                let is_deaf = heard.after_leaving == AfterLeaving::Deaf;
                 self.dropped_results += heard.give_up(&mut self.usage, now);
                 if is_deaf {
                     self.remove(room);
@@ -403,8 +414,10 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         heard.leaves_at = None;
         heard.awaits = [false; 2];
         heard.waits_for_marker = false;
-        if heard.then_deaf {
-            self.remove(room);
+        match heard.after_leaving {
+            AfterLeaving::Deputy => {}
+            AfterLeaving::Deaf => self.remove(room),
+            AfterLeaving::Owner => heard.own_as(Arrival::Moved),
         }
     }
 
@@ -535,6 +548,12 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         }
     }
 
+    /// Whether it is the owner, and every gateway that listens knows which commands are its own.
+    pub fn is_established(&self, room: &str) -> bool {
+        let heard = self.rooms.get(room);
+        heard.is_some_and(|it| it.role == RoomRole::Owner && it.awaits == [false; 2])
+    }
+
     /// What it is for this room; `None` if it does not hear it.
     pub fn role(&self, room: &str) -> Option<RoomRole> {
         self.rooms.get(room).map(|heard| heard.role)
@@ -543,11 +562,6 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     /// Every room that it hears, with what it is for it.
     pub fn roles(&self) -> impl Iterator<Item = (&Arc<str>, RoomRole)> {
         self.rooms.iter().map(|(room, heard)| (room, heard.role))
-    }
-
-    /// Whether something waits for [`Hearing::next_act`].
-    pub fn has_acts(&self) -> bool {
-        !self.acts.is_empty()
     }
 
     /// How many commands are remembered, and how many were forgotten because there were too many.
@@ -562,9 +576,6 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         heard.map_or_else(Vec::new, |heard| heard.memory.ids())
     }
 }
-
-/// For the caller, which settles: the command with when it was heard.
-pub type Remembered<C> = RememberedCommand<C>;
 
 #[cfg(test)]
 mod tests;
