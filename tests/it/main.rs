@@ -65,6 +65,7 @@ mod readiness;
 mod recorded;
 mod reload;
 mod setup_page;
+mod shared_rooms;
 mod spellings;
 mod startup;
 mod tcp;

@@ -32,9 +32,7 @@ use super::survey::Survey;
 use crate::gateway_id::GatewayId;
 use crate::net::ClientTls;
 use crate::telemetry::broker_span;
-use crate::topics::{
-    GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, Prefix, RoomTopics, Topic,
-};
+use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, Prefix, RoomTopics, Topic};
 
 /// How long after the speaker's connection broke the broker says `offline`. The next speaker needs four seconds
 /// at most: three until the others know that it is dead, and one to connect.

@@ -172,7 +172,8 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
         }),
     };
     // With the session the will goes out at the latest, MQTT 5 section 3.1.3.2.2.
-    let delay = u32::try_from(settings.will_delay.as_secs()).map_or(expiry, |delay| delay.min(expiry));
+    let delay =
+        u32::try_from(settings.will_delay.as_secs()).map_or(expiry, |delay| delay.min(expiry));
     let will = LastWill::new(
         settings.at_broker(GATEWAY_AVAILABILITY),
         "offline",

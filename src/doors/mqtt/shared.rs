@@ -199,7 +199,9 @@ impl SharedRooms {
     /// `None` while some are not answered.
     fn answers(&self, rooms: &[Arc<str>]) -> Option<Vec<RefusedRoom>> {
         let inner = self.lock();
-        let heard = rooms.iter().filter(|room| inner.hearing.role(room).is_some());
+        let heard = rooms
+            .iter()
+            .filter(|room| inner.hearing.role(room).is_some());
         let mut refused = Vec::new();
         for room in heard.filter(|room| !inner.filters.is_granted(room)) {
             let reason = inner.filters.refusal(room)?.to_owned();

@@ -12,13 +12,13 @@ use rumqttc::v5::mqttbytes::v5::{
 use tokio::time::Instant;
 
 use super::{Connection, ConnectionLost};
-use crate::doors::mqtt::{DoorContext, RoomRole};
 use crate::doors::mqtt::packets::SubAck;
 use crate::doors::mqtt::session::BrokerSession;
 use crate::doors::mqtt::shared::SharedRooms;
 use crate::doors::mqtt::shared::messages::{DONE, MOVED, ROOMS_A_MARKER, done, marker};
 use crate::doors::mqtt::shared::room_filters::{FilterRequest, RefusedRoom};
 use crate::doors::mqtt::subscription::rooms_filter;
+use crate::doors::mqtt::{DoorContext, RoomRole};
 use crate::topics::{RoomTopics, gateway_topic};
 
 /// What it means that a room's filter is not granted.

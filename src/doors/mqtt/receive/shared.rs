@@ -26,7 +26,8 @@ const OWNER_ENDED: &str = "the gateway that had the room ended before it had an 
 /// The answer where nobody has the room.
 const NO_OWNER: &str = "no gateway of the cluster can reach the room's device safely now";
 /// The answer while a room moves.
-const TOO_MANY_WAIT: &str = "the room moves to another gateway, and 64 commands wait for that already";
+const TOO_MANY_WAIT: &str =
+    "the room moves to another gateway, and 64 commands wait for that already";
 
 /// Whose result it is, for a command that this gateway hears as one of several.
 #[derive(Debug, Clone)]

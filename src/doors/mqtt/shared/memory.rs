@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_result_ends_the_oldest_of_equal_commands() {
-        let (mut memory, mut usage, now) = (Memory::default(), MemoryUse::default(), Instant::now());
+        let (mut memory, mut usage, now) =
+            (Memory::default(), MemoryUse::default(), Instant::now());
         for number in [1, 2, 1, 3] {
             memory.remember(Numbered(number, Some(10)), &mut usage, now);
         }
@@ -211,7 +212,8 @@ mod tests {
 
     #[test]
     fn a_result_that_overtook_its_command_ends_it_within_seconds() {
-        let (mut memory, mut usage, now) = (Memory::default(), MemoryUse::default(), Instant::now());
+        let (mut memory, mut usage, now) =
+            (Memory::default(), MemoryUse::default(), Instant::now());
         memory.forget(1, &mut usage, now);
         memory.remember(Numbered(1, Some(1)), &mut usage, now);
         assert!(memory.ids().is_empty());
@@ -225,7 +227,8 @@ mod tests {
 
     #[test]
     fn above_the_limits_the_payload_goes_first_and_then_the_command_is_counted() {
-        let (mut memory, mut usage, now) = (Memory::default(), MemoryUse::default(), Instant::now());
+        let (mut memory, mut usage, now) =
+            (Memory::default(), MemoryUse::default(), Instant::now());
         for number in 0..200 {
             memory.remember(Numbered(number, Some(1)), &mut usage, now);
         }

@@ -223,7 +223,12 @@ impl RoomFilters {
 
     /// The connection ended, perhaps because of what was asked for last. Returns the room that is left out from
     /// now on, if it is known.
-    pub fn connection_ended(&mut self, lost: &str, can_mean_filter: bool, now: Instant) -> Option<RefusedRoom> {
+    pub fn connection_ended(
+        &mut self,
+        lost: &str,
+        can_mean_filter: bool,
+        now: Instant,
+    ) -> Option<RefusedRoom> {
         let pending = self.pending.take().filter(|pending| !pending.is_sweep);
         self.granted.clear();
         self.surplus.clear();

@@ -346,10 +346,7 @@ fn while_the_fence_is_closed_commands_and_results_wait() {
     hearing.command(ROOM, lane, Numbered(4), true, now);
     assert_eq!(
         acts(&mut hearing),
-        [
-            Act::CarryOut(Numbered(3), 1),
-            Act::CarryOut(Numbered(4), 1)
-        ]
+        [Act::CarryOut(Numbered(3), 1), Act::CarryOut(Numbered(4), 1)]
     );
 }
 
@@ -411,10 +408,7 @@ fn without_a_marker_the_former_owner_passes_on_and_the_new_one_begins_later() {
     let mut new = TestHearing::default();
     new.move_in(&room());
     assert_eq!(new.markers(|_| false, now), []);
-    assert_eq!(
-        new.markers(|_| true, now),
-        [(Arrival::Moved, vec![room()])]
-    );
+    assert_eq!(new.markers(|_| true, now), [(Arrival::Moved, vec![room()])]);
     new.tick(true, now + MARKER_TIMEOUT);
     new.command(ROOM, lane, Numbered(1), true, now);
     assert!(acts(&mut new).is_empty());
