@@ -27,9 +27,8 @@ use super::receive::Receiver;
 use super::refusals::{Obstacle, Verdict};
 use super::send::{add_messages, send_next};
 use super::session::{BrokerSession, SessionLimits};
-use super::shared::SharedRooms;
-use super::subscription::{FilterEnds, Subscription, filters, shared_filters};
-use sharing::name_finished;
+use super::subscription::{FilterEnds, Subscription, filters};
+use sharing::{changed, name_finished, shared_filters};
 use upkeep::Upkeep;
 
 use crate::doors::flush_rule::FlushRule;
@@ -321,14 +320,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the commands of every room that is this gateway's arrive.
-    fn has_commands(&self, session: &BrokerSession) -> bool {
-        match &self.context.settings.shared {
-            Some(shared) => session.subscription.is_answered && shared.hears_own_rooms(),
-            None => session.subscription.has_commands,
-        }
-    }
-
     /// The gateway is ready when commands can arrive and the broker acknowledges what it gets.
     fn check_ready(&mut self, session: &mut BrokerSession) {
         let is_ready = session.is_acknowledged && self.has_commands(session);
@@ -486,14 +477,6 @@ impl Connection {
             telemetry.broker_lost(&reason);
         }
         delay
-    }
-}
-
-/// Something is to be done for shared rooms.
-async fn changed(shared: Option<&SharedRooms>) {
-    match shared {
-        Some(shared) => shared.changed.notified().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -3,12 +3,13 @@
 //! [`SharedRooms`] is the whole boundary: who places the rooms calls it, and the door does what follows at
 //! the broker. Knows neither who decides nor how the gateways know each other.
 //!
-//! `hearing` decides who carries out what, `memory` holds what a deputy has heard, `room_filters` what is
+//! `hearing` decides who carries out what, `heard_room` is what it knows of one room, `memory` holds what a deputy has heard, `room_filters` what is
 //! subscribed to, `messages` what gateways tell each other at the broker. The door's side is
 //! `receive/shared.rs` and `connection/sharing.rs`. `docs/decisions/commands-in-the-gap.md` says why.
 
+mod heard_room;
 pub(super) mod hearing;
-mod memory;
+pub(super) mod memory;
 pub(super) mod messages;
 pub(super) mod room_filters;
 
@@ -218,14 +219,16 @@ impl SharedRooms {
         let mut grants = self.grants.subscribe();
         loop {
             grants.borrow_and_update();
-            let inner = self.lock();
-            let is_there = |room: &Arc<str>| inner.hearing.is_established(room);
-            let all = rooms.iter().all(is_there);
-            drop(inner);
-            if all || grants.changed().await.is_err() {
+            if self.are_established(rooms) || grants.changed().await.is_err() {
                 return;
             }
         }
+    }
+
+    fn are_established(&self, rooms: &[Arc<str>]) -> bool {
+        let inner = self.lock();
+        let mut rooms = rooms.iter();
+        rooms.all(|room| inner.hearing.is_established(room))
     }
 
     /// Changes whenever grants do, and whenever a marker came back.
@@ -260,7 +263,7 @@ impl SharedRooms {
     pub(super) fn hears_own_rooms(&self) -> bool {
         let inner = self.lock();
         let mut own = (inner.hearing.roles()).filter(|(_, role)| *role == RoomRole::Owner);
-        own.all(|(room, _)| inner.filters.is_granted(room)) && inner.filters.is_settled()
+        inner.filters.is_settled() && own.all(|(room, _)| inner.filters.is_granted(room))
     }
 
     /// Whether this gateway publishes the states and events of this room.

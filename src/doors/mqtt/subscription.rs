@@ -15,8 +15,6 @@ use super::DoorContext;
 use super::packets::SubAck;
 use super::reason::ReasonCode;
 use super::settings::SUBACK_TIMEOUT;
-use super::shared::SharedRooms;
-use super::shared::messages::{DONE, MOVED};
 use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics, gateway_topic};
 
 /// How long after a refusal the commands are asked for again: somebody may have changed the broker's
@@ -130,30 +128,6 @@ pub fn filters(context: &DoorContext, with_retained: bool) -> Vec<Filter> {
         ..rooms_filter(context)
     });
     own.into_iter().chain(extra).collect()
-}
-
-/// The filters where several gateways share the rooms: what they say to each other, and the extra ones. The rooms'
-/// filters come after them.
-pub fn shared_filters(context: &DoorContext, shared: &SharedRooms) -> Vec<Filter> {
-    let settings = &context.settings;
-    let of_all = |kind: &str| settings.prefix.add(&gateway_topic("+", kind));
-    let live = |path: String, nolocal: bool| Filter {
-        path,
-        nolocal,
-        ..rooms_filter(context)
-    };
-    let info = Filter {
-        path: settings.prefix.add(&gateway_topic(shared.name(), "info")),
-        ..gateway_filter(&settings.prefix)
-    };
-    let own = [
-        live(of_all(MOVED), false),
-        live(of_all(DONE), true),
-        info,
-        gateway_filter(&settings.prefix),
-    ];
-    let extra = filters(context, false);
-    own.into_iter().chain(extra.into_iter().skip(2)).collect()
 }
 
 /// The filter by which a gateway hears that the broker still holds what it has published.

@@ -17,7 +17,7 @@ use crate::doors::mqtt::session::BrokerSession;
 use crate::doors::mqtt::shared::SharedRooms;
 use crate::doors::mqtt::shared::messages::{DONE, MOVED, ROOMS_A_MARKER, done, marker};
 use crate::doors::mqtt::shared::room_filters::{FilterRequest, RefusedRoom};
-use crate::doors::mqtt::subscription::rooms_filter;
+use crate::doors::mqtt::subscription::{filters, gateway_filter, rooms_filter};
 use crate::doors::mqtt::{DoorContext, RoomRole};
 use crate::topics::{RoomTopics, gateway_topic};
 
@@ -44,7 +44,9 @@ impl Connection {
         }
         self.follow_filters(&shared, session)?;
         self.publish_markers(&shared, session)?;
-        self.check_ready(session);
+        if !session.is_ready {
+            self.check_ready(session);
+        }
         Ok(())
     }
 
@@ -56,28 +58,36 @@ impl Connection {
         let (is_open, now) = (shared.rules().may_act(), Instant::now());
         let mut inner = shared.lock();
         inner.hearing.tick(is_open, now);
-        let heard: Vec<_> = inner.filters.wanted().iter().cloned().collect();
-        for room in &heard {
-            inner.follow(room);
+        for room in inner.hearing.take_removed() {
+            inner.follow(&room);
         }
         if inner.filters.is_overdue(now) {
             return Err(ConnectionLost::SubscribeTimeout);
         }
-        let sweeps = !self.receiver.lacks_retain_flag && session.is_ready;
-        let complete = heard.iter().filter(|room| {
-            let status = self.context.store.room(room);
-            sweeps && status.is_some_and(|status| status.complete)
-        });
-        for room in complete {
-            let is_own = inner.hearing.role(room) == Some(RoomRole::Owner);
-            if is_own && inner.swept.insert(room.clone()) {
-                inner.filters.sweep(room);
+        if !self.receiver.lacks_retain_flag && session.is_ready {
+            let own = (inner.hearing.roles()).filter(|(_, role)| *role == RoomRole::Owner);
+            let unswept = own.filter(|(room, _)| !inner.swept.contains(*room));
+            let store = &self.context.store;
+            let is_complete = |room: &str| store.room(room).is_some_and(|it| it.complete);
+            let complete = unswept.filter(|(room, _)| is_complete(room));
+            let complete: Vec<_> = complete.map(|(room, _)| room.clone()).collect();
+            for room in complete {
+                inner.filters.sweep(&room);
+                inner.swept.insert(room);
             }
         }
         drop(inner);
         shared.grants_changed();
         shared.changed.notify_one();
         Ok(())
+    }
+
+    /// Whether the commands of every room that is this gateway's arrive.
+    pub(super) fn has_commands(&self, session: &BrokerSession) -> bool {
+        match &self.context.settings.shared {
+            Some(shared) => session.subscription.is_answered && shared.hears_own_rooms(),
+            None => session.subscription.has_commands,
+        }
     }
 
     fn follow_filters(
@@ -238,4 +248,36 @@ pub(super) fn name_finished(
         ..Publish::default()
     };
     Ok(session.link.put(&Packet::Publish(publish))?)
+}
+
+/// The filters where several gateways share the rooms: what they say to each other, and the extra ones. The rooms'
+/// filters come after them.
+pub(super) fn shared_filters(context: &DoorContext, shared: &SharedRooms) -> Vec<Filter> {
+    let settings = &context.settings;
+    let of_all = |kind: &str| settings.prefix.add(&gateway_topic("+", kind));
+    let live = |path: String, nolocal: bool| Filter {
+        path,
+        nolocal,
+        ..rooms_filter(context)
+    };
+    let info = Filter {
+        path: settings.prefix.add(&gateway_topic(shared.name(), "info")),
+        ..gateway_filter(&settings.prefix)
+    };
+    let own = [
+        live(of_all(MOVED), false),
+        live(of_all(DONE), true),
+        info,
+        gateway_filter(&settings.prefix),
+    ];
+    let extra = filters(context, false);
+    own.into_iter().chain(extra.into_iter().skip(2)).collect()
+}
+
+/// Something is to be done for shared rooms.
+pub(super) async fn changed(shared: Option<&SharedRooms>) {
+    match shared {
+        Some(shared) => shared.changed.notified().await,
+        None => std::future::pending().await,
+    }
 }

@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use super::{CameRetained, ReceivedCommand, Receiver};
 use crate::catalogue::Call;
-use crate::command::{DoorKind, ErrorCode, Failure, Reply};
+use crate::command::{DoorKind, ErrorCode, Failure};
 use crate::doors::mqtt::mark::Mark;
 use crate::doors::mqtt::shared::SharedRooms;
-use crate::doors::mqtt::shared::hearing::{Act, HeardCommand, Lane, Term};
+use crate::doors::mqtt::shared::hearing::{Act, Lane, Term};
+use crate::doors::mqtt::shared::memory::HeardCommand;
 use crate::doors::mqtt::shared::messages::{
     CommandId, DONE, MOVED, command_of, read_done, read_marker,
 };
@@ -228,13 +229,11 @@ impl Receiver {
             term: None,
             id: heard.id,
         };
-        let (reply, payload): (Reply, Bytes) = match self.reply(heard.command, Some(reply)) {
-            (reply, publish, _) => (reply, publish.payload),
-        };
+        let (reply, publish, _) = self.reply(heard.command, Some(reply));
         let failure = Failure::new(code, message);
         self.context
             .gateway
-            .refuse(DoorKind::Mqtt, reply, &payload, failure);
+            .refuse(DoorKind::Mqtt, reply, &publish.payload, failure);
     }
 
     /// A message of a gateway came, perhaps of this one.

@@ -14,13 +14,15 @@
 //! Pure: the caller passes the time and whether the fence is open, and does what [`Act`] says. Knows no
 //! topics and no broker. `memory` holds what a deputy remembers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::memory::{Memory, MemoryUse};
+use super::heard_room::{AfterLeaving, HeardRoom};
+pub use super::heard_room::{Arrival, Lane};
+use super::memory::{HeardCommand, MemoryUse};
 
 /// So long after the room was released the former owner waits for the new owner's marker.
 pub const MARKER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -33,33 +35,6 @@ pub const LOST_TIMEOUT: Duration = Duration::from_secs(5);
 /// At most this many commands of a room wait for a marker or for the fence: as many as wait in the
 /// room's queue otherwise.
 const WAITING_COMMANDS: usize = 64;
-
-/// The messages that the broker keeps in order with each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// QoS 0.
-    AtMostOnce,
-    /// QoS 1, and QoS 2, which the broker delivers as QoS 1.
-    AtLeastOnce,
-}
-
-impl Lane {
-    fn index(self) -> usize {
-        match self {
-            Self::AtMostOnce => 0,
-            Self::AtLeastOnce => 1,
-        }
-    }
-}
-
-/// How an owner came by a room, as its marker says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// The former owner has handed it over, and answers for the commands before the marker.
-    Moved,
-    /// The former owner is dead. The new one has settled what it remembered.
-    TakenOver,
-}
 
 /// Counts how often this gateway became the owner of a room.
 pub type Term = u64;
@@ -81,18 +56,6 @@ pub enum Act<C, R> {
     Publish(R),
 }
 
-/// A command, as far as it matters here.
-pub trait HeardCommand {
-    /// The same for the same message at each gateway.
-    type Id: Copy + Eq + std::fmt::Debug;
-    /// Its id.
-    fn id(&self) -> Self::Id;
-    /// How many bytes it takes in memory.
-    fn size(&self) -> usize;
-    /// Forgets the payload: it can be answered then, and not be carried out.
-    fn shorten(&mut self);
-}
-
 /// What this gateway is for a room that it hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomRole {
@@ -106,85 +69,6 @@ pub enum RoomRole {
     Lost,
 }
 
-/// What this gateway is for a room that has left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AfterLeaving {
-    Deputy,
-    Deaf,
-    /// The room comes back.
-    Owner,
-}
-
-#[derive(Debug)]
-struct HeardRoom<C: HeardCommand, R> {
-    role: RoomRole,
-    term: Term,
-    /// Results of commands of this term and earlier ones are another gateway's to give.
-    given_up: Term,
-    /// By lane: this gateway's own marker has not come back.
-    awaits: [bool; 2],
-    /// What comes before the own marker is the former owner's.
-    waits_for_marker: bool,
-    marker_due: Option<Arrival>,
-    marker_sent: Option<Instant>,
-    /// By lane: the next owner's marker has come.
-    passed: [bool; 2],
-    /// When the former owner waits no longer.
-    leaves_at: Option<Instant>,
-    after_leaving: AfterLeaving,
-    /// Commands that wait for the fence, or for the next owner.
-    waiting: Vec<(Lane, C)>,
-    memory: Memory<C>,
-    /// Results that wait until it is known whether they are this gateway's to give.
-    parked: Vec<(Instant, R)>,
-}
-
-impl<C: HeardCommand, R> HeardRoom<C, R> {
-    fn new(role: RoomRole) -> Self {
-        Self {
-            role,
-            term: 0,
-            given_up: 0,
-            awaits: [false; 2],
-            waits_for_marker: false,
-            marker_due: None,
-            marker_sent: None,
-            passed: [false; 2],
-            leaves_at: None,
-            after_leaving: AfterLeaving::Deputy,
-            waiting: Vec::new(),
-            memory: Memory::default(),
-            parked: Vec::new(),
-        }
-    }
-
-    /// It is another gateway's room now, which answers for everything.
-    fn give_up(&mut self, usage: &mut MemoryUse, now: Instant) -> usize {
-        for (_, command) in self.waiting.drain(..) {
-            self.memory.remember(command, usage, now);
-        }
-        self.role = RoomRole::Deputy;
-        self.given_up = self.term;
-        self.marker_due = None;
-        self.marker_sent = None;
-        self.awaits = [false; 2];
-        self.waits_for_marker = false;
-        let dropped = self.parked.len();
-        self.parked.clear();
-        dropped
-    }
-
-    fn own_as(&mut self, arrival: Arrival) {
-        self.role = RoomRole::Owner;
-        self.term += 1;
-        self.awaits = [true; 2];
-        self.waits_for_marker = arrival == Arrival::Moved;
-        self.marker_due = Some(arrival);
-        self.marker_sent = None;
-        self.leaves_at = None;
-    }
-}
-
 /// The rooms that this gateway hears.
 #[derive(Debug)]
 pub struct Hearing<C: HeardCommand, R> {
@@ -193,6 +77,10 @@ pub struct Hearing<C: HeardCommand, R> {
     acts: VecDeque<Act<C, R>>,
     /// Results that were dropped because another gateway gives them.
     dropped_results: usize,
+    /// The rooms whose marker is due.
+    unmarked: BTreeSet<Arc<str>>,
+    /// Rooms that are heard no more since the last call of [`Hearing::take_removed`].
+    removed: Vec<Arc<str>>,
 }
 
 impl<C: HeardCommand, R> Default for Hearing<C, R> {
@@ -202,6 +90,8 @@ impl<C: HeardCommand, R> Default for Hearing<C, R> {
             usage: MemoryUse::default(),
             acts: VecDeque::new(),
             dropped_results: 0,
+            unmarked: BTreeSet::new(),
+            removed: Vec::new(),
         }
     }
 }
@@ -233,7 +123,9 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     }
 
     fn remove(&mut self, room: &str) {
-        if let Some(mut heard) = self.rooms.remove(room) {
+        if let Some((room, mut heard)) = self.rooms.remove_entry(room) {
+            self.unmarked.remove(&room);
+            self.removed.push(room);
             heard.memory.clear(&mut self.usage);
             self.dropped_results += heard.parked.len();
         }
@@ -246,6 +138,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         let was_owner = heard.role == RoomRole::Owner && !heard.waits_for_marker;
         if !was_owner {
             heard.own_as(Arrival::TakenOver);
+            self.unmarked.insert(room.clone());
         }
         let term = heard.term;
         for remembered in heard.memory.take(&mut self.usage) {
@@ -266,7 +159,10 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             RoomRole::Owner => {}
             // The marker of the gateway that had it meanwhile has not come yet.
             RoomRole::Leaving => heard.after_leaving = AfterLeaving::Owner,
-            RoomRole::Deputy | RoomRole::Lost => heard.own_as(Arrival::Moved),
+            RoomRole::Deputy | RoomRole::Lost => {
+                heard.own_as(Arrival::Moved);
+                self.unmarked.insert(room.clone());
+            }
         }
     }
 
@@ -417,7 +313,10 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         match heard.after_leaving {
             AfterLeaving::Deputy => {}
             AfterLeaving::Deaf => self.remove(room),
-            AfterLeaving::Owner => heard.own_as(Arrival::Moved),
+            AfterLeaving::Owner => {
+                heard.own_as(Arrival::Moved);
+                self.unmarked.insert(room.into());
+            }
         }
     }
 
@@ -504,6 +403,11 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         }
     }
 
+    /// The rooms that are heard no more since the last call.
+    pub fn take_removed(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.removed)
+    }
+
     /// How many results were dropped since the last call.
     pub fn take_dropped_results(&mut self) -> usize {
         std::mem::take(&mut self.dropped_results)
@@ -518,32 +422,38 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         can_hear: impl Fn(&Arc<str>) -> bool,
         now: Instant,
     ) -> Vec<(Arrival, Vec<Arc<str>>)> {
-        let mut due = Vec::new();
-        for arrival in [Arrival::Moved, Arrival::TakenOver] {
-            let mut rooms = Vec::new();
-            for (room, heard) in &mut self.rooms {
-                if heard.marker_due == Some(arrival) && can_hear(room) {
-                    heard.marker_due = None;
-                    heard.marker_sent = Some(now);
-                    rooms.push(room.clone());
-                }
+        let (mut moved, mut taken_over) = (Vec::new(), Vec::new());
+        let rooms = &mut self.rooms;
+        self.unmarked.retain(|room| {
+            let Some(heard) = rooms.get_mut(room).filter(|it| it.marker_due.is_some()) else {
+                return false;
+            };
+            if !can_hear(room) {
+                return true;
             }
-            if !rooms.is_empty() {
-                due.push((arrival, rooms));
+            match heard.marker_due.take() {
+                Some(Arrival::Moved) => moved.push(room.clone()),
+                Some(Arrival::TakenOver) => taken_over.push(room.clone()),
+                None => {}
             }
-        }
-        due
+            heard.marker_sent = Some(now);
+            false
+        });
+        let due = [(Arrival::Moved, moved), (Arrival::TakenOver, taken_over)];
+        let due = due.into_iter().filter(|(_, rooms)| !rooms.is_empty());
+        due.collect()
     }
 
     /// The connection is lost: markers that have not come back are sent again on the next one.
     pub fn disconnected(&mut self) {
-        for heard in self.rooms.values_mut() {
+        for (room, heard) in &mut self.rooms {
             if heard.marker_sent.take().is_some() && heard.awaits != [false; 2] {
                 heard.awaits = [true; 2];
                 heard.marker_due = Some(match heard.waits_for_marker {
                     true => Arrival::Moved,
                     false => Arrival::TakenOver,
                 });
+                self.unmarked.insert(room.clone());
             }
         }
     }

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::hearing::HeardCommand;
-
 /// Of each room: as many as its queue takes.
 const ROOM_COMMANDS: usize = 64;
 /// Of all rooms.
@@ -25,6 +23,18 @@ const LONGEST_COMMAND: Duration = Duration::from_secs(90);
 const EARLY_RESULT: Duration = Duration::from_secs(5);
 /// And so many of each room.
 const EARLY_RESULTS: usize = 64;
+
+/// A command, as far as it matters here.
+pub trait HeardCommand {
+    /// The same for the same message at each gateway.
+    type Id: Copy + Eq + std::fmt::Debug;
+    /// Its id.
+    fn id(&self) -> Self::Id;
+    /// How many bytes it takes in memory.
+    fn size(&self) -> usize;
+    /// Forgets the payload: it can be answered then, and not be carried out.
+    fn shorten(&mut self);
+}
 
 /// A command that was heard.
 #[derive(Debug)]
