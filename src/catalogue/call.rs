@@ -381,6 +381,27 @@ mod tests {
     }
 
     #[test]
+    fn only_what_changes_nothing_the_second_time_is_safe_to_repeat() {
+        for (command, payload, is_safe) in [
+            ("audio/volume/set", "40", true),
+            ("audio/mute", "", true),
+            ("audio/volume/get", "", true),
+            // Answered without a request.
+            ("audio/volume/set", "loud", true),
+            ("no/such/command", "", true),
+            ("audio/volume/up", "", false),
+            ("audio/muted/set", "toggle", false),
+            ("call/dial", "1234", false),
+            ("calendar/next/dial", "", false),
+            ("camera/move", "left", false),
+            ("system/reboot", "", false),
+        ] {
+            let safe = Call::is_safe_to_repeat(command, &Bytes::from(payload));
+            assert_eq!(safe, is_safe, "{command} {payload}");
+        }
+    }
+
+    #[test]
     fn an_id_of_the_devices_cannot_step_out_of_its_path() {
         // The URL library leaves out line ends and tabs before it looks for steps.
         for id in [
