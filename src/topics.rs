@@ -40,6 +40,9 @@ pub const GATEWAY_HEALTH: &str = "gateway/health";
 /// The gateway's warnings and errors, as they happen. Not retained.
 pub const GATEWAY_LOG: &str = "gateway/log";
 
+/// The gateways that share their rooms, with how many each has. Only where there are several.
+pub const GATEWAY_CLUSTER: &str = "gateway/cluster";
+
 /// The filter for the topics about the gateway, and about others with the same prefix.
 pub const ALL_GATEWAY_TOPICS: &str = "gateway/+";
 
@@ -179,6 +182,17 @@ pub fn is_below_longer_prefix(topic: &str) -> bool {
     ends.any(is_gateway_topic)
 }
 
+/// A topic of one of several gateways that share their rooms: `gateway/<name>/…`.
+pub fn gateway_topic(name: &str, topic: &str) -> String {
+    format!("{GATEWAY}{name}/{topic}")
+}
+
+/// Where one of several gateways has its own topic `gateway/…`; `None` for the topics of rooms and of others.
+pub fn of_gateway(name: &str, topic: &str) -> Option<String> {
+    let below = topic.strip_prefix(GATEWAY)?;
+    (!below.contains('/')).then(|| gateway_topic(name, below))
+}
+
 /// Splits a topic without prefix into the room and everything that follows it.
 pub fn split_room(topic: &str) -> Option<(&str, &str)> {
     topic.strip_prefix(ROOM)?.split_once('/')
@@ -204,6 +218,11 @@ impl<'a> RoomTopics<'a> {
     /// The common beginning of its topics: `room/1/`.
     pub fn start(self) -> String {
         format!("{ROOM}{}/", self.0)
+    }
+
+    /// Everything of the room, as an MQTT filter: `room/1/#`.
+    pub fn all(self) -> String {
+        format!("{ROOM}{}/#", self.0)
     }
 
     /// A state, command or query of the room.

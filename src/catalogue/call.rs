@@ -75,6 +75,25 @@ impl Call {
         request_id
     }
 
+    /// Whether a command that may have been carried out can be carried out again: the second time changes
+    /// nothing, or it fails before a request is sent. What is found from the state at the time is another command
+    /// the second time.
+    pub fn is_safe_to_repeat(command: &str, payload: &Bytes) -> bool {
+        let Ok(call) = Self::parse(command, payload, &mut None) else {
+            return true;
+        };
+        let mut variants = call.spellings();
+        let is_plain = |variant: &Variant| {
+            let command = &variant.command;
+            let plan = matches!(
+                command.plan,
+                Plan::Direct | Plan::Split(_) | Plan::Read(_) | Plan::Stored(_) | Plan::Search
+            );
+            command.repeatable && plan
+        };
+        call.toggled().is_none() && variants.all(is_plain)
+    }
+
     /// The call of a command whose payload, a file, streams in.
     ///
     /// # Errors
@@ -359,6 +378,27 @@ mod tests {
         made.push(search.page().unwrap().unwrap().request(0));
         made.push(search.delete().unwrap().request(0));
         made
+    }
+
+    #[test]
+    fn only_what_changes_nothing_the_second_time_is_safe_to_repeat() {
+        for (command, payload, is_safe) in [
+            ("audio/volume/set", "40", true),
+            ("audio/mute", "", true),
+            ("audio/volume/get", "", true),
+            // Answered without a request.
+            ("audio/volume/set", "loud", true),
+            ("no/such/command", "", true),
+            ("audio/volume/up", "", false),
+            ("audio/muted/set", "toggle", false),
+            ("call/dial", "1234", false),
+            ("calendar/next/dial", "", false),
+            ("camera/move", "left", false),
+            ("system/reboot", "", false),
+        ] {
+            let safe = Call::is_safe_to_repeat(command, &Bytes::from(payload));
+            assert_eq!(safe, is_safe, "{command} {payload}");
+        }
     }
 
     #[test]

@@ -20,7 +20,8 @@
 //! `refusals` (which the broker does not take), `pace` (how fast they are sent) and `postponed` (which
 //! wait for a time of their own), `redelivery` which commands the broker repeats, `first_commands` those
 //! that arrive with what it retains, `delivery` and `retained_watch` whether it delivers and holds what it
-//! should, `restores` which states somebody else has cleared, `leftovers` what an earlier run left there,
+//! should, `restores` which states somebody else has cleared, `shared` which rooms it hears where several gateways
+//! share them, `presence` what their speaker says for all, `leftovers` what an earlier run left there,
 //! `other_gateways` which others publish at the same topics; `mark` tells whose message is whose. `survey`
 //! is a connection of its own, for `poly2mqtt clear`, `trial` what `check --connect` does. This is the only
 //! place that names an MQTT
@@ -42,6 +43,7 @@ mod outgoing;
 mod pace;
 mod packets;
 mod postponed;
+mod presence;
 mod reason;
 mod receive;
 mod redelivery;
@@ -51,6 +53,7 @@ mod retained_watch;
 mod send;
 mod session;
 mod settings;
+mod shared;
 mod subscriber;
 mod subscription;
 mod survey;
@@ -77,8 +80,10 @@ use subscriber::MqttSubscriber;
 pub use error::ConnectionLost;
 pub use leftovers::Retained;
 pub use message::ReplyAddress;
+pub use presence::Presence;
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
+pub use shared::{RefusedRoom, RoomRole, SharedRooms, SharingRules};
 pub use survey::{RetainedMessage, Survey};
 pub use trial::{BrokerRight, BrokerTrial, TrialTopics, try_broker};
 

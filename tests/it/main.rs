@@ -69,6 +69,7 @@ mod readiness;
 mod recorded;
 mod reload;
 mod setup_page;
+mod shared_rooms;
 mod spellings;
 mod startup;
 mod tcp;

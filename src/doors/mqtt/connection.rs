@@ -5,6 +5,7 @@
 //! turns items into messages. Nothing is published before the broker has answered the subscription,
 //! and what it never answers ends the connection. `upkeep` does what is done now and then.
 
+mod sharing;
 mod upkeep;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use super::refusals::{Obstacle, Verdict};
 use super::send::{add_messages, send_next};
 use super::session::{BrokerSession, SessionLimits};
 use super::subscription::{FilterEnds, Subscription, filters};
+use sharing::{changed, name_finished, shared_filters};
 use upkeep::Upkeep;
 
 use crate::doors::flush_rule::FlushRule;
@@ -157,20 +159,35 @@ impl Connection {
         // Something came from the broker since the last ping.
         let mut is_alive = true;
         let mut flush_rule = FlushRule::default();
-        let filters = filters(&context, !self.asked_for_leftovers);
-        session.subscription = Subscription::new(filters, &self.filter_ends, Instant::now());
+        let now = Instant::now();
+        let shared = context.settings.shared.as_deref();
+        session.subscription = match shared {
+            Some(shared) => {
+                let filters = shared_filters(&context, shared);
+                Subscription::without_commands(filters, &self.filter_ends, now)
+            }
+            None => {
+                let filters = filters(&context, !self.asked_for_leftovers);
+                Subscription::new(filters, &self.filter_ends, now)
+            }
+        };
         self.subscribe(session)?;
-        if !self.asked_for_leftovers {
+        if !self.asked_for_leftovers && shared.is_none() {
             self.receiver.asked_for_retained();
         }
         self.settles_at = None;
         self.upkeep.connected(Instant::now());
         loop {
             let stops = stopping.is_cancelled();
+            if let Some(shared) = shared.filter(|_| stops) {
+                shared.lock().hearing.stop();
+            }
             while let Some(packet) = session.link.next()? {
                 self.receive(packet, session)?;
             }
+            self.share(session)?;
             let sent_result = self.send_waiting(session);
+            name_finished(&context, session)?;
             let all_sent = outbox.is_empty()
                 && session.unsent.is_empty()
                 && session.inflight.is_empty()
@@ -199,6 +216,7 @@ impl Connection {
                     is_alive = true;
                 }
                 () = outbox.filled(), if self.may_send(session) => {}
+                () = changed(shared), if shared.is_some() => {}
                 _ = pings.tick() => {
                     if !std::mem::replace(&mut is_alive, false) {
                         return Err(ConnectionLost::Silent);
@@ -209,14 +227,17 @@ impl Connection {
                 () = sleep_until(settles_at.unwrap_or_else(Instant::now)), if settles_at.is_some() => {
                     self.settles_at = None;
                     // Without the filter of the rooms nothing of them was told.
-                    self.asked_for_leftovers = session.subscription.has_commands;
+                    self.asked_for_leftovers = self.has_commands(session);
                     context.subscriber.settle(&context.store, Instant::now());
                 }
                 () = sleep_until(next_message.unwrap_or_else(Instant::now)), if next_message.is_some() => {}
                 () = sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {
                     self.receiver.first_commands_over();
                 }
-                _ = deadlines.tick() => self.check_deadlines(session)?,
+                _ = deadlines.tick() => {
+                    self.share_by_time(session)?;
+                    self.check_deadlines(session)?;
+                }
                 () = stopping.cancelled(), if !stops => {}
             }
         }
@@ -257,9 +278,10 @@ impl Connection {
             BrokerPacket::Publish(publish) => {
                 let (id, qos) = (publish.pkid, publish.qos);
                 self.upkeep.arrived(&self.context, &publish);
-                if self.receiver.publish(publish) {
-                    self.outgoing.results_pending += 1;
-                }
+                self.outgoing.results_pending += match &self.context.settings.shared {
+                    Some(shared) => self.receiver.shared_publish(shared, publish),
+                    None => usize::from(self.receiver.publish(publish)),
+                };
                 session.acknowledge(id, qos, self.receiver.redeliveries.last())?;
             }
             BrokerPacket::PubRel(id) => {
@@ -278,6 +300,7 @@ impl Connection {
                     self.check_ready(session);
                 }
             }
+            BrokerPacket::SubAck(ack) if self.rooms_answered(&ack) => {}
             BrokerPacket::SubAck(ack) => {
                 let asked = session.subscription.pending().to_vec();
                 if self.receiver.suback(&ack, &mut session.subscription) {
@@ -299,7 +322,7 @@ impl Connection {
 
     /// The gateway is ready when commands can arrive and the broker acknowledges what it gets.
     fn check_ready(&mut self, session: &mut BrokerSession) {
-        let is_ready = session.is_acknowledged && session.subscription.has_commands;
+        let is_ready = session.is_acknowledged && self.has_commands(session);
         if is_ready && !std::mem::replace(&mut session.is_ready, true) {
             self.backoff.connected();
             self.context.telemetry.broker_connected();
@@ -372,6 +395,7 @@ impl Connection {
     /// The connection ended. What was not acknowledged is sent again on the next one, before all else,
     /// but a message that is the reason for the end is left out.
     fn end(&mut self, mut session: BrokerSession, lost: ConnectionLost) -> Lost {
+        self.shared_connection_ended(&lost);
         let in_flight: Vec<(Bytes, usize)> = (session.inflight.iter())
             .map(|sent| (sent.topic.clone(), sent.size))
             .collect();

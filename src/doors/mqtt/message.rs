@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 
+use super::shared::messages::{COMMAND_PROPERTY, CommandId};
 use crate::command::{Outcome, Success};
 use crate::topics::{Prefix, RoomTopics};
 
@@ -14,6 +15,8 @@ pub struct ReplyAddress {
     pub response: Option<String>,
     /// The MQTT 5 correlation data.
     pub correlation: Option<Bytes>,
+    /// The command's id, where other gateways hear it too.
+    pub command: Option<CommandId>,
 }
 
 /// A result with where it goes.
@@ -104,6 +107,8 @@ pub fn result_messages(prefix: &Prefix, delivery: &Delivery) -> Vec<Message> {
     };
     let mut user = vec![("status".to_owned(), status.to_owned())];
     user.extend(code.map(|code| ("code".to_owned(), code.to_owned())));
+    let command = address.command.filter(|_| address.response.is_none());
+    user.extend(command.map(|id| (COMMAND_PROPERTY.to_owned(), id.to_string())));
     let result_topic = || prefix.add(&room.result(&outcome.command));
     let topic = address.response.clone().unwrap_or_else(result_topic);
     messages.push(Message {

@@ -46,7 +46,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     pub fn new(context: Arc<DoorContext>) -> Self {
-        let availability = context.settings.prefix.add(GATEWAY_AVAILABILITY);
+        let availability = context.settings.at_broker(GATEWAY_AVAILABILITY);
         Self {
             refusals: Refusals::new(availability.into()),
             context,
@@ -198,9 +198,10 @@ impl Outgoing {
     /// Too many wait: this event or result is not sent.
     fn give_up(&mut self, item: &Item<Delivery>) {
         let prefix = &self.context.settings.prefix;
+        let settings = &self.context.settings;
         let (topic, size) = match item {
-            Item::State(topic) => (prefix.add(topic), 0),
-            Item::Event(topic, payload) => (prefix.add(topic), payload.len()),
+            Item::State(topic) => (settings.at_broker(topic), 0),
+            Item::Event(topic, payload) => (settings.at_broker(topic), payload.len()),
             Item::Reply(delivery) => {
                 self.results_pending = self.results_pending.saturating_sub(1);
                 let message = result_messages(prefix, delivery).pop();

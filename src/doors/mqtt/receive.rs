@@ -4,6 +4,8 @@
 //! Hands commands in or refuses them; sends nothing to the broker itself. Which commands are repeats is
 //! known by [`Redeliveries`].
 
+mod shared;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +30,9 @@ use crate::topics::{
     ALL_GATEWAY_TOPICS, ALL_ROOMS, Filter, Topic, check_response, is_gateway_topic,
 };
 
+pub use shared::SharedCommand;
+use shared::SharedReply;
+
 /// The answer to a command with the retain flag.
 const RETAINED_COMMAND: &str = "a retained command is never carried out, because the broker would \
                                 repeat it; publish it without the retain flag";
@@ -48,6 +53,8 @@ pub struct Receiver {
     pub first_commands: FirstCommands<ReceivedCommand>,
     /// What other parts of the program have asked for.
     extra_filters: Vec<Filter>,
+    /// A retained message of a shared room came without the flag that says so.
+    pub lacks_retain_flag: bool,
 }
 
 /// A publish that is a command.
@@ -77,6 +84,7 @@ impl Receiver {
             context,
             redeliveries: Redeliveries::default(),
             first_commands: FirstCommands::default(),
+            lacks_retain_flag: false,
         }
     }
 
@@ -95,7 +103,7 @@ impl Receiver {
             false => CameRetained::No,
         };
         for command in held.commands {
-            self.command(command, came_retained);
+            self.command(command, came_retained, None);
         }
     }
 
@@ -159,12 +167,12 @@ impl Receiver {
             received,
         };
         if self.first_commands.until().is_none() {
-            self.command(command, came_retained);
+            self.command(command, came_retained, None);
             return true;
         }
         let size = command.publish.payload.len();
         if let Err(too_many) = self.first_commands.hold(command, size) {
-            self.command(too_many, CameRetained::Perhaps);
+            self.command(too_many, CameRetained::Perhaps, None);
         }
         true
     }
@@ -189,16 +197,24 @@ impl Receiver {
         }
     }
 
-    fn command(&self, received: ReceivedCommand, came_retained: CameRetained) {
+    /// The reply of a command, the rest of the command, and what is wrong with its response topic.
+    fn reply(
+        &self,
+        received: ReceivedCommand,
+        shared: Option<SharedReply>,
+    ) -> (Reply, Publish, Result<(), String>) {
         let ReceivedCommand {
             room,
             command,
-            publish,
-            received,
+            mut publish,
+            ..
         } = received;
         let context = &self.context;
-        let properties = publish.properties.unwrap_or_default();
-        let response = properties.response_topic;
+        let properties = publish.properties.as_mut();
+        let (response, correlation) = properties.map_or((None, None), |properties| {
+            let response = properties.response_topic.take();
+            (response, properties.correlation_data.take())
+        });
         let checked = match response.as_deref() {
             Some(response) => {
                 let settings = &context.settings;
@@ -208,14 +224,36 @@ impl Receiver {
         };
         let address = ReplyAddress {
             response: response.filter(|_| checked.is_ok()),
-            correlation: properties.correlation_data,
+            correlation,
+            command: shared.as_ref().map(|shared| shared.id),
         };
         let subscriber = context.subscriber.clone();
         let deliver = move |outcome: Outcome| {
             let outcome = Box::new(outcome);
-            subscriber.outbox.push_reply(Delivery { address, outcome });
+            let delivery = Delivery { address, outcome };
+            match shared {
+                Some(SharedReply {
+                    shared,
+                    term: Some(term),
+                    ..
+                }) => shared.answered(term, delivery),
+                _ => subscriber.outbox.push_reply(delivery),
+            }
         };
-        let reply = Reply::new(room.clone(), command.clone(), deliver);
+        (Reply::new(room, command, deliver), publish, checked)
+    }
+
+    fn command(
+        &self,
+        received: ReceivedCommand,
+        came_retained: CameRetained,
+        shared: Option<SharedReply>,
+    ) {
+        let (room, command) = (received.room.clone(), received.command.clone());
+        let received_at = received.received;
+        let context = &self.context;
+        let (reply, publish, checked) = self.reply(received, shared);
+        let properties = publish.properties.unwrap_or_default();
         let (size, limit) = (publish.payload.len(), context.settings.max_payload);
         let refusal = if let Err(message) = checked {
             Some(Failure::new(ErrorCode::InvalidPayload, message))
@@ -246,8 +284,8 @@ impl Receiver {
             room,
             command,
             payload: publish.payload,
-            expires: expiry.map(|seconds| received + Duration::from_secs(seconds.into())),
-            received,
+            expires: expiry.map(|seconds| received_at + Duration::from_secs(seconds.into())),
+            received: received_at,
             authority: Authority::RoomAllows,
             door: DoorKind::Mqtt,
             transfer: Transfer::None,

@@ -19,7 +19,7 @@ use super::session::BrokerSession;
 
 use crate::command::{ErrorCode, Failure};
 use crate::state::{Item, StateValue};
-use crate::topics::{GATEWAY_AVAILABILITY, is_gateway_topic};
+use crate::topics::{GATEWAY_AVAILABILITY, Topic, is_gateway_topic};
 
 /// Adds an item's messages to those of the session that wait. The last message represents the item:
 /// when it is acknowledged, the item is done.
@@ -35,6 +35,13 @@ pub fn add_messages(
         refusals,
     };
     let mut messages = maker.messages(&item);
+    if let Item::Reply(delivery) = &item
+        && delivery.address.response.is_some()
+        && let Some(command) = delivery.address.command
+    {
+        let room = delivery.outcome.room.clone();
+        session.finished.push((room, command));
+    }
     let last = messages.pop();
     let before = messages.into_iter().map(|message| (message, None));
     session.unsent.extend(before);
@@ -151,8 +158,9 @@ impl MessageMaker<'_> {
     fn messages(&mut self, item: &Item<Delivery>) -> Vec<Message> {
         match item {
             Item::State(topic) => self.state(topic).into_iter().collect(),
+            Item::Event(topic, _) if !is_own(self.context, topic) => Vec::new(),
             Item::Event(topic, payload) => {
-                let topic = self.context.settings.prefix.add(topic);
+                let topic = self.context.settings.at_broker(topic);
                 let event = self.checked(Message::plain(topic, payload.clone(), None));
                 event.into_iter().collect()
             }
@@ -237,6 +245,13 @@ impl MessageMaker<'_> {
     }
 }
 
+/// Whether this gateway publishes the topic. It may know the states of rooms that others have.
+fn is_own(context: &DoorContext, topic: &str) -> bool {
+    let room = Topic::parse(topic).and_then(|topic| topic.room());
+    let shared = context.settings.shared.as_ref().zip(room);
+    shared.is_none_or(|(shared, room)| shared.publishes(room))
+}
+
 /// The newest value of a topic; an empty payload clears the topic at the broker. `None` for what
 /// another gateway has published there since, and must not lose.
 fn state_message(context: &DoorContext, topic: &str) -> Option<Message> {
@@ -246,8 +261,11 @@ fn state_message(context: &DoorContext, topic: &str) -> Option<Message> {
             let publish = |value: StateValue| StateValue::text((extra.encode)(&value.payload));
             (value.map(publish), topic.to_owned())
         }
-        _ => (context.store.get(topic), context.settings.prefix.add(topic)),
+        _ => (context.store.get(topic), context.settings.at_broker(topic)),
     };
+    if !is_own(context, topic) {
+        return None;
+    }
     let subscriber = &context.subscriber;
     let mut user = Mark::own(&context.settings);
     match &value {

@@ -2,6 +2,7 @@
 //! announced.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -12,6 +13,7 @@ use super::inflight::Inflight;
 use super::link::Link;
 use super::message::{Delivery, Message};
 use super::settings::MqttSettings;
+use super::shared::messages::CommandId;
 use super::subscription::Subscription;
 use crate::state::Item;
 
@@ -34,6 +36,8 @@ pub struct BrokerSession {
     pub pings: VecDeque<u64>,
     /// The broker has acknowledged a message.
     pub is_acknowledged: bool,
+    /// Commands whose results are among those that wait to be written, and which no deputy sees.
+    pub finished: Vec<(Arc<str>, CommandId)>,
     /// It was told that the gateway can work with this broker.
     pub is_ready: bool,
 }
@@ -60,6 +64,7 @@ impl BrokerSession {
             unsent: VecDeque::new(),
             pings: VecDeque::new(),
             is_acknowledged: false,
+            finished: Vec::new(),
             is_ready: false,
         }
     }

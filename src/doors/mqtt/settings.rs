@@ -4,6 +4,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
@@ -14,10 +15,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::mark::Mark;
 use super::redelivery::RECEIVE_MAXIMUM;
+use super::shared::SharedRooms;
 use crate::config::{Fingerprint, host_port};
 use crate::gateway_id::GatewayId;
 use crate::net::{ClientTls, ClientTlsSettings, Handshakes, ServerWords};
-use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, Prefix};
+use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, Prefix, of_gateway};
 
 /// From the look-up of the broker's name to its CONNACK. A broker takes milliseconds; a busy one
 /// with TLS over a slow line takes seconds.
@@ -91,6 +93,10 @@ pub struct MqttSettings {
     pub keep_alive: Duration,
     /// Whether the broker publishes `offline` when the connection breaks.
     pub has_will: bool,
+    /// How long the broker waits before it publishes that, as far as it keeps the session.
+    pub will_delay: Duration,
+    /// The rooms that several gateways share; without it this gateway has every room.
+    pub shared: Option<Arc<SharedRooms>>,
 }
 
 impl MqttSettings {
@@ -115,6 +121,31 @@ impl MqttSettings {
             max_payload: 10 << 20,
             keep_alive: Duration::from_secs(30),
             has_will: true,
+            will_delay: WILL_DELAY,
+            shared: None,
+        }
+    }
+
+    /// The same for one of several gateways that share their rooms. `cluster` is the same for all of them, and
+    /// of no other gateways at this broker. Each is a client of its own, and all of them have one mark, so that a
+    /// room's next owner knows what an earlier one has left. A dead gateway's session would only fill the broker.
+    #[must_use]
+    pub fn sharing(self, cluster: &str, shared: Arc<SharedRooms>) -> Self {
+        Self {
+            client_id: format!("{cluster}-{}", shared.name()),
+            gateway_id: GatewayId::of_client(cluster),
+            session_expiry: Duration::ZERO,
+            shared: Some(shared),
+            ..self
+        }
+    }
+
+    /// Where the broker has a topic of this gateway. What is about one of several gateways is below its name.
+    pub(super) fn at_broker(&self, topic: &str) -> String {
+        let own = self.shared.as_ref();
+        match own.and_then(|shared| of_gateway(shared.name(), topic)) {
+            Some(topic) => self.prefix.add(&topic),
+            None => self.prefix.add(topic),
         }
     }
 
@@ -141,9 +172,10 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
         }),
     };
     // With the session the will goes out at the latest, MQTT 5 section 3.1.3.2.2.
-    let delay = u32::try_from(WILL_DELAY.as_secs()).map_or(expiry, |delay| delay.min(expiry));
+    let delay =
+        u32::try_from(settings.will_delay.as_secs()).map_or(expiry, |delay| delay.min(expiry));
     let will = LastWill::new(
-        settings.prefix.add(GATEWAY_AVAILABILITY),
+        settings.at_broker(GATEWAY_AVAILABILITY),
         "offline",
         QoS::AtLeastOnce,
         true,

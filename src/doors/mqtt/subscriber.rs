@@ -133,7 +133,7 @@ impl MqttSubscriber {
     }
 
     /// The broker does not hold this state any more.
-    fn lost(&self, topic: &str) {
+    pub fn lost(&self, topic: &str) {
         if self.restores().lost(topic, Instant::now()) {
             self.outbox.push_state(&Arc::from(topic));
         }

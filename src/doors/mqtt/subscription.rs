@@ -15,7 +15,7 @@ use super::DoorContext;
 use super::packets::SubAck;
 use super::reason::ReasonCode;
 use super::settings::SUBACK_TIMEOUT;
-use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics};
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics, gateway_topic};
 
 /// How long after a refusal the commands are asked for again: somebody may have changed the broker's
 /// access rules.
@@ -130,6 +130,19 @@ pub fn filters(context: &DoorContext, with_retained: bool) -> Vec<Filter> {
     own.into_iter().chain(extra).collect()
 }
 
+/// The filter by which a gateway hears that the broker still holds what it has published.
+pub fn retained_filter(context: &DoorContext) -> Filter {
+    let settings = &context.settings;
+    let gateway = gateway_filter(&settings.prefix);
+    match &settings.shared {
+        Some(shared) => Filter {
+            path: settings.prefix.add(&gateway_topic(shared.name(), "info")),
+            ..gateway
+        },
+        None => gateway,
+    }
+}
+
 /// The filter of what gateways say.
 pub fn gateway_filter(prefix: &Prefix) -> Filter {
     Filter {
@@ -157,7 +170,7 @@ pub fn own_rooms_filter(context: &DoorContext) -> Filter {
 }
 
 /// The filter of the rooms, without the gateway's own messages and without retained ones.
-fn rooms_filter(context: &DoorContext) -> Filter {
+pub fn rooms_filter(context: &DoorContext) -> Filter {
     Filter {
         path: context.settings.prefix.add(ALL_ROOMS),
         qos: QoS::AtLeastOnce,
@@ -231,6 +244,15 @@ impl Subscription {
             waiting,
             ask_again,
             ..Self::default()
+        }
+    }
+
+    /// Asks for these filters, none of which is that of the commands.
+    pub fn without_commands(filters: Vec<Filter>, ends: &FilterEnds, now: Instant) -> Self {
+        Self {
+            commands: String::new(),
+            ask_again: None,
+            ..Self::new(filters, ends, now)
         }
     }
 

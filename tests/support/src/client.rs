@@ -155,6 +155,20 @@ impl Client {
         self.acknowledged().await;
     }
 
+    /// Publishes with QoS 0, for which nothing is acknowledged.
+    pub async fn publish_at_most_once(
+        &self,
+        topic: &str,
+        payload: impl Into<Vec<u8>>,
+        properties: PublishProperties,
+    ) {
+        let (qos, payload) = (QoS::AtMostOnce, payload.into());
+        self.client
+            .publish_with_properties(topic, qos, false, payload, properties)
+            .await
+            .unwrap();
+    }
+
     /// Publishes all these without waiting in between, and then for the acknowledgements.
     pub async fn publish_all(&self, messages: &[(&str, String)]) {
         for (topic, payload) in messages {

@@ -16,7 +16,7 @@ use crate::doors::mqtt::delivery::{DELIVERY_TIMEOUT, DeliveryCheck};
 use crate::doors::mqtt::inflight::SentMessage;
 use crate::doors::mqtt::retained_watch::{RetainedWatch, Retention};
 use crate::doors::mqtt::session::BrokerSession;
-use crate::doors::mqtt::subscription::{gateway_filter, own_rooms_filter};
+use crate::doors::mqtt::subscription::{own_rooms_filter, retained_filter};
 use crate::state::StateStore;
 use crate::topics::{
     ALL_GATEWAY_TOPICS, ALL_ROOMS, Below, GATEWAY_AVAILABILITY, GATEWAY_INFO, Topic,
@@ -159,13 +159,16 @@ impl Connection {
     /// Asks the broker for the gateway's own messages, if that is due.
     fn ask(&mut self, session: &mut BrokerSession, now: Instant) -> Result<(), ConnectionLost> {
         let (context, upkeep) = (&self.context, &mut self.upkeep);
-        let gateway = gateway_filter(&context.settings.prefix);
+        let gateway = retained_filter(context);
         if !upkeep.retained.is_due(now) || !session.subscription.is_granted(&gateway.path) {
             return Ok(());
         }
         let mut filters = vec![gateway];
         upkeep.retained.asked(now);
-        let can_check = session.subscription.has_commands && !self.outgoing.pace.is_slow();
+        // Of shared rooms others would come too.
+        let is_alone = context.settings.shared.is_none();
+        let can_check =
+            is_alone && session.subscription.has_commands && !self.outgoing.pace.is_slow();
         if upkeep.delivery.is_wanted() && can_check {
             let prefix = &context.settings.prefix;
             let rooms = rooms(&context.store);

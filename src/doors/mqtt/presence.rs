@@ -1,0 +1,335 @@
+//! `gateway/availability` and `gateway/cluster` of several gateways: a small connection of their speaker.
+//!
+//! `gateway/availability` is to be `online` while any gateway is, without a blink. All gateways have one client id for
+//! this connection, and only the speaker holds it. Its will says `offline` after [`WILL_DELAY`]. The next
+//! speaker connects before that, with the same session, and then the broker publishes no will (MQTT 5, section
+//! 3.1.3.2.2). So only the death of the last gateway is told.
+//!
+//! Also clears what is left of rooms that no gateway has in its configuration. Who speaks is decided elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    Disconnect, DisconnectReasonCode, Packet, PingReq, PubAck, Publish, PublishProperties,
+    Subscribe,
+};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout, timeout_at};
+use tracing::Instrument;
+
+use super::error::ConnectionLost;
+use super::link::Link;
+use super::mark::Mark;
+use super::packets::BrokerPacket;
+use super::reason::ReasonCode;
+use super::settings::{MqttSettings, client_tls};
+use super::shared::SharingRules;
+use super::subscription::gateway_filter;
+use super::survey::Survey;
+use crate::gateway_id::GatewayId;
+use crate::net::ClientTls;
+use crate::telemetry::broker_span;
+use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, Prefix, RoomTopics, Topic};
+
+/// How long after the speaker's connection broke the broker says `offline`. The next speaker needs four seconds
+/// at most: three until the others know that it is dead, and one to connect.
+const WILL_DELAY: Duration = Duration::from_secs(10);
+/// How long the broker keeps the session; the will goes out with its end at the latest.
+const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
+/// The first and the longest wait before the next connection is tried. Both together are much shorter than the
+/// will's delay.
+const RECONNECT_DELAYS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
+/// The wait after another gateway has taken the connection over: it is the speaker now, and this one learns that soon.
+const TAKEN_OVER_DELAY: Duration = Duration::from_secs(3);
+/// How long writing the last message may take.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often an idle connection is tested. Without an answer by the next test it is dead.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// An `offline` that is not true is taken back at most this often: the other side may be a gateway that insists.
+const CORRECTION_INTERVAL: Duration = Duration::from_secs(1);
+/// So long after it began to speak a gateway clears what is left of rooms that are configured nowhere. By then it knows
+/// the configuration of every other one.
+const CLEAR_AFTER: Duration = Duration::from_secs(30);
+
+/// What this gateway says for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Role {
+    Silent,
+    /// With the payload of `gateway/cluster`.
+    Speaker(String),
+    /// It ends, and it is the last one.
+    LastWords,
+    Ended,
+}
+
+/// The presence session of one of several gateways.
+#[derive(Debug)]
+pub struct Presence {
+    role: watch::Sender<Role>,
+    task: JoinHandle<()>,
+}
+
+impl Presence {
+    /// Says nothing yet. `settings` are those of the door; `cluster` is the same for all gateways that share rooms.
+    ///
+    /// # Errors
+    /// Certificate files that cannot be used.
+    pub fn start(
+        settings: &MqttSettings,
+        cluster: &str,
+        rules: Arc<dyn SharingRules>,
+    ) -> Result<Self, String> {
+        let settings = MqttSettings {
+            client_id: format!("{cluster}-presence"),
+            gateway_id: GatewayId::of_client(cluster),
+            session_expiry: SESSION_EXPIRY,
+            will_delay: WILL_DELAY,
+            keep_alive: PING_INTERVAL * 3,
+            has_will: true,
+            shared: None,
+            ..settings.clone()
+        };
+        let tls = client_tls(&settings)?;
+        let (role, roles) = watch::channel(Role::Silent);
+        let span = broker_span(&settings.address());
+        let session = PresenceSession {
+            settings,
+            tls,
+            rules,
+            roles,
+        };
+        Ok(Self {
+            role,
+            task: tokio::spawn(session.run().instrument(span)),
+        })
+    }
+
+    /// This gateway is the speaker, and `gateway/cluster` is this document.
+    pub fn speak(&self, cluster: impl Into<String>) {
+        self.become_role(Role::Speaker(cluster.into()));
+    }
+
+    /// Another gateway is the speaker.
+    pub fn fall_silent(&self) {
+        self.become_role(Role::Silent);
+    }
+
+    fn become_role(&self, new: Role) {
+        self.role.send_if_modified(|role| {
+            let is_new = *role != new;
+            *role = new;
+            is_new
+        });
+    }
+
+    /// Ends. If it is the last gateway, `offline` is published, by `deadline`.
+    pub async fn stop(self, is_last: bool, deadline: Instant) {
+        self.become_role(match is_last {
+            true => Role::LastWords,
+            false => Role::Ended,
+        });
+        let abort = self.task.abort_handle();
+        if timeout_at(deadline, self.task).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+/// The task.
+struct PresenceSession {
+    settings: MqttSettings,
+    tls: Option<ClientTls>,
+    rules: Arc<dyn SharingRules>,
+    roles: watch::Receiver<Role>,
+}
+
+impl PresenceSession {
+    async fn run(mut self) {
+        let [first, longest] = RECONNECT_DELAYS;
+        let mut delay = first;
+        loop {
+            let role = self.roles.borrow_and_update().clone();
+            match role {
+                Role::Ended => return,
+                Role::Silent => {
+                    delay = first;
+                    if self.roles.changed().await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                Role::Speaker(_) | Role::LastWords => {}
+            }
+            let opened = Link::open(&self.settings, self.tls.as_ref()).await;
+            let served = match opened {
+                Ok((link, _)) => self.serve(link).await,
+                Err(lost) => Err(lost),
+            };
+            let wait = match served {
+                Ok(()) => continue,
+                Err(ConnectionLost::Disconnected { reason, .. })
+                    if reason == ReasonCode::SESSION_TAKEN_OVER =>
+                {
+                    TAKEN_OVER_DELAY
+                }
+                Err(lost) => {
+                    tracing::debug!(%lost, "the connection for gateway/availability is lost");
+                    delay
+                }
+            };
+            delay = (delay * 2).min(longest);
+            tokio::select! {
+                () = sleep(wait) => {}
+                changed = self.roles.changed() => if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Speaks until another one does, or this gateway ends.
+    async fn serve(&mut self, mut link: Link) -> Result<(), ConnectionLost> {
+        let began = Instant::now();
+        let mut pings = interval_at(began + PING_INTERVAL, PING_INTERVAL);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut is_alive, mut has_cleared) = (true, false);
+        let mut last_id = 0;
+        let mut next_id = || {
+            last_id = if last_id == u16::MAX { 1 } else { last_id + 1 };
+            last_id
+        };
+        let filter = self.settings.prefix.add(GATEWAY_AVAILABILITY);
+        let mut subscribe = Subscribe::new_many(
+            [rumqttc::v5::mqttbytes::v5::Filter {
+                path: filter,
+                ..gateway_filter(&Prefix::default())
+            }],
+            None,
+        );
+        subscribe.pkid = next_id();
+        link.put(&Packet::Subscribe(subscribe))?;
+        self.publish(&mut link, GATEWAY_AVAILABILITY, "online", next_id())?;
+        let (mut told, mut corrected) = (None, None::<Instant>);
+        loop {
+            let role = self.roles.borrow_and_update().clone();
+            match role {
+                Role::Speaker(cluster) if told.as_ref() != Some(&cluster) => {
+                    self.publish(&mut link, GATEWAY_CLUSTER, &cluster, next_id())?;
+                    told = Some(cluster);
+                }
+                Role::Speaker(_) => {}
+                Role::LastWords => {
+                    self.publish(&mut link, GATEWAY_CLUSTER, "", next_id())?;
+                    self.publish(&mut link, GATEWAY_AVAILABILITY, "offline", next_id())?;
+                    let closed = timeout(LAST_WORDS_TIMEOUT, link.close()).await;
+                    self.roles = watch::channel(Role::Ended).1;
+                    return closed.unwrap_or(Err(ConnectionLost::Silent));
+                }
+                Role::Silent | Role::Ended => {
+                    // The will stays armed until the next speaker is there.
+                    let code = DisconnectReasonCode::DisconnectWithWillMessage;
+                    link.put(&Packet::Disconnect(Disconnect::new(code)))?;
+                    // The broker closes the connection, or what was written is lost with it.
+                    let _ = timeout(LAST_WORDS_TIMEOUT, link.turn()).await;
+                    return Ok(());
+                }
+            }
+            while let Some(packet) = link.next()? {
+                is_alive = true;
+                let BrokerPacket::Publish(publish) = packet else {
+                    continue;
+                };
+                if publish.qos == QoS::AtLeastOnce {
+                    link.put(&Packet::PubAck(PubAck::new(publish.pkid, None)))?;
+                }
+                let now = Instant::now();
+                let is_new = corrected.is_none_or(|at| now - at >= CORRECTION_INTERVAL);
+                if publish.payload == "offline" && is_new {
+                    corrected = Some(now);
+                    self.publish(&mut link, GATEWAY_AVAILABILITY, "online", next_id())?;
+                }
+            }
+            tokio::select! {
+                turned = link.turn() => turned?,
+                _ = pings.tick() => {
+                    if !std::mem::replace(&mut is_alive, false) {
+                        return Err(ConnectionLost::Silent);
+                    }
+                    link.put(&Packet::PingReq(PingReq))?;
+                    // One that came while the last correction was too near.
+                    if corrected.take().is_some() {
+                        self.publish(&mut link, GATEWAY_AVAILABILITY, "online", next_id())?;
+                    }
+                    if !has_cleared && began.elapsed() >= CLEAR_AFTER {
+                        has_cleared = true;
+                        tokio::spawn(clear_unknown_rooms(self.settings.clone(), self.rules.clone()));
+                    }
+                }
+                changed = self.roles.changed() => if changed.is_err() {
+                    self.roles = watch::channel(Role::Ended).1;
+                }
+            }
+        }
+    }
+
+    fn publish(
+        &self,
+        link: &mut Link,
+        topic: &str,
+        payload: &str,
+        id: u16,
+    ) -> Result<(), ConnectionLost> {
+        let publish = Publish {
+            pkid: id,
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            topic: self.settings.prefix.add(topic).into(),
+            payload: payload.to_owned().into(),
+            properties: Some(PublishProperties {
+                user_properties: Mark::own(&self.settings),
+                ..PublishProperties::default()
+            }),
+            ..Publish::default()
+        };
+        Ok(link.put(&Packet::Publish(publish))?)
+    }
+}
+
+/// Clears what these gateways have left of rooms that none of them has in its configuration any more.
+async fn clear_unknown_rooms(settings: MqttSettings, rules: Arc<dyn SharingRules>) {
+    if let Err(why) = try_clear(&settings, &*rules).await {
+        tracing::debug!(why, "what is left of rooms that are gone is not cleared");
+    }
+}
+
+async fn try_clear(settings: &MqttSettings, rules: &dyn SharingRules) -> Result<(), String> {
+    let mut survey = Survey::connect(settings).await?;
+    let prefix = &settings.prefix;
+    let own = Some(settings.gateway_id.as_str());
+    let availability = prefix.add(&RoomTopics::ANY.availability());
+    let found = survey.retained(&[availability]).await?;
+    let mut filters = Vec::new();
+    for message in found.iter().filter(|message| message.id.as_deref() == own) {
+        let topic = prefix.strip(&message.topic);
+        let room = topic.and_then(Topic::parse).and_then(|topic| topic.room());
+        if let Some(room) = room.filter(|room| !rules.is_configured(room)) {
+            filters.push(prefix.add(&RoomTopics::new(room).all()));
+        }
+    }
+    if filters.is_empty() {
+        return Ok(());
+    }
+    let left = survey.retained(&filters).await?;
+    let left = left.into_iter().filter(|it| it.id.as_deref() == own);
+    let topics: Vec<String> = left.map(|message| message.topic).collect();
+    survey.clear(&topics).await?;
+    tracing::info!(
+        rooms = filters.len(),
+        topics = topics.len(),
+        "cleared what was left of rooms that are configured nowhere any more"
+    );
+    Ok(())
+}

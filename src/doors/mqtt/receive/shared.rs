@@ -1,0 +1,296 @@
+//! What a packet means where several gateways share the rooms: whose a command is, what another gateway
+//! says by it, and which results a deputy sees.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Publish;
+use tokio::time::Instant;
+
+use super::{CameRetained, ReceivedCommand, Receiver};
+use crate::catalogue::Call;
+use crate::command::{DoorKind, ErrorCode, Failure};
+use crate::doors::mqtt::mark::Mark;
+use crate::doors::mqtt::shared::SharedRooms;
+use crate::doors::mqtt::shared::hearing::{Act, Lane, Term};
+use crate::doors::mqtt::shared::memory::HeardCommand;
+use crate::doors::mqtt::shared::messages::{
+    CommandId, DONE, MOVED, command_of, read_done, read_marker,
+};
+use crate::state::Owner;
+use crate::topics::{Below, GATEWAY_INFO, Topic, is_gateway_topic};
+
+/// The answer of a deputy to what its owner may have carried out.
+const OWNER_ENDED: &str = "the gateway that had the room ended before it had an answer; whether the device \
+                           carried the command out is unknown";
+/// The answer where nobody has the room.
+const NO_OWNER: &str = "no gateway of the cluster can reach the room's device safely now";
+/// The answer while a room moves.
+const TOO_MANY_WAIT: &str =
+    "the room moves to another gateway, and 64 commands wait for that already";
+
+/// Whose result it is, for a command that this gateway hears as one of several.
+#[derive(Debug, Clone)]
+pub struct SharedReply {
+    pub shared: Arc<SharedRooms>,
+    /// The term in which it was carried out; `None` for what was passed on, which is always answered.
+    pub term: Option<Term>,
+    pub id: CommandId,
+}
+
+/// A command that several gateways hear.
+#[derive(Debug)]
+pub struct SharedCommand {
+    command: ReceivedCommand,
+    came_retained: CameRetained,
+    id: CommandId,
+    is_shortened: bool,
+}
+
+impl HeardCommand for SharedCommand {
+    type Id = CommandId;
+
+    fn id(&self) -> CommandId {
+        self.id
+    }
+
+    fn size(&self) -> usize {
+        self.command.publish.payload.len()
+    }
+
+    /// The request id, which the answer needs, goes with the payload: the sender has its correlation data.
+    fn shorten(&mut self) {
+        self.command.publish.payload = Bytes::new();
+        self.is_shortened = true;
+    }
+}
+
+impl Receiver {
+    /// A publish arrived. Returns how many results will be in the outbox because of it.
+    pub fn shared_publish(&mut self, shared: &Arc<SharedRooms>, publish: Publish) -> usize {
+        let now = Instant::now();
+        let is_repeated = self.redeliveries.is_repeated(&publish, now);
+        let prefix = &self.context.settings.prefix;
+        let Ok(full_topic) = std::str::from_utf8(&publish.topic) else {
+            return 0;
+        };
+        let Some(topic) = prefix.strip(full_topic).filter(|it| is_gateway_topic(it)) else {
+            self.hand_over(full_topic, &publish);
+            return 0;
+        };
+        match Topic::parse(topic) {
+            Some(Topic::Gateway(below)) => {
+                self.gateway_told(shared, topic, below, &publish, now);
+                return self.act(shared);
+            }
+            Some(Topic::Room {
+                room,
+                below: Below::Result(_),
+            }) => {
+                if let Some(id) = command_of(&publish) {
+                    shared.lock().hearing.result_seen(room, id, now);
+                }
+                return 0;
+            }
+            _ => {}
+        }
+        let mark = Mark::of(&publish);
+        let is_marked = mark.is_of_gateway();
+        let room = Topic::parse(topic).and_then(|topic| topic.room());
+        if is_marked && !publish.retain {
+            self.lacks_retain_flag = true;
+        }
+        if (is_marked || publish.retain)
+            && let Some(room) = room
+        {
+            let context = &self.context;
+            let owner = mark.owner(&context.settings);
+            let is_state = shared.owns(room)
+                && (context.subscriber).retained_arrived(
+                    &context.store,
+                    topic,
+                    &publish.payload,
+                    owner,
+                    mark.id,
+                );
+            // The former owner may have been slow with it. It is not what the device says now.
+            let known = context.store.get(topic);
+            let is_wrong = known.is_some_and(|known| known.payload != publish.payload);
+            if is_state && owner == Owner::ThisGateway && is_wrong {
+                context.subscriber.lost(topic);
+            }
+            if is_state || is_marked {
+                return 0;
+            }
+        }
+        let Some((room, command)) = prefix.command(full_topic) else {
+            return 0;
+        };
+        if is_repeated {
+            return 0;
+        }
+        let (room, command) = (Arc::<str>::from(room), command.to_owned());
+        self.redeliveries.take(&publish);
+        let lane = match publish.qos {
+            QoS::AtMostOnce => Lane::AtMostOnce,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => Lane::AtLeastOnce,
+        };
+        let heard = SharedCommand {
+            id: CommandId::of(&publish),
+            came_retained: match publish.retain {
+                true => CameRetained::Yes,
+                false => CameRetained::No,
+            },
+            is_shortened: false,
+            command: ReceivedCommand {
+                room: room.clone(),
+                command,
+                publish,
+                received: now,
+            },
+        };
+        let is_open = shared.rules().may_act();
+        let mut inner = shared.lock();
+        inner.hearing.command(&room, lane, heard, is_open, now);
+        drop(inner);
+        self.act(shared)
+    }
+
+    /// Does what the shared rooms ask for. Returns how many results will be in the outbox because of it.
+    pub fn act(&mut self, shared: &Arc<SharedRooms>) -> usize {
+        let mut answers = 0;
+        loop {
+            let act = shared.lock().hearing.next_act();
+            let (command, term) = match act {
+                None => return answers,
+                Some(Act::Publish(result)) => {
+                    self.context.subscriber.outbox.push_reply(result);
+                    continue;
+                }
+                Some(Act::CarryOut(command, term)) => (command, Some(term)),
+                Some(Act::Settle(command, term)) => {
+                    answers += 1;
+                    self.settle(shared, command, term);
+                    continue;
+                }
+                Some(Act::PassOn(command)) => (command, None),
+                Some(Act::TooMany(command)) => {
+                    answers += 1;
+                    self.refuse_shared(shared, command, ErrorCode::Busy, TOO_MANY_WAIT);
+                    continue;
+                }
+                Some(Act::NoOwner(command)) => {
+                    answers += 1;
+                    self.refuse_shared(shared, command, ErrorCode::Offline, NO_OWNER);
+                    continue;
+                }
+            };
+            answers += 1;
+            self.context.telemetry.command_received();
+            self.carry_out(shared, command, term);
+        }
+    }
+
+    fn carry_out(&self, shared: &Arc<SharedRooms>, heard: SharedCommand, term: Option<Term>) {
+        let reply = SharedReply {
+            shared: shared.clone(),
+            term,
+            id: heard.id,
+        };
+        self.command(heard.command, heard.came_retained, Some(reply));
+    }
+
+    /// A dead owner may have carried the command out.
+    fn settle(&self, shared: &Arc<SharedRooms>, heard: SharedCommand, term: Term) {
+        let command = &heard.command;
+        let age = Instant::now().saturating_duration_since(command.received);
+        let is_young = age <= shared.rules().max_command_age(&command.room);
+        let can_repeat = !heard.is_shortened
+            && is_young
+            && Call::is_safe_to_repeat(&command.command, &command.publish.payload);
+        self.context.telemetry.command_received();
+        if can_repeat || heard.came_retained != CameRetained::No {
+            return self.carry_out(shared, heard, Some(term));
+        }
+        self.refuse_shared(shared, heard, ErrorCode::OutcomeUnknown, OWNER_ENDED);
+    }
+
+    /// Answers a command that is not handed in.
+    fn refuse_shared(
+        &self,
+        shared: &Arc<SharedRooms>,
+        heard: SharedCommand,
+        code: ErrorCode,
+        message: &str,
+    ) {
+        let reply = SharedReply {
+            shared: shared.clone(),
+            term: None,
+            id: heard.id,
+        };
+        let (reply, publish, _) = self.reply(heard.command, Some(reply));
+        let failure = Failure::new(code, message);
+        self.context
+            .gateway
+            .refuse(DoorKind::Mqtt, reply, &publish.payload, failure);
+    }
+
+    /// A message of a gateway came, perhaps of this one.
+    fn gateway_told(
+        &self,
+        shared: &Arc<SharedRooms>,
+        topic: &str,
+        below: &str,
+        publish: &Publish,
+        now: Instant,
+    ) {
+        let Some((name, kind)) = below.split_once('/') else {
+            // The members of a cluster say nothing here but through the presence session. Another gateway may.
+            if topic == GATEWAY_INFO {
+                let context = &self.context;
+                let mark = Mark::of(publish);
+                (context.subscriber).gateway_told(
+                    &context.store,
+                    topic,
+                    &publish.payload,
+                    mark,
+                    !publish.retain,
+                );
+            }
+            return;
+        };
+        let is_own = name == shared.name();
+        match kind {
+            MOVED => {
+                let Some((arrival, rooms)) = read_marker(&publish.payload) else {
+                    return;
+                };
+                let lane = match publish.qos {
+                    QoS::AtMostOnce => Lane::AtMostOnce,
+                    QoS::AtLeastOnce | QoS::ExactlyOnce => Lane::AtLeastOnce,
+                };
+                let mut inner = shared.lock();
+                for room in rooms {
+                    match is_own {
+                        true => inner.hearing.own_marker(&room, lane),
+                        false => inner.hearing.others_marker(&room, lane, arrival, now),
+                    }
+                    inner.follow(&Arc::from(room));
+                }
+                drop(inner);
+                if is_own {
+                    shared.grants_changed();
+                }
+            }
+            DONE if !is_own => {
+                let done = read_done(&publish.payload).unwrap_or_default();
+                let mut inner = shared.lock();
+                for (room, id) in done {
+                    inner.hearing.result_seen(&room, id, now);
+                }
+            }
+            _ => {}
+        }
+    }
+}

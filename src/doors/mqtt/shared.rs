@@ -1,0 +1,295 @@
+//! The rooms that several gateways share at one broker: which of them this gateway hears, and as what.
+//!
+//! [`SharedRooms`] is the whole boundary: who places the rooms calls it, and the door does what follows at
+//! the broker. Knows neither who decides nor how the gateways know each other.
+//!
+//! `hearing` decides who carries out what, `heard_room` is what it knows of one room, `memory` holds what a deputy has heard, `room_filters` what is
+//! subscribed to, `messages` what gateways tell each other at the broker. The door's side is
+//! `receive/shared.rs` and `connection/sharing.rs`. `docs/decisions/commands-in-the-gap.md` says why.
+
+mod heard_room;
+pub(super) mod hearing;
+pub(super) mod memory;
+pub(super) mod messages;
+pub(super) mod room_filters;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::message::Delivery;
+use super::receive::SharedCommand;
+use hearing::Hearing;
+use room_filters::RoomFilters;
+
+pub use hearing::RoomRole;
+pub use room_filters::RefusedRoom;
+
+/// What the door asks of whoever places the rooms. Asked for each command, so the answer must be at hand.
+pub trait SharingRules: Send + Sync {
+    /// Whether requests to devices may begin now. While they may not, commands wait: either that passes, or
+    /// another gateway takes the rooms.
+    fn may_act(&self) -> bool;
+
+    /// How old a command of this room may get.
+    fn max_command_age(&self, room: &str) -> Duration;
+
+    /// Whether any gateway has this room in its configuration. What is left of another room at the broker is cleared.
+    fn is_configured(&self, room: &str) -> bool;
+}
+
+/// The rooms that this gateway shares with others.
+///
+/// Every method takes effect at once: a command that the broker delivers after it is treated accordingly.
+pub struct SharedRooms {
+    name: String,
+    rules: Arc<dyn SharingRules>,
+    inner: Mutex<Inner>,
+    /// The door has something to do.
+    pub(super) changed: Notify,
+    /// Grants have changed.
+    grants: watch::Sender<()>,
+}
+
+#[derive(Default)]
+pub(super) struct Inner {
+    pub hearing: Hearing<SharedCommand, Delivery>,
+    pub filters: RoomFilters,
+    /// Rooms for which it publishes although it has them not.
+    spoken_for: BTreeSet<Arc<str>>,
+    /// Own rooms of which the broker was asked what it retains.
+    pub swept: BTreeSet<Arc<str>>,
+}
+
+impl fmt::Debug for SharedRooms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedRooms")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SharedRooms {
+    /// Hears no room yet. `name` is this gateway's among the others: a level of topics.
+    pub fn new(name: impl Into<String>, rules: Arc<dyn SharingRules>) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            rules,
+            inner: Mutex::default(),
+            changed: Notify::new(),
+            grants: watch::Sender::new(()),
+        })
+    }
+
+    /// This gateway's name among the others.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn rules(&self) -> &dyn SharingRules {
+        &*self.rules
+    }
+
+    /// What is changed under the lock is changed by one call, so a panic elsewhere cannot leave it half done.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<'a>(
+        &self,
+        rooms: impl IntoIterator<Item = &'a Arc<str>>,
+        change: impl Fn(&mut Inner, &Arc<str>),
+    ) {
+        let mut inner = self.lock();
+        for room in rooms {
+            change(&mut inner, room);
+            inner.follow(room);
+        }
+        drop(inner);
+        self.changed.notify_one();
+    }
+}
+
+/// For whoever places the rooms.
+impl SharedRooms {
+    /// These rooms are another gateway's, and this one is the next: it hears their commands and remembers them.
+    pub fn deputize<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
+        let now = Instant::now();
+        self.change(rooms, |inner, room| inner.hearing.deputize(room, now));
+    }
+
+    /// These rooms are of no concern any more. Those that are leaving are heard until they have left.
+    pub fn stop_hearing<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
+        self.change(rooms, |inner, room| inner.hearing.stop_hearing(room));
+    }
+
+    /// These rooms are this gateway's from now on: nobody had them, or their owner is dead and may not touch their
+    /// devices any more. Commands that it may have left are carried out or answered first. Also
+    /// where a room that was to move in by [`SharedRooms::move_in`] turns out to come from a dead owner.
+    pub fn take_over<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
+        self.change(rooms, |inner, room| inner.hearing.take_over(room));
+    }
+
+    /// These rooms are this gateway's from its marker on: their owner has released them. They should be granted
+    /// before ([`SharedRooms::granted`]).
+    pub fn move_in<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
+        self.change(rooms, |inner, room| inner.hearing.move_in(room));
+    }
+
+    /// These rooms are about to move to another gateway. New commands are held from now on; what has begun is
+    /// finished by the caller, who calls [`SharedRooms::released`] then. Only of rooms that have arrived
+    /// ([`SharedRooms::established`]).
+    pub fn hold<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
+        self.change(rooms, |inner, room| inner.hearing.hold(room));
+    }
+
+    /// The rooms can be taken by the next owner. Its marker decides which commands are whose; without it they are
+    /// passed on after two seconds.
+    pub fn released<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
+        let now = Instant::now();
+        self.change(rooms, |inner, room| inner.hearing.released(room, now));
+    }
+
+    /// The rooms stay after all: they were held, and not released.
+    pub fn keep<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
+        self.change(rooms, |inner, room| inner.hearing.keep(room));
+    }
+
+    /// This gateway may not touch these rooms any more, and does not know who may. If nobody takes them within
+    /// five seconds, it answers their commands with `offline`.
+    pub fn lose<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
+        let now = Instant::now();
+        self.change(rooms, |inner, room| inner.hearing.lose(room, now));
+    }
+
+    /// This gateway publishes states of these rooms although it has none of them, such as that nobody has them;
+    /// no others any more.
+    pub fn speak_for(&self, rooms: impl IntoIterator<Item = Arc<str>>) {
+        self.lock().spoken_for = rooms.into_iter().collect();
+    }
+
+    /// What this gateway is for a room; `None` if it does not hear it.
+    pub fn role(&self, room: &str) -> Option<RoomRole> {
+        self.lock().hearing.role(room)
+    }
+
+    /// Whether the broker delivers the commands of this room.
+    pub fn is_granted(&self, room: &str) -> bool {
+        self.lock().filters.is_granted(room)
+    }
+
+    /// Waits until the broker delivers the commands of all these rooms, or refuses to. Gives those that it refuses.
+    /// Waits for a connection, so it needs a time limit. A room that is not heard is passed over.
+    pub async fn granted(&self, rooms: &[Arc<str>]) -> Vec<RefusedRoom> {
+        let mut grants = self.grants.subscribe();
+        loop {
+            grants.borrow_and_update();
+            if let Some(refused) = self.answers(rooms) {
+                return refused;
+            }
+            if grants.changed().await.is_err() {
+                return Vec::new();
+            }
+        }
+    }
+
+    /// `None` while some are not answered.
+    fn answers(&self, rooms: &[Arc<str>]) -> Option<Vec<RefusedRoom>> {
+        let inner = self.lock();
+        let heard = rooms
+            .iter()
+            .filter(|room| inner.hearing.role(room).is_some());
+        let mut refused = Vec::new();
+        for room in heard.filter(|room| !inner.filters.is_granted(room)) {
+            let reason = inner.filters.refusal(room)?.to_owned();
+            let room = room.clone();
+            refused.push(RefusedRoom { room, reason });
+        }
+        Some(refused)
+    }
+
+    /// Waits until this gateway is the owner of all these rooms in every gateway's eyes: its own marker has come back.
+    /// Three seconds after the marker was sent it counts as if it had. Without a connection to the broker nothing
+    /// comes back, so this needs a time limit too.
+    pub async fn established(&self, rooms: &[Arc<str>]) {
+        let mut grants = self.grants.subscribe();
+        loop {
+            grants.borrow_and_update();
+            if self.are_established(rooms) || grants.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn are_established(&self, rooms: &[Arc<str>]) -> bool {
+        let inner = self.lock();
+        let mut rooms = rooms.iter();
+        rooms.all(|room| inner.hearing.is_established(room))
+    }
+
+    /// Changes whenever grants do, and whenever a marker came back.
+    pub fn grants(&self) -> watch::Receiver<()> {
+        self.grants.subscribe()
+    }
+
+    /// How many commands of others' rooms are remembered, and how many were forgotten since the start because there
+    /// were too many.
+    pub fn remembered(&self) -> (usize, u64) {
+        self.lock().hearing.remembered()
+    }
+}
+
+/// For the door.
+impl SharedRooms {
+    /// A command that was carried out in this term has its result.
+    pub(super) fn answered(&self, term: hearing::Term, delivery: Delivery) {
+        let (is_open, now) = (self.rules.may_act(), Instant::now());
+        let room = delivery.outcome.room.clone();
+        let mut inner = self.lock();
+        inner.hearing.answered(&room, term, delivery, is_open, now);
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn grants_changed(&self) {
+        self.grants.send_replace(());
+    }
+
+    /// Whether the commands of every own room arrive.
+    pub(super) fn hears_own_rooms(&self) -> bool {
+        let inner = self.lock();
+        let mut own = (inner.hearing.roles()).filter(|(_, role)| *role == RoomRole::Owner);
+        inner.filters.is_settled() && own.all(|(room, _)| inner.filters.is_granted(room))
+    }
+
+    /// Whether this gateway publishes the states and events of this room.
+    pub(super) fn publishes(&self, room: &str) -> bool {
+        let inner = self.lock();
+        match inner.hearing.role(room) {
+            Some(RoomRole::Owner | RoomRole::Leaving | RoomRole::Lost) => true,
+            Some(RoomRole::Deputy) | None => inner.spoken_for.contains(room),
+        }
+    }
+
+    /// Whether it is the owner, so that what others publish of the room's states is wrong.
+    pub(super) fn owns(&self, room: &str) -> bool {
+        self.role(room) == Some(RoomRole::Owner)
+    }
+}
+
+impl Inner {
+    /// Subscribes to what is heard, and to nothing else.
+    pub fn follow(&mut self, room: &Arc<str>) {
+        match self.hearing.role(room) {
+            Some(_) => self.filters.want(room),
+            None => self.filters.give_up(room),
+        }
+        if self.hearing.role(room) != Some(RoomRole::Owner) {
+            self.swept.remove(room);
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! Which gateway carries out which command, while several gateways hear the same rooms at one broker.
+//!
+//! The rule is made so that each command is carried out once although no gateway asks another:
+//!
+//! - The owner of a room carries out what it hears. A deputy remembers it, until it sees its result.
+//! - In a planned move the new owner publishes a marker. The broker gives every subscriber the same
+//!   order, so the commands before the marker are the former owner's, and those after it the new one's.
+//! - When an owner died, its deputy settles what it remembers, in order, and takes what comes after that.
+//!
+//! A broker keeps the order of messages of one quality of service only: one of QoS 0 may overtake one
+//! of QoS 1 that waits. So there is a marker for each, and each command counts by the one of its own
+//! [`Lane`].
+//!
+//! Pure: the caller passes the time and whether the fence is open, and does what [`Act`] says. Knows no
+//! topics and no broker. `memory` holds what a deputy remembers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::heard_room::{AfterLeaving, HeardRoom};
+pub use super::heard_room::{Arrival, Lane};
+use super::memory::{HeardCommand, MemoryUse};
+
+/// So long after the room was released the former owner waits for the new owner's marker.
+pub const MARKER_TIMEOUT: Duration = Duration::from_secs(2);
+/// So long after its own marker was sent the new owner waits for it to come back. Longer than the former
+/// owner waits: for a moment nobody takes commands, never two.
+pub const OWN_MARKER_TIMEOUT: Duration = Duration::from_secs(3);
+/// A gateway that has lost a room answers for it if no other one has taken it by then. A take-over takes
+/// three seconds.
+pub const LOST_TIMEOUT: Duration = Duration::from_secs(5);
+/// At most this many commands of a room wait for a marker or for the fence: as many as wait in the
+/// room's queue otherwise.
+const WAITING_COMMANDS: usize = 64;
+
+/// Counts how often this gateway became the owner of a room.
+pub type Term = u64;
+
+/// What is to be done with a command or a result, in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Act<C, R> {
+    /// Carry it out: nobody has.
+    CarryOut(C, Term),
+    /// A dead owner may have carried it out.
+    Settle(C, Term),
+    /// Hand it to the new owner.
+    PassOn(C),
+    /// Too many wait.
+    TooMany(C),
+    /// No gateway has the room.
+    NoOwner(C),
+    /// Publish the result.
+    Publish(R),
+}
+
+/// What this gateway is for a room that it hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomRole {
+    /// Another gateway has the room; this one is the next.
+    Deputy,
+    /// It carries out commands.
+    Owner,
+    /// The room moves to another gateway.
+    Leaving,
+    /// This gateway had the room and may not touch it any more. Another one takes it soon, or none can.
+    Lost,
+}
+
+/// The rooms that this gateway hears.
+#[derive(Debug)]
+pub struct Hearing<C: HeardCommand, R> {
+    rooms: BTreeMap<Arc<str>, HeardRoom<C, R>>,
+    usage: MemoryUse,
+    acts: VecDeque<Act<C, R>>,
+    /// Results that were dropped because another gateway gives them.
+    dropped_results: usize,
+    /// The rooms whose marker is due.
+    unmarked: BTreeSet<Arc<str>>,
+    /// Rooms that are heard no more since the last call of [`Hearing::take_removed`].
+    removed: Vec<Arc<str>>,
+}
+
+impl<C: HeardCommand, R> Default for Hearing<C, R> {
+    fn default() -> Self {
+        Self {
+            rooms: BTreeMap::new(),
+            usage: MemoryUse::default(),
+            acts: VecDeque::new(),
+            dropped_results: 0,
+            unmarked: BTreeSet::new(),
+            removed: Vec::new(),
+        }
+    }
+}
+
+/// What the caller learns of the placement.
+impl<C: HeardCommand, R> Hearing<C, R> {
+    /// From now on it is the deputy of this room. A room that is leaving stays so until it has left.
+    pub fn deputize(&mut self, room: &Arc<str>, now: Instant) {
+        let entry = self.rooms.entry(room.clone());
+        let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
+        heard.after_leaving = AfterLeaving::Deputy;
+        match heard.role {
+            RoomRole::Deputy | RoomRole::Leaving => {}
+            RoomRole::Owner | RoomRole::Lost => {
+                self.dropped_results += heard.give_up(&mut self.usage, now);
+            }
+        }
+    }
+
+    /// It hears this room no more; one that is leaving, once it has left.
+    pub fn stop_hearing(&mut self, room: &str) {
+        match self.rooms.get_mut(room) {
+            Some(heard) if heard.role == RoomRole::Leaving => {
+                heard.after_leaving = AfterLeaving::Deaf;
+            }
+            Some(_) => self.remove(room),
+            None => {}
+        }
+    }
+
+    fn remove(&mut self, room: &str) {
+        if let Some((room, mut heard)) = self.rooms.remove_entry(room) {
+            self.unmarked.remove(&room);
+            self.removed.push(room);
+            heard.memory.clear(&mut self.usage);
+            self.dropped_results += heard.parked.len();
+        }
+    }
+
+    /// It is the owner at once: the former one is dead, or there was none. What is remembered is settled.
+    pub fn take_over(&mut self, room: &Arc<str>) {
+        let entry = self.rooms.entry(room.clone());
+        let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
+        let was_owner = heard.role == RoomRole::Owner && !heard.waits_for_marker;
+        if !was_owner {
+            heard.own_as(Arrival::TakenOver);
+            self.unmarked.insert(room.clone());
+        }
+        let term = heard.term;
+        for remembered in heard.memory.take(&mut self.usage) {
+            self.acts.push_back(Act::Settle(remembered.command, term));
+        }
+        if !was_owner {
+            let waiting = heard.waiting.drain(..);
+            let begin = waiting.map(|(_, command)| Act::CarryOut(command, term));
+            self.acts.extend(begin);
+        }
+    }
+
+    /// It is the owner from its marker on: the former one has handed the room over.
+    pub fn move_in(&mut self, room: &Arc<str>) {
+        let entry = self.rooms.entry(room.clone());
+        let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
+        match heard.role {
+            RoomRole::Owner => {}
+            // The marker of the gateway that had it meanwhile has not come yet.
+            RoomRole::Leaving => heard.after_leaving = AfterLeaving::Owner,
+            RoomRole::Deputy | RoomRole::Lost => {
+                heard.own_as(Arrival::Moved);
+                self.unmarked.insert(room.clone());
+            }
+        }
+    }
+
+    /// The room is about to move to another gateway: new commands are held. To be called when its own marker has
+    /// come back ([`Hearing::is_established`]).
+    pub fn hold(&mut self, room: &str) {
+        if let Some(heard) = self.rooms.get_mut(room)
+            && heard.role == RoomRole::Owner
+        {
+            heard.role = RoomRole::Leaving;
+            heard.passed = [false; 2];
+            heard.leaves_at = None;
+            heard.after_leaving = AfterLeaving::Deputy;
+        }
+    }
+
+    /// The room is released, so the next owner can take it.
+    pub fn released(&mut self, room: &str, now: Instant) {
+        if let Some(heard) = self.rooms.get_mut(room)
+            && heard.role == RoomRole::Leaving
+        {
+            heard.leaves_at = Some(now + MARKER_TIMEOUT);
+        }
+    }
+
+    /// The room stays: the move was given up before it was released.
+    pub fn keep(&mut self, room: &str) {
+        if let Some(heard) = self.rooms.get_mut(room)
+            && heard.role == RoomRole::Leaving
+        {
+            heard.role = RoomRole::Owner;
+            let (term, waiting) = (heard.term, heard.waiting.drain(..));
+            let begin = waiting.map(|(_, command)| Act::CarryOut(command, term));
+            self.acts.extend(begin);
+        }
+    }
+
+    /// This gateway may not touch the room any more, and does not know who may.
+    pub fn lose(&mut self, room: &str, now: Instant) {
+        let Some(heard) = self.rooms.get_mut(room) else {
+            return;
+        };
+        for (_, command) in heard.waiting.drain(..) {
+            heard.memory.remember(command, &mut self.usage, now);
+        }
+        heard.role = RoomRole::Lost;
+        heard.marker_due = None;
+    }
+}
+
+/// What the broker delivers, and what time does.
+impl<C: HeardCommand, R> Hearing<C, R> {
+    /// A command of this room came.
+    pub fn command(&mut self, room: &str, lane: Lane, command: C, is_open: bool, now: Instant) {
+        // A room that is heard no more: its UNSUBSCRIBE is under way.
+        let Some(heard) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let (at, term) = (lane.index(), heard.term);
+        let is_before = heard.waits_for_marker && heard.awaits[at];
+        match heard.role {
+            RoomRole::Owner | RoomRole::Leaving if is_before => {
+                heard.memory.remember(command, &mut self.usage, now);
+            }
+            RoomRole::Deputy | RoomRole::Lost => {
+                heard.memory.remember(command, &mut self.usage, now);
+            }
+            RoomRole::Leaving if heard.passed[at] => {
+                heard.memory.remember(command, &mut self.usage, now);
+            }
+            RoomRole::Owner if is_open => {
+                let waiting = heard.waiting.drain(..);
+                let begin = waiting.map(|(_, command)| Act::CarryOut(command, term));
+                self.acts.extend(begin);
+                self.acts.push_back(Act::CarryOut(command, term));
+            }
+            RoomRole::Owner | RoomRole::Leaving if heard.waiting.len() < WAITING_COMMANDS => {
+                heard.waiting.push((lane, command));
+            }
+            RoomRole::Owner | RoomRole::Leaving => self.acts.push_back(Act::TooMany(command)),
+        }
+    }
+
+    /// A gateway has published the result of a command of this room.
+    pub fn result_seen(&mut self, room: &str, id: C::Id, now: Instant) {
+        if let Some(heard) = self.rooms.get_mut(room) {
+            heard.memory.forget(id, &mut self.usage, now);
+        }
+    }
+
+    /// This gateway's marker came back.
+    pub fn own_marker(&mut self, room: &str, lane: Lane) {
+        let Some(heard) = self.rooms.get_mut(room) else {
+            return;
+        };
+        // One of an earlier term says nothing of this one.
+        if heard.marker_sent.is_some() {
+            heard.awaits[lane.index()] = false;
+        }
+        if heard.awaits == [false; 2] {
+            heard.waits_for_marker = false;
+        }
+    }
+
+    /// Another gateway's marker came.
+    pub fn others_marker(&mut self, room: &str, lane: Lane, arrival: Arrival, now: Instant) {
+        let Some(heard) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let at = lane.index();
+        // Before its own one it is that of an earlier owner.
+        if heard.awaits[at] {
+            return;
+        }
+        match (heard.role, arrival) {
+            (RoomRole::Deputy, _) => {}
+            (RoomRole::Leaving, Arrival::Moved) => {
+                heard.passed[at] = true;
+                if heard.passed == [true; 2] {
+                    self.leave(room);
+                }
+            }
+            (RoomRole::Owner | RoomRole::Lost, _) | (RoomRole::Leaving, Arrival::TakenOver) => {
+                let is_deaf = heard.after_leaving == AfterLeaving::Deaf;
+                self.dropped_results += heard.give_up(&mut self.usage, now);
+                if is_deaf {
+                    self.remove(room);
+                }
+            }
+        }
+    }
+
+    /// The room has left: what was held is the new owner's.
+    fn leave(&mut self, room: &str) {
+        let Some(heard) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let held = heard.waiting.drain(..);
+        self.acts
+            .extend(held.map(|(_, command)| Act::PassOn(command)));
+        let parked = heard.parked.drain(..);
+        self.acts
+            .extend(parked.map(|(_, result)| Act::Publish(result)));
+        heard.role = RoomRole::Deputy;
+        heard.leaves_at = None;
+        heard.awaits = [false; 2];
+        heard.waits_for_marker = false;
+        match heard.after_leaving {
+            AfterLeaving::Deputy => {}
+            AfterLeaving::Deaf => self.remove(room),
+            AfterLeaving::Owner => {
+                heard.own_as(Arrival::Moved);
+                self.unmarked.insert(room.into());
+            }
+        }
+    }
+
+    /// A result of a command that this gateway has carried out in this term. It is published, waits, or is
+    /// another gateway's to give.
+    pub fn answered(&mut self, room: &str, term: Term, result: R, is_open: bool, now: Instant) {
+        let Some(heard) = self.rooms.get_mut(room) else {
+            return self.acts.push_back(Act::Publish(result));
+        };
+        if term <= heard.given_up {
+            self.dropped_results += 1;
+        } else if heard.role == RoomRole::Lost
+            || !is_open && matches!(heard.role, RoomRole::Owner | RoomRole::Leaving)
+        {
+            heard.parked.push((now, result));
+        } else {
+            self.acts.push_back(Act::Publish(result));
+        }
+    }
+
+    /// Does what is due by time. To be called some times a second.
+    pub fn tick(&mut self, is_open: bool, now: Instant) {
+        let mut left = Vec::new();
+        for (room, heard) in &mut self.rooms {
+            heard.memory.expire(&mut self.usage, now);
+            let is_late = |since: &Instant, time| now.duration_since(*since) >= time;
+            if (heard.marker_sent).is_some_and(|sent| is_late(&sent, OWN_MARKER_TIMEOUT)) {
+                heard.awaits = [false; 2];
+                heard.waits_for_marker = false;
+                heard.marker_sent = None;
+            }
+            match heard.role {
+                RoomRole::Deputy => {}
+                RoomRole::Owner if is_open => {
+                    let (term, waiting) = (heard.term, heard.waiting.drain(..));
+                    let begin = waiting.map(|(_, command)| Act::CarryOut(command, term));
+                    self.acts.extend(begin);
+                    let parked = heard.parked.drain(..);
+                    self.acts
+                        .extend(parked.map(|(_, result)| Act::Publish(result)));
+                }
+                RoomRole::Owner => {}
+                RoomRole::Leaving => {
+                    if is_open {
+                        let parked = heard.parked.drain(..);
+                        self.acts
+                            .extend(parked.map(|(_, result)| Act::Publish(result)));
+                    }
+                    if heard.leaves_at.is_some_and(|at| at <= now) {
+                        left.push(room.clone());
+                    }
+                }
+                RoomRole::Lost => {
+                    let late = heard.memory.take_older(LOST_TIMEOUT, &mut self.usage, now);
+                    let late = late.into_iter().map(|it| Act::NoOwner(it.command));
+                    self.acts.extend(late);
+                    let parked = std::mem::take(&mut heard.parked);
+                    for (since, result) in parked {
+                        match is_late(&since, LOST_TIMEOUT) {
+                            true => self.acts.push_back(Act::Publish(result)),
+                            false => heard.parked.push((since, result)),
+                        }
+                    }
+                }
+            }
+        }
+        for room in left {
+            self.leave(&room);
+        }
+    }
+
+    /// The next thing to do.
+    pub fn next_act(&mut self) -> Option<Act<C, R>> {
+        self.acts.pop_front()
+    }
+
+    /// The door stops: what is held is handed to the next owner, whoever that is.
+    pub fn stop(&mut self) {
+        let leaving = self.rooms.iter();
+        let leaving = leaving.filter(|(_, heard)| heard.role == RoomRole::Leaving);
+        let leaving: Vec<_> = leaving.map(|(room, _)| room.clone()).collect();
+        for room in leaving {
+            self.leave(&room);
+        }
+    }
+
+    /// The rooms that are heard no more since the last call.
+    pub fn take_removed(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.removed)
+    }
+
+    /// How many results were dropped since the last call.
+    pub fn take_dropped_results(&mut self) -> usize {
+        std::mem::take(&mut self.dropped_results)
+    }
+}
+
+/// Markers, and what others may know.
+impl<C: HeardCommand, R> Hearing<C, R> {
+    /// The rooms of which a marker is to be published now, of those that can be heard, by arrival.
+    pub fn markers(
+        &mut self,
+        can_hear: impl Fn(&Arc<str>) -> bool,
+        now: Instant,
+    ) -> Vec<(Arrival, Vec<Arc<str>>)> {
+        let (mut moved, mut taken_over) = (Vec::new(), Vec::new());
+        let rooms = &mut self.rooms;
+        self.unmarked.retain(|room| {
+            let Some(heard) = rooms.get_mut(room).filter(|it| it.marker_due.is_some()) else {
+                return false;
+            };
+            if !can_hear(room) {
+                return true;
+            }
+            match heard.marker_due.take() {
+                Some(Arrival::Moved) => moved.push(room.clone()),
+                Some(Arrival::TakenOver) => taken_over.push(room.clone()),
+                None => {}
+            }
+            heard.marker_sent = Some(now);
+            false
+        });
+        let due = [(Arrival::Moved, moved), (Arrival::TakenOver, taken_over)];
+        let due = due.into_iter().filter(|(_, rooms)| !rooms.is_empty());
+        due.collect()
+    }
+
+    /// The connection is lost: markers that have not come back are sent again on the next one.
+    pub fn disconnected(&mut self) {
+        for (room, heard) in &mut self.rooms {
+            if heard.marker_sent.take().is_some() && heard.awaits != [false; 2] {
+                heard.awaits = [true; 2];
+                heard.marker_due = Some(match heard.waits_for_marker {
+                    true => Arrival::Moved,
+                    false => Arrival::TakenOver,
+                });
+                self.unmarked.insert(room.clone());
+            }
+        }
+    }
+
+    /// Whether it is the owner, and every gateway that listens knows which commands are its own.
+    pub fn is_established(&self, room: &str) -> bool {
+        let heard = self.rooms.get(room);
+        heard.is_some_and(|it| it.role == RoomRole::Owner && it.awaits == [false; 2])
+    }
+
+    /// What it is for this room; `None` if it does not hear it.
+    pub fn role(&self, room: &str) -> Option<RoomRole> {
+        self.rooms.get(room).map(|heard| heard.role)
+    }
+
+    /// Every room that it hears, with what it is for it.
+    pub fn roles(&self) -> impl Iterator<Item = (&Arc<str>, RoomRole)> {
+        self.rooms.iter().map(|(room, heard)| (room, heard.role))
+    }
+
+    /// How many commands are remembered, and how many were forgotten because there were too many.
+    pub fn remembered(&self) -> (usize, u64) {
+        (self.usage.commands(), self.usage.forgotten)
+    }
+
+    /// What is remembered of a room, in order.
+    #[cfg(test)]
+    pub fn memory_of(&self, room: &str) -> Vec<C::Id> {
+        let heard = self.rooms.get(room);
+        heard.map_or_else(Vec::new, |heard| heard.memory.ids())
+    }
+}
+
+#[cfg(test)]
+mod tests;
