@@ -157,7 +157,7 @@ impl StateStore {
     /// Removes a topic; tells the subscribers and returns true if it was there.
     pub fn clear(&self, topic: &str) -> bool {
         let mut inner = self.lock();
-        let Some(topic) = inner.values.remove(topic) else {
+        let Some((topic, _)) = inner.values.remove(topic) else {
             return false;
         };
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
@@ -168,7 +168,7 @@ impl StateStore {
     /// still hold a value of it.
     pub fn clear_everywhere(&self, topic: &str) {
         let mut inner = self.lock();
-        let known = inner.values.remove(topic);
+        let known = inner.values.remove(topic).map(|(topic, _)| topic);
         let topic = known.unwrap_or_else(|| Arc::from(topic));
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
     }
@@ -193,9 +193,10 @@ impl StateStore {
 
     /// Sets values without telling the subscribers, who have seen them already or want none of them.
     pub fn insert_quietly(&self, values: Vec<(Arc<str>, StateValue)>) {
-        let values = values.into_iter();
-        let values = values.map(|(topic, value)| (topic, StoredValue::from(value)));
-        self.lock().values.extend(values);
+        let mut inner = self.lock();
+        for (topic, value) in values {
+            inner.values.insert(topic, StoredValue::from(value));
+        }
     }
 
     /// Removes all topics of a room without telling the subscribers; returns what they were.
@@ -203,7 +204,7 @@ impl StateStore {
         let topics = self.topics_below(&RoomTopics::new(room).start());
         let mut inner = self.lock();
         let taken = topics.into_iter();
-        let taken = taken.filter_map(|topic| inner.values.remove_entry(&topic));
+        let taken = taken.filter_map(|topic| inner.values.remove(&topic));
         taken.map(|(topic, value)| (topic, value.into())).collect()
     }
 

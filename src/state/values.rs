@@ -57,11 +57,11 @@ impl Values {
         }
     }
 
-    /// Removes a topic, and gives its name if it was there.
-    pub(super) fn remove(&mut self, topic: &str) -> Option<Arc<str>> {
+    /// Removes a topic, and gives its name and value if it was there.
+    pub(super) fn remove(&mut self, topic: &str) -> Option<(Arc<str>, StoredValue)> {
         let name = group_of(topic);
         let group = self.groups.get_mut(name)?;
-        let (removed, _) = group.remove(position(group, topic).ok()?);
+        let removed = group.remove(position(group, topic).ok()?);
         if group.is_empty() {
             self.groups.remove(name);
         }
@@ -155,7 +155,8 @@ mod tests {
         }
         check(&values, &map);
         for topic in topics {
-            assert_eq!(values.remove(topic).as_deref(), Some(topic));
+            let removed = values.remove(topic).map(|(topic, _)| topic);
+            assert_eq!(removed.as_deref(), Some(topic));
             assert_eq!(values.remove(topic), None);
             map.remove(topic);
             check(&values, &map);
