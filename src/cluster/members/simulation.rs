@@ -327,11 +327,9 @@ impl Simulation {
                     process.members.answered(*id, Ok(reply), now);
                 }
             }
-            Event::GiveUpWaiting(_, id) => {
-                if self.requests.contains_key(&(at, *id)) {
-                    let error = RegistryError::InDoubt("no answer".into());
-                    process.members.answered(*id, Err(error), now);
-                }
+            Event::GiveUpWaiting(_, id) if self.requests.contains_key(&(at, *id)) => {
+                let error = RegistryError::InDoubt("no answer".into());
+                process.members.answered(*id, Err(error), now);
             }
             Event::Stopped(_, shard, period) => {
                 let shard = Shard::new(*shard).unwrap();
