@@ -438,11 +438,8 @@ impl Members {
     }
 
     fn send_probe(&mut self, now: BootInstant) {
-        if self
-            .heartbeats
-            .due(HEARTBEAT_INTERVAL)
-            .is_some_and(|at| at > now)
-        {
+        let due = self.heartbeats.due(HEARTBEAT_INTERVAL);
+        if due.is_none_or(|at| at > now) {
             return;
         }
         let mut reads = self.reads();
