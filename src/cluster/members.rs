@@ -438,11 +438,8 @@ impl Members {
     }
 
     fn send_probe(&mut self, now: BootInstant) {
-        if self
-            .heartbeats
-            .due(HEARTBEAT_INTERVAL)
-            .is_some_and(|at| at > now)
-        {
+        let due = self.heartbeats.due(HEARTBEAT_INTERVAL);
+        if due.is_none_or(|at| at > now) {
             return;
         }
         let mut reads = self.reads();
@@ -696,8 +693,13 @@ impl Members {
             }
         } else if gives_up_all && self.holdings.is_empty() {
             if !self.is_under_way(&Purpose::Leave) {
+                // A write of this member that comes late may give it shards again. Whichever of the two is
+                // first, the other fails.
                 let leave = Transaction {
-                    conditions: vec![Condition::Created(self.keys.me.clone(), created)],
+                    conditions: vec![
+                        Condition::Created(self.keys.me.clone(), created),
+                        self.table_is_as_known(),
+                    ],
                     writes: vec![Write::Delete(self.keys.me.clone())],
                     reads: self.reads(),
                 };
@@ -742,14 +744,19 @@ impl Members {
         changed.then(|| Transaction {
             conditions: vec![
                 Condition::Created(self.keys.me.clone(), created),
-                match self.snapshot.table_revision() {
-                    0 => Condition::Absent(table_key.clone()),
-                    revision => Condition::Modified(table_key.clone(), revision),
-                },
+                self.table_is_as_known(),
             ],
             writes: vec![Write::Put(table_key, table.to_text())],
             reads: self.reads(),
         })
+    }
+
+    fn table_is_as_known(&self) -> Condition {
+        let key = self.keys.table.clone();
+        match self.snapshot.table_revision() {
+            0 => Condition::Absent(key),
+            revision => Condition::Modified(key, revision),
+        }
     }
 
     /// This gateway is no member any more: it loses everything, and joins again.

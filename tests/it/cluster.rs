@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use poly2mqtt::cluster::{
-    BootInstant, Cluster, ClusterIdentity, ClusterState, Etcd, EtcdSettings, RoomFence, SHARDS,
-    Shard, ShardEvent, join,
+    BootInstant, Cluster, ClusterIdentity, ClusterState, ClusterView, Etcd, EtcdSettings,
+    RoomFence, SHARDS, Shard, ShardEvent, join,
 };
 use poly2mqtt::config::Secret;
 use poly2mqtt_test_support::door::http;
@@ -153,12 +153,18 @@ async fn shards_of_gateways_that_end_are_owned_again() {
     assert!(before.iter().all(|shard| !one.is_open(*shard)));
 
     // The others know who owns what.
-    let view = two.cluster.view().borrow().clone();
+    let shards = |view: &ClusterView| {
+        view.members
+            .iter()
+            .map(|member| member.shards)
+            .sum::<usize>()
+    };
+    let mut view = two.cluster.view();
+    let all = view.wait_for(|view| shards(view) == usize::from(SHARDS));
+    let view = soon("gw-2 knows all owners", all).await.unwrap().clone();
     assert_eq!(view.state, ClusterState::Ok);
     let names: Vec<&str> = view.members.iter().map(|member| &*member.name).collect();
     assert_eq!(names, ["gw-2", "gw-3"]);
-    let shards: usize = view.members.iter().map(|member| member.shards).sum();
-    assert_eq!(shards, usize::from(SHARDS));
 
     // A member of etcd ends: nothing moves, and nobody is without contact for long.
     let owned = (two.owned(), three.owned());

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use super::{Action, HeldShard, Members, Predecessor};
+use super::{Action, GainedShard, HeldShard, Members, Predecessor};
 use crate::cluster::fence::{Fence, ShardFence};
 use crate::cluster::placement::{SHARDS, Shard};
 use crate::cluster::record::MemberRecord;
@@ -327,11 +327,9 @@ impl Simulation {
                     process.members.answered(*id, Ok(reply), now);
                 }
             }
-            Event::GiveUpWaiting(_, id) => {
-                if self.requests.contains_key(&(at, *id)) {
-                    let error = RegistryError::InDoubt("no answer".into());
-                    process.members.answered(*id, Err(error), now);
-                }
+            Event::GiveUpWaiting(_, id) if self.requests.contains_key(&(at, *id)) => {
+                let error = RegistryError::InDoubt("no answer".into());
+                process.members.answered(*id, Err(error), now);
             }
             Event::Stopped(_, shard, period) => {
                 let shard = Shard::new(*shard).unwrap();
@@ -352,7 +350,7 @@ impl Simulation {
                 Action::Gained(gained) => {
                     for gained in gained {
                         let is_dead = gained.predecessor != Predecessor::None;
-                        self.gained(at, gained.held.shard, is_dead);
+                        self.gained(at, &gained, is_dead);
                         let shard = gained.held.shard.index();
                         self.processes[at].fences[shard].push(gained.fence);
                     }
@@ -381,7 +379,13 @@ impl Simulation {
         }
     }
 
-    fn gained(&mut self, at: usize, shard: Shard, from_dead: bool) {
+    fn gained(&mut self, at: usize, gained: &GainedShard, from_dead: bool) {
+        let clock = self.processes[at].clock(self.now);
+        if gained.fence.check_at(clock).is_err() {
+            // What it reads after a pause may be long out of date. It cannot act.
+            return;
+        }
+        let shard = gained.held.shard;
         for (n, other) in self.processes.iter().enumerate() {
             for fence in &other.fences[shard.index()] {
                 let result = fence.check_at(other.clock(self.now));

@@ -17,6 +17,7 @@ fn never_two_gateways_act_on_one_shard_and_all_shards_find_their_owner() {
     let mut smallest_gap = Duration::MAX;
     let (mut dead, mut handed_over) = (0, 0);
     for seed in first_seed()..first_seed() + schedules() {
+        println!("seed {seed}");
         let mut simulation = Simulation::new(seed, 4);
         simulation.run_with_faults(Duration::from_secs(60));
         simulation.heal();
