@@ -65,11 +65,11 @@ fi
 # What is in the program: every crate with version and licence.
 cargo cyclonedx --format json --target "$target" --override-filename poly2mqtt.cdx --quiet \
   --manifest-path Cargo.toml
-mv poly2mqtt.cdx.json "$doc/poly2mqtt.cdx.json"
-rm -f simulator/poly2mqtt.cdx.json benches/support/poly2mqtt.cdx.json tests/support/poly2mqtt.cdx.json
+sed "s|path+file://$PWD|path+file:///src|g" poly2mqtt.cdx.json >"$doc/poly2mqtt.cdx.json"
+rm -f poly2mqtt.cdx.json simulator/poly2mqtt.cdx.json benches/support/poly2mqtt.cdx.json tests/support/poly2mqtt.cdx.json
 
 cp -r docs examples "$doc/"
-rm -r "$doc/docs/decisions" "$doc/examples/systemd" "$doc/examples/docker"
+rm -rf "$doc/docs/decisions" "$doc/examples/systemd" "$doc/examples/docker"
 find "$doc" \( -name '*.png' -o -name .gitignore \) -delete
 mkdir -p "$root/share/lintian/overrides"
 echo 'poly2mqtt: initial-upload-closes-no-bugs' >"$root/share/lintian/overrides/poly2mqtt"
