@@ -71,6 +71,7 @@ case $way in
     [ -z "$(find /etc/systemd -name 'poly2mqtt*')" ] || fail "the unit is enabled without a configuration"
     run getent passwd poly2mqtt
     run poly2mqtt --version
+    grep -q '^Copyright: ' /usr/share/doc/poly2mqtt/copyright || fail "a copyright without names"
     for file in man/man1/poly2mqtt.1.gz man/man1/poly2mqtt-check.1.gz bash-completion/completions/poly2mqtt \
       zsh/vendor-completions/_poly2mqtt doc/poly2mqtt/examples/poly2mqtt.toml; do
       # A minimal Debian may leave documentation out of every package.

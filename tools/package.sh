@@ -74,7 +74,7 @@ find "$doc" \( -name '*.png' -o -name .gitignore \) -delete
 mkdir -p "$root/share/lintian/overrides"
 echo 'poly2mqtt: initial-upload-closes-no-bugs' >"$root/share/lintian/overrides/poly2mqtt"
 cp config/poly2mqtt.toml "$doc/examples/"
-cp README.md SECURITY.md packaging/debian/copyright "$doc/"
+cp README.md SECURITY.md "$doc/"
 gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
 gzip -9n <<CHANGES >"$doc/changelog.Debian.gz"
 poly2mqtt ($version-1) unstable; urgency=medium
@@ -94,6 +94,7 @@ name=poly2mqtt-$version-$target
 rm -rf "dist/$name"
 mkdir "dist/$name"
 cp -a dist/root/usr "dist/$name/"
+cp packaging/debian/copyright "dist/$name/usr/share/doc/poly2mqtt/"
 cp packaging/install.sh LICENSE "dist/$name/"
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -C dist -c "$name" \
   | gzip -9n >"dist/$name.tar.gz"
