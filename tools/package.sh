@@ -73,7 +73,7 @@ rm -rf "$doc/docs/decisions" "$doc/examples/systemd" "$doc/examples/docker"
 find "$doc" \( -name '*.png' -o -name .gitignore \) -delete
 mkdir -p "$root/share/lintian/overrides"
 echo 'poly2mqtt: initial-upload-closes-no-bugs' >"$root/share/lintian/overrides/poly2mqtt"
-cp config/poly2mqtt.toml "$doc/examples/"
+cp config/poly2mqtt.toml config/poly2mqtt.schema.json "$doc/examples/"
 cp README.md SECURITY.md "$doc/"
 gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
 gzip -9n <<CHANGES >"$doc/changelog.Debian.gz"
