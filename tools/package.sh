@@ -38,7 +38,7 @@ else
   build=(--target "$target")
   built=$targets/$target/$folder
 fi
-cargo build --profile "$profile" --locked --package poly2mqtt "${build[@]}"
+cargo build --profile "$profile" --features jemalloc --locked --package poly2mqtt "${build[@]}"
 
 # The layout that package and tarball share.
 rm -rf dist/root
@@ -63,7 +63,7 @@ fi
 "$program" completions fish >"$root/share/fish/vendor_completions.d/poly2mqtt.fish"
 
 # What is in the program: every crate with version and licence.
-cargo cyclonedx --format json --target "$target" --override-filename poly2mqtt.cdx --quiet \
+cargo cyclonedx --format json --features jemalloc --target "$target" --override-filename poly2mqtt.cdx --quiet \
   --manifest-path Cargo.toml
 sed "s|path+file://$PWD|path+file:///src|g" poly2mqtt.cdx.json >"$doc/poly2mqtt.cdx.json"
 rm -f poly2mqtt.cdx.json simulator/poly2mqtt.cdx.json benches/support/poly2mqtt.cdx.json tests/support/poly2mqtt.cdx.json
