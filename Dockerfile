@@ -8,7 +8,7 @@ COPY . .
 # compile its dependencies again. A cache is no part of the image: the program is copied out of it.
 RUN --mount=type=cache,id=poly2mqtt-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=poly2mqtt-target,target=/src/target \
-    cargo build --profile dist --locked --package poly2mqtt \
+    cargo build --profile dist --features jemalloc --locked --package poly2mqtt \
     && cp target/dist/poly2mqtt /usr/local/bin/poly2mqtt
 
 FROM debian:bookworm-slim

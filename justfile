@@ -41,7 +41,7 @@ fuzz target="all" seconds="60":
 
 # One bench (latency, throughput, scale, room, crowd, floods) with its words, such as `just bench latency seconds=12`.
 bench name="latency" *words:
-    cargo bench --bench {{ name }} -- {{ words }}
+    cargo bench --features jemalloc --bench {{ name }} -- {{ words }}
 
 # These pages as a site with a search, in target/site/html. Needs `cargo install mdbook` and Python 3.
 site:

@@ -35,8 +35,8 @@ use crate::config::ConfigErrors;
 use crate::os_error;
 use crate::telemetry::LogRing;
 
-/// The gateway between MQTT, WebSocket, HTTP or TCP clients and Poly VideoOS rooms (G7500, Studio
-/// X30, X50, X70).
+/// The gateway between MQTT, WebSocket, HTTP or TCP clients and Poly VideoOS rooms (G7500, G62,
+/// Studio X30 to X72).
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Cli {

@@ -8,6 +8,7 @@ mod advice;
 mod exact;
 mod number;
 mod object;
+mod unique;
 
 pub use advice::advice;
 pub use exact::JsonText;
@@ -16,11 +17,21 @@ pub use object::JsonObject;
 
 use serde::de::DeserializeOwned;
 
+use crate::visible::visible_start;
+
+/// The longest start of a key, in characters, that is repeated in a message.
+const LONGEST_KEY: usize = 60;
+
 /// Reads JSON that a person may have written.
 ///
 /// # Errors
-/// `broken JSON: …`, with advice where the flaw is a usual one.
+/// `broken JSON: …`, with advice where the flaw is a usual one; or a key is there twice, of which no reader can
+/// know which one is meant.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    if let Some(key) = unique::repeated_key(text) {
+        let key = visible_start(&key, LONGEST_KEY);
+        return Err(format!("JSON that has \"{key}\" twice in one object"));
+    }
     serde_json::from_str(text).map_err(|error| match advice(text) {
         Some(advice) => format!("broken JSON: {error}; {advice}"),
         None => format!("broken JSON: {error}"),

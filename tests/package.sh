@@ -30,7 +30,7 @@ for way in package tarball; do
     ip link set lo up
     mount -t proc proc "$1/proc"
     mount --rbind /dev "$1/dev"
-    exec chroot "$1" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive \
+    exec chroot "$1" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C DEBIAN_FRONTEND=noninteractive \
       bash -eu /root/package_inside.sh "$2" "$3" "$4"
   ' bash "$work/$way" "$way" "$(basename "$deb")" "$(basename "$tarball")"
   rm -rf --one-file-system "${work:?}/$way"

@@ -42,26 +42,17 @@ stop_gateway() { kill "$gateway"; wait "$gateway" || fail "the gateway ended wit
 
 # From an installed program to a muted room: what docs/install.md says.
 mute_a_room() {
-  local unit=$1 fingerprint
+  local unit=$1
   [ -z "$(ls -A /etc/poly2mqtt)" ] || fail "/etc/poly2mqtt is not empty"
   run stat -c '%A %U:%G %n' /etc/poly2mqtt
   poly2mqtt simulate --rooms 1 >/dev/null 2>&1 &
   simulator=$!
-  cat >/etc/poly2mqtt/poly2mqtt.toml <<CONFIGURATION
-[mqtt]
-url = "embedded://127.0.0.1:1883"
-
-[rooms.boardroom]
-url = "https://127.0.0.1:8443"
-password_file = "boardroom.password"
-CONFIGURATION
-  echo 456 >/etc/poly2mqtt/boardroom.password
-  chmod 640 /etc/poly2mqtt/*
   until_so "the simulator listens" bash -c ': </dev/tcp/127.0.0.1/8443'
-  say "# poly2mqtt check --connect"
-  fingerprint=$({ poly2mqtt check --connect 2>&1 || true; } | grep -o 'sha256:[0-9a-f]*' | head -n 1) || fail "no fingerprint"
-  say "  the device shows $fingerprint"
-  echo "certificate = \"$fingerprint\"" >>/etc/poly2mqtt/poly2mqtt.toml
+  say "# poly2mqtt add https://127.0.0.1:8443 --id boardroom"
+  echo 456 | poly2mqtt add https://127.0.0.1:8443 --id boardroom 2>&1 | sed 's/^/            /'
+  run stat -c '%A %U:%G %n' /etc/poly2mqtt/poly2mqtt.toml
+  setpriv --reuid nobody --regid nogroup --clear-groups cat /etc/poly2mqtt/poly2mqtt.toml 2>/dev/null \
+    && fail "everybody can read the configuration"
   run poly2mqtt check --connect
   start_gateway "$unit"
   until_so "the room is online" answers /room/boardroom/availability online
@@ -80,6 +71,7 @@ case $way in
     [ -z "$(find /etc/systemd -name 'poly2mqtt*')" ] || fail "the unit is enabled without a configuration"
     run getent passwd poly2mqtt
     run poly2mqtt --version
+    grep -q '^Copyright: ' /usr/share/doc/poly2mqtt/copyright || fail "a copyright without names"
     for file in man/man1/poly2mqtt.1.gz man/man1/poly2mqtt-check.1.gz bash-completion/completions/poly2mqtt \
       zsh/vendor-completions/_poly2mqtt doc/poly2mqtt/examples/poly2mqtt.toml; do
       # A minimal Debian may leave documentation out of every package.

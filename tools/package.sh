@@ -38,7 +38,7 @@ else
   build=(--target "$target")
   built=$targets/$target/$folder
 fi
-cargo build --profile "$profile" --locked --package poly2mqtt "${build[@]}"
+cargo build --profile "$profile" --features jemalloc --locked --package poly2mqtt "${build[@]}"
 
 # The layout that package and tarball share.
 rm -rf dist/root
@@ -63,18 +63,18 @@ fi
 "$program" completions fish >"$root/share/fish/vendor_completions.d/poly2mqtt.fish"
 
 # What is in the program: every crate with version and licence.
-cargo cyclonedx --format json --target "$target" --override-filename poly2mqtt.cdx --quiet \
+cargo cyclonedx --format json --features jemalloc --target "$target" --override-filename poly2mqtt.cdx --quiet \
   --manifest-path Cargo.toml
-mv poly2mqtt.cdx.json "$doc/poly2mqtt.cdx.json"
-rm -f simulator/poly2mqtt.cdx.json benches/support/poly2mqtt.cdx.json tests/support/poly2mqtt.cdx.json
+sed "s|path+file://$PWD|path+file:///src|g" poly2mqtt.cdx.json >"$doc/poly2mqtt.cdx.json"
+rm -f poly2mqtt.cdx.json simulator/poly2mqtt.cdx.json benches/support/poly2mqtt.cdx.json tests/support/poly2mqtt.cdx.json
 
 cp -r docs examples "$doc/"
-rm -r "$doc/docs/decisions" "$doc/examples/systemd" "$doc/examples/docker"
+rm -rf "$doc/docs/decisions" "$doc/examples/systemd" "$doc/examples/docker"
 find "$doc" \( -name '*.png' -o -name .gitignore \) -delete
 mkdir -p "$root/share/lintian/overrides"
 echo 'poly2mqtt: initial-upload-closes-no-bugs' >"$root/share/lintian/overrides/poly2mqtt"
-cp config/poly2mqtt.toml "$doc/examples/"
-cp README.md SECURITY.md packaging/debian/copyright "$doc/"
+cp config/poly2mqtt.toml config/poly2mqtt.schema.json "$doc/examples/"
+cp README.md SECURITY.md "$doc/"
 gzip -9n <CHANGELOG.md >"$doc/changelog.gz"
 gzip -9n <<CHANGES >"$doc/changelog.Debian.gz"
 poly2mqtt ($version-1) unstable; urgency=medium
@@ -94,6 +94,7 @@ name=poly2mqtt-$version-$target
 rm -rf "dist/$name"
 mkdir "dist/$name"
 cp -a dist/root/usr "dist/$name/"
+cp packaging/debian/copyright "dist/$name/usr/share/doc/poly2mqtt/"
 cp packaging/install.sh LICENSE "dist/$name/"
 tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -C dist -c "$name" \
   | gzip -9n >"dist/$name.tar.gz"

@@ -25,7 +25,7 @@ pub fn advice(field: &Field, value: &Value) -> Option<String> {
         (Rule::Integer { .. } | Rule::Switch, Value::String(text)) if text.starts_with('{') => {
             Some("it is JSON inside a text: it was encoded twice".into())
         }
-        (Rule::Integer { .. }, Value::String(text)) => about_number(field, text.trim()),
+        (Rule::Integer { .. }, Value::String(text)) => about_number(field, text.trim_ascii()),
         (Rule::Integer { .. }, Value::Number(number)) => about_number(field, number.as_str()),
         (Rule::Text, Value::String(text)) => hidden(text),
         (rule, Value::Number(_) | Value::Bool(_)) if rule.wants_text() => {

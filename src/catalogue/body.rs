@@ -21,7 +21,7 @@ const MOST_VALUES: usize = 20_000;
 /// The body is neither, or of too many values; the message contains nothing of it.
 pub fn read_body(body: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(body)
-        .map_err(|_| "the device's answer is not text")?
+        .map_err(|_| why_not_text(body))?
         .trim_start_matches('\u{feff}')
         .trim();
     if text.is_empty() {
@@ -37,6 +37,22 @@ pub fn read_body(body: &[u8]) -> Result<Value, String> {
         return Err("the device's answer is nested too deeply".into());
     }
     read.or_else(|error| bare_word(text).ok_or_else(|| why_not_json(text, &error)))
+}
+
+/// What bytes are that are no text in UTF-8.
+fn why_not_text(body: &[u8]) -> &'static str {
+    match body {
+        [0x1f, 0x8b, ..] => {
+            "the device's answer is compressed with gzip, which nobody asked for: does a proxy stand before it?"
+        }
+        [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => {
+            "the device's answer is compressed with deflate, which nobody asked for: does a proxy stand before it?"
+        }
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            "the device's answer is text in UTF-16, not in UTF-8"
+        }
+        _ => "the device's answer is not text in UTF-8",
+    }
 }
 
 /// What a text is instead of JSON.
@@ -126,6 +142,20 @@ pub fn payload(value: &Value) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_are_named() {
+        for (body, words) in [
+            (&b"\x1f\x8b\x08\x00"[..], "gzip"),
+            (b"x\x9c\xab\x56", "deflate"),
+            (b"\xff\xfe{\x00}\x00", "UTF-16"),
+            (b"\xfe\xff\x00{\x00}", "UTF-16"),
+            (b"{\"name\":\"Caf\xe9\"}", "not text in UTF-8"),
+        ] {
+            let error = read_body(body).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
     use serde_json::json;
 
     #[test]

@@ -301,7 +301,7 @@ impl Rule {
 /// value, is none.
 pub(super) fn text(value: &Value) -> Option<&str> {
     match value {
-        Value::String(text) => Some(text.trim()),
+        Value::String(text) => Some(text.trim_ascii()),
         Value::Number(number) if is_integer(number.as_str()) => Some(number.as_str()),
         _ => None,
     }
@@ -310,7 +310,7 @@ pub(super) fn text(value: &Value) -> Option<&str> {
 /// A value that is wanted as a number or a word of a switch.
 pub(super) fn scalar(value: &Value) -> Option<&str> {
     match value {
-        Value::String(text) => Some(text.trim()),
+        Value::String(text) => Some(text.trim_ascii()),
         Value::Number(number) => Some(number.as_str()),
         Value::Bool(true) => Some("true"),
         Value::Bool(false) => Some("false"),

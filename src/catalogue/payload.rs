@@ -92,9 +92,10 @@ impl Payload {
             Self::None => (None, [].as_slice()),
             Self::Fields { bare, fields, .. } => (*bare, *fields),
         };
-        let text = utf8(command, payload)?.trim();
+        let text = utf8(command, payload)?.trim_ascii();
         let mut given: Map<String, Value> = if text.starts_with('{') {
             json::read(text).map_err(|error| {
+                *request_id = JsonText::member(text, "request_id");
                 let steps = fields.iter().find_map(|field| field.steps);
                 let steps = steps.filter(|_| text.contains('+')).map(about_steps);
                 with_advice(format!("the payload of {command} is {error}"), steps)
@@ -116,8 +117,11 @@ impl Payload {
         for field in fields {
             let mut value = None;
             for name in field.names(bare) {
-                let named = given.shift_remove(name);
-                value = named.filter(|value| !value.is_null()).or(value);
+                let named = given.shift_remove(name).filter(|value| !value.is_null());
+                if named.is_some() && value.is_some() {
+                    return Err(format!("{} is there twice, by two names", field.name));
+                }
+                value = named.or(value);
             }
             let takes = || format!("{} takes {}", field.name, field.rule.describe(toggles));
             match value {

@@ -12,6 +12,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use typed::not_what_was_given;
+
 use super::error::ConfigError;
 use super::exposed::SecretPlaces;
 use super::key::{Key, KeyType, unknown_key};
@@ -166,7 +168,12 @@ impl<'a> Reader<'a> {
         let value = self.values.remove(key)?;
         let converted = convert(&value);
         if converted.is_none() {
-            self.error(key, format!("takes {takes}"));
+            // Of a number that is wanted the value is wrong, not the kind.
+            let given = match value.is_number() {
+                true => "",
+                false => not_what_was_given(&value),
+            };
+            self.error(key, format!("takes {takes}{given}"));
         }
         converted
     }
@@ -202,7 +209,7 @@ impl<'a> Reader<'a> {
             let mut reader = self.below(vec![key.to_owned(), id.clone()], Map::new(), keys);
             match value {
                 Value::Object(values) => reader.values = values,
-                _ => reader.error("", "takes a table"),
+                other => reader.error("", format!("takes a table{}", not_what_was_given(&other))),
             }
             readers.push((id, reader));
         }

@@ -222,7 +222,7 @@ impl Endpoint {
     /// Why a log-in broke off after it was sent.
     pub fn login_broke(&self, error: &HttpError) -> Problem {
         let late = late_problem(&self.address(), error, &self.handshakes);
-        late.unwrap_or_else(|| {
+        late.or_else(|| error.problem()).unwrap_or_else(|| {
             Problem::new(
                 ProblemCode::Offline,
                 "the connection broke during the log-in",

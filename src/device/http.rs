@@ -3,6 +3,7 @@
 //! Owns the client's settings and the URL and headers of a request, and sends it. Knows no sessions
 //! and repeats nothing: only the layers above know which requests are safe to repeat.
 
+mod broken;
 mod response;
 mod surplus;
 mod upload;

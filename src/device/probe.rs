@@ -38,7 +38,7 @@ pub(super) async fn is_valid(endpoint: &Endpoint, session: &Session) -> Result<b
         Attempt::Answered(response) => Ok(takes_session(response.status, &response.body)),
         Attempt::Large(_) => Ok(true),
         Attempt::Unreachable(problem) => Err(problem),
-        Attempt::Broken(_) => Err(Problem::no_answer()),
+        Attempt::Broken(error) => Err(error.problem().unwrap_or_else(Problem::no_answer)),
     }
 }
 

@@ -21,7 +21,7 @@ use schema::Schemas;
 const PATTERN: RoomTopics<'_> = RoomTopics::PATTERN;
 
 const ABOUT: &str = "\
-Rooms with Poly VideoOS devices (G7500, Studio X30, X50, X70) as topics. States are retained: a \
+Rooms with Poly VideoOS devices (G7500, G62, Studio X30 to X72) as topics. States are retained: a \
 scalar as plain text, anything else as JSON. Clients publish commands and queries, not retained. \
 Each gets exactly one result at its topic with `/result` appended, or at the Response Topic of \
 MQTT 5. Schemas describe a payload as JSON, or as a string if it is not JSON: `40` is a number, \

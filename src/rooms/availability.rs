@@ -111,12 +111,16 @@ impl Availability {
         self.unanswered = 0;
     }
 
-    /// A request was not answered. Returns the problem if that was one too many.
-    pub fn unanswered(&mut self) -> Option<Problem> {
+    /// A request was not answered. `seen`: what came instead, if that is known. Returns the problem if that
+    /// was one too many.
+    pub fn unanswered(&mut self, seen: Option<Problem>) -> Option<Problem> {
         self.unanswered += 1;
-        (self.unanswered >= UNANSWERED_BEFORE_OFFLINE).then(|| Problem {
-            code: ProblemCode::Offline,
-            message: "the device does not answer any more".into(),
+        let is_too_often = self.unanswered >= UNANSWERED_BEFORE_OFFLINE;
+        is_too_often.then(|| {
+            seen.unwrap_or_else(|| Problem {
+                code: ProblemCode::Offline,
+                message: "the device does not answer any more".into(),
+            })
         })
     }
 
@@ -245,10 +249,10 @@ mod tests {
     fn two_unanswered_requests_in_a_row_are_one_too_many() {
         let mut availability = availability();
         availability.logged_in();
-        assert_eq!(availability.unanswered(), None);
+        assert_eq!(availability.unanswered(None), None);
         availability.answered();
-        assert_eq!(availability.unanswered(), None);
-        let problem = availability.unanswered().map(|problem| problem.code);
+        assert_eq!(availability.unanswered(None), None);
+        let problem = availability.unanswered(None).map(|problem| problem.code);
         assert_eq!(problem, Some(ProblemCode::Offline));
     }
 

@@ -40,8 +40,8 @@ pub enum Polled {
     Read(Reading),
     /// The device could not be asked for this; it may be usable all the same.
     Failed,
-    /// The device did not answer.
-    Unanswered,
+    /// The device did not answer; with what it did instead, if that is known.
+    Unanswered(Option<Problem>),
     /// The device cannot be used.
     Problem(Problem),
 }
@@ -113,7 +113,10 @@ impl Poller {
                 self.telemetry.poll_finished(PollOutcome::Silent);
                 self.understanding.unanswered(poll.index);
                 self.schedule.failed(poll.index, now);
-                Polled::Unanswered
+                Polled::Unanswered(match error {
+                    RequestError::Broken(error) => error.problem(),
+                    _ => None,
+                })
             }
             Err(error @ (RequestError::ModeLocked(_) | RequestError::Forbidden(_))) => {
                 self.telemetry.poll_finished(PollOutcome::Failed);

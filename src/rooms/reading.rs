@@ -157,6 +157,8 @@ mod tests {
             ("/rest/audio", 200, "<html>", "a page"),
             ("/rest/audio", 200, r#"{"volume":"#, "breaks off"),
             ("/rest/audio", 302, "", "a redirect"),
+            ("/rest/audio", 304, "", "answered 304, which is no answer"),
+            ("/rest/audio", 429, "", "too many requests"),
             ("/rest/audio", 404, "", "does not have that (404)"),
             ("/rest/audio", 503, "", "answered 503"),
             ("/rest/conferences", 200, "null", "empty or null"),

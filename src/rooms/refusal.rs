@@ -4,7 +4,7 @@
 
 use crate::catalogue::{Operation, read_body};
 use crate::command::{ErrorCode, Failure};
-use crate::device::{DeviceResponse, HttpError, RequestError};
+use crate::device::{DeviceResponse, RequestError};
 
 /// A device's own reason for a refusal is cut after this many characters: some send whole pages.
 const LONGEST_REASON: usize = 200;
@@ -58,6 +58,15 @@ pub fn refusal(response: &DeviceResponse, operation: &Operation, named: bool) ->
         ),
         404 | 405 | 501 => unsupported(status),
         413 => upload_too_large(),
+        // "Not modified", to a request that asked for no such thing, and the like.
+        300 | 304..=306 | 309..=399 => Failure::new(
+            ErrorCode::DeviceError,
+            format!("the device answered {status}, which is no answer to this"),
+        ),
+        429 => Failure::new(
+            ErrorCode::DeviceError,
+            format!("the device answered 429: too many requests at a time{reason}"),
+        ),
         300..=399 => Failure::new(
             ErrorCode::DeviceError,
             format!(
@@ -105,10 +114,9 @@ pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
         }
         RequestError::Broken(error) if repeatable => Failure::new(
             ErrorCode::Offline,
-            match error {
-                HttpError::TooMuchSurplus | HttpError::HeadTooLarge => error.to_string(),
-                _ => "the connection to the device broke each time the command was sent".into(),
-            },
+            error.not_http().unwrap_or_else(|| {
+                "the connection to the device broke each time the command was sent".into()
+            }),
         ),
         RequestError::Broken(_) => Failure::new(
             ErrorCode::OutcomeUnknown,
@@ -160,7 +168,7 @@ fn shortened(reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Oversize, Problem, ProblemCode};
+    use crate::device::{HttpError, Oversize, Problem, ProblemCode};
     use crate::rooms::testing::operation_and_response;
 
     fn refused(path: &str, status: u16, body: &'static str, named: bool) -> (ErrorCode, String) {

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use poly2mqtt_simulator::{Fault, FaultKind, Firmware, Options};
-use poly2mqtt_test_support::BrokerKind;
+use poly2mqtt_simulator::{Fault, FaultKind, Firmware, Options, SimulatedDevice};
 use poly2mqtt_test_support::gateway::Gateway;
+use poly2mqtt_test_support::{BrokerKind, SOON};
 
 async fn start() -> Gateway {
     let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
@@ -154,8 +154,13 @@ async fn reads_that_are_refused_from_the_start_are_not_asked_over_and_over() {
     it.online().await;
     it.client.command("room/1/system/providers/get", "").await;
     it.device.clear_journal();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(sent(&it, "GET", "/rest/audio") > 10);
+    // Long enough for more than ten reads of what the device has.
+    let reads = |device: &SimulatedDevice| {
+        let journal = device.journal();
+        let audio = journal.iter().filter(|entry| entry.path == "/rest/audio");
+        audio.count() > 10
+    };
+    assert!(it.device.wait_for(SOON, reads).await);
     assert!(sent(&it, "GET", path) <= 1, "{}", sent(&it, "GET", path));
     for times in [1, 1] {
         it.client.command("room/1/call/state/get", "").await;

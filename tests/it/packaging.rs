@@ -137,3 +137,36 @@ fn the_unit_runs_as_the_user_that_is_made() {
     assert!(maintainer_script("postinst").contains(owner));
     assert!(UNIT.contains(owner));
 }
+
+/// A release changes the version at one place in each of these; this names the one that was forgotten.
+#[test]
+fn every_place_has_the_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    let package = format!("poly2mqtt_{version}-1_amd64.deb");
+    let tarball = format!("poly2mqtt-{version}-x86_64-unknown-linux-gnu.tar.gz");
+    for (path, wanted) in [
+        ("CHANGELOG.md", format!("\n## [{version}] - 20")),
+        ("docs/upgrade.md", format!(" to {version}\n")),
+        ("docs/install.md", package),
+        ("docs/install.md", tarball),
+        (
+            "home-assistant-app/poly2mqtt/config.yaml",
+            format!("\nversion: \"{version}\"\n"),
+        ),
+        (
+            "home-assistant-app/poly2mqtt/CHANGELOG.md",
+            format!("\n## {version}\n"),
+        ),
+        (
+            "simulator/Cargo.toml",
+            format!("\nversion = \"{version}\"\n"),
+        ),
+        (
+            "fuzz/Cargo.lock",
+            format!("name = \"poly2mqtt\"\nversion = \"{version}\"\n"),
+        ),
+    ] {
+        let text = fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        assert!(text.contains(&wanted), "{path} lacks {wanted:?}");
+    }
+}

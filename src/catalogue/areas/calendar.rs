@@ -57,16 +57,18 @@ const RANGE: &[Field] = &[
     Field::query(
         "start",
         "start",
-        "From when on, in seconds since 1970 (UTC); it needs `end`.",
+        "From when on, in seconds since 1970 (UTC); without it from now on.",
         AT,
     ),
     Field::query(
         "end",
         "end",
-        "Until when, in seconds since 1970 (UTC); it needs `start`.",
+        "Until when, in seconds since 1970 (UTC); without it until 24 hours after `start`.",
         AT,
     ),
 ];
+/// In seconds.
+const DAY: i64 = 24 * 60 * 60;
 const AT: Rule = Rule::Integer {
     min: 0,
     max: i64::MAX,
@@ -214,16 +216,24 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
 ];
 
 /// The guide: `number` "can't be combined with start and end".
-fn number_or_range(own: Step, _: &Context) -> Result<Vec<Step>, Failure> {
-    let has = |name: &str| own.values.contains_key(name);
-    let wrong = if has("number") && (has("start") || has("end")) {
-        "number cannot be combined with start and end"
-    } else if has("start") != has("end") {
-        "start and end belong together"
-    } else {
-        return Ok(vec![own]);
+/// A range of which one end is given gets the other one as the guide has it: from now on, for 24 hours.
+fn number_or_range(mut own: Step, context: &Context) -> Result<Vec<Step>, Failure> {
+    let wrong = |why: &str| Err(Failure::new(ErrorCode::InvalidPayload, why));
+    let at = |name: &str| own.values.get(name).and_then(Value::as_i64);
+    let (start, end) = match (at("start"), at("end")) {
+        (None, None) => return Ok(vec![own]),
+        _ if own.values.contains_key("number") => {
+            return wrong("number cannot be combined with start and end");
+        }
+        (Some(start), None) => (start, start.saturating_add(DAY)),
+        (start, Some(end)) => (start.unwrap_or(context.now), end),
     };
-    Err(Failure::new(ErrorCode::InvalidPayload, wrong))
+    if end <= start {
+        return wrong("end takes a time after start, or after now where start is missing");
+    }
+    own.values.insert("start".into(), start.into());
+    own.values.insert("end".into(), end.into());
+    Ok(vec![own])
 }
 
 fn dial(_: Step, meeting: &Value) -> Result<Vec<Step>, Failure> {

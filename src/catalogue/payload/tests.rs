@@ -49,6 +49,56 @@ fn bad_payloads_say_what_is_allowed() {
     );
 }
 
+/// Space, tab and line ends around a value mean nothing; every other character is a part of it.
+#[test]
+fn only_blanks_of_ascii_are_taken_off() {
+    for blank in [
+        " 40",
+        "40\n",
+        "\t40\r\n",
+        " \" 40 \" ",
+        "{\"volume\": \" 40\\n\"}\r\n",
+    ] {
+        assert_eq!(read(blank).unwrap()["volume"], 40, "{blank:?}");
+    }
+    for other in [
+        "40\u{2028}",
+        "\u{a0}40",
+        "40\u{85}",
+        "\u{3000}40",
+        "40\u{b}",
+        "\"40\u{2029}\"",
+    ] {
+        let told = read(other).unwrap_err();
+        assert!(
+            told.contains("takes an integer from 0 to 100, not"),
+            "{told}"
+        );
+        assert!(told.contains("\\u{"), "{told}");
+    }
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_refused() {
+    for (payload, words) in [
+        (r#"{"volume":40,"volume":50}"#, "has \"volume\" twice"),
+        (r#"{"volume":40,"volume":40}"#, "has \"volume\" twice"),
+        (r#"{"value":40,"volume":50}"#, "volume is there twice"),
+        (
+            r#"{"request_id":1,"request_id":2,"volume":1}"#,
+            "\"request_id\" twice",
+        ),
+    ] {
+        let told = read(payload).unwrap_err();
+        assert!(told.contains(words), "{payload}: {told}");
+    }
+    // `null` is no value.
+    assert_eq!(read(r#"{"value":null,"volume":50}"#).unwrap()["volume"], 50);
+    let payload = br#"{"volume":1,"volume":2,"request_id":7}"#;
+    let read = VOLUME.read("audio/volume/set", payload, false);
+    assert_eq!(read.request_id, Some(Value::from(7).into()));
+}
+
 #[test]
 fn a_request_id_is_found_even_when_the_value_is_wrong() {
     let read = VOLUME.read(

@@ -43,11 +43,13 @@ impl Reader<'_> {
         let path = self.path_of(key);
         let digits = self.sources.digits(&path);
         if digits.is_none() {
-            let hint = match self.sources.written(&path) {
-                Some(_) => "; write the value in quotes",
-                None => "",
+            let hint = match value {
+                Value::Object(_) | Value::Array(_) => "",
+                _ if self.sources.written(&path).is_some() => "; write the value in quotes",
+                _ => "",
             };
-            self.error(key, format!("takes {takes}{hint}"));
+            let given = not_what_was_given(&value);
+            self.error(key, format!("takes {takes}{given}{hint}"));
         }
         digits
     }
@@ -210,6 +212,17 @@ fn quoted_alternatives(words: &[&str]) -> String {
     match quoted.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         _ => quoted.concat(),
+    }
+}
+
+/// `, not a list`: the kind of a value that has a wrong one. A text is wrong in another way, and may be secret.
+pub(super) fn not_what_was_given(value: &Value) -> &'static str {
+    match value {
+        Value::Null | Value::String(_) => "",
+        Value::Bool(_) => ", not a truth value",
+        Value::Number(_) => ", not a number",
+        Value::Array(_) => ", not a list",
+        Value::Object(_) => ", not a table",
     }
 }
 

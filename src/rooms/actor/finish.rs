@@ -62,7 +62,11 @@ impl Actor {
                 self.take(reading);
             }
             Polled::Failed => {}
-            Polled::Unanswered => self.note_device_trouble(None, true),
+            Polled::Unanswered(seen) => {
+                if let Some(problem) = self.availability.unanswered(seen) {
+                    self.offline(problem);
+                }
+            }
             Polled::Problem(problem) => self.note_device_trouble(Some(problem), false),
         }
         // Of a device that is not understood nothing is known, however often it was asked.
@@ -178,7 +182,7 @@ impl Actor {
     pub(super) fn note_device_trouble(&mut self, problem: Option<Problem>, unanswered: bool) {
         if let Some(problem) = problem {
             self.offline(problem);
-        } else if unanswered && let Some(problem) = self.availability.unanswered() {
+        } else if unanswered && let Some(problem) = self.availability.unanswered(None) {
             self.offline(problem);
         }
     }

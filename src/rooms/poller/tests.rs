@@ -78,10 +78,10 @@ fn errors_are_told_apart() {
         poller.finish(poll, Err(error), now)
     };
     let timed_out = finish(RequestError::TimedOut { sent: true });
-    assert!(matches!(timed_out, Polled::Unanswered));
+    assert!(matches!(timed_out, Polled::Unanswered(None)));
     assert!(matches!(
         finish(RequestError::Broken(HttpError::SwitchedProtocols)),
-        Polled::Unanswered
+        Polled::Unanswered(Some(_))
     ));
     let problem = Problem {
         code: ProblemCode::Unauthorized,

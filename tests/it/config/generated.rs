@@ -49,6 +49,76 @@ fn names(schema: &serde_json::Value, into: &mut Vec<String>) {
     }
 }
 
+/// The keys of a table, as the schema has them.
+fn keys_of<'a>(schema: &'a serde_json::Value, section: &str) -> Vec<&'a String> {
+    let mut table = schema;
+    for name in section.split('.') {
+        table = &table["properties"][name];
+        if table["items"].is_object() {
+            table = &table["items"];
+        }
+        if let Some(patterns) = table["patternProperties"].as_object() {
+            table = patterns.values().next().unwrap();
+        }
+    }
+    table["properties"].as_object().unwrap().keys().collect()
+}
+
+/// Every key, given every wrong type of TOML: one line that names the key, where it stands, and what is wrong.
+#[test]
+fn a_value_of_a_wrong_type_is_told_for_every_key() {
+    let schema = schema();
+    let room = "url = \"https://192.0.2.1\"\npassword = \"x\"\n";
+    let user = "name = \"n\"\npassword = \"0123456789abcdef\"\n";
+    let token = "name = \"n\"\ntoken = \"0123456789abcdef\"\n";
+    let mut tried = 0;
+    for (section, header, beside) in [
+        ("mqtt", "[mqtt]", ""),
+        ("mqtt.user", "[[mqtt.user]]", user),
+        ("http", "[http]", ""),
+        ("http.token", "[[http.token]]", token),
+        ("tcp", "[tcp]", ""),
+        ("home_assistant", "[home_assistant]", ""),
+        ("poll", "[poll]", ""),
+        ("defaults", "[defaults]", ""),
+        ("rooms", "[rooms.1]", room),
+    ] {
+        for key in keys_of(&schema, section) {
+            for (value, kind) in [
+                ("{ a = { b = 1 } }", "not a table"),
+                ("[[1, 2], [3]]", "not a list"),
+                ("[{ a = 1 }]", "not a list"),
+                ("true", "not a truth value"),
+                ("1.5", "not a number"),
+                ("1979-05-27", ""),
+            ] {
+                // Another value for the key is left out: TOML has each key once.
+                let others = beside
+                    .lines()
+                    .filter(|line| !line.starts_with(&format!("{key} = ")));
+                let others: String = others.map(|line| format!("{line}\n")).collect();
+                let text = format!("{header}\n{key} = {value}\n{others}");
+                let Err(told) = read(&text) else {
+                    // What a file may say so: a switch, a number of seconds, a plain text.
+                    assert!(!value.starts_with(['{', '[']), "{text}");
+                    continue;
+                };
+                tried += 1;
+                let of_key =
+                    |line: &&str| line.contains("poly2mqtt.toml:2: ") && line.contains(&**key);
+                let lines: Vec<&str> = told.lines().filter(of_key).collect();
+                assert!(!lines.is_empty(), "{text}: {told}");
+                let says_type = lines.iter().any(|line| line.contains(kind));
+                let is_deeper = lines.iter().any(|line| line.contains(&format!("{key}.")));
+                if value.starts_with(['{', '[']) {
+                    assert!(says_type || is_deeper, "{text}: {told}");
+                }
+            }
+        }
+    }
+    assert!(tried > 200, "{tried}");
+}
+
 /// What is listed for a key reaches all that is made from it.
 #[test]
 fn a_key_is_in_schema_page_and_example() {

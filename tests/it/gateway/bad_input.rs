@@ -173,6 +173,24 @@ const BAD: &[(&str, &[u8], &str, &str)] = &[
         "cannot be combined",
     ),
     (
+        "room/1/calendar/meetings/get",
+        b"{\"start\":3,\"end\":3}",
+        "invalid_payload",
+        "end takes a time after start",
+    ),
+    (
+        "room/1/audio/volume/set",
+        b"{\"volume\":40,\"volume\":50}",
+        "invalid_payload",
+        "has \"volume\" twice",
+    ),
+    (
+        "room/1/audio/volume/set",
+        b"40\xe2\x80\xa8",
+        "invalid_payload",
+        "not \"40\\u{2028}\"",
+    ),
+    (
         "room/1/calendar/meeting/..%2F..%2Fsystem%2Freboot/dial",
         b"",
         "invalid_payload",

@@ -233,3 +233,66 @@ async fn cookies_and_content_type_are_read_and_odd_ones_left_out() {
     assert_eq!(response.content_type().unwrap(), "text/plain");
     assert_eq!(response.length(), Some(0));
 }
+
+/// A person reads what comes, not only that something is wrong.
+#[tokio::test]
+async fn what_comes_instead_of_an_answer_is_told() {
+    use crate::device::ProblemCode::{NotUnderstood, Offline};
+    const COMPLETE: &str = "before its answer is complete";
+    for (response, code, words) in [
+        (
+            "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+            NotUnderstood,
+            "not valid HTTP",
+        ),
+        ("{\"volume\":1}\r\n\r\n", NotUnderstood, "not valid HTTP"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: +4\r\n\r\ntrue",
+            NotUnderstood,
+            "not valid HTTP (invalid content-length parsed)",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\ntrue!",
+            NotUnderstood,
+            "content-length",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nX-Folded: a\r\n b\r\nContent-Length: 4\r\n\r\ntrue",
+            NotUnderstood,
+            "header",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nthis is no header\r\n\r\n",
+            NotUnderstood,
+            "header",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+            NotUnderstood,
+            "not valid HTTP (in its body)",
+        ),
+        (
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+            NotUnderstood,
+            "another protocol",
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ntr",
+            Offline,
+            COMPLETE,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\ntrue",
+            Offline,
+            COMPLETE,
+        ),
+        ("HTTP/1.1 200", Offline, COMPLETE),
+        ("", Offline, COMPLETE),
+    ] {
+        let error = answered(response).await.unwrap_err();
+        let problem = error.problem();
+        let problem = problem.unwrap_or_else(|| panic!("{response}: {error:?}"));
+        assert_eq!(problem.code, code, "{response}: {problem}");
+        assert!(problem.message.contains(words), "{response}: {problem}");
+    }
+}
