@@ -59,7 +59,7 @@ impl Progress {
         self.total.set(self.total.get() + 1);
         async move {
             let result = trial.await;
-            self.done.set(self.done.get() + 1);
+            self.one_done();
             self.show();
             result
         }
@@ -90,15 +90,7 @@ impl Progress {
 
     /// Waits for something, and shows each second how far it is: while nothing ends, too.
     pub async fn shown_during<T>(&self, thing: impl Future<Output = T>) -> T {
-        let mut thing = std::pin::pin!(thing);
-        let mut ticks = interval_at(Instant::now() + SHORT, SHORT);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                result = &mut thing => break result,
-                _ = ticks.tick() => self.show(),
-            }
-        }
+        each_second(|| self.show(), thing).await
     }
 
     /// For how long it runs.
@@ -108,15 +100,7 @@ impl Progress {
 
     /// Waits for something that gives no count, and says for how long already since the progress began.
     pub async fn wait_for<T>(&self, what: &str, thing: impl Future<Output = T>) -> T {
-        let mut thing = std::pin::pin!(thing);
-        let mut ticks = interval_at(Instant::now() + SHORT, SHORT);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let result = loop {
-            tokio::select! {
-                result = &mut thing => break result,
-                _ = ticks.tick() => self.show_waiting(what),
-            }
-        };
+        let result = each_second(|| self.show_waiting(what), thing).await;
         clear_line();
         result
     }
@@ -132,6 +116,19 @@ impl Progress {
             self.next_plain_line
                 .set(Instant::now() + PLAIN_LINE_INTERVAL);
             write(&format!("{text}\n"));
+        }
+    }
+}
+
+/// Waits for something, and calls `show` each second until it is over.
+async fn each_second<T>(show: impl Fn(), thing: impl Future<Output = T>) -> T {
+    let mut thing = std::pin::pin!(thing);
+    let mut ticks = interval_at(Instant::now() + SHORT, SHORT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            result = &mut thing => break result,
+            _ = ticks.tick() => show(),
         }
     }
 }
