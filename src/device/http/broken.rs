@@ -30,7 +30,7 @@ impl HttpError {
             Self::HeadTooLarge | Self::TooMuchSurplus | Self::SwitchedProtocols => {
                 Some((ProblemCode::NotUnderstood, self.to_string()))
             }
-            Self::NotConnected(_) => None,
+            Self::NotConnected(_) | Self::Fenced(_) => None,
             Self::Broken(error) => cause(error),
         }
     }
