@@ -25,6 +25,7 @@ pub fn sampler(rooms: &Arc<Rooms>, mqtt: Option<&MqttDoor>) -> Sampler {
     Arc::new(move || Sample {
         rooms: rooms.sample(),
         broker_connected: connected.as_ref().map(|connected| *connected.borrow()),
+        cluster: None,
     })
 }
 

@@ -105,10 +105,16 @@ impl ClusterLinks {
         rooms: Arc<dyn Submit>,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        let door = MemberDoor::new(&settings, store.clone(), rooms.clone(), holders.clone());
+        let door = MemberDoor::new(
+            &settings,
+            store.clone(),
+            rooms.clone(),
+            holders.clone(),
+            telemetry.clone(),
+        );
         let dialer = Arc::new(Dialer::new(&settings));
         let links = Links::new(dialer.clone());
-        let elsewhere = RoomsElsewhere::new(holders.clone(), store, links.clone());
+        let elsewhere = RoomsElsewhere::new(settings.name, holders.clone(), store, links.clone());
         let router = Router::new(rooms, holders.clone(), links.clone(), dialer, telemetry);
         links.deliver_to(elsewhere.clone(), router.clone());
         let tasks = vec![

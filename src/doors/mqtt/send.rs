@@ -19,7 +19,7 @@ use super::session::BrokerSession;
 
 use crate::command::{ErrorCode, Failure};
 use crate::state::{Item, StateValue};
-use crate::topics::{GATEWAY_AVAILABILITY, Topic, is_gateway_topic};
+use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, Topic, is_gateway_topic};
 
 /// Adds an item's messages to those of the session that wait. The last message represents the item:
 /// when it is acknowledged, the item is done.
@@ -245,8 +245,12 @@ impl MessageMaker<'_> {
     }
 }
 
-/// Whether this gateway publishes the topic. It may know the states of rooms that others have.
+/// Whether this gateway publishes the topic. It may know the states of rooms that others have, and
+/// `gateway/cluster` is published by the gateway that speaks for all.
 fn is_own(context: &DoorContext, topic: &str) -> bool {
+    if topic == GATEWAY_CLUSTER {
+        return false;
+    }
     let room = Topic::parse(topic).and_then(|topic| topic.room());
     let shared = context.settings.shared.as_ref().zip(room);
     shared.is_none_or(|(shared, room)| shared.publishes(room))
