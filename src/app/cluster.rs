@@ -6,12 +6,14 @@
 //! ```text
 //! placed_rooms  whose each room is, for rooms, doors and links
 //! roles         which rooms this gateway hears at the broker without having them
+//! status        what people and monitoring see of the cluster
 //! follower      the task that follows the cluster: starts, hands over and ends rooms
 //! ```
 
 mod follower;
 mod placed_rooms;
 mod roles;
+mod status;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,15 +23,20 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::ClusterOptions;
-use crate::cluster::link::{LinkSettings, member_tls};
-use crate::cluster::{Cluster, ClusterIdentity, Etcd, EtcdSettings, ShardEvent, join};
+use super::health::ClusterSampler;
+use crate::cluster::link::{LinkSettings, LinkStatus, member_tls};
+use crate::cluster::{
+    Cluster, ClusterIdentity, Etcd, EtcdSettings, MeteredRegistry, ShardEvent, join,
+};
 use crate::config::{ClusterConfig, Config};
 use crate::doors::mqtt::{MqttSettings, Presence, SharedRooms};
 use crate::rooms::Rooms;
 use crate::state::StateStore;
+use crate::telemetry::Telemetry;
 
 use follower::{Change, Follower};
 use placed_rooms::PlacedRooms;
+use status::ClusterStatus;
 
 /// A gateway that has joined a cluster, before its rooms and doors have started.
 pub struct JoiningCluster {
@@ -45,6 +52,7 @@ pub struct JoiningCluster {
 pub struct RunningCluster {
     cluster: Cluster,
     placed: Arc<PlacedRooms>,
+    status: Arc<ClusterStatus>,
     presence: Option<Arc<Presence>>,
     changes: mpsc::UnboundedSender<Change>,
     /// Why the cluster cannot be joined, once that is known.
@@ -68,8 +76,13 @@ impl JoiningCluster {
     ///
     /// # Errors
     /// Certificate files that cannot be used, or the system gives no thread.
-    pub fn start(config: &Config, cluster: &ClusterConfig) -> Result<Self, String> {
-        let etcd = Arc::new(Etcd::new(etcd_settings(cluster))?);
+    pub fn start(
+        config: &Config,
+        cluster: &ClusterConfig,
+        telemetry: &Arc<Telemetry>,
+    ) -> Result<Self, String> {
+        let etcd = Etcd::new(etcd_settings(cluster))?;
+        let etcd = Arc::new(MeteredRegistry::new(etcd, telemetry.clone()));
         let tls = member_tls(cluster.ca_file.clone())
             .map_err(|error| format!("cluster.ca_file: {error}"))?;
         let placed = PlacedRooms::new(&cluster.name, config);
@@ -132,7 +145,15 @@ impl JoiningCluster {
         rooms: &Arc<Rooms>,
         store: &Arc<StateStore>,
         mqtt: Option<&MqttSettings>,
+        telemetry: &Arc<Telemetry>,
     ) -> Result<RunningCluster, String> {
+        let shared = mqtt.and_then(|settings| settings.shared.clone());
+        let status = Arc::new(ClusterStatus::new(
+            self.placed.clone(),
+            self.cluster.fence().clone(),
+            shared.clone(),
+            telemetry.clone(),
+        ));
         let presence = match mqtt {
             Some(settings) => Some(Arc::new(Presence::start(
                 settings,
@@ -148,13 +169,15 @@ impl JoiningCluster {
             self.placed.clone(),
             rooms.clone(),
             store.clone(),
-            mqtt.and_then(|settings| settings.shared.clone()),
+            shared,
             presence.clone(),
             Arc::new(config.clone()),
+            status.clone(),
         );
         Ok(RunningCluster {
             cluster: self.cluster,
             placed: self.placed,
+            status,
             presence,
             changes,
             refused,
@@ -170,6 +193,12 @@ impl std::fmt::Debug for JoiningCluster {
 }
 
 impl RunningCluster {
+    /// What metrics and `gateway/health` say of it.
+    pub fn sampler(&self, links: Option<LinkStatus>) -> ClusterSampler {
+        let status = self.status.clone();
+        Arc::new(move || status.sample(links.as_ref()))
+    }
+
     /// Why the cluster cannot be joined. Waits until that is known, so for ever as a rule.
     pub async fn refused(&self) -> String {
         let mut refused = self.refused.clone();

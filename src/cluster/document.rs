@@ -32,6 +32,15 @@ impl ShardRooms {
         Self(counts)
     }
 
+    /// With these counts.
+    pub fn with_counts(counts: impl IntoIterator<Item = (Shard, usize)>) -> Self {
+        let mut rooms = vec![0; usize::from(SHARDS)];
+        for (shard, count) in counts {
+            rooms[shard.index()] = u32::try_from(count).unwrap_or(u32::MAX);
+        }
+        Self(rooms)
+    }
+
     /// How many rooms the shards have of which `wanted` is true.
     fn count(&self, wanted: impl Fn(Shard) -> bool) -> u64 {
         let shards = Shard::all().filter(|shard| wanted(*shard));

@@ -256,6 +256,21 @@ fn is_own(context: &DoorContext, topic: &str) -> bool {
     shared.is_none_or(|(shared, room)| shared.publishes(room))
 }
 
+/// Whether this gateway publishes a document of Home Assistant, or clears it. Another one may have the room
+/// since, and what is about the gateways stays.
+fn is_own_document(context: &DoorContext, topic: &str, clears: bool) -> bool {
+    let Some(shared) = context.settings.shared.as_ref() else {
+        return true;
+    };
+    if is_gateway_topic(topic) {
+        return true;
+    }
+    match context.settings.discovery.room_of(topic) {
+        Some(room) => shared.owns(room) || (clears && !shared.rules().is_configured(room)),
+        None => !clears,
+    }
+}
+
 /// The newest value of a topic; an empty payload clears the topic at the broker. `None` for what
 /// another gateway has published there since, and must not lose.
 fn state_message(context: &DoorContext, topic: &str) -> Option<Message> {
@@ -267,7 +282,7 @@ fn state_message(context: &DoorContext, topic: &str) -> Option<Message> {
         }
         _ => (context.store.get(topic), context.settings.at_broker(topic)),
     };
-    if !is_own(context, topic) {
+    if !is_own(context, topic) || !is_own_document(context, topic, value.is_none()) {
         return None;
     }
     let subscriber = &context.subscriber;
