@@ -89,22 +89,22 @@ pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
     },
     of_member(
         "{gateway}/availability",
-        "Of one of several gateways, whether it runs: `online` or `offline`. Then `gateway/availability` is \
-         `online` while any of them runs.",
+        "Of one of several gateways, whether it runs: `online` or `offline`. That of all together is `online` while \
+         any of them runs.",
     ),
     of_member(
         "{gateway}/info",
-        "At the broker, the `gateway/info` of one of several gateways.",
+        "At the broker, what one of several gateways is: its version, its rooms and its configuration.",
     ),
     of_member(
         "{gateway}/health",
-        "At the broker, the `gateway/health` of one of several gateways, with `cluster` about its part.",
+        "At the broker, how one of several gateways is doing, with `cluster` about its part.",
     ),
     GatewayTopic {
         is_state: false,
         ..of_member(
             "{gateway}/log",
-            "At the broker, the `gateway/log` of one of several gateways.",
+            "At the broker, a warning or an error of one of several gateways.",
         )
     },
 ];
