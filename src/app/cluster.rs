@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ClusterOptions;
 use crate::cluster::link::{LinkSettings, member_tls};
@@ -30,6 +30,10 @@ use crate::state::StateStore;
 
 use follower::{Change, Follower};
 use placed_rooms::PlacedRooms;
+
+/// How long a gateway that has left waits for the markers of the rooms' next owners. A former owner waits for two
+/// seconds after it has released a room.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A gateway that has joined a cluster, before its rooms and doors have started.
 pub struct JoiningCluster {
@@ -46,6 +50,7 @@ pub struct RunningCluster {
     cluster: Cluster,
     placed: Arc<PlacedRooms>,
     presence: Option<Arc<Presence>>,
+    shared: Option<Arc<SharedRooms>>,
     changes: mpsc::UnboundedSender<Change>,
     /// Why the cluster cannot be joined, once that is known.
     refused: watch::Receiver<Option<String>>,
@@ -143,12 +148,13 @@ impl JoiningCluster {
         };
         let (changes, changed) = mpsc::unbounded_channel();
         let (refused_sender, refused) = watch::channel(None);
+        let shared = mqtt.and_then(|settings| settings.shared.clone());
         let follower = Follower::new(
             self.cluster.clone(),
             self.placed.clone(),
             rooms.clone(),
             store.clone(),
-            mqtt.and_then(|settings| settings.shared.clone()),
+            shared.clone(),
             presence.clone(),
             Arc::new(config.clone()),
         );
@@ -156,6 +162,7 @@ impl JoiningCluster {
             cluster: self.cluster,
             placed: self.placed,
             presence,
+            shared,
             changes,
             refused,
             follower: tokio::spawn(follower.run(self.events, changed, refused_sender)),
@@ -209,6 +216,7 @@ impl RunningCluster {
         if self.is_last() {
             rooms.stop(deadline).await;
         }
+        self.placed.leave_by(deadline);
         self.cluster.leave();
         let mut view = self.cluster.view();
         let left = view.wait_for(|view| view.state == crate::cluster::ClusterState::Ended);
@@ -216,6 +224,10 @@ impl RunningCluster {
             tracing::warn!(
                 "the cluster could not be left in time; the other gateways notice it by themselves"
             );
+        }
+        if let Some(shared) = &self.shared {
+            // Without the next owners' markers, what they are to have is passed on when the door stops.
+            let _ = timeout(LEAVING_TIMEOUT, shared.all_left()).await;
         }
     }
 

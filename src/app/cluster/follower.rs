@@ -27,9 +27,6 @@ use crate::rooms::{Arrival, Leaving, Rooms};
 use crate::state::{StateStore, StateValue};
 use crate::topics::RoomTopics;
 
-/// How long rooms that move to another gateway may finish what they began. Their new commands wait meanwhile, which
-/// their senders must not notice much.
-const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a room that has just come may take to arrive in every gateway's eyes, before it can go again.
 const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the follower looks at what only time changes.
@@ -237,7 +234,7 @@ impl Follower {
                 shared.hold(&ids);
             }
             placed.set_phase(held, Phase::Stopping);
-            let deadline = Instant::now() + HAND_OVER_TIMEOUT;
+            let deadline = placed.hand_over_deadline();
             let leaving = ids.iter().cloned().collect();
             rooms.leave(&leaving, Leaving::HandedOver, deadline).await;
             if let Some(shared) = &shared {

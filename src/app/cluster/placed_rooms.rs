@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::cluster::link::{Holder, Member, RoomHolders};
 use crate::cluster::{
@@ -22,6 +23,10 @@ use crate::rooms::RoomSharing;
 
 /// What is said of a room that no live gateway has.
 const NO_OWNER: &str = "no gateway that runs has the room";
+
+/// How long rooms that move to another gateway may finish what they began: longer than an ordinary request takes. New
+/// commands wait meanwhile.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// A digest of everything that decides how rooms are driven, for the other gateways to compare.
 pub fn digest(config: &Config) -> String {
@@ -51,6 +56,8 @@ struct State {
     here: HashMap<Shard, ShardHere>,
     seen: SeenCluster,
     fence: Fence,
+    /// When this gateway ends at the latest.
+    leave_by: Option<Instant>,
 }
 
 struct ConfiguredRoom {
@@ -116,6 +123,7 @@ impl PlacedRooms {
                 here: HashMap::new(),
                 seen: SeenCluster::new(ClusterView::unknown(name)),
                 fence: Fence::closed(),
+                leave_by: None,
             }),
             changed: watch::Sender::new(0),
         };
@@ -126,6 +134,19 @@ impl PlacedRooms {
     /// Uses the fence of this member from now on.
     pub fn follow(&self, cluster: &Cluster) {
         self.write().fence = cluster.fence().clone();
+    }
+
+    /// This gateway is about to end: rooms have until then to finish what they began.
+    pub fn leave_by(&self, deadline: Instant) {
+        self.write().leave_by = Some(deadline);
+    }
+
+    /// Until when a room that goes now may finish what it began.
+    pub fn hand_over_deadline(&self) -> Instant {
+        let longest = Instant::now() + HAND_OVER_TIMEOUT;
+        self.read()
+            .leave_by
+            .map_or(longest, |deadline| longest.min(deadline))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
