@@ -59,8 +59,10 @@ enum Told {
 #[derive(Debug, Clone)]
 struct ShardMemory {
     told: Told,
-    /// The last owner that was another gateway, and when it was seen as that.
-    other_owner: Option<Instant>,
+    /// Another gateway has it.
+    is_elsewhere: bool,
+    /// When another gateway had it last, if none has it now.
+    was_elsewhere: Option<Instant>,
     /// Since when it has no owner.
     unowned_since: Option<Instant>,
 }
@@ -96,7 +98,8 @@ impl Follower {
     ) -> Self {
         let memory = ShardMemory {
             told: Told::Nothing,
-            other_owner: None,
+            is_elsewhere: false,
+            was_elsewhere: None,
             unowned_since: None,
         };
         Self {
@@ -160,8 +163,9 @@ impl Follower {
 
     /// Whether another gateway had this shard until now.
     fn had_other_owner(&self, shard: Shard) -> bool {
-        let seen = self.shards[shard.index()].other_owner;
-        seen.is_some_and(|seen| seen.elapsed() < RECENT_OWNER)
+        let memory = &self.shards[shard.index()];
+        let until = memory.was_elsewhere;
+        memory.is_elsewhere || until.is_some_and(|until| until.elapsed() < RECENT_OWNER)
     }
 
     async fn gained(&mut self, shards: Vec<GainedShard>) {
@@ -250,7 +254,7 @@ impl Follower {
         let rooms = self.placed.rooms_of(held.shard);
         self.gone.extend(rooms.into_iter().map(|room| (now, room)));
         self.memory(held.shard).told = Told::Nothing;
-        self.seen(self.placed.view());
+        self.tell_roles(&self.placed.view());
     }
 
     /// Another gateway may have these shards already.
@@ -274,24 +278,25 @@ impl Follower {
 
     /// The cluster looks like this now.
     fn seen(&mut self, view: ClusterView) {
-        self.placed.seen(view.clone());
+        // Heartbeats alone change nothing.
+        if !self.placed.seen(view.clone()) {
+            return;
+        }
         let now = Instant::now();
         for shard in Shard::all() {
             let owner = view.owner(shard).map(|member| &*member.name);
-            let is_other = owner.is_some_and(|owner| *owner != *view.me);
+            let is_elsewhere = owner.is_some_and(|owner| *owner != *view.me);
             let memory = &mut self.shards[shard.index()];
-            if is_other {
-                memory.other_owner = Some(now);
+            if memory.is_elsewhere && !is_elsewhere {
+                memory.was_elsewhere = Some(now);
             }
+            memory.is_elsewhere = is_elsewhere;
             memory.unowned_since = match owner {
                 Some(_) => None,
                 None => memory.unowned_since.or(Some(now)),
             };
         }
-        if matches!(view.state, ClusterState::Ok | ClusterState::Leaving) {
-            self.roles.update(&view);
-            self.tell_roles(&view);
-        }
+        self.tell_roles(&view);
         self.speak(&view);
     }
 
@@ -300,6 +305,10 @@ impl Follower {
         let Some(shared) = self.shared.clone() else {
             return;
         };
+        if !matches!(view.state, ClusterState::Ok | ClusterState::Leaving) {
+            return;
+        }
+        self.roles.update(view);
         let (mut deputized, mut unheard) = (Vec::new(), Vec::new());
         for shard in Shard::all() {
             if self.placed.phase(shard).is_some() {
@@ -361,7 +370,7 @@ impl Follower {
                 memory.told = Told::Nothing;
             }
         }
-        self.seen(self.placed.view());
+        self.tell_roles(&self.placed.view());
     }
 
     /// What only time changes.
