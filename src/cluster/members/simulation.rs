@@ -113,6 +113,8 @@ struct Process {
     paused_until: u64,
     cut_until: u64,
     is_killed: bool,
+    /// Another process of its name was started for it.
+    is_replaced: bool,
     ended: Option<Option<String>>,
     /// Every fence that it was ever given and that is not closed for ever, and since when it is told to have it.
     fences: Vec<Vec<ShardFence>>,
@@ -216,6 +218,7 @@ impl Simulation {
             paused_until: 0,
             cut_until: 0,
             is_killed: false,
+            is_replaced: false,
             ended: None,
             fences: vec![Vec::new(); usize::from(SHARDS)],
             wake: self.now,
@@ -508,11 +511,12 @@ impl Simulation {
                 } else {
                     self.leave(at);
                 }
-                let (name, weight) = (
-                    self.processes[at].name.clone(),
-                    1 + u32::try_from(at % 2).unwrap(),
-                );
-                self.at(self.now + time, Event::Start(name, weight));
+                // It may be killed while it leaves.
+                if !std::mem::replace(&mut self.processes[at].is_replaced, true) {
+                    let name = self.processes[at].name.clone();
+                    let weight = 1 + u32::try_from(at % 2).unwrap();
+                    self.at(self.now + time, Event::Start(name, weight));
+                }
             }
         }
         let next = (100 + self.random.below(4000)) * MS;
