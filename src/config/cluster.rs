@@ -178,6 +178,12 @@ impl ClusterConfig {
         .collect()
     }
 
+    /// What the cluster is called at the broker, in client ids and in the mark of its messages: `poly2mqtt-campus` for
+    /// the prefix `/poly2mqtt/campus`.
+    pub fn cluster_id(&self) -> String {
+        self.prefix.trim_matches('/').replace('/', "-")
+    }
+
     /// Reads the section; none if it is not there, or a key that it needs is wrong.
     pub(super) fn read(
         mut reader: Reader<'_>,
