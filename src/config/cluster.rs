@@ -154,10 +154,10 @@ impl Section for ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// The cluster as a part of MQTT client ids, the same at all its gateways: of `/poly2mqtt/campus`
-    /// `poly2mqtt-campus`.
+    /// What the cluster is called at the broker, in client ids and in the mark of its messages: `poly2mqtt-campus` for
+    /// the prefix `/poly2mqtt/campus`.
     pub fn cluster_id(&self) -> String {
-        self.prefix.trim_start_matches('/').replace('/', "-")
+        self.prefix.trim_matches('/').replace('/', "-")
     }
 
     /// The id with which all gateways of the cluster mark what they publish of rooms.
@@ -176,12 +176,6 @@ impl ClusterConfig {
             (key.name, value)
         })
         .collect()
-    }
-
-    /// What the cluster is called at the broker, in client ids and in the mark of its messages: `poly2mqtt-campus` for
-    /// the prefix `/poly2mqtt/campus`.
-    pub fn cluster_id(&self) -> String {
-        self.prefix.trim_matches('/').replace('/', "-")
     }
 
     /// Reads the section; none if it is not there, or a key that it needs is wrong.
