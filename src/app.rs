@@ -8,6 +8,7 @@ mod broker;
 mod broker_topics;
 mod certificates;
 mod clients;
+mod cluster;
 mod files;
 mod gateway_log;
 mod health;
@@ -57,7 +58,9 @@ pub struct App {
     broker: Option<Broker>,
     rooms: Arc<Rooms>,
     /// The links to the other gateways, if there are any.
-    cluster: Option<ClusterLinks>,
+    links: Option<ClusterLinks>,
+    /// Follows the cluster of the configuration.
+    cluster: Option<cluster::RunningCluster>,
     mqtt: Option<MqttDoor>,
     /// The clients of WebSocket, HTTP and plain lines.
     clients: Arc<Clients>,
@@ -154,6 +157,14 @@ impl App {
     /// The rooms that run here.
     pub fn rooms(&self) -> &Arc<Rooms> {
         &self.rooms
+    }
+
+    /// Why the configured cluster cannot be joined. Waits until that is known, so for ever as a rule.
+    pub async fn cluster_refused(&self) -> String {
+        match &self.cluster {
+            Some(cluster) => cluster.refused().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Waits until the broker is connected; returns at once if none is configured.

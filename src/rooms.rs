@@ -44,7 +44,7 @@ mod underway;
 pub use lacking::{LackingRead, lacking_reads};
 pub use reading::ReadOutcome;
 pub use settings::device_settings;
-pub use sharing::{Leaving, RoomSharing};
+pub use sharing::{Arrival, Leaving, RoomSharing};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -74,6 +74,9 @@ use settings::RoomSettings;
 /// How long a room that is replaced may finish what it began. Its commands are refused meanwhile,
 /// so shorter than a request may take.
 const ROOM_REPLACE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// When many rooms arrive, commands of others are let in after so many.
+const ROOMS_STARTED_AT_ONCE: usize = 32;
 
 /// Every room of the configuration.
 #[derive(Debug)]
@@ -163,19 +166,13 @@ impl Rooms {
         self.remove_unused_sessions(config);
         let mut failed = BTreeMap::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
-        for (id, room) in &config.rooms {
+        for id in config.rooms.keys() {
             if rooms.contains_key(&id.shared()) || !self.owns(&id.shared()) {
                 continue;
             }
-            let settings = self.settings(id.shared(), room, config.mqtt.max_payload);
-            let stops = stops.remove(&settings.id).unwrap_or_default();
-            match Room::start(settings, self.store.clone(), stops) {
-                Ok(started) => {
-                    let running = RunningRoom {
-                        config: room.clone(),
-                        max_payload: config.mqtt.max_payload,
-                        room: started,
-                    };
+            let stops = stops.remove(&id.shared()).unwrap_or_default();
+            match self.start(id, config, stops, Arrival::FromNobody) {
+                Ok(running) => {
                     rooms.insert(id.shared(), running);
                 }
                 Err(error) => {
@@ -202,6 +199,74 @@ impl Rooms {
     fn owns(&self, room: &str) -> bool {
         let mut sharing = self.sharing.iter();
         sharing.all(|sharing| sharing.owns(room))
+    }
+
+    /// Starts a configured room.
+    fn start(
+        &self,
+        id: &RoomId,
+        config: &Config,
+        stops: CameraStops,
+        arrival: Arrival,
+    ) -> Result<RunningRoom, String> {
+        let Some(room) = config.rooms.get(id) else {
+            return Err("is not configured".into());
+        };
+        let max_payload = config.mqtt.max_payload;
+        let settings = self.settings(id.shared(), room, max_payload);
+        let started = Room::start(settings, self.store.clone(), stops, arrival)?;
+        Ok(RunningRoom {
+            config: room.clone(),
+            max_payload,
+            room: started,
+        })
+    }
+
+    /// Starts rooms that this gateway has from now on. Those that run already are not touched.
+    ///
+    /// # Errors
+    /// The rooms that cannot be started, each with the reason; the others run.
+    pub async fn arrive(
+        &self,
+        arriving: &[Arc<str>],
+        arrival: Arrival,
+        config: &Config,
+    ) -> Result<(), Vec<String>> {
+        let mut failed = Vec::new();
+        for some in arriving.chunks(ROOMS_STARTED_AT_ONCE) {
+            failed.extend(self.start_some(some, arrival, config));
+            tokio::task::yield_now().await;
+        }
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(failed),
+        }
+    }
+
+    /// Returns why those do not run that cannot be started.
+    fn start_some(&self, some: &[Arc<str>], arrival: Arrival, config: &Config) -> Vec<String> {
+        let mut failed = Vec::new();
+        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        for room in some {
+            let Some((id, _)) = config.rooms.get_key_value(&**room) else {
+                continue;
+            };
+            if rooms.contains_key(room) || !self.owns(room) {
+                continue;
+            }
+            match self.start(id, config, CameraStops::default(), arrival) {
+                Ok(running) => {
+                    rooms.insert(room.clone(), running);
+                    self.not_running().remove(room);
+                }
+                Err(error) => {
+                    failed.push(format!("rooms.{id}: {error}"));
+                    let not_running = (room.clone(), NotRunning::CannotStart);
+                    self.not_running().extend([not_running]);
+                }
+            }
+        }
+        failed
     }
 
     /// Ends rooms that another gateway gets, or has already. Their topics stay as they are. Returns when they have

@@ -25,6 +25,9 @@ impl App {
         }
         // Before the tokens, which may be for rooms that are new.
         self.rooms.expect(&config);
+        if let Some(cluster) = &self.cluster {
+            cluster.reloading(&config);
+        }
         self.clients.access.reload(&config.http);
         if let Some(http) = &self.http {
             http.reload(HttpSettings::new(&config.http));
@@ -36,6 +39,9 @@ impl App {
         }
         if let Err(rooms) = self.rooms.apply(&self.config).await {
             failed.extend(rooms);
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster.reloaded(&self.config);
         }
         if failed.is_empty() {
             Ok(())

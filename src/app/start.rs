@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use super::cluster::JoiningCluster;
 use super::files::ConnectionShares;
 use super::{
     App, AppOptions, Certificates, OwnCertificates, broker, broker_topics, clients, gateway_log,
@@ -79,30 +80,55 @@ impl App {
             &telemetry,
         )
         .await?;
+        let joining = match (&options.cluster, &config.cluster) {
+            (None, Some(cluster)) => Some(JoiningCluster::start(&config, cluster)?),
+            _ => None,
+        };
+        let joined = joining.as_ref().map(JoiningCluster::options);
+        let shared = options.cluster.or(joined);
         let rooms = Rooms::new(
             store.clone(),
             options.timings,
             telemetry.clone(),
             options.runtime,
-            options
-                .cluster
-                .as_ref()
-                .map(|cluster| cluster.sharing.clone()),
+            shared.as_ref().map(|shared| shared.sharing.clone()),
         );
         if let Err(failed) = rooms.apply(&config).await {
             return Err(failed.join("\n"));
         }
         store.set(GATEWAY_AVAILABILITY, StateValue::text("online"));
 
+        let links = shared.map(|shared| {
+            ClusterLinks::start(
+                shared.links,
+                shared.holders,
+                &store,
+                rooms.clone(),
+                telemetry.clone(),
+            )
+        });
+        let gateway: Arc<dyn Submit> = match &links {
+            Some(links) => links.router.clone(),
+            None => rooms.clone(),
+        };
         let (extra_topics, input) = home_assistant::extra_topics(&config).unzip();
-        let mqtt = match mqtt::settings(&config, broker.as_ref()) {
+        let mqtt_settings = mqtt::settings(&config, broker.as_ref());
+        let mqtt_settings = mqtt_settings.map(|settings| match &joining {
+            Some(joining) => joining.share(settings),
+            None => settings,
+        });
+        let mqtt = match mqtt_settings.clone() {
             Some(settings) => Some(doors::mqtt::MqttDoor::start(
                 settings,
                 store.clone(),
-                rooms.clone(),
+                gateway.clone(),
                 telemetry.clone(),
                 extra_topics,
             )?),
+            None => None,
+        };
+        let cluster = match joining {
+            Some(joining) => Some(joining.run(&config, &rooms, &store, mqtt_settings.as_ref())?),
             None => None,
         };
         let home_assistant = match (&mqtt, input) {
@@ -112,21 +138,8 @@ impl App {
             _ => None,
         };
 
-        let cluster = options.cluster.map(|cluster| {
-            ClusterLinks::start(
-                cluster.links,
-                cluster.holders,
-                &store,
-                rooms.clone(),
-                telemetry.clone(),
-            )
-        });
-        let gateway: Arc<dyn Submit> = match &cluster {
-            Some(cluster) => cluster.router.clone(),
-            None => rooms.clone(),
-        };
-        let elsewhere = cluster.as_ref().map(|cluster| cluster.elsewhere.clone());
-        let members = cluster.as_ref().map(|cluster| cluster.door.clone());
+        let elsewhere = links.as_ref().map(|links| links.elsewhere.clone());
+        let members = links.as_ref().map(|links| links.door.clone());
         let clients = Clients::new(
             ClientStates::with(store.clone(), elsewhere),
             gateway,
@@ -151,6 +164,7 @@ impl App {
         Ok(Self {
             broker,
             rooms,
+            links,
             cluster,
             mqtt,
             clients,

@@ -25,6 +25,10 @@ impl App {
         if let Some(home_assistant) = self.home_assistant {
             home_assistant.stop();
         }
+        let deadline = Instant::now() + COMMANDS_TIMEOUT;
+        if let Some(cluster) = &self.cluster {
+            cluster.leave(&self.rooms, deadline).await;
+        }
         if let Some(mqtt) = &self.mqtt {
             mqtt.announce_stop();
         }
@@ -34,10 +38,9 @@ impl App {
         if let Some(tcp) = &self.tcp {
             tcp.stop_accepting();
         }
-        let deadline = Instant::now() + COMMANDS_TIMEOUT;
         let passed_on = async {
-            if let Some(cluster) = &self.cluster {
-                cluster.finish(deadline).await;
+            if let Some(links) = &self.links {
+                links.finish(deadline).await;
             }
         };
         join(self.rooms.stop(deadline), passed_on).await;
@@ -49,8 +52,8 @@ impl App {
             if let Some(tcp) = self.tcp {
                 tcp.stop(deadline).await;
             }
-            if let Some(cluster) = &self.cluster {
-                cluster.stop(deadline).await;
+            if let Some(links) = &self.links {
+                links.stop(deadline).await;
             }
             self.clients.stop(deadline).await;
             if let Some(http) = self.http {
@@ -60,6 +63,9 @@ impl App {
         let mqtt = async {
             if let Some(mqtt) = self.mqtt {
                 mqtt.stop(deadline).await;
+            }
+            if let Some(cluster) = self.cluster {
+                cluster.stop(deadline).await;
             }
         };
         join(clients, mqtt).await;

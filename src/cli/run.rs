@@ -66,9 +66,14 @@ impl Run {
         // Fails only where there is no systemd to notify.
         let _ = sd_notify::notify(&[NotifyState::Ready]);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+        let mut refused = None;
         let reason = loop {
             tokio::select! {
                 signal = &mut stop => break signal,
+                why = app.cluster_refused() => {
+                    refused = Some(why);
+                    break "the cluster cannot be joined";
+                }
                 _ = reload.recv() => self.reload(&mut app).await,
             }
         };
@@ -76,7 +81,7 @@ impl Run {
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         app.stop().await;
         tracing::info!(reason, ran = uptime.to_string(), "stopped");
-        Ok(())
+        refused.map_or(Ok(()), |why| Err(CliError::Other(why)))
     }
 
     /// After SIGHUP. A wrong file changes nothing.

@@ -19,6 +19,9 @@ const LONGEST_RECONNECT_WAIT: Duration = Duration::from_secs(30);
 /// Retry sooner while a camera may still be moving: it needs its stop.
 const RECONNECT_WAIT_WHILE_CAMERA_MOVES: Duration = Duration::from_secs(1);
 
+/// How often a room looks whether its gateway may use the device again.
+const FENCE_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// The state of the connection to the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -156,8 +159,9 @@ impl Availability {
             | ProblemCode::NotUnderstood
             | ProblemCode::CertificateUnknown
             | ProblemCode::CertificateChanged
-            | ProblemCode::NoCluster
             | ProblemCode::NoOwner => {}
+            // Nothing is sent before the fence is open.
+            ProblemCode::NoCluster => return jittered(FENCE_LOOK_INTERVAL, noise),
         }
         let mut wait = self.reconnect_wait;
         if camera_may_move {

@@ -29,7 +29,7 @@ pub struct RoomPublisher {
 }
 
 impl RoomPublisher {
-    /// For a room that is offline until [`RoomPublisher::online`] is called.
+    /// For a room of which nothing has been read.
     pub fn new(store: Arc<StateStore>, telemetry: Arc<Telemetry>, room: Arc<str>) -> Self {
         let publisher = Self {
             store,
@@ -37,7 +37,6 @@ impl RoomPublisher {
             room,
         };
         publisher.read_so_far(false);
-        publisher.unavailable();
         publisher
     }
 
@@ -187,6 +186,11 @@ impl RoomPublisher {
         self.unavailable();
     }
 
+    /// The room comes from another gateway, and its device has not been reached from this one. Nothing is said.
+    pub fn arrived(&self) {
+        self.set_status(RoomStatus::default());
+    }
+
     /// The room's task has not started yet, or has ended. Nothing is said about the device.
     pub fn unavailable(&self) {
         self.set_status(RoomStatus {
@@ -205,10 +209,9 @@ mod tests {
 
     fn publisher() -> (RoomPublisher, Arc<StateStore>) {
         let store = StateStore::new();
-        (
-            RoomPublisher::new(store.clone(), Arc::default(), "1".into()),
-            store,
-        )
+        let publisher = RoomPublisher::new(store.clone(), Arc::default(), "1".into());
+        publisher.unavailable();
+        (publisher, store)
     }
 
     fn text(store: &StateStore, topic: &str) -> String {

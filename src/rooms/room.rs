@@ -17,6 +17,7 @@ use super::camera_stops::CameraStops;
 use super::publisher::RoomPublisher;
 use super::queue::{Queue, Ticket};
 use super::settings::RoomSettings;
+use super::sharing::Arrival;
 use crate::catalogue::{Call, GUARDED, PresetNames};
 use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Transfer};
 use crate::device::Device;
@@ -52,6 +53,7 @@ impl Room {
         settings: RoomSettings,
         store: Arc<StateStore>,
         stops: CameraStops,
+        arrival: Arrival,
     ) -> Result<Self, String> {
         let device = Device::new(settings.device.clone())?;
         let publisher = RoomPublisher::new(
@@ -59,6 +61,10 @@ impl Room {
             settings.device.telemetry.clone(),
             settings.id.clone(),
         );
+        match arrival {
+            Arrival::FromNobody => publisher.unavailable(),
+            Arrival::FromAnother => publisher.arrived(),
+        }
         let publisher = Arc::new(publisher);
         let queue = Arc::new(Queue::new(publisher.clone()));
         let stop = StopSignal::default();
@@ -104,8 +110,8 @@ impl Room {
         stops
     }
 
-    /// Takes no more commands, finishes those begun by `deadline` and ends. The session stays at the device for
-    /// the gateway that has the room next, which also publishes its availability.
+    /// Carries out the commands that wait, by `deadline`, and ends. The session stays at the device for the gateway
+    /// that has the room next, which also publishes its availability.
     pub async fn hand_over(self, deadline: Instant) {
         self.stop.hand_over();
         self.ended(deadline).await;

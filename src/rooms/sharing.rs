@@ -28,3 +28,12 @@ pub enum Leaving {
     /// At once, without any request: another gateway may have it already.
     Lost,
 }
+
+/// Where a room comes from that starts at this gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrival {
+    /// Nobody had it, as far as is known: it is offline until its device was reached.
+    FromNobody,
+    /// Another gateway had it: what that one has said of it stays until this one knows better.
+    FromAnother,
+}

@@ -1,0 +1,255 @@
+//! Several gateways: joins the cluster of the configuration, and connects it with rooms, MQTT door and links.
+//!
+//! Owns the order of events: which room starts, is handed over or ends, and when the others and the broker learn of
+//! it. Decides nothing about ownership: [`crate::cluster`] does. Nothing of this runs without `[cluster]`.
+//!
+//! ```text
+//! placed_rooms  whose each room is, for rooms, doors and links
+//! roles         which rooms this gateway hears at the broker without having them
+//! follower      the task that follows the cluster: starts, hands over and ends rooms
+//! ```
+
+mod follower;
+mod placed_rooms;
+mod roles;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::ClusterOptions;
+use crate::cluster::link::{LinkSettings, member_tls};
+use crate::cluster::{Cluster, ClusterIdentity, Etcd, EtcdSettings, ShardEvent, join};
+use crate::config::{ClusterConfig, Config};
+use crate::doors::mqtt::{MqttSettings, Presence, SharedRooms};
+use crate::rooms::Rooms;
+use crate::state::StateStore;
+
+use follower::{Change, Follower};
+use placed_rooms::PlacedRooms;
+
+/// How long a gateway that has left waits for the markers of the rooms' next owners. A former owner waits for two
+/// seconds after it has released a room.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A gateway that has joined a cluster, before its rooms and doors have started.
+pub struct JoiningCluster {
+    cluster: Cluster,
+    events: mpsc::UnboundedReceiver<ShardEvent>,
+    placed: Arc<PlacedRooms>,
+    cluster_id: String,
+    links: LinkSettings,
+}
+
+/// The part of a running gateway that follows its cluster.
+#[derive(Debug)]
+pub struct RunningCluster {
+    cluster: Cluster,
+    placed: Arc<PlacedRooms>,
+    presence: Option<Arc<Presence>>,
+    shared: Option<Arc<SharedRooms>>,
+    changes: mpsc::UnboundedSender<Change>,
+    /// Why the cluster cannot be joined, once that is known.
+    refused: watch::Receiver<Option<String>>,
+    follower: JoinHandle<()>,
+}
+
+/// How the gateway's own etcd clients are set up.
+pub fn etcd_settings(config: &ClusterConfig) -> EtcdSettings {
+    let login = config.username.clone().zip(config.password.clone());
+    EtcdSettings {
+        endpoints: config.etcd.clone(),
+        login,
+        authorities: config.ca_file.clone(),
+    }
+}
+
+impl JoiningCluster {
+    /// Begins to join. The heartbeats run on a thread of their own: they must come in time while thousands of rooms
+    /// start.
+    ///
+    /// # Errors
+    /// Certificate files that cannot be used, or the system gives no thread.
+    pub fn start(config: &Config, cluster: &ClusterConfig) -> Result<Self, String> {
+        let etcd = Arc::new(Etcd::new(etcd_settings(cluster))?);
+        let tls = member_tls(cluster.ca_file.clone())
+            .map_err(|error| format!("cluster.ca_file: {error}"))?;
+        let placed = PlacedRooms::new(&cluster.name, config);
+        let identity = ClusterIdentity {
+            prefix: cluster.prefix.clone(),
+            name: cluster.name.clone(),
+            advertise: cluster.advertise.clone(),
+            weight: cluster.weight,
+            version: env!("CARGO_PKG_VERSION").into(),
+            rooms: placed_rooms::digest(config),
+            since: unix_now(),
+        };
+        let (handle, events, keeper) = join(etcd, identity);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| format!("the cluster cannot be joined: {error}"))?;
+        std::thread::Builder::new()
+            .name("cluster".into())
+            .spawn(move || runtime.block_on(keeper))
+            .map_err(|error| format!("the cluster cannot be joined: {error}"))?;
+        placed.follow(&handle);
+        let links = LinkSettings {
+            name: cluster.name.as_str().into(),
+            token: cluster.token.secret().clone(),
+            tls: Some(tls),
+            max_payload: config.mqtt.max_payload,
+        };
+        Ok(Self {
+            cluster: handle,
+            events,
+            placed,
+            cluster_id: cluster.cluster_id(),
+            links,
+        })
+    }
+
+    /// What rooms and links ask.
+    pub fn options(&self) -> ClusterOptions {
+        ClusterOptions {
+            links: self.links.clone(),
+            holders: self.placed.clone(),
+            sharing: self.placed.clone(),
+        }
+    }
+
+    /// The MQTT door's settings, with the rooms that it shares.
+    pub fn share(&self, settings: MqttSettings) -> MqttSettings {
+        let shared = SharedRooms::new(self.links.name.to_string(), self.placed.clone());
+        settings.sharing(&self.cluster_id, shared)
+    }
+
+    /// Follows the cluster from now on. `mqtt`: the settings of the MQTT door, if it runs.
+    ///
+    /// # Errors
+    /// Certificate files that cannot be used.
+    pub fn run(
+        self,
+        config: &Config,
+        rooms: &Arc<Rooms>,
+        store: &Arc<StateStore>,
+        mqtt: Option<&MqttSettings>,
+    ) -> Result<RunningCluster, String> {
+        let presence = match mqtt {
+            Some(settings) => Some(Arc::new(Presence::start(
+                settings,
+                &self.cluster_id,
+                self.placed.clone(),
+            )?)),
+            None => None,
+        };
+        let (changes, changed) = mpsc::unbounded_channel();
+        let (refused_sender, refused) = watch::channel(None);
+        let shared = mqtt.and_then(|settings| settings.shared.clone());
+        let follower = Follower::new(
+            self.cluster.clone(),
+            self.placed.clone(),
+            rooms.clone(),
+            store.clone(),
+            shared.clone(),
+            presence.clone(),
+            Arc::new(config.clone()),
+        );
+        Ok(RunningCluster {
+            cluster: self.cluster,
+            placed: self.placed,
+            presence,
+            shared,
+            changes,
+            refused,
+            follower: tokio::spawn(follower.run(self.events, changed, refused_sender)),
+        })
+    }
+}
+
+impl std::fmt::Debug for JoiningCluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JoiningCluster").finish_non_exhaustive()
+    }
+}
+
+impl RunningCluster {
+    /// Why the cluster cannot be joined. Waits until that is known, so for ever as a rule.
+    pub async fn refused(&self) -> String {
+        let mut refused = self.refused.clone();
+        if let Ok(refused) = refused.wait_for(Option::is_some).await {
+            return refused.clone().unwrap_or_default();
+        }
+        std::future::pending().await
+    }
+
+    /// A new configuration, before its rooms are applied.
+    pub fn reloading(&self, config: &Config) {
+        self.placed.configure(config);
+        self.cluster.set_rooms(placed_rooms::digest(config));
+    }
+
+    /// The rooms of the new configuration have been applied.
+    pub fn reloaded(&self, config: &Config) {
+        // The follower has ended if the cluster was left.
+        let _ = self
+            .changes
+            .send(Change::Configuration(Arc::new(config.clone())));
+    }
+
+    /// Whether any other gateway stays.
+    fn is_last(&self) -> bool {
+        let view = self.cluster.view();
+        let view = view.borrow();
+        !view
+            .members
+            .iter()
+            .any(|member| *member.name != *view.me && !member.leaving)
+    }
+
+    /// Hands all rooms over and leaves, by `deadline`. The last gateway has nobody to hand them to: its rooms stop
+    /// as those of a gateway that is alone.
+    pub async fn leave(&self, rooms: &Rooms, deadline: Instant) {
+        if self.is_last() {
+            rooms.stop(deadline).await;
+        }
+        self.placed.leave_by(deadline);
+        self.cluster.leave();
+        let mut view = self.cluster.view();
+        let left = view.wait_for(|view| view.state == crate::cluster::ClusterState::Ended);
+        if timeout_at(deadline, left).await.is_err() {
+            tracing::warn!(
+                "the cluster could not be left in time; the other gateways notice it by themselves"
+            );
+        }
+        if let Some(shared) = &self.shared {
+            // Without the next owners' markers, what they are to have is passed on when the door stops.
+            let _ = timeout(LEAVING_TIMEOUT, shared.all_left()).await;
+        }
+    }
+
+    /// Ends what is left: says `offline` if no other gateway is there.
+    pub async fn stop(self, deadline: Instant) {
+        self.follower.abort();
+        // The task held the other one.
+        let _ = self.follower.await;
+        let view = self.cluster.view();
+        let is_last = {
+            let view = view.borrow();
+            !view.members.iter().any(|member| *member.name != *view.me)
+        };
+        if let Some(presence) = self.presence.and_then(Arc::into_inner) {
+            presence.stop(is_last, deadline).await;
+        }
+    }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs()
+}

@@ -1,0 +1,451 @@
+//! The task that follows the cluster: it starts the rooms of shards that are gained, hands over those that are to
+//! go, ends those that are lost, and keeps the MQTT door's part in step.
+//!
+//! Owns the order in which rooms, fence, broker and cluster learn of a change. The decisions are the cluster's.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::placed_rooms::{Phase, PlacedRooms};
+use super::roles::{Roles, ShardRole};
+use crate::cluster::{
+    Cluster, ClusterState, ClusterView, GainedShard, HeldShard, Predecessor, SHARDS, Shard,
+    ShardEvent,
+};
+use crate::config::Config;
+use crate::device::ProblemCode;
+use crate::doors::mqtt::{Presence, SharedRooms};
+use crate::rooms::{Arrival, Leaving, Rooms};
+use crate::state::{StateStore, StateValue};
+use crate::topics::RoomTopics;
+
+/// How long a room that has just come may take to arrive in every gateway's eyes, before it can go again.
+const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often the follower looks at what only time changes.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// States of a room that has gone are forgotten after this. Clients of this gateway read them until those of the
+/// next owner have come.
+const FORGET_AFTER: Duration = Duration::from_secs(5);
+/// A shard without an owner for so long is told to be in nobody's hands: a take-over takes 3.5 s at most.
+const UNOWNED_AFTER: Duration = Duration::from_secs(5);
+/// An owner that was seen so short ago has handed the shard over, or is dead, which the cluster says.
+const RECENT_OWNER: Duration = Duration::from_secs(10);
+
+/// What changes besides the cluster.
+pub enum Change {
+    /// This configuration is in use; its rooms have been applied.
+    Configuration(Arc<Config>),
+}
+
+/// What the MQTT door was told of a shard that this gateway has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Nothing since it left, or ever.
+    Nothing,
+    /// That it is lost.
+    Lost,
+    Role(ShardRole),
+}
+
+/// What is remembered of a shard.
+#[derive(Debug, Clone)]
+struct ShardMemory {
+    told: Told,
+    /// The last owner that was another gateway, and when it was seen as that.
+    other_owner: Option<Instant>,
+    /// Since when it has no owner.
+    unowned_since: Option<Instant>,
+}
+
+/// The task.
+pub struct Follower {
+    cluster: Cluster,
+    placed: Arc<PlacedRooms>,
+    rooms: Arc<Rooms>,
+    store: Arc<StateStore>,
+    shared: Option<Arc<SharedRooms>>,
+    presence: Option<Arc<Presence>>,
+    config: Arc<Config>,
+    roles: Roles,
+    shards: Vec<ShardMemory>,
+    /// Rooms that have gone, and since when.
+    gone: Vec<(Instant, Arc<str>)>,
+    /// Rooms that this gateway says nobody has.
+    unowned: BTreeSet<Arc<str>>,
+}
+
+impl Follower {
+    /// Has no room yet.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        cluster: Cluster,
+        placed: Arc<PlacedRooms>,
+        rooms: Arc<Rooms>,
+        store: Arc<StateStore>,
+        shared: Option<Arc<SharedRooms>>,
+        presence: Option<Arc<Presence>>,
+        config: Arc<Config>,
+    ) -> Self {
+        let memory = ShardMemory {
+            told: Told::Nothing,
+            other_owner: None,
+            unowned_since: None,
+        };
+        Self {
+            cluster,
+            placed,
+            rooms,
+            store,
+            shared,
+            presence,
+            config,
+            roles: Roles::default(),
+            shards: vec![memory; usize::from(SHARDS)],
+            gone: Vec::new(),
+            unowned: BTreeSet::new(),
+        }
+    }
+
+    /// Runs until the cluster is left.
+    pub async fn run(
+        mut self,
+        mut events: mpsc::UnboundedReceiver<ShardEvent>,
+        mut changes: mpsc::UnboundedReceiver<Change>,
+        refused: watch::Sender<Option<String>>,
+    ) {
+        let mut view = self.cluster.view();
+        let mut looks = interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (handed_over, mut hand_overs) = mpsc::unbounded_channel();
+        loop {
+            tokio::select! {
+                biased;
+                event = events.recv() => match event {
+                    Some(ShardEvent::Gained(shards)) => self.gained(shards).await,
+                    Some(ShardEvent::Stop(shards)) => self.stop(shards, &handed_over),
+                    Some(ShardEvent::Lost(shards)) => self.lost(shards).await,
+                    Some(ShardEvent::Ended(Some(reason))) => {
+                        refused.send_replace(Some(reason));
+                    }
+                    Some(ShardEvent::Ended(None)) | None => return,
+                },
+                Some(held) = hand_overs.recv() => self.left(held),
+                changed = view.changed() => match changed {
+                    Ok(()) => {
+                        let seen = view.borrow_and_update().clone();
+                        self.seen(seen);
+                    }
+                    Err(_) => return,
+                },
+                change = changes.recv() => match change {
+                    Some(Change::Configuration(config)) => self.reconfigured(config),
+                    None => return,
+                },
+                _ = looks.tick() => self.look(),
+            }
+        }
+    }
+
+    fn memory(&mut self, shard: Shard) -> &mut ShardMemory {
+        &mut self.shards[shard.index()]
+    }
+
+    /// Whether another gateway had this shard until now.
+    fn had_other_owner(&self, shard: Shard) -> bool {
+        let seen = self.shards[shard.index()].other_owner;
+        seen.is_some_and(|seen| seen.elapsed() < RECENT_OWNER)
+    }
+
+    async fn gained(&mut self, shards: Vec<GainedShard>) {
+        let (mut moved, mut taken_over, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        for gained in &shards {
+            let shard = gained.held.shard;
+            self.memory(shard).told = Told::Nothing;
+            let rooms = self.placed.rooms_of(shard);
+            match &gained.predecessor {
+                Predecessor::Dead(_) => taken_over.extend(rooms),
+                Predecessor::None if self.had_other_owner(shard) => moved.extend(rooms),
+                Predecessor::None => new.extend(rooms),
+            }
+        }
+        for gained in &shards {
+            self.placed.starting(gained.held, gained.fence.clone());
+        }
+        // What is left of an earlier time was true then.
+        for room in moved.iter().chain(&taken_over).chain(&new) {
+            self.store.take_room_quietly(room);
+            self.unowned.remove(room);
+        }
+        self.gone
+            .retain(|(_, room)| !moved.contains(room) && !taken_over.contains(room));
+        if let Some(shared) = &self.shared {
+            shared.take_over(taken_over.iter().chain(&new));
+            shared.move_in(&moved);
+        }
+        for (rooms, arrival) in [
+            (&taken_over, Arrival::FromAnother),
+            (&moved, Arrival::FromAnother),
+            (&new, Arrival::FromNobody),
+        ] {
+            if let Err(failed) = self.rooms.arrive(rooms, arrival, &self.config).await {
+                for error in failed {
+                    tracing::error!("{error}");
+                }
+            }
+        }
+        for gained in &shards {
+            self.placed.set_phase(gained.held, Phase::Running);
+        }
+    }
+
+    /// The rooms of these shards go to other gateways. Each shard goes as soon as its own rooms have finished.
+    fn stop(&self, shards: Vec<HeldShard>, handed_over: &mpsc::UnboundedSender<HeldShard>) {
+        let hand_overs = shards.into_iter().map(|held| {
+            let (cluster, handed_over) = (self.cluster.clone(), handed_over.clone());
+            let hand_over = self.hand_over(held);
+            async move {
+                hand_over.await;
+                cluster.stopped(held);
+                // The follower has ended if the gateway stops.
+                let _ = handed_over.send(held);
+            }
+        });
+        tokio::spawn(join_all(hand_overs.collect::<Vec<_>>()));
+    }
+
+    fn hand_over(&self, held: HeldShard) -> impl Future<Output = ()> + Send + 'static {
+        let (placed, rooms, shared) =
+            (self.placed.clone(), self.rooms.clone(), self.shared.clone());
+        let ids = self.placed.rooms_of(held.shard);
+        async move {
+            if ids.is_empty() {
+                return;
+            }
+            if let Some(shared) = &shared {
+                let _ = timeout(ESTABLISH_TIMEOUT, shared.established(&ids)).await;
+                shared.hold(&ids);
+            }
+            placed.set_phase(held, Phase::Stopping);
+            let deadline = placed.hand_over_deadline();
+            let leaving = ids.iter().cloned().collect();
+            rooms.leave(&leaving, Leaving::HandedOver, deadline).await;
+            if let Some(shared) = &shared {
+                shared.released(&ids);
+            }
+        }
+    }
+
+    /// The rooms of a shard have been handed over.
+    fn left(&mut self, held: HeldShard) {
+        self.placed.remove(held);
+        let now = Instant::now();
+        let rooms = self.placed.rooms_of(held.shard);
+        self.gone.extend(rooms.into_iter().map(|room| (now, room)));
+        self.memory(held.shard).told = Told::Nothing;
+        self.seen(self.placed.view());
+    }
+
+    /// Another gateway may have these shards already.
+    async fn lost(&mut self, shards: Vec<HeldShard>) {
+        let now = Instant::now();
+        let rooms = self
+            .placed
+            .rooms_of_all(shards.iter().map(|held| held.shard));
+        if let Some(shared) = &self.shared {
+            shared.lose(&rooms);
+        }
+        for held in &shards {
+            self.placed.remove(*held);
+            self.memory(held.shard).told = Told::Lost;
+        }
+        self.rooms
+            .leave(&rooms.iter().cloned().collect(), Leaving::Lost, now)
+            .await;
+        self.gone.extend(rooms.into_iter().map(|room| (now, room)));
+    }
+
+    /// The cluster looks like this now.
+    fn seen(&mut self, view: ClusterView) {
+        self.placed.seen(view.clone());
+        let now = Instant::now();
+        for shard in Shard::all() {
+            let owner = view.owner(shard).map(|member| &*member.name);
+            let is_other = owner.is_some_and(|owner| *owner != *view.me);
+            let memory = &mut self.shards[shard.index()];
+            if is_other {
+                memory.other_owner = Some(now);
+            }
+            memory.unowned_since = match owner {
+                Some(_) => None,
+                None => memory.unowned_since.or(Some(now)),
+            };
+        }
+        if matches!(view.state, ClusterState::Ok | ClusterState::Leaving) {
+            self.roles.update(&view);
+            self.tell_roles(&view);
+        }
+        self.speak(&view);
+    }
+
+    /// Tells the MQTT door which rooms to hear without having them.
+    fn tell_roles(&mut self, view: &ClusterView) {
+        let Some(shared) = self.shared.clone() else {
+            return;
+        };
+        let (mut deputized, mut unheard) = (Vec::new(), Vec::new());
+        for shard in Shard::all() {
+            if self.placed.phase(shard).is_some() {
+                continue;
+            }
+            let owner = view.owner(shard).map(|member| &*member.name);
+            // The table does not say yet who has it now.
+            if owner == Some(&view.me) {
+                continue;
+            }
+            let told = self.shards[shard.index()].told;
+            if told == Told::Lost && owner.is_none() {
+                continue;
+            }
+            let role = self.roles.role(&view.me, shard, owner);
+            if told == Told::Role(role) {
+                continue;
+            }
+            self.memory(shard).told = Told::Role(role);
+            match role {
+                ShardRole::Deputy => deputized.extend(self.placed.rooms_of(shard)),
+                ShardRole::None => unheard.extend(self.placed.rooms_of(shard)),
+            }
+        }
+        shared.deputize(&deputized);
+        shared.stop_hearing(&unheard);
+    }
+
+    /// The member with the first name speaks for all.
+    fn speak(&self, view: &ClusterView) {
+        let Some(presence) = &self.presence else {
+            return;
+        };
+        match is_speaker(view) {
+            true => presence.speak(document(view)),
+            false => presence.fall_silent(),
+        }
+    }
+
+    /// The rooms of this configuration have been applied.
+    fn reconfigured(&mut self, config: Arc<Config>) {
+        let before: BTreeSet<_> = self.config.rooms.keys().map(|id| id.shared()).collect();
+        let after: BTreeSet<_> = config.rooms.keys().map(|id| id.shared()).collect();
+        self.config = config;
+        let here = |room: &&Arc<str>| self.placed.phase(crate::cluster::shard_of(room)).is_some();
+        if let Some(shared) = &self.shared {
+            shared.take_over(after.difference(&before).filter(here));
+            let removed: Vec<_> = before.difference(&after).cloned().collect();
+            let shared = shared.clone();
+            // Their topics are cleared by then.
+            tokio::spawn(async move {
+                tokio::time::sleep(FORGET_AFTER).await;
+                shared.stop_hearing(&removed);
+            });
+        }
+        for room in after.difference(&before) {
+            let memory = self.memory(crate::cluster::shard_of(room));
+            if matches!(memory.told, Told::Role(_)) {
+                memory.told = Told::Nothing;
+            }
+        }
+        self.seen(self.placed.view());
+    }
+
+    /// What only time changes.
+    fn look(&mut self) {
+        let (over, rest) = std::mem::take(&mut self.gone)
+            .into_iter()
+            .partition(|(since, _)| since.elapsed() >= FORGET_AFTER);
+        self.gone = rest;
+        let over: Vec<(Instant, Arc<str>)> = over;
+        for (_, room) in over {
+            if self.placed.phase(crate::cluster::shard_of(&room)).is_none() {
+                self.store.take_room_quietly(&room);
+            }
+        }
+        self.tell_unowned();
+    }
+
+    /// Says at the broker which rooms nobody has. One gateway does that.
+    fn tell_unowned(&mut self) {
+        let Some(shared) = self.shared.clone() else {
+            return;
+        };
+        let view = self.placed.view();
+        let mut unowned = BTreeSet::new();
+        if is_speaker(&view) && view.state == ClusterState::Ok {
+            let is_long = |since: Option<Instant>| {
+                since.is_some_and(|since| since.elapsed() >= UNOWNED_AFTER)
+            };
+            let shards =
+                Shard::all().filter(|shard| is_long(self.shards[shard.index()].unowned_since));
+            unowned.extend(self.placed.rooms_of_all(shards));
+        }
+        if unowned == self.unowned {
+            return;
+        }
+        shared.speak_for(unowned.iter().cloned());
+        for room in self.unowned.difference(&unowned) {
+            if self.placed.phase(crate::cluster::shard_of(room)).is_none() {
+                self.store.take_room_quietly(room);
+            }
+        }
+        let since = OffsetDateTime::now_utc()
+            .format(&Rfc3339)
+            .unwrap_or_default();
+        for room in unowned.difference(&self.unowned) {
+            let problem = json!({
+                "code": ProblemCode::NoOwner,
+                "message": "no gateway that runs has the room",
+                "since": since,
+            });
+            let topics = RoomTopics::new(room);
+            self.store.take_room_quietly(room);
+            self.store
+                .set(&topics.problem(), StateValue::text(problem.to_string()));
+            self.store
+                .set(&topics.availability(), StateValue::text("offline"));
+        }
+        self.unowned = unowned;
+    }
+}
+
+fn is_speaker(view: &ClusterView) -> bool {
+    let is_member = !matches!(view.state, ClusterState::Joining | ClusterState::Ended);
+    // The members are in the order of their names.
+    let first = view.members.first();
+    is_member && first.is_some_and(|first| *first.name == *view.me)
+}
+
+/// The payload of `gateway/cluster`.
+fn document(view: &ClusterView) -> String {
+    let members = view.members.iter().map(|member| {
+        json!({
+            "name": member.name,
+            "shards": member.shards,
+            "weight": member.weight,
+            "version": member.version,
+            "leaving": member.leaving,
+        })
+    });
+    let unowned = view.owners.iter().filter(|owner| owner.is_none()).count();
+    json!({
+        "members": members.collect::<Vec<_>>(),
+        "shards": SHARDS,
+        "without_owner": unowned,
+    })
+    .to_string()
+}

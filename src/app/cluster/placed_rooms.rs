@@ -1,0 +1,399 @@
+//! Whose each configured room is: the answers for rooms, links and the MQTT door.
+//!
+//! Owns what this gateway has of each shard and the newest look at the cluster. Answers under a short lock, and calls
+//! nothing. Changes come from the [`follower`](super::follower) alone, but for the configuration's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use ring::digest::{Context, SHA256};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::cluster::link::{Holder, Member, RoomHolders};
+use crate::cluster::{
+    BootInstant, Cluster, ClusterState, ClusterView, Fence, HeldShard, MemberView, Shard,
+    ShardFence, shard_of,
+};
+use crate::config::{Config, RoomConfig};
+use crate::device::{self, DeviceFence, KeptSessions, SessionStore, SharedSessions};
+use crate::doors::mqtt::SharingRules;
+use crate::rooms::RoomSharing;
+
+/// What is said of a room that no live gateway has.
+const NO_OWNER: &str = "no gateway that runs has the room";
+
+/// How long rooms that move to another gateway may finish what they began: longer than an ordinary request takes. New
+/// commands wait meanwhile.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// A digest of everything that decides how rooms are driven, for the other gateways to compare.
+pub fn digest(config: &Config) -> String {
+    let mut context = Context::new(&SHA256);
+    for (id, room) in &config.rooms {
+        context.update(format!("{id}\n{room:?}\n").as_bytes());
+    }
+    let digest = context.finish();
+    digest
+        .as_ref()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The rooms of the configuration, and whose they are.
+pub struct PlacedRooms {
+    name: Arc<str>,
+    state: RwLock<State>,
+    changed: watch::Sender<u64>,
+}
+
+struct State {
+    rooms: HashMap<Arc<str>, ConfiguredRoom>,
+    by_shard: HashMap<Shard, Vec<Arc<str>>>,
+    here: HashMap<Shard, ShardHere>,
+    seen: SeenCluster,
+    fence: Fence,
+    /// When this gateway ends at the latest.
+    leave_by: Option<Instant>,
+}
+
+struct ConfiguredRoom {
+    shard: Shard,
+    max_command_age: Duration,
+}
+
+/// A shard that this gateway has.
+struct ShardHere {
+    held: HeldShard,
+    fence: ShardFence,
+    phase: Phase,
+}
+
+/// How far a shard is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its rooms are being started.
+    Starting,
+    /// Its rooms take commands.
+    Running,
+    /// Its rooms finish what they began.
+    Stopping,
+}
+
+/// The newest look at the cluster.
+struct SeenCluster {
+    view: ClusterView,
+    /// By the place in the view's members; none for an address that is no URL.
+    members: Vec<Option<Member>>,
+}
+
+impl SeenCluster {
+    fn new(view: ClusterView) -> Self {
+        let members = view.members.iter().map(as_link_member).collect();
+        Self { view, members }
+    }
+}
+
+fn as_link_member(member: &MemberView) -> Option<Member> {
+    Some(Member {
+        name: member.name.as_str().into(),
+        advertise: Arc::new(member.advertise.parse().ok()?),
+    })
+}
+
+impl std::fmt::Debug for PlacedRooms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlacedRooms")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PlacedRooms {
+    /// The rooms of this configuration, in nobody's hands as far as is known.
+    pub fn new(name: &str, config: &Config) -> Arc<Self> {
+        let placed = Self {
+            name: name.into(),
+            state: RwLock::new(State {
+                rooms: HashMap::new(),
+                by_shard: HashMap::new(),
+                here: HashMap::new(),
+                seen: SeenCluster::new(ClusterView::unknown(name)),
+                fence: Fence::closed(),
+                leave_by: None,
+            }),
+            changed: watch::Sender::new(0),
+        };
+        placed.configure(config);
+        Arc::new(placed)
+    }
+
+    /// Uses the fence of this member from now on.
+    pub fn follow(&self, cluster: &Cluster) {
+        self.write().fence = cluster.fence().clone();
+    }
+
+    /// This gateway is about to end: rooms have until then to finish what they began.
+    pub fn leave_by(&self, deadline: Instant) {
+        self.write().leave_by = Some(deadline);
+    }
+
+    /// Until when a room that goes now may finish what it began.
+    pub fn hand_over_deadline(&self) -> Instant {
+        let longest = Instant::now() + HAND_OVER_TIMEOUT;
+        self.read()
+            .leave_by
+            .map_or(longest, |deadline| longest.min(deadline))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Each change is one statement, so a panic elsewhere leaves nothing half done.
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    /// These rooms are configured from now on.
+    pub fn configure(&self, config: &Config) {
+        let mut rooms = HashMap::with_capacity(config.rooms.len());
+        let mut by_shard: HashMap<Shard, Vec<Arc<str>>> = HashMap::new();
+        for (id, room) in &config.rooms {
+            let (id, shard) = (id.shared(), shard_of(&id.shared()));
+            by_shard.entry(shard).or_default().push(id.clone());
+            rooms.insert(
+                id,
+                ConfiguredRoom {
+                    shard,
+                    max_command_age: room.max_command_age,
+                },
+            );
+        }
+        let mut state = self.write();
+        state.rooms = rooms;
+        state.by_shard = by_shard;
+        drop(state);
+        self.tell();
+    }
+
+    /// The cluster looks like this now. Returns whether owners or members are others than before.
+    pub fn seen(&self, view: ClusterView) -> bool {
+        let mut state = self.write();
+        let old = &state.seen.view;
+        let is_new = old.owners != view.owners
+            || old.members != view.members
+            || old.state != view.state
+            || old.problem != view.problem;
+        if is_new {
+            state.seen = SeenCluster::new(view);
+        }
+        drop(state);
+        if is_new {
+            self.tell();
+        }
+        is_new
+    }
+
+    /// The newest look at the cluster.
+    pub fn view(&self) -> ClusterView {
+        self.read().seen.view.clone()
+    }
+
+    /// The configured rooms of a shard.
+    pub fn rooms_of(&self, shard: Shard) -> Vec<Arc<str>> {
+        self.read()
+            .by_shard
+            .get(&shard)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The configured rooms of these shards.
+    pub fn rooms_of_all(&self, shards: impl IntoIterator<Item = Shard>) -> Vec<Arc<str>> {
+        let state = self.read();
+        let rooms = shards
+            .into_iter()
+            .filter_map(|shard| state.by_shard.get(&shard));
+        rooms.flatten().cloned().collect()
+    }
+
+    /// This shard is this gateway's; its rooms are about to start.
+    pub fn starting(&self, held: HeldShard, fence: ShardFence) {
+        let here = ShardHere {
+            held,
+            fence,
+            phase: Phase::Starting,
+        };
+        self.write().here.insert(held.shard, here);
+        self.tell();
+    }
+
+    /// Its rooms are further. Does nothing if this time of ownership is over.
+    pub fn set_phase(&self, held: HeldShard, phase: Phase) {
+        if let Some(here) = self.write().here.get_mut(&held.shard)
+            && here.held == held
+        {
+            here.phase = phase;
+        }
+        self.tell();
+    }
+
+    /// This time of ownership is over.
+    pub fn remove(&self, held: HeldShard) {
+        let mut state = self.write();
+        if state
+            .here
+            .get(&held.shard)
+            .is_some_and(|here| here.held == held)
+        {
+            state.here.remove(&held.shard);
+        }
+        drop(state);
+        self.tell();
+    }
+
+    /// What this gateway has of a shard, if anything.
+    pub fn phase(&self, shard: Shard) -> Option<Phase> {
+        self.read().here.get(&shard).map(|here| here.phase)
+    }
+}
+
+impl State {
+    fn holder(&self, me: &str, room: &str) -> Holder {
+        let Some(configured) = self.rooms.get(room) else {
+            return Holder::NotShared;
+        };
+        if let Some(here) = self.here.get(&configured.shard) {
+            return match here.phase {
+                Phase::Running => Holder::Me,
+                Phase::Starting | Phase::Stopping => Holder::Moving,
+            };
+        }
+        let view = &self.seen.view;
+        let place = view.owners.get(configured.shard.index()).copied().flatten();
+        let Some(place) = place.map(usize::from) else {
+            return Holder::Nobody(self.no_owner());
+        };
+        match self.seen.members.get(place) {
+            // It was this gateway's, and the table does not say otherwise yet.
+            Some(Some(member)) if *member.name == *me => Holder::Moving,
+            Some(Some(member)) => Holder::Member(member.clone()),
+            _ => Holder::Nobody("the address that its gateway advertises is no URL".into()),
+        }
+    }
+
+    fn no_owner(&self) -> Arc<str> {
+        let view = &self.seen.view;
+        match (&view.problem, view.state) {
+            (_, ClusterState::Ok | ClusterState::Leaving) | (None, _) => NO_OWNER.into(),
+            (Some(problem), _) => format!("{NO_OWNER}, as far as this one knows: {problem}").into(),
+        }
+    }
+}
+
+impl RoomHolders for PlacedRooms {
+    fn holder(&self, room: &str) -> Holder {
+        self.read().holder(&self.name, room)
+    }
+
+    fn rooms(&self) -> Vec<Arc<str>> {
+        self.read().rooms.keys().cloned().collect()
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let state = self.read();
+        let members = state.seen.members.iter().flatten();
+        members
+            .filter(|member| member.name != self.name)
+            .cloned()
+            .collect()
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+impl RoomSharing for PlacedRooms {
+    fn owns(&self, room: &str) -> bool {
+        let state = self.read();
+        let shard = state.rooms.get(room).map(|room| room.shard);
+        let here = shard.and_then(|shard| state.here.get(&shard));
+        here.is_some_and(|here| here.phase != Phase::Stopping)
+    }
+
+    fn fence(&self, room: &Arc<str>) -> DeviceFence {
+        let state = self.read();
+        let shard = state.rooms.get(room).map(|room| room.shard);
+        match shard.and_then(|shard| state.here.get(&shard)) {
+            Some(here) => DeviceFence::new(Arc::new(here.fence.clone())),
+            None => DeviceFence::new(Arc::new(NotHere)),
+        }
+    }
+
+    fn sessions(&self, _: &Arc<str>, _: &RoomConfig) -> SessionStore {
+        SessionStore::Shared(Arc::new(NoSessions))
+    }
+}
+
+impl SharingRules for PlacedRooms {
+    fn may_act(&self) -> bool {
+        self.read().fence.may_begin(BootInstant::now())
+    }
+
+    fn max_command_age(&self, room: &str) -> Duration {
+        let state = self.read();
+        state
+            .rooms
+            .get(room)
+            .map_or(Duration::ZERO, |room| room.max_command_age)
+    }
+
+    /// Another gateway's configuration may have rooms that this one's has not.
+    fn is_configured(&self, room: &str) -> bool {
+        let state = self.read();
+        let members = &state.seen.view.members;
+        let digests = members.iter().map(|member| &member.rooms);
+        let do_differ = members.iter().zip(digests).any(|(member, digest)| {
+            members
+                .first()
+                .is_some_and(|first| first.rooms != *digest || member.rooms.is_empty())
+        });
+        do_differ || state.rooms.contains_key(room)
+    }
+}
+
+impl device::Fence for ShardFence {
+    fn is_open(&self) -> bool {
+        self.check().is_ok()
+    }
+}
+
+/// The fence of a room that this gateway does not have.
+#[derive(Debug)]
+struct NotHere;
+
+impl device::Fence for NotHere {
+    fn is_open(&self) -> bool {
+        false
+    }
+}
+
+#[derive(Debug)]
+struct NoSessions;
+
+impl SharedSessions for NoSessions {
+    fn load(&self) -> KeptSessions {
+        KeptSessions::default()
+    }
+
+    fn store(&self, _: Option<String>) {}
+}
