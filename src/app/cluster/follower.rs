@@ -27,6 +27,8 @@ use crate::rooms::{Arrival, Leaving, Rooms};
 use crate::state::{StateStore, StateValue};
 use crate::topics::RoomTopics;
 
+/// How long the sessions of a shard that goes may take to be in etcd. Where etcd does not answer the shard cannot go.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a room that has just come may take to arrive in every gateway's eyes, before it can go again.
 const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the follower looks at what only time changes.
@@ -180,6 +182,7 @@ impl Follower {
                 Predecessor::None => new.extend(rooms),
             }
         }
+        self.placed.kept_sessions().gained(&shards).await;
         for gained in &shards {
             self.placed.starting(gained.held, gained.fence.clone());
         }
@@ -241,6 +244,11 @@ impl Follower {
             let deadline = placed.hand_over_deadline();
             let leaving = ids.iter().cloned().collect();
             rooms.leave(&leaving, Leaving::HandedOver, deadline).await;
+            // The next gateway reads them when it has the shard.
+            let sessions = placed.kept_sessions();
+            sessions
+                .flush(&[held], Instant::now() + FLUSH_TIMEOUT)
+                .await;
             if let Some(shared) = &shared {
                 shared.released(&ids);
             }
@@ -250,6 +258,7 @@ impl Follower {
     /// The rooms of a shard have been handed over.
     fn left(&mut self, held: HeldShard) {
         self.placed.remove(held);
+        self.placed.kept_sessions().left(&[held]);
         let now = Instant::now();
         let rooms = self.placed.rooms_of(held.shard);
         self.gone.extend(rooms.into_iter().map(|room| (now, room)));
@@ -266,6 +275,7 @@ impl Follower {
         if let Some(shared) = &self.shared {
             shared.lose(&rooms);
         }
+        self.placed.kept_sessions().left(&shards);
         for held in &shards {
             self.placed.remove(*held);
             self.memory(held.shard).told = Told::Lost;
@@ -363,6 +373,9 @@ impl Follower {
                 tokio::time::sleep(FORGET_AFTER).await;
                 shared.stop_hearing(&removed);
             });
+        }
+        for room in before.difference(&after) {
+            self.placed.kept_sessions().forget(room);
         }
         for room in after.difference(&before) {
             let memory = self.memory(crate::cluster::shard_of(room));
