@@ -1,7 +1,7 @@
 //! Several gateways that share the rooms of one campus, over etcd.
 //!
-//! Owns which member of the cluster drives which room, and proves that no two ever do. Knows no rooms, doors
-//! or devices: it says which shards are gained and which are to be given up, and hands out the fence that is
+//! Owns which member of the cluster drives which room, and proves that no two ever do. Except for `sessions` and
+//! `link` it knows no rooms, doors or devices: it says which shards are gained and which are to be given up, and hands out the fence that is
 //! asked before each request to a device. `docs/decisions/cluster.md` says why it is built so.
 //!
 //! ```text
@@ -16,6 +16,7 @@
 //! view         what the rest of the gateway sees of the cluster
 //! document     the same as `gateway/cluster`
 //! metered      a registry whose requests are counted
+//! sessions     the rooms' sessions at their devices, sealed in the registry
 //! link         what a client wants of rooms that another gateway has: commands, states, files
 //! ```
 
@@ -30,6 +31,7 @@ mod metered;
 mod placement;
 mod record;
 mod registry;
+mod sessions;
 mod table;
 mod view;
 
@@ -45,5 +47,6 @@ pub use record::{MemberRecord, Owner};
 pub use registry::{
     Condition, Entry, Read, Registry, RegistryError, Transaction, TransactionReply, Write,
 };
+pub use sessions::ClusterSessions;
 pub use table::Table;
 pub use view::{ClusterState, ClusterView, MemberView};

@@ -20,13 +20,14 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ClusterOptions;
 use super::health::ClusterSampler;
 use crate::cluster::link::{LinkSettings, LinkStatus, member_tls};
 use crate::cluster::{
-    Cluster, ClusterIdentity, Etcd, EtcdSettings, MeteredRegistry, ShardEvent, join,
+    Cluster, ClusterIdentity, ClusterSessions, Etcd, EtcdSettings, MeteredRegistry, ShardEvent,
+    join,
 };
 use crate::config::{ClusterConfig, Config};
 use crate::doors::mqtt::{MqttSettings, Presence, SharedRooms};
@@ -37,6 +38,10 @@ use crate::telemetry::Telemetry;
 use follower::{Change, Follower};
 use placed_rooms::PlacedRooms;
 use status::ClusterStatus;
+
+/// How long a gateway that has left waits for the markers of the rooms' next owners. A former owner waits for two
+/// seconds after it has released a room.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A gateway that has joined a cluster, before its rooms and doors have started.
 pub struct JoiningCluster {
@@ -54,6 +59,7 @@ pub struct RunningCluster {
     placed: Arc<PlacedRooms>,
     status: Arc<ClusterStatus>,
     presence: Option<Arc<Presence>>,
+    shared: Option<Arc<SharedRooms>>,
     changes: mpsc::UnboundedSender<Change>,
     /// Why the cluster cannot be joined, once that is known.
     refused: watch::Receiver<Option<String>>,
@@ -85,7 +91,13 @@ impl JoiningCluster {
         let etcd = Arc::new(MeteredRegistry::new(etcd, telemetry.clone()));
         let tls = member_tls(cluster.ca_file.clone())
             .map_err(|error| format!("cluster.ca_file: {error}"))?;
-        let placed = PlacedRooms::new(&cluster.name, config);
+        // A client of its own: many sessions must not hold up heartbeats.
+        let store = Etcd::new(etcd_settings(cluster))?;
+        let store = Arc::new(MeteredRegistry::new(store, telemetry.clone()));
+        let (sessions, keeping) =
+            ClusterSessions::start(store, &cluster.prefix, cluster.token.clone());
+        tokio::spawn(keeping);
+        let placed = PlacedRooms::new(&cluster.name, config, sessions);
         let identity = ClusterIdentity {
             prefix: cluster.prefix.clone(),
             name: cluster.name.clone(),
@@ -169,7 +181,7 @@ impl JoiningCluster {
             self.placed.clone(),
             rooms.clone(),
             store.clone(),
-            shared,
+            shared.clone(),
             presence.clone(),
             Arc::new(config.clone()),
             status.clone(),
@@ -179,6 +191,7 @@ impl JoiningCluster {
             placed: self.placed,
             status,
             presence,
+            shared,
             changes,
             refused,
             follower: tokio::spawn(follower.run(self.events, changed, refused_sender)),
@@ -238,6 +251,7 @@ impl RunningCluster {
         if self.is_last() {
             rooms.stop(deadline).await;
         }
+        self.placed.leave_by(deadline);
         self.cluster.leave();
         let mut view = self.cluster.view();
         let left = view.wait_for(|view| view.state == crate::cluster::ClusterState::Ended);
@@ -245,6 +259,10 @@ impl RunningCluster {
             tracing::warn!(
                 "the cluster could not be left in time; the other gateways notice it by themselves"
             );
+        }
+        if let Some(shared) = &self.shared {
+            // Without the next owners' markers, what they are to have is passed on when the door stops.
+            let _ = timeout(LEAVING_TIMEOUT, shared.all_left()).await;
         }
     }
 

@@ -4,10 +4,12 @@
 //! perhaps happened is never sent twice, since only the caller knows what that would mean. Shows no password
 //! and no token.
 
+mod endpoints;
+mod refusal;
 mod wire;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ use super::registry::{Registry, RegistryError, Transaction, TransactionReply};
 use crate::config::Secret;
 use crate::net::{Authorities, Handshakes, ServerWords, Trust, client_config, handshake_failure};
 use crate::os_error::cause_words;
+use endpoints::Endpoints;
+use refusal::{Refusal, message_of, refusal};
 
 /// How long a call may take: etcd answers in milliseconds, and a heartbeat of more than two seconds is of no use.
 const CALL_TIMEOUT: Duration = Duration::from_millis(1200);
@@ -30,10 +34,6 @@ const CALL_TIMEOUT: Duration = Duration::from_millis(1200);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// A log-in costs etcd a slow hash.
 const LOGIN_TIMEOUT: Duration = Duration::from_millis(1000);
-/// How long a call may be without an answer before others go to another member of etcd.
-const SLOW_AFTER: Duration = Duration::from_millis(300);
-/// How much of what etcd says is shown.
-const LONGEST_MESSAGE: usize = 120;
 
 static ETCD_WORDS: ServerWords = ServerWords {
     server: "etcd",
@@ -61,31 +61,13 @@ pub struct EtcdSettings {
 pub struct Etcd {
     client: reqwest::Client,
     handshakes: Arc<Handshakes>,
-    endpoints: Vec<String>,
-    /// The place of the endpoint that is tried first.
-    preferred: AtomicUsize,
-    under_way: Mutex<Vec<CallUnderWay>>,
-    calls: AtomicU64,
+    endpoints: Endpoints,
     login: Option<(String, Secret)>,
     token: Mutex<Option<HeaderValue>>,
     /// Held during a log-in, so that there is one at a time.
     logging_in: tokio::sync::Mutex<()>,
     /// The id of the cluster that answered first; 0 before.
     cluster: AtomicU64,
-}
-
-#[derive(Debug)]
-struct CallUnderWay {
-    call: u64,
-    endpoint: usize,
-    since: Instant,
-}
-
-/// What etcd said that was no answer to the transaction.
-enum Refusal {
-    /// The token is missing or not valid (any more).
-    Token,
-    Final(RegistryError),
 }
 
 impl Etcd {
@@ -117,10 +99,7 @@ impl Etcd {
         Ok(Self {
             client,
             handshakes,
-            endpoints: settings.endpoints,
-            preferred: AtomicUsize::new(0),
-            under_way: Mutex::default(),
-            calls: AtomicU64::new(0),
+            endpoints: Endpoints::new(settings.endpoints),
             login: settings.login,
             token: Mutex::default(),
             logging_in: tokio::sync::Mutex::default(),
@@ -192,39 +171,38 @@ impl Etcd {
         deadline: Instant,
     ) -> Result<(StatusCode, Bytes), RegistryError> {
         let mut error = RegistryError::Unreachable("cluster.etcd names no address".into());
-        let first = self.first_endpoint();
-        for n in 0..self.endpoints.len() {
-            let at = (first + n) % self.endpoints.len();
-            let call = self.calls.fetch_add(1, Ordering::Relaxed);
-            self.under_way().push(CallUnderWay {
-                call,
-                endpoint: at,
-                since: Instant::now(),
-            });
+        for at in self.endpoints.in_order() {
+            let endpoint = self.endpoints.url(at);
             // Also when this future is dropped.
-            let _ended = EndOfCall { etcd: self, call };
-            let posted = self.post_to(&self.endpoints[at], path, body, token.clone());
+            let _ended = self.endpoints.begin(at);
+            let posted = self.post_to(endpoint, path, body, token.clone());
             match timeout_at(deadline, posted).await {
                 Ok(Ok(answer)) => {
-                    self.preferred.store(at, Ordering::Relaxed);
+                    // One that has no leader, or runs out of time, is of no use.
+                    if answer.0.is_server_error() {
+                        self.endpoints.avoid(at);
+                    } else {
+                        self.endpoints.prefer(at);
+                    }
                     return Ok(answer);
                 }
-                Ok(Err(failed @ RegistryError::Unreachable(_))) => error = failed,
+                Ok(Err(failed @ RegistryError::Unreachable(_))) => {
+                    self.endpoints.avoid(at);
+                    error = failed;
+                }
                 Ok(Err(failed)) => {
-                    self.prefer_after(at);
+                    self.endpoints.avoid(at);
                     return Err(failed);
                 }
                 Err(_) => {
-                    self.prefer_after(at);
+                    self.endpoints.avoid(at);
                     return Err(RegistryError::InDoubt(format!(
-                        "etcd at {} does not answer within {} ms",
-                        self.endpoints[at],
+                        "etcd at {endpoint} does not answer within {} ms",
                         CALL_TIMEOUT.as_millis()
                     )));
                 }
             }
         }
-        self.prefer_after(first);
         Err(error)
     }
 
@@ -322,46 +300,6 @@ impl Etcd {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
-
-    fn under_way(&self) -> std::sync::MutexGuard<'_, Vec<CallUnderWay>> {
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The endpoint that answered last, or the first after it that owes no answer for long.
-    fn first_endpoint(&self) -> usize {
-        let preferred = self.preferred.load(Ordering::Relaxed);
-        let now = Instant::now();
-        let under_way = self.under_way();
-        let is_slow = |at: &usize| {
-            let mut calls = under_way.iter().filter(|call| call.endpoint == *at);
-            calls.any(|call| now.duration_since(call.since) >= SLOW_AFTER)
-        };
-        let count = self.endpoints.len().max(1);
-        let mut order = (0..count).map(|n| (preferred + n) % count);
-        order.find(|at| !is_slow(at)).unwrap_or(preferred % count)
-    }
-
-    fn prefer_after(&self, at: usize) {
-        let next = (at + 1) % self.endpoints.len().max(1);
-        let _ = self
-            .preferred
-            .compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
-    }
-}
-
-struct EndOfCall<'a> {
-    etcd: &'a Etcd,
-    call: u64,
-}
-
-impl Drop for EndOfCall<'_> {
-    fn drop(&mut self) {
-        self.etcd
-            .under_way()
-            .retain(|other| other.call != self.call);
-    }
 }
 
 impl Registry for Etcd {
@@ -376,39 +314,4 @@ impl Registry for Etcd {
 /// A [`Value`] has only strings as keys, so it always serialises.
 fn to_json(value: &Value) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
-}
-
-/// What an answer other than 200 means. etcd gives gRPC's codes.
-fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    let message = message_of(&body);
-    let code = body.get("code").and_then(Value::as_u64);
-    let lacks_token = [
-        "invalid auth token",
-        "user name is empty",
-        "revision of auth store is old",
-    ]
-    .iter()
-    .any(|words| message.contains(words));
-    let words = format!("etcd answers: {message}");
-    match code {
-        _ if lacks_token => Refusal::Token,
-        // INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNIMPLEMENTED: nothing happened.
-        Some(3 | 7 | 8 | 9 | 12) => Refusal::Final(RegistryError::Refused(words)),
-        None if status == StatusCode::NOT_FOUND => Refusal::Final(RegistryError::Refused(
-            "what answers is not etcd 3.4 or later".into(),
-        )),
-        // A leader was lost, or a time limit passed: the write may be on its way.
-        _ => Refusal::Final(RegistryError::InDoubt(format!(
-            "{words} (HTTP {})",
-            status.as_u16()
-        ))),
-    }
-}
-
-fn message_of(body: &Value) -> String {
-    let message = body.get("message").or_else(|| body.get("error"));
-    let message = message.and_then(Value::as_str).unwrap_or("no message");
-    let visible = message.chars().filter(|c| !c.is_control());
-    visible.take(LONGEST_MESSAGE).collect()
 }

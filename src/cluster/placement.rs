@@ -38,6 +38,11 @@ impl Shard {
         (0..SHARDS).map(Self)
     }
 
+    /// Its number.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
     /// Its place in a list of all shards.
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -67,29 +72,37 @@ pub fn owner_of<'a>(
     shard: Shard,
     members: impl IntoIterator<Item = (&'a str, u32)>,
 ) -> Option<&'a str> {
-    let mut best: Option<(u64, u32, &str)> = None;
-    for (name, weight) in members {
-        if weight == 0 {
-            continue;
-        }
-        let distance = minus_log2(draw(name, shard));
-        let wins = best.is_none_or(|(best_distance, best_weight, best_name)| {
+    let members = members.into_iter().collect::<Vec<_>>();
+    let distance = |name: &str| minus_log2(draw(name, shard));
+    let candidates = members
+        .iter()
+        .map(|(name, weight)| (*name, *weight, distance(name)));
+    least(candidates.enumerate()).map(|at| members[at].0)
+}
+
+/// The place of the member that wins, of these names, weights and distances.
+fn least<'a>(members: impl Iterator<Item = (usize, (&'a str, u32, u64))>) -> Option<usize> {
+    let mut best: Option<(usize, (&str, u32, u64))> = None;
+    for (at, (name, weight, distance)) in members.filter(|(_, (_, weight, _))| *weight > 0) {
+        let wins = best.is_none_or(|(_, (best_name, best_weight, best_distance))| {
             // distance / weight < best_distance / best_weight, without a division.
             let this = u128::from(distance) * u128::from(best_weight);
             let other = u128::from(best_distance) * u128::from(weight);
             (this, name) < (other, best_name)
         });
         if wins {
-            best = Some((distance, weight, name));
+            best = Some((at, (name, weight, distance)));
         }
     }
-    best.map(|(_, _, name)| name)
+    best.map(|(at, _)| at)
 }
 
 /// The wanted owner of every shard, for one set of members.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
     members: Vec<(String, u32)>,
+    /// Of each shard the distances of all members.
+    distances: Vec<u64>,
     /// The place of the owner in `members`.
     owners: Vec<Option<usize>>,
 }
@@ -97,13 +110,19 @@ pub struct Placement {
 impl Placement {
     /// The placement over these names and weights.
     pub fn new(members: Vec<(String, u32)>) -> Self {
-        let owner = |shard| {
-            let named = members.iter().map(|(name, weight)| (&**name, *weight));
-            let name = owner_of(shard, named)?;
-            members.iter().position(|(other, _)| other == name)
+        let distances = Shard::all().flat_map(|shard| {
+            let names = members.iter();
+            names.map(move |(name, _)| minus_log2(draw(name, shard)))
+        });
+        let mut placement = Self {
+            distances: distances.collect(),
+            owners: Vec::new(),
+            members,
         };
-        let owners = Shard::all().map(owner).collect();
-        Self { members, owners }
+        placement.owners = Shard::all()
+            .map(|shard| placement.owner_among(shard, |_| true))
+            .collect();
+        placement
     }
 
     /// The members that it was made for.
@@ -113,8 +132,22 @@ impl Placement {
 
     /// The wanted owner of a shard.
     pub fn owner(&self, shard: Shard) -> Option<&str> {
-        let at = self.owners.get(shard.index()).copied().flatten()?;
+        let at = self.owner_place(shard)?;
         self.members.get(at).map(|(name, _)| &**name)
+    }
+
+    /// The same as a place in the list of members.
+    pub fn owner_place(&self, shard: Shard) -> Option<usize> {
+        self.owners.get(shard.index()).copied().flatten()
+    }
+
+    /// The place of the member that is wanted for a shard if only those of these places count.
+    pub fn owner_among(&self, shard: Shard, counts: impl Fn(usize) -> bool) -> Option<usize> {
+        let first = shard.index() * self.members.len();
+        let distances = self.distances.get(first..)?;
+        let members = self.members.iter().zip(distances);
+        let members = members.map(|((name, weight), distance)| (&**name, *weight, *distance));
+        least(members.enumerate().filter(|(at, _)| counts(*at)))
     }
 }
 

@@ -72,32 +72,50 @@ pub async fn run(
     let mut actor = Actor::new(settings, device, queue, publisher, stops);
     actor.connect();
     let mut cancelled = pin!(stop.asked.cancelled());
-    let mut stopping = false;
+    let mut work = Work::All;
     loop {
-        actor.start_work(stopping);
-        if stopping && actor.running.is_empty() {
+        actor.start_work(work);
+        if actor.has_finished(work) {
             break;
         }
-        let wake = actor.next_wake(stopping);
+        let wake = actor.next_wake(work);
         tokio::select! {
             biased;
-            () = &mut cancelled, if !stopping => {
-                stopping = true;
-                actor.queue.stop();
+            () = &mut cancelled, if work == Work::All => {
+                work = match stop.hands_over() {
+                    true => Work::Commands,
+                    false => Work::CameraStops,
+                };
+                if work == Work::CameraStops {
+                    actor.queue.stop();
+                }
                 actor.interrupt_check(Interruption::Stopping);
             }
             Some(done) = actor.running.next() => actor.finish(done),
-            () = actor.queue.filled(), if !stopping => {}
+            () = actor.queue.filled(), if work != Work::CameraStops => {}
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
     if stop.hands_over() {
+        // What comes from now on is for the next gateway, to which nobody passes it any more.
+        actor.queue.stop();
         actor.device.hand_over();
     } else {
         // On the heap: it is needed once, and would make every room's task larger for months.
         Box::pin(actor.device.close()).await;
     }
     actor.stops
+}
+
+/// What a room's task still begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Everything.
+    All,
+    /// The commands that wait, so that none is lost while the room moves to another gateway.
+    Commands,
+    /// Only the stops of cameras.
+    CameraStops,
 }
 
 /// Asks a room's task to stop.
@@ -113,7 +131,7 @@ impl StopSignal {
         self.asked.cancel();
     }
 
-    /// The task finishes what it began and ends. The session is left to the gateway that has the room next.
+    /// The task carries out the commands that wait, finishes what it began and ends. The session is left to the gateway that has the room next.
     pub fn hand_over(&self) {
         self.hands_over.store(true, Ordering::Release);
         self.asked.cancel();
@@ -263,28 +281,37 @@ impl Actor {
 
     /// Starts everything that may start now: camera stops first, then commands, then polls. A room
     /// that stops only stops its cameras.
-    fn start_work(&mut self, stopping: bool) {
+    fn start_work(&mut self, work: Work) {
         let now = Instant::now();
         let retry_at = self.availability.retry_at();
-        if !stopping && retry_at.is_some_and(|at| at <= now) {
+        if work == Work::All && retry_at.is_some_and(|at| at <= now) {
             self.connect();
         }
         self.queue.expire(now);
-        if !stopping {
+        if work == Work::All {
             self.start_checks();
         }
         if !self.availability.is_logged_in() {
             return;
         }
-        self.start_camera_stop(stopping, now);
-        if stopping {
+        self.start_camera_stop(work != Work::All, now);
+        if work == Work::CameraStops {
             return;
         }
         while let Some((lane, ticket)) = self.queue.take(self.underway.free_lanes()) {
             self.start_command(lane, ticket);
         }
-        if self.underway.may_poll() {
+        if work == Work::All && self.underway.may_poll() {
             self.start_poll(now);
+        }
+    }
+
+    /// Whether the task has nothing to do any more.
+    fn has_finished(&self, work: Work) -> bool {
+        match work {
+            Work::All => false,
+            Work::Commands => self.running.is_empty() && self.queue.has_no_command(),
+            Work::CameraStops => self.running.is_empty(),
         }
     }
 
@@ -375,9 +402,11 @@ impl Actor {
     }
 
     /// When there may be something to start, if nothing ends before.
-    fn next_wake(&self, stopping: bool) -> Option<Instant> {
-        if stopping {
-            return None;
+    fn next_wake(&self, work: Work) -> Option<Instant> {
+        match work {
+            Work::All => {}
+            Work::Commands => return self.queue.next_expiry(),
+            Work::CameraStops => return None,
         }
         let logged_in = self.availability.is_logged_in();
         let may_stop_camera = logged_in && self.underway.may_stop_camera();

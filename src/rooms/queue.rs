@@ -165,6 +165,11 @@ impl Queue {
         self.lock().closed = None;
     }
 
+    /// Whether no command waits; checks of the room do not count.
+    pub fn has_no_command(&self) -> bool {
+        self.lock().tickets.is_empty()
+    }
+
     /// How many commands wait.
     pub fn len(&self) -> usize {
         let waiting = self.lock();

@@ -110,8 +110,8 @@ impl Room {
         stops
     }
 
-    /// Takes no more commands, finishes those begun by `deadline` and ends. The session stays at the device for
-    /// the gateway that has the room next, which also publishes its availability.
+    /// Carries out the commands that wait, by `deadline`, and ends. The session stays at the device for the gateway
+    /// that has the room next, which also publishes its availability.
     pub async fn hand_over(self, deadline: Instant) {
         self.stop.hand_over();
         self.ended(deadline).await;

@@ -9,19 +9,24 @@ use std::time::Duration;
 
 use ring::digest::{Context, SHA256};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::cluster::link::{Holder, Member, RoomHolders};
 use crate::cluster::{
-    BootInstant, Cluster, ClusterState, ClusterView, Fence, HeldShard, MemberView, Shard,
-    ShardFence, ShardRooms, shard_of,
+    BootInstant, Cluster, ClusterSessions, ClusterState, ClusterView, Fence, HeldShard, MemberView,
+    Shard, ShardFence, ShardRooms, shard_of,
 };
 use crate::config::{Config, RoomConfig};
-use crate::device::{self, DeviceFence, KeptSessions, SessionStore, SharedSessions};
+use crate::device::{self, DeviceFence, SessionStore};
 use crate::doors::mqtt::SharingRules;
 use crate::rooms::RoomSharing;
 
 /// What is said of a room that no live gateway has.
 const NO_OWNER: &str = "no gateway that runs has the room";
+
+/// How long rooms that move to another gateway may finish what they began: longer than an ordinary request takes. New
+/// commands wait meanwhile.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// A digest of everything that decides how rooms are driven, for the other gateways to compare.
 pub fn digest(config: &Config) -> String {
@@ -41,6 +46,8 @@ pub fn digest(config: &Config) -> String {
 /// The rooms of the configuration, and whose they are.
 pub struct PlacedRooms {
     name: Arc<str>,
+    /// Where the rooms' sessions are kept.
+    sessions: ClusterSessions,
     state: RwLock<State>,
     changed: watch::Sender<u64>,
 }
@@ -51,6 +58,8 @@ struct State {
     here: HashMap<Shard, ShardHere>,
     seen: SeenCluster,
     fence: Fence,
+    /// When this gateway ends at the latest.
+    leave_by: Option<Instant>,
 }
 
 struct ConfiguredRoom {
@@ -107,15 +116,17 @@ impl std::fmt::Debug for PlacedRooms {
 
 impl PlacedRooms {
     /// The rooms of this configuration, in nobody's hands as far as is known.
-    pub fn new(name: &str, config: &Config) -> Arc<Self> {
+    pub fn new(name: &str, config: &Config, sessions: ClusterSessions) -> Arc<Self> {
         let placed = Self {
             name: name.into(),
+            sessions,
             state: RwLock::new(State {
                 rooms: HashMap::new(),
                 by_shard: HashMap::new(),
                 here: HashMap::new(),
                 seen: SeenCluster::new(ClusterView::unknown(name)),
                 fence: Fence::closed(),
+                leave_by: None,
             }),
             changed: watch::Sender::new(0),
         };
@@ -123,9 +134,27 @@ impl PlacedRooms {
         Arc::new(placed)
     }
 
+    /// Where the rooms' sessions are kept.
+    pub fn kept_sessions(&self) -> &ClusterSessions {
+        &self.sessions
+    }
+
     /// Uses the fence of this member from now on.
     pub fn follow(&self, cluster: &Cluster) {
         self.write().fence = cluster.fence().clone();
+    }
+
+    /// This gateway is about to end: rooms have until then to finish what they began.
+    pub fn leave_by(&self, deadline: Instant) {
+        self.write().leave_by = Some(deadline);
+    }
+
+    /// Until when a room that goes now may finish what it began.
+    pub fn hand_over_deadline(&self) -> Instant {
+        let longest = Instant::now() + HAND_OVER_TIMEOUT;
+        self.read()
+            .leave_by
+            .map_or(longest, |deadline| longest.min(deadline))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -325,8 +354,8 @@ impl RoomSharing for PlacedRooms {
         }
     }
 
-    fn sessions(&self, _: &Arc<str>, _: &RoomConfig) -> SessionStore {
-        SessionStore::Shared(Arc::new(NoSessions))
+    fn sessions(&self, room: &Arc<str>, config: &RoomConfig) -> SessionStore {
+        self.sessions.of(room, config)
     }
 }
 
@@ -371,15 +400,4 @@ impl device::Fence for NotHere {
     fn is_open(&self) -> bool {
         false
     }
-}
-
-#[derive(Debug)]
-struct NoSessions;
-
-impl SharedSessions for NoSessions {
-    fn load(&self) -> KeptSessions {
-        KeptSessions::default()
-    }
-
-    fn store(&self, _: Option<String>) {}
 }

@@ -1,5 +1,6 @@
 use super::simulation::Simulation;
 use super::*;
+use crate::cluster::view::ClusterState;
 
 /// How many random schedules are run, and how long each is.
 fn schedules() -> u64 {
@@ -16,6 +17,7 @@ fn first_seed() -> u64 {
 fn never_two_gateways_act_on_one_shard_and_all_shards_find_their_owner() {
     let mut smallest_gap = Duration::MAX;
     let (mut dead, mut handed_over) = (0, 0);
+    let mut faults = BTreeMap::new();
     for seed in first_seed()..first_seed() + schedules() {
         println!("seed {seed}");
         let mut simulation = Simulation::new(seed, 4);
@@ -26,9 +28,13 @@ fn never_two_gateways_act_on_one_shard_and_all_shards_find_their_owner() {
         smallest_gap = smallest_gap.min(simulation.smallest_gap);
         dead += simulation.taken_from_dead;
         handed_over += simulation.handed_over;
+        for (kind, n) in simulation.faults {
+            *faults.entry(kind).or_insert(0) += n;
+        }
     }
     println!(
-        "smallest gap {smallest_gap:?}; {dead} shards taken from dead members, {handed_over} handed over"
+        "smallest gap {smallest_gap:?}; {dead} shards taken from dead members, {handed_over} handed over; \
+         faults: {faults:?}"
     );
     assert!(
         smallest_gap >= Duration::from_millis(300),

@@ -270,13 +270,27 @@ impl SharedRooms {
         }
     }
 
+    /// Waits until no room is on its way to another gateway any more: its next owner's marker has come, or did not in
+    /// time. Needs a connection to the broker, so a time limit too.
+    pub async fn all_left(&self) {
+        let mut grants = self.grants.subscribe();
+        loop {
+            grants.borrow_and_update();
+            let is_leaving = |(_, role)| role == RoomRole::Leaving;
+            let leaving = self.lock().hearing.roles().any(is_leaving);
+            if !leaving || grants.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn are_established(&self, rooms: &[Arc<str>]) -> bool {
         let inner = self.lock();
         let mut rooms = rooms.iter();
         rooms.all(|room| inner.hearing.is_established(room))
     }
 
-    /// Changes whenever grants do, and whenever a marker came back.
+    /// Changes whenever grants do, and whenever a marker came.
     pub fn grants(&self) -> watch::Receiver<()> {
         self.grants.subscribe()
     }

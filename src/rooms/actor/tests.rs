@@ -156,7 +156,7 @@ impl Fixture {
     /// Starts what may start; how many futures that makes.
     fn start_work(&mut self) -> usize {
         let before = self.actor.running.len();
-        self.actor.start_work(false);
+        self.actor.start_work(Work::All);
         self.actor.running.len() - before
     }
 
@@ -298,11 +298,11 @@ async fn a_room_that_cannot_log_in_answers_at_once_and_tries_again() {
     assert_eq!(room.codes(), [Some(ErrorCode::Offline); 2]);
     assert_eq!(room.availability(), "offline");
     assert_eq!(room.start_work(), 0);
-    let retry = room.actor.next_wake(false).unwrap();
+    let retry = room.actor.next_wake(Work::All).unwrap();
     assert!(retry > Instant::now());
     tokio::time::advance(retry - Instant::now()).await;
     assert_eq!(room.start_work(), 1);
-    assert_eq!(room.actor.next_wake(false), None);
+    assert_eq!(room.actor.next_wake(Work::All), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -313,9 +313,12 @@ async fn two_commands_leave_no_request_for_a_poll() {
     assert_eq!(room.start_work(), 2);
     assert!(!room.actor.underway.may_poll());
     // Polls are due, but there is nothing to wake up for.
-    assert_eq!(room.actor.next_wake(false), None);
+    assert_eq!(room.actor.next_wake(Work::All), None);
     room.end("audio/mute", "", success());
-    assert_eq!(room.actor.next_wake(false), room.actor.poller.next_due());
+    assert_eq!(
+        room.actor.next_wake(Work::All),
+        room.actor.poller.next_due()
+    );
     assert_eq!(room.start_work(), 1);
 }
 
@@ -407,11 +410,11 @@ async fn a_room_that_stops_only_stops_its_cameras() {
     let mut room = Fixture::online();
     room.end("camera/move", MOVE, success());
     room.submit("audio/mute", "");
-    room.actor.start_work(true);
+    room.actor.start_work(Work::CameraStops);
     // The stop is not due yet, and is sent all the same; no command, no poll.
     assert_eq!(room.actor.running.len(), 1);
     assert!(!room.actor.underway.may_stop_camera());
-    assert_eq!(room.actor.next_wake(true), None);
+    assert_eq!(room.actor.next_wake(Work::CameraStops), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -279,9 +279,7 @@ impl Receiver {
                     inner.follow(&Arc::from(room));
                 }
                 drop(inner);
-                if is_own {
-                    shared.grants_changed();
-                }
+                shared.grants_changed();
             }
             DONE if !is_own => {
                 let done = read_done(&publish.payload).unwrap_or_default();

@@ -1,0 +1,123 @@
+//! What an answer of the store means: it is taken in whatever its request was for.
+
+use std::time::Duration;
+
+use crate::cluster::BootInstant;
+use crate::cluster::members::requests::Purpose;
+use crate::cluster::members::snapshot::Snapshot;
+use crate::cluster::members::{Action, HANDOVER_TIME, Life, Members, Notice};
+use crate::cluster::registry::{RegistryError, TransactionReply};
+
+/// How long after a write without an answer, or a refused one, the next is tried.
+const WRITE_RETRY: Duration = Duration::from_millis(200);
+
+impl Members {
+    /// The answer to a request.
+    pub fn answered(
+        &mut self,
+        id: u64,
+        answer: Result<TransactionReply, RegistryError>,
+        now: BootInstant,
+    ) {
+        // Requests of an earlier membership are of no interest any more.
+        let Some(request) = self.requests.remove(&id) else {
+            return;
+        };
+        let is_heartbeat = matches!(
+            request.purpose,
+            Purpose::Probe | Purpose::Join | Purpose::Heartbeat
+        );
+        if is_heartbeat {
+            self.heartbeats.ended(id, answer.is_ok());
+        }
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.problem = Some(error.to_string().into());
+                if !is_heartbeat {
+                    self.has_plans = true;
+                    self.write_at = self.write_at.max(now + WRITE_RETRY);
+                }
+                return;
+            }
+        };
+        if reply.revision < request.known_revision {
+            self.end_membership(Notice::StoreWentBack);
+            return;
+        }
+        match request.purpose {
+            Purpose::Probe => {
+                if !self.format_fits(&reply) {
+                    return;
+                }
+                if self.life == Life::Outside {
+                    self.guard.acknowledged(now);
+                }
+                self.problem = None;
+            }
+            Purpose::Join if !reply.swapped => self.heartbeats.at_once(),
+            Purpose::Heartbeat if reply.swapped => {
+                self.fence.acknowledged(request.sent);
+                self.guard.acknowledged(now);
+                self.problem = None;
+                if let Life::Inside { modified, .. } = &mut self.life {
+                    *modified = reply.revision.max(*modified);
+                }
+            }
+            // The key has another revision: a heartbeat without an answer happened after all, or the key is
+            // gone. The members say which.
+            Purpose::Heartbeat => self.heartbeats.at_once(),
+            Purpose::Write => self.has_plans = true,
+            Purpose::Join | Purpose::Remove | Purpose::Leave => {}
+        }
+        self.take_in(&reply, now);
+    }
+
+    /// Takes in what the store shows, unless something newer is known.
+    fn take_in(&mut self, reply: &TransactionReply, now: BootInstant) {
+        if reply.revision < self.snapshot.revision() {
+            return;
+        }
+        let [members, table, newer, ..] = &*reply.reads else {
+            return;
+        };
+        let before = self.snapshot.clone();
+        self.snapshot
+            .update(reply.revision, &self.keys.members, members, table, newer);
+        if self.snapshot.differs(&before) {
+            self.is_reconciled = false;
+            self.handover_until = now + HANDOVER_TIME;
+            self.note_members(&before);
+        }
+        let own = members.iter().find(|entry| entry.key == self.keys.me);
+        if !self.still_member(own, now) {
+            return;
+        }
+        let others = self.snapshot.revisions();
+        match self.life {
+            Life::Inside { .. } => self
+                .guard
+                .seen(others.filter(|(name, ..)| **name != *self.name), now),
+            _ => self
+                .guard
+                .seen(others.filter(|(name, ..)| **name == *self.name), now),
+        }
+        if let Life::Inside { created, .. } = self.life
+            && !self.is_reconciled
+        {
+            self.reconcile(&before, created);
+        }
+    }
+
+    fn note_members(&mut self, before: &Snapshot) {
+        let (gone, come) = (
+            self.snapshot.without(before),
+            before.without(&self.snapshot),
+        );
+        let other = |name: &String| **name != *self.name;
+        let gone = gone.into_iter().filter(other).map(Notice::MemberGone);
+        let come = come.into_iter().filter(other).map(Notice::MemberJoined);
+        let notices: Vec<Notice> = gone.chain(come).collect();
+        self.actions.extend(notices.into_iter().map(Action::Notice));
+    }
+}

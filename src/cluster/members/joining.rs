@@ -1,0 +1,148 @@
+//! How a gateway becomes a member, and how it ceases to be one.
+
+use crate::cluster::BootInstant;
+use crate::cluster::members::heartbeats::{HEARTBEAT_INTERVAL, Heartbeats};
+use crate::cluster::members::requests::Purpose;
+use crate::cluster::members::snapshot::Snapshot;
+use crate::cluster::members::{Action, HANDOVER_TIME, Life, Members, Notice};
+use crate::cluster::placement::FORMAT;
+use crate::cluster::record::MemberRecord;
+use crate::cluster::registry::{Condition, Entry, Read, Transaction, TransactionReply, Write};
+
+impl Members {
+    pub(super) fn send_probe(&mut self, now: BootInstant) {
+        let due = self.heartbeats.due(HEARTBEAT_INTERVAL);
+        if due.is_none_or(|at| at > now) {
+            return;
+        }
+        let mut reads = self.reads();
+        reads.push(Read::Key(self.keys.format.clone()));
+        let probe = Transaction {
+            reads,
+            ..Transaction::default()
+        };
+        let id = self.send(Purpose::Probe, probe, now);
+        self.heartbeats.sent(id, now);
+    }
+
+    /// Joins, once the store was read and nobody has this name.
+    fn send_join(&mut self, now: BootInstant) {
+        if self.is_under_way(&Purpose::Join) {
+            return;
+        }
+        // If another member writes the format meanwhile, the next look at the store shows it.
+        let Some(format_revision) = self.format_revision.take() else {
+            return;
+        };
+        let mut conditions = vec![Condition::Absent(self.keys.me.clone())];
+        let mut writes = vec![Write::Put(self.keys.me.clone(), self.record.to_text())];
+        let format = self.keys.format.clone();
+        if format_revision == 0 {
+            conditions.push(Condition::Absent(format.clone()));
+            writes.push(Write::Put(format, FORMAT.to_owned()));
+        } else {
+            conditions.push(Condition::Modified(format, format_revision));
+        }
+        let join = Transaction {
+            conditions,
+            writes,
+            reads: self.reads(),
+        };
+        let id = self.send(Purpose::Join, join, now);
+        self.heartbeats.sent(id, now);
+    }
+
+    pub(super) fn format_fits(&mut self, reply: &TransactionReply) -> bool {
+        let format = reply.reads.get(3).and_then(|entries| entries.first());
+        match format {
+            Some(entry) if entry.value != FORMAT => {
+                self.end(Some(format!(
+                    "the cluster's members place rooms by \"{}\", and this version by \"{FORMAT}\": \
+                     run the same version on all of them",
+                    entry.value
+                )));
+                false
+            }
+            entry => {
+                self.format_revision = Some(entry.map_or(0, |entry| entry.modified));
+                true
+            }
+        }
+    }
+
+    /// Whether this gateway is what it was before the store showed its own key like this.
+    pub(super) fn still_member(&mut self, own: Option<&Entry>, now: BootInstant) -> bool {
+        match (&mut self.life, own) {
+            (
+                Life::Inside {
+                    created, modified, ..
+                },
+                Some(own),
+            ) if own.created == *created => {
+                *modified = own.modified.max(*modified);
+                true
+            }
+            (Life::Inside { .. }, _) => {
+                self.end_membership(Notice::Removed);
+                false
+            }
+            (Life::Outside, None) => {
+                self.send_join(now);
+                true
+            }
+            (Life::Outside, Some(own)) => {
+                let record = MemberRecord::parse(&own.value);
+                if record.is_some_and(|record| record.nonce == self.record.nonce) {
+                    self.life = Life::Inside {
+                        created: own.created,
+                        modified: own.modified,
+                        joined: now,
+                    };
+                    self.is_reconciled = false;
+                    self.guard.forget();
+                    self.heartbeats.at_once();
+                    self.handover_until = now + HANDOVER_TIME;
+                    self.actions.push(Action::Notice(Notice::Joined));
+                } else if self.guard.is_empty() {
+                    self.actions.push(Action::Notice(Notice::NameTaken));
+                }
+                true
+            }
+            (Life::Ended, _) => false,
+        }
+    }
+
+    /// This gateway is no member any more: it loses everything, and joins again.
+    pub(super) fn end_membership(&mut self, notice: Notice) {
+        self.fence.close();
+        let lost = self.holdings.lose_all();
+        if !lost.is_empty() {
+            self.actions.push(Action::Lost(lost));
+        }
+        if self.record.leaving {
+            self.end(None);
+            return;
+        }
+        self.actions.push(Action::Notice(notice));
+        self.requests.clear();
+        self.heartbeats = Heartbeats::default();
+        self.guard.forget();
+        self.snapshot = Snapshot::default();
+        self.life = Life::Outside;
+        self.format_revision = None;
+        self.joins += 1;
+        self.record.nonce = format!("{}-{}", self.nonce, self.joins);
+    }
+
+    pub(super) fn end(&mut self, reason: Option<String>) {
+        self.fence.close();
+        let lost = self.holdings.lose_all();
+        if !lost.is_empty() {
+            self.actions.push(Action::Lost(lost));
+        }
+        self.requests.clear();
+        self.life = Life::Ended;
+        self.problem = reason.clone().map(Into::into);
+        self.actions.push(Action::Ended(reason));
+    }
+}

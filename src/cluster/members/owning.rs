@@ -1,0 +1,150 @@
+//! Which shards are gained, given up and taken: holdings, table and placement brought in line with each other.
+
+use crate::cluster::BootInstant;
+use crate::cluster::fence::ShardFence;
+use crate::cluster::members::requests::Purpose;
+use crate::cluster::members::snapshot::Snapshot;
+use crate::cluster::members::{
+    Action, FIRST_MEMBER_PAUSE, GainedShard, Life, Members, Predecessor,
+};
+use crate::cluster::placement::{Placement, Shard};
+use crate::cluster::record::Owner;
+use crate::cluster::registry::{Condition, Transaction, Write};
+
+impl Members {
+    /// Brings what this gateway holds in line with the table.
+    pub(super) fn reconcile(&mut self, before: &Snapshot, created: u64) {
+        let members = self.snapshot.placed_members();
+        if members != self.placement.members() {
+            self.placement = Placement::new(members);
+        }
+        self.is_reconciled = true;
+        self.has_plans = true;
+        self.expects_shards = false;
+        let me = self.me(created);
+        let (mut gained, mut lost) = (Vec::new(), Vec::new());
+        for shard in Shard::all() {
+            let is_mine = self.snapshot.owner(shard) == Some(&me);
+            if is_mine && self.holdings.is_free(shard) {
+                let predecessor = before.owner(shard).filter(|owner| **owner != me);
+                gained.push(GainedShard {
+                    held: self.holdings.hold(shard, ShardFence::new(&self.fence)),
+                    fence: self
+                        .holdings
+                        .fence(shard)
+                        .unwrap_or_else(|| ShardFence::new(&self.fence)),
+                    predecessor: predecessor
+                        .map_or(Predecessor::None, |owner| Predecessor::Dead(owner.clone())),
+                    owner: me.clone(),
+                });
+            } else if !is_mine {
+                lost.extend(self.holdings.lose(shard));
+                self.expects_shards |= !self.record.leaving
+                    && self.placement.owner(shard) == Some(&*self.name)
+                    && self.snapshot.live_owner(shard).is_some();
+            }
+        }
+        if !lost.is_empty() {
+            self.actions.push(Action::Lost(lost));
+        }
+        if !gained.is_empty() {
+            self.actions.push(Action::Gained(gained));
+        }
+    }
+
+    fn me(&self, created: u64) -> Owner {
+        Owner {
+            name: self.name.to_string(),
+            created,
+        }
+    }
+
+    /// Tells rooms to stop, and writes into the table what was given up and what is taken.
+    pub(super) fn plan(&mut self, created: u64, now: BootInstant) {
+        if !self.has_plans {
+            return;
+        }
+        let gives_up_all = self.leave_at.is_some_and(|at| now >= at);
+        let wanted_elsewhere = |shard| {
+            let owner = self.placement.owner(shard);
+            gives_up_all || (!self.record.leaving && owner.is_some_and(|name| *name != *self.name))
+        };
+        let stop = self.holdings.stop(wanted_elsewhere);
+        if !stop.is_empty() {
+            self.actions.push(Action::Stop(stop));
+        }
+        if now < self.write_at || self.is_under_way(&Purpose::Write) || !self.snapshot.has_table() {
+            return;
+        }
+        if let Some(write) = self.table_change(created) {
+            if self.may_take(now) || self.holdings.any_stopped() {
+                self.send(Purpose::Write, write, now);
+            }
+        } else if gives_up_all && self.holdings.is_empty() {
+            if !self.is_under_way(&Purpose::Leave) {
+                // A write of this member that comes late may give it shards again. Whichever of the two is
+                // first, the other fails.
+                let leave = Transaction {
+                    conditions: vec![
+                        Condition::Created(self.keys.me.clone(), created),
+                        self.table_is_as_known(),
+                    ],
+                    writes: vec![Write::Delete(self.keys.me.clone())],
+                    reads: self.reads(),
+                };
+                self.send(Purpose::Leave, leave, now);
+            }
+        } else {
+            self.has_plans = self.record.leaving;
+        }
+    }
+
+    /// The first member waits a little before it takes everything.
+    fn may_take(&self, now: BootInstant) -> bool {
+        match self.life {
+            Life::Inside { joined, .. } => {
+                self.snapshot.live().count() > 1 || now >= joined + FIRST_MEMBER_PAUSE
+            }
+            _ => false,
+        }
+    }
+
+    /// The table without what was given up, and with what this gateway takes: shards that are wanted here and
+    /// that no live member has.
+    fn table_change(&self, created: u64) -> Option<Transaction> {
+        let takes = !self.record.leaving;
+        let me = self.me(created);
+        let mut table = self.snapshot.table().clone();
+        let mut changed = false;
+        for shard in Shard::all() {
+            if self.holdings.is_stopped(shard) {
+                table.set(shard, None);
+                changed = true;
+            } else if takes
+                && self.placement.owner(shard) == Some(&*self.name)
+                && self.holdings.is_free(shard)
+                && self.snapshot.live_owner(shard).is_none()
+            {
+                table.set(shard, Some(&me));
+                changed = true;
+            }
+        }
+        let table_key = self.keys.table.clone();
+        changed.then(|| Transaction {
+            conditions: vec![
+                Condition::Created(self.keys.me.clone(), created),
+                self.table_is_as_known(),
+            ],
+            writes: vec![Write::Put(table_key, table.to_text())],
+            reads: self.reads(),
+        })
+    }
+
+    fn table_is_as_known(&self) -> Condition {
+        let key = self.keys.table.clone();
+        match self.snapshot.table_revision() {
+            0 => Condition::Absent(key),
+            revision => Condition::Modified(key, revision),
+        }
+    }
+}

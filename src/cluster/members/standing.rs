@@ -1,0 +1,45 @@
+//! What the rest of the gateway may know of it all.
+
+use crate::cluster::BootInstant;
+use crate::cluster::members::{Life, Members};
+use crate::cluster::placement::Shard;
+use crate::cluster::view::{ClusterState, ClusterView, MemberView};
+
+impl Members {
+    /// How this gateway stands to the cluster.
+    pub fn state(&self, now: BootInstant) -> ClusterState {
+        match self.life {
+            Life::Ended => ClusterState::Ended,
+            _ if self.problem.is_some() && !self.fence.may_begin(now) => ClusterState::NoCluster,
+            Life::Outside => ClusterState::Joining,
+            Life::Inside { .. } if !self.fence.may_begin(now) => ClusterState::NoCluster,
+            Life::Inside { .. } if self.record.leaving => ClusterState::Leaving,
+            Life::Inside { .. } => ClusterState::Ok,
+        }
+    }
+
+    /// What the rest of the gateway sees.
+    pub fn view(&self, now: BootInstant) -> ClusterView {
+        let mut members: Vec<MemberView> = self.snapshot.member_views().collect();
+        let place = |shard| {
+            let owner = self.snapshot.live_owner(shard)?;
+            members.iter().position(|member| member.name == owner.name)
+        };
+        let places: Vec<Option<usize>> = Shard::all().map(place).collect();
+        for at in places.iter().flatten() {
+            members[*at].shards += 1;
+        }
+        let state = self.state(now);
+        ClusterView {
+            me: self.name.clone(),
+            state,
+            problem: self.problem.clone().filter(|_| state != ClusterState::Ok),
+            members: members.into(),
+            owners: places
+                .into_iter()
+                .map(|at| u16::try_from(at?).ok())
+                .collect(),
+            revision: self.snapshot.table_revision(),
+        }
+    }
+}
