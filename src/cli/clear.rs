@@ -87,12 +87,13 @@ impl Clear {
             .as_deref()
             .map(|prefix| prefix.trim_matches('/'));
         let prefix = prefix.unwrap_or(&mqtt.topic_prefix).to_owned();
-        let client_id = match &self.client_id {
-            Some(client_id) => client_id.clone(),
-            None => mqtt.client_id_below(&prefix),
+        let id = match (&self.client_id, &config.cluster) {
+            (Some(client_id), _) => GatewayId::of_client(client_id),
+            // All gateways of a cluster have one mark, whatever the prefix of their topics.
+            (None, Some(cluster)) => cluster.gateway_id(),
+            (None, None) => GatewayId::of_client(&mqtt.client_id_below(&prefix)),
         };
-        let id = GatewayId::of_client(&client_id);
-        let is_current = prefix == mqtt.topic_prefix && id == mqtt.gateway_id();
+        let is_current = prefix == mqtt.topic_prefix && id == config.gateway_id();
         let discovery_prefix = self.home_assistant_prefix.as_ref();
         let discovery_prefix = discovery_prefix.unwrap_or(&home_assistant.prefix);
         let publishes_documents =
