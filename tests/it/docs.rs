@@ -100,12 +100,13 @@ fn configurations_load() {
         }
     }
     assert!(count > 3);
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("poly2mqtt.toml");
-    let example = page("examples/docker/poly2mqtt.toml");
-    std::fs::write(&file, with_files(dir.path(), &example)).unwrap();
-    let loaded = load(&file, []);
-    assert!(loaded.is_ok(), "{loaded:?}");
+    for example in ["examples/docker/poly2mqtt.toml", "examples/cluster.toml"] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("poly2mqtt.toml");
+        std::fs::write(&file, with_files(dir.path(), &page(example))).unwrap();
+        let loaded = load(&file, []);
+        assert!(loaded.is_ok(), "{example}: {loaded:?}");
+    }
 }
 
 #[test]

@@ -41,6 +41,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("install -m 755 target/", "writes into the system"),
     ("systemctl ", "needs systemd"),
+    ("etcdctl ", "needs the etcd of the page"),
     ("journalctl ", "needs systemd"),
     (
         "docker ",
