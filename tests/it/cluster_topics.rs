@@ -106,7 +106,14 @@ async fn rooms_that_move_keep_their_documents_and_the_gateways_say_who_has_what(
     })
     .await;
     assert!(client.last("gateway/gw-2/info").is_some());
-    for topic in ["gateway/info", "gateway/health", "gateway/log"] {
+    // The speaker alone publishes `gateway/cluster`, and nobody below a name.
+    for topic in [
+        "gateway/info",
+        "gateway/health",
+        "gateway/log",
+        "gateway/gw-1/cluster",
+        "gateway/gw-2/cluster",
+    ] {
         assert!(client.messages(topic).is_empty(), "{topic}");
     }
 
