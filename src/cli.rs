@@ -7,6 +7,7 @@ mod add;
 mod asyncapi;
 mod check;
 mod clear;
+mod cluster;
 mod completions;
 mod config_file;
 mod demo;
@@ -61,6 +62,8 @@ enum Command {
     /// List what the gateway has left at the broker, such as the topics of a former prefix, and clear
     /// it with --yes.
     Clear(clear::Clear),
+    /// Print who is in the cluster, who has how many rooms, and how etcd is.
+    Cluster(cluster::ClusterCommand),
     /// Print every topic.
     Topics(topics::Topics),
     /// Print the AsyncAPI document, which describes every topic and message for tools.
@@ -145,6 +148,10 @@ fn execute(command: Command) -> ExitCode {
         Command::Clear(clear) => {
             log::start(LevelFilter::WARN);
             block_on(TOOL_THREADS, clear.run())
+        }
+        Command::Cluster(cluster) => {
+            log::start(LevelFilter::WARN);
+            block_on(TOOL_THREADS, cluster.run())
         }
         Command::Topics(topics) => topics.run(),
         Command::Asyncapi => asyncapi::run(),

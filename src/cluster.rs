@@ -13,6 +13,7 @@
 //! etcd         the registry over etcd's JSON interface
 //! members      the rule as a state machine: heartbeats, guard, taking, giving up
 //! keeper       the task that runs the state machine over a registry
+//! survey       what the store holds, for a look from outside
 //! view         what the rest of the gateway sees of the cluster
 //! document     the same as `gateway/cluster`
 //! metered      a registry whose requests are counted
@@ -32,6 +33,7 @@ mod placement;
 mod record;
 mod registry;
 mod sessions;
+mod survey;
 mod table;
 mod view;
 
@@ -39,7 +41,7 @@ pub use boot_instant::BootInstant;
 pub use document::{
     ClusterCounts, ClusterFacts, ShardRooms, cluster_document, differing_members, state_word,
 };
-pub use etcd::{Etcd, EtcdSettings};
+pub use etcd::{Etcd, EtcdSettings, EtcdStatus};
 pub use fence::{FENCE, Fence, FenceClosed, RoomFence, ShardFence};
 pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};
 pub use members::{Action, GainedShard, HeldShard, Members, Notice, Predecessor};
@@ -50,5 +52,6 @@ pub use registry::{
     Condition, Entry, Read, Registry, RegistryError, Transaction, TransactionReply, Write,
 };
 pub use sessions::ClusterSessions;
+pub use survey::{ClusterSurvey, SurveyedMember, try_writing};
 pub use table::Table;
 pub use view::{ClusterState, ClusterView, MemberView};

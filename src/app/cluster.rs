@@ -37,6 +37,7 @@ use crate::telemetry::Telemetry;
 
 use follower::{Change, Follower};
 use placed_rooms::PlacedRooms;
+pub use placed_rooms::digest as rooms_digest;
 use status::ClusterStatus;
 
 /// How long a gateway that has left waits for the markers of the rooms' next owners. A former owner waits for two

@@ -1,5 +1,5 @@
 //! `poly2mqtt check`: the configuration and the files that it names, as `run` loads them; with `--connect`
-//! also the ports, the broker and every device.
+//! also the ports, the broker, etcd and every device.
 //!
 //! With `--health` it only asks the gateway that runs.
 //!
@@ -9,6 +9,7 @@
 mod broker;
 mod clock;
 mod device;
+mod etcd;
 mod health;
 mod ports;
 mod report;
@@ -132,6 +133,9 @@ impl Check {
         }
         if let Some(broker) = broker::try_broker(config) {
             trials.push_back(progress.of(broker).boxed_local());
+        }
+        for member in etcd::try_etcd(config) {
+            trials.push_back(progress.of(member).boxed_local());
         }
         let in_order = room_order.iter();
         for (id, room) in in_order.filter_map(|id| config.rooms.get_key_value(id)) {

@@ -11,7 +11,7 @@ use super::CliError;
 use super::config_file::ConfigFile;
 use super::output::print;
 use crate::app::broker_settings;
-use crate::config::{BrokerUrl, ClusterConfig, Config};
+use crate::config::{BrokerUrl, Config};
 use crate::doors::mqtt::{RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::home_assistant::Namespace;
@@ -87,18 +87,13 @@ impl Clear {
             .as_deref()
             .map(|prefix| prefix.trim_matches('/'));
         let prefix = prefix.unwrap_or(&mqtt.topic_prefix).to_owned();
-        let client_id = match &self.client_id {
-            Some(client_id) => client_id.clone(),
-            None => mqtt.client_id_below(&prefix),
+        let id = match (&self.client_id, &config.cluster) {
+            (Some(client_id), _) => GatewayId::of_client(client_id),
+            // All gateways of a cluster have one mark, whatever the prefix of their topics.
+            (None, Some(cluster)) => cluster.gateway_id(),
+            (None, None) => GatewayId::of_client(&mqtt.client_id_below(&prefix)),
         };
-        // Several gateways mark what they publish with the id of all.
-        let cluster = config.cluster.as_ref();
-        let own = cluster.map_or_else(|| mqtt.gateway_id(), ClusterConfig::gateway_id);
-        let id = match (&self.client_id, cluster) {
-            (None, Some(_)) => own.clone(),
-            _ => GatewayId::of_client(&client_id),
-        };
-        let is_current = prefix == mqtt.topic_prefix && id == own;
+        let is_current = prefix == mqtt.topic_prefix && id == config.gateway_id();
         let discovery_prefix = self.home_assistant_prefix.as_ref();
         let discovery_prefix = discovery_prefix.unwrap_or(&home_assistant.prefix);
         let publishes_documents =

@@ -6,6 +6,7 @@
 
 mod endpoints;
 mod refusal;
+mod status;
 mod wire;
 
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ use crate::net::{Authorities, Handshakes, ServerWords, Trust, client_config, han
 use crate::os_error::cause_words;
 use endpoints::Endpoints;
 use refusal::{Refusal, message_of, refusal};
+
+pub use status::EtcdStatus;
 
 /// How long a call may take: etcd answers in milliseconds, and a heartbeat of more than two seconds is of no use.
 const CALL_TIMEOUT: Duration = Duration::from_millis(1200);

@@ -49,7 +49,8 @@ use super::record::MemberRecord;
 use guard::Guard;
 use heartbeats::Heartbeats;
 use holdings::Holdings;
-use requests::{Keys, SentRequest};
+pub(super) use requests::Keys;
+use requests::SentRequest;
 use snapshot::Snapshot;
 
 pub use action::{Action, GainedShard, HeldShard, Notice, Predecessor};

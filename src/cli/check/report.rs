@@ -106,6 +106,8 @@ impl Findings {
         });
         let mut parts: Vec<String> = keys.collect();
         let rooms = unusable().count() - parts.len();
+        // Several addresses of one key follow each other.
+        parts.dedup();
         if rooms > 0 {
             parts.push(crate::cli::rooms(rooms));
         }
