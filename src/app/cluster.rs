@@ -26,8 +26,8 @@ use super::ClusterOptions;
 use super::health::ClusterSampler;
 use crate::cluster::link::{LinkSettings, LinkStatus, member_tls};
 use crate::cluster::{
-    Cluster, ClusterIdentity, ClusterSessions, Etcd, EtcdSettings, MeteredRegistry, ShardEvent,
-    join,
+    Cluster, ClusterIdentity, ClusterSessions, ClusterState, ClusterView, Etcd, EtcdSettings,
+    MeteredRegistry, Shard, ShardEvent, join,
 };
 use crate::config::{ClusterConfig, Config};
 use crate::doors::mqtt::{MqttSettings, Presence, SharedRooms};
@@ -43,6 +43,9 @@ use status::ClusterStatus;
 /// How long a gateway that has left waits for the markers of the rooms' next owners. A former owner waits for two
 /// seconds after it has released a room.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long leaving may take, once no room is here any more: two requests.
+const LEAVE_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// A gateway that has joined a cluster, before its rooms and doors have started.
 pub struct JoiningCluster {
@@ -246,19 +249,21 @@ impl RunningCluster {
             .any(|member| *member.name != *view.me && !member.leaving)
     }
 
-    /// Hands all rooms over and leaves, by `deadline`. The last gateway has nobody to hand them to: its rooms stop
-    /// as those of a gateway that is alone.
-    pub async fn leave(&self, rooms: &Rooms, deadline: Instant) {
+    /// Hands all rooms over, by `deadline`. This gateway stays a member until [`RunningCluster::stop`], so that it knows
+    /// where to pass on what its clients still want. The last gateway has nobody to hand its rooms to: they stop as those
+    /// of a gateway that is alone.
+    pub async fn hand_over(&self, rooms: &Rooms, deadline: Instant) {
         if self.is_last() {
             rooms.stop(deadline).await;
         }
         self.placed.leave_by(deadline);
-        self.cluster.leave();
+        self.cluster.drain();
         let mut view = self.cluster.view();
-        let left = view.wait_for(|view| view.state == crate::cluster::ClusterState::Ended);
-        if timeout_at(deadline, left).await.is_err() {
+        let handed_over =
+            view.wait_for(|view| view.state == ClusterState::Ended || are_elsewhere(view));
+        if timeout_at(deadline, handed_over).await.is_err() {
             tracing::warn!(
-                "the cluster could not be left in time; the other gateways notice it by themselves"
+                "not all rooms could be handed over in time; the other gateways take them when this one has ended"
             );
         }
         if let Some(shared) = &self.shared {
@@ -267,8 +272,16 @@ impl RunningCluster {
         }
     }
 
-    /// Ends what is left: says `offline` if no other gateway is there.
+    /// Leaves the cluster, and says `offline` if no other gateway is there.
     pub async fn stop(self, deadline: Instant) {
+        self.cluster.leave();
+        let mut view = self.cluster.view();
+        let left = view.wait_for(|view| view.state == ClusterState::Ended);
+        if timeout(LEAVE_TIMEOUT, left).await.is_err() {
+            tracing::warn!(
+                "the cluster could not be left in time; the other gateways notice it by themselves"
+            );
+        }
         self.follower.abort();
         // The task held the other one.
         let _ = self.follower.await;
@@ -281,6 +294,20 @@ impl RunningCluster {
             presence.stop(is_last, deadline).await;
         }
     }
+}
+
+/// Whether every shard has another owner, or, where there is no other gateway, none.
+fn are_elsewhere(view: &ClusterView) -> bool {
+    let others = view
+        .members
+        .iter()
+        .filter(|member| *member.name != *view.me);
+    let has_others = others.filter(|member| !member.leaving).count() > 0;
+    let mut owners = Shard::all().map(|shard| view.owner(shard));
+    owners.all(|owner| match owner {
+        Some(owner) => *owner.name != *view.me,
+        None => !has_others,
+    })
 }
 
 fn unix_now() -> u64 {

@@ -27,7 +27,7 @@ impl App {
         }
         let deadline = Instant::now() + COMMANDS_TIMEOUT;
         if let Some(cluster) = &self.cluster {
-            cluster.leave(&self.rooms, deadline).await;
+            cluster.hand_over(&self.rooms, deadline).await;
         }
         if let Some(mqtt) = &self.mqtt {
             mqtt.announce_stop();

@@ -15,7 +15,7 @@ use crate::config::{BrokerUrl, Config};
 use crate::doors::mqtt::{RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::home_assistant::Namespace;
-use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics};
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics, gateway_topic};
 use selection::{Selected, Selection};
 
 /// Mosquitto drops what is above a thousand messages for one subscription. Above this number rooms
@@ -158,7 +158,8 @@ fn topics(count: usize) -> String {
 /// The broker refuses, or does not tell what it holds.
 async fn look(survey: &mut Survey, selection: &Selection) -> Result<Vec<RetainedMessage>, String> {
     let below = |topic: &str| selection.prefix.add(topic);
-    let states = [below(ALL_ROOMS), below(ALL_GATEWAY_TOPICS)];
+    let members = below(&gateway_topic("+", "+"));
+    let states = [below(ALL_ROOMS), below(ALL_GATEWAY_TOPICS), members];
     let mut found = survey.retained(&states).await?;
     // A broker that refuses this may still tell by wildcards; one that has gone fails at the next question.
     let named = survey

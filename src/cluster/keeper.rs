@@ -56,6 +56,7 @@ pub struct ClusterIdentity {
 
 enum Order {
     Stopped(HeldShard),
+    Drain,
     Leave,
     Rooms(String),
     Weight(u32),
@@ -73,6 +74,7 @@ impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stopped(_) => "Stopped",
+            Self::Drain => "Drain",
             Self::Leave => "Leave",
             Self::Rooms(_) => "Rooms",
             Self::Weight(_) => "Weight",
@@ -94,6 +96,11 @@ impl Cluster {
     /// The rooms of a shard that had to stop have stopped: none of them will send a request any more.
     pub fn stopped(&self, held: HeldShard) {
         self.order(Order::Stopped(held));
+    }
+
+    /// Gives up all shards, and stays until [`Cluster::leave`], so that it knows who has the rooms now.
+    pub fn drain(&self) {
+        self.order(Order::Drain);
     }
 
     /// Gives up all shards, then leaves. [`ShardEvent::Ended`] comes at the end.
@@ -220,6 +227,7 @@ impl<R: Registry> Keeper<R> {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Stopped(held) => self.members.stopped(held),
+            Order::Drain => self.members.drain(BootInstant::now()),
             Order::Leave => self.members.leave(BootInstant::now()),
             Order::Rooms(digest) => self.members.change_record(|record| record.rooms = digest),
             Order::Weight(weight) => self.members.change_record(|record| record.weight = weight),

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::command::Submit;
 use crate::net::ClientTls;
@@ -48,6 +48,7 @@ pub use served::MemberMessage;
 
 use connect::Dialer;
 use links::Links;
+use router::MOVE_TIMEOUT;
 
 /// Where members open their WebSocket.
 pub const LINK_PATH: &str = "/cluster";
@@ -154,8 +155,11 @@ impl ClusterLinks {
         LinkStatus(self.links.clone())
     }
 
-    /// Keeps no command any more, and waits until `deadline` for the results of those that other members have.
+    /// Sends what waits for a room's next gateway, keeps no command any more after that, and waits until `deadline` for
+    /// the results of those that other members have.
     pub async fn finish(&self, deadline: Instant) {
+        let moved_by = deadline.min(Instant::now() + MOVE_TIMEOUT);
+        let _ = timeout_at(moved_by, self.router.sent_all()).await;
         self.router.stop();
         self.links.answered(deadline).await;
     }

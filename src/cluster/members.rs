@@ -107,6 +107,8 @@ pub struct Members {
     write_at: BootInstant,
     /// When a member that leaves begins to give up its shards.
     leave_at: Option<BootInstant>,
+    /// It stays a member after it has given them up.
+    drains: bool,
     /// When [`Members::poll`] was called last.
     polled_at: BootInstant,
     problem: Option<Arc<str>>,
@@ -139,6 +141,7 @@ impl Members {
             handover_until: BootInstant::from_nanos(0),
             write_at: BootInstant::from_nanos(0),
             leave_at: None,
+            drains: false,
             polled_at: BootInstant::from_nanos(0),
             problem: None,
             actions: Vec::new(),
@@ -191,8 +194,20 @@ impl Members {
         self.has_plans = true;
     }
 
+    /// Gives up all shards, and stays as a member that has none until [`Members::leave`].
+    pub fn drain(&mut self, now: BootInstant) {
+        self.drains = true;
+        self.give_up_all(now);
+    }
+
     /// Gives up all shards and then leaves.
     pub fn leave(&mut self, now: BootInstant) {
+        self.drains = false;
+        self.has_plans = true;
+        self.give_up_all(now);
+    }
+
+    fn give_up_all(&mut self, now: BootInstant) {
         if self.record.leaving || self.life == Life::Ended {
             return;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::connect::Dialer;
 use super::file;
@@ -22,7 +22,7 @@ use crate::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit};
 use crate::telemetry::Telemetry;
 
 /// How long a command waits for a room that is handed over, which takes less than a second.
-const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long it waits where the owner has died: the others know after 3.5 s at most. Longer than a command may
 /// be old, as long as nothing else is configured.
 const DEATH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +32,9 @@ const MOST_WAITING_OF_ROOM: usize = 64;
 const MOST_WAITING: usize = 4096;
 /// A member that has not got the room, though this one was told so, is asked again after this.
 const ASK_AGAIN_DELAY: Duration = Duration::from_millis(50);
+
+/// A gateway that ends looks this often whether commands still wait.
+const WAITING_LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Takes commands to the gateway that has the room.
 #[derive(Debug)]
@@ -351,6 +354,13 @@ impl Router {
             }
         }
         first
+    }
+
+    /// Waits until no command waits for a gateway that takes it. Needs a time limit.
+    pub async fn sent_all(&self) {
+        while self.lock().number > 0 {
+            sleep(WAITING_LOOK_INTERVAL).await;
+        }
     }
 
     /// Keeps no command any more, and answers those that wait.

@@ -81,7 +81,7 @@ impl Members {
                 self.send(Purpose::Write, write, now);
             }
         } else if gives_up_all && self.holdings.is_empty() {
-            if !self.is_under_way(&Purpose::Leave) {
+            if !self.drains && !self.is_under_way(&Purpose::Leave) {
                 // A write of this member that comes late may give it shards again. Whichever of the two is
                 // first, the other fails.
                 let leave = Transaction {

@@ -7,8 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use poly2mqtt::config;
 use poly2mqtt::home_assistant::{
-    Delays, DocumentSharing, Publisher, PublisherLinks, cluster_document, document_text,
-    member_document, room_document,
+    Delays, DocumentSharing, Publisher, PublisherLinks, document_text,
 };
 use poly2mqtt::state::{
     Change, DocumentLimits, Inbound, Owner, StateStore, StateValue, Subscriber,
