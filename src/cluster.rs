@@ -8,6 +8,7 @@
 //! placement    room → shard → wanted owner
 //! fence        until when a request may begin
 //! record       what a member writes about itself
+//! room_digests which rooms a member has, for the others to compare
 //! table        who owns which shard, in one key
 //! registry     the two functions that a store needs: list, compare and swap
 //! etcd         the registry over etcd's JSON interface
@@ -26,6 +27,7 @@ mod members;
 mod placement;
 mod record;
 mod registry;
+mod room_digests;
 mod table;
 mod view;
 
@@ -39,5 +41,6 @@ pub use record::{MemberRecord, Owner};
 pub use registry::{
     Condition, Entry, Read, Registry, RegistryError, Transaction, TransactionReply, Write,
 };
+pub use room_digests::{NamedRooms, RoomDigests, RoomsDocument, ShardDigest, ShardDigests};
 pub use table::Table;
-pub use view::{ClusterState, ClusterView, MemberView};
+pub use view::{ClusterState, ClusterView, DifferingShard, MemberView};

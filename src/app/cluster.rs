@@ -84,7 +84,7 @@ impl JoiningCluster {
             advertise: cluster.advertise.clone(),
             weight: cluster.weight,
             version: env!("CARGO_PKG_VERSION").into(),
-            rooms: placed_rooms::digest(config),
+            rooms: config.room_digests(),
             since: unix_now(),
         };
         let (handle, events, keeper) = join(etcd, identity);
@@ -189,7 +189,7 @@ impl RunningCluster {
     /// A new configuration, before its rooms are applied.
     pub fn reloading(&self, config: &Config) {
         self.placed.configure(config);
-        self.cluster.set_rooms(placed_rooms::digest(config));
+        self.cluster.set_rooms(config.room_digests());
     }
 
     /// The rooms of the new configuration have been applied.
