@@ -31,6 +31,7 @@ mod presets;
 mod reader;
 mod reload;
 mod room;
+mod room_digest;
 mod room_id;
 mod secret;
 mod server_url;
