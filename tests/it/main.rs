@@ -26,6 +26,7 @@ mod check_health;
 mod clear;
 mod cluster;
 mod cluster_links;
+mod cluster_sessions;
 mod config;
 mod config_environment;
 mod config_schema;
