@@ -22,7 +22,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ClusterOptions;
 use crate::cluster::link::{LinkSettings, member_tls};
-use crate::cluster::{Cluster, ClusterIdentity, Etcd, EtcdSettings, ShardEvent, join};
+use crate::cluster::{
+    Cluster, ClusterIdentity, ClusterSessions, Etcd, EtcdSettings, ShardEvent, join,
+};
 use crate::config::{ClusterConfig, Config};
 use crate::doors::mqtt::{MqttSettings, Presence, SharedRooms};
 use crate::rooms::Rooms;
@@ -77,7 +79,12 @@ impl JoiningCluster {
         let etcd = Arc::new(Etcd::new(etcd_settings(cluster))?);
         let tls = member_tls(cluster.ca_file.clone())
             .map_err(|error| format!("cluster.ca_file: {error}"))?;
-        let placed = PlacedRooms::new(&cluster.name, config);
+        // A client of its own: many sessions must not hold up heartbeats.
+        let store = Arc::new(Etcd::new(etcd_settings(cluster))?);
+        let (sessions, keeping) =
+            ClusterSessions::start(store, &cluster.prefix, cluster.token.clone());
+        tokio::spawn(keeping);
+        let placed = PlacedRooms::new(&cluster.name, config, sessions);
         let identity = ClusterIdentity {
             prefix: cluster.prefix.clone(),
             name: cluster.name.clone(),

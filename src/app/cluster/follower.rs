@@ -27,6 +27,8 @@ use crate::rooms::{Arrival, Leaving, Rooms};
 use crate::state::{StateStore, StateValue};
 use crate::topics::RoomTopics;
 
+/// How long the sessions of a shard that goes may take to be in etcd. Where etcd does not answer the shard cannot go.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a room that has just come may take to arrive in every gateway's eyes, before it can go again.
 const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the follower looks at what only time changes.
@@ -59,8 +61,10 @@ enum Told {
 #[derive(Debug, Clone)]
 struct ShardMemory {
     told: Told,
-    /// The last owner that was another gateway, and when it was seen as that.
-    other_owner: Option<Instant>,
+    /// Another gateway has it.
+    is_elsewhere: bool,
+    /// When another gateway had it last, if none has it now.
+    was_elsewhere: Option<Instant>,
     /// Since when it has no owner.
     unowned_since: Option<Instant>,
 }
@@ -96,7 +100,8 @@ impl Follower {
     ) -> Self {
         let memory = ShardMemory {
             told: Told::Nothing,
-            other_owner: None,
+            is_elsewhere: false,
+            was_elsewhere: None,
             unowned_since: None,
         };
         Self {
@@ -160,8 +165,9 @@ impl Follower {
 
     /// Whether another gateway had this shard until now.
     fn had_other_owner(&self, shard: Shard) -> bool {
-        let seen = self.shards[shard.index()].other_owner;
-        seen.is_some_and(|seen| seen.elapsed() < RECENT_OWNER)
+        let memory = &self.shards[shard.index()];
+        let until = memory.was_elsewhere;
+        memory.is_elsewhere || until.is_some_and(|until| until.elapsed() < RECENT_OWNER)
     }
 
     async fn gained(&mut self, shards: Vec<GainedShard>) {
@@ -176,6 +182,7 @@ impl Follower {
                 Predecessor::None => new.extend(rooms),
             }
         }
+        self.placed.kept_sessions().gained(&shards).await;
         for gained in &shards {
             self.placed.starting(gained.held, gained.fence.clone());
         }
@@ -237,6 +244,11 @@ impl Follower {
             let deadline = placed.hand_over_deadline();
             let leaving = ids.iter().cloned().collect();
             rooms.leave(&leaving, Leaving::HandedOver, deadline).await;
+            // The next gateway reads them when it has the shard.
+            let sessions = placed.kept_sessions();
+            sessions
+                .flush(&[held], Instant::now() + FLUSH_TIMEOUT)
+                .await;
             if let Some(shared) = &shared {
                 shared.released(&ids);
             }
@@ -246,11 +258,12 @@ impl Follower {
     /// The rooms of a shard have been handed over.
     fn left(&mut self, held: HeldShard) {
         self.placed.remove(held);
+        self.placed.kept_sessions().left(&[held]);
         let now = Instant::now();
         let rooms = self.placed.rooms_of(held.shard);
         self.gone.extend(rooms.into_iter().map(|room| (now, room)));
         self.memory(held.shard).told = Told::Nothing;
-        self.seen(self.placed.view());
+        self.tell_roles(&self.placed.view());
     }
 
     /// Another gateway may have these shards already.
@@ -262,6 +275,7 @@ impl Follower {
         if let Some(shared) = &self.shared {
             shared.lose(&rooms);
         }
+        self.placed.kept_sessions().left(&shards);
         for held in &shards {
             self.placed.remove(*held);
             self.memory(held.shard).told = Told::Lost;
@@ -274,24 +288,25 @@ impl Follower {
 
     /// The cluster looks like this now.
     fn seen(&mut self, view: ClusterView) {
-        self.placed.seen(view.clone());
+        // Heartbeats alone change nothing.
+        if !self.placed.seen(view.clone()) {
+            return;
+        }
         let now = Instant::now();
         for shard in Shard::all() {
             let owner = view.owner(shard).map(|member| &*member.name);
-            let is_other = owner.is_some_and(|owner| *owner != *view.me);
+            let is_elsewhere = owner.is_some_and(|owner| *owner != *view.me);
             let memory = &mut self.shards[shard.index()];
-            if is_other {
-                memory.other_owner = Some(now);
+            if memory.is_elsewhere && !is_elsewhere {
+                memory.was_elsewhere = Some(now);
             }
+            memory.is_elsewhere = is_elsewhere;
             memory.unowned_since = match owner {
                 Some(_) => None,
                 None => memory.unowned_since.or(Some(now)),
             };
         }
-        if matches!(view.state, ClusterState::Ok | ClusterState::Leaving) {
-            self.roles.update(&view);
-            self.tell_roles(&view);
-        }
+        self.tell_roles(&view);
         self.speak(&view);
     }
 
@@ -300,6 +315,10 @@ impl Follower {
         let Some(shared) = self.shared.clone() else {
             return;
         };
+        if !matches!(view.state, ClusterState::Ok | ClusterState::Leaving) {
+            return;
+        }
+        self.roles.update(view);
         let (mut deputized, mut unheard) = (Vec::new(), Vec::new());
         for shard in Shard::all() {
             if self.placed.phase(shard).is_some() {
@@ -355,13 +374,16 @@ impl Follower {
                 shared.stop_hearing(&removed);
             });
         }
+        for room in before.difference(&after) {
+            self.placed.kept_sessions().forget(room);
+        }
         for room in after.difference(&before) {
             let memory = self.memory(crate::cluster::shard_of(room));
             if matches!(memory.told, Told::Role(_)) {
                 memory.told = Told::Nothing;
             }
         }
-        self.seen(self.placed.view());
+        self.tell_roles(&self.placed.view());
     }
 
     /// What only time changes.

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use crate::cluster::link::{Holder, Member, RoomHolders};
 use crate::cluster::{
-    BootInstant, Cluster, ClusterState, ClusterView, Fence, HeldShard, MemberView, Shard,
-    ShardFence, shard_of,
+    BootInstant, Cluster, ClusterSessions, ClusterState, ClusterView, Fence, HeldShard, MemberView,
+    Shard, ShardFence, shard_of,
 };
 use crate::config::{Config, RoomConfig};
-use crate::device::{self, DeviceFence, KeptSessions, SessionStore, SharedSessions};
+use crate::device::{self, DeviceFence, SessionStore};
 use crate::doors::mqtt::SharingRules;
 use crate::rooms::RoomSharing;
 
@@ -46,6 +46,8 @@ pub fn digest(config: &Config) -> String {
 /// The rooms of the configuration, and whose they are.
 pub struct PlacedRooms {
     name: Arc<str>,
+    /// Where the rooms' sessions are kept.
+    sessions: ClusterSessions,
     state: RwLock<State>,
     changed: watch::Sender<u64>,
 }
@@ -114,9 +116,10 @@ impl std::fmt::Debug for PlacedRooms {
 
 impl PlacedRooms {
     /// The rooms of this configuration, in nobody's hands as far as is known.
-    pub fn new(name: &str, config: &Config) -> Arc<Self> {
+    pub fn new(name: &str, config: &Config, sessions: ClusterSessions) -> Arc<Self> {
         let placed = Self {
             name: name.into(),
+            sessions,
             state: RwLock::new(State {
                 rooms: HashMap::new(),
                 by_shard: HashMap::new(),
@@ -129,6 +132,11 @@ impl PlacedRooms {
         };
         placed.configure(config);
         Arc::new(placed)
+    }
+
+    /// Where the rooms' sessions are kept.
+    pub fn kept_sessions(&self) -> &ClusterSessions {
+        &self.sessions
     }
 
     /// Uses the fence of this member from now on.
@@ -339,8 +347,8 @@ impl RoomSharing for PlacedRooms {
         }
     }
 
-    fn sessions(&self, _: &Arc<str>, _: &RoomConfig) -> SessionStore {
-        SessionStore::Shared(Arc::new(NoSessions))
+    fn sessions(&self, room: &Arc<str>, config: &RoomConfig) -> SessionStore {
+        self.sessions.of(room, config)
     }
 }
 
@@ -385,15 +393,4 @@ impl device::Fence for NotHere {
     fn is_open(&self) -> bool {
         false
     }
-}
-
-#[derive(Debug)]
-struct NoSessions;
-
-impl SharedSessions for NoSessions {
-    fn load(&self) -> KeptSessions {
-        KeptSessions::default()
-    }
-
-    fn store(&self, _: Option<String>) {}
 }
