@@ -14,16 +14,20 @@
 //! members      the rule as a state machine: heartbeats, guard, taking, giving up
 //! keeper       the task that runs the state machine over a registry
 //! view         what the rest of the gateway sees of the cluster
+//! document     the same as `gateway/cluster`
+//! metered      a registry whose requests are counted
 //! sessions     the rooms' sessions at their devices, sealed in the registry
 //! link         what a client wants of rooms that another gateway has: commands, states, files
 //! ```
 
 mod boot_instant;
+mod document;
 mod etcd;
 mod fence;
 mod keeper;
 pub mod link;
 mod members;
+mod metered;
 mod placement;
 mod record;
 mod registry;
@@ -32,10 +36,12 @@ mod table;
 mod view;
 
 pub use boot_instant::BootInstant;
+pub use document::{ClusterCounts, ClusterFacts, ShardRooms, cluster_document, state_word};
 pub use etcd::{Etcd, EtcdSettings};
 pub use fence::{FENCE, Fence, FenceClosed, RoomFence, ShardFence};
 pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};
 pub use members::{Action, GainedShard, HeldShard, Members, Notice, Predecessor};
+pub use metered::MeteredRegistry;
 pub use placement::{FORMAT, Placement, SHARDS, Shard, owner_of, shard_of};
 pub use record::{MemberRecord, Owner};
 pub use registry::{

@@ -5,6 +5,7 @@ mod earlier_ids;
 mod examples;
 mod limits;
 mod schema;
+mod sharing;
 
 use std::collections::BTreeMap;
 

@@ -14,6 +14,7 @@ mod broker_rights;
 mod broker_tls;
 mod browser;
 mod browser_cross_site;
+mod browser_gateways;
 mod browser_pages;
 mod browser_panel;
 mod browser_pictures;

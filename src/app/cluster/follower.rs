@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::placed_rooms::{Phase, PlacedRooms};
 use super::roles::{Roles, ShardRole};
+use super::status::ClusterStatus;
 use crate::cluster::{
     Cluster, ClusterState, ClusterView, GainedShard, HeldShard, Predecessor, SHARDS, Shard,
     ShardEvent,
@@ -25,7 +26,8 @@ use crate::device::ProblemCode;
 use crate::doors::mqtt::{Presence, SharedRooms};
 use crate::rooms::{Arrival, Leaving, Rooms};
 use crate::state::{StateStore, StateValue};
-use crate::topics::RoomTopics;
+use crate::telemetry::ShardChange;
+use crate::topics::{GATEWAY_CLUSTER, RoomTopics};
 
 /// How long the sessions of a shard that goes may take to be in etcd. Where etcd does not answer the shard cannot go.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -78,6 +80,7 @@ pub struct Follower {
     shared: Option<Arc<SharedRooms>>,
     presence: Option<Arc<Presence>>,
     config: Arc<Config>,
+    status: Arc<ClusterStatus>,
     roles: Roles,
     shards: Vec<ShardMemory>,
     /// Rooms that have gone, and since when.
@@ -97,6 +100,7 @@ impl Follower {
         shared: Option<Arc<SharedRooms>>,
         presence: Option<Arc<Presence>>,
         config: Arc<Config>,
+        status: Arc<ClusterStatus>,
     ) -> Self {
         let memory = ShardMemory {
             told: Told::Nothing,
@@ -112,6 +116,7 @@ impl Follower {
             shared,
             presence,
             config,
+            status,
             roles: Roles::default(),
             shards: vec![memory; usize::from(SHARDS)],
             gone: Vec::new(),
@@ -172,6 +177,11 @@ impl Follower {
 
     async fn gained(&mut self, shards: Vec<GainedShard>) {
         let (mut moved, mut taken_over, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        let is_dead = |gained: &&GainedShard| matches!(gained.predecessor, Predecessor::Dead(_));
+        let after_death = shards.iter().filter(is_dead).count();
+        let telemetry = self.status.telemetry();
+        telemetry.shards_changed(ShardChange::GainedAfterDeath, after_death);
+        telemetry.shards_changed(ShardChange::Gained, shards.len() - after_death);
         for gained in &shards {
             let shard = gained.held.shard;
             self.memory(shard).told = Told::Nothing;
@@ -215,6 +225,8 @@ impl Follower {
 
     /// The rooms of these shards go to other gateways. Each shard goes as soon as its own rooms have finished.
     fn stop(&self, shards: Vec<HeldShard>, handed_over: &mpsc::UnboundedSender<HeldShard>) {
+        let telemetry = self.status.telemetry();
+        telemetry.shards_changed(ShardChange::GivenUp, shards.len());
         let hand_overs = shards.into_iter().map(|held| {
             let (cluster, handed_over) = (self.cluster.clone(), handed_over.clone());
             let hand_over = self.hand_over(held);
@@ -268,6 +280,8 @@ impl Follower {
 
     /// Another gateway may have these shards already.
     async fn lost(&mut self, shards: Vec<HeldShard>) {
+        let telemetry = self.status.telemetry();
+        telemetry.shards_changed(ShardChange::Lost, shards.len());
         let now = Instant::now();
         let rooms = self
             .placed
@@ -292,6 +306,7 @@ impl Follower {
         if !self.placed.seen(view.clone()) {
             return;
         }
+        self.status.seen(&view);
         let now = Instant::now();
         for shard in Shard::all() {
             let owner = view.owner(shard).map(|member| &*member.name);
@@ -347,14 +362,20 @@ impl Follower {
         shared.stop_hearing(&unheard);
     }
 
-    /// The member with the first name speaks for all.
+    /// Says who has what. The member with the first name speaks for all at the broker.
     fn speak(&self, view: &ClusterView) {
-        let Some(presence) = &self.presence else {
-            return;
-        };
-        match is_speaker(view) {
-            true => presence.speak(document(view)),
-            false => presence.fall_silent(),
+        let lacks_owners = self.shards.iter().any(|shard| is_long(shard.unowned_since));
+        let document = self.status.document(view, lacks_owners);
+        self.store
+            .set(GATEWAY_CLUSTER, StateValue::text(document.clone()));
+        let speaks = is_speaker(view);
+        if let Some(shared) = &self.shared {
+            shared.speak(speaks);
+        }
+        match &self.presence {
+            Some(presence) if speaks => presence.speak(document),
+            Some(presence) => presence.fall_silent(),
+            None => {}
         }
     }
 
@@ -399,6 +420,8 @@ impl Follower {
             }
         }
         self.tell_unowned();
+        // An owner may be missing for too long now.
+        self.speak(&self.placed.view());
     }
 
     /// Says at the broker which rooms nobody has. One gateway does that.
@@ -409,9 +432,6 @@ impl Follower {
         let view = self.placed.view();
         let mut unowned = BTreeSet::new();
         if is_speaker(&view) && view.state == ClusterState::Ok {
-            let is_long = |since: Option<Instant>| {
-                since.is_some_and(|since| since.elapsed() >= UNOWNED_AFTER)
-            };
             let shards =
                 Shard::all().filter(|shard| is_long(self.shards[shard.index()].unowned_since));
             unowned.extend(self.placed.rooms_of_all(shards));
@@ -452,22 +472,7 @@ fn is_speaker(view: &ClusterView) -> bool {
     is_member && first.is_some_and(|first| *first.name == *view.me)
 }
 
-/// The payload of `gateway/cluster`.
-fn document(view: &ClusterView) -> String {
-    let members = view.members.iter().map(|member| {
-        json!({
-            "name": member.name,
-            "shards": member.shards,
-            "weight": member.weight,
-            "version": member.version,
-            "leaving": member.leaving,
-        })
-    });
-    let unowned = view.owners.iter().filter(|owner| owner.is_none()).count();
-    json!({
-        "members": members.collect::<Vec<_>>(),
-        "shards": SHARDS,
-        "without_owner": unowned,
-    })
-    .to_string()
+/// Whether a shard is without an owner for longer than a take-over takes.
+fn is_long(unowned_since: Option<Instant>) -> bool {
+    unowned_since.is_some_and(|since| since.elapsed() >= UNOWNED_AFTER)
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::cluster::link::{Holder, Member, RoomHolders};
 use crate::cluster::{
     BootInstant, Cluster, ClusterSessions, ClusterState, ClusterView, Fence, HeldShard, MemberView,
-    Shard, ShardFence, shard_of,
+    Shard, ShardFence, ShardRooms, shard_of,
 };
 use crate::config::{Config, RoomConfig};
 use crate::device::{self, DeviceFence, SessionStore};
@@ -222,6 +222,13 @@ impl PlacedRooms {
             .get(&shard)
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// How many configured rooms each shard has.
+    pub fn shard_rooms(&self) -> ShardRooms {
+        let state = self.read();
+        let counts = state.by_shard.iter();
+        ShardRooms::with_counts(counts.map(|(shard, rooms)| (*shard, rooms.len())))
     }
 
     /// The configured rooms of these shards.
