@@ -36,7 +36,9 @@ mod table;
 mod view;
 
 pub use boot_instant::BootInstant;
-pub use document::{ClusterCounts, ClusterFacts, ShardRooms, cluster_document, state_word};
+pub use document::{
+    ClusterCounts, ClusterFacts, ShardRooms, cluster_document, differing_members, state_word,
+};
 pub use etcd::{Etcd, EtcdSettings};
 pub use fence::{FENCE, Fence, FenceClosed, RoomFence, ShardFence};
 pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};

@@ -3,18 +3,14 @@
 //! Pure: made from what the keeper shows and from the configured rooms. Names no secret. The speaker's document
 //! is the one at the broker; each gateway shows its own over HTTP and WebSocket.
 
-use std::sync::Arc;
-
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::placement::{SHARDS, Shard, shard_of};
-use super::view::{ClusterState, ClusterView, MemberView};
+use super::view::{ClusterState, ClusterView};
 
-/// So many of the rooms that differ are named.
-const NAMED_ROOMS: usize = 20;
 /// How much of a digest is shown: enough to see whether two are the same.
 const SHOWN_DIGEST: usize = 12;
 
@@ -53,8 +49,6 @@ impl ShardRooms {
 pub struct ClusterFacts {
     /// The rooms that are configured here.
     pub rooms: ShardRooms,
-    /// Those that the members have configured differently, so that they do not move.
-    pub differing: Vec<Arc<str>>,
     /// Shards have been without an owner for longer than a planned move takes.
     pub lacks_owners: bool,
 }
@@ -115,11 +109,20 @@ pub fn cluster_document(view: &ClusterView, facts: &ClusterFacts) -> Value {
         "rooms": facts.rooms.count(|_| true),
         "unowned": counts.unowned_shards,
         "unowned_rooms": counts.unowned_rooms,
-        "differing": facts.differing.len(),
-        "differing_rooms": facts.differing.iter().take(NAMED_ROOMS).map(|room| &**room).collect::<Vec<_>>(),
+        "differing": differing_members(view),
         "placement": placement_digest(view),
         "problem": problem(view, facts, counts),
     })
+}
+
+/// The other members whose configuration of the rooms is not that of this gateway.
+pub fn differing_members(view: &ClusterView) -> Vec<&str> {
+    let own = view.members.iter().find(|member| *member.name == *view.me);
+    let Some(own) = own else {
+        return Vec::new();
+    };
+    let differ = view.members.iter().filter(|other| other.rooms != own.rooms);
+    differ.map(|member| &*member.name).collect()
 }
 
 /// The word for a state, here and in `gateway/health`.
@@ -141,10 +144,7 @@ fn problem(view: &ClusterView, facts: &ClusterFacts, counts: ClusterCounts) -> V
         Some(why) => format!("{text}: {why}"),
         None => text.to_owned(),
     };
-    let digests = |member: &MemberView| member.rooms.clone();
-    let mut digests = view.members.iter().map(digests);
-    let first = digests.next();
-    let is_same = digests.all(|digest| Some(digest) == first);
+    let differing = differing_members(view);
     match view.state {
         ClusterState::NoCluster => told(
             "no_cluster",
@@ -161,16 +161,12 @@ fn problem(view: &ClusterView, facts: &ClusterFacts, counts: ClusterCounts) -> V
             let text = format!("{rooms} rooms ({shards} shards) have no gateway");
             told("no_owner", text)
         }
-        ClusterState::Ok if !facts.differing.is_empty() => told(
+        ClusterState::Ok if !differing.is_empty() => told(
             "differing",
             format!(
-                "{} rooms are configured differently at the gateways, and do not move until that is the same",
-                facts.differing.len()
+                "the rooms are configured differently at this gateway and at {}",
+                differing.join(", ")
             ),
-        ),
-        ClusterState::Ok if !is_same => told(
-            "differing",
-            "the gateways have different configurations of the rooms".into(),
         ),
         ClusterState::Ok => Value::Null,
     }
@@ -203,6 +199,7 @@ fn time_text(seconds: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::MemberView;
 
     fn member(name: &str, rooms: &str) -> MemberView {
         MemberView {
@@ -239,7 +236,6 @@ mod tests {
     fn facts(rooms: &[String]) -> ClusterFacts {
         ClusterFacts {
             rooms: ShardRooms::of(rooms.iter().map(String::as_str)),
-            differing: Vec::new(),
             lacks_owners: false,
         }
     }
@@ -286,19 +282,24 @@ mod tests {
             let names_reason = text(&document).ends_with(": connection refused");
             assert_eq!(names_reason, state != ClusterState::Leaving, "{code}");
         }
+        let mut other = view(ClusterState::Ok);
+        other.members = [
+            member("gw-1", "aa"),
+            member("gw-2", "bb"),
+            member("gw-3", "aa"),
+        ]
+        .into();
         let mut known = facts(&["1".into()]);
-        known.differing = (0..30).map(|n| Arc::from(format!("{n}"))).collect();
-        let document = cluster_document(&view(ClusterState::Ok), &known);
+        let document = cluster_document(&other, &known);
         assert_eq!(document["problem"]["code"], "differing");
-        assert_eq!(document["differing"], 30);
-        assert_eq!(document["differing_rooms"].as_array().unwrap().len(), 20);
+        assert!(text(&document).ends_with("gw-1, gw-3"));
+        assert_eq!(document["differing"], json!(["gw-1", "gw-3"]));
         known.lacks_owners = true;
         let document = cluster_document(&view(ClusterState::Ok), &known);
         assert_eq!(document["problem"]["code"], "no_owner");
-        let mut other = view(ClusterState::Ok);
-        other.members = [member("gw-1", "aa"), member("gw-2", "bb")].into();
-        let document = cluster_document(&other, &facts(&[]));
-        assert_eq!(document["problem"]["code"], "differing");
+        // The same everywhere but at a gateway that is not a member yet.
+        other.me = "gw-4".into();
+        assert_eq!(differing_members(&other), [""; 0]);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Telemetry {
             "shards": sample.own_shards,
             "rooms": sample.own_rooms,
             "unowned_shards": sample.unowned_shards,
-            "differing_rooms": sample.differing_rooms,
+            "differing_members": sample.differing_members,
             "links": sample.links,
             "links_connected": sample.links_connected,
             "etcd_errors": metrics.etcd_errors(),

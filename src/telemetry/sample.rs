@@ -32,8 +32,8 @@ pub struct ClusterSample {
     pub own_rooms: usize,
     /// The shards that no live gateway owns.
     pub unowned_shards: usize,
-    /// The rooms that gateways have configured differently.
-    pub differing_rooms: usize,
+    /// The other gateways whose configuration of the rooms differs from that of this one.
+    pub differing_members: usize,
     /// The links to other gateways.
     pub links: usize,
     /// Those that are connected.

@@ -39,7 +39,6 @@ fn view(from: &str, state: ClusterState, moved: usize) -> ClusterView {
 fn tell(cluster: &Cluster, state: ClusterState, moved: usize) {
     let facts = ClusterFacts {
         rooms: ShardRooms::of(["1", "2"]),
-        differing: Vec::new(),
         lacks_owners: false,
     };
     for (name, gateway) in &cluster.gateways {

@@ -28,6 +28,7 @@ mod clear;
 mod cluster;
 mod cluster_links;
 mod cluster_sessions;
+mod cluster_topics;
 mod config;
 mod config_environment;
 mod config_schema;

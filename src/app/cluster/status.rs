@@ -8,10 +8,51 @@ use super::placed_rooms::PlacedRooms;
 use crate::cluster::link::LinkStatus;
 use crate::cluster::{
     BootInstant, ClusterCounts, ClusterFacts, ClusterState, ClusterView, FENCE, Fence,
-    cluster_document, state_word,
+    cluster_document, differing_members, state_word,
 };
 use crate::doors::mqtt::SharedRooms;
 use crate::telemetry::{ClusterSample, Telemetry};
+
+/// What the log was told last.
+#[derive(Debug, Default)]
+struct Told {
+    /// Requests could begin since it joined.
+    was_in: bool,
+    /// There is no contact with etcd.
+    is_cut_off: bool,
+    /// The gateways that have other rooms.
+    differing: Vec<String>,
+}
+
+/// A change of the contact with etcd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Contact {
+    Lost,
+    Back,
+}
+
+impl Told {
+    /// What is to be told of this state.
+    fn contact(&mut self, state: ClusterState) -> Option<Contact> {
+        match state {
+            // One that has just joined waits for its first acknowledgement.
+            ClusterState::NoCluster if self.was_in && !self.is_cut_off => {
+                self.is_cut_off = true;
+                Some(Contact::Lost)
+            }
+            ClusterState::NoCluster => None,
+            ClusterState::Ok | ClusterState::Leaving => {
+                self.was_in = true;
+                std::mem::take(&mut self.is_cut_off).then_some(Contact::Back)
+            }
+            ClusterState::Joining | ClusterState::Ended => {
+                self.was_in = false;
+                self.is_cut_off = false;
+                None
+            }
+        }
+    }
+}
 
 /// The cluster, to be looked at.
 #[derive(Debug)]
@@ -20,8 +61,8 @@ pub struct ClusterStatus {
     fence: Fence,
     shared: Option<Arc<SharedRooms>>,
     telemetry: Arc<Telemetry>,
-    /// The state that was told last.
-    told: Mutex<ClusterState>,
+    /// What was told last.
+    told: Mutex<Told>,
 }
 
 impl ClusterStatus {
@@ -37,7 +78,7 @@ impl ClusterStatus {
             fence,
             shared,
             telemetry,
-            told: Mutex::new(ClusterState::Joining),
+            told: Mutex::default(),
         }
     }
 
@@ -49,15 +90,15 @@ impl ClusterStatus {
     /// The cluster looks like this: counts what that means.
     pub fn seen(&self, view: &ClusterView) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *told, view.state);
-        drop(told);
-        match (before, view.state) {
-            (ClusterState::NoCluster, ClusterState::NoCluster) => {}
-            (_, ClusterState::NoCluster) => self.telemetry.fence_closed(view.problem.as_deref()),
-            (ClusterState::NoCluster, ClusterState::Ok | ClusterState::Leaving) => {
-                self.telemetry.fence_opened();
-            }
-            _ => {}
+        match told.contact(view.state) {
+            Some(Contact::Lost) => self.telemetry.fence_closed(view.problem.as_deref()),
+            Some(Contact::Back) => self.telemetry.fence_opened(),
+            None => {}
+        }
+        let differing = differing_members(view);
+        if told.differing != differing {
+            self.telemetry.configurations_differ(&differing);
+            told.differing = differing.into_iter().map(str::to_owned).collect();
         }
     }
 
@@ -65,7 +106,6 @@ impl ClusterStatus {
     pub fn document(&self, view: &ClusterView, lacks_owners: bool) -> String {
         let facts = ClusterFacts {
             rooms: self.placed.shard_rooms(),
-            differing: Vec::new(),
             lacks_owners,
         };
         cluster_document(view, &facts).to_string()
@@ -94,11 +134,43 @@ impl ClusterStatus {
             own_shards: counts.own_shards,
             own_rooms: usize::try_from(counts.own_rooms).unwrap_or(usize::MAX),
             unowned_shards: counts.unowned_shards,
-            differing_rooms: 0,
+            differing_members: differing_members(&view).len(),
             links,
             links_connected,
             remembered,
             forgotten,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_loss_of_contact_is_told_once_and_joining_is_none() {
+        use ClusterState::{Ended, Joining, Leaving, NoCluster, Ok};
+        let (lost, back) = (Some(Contact::Lost), Some(Contact::Back));
+        let mut told = Told::default();
+        for (state, expected) in [
+            (Joining, None),
+            (NoCluster, None),
+            (Ok, None),
+            (NoCluster, lost),
+            (NoCluster, None),
+            (Ok, back),
+            (Ok, None),
+            (Leaving, None),
+            (NoCluster, lost),
+            (Leaving, back),
+            (NoCluster, lost),
+            // It was removed meanwhile.
+            (Joining, None),
+            (NoCluster, None),
+            (Ok, None),
+            (Ended, None),
+        ] {
+            assert_eq!(told.contact(state), expected, "{state:?}");
         }
     }
 }

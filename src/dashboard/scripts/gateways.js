@@ -71,7 +71,7 @@ const CLUSTER_PROBLEMS = {
 const CLUSTER_REMEDIES = {
   no_cluster: "Check that most members of etcd run, and the network between them and this gateway. What is shown below may be old.",
   no_owner: "Start a gateway, or give one that runs a weight.",
-  differing: "Give all gateways the same [rooms], and reload them.",
+  differing: "Give all gateways the same [rooms] and [defaults], and reload them.",
 };
 const percent = (part, whole) => (whole > 0 ? ` (${Math.round((part / whole) * 100)} %)` : "");
 const many = (count, one, several) => `${count} ${count === 1 ? one : several}`;
@@ -83,17 +83,16 @@ function gatewaysPage(scope, main) {
   const message = el("p");
   const remedy = el("p");
   const problem = el("div", { class: "problem stack", role: "status", hidden: true }, title, message, remedy);
-  const differing = el("p", { class: "small-text dim", hidden: true });
   const cards = el("div", { class: "rooms gateways" });
   const none = el("p", { class: "card empty", hidden: true });
-  main.append(el("div", { class: "head" }, el("h1", {}, "Gateways"), about), problem, differing, cards, none);
+  main.append(el("div", { class: "head" }, el("h1", {}, "Gateways"), about), problem, cards, none);
   scope.watch(["connection", "gateway/cluster"], () => {
     const known = cluster();
     none.hidden = known !== null;
     setText(none, connection.isUp ? "This gateway is alone: it shares its rooms with no other." : "Waiting for the gateway…");
     about.hidden = cards.hidden = known === null;
     if (known === null) {
-      problem.hidden = differing.hidden = true;
+      problem.hidden = true;
       return;
     }
     const members = list(known.members);
@@ -109,16 +108,13 @@ function gatewaysPage(scope, main) {
       setText(remedy, CLUSTER_REMEDIES[wrong.code] ?? "");
       remedy.hidden = remedy.textContent === "";
     }
-    const rooms = Array.isArray(known.differing_rooms) ? known.differing_rooms : [];
-    differing.hidden = rooms.length === 0;
-    setText(differing, `Configured differently: ${rooms.join(", ")}${known.differing > rooms.length ? ` and ${known.differing - rooms.length} more` : ""}`);
     cards.replaceChildren(...members.map((member) => gatewayCard(member, known, members)));
   });
 }
 
 /// One gateway.
 function gatewayCard(member, known, members) {
-  const usual = members.filter((each) => each.configuration === members[0].configuration).length >= members.length / 2 ? members[0].configuration : member.configuration;
+  const differs = Array.isArray(known.differing) && known.differing.includes(member.name);
   const since = dateOf(member.since);
   const pairs = [
     ["Rooms", member.rooms === undefined ? null : `${member.rooms}${percent(member.rooms, known.rooms)}`],
@@ -136,7 +132,7 @@ function gatewayCard(member, known, members) {
     el("div", { class: "facts" },
       member.name === known.from ? pill("This page is connected to it", "accent") : null,
       member.version !== members[0].version ? pill("Another version", "warn") : null,
-      member.configuration !== usual ? pill("Another configuration", "warn") : null),
+      differs ? pill("Another configuration", "warn") : null),
     el("dl", { class: "pairs" }, ...pairs.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))])));
 }
 

@@ -197,10 +197,10 @@ fn cluster() -> Value {
             },
             "unowned_rooms": count,
             "differing": {
-                "type": "integer", "minimum": 0,
-                "description": "How many rooms are configured differently at the gateways.",
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "The gateways whose configuration of the rooms differs from that of this one.",
             },
-            "differing_rooms": {"type": "array", "items": {"type": "string"}},
             "placement": {
                 "type": "string",
                 "description": "Changes whenever a room changes its gateway.",

@@ -118,6 +118,22 @@ impl Telemetry {
         tracing::info!(target: CLUSTER, "contact with etcd again");
     }
 
+    /// These other gateways have another configuration of the rooms than this one; none any more if it is empty.
+    pub fn configurations_differ(&self, gateways: &[&str]) {
+        let gateways = gateways.join(", ");
+        match gateways.is_empty() {
+            true => {
+                tracing::info!(target: CLUSTER, "the rooms are configured in the same way everywhere again");
+            }
+            false => tracing::warn!(
+                target: CLUSTER,
+                gateways,
+                "these gateways have another configuration of the rooms than this one: give all the same \
+                 [rooms] and [defaults], and reload them"
+            ),
+        }
+    }
+
     /// A command was passed on to the gateway that has its room.
     pub fn command_passed_on(&self) {
         self.metrics.cluster.commands_passed_on.inc();

@@ -34,7 +34,7 @@ pub struct ClusterMetrics {
     own_shards: Gauge,
     own_rooms: Gauge,
     unowned_shards: Gauge,
-    differing_rooms: Gauge,
+    differing_members: Gauge,
     links: Gauge,
     links_connected: Gauge,
     remembered: Gauge,
@@ -78,7 +78,7 @@ impl Default for ClusterMetrics {
             own_shards: add(all, "shards", "Shards of this gateway"),
             own_rooms: add(all, "rooms", "Rooms of this gateway"),
             unowned_shards: add(all, "unowned_shards", "Shards without a gateway"),
-            differing_rooms: add(all, "differing_rooms", "Rooms configured differently"),
+            differing_members: add(all, "differing_members", "Gateways with other rooms"),
             links: add(all, "links", "Links to other gateways"),
             links_connected: add(all, "links_connected", "Links that are connected"),
             remembered: add(all, "commands_remembered", "Commands kept as a deputy"),
@@ -123,7 +123,7 @@ impl ClusterMetrics {
         self.own_shards.set(whole(sample.own_shards));
         self.own_rooms.set(whole(sample.own_rooms));
         self.unowned_shards.set(whole(sample.unowned_shards));
-        self.differing_rooms.set(whole(sample.differing_rooms));
+        self.differing_members.set(whole(sample.differing_members));
         self.links.set(whole(sample.links));
         self.links_connected.set(whole(sample.links_connected));
         self.remembered.set(whole(sample.remembered));

@@ -126,7 +126,7 @@ async fn a_token_for_some_rooms_learns_nothing_of_others_wherever_they_are() {
     let document = json!({
         "from": "a", "state": "ok", "shards": 1024, "rooms": 3, "unowned": 0, "unowned_rooms": 0,
         "members": [{"name": "a", "shards": 512, "rooms": 1, "advertise": "http://10.0.0.1"}],
-        "differing": 1, "differing_rooms": ["3"], "placement": "ab",
+        "differing": ["b"], "placement": "ab",
         "problem": {"code": "differing", "message": "1 rooms differ"},
     });
     let store = cluster.gateways["a"].service.store();
