@@ -256,6 +256,7 @@ impl Authenticator {
             self.release(&slot).await;
         };
         let _ = timeout(RELEASE_TIMEOUT, released).await;
+        self.sessions.store_unreleased();
     }
 
     /// Tries again to release the sessions that the device still holds.
