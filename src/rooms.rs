@@ -114,7 +114,8 @@ impl NotRunning {
 /// A room and the configuration it was started with.
 #[derive(Debug)]
 struct RunningRoom {
-    config: config::RoomConfig,
+    /// On the heap: a map's nodes have room to spare, and that is less for smaller values.
+    config: Box<config::RoomConfig>,
     max_payload: usize,
     room: Room,
 }
@@ -160,7 +161,7 @@ impl Rooms {
             match Room::start(settings, self.store.clone(), stops) {
                 Ok(started) => {
                     let running = RunningRoom {
-                        config: room.clone(),
+                        config: Box::new(room.clone()),
                         max_payload: config.mqtt.max_payload,
                         room: started,
                     };
@@ -201,7 +202,7 @@ impl Rooms {
         let (unchanged, changed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut *rooms)
             .into_iter()
             .partition(|(id, running)| {
-                config.rooms.get(&**id) == Some(&running.config)
+                config.rooms.get(&**id) == Some(&*running.config)
                     && running.max_payload == config.mqtt.max_payload
             });
         *rooms = unchanged;

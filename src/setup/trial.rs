@@ -6,9 +6,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::config::{Certificate, Fingerprint, Secret};
-use crate::device::{
-    Device, DeviceIdentity, DeviceSettings, DeviceTimings, LoginLimiter, Problem, ProblemCode,
-};
+use crate::device::{Device, DeviceIdentity, DeviceSettings, LoginLimiter, Problem, ProblemCode};
 
 pub(super) fn client(
     url: &Url,
@@ -22,7 +20,7 @@ pub(super) fn client(
         password: password.clone(),
         certificate,
         keep_alive: false,
-        timings: DeviceTimings::default(),
+        timings: Arc::default(),
         telemetry: Arc::default(),
         login_limiter: LoginLimiter::default(),
         session_store: None,
