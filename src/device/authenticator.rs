@@ -47,7 +47,7 @@ pub(super) struct Authenticator {
     sessions: Arc<Sessions>,
     user: String,
     password: SecretString,
-    timings: DeviceTimings,
+    timings: Arc<DeviceTimings>,
     limiter: LoginLimiter,
     /// Held during a log-in.
     login: Mutex<LoginState>,

@@ -37,7 +37,7 @@ fn client(config: &RoomConfig, store: SessionStore, limiter: &LoginLimiter) -> D
         password: config.password.secret().clone(),
         certificate: config.certificate.clone(),
         keep_alive: true,
-        timings: timings(),
+        timings: timings().into(),
         telemetry: Arc::default(),
         login_limiter: limiter.clone(),
         session_store: Some(store),
@@ -83,7 +83,7 @@ impl Gateway {
             advertise: format!("http://{name}.invalid:8080"),
             weight: 1,
             version: "0".into(),
-            rooms: String::new(),
+            rooms: poly2mqtt::cluster::RoomDigests::default(),
             since: 0,
         };
         let (cluster, mut events, keeper) = join(etcd_client(store), identity);
