@@ -1,7 +1,7 @@
 //! Several gateways that share the rooms of one campus, over etcd.
 //!
-//! Owns which member of the cluster drives which room, and proves that no two ever do. Knows no rooms, doors
-//! or devices: it says which shards are gained and which are to be given up, and hands out the fence that is
+//! Owns which member of the cluster drives which room, and proves that no two ever do. Except for `sessions` and
+//! `link` it knows no rooms, doors or devices: it says which shards are gained and which are to be given up, and hands out the fence that is
 //! asked before each request to a device. `docs/decisions/cluster.md` says why it is built so.
 //!
 //! ```text
@@ -15,32 +15,43 @@
 //! members      the rule as a state machine: heartbeats, guard, taking, giving up
 //! keeper       the task that runs the state machine over a registry
 //! view         what the rest of the gateway sees of the cluster
+//! document     the same as `gateway/cluster`
+//! metered      a registry whose requests are counted
+//! sessions     the rooms' sessions at their devices, sealed in the registry
 //! link         what a client wants of rooms that another gateway has: commands, states, files
 //! ```
 
 mod boot_instant;
+mod document;
 mod etcd;
 mod fence;
 mod keeper;
 pub mod link;
 mod members;
+mod metered;
 mod placement;
 mod record;
 mod registry;
 mod room_digests;
+mod sessions;
 mod table;
 mod view;
 
 pub use boot_instant::BootInstant;
+pub use document::{
+    ClusterCounts, ClusterFacts, ShardRooms, cluster_document, differing_members, state_word,
+};
 pub use etcd::{Etcd, EtcdSettings};
 pub use fence::{FENCE, Fence, FenceClosed, RoomFence, ShardFence};
 pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};
 pub use members::{Action, GainedShard, HeldShard, Members, Notice, Predecessor};
+pub use metered::MeteredRegistry;
 pub use placement::{FORMAT, Placement, SHARDS, Shard, owner_of, shard_of};
 pub use record::{MemberRecord, Owner};
 pub use registry::{
     Condition, Entry, Read, Registry, RegistryError, Transaction, TransactionReply, Write,
 };
 pub use room_digests::{NamedRooms, RoomDigests, RoomsDocument, ShardDigest, ShardDigests};
+pub use sessions::ClusterSessions;
 pub use table::Table;
 pub use view::{ClusterState, ClusterView, DifferingShard, MemberView};

@@ -72,6 +72,7 @@ pub use tcp::TcpConfig;
 pub use time_of_day::TimeOfDay;
 pub use units::duration;
 
+use crate::gateway_id::GatewayId;
 use key::{Key, KeyType, KeyValue, Reload, Section, Values};
 use reader::{Findings, Reader};
 use room::RoomDefaults;
@@ -204,6 +205,14 @@ pub struct Loaded {
 }
 
 impl Config {
+    /// The id with which the gateway marks what it publishes of rooms: its own, or that of its cluster.
+    pub fn gateway_id(&self) -> GatewayId {
+        match &self.cluster {
+            Some(cluster) => cluster.gateway_id(),
+            None => self.mqtt.gateway_id(),
+        }
+    }
+
     /// The configuration for `gateway/info`, without secrets.
     pub fn redacted(&self) -> Value {
         info::shown(Self::KEYS, &self.values())

@@ -53,6 +53,7 @@ const SCRIPT: &str = scripts![
     "controls.js",
     "room_facts.js",
     "problem.js",
+    "gateways.js",
     "overview.js",
     "log.js",
     "gateway_log.js",

@@ -20,16 +20,18 @@ mod merge;
 mod publisher;
 mod readiness;
 mod room;
+mod sharing;
 mod triggers;
 
 pub use announcer::Delays;
 pub use clashes::clashes;
 pub use document::Document;
 pub use facts::RoomFacts;
-pub use gateway::gateway_document;
+pub use gateway::{cluster_document, gateway_document, member_document};
 pub use kept::document_text;
 pub use publisher::{Publisher, PublisherLinks};
 pub use room::room_document;
+pub use sharing::DocumentSharing;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -77,9 +79,23 @@ impl Namespace {
         id_text(&self.earlier_base(), '_')
     }
 
-    /// The id of the gateway's device. It has a `-` where a room's device has a `_`.
+    /// The id of the gateway's device, or of several gateways together. It has a `-` where a room's device has a `_`.
     pub fn gateway(&self) -> String {
         format!("{}-gateway", self.base())
+    }
+
+    /// The id of the device of one of several gateways. The capital letter keeps it apart from all other ids: they
+    /// have none before the first `_`.
+    pub fn member(&self, name: &str) -> String {
+        format!("{}-Gateway-{name}", self.base())
+    }
+
+    /// The topics of all rooms' documents.
+    pub fn room_documents(&self) -> topics::RoomDocuments {
+        topics::RoomDocuments {
+            before: format!("{}/device/{}", self.discovery_prefix, self.room("")),
+            after: "/config".into(),
+        }
     }
 
     /// The id of a room's device. It is made from the room's id alone, so that the history stays
@@ -105,19 +121,26 @@ impl Namespace {
         let device = below.strip_prefix("/device/")?.strip_suffix("/config")?;
         let is_own = |base: String| {
             let rest = device.strip_prefix(&base);
-            rest.is_some_and(|rest| rest.starts_with('_') || rest == "-gateway")
+            rest.is_some_and(|rest| {
+                rest.starts_with('_') || rest == "-gateway" || rest.starts_with("-Gateway-")
+            })
         };
         (is_own(self.base()) || is_own(self.earlier_base())).then_some(device)
     }
 }
 
 /// Whether a document is of the gateway with this availability topic: every device of a gateway
-/// depends on it.
+/// depends on it. Also one of several gateways, whose name is a level before the last.
 pub fn is_document_of(document: &Value, availability: &str) -> bool {
+    let own = document["components"]["availability"]["state_topic"].as_str();
+    let (start, end) = availability.rsplit_once('/').unwrap_or(("", availability));
+    let is_of_member = own.is_some_and(|own| {
+        let below = own.strip_prefix(start).and_then(|it| it.strip_prefix('/'));
+        below.is_some_and(|below| below.split_once('/').is_some_and(|(_, last)| last == end))
+    });
     let of_room = document["availability"].as_array().into_iter().flatten();
     let mut topics = of_room.map(|entry| &entry["topic"]);
-    topics.any(|topic| topic == availability)
-        || document["components"]["availability"]["state_topic"] == availability
+    topics.any(|topic| topic == availability) || own == Some(availability) || is_of_member
 }
 
 /// A text as a part of an id: characters that are not allowed there become `other`.
@@ -193,12 +216,28 @@ mod tests {
             let namespace = namespace(prefix);
             let of_rooms = rooms.map(|room| (namespace.room(room), (prefix, room)));
             let of_gateway = (namespace.gateway(), (prefix, "the gateway"));
-            for (id, owner) in of_rooms.into_iter().chain([of_gateway]) {
+            let of_members = ["x_1", "1", "gateway", "_1"]
+                .map(|name| (namespace.member(name), (prefix, "a member")));
+            for (id, owner) in of_rooms.into_iter().chain([of_gateway]).chain(of_members) {
                 assert_eq!(namespace.device(&namespace.config_topic(&id)), Some(&*id));
                 if let Some(other) = owners.insert(id.clone(), owner) {
                     panic!("{other:?} and {owner:?} are both {id}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn documents_of_rooms_and_members_are_known_by_topic_and_content() {
+        let it = namespace("av");
+        let documents = it.room_documents();
+        let topic = it.config_topic(&it.room("x_1"));
+        assert_eq!(topic, format!("{}x_1{}", documents.before, documents.after));
+        let member = member_document(&it, "gw-1").value();
+        assert!(is_document_of(&member, "av/gateway/availability"));
+        assert!(!is_document_of(&member, "gateway/availability"));
+        for document in [cluster_document(&it), gateway_document(&it)] {
+            assert!(is_document_of(&document.value(), "av/gateway/availability"));
         }
     }
 

@@ -284,9 +284,6 @@ impl Rooms {
             Leaving::Lost => running.room.abandon().await,
         });
         futures_util::future::join_all(ended).await;
-        for room in leaving {
-            self.telemetry.room_removed(room);
-        }
     }
 
     /// From now on the rooms of this configuration are known, though [`Rooms::apply`] has not started

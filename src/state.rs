@@ -199,6 +199,11 @@ impl StateStore {
         }
     }
 
+    /// Removes a topic without telling the subscribers.
+    pub fn remove_quietly(&self, topic: &str) {
+        self.lock().values.remove(topic);
+    }
+
     /// Removes all topics of a room without telling the subscribers; returns what they were.
     pub fn take_room_quietly(&self, room: &str) -> Vec<(Arc<str>, StateValue)> {
         let topics = self.topics_below(&RoomTopics::new(room).start());

@@ -23,14 +23,14 @@ mod shortened;
 mod spans;
 mod uptime;
 
-pub use events::{ClientRefusal, PollOutcome};
+pub use events::{ClientRefusal, EtcdOutcome, PollOutcome, ShardChange};
 pub use floods::FloodKind;
 pub use log_layer::log_layer;
 pub use log_limits::LogLimits;
 pub use log_ring::{LogEntry, LogKind, LogQuery, LogRing};
 pub use lost_log_lines::{log_line_lost, lost_log_lines};
 pub use metrics_format::MetricsFormat;
-pub use sample::{RoomSample, Sample};
+pub use sample::{ClusterSample, RoomSample, Sample};
 pub use spans::{SPAN_TARGET, broker_span, command_span, room_span};
 pub use uptime::{Uptime, time_in_words};
 

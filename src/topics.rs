@@ -25,7 +25,7 @@ mod response;
 
 use std::fmt;
 
-pub use discovery::DiscoveryTopics;
+pub use discovery::{DiscoveryTopics, RoomDocuments};
 pub use filter::{Filter, FilteredRooms, Filters};
 pub use level::{decode_level, encode_level, is_harmless};
 pub use reach::{LevelRule, Region, SHARE, reaches};

@@ -6,12 +6,14 @@
 //! ```text
 //! placed_rooms  whose each room is, for rooms, doors and links
 //! roles         which rooms this gateway hears at the broker without having them
+//! status        what people and monitoring see of the cluster
 //! follower      the task that follows the cluster: starts, hands over and ends rooms
 //! ```
 
 mod follower;
 mod placed_rooms;
 mod roles;
+mod status;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,15 +23,21 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ClusterOptions;
-use crate::cluster::link::{LinkSettings, member_tls};
-use crate::cluster::{Cluster, ClusterIdentity, Etcd, EtcdSettings, ShardEvent, join};
+use super::health::ClusterSampler;
+use crate::cluster::link::{LinkSettings, LinkStatus, member_tls};
+use crate::cluster::{
+    Cluster, ClusterIdentity, ClusterSessions, Etcd, EtcdSettings, MeteredRegistry, ShardEvent,
+    join,
+};
 use crate::config::{ClusterConfig, Config};
 use crate::doors::mqtt::{MqttSettings, Presence, SharedRooms};
 use crate::rooms::Rooms;
 use crate::state::StateStore;
+use crate::telemetry::Telemetry;
 
 use follower::{Change, Follower};
 use placed_rooms::PlacedRooms;
+use status::ClusterStatus;
 
 /// How long a gateway that has left waits for the markers of the rooms' next owners. A former owner waits for two
 /// seconds after it has released a room.
@@ -49,6 +57,7 @@ pub struct JoiningCluster {
 pub struct RunningCluster {
     cluster: Cluster,
     placed: Arc<PlacedRooms>,
+    status: Arc<ClusterStatus>,
     presence: Option<Arc<Presence>>,
     shared: Option<Arc<SharedRooms>>,
     changes: mpsc::UnboundedSender<Change>,
@@ -73,11 +82,22 @@ impl JoiningCluster {
     ///
     /// # Errors
     /// Certificate files that cannot be used, or the system gives no thread.
-    pub fn start(config: &Config, cluster: &ClusterConfig) -> Result<Self, String> {
-        let etcd = Arc::new(Etcd::new(etcd_settings(cluster))?);
+    pub fn start(
+        config: &Config,
+        cluster: &ClusterConfig,
+        telemetry: &Arc<Telemetry>,
+    ) -> Result<Self, String> {
+        let etcd = Etcd::new(etcd_settings(cluster))?;
+        let etcd = Arc::new(MeteredRegistry::new(etcd, telemetry.clone()));
         let tls = member_tls(cluster.ca_file.clone())
             .map_err(|error| format!("cluster.ca_file: {error}"))?;
-        let placed = PlacedRooms::new(&cluster.name, config);
+        // A client of its own: many sessions must not hold up heartbeats.
+        let store = Etcd::new(etcd_settings(cluster))?;
+        let store = Arc::new(MeteredRegistry::new(store, telemetry.clone()));
+        let (sessions, keeping) =
+            ClusterSessions::start(store, &cluster.prefix, cluster.token.clone());
+        tokio::spawn(keeping);
+        let placed = PlacedRooms::new(&cluster.name, config, sessions);
         let identity = ClusterIdentity {
             prefix: cluster.prefix.clone(),
             name: cluster.name.clone(),
@@ -137,7 +157,15 @@ impl JoiningCluster {
         rooms: &Arc<Rooms>,
         store: &Arc<StateStore>,
         mqtt: Option<&MqttSettings>,
+        telemetry: &Arc<Telemetry>,
     ) -> Result<RunningCluster, String> {
+        let shared = mqtt.and_then(|settings| settings.shared.clone());
+        let status = Arc::new(ClusterStatus::new(
+            self.placed.clone(),
+            self.cluster.fence().clone(),
+            shared.clone(),
+            telemetry.clone(),
+        ));
         let presence = match mqtt {
             Some(settings) => Some(Arc::new(Presence::start(
                 settings,
@@ -148,7 +176,6 @@ impl JoiningCluster {
         };
         let (changes, changed) = mpsc::unbounded_channel();
         let (refused_sender, refused) = watch::channel(None);
-        let shared = mqtt.and_then(|settings| settings.shared.clone());
         let follower = Follower::new(
             self.cluster.clone(),
             self.placed.clone(),
@@ -157,10 +184,12 @@ impl JoiningCluster {
             shared.clone(),
             presence.clone(),
             Arc::new(config.clone()),
+            status.clone(),
         );
         Ok(RunningCluster {
             cluster: self.cluster,
             placed: self.placed,
+            status,
             presence,
             shared,
             changes,
@@ -177,6 +206,12 @@ impl std::fmt::Debug for JoiningCluster {
 }
 
 impl RunningCluster {
+    /// What metrics and `gateway/health` say of it.
+    pub fn sampler(&self, links: Option<LinkStatus>) -> ClusterSampler {
+        let status = self.status.clone();
+        Arc::new(move || status.sample(links.as_ref()))
+    }
+
     /// Why the cluster cannot be joined. Waits until that is known, so for ever as a rule.
     pub async fn refused(&self) -> String {
         let mut refused = self.refused.clone();

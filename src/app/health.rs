@@ -9,7 +9,7 @@ use crate::doors::http::Sampler;
 use crate::doors::mqtt::MqttDoor;
 use crate::rooms::Rooms;
 use crate::state::{StateStore, StateValue};
-use crate::telemetry::{Sample, Telemetry};
+use crate::telemetry::{ClusterSample, Sample, Telemetry};
 use crate::topics::GATEWAY_HEALTH;
 
 /// How often `gateway/health` is published, as docs/topics.md says.
@@ -18,13 +18,21 @@ const HEALTH_INTERVAL: Duration = Duration::from_secs(60);
 /// numbers mean something.
 const SECOND_HEALTH: Duration = Duration::from_secs(5);
 
-/// Looks up the state of rooms and broker.
-pub fn sampler(rooms: &Arc<Rooms>, mqtt: Option<&MqttDoor>) -> Sampler {
+/// Looks up the state of the cluster.
+pub type ClusterSampler = Arc<dyn Fn() -> ClusterSample + Send + Sync>;
+
+/// Looks up the state of rooms, broker and cluster.
+pub fn sampler(
+    rooms: &Arc<Rooms>,
+    mqtt: Option<&MqttDoor>,
+    cluster: Option<ClusterSampler>,
+) -> Sampler {
     let rooms = rooms.clone();
     let connected = mqtt.map(MqttDoor::connected);
     Arc::new(move || Sample {
         rooms: rooms.sample(),
         broker_connected: connected.as_ref().map(|connected| *connected.borrow()),
+        cluster: cluster.as_ref().map(|cluster| cluster()),
     })
 }
 

@@ -1,12 +1,13 @@
 //! Makes Home Assistant's settings from the configuration, and starts the publisher.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{BrokerUrl, Config, RoomId};
-use crate::doors::mqtt::{ExtraTopics, MqttDoor};
-use crate::home_assistant::{self, Delays, Namespace, Publisher, PublisherLinks};
+use crate::doors::mqtt::{ExtraTopics, MqttDoor, SharedRooms};
+use crate::home_assistant::{self, Delays, DocumentSharing, Namespace, Publisher, PublisherLinks};
 use crate::state::{DocumentLimits, Inbound, StateStore};
 use crate::telemetry::Telemetry;
 use crate::topics::DiscoveryTopics;
@@ -33,10 +34,20 @@ pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, PublisherInput)> {
     let limits = DocumentLimits::new(config.mqtt.max_payload);
     let (limits, document_limits) = watch::channel(limits);
     let status = config.home_assistant.status_topic.clone();
+    let names = namespace(config);
+    let filters = match &config.cluster {
+        // The documents of rooms are heard room by room.
+        Some(cluster) => vec![
+            status,
+            names.config_topic(&names.gateway()),
+            names.config_topic(&names.member(&cluster.name)),
+        ],
+        None => vec![status, names.config_filter()],
+    };
     let extra_topics = ExtraTopics {
         store: StateStore::new(),
         encode: home_assistant::document_text,
-        filters: vec![status, namespace(config).config_filter()],
+        filters,
         inbound: sender,
         document_limits: limits,
     };
@@ -54,6 +65,7 @@ pub fn start(
     mqtt: &MqttDoor,
     states: &Arc<StateStore>,
     telemetry: &Arc<Telemetry>,
+    shared: Option<&Arc<SharedRooms>>,
     input: PublisherInput,
 ) -> Publisher {
     let links = PublisherLinks {
@@ -64,6 +76,7 @@ pub fn start(
         document_limits: input.document_limits,
         may_clear: mqtt.may_clear(),
         telemetry: telemetry.clone(),
+        sharing: shared.map(|shared| shared.clone() as Arc<dyn DocumentSharing>),
     };
     let status_topic = config.home_assistant.status_topic.clone();
     let rooms = config.rooms.clone();
@@ -90,6 +103,28 @@ pub fn discovery_topics(config: &Config) -> DiscoveryTopics {
     DiscoveryTopics {
         prefix: config.home_assistant.prefix.clone(),
         status: config.home_assistant.status_topic.clone(),
+        rooms: config
+            .home_assistant
+            .discovery
+            .then(|| namespace(config).room_documents()),
+    }
+}
+
+impl DocumentSharing for SharedRooms {
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn rooms(&self) -> BTreeMap<Arc<str>, bool> {
+        self.documents()
+    }
+
+    fn speaks(&self) -> bool {
+        self.speaks()
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.document_changes()
     }
 }
 

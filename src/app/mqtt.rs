@@ -93,6 +93,7 @@ mod tests {
     fn settings_that_are_not_given_are_those_of_the_configuration() {
         let (host, port) = ("broker".to_owned(), 1883);
         let mut config = Config::default();
+        config.home_assistant.discovery = false;
         config.mqtt.url = BrokerUrl::Tcp {
             host: host.clone(),
             port,

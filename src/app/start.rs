@@ -81,7 +81,7 @@ impl App {
         )
         .await?;
         let joining = match (&options.cluster, &config.cluster) {
-            (None, Some(cluster)) => Some(JoiningCluster::start(&config, cluster)?),
+            (None, Some(cluster)) => Some(JoiningCluster::start(&config, cluster, &telemetry)?),
             _ => None,
         };
         let joined = joining.as_ref().map(JoiningCluster::options);
@@ -128,13 +128,19 @@ impl App {
             None => None,
         };
         let cluster = match joining {
-            Some(joining) => Some(joining.run(&config, &rooms, &store, mqtt_settings.as_ref())?),
+            Some(joining) => {
+                Some(joining.run(&config, &rooms, &store, mqtt_settings.as_ref(), &telemetry)?)
+            }
             None => None,
         };
         let home_assistant = match (&mqtt, input) {
-            (Some(mqtt), Some(input)) => Some(home_assistant::start(
-                &config, mqtt, &store, &telemetry, input,
-            )),
+            (Some(mqtt), Some(input)) => {
+                let settings = mqtt_settings.as_ref();
+                let shared = settings.and_then(|settings| settings.shared.as_ref());
+                Some(home_assistant::start(
+                    &config, mqtt, &store, &telemetry, shared, input,
+                ))
+            }
             _ => None,
         };
 
@@ -147,7 +153,9 @@ impl App {
             telemetry.clone(),
             options.limits,
         );
-        let sampler = health::sampler(&rooms, mqtt.as_ref());
+        let link_status = links.as_ref().map(ClusterLinks::link_status);
+        let cluster_sampler = cluster.as_ref().map(|cluster| cluster.sampler(link_status));
+        let sampler = health::sampler(&rooms, mqtt.as_ref(), cluster_sampler);
         let http = clients::start_http(
             &config,
             http_socket,

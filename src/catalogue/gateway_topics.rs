@@ -81,7 +81,42 @@ pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
         about: "A warning or an error of the gateway's log: `level`, `text`, `at`, and the `room` that it \
                 is about, or null.",
     },
+    GatewayTopic {
+        topic: Topic::Gateway("cluster"),
+        is_state: true,
+        about: "Only where several gateways share their rooms: the gateways with what each has, how much \
+                nobody has, and what is wrong, or null.",
+    },
+    of_member(
+        "{gateway}/availability",
+        "Of one of several gateways, whether it runs: `online` or `offline`. That of all together is `online` while \
+         any of them runs.",
+    ),
+    of_member(
+        "{gateway}/info",
+        "At the broker, what one of several gateways is: its version, its rooms and its configuration.",
+    ),
+    of_member(
+        "{gateway}/health",
+        "At the broker, how one of several gateways is doing, with `cluster` about its part.",
+    ),
+    GatewayTopic {
+        is_state: false,
+        ..of_member(
+            "{gateway}/log",
+            "At the broker, a warning or an error of one of several gateways.",
+        )
+    },
 ];
+
+/// Of one of several gateways.
+const fn of_member(topic: &'static str, about: &'static str) -> GatewayTopic {
+    GatewayTopic {
+        topic: Topic::Gateway(topic),
+        is_state: true,
+        about,
+    }
+}
 
 const fn of_room(below: Below<'static>) -> Topic<'static> {
     Topic::Room {
@@ -102,12 +137,16 @@ const fn event(name: &'static str, about: &'static str) -> GatewayTopic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO, GATEWAY_LOG};
+    use crate::topics::{
+        GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, GATEWAY_HEALTH, GATEWAY_INFO, GATEWAY_LOG,
+        of_gateway,
+    };
 
     #[test]
     fn the_gateways_topics_are_those_that_are_published() {
         for topic in [
             GATEWAY_AVAILABILITY,
+            GATEWAY_CLUSTER,
             GATEWAY_HEALTH,
             GATEWAY_INFO,
             GATEWAY_LOG,
@@ -115,6 +154,17 @@ mod tests {
             let parsed = Topic::parse(topic);
             let known = GATEWAY_TOPICS.iter().any(|it| Some(it.topic) == parsed);
             assert!(known, "{topic}");
+        }
+        for topic in [
+            GATEWAY_AVAILABILITY,
+            GATEWAY_HEALTH,
+            GATEWAY_INFO,
+            GATEWAY_LOG,
+        ] {
+            let of_member = of_gateway("{gateway}", topic).unwrap();
+            let parsed = Topic::parse(&of_member);
+            let known = GATEWAY_TOPICS.iter().any(|it| Some(it.topic) == parsed);
+            assert!(known, "{of_member}");
         }
     }
 }

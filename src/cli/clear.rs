@@ -11,11 +11,11 @@ use super::CliError;
 use super::config_file::ConfigFile;
 use super::output::print;
 use crate::app::broker_settings;
-use crate::config::{BrokerUrl, Config};
+use crate::config::{BrokerUrl, ClusterConfig, Config};
 use crate::doors::mqtt::{RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::home_assistant::Namespace;
-use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics};
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics, gateway_topic};
 use selection::{Selected, Selection};
 
 /// Mosquitto drops what is above a thousand messages for one subscription. Above this number rooms
@@ -91,8 +91,14 @@ impl Clear {
             Some(client_id) => client_id.clone(),
             None => mqtt.client_id_below(&prefix),
         };
-        let id = GatewayId::of_client(&client_id);
-        let is_current = prefix == mqtt.topic_prefix && id == mqtt.gateway_id();
+        // Several gateways mark what they publish with the id of all.
+        let cluster = config.cluster.as_ref();
+        let own = cluster.map_or_else(|| mqtt.gateway_id(), ClusterConfig::gateway_id);
+        let id = match (&self.client_id, cluster) {
+            (None, Some(_)) => own.clone(),
+            _ => GatewayId::of_client(&client_id),
+        };
+        let is_current = prefix == mqtt.topic_prefix && id == own;
         let discovery_prefix = self.home_assistant_prefix.as_ref();
         let discovery_prefix = discovery_prefix.unwrap_or(&home_assistant.prefix);
         let publishes_documents =
@@ -157,7 +163,8 @@ fn topics(count: usize) -> String {
 /// The broker refuses, or does not tell what it holds.
 async fn look(survey: &mut Survey, selection: &Selection) -> Result<Vec<RetainedMessage>, String> {
     let below = |topic: &str| selection.prefix.add(topic);
-    let states = [below(ALL_ROOMS), below(ALL_GATEWAY_TOPICS)];
+    let members = below(&gateway_topic("+", "+"));
+    let states = [below(ALL_ROOMS), below(ALL_GATEWAY_TOPICS), members];
     let mut found = survey.retained(&states).await?;
     // A broker that refuses this may still tell by wildcards; one that has gone fails at the next question.
     let named = survey

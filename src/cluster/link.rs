@@ -96,6 +96,19 @@ pub struct ClusterLinks {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// Tells how many links there are.
+#[derive(Debug, Clone)]
+pub struct LinkStatus(Arc<Links>);
+
+impl LinkStatus {
+    /// All links, and those that are connected.
+    pub fn counts(&self) -> (usize, usize) {
+        let status = self.0.status();
+        let connected = status.values().filter(|why| why.is_none()).count();
+        (status.len(), connected)
+    }
+}
+
 impl ClusterLinks {
     /// Begins to connect to the other members.
     pub fn start(
@@ -105,10 +118,16 @@ impl ClusterLinks {
         rooms: Arc<dyn Submit>,
         telemetry: Arc<Telemetry>,
     ) -> Self {
-        let door = MemberDoor::new(&settings, store.clone(), rooms.clone(), holders.clone());
+        let door = MemberDoor::new(
+            &settings,
+            store.clone(),
+            rooms.clone(),
+            holders.clone(),
+            telemetry.clone(),
+        );
         let dialer = Arc::new(Dialer::new(&settings));
         let links = Links::new(dialer.clone());
-        let elsewhere = RoomsElsewhere::new(holders.clone(), store, links.clone());
+        let elsewhere = RoomsElsewhere::new(settings.name, holders.clone(), store, links.clone());
         let router = Router::new(rooms, holders.clone(), links.clone(), dialer, telemetry);
         links.deliver_to(elsewhere.clone(), router.clone());
         let tasks = vec![
@@ -128,6 +147,11 @@ impl ClusterLinks {
     /// Every link by the name of the other member, and why it is not connected, if it is not.
     pub fn status(&self) -> BTreeMap<Arc<str>, Option<String>> {
         self.links.status()
+    }
+
+    /// How many links there are and how many are connected, to be asked later.
+    pub fn link_status(&self) -> LinkStatus {
+        LinkStatus(self.links.clone())
     }
 
     /// Keeps no command any more, and waits until `deadline` for the results of those that other members have.

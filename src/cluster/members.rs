@@ -36,7 +36,7 @@ mod snapshot;
 mod standing;
 
 #[cfg(test)]
-mod simulation;
+pub(super) mod simulation;
 #[cfg(test)]
 mod tests;
 

@@ -7,6 +7,7 @@ use super::reader::Reader;
 use super::server_url::{ServerUrl, UrlForm};
 use super::values::path_text;
 use super::{BrokerUrl, HttpConfig, MqttConfig, Secret};
+use crate::gateway_id::GatewayId;
 
 const ETCD_URL: UrlForm = UrlForm {
     takes: "takes addresses such as https://HOST:2379",
@@ -153,6 +154,17 @@ impl Section for ClusterConfig {
 }
 
 impl ClusterConfig {
+    /// What the cluster is called at the broker, in client ids and in the mark of its messages: `poly2mqtt-campus` for
+    /// the prefix `/poly2mqtt/campus`.
+    pub fn cluster_id(&self) -> String {
+        self.prefix.trim_matches('/').replace('/', "-")
+    }
+
+    /// The id with which all gateways of the cluster mark what they publish of rooms.
+    pub fn gateway_id(&self) -> GatewayId {
+        GatewayId::of_client(&self.cluster_id())
+    }
+
     /// The values of a gateway that is in no cluster.
     pub(super) fn no_values() -> Values {
         let keys = Self::KEYS.iter().filter(|key| key.part_of.is_none());
@@ -164,12 +176,6 @@ impl ClusterConfig {
             (key.name, value)
         })
         .collect()
-    }
-
-    /// What the cluster is called at the broker, in client ids and in the mark of its messages: `poly2mqtt-campus` for
-    /// the prefix `/poly2mqtt/campus`.
-    pub fn cluster_id(&self) -> String {
-        self.prefix.trim_matches('/').replace('/', "-")
     }
 
     /// Reads the section; none if it is not there, or a key that it needs is wrong.

@@ -24,7 +24,8 @@ pub struct DeviceFence(Option<Arc<dyn Fence>>);
 /// This gateway may not ask the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this gateway may not use the device at the moment: another one may have taken the room over"
+    "this gateway has no contact with the cluster's etcd, so it does not use the device: another gateway may have \
+     taken the room over"
 )]
 pub struct FenceClosed;
 

@@ -50,6 +50,8 @@ impl Default for Delays {
 pub enum Action {
     /// Publish this document of a device.
     Publish(String, KeptDocument),
+    /// The broker has this document of a device already. It is published when everything is.
+    Keep(String, KeptDocument),
     /// Clear the document of a device.
     Clear(String),
     /// Publish all documents again.
@@ -101,6 +103,8 @@ struct Announced {
     left_out: Vec<String>,
     /// Another gateway has published a document of the same device since this one has.
     overwritten: bool,
+    /// What the broker holds of it has not been asked for: the document is not made before.
+    is_expected: bool,
     /// When to look at it again.
     due: Option<Instant>,
 }
@@ -121,6 +125,8 @@ impl Announced {
 #[derive(Debug)]
 pub struct Announcer {
     delays: Delays,
+    /// Several gateways with one id publish documents, each those of its own devices.
+    is_shared: bool,
     devices: BTreeMap<String, Announced>,
     due: DueTimes,
     /// From then on everything that the broker held has arrived.
@@ -142,6 +148,7 @@ impl Announcer {
     pub fn new(delays: Delays) -> Self {
         Self {
             delays,
+            is_shared: false,
             devices: BTreeMap::new(),
             due: DueTimes::new(),
             ready: None,
@@ -150,6 +157,15 @@ impl Announcer {
             limits_of_devices: BTreeMap::new(),
             report: None,
             reported: None,
+        }
+    }
+
+    /// The same for one of several gateways. A document is another gateway's as soon as its device is, and what
+    /// the broker holds of a device that comes is the earlier gateway's.
+    pub fn shared(delays: Delays) -> Self {
+        Self {
+            is_shared: true,
+            ..Self::new(delays)
         }
     }
 
@@ -183,29 +199,57 @@ impl Announcer {
     /// The facts about a device have this digest, and it can be used or not.
     pub fn update(&mut self, id: &str, digest: u64, online: bool, now: Instant) {
         let soon = Some(now + self.delays.debounce);
+        self.expect(id);
         let Some(device) = self.devices.get_mut(id) else {
-            let mut device = Announced {
-                digest,
-                online: online.then_some(now),
-                published: None,
-                ours: false,
-                deleted: false,
-                whole_size: 0,
-                left_out: Vec::new(),
-                overwritten: false,
-                due: None,
-            };
-            device.schedule(id, soon, &mut self.due);
-            self.devices.insert(id.to_owned(), device);
             return;
         };
+        let is_first = std::mem::take(&mut device.is_expected);
         let online_changed = online != device.online.is_some();
         if online_changed {
             device.online = online.then_some(now);
         }
-        if online_changed || device.digest != digest {
+        if is_first || online_changed || device.digest != digest {
             device.digest = digest;
             device.schedule(id, soon, &mut self.due);
+        }
+    }
+
+    /// The device is this gateway's. What the broker holds of it is taken; the first [`Announcer::update`] must follow.
+    pub fn expect(&mut self, id: &str) {
+        if self.devices.contains_key(id) {
+            return;
+        }
+        let device = Announced {
+            digest: 0,
+            online: None,
+            published: None,
+            ours: false,
+            deleted: false,
+            whole_size: 0,
+            left_out: Vec::new(),
+            overwritten: false,
+            is_expected: true,
+            due: None,
+        };
+        self.devices.insert(id.to_owned(), device);
+    }
+
+    /// Whether the device is this gateway's.
+    pub fn knows(&self, id: &str) -> bool {
+        self.devices.contains_key(id)
+    }
+
+    /// Whether nothing is published of the device, but what the broker holds of it is known.
+    pub fn is_expected(&self, id: &str) -> bool {
+        self.devices
+            .get(id)
+            .is_some_and(|device| device.is_expected)
+    }
+
+    /// The device is another gateway's now, and so is its document.
+    pub fn hand_over(&mut self, id: &str) {
+        if let Some(mut device) = self.devices.remove(id) {
+            device.schedule(id, None, &mut self.due);
         }
     }
 
@@ -233,7 +277,12 @@ impl Announcer {
                 None
             }
             (Some(device), Some(document)) => {
-                if device.published.is_none() {
+                if device.published.is_none() || self.is_shared {
+                    // The earlier gateway's last one may come after the first of this one.
+                    if self.is_shared && !device.is_expected {
+                        let soon = Some(now + self.delays.debounce);
+                        device.schedule(id, soon, &mut self.due);
+                    }
                     let source = DocumentSource::Document(document);
                     device.published = Some(KeptDocument::new(&source));
                 }
@@ -312,12 +361,16 @@ impl Announcer {
             let Some(wanted) = fitted.document else {
                 continue;
             };
-            if !device.ours || published.as_ref() != Some(&wanted) {
+            let is_same = published.as_ref() == Some(&wanted);
+            if !device.ours || !is_same {
                 if is_merged || !device.left_out.is_empty() {
                     source = DocumentSource::Document(wanted);
                 }
                 let document = KeptDocument::new(&source);
-                actions.push(Action::Publish(id, document.clone()));
+                actions.push(match is_same && self.is_shared {
+                    true => Action::Keep(id, document.clone()),
+                    false => Action::Publish(id, document.clone()),
+                });
                 device.published = Some(document);
                 device.overwritten = false;
             }

@@ -1,13 +1,15 @@
-//! The device of the gateway itself.
+//! The device of the gateway itself; of several gateways, one of each and one of all together.
 
-use super::Namespace;
 use super::document::{Component, DeviceInfo, Document, Origin};
 use super::entities::{Scope, read_only};
+use super::{Namespace, id_text};
 use crate::catalogue::{Enabled, Entity};
-use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO};
+use crate::topics::{
+    GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, GATEWAY_HEALTH, GATEWAY_INFO, of_gateway,
+};
 
 /// It says whether the gateway runs, so it has no availability of its own.
-const AVAILABILITY: (&str, Entity) = (
+static AVAILABILITY: (&str, Entity) = (
     GATEWAY_AVAILABILITY,
     Entity::binary_sensor("availability", "Availability")
         .class("connectivity")
@@ -89,43 +91,120 @@ const fn counter(key: &'static str, name: &'static str, value: &'static str) -> 
     figure(key, name, value).icon("mdi:counter").counts()
 }
 
+/// What several gateways together have.
+const CLUSTER_ENTITIES: &[(&str, Entity)] = &[
+    (
+        GATEWAY_CLUSTER,
+        figure("members", "Gateways", "{{ value_json.members | count }}")
+            .icon("mdi:server-network")
+            .measures(),
+    ),
+    (
+        GATEWAY_CLUSTER,
+        figure(
+            "unowned",
+            "Rooms without a gateway",
+            "{{ value_json.unowned_rooms }}",
+        )
+        .icon("mdi:door-closed-lock")
+        .measures(),
+    ),
+    (
+        GATEWAY_CLUSTER,
+        Entity::binary_sensor("problem", "Problem")
+            .class("problem")
+            .value("{{ 'true' if value_json.problem else 'false' }}")
+            .attributes("{{ (value_json.problem or {}) | tojson }}")
+            .diagnostic(),
+    ),
+];
+
 /// The document of the gateway's device.
 pub fn gateway_document(namespace: &Namespace) -> Document {
+    let device = DeviceInfo {
+        identifiers: vec![namespace.gateway()],
+        name: together(namespace),
+        sw_version: Some(env!("CARGO_PKG_VERSION").into()),
+        model: Some("Gateway".into()),
+        ..DeviceInfo::default()
+    };
+    document(
+        namespace,
+        device,
+        namespace.entity_prefix(),
+        ENTITIES,
+        &str::to_owned,
+    )
+}
+
+/// The document of several gateways together, through which all rooms are reached. Its device is that of one gateway
+/// that is alone, so a room's document is the same there.
+pub fn cluster_document(namespace: &Namespace) -> Document {
+    let device = DeviceInfo {
+        identifiers: vec![namespace.gateway()],
+        name: together(namespace),
+        model: Some("Gateways".into()),
+        ..DeviceInfo::default()
+    };
+    let prefix = namespace.entity_prefix();
+    document(namespace, device, prefix, CLUSTER_ENTITIES, &str::to_owned)
+}
+
+/// The document of one of several gateways.
+pub fn member_document(namespace: &Namespace, name: &str) -> Document {
+    let device = DeviceInfo {
+        identifiers: vec![namespace.member(name)],
+        name: format!("{} {name}", together(namespace)),
+        sw_version: Some(env!("CARGO_PKG_VERSION").into()),
+        model: Some("Gateway".into()),
+        via_device: Some(namespace.gateway()),
+        ..DeviceInfo::default()
+    };
+    let prefix = format!("{}_{}", namespace.entity_prefix(), id_text(name, '_'));
+    let topic = |topic: &str| of_gateway(name, topic).unwrap_or_default();
+    document(namespace, device, prefix, ENTITIES, &topic)
+}
+
+fn together(namespace: &Namespace) -> String {
+    match namespace.topic_prefix.as_str() {
+        "" => "poly2mqtt".into(),
+        prefix => format!("poly2mqtt ({prefix})"),
+    }
+}
+
+/// A document with the availability and these entities. `topic` says where each of the gateway's topics is.
+fn document(
+    namespace: &Namespace,
+    device: DeviceInfo,
+    entity_prefix: String,
+    entities: &'static [(&'static str, Entity)],
+    topic: &dyn Fn(&str) -> String,
+) -> Document {
     let scope = Scope {
         namespace,
-        device: namespace.gateway(),
-        entity_prefix: namespace.entity_prefix(),
+        device: device.identifiers.concat(),
+        entity_prefix,
         below: String::new(),
     };
-    let gateway_availability = vec![scope.availability(AVAILABILITY.0)];
-    let availability = {
-        let (topic, entity) = &AVAILABILITY;
-        scope.component(entity, read_only(entity, scope.topic(topic)), None)
+    let component = |(of, entity): &'static (&'static str, Entity)| {
+        scope.component(entity, read_only(entity, scope.topic(&topic(of))), None)
     };
-    let others = ENTITIES.iter().map(|(topic, entity)| {
-        let (key, component) = scope.component(entity, read_only(entity, scope.topic(topic)), None);
-        let component = Component {
-            availability: Some(gateway_availability.clone()),
-            enabled_by_default: (entity.enabled == Enabled::Never).then_some(false),
-            ..component
+    let available = vec![scope.availability(&topic(AVAILABILITY.0))];
+    let others = entities.iter().map(|known| {
+        let (key, shown) = component(known);
+        let shown = Component {
+            availability: Some(available.clone()),
+            enabled_by_default: (known.1.enabled == Enabled::Never).then_some(false),
+            ..shown
         };
-        (key, component)
+        (key, shown)
     });
     Document {
-        device: DeviceInfo {
-            identifiers: vec![namespace.gateway()],
-            name: match namespace.topic_prefix.as_str() {
-                "" => "poly2mqtt".into(),
-                prefix => format!("poly2mqtt ({prefix})"),
-            },
-            sw_version: Some(env!("CARGO_PKG_VERSION").into()),
-            model: Some("Gateway".into()),
-            ..DeviceInfo::default()
-        },
+        device,
         origin: Origin::gateway(),
         availability: Vec::new(),
         availability_mode: None,
-        components: std::iter::once(availability)
+        components: std::iter::once(component(&AVAILABILITY))
             .chain(others)
             .map(|(key, entity)| (key, entity.into()))
             .collect(),

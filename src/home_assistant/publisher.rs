@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::announcer::{Action, Announcer, Author, Delays};
 use super::facts::{RoomFacts, can_change_document};
 use super::kept::DocumentSource;
-use super::{Namespace, gateway_document, is_document_of};
+use super::sharing::DocumentSharing;
+use super::{Namespace, cluster_document, gateway_document, is_document_of, member_document};
 use crate::config::{self, RoomId};
 use crate::state::{Change, DocumentLimits, Inbound, Owner, StateStore, StateValue, Subscriber};
 use crate::telemetry::Telemetry;
@@ -48,6 +49,8 @@ pub struct PublisherLinks {
     pub may_clear: watch::Receiver<bool>,
     /// Told which documents are not whole.
     pub telemetry: Arc<Telemetry>,
+    /// The other gateways, if there are any.
+    pub sharing: Option<Arc<dyn DocumentSharing>>,
 }
 
 type RoomConfigs = Arc<BTreeMap<RoomId, config::RoomConfig>>;
@@ -75,8 +78,12 @@ impl Publisher {
         let task = Task {
             namespace,
             status_topic,
-            announcer: Announcer::new(delays),
+            announcer: match links.sharing {
+                Some(_) => Announcer::shared(delays),
+                None => Announcer::new(delays),
+            },
             known: BTreeMap::new(),
+            own: BTreeMap::new(),
             leftovers: BTreeSet::new(),
             unmarked: BTreeSet::new(),
             links,
@@ -135,6 +142,8 @@ struct Task {
     announcer: Announcer,
     /// The rooms that the announcer knows, by their devices' ids.
     known: BTreeMap<String, Arc<str>>,
+    /// The rooms that this gateway has, where several share them: see [`DocumentSharing::rooms`].
+    own: BTreeMap<Arc<str>, bool>,
     /// The devices of an earlier run whose documents are to be cleared as soon as that is allowed.
     leftovers: BTreeSet<String>,
     /// The devices that no room has, whose documents have no mark: an old version has left them.
@@ -146,10 +155,15 @@ struct Task {
 
 impl Task {
     async fn run(mut self) {
+        let gateway = match &self.links.sharing {
+            Some(sharing) => self.namespace.member(sharing.name()),
+            None => self.namespace.gateway(),
+        };
         // Its document never changes, so any digest will do.
-        self.announcer
-            .update(&self.namespace.gateway(), 0, true, Instant::now());
+        self.announcer.update(&gateway, 0, true, Instant::now());
         self.read_all_rooms();
+        let mut sharing = self.links.sharing.as_ref().map(|it| it.changed());
+        self.take_sharing();
         self.take_limits();
         let changes = self.changes.clone();
         let mut was_connected = false;
@@ -169,6 +183,13 @@ impl Task {
                     }
                     false => return,
                 },
+                is_there = has_changed(sharing.as_mut()) => {
+                    if !is_there {
+                        return;
+                    }
+                    sleep(CHANGES_DELAY).await;
+                    self.take_sharing();
+                }
                 changed = self.links.document_limits.changed() => match changed {
                     Ok(()) => self.take_limits(),
                     Err(_) => return,
@@ -223,6 +244,51 @@ impl Task {
         }
     }
 
+    /// Takes over which documents this gateway publishes. One of a room that has gone to another gateway is not touched
+    /// any more.
+    fn take_sharing(&mut self) {
+        let Some(sharing) = self.links.sharing.clone() else {
+            return;
+        };
+        let now = Instant::now();
+        let gateways = self.namespace.gateway();
+        match sharing.speaks() {
+            true => self.announcer.update(&gateways, 0, true, now),
+            false if self.announcer.is_expected(&gateways) => {}
+            false => {
+                self.hand_over(&gateways);
+                self.announcer.expect(&gateways);
+            }
+        }
+        let own = sharing.rooms();
+        let before = std::mem::replace(&mut self.own, own);
+        let mut gone = Vec::new();
+        for room in before.keys().filter(|room| !self.own.contains_key(*room)) {
+            gone.push(self.namespace.room(room));
+        }
+        for device in gone {
+            self.hand_over(&device);
+        }
+        let rooms = self.wanted.borrow().clone();
+        let new: Vec<Arc<str>> = self
+            .own
+            .iter()
+            .filter(|(room, is_asked)| before.get(*room) != Some(*is_asked))
+            .map(|(room, _)| room.clone())
+            .collect();
+        for id in new {
+            if let Some(room) = rooms.get(&*id) {
+                self.read_room(&id, room);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, device: &str) {
+        self.announcer.hand_over(device);
+        let topic = self.namespace.config_topic(device);
+        self.links.documents.remove_quietly(&topic);
+    }
+
     fn read_changed_rooms(&mut self) {
         let rooms = self.wanted.borrow().clone();
         for id in self.changes.take() {
@@ -233,8 +299,15 @@ impl Task {
     }
 
     fn read_room(&mut self, id: &str, room: &config::RoomConfig) {
-        let facts = RoomFacts::read(id, room, &self.links.states);
         let device = self.namespace.room(id);
+        if self.links.sharing.is_some() {
+            match self.own.get(id) {
+                None => return,
+                Some(false) => return self.announcer.expect(&device),
+                Some(true) => {}
+            }
+        }
+        let facts = RoomFacts::read(id, room, &self.links.states);
         self.announcer
             .update(&device, facts.digest(), facts.online, Instant::now());
     }
@@ -243,9 +316,21 @@ impl Task {
     fn due(&mut self) -> Vec<Action> {
         let rooms = self.wanted.borrow().clone();
         let document = |device: &str| {
-            if device == self.namespace.gateway() {
-                let document = gateway_document(&self.namespace).value();
-                return Some(DocumentSource::Document(document));
+            let name = self.links.sharing.as_ref().map(|sharing| sharing.name());
+            let of_gateway = match name {
+                None if device == self.namespace.gateway() => {
+                    Some(gateway_document(&self.namespace))
+                }
+                Some(_) if device == self.namespace.gateway() => {
+                    Some(cluster_document(&self.namespace))
+                }
+                Some(name) if device == self.namespace.member(name) => {
+                    Some(member_document(&self.namespace, name))
+                }
+                _ => None,
+            };
+            if let Some(document) = of_gateway {
+                return Some(DocumentSource::Document(document.value()));
             }
             let id = self.known.get(device)?;
             let facts = RoomFacts::read(id, rooms.get(&**id)?, &self.links.states);
@@ -267,6 +352,15 @@ impl Task {
         let Some(device) = self.namespace.device(&message.topic) else {
             return;
         };
+        if self.links.sharing.is_some() {
+            if !self.announcer.knows(device) {
+                // It may have come a moment ago.
+                self.take_sharing();
+            }
+            if !self.announcer.knows(device) {
+                return;
+            }
+        }
         let document: Option<Value> = match message.payload.is_empty() {
             true => None,
             false => Some(serde_json::from_slice(&message.payload).unwrap_or_default()),
@@ -341,6 +435,11 @@ impl Task {
                     store.repeat_topic(&topic);
                 }
             }
+            Action::Keep(id, document) => {
+                let topic = self.namespace.config_topic(&id);
+                let kept = StateValue::text(document.bytes());
+                store.insert_quietly(vec![(topic.into(), kept)]);
+            }
             Action::Clear(id) => {
                 // The broker may hold one of an earlier run, which the store does not know.
                 let topic = self.namespace.config_topic(&id);
@@ -359,6 +458,14 @@ impl Task {
 /// Waits until the broker is connected; `again`: the next time. False if the door has ended.
 async fn is_up_next(connected: &mut watch::Receiver<bool>, again: bool) -> bool {
     (!again || connected.changed().await.is_ok()) && is_true(connected).await
+}
+
+/// Waits for a change, for ever without other gateways; false if none can come any more.
+async fn has_changed(sharing: Option<&mut watch::Receiver<u64>>) -> bool {
+    match sharing {
+        Some(sharing) => sharing.changed().await.is_ok(),
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until the MQTT door says that something is true; false if the door has ended.

@@ -112,6 +112,7 @@ impl Parts {
         for name in &names {
             let about = match *name {
                 "room" => "The id of the room in the configuration.",
+                "gateway" => "The name of one of several gateways that share their rooms.",
                 name => about_parameter(name),
             };
             self.parameters

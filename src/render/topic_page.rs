@@ -115,7 +115,8 @@ impl Area {
 fn gateway_table() -> String {
     let mut table = String::from("\n## From the gateway itself\n\n| topic | says |\n|---|---|\n");
     for known in GATEWAY_TOPICS {
-        let topic = known.topic.of_room("<room>");
+        let topic = known.topic.of_room("<room>").to_string();
+        let topic = topic.replace("{gateway}", "<gateway>");
         let retained = if known.is_state {
             ""
         } else {

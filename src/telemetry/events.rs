@@ -5,14 +5,16 @@
 //! because the JSON form of the log does not show the explicit parent of a line.
 //!
 //! `reads`: polls, requests to devices (commands and rooms are in `room_events`). `clients`: clients of all doors. `broker`: the connection to the MQTT
-//! broker. `messages`: single messages to and from it.
+//! broker. `messages`: single messages to and from it. `cluster`: several gateways that share their rooms.
 
 mod broker;
 mod clients;
+mod cluster;
 mod messages;
 mod reads;
 
 pub use clients::ClientRefusal;
+pub use cluster::{EtcdOutcome, ShardChange};
 pub use reads::PollOutcome;
 pub(super) use reads::StatusClass;
 

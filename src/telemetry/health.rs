@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Sample, Telemetry};
+use super::{ClusterSample, Sample, Telemetry};
 
 impl Telemetry {
     /// The payload of `gateway/health`. `topics` is how many retained topics there are.
@@ -20,13 +20,37 @@ impl Telemetry {
                 "cut_documents": metrics.broker_cut_documents.get(),
             })
         });
-        json!({
+        let mut health = json!({
             "uptime_s": self.uptime.elapsed().as_secs(),
             "rooms": sample.rooms.len(),
             "rooms_online": sample.rooms_online(),
             "commands": metrics.all_commands.get(),
             "topics": topics,
             "mqtt": mqtt,
+        });
+        if let Some(cluster) = &sample.cluster {
+            health["cluster"] = self.cluster_health(cluster);
+        }
+        health
+    }
+
+    fn cluster_health(&self, sample: &ClusterSample) -> Value {
+        let metrics = &self.metrics.cluster;
+        json!({
+            "state": sample.state,
+            "contact": sample.contact,
+            "heartbeat_age_ms": sample.heartbeat_age.map(|age| age.as_millis() as u64),
+            "members": sample.members,
+            "shards": sample.own_shards,
+            "rooms": sample.own_rooms,
+            "unowned_shards": sample.unowned_shards,
+            "differing_members": sample.differing_members,
+            "links": sample.links,
+            "links_connected": sample.links_connected,
+            "etcd_errors": metrics.etcd_errors(),
+            "fence_closings": metrics.fence_closings.get(),
+            "passed_on": metrics.commands_passed_on.get(),
+            "received": metrics.commands_from_members.get(),
         })
     }
 }

@@ -3,11 +3,13 @@
 //! Labels come from fixed lists or the configured rooms, so there is a bound on their number.
 //! docs/monitoring.md lists every metric; a test compares.
 
+mod cluster;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -19,6 +21,7 @@ use super::Sample;
 use super::events::{PollOutcome, StatusClass};
 use super::lost_log_lines;
 use crate::command::DoorKind;
+use cluster::ClusterMetrics;
 
 /// The upper bounds of the latency of commands, in seconds: from a read-back in the local network to
 /// the longest time-out.
@@ -67,6 +70,7 @@ pub struct Metrics {
     rooms: Gauge,
     room_online: RoomGauges,
     queue_waiting: RoomGauges,
+    pub cluster: ClusterMetrics,
     /// Held from setting the rooms' gauges until they are written: each reader may see other rooms.
     writing: Mutex<()>,
 }
@@ -141,10 +145,16 @@ impl Default for Metrics {
             rooms: add(all, "rooms", "Configured rooms"),
             room_online: add(all, "room_online", "Whether a room's device can be used"),
             queue_waiting: add(all, "queue_waiting", "Commands that wait for a device"),
+            cluster: ClusterMetrics::default(),
             writing: Mutex::default(),
             registry,
         }
     }
+}
+
+/// A count as the value of a gauge.
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
@@ -247,7 +257,6 @@ impl Metrics {
         let lost = lost_log_lines().saturating_sub(self.log_lines_dropped.get());
         self.log_lines_dropped.inc_by(lost);
         self.sample_certificates();
-        let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.rooms.set(whole(sample.rooms.len()));
         // A reload adds and removes rooms.
         self.room_online.clear();
@@ -263,7 +272,11 @@ impl Metrics {
         }
         let mut text = String::new();
         // Writing to a String cannot fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &self.registry);
+        if let Some(sample) = &sample.cluster {
+            self.cluster.write(sample, &mut text);
+        }
+        let _ = encode_eof(&mut text);
         text
     }
 }
@@ -271,7 +284,9 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::{MetricsFormat, PollOutcome, RoomSample, Telemetry};
+    use crate::telemetry::{
+        ClusterSample, MetricsFormat, PollOutcome, RoomSample, ShardChange, Telemetry,
+    };
 
     #[test]
     fn the_text_names_what_happened() {
@@ -290,6 +305,7 @@ mod tests {
                 },
             )]),
             broker_connected: Some(true),
+            ..Sample::default()
         };
         let text = telemetry.metrics_text(&sample, MetricsFormat::OpenMetrics);
         for line in [
@@ -303,6 +319,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}\nis not in\n{text}");
         }
+        assert!(!text.contains("cluster"), "{text}");
         // A room that went leaves nothing behind.
         assert!(
             !telemetry
@@ -310,6 +327,42 @@ mod tests {
                 .contains("room=\"1\"")
         );
     }
+
+    #[test]
+    fn a_gateway_with_others_has_their_metrics_too() {
+        let telemetry = Telemetry::default();
+        telemetry.shards_changed(ShardChange::GainedAfterDeath, 7);
+        telemetry.fence_closed(None);
+        telemetry.command_passed_on();
+        let sample = Sample {
+            cluster: Some(ClusterSample {
+                contact: true,
+                heartbeat_age: Some(Duration::from_millis(250)),
+                members: 3,
+                own_shards: 341,
+                forgotten: 2,
+                ..ClusterSample::default()
+            }),
+            ..Sample::default()
+        };
+        for _ in 0..2 {
+            let text = telemetry.metrics_text(&sample, MetricsFormat::OpenMetrics);
+            for line in [
+                "poly2mqtt_cluster_shard_changes_total{how=\"gained_after_death\"} 7",
+                "poly2mqtt_cluster_fence_closings_total 1",
+                "poly2mqtt_cluster_commands_passed_on_total 1",
+                "poly2mqtt_cluster_commands_forgotten_total 2",
+                "poly2mqtt_cluster_contact 1",
+                "poly2mqtt_cluster_heartbeat_age_seconds 0.25",
+                "poly2mqtt_cluster_members 3",
+                "poly2mqtt_cluster_shards 341",
+            ] {
+                assert!(text.contains(line), "{line}\nis not in\n{text}");
+            }
+            assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
+        }
+    }
+
     #[test]
     fn readers_at_the_same_time_get_their_own_rooms() {
         let telemetry = Telemetry::default();
@@ -317,7 +370,7 @@ mod tests {
             let rooms = BTreeMap::from([(room.into(), RoomSample::default())]);
             let sample = Sample {
                 rooms,
-                broker_connected: None,
+                ..Sample::default()
             };
             for _ in 0..300 {
                 let text = telemetry.metrics_text(&sample, MetricsFormat::OpenMetrics);

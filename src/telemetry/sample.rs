@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The state of rooms and broker at one moment.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -10,6 +11,37 @@ pub struct Sample {
     pub rooms: BTreeMap<Arc<str>, RoomSample>,
     /// Whether the broker is connected; `None` if none is configured.
     pub broker_connected: Option<bool>,
+    /// The cluster; `None` where this gateway is alone.
+    pub cluster: Option<ClusterSample>,
+}
+
+/// The cluster as one of its gateways sees it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ClusterSample {
+    /// How this gateway stands to it, in a word.
+    pub state: &'static str,
+    /// Requests to devices may begin: etcd acknowledges heartbeats.
+    pub contact: bool,
+    /// How long ago the last heartbeat was sent that etcd has acknowledged; `None` before the first one.
+    pub heartbeat_age: Option<Duration>,
+    /// The gateways that live.
+    pub members: usize,
+    /// The shards that this one owns.
+    pub own_shards: usize,
+    /// The rooms in them.
+    pub own_rooms: usize,
+    /// The shards that no live gateway owns.
+    pub unowned_shards: usize,
+    /// The other gateways whose configuration of the rooms differs from that of this one.
+    pub differing_members: usize,
+    /// The links to other gateways.
+    pub links: usize,
+    /// Those that are connected.
+    pub links_connected: usize,
+    /// The commands that it remembers as a deputy.
+    pub remembered: usize,
+    /// How many it could not remember since its start.
+    pub forgotten: u64,
 }
 
 /// The state of one room.

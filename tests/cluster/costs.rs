@@ -30,23 +30,32 @@ fn span(world: &World) -> Duration {
     })
 }
 
-/// One gateway without `[cluster]`, with its share of the rooms: what commands take, and what it uses.
+/// As many gateways without `[cluster]`, each with its share of the rooms, so that the machine has the same to do: what
+/// commands take, and what a gateway uses.
+#[allow(clippy::cast_precision_loss)]
 pub async fn alone(world: &World) -> (f64, f64) {
-    let share = world.settings.rooms.div_ceil(MEMBERS);
-    let mut gateway = Gateway::alone(&world.shared);
-    gateway.configure(&world.shared, share);
-    gateway.start(&world.shared);
-    let client = WebSocketClient::connect(gateway.http, world.ledger.clone());
-    for _ in 0..1200 {
-        if world.broker_client.online() >= share && client.is_connected() {
+    let rooms = world.settings.rooms;
+    let share = rooms.div_ceil(MEMBERS);
+    let mut gateways = Vec::new();
+    for number in 0..MEMBERS {
+        let mut gateway = Gateway::alone(&world.shared, number);
+        let first = number * share;
+        gateway.configure_some(&world.shared, first..rooms.min(first + share));
+        gateway.start(&world.shared);
+        gateways.push(gateway);
+    }
+    let client = WebSocketClient::connect(gateways[0].http, world.ledger.clone());
+    // Thousands of rooms need their time for the first log-in.
+    for _ in 0..1200 + rooms {
+        if world.broker_client.online() >= rooms && client.is_connected() {
             break;
         }
         sleep(Duration::from_millis(100)).await;
     }
-    if world.broker_client.online() < share {
+    if world.broker_client.online() < rooms {
         world.violation(
             "whole again",
-            "the gateway alone does not get its rooms online",
+            "the gateways alone do not get their rooms online",
             clock::now(),
         );
     }
@@ -57,13 +66,20 @@ pub async fn alone(world: &World) -> (f64, f64) {
             break;
         }
     }
-    let used = used(&gateway, span(world)).await;
-    if !gateway.stop().await {
-        world.violation(
-            "ends",
-            "the gateway alone does not end after SIGTERM",
-            clock::now(),
-        );
+    let (mut processor, mut memory) = (0.0, 0.0);
+    for gateway in &gateways {
+        let used = used(gateway, span(world)).await;
+        processor += used.0 / MEMBERS as f64;
+        memory += used.1 / MEMBERS as f64;
+    }
+    for gateway in &mut gateways {
+        if !gateway.stop().await {
+            world.violation(
+                "ends",
+                "a gateway alone does not end after SIGTERM",
+                clock::now(),
+            );
+        }
     }
     let strangers = world.record.lock().unwrap().strangers;
     if strangers > 0 {
@@ -73,7 +89,7 @@ pub async fn alone(world: &World) -> (f64, f64) {
             clock::now(),
         );
     }
-    used
+    (processor, memory)
 }
 
 /// Waits until the first reads of all rooms are done.

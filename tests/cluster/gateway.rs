@@ -1,6 +1,7 @@
 //! A gateway as a process: the built program, as operators run it.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -57,7 +58,16 @@ pub struct Gateway {
 
 impl Gateway {
     pub fn new(number: usize, shared: &Shared, http: u16, advertise: u16) -> Self {
-        let name = format!("gw-{}", number + 1);
+        Self::named(
+            format!("gw-{}", number + 1),
+            number,
+            shared,
+            http,
+            advertise,
+        )
+    }
+
+    fn named(name: String, number: usize, shared: &Shared, http: u16, advertise: u16) -> Self {
         let directory = shared.directory.join(&name);
         std::fs::create_dir_all(directory.join("runtime")).unwrap();
         Self {
@@ -72,12 +82,23 @@ impl Gateway {
     }
 
     /// A gateway without `[cluster]`.
-    pub fn alone(shared: &Shared) -> Self {
-        Self::new(ALONE, shared, free_port(), 0)
+    pub fn alone(shared: &Shared, number: usize) -> Self {
+        Self::named(
+            format!("alone-{}", number + 1),
+            ALONE,
+            shared,
+            free_port(),
+            0,
+        )
+    }
+
+    /// Writes the configuration of the first so many rooms.
+    pub fn configure(&self, shared: &Shared, rooms: usize) {
+        self.configure_some(shared, 0..rooms);
     }
 
     /// Writes the configuration of these rooms.
-    pub fn configure(&self, shared: &Shared, rooms: usize) {
+    pub fn configure_some(&self, shared: &Shared, rooms: Range<usize>) {
         let [fast, normal, slow] = shared.poll;
         let client_id = match shared.is_cluster {
             true => String::new(),
@@ -105,7 +126,10 @@ impl Gateway {
                 self.weight
             );
         }
-        for (number, device) in shared.devices.iter().take(rooms).enumerate() {
+        for (number, device) in shared.devices.iter().enumerate() {
+            if !rooms.contains(&number) {
+                continue;
+            }
             let _ = write!(
                 text,
                 "[rooms.{}]\nurl = \"https://{}\"\ncertificate = \"{}\"\n",

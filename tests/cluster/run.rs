@@ -41,7 +41,11 @@ pub async fn run(settings: Settings) -> usize {
 
 async fn everything(world: &World, random: &mut Random) {
     let settings = &world.settings;
-    let alone = costs::alone(world).await;
+    let times = settings.thoroughness;
+    let alone = match times {
+        0 => None,
+        _ => Some(costs::alone(world).await),
+    };
     world.farm.expire_sessions();
     let mut judge = Judge::default();
     // What the gateway alone asked has no owner.
@@ -58,16 +62,27 @@ async fn everything(world: &World, random: &mut Random) {
         return;
     }
     measures::usual(world);
-    costs::quiet(world, alone).await;
+    if let Some(alone) = alone {
+        costs::quiet(world, alone).await;
+    }
     judge.everything(world).await;
-    let times = settings.thoroughness;
-    let kills = if times > 1 { 20 } else { 2 };
+    let kills = match times {
+        0 => 1,
+        1 => 2,
+        _ => 20,
+    };
     for kill in 0..kills {
         measures::kill(world, kill % MEMBERS, false).await;
         judge.everything(world).await;
     }
     world.report.count("kills", kills);
     costs::sessions(world).await;
+    if times == 0 {
+        measures::leave(world, 1).await;
+        judge.everything(world).await;
+        measures::disturb(world, random, Kind::Pause).await;
+        judge.everything(world).await;
+    }
     for time in 0..times {
         let gateway = usize::try_from(time + 1).unwrap() % MEMBERS;
         measures::leave(world, gateway).await;

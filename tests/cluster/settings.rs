@@ -10,7 +10,7 @@ pub struct Settings {
     pub length: Duration,
     /// The rooms of all gateways together.
     pub rooms: usize,
-    /// How often each of the fixed acts is made: 1 for a short run.
+    /// How often each of the fixed acts is made; 0 for a run of half a minute with some of them, which measures no costs.
     pub thoroughness: u64,
     /// The commands of each second while nothing happens.
     pub rate: u64,
@@ -31,6 +31,11 @@ impl Settings {
             Some(value.parse::<u64>().expect("a whole number"))
         };
         let seconds = number("SECONDS").unwrap_or(0);
+        let thoroughness = match seconds {
+            0 => 0,
+            1..=600 => 1,
+            _ => 5,
+        };
         let rooms = number("ROOMS").unwrap_or(60);
         // Nine thousand simulated devices need their part of the machine.
         let poll = if rooms > 300 {
@@ -42,7 +47,7 @@ impl Settings {
             seed: number("SEED").unwrap_or(1),
             length: Duration::from_secs(seconds),
             rooms: usize::try_from(rooms).unwrap(),
-            thoroughness: number("THOROUGHNESS").unwrap_or(if seconds > 600 { 5 } else { 1 }),
+            thoroughness: number("THOROUGHNESS").unwrap_or(thoroughness),
             rate: number("RATE").unwrap_or(20),
             poll,
             strict: number("STRICT").map_or(!cfg!(debug_assertions), |strict| strict > 0),

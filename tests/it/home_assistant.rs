@@ -5,13 +5,16 @@ mod earlier_ids;
 mod examples;
 mod limits;
 mod schema;
+mod sharing;
 
 use std::collections::BTreeMap;
 
 use poly2mqtt::app::App;
 use poly2mqtt::catalogue::{PresetNames, SelectOption};
 use poly2mqtt::config::{BrokerUrl, RoomId};
-use poly2mqtt::home_assistant::{Namespace, RoomFacts, gateway_document, room_document};
+use poly2mqtt::home_assistant::{
+    Namespace, RoomFacts, cluster_document, gateway_document, member_document, room_document,
+};
 use poly2mqtt_simulator::{Firmware, Options, SimulatedDevice};
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::{Gateway, config, room, timings};
@@ -123,6 +126,8 @@ fn every_document_is_as_home_assistant_wants_it() {
         good(&room_value(prefix, &facts(&[])));
         good(&room_value(prefix, &unnamed));
         good(&serde_json::to_value(gateway_document(&namespace(prefix))).unwrap());
+        good(&cluster_document(&namespace(prefix)).value());
+        good(&member_document(&namespace(prefix), "gw-1").value());
     }
 }
 

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 
 use poly2mqtt::config::BrokerUrl;
 use poly2mqtt::doors::clients::ClientLimits;
+use poly2mqtt::telemetry::{ClusterSample, MetricsFormat, Sample, Telemetry};
 use poly2mqtt_simulator::{Fault, FaultKind};
 use serde_json::Value;
 
@@ -123,7 +124,15 @@ async fn every_metric_of_the_documentation_exists() {
         .header("origin", "http://evil.example");
     assert_eq!(elsewhere.send().await.unwrap().status(), 403);
     let metrics = text(&doors.url("/metrics")).await;
-    let there = metric_names(&metrics);
+    // Those of several gateways are only where there are several.
+    let sample = Sample {
+        cluster: Some(ClusterSample::default()),
+        ..Sample::default()
+    };
+    let clustered = Telemetry::default().metrics_text(&sample, MetricsFormat::Text);
+    assert!(!metrics.contains("cluster"), "{metrics}");
+    let mut there = metric_names(&metrics);
+    there.extend(metric_names(&clustered));
     let mut asked = 0;
     for (file, text) in [
         (
@@ -140,7 +149,7 @@ async fn every_metric_of_the_documentation_exists() {
     assert!(asked > 20, "{asked}");
     // Every metric that exists is on the page.
     let page = include_str!("../../docs/monitoring.md");
-    for line in metrics.lines() {
+    for line in metrics.lines().chain(clustered.lines()) {
         let Some(about) = line.strip_prefix("# TYPE ") else {
             continue;
         };

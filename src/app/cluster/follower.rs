@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::placed_rooms::{Phase, PlacedRooms};
 use super::roles::{Roles, ShardRole};
+use super::status::ClusterStatus;
 use crate::cluster::{
     Cluster, ClusterState, ClusterView, GainedShard, HeldShard, Predecessor, SHARDS, Shard,
     ShardEvent,
@@ -25,8 +26,11 @@ use crate::device::ProblemCode;
 use crate::doors::mqtt::{Presence, SharedRooms};
 use crate::rooms::{Arrival, Leaving, Rooms};
 use crate::state::{StateStore, StateValue};
-use crate::topics::RoomTopics;
+use crate::telemetry::ShardChange;
+use crate::topics::{GATEWAY_CLUSTER, RoomTopics};
 
+/// How long the sessions of a shard that goes may take to be in etcd. Where etcd does not answer the shard cannot go.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a room that has just come may take to arrive in every gateway's eyes, before it can go again.
 const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the follower looks at what only time changes.
@@ -59,8 +63,10 @@ enum Told {
 #[derive(Debug, Clone)]
 struct ShardMemory {
     told: Told,
-    /// The last owner that was another gateway, and when it was seen as that.
-    other_owner: Option<Instant>,
+    /// Another gateway has it.
+    is_elsewhere: bool,
+    /// When another gateway had it last, if none has it now.
+    was_elsewhere: Option<Instant>,
     /// Since when it has no owner.
     unowned_since: Option<Instant>,
 }
@@ -74,6 +80,7 @@ pub struct Follower {
     shared: Option<Arc<SharedRooms>>,
     presence: Option<Arc<Presence>>,
     config: Arc<Config>,
+    status: Arc<ClusterStatus>,
     roles: Roles,
     shards: Vec<ShardMemory>,
     /// Rooms that have gone, and since when.
@@ -93,10 +100,12 @@ impl Follower {
         shared: Option<Arc<SharedRooms>>,
         presence: Option<Arc<Presence>>,
         config: Arc<Config>,
+        status: Arc<ClusterStatus>,
     ) -> Self {
         let memory = ShardMemory {
             told: Told::Nothing,
-            other_owner: None,
+            is_elsewhere: false,
+            was_elsewhere: None,
             unowned_since: None,
         };
         Self {
@@ -107,6 +116,7 @@ impl Follower {
             shared,
             presence,
             config,
+            status,
             roles: Roles::default(),
             shards: vec![memory; usize::from(SHARDS)],
             gone: Vec::new(),
@@ -160,12 +170,18 @@ impl Follower {
 
     /// Whether another gateway had this shard until now.
     fn had_other_owner(&self, shard: Shard) -> bool {
-        let seen = self.shards[shard.index()].other_owner;
-        seen.is_some_and(|seen| seen.elapsed() < RECENT_OWNER)
+        let memory = &self.shards[shard.index()];
+        let until = memory.was_elsewhere;
+        memory.is_elsewhere || until.is_some_and(|until| until.elapsed() < RECENT_OWNER)
     }
 
     async fn gained(&mut self, shards: Vec<GainedShard>) {
         let (mut moved, mut taken_over, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        let is_dead = |gained: &&GainedShard| matches!(gained.predecessor, Predecessor::Dead(_));
+        let after_death = shards.iter().filter(is_dead).count();
+        let telemetry = self.status.telemetry();
+        telemetry.shards_changed(ShardChange::GainedAfterDeath, after_death);
+        telemetry.shards_changed(ShardChange::Gained, shards.len() - after_death);
         for gained in &shards {
             let shard = gained.held.shard;
             self.memory(shard).told = Told::Nothing;
@@ -176,6 +192,7 @@ impl Follower {
                 Predecessor::None => new.extend(rooms),
             }
         }
+        self.placed.kept_sessions().gained(&shards).await;
         for gained in &shards {
             self.placed.starting(gained.held, gained.fence.clone());
         }
@@ -208,6 +225,8 @@ impl Follower {
 
     /// The rooms of these shards go to other gateways. Each shard goes as soon as its own rooms have finished.
     fn stop(&self, shards: Vec<HeldShard>, handed_over: &mpsc::UnboundedSender<HeldShard>) {
+        let telemetry = self.status.telemetry();
+        telemetry.shards_changed(ShardChange::GivenUp, shards.len());
         let hand_overs = shards.into_iter().map(|held| {
             let (cluster, handed_over) = (self.cluster.clone(), handed_over.clone());
             let hand_over = self.hand_over(held);
@@ -237,6 +256,11 @@ impl Follower {
             let deadline = placed.hand_over_deadline();
             let leaving = ids.iter().cloned().collect();
             rooms.leave(&leaving, Leaving::HandedOver, deadline).await;
+            // The next gateway reads them when it has the shard.
+            let sessions = placed.kept_sessions();
+            sessions
+                .flush(&[held], Instant::now() + FLUSH_TIMEOUT)
+                .await;
             if let Some(shared) = &shared {
                 shared.released(&ids);
             }
@@ -246,15 +270,18 @@ impl Follower {
     /// The rooms of a shard have been handed over.
     fn left(&mut self, held: HeldShard) {
         self.placed.remove(held);
+        self.placed.kept_sessions().left(&[held]);
         let now = Instant::now();
         let rooms = self.placed.rooms_of(held.shard);
         self.gone.extend(rooms.into_iter().map(|room| (now, room)));
         self.memory(held.shard).told = Told::Nothing;
-        self.seen(self.placed.view());
+        self.tell_roles(&self.placed.view());
     }
 
     /// Another gateway may have these shards already.
     async fn lost(&mut self, shards: Vec<HeldShard>) {
+        let telemetry = self.status.telemetry();
+        telemetry.shards_changed(ShardChange::Lost, shards.len());
         let now = Instant::now();
         let rooms = self
             .placed
@@ -262,6 +289,7 @@ impl Follower {
         if let Some(shared) = &self.shared {
             shared.lose(&rooms);
         }
+        self.placed.kept_sessions().left(&shards);
         for held in &shards {
             self.placed.remove(*held);
             self.memory(held.shard).told = Told::Lost;
@@ -274,24 +302,26 @@ impl Follower {
 
     /// The cluster looks like this now.
     fn seen(&mut self, view: ClusterView) {
-        self.placed.seen(view.clone());
+        // Heartbeats alone change nothing.
+        if !self.placed.seen(view.clone()) {
+            return;
+        }
+        self.status.seen(&view);
         let now = Instant::now();
         for shard in Shard::all() {
             let owner = view.owner(shard).map(|member| &*member.name);
-            let is_other = owner.is_some_and(|owner| *owner != *view.me);
+            let is_elsewhere = owner.is_some_and(|owner| *owner != *view.me);
             let memory = &mut self.shards[shard.index()];
-            if is_other {
-                memory.other_owner = Some(now);
+            if memory.is_elsewhere && !is_elsewhere {
+                memory.was_elsewhere = Some(now);
             }
+            memory.is_elsewhere = is_elsewhere;
             memory.unowned_since = match owner {
                 Some(_) => None,
                 None => memory.unowned_since.or(Some(now)),
             };
         }
-        if matches!(view.state, ClusterState::Ok | ClusterState::Leaving) {
-            self.roles.update(&view);
-            self.tell_roles(&view);
-        }
+        self.tell_roles(&view);
         self.speak(&view);
     }
 
@@ -300,6 +330,10 @@ impl Follower {
         let Some(shared) = self.shared.clone() else {
             return;
         };
+        if !matches!(view.state, ClusterState::Ok | ClusterState::Leaving) {
+            return;
+        }
+        self.roles.update(view);
         let (mut deputized, mut unheard) = (Vec::new(), Vec::new());
         for shard in Shard::all() {
             if self.placed.phase(shard).is_some() {
@@ -328,14 +362,20 @@ impl Follower {
         shared.stop_hearing(&unheard);
     }
 
-    /// The member with the first name speaks for all.
+    /// Says who has what. The member with the first name speaks for all at the broker.
     fn speak(&self, view: &ClusterView) {
-        let Some(presence) = &self.presence else {
-            return;
-        };
-        match is_speaker(view) {
-            true => presence.speak(document(view)),
-            false => presence.fall_silent(),
+        let lacks_owners = self.shards.iter().any(|shard| is_long(shard.unowned_since));
+        let document = self.status.document(view, lacks_owners);
+        self.store
+            .set(GATEWAY_CLUSTER, StateValue::text(document.clone()));
+        let speaks = is_speaker(view);
+        if let Some(shared) = &self.shared {
+            shared.speak(speaks);
+        }
+        match &self.presence {
+            Some(presence) if speaks => presence.speak(document),
+            Some(presence) => presence.fall_silent(),
+            None => {}
         }
     }
 
@@ -355,13 +395,16 @@ impl Follower {
                 shared.stop_hearing(&removed);
             });
         }
+        for room in before.difference(&after) {
+            self.placed.kept_sessions().forget(room);
+        }
         for room in after.difference(&before) {
             let memory = self.memory(crate::cluster::shard_of(room));
             if matches!(memory.told, Told::Role(_)) {
                 memory.told = Told::Nothing;
             }
         }
-        self.seen(self.placed.view());
+        self.tell_roles(&self.placed.view());
     }
 
     /// What only time changes.
@@ -377,6 +420,8 @@ impl Follower {
             }
         }
         self.tell_unowned();
+        // An owner may be missing for too long now.
+        self.speak(&self.placed.view());
     }
 
     /// Says at the broker which rooms nobody has. One gateway does that.
@@ -387,9 +432,6 @@ impl Follower {
         let view = self.placed.view();
         let mut unowned = BTreeSet::new();
         if is_speaker(&view) && view.state == ClusterState::Ok {
-            let is_long = |since: Option<Instant>| {
-                since.is_some_and(|since| since.elapsed() >= UNOWNED_AFTER)
-            };
             let shards =
                 Shard::all().filter(|shard| is_long(self.shards[shard.index()].unowned_since));
             unowned.extend(self.placed.rooms_of_all(shards));
@@ -430,22 +472,7 @@ fn is_speaker(view: &ClusterView) -> bool {
     is_member && first.is_some_and(|first| *first.name == *view.me)
 }
 
-/// The payload of `gateway/cluster`.
-fn document(view: &ClusterView) -> String {
-    let members = view.members.iter().map(|member| {
-        json!({
-            "name": member.name,
-            "shards": member.shards,
-            "weight": member.weight,
-            "version": member.version,
-            "leaving": member.leaving,
-        })
-    });
-    let unowned = view.owners.iter().filter(|owner| owner.is_none()).count();
-    json!({
-        "members": members.collect::<Vec<_>>(),
-        "shards": SHARDS,
-        "without_owner": unowned,
-    })
-    .to_string()
+/// Whether a shard is without an owner for longer than a take-over takes.
+fn is_long(unowned_since: Option<Instant>) -> bool {
+    unowned_since.is_some_and(|since| since.elapsed() >= UNOWNED_AFTER)
 }

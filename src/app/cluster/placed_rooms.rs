@@ -12,11 +12,11 @@ use tokio::time::Instant;
 
 use crate::cluster::link::{Holder, Member, RoomHolders};
 use crate::cluster::{
-    BootInstant, Cluster, ClusterState, ClusterView, Fence, HeldShard, MemberView, Shard,
-    ShardFence, shard_of,
+    BootInstant, Cluster, ClusterSessions, ClusterState, ClusterView, Fence, HeldShard, MemberView,
+    Shard, ShardFence, ShardRooms, shard_of,
 };
 use crate::config::{Config, RoomConfig};
-use crate::device::{self, DeviceFence, KeptSessions, SessionStore, SharedSessions};
+use crate::device::{self, DeviceFence, SessionStore};
 use crate::doors::mqtt::SharingRules;
 use crate::rooms::RoomSharing;
 
@@ -30,6 +30,8 @@ const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(12);
 /// The rooms of the configuration, and whose they are.
 pub struct PlacedRooms {
     name: Arc<str>,
+    /// Where the rooms' sessions are kept.
+    sessions: ClusterSessions,
     state: RwLock<State>,
     changed: watch::Sender<u64>,
 }
@@ -98,9 +100,10 @@ impl std::fmt::Debug for PlacedRooms {
 
 impl PlacedRooms {
     /// The rooms of this configuration, in nobody's hands as far as is known.
-    pub fn new(name: &str, config: &Config) -> Arc<Self> {
+    pub fn new(name: &str, config: &Config, sessions: ClusterSessions) -> Arc<Self> {
         let placed = Self {
             name: name.into(),
+            sessions,
             state: RwLock::new(State {
                 rooms: HashMap::new(),
                 by_shard: HashMap::new(),
@@ -113,6 +116,11 @@ impl PlacedRooms {
         };
         placed.configure(config);
         Arc::new(placed)
+    }
+
+    /// Where the rooms' sessions are kept.
+    pub fn kept_sessions(&self) -> &ClusterSessions {
+        &self.sessions
     }
 
     /// Uses the fence of this member from now on.
@@ -198,6 +206,13 @@ impl PlacedRooms {
             .get(&shard)
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// How many configured rooms each shard has.
+    pub fn shard_rooms(&self) -> ShardRooms {
+        let state = self.read();
+        let counts = state.by_shard.iter();
+        ShardRooms::with_counts(counts.map(|(shard, rooms)| (*shard, rooms.len())))
     }
 
     /// The configured rooms of these shards.
@@ -323,8 +338,8 @@ impl RoomSharing for PlacedRooms {
         }
     }
 
-    fn sessions(&self, _: &Arc<str>, _: &RoomConfig) -> SessionStore {
-        SessionStore::Shared(Arc::new(NoSessions))
+    fn sessions(&self, room: &Arc<str>, config: &RoomConfig) -> SessionStore {
+        self.sessions.of(room, config)
     }
 }
 
@@ -369,15 +384,4 @@ impl device::Fence for NotHere {
     fn is_open(&self) -> bool {
         false
     }
-}
-
-#[derive(Debug)]
-struct NoSessions;
-
-impl SharedSessions for NoSessions {
-    fn load(&self) -> KeptSessions {
-        KeptSessions::default()
-    }
-
-    fn store(&self, _: Option<String>) {}
 }

@@ -86,6 +86,7 @@ impl Selection {
         let mut rooms = self.rooms.iter().flatten();
         self.keeps_documents
             && (device == self.namespace.gateway()
+                || device.starts_with(&self.namespace.member(""))
                 || rooms.any(|room| device == self.namespace.room(room)))
     }
 
@@ -193,6 +194,23 @@ mod tests {
         let selected = without_discovery.select(&found(Some("own")));
         let document = "homeassistant/device/poly2mqtt_1/config".to_owned();
         assert!(selected.topics.contains(&document));
+    }
+
+    /// Of several gateways the others may run.
+    #[test]
+    fn of_the_present_prefix_every_gateway_stays() {
+        let device = "homeassistant/device/poly2mqtt-Gateway-gw-1/config";
+        let document =
+            json!({"components": {"availability": {"state_topic": "gateway/gw-1/availability"}}});
+        let mut found = vec![
+            message("gateway/gw-1/info", Some("own")),
+            message(device, Some("own")),
+        ];
+        found[1].payload = Bytes::from(document.to_string());
+        let topics = |selection: Selection| selection.select(&found).topics;
+        assert_eq!(topics(selection("", Some(&["1"]))), [""; 0]);
+        let all = ["gateway/gw-1/info", device];
+        assert_eq!(topics(selection("", None)), all);
     }
 
     #[test]

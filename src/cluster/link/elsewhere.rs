@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::links::Links;
 use super::peer::Link;
-use super::{HOLDERS_LOOK_INTERVAL, RoomHolders};
+use super::{HOLDERS_LOOK_INTERVAL, Holder, RoomHolders};
 use crate::device::ProblemCode;
 use crate::state::{Change, RoomStatus, StateStore, StateValue, Subscriber};
 use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics, Topic};
@@ -36,6 +36,8 @@ const TEND_INTERVAL: Duration = Duration::from_secs(1);
 /// The states of rooms elsewhere.
 #[derive(Debug)]
 pub struct RoomsElsewhere {
+    /// This gateway's own name.
+    name: Arc<str>,
     holders: Arc<dyn RoomHolders>,
     links: Arc<Links>,
     /// The states of the rooms of this gateway.
@@ -75,11 +77,13 @@ impl Drop for Wanted {
 impl RoomsElsewhere {
     /// Knows nothing yet.
     pub fn new(
+        name: Arc<str>,
         holders: Arc<dyn RoomHolders>,
         own: &Arc<StateStore>,
         links: Arc<Links>,
     ) -> Arc<Self> {
         let elsewhere = Arc::new(Self {
+            name,
             holders,
             links,
             own: own.clone(),
@@ -322,6 +326,16 @@ impl RoomsElsewhere {
     pub fn is_here(&self, topic: &str) -> bool {
         let room = Topic::parse(topic).and_then(|topic| topic.room());
         room.is_none_or(|room| self.lock().source_of(room, topic) == Reads::Own)
+    }
+
+    /// The name of the gateway that has a room; `None` if no gateway has it at the moment. A room that is not
+    /// shared is this gateway's.
+    pub fn gateway_of(&self, room: &str) -> Option<Arc<str>> {
+        match self.holders.holder(room) {
+            Holder::Me | Holder::NotShared => Some(self.name.clone()),
+            Holder::Member(member) => Some(member.name),
+            Holder::Moving | Holder::Nobody(_) => None,
+        }
     }
 
     /// Adds a subscriber to the states of rooms elsewhere.

@@ -23,6 +23,7 @@ use super::{Holder, LinkSettings, RoomHolders};
 use crate::command::{Download, Outcome, Submit, Transfer};
 use crate::secret::SecretDigest;
 use crate::state::StateStore;
+use crate::telemetry::Telemetry;
 
 /// The entrance for other members.
 pub struct MemberDoor {
@@ -30,6 +31,7 @@ pub struct MemberDoor {
     store: Arc<StateStore>,
     rooms: Arc<dyn Submit>,
     holders: Arc<dyn RoomHolders>,
+    telemetry: Arc<Telemetry>,
     /// The largest message.
     max_message: usize,
     stopping: CancellationToken,
@@ -50,12 +52,14 @@ impl MemberDoor {
         store: Arc<StateStore>,
         rooms: Arc<dyn Submit>,
         holders: Arc<dyn RoomHolders>,
+        telemetry: Arc<Telemetry>,
     ) -> Arc<Self> {
         Arc::new(Self {
             token: SecretDigest::of(settings.token.expose_secret().as_bytes()),
             store,
             rooms,
             holders,
+            telemetry,
             max_message: settings.max_payload + super::LARGEST_HEAD,
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -83,6 +87,10 @@ impl MemberDoor {
 
     pub(super) fn rooms(&self) -> &dyn Submit {
         &*self.rooms
+    }
+
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
     }
 
     pub(super) fn holders(&self) -> &dyn RoomHolders {
@@ -119,6 +127,7 @@ impl MemberDoor {
         if self.holders.holder(head.room()) != Holder::Me {
             return Ok(FileAnswered::NotHere);
         }
+        self.telemetry.command_from_member();
         let (transfer, arrival) = match upload {
             Some(upload) => (Transfer::Upload(upload), None),
             None => {

@@ -229,13 +229,17 @@ impl Router {
                 (None, Some(router)) => {
                     let sending = file::send(router, self.dialer.clone(), link, command.passed);
                     tokio::spawn(sending);
+                    self.telemetry.command_passed_on();
                     Ok(())
                 }
                 (why, _) => Err(unsent(command, unreachable(why))),
             };
         }
         match link.pass(command.passed) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.telemetry.command_passed_on();
+                Ok(())
+            }
             Err(NotTaken::NotConnected(passed)) => {
                 command.passed = *passed;
                 Err(unsent(command, unreachable(link.why_not_connected())))

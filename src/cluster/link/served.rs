@@ -181,6 +181,7 @@ impl ServedMember {
             let not_here = LinkFrame::head(FrameHead::NotHere(id));
             return self.outbox.push_reply(not_here);
         }
+        self.door.telemetry().command_from_member();
         let member = self.clone();
         let deliver = move |outcome| member.result(id, outcome);
         let passed = command.received(payload, Transfer::None, Instant::now(), deliver);

@@ -64,6 +64,8 @@ pub struct GainedShard {
     pub fence: ShardFence,
     /// Who had it before.
     pub predecessor: Predecessor,
+    /// What the table of owners calls this gateway.
+    pub owner: Owner,
 }
 
 /// Who had a shard before.

@@ -36,6 +36,7 @@ impl Members {
                         .unwrap_or_else(|| ShardFence::new(&self.fence)),
                     predecessor: predecessor
                         .map_or(Predecessor::None, |owner| Predecessor::Dead(owner.clone())),
+                    owner: me.clone(),
                 });
             } else if !is_mine {
                 lost.extend(self.holdings.lose(shard));

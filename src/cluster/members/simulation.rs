@@ -7,7 +7,7 @@ mod checks;
 mod faults;
 mod process;
 mod random;
-mod store;
+pub mod store;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -35,10 +35,11 @@ fn every_default_and_example_fits_the_schema() {
             lines.extend(key.together_with.map(|other| (other, "\"/file\"")));
             let mut text = set(place, &lines);
             if let Some(secret) = key.part_of {
-                text = text.replace(
-                    &format!("\n{secret} = \"x\"\n{}", key.name),
-                    &format!("\n{}", key.name),
-                );
+                let file = text.find(&format!("\n{} = ", key.name)).unwrap();
+                if let Some(start) = text[..file].rfind(&format!("\n{secret} = ")) {
+                    let end = start + 1 + text[start + 1..].find('\n').unwrap();
+                    text.replace_range(start..end, "");
+                }
             }
             let wrong: Vec<String> = schema
                 .iter_errors(&json(&text))

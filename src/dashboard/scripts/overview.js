@@ -64,6 +64,7 @@ function chooser(name, label, options, changed) {
 function overviewPage(scope, main) {
   document.title = "Rooms – poly2mqtt";
   scope.subscribe("room/+/video/muted", "room/+/audio/muted", "room/+/audio/volume", "room/+/call/in_meeting", "room/+/calendar/current", "room/+/calendar/next", "room/+/readiness");
+  followRoomGateways(scope);
   choices.load();
   const gateway = el("span", { class: "status" });
   const about = el("span", { class: "dim small-text" });
@@ -82,7 +83,7 @@ function overviewPage(scope, main) {
     el("div", { class: "head" }, el("h1", {}, "Rooms"), el("div", { class: "summary" }, gateway, about)),
     tools, rooms, empty);
 
-  scope.watch(["gateway/availability", "gateway/info", "gateway/health", "availability", "connection"], () => {
+  scope.watch(["gateway/availability", "gateway/info", "gateway/health", "gateway/cluster", "availability", "connection"], () => {
     const running = { online: ["Gateway running", "good"], offline: ["Gateway stopped", "bad"] }[store.get("gateway/availability")];
     if (connection.isUp) setTone(gateway, ...(running ?? ["", ""]));
     else setTone(gateway, "No connection to the gateway", "wait");
@@ -95,6 +96,7 @@ function overviewPage(scope, main) {
       if (health) facts.push(`up for ${duration(health.uptime_s)}`);
       const known = store.rooms();
       const online = known.filter((room) => availability(room) === "online").length;
+      if (cluster()) facts.push(`gateway ${ownGateway()}, ${many(list(cluster().members).length, "gateway", "gateways")} in all`);
       facts.push(`${online} of ${known.length} ${known.length === 1 ? "room" : "rooms"} online`);
     } else if (lostAt) {
       facts.push(`as of ${moment(lostAt)}`);
@@ -151,10 +153,10 @@ function roomCard(room) {
   const mic = el("span", { class: "pill" }, icon("mic"), el("span"));
   const volume = el("span", { class: "pill" }, icon("speaker"), el("span"));
   const video = el("span", { class: "pill", "data-tone": "bad" }, icon("video-off"), el("span", {}, "Camera off"));
-  scope.watch([`${base}/system/info`, "gateway/info"], () => {
+  scope.watch([`${base}/system/info`, "gateway/info", "connection", "gateway/cluster", "gateways"], () => {
     setText(name, roomName(room));
     name.title = roomName(room);
-    setText(device, [`Room ${room}`, model(room)].filter(Boolean).join(" · "));
+    setText(device, [`Room ${room}`, model(room), gatewayOf(room)].filter(Boolean).join(" · "));
   });
   const unready = el("span", { class: "pill", "data-tone": "warn" }, "Not ready");
   const old = el("span", { class: "pill as-of", hidden: true });

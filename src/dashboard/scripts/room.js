@@ -7,16 +7,17 @@ function roomPage(scope, main, room) {
   lastRoom = room;
   const base = `room/${room}/`;
   scope.subscribe(`${base}#`);
+  followRoomGateways(scope);
   const name = el("h1", { dir: "auto" });
   const device = el("span", { class: "dim" });
   const columns = el("fieldset", { class: "columns", "aria-label": "Controls" });
   const missing = el("section", { class: "card empty", hidden: true }, "There is no such room, or this token is not for it.");
   const tablet = el("a", { class: "small-text", href: panelHash(room) }, "Panel for a tablet");
   const below = [columns, commandsPanel(scope, room), statesPanel(scope, room)];
-  scope.watch([`${base}system/info`, "gateway/info"], () => {
+  scope.watch([`${base}system/info`, "gateway/info", "connection", "gateway/cluster", "gateways"], () => {
     setText(name, roomName(room));
     document.title = `${roomName(room)} – poly2mqtt`;
-    setText(device, [`Room ${room}`, model(room)].filter(Boolean).join(" · "));
+    setText(device, [`Room ${room}`, model(room), gatewayOf(room)].filter(Boolean).join(" · "));
   });
   const old = el("span", { class: "pill as-of", hidden: true });
   markStale(scope, room, main, old);

@@ -19,9 +19,10 @@ function show() {
   if (name === "room" && argument) roomPage(page, main, argument);
   else if (name === "console") consolePage(page, main, argument);
   else if (name === "log") logPage(page, main);
+  else if (name === "gateways") gatewaysPage(page, main);
   else if (name === "panel" && argument) wallPanelPage(page, main, argument);
   else overviewPage(page, main);
-  const current = name === "console" || name === "log" ? name : "rooms";
+  const current = ["console", "log", "gateways"].includes(name) ? name : "rooms";
   for (const item of document.querySelectorAll("nav a")) {
     if (item.dataset.page === current) item.setAttribute("aria-current", "page");
     else item.removeAttribute("aria-current");

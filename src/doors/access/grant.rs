@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::own_view::{health_without_rooms, info_for_rooms};
+use super::own_view::{cluster_without_rooms, health_without_rooms, info_for_rooms};
 use super::token::Token;
 use crate::command::Authority;
 use crate::config::AccessLevel;
 use crate::nearest::Nearest;
 use crate::state::StateValue;
-use crate::topics::{GATEWAY_HEALTH, GATEWAY_INFO, GATEWAY_LOG, NAMES_NO_ROOM, Topic};
+use crate::topics::{
+    GATEWAY_CLUSTER, GATEWAY_HEALTH, GATEWAY_INFO, GATEWAY_LOG, NAMES_NO_ROOM, Topic,
+};
 
 /// The rights of one token, or of everyone where no tokens are configured.
 #[derive(Debug, Clone)]
@@ -53,8 +55,10 @@ impl Grant {
         match Topic::parse(topic) {
             Some(Topic::Room { room, .. }) => rooms.contains(room),
             Some(Topic::Gateway(_)) => {
-                matches!(topic, GATEWAY_INFO | GATEWAY_HEALTH | GATEWAY_LOG)
-                    || NAMES_NO_ROOM.contains(&topic)
+                matches!(
+                    topic,
+                    GATEWAY_INFO | GATEWAY_HEALTH | GATEWAY_LOG | GATEWAY_CLUSTER
+                ) || NAMES_NO_ROOM.contains(&topic)
             }
             None => false,
         }
@@ -75,6 +79,7 @@ impl Grant {
         let own = match topic {
             GATEWAY_INFO => info_for_rooms(&state.payload, |room| rooms.contains(room)),
             GATEWAY_HEALTH => health_without_rooms(&state.payload),
+            GATEWAY_CLUSTER => cluster_without_rooms(&state.payload),
             _ => return None,
         };
         Some(StateValue::text(own.to_string()))

@@ -1,4 +1,4 @@
-//! `gateway/info` and `gateway/health` for clients who see only some rooms.
+//! `gateway/info`, `gateway/health` and `gateway/cluster` for clients who see only some rooms.
 //!
 //! Pure. Keeps what is named here and leaves out everything else, so that a new part of a document
 //! is not shown by mistake.
@@ -10,6 +10,14 @@ const ABOUT_THE_GATEWAY: [&str; 2] = ["version", "started"];
 
 /// The counters that count no rooms, nor what is in them.
 const WITHOUT_ROOMS: [&str; 3] = ["uptime_s", "commands", "mqtt"];
+
+/// What `gateway/cluster` says that counts no rooms and names none. The number of a member's shards says nothing
+/// of the rooms in them.
+const CLUSTER_WITHOUT_ROOMS: [&str; 6] =
+    ["from", "state", "members", "shards", "unowned", "placement"];
+
+/// The same of each member.
+const MEMBER_WITHOUT_ROOMS: [&str; 5] = ["name", "state", "shards", "version", "since"];
 
 fn only(keys: &[&str], document: &Value) -> Map<String, Value> {
     let part = |key: &&str| Some(((*key).to_owned(), document.get(*key)?.clone()));
@@ -23,6 +31,23 @@ pub fn health_without_rooms(health: &[u8]) -> Value {
         &serde_json::from_slice(health).unwrap_or_default(),
     )
     .into()
+}
+
+/// `gateway/cluster` without rooms and addresses. Of a problem only its code is shown: its words count rooms.
+pub fn cluster_without_rooms(cluster: &[u8]) -> Value {
+    let cluster: Value = serde_json::from_slice(cluster).unwrap_or_default();
+    let mut shown = only(&CLUSTER_WITHOUT_ROOMS, &cluster);
+    let members = cluster["members"].as_array().into_iter().flatten();
+    let members: Vec<Value> = members
+        .map(|member| only(&MEMBER_WITHOUT_ROOMS, member).into())
+        .collect();
+    shown.insert("members".into(), members.into());
+    let problem = match &cluster["problem"]["code"] {
+        Value::Null => Value::Null,
+        code => json!({"code": code}),
+    };
+    shown.insert("problem".into(), problem);
+    shown.into()
 }
 
 /// `gateway/info` with these rooms alone, and nothing of the configuration but theirs.
@@ -70,6 +95,28 @@ mod tests {
             let shown = info_for_rooms(broken, |_| true);
             assert_eq!(shown["rooms"], json!({}));
         }
+    }
+
+    #[test]
+    fn the_cluster_counts_no_rooms() {
+        let cluster = json!({
+            "from": "a", "state": "ok", "shards": 1024, "rooms": 9, "unowned": 3, "unowned_rooms": 2,
+            "members": [{
+                "name": "a", "state": "ok", "shards": 512, "rooms": 5, "version": "1", "since": "now",
+                "advertise": "https://10.0.0.1", "weight": 1, "configuration": "ab", "added_later": 2,
+            }],
+            "differing": ["b"], "placement": "cd",
+            "problem": {"code": "differing", "message": "1 rooms differ"}, "added_later": ["2"],
+        });
+        let shown = cluster_without_rooms(cluster.to_string().as_bytes());
+        let expected = json!({
+            "from": "a", "state": "ok", "shards": 1024, "unowned": 3, "placement": "cd",
+            "members": [{"name": "a", "state": "ok", "shards": 512, "version": "1", "since": "now"}],
+            "problem": {"code": "differing"},
+        });
+        assert_eq!(shown, expected);
+        let broken = cluster_without_rooms(b"\xff");
+        assert_eq!(broken, json!({"members": [], "problem": null}));
     }
 
     #[test]

@@ -72,6 +72,13 @@ impl ClientStates {
         elsewhere.is_none_or(|elsewhere| elsewhere.is_here(topic))
     }
 
+    /// Which gateway has a room; `None` where there are no other gateways. In it, `None` says that no gateway
+    /// has the room at the moment.
+    pub fn gateway_of(&self, room: &str) -> Option<Option<Arc<str>>> {
+        let elsewhere = self.elsewhere.as_ref()?;
+        Some(elsewhere.gateway_of(room))
+    }
+
     /// Whether rooms may be at other gateways.
     pub fn may_be_elsewhere(&self) -> bool {
         self.elsewhere.is_some()

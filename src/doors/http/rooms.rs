@@ -68,7 +68,8 @@ pub fn info(state: &HttpState) -> Value {
 }
 
 /// `GET /room`: the rooms that the client may see, each with its id, name, availability, the code of
-/// its problem, where all its states are, and where all its commands are explained.
+/// its problem, where all its states are, and where all its commands are explained. Where several gateways share
+/// the rooms, also the name of the gateway that has it, or null while none has.
 pub async fn list(
     State(state): State<Arc<HttpState>>,
     Authorized(grant): Authorized,
@@ -84,7 +85,7 @@ pub async fn list(
             let topics = RoomTopics::new(id);
             let problem = known(&topics.problem()).unwrap_or_default();
             let url = format!("/{}", topics.start().trim_end_matches('/'));
-            json!({
+            let mut entry = json!({
                 "id": id,
                 "name": name,
                 // A room that could not be started has no topics.
@@ -92,7 +93,11 @@ pub async fn list(
                 "problem": problem["code"],
                 "url": url,
                 "commands": format!("{url}/commands"),
-            })
+            });
+            if let Some(gateway) = store.gateway_of(id) {
+                entry["gateway"] = gateway.as_deref().into();
+            }
+            entry
         })
         .collect();
     response::text("application/json", rooms.to_string())

@@ -311,12 +311,14 @@ async fn try_clear(settings: &MqttSettings, rules: &dyn SharingRules) -> Result<
     let own = Some(settings.gateway_id.as_str());
     let availability = prefix.add(&RoomTopics::ANY.availability());
     let found = survey.retained(&[availability]).await?;
-    let mut filters = Vec::new();
+    let (mut filters, mut rooms) = (Vec::new(), 0_usize);
     for message in found.iter().filter(|message| message.id.as_deref() == own) {
         let topic = prefix.strip(&message.topic);
         let room = topic.and_then(Topic::parse).and_then(|topic| topic.room());
         if let Some(room) = room.filter(|room| !rules.is_configured(room)) {
             filters.push(prefix.add(&RoomTopics::new(room).all()));
+            filters.extend(settings.discovery.of_room(room));
+            rooms += 1;
         }
     }
     if filters.is_empty() {
@@ -327,7 +329,7 @@ async fn try_clear(settings: &MqttSettings, rules: &dyn SharingRules) -> Result<
     let topics: Vec<String> = left.map(|message| message.topic).collect();
     survey.clear(&topics).await?;
     tracing::info!(
-        rooms = filters.len(),
+        rooms,
         topics = topics.len(),
         "cleared what was left of rooms that are configured nowhere any more"
     );

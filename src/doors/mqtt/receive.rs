@@ -184,7 +184,9 @@ impl Receiver {
             return;
         };
         let mut filters = self.extra_filters.iter();
-        if !filters.any(|filter| filter.matches(topic)) {
+        let discovery = &self.context.settings.discovery;
+        let is_room = self.context.settings.shared.is_some() && discovery.room_of(topic).is_some();
+        if !is_room && !filters.any(|filter| filter.matches(topic)) {
             return;
         }
         let inbound = Inbound {

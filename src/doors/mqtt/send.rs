@@ -19,7 +19,7 @@ use super::session::BrokerSession;
 
 use crate::command::{ErrorCode, Failure};
 use crate::state::{Item, StateValue};
-use crate::topics::{GATEWAY_AVAILABILITY, Topic, is_gateway_topic};
+use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, Topic, is_gateway_topic};
 
 /// Adds an item's messages to those of the session that wait. The last message represents the item:
 /// when it is acknowledged, the item is done.
@@ -245,11 +245,30 @@ impl MessageMaker<'_> {
     }
 }
 
-/// Whether this gateway publishes the topic. It may know the states of rooms that others have.
+/// Whether this gateway publishes the topic. It may know the states of rooms that others have, and
+/// `gateway/cluster` is published by the gateway that speaks for all.
 fn is_own(context: &DoorContext, topic: &str) -> bool {
+    if topic == GATEWAY_CLUSTER {
+        return false;
+    }
     let room = Topic::parse(topic).and_then(|topic| topic.room());
     let shared = context.settings.shared.as_ref().zip(room);
     shared.is_none_or(|(shared, room)| shared.publishes(room))
+}
+
+/// Whether this gateway publishes a document of Home Assistant, or clears it. Another one may have the room
+/// since, and what is about the gateways stays.
+fn is_own_document(context: &DoorContext, topic: &str, clears: bool) -> bool {
+    let Some(shared) = context.settings.shared.as_ref() else {
+        return true;
+    };
+    if is_gateway_topic(topic) {
+        return true;
+    }
+    match context.settings.discovery.room_of(topic) {
+        Some(room) => shared.owns(room) || (clears && !shared.rules().is_configured(room)),
+        None => !clears,
+    }
 }
 
 /// The newest value of a topic; an empty payload clears the topic at the broker. `None` for what
@@ -263,7 +282,7 @@ fn state_message(context: &DoorContext, topic: &str) -> Option<Message> {
         }
         _ => (context.store.get(topic), context.settings.at_broker(topic)),
     };
-    if !is_own(context, topic) {
+    if !is_own(context, topic) || !is_own_document(context, topic, value.is_none()) {
         return None;
     }
     let subscriber = &context.subscriber;

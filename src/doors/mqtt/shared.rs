@@ -13,7 +13,7 @@ pub(super) mod memory;
 pub(super) mod messages;
 pub(super) mod room_filters;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,12 +53,18 @@ pub struct SharedRooms {
     pub(super) changed: Notify,
     /// Grants have changed.
     grants: watch::Sender<()>,
+    /// What [`SharedRooms::documents`] or [`SharedRooms::speaks`] answers may have changed.
+    documents: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 pub(super) struct Inner {
     pub hearing: Hearing<SharedCommand, Delivery>,
     pub filters: RoomFilters,
+    /// The filters of the documents that Home Assistant gets of own rooms.
+    pub documents: RoomFilters,
+    /// This gateway says what is about all of them.
+    speaks: bool,
     /// Rooms for which it publishes although it has them not.
     spoken_for: BTreeSet<Arc<str>>,
     /// Own rooms of which the broker was asked what it retains.
@@ -82,6 +88,7 @@ impl SharedRooms {
             inner: Mutex::default(),
             changed: Notify::new(),
             grants: watch::Sender::new(()),
+            documents: watch::Sender::new(0),
         })
     }
 
@@ -110,7 +117,37 @@ impl SharedRooms {
             inner.follow(room);
         }
         drop(inner);
+        self.documents_changed();
         self.changed.notify_one();
+    }
+
+    pub(super) fn documents_changed(&self) {
+        self.documents.send_modify(|changes| *changes += 1);
+    }
+}
+
+/// For who publishes documents about rooms.
+impl SharedRooms {
+    /// The rooms that this gateway has, each with whether the broker has answered the filter of its document.
+    pub fn documents(&self) -> BTreeMap<Arc<str>, bool> {
+        let inner = self.lock();
+        let own = (inner.hearing.roles()).filter(|(_, role)| *role == RoomRole::Owner);
+        own.map(|(room, _)| {
+            let documents = &inner.documents;
+            let is_answered = documents.is_granted(room) || documents.refusal(room).is_some();
+            (room.clone(), is_answered)
+        })
+        .collect()
+    }
+
+    /// Whether this gateway says what is about all of them.
+    pub fn speaks(&self) -> bool {
+        self.lock().speaks
+    }
+
+    /// Changes whenever one of these answers may have changed.
+    pub fn document_changes(&self) -> watch::Receiver<u64> {
+        self.documents.subscribe()
     }
 }
 
@@ -170,6 +207,14 @@ impl SharedRooms {
     /// no others any more.
     pub fn speak_for(&self, rooms: impl IntoIterator<Item = Arc<str>>) {
         self.lock().spoken_for = rooms.into_iter().collect();
+    }
+
+    /// This gateway says what is about all of them, or another one does.
+    pub fn speak(&self, speaks: bool) {
+        let before = std::mem::replace(&mut self.lock().speaks, speaks);
+        if before != speaks {
+            self.documents_changed();
+        }
     }
 
     /// What this gateway is for a room; `None` if it does not hear it.
@@ -302,8 +347,12 @@ impl Inner {
             Some(_) => self.filters.want(room),
             None => self.filters.give_up(room),
         }
-        if self.hearing.role(room) != Some(RoomRole::Owner) {
-            self.swept.remove(room);
+        match self.hearing.role(room) {
+            Some(RoomRole::Owner) => self.documents.want(room),
+            _ => {
+                self.swept.remove(room);
+                self.documents.give_up(room);
+            }
         }
     }
 }

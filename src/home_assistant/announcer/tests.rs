@@ -288,3 +288,55 @@ fn a_document_that_another_gateway_clears_is_published_again() {
     assert_eq!(it.received("1", None, Author::AnotherGateway, later), None);
     assert_eq!(published(&it.due(later)), [document(&["a"])]);
 }
+
+/// One of several gateways.
+fn shared() -> (Setup, Instant) {
+    let (mut it, now) = connected();
+    it.announcer = Announcer::shared(Delays::default());
+    it.announcer.connected(now);
+    (it, now)
+}
+
+#[test]
+fn a_document_that_the_earlier_gateway_has_published_is_not_published_again() {
+    let (mut it, now) = shared();
+    it.expect("1");
+    assert!(it.knows("1") && it.is_expected("1"));
+    it.received("1", Some(document(&["a", "b"])), Author::ThisGateway, now);
+    assert!(it.due(now + 60 * SECOND).is_empty());
+    // The device has not told everything yet, and what it had stays.
+    let now = now + 60 * SECOND;
+    it.update("1", document(&["a"]), true, now);
+    let actions = it.due(now + 2 * SECOND);
+    let [Action::Keep(id, kept)] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!((&**id, kept.document()), ("1", document(&["a", "b"])));
+    // Something new is published.
+    it.update("1", document(&["a", "b", "c"]), true, now + 3 * SECOND);
+    let actions = it.due(now + 5 * SECOND);
+    assert_eq!(published(&actions), [document(&["a", "b", "c"])]);
+    // The earlier gateway's last document comes late: it does not stay.
+    it.received("1", Some(document(&["a"])), Author::ThisGateway, now);
+    let actions = it.due(now + 9 * SECOND);
+    assert_eq!(published(&actions), [document(&["a", "b", "c"])]);
+}
+
+#[test]
+fn a_device_that_has_gone_to_another_gateway_is_not_touched_any_more() {
+    let (mut it, now) = shared();
+    it.update("1", document(&["a"]), true, now);
+    it.hand_over("1");
+    assert!(it.due(now + 60 * SECOND).is_empty());
+    assert!(!it.knows("1"));
+    assert_eq!(it.forget("1"), None);
+    it.update("1", document(&["a"]), true, now + 61 * SECOND);
+    it.due(now + 63 * SECOND);
+    it.hand_over("1");
+    assert_eq!(it.received("1", None, Author::Unknown, now), None);
+    it.home_assistant_started(now + 64 * SECOND, 0.0);
+    assert_eq!(it.due(now + 64 * SECOND), [Action::Repeat]);
+    // It was removed from the configuration while it was here.
+    it.update("2", document(&["a"]), true, now);
+    assert_eq!(it.forget("2"), Some(Action::Clear("2".into())));
+}

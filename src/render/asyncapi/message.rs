@@ -81,13 +81,14 @@ pub fn file(content_type: &str) -> Value {
 
 /// The message of a topic whose value comes from the gateway itself.
 pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
-    if topic == Topic::Gateway("log") {
-        return json!({"payload": log_entry()});
-    }
     let below = match topic {
         Topic::Room { below, .. } => below,
-        Topic::Gateway("availability") => Below::Availability,
-        Topic::Gateway(other) => Below::Other(other),
+        Topic::Gateway(below) => match below.trim_start_matches("{gateway}/") {
+            "log" => return json!({"payload": log_entry()}),
+            "cluster" => return json!({"payload": cluster()}),
+            "availability" => Below::Availability,
+            other => Below::Other(other),
+        },
     };
     let payload = match below {
         Below::Availability => json!({"enum": ["online", "offline"]}),
@@ -151,6 +152,72 @@ fn log_entry() -> Value {
             "kind": {"enum": ["line", "offline"]},
             "room": {"type": ["string", "null"]},
             "text": {"type": "string"},
+        },
+    })
+}
+
+/// The gateways that share their rooms.
+fn cluster() -> Value {
+    let count = json!({"type": "integer", "minimum": 0});
+    json!({
+        "type": "object",
+        "required": ["from", "state", "members", "shards", "unowned", "placement", "problem"],
+        "properties": {
+            "from": {"type": "string", "description": "The gateway that says so."},
+            "state": {
+                "enum": ["ok", "joining", "leaving", "no_cluster", "ended"],
+                "description": "How that gateway stands to the cluster.",
+            },
+            "members": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["name", "state", "shards", "version", "since"],
+                    "properties": {
+                        "name": {"type": "string"},
+                        "state": {"enum": ["ok", "leaving"]},
+                        "shards": count,
+                        "rooms": count,
+                        "version": {"type": "string"},
+                        "since": {"type": ["string", "null"], "format": "date-time"},
+                        "weight": count,
+                        "advertise": {"type": "string"},
+                        "configuration": {
+                            "type": "string",
+                            "description": "The same where the configuration of the rooms is the same.",
+                        },
+                    },
+                },
+            },
+            "shards": count,
+            "rooms": count,
+            "unowned": {
+                "type": "integer", "minimum": 0,
+                "description": "How many shards no gateway has.",
+            },
+            "unowned_rooms": count,
+            "differing": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "The gateways whose configuration of the rooms differs from that of this one.",
+            },
+            "placement": {
+                "type": "string",
+                "description": "Changes whenever a room changes its gateway.",
+            },
+            "problem": {
+                "anyOf": [
+                    {"type": "null"},
+                    {
+                        "type": "object",
+                        "required": ["code"],
+                        "properties": {
+                            "code": {"enum": ["no_cluster", "joining", "leaving", "ended", "no_owner", "differing"]},
+                            "message": {"type": "string"},
+                        },
+                    },
+                ],
+            },
         },
     })
 }

@@ -46,6 +46,13 @@
     states[`${at}/audio/muted`] = number % 3 === 0;
     states[`${at}/audio/volume`] = number % 100;
   }
+  // Several gateways, with names as long as they may be, one that leaves, and everything that can be wrong.
+  const member = (name, changes) => ({ name, state: "ok", shards: 341, rooms: 12345, version: LONG, since: "2026-01-02T03:04:05Z", weight: 100, advertise: `https://${LONG}.example.com:8080`, configuration: "ab12", ...changes });
+  states["gateway/cluster"] = {
+    from: "g".repeat(32), state: "ok", shards: 1024, rooms: 50000, unowned: 1, unowned_rooms: 49, differing: ["W".repeat(32)], placement: "ab",
+    members: [member("g".repeat(32)), member("W".repeat(32), { state: "leaving", version: "2", configuration: "cd34" }), member("gw-3", { since: null })],
+    problem: { code: "no_owner", message: LONG },
+  };
   window.unanswered = 0;
   window.WebSocket = class extends WebSocket {
     send(text) {

@@ -141,3 +141,31 @@ async fn more_commands_than_a_queue_holds_do_not_wait() {
     assert_eq!(busy, 64);
     cluster.stop().await;
 }
+
+#[tokio::test]
+async fn the_list_of_rooms_says_which_gateway_has_each() {
+    let cluster = two().await;
+    let gateways = async |name: &str| -> Vec<Value> {
+        let list: Value = get(&cluster.url(name, "/room")).await.json().await.unwrap();
+        let rooms = list.as_array().unwrap().iter();
+        rooms.map(|room| room["gateway"].clone()).collect()
+    };
+    for name in ["a", "b"] {
+        assert_eq!(gateways(name).await, [json!("a"), json!("b")]);
+    }
+    cluster.say("1", Owner::Moving);
+    assert_eq!(gateways("b").await, [Value::Null, json!("b")]);
+    cluster.say("1", Owner::Nobody);
+    assert_eq!(gateways("b").await, [Value::Null, json!("b")]);
+    cluster.say("1", Owner::Gateway("a"));
+    cluster.moves("1", "a", "b").await;
+    for name in ["a", "b"] {
+        assert_eq!(gateways(name).await, [json!("b"), json!("b")]);
+    }
+    cluster.stop().await;
+    // A gateway that is alone says nothing of gateways.
+    let doors = poly2mqtt_test_support::door::Doors::start().await;
+    let list: Value = get(&doors.url("/room")).await.json().await.unwrap();
+    assert!(list[0].get("gateway").is_none(), "{list}");
+    doors.stop().await;
+}

@@ -1,6 +1,7 @@
 //! Who is let in between gateways, and what tokens of clients permit.
 use super::*;
 use poly2mqtt::config::AccessLevel;
+use poly2mqtt::state::StateValue;
 use poly2mqtt_test_support::door::{Doors, certificate};
 use poly2mqtt_test_support::soon;
 use tokio_tungstenite::connect_async;
@@ -120,6 +121,30 @@ async fn a_token_for_some_rooms_learns_nothing_of_others_wherever_they_are() {
         .await
         .unwrap();
     assert_eq!(list.as_array().unwrap().len(), 1);
+    assert_eq!(list[0]["gateway"], "b");
+    // Which gateways there are, and nothing of how many rooms they have.
+    let document = json!({
+        "from": "a", "state": "ok", "shards": 1024, "rooms": 3, "unowned": 0, "unowned_rooms": 0,
+        "members": [{"name": "a", "shards": 512, "rooms": 1, "advertise": "http://10.0.0.1"}],
+        "differing": ["b"], "placement": "ab",
+        "problem": {"code": "differing", "message": "1 rooms differ"},
+    });
+    let store = cluster.gateways["a"].service.store();
+    store.set("gateway/cluster", StateValue::text(document.to_string()));
+    let seen: Value = get(&url("/gateway/cluster", "one-room-token"))
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        seen,
+        json!({
+            "from": "a", "state": "ok", "shards": 1024, "unowned": 0, "placement": "ab",
+            "members": [{"name": "a", "shards": 512}], "problem": {"code": "differing"},
+        })
+    );
+    let whole = get(&url("/gateway/cluster", "a-reader-token")).await;
+    assert_eq!(whole.json::<Value>().await.unwrap(), document);
     for (room, payload, token, code) in [
         ("3", "40", "one-room-token", "forbidden"),
         ("2", "40", "a-reader-token", "forbidden"),

@@ -87,6 +87,7 @@ const NOT_RUN: &[(&str, &str)] = &[
         "makes folders in the checkout, for the line after it",
     ),
     ("POLY2MQTT_FAULTS_SECONDS=", "runs for an hour"),
+    ("POLY2MQTT_CLUSTER_", "runs for an hour"),
     ("POLY2MQTT_TEST_", "runs tests; .ci/run does"),
     ("pngquant ", "writes the pictures of the pages again"),
 ];

@@ -60,6 +60,7 @@ async fn published(topic: &str, payload: &[u8], connected_before: bool) {
         document_limits: limits,
         may_clear: watch::channel(true).1,
         telemetry: Arc::default(),
+        sharing: None,
     };
     let publisher = Publisher::start(namespace, STATUS.into(), Delays::default(), rooms, links);
     for _ in 0..2 {

@@ -74,6 +74,7 @@ fn door(tokens: &str) -> (Arc<Gateway>, Router) {
     let look = Arc::new(|| Sample {
         rooms: Default::default(),
         broker_connected: None,
+        cluster: None,
     });
     let settings = HttpSettings {
         hosts: vec!["av.example".to_owned()],

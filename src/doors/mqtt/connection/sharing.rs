@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use super::{Connection, ConnectionLost};
 use crate::doors::mqtt::packets::SubAck;
 use crate::doors::mqtt::session::BrokerSession;
-use crate::doors::mqtt::shared::SharedRooms;
+use crate::doors::mqtt::settings::MqttSettings;
 use crate::doors::mqtt::shared::messages::{DONE, MOVED, ROOMS_A_MARKER, done, marker};
-use crate::doors::mqtt::shared::room_filters::{FilterRequest, RefusedRoom};
+use crate::doors::mqtt::shared::room_filters::{FilterRequest, RefusedRoom, RoomFilters};
+use crate::doors::mqtt::shared::{Inner, SharedRooms};
 use crate::doors::mqtt::subscription::{filters, gateway_filter, rooms_filter};
 use crate::doors::mqtt::{DoorContext, RoomRole};
 use crate::topics::{RoomTopics, gateway_topic};
@@ -24,9 +25,38 @@ use crate::topics::{RoomTopics, gateway_topic};
 /// What it means that a room's filter is not granted.
 const ROOM_NOT_HEARD: &str = "no command of this room arrives here; others do. It is asked for again from \
                               time to time: check the broker's access rules for this user";
+/// What it means that the filter of a room's document is not granted.
+const DOCUMENT_NOT_HEARD: &str = "what the broker holds of this room for Home Assistant is not known, so entities \
+                                  may change for a moment when the room comes to this gateway";
 /// What a packet of filters has beside them, and each filter beside its topic (MQTT 5, section 3.8).
 const SUBSCRIBE_OVERHEAD: usize = 16;
 const FILTER_OVERHEAD: usize = 3;
+
+/// The two kinds of filters of a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FilterKind {
+    /// Everything of the room, for its commands.
+    Room,
+    /// Its document for Home Assistant.
+    Document,
+}
+
+impl FilterKind {
+    fn of(self, inner: &mut Inner) -> &mut RoomFilters {
+        match self {
+            Self::Room => &mut inner.filters,
+            Self::Document => &mut inner.documents,
+        }
+    }
+}
+
+fn filter_path(settings: &MqttSettings, kind: FilterKind, room: &str) -> String {
+    match kind {
+        FilterKind::Room => settings.prefix.add(&RoomTopics::new(room).all()),
+        // Without such documents nothing is asked for.
+        FilterKind::Document => settings.discovery.of_room(room).unwrap_or_default(),
+    }
+}
 
 impl Connection {
     /// Does what is due for shared rooms.
@@ -42,7 +72,10 @@ impl Connection {
         if !session.subscription.is_answered {
             return Ok(());
         }
-        self.follow_filters(&shared, session)?;
+        self.follow_filters(&shared, session, FilterKind::Room)?;
+        if self.context.settings.discovery.rooms.is_some() {
+            self.follow_filters(&shared, session, FilterKind::Document)?;
+        }
         self.publish_markers(&shared, session)?;
         if !session.is_ready {
             self.check_ready(session);
@@ -61,7 +94,7 @@ impl Connection {
         for room in inner.hearing.take_removed() {
             inner.follow(&room);
         }
-        if inner.filters.is_overdue(now) {
+        if inner.filters.is_overdue(now) || inner.documents.is_overdue(now) {
             return Err(ConnectionLost::SubscribeTimeout);
         }
         if !self.receiver.lacks_retain_flag && session.is_ready {
@@ -94,10 +127,11 @@ impl Connection {
         &mut self,
         shared: &SharedRooms,
         session: &mut BrokerSession,
+        kind: FilterKind,
     ) -> Result<(), ConnectionLost> {
-        let prefix = self.context.settings.prefix.clone();
         let largest = session.limits.largest_packet;
-        let path = |room: &str| prefix.add(&RoomTopics::new(room).all());
+        let context = self.context.clone();
+        let path = |room: &str| filter_path(&context.settings, kind, room);
         let fits = |rooms: &[Arc<str>]| {
             let mut size = SUBSCRIBE_OVERHEAD;
             let sizes = rooms.iter().map(|room| path(room).len() + FILTER_OVERHEAD);
@@ -109,7 +143,7 @@ impl Connection {
         };
         loop {
             let now = Instant::now();
-            let request = shared.lock().filters.next(now, fits);
+            let request = kind.of(&mut shared.lock()).next(now, fits);
             let (rooms, is_sweep) = match request {
                 None => return Ok(()),
                 Some(FilterRequest::Unsubscribe(rooms)) => {
@@ -125,9 +159,10 @@ impl Connection {
                 Some(FilterRequest::Subscribe(rooms)) => (rooms, false),
                 Some(FilterRequest::Sweep(rooms)) => (rooms, true),
             };
+            let wants_retained = is_sweep || kind == FilterKind::Document;
             let filters = rooms.iter().map(|room| Filter {
                 path: path(room),
-                retain_forward_rule: match is_sweep {
+                retain_forward_rule: match wants_retained {
                     true => RetainForwardRule::OnEverySubscribe,
                     false => RetainForwardRule::Never,
                 },
@@ -136,7 +171,7 @@ impl Connection {
             let mut subscribe = Subscribe::new_many(filters, None);
             subscribe.pkid = session.inflight.next_id();
             let id = subscribe.pkid;
-            shared.lock().filters.asked(id, rooms, is_sweep, now);
+            kind.of(&mut shared.lock()).asked(id, rooms, is_sweep, now);
             session.link.put(&Packet::Subscribe(subscribe))?;
         }
     }
@@ -146,31 +181,37 @@ impl Connection {
         let Some(shared) = &self.context.settings.shared else {
             return false;
         };
-        let answered = shared.lock().filters.answered(ack, Instant::now());
-        let Some((refused, weakened)) = answered else {
+        let answered = [FilterKind::Room, FilterKind::Document].into_iter();
+        let answered = answered.map(|kind| {
+            let answered = kind.of(&mut shared.lock()).answered(ack, Instant::now());
+            answered.map(|answered| (kind, answered))
+        });
+        let Some((kind, (refused, weakened))) = answered.flatten().next() else {
             return false;
         };
         for refused in refused {
-            self.tell_refused(&refused);
+            self.tell_refused(kind, &refused);
         }
         for room in weakened {
-            let filter = self.room_filter(&room);
+            let filter = filter_path(&self.context.settings, kind, &room);
             self.context.telemetry.broker_weakened_subscription(&filter);
         }
-        shared.grants_changed();
+        match kind {
+            FilterKind::Room => shared.grants_changed(),
+            FilterKind::Document => shared.documents_changed(),
+        }
         shared.changed.notify_one();
         true
     }
 
-    fn room_filter(&self, room: &str) -> String {
-        let prefix = &self.context.settings.prefix;
-        prefix.add(&RoomTopics::new(room).all())
-    }
-
-    fn tell_refused(&self, refused: &RefusedRoom) {
-        let filter = self.room_filter(&refused.room);
+    fn tell_refused(&self, kind: FilterKind, refused: &RefusedRoom) {
+        let filter = filter_path(&self.context.settings, kind, &refused.room);
+        let effect = match kind {
+            FilterKind::Room => ROOM_NOT_HEARD,
+            FilterKind::Document => DOCUMENT_NOT_HEARD,
+        };
         let telemetry = &self.context.telemetry;
-        telemetry.broker_refused_subscription(&filter, &refused.reason, ROOM_NOT_HEARD);
+        telemetry.broker_refused_subscription(&filter, &refused.reason, effect);
     }
 
     /// The connection ended, perhaps because of a room's filter.
@@ -181,13 +222,17 @@ impl Connection {
         let mut inner = shared.lock();
         inner.hearing.disconnected();
         let words = lost.to_string();
-        let left_out =
-            (inner.filters).connection_ended(&words, lost.can_mean_filter(), Instant::now());
+        let (can_mean_filter, now) = (lost.can_mean_filter(), Instant::now());
+        let left_out = [FilterKind::Room, FilterKind::Document].map(|kind| {
+            let filters = kind.of(&mut inner);
+            let left_out = filters.connection_ended(&words, can_mean_filter, now);
+            left_out.map(|left_out| (kind, left_out))
+        });
         inner.swept.clear();
         drop(inner);
         shared.grants_changed();
-        if let Some(left_out) = left_out {
-            self.tell_refused(&left_out);
+        for (kind, left_out) in left_out.into_iter().flatten() {
+            self.tell_refused(kind, &left_out);
             self.backoff.cause_found();
         }
     }

@@ -1,0 +1,176 @@
+//! What people and monitoring see of the cluster: `gateway/cluster`, metrics, the part of `gateway/health`.
+//!
+//! Reads, and decides nothing. The follower tells it of changes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::placed_rooms::PlacedRooms;
+use crate::cluster::link::LinkStatus;
+use crate::cluster::{
+    BootInstant, ClusterCounts, ClusterFacts, ClusterState, ClusterView, FENCE, Fence,
+    cluster_document, differing_members, state_word,
+};
+use crate::doors::mqtt::SharedRooms;
+use crate::telemetry::{ClusterSample, Telemetry};
+
+/// What the log was told last.
+#[derive(Debug, Default)]
+struct Told {
+    /// Requests could begin since it joined.
+    was_in: bool,
+    /// There is no contact with etcd.
+    is_cut_off: bool,
+    /// The gateways that have other rooms.
+    differing: Vec<String>,
+}
+
+/// A change of the contact with etcd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Contact {
+    Lost,
+    Back,
+}
+
+impl Told {
+    /// What is to be told of this state.
+    fn contact(&mut self, state: ClusterState) -> Option<Contact> {
+        match state {
+            // One that has just joined waits for its first acknowledgement.
+            ClusterState::NoCluster if self.was_in && !self.is_cut_off => {
+                self.is_cut_off = true;
+                Some(Contact::Lost)
+            }
+            ClusterState::NoCluster => None,
+            ClusterState::Ok | ClusterState::Leaving => {
+                self.was_in = true;
+                std::mem::take(&mut self.is_cut_off).then_some(Contact::Back)
+            }
+            ClusterState::Joining | ClusterState::Ended => {
+                self.was_in = false;
+                self.is_cut_off = false;
+                None
+            }
+        }
+    }
+}
+
+/// The cluster, to be looked at.
+#[derive(Debug)]
+pub struct ClusterStatus {
+    placed: Arc<PlacedRooms>,
+    fence: Fence,
+    shared: Option<Arc<SharedRooms>>,
+    telemetry: Arc<Telemetry>,
+    /// What was told last.
+    told: Mutex<Told>,
+}
+
+impl ClusterStatus {
+    /// Of a gateway that has not joined yet.
+    pub fn new(
+        placed: Arc<PlacedRooms>,
+        fence: Fence,
+        shared: Option<Arc<SharedRooms>>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self {
+            placed,
+            fence,
+            shared,
+            telemetry,
+            told: Mutex::default(),
+        }
+    }
+
+    /// The events.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// The cluster looks like this: counts what that means.
+    pub fn seen(&self, view: &ClusterView) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match told.contact(view.state) {
+            Some(Contact::Lost) => self.telemetry.fence_closed(view.problem.as_deref()),
+            Some(Contact::Back) => self.telemetry.fence_opened(),
+            None => {}
+        }
+        let differing = differing_members(view);
+        if told.differing != differing {
+            self.telemetry.configurations_differ(&differing);
+            told.differing = differing.into_iter().map(str::to_owned).collect();
+        }
+    }
+
+    /// The payload of `gateway/cluster`. `lacks_owners`: shards are without an owner for longer than a move takes.
+    pub fn document(&self, view: &ClusterView, lacks_owners: bool) -> String {
+        let facts = ClusterFacts {
+            rooms: self.placed.shard_rooms(),
+            lacks_owners,
+        };
+        cluster_document(view, &facts).to_string()
+    }
+
+    /// The values of this moment.
+    pub fn sample(&self, links: Option<&LinkStatus>) -> ClusterSample {
+        let view = self.placed.view();
+        let counts = ClusterCounts::of(&view, &self.placed.shard_rooms());
+        let now = BootInstant::now();
+        let closes_at = self.fence.closes_at();
+        let is_open = self.fence.may_begin(now);
+        let (links, links_connected) = links.map(LinkStatus::counts).unwrap_or_default();
+        let shared = self.shared.as_ref();
+        let (remembered, forgotten) = shared.map(|it| it.remembered()).unwrap_or_default();
+        // The fence was set by the sending of the last heartbeat.
+        let heartbeat_age = (closes_at.as_nanos() > 0).then(|| match is_open {
+            true => FENCE.saturating_sub(closes_at.since(now)),
+            false => FENCE + now.since(closes_at),
+        });
+        ClusterSample {
+            state: state_word(view.state),
+            contact: is_open,
+            heartbeat_age,
+            members: counts.members,
+            own_shards: counts.own_shards,
+            own_rooms: usize::try_from(counts.own_rooms).unwrap_or(usize::MAX),
+            unowned_shards: counts.unowned_shards,
+            differing_members: differing_members(&view).len(),
+            links,
+            links_connected,
+            remembered,
+            forgotten,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_loss_of_contact_is_told_once_and_joining_is_none() {
+        use ClusterState::{Ended, Joining, Leaving, NoCluster, Ok};
+        let (lost, back) = (Some(Contact::Lost), Some(Contact::Back));
+        let mut told = Told::default();
+        for (state, expected) in [
+            (Joining, None),
+            (NoCluster, None),
+            (Ok, None),
+            (NoCluster, lost),
+            (NoCluster, None),
+            (Ok, back),
+            (Ok, None),
+            (Leaving, None),
+            (NoCluster, lost),
+            (Leaving, back),
+            (NoCluster, lost),
+            // It was removed meanwhile.
+            (Joining, None),
+            (NoCluster, None),
+            (Ok, None),
+            (Ended, None),
+        ] {
+            assert_eq!(told.contact(state), expected, "{state:?}");
+        }
+    }
+}
