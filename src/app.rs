@@ -40,7 +40,7 @@ use crate::state::StateStore;
 use crate::telemetry::{LogRing, Telemetry};
 
 pub use certificates::Certificates;
-pub use cluster::{etcd_settings, rooms_digest};
+pub use cluster::etcd_settings;
 pub use home_assistant::entity_id_clashes;
 pub use mqtt::try_broker;
 

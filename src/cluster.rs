@@ -8,6 +8,7 @@
 //! placement    room → shard → wanted owner
 //! fence        until when a request may begin
 //! record       what a member writes about itself
+//! room_digests which rooms a member has, for the others to compare
 //! table        who owns which shard, in one key
 //! registry     the two functions that a store needs: list, compare and swap
 //! etcd         the registry over etcd's JSON interface
@@ -32,6 +33,7 @@ mod metered;
 mod placement;
 mod record;
 mod registry;
+mod room_digests;
 mod sessions;
 mod survey;
 mod table;
@@ -51,7 +53,8 @@ pub use record::{MemberRecord, Owner};
 pub use registry::{
     Condition, Entry, Read, Registry, RegistryError, Transaction, TransactionReply, Write,
 };
+pub use room_digests::{NamedRooms, RoomDigests, RoomsDocument, ShardDigest, ShardDigests};
 pub use sessions::ClusterSessions;
 pub use survey::{ClusterSurvey, SurveyedMember, try_writing};
 pub use table::Table;
-pub use view::{ClusterState, ClusterView, MemberView};
+pub use view::{ClusterState, ClusterView, DifferingShard, MemberView};

@@ -127,7 +127,8 @@ impl NotRunning {
 /// A room and the configuration it was started with.
 #[derive(Debug)]
 struct RunningRoom {
-    config: config::RoomConfig,
+    /// On the heap: a map's nodes have room to spare, and that is less for smaller values.
+    config: Box<config::RoomConfig>,
     max_payload: usize,
     room: Room,
 }
@@ -216,7 +217,7 @@ impl Rooms {
         let settings = self.settings(id.shared(), room, max_payload);
         let started = Room::start(settings, self.store.clone(), stops, arrival)?;
         Ok(RunningRoom {
-            config: room.clone(),
+            config: Box::new(room.clone()),
             max_payload,
             room: started,
         })
@@ -303,7 +304,7 @@ impl Rooms {
         let (unchanged, changed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut *rooms)
             .into_iter()
             .partition(|(id, running)| {
-                config.rooms.get(&**id) == Some(&running.config)
+                config.rooms.get(&**id) == Some(&*running.config)
                     && running.max_payload == config.mqtt.max_payload
             });
         *rooms = unchanged;

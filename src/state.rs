@@ -138,18 +138,18 @@ impl StateStore {
     pub fn set(&self, topic: &str, value: StateValue) -> bool {
         let value = StoredValue::from(value);
         let mut inner = self.lock();
-        let (topic, change) = match inner.values.get_mut(topic) {
-            Some((_, old)) if *old == value => return false,
-            Some((topic, old)) => {
+        let change = match inner.values.get_mut(topic) {
+            Some(old) if *old == value => return false,
+            Some(old) => {
                 *old = value;
-                (topic.clone(), Change::Value)
+                Change::Value
             }
             None => {
-                let topic: Arc<str> = Arc::from(topic);
-                inner.values.insert(topic.clone(), value);
-                (topic, Change::Presence)
+                inner.values.insert(topic, value);
+                Change::Presence
             }
         };
+        let topic = Arc::from(topic);
         inner.tell(|subscriber| subscriber.state_changed(&topic, change));
         true
     }
@@ -157,9 +157,10 @@ impl StateStore {
     /// Removes a topic; tells the subscribers and returns true if it was there.
     pub fn clear(&self, topic: &str) -> bool {
         let mut inner = self.lock();
-        let Some((topic, _)) = inner.values.remove(topic) else {
+        if inner.values.remove(topic).is_none() {
             return false;
-        };
+        }
+        let topic = Arc::from(topic);
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
         true
     }
@@ -168,8 +169,8 @@ impl StateStore {
     /// still hold a value of it.
     pub fn clear_everywhere(&self, topic: &str) {
         let mut inner = self.lock();
-        let known = inner.values.remove(topic).map(|(topic, _)| topic);
-        let topic = known.unwrap_or_else(|| Arc::from(topic));
+        inner.values.remove(topic);
+        let topic = Arc::from(topic);
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
     }
 
@@ -195,7 +196,7 @@ impl StateStore {
     pub fn insert_quietly(&self, values: Vec<(Arc<str>, StateValue)>) {
         let mut inner = self.lock();
         for (topic, value) in values {
-            inner.values.insert(topic, StoredValue::from(value));
+            inner.values.insert(&topic, StoredValue::from(value));
         }
     }
 
@@ -208,9 +209,11 @@ impl StateStore {
     pub fn take_room_quietly(&self, room: &str) -> Vec<(Arc<str>, StateValue)> {
         let topics = self.topics_below(&RoomTopics::new(room).start());
         let mut inner = self.lock();
-        let taken = topics.into_iter();
-        let taken = taken.filter_map(|topic| inner.values.remove(&topic));
-        taken.map(|(topic, value)| (topic, value.into())).collect()
+        let taken = topics.into_iter().filter_map(|topic| {
+            let value = inner.values.remove(&topic)?;
+            Some((topic, value.into()))
+        });
+        taken.collect()
     }
 
     /// The status of a room; `None` if it is not configured.
@@ -221,7 +224,7 @@ impl StateStore {
     /// Tells the subscribers of every topic, as if each had changed.
     pub fn repeat(&self) {
         let mut inner = self.lock();
-        let topics: Vec<_> = inner.values.topics_below("").cloned().collect();
+        let topics: Vec<_> = inner.values.topics_below("").collect();
         for topic in topics {
             inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Value));
         }
@@ -231,8 +234,8 @@ impl StateStore {
     /// Tells the subscribers of one topic, as if it had changed.
     pub fn repeat_topic(&self, topic: &str) {
         let mut inner = self.lock();
-        if let Some((topic, _)) = inner.values.get(topic) {
-            let topic = topic.clone();
+        if inner.values.get(topic).is_some() {
+            let topic = Arc::from(topic);
             inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Value));
         }
     }
@@ -247,11 +250,7 @@ impl StateStore {
     /// The value of a state.
     pub fn get(&self, topic: &str) -> Option<StateValue> {
         // Decompressed when the store is free again.
-        let value = self
-            .lock()
-            .values
-            .get(topic)
-            .map(|(_, value)| value.clone());
+        let value = self.lock().values.get(topic).cloned();
         value.map(StateValue::from)
     }
 
@@ -267,7 +266,7 @@ impl StateStore {
 
     /// The names of all topics that start with `prefix`, in order; `""` for all.
     pub fn topics_below(&self, prefix: &str) -> Vec<Arc<str>> {
-        self.lock().values.topics_below(prefix).cloned().collect()
+        self.lock().values.topics_below(prefix).collect()
     }
 
     /// Adds a subscriber. It is removed when its last strong reference is dropped.

@@ -5,14 +5,12 @@
 //!
 //! ```text
 //! placed_rooms  whose each room is, for rooms, doors and links
-//! roles         which rooms this gateway hears at the broker without having them
 //! status        what people and monitoring see of the cluster
 //! follower      the task that follows the cluster: starts, hands over and ends rooms
 //! ```
 
 mod follower;
 mod placed_rooms;
-mod roles;
 mod status;
 
 use std::sync::Arc;
@@ -37,7 +35,7 @@ use crate::telemetry::Telemetry;
 
 use follower::{Change, Follower};
 use placed_rooms::PlacedRooms;
-pub use placed_rooms::digest as rooms_digest;
+
 use status::ClusterStatus;
 
 /// How long a gateway that has left waits for the markers of the rooms' next owners. A former owner waits for two
@@ -108,7 +106,7 @@ impl JoiningCluster {
             advertise: cluster.advertise.clone(),
             weight: cluster.weight,
             version: env!("CARGO_PKG_VERSION").into(),
-            rooms: placed_rooms::digest(config),
+            rooms: config.room_digests(),
             since: unix_now(),
         };
         let (handle, events, keeper) = join(etcd, identity);
@@ -228,7 +226,7 @@ impl RunningCluster {
     /// A new configuration, before its rooms are applied.
     pub fn reloading(&self, config: &Config) {
         self.placed.configure(config);
-        self.cluster.set_rooms(placed_rooms::digest(config));
+        self.cluster.set_rooms(config.room_digests());
     }
 
     /// The rooms of the new configuration have been applied.

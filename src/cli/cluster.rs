@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::CliError;
 use super::config_file::ConfigFile;
 use super::output::print;
-use crate::app::{etcd_settings, rooms_digest};
+use crate::app::etcd_settings;
 use crate::cluster::{ClusterSurvey, Etcd, EtcdSettings};
 use crate::config::{ClusterConfig, Config};
 use report::{Endpoint, Report};
@@ -102,7 +102,7 @@ async fn look(config: &Config, cluster: &ClusterConfig) -> Result<Report, CliErr
         survey,
         silent,
         rooms: config.rooms.keys().map(ToString::to_string).collect(),
-        digest: rooms_digest(config),
+        digest: config.room_digests().shards().digest(),
     })
 }
 

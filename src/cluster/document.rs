@@ -110,6 +110,7 @@ pub fn cluster_document(view: &ClusterView, facts: &ClusterFacts) -> Value {
         "unowned": counts.unowned_shards,
         "unowned_rooms": counts.unowned_rooms,
         "differing": differing_members(view),
+        "differing_rooms": differing_rooms(view),
         "placement": placement_digest(view),
         "problem": problem(view, facts, counts),
     })
@@ -123,6 +124,12 @@ pub fn differing_members(view: &ClusterView) -> Vec<&str> {
     };
     let differ = view.members.iter().filter(|other| other.rooms != own.rooms);
     differ.map(|member| &*member.name).collect()
+}
+
+/// The rooms whose configuration is not the same at all members, as far as they have named them.
+fn differing_rooms(view: &ClusterView) -> Vec<&str> {
+    let rooms = view.differing.iter().flat_map(|shard| &shard.rooms);
+    rooms.map(String::as_str).collect()
 }
 
 /// The word for a state, here and in `gateway/health`.
@@ -230,6 +237,7 @@ mod tests {
             members: members.into(),
             owners: owners.collect(),
             revision: 7,
+            ..ClusterView::unknown("gw-2")
         }
     }
 

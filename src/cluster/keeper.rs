@@ -17,10 +17,14 @@ use super::fence::Fence;
 use super::members::{Action, GainedShard, HeldShard, Members, Notice};
 use super::record::MemberRecord;
 use super::registry::{Registry, RegistryError, TransactionReply};
-use super::view::ClusterView;
+use super::room_digests::RoomDigests;
+use super::view::{ClusterView, DifferingShard};
 
 /// Longest sleep without a look at the clock: the timer stands still while the machine sleeps.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
+
+/// How many rooms the log names whose configurations differ.
+const NAMED_IN_LOG: usize = 10;
 
 /// What the gateway has to do with its rooms, in this order.
 #[derive(Debug)]
@@ -48,8 +52,8 @@ pub struct ClusterIdentity {
     pub weight: u32,
     /// The version of its program.
     pub version: String,
-    /// The digest of its configuration of the rooms.
-    pub rooms: String,
+    /// The rooms of its configuration.
+    pub rooms: RoomDigests,
     /// When it started, in seconds since 1970.
     pub since: u64,
 }
@@ -58,7 +62,7 @@ enum Order {
     Stopped(HeldShard),
     Drain,
     Leave,
-    Rooms(String),
+    Rooms(RoomDigests),
     Weight(u32),
 }
 
@@ -108,9 +112,9 @@ impl Cluster {
         self.order(Order::Leave);
     }
 
-    /// The configuration of the rooms has another digest now.
-    pub fn set_rooms(&self, digest: String) {
-        self.order(Order::Rooms(digest));
+    /// The configuration has these rooms now.
+    pub fn set_rooms(&self, rooms: RoomDigests) {
+        self.order(Order::Rooms(rooms));
     }
 
     /// Another share of the rooms.
@@ -145,9 +149,16 @@ pub fn join<R: Registry>(
         version: identity.version,
         since: identity.since,
         leaving: false,
-        rooms: identity.rooms,
+        rooms: String::new(),
+        named_rooms: String::new(),
     };
-    let members = Members::new(&identity.prefix, &identity.name, record, fence.clone());
+    let members = Members::new(
+        &identity.prefix,
+        &identity.name,
+        record,
+        identity.rooms,
+        fence.clone(),
+    );
     let keeper = Keeper {
         registry,
         members,
@@ -229,7 +240,7 @@ impl<R: Registry> Keeper<R> {
             Order::Stopped(held) => self.members.stopped(held),
             Order::Drain => self.members.drain(BootInstant::now()),
             Order::Leave => self.members.leave(BootInstant::now()),
-            Order::Rooms(digest) => self.members.change_record(|record| record.rooms = digest),
+            Order::Rooms(rooms) => self.members.set_rooms(rooms),
             Order::Weight(weight) => self.members.change_record(|record| record.weight = weight),
         }
     }
@@ -283,9 +294,31 @@ fn log(notice: &Notice) {
         }
         Notice::MemberJoined(member) => info!(member, "a gateway joined the cluster"),
         Notice::MemberGone(member) => info!(member, "a gateway is no longer in the cluster"),
+        Notice::RoomsDiffer(shards) if shards.is_empty() => {
+            info!("all gateways have the same configuration of the rooms");
+        }
+        Notice::RoomsDiffer(shards) => log_differing(shards),
         Notice::RemovesDead(member) => warn!(
             member,
             "a gateway gives no sign of life; removing it from the cluster"
         ),
     }
+}
+
+fn log_differing(shards: &[DifferingShard]) {
+    let rooms: Vec<&str> = shards
+        .iter()
+        .flat_map(|differing| differing.rooms.iter().map(String::as_str))
+        .collect();
+    let alike = shards.first().map(|differing| {
+        let alike = differing.members.iter().map(|names| names.join(", "));
+        alike.collect::<Vec<_>>().join(" / ")
+    });
+    warn!(
+        shards = shards.len(),
+        rooms = rooms.len(),
+        first_rooms = rooms[..rooms.len().min(NAMED_IN_LOG)].join(", "),
+        gateways = alike.unwrap_or_default(),
+        "the gateways have different configurations of rooms; these rooms stay with the gateway that has them"
+    );
 }

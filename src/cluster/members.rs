@@ -17,11 +17,13 @@
 //! guard          which member is dead
 //! owning         which shards are gained, given up and taken
 //! holdings       how far each shard here is on its way out
+//! agreement      in which shards the members' configurations agree
 //! snapshot       what the store showed last
 //! standing       what the rest of the gateway sees
 //! ```
 
 mod action;
+mod agreement;
 mod answers;
 mod guard;
 mod heartbeats;
@@ -46,6 +48,9 @@ use super::BootInstant;
 use super::fence::Fence;
 use super::placement::Placement;
 use super::record::MemberRecord;
+use super::room_digests::RoomDigests;
+use super::view::DifferingShard;
+use agreement::{Agreement, Wanted};
 use guard::Guard;
 use heartbeats::Heartbeats;
 use holdings::Holdings;
@@ -95,6 +100,12 @@ pub struct Members {
     holdings: Holdings,
     snapshot: Snapshot,
     placement: Placement,
+    agreement: Agreement,
+    wanted: Wanted,
+    /// It is not known yet which rooms some member has.
+    is_waiting_for_rooms: bool,
+    /// What was said last of differing configurations.
+    told_differing: Arc<[DifferingShard]>,
     /// Holdings and placement are those of the snapshot.
     is_reconciled: bool,
     /// Another live member has a shard that is wanted here.
@@ -117,8 +128,17 @@ pub struct Members {
 
 impl Members {
     /// A gateway of this name outside the cluster whose keys begin with `prefix`. `record.nonce` is a random
-    /// text that no other process has.
-    pub fn new(prefix: &str, name: &str, record: MemberRecord, fence: Fence) -> Self {
+    /// text that no other process has; what the record says of rooms is made from `rooms`.
+    pub fn new(
+        prefix: &str,
+        name: &str,
+        mut record: MemberRecord,
+        rooms: RoomDigests,
+        fence: Fence,
+    ) -> Self {
+        let mut agreement = Agreement::default();
+        agreement.set_own(rooms);
+        agreement.describe(&mut record);
         Self {
             name: name.into(),
             keys: Keys::new(prefix, name),
@@ -135,6 +155,10 @@ impl Members {
             holdings: Holdings::default(),
             snapshot: Snapshot::default(),
             placement: Placement::default(),
+            agreement,
+            wanted: Wanted::default(),
+            is_waiting_for_rooms: true,
+            told_differing: Arc::default(),
             is_reconciled: false,
             expects_shards: false,
             has_plans: true,
@@ -220,6 +244,15 @@ impl Members {
         self.has_plans = true;
         self.leave_at = Some(if others { now + LEAVE_NOTICE } else { now });
         self.heartbeats.at_once();
+    }
+
+    /// This gateway has other rooms now.
+    pub fn set_rooms(&mut self, rooms: RoomDigests) {
+        self.agreement.set_own(rooms);
+        if self.agreement.describe(&mut self.record) {
+            self.is_reconciled = false;
+            self.heartbeats.at_once();
+        }
     }
 
     /// Changes what the member says about itself.

@@ -22,9 +22,12 @@ pub struct MemberRecord {
     /// It gives up its rooms and will end.
     #[serde(default)]
     pub leaving: bool,
-    /// What its configuration of the rooms is, as one digest.
+    /// The digest of its configuration of the rooms; what it stands for is in a key of its own.
     #[serde(default)]
     pub rooms: String,
+    /// The digest of what it names of its rooms because configurations differ; empty for nothing.
+    #[serde(default)]
+    pub named_rooms: String,
 }
 
 impl MemberRecord {

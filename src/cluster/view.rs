@@ -40,6 +40,19 @@ pub struct MemberView {
     pub shards: usize,
 }
 
+/// A shard of which not all members have the same rooms with the same settings. It does not move while a member has it
+/// that knows any of its rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DifferingShard {
+    /// Which one.
+    pub shard: Shard,
+    /// The members, those with the same configuration together.
+    pub members: Vec<Vec<String>>,
+    /// The rooms that differ, as far as the members have named them: that takes a second, and only some hundred rooms
+    /// are named.
+    pub rooms: Vec<String>,
+}
+
 /// The cluster at one moment. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterView {
@@ -53,6 +66,10 @@ pub struct ClusterView {
     pub members: Arc<[MemberView]>,
     /// The place in `members` of each shard's owner; none if no live member owns it.
     pub owners: Arc<[Option<u16>]>,
+    /// The place in `members` of each shard's next owner: who takes it over, or will when its owner ends.
+    pub heirs: Arc<[Option<u16>]>,
+    /// The shards in which the members' configurations differ.
+    pub differing: Arc<[DifferingShard]>,
     /// The revision of the store that it shows.
     pub revision: u64,
 }
@@ -66,6 +83,8 @@ impl ClusterView {
             problem: None,
             members: Arc::default(),
             owners: Shard::all().map(|_| None).collect(),
+            heirs: Shard::all().map(|_| None).collect(),
+            differing: Arc::default(),
             revision: 0,
         }
     }
@@ -73,6 +92,12 @@ impl ClusterView {
     /// The live member that owns a shard.
     pub fn owner(&self, shard: Shard) -> Option<&MemberView> {
         let at = self.owners.get(shard.index()).copied().flatten()?;
+        self.members.get(usize::from(at))
+    }
+
+    /// The member that takes a shard over, or will when its owner ends.
+    pub fn heir(&self, shard: Shard) -> Option<&MemberView> {
+        let at = self.heirs.get(shard.index()).copied().flatten()?;
         self.members.get(usize::from(at))
     }
 

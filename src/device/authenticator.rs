@@ -47,7 +47,7 @@ pub(super) struct Authenticator {
     sessions: Arc<Sessions>,
     user: String,
     password: SecretString,
-    timings: DeviceTimings,
+    timings: Arc<DeviceTimings>,
     limiter: LoginLimiter,
     /// Held during a log-in.
     login: Mutex<LoginState>,
@@ -256,6 +256,7 @@ impl Authenticator {
             self.release(&slot).await;
         };
         let _ = timeout(RELEASE_TIMEOUT, released).await;
+        self.sessions.store_unreleased();
     }
 
     /// Tries again to release the sessions that the device still holds.

@@ -56,12 +56,12 @@ impl Device {
         Ok(Self {
             endpoint,
             authenticator: Arc::new(authenticator),
-            timings: Arc::new(settings.timings),
+            timings: settings.timings,
         })
     }
 
     /// The time limits and waits this device is used with.
-    pub fn timings(&self) -> &DeviceTimings {
+    pub fn timings(&self) -> &Arc<DeviceTimings> {
         &self.timings
     }
 

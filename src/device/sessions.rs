@@ -106,6 +106,14 @@ impl Sessions {
         });
     }
 
+    /// Stores the sessions that are still to be released, also if that was done long ago: whoever uses the device next
+    /// looks for them soon, and a store may hold them for a while only.
+    pub fn store_unreleased(&self) {
+        if !self.lock().unreleased.is_empty() {
+            self.change(|_| {});
+        }
+    }
+
     /// The sessions to be released.
     pub fn unreleased(&self) -> Vec<Arc<Session>> {
         let known = self.lock();
@@ -193,6 +201,31 @@ mod tests {
         let next = Sessions::new(store());
         assert_eq!(next.current(None).unwrap().state["role"], "ADMIN");
         assert_eq!(next.unreleased().len(), 1);
+    }
+
+    #[derive(Debug, Default)]
+    struct Recorder(Mutex<Vec<Option<String>>>);
+
+    impl SharedSessions for Recorder {
+        fn load(&self) -> KeptSessions {
+            KeptSessions::default()
+        }
+        fn store(&self, text: Option<String>) {
+            self.0.lock().unwrap().push(text);
+        }
+    }
+
+    #[test]
+    fn what_the_device_still_holds_at_the_end_is_stored_once_more() {
+        let recorder = Arc::<Recorder>::default();
+        let sessions = Sessions::new(Some(SessionStore::Shared(recorder.clone())));
+        sessions.store_unreleased();
+        assert!(recorder.0.lock().unwrap().is_empty());
+        sessions.add_unreleased(session("a", 1));
+        sessions.store_unreleased();
+        let stored = recorder.0.lock().unwrap().clone();
+        assert_eq!(stored.len(), 2);
+        assert!(stored[1].is_some() && stored[0] == stored[1]);
     }
 
     #[derive(Debug)]

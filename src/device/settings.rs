@@ -26,7 +26,7 @@ pub struct DeviceSettings {
     /// Keep connections open between requests.
     pub keep_alive: bool,
     /// Time limits and waits.
-    pub timings: DeviceTimings,
+    pub timings: Arc<DeviceTimings>,
     /// Where requests are counted.
     pub telemetry: Arc<Telemetry>,
     /// Limits how many devices are logged in to at once; all rooms share it.

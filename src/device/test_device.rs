@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use url::Url;
 
-use super::{Device, DeviceFence, DeviceSettings, DeviceTimings, LoginLimiter};
+use super::{Device, DeviceFence, DeviceSettings, LoginLimiter};
 use crate::config::Certificate;
 
 /// A connection to the device.
@@ -113,7 +113,7 @@ impl TestDevice {
             password: "secret".to_owned().into(),
             certificate: Certificate::Insecure,
             keep_alive: true,
-            timings: DeviceTimings::default(),
+            timings: Arc::default(),
             telemetry: Arc::default(),
             login_limiter: LoginLimiter::default(),
             session_store: None,

@@ -13,6 +13,26 @@ use crate::config;
 use crate::state::{Change, StateStore};
 use crate::topics::{AVAILABILITY, RoomTopics};
 
+/// What a room's document takes from the configuration.
+#[derive(Debug)]
+pub struct ConfiguredRoom {
+    name: Option<String>,
+    url: String,
+    allow: BTreeSet<String>,
+    preset_names: PresetNames,
+}
+
+impl From<config::RoomConfig> for ConfiguredRoom {
+    fn from(room: config::RoomConfig) -> Self {
+        Self {
+            name: room.name,
+            url: room.url.into(),
+            allow: room.allow,
+            preset_names: room.presets,
+        }
+    }
+}
+
 /// The facts that a room's document is made from.
 #[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
 pub struct RoomFacts {
@@ -55,7 +75,7 @@ const PROVIDERS: &str = catalogue::PROVIDERS.as_str();
 
 impl RoomFacts {
     /// Reads them.
-    pub fn read(id: &str, room: &config::RoomConfig, store: &StateStore) -> Self {
+    pub fn read(id: &str, room: &ConfiguredRoom, store: &StateStore) -> Self {
         let below = RoomTopics::new(id).start();
         let topics = store.topics_below(&below);
         let states = topics
@@ -95,9 +115,9 @@ impl RoomFacts {
             options,
             id: id.to_owned(),
             name: room.name.clone(),
-            url: room.url.to_string(),
+            url: room.url.clone(),
             allow: room.allow.clone(),
-            preset_names: room.presets.clone(),
+            preset_names: room.preset_names.clone(),
             online: store.room(id).is_some_and(|room| room.online),
             model: text("model"),
             serial: text("serialNumber"),

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::announcer::{Action, Announcer, Author, Delays};
-use super::facts::{RoomFacts, can_change_document};
+use super::facts::{ConfiguredRoom, RoomFacts, can_change_document};
 use super::kept::DocumentSource;
 use super::sharing::DocumentSharing;
 use super::{Namespace, cluster_document, gateway_document, is_document_of, member_document};
@@ -53,12 +53,18 @@ pub struct PublisherLinks {
     pub sharing: Option<Arc<dyn DocumentSharing>>,
 }
 
-type RoomConfigs = Arc<BTreeMap<RoomId, config::RoomConfig>>;
+type ConfiguredRooms = Arc<BTreeMap<RoomId, ConfiguredRoom>>;
+
+/// What is needed of each room's configuration.
+fn configured(rooms: BTreeMap<RoomId, config::RoomConfig>) -> ConfiguredRooms {
+    let rooms = rooms.into_iter().map(|(id, room)| (id, room.into()));
+    Arc::new(rooms.collect())
+}
 
 /// The running task. It ends with [`Publisher::stop`].
 #[derive(Debug)]
 pub struct Publisher {
-    rooms: watch::Sender<RoomConfigs>,
+    rooms: watch::Sender<ConfiguredRooms>,
     task: JoinHandle<()>,
 }
 
@@ -71,7 +77,7 @@ impl Publisher {
         rooms: BTreeMap<RoomId, config::RoomConfig>,
         links: PublisherLinks,
     ) -> Self {
-        let (rooms, wanted) = watch::channel(Arc::new(rooms));
+        let (rooms, wanted) = watch::channel(configured(rooms));
         let changes = Arc::<ChangedRooms>::default();
         let subscriber: Arc<dyn Subscriber> = changes.clone();
         links.states.subscribe(Arc::downgrade(&subscriber));
@@ -98,7 +104,7 @@ impl Publisher {
 
     /// Takes over the rooms of a new configuration.
     pub fn set_rooms(&self, rooms: BTreeMap<RoomId, config::RoomConfig>) {
-        self.rooms.send_replace(Arc::new(rooms));
+        self.rooms.send_replace(configured(rooms));
     }
 
     /// Ends the task. The documents stay at the broker: Home Assistant shows the devices as
@@ -149,7 +155,7 @@ struct Task {
     /// The devices that no room has, whose documents have no mark: an old version has left them.
     unmarked: BTreeSet<String>,
     links: PublisherLinks,
-    wanted: watch::Receiver<RoomConfigs>,
+    wanted: watch::Receiver<ConfiguredRooms>,
     changes: Arc<ChangedRooms>,
 }
 
@@ -298,7 +304,7 @@ impl Task {
         }
     }
 
-    fn read_room(&mut self, id: &str, room: &config::RoomConfig) {
+    fn read_room(&mut self, id: &str, room: &ConfiguredRoom) {
         let device = self.namespace.room(id);
         if self.links.sharing.is_some() {
             match self.own.get(id) {

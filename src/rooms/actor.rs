@@ -61,15 +61,20 @@ use check::RunningCheck;
 
 /// Runs a room until it is asked to stop. Begins with the camera stops that an earlier task of the
 /// room left, and returns those that are still to be sent.
-pub async fn run(
+pub fn run(
     settings: RoomSettings,
     device: Device,
     queue: Arc<Queue>,
     publisher: Arc<RoomPublisher>,
     stop: StopSignal,
     stops: CameraStops,
-) -> CameraStops {
-    let mut actor = Actor::new(settings, device, queue, publisher, stops);
+) -> impl Future<Output = CameraStops> {
+    // On the heap, since a future holds its arguments besides what they are moved to, as long as it runs.
+    let actor = Box::new(Actor::new(settings, device, queue, publisher, stops));
+    run_actor(actor, stop)
+}
+
+async fn run_actor(mut actor: Box<Actor>, stop: StopSignal) -> CameraStops {
     actor.connect();
     let mut cancelled = pin!(stop.asked.cancelled());
     let mut work = Work::All;
@@ -197,7 +202,12 @@ impl CameraEffect {
 }
 
 struct Actor {
-    settings: RoomSettings,
+    /// The room's id.
+    room: Arc<str>,
+    telemetry: Arc<Telemetry>,
+    max_payload: usize,
+    setting_names: Arc<[String]>,
+    readiness_dial: Option<String>,
     device: Device,
     queue: Arc<Queue>,
     publisher: Arc<RoomPublisher>,
@@ -205,16 +215,16 @@ struct Actor {
     knowledge: RoomKnowledge,
     stops: CameraStops,
     availability: Availability,
-    /// Who is logged in.
+    /// Who is logged in, until the room is online and has published it.
     session: Value,
     /// What was read and may mean that a state is gone, while it is uncertain whether the device is
     /// understood.
     doubtful: Doubtful,
     underway: Underway,
-    /// The check of the room that runs.
-    check: Option<RunningCheck>,
+    /// The check of the room that runs. It and the next are on the heap, since most rooms have none.
+    check: Option<Box<RunningCheck>>,
     /// When the room is checked each day.
-    daily: Option<Daily>,
+    daily: Option<Box<Daily>>,
     /// The clock: seconds since 1970.
     clock: fn() -> i64,
     /// The preset that the gateway has sent the camera to, unless it has moved it since.
@@ -235,24 +245,28 @@ impl Actor {
             poller: Poller::new(
                 settings.intervals,
                 settings.setting_names.clone(),
-                telemetry,
+                telemetry.clone(),
                 Instant::now(),
             ),
             knowledge: RoomKnowledge::new(
                 publisher.clone(),
                 settings.preset_offset,
-                settings.preset_names.clone(),
+                settings.preset_names,
                 settings.setting_names.clone(),
             ),
             underway: Underway::new(settings.intervals.gentle),
             availability: Availability::new(device.timings().clone()),
             daily: settings
                 .readiness
-                .map(|at| Daily::new(at, &settings.id, local_offset, unix_now())),
+                .map(|at| Box::new(Daily::new(at, &settings.id, local_offset, unix_now()))),
             clock: unix_now,
             check: None,
             preset: None,
-            settings,
+            room: settings.id,
+            telemetry,
+            max_payload: settings.max_payload,
+            setting_names: settings.setting_names,
+            readiness_dial: settings.readiness_dial,
             device,
             queue,
             publisher,
@@ -264,7 +278,7 @@ impl Actor {
     }
 
     fn telemetry(&self) -> &Telemetry {
-        &self.settings.device.telemetry
+        &self.telemetry
     }
 
     /// Runs a future beside the loop; [`Actor::finish`] gets what it brings.
@@ -391,9 +405,9 @@ impl Actor {
             context: self.knowledge.context(),
             preset_offset: self.knowledge.preset_offset(),
             conference: self.knowledge.conference().map(str::to_owned),
-            max_payload: self.settings.max_payload,
+            max_payload: self.max_payload,
             stored,
-            setting_names: self.settings.setting_names.clone(),
+            setting_names: self.setting_names.clone(),
             spellings: self.knowledge.spellings().clone(),
             check: None,
             missing: self.knowledge.missing().clone(),

@@ -2,6 +2,7 @@
 //!
 //! Pure: gets events and the time, returns what to do. Publishes nothing and sends nothing.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use time::OffsetDateTime;
@@ -38,7 +39,7 @@ enum Phase {
 /// Whether one room's device can be used.
 #[derive(Debug)]
 pub struct Availability {
-    timings: DeviceTimings,
+    timings: Arc<DeviceTimings>,
     phase: Phase,
     /// How many requests in a row had no answer.
     unanswered: u32,
@@ -59,7 +60,7 @@ pub struct WentOffline {
 
 impl Availability {
     /// Before the first log-in.
-    pub fn new(timings: DeviceTimings) -> Self {
+    pub fn new(timings: Arc<DeviceTimings>) -> Self {
         Self {
             phase: Phase::Connecting,
             unanswered: 0,
@@ -196,7 +197,7 @@ mod tests {
     use super::*;
 
     fn availability() -> Availability {
-        Availability::new(DeviceTimings::default())
+        Availability::new(Arc::default())
     }
 
     fn waits(availability: &mut Availability, camera_may_move: bool) -> Vec<u64> {

@@ -50,7 +50,7 @@ pub fn device_settings(
         password: room.password.secret().clone(),
         certificate: room.certificate.clone(),
         keep_alive: room.keep_alive,
-        timings: timings.clone(),
+        timings: Arc::new(timings.clone()),
         telemetry: telemetry.clone(),
         login_limiter: login_limiter.clone(),
         session_store: None,

@@ -12,8 +12,9 @@ use crate::catalogue::{CATALOGUE, Call, Operation, Variant};
 pub struct Spellings {
     /// By the command's topic: the index of the spelling. The first one is not kept.
     commands: BTreeMap<&'static str, usize>,
-    /// By the path of the first spelling of a read: the path of the one that was answered last.
-    reads: BTreeMap<&'static str, &'static str>,
+    /// The path of the first spelling of a read, and that of the one that was answered last. A device has one or
+    /// two of these, for which a map would take ten times as much memory.
+    reads: Vec<(&'static str, &'static str)>,
 }
 
 impl Spellings {
@@ -45,15 +46,24 @@ impl Spellings {
     pub fn of_read(&self, operation: &'static Operation) -> Vec<&'static Operation> {
         let mut spellings = vec![operation];
         spellings.extend(CATALOGUE.stand_in(operation));
-        let known = self.reads.get(operation.path).copied();
+        let known = self.newest_read(operation.path);
         spellings.sort_by_key(|spelling| known.is_some_and(|known| spelling.path != known));
         spellings
+    }
+
+    /// The path of the spelling that was answered last, by that of the first one.
+    fn newest_read(&self, first: &str) -> Option<&'static str> {
+        let mut reads = self.reads.iter();
+        reads
+            .find(|(known, _)| *known == first)
+            .map(|(_, newest)| *newest)
     }
 
     /// The device answered this read.
     pub fn read_worked(&mut self, operation: &'static Operation) {
         if let Some(first) = first_spelling(operation) {
-            self.reads.insert(first, operation.path);
+            self.reads.retain(|(known, _)| *known != first);
+            self.reads.push((first, operation.path));
         }
     }
 
@@ -62,14 +72,14 @@ impl Spellings {
         let Some(first) = first_spelling(operation) else {
             return true;
         };
-        let newest = self.reads.get(first).copied();
+        let newest = self.newest_read(first);
         let is_gone = match operation.stands_in_for {
             // The other spelling is asked next and decides, unless the device had this one until now.
             None => newest == Some(first),
             Some(_) => newest != Some(first),
         };
         if is_gone {
-            self.reads.remove(first);
+            self.reads.retain(|(known, _)| *known != first);
         }
         is_gone
     }

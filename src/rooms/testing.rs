@@ -10,7 +10,7 @@ use super::schedule::PollIntervals;
 use super::settings::RoomSettings;
 use crate::catalogue::{Operation, operations};
 use crate::config::Certificate;
-use crate::device::{DeviceFence, DeviceResponse, DeviceSettings, DeviceTimings, LoginLimiter};
+use crate::device::{DeviceFence, DeviceResponse, DeviceSettings, LoginLimiter};
 
 pub const INTERVALS: PollIntervals = PollIntervals {
     fast: Duration::from_secs(2),
@@ -45,7 +45,7 @@ pub fn device_settings(url: &str, certificate: Certificate) -> DeviceSettings {
         password: "456".into(),
         certificate,
         keep_alive: true,
-        timings: DeviceTimings::default(),
+        timings: Arc::default(),
         telemetry: Arc::default(),
         login_limiter: LoginLimiter::default(),
         session_store: None,

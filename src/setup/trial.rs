@@ -7,8 +7,7 @@ use url::Url;
 
 use crate::config::{Certificate, Fingerprint, Secret};
 use crate::device::{
-    Device, DeviceFence, DeviceIdentity, DeviceSettings, DeviceTimings, LoginLimiter, Problem,
-    ProblemCode,
+    Device, DeviceFence, DeviceIdentity, DeviceSettings, LoginLimiter, Problem, ProblemCode,
 };
 
 pub(super) fn client(
@@ -23,7 +22,7 @@ pub(super) fn client(
         password: password.clone(),
         certificate,
         keep_alive: false,
-        timings: DeviceTimings::default(),
+        timings: Arc::default(),
         telemetry: Arc::default(),
         login_limiter: LoginLimiter::default(),
         session_store: None,

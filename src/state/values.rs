@@ -1,16 +1,18 @@
 //! The values of all topics, in the order of topics.
 //!
-//! Pure. A room's topics are together in one sorted list. As entries of one map of all topics they would take
-//! twice as much memory besides names and values: the nodes of such a map are little more than half full.
+//! Pure. A room's topics are together in one sorted list, without what all of them begin with. As entries of
+//! one map of all topics they would take twice as much memory besides names and values: the nodes of such a map are
+//! little more than half full. All rooms have mostly the same topics, so the rest of a name is held once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use super::stored::StoredValue;
 use crate::topics;
 
-/// The topics of one room, or one topic that is of no room, in order.
+/// The topics of one room, or one topic that is of no room, in order: what follows the group's name, and the
+/// value.
 type Group = Vec<(Arc<str>, StoredValue)>;
 
 /// Every value by its topic.
@@ -18,6 +20,8 @@ type Group = Vec<(Arc<str>, StoredValue)>;
 pub(super) struct Values {
     /// By what the topics of each begin with.
     groups: BTreeMap<Box<str>, Group>,
+    /// The rest of each name, shared by all groups that have it.
+    rests: HashSet<Arc<str>>,
     /// How many topics there are.
     len: usize,
 }
@@ -28,73 +32,83 @@ impl Values {
         self.len
     }
 
-    /// The name and value of a topic.
-    pub(super) fn get(&self, topic: &str) -> Option<&(Arc<str>, StoredValue)> {
-        let group = self.groups.get(group_of(topic))?;
-        group.get(position(group, topic).ok()?)
+    /// The value of a topic.
+    pub(super) fn get(&self, topic: &str) -> Option<&StoredValue> {
+        let (name, rest) = split(topic);
+        let group = self.groups.get(name)?;
+        Some(&group[position(group, rest).ok()?].1)
     }
 
-    /// The name and value of a topic, to change the value.
-    pub(super) fn get_mut(&mut self, topic: &str) -> Option<&mut (Arc<str>, StoredValue)> {
-        let group = self.groups.get_mut(group_of(topic))?;
-        let position = position(group, topic).ok()?;
-        group.get_mut(position)
+    /// The value of a topic, to change it.
+    pub(super) fn get_mut(&mut self, topic: &str) -> Option<&mut StoredValue> {
+        let (name, rest) = split(topic);
+        let group = self.groups.get_mut(name)?;
+        let position = position(group, rest).ok()?;
+        Some(&mut group[position].1)
     }
 
     /// Adds a topic, or sets its value if it is there.
-    pub(super) fn insert(&mut self, topic: Arc<str>, value: StoredValue) {
-        let group = self.groups.entry(group_of(&topic).into()).or_default();
-        match position(group, &topic) {
+    pub(super) fn insert(&mut self, topic: &str, value: StoredValue) {
+        let (name, rest) = split(topic);
+        let group = self.groups.entry(name.into()).or_default();
+        match position(group, rest) {
             Ok(position) => group[position].1 = value,
             Err(position) => {
                 if group.len() == group.capacity() {
                     // Not twice as many, of which up to half would stay unused.
                     group.reserve_exact(1 + group.len() / 8);
                 }
-                group.insert(position, (topic, value));
+                let rest = self.rests.get(rest).cloned().unwrap_or_else(|| {
+                    let rest: Arc<str> = rest.into();
+                    self.rests.insert(rest.clone());
+                    rest
+                });
+                group.insert(position, (rest, value));
                 self.len += 1;
             }
         }
     }
 
-    /// Removes a topic, and gives its name and value if it was there.
-    pub(super) fn remove(&mut self, topic: &str) -> Option<(Arc<str>, StoredValue)> {
-        let name = group_of(topic);
+    /// Removes a topic, and gives its value if it was there.
+    pub(super) fn remove(&mut self, topic: &str) -> Option<StoredValue> {
+        let (name, rest) = split(topic);
         let group = self.groups.get_mut(name)?;
-        let removed = group.remove(position(group, topic).ok()?);
+        let (rest, value) = group.remove(position(group, rest).ok()?);
         if group.is_empty() {
             self.groups.remove(name);
         }
+        // This one and that in `rests`: no group has it any more.
+        if Arc::strong_count(&rest) == 2 {
+            self.rests.remove(&rest);
+        }
         self.len -= 1;
-        Some(removed)
+        Some(value)
     }
 
     /// The topics that start with `prefix`, in order.
-    pub(super) fn topics_below<'a>(
-        &'a self,
-        prefix: &'a str,
-    ) -> impl Iterator<Item = &'a Arc<str>> {
+    pub(super) fn topics_below(&self, prefix: &str) -> impl Iterator<Item = Arc<str>> {
         // A room's, if the prefix names one; otherwise the prefix, below which are whole groups.
-        let name = group_of(prefix);
+        let (name, rest) = split(prefix);
         let from = (Bound::Included(name), Bound::Unbounded);
         let groups = self.groups.range::<str, _>(from);
         groups
             .take_while(move |(group, _)| group.starts_with(name))
-            .flat_map(|(_, topics)| topics)
-            .map(|(topic, _)| topic)
-            .filter(move |topic| topic.starts_with(prefix))
+            .flat_map(|(group, topics)| topics.iter().map(move |(rest, _)| (group, rest)))
+            .filter(move |(_, topic)| topic.starts_with(rest))
+            .map(|(group, rest)| [&**group, rest].concat().into())
     }
 }
 
-/// What the topics of a group begin with: `room/1/`, or the whole topic if it is of no room.
-fn group_of(topic: &str) -> &str {
-    let state = topics::split_room(topic).map(|(_, state)| state);
-    state.map_or(topic, |state| &topic[..topic.len() - state.len()])
+/// The name of a topic's group, with which all its topics begin, and the rest: `room/1/` and what follows. A
+/// topic that is of no room is a group of its own, without a rest.
+fn split(topic: &str) -> (&str, &str) {
+    let rest = topics::split_room(topic).map_or("", |(_, rest)| rest);
+    topic.split_at(topic.len() - rest.len())
 }
 
 /// Where a topic is, or where it would be.
-fn position(group: &Group, topic: &str) -> Result<usize, usize> {
-    group.binary_search_by(|(known, _)| (**known).cmp(topic))
+fn position(group: &Group, rest: &str) -> Result<usize, usize> {
+    group.binary_search_by(|(known, _)| (**known).cmp(rest))
 }
 
 #[cfg(test)]
@@ -133,42 +147,57 @@ mod tests {
         let check = |values: &Values, map: &BTreeMap<&str, StoredValue>| {
             assert_eq!(values.len(), map.len());
             for topic in topics {
-                let found = values.get(topic);
-                assert_eq!(found.map(|(_, value)| value), map.get(topic), "{topic}");
+                assert_eq!(values.get(topic), map.get(topic), "{topic}");
                 // Each topic, and each start of it, as a prefix.
                 for end in 0..=topic.len() {
                     let prefix = &topic[..end];
-                    let below = values.topics_below(prefix).map(|topic| &**topic);
+                    let below: Vec<_> = values.topics_below(prefix).collect();
                     let expected = map.keys().copied().filter(|it| it.starts_with(prefix));
-                    assert!(below.eq(expected), "{prefix}");
+                    assert!(below.iter().map(|topic| &**topic).eq(expected), "{prefix}");
                 }
             }
         };
         for topic in topics {
-            values.insert(topic.into(), value("1"));
+            values.insert(topic, value("1"));
             map.insert(topic, value("1"));
             check(&values, &map);
         }
         for topic in topics {
-            values.insert(topic.into(), value("2"));
+            values.insert(topic, value("2"));
             map.insert(topic, value("2"));
         }
         check(&values, &map);
         for topic in topics {
-            let removed = values.remove(topic).map(|(topic, _)| topic);
-            assert_eq!(removed.as_deref(), Some(topic));
+            assert_eq!(values.remove(topic), Some(value("2")));
             assert_eq!(values.remove(topic), None);
             map.remove(topic);
             check(&values, &map);
         }
-        assert!(values.groups.is_empty());
+        assert!(values.groups.is_empty() && values.rests.is_empty());
+    }
+
+    #[test]
+    fn rooms_share_the_names_of_their_topics() {
+        let mut values = Values::default();
+        for room in 0..100 {
+            for state in ["audio/volume", "availability"] {
+                values.insert(&format!("room/{room}/{state}"), value("1"));
+            }
+        }
+        assert_eq!((values.len(), values.rests.len()), (200, 2));
+        // The last room that has it takes it away.
+        for room in 0..100 {
+            assert!(values.rests.contains("availability"));
+            values.remove(&format!("room/{room}/availability"));
+        }
+        assert_eq!((values.len(), values.rests.len()), (100, 1));
     }
 
     #[test]
     fn a_list_has_little_room_to_spare() {
         let mut values = Values::default();
         for number in 0..200 {
-            values.insert(format!("room/1/{number}").into(), value("1"));
+            values.insert(&format!("room/1/{number}"), value("1"));
             let group = &values.groups["room/1/"];
             assert!(group.capacity() <= group.len() + 1 + group.len() / 8);
         }

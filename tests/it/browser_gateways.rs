@@ -32,6 +32,7 @@ fn view(from: &str, state: ClusterState, moved: usize) -> ClusterView {
         members: [("a", 512 - moved), ("b", 512 + moved)].map(member).into(),
         owners: owners.collect(),
         revision: 1,
+        ..ClusterView::unknown(from)
     }
 }
 

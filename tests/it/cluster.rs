@@ -36,7 +36,7 @@ impl Member {
             advertise: format!("http://{name}.invalid:8080"),
             weight: 1,
             version: "0".into(),
-            rooms: String::new(),
+            rooms: Default::default(),
             since: 0,
         };
         let (cluster, mut events, task) = join(Arc::new(Etcd::new(settings).unwrap()), identity);

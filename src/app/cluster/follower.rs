@@ -15,7 +15,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::placed_rooms::{Phase, PlacedRooms};
-use super::roles::{Roles, ShardRole};
 use super::status::ClusterStatus;
 use crate::cluster::{
     Cluster, ClusterState, ClusterView, GainedShard, HeldShard, Predecessor, SHARDS, Shard,
@@ -47,6 +46,15 @@ const RECENT_OWNER: Duration = Duration::from_secs(10);
 pub enum Change {
     /// This configuration is in use; its rooms have been applied.
     Configuration(Arc<Config>),
+}
+
+/// What this gateway is at the broker for a shard that it has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ShardRole {
+    /// It is the next to have it: it remembers its commands, for the case that the owner dies.
+    Deputy,
+    /// It is of no concern.
+    None,
 }
 
 /// What the MQTT door was told of a shard that this gateway has not.
@@ -81,7 +89,6 @@ pub struct Follower {
     presence: Option<Arc<Presence>>,
     config: Arc<Config>,
     status: Arc<ClusterStatus>,
-    roles: Roles,
     shards: Vec<ShardMemory>,
     /// Rooms that have gone, and since when.
     gone: Vec<(Instant, Arc<str>)>,
@@ -117,7 +124,6 @@ impl Follower {
             presence,
             config,
             status,
-            roles: Roles::default(),
             shards: vec![memory; usize::from(SHARDS)],
             gone: Vec::new(),
             unowned: BTreeSet::new(),
@@ -333,7 +339,6 @@ impl Follower {
         if !matches!(view.state, ClusterState::Ok | ClusterState::Leaving) {
             return;
         }
-        self.roles.update(view);
         let (mut deputized, mut unheard) = (Vec::new(), Vec::new());
         for shard in Shard::all() {
             if self.placed.phase(shard).is_some() {
@@ -348,7 +353,11 @@ impl Follower {
             if told == Told::Lost && owner.is_none() {
                 continue;
             }
-            let role = self.roles.role(&view.me, shard, owner);
+            let is_heir = view.heir(shard).is_some_and(|heir| *heir.name == *view.me);
+            let role = match is_heir {
+                true => ShardRole::Deputy,
+                false => ShardRole::None,
+            };
             if told == Told::Role(role) {
                 continue;
             }

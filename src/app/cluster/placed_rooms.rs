@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use ring::digest::{Context, SHA256};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -27,21 +26,6 @@ const NO_OWNER: &str = "no gateway that runs has the room";
 /// How long rooms that move to another gateway may finish what they began: longer than an ordinary request takes. New
 /// commands wait meanwhile.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(12);
-
-/// A digest of everything that decides how rooms are driven, for the other gateways to compare.
-pub fn digest(config: &Config) -> String {
-    let mut context = Context::new(&SHA256);
-    for (id, room) in &config.rooms {
-        context.update(format!("{id}\n{room:?}\n").as_bytes());
-    }
-    let digest = context.finish();
-    digest
-        .as_ref()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
 
 /// The rooms of the configuration, and whose they are.
 pub struct PlacedRooms {
@@ -197,6 +181,8 @@ impl PlacedRooms {
         let mut state = self.write();
         let old = &state.seen.view;
         let is_new = old.owners != view.owners
+            || old.heirs != view.heirs
+            || old.differing != view.differing
             || old.members != view.members
             || old.state != view.state
             || old.problem != view.problem;

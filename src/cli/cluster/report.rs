@@ -326,6 +326,7 @@ mod tests {
                 since: 1_790_000_000,
                 leaving: false,
                 rooms: rooms.into(),
+                named_rooms: String::new(),
             }),
             created: 1,
             modified: 2,

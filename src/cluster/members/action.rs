@@ -1,9 +1,12 @@
 //! What the state machine wants done, and what has happened in the cluster.
 
+use std::sync::Arc;
+
 use crate::cluster::fence::ShardFence;
 use crate::cluster::placement::Shard;
 use crate::cluster::record::Owner;
 use crate::cluster::registry::Transaction;
+use crate::cluster::view::DifferingShard;
 
 /// What the state machine wants done.
 #[derive(Debug)]
@@ -37,6 +40,8 @@ pub enum Notice {
     MemberJoined(String),
     /// A member ended, after leaving or by being removed.
     MemberGone(String),
+    /// The members have different configurations of the rooms in these shards; none if they are the same again.
+    RoomsDiffer(Arc<[DifferingShard]>),
     /// This gateway removes a member that has given no sign of life.
     RemovesDead(String),
 }

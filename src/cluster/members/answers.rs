@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::BootInstant;
-use crate::cluster::members::requests::Purpose;
+use crate::cluster::members::requests::{Purpose, SentRequest};
 use crate::cluster::members::snapshot::Snapshot;
 use crate::cluster::members::{Action, HANDOVER_TIME, Life, Members, Notice};
 use crate::cluster::registry::{RegistryError, TransactionReply};
@@ -70,11 +70,11 @@ impl Members {
             Purpose::Write => self.has_plans = true,
             Purpose::Join | Purpose::Remove | Purpose::Leave => {}
         }
-        self.take_in(&reply, now);
+        self.take_in(&request, &reply, now);
     }
 
     /// Takes in what the store shows, unless something newer is known.
-    fn take_in(&mut self, reply: &TransactionReply, now: BootInstant) {
+    fn take_in(&mut self, request: &SentRequest, reply: &TransactionReply, now: BootInstant) {
         if reply.revision < self.snapshot.revision() {
             return;
         }
@@ -88,7 +88,12 @@ impl Members {
             self.is_reconciled = false;
             self.handover_until = now + HANDOVER_TIME;
             self.note_members(&before);
+            self.agreement.keep_only(&self.snapshot);
         }
+        if self.snapshot.rooms_differ(&before) {
+            self.is_reconciled = false;
+        }
+        self.read_rooms(&request.reads_rooms_of, reply);
         let own = members.iter().find(|entry| entry.key == self.keys.me);
         if !self.still_member(own, now) {
             return;
@@ -106,6 +111,20 @@ impl Members {
             && !self.is_reconciled
         {
             self.reconcile(&before, created);
+        }
+    }
+
+    /// Takes in what members say about their rooms.
+    fn read_rooms(&mut self, names: &[String], reply: &TransactionReply) {
+        for (name, entries) in names.iter().zip(reply.reads.iter().skip(3)) {
+            if let Some(record) = self.snapshot.record(name) {
+                let text = entries.first().map(|entry| &*entry.value);
+                self.agreement.read(name, record, text);
+                self.is_reconciled = false;
+            }
+        }
+        if !self.agreement.unread(&self.name, &self.snapshot).is_empty() {
+            self.heartbeats.at_once();
         }
     }
 

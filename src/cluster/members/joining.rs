@@ -35,7 +35,7 @@ impl Members {
             return;
         };
         let mut conditions = vec![Condition::Absent(self.keys.me.clone())];
-        let mut writes = vec![Write::Put(self.keys.me.clone(), self.record.to_text())];
+        let mut writes = self.own_writes();
         let format = self.keys.format.clone();
         if format_revision == 0 {
             conditions.push(Condition::Absent(format.clone()));
@@ -53,7 +53,7 @@ impl Members {
     }
 
     pub(super) fn format_fits(&mut self, reply: &TransactionReply) -> bool {
-        let format = reply.reads.get(3).and_then(|entries| entries.first());
+        let format = reply.reads.last().and_then(|entries| entries.first());
         match format {
             Some(entry) if entry.value != FORMAT => {
                 self.end(Some(format!(

@@ -5,7 +5,7 @@ use crate::cluster::fence::ShardFence;
 use crate::cluster::members::requests::Purpose;
 use crate::cluster::members::snapshot::Snapshot;
 use crate::cluster::members::{
-    Action, FIRST_MEMBER_PAUSE, GainedShard, Life, Members, Predecessor,
+    Action, FIRST_MEMBER_PAUSE, GainedShard, Life, Members, Notice, Predecessor,
 };
 use crate::cluster::placement::{Placement, Shard};
 use crate::cluster::record::Owner;
@@ -21,6 +21,7 @@ impl Members {
         self.is_reconciled = true;
         self.has_plans = true;
         self.expects_shards = false;
+        self.want();
         let me = self.me(created);
         let (mut gained, mut lost) = (Vec::new(), Vec::new());
         for shard in Shard::all() {
@@ -40,7 +41,7 @@ impl Members {
             } else if !is_mine {
                 lost.extend(self.holdings.lose(shard));
                 self.expects_shards |= !self.record.leaving
-                    && self.placement.owner(shard) == Some(&*self.name)
+                    && self.is_wanted_here(shard)
                     && self.snapshot.live_owner(shard).is_some();
             }
         }
@@ -50,6 +51,46 @@ impl Members {
         if !gained.is_empty() {
             self.actions.push(Action::Gained(gained));
         }
+    }
+
+    /// Works out anew who is wanted for which shard. Until all rooms are known that decide about it, everything
+    /// stays where it is.
+    fn want(&mut self) {
+        self.is_waiting_for_rooms = self.agreement.is_waiting(&self.name, &self.snapshot);
+        if self.is_waiting_for_rooms {
+            return;
+        }
+        self.wanted = self
+            .agreement
+            .wanted(&self.name, &self.placement, &self.snapshot);
+        self.agreement.name_rooms(&self.wanted.differing);
+        if self.agreement.describe(&mut self.record) {
+            self.heartbeats.at_once();
+        }
+        let is_whole = self.wanted.differing.is_empty() || self.wanted.all_named;
+        if is_whole && self.told_differing != self.wanted.differing {
+            self.told_differing = self.wanted.differing.clone();
+            let notice = Notice::RoomsDiffer(self.wanted.differing.clone());
+            self.actions.push(Action::Notice(notice));
+        }
+    }
+
+    /// The member that is wanted for a shard.
+    pub(super) fn wanted_owner(&self, shard: Shard) -> Option<&str> {
+        let at = self.wanted.owners.get(shard.index()).copied().flatten()?;
+        let member = self.placement.members().get(at);
+        member
+            .filter(|_| !self.is_waiting_for_rooms)
+            .map(|(name, _)| &**name)
+    }
+
+    fn is_wanted_here(&self, shard: Shard) -> bool {
+        self.wanted_owner(shard) == Some(&*self.name)
+    }
+
+    fn is_wanted_elsewhere(&self, shard: Shard) -> bool {
+        self.wanted_owner(shard)
+            .is_some_and(|name| *name != *self.name)
     }
 
     fn me(&self, created: u64) -> Owner {
@@ -65,11 +106,10 @@ impl Members {
             return;
         }
         let gives_up_all = self.leave_at.is_some_and(|at| now >= at);
-        let wanted_elsewhere = |shard| {
-            let owner = self.placement.owner(shard);
-            gives_up_all || (!self.record.leaving && owner.is_some_and(|name| *name != *self.name))
-        };
-        let stop = self.holdings.stop(wanted_elsewhere);
+        let leaves: Vec<bool> = Shard::all()
+            .map(|shard| gives_up_all || (!self.record.leaving && self.is_wanted_elsewhere(shard)))
+            .collect();
+        let stop = self.holdings.stop(|shard| leaves[shard.index()]);
         if !stop.is_empty() {
             self.actions.push(Action::Stop(stop));
         }
@@ -89,7 +129,10 @@ impl Members {
                         Condition::Created(self.keys.me.clone(), created),
                         self.table_is_as_known(),
                     ],
-                    writes: vec![Write::Delete(self.keys.me.clone())],
+                    writes: vec![
+                        Write::Delete(self.keys.me.clone()),
+                        Write::Delete(self.rooms_key(&self.name)),
+                    ],
                     reads: self.reads(),
                 };
                 self.send(Purpose::Leave, leave, now);
@@ -121,7 +164,7 @@ impl Members {
                 table.set(shard, None);
                 changed = true;
             } else if takes
-                && self.placement.owner(shard) == Some(&*self.name)
+                && self.is_wanted_here(shard)
                 && self.holdings.is_free(shard)
                 && self.snapshot.live_owner(shard).is_none()
             {

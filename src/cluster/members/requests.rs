@@ -2,7 +2,7 @@
 
 use crate::cluster::BootInstant;
 use crate::cluster::members::{Action, Members};
-use crate::cluster::registry::{Read, Transaction};
+use crate::cluster::registry::{Read, Transaction, Write};
 
 /// What a request was sent for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct SentRequest {
     pub sent: BootInstant,
     /// The newest revision that was known then.
     pub known_revision: u64,
+    /// The members whose rooms it reads.
+    pub reads_rooms_of: Vec<String>,
 }
 
 /// The keys in the store.
@@ -31,6 +33,7 @@ pub struct Keys {
     pub members: String,
     pub me: String,
     pub table: String,
+    pub rooms: String,
 }
 
 impl Keys {
@@ -41,6 +44,7 @@ impl Keys {
             members: format!("{prefix}/members/"),
             me: format!("{prefix}/members/{name}"),
             table: format!("{prefix}/table"),
+            rooms: format!("{prefix}/rooms/"),
         }
     }
 }
@@ -58,6 +62,7 @@ impl Members {
             purpose,
             sent: now,
             known_revision: self.snapshot.revision(),
+            reads_rooms_of: self.agreement.unread(&self.name, &self.snapshot),
         };
         self.requests.insert(id, request);
         self.actions.push(Action::Send(id, transaction));
@@ -70,12 +75,41 @@ impl Members {
             .any(|request| request.purpose == *purpose)
     }
 
-    /// What every request reads: all members and the table, if it has changed.
+    /// What every request reads: all members, the table if it has changed, and rooms that are not known.
     pub(super) fn reads(&self) -> Vec<Read> {
-        vec![
+        let mut reads = vec![
             Read::Prefix(self.keys.members.clone()),
             Read::Revision(self.keys.table.clone()),
             Read::Newer(self.keys.table.clone(), self.snapshot.table_revision()),
-        ]
+        ];
+        let unread = self.agreement.unread(&self.name, &self.snapshot);
+        reads.extend(
+            unread
+                .into_iter()
+                .map(|name| Read::Key(self.rooms_key(&name))),
+        );
+        reads
+    }
+
+    /// The key of what a member writes about its rooms.
+    pub(super) fn rooms_key(&self, name: &str) -> String {
+        format!("{}{name}", self.keys.rooms)
+    }
+
+    /// This member's key, and what it writes about its rooms, unless the store has that already.
+    pub(super) fn own_writes(&self) -> Vec<Write> {
+        let mut writes = vec![Write::Put(self.keys.me.clone(), self.record.to_text())];
+        let is_written = self.snapshot.record(&self.name).is_some_and(|record| {
+            record.nonce == self.record.nonce
+                && record.rooms == self.record.rooms
+                && record.named_rooms == self.record.named_rooms
+        });
+        if !is_written {
+            writes.push(Write::Put(
+                self.rooms_key(&self.name),
+                self.agreement.own_text(),
+            ));
+        }
+        writes
     }
 }

@@ -27,7 +27,7 @@ impl Members {
         }
         let heartbeat = Transaction {
             conditions: vec![Condition::Modified(self.keys.me.clone(), modified)],
-            writes: vec![Write::Put(self.keys.me.clone(), self.record.to_text())],
+            writes: self.own_writes(),
             reads: self.reads(),
         };
         let id = self.send(Purpose::Heartbeat, heartbeat, now);
@@ -50,7 +50,7 @@ impl Members {
         }
         let remove = Transaction {
             conditions,
-            writes: vec![Write::Delete(key)],
+            writes: vec![Write::Delete(key), Write::Delete(self.rooms_key(&name))],
             reads: self.reads(),
         };
         self.actions.push(Action::Notice(Notice::RemovesDead(name)));

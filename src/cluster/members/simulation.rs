@@ -18,7 +18,8 @@ use crate::cluster::fence::Fence;
 use crate::cluster::placement::{SHARDS, Shard};
 use crate::cluster::record::MemberRecord;
 use crate::cluster::registry::{RegistryError, Transaction, TransactionReply, Write};
-use crate::cluster::view::ClusterState;
+use crate::cluster::room_digests::RoomDigests;
+use crate::cluster::view::{ClusterState, ClusterView};
 use process::Process;
 use random::Random;
 use store::Store;
@@ -61,6 +62,8 @@ pub struct Simulation {
     pub longest_without_owner: Duration,
     pub taken_from_dead: u64,
     pub handed_over: u64,
+    /// The configurations of rooms that a gateway may have.
+    configurations: Vec<RoomDigests>,
     /// How many faults of each kind there were.
     pub faults: BTreeMap<&'static str, u64>,
 }
@@ -82,6 +85,7 @@ impl Simulation {
             longest_without_owner: Duration::ZERO,
             taken_from_dead: 0,
             handed_over: 0,
+            configurations: vec![RoomDigests::default()],
             faults: BTreeMap::new(),
         };
         simulation.at(0, Event::Tick);
@@ -91,6 +95,32 @@ impl Simulation {
         simulation
     }
 
+    /// From now on gateways start with any of these configurations of rooms, and change to others.
+    pub fn with_configurations(&mut self, configurations: Vec<RoomDigests>) {
+        self.configurations = configurations;
+        (0..self.processes.len()).for_each(|at| self.reload(at));
+    }
+
+    fn any_rooms(&mut self) -> RoomDigests {
+        let n = self.configurations.len() as u64;
+        let at = usize::try_from(self.random.below(n)).unwrap();
+        self.configurations[at].clone()
+    }
+
+    /// Gives a gateway any of the configurations.
+    pub fn reload(&mut self, at: usize) {
+        let rooms = self.any_rooms();
+        self.configure(at, rooms);
+    }
+
+    /// Gives a gateway these rooms.
+    pub fn configure(&mut self, at: usize, rooms: RoomDigests) {
+        self.processes[at].rooms = rooms.clone();
+        self.processes[at].members.set_rooms(rooms);
+        self.processes[at].wake = self.now;
+        self.at(self.now, Event::Wake(at));
+    }
+
     fn at(&mut self, at: u64, event: Event) {
         self.sequence += 1;
         self.queue
@@ -98,6 +128,7 @@ impl Simulation {
     }
 
     pub fn start(&mut self, name: &str, weight: u32) {
+        let rooms = self.any_rooms();
         let record = MemberRecord {
             nonce: format!("nonce-{}", self.processes.len()),
             advertise: format!("http://{name}"),
@@ -106,10 +137,12 @@ impl Simulation {
             since: 0,
             leaving: false,
             rooms: String::new(),
+            named_rooms: String::new(),
         };
         let process = Process {
-            members: Members::new("/c", name, record, Fence::closed()),
+            members: Members::new("/c", name, record, rooms.clone(), Fence::closed()),
             name: name.to_owned(),
+            rooms,
             offset: 1 + self.random.below(1 << 50),
             drift: i64::try_from(self.random.below(200)).unwrap() - 100,
             paused_until: 0,
@@ -149,6 +182,18 @@ impl Simulation {
 
     pub fn ended(&self, at: usize) -> Option<Option<String>> {
         self.processes[at].ended.clone()
+    }
+
+    pub fn view(&self, at: usize) -> ClusterView {
+        let process = &self.processes[at];
+        process.members.view(process.clock(self.now))
+    }
+
+    /// The names of the owners of all shards, as a gateway sees them.
+    pub fn owners(&self, at: usize) -> Vec<Option<String>> {
+        let view = self.view(at);
+        let name = |shard| view.owner(shard).map(|owner| owner.name.clone());
+        Shard::all().map(name).collect()
     }
 
     pub fn state(&self, at: usize) -> ClusterState {

@@ -84,6 +84,23 @@ impl Snapshot {
         self.table = read.unwrap_or_default();
     }
 
+    /// What a member says about itself, if it can be read.
+    pub fn record(&self, name: &str) -> Option<&MemberRecord> {
+        self.members.get(name)?.record.as_ref()
+    }
+
+    /// Whether members have other rooms than before.
+    pub fn rooms_differ(&self, before: &Self) -> bool {
+        let rooms = |(name, record): (&String, &MemberRecord)| {
+            (
+                name.clone(),
+                record.rooms.clone(),
+                record.named_rooms.clone(),
+            )
+        };
+        !self.live().map(rooms).eq(before.live().map(rooms))
+    }
+
     /// Whether members or owners are others than before.
     pub fn differs(&self, before: &Self) -> bool {
         self.table_revision != before.table_revision

@@ -1,5 +1,7 @@
 //! What the rest of the gateway may know of it all.
 
+use std::sync::Arc;
+
 use crate::cluster::BootInstant;
 use crate::cluster::members::{Life, Members};
 use crate::cluster::placement::Shard;
@@ -30,6 +32,18 @@ impl Members {
             members[*at].shards += 1;
         }
         let state = self.state(now);
+        let heirs = Shard::all().map(|shard| {
+            // What is wanted elsewhere goes there first.
+            let heirs = match self.wanted_owner(shard) == self.owner_name(shard) {
+                true => &self.wanted.heirs,
+                false => &self.wanted.owners,
+            };
+            let at = heirs.get(shard.index()).copied().flatten()?;
+            let (name, _) = self.placement.members().get(at)?;
+            let at = members.iter().position(|member| member.name == *name)?;
+            u16::try_from(at).ok()
+        });
+        let heirs: Arc<[Option<u16>]> = heirs.collect();
         ClusterView {
             me: self.name.clone(),
             state,
@@ -39,7 +53,14 @@ impl Members {
                 .into_iter()
                 .map(|at| u16::try_from(at?).ok())
                 .collect(),
+            heirs,
+            differing: self.wanted.differing.clone(),
             revision: self.snapshot.table_revision(),
         }
+    }
+
+    fn owner_name(&self, shard: Shard) -> Option<&str> {
+        let owner = self.snapshot.live_owner(shard)?;
+        Some(&owner.name)
     }
 }

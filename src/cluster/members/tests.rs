@@ -1,5 +1,6 @@
 use super::simulation::Simulation;
 use super::*;
+use crate::cluster::placement::{Shard, owner_of, shard_of};
 use crate::cluster::view::ClusterState;
 
 /// How many random schedules are run, and how long each is.
@@ -21,10 +22,21 @@ fn never_two_gateways_act_on_one_shard_and_all_shards_find_their_owner() {
     for seed in first_seed()..first_seed() + schedules() {
         println!("seed {seed}");
         let mut simulation = Simulation::new(seed, 4);
+        let differ = seed % 2 == 0;
+        if differ {
+            simulation.with_configurations(three_configurations());
+        }
         simulation.run_with_faults(Duration::from_secs(60));
         simulation.heal();
         simulation.run(Duration::from_secs(20));
         simulation.assert_settled();
+        if differ {
+            simulation.assert_rooms_are_served();
+        }
+        // Nothing goes to and fro.
+        let revision = simulation.table_revision();
+        simulation.run(Duration::from_secs(5));
+        assert_eq!(simulation.table_revision(), revision);
         smallest_gap = smallest_gap.min(simulation.smallest_gap);
         dead += simulation.taken_from_dead;
         handed_over += simulation.handed_over;
@@ -113,4 +125,85 @@ fn a_process_waits_for_an_earlier_one_of_its_name() {
     simulation.run(Duration::from_secs(5));
     assert_eq!(simulation.state(1), ClusterState::Ok);
     simulation.assert_all_owned();
+}
+
+fn rooms(rooms: impl IntoIterator<Item = u32>, change: impl Fn(u32) -> u32) -> RoomDigests {
+    let rooms = rooms.into_iter();
+    RoomDigests::new(rooms.map(|room| (format!("room-{room}"), change(room))))
+}
+
+/// Some rooms are in all of them, some in one or two; some have other settings.
+fn three_configurations() -> Vec<RoomDigests> {
+    vec![
+        rooms(0..900, |room| room),
+        rooms(100..1000, |room| room + u32::from(room % 50 == 0)),
+        rooms(50..800, |room| room + u32::from(room % 70 == 0)),
+    ]
+}
+
+#[test]
+fn only_rooms_that_all_have_alike_move_when_a_member_joins() {
+    let mut simulation = Simulation::new(5, 2);
+    let one = rooms(0..3000, |room| room);
+    let other = rooms(0..3000, |room| room + u32::from(room == 17));
+    let differing = shard_of("room-17");
+    for at in 0..2 {
+        simulation.configure(at, one.clone());
+    }
+    simulation.run(Duration::from_secs(10));
+    let owners = simulation.owners(0);
+    // A name whose place is that of the room that differs, so that it would move.
+    let is_wanted = |name: &&String| {
+        owner_of(differing, [("gw-1", 1), ("gw-2", 1), (&***name, 1)]) == Some(name)
+    };
+    let names: Vec<String> = (3..99).map(|n| format!("gw-{n}")).collect();
+    let name = names.iter().find(is_wanted).unwrap();
+    simulation.start(name, 1);
+    simulation.configure(2, other);
+    simulation.run(Duration::from_secs(10));
+    simulation.assert_settled();
+    simulation.assert_rooms_are_served();
+    let moved: Vec<Shard> = Shard::all()
+        .filter(|shard| simulation.owners(0)[shard.index()] != owners[shard.index()])
+        .collect();
+    assert!(
+        moved.len() > 250 && !moved.contains(&differing),
+        "{}",
+        moved.len()
+    );
+    let view = simulation.view(0);
+    let wanted = DifferingShard {
+        shard: differing,
+        members: vec![vec!["gw-1".into(), "gw-2".into()], vec![name.clone()]],
+        rooms: vec!["room-17".into()],
+    };
+    assert_eq!(*view.differing, [wanted]);
+
+    // Its owner ends: a member takes it over, although they differ.
+    let owner = owners[differing.index()].clone().unwrap();
+    let at = usize::from(owner == "gw-2");
+    let heir = simulation.view(at).heir(differing).unwrap().name.clone();
+    simulation.kill(at);
+    simulation.run(Duration::from_millis(3500));
+    simulation.assert_all_owned();
+    assert_eq!(simulation.owners(1 - at)[differing.index()], Some(heir));
+
+    // All are the same again: it goes where it is wanted.
+    simulation.configure(2, one);
+    simulation.run(Duration::from_secs(5));
+    simulation.assert_settled();
+    simulation.assert_rooms_are_served();
+    assert!(simulation.view(2).differing.is_empty());
+}
+
+#[test]
+fn a_room_that_its_shards_owner_does_not_know_goes_to_a_member_that_does() {
+    let mut simulation = Simulation::new(6, 3);
+    simulation.run(Duration::from_secs(10));
+    simulation.configure(1, rooms(0..1, |room| room));
+    simulation.run(Duration::from_secs(3));
+    simulation.assert_settled();
+    simulation.assert_rooms_are_served();
+    let owners = simulation.owners(1);
+    assert_eq!(owners[shard_of("room-0").index()].as_deref(), Some("gw-2"));
 }

@@ -73,7 +73,7 @@ impl Actor {
         let call = Call::of(route, Params::new());
         let mut environment = self.environment(&call);
         environment.check = Some(CheckOrder {
-            dial: self.settings.readiness_dial.clone(),
+            dial: self.readiness_dial.clone(),
             preset: self.preset.clone(),
             paired: self.knowledge.known_devices(),
             user: self.session["userId"].as_str().map(str::to_owned),
@@ -83,12 +83,12 @@ impl Actor {
         if let Some(motion) = checked_motion() {
             self.stops.schedule(&motion, stop_due);
         }
-        self.check = Some(RunningCheck {
+        self.check = Some(Box::new(RunningCheck {
             reply,
             interrupts,
             stop_due,
             camera_is_taken: false,
-        });
+        }));
         let device = self.device.clone();
         let executing = async move {
             let executed = execute(&device, call, environment, Transfer::None).await;

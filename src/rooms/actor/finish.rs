@@ -48,7 +48,7 @@ impl Actor {
     fn retry_stop(&mut self, sent: &SentStop, failure: &Failure) {
         if !self.stops.retry(sent, Instant::now()) {
             let telemetry = self.telemetry();
-            telemetry.camera_not_stopped(&self.settings.id, failure);
+            telemetry.camera_not_stopped(&self.room, failure);
         }
     }
 
@@ -201,10 +201,11 @@ impl Actor {
             return;
         }
         if self.availability.understood() {
-            self.publisher.online(&self.session);
+            // Not needed any more until the next log-in.
+            self.publisher.online(&std::mem::take(&mut self.session));
             self.publisher.read_so_far(self.poller.is_complete());
             self.queue.open();
-            self.telemetry().room_online(&self.settings.id);
+            self.telemetry().room_online(&self.room);
         }
         if !self.poller.newest_is_understood() {
             return;
@@ -233,7 +234,7 @@ impl Actor {
         self.queue.close(Failure::new(code, &*problem.message));
         if went_offline.is_new {
             let telemetry = self.telemetry();
-            telemetry.room_offline(&self.settings.id, &problem.message);
+            telemetry.room_offline(&self.room, &problem.message);
         }
         self.publisher.offline(&problem, &went_offline);
     }

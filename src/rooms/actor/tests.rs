@@ -445,7 +445,7 @@ async fn the_daily_check_runs_once_a_day_and_is_tried_again_while_the_room_is_in
         hour: 6,
         minute: 30,
     };
-    room.actor.daily = Some(Daily::new(at, "1", |_| 0, MIDNIGHT));
+    room.actor.daily = Some(Box::new(Daily::new(at, "1", |_| 0, MIDNIGHT)));
     room.start_work();
     assert!(room.actor.check.is_none());
     room.daily_check().await;
@@ -512,4 +512,25 @@ async fn a_room_that_is_offline_has_a_report_that_says_why() {
     room.submit("readiness/run", "");
     room.start_work();
     assert_eq!(room.codes(), [None, Some(ErrorCode::Offline)]);
+}
+
+/// Each room has one for months.
+#[test]
+fn the_future_of_a_rooms_task_holds_little() {
+    let settings = room_settings();
+    let telemetry = settings.device.telemetry.clone();
+    let publisher = RoomPublisher::new(StateStore::new(), telemetry, settings.id.clone());
+    let publisher = Arc::new(publisher);
+    let queue = Arc::new(Queue::new(publisher.clone()));
+    let device = Device::new(settings.device.clone()).unwrap();
+    let stops = CameraStops::default();
+    let task = run(
+        settings,
+        device,
+        queue,
+        publisher,
+        StopSignal::default(),
+        stops,
+    );
+    assert!(size_of_val(&task) <= 512, "{}", size_of_val(&task));
 }

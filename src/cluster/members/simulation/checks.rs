@@ -116,8 +116,46 @@ impl Simulation {
             assert_eq!(view.members.len(), self.running().count());
             for shard in Shard::all() {
                 let owner = view.owner(shard).map(|owner| &*owner.name);
-                assert_eq!(owner, process.members.placement.owner(shard));
+                assert_eq!(owner, process.members.wanted_owner(shard));
             }
         }
+    }
+
+    /// Whoever has a shard has rooms of it if anybody has. Shards in which all are alike are where the placement
+    /// wants them, and everybody knows the others.
+    pub fn assert_rooms_are_served(&self) {
+        for shard in Shard::all() {
+            let rooms = |process: &Process| process.rooms.shards().get(shard);
+            let is_owner = |process: &&Process| {
+                let fences = process.fences[shard.index()].iter();
+                let now = process.clock(self.now);
+                fences.filter(|fence| fence.check_at(now).is_ok()).count() > 0
+            };
+            let owner = self.running().find(is_owner).unwrap();
+            let anybody = self.running().any(|process| rooms(process).rooms > 0);
+            assert!(
+                !anybody || rooms(owner).rooms > 0,
+                "{} has no room of {shard}",
+                owner.name
+            );
+            let are_alike = self.running().all(|process| rooms(process) == rooms(owner));
+            let view = owner.members.view(owner.clock(self.now));
+            let differing = view
+                .differing
+                .iter()
+                .find(|differing| differing.shard == shard);
+            assert_eq!(are_alike, differing.is_none(), "{shard}");
+            if are_alike {
+                assert_eq!(owner.members.placement.owner(shard), Some(&*owner.name));
+            } else {
+                assert!(!differing.unwrap().rooms.is_empty(), "{shard}");
+            }
+        }
+    }
+
+    /// The revision of the table, as a gateway sees it.
+    pub fn table_revision(&self) -> u64 {
+        let process = self.running().next().unwrap();
+        process.members.view(process.clock(self.now)).revision
     }
 }

@@ -45,8 +45,13 @@ impl Simulation {
         let time = (300 + self.random.below(6000)) * MS;
         let process = &mut self.processes[at];
         let is_gone = process.is_killed || process.ended.is_some();
-        let kind = match self.random.below(8) {
+        let reloads = self.configurations.len() > 1;
+        let kind = match self.random.below(8 + 2 * u64::from(reloads)) {
             _ if is_gone => "none",
+            8 | 9 => {
+                self.reload(at);
+                "reload"
+            }
             0..=2 => {
                 process.paused_until = self.now + time;
                 "pause"

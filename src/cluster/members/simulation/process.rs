@@ -5,11 +5,14 @@ use std::time::Duration;
 use crate::cluster::BootInstant;
 use crate::cluster::fence::ShardFence;
 use crate::cluster::members::Members;
+use crate::cluster::room_digests::RoomDigests;
 
 /// A gateway's process.
 pub struct Process {
     pub members: Members,
     pub name: String,
+    /// Its configuration of the rooms.
+    pub rooms: RoomDigests,
     /// Its clock: what it shows at the simulation's start, and how many millionths it runs too fast.
     pub offset: u64,
     pub drift: i64,
