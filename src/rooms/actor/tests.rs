@@ -37,6 +37,7 @@ impl Fixture {
             settings.device.telemetry.clone(),
             settings.id.clone(),
         );
+        publisher.unavailable();
         let publisher = Arc::new(publisher);
         let queue = Arc::new(Queue::new(publisher.clone()));
         let device = Device::new(settings.device.clone()).unwrap();
