@@ -131,11 +131,16 @@ async fn rooms_that_move_keep_their_documents_and_the_gateways_say_who_has_what(
         client.last("gateway/availability").as_deref(),
         Some("online")
     );
+    let what = || "the other gateway knows that the first one has left".to_owned();
+    until(what, async || {
+        let metrics = door::text(&url("/metrics")).await;
+        metrics.contains("poly2mqtt_cluster_members 1\n")
+    })
+    .await;
     let metrics = door::text(&url("/metrics")).await;
     for line in [
         "poly2mqtt_cluster_shards 1024",
         "poly2mqtt_cluster_rooms 4",
-        "poly2mqtt_cluster_members 1",
         "poly2mqtt_cluster_contact 1",
         "poly2mqtt_cluster_fence_closings_total 0",
         "poly2mqtt_cluster_shard_changes_total{how=\"gained_after_death\"} 0",
