@@ -35,6 +35,11 @@ impl DeviceFence {
         Self(Some(fence))
     }
 
+    /// Whether there is one to be asked.
+    pub fn exists(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// # Errors
     /// No request may begin now.
     pub fn check(&self) -> Result<(), FenceClosed> {

@@ -4,6 +4,7 @@
 //! and repeats nothing: only the layers above know which requests are safe to repeat.
 
 mod broken;
+mod fenced;
 mod response;
 mod surplus;
 mod upload;
@@ -160,7 +161,10 @@ impl HttpClient {
             tls.resumption = Resumption::disabled();
         }
         let surplus = SurplusMeter::default();
-        tls.key_log = Arc::new(MeterOfConnections(surplus.clone()));
+        tls.key_log = Arc::new(MeterOfConnections {
+            meter: surplus.clone(),
+            fence: fence.clone(),
+        });
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(true)

@@ -20,6 +20,9 @@ use rustls::{
     Tls12CipherSuite, Tls13CipherSuite,
 };
 
+use super::fenced;
+use crate::device::fence::DeviceFence;
+
 /// How many bytes a device may send that are not the content of an answer, besides twice as many as
 /// that content. The library reads up to 400 KB ahead of what is taken from it. A handshake with
 /// certificates takes 5 KB, the head of a response 1 KB and at most 64 KiB.
@@ -88,14 +91,20 @@ thread_local! {
     static NEXT_METER: Cell<Option<SurplusMeter>> = const { Cell::new(None) };
 }
 
-/// Lets the connections of a client count on this meter. rustls tells a connection's key log of each
-/// key, and makes the decrypter for it in the same call. The key itself is not looked at.
+/// Lets the connections of a client count on this meter, and ask this fence. rustls tells a connection's key log of
+/// each key, and makes decrypter and encrypter for it in the same call. The key itself is not looked at.
 #[derive(Debug)]
-pub struct MeterOfConnections(pub SurplusMeter);
+pub struct MeterOfConnections {
+    /// What counts.
+    pub meter: SurplusMeter,
+    /// What is asked before anything is sent.
+    pub fence: DeviceFence,
+}
 
 impl KeyLog for MeterOfConnections {
     fn log(&self, _label: &str, _client_random: &[u8], _secret: &[u8]) {
-        NEXT_METER.set(Some(self.0.clone()));
+        NEXT_METER.set(Some(self.meter.clone()));
+        fenced::keys_are_made(&self.fence);
     }
 }
 
@@ -136,12 +145,12 @@ fn metered(suite: SupportedCipherSuite) -> SupportedCipherSuite {
     }
 }
 
-/// A cipher whose decrypters count.
+/// A cipher whose decrypters count, and whose encrypters ask the fence.
 struct Metered<A: ?Sized + 'static>(&'static A);
 
 impl Tls13AeadAlgorithm for Metered<dyn Tls13AeadAlgorithm> {
     fn encrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageEncrypter> {
-        self.0.encrypter(key, iv)
+        fenced::fenced(self.0.encrypter(key, iv))
     }
 
     fn decrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageDecrypter> {
@@ -163,7 +172,7 @@ impl Tls13AeadAlgorithm for Metered<dyn Tls13AeadAlgorithm> {
 
 impl Tls12AeadAlgorithm for Metered<dyn Tls12AeadAlgorithm> {
     fn encrypter(&self, key: AeadKey, iv: &[u8], extra: &[u8]) -> Box<dyn MessageEncrypter> {
-        self.0.encrypter(key, iv, extra)
+        fenced::fenced(self.0.encrypter(key, iv, extra))
     }
 
     fn decrypter(&self, key: AeadKey, iv: &[u8]) -> Box<dyn MessageDecrypter> {

@@ -218,3 +218,41 @@ fn a_path_that_the_url_would_change_is_not_sent() {
     assert!(client.prepare(&request("..")).is_none());
     assert!(client.prepare(&request("%2e%2e")).is_some());
 }
+
+#[derive(Debug, Default)]
+struct Switch(std::sync::atomic::AtomicBool);
+
+impl crate::device::fence::Fence for Switch {
+    fn is_open(&self) -> bool {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn what_the_library_sends_after_the_fence_has_closed_does_not_go_out() {
+    let (device, seen) = recorder(TRUE).await;
+    let (tls, _) = client_config(&Certificate::Insecure, METERED_PROVIDER.clone()).unwrap();
+    let switch = Arc::new(Switch::default());
+    let fence = DeviceFence::new(switch.clone());
+    let client = HttpClient::new(device.url.clone(), tls, true, fence).unwrap();
+    let url = device.url.join("/rest/audio").unwrap();
+    // By the library alone, as if the fence had been open until the request was handed to it.
+    let unguarded = || {
+        let sending = client.client.get(url.clone()).send();
+        timeout(LONG, sending)
+    };
+    for is_connected in [false, true] {
+        switch
+            .0
+            .store(is_connected, std::sync::atomic::Ordering::SeqCst);
+        if is_connected {
+            assert_eq!(get(&client).await.unwrap(), b"true");
+            switch.0.store(false, std::sync::atomic::Ordering::SeqCst);
+        }
+        let before = seen.lock().unwrap().len();
+        assert!(unguarded().await.unwrap().is_err(), "{is_connected}");
+        assert_eq!(seen.lock().unwrap().len(), before, "{is_connected}");
+    }
+    switch.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(get(&client).await.unwrap(), b"true");
+}
