@@ -11,11 +11,11 @@ use crate::cluster::view::DifferingShard;
 /// What the state machine wants done.
 #[derive(Debug)]
 pub enum Action {
-    /// Send this to the store, and hand its answer to [`Members::answered`].
+    /// Send this to the store, and hand its answer to [`Members::answered`](super::Members::answered).
     Send(u64, Transaction),
     /// These shards are this gateway's now.
     Gained(Vec<GainedShard>),
-    /// Stop the rooms of these shards in good order, and say so with [`Members::stopped`].
+    /// Stop the rooms of these shards in good order, and say so with [`Members::stopped`](super::Members::stopped).
     Stop(Vec<HeldShard>),
     /// These shards are lost already: end their rooms without a request to their devices.
     Lost(Vec<HeldShard>),
