@@ -14,8 +14,9 @@ mod placed_rooms;
 mod status;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -107,7 +108,7 @@ impl JoiningCluster {
             weight: cluster.weight,
             version: env!("CARGO_PKG_VERSION").into(),
             rooms: config.room_digests(),
-            since: unix_now(),
+            since: u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default(),
         };
         let (handle, events, keeper) = join(etcd, identity);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -237,21 +238,11 @@ impl RunningCluster {
             .send(Change::Configuration(Arc::new(config.clone())));
     }
 
-    /// Whether any other gateway stays.
-    fn is_last(&self) -> bool {
-        let view = self.cluster.view();
-        let view = view.borrow();
-        !view
-            .members
-            .iter()
-            .any(|member| *member.name != *view.me && !member.leaving)
-    }
-
     /// Hands all rooms over, by `deadline`. This gateway stays a member until [`RunningCluster::stop`], so that it knows
     /// where to pass on what its clients still want. The last gateway has nobody to hand its rooms to: they stop as those
     /// of a gateway that is alone.
     pub async fn hand_over(&self, rooms: &Rooms, deadline: Instant) {
-        if self.is_last() {
+        if !self.cluster.view().borrow().has_successor() {
             rooms.stop(deadline).await;
         }
         self.placed.leave_by(deadline);
@@ -283,11 +274,7 @@ impl RunningCluster {
         self.follower.abort();
         // The task held the other one.
         let _ = self.follower.await;
-        let view = self.cluster.view();
-        let is_last = {
-            let view = view.borrow();
-            !view.members.iter().any(|member| *member.name != *view.me)
-        };
+        let is_last = self.cluster.view().borrow().others().next().is_none();
         if let Some(presence) = self.presence.and_then(Arc::into_inner) {
             presence.stop(is_last, deadline).await;
         }
@@ -296,21 +283,10 @@ impl RunningCluster {
 
 /// Whether every shard has another owner, or, where there is no other gateway, none.
 fn are_elsewhere(view: &ClusterView) -> bool {
-    let others = view
-        .members
-        .iter()
-        .filter(|member| *member.name != *view.me);
-    let has_others = others.filter(|member| !member.leaving).count() > 0;
+    let has_successor = view.has_successor();
     let mut owners = Shard::all().map(|shard| view.owner(shard));
     owners.all(|owner| match owner {
         Some(owner) => *owner.name != *view.me,
-        None => !has_others,
+        None => !has_successor,
     })
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO)
-        .as_secs()
 }

@@ -38,7 +38,7 @@ use crate::state::StateStore;
 use crate::telemetry::Telemetry;
 
 pub use connect::member_tls;
-pub use elsewhere::{RoomsElsewhere, Wanted, WantedRooms};
+pub use elsewhere::{RoomsElsewhere, Wanted, WantedRooms, tell_no_owner};
 pub use file::{FILE_ANSWER_HEADER, FILE_HEADER, FileAnswered};
 pub use frame::LARGEST_HEAD;
 pub use holders::{Holder, Member, RoomHolders};

@@ -95,6 +95,17 @@ impl ClusterView {
         self.members.get(usize::from(at))
     }
 
+    /// The members but this gateway.
+    pub fn others(&self) -> impl Iterator<Item = &MemberView> {
+        let is_other = |member: &&MemberView| *member.name != *self.me;
+        self.members.iter().filter(is_other)
+    }
+
+    /// Whether another gateway is there that does not end too.
+    pub fn has_successor(&self) -> bool {
+        self.others().any(|member| !member.leaving)
+    }
+
     /// The member that takes a shard over, or will when its owner ends.
     pub fn heir(&self, shard: Shard) -> Option<&MemberView> {
         let at = self.heirs.get(shard.index()).copied().flatten()?;

@@ -8,25 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::placed_rooms::{Phase, PlacedRooms};
+use super::placed_rooms::{NO_OWNER, Phase, PlacedRooms};
 use super::status::ClusterStatus;
+use crate::cluster::link::tell_no_owner;
 use crate::cluster::{
     Cluster, ClusterState, ClusterView, GainedShard, HeldShard, Predecessor, SHARDS, Shard,
-    ShardEvent,
+    ShardEvent, shard_of,
 };
 use crate::config::Config;
-use crate::device::ProblemCode;
 use crate::doors::mqtt::{Presence, SharedRooms};
 use crate::rooms::{Arrival, Leaving, Rooms};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::ShardChange;
-use crate::topics::{GATEWAY_CLUSTER, RoomTopics};
+use crate::topics::GATEWAY_CLUSTER;
 
 /// How long the sessions of a shard that goes may take to be in etcd. Where etcd does not answer the shard cannot go.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -141,6 +138,7 @@ impl Follower {
         let mut looks = interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (handed_over, mut hand_overs) = mpsc::unbounded_channel();
+        let mut gone = Vec::new();
         loop {
             tokio::select! {
                 biased;
@@ -153,7 +151,9 @@ impl Follower {
                     }
                     Some(ShardEvent::Ended(None)) | None => return,
                 },
-                Some(held) = hand_overs.recv() => self.left(held),
+                1.. = hand_overs.recv_many(&mut gone, usize::from(SHARDS)) => {
+                    self.left(&std::mem::take(&mut gone));
+                }
                 changed = view.changed() => match changed {
                     Ok(()) => {
                         let seen = view.borrow_and_update().clone();
@@ -207,8 +207,9 @@ impl Follower {
             self.store.take_room_quietly(room);
             self.unowned.remove(room);
         }
+        let placed = &self.placed;
         self.gone
-            .retain(|(_, room)| !moved.contains(room) && !taken_over.contains(room));
+            .retain(|(_, room)| placed.phase(shard_of(room)).is_none());
         if let Some(shared) = &self.shared {
             shared.take_over(taken_over.iter().chain(&new));
             shared.move_in(&moved);
@@ -273,14 +274,18 @@ impl Follower {
         }
     }
 
-    /// The rooms of a shard have been handed over.
-    fn left(&mut self, held: HeldShard) {
-        self.placed.remove(held);
-        self.placed.kept_sessions().left(&[held]);
+    /// The rooms of these shards have been handed over.
+    fn left(&mut self, shards: &[HeldShard]) {
+        self.placed.kept_sessions().left(shards);
+        for held in shards {
+            self.placed.remove(*held);
+            self.memory(held.shard).told = Told::Nothing;
+        }
         let now = Instant::now();
-        let rooms = self.placed.rooms_of(held.shard);
+        let rooms = self
+            .placed
+            .rooms_of_all(shards.iter().map(|held| held.shard));
         self.gone.extend(rooms.into_iter().map(|room| (now, room)));
-        self.memory(held.shard).told = Told::Nothing;
         self.tell_roles(&self.placed.view());
     }
 
@@ -393,7 +398,7 @@ impl Follower {
         let before: BTreeSet<_> = self.config.rooms.keys().map(|id| id.shared()).collect();
         let after: BTreeSet<_> = config.rooms.keys().map(|id| id.shared()).collect();
         self.config = config;
-        let here = |room: &&Arc<str>| self.placed.phase(crate::cluster::shard_of(room)).is_some();
+        let here = |room: &&Arc<str>| self.placed.phase(shard_of(room)).is_some();
         if let Some(shared) = &self.shared {
             shared.take_over(after.difference(&before).filter(here));
             let removed: Vec<_> = before.difference(&after).cloned().collect();
@@ -408,7 +413,7 @@ impl Follower {
             self.placed.kept_sessions().forget(room);
         }
         for room in after.difference(&before) {
-            let memory = self.memory(crate::cluster::shard_of(room));
+            let memory = self.memory(shard_of(room));
             if matches!(memory.told, Told::Role(_)) {
                 memory.told = Told::Nothing;
             }
@@ -424,7 +429,7 @@ impl Follower {
         self.gone = rest;
         let over: Vec<(Instant, Arc<str>)> = over;
         for (_, room) in over {
-            if self.placed.phase(crate::cluster::shard_of(&room)).is_none() {
+            if self.placed.phase(shard_of(&room)).is_none() {
                 self.store.take_room_quietly(&room);
             }
         }
@@ -450,25 +455,13 @@ impl Follower {
         }
         shared.speak_for(unowned.iter().cloned());
         for room in self.unowned.difference(&unowned) {
-            if self.placed.phase(crate::cluster::shard_of(room)).is_none() {
+            if self.placed.phase(shard_of(room)).is_none() {
                 self.store.take_room_quietly(room);
             }
         }
-        let since = OffsetDateTime::now_utc()
-            .format(&Rfc3339)
-            .unwrap_or_default();
         for room in unowned.difference(&self.unowned) {
-            let problem = json!({
-                "code": ProblemCode::NoOwner,
-                "message": "no gateway that runs has the room",
-                "since": since,
-            });
-            let topics = RoomTopics::new(room);
             self.store.take_room_quietly(room);
-            self.store
-                .set(&topics.problem(), StateValue::text(problem.to_string()));
-            self.store
-                .set(&topics.availability(), StateValue::text("offline"));
+            tell_no_owner(&self.store, room, NO_OWNER);
         }
         self.unowned = unowned;
     }

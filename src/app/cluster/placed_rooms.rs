@@ -21,7 +21,7 @@ use crate::doors::mqtt::SharingRules;
 use crate::rooms::RoomSharing;
 
 /// What is said of a room that no live gateway has.
-const NO_OWNER: &str = "no gateway that runs has the room";
+pub const NO_OWNER: &str = "no gateway that runs has the room";
 
 /// How long rooms that move to another gateway may finish what they began: longer than an ordinary request takes. New
 /// commands wait meanwhile.
@@ -362,12 +362,10 @@ impl SharingRules for PlacedRooms {
     fn is_configured(&self, room: &str) -> bool {
         let state = self.read();
         let members = &state.seen.view.members;
-        let digests = members.iter().map(|member| &member.rooms);
-        let do_differ = members.iter().zip(digests).any(|(member, digest)| {
-            members
-                .first()
-                .is_some_and(|first| first.rooms != *digest || member.rooms.is_empty())
-        });
+        let first = members.first().map(|first| &first.rooms);
+        let do_differ = members
+            .iter()
+            .any(|member| member.rooms.is_empty() || Some(&member.rooms) != first);
         do_differ || state.rooms.contains_key(room)
     }
 }

@@ -157,24 +157,9 @@ impl RoomsElsewhere {
                         }
                     }
                 }
-                Step::NoOwner(why) => self.no_owner(room, &why),
+                Step::NoOwner(why) => tell_no_owner(&self.store, room, &why),
             }
         }
-    }
-
-    /// The room is in nobody's hands, as far as this gateway can tell.
-    fn no_owner(&self, room: &str, why: &str) {
-        let topics = RoomTopics::new(room);
-        let now = OffsetDateTime::now_utc();
-        let problem = json!({
-            "code": ProblemCode::NoOwner,
-            "message": why,
-            "since": now.format(&Rfc3339).unwrap_or_default(),
-        });
-        let problem = StateValue::text(problem.to_string());
-        self.store.set(&topics.problem(), problem);
-        let offline = StateValue::text("offline");
-        self.store.set(&topics.availability(), offline);
     }
 
     /// Gives up what nobody wants, and says so where an owner cannot be reached.
@@ -188,7 +173,7 @@ impl RoomsElsewhere {
             return;
         }
         for (room, why) in tended.unreachable {
-            self.no_owner(&room, &why);
+            tell_no_owner(&self.store, &room, &why);
         }
         self.tell_arrival();
     }
@@ -355,6 +340,19 @@ pub(super) enum Reads {
     OwnFirst,
     /// The room has just come here, and this state has not been read anew.
     ElsewhereFirst,
+}
+
+/// Writes that a room is in nobody's hands, as far as this gateway can tell, and why.
+pub fn tell_no_owner(store: &StateStore, room: &str, why: &str) {
+    let topics = RoomTopics::new(room);
+    let now = OffsetDateTime::now_utc();
+    let problem = json!({
+        "code": ProblemCode::NoOwner,
+        "message": why,
+        "since": now.format(&Rfc3339).unwrap_or_default(),
+    });
+    store.set(&topics.problem(), StateValue::text(problem.to_string()));
+    store.set(&topics.availability(), StateValue::text("offline"));
 }
 
 /// Whether a topic is the availability or the problem of a room.
