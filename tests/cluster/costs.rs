@@ -1,11 +1,13 @@
 //! What the cluster costs while nothing happens: processor, memory, requests to etcd, and the time that commands take,
-//! against one gateway that is alone.
+//! against gateways that know nothing of each other.
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::clock::{self, SECOND};
+use crate::etcd::client;
 use crate::gateway::Gateway;
 use crate::load;
 use crate::measures::usual;
@@ -30,12 +32,12 @@ fn span(world: &World) -> Duration {
     })
 }
 
-/// As many gateways without `[cluster]`, each with its share of the rooms, so that the machine has the same to do: what
-/// commands take, and what a gateway uses.
+/// What a gateway uses, of as many gateways without `[cluster]`, each with its share of the rooms, so that the machine
+/// has the same to do.
 #[allow(clippy::cast_precision_loss)]
 pub async fn alone(world: &World) -> (f64, f64) {
     let rooms = world.settings.rooms;
-    let share = rooms.div_ceil(MEMBERS);
+    let share = world.settings.share();
     let mut gateways = Vec::new();
     for number in 0..MEMBERS {
         let mut gateway = Gateway::alone(&world.shared, number);
@@ -44,10 +46,9 @@ pub async fn alone(world: &World) -> (f64, f64) {
         gateway.start(&world.shared);
         gateways.push(gateway);
     }
-    let client = WebSocketClient::connect(gateways[0].http, world.ledger.clone());
     // Thousands of rooms need their time for the first log-in.
     for _ in 0..1200 + rooms {
-        if world.broker_client.online() >= rooms && client.is_connected() {
+        if world.broker_client.online() >= rooms {
             break;
         }
         sleep(Duration::from_millis(100)).await;
@@ -60,12 +61,6 @@ pub async fn alone(world: &World) -> (f64, f64) {
         );
     }
     settle(world).await;
-    // As many samples as the cluster gets, where there are few rooms.
-    for room in (0..share).cycle().take(share.max(120)) {
-        if !latency(world, "alone latency", &client, room).await {
-            break;
-        }
-    }
     let (mut processor, mut memory) = (0.0, 0.0);
     for gateway in &gateways {
         let used = used(gateway, span(world)).await;
@@ -102,7 +97,7 @@ async fn settle(world: &World) {
     sleep(Duration::from_secs(long)).await;
 }
 
-/// What gateways use while nothing happens, against one alone; and what commands take at the owner and at another.
+/// What gateways use while nothing happens, against those alone; and what commands take.
 #[allow(clippy::cast_precision_loss)]
 pub async fn quiet(world: &World, alone: (f64, f64)) {
     *world.rate.lock().unwrap() = 0;
@@ -152,26 +147,64 @@ pub async fn quiet(world: &World, alone: (f64, f64)) {
     usual(world);
 }
 
-/// What commands take at the owner and at another gateway.
+/// What commands take at a gateway that runs beside the cluster with as many rooms, at the owner, and at another
+/// gateway: by turns, since this machine is not equally fast all the time.
 async fn latencies(world: &World) {
     let most = if world.settings.thoroughness > 1 {
         1000
     } else {
-        40
+        100
     };
+    let rooms = world.settings.rooms_beside();
+    let mut beside = Gateway::beside(&world.shared);
+    beside.configure_some(&world.shared, rooms.clone());
+    beside.start(&world.shared);
+    let alone = WebSocketClient::connect(beside.http, world.ledger.clone());
+    // Thousands of rooms need their time for the first log-in.
+    for _ in 0..1200 + rooms.len() {
+        if online(beside.http).await == Some(rooms.len()) && alone.is_connected() {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    settle(world).await;
+    let mut rooms_alone = rooms.cycle();
     for gateway in 0..MEMBERS {
         let (owner, other) = (
             &world.websockets[gateway],
             &world.websockets[(gateway + 1) % MEMBERS],
         );
-        for room in world.rooms_of(gateway).into_iter().cycle().take(most) {
-            let answered = latency(world, "owner latency", owner, room).await
+        let owned = world.rooms_of(gateway).into_iter().cycle().take(most);
+        for (room, room_alone) in owned.zip(&mut rooms_alone) {
+            let answered = latency(world, "alone latency", &alone, room_alone).await
+                && latency(world, "owner latency", owner, room).await
                 && latency(world, "other latency", other, room).await;
             if !answered {
                 return;
             }
         }
     }
+    if !beside.stop().await {
+        world.violation(
+            "ends",
+            "the gateway beside the cluster does not end after SIGTERM",
+            clock::now(),
+        );
+    }
+}
+
+/// How many rooms of the gateway with this HTTP port are online.
+async fn online(http: u16) -> Option<usize> {
+    let url = format!("http://127.0.0.1:{http}/gateway/health");
+    let health: Value = client(Duration::from_secs(2))
+        .get(url)
+        .send()
+        .await
+        .ok()?
+        .json()
+        .await
+        .ok()?;
+    usize::try_from(health["rooms_online"].as_u64()?).ok()
 }
 
 /// Sends a command over a WebSocket, and waits for its result; false if none comes.

@@ -10,7 +10,7 @@ use poly2mqtt_test_support::{free_port, program, watchdog};
 use tokio::time::{Instant, sleep};
 
 use crate::farm::Device;
-use crate::proxy::{ALONE, source};
+use crate::proxy::{ALONE, MEMBERS, source};
 
 /// A gateway that is told to stop has this long: it hands its rooms over first.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -50,6 +50,8 @@ pub struct Gateway {
     pub name: String,
     pub http: u16,
     pub weight: u64,
+    /// Before its topics at the broker.
+    topic_prefix: Option<&'static str>,
     /// How the others reach its HTTP port.
     advertise: u16,
     directory: PathBuf,
@@ -75,6 +77,7 @@ impl Gateway {
             name,
             http,
             weight: 1,
+            topic_prefix: None,
             advertise,
             directory,
             child: None,
@@ -92,6 +95,13 @@ impl Gateway {
         )
     }
 
+    /// A gateway without `[cluster]` that runs beside the cluster, with rooms and topics of its own.
+    pub fn beside(shared: &Shared) -> Self {
+        let mut gateway = Self::alone(shared, MEMBERS);
+        gateway.topic_prefix = Some("beside");
+        gateway
+    }
+
     /// Writes the configuration of the first so many rooms.
     pub fn configure(&self, shared: &Shared, rooms: usize) {
         self.configure_some(shared, 0..rooms);
@@ -100,20 +110,24 @@ impl Gateway {
     /// Writes the configuration of these rooms.
     pub fn configure_some(&self, shared: &Shared, rooms: Range<usize>) {
         let [fast, normal, slow] = shared.poll;
-        let client_id = match shared.is_cluster {
+        let is_member = shared.is_cluster && self.number != ALONE;
+        let mut own = match is_member {
             true => String::new(),
             false => format!("client_id = \"{}\"\n", self.name),
         };
+        if let Some(prefix) = self.topic_prefix {
+            // Writing to a String cannot fail.
+            let _ = writeln!(own, "topic_prefix = \"{prefix}\"");
+        }
         let mut text = format!(
-            "[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n{client_id}[http]\nlisten = \"127.0.0.1:{}\"\n\
+            "[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n{own}[http]\nlisten = \"127.0.0.1:{}\"\n\
              [poll]\nfast = \"{fast}ms\"\nnormal = \"{normal}ms\"\nslow = \"{slow}ms\"\n\
              [defaults]\nuser = \"admin\"\npassword = \"{PASSWORD}\"\nallow = [\"system/time/set\"]\n",
             shared.broker, self.http
         );
-        if self.number != ALONE && shared.is_cluster {
+        if is_member {
             let token = shared.directory.join("cluster.token");
             let etcd: Vec<_> = shared.etcd.iter().map(|url| format!("\"{url}\"")).collect();
-            // Writing to a String cannot fail.
             let _ = write!(
                 text,
                 "[cluster]\nname = \"{}\"\netcd = [{}]\nprefix = \"{}\"\n\

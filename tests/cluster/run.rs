@@ -186,7 +186,11 @@ impl Judge {
     fn requests(&mut self, world: &World, until: u64, acts: &[Act]) {
         let taken = world.record.lock().unwrap().take(until);
         let name = |gateway: usize| world.names.get(gateway).cloned();
-        for (device, requests) in taken {
+        // Others are of the gateway beside the cluster.
+        let shared = taken
+            .into_iter()
+            .filter(|(device, _)| *device < world.settings.rooms);
+        for (device, requests) in shared {
             world.report.count("requests", requests.len());
             let (wrong, changes) = {
                 let history = world.history.lock().unwrap();

@@ -1,7 +1,10 @@
 //! What a run is made of, from environment variables.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::proxy::MEMBERS;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -24,6 +27,20 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The rooms of one gateway, if all have as many.
+    pub fn share(&self) -> usize {
+        self.rooms.div_ceil(MEMBERS)
+    }
+
+    /// The rooms of a gateway that runs beside the cluster for comparison, where costs are measured.
+    pub fn rooms_beside(&self) -> Range<usize> {
+        let share = match self.thoroughness {
+            0 => 0,
+            _ => self.share(),
+        };
+        self.rooms..self.rooms + share
+    }
+
     /// A short run, unless `POLY2MQTT_CLUSTER_…` says otherwise.
     pub fn from_environment() -> Self {
         let number = |name: &str| {

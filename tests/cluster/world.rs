@@ -70,7 +70,7 @@ impl World {
         let broker = Mosquitto::start(0, BROKER);
         let paths = Paths::new();
         let record = Arc::<Mutex<Record>>::default();
-        let farm = Farm::start(settings.rooms, &record).await;
+        let farm = Farm::start(settings.rooms_beside().end, &record).await;
         let here = Ipv4Addr::LOCALHOST;
         let to = |port: u16| (here, port).into();
         let mut urls = Vec::new();
@@ -266,8 +266,12 @@ impl World {
             if read != owner {
                 return Some(format!("room {room} of {owner:?} is read by {read:?}"));
             }
-            if !said.rooms.get(&room).is_some_and(|(online, _)| *online) {
-                return Some(format!("room {room} of {owner:?} is not online"));
+            let availability = said.rooms.get(&room);
+            if !availability.is_some_and(|(online, _)| *online) {
+                let since = availability.map(|(_, at)| self.timeline.at(*at));
+                return Some(format!(
+                    "room {room} of {owner:?} is not online, since {since:?}"
+                ));
             }
         }
         None

@@ -2,7 +2,7 @@
 //! whoever dies, and `gateway/availability` does not blink.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -134,7 +134,7 @@ impl Member {
     }
 
     async fn take_over(&self, rooms: &[Arc<str>]) {
-        self.shared.take_over(rooms);
+        self.shared.take_over(rooms, next_revision());
         let refused = soon("the rooms are granted", self.shared.granted(rooms)).await;
         assert_eq!(refused, []);
         soon("the rooms are its own", self.shared.established(rooms)).await;
@@ -146,6 +146,12 @@ impl Member {
     }
 }
 
+/// Greater than all before it.
+fn next_revision() -> u64 {
+    static REVISION: AtomicU64 = AtomicU64::new(1);
+    REVISION.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What whoever places the rooms does.
 async fn hand_over(from: &Member, to: &Member, rooms: &[Arc<str>]) {
     to.deputize(rooms).await;
@@ -153,7 +159,7 @@ async fn hand_over(from: &Member, to: &Member, rooms: &[Arc<str>]) {
     from.shared.hold(rooms);
     sleep(Duration::from_millis(10)).await;
     from.shared.released(rooms);
-    to.shared.move_in(rooms);
+    to.shared.move_in(rooms, next_revision());
     from.shared.deputize(rooms);
     soon("the rooms have arrived", to.shared.established(rooms)).await;
 }
@@ -545,7 +551,7 @@ async fn the_next_owner_hears_a_rooms_document_and_the_former_one_never_clears_i
     let one = rooms(&["1"]);
     // Nothing is published of a room that another gateway has.
     new.documents.set(DOCUMENT, StateValue::text("of another"));
-    old.shared.take_over(&one);
+    old.shared.take_over(&one, next_revision());
     old.is_asked().await;
     old.documents.set(DOCUMENT, StateValue::text("first"));
     client.expect(DOCUMENT, "first").await;
@@ -555,7 +561,7 @@ async fn the_next_owner_hears_a_rooms_document_and_the_former_one_never_clears_i
     new.documents.remove_quietly(DOCUMENT);
     old.shared.lose(&one);
     old.shared.stop_hearing(&one);
-    new.shared.take_over(&one);
+    new.shared.take_over(&one, next_revision());
     new.is_asked().await;
     let heard = soon("the document", new.heard.recv()).await.unwrap();
     assert_eq!(
@@ -624,7 +630,7 @@ async fn rooms_are_subscribed_to_in_batches_and_a_refusal_costs_one_room() {
     // An own room that is refused: the gateway is not ready on that connection.
     member.kill();
     let member = Member::start(broker.port, "gw-2");
-    member.shared.take_over(&rooms(&["0007"]));
+    member.shared.take_over(&rooms(&["0007"]), next_revision());
     soon("the answer", member.shared.granted(&rooms(&["0007"]))).await;
     sleep(Duration::from_millis(500)).await;
     assert!(!*member.door.connected().borrow());

@@ -68,6 +68,8 @@ enum Told {
 #[derive(Debug, Clone)]
 struct ShardMemory {
     told: Told,
+    /// Of this gateway's newest ownership.
+    revision: u64,
     /// Another gateway has it.
     is_elsewhere: bool,
     /// When another gateway had it last, if none has it now.
@@ -108,6 +110,7 @@ impl Follower {
     ) -> Self {
         let memory = ShardMemory {
             told: Told::Nothing,
+            revision: 0,
             is_elsewhere: false,
             was_elsewhere: None,
             unowned_since: None,
@@ -190,7 +193,9 @@ impl Follower {
         telemetry.shards_changed(ShardChange::Gained, shards.len() - after_death);
         for gained in &shards {
             let shard = gained.held.shard;
-            self.memory(shard).told = Told::Nothing;
+            let memory = self.memory(shard);
+            memory.told = Told::Nothing;
+            memory.revision = gained.revision;
             let rooms = self.placed.rooms_of(shard);
             match &gained.predecessor {
                 Predecessor::Dead(_) => taken_over.extend(rooms),
@@ -211,8 +216,11 @@ impl Follower {
         self.gone
             .retain(|(_, room)| placed.phase(shard_of(room)).is_none());
         if let Some(shared) = &self.shared {
-            shared.take_over(taken_over.iter().chain(&new));
-            shared.move_in(&moved);
+            // All are from one look at the table.
+            let revision = shards.iter().map(|gained| gained.revision).max();
+            let revision = revision.unwrap_or_default();
+            shared.take_over(taken_over.iter().chain(&new), revision);
+            shared.move_in(&moved, revision);
         }
         for (rooms, arrival) in [
             (&taken_over, Arrival::FromAnother),
@@ -400,7 +408,10 @@ impl Follower {
         self.config = config;
         let here = |room: &&Arc<str>| self.placed.phase(shard_of(room)).is_some();
         if let Some(shared) = &self.shared {
-            shared.take_over(after.difference(&before).filter(here));
+            for room in after.difference(&before).filter(here) {
+                let memory = &self.shards[shard_of(room).index()];
+                shared.take_over([room], memory.revision);
+            }
             let removed: Vec<_> = before.difference(&after).cloned().collect();
             let shared = shared.clone();
             // Their topics are cleared by then.

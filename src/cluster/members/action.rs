@@ -66,6 +66,8 @@ pub struct GainedShard {
     pub predecessor: Predecessor,
     /// What the table of owners calls this gateway.
     pub owner: Owner,
+    /// The table's revision, which is greater than those of all earlier owners of the shard.
+    pub revision: u64,
 }
 
 /// Who had a shard before.

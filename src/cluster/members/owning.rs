@@ -37,6 +37,7 @@ impl Members {
                     predecessor: predecessor
                         .map_or(Predecessor::None, |owner| Predecessor::Dead(owner.clone())),
                     owner: me.clone(),
+                    revision: self.snapshot.table_revision(),
                 });
             } else if !is_mine {
                 lost.extend(self.holdings.lose(shard));

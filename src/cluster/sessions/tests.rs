@@ -32,6 +32,7 @@ pub fn gained_from(shards: &[u16], period: u64, predecessor: &Predecessor) -> Ve
         fence: ShardFence::new(&Fence::closed()),
         predecessor: predecessor.clone(),
         owner: owner("gw-1"),
+        revision: 1,
     };
     shards.iter().map(gained).collect()
 }

@@ -16,6 +16,7 @@ use super::mark::Mark;
 use super::message::{Delivery, Message, result_messages};
 use super::refusals::{Obstacle, Refusals};
 use super::session::BrokerSession;
+use super::shared::SharedRooms;
 
 use crate::command::{ErrorCode, Failure};
 use crate::state::{Item, StateValue};
@@ -158,7 +159,7 @@ impl MessageMaker<'_> {
     fn messages(&mut self, item: &Item<Delivery>) -> Vec<Message> {
         match item {
             Item::State(topic) => self.state(topic).into_iter().collect(),
-            Item::Event(topic, _) if !is_own(self.context, topic) => Vec::new(),
+            Item::Event(topic, _) if !is_own_event(self.context, topic) => Vec::new(),
             Item::Event(topic, payload) => {
                 let topic = self.context.settings.at_broker(topic);
                 let event = self.checked(Message::plain(topic, payload.clone(), None));
@@ -245,15 +246,20 @@ impl MessageMaker<'_> {
     }
 }
 
-/// Whether this gateway publishes the topic. It may know the states of rooms that others have, and
-/// `gateway/cluster` is published by the gateway that speaks for all.
-fn is_own(context: &DoorContext, topic: &str) -> bool {
-    if topic == GATEWAY_CLUSTER {
-        return false;
-    }
+/// Whether this gateway publishes a state. It may know the states of rooms that others have, and `gateway/cluster` is
+/// published by the gateway that speaks for all.
+fn is_own_state(context: &DoorContext, topic: &str) -> bool {
+    topic != GATEWAY_CLUSTER && is_own(context, topic, SharedRooms::publishes_states)
+}
+
+fn is_own_event(context: &DoorContext, topic: &str) -> bool {
+    is_own(context, topic, SharedRooms::publishes_events)
+}
+
+fn is_own(context: &DoorContext, topic: &str, is_own: fn(&SharedRooms, &str) -> bool) -> bool {
     let room = Topic::parse(topic).and_then(|topic| topic.room());
     let shared = context.settings.shared.as_ref().zip(room);
-    shared.is_none_or(|(shared, room)| shared.publishes(room))
+    shared.is_none_or(|(shared, room)| is_own(shared, room))
 }
 
 /// Whether this gateway publishes a document of Home Assistant, or clears it. Another one may have the room
@@ -282,7 +288,7 @@ fn state_message(context: &DoorContext, topic: &str) -> Option<Message> {
         }
         _ => (context.store.get(topic), context.settings.at_broker(topic)),
     };
-    if !is_own(context, topic) || !is_own_document(context, topic, value.is_none()) {
+    if !is_own_state(context, topic) || !is_own_document(context, topic, value.is_none()) {
         return None;
     }
     let subscriber = &context.subscriber;

@@ -167,14 +167,16 @@ impl SharedRooms {
     /// These rooms are this gateway's from now on: nobody had them, or their owner is dead and may not touch their
     /// devices any more. Commands that it may have left are carried out or answered first. Also
     /// where a room that was to move in by [`SharedRooms::move_in`] turns out to come from a dead owner.
-    pub fn take_over<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
-        self.change(rooms, |inner, room| inner.hearing.take_over(room));
+    ///
+    /// `revision` is greater than that of every earlier owner of these rooms.
+    pub fn take_over<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
+        self.change(rooms, |inner, room| inner.hearing.take_over(room, revision));
     }
 
     /// These rooms are this gateway's from its marker on: their owner has released them. They should be granted
-    /// before ([`SharedRooms::granted`]).
-    pub fn move_in<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
-        self.change(rooms, |inner, room| inner.hearing.move_in(room));
+    /// before ([`SharedRooms::granted`]). `revision` as for [`SharedRooms::take_over`].
+    pub fn move_in<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
+        self.change(rooms, |inner, room| inner.hearing.move_in(room, revision));
     }
 
     /// These rooms are about to move to another gateway. New commands are held from now on; what has begun is
@@ -325,13 +327,16 @@ impl SharedRooms {
         inner.filters.is_settled() && own.all(|(room, _)| inner.filters.is_granted(room))
     }
 
-    /// Whether this gateway publishes the states and events of this room.
-    pub(super) fn publishes(&self, room: &str) -> bool {
+    /// Whether this gateway publishes the states of this room.
+    pub(super) fn publishes_states(&self, room: &str) -> bool {
         let inner = self.lock();
-        match inner.hearing.role(room) {
-            Some(RoomRole::Owner | RoomRole::Leaving | RoomRole::Lost) => true,
-            Some(RoomRole::Deputy) | None => inner.spoken_for.contains(room),
-        }
+        inner.hearing.publishes_states(room) || inner.spoken_for.contains(room)
+    }
+
+    /// Whether this gateway publishes the events of this room: those that it has seen before the room left too.
+    pub(super) fn publishes_events(&self, room: &str) -> bool {
+        let role = self.role(room);
+        role.is_some_and(|role| role != RoomRole::Deputy)
     }
 
     /// Whether it is the owner, so that what others publish of the room's states is wrong.

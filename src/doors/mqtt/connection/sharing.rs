@@ -253,9 +253,9 @@ impl Connection {
         let due = (inner.hearing).markers(|room| filters.is_granted(room), Instant::now());
         let topic = gateway_topic(shared.name(), MOVED);
         let topic = self.context.settings.prefix.add(&topic);
-        for (arrival, rooms) in due {
+        for ((arrival, revision), rooms) in due {
             for rooms in rooms.chunks(ROOMS_A_MARKER) {
-                let payload = marker(arrival, rooms);
+                let payload = marker(arrival, revision, rooms);
                 let size = payload.len();
                 let mut publish = Publish {
                     topic: topic.clone().into(),

@@ -263,18 +263,19 @@ impl Receiver {
         let is_own = name == shared.name();
         match kind {
             MOVED => {
-                let Some((arrival, rooms)) = read_marker(&publish.payload) else {
+                let Some(marker) = read_marker(&publish.payload) else {
                     return;
                 };
+                let says = (marker.arrival, marker.revision);
                 let lane = match publish.qos {
                     QoS::AtMostOnce => Lane::AtMostOnce,
                     QoS::AtLeastOnce | QoS::ExactlyOnce => Lane::AtLeastOnce,
                 };
                 let mut inner = shared.lock();
-                for room in rooms {
+                for room in marker.rooms {
                     match is_own {
                         true => inner.hearing.own_marker(&room, lane),
-                        false => inner.hearing.others_marker(&room, lane, arrival, now),
+                        false => inner.hearing.others_marker(&room, lane, says, now),
                     }
                     inner.follow(&Arc::from(room));
                 }

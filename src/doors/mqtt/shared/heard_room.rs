@@ -25,8 +25,12 @@ impl Lane {
     }
 }
 
+/// Orders the owners of a room: each one's is greater than those of all before it. It is the revision of what names
+/// the owner, so all gateways agree on it.
+pub type Revision = u64;
+
 /// How an owner came by a room, as its marker says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Arrival {
     /// The former owner has handed it over, and answers for the commands before the marker.
     Moved,
@@ -39,14 +43,16 @@ pub enum Arrival {
 pub enum AfterLeaving {
     Deputy,
     Deaf,
-    /// The room comes back.
-    Owner,
+    /// The room comes back; with the revision of the new ownership.
+    Owner(Revision),
 }
 
 #[derive(Debug)]
 pub struct HeardRoom<C: HeardCommand, R> {
     pub role: RoomRole,
     pub term: Term,
+    /// Of this gateway's newest ownership.
+    pub revision: Revision,
     /// Results of commands of this term and earlier ones are another gateway's to give.
     pub given_up: Term,
     /// By lane: this gateway's own marker has not come back.
@@ -72,6 +78,7 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
         Self {
             role,
             term: 0,
+            revision: 0,
             given_up: 0,
             awaits: [false; 2],
             waits_for_marker: false,
@@ -102,9 +109,10 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
         dropped
     }
 
-    pub fn own_as(&mut self, arrival: Arrival) {
+    pub fn own_as(&mut self, arrival: Arrival, revision: Revision) {
         self.role = RoomRole::Owner;
         self.term += 1;
+        self.revision = revision;
         self.awaits = [true; 2];
         self.waits_for_marker = arrival == Arrival::Moved;
         self.marker_due = Some(arrival);

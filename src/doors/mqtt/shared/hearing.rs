@@ -6,6 +6,8 @@
 //! - In a planned move the new owner publishes a marker. The broker gives every subscriber the same
 //!   order, so the commands before the marker are the former owner's, and those after it the new one's.
 //! - When an owner died, its deputy settles what it remembers, in order, and takes what comes after that.
+//! - A marker that was slow on its way to the broker may come after that of a later owner. Each has the
+//!   [`Revision`] of its ownership, and the greater one counts.
 //!
 //! A broker keeps the order of messages of one quality of service only: one of QoS 0 may overtake one
 //! of QoS 1 that waits. So there is a marker for each, and each command counts by the one of its own
@@ -21,7 +23,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::heard_room::{AfterLeaving, HeardRoom};
-pub use super::heard_room::{Arrival, Lane};
+pub use super::heard_room::{Arrival, Lane, Revision};
 use super::memory::{HeardCommand, MemoryUse};
 
 /// So long after the room was released the former owner waits for the new owner's marker.
@@ -132,12 +134,12 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     }
 
     /// It is the owner at once: the former one is dead, or there was none. What is remembered is settled.
-    pub fn take_over(&mut self, room: &Arc<str>) {
+    pub fn take_over(&mut self, room: &Arc<str>, revision: Revision) {
         let entry = self.rooms.entry(room.clone());
         let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
         let was_owner = heard.role == RoomRole::Owner && !heard.waits_for_marker;
         if !was_owner {
-            heard.own_as(Arrival::TakenOver);
+            heard.own_as(Arrival::TakenOver, revision);
             self.unmarked.insert(room.clone());
         }
         let term = heard.term;
@@ -152,15 +154,15 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     }
 
     /// It is the owner from its marker on: the former one has handed the room over.
-    pub fn move_in(&mut self, room: &Arc<str>) {
+    pub fn move_in(&mut self, room: &Arc<str>, revision: Revision) {
         let entry = self.rooms.entry(room.clone());
         let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
         match heard.role {
             RoomRole::Owner => {}
             // The marker of the gateway that had it meanwhile has not come yet.
-            RoomRole::Leaving => heard.after_leaving = AfterLeaving::Owner,
+            RoomRole::Leaving => heard.after_leaving = AfterLeaving::Owner(revision),
             RoomRole::Deputy | RoomRole::Lost => {
-                heard.own_as(Arrival::Moved);
+                heard.own_as(Arrival::Moved, revision);
                 self.unmarked.insert(room.clone());
             }
         }
@@ -268,13 +270,19 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     }
 
     /// Another gateway's marker came.
-    pub fn others_marker(&mut self, room: &str, lane: Lane, arrival: Arrival, now: Instant) {
+    pub fn others_marker(
+        &mut self,
+        room: &str,
+        lane: Lane,
+        (arrival, revision): (Arrival, Revision),
+        now: Instant,
+    ) {
         let Some(heard) = self.rooms.get_mut(room) else {
             return;
         };
         let at = lane.index();
-        // Before its own one it is that of an earlier owner.
-        if heard.awaits[at] {
+        // An earlier owner's was slow.
+        if revision < heard.revision {
             return;
         }
         match (heard.role, arrival) {
@@ -308,13 +316,14 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             .extend(parked.map(|(_, result)| Act::Publish(result)));
         heard.role = RoomRole::Deputy;
         heard.leaves_at = None;
+        heard.marker_due = None;
         heard.awaits = [false; 2];
         heard.waits_for_marker = false;
         match heard.after_leaving {
             AfterLeaving::Deputy => {}
             AfterLeaving::Deaf => self.remove(room),
-            AfterLeaving::Owner => {
-                heard.own_as(Arrival::Moved);
+            AfterLeaving::Owner(revision) => {
+                heard.own_as(Arrival::Moved, revision);
                 self.unmarked.insert(room.into());
             }
         }
@@ -416,32 +425,31 @@ impl<C: HeardCommand, R> Hearing<C, R> {
 
 /// Markers, and what others may know.
 impl<C: HeardCommand, R> Hearing<C, R> {
-    /// The rooms of which a marker is to be published now, of those that can be heard, by arrival.
+    /// The rooms of which a marker is to be published now, of those that can be heard, by what their marker says.
     pub fn markers(
         &mut self,
         can_hear: impl Fn(&Arc<str>) -> bool,
         now: Instant,
-    ) -> Vec<(Arrival, Vec<Arc<str>>)> {
-        let (mut moved, mut taken_over) = (Vec::new(), Vec::new());
+    ) -> BTreeMap<(Arrival, Revision), Vec<Arc<str>>> {
+        let mut due = BTreeMap::<_, Vec<_>>::new();
         let rooms = &mut self.rooms;
         self.unmarked.retain(|room| {
-            let Some(heard) = rooms.get_mut(room).filter(|it| it.marker_due.is_some()) else {
+            let Some(heard) = rooms.get_mut(room) else {
+                return false;
+            };
+            let Some(arrival) = heard.marker_due else {
                 return false;
             };
             if !can_hear(room) {
                 return true;
             }
-            match heard.marker_due.take() {
-                Some(Arrival::Moved) => moved.push(room.clone()),
-                Some(Arrival::TakenOver) => taken_over.push(room.clone()),
-                None => {}
-            }
+            let says = (arrival, heard.revision);
+            due.entry(says).or_default().push(room.clone());
+            heard.marker_due = None;
             heard.marker_sent = Some(now);
             false
         });
-        let due = [(Arrival::Moved, moved), (Arrival::TakenOver, taken_over)];
-        let due = due.into_iter().filter(|(_, rooms)| !rooms.is_empty());
-        due.collect()
+        due
     }
 
     /// The connection is lost: markers that have not come back are sent again on the next one.
@@ -462,6 +470,15 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     pub fn is_established(&self, room: &str) -> bool {
         let heard = self.rooms.get(room);
         heard.is_some_and(|it| it.role == RoomRole::Owner && it.awaits == [false; 2])
+    }
+
+    /// Whether it publishes the states of this room. Those of a room that was released are the next owner's.
+    pub fn publishes_states(&self, room: &str) -> bool {
+        self.rooms.get(room).is_some_and(|heard| match heard.role {
+            RoomRole::Owner | RoomRole::Lost => true,
+            RoomRole::Leaving => heard.leaves_at.is_none(),
+            RoomRole::Deputy => false,
+        })
     }
 
     /// What it is for this room; `None` if it does not hear it.

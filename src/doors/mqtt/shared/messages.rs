@@ -13,7 +13,7 @@ use ring::digest::{Context, SHA256};
 use rumqttc::v5::mqttbytes::v5::Publish;
 use serde_json::{Value, json};
 
-use super::hearing::Arrival;
+use super::hearing::{Arrival, Revision};
 
 /// The user property of a result that names its command.
 pub const COMMAND_PROPERTY: &str = "command";
@@ -75,18 +75,26 @@ pub fn command_of(result: &Publish) -> Option<CommandId> {
     CommandId::parse(&named.1)
 }
 
+/// What a marker says: how its gateway came by these rooms, and since which revision.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Marker {
+    pub arrival: Arrival,
+    pub revision: Revision,
+    pub rooms: Vec<String>,
+}
+
 /// The payload of a marker.
-pub fn marker(arrival: Arrival, rooms: &[Arc<str>]) -> String {
+pub fn marker(arrival: Arrival, revision: Revision, rooms: &[Arc<str>]) -> String {
     let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
     let how = match arrival {
         Arrival::Moved => "moved",
         Arrival::TakenOver => "taken_over",
     };
-    json!({"how": how, "rooms": rooms}).to_string()
+    json!({"how": how, "revision": revision, "rooms": rooms}).to_string()
 }
 
 /// Reads a marker; `None` if it is none.
-pub fn read_marker(payload: &[u8]) -> Option<(Arrival, Vec<String>)> {
+pub fn read_marker(payload: &[u8]) -> Option<Marker> {
     let marker: Value = serde_json::from_slice(payload).ok()?;
     let arrival = match marker["how"].as_str()? {
         "moved" => Arrival::Moved,
@@ -95,7 +103,11 @@ pub fn read_marker(payload: &[u8]) -> Option<(Arrival, Vec<String>)> {
     };
     let rooms = marker["rooms"].as_array()?.iter();
     let rooms = rooms.map(|room| room.as_str().map(str::to_owned));
-    Some((arrival, rooms.collect::<Option<_>>()?))
+    Some(Marker {
+        arrival,
+        revision: marker["revision"].as_u64()?,
+        rooms: rooms.collect::<Option<_>>()?,
+    })
 }
 
 /// The payload that names finished commands by their rooms.
@@ -164,9 +176,13 @@ mod tests {
     fn what_is_written_is_read_and_nonsense_is_not() {
         let rooms: Vec<Arc<str>> = vec!["1".into(), "hall".into()];
         for arrival in [Arrival::Moved, Arrival::TakenOver] {
-            let text = marker(arrival, &rooms);
-            let names = vec!["1".to_owned(), "hall".to_owned()];
-            assert_eq!(read_marker(text.as_bytes()), Some((arrival, names)));
+            let text = marker(arrival, 7, &rooms);
+            let read = Marker {
+                arrival,
+                revision: 7,
+                rooms: vec!["1".to_owned(), "hall".to_owned()],
+            };
+            assert_eq!(read_marker(text.as_bytes()), Some(read));
         }
         let id = CommandId::of(&command("a", "", None, ""));
         let text = done(&[("1".into(), id), ("1".into(), id)]);
@@ -175,7 +191,9 @@ mod tests {
         for nonsense in [
             &b""[..],
             b"[]",
-            b"{\"rooms\":[1],\"how\":\"moved\"}",
+            b"{\"rooms\":[1],\"how\":\"moved\",\"revision\":1}",
+            b"{\"rooms\":[\"1\"],\"how\":\"moved\"}",
+            b"{\"rooms\":[\"1\"],\"how\":\"moved\",\"revision\":-1}",
             b"{\"1\":[\"x\"]}",
             b"\xff",
         ] {

@@ -31,7 +31,7 @@ fn room() -> Arc<str> {
 #[derive(Debug, Clone, Copy)]
 enum Message {
     Command(u32),
-    Marker(usize, Arrival),
+    Marker(usize, (Arrival, Revision)),
     Result(u32),
 }
 
@@ -61,6 +61,8 @@ struct Model {
     owner: usize,
     step: Step,
     now: Instant,
+    /// Of the newest owner.
+    revision: Revision,
     sent: u32,
     carried_out: BTreeMap<u32, u32>,
     answered: BTreeMap<u32, u32>,
@@ -73,11 +75,12 @@ impl Model {
             owner: 0,
             step: Step::Settled,
             now: Instant::now(),
+            revision: 1,
             sent: 0,
             carried_out: BTreeMap::new(),
             answered: BTreeMap::new(),
         };
-        model.gateways[0].hearing.take_over(&room());
+        model.gateways[0].hearing.take_over(&room(), 1);
         model.gateways[0].subscribed = true;
         model.markers(0);
         model.drain();
@@ -96,9 +99,9 @@ impl Model {
     }
 
     fn markers(&mut self, of: usize) {
-        for (arrival, _) in self.gateways[of].hearing.markers(|_| true, self.now) {
+        for (says, _) in self.gateways[of].hearing.markers(|_| true, self.now) {
             for lane in LANES {
-                self.publish(lane, Message::Marker(of, arrival));
+                self.publish(lane, Message::Marker(of, says));
             }
         }
     }
@@ -115,8 +118,8 @@ impl Model {
                 (gateway.hearing).command(ROOM, lane, command, true, now);
             }
             Message::Marker(of, _) if of == to => gateway.hearing.own_marker(ROOM, lane),
-            Message::Marker(_, arrival) => {
-                gateway.hearing.others_marker(ROOM, lane, arrival, now);
+            Message::Marker(_, says) => {
+                gateway.hearing.others_marker(ROOM, lane, says, now);
             }
             Message::Result(id) => gateway.hearing.result_seen(ROOM, id, now),
         }
@@ -191,7 +194,9 @@ impl Model {
                 Step::Released
             }
             Step::Released => {
-                self.gateways[new].hearing.move_in(&room());
+                self.revision += 1;
+                let revision = self.revision;
+                self.gateways[new].hearing.move_in(&room(), revision);
                 Step::Taken
             }
             Step::Taken => {
@@ -248,7 +253,9 @@ impl Model {
         gateway.queues = Default::default();
         self.drain();
         let other = 1 - dead;
-        self.gateways[other].hearing.take_over(&room());
+        self.revision += 1;
+        let revision = self.revision;
+        self.gateways[other].hearing.take_over(&room(), revision);
         self.act(other);
         self.markers(other);
         self.drain();
@@ -313,12 +320,17 @@ proptest! {
 
 fn owner() -> (TestHearing, Instant) {
     let (mut hearing, now) = (TestHearing::default(), Instant::now());
-    hearing.take_over(&room());
+    hearing.take_over(&room(), 1);
     hearing.markers(|_| true, now);
     for lane in LANES {
         hearing.own_marker(ROOM, lane);
     }
     (hearing, now)
+}
+
+/// What a marker says of a room that has moved in with revision 2.
+fn moved() -> BTreeMap<(Arrival, Revision), Vec<Arc<str>>> {
+    BTreeMap::from([((Arrival::Moved, 2), vec![room()])])
 }
 
 fn acts(hearing: &mut TestHearing) -> Vec<Act<Numbered, u32>> {
@@ -358,7 +370,7 @@ fn a_gateway_that_was_paused_leaves_everything_to_the_one_that_took_over() {
     // It comes to itself: the broker has more for it, and the other one's marker after that.
     hearing.command(ROOM, Lane::AtLeastOnce, Numbered(2), false, now);
     hearing.answered(ROOM, 1, 1, false, now);
-    hearing.others_marker(ROOM, Lane::AtLeastOnce, Arrival::TakenOver, now);
+    hearing.others_marker(ROOM, Lane::AtLeastOnce, (Arrival::TakenOver, 2), now);
     hearing.answered(ROOM, 1, 3, false, now);
     hearing.tick(true, now + LOST_TIMEOUT * 2);
     assert!(acts(&mut hearing).is_empty());
@@ -387,7 +399,7 @@ fn a_room_that_nobody_takes_is_answered_by_the_one_that_lost_it() {
     ];
     assert_eq!(acts(&mut hearing), expected);
     // It gets the room back.
-    hearing.take_over(&room());
+    hearing.take_over(&room(), 1);
     hearing.command(ROOM, lane, Numbered(4), true, now);
     assert_eq!(acts(&mut hearing), [Act::CarryOut(Numbered(4), 2)]);
 }
@@ -406,9 +418,9 @@ fn without_a_marker_the_former_owner_passes_on_and_the_new_one_begins_later() {
     assert_eq!(acts(&mut old), [Act::PassOn(Numbered(1))]);
     assert_eq!(old.role(ROOM), None);
     let mut new = TestHearing::default();
-    new.move_in(&room());
-    assert_eq!(new.markers(|_| false, now), []);
-    assert_eq!(new.markers(|_| true, now), [(Arrival::Moved, vec![room()])]);
+    new.move_in(&room(), 2);
+    assert!(new.markers(|_| false, now).is_empty());
+    assert_eq!(new.markers(|_| true, now), moved());
     new.tick(true, now + MARKER_TIMEOUT);
     new.command(ROOM, lane, Numbered(1), true, now);
     assert!(acts(&mut new).is_empty());
@@ -420,19 +432,16 @@ fn without_a_marker_the_former_owner_passes_on_and_the_new_one_begins_later() {
 #[test]
 fn a_marker_that_was_lost_with_the_connection_is_sent_again() {
     let (mut hearing, now) = (TestHearing::default(), Instant::now());
-    hearing.move_in(&room());
+    hearing.move_in(&room(), 2);
     hearing.markers(|_| true, now);
     hearing.own_marker(ROOM, Lane::AtMostOnce);
     hearing.disconnected();
-    assert_eq!(
-        hearing.markers(|_| true, now),
-        [(Arrival::Moved, vec![room()])]
-    );
+    assert_eq!(hearing.markers(|_| true, now), moved());
     for lane in LANES {
         hearing.own_marker(ROOM, lane);
     }
     hearing.disconnected();
-    assert_eq!(hearing.markers(|_| true, now), []);
+    assert!(hearing.markers(|_| true, now).is_empty());
 }
 
 #[test]
@@ -450,4 +459,54 @@ fn a_move_that_is_given_up_carries_out_what_was_held() {
     hearing.command(ROOM, Lane::AtLeastOnce, Numbered(66), true, now);
     hearing.stop();
     assert_eq!(acts(&mut hearing), [Act::PassOn(Numbered(66))]);
+}
+
+#[test]
+fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
+    for arrival in [Arrival::Moved, Arrival::TakenOver] {
+        let (mut new, now) = (TestHearing::default(), Instant::now());
+        new.deputize(&room(), now);
+        new.move_in(&room(), 2);
+        new.markers(|_| true, now);
+        for lane in LANES {
+            new.own_marker(ROOM, lane);
+        }
+        for lane in LANES {
+            new.others_marker(ROOM, lane, (arrival, 1), now);
+        }
+        assert_eq!(new.role(ROOM), Some(RoomRole::Owner));
+        new.command(ROOM, LANES[0], Numbered(1), true, now);
+        assert_eq!(acts(&mut new), [Act::CarryOut(Numbered(1), 1)]);
+        // That of a later one does, also before its own has come back.
+        new.take_over(&room(), 4);
+        new.lose(ROOM, now);
+        new.take_over(&room(), 4);
+        new.others_marker(ROOM, LANES[0], (arrival, 3), now);
+        assert_eq!(new.role(ROOM), Some(RoomRole::Owner));
+        new.others_marker(ROOM, LANES[0], (arrival, 5), now);
+        assert_eq!(new.role(ROOM), Some(RoomRole::Deputy));
+    }
+}
+
+#[test]
+fn a_room_that_has_left_gets_no_marker_any_more() {
+    let (mut hearing, now) = (TestHearing::default(), Instant::now());
+    hearing.take_over(&room(), 1);
+    // The broker was slow to let it hear the room, and it has to go again.
+    assert!(hearing.markers(|_| false, now).is_empty());
+    hearing.hold(ROOM);
+    hearing.released(ROOM, now);
+    hearing.tick(true, now + MARKER_TIMEOUT);
+    assert_eq!(hearing.role(ROOM), Some(RoomRole::Deputy));
+    assert!(hearing.markers(|_| true, now).is_empty());
+}
+
+#[test]
+fn states_are_the_next_owners_from_the_release_on() {
+    let (mut hearing, now) = owner();
+    hearing.hold(ROOM);
+    assert!(hearing.publishes_states(ROOM));
+    hearing.released(ROOM, now);
+    assert!(!hearing.publishes_states(ROOM));
+    assert_eq!(hearing.role(ROOM), Some(RoomRole::Leaving));
 }
