@@ -16,6 +16,7 @@ import re
 import shutil
 import sys
 import tempfile
+import tomllib
 
 try:
     import jsonschema
@@ -27,7 +28,7 @@ except ImportError as error:
 TOP = pathlib.Path(__file__).resolve().parent.parent
 # Its image starts as root and writes outside of its volume; docs/container.md says so.
 UNRESTRICTED = {"home-assistant"}
-PROFILES = {"mosquitto", "simulator", "monitoring", "home-assistant", "node-red", "etcd"}
+PROFILES = {"mosquitto", "simulator", "monitoring", "home-assistant", "node-red", "cluster"}
 problems = []
 
 
@@ -80,7 +81,43 @@ def check_compose():
     prometheus = yaml.safe_load((TOP / "examples/docker/prometheus.yml").read_text())
     target = prometheus["scrape_configs"][0]["static_configs"][0]["targets"]
     want(target == ["gateway:8080"], f"Prometheus reads {target}")
+    check_cluster(services)
     print(f"docker-compose.yml: {len(services)} services")
+
+
+def check_cluster(services):
+    """The gateways that share rooms and their etcd, as docs/cluster.md and examples/docker/cluster.toml have them."""
+    text = (TOP / "examples/docker/cluster.toml").read_text()
+    config = tomllib.loads(text)
+    members = {f"http://{name}:2379" for name in services if name.startswith("etcd")}
+    want(set(config["cluster"]["etcd"]) == members, f"cluster.toml has other members of etcd than {members}")
+    page = (TOP / "docs/cluster.md").read_text()
+    advised = dict(re.findall(r"^(ETCD_(?:HEARTBEAT|ELECTION|AUTO)_\w+)=(\S+)$", page, re.M))
+    want(len(advised) == 4, f"docs/cluster.md advises {advised}")
+    gateways = []
+    for name, service in services.items():
+        say = f"service {name}:"
+        environment = service.get("environment") or {}
+        if name.startswith("etcd"):
+            want(service["networks"] == ["cluster"], f"{say} on another network than the gateways' own")
+            want("ports" not in service, f"{say} has a port outside")
+            want(environment["ETCD_NAME"] == name, f"{say} another name")
+            for key, value in advised.items():
+                want(environment.get(key) == value, f"{say} {key} is not {value}")
+            peers = environment["ETCD_INITIAL_CLUSTER"].split(",")
+            own = f"{name}={environment['ETCD_INITIAL_ADVERTISE_PEER_URLS']}"
+            want(own in peers and len(peers) == len(members), f"{say} {own} is not in {peers}")
+        if "POLY2MQTT_CLUSTER__NAME" in environment:
+            gateways.append(name)
+            want(environment["POLY2MQTT_CLUSTER__NAME"] == name, f"{say} another name")
+            advertised = environment["POLY2MQTT_CLUSTER__ADVERTISE"]
+            want(advertised == f"http://{name}:8080", f"{say} advertises {advertised}")
+    want(gateways == config["http"]["hosts"], f"gateways: {gateways}")
+    want(len(members) == len(gateways) == 3, "three gateways and three members of etcd")
+    campus = services["campus"]["command"]
+    devices = int(campus[campus.index("--rooms") + 1])
+    urls = [room["url"] for room in config["rooms"].values()]
+    want(urls == [f"https://campus:{8443 + n}" for n in range(devices)], f"rooms: {urls}")
 
 
 def check_app():

@@ -18,13 +18,13 @@ random() {
 
 # The simulated device's. Put your devices' password here.
 secret device_password 456
-for name in mqtt_password mqtt_client_password http_token metrics_token grafana_password; do
+for name in mqtt_password mqtt_client_password http_token metrics_token grafana_password cluster_token; do
   secret "$name" "$(random)"
 done
 
 if [ ! -e "$top/.env" ]; then
   cat >"$top/.env" <<END
-# Which profiles of docker-compose.yml are on: mosquitto, simulator, monitoring, home-assistant, node-red, etcd.
+# Which profiles of docker-compose.yml are on: mosquitto, simulator, monitoring, home-assistant, node-red, cluster.
 COMPOSE_PROFILES=mosquitto,simulator
 # The group that may read secrets.
 POLY2MQTT_GID=$(id -g)

@@ -14,7 +14,7 @@ use super::CliError;
 use super::config_file::ConfigFile;
 use super::output::print;
 use crate::app::etcd_settings;
-use crate::cluster::{ClusterSurvey, Etcd, EtcdSettings};
+use crate::cluster::{ClusterSurvey, Etcd, EtcdSettings, Registry as _};
 use crate::config::{ClusterConfig, Config};
 use report::{Endpoint, Report};
 
@@ -101,6 +101,7 @@ async fn look(config: &Config, cluster: &ClusterConfig) -> Result<Report, CliErr
         endpoints,
         survey,
         silent,
+        caveat: etcd.caveat(),
         rooms: config.rooms.keys().map(ToString::to_string).collect(),
         digest: config.room_digests().shards().digest(),
     })

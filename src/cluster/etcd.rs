@@ -4,13 +4,14 @@
 //! perhaps happened is never sent twice, since only the caller knows what that would mean. Shows no password
 //! and no token.
 
+mod answer;
 mod endpoints;
 mod refusal;
 mod status;
 mod wire;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,10 +25,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::registry::{Registry, RegistryError, Transaction, TransactionReply};
 use crate::config::Secret;
-use crate::net::{Authorities, Handshakes, ServerWords, Trust, client_config, handshake_failure};
+use crate::net::{Authorities, Handshakes, ServerWords, Trust, client_config};
 use crate::os_error::cause_words;
+use answer::{cannot_send, read_answer};
 use endpoints::Endpoints;
-use refusal::{Refusal, message_of, refusal};
+use refusal::{Refusal, login_refusal, refusal};
 
 pub use status::EtcdStatus;
 
@@ -40,9 +42,10 @@ const LOGIN_TIMEOUT: Duration = Duration::from_millis(1000);
 
 static ETCD_WORDS: ServerWords = ServerWords {
     server: "etcd",
-    pin_key: "cluster.ca_file",
+    address_key: "cluster.etcd",
+    pin_key: None,
     authorities_key: "cluster.ca_file",
-    port_hint: "etcd's port for clients is 2379",
+    port_hint: "etcd's port for clients is 2379, and without a certificate it is http://",
     client_certificate_hint: "the gateway has none: give etcd no --client-cert-auth, and users with passwords",
     tls_hint: "let etcd offer",
     alpn_hint: "the gateway speaks HTTP/1.1",
@@ -71,6 +74,8 @@ pub struct Etcd {
     logging_in: tokio::sync::Mutex<()>,
     /// The id of the cluster that answered first; 0 before.
     cluster: AtomicU64,
+    /// A user is configured, and etcd asks nobody for a password.
+    is_open_to_all: AtomicBool,
 }
 
 impl Etcd {
@@ -107,6 +112,7 @@ impl Etcd {
             token: Mutex::default(),
             logging_in: tokio::sync::Mutex::default(),
             cluster: AtomicU64::new(0),
+            is_open_to_all: AtomicBool::new(false),
         })
     }
 
@@ -119,6 +125,7 @@ impl Etcd {
             .await
         {
             Err(Refusal::Token) => {
+                self.is_open_to_all.store(false, Ordering::Relaxed);
                 self.log_in(token.as_ref(), deadline).await?;
                 let again = self
                     .attempt(transaction, &body, self.token(), deadline)
@@ -127,12 +134,34 @@ impl Etcd {
                     Refusal::Token => {
                         RegistryError::Refused("etcd takes no token that it has just given".into())
                     }
+                    Refusal::Rights => self.lacks_rights(),
                     Refusal::Final(error) => error,
                 })
             }
+            Err(Refusal::Rights) => Err(self.lacks_rights()),
             Err(Refusal::Final(error)) => Err(error),
-            Ok(reply) => Ok(reply),
+            Ok(reply) => {
+                let was_asked_for_no_token = self.login.is_some() && token.is_none();
+                self.is_open_to_all
+                    .store(was_asked_for_no_token, Ordering::Relaxed);
+                Ok(reply)
+            }
         }
+    }
+
+    fn lacks_rights(&self) -> RegistryError {
+        let user = self.login.as_ref().map(|(user, _)| user.as_str());
+        RegistryError::Refused(format!(
+            "etcd does not let the user {:?} read and write below cluster.prefix; grant that to one of its roles \
+             (etcdctl role grant-permission ROLE readwrite --prefix=true PREFIX/)",
+            user.unwrap_or_default()
+        ))
+    }
+
+    /// A user is configured, and the last request was carried out without it: whoever reaches etcd may decide who has
+    /// which room.
+    fn is_open_to_all(&self) -> bool {
+        self.is_open_to_all.load(Ordering::Relaxed)
     }
 
     /// Sends a transaction to the members of etcd, one after the other as long as none was reached.
@@ -225,28 +254,16 @@ impl Etcd {
             Some(token) => request.header(AUTHORIZATION, token),
             None => request,
         };
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => {
-                let error = error.without_url();
-                let why = match self.handshakes.take_refusal().await {
-                    Some(refusal) => refusal.message,
-                    None => handshake_failure(&error, &self.handshakes, &ETCD_WORDS)
-                        .unwrap_or_else(|| cause_words(&error)),
-                };
-                let message = format!("etcd at {endpoint}: {why}");
-                return Err(match error.is_connect() {
-                    true => RegistryError::Unreachable(message),
-                    false => RegistryError::InDoubt(message),
-                });
+        match request.send().await {
+            Ok(response) => {
+                self.handshakes.answered();
+                read_answer(endpoint, response).await
             }
-        };
-        let status = response.status();
-        let answer = response.bytes().await.map_err(|error| {
-            let why = cause_words(&error.without_url());
-            RegistryError::InDoubt(format!("etcd at {endpoint}: {why}"))
-        })?;
-        Ok((status, answer))
+            Err(error) => {
+                let is_new = self.cluster.load(Ordering::Relaxed) == 0;
+                Err(cannot_send(endpoint, error, &self.handshakes, is_new).await)
+            }
+        }
     }
 
     /// Gets a token, unless another call has got one since `refused` was tried.
@@ -277,20 +294,11 @@ impl Etcd {
         // The transaction itself was refused: nothing of it is in doubt.
         let (status, answer) =
             posted.map_err(|error| RegistryError::Unreachable(error.to_string()))?;
-        if status == StatusCode::BAD_REQUEST {
-            return Err(RegistryError::Refused(
-                "etcd refuses the user and password (cluster.username, cluster.password_file)"
-                    .into(),
-            ));
-        }
-        let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
-        let token = answer.get("token").and_then(Value::as_str);
+        let read: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        let token = read.get("token").and_then(Value::as_str);
         let token = token.and_then(|token| HeaderValue::from_str(token).ok());
         let Some(mut token) = token else {
-            return Err(RegistryError::Unreachable(format!(
-                "the log-in at etcd failed: {}",
-                message_of(&answer)
-            )));
+            return Err(login_refusal(status, &read));
         };
         token.set_sensitive(true);
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
@@ -311,6 +319,13 @@ impl Registry for Etcd {
         transaction: &Transaction,
     ) -> Result<TransactionReply, RegistryError> {
         self.call(transaction).await
+    }
+
+    fn caveat(&self) -> Option<&'static str> {
+        self.is_open_to_all().then_some(
+            "etcd asks for no password though cluster.username is set: whoever reaches it may decide who has which \
+             room; switch that on with etcdctl auth enable",
+        )
     }
 }
 

@@ -166,6 +166,7 @@ pub fn join<R: Registry>(
         view: view_sender,
         events: event_sender,
         has_ended: false,
+        caveat: None,
     };
     let cluster = Cluster {
         view,
@@ -196,6 +197,8 @@ struct Keeper<R> {
     view: watch::Sender<ClusterView>,
     events: mpsc::UnboundedSender<ShardEvent>,
     has_ended: bool,
+    /// What the log was told of the store.
+    caveat: Option<&'static str>,
 }
 
 impl<R: Registry> Keeper<R> {
@@ -232,6 +235,13 @@ impl<R: Registry> Keeper<R> {
         // A call that panicked stays under way for ever; the others go on.
         if let Ok((id, answer)) = call {
             self.members.answered(id, answer, BootInstant::now());
+        }
+        let caveat = self.registry.caveat();
+        if caveat != self.caveat {
+            self.caveat = caveat;
+            if let Some(caveat) = caveat {
+                warn!("{caveat}");
+            }
         }
     }
 

@@ -123,6 +123,8 @@ pub struct Members {
     /// When [`Members::poll`] was called last.
     polled_at: BootInstant,
     problem: Option<Arc<str>>,
+    /// The last attempt to join had no answer, or was refused.
+    is_join_refused: bool,
     actions: Vec<Action>,
 }
 
@@ -168,6 +170,7 @@ impl Members {
             drains: false,
             polled_at: BootInstant::from_nanos(0),
             problem: None,
+            is_join_refused: false,
             actions: Vec::new(),
         }
     }

@@ -40,6 +40,10 @@ impl<R: Registry> Registry for MeteredRegistry<R> {
         self.telemetry.etcd_request(outcome, began.elapsed());
         reply
     }
+
+    fn caveat(&self) -> Option<&'static str> {
+        self.registry.caveat()
+    }
 }
 
 #[cfg(test)]

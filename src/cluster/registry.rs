@@ -94,6 +94,11 @@ pub trait Registry: Send + Sync + 'static {
         transaction: &Transaction,
     ) -> impl Future<Output = Result<TransactionReply, RegistryError>> + Send;
 
+    /// What people should know of a store that works, if there is something.
+    fn caveat(&self) -> Option<&'static str> {
+        None
+    }
+
     /// All keys that begin so, at one moment.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<Entry>, RegistryError>> + Send {
         async move {

@@ -15,7 +15,8 @@ use crate::net::{self, Authorities, Handshakes, Refusal, ServerWords, Trust};
 
 static DEVICE_WORDS: ServerWords = ServerWords {
     server: "the device",
-    pin_key: "certificate",
+    address_key: "the url",
+    pin_key: Some("certificate"),
     authorities_key: "ca_file",
     port_hint: "a device's HTTPS port is 443, if the room's url does not say otherwise",
     client_certificate_hint: "the gateway has none: turn the validation of web clients off at the device",

@@ -130,7 +130,8 @@ mod tests {
 
     static WORDS: ServerWords = ServerWords {
         server: "the server",
-        pin_key: "certificate",
+        address_key: "the url",
+        pin_key: Some("certificate"),
         authorities_key: "ca_file",
         port_hint: "",
         client_certificate_hint: "",

@@ -83,7 +83,7 @@ pub fn tls_failure(
             | AlertDescription::AccessDenied
             | AlertDescription::DecryptError => refuses_certificate(&format!("{alert:?}"), words),
             AlertDescription::UnrecognisedName => {
-                "does not know the host name in the url".to_owned()
+                format!("does not know the host name in {}", words.address_key)
             }
             AlertDescription::NoApplicationProtocol => format!(
                 "wants another protocol in TLS (ALPN) than the gateway asks for; {}",

@@ -37,8 +37,10 @@ pub enum Trust {
 pub struct ServerWords {
     /// `the device`.
     pub server: &'static str,
-    /// The key that pins a certificate.
-    pub pin_key: &'static str,
+    /// The key that holds its address, or `the url`.
+    pub address_key: &'static str,
+    /// The key that pins a certificate; none where only authorities are trusted.
+    pub pin_key: Option<&'static str>,
     /// The key of the file with authorities.
     pub authorities_key: &'static str,
     /// Where the server's TLS port usually is.

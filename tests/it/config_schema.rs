@@ -105,7 +105,11 @@ fn the_commented_example_fits_the_schema() {
 /// The line by which editors find the schema leads from each example to it.
 #[test]
 fn example_configurations_name_the_schema() {
-    for file in ["config/poly2mqtt.toml", "examples/docker/poly2mqtt.toml"] {
+    for file in [
+        "config/poly2mqtt.toml",
+        "examples/docker/poly2mqtt.toml",
+        "examples/docker/cluster.toml",
+    ] {
         let text = read(file);
         let first = text.lines().next().unwrap();
         let named = first.strip_prefix("#:schema ").expect(file);

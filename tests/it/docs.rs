@@ -100,7 +100,11 @@ fn configurations_load() {
         }
     }
     assert!(count > 3);
-    for example in ["examples/docker/poly2mqtt.toml", "examples/cluster.toml"] {
+    for example in [
+        "examples/docker/poly2mqtt.toml",
+        "examples/docker/cluster.toml",
+        "examples/cluster.toml",
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("poly2mqtt.toml");
         std::fs::write(&file, with_files(dir.path(), &page(example))).unwrap();

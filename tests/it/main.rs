@@ -26,6 +26,7 @@ mod check;
 mod check_health;
 mod clear;
 mod cluster;
+mod cluster_etcd;
 mod cluster_links;
 mod cluster_sessions;
 mod cluster_status;

@@ -2,6 +2,7 @@
 //!
 //! Reads, and decides nothing. The follower tells it of changes.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::placed_rooms::PlacedRooms;
@@ -13,6 +14,9 @@ use crate::cluster::{
 use crate::doors::mqtt::SharedRooms;
 use crate::telemetry::{ClusterSample, Telemetry};
 
+/// How many reasons for having no contact the log names: those of several addresses take turns.
+const REASONS_IN_LOG: usize = 8;
+
 /// What the log was told last.
 #[derive(Debug, Default)]
 struct Told {
@@ -20,6 +24,8 @@ struct Told {
     was_in: bool,
     /// There is no contact with etcd.
     is_cut_off: bool,
+    /// The reasons since there was contact last.
+    reasons: BTreeSet<String>,
     /// The gateways that have other rooms.
     differing: Vec<String>,
 }
@@ -29,20 +35,28 @@ struct Told {
 enum Contact {
     Lost,
     Back,
+    /// There is still none, for a reason that was not told so far.
+    None,
 }
 
 impl Told {
     /// What is to be told of this state.
-    fn contact(&mut self, state: ClusterState) -> Option<Contact> {
+    fn contact(&mut self, state: ClusterState, problem: Option<&str>) -> Option<Contact> {
         match state {
-            // One that has just joined waits for its first acknowledgement.
-            ClusterState::NoCluster if self.was_in && !self.is_cut_off => {
-                self.is_cut_off = true;
-                Some(Contact::Lost)
+            ClusterState::NoCluster => {
+                let is_new = problem.is_some_and(|problem| {
+                    self.reasons.len() < REASONS_IN_LOG && self.reasons.insert(problem.to_owned())
+                });
+                if self.was_in && !self.is_cut_off {
+                    self.is_cut_off = true;
+                    return Some(Contact::Lost);
+                }
+                // One that has just joined waits for its first acknowledgement: it has no problem.
+                is_new.then_some(Contact::None)
             }
-            ClusterState::NoCluster => None,
             ClusterState::Ok | ClusterState::Leaving => {
                 self.was_in = true;
+                self.reasons.clear();
                 std::mem::take(&mut self.is_cut_off).then_some(Contact::Back)
             }
             ClusterState::Joining | ClusterState::Ended => {
@@ -90,7 +104,11 @@ impl ClusterStatus {
     /// The cluster looks like this: counts what that means.
     pub fn seen(&self, view: &ClusterView) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        match told.contact(view.state) {
+        match told.contact(view.state, view.problem.as_deref()) {
+            Some(Contact::None) => {
+                let why = view.problem.as_deref().unwrap_or_default();
+                self.telemetry.no_contact(why);
+            }
             Some(Contact::Lost) => self.telemetry.fence_closed(view.problem.as_deref()),
             Some(Contact::Back) => self.telemetry.fence_opened(),
             None => {}
@@ -170,7 +188,28 @@ mod tests {
             (Ok, None),
             (Ended, None),
         ] {
-            assert_eq!(told.contact(state), expected, "{state:?}");
+            assert_eq!(told.contact(state, None), expected, "{state:?}");
         }
+    }
+
+    #[test]
+    fn each_reason_for_no_contact_is_told_once() {
+        use ClusterState::{Joining, NoCluster, Ok};
+        let mut told = Told::default();
+        let mut is_told =
+            |state, problem| told.contact(state, Some(problem)) == Some(Contact::None);
+        assert!(is_told(NoCluster, "wrong password"));
+        assert!(!is_told(NoCluster, "wrong password"));
+        // It could read meanwhile.
+        assert!(!is_told(Joining, "wrong password"));
+        assert!(!is_told(NoCluster, "wrong password"));
+        assert!(is_told(NoCluster, "no rights"));
+        let reasons: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+        let lines = reasons.iter().filter(|why| is_told(NoCluster, why)).count();
+        assert_eq!(lines, REASONS_IN_LOG - 2);
+        assert!(!is_told(Ok, ""));
+        // The line about the loss names the first; another one gets its own.
+        assert!(!is_told(NoCluster, "no answer"));
+        assert!(is_told(NoCluster, "wrong password"));
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 
 use super::report::{Subject, Trial};
 use crate::app::etcd_settings;
-use crate::cluster::{ClusterSurvey, Etcd, EtcdSettings, try_writing};
+use crate::cluster::{ClusterSurvey, Etcd, EtcdSettings, Registry as _, try_writing};
 use crate::config::{ClusterConfig, Config};
 
 /// Tries each member of etcd, and then reading and writing below the prefix.
@@ -68,9 +68,10 @@ async fn rights(cluster: &ClusterConfig) -> Result<String, String> {
             survey.format.unwrap_or_default()
         ));
     }
-    let login = match &cluster.username {
-        Some(user) => format!("logged in as \"{user}\""),
-        None => "without user".to_owned(),
+    let login = match (etcd.caveat(), &cluster.username) {
+        (Some(caveat), _) => caveat.to_owned(),
+        (None, Some(user)) => format!("logged in as \"{user}\""),
+        (None, None) => "without user".to_owned(),
     };
     let others = survey.members.iter();
     let others: Vec<&str> = others.map(|member| &*member.name).collect();

@@ -84,7 +84,8 @@ fn addresses_to_ask(listen: SocketAddr) -> Vec<SocketAddr> {
 /// The words of TLS failures; a certificate is never refused.
 static OWN_PORT_WORDS: ServerWords = ServerWords {
     server: "the gateway",
-    pin_key: "http.tls_cert_file",
+    address_key: "http.listen",
+    pin_key: None,
     authorities_key: "http.tls_cert_file",
     port_hint: "the gateway's port is in http.listen",
     client_certificate_hint: "the gateway asks for none",

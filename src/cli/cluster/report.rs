@@ -26,6 +26,8 @@ pub struct Report {
     pub survey: Result<ClusterSurvey, String>,
     /// The names of the members that sent no heartbeat.
     pub silent: Vec<String>,
+    /// What is wrong with etcd though it works.
+    pub caveat: Option<&'static str>,
     /// The rooms of the configuration.
     pub rooms: Vec<String>,
     /// Their digest.
@@ -74,6 +76,7 @@ impl Report {
         if clusters.len() > 1 {
             problems.push("the addresses in cluster.etcd belong to two clusters of etcd".into());
         }
+        problems.extend(self.caveat.map(str::to_owned));
         match &self.survey {
             Ok(survey) => self.problems_of(survey, &mut problems),
             Err(why) if problems.iter().any(|problem| problem.ends_with(&**why)) => {}
@@ -357,6 +360,7 @@ mod tests {
                 is_table_broken: false,
             }),
             silent: Vec::new(),
+            caveat: None,
             rooms: vec!["1".into(), "2".into(), "3".into()],
             digest: "d".into(),
         }
@@ -386,7 +390,7 @@ mod tests {
 
     #[test]
     fn each_thing_that_is_wrong_has_its_words() {
-        let changes: [(Change, &str); 10] = [
+        let changes: [(Change, &str); 11] = [
             (
                 |it| survey(it).members.clear(),
                 "no gateway is in the cluster /poly2mqtt",
@@ -419,6 +423,10 @@ mod tests {
                 "the table of owners",
             ),
             (|it| it.survey = Err("etcd refuses".into()), "etcd refuses"),
+            (
+                |it| it.caveat = Some("etcd asks nobody"),
+                "etcd asks nobody",
+            ),
             (
                 |it| {
                     it.endpoints.push(Endpoint {

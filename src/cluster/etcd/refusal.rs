@@ -13,6 +13,8 @@ const LONGEST_MESSAGE: usize = 120;
 pub enum Refusal {
     /// The token is missing or not valid (any more).
     Token,
+    /// The user may not do this. Nothing happened.
+    Rights,
     /// It is handed to the caller.
     Final(RegistryError),
 }
@@ -32,8 +34,10 @@ pub fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
     let words = format!("etcd answers: {message}");
     match code {
         _ if lacks_token => Refusal::Token,
-        // INVALID_ARGUMENT, PERMISSION_DENIED, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNIMPLEMENTED: nothing happened.
-        Some(3 | 7 | 8 | 9 | 12) => Refusal::Final(RegistryError::Refused(words)),
+        // PERMISSION_DENIED
+        Some(7) => Refusal::Rights,
+        // INVALID_ARGUMENT, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNIMPLEMENTED: nothing happened.
+        Some(3 | 8 | 9 | 12) => Refusal::Final(RegistryError::Refused(words)),
         None if status == StatusCode::NOT_FOUND => Refusal::Final(RegistryError::Refused(
             "what answers is not etcd 3.4 or later".into(),
         )),
@@ -42,6 +46,23 @@ pub fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
             "{words} (HTTP {})",
             status.as_u16()
         ))),
+    }
+}
+
+/// Why etcd gives no token.
+pub fn login_refusal(status: StatusCode, body: &Value) -> RegistryError {
+    let code = body.get("code").and_then(Value::as_u64);
+    match code {
+        // INVALID_ARGUMENT, UNAUTHENTICATED. Others come with the same HTTP status.
+        Some(3 | 16) => RegistryError::Refused(
+            "etcd refuses the user and password (cluster.username, cluster.password_file)".into(),
+        ),
+        // The transaction was refused before: nothing of it is in doubt.
+        _ => RegistryError::Unreachable(format!(
+            "the log-in at etcd failed: {} (HTTP {})",
+            message_of(body),
+            status.as_u16()
+        )),
     }
 }
 
@@ -55,6 +76,8 @@ pub fn message_of(body: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -72,10 +95,6 @@ mod tests {
         }
         for (status, body) in [
             (
-                403,
-                r#"{"code":7,"message":"etcdserver: permission denied"}"#,
-            ),
-            (
                 400,
                 r#"{"code":8,"message":"etcdserver: mvcc: database space exceeded"}"#,
             ),
@@ -87,6 +106,8 @@ mod tests {
                 "{body}: {refusal:?}"
             );
         }
+        let denied = r#"{"code":7,"message":"etcdserver: permission denied"}"#;
+        assert_eq!(refused(403, denied), Refusal::Rights);
         for (status, body) in [
             (
                 503,
@@ -99,6 +120,31 @@ mod tests {
             let refusal = refused(status, body);
             assert!(
                 matches!(&refusal, Refusal::Final(RegistryError::InDoubt(_))),
+                "{body}: {refusal:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_password_is_told_from_a_log_in_that_fails_otherwise() {
+        let login = |body: &Value| login_refusal(StatusCode::BAD_REQUEST, body);
+        let wrong = "etcdserver: authentication failed, invalid user ID or password";
+        for code in [3, 16] {
+            let refusal = login(&json!({"code": code, "message": wrong}));
+            assert!(
+                matches!(refusal, RegistryError::Refused(_)),
+                "{code}: {refusal:?}"
+            );
+        }
+        for body in [
+            json!({"code": 14, "message": "etcdserver: no leader"}),
+            json!({"code": 9, "message": "etcdserver: authentication is not enabled"}),
+            json!({}),
+            Value::Null,
+        ] {
+            let refusal = login(&body);
+            assert!(
+                matches!(refusal, RegistryError::Unreachable(_)),
                 "{body}: {refusal:?}"
             );
         }

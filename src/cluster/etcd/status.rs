@@ -46,9 +46,11 @@ impl Etcd {
                     Refusal::Token => {
                         RegistryError::Refused("etcd takes no token that it has just given".into())
                     }
+                    Refusal::Rights => may_not_ask(),
                     Refusal::Final(error) => error,
                 })
             }
+            Err(Refusal::Rights) => Err(may_not_ask()),
             Err(Refusal::Final(error)) => Err(error),
             Ok(status) => Ok(status),
         }
@@ -77,6 +79,11 @@ impl Etcd {
             ))
         })
     }
+}
+
+/// Some versions answer this call only to root. The member is there all the same.
+fn may_not_ask() -> RegistryError {
+    RegistryError::Refused("etcd does not tell this user how it is".into())
 }
 
 fn read(answer: &[u8], took: Duration) -> Option<EtcdStatus> {

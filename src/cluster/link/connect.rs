@@ -29,7 +29,8 @@ const MEMBER_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How messages name a member and the keys about it.
 static MEMBER_WORDS: ServerWords = ServerWords {
     server: "the other gateway",
-    pin_key: "cluster.ca_file",
+    address_key: "cluster.advertise of that gateway",
+    pin_key: None,
     authorities_key: "cluster.ca_file",
     port_hint: "cluster.advertise of that gateway names its HTTP port",
     client_certificate_hint: "gateways show each other a token, not a certificate",

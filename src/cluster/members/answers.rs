@@ -33,6 +33,7 @@ impl Members {
         let reply = match answer {
             Ok(reply) => reply,
             Err(error) => {
+                self.is_join_refused |= request.purpose == Purpose::Join;
                 self.problem = Some(error.to_string().into());
                 if !is_heartbeat {
                     self.has_plans = true;
@@ -45,6 +46,7 @@ impl Members {
             self.end_membership(Notice::StoreWentBack);
             return;
         }
+        self.is_join_refused &= request.purpose != Purpose::Join;
         match request.purpose {
             Purpose::Probe => {
                 if !self.format_fits(&reply) {
@@ -53,7 +55,10 @@ impl Members {
                 if self.life == Life::Outside {
                     self.guard.acknowledged(now);
                 }
-                self.problem = None;
+                // Who may read and not write stays outside for that reason.
+                if !self.is_join_refused {
+                    self.problem = None;
+                }
             }
             Purpose::Join if !reply.swapped => self.heartbeats.at_once(),
             Purpose::Heartbeat if reply.swapped => {

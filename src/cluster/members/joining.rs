@@ -130,6 +130,7 @@ impl Members {
         self.snapshot = Snapshot::default();
         self.life = Life::Outside;
         self.format_revision = None;
+        self.is_join_refused = false;
         self.joins += 1;
         self.record.nonce = format!("{}-{}", self.nonce, self.joins);
     }

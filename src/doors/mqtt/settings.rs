@@ -198,7 +198,8 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
 
 static BROKER_WORDS: ServerWords = ServerWords {
     server: "the broker",
-    pin_key: "mqtt.certificate",
+    address_key: "the url",
+    pin_key: Some("mqtt.certificate"),
     authorities_key: "mqtt.ca_file",
     port_hint: "mqtts:// needs the broker's TLS port, usually 8883",
     client_certificate_hint: "see mqtt.client_cert_file and mqtt.client_key_file",

@@ -32,29 +32,36 @@ impl ServerWords {
 
     /// The server shows another certificate than the pinned one.
     pub(super) fn other_than_pinned(&self, seen: Fingerprint, pinned: Fingerprint) -> String {
-        let Self {
-            server, pin_key, ..
-        } = self;
-        format!(
-            "{server} shows another certificate than {pinned}, which is pinned; if it was replaced, reset or \
-             renewed, set {pin_key} = \"{seen}\""
-        )
+        let server = self.server;
+        let told = format!("{server} shows another certificate than {pinned}, which is pinned");
+        match self.pin(seen) {
+            Some(pin) => format!("{told}; if it was replaced, reset or renewed, {pin}"),
+            None => told,
+        }
     }
 
     /// Nothing says which certificate is trusted.
     pub(super) fn nothing_configured(&self, seen: Fingerprint) -> String {
-        let Self {
-            server, pin_key, ..
-        } = self;
-        format!(
-            "no certificate is configured for this room; {server} shows {seen}: if that is your device, set \
-             {pin_key} = \"{seen}\""
-        )
+        let server = self.server;
+        let told = format!("no certificate is configured for this room; {server} shows {seen}");
+        match self.pin(seen) {
+            Some(pin) => format!("{told}: if that is your device, {pin}"),
+            None => told,
+        }
     }
 
     /// There are no authorities to ask; `missing` says why.
     pub(super) fn no_store(&self, missing: &str, seen: Fingerprint) -> String {
-        format!("{missing}, or set {} = \"{seen}\"", self.pin_key)
+        match self.pin(seen) {
+            Some(pin) => format!("{missing}, or {pin}"),
+            None => missing.to_owned(),
+        }
+    }
+
+    /// How this certificate is pinned, where one can be.
+    fn pin(&self, seen: Fingerprint) -> Option<String> {
+        let key = self.pin_key?;
+        Some(format!("set {key} = \"{seen}\""))
     }
 
     /// The server's signature is not that of the certificate's key.
@@ -90,14 +97,16 @@ impl Untrusted<'_> {
             Some(x509) => self.reason(&x509, words, algorithms),
             None => self.unknown_reason(),
         };
-        let remedy = remedy.map(|remedy| format!("{remedy}, or "));
-        format!(
-            "{}'s certificate {reason}; {}set {} = \"{}\" to pin it",
-            words.server,
-            remedy.unwrap_or_default(),
-            words.pin_key,
-            self.seen
-        )
+        let remedies = match (remedy, words.pin(self.seen)) {
+            (Some(remedy), Some(pin)) => format!("{remedy}, or {pin} to pin it"),
+            (None, Some(pin)) => format!("{pin} to pin it"),
+            (Some(remedy), None) => remedy,
+            (None, None) => format!(
+                "make one that an authority signs, and put that authority into {}",
+                words.authorities_key
+            ),
+        };
+        format!("{}'s certificate {reason}; {remedies}", words.server)
     }
 
     /// What is wrong, and what else than a pin helps.
@@ -124,6 +133,7 @@ impl Untrusted<'_> {
                 .iter()
                 .any(|root| x509.key.info.ends_with(&root.subject_public_key_info));
             let reason = match is_among_them {
+                true if words.pin_key.is_none() => "is that of the authority itself",
                 true => "is its own authority, which only a pin can trust",
                 false => "is signed by itself",
             };
@@ -171,7 +181,13 @@ impl Untrusted<'_> {
                 match (x509.host_names(), x509.common_name()) {
                     (Some(names), _) => (
                         format!("is for {names}, not for {host}"),
-                        Some("use that name in the url".into()),
+                        Some(match words.pin_key {
+                            Some(_) => format!("use that name in {}", words.address_key),
+                            None => format!(
+                                "use that name in {}, or make a certificate for {host}",
+                                words.address_key
+                            ),
+                        }),
                     ),
                     (None, Some(name)) => (
                         format!(
@@ -186,7 +202,10 @@ impl Untrusted<'_> {
             CertificateError::UnknownIssuer => match same_name.is_empty() {
                 true => (
                     format!("is signed by \"{issuer}\", which is not in {authorities}"),
-                    Some("add that authority".into()),
+                    Some(match words.pin_key {
+                        Some(_) => "add that authority".into(),
+                        None => format!("put that authority into {}", words.authorities_key),
+                    }),
                 ),
                 false => self.other_key(&issuer, authorities),
             },

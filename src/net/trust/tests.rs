@@ -13,7 +13,8 @@ use super::*;
 
 static WORDS: ServerWords = ServerWords {
     server: "the broker",
-    pin_key: "mqtt.certificate",
+    address_key: "the url",
+    pin_key: Some("mqtt.certificate"),
     authorities_key: "mqtt.ca_file",
     port_hint: "",
     client_certificate_hint: "",
@@ -49,9 +50,13 @@ fn trusting(authorities: &[&Der]) -> Trust {
 
 /// What a server at `localhost` that shows this chain gets in 2030.
 fn shown(trust: Trust, chain: &[Der]) -> Result<(), Refusal> {
+    shown_to(&WORDS, trust, chain)
+}
+
+fn shown_to(words: &'static ServerWords, trust: Trust, chain: &[Der]) -> Result<(), Refusal> {
     let verifier = Verifier {
         trust,
-        words: &WORDS,
+        words,
         provider: Arc::new(rustls::crypto::ring::default_provider()),
         handshakes: Arc::default(),
     };
@@ -220,6 +225,63 @@ fn a_certificate_that_no_authority_vouches_for_is_explained_with_a_remedy() {
         assert!(message.chars().count() <= 300, "{message}");
         // The same certificate can be pinned, whatever it says of itself.
         assert_eq!(shown(Trust::Pinned(fingerprint(&chain[0])), &chain), Ok(()));
+    }
+}
+
+/// Where no certificate can be pinned, no pin is advised.
+#[test]
+fn without_pins_the_remedy_is_another() {
+    static WORDS: ServerWords = ServerWords {
+        server: "etcd",
+        address_key: "cluster.etcd",
+        pin_key: None,
+        authorities_key: "cluster.ca_file",
+        port_hint: "",
+        client_certificate_hint: "",
+        tls_hint: "",
+        alpn_hint: "",
+    };
+    let ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let (root, issuer) = authority("Example CA", ca);
+    let (_, other) = authority("Other CA", ca);
+    let (_, namesake) = authority("Example CA", ca);
+    let (self_signed, _) = authority("localhost", IsCa::NoCa);
+    let (own_ca, _) = authority("localhost", ca);
+    let elsewhere = signed(&issuer, |params| {
+        let name = "etcd.example".try_into().unwrap();
+        params.subject_alt_names = vec![rcgen::SanType::DnsName(name)];
+    });
+    let another = "make one that an authority signs, and put that authority into cluster.ca_file";
+    for (certificate, authority, wanted) in [
+        (
+            signed(&other, |_| {}),
+            &root,
+            "is signed by \"Other CA\", which is not in cluster.ca_file; put that authority into \
+             cluster.ca_file"
+                .to_owned(),
+        ),
+        (
+            signed(&namesake, |_| {}),
+            &root,
+            "is signed by another \"Example CA\" than that in cluster.ca_file; put the right one there".into(),
+        ),
+        (
+            elsewhere,
+            &root,
+            "is for etcd.example, not for localhost; use that name in cluster.etcd, or make a certificate \
+             for localhost"
+                .into(),
+        ),
+        (
+            signed(&issuer, |params| params.not_after = date_time_ymd(2029, 12, 24)),
+            &root,
+            "expired on 2029-12-24; renew it".into(),
+        ),
+        (self_signed, &root, format!("is signed by itself; {another}")),
+        (own_ca.clone(), &own_ca, format!("is that of the authority itself; {another}")),
+    ] {
+        let refusal = shown_to(&WORDS, trusting(&[authority]), &[certificate]).unwrap_err();
+        assert_eq!(refusal.message, format!("etcd's certificate {wanted}"));
     }
 }
 

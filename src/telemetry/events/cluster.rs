@@ -113,6 +113,11 @@ impl Telemetry {
         );
     }
 
+    /// This gateway cannot join, or still has no contact with etcd, for this reason.
+    pub fn no_contact(&self, why: &str) {
+        tracing::warn!(target: CLUSTER, "no contact with etcd: {why}");
+    }
+
     /// There is contact with etcd again, and this gateway is still a member.
     pub fn fence_opened(&self) {
         tracing::info!(target: CLUSTER, "contact with etcd again");

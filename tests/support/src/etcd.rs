@@ -3,6 +3,12 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use poly2mqtt::config::TlsFiles;
+use serde_json::{Value, json};
+
+use super::door::http;
 use super::program::{free_port, listening};
 use super::watchdog;
 
@@ -19,10 +25,20 @@ pub fn etcd() -> Option<PathBuf> {
     found
 }
 
+/// How the members of etcd are set up, beside their timing.
+#[derive(Default)]
+pub struct EtcdSetup {
+    /// The certificate that they show clients; without one they speak plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// More arguments.
+    pub more: Vec<String>,
+}
+
 /// An etcd cluster on loopback with the timing that its page advises. It ends when it is dropped.
 pub struct EtcdCluster {
     members: Vec<EtcdMember>,
     directory: tempfile::TempDir,
+    setup: EtcdSetup,
 }
 
 struct EtcdMember {
@@ -34,6 +50,11 @@ struct EtcdMember {
 impl EtcdCluster {
     /// Starts this many members.
     pub fn start(members: usize) -> Self {
+        Self::start_with(members, EtcdSetup::default())
+    }
+
+    /// Starts this many members, set up like this.
+    pub fn start_with(members: usize, setup: EtcdSetup) -> Self {
         let member = |_| EtcdMember {
             client_port: free_port(),
             peer_port: free_port(),
@@ -42,6 +63,7 @@ impl EtcdCluster {
         let mut cluster = Self {
             members: (0..members).map(member).collect(),
             directory: tempfile::tempdir().unwrap(),
+            setup,
         };
         (0..members).for_each(|n| cluster.start_member(n));
         cluster
@@ -57,8 +79,14 @@ impl EtcdCluster {
             .zip(&self.members)
             .map(|(n, member): (usize, _)| format!("m{n}=http://127.0.0.1:{}", member.peer_port))
             .collect();
+        let client = self.endpoint(&self.members[n]);
+        let mut more = self.setup.more.clone();
+        if let Some(tls) = &self.setup.tls {
+            for (option, file) in [("--cert-file", &tls.certificate), ("--key-file", &tls.key)] {
+                more.extend([option.to_owned(), file.to_str().unwrap().to_owned()]);
+            }
+        }
         let member = &mut self.members[n];
-        let client = format!("http://127.0.0.1:{}", member.client_port);
         let peer = format!("http://127.0.0.1:{}", member.peer_port);
         let name = format!("m{n}");
         let directory = self.directory.path().join(&name);
@@ -79,6 +107,7 @@ impl EtcdCluster {
             ])
             .args(["--initial-cluster", &peers.join(",")])
             .args(["--heartbeat-interval", "50", "--election-timeout", "500"])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -89,10 +118,17 @@ impl EtcdCluster {
 
     /// The addresses of all members.
     pub fn endpoints(&self) -> Vec<String> {
-        let ports = self.members.iter().map(|member| member.client_port);
-        ports
-            .map(|port| format!("http://127.0.0.1:{port}"))
-            .collect()
+        let members = self.members.iter();
+        members.map(|member| self.endpoint(member)).collect()
+    }
+
+    fn endpoint(&self, member: &EtcdMember) -> String {
+        let scheme = if self.setup.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://127.0.0.1:{}", member.client_port)
     }
 
     /// Kills a member.
@@ -109,4 +145,94 @@ impl Drop for EtcdCluster {
     fn drop(&mut self) {
         (0..self.members.len()).for_each(|n| self.kill(n));
     }
+}
+
+/// The password that root gets.
+pub const ROOT_PASSWORD: &str = "swordfish";
+
+/// Changes users, roles and passwords of etcd over its JSON interface, as etcdctl does.
+pub struct EtcdUsers {
+    client: reqwest::Client,
+    endpoint: String,
+}
+
+impl EtcdUsers {
+    /// At this member, whose certificate is not checked.
+    pub fn at(endpoint: &str) -> Self {
+        Self {
+            client: http(),
+            endpoint: endpoint.to_owned(),
+        }
+    }
+
+    /// One request, with a token where one is given. Gives the HTTP status and the answer.
+    pub async fn post(&self, path: &str, body: Value, token: Option<&str>) -> (u16, Value) {
+        let posted = self.client.post(format!("{}/v3/{path}", self.endpoint));
+        let posted = match token {
+            Some(token) => posted.header("Authorization", token),
+            None => posted,
+        };
+        let answer = posted.json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    async fn change(&self, path: &str, body: Value, token: Option<&str>) {
+        let (status, answer) = self.post(path, body, token).await;
+        assert_eq!(status, 200, "{path} {answer}");
+    }
+
+    /// Makes root with the password [`ROOT_PASSWORD`], and a user with these rights below a prefix. Then etcd asks for passwords.
+    pub async fn enable(&self, user: &str, password: &str, rights: &str, prefix: &str) {
+        self.change(
+            "auth/user/add",
+            json!({"name": "root", "password": ROOT_PASSWORD}),
+            None,
+        )
+        .await;
+        self.change("auth/role/add", json!({"name": "root"}), None)
+            .await;
+        self.change(
+            "auth/user/grant",
+            json!({"user": "root", "role": "root"}),
+            None,
+        )
+        .await;
+        self.change(
+            "auth/user/add",
+            json!({"name": user, "password": password}),
+            None,
+        )
+        .await;
+        self.change("auth/role/add", json!({"name": user}), None)
+            .await;
+        self.change("auth/role/grant", permission(user, rights, prefix), None)
+            .await;
+        self.change("auth/user/grant", json!({"user": user, "role": user}), None)
+            .await;
+        self.change("auth/enable", json!({}), None).await;
+    }
+
+    /// A new token of this user.
+    pub async fn token(&self, user: &str, password: &str) -> String {
+        let login = json!({"name": user, "password": password});
+        let (status, answer) = self.post("auth/authenticate", login, None).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["token"].as_str().unwrap().to_owned()
+    }
+
+    /// A change that only root may do.
+    pub async fn as_root(&self, path: &str, body: Value) {
+        let token = self.token("root", ROOT_PASSWORD).await;
+        self.change(path, body, Some(&token)).await;
+    }
+}
+
+/// The body that grants a role these rights (`READ`, `READWRITE`) below a prefix that ends with a slash.
+pub fn permission(role: &str, rights: &str, prefix: &str) -> Value {
+    let end = format!("{}0", prefix.strip_suffix('/').unwrap());
+    json!({"name": role, "perm": {
+        "permType": rights,
+        "key": STANDARD.encode(prefix),
+        "range_end": STANDARD.encode(end),
+    }})
 }

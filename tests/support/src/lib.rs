@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 pub mod any_certificate;
+pub mod authority;
 pub mod browser;
 pub mod cases;
 pub mod client;
@@ -31,7 +32,7 @@ use poly2mqtt::net::ListenSetting;
 use poly2mqtt::telemetry::Telemetry;
 use poly2mqtt::topics::{DiscoveryTopics, Prefix};
 
-pub use etcd::{EtcdCluster, etcd};
+pub use etcd::{EtcdCluster, EtcdSetup, EtcdUsers, etcd};
 pub use mosquitto::{Mosquitto, mosquitto};
 pub use obliging::Obliging;
 pub use program::free_port;
