@@ -113,7 +113,7 @@ pub use route::{GUARDED, Route, Variant};
 pub use router::{CATALOGUE, Catalogue};
 pub use search::Search;
 pub use session_list::session_holders;
-pub use state::{Context, Pick, Shape, State};
+pub use state::{Context, Pick, Shape, State, StateTopicValue};
 pub use step::{Params, Step};
 
 /// What the check of a room reads, and where its report stands.

@@ -24,7 +24,7 @@
 //! catalogue), `net` (listening, dialling, TLS), `setup` (finding and adding devices), `gateway_id` (whose
 //! message at a broker it is), `guesses` (slowing down wrong tokens and passwords), `json` (numbers, ids and
 //! flaws of JSON), `deflate` (compression of what stays in memory), `os_error` (errors of the system in words),
-//! `visible` (characters that cannot be seen) and `telemetry` (log lines, counters, health). Simulated devices
+//! `visible` (characters that cannot be seen), `sleep` (a time that there may not be) and `telemetry` (log lines, counters, health). Simulated devices
 //! are a package of their own, `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
@@ -51,6 +51,7 @@ pub mod render;
 pub mod rooms;
 mod secret;
 pub mod setup;
+mod sleep;
 pub mod state;
 pub mod telemetry;
 pub mod topics;

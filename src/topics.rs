@@ -217,17 +217,17 @@ impl<'a> RoomTopics<'a> {
 
     /// The common beginning of its topics: `room/1/`.
     pub fn start(self) -> String {
-        format!("{ROOM}{}/", self.0)
+        [ROOM, self.0, "/"].concat()
     }
 
     /// Everything of the room, as an MQTT filter: `room/1/#`.
     pub fn all(self) -> String {
-        format!("{ROOM}{}/#", self.0)
+        [ROOM, self.0, "/#"].concat()
     }
 
     /// A state, command or query of the room.
     pub fn below(self, topic: &str) -> String {
-        format!("{ROOM}{}/{topic}", self.0)
+        [ROOM, self.0, "/", topic].concat()
     }
 
     /// Whether the device can be used.
@@ -242,12 +242,12 @@ impl<'a> RoomTopics<'a> {
 
     /// An event: `incoming_call`, `command_failed` …
     pub fn event(self, name: &str) -> String {
-        format!("{ROOM}{}/{EVENT}{name}", self.0)
+        [ROOM, self.0, "/", EVENT, name].concat()
     }
 
     /// Where a command's result goes.
     pub fn result(self, command: &str) -> String {
-        format!("{ROOM}{}/{command}{RESULT}", self.0)
+        [ROOM, self.0, "/", command, RESULT].concat()
     }
 }
 
@@ -271,7 +271,7 @@ impl Prefix {
         if self.0.is_empty() {
             topic.to_owned()
         } else {
-            format!("{}/{topic}", self.0)
+            [&self.0, "/", topic].concat()
         }
     }
 

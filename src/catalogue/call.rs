@@ -215,7 +215,7 @@ impl Call {
     ///
     /// # Errors
     /// The plan says what is wrong with the payload or the state.
-    pub fn planned(self, context: &Context, state: &Value) -> Result<Vec<Self>, Failure> {
+    pub fn planned(&self, context: &Context, state: &Value) -> Result<Vec<Self>, Failure> {
         let own = Step {
             command: None,
             params: self.params.clone(),
@@ -224,7 +224,7 @@ impl Call {
         let steps = match self.route.command().plan {
             Plan::Split(split) => split(own, context)?,
             Plan::From { steps, .. } => steps(own, state)?,
-            _ => return Ok(vec![self]),
+            _ => return Ok(vec![self.clone()]),
         };
         let follow = |step: Step| {
             let call = match step.command {

@@ -3,6 +3,7 @@
 //! Owns the picking of states from an answer. Pure: bytes are read by `body`, and `quirks`
 //! handles what devices send differently from the guide.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -69,6 +70,9 @@ pub struct State {
     pub entities: &'static [Entity],
 }
 
+/// A topic below the room and its value. Most values are a part of the answer as it is.
+pub type StateTopicValue<'a> = (Cow<'static, str>, Option<Cow<'a, Value>>);
+
 impl State {
     pub(super) const fn new(topic: StateTopic, pick: Pick) -> Self {
         Self {
@@ -113,16 +117,21 @@ impl State {
     }
 
     /// Every topic of this state for an answer, with its value (`None`: the topic is cleared).
-    pub fn values(&self, answer: &Value, context: &Context) -> Vec<(String, Option<Value>)> {
-        let present = |value: Value| (!value.is_null()).then_some(value);
-        let one = |value: Option<Value>| vec![(self.topic.to_string(), value.and_then(present))];
+    pub fn values<'a>(&self, answer: &'a Value, context: &Context) -> Vec<StateTopicValue<'a>> {
+        let present = |value: Cow<'a, Value>| (!value.is_null()).then_some(value);
+        let one = |value: Option<Cow<'a, Value>>| {
+            vec![(self.topic.as_str().into(), value.and_then(present))]
+        };
         match self.pick {
-            Pick::Whole => one(Some(answer.clone())),
-            Pick::Field(names) => one(member(answer, names).cloned()),
-            Pick::With(pick) | Pick::AtTime(pick) => one(pick(answer, context)),
+            Pick::Whole => one(Some(Cow::Borrowed(answer))),
+            Pick::Field(names) => one(member(answer, names).map(Cow::Borrowed)),
+            Pick::With(pick) | Pick::AtTime(pick) => one(pick(answer, context).map(Cow::Owned)),
             Pick::Each(each) => each(answer)
                 .into_iter()
-                .map(|(level, value)| (format!("{}/{level}", self.topic), present(value)))
+                .map(|(level, value)| {
+                    let topic = format!("{}/{level}", self.topic);
+                    (topic.into(), present(Cow::Owned(value)))
+                })
                 .collect(),
         }
     }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::announcer::{Action, Announcer, Author, Delays};
 use super::facts::{ConfiguredRoom, RoomFacts, can_change_document};
@@ -22,6 +22,7 @@ use super::kept::DocumentSource;
 use super::sharing::DocumentSharing;
 use super::{Namespace, cluster_document, gateway_document, is_document_of, member_document};
 use crate::config::{self, RoomId};
+use crate::sleep::sleep_until_some;
 use crate::state::{Change, DocumentLimits, Inbound, Owner, StateStore, StateValue, Subscriber};
 use crate::telemetry::Telemetry;
 use crate::topics;
@@ -212,7 +213,7 @@ impl Task {
                     sleep(CHANGES_DELAY).await;
                     self.read_changed_rooms();
                 }
-                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+                () = sleep_until_some(next) => {}
             }
             for action in self.due() {
                 self.perform(action);

@@ -37,7 +37,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -56,6 +56,7 @@ use super::underway::Underway;
 use crate::catalogue::{Call, Motion, Plan, TimeLimit};
 use crate::command::{Reply, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
+use crate::sleep::sleep_until_some;
 use crate::telemetry::{Telemetry, command_span};
 use check::RunningCheck;
 
@@ -98,7 +99,7 @@ async fn run_actor(mut actor: Box<Actor>, stop: StopSignal) -> CameraStops {
             }
             Some(done) = actor.running.next() => actor.finish(done),
             () = actor.queue.filled(), if work != Work::CameraStops => {}
-            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            () = sleep_until_some(wake) => {}
         }
     }
     if stop.hands_over() {

@@ -135,20 +135,19 @@ impl Executor<'_> {
     async fn run(&mut self, call: Call) -> Result<Success, Failure> {
         let command = call.route.command();
         let call = self.resolve_toggle(call, command).await?;
-        let asked = call.clone();
-        let carried_out = self.follow_plan(call, command).await;
+        let carried_out = self.follow_plan(&call, command).await;
         let mut success =
-            carried_out.map_err(|failure| without_secrets(failure, &asked.secrets()))?;
+            carried_out.map_err(|failure| without_secrets(failure, &call.secrets()))?;
         let mut unread = Vec::new();
         for state in command.refresh {
-            if self.keeps(*state, &asked)
+            if self.keeps(*state, &call)
                 && let Err(why) = self.read_back(*state).await
             {
                 unread.push(format!("{state} could not be read back: {why}"));
             }
         }
         if let Some(answered) = command.answered {
-            let made = answered(&asked, &success.body);
+            let made = answered(&call, &success.body);
             success.body = made.map_err(|failure| failure.with_status(success.status))?;
         }
         if !unread.is_empty() {
@@ -161,9 +160,9 @@ impl Executor<'_> {
     }
 
     /// Sends what the command's plan says.
-    async fn follow_plan(&mut self, call: Call, command: &Command) -> Result<Success, Failure> {
+    async fn follow_plan(&mut self, call: &Call, command: &Command) -> Result<Success, Failure> {
         match command.plan {
-            Plan::Direct | Plan::Move => self.request(&call).await,
+            Plan::Direct | Plan::Move => self.request(call).await,
             // On the heap: it is long, and would make the future of every command as long.
             Plan::Readiness => Box::pin(self.check_room()).await,
             Plan::Split(_) => {
@@ -175,12 +174,12 @@ impl Executor<'_> {
                 let calls = call.planned(&self.environment.context, &value)?;
                 self.request_each_of_state(&calls).await
             }
-            Plan::Read(state) => self.query_state(state, &call).await,
+            Plan::Read(state) => self.query_state(state, call).await,
             Plan::Stored(state) => self.stored_state(state),
-            Plan::Search => self.search_directory(&call).await,
-            Plan::Renew => self.renew_session(&call).await,
+            Plan::Search => self.search_directory(call).await,
+            Plan::Renew => self.renew_session(call).await,
             // On the heap: it is needed rarely, and would make each command's future larger.
-            Plan::SwitchProvider => Box::pin(self.switch_provider(&call)).await,
+            Plan::SwitchProvider => Box::pin(self.switch_provider(call)).await,
         }
     }
 
@@ -352,25 +351,36 @@ impl Executor<'_> {
         }
     }
 
-    /// Reads an operation's states from the device, in the spelling that the device has.
+    /// Reads an operation's states from the device, and gives a copy of the reading.
     async fn read(
         &mut self,
         operation: &'static Operation,
         given: &Params,
     ) -> Result<Reading, Failure> {
+        self.make_reading(operation, given).await?;
+        let last = self.readings.last().cloned();
+        last.ok_or_else(|| Failure::new(ErrorCode::Unsupported, "this cannot be read"))
+    }
+
+    /// Reads an operation's states from the device, in the spelling that the device has. The reading is then the
+    /// last of those that were made.
+    async fn make_reading(
+        &mut self,
+        operation: &'static Operation,
+        given: &Params,
+    ) -> Result<(), Failure> {
         let mut missing = Vec::new();
         for spelling in self.environment.spellings.of_read(operation) {
             let reading = self.read_spelled(spelling, given).await?;
             if !matches!(reading.outcome, ReadOutcome::Unsupported(_)) {
-                self.readings.push(reading.clone());
-                return Ok(reading);
+                self.readings.push(reading);
+                return Ok(());
             }
             missing.push(reading);
         }
         // The device has none of them.
-        let last = missing.last().cloned();
         self.readings.append(&mut missing);
-        last.ok_or_else(|| Failure::new(ErrorCode::Unsupported, "this cannot be read"))
+        Ok(())
     }
 
     async fn read_spelled(
@@ -442,7 +452,7 @@ impl Executor<'_> {
         let Some((operation, _)) = CATALOGUE.reader(state) else {
             return Ok(());
         };
-        self.read(operation, &Params::new())
+        self.make_reading(operation, &Params::new())
             .await
             .map_err(|failure| failure.message)?;
         let trouble = self.readings.last().and_then(Reading::trouble);

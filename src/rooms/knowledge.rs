@@ -187,13 +187,14 @@ impl RoomKnowledge {
             let mut values = state.values(answer, &context);
             values.retain(|(topic, _)| self.is_wanted(state.topic, topic));
             for (topic, value) in &values {
-                self.rest.learn(state.topic, value.as_ref());
-                self.mode_lock.learn(state.topic, value.as_ref());
-                self.publisher.state(topic, value.as_ref());
+                let value = value.as_deref();
+                self.rest.learn(state.topic, value);
+                self.mode_lock.learn(state.topic, value);
+                self.publisher.state(topic, value);
             }
             if let Pick::Each(_) = state.pick {
-                let named = values.into_iter().map(|(topic, _)| topic).collect();
-                self.clear_unnamed(state.topic, &named);
+                let named = values.into_iter().map(|(topic, _)| topic.into_owned());
+                self.clear_unnamed(state.topic, &named.collect());
             }
         }
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::{Packet, PubComp, Subscribe};
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::DoorContext;
 use super::backoff::Backoff;
@@ -33,6 +33,7 @@ use upkeep::Upkeep;
 
 use crate::doors::flush_rule::FlushRule;
 use crate::net::ClientTls;
+use crate::sleep::sleep_until_some;
 use crate::state::Item;
 use crate::topics::GATEWAY_AVAILABILITY;
 
@@ -207,7 +208,8 @@ impl Connection {
             }
             flush_rule.written();
             let settles_at = self.settles_at;
-            let next_message = self.outgoing.pace.waits_until(Instant::now());
+            let now = Instant::now();
+            let next_message = self.outgoing.pace.waits_until(now);
             let held_until = self.receiver.first_commands.until();
             tokio::select! {
                 biased;
@@ -215,7 +217,7 @@ impl Connection {
                     turned?;
                     is_alive = true;
                 }
-                () = outbox.filled(), if self.may_send(session) => {}
+                () = outbox.filled(), if self.may_send(session, now) => {}
                 () = changed(shared), if shared.is_some() => {}
                 _ = pings.tick() => {
                     if !std::mem::replace(&mut is_alive, false) {
@@ -224,14 +226,14 @@ impl Connection {
                     session.ping()?;
                     context.subscriber.count_others(Instant::now());
                 }
-                () = sleep_until(settles_at.unwrap_or_else(Instant::now)), if settles_at.is_some() => {
+                () = sleep_until_some(settles_at) => {
                     self.settles_at = None;
                     // Without the filter of the rooms nothing of them was told.
                     self.asked_for_leftovers = self.has_commands(session);
                     context.subscriber.settle(&context.store, Instant::now());
                 }
-                () = sleep_until(next_message.unwrap_or_else(Instant::now)), if next_message.is_some() => {}
-                () = sleep_until(held_until.unwrap_or_else(Instant::now)), if held_until.is_some() => {
+                () = sleep_until_some(next_message) => {}
+                () = sleep_until_some(held_until) => {
                     self.receiver.first_commands_over();
                 }
                 _ = deadlines.tick() => {
@@ -247,7 +249,8 @@ impl Connection {
     fn send_waiting(&mut self, session: &mut BrokerSession) -> bool {
         let context = self.context.clone();
         let mut sent_result = false;
-        while self.may_send(session) {
+        let now = Instant::now();
+        while self.may_send(session, now) {
             self.outgoing.send_again();
             if session.unsent.is_empty() {
                 let Some(item) = context.subscriber.outbox.try_next() else {
@@ -261,7 +264,7 @@ impl Connection {
                 add_messages(&context, session, &mut self.outgoing.refusals, item);
             }
             if send_next(&context, session) {
-                self.outgoing.pace.sent(Instant::now());
+                self.outgoing.pace.sent(now);
             }
         }
         sent_result
@@ -361,7 +364,7 @@ impl Connection {
     }
 
     /// There is room for one more message.
-    fn may_send(&self, session: &BrokerSession) -> bool {
+    fn may_send(&self, session: &BrokerSession, now: Instant) -> bool {
         let outgoing = &self.outgoing;
         let (results_wait, careful) =
             (outgoing.results_pending > 0, outgoing.refusals.is_careful());
@@ -370,7 +373,7 @@ impl Connection {
                 .inflight
                 .has_room(outgoing.pace.window(results_wait, careful))
             && !session.link.is_full()
-            && outgoing.pace.waits_until(Instant::now()).is_none()
+            && outgoing.pace.waits_until(now).is_none()
     }
 
     /// Sends the next SUBSCRIBE, if there is one.

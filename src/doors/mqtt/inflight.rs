@@ -95,8 +95,7 @@ impl Inflight {
 
     /// The broker's Receive Maximum is reached.
     fn is_exhausted(&self) -> bool {
-        let now = Instant::now();
-        let takes_place = |sent: &SentMessage| now.duration_since(sent.sent) < PLACE_TIMEOUT;
+        let takes_place = |sent: &SentMessage| sent.sent.elapsed() < PLACE_TIMEOUT;
         let places = self.unanswered.iter().filter(|(_, sent)| takes_place(sent));
         self.publishes.len() + places.count() >= self.receive_maximum
     }

@@ -1,5 +1,6 @@
 //! Commands that ask for a state, or search the directory.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -39,7 +40,8 @@ impl Executor<'_> {
                 let mut values = states
                     .filter(|known| known.topic == state && !matches!(known.pick, Pick::Each(_)))
                     .flat_map(|known| known.values(&answer, &self.environment.context));
-                Ok(values.find_map(|(_, value)| value).unwrap_or_default())
+                let value = values.find_map(|(_, value)| value);
+                Ok(value.map(Cow::into_owned).unwrap_or_default())
             }
             ReadOutcome::Absent => Ok(Value::Null),
             ReadOutcome::Unsupported(status) => Err(unsupported(status)),
@@ -86,7 +88,7 @@ impl Executor<'_> {
                 .iter()
                 .flat_map(|known| known.values(&answer, &self.environment.context))
                 .find_map(|(known, value)| value.filter(|_| known == topic))
-                .map(|value| Success::new(200, value))
+                .map(|value| Success::new(200, value.into_owned()))
                 .ok_or_else(|| {
                     let secret = match state {
                         SETTING => ", or keeps its value secret",
