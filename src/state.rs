@@ -10,7 +10,7 @@ mod stored;
 mod values;
 
 pub use document_limits::DocumentLimits;
-pub use outbox::{Item, Outbox};
+pub use outbox::{Item, Outbox, OutboxReply};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -39,9 +39,9 @@ use placed_rooms::PlacedRooms;
 
 use status::ClusterStatus;
 
-/// How long a gateway that has left waits for the markers of the rooms' next owners. A former owner waits for two
-/// seconds after it has released a room.
-const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a gateway that has left waits for the markers of the rooms' next owners: a busy broker takes seconds.
+/// Commands that come before them are this gateway's to pass on.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long leaving may take, once no room is here any more: two requests.
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(700);
@@ -242,7 +242,8 @@ impl RunningCluster {
     /// where to pass on what its clients still want. The last gateway has nobody to hand its rooms to: they stop as those
     /// of a gateway that is alone.
     pub async fn hand_over(&self, rooms: &Rooms, deadline: Instant) {
-        if !self.cluster.view().borrow().has_successor() {
+        let has_successor = self.cluster.view().borrow().has_successor();
+        if !has_successor {
             rooms.stop(deadline).await;
         }
         self.placed.leave_by(deadline);
@@ -255,7 +256,7 @@ impl RunningCluster {
                 "not all rooms could be handed over in time; the other gateways take them when this one has ended"
             );
         }
-        if let Some(shared) = &self.shared {
+        if let Some(shared) = self.shared.as_ref().filter(|_| has_successor) {
             // Without the next owners' markers, what they are to have is passed on when the door stops.
             let _ = timeout(LEAVING_TIMEOUT, shared.all_left()).await;
         }

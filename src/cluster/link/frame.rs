@@ -7,6 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{CommandHead, OutcomeHead};
+use crate::state::OutboxReply;
 
 /// A longer head is none: the longest topic and the ids of some hundred rooms fit.
 pub const LARGEST_HEAD: usize = 4 << 20;
@@ -78,6 +79,8 @@ pub struct LinkFrame {
     /// The bytes that belong to it.
     pub body: Bytes,
 }
+
+impl OutboxReply for LinkFrame {}
 
 /// A message that is no frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

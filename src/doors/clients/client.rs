@@ -16,7 +16,7 @@ use crate::cluster::link::{Wanted, WantedRooms};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
 use crate::json::JsonText;
-use crate::state::{Change, Item, Outbox, StateValue, Subscriber};
+use crate::state::{Change, Item, Outbox, OutboxReply, StateValue, Subscriber};
 use crate::topics::{Below, Filter, FilteredRooms, Filters, Topic, split_room};
 use crate::visible::visible_start;
 
@@ -45,6 +45,8 @@ pub struct UnsentAnswer {
     /// The size of its text.
     bytes: usize,
 }
+
+impl OutboxReply for UnsentAnswer {}
 
 /// One connected client.
 #[derive(Debug)]

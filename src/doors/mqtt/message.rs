@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::shared::messages::{COMMAND_PROPERTY, CommandId};
 use crate::command::{Outcome, Success};
+use crate::state::OutboxReply;
 use crate::topics::{Prefix, RoomTopics};
 
 /// Where a result goes.
@@ -24,6 +25,14 @@ pub struct ReplyAddress {
 pub struct Delivery {
     pub address: ReplyAddress,
     pub outcome: Box<Outcome>,
+}
+
+impl OutboxReply for Delivery {
+    const OVERTAKES: bool = true;
+
+    fn room(&self) -> &str {
+        &self.outcome.room
+    }
 }
 
 /// A message to be published. A clone shares the payload.

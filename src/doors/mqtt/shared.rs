@@ -186,8 +186,8 @@ impl SharedRooms {
         self.change(rooms, |inner, room| inner.hearing.hold(room));
     }
 
-    /// The rooms can be taken by the next owner. Its marker decides which commands are whose; without it they are
-    /// passed on after two seconds.
+    /// The rooms can be taken by the next owner. Its marker decides which commands are whose; until it comes they are
+    /// passed on, from two seconds on.
     pub fn released<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
         let now = Instant::now();
         self.change(rooms, |inner, room| inner.hearing.released(room, now));
@@ -260,7 +260,7 @@ impl SharedRooms {
     }
 
     /// Waits until this gateway is the owner of all these rooms in every gateway's eyes: its own marker has come back.
-    /// Three seconds after the marker was sent it counts as if it had. Without a connection to the broker nothing
+    /// Eleven seconds after the marker was sent it counts as if it had. Without a connection to the broker nothing
     /// comes back, so this needs a time limit too.
     pub async fn established(&self, rooms: &[Arc<str>]) {
         let mut grants = self.grants.subscribe();

@@ -2,6 +2,8 @@
 //!
 //! Pure data of [`Hearing`](super::hearing::Hearing), which alone changes it.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::hearing::{RoomRole, Term};
@@ -63,8 +65,8 @@ pub struct HeardRoom<C: HeardCommand, R> {
     pub marker_sent: Option<Instant>,
     /// By lane: the next owner's marker has come.
     pub passed: [bool; 2],
-    /// When the former owner waits no longer.
-    pub leaves_at: Option<Instant>,
+    /// Since when the next owner may have it.
+    pub released: Option<Instant>,
     pub after_leaving: AfterLeaving,
     /// Commands that wait for the fence, or for the next owner.
     pub waiting: Vec<(Lane, C)>,
@@ -85,12 +87,18 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
             marker_due: None,
             marker_sent: None,
             passed: [false; 2],
-            leaves_at: None,
+            released: None,
             after_leaving: AfterLeaving::Deputy,
             waiting: Vec::new(),
             memory: Memory::default(),
             parked: Vec::new(),
         }
+    }
+
+    /// Whether it was released so long ago.
+    pub fn is_released_for(&self, time: Duration, now: Instant) -> bool {
+        self.released
+            .is_some_and(|since| now.duration_since(since) >= time)
     }
 
     /// It is another gateway's room now, which answers for everything.
@@ -117,6 +125,6 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
         self.waits_for_marker = arrival == Arrival::Moved;
         self.marker_due = Some(arrival);
         self.marker_sent = None;
-        self.leaves_at = None;
+        self.released = None;
     }
 }

@@ -26,11 +26,15 @@ use super::heard_room::{AfterLeaving, HeardRoom};
 pub use super::heard_room::{Arrival, Lane, Revision};
 use super::memory::{HeardCommand, MemoryUse};
 
-/// So long after the room was released the former owner waits for the new owner's marker.
+/// So long after the room was released the former owner holds its commands, waiting for the new owner's marker.
+/// From then on it passes each on at once: the broker is slow.
 pub const MARKER_TIMEOUT: Duration = Duration::from_secs(2);
-/// So long after its own marker was sent the new owner waits for it to come back. Longer than the former
+/// So long after the room was released the former owner takes the marker for lost. A broker under load takes seconds.
+/// It may drop one of QoS 0, but not that of QoS 1 while the connection lasts.
+pub const LOST_MARKER_TIMEOUT: Duration = Duration::from_secs(10);
+/// So long after its own marker was sent the new owner takes it for lost. Longer than the former
 /// owner waits: for a moment nobody takes commands, never two.
-pub const OWN_MARKER_TIMEOUT: Duration = Duration::from_secs(3);
+pub const OWN_MARKER_TIMEOUT: Duration = Duration::from_secs(11);
 /// A gateway that has lost a room answers for it if no other one has taken it by then. A take-over takes
 /// three seconds.
 pub const LOST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -176,7 +180,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         {
             heard.role = RoomRole::Leaving;
             heard.passed = [false; 2];
-            heard.leaves_at = None;
+            heard.released = None;
             heard.after_leaving = AfterLeaving::Deputy;
         }
     }
@@ -186,7 +190,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         if let Some(heard) = self.rooms.get_mut(room)
             && heard.role == RoomRole::Leaving
         {
-            heard.leaves_at = Some(now + MARKER_TIMEOUT);
+            heard.released = Some(now);
         }
     }
 
@@ -234,6 +238,12 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             }
             RoomRole::Leaving if heard.passed[at] => {
                 heard.memory.remember(command, &mut self.usage, now);
+            }
+            RoomRole::Leaving if heard.is_released_for(MARKER_TIMEOUT, now) => {
+                let held = heard.waiting.drain(..);
+                let pass_on = held.map(|(_, command)| Act::PassOn(command));
+                self.acts.extend(pass_on);
+                self.acts.push_back(Act::PassOn(command));
             }
             RoomRole::Owner if is_open => {
                 let waiting = heard.waiting.drain(..);
@@ -315,7 +325,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         self.acts
             .extend(parked.map(|(_, result)| Act::Publish(result)));
         heard.role = RoomRole::Deputy;
-        heard.leaves_at = None;
+        heard.released = None;
         heard.marker_due = None;
         heard.awaits = [false; 2];
         heard.waits_for_marker = false;
@@ -374,7 +384,12 @@ impl<C: HeardCommand, R> Hearing<C, R> {
                         self.acts
                             .extend(parked.map(|(_, result)| Act::Publish(result)));
                     }
-                    if heard.leaves_at.is_some_and(|at| at <= now) {
+                    if heard.is_released_for(MARKER_TIMEOUT, now) {
+                        let held = heard.waiting.drain(..);
+                        let pass_on = held.map(|(_, command)| Act::PassOn(command));
+                        self.acts.extend(pass_on);
+                    }
+                    if heard.is_released_for(LOST_MARKER_TIMEOUT, now) {
                         left.push(room.clone());
                     }
                 }
@@ -452,8 +467,17 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         due
     }
 
-    /// The connection is lost: markers that have not come back are sent again on the next one.
+    /// The connection is lost: markers that have not come back are sent again on the next one. Of a room that was
+    /// released nothing more is to be heard.
     pub fn disconnected(&mut self) {
+        let released = self
+            .rooms
+            .iter()
+            .filter(|(_, heard)| heard.role == RoomRole::Leaving && heard.released.is_some());
+        let released: Vec<_> = released.map(|(room, _)| room.clone()).collect();
+        for room in released {
+            self.leave(&room);
+        }
         for (room, heard) in &mut self.rooms {
             if heard.marker_sent.take().is_some() && heard.awaits != [false; 2] {
                 heard.awaits = [true; 2];
@@ -476,7 +500,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     pub fn publishes_states(&self, room: &str) -> bool {
         self.rooms.get(room).is_some_and(|heard| match heard.role {
             RoomRole::Owner | RoomRole::Lost => true,
-            RoomRole::Leaving => heard.leaves_at.is_none(),
+            RoomRole::Leaving => heard.released.is_none(),
             RoomRole::Deputy => false,
         })
     }
