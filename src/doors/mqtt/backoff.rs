@@ -16,6 +16,9 @@ const FIRST_RECONNECT_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(30);
 /// The wait when only a change at the broker helps: whoever has made it waits a minute at most.
 const FINAL_RECONNECT_DELAY: Duration = Duration::from_secs(60);
+/// The longest wait of a gateway that shares its rooms with others: the broker has no session for it, so commands to its
+/// rooms are lost meanwhile.
+const SHARED_RECONNECT_DELAY: Duration = Duration::from_secs(2);
 /// A connection must last this long to count as a success. Two gateways with one client id throw
 /// each other out within milliseconds.
 const BRIEF_CONNECTION: Duration = Duration::from_secs(5);
@@ -37,6 +40,7 @@ const BRIEF_CONNECTIONS_TOLD_AGAIN: u32 = 240;
 #[derive(Debug)]
 pub struct Backoff {
     delay: Duration,
+    longest: Duration,
     opened_at: Option<Instant>,
     is_ready: bool,
     /// The broker had accepted the last connection.
@@ -64,6 +68,7 @@ impl Default for Backoff {
     fn default() -> Self {
         Self {
             delay: FIRST_RECONNECT_DELAY,
+            longest: LONGEST_RECONNECT_DELAY,
             opened_at: None,
             is_ready: false,
             was_opened: false,
@@ -76,6 +81,14 @@ impl Default for Backoff {
 }
 
 impl Backoff {
+    /// Of a gateway that shares its rooms with others.
+    pub fn shared() -> Self {
+        Self {
+            longest: SHARED_RECONNECT_DELAY,
+            ..Self::default()
+        }
+    }
+
     /// The broker has accepted a connection.
     pub fn opened(&mut self, now: Instant) {
         self.opened_at = Some(now);
@@ -147,8 +160,8 @@ impl Backoff {
             return FINAL_RECONNECT_DELAY;
         }
         let longest = match self.was_opened {
-            true => UNSTEADY_RECONNECT_DELAY,
-            false => LONGEST_RECONNECT_DELAY,
+            true => UNSTEADY_RECONNECT_DELAY.min(self.longest),
+            false => self.longest,
         };
         let delay = self.delay.min(longest);
         self.delay = (delay * 2).min(longest);
@@ -164,6 +177,21 @@ mod tests {
     fn connect(backoff: &mut Backoff, now: Instant) {
         backoff.opened(now);
         backoff.connected();
+    }
+
+    #[test]
+    fn a_gateway_of_several_is_soon_back() {
+        for accepted in [false, true] {
+            let (mut backoff, now) = (Backoff::shared(), Instant::now());
+            for _ in 0..20 {
+                if accepted {
+                    backoff.opened(now);
+                }
+                backoff.lost("closed".into(), false, now);
+                assert!(backoff.next_delay(false) <= SHARED_RECONNECT_DELAY);
+            }
+            assert_eq!(backoff.next_delay(true), FINAL_RECONNECT_DELAY);
+        }
     }
 
     #[test]

@@ -68,9 +68,12 @@ impl Connection {
         Self {
             receiver: Receiver::new(context.clone()),
             outgoing: Outgoing::new(context.clone()),
+            backoff: match context.settings.shared {
+                Some(_) => Backoff::shared(),
+                None => Backoff::default(),
+            },
             context,
             tls,
-            backoff: Backoff::default(),
             filter_ends: FilterEnds::default(),
             asked_for_leftovers: false,
             settles_at: None,
