@@ -384,7 +384,10 @@ async fn check_connect_pins_a_first_room() {
     assert_eq!(device.sessions(), 0);
 
     device.stop().await;
-    let gone = connect(format!("{room}{pin}\n")).await.unwrap();
+    // Not the device's port: another test may have it by now.
+    let nobody = format!("https://127.0.0.1:{}", free_port());
+    let elsewhere = room.replace(&device.url(), &nobody);
+    let gone = connect(format!("{elsewhere}{pin}\n")).await.unwrap();
     assert_eq!(gone.status.code(), Some(1), "{gone:?}");
     assert!(stdout(&gone).contains("cannot be reached"), "{gone:?}");
 }
