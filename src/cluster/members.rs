@@ -46,7 +46,7 @@ use std::time::Duration;
 
 use super::BootInstant;
 use super::fence::Fence;
-use super::placement::Placement;
+use super::placement::{Placement, SHARDS};
 use super::record::MemberRecord;
 use super::room_digests::RoomDigests;
 use super::view::DifferingShard;
@@ -98,6 +98,8 @@ pub struct Members {
     heartbeats: Heartbeats,
     guard: Guard,
     holdings: Holdings,
+    /// When another gateway was last seen to have each shard.
+    elsewhere: Vec<Option<BootInstant>>,
     snapshot: Snapshot,
     placement: Placement,
     agreement: Agreement,
@@ -155,6 +157,7 @@ impl Members {
             heartbeats: Heartbeats::default(),
             guard: Guard::default(),
             holdings: Holdings::default(),
+            elsewhere: vec![None; usize::from(SHARDS)],
             snapshot: Snapshot::default(),
             placement: Placement::default(),
             agreement,

@@ -36,8 +36,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const FORGET_AFTER: Duration = Duration::from_secs(5);
 /// A shard without an owner for so long is told to be in nobody's hands: a take-over takes 3.5 s at most.
 const UNOWNED_AFTER: Duration = Duration::from_secs(5);
-/// An owner that was seen so short ago has handed the shard over, or is dead, which the cluster says.
-const RECENT_OWNER: Duration = Duration::from_secs(10);
 
 /// What changes besides the cluster.
 pub enum Change {
@@ -70,10 +68,6 @@ struct ShardMemory {
     told: Told,
     /// Of this gateway's newest ownership.
     revision: u64,
-    /// Another gateway has it.
-    is_elsewhere: bool,
-    /// When another gateway had it last, if none has it now.
-    was_elsewhere: Option<Instant>,
     /// Since when it has no owner.
     unowned_since: Option<Instant>,
 }
@@ -111,8 +105,6 @@ impl Follower {
         let memory = ShardMemory {
             told: Told::Nothing,
             revision: 0,
-            is_elsewhere: false,
-            was_elsewhere: None,
             unowned_since: None,
         };
         Self {
@@ -177,13 +169,6 @@ impl Follower {
         &mut self.shards[shard.index()]
     }
 
-    /// Whether another gateway had this shard until now.
-    fn had_other_owner(&self, shard: Shard) -> bool {
-        let memory = &self.shards[shard.index()];
-        let until = memory.was_elsewhere;
-        memory.is_elsewhere || until.is_some_and(|until| until.elapsed() < RECENT_OWNER)
-    }
-
     async fn gained(&mut self, shards: Vec<GainedShard>) {
         let (mut moved, mut taken_over, mut new) = (Vec::new(), Vec::new(), Vec::new());
         let is_dead = |gained: &&GainedShard| matches!(gained.predecessor, Predecessor::Dead(_));
@@ -199,7 +184,7 @@ impl Follower {
             let rooms = self.placed.rooms_of(shard);
             match &gained.predecessor {
                 Predecessor::Dead(_) => taken_over.extend(rooms),
-                Predecessor::None if self.had_other_owner(shard) => moved.extend(rooms),
+                Predecessor::HandedOver => moved.extend(rooms),
                 Predecessor::None => new.extend(rooms),
             }
         }
@@ -328,14 +313,8 @@ impl Follower {
         self.status.seen(&view);
         let now = Instant::now();
         for shard in Shard::all() {
-            let owner = view.owner(shard).map(|member| &*member.name);
-            let is_elsewhere = owner.is_some_and(|owner| *owner != *view.me);
             let memory = &mut self.shards[shard.index()];
-            if memory.is_elsewhere && !is_elsewhere {
-                memory.was_elsewhere = Some(now);
-            }
-            memory.is_elsewhere = is_elsewhere;
-            memory.unowned_since = match owner {
+            memory.unowned_since = match view.owner(shard) {
                 Some(_) => None,
                 None => memory.unowned_since.or(Some(now)),
             };

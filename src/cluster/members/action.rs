@@ -73,8 +73,10 @@ pub struct GainedShard {
 /// Who had a shard before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Predecessor {
-    /// Nobody, or a member that has given it up in good order.
+    /// Nobody for some time.
     None,
+    /// A member that has just given it up in good order.
+    HandedOver,
     /// A member that ended without giving it up: its sessions at devices may live on.
     Dead(Owner),
 }

@@ -115,7 +115,7 @@ impl Members {
         if let Life::Inside { created, .. } = self.life
             && !self.is_reconciled
         {
-            self.reconcile(&before, created);
+            self.reconcile(&before, created, now);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Which shards are gained, given up and taken: holdings, table and placement brought in line with each other.
 
+use std::time::Duration;
+
 use crate::cluster::BootInstant;
 use crate::cluster::fence::ShardFence;
 use crate::cluster::members::requests::Purpose;
@@ -11,9 +13,17 @@ use crate::cluster::placement::{Placement, Shard};
 use crate::cluster::record::Owner;
 use crate::cluster::registry::{Condition, Transaction, Write};
 
+/// An owner that gave a shard up so short ago may still answer for its rooms at the broker.
+const RECENT_OWNER: Duration = Duration::from_secs(15);
+
 impl Members {
+    /// Whether another gateway had this shard until a short time ago.
+    fn was_elsewhere(&self, shard: Shard, now: BootInstant) -> bool {
+        self.elsewhere[shard.index()].is_some_and(|since| now.since(since) < RECENT_OWNER)
+    }
+
     /// Brings what this gateway holds in line with the table.
-    pub(super) fn reconcile(&mut self, before: &Snapshot, created: u64) {
+    pub(super) fn reconcile(&mut self, before: &Snapshot, created: u64, now: BootInstant) {
         let members = self.snapshot.placed_members();
         if members != self.placement.members() {
             self.placement = Placement::new(members);
@@ -26,16 +36,23 @@ impl Members {
         let (mut gained, mut lost) = (Vec::new(), Vec::new());
         for shard in Shard::all() {
             let is_mine = self.snapshot.owner(shard) == Some(&me);
+            let others = [before, &self.snapshot].map(|it| it.owner(shard));
+            if others.into_iter().flatten().any(|owner| *owner != me) {
+                self.elsewhere[shard.index()] = Some(now);
+            }
             if is_mine && self.holdings.is_free(shard) {
-                let predecessor = before.owner(shard).filter(|owner| **owner != me);
+                let predecessor = match before.owner(shard) {
+                    Some(owner) if *owner != me => Predecessor::Dead(owner.clone()),
+                    _ if self.was_elsewhere(shard, now) => Predecessor::HandedOver,
+                    _ => Predecessor::None,
+                };
                 gained.push(GainedShard {
                     held: self.holdings.hold(shard, ShardFence::new(&self.fence)),
                     fence: self
                         .holdings
                         .fence(shard)
                         .unwrap_or_else(|| ShardFence::new(&self.fence)),
-                    predecessor: predecessor
-                        .map_or(Predecessor::None, |owner| Predecessor::Dead(owner.clone())),
+                    predecessor,
                     owner: me.clone(),
                     revision: self.snapshot.table_revision(),
                 });

@@ -279,7 +279,7 @@ impl Simulation {
                 Action::Send(id, transaction) => self.send(at, id, transaction),
                 Action::Gained(gained) => {
                     for gained in gained {
-                        let is_dead = gained.predecessor != Predecessor::None;
+                        let is_dead = matches!(gained.predecessor, Predecessor::Dead(_));
                         self.gained(at, &gained, is_dead);
                         let shard = gained.held.shard.index();
                         self.processes[at].fences[shard].push(gained.fence);

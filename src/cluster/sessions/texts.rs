@@ -77,7 +77,7 @@ impl SessionTexts {
             // An earlier process of this gateway has ended, or this one joined again: nobody else uses its sessions.
             let may_be_in_use = match &gained.predecessor {
                 Predecessor::Dead(owner) => owner.name != gained.owner.name,
-                Predecessor::None => false,
+                Predecessor::None | Predecessor::HandedOver => false,
             };
             self.owner = Some(gained.owner.clone());
             self.forget(shard);
