@@ -22,6 +22,7 @@ mod stop;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
@@ -158,6 +159,12 @@ impl App {
     /// The rooms that run here.
     pub fn rooms(&self) -> &Arc<Rooms> {
         &self.rooms
+    }
+
+    /// How long [`App::stop`] may take, if that is longer than usual: rooms of a cluster go to other gateways when their
+    /// last commands have ended.
+    pub fn longest_stop(&self) -> Option<Duration> {
+        self.cluster.as_ref().map(|_| cluster::LONGEST_LEAVE)
     }
 
     /// Why the configured cluster cannot be joined. Waits until that is known, so for ever as a rule.

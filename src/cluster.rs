@@ -15,6 +15,7 @@
 //! members      the rule as a state machine: heartbeats, guard, taking, giving up
 //! keeper       the task that runs the state machine over a registry
 //! survey       what the store holds, for a look from outside
+//! forget       removes what members and rooms that are gone have left in the store
 //! view         what the rest of the gateway sees of the cluster
 //! document     the same as `gateway/cluster`
 //! metered      a registry whose requests are counted
@@ -26,6 +27,7 @@ mod boot_instant;
 mod document;
 mod etcd;
 mod fence;
+mod forget;
 mod keeper;
 pub mod link;
 mod members;
@@ -45,6 +47,7 @@ pub use document::{
 };
 pub use etcd::{Etcd, EtcdSettings, EtcdStatus};
 pub use fence::{FENCE, Fence, FenceClosed, RoomFence, ShardFence};
+pub use forget::{forget_member, forget_rooms};
 pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};
 pub use members::{Action, GainedShard, HeldShard, Members, Notice, Predecessor};
 pub use metered::MeteredRegistry;

@@ -60,7 +60,7 @@ pub use home_assistant::HomeAssistantConfig;
 pub use http::{HttpConfig, TlsFiles};
 pub use http_token::{AccessLevel, HttpToken};
 pub use ip_network::IpNetwork;
-pub use mqtt::MqttConfig;
+pub use mqtt::{LARGEST_MAX_PAYLOAD, MqttConfig};
 pub use mqtt_user::MqttUser;
 pub use poll::PollConfig;
 pub use reload::{Changes, changes};

@@ -19,6 +19,7 @@ mod doubtful;
 mod executor;
 mod knowledge;
 mod lacking;
+mod long_commands;
 mod missing;
 mod mode_lock;
 mod paired;

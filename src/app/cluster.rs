@@ -29,15 +29,31 @@ use crate::cluster::{
     MeteredRegistry, Shard, ShardEvent, join,
 };
 use crate::config::{ClusterConfig, Config};
-use crate::doors::mqtt::{MqttSettings, Presence, SharedRooms};
+use crate::doors::mqtt::{MqttSettings, Presence, RemainingGateways, SharedRooms, SharingRules};
 use crate::rooms::Rooms;
 use crate::state::StateStore;
 use crate::telemetry::Telemetry;
 
-use follower::{Change, Follower};
-use placed_rooms::PlacedRooms;
-
+use follower::{Change, Follower, FollowerParts};
+use placed_rooms::{LeaveDeadlines, PlacedRooms};
 use status::ClusterStatus;
+
+/// How long the rooms of a gateway that leaves may go on with commands that take long, such as dialling, for which a device
+/// gets a minute. After that they are answered `outcome_unknown`. systemd kills after 90 s; the gateway asks it for that.
+const LONG_COMMANDS_TIMEOUT: Duration = Duration::from_secs(70);
+
+/// How long a room may need to be handed over after its last command that took long.
+const AFTER_LONG_COMMAND: Duration = Duration::from_secs(4);
+
+/// How often it is looked whether such commands have ended.
+const LONG_COMMANDS_LOOK: Duration = Duration::from_millis(250);
+
+/// How long the last gateway may take to say `offline` for the rooms of others: one look at the broker, and a message a
+/// room.
+const LAST_LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest time in which a gateway of a cluster stops.
+pub const LONGEST_LEAVE: Duration = Duration::from_secs(90);
 
 /// How long a gateway that has left waits for the markers of the rooms' next owners: a busy broker takes seconds.
 /// Commands that come before them are this gateway's to pass on.
@@ -124,7 +140,6 @@ impl JoiningCluster {
             name: cluster.name.as_str().into(),
             token: cluster.token.secret().clone(),
             tls: Some(tls),
-            max_payload: config.mqtt.max_payload,
         };
         Ok(Self {
             cluster: handle,
@@ -179,16 +194,16 @@ impl JoiningCluster {
         };
         let (changes, changed) = mpsc::unbounded_channel();
         let (refused_sender, refused) = watch::channel(None);
-        let follower = Follower::new(
-            self.cluster.clone(),
-            self.placed.clone(),
-            rooms.clone(),
-            store.clone(),
-            shared.clone(),
-            presence.clone(),
-            Arc::new(config.clone()),
-            status.clone(),
-        );
+        let follower = Follower::new(FollowerParts {
+            cluster: self.cluster.clone(),
+            placed: self.placed.clone(),
+            rooms: rooms.clone(),
+            store: store.clone(),
+            shared: shared.clone(),
+            presence: presence.clone(),
+            config: Arc::new(config.clone()),
+            status: status.clone(),
+        });
         Ok(RunningCluster {
             cluster: self.cluster,
             placed: self.placed,
@@ -238,20 +253,24 @@ impl RunningCluster {
             .send(Change::Configuration(Arc::new(config.clone())));
     }
 
-    /// Hands all rooms over, by `deadline`. This gateway stays a member until [`RunningCluster::stop`], so that it knows
+    /// Hands all rooms over, by `deadline`; those with commands that take long when these have ended, by
+    /// [`LONG_COMMANDS_TIMEOUT`]. This gateway stays a member until [`RunningCluster::stop`], so that it knows
     /// where to pass on what its clients still want. The last gateway has nobody to hand its rooms to: they stop as those
     /// of a gateway that is alone.
-    pub async fn hand_over(&self, rooms: &Rooms, deadline: Instant) {
+    ///
+    /// Returns until when commands that were passed on may take.
+    pub async fn hand_over(&self, rooms: &Rooms, deadline: Instant) -> Instant {
         let has_successor = self.cluster.view().borrow().has_successor();
         if !has_successor {
             rooms.stop(deadline).await;
         }
-        self.placed.leave_by(deadline);
+        let long = Instant::now() + LONG_COMMANDS_TIMEOUT;
+        self.placed.leave_by(LeaveDeadlines {
+            ordinary: deadline,
+            long,
+        });
         self.cluster.drain();
-        let mut view = self.cluster.view();
-        let handed_over =
-            view.wait_for(|view| view.state == ClusterState::Ended || are_elsewhere(view));
-        if timeout_at(deadline, handed_over).await.is_err() {
+        if !self.handed_over(rooms, deadline, long).await {
             tracing::warn!(
                 "not all rooms could be handed over in time; the other gateways take them when this one has ended"
             );
@@ -260,10 +279,42 @@ impl RunningCluster {
             // Without the next owners' markers, what they are to have is passed on when the door stops.
             let _ = timeout(LEAVING_TIMEOUT, shared.all_left()).await;
         }
+        match self.cluster.view().borrow().has_successor() {
+            true => long,
+            false => deadline,
+        }
+    }
+
+    /// Waits until no room is this gateway's, by `deadline`; while rooms have commands that take long, some time longer,
+    /// and by `long`.
+    async fn handed_over(&self, rooms: &Rooms, mut deadline: Instant, long: Instant) -> bool {
+        let mut view = self.cluster.view();
+        let handed_over =
+            view.wait_for(|view| view.state == ClusterState::Ended || are_elsewhere(view));
+        tokio::pin!(handed_over);
+        loop {
+            let now = Instant::now();
+            let waits = now < long
+                && self.placed.may_act()
+                && self.cluster.view().borrow().has_successor()
+                && rooms.any_has_long_command();
+            if waits {
+                deadline = deadline.max(now + AFTER_LONG_COMMAND);
+            }
+            let look = deadline.min(now + LONG_COMMANDS_LOOK);
+            if timeout_at(look, &mut handed_over).await.is_ok() {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+        }
     }
 
     /// Leaves the cluster, and says `offline` if no other gateway is there.
     pub async fn stop(self, deadline: Instant) {
+        let view = self.cluster.view().borrow().clone();
+        let have_rooms = self.placed.may_act() && view.has_successor() && are_elsewhere(&view);
         self.cluster.leave();
         let mut view = self.cluster.view();
         let left = view.wait_for(|view| view.state == ClusterState::Ended);
@@ -275,9 +326,17 @@ impl RunningCluster {
         self.follower.abort();
         // The task held the other one.
         let _ = self.follower.await;
-        let is_last = self.cluster.view().borrow().others().next().is_none();
+        let view = self.cluster.view().borrow().clone();
+        // A view without an answer to the last request is out of date.
+        let is_known = view.state == ClusterState::Ended;
+        let remaining = match have_rooms {
+            _ if is_known && view.others().next().is_none() => RemainingGateways::None,
+            true => RemainingGateways::HaveRooms,
+            false => RemainingGateways::Unknown,
+        };
         if let Some(presence) = self.presence.and_then(Arc::into_inner) {
-            presence.stop(is_last, deadline).await;
+            let deadline = deadline.max(Instant::now() + LAST_LOOK_TIMEOUT);
+            presence.stop(remaining, deadline).await;
         }
     }
 }

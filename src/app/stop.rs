@@ -26,9 +26,10 @@ impl App {
             home_assistant.stop();
         }
         let deadline = Instant::now() + COMMANDS_TIMEOUT;
-        if let Some(cluster) = &self.cluster {
-            cluster.hand_over(&self.rooms, deadline).await;
-        }
+        let passed_on_by = match &self.cluster {
+            Some(cluster) => cluster.hand_over(&self.rooms, deadline).await,
+            None => deadline,
+        };
         if let Some(mqtt) = &self.mqtt {
             mqtt.announce_stop();
         }
@@ -40,7 +41,7 @@ impl App {
         }
         let passed_on = async {
             if let Some(links) = &self.links {
-                links.finish(deadline).await;
+                links.finish(passed_on_by).await;
             }
         };
         join(self.rooms.stop(deadline), passed_on).await;

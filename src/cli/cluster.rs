@@ -1,8 +1,9 @@
 //! `poly2mqtt cluster status`: the gateways of the configuration's cluster, and the etcd that they agree by.
 //!
-//! Owns what is asked and for how long; [`report`] says what it means. Changes nothing. Exit status: 0 if all is
-//! well, 1 if not, 2 if the configuration is wrong.
+//! Owns what is asked and for how long; [`report`] says what it means. Changes nothing; [`forget`] alone does. Exit
+//! status: 0 if all is well, 1 if not, 2 if the configuration is wrong.
 
+mod forget;
 mod report;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::output::print;
 use crate::app::etcd_settings;
 use crate::cluster::{ClusterSurvey, Etcd, EtcdSettings, Registry as _};
 use crate::config::{ClusterConfig, Config};
+use forget::Forget;
 use report::{Endpoint, Report};
 
 /// Longer than a gateway takes from one heartbeat to the next.
@@ -35,6 +37,9 @@ enum Action {
     /// Print the gateways of the cluster, who has how many rooms, and how each member of etcd is. Exit status: 0
     /// if all is well, 1 if not, 2 if the configuration is wrong.
     Status(Status),
+    /// Remove what a gateway that is gone for good has left at the broker and in etcd; with --rooms, the sessions of
+    /// rooms that no gateway has any more. Refuses while the gateway is there.
+    Forget(Forget),
 }
 
 #[derive(Debug, clap::Args)]
@@ -48,19 +53,17 @@ struct Status {
 
 impl ClusterCommand {
     pub async fn run(&self) -> Result<(), CliError> {
-        let Action::Status(status) = &self.action;
-        status.run().await
+        match &self.action {
+            Action::Status(status) => status.run().await,
+            Action::Forget(forget) => forget.run().await,
+        }
     }
 }
 
 impl Status {
     async fn run(&self) -> Result<(), CliError> {
         let config = self.file.load()?.config;
-        let Some(cluster) = &config.cluster else {
-            return Err(CliError::Other(
-                "this configuration has no [cluster]: the gateway is alone".into(),
-            ));
-        };
+        let cluster = section(&config)?;
         let report = look(&config, cluster).await?;
         let problems = report.problems();
         print(&match self.json {
@@ -72,6 +75,12 @@ impl Status {
             false => Err(CliError::Other(problems.join("\n"))),
         }
     }
+}
+
+fn section(config: &Config) -> Result<&ClusterConfig, CliError> {
+    config.cluster.as_ref().ok_or_else(|| {
+        CliError::Other("this configuration has no [cluster]: the gateway is alone".into())
+    })
 }
 
 async fn look(config: &Config, cluster: &ClusterConfig) -> Result<Report, CliError> {

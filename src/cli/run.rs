@@ -79,6 +79,10 @@ impl Run {
         };
         tracing::info!(reason, "stopping");
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        if let Some(longest) = app.longest_stop() {
+            let longest = u32::try_from(longest.as_micros()).unwrap_or(u32::MAX);
+            let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(longest)]);
+        }
         app.stop().await;
         tracing::info!(reason, ran = uptime.to_string(), "stopped");
         refused.map_or(Ok(()), |why| Err(CliError::Other(why)))

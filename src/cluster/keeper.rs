@@ -31,7 +31,7 @@ const NAMED_IN_LOG: usize = 10;
 pub enum ShardEvent {
     /// Start the rooms of these shards, each with its fence.
     Gained(Vec<GainedShard>),
-    /// Stop the rooms of these shards in good order, and say [`Cluster::stopped`] for each.
+    /// Stop the rooms of these shards in good order, and say [`Cluster::stopped`] or [`Cluster::postponed`] for each.
     Stop(Vec<HeldShard>),
     /// End the rooms of these shards without a request to their devices. No answer is wanted.
     Lost(Vec<HeldShard>),
@@ -60,6 +60,7 @@ pub struct ClusterIdentity {
 
 enum Order {
     Stopped(HeldShard),
+    Postponed(HeldShard),
     Drain,
     Leave,
     Rooms(RoomDigests),
@@ -78,6 +79,7 @@ impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stopped(_) => "Stopped",
+            Self::Postponed(_) => "Postponed",
             Self::Drain => "Drain",
             Self::Leave => "Leave",
             Self::Rooms(_) => "Rooms",
@@ -100,6 +102,12 @@ impl Cluster {
     /// The rooms of a shard that had to stop have stopped: none of them will send a request any more.
     pub fn stopped(&self, held: HeldShard) {
         self.order(Order::Stopped(held));
+    }
+
+    /// The rooms of a shard that had to stop run on, since one of them has a command that takes long. If the shard is
+    /// still to go, [`ShardEvent::Stop`] comes again in half a second.
+    pub fn postponed(&self, held: HeldShard) {
+        self.order(Order::Postponed(held));
     }
 
     /// Gives up all shards, and stays until [`Cluster::leave`], so that it knows who has the rooms now.
@@ -248,6 +256,7 @@ impl<R: Registry> Keeper<R> {
     fn obey(&mut self, order: Order) {
         match order {
             Order::Stopped(held) => self.members.stopped(held),
+            Order::Postponed(held) => self.members.postponed(held, BootInstant::now()),
             Order::Drain => self.members.drain(BootInstant::now()),
             Order::Leave => self.members.leave(BootInstant::now()),
             Order::Rooms(rooms) => self.members.set_rooms(rooms),

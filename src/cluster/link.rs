@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::command::Submit;
+use crate::config::LARGEST_MAX_PAYLOAD;
 use crate::net::ClientTls;
 use crate::state::StateStore;
 use crate::telemetry::Telemetry;
@@ -63,6 +64,13 @@ pub const FORMAT_HEADER: &str = "x-poly2mqtt-format";
 /// That version. Members of different versions have no link.
 pub const FORMAT: &str = "1";
 
+/// The largest message, in bytes. Not made from this gateway's `mqtt.max_payload`: another one may have a larger one, and
+/// a message above the limit would end the link for all rooms, each time anew.
+const LARGEST_MESSAGE: usize = LARGEST_MAX_PAYLOAD + LARGEST_HEAD;
+
+/// Commands that one other member may have without a result. All clients of a busy gateway together have fewer.
+const MOST_UNANSWERED: usize = 4096;
+
 /// How often each end of a link shows that it lives.
 const PING_INTERVAL: Duration = Duration::from_millis(500);
 /// A member that hears nothing for this long gives its link up. Three pings: one that is late is no failure.
@@ -80,8 +88,6 @@ pub struct LinkSettings {
     pub token: secrecy::SecretString,
     /// What is trusted where a member's address begins with `https`.
     pub tls: Option<ClientTls>,
-    /// The largest payload of a state or result, in bytes: `mqtt.max_payload`.
-    pub max_payload: usize,
 }
 
 /// The parts of a gateway that has others beside it.

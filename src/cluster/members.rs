@@ -46,7 +46,7 @@ use std::time::Duration;
 
 use super::BootInstant;
 use super::fence::Fence;
-use super::placement::{Placement, SHARDS};
+use super::placement::{Placement, SHARDS, Shard};
 use super::record::MemberRecord;
 use super::room_digests::RoomDigests;
 use super::view::DifferingShard;
@@ -67,6 +67,8 @@ const HANDOVER_TIME: Duration = Duration::from_secs(10);
 const LEAVE_NOTICE: Duration = HEARTBEAT_INTERVAL;
 /// How long the first member of a cluster waits before it takes all shards: the others may be about to start.
 const FIRST_MEMBER_PAUSE: Duration = Duration::from_millis(1000);
+/// How long after a shard could not stop it is told to stop again.
+const STOP_RETRY: Duration = Duration::from_millis(500);
 
 /// How this gateway stands to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +102,8 @@ pub struct Members {
     holdings: Holdings,
     /// When another gateway was last seen to have each shard.
     elsewhere: Vec<Option<BootInstant>>,
+    /// Shards that could not stop when they were told to, and when they are told again.
+    postponed: BTreeMap<Shard, BootInstant>,
     snapshot: Snapshot,
     placement: Placement,
     agreement: Agreement,
@@ -158,6 +162,7 @@ impl Members {
             guard: Guard::default(),
             holdings: Holdings::default(),
             elsewhere: vec![None; usize::from(SHARDS)],
+            postponed: BTreeMap::new(),
             snapshot: Snapshot::default(),
             placement: Placement::default(),
             agreement,
@@ -210,6 +215,7 @@ impl Members {
             self.guard.wakes_at(),
             self.leave_at,
             joined,
+            self.postponed.values().min().copied(),
             Some(self.write_at),
             Some(self.fence.closes_at()),
         ];
@@ -222,6 +228,15 @@ impl Members {
     pub fn stopped(&mut self, held: HeldShard) {
         self.holdings.stopped(held);
         self.has_plans = true;
+    }
+
+    /// The rooms of a shard that had to stop go on for now: one of them has a command that takes long. It is told to
+    /// stop again soon, if the shard is still to go.
+    pub fn postponed(&mut self, held: HeldShard, now: BootInstant) {
+        if self.holdings.postponed(held) {
+            self.postponed.insert(held.shard, now + STOP_RETRY);
+            self.has_plans = true;
+        }
     }
 
     /// Gives up all shards, and stays as a member that has none until [`Members::leave`].

@@ -34,7 +34,8 @@ use super::placement::shard_of;
 use super::registry::{Registry, RegistryError};
 use crate::config::{RoomConfig, Secret};
 use crate::device::{KeptSessions, SessionStore, SharedSessions};
-use requests::{SessionKeys, StepEnd, StoreSeen, reading, take_over};
+pub(super) use requests::SessionKeys;
+use requests::{StepEnd, StoreSeen, reading, take_over};
 use seal::Seal;
 use texts::{LONGEST_SEALED, SessionTexts};
 

@@ -154,10 +154,10 @@ impl Section for ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// What the cluster is called at the broker, in client ids and in the mark of its messages: `poly2mqtt-campus` for
-    /// the prefix `/poly2mqtt/campus`.
+    /// What the cluster is called at the broker, in client ids and in the mark of its messages: `poly2mqtt:campus` for
+    /// the prefix `/poly2mqtt/campus`. No level of a prefix contains `:`, so two clusters never have the same.
     pub fn cluster_id(&self) -> String {
-        self.prefix.trim_matches('/').replace('/', "-")
+        self.prefix.trim_matches('/').replace('/', ":")
     }
 
     /// The id with which all gateways of the cluster mark what they publish of rooms.
@@ -304,4 +304,49 @@ fn is_prefix(prefix: &str) -> bool {
     prefix
         .strip_prefix('/')
         .is_some_and(|levels| levels.split('/').all(is_level))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cluster(prefix: &str) -> ClusterConfig {
+        ClusterConfig {
+            name: "gw-1".into(),
+            etcd: Vec::new(),
+            username: None,
+            password: None,
+            ca_file: None,
+            prefix: prefix.into(),
+            advertise: String::new(),
+            token: Secret::new("secret"),
+            weight: 1,
+        }
+    }
+
+    #[test]
+    fn a_cluster_of_one_level_is_called_as_its_prefix() {
+        assert_eq!(cluster("/poly2mqtt").cluster_id(), "poly2mqtt");
+        assert_eq!(
+            cluster("/poly2mqtt/campus").cluster_id(),
+            "poly2mqtt:campus"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_clusters_have_the_same_id(
+            one in "(/[ab._-]{1,3}){1,3}",
+            other in "(/[ab._-]{1,3}){1,3}",
+        ) {
+            prop_assert!(is_prefix(&one) && is_prefix(&other));
+            let (first, second) = (cluster(&one), cluster(&other));
+            prop_assert_eq!(one == other, first.cluster_id() == second.cluster_id());
+            prop_assert_eq!(one == other, first.gateway_id() == second.gateway_id());
+            // The name of a gateway and that of its cluster stay apart.
+            prop_assert!(!first.cluster_id().contains("::"));
+        }
+    }
 }

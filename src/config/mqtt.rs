@@ -11,8 +11,10 @@ use super::values::{check_levels, path_text};
 use super::{BrokerUrl, Certificate, Fingerprint, MqttUser, RoomId, Secret};
 use crate::gateway_id::{GatewayId, prefix_in_id};
 
-/// The bounds of `max_payload`: the size of the largest state, and a limit for the memory.
-const MAX_PAYLOAD: KeyType = KeyType::Size(64 << 10, 256 << 20);
+/// The largest `max_payload` that can be configured, as a limit for the memory.
+pub const LARGEST_MAX_PAYLOAD: usize = 256 << 20;
+/// The bounds of `max_payload`, from the size of the largest state.
+const MAX_PAYLOAD: KeyType = KeyType::Size(64 << 10, LARGEST_MAX_PAYLOAD);
 /// How long a protocol's name may be (RFC 7301, 3.1).
 const ALPN_NAME_BYTES: RangeInclusive<usize> = 1..=255;
 /// The keys that only a broker with TLS needs.

@@ -80,7 +80,7 @@ use subscriber::MqttSubscriber;
 pub use error::ConnectionLost;
 pub use leftovers::Retained;
 pub use message::ReplyAddress;
-pub use presence::Presence;
+pub use presence::{Presence, RemainingGateways};
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
 pub use shared::{RefusedRoom, RoomRole, SharedRooms, SharingRules};

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -41,6 +42,8 @@ pub struct RoomEntrance {
     preset_names: Arc<PresetNames>,
     queue: Arc<Queue>,
     publisher: Arc<RoomPublisher>,
+    /// How many commands that may take long have no result yet.
+    long_commands: Arc<AtomicUsize>,
 }
 
 impl Room {
@@ -75,6 +78,7 @@ impl Room {
             preset_names: settings.preset_names.clone(),
             queue: queue.clone(),
             publisher: publisher.clone(),
+            long_commands: Arc::default(),
         };
         Ok(Self {
             entrance: Arc::new(entrance),
@@ -93,6 +97,11 @@ impl Room {
     /// How many commands wait.
     pub fn waiting(&self) -> usize {
         self.entrance.queue.len()
+    }
+
+    /// Whether a command waits or is under way that may take much longer than an ordinary request.
+    pub fn has_long_command(&self) -> bool {
+        self.entrance.long_commands.load(Ordering::Acquire) > 0
     }
 
     /// The status of the room's device.
@@ -162,12 +171,20 @@ impl RoomEntrance {
         let expires = submission
             .expires
             .map_or(by_age, |expires| expires.min(by_age));
-        self.queue.push(Ticket {
+        let mut ticket = Ticket {
             call,
             reply,
             expires,
             transfer: submission.transfer,
-        });
+        };
+        if ticket.takes_long() {
+            let under_way = self.long_commands.clone();
+            under_way.fetch_add(1, Ordering::AcqRel);
+            ticket.reply = ticket.reply.observed(move |_| {
+                under_way.fetch_sub(1, Ordering::AcqRel);
+            });
+        }
+        self.queue.push(ticket);
     }
 
     fn check_authority(&self, call: &Call, authority: Authority) -> Result<(), Failure> {

@@ -69,7 +69,10 @@ fn with_runtime<T>(run: impl Future<Output = T>) -> T {
 
 /// Says in words what is missing.
 fn can_run() -> bool {
-    let missing = match (etcd::etcd(), poly2mqtt_test_support::mosquitto()) {
+    let missing = match (
+        poly2mqtt_test_support::etcd(),
+        poly2mqtt_test_support::mosquitto(),
+    ) {
         (Some(_), Some(_)) => return true,
         (None, _) => "etcd",
         _ => "Mosquitto",

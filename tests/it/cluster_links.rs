@@ -15,6 +15,7 @@ mod failures;
 mod latency;
 mod moves;
 mod rights;
+mod strangers;
 
 /// Two gateways; room 1 is at `a`, room 2 at `b`.
 async fn two() -> Cluster {

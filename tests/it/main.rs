@@ -27,6 +27,7 @@ mod check_health;
 mod clear;
 mod cluster;
 mod cluster_etcd;
+mod cluster_leaving;
 mod cluster_links;
 mod cluster_sessions;
 mod cluster_status;

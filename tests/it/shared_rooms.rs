@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{
-    ExtraTopics, MqttDoor, MqttSettings, Presence, RoomRole, SharedRooms, SharingRules,
+    ExtraTopics, MqttDoor, MqttSettings, Presence, RemainingGateways, RoomRole, SharedRooms,
+    SharingRules,
 };
 use poly2mqtt::state::{DocumentLimits, Inbound, Owner, RoomStatus, StateStore, StateValue};
 use poly2mqtt::topics::RoomDocuments;
@@ -70,6 +71,10 @@ impl SharingRules for Rules {
 
     fn is_configured(&self, room: &str) -> bool {
         self.configured.contains(room)
+    }
+
+    fn configured(&self) -> Vec<Arc<str>> {
+        self.configured.iter().map(|room| (*room).into()).collect()
     }
 }
 
@@ -701,7 +706,8 @@ async fn the_gateways_are_online_while_any_of_them_is() {
     only.speak("{}");
     client.expect(availability, "online").await;
     let stopping = Instant::now();
-    soon("the end", only.stop(true, stopping + SOON)).await;
+    let last = only.stop(RemainingGateways::None, stopping + SOON);
+    soon("the end", last).await;
     client.expect(availability, "offline").await;
     client.expect("gateway/cluster", "").await;
     // It does not wait for the will.

@@ -72,6 +72,19 @@ struct ShardMemory {
     unowned_since: Option<Instant>,
 }
 
+/// What the task works with.
+pub struct FollowerParts {
+    pub cluster: Cluster,
+    pub placed: Arc<PlacedRooms>,
+    pub rooms: Arc<Rooms>,
+    pub store: Arc<StateStore>,
+    /// The MQTT door's parts, if that runs.
+    pub shared: Option<Arc<SharedRooms>>,
+    pub presence: Option<Arc<Presence>>,
+    pub config: Arc<Config>,
+    pub status: Arc<ClusterStatus>,
+}
+
 /// The task.
 pub struct Follower {
     cluster: Cluster,
@@ -91,31 +104,21 @@ pub struct Follower {
 
 impl Follower {
     /// Has no room yet.
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        cluster: Cluster,
-        placed: Arc<PlacedRooms>,
-        rooms: Arc<Rooms>,
-        store: Arc<StateStore>,
-        shared: Option<Arc<SharedRooms>>,
-        presence: Option<Arc<Presence>>,
-        config: Arc<Config>,
-        status: Arc<ClusterStatus>,
-    ) -> Self {
+    pub fn new(parts: FollowerParts) -> Self {
         let memory = ShardMemory {
             told: Told::Nothing,
             revision: 0,
             unowned_since: None,
         };
         Self {
-            cluster,
-            placed,
-            rooms,
-            store,
-            shared,
-            presence,
-            config,
-            status,
+            cluster: parts.cluster,
+            placed: parts.placed,
+            rooms: parts.rooms,
+            store: parts.store,
+            shared: parts.shared,
+            presence: parts.presence,
+            config: parts.config,
+            status: parts.status,
             shards: vec![memory; usize::from(SHARDS)],
             gone: Vec::new(),
             unowned: BTreeSet::new(),
@@ -223,15 +226,18 @@ impl Follower {
         }
     }
 
-    /// The rooms of these shards go to other gateways. Each shard goes as soon as its own rooms have finished.
+    /// The rooms of these shards go to other gateways. Each shard goes as soon as its own rooms have finished; one with
+    /// a command that takes long stays for now.
     fn stop(&self, shards: Vec<HeldShard>, handed_over: &mpsc::UnboundedSender<HeldShard>) {
-        let telemetry = self.status.telemetry();
-        telemetry.shards_changed(ShardChange::GivenUp, shards.len());
         let hand_overs = shards.into_iter().map(|held| {
             let (cluster, handed_over) = (self.cluster.clone(), handed_over.clone());
+            let status = self.status.clone();
             let hand_over = self.hand_over(held);
             async move {
-                hand_over.await;
+                if !hand_over.await {
+                    return cluster.postponed(held);
+                }
+                status.telemetry().shards_changed(ShardChange::GivenUp, 1);
                 cluster.stopped(held);
                 // The follower has ended if the gateway stops.
                 let _ = handed_over.send(held);
@@ -240,19 +246,31 @@ impl Follower {
         tokio::spawn(join_all(hand_overs.collect::<Vec<_>>()));
     }
 
-    fn hand_over(&self, held: HeldShard) -> impl Future<Output = ()> + Send + 'static {
+    /// False if the rooms run on, since one of them has a command that takes long.
+    fn hand_over(&self, held: HeldShard) -> impl Future<Output = bool> + Send + 'static {
         let (placed, rooms, shared) =
             (self.placed.clone(), self.rooms.clone(), self.shared.clone());
         let ids = self.placed.rooms_of(held.shard);
         async move {
             if ids.is_empty() {
-                return;
+                return true;
+            }
+            let stay = || placed.waits_for_long_commands() && rooms.have_long_command(&ids);
+            if stay() {
+                return false;
             }
             if let Some(shared) = &shared {
                 let _ = timeout(ESTABLISH_TIMEOUT, shared.established(&ids)).await;
                 shared.hold(&ids);
             }
             placed.set_phase(held, Phase::Stopping);
+            if stay() {
+                placed.set_phase(held, Phase::Running);
+                if let Some(shared) = &shared {
+                    shared.keep(&ids);
+                }
+                return false;
+            }
             let deadline = placed.hand_over_deadline();
             let leaving = ids.iter().cloned().collect();
             rooms.leave(&leaving, Leaving::HandedOver, deadline).await;
@@ -264,6 +282,7 @@ impl Follower {
             if let Some(shared) = &shared {
                 shared.released(&ids);
             }
+            true
         }
     }
 

@@ -24,8 +24,17 @@ use crate::rooms::RoomSharing;
 pub const NO_OWNER: &str = "no gateway that runs has the room";
 
 /// How long rooms that move to another gateway may finish what they began: longer than an ordinary request takes. New
-/// commands wait meanwhile.
+/// commands wait meanwhile. A room with a command that takes longer does not move until that has ended.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// Until when the rooms of a gateway that ends have to be handed over.
+#[derive(Debug, Clone, Copy)]
+pub struct LeaveDeadlines {
+    /// Most of them.
+    pub ordinary: Instant,
+    /// Those that have a command which takes long.
+    pub long: Instant,
+}
 
 /// The rooms of the configuration, and whose they are.
 pub struct PlacedRooms {
@@ -42,8 +51,8 @@ struct State {
     here: HashMap<Shard, ShardHere>,
     seen: SeenCluster,
     fence: Fence,
-    /// When this gateway ends at the latest.
-    leave_by: Option<Instant>,
+    /// Until when the rooms have to be handed over, once this gateway ends.
+    leaving: Option<LeaveDeadlines>,
 }
 
 struct ConfiguredRoom {
@@ -110,7 +119,7 @@ impl PlacedRooms {
                 here: HashMap::new(),
                 seen: SeenCluster::new(ClusterView::unknown(name)),
                 fence: Fence::closed(),
-                leave_by: None,
+                leaving: None,
             }),
             changed: watch::Sender::new(0),
         };
@@ -128,17 +137,27 @@ impl PlacedRooms {
         self.write().fence = cluster.fence().clone();
     }
 
-    /// This gateway is about to end: rooms have until then to finish what they began.
-    pub fn leave_by(&self, deadline: Instant) {
-        self.write().leave_by = Some(deadline);
+    /// This gateway is about to end.
+    pub fn leave_by(&self, deadlines: LeaveDeadlines) {
+        self.write().leaving = Some(deadlines);
     }
 
     /// Until when a room that goes now may finish what it began.
     pub fn hand_over_deadline(&self) -> Instant {
-        let longest = Instant::now() + HAND_OVER_TIMEOUT;
-        self.read()
-            .leave_by
-            .map_or(longest, |deadline| longest.min(deadline))
+        let now = Instant::now();
+        let longest = now + HAND_OVER_TIMEOUT;
+        let leaving = self.read().leaving;
+        leaving.map_or(longest, |leaving| match now < leaving.ordinary {
+            true => longest.min(leaving.ordinary),
+            // One that waited for a long command.
+            false => longest.min(leaving.long),
+        })
+    }
+
+    /// Whether a room that has a command which takes long stays where it is until the command has ended.
+    pub fn waits_for_long_commands(&self) -> bool {
+        let leaving = self.read().leaving;
+        leaving.is_none_or(|leaving| Instant::now() < leaving.long)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -367,6 +386,10 @@ impl SharingRules for PlacedRooms {
             .iter()
             .any(|member| member.rooms.is_empty() || Some(&member.rooms) != first);
         do_differ || state.rooms.contains_key(room)
+    }
+
+    fn configured(&self) -> Vec<Arc<str>> {
+        self.read().rooms.keys().cloned().collect()
     }
 }
 

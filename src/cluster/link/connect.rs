@@ -18,8 +18,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
 use url::Url;
 
-use super::frame::LARGEST_HEAD;
-use super::{FORMAT, FORMAT_HEADER, LINK_PATH, LinkSettings, MEMBER_HEADER, Member};
+use super::{
+    FORMAT, FORMAT_HEADER, LARGEST_MESSAGE, LINK_PATH, LinkSettings, MEMBER_HEADER, Member,
+};
 use crate::net::{ClientTls, ClientTlsSettings, ServerWords, Stream, dial};
 use crate::os_error;
 
@@ -63,10 +64,9 @@ pub struct Dialer {
 impl Dialer {
     /// As this member, with the cluster's token.
     pub fn new(settings: &LinkSettings) -> Self {
-        let largest = settings.max_payload + LARGEST_HEAD;
         let limits = WebSocketConfig::default()
-            .max_message_size(Some(largest))
-            .max_frame_size(Some(largest))
+            .max_message_size(Some(LARGEST_MESSAGE))
+            .max_frame_size(Some(LARGEST_MESSAGE))
             .read_buffer_size(64 << 10)
             .write_buffer_size(64 << 10);
         Self {

@@ -19,7 +19,7 @@ use super::file::{self, FileAnswered};
 use super::frame::NoFrame;
 use super::served::{self, MemberMessage};
 use super::wire::{CommandHead, OutcomeHead};
-use super::{Holder, LinkSettings, RoomHolders};
+use super::{Holder, LARGEST_MESSAGE, LinkSettings, RoomHolders};
 use crate::command::{Download, Outcome, Submit, Transfer};
 use crate::secret::SecretDigest;
 use crate::state::StateStore;
@@ -32,8 +32,6 @@ pub struct MemberDoor {
     rooms: Arc<dyn Submit>,
     holders: Arc<dyn RoomHolders>,
     telemetry: Arc<Telemetry>,
-    /// The largest message.
-    max_message: usize,
     stopping: CancellationToken,
     /// The links, so that the stop can wait for their last messages.
     tasks: TaskTracker,
@@ -60,7 +58,6 @@ impl MemberDoor {
             rooms,
             holders,
             telemetry,
-            max_message: settings.max_payload + super::LARGEST_HEAD,
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -73,7 +70,7 @@ impl MemberDoor {
 
     /// The largest message of a member, in bytes.
     pub fn max_message(&self) -> usize {
-        self.max_message
+        LARGEST_MESSAGE
     }
 
     /// The tasks of links that are open, for the task of one more.

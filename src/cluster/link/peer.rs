@@ -12,13 +12,11 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::Member;
 use super::frame::{Depth, FrameHead, LinkFrame, NoFrame};
 use super::passed::Passed;
 use super::wire::{CommandHead, OutcomeHead};
+use super::{MOST_UNANSWERED, Member};
 
-/// Commands that one other member may have without a result. All clients of a busy gateway together have fewer.
-const MOST_UNANSWERED: usize = 4096;
 /// The longest that a command may take at its owner, which answers every command by itself: a check of a room
 /// takes minutes. Only an owner with a fault lets this pass.
 const RESULT_TIMEOUT: Duration = Duration::from_secs(900);

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::frame::{Depth, FrameHead, LinkFrame, NoFrame};
 use super::member_door::MemberDoor;
 use super::wire::{CommandHead, OutcomeHead};
-use super::{HOLDERS_LOOK_INTERVAL, Holder, LONGEST_SILENCE};
+use super::{HOLDERS_LOOK_INTERVAL, Holder, LONGEST_SILENCE, MOST_UNANSWERED};
 use crate::command::{Outcome, Transfer};
 use crate::doors::flush_rule::FlushRule;
 use crate::net::turn;
@@ -27,6 +27,8 @@ use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics, Topic};
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of files that wait for one member. Above this a result goes without its file, and says where it is.
 const MOST_FILE_BYTES: usize = 64 << 20;
+/// Rooms that a member may want states of: many more than a cluster has.
+const MOST_WATCHED: usize = 200_000;
 
 /// What a member sends.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ struct ServedMember {
     outbox: Outbox<LinkFrame>,
     /// Bytes of files that wait.
     file_bytes: AtomicUsize,
+    /// Commands whose answers were not sent yet.
+    unanswered: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +69,7 @@ where
         watched: Mutex::default(),
         outbox: Outbox::default(),
         file_bytes: AtomicUsize::new(0),
+        unanswered: AtomicUsize::new(0),
     });
     let subscriber: Arc<dyn Subscriber> = member.clone();
     let subscriber: Weak<dyn Subscriber> = Arc::downgrade(&subscriber);
@@ -152,7 +157,18 @@ impl ServedMember {
     async fn handle(self: &Arc<Self>, bytes: Bytes) -> Result<(), NoFrame> {
         let LinkFrame { head, body } = LinkFrame::decode(bytes)?;
         match head {
+            // A member counts them too, and answers `busy` itself. One that does not would fill the memory.
+            FrameHead::Command { .. }
+                if self.unanswered.load(Ordering::Relaxed) >= MOST_UNANSWERED =>
+            {
+                return Err(NoFrame);
+            }
             FrameHead::Command { id, command } => self.command(id, command, body),
+            FrameHead::Watch { rooms, .. }
+                if self.lock().rooms.len() + rooms.len() > MOST_WATCHED =>
+            {
+                return Err(NoFrame);
+            }
             FrameHead::Watch { rooms, depth } => {
                 for room in rooms {
                     self.watch(room.into(), depth);
@@ -177,6 +193,7 @@ impl ServedMember {
 
     /// Hands a command to the room, if it is here. It goes nowhere else.
     fn command(self: &Arc<Self>, id: u64, command: CommandHead, payload: Bytes) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
         if !self.is_here(command.room()) {
             let not_here = LinkFrame::head(FrameHead::NotHere(id));
             return self.outbox.push_reply(not_here);
@@ -291,6 +308,9 @@ impl ServedMember {
                 if let FrameHead::Result { outcome, .. } = &frame.head {
                     let size = outcome.file_bytes(&frame.body);
                     self.file_bytes.fetch_sub(size, Ordering::Relaxed);
+                }
+                if matches!(frame.head, FrameHead::Result { .. } | FrameHead::NotHere(_)) {
+                    self.unanswered.fetch_sub(1, Ordering::Relaxed);
                 }
                 Some(frame)
             }

@@ -17,6 +17,9 @@ use crate::command::{
 };
 use crate::json::JsonText;
 
+/// No command gets older: `max_command_age` is shorter.
+const LONGEST_AGE: Duration = Duration::from_secs(24 * 3600);
+
 /// A command without its payload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CommandHead {
@@ -98,7 +101,8 @@ impl CommandHead {
     ) -> Passed {
         let room: std::sync::Arc<str> = self.room.into();
         let reply = Reply::new(room.clone(), self.command.clone(), deliver);
-        let ago = Duration::from_millis(self.age_ms);
+        // Older than the machine runs cannot be said: it must not become new by that.
+        let ago = Duration::from_millis(self.age_ms).min(LONGEST_AGE);
         Passed {
             submission: Submission {
                 room,

@@ -15,7 +15,8 @@ pub enum Action {
     Send(u64, Transaction),
     /// These shards are this gateway's now.
     Gained(Vec<GainedShard>),
-    /// Stop the rooms of these shards in good order, and say so with [`Members::stopped`](super::Members::stopped).
+    /// Stop the rooms of these shards in good order, and say so with [`Members::stopped`](super::Members::stopped), or
+    /// that they cannot stop yet with [`Members::postponed`](super::Members::postponed).
     Stop(Vec<HeldShard>),
     /// These shards are lost already: end their rooms without a request to their devices.
     Lost(Vec<HeldShard>),

@@ -115,6 +115,19 @@ impl Holdings {
         }
     }
 
+    /// A shard that was told to stop stays held, with the same time of ownership. False if it was not told to stop, or
+    /// was lost since.
+    pub fn postponed(&mut self, held: HeldShard) -> bool {
+        let holding = &mut self.shards[held.shard.index()];
+        if let Holding::Stopping(period, fence) = holding
+            && *period == held.period
+        {
+            *holding = Holding::Held(*period, fence.clone());
+            return true;
+        }
+        false
+    }
+
     /// A shard belongs to another or to nobody. Gives it if its rooms still ran.
     pub fn lose(&mut self, shard: Shard) -> Option<HeldShard> {
         match std::mem::take(&mut self.shards[shard.index()]) {

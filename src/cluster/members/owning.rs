@@ -124,8 +124,13 @@ impl Members {
             return;
         }
         let gives_up_all = self.leave_at.is_some_and(|at| now >= at);
+        self.postponed.retain(|_, until| *until > now);
         let leaves: Vec<bool> = Shard::all()
-            .map(|shard| gives_up_all || (!self.record.leaving && self.is_wanted_elsewhere(shard)))
+            .map(|shard| {
+                let is_to_go =
+                    gives_up_all || (!self.record.leaving && self.is_wanted_elsewhere(shard));
+                is_to_go && !self.postponed.contains_key(&shard)
+            })
             .collect();
         let stop = self.holdings.stop(|shard| leaves[shard.index()]);
         if !stop.is_empty() {
@@ -156,7 +161,7 @@ impl Members {
                 self.send(Purpose::Leave, leave, now);
             }
         } else {
-            self.has_plans = self.record.leaving;
+            self.has_plans = self.record.leaving || !self.postponed.is_empty();
         }
     }
 

@@ -10,7 +10,7 @@ mod random;
 pub mod store;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use super::{Action, HeldShard, Members, Predecessor};
@@ -39,6 +39,7 @@ enum Event {
     Answer(usize, u64),
     GiveUpWaiting(usize, u64),
     Stopped(usize, u16, u64),
+    Postponed(usize, u16, u64),
     Tick,
     Fault,
     Start(String, u32),
@@ -62,6 +63,10 @@ pub struct Simulation {
     pub longest_without_owner: Duration,
     pub taken_from_dead: u64,
     pub handed_over: u64,
+    /// Shards with a command that takes long.
+    pub busy: BTreeSet<Shard>,
+    /// How often a shard did not stop for that.
+    pub postponed: u64,
     /// The configurations of rooms that a gateway may have.
     configurations: Vec<RoomDigests>,
     /// How many faults of each kind there were.
@@ -85,6 +90,8 @@ impl Simulation {
             longest_without_owner: Duration::ZERO,
             taken_from_dead: 0,
             handed_over: 0,
+            busy: BTreeSet::new(),
+            postponed: 0,
             configurations: vec![RoomDigests::default()],
             faults: BTreeMap::new(),
         };
@@ -226,7 +233,8 @@ impl Simulation {
             Event::Wake(at)
             | Event::Answer(at, _)
             | Event::GiveUpWaiting(at, _)
-            | Event::Stopped(at, ..) => {
+            | Event::Stopped(at, ..)
+            | Event::Postponed(at, ..) => {
                 let process = &mut self.processes[at];
                 if process.is_killed {
                     return;
@@ -261,12 +269,17 @@ impl Simulation {
                 let error = RegistryError::InDoubt("no answer".into());
                 process.members.answered(*id, Err(error), now);
             }
-            Event::Stopped(_, shard, period) => {
-                let shard = Shard::new(*shard).unwrap();
-                process.members.stopped(HeldShard {
-                    shard,
+            Event::Stopped(_, shard, period) => process.members.stopped(HeldShard {
+                shard: Shard::new(*shard).unwrap(),
+                period: *period,
+            }),
+            Event::Postponed(_, shard, period) => {
+                self.postponed += 1;
+                let held = HeldShard {
+                    shard: Shard::new(*shard).unwrap(),
                     period: *period,
-                });
+                };
+                process.members.postponed(held, now);
             }
             _ => {}
         }
@@ -289,7 +302,13 @@ impl Simulation {
                     for held in stop {
                         let time = self.random.below(self.processes[at].stop_time);
                         let shard = u16::try_from(held.shard.index()).unwrap();
-                        self.at(self.now + time, Event::Stopped(at, shard, held.period));
+                        let event = match self.busy.contains(&held.shard)
+                            || self.faults_until > self.now && self.random.one_in(8)
+                        {
+                            true => Event::Postponed(at, shard, held.period),
+                            false => Event::Stopped(at, shard, held.period),
+                        };
+                        self.at(self.now + time, event);
                     }
                 }
                 // A gateway that is slow to hear it must be held back by the fences alone.

@@ -17,7 +17,7 @@ fn first_seed() -> u64 {
 #[test]
 fn never_two_gateways_act_on_one_shard_and_all_shards_find_their_owner() {
     let mut smallest_gap = Duration::MAX;
-    let (mut dead, mut handed_over) = (0, 0);
+    let (mut dead, mut handed_over, mut postponed) = (0, 0, 0);
     let mut faults = BTreeMap::new();
     for seed in first_seed()..first_seed() + schedules() {
         println!("seed {seed}");
@@ -40,19 +40,23 @@ fn never_two_gateways_act_on_one_shard_and_all_shards_find_their_owner() {
         smallest_gap = smallest_gap.min(simulation.smallest_gap);
         dead += simulation.taken_from_dead;
         handed_over += simulation.handed_over;
+        postponed += simulation.postponed;
         for (kind, n) in simulation.faults {
             *faults.entry(kind).or_insert(0) += n;
         }
     }
     println!(
-        "smallest gap {smallest_gap:?}; {dead} shards taken from dead members, {handed_over} handed over; \
-         faults: {faults:?}"
+        "smallest gap {smallest_gap:?}; {dead} shards taken from dead members, {handed_over} handed over, \
+         {postponed} times later than told; faults: {faults:?}"
     );
     assert!(
         smallest_gap >= Duration::from_millis(300),
         "{smallest_gap:?}"
     );
-    assert!(dead > 500 && handed_over > 500, "{dead} {handed_over}");
+    assert!(
+        dead > 500 && handed_over > 500 && postponed > 50,
+        "{dead} {handed_over} {postponed}"
+    );
 }
 
 #[test]
@@ -83,6 +87,47 @@ fn a_member_that_leaves_hands_over_without_the_guard() {
             simulation.longest_without_owner
         );
     }
+}
+
+#[test]
+fn a_shard_that_cannot_stop_stays_and_the_others_go() {
+    let mut simulation = Simulation::new(4, 2);
+    simulation.run(Duration::from_secs(15));
+    let before = simulation.owners(0);
+    simulation.busy = Shard::all().step_by(10).collect();
+    let busy = simulation.busy.clone();
+    simulation.start("gw-3", 1);
+    simulation.run(Duration::from_secs(60));
+    let stayed = simulation.owners(0);
+    let is_busy = |shard: &Shard| busy.contains(shard);
+    for shard in Shard::all().filter(is_busy) {
+        assert_eq!(stayed[shard.index()], before[shard.index()]);
+    }
+    let moved = Shard::all().filter(|shard| stayed[shard.index()] != before[shard.index()]);
+    assert!(moved.count() > 250);
+    simulation.assert_all_owned();
+
+    // The gateway that they were to go to ends: they are not asked for any more.
+    simulation.leave(2);
+    simulation.run(Duration::from_secs(10));
+    simulation.assert_settled();
+    let postponed = simulation.postponed;
+    simulation.run(Duration::from_secs(10));
+    assert_eq!(simulation.postponed, postponed);
+    assert_eq!(simulation.owners(0), before);
+
+    // One that leaves keeps them until they can stop, and then goes.
+    simulation.leave(1);
+    simulation.run(Duration::from_secs(20));
+    assert_eq!(simulation.ended(1), None);
+    let owners = simulation.owners(0);
+    let kept = Shard::all().filter(|shard| owners[shard.index()].as_deref() == Some("gw-2"));
+    let kept: Vec<Shard> = kept.collect();
+    assert!(kept.len() > 30 && kept.iter().all(is_busy));
+    simulation.busy.clear();
+    simulation.run(Duration::from_secs(3));
+    assert_eq!(simulation.ended(1), Some(None));
+    simulation.assert_all_owned();
 }
 
 #[test]

@@ -31,7 +31,8 @@ impl SessionKeys {
         }
     }
 
-    fn shard(&self, shard: Shard) -> String {
+    /// What the keys of a shard's rooms begin with.
+    pub fn shard(&self, shard: Shard) -> String {
         format!("{}/{shard}/", self.sessions)
     }
 
@@ -41,7 +42,12 @@ impl SessionKeys {
 
     /// The key that puts the writes of this gateway in order.
     fn writer(&self, owner: &Owner) -> String {
-        format!("{}/{}", self.writers, owner.name)
+        self.writer_of(&owner.name)
+    }
+
+    /// The same for the gateway of this name.
+    pub fn writer_of(&self, name: &str) -> String {
+        format!("{}/{name}", self.writers)
     }
 }
 

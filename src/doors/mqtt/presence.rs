@@ -5,8 +5,10 @@
 //! speaker connects before that, with the same session, and then the broker publishes no will (MQTT 5, section
 //! 3.1.3.2.2). So only the death of the last gateway is told.
 //!
-//! Also clears what is left of rooms that no gateway has in its configuration. Who speaks is decided elsewhere.
+//! Also clears what is left of rooms that no gateway has in its configuration, and says `offline` for all rooms when the
+//! last gateway has ended. Who speaks is decided elsewhere.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,14 +27,16 @@ use super::link::Link;
 use super::mark::Mark;
 use super::packets::BrokerPacket;
 use super::reason::ReasonCode;
-use super::settings::{MqttSettings, client_tls};
+use super::settings::{MqttSettings, client_tls, presence_client_id};
 use super::shared::SharingRules;
 use super::subscription::gateway_filter;
-use super::survey::Survey;
+use super::survey::{RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::net::ClientTls;
 use crate::telemetry::broker_span;
-use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, Prefix, RoomTopics, Topic};
+use crate::topics::{
+    GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, Prefix, RoomTopics, Topic, gateway_topic,
+};
 
 /// How long after the speaker's connection broke the broker says `offline`. The next speaker needs four seconds
 /// at most: three until the others know that it is dead, and one to connect.
@@ -54,6 +58,9 @@ const CORRECTION_INTERVAL: Duration = Duration::from_secs(1);
 /// the configuration of every other one.
 const CLEAR_AFTER: Duration = Duration::from_secs(30);
 
+/// Mosquitto drops what is above a thousand messages for one subscription.
+const MANY_MESSAGES: usize = 900;
+
 /// What this gateway says for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Role {
@@ -65,9 +72,24 @@ enum Role {
     Ended,
 }
 
+/// What a gateway that ends knows of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemainingGateways {
+    /// There is none.
+    None,
+    /// Some are there, and have all rooms.
+    HaveRooms,
+    /// Those that are said to be there may have ended, or end too. The broker knows: each says `offline` there at its
+    /// end, or its will does.
+    Unknown,
+}
+
 /// The presence session of one of several gateways.
-#[derive(Debug)]
 pub struct Presence {
+    settings: MqttSettings,
+    /// This gateway's own topic.
+    own_availability: String,
+    rules: Arc<dyn SharingRules>,
     role: watch::Sender<Role>,
     task: JoinHandle<()>,
 }
@@ -82,8 +104,9 @@ impl Presence {
         cluster: &str,
         rules: Arc<dyn SharingRules>,
     ) -> Result<Self, String> {
+        let own_availability = settings.at_broker(GATEWAY_AVAILABILITY);
         let settings = MqttSettings {
-            client_id: format!("{cluster}-presence"),
+            client_id: presence_client_id(cluster),
             gateway_id: GatewayId::of_client(cluster),
             session_expiry: SESSION_EXPIRY,
             will_delay: WILL_DELAY,
@@ -96,12 +119,15 @@ impl Presence {
         let (role, roles) = watch::channel(Role::Silent);
         let span = broker_span(&settings.address());
         let session = PresenceSession {
-            settings,
+            settings: settings.clone(),
             tls,
-            rules,
+            rules: rules.clone(),
             roles,
         };
         Ok(Self {
+            settings,
+            own_availability,
+            rules,
             role,
             task: tokio::spawn(session.run().instrument(span)),
         })
@@ -125,16 +151,78 @@ impl Presence {
         });
     }
 
-    /// Ends. If it is the last gateway, `offline` is published, by `deadline`.
-    pub async fn stop(self, is_last: bool, deadline: Instant) {
-        self.become_role(match is_last {
+    /// Ends. If it is the last gateway, `offline` is published for all of them and for every room, by `deadline`. To be
+    /// called when the broker has got this gateway's own `offline`.
+    pub async fn stop(self, remaining: RemainingGateways, deadline: Instant) {
+        let abort = self.task.abort_handle();
+        if remaining == RemainingGateways::None {
+            self.become_role(Role::LastWords);
+        }
+        let is_last = match remaining {
+            RemainingGateways::HaveRooms => false,
+            _ => timeout_at(deadline, self.end_rooms(remaining)).await == Ok(Ok(true)),
+        };
+        self.become_role(match is_last || remaining == RemainingGateways::None {
             true => Role::LastWords,
             false => Role::Ended,
         });
-        let abort = self.task.abort_handle();
         if timeout_at(deadline, self.task).await.is_err() {
             abort.abort();
         }
+    }
+
+    /// Says `offline` for the rooms that gateways have left `online`: those of a dead one that nobody has taken, and those
+    /// that were handed over to one that ended too. False if another gateway is there.
+    async fn end_rooms(&self, remaining: RemainingGateways) -> Result<bool, String> {
+        let prefix = &self.settings.prefix;
+        let mut survey = Survey::connect(&self.settings).await?;
+        let filters = [
+            prefix.add(&gateway_topic("+", "availability")),
+            prefix.add(&RoomTopics::ANY.availability()),
+        ];
+        let mut found = survey.retained(&filters).await?;
+        let own = Some(self.settings.gateway_id.as_str());
+        found.retain(|message| message.id.as_deref() == own);
+        let room_of = |topic: &str| {
+            let topic = prefix.strip(topic).and_then(Topic::parse)?;
+            topic.room().map(str::to_owned)
+        };
+        let is_online = |message: &&RetainedMessage| message.payload == "online";
+        let is_other = |message: &&RetainedMessage| {
+            room_of(&message.topic).is_none() && message.topic != self.own_availability
+        };
+        if remaining == RemainingGateways::Unknown
+            && found
+                .iter()
+                .filter(is_online)
+                .any(|message| is_other(&message))
+        {
+            return Ok(false);
+        }
+        let mut topics: Vec<String> = found
+            .iter()
+            .filter(is_online)
+            .filter(|message| room_of(&message.topic).is_some())
+            .map(|message| message.topic.clone())
+            .collect();
+        if found.len() >= MANY_MESSAGES {
+            // The broker may not have told all.
+            let told: BTreeSet<&str> = found.iter().map(|message| &*message.topic).collect();
+            let configured = self.rules.configured().into_iter();
+            let configured =
+                configured.map(|room| prefix.add(&RoomTopics::new(&room).availability()));
+            topics.extend(configured.filter(|topic| !told.contains(&**topic)));
+        }
+        let mark = Mark::own(&self.settings);
+        survey.retain(&topics, "offline", mark).await?;
+        survey.close().await;
+        Ok(true)
+    }
+}
+
+impl std::fmt::Debug for Presence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Presence").finish_non_exhaustive()
     }
 }
 
@@ -201,6 +289,9 @@ impl PresenceSession {
             last_id = if last_id == u16::MAX { 1 } else { last_id + 1 };
             last_id
         };
+        if *self.roles.borrow() == Role::LastWords {
+            return self.say_last_words(link, next_id).await;
+        }
         let filter = self.settings.prefix.add(GATEWAY_AVAILABILITY);
         let mut subscribe = Subscribe::new_many(
             [rumqttc::v5::mqttbytes::v5::Filter {
@@ -221,13 +312,7 @@ impl PresenceSession {
                     told = Some(cluster);
                 }
                 Role::Speaker(_) => {}
-                Role::LastWords => {
-                    self.publish(&mut link, GATEWAY_CLUSTER, "", next_id())?;
-                    self.publish(&mut link, GATEWAY_AVAILABILITY, "offline", next_id())?;
-                    let closed = timeout(LAST_WORDS_TIMEOUT, link.close()).await;
-                    self.roles = watch::channel(Role::Ended).1;
-                    return closed.unwrap_or(Err(ConnectionLost::Silent));
-                }
+                Role::LastWords => return self.say_last_words(link, next_id).await,
                 Role::Silent | Role::Ended => {
                     // The will stays armed until the next speaker is there.
                     let code = DisconnectReasonCode::DisconnectWithWillMessage;
@@ -273,6 +358,35 @@ impl PresenceSession {
                 }
             }
         }
+    }
+
+    /// Says `offline`, and ends when the broker has taken it: a connection that is closed before may take with it what the
+    /// broker has not read yet. Where that fails it is tried on another connection.
+    async fn say_last_words(
+        &mut self,
+        mut link: Link,
+        mut next_id: impl FnMut() -> u16,
+    ) -> Result<(), ConnectionLost> {
+        self.publish(&mut link, GATEWAY_CLUSTER, "", next_id())?;
+        let last = next_id();
+        self.publish(&mut link, GATEWAY_AVAILABILITY, "offline", last)?;
+        let taken = async {
+            loop {
+                while let Some(packet) = link.next()? {
+                    if matches!(packet, BrokerPacket::PubAck(ack) if ack.packet_id == last) {
+                        return Ok::<(), ConnectionLost>(());
+                    }
+                }
+                link.turn().await?;
+            }
+        };
+        match timeout(LAST_WORDS_TIMEOUT, taken).await {
+            Ok(taken) => taken?,
+            Err(_) => return Err(ConnectionLost::Silent),
+        }
+        self.roles = watch::channel(Role::Ended).1;
+        let closed = timeout(LAST_WORDS_TIMEOUT, link.close()).await;
+        closed.unwrap_or(Err(ConnectionLost::Silent))
     }
 
     fn publish(

@@ -132,7 +132,7 @@ impl MqttSettings {
     #[must_use]
     pub fn sharing(self, cluster: &str, shared: Arc<SharedRooms>) -> Self {
         Self {
-            client_id: format!("{cluster}-{}", shared.name()),
+            client_id: member_client_id(cluster, shared.name()),
             gateway_id: GatewayId::of_client(cluster),
             session_expiry: Duration::ZERO,
             shared: Some(shared),
@@ -154,6 +154,17 @@ impl MqttSettings {
         let (BrokerAddress::Tcp { host, port } | BrokerAddress::Tls { host, port }) = &self.broker;
         host_port(host, *port)
     }
+}
+
+/// The client id of one of several gateways. No id of a cluster contains `::`, and no name `:` or `.`, so no two clients
+/// of any clusters have the same.
+fn member_client_id(cluster: &str, name: &str) -> String {
+    format!("{cluster}::{name}")
+}
+
+/// The client id of the connection that all gateways of a cluster have in common.
+pub(super) fn presence_client_id(cluster: &str) -> String {
+    member_client_id(cluster, ".presence")
 }
 
 /// How the gateway introduces itself to the broker, with the will. MQTT 5 section 3.1.
@@ -241,6 +252,22 @@ pub(super) mod tests {
             host: "broker.invalid".into(),
             port: 1883,
         })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_two_gateways_of_any_clusters_have_the_same_client_id(
+            one in "[ab.-]{1,2}(:[ab.-]{1,2}){0,2}",
+            other in "[ab.-]{1,2}(:[ab.-]{1,2}){0,2}",
+            name in "[ab_-]{1,3}|presence",
+            other_name in "[ab_-]{1,3}|presence",
+        ) {
+            let is_same = one == other && name == other_name;
+            let (first, second) = (member_client_id(&one, &name), member_client_id(&other, &other_name));
+            proptest::prop_assert_eq!(is_same, first == second);
+            proptest::prop_assert_eq!(one == other, presence_client_id(&one) == presence_client_id(&other));
+            proptest::prop_assert_ne!(presence_client_id(&one), second);
+        }
     }
 
     #[test]

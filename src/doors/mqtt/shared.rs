@@ -40,6 +40,9 @@ pub trait SharingRules: Send + Sync {
 
     /// Whether any gateway has this room in its configuration. What is left of another room at the broker is cleared.
     fn is_configured(&self, room: &str) -> bool;
+
+    /// The rooms that this gateway has in its configuration.
+    fn configured(&self) -> Vec<Arc<str>>;
 }
 
 /// The rooms that this gateway shares with others.

@@ -1,14 +1,16 @@
 //! A look at what a broker retains, by a connection of its own, and the clearing of topics there.
 //!
-//! For `poly2mqtt clear`. It has another client id than the gateway, which may be running, and no
-//! will. Knows nothing of what is worth keeping: the caller decides.
+//! For `poly2mqtt clear`, and for the last of several gateways. It has another client id than the gateway, which may be
+//! running, and no will. Knows nothing of what is worth keeping: the caller decides.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, RetainForwardRule, Subscribe};
+use rumqttc::v5::mqttbytes::v5::{
+    Filter, Packet, Publish, PublishProperties, RetainForwardRule, Subscribe,
+};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::ConnectionLost;
@@ -128,6 +130,23 @@ impl Survey {
     /// # Errors
     /// A message for the user: the broker refuses, does not answer, or the connection broke.
     pub async fn clear(&mut self, topics: &[String]) -> Result<(), String> {
+        self.retain(topics, "", Vec::new()).await
+    }
+
+    /// Has the broker retain this payload, with these user properties, at all these topics. An empty payload clears them.
+    ///
+    /// # Errors
+    /// Those of [`Survey::clear`].
+    pub(super) async fn retain(
+        &mut self,
+        topics: &[String],
+        payload: &'static str,
+        user_properties: Vec<(String, String)>,
+    ) -> Result<(), String> {
+        let properties = (!user_properties.is_empty()).then(|| PublishProperties {
+            user_properties,
+            ..PublishProperties::default()
+        });
         let mut waiting: VecDeque<&String> = topics.iter().collect();
         let mut in_flight: BTreeMap<u16, (&String, Instant)> = BTreeMap::new();
         let (mut pace, mut refused_in_a_row, mut silences) = (Pace::default(), 0, 0);
@@ -139,7 +158,7 @@ impl Survey {
                 && next.is_none()
                 && let Some(topic) = waiting.pop_front()
             {
-                let id = self.clear_one(topic)?;
+                let id = self.retain_one(topic, payload, properties.clone())?;
                 in_flight.insert(id, (topic, now));
                 pace.sent(now);
                 continue;
@@ -153,7 +172,7 @@ impl Survey {
                 if silences == SILENCES_UNTIL_GIVEN_UP {
                     return Err("the broker does not acknowledge".into());
                 }
-                // Clearing a topic twice does no harm.
+                // Saying it twice does no harm.
                 for (topic, sent) in std::mem::take(&mut in_flight).into_values() {
                     pace.set_back(sent, Instant::now());
                     waiting.push_back(topic);
@@ -176,21 +195,32 @@ impl Survey {
                 waiting.push_back(topic);
             } else {
                 let reason = ack.reason;
+                let what = match payload {
+                    "" => "cleared",
+                    _ => "set",
+                };
                 return Err(format!(
-                    "the broker does not let {topic} be cleared ({reason})"
+                    "the broker does not let {topic} be {what} ({reason})"
                 ));
             }
         }
         Ok(())
     }
 
-    fn clear_one(&mut self, topic: &str) -> Result<u16, String> {
+    fn retain_one(
+        &mut self,
+        topic: &str,
+        payload: &'static str,
+        properties: Option<PublishProperties>,
+    ) -> Result<u16, String> {
         let id = self.next_id();
         let publish = Publish {
             pkid: id,
             qos: QoS::AtLeastOnce,
             retain: true,
             topic: topic.to_owned().into(),
+            payload: payload.into(),
+            properties,
             ..Publish::default()
         };
         self.put(&Packet::Publish(publish))?;

@@ -43,6 +43,11 @@ impl Ticket {
         self.command().time_limit == TimeLimit::Minutes
     }
 
+    /// It may take much longer than an ordinary request: a minute or several, or as long as a file streams.
+    pub fn takes_long(&self) -> bool {
+        self.command().time_limit != TimeLimit::Ordinary || !matches!(self.transfer, Transfer::None)
+    }
+
     /// The part of the device it is about: the topic's first level.
     pub fn area(&self) -> &'static str {
         let topic = self.call.route.topic.as_str();

@@ -226,7 +226,6 @@ impl Cluster {
                         name: Arc::from(*name),
                         token: CLUSTER_TOKEN.to_owned().into(),
                         tls: authority.map(|file| member_tls(Some(file)).unwrap()),
-                        max_payload: config.mqtt.max_payload,
                     },
                     holders: seen.clone(),
                     sharing: seen,

@@ -1,6 +1,7 @@
 //! Members of etcd as processes, if it is installed.
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
@@ -37,7 +38,10 @@ pub struct EtcdSetup {
 /// An etcd cluster on loopback with the timing that its page advises. It ends when it is dropped.
 pub struct EtcdCluster {
     members: Vec<EtcdMember>,
-    directory: tempfile::TempDir,
+    /// Where each member has its data and its log.
+    directory: PathBuf,
+    /// That directory, if it is to go with the members.
+    temporary: Option<tempfile::TempDir>,
     setup: EtcdSetup,
 }
 
@@ -48,13 +52,25 @@ struct EtcdMember {
 }
 
 impl EtcdCluster {
-    /// Starts this many members.
+    /// Starts this many members, and waits until they listen.
     pub fn start(members: usize) -> Self {
         Self::start_with(members, EtcdSetup::default())
     }
 
-    /// Starts this many members, set up like this.
+    /// Starts this many members, set up like this, and waits until they listen.
     pub fn start_with(members: usize, setup: EtcdSetup) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut cluster = Self::start_in(temporary.path(), members, setup);
+        cluster
+            .members
+            .iter()
+            .for_each(|member| listening(member.client_port));
+        cluster.temporary = Some(temporary);
+        cluster
+    }
+
+    /// Starts this many members, with data and logs in this directory.
+    pub fn start_in(directory: &Path, members: usize, setup: EtcdSetup) -> Self {
         let member = |_| EtcdMember {
             client_port: free_port(),
             peer_port: free_port(),
@@ -62,19 +78,19 @@ impl EtcdCluster {
         };
         let mut cluster = Self {
             members: (0..members).map(member).collect(),
-            directory: tempfile::tempdir().unwrap(),
+            directory: directory.to_owned(),
+            temporary: None,
             setup,
         };
         (0..members).for_each(|n| cluster.start_member(n));
         cluster
-            .members
-            .iter()
-            .for_each(|member| listening(member.client_port));
-        cluster
     }
 
-    /// Starts a member, also one that was killed.
+    /// Starts a member that does not run, with the data that it has.
     pub fn start_member(&mut self, n: usize) {
+        if self.members[n].child.is_some() {
+            return;
+        }
         let peers: Vec<String> = (0..)
             .zip(&self.members)
             .map(|(n, member): (usize, _)| format!("m{n}=http://127.0.0.1:{}", member.peer_port))
@@ -89,7 +105,12 @@ impl EtcdCluster {
         let member = &mut self.members[n];
         let peer = format!("http://127.0.0.1:{}", member.peer_port);
         let name = format!("m{n}");
-        let directory = self.directory.path().join(&name);
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.directory.join(format!("etcd-{n}.log")))
+            .unwrap();
+        let directory = self.directory.join(&name);
         let child = Command::new(etcd().expect("etcd is installed"))
             .args(["--name", &name, "--data-dir"])
             .arg(directory)
@@ -107,9 +128,11 @@ impl EtcdCluster {
             ])
             .args(["--initial-cluster", &peers.join(",")])
             .args(["--heartbeat-interval", "50", "--election-timeout", "500"])
+            .args(["--logger", "zap", "--log-level", "warn"])
             .args(more)
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         watchdog::started(child.id());
@@ -131,6 +154,11 @@ impl EtcdCluster {
         format!("{scheme}://127.0.0.1:{}", member.client_port)
     }
 
+    /// Where a member listens for clients.
+    pub fn port(&self, n: usize) -> u16 {
+        self.members[n].client_port
+    }
+
     /// Kills a member.
     pub fn kill(&mut self, n: usize) {
         if let Some(mut child) = self.members[n].child.take() {
@@ -144,6 +172,8 @@ impl EtcdCluster {
 impl Drop for EtcdCluster {
     fn drop(&mut self) {
         (0..self.members.len()).for_each(|n| self.kill(n));
+        // After the members that write there.
+        drop(self.temporary.take());
     }
 }
 

@@ -16,6 +16,7 @@ pub mod obliging;
 pub mod program;
 pub mod random;
 pub mod raw_mqtt;
+pub mod reconnecting_socket;
 pub mod scripted_broker;
 pub mod secrets;
 pub mod tls;

@@ -44,7 +44,6 @@ impl Fixture {
             name: "a".into(),
             token: "token".to_owned().into(),
             tls: None,
-            max_payload: 1 << 20,
         };
         let dialer = Arc::new(super::super::connect::Dialer::new(&settings));
         let own = StateStore::new();
