@@ -10,7 +10,7 @@ use poly2mqtt::cluster::{owner_of, shard_of};
 use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use poly2mqtt_test_support::client::{Client, text};
 use poly2mqtt_test_support::door;
-use poly2mqtt_test_support::program::{Running, free_port, program};
+use poly2mqtt_test_support::program::{Running, free_port, listening, output, program};
 use poly2mqtt_test_support::{EtcdCluster, Mosquitto, etcd, mosquitto, soon, until, watchdog};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -99,7 +99,7 @@ impl Campus {
         fs::write(&path, config).unwrap();
         fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         let process = Running::start(program(&["run", "--config", path.to_str().unwrap()]));
-        poly2mqtt_test_support::program::listening(port);
+        listening(port);
         Gateway { process, port }
     }
 
@@ -428,4 +428,78 @@ async fn gateways_that_end_without_etcd_leave_nothing_online() {
     })
     .await;
     end_all(End::KilledThenAskedWithoutEtcd).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_gateway_that_is_gone_has_left_goes_by_a_command() {
+    let rooms = [rooms_of("gw-1", 1), rooms_of("gw-2", 1)].concat();
+    let Some(campus) = Campus::start(&rooms).await else {
+        return;
+    };
+    let [first, second] = campus.two().await;
+    let config = campus.dir.path().join("gw-1.toml");
+    let forget = async |words: &'static [&'static str]| {
+        let path = config.to_str().unwrap().to_owned();
+        let words = [&["cluster", "forget"], words].concat();
+        let run = move || output(program(&[&words[..], &["--config", &path]].concat()));
+        let output = tokio::task::spawn_blocking(run).await.unwrap();
+        let all = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(all).unwrap())
+    };
+    let (status, told) = forget(&["gw-2"]).await;
+    let refused = "gateway gw-2 is in the cluster /test/campus; stop it first";
+    assert!(status == Some(1) && told.contains(refused), "{told}");
+    second.process.signal("TERM");
+    ended(second.process).await;
+    first
+        .until_rooms("it has all rooms", |rooms| {
+            rooms
+                .values()
+                .all(|it| it == &("gw-1".into(), "online".into()))
+        })
+        .await;
+    let own = |campus: &Campus| {
+        let all = campus.client.all();
+        let topics = all.into_iter().map(|(topic, _)| topic);
+        topics.filter(|it| it.starts_with("gateway/gw-2/")).count()
+    };
+    assert!(own(&campus) >= 3);
+    let (status, told) = forget(&["gw-2"]).await;
+    assert_eq!(status, Some(0), "{told}");
+    for wanted in [
+        "topic\tgateway/gw-2/availability\tcleared",
+        "topic\tgateway/gw-2/info\tcleared",
+        "etcd\t/test/campus/session-writers/gw-2\tdeleted",
+    ] {
+        assert!(told.contains(wanted), "{told}");
+    }
+    let left = campus.availability().await;
+    assert!(!left.contains_key("gateway/gw-2/availability"), "{left:?}");
+    assert_eq!(left["gateway/gw-1/availability"], "online");
+    let (status, told) = forget(&["gw-2"]).await;
+    assert_eq!(
+        (status, &*told),
+        (Some(0), "there is nothing of gateway gw-2\n")
+    );
+
+    // A room that is taken out while the gateway is stopped leaves its sessions in etcd.
+    let (status, told) = forget(&["--rooms"]).await;
+    assert!(
+        status == Some(0) && told.contains("no sessions of rooms"),
+        "{told}"
+    );
+    let text = fs::read_to_string(&config).unwrap();
+    let gone = campus.devices.keys().last().unwrap();
+    let start = text.find(&format!("[rooms.{gone}]")).unwrap();
+    let without = &text[..start];
+    fs::write(&config, without).unwrap();
+    let (status, told) = forget(&["--rooms"]).await;
+    let refused = "gateway gw-1 has other rooms in its configuration";
+    assert!(status == Some(1) && told.contains(refused), "{told}");
+    // It frees no session of its rooms, and is there for nobody to remove it.
+    first.process.signal("KILL");
+    let (status, told) = forget(&["--rooms"]).await;
+    let deleted = format!("sessions\t{gone}\tdeleted\n");
+    assert_eq!((status, told), (Some(0), deleted));
+    campus.stop().await;
 }

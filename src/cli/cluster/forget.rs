@@ -36,11 +36,11 @@ impl Forget {
             .await
             .map_err(CliError::Other)?;
         if let Some(name) = &self.name {
-            let silent = silent.contains(name);
-            forget(&etcd, &config, cluster, &survey, name, silent).await?;
+            let is_silent = silent.contains(name);
+            forget(&etcd, &config, cluster, &survey, name, is_silent).await?;
         }
         if self.rooms {
-            forget_sessions(&etcd, &config, cluster, &survey).await?;
+            forget_sessions(&etcd, &config, cluster, &survey, &silent).await?;
         }
         Ok(())
     }
@@ -118,6 +118,7 @@ async fn forget_sessions(
     config: &Config,
     cluster: &ClusterConfig,
     survey: &ClusterSurvey,
+    silent: &[String],
 ) -> Result<(), CliError> {
     let digest = config.room_digests().shards().digest();
     let has_others = |member: &&crate::cluster::SurveyedMember| {
@@ -126,7 +127,11 @@ async fn forget_sessions(
             .as_ref()
             .is_none_or(|record| record.rooms != digest)
     };
-    if let Some(other) = survey.members.iter().find(has_others) {
+    let mut live = survey
+        .members
+        .iter()
+        .filter(|member| !silent.contains(&member.name));
+    if let Some(other) = live.find(has_others) {
         return Err(CliError::Other(format!(
             "gateway {} has other rooms in its configuration than this one; give all of them the same first",
             other.name
