@@ -34,7 +34,7 @@ use crate::rooms::Rooms;
 use crate::state::StateStore;
 use crate::telemetry::Telemetry;
 
-use follower::{Change, Follower, FollowerParts};
+use follower::{Change, Follower};
 use placed_rooms::{LeaveDeadlines, PlacedRooms};
 use status::ClusterStatus;
 
@@ -83,6 +83,19 @@ pub struct RunningCluster {
     /// Why the cluster cannot be joined, once that is known.
     refused: watch::Receiver<Option<String>>,
     follower: JoinHandle<()>,
+}
+
+/// What the [`Follower`] works with.
+struct FollowerParts {
+    cluster: Cluster,
+    placed: Arc<PlacedRooms>,
+    rooms: Arc<Rooms>,
+    store: Arc<StateStore>,
+    /// The MQTT door's parts, if that runs.
+    shared: Option<Arc<SharedRooms>>,
+    presence: Option<Arc<Presence>>,
+    config: Arc<Config>,
+    status: Arc<ClusterStatus>,
 }
 
 /// How the gateway's own etcd clients are set up.

@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use super::FollowerParts;
 use super::placed_rooms::{NO_OWNER, Phase, PlacedRooms};
 use super::status::ClusterStatus;
 use crate::cluster::link::tell_no_owner;
@@ -72,19 +73,6 @@ struct ShardMemory {
     unowned_since: Option<Instant>,
 }
 
-/// What the task works with.
-pub struct FollowerParts {
-    pub cluster: Cluster,
-    pub placed: Arc<PlacedRooms>,
-    pub rooms: Arc<Rooms>,
-    pub store: Arc<StateStore>,
-    /// The MQTT door's parts, if that runs.
-    pub shared: Option<Arc<SharedRooms>>,
-    pub presence: Option<Arc<Presence>>,
-    pub config: Arc<Config>,
-    pub status: Arc<ClusterStatus>,
-}
-
 /// The task.
 pub struct Follower {
     cluster: Cluster,
@@ -104,7 +92,7 @@ pub struct Follower {
 
 impl Follower {
     /// Has no room yet.
-    pub fn new(parts: FollowerParts) -> Self {
+    pub(super) fn new(parts: FollowerParts) -> Self {
         let memory = ShardMemory {
             told: Told::Nothing,
             revision: 0,
