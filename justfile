@@ -39,7 +39,7 @@ fuzz target="all" seconds="60":
         -max_total_time={{ seconds }} -max_len=4096
     done
 
-# One bench (latency, throughput, scale, room, crowd, floods) with its words, such as `just bench latency seconds=12`.
+# One bench (latency, throughput, scale, room, crowd, floods, cluster) with its words, such as `just bench latency seconds=12`.
 bench name="latency" *words:
     cargo bench --features jemalloc --bench {{ name }} -- {{ words }}
 

@@ -43,7 +43,8 @@ mod view;
 
 pub use boot_instant::BootInstant;
 pub use document::{
-    ClusterCounts, ClusterFacts, ShardRooms, cluster_document, differing_members, state_word,
+    ClusterCounts, ClusterFacts, ShardRooms, cluster_document, differing_members, differing_rooms,
+    state_word,
 };
 pub use etcd::{Etcd, EtcdSettings, EtcdStatus};
 pub use fence::{FENCE, Fence, FenceClosed, RoomFence, ShardFence};

@@ -28,7 +28,7 @@ impl ShardRooms {
         Self(counts)
     }
 
-    /// With these counts.
+    /// These counts; shards that are not named have no rooms.
     pub fn with_counts(counts: impl IntoIterator<Item = (Shard, usize)>) -> Self {
         let mut rooms = vec![0; usize::from(SHARDS)];
         for (shard, count) in counts {
@@ -69,7 +69,7 @@ pub struct ClusterCounts {
 }
 
 impl ClusterCounts {
-    /// Counts.
+    /// What this view says of the shards, with so many rooms in each.
     pub fn of(view: &ClusterView, rooms: &ShardRooms) -> Self {
         let is_own = |shard| view.owner(shard).is_some_and(|it| *it.name == *view.me);
         let is_unowned = |shard| view.owner(shard).is_none();
@@ -127,7 +127,7 @@ pub fn differing_members(view: &ClusterView) -> Vec<&str> {
 }
 
 /// The rooms whose configuration is not the same at all members, as far as they have named them.
-fn differing_rooms(view: &ClusterView) -> Vec<&str> {
+pub fn differing_rooms(view: &ClusterView) -> Vec<&str> {
     let rooms = view.differing.iter().flat_map(|shard| &shard.rooms);
     rooms.map(String::as_str).collect()
 }
@@ -206,7 +206,7 @@ fn time_text(seconds: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::MemberView;
+    use crate::cluster::{DifferingShard, MemberView};
 
     fn member(name: &str, rooms: &str) -> MemberView {
         MemberView {
@@ -302,6 +302,15 @@ mod tests {
         assert_eq!(document["problem"]["code"], "differing");
         assert!(text(&document).ends_with("gw-1, gw-3"));
         assert_eq!(document["differing"], json!(["gw-1", "gw-3"]));
+        assert_eq!(document["differing_rooms"], json!([]), "none is named yet");
+        let shard = |number, rooms: &[&str]| DifferingShard {
+            shard: Shard::new(number).unwrap(),
+            members: vec![vec!["gw-1".into(), "gw-3".into()], vec!["gw-2".into()]],
+            rooms: rooms.iter().map(|id| (*id).to_owned()).collect(),
+        };
+        other.differing = [shard(3, &["17", "18"]), shard(4, &["annex"])].into();
+        let document = cluster_document(&other, &known);
+        assert_eq!(document["differing_rooms"], json!(["17", "18", "annex"]));
         known.lacks_owners = true;
         let document = cluster_document(&view(ClusterState::Ok), &known);
         assert_eq!(document["problem"]["code"], "no_owner");

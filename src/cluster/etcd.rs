@@ -33,7 +33,8 @@ use refusal::{Refusal, login_refusal, refusal};
 
 pub use status::EtcdStatus;
 
-/// How long a call may take: etcd answers in milliseconds, and a heartbeat of more than two seconds is of no use.
+/// How long a call may take: etcd answers in milliseconds, is without a leader for 1.3 s at the advised settings, and a
+/// heartbeat of more than two seconds is of no use.
 const CALL_TIMEOUT: Duration = Duration::from_millis(1200);
 /// How long a member of etcd may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);

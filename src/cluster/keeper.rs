@@ -23,7 +23,7 @@ use super::view::{ClusterView, DifferingShard};
 /// Longest sleep without a look at the clock: the timer stands still while the machine sleeps.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
 
-/// How many rooms the log names whose configurations differ.
+/// How many rooms the log names whose configurations differ: one line stays readable, and `gateway/cluster` has all.
 const NAMED_IN_LOG: usize = 10;
 
 /// What the gateway has to do with its rooms, in this order.

@@ -61,9 +61,11 @@ use snapshot::Snapshot;
 pub use action::{Action, GainedShard, HeldShard, Notice, Predecessor};
 pub use heartbeats::HEARTBEAT_INTERVAL;
 
-/// For how long after a change it is asked so often.
+/// For how long after a change of members or owners a member that waits for shards asks the store more often than
+/// with its heartbeats. A room that is handed over finishes what it began, and an ordinary request takes 10 s at most.
 const HANDOVER_TIME: Duration = Duration::from_secs(10);
-/// How long a member that leaves waits before it gives up the first shard, so that the others know and ask often.
+/// How long a member that leaves waits before it gives up the first shard, so that the others know of it and
+/// ask more often: their next heartbeat shows it.
 const LEAVE_NOTICE: Duration = HEARTBEAT_INTERVAL;
 /// How long the first member of a cluster waits before it takes all shards: the others may be about to start.
 const FIRST_MEMBER_PAUSE: Duration = Duration::from_millis(1000);

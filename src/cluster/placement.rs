@@ -15,8 +15,8 @@ pub const SHARDS: u16 = 1024;
 /// What this file does, as it is written in the store. A member that finds another text there does not join.
 pub const FORMAT: &str = "1024 shards, sha-256, weighted rendezvous, table 1";
 
-/// How many binary digits the fraction of a logarithm has. Two members are further apart than the last of them
-/// but once in 2^40 cases, and then the name decides.
+/// How many binary digits the fraction of a logarithm has. About once in 2^40 cases two members are the same in
+/// all of them, and then the name decides.
 const FRACTION_BITS: u32 = 40;
 
 /// A part of the rooms. All rooms of a shard have the same owner.
@@ -43,7 +43,7 @@ impl Shard {
         self.0
     }
 
-    /// Its place in a list of all shards.
+    /// Its number as the index of a list of all shards.
     pub const fn index(self) -> usize {
         self.0 as usize
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::placement::{SHARDS, Shard, shard_of};
 
-/// How many rooms a member names to the others when configurations differ: 20 KB in the store.
+/// How many rooms a member names to the others when configurations differ: some 30 KB in the store.
 const MOST_NAMED: usize = 1000;
 /// A shard's digest and number of rooms, as they are written.
 const BYTES_PER_SHARD: usize = 6;

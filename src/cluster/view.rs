@@ -48,8 +48,8 @@ pub struct DifferingShard {
     pub shard: Shard,
     /// The members, those with the same configuration together.
     pub members: Vec<Vec<String>>,
-    /// The rooms that differ, as far as the members have named them: that takes a second, and only some hundred rooms
-    /// are named.
+    /// The rooms that differ, as far as the members have named them: that takes a second, and each names 1,000 rooms at
+    /// most.
     pub rooms: Vec<String>,
 }
 

@@ -340,6 +340,8 @@ mod tests {
                 heartbeat_age: Some(Duration::from_millis(250)),
                 members: 3,
                 own_shards: 341,
+                differing_shards: 2,
+                differing_rooms: 5,
                 forgotten: 2,
                 ..ClusterSample::default()
             }),
@@ -356,6 +358,8 @@ mod tests {
                 "poly2mqtt_cluster_heartbeat_age_seconds 0.25",
                 "poly2mqtt_cluster_members 3",
                 "poly2mqtt_cluster_shards 341",
+                "poly2mqtt_cluster_differing_shards 2",
+                "poly2mqtt_cluster_differing_rooms 5",
             ] {
                 assert!(text.contains(line), "{line}\nis not in\n{text}");
             }

@@ -34,6 +34,10 @@ pub struct ClusterSample {
     pub unowned_shards: usize,
     /// The other gateways whose configuration of the rooms differs from that of this one.
     pub differing_members: usize,
+    /// The shards in which the gateways' configurations differ.
+    pub differing_shards: usize,
+    /// The rooms that differ in them, as far as the gateways have named them.
+    pub differing_rooms: usize,
     /// The links to other gateways.
     pub links: usize,
     /// Those that are connected.

@@ -9,6 +9,7 @@
 pub mod bare;
 pub mod client;
 pub mod figures;
+pub mod member;
 pub mod processes;
 
 use std::time::Duration;

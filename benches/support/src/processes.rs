@@ -84,6 +84,12 @@ pub fn cpu(id: u32) -> Duration {
     Duration::from_nanos(spent.sum())
 }
 
+/// The resident memory of a process in KiB.
+pub fn resident(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"));
+    number(&status.unwrap_or_default(), "VmRSS:")
+}
+
 /// The number after `key` in a `status` file of `/proc`.
 fn number(status: &str, key: &str) -> u64 {
     let line = status.lines().find(|line| line.starts_with(key));
@@ -164,6 +170,19 @@ pub struct Gateway {
     _dir: tempfile::TempDir,
 }
 
+/// The part of a configuration that says which rooms there are.
+pub fn rooms_text(devices: &[BenchDevice]) -> String {
+    let mut text = "[defaults]\nuser = \"admin\"\npassword = \"456\"\n".to_owned();
+    for (number, device) in (1..).zip(devices) {
+        let _ = write!(
+            text,
+            "[rooms.{number}]\nurl = \"https://127.0.0.1:{}\"\ncertificate = \"{}\"\n",
+            device.port, device.fingerprint
+        );
+    }
+    text
+}
+
 impl Gateway {
     pub fn start(broker: u16, devices: &[BenchDevice], more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -171,16 +190,9 @@ impl Gateway {
         let http = free_port();
         let mut text = format!(
             "{more}\n[mqtt]\nurl = \"mqtt://127.0.0.1:{broker}\"\n\
-             [http]\nlisten = \"127.0.0.1:{http}\"\n\
-             [defaults]\nuser = \"admin\"\npassword = \"456\"\n"
+             [http]\nlisten = \"127.0.0.1:{http}\"\n"
         );
-        for (number, device) in (1..).zip(devices) {
-            let _ = write!(
-                text,
-                "[rooms.{number}]\nurl = \"https://127.0.0.1:{}\"\ncertificate = \"{}\"\n",
-                device.port, device.fingerprint
-            );
-        }
+        text.push_str(&rooms_text(devices));
         std::fs::write(&config, text).unwrap();
         let mut command = program::program(&["run", "--config"]);
         command.arg(&config);
@@ -196,7 +208,7 @@ impl Gateway {
     }
 
     /// The sum of a metric's series.
-    fn metric(&self, name: &str) -> f64 {
+    pub fn metric(&self, name: &str) -> f64 {
         let page = http(self.http, "GET", "/metrics");
         let series = page.lines().filter(|line| line.starts_with(name));
         series

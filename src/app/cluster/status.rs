@@ -9,7 +9,7 @@ use super::placed_rooms::PlacedRooms;
 use crate::cluster::link::LinkStatus;
 use crate::cluster::{
     BootInstant, ClusterCounts, ClusterFacts, ClusterState, ClusterView, FENCE, Fence,
-    cluster_document, differing_members, state_word,
+    cluster_document, differing_members, differing_rooms, state_word,
 };
 use crate::doors::mqtt::SharedRooms;
 use crate::telemetry::{ClusterSample, Telemetry};
@@ -153,6 +153,8 @@ impl ClusterStatus {
             own_rooms: usize::try_from(counts.own_rooms).unwrap_or(usize::MAX),
             unowned_shards: counts.unowned_shards,
             differing_members: differing_members(&view).len(),
+            differing_shards: view.differing.len(),
+            differing_rooms: differing_rooms(&view).len(),
             links,
             links_connected,
             remembered,

@@ -8,7 +8,8 @@ use crate::cluster::members::snapshot::Snapshot;
 use crate::cluster::members::{Action, HANDOVER_TIME, Life, Members, Notice};
 use crate::cluster::registry::{RegistryError, TransactionReply};
 
-/// How long after a write without an answer, or a refused one, the next is tried.
+/// How long after a write that failed the next is tried: long beside the milliseconds of an answer, short beside
+/// the second that an election of etcd's leader takes.
 const WRITE_RETRY: Duration = Duration::from_millis(200);
 
 impl Members {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::cluster::BootInstant;
 
 /// How long a key must not have changed. The member begins no request later than 2.0 s after the sending of its
-/// last heartbeat.
+/// last heartbeat, and half a second is left for what that request needs from the check to the network.
 pub const GUARD: Duration = Duration::from_millis(2500);
 /// The longest time from one acknowledged heartbeat to the next without a break: two heartbeats. A member that
 /// others could not reach for that long has 1.5 s left to show that it lives.

@@ -9,7 +9,8 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a heartbeat may be without an answer before another is sent, which may take another way. A store
 /// answers in milliseconds.
 const HEDGE_AFTER: Duration = Duration::from_millis(400);
-/// How long after a heartbeat that failed the next one is sent.
+/// How long after a heartbeat that failed the next one is sent: soon enough to try every member of etcd before the
+/// fence closes.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// How many may be under way: with an answer's time limit of about a second no more are needed.
 const MOST_UNDER_WAY: usize = 3;

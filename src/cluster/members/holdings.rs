@@ -4,7 +4,8 @@ use crate::cluster::fence::ShardFence;
 use crate::cluster::members::HeldShard;
 use crate::cluster::placement::Shard;
 
-/// How many shards stop at the same time when others are to have them: the rest serves its rooms meanwhile.
+/// How many shards stop at the same time when others are to have them, an eighth of all: the rest serves its rooms
+/// meanwhile.
 const MOST_STOPPING: usize = 128;
 
 /// What this gateway has of a shard.

@@ -8,7 +8,8 @@ use crate::cluster::members::requests::Purpose;
 use crate::cluster::members::{Action, Life, Members, Notice};
 use crate::cluster::registry::{Condition, Transaction, Write};
 
-/// How often the store is asked while others hold shards that are about to be given to this member.
+/// How often the store is asked while others hold shards that are about to be given to this member: a room that is
+/// handed over is without a gateway for less than a second, this included.
 const HANDOVER_INTERVAL: Duration = Duration::from_millis(150);
 
 impl Members {

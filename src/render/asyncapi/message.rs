@@ -201,6 +201,11 @@ fn cluster() -> Value {
                 "items": {"type": "string"},
                 "description": "The gateways whose configuration of the rooms differs from that of this one.",
             },
+            "differing_rooms": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "The rooms that are not configured alike at all gateways, up to 1,000 of each gateway.",
+            },
             "placement": {
                 "type": "string",
                 "description": "Changes whenever a room changes its gateway.",

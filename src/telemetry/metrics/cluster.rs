@@ -35,6 +35,8 @@ pub struct ClusterMetrics {
     own_rooms: Gauge,
     unowned_shards: Gauge,
     differing_members: Gauge,
+    differing_shards: Gauge,
+    differing_rooms: Gauge,
     links: Gauge,
     links_connected: Gauge,
     remembered: Gauge,
@@ -79,6 +81,16 @@ impl Default for ClusterMetrics {
             own_rooms: add(all, "rooms", "Rooms of this gateway"),
             unowned_shards: add(all, "unowned_shards", "Shards without a gateway"),
             differing_members: add(all, "differing_members", "Gateways with other rooms"),
+            differing_shards: add(
+                all,
+                "differing_shards",
+                "Shards that are configured differently",
+            ),
+            differing_rooms: add(
+                all,
+                "differing_rooms",
+                "Rooms that are configured differently",
+            ),
             links: add(all, "links", "Links to other gateways"),
             links_connected: add(all, "links_connected", "Links that are connected"),
             remembered: add(all, "commands_remembered", "Commands kept as a deputy"),
@@ -124,6 +136,8 @@ impl ClusterMetrics {
         self.own_rooms.set(whole(sample.own_rooms));
         self.unowned_shards.set(whole(sample.unowned_shards));
         self.differing_members.set(whole(sample.differing_members));
+        self.differing_shards.set(whole(sample.differing_shards));
+        self.differing_rooms.set(whole(sample.differing_rooms));
         self.links.set(whole(sample.links));
         self.links_connected.set(whole(sample.links_connected));
         self.remembered.set(whole(sample.remembered));

@@ -159,6 +159,12 @@ impl EtcdCluster {
         self.members[n].client_port
     }
 
+    /// The process ids of the members that run.
+    pub fn process_ids(&self) -> Vec<u32> {
+        let children = self.members.iter().filter_map(|it| it.child.as_ref());
+        children.map(Child::id).collect()
+    }
+
     /// Kills a member.
     pub fn kill(&mut self, n: usize) {
         if let Some(mut child) = self.members[n].child.take() {
