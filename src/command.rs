@@ -171,6 +171,9 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
+        if self.deliver.is_none() {
+            return;
+        }
         self.give(Err(Failure::new(
             ErrorCode::OutcomeUnknown,
             "the gateway dropped this command before it had an answer, most likely because the \
