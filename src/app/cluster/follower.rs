@@ -195,7 +195,8 @@ impl Follower {
             // All are from one look at the table.
             let revision = shards.iter().map(|gained| gained.revision).max();
             let revision = revision.unwrap_or_default();
-            shared.take_over(taken_over.iter().chain(&new), revision);
+            shared.take_over(&taken_over, revision);
+            shared.begin(&new, revision);
             shared.move_in(&moved, revision);
         }
         for (rooms, arrival) in [
@@ -396,7 +397,7 @@ impl Follower {
         if let Some(shared) = &self.shared {
             for room in after.difference(&before).filter(here) {
                 let memory = &self.shards[shard_of(room).index()];
-                shared.take_over([room], memory.revision);
+                shared.begin([room], memory.revision);
             }
             let removed: Vec<_> = before.difference(&after).cloned().collect();
             let shared = shared.clone();

@@ -167,13 +167,23 @@ impl SharedRooms {
         self.change(rooms, |inner, room| inner.hearing.stop_hearing(room));
     }
 
-    /// These rooms are this gateway's from now on: nobody had them, or their owner is dead and may not touch their
+    /// These rooms are this gateway's from now on: nobody had them. `revision` as for [`SharedRooms::take_over`].
+    pub fn begin<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
+        self.change(rooms, |inner, room| {
+            inner.hearing.take_over(room, revision, true)
+        });
+    }
+
+    /// These rooms are this gateway's from now on: their owner is dead and may not touch their
     /// devices any more. Commands that it may have left are carried out or answered first. Also
     /// where a room that was to move in by [`SharedRooms::move_in`] turns out to come from a dead owner.
     ///
     /// `revision` is greater than that of every earlier owner of these rooms.
     pub fn take_over<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| inner.hearing.take_over(room, revision));
+        self.change(rooms, |inner, room| {
+            let is_heard = inner.filters.is_granted(room);
+            inner.hearing.take_over(room, revision, is_heard);
+        });
     }
 
     /// These rooms are this gateway's from its marker on: their owner has released them. They should be granted

@@ -171,7 +171,12 @@ impl Receiver {
                 Some(Act::CarryOut(command, term)) => (command, Some(term)),
                 Some(Act::Settle(command, term)) => {
                     answers += 1;
-                    self.settle(shared, command, term);
+                    self.settle(shared, command, Some(term));
+                    continue;
+                }
+                Some(Act::SettleForOther(command)) => {
+                    answers += 1;
+                    self.settle(shared, command, None);
                     continue;
                 }
                 Some(Act::PassOn(command)) => (command, None),
@@ -202,7 +207,7 @@ impl Receiver {
     }
 
     /// A dead owner may have carried the command out.
-    fn settle(&self, shared: &Arc<SharedRooms>, heard: SharedCommand, term: Term) {
+    fn settle(&self, shared: &Arc<SharedRooms>, heard: SharedCommand, term: Option<Term>) {
         let command = &heard.command;
         let age = Instant::now().saturating_duration_since(command.received);
         let is_young = age <= shared.rules().max_command_age(&command.room);
@@ -211,7 +216,7 @@ impl Receiver {
             && Call::is_safe_to_repeat(&command.command, &command.publish.payload);
         self.context.telemetry.command_received();
         if can_repeat || heard.came_retained != CameRetained::No {
-            return self.carry_out(shared, heard, Some(term));
+            return self.carry_out(shared, heard, term);
         }
         self.refuse_shared(shared, heard, ErrorCode::OutcomeUnknown, OWNER_ENDED);
     }

@@ -38,6 +38,9 @@ pub enum Arrival {
     Moved,
     /// The former owner is dead. The new one has settled what it remembered.
     TakenOver,
+    /// The former owner is dead, and the new one had not heard the room: its process was started a moment ago.
+    /// Whoever remembers commands before the marker settles them.
+    TakenOverUnheard,
 }
 
 /// What this gateway is for a room that has left.
@@ -61,6 +64,8 @@ pub struct HeardRoom<C: HeardCommand, R> {
     pub awaits: [bool; 2],
     /// What comes before the own marker is the former owner's.
     pub waits_for_marker: bool,
+    /// How this gateway came by the room last.
+    pub arrival: Arrival,
     pub marker_due: Option<Arrival>,
     pub marker_sent: Option<Instant>,
     /// By lane: the next owner's marker has come.
@@ -84,6 +89,7 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
             given_up: 0,
             awaits: [false; 2],
             waits_for_marker: false,
+            arrival: Arrival::TakenOver,
             marker_due: None,
             marker_sent: None,
             passed: [false; 2],
@@ -103,8 +109,8 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
 
     /// It is another gateway's room now, which answers for everything.
     pub fn give_up(&mut self, usage: &mut MemoryUse, now: Instant) -> usize {
-        for (_, command) in self.waiting.drain(..) {
-            self.memory.remember(command, usage, now);
+        for (lane, command) in self.waiting.drain(..) {
+            self.memory.remember(lane, command, usage, now);
         }
         self.role = RoomRole::Deputy;
         self.given_up = self.term;
@@ -122,7 +128,8 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
         self.term += 1;
         self.revision = revision;
         self.awaits = [true; 2];
-        self.waits_for_marker = arrival == Arrival::Moved;
+        self.waits_for_marker = arrival != Arrival::TakenOver;
+        self.arrival = arrival;
         self.marker_due = Some(arrival);
         self.marker_sent = None;
         self.released = None;

@@ -52,6 +52,8 @@ pub enum Act<C, R> {
     CarryOut(C, Term),
     /// A dead owner may have carried it out.
     Settle(C, Term),
+    /// A dead owner may have carried it out, and the new one has not heard it.
+    SettleForOther(C),
     /// Hand it to the new owner.
     PassOn(C),
     /// Too many wait.
@@ -137,13 +139,18 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         }
     }
 
-    /// It is the owner at once: the former one is dead, or there was none. What is remembered is settled.
-    pub fn take_over(&mut self, room: &Arc<str>, revision: Revision) {
+    /// It is the owner at once: the former one is dead, or there was none. What is remembered is settled. If it has
+    /// not heard the room (`is_heard`), it is the owner from its marker on, and its deputy settles.
+    pub fn take_over(&mut self, room: &Arc<str>, revision: Revision, is_heard: bool) {
         let entry = self.rooms.entry(room.clone());
         let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
         let was_owner = heard.role == RoomRole::Owner && !heard.waits_for_marker;
         if !was_owner {
-            heard.own_as(Arrival::TakenOver, revision);
+            let arrival = match is_heard || !heard.memory.is_empty() {
+                true => Arrival::TakenOver,
+                false => Arrival::TakenOverUnheard,
+            };
+            heard.own_as(arrival, revision);
             self.unmarked.insert(room.clone());
         }
         let term = heard.term;
@@ -211,8 +218,8 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         let Some(heard) = self.rooms.get_mut(room) else {
             return;
         };
-        for (_, command) in heard.waiting.drain(..) {
-            heard.memory.remember(command, &mut self.usage, now);
+        for (lane, command) in heard.waiting.drain(..) {
+            heard.memory.remember(lane, command, &mut self.usage, now);
         }
         heard.role = RoomRole::Lost;
         heard.marker_due = None;
@@ -231,13 +238,13 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         let is_before = heard.waits_for_marker && heard.awaits[at];
         match heard.role {
             RoomRole::Owner | RoomRole::Leaving if is_before => {
-                heard.memory.remember(command, &mut self.usage, now);
+                heard.memory.remember(lane, command, &mut self.usage, now);
             }
             RoomRole::Deputy | RoomRole::Lost => {
-                heard.memory.remember(command, &mut self.usage, now);
+                heard.memory.remember(lane, command, &mut self.usage, now);
             }
             RoomRole::Leaving if heard.passed[at] => {
-                heard.memory.remember(command, &mut self.usage, now);
+                heard.memory.remember(lane, command, &mut self.usage, now);
             }
             RoomRole::Leaving if heard.is_released_for(MARKER_TIMEOUT, now) => {
                 let held = heard.waiting.drain(..);
@@ -296,6 +303,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             return;
         }
         match (heard.role, arrival) {
+            (RoomRole::Deputy, Arrival::TakenOverUnheard) => self.settle_for_other(room, lane),
             (RoomRole::Deputy, _) => {}
             (RoomRole::Leaving, Arrival::Moved) => {
                 heard.passed[at] = true;
@@ -303,13 +311,25 @@ impl<C: HeardCommand, R> Hearing<C, R> {
                     self.leave(room);
                 }
             }
-            (RoomRole::Owner | RoomRole::Lost, _) | (RoomRole::Leaving, Arrival::TakenOver) => {
+            (RoomRole::Owner | RoomRole::Lost, _) | (RoomRole::Leaving, _) => {
                 let is_deaf = heard.after_leaving == AfterLeaving::Deaf;
                 self.dropped_results += heard.give_up(&mut self.usage, now);
+                if arrival == Arrival::TakenOverUnheard {
+                    self.settle_for_other(room, lane);
+                }
                 if is_deaf {
                     self.remove(room);
                 }
             }
+        }
+    }
+
+    /// The new owner has not heard what came before its marker in this lane.
+    fn settle_for_other(&mut self, room: &str, lane: Lane) {
+        if let Some(heard) = self.rooms.get_mut(room) {
+            let remembered = heard.memory.take_lane(lane, &mut self.usage).into_iter();
+            let settle = remembered.map(|it| Act::SettleForOther(it.command));
+            self.acts.extend(settle);
         }
     }
 
@@ -481,10 +501,8 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         for (room, heard) in &mut self.rooms {
             if heard.marker_sent.take().is_some() && heard.awaits != [false; 2] {
                 heard.awaits = [true; 2];
-                heard.marker_due = Some(match heard.waits_for_marker {
-                    true => Arrival::Moved,
-                    false => Arrival::TakenOver,
-                });
+                heard.marker_due = Some(heard.arrival);
+                heard.waits_for_marker = heard.arrival != Arrival::TakenOver;
                 self.unmarked.insert(room.clone());
             }
         }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::heard_room::Lane;
+
 /// Of each room: as many as its queue takes.
 const ROOM_COMMANDS: usize = 64;
 /// Of all rooms.
@@ -39,6 +41,7 @@ pub trait HeardCommand {
 /// A command that was heard.
 #[derive(Debug)]
 pub struct RememberedCommand<C> {
+    lane: Lane,
     /// The command; without payload if there were too many.
     pub command: C,
     /// When it was heard.
@@ -92,7 +95,7 @@ impl<C: HeardCommand> Default for Memory<C> {
 
 impl<C: HeardCommand> Memory<C> {
     /// Remembers a command, unless its result came before.
-    pub fn remember(&mut self, mut command: C, usage: &mut MemoryUse, now: Instant) {
+    pub fn remember(&mut self, lane: Lane, mut command: C, usage: &mut MemoryUse, now: Instant) {
         let id = command.id();
         if let Some(position) = self.early.iter().position(|(early, _)| *early == id) {
             self.early.remove(position);
@@ -114,6 +117,7 @@ impl<C: HeardCommand> Memory<C> {
             return;
         }
         self.commands.push_back(RememberedCommand {
+            lane,
             command,
             heard: now,
             size,
@@ -173,6 +177,27 @@ impl<C: HeardCommand> Memory<C> {
         taken
     }
 
+    /// Takes those of one lane.
+    pub fn take_lane(
+        &mut self,
+        lane: Lane,
+        usage: &mut MemoryUse,
+    ) -> VecDeque<RememberedCommand<C>> {
+        let all = std::mem::take(&mut self.commands);
+        let (taken, rest): (VecDeque<_>, VecDeque<_>) =
+            all.into_iter().partition(|it| it.lane == lane);
+        self.commands = rest;
+        for command in &taken {
+            usage.freed(command);
+        }
+        taken
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
     /// Forgets all.
     pub fn clear(&mut self, usage: &mut MemoryUse) {
         self.take(usage);
@@ -211,7 +236,12 @@ mod tests {
         let (mut memory, mut usage, now) =
             (Memory::default(), MemoryUse::default(), Instant::now());
         for number in [1, 2, 1, 3] {
-            memory.remember(Numbered(number, Some(10)), &mut usage, now);
+            memory.remember(
+                Lane::AtLeastOnce,
+                Numbered(number, Some(10)),
+                &mut usage,
+                now,
+            );
         }
         memory.forget(1, &mut usage, now);
         assert_eq!(memory.ids(), [2, 1, 3]);
@@ -225,11 +255,16 @@ mod tests {
         let (mut memory, mut usage, now) =
             (Memory::default(), MemoryUse::default(), Instant::now());
         memory.forget(1, &mut usage, now);
-        memory.remember(Numbered(1, Some(1)), &mut usage, now);
+        memory.remember(Lane::AtLeastOnce, Numbered(1, Some(1)), &mut usage, now);
         assert!(memory.ids().is_empty());
         memory.forget(2, &mut usage, now);
         memory.expire(&mut usage, now + EARLY_RESULT);
-        memory.remember(Numbered(2, Some(1)), &mut usage, now + EARLY_RESULT);
+        memory.remember(
+            Lane::AtLeastOnce,
+            Numbered(2, Some(1)),
+            &mut usage,
+            now + EARLY_RESULT,
+        );
         assert_eq!(memory.ids(), [2]);
         memory.expire(&mut usage, now + EARLY_RESULT + LONGEST_COMMAND);
         assert!(memory.ids().is_empty() && usage.commands() == 0);
@@ -240,14 +275,24 @@ mod tests {
         let (mut memory, mut usage, now) =
             (Memory::default(), MemoryUse::default(), Instant::now());
         for number in 0..200 {
-            memory.remember(Numbered(number, Some(1)), &mut usage, now);
+            memory.remember(
+                Lane::AtLeastOnce,
+                Numbered(number, Some(1)),
+                &mut usage,
+                now,
+            );
         }
         let kept = memory.take(&mut usage);
         let whole = kept.iter().filter(|it| it.command.1.is_some()).count();
         assert_eq!((whole, kept.len(), usage.forgotten), (64, 128, 72));
         assert_eq!(usage.commands(), 0);
         // A payload that is too large for all together.
-        memory.remember(Numbered(1, Some(ALL_BYTES + 1)), &mut usage, now);
+        memory.remember(
+            Lane::AtLeastOnce,
+            Numbered(1, Some(ALL_BYTES + 1)),
+            &mut usage,
+            now,
+        );
         assert_eq!(memory.take(&mut usage)[0].command.1, None);
     }
 }

@@ -89,6 +89,7 @@ pub fn marker(arrival: Arrival, revision: Revision, rooms: &[Arc<str>]) -> Strin
     let how = match arrival {
         Arrival::Moved => "moved",
         Arrival::TakenOver => "taken_over",
+        Arrival::TakenOverUnheard => "taken_over_unheard",
     };
     json!({"how": how, "revision": revision, "rooms": rooms}).to_string()
 }
@@ -99,6 +100,7 @@ pub fn read_marker(payload: &[u8]) -> Option<Marker> {
     let arrival = match marker["how"].as_str()? {
         "moved" => Arrival::Moved,
         "taken_over" => Arrival::TakenOver,
+        "taken_over_unheard" => Arrival::TakenOverUnheard,
         _ => return None,
     };
     let rooms = marker["rooms"].as_array()?.iter();
@@ -175,7 +177,11 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nonsense_is_not() {
         let rooms: Vec<Arc<str>> = vec!["1".into(), "hall".into()];
-        for arrival in [Arrival::Moved, Arrival::TakenOver] {
+        for arrival in [
+            Arrival::Moved,
+            Arrival::TakenOver,
+            Arrival::TakenOverUnheard,
+        ] {
             let text = marker(arrival, 7, &rooms);
             let read = Marker {
                 arrival,

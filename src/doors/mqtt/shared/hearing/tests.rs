@@ -80,7 +80,7 @@ impl Model {
             carried_out: BTreeMap::new(),
             answered: BTreeMap::new(),
         };
-        model.gateways[0].hearing.take_over(&room(), 1);
+        model.gateways[0].hearing.take_over(&room(), 1, true);
         model.gateways[0].subscribed = true;
         model.markers(0);
         model.drain();
@@ -138,7 +138,7 @@ impl Model {
                     self.answer(id);
                 }
                 // Whether it is carried out again is another question; it is answered.
-                Act::Settle(Numbered(id), _) => self.answer(id),
+                Act::Settle(Numbered(id), _) | Act::SettleForOther(Numbered(id)) => self.answer(id),
                 Act::Publish(id) => self.answer(id),
                 Act::TooMany(_) | Act::NoOwner(_) => panic!("{act:?}"),
             }
@@ -259,7 +259,9 @@ impl Model {
         let other = 1 - dead;
         self.revision += 1;
         let revision = self.revision;
-        self.gateways[other].hearing.take_over(&room(), revision);
+        self.gateways[other]
+            .hearing
+            .take_over(&room(), revision, true);
         self.act(other);
         self.markers(other);
         self.drain();
@@ -327,7 +329,7 @@ proptest! {
 
 fn owner() -> (TestHearing, Instant) {
     let (mut hearing, now) = (TestHearing::default(), Instant::now());
-    hearing.take_over(&room(), 1);
+    hearing.take_over(&room(), 1, true);
     hearing.markers(|_| true, now);
     for lane in LANES {
         hearing.own_marker(ROOM, lane);
@@ -406,7 +408,7 @@ fn a_room_that_nobody_takes_is_answered_by_the_one_that_lost_it() {
     ];
     assert_eq!(acts(&mut hearing), expected);
     // It gets the room back.
-    hearing.take_over(&room(), 1);
+    hearing.take_over(&room(), 1, true);
     hearing.command(ROOM, lane, Numbered(4), true, now);
     assert_eq!(acts(&mut hearing), [Act::CarryOut(Numbered(4), 2)]);
 }
@@ -512,9 +514,9 @@ fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
         new.command(ROOM, LANES[0], Numbered(1), true, now);
         assert_eq!(acts(&mut new), [Act::CarryOut(Numbered(1), 1)]);
         // That of a later one does, also before its own has come back.
-        new.take_over(&room(), 4);
+        new.take_over(&room(), 4, true);
         new.lose(ROOM, now);
-        new.take_over(&room(), 4);
+        new.take_over(&room(), 4, true);
         new.others_marker(ROOM, LANES[0], (arrival, 3), now);
         assert_eq!(new.role(ROOM), Some(RoomRole::Owner));
         new.others_marker(ROOM, LANES[0], (arrival, 5), now);
@@ -525,7 +527,7 @@ fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
 #[test]
 fn a_room_that_has_left_gets_no_marker_any_more() {
     let (mut hearing, now) = (TestHearing::default(), Instant::now());
-    hearing.take_over(&room(), 1);
+    hearing.take_over(&room(), 1, true);
     // The broker was slow to let it hear the room, and it has to go again.
     assert!(hearing.markers(|_| false, now).is_empty());
     hearing.hold(ROOM);
@@ -543,4 +545,44 @@ fn states_are_the_next_owners_from_the_release_on() {
     hearing.released(ROOM, now);
     assert!(!hearing.publishes_states(ROOM));
     assert_eq!(hearing.role(ROOM), Some(RoomRole::Leaving));
+}
+
+#[test]
+fn a_deputy_settles_for_an_owner_that_has_not_heard_the_room() {
+    let (mut new, now) = (TestHearing::default(), Instant::now());
+    let mut deputy = TestHearing::default();
+    deputy.deputize(&room(), now);
+    for (number, lane) in (1..).zip(LANES) {
+        deputy.command(ROOM, lane, Numbered(number), true, now);
+    }
+    new.take_over(&room(), 2, false);
+    let says = (Arrival::TakenOverUnheard, 2);
+    assert_eq!(
+        new.markers(|_| true, now).into_keys().collect::<Vec<_>>(),
+        [says]
+    );
+    // Between its subscription and its marker both hear a command.
+    for hearing in [&mut new, &mut deputy] {
+        hearing.command(ROOM, LANES[0], Numbered(3), true, now);
+    }
+    deputy.others_marker(ROOM, LANES[0], says, now);
+    let settled = [1, 3].map(|number| Act::SettleForOther(Numbered(number)));
+    assert_eq!(acts(&mut deputy), settled);
+    deputy.others_marker(ROOM, LANES[1], says, now);
+    assert_eq!(acts(&mut deputy), [Act::SettleForOther(Numbered(2))]);
+    for lane in LANES {
+        new.own_marker(ROOM, lane);
+    }
+    new.command(ROOM, LANES[0], Numbered(4), true, now);
+    assert_eq!(acts(&mut new), [Act::CarryOut(Numbered(4), 1)]);
+    // On the next connection the marker says the same, if it has not come back.
+    let mut other = TestHearing::default();
+    other.take_over(&room(), 3, false);
+    other.markers(|_| true, now);
+    other.disconnected();
+    let again = (Arrival::TakenOverUnheard, 3);
+    assert_eq!(
+        other.markers(|_| true, now).into_keys().collect::<Vec<_>>(),
+        [again]
+    );
 }
