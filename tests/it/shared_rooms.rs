@@ -283,6 +283,16 @@ async fn while_rooms_move_each_command_is_carried_out_and_answered_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deputy_settles_what_a_dead_owner_has_left() {
+    an_owner_dies(false).await;
+}
+
+/// It takes its room itself, and has not heard what came meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deputy_settles_for_an_owner_that_is_started_again_at_once() {
+    an_owner_dies(true).await;
+}
+
+async fn an_owner_dies(starts_again: bool) {
     if mosquitto().is_none() {
         return;
     }
@@ -326,7 +336,17 @@ async fn a_deputy_settles_what_a_dead_owner_has_left() {
     std::mem::forget(replies);
     owner.kill();
     client.expect("gateway/gw-1/availability", "offline").await;
-    deputy.take_over(&one).await;
+    let again = starts_again.then(|| Member::start(broker.port, "gw-1"));
+    match &again {
+        None => deputy.take_over(&one).await,
+        Some(again) => {
+            again.connected().await;
+            // For a moment it is a deputy.
+            again.deputize(&one).await;
+            again.shared.take_back(&one, next_revision());
+            soon("the rooms are its own", again.shared.established(&one)).await;
+        }
+    }
     send(7, "audio/volume/set", "17", None).await;
     client
         .until("an answer for each", |client| answers(client).len() == 7)
@@ -334,9 +354,11 @@ async fn a_deputy_settles_what_a_dead_owner_has_left() {
     sleep(Duration::from_millis(300)).await;
     let answers = answers(&client);
     assert!(answers.values().all(|times| *times == 1), "{answers:?}");
-    let carried_out: Vec<_> = (deputy.devices.carried_out.lock().unwrap())
-        .keys()
-        .cloned()
+    let carried_out: BTreeSet<_> = [Some(&deputy), again.as_ref()]
+        .into_iter()
+        .flatten()
+        .flat_map(|member| member.devices.carried_out.lock().unwrap().clone())
+        .map(|(what, _)| what)
         .collect();
     let expected = [
         "audio/volume/set 13",
@@ -344,11 +366,13 @@ async fn a_deputy_settles_what_a_dead_owner_has_left() {
         "audio/volume/set 17",
         "no/such/command ",
     ];
-    assert_eq!(carried_out, expected);
+    assert_eq!(carried_out, expected.map(str::to_owned).into());
     let unknown = client.message("room/1/audio/volume/up/result").await;
     let unknown: Value = serde_json::from_slice(&unknown.payload).unwrap();
     assert_eq!(unknown["error"]["code"], "outcome_unknown", "{unknown}");
-    deputy.kill();
+    for member in [Some(deputy), again].into_iter().flatten() {
+        member.kill();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -162,6 +162,7 @@ impl Follower {
 
     async fn gained(&mut self, shards: Vec<GainedShard>) {
         let (mut moved, mut taken_over, mut new) = (Vec::new(), Vec::new(), Vec::new());
+        let mut taken_back = Vec::new();
         let is_dead = |gained: &&GainedShard| matches!(gained.predecessor, Predecessor::Dead(_));
         let after_death = shards.iter().filter(is_dead).count();
         let telemetry = self.status.telemetry();
@@ -174,6 +175,9 @@ impl Follower {
             memory.revision = gained.revision;
             let rooms = self.placed.rooms_of(shard);
             match &gained.predecessor {
+                Predecessor::Dead(owner) if owner.name == gained.owner.name => {
+                    taken_back.extend(rooms);
+                }
                 Predecessor::Dead(_) => taken_over.extend(rooms),
                 Predecessor::HandedOver => moved.extend(rooms),
                 Predecessor::None => new.extend(rooms),
@@ -184,7 +188,8 @@ impl Follower {
             self.placed.starting(gained.held, gained.fence.clone());
         }
         // What is left of an earlier time was true then.
-        for room in moved.iter().chain(&taken_over).chain(&new) {
+        let all = [&moved, &taken_over, &taken_back, &new];
+        for room in all.into_iter().flatten() {
             self.store.take_room_quietly(room);
             self.unowned.remove(room);
         }
@@ -196,11 +201,13 @@ impl Follower {
             let revision = shards.iter().map(|gained| gained.revision).max();
             let revision = revision.unwrap_or_default();
             shared.take_over(&taken_over, revision);
+            shared.take_back(&taken_back, revision);
             shared.begin(&new, revision);
             shared.move_in(&moved, revision);
         }
         for (rooms, arrival) in [
             (&taken_over, Arrival::FromAnother),
+            (&taken_back, Arrival::FromAnother),
             (&moved, Arrival::FromAnother),
             (&new, Arrival::FromNobody),
         ] {

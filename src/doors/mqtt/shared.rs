@@ -181,8 +181,15 @@ impl SharedRooms {
     /// `revision` is greater than that of every earlier owner of these rooms.
     pub fn take_over<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
         self.change(rooms, |inner, room| {
-            let is_heard = inner.filters.is_granted(room);
-            inner.hearing.take_over(room, revision, is_heard);
+            inner.hearing.take_over(room, revision, true);
+        });
+    }
+
+    /// These rooms were this gateway's before its process was started again, and nobody has taken them in between: it
+    /// has not heard their commands of that time, but their deputies have. `revision` as for [`SharedRooms::take_over`].
+    pub fn take_back<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
+        self.change(rooms, |inner, room| {
+            inner.hearing.take_over(room, revision, false);
         });
     }
 

@@ -146,12 +146,15 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
         let was_owner = heard.role == RoomRole::Owner && !heard.waits_for_marker;
         if !was_owner {
-            let arrival = match is_heard || !heard.memory.is_empty() {
+            let arrival = match is_heard {
                 true => Arrival::TakenOver,
                 false => Arrival::TakenOverUnheard,
             };
             heard.own_as(arrival, revision);
             self.unmarked.insert(room.clone());
+        }
+        if !is_heard {
+            return;
         }
         let term = heard.term;
         for remembered in heard.memory.take(&mut self.usage) {

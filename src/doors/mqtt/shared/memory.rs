@@ -193,11 +193,6 @@ impl<C: HeardCommand> Memory<C> {
         taken
     }
 
-    /// Whether nothing is remembered.
-    pub fn is_empty(&self) -> bool {
-        self.commands.is_empty()
-    }
-
     /// Forgets all.
     pub fn clear(&mut self, usage: &mut MemoryUse) {
         self.take(usage);
