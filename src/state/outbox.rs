@@ -196,7 +196,11 @@ impl<R: OutboxReply> Queue<R> {
                 continue;
             };
             let item = queue.items.pop_front()?;
-            queue.urgent -= usize::from(item.is_urgent());
+            if item.is_urgent() {
+                queue.urgent -= 1;
+                // By turns: a room with many results does not stand before the others.
+                self.urgent.rotate_left(1);
+            }
             self.taken(&item);
             return Some(item);
         }
@@ -510,6 +514,16 @@ mod tests {
         assert_eq!(outbox.len(), expected.len());
         assert_eq!(order(&outbox), expected);
         assert!(outbox.is_empty() && outbox.lock().rooms.is_empty());
+    }
+
+    #[test]
+    fn results_of_a_flooded_room_take_turns_with_others() {
+        let outbox = Outbox::default();
+        for number in 0..3 {
+            outbox.push_reply(RoomReply("1", number));
+        }
+        outbox.push_reply(RoomReply("2", 9));
+        assert_eq!(order(&outbox), ["1 0", "2 9", "1 1", "1 2"]);
     }
 
     #[test]

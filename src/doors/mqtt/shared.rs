@@ -169,9 +169,7 @@ impl SharedRooms {
 
     /// These rooms are this gateway's from now on: nobody had them. `revision` as for [`SharedRooms::take_over`].
     pub fn begin<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| {
-            inner.hearing.take_over(room, revision, true)
-        });
+        self.change(rooms, |inner, room| inner.hearing.begin(room, revision));
     }
 
     /// These rooms are this gateway's from now on: their owner is dead and may not touch their
@@ -180,17 +178,13 @@ impl SharedRooms {
     ///
     /// `revision` is greater than that of every earlier owner of these rooms.
     pub fn take_over<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| {
-            inner.hearing.take_over(room, revision, true);
-        });
+        self.change(rooms, |inner, room| inner.hearing.take_over(room, revision));
     }
 
     /// These rooms were this gateway's before its process was started again, and nobody has taken them in between: it
     /// has not heard their commands of that time, but their deputies have. `revision` as for [`SharedRooms::take_over`].
     pub fn take_back<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| {
-            inner.hearing.take_over(room, revision, false);
-        });
+        self.change(rooms, |inner, room| inner.hearing.take_back(room, revision));
     }
 
     /// These rooms are this gateway's from its marker on: their owner has released them. They should be granted

@@ -66,6 +66,8 @@ pub struct HeardRoom<C: HeardCommand, R> {
     pub waits_for_marker: bool,
     /// How this gateway came by the room last.
     pub arrival: Arrival,
+    /// What comes before the own marker may have been carried out by the dead owner.
+    pub settles: bool,
     pub marker_due: Option<Arrival>,
     pub marker_sent: Option<Instant>,
     /// By lane: the next owner's marker has come.
@@ -90,6 +92,7 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
             awaits: [false; 2],
             waits_for_marker: false,
             arrival: Arrival::TakenOver,
+            settles: false,
             marker_due: None,
             marker_sent: None,
             passed: [false; 2],
@@ -130,6 +133,7 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
         self.awaits = [true; 2];
         self.waits_for_marker = arrival != Arrival::TakenOver;
         self.arrival = arrival;
+        self.settles = false;
         self.marker_due = Some(arrival);
         self.marker_sent = None;
         self.released = None;

@@ -139,21 +139,34 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         }
     }
 
-    /// It is the owner at once: the former one is dead, or there was none. What is remembered is settled. If it has
-    /// not heard the room (`is_heard`), it is the owner from its marker on, and its deputy settles.
-    pub fn take_over(&mut self, room: &Arc<str>, revision: Revision, is_heard: bool) {
+    /// It is the owner at once: nobody had the room.
+    pub fn begin(&mut self, room: &Arc<str>, revision: Revision) {
+        self.take(room, revision, Arrival::TakenOver);
+    }
+
+    /// It is the owner at once: the former one is dead. What is remembered is settled, and so is what the broker
+    /// still has for this gateway before its own marker.
+    pub fn take_over(&mut self, room: &Arc<str>, revision: Revision) {
+        self.take(room, revision, Arrival::TakenOver);
+        if let Some(heard) = self.rooms.get_mut(room) {
+            heard.settles = true;
+        }
+    }
+
+    /// It is the owner from its marker on: it was the owner before its process was started again. Its deputy settles.
+    pub fn take_back(&mut self, room: &Arc<str>, revision: Revision) {
+        self.take(room, revision, Arrival::TakenOverUnheard);
+    }
+
+    fn take(&mut self, room: &Arc<str>, revision: Revision, arrival: Arrival) {
         let entry = self.rooms.entry(room.clone());
         let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
         let was_owner = heard.role == RoomRole::Owner && !heard.waits_for_marker;
         if !was_owner {
-            let arrival = match is_heard {
-                true => Arrival::TakenOver,
-                false => Arrival::TakenOverUnheard,
-            };
             heard.own_as(arrival, revision);
             self.unmarked.insert(room.clone());
         }
-        if !is_heard {
+        if arrival == Arrival::TakenOverUnheard {
             return;
         }
         let term = heard.term;
@@ -254,6 +267,9 @@ impl<C: HeardCommand, R> Hearing<C, R> {
                 let pass_on = held.map(|(_, command)| Act::PassOn(command));
                 self.acts.extend(pass_on);
                 self.acts.push_back(Act::PassOn(command));
+            }
+            RoomRole::Owner if heard.settles && heard.awaits[at] => {
+                self.acts.push_back(Act::Settle(command, term));
             }
             RoomRole::Owner if is_open => {
                 let waiting = heard.waiting.drain(..);

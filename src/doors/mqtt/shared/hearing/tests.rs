@@ -80,7 +80,7 @@ impl Model {
             carried_out: BTreeMap::new(),
             answered: BTreeMap::new(),
         };
-        model.gateways[0].hearing.take_over(&room(), 1, true);
+        model.gateways[0].hearing.begin(&room(), 1);
         model.gateways[0].subscribed = true;
         model.markers(0);
         model.drain();
@@ -259,9 +259,7 @@ impl Model {
         let other = 1 - dead;
         self.revision += 1;
         let revision = self.revision;
-        self.gateways[other]
-            .hearing
-            .take_over(&room(), revision, true);
+        self.gateways[other].hearing.take_over(&room(), revision);
         self.act(other);
         self.markers(other);
         self.drain();
@@ -329,7 +327,7 @@ proptest! {
 
 fn owner() -> (TestHearing, Instant) {
     let (mut hearing, now) = (TestHearing::default(), Instant::now());
-    hearing.take_over(&room(), 1, true);
+    hearing.begin(&room(), 1);
     hearing.markers(|_| true, now);
     for lane in LANES {
         hearing.own_marker(ROOM, lane);
@@ -408,7 +406,7 @@ fn a_room_that_nobody_takes_is_answered_by_the_one_that_lost_it() {
     ];
     assert_eq!(acts(&mut hearing), expected);
     // It gets the room back.
-    hearing.take_over(&room(), 1, true);
+    hearing.begin(&room(), 2);
     hearing.command(ROOM, lane, Numbered(4), true, now);
     assert_eq!(acts(&mut hearing), [Act::CarryOut(Numbered(4), 2)]);
 }
@@ -514,9 +512,9 @@ fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
         new.command(ROOM, LANES[0], Numbered(1), true, now);
         assert_eq!(acts(&mut new), [Act::CarryOut(Numbered(1), 1)]);
         // That of a later one does, also before its own has come back.
-        new.take_over(&room(), 4, true);
+        new.take_over(&room(), 4);
         new.lose(ROOM, now);
-        new.take_over(&room(), 4, true);
+        new.take_over(&room(), 4);
         new.others_marker(ROOM, LANES[0], (arrival, 3), now);
         assert_eq!(new.role(ROOM), Some(RoomRole::Owner));
         new.others_marker(ROOM, LANES[0], (arrival, 5), now);
@@ -527,7 +525,7 @@ fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
 #[test]
 fn a_room_that_has_left_gets_no_marker_any_more() {
     let (mut hearing, now) = (TestHearing::default(), Instant::now());
-    hearing.take_over(&room(), 1, true);
+    hearing.take_over(&room(), 1);
     // The broker was slow to let it hear the room, and it has to go again.
     assert!(hearing.markers(|_| false, now).is_empty());
     hearing.hold(ROOM);
@@ -555,7 +553,7 @@ fn a_deputy_settles_for_an_owner_that_has_not_heard_the_room() {
     for (number, lane) in (1..).zip(LANES) {
         deputy.command(ROOM, lane, Numbered(number), true, now);
     }
-    new.take_over(&room(), 2, false);
+    new.take_back(&room(), 2);
     let says = (Arrival::TakenOverUnheard, 2);
     assert_eq!(
         new.markers(|_| true, now).into_keys().collect::<Vec<_>>(),
@@ -577,7 +575,7 @@ fn a_deputy_settles_for_an_owner_that_has_not_heard_the_room() {
     assert_eq!(acts(&mut new), [Act::CarryOut(Numbered(4), 1)]);
     // On the next connection the marker says the same, if it has not come back.
     let mut other = TestHearing::default();
-    other.take_over(&room(), 3, false);
+    other.take_back(&room(), 3);
     other.markers(|_| true, now);
     other.disconnected();
     let again = (Arrival::TakenOverUnheard, 3);
@@ -585,4 +583,18 @@ fn a_deputy_settles_for_an_owner_that_has_not_heard_the_room() {
         other.markers(|_| true, now).into_keys().collect::<Vec<_>>(),
         [again]
     );
+}
+
+#[test]
+fn what_the_broker_has_late_for_a_new_owner_may_have_been_carried_out_by_the_dead_one() {
+    let (mut new, now) = (TestHearing::default(), Instant::now());
+    new.deputize(&room(), now);
+    // Its path to the broker stood still when the owner died.
+    new.take_over(&room(), 2);
+    new.markers(|_| true, now);
+    new.command(ROOM, LANES[1], Numbered(1), true, now);
+    assert_eq!(acts(&mut new), [Act::Settle(Numbered(1), 1)]);
+    new.own_marker(ROOM, LANES[1]);
+    new.command(ROOM, LANES[1], Numbered(2), true, now);
+    assert_eq!(acts(&mut new), [Act::CarryOut(Numbered(2), 1)]);
 }
