@@ -328,8 +328,8 @@ impl Connection {
 
     /// The gateway is ready when commands can arrive and the broker acknowledges what it gets.
     fn check_ready(&mut self, session: &mut BrokerSession) {
-        let is_ready = session.is_acknowledged && self.has_commands(session);
-        if is_ready && !std::mem::replace(&mut session.is_ready, true) {
+        if !session.is_ready && session.is_acknowledged && self.has_commands(session) {
+            session.is_ready = true;
             self.backoff.connected();
             self.context.telemetry.broker_connected();
             self.context.connected.send_replace(true);

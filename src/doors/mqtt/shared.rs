@@ -334,11 +334,12 @@ impl SharedRooms {
         self.grants.send_replace(());
     }
 
-    /// Whether the commands of every own room arrive.
+    /// Whether the commands of every own room arrive. Asked for each packet, so it looks at no room that is heard.
     pub(super) fn hears_own_rooms(&self) -> bool {
         let inner = self.lock();
-        let mut own = (inner.hearing.roles()).filter(|(_, role)| *role == RoomRole::Owner);
-        inner.filters.is_settled() && own.all(|(room, _)| inner.filters.is_granted(room))
+        let is_own = |room| inner.hearing.role(room) == Some(RoomRole::Owner);
+        // What is neither asked for nor refused is granted.
+        inner.filters.is_settled() && !inner.filters.refused().any(is_own)
     }
 
     /// Whether this gateway publishes the states of this room.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::hearing::{RoomRole, Term};
+use super::hearing::{Act, RoomRole, Term};
 use super::memory::{HeardCommand, Memory, MemoryUse};
 
 /// The messages that the broker keeps in order with each other.
@@ -36,7 +36,10 @@ pub type Revision = u64;
 pub enum Arrival {
     /// The former owner has handed it over, and answers for the commands before the marker.
     Moved,
-    /// The former owner is dead. The new one has settled what it remembered.
+    /// Nobody had it.
+    Begun,
+    /// The former owner is dead. The new one has settled what it remembered, and settles what the broker still has for
+    /// it before its marker.
     TakenOver,
     /// The former owner is dead, and the new one had not heard the room: its process was started a moment ago.
     /// Whoever remembers commands before the marker settles them.
@@ -62,13 +65,9 @@ pub struct HeardRoom<C: HeardCommand, R> {
     pub given_up: Term,
     /// By lane: this gateway's own marker has not come back.
     pub awaits: [bool; 2],
-    /// What comes before the own marker is the former owner's.
-    pub waits_for_marker: bool,
     /// How this gateway came by the room last.
     pub arrival: Arrival,
-    /// What comes before the own marker may have been carried out by the dead owner.
-    pub settles: bool,
-    pub marker_due: Option<Arrival>,
+    pub is_marker_due: bool,
     pub marker_sent: Option<Instant>,
     /// By lane: the next owner's marker has come.
     pub passed: [bool; 2],
@@ -90,10 +89,8 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
             revision: 0,
             given_up: 0,
             awaits: [false; 2],
-            waits_for_marker: false,
-            arrival: Arrival::TakenOver,
-            settles: false,
-            marker_due: None,
+            arrival: Arrival::Begun,
+            is_marker_due: false,
             marker_sent: None,
             passed: [false; 2],
             released: None,
@@ -110,6 +107,32 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
             .is_some_and(|since| now.duration_since(since) >= time)
     }
 
+    /// Whether what comes in this lane is the former owner's, until the own marker comes.
+    pub fn is_before_marker(&self, lane: Lane) -> bool {
+        let began_before = matches!(self.arrival, Arrival::Begun | Arrival::TakenOver);
+        !began_before && self.awaits[lane.index()]
+    }
+
+    /// The commands that waited, to be carried out.
+    pub fn begin_waiting(&mut self) -> impl Iterator<Item = Act<C, R>> {
+        let term = self.term;
+        let waiting = self.waiting.drain(..);
+        waiting.map(move |(_, command)| Act::CarryOut(command, term))
+    }
+
+    /// The commands that waited, for the next owner.
+    pub fn pass_on_waiting(&mut self) -> impl Iterator<Item = Act<C, R>> {
+        let waiting = self.waiting.drain(..);
+        waiting.map(|(_, command)| Act::PassOn(command))
+    }
+
+    /// The results that waited: they are this gateway's to give.
+    pub fn publish_parked(&mut self) -> impl Iterator<Item = Act<C, R>> {
+        self.parked
+            .drain(..)
+            .map(|(_, result)| Act::Publish(result))
+    }
+
     /// It is another gateway's room now, which answers for everything.
     pub fn give_up(&mut self, usage: &mut MemoryUse, now: Instant) -> usize {
         for (lane, command) in self.waiting.drain(..) {
@@ -117,10 +140,9 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
         }
         self.role = RoomRole::Deputy;
         self.given_up = self.term;
-        self.marker_due = None;
+        self.is_marker_due = false;
         self.marker_sent = None;
         self.awaits = [false; 2];
-        self.waits_for_marker = false;
         let dropped = self.parked.len();
         self.parked.clear();
         dropped
@@ -131,10 +153,8 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
         self.term += 1;
         self.revision = revision;
         self.awaits = [true; 2];
-        self.waits_for_marker = arrival != Arrival::TakenOver;
         self.arrival = arrival;
-        self.settles = false;
-        self.marker_due = Some(arrival);
+        self.is_marker_due = true;
         self.marker_sent = None;
         self.released = None;
     }

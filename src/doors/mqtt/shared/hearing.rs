@@ -141,16 +141,13 @@ impl<C: HeardCommand, R> Hearing<C, R> {
 
     /// It is the owner at once: nobody had the room.
     pub fn begin(&mut self, room: &Arc<str>, revision: Revision) {
-        self.take(room, revision, Arrival::TakenOver);
+        self.take(room, revision, Arrival::Begun);
     }
 
     /// It is the owner at once: the former one is dead. What is remembered is settled, and so is what the broker
     /// still has for this gateway before its own marker.
     pub fn take_over(&mut self, room: &Arc<str>, revision: Revision) {
         self.take(room, revision, Arrival::TakenOver);
-        if let Some(heard) = self.rooms.get_mut(room) {
-            heard.settles = true;
-        }
     }
 
     /// It is the owner from its marker on: it was the owner before its process was started again. Its deputy settles.
@@ -161,10 +158,14 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     fn take(&mut self, room: &Arc<str>, revision: Revision, arrival: Arrival) {
         let entry = self.rooms.entry(room.clone());
         let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
-        let was_owner = heard.role == RoomRole::Owner && !heard.waits_for_marker;
+        let is_before =
+            heard.is_before_marker(Lane::AtMostOnce) || heard.is_before_marker(Lane::AtLeastOnce);
+        let was_owner = heard.role == RoomRole::Owner && !is_before;
         if !was_owner {
             heard.own_as(arrival, revision);
             self.unmarked.insert(room.clone());
+        } else if arrival == Arrival::TakenOver {
+            heard.arrival = arrival;
         }
         if arrival == Arrival::TakenOverUnheard {
             return;
@@ -174,9 +175,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             self.acts.push_back(Act::Settle(remembered.command, term));
         }
         if !was_owner {
-            let waiting = heard.waiting.drain(..);
-            let begin = waiting.map(|(_, command)| Act::CarryOut(command, term));
-            self.acts.extend(begin);
+            self.acts.extend(heard.begin_waiting());
         }
     }
 
@@ -223,9 +222,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             && heard.role == RoomRole::Leaving
         {
             heard.role = RoomRole::Owner;
-            let (term, waiting) = (heard.term, heard.waiting.drain(..));
-            let begin = waiting.map(|(_, command)| Act::CarryOut(command, term));
-            self.acts.extend(begin);
+            self.acts.extend(heard.begin_waiting());
         }
     }
 
@@ -238,7 +235,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             heard.memory.remember(lane, command, &mut self.usage, now);
         }
         heard.role = RoomRole::Lost;
-        heard.marker_due = None;
+        heard.is_marker_due = false;
     }
 }
 
@@ -251,9 +248,9 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             return;
         };
         let (at, term) = (lane.index(), heard.term);
-        let is_before = heard.waits_for_marker && heard.awaits[at];
+        let is_late = heard.arrival == Arrival::TakenOver && heard.awaits[at];
         match heard.role {
-            RoomRole::Owner | RoomRole::Leaving if is_before => {
+            RoomRole::Owner | RoomRole::Leaving if heard.is_before_marker(lane) => {
                 heard.memory.remember(lane, command, &mut self.usage, now);
             }
             RoomRole::Deputy | RoomRole::Lost => {
@@ -263,18 +260,14 @@ impl<C: HeardCommand, R> Hearing<C, R> {
                 heard.memory.remember(lane, command, &mut self.usage, now);
             }
             RoomRole::Leaving if heard.is_released_for(MARKER_TIMEOUT, now) => {
-                let held = heard.waiting.drain(..);
-                let pass_on = held.map(|(_, command)| Act::PassOn(command));
-                self.acts.extend(pass_on);
+                self.acts.extend(heard.pass_on_waiting());
                 self.acts.push_back(Act::PassOn(command));
             }
-            RoomRole::Owner if heard.settles && heard.awaits[at] => {
+            RoomRole::Owner if is_late => {
                 self.acts.push_back(Act::Settle(command, term));
             }
             RoomRole::Owner if is_open => {
-                let waiting = heard.waiting.drain(..);
-                let begin = waiting.map(|(_, command)| Act::CarryOut(command, term));
-                self.acts.extend(begin);
+                self.acts.extend(heard.begin_waiting());
                 self.acts.push_back(Act::CarryOut(command, term));
             }
             RoomRole::Owner | RoomRole::Leaving if heard.waiting.len() < WAITING_COMMANDS => {
@@ -299,9 +292,6 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         // One of an earlier term says nothing of this one.
         if heard.marker_sent.is_some() {
             heard.awaits[lane.index()] = false;
-        }
-        if heard.awaits == [false; 2] {
-            heard.waits_for_marker = false;
         }
     }
 
@@ -357,17 +347,12 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         let Some(heard) = self.rooms.get_mut(room) else {
             return;
         };
-        let held = heard.waiting.drain(..);
-        self.acts
-            .extend(held.map(|(_, command)| Act::PassOn(command)));
-        let parked = heard.parked.drain(..);
-        self.acts
-            .extend(parked.map(|(_, result)| Act::Publish(result)));
+        self.acts.extend(heard.pass_on_waiting());
+        self.acts.extend(heard.publish_parked());
         heard.role = RoomRole::Deputy;
         heard.released = None;
-        heard.marker_due = None;
+        heard.is_marker_due = false;
         heard.awaits = [false; 2];
-        heard.waits_for_marker = false;
         match heard.after_leaving {
             AfterLeaving::Deputy => {}
             AfterLeaving::Deaf => self.remove(room),
@@ -403,30 +388,21 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             let is_late = |since: &Instant, time| now.duration_since(*since) >= time;
             if (heard.marker_sent).is_some_and(|sent| is_late(&sent, OWN_MARKER_TIMEOUT)) {
                 heard.awaits = [false; 2];
-                heard.waits_for_marker = false;
                 heard.marker_sent = None;
             }
             match heard.role {
                 RoomRole::Deputy => {}
                 RoomRole::Owner if is_open => {
-                    let (term, waiting) = (heard.term, heard.waiting.drain(..));
-                    let begin = waiting.map(|(_, command)| Act::CarryOut(command, term));
-                    self.acts.extend(begin);
-                    let parked = heard.parked.drain(..);
-                    self.acts
-                        .extend(parked.map(|(_, result)| Act::Publish(result)));
+                    self.acts.extend(heard.begin_waiting());
+                    self.acts.extend(heard.publish_parked());
                 }
                 RoomRole::Owner => {}
                 RoomRole::Leaving => {
                     if is_open {
-                        let parked = heard.parked.drain(..);
-                        self.acts
-                            .extend(parked.map(|(_, result)| Act::Publish(result)));
+                        self.acts.extend(heard.publish_parked());
                     }
                     if heard.is_released_for(MARKER_TIMEOUT, now) {
-                        let held = heard.waiting.drain(..);
-                        let pass_on = held.map(|(_, command)| Act::PassOn(command));
-                        self.acts.extend(pass_on);
+                        self.acts.extend(heard.pass_on_waiting());
                     }
                     if heard.is_released_for(LOST_MARKER_TIMEOUT, now) {
                         left.push(room.clone());
@@ -491,15 +467,15 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             let Some(heard) = rooms.get_mut(room) else {
                 return false;
             };
-            let Some(arrival) = heard.marker_due else {
+            if !heard.is_marker_due {
                 return false;
-            };
+            }
             if !can_hear(room) {
                 return true;
             }
-            let says = (arrival, heard.revision);
+            let says = (heard.arrival, heard.revision);
             due.entry(says).or_default().push(room.clone());
-            heard.marker_due = None;
+            heard.is_marker_due = false;
             heard.marker_sent = Some(now);
             false
         });
@@ -520,8 +496,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         for (room, heard) in &mut self.rooms {
             if heard.marker_sent.take().is_some() && heard.awaits != [false; 2] {
                 heard.awaits = [true; 2];
-                heard.marker_due = Some(heard.arrival);
-                heard.waits_for_marker = heard.arrival != Arrival::TakenOver;
+                heard.is_marker_due = true;
                 self.unmarked.insert(room.clone());
             }
         }

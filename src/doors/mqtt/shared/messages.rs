@@ -88,6 +88,7 @@ pub fn marker(arrival: Arrival, revision: Revision, rooms: &[Arc<str>]) -> Strin
     let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
     let how = match arrival {
         Arrival::Moved => "moved",
+        Arrival::Begun => "begun",
         Arrival::TakenOver => "taken_over",
         Arrival::TakenOverUnheard => "taken_over_unheard",
     };
@@ -99,6 +100,7 @@ pub fn read_marker(payload: &[u8]) -> Option<Marker> {
     let marker: Value = serde_json::from_slice(payload).ok()?;
     let arrival = match marker["how"].as_str()? {
         "moved" => Arrival::Moved,
+        "begun" => Arrival::Begun,
         "taken_over" => Arrival::TakenOver,
         "taken_over_unheard" => Arrival::TakenOverUnheard,
         _ => return None,

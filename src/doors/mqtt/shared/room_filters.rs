@@ -113,6 +113,11 @@ impl RoomFilters {
         self.refused.get(room).map(|(_, reason)| reason.as_str())
     }
 
+    /// The rooms that the broker does not deliver, or at whose filters it ends the connection.
+    pub fn refused(&self) -> impl Iterator<Item = &str> {
+        self.refused.keys().map(|room| &**room)
+    }
+
     /// The packet that is to be sent now. `fits` says how many of these rooms fit into one.
     pub fn next(
         &mut self,

@@ -497,7 +497,7 @@ fn a_move_that_is_given_up_carries_out_what_was_held() {
 
 #[test]
 fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
-    for arrival in [Arrival::Moved, Arrival::TakenOver] {
+    for arrival in [Arrival::Moved, Arrival::Begun, Arrival::TakenOver] {
         let (mut new, now) = (TestHearing::default(), Instant::now());
         new.deputize(&room(), now);
         new.move_in(&room(), 2);
