@@ -45,8 +45,9 @@ mod units;
 mod values;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -95,8 +96,8 @@ pub struct Config {
     pub home_assistant: HomeAssistantConfig,
     /// Other gateways that share the rooms; none if this one is alone.
     pub cluster: Option<ClusterConfig>,
-    /// The rooms by id.
-    pub rooms: BTreeMap<RoomId, RoomConfig>,
+    /// The rooms by id. Whoever keeps one shares it: a gateway of a cluster has thousands that others run.
+    pub rooms: BTreeMap<RoomId, Arc<RoomConfig>>,
 }
 
 impl Section for Config {
@@ -326,13 +327,14 @@ fn room_order(sources: &Sources, config: &Config) -> Vec<RoomId> {
     let in_file = sources.room_ids().filter_map(RoomId::new);
     let mut order: Vec<RoomId> = in_file.collect();
     order.retain(|id| config.rooms.contains_key(id));
-    let others = config.rooms.keys().filter(|id| !order.contains(id));
+    let ordered: BTreeSet<&RoomId> = order.iter().collect();
+    let others = config.rooms.keys().filter(|id| !ordered.contains(id));
     let others: Vec<RoomId> = others.cloned().collect();
     order.extend(others);
     order
 }
 
-fn read_rooms(root: &mut Reader<'_>) -> BTreeMap<RoomId, RoomConfig> {
+fn read_rooms(root: &mut Reader<'_>) -> BTreeMap<RoomId, Arc<RoomConfig>> {
     let poll = PollConfig::read(root.table("poll", PollConfig::KEYS), PollConfig::default());
     let mut reader = root.table("defaults", RoomConfig::DEFAULTS_KEYS);
     let defaults = RoomDefaults::read(&mut reader, poll);
@@ -346,7 +348,7 @@ fn read_rooms(root: &mut Reader<'_>) -> BTreeMap<RoomId, RoomConfig> {
         let room = RoomConfig::read(&mut reader, &defaults, &id);
         reader.finish();
         if let (Some(id), Some(room)) = (room_id, room) {
-            rooms.insert(id, room);
+            rooms.insert(id, Arc::new(room));
         }
     }
     // Made anew of all rooms at once: the nodes of a map that got them one by one are half empty.
@@ -373,7 +375,7 @@ fn read_listeners(root: &mut Reader<'_>, ids: &[RoomId]) -> (HttpConfig, TcpConf
     (http, tcp)
 }
 
-fn check_rooms(rooms: &BTreeMap<RoomId, RoomConfig>) -> Vec<String> {
+fn check_rooms(rooms: &BTreeMap<RoomId, Arc<RoomConfig>>) -> Vec<String> {
     let mut warnings = Vec::new();
     if rooms.is_empty() {
         warnings.push("no rooms are configured, so there is nothing to do".into());

@@ -17,6 +17,7 @@ mod calls;
 mod camera_stops;
 mod doubtful;
 mod executor;
+mod first_reads;
 mod knowledge;
 mod lacking;
 mod long_commands;
@@ -128,8 +129,7 @@ impl NotRunning {
 /// A room and the configuration it was started with.
 #[derive(Debug)]
 struct RunningRoom {
-    /// On the heap: a map's nodes have room to spare, and that is less for smaller values.
-    config: Box<config::RoomConfig>,
+    config: Arc<config::RoomConfig>,
     max_payload: usize,
     room: Room,
 }
@@ -218,7 +218,7 @@ impl Rooms {
         let settings = self.settings(id.shared(), room, max_payload);
         let started = Room::start(settings, self.store.clone(), stops, arrival)?;
         Ok(RunningRoom {
-            config: Box::new(room.clone()),
+            config: room.clone(),
             max_payload,
             room: started,
         })
@@ -305,7 +305,7 @@ impl Rooms {
         let (unchanged, changed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut *rooms)
             .into_iter()
             .partition(|(id, running)| {
-                config.rooms.get(&**id) == Some(&*running.config)
+                config.rooms.get(&**id) == Some(&running.config)
                     && running.max_payload == config.mqtt.max_payload
             });
         *rooms = unchanged;

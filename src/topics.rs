@@ -145,6 +145,15 @@ impl<'a> Topic<'a> {
     }
 }
 
+/// Whether a topic is the availability or the problem of a room.
+pub fn is_about_availability(topic: &str) -> bool {
+    let below = match Topic::parse(topic) {
+        Some(Topic::Room { below, .. }) => below,
+        _ => return false,
+    };
+    matches!(below, Below::Availability | Below::Problem)
+}
+
 /// The inverse of [`Topic::parse`].
 impl fmt::Display for Topic<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

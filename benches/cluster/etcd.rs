@@ -227,7 +227,7 @@ async fn heartbeats(store: &EtcdCluster, members: &[Member], duration: Duration)
 }
 
 /// The settings of some room.
-fn room_config() -> RoomConfig {
+fn room_config() -> std::sync::Arc<RoomConfig> {
     let text = "[mqtt]\nurl = \"mqtt://127.0.0.1\"\n[rooms.1]\nurl = \"https://192.0.2.1\"\n\
                 password = \"secret\"\ncertificate = \"insecure\"\n";
     let mut config = config::read("bench".into(), text, []).unwrap().config;

@@ -11,8 +11,10 @@ use crate::net::{MOST_LEAVING, open_file_limit, share_files};
 /// The process itself: standard streams, event loop, log, sockets that listen, the connection to a
 /// broker, files that are read at a reload, look-ups of names.
 const FILES_OF_PROCESS: usize = 48;
-/// A room has at most two requests to its device at a time, and writes its session to a file.
-const FILES_PER_ROOM: usize = 3;
+/// A room has at most two requests to its device at a time.
+const FILES_PER_ROOM: usize = 2;
+/// And it writes its session to a file; in a cluster that is in etcd.
+const SESSION_FILES: usize = 1;
 /// Rooms that a reload may add without a restart.
 const ROOMS_TO_COME: usize = 16;
 /// A door with fewer connections than this is of no use, however low the limit is.
@@ -78,7 +80,11 @@ impl ConnectionShares {
 
 /// The files that clients never get, but for some of HTTP and TCP that are closed for newer ones.
 fn reserved(config: &Config) -> usize {
-    FILES_OF_PROCESS + 2 * MOST_LEAVING + FILES_PER_ROOM * (config.rooms.len() + ROOMS_TO_COME)
+    let of_room = match &config.cluster {
+        Some(_) => FILES_PER_ROOM,
+        None => FILES_PER_ROOM + SESSION_FILES,
+    };
+    FILES_OF_PROCESS + 2 * MOST_LEAVING + of_room * (config.rooms.len() + ROOMS_TO_COME)
 }
 
 #[cfg(test)]

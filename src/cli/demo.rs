@@ -225,7 +225,8 @@ impl Demo {
                 readiness_dial: None,
                 max_command_age: Duration::from_secs(5),
             };
-            rooms.insert(RoomId::new(&number.to_string()).ok_or_else(unusable)?, room);
+            let id = RoomId::new(&number.to_string()).ok_or_else(unusable)?;
+            rooms.insert(id, Arc::new(room));
         }
         let mqtt = MqttConfig {
             url: BrokerUrl::Embedded(addresses.broker),

@@ -42,14 +42,13 @@ pub use connect::member_tls;
 pub use elsewhere::{RoomsElsewhere, Wanted, WantedRooms, tell_no_owner};
 pub use file::{FILE_ANSWER_HEADER, FILE_HEADER, FileAnswered};
 pub use frame::LARGEST_HEAD;
-pub use holders::{Holder, Member, RoomHolders};
+pub use holders::{ChangedRooms, Holder, Member, RoomHolders};
 pub use member_door::MemberDoor;
 pub use router::Router;
 pub use served::MemberMessage;
 
 use connect::Dialer;
 use links::Links;
-use router::MOVE_TIMEOUT;
 
 /// Where members open their WebSocket.
 pub const LINK_PATH: &str = "/cluster";
@@ -76,7 +75,10 @@ const PING_INTERVAL: Duration = Duration::from_millis(500);
 /// A member that hears nothing for this long gives its link up. Three pings: one that is late is no failure.
 const LONGEST_SILENCE: Duration = Duration::from_millis(1500);
 
-/// When many rooms change hands, who has which is looked at this often: each look takes all rooms.
+/// How long a gateway that ends waits for the rooms that it has handed over to be taken, which takes less than a second.
+const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// When many rooms change hands, who has which is looked at this often.
 const HOLDERS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What this gateway needs for its links.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
-use super::login_limits::{LoginBackoff, LoginLimiter};
+use super::login_limits::{LONGEST_CONNECT_TURN, LoginBackoff, LoginLimiter};
 use super::login_reply::{LoginReply, Release};
 use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
@@ -108,10 +108,12 @@ impl Authenticator {
     /// Why there is none.
     pub async fn verified_session(self: &Arc<Self>) -> Result<Arc<Session>, Problem> {
         let mut stale = None;
-        if let Some(session) = self.sessions.current(None)
-            && !is_valid(&self.endpoint, &session).await?
-        {
-            stale = Some(session.generation);
+        if let Some(session) = self.sessions.current(None) {
+            let _connecting = self.limiter.begin();
+            let check = is_valid(&self.endpoint, &session);
+            if !self.limiter.in_turn(check).await? {
+                stale = Some(session.generation);
+            }
         }
         if stale.is_none() {
             self.release_in_background();
@@ -202,7 +204,9 @@ impl Authenticator {
     ) -> Result<(Result<Session, Problem>, Vec<String>), Problem> {
         // Before the limiter: devices that are switched off would fill it until their connections
         // time out.
-        self.endpoint.reach().await?;
+        let reach = self.endpoint.reach();
+        self.limiter.in_turn_of(LONGEST_CONNECT_TURN, reach).await?;
+        let _connecting = self.limiter.begin();
         self.waits_for_limiter.store(true, Ordering::Release);
         let permit = self.limiter.acquire().await;
         self.waits_for_limiter.store(false, Ordering::Release);

@@ -1,12 +1,15 @@
-//! When a log-in may be tried: how many at once, and how long after a refusal.
+//! When a log-in may be tried: how many at once, and how long after a refusal; and what else thousands of rooms do at a
+//! start, by turns (`docs/decisions/many-rooms-at-once.md`).
 //!
 //! Owns the waits after refusals, so that the gateway never locks people out. Sends nothing.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::problem::{Problem, ProblemCode};
 use super::timings::DeviceTimings;
@@ -14,24 +17,98 @@ use super::timings::DeviceTimings;
 /// How many devices are logged in to at once, so that a start with many rooms does not overload the
 /// network.
 const MOST_LOGINS_AT_ONCE: usize = 20;
+/// While log-ins wait for each other, so many rooms that are logged in read their states for the first time.
+const MOST_FIRST_READERS: usize = 20;
+/// So many devices have their turn at a time.
+const TURNS: usize = 64;
+/// How long a turn is. A device that takes longer to answer costs this gateway no processor meanwhile, so another one may
+/// have its turn: with slow devices 3200 begin each second.
+const LONGEST_TURN: Duration = Duration::from_millis(20);
+/// How long a turn to connect is. Shorter ones would open all connections of a site long before the log-ins, which come
+/// at 100 a second with slow devices: 320 begin each second.
+pub(super) const LONGEST_CONNECT_TURN: Duration = Duration::from_millis(200);
 /// The longest wait after refused passwords, unless the first wait is longer.
 const LONGEST_LOGIN_WAIT: Duration = Duration::from_secs(3600);
 
-/// Limits how many log-ins run at once. Clones share the limit.
+/// Limits what rooms do at once after a start: log-ins, and what comes before and after them. Clones share the limits.
 #[derive(Debug, Clone)]
-pub struct LoginLimiter(Arc<Semaphore>);
+pub struct LoginLimiter {
+    permits: Arc<Semaphore>,
+    /// The devices that are being logged in to, wait for that, or are asked whether they still take a session.
+    connecting: Arc<AtomicUsize>,
+    first_readers: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+/// One such device, as long as this lives.
+#[derive(Debug)]
+pub(super) struct Connecting(Arc<AtomicUsize>);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Default for LoginLimiter {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MOST_LOGINS_AT_ONCE)))
+        Self {
+            permits: Arc::new(Semaphore::new(MOST_LOGINS_AT_ONCE)),
+            connecting: Arc::default(),
+            first_readers: Arc::new(Semaphore::new(MOST_FIRST_READERS)),
+            turns: Arc::new(Semaphore::new(TURNS)),
+        }
     }
 }
 
 impl LoginLimiter {
+    /// A device is about to be logged in to, or to be asked whether it takes a session. It is known to be there, or is
+    /// believed to be.
+    pub(super) fn begin(&self) -> Connecting {
+        self.connecting.fetch_add(1, Ordering::Relaxed);
+        Connecting(self.connecting.clone())
+    }
+
+    /// Whether log-ins wait for each other.
+    pub fn is_crowded(&self) -> bool {
+        self.connecting.load(Ordering::Relaxed) > MOST_LOGINS_AT_ONCE
+    }
+
+    /// Lets a room read its states for the first time, if few others do. Its end is the permit's drop.
+    pub fn first_reader(&self) -> Option<OwnedSemaphorePermit> {
+        self.first_readers.clone().try_acquire_owned().ok()
+    }
+
+    /// Asks a device something when its turn has come. For what every room does after a start: if thousands did it at
+    /// once, a command, a result or a sign of life would have to wait until the processor is through with all of them.
+    pub async fn in_turn<T>(&self, ask: impl Future<Output = T>) -> T {
+        self.in_turn_of(LONGEST_TURN, ask).await
+    }
+
+    /// The same with a turn of this length.
+    pub(super) async fn in_turn_of<T>(&self, longest: Duration, ask: impl Future<Output = T>) -> T {
+        let turn = self.turns.acquire().await;
+        let mut ask = pin!(ask);
+        match timeout(longest, &mut ask).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                drop(turn);
+                ask.await
+            }
+        }
+    }
+
+    /// Crowded as long as what this gives lives.
+    #[cfg(test)]
+    pub fn crowd(&self) -> impl Sized + use<> {
+        let begin = |_| self.begin();
+        (0..=MOST_LOGINS_AT_ONCE).map(begin).collect::<Vec<_>>()
+    }
+
     /// Waits until a log-in may run; its end is the permit's drop.
     pub(super) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         // None only for a closed semaphore, and this one is never closed.
-        self.0.clone().acquire_owned().await.ok()
+        self.permits.clone().acquire_owned().await.ok()
     }
 }
 
@@ -103,6 +180,17 @@ mod tests {
         backoff.succeeded();
         backoff.failed(&refused, &timings, now);
         assert_eq!(wait(&backoff, now), timings.retry_after_refused_login);
+    }
+
+    #[test]
+    fn it_is_crowded_where_log_ins_wait_for_each_other() {
+        let limiter = LoginLimiter::default();
+        let mut connecting: Vec<_> = (0..MOST_LOGINS_AT_ONCE).map(|_| limiter.begin()).collect();
+        assert!(!limiter.is_crowded());
+        connecting.push(limiter.clone().begin());
+        assert!(limiter.is_crowded());
+        drop(connecting.pop());
+        assert!(!limiter.is_crowded());
     }
 
     #[test]

@@ -9,29 +9,9 @@ use serde_json::Value;
 
 use super::entities::{CatalogueEntity, catalogue_entities};
 use crate::catalogue::{self, PresetNames, SelectOption, StateTopic, operations};
-use crate::config;
+use crate::config::RoomConfig;
 use crate::state::{Change, StateStore};
 use crate::topics::{AVAILABILITY, RoomTopics};
-
-/// What a room's document takes from the configuration.
-#[derive(Debug)]
-pub struct ConfiguredRoom {
-    name: Option<String>,
-    url: String,
-    allow: BTreeSet<String>,
-    preset_names: PresetNames,
-}
-
-impl From<config::RoomConfig> for ConfiguredRoom {
-    fn from(room: config::RoomConfig) -> Self {
-        Self {
-            name: room.name,
-            url: room.url.into(),
-            allow: room.allow,
-            preset_names: room.presets,
-        }
-    }
-}
 
 /// The facts that a room's document is made from.
 #[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
@@ -75,7 +55,7 @@ const PROVIDERS: &str = catalogue::PROVIDERS.as_str();
 
 impl RoomFacts {
     /// Reads them.
-    pub fn read(id: &str, room: &ConfiguredRoom, store: &StateStore) -> Self {
+    pub fn read(id: &str, room: &RoomConfig, store: &StateStore) -> Self {
         let below = RoomTopics::new(id).start();
         let topics = store.topics_below(&below);
         let states = topics
@@ -115,9 +95,9 @@ impl RoomFacts {
             options,
             id: id.to_owned(),
             name: room.name.clone(),
-            url: room.url.clone(),
+            url: room.url.to_string(),
             allow: room.allow.clone(),
-            preset_names: room.preset_names.clone(),
+            preset_names: room.presets.clone(),
             online: store.room(id).is_some_and(|room| room.online),
             model: text("model"),
             serial: text("serialNumber"),

@@ -13,17 +13,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::announcer::{Action, Announcer, Author, Delays};
-use super::facts::{ConfiguredRoom, RoomFacts, can_change_document};
+use super::facts::{RoomFacts, can_change_document};
 use super::kept::DocumentSource;
 use super::sharing::DocumentSharing;
 use super::{Namespace, cluster_document, gateway_document, is_document_of, member_document};
-use crate::config::{self, RoomId};
+use crate::config::{RoomConfig, RoomId};
 use crate::sleep::sleep_until_some;
-use crate::state::{Change, DocumentLimits, Inbound, Owner, StateStore, StateValue, Subscriber};
+use crate::state::{
+    Change, DocumentLimits, Inbound, Owner, RoomStatus, StateStore, StateValue, Subscriber,
+};
 use crate::telemetry::Telemetry;
 use crate::topics;
 
@@ -54,13 +56,8 @@ pub struct PublisherLinks {
     pub sharing: Option<Arc<dyn DocumentSharing>>,
 }
 
-type ConfiguredRooms = Arc<BTreeMap<RoomId, ConfiguredRoom>>;
-
-/// What is needed of each room's configuration.
-fn configured(rooms: BTreeMap<RoomId, config::RoomConfig>) -> ConfiguredRooms {
-    let rooms = rooms.into_iter().map(|(id, room)| (id, room.into()));
-    Arc::new(rooms.collect())
-}
+/// The rooms of the configuration.
+type ConfiguredRooms = Arc<BTreeMap<RoomId, Arc<RoomConfig>>>;
 
 /// The running task. It ends with [`Publisher::stop`].
 #[derive(Debug)]
@@ -75,10 +72,10 @@ impl Publisher {
         namespace: Namespace,
         status_topic: String,
         delays: Delays,
-        rooms: BTreeMap<RoomId, config::RoomConfig>,
+        rooms: BTreeMap<RoomId, Arc<RoomConfig>>,
         links: PublisherLinks,
     ) -> Self {
-        let (rooms, wanted) = watch::channel(configured(rooms));
+        let (rooms, wanted) = watch::channel(Arc::new(rooms));
         let changes = Arc::<ChangedRooms>::default();
         let subscriber: Arc<dyn Subscriber> = changes.clone();
         links.states.subscribe(Arc::downgrade(&subscriber));
@@ -104,8 +101,8 @@ impl Publisher {
     }
 
     /// Takes over the rooms of a new configuration.
-    pub fn set_rooms(&self, rooms: BTreeMap<RoomId, config::RoomConfig>) {
-        self.rooms.send_replace(configured(rooms));
+    pub fn set_rooms(&self, rooms: BTreeMap<RoomId, Arc<RoomConfig>>) {
+        self.rooms.send_replace(Arc::new(rooms));
     }
 
     /// Ends the task. The documents stay at the broker: Home Assistant shows the devices as
@@ -123,6 +120,12 @@ struct ChangedRooms {
 }
 
 impl ChangedRooms {
+    fn insert(&self, room: &str) {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.insert(room.to_owned());
+        self.changed.notify_one();
+    }
+
     fn take(&self) -> BTreeSet<String> {
         std::mem::take(&mut *self.rooms.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -134,13 +137,39 @@ impl Subscriber for ChangedRooms {
             return;
         };
         if can_change_document(state, change) {
-            let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-            rooms.insert(room.to_owned());
-            self.changed.notify_one();
+            self.insert(room);
         }
     }
 
     fn event(&self, _: &Arc<str>, _: &Bytes) {}
+
+    fn room_changed(&self, room: &str, status: Option<RoomStatus>) {
+        if status.is_some_and(|status| status.complete) {
+            self.insert(room);
+        }
+    }
+}
+
+/// A stretch of work on thousands of rooms, which others of the same thread must not have to wait for.
+struct Stretch(Instant);
+
+/// The longest one. A document takes a millisecond.
+const LONGEST_STRETCH: Duration = Duration::from_millis(2);
+
+impl Default for Stretch {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Stretch {
+    /// Lets others run, if it has been long enough.
+    async fn pause(&mut self) {
+        if self.0.elapsed() >= LONGEST_STRETCH {
+            yield_now().await;
+            self.0 = Instant::now();
+        }
+    }
 }
 
 struct Task {
@@ -168,9 +197,9 @@ impl Task {
         };
         // Its document never changes, so any digest will do.
         self.announcer.update(&gateway, 0, true, Instant::now());
-        self.read_all_rooms();
+        self.read_all_rooms().await;
         let mut sharing = self.links.sharing.as_ref().map(|it| it.changed());
-        self.take_sharing();
+        self.take_sharing().await;
         self.take_limits();
         let changes = self.changes.clone();
         let mut was_connected = false;
@@ -178,7 +207,7 @@ impl Task {
             let next = self.announcer.next_due();
             tokio::select! {
                 changed = self.wanted.changed() => match changed {
-                    Ok(()) => self.read_all_rooms(),
+                    Ok(()) => self.read_all_rooms().await,
                     Err(_) => return,
                 },
                 up = is_up_next(&mut self.links.connected, was_connected) => match up {
@@ -195,7 +224,7 @@ impl Task {
                         return;
                     }
                     sleep(CHANGES_DELAY).await;
-                    self.take_sharing();
+                    self.take_sharing().await;
                 }
                 changed = self.links.document_limits.changed() => match changed {
                     Ok(()) => self.take_limits(),
@@ -206,17 +235,19 @@ impl Task {
                     false => return,
                 },
                 message = self.links.inbound.recv() => match message {
-                    Some(message) => self.receive(&message),
+                    Some(message) => self.receive(&message).await,
                     None => return,
                 },
                 () = changes.changed.notified() => {
                     sleep(CHANGES_DELAY).await;
-                    self.read_changed_rooms();
+                    self.read_changed_rooms().await;
                 }
                 () = sleep_until_some(next) => {}
             }
+            let mut stretch = Stretch::default();
             for action in self.due() {
                 self.perform(action);
+                stretch.pause().await;
             }
         }
     }
@@ -233,7 +264,7 @@ impl Task {
     }
 
     /// At the start, and after a reload.
-    fn read_all_rooms(&mut self) {
+    async fn read_all_rooms(&mut self) {
         let rooms = self.wanted.borrow_and_update().clone();
         let known = rooms
             .keys()
@@ -246,14 +277,16 @@ impl Task {
                 self.perform(action);
             }
         }
+        let mut stretch = Stretch::default();
         for (id, room) in &*rooms {
             self.read_room(&id.shared(), room);
+            stretch.pause().await;
         }
     }
 
     /// Takes over which documents this gateway publishes. One of a room that has gone to another gateway is not touched
     /// any more.
-    fn take_sharing(&mut self) {
+    async fn take_sharing(&mut self) {
         let Some(sharing) = self.links.sharing.clone() else {
             return;
         };
@@ -283,9 +316,11 @@ impl Task {
             .filter(|(room, is_asked)| before.get(*room) != Some(*is_asked))
             .map(|(room, _)| room.clone())
             .collect();
+        let mut stretch = Stretch::default();
         for id in new {
             if let Some(room) = rooms.get(&*id) {
                 self.read_room(&id, room);
+                stretch.pause().await;
             }
         }
     }
@@ -296,16 +331,18 @@ impl Task {
         self.links.documents.remove_quietly(&topic);
     }
 
-    fn read_changed_rooms(&mut self) {
+    async fn read_changed_rooms(&mut self) {
         let rooms = self.wanted.borrow().clone();
+        let mut stretch = Stretch::default();
         for id in self.changes.take() {
             if let Some(room) = rooms.get(id.as_str()) {
                 self.read_room(&id, room);
+                stretch.pause().await;
             }
         }
     }
 
-    fn read_room(&mut self, id: &str, room: &ConfiguredRoom) {
+    fn read_room(&mut self, id: &str, room: &RoomConfig) {
         let device = self.namespace.room(id);
         if self.links.sharing.is_some() {
             match self.own.get(id) {
@@ -313,6 +350,11 @@ impl Task {
                 Some(false) => return self.announcer.expect(&device),
                 Some(true) => {}
             }
+        }
+        let status = self.links.states.room(id);
+        if status.is_some_and(|status| status.online && !status.complete) {
+            // It would be made anew for each of the states that are about to be read.
+            return self.announcer.expect(&device);
         }
         let facts = RoomFacts::read(id, room, &self.links.states);
         self.announcer
@@ -347,7 +389,7 @@ impl Task {
         self.announcer.due(Instant::now(), document)
     }
 
-    fn receive(&mut self, message: &Inbound) {
+    async fn receive(&mut self, message: &Inbound) {
         if message.topic == self.status_topic {
             if message.payload == "online" {
                 let chance = RandomState::new().hash_one(0) % 1000;
@@ -362,7 +404,7 @@ impl Task {
         if self.links.sharing.is_some() {
             if !self.announcer.knows(device) {
                 // It may have come a moment ago.
-                self.take_sharing();
+                self.take_sharing().await;
             }
             if !self.announcer.knows(device) {
                 return;

@@ -45,6 +45,7 @@ use super::availability::Availability;
 use super::camera_stops::{CameraStops, SentStop};
 use super::doubtful::Doubtful;
 use super::executor::{CheckOrder, Environment, Executed, execute};
+use super::first_reads::FirstReads;
 use super::knowledge::{RoomKnowledge, unix_now};
 use super::poller::{Poll, Poller};
 use super::publisher::RoomPublisher;
@@ -213,6 +214,7 @@ struct Actor {
     queue: Arc<Queue>,
     publisher: Arc<RoomPublisher>,
     poller: Poller,
+    first_reads: FirstReads,
     knowledge: RoomKnowledge,
     stops: CameraStops,
     availability: Availability,
@@ -257,6 +259,7 @@ impl Actor {
             ),
             underway: Underway::new(settings.intervals.gentle),
             availability: Availability::new(device.timings().clone()),
+            first_reads: FirstReads::new(settings.device.login_limiter.clone()),
             daily: settings
                 .readiness
                 .map(|at| Box::new(Daily::new(at, &settings.id, local_offset, unix_now()))),
@@ -316,7 +319,7 @@ impl Actor {
         while let Some((lane, ticket)) = self.queue.take(self.underway.free_lanes()) {
             self.start_command(lane, ticket);
         }
-        if work == Work::All && self.underway.may_poll() {
+        if work == Work::All && self.underway.may_poll() && !self.holds_reads(now) {
             self.start_poll(now);
         }
     }
@@ -383,6 +386,13 @@ impl Actor {
         self.run_beside(executing.instrument(span));
     }
 
+    /// Whether reads wait for the log-ins of other rooms. A room that is not online yet reads, since that tells whether
+    /// its device is understood.
+    fn holds_reads(&mut self, now: Instant) -> bool {
+        let are_due = self.availability.is_online() && !self.poller.is_complete();
+        self.first_reads.hold(are_due, now)
+    }
+
     fn start_poll(&mut self, now: Instant) {
         let conference = self.knowledge.conference();
         let Some((poll, request)) = self.poller.begin(conference, now) else {
@@ -390,11 +400,15 @@ impl Actor {
         };
         self.underway.set_poll(true);
         let device = self.device.clone();
-        self.run_beside(async move {
+        let read = async move {
             let deadline = device.deadline(TimeLimit::Ordinary);
             let response = device.send(&request, LARGEST_JSON_ANSWER, deadline).await;
             Done::Polled { poll, response }
-        });
+        };
+        match self.poller.is_complete() {
+            true => self.run_beside(read),
+            false => self.run_beside(self.first_reads.read(read)),
+        }
     }
 
     fn environment(&mut self, call: &Call) -> Environment {
@@ -416,6 +430,10 @@ impl Actor {
         }
     }
 
+    fn next_read(&self) -> Option<Instant> {
+        self.first_reads.looks_at().or(self.poller.next_due())
+    }
+
     /// When there may be something to start, if nothing ends before.
     fn next_wake(&self, work: Work) -> Option<Instant> {
         match work {
@@ -430,7 +448,7 @@ impl Actor {
             self.availability.retry_at(),
             self.queue.next_expiry(),
             self.stops.next_due().filter(|_| may_stop_camera),
-            self.poller.next_due().filter(|_| may_poll),
+            self.next_read().filter(|_| may_poll),
             self.next_daily_check(),
         ]
         .into_iter()

@@ -40,7 +40,7 @@ impl DeviceAddress {
         shown: Option<Fingerprint>,
     ) -> Option<&'a RoomId> {
         let rooms = config.rooms.iter();
-        let is_it = |room: &&crate::config::RoomConfig| {
+        let is_it = |room: &crate::config::RoomConfig| {
             let pinned = shown.is_some_and(|shown| room.certificate == Certificate::Pinned(shown));
             room.url == self.url || pinned
         };

@@ -4,8 +4,9 @@
 //! however often it changes, and its value is read when its turn comes. So a slow reader gets the
 //! newest value of each state, and the states that a command touched go out before its result.
 //!
-//! Where results name their room ([`OutboxReply`]), each room has a queue of its own, and those with a result or an event
-//! go first: after a start or a take-over the states of thousands of rooms wait, and no command waits for them.
+//! Where results name their room ([`OutboxReply`]), each room has a queue of its own, and those with a result, an event or
+//! their availability go first: after a start or a take-over the states of thousands of rooms wait, and no command waits
+//! for them, nor whether the others can be used.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::{Change, Subscriber};
-use crate::topics::Topic;
+use crate::topics::{Topic, is_about_availability};
 
 /// One thing to send; `R` is a reply of the front door's kind.
 #[derive(Debug)]
@@ -55,7 +56,10 @@ impl<R: OutboxReply> Item<R> {
     }
 
     fn is_urgent(&self) -> bool {
-        !matches!(self, Self::State(_))
+        match self {
+            Self::State(topic) => is_about_availability(topic),
+            Self::Event(..) | Self::Reply(_) => true,
+        }
     }
 }
 
@@ -94,7 +98,7 @@ struct Queue<R> {
     rooms: HashMap<Arc<str>, RoomQueue<R>>,
     /// The rooms in the order in which they began to wait.
     turns: VecDeque<Arc<str>>,
-    /// Rooms with something urgent, which come before all others. One may be here that has nothing urgent any more.
+    /// Rooms with a result, an event or their availability, which come before all others. One may be here that has nothing urgent any more.
     urgent: VecDeque<Arc<str>>,
     waiting_states: HashSet<Arc<str>>,
     waiting_events: usize,
@@ -247,6 +251,7 @@ impl<R: OutboxReply> Queue<R> {
         if let Some(removed) = queue.items.iter().position(is_it)
             && let Some(removed) = queue.items.remove(removed)
         {
+            queue.urgent -= usize::from(removed.is_urgent());
             self.taken(&removed);
         }
     }
@@ -512,6 +517,34 @@ mod tests {
             "gateway/health",
         ];
         assert_eq!(outbox.len(), expected.len());
+        assert_eq!(order(&outbox), expected);
+        assert!(outbox.is_empty() && outbox.lock().rooms.is_empty());
+    }
+
+    #[test]
+    fn whether_a_room_can_be_used_overtakes_the_states_of_others() {
+        let outbox = Outbox::default();
+        for topic in [
+            "room/1/a",
+            "room/1/b",
+            "room/2/problem",
+            "room/2/availability",
+        ] {
+            outbox.push_state(&topic.into());
+        }
+        outbox.push_state(&"room/2/a".into());
+        // One that cannot be sent, and has changed since.
+        let first = outbox.try_next().unwrap();
+        outbox.push_state(&"room/2/problem".into());
+        outbox.put_back(vec![first]);
+        // Its turn is the first now, so its other states follow.
+        let expected = [
+            "room/2/problem",
+            "room/2/availability",
+            "room/2/a",
+            "room/1/a",
+            "room/1/b",
+        ];
         assert_eq!(order(&outbox), expected);
         assert!(outbox.is_empty() && outbox.lock().rooms.is_empty());
     }

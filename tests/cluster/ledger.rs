@@ -117,6 +117,16 @@ impl Ledger {
         sent.values().any(|sent| sent.at < before && waits(sent))
     }
 
+    /// Some commands that were sent before this time and took so long, or have no result.
+    pub fn slow(&self, before: u64, long: u64) -> Vec<Sent> {
+        let sent = self.sent.lock().unwrap();
+        let slow = |sent: &&Sent| {
+            let took = sent.took().unwrap_or(u64::MAX);
+            sent.at < before && sent.reached == Reached::Yes && took > long
+        };
+        sent.values().filter(slow).take(5).cloned().collect()
+    }
+
     /// How long a command took, if it has a result.
     pub fn took(&self, id: u64) -> Option<u64> {
         self.sent.lock().unwrap().get(&id)?.took()

@@ -231,6 +231,11 @@ pub async fn answers(world: &World) {
     while world.ledger.waits(now) && clock::now() < now + 40 * SECOND {
         sleep(Duration::from_millis(50)).await;
     }
+    let took = clock::now() - now;
+    if took > 10 * SECOND {
+        let slow = world.ledger.slow(now, 10 * SECOND);
+        println!("    {} s for results, such as {slow:?}", took / SECOND);
+    }
 }
 
 /// Kills etcd's leader.

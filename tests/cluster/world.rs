@@ -56,6 +56,8 @@ pub struct World {
     _directory: Option<tempfile::TempDir>,
 }
 
+/// Until all is whole again this is usual.
+const SLOW: Duration = Duration::from_secs(10);
 const BROKER: &str = "max_queued_messages 100000";
 
 impl World {
@@ -207,21 +209,28 @@ impl World {
     /// Waits until every running gateway is a member, every shard belongs to a member, every room has been read by
     /// its owner and is online, and all that stays so for a second. Says what is missing if that takes too long.
     pub async fn healed(&self, within: Duration) -> Result<(), String> {
-        let deadline = Instant::now() + within;
-        let mut since = None;
+        let began = Instant::now();
+        let deadline = began + within;
+        let (mut since, mut last) = (None, None);
         loop {
             if let Some(ended) = self.ended().await {
                 return Err(ended);
             }
             match self.missing().await {
                 None => {
+                    if let Some((after, missing)) = last.take().filter(|_| since.is_none()) {
+                        tell_slow(after, missing);
+                    }
                     let since = *since.get_or_insert_with(clock::now);
                     if clock::now() > since + SECOND {
                         return Ok(());
                     }
                 }
                 Some(missing) if Instant::now() > deadline => return Err(missing),
-                Some(_) => since = None,
+                Some(missing) => {
+                    since = None;
+                    last = Some((began.elapsed(), missing));
+                }
             }
             sleep(Duration::from_millis(100)).await;
         }
@@ -309,4 +318,11 @@ fn directory(settings: &Settings) -> (PathBuf, Option<tempfile::TempDir>) {
 fn private(path: &std::path::Path) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// What was missing last, where all took long to be whole.
+fn tell_slow(after: Duration, missing: String) {
+    if after > SLOW {
+        println!("    {:.1} s later still: {missing}", after.as_secs_f64());
+    }
 }

@@ -3,7 +3,7 @@
 //! Skipped where Chromium and chromedriver are missing; with `POLY2MQTT_TEST_BROWSER=required`
 //! that is an error.
 use poly2mqtt::app::App;
-use poly2mqtt::config::{AccessLevel, Config, RoomId};
+use poly2mqtt::config::{AccessLevel, Config};
 use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Condition, Fault, FaultKind};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use poly2mqtt_test_support::SOON;
 use poly2mqtt_test_support::browser::Browser;
 use poly2mqtt_test_support::door::{Doors, token};
-use poly2mqtt_test_support::gateway::timings;
+use poly2mqtt_test_support::gateway::{configured, timings};
 
 /// Sets `window.ran` if it gets into the page as markup.
 const HOSTILE: &str = "<img src=x onerror=\"window.ran=true\"><script>window.ran=true</script>";
@@ -24,8 +24,7 @@ fn pressed(selector: &str, is: bool) -> String {
 
 fn named(config: &mut Config, names: &[(&str, &str)]) {
     for (id, name) in names {
-        let room = config.rooms.get_mut(&RoomId::new(id).unwrap());
-        room.unwrap().name = Some((*name).to_owned());
+        configured(config, id).name = Some((*name).to_owned());
     }
 }
 
@@ -128,7 +127,7 @@ async fn a_room_is_used_and_a_restart_survived() {
     };
     let mut doors = Doors::start_with(ClientLimits::default(), |config| {
         named(config, &[("1", "Boardroom"), ("2", HOSTILE)]);
-        let room = config.rooms.get_mut(&RoomId::new("1").unwrap()).unwrap();
+        let room = configured(config, "1");
         room.presets.insert(3, "Lectern".into()).unwrap();
         room.presets.insert(4, HOSTILE[..60].into()).unwrap();
     })

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use poly2mqtt::app::App;
-use poly2mqtt::config::{AccessLevel, RoomId};
+use poly2mqtt::config::AccessLevel;
 use poly2mqtt::doors::clients::ClientLimits;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use poly2mqtt_test_support::SOON;
 use poly2mqtt_test_support::browser::Browser;
 use poly2mqtt_test_support::door::{Doors, post, token};
-use poly2mqtt_test_support::gateway::timings;
+use poly2mqtt_test_support::gateway::{configured, timings};
 
 const UP: &str = "document.body.dataset.link === 'up'";
 const ENABLED: &str = "document.querySelector('.wall-controls').disabled === false";
@@ -122,7 +122,7 @@ async fn a_panel_serves_its_room_with_a_token_for_that_room() {
     };
     let mut doors = Doors::start_with(ClientLimits::default(), |config| {
         config.http.tokens = vec![token("of-room-1", AccessLevel::Control, Some(&["1"]))];
-        let room = config.rooms.get_mut(&RoomId::new("1").unwrap()).unwrap();
+        let room = configured(config, "1");
         room.name = Some("Boardroom".into());
         room.presets.insert(3, "Lectern".into()).unwrap();
     })

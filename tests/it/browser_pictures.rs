@@ -5,14 +5,13 @@
 //! ```
 use std::path::Path;
 
-use poly2mqtt::config::RoomId;
 use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::json;
 
 use poly2mqtt_test_support::browser::Browser;
 use poly2mqtt_test_support::door::Doors;
-use poly2mqtt_test_support::gateway::room;
+use poly2mqtt_test_support::gateway::{configured, room};
 
 const WIDE: (u32, f64) = (1280, 1010.0);
 const PHONE: (u32, f64) = (390, 844.0);
@@ -100,9 +99,8 @@ async fn pictures() {
     };
     let device = SimulatedDevice::start(options).await.unwrap();
     let doors = Doors::start_with(ClientLimits::default(), |config| {
-        *config.rooms.get_mut(&RoomId::new("1").unwrap()).unwrap() = room(&device);
-        let other = config.rooms.get_mut(&RoomId::new("2").unwrap());
-        other.unwrap().name = Some("Lecture hall".into());
+        *configured(config, "1") = room(&device);
+        configured(config, "2").name = Some("Lecture hall".into());
     })
     .await;
     let camera = Camera {

@@ -1,13 +1,13 @@
 //! The dashboard's first page with many rooms, and what it and a room's page say of a room that is offline
 //! or not known.
 use poly2mqtt::app::App;
-use poly2mqtt::config::{AccessLevel, BrokerUrl, MqttUser, RoomId, Secret};
+use poly2mqtt::config::{AccessLevel, BrokerUrl, MqttUser, Secret};
 use poly2mqtt::doors::clients::ClientLimits;
 use serde_json::json;
 
 use poly2mqtt_test_support::browser::Browser;
 use poly2mqtt_test_support::door::{Doors, post, token};
-use poly2mqtt_test_support::gateway::timings;
+use poly2mqtt_test_support::gateway::{configured, timings};
 
 /// What no page may say before the gateway has told it.
 const CLAIMS: [&str; 9] = [
@@ -334,8 +334,7 @@ async fn the_log_stays_readable_with_a_long_name() {
             ("1", "Besprechungsraum".repeat(12)),
             ("2", "قاعة ".repeat(40)),
         ] {
-            let room = config.rooms.get_mut(&RoomId::new(id).unwrap());
-            room.unwrap().name = Some(name.trim().to_owned());
+            configured(config, id).name = Some(name.trim().to_owned());
         }
     })
     .await;

@@ -343,7 +343,7 @@ async fn a_reload_takes_over_the_settings() {
         (vec![], vec![], vec![&name, &host]),
     ] {
         let mut config = it.config.clone();
-        for room in config.rooms.values_mut() {
+        for room in config.rooms.values_mut().map(std::sync::Arc::make_mut) {
             quickly(room, &settings);
         }
         it.service.reload(config).await.unwrap();

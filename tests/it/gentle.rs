@@ -112,7 +112,7 @@ async fn a_reload_makes_a_room_gentle_and_takes_it_back() {
     let mut counts = Vec::new();
     for gentle in [true, false] {
         it.client.clear();
-        for room in it.config.rooms.values_mut() {
+        for room in it.config.rooms.values_mut().map(std::sync::Arc::make_mut) {
             room.poll.gentle = gentle;
         }
         it.service.reload(it.config.clone()).await.unwrap();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use poly2mqtt_test_support::door::{Doors, get, http, token};
+use poly2mqtt_test_support::gateway::configured;
 use poly2mqtt_test_support::soon;
 
 /// A token is told of its own rooms, and where to go on from there.
@@ -17,7 +18,7 @@ async fn rooms_are_listed_for_those_who_may_see_them() {
             token("every-room", AccessLevel::Read, None),
             token("second-room", AccessLevel::Control, Some(&["2"])),
         ];
-        config.rooms.get_mut("1").unwrap().name = Some("Boardroom \"A\"".into());
+        configured(config, "1").name = Some("Boardroom \"A\"".into());
     })
     .await;
     let ask = async |doors: &Doors, token: &str| -> Value {
@@ -48,7 +49,7 @@ async fn rooms_are_listed_for_those_who_may_see_them() {
     assert_eq!(posted.status(), 405);
     assert!(posted.headers()["allow"].to_str().unwrap().contains("GET"));
     // A room that cannot be used says so, with the code of its problem.
-    doors.config.rooms.get_mut("2").unwrap().password = Secret::new("wrong");
+    configured(&mut doors.config, "2").password = Secret::new("wrong");
     doors.service.reload(doors.config.clone()).await.unwrap();
     let refused = json!({
         "id": "2", "name": null, "availability": "offline", "problem": "unauthorized",

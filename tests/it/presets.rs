@@ -1,13 +1,12 @@
 //! Presets with names: what commands take, what states show, and what reaches the device.
 use poly2mqtt::catalogue::PresetNames;
-use poly2mqtt::config::RoomId;
 use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::{Value, json};
 
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::door::{Doors, http};
-use poly2mqtt_test_support::gateway::Gateway;
+use poly2mqtt_test_support::gateway::{Gateway, configured};
 use poly2mqtt_test_support::{BrokerKind, SOON};
 
 const LIST: &str = "room/1/camera/presets";
@@ -169,8 +168,7 @@ async fn without_names_nothing_is_different() {
 async fn a_reload_takes_other_names_over_and_publishes_them() {
     let mut it = start(false, None, &[(1, "Whole table"), (2, "Lectern")]).await;
     it.client.message(NAMES).await;
-    let id = RoomId::new("1").unwrap();
-    it.config.rooms.get_mut(&id).unwrap().presets = names(&[(2, "Desk")]);
+    configured(&mut it.config, "1").presets = names(&[(2, "Desk")]);
     it.service.reload(it.config.clone()).await.unwrap();
     it.client.expect(NAMES, r#"{"2":"Desk"}"#).await;
     let wanted = [(2, "Desk".to_owned())];
@@ -192,7 +190,7 @@ async fn a_reload_takes_other_names_over_and_publishes_them() {
     };
     it.client.until("gateway/info", shown).await;
     // Without names the state goes, also from the broker.
-    it.config.rooms.get_mut(&id).unwrap().presets = PresetNames::default();
+    configured(&mut it.config, "1").presets = PresetNames::default();
     it.service.reload(it.config.clone()).await.unwrap();
     it.client.expect(NAMES, "").await;
     let none = |client: &Client| named_in_list(client).is_empty();
@@ -204,7 +202,7 @@ async fn a_reload_takes_other_names_over_and_publishes_them() {
 #[tokio::test]
 async fn every_door_takes_names() {
     let doors = Doors::start_with(ClientLimits::default(), |config| {
-        for room in config.rooms.values_mut() {
+        for room in config.rooms.values_mut().map(std::sync::Arc::make_mut) {
             room.presets = names(&[(1, "Whole table"), (2, "Lectern")]);
         }
     })

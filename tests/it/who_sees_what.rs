@@ -295,7 +295,9 @@ async fn a_room_that_cannot_start_does_not_name_the_others() {
     let mut config = site.config.clone();
     let mut broken = room(&site.own);
     broken.certificate = Certificate::CaFile("missing.pem".into());
-    config.rooms.insert(RoomId::new("broken").unwrap(), broken);
+    config
+        .rooms
+        .insert(RoomId::new("broken").unwrap(), broken.into());
     let only_broken = token("one-broken", AccessLevel::Admin, Some(&["broken"]));
     config.http.tokens.push(only_broken);
     let failed = site.app.reload(config).await.unwrap_err();

@@ -305,7 +305,8 @@ async fn home_assistant_shows_and_operates_a_room() {
         host: "127.0.0.1".into(),
         port,
     };
-    let mut config = config(url, both.clone());
+    let mut config = config(url, both);
+    let both = config.rooms.clone();
     config.mqtt.topic_prefix = "try".into();
     let client = Client::connect(port).await;
     let mut service = App::start(config.clone(), timings()).await.unwrap();

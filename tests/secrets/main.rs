@@ -97,7 +97,7 @@ async fn no_secret_is_told() {
     it.client.command("room/1/session/get", "").await;
     sessions_are_told(&it).await;
     let mut config = it.config.clone();
-    for room in config.rooms.values_mut() {
+    for room in config.rooms.values_mut().map(std::sync::Arc::make_mut) {
         room.password = Secret::new(OTHER);
     }
     it.service.reload(config.clone()).await.unwrap();

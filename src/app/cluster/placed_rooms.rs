@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cluster::link::{Holder, Member, RoomHolders};
+use crate::cluster::link::{ChangedRooms, Holder, Member, RoomHolders};
 use crate::cluster::{
     BootInstant, Cluster, ClusterSessions, ClusterState, ClusterView, Fence, HeldShard, MemberView,
-    Shard, ShardFence, ShardRooms, shard_of,
+    SHARDS, Shard, ShardFence, ShardRooms, shard_of,
 };
 use crate::config::{Config, RoomConfig};
 use crate::device::{self, DeviceFence, SessionStore};
@@ -53,6 +53,37 @@ struct State {
     fence: Fence,
     /// Until when the rooms have to be handed over, once this gateway ends.
     leaving: Option<LeaveDeadlines>,
+    changes: Changes,
+}
+
+/// When the answers for the rooms of a shard changed last.
+struct Changes {
+    /// Counts the changes.
+    count: u64,
+    of_shards: Vec<u64>,
+    of_configuration: u64,
+}
+
+impl Changes {
+    fn new() -> Self {
+        Self {
+            count: 0,
+            of_shards: vec![0; usize::from(SHARDS)],
+            of_configuration: 0,
+        }
+    }
+
+    fn configured(&mut self) {
+        self.count += 1;
+        self.of_configuration = self.count;
+    }
+
+    fn changed(&mut self, shards: impl IntoIterator<Item = Shard>) {
+        self.count += 1;
+        for shard in shards {
+            self.of_shards[shard.index()] = self.count;
+        }
+    }
 }
 
 struct ConfiguredRoom {
@@ -120,6 +151,7 @@ impl PlacedRooms {
                 seen: SeenCluster::new(ClusterView::unknown(name)),
                 fence: Fence::closed(),
                 leaving: None,
+                changes: Changes::new(),
             }),
             changed: watch::Sender::new(0),
         };
@@ -191,6 +223,7 @@ impl PlacedRooms {
         let mut state = self.write();
         state.rooms = rooms;
         state.by_shard = by_shard;
+        state.changes.configured();
         drop(state);
         self.tell();
     }
@@ -206,6 +239,16 @@ impl PlacedRooms {
             || old.state != view.state
             || old.problem != view.problem;
         if is_new {
+            let is_same = |shard: &Shard| match (old.owner(*shard), view.owner(*shard)) {
+                (Some(before), Some(now)) => {
+                    (&before.name, &before.advertise) == (&now.name, &now.advertise)
+                }
+                // Why nobody has it may have changed.
+                (None, None) => old.state == view.state && old.problem == view.problem,
+                _ => false,
+            };
+            let changed: Vec<Shard> = Shard::all().filter(|shard| !is_same(shard)).collect();
+            state.changes.changed(changed);
             state.seen = SeenCluster::new(view);
         }
         drop(state);
@@ -252,17 +295,23 @@ impl PlacedRooms {
             fence,
             phase: Phase::Starting,
         };
-        self.write().here.insert(held.shard, here);
+        let mut state = self.write();
+        state.here.insert(held.shard, here);
+        state.changes.changed([held.shard]);
+        drop(state);
         self.tell();
     }
 
     /// Its rooms are further. Does nothing if this time of ownership is over.
     pub fn set_phase(&self, held: HeldShard, phase: Phase) {
-        if let Some(here) = self.write().here.get_mut(&held.shard)
+        let mut state = self.write();
+        if let Some(here) = state.here.get_mut(&held.shard)
             && here.held == held
         {
             here.phase = phase;
+            state.changes.changed([held.shard]);
         }
+        drop(state);
         self.tell();
     }
 
@@ -275,6 +324,7 @@ impl PlacedRooms {
             .is_some_and(|here| here.held == held)
         {
             state.here.remove(&held.shard);
+            state.changes.changed([held.shard]);
         }
         drop(state);
         self.tell();
@@ -324,8 +374,23 @@ impl RoomHolders for PlacedRooms {
         self.read().holder(&self.name, room)
     }
 
-    fn rooms(&self) -> Vec<Arc<str>> {
-        self.read().rooms.keys().cloned().collect()
+    fn changed_since(&self, look: u64) -> ChangedRooms {
+        let state = self.read();
+        let changes = &state.changes;
+        let are_all = look < changes.of_configuration.max(1);
+        let rooms = match are_all {
+            true => state.rooms.keys().cloned().collect(),
+            false => {
+                let changed = Shard::all().filter(|shard| changes.of_shards[shard.index()] > look);
+                let rooms = changed.filter_map(|shard| state.by_shard.get(&shard));
+                rooms.flatten().cloned().collect()
+            }
+        };
+        ChangedRooms {
+            look: changes.count,
+            rooms,
+            are_all,
+        }
     }
 
     fn members(&self) -> Vec<Member> {

@@ -22,7 +22,7 @@ use super::peer::Link;
 use super::{HOLDERS_LOOK_INTERVAL, Holder, RoomHolders};
 use crate::device::ProblemCode;
 use crate::state::{Change, RoomStatus, StateStore, StateValue, Subscriber};
-use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics, Topic};
+use crate::topics::{RoomTopics, Topic, is_about_availability};
 use known::{KnownRooms, Step};
 
 /// How long a client waits for the states of a room that it asked for. The owner sends them within
@@ -111,25 +111,32 @@ impl RoomsElsewhere {
             sleep(HOLDERS_LOOK_INTERVAL).await;
             tokio::select! {
                 changed = holders.changed() => if changed.is_err() { return },
-                changed = links.changed() => if changed.is_err() { return },
+                changed = links.changed() => match changed {
+                    Ok(()) => self.lock().look = 0,
+                    Err(_) => return,
+                },
                 () = self.completed.notified() => {}
                 () = sleep(TEND_INTERVAL) => self.tend(),
             }
         }
     }
 
-    /// Takes over who has which room.
+    /// Takes over who has which room, of those that may have changed hands.
     fn refresh(&self) {
-        let rooms = self.holders.rooms();
-        for room in &rooms {
+        let look = self.lock().look;
+        let changed = self.holders.changed_since(look);
+        self.lock().look = changed.look;
+        for room in &changed.rooms {
             let holder = self.holders.holder(room);
             let steps = self.lock().set_holder(room, holder, &self.links);
             self.carry_out(room, steps);
         }
-        let rooms: HashSet<Arc<str>> = rooms.into_iter().collect();
-        let gone = self.lock().remove_others(&rooms);
-        for room in gone {
-            self.store.remove_room(&room);
+        if changed.are_all {
+            let rooms: HashSet<Arc<str>> = changed.rooms.into_iter().collect();
+            let gone = self.lock().remove_others(&rooms);
+            for room in gone {
+                self.store.remove_room(&room);
+            }
         }
         self.tell_arrival();
     }
@@ -353,12 +360,6 @@ pub fn tell_no_owner(store: &StateStore, room: &str, why: &str) {
     });
     store.set(&topics.problem(), StateValue::text(problem.to_string()));
     store.set(&topics.availability(), StateValue::text("offline"));
-}
-
-/// Whether a topic is the availability or the problem of a room.
-fn is_about_availability(topic: &str) -> bool {
-    let below = topic.rsplit('/').next().unwrap_or_default();
-    matches!(below, AVAILABILITY | PROBLEM) && topic.matches('/').count() == 2
 }
 
 /// Watches the rooms of this gateway, to know what is read of those that have just come.

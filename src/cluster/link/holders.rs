@@ -30,14 +30,26 @@ pub enum Holder {
     NotShared,
 }
 
+/// Rooms whose holder may be another one now.
+#[derive(Debug, Default)]
+pub struct ChangedRooms {
+    /// The number of this look at the rooms.
+    pub look: u64,
+    /// Which they are.
+    pub rooms: Vec<Arc<str>>,
+    /// These are all rooms that the cluster shares; others are not shared any more.
+    pub are_all: bool,
+}
+
 /// Tells who has which room. Its methods are called often, also under locks: they answer at once, and call
 /// neither the state store nor the rooms.
 pub trait RoomHolders: Debug + Send + Sync {
     /// Who has this room.
     fn holder(&self, room: &str) -> Holder;
 
-    /// Every room that the cluster shares.
-    fn rooms(&self) -> Vec<Arc<str>>;
+    /// The rooms whose holder may have changed since the look with this number; since look 0 these are all. While rooms
+    /// move there are many looks a second, and each is about a few of thousands of rooms.
+    fn changed_since(&self, look: u64) -> ChangedRooms;
 
     /// The other members that live.
     fn members(&self) -> Vec<Member>;

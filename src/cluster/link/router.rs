@@ -21,11 +21,9 @@ use super::{Holder, RoomHolders};
 use crate::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit};
 use crate::telemetry::Telemetry;
 
-/// How long a command waits for a room that is handed over, which takes less than a second.
-pub(super) const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long it waits where the owner has died: the others know after 3.5 s at most. Longer than a command may
-/// be old, as long as nothing else is configured.
-const DEATH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a command waits for a gateway that takes it. The others know of an owner's death after 3.5 s at most, and
+/// a room that is handed over needs less than a second: which of the two it is, may change while a command waits.
+const WAITING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Commands of one room that may wait: as many as in the queue of a room.
 const MOST_WAITING_OF_ROOM: usize = 64;
 /// Commands of all rooms that may wait.
@@ -76,6 +74,13 @@ struct WaitingCommand {
     refused_by: Option<(Arc<str>, Instant)>,
 }
 
+impl WaitingCommand {
+    /// When it has waited in vain.
+    fn end(&self) -> Instant {
+        self.since + WAITING_TIMEOUT
+    }
+}
+
 /// Why a command cannot go anywhere now.
 #[derive(Debug)]
 enum NotNow {
@@ -99,17 +104,9 @@ fn unsent(command: WaitingCommand, why: NotNow) -> Unsent {
 }
 
 impl NotNow {
-    /// How long a command waits for that to change.
-    fn patience(&self) -> Duration {
-        match self {
-            Self::Moving | Self::NotThere { .. } => MOVE_TIMEOUT,
-            Self::Nobody(_) | Self::Unreachable { .. } => DEATH_TIMEOUT,
-        }
-    }
-
     /// The answer to a command that has waited in vain.
     fn failure(&self) -> Failure {
-        let waited = self.patience().as_secs();
+        let waited = WAITING_TIMEOUT.as_secs();
         let message = match self {
             Self::Moving => format!(
                 "the room moves from one gateway to another, and none has taken it for {waited} s; the \
@@ -260,8 +257,7 @@ impl Router {
 
     /// Keeps a command until it can be sent, if that is worth while.
     fn wait_for(&self, command: WaitingCommand, why: &NotNow) {
-        let is_over = command.since + why.patience() <= Instant::now();
-        if is_over {
+        if command.end() <= Instant::now() {
             return command.passed.fail(&self.telemetry, why.failure());
         }
         self.wait(command);
@@ -324,7 +320,7 @@ impl Router {
                     continue;
                 };
                 let (command, why) = *unsent;
-                let end = command.since + why.patience();
+                let end = command.end();
                 if end <= Instant::now() {
                     command.passed.fail(&self.telemetry, why.failure());
                     continue;

@@ -103,7 +103,7 @@ where
 async fn send<K: Sink<Bytes> + Unpin>(member: &ServedMember, mut sink: K) {
     let mut holders = member.door.holders().changed();
     let mut flush_rule = FlushRule::default();
-    let mut next_look = Instant::now();
+    let (mut next_look, mut look) = (Instant::now(), 0);
     loop {
         let changed = async {
             sleep_until(next_look).await;
@@ -115,7 +115,7 @@ async fn send<K: Sink<Bytes> + Unpin>(member: &ServedMember, mut sink: K) {
                 if changed.is_err() {
                     return;
                 }
-                member.serve_new_rooms().await;
+                look = member.serve_new_rooms(look).await;
                 next_look = Instant::now() + HOLDERS_LOOK_INTERVAL;
                 continue;
             }
@@ -260,30 +260,28 @@ impl ServedMember {
         self.outbox.push_reply(LinkFrame::head(all_sent));
     }
 
-    /// Rooms have come here or left: the states of those that came are sent to a member that wants them.
-    async fn serve_new_rooms(&self) {
-        let watched: Vec<(Arc<str>, Depth)> = {
-            let watched = self.lock();
-            let rooms = watched.rooms.iter();
-            rooms.map(|(room, depth)| (room.clone(), *depth)).collect()
-        };
-        for (room, depth) in watched {
-            if self.has_come(&room) {
+    /// Rooms have come here or left since the look with this number: the states of those that came are sent to a member
+    /// that wants them. Gives the number of this look.
+    async fn serve_new_rooms(&self, look: u64) -> u64 {
+        let changed = self.door.holders().changed_since(look);
+        for room in changed.rooms {
+            if let Some(depth) = self.has_come(&room) {
                 self.send_states(&room, depth);
                 turn().await;
             }
         }
+        changed.look
     }
 
-    /// Whether a room that is wanted has come here since its states were sent last.
-    fn has_come(&self, room: &Arc<str>) -> bool {
+    /// What is wanted of a room that has come here since its states were sent last.
+    fn has_come(&self, room: &Arc<str>) -> Option<Depth> {
         let is_here = self.is_here(room);
         let mut watched = self.lock();
-        if is_here && watched.rooms.contains_key(room) {
-            return watched.served.insert(room.clone());
+        let depth = watched.rooms.get(room).copied().filter(|_| is_here);
+        if depth.is_none() {
+            watched.served.remove(room);
         }
-        watched.served.remove(room);
-        false
+        depth.filter(|_| watched.served.insert(room.clone()))
     }
 
     fn wants(&self, topic: &str) -> bool {

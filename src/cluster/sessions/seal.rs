@@ -126,7 +126,7 @@ pub mod tests {
              password = \"{password}\"\ncertificate = \"insecure\"\nuser = \"{user}\"\n"
         );
         let mut config = config::read("test".into(), &text, []).unwrap().config;
-        let mut room = config.rooms.pop_first().unwrap().1;
+        let mut room = (*config.rooms.pop_first().unwrap().1).clone();
         room.url = Url::parse(url).unwrap();
         room
     }

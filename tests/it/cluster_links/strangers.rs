@@ -173,6 +173,7 @@ async fn a_peers_commands_have_the_rights_the_age_and_the_room_that_they_say() {
         config
             .rooms
             .values_mut()
+            .map(std::sync::Arc::make_mut)
             .for_each(|room| room.allow.clear());
     })
     .await;

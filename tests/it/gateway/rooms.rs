@@ -14,7 +14,8 @@ async fn a_room_is_added_and_taken_away_without_touching_the_others() {
     it.online().await;
     let other = SimulatedDevice::start(Options::default()).await.unwrap();
     let mut two = it.config.clone();
-    two.rooms.insert(RoomId::new("b-2").unwrap(), room(&other));
+    two.rooms
+        .insert(RoomId::new("b-2").unwrap(), room(&other).into());
     it.service.reload(two).await.unwrap();
     it.client.expect("room/b-2/availability", "online").await;
     it.client.expect("room/b-2/audio/volume", "62").await;
@@ -41,7 +42,8 @@ async fn a_room_without_a_device_is_not_felt_in_another() {
     let mut it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
     let gone = SimulatedDevice::start(Options::default()).await.unwrap();
     let mut two = it.config.clone();
-    two.rooms.insert(RoomId::new("gone").unwrap(), room(&gone));
+    two.rooms
+        .insert(RoomId::new("gone").unwrap(), room(&gone).into());
     gone.stop().await;
     it.service.reload(two).await.unwrap();
     it.online().await;
@@ -66,7 +68,8 @@ async fn an_earlier_runs_states_do_not_outlive_it() {
     it.online().await;
     let other = SimulatedDevice::start(Options::default()).await.unwrap();
     let mut two = it.config.clone();
-    two.rooms.insert(RoomId::new("2").unwrap(), room(&other));
+    two.rooms
+        .insert(RoomId::new("2").unwrap(), room(&other).into());
     it.service.reload(two).await.unwrap();
     it.client.expect("room/2/audio/volume", "62").await;
     it.client.command("room/1/call/dial", "a@b").await;

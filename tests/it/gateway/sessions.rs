@@ -102,7 +102,7 @@ async fn a_changed_password_is_noticed() {
     it.problem("unauthorized").await;
     it.client.expect("room/1/availability", "offline").await;
     let mut config = it.config.clone();
-    for room in config.rooms.values_mut() {
+    for room in config.rooms.values_mut().map(std::sync::Arc::make_mut) {
         room.password = Secret::new("new");
     }
     let mut it = it;
@@ -256,7 +256,7 @@ async fn another_certificate_is_refused_until_it_is_pinned() {
     let muted = it.device.journal().split_off(before);
     assert!(muted.iter().all(|entry| entry.path != "/rest/audio/muted"));
     let mut config = it.config.clone();
-    for room in config.rooms.values_mut() {
+    for room in config.rooms.values_mut().map(std::sync::Arc::make_mut) {
         room.certificate = Certificate::parse(&it.device.fingerprint()).unwrap();
     }
     it.service.reload(config).await.unwrap();
@@ -273,7 +273,7 @@ async fn a_camera_that_moves_while_its_room_is_replaced_is_stopped() {
     it.device.new_certificate().unwrap();
     it.problem("certificate_changed").await;
     let mut config = it.config.clone();
-    for room in config.rooms.values_mut() {
+    for room in config.rooms.values_mut().map(std::sync::Arc::make_mut) {
         room.certificate = Certificate::parse(&it.device.fingerprint()).unwrap();
     }
     it.service.reload(config).await.unwrap();

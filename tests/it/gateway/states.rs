@@ -140,7 +140,7 @@ async fn how_the_device_counts_its_presets_is_asked_before_one_is_used() {
     it.device
         .add_fault(Fault::on(all, FaultKind::Status(503)).times(1));
     let mut config = it.config.clone();
-    for room in config.rooms.values_mut() {
+    for room in config.rooms.values_mut().map(std::sync::Arc::make_mut) {
         room.keep_alive = false;
     }
     it.device.clear_journal();

@@ -137,7 +137,7 @@ impl Fixture {
     }
 }
 
-fn rooms(file: &str) -> BTreeMap<config::RoomId, config::RoomConfig> {
+fn rooms(file: &str) -> BTreeMap<config::RoomId, Arc<config::RoomConfig>> {
     config::read("file".into(), file, []).unwrap().config.rooms
 }
 

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use poly2mqtt::app::{App, AppOptions, ClusterOptions};
-use poly2mqtt::cluster::link::{Holder, LinkSettings, Member, RoomHolders, member_tls};
+use poly2mqtt::cluster::link::{
+    ChangedRooms, Holder, LinkSettings, Member, RoomHolders, member_tls,
+};
 use poly2mqtt::config::{BrokerUrl, Config, RoomConfig, RoomId};
 use poly2mqtt::device::{DeviceFence, KeptSessions, SessionStore, SharedSessions};
 use poly2mqtt::rooms::{Leaving, RoomSharing};
@@ -69,8 +71,12 @@ impl RoomHolders for Seen {
         }
     }
 
-    fn rooms(&self) -> Vec<Arc<str>> {
-        self.world.owners.lock().unwrap().keys().cloned().collect()
+    fn changed_since(&self, look: u64) -> ChangedRooms {
+        ChangedRooms {
+            look: look + 1,
+            rooms: self.world.owners.lock().unwrap().keys().cloned().collect(),
+            are_all: true,
+        }
     }
 
     fn members(&self) -> Vec<Member> {

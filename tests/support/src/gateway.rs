@@ -1,6 +1,7 @@
 //! The whole gateway with simulated devices and a broker, as a user would run it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use poly2mqtt::app::App;
@@ -85,6 +86,11 @@ pub fn spoilt() -> [FaultKind; 4] {
     ]
 }
 
+/// A configured room, to change it.
+pub fn configured<'a>(config: &'a mut Config, id: &str) -> &'a mut RoomConfig {
+    Arc::make_mut(config.rooms.get_mut(id).unwrap())
+}
+
 /// A configuration for a test. HTTP takes any free port, since many gateways run at the same time.
 pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, RoomConfig>) -> Config {
     Config {
@@ -99,7 +105,10 @@ pub fn config(url: BrokerUrl, rooms: BTreeMap<RoomId, RoomConfig>) -> Config {
         tcp: TcpConfig::default(),
         home_assistant: HomeAssistantConfig::default(),
         cluster: None,
-        rooms,
+        rooms: rooms
+            .into_iter()
+            .map(|(id, room)| (id, room.into()))
+            .collect(),
     }
 }
 

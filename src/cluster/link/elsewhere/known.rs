@@ -2,7 +2,7 @@
 //!
 //! Calls no state store. Every change gives the steps that the caller carries out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use super::super::frame::Depth;
 use super::super::links::Links;
 use super::super::peer::Link;
 use super::super::{Holder, Member};
-use super::{Reads, WantedRooms, is_about_availability};
+use super::{Reads, WantedRooms};
+use crate::topics::is_about_availability;
 
 /// A room that nobody wants any more is kept for this long: pages are loaded again, and scripts ask again.
 const KEPT_UNWANTED: Duration = Duration::from_secs(10);
@@ -23,6 +24,8 @@ const UNREACHABLE_AFTER: Duration = Duration::from_secs(3);
 /// The rooms.
 #[derive(Debug, Default)]
 pub struct KnownRooms {
+    /// The number of the last look at who has which room; 0: all are to be looked at.
+    pub look: u64,
     rooms: HashMap<Arc<str>, KnownRoom>,
     /// How many want all rooms.
     want_all: usize,
@@ -85,6 +88,25 @@ pub enum Step {
     TellAvailability,
     /// No gateway has it.
     NoOwner(Arc<str>),
+}
+
+/// Whether another member can be reached.
+enum Reach {
+    NoLink,
+    /// Not for too long; why.
+    Down(String),
+    Up,
+}
+
+impl Reach {
+    fn of(member: &str, links: &Links, now: Instant) -> Self {
+        let Some(link) = links.get(member) else {
+            return Self::NoLink;
+        };
+        let is_long = link.down_for(now).is_some_and(|it| it >= UNREACHABLE_AFTER);
+        let why = link.why_not_connected().filter(|_| is_long);
+        why.map_or(Self::Up, Self::Down)
+    }
 }
 
 impl KnownRoom {
@@ -268,30 +290,37 @@ impl KnownRooms {
         let is_over = |since: Option<Instant>| {
             since.is_some_and(|since| now.saturating_duration_since(since) >= KEPT_UNWANTED)
         };
-        if is_over(self.all_unwanted_since) {
+        let are_all_over = is_over(self.all_unwanted_since);
+        if are_all_over {
             self.all_unwanted_since = None;
         }
         let want_all = self.wants_all();
         let mut tended = Tended::default();
+        // Thousands of rooms have few owners.
+        let mut owners = BTreeMap::new();
         for (room, known) in &mut self.rooms {
-            if is_over(known.unwanted_since) {
+            let is_over = is_over(known.unwanted_since);
+            if is_over {
                 known.unwanted_since = None;
             }
-            let had_all = matches!(known.asked, Some((_, Depth::All)));
-            known.ask(room, want_all, links);
-            if had_all && !matches!(known.asked, Some((_, Depth::All))) {
-                tended.idle.push(room.clone());
+            if is_over || are_all_over {
+                let had_all = matches!(known.asked, Some((_, Depth::All)));
+                known.ask(room, want_all, links);
+                if had_all && !matches!(known.asked, Some((_, Depth::All))) {
+                    tended.idle.push(room.clone());
+                }
             }
             let Source::Member(member) = &known.source else {
                 continue;
             };
-            let is_long = |since: Duration| since >= UNREACHABLE_AFTER;
-            let why = match links.get(&member.name) {
-                None => is_long(now.saturating_duration_since(known.since))
-                    .then(|| "there is no link to it".to_owned()),
-                Some(link) => (link.down_for(now).is_some_and(is_long))
-                    .then(|| link.why_not_connected())
-                    .flatten(),
+            let owner = owners.entry(member.name.clone());
+            let why = match owner.or_insert_with(|| Reach::of(&member.name, links, now)) {
+                Reach::NoLink => {
+                    let is_long = now.saturating_duration_since(known.since) >= UNREACHABLE_AFTER;
+                    is_long.then_some("there is no link to it")
+                }
+                Reach::Down(why) => Some(why.as_str()),
+                Reach::Up => None,
             };
             match why {
                 None => known.is_cut_off = false,

@@ -1,4 +1,4 @@
-use super::super::{Holder, Member};
+use super::super::{ChangedRooms, Holder, Member};
 use super::*;
 use crate::state::{Item, Outbox};
 
@@ -14,8 +14,12 @@ impl RoomHolders for Said {
         self.holder.lock().unwrap().clone()
     }
 
-    fn rooms(&self) -> Vec<Arc<str>> {
-        vec!["1".into()]
+    fn changed_since(&self, look: u64) -> ChangedRooms {
+        ChangedRooms {
+            look: look + 1,
+            rooms: vec!["1".into()],
+            are_all: true,
+        }
     }
 
     fn members(&self) -> Vec<Member> {
