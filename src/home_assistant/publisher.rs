@@ -277,11 +277,7 @@ impl Task {
                 self.perform(action);
             }
         }
-        let mut stretch = Stretch::default();
-        for (id, room) in &*rooms {
-            self.read_room(&id.shared(), room);
-            stretch.pause().await;
-        }
+        self.read_rooms(rooms.keys().map(RoomId::shared)).await;
     }
 
     /// Takes over which documents this gateway publishes. One of a room that has gone to another gateway is not touched
@@ -309,20 +305,13 @@ impl Task {
         for device in gone {
             self.hand_over(&device);
         }
-        let rooms = self.wanted.borrow().clone();
         let new: Vec<Arc<str>> = self
             .own
             .iter()
             .filter(|(room, is_asked)| before.get(*room) != Some(*is_asked))
             .map(|(room, _)| room.clone())
             .collect();
-        let mut stretch = Stretch::default();
-        for id in new {
-            if let Some(room) = rooms.get(&*id) {
-                self.read_room(&id, room);
-                stretch.pause().await;
-            }
-        }
+        self.read_rooms(new).await;
     }
 
     fn hand_over(&mut self, device: &str) {
@@ -332,11 +321,17 @@ impl Task {
     }
 
     async fn read_changed_rooms(&mut self) {
+        let changed = self.changes.take();
+        self.read_rooms(changed).await;
+    }
+
+    /// Those of them that are configured.
+    async fn read_rooms(&mut self, ids: impl IntoIterator<Item = impl AsRef<str>>) {
         let rooms = self.wanted.borrow().clone();
         let mut stretch = Stretch::default();
-        for id in self.changes.take() {
-            if let Some(room) = rooms.get(id.as_str()) {
-                self.read_room(&id, room);
+        for id in ids {
+            if let Some(room) = rooms.get(id.as_ref()) {
+                self.read_room(id.as_ref(), room);
                 stretch.pause().await;
             }
         }
