@@ -9,6 +9,7 @@ mod broker_topics;
 mod certificates;
 mod clients;
 mod cluster;
+mod door_thread;
 mod files;
 mod gateway_log;
 mod health;
@@ -45,6 +46,7 @@ pub use cluster::etcd_settings;
 pub use home_assistant::entity_id_clashes;
 pub use mqtt::try_broker;
 
+use door_thread::DoorThread;
 use own_certificates::OwnCertificates;
 
 /// How the gateway with this configuration connects to a broker that is not its own; `None` if there
@@ -64,6 +66,8 @@ pub struct App {
     /// Follows the cluster of the configuration.
     cluster: Option<cluster::RunningCluster>,
     mqtt: Option<MqttDoor>,
+    /// Where the MQTT door of several gateways runs.
+    _door_thread: Option<DoorThread>,
     /// The clients of WebSocket, HTTP and plain lines.
     clients: Arc<Clients>,
     http: Option<HttpDoor>,

@@ -18,6 +18,7 @@ mod client;
 mod endpoint;
 mod fence;
 mod http;
+mod hurry;
 mod identity;
 mod login_limits;
 mod login_reply;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::cluster::JoiningCluster;
+use super::door_thread::DoorThread;
 use super::files::ConnectionShares;
 use super::{
     App, AppOptions, Certificates, OwnCertificates, broker, broker_topics, clients, gateway_log,
@@ -117,14 +118,21 @@ impl App {
             Some(joining) => joining.share(settings),
             None => settings,
         });
+        let door_thread = match &joining {
+            Some(_) => Some(DoorThread::start()?),
+            None => None,
+        };
         let mqtt = match mqtt_settings.clone() {
-            Some(settings) => Some(doors::mqtt::MqttDoor::start(
-                settings,
-                store.clone(),
-                gateway.clone(),
-                telemetry.clone(),
-                extra_topics,
-            )?),
+            Some(settings) => {
+                let _entered = door_thread.as_ref().map(DoorThread::enter);
+                Some(doors::mqtt::MqttDoor::start(
+                    settings,
+                    store.clone(),
+                    gateway.clone(),
+                    telemetry.clone(),
+                    extra_topics,
+                )?)
+            }
             None => None,
         };
         let cluster = match joining {
@@ -175,6 +183,7 @@ impl App {
             links,
             cluster,
             mqtt,
+            _door_thread: door_thread,
             clients,
             http,
             tcp,

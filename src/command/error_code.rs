@@ -98,4 +98,17 @@ impl ErrorCode {
     pub fn is_unsure(self) -> bool {
         matches!(self, Self::OutcomeUnknown | Self::Timeout | Self::Offline)
     }
+
+    /// Whether it says that the device did not get the command, or refused whoever sent it.
+    pub fn is_before_device(self) -> bool {
+        matches!(
+            self,
+            Self::Busy
+                | Self::Expired
+                | Self::Superseded
+                | Self::Offline
+                | Self::Unauthorized
+                | Self::LockedOut
+        )
+    }
 }

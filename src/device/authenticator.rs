@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
-use super::login_limits::{LONGEST_CONNECT_TURN, LoginBackoff, LoginLimiter};
+use super::hurry::Hurry;
+use super::login_limits::{LONGEST_CONNECT_TURN, LONGEST_TURN, LoginBackoff, LoginLimiter};
 use super::login_reply::{LoginReply, Release};
 use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
@@ -49,6 +50,7 @@ pub(super) struct Authenticator {
     password: SecretString,
     timings: Arc<DeviceTimings>,
     limiter: LoginLimiter,
+    hurry: Hurry,
     /// Held during a log-in.
     login: Mutex<LoginState>,
     /// A log-in waits for the limiter, which other devices fill.
@@ -82,6 +84,7 @@ impl Authenticator {
             password: settings.password.clone(),
             timings: settings.timings.clone(),
             limiter: settings.login_limiter.clone(),
+            hurry: Hurry::default(),
             login: Mutex::new(login),
             waits_for_limiter: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -91,6 +94,11 @@ impl Authenticator {
     /// A log-in waits for those to other devices, which says nothing of this device.
     pub fn waits_for_limiter(&self) -> bool {
         self.waits_for_limiter.load(Ordering::Acquire)
+    }
+
+    /// A command waits for the session, so this device goes before others.
+    pub fn hurry(&self) {
+        self.hurry.begin();
     }
 
     fn is_closed(&self) -> bool {
@@ -111,14 +119,19 @@ impl Authenticator {
         if let Some(session) = self.sessions.current(None) {
             let _connecting = self.limiter.begin();
             let check = is_valid(&self.endpoint, &session);
-            if !self.limiter.in_turn(check).await? {
+            let checked = (self.limiter).in_turn_of(LONGEST_TURN, self.hurry.begun(), check);
+            if !checked.await? {
                 stale = Some(session.generation);
             }
         }
         if stale.is_none() {
             self.release_in_background();
         }
-        self.session(stale).await
+        let session = self.session(stale).await;
+        if session.is_ok() {
+            self.hurry.end();
+        }
+        session
     }
 
     /// The current session, or a new one if the current one is of the stale generation.
@@ -205,10 +218,13 @@ impl Authenticator {
         // Before the limiter: devices that are switched off would fill it until their connections
         // time out.
         let reach = self.endpoint.reach();
-        self.limiter.in_turn_of(LONGEST_CONNECT_TURN, reach).await?;
+        let hurry = self.hurry.begun();
+        (self.limiter)
+            .in_turn_of(LONGEST_CONNECT_TURN, hurry, reach)
+            .await?;
         let _connecting = self.limiter.begin();
         self.waits_for_limiter.store(true, Ordering::Release);
-        let permit = self.limiter.acquire().await;
+        let permit = self.limiter.acquire(self.hurry.begun()).await;
         self.waits_for_limiter.store(false, Ordering::Release);
         if self.is_closed() {
             return Err(closed());

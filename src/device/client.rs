@@ -96,6 +96,11 @@ impl Device {
         }
     }
 
+    /// A command waits until it is logged in to, so this device goes before those for which none waits.
+    pub fn hurry(&self) {
+        self.authenticator.hurry();
+    }
+
     /// Releases the session at the device. The device's answer is ignored.
     pub async fn log_out(&self) {
         self.authenticator.log_out().await;

@@ -3,6 +3,7 @@
 //!
 //! Owns the waits after refusals, so that the gateway never locks people out. Sends nothing.
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,14 +20,22 @@ use super::timings::DeviceTimings;
 const MOST_LOGINS_AT_ONCE: usize = 20;
 /// While log-ins wait for each other, so many rooms that are logged in read their states for the first time.
 const MOST_FIRST_READERS: usize = 20;
-/// So many devices have their turn at a time.
-const TURNS: usize = 64;
+/// So many devices have their turn at a time. More would not be quicker where the processor is busy, and a command beside
+/// them takes as many times longer as there are more of them.
+const TURNS: usize = 16;
+/// So many devices for which commands wait do not stand in line with the others, at each place where there is one.
+const MOST_URGENT: usize = 20;
 /// How long a turn is. A device that takes longer to answer costs this gateway no processor meanwhile, so another one may
 /// have its turn: with slow devices 3200 begin each second.
-const LONGEST_TURN: Duration = Duration::from_millis(20);
+pub(super) const LONGEST_TURN: Duration = Duration::from_millis(5);
 /// How long a turn to connect is. Shorter ones would open all connections of a site long before the log-ins, which come
 /// at 100 a second with slow devices: 320 begin each second.
-pub(super) const LONGEST_CONNECT_TURN: Duration = Duration::from_millis(200);
+pub(super) const LONGEST_CONNECT_TURN: Duration = Duration::from_millis(50);
+/// A turn whose end comes later than this is not over: the processor lacks, not the device's answer, and another turn would
+/// only make everything wait longer.
+const LATE: Duration = Duration::from_millis(20);
+/// Then it ends after this time, in case the device is slow too.
+const LONGEST_BUSY_TURN: Duration = Duration::from_secs(1);
 /// The longest wait after refused passwords, unless the first wait is longer.
 const LONGEST_LOGIN_WAIT: Duration = Duration::from_secs(3600);
 
@@ -38,6 +47,8 @@ pub struct LoginLimiter {
     connecting: Arc<AtomicUsize>,
     first_readers: Arc<Semaphore>,
     turns: Arc<Semaphore>,
+    urgent_turns: Arc<Semaphore>,
+    urgent_log_ins: Arc<Semaphore>,
 }
 
 /// One such device, as long as this lives.
@@ -57,6 +68,8 @@ impl Default for LoginLimiter {
             connecting: Arc::default(),
             first_readers: Arc::new(Semaphore::new(MOST_FIRST_READERS)),
             turns: Arc::new(Semaphore::new(TURNS)),
+            urgent_turns: Arc::new(Semaphore::new(MOST_URGENT)),
+            urgent_log_ins: Arc::new(Semaphore::new(MOST_URGENT)),
         }
     }
 }
@@ -82,20 +95,29 @@ impl LoginLimiter {
     /// Asks a device something when its turn has come. For what every room does after a start: if thousands did it at
     /// once, a command, a result or a sign of life would have to wait until the processor is through with all of them.
     pub async fn in_turn<T>(&self, ask: impl Future<Output = T>) -> T {
-        self.in_turn_of(LONGEST_TURN, ask).await
+        self.in_turn_of(LONGEST_TURN, pending(), ask).await
     }
 
-    /// The same with a turn of this length.
-    pub(super) async fn in_turn_of<T>(&self, longest: Duration, ask: impl Future<Output = T>) -> T {
-        let turn = self.turns.acquire().await;
+    /// The same with a turn of this length. When there is a hurry, others are overtaken.
+    pub(super) async fn in_turn_of<T>(
+        &self,
+        longest: Duration,
+        hurry: impl Future<Output = ()>,
+        ask: impl Future<Output = T>,
+    ) -> T {
+        let turn = first_of(&self.turns, &self.urgent_turns, hurry).await;
         let mut ask = pin!(ask);
-        match timeout(longest, &mut ask).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                drop(turn);
-                ask.await
-            }
+        let began = Instant::now();
+        if let Ok(outcome) = timeout(longest, &mut ask).await {
+            return outcome;
         }
+        if began.elapsed() > longest + LATE
+            && let Ok(outcome) = timeout(LONGEST_BUSY_TURN, &mut ask).await
+        {
+            return outcome;
+        }
+        drop(turn);
+        ask.await
     }
 
     /// Crowded as long as what this gives lives.
@@ -106,10 +128,31 @@ impl LoginLimiter {
     }
 
     /// Waits until a log-in may run; its end is the permit's drop.
-    pub(super) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
-        // None only for a closed semaphore, and this one is never closed.
-        self.permits.clone().acquire_owned().await.ok()
+    pub(super) async fn acquire(
+        &self,
+        hurry: impl Future<Output = ()>,
+    ) -> Option<OwnedSemaphorePermit> {
+        first_of(&self.permits, &self.urgent_log_ins, hurry).await
     }
+}
+
+/// A permit of the line in which all wait, or when there is a hurry of the other one, whichever comes first. `None` only
+/// if they were closed, which they never are.
+async fn first_of(
+    line: &Arc<Semaphore>,
+    urgent: &Arc<Semaphore>,
+    hurry: impl Future<Output = ()>,
+) -> Option<OwnedSemaphorePermit> {
+    let urgent = async {
+        hurry.await;
+        urgent.clone().acquire_owned().await
+    };
+    let permit = tokio::select! {
+        biased;
+        permit = line.clone().acquire_owned() => permit,
+        permit = urgent => permit,
+    };
+    permit.ok()
 }
 
 /// How long log-ins to one device have to wait after a failed one.
@@ -158,6 +201,9 @@ impl LoginBackoff {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::super::hurry::Hurry;
     use super::*;
 
     fn wait(backoff: &LoginBackoff, now: Instant) -> Duration {
@@ -180,6 +226,49 @@ mod tests {
         backoff.succeeded();
         backoff.failed(&refused, &timings, now);
         assert_eq!(wait(&backoff, now), timings.retry_after_refused_login);
+    }
+
+    #[test]
+    fn a_device_for_which_a_command_waits_overtakes_others() {
+        let limiter = LoginLimiter::default();
+        let turn = |hurry: bool| {
+            let limiter = limiter.clone();
+            let hurry = async move {
+                if !hurry {
+                    pending::<()>().await;
+                }
+            };
+            // Timers need a runtime; what waits in line has none yet.
+            Box::pin(async move { limiter.acquire(hurry).await })
+        };
+        let permits: Vec<_> = (0..MOST_LOGINS_AT_ONCE)
+            .map(|_| turn(false).now_or_never().flatten().unwrap())
+            .collect();
+        let mut waits = turn(false);
+        assert!((&mut waits).now_or_never().is_none());
+        let urgent = turn(true).now_or_never().flatten();
+        assert!(urgent.is_some());
+        drop(permits);
+        assert!(waits.now_or_never().flatten().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_hurry_can_begin_while_a_device_waits_in_line() {
+        let limiter = LoginLimiter::default();
+        let hurry = Hurry::default();
+        let asks = |hurry| limiter.in_turn_of(LONGEST_CONNECT_TURN, hurry, async {});
+        let turns: Vec<_> = (0..TURNS)
+            .map(|_| limiter.turns.clone().try_acquire_owned().unwrap())
+            .collect();
+        let mut waits = pin!(asks(hurry.begun().boxed()));
+        assert!(waits.as_mut().now_or_never().is_none());
+        hurry.begin();
+        waits.await;
+        hurry.end();
+        let mut waits = pin!(asks(hurry.begun().boxed()));
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(turns);
+        waits.await;
     }
 
     #[test]

@@ -21,7 +21,7 @@
 //! wait for a time of their own), `redelivery` which commands the broker repeats, `first_commands` those
 //! that arrive with what it retains, `delivery` and `retained_watch` whether it delivers and holds what it
 //! should, `restores` which states somebody else has cleared, `shared` which rooms it hears where several gateways
-//! share them, `presence` what their speaker says for all, `leftovers` what an earlier run left there,
+//! share them, `retained_reader` what the broker holds of rooms that this gateway has taken, `presence` what their speaker says for all, `leftovers` what an earlier run left there,
 //! `other_gateways` which others publish at the same topics; `mark` tells whose message is whose. `survey`
 //! is a connection of its own, for `poly2mqtt clear`, `trial` what `check --connect` does. This is the only
 //! place that names an MQTT
@@ -49,6 +49,7 @@ mod receive;
 mod redelivery;
 mod refusals;
 mod restores;
+mod retained_reader;
 mod retained_watch;
 mod send;
 mod session;
@@ -75,6 +76,7 @@ use crate::topics::GATEWAY_AVAILABILITY;
 use connection::Connection;
 use error::SizeCause;
 use refusals::Obstacle;
+use retained_reader::read_retained;
 use subscriber::MqttSubscriber;
 
 pub use error::ConnectionLost;
@@ -231,7 +233,12 @@ impl MqttDoor {
         let connected = context.connected.subscribe();
         let stopping = context.stopping.clone();
         let subscriber = context.subscriber.clone();
-        let connection = Connection::new(Arc::new(context), tls);
+        let context = Arc::new(context);
+        if let Some(shared) = context.settings.shared.clone() {
+            let reading = read_retained(context.clone(), shared);
+            tokio::spawn(reading.instrument(span.clone()));
+        }
+        let connection = Connection::new(context, tls);
         let task = tokio::spawn(connection.run().instrument(span));
         Ok(Self {
             store,

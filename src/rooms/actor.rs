@@ -310,6 +310,9 @@ impl Actor {
             self.start_checks();
         }
         if !self.availability.is_logged_in() {
+            if !self.queue.has_no_command() {
+                self.device.hurry();
+            }
             return;
         }
         self.start_camera_stop(work != Work::All, now);

@@ -170,6 +170,12 @@ impl Gateway {
             Some(program) => Command::new(program),
             None => program::program(&[]),
         };
+        // The judge's own settings are no concern of a gateway.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("POLY2MQTT_CLUSTER_") {
+                command.env_remove(name);
+            }
+        }
         let child = command
             .args(["run", "--config"])
             .arg(self.directory.join("poly2mqtt.toml"))

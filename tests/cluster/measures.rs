@@ -15,8 +15,9 @@ use crate::proxy::{MEMBERS, Path};
 use crate::timeline::Act;
 use crate::world::World;
 
-/// All must be whole again within this time.
+/// All must be whole again within this time, and the longer the more rooms there are: every state of each is read.
 const HEAL_LIMIT: Duration = Duration::from_secs(90);
+const HEAL_LIMIT_OF_ROOM: Duration = Duration::from_millis(20);
 /// Commands of each second to the rooms that an act is about.
 const BUSY_RATE: u64 = 60;
 /// How long a pause is looked for after etcd's leader was killed.
@@ -24,8 +25,10 @@ const PAUSE_WINDOW: u64 = 5 * SECOND;
 
 /// Waits until all is whole; a violation if it does not become so.
 pub async fn heal(world: &World) {
-    if let Err(missing) = world.healed(HEAL_LIMIT).await {
-        let message = format!("not whole after {} s: {missing}", HEAL_LIMIT.as_secs());
+    let rooms = u32::try_from(world.settings.rooms).unwrap();
+    let limit = HEAL_LIMIT + HEAL_LIMIT_OF_ROOM * rooms;
+    if let Err(missing) = world.healed(limit).await {
+        let message = format!("not whole after {} s: {missing}", limit.as_secs());
         world.violation("whole again", &message, clock::now());
     }
 }

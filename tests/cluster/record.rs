@@ -37,6 +37,8 @@ pub struct Record {
     times: [VecDeque<u64>; ALONE + 1],
     /// The first useful answer of a device to a gateway since it asked none or another one in between.
     pub first_read: BTreeMap<usize, (usize, u64)>,
+    /// How many useful answers followed it.
+    pub reads: BTreeMap<usize, u32>,
     /// Requests from addresses that are no gateway's.
     pub strangers: u64,
     pub requests: u64,
@@ -66,9 +68,12 @@ impl Record {
                 .first_read
                 .entry(device)
                 .or_insert((gateway, request.answered));
+            let reads = self.reads.entry(device).or_default();
             if first.0 != gateway {
                 *first = (gateway, request.answered);
+                *reads = 0;
             }
+            *reads += 1;
         }
     }
 
@@ -76,6 +81,7 @@ impl Record {
     pub fn forget_first_reads(&mut self, devices: &[usize]) {
         for device in devices {
             self.first_read.remove(device);
+            self.reads.remove(device);
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
+use poly2mqtt::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{
     ExtraTopics, MqttDoor, MqttSettings, Presence, RemainingGateways, RoomRole, SharedRooms,
     SharingRules,
@@ -32,6 +32,8 @@ struct Devices {
     carried_out: Mutex<BTreeMap<String, u32>>,
     /// They answer nothing any more.
     are_mute: AtomicBool,
+    /// Commands wait too long for them.
+    are_late: AtomicBool,
     unanswered: Mutex<Vec<Reply>>,
 }
 
@@ -43,6 +45,10 @@ impl Submit for Devices {
         if self.are_mute.load(Ordering::Relaxed) {
             self.unanswered.lock().unwrap().push(submission.reply);
             return;
+        }
+        if self.are_late.load(Ordering::Relaxed) {
+            let late = Failure::new(ErrorCode::Expired, "too old");
+            return submission.reply.answer(Err(late));
         }
         tokio::spawn(async move {
             sleep(Duration::from_millis(2)).await;
@@ -375,6 +381,51 @@ async fn an_owner_dies(starts_again: bool) {
     }
 }
 
+/// That the next owner could not repeat a command does not mean that the dead one has not carried it out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_of_a_dead_owner_that_cannot_be_repeated_has_an_unknown_outcome() {
+    if mosquitto().is_none() {
+        return;
+    }
+    let broker = Mosquitto::start(0, "");
+    let [owner, deputy] = ["gw-1", "gw-2"].map(|name| Member::start(broker.port, name));
+    let one = rooms(&["1"]);
+    owner.connected().await;
+    deputy.connected().await;
+    owner.take_over(&one).await;
+    deputy.deputize(&one).await;
+    let client = Client::connect(broker.port).await;
+    let send = async |number: usize, payload: &str| {
+        let properties = numbered(number, None);
+        client
+            .publish_with("room/1/audio/volume/set", payload, false, properties)
+            .await;
+    };
+    owner.devices.are_mute.store(true, Ordering::Relaxed);
+    send(1, "11").await;
+    until(
+        || format!("remembered: {:?}", deputy.shared.remembered()),
+        async || deputy.shared.remembered().0 == 1,
+    )
+    .await;
+    let replies = std::mem::take(&mut *owner.devices.unanswered.lock().unwrap());
+    std::mem::forget(replies);
+    owner.kill();
+    client.expect("gateway/gw-1/availability", "offline").await;
+    deputy.devices.are_late.store(true, Ordering::Relaxed);
+    deputy.take_over(&one).await;
+    send(2, "12").await;
+    client
+        .until("both answers", |client| answers(client).len() == 2)
+        .await;
+    let codes: Vec<String> = (client.messages("room/1/audio/volume/set/result").iter())
+        .map(|result| serde_json::from_slice::<Value>(&result.payload).unwrap())
+        .map(|result| result["error"]["code"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(codes, ["outcome_unknown", "expired"]);
+    deputy.kill();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_owner_that_comes_back_answers_nothing_a_second_time() {
     if mosquitto().is_none() {
@@ -509,6 +560,57 @@ async fn what_is_left_of_a_room_is_cleared_by_its_owner_alone() {
         let topic = format!("room/2/{state}");
         assert_eq!(client.last(&topic).as_deref(), Some("left"));
     }
+    new.kill();
+}
+
+/// The next owner of a room publishes what differs from what the broker holds, and nothing else. A result takes the
+/// states of its room along.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_owner_publishes_only_what_the_broker_does_not_hold() {
+    if mosquitto().is_none() {
+        return;
+    }
+    let broker = Mosquitto::start(0, "");
+    let [old, new] = ["gw-1", "gw-2"].map(|name| Member::start(broker.port, name));
+    let some: Vec<Arc<str>> = (0..40).map(|n| format!("{n}").into()).collect();
+    let topic = |room: &str, state: &str| format!("room/{room}/{state}");
+    let states = ["audio/volume", "audio/muted", "audio/mute_locked"];
+    old.connected().await;
+    old.take_over(&some).await;
+    let client = Client::connect(broker.port).await;
+    for room in &some {
+        for state in states {
+            old.store.set(&topic(room, state), StateValue::text("5"));
+        }
+        client.expect(&topic(room, states[2]), "5").await;
+    }
+    new.connected().await;
+    new.deputize(&some).await;
+    old.kill();
+    client.clear();
+    new.take_over(&some).await;
+    for room in &some {
+        for (state, value) in states.iter().zip(["5", "6", "5"]) {
+            new.store.set(&topic(room, state), StateValue::text(value));
+        }
+    }
+    for room in &some {
+        client.expect(&topic(room, "audio/muted"), "6").await;
+    }
+    // What comes later is published, also if it is what the broker held first.
+    for (value, room) in [("7", &some[0]), ("5", &some[0])] {
+        let volume = topic(room, "audio/volume");
+        new.store.set(&volume, StateValue::text(value));
+        client.expect(&volume, value).await;
+    }
+    let same = ["audio/volume", "audio/mute_locked"];
+    let same = same.map(|state| some[1..].iter().map(move |room| topic(room, state)));
+    let again = same.into_iter().flatten();
+    let again: Vec<_> = again
+        .filter(|topic| !client.messages(topic).is_empty())
+        .collect();
+    // A broker that is late with something costs messages only.
+    assert!(again.len() < some.len() / 4, "{again:?}");
     new.kill();
 }
 

@@ -187,13 +187,15 @@ fn meant(name: &str, keys: &[Key], file: &Map<String, Value>) -> Option<String> 
             _ => add_names("", std::slice::from_ref(key), &mut known),
         }
     }
-    let one_each = |known: &str| known.replace(SEPARATOR, "_");
-    let distance = |known: &String| strsim::damerau_levenshtein(&one_each(known), &name);
-    let near = known
-        .into_iter()
-        .map(|known| (distance(&known), known))
-        .min()?;
-    (near.0 <= SLIP.min(name.len() / 3)).then_some(near.1)
+    let most = SLIP.min(name.len() / 3);
+    let near = known.into_iter().filter_map(|known| {
+        let one_each = known.replace(SEPARATOR, "_");
+        // The distance of two texts is at least the difference of their lengths. Thousands of rooms have many keys.
+        let can_be = one_each.len().abs_diff(name.len()) <= most;
+        let distance = can_be.then(|| strsim::damerau_levenshtein(&one_each, &name))?;
+        (distance <= most).then_some((distance, known))
+    });
+    Some(near.min()?.1)
 }
 
 /// The names of these keys and those below them.

@@ -240,7 +240,7 @@ impl Connection {
                     self.receiver.first_commands_over();
                 }
                 _ = deadlines.tick() => {
-                    self.share_by_time(session)?;
+                    self.share_by_time()?;
                     self.check_deadlines(session)?;
                 }
                 () = stopping.cancelled(), if !stops => {}

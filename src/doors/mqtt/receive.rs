@@ -231,6 +231,10 @@ impl Receiver {
         };
         let subscriber = context.subscriber.clone();
         let deliver = move |outcome: Outcome| {
+            let outcome = match &shared {
+                Some(shared) => shared.told(outcome),
+                None => outcome,
+            };
             let outcome = Box::new(outcome);
             let delivery = Delivery { address, outcome };
             match shared {

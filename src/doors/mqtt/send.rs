@@ -5,6 +5,9 @@
 //! [`Inflight`](super::inflight::Inflight) holds what is not acknowledged,
 //! [`Refusals`] what was refused.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish, PublishProperties};
@@ -17,6 +20,7 @@ use super::message::{Delivery, Message, result_messages};
 use super::refusals::{Obstacle, Refusals};
 use super::session::BrokerSession;
 use super::shared::SharedRooms;
+use super::shared::retained_states::{StateDigest, Turn};
 
 use crate::command::{ErrorCode, Failure};
 use crate::state::{Item, StateValue};
@@ -35,6 +39,11 @@ pub fn add_messages(
         largest_packet: session.limits.largest_packet,
         refusals,
     };
+    for topic in released(context, &item) {
+        let state = maker.state(&topic);
+        let state = state.map(|state| (state, Some(Item::State(topic))));
+        session.unsent.extend(state);
+    }
     let mut messages = maker.messages(&item);
     if let Item::Reply(delivery) = &item
         && delivery.address.response.is_some()
@@ -47,6 +56,20 @@ pub fn add_messages(
     let before = messages.into_iter().map(|message| (message, None));
     session.unsent.extend(before);
     session.unsent.extend(last.map(|last| (last, Some(item))));
+}
+
+/// The states that go before an item although they wait to be compared with what the broker holds: those of the room
+/// of a result or an event.
+fn released(context: &DoorContext, item: &Item<Delivery>) -> BTreeSet<Arc<str>> {
+    let room = match item {
+        Item::State(_) => None,
+        Item::Event(topic, _) => Topic::parse(topic).and_then(|topic| topic.room()),
+        Item::Reply(delivery) => Some(&*delivery.outcome.room),
+    };
+    let shared = context.settings.shared.as_ref().zip(room);
+    shared.map_or_else(BTreeSet::new, |(shared, room)| {
+        shared.retained().release(room)
+    })
 }
 
 /// Adds the next of the session's messages to the link's next write. There must be room for one.
@@ -171,7 +194,7 @@ impl MessageMaker<'_> {
 
     /// Of a state that is left out because of its size, what the broker holds is cleared: it is not
     /// what the device says any more. A document of Home Assistant stays until a smaller one comes.
-    fn state(&mut self, topic: &str) -> Option<Message> {
+    fn state(&mut self, topic: &Arc<str>) -> Option<Message> {
         let message = state_message(self.context, topic)?;
         let Some(obstacle) = self.obstacle(&message) else {
             return Some(message);
@@ -277,18 +300,37 @@ fn is_own_document(context: &DoorContext, topic: &str, clears: bool) -> bool {
     }
 }
 
-/// The newest value of a topic; an empty payload clears the topic at the broker. `None` for what
-/// another gateway has published there since, and must not lose.
-fn state_message(context: &DoorContext, topic: &str) -> Option<Message> {
+/// Whether a state is to be published now. It may have to wait for what the broker tells, or the broker holds it.
+fn has_turn(context: &DoorContext, topic: &Arc<str>, value: Option<&StateValue>) -> bool {
+    let Some(shared) = &context.settings.shared else {
+        return true;
+    };
+    let digest = || {
+        let content_type = value.and_then(|value| value.content_type.as_deref());
+        StateDigest::of(value.map_or(b"", |value| &value.payload), content_type)
+    };
+    let turn = shared.retained().turn(topic, digest);
+    if turn == Turn::Wait {
+        shared.states_wait.notify_one();
+    }
+    turn == Turn::Publish
+}
+
+/// The newest value of a topic; an empty payload clears the topic at the broker. `None` for what is not to be published
+/// now, and for what another gateway has published there since, and must not lose.
+fn state_message(context: &DoorContext, topic: &Arc<str>) -> Option<Message> {
     let (mut value, full_topic) = match &context.extra_topics {
         Some(extra) if !is_gateway_topic(topic) => {
             let value = extra.store.get(topic);
             let publish = |value: StateValue| StateValue::text((extra.encode)(&value.payload));
-            (value.map(publish), topic.to_owned())
+            (value.map(publish), topic.to_string())
         }
         _ => (context.store.get(topic), context.settings.at_broker(topic)),
     };
-    if !is_own_state(context, topic) || !is_own_document(context, topic, value.is_none()) {
+    if !is_own_state(context, topic)
+        || !is_own_document(context, topic, value.is_none())
+        || !has_turn(context, topic, value.as_ref())
+    {
         return None;
     }
     let subscriber = &context.subscriber;
@@ -296,7 +338,7 @@ fn state_message(context: &DoorContext, topic: &str) -> Option<Message> {
     match &value {
         None if !subscriber.may_clear_topic(topic) => return None,
         // The others stay, so the topic says online; the mark says that this one goes.
-        Some(_) if topic == GATEWAY_AVAILABILITY && subscriber.stops_before_others() => {
+        Some(_) if **topic == *GATEWAY_AVAILABILITY && subscriber.stops_before_others() => {
             value = Some(StateValue::text("online"));
             user.push(Mark::stop());
         }

@@ -4,13 +4,14 @@
 //! the broker. Knows neither who decides nor how the gateways know each other.
 //!
 //! `hearing` decides who carries out what, `heard_room` is what it knows of one room, `memory` holds what a deputy has heard, `room_filters` what is
-//! subscribed to, `messages` what gateways tell each other at the broker. The door's side is
+//! subscribed to, `retained_states` what need not be published again, `messages` what gateways tell each other at the broker. The door's side is
 //! `receive/shared.rs` and `connection/sharing.rs`. `docs/decisions/commands-in-the-gap.md` says why.
 
 mod heard_room;
 pub(super) mod hearing;
 pub(super) mod memory;
 pub(super) mod messages;
+pub(super) mod retained_states;
 pub(super) mod room_filters;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,12 +19,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::message::Delivery;
 use super::receive::SharedCommand;
 use hearing::Hearing;
+use retained_states::RetainedStates;
 use room_filters::RoomFilters;
 
 pub use hearing::RoomRole;
@@ -52,8 +55,12 @@ pub struct SharedRooms {
     name: String,
     rules: Arc<dyn SharingRules>,
     inner: Mutex<Inner>,
+    /// The last lock that is taken: nothing else is locked while it is held.
+    retained: Mutex<RetainedStates>,
     /// The door has something to do.
     pub(super) changed: Notify,
+    /// States wait for what the broker tells, or can be asked for now.
+    pub(super) states_wait: Notify,
     /// Grants have changed.
     grants: watch::Sender<()>,
     /// What [`SharedRooms::documents`] or [`SharedRooms::speaks`] answers may have changed.
@@ -70,8 +77,8 @@ pub(super) struct Inner {
     speaks: bool,
     /// Rooms for which it publishes although it has them not.
     spoken_for: BTreeSet<Arc<str>>,
-    /// Own rooms of which the broker was asked what it retains.
-    pub swept: BTreeSet<Arc<str>>,
+    /// Retained messages of own rooms that are no states: commands, perhaps.
+    pub found: Vec<Publish>,
 }
 
 impl fmt::Debug for SharedRooms {
@@ -89,7 +96,9 @@ impl SharedRooms {
             name: name.into(),
             rules,
             inner: Mutex::default(),
+            retained: Mutex::default(),
             changed: Notify::new(),
+            states_wait: Notify::new(),
             grants: watch::Sender::new(()),
             documents: watch::Sender::new(0),
         })
@@ -117,11 +126,29 @@ impl SharedRooms {
         let mut inner = self.lock();
         for room in rooms {
             change(&mut inner, room);
-            inner.follow(room);
+            self.follow(&mut inner, room);
         }
         drop(inner);
         self.documents_changed();
         self.changed.notify_one();
+    }
+
+    /// Subscribes to what is heard, and to nothing else.
+    pub(super) fn follow(&self, inner: &mut Inner, room: &Arc<str>) {
+        let role = inner.hearing.role(room);
+        match role {
+            Some(_) => inner.filters.want(room),
+            None => inner.filters.give_up(room),
+        }
+        match role {
+            Some(RoomRole::Owner) => inner.documents.want(room),
+            _ => inner.documents.give_up(room),
+        }
+        match role {
+            Some(RoomRole::Owner) => self.retained().own(room),
+            Some(RoomRole::Leaving) => {}
+            _ => self.retained().disown(room),
+        }
     }
 
     pub(super) fn documents_changed(&self) {
@@ -342,6 +369,29 @@ impl SharedRooms {
         inner.filters.is_settled() && !inner.filters.refused().any(is_own)
     }
 
+    /// What is known of the states that the broker holds. To be held for a moment only, and nothing else is locked in it.
+    pub(super) fn retained(&self) -> MutexGuard<'_, RetainedStates> {
+        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Some rooms whose states wait for what the broker tells. None that are not heard yet: what others publish after the
+    /// broker has told must arrive.
+    pub(super) fn next_untold_rooms(&self, count: usize) -> Vec<Arc<str>> {
+        let inner = self.lock();
+        let filters = &inner.filters;
+        let is_answered =
+            |room: &Arc<str>| filters.is_granted(room) || filters.refusal(room).is_some();
+        self.retained().next_rooms(count, is_answered)
+    }
+
+    /// The broker retains these messages of own rooms, which are no states.
+    pub(super) fn found_retained(&self, found: Vec<Publish>) {
+        if !found.is_empty() {
+            self.lock().found.extend(found);
+            self.changed.notify_one();
+        }
+    }
+
     /// Whether this gateway publishes the states of this room.
     pub(super) fn publishes_states(&self, room: &str) -> bool {
         let inner = self.lock();
@@ -357,22 +407,5 @@ impl SharedRooms {
     /// Whether it is the owner, so that what others publish of the room's states is wrong.
     pub(super) fn owns(&self, room: &str) -> bool {
         self.role(room) == Some(RoomRole::Owner)
-    }
-}
-
-impl Inner {
-    /// Subscribes to what is heard, and to nothing else.
-    pub fn follow(&mut self, room: &Arc<str>) {
-        match self.hearing.role(room) {
-            Some(_) => self.filters.want(room),
-            None => self.filters.give_up(room),
-        }
-        match self.hearing.role(room) {
-            Some(RoomRole::Owner) => self.documents.want(room),
-            _ => {
-                self.swept.remove(room);
-                self.documents.give_up(room);
-            }
-        }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    Filter, Packet, Publish, PublishProperties, RetainForwardRule, Subscribe,
+    Filter, Packet, PingReq, Publish, PublishProperties, RetainForwardRule, Subscribe, Unsubscribe,
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -22,6 +22,8 @@ use super::settings::{MqttSettings, client_tls};
 
 /// A broker that has sent nothing for this long after a subscription has sent all that it retains.
 const SILENCE: Duration = Duration::from_millis(700);
+/// The same after a PINGRESP. Mosquitto sends what it retains before that, other brokers do it beside.
+const SILENCE_AFTER_PING: Duration = Duration::from_millis(50);
 /// How long the broker may take to acknowledge.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// So many times in a row nothing is acknowledged before the clearing is given up: a broker that drops what is
@@ -62,8 +64,16 @@ impl Survey {
     /// # Errors
     /// A message for the user: why there is no connection.
     pub async fn connect(settings: &MqttSettings) -> Result<Self, String> {
+        Self::connect_as("-clear", settings).await
+    }
+
+    /// The same, with this behind the gateway's client id.
+    ///
+    /// # Errors
+    /// A message for the user: why there is no connection.
+    pub(super) async fn connect_as(suffix: &str, settings: &MqttSettings) -> Result<Self, String> {
         let settings = MqttSettings {
-            client_id: format!("{}-clear", settings.client_id),
+            client_id: format!("{}{suffix}", settings.client_id),
             session_expiry: Duration::ZERO,
             has_will: false,
             ..settings.clone()
@@ -123,6 +133,54 @@ impl Survey {
                 _ => {}
             }
         }
+    }
+
+    /// The messages that the broker retains at these filters, by QoS 0 and without a long wait: of one that is slow to send
+    /// them, some may come with those of the next filters. Needs a time limit.
+    ///
+    /// # Errors
+    /// A message for the user: the connection broke.
+    pub(super) async fn retained_now(
+        &mut self,
+        filters: &[String],
+    ) -> Result<Vec<Publish>, String> {
+        let subscribed = filters.iter().map(|path| Filter {
+            path: path.clone(),
+            qos: QoS::AtMostOnce,
+            nolocal: true,
+            preserve_retain: false,
+            retain_forward_rule: RetainForwardRule::OnEverySubscribe,
+        });
+        let mut subscribe = Subscribe::new_many(subscribed, None);
+        subscribe.pkid = self.next_id();
+        self.put(&Packet::Subscribe(subscribe))?;
+        let mut messages = Vec::new();
+        while !matches!(self.next_of(&mut messages).await?, BrokerPacket::SubAck(_)) {}
+        self.put(&Packet::PingReq(PingReq))?;
+        while !matches!(self.next_of(&mut messages).await?, BrokerPacket::PingResp) {}
+        while let Ok(packet) = timeout(SILENCE_AFTER_PING, self.next_of(&mut messages)).await {
+            packet?;
+        }
+        let unsubscribe = Unsubscribe {
+            pkid: self.next_id(),
+            filters: filters.to_vec(),
+            properties: None,
+        };
+        self.put(&Packet::Unsubscribe(unsubscribe))?;
+        self.put(&Packet::PingReq(PingReq))?;
+        while !matches!(self.next_of(&mut messages).await?, BrokerPacket::PingResp) {}
+        Ok(messages)
+    }
+
+    /// The next packet. A retained message is added to these.
+    async fn next_of(&mut self, messages: &mut Vec<Publish>) -> Result<BrokerPacket, String> {
+        let packet = self.packet().await.map_err(|lost| lost.to_string())?;
+        if let BrokerPacket::Publish(publish) = &packet
+            && publish.retain
+        {
+            messages.push(publish.clone());
+        }
+        Ok(packet)
     }
 
     /// Clears these topics. A broker that takes fewer messages for now gets them more slowly.

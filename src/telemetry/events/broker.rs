@@ -169,6 +169,17 @@ impl Telemetry {
         );
     }
 
+    /// What the broker holds of rooms that this gateway has taken cannot be read.
+    pub fn retained_not_read(&self, reason: &str) {
+        let reason = shortened(reason, LONGEST_TEXT);
+        tracing::warn!(
+            target: MQTT,
+            "what the broker holds of rooms that this gateway has taken cannot be read ({reason}), so all their \
+             states are published: commands may be late while many rooms move. Let the gateway's user connect \
+             with its client id and `.retained` behind it"
+        );
+    }
+
     /// The broker does not hold what it had retained.
     pub fn broker_lost_retained(&self) {
         tracing::warn!(

@@ -12,6 +12,7 @@ use rumqttc::v5::mqttbytes::v5::{
 use tokio::time::Instant;
 
 use super::{Connection, ConnectionLost};
+use crate::doors::mqtt::DoorContext;
 use crate::doors::mqtt::packets::SubAck;
 use crate::doors::mqtt::session::BrokerSession;
 use crate::doors::mqtt::settings::MqttSettings;
@@ -19,7 +20,6 @@ use crate::doors::mqtt::shared::messages::{DONE, MOVED, ROOMS_A_MARKER, done, ma
 use crate::doors::mqtt::shared::room_filters::{FilterRequest, RefusedRoom, RoomFilters};
 use crate::doors::mqtt::shared::{Inner, SharedRooms};
 use crate::doors::mqtt::subscription::{filters, gateway_filter, rooms_filter};
-use crate::doors::mqtt::{DoorContext, RoomRole};
 use crate::topics::{RoomTopics, gateway_topic};
 
 /// What it means that a room's filter is not granted.
@@ -65,6 +65,10 @@ impl Connection {
             return Ok(());
         };
         self.outgoing.results_pending += self.receiver.act(&shared);
+        let found = std::mem::take(&mut shared.lock().found);
+        for found in found {
+            self.outgoing.results_pending += self.receiver.shared_publish(&shared, found);
+        }
         let dropped = shared.lock().hearing.take_dropped_results();
         let pending = &mut self.outgoing.results_pending;
         *pending = pending.saturating_sub(dropped);
@@ -84,7 +88,7 @@ impl Connection {
     }
 
     /// What time does to shared rooms.
-    pub(super) fn share_by_time(&mut self, session: &BrokerSession) -> Result<(), ConnectionLost> {
+    pub(super) fn share_by_time(&mut self) -> Result<(), ConnectionLost> {
         let Some(shared) = &self.context.settings.shared else {
             return Ok(());
         };
@@ -92,24 +96,19 @@ impl Connection {
         let mut inner = shared.lock();
         inner.hearing.tick(is_open, now);
         for room in inner.hearing.take_removed() {
-            inner.follow(&room);
+            shared.follow(&mut inner, &room);
         }
         if inner.filters.is_overdue(now) || inner.documents.is_overdue(now) {
             return Err(ConnectionLost::SubscribeTimeout);
         }
-        if !self.receiver.lacks_retain_flag && session.is_ready {
-            let own = (inner.hearing.roles()).filter(|(_, role)| *role == RoomRole::Owner);
-            let unswept = own.filter(|(room, _)| !inner.swept.contains(*room));
-            let store = &self.context.store;
-            let is_complete = |room: &str| store.room(room).is_some_and(|it| it.complete);
-            let complete = unswept.filter(|(room, _)| is_complete(room));
-            let complete: Vec<_> = complete.map(|(room, _)| room.clone()).collect();
-            for room in complete {
-                inner.filters.sweep(&room);
-                inner.swept.insert(room);
-            }
-        }
         drop(inner);
+        let told = shared.retained().told_rooms();
+        let is_complete =
+            |room: &Arc<str>| self.context.store.room(room).is_some_and(|it| it.complete);
+        for room in told.iter().filter(|room| is_complete(room)) {
+            shared.retained().compared(room);
+        }
+        shared.states_wait.notify_one();
         shared.grants_changed();
         shared.changed.notify_one();
         Ok(())
@@ -144,7 +143,7 @@ impl Connection {
         loop {
             let now = Instant::now();
             let request = kind.of(&mut shared.lock()).next(now, fits);
-            let (rooms, is_sweep) = match request {
+            let rooms = match request {
                 None => return Ok(()),
                 Some(FilterRequest::Unsubscribe(rooms)) => {
                     let filters = rooms.iter().map(|room| path(room)).collect();
@@ -156,22 +155,20 @@ impl Connection {
                     session.link.put(&Packet::Unsubscribe(unsubscribe))?;
                     continue;
                 }
-                Some(FilterRequest::Subscribe(rooms)) => (rooms, false),
-                Some(FilterRequest::Sweep(rooms)) => (rooms, true),
+                Some(FilterRequest::Subscribe(rooms)) => rooms,
             };
-            let wants_retained = is_sweep || kind == FilterKind::Document;
             let filters = rooms.iter().map(|room| Filter {
                 path: path(room),
-                retain_forward_rule: match wants_retained {
-                    true => RetainForwardRule::OnEverySubscribe,
-                    false => RetainForwardRule::Never,
+                retain_forward_rule: match kind {
+                    FilterKind::Document => RetainForwardRule::OnEverySubscribe,
+                    FilterKind::Room => RetainForwardRule::Never,
                 },
                 ..rooms_filter(&self.context)
             });
             let mut subscribe = Subscribe::new_many(filters, None);
             subscribe.pkid = session.inflight.next_id();
             let id = subscribe.pkid;
-            kind.of(&mut shared.lock()).asked(id, rooms, is_sweep, now);
+            kind.of(&mut shared.lock()).asked(id, rooms, now);
             session.link.put(&Packet::Subscribe(subscribe))?;
         }
     }
@@ -201,6 +198,7 @@ impl Connection {
             FilterKind::Document => shared.documents_changed(),
         }
         shared.changed.notify_one();
+        shared.states_wait.notify_one();
         true
     }
 
@@ -228,8 +226,8 @@ impl Connection {
             let left_out = filters.connection_ended(&words, can_mean_filter, now);
             left_out.map(|left_out| (kind, left_out))
         });
-        inner.swept.clear();
         drop(inner);
+        shared.retained().disconnected();
         shared.grants_changed();
         for (kind, left_out) in left_out.into_iter().flatten() {
             self.tell_refused(kind, &left_out);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{CameRetained, ReceivedCommand, Receiver};
 use crate::catalogue::Call;
-use crate::command::{DoorKind, ErrorCode, Failure};
+use crate::command::{DoorKind, ErrorCode, Failure, Outcome};
 use crate::doors::mqtt::mark::Mark;
 use crate::doors::mqtt::shared::SharedRooms;
 use crate::doors::mqtt::shared::hearing::{Act, Lane, Term};
@@ -37,6 +37,22 @@ pub struct SharedReply {
     /// The term in which it was carried out; `None` for what was passed on, which is always answered.
     pub term: Option<Term>,
     pub id: CommandId,
+    /// A dead owner may have carried it out before.
+    pub is_repeated: bool,
+}
+
+impl SharedReply {
+    /// What its sender is told. That this gateway could not repeat it does not mean that nobody carried it out.
+    pub fn told(&self, mut outcome: Outcome) -> Outcome {
+        if self.is_repeated
+            && let Err(failure) = &mut outcome.result
+            && failure.code.is_before_device()
+        {
+            let message = format!("{OWNER_ENDED}. It was not repeated: {}", failure.message);
+            *failure = Failure::new(ErrorCode::OutcomeUnknown, message);
+        }
+        outcome
+    }
 }
 
 /// A command that several gateways hear.
@@ -105,6 +121,7 @@ impl Receiver {
             && let Some(room) = room
         {
             let context = &self.context;
+            shared.retained().overwritten(topic);
             let owner = mark.owner(&context.settings);
             let is_state = shared.owns(room)
                 && (context.subscriber).retained_arrived(
@@ -193,15 +210,22 @@ impl Receiver {
             };
             answers += 1;
             self.context.telemetry.command_received();
-            self.carry_out(shared, command, term);
+            self.carry_out(shared, command, term, false);
         }
     }
 
-    fn carry_out(&self, shared: &Arc<SharedRooms>, heard: SharedCommand, term: Option<Term>) {
+    fn carry_out(
+        &self,
+        shared: &Arc<SharedRooms>,
+        heard: SharedCommand,
+        term: Option<Term>,
+        is_repeated: bool,
+    ) {
         let reply = SharedReply {
             shared: shared.clone(),
             term,
             id: heard.id,
+            is_repeated,
         };
         self.command(heard.command, heard.came_retained, Some(reply));
     }
@@ -216,7 +240,7 @@ impl Receiver {
             && Call::is_safe_to_repeat(&command.command, &command.publish.payload);
         self.context.telemetry.command_received();
         if can_repeat || heard.came_retained != CameRetained::No {
-            return self.carry_out(shared, heard, term);
+            return self.carry_out(shared, heard, term, true);
         }
         self.refuse_shared(shared, heard, ErrorCode::OutcomeUnknown, OWNER_ENDED);
     }
@@ -233,6 +257,7 @@ impl Receiver {
             shared: shared.clone(),
             term: None,
             id: heard.id,
+            is_repeated: false,
         };
         let (reply, publish, _) = self.reply(heard.command, Some(reply));
         let failure = Failure::new(code, message);
@@ -282,7 +307,7 @@ impl Receiver {
                         true => inner.hearing.own_marker(&room, lane),
                         false => inner.hearing.others_marker(&room, lane, says, now),
                     }
-                    inner.follow(&Arc::from(room));
+                    shared.follow(&mut inner, &Arc::from(room));
                 }
                 drop(inner);
                 shared.grants_changed();

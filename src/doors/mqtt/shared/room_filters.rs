@@ -4,7 +4,7 @@
 //! broker ends the connection at it: then the rooms of that batch are asked for one by one. Pure: which
 //! packet is to be sent, and what its answer means. Knows rooms, not topics.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,17 +23,12 @@ const ASK_AGAIN_DELAY: Duration = Duration::from_secs(60);
 const LEFT_OUT_FOR: Duration = Duration::from_secs(10 * 60);
 /// So many connections in a row must end at a filter that was asked for alone.
 const ENDS_UNTIL_LEFT_OUT: u32 = 2;
-/// After a room was read completely, what the broker retains of it is asked for. So many at a time, since
-/// each has some fifty messages.
-const SWEPT_AT_A_TIME: usize = 20;
 
 /// A packet that is to be sent now.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FilterRequest {
     /// Asks for these rooms.
     Subscribe(Vec<Arc<str>>),
-    /// Asks for these rooms again, with what is retained there.
-    Sweep(Vec<Arc<str>>),
     /// Gives these rooms up.
     Unsubscribe(Vec<Arc<str>>),
 }
@@ -52,7 +47,6 @@ struct PendingRequest {
     packet_id: u16,
     rooms: Vec<Arc<str>>,
     deadline: Instant,
-    is_sweep: bool,
 }
 
 /// What is asked for, granted and refused.
@@ -66,8 +60,6 @@ pub struct RoomFilters {
     refused: BTreeMap<Arc<str>, (Instant, String)>,
     /// Not wanted any more.
     surplus: BTreeSet<Arc<str>>,
-    /// To be asked for with what is retained.
-    unswept: VecDeque<Arc<str>>,
     pending: Option<PendingRequest>,
     /// Rooms at whose filters the connection ended, with how often that was when asked for alone.
     suspects: BTreeMap<Arc<str>, u32>,
@@ -96,11 +88,6 @@ impl RoomFilters {
         if self.granted.remove(&room) || is_pending {
             self.surplus.insert(room);
         }
-    }
-
-    /// What the broker retains of this room is to be looked at.
-    pub fn sweep(&mut self, room: &Arc<str>) {
-        self.unswept.push_back(room.clone());
     }
 
     /// Whether the broker delivers this room's messages.
@@ -149,25 +136,18 @@ impl RoomFilters {
             // The others are answered by now, so if the connection ends, it is this one.
             true => first(&self.unasked, 1),
         };
-        if !rooms.is_empty() {
-            for room in &rooms {
-                self.unasked.remove(room);
-            }
-            return Some(FilterRequest::Subscribe(rooms));
+        for room in &rooms {
+            self.unasked.remove(room);
         }
-        let some = self.unswept.len().min(SWEPT_AT_A_TIME);
-        let rooms = self.unswept.drain(..some);
-        let rooms: Vec<_> = rooms.filter(|room| self.granted.contains(room)).collect();
-        (!rooms.is_empty()).then_some(FilterRequest::Sweep(rooms))
+        (!rooms.is_empty()).then_some(FilterRequest::Subscribe(rooms))
     }
 
     /// The SUBSCRIBE of these rooms is sent now.
-    pub fn asked(&mut self, packet_id: u16, rooms: Vec<Arc<str>>, is_sweep: bool, now: Instant) {
+    pub fn asked(&mut self, packet_id: u16, rooms: Vec<Arc<str>>, now: Instant) {
         self.pending = Some(PendingRequest {
             packet_id,
             rooms,
             deadline: now + SUBACK_TIMEOUT,
-            is_sweep,
         });
     }
 
@@ -186,7 +166,7 @@ impl RoomFilters {
         let (mut refused, mut weakened) = (Vec::new(), Vec::new());
         for (room, reason) in pending.rooms.into_iter().zip(reasons) {
             self.suspects.remove(&room);
-            if pending.is_sweep || !self.wanted.contains(&room) {
+            if !self.wanted.contains(&room) {
                 continue;
             }
             match reason {
@@ -229,10 +209,9 @@ impl RoomFilters {
         can_mean_filter: bool,
         now: Instant,
     ) -> Option<RefusedRoom> {
-        let pending = self.pending.take().filter(|pending| !pending.is_sweep);
+        let pending = self.pending.take();
         self.granted.clear();
         self.surplus.clear();
-        self.unswept.clear();
         let mut left_out = None;
         if can_mean_filter && let Some(pending) = pending {
             let is_alone = pending.rooms.len() == 1;
@@ -290,7 +269,7 @@ mod tests {
             return 0;
         };
         let count = rooms.len();
-        filters.asked(packet_id, rooms, false, Instant::now());
+        filters.asked(packet_id, rooms, Instant::now());
         count
     }
 
@@ -359,7 +338,7 @@ mod tests {
             };
             let ends = asked.contains(&culprit);
             let reasons = vec![1; asked.len()];
-            filters.asked(packet_id, asked, false, now);
+            filters.asked(packet_id, asked, now);
             if !ends {
                 filters.answered(&suback(packet_id, &reasons), now);
             } else if let Some(left_out) = filters.connection_ended("not authorized", true, now) {
