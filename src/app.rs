@@ -9,13 +9,13 @@ mod broker_topics;
 mod certificates;
 mod clients;
 mod cluster;
-mod door_thread;
 mod files;
 mod gateway_log;
 mod health;
 mod home_assistant;
 mod mqtt;
 mod own_certificates;
+mod own_thread;
 mod reload;
 mod start;
 mod stop;
@@ -46,8 +46,8 @@ pub use cluster::etcd_settings;
 pub use home_assistant::entity_id_clashes;
 pub use mqtt::try_broker;
 
-use door_thread::DoorThread;
 use own_certificates::OwnCertificates;
+use own_thread::DoorThread;
 
 /// How the gateway with this configuration connects to a broker that is not its own; `None` if there
 /// is none.

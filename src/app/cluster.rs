@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ClusterOptions;
 use super::health::ClusterSampler;
+use super::own_thread::run_on_thread;
 use crate::cluster::link::{LinkSettings, LinkStatus, member_tls};
 use crate::cluster::{
     Cluster, ClusterIdentity, ClusterSessions, ClusterState, ClusterView, Etcd, EtcdSettings,
@@ -140,13 +141,7 @@ impl JoiningCluster {
             since: u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default(),
         };
         let (handle, events, keeper) = join(etcd, identity);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let runtime = runtime.map_err(|error| format!("the cluster cannot be joined: {error}"))?;
-        std::thread::Builder::new()
-            .name("cluster".into())
-            .spawn(move || runtime.block_on(keeper))
+        run_on_thread("cluster", keeper)
             .map_err(|error| format!("the cluster cannot be joined: {error}"))?;
         placed.follow(&handle);
         let links = LinkSettings {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::cluster::JoiningCluster;
-use super::door_thread::DoorThread;
 use super::files::ConnectionShares;
+use super::own_thread::DoorThread;
 use super::{
     App, AppOptions, Certificates, OwnCertificates, broker, broker_topics, clients, gateway_log,
     health, home_assistant, mqtt,
@@ -118,10 +118,9 @@ impl App {
             Some(joining) => joining.share(settings),
             None => settings,
         });
-        let door_thread = match &joining {
-            Some(_) => Some(DoorThread::start()?),
-            None => None,
-        };
+        let shared = mqtt_settings.as_ref();
+        let shared = shared.and_then(|settings| settings.shared.as_ref());
+        let door_thread = shared.map(|_| DoorThread::start()).transpose()?;
         let mqtt = match mqtt_settings.clone() {
             Some(settings) => {
                 let _entered = door_thread.as_ref().map(DoorThread::enter);

@@ -115,6 +115,13 @@ impl Authenticator {
     /// # Errors
     /// Why there is none.
     pub async fn verified_session(self: &Arc<Self>) -> Result<Arc<Session>, Problem> {
+        let session = self.verified_or_new().await;
+        // Where there is none, commands that wait begin it anew with the next log-in.
+        self.hurry.end();
+        session
+    }
+
+    async fn verified_or_new(self: &Arc<Self>) -> Result<Arc<Session>, Problem> {
         let mut stale = None;
         if let Some(session) = self.sessions.current(None) {
             let _connecting = self.limiter.begin();
@@ -127,11 +134,7 @@ impl Authenticator {
         if stale.is_none() {
             self.release_in_background();
         }
-        let session = self.session(stale).await;
-        if session.is_ok() {
-            self.hurry.end();
-        }
-        session
+        self.session(stale).await
     }
 
     /// The current session, or a new one if the current one is of the stale generation.

@@ -20,7 +20,7 @@ impl Hurry {
         self.changed.notify_one();
     }
 
-    /// The device can be used.
+    /// The log-in has ended.
     pub fn end(&self) {
         self.is_on.store(false, Ordering::Release);
     }

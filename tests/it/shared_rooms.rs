@@ -151,10 +151,35 @@ impl Member {
         soon("the rooms are its own", self.shared.established(rooms)).await;
     }
 
+    async fn remembers(&self, commands: usize) {
+        until(
+            || format!("remembered: {:?}", self.shared.remembered()),
+            async || self.shared.remembered().0 == commands,
+        )
+        .await;
+    }
+
     /// Its process ends, and the system closes its connections.
     fn kill(self) {
         self.runtime.shutdown_background();
     }
+
+    /// The same while its devices have not answered: nobody does for them.
+    fn kill_unanswered(self) {
+        let replies = std::mem::take(&mut *self.devices.unanswered.lock().unwrap());
+        std::mem::forget(replies);
+        self.kill();
+    }
+}
+
+/// A gateway that has these rooms, and their deputy.
+async fn owner_and_deputy(port: u16, rooms: &[Arc<str>]) -> [Member; 2] {
+    let [owner, deputy] = ["gw-1", "gw-2"].map(|name| Member::start(port, name));
+    owner.connected().await;
+    deputy.connected().await;
+    owner.take_over(rooms).await;
+    deputy.deputize(rooms).await;
+    [owner, deputy]
 }
 
 /// Greater than all before it.
@@ -303,12 +328,8 @@ async fn an_owner_dies(starts_again: bool) {
         return;
     }
     let broker = Mosquitto::start(0, "");
-    let [owner, deputy] = ["gw-1", "gw-2"].map(|name| Member::start(broker.port, name));
     let one = rooms(&["1"]);
-    owner.connected().await;
-    deputy.connected().await;
-    owner.take_over(&one).await;
-    deputy.deputize(&one).await;
+    let [owner, deputy] = owner_and_deputy(broker.port, &one).await;
     let client = Client::connect(broker.port).await;
     let send = async |number: usize, command: &str, payload: &str, response: Option<&str>| {
         let topic = format!("room/1/{command}");
@@ -323,24 +344,14 @@ async fn an_owner_dies(starts_again: bool) {
     client
         .until("both answers", |client| answers(client).len() == 2)
         .await;
-    until(
-        || format!("remembered: {:?}", deputy.shared.remembered()),
-        async || deputy.shared.remembered().0 == 0,
-    )
-    .await;
+    deputy.remembers(0).await;
     owner.devices.are_mute.store(true, Ordering::Relaxed);
     send(3, "audio/volume/set", "13", None).await;
     send(4, "audio/volume/up", "", None).await;
     send(5, "audio/volume/set", "15", Some("answers/here")).await;
     send(6, "no/such/command", "", None).await;
-    until(
-        || format!("remembered: {:?}", deputy.shared.remembered()),
-        async || deputy.shared.remembered().0 == 4,
-    )
-    .await;
-    let replies = std::mem::take(&mut *owner.devices.unanswered.lock().unwrap());
-    std::mem::forget(replies);
-    owner.kill();
+    deputy.remembers(4).await;
+    owner.kill_unanswered();
     client.expect("gateway/gw-1/availability", "offline").await;
     let again = starts_again.then(|| Member::start(broker.port, "gw-1"));
     match &again {
@@ -388,12 +399,8 @@ async fn a_command_of_a_dead_owner_that_cannot_be_repeated_has_an_unknown_outcom
         return;
     }
     let broker = Mosquitto::start(0, "");
-    let [owner, deputy] = ["gw-1", "gw-2"].map(|name| Member::start(broker.port, name));
     let one = rooms(&["1"]);
-    owner.connected().await;
-    deputy.connected().await;
-    owner.take_over(&one).await;
-    deputy.deputize(&one).await;
+    let [owner, deputy] = owner_and_deputy(broker.port, &one).await;
     let client = Client::connect(broker.port).await;
     let send = async |number: usize, payload: &str| {
         let properties = numbered(number, None);
@@ -403,14 +410,8 @@ async fn a_command_of_a_dead_owner_that_cannot_be_repeated_has_an_unknown_outcom
     };
     owner.devices.are_mute.store(true, Ordering::Relaxed);
     send(1, "11").await;
-    until(
-        || format!("remembered: {:?}", deputy.shared.remembered()),
-        async || deputy.shared.remembered().0 == 1,
-    )
-    .await;
-    let replies = std::mem::take(&mut *owner.devices.unanswered.lock().unwrap());
-    std::mem::forget(replies);
-    owner.kill();
+    deputy.remembers(1).await;
+    owner.kill_unanswered();
     client.expect("gateway/gw-1/availability", "offline").await;
     deputy.devices.are_late.store(true, Ordering::Relaxed);
     deputy.take_over(&one).await;
@@ -432,12 +433,8 @@ async fn a_paused_owner_that_comes_back_answers_nothing_a_second_time() {
         return;
     }
     let broker = Mosquitto::start(0, "");
-    let [owner, deputy] = ["gw-1", "gw-2"].map(|name| Member::start(broker.port, name));
     let one = rooms(&["1"]);
-    owner.connected().await;
-    deputy.connected().await;
-    owner.take_over(&one).await;
-    deputy.deputize(&one).await;
+    let [owner, deputy] = owner_and_deputy(broker.port, &one).await;
     owner
         .store
         .set("room/1/audio/volume", StateValue::text("1"));

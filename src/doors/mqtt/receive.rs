@@ -53,8 +53,6 @@ pub struct Receiver {
     pub first_commands: FirstCommands<ReceivedCommand>,
     /// What other parts of the program have asked for.
     extra_filters: Vec<Filter>,
-    /// A retained message of a shared room came without the flag that says so.
-    pub lacks_retain_flag: bool,
 }
 
 /// A publish that is a command.
@@ -84,7 +82,6 @@ impl Receiver {
             context,
             redeliveries: Redeliveries::default(),
             first_commands: FirstCommands::default(),
-            lacks_retain_flag: false,
         }
     }
 

@@ -96,16 +96,7 @@ impl Survey {
     /// # Errors
     /// A message for the user: the broker refuses, or the connection broke.
     pub async fn retained(&mut self, filters: &[String]) -> Result<Vec<RetainedMessage>, String> {
-        let filter = |path: &String| Filter {
-            path: path.clone(),
-            qos: QoS::AtMostOnce,
-            nolocal: false,
-            preserve_retain: true,
-            retain_forward_rule: RetainForwardRule::OnEverySubscribe,
-        };
-        let mut subscribe = Subscribe::new_many(filters.iter().map(filter), None);
-        subscribe.pkid = self.next_id();
-        self.put(&Packet::Subscribe(subscribe))?;
+        self.subscribe(filters, true)?;
         let (mut messages, mut is_answered) = (Vec::new(), false);
         loop {
             let wait = if is_answered {
@@ -144,16 +135,7 @@ impl Survey {
         &mut self,
         filters: &[String],
     ) -> Result<Vec<Publish>, String> {
-        let subscribed = filters.iter().map(|path| Filter {
-            path: path.clone(),
-            qos: QoS::AtMostOnce,
-            nolocal: true,
-            preserve_retain: false,
-            retain_forward_rule: RetainForwardRule::OnEverySubscribe,
-        });
-        let mut subscribe = Subscribe::new_many(subscribed, None);
-        subscribe.pkid = self.next_id();
-        self.put(&Packet::Subscribe(subscribe))?;
+        self.subscribe(filters, false)?;
         let mut messages = Vec::new();
         while !matches!(self.next_of(&mut messages).await?, BrokerPacket::SubAck(_)) {}
         self.put(&Packet::PingReq(PingReq))?;
@@ -170,6 +152,20 @@ impl Survey {
         self.put(&Packet::PingReq(PingReq))?;
         while !matches!(self.next_of(&mut messages).await?, BrokerPacket::PingResp) {}
         Ok(messages)
+    }
+
+    /// Asks for what is retained. `preserve_retain`: what is retained from now on has the flag too.
+    fn subscribe(&mut self, filters: &[String], preserve_retain: bool) -> Result<(), String> {
+        let filter = |path: &String| Filter {
+            path: path.clone(),
+            qos: QoS::AtMostOnce,
+            nolocal: false,
+            preserve_retain,
+            retain_forward_rule: RetainForwardRule::OnEverySubscribe,
+        };
+        let mut subscribe = Subscribe::new_many(filters.iter().map(filter), None);
+        subscribe.pkid = self.next_id();
+        self.put(&Packet::Subscribe(subscribe))
     }
 
     /// The next packet. A retained message is added to these.

@@ -114,9 +114,6 @@ impl Receiver {
         let mark = Mark::of(&publish);
         let is_marked = mark.is_of_gateway();
         let room = Topic::parse(topic).and_then(|topic| topic.room());
-        if is_marked && !publish.retain {
-            self.lacks_retain_flag = true;
-        }
         if (is_marked || publish.retain)
             && let Some(room) = room
         {
