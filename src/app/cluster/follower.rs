@@ -357,7 +357,9 @@ impl Follower {
                 continue;
             }
             let told = self.shards[shard.index()].told;
-            if told == Told::Lost && owner.is_none() {
+            // Until it has an owner again, whoever has heard it keeps what it remembers. The heir of a shard without
+            // owner may be a gateway that was started again: it has heard nothing, and asks the deputy.
+            if owner.is_none() && matches!(told, Told::Lost | Told::Role(ShardRole::Deputy)) {
                 continue;
             }
             let is_heir = view.heir(shard).is_some_and(|heir| *heir.name == *view.me);

@@ -235,11 +235,9 @@ impl Receiver {
             let outcome = Box::new(outcome);
             let delivery = Delivery { address, outcome };
             match shared {
-                Some(SharedReply {
-                    shared,
-                    term: Some(term),
-                    ..
-                }) => shared.answered(term, delivery),
+                Some(reply) if !reply.is_refusal => {
+                    reply.shared.answered(reply.term, reply.id, delivery);
+                }
                 _ => subscriber.outbox.push_reply(delivery),
             }
         };

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use super::message::Delivery;
 use super::receive::SharedCommand;
 use hearing::Hearing;
+use messages::CommandId;
 use retained_states::RetainedStates;
 use room_filters::RoomFilters;
 
@@ -347,12 +348,16 @@ impl SharedRooms {
 
 /// For the door.
 impl SharedRooms {
-    /// A command that was carried out in this term has its result.
-    pub(super) fn answered(&self, term: hearing::Term, delivery: Delivery) {
+    /// A command has its result. `term`: in which it was carried out; none if that was for another gateway.
+    pub(super) fn answered(&self, term: Option<hearing::Term>, id: CommandId, delivery: Delivery) {
         let (is_open, now) = (self.rules.may_act(), Instant::now());
         let room = delivery.outcome.room.clone();
         let mut inner = self.lock();
-        inner.hearing.answered(&room, term, delivery, is_open, now);
+        let hearing = &mut inner.hearing;
+        match term {
+            Some(term) => hearing.answered(&room, term, delivery, is_open, now),
+            None => hearing.answered_for_other(&room, id, delivery),
+        }
         drop(inner);
         self.changed.notify_one();
     }

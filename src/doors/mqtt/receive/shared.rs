@@ -34,8 +34,10 @@ const TOO_MANY_WAIT: &str =
 #[derive(Debug, Clone)]
 pub struct SharedReply {
     pub shared: Arc<SharedRooms>,
-    /// The term in which it was carried out; `None` for what was passed on, which is always answered.
+    /// The term in which it was carried out; `None` for what was passed on, or carried out for another gateway.
     pub term: Option<Term>,
+    /// It was not handed in. Always answered.
+    pub is_refusal: bool,
     pub id: CommandId,
     /// A dead owner may have carried it out before.
     pub is_repeated: bool,
@@ -221,6 +223,7 @@ impl Receiver {
         let reply = SharedReply {
             shared: shared.clone(),
             term,
+            is_refusal: false,
             id: heard.id,
             is_repeated,
         };
@@ -253,6 +256,7 @@ impl Receiver {
         let reply = SharedReply {
             shared: shared.clone(),
             term: None,
+            is_refusal: true,
             id: heard.id,
             is_repeated: false,
         };

@@ -46,7 +46,7 @@ pub enum Arrival {
     TakenOverUnheard,
 }
 
-/// What this gateway is for a room that has left.
+/// What this gateway is for a room that has left, and whether a deputy stays one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterLeaving {
     Deputy,
@@ -157,5 +157,11 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
         self.is_marker_due = true;
         self.marker_sent = None;
         self.released = None;
+        self.after_leaving = AfterLeaving::Deputy;
+    }
+
+    /// Whether it is a deputy with commands of which it has seen no result.
+    pub fn is_remembering_deputy(&self) -> bool {
+        self.role == RoomRole::Deputy && !self.memory.is_empty()
     }
 }

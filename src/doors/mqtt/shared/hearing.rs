@@ -119,10 +119,11 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         }
     }
 
-    /// It hears this room no more; one that is leaving, once it has left.
+    /// It hears this room no more. One that is leaving is heard until it has left. What a deputy remembers may be with
+    /// nobody else, so it is kept until its results or an owner's marker have come; nothing is added.
     pub fn stop_hearing(&mut self, room: &str) {
         match self.rooms.get_mut(room) {
-            Some(heard) if heard.role == RoomRole::Leaving => {
+            Some(heard) if heard.role == RoomRole::Leaving || heard.is_remembering_deputy() => {
                 heard.after_leaving = AfterLeaving::Deaf;
             }
             Some(_) => self.remove(room),
@@ -253,6 +254,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             RoomRole::Owner | RoomRole::Leaving if heard.is_before_marker(lane) => {
                 heard.memory.remember(lane, command, &mut self.usage, now);
             }
+            RoomRole::Deputy if heard.after_leaving == AfterLeaving::Deaf => {}
             RoomRole::Deputy | RoomRole::Lost => {
                 heard.memory.remember(lane, command, &mut self.usage, now);
             }
@@ -313,6 +315,8 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         }
         match (heard.role, arrival) {
             (RoomRole::Deputy, Arrival::TakenOverUnheard) => self.settle_for_other(room, lane),
+            // The owner answers for everything.
+            (RoomRole::Deputy, _) if heard.after_leaving == AfterLeaving::Deaf => self.remove(room),
             (RoomRole::Deputy, _) => {}
             (RoomRole::Leaving, Arrival::Moved) => {
                 heard.passed[at] = true;
@@ -380,9 +384,19 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         }
     }
 
+    /// A result of a command that was passed on, or carried out for another gateway. If that one has died since, the next
+    /// owner may have settled the command and answered.
+    pub fn answered_for_other(&mut self, room: &str, id: C::Id, result: R) {
+        let heard = self.rooms.get_mut(room);
+        match heard.is_some_and(|heard| heard.memory.take_early(id)) {
+            true => self.dropped_results += 1,
+            false => self.acts.push_back(Act::Publish(result)),
+        }
+    }
+
     /// Does what is due by time. To be called some times a second.
     pub fn tick(&mut self, is_open: bool, now: Instant) {
-        let mut left = Vec::new();
+        let (mut left, mut forgotten) = (Vec::new(), Vec::new());
         for (room, heard) in &mut self.rooms {
             heard.memory.expire(&mut self.usage, now);
             let is_late = |since: &Instant, time| now.duration_since(*since) >= time;
@@ -391,7 +405,9 @@ impl<C: HeardCommand, R> Hearing<C, R> {
                 heard.marker_sent = None;
             }
             match heard.role {
-                RoomRole::Deputy => {}
+                RoomRole::Deputy if heard.after_leaving != AfterLeaving::Deaf => {}
+                RoomRole::Deputy if heard.is_remembering_deputy() => {}
+                RoomRole::Deputy => forgotten.push(room.clone()),
                 RoomRole::Owner if is_open => {
                     self.acts.extend(heard.begin_waiting());
                     self.acts.extend(heard.publish_parked());
@@ -424,6 +440,9 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         }
         for room in left {
             self.leave(&room);
+        }
+        for room in forgotten {
+            self.remove(&room);
         }
     }
 

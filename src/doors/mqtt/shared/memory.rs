@@ -94,11 +94,14 @@ impl<C: HeardCommand> Default for Memory<C> {
 }
 
 impl<C: HeardCommand> Memory<C> {
+    /// Whether no command is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
     /// Remembers a command, unless its result came before.
     pub fn remember(&mut self, lane: Lane, mut command: C, usage: &mut MemoryUse, now: Instant) {
-        let id = command.id();
-        if let Some(position) = self.early.iter().position(|(early, _)| *early == id) {
-            self.early.remove(position);
+        if self.take_early(command.id()) {
             return;
         }
         let size = command.size();
@@ -123,6 +126,12 @@ impl<C: HeardCommand> Memory<C> {
             size,
             is_shortened: !is_whole,
         });
+    }
+
+    /// Whether a result of this command was seen that belongs to no remembered one. It counts once.
+    pub fn take_early(&mut self, id: C::Id) -> bool {
+        let position = self.early.iter().position(|(early, _)| *early == id);
+        position.is_some_and(|position| self.early.remove(position).is_some())
     }
 
     /// The result of this command was seen. Of equal ones the oldest has it.

@@ -598,3 +598,72 @@ fn what_the_broker_has_late_for_a_new_owner_may_have_been_carried_out_by_the_dea
     new.command(ROOM, LANES[1], Numbered(2), true, now);
     assert_eq!(acts(&mut new), [Act::CarryOut(Numbered(2), 1)]);
 }
+
+#[test]
+fn a_deputy_that_is_to_hear_no_more_keeps_what_nobody_else_may_know() {
+    let lane = Lane::AtLeastOnce;
+    let deputy = || {
+        let (mut deputy, now) = (TestHearing::default(), Instant::now());
+        deputy.deputize(&room(), now);
+        for number in [1, 2] {
+            deputy.command(ROOM, lane, Numbered(number), true, now);
+        }
+        deputy.stop_hearing(ROOM);
+        deputy.command(ROOM, lane, Numbered(3), true, now);
+        deputy.tick(true, now);
+        assert_eq!(deputy.memory_of(ROOM), [1, 2]);
+        (deputy, now)
+    };
+    // Its owner was started again and has heard nothing.
+    let (mut asked, now) = deputy();
+    asked.others_marker(ROOM, LANES[0], (Arrival::TakenOverUnheard, 2), now);
+    assert_eq!(acts(&mut asked), []);
+    asked.others_marker(ROOM, LANES[1], (Arrival::TakenOverUnheard, 2), now);
+    let settled = [1, 2].map(|number| Act::SettleForOther(Numbered(number)));
+    assert_eq!(acts(&mut asked), settled);
+    asked.tick(true, now);
+    assert_eq!(asked.role(ROOM), None);
+    // The results come.
+    let (mut answered, now) = deputy();
+    answered.result_seen(ROOM, 1, now);
+    answered.tick(true, now);
+    assert_eq!(answered.role(ROOM), Some(RoomRole::Deputy));
+    answered.result_seen(ROOM, 2, now);
+    answered.tick(true, now);
+    assert_eq!(answered.role(ROOM), None);
+    // Another owner answers for all.
+    let (mut other, now) = deputy();
+    other.others_marker(ROOM, LANES[1], (Arrival::TakenOver, 2), now);
+    assert_eq!((other.role(ROOM), acts(&mut other)), (None, vec![]));
+    // It is the deputy again, or the owner.
+    let (mut again, now) = deputy();
+    again.deputize(&room(), now);
+    again.command(ROOM, lane, Numbered(4), true, now);
+    assert_eq!(again.memory_of(ROOM), [1, 2, 4]);
+    let (mut owner, _) = deputy();
+    owner.take_over(&room(), 2);
+    let settled = [1, 2].map(|number| Act::Settle(Numbered(number), 1));
+    assert_eq!(acts(&mut owner), settled);
+    owner.hold(ROOM);
+    assert_eq!(owner.role(ROOM), Some(RoomRole::Leaving));
+}
+
+#[test]
+fn what_was_passed_on_to_a_gateway_that_died_is_answered_by_one() {
+    let (mut former, now) = owner();
+    former.hold(ROOM);
+    former.released(ROOM, now);
+    for number in [1, 2] {
+        former.command(ROOM, LANES[1], Numbered(number), true, now);
+    }
+    let late = now + MARKER_TIMEOUT;
+    former.tick(true, late);
+    let passed_on = [1, 2].map(|number| Act::PassOn(Numbered(number)));
+    assert_eq!(acts(&mut former), passed_on);
+    // The next owner died before its marker came. The one that has taken over has settled one of them.
+    former.result_seen(ROOM, 1, late);
+    former.answered_for_other(ROOM, 1, 1);
+    former.answered_for_other(ROOM, 2, 2);
+    assert_eq!(acts(&mut former), [Act::Publish(2)]);
+    assert_eq!(former.take_dropped_results(), 1);
+}
