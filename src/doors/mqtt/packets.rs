@@ -61,6 +61,9 @@ pub struct SubAck {
     pub reasons: Vec<ReasonCode>,
 }
 
+/// A buffer that was made for a larger packet is given back: `gateway/…/info` of thousands of rooms has megabytes.
+const LARGE_PACKET: usize = 64 << 10;
+
 /// The bytes that have arrived.
 #[derive(Debug, Default)]
 pub struct PacketReader {
@@ -110,6 +113,9 @@ impl PacketReader {
                 _ => BrokerPacket::Other,
             },
         };
+        if header.frame_length() > LARGE_PACKET {
+            self.arrived = BytesMut::from(&self.arrived[..]);
+        }
         Ok(Some(packet))
     }
 }
@@ -232,6 +238,25 @@ mod tests {
         );
         let moved = reason(b"\x06\x9D\x04\x1C\x00\x01b").unwrap();
         assert!(moved.contains("has moved to b"), "{moved}");
+    }
+
+    #[test]
+    fn a_buffer_that_was_made_for_a_large_packet_is_given_back() {
+        let mut reader = PacketReader::default();
+        let topic = b"\0\x01t\0";
+        let payload = vec![b'x'; 1 << 20];
+        reader.arrived.extend_from_slice(&[0x30, 0x84, 0x80, 0x40]);
+        reader.arrived.extend_from_slice(topic);
+        reader.arrived.extend_from_slice(&payload);
+        reader.arrived.extend_from_slice(&[0xD0, 0]);
+        let Ok(Some(BrokerPacket::Publish(publish))) = reader.next() else {
+            panic!("no publish");
+        };
+        assert_eq!(publish.payload, payload);
+        drop(publish);
+        assert!(matches!(reader.next(), Ok(Some(BrokerPacket::PingResp))));
+        assert!(matches!(reader.next(), Ok(None)));
+        assert!(reader.arrived.capacity() < LARGE_PACKET);
     }
 
     #[test]
