@@ -23,8 +23,9 @@ use crate::record::{Record, Request};
 
 /// Says which port the process is to report to, its first device and how many it has.
 const ASKED: &str = "CLUSTER_FARM";
-/// A device and its proxy have up to eight open files, and a process is often limited to 20,000.
-const DEVICES_PER_PROCESS: usize = 2000;
+/// A device and its proxy have two open files, three for each connection, and two connections with each of two gateways
+/// while it changes hands: fourteen. A process is often limited to 20,000.
+const DEVICES_PER_PROCESS: usize = 1000;
 /// How often the journals are read.
 const READ_INTERVAL: Duration = Duration::from_millis(50);
 /// The address of the proxies, which is that of the devices for the gateways.

@@ -135,7 +135,12 @@ impl Follower {
                     Some(ShardEvent::Ended(Some(reason))) => {
                         refused.send_replace(Some(reason));
                     }
-                    Some(ShardEvent::Ended(None)) | None => return,
+                    Some(ShardEvent::Ended(None)) | None => {
+                        while let Ok(held) = hand_overs.try_recv() {
+                            gone.push(held);
+                        }
+                        return self.left(&gone);
+                    }
                 },
                 1.. = hand_overs.recv_many(&mut gone, usize::from(SHARDS)) => {
                     self.left(&std::mem::take(&mut gone));
@@ -227,13 +232,11 @@ impl Follower {
     fn stop(&self, shards: Vec<HeldShard>, handed_over: &mpsc::UnboundedSender<HeldShard>) {
         let hand_overs = shards.into_iter().map(|held| {
             let (cluster, handed_over) = (self.cluster.clone(), handed_over.clone());
-            let status = self.status.clone();
             let hand_over = self.hand_over(held);
             async move {
                 if !hand_over.await {
                     return cluster.postponed(held);
                 }
-                status.telemetry().shards_changed(ShardChange::GivenUp, 1);
                 cluster.stopped(held);
                 // The follower has ended if the gateway stops.
                 let _ = handed_over.send(held);
@@ -284,6 +287,8 @@ impl Follower {
 
     /// The rooms of these shards have been handed over.
     fn left(&mut self, shards: &[HeldShard]) {
+        let telemetry = self.status.telemetry();
+        telemetry.shards_changed(ShardChange::GivenUp, shards.len());
         self.placed.kept_sessions().left(shards);
         for held in shards {
             self.placed.remove(*held);
