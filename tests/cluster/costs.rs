@@ -89,11 +89,11 @@ pub async fn alone(world: &World) -> (f64, f64) {
 
 /// Waits until the first reads of all rooms are done.
 async fn settle(world: &World) {
-    // The allocator returns pages ten seconds after a burst, and a start of thousands of rooms is one.
-    let long = if world.settings.thoroughness > 1 || world.settings.rooms > 1000 {
-        30
-    } else {
-        5
+    // Thousands of rooms go on reading for half a minute, and the allocator returns pages ten seconds later.
+    let long = match world.settings.rooms {
+        1000.. => 60,
+        _ if world.settings.thoroughness > 1 => 30,
+        _ => 5,
     };
     sleep(Duration::from_secs(long)).await;
 }
