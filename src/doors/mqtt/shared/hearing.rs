@@ -227,9 +227,11 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         }
     }
 
-    /// This gateway may not touch the room any more, and does not know who may.
+    /// This gateway may not touch the room any more, and does not know who may, unless the marker of the next owner came
+    /// before: the broker may be quicker than etcd's table.
     pub fn lose(&mut self, room: &str, now: Instant) {
-        let Some(heard) = self.rooms.get_mut(room) else {
+        let heard = self.rooms.get_mut(room);
+        let Some(heard) = heard.filter(|heard| heard.role != RoomRole::Deputy) else {
             return;
         };
         for (lane, command) in heard.waiting.drain(..) {

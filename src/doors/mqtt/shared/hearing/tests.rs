@@ -667,3 +667,22 @@ fn what_was_passed_on_to_a_gateway_that_died_is_answered_by_one() {
     assert_eq!(acts(&mut former), [Act::Publish(2)]);
     assert_eq!(former.take_dropped_results(), 1);
 }
+
+#[test]
+fn a_room_whose_next_owner_is_known_is_not_answered_by_the_one_that_lost_it() {
+    let (mut paused, now) = owner();
+    let lane = Lane::AtLeastOnce;
+    // It was paused, and reads what the broker has for it before it learns that it has lost the room.
+    paused.others_marker(ROOM, lane, (Arrival::TakenOver, 2), now);
+    paused.lose(ROOM, now);
+    assert_eq!(paused.role(ROOM), Some(RoomRole::Deputy));
+    paused.command(ROOM, lane, Numbered(1), false, now);
+    paused.tick(false, now + LOST_TIMEOUT);
+    assert_eq!(acts(&mut paused), []);
+    // It lost the room first.
+    let (mut paused, now) = owner();
+    paused.lose(ROOM, now);
+    paused.command(ROOM, lane, Numbered(1), false, now);
+    paused.tick(false, now + LOST_TIMEOUT);
+    assert_eq!(acts(&mut paused), [Act::NoOwner(Numbered(1))]);
+}
