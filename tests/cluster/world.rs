@@ -209,8 +209,8 @@ impl World {
         (0..self.shards.len()).filter(owned).collect()
     }
 
-    /// Waits until every running gateway is a member, every shard belongs to a member, every state of every room has been
-    /// read by its owner, every room is online, and all that stays so for a second. Says what is missing if that takes too long.
+    /// Waits until every running gateway is a member, every shard belongs to a member, nearly every state of every room
+    /// has been read by its owner, every room is online, and all that stays so for a second. Says what is missing if that takes too long.
     pub async fn healed(&self, within: Duration) -> Result<(), String> {
         let began = Instant::now();
         let deadline = began + within;
