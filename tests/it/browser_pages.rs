@@ -91,7 +91,9 @@ async fn show(browser: &Browser, page: &str) {
         .value(&format!("(location.hash = '{page}', 0)"))
         .await;
     browser
-        .until("window.unanswered === 0 && document.querySelector('main h1, main h2')")
+        .until(
+            "document.body.dataset.link === 'up' && window.unanswered === 0 && document.querySelector('main h1, main h2')",
+        )
         .await;
     browser.drawn().await;
 }

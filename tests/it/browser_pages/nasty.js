@@ -1,5 +1,6 @@
-// Runs in the page before its own script. It counts the subscriptions that have no answer yet, and gives it rooms whose texts are as people and devices write
-// them at worst. The gateway's own states come too. `base` holds the states of one of its rooms.
+// Runs in the page before its own script. It gives the page rooms whose texts are as people and devices
+// write them at worst, and counts the subscriptions that have no answer yet. The gateway's own states come
+// too. `base` holds the states of one of its rooms.
 (base) => {
   const LONG = "Besprechungsraumvorbereitungsausschuss".repeat(6).slice(0, 200);
   const CALLER = "sip:conference.room.4711.building-9@video.example.com.";
@@ -53,17 +54,25 @@
     members: [member("g".repeat(32)), member("W".repeat(32), { state: "leaving", version: "2", configuration: "cd34" }), member("gw-3", { since: null })],
     problem: { code: "no_owner", message: LONG },
   };
-  window.unanswered = 0;
+  // A page that was too busy to hear the gateway gives its socket up and connects again. Only the new one's
+  // answers count.
+  let newest = null;
+  Object.defineProperty(window, "unanswered", { get: () => newest?.unanswered });
   window.WebSocket = class extends WebSocket {
+    unanswered = 0;
+    constructor(...address) {
+      super(...address);
+      newest = this;
+    }
     send(text) {
-      if (JSON.parse(text).subscribe) window.unanswered += 1;
+      if (JSON.parse(text).subscribe) this.unanswered += 1;
       super.send(text);
     }
     set onmessage(handle) {
       super.onmessage = (event) => {
         // The answer to a subscription comes after the states.
         if (typeof event.data === "string" && JSON.parse(event.data).subscribed) {
-          window.unanswered -= 1;
+          this.unanswered -= 1;
           for (const [topic, payload] of Object.entries(states)) handle({ data: JSON.stringify({ topic, payload, retain: true }) });
         }
         handle(event);
