@@ -96,6 +96,11 @@ impl Device {
         }
     }
 
+    /// Whether another gateway may have the device, so that nothing can be asked now.
+    pub fn is_fenced_off(&self) -> bool {
+        self.endpoint.is_fenced_off()
+    }
+
     /// A command waits until it is logged in to, so this device goes before those for which none waits.
     pub fn hurry(&self) {
         self.authenticator.hurry();

@@ -101,6 +101,11 @@ impl Endpoint {
         })
     }
 
+    /// Whether another gateway may have the device.
+    pub fn is_fenced_off(&self) -> bool {
+        self.fence.check().is_err()
+    }
+
     /// The fingerprint of the certificate that the device showed last.
     pub fn fingerprint(&self) -> Option<String> {
         let fingerprint = self.handshakes.fingerprint();

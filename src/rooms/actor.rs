@@ -303,7 +303,11 @@ impl Actor {
         let now = Instant::now();
         let retry_at = self.availability.retry_at();
         if work == Work::All && retry_at.is_some_and(|at| at <= now) {
-            self.connect();
+            // Thousands of rooms wait at the same time.
+            match self.availability.waits_for_fence() && self.device.is_fenced_off() {
+                true => self.availability.still_fenced_off(now),
+                false => self.connect(),
+            }
         }
         self.queue.expire(now);
         if work == Work::All {

@@ -20,7 +20,7 @@ const LONGEST_RECONNECT_WAIT: Duration = Duration::from_secs(30);
 /// Retry sooner while a camera may still be moving: it needs its stop.
 const RECONNECT_WAIT_WHILE_CAMERA_MOVES: Duration = Duration::from_secs(1);
 
-/// How often a room looks whether its gateway may use the device again.
+/// How often a room looks whether its gateway may use the device again. A look costs some microseconds.
 const FENCE_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The state of the connection to the device.
@@ -86,6 +86,18 @@ impl Availability {
             Phase::Offline { retry_at } => Some(retry_at),
             Phase::Connecting | Phase::LoggedIn | Phase::Online => None,
         }
+    }
+
+    /// This gateway still may not use the device. Called instead of [`Availability::connecting`].
+    pub fn still_fenced_off(&mut self, now: Instant) {
+        if let Phase::Offline { retry_at } = &mut self.phase {
+            *retry_at = now + jittered(FENCE_LOOK_INTERVAL, clock_noise());
+        }
+    }
+
+    /// Whether the device is offline because this gateway may not use it.
+    pub fn waits_for_fence(&self) -> bool {
+        matches!(self.problem, Some((ProblemCode::NoCluster, _)))
     }
 
     /// A log-in starts.
@@ -204,6 +216,26 @@ mod tests {
         // This noise leaves the wait as it is.
         let mut next = || availability.next_wait(ProblemCode::Offline, camera_may_move, 500);
         (0..7).map(|_| next().as_secs()).collect()
+    }
+
+    #[test]
+    fn a_room_looks_at_its_fence_without_a_log_in() {
+        let mut availability = availability();
+        let now = Instant::now();
+        assert!(!availability.waits_for_fence());
+        availability.failed(ProblemCode::NoCluster, false, now);
+        assert!(availability.waits_for_fence());
+        let mut at = now;
+        for _ in 0..5 {
+            let next = availability.retry_at().unwrap();
+            assert!(next > at && next <= at + FENCE_LOOK_INTERVAL * 5 / 4);
+            at = next;
+            availability.still_fenced_off(at);
+        }
+        availability.connecting();
+        availability.logged_in();
+        assert!(availability.understood());
+        assert!(!availability.waits_for_fence());
     }
 
     #[test]
