@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! facts ──▶ room, gateway (entities, document) ──▶ merge, fitting ──▶ announcer ──▶ publisher ──▶ broker
+//!                                                                           hold ────▲
 //! ```
 
 mod announcer;
@@ -15,6 +16,7 @@ mod entities;
 mod facts;
 mod fitting;
 mod gateway;
+mod hold;
 mod kept;
 mod merge;
 mod publisher;
@@ -28,6 +30,7 @@ pub use clashes::clashes;
 pub use document::Document;
 pub use facts::RoomFacts;
 pub use gateway::{cluster_document, gateway_document, member_document};
+pub use hold::LogIns;
 pub use kept::document_text;
 pub use publisher::{Publisher, PublisherLinks};
 pub use room::room_document;

@@ -156,6 +156,11 @@ impl Rooms {
         })
     }
 
+    /// The limits that the log-ins of all rooms share.
+    pub fn log_ins(&self) -> LoginLimiter {
+        self.login_limiter.clone()
+    }
+
     /// Starts, replaces and stops rooms until they are those of the configuration. A room whose
     /// configuration did not change is not touched.
     ///

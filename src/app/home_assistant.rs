@@ -6,8 +6,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{BrokerUrl, Config, RoomId};
+use crate::device::LoginLimiter;
 use crate::doors::mqtt::{ExtraTopics, MqttDoor, SharedRooms};
-use crate::home_assistant::{self, Delays, DocumentSharing, Namespace, Publisher, PublisherLinks};
+use crate::home_assistant::{
+    self, Delays, DocumentSharing, LogIns, Namespace, Publisher, PublisherLinks,
+};
 use crate::state::{DocumentLimits, Inbound, StateStore};
 use crate::telemetry::Telemetry;
 use crate::topics::DiscoveryTopics;
@@ -66,6 +69,7 @@ pub fn start(
     states: &Arc<StateStore>,
     telemetry: &Arc<Telemetry>,
     shared: Option<&Arc<SharedRooms>>,
+    log_ins: LoginLimiter,
     input: PublisherInput,
 ) -> Publisher {
     let links = PublisherLinks {
@@ -76,6 +80,7 @@ pub fn start(
         document_limits: input.document_limits,
         may_clear: mqtt.may_clear(),
         telemetry: telemetry.clone(),
+        log_ins: Arc::new(log_ins),
         sharing: shared.map(|shared| shared.clone() as Arc<dyn DocumentSharing>),
     };
     let status_topic = config.home_assistant.status_topic.clone();
@@ -107,6 +112,12 @@ pub fn discovery_topics(config: &Config) -> DiscoveryTopics {
             .home_assistant
             .discovery
             .then(|| namespace(config).room_documents()),
+    }
+}
+
+impl LogIns for LoginLimiter {
+    fn are_crowded(&self) -> bool {
+        self.is_crowded()
     }
 }
 

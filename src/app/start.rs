@@ -144,8 +144,9 @@ impl App {
             (Some(mqtt), Some(input)) => {
                 let settings = mqtt_settings.as_ref();
                 let shared = settings.and_then(|settings| settings.shared.as_ref());
+                let log_ins = rooms.log_ins();
                 Some(home_assistant::start(
-                    &config, mqtt, &store, &telemetry, shared, input,
+                    &config, mqtt, &store, &telemetry, shared, log_ins, input,
                 ))
             }
             _ => None,

@@ -22,14 +22,14 @@ const MOST_LOGINS_AT_ONCE: usize = 20;
 const MOST_FIRST_READERS: usize = 20;
 /// So many devices have their turn at a time. More would not be quicker where the processor is busy, and a command beside
 /// them takes as many times longer as there are more of them.
-const TURNS: usize = 16;
+const TURNS: usize = 8;
 /// So many devices for which commands wait do not stand in line with the others, at each place where there is one.
 const MOST_URGENT: usize = 20;
 /// How long a turn is. A device that takes longer to answer costs this gateway no processor meanwhile, so another one may
-/// have its turn: with slow devices 3200 begin each second.
+/// have its turn: with slow devices 1600 begin each second.
 pub(super) const LONGEST_TURN: Duration = Duration::from_millis(5);
 /// How long a turn to connect is. Shorter ones would open all connections of a site long before the log-ins, which come
-/// at 100 a second with slow devices: 320 begin each second.
+/// at 100 a second with slow devices: 160 begin each second.
 pub(super) const LONGEST_CONNECT_TURN: Duration = Duration::from_millis(50);
 /// A turn whose end comes later than this is not over: the processor lacks, not the device's answer, and another turn would
 /// only make everything wait longer.

@@ -319,7 +319,8 @@ impl Announcer {
         self.repeat = Some(now + wait);
     }
 
-    /// The actions to take now. `source` tells what the document of a device is made from.
+    /// The actions to take now, for one device at most: a document takes a millisecond, and thousands may be due.
+    /// `source` tells what the document of a device is made from.
     pub fn due(
         &mut self,
         now: Instant,
@@ -329,57 +330,10 @@ impl Announcer {
         if self.ready.is_none_or(|ready| ready > now) {
             return actions;
         }
-        let delays = self.delays;
-        let mut again = Vec::new();
-        while let Some((_, id)) = self.due.first().filter(|(due, _)| *due <= now) {
-            let id = id.clone();
-            self.due.pop_first();
-            let Some(device) = self.devices.get_mut(&id) else {
-                continue;
-            };
-            device.due = None;
-            let Some(mut source) = source(&id).filter(|_| !device.deleted) else {
-                continue;
-            };
-            let settled = device.online.map(|since| since + delays.settled);
-            let certain = settled.is_some_and(|settled| settled <= now);
-            let published = device.published.as_ref().map(KeptDocument::document);
-            let merged = merge(source.document(), published.as_ref(), certain);
-            let is_merged = merged.removes || merged.keeps;
-            if merged.removes {
-                again.push((id.clone(), Some(now + delays.debounce)));
-            } else if merged.keeps {
-                again.push((id.clone(), settled));
-            }
-            let limit = limit_of(&id, self.limit, &self.limits_of_devices);
-            let fitted = fit(merged.document, limit);
-            device.whole_size = fitted.whole_size;
-            if device.left_out != fitted.left_out {
-                device.left_out = fitted.left_out;
-                self.report = Some(now + REPORT_DELAY);
-            }
-            let Some(wanted) = fitted.document else {
-                continue;
-            };
-            let is_same = published.as_ref() == Some(&wanted);
-            if !device.ours || !is_same {
-                if is_merged || !device.left_out.is_empty() {
-                    source = DocumentSource::Document(wanted);
-                }
-                let document = KeptDocument::new(&source);
-                actions.push(match is_same && self.is_shared {
-                    true => Action::Keep(id, document.clone()),
-                    false => Action::Publish(id, document.clone()),
-                });
-                device.published = Some(document);
-                device.overwritten = false;
-            }
-            device.ours = true;
-        }
-        for (id, due) in again {
-            if let Some(device) = self.devices.get_mut(&id) {
-                device.schedule(&id, due, &mut self.due);
-            }
+        if self.due.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, id)) = self.due.pop_first()
+        {
+            actions.extend(self.announce(id, source, now));
         }
         if self.repeat.is_some_and(|repeat| repeat <= now) {
             self.repeat = None;
@@ -391,6 +345,52 @@ impl Announcer {
             actions.extend(self.left_out().map(Action::Report));
         }
         actions
+    }
+
+    /// The document of a device whose time has come.
+    fn announce(
+        &mut self,
+        id: String,
+        source: impl Fn(&str) -> Option<DocumentSource>,
+        now: Instant,
+    ) -> Option<Action> {
+        let device = self.devices.get_mut(&id)?;
+        device.due = None;
+        let mut source = source(&id).filter(|_| !device.deleted)?;
+        let settled = device.online.map(|since| since + self.delays.settled);
+        let certain = settled.is_some_and(|settled| settled <= now);
+        let published = device.published.as_ref().map(KeptDocument::document);
+        let merged = merge(source.document(), published.as_ref(), certain);
+        let is_merged = merged.removes || merged.keeps;
+        if merged.removes {
+            let soon = Some(now + self.delays.debounce);
+            device.schedule(&id, soon, &mut self.due);
+        } else if merged.keeps {
+            device.schedule(&id, settled, &mut self.due);
+        }
+        let limit = limit_of(&id, self.limit, &self.limits_of_devices);
+        let fitted = fit(merged.document, limit);
+        device.whole_size = fitted.whole_size;
+        if device.left_out != fitted.left_out {
+            device.left_out = fitted.left_out;
+            self.report = Some(now + REPORT_DELAY);
+        }
+        let wanted = fitted.document?;
+        let is_same = published.as_ref() == Some(&wanted);
+        let was_ours = std::mem::replace(&mut device.ours, true);
+        if was_ours && is_same {
+            return None;
+        }
+        if is_merged || !device.left_out.is_empty() {
+            source = DocumentSource::Document(wanted);
+        }
+        let document = KeptDocument::new(&source);
+        device.published = Some(document.clone());
+        device.overwritten = false;
+        Some(match is_same && self.is_shared {
+            true => Action::Keep(id, document),
+            false => Action::Publish(id, document),
+        })
     }
 
     /// What the broker's limit leaves out: no device at all when everything fits again. `None` if that

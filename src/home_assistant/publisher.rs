@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use super::announcer::{Action, Announcer, Author, Delays};
 use super::facts::{RoomFacts, can_change_document};
+use super::hold::{Hold, LogIns};
 use super::kept::DocumentSource;
 use super::sharing::DocumentSharing;
 use super::{Namespace, cluster_document, gateway_document, is_document_of, member_document};
@@ -52,6 +53,8 @@ pub struct PublisherLinks {
     pub may_clear: watch::Receiver<bool>,
     /// Told which documents are not whole.
     pub telemetry: Arc<Telemetry>,
+    /// Documents wait while these are crowded.
+    pub log_ins: Arc<dyn LogIns>,
     /// The other gateways, if there are any.
     pub sharing: Option<Arc<dyn DocumentSharing>>,
 }
@@ -203,8 +206,12 @@ impl Task {
         self.take_limits();
         let changes = self.changes.clone();
         let mut was_connected = false;
+        let mut hold = Hold::new(self.links.log_ins.clone());
+        let mut stretch = Stretch::default();
         loop {
-            let next = self.announcer.next_due();
+            let held_until = hold.looks_at(Instant::now());
+            let is_free = held_until.is_none();
+            let next = held_until.or_else(|| self.announcer.next_due());
             tokio::select! {
                 changed = self.wanted.changed() => match changed {
                     Ok(()) => self.read_all_rooms().await,
@@ -234,21 +241,24 @@ impl Task {
                     true => self.clear_leftovers(),
                     false => return,
                 },
-                message = self.links.inbound.recv() => match message {
+                message = self.links.inbound.recv(), if is_free => match message {
                     Some(message) => self.receive(&message).await,
                     None => return,
                 },
-                () = changes.changed.notified() => {
+                () = changes.changed.notified(), if is_free => {
                     sleep(CHANGES_DELAY).await;
                     self.read_changed_rooms().await;
                 }
                 () = sleep_until_some(next) => {}
             }
-            let mut stretch = Stretch::default();
+            // What this turn of the loop did may have taken seconds.
+            if hold.looks_at(Instant::now()).is_some() {
+                continue;
+            }
             for action in self.due() {
                 self.perform(action);
-                stretch.pause().await;
             }
+            stretch.pause().await;
         }
     }
 

@@ -128,6 +128,10 @@ impl Follower {
         loop {
             tokio::select! {
                 biased;
+                // First, so that the end finds nothing that was handed over and not told.
+                1.. = hand_overs.recv_many(&mut gone, usize::from(SHARDS)) => {
+                    self.left(&std::mem::take(&mut gone));
+                }
                 event = events.recv() => match event {
                     Some(ShardEvent::Gained(shards)) => self.gained(shards).await,
                     Some(ShardEvent::Stop(shards)) => self.stop(shards, &handed_over),
@@ -135,16 +139,8 @@ impl Follower {
                     Some(ShardEvent::Ended(Some(reason))) => {
                         refused.send_replace(Some(reason));
                     }
-                    Some(ShardEvent::Ended(None)) | None => {
-                        while let Ok(held) = hand_overs.try_recv() {
-                            gone.push(held);
-                        }
-                        return self.left(&gone);
-                    }
+                    Some(ShardEvent::Ended(None)) | None => return,
                 },
-                1.. = hand_overs.recv_many(&mut gone, usize::from(SHARDS)) => {
-                    self.left(&std::mem::take(&mut gone));
-                }
                 changed = view.changed() => match changed {
                     Ok(()) => {
                         let seen = view.borrow_and_update().clone();

@@ -214,6 +214,7 @@ impl Connection {
             let now = Instant::now();
             let next_message = self.outgoing.pace.waits_until(now);
             let held_until = self.receiver.first_commands.until();
+            let next_documents = shared.and_then(|it| it.lock().documents.waits_until());
             tokio::select! {
                 biased;
                 turned = session.link.turn() => {
@@ -236,6 +237,7 @@ impl Connection {
                     context.subscriber.settle(&context.store, Instant::now());
                 }
                 () = sleep_until_some(next_message) => {}
+                () = sleep_until_some(next_documents) => {}
                 () = sleep_until_some(held_until) => {
                     self.receiver.first_commands_over();
                 }

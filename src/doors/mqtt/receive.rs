@@ -31,7 +31,7 @@ use crate::topics::{
 };
 
 pub use shared::SharedCommand;
-use shared::SharedReply;
+use shared::{Origin, SharedReply};
 
 /// The answer to a command with the retain flag.
 const RETAINED_COMMAND: &str = "a retained command is never carried out, because the broker would \
@@ -234,11 +234,10 @@ impl Receiver {
             };
             let outcome = Box::new(outcome);
             let delivery = Delivery { address, outcome };
-            match shared {
-                Some(reply) if !reply.is_refusal => {
-                    reply.shared.answered(reply.term, reply.id, delivery);
-                }
-                _ => subscriber.outbox.push_reply(delivery),
+            match shared.map(|reply| (reply.origin, reply)) {
+                Some((Origin::Owned(term), reply)) => reply.shared.answered(term, delivery),
+                Some((Origin::Other, reply)) => reply.shared.answered_for_other(reply.id, delivery),
+                Some((Origin::Refused, _)) | None => subscriber.outbox.push_reply(delivery),
             }
         };
         (Reply::new(room, command, deliver), publish, checked)

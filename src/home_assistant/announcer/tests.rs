@@ -40,9 +40,14 @@ impl Setup {
         self.announcer.update(id, digest.finish(), online, now);
     }
 
+    /// What is to be done until nothing is due any more.
     fn due(&mut self, now: Instant) -> Vec<Action> {
         let source = |_: &str| Some(DocumentSource::Document(self.document.clone()));
-        self.announcer.due(now, source)
+        let mut actions = self.announcer.due(now, source);
+        while self.announcer.next_due().is_some_and(|next| next <= now) {
+            actions.extend(self.announcer.due(now, source));
+        }
+        actions
     }
 }
 
@@ -75,6 +80,23 @@ fn connected() -> (Setup, Instant) {
     let mut it = Setup::new();
     it.connected(now);
     (it, now)
+}
+
+/// Each document takes a millisecond, in which nothing else of its thread runs.
+#[test]
+fn one_document_is_made_at_a_time() {
+    let (mut it, now) = connected();
+    for id in ["1", "2", "3"] {
+        it.update(id, document(&["a"]), true, now);
+    }
+    let later = now + 2 * SECOND;
+    let source = |_: &str| Some(DocumentSource::Document(document(&["a"])));
+    for _ in 0..3 {
+        assert_eq!(it.next_due(), Some(later));
+        assert_eq!(published(&it.announcer.due(later, source)).len(), 1);
+    }
+    assert_eq!(it.next_due(), None);
+    assert!(it.announcer.due(later, source).is_empty());
 }
 
 #[test]

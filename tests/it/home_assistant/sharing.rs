@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use poly2mqtt::config;
+use poly2mqtt::device::LoginLimiter;
 use poly2mqtt::home_assistant::{
     Delays, DocumentSharing, Publisher, PublisherLinks, document_text,
 };
@@ -93,6 +94,7 @@ impl Fixture {
             document_limits,
             may_clear: watch::channel(true).1,
             telemetry: Arc::default(),
+            log_ins: Arc::new(LoginLimiter::default()),
             sharing: Some(said.clone()),
         };
         let delays = Delays::default();

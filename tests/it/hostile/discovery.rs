@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use poly2mqtt::config;
+use poly2mqtt::device::LoginLimiter;
 use poly2mqtt::home_assistant::{Delays, Namespace, Publisher, PublisherLinks, document_text};
 use poly2mqtt::state::{DocumentLimits, Inbound, Owner, StateStore, StateValue};
 use serde_json::Value;
@@ -60,6 +61,7 @@ async fn published(topic: &str, payload: &[u8], connected_before: bool) {
         document_limits: limits,
         may_clear: watch::channel(true).1,
         telemetry: Arc::default(),
+        log_ins: Arc::new(LoginLimiter::default()),
         sharing: None,
     };
     let publisher = Publisher::start(namespace, STATUS.into(), Delays::default(), rooms, links);

@@ -30,14 +30,23 @@ const NO_OWNER: &str = "no gateway of the cluster can reach the room's device sa
 const TOO_MANY_WAIT: &str =
     "the room moves to another gateway, and 64 commands wait for that already";
 
+/// Where the result of such a command comes from, which decides whether this gateway publishes it.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin {
+    /// From the room, in this term of the gateway's ownership.
+    Owned(Term),
+    /// From another gateway that it was passed on to, or from a room that this gateway carried it out in for
+    /// another one.
+    Other,
+    /// From this gateway, which did not hand it in. Always published.
+    Refused,
+}
+
 /// Whose result it is, for a command that this gateway hears as one of several.
 #[derive(Debug, Clone)]
 pub struct SharedReply {
     pub shared: Arc<SharedRooms>,
-    /// The term in which it was carried out; `None` for what was passed on, or carried out for another gateway.
-    pub term: Option<Term>,
-    /// It was not handed in. Always answered.
-    pub is_refusal: bool,
+    pub origin: Origin,
     pub id: CommandId,
     /// A dead owner may have carried it out before.
     pub is_repeated: bool,
@@ -178,24 +187,24 @@ impl Receiver {
         let mut answers = 0;
         loop {
             let act = shared.lock().hearing.next_act();
-            let (command, term) = match act {
+            let (command, origin) = match act {
                 None => return answers,
                 Some(Act::Publish(result)) => {
                     self.context.subscriber.outbox.push_reply(result);
                     continue;
                 }
-                Some(Act::CarryOut(command, term)) => (command, Some(term)),
+                Some(Act::CarryOut(command, term)) => (command, Origin::Owned(term)),
                 Some(Act::Settle(command, term)) => {
                     answers += 1;
-                    self.settle(shared, command, Some(term));
+                    self.settle(shared, command, Origin::Owned(term));
                     continue;
                 }
                 Some(Act::SettleForOther(command)) => {
                     answers += 1;
-                    self.settle(shared, command, None);
+                    self.settle(shared, command, Origin::Other);
                     continue;
                 }
-                Some(Act::PassOn(command)) => (command, None),
+                Some(Act::PassOn(command)) => (command, Origin::Other),
                 Some(Act::TooMany(command)) => {
                     answers += 1;
                     self.refuse_shared(shared, command, ErrorCode::Busy, TOO_MANY_WAIT);
@@ -209,7 +218,7 @@ impl Receiver {
             };
             answers += 1;
             self.context.telemetry.command_received();
-            self.carry_out(shared, command, term, false);
+            self.carry_out(shared, command, origin, false);
         }
     }
 
@@ -217,13 +226,12 @@ impl Receiver {
         &self,
         shared: &Arc<SharedRooms>,
         heard: SharedCommand,
-        term: Option<Term>,
+        origin: Origin,
         is_repeated: bool,
     ) {
         let reply = SharedReply {
             shared: shared.clone(),
-            term,
-            is_refusal: false,
+            origin,
             id: heard.id,
             is_repeated,
         };
@@ -231,7 +239,7 @@ impl Receiver {
     }
 
     /// A dead owner may have carried the command out.
-    fn settle(&self, shared: &Arc<SharedRooms>, heard: SharedCommand, term: Option<Term>) {
+    fn settle(&self, shared: &Arc<SharedRooms>, heard: SharedCommand, origin: Origin) {
         let command = &heard.command;
         let age = Instant::now().saturating_duration_since(command.received);
         let is_young = age <= shared.rules().max_command_age(&command.room);
@@ -240,7 +248,7 @@ impl Receiver {
             && Call::is_safe_to_repeat(&command.command, &command.publish.payload);
         self.context.telemetry.command_received();
         if can_repeat || heard.came_retained != CameRetained::No {
-            return self.carry_out(shared, heard, term, true);
+            return self.carry_out(shared, heard, origin, true);
         }
         self.refuse_shared(shared, heard, ErrorCode::OutcomeUnknown, OWNER_ENDED);
     }
@@ -255,8 +263,7 @@ impl Receiver {
     ) {
         let reply = SharedReply {
             shared: shared.clone(),
-            term: None,
-            is_refusal: true,
+            origin: Origin::Refused,
             id: heard.id,
             is_repeated: false,
         };

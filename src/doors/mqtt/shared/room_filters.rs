@@ -17,6 +17,14 @@ use crate::doors::mqtt::settings::SUBACK_TIMEOUT;
 /// So many filters are in one packet. Brokers take 500 in some milliseconds, and the packet stays below the
 /// smallest packet sizes that are configured.
 pub const FILTERS_A_PACKET: usize = 500;
+
+/// What filters bring does not stand before the commands: so many are asked for, and the next ones after a pause.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    pub filters_a_packet: usize,
+    pub pause: Duration,
+}
+
 /// A filter that was refused is asked for again after this time.
 const ASK_AGAIN_DELAY: Duration = Duration::from_secs(60);
 /// A filter at which connections end is left out for this time.
@@ -61,11 +69,22 @@ pub struct RoomFilters {
     /// Not wanted any more.
     surplus: BTreeSet<Arc<str>>,
     pending: Option<PendingRequest>,
+    pace: Option<Pace>,
+    /// Nothing is asked for before.
+    next_at: Option<Instant>,
     /// Rooms at whose filters the connection ended, with how often that was when asked for alone.
     suspects: BTreeMap<Arc<str>, u32>,
 }
 
 impl RoomFilters {
+    /// Asks for few filters at a time.
+    pub fn paced(pace: Pace) -> Self {
+        Self {
+            pace: Some(pace),
+            ..Self::default()
+        }
+    }
+
     /// Hears this room from now on.
     pub fn want(&mut self, room: &Arc<str>) {
         if self.wanted.insert(room.clone()) {
@@ -128,9 +147,15 @@ impl RoomFilters {
             }
             return Some(FilterRequest::Unsubscribe(rooms));
         }
+        if self.next_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        let most = self
+            .pace
+            .map_or(FILTERS_A_PACKET, |pace| pace.filters_a_packet);
         let harmless = self.unasked.iter();
         let harmless = harmless.filter(|room| !self.suspects.contains_key(*room));
-        let harmless: Vec<_> = harmless.take(FILTERS_A_PACKET).cloned().collect();
+        let harmless: Vec<_> = harmless.take(most).cloned().collect();
         let rooms = match harmless.is_empty() {
             false => fitting(harmless, &fits),
             // The others are answered by now, so if the connection ends, it is this one.
@@ -142,8 +167,15 @@ impl RoomFilters {
         (!rooms.is_empty()).then_some(FilterRequest::Subscribe(rooms))
     }
 
+    /// Until when the next ones wait for those before, if any do.
+    pub fn waits_until(&self) -> Option<Instant> {
+        let is_next = self.pending.is_none() && !self.unasked.is_empty();
+        self.next_at.filter(|_| is_next)
+    }
+
     /// The SUBSCRIBE of these rooms is sent now.
     pub fn asked(&mut self, packet_id: u16, rooms: Vec<Arc<str>>, now: Instant) {
+        self.next_at = self.pace.map(|pace| now + pace.pause);
         self.pending = Some(PendingRequest {
             packet_id,
             rooms,
@@ -210,6 +242,7 @@ impl RoomFilters {
         now: Instant,
     ) -> Option<RefusedRoom> {
         let pending = self.pending.take();
+        self.next_at = None;
         self.granted.clear();
         self.surplus.clear();
         let mut left_out = None;
@@ -278,6 +311,40 @@ mod tests {
             packet_id,
             reasons: reasons.iter().copied().map(ReasonCode).collect(),
         }
+    }
+
+    #[test]
+    fn what_brings_much_is_asked_for_at_a_pace() {
+        let pause = Duration::from_millis(100);
+        let mut filters = RoomFilters::paced(Pace {
+            filters_a_packet: 2,
+            pause,
+        });
+        for room in rooms(0..3) {
+            filters.want(&room);
+        }
+        let start = Instant::now();
+        let ask = |filters: &mut RoomFilters, now| {
+            let request = filters.next(now, |rooms| rooms.len());
+            let Some(FilterRequest::Subscribe(rooms)) = request else {
+                return 0;
+            };
+            let count = rooms.len();
+            filters.asked(1, rooms, now);
+            count
+        };
+        assert_eq!(ask(&mut filters, start), 2);
+        assert_eq!(filters.waits_until(), None, "for the answer");
+        filters.answered(&suback(1, &[1, 1]), start).unwrap();
+        assert_eq!(filters.waits_until(), Some(start + pause));
+        assert_eq!(ask(&mut filters, start + pause / 2), 0);
+        assert_eq!(ask(&mut filters, start + pause), 1);
+        filters.answered(&suback(1, &[1]), start + pause).unwrap();
+        assert_eq!(filters.waits_until(), None);
+        // What is not wanted any more does not wait.
+        filters.give_up("0000");
+        let request = filters.next(start + pause, |rooms| rooms.len());
+        assert_eq!(request, Some(FilterRequest::Unsubscribe(rooms(0..1))));
     }
 
     #[test]
