@@ -208,9 +208,15 @@ impl Task {
         let mut was_connected = false;
         let mut hold = Hold::new(self.links.log_ins.clone());
         let mut stretch = Stretch::default();
+        // Messages that have come while documents were held. They tell what the broker holds, so no document is made
+        // before they are read.
+        let mut unread = 0;
         loop {
             let held_until = hold.looks_at(Instant::now());
             let is_free = held_until.is_none();
+            if !is_free {
+                unread = self.links.inbound.len();
+            }
             let next = held_until.or_else(|| self.announcer.next_due());
             tokio::select! {
                 changed = self.wanted.changed() => match changed {
@@ -242,7 +248,10 @@ impl Task {
                     false => return,
                 },
                 message = self.links.inbound.recv(), if is_free => match message {
-                    Some(message) => self.receive(&message).await,
+                    Some(message) => {
+                        unread = unread.saturating_sub(1);
+                        self.receive(&message).await;
+                    }
                     None => return,
                 },
                 () = changes.changed.notified(), if is_free => {
@@ -251,14 +260,14 @@ impl Task {
                 }
                 () = sleep_until_some(next) => {}
             }
+            stretch.pause().await;
             // What this turn of the loop did may have taken seconds.
-            if hold.looks_at(Instant::now()).is_some() {
+            if unread > 0 || hold.looks_at(Instant::now()).is_some() {
                 continue;
             }
             for action in self.due() {
                 self.perform(action);
             }
-            stretch.pause().await;
         }
     }
 

@@ -1,14 +1,14 @@
 //! Home Assistant's documents where several gateways share the rooms: each publishes those of its own rooms.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use poly2mqtt::config;
-use poly2mqtt::device::LoginLimiter;
 use poly2mqtt::home_assistant::{
-    Delays, DocumentSharing, Publisher, PublisherLinks, document_text,
+    Delays, DocumentSharing, LogIns, Publisher, PublisherLinks, document_text,
 };
 use poly2mqtt::state::{
     Change, DocumentLimits, Inbound, Owner, StateStore, StateValue, Subscriber,
@@ -50,6 +50,16 @@ impl DocumentSharing for Said {
     }
 }
 
+/// Whether thousands of devices are being logged in to.
+#[derive(Debug, Default)]
+struct Crowd(AtomicBool);
+
+impl LogIns for Crowd {
+    fn are_crowded(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Topics that the MQTT door would publish, in order.
 #[derive(Debug, Default)]
 struct Told(Mutex<Vec<String>>);
@@ -64,6 +74,7 @@ impl Subscriber for Told {
 
 struct Fixture {
     said: Arc<Said>,
+    crowd: Arc<Crowd>,
     states: Arc<StateStore>,
     documents: Arc<StateStore>,
     told: Arc<Told>,
@@ -81,6 +92,7 @@ impl Fixture {
         });
         let (states, documents) = (StateStore::new(), StateStore::new());
         let told = Arc::<Told>::default();
+        let crowd = Arc::<Crowd>::default();
         let subscriber: Arc<dyn Subscriber> = told.clone();
         documents.subscribe(Arc::downgrade(&subscriber));
         let (broker, inbound) = mpsc::channel(16);
@@ -94,13 +106,14 @@ impl Fixture {
             document_limits,
             may_clear: watch::channel(true).1,
             telemetry: Arc::default(),
-            log_ins: Arc::new(LoginLimiter::default()),
+            log_ins: crowd.clone(),
             sharing: Some(said.clone()),
         };
         let delays = Delays::default();
         let publisher = Publisher::start(namespace(""), STATUS.into(), delays, rooms(FILE), links);
         Self {
             said,
+            crowd,
             states,
             documents,
             told,
@@ -243,6 +256,34 @@ async fn the_next_gateway_takes_what_the_broker_holds() {
     assert_eq!(other.document(ROOM), own);
     it.publisher.stop();
     other.publisher.stop();
+}
+
+/// Log-ins come first after the death of another gateway. What the broker holds came meanwhile, and is read before a
+/// document is made that takes nothing away from it.
+#[tokio::test(start_paused = true)]
+async fn documents_wait_while_thousands_of_devices_are_logged_in_to() {
+    for held_for in [10, 100] {
+        let it = Fixture::start();
+        passes(10).await;
+        it.told();
+        it.crowd.0.store(true, Ordering::Relaxed);
+        passes(1).await;
+        let known = room_document(&namespace(""), &facts(&["audio/volume"])).value();
+        it.broker_has(OTHER_ROOM, "").await;
+        it.broker_has(ROOM, &known.to_string()).await;
+        it.own(&[("1", true)]).await;
+        passes(held_for).await;
+        // Devices that never answer do not hold up the documents of all others.
+        assert_eq!(it.told().is_empty(), held_for < 30, "{held_for}");
+        it.crowd.0.store(false, Ordering::Relaxed);
+        passes(10).await;
+        let now = it.document(ROOM);
+        for key in known["components"].as_object().unwrap().keys() {
+            assert!(now["components"][key].is_object(), "{key}");
+        }
+        assert!(it.told().len() <= 1);
+        it.publisher.stop();
+    }
 }
 
 #[test]
