@@ -208,13 +208,13 @@ impl Task {
         let mut was_connected = false;
         let mut hold = Hold::new(self.links.log_ins.clone());
         let mut stretch = Stretch::default();
-        // Messages that have come while documents were held. They tell what the broker holds, so no document is made
-        // before they are read.
-        let mut unread = 0;
+        // The messages that have come while documents were held. They tell what the broker holds, so no document is
+        // made before they are read.
+        let (mut was_held, mut unread) = (false, 0);
         loop {
             let held_until = hold.looks_at(Instant::now());
             let is_free = held_until.is_none();
-            if !is_free {
+            if std::mem::replace(&mut was_held, !is_free) && is_free {
                 unread = self.links.inbound.len();
             }
             let next = held_until.or_else(|| self.announcer.next_due());
@@ -262,7 +262,7 @@ impl Task {
             }
             stretch.pause().await;
             // What this turn of the loop did may have taken seconds.
-            if unread > 0 || hold.looks_at(Instant::now()).is_some() {
+            if !is_free || unread > 0 || hold.looks_at(Instant::now()).is_some() {
                 continue;
             }
             for action in self.due() {
