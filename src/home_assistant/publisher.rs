@@ -210,12 +210,18 @@ impl Task {
         let mut stretch = Stretch::default();
         // The messages that have come while documents were held. They tell what the broker holds, so no document is
         // made before they are read.
-        let (mut was_held, mut unread) = (false, 0);
+        let mut unread = 0;
         loop {
             let held_until = hold.looks_at(Instant::now());
             let is_free = held_until.is_none();
-            if std::mem::replace(&mut was_held, !is_free) && is_free {
-                unread = self.links.inbound.len();
+            unread = match is_free {
+                true => self.links.inbound.len().min(unread),
+                false => usize::MAX,
+            };
+            if is_free && unread == 0 {
+                for action in self.due() {
+                    self.perform(action);
+                }
             }
             let next = held_until.or_else(|| self.announcer.next_due());
             tokio::select! {
@@ -261,13 +267,6 @@ impl Task {
                 () = sleep_until_some(next) => {}
             }
             stretch.pause().await;
-            // What this turn of the loop did may have taken seconds.
-            if !is_free || unread > 0 || hold.looks_at(Instant::now()).is_some() {
-                continue;
-            }
-            for action in self.due() {
-                self.perform(action);
-            }
         }
     }
 

@@ -39,7 +39,7 @@ pub fn serve_if_asked() {
     let mut numbers = asked.split(' ').map(|number| number.parse().unwrap());
     let mut next = || numbers.next().unwrap();
     let (port, first, count): (usize, usize, usize) = (next(), next(), next());
-    // Nine such processes share the machine, so more threads would only wake each other.
+    // A dozen such processes share the machine, so more threads would only wake each other.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -75,6 +75,7 @@ const PACE_OF_DOCUMENTS: Pace = Pace {
     pause: Duration::from_millis(100),
 };
 
+#[derive(Default)]
 pub(super) struct Inner {
     pub hearing: Hearing<SharedCommand, Delivery>,
     pub filters: RoomFilters,
@@ -88,19 +89,6 @@ pub(super) struct Inner {
     pub found: Vec<Publish>,
 }
 
-impl Default for Inner {
-    fn default() -> Self {
-        Self {
-            hearing: Hearing::default(),
-            filters: RoomFilters::default(),
-            documents: RoomFilters::paced(PACE_OF_DOCUMENTS),
-            speaks: false,
-            spoken_for: BTreeSet::new(),
-            found: Vec::new(),
-        }
-    }
-}
-
 impl fmt::Debug for SharedRooms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedRooms")
@@ -112,10 +100,14 @@ impl fmt::Debug for SharedRooms {
 impl SharedRooms {
     /// Hears no room yet. `name` is this gateway's among the others: a level of topics.
     pub fn new(name: impl Into<String>, rules: Arc<dyn SharingRules>) -> Arc<Self> {
+        let inner = Inner {
+            documents: RoomFilters::paced(PACE_OF_DOCUMENTS),
+            ..Inner::default()
+        };
         Arc::new(Self {
             name: name.into(),
             rules,
-            inner: Mutex::default(),
+            inner: Mutex::new(inner),
             retained: Mutex::default(),
             changed: Notify::new(),
             states_wait: Notify::new(),
