@@ -448,6 +448,52 @@ fn shell_words(line: &str) -> Vec<String> {
     words.split_terminator('\0').map(str::to_owned).collect()
 }
 
+/// Holds back that room 1 is there until the page has drawn all that came before the subscription's answer.
+const ROOM_1_COMES_LAST: &str = r#"
+    const held = [];
+    let done = false;
+    Object.defineProperty(WebSocket.prototype, "onmessage", { set(handle) {
+      this.addEventListener("message", (event) => {
+        const { topic, subscribed } = JSON.parse(event.data);
+        if (done) return handle(event);
+        if (topic === "room/1/availability") return held.push(event);
+        if (!subscribed) return handle(event);
+        done = true;
+        const another = JSON.stringify({ topic: "room/0/availability", payload: "online", retain: true });
+        window.another = () => handle({ data: another });
+        requestAnimationFrame(() => requestAnimationFrame(() => {
+          window.before = document.querySelector("select[aria-label=Room]").value;
+          for (const each of [...held, event]) handle(each);
+        }));
+      });
+    } });
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_begins_with_the_first_room_whichever_comes_first() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let doors = Doors::start().await;
+    let source = json!({"source": ROOM_1_COMES_LAST});
+    browser
+        .devtools("Page.addScriptToEvaluateOnNewDocument", source)
+        .await;
+    browser.open(&doors.url("/#/console")).await;
+    browser.until(UP).await;
+    browser.until("window.before === '2'").await;
+    let room = "document.querySelector('select[aria-label=Room]')";
+    browser.until(&format!("{room}.value === '1'")).await;
+    // Once all are there it stays, also when another one comes before it.
+    browser.value("window.another()").await;
+    browser
+        .until(&format!("{room}.options[0].value === '0'"))
+        .await;
+    assert_eq!(browser.value(&format!("{room}.value")).await, "1");
+    assert_eq!(browser.errors().await, [""; 0]);
+    doors.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_console_begins_with_the_value_of_now_and_copies_run_as_they_are() {
     let Some(browser) = Browser::start().await else {

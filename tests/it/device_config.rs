@@ -287,11 +287,12 @@ async fn what_the_device_refuses_is_named_and_so_is_what_it_did() {
         assert!(message.contains(words), "{payload}: {message}");
         assert!(sent(&it).iter().all(|body| body["vars"].is_null()));
     }
-    // A device that repeats the value in its reason.
+    // A device that repeats the value in its reason. It does not take the value either, or its states would
+    // show it.
     let reason = json!({"success": false, "reason": "\"canary-6\" is no good"}).to_string();
     let fault = Fault::on("/rest/config", FaultKind::Body(reason));
     it.device.add_fault(fault.times(3));
-    let payload = json!({"name": SYSTEM_NAME, "value": "canary-6"}).to_string();
+    let payload = json!({"name": "system.screensavermode", "value": "canary-6"}).to_string();
     let result = it.client.command("room/1/config/set", payload).await;
     assert_eq!(result["error"]["code"], "device_error", "{result}");
     nowhere(&it, &["canary-6"]);

@@ -43,7 +43,12 @@ function consolePage(scope, main, chosen) {
   const search = el("input", { type: "search", placeholder: "Search topics, paths and payloads", "aria-label": "Find a topic", role: "combobox", "aria-expanded": "true", "aria-controls": "topics", "aria-autocomplete": "list", autocomplete: "off", spellcheck: "false" });
   const found = el("ul", { id: "topics", class: "topics", role: "listbox", "aria-label": "Topics" });
   const count = el("span", { class: "dim small-text" });
-  const room = el("select", { "aria-label": "Room", change: () => follow() });
+  // The rooms come one by one: until all are there, the first of the list is no choice.
+  let wantedRoom = lastRoom;
+  const room = el("select", { "aria-label": "Room", change: () => {
+    wantedRoom = room.value;
+    follow();
+  } });
   let preview = () => {};
   const form = el("section", { class: "card panel", "aria-label": "Command" });
   main.append(
@@ -62,11 +67,11 @@ function consolePage(scope, main, chosen) {
   scope.onEnd(() => release());
   // Where a command sets a state, its form begins with the value of now.
   scope.watch(["room/"], () => preview());
-  scope.watch(["rooms", "gateway/info"], () => {
+  scope.watch(["rooms", "gateway/info", "connection"], () => {
     const before = room.value;
-    const wanted = before || lastRoom;
     room.replaceChildren(...store.rooms().map((each) => el("option", { value: each }, roomName(each))));
-    if ([...room.options].some((option) => option.value === wanted)) room.value = wanted;
+    if ([...room.options].some((option) => option.value === wantedRoom)) room.value = wantedRoom;
+    if (connection.isUp) wantedRoom = room.value;
     if (room.value !== before) follow();
   });
 

@@ -100,6 +100,6 @@ const store = {
   /// The ids of all rooms, sorted by name.
   rooms() {
     const rooms = [...this.values.keys()].filter((topic) => matches("room/+/availability", topic)).map((topic) => topic.split("/")[1]);
-    return rooms.sort((a, b) => byName.compare(roomName(a), roomName(b)));
+    return rooms.sort((a, b) => byName.compare(roomName(a), roomName(b)) || byName.compare(a, b));
   },
 };

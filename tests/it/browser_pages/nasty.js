@@ -38,7 +38,7 @@
   states["room/offline/availability"] = "offline";
   states["room/offline/problem"] = { code: "certificate_changed", message: `${LONG} sha256:${"ab".repeat(32)}`, since: "2026-01-02T03:04:05Z" };
   room("connected", "In a call", { "call/state": "connected", calls: [{ id: "1", connections: [{ id: 1, address: CALLER, state: "CONNECTED", incoming: false }] }] });
-  for (let number = 1; number <= 300; number += 1) {
+  for (let number = 1; number <= 100; number += 1) {
     const at = `room/many-${number}`;
     states[`${at}/availability`] = number % 50 ? "online" : "offline";
     states[`${at}/problem`] = number % 50 ? { code: "none" } : { code: "offline", message: "nothing answers", since: new Date().toISOString() };
