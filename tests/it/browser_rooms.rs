@@ -183,12 +183,12 @@ async fn many_rooms_are_sorted_filtered_and_listed() {
         .await;
     browser.open(&doors.url("/#/")).await;
     browser
-        .until("document.querySelectorAll('[data-room]').length > 300")
+        .until("document.querySelectorAll('[data-room]').length > 100")
         .await;
     // Problems come first: the offline rooms, then those that are not ready.
     browser
         .until(&format!(
-            "{SHOWN}.slice(1, 7).join() === 'many-50,many-100,many-150,many-200,many-250,many-300'"
+            "{SHOWN}.slice(1, 3).join() === 'many-50,many-100'"
         ))
         .await;
     let first = browser.value(&format!("{SHOWN}.slice(0, 1)")).await;
@@ -210,7 +210,7 @@ async fn many_rooms_are_sorted_filtered_and_listed() {
             .await;
     };
     choose("Which rooms", "offline").await;
-    browser.until(&format!("{SHOWN}.length === 7")).await;
+    browser.until(&format!("{SHOWN}.length === 3")).await;
     choose("Which rooms", "call").await;
     browser
         .until(&format!(

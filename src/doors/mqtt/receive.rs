@@ -235,7 +235,10 @@ impl Receiver {
             let outcome = Box::new(outcome);
             let delivery = Delivery { address, outcome };
             match shared.map(|reply| (reply.origin, reply)) {
-                Some((Origin::Owned(term), reply)) => reply.shared.answered(term, delivery),
+                Some((Origin::Owned(term), reply)) => {
+                    let settled = reply.is_repeated.then_some(reply.id);
+                    reply.shared.answered(term, settled, delivery);
+                }
                 Some((Origin::Other, reply)) => reply.shared.answered_for_other(reply.id, delivery),
                 Some((Origin::Refused, _)) | None => subscriber.outbox.push_reply(delivery),
             }

@@ -359,12 +359,14 @@ impl SharedRooms {
 
 /// For the door.
 impl SharedRooms {
-    /// A command has its result; the room was this gateway's in this term when it was carried out.
-    pub(super) fn answered(&self, term: Term, delivery: Delivery) {
+    /// A command has its result; the room was this gateway's in this term when it was carried out. `settled` is its id
+    /// if a dead owner may have carried it out before.
+    pub(super) fn answered(&self, term: Term, settled: Option<CommandId>, delivery: Delivery) {
         let (is_open, now) = (self.rules.may_act(), Instant::now());
         let room = delivery.outcome.room.clone();
         let mut inner = self.lock();
-        inner.hearing.answered(&room, term, delivery, is_open, now);
+        let hearing = &mut inner.hearing;
+        hearing.answered(&room, (term, settled), delivery, is_open, now);
         drop(inner);
         self.changed.notify_one();
     }

@@ -370,12 +370,21 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     }
 
     /// A result of a command that this gateway has carried out in this term. It is published, waits, or is
-    /// another gateway's to give.
-    pub fn answered(&mut self, room: &str, term: Term, result: R, is_open: bool, now: Instant) {
+    /// another gateway's to give. `settled` is the command's id if a dead owner may have carried it out before: whoever
+    /// was about to hand the room to that owner may have passed the command on to this one too, and answered.
+    pub fn answered(
+        &mut self,
+        room: &str,
+        (term, settled): (Term, Option<C::Id>),
+        result: R,
+        is_open: bool,
+        now: Instant,
+    ) {
         let Some(heard) = self.rooms.get_mut(room) else {
             return self.acts.push_back(Act::Publish(result));
         };
-        if term <= heard.given_up {
+        let is_answered = |id| heard.memory.take_early(id);
+        if term <= heard.given_up || settled.is_some_and(is_answered) {
             self.dropped_results += 1;
         } else if heard.role == RoomRole::Lost
             || !is_open && matches!(heard.role, RoomRole::Owner | RoomRole::Leaving)

@@ -164,7 +164,9 @@ impl Model {
         let gateway = &mut self.gateways[at];
         if !gateway.running.is_empty() && !gateway.dead {
             let (id, term) = gateway.running.remove(0);
-            gateway.hearing.answered(ROOM, term, id, true, self.now);
+            gateway
+                .hearing
+                .answered(ROOM, (term, None), id, true, self.now);
             self.act(at);
         }
     }
@@ -351,7 +353,7 @@ fn while_the_fence_is_closed_commands_and_results_wait() {
     hearing.command(ROOM, lane, Numbered(1), true, now);
     assert_eq!(acts(&mut hearing), [Act::CarryOut(Numbered(1), 1)]);
     hearing.command(ROOM, lane, Numbered(2), false, now);
-    hearing.answered(ROOM, 1, 1, false, now);
+    hearing.answered(ROOM, (1, None), 1, false, now);
     hearing.tick(false, now);
     assert!(acts(&mut hearing).is_empty());
     // It was a short pause.
@@ -376,14 +378,38 @@ fn a_gateway_that_was_paused_leaves_everything_to_the_one_that_took_over() {
     acts(&mut hearing);
     // It comes to itself: the broker has more for it, and the other one's marker after that.
     hearing.command(ROOM, Lane::AtLeastOnce, Numbered(2), false, now);
-    hearing.answered(ROOM, 1, 1, false, now);
+    hearing.answered(ROOM, (1, None), 1, false, now);
     hearing.others_marker(ROOM, Lane::AtLeastOnce, (Arrival::TakenOver, 2), now);
-    hearing.answered(ROOM, 1, 3, false, now);
+    hearing.answered(ROOM, (1, None), 3, false, now);
     hearing.tick(true, now + LOST_TIMEOUT * 2);
     assert!(acts(&mut hearing).is_empty());
     assert_eq!(hearing.role(ROOM), Some(RoomRole::Deputy));
     assert_eq!(hearing.take_dropped_results(), 2);
     assert_eq!(hearing.memory_of(ROOM), [2]);
+}
+
+/// Gateway 1 handed the room to gateway 2, which died before its marker; gateway 3 takes over. Gateway 1 passes on what
+/// gateway 3 has heard too.
+#[test]
+fn a_command_that_is_settled_and_passed_on_is_answered_once() {
+    let (mut hearing, now) = (TestHearing::default(), Instant::now());
+    let lane = Lane::AtLeastOnce;
+    hearing.deputize(&room(), now);
+    for id in [1, 2] {
+        hearing.command(ROOM, lane, Numbered(id), true, now);
+    }
+    hearing.take_over(&room(), 2);
+    let settled = [Act::Settle(Numbered(1), 1), Act::Settle(Numbered(2), 1)];
+    assert_eq!(acts(&mut hearing), settled);
+    hearing.result_seen(ROOM, 1, now);
+    hearing.answered(ROOM, (1, Some(1)), 1, true, now);
+    hearing.answered(ROOM, (1, Some(2)), 2, true, now);
+    assert_eq!(acts(&mut hearing), [Act::Publish(2)]);
+    assert_eq!(hearing.take_dropped_results(), 1);
+    // Another one of the same words, that is no repetition.
+    hearing.result_seen(ROOM, 1, now);
+    hearing.answered(ROOM, (1, None), 1, true, now);
+    assert_eq!(acts(&mut hearing), [Act::Publish(1)]);
 }
 
 #[test]
@@ -395,7 +421,7 @@ fn a_room_that_nobody_takes_is_answered_by_the_one_that_lost_it() {
     acts(&mut hearing);
     hearing.lose(ROOM, now);
     hearing.command(ROOM, lane, Numbered(3), false, now);
-    hearing.answered(ROOM, 1, 1, false, now);
+    hearing.answered(ROOM, (1, None), 1, false, now);
     hearing.tick(false, now + LOST_TIMEOUT / 2);
     assert!(acts(&mut hearing).is_empty());
     hearing.tick(false, now + LOST_TIMEOUT);
