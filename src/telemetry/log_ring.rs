@@ -6,7 +6,7 @@
 //! goes through [`LogRing::push`]. Reads no clock but for the time of an entry, and decides not who may see
 //! what: the reader brings that.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -181,12 +181,14 @@ pub struct LogRing {
 struct Entries {
     by_id: BTreeMap<i64, Arc<LogEntry>>,
     sources: HashMap<Source, Share>,
+    /// The sources by the bytes of their shares. With thousands of rooms the largest cannot be looked for each time.
+    by_bytes: BTreeSet<(usize, Source)>,
     bytes: usize,
     newest: i64,
 }
 
 /// Where entries come from: a room or the gateway, and whether they are commands that succeeded.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Source(Option<Arc<str>>, bool);
 
 impl Source {
@@ -293,9 +295,13 @@ impl Entries {
 
     fn add(&mut self, entry: LogEntry) {
         let bytes = entry.bytes();
-        let share = self.sources.entry(Source::of(&entry)).or_default();
+        let source = Source::of(&entry);
+        let share = self.sources.entry(source.clone()).or_default();
         share.ids.push_back(entry.id);
+        let before = share.bytes;
         share.bytes += bytes;
+        let after = share.bytes;
+        self.reorder(source, before, after);
         self.bytes += bytes;
         self.newest = entry.id;
         self.by_id.insert(entry.id, Arc::new(entry));
@@ -304,10 +310,19 @@ impl Entries {
         }
     }
 
+    /// The share of a source has changed its size.
+    fn reorder(&mut self, source: Source, before: usize, after: usize) {
+        let mut place = (before, source);
+        self.by_bytes.remove(&place);
+        if after > 0 {
+            place.0 = after;
+            self.by_bytes.insert(place);
+        }
+    }
+
     /// Drops the oldest entry of the source that takes most.
     fn drop_one(&mut self) {
-        let largest = self.sources.iter().max_by_key(|(_, share)| share.bytes);
-        let Some(source) = largest.map(|(source, _)| source.clone()) else {
+        let Some((before, source)) = self.by_bytes.pop_last() else {
             return;
         };
         let Some(share) = self.sources.get_mut(&source) else {
@@ -317,9 +332,11 @@ impl Entries {
             share.bytes -= entry.bytes();
             self.bytes -= entry.bytes();
         }
+        let after = share.bytes;
         if share.ids.is_empty() {
             self.sources.remove(&source);
         }
+        self.reorder(source, before, after);
     }
 }
 
@@ -433,6 +450,9 @@ mod tests {
             assert!(entries.bytes <= MAX_BYTES, "{name}");
             let bytes: usize = entries.by_id.values().map(|entry| entry.bytes()).sum();
             assert_eq!(bytes, entries.bytes, "{name}");
+            let of_sources =
+                (entries.sources.iter()).map(|(source, it)| (it.bytes, source.clone()));
+            assert_eq!(entries.by_bytes, of_sources.collect(), "{name}");
             drop(entries);
             assert_eq!(texts(&ring, &ALL)[0], "the device is gone", "{name}");
         }
