@@ -159,7 +159,11 @@ fn growth(broker: &Mosquitto, duration: Duration) {
     }
 }
 
-/// Waits until the first reads of all rooms are done.
+/// Fewer messages than this in three seconds are those of a gateway that has published what it knows.
+const IDLE_MESSAGES: f64 = 5.0;
+
+/// Waits until the first reads of all rooms are done, and until all that follows from them is published: the documents
+/// of thousands of rooms take many seconds.
 #[allow(clippy::cast_precision_loss)]
 fn settle(gateway: &Gateway, rooms: usize, at_least: Duration) {
     std::thread::sleep(at_least);
@@ -168,6 +172,14 @@ fn settle(gateway: &Gateway, rooms: usize, at_least: Duration) {
     let deadline = Instant::now() + Duration::from_secs(300);
     while gateway.requests() < first && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(200));
+    }
+    let mut published = 0.0;
+    while Instant::now() < deadline {
+        let before = std::mem::replace(&mut published, gateway.published());
+        if published - before < IDLE_MESSAGES {
+            return;
+        }
+        std::thread::sleep(at_least.min(Duration::from_secs(3)));
     }
 }
 

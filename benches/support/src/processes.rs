@@ -221,6 +221,11 @@ impl Gateway {
         self.metric("poly2mqtt_device_requests_total")
     }
 
+    /// The number of messages handed to the broker.
+    pub fn published(&self) -> f64 {
+        self.metric("poly2mqtt_broker_published_total")
+    }
+
     /// Waits until every room is online.
     pub fn online(&self, rooms: usize) {
         listening(self.http);
