@@ -52,6 +52,7 @@ use super::publisher::RoomPublisher;
 use super::queue::{Lane, Queue, Ticket};
 use super::readiness::{Daily, Interruption, local_offset};
 use super::reading::LARGEST_JSON_ANSWER;
+use super::schedule::PollPhase;
 use super::settings::RoomSettings;
 use super::underway::Underway;
 use crate::catalogue::{Call, Motion, Plan, TimeLimit};
@@ -247,6 +248,7 @@ impl Actor {
         Self {
             poller: Poller::new(
                 settings.intervals,
+                PollPhase::of_room(&settings.id),
                 settings.setting_names.clone(),
                 telemetry.clone(),
                 Instant::now(),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::reading::{ReadOutcome, Reading};
 use super::refusal::no_response_to_read;
-use super::schedule::{PollIntervals, Schedule};
+use super::schedule::{PollIntervals, PollPhase, Schedule};
 use super::understanding::{Seen, Understanding};
 use crate::catalogue::{Evidence, Operation, Request};
 use crate::device::{DeviceResponse, Problem, RequestError};
@@ -62,12 +62,13 @@ impl Poller {
     /// Everything is due at once.
     pub fn new(
         intervals: PollIntervals,
+        phase: PollPhase,
         setting_names: Arc<[String]>,
         telemetry: Arc<Telemetry>,
         now: Instant,
     ) -> Self {
         Self {
-            schedule: Schedule::new(intervals, !setting_names.is_empty(), now),
+            schedule: Schedule::new(intervals, phase, !setting_names.is_empty(), now),
             setting_names,
             understanding: Understanding::default(),
             said_complete: false,

@@ -102,10 +102,31 @@ impl Digest {
     }
 }
 
+/// Where a room's reads lie between those of the other rooms, in parts of 65,536. Rooms that start together
+/// would otherwise all read in the same moments of each interval.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PollPhase(u16);
+
+impl PollPhase {
+    /// The same for a room at each start.
+    pub fn of_room(id: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(id.as_bytes());
+        let [first, second, ..] = hasher.finish().to_be_bytes();
+        Self(u16::from_be_bytes([first, second]))
+    }
+
+    /// This part of a time.
+    fn of(self, time: Duration) -> Duration {
+        time * u32::from(self.0) / (u32::from(u16::MAX) + 1)
+    }
+}
+
 /// The reads of one room.
 #[derive(Debug)]
 pub struct Schedule {
     intervals: PollIntervals,
+    phase: PollPhase,
     entries: Vec<Entry>,
     in_call: bool,
     /// The device is asleep or used otherwise.
@@ -120,7 +141,12 @@ pub struct Schedule {
 impl Schedule {
     /// All that the catalogue polls, due at once. `has_settings`: the room keeps some of the device's
     /// own configuration as states.
-    pub fn new(intervals: PollIntervals, has_settings: bool, now: Instant) -> Self {
+    pub fn new(
+        intervals: PollIntervals,
+        phase: PollPhase,
+        has_settings: bool,
+        now: Instant,
+    ) -> Self {
         let mut entries: Vec<_> = operations()
             .filter_map(|operation| {
                 let (class, when) = operation.poll?;
@@ -154,6 +180,7 @@ impl Schedule {
         }
         let mut schedule = Self {
             intervals,
+            phase,
             entries,
             in_call: false,
             resting: false,
@@ -331,7 +358,8 @@ impl Schedule {
             let count = of.iter().filter(|other| other.class == entry.class).count();
             u32::try_from(count).unwrap_or(0)
         };
-        Some(interval * class(&self.entries[..index]) / class(&self.entries).max(1))
+        let gap = interval / class(&self.entries).max(1);
+        Some(gap * class(&self.entries[..index]) + self.phase.of(gap))
     }
 
     /// Reads an entry again as soon as possible.

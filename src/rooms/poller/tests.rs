@@ -8,7 +8,13 @@ use crate::device::{HttpError, ProblemCode};
 use crate::rooms::testing::{INTERVALS, operation_and_response};
 
 fn poller(now: Instant) -> Poller {
-    Poller::new(INTERVALS, Arc::default(), Arc::default(), now)
+    Poller::new(
+        INTERVALS,
+        PollPhase::default(),
+        Arc::default(),
+        Arc::default(),
+        now,
+    )
 }
 
 fn response(status: u16, body: &'static str) -> Result<DeviceResponse, RequestError> {

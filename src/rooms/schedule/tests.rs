@@ -38,7 +38,7 @@ fn count(reads: &[(Instant, &str)], path: &str) -> usize {
 #[test]
 fn classes_are_read_at_their_pace_and_spread() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
     let mut first = minute(&mut schedule, start, Duration::from_millis(10));
     assert!(
         (25..=30).contains(&count(&first, "/rest/audio")),
@@ -56,7 +56,7 @@ fn classes_are_read_at_their_pace_and_spread() {
 #[test]
 fn a_call_doubles_the_pace_and_adds_its_own_states() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
     schedule.set_in_call(true, start);
     let reads = minute(&mut schedule, start, Duration::from_millis(10));
     assert!(count(&reads, "/rest/conferences") > 50);
@@ -81,7 +81,7 @@ fn the_requests_a_minute_are_those_of_the_page() {
             ..INTERVALS
         };
         let start = Instant::now();
-        let mut schedule = Schedule::new(intervals, false, start);
+        let mut schedule = Schedule::new(intervals, PollPhase::default(), false, start);
         schedule.set_in_call(in_call, start);
         schedule.set_resting(resting, start);
         let took = Duration::from_millis(10);
@@ -104,7 +104,7 @@ fn a_device_that_wakes_is_read_at_the_faster_pace_at_once() {
         ..INTERVALS
     };
     let start = Instant::now();
-    let mut schedule = Schedule::new(intervals, false, start);
+    let mut schedule = Schedule::new(intervals, PollPhase::default(), false, start);
     schedule.set_resting(true, start);
     let took = Duration::from_millis(10);
     let later = start + Duration::from_secs(20 * 60);
@@ -116,9 +116,30 @@ fn a_device_that_wakes_is_read_at_the_faster_pace_at_once() {
 }
 
 #[test]
+fn rooms_that_start_together_do_not_read_together() {
+    let start = Instant::now();
+    // The first reads come all at once.
+    let steady = start + INTERVALS.normal * 2;
+    let mut in_tenths = [0_u32; 10];
+    for room in 0..200 {
+        let phase = PollPhase::of_room(&format!("room-{room}"));
+        let mut schedule = Schedule::new(INTERVALS, phase, false, start);
+        let took = Duration::from_millis(1);
+        reads_until(&mut schedule, start, steady, took);
+        for (at, _) in reads_until(&mut schedule, steady, steady + INTERVALS.fast * 10, took) {
+            let since = at.duration_since(start).as_millis() * 10 / INTERVALS.fast.as_millis();
+            in_tenths[usize::try_from(since % 10).unwrap()] += 1;
+        }
+    }
+    let usual = in_tenths.iter().sum::<u32>() / 10;
+    let most = in_tenths.iter().max().unwrap();
+    assert!(*most < usual * 3 / 2, "{in_tenths:?}");
+}
+
+#[test]
 fn late_reads_do_not_pile_up() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
     let reads = minute(&mut schedule, start, Duration::from_secs(3));
     assert!(reads.len() <= 20);
 }
@@ -134,7 +155,7 @@ fn index(schedule: &Schedule, path: &str) -> usize {
 #[test]
 fn what_the_device_does_not_have_is_dropped_until_the_next_log_in() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
     let audio = index(&schedule, "/rest/audio");
     for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
         assert!(!schedule.entries[audio].dropped);
@@ -158,7 +179,7 @@ fn what_the_device_refuses_is_asked_rarely_and_again_with_another_provider() {
         (true, false, 30),
     ] {
         let start = Instant::now();
-        let mut schedule = Schedule::new(INTERVALS, false, start);
+        let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
         let audio = index(&schedule, "/rest/audio");
         if answered {
             schedule.answered(audio, b"{}", Evidence::Poly, start);
@@ -183,7 +204,7 @@ fn what_the_device_refuses_is_asked_rarely_and_again_with_another_provider() {
 #[test]
 fn what_the_device_once_had_is_read_on() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
     let audio = index(&schedule, "/rest/audio");
     schedule.answered(audio, b"{}", Evidence::Poly, start);
     for _ in 0..2 * UNSUPPORTED_BEFORE_DROPPED {
@@ -195,7 +216,7 @@ fn what_the_device_once_had_is_read_on() {
 #[test]
 fn the_schedule_is_complete_when_everything_was_asked_for() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
     while let Some((index, _)) = schedule.next().filter(|(_, due)| *due <= start) {
         assert!(!schedule.complete());
         schedule.began(index, start);
@@ -213,7 +234,7 @@ fn the_schedule_is_complete_when_everything_was_asked_for() {
 #[test]
 fn a_command_makes_the_body_of_the_same_state_unknown() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
     let audio = index(&schedule, "/rest/audio");
     schedule.answered(audio, b"{}", Evidence::Poly, start);
     let known = |schedule: &Schedule, body: &[u8]| schedule.entries[audio].evidence_of_same(body);
@@ -228,7 +249,7 @@ fn a_command_makes_the_body_of_the_same_state_unknown() {
 #[test]
 fn another_spelling_is_read_only_while_the_first_is_missing() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
     let first = index(&schedule, "/rest/devicemanagement/devices");
     let second = index(&schedule, "/rest/current/devicemanagement/devices");
     let wanted = |schedule: &Schedule| schedule.wanted(&schedule.entries[second]);
@@ -252,7 +273,7 @@ fn another_spelling_is_read_only_while_the_first_is_missing() {
 #[test]
 fn what_a_call_leaves_behind_is_read_after_the_log_in_and_after_each_call() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
     let log = index(&schedule, "/rest/calllog/entries");
     let in_seconds = |schedule: &Schedule| (schedule.entries[log].due - start).as_secs();
     // A read that fails is repeated.
@@ -286,7 +307,7 @@ fn what_a_call_leaves_behind_is_read_after_the_log_in_and_after_each_call() {
 #[test]
 fn what_a_call_leaves_behind_is_read_at_its_pace_too() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
     let log = index(&schedule, "/rest/calllog/entries");
     schedule.began(log, start);
     schedule.answered(log, b"[]", Evidence::Neutral, start);
@@ -302,7 +323,7 @@ fn what_a_call_leaves_behind_is_read_at_its_pace_too() {
 #[test]
 fn what_a_call_leaves_behind_is_not_asked_of_a_device_that_lacks_it() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, false, start);
+    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
     let log = index(&schedule, "/rest/calllog/entries");
     for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
         schedule.call_ended(start);
@@ -316,7 +337,12 @@ fn what_a_call_leaves_behind_is_not_asked_of_a_device_that_lacks_it() {
 #[test]
 fn without_settings_they_are_not_read() {
     let reads = |has_settings| {
-        let schedule = Schedule::new(INTERVALS, has_settings, Instant::now());
+        let schedule = Schedule::new(
+            INTERVALS,
+            PollPhase::default(),
+            has_settings,
+            Instant::now(),
+        );
         let mut entries = schedule.entries.iter();
         entries.any(|entry| entry.operation.read == Some(ReadBody::SettingNames))
     };
