@@ -87,15 +87,18 @@ pub async fn alone(world: &World) -> (f64, f64) {
     (processor, memory)
 }
 
-/// Waits until the first reads of all rooms are done.
+/// Waits until the first reads of all rooms are done, and their reads go on at their usual pace.
 async fn settle(world: &World) {
-    // Thousands of rooms go on reading for half a minute, and the allocator returns pages ten seconds later.
+    let [_, normal, _] = world.settings.poll;
     let long = match world.settings.rooms {
-        1000.. => 60,
-        _ if world.settings.thoroughness > 1 => 30,
-        _ => 5,
+        // Thousands of rooms go on reading for half a minute, and the allocator returns pages ten seconds later.
+        // A state is read for the second time after one interval at the earliest and two at the latest: before,
+        // a gateway that runs for longer reads more.
+        1000.. => Duration::from_millis(2 * normal) + Duration::from_secs(10),
+        _ if world.settings.thoroughness > 1 => Duration::from_secs(30),
+        _ => Duration::from_secs(5),
     };
-    sleep(Duration::from_secs(long)).await;
+    sleep(long).await;
 }
 
 /// What gateways use while nothing happens, against those alone; and what commands take.

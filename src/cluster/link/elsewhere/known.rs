@@ -47,7 +47,7 @@ struct KnownRoom {
     arrived: bool,
     /// The owner has read all states of the room, and they have come.
     is_complete: bool,
-    /// The topics that have come since it was asked for; empty once they are complete.
+    /// The topics that have come since it was asked for all of them; empty once they are complete.
     heard: HashSet<Box<str>>,
     /// It is said to be away, since its owner cannot be reached.
     is_cut_off: bool,
@@ -161,6 +161,11 @@ impl KnownRoom {
         self.arrived = false;
         self.is_complete = false;
         self.heard.clear();
+    }
+
+    /// Its owner was asked for all states, and they have not all come.
+    fn wants_completion(&self) -> bool {
+        !self.is_complete && matches!(self.asked, Some((_, Depth::All)))
     }
 
     fn was_asked(&self, link: &Arc<Link>) -> bool {
@@ -376,7 +381,7 @@ impl KnownRooms {
             return false;
         };
         let counts = known.was_asked(link);
-        if counts && !known.is_complete {
+        if counts && known.wants_completion() {
             known.heard.insert(topic.into());
         }
         counts
@@ -394,8 +399,7 @@ impl KnownRooms {
             return None;
         }
         known.arrived = true;
-        let is_all = matches!(known.asked, Some((_, Depth::All)));
-        if !complete || !is_all {
+        if !complete || !known.wants_completion() {
             return None;
         }
         known.is_complete = true;
