@@ -36,6 +36,7 @@ mod schedule;
 mod settings;
 mod sharing;
 mod spellings;
+mod spread;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use after_call::PendingReads;
 
+use super::spread::spread_number;
 use crate::catalogue::{Class, Evidence, Operation, ReadBody, When, operations};
 
 /// An operation is no longer read after this many answers in a row that the device does not have
@@ -110,9 +111,7 @@ pub struct PollPhase(u16);
 impl PollPhase {
     /// The same for a room at each start.
     pub fn of_room(id: &str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(id.as_bytes());
-        let [first, second, ..] = hasher.finish().to_be_bytes();
+        let [first, second, ..] = spread_number(id).to_be_bytes();
         Self(u16::from_be_bytes([first, second]))
     }
 

@@ -4,10 +4,10 @@
 //! A room is checked once a day, whatever the clock does: at a time that a clock change skips, an hour
 //! later by that clock; at a time that comes twice, the first time. Rooms are spread over some minutes.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use crate::config::TimeOfDay;
+use crate::rooms::spread::spread_number;
 
 const DAY: i64 = 24 * 60 * 60;
 /// Rooms with the same time start within this time, in seconds: of 500 rooms one a second, so that neither
@@ -43,9 +43,7 @@ pub struct Daily {
 impl Daily {
     /// The runs of a room from now on.
     pub fn new(at: TimeOfDay, room: &str, offset: Offset, now: i64) -> Self {
-        let mut hasher = DefaultHasher::new();
-        room.hash(&mut hasher);
-        let spread = i64::try_from(hasher.finish() % SPREAD.unsigned_abs()).unwrap_or(0);
+        let spread = i64::try_from(spread_number(room) % SPREAD.unsigned_abs()).unwrap_or(0);
         let mut daily = Self {
             at,
             spread,

@@ -3,6 +3,11 @@
 use super::*;
 use crate::rooms::testing::INTERVALS;
 
+/// Without settings, and not shifted against other rooms.
+fn schedule(start: Instant) -> Schedule {
+    Schedule::new(INTERVALS, PollPhase::default(), false, start)
+}
+
 /// What is read in a minute, when every read takes `took`.
 fn minute(schedule: &mut Schedule, start: Instant, took: Duration) -> Vec<(Instant, &'static str)> {
     reads_until(schedule, start, start + Duration::from_secs(60), took)
@@ -38,7 +43,7 @@ fn count(reads: &[(Instant, &str)], path: &str) -> usize {
 #[test]
 fn classes_are_read_at_their_pace_and_spread() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+    let mut schedule = schedule(start);
     let mut first = minute(&mut schedule, start, Duration::from_millis(10));
     assert!(
         (25..=30).contains(&count(&first, "/rest/audio")),
@@ -56,7 +61,7 @@ fn classes_are_read_at_their_pace_and_spread() {
 #[test]
 fn a_call_doubles_the_pace_and_adds_its_own_states() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+    let mut schedule = schedule(start);
     schedule.set_in_call(true, start);
     let reads = minute(&mut schedule, start, Duration::from_millis(10));
     assert!(count(&reads, "/rest/conferences") > 50);
@@ -139,7 +144,7 @@ fn rooms_that_start_together_do_not_read_together() {
 #[test]
 fn late_reads_do_not_pile_up() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+    let mut schedule = schedule(start);
     let reads = minute(&mut schedule, start, Duration::from_secs(3));
     assert!(reads.len() <= 20);
 }
@@ -155,7 +160,7 @@ fn index(schedule: &Schedule, path: &str) -> usize {
 #[test]
 fn what_the_device_does_not_have_is_dropped_until_the_next_log_in() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+    let mut schedule = schedule(start);
     let audio = index(&schedule, "/rest/audio");
     for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
         assert!(!schedule.entries[audio].dropped);
@@ -179,7 +184,7 @@ fn what_the_device_refuses_is_asked_rarely_and_again_with_another_provider() {
         (true, false, 30),
     ] {
         let start = Instant::now();
-        let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+        let mut schedule = schedule(start);
         let audio = index(&schedule, "/rest/audio");
         if answered {
             schedule.answered(audio, b"{}", Evidence::Poly, start);
@@ -204,7 +209,7 @@ fn what_the_device_refuses_is_asked_rarely_and_again_with_another_provider() {
 #[test]
 fn what_the_device_once_had_is_read_on() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+    let mut schedule = schedule(start);
     let audio = index(&schedule, "/rest/audio");
     schedule.answered(audio, b"{}", Evidence::Poly, start);
     for _ in 0..2 * UNSUPPORTED_BEFORE_DROPPED {
@@ -216,7 +221,7 @@ fn what_the_device_once_had_is_read_on() {
 #[test]
 fn the_schedule_is_complete_when_everything_was_asked_for() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+    let mut schedule = schedule(start);
     while let Some((index, _)) = schedule.next().filter(|(_, due)| *due <= start) {
         assert!(!schedule.complete());
         schedule.began(index, start);
@@ -234,7 +239,7 @@ fn the_schedule_is_complete_when_everything_was_asked_for() {
 #[test]
 fn a_command_makes_the_body_of_the_same_state_unknown() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+    let mut schedule = schedule(start);
     let audio = index(&schedule, "/rest/audio");
     schedule.answered(audio, b"{}", Evidence::Poly, start);
     let known = |schedule: &Schedule, body: &[u8]| schedule.entries[audio].evidence_of_same(body);
@@ -249,7 +254,7 @@ fn a_command_makes_the_body_of_the_same_state_unknown() {
 #[test]
 fn another_spelling_is_read_only_while_the_first_is_missing() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+    let mut schedule = schedule(start);
     let first = index(&schedule, "/rest/devicemanagement/devices");
     let second = index(&schedule, "/rest/current/devicemanagement/devices");
     let wanted = |schedule: &Schedule| schedule.wanted(&schedule.entries[second]);
@@ -273,7 +278,7 @@ fn another_spelling_is_read_only_while_the_first_is_missing() {
 #[test]
 fn what_a_call_leaves_behind_is_read_after_the_log_in_and_after_each_call() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+    let mut schedule = schedule(start);
     let log = index(&schedule, "/rest/calllog/entries");
     let in_seconds = |schedule: &Schedule| (schedule.entries[log].due - start).as_secs();
     // A read that fails is repeated.
@@ -307,7 +312,7 @@ fn what_a_call_leaves_behind_is_read_after_the_log_in_and_after_each_call() {
 #[test]
 fn what_a_call_leaves_behind_is_read_at_its_pace_too() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+    let mut schedule = schedule(start);
     let log = index(&schedule, "/rest/calllog/entries");
     schedule.began(log, start);
     schedule.answered(log, b"[]", Evidence::Neutral, start);
@@ -323,7 +328,7 @@ fn what_a_call_leaves_behind_is_read_at_its_pace_too() {
 #[test]
 fn what_a_call_leaves_behind_is_not_asked_of_a_device_that_lacks_it() {
     let start = Instant::now();
-    let mut schedule = Schedule::new(INTERVALS, PollPhase::default(), false, start);
+    let mut schedule = schedule(start);
     let log = index(&schedule, "/rest/calllog/entries");
     for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
         schedule.call_ended(start);

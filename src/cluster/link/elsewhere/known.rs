@@ -165,7 +165,11 @@ impl KnownRoom {
 
     /// Its owner was asked for all states, and they have not all come.
     fn wants_completion(&self) -> bool {
-        !self.is_complete && matches!(self.asked, Some((_, Depth::All)))
+        !self.is_complete && self.was_asked_for_all()
+    }
+
+    fn was_asked_for_all(&self) -> bool {
+        matches!(self.asked, Some((_, Depth::All)))
     }
 
     fn was_asked(&self, link: &Arc<Link>) -> bool {
@@ -309,9 +313,9 @@ impl KnownRooms {
                 known.unwanted_since = None;
             }
             if is_over || are_all_over {
-                let had_all = matches!(known.asked, Some((_, Depth::All)));
+                let had_all = known.was_asked_for_all();
                 known.ask(room, want_all, links);
-                if had_all && !matches!(known.asked, Some((_, Depth::All))) {
+                if had_all && !known.was_asked_for_all() {
                     tended.idle.push(room.clone());
                 }
             }
@@ -395,7 +399,7 @@ impl KnownRooms {
         complete: bool,
     ) -> Option<HashSet<Box<str>>> {
         let known = self.rooms.get_mut(room)?;
-        if !known.was_asked(link) || known.is_complete {
+        if !known.was_asked(link) {
             return None;
         }
         known.arrived = true;
