@@ -15,14 +15,6 @@ use crate::proxy::MEMBERS;
 use crate::web_clients::WebSocketClient;
 use crate::world::World;
 
-/// What one gateway uses in so many seconds: processor in percent of a core, memory in MB.
-async fn used(gateway: &Gateway, span: Duration) -> (f64, f64) {
-    let before = gateway.processor_seconds();
-    sleep(span).await;
-    let processor = (gateway.processor_seconds() - before) / span.as_secs_f64() * 100.0;
-    (processor, gateway.memory())
-}
-
 /// How long costs are measured.
 fn span(world: &World) -> Duration {
     Duration::from_secs(if world.settings.thoroughness > 1 {
@@ -32,8 +24,8 @@ fn span(world: &World) -> Duration {
     })
 }
 
-/// What a gateway uses, of as many gateways without `[cluster]`, each with its share of the rooms, so that the machine
-/// has the same to do.
+/// What a gateway uses, processor in percent of a core and memory in MB: the mean of as many gateways without
+/// `[cluster]`, each with its share of the rooms, so that the machine has the same to do.
 #[allow(clippy::cast_precision_loss)]
 pub async fn alone(world: &World) -> (f64, f64) {
     let rooms = world.settings.rooms;
@@ -61,12 +53,13 @@ pub async fn alone(world: &World) -> (f64, f64) {
         );
     }
     settle(world).await;
-    let (mut processor, mut memory) = (0.0, 0.0);
-    for gateway in &gateways {
-        let used = used(gateway, span(world)).await;
-        processor += used.0 / MEMBERS as f64;
-        memory += used.1 / MEMBERS as f64;
-    }
+    let span = span(world);
+    // All at the same time, as those of the cluster are: what one does slows down the others.
+    let before: f64 = gateways.iter().map(Gateway::processor_seconds).sum();
+    sleep(span).await;
+    let after: f64 = gateways.iter().map(Gateway::processor_seconds).sum();
+    let processor = (after - before) / span.as_secs_f64() * 100.0 / MEMBERS as f64;
+    let memory = gateways.iter().map(Gateway::memory).sum::<f64>() / MEMBERS as f64;
     for gateway in &mut gateways {
         if !gateway.stop().await {
             world.violation(

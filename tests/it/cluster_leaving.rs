@@ -155,7 +155,7 @@ impl Campus {
     /// What the broker retains of availability.
     async fn availability(&self) -> BTreeMap<String, String> {
         let late = Client::connect(self.broker.port).await;
-        sleep(Duration::from_millis(500)).await;
+        late.has_all_retained().await;
         let all = late.everything().into_iter().filter(|it| it.retain);
         all.map(|it| (String::from_utf8_lossy(&it.topic).into_owned(), text(&it)))
             .filter(|(topic, _)| topic.ends_with("availability"))
@@ -281,8 +281,9 @@ async fn a_gateway_that_leaves_waits_for_a_room_that_dials() {
             rooms[idle] == ("gw-1".into(), "online".into())
         })
         .await;
+    // It does not wait for the room that dials, whose device answers after 50 seconds.
     assert!(
-        begun.elapsed() < Duration::from_secs(5),
+        begun.elapsed() < Duration::from_secs(30),
         "{:?}",
         begun.elapsed()
     );
@@ -304,7 +305,7 @@ async fn a_gateway_that_leaves_waits_for_a_room_that_dials() {
     let dialled = Instant::now();
     ended(second.process).await;
     assert!(
-        dialled.elapsed() < Duration::from_secs(8),
+        dialled.elapsed() < Duration::from_secs(30),
         "{:?}",
         dialled.elapsed()
     );
@@ -348,12 +349,11 @@ async fn end_all(end: End) {
         return;
     };
     let [first, second] = campus.two().await;
-    let both = campus.availability().await;
-    assert_eq!(
-        both.values().filter(|it| *it == "online").count(),
-        rooms.len() + 3,
-        "{both:?}"
-    );
+    let all_online = async || {
+        let said = campus.availability().await;
+        said.values().filter(|it| *it == "online").count() == rooms.len() + 3
+    };
+    until(|| "all is said to be online".into(), all_online).await;
     match end {
         End::KilledThenAsked { after } => {
             first.process.signal("KILL");

@@ -160,12 +160,13 @@ async fn every_early_refusal_of_an_upload_passes_a_proxy() {
     doors.stop().await;
 }
 
-#[tokio::test]
-async fn a_client_that_reads_while_it_sends_has_the_answer_at_once() {
-    let doors = Doors::start_with(ClientLimits::default(), |config| {
-        config.http.tokens = vec![token("reads", AccessLevel::Read, None)];
-    })
-    .await;
+/// What comes at once comes in less than this: the gateway waits for silent clients for two seconds.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// The machine may stand still for all but one of them.
+const TRIES: usize = 3;
+
+/// A client that may not upload, and reads while it sends. Gives how long it took until the whole answer was there.
+async fn refused_upload(doors: &Doors) -> (TcpStream, Duration) {
     let mut stream = TcpStream::connect(doors.addr()).await.unwrap();
     let head = "POST /room/1/directory/import HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -175,7 +176,23 @@ async fn a_client_that_reads_while_it_sends_has_the_answer_at_once() {
     let read = timeout(SOON, stream.read_to_string(&mut answer)).await;
     read.expect("the gateway has ended its side").unwrap();
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    (stream, begun.elapsed())
+}
+
+#[tokio::test]
+async fn a_client_that_reads_while_it_sends_has_the_answer_at_once() {
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
+        config.http.tokens = vec![token("reads", AccessLevel::Read, None)];
+    })
+    .await;
+    let (mut stream, mut took) = refused_upload(&doors).await;
+    for _ in 1..TRIES {
+        if took < AT_ONCE {
+            break;
+        }
+        (stream, took) = refused_upload(&doors).await;
+    }
+    assert!(took < AT_ONCE, "{took:?}");
     // It may send on for a while, and not for ever once it falls silent.
     stream.write_all(&[b'x'; 99_999]).await.unwrap();
     let closed = async {
@@ -187,8 +204,8 @@ async fn a_client_that_reads_while_it_sends_has_the_answer_at_once() {
     doors.stop().await;
 }
 
-#[tokio::test]
-async fn a_connection_between_two_requests_ends_at_once() {
+/// How long a gateway takes to end while a client has a connection between two requests.
+async fn end_between_requests() -> Duration {
     let doors = Doors::start().await;
     let mut stream = TcpStream::connect(doors.addr()).await.unwrap();
     let request =
@@ -199,9 +216,16 @@ async fn a_connection_between_two_requests_ends_at_once() {
     assert_eq!(&start, b"HTTP/1.1 200");
     let begun = Instant::now();
     doors.stop().await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begun.elapsed()
-    );
+    begun.elapsed()
+}
+
+#[tokio::test]
+async fn a_connection_between_two_requests_ends_at_once() {
+    let mut quickest = Duration::MAX;
+    for _ in 0..TRIES {
+        if quickest >= Duration::from_secs(2) {
+            quickest = end_between_requests().await;
+        }
+    }
+    assert!(quickest < Duration::from_secs(2), "{quickest:?}");
 }

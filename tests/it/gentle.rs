@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use poly2mqtt_simulator::{Condition, Options};
-use poly2mqtt_test_support::BrokerKind;
 use poly2mqtt_test_support::gateway::Gateway;
+use poly2mqtt_test_support::{BrokerKind, SOON};
 use tokio::time::{Instant, sleep};
 
 /// A minute of the usual intervals passes in a tenth of it: a busy machine can still keep to them.
@@ -94,12 +94,12 @@ async fn a_command_to_a_gentle_room_goes_at_once_and_is_read_back() {
         // The state came before the result.
         let state = it.client.last("room/1/audio/volume");
         assert_eq!(state.as_deref(), Some(volume));
-        assert!(sent.elapsed() < Duration::from_secs(1), "{result}");
+        assert!(sent.elapsed() < Duration::from_secs(5), "{result}");
     }
     // A camera is moved and stopped while the room is read.
     let result = it.moves_left(200).await;
     assert_eq!(result["ok"], true, "{result}");
-    it.camera_stops(Duration::from_secs(3)).await;
+    it.camera_stops(SOON).await;
     it.stop().await;
 }
 

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use poly2mqtt_test_support::door::{Doors, http, text, token};
+use poly2mqtt_test_support::log::file_contains;
 use poly2mqtt_test_support::{SOON, soon};
 
 /// Long enough that nobody guesses it.
@@ -260,6 +261,7 @@ async fn the_log_names_the_address_of_each_guess() {
         .get(format!("http://127.0.0.1:{port}/room/1?token={query}"))
         .header("x-forwarded-for", "2001:db8::7");
     assert_eq!(request.send().await.unwrap().status(), 401);
+    file_contains(&log, "wrong token", 1).await;
     drop(gateway);
     let log = std::fs::read_to_string(&log).unwrap();
     let mut lines = log.lines().filter(|line| line.contains("wrong token"));

@@ -15,7 +15,7 @@ const DOCUMENT: &str = "homeassistant/device/poly2mqtt_1/config";
 async fn start(firmware: Firmware) -> Gateway {
     let options = Options {
         firmware,
-        reboot: Duration::from_millis(500),
+        reboot: Duration::from_secs(3),
         ..Options::default()
     };
     Gateway::start_quick(options).await

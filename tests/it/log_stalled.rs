@@ -4,7 +4,9 @@
 use std::fmt::Write;
 use std::io::Read;
 use std::process::{ChildStderr, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use poly2mqtt_simulator::{Options, SimulatedDevice};
@@ -13,7 +15,7 @@ use tokio::time::timeout;
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::door::{Lines, Socket, post, text};
 use poly2mqtt_test_support::program::{Running, listening, program};
-use poly2mqtt_test_support::{SOON, free_port};
+use poly2mqtt_test_support::{SOON, free_port, until};
 
 /// Rooms whose failed commands fill the log: ten of each have a line, together the thousand that may have
 /// one in a minute.
@@ -143,13 +145,19 @@ async fn a_log_that_is_read_again_says_what_is_missing_and_has_its_last_line() {
         let stalled = Stalled::start(format).await;
         let lost = stalled.lost().await;
         let mut stderr = stalled.stderr;
+        let read = Arc::<AtomicUsize>::default();
+        let count = read.clone();
         let reading = tokio::task::spawn_blocking(move || {
-            let mut log = Vec::new();
-            stderr.read_to_end(&mut log).unwrap();
+            let (mut log, mut part) = (Vec::new(), [0; 16 << 10]);
+            while let Ok(length @ 1..) = stderr.read(&mut part) {
+                log.extend_from_slice(&part[..length]);
+                count.fetch_add(length, Ordering::Relaxed);
+            }
             String::from_utf8(log).unwrap()
         });
-        // Time to read what waits.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // As much as waits.
+        let is_read = async || read.load(Ordering::Relaxed) >= 1 << 20;
+        until(|| "what waits is read".into(), is_read).await;
         terminate(stalled.gateway).await;
         let log = reading.await.unwrap();
         let missing: Vec<_> = log

@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use poly2mqtt_simulator::{Condition, Fault, FaultKind, Firmware, Options};
+use poly2mqtt_simulator::{Condition, Fault, FaultKind, Firmware, Options, SimulatedDevice};
+use poly2mqtt_test_support::SOON;
 use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::gateway::Gateway;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 
 const SET: &str = "room/1/system/provider/set";
 const MODE: &str = "/rest/current/system/mode";
 const DOCUMENT: &str = "homeassistant/device/poly2mqtt_1/config";
 /// How long a switch takes.
-const SWITCH: Duration = Duration::from_secs(3);
+const SWITCH: Duration = Duration::from_secs(5);
 
 async fn start(firmware: Firmware) -> Gateway {
     let options = Options {
@@ -50,15 +50,15 @@ async fn the_result_says_when_the_provider_is_active() {
     let switching = it.client.command(SET, "teams");
     // Other commands and polls do not wait for it.
     let others = async {
-        sleep(Duration::from_millis(500)).await;
-        assert_eq!(it.device.state()["provider"]["switching"], "Teams");
+        let begun = |device: &SimulatedDevice| device.state()["provider"]["switching"] == "Teams";
+        assert!(it.device.wait_for(SOON, begun).await);
         let result = it.client.command("room/1/system/state/get", "").await;
         assert_eq!(result["body"], "INITIALIZING", "{result}");
         let result = it.client.command("room/1/audio/mute", "").await;
         assert_eq!(result["error"]["code"], "device_error", "{result}");
         let before = it.device.journal().len();
-        sleep(Duration::from_secs(1)).await;
-        assert!(it.device.journal().len() > before + 3, "polls wait");
+        let polled = |device: &SimulatedDevice| device.journal().len() > before + 3;
+        assert!(it.device.wait_for(SOON, polled).await, "polls wait");
         assert!(it.client.messages(&format!("{SET}/result")).is_empty());
     };
     let (result, ()) = tokio::join!(switching, others);

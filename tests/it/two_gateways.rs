@@ -71,7 +71,7 @@ async fn start(config: &Config) -> App {
 /// What the broker retains, as a client that comes now is told.
 async fn retained(broker: &Mosquitto) -> BTreeMap<String, String> {
     let late = Client::connect(broker.port).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    late.has_all_retained().await;
     let all = late.everything().into_iter().filter(|one| one.retain);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     all.map(|one| (text(&one.topic), text(&one.payload)))

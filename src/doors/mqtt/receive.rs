@@ -175,21 +175,24 @@ impl Receiver {
     }
 
     /// Gives a message of another program to the part of the gateway that asked for it. What nobody has
-    /// asked for comes of subscriptions that the session has from an earlier configuration.
+    /// asked for comes of subscriptions that the session has from an earlier configuration, or of the document
+    /// of a room that this gateway had until now: the broker sends that until it has read the UNSUBSCRIBE.
     fn hand_over(&self, topic: &str, publish: &Publish) {
         let Some(extra) = &self.context.extra_topics else {
             return;
         };
         let mut filters = self.extra_filters.iter();
-        let discovery = &self.context.settings.discovery;
-        let is_room = self.context.settings.shared.is_some() && discovery.room_of(topic).is_some();
-        if !is_room && !filters.any(|filter| filter.matches(topic)) {
+        let settings = &self.context.settings;
+        let room = settings.discovery.room_of(topic);
+        let is_of_own_room =
+            (settings.shared.as_ref().zip(room)).is_some_and(|(shared, room)| shared.owns(room));
+        if !is_of_own_room && !filters.any(|filter| filter.matches(topic)) {
             return;
         }
         let inbound = Inbound {
             topic: topic.to_owned(),
             payload: publish.payload.clone(),
-            owner: Mark::of(publish).owner(&self.context.settings),
+            owner: Mark::of(publish).owner(settings),
         };
         if extra.inbound.try_send(inbound).is_err() {
             self.context.telemetry.inbound_dropped(topic);

@@ -70,8 +70,11 @@ async fn guesses_are_slowed_down() {
         }
     }
     Wire::connect(&broker, with("panel-secret")).await;
-    let mut codes = Vec::new();
-    for guess in 0..40 {
+    let mut codes: Vec<u8> = Vec::new();
+    for guess in 0..1000 {
+        if codes.iter().filter(|code| **code == 0x9F).count() >= 20 {
+            break;
+        }
         let guess = guess.to_string();
         let mut wire = Wire {
             socket: Wire::open(&broker).await,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use poly2mqtt_simulator::{Fault, FaultKind, Firmware, Options};
-use poly2mqtt_test_support::BrokerKind;
 use poly2mqtt_test_support::gateway::Gateway;
+use poly2mqtt_test_support::{BrokerKind, until};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -88,7 +88,8 @@ async fn the_last_call_is_told_after_the_log_in_and_after_each_call() {
     assert_eq!(placed["outcome"], "answered", "{placed}");
     assert_eq!(placed["missed"], false, "{placed}");
     // Once for the entry and once more, after each of two calls.
-    sleep(Duration::from_secs(3)).await;
+    until(|| "a third read".into(), async || reads(&it).len() >= 3).await;
+    sleep(Duration::from_secs(1)).await;
     let reads = reads(&it);
     assert!((3..=4).contains(&reads.len()), "{reads:?}");
     it.never_offline();

@@ -386,7 +386,7 @@ async fn a_camera_that_moves_while_its_device_is_away_is_stopped_soon_after() {
     assert_eq!(result["ok"], true, "{result}");
     // Long enough for the delay between attempts to grow to several seconds.
     it.device.reboot(Duration::from_secs(7));
-    it.camera_stops(Duration::from_secs(9)).await;
+    it.camera_stops(Duration::from_secs(11)).await;
     it.stop().await;
 }
 
@@ -423,15 +423,20 @@ async fn commands_at_the_end_are_finished_or_answered() {
     let it = start().await;
     held(&it, "/rest/audio/volume", "audio/volume/set", "9").await;
     it.client.publish("room/1/audio/dtmf/play", "1").await;
-    let device = it.device.clone();
-    it.service.stop().await;
-    it.client.expect("gateway/availability", "offline").await;
+    let (device, client) = (it.device.clone(), it.client);
+    // What is answered at once shows that the room ends. Only then the device lets the other one go.
+    let lets_go = async {
+        client.message("room/1/audio/dtmf/play/result").await;
+        device.end_delays();
+    };
+    tokio::join!(it.service.stop(), lets_go);
+    client.expect("gateway/availability", "offline").await;
     assert_eq!(device.state()["audio"]["volume"], 9);
     let set: Value =
-        serde_json::from_str(&it.client.last("room/1/audio/volume/set/result").unwrap()).unwrap();
+        serde_json::from_str(&client.last("room/1/audio/volume/set/result").unwrap()).unwrap();
     assert_eq!(set["ok"], true, "{set}");
     let dtmf: Value =
-        serde_json::from_str(&it.client.last("room/1/audio/dtmf/play/result").unwrap()).unwrap();
+        serde_json::from_str(&client.last("room/1/audio/dtmf/play/result").unwrap()).unwrap();
     assert_eq!(dtmf["error"]["code"], "offline", "{dtmf}");
     device.stop().await;
 }

@@ -101,7 +101,7 @@ async fn a_delayed_will_waits_for_the_client_to_come_back() {
     assert_eq!(watcher.message().await.text(), "gone");
 
     // The client is back in time.
-    let connect = with_will(Version::V5, &delay(1)).with_session(600);
+    let connect = with_will(Version::V5, &delay(5)).with_session(600);
     let (client, _) = RawClient::log_in(broker.port(), &connect).await;
     drop(client);
     let back = Connect {
@@ -110,7 +110,7 @@ async fn a_delayed_will_waits_for_the_client_to_come_back() {
     };
     let (_back, _) = RawClient::log_in(broker.port(), &back).await;
     let mut sender = broker.client(Version::V5, "sender").await;
-    tokio::time::sleep(Duration::from_millis(1200)).await;
+    tokio::time::sleep(Duration::from_millis(5500)).await;
     sender
         .publish(Publish::new(Version::V5, "will", 1).payload("none"))
         .await;

@@ -1,7 +1,7 @@
 //! What can come in between: the gateway stops, the client disappears, somebody's command arrives.
 
 use super::*;
-use poly2mqtt_test_support::soon;
+use poly2mqtt_test_support::{SOON, soon};
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -99,7 +99,11 @@ async fn a_command_is_not_held_and_ends_the_run_cleanly() {
     let ended = result(&it).await;
     assert_eq!(ended["error"]["code"], "busy", "{ended}");
     assert!(ended.to_string().contains("audio/mute"), "{ended}");
-    assert_eq!(moves(&it.device), json!(MOVED[..2]));
+    // On a busy machine the way back has begun before the command comes.
+    let moved = moves(&it.device);
+    let count = moved.as_array().unwrap().len();
+    assert!(matches!(count, 2 | 4), "{moved}");
+    assert_eq!(moved, json!(MOVED[..count]));
     assert!(it.client.messages(REPORT).is_empty());
     it.stop().await;
 }
@@ -108,7 +112,7 @@ async fn a_command_is_not_held_and_ends_the_run_cleanly() {
 async fn somebodys_own_move_takes_the_camera_over() {
     let it = start(NEVER).await;
     moving(&it).await;
-    let moved = it.moves_left(1500).await;
+    let moved = it.moves_left(5000).await;
     assert_eq!(moved["ok"], true, "{moved}");
     assert_eq!(result(&it).await["error"]["code"], "busy");
     // It goes on for its own time, and then stops.
@@ -119,7 +123,7 @@ async fn somebodys_own_move_takes_the_camera_over() {
         "{}",
         state["cameras"]
     );
-    it.camera_stops(Duration::from_secs(3)).await;
+    it.camera_stops(SOON).await;
     it.stop().await;
 }
 

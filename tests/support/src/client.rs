@@ -13,6 +13,9 @@ use tokio::time::timeout;
 
 use super::{SOON, watchdog};
 
+/// Where [`Client::has_all_retained`] publishes.
+pub const RETAINED_END: &str = "test/end";
+
 #[derive(Default)]
 struct Received {
     messages: Mutex<Vec<Publish>>,
@@ -255,6 +258,13 @@ impl Client {
         self.until(topic, |this| !this.messages(topic).is_empty())
             .await;
         self.messages(topic).pop().unwrap()
+    }
+
+    /// Waits until everything has come that the broker retained when this client connected: it comes before what is
+    /// published after that, which is a message on [`RETAINED_END`].
+    pub async fn has_all_retained(&self) {
+        self.publish(RETAINED_END, "").await;
+        self.message(RETAINED_END).await;
     }
 
     /// Sends a command to a room and waits for its result.

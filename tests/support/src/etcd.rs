@@ -1,8 +1,11 @@
 //! Members of etcd as processes, if it is installed.
 
 use std::fs::OpenOptions;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +13,8 @@ use poly2mqtt::config::TlsFiles;
 use serde_json::{Value, json};
 
 use super::door::http;
-use super::program::{free_port, listening};
+use super::program::free_port;
+use super::wait::until_some;
 use super::watchdog;
 
 /// The path of etcd; `None` if it is not installed. With `POLY2MQTT_TEST_ETCD=required` a missing etcd fails
@@ -48,23 +52,37 @@ pub struct EtcdCluster {
 struct EtcdMember {
     client_port: u16,
     peer_port: u16,
+    /// Where it tells without a certificate and a user whether it is well.
+    health_port: u16,
     child: Option<Child>,
 }
 
+impl EtcdMember {
+    /// It has a leader and answers.
+    fn is_well(&self) -> bool {
+        let ask = || {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.health_port))?;
+            stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+            stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
+            let mut said = String::new();
+            stream.read_to_string(&mut said)?;
+            std::io::Result::Ok(said)
+        };
+        ask().is_ok_and(|said| said.contains("\"health\":\"true\""))
+    }
+}
+
 impl EtcdCluster {
-    /// Starts this many members, and waits until they listen.
+    /// Starts this many members, and waits until they are well.
     pub fn start(members: usize) -> Self {
         Self::start_with(members, EtcdSetup::default())
     }
 
-    /// Starts this many members, set up like this, and waits until they listen.
+    /// Starts this many members, set up like this, and waits until they are well.
     pub fn start_with(members: usize, setup: EtcdSetup) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let mut cluster = Self::start_in(temporary.path(), members, setup);
-        cluster
-            .members
-            .iter()
-            .for_each(|member| listening(member.client_port));
+        cluster.wait_well();
         cluster.temporary = Some(temporary);
         cluster
     }
@@ -74,6 +92,7 @@ impl EtcdCluster {
         let member = |_| EtcdMember {
             client_port: free_port(),
             peer_port: free_port(),
+            health_port: free_port(),
             child: None,
         };
         let mut cluster = Self {
@@ -104,6 +123,7 @@ impl EtcdCluster {
         }
         let member = &mut self.members[n];
         let peer = format!("http://127.0.0.1:{}", member.peer_port);
+        let health = format!("http://127.0.0.1:{}", member.health_port);
         let name = format!("m{n}");
         let log = OpenOptions::new()
             .create(true)
@@ -126,6 +146,7 @@ impl EtcdCluster {
                 "--initial-advertise-peer-urls",
                 &peer,
             ])
+            .args(["--listen-metrics-urls", &health])
             .args(["--initial-cluster", &peers.join(",")])
             .args(["--heartbeat-interval", "50", "--election-timeout", "500"])
             .args(["--logger", "zap", "--log-level", "warn"])
@@ -137,6 +158,14 @@ impl EtcdCluster {
             .unwrap();
         watchdog::started(child.id());
         member.child = Some(child);
+    }
+
+    /// Waits until each member that runs has a leader and answers. It listens long before that.
+    pub fn wait_well(&self) {
+        for member in self.members.iter().filter(|it| it.child.is_some()) {
+            let what = || format!("etcd at port {} is well", member.client_port);
+            until_some(what, || member.is_well().then_some(()));
+        }
     }
 
     /// The addresses of all members.
