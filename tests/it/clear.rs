@@ -9,11 +9,11 @@ use std::time::Duration;
 use poly2mqtt::app::App;
 use poly2mqtt::config::{self, Config};
 use poly2mqtt_simulator::{Options, SimulatedDevice};
-use rumqttc::v5::mqttbytes::v5::PublishProperties;
+use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::sleep;
 
-use poly2mqtt_test_support::client::{Client, RETAINED_END};
+use poly2mqtt_test_support::client::{Client, text};
 use poly2mqtt_test_support::gateway::timings;
 use poly2mqtt_test_support::program::{output, program};
 use poly2mqtt_test_support::scripted_broker::{Answer, Script, ScriptedBroker, TAKEN};
@@ -88,11 +88,9 @@ async fn has_published(client: &Client, device: &str, rooms: [&str; 2]) {
 }
 
 async fn retained(broker: &Mosquitto) -> BTreeMap<String, String> {
-    let late = Client::connect(broker.port).await;
-    late.has_all_retained().await;
-    let mut all: BTreeMap<_, _> = late.all().into_iter().collect();
-    all.remove(RETAINED_END);
-    all
+    let all = Client::retained(broker.port).await;
+    let topic = |message: &Publish| String::from_utf8_lossy(&message.topic).into_owned();
+    all.iter().map(|it| (topic(it), text(it))).collect()
 }
 
 fn below<'a>(retained: &'a BTreeMap<String, String>, start: &str) -> Vec<&'a str> {

@@ -43,13 +43,9 @@ fn installed(name: &str, example: &str) -> bool {
 
 /// Runs an example in a folder of its own, and gives what it printed.
 async fn example(name: &str, words: &[&str], dir: &Path) -> String {
-    let script = root().join("examples/shell").join(name);
-    let script = std::fs::read_to_string(script).unwrap();
-    // A busy machine needs more than a second for an answer. The third one listens to states, which never end.
-    let script = script.replacen("nc -w 1 ", "nc -w 5 ", 2);
     let mut shell = Command::new("bash");
     shell
-        .args(["-c", &script, name])
+        .arg(root().join("examples/shell").join(name))
         .args(words)
         .current_dir(dir);
     let shell = tokio::task::spawn_blocking(move || program::output(shell));

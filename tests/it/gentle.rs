@@ -87,6 +87,8 @@ async fn a_gentle_room_costs_a_quarter_and_one_at_rest_less() {
 #[tokio::test]
 async fn a_command_to_a_gentle_room_goes_at_once_and_is_read_back() {
     let it = start(true, Use::Idle).await;
+    // The machine may stand still for one of them.
+    let mut quickest = Duration::MAX;
     for volume in ["11", "22", "33"] {
         let sent = Instant::now();
         let result = it.client.command("room/1/audio/volume/set", volume).await;
@@ -94,8 +96,9 @@ async fn a_command_to_a_gentle_room_goes_at_once_and_is_read_back() {
         // The state came before the result.
         let state = it.client.last("room/1/audio/volume");
         assert_eq!(state.as_deref(), Some(volume));
-        assert!(sent.elapsed() < Duration::from_secs(5), "{result}");
+        quickest = quickest.min(sent.elapsed());
     }
+    assert!(quickest < Duration::from_secs(1), "{quickest:?}");
     // A camera is moved and stopped while the room is read.
     let result = it.moves_left(200).await;
     assert_eq!(result["ok"], true, "{result}");

@@ -68,13 +68,11 @@ async fn start(config: &Config) -> App {
     app
 }
 
-/// What the broker retains, as a client that comes now is told.
 async fn retained(broker: &Mosquitto) -> BTreeMap<String, String> {
-    let late = Client::connect(broker.port).await;
-    late.has_all_retained().await;
-    let all = late.everything().into_iter().filter(|one| one.retain);
+    let all = Client::retained(broker.port).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    all.map(|one| (text(&one.topic), text(&one.payload)))
+    all.iter()
+        .map(|one| (text(&one.topic), text(&one.payload)))
         .collect()
 }
 

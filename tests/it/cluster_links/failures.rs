@@ -37,7 +37,7 @@ async fn an_owner_that_goes_after_it_got_the_command_leaves_the_outcome_unknown(
             "{path:?}: {result}"
         );
         assert_eq!(result["request_id"], "mine");
-        assert!(broken.elapsed() < Duration::from_secs(20), "{path:?}");
+        assert!(broken.elapsed() < Duration::from_secs(10), "{path:?}");
         // It is back as soon as the way is.
         cluster.path_to("b", Path::Clear);
         until(
@@ -72,7 +72,7 @@ async fn an_owner_that_cannot_be_reached_is_waited_for_and_then_named() {
         message.contains("gateway \"b\" has the room and cannot be reached"),
         "{message}"
     );
-    assert!((4.5..30.0).contains(&begun.elapsed().as_secs_f64()));
+    assert!((4.5..10.0).contains(&begun.elapsed().as_secs_f64()));
     // One that waits goes when the way is back.
     let waits = tokio::spawn(async move { post(&url, "41").await });
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -108,7 +108,7 @@ async fn a_command_goes_in_no_circle_between_gateways_that_disagree() {
         for result in [volume.1, download, upload.1] {
             assert_eq!(result["error"]["code"], "offline", "{result}");
         }
-        assert!(begun.elapsed() < Duration::from_secs(30));
+        assert!(begun.elapsed() < Duration::from_secs(16));
     }
     assert_eq!(requests(&cluster, "2"), 0);
     cluster.stop().await;

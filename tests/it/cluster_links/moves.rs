@@ -86,7 +86,7 @@ async fn a_room_in_nobodys_hands_is_offline_with_the_reason() {
         message.starts_with("no gateway that runs has the room"),
         "{message}"
     );
-    assert!((4.5..30.0).contains(&begun.elapsed().as_secs_f64()));
+    assert!((4.5..10.0).contains(&begun.elapsed().as_secs_f64()));
     // It comes back.
     cluster.say("2", Owner::Gateway("b"));
     cluster.starts("b").await;
@@ -108,7 +108,7 @@ async fn a_room_that_nobody_takes_while_it_moves_is_offline_after_five_seconds()
         message.contains("moves from one gateway to another"),
         "{message}"
     );
-    assert!((4.5..30.0).contains(&begun.elapsed().as_secs_f64()));
+    assert!((4.5..10.0).contains(&begun.elapsed().as_secs_f64()));
     // Commands of the other rooms pass meanwhile.
     let (status, _) = post(&cluster.url("b", "/room/1/audio/volume/set"), "40").await;
     assert_eq!(status, 200);
@@ -124,8 +124,8 @@ async fn a_command_waits_from_the_death_of_an_owner_until_the_next_one_has_start
     cluster.say("2", Owner::Nobody);
     let url = cluster.url("a", "/room/2/audio/volume/set");
     let result = tokio::spawn(async move { post(&url, "40").await });
-    // As long as a take-over takes at least.
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    // As long as a take-over takes at most.
+    tokio::time::sleep(Duration::from_millis(3500)).await;
     cluster.say("2", Owner::Moving);
     tokio::time::sleep(Duration::from_millis(200)).await;
     cluster.say("2", Owner::Gateway("c"));

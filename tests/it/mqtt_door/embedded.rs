@@ -186,9 +186,8 @@ async fn a_flood_of_commands_does_not_stand_before_those_of_others() {
             waits.push((position.unwrap() - before, begun.elapsed()));
             sleep(Duration::from_millis(100)).await;
         }
-        // Behind a flood each of them would be late; on a busy machine some are late anyway.
         assert!(
-            waits.iter().any(|(before, _)| *before < MOST_BEFORE),
+            waits.iter().all(|(before, _)| *before < MOST_BEFORE),
             "QoS {qos}: {waits:?}"
         );
         flooding.abort();

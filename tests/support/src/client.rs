@@ -13,9 +13,6 @@ use tokio::time::timeout;
 
 use super::{SOON, watchdog};
 
-/// Where [`Client::has_all_retained`] publishes.
-pub const RETAINED_END: &str = "test/end";
-
 #[derive(Default)]
 struct Received {
     messages: Mutex<Vec<Publish>>,
@@ -260,11 +257,14 @@ impl Client {
         self.messages(topic).pop().unwrap()
     }
 
-    /// Waits until everything has come that the broker retained when this client connected: it comes before what is
-    /// published after that, which is a message on [`RETAINED_END`].
-    pub async fn has_all_retained(&self) {
-        self.publish(RETAINED_END, "").await;
-        self.message(RETAINED_END).await;
+    /// What the broker retains, as a client that comes now is told.
+    pub async fn retained(port: u16) -> Vec<Publish> {
+        let late = Self::connect(port).await;
+        // It comes after everything that the broker retained before.
+        late.publish("test/end", "").await;
+        late.message("test/end").await;
+        let all = late.everything().into_iter();
+        all.filter(|message| message.retain).collect()
     }
 
     /// Sends a command to a room and waits for its result.
