@@ -9,16 +9,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt, StreamExt};
 use poly2mqtt_bench_support::bare::Bare;
-use poly2mqtt_bench_support::client::CommandClient;
+use poly2mqtt_bench_support::client::{CommandClient, CommandSocket};
 use poly2mqtt_bench_support::figures::{Durations, compare, head};
 use poly2mqtt_bench_support::processes::{Gateway, Simulator};
 use poly2mqtt_bench_support::{full_or_trial, is_selected, number_argument};
-use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
 // One thread here and in the bare process, so that no time includes a hand-over between threads.
 #[tokio::main(flavor = "current_thread")]
@@ -129,39 +125,21 @@ fn ours(room: usize) -> String {
     format!("room/{room}/audio/volume/set")
 }
 
-type Socket = WebSocketStream<TcpStream>;
-
-async fn open(url: &str, port: u16) -> Socket {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    client_async(url, stream).await.unwrap().0
-}
-
 async fn websockets(gateway: u16, bare: u16, duration: Duration) -> (Durations, Durations) {
     let mut sockets = [
-        open(&format!("ws://127.0.0.1:{gateway}/ws"), gateway).await,
-        open(&format!("ws://127.0.0.1:{bare}/"), bare).await,
+        CommandSocket::connect(gateway, "/ws").await,
+        CommandSocket::connect(bare, "/").await,
     ];
     let mut both_durations = [Durations::default(), Durations::default()];
     let mut beat = interval(Duration::from_millis(25));
     let end = Instant::now() + duration;
-    for n in 0.. {
+    for which in [0, 1].into_iter().cycle() {
         beat.tick().await;
         if Instant::now() >= end {
             break;
         }
-        let which = n % 2;
-        let volume = n / 2 % 101;
-        let text = format!(
-            "{{\"id\":{n},\"topic\":\"room/1/audio/volume/set\",\"payload\":{{\"volume\":{volume},\"request_id\":\"{n}\"}}}}"
-        );
-        let begun = Instant::now();
-        sockets[which].send(Message::text(text)).await.unwrap();
-        let answer = sockets[which].next().await.unwrap().unwrap();
-        both_durations[which].push(begun.elapsed());
-        let answer = answer.into_text().unwrap();
-        assert!(answer.contains(&format!("{{\"id\":{n},")), "{answer}");
-        assert!(!answer.contains("\"ok\":false"), "{answer}");
+        let took = sockets[which].set(&ours(1)).await;
+        both_durations[which].push(took);
     }
     both_durations.into()
 }

@@ -1,7 +1,7 @@
 //! Several gateways with very many rooms: what each part of a cluster has to carry.
 //!
-//! `cargo bench --bench cluster` [`placement`] [`sizes`] [`etcd`] [`broker`] [`room`] [`idle`] [`paper`]
-//! [`rooms=50000`] [`gateways=5`] [`trials=200`] [`seconds=20`] [`loaded=2000`] [`devices=200`].
+//! `cargo bench --bench cluster` [`placement`] [`sizes`] [`etcd`] [`broker`] [`room`] [`command`] [`idle`]
+//! [`paper`] [`rooms=50000`] [`gateways=5`] [`trials=200`] [`seconds=20`] [`loaded=2000`] [`devices=200`].
 //!
 //! - `placement`: the gateway's own placement over many sets of room ids and members: how evenly rooms are spread, what
 //!   moves when a gateway comes or goes, who takes the rooms of a dead one.
@@ -11,6 +11,7 @@
 //! - `broker`: Mosquitto with the filters of all gateways, each room at its owner and its deputy; then the states of
 //!   `loaded` rooms.
 //! - `room`: what one room costs a gateway and the broker: processor time of a start, files, messages, bytes.
+//! - `command`: how long a command takes at the owner of its room, in a cluster and without.
 //! - `idle`: a gateway that has none of the configured rooms.
 //! - `paper`: arithmetic for what is not run, with the figures of `docs/performance.md`.
 //!
@@ -18,6 +19,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod broker;
+mod command;
 mod etcd;
 mod idle;
 mod paper;
@@ -67,6 +69,9 @@ async fn main() {
     }
     if is_selected("room") && has_mosquitto {
         room::measure(number("devices", 200, 2), duration).await;
+    }
+    if is_selected("command") && has_mosquitto && has_etcd {
+        command::measure(full_or_trial(20, 1), duration).await;
     }
     if is_selected("idle") && has_mosquitto && has_etcd {
         idle::measure(size).await;

@@ -1,4 +1,4 @@
-//! MQTT clients: the library's, and one that times the result of each command.
+//! MQTT clients: the library's, and one that times the result of each command; a WebSocket client that does the same.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,8 @@ use rumqttc::v5::mqttbytes::v5::{
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::codec::Framed;
 
 /// Connects with `TCP_NODELAY` and receives what matches the filters.
@@ -202,4 +204,44 @@ pub fn request_id(payload: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(payload).ok()?;
     let (_, after) = text.split_once("\"request_id\":\"")?;
     after.split('"').next()?.parse().ok()
+}
+
+/// Sends commands over a WebSocket, one after the other, and times their answers.
+pub struct CommandSocket {
+    socket: WebSocketStream<TcpStream>,
+    next: u64,
+}
+
+impl CommandSocket {
+    /// Connects to this path, with `TCP_NODELAY`.
+    pub async fn connect(port: u16, path: &str) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let url = format!("ws://127.0.0.1:{port}{path}");
+        let (socket, _) = client_async(url, stream).await.unwrap();
+        Self { socket, next: 0 }
+    }
+
+    /// Sends a volume and waits for its result. Gives the time it took.
+    pub async fn set(&mut self, topic: &str) -> Duration {
+        let id = self.next;
+        self.next += 1;
+        let volume = id % 101;
+        let text = format!(
+            "{{\"id\":{id},\"topic\":\"{topic}\",\"payload\":{{\"volume\":{volume},\"request_id\":\"{id}\"}}}}"
+        );
+        let begun = Instant::now();
+        self.socket.send(Frame::text(text)).await.unwrap();
+        let answer = loop {
+            let frame = self.socket.next().await.unwrap().unwrap();
+            // Others are pings.
+            if let Frame::Text(answer) = frame {
+                break answer;
+            }
+        };
+        let took = begun.elapsed();
+        assert!(answer.contains(&format!("{{\"id\":{id},")), "{answer}");
+        assert!(!answer.contains("\"ok\":false"), "{answer}");
+        took
+    }
 }
