@@ -2,8 +2,8 @@
 //!
 //! A door that was shown a token or a password says whether it is right, and does what [`Guesses::check`]
 //! answers. Wrong guesses at one door count at the others. Owns the penalties of addresses (`penalties`),
-//! what counts as one address (`network`), the secrets that were right before (`known`), and how many
-//! answers wait. Knows no transport, and keeps no secret: only digests.
+//! the secrets that were right before (`known`), and how many answers wait. What counts as one address is
+//! [`Network`]'s. Knows no transport, and keeps no secret: only digests.
 //!
 //! Waiting alone slows nobody who hangs up and tries again. So the penalty of an address runs on
 //! without its client, and an address that guesses faster than its penalties run off is not told

@@ -39,7 +39,7 @@ pub enum QuirkSource {
     Drivers,
     /// One public driver that was tested on hardware.
     Driver,
-    /// Answers recorded from a Studio X30.
+    /// Answers recorded from a Studio X30, in `tests/recorded/`.
     Recording,
     /// The guide's own samples contradict its text.
     GuideSamples,
@@ -133,6 +133,22 @@ pub const QUIRKS: &[Quirk] = &[
         firmware: "3.12 and later",
         source: QuirkSource::Recording,
         handled: ("src/catalogue/quirks/forgive.rs", "collaboration_session"),
+    },
+    Quirk {
+        name: "no collaboration",
+        guide: "404 while there is none",
+        device: "200 with the state INACTIVE",
+        firmware: "3.12 and later",
+        source: QuirkSource::Recording,
+        handled: ("src/catalogue/quirks/forgive.rs", "collaboration_session"),
+    },
+    Quirk {
+        name: "words of servers and functions",
+        guide: "ON or OFF for a server; up or down in system/status",
+        device: "UP for a server; also all_up, some_up, none_up, all_down, off, unknown and full",
+        firmware: "3.10 and later",
+        source: QuirkSource::Drivers,
+        handled: ("src/catalogue/up_down.rs", "macro_rules! up"),
     },
     Quirk {
         name: "calendar Status",

@@ -9,21 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::BootInstant;
+use crate::device::FenceClosed;
 
 /// How long after the sending of an acknowledged heartbeat a request may begin. Half a second less than others
 /// wait, for what a request needs from the check to the network.
 pub const FENCE: Duration = Duration::from_millis(2000);
-
-/// Why a request may not begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FenceClosed {
-    /// The cluster's store has not acknowledged a heartbeat in time.
-    #[error("this gateway has no contact with the cluster's etcd")]
-    NoCluster,
-    /// The room belongs to another member, or to none.
-    #[error("another gateway of the cluster has taken over the room")]
-    NotOwner,
-}
 
 /// The fence of a member: the end of the time in which its requests may begin.
 #[derive(Debug, Clone, Default)]
@@ -61,15 +51,13 @@ impl Fence {
 }
 
 /// The fence of one shard for one time of ownership. It never opens again once it is given up: a task that is
-/// left from an earlier time cannot act in a later one.
+/// left from an earlier time cannot act in a later one. Asked before each attempt, before a log-in and right before
+/// the bytes go.
 #[derive(Debug, Clone)]
 pub struct ShardFence {
     member: Fence,
     is_given_up: Arc<AtomicBool>,
 }
-
-/// What a room holds: asked before each attempt, before a log-in and right before the bytes go.
-pub type RoomFence = ShardFence;
 
 impl ShardFence {
     /// The fence of a shard that is owned from now on.
@@ -80,15 +68,7 @@ impl ShardFence {
         }
     }
 
-    /// Whether a request may begin now.
-    ///
-    /// # Errors
-    /// It may not, and why.
-    pub fn check(&self) -> Result<(), FenceClosed> {
-        self.check_at(BootInstant::now())
-    }
-
-    /// The same at a given moment.
+    /// Whether a request may begin at this moment.
     ///
     /// # Errors
     /// It may not, and why.
@@ -107,14 +87,15 @@ impl ShardFence {
         self.is_given_up.store(true, Ordering::Release);
     }
 
-    /// Whether it refuses for ever.
-    pub fn is_given_up(&self) -> bool {
-        self.is_given_up.load(Ordering::Acquire)
-    }
-
     /// When it closes, if no further heartbeat is acknowledged.
     pub fn closes_at(&self) -> BootInstant {
         self.member.closes_at()
+    }
+
+    /// Whether it refuses for ever.
+    #[cfg(test)]
+    pub(super) fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
     }
 }
 

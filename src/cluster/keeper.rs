@@ -64,7 +64,6 @@ enum Order {
     Drain,
     Leave,
     Rooms(RoomDigests),
-    Weight(u32),
 }
 
 /// The handle to a cluster. Cheap to clone.
@@ -83,7 +82,6 @@ impl fmt::Debug for Order {
             Self::Drain => "Drain",
             Self::Leave => "Leave",
             Self::Rooms(_) => "Rooms",
-            Self::Weight(_) => "Weight",
         })
     }
 }
@@ -123,11 +121,6 @@ impl Cluster {
     /// The configuration has these rooms now.
     pub fn set_rooms(&self, rooms: RoomDigests) {
         self.order(Order::Rooms(rooms));
-    }
-
-    /// Another share of the rooms.
-    pub fn set_weight(&self, weight: u32) {
-        self.order(Order::Weight(weight));
     }
 
     /// The keeper has ended already: nothing is left to do for it.
@@ -260,7 +253,6 @@ impl<R: Registry> Keeper<R> {
             Order::Drain => self.members.drain(BootInstant::now()),
             Order::Leave => self.members.leave(BootInstant::now()),
             Order::Rooms(rooms) => self.members.set_rooms(rooms),
-            Order::Weight(weight) => self.members.change_record(|record| record.weight = weight),
         }
     }
 

@@ -98,11 +98,6 @@ impl Download {
         (download, Arrival { head, body })
     }
 
-    /// Whether the reading end is gone.
-    pub fn is_abandoned(&self) -> bool {
-        self.chunks.is_closed()
-    }
-
     /// Waits until the reading end is gone.
     pub async fn abandoned(&self) {
         self.chunks.closed().await;
@@ -150,7 +145,7 @@ impl ArrivalBody {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::StreamExt;
+    use futures_util::{FutureExt, StreamExt};
 
     use super::*;
 
@@ -174,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn an_abandoned_download_is_noticed() {
         let (download, arrival) = Download::new();
-        assert!(!download.is_abandoned());
+        assert!(download.abandoned().now_or_never().is_none());
         drop(arrival);
         download.abandoned().await;
         assert_eq!(download.push("a".into()).await, Err(CutOff));

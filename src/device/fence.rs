@@ -13,21 +13,30 @@ use super::problem::{Problem, ProblemCode};
 
 /// Answers whether requests may begin now.
 pub trait Fence: Debug + Send + Sync {
-    /// Whether a request may begin at this moment. Called often, also while one is under way.
-    fn is_open(&self) -> bool;
+    /// Asked often, also while a request is under way.
+    ///
+    /// # Errors
+    /// No request may begin at this moment, and why.
+    fn check(&self) -> Result<(), FenceClosed>;
 }
 
 /// The fence of one device; a gateway that is alone has none, and asks nobody.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceFence(Option<Arc<dyn Fence>>);
 
-/// This gateway may not ask the device.
+/// Why this gateway may not ask the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "this gateway has no contact with the cluster's etcd, so it does not use the device: another gateway may have \
-     taken the room over"
-)]
-pub struct FenceClosed;
+pub enum FenceClosed {
+    /// The cluster's etcd has not acknowledged a heartbeat in time.
+    #[error(
+        "this gateway has no contact with the cluster's etcd, so it does not use the device: another gateway may have \
+         taken the room over"
+    )]
+    NoCluster,
+    /// The room is not this gateway's, or not any more.
+    #[error("another gateway of the cluster has the room, so this one does not use the device")]
+    NotOwner,
+}
 
 impl DeviceFence {
     /// Asks this one.
@@ -43,10 +52,7 @@ impl DeviceFence {
     /// # Errors
     /// No request may begin now.
     pub fn check(&self) -> Result<(), FenceClosed> {
-        match &self.0 {
-            Some(fence) if !fence.is_open() => Err(FenceClosed),
-            _ => Ok(()),
-        }
+        self.0.as_ref().map_or(Ok(()), |fence| fence.check())
     }
 
     /// Runs `request` as long as the fence is open. It is asked right before each step, so that no bytes go
@@ -83,8 +89,11 @@ mod tests {
     struct Switch(AtomicBool);
 
     impl Fence for Switch {
-        fn is_open(&self) -> bool {
-            self.0.load(Ordering::SeqCst)
+        fn check(&self) -> Result<(), FenceClosed> {
+            match self.0.load(Ordering::SeqCst) {
+                true => Ok(()),
+                false => Err(FenceClosed::NotOwner),
+            }
         }
     }
 
@@ -102,9 +111,9 @@ mod tests {
         assert!((&mut guarded).now_or_never().is_none());
         switch.0.store(false, Ordering::SeqCst);
         connected.send(()).unwrap();
-        assert_eq!(guarded.await, Err(FenceClosed));
+        assert_eq!(guarded.await, Err(FenceClosed::NotOwner));
         assert!(!sent.load(Ordering::SeqCst));
-        assert_eq!(fence.check(), Err(FenceClosed));
+        assert_eq!(fence.check(), Err(FenceClosed::NotOwner));
     }
 
     #[tokio::test]

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use poly2mqtt::cluster::{
-    BootInstant, Cluster, ClusterIdentity, ClusterState, ClusterView, Etcd, EtcdSettings,
-    RoomFence, SHARDS, Shard, ShardEvent, join,
+    BootInstant, Cluster, ClusterIdentity, ClusterState, ClusterView, Etcd, EtcdSettings, SHARDS,
+    Shard, ShardEvent, ShardFence, join,
 };
 use poly2mqtt::config::Secret;
+use poly2mqtt::device::FenceClosed;
 use poly2mqtt_test_support::{EtcdCluster, EtcdUsers, etcd, soon, until};
 use tokio::task::JoinHandle;
 
@@ -18,7 +19,7 @@ use tokio::task::JoinHandle;
 struct Member {
     cluster: Cluster,
     task: JoinHandle<()>,
-    fences: Arc<Mutex<HashMap<Shard, RoomFence>>>,
+    fences: Arc<Mutex<HashMap<Shard, ShardFence>>>,
 }
 
 impl Member {
@@ -38,7 +39,7 @@ impl Member {
             since: 0,
         };
         let (cluster, mut events, task) = join(Arc::new(Etcd::new(settings).unwrap()), identity);
-        let fences: Arc<Mutex<HashMap<Shard, RoomFence>>> = Arc::default();
+        let fences: Arc<Mutex<HashMap<Shard, ShardFence>>> = Arc::default();
         let (held, handle) = (fences.clone(), cluster.clone());
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
@@ -66,7 +67,7 @@ impl Member {
         let fences = self.fences.lock().unwrap();
         fences
             .get(&shard)
-            .is_some_and(|fence| fence.check().is_ok())
+            .is_some_and(|fence| fence.check_at(BootInstant::now()).is_ok())
     }
 
     fn owned(&self) -> usize {
@@ -76,7 +77,9 @@ impl Member {
     /// How many it holds, whether or not it may use them at this moment.
     fn held(&self) -> usize {
         let fences = self.fences.lock().unwrap();
-        fences.values().filter(|it| !it.is_given_up()).count()
+        let now = BootInstant::now();
+        let is_kept = |fence: &&ShardFence| fence.check_at(now) != Err(FenceClosed::NotOwner);
+        fences.values().filter(is_kept).count()
     }
 }
 

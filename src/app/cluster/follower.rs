@@ -35,8 +35,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// States of a room that has gone are forgotten after this. Clients of this gateway read them until those of the
 /// next owner have come.
 const FORGET_AFTER: Duration = Duration::from_secs(5);
-/// A shard without an owner for so long is told to be in nobody's hands: a take-over takes 3.5 s at most.
-const UNOWNED_AFTER: Duration = Duration::from_secs(5);
 
 /// What changes besides the cluster.
 pub enum Change {
@@ -63,14 +61,23 @@ enum Told {
     Role(ShardRole),
 }
 
+/// How the hand-over of a shard ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HandOver {
+    /// The next gateway can have it.
+    Done,
+    /// Its rooms run on, since one of them has a command that takes long.
+    Postponed,
+    /// This time of ownership had ended before its rooms stopped.
+    Overtaken,
+}
+
 /// What is remembered of a shard.
 #[derive(Debug, Clone)]
 struct ShardMemory {
     told: Told,
     /// Of this gateway's newest ownership.
     revision: u64,
-    /// Since when it has no owner.
-    unowned_since: Option<Instant>,
 }
 
 /// The task.
@@ -96,7 +103,6 @@ impl Follower {
         let memory = ShardMemory {
             told: Told::Nothing,
             revision: 0,
-            unowned_since: None,
         };
         Self {
             cluster: parts.cluster,
@@ -230,41 +236,54 @@ impl Follower {
             let (cluster, handed_over) = (self.cluster.clone(), handed_over.clone());
             let hand_over = self.hand_over(held);
             async move {
-                if !hand_over.await {
-                    return cluster.postponed(held);
+                match hand_over.await {
+                    HandOver::Done => {
+                        cluster.stopped(held);
+                        // The follower has ended if the gateway stops.
+                        let _ = handed_over.send(held);
+                    }
+                    HandOver::Postponed => cluster.postponed(held),
+                    HandOver::Overtaken => {}
                 }
-                cluster.stopped(held);
-                // The follower has ended if the gateway stops.
-                let _ = handed_over.send(held);
             }
         });
         tokio::spawn(join_all(hand_overs.collect::<Vec<_>>()));
     }
 
-    /// False if the rooms run on, since one of them has a command that takes long.
-    fn hand_over(&self, held: HeldShard) -> impl Future<Output = bool> + Send + 'static {
+    fn hand_over(&self, held: HeldShard) -> impl Future<Output = HandOver> + Send + 'static {
         let (placed, rooms, shared) =
             (self.placed.clone(), self.rooms.clone(), self.shared.clone());
-        let ids = self.placed.rooms_of(held.shard);
         async move {
-            if ids.is_empty() {
-                return true;
+            let ids = placed.rooms_of(held.shard);
+            let stay =
+                |ids: &[Arc<str>]| placed.waits_for_long_commands() && rooms.have_long_command(ids);
+            if stay(&ids) {
+                return HandOver::Postponed;
             }
-            let stay = || placed.waits_for_long_commands() && rooms.have_long_command(&ids);
-            if stay() {
-                return false;
-            }
-            if let Some(shared) = &shared {
+            if let Some(shared) = shared.as_ref().filter(|_| !ids.is_empty()) {
                 let _ = timeout(ESTABLISH_TIMEOUT, shared.established(&ids)).await;
+                if !placed.has(held) {
+                    return HandOver::Overtaken;
+                }
                 shared.hold(&ids);
             }
-            placed.set_phase(held, Phase::Stopping);
-            if stay() {
+            if !placed.set_phase(held, Phase::Stopping) {
+                return HandOver::Overtaken;
+            }
+            // From here on a new configuration starts no room of this shard. One that it started meanwhile goes too.
+            let ids = placed.rooms_of(held.shard);
+            if ids.is_empty() {
+                return HandOver::Done;
+            }
+            if let Some(shared) = &shared {
+                shared.hold(&ids);
+            }
+            if stay(&ids) {
                 placed.set_phase(held, Phase::Running);
                 if let Some(shared) = &shared {
                     shared.keep(&ids);
                 }
-                return false;
+                return HandOver::Postponed;
             }
             let deadline = placed.hand_over_deadline();
             let leaving = ids.iter().cloned().collect();
@@ -277,7 +296,7 @@ impl Follower {
             if let Some(shared) = &shared {
                 shared.released(&ids);
             }
-            true
+            HandOver::Done
         }
     }
 
@@ -327,14 +346,6 @@ impl Follower {
             return;
         }
         self.status.seen(&view);
-        let now = Instant::now();
-        for shard in Shard::all() {
-            let memory = &mut self.shards[shard.index()];
-            memory.unowned_since = match view.owner(shard) {
-                Some(_) => None,
-                None => memory.unowned_since.or(Some(now)),
-            };
-        }
         self.tell_roles(&view);
         self.speak(&view);
     }
@@ -383,7 +394,7 @@ impl Follower {
 
     /// Says who has what. The member with the first name speaks for all at the broker.
     fn speak(&self, view: &ClusterView) {
-        let lacks_owners = self.shards.iter().any(|shard| is_long(shard.unowned_since));
+        let lacks_owners = !self.placed.long_unowned().is_empty();
         let document = self.status.document(view, lacks_owners);
         self.store
             .set(GATEWAY_CLUSTER, StateValue::text(document.clone()));
@@ -410,11 +421,12 @@ impl Follower {
                 shared.begin([room], memory.revision);
             }
             let removed: Vec<_> = before.difference(&after).cloned().collect();
-            let shared = shared.clone();
-            // Their topics are cleared by then.
+            let (shared, placed) = (shared.clone(), self.placed.clone());
+            // Their topics are cleared by then. A room may be configured again by then too.
             tokio::spawn(async move {
                 tokio::time::sleep(FORGET_AFTER).await;
-                shared.stop_hearing(&removed);
+                let is_gone = |room: &&Arc<str>| !placed.has_configured(room);
+                shared.stop_hearing(removed.iter().filter(is_gone));
             });
         }
         for room in before.difference(&after) {
@@ -441,6 +453,7 @@ impl Follower {
                 self.store.take_room_quietly(&room);
             }
         }
+        self.placed.look();
         self.tell_unowned();
         // An owner may be missing for too long now.
         self.speak(&self.placed.view());
@@ -454,9 +467,7 @@ impl Follower {
         let view = self.placed.view();
         let mut unowned = BTreeSet::new();
         if is_speaker(&view) && view.state == ClusterState::Ok {
-            let shards =
-                Shard::all().filter(|shard| is_long(self.shards[shard.index()].unowned_since));
-            unowned.extend(self.placed.rooms_of_all(shards));
+            unowned.extend(self.placed.rooms_of_all(self.placed.long_unowned()));
         }
         if unowned == self.unowned {
             return;
@@ -480,9 +491,4 @@ fn is_speaker(view: &ClusterView) -> bool {
     // The members are in the order of their names.
     let first = view.members.first();
     is_member && first.is_some_and(|first| *first.name == *view.me)
-}
-
-/// Whether a shard is without an owner for longer than a take-over takes.
-fn is_long(unowned_since: Option<Instant>) -> bool {
-    unowned_since.is_some_and(|since| since.elapsed() >= UNOWNED_AFTER)
 }

@@ -16,12 +16,19 @@ use crate::cluster::{
     SHARDS, Shard, ShardFence, ShardRooms, shard_of,
 };
 use crate::config::{Config, RoomConfig};
-use crate::device::{self, DeviceFence, SessionStore};
+use crate::device::{self, DeviceFence, FenceClosed, SessionStore};
 use crate::doors::mqtt::SharingRules;
 use crate::rooms::RoomSharing;
 
 /// What is said of a room that no live gateway has.
 pub const NO_OWNER: &str = "no gateway that runs has the room";
+/// What a gateway says of it that cannot know.
+const NO_OWNER_KNOWN: &str = "no gateway that runs has the room, as far as this one knows: it has no contact with \
+                              the cluster's etcd";
+
+/// A shard without an owner for so long is in nobody's hands: a take-over takes 3.5 s at most, a move half a second. Until
+/// then it is on its way.
+const UNOWNED_AFTER: Duration = Duration::from_secs(5);
 
 /// How long rooms that move to another gateway may finish what they began: longer than an ordinary request takes. New
 /// commands wait meanwhile. A room with a command that takes longer does not move until that has ended.
@@ -50,6 +57,8 @@ struct State {
     by_shard: HashMap<Shard, Vec<Arc<str>>>,
     here: HashMap<Shard, ShardHere>,
     seen: SeenCluster,
+    /// By shard: since when it has no owner, and whether that is long by now.
+    unowned: Vec<Option<Unowned>>,
     fence: Fence,
     /// Until when the rooms have to be handed over, once this gateway ends.
     leaving: Option<LeaveDeadlines>,
@@ -109,6 +118,14 @@ pub enum Phase {
     Stopping,
 }
 
+/// That a shard has no owner.
+#[derive(Debug, Clone, Copy)]
+struct Unowned {
+    since: Instant,
+    /// It is not on its way any more.
+    is_long: bool,
+}
+
 /// The newest look at the cluster.
 struct SeenCluster {
     view: ClusterView,
@@ -149,6 +166,7 @@ impl PlacedRooms {
                 by_shard: HashMap::new(),
                 here: HashMap::new(),
                 seen: SeenCluster::new(ClusterView::unknown(name)),
+                unowned: vec![None; usize::from(SHARDS)],
                 fence: Fence::closed(),
                 leaving: None,
                 changes: Changes::new(),
@@ -249,6 +267,17 @@ impl PlacedRooms {
             };
             let changed: Vec<Shard> = Shard::all().filter(|shard| !is_same(shard)).collect();
             state.changes.changed(changed);
+            let now = Instant::now();
+            for shard in Shard::all() {
+                let unowned = &mut state.unowned[shard.index()];
+                *unowned = match view.owner(shard) {
+                    Some(_) => None,
+                    None => unowned.or(Some(Unowned {
+                        since: now,
+                        is_long: false,
+                    })),
+                };
+            }
             state.seen = SeenCluster::new(view);
         }
         drop(state);
@@ -258,9 +287,45 @@ impl PlacedRooms {
         is_new
     }
 
+    /// What only time changes: which shards are without an owner for long. To be called each second.
+    pub fn look(&self) {
+        let mut state = self.write();
+        let now = Instant::now();
+        let mut changed = Vec::new();
+        for shard in Shard::all() {
+            let unowned = state.unowned[shard.index()].as_mut();
+            let is_over = |it: &&mut Unowned| !it.is_long && now - it.since >= UNOWNED_AFTER;
+            if let Some(unowned) = unowned.filter(is_over) {
+                unowned.is_long = true;
+                changed.push(shard);
+            }
+        }
+        let is_changed = !changed.is_empty();
+        if is_changed {
+            state.changes.changed(changed);
+        }
+        drop(state);
+        if is_changed {
+            self.tell();
+        }
+    }
+
+    /// The shards that are without an owner for longer than a take-over takes.
+    pub fn long_unowned(&self) -> Vec<Shard> {
+        let state = self.read();
+        Shard::all()
+            .filter(|shard| state.is_long_unowned(*shard))
+            .collect()
+    }
+
     /// The newest look at the cluster.
     pub fn view(&self) -> ClusterView {
         self.read().seen.view.clone()
+    }
+
+    /// Whether this room is configured.
+    pub fn has_configured(&self, room: &str) -> bool {
+        self.read().rooms.contains_key(room)
     }
 
     /// The configured rooms of a shard.
@@ -302,17 +367,18 @@ impl PlacedRooms {
         self.tell();
     }
 
-    /// Its rooms are further. Does nothing if this time of ownership is over.
-    pub fn set_phase(&self, held: HeldShard, phase: Phase) {
+    /// Its rooms are further. False if this time of ownership is over: nothing changes then.
+    pub fn set_phase(&self, held: HeldShard, phase: Phase) -> bool {
         let mut state = self.write();
-        if let Some(here) = state.here.get_mut(&held.shard)
-            && here.held == held
-        {
-            here.phase = phase;
-            state.changes.changed([held.shard]);
-        }
+        let here = state.here.get_mut(&held.shard);
+        let Some(here) = here.filter(|here| here.held == held) else {
+            return false;
+        };
+        here.phase = phase;
+        state.changes.changed([held.shard]);
         drop(state);
         self.tell();
+        true
     }
 
     /// This time of ownership is over.
@@ -328,6 +394,13 @@ impl PlacedRooms {
         }
         drop(state);
         self.tell();
+    }
+
+    /// Whether this time of ownership goes on.
+    pub fn has(&self, held: HeldShard) -> bool {
+        let state = self.read();
+        let here = state.here.get(&held.shard);
+        here.is_some_and(|here| here.held == held)
     }
 
     /// What this gateway has of a shard, if anything.
@@ -350,7 +423,7 @@ impl State {
         let view = &self.seen.view;
         let place = view.owners.get(configured.shard.index()).copied().flatten();
         let Some(place) = place.map(usize::from) else {
-            return Holder::Nobody(self.no_owner());
+            return self.without_owner(configured.shard);
         };
         match self.seen.members.get(place) {
             // It was this gateway's, and the table does not say otherwise yet.
@@ -360,11 +433,25 @@ impl State {
         }
     }
 
-    fn no_owner(&self) -> Arc<str> {
+    fn is_long_unowned(&self, shard: Shard) -> bool {
+        self.unowned[shard.index()].is_some_and(|unowned| unowned.is_long)
+    }
+
+    /// Between two owners a room is on its way. A gateway without contact does not see where it goes. Clients read why
+    /// that is so, also those who may use one room only: the log says more.
+    fn without_owner(&self, shard: Shard) -> Holder {
         let view = &self.seen.view;
-        match (&view.problem, view.state) {
-            (_, ClusterState::Ok | ClusterState::Leaving) | (None, _) => NO_OWNER.into(),
-            (Some(problem), _) => format!("{NO_OWNER}, as far as this one knows: {problem}").into(),
+        let is_awaited = match view.state {
+            ClusterState::Ok => view.heir(shard).is_some(),
+            ClusterState::Leaving => view.has_successor(),
+            ClusterState::NoCluster | ClusterState::Joining | ClusterState::Ended => false,
+        };
+        match view.state {
+            _ if is_awaited && !self.is_long_unowned(shard) => Holder::Moving,
+            ClusterState::Ok | ClusterState::Leaving => Holder::Nobody(NO_OWNER.into()),
+            ClusterState::NoCluster | ClusterState::Joining | ClusterState::Ended => {
+                Holder::Nobody(NO_OWNER_KNOWN.into())
+            }
         }
     }
 }
@@ -459,8 +546,8 @@ impl SharingRules for PlacedRooms {
 }
 
 impl device::Fence for ShardFence {
-    fn is_open(&self) -> bool {
-        self.check().is_ok()
+    fn check(&self) -> Result<(), FenceClosed> {
+        self.check_at(BootInstant::now())
     }
 }
 
@@ -469,7 +556,7 @@ impl device::Fence for ShardFence {
 struct NotHere;
 
 impl device::Fence for NotHere {
-    fn is_open(&self) -> bool {
-        false
+    fn check(&self) -> Result<(), FenceClosed> {
+        Err(FenceClosed::NotOwner)
     }
 }

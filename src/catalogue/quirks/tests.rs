@@ -362,6 +362,22 @@ async fn check(name: &str) {
             let wanted = json!({"people": people, "content": []});
             assert_eq!(state("camera/near/connected", list), Some(wanted));
         }
+        "no collaboration" => {
+            let wanted = json!({"sessionId": "Local Session", "sessionState": "INACTIVE"});
+            let body = r#"{"id":"Local Session","state":"INACTIVE"}"#;
+            assert_eq!(state("collaboration", body), Some(wanted));
+        }
+        // Home Assistant reads the templates; the words are in `tests/it/home_assistant`.
+        "words of servers and functions" => {
+            let operation = operations().find(|it| it.path == "/rest/system/sipservers");
+            assert!(operation.is_some_and(|it| it.states.iter().any(|state| {
+                let value = json!([{"state": "UP"}]);
+                state
+                    .values(&value, &CONTEXT)
+                    .iter()
+                    .any(|(_, kept)| kept.is_some())
+            })));
+        }
         other => panic!("{other}: say here how it is handled"),
     }
 }

@@ -117,7 +117,10 @@ pub(super) async fn send(
         }
         // The download ends without a beginning, so that the door reads the result.
         (_, download) => {
-            let result = outcome(response).await;
+            let result = tokio::select! {
+                result = outcome(response) => result,
+                () = link.disconnected() => None,
+            };
             drop(download);
             match result {
                 Some((request_id, result)) => {

@@ -223,8 +223,11 @@ fn a_path_that_the_url_would_change_is_not_sent() {
 struct Switch(std::sync::atomic::AtomicBool);
 
 impl crate::device::fence::Fence for Switch {
-    fn is_open(&self) -> bool {
-        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    fn check(&self) -> Result<(), FenceClosed> {
+        match self.0.load(std::sync::atomic::Ordering::SeqCst) {
+            true => Ok(()),
+            false => Err(FenceClosed::NoCluster),
+        }
     }
 }
 

@@ -102,7 +102,7 @@ impl PacketReader {
             }
             PacketType::PubRel => BrokerPacket::PubRel(puback(take())?.packet_id),
             PacketType::SubAck => BrokerPacket::SubAck(suback(take())?),
-            // Only the gateway's own unsubscribing is answered so, and it never does.
+            // Nothing waits for it: what still comes of that filter is passed over.
             PacketType::UnsubAck => {
                 take();
                 BrokerPacket::Other

@@ -134,17 +134,25 @@ impl RetainedStates {
         }
     }
 
-    /// A result of this room is published. Gives the states that go before it.
+    /// A result of this room is published. Gives the states that go before it. The broker is asked all the same: what
+    /// it holds that is no state any more has to be cleared.
     pub fn release(&mut self, room: &str) -> BTreeSet<Arc<str>> {
-        match self.rooms.get_mut(room) {
-            Some(RoomStates::Untold {
+        let states = self.rooms.get_key_value(room).map(|(room, _)| room.clone());
+        let states = states.and_then(|room| Some((self.rooms.get_mut(&room)?, room)));
+        let Some((
+            RoomStates::Untold {
                 waiting, passes, ..
-            }) => {
-                *passes = true;
-                std::mem::take(waiting)
-            }
-            _ => BTreeSet::new(),
+            },
+            room,
+        )) = states
+        else {
+            return BTreeSet::new();
+        };
+        if !*passes && waiting.is_empty() {
+            self.unasked.push_back(room);
         }
+        *passes = true;
+        std::mem::take(waiting)
     }
 
     /// Some rooms whose states wait, of those that can be asked for.
@@ -329,6 +337,22 @@ mod tests {
         // Without an answer all is published.
         assert_eq!(states.give_up(), [Arc::from(VOLUME)].into());
         assert_eq!(turn(&mut states, VOLUME, "5"), Turn::Publish);
+    }
+
+    #[test]
+    fn a_room_whose_first_message_is_a_result_is_asked_for_once() {
+        let mut states = RetainedStates::default();
+        states.own(&Arc::from("1"));
+        assert!(states.release("1").is_empty());
+        assert_eq!(turn(&mut states, VOLUME, "5"), Turn::Publish);
+        assert!(states.release("1").is_empty());
+        assert_eq!(ask(&mut states), [Arc::from("1")]);
+        assert!(ask(&mut states).is_empty());
+        // The broker holds what is no state any more; the newer one is not compared.
+        let held = [VOLUME, "room/1/call/state"].map(|topic| (Arc::from(topic), digest("4")));
+        assert!(states.told("1", held.into()).is_empty());
+        assert_eq!(turn(&mut states, VOLUME, "4"), Turn::Publish);
+        assert_eq!(turn(&mut states, "room/1/call/state", "4"), Turn::LeaveOut);
     }
 
     #[test]
