@@ -9,7 +9,7 @@
 //!  packets     ▼ bytes become packets                    subscriber  outbox, leftovers
 //!  connection  one loop: receives, sends, keeps alive, connects again
 //!              │ packets                                           │ items, when the window allows
-//!  receive     ▼ what a packet means                         send  ▼ which messages an item becomes
+//!  receive     ▼ what a packet means                         send  ▼ what message_maker makes of an item
 //!              │                                                   │ packet ids
 //!              ▼ submissions, refusals                    inflight ▼ kept until acknowledged
 //!            gateway                                             broker
@@ -38,6 +38,7 @@ mod leftovers;
 mod link;
 mod mark;
 mod message;
+mod message_maker;
 mod other_gateways;
 mod outgoing;
 mod pace;
