@@ -1,6 +1,7 @@
 //! What the rooms of the other gateways cost a gateway: one that has none of the configured rooms, because another
 //! member has them all.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use poly2mqtt::cluster::{ClusterIdentity, ClusterState, join};
@@ -69,7 +70,11 @@ async fn one(broker: &Mosquitto, store: &EtcdCluster, rooms: usize) {
         rooms: config.room_digests(),
         since: 1_764_000_000,
     };
-    let (holder, _events, keeper) = join(client_of(store.endpoints()).into(), identity);
+    let (holder, _events, keeper) = join(
+        client_of(store.endpoints()).into(),
+        identity,
+        Arc::default(),
+    );
     let keeper = tokio::spawn(keeper);
     let mut view = holder.view();
     let owns = view

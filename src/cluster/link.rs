@@ -135,7 +135,7 @@ impl ClusterLinks {
             telemetry.clone(),
         );
         let dialer = Arc::new(Dialer::new(&settings));
-        let links = Links::new(dialer.clone());
+        let links = Links::new(dialer.clone(), telemetry.clone());
         let elsewhere = RoomsElsewhere::new(settings.name, holders.clone(), store, links.clone());
         let router = Router::new(rooms, holders.clone(), links.clone(), dialer, telemetry);
         links.deliver_to(elsewhere.clone(), router.clone());

@@ -34,6 +34,7 @@ use super::placement::shard_of;
 use super::registry::{Registry, RegistryError};
 use crate::config::{RoomConfig, Secret};
 use crate::device::{KeptSessions, SessionStore, SharedSessions};
+use crate::telemetry::Telemetry;
 pub(super) use requests::SessionKeys;
 use requests::{StepEnd, StoreSeen, reading, take_over};
 use seal::Seal;
@@ -76,8 +77,8 @@ struct ReadOrder {
 }
 
 /// What rooms and the task share.
-#[derive(Default)]
 struct Shared {
+    telemetry: Arc<Telemetry>,
     texts: Mutex<SessionTexts>,
     /// Something is to be written.
     work: Notify,
@@ -106,8 +107,9 @@ impl ClusterSessions {
         registry: Arc<R>,
         prefix: &str,
         token: Secret,
+        telemetry: Arc<Telemetry>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared::new(telemetry));
         let keys = SessionKeys::new(prefix);
         let (reads, orders) = mpsc::unbounded_channel();
         let task = {
@@ -143,10 +145,7 @@ impl ClusterSessions {
             return;
         }
         if !matches!(timeout(READ_TIMEOUT, is_done).await, Ok(Ok(()))) {
-            tracing::warn!(
-                "etcd gives no sessions of the rooms that were taken over: they log in, and the sessions of the \
-                 gateway before may stay at the devices"
-            );
+            self.shared.telemetry.cluster_sessions_not_read();
         }
     }
 
@@ -204,6 +203,18 @@ impl ClusterSessions {
 }
 
 impl Shared {
+    fn new(telemetry: Arc<Telemetry>) -> Self {
+        Self {
+            telemetry,
+            texts: Mutex::default(),
+            work: Notify::default(),
+            hurry: Notify::default(),
+            hurried: AtomicUsize::default(),
+            progress: watch::Sender::default(),
+            has_warned: AtomicBool::default(),
+        }
+    }
+
     /// Each change is one call, so a panic elsewhere leaves nothing half done.
     fn texts(&self) -> MutexGuard<'_, SessionTexts> {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -232,9 +243,7 @@ impl Shared {
         if matches!(error, RegistryError::Refused(_))
             && !self.has_warned.swap(true, Ordering::Relaxed)
         {
-            tracing::warn!(
-                "sessions cannot be stored, so a gateway that ends leaves them at the devices: {error}"
-            );
+            self.telemetry.cluster_sessions_not_stored(error);
         }
     }
 }

@@ -37,7 +37,11 @@ impl Member {
             rooms: Default::default(),
             since: 0,
         };
-        let (cluster, mut events, task) = join(Arc::new(Etcd::new(settings).unwrap()), identity);
+        let (cluster, mut events, task) = join(
+            Arc::new(Etcd::new(settings).unwrap()),
+            identity,
+            Arc::default(),
+        );
         let fences: Arc<Mutex<HashMap<Shard, RoomFence>>> = Arc::default();
         let (held, handle) = (fences.clone(), cluster.clone());
         tokio::spawn(async move {

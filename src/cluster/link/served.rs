@@ -94,7 +94,7 @@ where
             MemberMessage::Frame(bytes) => member.handle(bytes).await,
         };
         if let Err(error) = handled {
-            tracing::warn!(%error, "the link of another gateway was closed");
+            member.door.telemetry().member_misspoke(&error);
             return;
         }
     }
