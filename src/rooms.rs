@@ -147,9 +147,9 @@ impl Rooms {
         Arc::new(Self {
             store,
             timings,
-            telemetry,
             login_limiter: LoginLimiter::default(),
-            runtime: runtime.filter(|directory| is_usable(directory)),
+            runtime: runtime.filter(|directory| is_usable(directory, &telemetry)),
+            telemetry,
             sharing,
             rooms: RwLock::default(),
             not_running: Mutex::default(),
@@ -380,7 +380,10 @@ impl Rooms {
     /// Where a room's sessions are stored, if they are.
     fn session_file(&self, id: &str, room: &config::RoomConfig) -> Option<SessionFile> {
         let runtime = self.runtime.as_ref()?;
-        Some(SessionFile::new(runtime, id, &room.url, &room.user))
+        let telemetry = self.telemetry.clone();
+        Some(SessionFile::new(
+            runtime, id, &room.url, &room.user, telemetry,
+        ))
     }
 
     /// Removes the sessions of rooms that are configured no more.
@@ -471,13 +474,10 @@ impl Rooms {
 
 /// Whether sessions may be stored in this directory. If not, the log says why, and the gateway works
 /// without.
-fn is_usable(directory: &Path) -> bool {
+fn is_usable(directory: &Path, telemetry: &Telemetry) -> bool {
     let checked = SessionFile::check_directory(directory);
     if let Err(why) = &checked {
-        tracing::error!(
-            "sessions are not stored, so a gateway that is killed leaves them at the devices: the \
-             runtime directory {why}"
-        );
+        telemetry.runtime_directory_unusable(why);
     }
     checked.is_ok()
 }
