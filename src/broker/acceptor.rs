@@ -44,8 +44,9 @@ impl Acceptor {
     pub async fn run(self, socket: TcpListener, mut stopped: broadcast::Receiver<()>) {
         self.tasks
             .spawn(self.service.clone().run_sweeps(stopped.resubscribe()));
+        let telemetry = self.service.gate.shared.telemetry.clone();
         let next = async || {
-            let (stream, peer) = accept(&socket).await;
+            let (stream, peer) = accept(&socket, &telemetry).await;
             (self.waiting.take(peer.ip(), |_| {}).await, stream, peer)
         };
         loop {
