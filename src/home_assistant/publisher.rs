@@ -465,11 +465,9 @@ impl Task {
         self.unmarked.remove(&self.namespace.gateway());
         let unmarked = std::mem::take(&mut self.unmarked);
         if !unmarked.is_empty() {
-            tracing::info!(
-                devices = unmarked.len(),
-                "the broker holds documents for Home Assistant of rooms that are not configured, left \
-                 by an old version; `poly2mqtt clear --unmarked` lists and clears them"
-            );
+            self.links
+                .telemetry
+                .unmarked_documents_found(unmarked.len());
         }
         for device in std::mem::take(&mut self.leftovers) {
             if !self.known.contains_key(&device) {
@@ -506,6 +504,10 @@ impl Task {
                 // The broker may hold one of an earlier run, which the store does not know.
                 let topic = self.namespace.config_topic(&id);
                 store.clear_everywhere(&topic);
+            }
+            Action::ClearDeleted(id) => {
+                self.links.telemetry.device_deleted(&id);
+                self.perform(Action::Clear(id));
             }
             Action::Repeat => store.repeat(),
             Action::Report(left_out) => self.links.telemetry.documents_cut(
