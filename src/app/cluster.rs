@@ -127,8 +127,12 @@ impl JoiningCluster {
         // A client of its own: many sessions must not hold up heartbeats.
         let store = Etcd::new(etcd_settings(cluster))?;
         let store = Arc::new(MeteredRegistry::new(store, telemetry.clone()));
-        let (sessions, keeping) =
-            ClusterSessions::start(store, &cluster.prefix, cluster.token.clone());
+        let (sessions, keeping) = ClusterSessions::start(
+            store,
+            &cluster.prefix,
+            cluster.token.clone(),
+            telemetry.clone(),
+        );
         tokio::spawn(keeping);
         let placed = PlacedRooms::new(&cluster.name, config, sessions);
         let identity = ClusterIdentity {
@@ -140,7 +144,7 @@ impl JoiningCluster {
             rooms: config.room_digests(),
             since: u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default(),
         };
-        let (handle, events, keeper) = join(etcd, identity);
+        let (handle, events, keeper) = join(etcd, identity, telemetry.clone());
         run_on_thread("cluster", keeper)
             .map_err(|error| format!("the cluster cannot be joined: {error}"))?;
         placed.follow(&handle);
@@ -197,6 +201,7 @@ impl JoiningCluster {
                 settings,
                 &self.cluster_id,
                 self.placed.clone(),
+                telemetry.clone(),
             )?)),
             None => None,
         };

@@ -777,7 +777,7 @@ async fn the_gateways_are_online_while_any_of_them_is() {
         let runtime = runtime();
         let presence = {
             let _entered = runtime.enter();
-            Presence::start(&settings(broker.port), CLUSTER, rules()).unwrap()
+            Presence::start(&settings(broker.port), CLUSTER, rules(), Arc::default()).unwrap()
         };
         (runtime, presence)
     };
