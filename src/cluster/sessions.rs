@@ -29,9 +29,11 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::members::{GainedShard, HeldShard};
+use super::fence::{Fence, ShardFence};
+use super::members::{GainedShard, HeldShard, Predecessor};
 use super::placement::shard_of;
-use super::registry::{Registry, RegistryError};
+use super::record::Owner;
+use super::registry::{Registry, RegistryError, TransactionReply};
 use crate::config::{RoomConfig, Secret};
 use crate::device::{KeptSessions, SessionStore, SharedSessions};
 pub(super) use requests::SessionKeys;
@@ -195,6 +197,34 @@ impl ClusterSessions {
         shards.iter().for_each(|held| texts.left(*held));
         drop(texts);
         self.shared.progressed();
+    }
+
+    /// The store of a room whose shard this gateway has just gained, after this answer to the read of its sessions.
+    /// Without a task. For the fuzz target `etcd_answer`.
+    pub fn take_reply(
+        &self,
+        room: &Arc<str>,
+        config: &RoomConfig,
+        reply: &TransactionReply,
+    ) -> SessionStore {
+        let (shard, period) = (shard_of(room), 1);
+        let held = HeldShard { shard, period };
+        let gained = GainedShard {
+            held,
+            fence: ShardFence::new(&Fence::closed()),
+            predecessor: Predecessor::None,
+            owner: Owner {
+                name: String::new(),
+                created: 1,
+            },
+            revision: 1,
+        };
+        let keys = SessionKeys::new(&self.prefix);
+        let mut texts = self.shared.texts();
+        texts.gained(&[gained]);
+        take_over(&keys, &[held], reply, &mut texts);
+        drop(texts);
+        self.of(room, config)
     }
 
     /// How many rooms have sessions that are not in the store yet.
