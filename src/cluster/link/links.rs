@@ -16,9 +16,11 @@ use tokio_tungstenite::tungstenite::Message;
 use super::connect::Dialer;
 use super::elsewhere::RoomsElsewhere;
 use super::frame::{FrameHead, LinkFrame, NoFrame};
+use super::passed::Passed;
 use super::peer::{Ended, Link};
 use super::router::Router;
 use super::{LONGEST_SILENCE, Member, PING_INTERVAL, RoomHolders};
+use crate::command::Submission;
 use crate::net::{Stream, turn};
 use crate::state::StateValue;
 
@@ -271,6 +273,28 @@ impl Links {
             }
         }
         Ok(())
+    }
+
+    /// See [`super::ClusterLinks::receive_bytes`].
+    pub fn receive_bytes(
+        self: &Arc<Self>,
+        elsewhere: &Arc<RoomsElsewhere>,
+        member: Member,
+        sent: Vec<Submission>,
+        bytes: bytes::Bytes,
+    ) -> Result<(), NoFrame> {
+        let name = member.name.clone();
+        self.set_members(vec![member]);
+        let link = self.get(&name).ok_or(NoFrame)?;
+        elsewhere.link_up(&link);
+        link.connected();
+        elsewhere.refresh();
+        for submission in sent {
+            // One that it does not take is answered by that.
+            let _ = link.pass(Passed::command(submission));
+        }
+        while link.next_frame().is_some() {}
+        self.handle(&link, bytes)
     }
 
     async fn send(&self, link: &Link, mut sink: SplitSink<Socket, Message>) -> String {
