@@ -85,7 +85,7 @@ pub use message::ReplyAddress;
 pub use presence::{Presence, RemainingGateways};
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
-pub use shared::{RefusedRoom, RoomRole, SharedRooms, SharingRules};
+pub use shared::{RefusedRoom, RoomRole, SharedRooms, SharingRules, rewrite_gateway_message};
 pub use survey::{RetainedMessage, Survey};
 pub use trial::{BrokerRight, BrokerTrial, TrialTopics, try_broker};
 
