@@ -47,8 +47,7 @@ impl Commanded {
         };
         let simulator = Simulator::start(rooms * configs.len());
         let (devices, port) = (simulator.devices.clone(), broker.port);
-        let started =
-            tokio::task::spawn_blocking(move || start_gateways(port, &devices, &configs));
+        let started = tokio::task::spawn_blocking(move || start_gateways(port, &devices, &configs));
         let (gateways, rooms) = started.await.unwrap();
         let mqtt = CommandClient::connect(port, &["room/{}/audio/volume/set"]).await;
         for room in &rooms {

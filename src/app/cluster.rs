@@ -27,7 +27,7 @@ use super::own_thread::run_on_thread;
 use crate::cluster::link::{LinkSettings, LinkStatus, member_tls};
 use crate::cluster::{
     Cluster, ClusterIdentity, ClusterSessions, ClusterState, ClusterView, Etcd, EtcdSettings,
-    MeteredRegistry, Shard, ShardEvent, join,
+    MeteredRegistry, RoomDigests, Shard, ShardEvent, join,
 };
 use crate::config::{ClusterConfig, Config};
 use crate::doors::mqtt::{MqttSettings, Presence, RemainingGateways, SharedRooms, SharingRules};
@@ -137,7 +137,7 @@ impl JoiningCluster {
             advertise: cluster.advertise.clone(),
             weight: cluster.weight,
             version: env!("CARGO_PKG_VERSION").into(),
-            rooms: config.room_digests(),
+            rooms: RoomDigests::new(config.room_digests()),
             since: u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default(),
         };
         let (handle, events, keeper) = join(etcd, identity);
@@ -250,7 +250,8 @@ impl RunningCluster {
     /// A new configuration, before its rooms are applied.
     pub fn reloading(&self, config: &Config) {
         self.placed.configure(config);
-        self.cluster.set_rooms(config.room_digests());
+        self.cluster
+            .set_rooms(RoomDigests::new(config.room_digests()));
     }
 
     /// The rooms of the new configuration have been applied.
