@@ -1,10 +1,11 @@
-//! The network below every protocol: listening, dialling, and TLS in both directions: which certificate is
-//! trusted, and words for what fails.
+//! The network below every protocol: listening, dialling, when to write, and TLS in both directions: which certificate
+//! is trusted, and words for what fails.
 //!
 //! Knows none of the protocols above it.
 
 mod dial;
 mod files;
+mod flush_rule;
 mod guarded;
 mod lingering;
 mod listen;
@@ -26,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use dial::dial;
 pub use files::{open_file_limit, share_files};
+pub use flush_rule::FlushRule;
 pub use lingering::{LingerLimits, Lingering, linger};
 pub use listen::{Listener, Peer, accept, bind, try_bind};
 pub use listen_error::ListenSetting;

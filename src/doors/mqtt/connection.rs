@@ -31,8 +31,7 @@ use super::subscription::{FilterEnds, Subscription, filters};
 use sharing::{changed, name_finished, shared_filters};
 use upkeep::Upkeep;
 
-use crate::doors::flush_rule::FlushRule;
-use crate::net::ClientTls;
+use crate::net::{ClientTls, FlushRule};
 use crate::sleep::sleep_until_some;
 use crate::state::Item;
 use crate::topics::GATEWAY_AVAILABILITY;
