@@ -18,7 +18,8 @@ use super::client::{BrokerClient, ClientQuestions};
 use super::gate::{Admitted, Gate};
 use super::limits::SESSION_SWEEP_INTERVAL;
 use crate::command::DoorKind;
-use crate::net::{Network, Place, Places, accept};
+use crate::net::{Place, Places, accept};
+use crate::network::Network;
 use crate::telemetry::FloodKind;
 
 /// Accepts clients; holds what their connections share.

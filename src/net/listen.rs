@@ -1,7 +1,7 @@
 //! Accepting connections: bounded, with TLS where it is configured, until told to stop.
 //!
 //! Connections are accepted at once, always: where all places are taken, another one gives way
-//! (`places`). Knows none of the protocols above it.
+//! (`places`). Knows none of the protocols above it; the name of the door is for the log.
 
 use std::future::Future;
 use std::io;
@@ -14,12 +14,13 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Stream;
 use super::guarded::Guarded;
 use super::listen_error::ListenSetting;
 use super::places::{Place, Places};
 use super::tls_server::ServerTls;
-use super::{Network, Stream};
 use crate::command::DoorKind;
+use crate::network::Network;
 use crate::os_error;
 use crate::telemetry::{ClientRefusal, FloodKind, Telemetry};
 

@@ -19,7 +19,7 @@ use super::{HttpState, response};
 use crate::cluster::link::LINK_PATH;
 use crate::command::{DoorKind, ErrorCode};
 use crate::doors::clients::OtherProtocol;
-use crate::net::Network;
+use crate::network::Network;
 use crate::telemetry::FloodKind;
 
 /// What a proxy must do, as nginx writes it.
