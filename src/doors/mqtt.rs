@@ -70,7 +70,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::command::Submit;
-use crate::state::{DocumentLimits, Inbound, StateStore, StateValue, Subscriber};
+use crate::home_assistant::{DocumentLimits, Inbound};
+use crate::state::{StateStore, StateValue, Subscriber};
 use crate::telemetry::{Telemetry, broker_span};
 use crate::topics::GATEWAY_AVAILABILITY;
 use connection::Connection;

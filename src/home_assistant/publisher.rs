@@ -17,16 +17,17 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::announcer::{Action, Announcer, Author, Delays};
+use super::document_limits::DocumentLimits;
 use super::facts::{RoomFacts, can_change_document};
 use super::hold::{Hold, LogIns};
+use super::inbound::Inbound;
 use super::kept::DocumentSource;
 use super::sharing::DocumentSharing;
 use super::{Namespace, cluster_document, gateway_document, is_document_of, member_document};
 use crate::config::{RoomConfig, RoomId};
+use crate::gateway_id::Owner;
 use crate::sleep::sleep_until_some;
-use crate::state::{
-    Change, DocumentLimits, Inbound, Owner, RoomStatus, StateStore, StateValue, Subscriber,
-};
+use crate::state::{Change, RoomStatus, StateStore, StateValue, Subscriber};
 use crate::telemetry::Telemetry;
 use crate::topics;
 

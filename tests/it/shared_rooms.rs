@@ -12,7 +12,9 @@ use poly2mqtt::doors::mqtt::{
     ExtraTopics, MqttDoor, MqttSettings, Presence, RemainingGateways, RoomRole, SharedRooms,
     SharingRules,
 };
-use poly2mqtt::state::{DocumentLimits, Inbound, Owner, RoomStatus, StateStore, StateValue};
+use poly2mqtt::gateway_id::Owner;
+use poly2mqtt::home_assistant::{DocumentLimits, Inbound};
+use poly2mqtt::state::{RoomStatus, StateStore, StateValue};
 use poly2mqtt::topics::RoomDocuments;
 use poly2mqtt_test_support::client::{Client, text};
 use poly2mqtt_test_support::raw_mqtt::packet;

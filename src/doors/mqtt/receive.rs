@@ -25,7 +25,8 @@ use super::subscription::Subscription;
 use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
-use crate::state::{Inbound, StateStore};
+use crate::home_assistant::Inbound;
+use crate::state::StateStore;
 use crate::topics::{
     ALL_GATEWAY_TOPICS, ALL_ROOMS, Filter, Topic, check_response, is_gateway_topic,
 };

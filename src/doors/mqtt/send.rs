@@ -370,7 +370,8 @@ mod tests {
     use super::super::settings::tests::settings;
     use super::*;
     use crate::command::{FileAnswer, Outcome, Success};
-    use crate::state::{DocumentLimits, StateStore};
+    use crate::home_assistant::DocumentLimits;
+    use crate::state::StateStore;
 
     fn delivery(result: Result<Success, Failure>) -> Item<Delivery> {
         Item::Reply(Delivery {
