@@ -153,7 +153,11 @@ fn growth(broker: &Mosquitto, duration: Duration) {
             format!("{:.1} MiB", memory as f64 / 1024.0),
             more,
             format!("{:.0} µs/s", cpu / took / count as f64),
-            format!("{:.0} µs", cpu / requests),
+            match requests / took {
+                // Too few to say what one takes.
+                ..100.0 => "–".to_owned(),
+                _ => format!("{:.0} µs", cpu / requests),
+            },
             format!("{:.0}", requests / took),
         ]);
     }

@@ -17,7 +17,6 @@
 
 pub mod access;
 pub mod clients;
-pub(crate) mod flush_rule;
 pub mod http;
 pub mod mqtt;
 pub mod tcp;

@@ -2,8 +2,8 @@
 //!
 //! It is made from the MQTT client id: a broker lets only one client have each, and a gateway keeps
 //! it over restarts without a file. The client id itself is not told to those who read messages,
-//! since at many brokers whoever knows it can take the gateway's place. Also makes the part of other ids in which
-//! two gateways differ by their topic prefixes.
+//! since at many brokers whoever knows it can take the gateway's place. Also has the words for whose a message
+//! is, and makes the part of other ids in which two gateways differ by their topic prefixes.
 
 use std::fmt;
 
@@ -41,6 +41,18 @@ impl fmt::Display for GatewayId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Which gateway has published a message at the broker, as the message says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// This one, in this or an earlier run.
+    ThisGateway,
+    /// Another one.
+    AnotherGateway,
+    /// The message does not say: it is of another program, of a person, or of a gateway of a version
+    /// that did not mark its messages.
+    Unknown,
 }
 
 /// A topic prefix as a part of an id in which only the characters that `fits` names may stand. A prefix of such

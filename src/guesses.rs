@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::command::DoorKind;
-use crate::net::Network;
+use crate::network::Network;
 use crate::secret::SecretDigest;
 use crate::telemetry::Telemetry;
 use known::KnownSecrets;

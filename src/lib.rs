@@ -19,13 +19,13 @@
 //! state        the newest value of each topic, and the subscribers to changes
 //! ```
 //!
-//! Outside that path are `cluster` (several gateways that share the rooms), `broker` (the embedded MQTT
-//! broker), `home_assistant` (discovery), `dashboard` (the web page), `render` (documents made from the
-//! catalogue), `net` (listening, dialling, TLS), `setup` (finding and adding devices), `gateway_id` (whose
-//! message at a broker it is), `guesses` (slowing down wrong tokens and passwords), `json` (numbers, ids and
-//! flaws of JSON), `deflate` (compression of what stays in memory), `os_error` (errors of the system in words),
-//! `visible` (characters that cannot be seen), `sleep` (a time that there may not be) and `telemetry` (log lines, counters, health). Simulated devices
-//! are a package of their own, `simulator/`.
+//! Outside that path are `cluster` (several gateways that share the rooms), `broker` (the embedded MQTT broker),
+//! `home_assistant` (discovery), `dashboard` (the web page), `render` (documents made from the catalogue), `net`
+//! (listening, dialling, TLS), `network` (what counts as one address), `setup` (finding and adding devices),
+//! `gateway_id` (whose message at a broker it is), `guesses` (slowing down wrong tokens and passwords), `json`
+//! (numbers, ids and flaws of JSON), `deflate` (compression of what stays in memory), `os_error` (errors of the
+//! system in words), `visible` (characters that cannot be seen), `sleep` (a time that there may not be) and
+//! `telemetry` (log lines, counters, health). Simulated devices are a package of their own, `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
 
@@ -46,6 +46,7 @@ pub mod home_assistant;
 pub mod json;
 mod nearest;
 pub mod net;
+pub mod network;
 mod os_error;
 pub mod render;
 pub mod rooms;

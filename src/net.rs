@@ -1,19 +1,18 @@
-//! The network below every protocol: listening, dialling, and TLS in both directions: which certificate is
-//! trusted, and words for what fails.
+//! The network below every protocol: listening, dialling, when to write, and TLS in both directions: which certificate
+//! is trusted, and words for what fails.
 //!
-//! Knows none of the protocols above it.
+//! Knows none of the protocols above it: a listener has the name of its door only to tell telemetry.
 
 mod dial;
 mod files;
+mod flush_rule;
 mod guarded;
 mod lingering;
 mod listen;
 mod listen_error;
-mod network;
 mod pem;
 mod places;
 mod port_holder;
-pub mod root_cause;
 mod tls_client;
 mod tls_failure;
 mod tls_server;
@@ -26,10 +25,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use dial::dial;
 pub use files::{open_file_limit, share_files};
+pub use flush_rule::FlushRule;
 pub use lingering::{LingerLimits, Lingering, linger};
 pub use listen::{Listener, Peer, accept, bind, try_bind};
 pub use listen_error::ListenSetting;
-pub use network::Network;
 pub use places::{HeldForAWhile, MOST_LEAVING, NoPlace, Place, Places};
 pub use port_holder::{PortHolder, port_holder};
 pub use tls_client::{ClientTls, ClientTlsError, ClientTlsSettings};

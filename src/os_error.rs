@@ -11,8 +11,6 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use crate::net::root_cause::root_cause;
-
 /// What the standard library puts before the reason why a name has no address.
 const LOOK_UP_FAILED: &str = "failed to lookup address information: ";
 
@@ -20,6 +18,15 @@ const LOOK_UP_FAILED: &str = "failed to lookup address information: ";
 /// known.
 pub fn words(error: &io::Error) -> String {
     with_remedy(error, remedy(error))
+}
+
+/// The deepest cause of an error. Libraries wrap what went wrong in their own words; people need
+/// the cause.
+pub fn root_cause<'a>(mut error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    while let Some(deeper) = error.source() {
+        error = deeper;
+    }
+    error
 }
 
 /// The words for the deepest cause of a library's error.

@@ -1,7 +1,8 @@
 //! All rooms, and the dispatch of commands to them.
 //!
 //! Owns starting, replacing and stopping rooms, and the topics about the gateway itself. Knows no
-//! transport: front doors hand it [`Submission`]s through [`Submit`].
+//! transport: front doors hand it [`Submission`](crate::command::Submission)s through
+//! [`Submit`](crate::command::Submit), which `dispatch` has.
 //!
 //! One room is a `room` (the handle that takes commands), a `queue` (commands that wait) and an
 //! `actor` (the task that talks to the device). The actor starts what `underway`, `poller`,
@@ -15,6 +16,7 @@ mod availability;
 mod boot_time;
 mod calls;
 mod camera_stops;
+mod dispatch;
 mod doubtful;
 mod executor;
 mod first_reads;
@@ -54,23 +56,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
-use crate::catalogue::Call;
-use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit};
 use crate::config::{self, Config, RoomId};
 use crate::device::{DeviceTimings, LoginLimiter, SessionFile, SessionStore};
-use crate::nearest::Nearest;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
 use camera_stops::CameraStops;
-use queue::stopping_failure;
-use room::{Room, RoomEntrance};
+use dispatch::NotRunning;
+use room::Room;
 use schedule::PollIntervals;
 use settings::RoomSettings;
 
@@ -99,34 +97,6 @@ pub struct Rooms {
     started: OffsetDateTime,
 }
 
-/// Why a configured room does not run.
-#[derive(Debug, Clone, Copy)]
-enum NotRunning {
-    /// It is being started, stopped or replaced.
-    Changing,
-    /// Something of its configuration cannot be used, such as a file.
-    CannotStart,
-    /// Another gateway has it.
-    Elsewhere,
-}
-
-impl NotRunning {
-    /// The answer to its commands.
-    fn failure(self) -> Failure {
-        match self {
-            Self::Changing => stopping_failure(),
-            Self::CannotStart => Failure::new(
-                ErrorCode::Offline,
-                "the room could not be started; the gateway's log says why",
-            ),
-            Self::Elsewhere => Failure::new(
-                ErrorCode::Offline,
-                "another gateway of the cluster has the room, or none",
-            ),
-        }
-    }
-}
-
 /// A room and the configuration it was started with.
 #[derive(Debug)]
 struct RunningRoom {
@@ -147,9 +117,9 @@ impl Rooms {
         Arc::new(Self {
             store,
             timings,
-            telemetry,
             login_limiter: LoginLimiter::default(),
-            runtime: runtime.filter(|directory| is_usable(directory)),
+            runtime: runtime.filter(|directory| is_usable(directory, &telemetry)),
+            telemetry,
             sharing,
             rooms: RwLock::default(),
             not_running: Mutex::default(),
@@ -380,7 +350,10 @@ impl Rooms {
     /// Where a room's sessions are stored, if they are.
     fn session_file(&self, id: &str, room: &config::RoomConfig) -> Option<SessionFile> {
         let runtime = self.runtime.as_ref()?;
-        Some(SessionFile::new(runtime, id, &room.url, &room.user))
+        let telemetry = self.telemetry.clone();
+        Some(SessionFile::new(
+            runtime, id, &room.url, &room.user, telemetry,
+        ))
     }
 
     /// Removes the sessions of rooms that are configured no more.
@@ -445,62 +418,14 @@ impl Rooms {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Where a room takes its commands, or why none can be handed to it. No lock is held afterwards: an
-    /// answer may lead to the next command.
-    fn entrance(&self, room: &str) -> Result<Arc<RoomEntrance>, Failure> {
-        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = rooms.get(room) {
-            return Ok(running.room.entrance());
-        }
-        if let Some(why) = self.not_running().get(room) {
-            return Err(why.failure());
-        }
-        let known = Nearest::of(room, rooms.keys().map(|id| &**id));
-        let known = known.words("configured", str::to_owned);
-        let message = format!("there is no room \"{room}\"; {known}");
-        Err(Failure::new(ErrorCode::UnknownRoom, message))
-    }
-
-    /// Counts and logs the outcome of a command when it has one.
-    fn counted(&self, door: DoorKind, reply: Reply) -> Reply {
-        let telemetry = self.telemetry.clone();
-        reply.observed(move |outcome: &Outcome| telemetry.command_finished(door, outcome))
-    }
 }
 
 /// Whether sessions may be stored in this directory. If not, the log says why, and the gateway works
 /// without.
-fn is_usable(directory: &Path) -> bool {
+fn is_usable(directory: &Path, telemetry: &Telemetry) -> bool {
     let checked = SessionFile::check_directory(directory);
     if let Err(why) = &checked {
-        tracing::error!(
-            "sessions are not stored, so a gateway that is killed leaves them at the devices: the \
-             runtime directory {why}"
-        );
+        telemetry.runtime_directory_unusable(why);
     }
     checked.is_ok()
-}
-
-impl Submit for Rooms {
-    fn refuse(&self, door: DoorKind, reply: Reply, payload: &Bytes, failure: Failure) {
-        let mut reply = self.counted(door, reply);
-        reply.request_id = Call::request_id(reply.command(), payload);
-        match self.entrance(reply.room()) {
-            Ok(entrance) => entrance.refuse(reply, failure),
-            Err(_) => reply.answer(Err(failure)),
-        }
-    }
-
-    fn submit(&self, mut submission: Submission) {
-        submission.reply = self.counted(submission.door, submission.reply);
-        match self.entrance(&submission.room) {
-            Ok(entrance) => entrance.submit(submission),
-            Err(failure) => {
-                let mut reply = submission.reply;
-                reply.request_id = Call::request_id(reply.command(), &submission.payload);
-                reply.answer(Err(failure));
-            }
-        }
-    }
 }

@@ -4,12 +4,10 @@
 //! Rooms write, front doors subscribe. Knows no transport: an [`Outbox`] is emptied by the front
 //! door that made it.
 
-mod document_limits;
 mod outbox;
 mod stored;
 mod values;
 
-pub use document_limits::DocumentLimits;
 pub use outbox::{Item, Outbox, OutboxReply};
 
 use std::collections::HashMap;
@@ -39,29 +37,6 @@ impl StateValue {
             content_type: None,
         }
     }
-}
-
-/// Which gateway has published a message at the broker, as the message says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// This one, in this or an earlier run.
-    ThisGateway,
-    /// Another one.
-    AnotherGateway,
-    /// The message does not say: it is of another program, of a person, or of a gateway of a version
-    /// that did not mark its messages.
-    Unknown,
-}
-
-/// A message of another program at the broker, for a part of the gateway that asked for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inbound {
-    /// The topic as the broker knows it.
-    pub topic: String,
-    /// The payload.
-    pub payload: Bytes,
-    /// The gateway that has published it, if one has.
-    pub owner: Owner,
 }
 
 /// How a state changed.

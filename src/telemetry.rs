@@ -34,8 +34,9 @@ pub use sample::{ClusterSample, RoomSample, Sample};
 pub use spans::{SPAN_TARGET, broker_span, command_span, room_span};
 pub use uptime::{Uptime, time_in_words};
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use events::AcceptWarning;
 use floods::Floods;
 use metrics::Metrics;
 use metrics_format::text_format;
@@ -46,6 +47,7 @@ use shortened::LONGEST_TEXT;
 pub struct Telemetry {
     metrics: Metrics,
     floods: Floods,
+    accept_warning: Mutex<AcceptWarning>,
     uptime: Uptime,
     log: Arc<LogRing>,
 }
@@ -64,6 +66,7 @@ impl Telemetry {
             log,
             metrics: Metrics::default(),
             floods: Floods::default(),
+            accept_warning: Mutex::default(),
             uptime: Uptime::start(),
         }
     }

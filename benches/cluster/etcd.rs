@@ -104,9 +104,10 @@ async fn start(store: &EtcdCluster, number: usize, rooms: &RoomDigests) -> Membe
         rooms: rooms.clone(),
         since: 1_764_000_000,
     };
-    let (cluster, mut events, keeper) = join(registry.clone(), identity);
+    let (cluster, mut events, keeper) = join(registry.clone(), identity, Arc::default());
     let own = Arc::new(client(store, &Arc::default()).await);
-    let (sessions, keeping) = ClusterSessions::start(own, PREFIX, Secret::new("the token of all"));
+    let (sessions, keeping) =
+        ClusterSessions::start(own, PREFIX, Secret::new("the token of all"), Arc::default());
     let gained = Arc::<Mutex<Vec<_>>>::default();
     let follow = {
         let (cluster, sessions, gained) = (cluster.clone(), sessions.clone(), gained.clone());

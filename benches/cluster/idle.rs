@@ -1,9 +1,10 @@
 //! What the rooms of the other gateways cost a gateway: one that has none of the configured rooms, because another
 //! member has them all.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use poly2mqtt::cluster::{ClusterIdentity, ClusterState, join};
+use poly2mqtt::cluster::{ClusterIdentity, ClusterState, RoomDigests, join};
 use poly2mqtt::config;
 use poly2mqtt_bench_support::figures::{head, row};
 use poly2mqtt_bench_support::full_or_trial;
@@ -66,10 +67,14 @@ async fn one(broker: &Mosquitto, store: &EtcdCluster, rooms: usize) {
         advertise: "http://127.0.0.1:1".into(),
         weight: u32::MAX,
         version: env!("CARGO_PKG_VERSION").into(),
-        rooms: config.room_digests(),
+        rooms: RoomDigests::new(config.room_digests()),
         since: 1_764_000_000,
     };
-    let (holder, _events, keeper) = join(client_of(store.endpoints()).into(), identity);
+    let (holder, _events, keeper) = join(
+        client_of(store.endpoints()).into(),
+        identity,
+        Arc::default(),
+    );
     let keeper = tokio::spawn(keeper);
     let mut view = holder.view();
     let owns = view

@@ -27,7 +27,7 @@ use super::own_thread::run_on_thread;
 use crate::cluster::link::{LinkSettings, LinkStatus, member_tls};
 use crate::cluster::{
     Cluster, ClusterIdentity, ClusterSessions, ClusterState, ClusterView, Etcd, EtcdSettings,
-    MeteredRegistry, Shard, ShardEvent, join,
+    MeteredRegistry, RoomDigests, Shard, ShardEvent, join,
 };
 use crate::config::{ClusterConfig, Config};
 use crate::doors::mqtt::{MqttSettings, Presence, RemainingGateways, SharedRooms, SharingRules};
@@ -127,8 +127,12 @@ impl JoiningCluster {
         // A client of its own: many sessions must not hold up heartbeats.
         let store = Etcd::new(etcd_settings(cluster))?;
         let store = Arc::new(MeteredRegistry::new(store, telemetry.clone()));
-        let (sessions, keeping) =
-            ClusterSessions::start(store, &cluster.prefix, cluster.token.clone());
+        let (sessions, keeping) = ClusterSessions::start(
+            store,
+            &cluster.prefix,
+            cluster.token.clone(),
+            telemetry.clone(),
+        );
         tokio::spawn(keeping);
         let placed = PlacedRooms::new(&cluster.name, config, sessions);
         let identity = ClusterIdentity {
@@ -137,10 +141,10 @@ impl JoiningCluster {
             advertise: cluster.advertise.clone(),
             weight: cluster.weight,
             version: env!("CARGO_PKG_VERSION").into(),
-            rooms: config.room_digests(),
+            rooms: RoomDigests::new(config.room_digests()),
             since: u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default(),
         };
-        let (handle, events, keeper) = join(etcd, identity);
+        let (handle, events, keeper) = join(etcd, identity, telemetry.clone());
         run_on_thread("cluster", keeper)
             .map_err(|error| format!("the cluster cannot be joined: {error}"))?;
         placed.follow(&handle);
@@ -197,6 +201,7 @@ impl JoiningCluster {
                 settings,
                 &self.cluster_id,
                 self.placed.clone(),
+                telemetry.clone(),
             )?)),
             None => None,
         };
@@ -250,7 +255,8 @@ impl RunningCluster {
     /// A new configuration, before its rooms are applied.
     pub fn reloading(&self, config: &Config) {
         self.placed.configure(config);
-        self.cluster.set_rooms(config.room_digests());
+        self.cluster
+            .set_rooms(RoomDigests::new(config.room_digests()));
     }
 
     /// The rooms of the new configuration have been applied.

@@ -9,9 +9,10 @@ use crate::config::{BrokerUrl, Config, RoomId};
 use crate::device::LoginLimiter;
 use crate::doors::mqtt::{ExtraTopics, MqttDoor, SharedRooms};
 use crate::home_assistant::{
-    self, Delays, DocumentSharing, LogIns, Namespace, Publisher, PublisherLinks,
+    self, Delays, DocumentLimits, DocumentSharing, Inbound, LogIns, Namespace, Publisher,
+    PublisherLinks,
 };
-use crate::state::{DocumentLimits, Inbound, StateStore};
+use crate::state::StateStore;
 use crate::telemetry::Telemetry;
 use crate::topics::DiscoveryTopics;
 

@@ -18,7 +18,8 @@ use super::client::{BrokerClient, ClientQuestions};
 use super::gate::{Admitted, Gate};
 use super::limits::SESSION_SWEEP_INTERVAL;
 use crate::command::DoorKind;
-use crate::net::{Network, Place, Places, accept};
+use crate::net::{Place, Places, accept};
+use crate::network::Network;
 use crate::telemetry::FloodKind;
 
 /// Accepts clients; holds what their connections share.
@@ -44,8 +45,9 @@ impl Acceptor {
     pub async fn run(self, socket: TcpListener, mut stopped: broadcast::Receiver<()>) {
         self.tasks
             .spawn(self.service.clone().run_sweeps(stopped.resubscribe()));
+        let telemetry = self.service.gate.shared.telemetry.clone();
         let next = async || {
-            let (stream, peer) = accept(&socket).await;
+            let (stream, peer) = accept(&socket, &telemetry).await;
             (self.waiting.take(peer.ip(), |_| {}).await, stream, peer)
         };
         loop {

@@ -35,7 +35,8 @@ use super::rights::PublishAttempt;
 use super::stream::{InspectedStream, Inspection, PeerKind};
 use crate::command::DoorKind;
 use crate::guesses::{Attempt, Guesses, Verdict};
-use crate::net::{Network, linger};
+use crate::net::linger;
+use crate::network::Network;
 use crate::telemetry::FloodKind;
 
 const WRONG_PASSWORD: Denial = Denial::new(

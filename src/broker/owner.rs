@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::net::Network;
+use crate::network::Network;
 
 /// Whom a client belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -15,7 +15,7 @@ use super::CliError;
 use super::config_file::ConfigFile;
 use super::output::print;
 use crate::app::etcd_settings;
-use crate::cluster::{ClusterSurvey, Etcd, EtcdSettings, Registry as _};
+use crate::cluster::{ClusterSurvey, Etcd, EtcdSettings, Registry as _, RoomDigests};
 use crate::config::{ClusterConfig, Config};
 use forget::Forget;
 use report::{Endpoint, Report};
@@ -112,7 +112,7 @@ async fn look(config: &Config, cluster: &ClusterConfig) -> Result<Report, CliErr
         silent,
         caveat: etcd.caveat(),
         rooms: config.rooms.keys().map(ToString::to_string).collect(),
-        digest: config.room_digests().shards().digest(),
+        digest: RoomDigests::new(config.room_digests()).shards().digest(),
     })
 }
 

@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
     use crate::command::{DoorKind, ErrorCode, Failure, Reply};
-    use crate::net::Network;
+    use crate::network::Network;
     use crate::telemetry::{FloodKind, Telemetry, broker_span, room_span};
 
     /// The log of `events`, in text or as JSON, with this filter.

@@ -132,9 +132,7 @@ impl Etcd {
                     .attempt(transaction, &body, self.token(), deadline)
                     .await;
                 again.map_err(|refusal| match refusal {
-                    Refusal::Token => {
-                        RegistryError::Refused("etcd takes no token that it has just given".into())
-                    }
+                    Refusal::Token => takes_no_token(),
                     Refusal::Rights => self.lacks_rights(),
                     Refusal::Final(error) => error,
                 })
@@ -177,14 +175,7 @@ impl Etcd {
             .post("/v3/kv/txn", body, token, deadline)
             .await
             .map_err(Refusal::Final)?;
-        if status != StatusCode::OK {
-            return Err(refusal(status, &answer));
-        }
-        let Some((reply, cluster)) = wire::reply(transaction, &answer) else {
-            return Err(Refusal::Final(RegistryError::InDoubt(
-                "what answers is not etcd 3.4 or later".into(),
-            )));
-        };
+        let (reply, cluster) = reply_in(transaction, status, &answer)?;
         let known = self
             .cluster
             .compare_exchange(0, cluster, Ordering::AcqRel, Ordering::Acquire);
@@ -295,13 +286,7 @@ impl Etcd {
         // The transaction itself was refused: nothing of it is in doubt.
         let (status, answer) =
             posted.map_err(|error| RegistryError::Unreachable(error.to_string()))?;
-        let read: Value = serde_json::from_slice(&answer).unwrap_or_default();
-        let token = read.get("token").and_then(Value::as_str);
-        let token = token.and_then(|token| HeaderValue::from_str(token).ok());
-        let Some(mut token) = token else {
-            return Err(login_refusal(status, &read));
-        };
-        token.set_sensitive(true);
+        let token = token_in(status, &answer)?;
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
         Ok(())
     }
@@ -327,6 +312,82 @@ impl Registry for Etcd {
             "etcd asks for no password though cluster.username is set: whoever reaches it may decide who has which \
              room; switch that on with etcdctl auth enable",
         )
+    }
+}
+
+fn takes_no_token() -> RegistryError {
+    RegistryError::Refused("etcd takes no token that it has just given".into())
+}
+
+/// The reply in etcd's answer to a transaction, and the id of the cluster that gave it.
+fn reply_in(
+    transaction: &Transaction,
+    status: StatusCode,
+    answer: &[u8],
+) -> Result<(TransactionReply, u64), Refusal> {
+    if status != StatusCode::OK {
+        return Err(refusal(status, answer));
+    }
+    wire::reply(transaction, answer).ok_or_else(|| {
+        Refusal::Final(RegistryError::InDoubt(
+            "what answers is not etcd 3.4 or later".into(),
+        ))
+    })
+}
+
+/// The token in etcd's answer to a log-in.
+fn token_in(status: StatusCode, answer: &[u8]) -> Result<HeaderValue, RegistryError> {
+    let read: Value = serde_json::from_slice(answer).unwrap_or_default();
+    let token = read.get("token").and_then(Value::as_str);
+    let token = token.and_then(|token| HeaderValue::from_str(token).ok());
+    let mut token = token.ok_or_else(|| login_refusal(status, &read))?;
+    token.set_sensitive(true);
+    Ok(token)
+}
+
+/// Takes bytes as if etcd had answered a request with them, without a connection, after a log-in that did not help.
+/// For the fuzz target `etcd_answer`.
+impl Etcd {
+    /// As the answer to a transaction.
+    ///
+    /// # Errors
+    /// As for a connection: etcd refuses, or the bytes are no answer to it.
+    pub fn take_reply(
+        &self,
+        transaction: &Transaction,
+        status: StatusCode,
+        answer: &[u8],
+    ) -> Result<TransactionReply, RegistryError> {
+        match reply_in(transaction, status, answer) {
+            Ok((reply, _)) => Ok(reply),
+            Err(Refusal::Token) => Err(takes_no_token()),
+            Err(Refusal::Rights) => Err(self.lacks_rights()),
+            Err(Refusal::Final(error)) => Err(error),
+        }
+    }
+
+    /// As the answer to a log-in.
+    ///
+    /// # Errors
+    /// As for a connection: there is no token in it.
+    pub fn take_token(
+        &self,
+        status: StatusCode,
+        answer: &[u8],
+    ) -> Result<HeaderValue, RegistryError> {
+        token_in(status, answer)
+    }
+
+    /// As the answer to the question how it is.
+    ///
+    /// # Errors
+    /// As for a connection: etcd refuses, or the bytes are no answer to it.
+    pub fn take_status(
+        &self,
+        status: StatusCode,
+        answer: &[u8],
+    ) -> Result<EtcdStatus, RegistryError> {
+        status::status_in(status, answer, Duration::ZERO).map_err(status::refused)
     }
 }
 

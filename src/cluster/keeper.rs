@@ -10,7 +10,6 @@ use std::time::Duration;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tracing::{info, warn};
 
 use super::BootInstant;
 use super::fence::Fence;
@@ -19,12 +18,10 @@ use super::record::MemberRecord;
 use super::registry::{Registry, RegistryError, TransactionReply};
 use super::room_digests::RoomDigests;
 use super::view::{ClusterView, DifferingShard};
+use crate::telemetry::Telemetry;
 
 /// Longest sleep without a look at the clock: the timer stands still while the machine sleeps.
 const LONGEST_SLEEP: Duration = Duration::from_millis(250);
-
-/// How many rooms the log names whose configurations differ: one line stays readable, and `gateway/cluster` has all.
-const NAMED_IN_LOG: usize = 10;
 
 /// What the gateway has to do with its rooms, in this order.
 #[derive(Debug)]
@@ -134,6 +131,7 @@ impl Cluster {
 pub fn join<R: Registry>(
     registry: Arc<R>,
     identity: ClusterIdentity,
+    telemetry: Arc<Telemetry>,
 ) -> (
     Cluster,
     mpsc::UnboundedReceiver<ShardEvent>,
@@ -162,6 +160,7 @@ pub fn join<R: Registry>(
     );
     let keeper = Keeper {
         registry,
+        telemetry,
         members,
         calls: JoinSet::new(),
         view: view_sender,
@@ -193,6 +192,7 @@ type CallResult = (u64, Result<TransactionReply, RegistryError>);
 
 struct Keeper<R> {
     registry: Arc<R>,
+    telemetry: Arc<Telemetry>,
     members: Members,
     calls: JoinSet<CallResult>,
     view: watch::Sender<ClusterView>,
@@ -241,7 +241,7 @@ impl<R: Registry> Keeper<R> {
         if caveat != self.caveat {
             self.caveat = caveat;
             if let Some(caveat) = caveat {
-                warn!("{caveat}");
+                self.telemetry.etcd_caveat(caveat);
             }
         }
     }
@@ -268,7 +268,7 @@ impl<R: Registry> Keeper<R> {
                 Action::Gained(shards) => self.tell(ShardEvent::Gained(shards)),
                 Action::Stop(shards) => self.tell(ShardEvent::Stop(shards)),
                 Action::Lost(shards) => self.tell(ShardEvent::Lost(shards)),
-                Action::Notice(notice) => log(&notice),
+                Action::Notice(notice) => report(&self.telemetry, &notice),
                 Action::Ended(reason) => {
                     self.has_ended = true;
                     self.tell(ShardEvent::Ended(reason));
@@ -291,32 +291,21 @@ impl<R: Registry> Keeper<R> {
     }
 }
 
-fn log(notice: &Notice) {
+fn report(telemetry: &Telemetry, notice: &Notice) {
     match notice {
-        Notice::Joined => info!("joined the cluster"),
-        Notice::Removed => {
-            warn!("another gateway has removed this one from the cluster; joining again")
-        }
-        Notice::StoreWentBack => {
-            warn!("etcd has gone back to an earlier state; joining the cluster again")
-        }
-        Notice::NameTaken => {
-            warn!("another gateway of this name is in the cluster; waiting for its end")
-        }
-        Notice::MemberJoined(member) => info!(member, "a gateway joined the cluster"),
-        Notice::MemberGone(member) => info!(member, "a gateway is no longer in the cluster"),
-        Notice::RoomsDiffer(shards) if shards.is_empty() => {
-            info!("all gateways have the same configuration of the rooms");
-        }
-        Notice::RoomsDiffer(shards) => log_differing(shards),
-        Notice::RemovesDead(member) => warn!(
-            member,
-            "a gateway gives no sign of life; removing it from the cluster"
-        ),
+        Notice::Joined => telemetry.cluster_joined(),
+        Notice::Removed => telemetry.removed_from_cluster(),
+        Notice::StoreWentBack => telemetry.etcd_went_back(),
+        Notice::NameTaken => telemetry.member_name_taken(),
+        Notice::MemberJoined(member) => telemetry.member_joined(member),
+        Notice::MemberGone(member) => telemetry.member_gone(member),
+        Notice::RoomsDiffer(shards) if shards.is_empty() => telemetry.rooms_agree(),
+        Notice::RoomsDiffer(shards) => report_differing(telemetry, shards),
+        Notice::RemovesDead(member) => telemetry.member_silent(member),
     }
 }
 
-fn log_differing(shards: &[DifferingShard]) {
+fn report_differing(telemetry: &Telemetry, shards: &[DifferingShard]) {
     let rooms: Vec<&str> = shards
         .iter()
         .flat_map(|differing| differing.rooms.iter().map(String::as_str))
@@ -325,11 +314,5 @@ fn log_differing(shards: &[DifferingShard]) {
         let alike = differing.members.iter().map(|names| names.join(", "));
         alike.collect::<Vec<_>>().join(" / ")
     });
-    warn!(
-        shards = shards.len(),
-        rooms = rooms.len(),
-        first_rooms = rooms[..rooms.len().min(NAMED_IN_LOG)].join(", "),
-        gateways = alike.unwrap_or_default(),
-        "the gateways have different configurations of rooms; these rooms stay with the gateway that has them"
-    );
+    telemetry.rooms_differ(shards.len(), &rooms, &alike.unwrap_or_default());
 }

@@ -29,10 +29,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::command::Submit;
+use crate::command::{Submission, Submit};
 use crate::config::LARGEST_MAX_PAYLOAD;
 use crate::net::ClientTls;
 use crate::state::StateStore;
@@ -41,7 +42,7 @@ use crate::telemetry::Telemetry;
 pub use connect::member_tls;
 pub use elsewhere::{RoomsElsewhere, Wanted, WantedRooms, tell_no_owner};
 pub use file::{FILE_ANSWER_HEADER, FILE_HEADER, FileAnswered};
-pub use frame::LARGEST_HEAD;
+pub use frame::{LARGEST_HEAD, LinkFrame, NoFrame};
 pub use holders::{ChangedRooms, Holder, Member, RoomHolders};
 pub use member_door::MemberDoor;
 pub use router::Router;
@@ -135,7 +136,7 @@ impl ClusterLinks {
             telemetry.clone(),
         );
         let dialer = Arc::new(Dialer::new(&settings));
-        let links = Links::new(dialer.clone());
+        let links = Links::new(dialer.clone(), telemetry.clone());
         let elsewhere = RoomsElsewhere::new(settings.name, holders.clone(), store, links.clone());
         let router = Router::new(rooms, holders.clone(), links.clone(), dialer, telemetry);
         links.deliver_to(elsewhere.clone(), router.clone());
@@ -151,6 +152,21 @@ impl ClusterLinks {
             links,
             tasks,
         }
+    }
+
+    /// Takes bytes as if they came over the link to this member, without a connection, after these commands were sent
+    /// over it: their numbers begin at 0. For the fuzz target `link_frame`.
+    ///
+    /// # Errors
+    /// As for a link: they are no frame, or one that only the other end receives.
+    pub fn receive_bytes(
+        &self,
+        member: Member,
+        sent: Vec<Submission>,
+        bytes: Bytes,
+    ) -> Result<(), NoFrame> {
+        self.links
+            .receive_bytes(&self.elsewhere, member, sent, bytes)
     }
 
     /// Every link by the name of the other member, and why it is not connected, if it is not.

@@ -56,10 +56,12 @@ impl Owner {
     /// Reads `gw-1@4711`.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, created) = text.rsplit_once('@')?;
-        Some(Self {
+        let owner = Self {
             name: name.to_owned(),
             created: created.parse().ok()?,
-        })
+        };
+        // One owner has one text: the library would take a sign and zeros at the start too.
+        (owner.to_string() == text).then_some(owner)
     }
 }
 
@@ -89,7 +91,7 @@ mod tests {
             created: 4711,
         };
         assert_eq!(Owner::parse(&owner.to_string()), Some(owner));
-        for wrong in ["", "gw-1", "gw-1@", "gw-1@x"] {
+        for wrong in ["", "gw-1", "gw-1@", "gw-1@x", "gw-1@+1", "gw-1@01"] {
             assert_eq!(Owner::parse(wrong), None, "{wrong}");
         }
     }

@@ -29,11 +29,14 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::members::{GainedShard, HeldShard};
+use super::fence::{Fence, ShardFence};
+use super::members::{GainedShard, HeldShard, Predecessor};
 use super::placement::shard_of;
-use super::registry::{Registry, RegistryError};
+use super::record::Owner;
+use super::registry::{Registry, RegistryError, TransactionReply};
 use crate::config::{RoomConfig, Secret};
 use crate::device::{KeptSessions, SessionStore, SharedSessions};
+use crate::telemetry::Telemetry;
 pub(super) use requests::SessionKeys;
 use requests::{StepEnd, StoreSeen, reading, take_over};
 use seal::Seal;
@@ -76,8 +79,8 @@ struct ReadOrder {
 }
 
 /// What rooms and the task share.
-#[derive(Default)]
 struct Shared {
+    telemetry: Arc<Telemetry>,
     texts: Mutex<SessionTexts>,
     /// Something is to be written.
     work: Notify,
@@ -106,8 +109,9 @@ impl ClusterSessions {
         registry: Arc<R>,
         prefix: &str,
         token: Secret,
+        telemetry: Arc<Telemetry>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared::new(telemetry));
         let keys = SessionKeys::new(prefix);
         let (reads, orders) = mpsc::unbounded_channel();
         let task = {
@@ -143,10 +147,7 @@ impl ClusterSessions {
             return;
         }
         if !matches!(timeout(READ_TIMEOUT, is_done).await, Ok(Ok(()))) {
-            tracing::warn!(
-                "etcd gives no sessions of the rooms that were taken over: they log in, and the sessions of the \
-                 gateway before may stay at the devices"
-            );
+            self.shared.telemetry.cluster_sessions_not_read();
         }
     }
 
@@ -197,6 +198,34 @@ impl ClusterSessions {
         self.shared.progressed();
     }
 
+    /// The store of a room whose shard this gateway has just gained, after this answer to the read of its sessions.
+    /// Without a task. For the fuzz target `etcd_answer`.
+    pub fn take_reply(
+        &self,
+        room: &Arc<str>,
+        config: &RoomConfig,
+        reply: &TransactionReply,
+    ) -> SessionStore {
+        let (shard, period) = (shard_of(room), 1);
+        let held = HeldShard { shard, period };
+        let gained = GainedShard {
+            held,
+            fence: ShardFence::new(&Fence::closed()),
+            predecessor: Predecessor::None,
+            owner: Owner {
+                name: String::new(),
+                created: 1,
+            },
+            revision: 1,
+        };
+        let keys = SessionKeys::new(&self.prefix);
+        let mut texts = self.shared.texts();
+        texts.gained(&[gained]);
+        take_over(&keys, &[held], reply, &mut texts);
+        drop(texts);
+        self.of(room, config)
+    }
+
     /// How many rooms have sessions that are not in the store yet.
     pub fn pending(&self) -> usize {
         self.shared.texts().pending()
@@ -204,6 +233,18 @@ impl ClusterSessions {
 }
 
 impl Shared {
+    fn new(telemetry: Arc<Telemetry>) -> Self {
+        Self {
+            telemetry,
+            texts: Mutex::default(),
+            work: Notify::default(),
+            hurry: Notify::default(),
+            hurried: AtomicUsize::default(),
+            progress: watch::Sender::default(),
+            has_warned: AtomicBool::default(),
+        }
+    }
+
     /// Each change is one call, so a panic elsewhere leaves nothing half done.
     fn texts(&self) -> MutexGuard<'_, SessionTexts> {
         self.texts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -232,9 +273,7 @@ impl Shared {
         if matches!(error, RegistryError::Refused(_))
             && !self.has_warned.swap(true, Ordering::Relaxed)
         {
-            tracing::warn!(
-                "sessions cannot be stored, so a gateway that ends leaves them at the devices: {error}"
-            );
+            self.telemetry.cluster_sessions_not_stored(error);
         }
     }
 }

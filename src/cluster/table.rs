@@ -97,7 +97,11 @@ impl Table {
             if text == NO_OWNER {
                 return Some(None);
             }
+            // The library would take a sign too.
             let at = u8::from_str_radix(text, 16).ok()?;
+            if text.starts_with('+') {
+                return None;
+            }
             (usize::from(at) < owners.len()).then_some(Some(at))
         };
         let shards: Option<Vec<Option<u8>>> = digits.chunks(2).map(entry).collect();
@@ -150,7 +154,12 @@ mod tests {
     #[test]
     fn what_is_no_table_is_not_read() {
         let good = Table::default().to_text();
+        let owned = good.replace("[]", "[\"gw-1@1\"]").replacen("--", "00", 1);
+        assert!(Table::parse(&owned).is_some());
         for wrong in [
+            &owned.replacen("00", "+0", 1),
+            &owned.replacen("00", "01", 1),
+            &owned.replacen("@1", "@+1", 1),
             "",
             "{}",
             &good.replace("[]", "[\"gw-1\"]"),

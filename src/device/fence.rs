@@ -34,7 +34,10 @@ pub enum FenceClosed {
     )]
     NoCluster,
     /// The room is not this gateway's, or not any more.
-    #[error("another gateway of the cluster has the room, so this one does not use the device")]
+    #[error(
+        "this gateway has not got the room any more, so it does not use the device: another gateway may have taken the \
+         room over"
+    )]
     NotOwner,
 }
 

@@ -18,6 +18,7 @@ use rustix::fs::OFlags;
 use url::Url;
 
 use crate::os_error;
+use crate::telemetry::Telemetry;
 
 /// How many bytes of the digest of device and user stand in the file's name: enough to tell the few
 /// apart that a room ever has.
@@ -41,12 +42,19 @@ pub struct SessionFile {
     /// The log says that the file cannot be used, and it could not since. A device can cause any number
     /// of log-ins.
     has_warned: Arc<AtomicBool>,
+    telemetry: Arc<Telemetry>,
 }
 
 impl SessionFile {
     /// The file of a room in this directory. It is named after device and user too, so that no
     /// session is sent to another device.
-    pub fn new(directory: &Path, room: &str, url: &Url, user: &str) -> Self {
+    pub fn new(
+        directory: &Path,
+        room: &str,
+        url: &Url,
+        user: &str,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
         let owner = format!("{url}\n{user}");
         let digest = digest(&SHA256, owner.as_bytes());
         let bytes = digest.as_ref().iter().take(OWNER_DIGEST_LENGTH);
@@ -54,6 +62,7 @@ impl SessionFile {
         Self {
             file: directory.join(format!("{room}-{owner}.{SESSION_FILE}")),
             has_warned: Arc::default(),
+            telemetry,
         }
     }
 
@@ -162,12 +171,8 @@ impl SessionFile {
         if self.has_warned.swap(true, Ordering::Relaxed) {
             return;
         }
-        tracing::warn!(
-            file = %self.file.display(),
-            "the session cannot be stored, so a gateway that is killed leaves it at the device: \
-             {}",
-            os_error::file_words(&self.file, error)
-        );
+        let why = os_error::file_words(&self.file, error);
+        self.telemetry.session_not_stored(&self.file, &why);
     }
 }
 
@@ -196,7 +201,7 @@ mod tests {
 
     fn store(directory: &Path, user: &str) -> SessionFile {
         let url = Url::parse("https://192.0.2.10").unwrap();
-        SessionFile::new(directory, "1", &url, user)
+        SessionFile::new(directory, "1", &url, user, Arc::default())
     }
 
     #[test]

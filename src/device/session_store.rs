@@ -105,7 +105,13 @@ mod tests {
     fn sessions_come_back() {
         let directory = tempfile::tempdir().unwrap();
         let url = Url::parse("https://192.0.2.10").unwrap();
-        let store = SessionStore::File(SessionFile::new(directory.path(), "1", &url, "admin"));
+        let store = SessionStore::File(SessionFile::new(
+            directory.path(),
+            "1",
+            &url,
+            "admin",
+            Arc::default(),
+        ));
         assert!(store.load().sessions.is_empty());
         store.store([session("a+/="), session("b")].iter());
         let loaded = store.load().sessions;

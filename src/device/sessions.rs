@@ -190,7 +190,7 @@ mod tests {
     fn a_session_without_a_readable_reply_is_only_released_after_a_kill() {
         let directory = tempfile::tempdir().unwrap();
         let url = Url::parse("https://192.0.2.1").unwrap();
-        let file = SessionFile::new(directory.path(), "1", &url, "admin");
+        let file = SessionFile::new(directory.path(), "1", &url, "admin", Arc::default());
         let store = || Some(SessionStore::File(file.clone()));
         let killed = Sessions::new(store());
         killed.set_current(session("whole", 1));

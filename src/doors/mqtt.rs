@@ -9,7 +9,7 @@
 //!  packets     ▼ bytes become packets                    subscriber  outbox, leftovers
 //!  connection  one loop: receives, sends, keeps alive, connects again
 //!              │ packets                                           │ items, when the window allows
-//!  receive     ▼ what a packet means                         send  ▼ which messages an item becomes
+//!  receive     ▼ what a packet means                         send  ▼ what message_maker makes of an item
 //!              │                                                   │ packet ids
 //!              ▼ submissions, refusals                    inflight ▼ kept until acknowledged
 //!            gateway                                             broker
@@ -26,7 +26,8 @@
 //! is a connection of its own, for `poly2mqtt clear`, `trial` what `check --connect` does. This is the only
 //! place that names an MQTT
 //! client library, and it uses the library's packets but not its loop:
-//! `docs/decisions/mqtt-packets.md` says why. Knows nothing of devices or rooms.
+//! `docs/decisions/mqtt-packets.md` says why. Knows nothing of devices; of rooms, only what is at
+//! the broker about them.
 
 mod backoff;
 mod connection;
@@ -38,6 +39,7 @@ mod leftovers;
 mod link;
 mod mark;
 mod message;
+mod message_maker;
 mod other_gateways;
 mod outgoing;
 mod pace;
@@ -70,7 +72,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::command::Submit;
-use crate::state::{DocumentLimits, Inbound, StateStore, StateValue, Subscriber};
+use crate::home_assistant::{DocumentLimits, Inbound};
+use crate::state::{StateStore, StateValue, Subscriber};
 use crate::telemetry::{Telemetry, broker_span};
 use crate::topics::GATEWAY_AVAILABILITY;
 use connection::Connection;
@@ -85,7 +88,7 @@ pub use message::ReplyAddress;
 pub use presence::{Presence, RemainingGateways};
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
-pub use shared::{RefusedRoom, RoomRole, SharedRooms, SharingRules};
+pub use shared::{RefusedRoom, RoomRole, SharedRooms, SharingRules, rewrite_gateway_message};
 pub use survey::{RetainedMessage, Survey};
 pub use trial::{BrokerRight, BrokerTrial, TrialTopics, try_broker};
 

@@ -21,7 +21,8 @@ use crate::doors::clients::{
     Clients, CloseReason, FrameFormat, FrameSink, FrameSource, Incoming, NewClient, OtherProtocol,
     close_client, plain, serve_client,
 };
-use crate::net::{Listener, Network, Peer, Stream};
+use crate::net::{Listener, Peer, Stream};
+use crate::network::Network;
 use crate::os_error;
 use crate::telemetry::{ClientRefusal, FloodKind};
 use lines::{LineSink, LineSource};

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::net::Network;
+use crate::network::Network;
 
 /// Secrets and addresses to remember: about 200 KB. Beyond it, the one that was used longest ago goes.
 const MAX_KNOWN: usize = 4096;

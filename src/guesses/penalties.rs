@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::net::Network;
+use crate::network::Network;
 
 /// Penalties to remember: about 1 MB.
 pub const MAX_PENALTIES: usize = 4096;

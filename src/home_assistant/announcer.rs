@@ -54,6 +54,8 @@ pub enum Action {
     Keep(String, KeptDocument),
     /// Clear the document of a device.
     Clear(String),
+    /// A person has deleted a device in Home Assistant: say so, and clear its document.
+    ClearDeleted(String),
     /// Publish all documents again.
     Repeat,
     /// Say what Home Assistant does not get because of the broker's limit, or that it gets everything
@@ -298,13 +300,9 @@ impl Announcer {
             // Home Assistant clears the document once for each entity.
             (Some(device), None) if device.deleted => None,
             (Some(device), None) => {
-                tracing::info!(
-                    id,
-                    "deleted in Home Assistant; it stays away until a restart"
-                );
                 device.deleted = true;
                 device.published = None;
-                Some(Action::Clear(id.to_owned()))
+                Some(Action::ClearDeleted(id.to_owned()))
             }
             // The room was removed while the gateway was not running.
             (None, Some(_)) if author == Author::ThisGateway => Some(Action::Clear(id.to_owned())),

@@ -1,40 +1,37 @@
 //! The task that publishes the documents.
 //!
-//! It reads the state store when a topic there has changed that a document depends on, receives
-//! what the broker sends about documents and Home Assistant's start, and puts documents into a
+//! It reads the state store when a topic there has changed that a document depends on (`changes`), receives
+//! what the broker sends about documents and Home Assistant's start (`inbound`), and puts documents into a
 //! store of their own, whose topics have no prefix. The announcer decides what to publish and
 //! when.
 
+mod changes;
+mod inbound;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use serde_json::Value;
-use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::announcer::{Action, Announcer, Author, Delays};
-use super::facts::{RoomFacts, can_change_document};
+use super::announcer::{Action, Announcer, Delays};
+use super::document_limits::DocumentLimits;
+use super::facts::RoomFacts;
 use super::hold::{Hold, LogIns};
+use super::inbound::Inbound;
 use super::kept::DocumentSource;
 use super::sharing::DocumentSharing;
-use super::{Namespace, cluster_document, gateway_document, is_document_of, member_document};
+use super::{Namespace, cluster_document, gateway_document, member_document};
 use crate::config::{RoomConfig, RoomId};
 use crate::sleep::sleep_until_some;
-use crate::state::{
-    Change, DocumentLimits, Inbound, Owner, RoomStatus, StateStore, StateValue, Subscriber,
-};
+use crate::state::{StateStore, StateValue, Subscriber};
 use crate::telemetry::Telemetry;
-use crate::topics;
+use changes::{ChangedRooms, Stretch};
 
 /// A burst of changes in a room is read once, this long after the first of them.
 const CHANGES_DELAY: Duration = Duration::from_millis(200);
-
-/// At most this many devices of old versions are counted: any client can publish documents.
-const COUNTED_DEVICES: usize = 4096;
 
 /// What connects the publisher with the rest of the gateway.
 #[derive(Debug)]
@@ -112,66 +109,6 @@ impl Publisher {
     /// unavailable.
     pub fn stop(self) {
         self.task.abort();
-    }
-}
-
-/// The rooms with a change that their document can depend on.
-#[derive(Debug, Default)]
-struct ChangedRooms {
-    rooms: Mutex<BTreeSet<String>>,
-    changed: Notify,
-}
-
-impl ChangedRooms {
-    fn insert(&self, room: &str) {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        rooms.insert(room.to_owned());
-        self.changed.notify_one();
-    }
-
-    fn take(&self) -> BTreeSet<String> {
-        std::mem::take(&mut *self.rooms.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Subscriber for ChangedRooms {
-    fn state_changed(&self, topic: &Arc<str>, change: Change) {
-        let Some((room, state)) = topics::split_room(topic) else {
-            return;
-        };
-        if can_change_document(state, change) {
-            self.insert(room);
-        }
-    }
-
-    fn event(&self, _: &Arc<str>, _: &Bytes) {}
-
-    fn room_changed(&self, room: &str, status: Option<RoomStatus>) {
-        if status.is_some_and(|status| status.complete) {
-            self.insert(room);
-        }
-    }
-}
-
-/// A stretch of work on thousands of rooms, which others of the same thread must not have to wait for.
-struct Stretch(Instant);
-
-/// The longest one. A document takes a millisecond.
-const LONGEST_STRETCH: Duration = Duration::from_millis(2);
-
-impl Default for Stretch {
-    fn default() -> Self {
-        Self(Instant::now())
-    }
-}
-
-impl Stretch {
-    /// Lets others run, if it has been long enough.
-    async fn pause(&mut self) {
-        if self.0.elapsed() >= LONGEST_STRETCH {
-            yield_now().await;
-            self.0 = Instant::now();
-        }
     }
 }
 
@@ -402,91 +339,6 @@ impl Task {
         self.announcer.due(Instant::now(), document)
     }
 
-    async fn receive(&mut self, message: &Inbound) {
-        if message.topic == self.status_topic {
-            if message.payload == "online" {
-                let chance = RandomState::new().hash_one(0) % 1000;
-                self.announcer
-                    .home_assistant_started(Instant::now(), chance as f64 / 1000.0);
-            }
-            return;
-        }
-        let Some(device) = self.namespace.device(&message.topic) else {
-            return;
-        };
-        if self.links.sharing.is_some() {
-            if !self.announcer.knows(device) {
-                // It may have come a moment ago.
-                self.take_sharing().await;
-            }
-            if !self.announcer.knows(device) {
-                return;
-            }
-        }
-        let document: Option<Value> = match message.payload.is_empty() {
-            true => None,
-            false => Some(serde_json::from_slice(&message.payload).unwrap_or_default()),
-        };
-        let author = match (message.owner, &document) {
-            (Owner::AnotherGateway, _) => Author::AnotherGateway,
-            (Owner::ThisGateway, Some(document)) if self.is_below_own_prefix(document) => {
-                Author::ThisGateway
-            }
-            _ => Author::Unknown,
-        };
-        self.leftovers.remove(device);
-        let is_unmarked = |document: &Value| {
-            message.owner == Owner::Unknown && self.is_below_own_prefix(document)
-        };
-        let is_news = !self.known.contains_key(device)
-            && !*self.links.may_clear.borrow()
-            && self.unmarked.len() < COUNTED_DEVICES;
-        if is_news && document.as_ref().is_some_and(is_unmarked) {
-            self.unmarked.insert(device.to_owned());
-        }
-        let now = Instant::now();
-        let action = self.announcer.received(device, document, author, now);
-        match action {
-            Some(Action::Clear(device)) if author == Author::ThisGateway => {
-                self.leftovers.insert(device);
-            }
-            Some(action) => self.perform(action),
-            None => {}
-        }
-    }
-
-    fn has_leftovers(&self) -> bool {
-        !self.leftovers.is_empty() || !self.unmarked.is_empty()
-    }
-
-    /// Clears the documents of devices that an earlier run had and this one does not have, and tells
-    /// of those that nobody has marked.
-    fn clear_leftovers(&mut self) {
-        self.unmarked.remove(&self.namespace.gateway());
-        let unmarked = std::mem::take(&mut self.unmarked);
-        if !unmarked.is_empty() {
-            tracing::info!(
-                devices = unmarked.len(),
-                "the broker holds documents for Home Assistant of rooms that are not configured, left \
-                 by an old version; `poly2mqtt clear --unmarked` lists and clears them"
-            );
-        }
-        for device in std::mem::take(&mut self.leftovers) {
-            if !self.known.contains_key(&device) {
-                self.perform(Action::Clear(device));
-            }
-        }
-    }
-
-    /// Whether the document names this gateway's availability. With another prefix before it, it is
-    /// of another gateway whose ids only begin alike.
-    fn is_below_own_prefix(&self, document: &Value) -> bool {
-        is_document_of(
-            document,
-            &self.namespace.topic(topics::GATEWAY_AVAILABILITY),
-        )
-    }
-
     fn perform(&self, action: Action) {
         let store = &self.links.documents;
         match action {
@@ -506,6 +358,10 @@ impl Task {
                 // The broker may hold one of an earlier run, which the store does not know.
                 let topic = self.namespace.config_topic(&id);
                 store.clear_everywhere(&topic);
+            }
+            Action::ClearDeleted(id) => {
+                self.links.telemetry.device_deleted(&id);
+                self.perform(Action::Clear(id));
             }
             Action::Repeat => store.repeat(),
             Action::Report(left_out) => self.links.telemetry.documents_cut(

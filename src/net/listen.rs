@@ -1,25 +1,26 @@
 //! Accepting connections: bounded, with TLS where it is configured, until told to stop.
 //!
 //! Connections are accepted at once, always: where all places are taken, another one gives way
-//! (`places`). Knows none of the protocols above it.
+//! (`places`). Knows none of the protocols above it; the name of the door is for the log.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::Stream;
 use super::guarded::Guarded;
 use super::listen_error::ListenSetting;
 use super::places::{Place, Places};
 use super::tls_server::ServerTls;
-use super::{Network, Stream};
 use crate::command::DoorKind;
+use crate::network::Network;
 use crate::os_error;
 use crate::telemetry::{ClientRefusal, FloodKind, Telemetry};
 
@@ -34,9 +35,6 @@ const SOCKET_BUFFER_BYTES: usize = 256 << 10;
 /// Accepting fails while the process has too many open files. It is tried again after this, so that
 /// the loop does not spin.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
-
-/// How often it is said at most that connections cannot be accepted.
-const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Connections that the system keeps until they are accepted. Beyond it the system drops a client's first
 /// packet, and the client tries again after 1, 3, 7 and 15 s. 4096 is the most that Linux permits by default.
@@ -57,7 +55,7 @@ pub struct Listener {
     pub write_timeout: Duration,
     /// The door above, for the log.
     pub door: DoorKind,
-    /// Counts connections that are closed because all places are taken.
+    /// Counts connections that are closed because all places are taken, or that cannot be accepted.
     pub telemetry: Arc<Telemetry>,
 }
 
@@ -82,7 +80,7 @@ impl Listener {
         loop {
             let (socket, addr) = tokio::select! {
                 () = stop.cancelled() => return,
-                accepted = accept(&self.socket) => accepted,
+                accepted = accept(&self.socket, &self.telemetry) => accepted,
             };
             let gave_way = |network| self.closed(FloodKind::GaveWay, network);
             let Ok(place) = places.take(addr.ip(), gave_way).await else {
@@ -125,45 +123,8 @@ impl Listener {
     }
 }
 
-/// Of all listening sockets together: what they lack, mostly files, the whole program lacks.
-static ACCEPT_WARNING: Mutex<AcceptWarning> = Mutex::new(AcceptWarning::new());
-
-/// Says at most once a minute that connections cannot be accepted, and how often that was not said: between
-/// two failures some may be accepted.
-#[derive(Debug)]
-struct AcceptWarning {
-    said: Option<Instant>,
-    unsaid: u64,
-}
-
-impl AcceptWarning {
-    const fn new() -> Self {
-        Self {
-            said: None,
-            unsaid: 0,
-        }
-    }
-
-    /// Another failure: how many were not said before, if it is to be said now.
-    fn failed(&mut self, now: Instant) -> Option<u64> {
-        if self
-            .said
-            .is_some_and(|said| now < said + ACCEPT_WARNING_INTERVAL)
-        {
-            self.unsaid += 1;
-            return None;
-        }
-        self.said = Some(now);
-        Some(std::mem::take(&mut self.unsaid))
-    }
-}
-
-fn lock(warning: &Mutex<AcceptWarning>) -> MutexGuard<'_, AcceptWarning> {
-    warning.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The next connection, however long that takes.
-pub async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
+pub async fn accept(socket: &TcpListener, telemetry: &Telemetry) -> (TcpStream, SocketAddr) {
     loop {
         match socket.accept().await {
             Ok((stream, peer)) => {
@@ -171,14 +132,8 @@ pub async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
                 return (stream, peer);
             }
             Err(error) => {
-                let warning = lock(&ACCEPT_WARNING).failed(Instant::now());
-                if let Some(unsaid) = warning {
-                    let reason = os_error::words(&error);
-                    let address = socket.local_addr().ok().map(tracing::field::display);
-                    let repeats = (unsaid > 0).then_some(unsaid);
-                    let text = "connections cannot be accepted for now";
-                    tracing::warn!(address, reason, repeats, "{text}");
-                }
+                let address = socket.local_addr().ok();
+                telemetry.connection_not_accepted(address, &os_error::words(&error));
                 sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
@@ -226,27 +181,4 @@ pub fn try_bind(at: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(at)?;
     socket.listen(ACCEPT_QUEUE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_are_said_once_a_minute_and_counted() {
-        let (mut warning, start) = (AcceptWarning::new(), Instant::now());
-        let after = |seconds| start + Duration::from_secs(seconds);
-        for (seconds, wanted) in [
-            (0, Some(0)),
-            (1, None),
-            (30, None),
-            (59, None),
-            (60, Some(3)),
-            (61, None),
-            (200, Some(1)),
-            (400, Some(0)),
-        ] {
-            assert_eq!(warning.failed(after(seconds)), wanted, "{seconds}");
-        }
-    }
 }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::Network;
+use crate::network::Network;
 use crowd::Crowd;
 
 /// Of eight places one address gets seven at most: a reverse proxy needs most of them, and a flood

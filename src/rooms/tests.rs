@@ -2,8 +2,12 @@
 
 use std::sync::mpsc;
 
+use bytes::Bytes;
+
 use super::*;
-use crate::command::{Authority, Transfer};
+use crate::command::{
+    Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
+};
 
 const CONFIG: &str = "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://127.0.0.1:1\"\n\
                       password = \"456\"\ncertificate = \"insecure\"\n";

@@ -5,18 +5,27 @@
 //! because the JSON form of the log does not show the explicit parent of a line.
 //!
 //! `reads`: polls, requests to devices (commands and rooms are in `room_events`). `clients`: clients of all doors. `broker`: the connection to the MQTT
-//! broker. `messages`: single messages to and from it. `cluster`: several gateways that share their rooms.
+//! broker. `messages`: single messages to and from it. `home_assistant`: its devices. `rooms`: checks of the room. `sessions`: sessions
+//! that are kept. `accepting`: connections that cannot be accepted. `cluster`: several gateways that share their rooms, and
+//! `members`: which these are, and the links between them.
 
+mod accepting;
 mod broker;
 mod clients;
 mod cluster;
+mod home_assistant;
+mod members;
 mod messages;
 mod reads;
+mod rooms;
+mod sessions;
 
+pub(super) use accepting::AcceptWarning;
 pub use clients::ClientRefusal;
 pub use cluster::{EtcdOutcome, ShardChange};
 pub use reads::PollOutcome;
 pub(super) use reads::StatusClass;
+pub(super) use rooms::CheckOutcome;
 
 use time::OffsetDateTime;
 
@@ -25,6 +34,9 @@ use super::Telemetry;
 pub(super) const ROOMS: &str = "poly2mqtt::rooms";
 pub(super) const DOORS: &str = "poly2mqtt::doors";
 pub(super) const MQTT: &str = "poly2mqtt::doors::mqtt";
+const CLUSTER: &str = "poly2mqtt::cluster";
+const DEVICE: &str = "poly2mqtt::device";
+const NET: &str = "poly2mqtt::net";
 
 /// The gateway's own certificates.
 impl Telemetry {

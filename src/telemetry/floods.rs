@@ -15,7 +15,7 @@ use super::Telemetry;
 use super::events::DOORS;
 use super::shortened::{LONGEST_TEXT, shortened};
 use crate::command::DoorKind;
-use crate::net::Network;
+use crate::network::Network;
 
 pub use subject::FloodKind;
 pub(super) use subject::{MessageProblem, Subject};

@@ -18,7 +18,7 @@ use prometheus_client::registry::{Metric, Registry};
 use time::OffsetDateTime;
 
 use super::Sample;
-use super::events::{PollOutcome, StatusClass};
+use super::events::{CheckOutcome, PollOutcome, StatusClass};
 use super::lost_log_lines;
 use crate::command::DoorKind;
 use cluster::ClusterMetrics;
@@ -49,7 +49,10 @@ pub struct Metrics {
     pub poll_late: Histogram,
     /// By [`StatusClass`].
     device_requests: [Counter; StatusClass::ALL.len()],
+    /// By [`CheckOutcome`].
+    room_checks: [Counter; CheckOutcome::ALL.len()],
     clients: Family<Labels<1>, Gauge>,
+    pub accept_failures: Counter,
     refused_clients: Counters<1>,
     guesses: Counters<1>,
     dropped_events: Counters<1>,
@@ -109,7 +112,18 @@ impl Default for Metrics {
                 "Requests to devices by status",
                 StatusClass::ALL.map(|class| ("status", class.label())),
             ),
+            room_checks: add_all(
+                all,
+                "room_checks",
+                "Checks of rooms by outcome",
+                CheckOutcome::ALL.map(|outcome| ("outcome", outcome.label())),
+            ),
             clients: add(all, "clients", "Clients that are connected"),
+            accept_failures: add(
+                all,
+                "accept_failures",
+                "Connections that could not be accepted",
+            ),
             refused_clients: add(all, "refused_clients", "Clients turned away"),
             guesses: add(
                 all,
@@ -190,6 +204,10 @@ impl Metrics {
 
     pub fn device_request(&self, class: StatusClass) {
         self.device_requests[class as usize].inc();
+    }
+
+    pub fn room_check(&self, outcome: CheckOutcome) {
+        self.room_checks[outcome as usize].inc();
     }
 
     /// How many clients of a door are connected.

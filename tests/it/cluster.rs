@@ -38,7 +38,11 @@ impl Member {
             rooms: Default::default(),
             since: 0,
         };
-        let (cluster, mut events, task) = join(Arc::new(Etcd::new(settings).unwrap()), identity);
+        let (cluster, mut events, task) = join(
+            Arc::new(Etcd::new(settings).unwrap()),
+            identity,
+            Arc::default(),
+        );
         let fences: Arc<Mutex<HashMap<Shard, ShardFence>>> = Arc::default();
         let (held, handle) = (fences.clone(), cluster.clone());
         tokio::spawn(async move {

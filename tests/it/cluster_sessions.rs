@@ -86,9 +86,13 @@ impl Gateway {
             rooms: poly2mqtt::cluster::RoomDigests::default(),
             since: 0,
         };
-        let (cluster, mut events, keeper) = join(etcd_client(store), identity);
-        let (sessions, task) =
-            ClusterSessions::start(etcd_client(store), PREFIX, Secret::new(TOKEN));
+        let (cluster, mut events, keeper) = join(etcd_client(store), identity, Arc::default());
+        let (sessions, task) = ClusterSessions::start(
+            etcd_client(store),
+            PREFIX,
+            Secret::new(TOKEN),
+            Arc::default(),
+        );
         let tasks = vec![tokio::spawn(keeper), tokio::spawn(task)];
         let mut all = Vec::new();
         while all.len() < usize::from(SHARDS) {

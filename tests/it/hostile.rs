@@ -15,8 +15,11 @@ mod device_http;
 mod device_server;
 mod discovery;
 mod environment;
+mod etcd_answer;
 mod frame;
+mod gateway_message;
 mod http_request;
+mod link_frame;
 mod payload;
 mod session_file;
 mod topic;
@@ -148,6 +151,9 @@ hostile! {
     discovery: the_seeds_of_discovery_documents, any_discovery_document;
     broker_packets: the_seeds_of_broker_packets, any_broker_packet;
     certificate: the_seeds_of_certificate_contents, any_certificate_content;
+    link_frame: the_seeds_of_link_frames, any_link_frame;
+    etcd_answer: the_seeds_of_etcd_answers, any_etcd_answer;
+    gateway_message: the_seeds_of_gateway_messages, any_gateway_message;
 }
 
 // Fewer cases, because each opens a TLS connection.

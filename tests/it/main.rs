@@ -13,6 +13,7 @@ mod broker_limits;
 mod broker_rights;
 mod broker_tls;
 mod browser;
+mod browser_console;
 mod browser_cross_site;
 mod browser_gateways;
 mod browser_pages;

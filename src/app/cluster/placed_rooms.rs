@@ -1,7 +1,10 @@
-//! Whose each configured room is: the answers for rooms, links and the MQTT door.
+//! Whose each configured room is.
 //!
-//! Owns what this gateway has of each shard and the newest look at the cluster. Answers under a short lock, and calls
-//! nothing. Changes come from the [`follower`](super::follower) alone, but for the configuration's.
+//! Owns what this gateway has of each shard and the newest look at the cluster. `answers` holds the answers for rooms, links
+//! and the MQTT door. Answers under a short lock, and calls nothing. Changes come from the
+//! [`follower`](super::follower) alone, but for the configuration's.
+
+mod answers;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -10,21 +13,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::cluster::link::{ChangedRooms, Holder, Member, RoomHolders};
+use crate::cluster::link::Member;
 use crate::cluster::{
-    BootInstant, Cluster, ClusterSessions, ClusterState, ClusterView, Fence, HeldShard, MemberView,
-    SHARDS, Shard, ShardFence, ShardRooms, shard_of,
+    Cluster, ClusterSessions, ClusterView, Fence, HeldShard, MemberView, SHARDS, Shard, ShardFence,
+    ShardRooms, shard_of,
 };
-use crate::config::{Config, RoomConfig};
-use crate::device::{self, DeviceFence, FenceClosed, SessionStore};
-use crate::doors::mqtt::SharingRules;
-use crate::rooms::RoomSharing;
+use crate::config::Config;
 
-/// What is said of a room that no live gateway has.
-pub const NO_OWNER: &str = "no gateway that runs has the room";
-/// What a gateway says of it that cannot know.
-const NO_OWNER_KNOWN: &str = "no gateway that runs has the room, as far as this one knows: it has no contact with \
-                              the cluster's etcd";
+pub use answers::NO_OWNER;
 
 /// A shard without an owner for so long is in nobody's hands: a take-over takes 3.5 s at most, a move half a second. Until
 /// then it is on its way.
@@ -262,7 +258,11 @@ impl PlacedRooms {
                     (&before.name, &before.advertise) == (&now.name, &now.advertise)
                 }
                 // Why nobody has it may have changed.
-                (None, None) => old.state == view.state && old.problem == view.problem,
+                (None, None) => {
+                    old.state == view.state
+                        && old.heir(*shard).is_some() == view.heir(*shard).is_some()
+                        && old.has_successor() == view.has_successor()
+                }
                 _ => false,
             };
             let changed: Vec<Shard> = Shard::all().filter(|shard| !is_same(shard)).collect();
@@ -406,157 +406,5 @@ impl PlacedRooms {
     /// What this gateway has of a shard, if anything.
     pub fn phase(&self, shard: Shard) -> Option<Phase> {
         self.read().here.get(&shard).map(|here| here.phase)
-    }
-}
-
-impl State {
-    fn holder(&self, me: &str, room: &str) -> Holder {
-        let Some(configured) = self.rooms.get(room) else {
-            return Holder::NotShared;
-        };
-        if let Some(here) = self.here.get(&configured.shard) {
-            return match here.phase {
-                Phase::Running => Holder::Me,
-                Phase::Starting | Phase::Stopping => Holder::Moving,
-            };
-        }
-        let view = &self.seen.view;
-        let place = view.owners.get(configured.shard.index()).copied().flatten();
-        let Some(place) = place.map(usize::from) else {
-            return self.without_owner(configured.shard);
-        };
-        match self.seen.members.get(place) {
-            // It was this gateway's, and the table does not say otherwise yet.
-            Some(Some(member)) if *member.name == *me => Holder::Moving,
-            Some(Some(member)) => Holder::Member(member.clone()),
-            _ => Holder::Nobody("the address that its gateway advertises is no URL".into()),
-        }
-    }
-
-    fn is_long_unowned(&self, shard: Shard) -> bool {
-        self.unowned[shard.index()].is_some_and(|unowned| unowned.is_long)
-    }
-
-    /// Between two owners a room is on its way. A gateway without contact does not see where it goes. Clients read why
-    /// that is so, also those who may use one room only: the log says more.
-    fn without_owner(&self, shard: Shard) -> Holder {
-        let view = &self.seen.view;
-        let is_awaited = match view.state {
-            ClusterState::Ok => view.heir(shard).is_some(),
-            ClusterState::Leaving => view.has_successor(),
-            ClusterState::NoCluster | ClusterState::Joining | ClusterState::Ended => false,
-        };
-        match view.state {
-            _ if is_awaited && !self.is_long_unowned(shard) => Holder::Moving,
-            ClusterState::Ok | ClusterState::Leaving => Holder::Nobody(NO_OWNER.into()),
-            ClusterState::NoCluster | ClusterState::Joining | ClusterState::Ended => {
-                Holder::Nobody(NO_OWNER_KNOWN.into())
-            }
-        }
-    }
-}
-
-impl RoomHolders for PlacedRooms {
-    fn holder(&self, room: &str) -> Holder {
-        self.read().holder(&self.name, room)
-    }
-
-    fn changed_since(&self, look: u64) -> ChangedRooms {
-        let state = self.read();
-        let changes = &state.changes;
-        let are_all = look < changes.of_configuration.max(1);
-        let rooms = match are_all {
-            true => state.rooms.keys().cloned().collect(),
-            false => {
-                let changed = Shard::all().filter(|shard| changes.of_shards[shard.index()] > look);
-                let rooms = changed.filter_map(|shard| state.by_shard.get(&shard));
-                rooms.flatten().cloned().collect()
-            }
-        };
-        ChangedRooms {
-            look: changes.count,
-            rooms,
-            are_all,
-        }
-    }
-
-    fn members(&self) -> Vec<Member> {
-        let state = self.read();
-        let members = state.seen.members.iter().flatten();
-        members
-            .filter(|member| member.name != self.name)
-            .cloned()
-            .collect()
-    }
-
-    fn changed(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-}
-
-impl RoomSharing for PlacedRooms {
-    fn owns(&self, room: &str) -> bool {
-        let state = self.read();
-        let shard = state.rooms.get(room).map(|room| room.shard);
-        let here = shard.and_then(|shard| state.here.get(&shard));
-        here.is_some_and(|here| here.phase != Phase::Stopping)
-    }
-
-    fn fence(&self, room: &Arc<str>) -> DeviceFence {
-        let state = self.read();
-        let shard = state.rooms.get(room).map(|room| room.shard);
-        match shard.and_then(|shard| state.here.get(&shard)) {
-            Some(here) => DeviceFence::new(Arc::new(here.fence.clone())),
-            None => DeviceFence::new(Arc::new(NotHere)),
-        }
-    }
-
-    fn sessions(&self, room: &Arc<str>, config: &RoomConfig) -> SessionStore {
-        self.sessions.of(room, config)
-    }
-}
-
-impl SharingRules for PlacedRooms {
-    fn may_act(&self) -> bool {
-        self.read().fence.may_begin(BootInstant::now())
-    }
-
-    fn max_command_age(&self, room: &str) -> Duration {
-        let state = self.read();
-        state
-            .rooms
-            .get(room)
-            .map_or(Duration::ZERO, |room| room.max_command_age)
-    }
-
-    /// Another gateway's configuration may have rooms that this one's has not.
-    fn is_configured(&self, room: &str) -> bool {
-        let state = self.read();
-        let members = &state.seen.view.members;
-        let first = members.first().map(|first| &first.rooms);
-        let do_differ = members
-            .iter()
-            .any(|member| member.rooms.is_empty() || Some(&member.rooms) != first);
-        do_differ || state.rooms.contains_key(room)
-    }
-
-    fn configured(&self) -> Vec<Arc<str>> {
-        self.read().rooms.keys().cloned().collect()
-    }
-}
-
-impl device::Fence for ShardFence {
-    fn check(&self) -> Result<(), FenceClosed> {
-        self.check_at(BootInstant::now())
-    }
-}
-
-/// The fence of a room that this gateway does not have.
-#[derive(Debug)]
-struct NotHere;
-
-impl device::Fence for NotHere {
-    fn check(&self) -> Result<(), FenceClosed> {
-        Err(FenceClosed::NotOwner)
     }
 }

@@ -14,8 +14,8 @@ use serde::Deserialize;
 
 use crate::cli::rooms;
 use crate::config::HttpConfig;
-use crate::net::{ServerWords, Trust, client_config, root_cause::root_cause};
-use crate::os_error;
+use crate::net::{ServerWords, Trust, client_config};
+use crate::os_error::{self, root_cause};
 
 /// How long the gateway may take to answer. It answers at once unless it hangs; container runtimes give a health
 /// check 30 s.

@@ -9,7 +9,7 @@ use super::{CliError, heartbeats};
 use crate::app::{broker_settings, etcd_settings};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::output::print;
-use crate::cluster::{ClusterSurvey, Etcd, forget_member, forget_rooms};
+use crate::cluster::{ClusterSurvey, Etcd, RoomDigests, forget_member, forget_rooms};
 use crate::config::{ClusterConfig, Config};
 use crate::doors::mqtt::Survey;
 use crate::topics::{Prefix, gateway_topic};
@@ -120,7 +120,7 @@ async fn forget_sessions(
     survey: &ClusterSurvey,
     silent: &[String],
 ) -> Result<(), CliError> {
-    let digest = config.room_digests().shards().digest();
+    let digest = RoomDigests::new(config.room_digests()).shards().digest();
     let has_others = |member: &&crate::cluster::SurveyedMember| {
         member
             .record

@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::cluster::registry::RegistryError;
+use crate::visible::is_invisible;
 
 /// How much of what etcd says is shown.
 const LONGEST_MESSAGE: usize = 120;
@@ -70,8 +71,14 @@ pub fn login_refusal(status: StatusCode, body: &Value) -> RegistryError {
 pub fn message_of(body: &Value) -> String {
     let message = body.get("message").or_else(|| body.get("error"));
     let message = message.and_then(Value::as_str).unwrap_or("no message");
-    let visible = message.chars().filter(|c| !c.is_control());
-    visible.take(LONGEST_MESSAGE).collect()
+    shown(message, LONGEST_MESSAGE)
+}
+
+/// The first characters of a text of etcd, without those that cannot be seen: a mark of writing direction would turn
+/// the rest of a log line round.
+pub fn shown(text: &str, longest: usize) -> String {
+    let visible = text.chars().filter(|c| !is_invisible(*c));
+    visible.take(longest).collect()
 }
 
 #[cfg(test)]
@@ -123,6 +130,14 @@ mod tests {
                 "{body}: {refusal:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_etcd_says_is_shown_without_what_cannot_be_seen() {
+        let message = "no\n \u{202e}space\u{200b}\u{2028} on \u{feff}é";
+        assert_eq!(message_of(&json!({"message": message})), "no space on é");
+        let long = "x".repeat(1000);
+        assert_eq!(message_of(&json!({"error": long})).len(), LONGEST_MESSAGE);
     }
 
     #[test]

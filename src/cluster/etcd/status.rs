@@ -6,9 +6,12 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::refusal::{Refusal, refusal};
-use super::{CALL_TIMEOUT, Etcd, to_json};
+use super::refusal::{Refusal, refusal, shown};
+use super::{CALL_TIMEOUT, Etcd, takes_no_token, to_json};
 use crate::cluster::registry::RegistryError;
+
+/// How much of one of its texts is shown.
+const LONGEST_TEXT: usize = 80;
 
 /// A member of etcd, as it answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,17 +45,9 @@ impl Etcd {
             Err(Refusal::Token) => {
                 let deadline = Instant::now() + CALL_TIMEOUT;
                 self.log_in(self.token().as_ref(), deadline).await?;
-                self.try_status().await.map_err(|refusal| match refusal {
-                    Refusal::Token => {
-                        RegistryError::Refused("etcd takes no token that it has just given".into())
-                    }
-                    Refusal::Rights => may_not_ask(),
-                    Refusal::Final(error) => error,
-                })
+                self.try_status().await.map_err(refused)
             }
-            Err(Refusal::Rights) => Err(may_not_ask()),
-            Err(Refusal::Final(error)) => Err(error),
-            Ok(status) => Ok(status),
+            status => status.map_err(refused),
         }
     }
 
@@ -70,20 +65,30 @@ impl Etcd {
         let (code, answer) = posted
             .unwrap_or_else(|_| Err(late()))
             .map_err(Refusal::Final)?;
-        if code != StatusCode::OK {
-            return Err(refusal(code, &answer));
-        }
-        read(&answer, started.elapsed()).ok_or_else(|| {
-            Refusal::Final(RegistryError::Refused(
-                "what answers is not etcd 3.4 or later".into(),
-            ))
-        })
+        status_in(code, &answer, started.elapsed())
     }
 }
 
-/// Some versions answer this call only to root. The member is there all the same.
-fn may_not_ask() -> RegistryError {
-    RegistryError::Refused("etcd does not tell this user how it is".into())
+/// The status in etcd's answer to this question.
+pub fn status_in(code: StatusCode, answer: &[u8], took: Duration) -> Result<EtcdStatus, Refusal> {
+    if code != StatusCode::OK {
+        return Err(refusal(code, answer));
+    }
+    read(answer, took).ok_or_else(|| {
+        Refusal::Final(RegistryError::Refused(
+            "what answers is not etcd 3.4 or later".into(),
+        ))
+    })
+}
+
+/// What the caller is told of a refusal after a log-in.
+pub fn refused(refusal: Refusal) -> RegistryError {
+    match refusal {
+        Refusal::Token => takes_no_token(),
+        // Some versions answer this call only to root. The member is there all the same.
+        Refusal::Rights => RegistryError::Refused("etcd does not tell this user how it is".into()),
+        Refusal::Final(error) => error,
+    }
 }
 
 fn read(answer: &[u8], took: Duration) -> Option<EtcdStatus> {
@@ -92,7 +97,7 @@ fn read(answer: &[u8], took: Duration) -> Option<EtcdStatus> {
     let leader = number(&answer, "leader");
     let errors = answer.get("errors").and_then(Value::as_array);
     let errors = errors.into_iter().flatten().filter_map(Value::as_str);
-    let shown = |text: &str| text.chars().filter(|c| !c.is_control()).take(80).collect();
+    let shown = |text: &str| shown(text, LONGEST_TEXT);
     Some(EtcdStatus {
         version: shown(answer.get("version")?.as_str()?),
         cluster: number(header, "cluster_id"),
@@ -131,6 +136,9 @@ mod tests {
         let status = read(other.as_bytes(), Duration::ZERO).unwrap();
         assert!(!status.is_leader && status.has_leader);
         assert_eq!(status.errors, ["NOSPACE"]);
+        let odd = text.replace("3.4.23", "3.4\u{202e}.23\u{2028}");
+        let status = read(odd.as_bytes(), Duration::ZERO).unwrap();
+        assert_eq!(status.version, "3.4.23");
         let none = text.replace(r#""leader":"7","#, "");
         assert!(!read(none.as_bytes(), Duration::ZERO).unwrap().has_leader);
         for wrong in ["", "{}", "[]", r#"{"header":{}}"#] {

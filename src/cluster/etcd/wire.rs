@@ -114,6 +114,8 @@ fn entry(entry: &Value) -> Option<Entry> {
 
 fn number(object: &Value, field: &str) -> Option<u64> {
     match object.get(field)? {
+        // The library would take a sign too.
+        Value::String(text) if text.starts_with('+') => None,
         Value::String(text) => text.parse().ok(),
         other => other.as_u64(),
     }
@@ -194,6 +196,8 @@ mod tests {
             String::new(),
             "{}".into(),
             format!("{{{header}}}"),
+            format!(r#"{{{header},"responses":[{range},{range},{none}]}}"#)
+                .replace(r#""revision":"2""#, r#""revision":"+2""#),
             format!(r#"{{{header},"succeeded":true,"responses":[{put},{range},{range}]}}"#),
             format!(r#"{{{header},"responses":[{put},{range},{none}]}}"#),
         ] {

@@ -185,6 +185,7 @@ fn refusal(error: &Error) -> String {
             401 => "it has another cluster.token".into(),
             404 => "what answers there is no gateway of a cluster".into(),
             409 => "it has another version, which speaks differently".into(),
+            429 => "it has too many clients, or was shown too many wrong tokens".into(),
             status => format!("it refuses the link with HTTP {status}"),
         },
         Error::Protocol(ProtocolError::HandshakeIncomplete) => "it closed the connection".into(),

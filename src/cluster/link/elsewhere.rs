@@ -122,7 +122,7 @@ impl RoomsElsewhere {
     }
 
     /// Takes over who has which room, of those that may have changed hands.
-    fn refresh(&self) {
+    pub(super) fn refresh(&self) {
         let look = self.lock().look;
         let changed = self.holders.changed_since(look);
         self.lock().look = changed.look;

@@ -16,11 +16,14 @@ use tokio_tungstenite::tungstenite::Message;
 use super::connect::Dialer;
 use super::elsewhere::RoomsElsewhere;
 use super::frame::{FrameHead, LinkFrame, NoFrame};
+use super::passed::Passed;
 use super::peer::{Ended, Link};
 use super::router::Router;
 use super::{LONGEST_SILENCE, Member, PING_INTERVAL, RoomHolders};
+use crate::command::Submission;
 use crate::net::{Stream, turn};
 use crate::state::StateValue;
+use crate::telemetry::Telemetry;
 
 /// The delay before a link is connected again, after the first failure.
 const FIRST_RECONNECT_DELAY: Duration = Duration::from_millis(50);
@@ -44,6 +47,7 @@ struct Receivers {
 #[derive(Debug)]
 pub struct Links {
     dialer: Arc<Dialer>,
+    telemetry: Arc<Telemetry>,
     links: RwLock<BTreeMap<Arc<str>, RunningLink>>,
     /// Changes each time a link comes or goes.
     changed: tokio::sync::watch::Sender<u64>,
@@ -58,9 +62,10 @@ struct RunningLink {
 
 impl Links {
     /// No links yet; [`Links::follow`] makes them.
-    pub fn new(dialer: Arc<Dialer>) -> Arc<Self> {
+    pub fn new(dialer: Arc<Dialer>, telemetry: Arc<Telemetry>) -> Arc<Self> {
         Arc::new(Self {
             dialer,
+            telemetry,
             links: RwLock::default(),
             changed: tokio::sync::watch::Sender::new(0),
             receivers: OnceLock::new(),
@@ -156,7 +161,7 @@ impl Links {
         loop {
             let why = match self.dialer.websocket(link.member()).await {
                 Ok(socket) => {
-                    tracing::info!(%member, "the link to the other gateway is up");
+                    self.telemetry.link_up(&member);
                     told.clear();
                     delay = FIRST_RECONNECT_DELAY;
                     if let Some(elsewhere) = self.elsewhere() {
@@ -170,7 +175,7 @@ impl Links {
             };
             self.end(&link, &why);
             if why != told {
-                tracing::warn!(%member, why, "no link to the other gateway");
+                self.telemetry.link_down(&member, &why);
                 told = why;
             }
             sleep(delay).await;
@@ -271,6 +276,28 @@ impl Links {
             }
         }
         Ok(())
+    }
+
+    /// See [`super::ClusterLinks::receive_bytes`].
+    pub fn receive_bytes(
+        self: &Arc<Self>,
+        elsewhere: &Arc<RoomsElsewhere>,
+        member: Member,
+        sent: Vec<Submission>,
+        bytes: bytes::Bytes,
+    ) -> Result<(), NoFrame> {
+        let name = member.name.clone();
+        self.set_members(vec![member]);
+        let link = self.get(&name).ok_or(NoFrame)?;
+        elsewhere.link_up(&link);
+        link.connected();
+        elsewhere.refresh();
+        for submission in sent {
+            // One that it does not take is answered by that.
+            let _ = link.pass(Passed::command(submission));
+        }
+        while link.next_frame().is_some() {}
+        self.handle(&link, bytes)
     }
 
     async fn send(&self, link: &Link, mut sink: SplitSink<Socket, Message>) -> String {

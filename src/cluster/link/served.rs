@@ -18,8 +18,7 @@ use super::member_door::MemberDoor;
 use super::wire::{CommandHead, OutcomeHead};
 use super::{HOLDERS_LOOK_INTERVAL, Holder, LONGEST_SILENCE, MOST_UNANSWERED};
 use crate::command::{Outcome, Transfer};
-use crate::doors::flush_rule::FlushRule;
-use crate::net::turn;
+use crate::net::{FlushRule, turn};
 use crate::state::{Change, Item, Outbox, RoomStatus, Subscriber};
 use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics, Topic};
 
@@ -94,7 +93,7 @@ where
             MemberMessage::Frame(bytes) => member.handle(bytes).await,
         };
         if let Err(error) = handled {
-            tracing::warn!(%error, "the link of another gateway was closed");
+            member.door.telemetry().member_misspoke(&error);
             return;
         }
     }

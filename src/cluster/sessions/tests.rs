@@ -144,7 +144,7 @@ impl Registry for Memory {
 
 fn start(store: &Arc<Memory>) -> ClusterSessions {
     let token = Secret::new("a long random text");
-    let (sessions, task) = ClusterSessions::start(store.clone(), PREFIX, token);
+    let (sessions, task) = ClusterSessions::start(store.clone(), PREFIX, token, Arc::default());
     tokio::spawn(task);
     sessions
 }

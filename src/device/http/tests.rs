@@ -13,7 +13,7 @@ use super::*;
 use crate::config::Certificate;
 use crate::device::test_device::{TestDevice, request_head, send};
 use crate::device::tls::client_config;
-use crate::net::root_cause::root_cause;
+use crate::os_error::root_cause;
 
 const TRUE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue";
 /// Longer than anything in these tests takes.

@@ -14,8 +14,7 @@ use super::{
 };
 use crate::command::DoorKind;
 use crate::doors::access::Grant;
-use crate::doors::flush_rule::FlushRule;
-use crate::net::turn;
+use crate::net::{FlushRule, turn};
 use crate::state::Item;
 use crate::topics::Filter;
 

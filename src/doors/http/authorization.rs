@@ -21,7 +21,7 @@ use url::form_urlencoded;
 use super::client_address::client_address;
 use super::connection::PeerAddr;
 use super::{HttpState, response};
-use crate::command::DoorKind;
+use crate::command::{DoorKind, ErrorCode};
 use crate::doors::access::{Denied, Grant, Sender};
 use crate::telemetry::ClientRefusal;
 
@@ -119,7 +119,7 @@ pub fn denied(denied: Denied) -> Response {
             "too many wrong tokens from this address; try again later",
         ),
     };
-    let mut response = response::error(status, "forbidden", message);
+    let mut response = response::error(status, ErrorCode::Forbidden, message);
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
         let basic = HeaderValue::from_static("Basic realm=\"poly2mqtt\", charset=\"UTF-8\"");

@@ -107,7 +107,7 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
 
 fn head_too_large() -> Response {
     let message = format!("the head of a request takes {MAX_HEAD_BYTES} bytes");
-    let code = ErrorCode::TooLarge.as_str();
+    let code = ErrorCode::TooLarge;
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     with_security_headers(response::error(status, code, &message))
 }

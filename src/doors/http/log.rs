@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::StatusCode;
 use serde_json::{Value, json};
 use tracing::Level;
 use url::form_urlencoded;
@@ -38,8 +37,7 @@ pub async fn log(
     let query = match parse(&pairs) {
         Ok(query) => query,
         Err(message) => {
-            let code = ErrorCode::InvalidPayload.as_str();
-            return response::error(StatusCode::BAD_REQUEST, code, &message);
+            return response::error_code(ErrorCode::InvalidPayload, &message);
         }
     };
     let log = state.clients.telemetry.log();

@@ -71,9 +71,10 @@ async fn admit(
             name: name.to_owned(),
             door: members.clone(),
         }),
+        // Not the status of the code: by this one the other gateway knows that its version is the reason.
         _ => Err(response::error(
             StatusCode::CONFLICT,
-            ErrorCode::Unsupported.as_str(),
+            ErrorCode::Unsupported,
             "the gateways of a cluster must speak in the same way: run the same version on all",
         )),
     }
@@ -94,7 +95,7 @@ pub async fn link(State(state): State<Arc<HttpState>>, request: Request) -> Resp
     if place.is_some_and(|place| place.hold().is_err()) {
         state.clients.telemetry.client_refused(ClientRefusal::Limit);
         let message = "too many clients are connected";
-        return response::error(StatusCode::SERVICE_UNAVAILABLE, "busy", message);
+        return response::error_code(ErrorCode::Busy, message);
     }
     let largest = member.door.max_message();
     let tracked = member.door.tasks().token();
@@ -151,7 +152,9 @@ pub async fn file(
         Err(_) => no_command(),
         Ok(FileAnswered::NotHere) => {
             let message = "this gateway has not got the room";
-            response::error(StatusCode::MISDIRECTED_REQUEST, "offline", message)
+            // Not the status of the code: only by this one the other gateway knows that it may look for the
+            // room elsewhere.
+            response::error(StatusCode::MISDIRECTED_REQUEST, ErrorCode::Offline, message)
         }
         Ok(FileAnswered::Outcome(outcome)) => answer("outcome", outcome.into()),
         Ok(FileAnswered::File(head, body)) => {

@@ -26,6 +26,7 @@ use url::form_urlencoded;
 use super::authority::{Authority, Host, host_name};
 use super::{HttpState, response};
 use crate::cluster::link::{FILE_PATH, LINK_PATH};
+use crate::command::ErrorCode;
 use crate::telemetry::ClientRefusal;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -71,19 +72,19 @@ pub async fn check_origin(
         Refused::Malformed(message) => (
             ClientRefusal::Request,
             StatusCode::BAD_REQUEST,
-            "invalid_payload",
+            ErrorCode::InvalidPayload,
             message.to_owned(),
         ),
         Refused::Host => (
             ClientRefusal::Host,
             StatusCode::MISDIRECTED_REQUEST,
-            "forbidden",
+            ErrorCode::Forbidden,
             host_message(&request),
         ),
         Refused::Origin => (
             ClientRefusal::Origin,
             StatusCode::FORBIDDEN,
-            "forbidden",
+            ErrorCode::Forbidden,
             origin_message(&request),
         ),
     };

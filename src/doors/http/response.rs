@@ -16,30 +16,33 @@ use crate::command::{ErrorCode, Head, Outcome};
 use crate::state::StateValue;
 use crate::visible::visible;
 
-/// An error that is not a command's result, in the same JSON form. What cannot be seen in the message
-/// is shown.
-pub fn error(status: StatusCode, code: &str, message: &str) -> Response {
+/// An error that is not a command's result, in the same JSON form, where the HTTP status is not the one of
+/// its code. What cannot be seen in the message is shown.
+pub fn error(status: StatusCode, code: ErrorCode, message: &str) -> Response {
     let message = visible(message);
-    let body = json!({"ok": false, "error": {"code": code, "message": message}});
+    let body = json!({"ok": false, "error": {"code": code.as_str(), "message": message}});
     (status, Json(body)).into_response()
 }
 
 /// An error with the HTTP status of its code.
 pub fn error_code(code: ErrorCode, message: &str) -> Response {
-    error(status(code), code.as_str(), message)
+    error(status(code), code, message)
 }
 
 /// The response to a path that is none of the gateway's.
 pub async fn not_found() -> Response {
     let message = "there is nothing here; /room lists the rooms, and a room is at /room/<room>";
-    error(StatusCode::NOT_FOUND, "not_found", message)
+    error_code(ErrorCode::NotFound, message)
 }
 
 /// The response to another method than GET where nothing else is possible; the router adds `Allow`.
 pub async fn read_only() -> Response {
     let message = "this is only read: send GET";
-    let code = ErrorCode::UnknownCommand.as_str();
-    error(StatusCode::METHOD_NOT_ALLOWED, code, message)
+    error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        ErrorCode::UnknownCommand,
+        message,
+    )
 }
 
 /// A command's result; if it holds a file, the file itself.

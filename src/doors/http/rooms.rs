@@ -410,7 +410,7 @@ pub fn other_room(grant: &Grant, room: &str) -> Response {
 }
 
 fn not_allowed(allowed: &'static str, message: &str) -> Response {
-    let code = ErrorCode::UnknownCommand.as_str();
+    let code = ErrorCode::UnknownCommand;
     let mut response = response::error(StatusCode::METHOD_NOT_ALLOWED, code, message);
     let headers = response.headers_mut();
     headers.insert(ALLOW, HeaderValue::from_static(allowed));

@@ -19,7 +19,7 @@ use super::{HttpState, response};
 use crate::cluster::link::LINK_PATH;
 use crate::command::{DoorKind, ErrorCode};
 use crate::doors::clients::OtherProtocol;
-use crate::net::Network;
+use crate::network::Network;
 use crate::telemetry::FloodKind;
 
 /// What a proxy must do, as nginx writes it.
@@ -61,8 +61,7 @@ pub async fn check_websocket(
             "{}; over a WebSocket, /ws takes frames of text (docs/websocket.md)",
             OtherProtocol::Mqtt.message()
         );
-        let code = ErrorCode::NotFound.as_str();
-        return response::error(StatusCode::NOT_FOUND, code, &message);
+        return response::error_code(ErrorCode::NotFound, &message);
     }
     let is_link = path == LINK_PATH && state.members.is_some();
     if wants_websocket && !is_link && !WEBSOCKET_PATHS.contains(&path) {
@@ -115,7 +114,7 @@ fn values<'a>(
 /// The answer to a request at `/ws` that opens no WebSocket.
 pub fn no_websocket(parts: &Parts) -> Response {
     let headers = &parts.headers;
-    let code = ErrorCode::InvalidPayload.as_str();
+    let code = ErrorCode::InvalidPayload;
     let (status, message) = if parts.method != Method::GET {
         let message = format!("a WebSocket is opened with GET; if that fails, {PROXY_SETTINGS}");
         (StatusCode::METHOD_NOT_ALLOWED, message)

@@ -3,36 +3,34 @@
 //! Serving is one loop: take the packets that have arrived, send the items that may be sent, write
 //! everything at once, and wait for whichever comes first. `receive` handles packets, `send`
 //! turns items into messages. Nothing is published before the broker has answered the subscription,
-//! and what it never answers ends the connection. `upkeep` does what is done now and then.
+//! and what it never answers ends the connection. `lost` has the end of one, `upkeep` what is done now and then.
 
+mod lost;
 mod sharing;
 mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::{Packet, PubComp, Subscribe};
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::DoorContext;
 use super::backoff::Backoff;
-use super::error::{ConnectionLost, TAKES_NO_MESSAGE};
+use super::error::ConnectionLost;
 use super::link::Link;
 use super::outgoing::Outgoing;
 use super::packets::BrokerPacket;
-use super::reason::ReasonCode;
 use super::receive::Receiver;
-use super::refusals::{Obstacle, Verdict};
 use super::send::{add_messages, send_next};
 use super::session::{BrokerSession, SessionLimits};
 use super::subscription::{FilterEnds, Subscription, filters};
+use lost::Lost;
 use sharing::{changed, name_finished, shared_filters};
 use upkeep::Upkeep;
 
-use crate::doors::flush_rule::FlushRule;
-use crate::net::ClientTls;
+use crate::net::{ClientTls, FlushRule};
 use crate::sleep::sleep_until_some;
 use crate::state::Item;
 use crate::topics::GATEWAY_AVAILABILITY;
@@ -398,109 +396,6 @@ impl Connection {
         }
         session.subscription.asked(&subscribe, Instant::now());
         Ok(session.link.put(&Packet::Subscribe(subscribe))?)
-    }
-
-    /// The connection ended. What was not acknowledged is sent again on the next one, before all else,
-    /// but a message that is the reason for the end is left out.
-    fn end(&mut self, mut session: BrokerSession, lost: ConnectionLost) -> Lost {
-        self.shared_connection_ended(&lost);
-        let in_flight: Vec<(Bytes, usize)> = (session.inflight.iter())
-            .map(|sent| (sent.topic.clone(), sent.size))
-            .collect();
-        let is_by_size = matches!(
-            lost,
-            ConnectionLost::Disconnected {
-                reason: ReasonCode::PACKET_TOO_LARGE,
-                ..
-            }
-        );
-        let blame = lost.blame();
-        let pending = session.subscription.pending();
-        if !pending.is_empty()
-            && lost.can_mean_filter()
-            && let Some(filter) = self.filter_ends.connection_ended(
-                pending,
-                session.subscription.has_answer || !lost.is_vague(),
-                Instant::now(),
-            )
-        {
-            self.receiver.left_out(&filter, &lost);
-            self.backoff.cause_found();
-        }
-        self.receiver.first_commands_over();
-        let verdict =
-            self.outgoing
-                .refusals
-                .connection_ended(&in_flight, blame, is_by_size, Instant::now());
-        if let Verdict::Convicted(index) = verdict
-            && let Some(message) = session.inflight.take(index)
-        {
-            let outgoing = &mut self.outgoing;
-            let again = (outgoing.refusals).try_again_at(&message.topic, Instant::now());
-            if let (Some(at), Some(Item::State(topic))) = (again, &message.item) {
-                outgoing.postponed.push(Item::State(topic.clone()), at);
-            }
-            let obstacle = Obstacle::EndsConnection {
-                words: lost.to_string(),
-                size: lost.size_cause(),
-            };
-            outgoing.leave_out(message, &obstacle);
-        }
-        let items = session.into_items();
-        let results = items.iter().filter(|item| matches!(item, Item::Reply(_)));
-        self.outgoing.results_pending += results.count();
-        self.context.subscriber.outbox.put_back(items);
-        self.outgoing.connection_ended(&lost, Instant::now());
-        match verdict {
-            Verdict::TakesNothing => {
-                Lost::of_broker(ConnectionLost::Unsuitable(TAKES_NO_MESSAGE.into()))
-            }
-            verdict => Lost { lost, verdict },
-        }
-    }
-
-    /// Writes why there is no connection, and returns when the next one is tried.
-    fn report(&mut self, Lost { lost, verdict }: &Lost) -> Duration {
-        self.context.connected.send_replace(false);
-        let by_message = *verdict != Verdict::Unrelated;
-        let mut reason = lost.to_string();
-        let report = self
-            .backoff
-            .lost(reason.clone(), by_message, Instant::now());
-        if matches!(verdict, Verdict::Convicted(_)) {
-            self.backoff.cause_found();
-        }
-        let delay = self.backoff.next_delay(lost.is_final());
-        let telemetry = &self.context.telemetry;
-        if report.keeps_ending {
-            telemetry.broker_unsteady(&self.context.settings.client_id);
-        }
-        if report.is_new_reason {
-            if lost.is_final() {
-                let seconds = delay.as_secs();
-                reason.push_str(&format!(
-                    "; it is tried again every {seconds} s without a line"
-                ));
-            }
-            telemetry.broker_lost(&reason);
-        }
-        delay
-    }
-}
-
-/// The end of a connection, and whether a message is why.
-struct Lost {
-    lost: ConnectionLost,
-    verdict: Verdict,
-}
-
-impl Lost {
-    /// No message is why.
-    fn of_broker(lost: ConnectionLost) -> Self {
-        Self {
-            lost,
-            verdict: Verdict::Unrelated,
-        }
     }
 }
 

@@ -6,8 +6,7 @@
 use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
 
 use super::settings::MqttSettings;
-use crate::gateway_id::GatewayId;
-use crate::state::Owner;
+use crate::gateway_id::{GatewayId, Owner};
 
 /// The user property that holds the gateway's id.
 const GATEWAY: &str = "gateway";

@@ -33,7 +33,7 @@ use super::subscription::gateway_filter;
 use super::survey::{RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::net::ClientTls;
-use crate::telemetry::broker_span;
+use crate::telemetry::{Telemetry, broker_span};
 use crate::topics::{
     GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, Prefix, RoomTopics, Topic, gateway_topic,
 };
@@ -103,6 +103,7 @@ impl Presence {
         settings: &MqttSettings,
         cluster: &str,
         rules: Arc<dyn SharingRules>,
+        telemetry: Arc<Telemetry>,
     ) -> Result<Self, String> {
         let own_availability = settings.at_broker(GATEWAY_AVAILABILITY);
         let settings = MqttSettings {
@@ -122,6 +123,7 @@ impl Presence {
             settings: settings.clone(),
             tls,
             rules: rules.clone(),
+            telemetry,
             roles,
         };
         Ok(Self {
@@ -231,6 +233,7 @@ struct PresenceSession {
     settings: MqttSettings,
     tls: Option<ClientTls>,
     rules: Arc<dyn SharingRules>,
+    telemetry: Arc<Telemetry>,
     roles: watch::Receiver<Role>,
 }
 
@@ -350,7 +353,11 @@ impl PresenceSession {
                     }
                     if !has_cleared && began.elapsed() >= CLEAR_AFTER {
                         has_cleared = true;
-                        tokio::spawn(clear_unknown_rooms(self.settings.clone(), self.rules.clone()));
+                        tokio::spawn(clear_unknown_rooms(
+                            self.settings.clone(),
+                            self.rules.clone(),
+                            self.telemetry.clone(),
+                        ));
                     }
                 }
                 changed = self.roles.changed() => if changed.is_err() {
@@ -413,13 +420,21 @@ impl PresenceSession {
 }
 
 /// Clears what these gateways have left of rooms that none of them has in its configuration any more.
-async fn clear_unknown_rooms(settings: MqttSettings, rules: Arc<dyn SharingRules>) {
-    if let Err(why) = try_clear(&settings, &*rules).await {
+async fn clear_unknown_rooms(
+    settings: MqttSettings,
+    rules: Arc<dyn SharingRules>,
+    telemetry: Arc<Telemetry>,
+) {
+    if let Err(why) = try_clear(&settings, &*rules, &telemetry).await {
         tracing::debug!(why, "what is left of rooms that are gone is not cleared");
     }
 }
 
-async fn try_clear(settings: &MqttSettings, rules: &dyn SharingRules) -> Result<(), String> {
+async fn try_clear(
+    settings: &MqttSettings,
+    rules: &dyn SharingRules,
+    telemetry: &Telemetry,
+) -> Result<(), String> {
     let mut survey = Survey::connect(settings).await?;
     let prefix = &settings.prefix;
     let own = Some(settings.gateway_id.as_str());
@@ -442,10 +457,6 @@ async fn try_clear(settings: &MqttSettings, rules: &dyn SharingRules) -> Result<
     let left = left.into_iter().filter(|it| it.id.as_deref() == own);
     let topics: Vec<String> = left.map(|message| message.topic).collect();
     survey.clear(&topics).await?;
-    tracing::info!(
-        rooms,
-        topics = topics.len(),
-        "cleared what was left of rooms that are configured nowhere any more"
-    );
+    telemetry.unknown_rooms_cleared(rooms, topics.len());
     Ok(())
 }

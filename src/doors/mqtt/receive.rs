@@ -25,7 +25,8 @@ use super::subscription::Subscription;
 use crate::command::{
     Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
-use crate::state::{Inbound, StateStore};
+use crate::home_assistant::Inbound;
+use crate::state::StateStore;
 use crate::topics::{
     ALL_GATEWAY_TOPICS, ALL_ROOMS, Filter, Topic, check_response, is_gateway_topic,
 };
@@ -345,7 +346,7 @@ impl Receiver {
 }
 
 /// Takes bytes as if a broker had sent them, without a connection. Returns how many packets they
-/// held. For the fuzz target `broker_packets`.
+/// held. For the fuzz targets `broker_packets` and, where the settings share rooms, `gateway_message`.
 ///
 /// # Errors
 /// As for a connection: the bytes are not MQTT 5, or hold a DISCONNECT.
@@ -360,6 +361,7 @@ pub fn receive_bytes(
         gateway,
         Arc::default(),
     ));
+    let shared = context.settings.shared.clone();
     let mut receiver = Receiver::new(context);
     let mut subscription = Subscription::default();
     let mut packets = PacketReader::default();
@@ -368,7 +370,10 @@ pub fn receive_bytes(
     while let Some(packet) = packets.next()? {
         count += 1;
         match packet {
-            BrokerPacket::Publish(publish) => drop(receiver.publish(publish)),
+            BrokerPacket::Publish(publish) => match &shared {
+                Some(shared) => drop(receiver.shared_publish(shared, publish)),
+                None => drop(receiver.publish(publish)),
+            },
             BrokerPacket::SubAck(ack) => {
                 receiver.suback(&ack, &mut subscription);
             }

@@ -16,7 +16,7 @@ use super::mark::Mark;
 use super::shared::SharedRooms;
 use super::shared::retained_states::StateDigest;
 use super::survey::Survey;
-use crate::state::Owner;
+use crate::gateway_id::Owner;
 use crate::topics::{RoomTopics, Topic};
 
 /// So many rooms are read at a time. Each has some sixty messages, and Mosquitto drops what is above a thousand for one

@@ -22,7 +22,8 @@ use super::other_gateways::{GatewayInfo, OtherGateways};
 use super::restores::Restores;
 use crate::command::DoorKind;
 use crate::gateway_id::GatewayId;
-use crate::state::{Change, Outbox, Owner, RoomStatus, StateStore, Subscriber};
+use crate::gateway_id::Owner;
+use crate::state::{Change, Outbox, RoomStatus, StateStore, Subscriber};
 use crate::telemetry::Telemetry;
 
 /// The door's subscription to the state store.

@@ -146,7 +146,7 @@ fn a_device_that_somebody_deleted_stays_away() {
     it.due(now + 2 * SECOND);
     assert_eq!(
         it.received("1", None, Author::Unknown, now),
-        Some(Action::Clear("1".into()))
+        Some(Action::ClearDeleted("1".into()))
     );
     assert_eq!(it.received("1", None, Author::Unknown, now), None);
     it.update("1", document(&["b"]), true, now + 3 * SECOND);

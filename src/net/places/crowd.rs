@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::net::Network;
+use crate::network::Network;
 
 /// How many connections an address has, the number of its oldest, and the address.
 type Rank = (usize, Reverse<u64>, Network);

@@ -151,10 +151,11 @@ impl Actor {
         match &result {
             Ok(success) => {
                 self.publisher.report(&success.body);
-                log_report(&success.body);
+                self.tell_report(&success.body);
             }
             Err(failure) if reply.is_none() => {
-                tracing::info!(reason = failure.message, "check of the room postponed");
+                self.telemetry()
+                    .daily_check_postponed(&self.room, &failure.message);
             }
             Err(_) => {}
         }
@@ -170,18 +171,16 @@ impl Actor {
         };
         self.publisher.answer(reply, result);
     }
-}
 
-fn log_report(report: &Value) {
-    match failure_event(report) {
-        None => tracing::info!("the room is ready"),
-        Some(event) => {
-            let failed = event["failed"].as_array().into_iter().flatten();
-            let messages: Vec<_> = failed
-                .filter_map(|check| check["message"].as_str())
-                .collect();
-            tracing::warn!(failed = messages.join("; "), "the room is not ready");
-        }
+    fn tell_report(&self, report: &Value) {
+        let Some(event) = failure_event(report) else {
+            return self.telemetry().room_ready(&self.room);
+        };
+        let failed = event["failed"].as_array().into_iter().flatten();
+        let messages: Vec<_> = failed
+            .filter_map(|check| check["message"].as_str())
+            .collect();
+        self.telemetry().room_not_ready(&self.room, &messages);
     }
 }
 

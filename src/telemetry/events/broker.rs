@@ -169,6 +169,16 @@ impl Telemetry {
         );
     }
 
+    /// What the gateways of a cluster had left at the broker of so many rooms was cleared.
+    pub fn unknown_rooms_cleared(&self, rooms: usize, topics: usize) {
+        tracing::info!(
+            target: MQTT,
+            rooms,
+            topics,
+            "cleared what was left of rooms that are configured nowhere any more"
+        );
+    }
+
     /// What the broker holds of rooms that this gateway has taken cannot be read.
     pub fn retained_not_read(&self, reason: &str) {
         let reason = shortened(reason, LONGEST_TEXT);

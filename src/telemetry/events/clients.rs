@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::DOORS;
 use crate::command::DoorKind;
-use crate::net::Network;
+use crate::network::Network;
 use crate::telemetry::Telemetry;
 use crate::telemetry::floods::Subject;
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use super::CLUSTER;
 use crate::telemetry::Telemetry;
-
-const CLUSTER: &str = "poly2mqtt::cluster";
 
 /// What came of a request to etcd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

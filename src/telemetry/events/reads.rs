@@ -2,9 +2,8 @@
 
 use std::fmt::Display;
 
+use super::DEVICE;
 use crate::telemetry::Telemetry;
-
-const DEVICE: &str = "poly2mqtt::device";
 
 /// The result of reading a state from a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,6 +39,7 @@ pub struct ClusterMetrics {
     differing_rooms: Gauge,
     links: Gauge,
     links_connected: Gauge,
+    pub link_connects: Counter,
     remembered: Gauge,
     forgotten: Counter,
 }
@@ -93,6 +94,7 @@ impl Default for ClusterMetrics {
             ),
             links: add(all, "links", "Links to other gateways"),
             links_connected: add(all, "links_connected", "Links that are connected"),
+            link_connects: add(all, "link_connects", "Links that came up"),
             remembered: add(all, "commands_remembered", "Commands kept as a deputy"),
             forgotten: add(
                 all,

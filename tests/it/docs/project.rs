@@ -98,6 +98,31 @@ fn the_path_of_one_command_is_as_the_code() {
     assert!(count >= 13, "{count}");
 }
 
+/// CONTRIBUTING.md promises it. A file that is longer has two ideas.
+#[test]
+fn no_file_of_rust_is_above_500_lines() {
+    let mut folders = ["src", "simulator/src", "tests"]
+        .map(|folder| root().join(folder))
+        .to_vec();
+    let (mut count, mut long) = (0, Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+                if lines > 500 {
+                    long.push(format!("{}: {lines} lines", path.display()));
+                }
+                count += 1;
+            }
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
+    assert!(count > 500, "{count}");
+}
+
 /// A decision that the index does not name is not found.
 #[test]
 fn the_index_names_every_decision() {

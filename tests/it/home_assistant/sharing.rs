@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use poly2mqtt::config;
+use poly2mqtt::gateway_id::Owner;
 use poly2mqtt::home_assistant::{
-    Delays, DocumentSharing, LogIns, Publisher, PublisherLinks, document_text,
+    Delays, DocumentLimits, DocumentSharing, Inbound, LogIns, Publisher, PublisherLinks,
+    cluster_document, document_text, member_document,
 };
-use poly2mqtt::state::{
-    Change, DocumentLimits, Inbound, Owner, StateStore, StateValue, Subscriber,
-};
-use serde_json::Value;
+use poly2mqtt::state::{Change, StateStore, StateValue, Subscriber};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::*;

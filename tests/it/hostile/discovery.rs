@@ -7,8 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use poly2mqtt::config;
 use poly2mqtt::device::LoginLimiter;
-use poly2mqtt::home_assistant::{Delays, Namespace, Publisher, PublisherLinks, document_text};
-use poly2mqtt::state::{DocumentLimits, Inbound, Owner, StateStore, StateValue};
+use poly2mqtt::gateway_id::Owner;
+use poly2mqtt::home_assistant::{
+    Delays, DocumentLimits, Inbound, Namespace, Publisher, PublisherLinks, document_text,
+};
+use poly2mqtt::state::{StateStore, StateValue};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 

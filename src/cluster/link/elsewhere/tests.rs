@@ -51,7 +51,12 @@ impl Fixture {
         };
         let dialer = Arc::new(super::super::connect::Dialer::new(&settings));
         let own = StateStore::new();
-        let elsewhere = RoomsElsewhere::new("a".into(), said.clone(), &own, Links::new(dialer));
+        let elsewhere = RoomsElsewhere::new(
+            "a".into(),
+            said.clone(),
+            &own,
+            Links::new(dialer, Arc::default()),
+        );
         let told = Arc::<Outbox<()>>::default();
         let subscriber: Arc<dyn Subscriber> = told.clone();
         own.subscribe(Arc::downgrade(&subscriber));

@@ -1,6 +1,6 @@
 //! The connection against a broker that is a few lines over a pipe.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rumqttc::v5::mqttbytes::v5::{
     ConnAck, ConnectReturnCode, Disconnect, DisconnectReasonCode, PubAck, PubAckReason, Publish,
     RetainForwardRule, SubAck, SubscribeReasonCode,

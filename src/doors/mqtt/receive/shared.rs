@@ -18,7 +18,7 @@ use crate::doors::mqtt::shared::memory::HeardCommand;
 use crate::doors::mqtt::shared::messages::{
     CommandId, DONE, MOVED, command_of, read_done, read_marker,
 };
-use crate::state::Owner;
+use crate::gateway_id::Owner;
 use crate::topics::{Below, GATEWAY_INFO, Topic, is_gateway_topic};
 
 /// The answer of a deputy to what its owner may have carried out.

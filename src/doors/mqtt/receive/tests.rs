@@ -10,7 +10,8 @@ use super::super::ExtraTopics;
 use super::super::settings::tests::settings;
 use super::*;
 use crate::command::Success;
-use crate::state::{DocumentLimits, Item};
+use crate::home_assistant::DocumentLimits;
+use crate::state::Item;
 use crate::topics::Prefix;
 
 /// Answers at once; a command named `hold` waits.

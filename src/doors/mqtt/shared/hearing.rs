@@ -14,7 +14,11 @@
 //! [`Lane`].
 //!
 //! Pure: the caller passes the time and whether the fence is open, and does what [`Act`] says. Knows no
-//! topics and no broker. `memory` holds what a deputy remembers.
+//! topics and no broker. `memory` holds what a deputy remembers. Here is what a command, a result and time do; `placement`
+//! has what the placement does, `markers` what a marker does.
+
+mod markers;
+mod placement;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -104,144 +108,6 @@ impl<C: HeardCommand, R> Default for Hearing<C, R> {
     }
 }
 
-/// What the caller learns of the placement.
-impl<C: HeardCommand, R> Hearing<C, R> {
-    /// From now on it is the deputy of this room. A room that is leaving stays so until it has left.
-    pub fn deputize(&mut self, room: &Arc<str>, now: Instant) {
-        let entry = self.rooms.entry(room.clone());
-        let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
-        heard.after_leaving = AfterLeaving::Deputy;
-        match heard.role {
-            RoomRole::Deputy | RoomRole::Leaving => {}
-            RoomRole::Owner | RoomRole::Lost => {
-                self.dropped_results += heard.give_up(&mut self.usage, now);
-            }
-        }
-    }
-
-    /// It hears this room no more. One that is leaving is heard until it has left. What a deputy remembers may be with
-    /// nobody else, so it is kept until its results or an owner's marker have come; nothing is added.
-    pub fn stop_hearing(&mut self, room: &str) {
-        match self.rooms.get_mut(room) {
-            Some(heard) if heard.role == RoomRole::Leaving || heard.is_remembering_deputy() => {
-                heard.after_leaving = AfterLeaving::Deaf;
-            }
-            Some(_) => self.remove(room),
-            None => {}
-        }
-    }
-
-    fn remove(&mut self, room: &str) {
-        if let Some((room, mut heard)) = self.rooms.remove_entry(room) {
-            self.unmarked.remove(&room);
-            self.removed.push(room);
-            heard.memory.clear(&mut self.usage);
-            self.dropped_results += heard.parked.len();
-        }
-    }
-
-    /// It is the owner at once: nobody had the room.
-    pub fn begin(&mut self, room: &Arc<str>, revision: Revision) {
-        self.take(room, revision, Arrival::Begun);
-    }
-
-    /// It is the owner at once: the former one is dead. What is remembered is settled, and so is what the broker
-    /// still has for this gateway before its own marker.
-    pub fn take_over(&mut self, room: &Arc<str>, revision: Revision) {
-        self.take(room, revision, Arrival::TakenOver);
-    }
-
-    /// It is the owner from its marker on: it was the owner before its process was started again. Its deputy settles.
-    pub fn take_back(&mut self, room: &Arc<str>, revision: Revision) {
-        self.take(room, revision, Arrival::TakenOverUnheard);
-    }
-
-    fn take(&mut self, room: &Arc<str>, revision: Revision, arrival: Arrival) {
-        let entry = self.rooms.entry(room.clone());
-        let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
-        let is_before =
-            heard.is_before_marker(Lane::AtMostOnce) || heard.is_before_marker(Lane::AtLeastOnce);
-        let was_owner = heard.role == RoomRole::Owner && !is_before;
-        if !was_owner {
-            heard.own_as(arrival, revision);
-            self.unmarked.insert(room.clone());
-        } else if arrival == Arrival::TakenOver {
-            heard.arrival = arrival;
-        }
-        if arrival == Arrival::TakenOverUnheard {
-            return;
-        }
-        let term = heard.term;
-        for remembered in heard.memory.take(&mut self.usage) {
-            self.acts.push_back(Act::Settle(remembered.command, term));
-        }
-        if !was_owner {
-            self.acts.extend(heard.begin_waiting());
-        }
-    }
-
-    /// It is the owner from its marker on: the former one has handed the room over.
-    pub fn move_in(&mut self, room: &Arc<str>, revision: Revision) {
-        let entry = self.rooms.entry(room.clone());
-        let heard = entry.or_insert_with(|| HeardRoom::new(RoomRole::Deputy));
-        match heard.role {
-            RoomRole::Owner => {}
-            // The marker of the gateway that had it meanwhile has not come yet.
-            RoomRole::Leaving => heard.after_leaving = AfterLeaving::Owner(revision),
-            RoomRole::Deputy | RoomRole::Lost => {
-                heard.own_as(Arrival::Moved, revision);
-                self.unmarked.insert(room.clone());
-            }
-        }
-    }
-
-    /// The room is about to move to another gateway: new commands are held. To be called when its own marker has
-    /// come back ([`Hearing::is_established`]).
-    pub fn hold(&mut self, room: &str) {
-        if let Some(heard) = self.rooms.get_mut(room)
-            && heard.role == RoomRole::Owner
-        {
-            heard.role = RoomRole::Leaving;
-            heard.passed = [false; 2];
-            heard.released = None;
-            heard.after_leaving = AfterLeaving::Deputy;
-        }
-    }
-
-    /// The room is released, so the next owner can take it.
-    pub fn released(&mut self, room: &str, now: Instant) {
-        if let Some(heard) = self.rooms.get_mut(room)
-            && heard.role == RoomRole::Leaving
-        {
-            heard.released = Some(now);
-        }
-    }
-
-    /// The room stays: the move was given up before it was released.
-    pub fn keep(&mut self, room: &str) {
-        if let Some(heard) = self.rooms.get_mut(room)
-            && heard.role == RoomRole::Leaving
-        {
-            heard.role = RoomRole::Owner;
-            self.acts.extend(heard.begin_waiting());
-        }
-    }
-
-    /// This gateway may not touch the room any more, and does not know who may, unless the marker of the next owner came
-    /// before: the broker may be quicker than etcd's table.
-    pub fn lose(&mut self, room: &str, now: Instant) {
-        let heard = self.rooms.get_mut(room);
-        let Some(heard) = heard.filter(|heard| heard.role != RoomRole::Deputy) else {
-            return;
-        };
-        for (lane, command) in heard.waiting.drain(..) {
-            heard.memory.remember(lane, command, &mut self.usage, now);
-        }
-        heard.role = RoomRole::Lost;
-        heard.is_marker_due = false;
-    }
-}
-
 /// What the broker delivers, and what time does.
 impl<C: HeardCommand, R> Hearing<C, R> {
     /// A command of this room came.
@@ -288,66 +154,6 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         }
     }
 
-    /// This gateway's marker came back.
-    pub fn own_marker(&mut self, room: &str, lane: Lane) {
-        let Some(heard) = self.rooms.get_mut(room) else {
-            return;
-        };
-        // One of an earlier term says nothing of this one.
-        if heard.marker_sent.is_some() {
-            heard.awaits[lane.index()] = false;
-        }
-    }
-
-    /// Another gateway's marker came.
-    pub fn others_marker(
-        &mut self,
-        room: &str,
-        lane: Lane,
-        (arrival, revision): (Arrival, Revision),
-        now: Instant,
-    ) {
-        let Some(heard) = self.rooms.get_mut(room) else {
-            return;
-        };
-        let at = lane.index();
-        // An earlier owner's was slow.
-        if revision < heard.revision {
-            return;
-        }
-        match (heard.role, arrival) {
-            (RoomRole::Deputy, Arrival::TakenOverUnheard) => self.settle_for_other(room, lane),
-            // The owner answers for everything.
-            (RoomRole::Deputy, _) if heard.after_leaving == AfterLeaving::Deaf => self.remove(room),
-            (RoomRole::Deputy, _) => {}
-            (RoomRole::Leaving, Arrival::Moved) => {
-                heard.passed[at] = true;
-                if heard.passed == [true; 2] {
-                    self.leave(room);
-                }
-            }
-            (RoomRole::Owner | RoomRole::Lost, _) | (RoomRole::Leaving, _) => {
-                let is_deaf = heard.after_leaving == AfterLeaving::Deaf;
-                self.dropped_results += heard.give_up(&mut self.usage, now);
-                if arrival == Arrival::TakenOverUnheard {
-                    self.settle_for_other(room, lane);
-                }
-                if is_deaf {
-                    self.remove(room);
-                }
-            }
-        }
-    }
-
-    /// The new owner has not heard what came before its marker in this lane.
-    fn settle_for_other(&mut self, room: &str, lane: Lane) {
-        if let Some(heard) = self.rooms.get_mut(room) {
-            let remembered = heard.memory.take_lane(lane, &mut self.usage).into_iter();
-            let settle = remembered.map(|it| Act::SettleForOther(it.command));
-            self.acts.extend(settle);
-        }
-    }
-
     /// The room has left: what was held is the new owner's.
     fn leave(&mut self, room: &str) {
         let Some(heard) = self.rooms.get_mut(room) else {
@@ -366,6 +172,15 @@ impl<C: HeardCommand, R> Hearing<C, R> {
                 heard.own_as(Arrival::Moved, revision);
                 self.unmarked.insert(room.into());
             }
+        }
+    }
+
+    fn remove(&mut self, room: &str) {
+        if let Some((room, mut heard)) = self.rooms.remove_entry(room) {
+            self.unmarked.remove(&room);
+            self.removed.push(room);
+            heard.memory.clear(&mut self.usage);
+            self.dropped_results += heard.parked.len();
         }
     }
 
@@ -480,93 +295,6 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     /// How many results were dropped since the last call.
     pub fn take_dropped_results(&mut self) -> usize {
         std::mem::take(&mut self.dropped_results)
-    }
-}
-
-/// Markers, and what others may know.
-impl<C: HeardCommand, R> Hearing<C, R> {
-    /// The rooms of which a marker is to be published now, of those that can be heard, by what their marker says.
-    pub fn markers(
-        &mut self,
-        can_hear: impl Fn(&Arc<str>) -> bool,
-        now: Instant,
-    ) -> BTreeMap<(Arrival, Revision), Vec<Arc<str>>> {
-        let mut due = BTreeMap::<_, Vec<_>>::new();
-        let rooms = &mut self.rooms;
-        self.unmarked.retain(|room| {
-            let Some(heard) = rooms.get_mut(room) else {
-                return false;
-            };
-            if !heard.is_marker_due {
-                return false;
-            }
-            if !can_hear(room) {
-                return true;
-            }
-            let says = (heard.arrival, heard.revision);
-            due.entry(says).or_default().push(room.clone());
-            heard.is_marker_due = false;
-            heard.marker_sent = Some(now);
-            false
-        });
-        due
-    }
-
-    /// The connection is lost: markers that have not come back are sent again on the next one. Of a room that was
-    /// released nothing more is to be heard.
-    pub fn disconnected(&mut self) {
-        let released = self
-            .rooms
-            .iter()
-            .filter(|(_, heard)| heard.role == RoomRole::Leaving && heard.released.is_some());
-        let released: Vec<_> = released.map(|(room, _)| room.clone()).collect();
-        for room in released {
-            self.leave(&room);
-        }
-        for (room, heard) in &mut self.rooms {
-            if heard.marker_sent.take().is_some() && heard.awaits != [false; 2] {
-                heard.awaits = [true; 2];
-                heard.is_marker_due = true;
-                self.unmarked.insert(room.clone());
-            }
-        }
-    }
-
-    /// Whether it is the owner, and every gateway that listens knows which commands are its own.
-    pub fn is_established(&self, room: &str) -> bool {
-        let heard = self.rooms.get(room);
-        heard.is_some_and(|it| it.role == RoomRole::Owner && it.awaits == [false; 2])
-    }
-
-    /// Whether it publishes the states of this room. Those of a room that was released are the next owner's.
-    pub fn publishes_states(&self, room: &str) -> bool {
-        self.rooms.get(room).is_some_and(|heard| match heard.role {
-            RoomRole::Owner | RoomRole::Lost => true,
-            RoomRole::Leaving => heard.released.is_none(),
-            RoomRole::Deputy => false,
-        })
-    }
-
-    /// What it is for this room; `None` if it does not hear it.
-    pub fn role(&self, room: &str) -> Option<RoomRole> {
-        self.rooms.get(room).map(|heard| heard.role)
-    }
-
-    /// Every room that it hears, with what it is for it.
-    pub fn roles(&self) -> impl Iterator<Item = (&Arc<str>, RoomRole)> {
-        self.rooms.iter().map(|(room, heard)| (room, heard.role))
-    }
-
-    /// How many commands are remembered, and how many were forgotten because there were too many.
-    pub fn remembered(&self) -> (usize, u64) {
-        (self.usage.commands(), self.usage.forgotten)
-    }
-
-    /// What is remembered of a room, in order.
-    #[cfg(test)]
-    pub fn memory_of(&self, room: &str) -> Vec<C::Id> {
-        let heard = self.rooms.get(room);
-        heard.map_or_else(Vec::new, |heard| heard.memory.ids())
     }
 }
 

@@ -1,4 +1,4 @@
-//! When a door writes: at once after the last answer, else after one turn of the scheduler.
+//! When a door or a link writes: at once after the last answer, else after one turn of the scheduler.
 //!
 //! A write costs a system call, and with TLS a record. Whatever else is ready to run may have more
 //! for the same reader, so a writer lets it run once and then writes everything together. But the

@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../../tests/it/hostile/etcd_answer.rs"]
+mod check;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check::run(data));

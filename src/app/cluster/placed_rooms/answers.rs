@@ -1,0 +1,256 @@
+//! The answers for rooms, links and the MQTT door: who has a room, and whether its device may be asked.
+//!
+//! Changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{Phase, PlacedRooms, State};
+use crate::cluster::link::{ChangedRooms, Holder, Member, RoomHolders};
+use crate::cluster::{BootInstant, ClusterState, Shard, ShardFence};
+use crate::config::RoomConfig;
+use crate::device::{self, DeviceFence, FenceClosed, SessionStore};
+use crate::doors::mqtt::SharingRules;
+use crate::rooms::RoomSharing;
+
+/// What is said of a room that no live gateway has.
+pub const NO_OWNER: &str = "no gateway that runs has the room";
+/// What a gateway says of it that cannot know.
+const NO_OWNER_KNOWN: &str = "no gateway that runs has the room, as far as this one knows: it has no contact with \
+                              the cluster's etcd";
+
+impl State {
+    fn holder(&self, me: &str, room: &str) -> Holder {
+        let Some(configured) = self.rooms.get(room) else {
+            return Holder::NotShared;
+        };
+        if let Some(here) = self.here.get(&configured.shard) {
+            return match here.phase {
+                Phase::Running => Holder::Me,
+                Phase::Starting | Phase::Stopping => Holder::Moving,
+            };
+        }
+        let view = &self.seen.view;
+        let place = view.owners.get(configured.shard.index()).copied().flatten();
+        let Some(place) = place.map(usize::from) else {
+            return self.without_owner(configured.shard);
+        };
+        match self.seen.members.get(place) {
+            // It was this gateway's, and the table does not say otherwise yet.
+            Some(Some(member)) if *member.name == *me => Holder::Moving,
+            Some(Some(member)) => Holder::Member(member.clone()),
+            _ => Holder::Nobody("the address that its gateway advertises is no URL".into()),
+        }
+    }
+
+    pub(super) fn is_long_unowned(&self, shard: Shard) -> bool {
+        self.unowned[shard.index()].is_some_and(|unowned| unowned.is_long)
+    }
+
+    /// Between two owners a room is on its way. A gateway without contact does not see where it goes. Clients read why
+    /// that is so, also those who may use one room only: the log says more.
+    fn without_owner(&self, shard: Shard) -> Holder {
+        let view = &self.seen.view;
+        let is_awaited = match view.state {
+            ClusterState::Ok => view.heir(shard).is_some(),
+            ClusterState::Leaving => view.has_successor(),
+            ClusterState::NoCluster | ClusterState::Joining | ClusterState::Ended => false,
+        };
+        match view.state {
+            _ if is_awaited && !self.is_long_unowned(shard) => Holder::Moving,
+            ClusterState::Ok | ClusterState::Leaving => Holder::Nobody(NO_OWNER.into()),
+            ClusterState::NoCluster | ClusterState::Joining | ClusterState::Ended => {
+                Holder::Nobody(NO_OWNER_KNOWN.into())
+            }
+        }
+    }
+}
+
+impl RoomHolders for PlacedRooms {
+    fn holder(&self, room: &str) -> Holder {
+        self.read().holder(&self.name, room)
+    }
+
+    fn changed_since(&self, look: u64) -> ChangedRooms {
+        let state = self.read();
+        let changes = &state.changes;
+        let are_all = look < changes.of_configuration.max(1);
+        let rooms = match are_all {
+            true => state.rooms.keys().cloned().collect(),
+            false => {
+                let changed = Shard::all().filter(|shard| changes.of_shards[shard.index()] > look);
+                let rooms = changed.filter_map(|shard| state.by_shard.get(&shard));
+                rooms.flatten().cloned().collect()
+            }
+        };
+        ChangedRooms {
+            look: changes.count,
+            rooms,
+            are_all,
+        }
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let state = self.read();
+        let members = state.seen.members.iter().flatten();
+        members
+            .filter(|member| member.name != self.name)
+            .cloned()
+            .collect()
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+impl RoomSharing for PlacedRooms {
+    fn owns(&self, room: &str) -> bool {
+        let state = self.read();
+        let shard = state.rooms.get(room).map(|room| room.shard);
+        let here = shard.and_then(|shard| state.here.get(&shard));
+        here.is_some_and(|here| here.phase != Phase::Stopping)
+    }
+
+    fn fence(&self, room: &Arc<str>) -> DeviceFence {
+        let state = self.read();
+        let shard = state.rooms.get(room).map(|room| room.shard);
+        match shard.and_then(|shard| state.here.get(&shard)) {
+            Some(here) => DeviceFence::new(Arc::new(here.fence.clone())),
+            None => DeviceFence::new(Arc::new(NotHere)),
+        }
+    }
+
+    fn sessions(&self, room: &Arc<str>, config: &RoomConfig) -> SessionStore {
+        self.sessions.of(room, config)
+    }
+}
+
+impl SharingRules for PlacedRooms {
+    fn may_act(&self) -> bool {
+        self.read().fence.may_begin(BootInstant::now())
+    }
+
+    fn max_command_age(&self, room: &str) -> Duration {
+        let state = self.read();
+        state
+            .rooms
+            .get(room)
+            .map_or(Duration::ZERO, |room| room.max_command_age)
+    }
+
+    /// Another gateway's configuration may have rooms that this one's has not.
+    fn is_configured(&self, room: &str) -> bool {
+        let state = self.read();
+        let members = &state.seen.view.members;
+        let first = members.first().map(|first| &first.rooms);
+        let do_differ = members
+            .iter()
+            .any(|member| member.rooms.is_empty() || Some(&member.rooms) != first);
+        do_differ || state.rooms.contains_key(room)
+    }
+
+    fn configured(&self) -> Vec<Arc<str>> {
+        self.read().rooms.keys().cloned().collect()
+    }
+}
+
+impl device::Fence for ShardFence {
+    fn check(&self) -> Result<(), FenceClosed> {
+        self.check_at(BootInstant::now())
+    }
+}
+
+/// The fence of a room that this gateway does not have.
+#[derive(Debug)]
+struct NotHere;
+
+impl device::Fence for NotHere {
+    fn check(&self) -> Result<(), FenceClosed> {
+        Err(FenceClosed::NotOwner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::cluster::placed_rooms::UNOWNED_AFTER;
+    use crate::cluster::{ClusterSessions, ClusterView, Etcd, EtcdSettings, MemberView, SHARDS};
+    use crate::config::Secret;
+
+    const ROOM: &str = "1";
+
+    fn member(name: &str) -> MemberView {
+        MemberView {
+            name: name.into(),
+            advertise: format!("http://{name}"),
+            weight: 1,
+            version: String::new(),
+            since: 0,
+            leaving: false,
+            rooms: String::new(),
+            shards: 0,
+        }
+    }
+
+    /// Two members; all shards have this owner, and the second member takes them next.
+    fn view(state: ClusterState, owner: Option<u16>) -> ClusterView {
+        ClusterView {
+            state,
+            problem: Some("etcd at http://10.0.0.1:2379: no answer".into()),
+            members: [member("gw-1"), member("gw-2")].into(),
+            owners: vec![owner; usize::from(SHARDS)].into(),
+            heirs: vec![Some(1); usize::from(SHARDS)].into(),
+            ..ClusterView::unknown("gw-1")
+        }
+    }
+
+    fn placed() -> Arc<PlacedRooms> {
+        let text =
+            "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://192.0.2.1\"\npassword = \"4\"\n";
+        let config = crate::config::read("test".into(), text, []).unwrap().config;
+        // Nobody asks it.
+        let etcd = Etcd::new(EtcdSettings {
+            endpoints: vec!["http://127.0.0.1:1".into()],
+            login: None,
+            authorities: None,
+        });
+        let token = Secret::new("the token of this cluster");
+        let etcd = Arc::new(etcd.unwrap());
+        let (sessions, _) = ClusterSessions::start(etcd, "/test", token, Arc::default());
+        PlacedRooms::new("gw-1", &config, sessions)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_room_between_two_owners_is_on_its_way_until_that_takes_too_long() {
+        let placed = placed();
+        placed.seen(view(ClusterState::Ok, None));
+        let mut changed = placed.changed();
+        changed.mark_unchanged();
+        placed.look();
+        assert!(matches!(placed.holder(ROOM), Holder::Moving));
+        assert!(!changed.has_changed().unwrap() && placed.long_unowned().is_empty());
+        tokio::time::advance(UNOWNED_AFTER).await;
+        placed.look();
+        assert!(matches!(placed.holder(ROOM), Holder::Nobody(why) if &*why == NO_OWNER));
+        assert!(changed.has_changed().unwrap() && !placed.long_unowned().is_empty());
+        // It is taken, and released again.
+        placed.seen(view(ClusterState::Ok, Some(1)));
+        assert!(matches!(placed.holder(ROOM), Holder::Member(_)));
+        placed.seen(view(ClusterState::Leaving, None));
+        assert!(matches!(placed.holder(ROOM), Holder::Moving));
+    }
+
+    #[test]
+    fn why_nobody_has_a_room_names_no_address_of_etcd() {
+        let placed = placed();
+        placed.seen(view(ClusterState::NoCluster, None));
+        let Holder::Nobody(why) = placed.holder(ROOM) else {
+            panic!("a gateway without contact knows of no owner");
+        };
+        assert_eq!(&*why, NO_OWNER_KNOWN);
+        assert!(!why.contains("10.0.0.1"));
+    }
+}

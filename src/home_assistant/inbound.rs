@@ -1,0 +1,16 @@
+//! What the MQTT door passes on to the publisher.
+
+use bytes::Bytes;
+
+use crate::gateway_id::Owner;
+
+/// A message of another program at the broker, for a part of the gateway that asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inbound {
+    /// The topic as the broker knows it.
+    pub topic: String,
+    /// The payload.
+    pub payload: Bytes,
+    /// The gateway that has published it, if one has.
+    pub owner: Owner,
+}

@@ -1,0 +1,198 @@
+//! What waits for one reader, in the order in which it goes out.
+//!
+//! Owns the rooms' queues, whose turn it is, and how much of each kind waits. It is pure: it takes no lock, wakes nobody
+//! and has no limits; these are of [`Outbox`](super::Outbox).
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use super::{Item, OutboxReply};
+
+/// An emptied outbox with room for more items than this gives its memory back. At a start with
+/// thousands of rooms all states wait at once, and never again.
+pub(super) const KEPT_CAPACITY: usize = 4096;
+
+/// What waits of one room, in order.
+#[derive(Debug)]
+pub(super) struct RoomQueue<R> {
+    items: VecDeque<Item<R>>,
+    /// How many of them are urgent.
+    urgent: usize,
+    /// How often it is in `turns`.
+    turns: usize,
+}
+
+impl<R> RoomQueue<R> {
+    fn new() -> Self {
+        Self {
+            items: VecDeque::new(),
+            urgent: 0,
+            turns: 0,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Queue<R> {
+    pub(super) rooms: HashMap<Arc<str>, RoomQueue<R>>,
+    /// The rooms in the order in which they began to wait.
+    turns: VecDeque<Arc<str>>,
+    /// Rooms with a result, an event or their availability, which come before all others. One may be here that has nothing urgent any more.
+    urgent: VecDeque<Arc<str>>,
+    pub(super) waiting_states: HashSet<Arc<str>>,
+    pub(super) waiting_events: usize,
+    pub(super) waiting_replies: usize,
+    pub(super) len: usize,
+}
+
+/// Where an item is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Front,
+    Back,
+}
+
+impl End {
+    fn push<T>(self, queue: &mut VecDeque<T>, item: T) {
+        match self {
+            Self::Front => queue.push_front(item),
+            Self::Back => queue.push_back(item),
+        }
+    }
+}
+
+impl<R> Default for Queue<R> {
+    fn default() -> Self {
+        Self {
+            rooms: HashMap::new(),
+            turns: VecDeque::new(),
+            urgent: VecDeque::new(),
+            waiting_states: HashSet::new(),
+            waiting_events: 0,
+            waiting_replies: 0,
+            len: 0,
+        }
+    }
+}
+
+impl<R: OutboxReply> Queue<R> {
+    pub(super) fn push(&mut self, item: Item<R>, end: End) {
+        self.count(&item);
+        let name = item.room();
+        let room = match self.rooms.get_key_value(name) {
+            Some((room, _)) => room.clone(),
+            None => Arc::from(name),
+        };
+        let queue = self
+            .rooms
+            .entry(room.clone())
+            .or_insert_with(RoomQueue::new);
+        if item.is_urgent() {
+            if queue.urgent == 0 || end == End::Front {
+                end.push(&mut self.urgent, room.clone());
+            }
+            queue.urgent += 1;
+        }
+        if queue.turns == 0 || end == End::Front {
+            queue.turns += 1;
+            end.push(&mut self.turns, room);
+        }
+        end.push(&mut queue.items, item);
+    }
+
+    fn count(&mut self, item: &Item<R>) {
+        self.len += 1;
+        match item {
+            Item::State(_) => {}
+            Item::Event(..) => self.waiting_events += 1,
+            Item::Reply(_) => self.waiting_replies += 1,
+        }
+    }
+
+    /// The item has been taken out of its room's queue.
+    fn taken(&mut self, item: &Item<R>) {
+        self.len -= 1;
+        match item {
+            Item::State(topic) => {
+                self.waiting_states.remove(topic);
+            }
+            Item::Event(..) => self.waiting_events -= 1,
+            Item::Reply(_) => self.waiting_replies -= 1,
+        }
+        if self.len > 0 {
+            return;
+        }
+        self.rooms.clear();
+        self.turns.clear();
+        self.urgent.clear();
+        if self.waiting_states.capacity() > KEPT_CAPACITY {
+            *self = Self::default();
+        }
+    }
+
+    /// Takes the next item.
+    pub(super) fn pop(&mut self) -> Option<Item<R>> {
+        while let Some(room) = self.urgent.front() {
+            let queue = self.rooms.get_mut(room).filter(|queue| queue.urgent > 0);
+            let Some(queue) = queue else {
+                self.urgent.pop_front();
+                continue;
+            };
+            let item = queue.items.pop_front()?;
+            if item.is_urgent() {
+                queue.urgent -= 1;
+                // By turns: a room with many results does not stand before the others.
+                self.urgent.rotate_left(1);
+            }
+            self.taken(&item);
+            return Some(item);
+        }
+        while let Some(room) = self.turns.front() {
+            let Some(queue) = self.rooms.get_mut(room) else {
+                self.turns.pop_front();
+                continue;
+            };
+            if let Some(item) = queue.items.pop_front() {
+                self.taken(&item);
+                return Some(item);
+            }
+            queue.turns -= 1;
+            if queue.turns == 0 {
+                self.rooms.remove(room);
+            }
+            self.turns.pop_front();
+        }
+        None
+    }
+
+    /// Takes the first of the urgent items that this is true of, in the order of the rooms' turns. It is the oldest of
+    /// its room, and another room may have an older one.
+    pub(super) fn take_urgent(&mut self, is_it: impl Fn(&Item<R>) -> bool) -> Option<Item<R>> {
+        for room in &self.urgent {
+            let Some(queue) = self.rooms.get_mut(room) else {
+                continue;
+            };
+            if let Some(position) = queue.items.iter().position(&is_it) {
+                let item = queue.items.remove(position)?;
+                queue.urgent -= 1;
+                self.taken(&item);
+                return Some(item);
+            }
+        }
+        None
+    }
+
+    pub(super) fn remove_state(&mut self, item: &Item<R>) {
+        let Item::State(topic) = item else { return };
+        let Some(queue) = self.rooms.get_mut(item.room()) else {
+            return;
+        };
+        let is_it = |item: &Item<R>| matches!(item, Item::State(waiting) if waiting == topic);
+        if let Some(removed) = queue.items.iter().position(is_it)
+            && let Some(removed) = queue.items.remove(removed)
+        {
+            queue.urgent -= usize::from(removed.is_urgent());
+            self.taken(&removed);
+        }
+    }
+}
