@@ -210,6 +210,11 @@ impl Receiver {
                     self.refuse_shared(shared, command, ErrorCode::Busy, TOO_MANY_WAIT);
                     continue;
                 }
+                Some(Act::Unanswered(command)) => {
+                    answers += 1;
+                    self.refuse_shared(shared, command, ErrorCode::OutcomeUnknown, OWNER_ENDED);
+                    continue;
+                }
                 Some(Act::NoOwner(command)) => {
                     answers += 1;
                     self.refuse_shared(shared, command, ErrorCode::Offline, NO_OWNER);

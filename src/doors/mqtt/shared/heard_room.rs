@@ -133,7 +133,7 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
             .map(|(_, result)| Act::Publish(result))
     }
 
-    /// It is another gateway's room now, which answers for everything.
+    /// It is another gateway's room now.
     pub fn give_up(&mut self, usage: &mut MemoryUse, now: Instant) -> usize {
         for (lane, command) in self.waiting.drain(..) {
             self.memory.remember(lane, command, usage, now);

@@ -5,7 +5,8 @@
 //! - The owner of a room carries out what it hears. A deputy remembers it, until it sees its result.
 //! - In a planned move the new owner publishes a marker. The broker gives every subscriber the same
 //!   order, so the commands before the marker are the former owner's, and those after it the new one's.
-//! - When an owner died, its deputy settles what it remembers, in order, and takes what comes after that.
+//! - When an owner died, its deputy settles what it remembers, in order, and takes what comes after that. What gets no
+//!   result for some minutes, whoever else has heard it answers: the deputy may have heard the room for a moment only.
 //! - A marker that was slow on its way to the broker may come after that of a later owner. Each has the
 //!   [`Revision`] of its ownership, and the greater one counts.
 //!
@@ -64,6 +65,8 @@ pub enum Act<C, R> {
     TooMany(C),
     /// No gateway has the room.
     NoOwner(C),
+    /// Whoever had to answer it is gone.
+    Unanswered(C),
     /// Publish the result.
     Publish(R),
 }
@@ -224,7 +227,10 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     pub fn tick(&mut self, is_open: bool, now: Instant) {
         let (mut left, mut forgotten) = (Vec::new(), Vec::new());
         for (room, heard) in &mut self.rooms {
-            heard.memory.expire(&mut self.usage, now);
+            let is_owner = heard.role == RoomRole::Owner;
+            let unanswered = heard.memory.expire(is_owner, &mut self.usage, now);
+            self.acts
+                .extend(unanswered.into_iter().map(Act::Unanswered));
             let is_late = |since: &Instant, time| now.duration_since(*since) >= time;
             if (heard.marker_sent).is_some_and(|sent| is_late(&sent, OWN_MARKER_TIMEOUT)) {
                 heard.awaits = [false; 2];

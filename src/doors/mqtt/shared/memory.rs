@@ -18,8 +18,9 @@ const ALL_COMMANDS: usize = 10_000;
 const ALL_BYTES: usize = 32 << 20;
 /// Of each room and of all rooms: so many more without payload.
 const SHORTENED: [usize; 2] = [64, 10_000];
-/// A command takes 60 s at most, and has waited 5 s at most before. Its owner has answered it by then.
-const LONGEST_COMMAND: Duration = Duration::from_secs(90);
+/// A command takes three and a half minutes at most, and has waited some seconds before. Its owner has answered it by
+/// then.
+pub const LONGEST_COMMAND: Duration = Duration::from_secs(240);
 /// A result that came before its command is remembered for so long. A message of QoS 0 may overtake one of
 /// QoS 1.
 const EARLY_RESULT: Duration = Duration::from_secs(5);
@@ -48,6 +49,10 @@ pub struct RememberedCommand<C> {
     pub heard: Instant,
     size: usize,
     is_shortened: bool,
+    /// Its owner is gone, and whoever came after it has perhaps not heard the command.
+    is_orphan: bool,
+    /// The connection to the broker was lost since: its result may have come meanwhile.
+    was_cut_off: bool,
 }
 
 /// What all rooms together take.
@@ -125,7 +130,32 @@ impl<C: HeardCommand> Memory<C> {
             heard: now,
             size,
             is_shortened: !is_whole,
+            is_orphan: false,
+            was_cut_off: false,
         });
+    }
+
+    /// The owner of these is dead, and another one has the room from here on.
+    pub fn orphan(&mut self, lane: Lane) {
+        let of_lane = self.commands.iter_mut().filter(|it| it.lane == lane);
+        of_lane.for_each(|it| it.is_orphan = true);
+    }
+
+    /// Forgets the others: their owner answers.
+    pub fn keep_orphans(&mut self, usage: &mut MemoryUse) {
+        self.commands.retain(|command| {
+            if !command.is_orphan {
+                usage.freed(command);
+            }
+            command.is_orphan
+        });
+    }
+
+    /// The connection to the broker is lost.
+    pub fn cut_off(&mut self) {
+        self.commands
+            .iter_mut()
+            .for_each(|it| it.was_cut_off = true);
     }
 
     /// Whether a result of this command was seen that belongs to no remembered one. It counts once.
@@ -152,12 +182,18 @@ impl<C: HeardCommand> Memory<C> {
         }
     }
 
-    /// Forgets what its owner has answered by now, whatever was seen of it.
-    pub fn expire(&mut self, usage: &mut MemoryUse, now: Instant) {
-        self.take_older(LONGEST_COMMAND, usage, now);
+    /// Forgets what its owner has answered by now, whatever was seen of it. Gives those that nobody has answered: whose
+    /// owner is gone, or, with `is_owner`, all.
+    pub fn expire(&mut self, is_owner: bool, usage: &mut MemoryUse, now: Instant) -> Vec<C> {
+        let over = self.take_older(LONGEST_COMMAND, usage, now).into_iter();
+        let unanswered = over
+            .filter(|it| (is_owner || it.is_orphan) && !it.was_cut_off)
+            .map(|it| it.command)
+            .collect();
         while (self.early.front()).is_some_and(|(_, at)| now.duration_since(*at) >= EARLY_RESULT) {
             self.early.pop_front();
         }
+        unanswered
     }
 
     /// Takes those that are at least so old.
@@ -262,7 +298,7 @@ mod tests {
         memory.remember(Lane::AtLeastOnce, Numbered(1, Some(1)), &mut usage, now);
         assert!(memory.ids().is_empty());
         memory.forget(2, &mut usage, now);
-        memory.expire(&mut usage, now + EARLY_RESULT);
+        memory.expire(false, &mut usage, now + EARLY_RESULT);
         memory.remember(
             Lane::AtLeastOnce,
             Numbered(2, Some(1)),
@@ -270,7 +306,7 @@ mod tests {
             now + EARLY_RESULT,
         );
         assert_eq!(memory.ids(), [2]);
-        memory.expire(&mut usage, now + EARLY_RESULT + LONGEST_COMMAND);
+        memory.expire(false, &mut usage, now + EARLY_RESULT + LONGEST_COMMAND);
         assert!(memory.ids().is_empty() && usage.commands() == 0);
     }
 

@@ -67,9 +67,18 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         }
         match (heard.role, arrival) {
             (RoomRole::Deputy, Arrival::TakenOverUnheard) => self.settle_for_other(room, lane),
-            // The owner answers for everything.
-            (RoomRole::Deputy, _) if heard.after_leaving == AfterLeaving::Deaf => self.remove(room),
-            (RoomRole::Deputy, _) => {}
+            // The former owner is alive, and answers for what came before, but for what it has never heard.
+            (RoomRole::Deputy, Arrival::Moved) => {
+                if heard.after_leaving == AfterLeaving::Deaf {
+                    heard.memory.keep_orphans(&mut self.usage);
+                    if heard.memory.is_empty() {
+                        self.remove(room);
+                    }
+                }
+            }
+            (RoomRole::Deputy, Arrival::TakenOver | Arrival::Begun) => {
+                self.orphan(room, lane);
+            }
             (RoomRole::Leaving, Arrival::Moved) => {
                 heard.passed[at] = true;
                 if heard.passed == [true; 2] {
@@ -79,12 +88,25 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             (RoomRole::Owner | RoomRole::Lost, _) | (RoomRole::Leaving, _) => {
                 let is_deaf = heard.after_leaving == AfterLeaving::Deaf;
                 self.dropped_results += heard.give_up(&mut self.usage, now);
-                if arrival == Arrival::TakenOverUnheard {
-                    self.settle_for_other(room, lane);
+                match arrival {
+                    Arrival::TakenOverUnheard => self.settle_for_other(room, lane),
+                    Arrival::TakenOver | Arrival::Begun => return self.orphan(room, lane),
+                    Arrival::Moved => {}
                 }
                 if is_deaf {
                     self.remove(room);
                 }
+            }
+        }
+    }
+
+    /// The owner of what came before this marker is gone. The new one settles what it has heard, but it may not have been
+    /// the deputy for long: what gets no result is answered in the end.
+    fn orphan(&mut self, room: &str, lane: Lane) {
+        if let Some(heard) = self.rooms.get_mut(room) {
+            heard.memory.orphan(lane);
+            if heard.after_leaving == AfterLeaving::Deaf && heard.memory.is_empty() {
+                self.remove(room);
             }
         }
     }
@@ -110,6 +132,7 @@ impl<C: HeardCommand, R> Hearing<C, R> {
             self.leave(&room);
         }
         for (room, heard) in &mut self.rooms {
+            heard.memory.cut_off();
             if heard.marker_sent.take().is_some() && heard.awaits != [false; 2] {
                 heard.awaits = [true; 2];
                 heard.is_marker_due = true;

@@ -26,7 +26,8 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     }
 
     /// It hears this room no more. One that is leaving is heard until it has left. What a deputy remembers may be with
-    /// nobody else, so it is kept until its results or an owner's marker have come; nothing is added.
+    /// nobody else, so it is kept until its results have come, or the marker of a move, whose former owner answers; for some
+    /// minutes at most. Nothing is added.
     pub fn stop_hearing(&mut self, room: &str) {
         match self.rooms.get_mut(room) {
             Some(heard) if heard.role == RoomRole::Leaving || heard.is_remembering_deputy() => {

@@ -1,6 +1,7 @@
 //! An owner dies: its deputy settles what it remembers, and each command is answered once.
 
 use super::*;
+use crate::doors::mqtt::shared::memory::LONGEST_COMMAND;
 
 /// Gateway 1 handed the room to gateway 2, which died before its marker; gateway 3 takes over. Gateway 1 passes on what
 /// gateway 3 has heard too.
@@ -58,4 +59,70 @@ fn what_was_passed_on_to_a_gateway_that_died_is_answered_by_one() {
     former.answered_for_other(ROOM, 2, 2);
     assert_eq!(acts(&mut former), [Act::Publish(2)]);
     assert_eq!(former.take_dropped_results(), 1);
+}
+
+/// The owner died soon after another gateway had become the deputy in place of this one.
+#[test]
+fn what_only_a_former_deputy_has_heard_is_answered_in_the_end() {
+    let former_deputy = || {
+        let (mut hearing, now) = (TestHearing::default(), Instant::now());
+        hearing.deputize(&room(), now);
+        for (lane, id) in [(LANES[0], 1), (LANES[1], 2)] {
+            hearing.command(ROOM, lane, Numbered(id), true, now);
+        }
+        hearing.stop_hearing(ROOM);
+        for lane in LANES {
+            hearing.others_marker(ROOM, lane, (Arrival::TakenOver, 2), now);
+        }
+        // The new owner has heard one of them, and hands the room on.
+        hearing.result_seen(ROOM, 1, now);
+        for lane in LANES {
+            hearing.others_marker(ROOM, lane, (Arrival::Moved, 3), now);
+        }
+        hearing.tick(true, now);
+        assert_eq!(acts(&mut hearing), []);
+        (hearing, now + LONGEST_COMMAND)
+    };
+    let (mut hearing, late) = former_deputy();
+    hearing.tick(true, late);
+    assert_eq!(acts(&mut hearing), [Act::Unanswered(Numbered(2))]);
+    hearing.tick(true, late);
+    assert_eq!((acts(&mut hearing), hearing.role(ROOM)), (vec![], None));
+    // Its result may have come while nothing was heard.
+    let (mut hearing, late) = former_deputy();
+    hearing.disconnected();
+    hearing.tick(true, late);
+    assert_eq!(acts(&mut hearing), []);
+    // The new owner has heard all.
+    let (mut hearing, now) = former_deputy();
+    hearing.result_seen(ROOM, 2, now);
+    hearing.tick(true, now);
+    assert_eq!((acts(&mut hearing), hearing.role(ROOM)), (vec![], None));
+}
+
+#[test]
+fn what_a_gateway_held_that_died_after_the_release_is_answered_by_the_next_owner() {
+    let (mut new, now) = (TestHearing::default(), Instant::now());
+    new.deputize(&room(), now);
+    new.command(ROOM, LANES[1], Numbered(1), true, now);
+    new.move_in(&room(), 2);
+    assert_eq!(new.markers(|_| true, now), moved());
+    new.command(ROOM, LANES[1], Numbered(2), true, now);
+    for lane in LANES {
+        new.own_marker(ROOM, lane);
+    }
+    // The former owner has answered one before it died.
+    new.result_seen(ROOM, 1, now);
+    new.tick(true, now + LONGEST_COMMAND);
+    assert_eq!(acts(&mut new), [Act::Unanswered(Numbered(2))]);
+    // A deputy forgets, as long as an owner is there that answers.
+    let (mut deputy, now) = (TestHearing::default(), Instant::now());
+    deputy.deputize(&room(), now);
+    deputy.command(ROOM, LANES[1], Numbered(1), true, now);
+    deputy.others_marker(ROOM, LANES[1], (Arrival::Moved, 2), now);
+    deputy.tick(true, now + LONGEST_COMMAND);
+    assert_eq!(
+        (acts(&mut deputy), deputy.memory_of(ROOM)),
+        (vec![], vec![])
+    );
 }

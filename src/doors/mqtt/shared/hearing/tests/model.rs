@@ -117,7 +117,7 @@ impl Model {
                 // Whether it is carried out again is another question; it is answered.
                 Act::Settle(Numbered(id), _) | Act::SettleForOther(Numbered(id)) => self.answer(id),
                 Act::Publish(id) => self.answer(id),
-                Act::TooMany(_) | Act::NoOwner(_) => panic!("{act:?}"),
+                Act::TooMany(_) | Act::NoOwner(_) | Act::Unanswered(_) => panic!("{act:?}"),
             }
         }
         // A marker that had to wait.

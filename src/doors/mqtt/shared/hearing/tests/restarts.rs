@@ -74,9 +74,9 @@ fn a_deputy_that_is_to_hear_no_more_keeps_what_nobody_else_may_know() {
     answered.result_seen(ROOM, 2, now);
     answered.tick(true, now);
     assert_eq!(answered.role(ROOM), None);
-    // Another owner answers for all.
+    // The owner has handed the room over, and answers for all.
     let (mut other, now) = deputy();
-    other.others_marker(ROOM, LANES[1], (Arrival::TakenOver, 2), now);
+    other.others_marker(ROOM, LANES[1], (Arrival::Moved, 2), now);
     assert_eq!((other.role(ROOM), acts(&mut other)), (None, vec![]));
     // It is the deputy again, or the owner.
     let (mut again, now) = deputy();
