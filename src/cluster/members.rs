@@ -277,12 +277,4 @@ impl Members {
             self.heartbeats.at_once();
         }
     }
-
-    /// Changes what the member says about itself.
-    pub fn change_record(&mut self, change: impl FnOnce(&mut MemberRecord)) {
-        let nonce = self.record.nonce.clone();
-        change(&mut self.record);
-        self.record.nonce = nonce;
-        self.heartbeats.at_once();
-    }
 }
