@@ -9,7 +9,7 @@ use poly2mqtt_simulator::{Condition, Fault, FaultKind};
 use serde_json::{Value, json};
 
 use poly2mqtt_test_support::SOON;
-use poly2mqtt_test_support::browser::Browser;
+use poly2mqtt_test_support::browser::{Browser, LINK_IS_UP};
 use poly2mqtt_test_support::door::{Doors, token};
 use poly2mqtt_test_support::gateway::{configured, timings};
 
@@ -34,7 +34,7 @@ async fn open(browser: &Browser, doors: &Doors, path: &str) {
 }
 
 async fn connected(browser: &Browser) {
-    browser.until("document.body.dataset.link === 'up'").await;
+    browser.until(LINK_IS_UP).await;
 }
 
 /// Waits until this holds of the simulated device.

@@ -5,10 +5,8 @@ use poly2mqtt::config::AccessLevel;
 use poly2mqtt::doors::clients::ClientLimits;
 use serde_json::json;
 
-use poly2mqtt_test_support::browser::Browser;
+use poly2mqtt_test_support::browser::{Browser, LINK_IS_UP};
 use poly2mqtt_test_support::door::{Doors, post, token};
-
-const UP: &str = "document.body.dataset.link === 'up'";
 
 /// The words that a shell gives to the program of this command line.
 fn shell_words(line: &str) -> Vec<String> {
@@ -52,7 +50,7 @@ async fn the_console_begins_with_the_first_room_whichever_comes_first() {
         .devtools("Page.addScriptToEvaluateOnNewDocument", source)
         .await;
     browser.open(&doors.url("/#/console")).await;
-    browser.until(UP).await;
+    browser.until(LINK_IS_UP).await;
     browser.until("window.before === '2'").await;
     let room = "document.querySelector('select[aria-label=Room]')";
     browser.until(&format!("{room}.value === '1'")).await;
@@ -80,7 +78,7 @@ async fn the_console_begins_with_the_value_of_now_and_copies_run_as_they_are() {
     browser.until("document.querySelector('#token').open").await;
     browser.write("#token-input", "the-secret-token").await;
     browser.click("#token [type=submit]").await;
-    browser.until(UP).await;
+    browser.until(LINK_IS_UP).await;
 
     // The value of now, also when it changes; what a person wrote stays.
     browser

@@ -7,7 +7,7 @@ use poly2mqtt::config::AccessLevel;
 use poly2mqtt::state::StateValue;
 use serde_json::json;
 
-use poly2mqtt_test_support::browser::Browser;
+use poly2mqtt_test_support::browser::{Browser, LINK_IS_UP};
 use poly2mqtt_test_support::cluster::{Cluster, Owner};
 use poly2mqtt_test_support::door::{Doors, token};
 
@@ -74,7 +74,7 @@ async fn a_gateway_that_is_alone_shows_nothing_of_gateways() {
     };
     let doors = Doors::start().await;
     browser.open(&doors.url("/")).await;
-    browser.until("document.body.dataset.link === 'up'").await;
+    browser.until(LINK_IS_UP).await;
     shows(&browser, ".room-card", "Online").await;
     browser.drawn().await;
     let nav = "[...document.querySelectorAll('nav a')].filter((each) => each.checkVisibility()).map((each) => each.innerText)";

@@ -14,7 +14,7 @@ use poly2mqtt::config::AccessLevel;
 use poly2mqtt::doors::clients::ClientLimits;
 use serde_json::json;
 
-use poly2mqtt_test_support::browser::Browser;
+use poly2mqtt_test_support::browser::{Browser, LINK_IS_UP};
 use poly2mqtt_test_support::door::{Doors, text, token};
 
 const NASTY: &str = include_str!("browser_pages/nasty.js");
@@ -82,7 +82,7 @@ async fn browser_with_nasty_rooms(doors: &Doors) -> Option<Browser> {
         .devtools("Page.addScriptToEvaluateOnNewDocument", source)
         .await;
     browser.open(&doors.url("/")).await;
-    browser.until("document.body.dataset.link === 'up'").await;
+    browser.until(LINK_IS_UP).await;
     Some(browser)
 }
 

@@ -13,11 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use poly2mqtt_test_support::SOON;
-use poly2mqtt_test_support::browser::Browser;
+use poly2mqtt_test_support::browser::{Browser, LINK_IS_UP};
 use poly2mqtt_test_support::door::{Doors, post, token};
 use poly2mqtt_test_support::gateway::{configured, timings};
 
-const UP: &str = "document.body.dataset.link === 'up'";
 const ENABLED: &str = "document.querySelector('.wall-controls').disabled === false";
 const MIC: &str = ".wall-controls [data-command='audio/muted/set']";
 
@@ -274,7 +273,7 @@ async fn a_panel_survives_a_connection_that_died_silently() {
         "window.dispatchEvent(new Event('online'))",
         "document.dispatchEvent(new Event('visibilitychange'))",
     ] {
-        browser.until(UP).await;
+        browser.until(LINK_IS_UP).await;
         proxy.freeze(true);
         browser.value(event).await;
         let asked = Instant::now();

@@ -9,7 +9,7 @@ use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::json;
 
-use poly2mqtt_test_support::browser::Browser;
+use poly2mqtt_test_support::browser::{Browser, LINK_IS_UP};
 use poly2mqtt_test_support::door::Doors;
 use poly2mqtt_test_support::gateway::{configured, room};
 
@@ -39,9 +39,7 @@ impl Camera<'_> {
             .await;
         self.browser.open("about:blank").await;
         self.browser.open(&self.doors.url(page)).await;
-        self.browser
-            .until("document.body.dataset.link === 'up'")
-            .await;
+        self.browser.until(LINK_IS_UP).await;
         self.browser.until(until).await;
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 
-use poly2mqtt_test_support::browser::Browser;
+use poly2mqtt_test_support::browser::{Browser, LINK_IS_UP};
 use poly2mqtt_test_support::door::Doors;
 
 /// What the proxy answers to any path that is not below the prefix.
@@ -59,7 +59,7 @@ async fn the_dashboard_works_below_a_path() {
     ] {
         let page = format!("http://{}{path}", proxy(doors.addr(), prefix).await);
         browser.open(&page).await;
-        browser.until("document.body.dataset.link === 'up'").await;
+        browser.until(LINK_IS_UP).await;
         browser.click("[data-room='1']").await;
         browser
             .until("!document.querySelector('fieldset.columns').disabled")

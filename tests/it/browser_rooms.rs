@@ -5,7 +5,7 @@ use poly2mqtt::config::{AccessLevel, BrokerUrl, MqttUser, Secret};
 use poly2mqtt::doors::clients::ClientLimits;
 use serde_json::json;
 
-use poly2mqtt_test_support::browser::Browser;
+use poly2mqtt_test_support::browser::{Browser, LINK_IS_UP};
 use poly2mqtt_test_support::door::{Doors, post, token};
 use poly2mqtt_test_support::gateway::{configured, timings};
 
@@ -106,7 +106,7 @@ async fn after_a_lost_connection_values_are_old_and_nothing_is_claimed() {
     for page in ["/#/room/1", "/#/"] {
         browser.open("about:blank").await;
         browser.open(&doors.url(page)).await;
-        browser.until("document.body.dataset.link === 'up'").await;
+        browser.until(LINK_IS_UP).await;
         browser
             .until("[...document.querySelectorAll('.pill')].some((pill) => pill.textContent === 'Online')")
             .await;
@@ -257,7 +257,7 @@ async fn a_room_that_is_not_there_shows_nothing_but_that() {
     browser.until("document.querySelector('#token').open").await;
     browser.write("#token-input", "for-room-1").await;
     browser.click("#token [type=submit]").await;
-    browser.until("document.body.dataset.link === 'up'").await;
+    browser.until(LINK_IS_UP).await;
     // Another token's room, and one that nobody has.
     for room in ["2", "nowhere"] {
         browser

@@ -8,7 +8,7 @@ use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::{Value, json};
 
 use poly2mqtt_test_support::SOON;
-use poly2mqtt_test_support::browser::Browser;
+use poly2mqtt_test_support::browser::{Browser, LINK_IS_UP};
 use poly2mqtt_test_support::door::http;
 use poly2mqtt_test_support::program::{Running, output, program};
 
@@ -199,7 +199,7 @@ async fn a_person_goes_from_nothing_to_a_muted_room() {
     browser.write("#password", "456").await;
     browser.click("#add button").await;
     // The gateway has started in its place, with the dashboard.
-    browser.until("document.body.dataset.link === 'up'").await;
+    browser.until(LINK_IS_UP).await;
     let room = format!("{}#/room/boardroom", page.url);
     browser.open(&room).await;
     let microphone = "[data-command='audio/muted/set']";

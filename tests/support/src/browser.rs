@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 use super::{SOON, watchdog};
 
+/// True while the page is connected to the gateway, for [`Browser::until`].
+pub const LINK_IS_UP: &str = "document.body.dataset.link === 'up'";
+
 /// The key of an element's id in WebDriver's JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// How often chromedriver is started before the test fails.
