@@ -11,6 +11,7 @@ use poly2mqtt::guesses::Guesses;
 use poly2mqtt::net::ListenSetting;
 use poly2mqtt::topics::{DiscoveryTopics, Prefix};
 use poly2mqtt_test_support::SOON;
+use poly2mqtt_test_support::raw_mqtt::{packet, text, variable_integer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -49,30 +50,6 @@ const SUBACK: u8 = 9;
 const DISCONNECT: u8 = 14;
 
 const QUOTA_EXCEEDED: u8 = 0x97;
-
-fn text(text: &str) -> Vec<u8> {
-    let length = u16::try_from(text.len()).unwrap();
-    [&length.to_be_bytes(), text.as_bytes()].concat()
-}
-
-fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    put_length(&mut bytes, body.len());
-    bytes.extend(body);
-    bytes
-}
-
-/// Appends a length as a variable integer (MQTT 5, 1.5.5).
-fn put_length(bytes: &mut Vec<u8>, mut length: usize) {
-    loop {
-        let more = length > 0x7F;
-        bytes.push((length & 0x7F) as u8 | u8::from(more) << 7);
-        length >>= 7;
-        if !more {
-            return;
-        }
-    }
-}
 
 /// How a client connects.
 #[derive(Clone, Copy)]
@@ -113,7 +90,7 @@ fn publish_packet(topic: &str, id: u16, flags: u8, properties: &[u8], payload: &
     if flags & 6 != 0 {
         body.extend(id.to_be_bytes());
     }
-    put_length(&mut body, properties.len());
+    body.extend(variable_integer(properties.len()));
     body.extend(properties);
     body.extend(payload);
     packet(0x30 | flags, &body)

@@ -2,6 +2,7 @@
 //! inputs made of typical pieces.
 use std::path::Path;
 
+use poly2mqtt_test_support::raw_mqtt::fixed_header;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -89,7 +89,7 @@ async fn the_properties_of_a_will_are_limited() {
     for (count, expected) in [(16, 0), (17, QUOTA_EXCEEDED)] {
         let properties = user_properties(count, "");
         let mut body = [text("MQTT"), vec![5, 0b0010_0110, 0, 60, 0], text("will")].concat();
-        put_length(&mut body, properties.len());
+        body.extend(variable_integer(properties.len()));
         body.extend([properties, text("free/will"), text("gone")].concat());
         let mut wire = Wire {
             socket: Wire::open(&broker).await,

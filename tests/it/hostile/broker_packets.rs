@@ -8,6 +8,8 @@ use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{BrokerAddress, MqttSettings, receive_bytes};
 use poly2mqtt::topics::Prefix;
 
+use super::fixed_header::packet;
+
 const MAX_PAYLOAD: usize = 1000;
 
 /// Stands for the rooms.
@@ -63,20 +65,4 @@ fn take(bytes: &[u8]) {
         assert!(whole * 2 <= bytes.len());
     }
     let _ = receive_bytes(settings(""), Arc::new(Rooms), bytes);
-}
-
-/// A packet with this first byte. Its length is a variable byte integer, MQTT 5 section 1.5.5.
-fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
-    let mut packet = vec![kind];
-    let mut length = body.len();
-    loop {
-        let low = (length & 0x7f) as u8;
-        length >>= 7;
-        packet.push(if length > 0 { low | 0x80 } else { low });
-        if length == 0 {
-            break;
-        }
-    }
-    packet.extend_from_slice(body);
-    packet
 }

@@ -15,6 +15,8 @@ use poly2mqtt::topics::Prefix;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
+use super::fixed_header::packet;
+
 /// One for each role, and one that is not heard.
 const ROOMS: [&str; 5] = ["1", "2", "3", "4", "5"];
 const UNHEARD: &str = "5";
@@ -229,22 +231,6 @@ fn publish(topic: &str, qos: u8, properties: &[u8], payload: &[u8]) -> Vec<u8> {
     let id: &[u8] = if qos == 0 { &[] } else { &[0, 9] };
     let body = [&length, topic.as_bytes(), id, properties, payload].concat();
     packet(0x30 | (qos << 1), &body)
-}
-
-/// A packet with this first byte. Its length is a variable byte integer, MQTT 5 section 1.5.5.
-fn packet(kind: u8, body: &[u8]) -> Vec<u8> {
-    let mut packet = vec![kind];
-    let mut length = body.len();
-    loop {
-        let low = (length & 0x7f) as u8;
-        length >>= 7;
-        packet.push(if length > 0 { low | 0x80 } else { low });
-        if length == 0 {
-            break;
-        }
-    }
-    packet.extend_from_slice(body);
-    packet
 }
 
 #[cfg(test)]

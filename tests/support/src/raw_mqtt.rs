@@ -1,12 +1,14 @@
 //! A client that sends exactly the bytes it is told to: for what MQTT clients do wrong, and for what
 //! libraries hide.
 
+pub mod fixed_header;
 mod packets;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::soon;
+pub use fixed_header::{packet, variable_integer};
 pub use packets::*;
 
 /// The next packet of a stream; `None` when it has ended.

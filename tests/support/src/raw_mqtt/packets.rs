@@ -2,6 +2,8 @@
 
 use bytes::Buf;
 
+use super::fixed_header::{packet, variable_integer};
+
 /// A version of MQTT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -48,24 +50,6 @@ impl Version {
             Self::V5 => 5,
         }
     }
-}
-
-/// A length in seven bits a byte.
-pub fn variable_integer(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = (value & 0x7F) as u8;
-        value >>= 7;
-        bytes.push(if value == 0 { low } else { low | 0x80 });
-        if value == 0 {
-            return bytes;
-        }
-    }
-}
-
-/// A packet with this first byte.
-pub fn packet(first: u8, body: &[u8]) -> Vec<u8> {
-    [&[first], &variable_integer(body.len())[..], body].concat()
 }
 
 /// A text with its length in front.
