@@ -52,7 +52,7 @@ pub use forget::{forget_member, forget_rooms};
 pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};
 pub use members::{Action, GainedShard, HeldShard, Members, Notice, Predecessor};
 pub use metered::MeteredRegistry;
-pub use placement::{FORMAT, Placement, SHARDS, Shard, owner_of, shard_of};
+pub use placement::{FORMAT, Placement, SHARDS, Shard, shard_of};
 pub use record::{MemberRecord, Owner};
 pub use registry::{
     Condition, Entry, Read, Registry, RegistryError, Transaction, TransactionReply, Write,

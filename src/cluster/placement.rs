@@ -62,24 +62,6 @@ pub fn shard_of(room_id: &str) -> Shard {
     Shard(u16::try_from(number).unwrap_or(0))
 }
 
-/// The member that is wanted for a shard, of these names and weights; none if there is no member with a weight
-/// above 0. The order of the members does not matter.
-///
-/// Weighted rendezvous hashing: each member draws a number `u` from 0 to 1, which is made from its name and the
-/// shard, and the least `-log2(u) / weight` wins. A member's share is its part of all weights; who
-/// joins or leaves moves no shard between two others.
-pub fn owner_of<'a>(
-    shard: Shard,
-    members: impl IntoIterator<Item = (&'a str, u32)>,
-) -> Option<&'a str> {
-    let members = members.into_iter().collect::<Vec<_>>();
-    let distance = |name: &str| minus_log2(draw(name, shard));
-    let candidates = members
-        .iter()
-        .map(|(name, weight)| (*name, *weight, distance(name)));
-    least(candidates.enumerate()).map(|at| members[at].0)
-}
-
 /// The place of the member that wins, of these names, weights and distances.
 fn least<'a>(members: impl Iterator<Item = (usize, (&'a str, u32, u64))>) -> Option<usize> {
     let mut best: Option<(usize, (&str, u32, u64))> = None;
@@ -97,7 +79,12 @@ fn least<'a>(members: impl Iterator<Item = (usize, (&'a str, u32, u64))>) -> Opt
     best.map(|(at, _)| at)
 }
 
-/// The wanted owner of every shard, for one set of members.
+/// The wanted owner of every shard, for one set of members with names and weights. Their order does not matter; a
+/// shard has none if no member has a weight above 0.
+///
+/// Weighted rendezvous hashing: each member draws a number `u` from 0 to 1, which is made from its name and the
+/// shard, and the least `-log2(u) / weight` wins. A member's share is its part of all weights; who
+/// joins or leaves moves no shard between two others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placement {
     members: Vec<(String, u32)>,

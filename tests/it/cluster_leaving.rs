@@ -6,9 +6,10 @@ mod ending;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use poly2mqtt::cluster::{owner_of, shard_of};
+use poly2mqtt::cluster::{Placement, shard_of};
 use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use poly2mqtt_test_support::client::{Client, text};
 use poly2mqtt_test_support::door;
@@ -194,7 +195,9 @@ impl Campus {
 
 /// The gateway that has a room while both run.
 fn wanted(room: &str) -> &'static str {
-    owner_of(shard_of(room), [("gw-1", 1), ("gw-2", 1)]).unwrap()
+    static PLACEMENT: LazyLock<Placement> =
+        LazyLock::new(|| Placement::new(["gw-1", "gw-2"].map(|name| (name.to_owned(), 1)).into()));
+    PLACEMENT.owner(shard_of(room)).unwrap()
 }
 
 /// So many rooms that belong to this gateway while both run.

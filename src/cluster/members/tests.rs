@@ -1,6 +1,6 @@
 use super::simulation::Simulation;
 use super::*;
-use crate::cluster::placement::{Shard, owner_of, shard_of};
+use crate::cluster::placement::{Placement, Shard, shard_of};
 use crate::cluster::view::ClusterState;
 
 /// How many random schedules are run, and how long each is.
@@ -199,7 +199,8 @@ fn only_rooms_that_all_have_alike_move_when_a_member_joins() {
     let owners = simulation.owners(0);
     // A name whose place is that of the room that differs, so that it would move.
     let is_wanted = |name: &&String| {
-        owner_of(differing, [("gw-1", 1), ("gw-2", 1), (&***name, 1)]) == Some(name)
+        let members = ["gw-1", "gw-2", name].map(|name| (name.to_owned(), 1));
+        Placement::new(members.into()).owner(differing) == Some(name)
     };
     let names: Vec<String> = (3..99).map(|n| format!("gw-{n}")).collect();
     let name = names.iter().find(is_wanted).unwrap();

@@ -103,8 +103,9 @@ fn a_member_has_the_share_of_its_weight() {
         assert!((share - wanted).abs() < 0.04, "{name}: {share}");
     }
     assert_eq!(share("none"), 0.0);
-    assert_eq!(owner_of(Shard(0), [("none", 0)]), None);
-    assert_eq!(owner_of(Shard(0), []), None);
+    for nobody in [vec![("none".into(), 0)], vec![]] {
+        assert_eq!(Placement::new(nobody).owner(Shard(0)), None);
+    }
 }
 
 #[test]
