@@ -21,8 +21,8 @@ pub fn oddities(text: &str) -> Vec<String> {
     }
     if text.find('\n').is_some_and(|at| at + 1 == text.len()) {
         told.push("ends with a line end, which is taken as part of it".into());
-    } else if let Some(odd) = text.chars().find(|c| is_invisible(*c)) {
-        told.push(invisible(odd));
+    } else if let Some(unlikely) = text.chars().find(|c| is_unlikely(*c)) {
+        told.push(about(unlikely));
     }
     told
 }
@@ -48,8 +48,10 @@ fn is_reference(text: &str) -> bool {
     within('{', '}') || within('(', ')') || (name && rest.chars().all(is_name))
 }
 
-/// Control characters, and those that take no room or look like a blank.
-fn is_invisible(c: char) -> bool {
+/// Characters that nobody types into a secret: control characters, those that take no room or look like a blank, and the
+/// sign for a character that was lost. Fewer than [`is_invisible`](crate::visible::is_invisible) finds: what is part of an
+/// emoji may be meant.
+fn is_unlikely(c: char) -> bool {
     let unseen = matches!(
         c,
         '\u{a0}' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202f}'
@@ -58,8 +60,8 @@ fn is_invisible(c: char) -> bool {
     c.is_control() || unseen
 }
 
-/// What is said about a character that nobody sees.
-fn invisible(c: char) -> String {
+/// What is said about such a character.
+fn about(c: char) -> String {
     match c {
         '\n' => "has several lines, which are all taken as part of it".to_owned(),
         '\r' => {
