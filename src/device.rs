@@ -5,8 +5,9 @@
 //!
 //! ```text
 //! client          repeats a request where that is safe       transfer: files that stream
-//! authenticator   logs in and out, one at a time             login_limits, login_reply, session_holders
+//! authenticator   logs in and out, one at a time             login_limiter, login_backoff, login_reply
 //! identity        what does the device say it is?
+//! start_throttle  what thousands of rooms do at a start, by turns
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
 //! endpoint        one request, one response; two at a time   sessions, session_store, session_file
 //! fence           may requests begin, where several gateways share the device?
@@ -20,8 +21,10 @@ mod fence;
 mod http;
 mod hurry;
 mod identity;
-mod login_limits;
+mod login_backoff;
+mod login_limiter;
 mod login_reply;
+mod priority_semaphore;
 mod probe;
 mod problem;
 mod response;
@@ -31,6 +34,7 @@ mod session_holders;
 mod session_store;
 mod sessions;
 mod settings;
+mod start_throttle;
 #[cfg(test)]
 mod test_device;
 mod timings;
@@ -42,14 +46,15 @@ pub use client::Device;
 pub use fence::{DeviceFence, Fence, FenceClosed};
 pub use http::{HttpError, SessionHeaders};
 pub use identity::DeviceIdentity;
-pub use login_limits::LoginLimiter;
+pub use login_limiter::LoginLimiter;
 pub use login_reply::LoginReply;
 pub use problem::{Problem, ProblemCode};
 pub use response::{DeviceResponse, Oversize, RequestError};
 pub use session::Session;
 pub use session_file::SessionFile;
 pub use session_store::{KeptSessions, SessionStore, SharedSessions};
-pub use settings::DeviceSettings;
+pub use settings::{DeviceSettings, SharedLimits};
+pub use start_throttle::StartThrottle;
 pub use timings::DeviceTimings;
 pub use transfer::{DownloadError, Downloaded, LARGEST_UPLOAD};
 

@@ -62,7 +62,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
 use crate::config::{self, Config, RoomId};
-use crate::device::{DeviceTimings, LoginLimiter, SessionFile, SessionStore};
+use crate::device::{DeviceTimings, LoginLimiter, SessionFile, SessionStore, SharedLimits};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
@@ -85,8 +85,8 @@ pub struct Rooms {
     store: Arc<StateStore>,
     timings: DeviceTimings,
     telemetry: Arc<Telemetry>,
-    /// Bounds the log-ins of all rooms together.
-    login_limiter: LoginLimiter,
+    /// What all rooms together may do at once.
+    limits: SharedLimits,
     /// The directory in which sessions are kept.
     runtime: Option<PathBuf>,
     /// The other gateways, if the rooms are shared with any.
@@ -117,7 +117,7 @@ impl Rooms {
         Arc::new(Self {
             store,
             timings,
-            login_limiter: LoginLimiter::default(),
+            limits: SharedLimits::default(),
             runtime: runtime.filter(|directory| is_usable(directory, &telemetry)),
             telemetry,
             sharing,
@@ -127,9 +127,9 @@ impl Rooms {
         })
     }
 
-    /// The limits that the log-ins of all rooms share.
+    /// The limit that the log-ins of all rooms share.
     pub fn log_ins(&self) -> LoginLimiter {
-        self.login_limiter.clone()
+        self.limits.logins.clone()
     }
 
     /// Starts, replaces and stops rooms until they are those of the configuration. A room whose
@@ -318,7 +318,7 @@ impl Rooms {
         room: &config::RoomConfig,
         max_payload: usize,
     ) -> RoomSettings {
-        let mut device = device_settings(room, &self.timings, &self.telemetry, &self.login_limiter);
+        let mut device = device_settings(room, &self.timings, &self.telemetry, &self.limits);
         match &self.sharing {
             Some(sharing) => {
                 device.session_store = Some(sharing.sessions(&id, room));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::own_certificates::OwnCertificate;
 use super::{mqtt, own_certificates};
 use crate::config::{BrokerUrl, Certificate, Config, RoomConfig};
-use crate::device::{Device, DeviceTimings, LoginLimiter};
+use crate::device::{Device, DeviceTimings, SharedLimits};
 use crate::doors;
 use crate::net::{Authorities, ServerTls};
 use crate::rooms::device_settings;
@@ -94,7 +94,7 @@ fn check_room(room: &RoomConfig) -> Result<(), String> {
         room,
         &DeviceTimings::default(),
         &Arc::default(),
-        &LoginLimiter::default(),
+        &SharedLimits::default(),
     );
     Device::new(settings).map(drop)
 }

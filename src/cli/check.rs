@@ -30,7 +30,7 @@ use super::progress::Progress;
 use super::{CliError, rooms};
 use crate::app::Certificates;
 use crate::config::{Config, RoomId};
-use crate::device::LoginLimiter;
+use crate::device::SharedLimits;
 use clock::MachineClock;
 use health::Health;
 use report::{Findings, Subject, Trial};
@@ -125,7 +125,7 @@ impl Check {
         room_order: &[RoomId],
         found: &mut Findings,
     ) -> Result<(), CliError> {
-        let login_limiter = LoginLimiter::default();
+        let limits = SharedLimits::default();
         let progress = Progress::default();
         let mut trials: FuturesOrdered<LocalBoxFuture<'_, Trial>> = FuturesOrdered::new();
         for port in ports::try_ports(config) {
@@ -139,7 +139,7 @@ impl Check {
         }
         let in_order = room_order.iter();
         for (id, room) in in_order.filter_map(|id| config.rooms.get_key_value(id)) {
-            let device = device::try_device(id, room, &login_limiter);
+            let device = device::try_device(id, room, &limits);
             trials.push_back(progress.of(device).boxed_local());
         }
         // All devices are logged out of, even where nothing can be printed any more.

@@ -17,14 +17,15 @@ use tracing::Instrument;
 
 use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::hurry::Hurry;
-use super::login_limits::{LONGEST_CONNECT_TURN, LONGEST_TURN, LoginBackoff, LoginLimiter};
+use super::login_backoff::LoginBackoff;
 use super::login_reply::{LoginReply, Release};
 use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
 use super::session::Session;
 use super::session_holders::holders;
 use super::sessions::Sessions;
-use super::settings::DeviceSettings;
+use super::settings::{DeviceSettings, SharedLimits};
+use super::start_throttle::{LONGEST_CONNECT_TURN, LONGEST_TURN};
 use super::timings::DeviceTimings;
 
 /// How long the release of sessions may hold up what waits for it.
@@ -49,7 +50,7 @@ pub(super) struct Authenticator {
     user: String,
     password: SecretString,
     timings: Arc<DeviceTimings>,
-    limiter: LoginLimiter,
+    limits: SharedLimits,
     hurry: Hurry,
     /// Held during a log-in.
     login: Mutex<LoginState>,
@@ -83,7 +84,7 @@ impl Authenticator {
             user: settings.user.clone(),
             password: settings.password.clone(),
             timings: settings.timings.clone(),
-            limiter: settings.login_limiter.clone(),
+            limits: settings.limits.clone(),
             hurry: Hurry::default(),
             login: Mutex::new(login),
             waits_for_limiter: AtomicBool::new(false),
@@ -124,9 +125,9 @@ impl Authenticator {
     async fn verified_or_new(self: &Arc<Self>) -> Result<Arc<Session>, Problem> {
         let mut stale = None;
         if let Some(session) = self.sessions.current(None) {
-            let _connecting = self.limiter.begin();
+            let _connecting = self.limits.logins.begin();
             let check = is_valid(&self.endpoint, &session);
-            let checked = (self.limiter).in_turn_of(LONGEST_TURN, self.hurry.begun(), check);
+            let checked = (self.limits.start).in_turn_of(LONGEST_TURN, self.hurry.begun(), check);
             if !checked.await? {
                 stale = Some(session.generation);
             }
@@ -222,12 +223,12 @@ impl Authenticator {
         // time out.
         let reach = self.endpoint.reach();
         let hurry = self.hurry.begun();
-        (self.limiter)
+        (self.limits.start)
             .in_turn_of(LONGEST_CONNECT_TURN, hurry, reach)
             .await?;
-        let _connecting = self.limiter.begin();
+        let _connecting = self.limits.logins.begin();
         self.waits_for_limiter.store(true, Ordering::Release);
-        let permit = self.limiter.acquire(self.hurry.begun()).await;
+        let permit = self.limits.logins.acquire(self.hurry.begun()).await;
         self.waits_for_limiter.store(false, Ordering::Release);
         if self.is_closed() {
             return Err(closed());

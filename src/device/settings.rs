@@ -6,8 +6,9 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::fence::DeviceFence;
-use super::login_limits::LoginLimiter;
+use super::login_limiter::LoginLimiter;
 use super::session_store::SessionStore;
+use super::start_throttle::StartThrottle;
 use super::timings::DeviceTimings;
 use crate::config::Certificate;
 use crate::telemetry::Telemetry;
@@ -29,10 +30,19 @@ pub struct DeviceSettings {
     pub timings: Arc<DeviceTimings>,
     /// Where requests are counted.
     pub telemetry: Arc<Telemetry>,
-    /// Limits how many devices are logged in to at once; all rooms share it.
-    pub login_limiter: LoginLimiter,
+    /// What limits how many devices do something at once.
+    pub limits: SharedLimits,
     /// Where the session is stored, so that a gateway that was killed finds it again.
     pub session_store: Option<SessionStore>,
     /// Whether requests may begin, where several gateways share the device.
     pub fence: DeviceFence,
+}
+
+/// The limits that all devices of a gateway share. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct SharedLimits {
+    /// How many are logged in to at once.
+    pub logins: LoginLimiter,
+    /// What else they do at a start, by turns.
+    pub start: StartThrottle,
 }

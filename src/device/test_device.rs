@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use url::Url;
 
-use super::{Device, DeviceFence, DeviceSettings, LoginLimiter};
+use super::{Device, DeviceFence, DeviceSettings, SharedLimits};
 use crate::config::Certificate;
 
 /// A connection to the device.
@@ -115,7 +115,7 @@ impl TestDevice {
             keep_alive: true,
             timings: Arc::default(),
             telemetry: Arc::default(),
-            login_limiter: LoginLimiter::default(),
+            limits: SharedLimits::default(),
             session_store: None,
             fence: DeviceFence::default(),
         })

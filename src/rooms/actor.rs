@@ -261,7 +261,7 @@ impl Actor {
             ),
             underway: Underway::new(settings.intervals.gentle),
             availability: Availability::new(device.timings().clone()),
-            first_reads: FirstReads::new(settings.device.login_limiter.clone()),
+            first_reads: FirstReads::new(settings.device.limits.clone()),
             daily: settings
                 .readiness
                 .map(|at| Box::new(Daily::new(at, &settings.id, local_offset, unix_now()))),

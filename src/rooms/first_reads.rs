@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::device::LoginLimiter;
+use crate::device::SharedLimits;
 
 /// A room that is held back looks this often whether it may read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -17,7 +17,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// The first reads of one room.
 #[derive(Debug)]
 pub struct FirstReads {
-    log_ins: LoginLimiter,
+    limits: SharedLimits,
     /// It is one of the few that read meanwhile.
     permit: Option<OwnedSemaphorePermit>,
     looks_at: Option<Instant>,
@@ -25,9 +25,9 @@ pub struct FirstReads {
 
 impl FirstReads {
     /// Those of a room that is about to be logged in to.
-    pub fn new(log_ins: LoginLimiter) -> Self {
+    pub fn new(limits: SharedLimits) -> Self {
         Self {
-            log_ins,
+            limits,
             permit: None,
             looks_at: None,
         }
@@ -37,8 +37,8 @@ impl FirstReads {
     pub fn hold(&mut self, are_due: bool, now: Instant) -> bool {
         if !are_due {
             self.permit = None;
-        } else if self.permit.is_none() && self.log_ins.is_crowded() {
-            self.permit = self.log_ins.first_reader();
+        } else if self.permit.is_none() && self.limits.logins.is_crowded() {
+            self.permit = self.limits.start.first_reader();
             if self.permit.is_none() {
                 self.looks_at = Some(now + LOOK_INTERVAL);
                 return true;
@@ -50,8 +50,8 @@ impl FirstReads {
 
     /// Makes one of them, when its turn has come.
     pub fn read<F: Future>(&self, read: F) -> impl Future<Output = F::Output> + use<F> {
-        let log_ins = self.log_ins.clone();
-        async move { log_ins.in_turn(read).await }
+        let throttle = self.limits.start.clone();
+        async move { throttle.in_turn(read).await }
     }
 
     /// While they are held back: when to ask again.
@@ -66,8 +66,8 @@ mod tests {
 
     #[test]
     fn few_rooms_read_while_log_ins_wait() {
-        let (log_ins, now) = (LoginLimiter::default(), Instant::now());
-        let mut reads: Vec<_> = (0..25).map(|_| FirstReads::new(log_ins.clone())).collect();
+        let (limits, now) = (SharedLimits::default(), Instant::now());
+        let mut reads: Vec<_> = (0..25).map(|_| FirstReads::new(limits.clone())).collect();
         let held = |reads: &mut Vec<FirstReads>| {
             let held = reads
                 .iter_mut()
@@ -75,7 +75,7 @@ mod tests {
             held.map(|it| it.looks_at().unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(held(&mut reads), []);
-        let crowd = log_ins.crowd();
+        let crowd = limits.logins.crowd();
         for _ in 0..2 {
             assert_eq!(held(&mut reads), [now + LOOK_INTERVAL; 5]);
         }

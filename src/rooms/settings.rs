@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::schedule::PollIntervals;
 use crate::catalogue::PresetNames;
 use crate::config::RoomConfig;
-use crate::device::{DeviceFence, DeviceSettings, DeviceTimings, LoginLimiter};
+use crate::device::{DeviceFence, DeviceSettings, DeviceTimings, SharedLimits};
 use crate::telemetry::Telemetry;
 
 /// The settings of one room.
@@ -42,7 +42,7 @@ pub fn device_settings(
     room: &RoomConfig,
     timings: &DeviceTimings,
     telemetry: &Arc<Telemetry>,
-    login_limiter: &LoginLimiter,
+    limits: &SharedLimits,
 ) -> DeviceSettings {
     DeviceSettings {
         url: room.url.clone(),
@@ -52,7 +52,7 @@ pub fn device_settings(
         keep_alive: room.keep_alive,
         timings: Arc::new(timings.clone()),
         telemetry: telemetry.clone(),
-        login_limiter: login_limiter.clone(),
+        limits: limits.clone(),
         session_store: None,
         fence: DeviceFence::default(),
     }

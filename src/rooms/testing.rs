@@ -10,7 +10,7 @@ use super::schedule::PollIntervals;
 use super::settings::RoomSettings;
 use crate::catalogue::{Operation, operations};
 use crate::config::Certificate;
-use crate::device::{DeviceFence, DeviceResponse, DeviceSettings, LoginLimiter};
+use crate::device::{DeviceFence, DeviceResponse, DeviceSettings, SharedLimits};
 
 pub const INTERVALS: PollIntervals = PollIntervals {
     fast: Duration::from_secs(2),
@@ -47,7 +47,7 @@ pub fn device_settings(url: &str, certificate: Certificate) -> DeviceSettings {
         keep_alive: true,
         timings: Arc::default(),
         telemetry: Arc::default(),
-        login_limiter: LoginLimiter::default(),
+        limits: SharedLimits::default(),
         session_store: None,
         fence: DeviceFence::default(),
     }

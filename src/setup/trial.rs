@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::config::{Certificate, Fingerprint, Secret};
 use crate::device::{
-    Device, DeviceFence, DeviceIdentity, DeviceSettings, LoginLimiter, Problem, ProblemCode,
+    Device, DeviceFence, DeviceIdentity, DeviceSettings, Problem, ProblemCode, SharedLimits,
 };
 
 pub(super) fn client(
@@ -24,7 +24,7 @@ pub(super) fn client(
         keep_alive: false,
         timings: Arc::default(),
         telemetry: Arc::default(),
-        login_limiter: LoginLimiter::default(),
+        limits: SharedLimits::default(),
         session_store: None,
         fence: DeviceFence::default(),
     })

@@ -15,7 +15,7 @@ use poly2mqtt::cluster::{
 };
 use poly2mqtt::config::{RoomConfig, Secret};
 use poly2mqtt::device::{
-    Device, DeviceFence, DeviceSettings, KeptSessions, LoginLimiter, SessionStore, SharedSessions,
+    Device, DeviceFence, DeviceSettings, KeptSessions, SessionStore, SharedLimits, SharedSessions,
 };
 use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use poly2mqtt_test_support::door::http;
@@ -30,7 +30,7 @@ const TOKEN: &str = "the token of the cluster in tests";
 const ROOMS: usize = 6;
 
 /// A client of a room's device that keeps its sessions there.
-fn client(config: &RoomConfig, store: SessionStore, limiter: &LoginLimiter) -> Device {
+fn client(config: &RoomConfig, store: SessionStore, limits: &SharedLimits) -> Device {
     let settings = DeviceSettings {
         url: config.url.clone(),
         user: config.user.clone(),
@@ -39,7 +39,7 @@ fn client(config: &RoomConfig, store: SessionStore, limiter: &LoginLimiter) -> D
         keep_alive: true,
         timings: timings().into(),
         telemetry: Arc::default(),
-        login_limiter: limiter.clone(),
+        limits: limits.clone(),
         session_store: Some(store),
         fence: DeviceFence::default(),
     };
@@ -104,10 +104,10 @@ impl Gateway {
                 other => panic!("{other:?}"),
             }
         }
-        let limiter = LoginLimiter::default();
+        let limits = SharedLimits::default();
         let devices: Vec<Device> = rooms
             .iter()
-            .map(|(id, config)| client(config, sessions.of(id, config), &limiter))
+            .map(|(id, config)| client(config, sessions.of(id, config), &limits))
             .collect();
         for state in join_all(devices.iter().map(Device::log_in)).await {
             assert_eq!(state.unwrap()["role"], "ADMIN");
@@ -286,8 +286,8 @@ async fn sessions_are_stored_when_etcd_is_back() {
     let (id, config) = &rooms[0];
     store.kill(0);
     devices[0].expire_sessions();
-    let limiter = LoginLimiter::default();
-    let again = client(config, gateway.sessions.of(id, config), &limiter);
+    let limits = SharedLimits::default();
+    let again = client(config, gateway.sessions.of(id, config), &limits);
     again.log_in().await.unwrap();
     assert_eq!(gateway.sessions.pending(), 1);
     store.start_member(0);
@@ -333,14 +333,14 @@ async fn taken_over<F: Future<Output = ()>>(
     what: impl FnOnce(Vec<Device>) -> F,
 ) {
     let config = room(device);
-    let limiter = LoginLimiter::default();
+    let limits = SharedLimits::default();
     let mut left = Vec::new();
     for _ in 0..rooms {
         let kept = Arc::new(Left {
             text: Mutex::default(),
             may_be_in_use: false,
         });
-        let before = client(&config, SessionStore::Shared(kept.clone()), &limiter);
+        let before = client(&config, SessionStore::Shared(kept.clone()), &limits);
         before.log_in().await.unwrap();
         left.push(kept.text.lock().unwrap().clone());
     }
@@ -351,7 +351,7 @@ async fn taken_over<F: Future<Output = ()>>(
             text: Mutex::new(text),
             may_be_in_use,
         };
-        client(&config, SessionStore::Shared(Arc::new(kept)), &limiter)
+        client(&config, SessionStore::Shared(Arc::new(kept)), &limits)
     });
     what(clients.collect()).await;
 }

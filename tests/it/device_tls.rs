@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use poly2mqtt::config;
-use poly2mqtt::device::{Device, DeviceTimings, LoginLimiter, Problem, ProblemCode};
+use poly2mqtt::device::{Device, DeviceTimings, Problem, ProblemCode, SharedLimits};
 use poly2mqtt::rooms::device_settings;
 use rustls::SupportedProtocolVersion;
 use rustls::pki_types::pem::PemObject;
@@ -29,8 +29,8 @@ async fn log_in(port: u16, trusted: &str) -> Result<(), Problem> {
     let config = config::read("file".into(), &text, []).unwrap().config;
     let room = config.rooms.values().next().unwrap();
     let timings = DeviceTimings::default();
-    let limiter = LoginLimiter::default();
-    let settings = device_settings(room, &timings, &Arc::default(), &limiter);
+    let limits = SharedLimits::default();
+    let settings = device_settings(room, &timings, &Arc::default(), &limits);
     Device::new(settings).unwrap().log_in().await.map(drop)
 }
 

@@ -9,20 +9,20 @@ use time::OffsetDateTime;
 use super::clock;
 use super::report::{Subject, Trial};
 use crate::config::{Certificate, RoomConfig, RoomId};
-use crate::device::{Device, DeviceIdentity, DeviceTimings, LoginLimiter};
+use crate::device::{Device, DeviceIdentity, DeviceTimings, SharedLimits};
 use crate::rooms::{LackingRead, device_settings, lacking_reads};
 
 /// At most this many states are named that a device does not bring.
 const STATES_NAMED: usize = 8;
 
 /// Logs in to one device and says what it is.
-pub async fn try_device(id: &RoomId, room: &RoomConfig, login_limiter: &LoginLimiter) -> Trial {
+pub async fn try_device(id: &RoomId, room: &RoomConfig, limits: &SharedLimits) -> Trial {
     let started = Instant::now();
     let settings = device_settings(
         room,
         &DeviceTimings::default(),
         &Arc::default(),
-        login_limiter,
+        limits,
     );
     let found = match Device::new(settings) {
         Ok(device) => log_in(&device, room, started).await,

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use poly2mqtt::config;
-use poly2mqtt::device::{Device, DeviceTimings, LoginLimiter};
+use poly2mqtt::device::{Device, DeviceTimings, SharedLimits};
 use poly2mqtt::rooms::device_settings;
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
@@ -130,6 +130,6 @@ pub fn device(port: u16, trusted: &str) -> Device {
         slow_request_timeout: Duration::from_secs(5),
         ..DeviceTimings::default()
     };
-    let limiter = LoginLimiter::default();
-    Device::new(device_settings(room, &timings, &Arc::default(), &limiter)).unwrap()
+    let limits = SharedLimits::default();
+    Device::new(device_settings(room, &timings, &Arc::default(), &limits)).unwrap()
 }

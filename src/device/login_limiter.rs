@@ -1,0 +1,86 @@
+//! How many devices are logged in to at once, so that a start with many rooms does not overload the network
+//! (`docs/decisions/many-rooms-at-once.md`).
+//!
+//! Sends nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::priority_semaphore::PrioritySemaphore;
+
+/// How many devices are logged in to at once. A start with many rooms must not overload the network.
+const MOST_LOGINS_AT_ONCE: usize = 20;
+
+/// Limits the log-ins of all rooms together. Clones share the limit.
+#[derive(Debug, Clone)]
+pub struct LoginLimiter {
+    permits: PrioritySemaphore,
+    /// The devices that are being logged in to, wait for that, or are asked whether they still take a session.
+    connecting: Arc<AtomicUsize>,
+}
+
+/// One such device, as long as this lives.
+#[derive(Debug)]
+pub(super) struct Connecting(Arc<AtomicUsize>);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for LoginLimiter {
+    fn default() -> Self {
+        Self {
+            permits: PrioritySemaphore::new(MOST_LOGINS_AT_ONCE),
+            connecting: Arc::default(),
+        }
+    }
+}
+
+impl LoginLimiter {
+    /// A device is about to be logged in to, or to be asked whether it takes a session. It is known to be there, or is
+    /// believed to be.
+    pub(super) fn begin(&self) -> Connecting {
+        self.connecting.fetch_add(1, Ordering::Relaxed);
+        Connecting(self.connecting.clone())
+    }
+
+    /// Whether log-ins wait for each other.
+    pub fn is_crowded(&self) -> bool {
+        self.connecting.load(Ordering::Relaxed) > MOST_LOGINS_AT_ONCE
+    }
+
+    /// Crowded as long as what this gives lives.
+    #[cfg(test)]
+    pub fn crowd(&self) -> impl Sized + use<> {
+        let begin = |_| self.begin();
+        (0..=MOST_LOGINS_AT_ONCE).map(begin).collect::<Vec<_>>()
+    }
+
+    /// Waits until a log-in may run; its end is the permit's drop.
+    pub(super) async fn acquire(
+        &self,
+        hurry: impl Future<Output = ()>,
+    ) -> Option<OwnedSemaphorePermit> {
+        self.permits.acquire(hurry).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_crowded_where_log_ins_wait_for_each_other() {
+        let limiter = LoginLimiter::default();
+        let mut connecting: Vec<_> = (0..MOST_LOGINS_AT_ONCE).map(|_| limiter.begin()).collect();
+        assert!(!limiter.is_crowded());
+        connecting.push(limiter.clone().begin());
+        assert!(limiter.is_crowded());
+        drop(connecting.pop());
+        assert!(!limiter.is_crowded());
+    }
+}
