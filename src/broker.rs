@@ -22,13 +22,13 @@
 mod acceptor;
 mod answers;
 mod authentication;
-mod census;
 mod client;
+mod client_owner;
+mod client_quotas;
 mod connect;
 mod connect_rules;
 mod corrections;
 mod filters;
-mod foreign;
 mod frames;
 mod gate;
 mod gateway_mail;
@@ -41,11 +41,11 @@ mod large_packet;
 mod limits;
 mod message;
 mod outbound;
-mod owner;
 mod pace;
 mod places;
 mod properties;
 mod property_size;
+mod qos2_inflight;
 mod refusals;
 mod replay;
 mod replays;
@@ -56,7 +56,7 @@ mod stream;
 mod subscriptions;
 mod tickets;
 mod topic_size;
-mod under_way;
+mod unsupported_protocol;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -80,15 +80,15 @@ use crate::telemetry::Telemetry;
 use crate::topics::{DiscoveryTopics, Prefix};
 use acceptor::{Acceptor, Service};
 use authentication::BrokerPasswords;
-use census::Census;
 use client::ClientsShare;
+use client_quotas::ClientQuotas;
 use gate::Gate;
 use limits::{
     QUEUED_BYTES, QUEUED_MESSAGES, RECEIVE_MAXIMUM, SESSION_EXPIRY, TOPIC_ALIASES,
     UNACKNOWLEDGED_MESSAGES, WAITING_LIMIT, WAITING_MESSAGES, WAITING_SHARE,
 };
 use places::PlaceNames;
-use retained::RetainedWatch;
+use retained::RetainedListener;
 use rights::{BrokerRights, GATEWAY_USER};
 
 pub use rights::BrokerUser;
@@ -170,7 +170,7 @@ impl Broker {
             guesses,
             passwords,
             shared: shared.clone(),
-            census: Census::new(clients),
+            quotas: ClientQuotas::new(clients),
         };
         let limits = ResourceLimits {
             // The gate has the limits of connections. 0: no limit.
@@ -184,7 +184,7 @@ impl Broker {
         };
         let memory = MemoryBackend::with_queue_limits(queue);
         let storage = Arc::new(DynamicStorage::Memory(memory));
-        let watch = Arc::new(RetainedWatch {
+        let watch = Arc::new(RetainedListener {
             shared: shared.clone(),
             storage: storage.clone(),
         });

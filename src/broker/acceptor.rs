@@ -92,7 +92,7 @@ impl Service {
             gateway_number,
             presence,
         } = admitted;
-        self.gate.census.returned(&client.place);
+        self.gate.quotas.returned(&client.place);
         let handler = ClientHandler::new(
             BrokerTransport::WebSocket(Box::new(stream)),
             peer,
@@ -142,8 +142,8 @@ impl Service {
             self.gate.shared.forget(place);
             return;
         }
-        let census = &self.gate.census;
-        for place in census.kept(place, &client.owner, Instant::now()) {
+        let quotas = &self.gate.quotas;
+        for place in quotas.kept(place, &client.owner, Instant::now()) {
             self.gate.shared.telemetry.broker_limited("sessions");
             self.end_session(&place).await;
         }
@@ -187,9 +187,9 @@ impl Service {
         if let Err(error) = self.storage.cleanup_expired().await {
             tracing::debug!(%error, "expired messages could not be removed");
         }
-        for place in self.gate.census.places() {
+        for place in self.gate.quotas.places() {
             if !self.has_session(&place).await {
-                self.gate.census.returned(&place);
+                self.gate.quotas.returned(&place);
                 self.gate.shared.forget(&place);
             }
         }

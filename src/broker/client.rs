@@ -13,20 +13,20 @@ use tokio::sync::Semaphore;
 
 use super::answers::Denial;
 use super::authentication::Login;
+use super::client_owner::ClientOwner;
 use super::filters::FilterLedger;
 use super::gateway_mail::GatewayMail;
 use super::gateway_retained::GatewayRetained;
 use super::limits::LARGE_PACKETS_BYTES;
-use super::owner::Owner;
-use super::pace::{PublishedHeads, Unread};
+use super::pace::{PublishedHeads, StalledClients};
 use super::places::PlaceNames;
 use super::property_size::PropertySize;
+use super::qos2_inflight::Qos2Inflight;
 use super::retained::RetainedLedger;
 use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt, Recipients};
 use super::rules::check_filter;
 use super::tickets::CommandQueue;
 use super::topic_size::{FILTER_TOO_LONG, TOPIC_TOO_LONG, is_moderate};
-use super::under_way::UnderWay;
 use crate::telemetry::Telemetry;
 
 /// A client that has logged in.
@@ -34,7 +34,7 @@ use crate::telemetry::Telemetry;
 pub struct BrokerClient {
     /// Its name at the library: see [`super::places`].
     pub place: String,
-    pub owner: Owner,
+    pub owner: ClientOwner,
     login: Login,
     pub shared: Arc<ClientsShare>,
 }
@@ -49,7 +49,7 @@ pub struct ClientsShare {
     /// What clients retain.
     pub retained: RetainedLedger,
     pub gateway_retained: GatewayRetained,
-    pub under_way: UnderWay,
+    pub qos2_inflight: Qos2Inflight,
     /// The largest packet of a client, as CONNACK says.
     pub largest_packet: usize,
     /// Permits of KiB for large messages that are coming.
@@ -59,7 +59,7 @@ pub struct ClientsShare {
     /// Counts the topics and properties of what clients publish.
     pub published_heads: PublishedHeads,
     /// Counts the clients that read nothing.
-    pub unread: Unread,
+    pub unread: StalledClients,
     pub telemetry: Arc<Telemetry>,
     pub gateway_mail: GatewayMail,
     /// Commands on their way to the gateway.
@@ -79,12 +79,12 @@ impl ClientsShare {
             filters: FilterLedger::default(),
             retained: RetainedLedger::default(),
             gateway_retained: GatewayRetained::default(),
-            under_way: UnderWay::default(),
+            qos2_inflight: Qos2Inflight::default(),
             largest_packet,
             large_packets: Arc::new(Semaphore::new(LARGE_PACKETS_BYTES >> 10)),
             stats: Arc::new(BrokerStats::new()),
             published_heads: PublishedHeads::default(),
-            unread: Unread::default(),
+            unread: StalledClients::default(),
             telemetry,
             gateway_mail: GatewayMail::default(),
             commands: Arc::default(),
@@ -94,7 +94,7 @@ impl ClientsShare {
     /// The session of this place has ended.
     pub fn forget(&self, place: &str) {
         self.filters.forget(place);
-        self.under_way.forget(place);
+        self.qos2_inflight.forget(place);
     }
 
     /// Something was denied: counts it if that keeps a limit.
@@ -106,7 +106,7 @@ impl ClientsShare {
 }
 
 impl BrokerClient {
-    pub fn new(place: String, owner: Owner, login: Login, shared: Arc<ClientsShare>) -> Self {
+    pub fn new(place: String, owner: ClientOwner, login: Login, shared: Arc<ClientsShare>) -> Self {
         Self {
             place,
             owner,
@@ -249,7 +249,7 @@ mod tests {
             let rights = BrokerRights::new(Vec::new(), Prefix::new(""), DiscoveryTopics::default());
             let places = PlaceNames::new().unwrap();
             let shared = Arc::new(ClientsShare::new(rights, places, Arc::default(), 0));
-            let owner = Owner::User("panel".into());
+            let owner = ClientOwner::User("panel".into());
             let client = BrokerClient::new("place".into(), owner, login, shared.clone());
             let kept = || shared.filters.as_published("place").len();
             let filters = &shared.filters;

@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::answers::{Answers, Denial, MQTT_5};
 use super::connect_rules::{USER, check_connect};
-use super::foreign::{Foreign, MQTT_311};
-use super::frames::{Frame, Reader, kind, packet};
+use super::frames::{FieldReader, Frame, kind, packet};
 use super::limits::CONNECT_LIMIT;
+use super::unsupported_protocol::{MQTT_311, UnsupportedProtocol};
 
 /// The Keep Alive of a client that has none, for the library: it closes a connection without Keep
 /// Alive when nothing came for five minutes, which MQTT forbids (MQTT 5, 3.1.2.10). The operating
@@ -41,7 +41,7 @@ pub enum NoConnect {
     /// The client went, or what it sent is malformed: nothing can be answered.
     Gone,
     /// It speaks another protocol, or a version that is not supported.
-    Foreign(Foreign),
+    UnsupportedProtocol(UnsupportedProtocol),
     /// It is to be answered with these bytes.
     Refused(Vec<u8>),
 }
@@ -79,10 +79,16 @@ fn parse(bytes: &mut BytesMut) -> Result<Option<Connect>, NoConnect> {
     let frame = match Frame::at(bytes) {
         Ok(Some(frame)) => frame,
         Ok(None) => return Ok(None),
-        Err(_) => return Err(NoConnect::Foreign(Foreign::of(bytes))),
+        Err(_) => {
+            return Err(NoConnect::UnsupportedProtocol(UnsupportedProtocol::of(
+                bytes,
+            )));
+        }
     };
     if frame.kind != kind::CONNECT || frame.flags != 0 {
-        return Err(NoConnect::Foreign(Foreign::of(bytes)));
+        return Err(NoConnect::UnsupportedProtocol(UnsupportedProtocol::of(
+            bytes,
+        )));
     }
     let Some(version) = version(frame.body_in(bytes))? else {
         return Ok(None);
@@ -146,7 +152,7 @@ fn refused(answers: Answers, code: ReasonCode, reason: &'static str) -> NoConnec
 /// # Errors
 /// It names another version or another protocol.
 fn version(body: &[u8]) -> Result<Option<u8>, NoConnect> {
-    let mut reader = Reader(body);
+    let mut reader = FieldReader(body);
     let Ok(name) = reader.binary() else {
         return if body.len() > LONGEST_PROTOCOL_NAME {
             Err(NoConnect::Gone)
@@ -159,7 +165,9 @@ fn version(body: &[u8]) -> Result<Option<u8>, NoConnect> {
     };
     match (name, version) {
         (b"MQTT", MQTT_311 | MQTT_5) => Ok(Some(version)),
-        _ => Err(NoConnect::Foreign(Foreign::version(name, version))),
+        _ => Err(NoConnect::UnsupportedProtocol(
+            UnsupportedProtocol::version(name, version),
+        )),
     }
 }
 
@@ -275,10 +283,10 @@ mod tests {
             (b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 "),
             (b"\x07\x04\x04\x01\0\x1ec", b""),
         ] {
-            let Err(NoConnect::Foreign(foreign)) = read(bytes).await else {
+            let Err(NoConnect::UnsupportedProtocol(unsupported)) = read(bytes).await else {
                 panic!("{bytes:?} is taken");
             };
-            assert!(foreign.answer.starts_with(answer), "{bytes:?}");
+            assert!(unsupported.answer.starts_with(answer), "{bytes:?}");
         }
         for bytes in [
             &b"\x10\x30\xFF\xFFxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"[..],

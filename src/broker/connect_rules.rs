@@ -5,7 +5,7 @@
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
 use super::answers::{Denial, MQTT_5};
-use super::frames::Reader;
+use super::frames::FieldReader;
 use super::properties::{self, MALFORMED, PropertiesOf, check_text};
 
 const WILL: u8 = 0b0000_0100;
@@ -30,7 +30,7 @@ const DATA_WITHOUT_METHOD: Denial = Denial::new(
 /// # Errors
 /// The connection must be refused. MQTT 3.1.1 wants it closed without an answer.
 pub fn check_connect(body: &[u8]) -> Result<Option<usize>, Denial> {
-    let mut reader = Reader(body);
+    let mut reader = FieldReader(body);
     reader.binary()?;
     let is_mqtt_5 = reader.byte()? == MQTT_5;
     let flags = reader.byte()?;

@@ -3,7 +3,7 @@
 //!
 //! Pure. A payload is never copied.
 
-use super::frames::{Frame, Malformed, Reader, kind, packet, put_variable_integer};
+use super::frames::{FieldReader, Frame, Malformed, kind, packet, put_variable_integer};
 use super::properties::USER_PROPERTY;
 
 /// The library adds the sender's user and client id to each message. Other clients must not learn
@@ -87,7 +87,7 @@ fn correct_for_311(frame: &Frame, bytes: &[u8]) -> Option<Correction> {
 
 /// An identifier and what comes after the properties.
 fn without_properties(body: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let mut reader = Reader(body);
+    let mut reader = FieldReader(body);
     let identifier = reader.take(2)?;
     reader.properties()?;
     Ok([identifier, &[0], reader.0].concat())
@@ -99,7 +99,7 @@ fn correct_publish(
     fits: impl Fn(usize) -> bool,
 ) -> Result<Option<Correction>, Malformed> {
     let body = frame.body_in(bytes);
-    let mut reader = Reader(body);
+    let mut reader = FieldReader(body);
     reader.binary()?;
     let qos = frame.flags >> 1 & 3;
     let identifier = if qos > 0 { reader.take(2)? } else { &[] };

@@ -9,11 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
 use super::answers::Denial;
+use super::client_owner::ClientOwner;
 use super::limits::{
     FILTER_BYTES, FILTERS, FILTERS_PER_CLIENT, WILDCARD_FILTERS, WILDCARD_FILTERS_PER_CLIENT,
     WILDCARD_LEVELS, WILDCARD_SHARE,
 };
-use super::owner::Owner;
 use crate::topics::Filter;
 
 const TOO_MANY_OF_CLIENT: Denial = Denial::limit(
@@ -44,14 +44,14 @@ struct Entries {
     /// The filters with a wildcard.
     wildcards: Wildcards,
     /// The same of each owner.
-    wildcards_of: HashMap<Owner, Wildcards>,
+    wildcards_of: HashMap<ClientOwner, Wildcards>,
     count: usize,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct ClientFilters {
-    owner: Owner,
+    owner: ClientOwner,
     filters: HashSet<Box<str>>,
     wildcards: usize,
     /// Those whose messages keep their retain flag.
@@ -111,7 +111,12 @@ impl FilterLedger {
     ///
     /// # Errors
     /// There are too many. Nothing is counted.
-    pub fn subscribe(&self, place: &str, owner: &Owner, filter: &str) -> Result<bool, Denial> {
+    pub fn subscribe(
+        &self,
+        place: &str,
+        owner: &ClientOwner,
+        filter: &str,
+    ) -> Result<bool, Denial> {
         self.lock().add(place, owner, filter)
     }
 
@@ -149,7 +154,7 @@ impl FilterLedger {
 }
 
 impl Entries {
-    fn add(&mut self, place: &str, owner: &Owner, filter: &str) -> Result<bool, Denial> {
+    fn add(&mut self, place: &str, owner: &ClientOwner, filter: &str) -> Result<bool, Denial> {
         let of_client = self.by_place.get(place);
         if of_client.is_some_and(|client| client.filters.contains(filter)) {
             return Ok(false);
@@ -214,7 +219,7 @@ impl Entries {
         }
     }
 
-    fn count_out(&mut self, owner: &Owner, filter: &str) {
+    fn count_out(&mut self, owner: &ClientOwner, filter: &str) {
         self.count -= 1;
         self.bytes -= filter.len();
         self.wildcards.remove(filter);
@@ -232,8 +237,8 @@ mod tests {
     use super::*;
     use crate::broker::limits::TOPIC_LEVELS;
 
-    fn user(name: &str) -> Owner {
-        Owner::User(name.into())
+    fn user(name: &str) -> ClientOwner {
+        ClientOwner::User(name.into())
     }
 
     #[test]

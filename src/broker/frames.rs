@@ -47,7 +47,7 @@ impl Frame {
         let Some((first, rest)) = bytes.split_first() else {
             return Ok(None);
         };
-        let mut reader = Reader(rest);
+        let mut reader = FieldReader(rest);
         match reader.variable_integer() {
             Ok(body) => Ok(Some(Self {
                 kind: first >> 4,
@@ -75,9 +75,9 @@ impl Frame {
 
 /// Reads fields one after the other.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a>(pub &'a [u8]);
+pub struct FieldReader<'a>(pub &'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> FieldReader<'a> {
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
         self.0 = rest;
@@ -137,14 +137,14 @@ impl<'a> Reader<'a> {
         }
         Ok(Property {
             identifier,
-            value: Reader(&before[..before.len() - self.0.len()]),
+            value: FieldReader(&before[..before.len() - self.0.len()]),
         })
     }
 
     /// Properties with their length in front.
     pub fn properties(&mut self) -> Result<Self, Malformed> {
         let length = self.variable_integer()?;
-        self.take(length).map(Reader)
+        self.take(length).map(FieldReader)
     }
 }
 
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Property<'a> {
     pub identifier: usize,
-    pub value: Reader<'a>,
+    pub value: FieldReader<'a>,
 }
 
 /// Appends a length as a variable integer.
@@ -202,11 +202,11 @@ mod tests {
             &[0xFF, 0x80, 0],
             &[0x81, 0x80, 0x80, 0],
         ] {
-            assert_eq!(Reader(length).variable_integer(), Err(Malformed));
+            assert_eq!(FieldReader(length).variable_integer(), Err(Malformed));
             let frame = [&[0x30], length].concat();
             assert_eq!(Frame::at(&frame), Err(Malformed), "{length:02x?}");
         }
-        assert_eq!(Reader(&[0x80, 1]).variable_integer(), Ok(128));
+        assert_eq!(FieldReader(&[0x80, 1]).variable_integer(), Ok(128));
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
         for value in [0, 1, 127, 128, 16_383, 16_384, 268_435_455] {
             let mut bytes = Vec::new();
             put_variable_integer(&mut bytes, value);
-            assert_eq!(Reader(&bytes).variable_integer(), Ok(value));
+            assert_eq!(FieldReader(&bytes).variable_integer(), Ok(value));
         }
     }
 
@@ -223,7 +223,7 @@ mod tests {
         let bytes = [
             0x23, 0, 5, 0x26, 0, 1, b'k', 0, 1, b'v', 0x0B, 0x80, 1, 0x7F,
         ];
-        let mut reader = Reader(&bytes);
+        let mut reader = FieldReader(&bytes);
         assert_eq!(reader.property().unwrap().value.two_bytes(), Ok(5));
         assert_eq!(reader.property().unwrap().identifier, 0x26);
         assert_eq!(reader.property().unwrap().value.variable_integer(), Ok(128));

@@ -17,19 +17,19 @@ use tokio::time::timeout;
 
 use super::answers::{Answers, Denial};
 use super::authentication::{BrokerPasswords, Login};
-use super::census::{Census, Presence};
 use super::client::{BrokerClient, ClientsShare};
+use super::client_owner::ClientOwner;
+use super::client_quotas::{ClientQuotas, ConnectedClient};
 use super::connect::{Connect, NoConnect, read_connect};
 use super::gateway_retained::GatewayConnectionNumber;
 use super::gateway_stream::GatewayStream;
-use super::inbound::Inbound;
+use super::inbound::InboundPackets;
 use super::large_packet::LargePacket;
 use super::limits::{CONNECT_TIMEOUT, LINGER_LIMITS};
 use super::outbound::Outbound;
-use super::owner::Owner;
-use super::pace::Pace;
+use super::pace::ClientPace;
 use super::property_size::PropertySize;
-use super::refusals::Refusals;
+use super::refusals::RefusalThrottle;
 use super::replays::{Replayer, Replays};
 use super::rights::PublishAttempt;
 use super::stream::{InspectedStream, Inspection, PeerKind};
@@ -62,7 +62,7 @@ pub struct Gate {
     pub guesses: Arc<Guesses>,
     pub passwords: BrokerPasswords,
     pub shared: Arc<ClientsShare>,
-    pub census: Arc<Census>,
+    pub quotas: Arc<ClientQuotas>,
 }
 
 /// A client that may be handed to the library.
@@ -73,7 +73,7 @@ pub struct Admitted {
     pub replayer: Option<Replayer>,
     /// Which connection of the gateway it is; none for others.
     pub gateway_number: Option<GatewayConnectionNumber>,
-    pub presence: Presence,
+    pub presence: ConnectedClient,
 }
 
 impl Gate {
@@ -92,11 +92,11 @@ impl Gate {
                 refuse(socket, &answer).await;
                 None
             }
-            Err(NoConnect::Foreign(foreign)) => {
+            Err(NoConnect::UnsupportedProtocol(unsupported)) => {
                 let kind = FloodKind::WrongProtocol;
                 let (telemetry, network) = (&self.shared.telemetry, Network::of(peer.ip()));
-                telemetry.flood(DoorKind::Mqtt, kind, network, &foreign.why);
-                refuse(socket, &foreign.answer).await;
+                telemetry.flood(DoorKind::Mqtt, kind, network, &unsupported.why);
+                refuse(socket, &unsupported.answer).await;
                 None
             }
             Err(NoConnect::Gone) => None,
@@ -120,14 +120,14 @@ impl Gate {
         let client_id = assigned.as_deref().unwrap_or(&packet.client_id);
         let place = self.shared.places.name(&login, client_id);
         let owner = match &login {
-            Login::Gateway => Owner::Gateway,
-            Login::User(name) => Owner::User(name.clone()),
-            Login::Anyone => Owner::address(peer.ip()),
+            Login::Gateway => ClientOwner::Gateway,
+            Login::User(name) => ClientOwner::User(name.clone()),
+            Login::Anyone => ClientOwner::address(peer.ip()),
         };
         let rest = connect.rest.len();
         let client = Arc::new(BrokerClient::new(place, owner, login, self.shared.clone()));
         check_will(&client, packet).map_err(refuse)?;
-        let presence = self.census.arrive(&client.owner).map_err(refuse)?;
+        let presence = self.quotas.arrive(&client.owner).map_err(refuse)?;
         let mut gateway_number = None;
         let (peer_kind, replayer) = if client.is_gateway() {
             let retained = &self.shared.gateway_retained;
@@ -139,10 +139,10 @@ impl Gate {
             let (shared, place) = (self.shared.clone(), client.place.clone());
             let (replays, replayer) = Replays::new(shared, place, answers.is_mqtt_5());
             let inspection = Inspection {
-                inbound: Inbound::new(client.clone(), answers, replays),
-                pace: Pace::new(&self.shared),
+                inbound: InboundPackets::new(client.clone(), answers, replays),
+                pace: ClientPace::new(&self.shared),
                 large_packet: LargePacket::new(self.shared.large_packets.clone()),
-                refusals: Refusals::new(self.shared.telemetry.clone()),
+                refusals: RefusalThrottle::new(self.shared.telemetry.clone()),
                 outbound: Outbound {
                     is_mqtt_5: answers.is_mqtt_5(),
                     maximum_packet_size: packet.properties.get_maximum_packet_size(),
@@ -208,7 +208,7 @@ struct Prepared {
     /// Its CONNECT, as the library is to see it, and what came after it.
     received: BytesMut,
     connect_length: usize,
-    presence: Presence,
+    presence: ConnectedClient,
     peer_kind: PeerKind,
     replayer: Option<Replayer>,
     gateway_number: Option<GatewayConnectionNumber>,

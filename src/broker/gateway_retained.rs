@@ -19,7 +19,7 @@ const PART: usize = 1000;
 
 /// A message of the gateway.
 #[derive(Debug, PartialEq, Eq)]
-pub struct RetainedMessage {
+pub struct StoredMessage {
     pub qos: u8,
     /// The properties of MQTT 5, without their length.
     pub properties: Box<[u8]>,
@@ -29,7 +29,7 @@ pub struct RetainedMessage {
 /// The gateway's retained messages.
 #[derive(Debug, Default)]
 pub struct GatewayRetained {
-    messages: Mutex<BTreeMap<Arc<str>, Arc<RetainedMessage>>>,
+    messages: Mutex<BTreeMap<Arc<str>, Arc<StoredMessage>>>,
     /// What the broker publishes when the gateway's newest connection breaks.
     will: Mutex<NewestWill>,
 }
@@ -38,7 +38,7 @@ pub struct GatewayRetained {
 #[derive(Debug, Default)]
 struct NewestWill {
     connection: GatewayConnectionNumber,
-    message: Option<(Arc<str>, Arc<RetainedMessage>)>,
+    message: Option<(Arc<str>, Arc<StoredMessage>)>,
 }
 
 /// A connection of the gateway, by its number.
@@ -47,7 +47,7 @@ pub struct GatewayConnectionNumber(u64);
 
 /// A filter on its way through the messages.
 #[derive(Debug)]
-pub struct Search {
+pub struct RetainedSearch {
     filter: Filter,
     /// The last message that it was compared with.
     after: Option<Arc<str>>,
@@ -56,12 +56,12 @@ pub struct Search {
 
 /// A retained message that a filter matches.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct RetainedMatch {
     pub topic: Arc<str>,
     pub qos: u8,
 }
 
-impl Search {
+impl RetainedSearch {
     /// A search that has not begun.
     pub fn new(filter: Filter) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl GatewayRetained {
             lock(&self.messages).remove(head.topic);
             return;
         }
-        let message = RetainedMessage {
+        let message = StoredMessage {
             qos: head.qos,
             properties: head.properties().into(),
             payload: payload.into(),
@@ -95,7 +95,7 @@ impl GatewayRetained {
     pub fn connect(&self, will: Option<&mut WillMessage>) -> GatewayConnectionNumber {
         let message = will.filter(|will| will.retain).map(|will| {
             will.retain = false;
-            let message = RetainedMessage {
+            let message = StoredMessage {
                 qos: will.qos.into(),
                 properties: [].into(),
                 payload: will.payload.as_slice().into(),
@@ -128,7 +128,7 @@ impl GatewayRetained {
     fn take_will(
         &self,
         connection: GatewayConnectionNumber,
-    ) -> Option<(Arc<str>, Arc<RetainedMessage>)> {
+    ) -> Option<(Arc<str>, Arc<StoredMessage>)> {
         let mut newest = lock(&self.will);
         match newest.connection == connection {
             true => newest.message.take(),
@@ -137,19 +137,19 @@ impl GatewayRetained {
     }
 
     /// What is retained at a topic.
-    pub fn get(&self, topic: &str) -> Option<Arc<RetainedMessage>> {
+    pub fn get(&self, topic: &str) -> Option<Arc<StoredMessage>> {
         lock(&self.messages).get(topic).cloned()
     }
 
     /// Goes on with a search; `None` when it is over.
-    pub fn next_part(&self, search: &mut Search) -> Option<Vec<Found>> {
+    pub fn next_part(&self, search: &mut RetainedSearch) -> Option<Vec<RetainedMatch>> {
         if search.is_over {
             return None;
         }
         let messages = lock(&self.messages);
         let mut found = Vec::new();
-        let mut add = |topic: &Arc<str>, message: &RetainedMessage| {
-            found.push(Found {
+        let mut add = |topic: &Arc<str>, message: &StoredMessage| {
+            found.push(RetainedMatch {
                 topic: topic.clone(),
                 qos: message.qos,
             });
@@ -195,7 +195,7 @@ mod tests {
 
     fn retained(topics: impl IntoIterator<Item = String>) -> GatewayRetained {
         let messages = topics.into_iter().map(|topic| {
-            let message = RetainedMessage {
+            let message = StoredMessage {
                 qos: 1,
                 properties: [].into(),
                 payload: b"x".as_slice().into(),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     fn all(retained: &GatewayRetained, filter: &str) -> (usize, Vec<Arc<str>>) {
-        let mut search = Search::new(Filter::new(filter).unwrap());
+        let mut search = RetainedSearch::new(Filter::new(filter).unwrap());
         let (mut parts, mut topics) = (0, Vec::new());
         while let Some(found) = retained.next_part(&mut search) {
             parts += 1;

@@ -12,14 +12,14 @@ use tokio::time::Instant;
 
 use super::answers::{Answers, Denial};
 use super::client::BrokerClient;
-use super::frames::{Frame, Malformed, Reader, kind};
-use super::gateway_retained::RetainedMessage;
+use super::frames::{FieldReader, Frame, Malformed, kind};
+use super::gateway_retained::StoredMessage;
 use super::limits::{
     CONTROL_PACKET_LIMIT, MESSAGE_HEAD_LIMIT, QUEUED_MESSAGE_BYTES, TOPIC_ALIASES,
 };
 use super::message::MessageHead;
 use super::properties::MALFORMED;
-use super::replay::Replay as LibraryReplay;
+use super::replay::ReplayBacklog;
 use super::replays::{Replay, Replays};
 use super::rights::{PublishAttempt, Recipients};
 use super::rules::check_packet;
@@ -30,7 +30,7 @@ use crate::topics::Filter;
 
 /// What happens to a packet.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PacketVerdict {
     /// It cannot be decided before this many bytes of it are there.
     NeedMore(usize),
     /// The library gets it.
@@ -51,7 +51,7 @@ pub enum Verdict {
 
 /// What is known of one client's packets.
 #[derive(Debug)]
-pub struct Inbound {
+pub struct InboundPackets {
     client: Arc<BrokerClient>,
     answers: Answers,
     /// The topics of this client's aliases. The library never sees an alias.
@@ -63,7 +63,7 @@ pub struct Inbound {
     /// What was asked for by SUBSCRIBE and not answered yet.
     subscriptions: Subscriptions,
     /// What clients had retained when the client subscribed, and was not sent yet.
-    pub replay: LibraryReplay,
+    pub replay: ReplayBacklog,
     /// The same of the gateway.
     pub replays: Replays,
     /// What is to be sent when the SUBSCRIBE with this packet identifier is answered.
@@ -100,7 +100,7 @@ const TOO_SLOW: Denial = Denial::limit(
 );
 const TAKEN: Denial = Denial::new(ReasonCode::Success, "");
 
-impl Inbound {
+impl InboundPackets {
     pub fn new(client: Arc<BrokerClient>, answers: Answers, replays: Replays) -> Self {
         Self {
             tickets: Tickets::new(client.shared.commands.clone()),
@@ -111,7 +111,7 @@ impl Inbound {
             answered: HashSet::new(),
             delivering: HashSet::new(),
             subscriptions: Subscriptions::default(),
-            replay: LibraryReplay::default(),
+            replay: ReplayBacklog::default(),
             replays,
             replays_at_suback: HashMap::new(),
             as_published: Vec::new(),
@@ -151,26 +151,26 @@ impl Inbound {
     }
 
     /// What the gateway retains at a topic.
-    pub fn gateway_retained(&self, topic: &str) -> Option<Arc<RetainedMessage>> {
+    pub fn gateway_retained(&self, topic: &str) -> Option<Arc<StoredMessage>> {
         self.client.shared.gateway_retained.get(topic)
     }
 
     /// Decides about the packet that these bytes begin with.
-    pub fn inspect(&mut self, frame: &Frame, bytes: &[u8]) -> Verdict {
+    pub fn inspect(&mut self, frame: &Frame, bytes: &[u8]) -> PacketVerdict {
         if frame.kind != kind::PUBLISH && frame.length() > CONTROL_PACKET_LIMIT {
             return self.end(&TOO_LARGE);
         }
         match frame.kind {
             kind::PUBLISH => self.publish(frame, bytes),
             _ => match bytes.get(..frame.length()) {
-                None => Verdict::NeedMore(frame.length()),
+                None => PacketVerdict::NeedMore(frame.length()),
                 Some(packet) => self.control_packet(frame, packet),
             },
         }
     }
 
     /// A packet without a payload, all of it.
-    fn control_packet(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
+    fn control_packet(&mut self, frame: &Frame, packet: &[u8]) -> PacketVerdict {
         if let Err(denial) = self.check(frame, packet) {
             return self.end(&denial);
         }
@@ -178,13 +178,13 @@ impl Inbound {
             kind::PUBREL => self.pubrel(frame, packet),
             kind::PUBREC if self.answers.is_mqtt_5() => self.pubrec(frame, packet),
             kind::PUBCOMP => {
-                if let Ok(packet_id) = Reader(frame.body_in(packet)).two_bytes() {
+                if let Ok(packet_id) = FieldReader(frame.body_in(packet)).two_bytes() {
                     self.delivering.remove(&packet_id);
                 }
-                Verdict::Pass
+                PacketVerdict::Pass
             }
             kind::SUBSCRIBE | kind::UNSUBSCRIBE => self.subscribe_or_unsubscribe(frame, packet),
-            _ => Verdict::Pass,
+            _ => PacketVerdict::Pass,
         }
     }
 
@@ -192,7 +192,7 @@ impl Inbound {
         check_packet(self.answers.is_mqtt_5(), frame, frame.body_in(bytes))
     }
 
-    fn subscribe_or_unsubscribe(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
+    fn subscribe_or_unsubscribe(&mut self, frame: &Frame, packet: &[u8]) -> PacketVerdict {
         let request = FilterRequest::parse(frame, packet, self.answers.is_mqtt_5());
         let Ok(mut request) = request else {
             return self.end(&MALFORMED);
@@ -234,7 +234,7 @@ impl Inbound {
         verdict
     }
 
-    fn publish(&mut self, frame: &Frame, bytes: &[u8]) -> Verdict {
+    fn publish(&mut self, frame: &Frame, bytes: &[u8]) -> PacketVerdict {
         if frame.length() > self.client.shared.largest_packet {
             return self.end(&TOO_LARGE);
         }
@@ -246,7 +246,7 @@ impl Inbound {
             Err(Malformed) if bytes.len() >= MESSAGE_HEAD_LIMIT => {
                 return self.end(&TOO_LARGE);
             }
-            Err(Malformed) => return Verdict::NeedMore(bytes.len() + 1),
+            Err(Malformed) => return PacketVerdict::NeedMore(bytes.len() + 1),
         };
         if let Err(denial) = self.check(frame, bytes) {
             return self.end(&denial);
@@ -283,10 +283,10 @@ impl Inbound {
         }
         self.answered.remove(&head.packet_id);
         if head.topic_alias.is_none() {
-            return Verdict::Pass;
+            return PacketVerdict::Pass;
         }
         match head.with_topic(&topic, frame.flags) {
-            Ok(with) => Verdict::Replace {
+            Ok(with) => PacketVerdict::Replace {
                 length: head.length,
                 with,
                 answer: Vec::new(),
@@ -303,8 +303,8 @@ impl Inbound {
                 .retain(topic, head.payload, head.property_size())?;
         }
         if head.qos == 2 {
-            let under_way = &self.client.shared.under_way;
-            under_way.begin(&self.client.place, head.packet_id, frame.length())?;
+            let qos2_inflight = &self.client.shared.qos2_inflight;
+            qos2_inflight.begin(&self.client.place, head.packet_id, frame.length())?;
         }
         Ok(())
     }
@@ -334,12 +334,12 @@ impl Inbound {
         head: &MessageHead<'_>,
         topic: &str,
         bytes: &[u8],
-    ) -> Verdict {
+    ) -> PacketVerdict {
         if frame.length() > CONTROL_PACKET_LIMIT {
             return self.answer(head, &NOT_TAKEN);
         }
         let Some(payload) = bytes.get(head.length..frame.length()) else {
-            return Verdict::NeedMore(frame.length());
+            return PacketVerdict::NeedMore(frame.length());
         };
         let retain = frame.flags & 1;
         let taken = head.with_topic(topic, retain).is_ok_and(|mut packet| {
@@ -356,9 +356,9 @@ impl Inbound {
     }
 
     /// Ends the connection.
-    fn end(&self, denial: &Denial) -> Verdict {
+    fn end(&self, denial: &Denial) -> PacketVerdict {
         self.client.shared.denied(denial);
-        Verdict::End(self.answers.disconnect(denial))
+        PacketVerdict::End(self.answers.disconnect(denial))
     }
 
     /// Passes a message on with QoS 0, and acknowledges it here.
@@ -367,13 +367,13 @@ impl Inbound {
         frame: &Frame,
         head: &MessageHead<'_>,
         topic: &str,
-    ) -> Verdict {
+    ) -> PacketVerdict {
         let is_repeated = frame.flags & DUPLICATE != 0 && head.qos == 2;
         if is_repeated && self.answered.contains(&head.packet_id) {
             return self.answer(head, &TAKEN);
         }
         match head.without_qos(topic, self.answers.is_mqtt_5()) {
-            Ok(with) => Verdict::Replace {
+            Ok(with) => PacketVerdict::Replace {
                 length: head.length,
                 with,
                 answer: self.acknowledge(head, &TAKEN),
@@ -383,9 +383,9 @@ impl Inbound {
     }
 
     /// Answers a message that the library does not get.
-    fn answer(&mut self, head: &MessageHead<'_>, denial: &Denial) -> Verdict {
+    fn answer(&mut self, head: &MessageHead<'_>, denial: &Denial) -> PacketVerdict {
         self.client.shared.denied(denial);
-        Verdict::Answer(self.acknowledge(head, denial))
+        PacketVerdict::Answer(self.acknowledge(head, denial))
     }
 
     /// The acknowledgement of a message, with what remains to be done for it.
@@ -403,19 +403,19 @@ impl Inbound {
             .publish(acknowledgement, head.packet_id, denial)
     }
 
-    fn pubrel(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
-        let Ok(packet_id) = Reader(frame.body_in(packet)).two_bytes() else {
-            return Verdict::Pass;
+    fn pubrel(&mut self, frame: &Frame, packet: &[u8]) -> PacketVerdict {
+        let Ok(packet_id) = FieldReader(frame.body_in(packet)).two_bytes() else {
+            return PacketVerdict::Pass;
         };
-        let under_way = &self.client.shared.under_way;
-        under_way.release(&self.client.place, packet_id);
+        let qos2_inflight = &self.client.shared.qos2_inflight;
+        qos2_inflight.release(&self.client.place, packet_id);
         if self.unreleased_commands.remove(&packet_id) {
             self.tickets.pass();
         }
         if self.answered.remove(&packet_id) {
-            return Verdict::Answer(Answers::pubcomp(packet_id));
+            return PacketVerdict::Answer(Answers::pubcomp(packet_id));
         }
-        Verdict::Pass
+        PacketVerdict::Pass
     }
 
     /// The library writes a message of QoS 2, or releases one.
@@ -424,26 +424,26 @@ impl Inbound {
     }
 
     /// The library would release a message that it never sent.
-    fn pubrec(&mut self, frame: &Frame, packet: &[u8]) -> Verdict {
-        let mut reader = Reader(frame.body_in(packet));
+    fn pubrec(&mut self, frame: &Frame, packet: &[u8]) -> PacketVerdict {
+        let mut reader = FieldReader(frame.body_in(packet));
         let Ok(packet_id) = reader.two_bytes() else {
-            return Verdict::Pass;
+            return PacketVerdict::Pass;
         };
         // MQTT 5, 4.3.3: a refusal ends the exchange, and is not answered.
         if reader.byte().is_ok_and(|code| code >= 0x80) {
             self.delivering.remove(&packet_id);
-            return Verdict::Pass;
+            return PacketVerdict::Pass;
         }
         match self.delivering.contains(&packet_id) {
-            true => Verdict::Pass,
-            false => Verdict::Answer(Answers::pubrel_unknown(packet_id)),
+            true => PacketVerdict::Pass,
+            false => PacketVerdict::Answer(Answers::pubrel_unknown(packet_id)),
         }
     }
 
     /// The SUBACK to send instead of the library's, if the library saw only some of the filters. What
     /// is retained may follow it.
     pub fn suback(&mut self, frame: &Frame, packet: &[u8]) -> Option<Vec<u8>> {
-        if let Ok(packet_id) = Reader(frame.body_in(packet)).two_bytes() {
+        if let Ok(packet_id) = FieldReader(frame.body_in(packet)).two_bytes() {
             let replays = self.replays_at_suback.remove(&packet_id);
             for replay in replays.into_iter().flatten() {
                 self.replays.begin(replay);
@@ -456,7 +456,7 @@ impl Inbound {
 /// Decides about one filter. Says whether it is new.
 fn subscribe(
     client: &BrokerClient,
-    replay: &mut LibraryReplay,
+    replay: &mut ReplayBacklog,
     filter: &RequestedFilter<'_>,
 ) -> Result<bool, Denial> {
     // First: a filter that is refused must cost nothing.

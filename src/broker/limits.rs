@@ -142,9 +142,9 @@ pub const TICKET_TIMEOUT: Duration = Duration::from_secs(1);
 /// Receive Maximum of the broker: the most messages of QoS 2 that a client has under way.
 pub const RECEIVE_MAXIMUM: u16 = 256;
 /// The most bytes of them for one client, if it is more than one message.
-pub const UNDER_WAY_BYTES_PER_CLIENT: usize = 1 << 20;
+pub const QOS2_INFLIGHT_BYTES_PER_CLIENT: usize = 1 << 20;
 /// And for all clients.
-pub const UNDER_WAY_BYTES: usize = 64 << 20;
+pub const QOS2_INFLIGHT_BYTES: usize = 64 << 20;
 
 /// Messages above this size share [`LARGE_PACKETS_BYTES`] while they come.
 pub const LARGE_PACKET: usize = 64 << 10;
@@ -198,9 +198,9 @@ mod tests {
             format!("{RECEIVE_MAXIMUM} of a client (Receive Maximum)"),
             format!(
                 "{} MiB or one message of a client",
-                mib(UNDER_WAY_BYTES_PER_CLIENT)
+                mib(QOS2_INFLIGHT_BYTES_PER_CLIENT)
             ),
-            format!("{} MiB in all | PUBREC", mib(UNDER_WAY_BYTES)),
+            format!("{} MiB in all | PUBREC", mib(QOS2_INFLIGHT_BYTES)),
             format!("{TOPIC_LENGTH} bytes, {TOPIC_LEVELS} levels"),
             format!("{TOPIC_ALIASES} of a client"),
             format!("without payload | {} KiB", kib(CONTROL_PACKET_LIMIT)),

@@ -2,7 +2,7 @@
 //!
 //! Pure.
 
-use super::frames::{Frame, Malformed, Reader, kind, put_variable_integer};
+use super::frames::{FieldReader, Frame, Malformed, kind, put_variable_integer};
 use super::properties::{RESPONSE_TOPIC, TOPIC_ALIAS, USER_PROPERTY};
 use super::property_size::PropertySize;
 
@@ -37,7 +37,7 @@ impl<'a> MessageHead<'a> {
             return Err(Malformed);
         }
         let body = frame.body_in(bytes);
-        let mut reader = Reader(body);
+        let mut reader = FieldReader(body);
         let mut head = Self {
             topic: reader.text()?,
             topic_alias: None,
@@ -100,7 +100,7 @@ impl<'a> MessageHead<'a> {
 
     fn written(&self, topic: &str, flags: u8, is_mqtt_5: bool) -> Result<Vec<u8>, Malformed> {
         let mut properties = Vec::with_capacity(self.properties.len());
-        let mut reader = Reader(self.properties);
+        let mut reader = FieldReader(self.properties);
         while !reader.0.is_empty() {
             let before = reader.0;
             let property = reader.property()?;

@@ -3,11 +3,11 @@
 //! Pure. A packet that is right is not copied.
 
 use super::corrections::{Correction, correct, not_sent};
-use super::frames::{Frame, Reader, kind, packet, put_variable_integer};
-use super::inbound::Inbound;
+use super::frames::{FieldReader, Frame, kind, packet, put_variable_integer};
+use super::inbound::InboundPackets;
 use super::message::MessageHead;
 use super::properties::SUBSCRIPTION_IDENTIFIER;
-use super::replays::Note;
+use super::replays::Placeholder;
 
 /// The corrections for one client.
 #[derive(Debug, Default)]
@@ -27,14 +27,14 @@ pub const RETAIN: u8 = 1;
 /// Whether this packet is a note that stands for a retained message.
 fn is_note(frame: &Frame, bytes: &[u8]) -> bool {
     frame.kind == kind::PUBLISH
-        && Reader(frame.body_in(bytes))
+        && FieldReader(frame.body_in(bytes))
             .binary()
-            .is_ok_and(Note::is_topic)
+            .is_ok_and(Placeholder::is_topic)
 }
 
 /// The message of QoS 2 that this packet sends or releases.
 fn delivered(frame: &Frame, bytes: &[u8]) -> Option<u16> {
-    let mut reader = Reader(frame.body_in(bytes));
+    let mut reader = FieldReader(frame.body_in(bytes));
     match frame.kind {
         kind::PUBLISH if frame.flags >> 1 & 3 == 2 => drop(reader.binary().ok()?),
         kind::PUBREL => {}
@@ -50,7 +50,7 @@ impl Outbound {
         &mut self,
         frame: &Frame,
         bytes: &[u8],
-        inbound: &mut Inbound,
+        inbound: &mut InboundPackets,
     ) -> Option<Correction> {
         let instead = match frame.kind {
             kind::CONNACK => self.connack(frame, bytes, inbound),
@@ -77,13 +77,13 @@ impl Outbound {
 
     /// The retained message that a note stands for. If it has gone meanwhile, or is too large, the library
     /// is told that it was sent.
-    fn retained(&self, frame: &Frame, bytes: &[u8], inbound: &Inbound) -> Correction {
+    fn retained(&self, frame: &Frame, bytes: &[u8], inbound: &InboundPackets) -> Correction {
         let Ok(head) = MessageHead::parse(frame, bytes, self.is_mqtt_5) else {
             return Correction::Drop(Vec::new());
         };
         let identifier = head.packet_id.to_be_bytes();
         let identifier = if head.qos > 0 { &identifier[..] } else { &[] };
-        let packet = Note::parse(&bytes[head.length..frame.length()])
+        let packet = Placeholder::parse(&bytes[head.length..frame.length()])
             .ok()
             .and_then(|note| self.message(frame.flags, identifier, &note, inbound));
         let fits = |packet: &Vec<u8>| {
@@ -100,8 +100,8 @@ impl Outbound {
         &self,
         flags: u8,
         identifier: &[u8],
-        note: &Note<'_>,
-        inbound: &Inbound,
+        note: &Placeholder<'_>,
+        inbound: &InboundPackets,
     ) -> Option<Vec<u8>> {
         let message = inbound.gateway_retained(note.topic)?;
         let length = u16::try_from(note.topic.len()).ok()?;
@@ -127,7 +127,7 @@ impl Outbound {
         &self,
         frame: &Frame,
         bytes: &[u8],
-        inbound: &Inbound,
+        inbound: &InboundPackets,
         correction: Option<Correction>,
     ) -> Option<Correction> {
         let is_unmarked = frame.kind == kind::PUBLISH && frame.flags & RETAIN == 0;
@@ -153,9 +153,14 @@ impl Outbound {
         }
     }
 
-    fn connack(&mut self, frame: &Frame, bytes: &[u8], inbound: &mut Inbound) -> Option<Vec<u8>> {
+    fn connack(
+        &mut self,
+        frame: &Frame,
+        bytes: &[u8],
+        inbound: &mut InboundPackets,
+    ) -> Option<Vec<u8>> {
         let body = frame.body_in(bytes);
-        let mut reader = Reader(body);
+        let mut reader = FieldReader(body);
         let (flags, code) = (reader.byte().ok()?, reader.byte().ok()?);
         if code == 0 {
             inbound.connected(flags & 1 != 0);

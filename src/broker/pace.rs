@@ -18,7 +18,7 @@ use mqtt5::broker::sys_topics::BrokerStats;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::client::ClientsShare;
-use super::frames::{Frame, Reader, kind};
+use super::frames::{FieldReader, Frame, kind};
 use super::limits::{
     BACKLOG_BYTES, BACKLOG_HEAD_BYTES, BACKLOG_MESSAGES, UNACKNOWLEDGED_BYTES,
     UNACKNOWLEDGED_MESSAGES, UNREAD_CLIENTS, UNREAD_TIMEOUT, UNREAD_TIMEOUT_IN_A_FLOOD,
@@ -35,9 +35,9 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(300);
 
 /// How many clients read nothing now. All clients share it.
 #[derive(Debug, Clone, Default)]
-pub struct Unread(Arc<AtomicUsize>);
+pub struct StalledClients(Arc<AtomicUsize>);
 
-impl Unread {
+impl StalledClients {
     /// How long a client may read nothing.
     fn timeout(&self) -> Duration {
         if self.0.load(Ordering::Relaxed) > UNREAD_CLIENTS {
@@ -62,11 +62,11 @@ impl PublishedHeads {
 #[derive(Debug)]
 struct ReadsNothing {
     since: Instant,
-    unread: Unread,
+    unread: StalledClients,
 }
 
 impl ReadsNothing {
-    fn new(unread: &Unread, now: Instant) -> Self {
+    fn new(unread: &StalledClients, now: Instant) -> Self {
         unread.0.fetch_add(1, Ordering::Relaxed);
         Self {
             since: now,
@@ -114,7 +114,7 @@ impl Amount {
 
 /// How one client keeps up.
 #[derive(Debug)]
-pub struct Pace {
+pub struct ClientPace {
     stats: Arc<BrokerStats>,
     published_heads: PublishedHeads,
     /// The messages that it has not acknowledged: their sizes.
@@ -122,7 +122,7 @@ pub struct Pace {
     unacknowledged_bytes: usize,
     /// Something cannot be written, because it does not read.
     is_blocked: bool,
-    unread: Unread,
+    unread: StalledClients,
     reads_nothing: Option<ReadsNothing>,
     /// What it took since the start.
     taken: Amount,
@@ -141,7 +141,7 @@ struct Stuck {
     taken: Amount,
 }
 
-impl Pace {
+impl ClientPace {
     pub fn new(shared: &ClientsShare) -> Self {
         Self {
             stats: shared.stats.clone(),
@@ -167,7 +167,7 @@ impl Pace {
         if frame.flags >> 1 & 3 == 0 {
             return;
         }
-        let mut reader = Reader(frame.body_in(bytes));
+        let mut reader = FieldReader(frame.body_in(bytes));
         let packet_id = reader.binary().and_then(|_| reader.two_bytes());
         if let Ok(packet_id) = packet_id {
             self.acknowledged(packet_id);
@@ -179,7 +179,7 @@ impl Pace {
     /// The client sends a packet, which may end a message: PUBACK, PUBCOMP, or a PUBREC that
     /// refuses.
     pub fn acknowledges(&mut self, frame: &Frame, bytes: &[u8]) {
-        let mut reader = Reader(frame.body_in(bytes));
+        let mut reader = FieldReader(frame.body_in(bytes));
         let Ok(packet_id) = reader.two_bytes() else {
             return;
         };
@@ -288,9 +288,9 @@ mod tests {
     use crate::broker::rights::BrokerRights;
     use crate::topics::{DiscoveryTopics, Prefix};
 
-    fn pace() -> (Pace, Arc<BrokerStats>, Instant) {
+    fn pace() -> (ClientPace, Arc<BrokerStats>, Instant) {
         let shared = share();
-        (Pace::new(&shared), shared.stats, Instant::now())
+        (ClientPace::new(&shared), shared.stats, Instant::now())
     }
 
     fn share() -> ClientsShare {
@@ -307,7 +307,7 @@ mod tests {
         assert!(!pace.is_too_slow(now + STUCK_AFTER));
         pace.published_heads.add(1);
         let taken = packet(kind::PUBLISH, 0, &[0, 1, b't', 5, 0x26, 0, 0, 0, 0]);
-        let mut reading = Pace::new(&share());
+        let mut reading = ClientPace::new(&share());
         reading.sends(&Frame::at(&taken).unwrap().unwrap(), &taken, true);
         assert_eq!(reading.taken.heads, 1 + 5 + 64);
         assert!(pace.is_too_slow(now + STUCK_AFTER));
@@ -344,7 +344,7 @@ mod tests {
         let unread = &shared.unread;
         let now = Instant::now();
         let blocked = || {
-            let mut pace = Pace::new(&shared);
+            let mut pace = ClientPace::new(&shared);
             pace.wrote(None);
             assert!(!pace.is_too_slow(now));
             pace

@@ -6,7 +6,7 @@
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
 use super::answers::Denial;
-use super::frames::{Malformed, Property, Reader};
+use super::frames::{FieldReader, Malformed, Property};
 
 pub const PAYLOAD_FORMAT: usize = 0x01;
 pub const RESPONSE_TOPIC: usize = 0x08;
@@ -92,7 +92,7 @@ impl Identifiers {
 ///
 /// # Errors
 /// One of them is wrong.
-pub fn check(reader: &mut Reader<'_>, owner: PropertiesOf) -> Result<Identifiers, Denial> {
+pub fn check(reader: &mut FieldReader<'_>, owner: PropertiesOf) -> Result<Identifiers, Denial> {
     let mut properties = reader.properties()?;
     let mut found = Identifiers::default();
     while !properties.0.is_empty() {
@@ -158,7 +158,7 @@ mod tests {
 
     fn code(owner: PropertiesOf, properties: &[u8]) -> u8 {
         let bytes = [&[properties.len() as u8], properties].concat();
-        match check(&mut Reader(&bytes), owner) {
+        match check(&mut FieldReader(&bytes), owner) {
             Ok(_) => 0,
             Err(denial) => denial.code.into(),
         }

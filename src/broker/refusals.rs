@@ -14,14 +14,14 @@ use super::limits::{REFUSAL_PAUSE, REFUSALS_AT_ONCE};
 use crate::telemetry::Telemetry;
 
 /// What was refused of one client lately.
-pub struct Refusals {
+pub struct RefusalThrottle {
     /// Each refusal moves it by [`REFUSAL_PAUSE`]. It is never in the past for long.
     all_over: Instant,
     pause: Option<Pin<Box<Sleep>>>,
     telemetry: Arc<Telemetry>,
 }
 
-impl Refusals {
+impl RefusalThrottle {
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
         Self {
             all_over: Instant::now(),
@@ -58,7 +58,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_is_refused_all_the_time_is_slowed_down_and_others_are_not() {
-        let mut refusals = Refusals::new(Arc::default());
+        let mut refusals = RefusalThrottle::new(Arc::default());
         let start = Instant::now();
         for _ in 0..REFUSALS_AT_ONCE {
             refusals.refused();

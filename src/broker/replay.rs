@@ -23,13 +23,13 @@ const TOO_MUCH: Denial = Denial::limit(
 
 /// The retained messages that are on their way to one client.
 #[derive(Debug, Default)]
-pub struct Replay {
+pub struct ReplayBacklog {
     bytes: usize,
     /// When the client subscribed, or was sent something.
     last_change: Option<Instant>,
 }
 
-impl Replay {
+impl ReplayBacklog {
     /// Whether so many bytes more may be on their way. Those of one filter always may.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn more_may_come_when_the_first_has_been_sent() {
-        let mut replay = Replay::default();
+        let mut replay = ReplayBacklog::default();
         let now = Instant::now();
         replay.check(REPLAY_BYTES * 2).unwrap();
         replay.add(REPLAY_BYTES * 2, now);

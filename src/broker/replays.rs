@@ -20,8 +20,8 @@ use tokio::time::timeout;
 
 use super::answers::Denial;
 use super::client::ClientsShare;
-use super::frames::{Malformed, Reader};
-use super::gateway_retained::Search;
+use super::frames::{FieldReader, Malformed};
+use super::gateway_retained::RetainedSearch;
 use super::limits::WAITING_REPLAYS;
 use crate::topics::Filter;
 
@@ -52,13 +52,13 @@ pub struct Replay {
 
 /// Stands for a retained message, while the library has it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Note<'a> {
+pub struct Placeholder<'a> {
     pub topic: &'a str,
     /// 0 for none.
     pub identifier: u32,
 }
 
-impl<'a> Note<'a> {
+impl<'a> Placeholder<'a> {
     /// Whether the messages of this topic are notes.
     pub fn is_topic(topic: &[u8]) -> bool {
         topic.starts_with(NOTES.as_bytes())
@@ -69,7 +69,7 @@ impl<'a> Note<'a> {
     /// # Errors
     /// It is no note.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader(payload);
+        let mut reader = FieldReader(payload);
         let identifier = reader.take(4)?.try_into().map_err(|_| Malformed)?;
         Ok(Self {
             topic: std::str::from_utf8(reader.0).map_err(|_| Malformed)?,
@@ -167,13 +167,13 @@ impl Replayer {
                 tracing::debug!(%error, "retained messages could not be sent");
                 return;
             }
-            let mut search = Search::new(replay.filter);
+            let mut search = RetainedSearch::new(replay.filter);
             while let Some(found) = self.shared.gateway_retained.next_part(&mut search) {
                 for found in found {
                     if let Ok(Ok(permit)) = timeout(NOTE_TIMEOUT, self.room.acquire()).await {
                         permit.forget();
                     }
-                    let note = Note {
+                    let note = Placeholder {
                         topic: &found.topic,
                         identifier: replay.identifier,
                     };
@@ -194,12 +194,12 @@ mod tests {
 
     #[test]
     fn a_note_is_read_as_it_was_written() {
-        let note = Note {
+        let note = Placeholder {
             topic: "room/1/audio/volume",
             identifier: 268_435_455,
         };
-        assert_eq!(Note::parse(&note.payload()), Ok(note));
-        assert_eq!(Note::parse(&[0, 0, 1]), Err(Malformed));
-        assert_eq!(Note::parse(&[0, 0, 0, 1, 0xFF]), Err(Malformed));
+        assert_eq!(Placeholder::parse(&note.payload()), Ok(note));
+        assert_eq!(Placeholder::parse(&[0, 0, 1]), Err(Malformed));
+        assert_eq!(Placeholder::parse(&[0, 0, 0, 1, 0xFF]), Err(Malformed));
     }
 }

@@ -111,12 +111,12 @@ impl RetainedLedger {
 }
 
 /// Hears from the library what it retains.
-pub struct RetainedWatch {
+pub struct RetainedListener {
     pub shared: Arc<ClientsShare>,
     pub storage: Arc<DynamicStorage>,
 }
 
-impl RetainedWatch {
+impl RetainedListener {
     /// The size of the properties that the library has just stored. If another client has cleared
     /// or replaced the message meanwhile, the largest that it can be.
     async fn properties(&self, topic: &str) -> PropertySize {
@@ -127,7 +127,7 @@ impl RetainedWatch {
     }
 }
 
-impl BrokerEventHandler for RetainedWatch {
+impl BrokerEventHandler for RetainedListener {
     fn on_retained_set<'a>(
         &'a self,
         event: RetainedSetEvent,

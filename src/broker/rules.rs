@@ -6,7 +6,7 @@
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
 use super::answers::Denial;
-use super::frames::{Frame, Reader, kind};
+use super::frames::{FieldReader, Frame, kind};
 use super::properties::{self, MALFORMED, PropertiesOf, check_text};
 use crate::topics::SHARE;
 
@@ -46,7 +46,7 @@ const BAD_GROUP: Denial = Denial::new(
 /// # Errors
 /// The connection must be closed (MQTT 5, 4.13). The denial says why.
 pub fn check_packet(is_mqtt_5: bool, frame: &Frame, body: &[u8]) -> Result<(), Denial> {
-    let mut reader = Reader(body);
+    let mut reader = FieldReader(body);
     if frame.kind != kind::PUBLISH && frame.flags != required_flags(frame.kind) {
         return Err(MALFORMED);
     }
@@ -86,7 +86,7 @@ fn required_flags(packet: u8) -> u8 {
 }
 
 /// MQTT 5, 3.3. The payload is not looked at: 3.3.2.3.2 leaves it to the server whether to check it.
-fn check_publish(is_mqtt_5: bool, flags: u8, mut reader: Reader<'_>) -> Result<(), Denial> {
+fn check_publish(is_mqtt_5: bool, flags: u8, mut reader: FieldReader<'_>) -> Result<(), Denial> {
     let (duplicate, qos) = (flags & 0b1000 != 0, flags >> 1 & 3);
     if qos == 3 || (duplicate && qos == 0) {
         return Err(MALFORMED);
@@ -109,7 +109,7 @@ fn check_publish(is_mqtt_5: bool, flags: u8, mut reader: Reader<'_>) -> Result<(
     Ok(())
 }
 
-fn check_packet_id(reader: &mut Reader<'_>) -> Result<(), Denial> {
+fn check_packet_id(reader: &mut FieldReader<'_>) -> Result<(), Denial> {
     match reader.two_bytes()? {
         0 => Err(NO_PACKET_ID),
         _ => Ok(()),
@@ -118,7 +118,7 @@ fn check_packet_id(reader: &mut Reader<'_>) -> Result<(), Denial> {
 
 fn check_acknowledgement(
     is_mqtt_5: bool,
-    reader: &mut Reader<'_>,
+    reader: &mut FieldReader<'_>,
     codes: &[u8],
 ) -> Result<(), Denial> {
     check_packet_id(reader)?;
@@ -129,7 +129,11 @@ fn check_acknowledgement(
 }
 
 /// A reason code and properties. Both may be left out, or the properties alone (MQTT 5, 3.4.2.1).
-fn check_reason(reader: &mut Reader<'_>, codes: &[u8], owner: PropertiesOf) -> Result<(), Denial> {
+fn check_reason(
+    reader: &mut FieldReader<'_>,
+    codes: &[u8],
+    owner: PropertiesOf,
+) -> Result<(), Denial> {
     if reader.0.is_empty() {
         return Ok(());
     }
@@ -143,7 +147,7 @@ fn check_reason(reader: &mut Reader<'_>, codes: &[u8], owner: PropertiesOf) -> R
 }
 
 /// MQTT 5, 3.8. [`check_filter`] is for filters that are refused in SUBACK.
-fn check_subscribe(is_mqtt_5: bool, reader: &mut Reader<'_>) -> Result<(), Denial> {
+fn check_subscribe(is_mqtt_5: bool, reader: &mut FieldReader<'_>) -> Result<(), Denial> {
     check_packet_id(reader)?;
     if is_mqtt_5 {
         properties::check(reader, PropertiesOf::Subscribe)?;
@@ -167,7 +171,7 @@ fn check_subscribe(is_mqtt_5: bool, reader: &mut Reader<'_>) -> Result<(), Denia
 }
 
 /// MQTT 5, 3.10.
-fn check_unsubscribe(is_mqtt_5: bool, reader: &mut Reader<'_>) -> Result<(), Denial> {
+fn check_unsubscribe(is_mqtt_5: bool, reader: &mut FieldReader<'_>) -> Result<(), Denial> {
     check_packet_id(reader)?;
     if is_mqtt_5 {
         properties::check(reader, PropertiesOf::Unsubscribe)?;

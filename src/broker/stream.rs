@@ -19,12 +19,12 @@ use tokio_util::io::poll_read_buf;
 use super::corrections::Correction;
 use super::frames::{Frame, kind};
 use super::gateway_stream::GatewayStream;
-use super::inbound::{Inbound, Verdict};
+use super::inbound::{InboundPackets, PacketVerdict};
 use super::large_packet::LargePacket;
 use super::limits::{LINGER_LIMITS, UNREAD_ANSWERS_LIMIT};
 use super::outbound::Outbound;
-use super::pace::Pace;
-use super::refusals::Refusals;
+use super::pace::ClientPace;
+use super::refusals::RefusalThrottle;
 use crate::net::{Lingering, poll_turn};
 
 /// How much is read from a client at a time.
@@ -62,11 +62,11 @@ pub enum PeerKind {
 
 /// What decides about the packets of one client.
 pub struct Inspection {
-    pub inbound: Inbound,
+    pub inbound: InboundPackets,
     pub outbound: Outbound,
-    pub pace: Pace,
+    pub pace: ClientPace,
     pub large_packet: LargePacket,
-    pub refusals: Refusals,
+    pub refusals: RefusalThrottle,
 }
 
 /// What happens to the next bytes from the client.
@@ -188,12 +188,12 @@ impl InspectedStream {
             inspection.inbound.replay.takes_everything(Instant::now());
         }
         match inspection.inbound.inspect(&frame, &self.received) {
-            Verdict::NeedMore(length) => return Some(length),
-            Verdict::Pass => {
+            PacketVerdict::NeedMore(length) => return Some(length),
+            PacketVerdict::Pass => {
                 inspection.large_packet.begins(frame.length());
                 self.reading = Reading::Pass(frame.length());
             }
-            Verdict::Replace {
+            PacketVerdict::Replace {
                 length,
                 with,
                 answer,
@@ -202,14 +202,14 @@ impl InspectedStream {
                 self.replace(&frame, length, &with);
                 self.answer_at_end = answer;
             }
-            Verdict::Answer(answer) => {
+            PacketVerdict::Answer(answer) => {
                 if frame.kind != kind::PUBREL {
                     inspection.refusals.refused();
                 }
                 self.answers.extend(answer);
                 self.reading = Reading::Drop(frame.length());
             }
-            Verdict::End(answer) => {
+            PacketVerdict::End(answer) => {
                 self.answers.extend(answer);
                 self.reading = Reading::End;
             }
@@ -419,9 +419,9 @@ mod tests {
     use super::super::answers::Answers;
     use super::super::authentication::Login;
     use super::super::client::{BrokerClient, ClientsShare};
+    use super::super::client_owner::ClientOwner;
     use super::super::frames::packet;
     use super::super::limits::{REFUSAL_PAUSE, REFUSALS_AT_ONCE};
-    use super::super::owner::Owner;
     use super::super::places::PlaceNames;
     use super::super::replays::Replays;
     use super::super::rights::BrokerRights;
@@ -443,19 +443,19 @@ mod tests {
             Arc::default(),
             1 << 20,
         ));
-        let owner = Owner::address(peer.ip());
+        let owner = ClientOwner::address(peer.ip());
         let (replays, _) = Replays::new(shared.clone(), "client".into(), true);
         let client = BrokerClient::new("client".into(), owner, Login::Anyone, shared.clone());
         let inspection = Inspection {
-            inbound: Inbound::new(Arc::new(client), Answers::new(5, true, None), replays),
+            inbound: InboundPackets::new(Arc::new(client), Answers::new(5, true, None), replays),
             outbound: Outbound {
                 is_mqtt_5: true,
                 maximum_packet_size: None,
                 assigned_client_id: None,
             },
-            pace: Pace::new(&shared),
+            pace: ClientPace::new(&shared),
             large_packet: LargePacket::new(shared.large_packets.clone()),
-            refusals: Refusals::new(Arc::default()),
+            refusals: RefusalThrottle::new(Arc::default()),
         };
         let kind = PeerKind::Client(Box::new(inspection));
         let stream = InspectedStream::new(socket, peer, sent.into(), 0, kind);

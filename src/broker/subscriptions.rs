@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::answers::{Answers, Denial};
-use super::frames::{Frame, Malformed, Reader, kind, packet};
-use super::inbound::Verdict;
+use super::frames::{FieldReader, Frame, Malformed, kind, packet};
+use super::inbound::PacketVerdict;
 use super::properties::SUBSCRIPTION_IDENTIFIER;
 
 /// The Retain Handling of a client that wants nothing retained, or only for a new subscription (MQTT 5,
@@ -74,7 +74,7 @@ impl<'a> FilterRequest<'a> {
     /// It is malformed.
     pub fn parse(frame: &Frame, packet: &'a [u8], is_mqtt_5: bool) -> Result<Self, Malformed> {
         let body = frame.body_in(packet);
-        let mut reader = Reader(body);
+        let mut reader = FieldReader(body);
         let packet_id = reader.two_bytes()?;
         let mut identifier = 0;
         if is_mqtt_5 {
@@ -111,7 +111,7 @@ impl<'a> FilterRequest<'a> {
     }
 
     /// Passes the filters at these positions on, each as the library is to see it.
-    pub fn pass(&self, is_passed: impl Fn(usize) -> bool) -> Verdict {
+    pub fn pass(&self, is_passed: impl Fn(usize) -> bool) -> PacketVerdict {
         let mut is_changed = false;
         let mut body = self.start.to_vec();
         for (n, filter) in self.filters.iter().enumerate() {
@@ -127,9 +127,9 @@ impl<'a> FilterRequest<'a> {
             body.extend_from_slice(filter.options);
         }
         if !is_changed {
-            return Verdict::Pass;
+            return PacketVerdict::Pass;
         }
-        Verdict::Replace {
+        PacketVerdict::Replace {
             length: self.length,
             with: packet(self.kind, 2, &body),
             answer: Vec::new(),
@@ -151,7 +151,7 @@ impl Subscriptions {
         request: &FilterRequest<'_>,
         answers: Answers,
         mut may: impl FnMut(&RequestedFilter<'_>) -> Result<(), Denial>,
-    ) -> Verdict {
+    ) -> PacketVerdict {
         let filters = request.filters.iter();
         let denials: Vec<Option<Denial>> = filters.map(|filter| may(filter).err()).collect();
         let Some(first) = denials.iter().flatten().next() else {
@@ -163,7 +163,7 @@ impl Subscriptions {
         if codes.iter().all(Option::is_some) {
             let codes: Vec<u8> = codes.into_iter().flatten().collect();
             let answer = answers.suback(request.packet_id, &codes, Some(&reason));
-            return Verdict::Answer(answer);
+            return PacketVerdict::Answer(answer);
         }
         let passed = request.pass(|n| codes.get(n) == Some(&None));
         self.partly.insert(request.packet_id, (codes, reason));
@@ -175,7 +175,7 @@ impl Subscriptions {
         if self.partly.is_empty() {
             return None;
         }
-        let mut reader = Reader(frame.body_in(packet));
+        let mut reader = FieldReader(frame.body_in(packet));
         let packet_id = reader.two_bytes().ok()?;
         let (codes, reason) = self.partly.remove(&packet_id)?;
         if answers.is_mqtt_5() {
@@ -220,7 +220,7 @@ mod tests {
         request
     }
 
-    fn decide(all: &mut Subscriptions, bytes: &[u8], version: u8) -> Verdict {
+    fn decide(all: &mut Subscriptions, bytes: &[u8], version: u8) -> PacketVerdict {
         let request = request(bytes, version == 5);
         let may = |filter: &RequestedFilter<'_>| match filter.text {
             "no" => Err(FULL),
@@ -237,7 +237,7 @@ mod tests {
             let mut all = Subscriptions::default();
             assert_eq!(
                 decide(&mut all, &subscribe(&["a", "b"], is_mqtt_5), version),
-                Verdict::Pass
+                PacketVerdict::Pass
             );
             assert_eq!(
                 decide(
@@ -245,7 +245,7 @@ mod tests {
                     &subscribe(&["no", "a", "no", "b"], is_mqtt_5),
                     version
                 ),
-                Verdict::Replace {
+                PacketVerdict::Replace {
                     length: subscribe(&["no", "a", "no", "b"], is_mqtt_5).len(),
                     with: subscribe(&["a", "b"], is_mqtt_5),
                     answer: Vec::new(),
@@ -261,7 +261,7 @@ mod tests {
             let all_refused = answers.suback(9, &[code], None);
             assert_eq!(
                 decide(&mut all, &subscribe(&["no"], is_mqtt_5), version),
-                Verdict::Answer(all_refused)
+                PacketVerdict::Answer(all_refused)
             );
         }
     }
@@ -274,7 +274,7 @@ mod tests {
             let mut all = Subscriptions::default();
             let is_mqtt_5 = version == 5;
             let sent = subscribe(&filters, is_mqtt_5);
-            let replaced = Verdict::Replace {
+            let replaced = PacketVerdict::Replace {
                 length: sent.len(),
                 with: subscribe(&named, is_mqtt_5),
                 answer: Vec::new(),
@@ -289,7 +289,7 @@ mod tests {
                 packet(kind::UNSUBSCRIBE, 2, &body)
             };
             let sent = unsubscribe(&["a", "$share/g/a", "b"]);
-            let replaced = Verdict::Replace {
+            let replaced = PacketVerdict::Replace {
                 length: sent.len(),
                 with: unsubscribe(&named),
                 answer: Vec::new(),

@@ -8,7 +8,7 @@ use crate::network::Network;
 
 /// Whom a client belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Owner {
+pub enum ClientOwner {
     /// The gateway itself.
     Gateway,
     /// A configured user.
@@ -17,7 +17,7 @@ pub enum Owner {
     Address(Network),
 }
 
-impl Owner {
+impl ClientOwner {
     /// The owner of a client without a user.
     pub fn address(peer: IpAddr) -> Self {
         Self::Address(Network::of(peer))

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
 use super::answers::Denial;
-use super::limits::{UNDER_WAY_BYTES, UNDER_WAY_BYTES_PER_CLIENT};
+use super::limits::{QOS2_INFLIGHT_BYTES, QOS2_INFLIGHT_BYTES_PER_CLIENT};
 
 const TOO_MUCH: Denial = Denial::limit(
     "qos2",
@@ -17,7 +17,7 @@ const TOO_MUCH: Denial = Denial::limit(
 
 /// What is under way of all clients.
 #[derive(Debug, Default)]
-pub struct UnderWay {
+pub struct Qos2Inflight {
     entries: Mutex<Entries>,
 }
 
@@ -27,7 +27,7 @@ struct Entries {
     bytes: usize,
 }
 
-impl UnderWay {
+impl Qos2Inflight {
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,8 +43,8 @@ impl UnderWay {
         let again = again.copied().unwrap_or_default();
         let of_client: usize = of_client.map_or(0, |messages| messages.values().sum());
         let (of_client, of_all) = (of_client - again, entries.bytes - again);
-        if of_client > 0 && of_client + size > UNDER_WAY_BYTES_PER_CLIENT
-            || of_all > 0 && of_all + size > UNDER_WAY_BYTES
+        if of_client > 0 && of_client + size > QOS2_INFLIGHT_BYTES_PER_CLIENT
+            || of_all > 0 && of_all + size > QOS2_INFLIGHT_BYTES
         {
             return Err(TOO_MUCH);
         }
@@ -81,17 +81,24 @@ mod tests {
 
     #[test]
     fn one_message_has_any_size_and_several_have_little_together() {
-        let all = UnderWay::default();
-        all.begin("a", 1, UNDER_WAY_BYTES_PER_CLIENT * 4).unwrap();
+        let all = Qos2Inflight::default();
+        all.begin("a", 1, QOS2_INFLIGHT_BYTES_PER_CLIENT * 4)
+            .unwrap();
         assert_eq!(all.begin("a", 2, 1), Err(TOO_MUCH));
         // The same once more, after a reconnect.
-        all.begin("a", 1, UNDER_WAY_BYTES_PER_CLIENT * 4).unwrap();
+        all.begin("a", 1, QOS2_INFLIGHT_BYTES_PER_CLIENT * 4)
+            .unwrap();
         all.begin("b", 1, 1).unwrap();
         all.release("a", 1);
         all.begin("a", 2, 1).unwrap();
-        all.begin("a", 3, UNDER_WAY_BYTES_PER_CLIENT - 1).unwrap();
-        all.begin("c", 1, UNDER_WAY_BYTES - UNDER_WAY_BYTES_PER_CLIENT - 1)
+        all.begin("a", 3, QOS2_INFLIGHT_BYTES_PER_CLIENT - 1)
             .unwrap();
+        all.begin(
+            "c",
+            1,
+            QOS2_INFLIGHT_BYTES - QOS2_INFLIGHT_BYTES_PER_CLIENT - 1,
+        )
+        .unwrap();
         assert_eq!(all.begin("d", 1, 1), Err(TOO_MUCH));
         for place in ["a", "b", "c", "d"] {
             all.forget(place);

@@ -45,14 +45,14 @@ const HTTP_METHODS: [&[u8]; 9] = [
 
 /// What a client speaks, and how it is answered.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Foreign {
+pub struct UnsupportedProtocol {
     /// For the log: what it is and what to do.
     pub why: Cow<'static, str>,
     /// For the client; empty if it would understand nothing.
     pub answer: Vec<u8>,
 }
 
-impl Foreign {
+impl UnsupportedProtocol {
     fn unanswered(why: &'static str) -> Self {
         Self {
             why: why.into(),
@@ -149,23 +149,23 @@ mod tests {
             (b"MQTT", 0, "MQTT 3.1;"),
             (b"MQTT", 0x84, "try_private"),
         ] {
-            let foreign = Foreign::version(name, version);
-            assert!(foreign.why.contains(says), "{}", foreign.why);
-            assert_eq!(foreign.answer, old, "{}", foreign.why);
+            let unsupported = UnsupportedProtocol::version(name, version);
+            assert!(unsupported.why.contains(says), "{}", unsupported.why);
+            assert_eq!(unsupported.answer, old, "{}", unsupported.why);
         }
         for (name, version, says) in [
             (&b"MQTT"[..], 6, "is 6"),
             (b"MQTT", 0x7F, "is 127"),
             (b"MQTT", 0x85, "try_private"),
         ] {
-            let foreign = Foreign::version(name, version);
-            assert!(foreign.why.contains(says), "{}", foreign.why);
-            assert_eq!((foreign.answer[0], foreign.answer[3]), (0x20, 0x84));
+            let unsupported = UnsupportedProtocol::version(name, version);
+            assert!(unsupported.why.contains(says), "{}", unsupported.why);
+            assert_eq!((unsupported.answer[0], unsupported.answer[3]), (0x20, 0x84));
         }
         for (name, says) in [(&b"mqtt"[..], "\"mqtt\""), (b"A\xffQP", "\"A\\xffQP\"")] {
-            let foreign = Foreign::version(name, 4);
-            assert!(foreign.why.contains(says), "{}", foreign.why);
-            assert!(foreign.answer.is_empty());
+            let unsupported = UnsupportedProtocol::version(name, 4);
+            assert!(unsupported.why.contains(says), "{}", unsupported.why);
+            assert!(unsupported.answer.is_empty());
         }
     }
 
@@ -187,9 +187,13 @@ mod tests {
             (b"\0\x01\x02", "not MQTT"),
             (b"\x30\x05\0\x01tx", "not MQTT"),
         ] {
-            let foreign = Foreign::of(bytes);
-            assert!(foreign.why.contains(says), "{bytes:?}: {}", foreign.why);
-            assert_eq!(foreign.answer.is_empty(), says != "HTTP", "{bytes:?}");
+            let unsupported = UnsupportedProtocol::of(bytes);
+            assert!(
+                unsupported.why.contains(says),
+                "{bytes:?}: {}",
+                unsupported.why
+            );
+            assert_eq!(unsupported.answer.is_empty(), says != "HTTP", "{bytes:?}");
         }
     }
 }

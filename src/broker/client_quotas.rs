@@ -10,8 +10,8 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::time::Instant;
 
 use super::answers::Denial;
+use super::client_owner::ClientOwner;
 use super::limits::{CONNECTION_SHARE, FEWEST_CONNECTIONS, SESSIONS, SESSIONS_PER_OWNER};
-use super::owner::Owner;
 
 const TOO_MANY: Denial = Denial::limit(
     "connections",
@@ -26,7 +26,7 @@ const TOO_MANY_OF_OWNER: Denial = Denial::limit(
 
 /// All clients.
 #[derive(Debug)]
-pub struct Census {
+pub struct ClientQuotas {
     /// The most clients at a time, without the gateway.
     limit: usize,
     entries: Mutex<Entries>,
@@ -34,13 +34,13 @@ pub struct Census {
 
 #[derive(Debug, Default)]
 struct Entries {
-    connected: HashMap<Owner, usize>,
+    connected: HashMap<ClientOwner, usize>,
     total: usize,
     /// The sessions of clients that are gone: whose, and since when.
-    kept: HashMap<String, (Owner, Instant)>,
+    kept: HashMap<String, (ClientOwner, Instant)>,
 }
 
-impl Census {
+impl ClientQuotas {
     /// For this many clients at a time.
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -57,9 +57,9 @@ impl Census {
     ///
     /// # Errors
     /// There are too many.
-    pub fn arrive(self: &Arc<Self>, owner: &Owner) -> Result<Presence, Denial> {
+    pub fn arrive(self: &Arc<Self>, owner: &ClientOwner) -> Result<ConnectedClient, Denial> {
         let mut entries = self.lock();
-        if *owner != Owner::Gateway {
+        if *owner != ClientOwner::Gateway {
             let share = (self.limit / CONNECTION_SHARE).max(FEWEST_CONNECTIONS);
             if entries.total >= self.limit {
                 return Err(TOO_MANY);
@@ -74,8 +74,8 @@ impl Census {
             entries.total += 1;
             *entries.connected.entry(owner.clone()).or_default() += 1;
         }
-        Ok(Presence {
-            census: self.clone(),
+        Ok(ConnectedClient {
+            quotas: self.clone(),
             owner: owner.clone(),
         })
     }
@@ -86,7 +86,7 @@ impl Census {
     }
 
     /// A client has gone, and its session is kept. Gives the sessions that must end for it.
-    pub fn kept(&self, place: &str, owner: &Owner, now: Instant) -> Vec<String> {
+    pub fn kept(&self, place: &str, owner: &ClientOwner, now: Instant) -> Vec<String> {
         let mut entries = self.lock();
         entries.kept.insert(place.to_owned(), (owner.clone(), now));
         let mut ended = Vec::new();
@@ -105,8 +105,8 @@ impl Census {
 
 impl Entries {
     /// The session to end: of this owner, or of the owner with the most.
-    fn session_too_many(&self, owner: &Owner) -> Option<String> {
-        let mut counts = HashMap::<&Owner, usize>::new();
+    fn session_too_many(&self, owner: &ClientOwner) -> Option<String> {
+        let mut counts = HashMap::<&ClientOwner, usize>::new();
         for (owner, _) in self.kept.values() {
             *counts.entry(owner).or_default() += 1;
         }
@@ -126,17 +126,17 @@ impl Entries {
 
 /// One client that is connected.
 #[derive(Debug)]
-pub struct Presence {
-    census: Arc<Census>,
-    owner: Owner,
+pub struct ConnectedClient {
+    quotas: Arc<ClientQuotas>,
+    owner: ClientOwner,
 }
 
-impl Drop for Presence {
+impl Drop for ConnectedClient {
     fn drop(&mut self) {
-        if self.owner == Owner::Gateway {
+        if self.owner == ClientOwner::Gateway {
             return;
         }
-        let mut entries = self.census.lock();
+        let mut entries = self.quotas.lock();
         entries.total -= 1;
         if let Some(count) = entries.connected.get_mut(&self.owner) {
             *count -= 1;
@@ -153,62 +153,62 @@ mod tests {
 
     use super::*;
 
-    fn user(name: &str) -> Owner {
-        Owner::User(name.into())
+    fn user(name: &str) -> ClientOwner {
+        ClientOwner::User(name.into())
     }
 
     #[test]
     fn one_user_leaves_connections_to_others_and_to_the_gateway() {
-        let census = Census::new(100);
+        let quotas = ClientQuotas::new(100);
         let mut all = Vec::new();
         for _ in 0..50 {
-            all.push(census.arrive(&user("greedy")).unwrap());
+            all.push(quotas.arrive(&user("greedy")).unwrap());
         }
         assert_eq!(
-            census.arrive(&user("greedy")).err(),
+            quotas.arrive(&user("greedy")).err(),
             Some(TOO_MANY_OF_OWNER)
         );
         for _ in 0..50 {
-            all.push(census.arrive(&user("other")).unwrap());
+            all.push(quotas.arrive(&user("other")).unwrap());
         }
-        assert_eq!(census.arrive(&user("third")).err(), Some(TOO_MANY));
-        census.arrive(&Owner::Gateway).unwrap();
+        assert_eq!(quotas.arrive(&user("third")).err(), Some(TOO_MANY));
+        quotas.arrive(&ClientOwner::Gateway).unwrap();
         all.clear();
-        assert!(census.lock().connected.is_empty());
-        assert_eq!(census.lock().total, 0);
+        assert!(quotas.lock().connected.is_empty());
+        assert_eq!(quotas.lock().total, 0);
     }
 
     #[test]
     fn a_session_too_many_ends_the_oldest_of_the_same_user() {
-        let census = Census::new(100);
+        let quotas = ClientQuotas::new(100);
         let start = Instant::now();
         let at = |n: usize| start + Duration::from_secs(n as u64);
-        assert!(census.kept("honest", &user("honest"), start).is_empty());
+        assert!(quotas.kept("honest", &user("honest"), start).is_empty());
         for n in 0..SESSIONS_PER_OWNER {
             let place = format!("{n}");
-            assert!(census.kept(&place, &user("greedy"), at(n)).is_empty());
+            assert!(quotas.kept(&place, &user("greedy"), at(n)).is_empty());
         }
-        assert_eq!(census.kept("more", &user("greedy"), at(1000)), ["0"]);
-        census.returned("1");
-        assert!(census.kept("1", &user("greedy"), at(1001)).is_empty());
-        assert_eq!(census.kept("another", &user("greedy"), at(1002)), ["2"]);
-        assert!(census.places().contains(&"honest".to_owned()));
+        assert_eq!(quotas.kept("more", &user("greedy"), at(1000)), ["0"]);
+        quotas.returned("1");
+        assert!(quotas.kept("1", &user("greedy"), at(1001)).is_empty());
+        assert_eq!(quotas.kept("another", &user("greedy"), at(1002)), ["2"]);
+        assert!(quotas.places().contains(&"honest".to_owned()));
     }
 
     #[test]
     fn the_owner_with_the_most_sessions_makes_room() {
-        let census = Census::new(100);
+        let quotas = ClientQuotas::new(100);
         let start = Instant::now();
-        census.kept("honest", &user("honest"), start);
+        quotas.kept("honest", &user("honest"), start);
         let owners = SESSIONS / SESSIONS_PER_OWNER;
         let mut ended = Vec::new();
         for owner in 0..owners {
             for n in 0..SESSIONS_PER_OWNER {
                 let place = format!("{owner}/{n}");
-                ended.extend(census.kept(&place, &user(&owner.to_string()), start));
+                ended.extend(quotas.kept(&place, &user(&owner.to_string()), start));
             }
         }
         assert_eq!(ended.len(), 1);
-        assert!(census.places().contains(&"honest".to_owned()));
+        assert!(quotas.places().contains(&"honest".to_owned()));
     }
 }
