@@ -34,7 +34,7 @@ pub use port_holder::{PortHolder, port_holder};
 pub use tls_client::{ClientTls, ClientTlsError, ClientTlsSettings};
 pub use tls_failure::{handshake_failure, tls_failure, wants_client_certificate};
 pub use tls_server::ServerTls;
-pub use trust::{Authorities, Handshakes, Refusal, ServerWords, Trust, client_config};
+pub use trust::{Authorities, CertificateRefusal, Handshakes, ServerWords, Trust, client_config};
 pub use turn::{poll_turn, turn};
 pub use validity::Validity;
 

@@ -33,7 +33,7 @@ use crate::config::{Config, RoomId};
 use crate::device::SharedLimits;
 use clock::MachineClock;
 use health::Health;
-use report::{Findings, Subject, Trial};
+use report::{CheckReport, Trial, TrialSubject};
 
 /// The options of `check`.
 #[derive(Debug, clap::Args)]
@@ -73,7 +73,7 @@ impl Check {
             return self.ask(wanted).await;
         }
         let started = Instant::now();
-        let mut found = Findings::default();
+        let mut found = CheckReport::default();
         let outcome = self.check(&mut found).await;
         found.took = started.elapsed();
         if self.json {
@@ -93,7 +93,7 @@ impl Check {
         print(&format!("{}\n", line.map_err(CliError::Other)?))
     }
 
-    async fn check(&self, found: &mut Findings) -> Result<(), CliError> {
+    async fn check(&self, found: &mut CheckReport) -> Result<(), CliError> {
         let loaded = self.file.load()?;
         let config = loaded.config;
         found.warnings = loaded.warnings;
@@ -123,7 +123,7 @@ impl Check {
         &self,
         config: &Config,
         room_order: &[RoomId],
-        found: &mut Findings,
+        found: &mut CheckReport,
     ) -> Result<(), CliError> {
         let limits = SharedLimits::default();
         let progress = Progress::default();
@@ -174,7 +174,7 @@ fn machine_clock(ahead: impl Iterator<Item = i64>) -> Option<Trial> {
         MachineClock::Wrong(report) => (false, report),
     };
     Some(Trial {
-        subject: Subject::Key("clock"),
+        subject: TrialSubject::Key("clock"),
         address: now.format(&Rfc3339).unwrap_or_default(),
         usable,
         report,

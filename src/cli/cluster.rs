@@ -18,7 +18,7 @@ use crate::app::etcd_settings;
 use crate::cluster::{ClusterSurvey, Etcd, EtcdSettings, Registry as _, RoomDigests};
 use crate::config::{ClusterConfig, Config};
 use forget::Forget;
-use report::{Endpoint, Report};
+use report::{ClusterReport, EtcdEndpoint};
 
 /// Longer than a gateway takes from one heartbeat to the next.
 const HEARTBEAT_LOOK: Duration = Duration::from_millis(600);
@@ -83,7 +83,7 @@ fn section(config: &Config) -> Result<&ClusterConfig, CliError> {
     })
 }
 
-async fn look(config: &Config, cluster: &ClusterConfig) -> Result<Report, CliError> {
+async fn look(config: &Config, cluster: &ClusterConfig) -> Result<ClusterReport, CliError> {
     let settings = etcd_settings(cluster);
     let client = |settings| Etcd::new(settings).map_err(|error| CliError::Files(vec![error]));
     let etcd = client(settings.clone())?;
@@ -94,7 +94,7 @@ async fn look(config: &Config, cluster: &ClusterConfig) -> Result<Report, CliErr
             ..settings.clone()
         })?;
         asked.push(async move {
-            Endpoint {
+            EtcdEndpoint {
                 url: url.clone(),
                 status: one.status().await.map_err(|error| error.to_string()),
             }
@@ -105,7 +105,7 @@ async fn look(config: &Config, cluster: &ClusterConfig) -> Result<Report, CliErr
         Ok((survey, silent)) => (Ok(survey), silent),
         Err(error) => (Err(error), Vec::new()),
     };
-    Ok(Report {
+    Ok(ClusterReport {
         prefix: cluster.prefix.clone(),
         endpoints,
         survey,

@@ -29,7 +29,7 @@ use crate::net::{Authorities, Handshakes, ServerWords, Trust, client_config};
 use crate::os_error::cause_words;
 use answer::{cannot_send, read_answer};
 use endpoints::Endpoints;
-use refusal::{Refusal, login_refusal, refusal};
+use refusal::{EtcdRefusal, login_refusal, refusal};
 
 pub use status::EtcdStatus;
 
@@ -125,20 +125,20 @@ impl Etcd {
             .attempt(transaction, &body, token.clone(), deadline)
             .await
         {
-            Err(Refusal::Token) => {
+            Err(EtcdRefusal::Token) => {
                 self.is_open_to_all.store(false, Ordering::Relaxed);
                 self.log_in(token.as_ref(), deadline).await?;
                 let again = self
                     .attempt(transaction, &body, self.token(), deadline)
                     .await;
                 again.map_err(|refusal| match refusal {
-                    Refusal::Token => takes_no_token(),
-                    Refusal::Rights => self.lacks_rights(),
-                    Refusal::Final(error) => error,
+                    EtcdRefusal::Token => takes_no_token(),
+                    EtcdRefusal::Rights => self.lacks_rights(),
+                    EtcdRefusal::Final(error) => error,
                 })
             }
-            Err(Refusal::Rights) => Err(self.lacks_rights()),
-            Err(Refusal::Final(error)) => Err(error),
+            Err(EtcdRefusal::Rights) => Err(self.lacks_rights()),
+            Err(EtcdRefusal::Final(error)) => Err(error),
             Ok(reply) => {
                 let was_asked_for_no_token = self.login.is_some() && token.is_none();
                 self.is_open_to_all
@@ -170,17 +170,17 @@ impl Etcd {
         body: &Bytes,
         token: Option<HeaderValue>,
         deadline: Instant,
-    ) -> Result<TransactionReply, Refusal> {
+    ) -> Result<TransactionReply, EtcdRefusal> {
         let (status, answer) = self
             .post("/v3/kv/txn", body, token, deadline)
             .await
-            .map_err(Refusal::Final)?;
+            .map_err(EtcdRefusal::Final)?;
         let (reply, cluster) = reply_in(transaction, status, &answer)?;
         let known = self
             .cluster
             .compare_exchange(0, cluster, Ordering::AcqRel, Ordering::Acquire);
         match known {
-            Err(other) if other != cluster => Err(Refusal::Final(RegistryError::Refused(
+            Err(other) if other != cluster => Err(EtcdRefusal::Final(RegistryError::Refused(
                 "the addresses in cluster.etcd belong to two clusters of etcd".into(),
             ))),
             _ => Ok(reply),
@@ -324,12 +324,12 @@ fn reply_in(
     transaction: &Transaction,
     status: StatusCode,
     answer: &[u8],
-) -> Result<(TransactionReply, u64), Refusal> {
+) -> Result<(TransactionReply, u64), EtcdRefusal> {
     if status != StatusCode::OK {
         return Err(refusal(status, answer));
     }
     wire::reply(transaction, answer).ok_or_else(|| {
-        Refusal::Final(RegistryError::InDoubt(
+        EtcdRefusal::Final(RegistryError::InDoubt(
             "what answers is not etcd 3.4 or later".into(),
         ))
     })
@@ -360,9 +360,9 @@ impl Etcd {
     ) -> Result<TransactionReply, RegistryError> {
         match reply_in(transaction, status, answer) {
             Ok((reply, _)) => Ok(reply),
-            Err(Refusal::Token) => Err(takes_no_token()),
-            Err(Refusal::Rights) => Err(self.lacks_rights()),
-            Err(Refusal::Final(error)) => Err(error),
+            Err(EtcdRefusal::Token) => Err(takes_no_token()),
+            Err(EtcdRefusal::Rights) => Err(self.lacks_rights()),
+            Err(EtcdRefusal::Final(error)) => Err(error),
         }
     }
 

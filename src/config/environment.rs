@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::error::ConfigError;
 use super::key::{Key, KeyType, find_key, unknown_key};
 use super::oddities::oddities;
-use names::Meaning;
+use names::VariableMeaning;
 
 /// The variables that set keys.
 #[derive(Debug, Default)]
@@ -85,26 +85,28 @@ impl Environment {
         });
     }
 
-    fn note(&mut self, keys: &'static [Key], meaning: Meaning, variable: Variable) {
+    fn note(&mut self, keys: &'static [Key], meaning: VariableMeaning, variable: Variable) {
         let name = variable.name.clone();
         match meaning {
-            Meaning::NotOurs => {}
-            Meaning::NoKey(hint) => self.warnings.push(format!("{name}: sets nothing: {hint}")),
-            Meaning::SeveralIds(ids) => {
+            VariableMeaning::NotOurs => {}
+            VariableMeaning::NoKey(hint) => {
+                self.warnings.push(format!("{name}: sets nothing: {hint}"))
+            }
+            VariableMeaning::SeveralIds(ids) => {
                 let message = format!(
                     "stands for {} alike; write the id as the file does",
                     ids.join(" and ")
                 );
                 self.error(&name, &["rooms".to_owned()], message);
             }
-            Meaning::Key(path) => match find_key(keys, &path) {
+            VariableMeaning::Key(path) => match find_key(keys, &path) {
                 Ok(key) if key.below().is_empty() => self.note_key(key, path, variable),
                 Ok(&Key {
                     short_for: Some(short),
                     ..
                 }) => {
                     let path = [path, vec![short.to_owned()]].concat();
-                    self.note(keys, Meaning::Key(path), variable);
+                    self.note(keys, VariableMeaning::Key(path), variable);
                 }
                 Ok(_) => {
                     let message = format!("is a table; set its keys: {name}__KEY");

@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 
 use super::problem::{Problem, ProblemCode};
 use crate::config::Certificate;
-use crate::net::{self, Authorities, Handshakes, Refusal, ServerWords, Trust};
+use crate::net::{self, Authorities, CertificateRefusal, Handshakes, ServerWords, Trust};
 
 static DEVICE_WORDS: ServerWords = ServerWords {
     server: "the device",
@@ -79,8 +79,8 @@ fn offline(address: &str, failure: &str) -> Problem {
     Problem::new(ProblemCode::Offline, format!("{address} {failure}"))
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl From<CertificateRefusal> for Problem {
+    fn from(refusal: CertificateRefusal) -> Self {
         let code = match refusal.is_other_than_pinned {
             true => ProblemCode::CertificateChanged,
             false => ProblemCode::CertificateUnknown,

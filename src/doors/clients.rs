@@ -45,7 +45,7 @@ pub use limits::ClientLimits;
 pub use other_protocol::OtherProtocol;
 pub use serve::{NewClient, close_client, serve_client};
 pub use states::ClientStates;
-pub use transport::{Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, Outgoing};
+pub use transport::{Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, OutgoingFrame};
 
 /// The parts that all clients share.
 pub struct Clients {

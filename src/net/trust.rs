@@ -55,7 +55,7 @@ pub struct ServerWords {
 
 /// Why a certificate is not trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct CertificateRefusal {
     /// Another certificate is pinned.
     pub is_other_than_pinned: bool,
     /// For people, with what to do.
@@ -73,7 +73,7 @@ pub struct Handshakes {
 #[derive(Debug, Default)]
 struct Seen {
     fingerprint: Option<Fingerprint>,
-    refused: Option<Refusal>,
+    refused: Option<CertificateRefusal>,
     wants_client_certificate: bool,
 }
 
@@ -84,7 +84,7 @@ impl Handshakes {
 
     /// Why the last handshake was refused, if it was. The next call gives none. Authorities are read
     /// again, so that the next try knows those that were added.
-    pub async fn take_refusal(&self) -> Option<Refusal> {
+    pub async fn take_refusal(&self) -> Option<CertificateRefusal> {
         let refusal = self.update(|seen| seen.refused.take())?;
         if let Some(authorities) = &self.authorities {
             authorities.clone().read_again().await;

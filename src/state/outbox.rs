@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use super::{Change, Subscriber};
 use crate::topics::{Topic, is_about_availability};
-use queue::{End, Queue};
+use queue::{End, OutboxQueue};
 
 /// One thing to send; `R` is a reply of the front door's kind.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl<R: OutboxReply> Item<R> {
 /// dropped above [`Outbox::EVENT_LIMIT`], the first in the order of the rooms' turns.
 #[derive(Debug)]
 pub struct Outbox<R> {
-    queue: Mutex<Queue<R>>,
+    queue: Mutex<OutboxQueue<R>>,
     filled: Notify,
 }
 
@@ -92,7 +92,7 @@ impl<R> Outbox<R> {
     /// and some hundred kilobytes at most.
     pub const EVENT_LIMIT: usize = 1024;
 
-    fn lock(&self) -> MutexGuard<'_, Queue<R>> {
+    fn lock(&self) -> MutexGuard<'_, OutboxQueue<R>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::report::{Subject, Trial};
+use super::report::{Trial, TrialSubject};
 use crate::app;
 use crate::config::Config;
 use crate::doors::mqtt::{BrokerRight, BrokerTrial};
@@ -23,7 +23,7 @@ pub fn try_broker(config: &Config) -> Option<impl Future<Output = Trial>> {
             Err(why) => (false, why),
         };
         Trial {
-            subject: Subject::Key("mqtt.url"),
+            subject: TrialSubject::Key("mqtt.url"),
             address: config.mqtt.url.to_string(),
             usable,
             report,

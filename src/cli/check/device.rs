@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
 use super::clock;
-use super::report::{Subject, Trial};
+use super::report::{Trial, TrialSubject};
 use crate::config::{Certificate, RoomConfig, RoomId};
 use crate::device::{Device, DeviceIdentity, DeviceTimings, SharedLimits};
 use crate::rooms::{LackingRead, device_settings, lacking_reads};
@@ -18,12 +18,7 @@ const STATES_NAMED: usize = 8;
 /// Logs in to one device and says what it is.
 pub async fn try_device(id: &RoomId, room: &RoomConfig, limits: &SharedLimits) -> Trial {
     let started = Instant::now();
-    let settings = device_settings(
-        room,
-        &DeviceTimings::default(),
-        &Arc::default(),
-        limits,
-    );
+    let settings = device_settings(room, &DeviceTimings::default(), &Arc::default(), limits);
     let found = match Device::new(settings) {
         Ok(device) => log_in(&device, room, started).await,
         Err(report) => Found {
@@ -32,7 +27,7 @@ pub async fn try_device(id: &RoomId, room: &RoomConfig, limits: &SharedLimits) -
         },
     };
     Trial {
-        subject: Subject::Room(id.clone()),
+        subject: TrialSubject::Room(id.clone()),
         address: room.url.to_string(),
         usable: found.usable,
         report: found.report,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use serde_json::{Map, json};
 
-use super::report::{Subject, Trial};
+use super::report::{Trial, TrialSubject};
 use crate::app::etcd_settings;
 use crate::cluster::{ClusterSurvey, Etcd, EtcdSettings, Registry as _, try_writing};
 use crate::config::{ClusterConfig, Config};
@@ -93,7 +93,7 @@ fn trial(
     facts: Map<String, serde_json::Value>,
 ) -> Trial {
     Trial {
-        subject: Subject::Key(key),
+        subject: TrialSubject::Key(key),
         address: address.to_owned(),
         usable,
         report,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Map;
 
-use super::report::{Subject, Trial};
+use super::report::{Trial, TrialSubject};
 use crate::app::ListenSettings;
 use crate::config::{BrokerUrl, Config};
 use crate::net::{ListenSetting, port_holder, try_bind};
@@ -44,7 +44,7 @@ fn try_port(setting: ListenSetting, at: SocketAddr) -> Trial {
         },
     };
     Trial {
-        subject: Subject::Key(setting.name()),
+        subject: TrialSubject::Key(setting.name()),
         address: at.to_string(),
         usable,
         report,

@@ -11,7 +11,7 @@ use crate::config::RoomId;
 #[derive(Debug)]
 pub struct Trial {
     /// The key or the room that it is about.
-    pub subject: Subject,
+    pub subject: TrialSubject,
     /// Its address.
     pub address: String,
     /// Whether the gateway can use it.
@@ -28,7 +28,7 @@ pub struct Trial {
 
 /// What a trial is about.
 #[derive(Debug, Clone)]
-pub enum Subject {
+pub enum TrialSubject {
     /// A key of the configuration.
     Key(&'static str),
     /// A room.
@@ -39,16 +39,16 @@ impl Trial {
     /// Subject, address and report, with tabs between.
     pub fn line(&self) -> String {
         let subject = match &self.subject {
-            Subject::Key(key) => (*key).to_owned(),
-            Subject::Room(id) => id.to_string(),
+            TrialSubject::Key(key) => (*key).to_owned(),
+            TrialSubject::Room(id) => id.to_string(),
         };
         format!("{subject}\t{}\t{}\n", self.address, self.report)
     }
 
     fn json(&self) -> Value {
         let (kind, name) = match &self.subject {
-            Subject::Key(key) => ("key", (*key).to_owned()),
-            Subject::Room(id) => ("room", id.to_string()),
+            TrialSubject::Key(key) => ("key", (*key).to_owned()),
+            TrialSubject::Room(id) => ("room", id.to_string()),
         };
         let mut json = json!({
             kind: name,
@@ -66,7 +66,7 @@ impl Trial {
 
 /// Everything that was found.
 #[derive(Debug, Default)]
-pub struct Findings {
+pub struct CheckReport {
     /// What is allowed but unwise.
     pub warnings: Vec<String>,
     /// What was tried, in order.
@@ -79,7 +79,7 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Findings {
+impl CheckReport {
     /// The document of `--json`. `outcome` is how the command ends.
     pub fn document(&self, outcome: &Result<(), CliError>) -> Value {
         let errors = match outcome {
@@ -101,8 +101,8 @@ impl Findings {
     pub fn unusable(&self) -> Option<String> {
         let unusable = || self.trials.iter().filter(|trial| !trial.usable);
         let keys = unusable().filter_map(|trial| match trial.subject {
-            Subject::Key(key) => Some(key.to_owned()),
-            Subject::Room(_) => None,
+            TrialSubject::Key(key) => Some(key.to_owned()),
+            TrialSubject::Room(_) => None,
         });
         let mut parts: Vec<String> = keys.collect();
         let rooms = unusable().count() - parts.len();
@@ -123,15 +123,15 @@ impl Findings {
 mod tests {
     use super::*;
 
-    const HTTP: Subject = Subject::Key("http.listen");
-    const MQTT: Subject = Subject::Key("mqtt.url");
+    const HTTP: TrialSubject = TrialSubject::Key("http.listen");
+    const MQTT: TrialSubject = TrialSubject::Key("mqtt.url");
 
-    fn room() -> Subject {
-        Subject::Room(RoomId::new("1").unwrap())
+    fn room() -> TrialSubject {
+        TrialSubject::Room(RoomId::new("1").unwrap())
     }
 
     /// The findings of these trials, each with whether its subject can be used.
-    fn findings(trials: impl IntoIterator<Item = (Subject, bool)>) -> Findings {
+    fn findings(trials: impl IntoIterator<Item = (TrialSubject, bool)>) -> CheckReport {
         let trials = trials.into_iter().map(|(subject, usable)| Trial {
             subject,
             address: "there".into(),
@@ -141,10 +141,10 @@ mod tests {
             facts: Map::new(),
             clock_ahead: None,
         });
-        Findings {
+        CheckReport {
             trials: trials.collect(),
             took: Duration::from_millis(9),
-            ..Findings::default()
+            ..CheckReport::default()
         }
     }
 

@@ -12,16 +12,16 @@ use crate::cluster::{ClusterSurvey, EtcdStatus, SHARDS, SurveyedMember, shard_of
 
 /// A member of etcd, and how it is or why that cannot be known.
 #[derive(Debug)]
-pub struct Endpoint {
+pub struct EtcdEndpoint {
     pub url: String,
     pub status: Result<EtcdStatus, String>,
 }
 
 /// Everything that was found.
 #[derive(Debug)]
-pub struct Report {
+pub struct ClusterReport {
     pub prefix: String,
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Vec<EtcdEndpoint>,
     /// The cluster, or why it cannot be read.
     pub survey: Result<ClusterSurvey, String>,
     /// The names of the members that sent no heartbeat.
@@ -34,7 +34,7 @@ pub struct Report {
     pub digest: String,
 }
 
-impl Report {
+impl ClusterReport {
     /// A line for each member of etcd, each gateway, and the shards: subject, address and report, with tabs between.
     pub fn lines(&self) -> String {
         let mut lines: Vec<String> = self.endpoints.iter().map(endpoint_line).collect();
@@ -248,7 +248,7 @@ fn differing(survey: &ClusterSurvey) -> Option<String> {
     })
 }
 
-fn endpoint_line(endpoint: &Endpoint) -> String {
+fn endpoint_line(endpoint: &EtcdEndpoint) -> String {
     let report = match &endpoint.status {
         Err(why) => without_address(&endpoint.url, why).to_owned(),
         Ok(status) => {
@@ -271,7 +271,7 @@ fn endpoint_line(endpoint: &Endpoint) -> String {
     format!("etcd\t{}\t{report}", endpoint.url)
 }
 
-fn endpoint_json(endpoint: &Endpoint) -> Value {
+fn endpoint_json(endpoint: &EtcdEndpoint) -> Value {
     match &endpoint.status {
         Err(why) => json!({"endpoint": endpoint.url, "ok": false, "message": why}),
         Ok(status) => json!({
@@ -336,7 +336,7 @@ mod tests {
         }
     }
 
-    fn report() -> Report {
+    fn report() -> ClusterReport {
         let status = EtcdStatus {
             version: "3.4.23".into(),
             cluster: 1,
@@ -347,9 +347,9 @@ mod tests {
             errors: Vec::new(),
             took: Duration::from_millis(3),
         };
-        Report {
+        ClusterReport {
             prefix: "/poly2mqtt".into(),
-            endpoints: vec![Endpoint {
+            endpoints: vec![EtcdEndpoint {
                 url: "http://a:2379".into(),
                 status: Ok(status),
             }],
@@ -386,7 +386,7 @@ mod tests {
         assert!(!format!("{lines}{document}").contains("nonce"));
     }
 
-    type Change = fn(&mut Report);
+    type Change = fn(&mut ClusterReport);
 
     #[test]
     fn each_thing_that_is_wrong_has_its_words() {
@@ -429,7 +429,7 @@ mod tests {
             ),
             (
                 |it| {
-                    it.endpoints.push(Endpoint {
+                    it.endpoints.push(EtcdEndpoint {
                         url: "http://b:2379".into(),
                         status: Err("etcd at http://b:2379: refused".into()),
                     });
@@ -456,7 +456,7 @@ mod tests {
         }
     }
 
-    fn survey(report: &mut Report) -> &mut ClusterSurvey {
+    fn survey(report: &mut ClusterReport) -> &mut ClusterSurvey {
         report.survey.as_mut().unwrap()
     }
 }

@@ -11,7 +11,7 @@ const LONGEST_MESSAGE: usize = 120;
 
 /// What etcd said that was no answer to the transaction.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum EtcdRefusal {
     /// The token is missing or not valid (any more).
     Token,
     /// The user may not do this. Nothing happened.
@@ -21,7 +21,7 @@ pub enum Refusal {
 }
 
 /// What an answer other than 200 means. etcd gives gRPC's codes.
-pub fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
+pub fn refusal(status: StatusCode, body: &[u8]) -> EtcdRefusal {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = message_of(&body);
     let code = body.get("code").and_then(Value::as_u64);
@@ -34,16 +34,16 @@ pub fn refusal(status: StatusCode, body: &[u8]) -> Refusal {
     .any(|words| message.contains(words));
     let words = format!("etcd answers: {message}");
     match code {
-        _ if lacks_token => Refusal::Token,
+        _ if lacks_token => EtcdRefusal::Token,
         // PERMISSION_DENIED
-        Some(7) => Refusal::Rights,
+        Some(7) => EtcdRefusal::Rights,
         // INVALID_ARGUMENT, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNIMPLEMENTED: nothing happened.
-        Some(3 | 8 | 9 | 12) => Refusal::Final(RegistryError::Refused(words)),
-        None if status == StatusCode::NOT_FOUND => Refusal::Final(RegistryError::Refused(
+        Some(3 | 8 | 9 | 12) => EtcdRefusal::Final(RegistryError::Refused(words)),
+        None if status == StatusCode::NOT_FOUND => EtcdRefusal::Final(RegistryError::Refused(
             "what answers is not etcd 3.4 or later".into(),
         )),
         // A leader was lost, or a time limit passed: the write may be on its way.
-        _ => Refusal::Final(RegistryError::InDoubt(format!(
+        _ => EtcdRefusal::Final(RegistryError::InDoubt(format!(
             "{words} (HTTP {})",
             status.as_u16()
         ))),
@@ -98,7 +98,7 @@ mod tests {
             r#"{"error":"etcdserver: user name is empty","code":3,"message":"etcdserver: user name is empty"}"#,
             r#"{"error":"etcdserver: revision of auth store is old","code":3}"#,
         ] {
-            assert_eq!(refused(401, body), Refusal::Token, "{body}");
+            assert_eq!(refused(401, body), EtcdRefusal::Token, "{body}");
         }
         for (status, body) in [
             (
@@ -109,12 +109,12 @@ mod tests {
         ] {
             let refusal = refused(status, body);
             assert!(
-                matches!(&refusal, Refusal::Final(RegistryError::Refused(_))),
+                matches!(&refusal, EtcdRefusal::Final(RegistryError::Refused(_))),
                 "{body}: {refusal:?}"
             );
         }
         let denied = r#"{"code":7,"message":"etcdserver: permission denied"}"#;
-        assert_eq!(refused(403, denied), Refusal::Rights);
+        assert_eq!(refused(403, denied), EtcdRefusal::Rights);
         for (status, body) in [
             (
                 503,
@@ -126,7 +126,7 @@ mod tests {
         ] {
             let refusal = refused(status, body);
             assert!(
-                matches!(&refusal, Refusal::Final(RegistryError::InDoubt(_))),
+                matches!(&refusal, EtcdRefusal::Final(RegistryError::InDoubt(_))),
                 "{body}: {refusal:?}"
             );
         }

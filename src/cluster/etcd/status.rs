@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::refusal::{Refusal, refusal, shown};
+use super::refusal::{EtcdRefusal, refusal, shown};
 use super::{CALL_TIMEOUT, Etcd, takes_no_token, to_json};
 use crate::cluster::registry::RegistryError;
 
@@ -42,7 +42,7 @@ impl Etcd {
     pub async fn status(&self) -> Result<EtcdStatus, RegistryError> {
         match self.try_status().await {
             // Versions that protect this call too.
-            Err(Refusal::Token) => {
+            Err(EtcdRefusal::Token) => {
                 let deadline = Instant::now() + CALL_TIMEOUT;
                 self.log_in(self.token().as_ref(), deadline).await?;
                 self.try_status().await.map_err(refused)
@@ -51,7 +51,7 @@ impl Etcd {
         }
     }
 
-    async fn try_status(&self) -> Result<EtcdStatus, Refusal> {
+    async fn try_status(&self) -> Result<EtcdStatus, EtcdRefusal> {
         let started = Instant::now();
         let body = to_json(&json!({}));
         let posted = self.post(
@@ -64,30 +64,36 @@ impl Etcd {
         let late = || RegistryError::Unreachable("etcd does not answer in time".into());
         let (code, answer) = posted
             .unwrap_or_else(|_| Err(late()))
-            .map_err(Refusal::Final)?;
+            .map_err(EtcdRefusal::Final)?;
         status_in(code, &answer, started.elapsed())
     }
 }
 
 /// The status in etcd's answer to this question.
-pub fn status_in(code: StatusCode, answer: &[u8], took: Duration) -> Result<EtcdStatus, Refusal> {
+pub fn status_in(
+    code: StatusCode,
+    answer: &[u8],
+    took: Duration,
+) -> Result<EtcdStatus, EtcdRefusal> {
     if code != StatusCode::OK {
         return Err(refusal(code, answer));
     }
     read(answer, took).ok_or_else(|| {
-        Refusal::Final(RegistryError::Refused(
+        EtcdRefusal::Final(RegistryError::Refused(
             "what answers is not etcd 3.4 or later".into(),
         ))
     })
 }
 
 /// What the caller is told of a refusal after a log-in.
-pub fn refused(refusal: Refusal) -> RegistryError {
+pub fn refused(refusal: EtcdRefusal) -> RegistryError {
     match refusal {
-        Refusal::Token => takes_no_token(),
+        EtcdRefusal::Token => takes_no_token(),
         // Some versions answer this call only to root. The member is there all the same.
-        Refusal::Rights => RegistryError::Refused("etcd does not tell this user how it is".into()),
-        Refusal::Final(error) => error,
+        EtcdRefusal::Rights => {
+            RegistryError::Refused("etcd does not tell this user how it is".into())
+        }
+        EtcdRefusal::Final(error) => error,
     }
 }
 

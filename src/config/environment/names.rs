@@ -19,7 +19,7 @@ const SLIP: usize = 2;
 
 /// What a variable means.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub enum VariableMeaning {
     /// It sets the key with this path. Whether there is such a key is not said.
     Key(Vec<String>),
     /// It stands for the ids of several rooms.
@@ -31,16 +31,21 @@ pub enum Meaning {
 }
 
 /// What a variable means; `file` has the ids of the rooms.
-pub fn meaning(variable: &str, value: &str, keys: &[Key], file: &Map<String, Value>) -> Meaning {
+pub fn meaning(
+    variable: &str,
+    value: &str,
+    keys: &[Key],
+    file: &Map<String, Value>,
+) -> VariableMeaning {
     let Some(name) = without_prefix(variable) else {
-        return Meaning::NotOurs;
+        return VariableMeaning::NotOurs;
     };
     let is_ours = variable.starts_with(PREFIX) && NOT_KEYS.contains(&name);
     if is_ours || !is_in_section(name, keys) && made_by_kubernetes(name, value) {
-        return Meaning::NotOurs;
+        return VariableMeaning::NotOurs;
     }
     if !name.contains(SEPARATOR) {
-        return Meaning::NoKey(match meant(name, keys, file) {
+        return VariableMeaning::NoKey(match meant(name, keys, file) {
             Some(meant) if meant.contains(SEPARATOR) => format!(
                 "two underscores are between the parts of a key; did you mean {PREFIX}{meant}?"
             ),
@@ -61,7 +66,7 @@ fn without_prefix(variable: &str) -> Option<&str> {
         .then(|| &variable[PREFIX.len()..])
 }
 
-fn key(name: &str, keys: &[Key], file: &Map<String, Value>) -> Meaning {
+fn key(name: &str, keys: &[Key], file: &Map<String, Value>) -> VariableMeaning {
     let (section, rest) = name.split_once(SEPARATOR).unwrap_or((name, ""));
     let section = section.to_ascii_lowercase();
     let by_id = |key: &Key| matches!(key.kind, KeyType::ById(_)) && key.name == section;
@@ -74,10 +79,10 @@ fn key(name: &str, keys: &[Key], file: &Map<String, Value>) -> Meaning {
                 path.push(id);
                 rest = after;
             }
-            Err(ids) => return Meaning::SeveralIds(ids),
+            Err(ids) => return VariableMeaning::SeveralIds(ids),
         }
         if rest.is_empty() {
-            return Meaning::Key(path);
+            return VariableMeaning::Key(path);
         }
     }
     let parts = rest.split(SEPARATOR).map(|part| {
@@ -85,7 +90,7 @@ fn key(name: &str, keys: &[Key], file: &Map<String, Value>) -> Meaning {
         number.map_or_else(|_| part.to_ascii_lowercase(), |number| number.to_string())
     });
     path.extend(parts);
-    Meaning::Key(path)
+    VariableMeaning::Key(path)
 }
 
 /// The ids that the file has in a section.
@@ -233,7 +238,7 @@ mod tests {
     use crate::config::Config;
     use crate::config::key::Section;
 
-    fn meaning_with(ids: &[&str], variable: &str, value: &str) -> Meaning {
+    fn meaning_with(ids: &[&str], variable: &str, value: &str) -> VariableMeaning {
         let rooms: Map<String, Value> =
             ids.iter().map(|id| ((*id).to_owned(), json!({}))).collect();
         let file = Map::from_iter([("rooms".to_owned(), Value::Object(rooms))]);
@@ -262,7 +267,7 @@ mod tests {
             let meant = meaning_with(ids, &format!("POLY2MQTT_ROOMS__{name}"), "x");
             let path = format!("rooms.{wanted}");
             let path = path.split('.').map(str::to_owned).collect();
-            assert_eq!(meant, Meaning::Key(path), "{ids:?} {name}");
+            assert_eq!(meant, VariableMeaning::Key(path), "{ids:?} {name}");
         }
         for (ids, name) in [
             (["a-b", "a_b"], "A_B__URL"),
@@ -270,7 +275,10 @@ mod tests {
             (["x-1_a", "x_1-a"], "X_1_A__NAME"),
         ] {
             let meant = meaning_with(&ids, &format!("POLY2MQTT_ROOMS__{name}"), "x");
-            assert_eq!(meant, Meaning::SeveralIds(ids.map(str::to_owned).into()));
+            assert_eq!(
+                meant,
+                VariableMeaning::SeveralIds(ids.map(str::to_owned).into())
+            );
         }
     }
 
@@ -295,7 +303,7 @@ mod tests {
             ("A__B_SERVICE_PORT", "1"),
         ] {
             let meant = meaning_with(&["1"], &format!("POLY2MQTT_{name}"), value);
-            assert_eq!(meant, Meaning::NotOurs, "{name}");
+            assert_eq!(meant, VariableMeaning::NotOurs, "{name}");
         }
         // A room with such an id is not Kubernetes'.
         for (id, name, value) in [
@@ -305,12 +313,18 @@ mod tests {
             ("port", "PORT__URL", "https://192.0.2.1"),
         ] {
             let meant = meaning_with(&[id], &format!("POLY2MQTT_ROOMS__{name}"), value);
-            assert!(matches!(meant, Meaning::Key(_)), "{name}: {meant:?}");
+            assert!(
+                matches!(meant, VariableMeaning::Key(_)),
+                "{name}: {meant:?}"
+            );
         }
         // What people set.
         for (name, value) in [("PORT", "8080"), ("PORT_HTTP", "1"), ("HOST", "::")] {
             let meant = meaning_with(&["1"], &format!("POLY2MQTT_{name}"), value);
-            assert!(matches!(meant, Meaning::NoKey(_)), "{name}: {meant:?}");
+            assert!(
+                matches!(meant, VariableMeaning::NoKey(_)),
+                "{name}: {meant:?}"
+            );
         }
     }
 
@@ -351,13 +365,17 @@ mod tests {
             ("", "two underscores between its parts"),
         ] {
             let meant = meaning_with(&["1", "huddle-2"], &format!("POLY2MQTT_{name}"), "x");
-            let Meaning::NoKey(hint) = &meant else {
+            let VariableMeaning::NoKey(hint) = &meant else {
                 panic!("{name}: {meant:?}");
             };
             assert!(hint.contains(wanted), "{name}: {hint}");
         }
         for name in ["OTHER", "poly2mqtt", "PÖLY2MQTT_X__Y", "POLY2MQTT_LOG"] {
-            assert_eq!(meaning_with(&[], name, "x"), Meaning::NotOurs, "{name}");
+            assert_eq!(
+                meaning_with(&[], name, "x"),
+                VariableMeaning::NotOurs,
+                "{name}"
+            );
         }
     }
 }

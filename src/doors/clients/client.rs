@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use super::frame::{FrameAnswer, FrameError};
-use super::{Clients, FrameFormat, Outgoing, help, json, plain};
+use super::{Clients, FrameFormat, OutgoingFrame, help, json, plain};
 use crate::cluster::link::{Wanted, WantedRooms};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
@@ -41,7 +41,7 @@ const TOPICS_AT_ONCE: usize = 1024;
 /// An answer that waits to be sent, as frames. A pong has none: the transport sends it itself.
 #[derive(Debug)]
 pub struct UnsentAnswer {
-    frames: Vec<Outgoing>,
+    frames: Vec<OutgoingFrame>,
     /// The size of its text.
     bytes: usize,
 }
@@ -273,15 +273,15 @@ impl Client {
             FrameFormat::Plain => plain::write_answer(&answer),
         };
         let bytes = texts.iter().map(String::len).sum();
-        let mut frames: Vec<Outgoing> = texts
+        let mut frames: Vec<OutgoingFrame> = texts
             .into_iter()
-            .map(|text| Outgoing::Text(text.into()))
+            .map(|text| OutgoingFrame::Text(text.into()))
             .collect();
         if let FrameAnswer::Result(outcome) = answer
             && let Ok(success) = outcome.result
             && let Some(bytes) = success.file.and_then(|file| file.bytes)
         {
-            frames.push(Outgoing::Binary(bytes));
+            frames.push(OutgoingFrame::Binary(bytes));
         }
         self.push(UnsentAnswer { frames, bytes });
     }
@@ -320,26 +320,28 @@ impl Client {
     }
 
     /// The frames that say an item.
-    pub fn frames(&self, item: Item<UnsentAnswer>) -> Vec<Outgoing> {
+    pub fn frames(&self, item: Item<UnsentAnswer>) -> Vec<OutgoingFrame> {
         match item {
             // It may have unsubscribed meanwhile.
             Item::State(topic) if !self.wants(&topic) => Vec::new(),
             Item::State(topic) => {
                 let state = self.clients.states.get(&topic);
-                vec![Outgoing::Text(self.state_frame(&topic, state.as_ref()))]
+                vec![OutgoingFrame::Text(
+                    self.state_frame(&topic, state.as_ref()),
+                )]
             }
             Item::Event(topic, payload) => {
                 let text = match self.format {
                     FrameFormat::Json => json::write_event(&topic, &payload),
                     FrameFormat::Plain => plain::write_event(&topic, &payload),
                 };
-                vec![Outgoing::Text(text.into())]
+                vec![OutgoingFrame::Text(text.into())]
             }
             Item::Reply(answer) => {
                 self.unsent_answers.fetch_sub(1, Ordering::Relaxed);
                 self.unsent_bytes.fetch_sub(answer.bytes, Ordering::Relaxed);
                 for frame in &answer.frames {
-                    if let Outgoing::Binary(bytes) = frame {
+                    if let OutgoingFrame::Binary(bytes) = frame {
                         self.file_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
                     }
                 }

@@ -10,7 +10,7 @@ use super::client::Client;
 use super::frame::{FrameAnswer, FrameError, FrameRequest};
 use super::{
     Clients, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
-    OtherProtocol, Outgoing, json, plain,
+    OtherProtocol, OutgoingFrame, json, plain,
 };
 use crate::command::DoorKind;
 use crate::doors::access::Grant;
@@ -186,7 +186,7 @@ async fn write_frames(
         let frames = tokio::select! {
             biased;
             // First, so that a slow reader, for whom something always waits, is pinged too.
-            _ = ping_ticks.tick(), if pings => vec![Outgoing::Ping],
+            _ = ping_ticks.tick(), if pings => vec![OutgoingFrame::Ping],
             () = token_changes.next() => {
                 if !clients.access.still_holds(client.grant()) {
                     return CloseReason::BadToken;
@@ -291,7 +291,7 @@ mod tests {
     }
 
     impl FrameSink for CountingSink {
-        async fn send(&mut self, _: Outgoing) -> Result<(), Disconnected> {
+        async fn send(&mut self, _: OutgoingFrame) -> Result<(), Disconnected> {
             self.buffered += 1;
             self.sent.notify_one();
             Ok(())

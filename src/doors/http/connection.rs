@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::response;
 use super::security_headers::with_security_headers;
-use super::unread::Unread;
+use super::unread::UnreadRequest;
 use crate::command::ErrorCode;
 use crate::net::{HeldForAWhile, Peer, Place, Stream};
 
@@ -46,7 +46,7 @@ pub async fn serve(
     head_timeout: Duration,
     close: CancellationToken,
 ) {
-    let unread = Unread::default();
+    let unread = UnreadRequest::default();
     let stream = unread.connection(stream);
     let service = service_fn(move |request: Request<Incoming>| {
         let too_large = head_bytes(&request) > MAX_HEAD_BYTES;

@@ -26,9 +26,9 @@ const LINGER_LIMITS: LingerLimits = LingerLimits {
 
 /// Whether the client is in the middle of a request. One for each connection.
 #[derive(Debug, Clone, Default)]
-pub struct Unread(Arc<AtomicBool>);
+pub struct UnreadRequest(Arc<AtomicBool>);
 
-impl Unread {
+impl UnreadRequest {
     fn set(&self, is_unread: bool) {
         self.0.store(is_unread, Ordering::Relaxed);
     }
@@ -61,7 +61,7 @@ impl Unread {
 #[derive(Debug)]
 pub struct WatchedBody {
     inner: Incoming,
-    unread: Unread,
+    unread: UnreadRequest,
 }
 
 impl Body for WatchedBody {
@@ -91,7 +91,7 @@ impl Body for WatchedBody {
 /// A connection that may linger.
 pub struct LingeringConnection<S> {
     inner: S,
-    unread: Unread,
+    unread: UnreadRequest,
     lingering: Option<Lingering>,
 }
 

@@ -19,7 +19,7 @@ use crate::command::{DoorKind, ErrorCode};
 use crate::doors::access::Denied;
 use crate::doors::clients::{
     ClientLimits, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
-    NewClient, Outgoing, close_client, read_filter, serve_client,
+    NewClient, OutgoingFrame, close_client, read_filter, serve_client,
 };
 use crate::net::Place;
 use crate::topics::Filter;
@@ -172,11 +172,11 @@ fn classify(error: axum::Error) -> CloseReason {
 struct SocketSink(SplitSink<WebSocket, Message>);
 
 impl FrameSink for SocketSink {
-    async fn send(&mut self, frame: Outgoing) -> Result<(), Disconnected> {
+    async fn send(&mut self, frame: OutgoingFrame) -> Result<(), Disconnected> {
         let message = match frame {
-            Outgoing::Text(text) => Message::text(&*text),
-            Outgoing::Binary(bytes) => Message::Binary(bytes),
-            Outgoing::Ping => Message::Ping(bytes::Bytes::new()),
+            OutgoingFrame::Text(text) => Message::text(&*text),
+            OutgoingFrame::Binary(bytes) => Message::Binary(bytes),
+            OutgoingFrame::Ping => Message::Ping(bytes::Bytes::new()),
         };
         self.0.feed(message).await.map_err(|_| Disconnected)
     }
@@ -221,8 +221,8 @@ pub async fn echo(State(state): State<Arc<HttpState>>, upgrade: WebSocketUpgrade
         let (mut sink, mut source) = (SocketSink(sink), SocketSource::new(source));
         let reason = loop {
             let message = match source.next().await {
-                Incoming::Text(text) => Outgoing::Text(text.into()),
-                Incoming::Binary(bytes) => Outgoing::Binary(bytes),
+                Incoming::Text(text) => OutgoingFrame::Text(text.into()),
+                Incoming::Binary(bytes) => OutgoingFrame::Binary(bytes),
                 Incoming::KeepAlive | Incoming::Ping | Incoming::NoText(_) => continue,
                 Incoming::End(reason) => break reason,
             };

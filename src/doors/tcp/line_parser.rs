@@ -7,7 +7,7 @@ use std::mem;
 
 use bytes::{Buf, BytesMut};
 
-use super::telnet::{IAC, Meaning, Telnet};
+use super::telnet::{IAC, Telnet, TelnetByte};
 
 /// What the bytes of a client make.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,9 +62,9 @@ impl LineParser {
 
     fn take(&mut self, byte: u8) -> Option<Parsed> {
         match self.telnet.take(byte) {
-            Meaning::Command => return None,
-            Meaning::Request(answer) => return Some(Parsed::Telnet(answer)),
-            Meaning::Text { after_iac } => self.line.extend(after_iac.then_some(IAC)),
+            TelnetByte::Command => return None,
+            TelnetByte::Request(answer) => return Some(Parsed::Telnet(answer)),
+            TelnetByte::Text { after_iac } => self.line.extend(after_iac.then_some(IAC)),
         }
         let after_cr = mem::replace(&mut self.after_cr, byte == b'\r');
         match byte {

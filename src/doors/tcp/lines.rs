@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::line_parser::{LineParser, Parsed};
 use crate::doors::clients::{
-    CloseReason, Disconnected, FrameSink, FrameSource, Incoming, Outgoing,
+    CloseReason, Disconnected, FrameSink, FrameSource, Incoming, OutgoingFrame,
 };
 use crate::net::Stream;
 
@@ -109,11 +109,11 @@ impl LineSink {
 }
 
 impl FrameSink for LineSink {
-    async fn send(&mut self, frame: Outgoing) -> Result<(), Disconnected> {
+    async fn send(&mut self, frame: OutgoingFrame) -> Result<(), Disconnected> {
         match frame {
-            Outgoing::Text(line) => self.write(format!("{line}\r\n").as_bytes()).await,
+            OutgoingFrame::Text(line) => self.write(format!("{line}\r\n").as_bytes()).await,
             // Lines have neither.
-            Outgoing::Binary(_) | Outgoing::Ping => Ok(()),
+            OutgoingFrame::Binary(_) | OutgoingFrame::Ping => Ok(()),
         }
     }
 
@@ -131,7 +131,9 @@ impl FrameSink for LineSink {
             };
             // The client may be gone already.
             let _ = self
-                .send(Outgoing::Text(format!("closed {message}{hint}").into()))
+                .send(OutgoingFrame::Text(
+                    format!("closed {message}{hint}").into(),
+                ))
                 .await;
         }
         let _ = self.write.shutdown().await;

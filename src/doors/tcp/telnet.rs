@@ -34,7 +34,7 @@ pub enum Telnet {
 
 /// What a byte is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub enum TelnetByte {
     /// Part of a command.
     Command,
     /// The end of a request, with the answer to it.
@@ -48,30 +48,34 @@ pub enum Meaning {
 
 impl Telnet {
     /// Takes the next byte.
-    pub fn take(&mut self, byte: u8) -> Meaning {
+    pub fn take(&mut self, byte: u8) -> TelnetByte {
         let (next, meaning) = match (*self, byte) {
-            (Self::Text, IAC) => (Self::Command, Meaning::Command),
-            (Self::Text, _) => (Self::Text, Meaning::Text { after_iac: false }),
+            (Self::Text, IAC) => (Self::Command, TelnetByte::Command),
+            (Self::Text, _) => (Self::Text, TelnetByte::Text { after_iac: false }),
             (Self::Command, SUBNEGOTIATION) => (
                 Self::Subnegotiation(LONGEST_SUBNEGOTIATION),
-                Meaning::Command,
+                TelnetByte::Command,
             ),
-            (Self::Command, WILL..=DONT) => (Self::Option(byte), Meaning::Command),
+            (Self::Command, WILL..=DONT) => (Self::Option(byte), TelnetByte::Command),
             // Those without an option: interrupt, "are you there?" and others.
-            (Self::Command, SUBNEGOTIATION_END..SUBNEGOTIATION) => (Self::Text, Meaning::Command),
-            (Self::Command, _) => (Self::Text, Meaning::Text { after_iac: true }),
-            (Self::Option(WILL), option) => (Self::Text, Meaning::Request([IAC, DONT, option])),
-            (Self::Option(DO), option) => (Self::Text, Meaning::Request([IAC, WONT, option])),
-            (Self::Option(_), _) => (Self::Text, Meaning::Command),
+            (Self::Command, SUBNEGOTIATION_END..SUBNEGOTIATION) => {
+                (Self::Text, TelnetByte::Command)
+            }
+            (Self::Command, _) => (Self::Text, TelnetByte::Text { after_iac: true }),
+            (Self::Option(WILL), option) => (Self::Text, TelnetByte::Request([IAC, DONT, option])),
+            (Self::Option(DO), option) => (Self::Text, TelnetByte::Request([IAC, WONT, option])),
+            (Self::Option(_), _) => (Self::Text, TelnetByte::Command),
             (Self::Subnegotiation(0) | Self::SubnegotiationCommand(0), _) => {
-                (Self::Text, Meaning::Text { after_iac: true })
+                (Self::Text, TelnetByte::Text { after_iac: true })
             }
             (Self::Subnegotiation(left), IAC) => {
-                (Self::SubnegotiationCommand(left - 1), Meaning::Command)
+                (Self::SubnegotiationCommand(left - 1), TelnetByte::Command)
             }
-            (Self::SubnegotiationCommand(_), SUBNEGOTIATION_END) => (Self::Text, Meaning::Command),
+            (Self::SubnegotiationCommand(_), SUBNEGOTIATION_END) => {
+                (Self::Text, TelnetByte::Command)
+            }
             (Self::Subnegotiation(left) | Self::SubnegotiationCommand(left), _) => {
-                (Self::Subnegotiation(left - 1), Meaning::Command)
+                (Self::Subnegotiation(left - 1), TelnetByte::Command)
             }
         };
         *self = next;
@@ -88,9 +92,9 @@ mod tests {
         let (mut telnet, mut text, mut answers) = (Telnet::default(), String::new(), Vec::new());
         for byte in bytes {
             match telnet.take(*byte) {
-                Meaning::Command => {}
-                Meaning::Request(answer) => answers.push(answer),
-                Meaning::Text { after_iac } => {
+                TelnetByte::Command => {}
+                TelnetByte::Request(answer) => answers.push(answer),
+                TelnetByte::Text { after_iac } => {
                     text.extend(after_iac.then_some('?'));
                     text.push(char::from(*byte));
                 }

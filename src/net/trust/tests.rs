@@ -49,11 +49,15 @@ fn trusting(authorities: &[&Der]) -> Trust {
 }
 
 /// What a server at `localhost` that shows this chain gets in 2030.
-fn shown(trust: Trust, chain: &[Der]) -> Result<(), Refusal> {
+fn shown(trust: Trust, chain: &[Der]) -> Result<(), CertificateRefusal> {
     shown_to(&WORDS, trust, chain)
 }
 
-fn shown_to(words: &'static ServerWords, trust: Trust, chain: &[Der]) -> Result<(), Refusal> {
+fn shown_to(
+    words: &'static ServerWords,
+    trust: Trust,
+    chain: &[Der],
+) -> Result<(), CertificateRefusal> {
     let verifier = Verifier {
         trust,
         words,

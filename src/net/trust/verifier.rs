@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
 use super::refusal::Untrusted;
-use super::{Handshakes, Refusal, ServerWords, Trust};
+use super::{CertificateRefusal, Handshakes, ServerWords, Trust};
 use crate::config::Fingerprint;
 use crate::net::x509::{PublicKey, X509};
 
@@ -30,7 +30,7 @@ impl Verifier {
     }
 
     fn refuse(&self, is_other_than_pinned: bool, message: String) -> Error {
-        let refusal = Refusal {
+        let refusal = CertificateRefusal {
             is_other_than_pinned,
             message,
         };

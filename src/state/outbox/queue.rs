@@ -33,7 +33,7 @@ impl<R> RoomQueue<R> {
 }
 
 #[derive(Debug)]
-pub(super) struct Queue<R> {
+pub(super) struct OutboxQueue<R> {
     pub(super) rooms: HashMap<Arc<str>, RoomQueue<R>>,
     /// The rooms in the order in which they began to wait.
     turns: VecDeque<Arc<str>>,
@@ -61,7 +61,7 @@ impl End {
     }
 }
 
-impl<R> Default for Queue<R> {
+impl<R> Default for OutboxQueue<R> {
     fn default() -> Self {
         Self {
             rooms: HashMap::new(),
@@ -75,7 +75,7 @@ impl<R> Default for Queue<R> {
     }
 }
 
-impl<R: OutboxReply> Queue<R> {
+impl<R: OutboxReply> OutboxQueue<R> {
     pub(super) fn push(&mut self, item: Item<R>, end: End) {
         self.count(&item);
         let name = item.room();
