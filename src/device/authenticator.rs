@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
-use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
+use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::hurry::Hurry;
 use super::login_backoff::LoginBackoff;
 use super::login_reply::{LoginReply, Release};
@@ -254,15 +254,15 @@ impl Authenticator {
         };
         let (attempt, cookies) = exchanged.map_err(|_| Problem::no_answer())?;
         let reply = match attempt {
-            Attempt::Answered(response) => LoginReply {
+            AttemptOutcome::Answered(response) => LoginReply {
                 status: response.status,
                 cookies: &cookies,
                 body: &response.body,
             }
             .session(generation),
-            Attempt::Unreachable(problem) => Err(problem),
-            Attempt::Broken(error) => Err(self.endpoint.login_broke(&error)),
-            Attempt::Large(_) => Err(Problem::new(
+            AttemptOutcome::Unreachable(problem) => Err(problem),
+            AttemptOutcome::Broken(error) => Err(self.endpoint.login_broke(&error)),
+            AttemptOutcome::Large(_) => Err(Problem::new(
                 ProblemCode::Offline,
                 "the connection broke during the log-in",
             )),
@@ -312,9 +312,9 @@ impl Authenticator {
                 .attempt(slot, &request, &session, None, SMALL_RESPONSE)
                 .await;
             let release = match attempt {
-                Attempt::Answered(response) => Release::of(response.status, &response.body),
-                Attempt::Unreachable(_) => return,
-                Attempt::Broken(_) | Attempt::Large(_) => Release::Unconfirmed,
+                AttemptOutcome::Answered(response) => Release::of(response.status, &response.body),
+                AttemptOutcome::Unreachable(_) => return,
+                AttemptOutcome::Broken(_) | AttemptOutcome::Large(_) => Release::Unconfirmed,
             };
             self.sessions.release_tried(session.generation, release);
         }

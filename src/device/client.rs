@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::authenticator::Authenticator;
-use super::endpoint::{Attempt, Endpoint, LargeResponse, RequestSlot};
+use super::endpoint::{AttemptOutcome, Endpoint, LargeResponse, RequestSlot};
 use super::http::UploadBody;
 use super::probe::{Forbidden, why_forbidden};
 use super::problem::Problem;
@@ -177,7 +177,7 @@ impl Device {
                 .attempt(&slot, &prepared, &session, upload.take(), limit);
             let attempt = timeout_at(deadline, attempt).await;
             match attempt.map_err(|_| late(true))? {
-                Attempt::Answered(response) if response.status == 403 => {
+                AttemptOutcome::Answered(response) if response.status == 403 => {
                     let why = Box::pin(why_forbidden(&self.endpoint, &slot, &session));
                     let why = timeout_at(deadline, why).await;
                     match why.map_err(|_| late(true))? {
@@ -190,15 +190,15 @@ impl Device {
                         _ => return Err(RequestError::Forbidden(reason(&response.body))),
                     }
                 }
-                Attempt::Answered(response) => return Ok((Received::Whole(response), slot)),
-                Attempt::Large(large) => return Ok((Received::Large(large), slot)),
-                Attempt::Unreachable(problem) if is_last => return Err(problem.into()),
-                Attempt::Broken(error)
+                AttemptOutcome::Answered(response) => return Ok((Received::Whole(response), slot)),
+                AttemptOutcome::Large(large) => return Ok((Received::Large(large), slot)),
+                AttemptOutcome::Unreachable(problem) if is_last => return Err(problem.into()),
+                AttemptOutcome::Broken(error)
                     if is_last || !request.repeatable || error.is_deliberate() =>
                 {
                     return Err(RequestError::Broken(error));
                 }
-                Attempt::Unreachable(_) | Attempt::Broken(_) => {
+                AttemptOutcome::Unreachable(_) | AttemptOutcome::Broken(_) => {
                     drop(slot);
                     sleep(RETRY_DELAY).await;
                 }

@@ -39,7 +39,7 @@ const SECOND_LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How an attempt at a request ended.
 #[derive(Debug)]
-pub(super) enum Attempt {
+pub(super) enum AttemptOutcome {
     /// The device responded, with any status.
     Answered(DeviceResponse),
     /// The device responded, and the response is larger than the caller's limit.
@@ -155,14 +155,14 @@ impl Endpoint {
         session: &Session,
         upload: Option<UploadBody>,
         limit: usize,
-    ) -> Attempt {
+    ) -> AttemptOutcome {
         let (attempt, cookies) = self
             .exchange(slot, request, Some(session), upload, limit)
             .await;
         self.telemetry.device_request(match &attempt {
-            Attempt::Answered(response) => Some(response.status),
-            Attempt::Large(large) => Some(large.size.status),
-            Attempt::Unreachable(_) | Attempt::Broken(_) => None,
+            AttemptOutcome::Answered(response) => Some(response.status),
+            AttemptOutcome::Large(large) => Some(large.size.status),
+            AttemptOutcome::Unreachable(_) | AttemptOutcome::Broken(_) => None,
         });
         self.sessions.renew_token(session.generation, &cookies);
         attempt
@@ -178,9 +178,9 @@ impl Endpoint {
         session: Option<&Session>,
         upload: Option<UploadBody>,
         limit: usize,
-    ) -> (Attempt, Vec<String>) {
+    ) -> (AttemptOutcome, Vec<String>) {
         if let Err(closed) = self.fence.check() {
-            return (Attempt::Unreachable(closed.into()), Vec::new());
+            return (AttemptOutcome::Unreachable(closed.into()), Vec::new());
         }
         let headers = session.map(Session::headers);
         match self.http.send(request, headers, upload).await {
@@ -192,7 +192,7 @@ impl Endpoint {
             }
             Err(HttpError::NotConnected(error)) => {
                 let problem = self.no_connection(&error).await;
-                (Attempt::Unreachable(problem), Vec::new())
+                (AttemptOutcome::Unreachable(problem), Vec::new())
             }
             Err(error) => (self.broken(error), Vec::new()),
         }
@@ -246,9 +246,9 @@ impl Endpoint {
             .device_connection_broke(&os_error::cause_words(error));
     }
 
-    fn broken(&self, error: HttpError) -> Attempt {
+    fn broken(&self, error: HttpError) -> AttemptOutcome {
         self.note_broken(&error);
-        Attempt::Broken(error)
+        AttemptOutcome::Broken(error)
     }
 
     fn unreachable(&self, cause: &str) -> Problem {
@@ -263,7 +263,7 @@ async fn read(
     mut response: HttpResponse,
     limit: usize,
     is_read: bool,
-) -> Result<Attempt, HttpError> {
+) -> Result<AttemptOutcome, HttpError> {
     let status = response.status();
     let content_type = response.content_type();
     let length = response.length();
@@ -284,7 +284,7 @@ async fn read(
     }
     body.shrink_to_fit();
     if !too_large {
-        return Ok(Attempt::Answered(DeviceResponse {
+        return Ok(AttemptOutcome::Answered(DeviceResponse {
             status,
             content_type,
             body: body.into(),
@@ -292,7 +292,7 @@ async fn read(
     }
     if !is_read {
         // The status says whether the request was carried out. The body is not needed.
-        return Ok(Attempt::Answered(DeviceResponse {
+        return Ok(AttemptOutcome::Answered(DeviceResponse {
             status,
             content_type: None,
             body: Bytes::new(),
@@ -304,7 +304,7 @@ async fn read(
         content_type,
         length,
     };
-    Ok(Attempt::Large(Box::new(LargeResponse {
+    Ok(AttemptOutcome::Large(Box::new(LargeResponse {
         size,
         start: body.into(),
         rest: response,

@@ -4,7 +4,7 @@
 
 use http::Method;
 
-use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
+use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::problem::Problem;
 use super::session::Session;
 use crate::catalogue::read_body;
@@ -35,10 +35,10 @@ pub(super) enum Forbidden {
 pub(super) async fn is_valid(endpoint: &Endpoint, session: &Session) -> Result<bool, Problem> {
     let slot = endpoint.slot().await;
     match probe(endpoint, &slot, AUDIO_PATH, session).await {
-        Attempt::Answered(response) => Ok(takes_session(response.status, &response.body)),
-        Attempt::Large(_) => Ok(true),
-        Attempt::Unreachable(problem) => Err(problem),
-        Attempt::Broken(error) => Err(error.problem().unwrap_or_else(Problem::no_answer)),
+        AttemptOutcome::Answered(response) => Ok(takes_session(response.status, &response.body)),
+        AttemptOutcome::Large(_) => Ok(true),
+        AttemptOutcome::Unreachable(problem) => Err(problem),
+        AttemptOutcome::Broken(error) => Err(error.problem().unwrap_or_else(Problem::no_answer)),
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn why_forbidden(
     session: &Session,
 ) -> Forbidden {
     for path in [MODE_PATH, AUDIO_PATH] {
-        let Attempt::Answered(response) = probe(endpoint, slot, path, session).await else {
+        let AttemptOutcome::Answered(response) = probe(endpoint, slot, path, session).await else {
             return Forbidden::Request;
         };
         match response.status {
@@ -76,7 +76,7 @@ async fn probe(
     slot: &RequestSlot<'_>,
     path: &'static str,
     session: &Session,
-) -> Attempt {
+) -> AttemptOutcome {
     let request = endpoint.fixed(Method::GET, path, None);
     endpoint
         .attempt(slot, &request, session, None, SMALL_RESPONSE)

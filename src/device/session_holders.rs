@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::endpoint::{Attempt, Endpoint, RequestSlot, SMALL_RESPONSE};
+use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::session::Session;
 use super::sessions::Sessions;
 use crate::catalogue::{SESSION_LISTS, read_body, session_holders};
@@ -41,13 +41,13 @@ async fn list(
             .attempt(slot, &request, session, None, SMALL_RESPONSE)
             .await;
         match attempt {
-            Attempt::Answered(response) if response.status == 200 => {
+            AttemptOutcome::Answered(response) if response.status == 200 => {
                 return Some(Some(response.body));
             }
             // It may have the other spelling.
-            Attempt::Answered(response) if matches!(response.status, 404 | 405 | 501) => {}
-            Attempt::Answered(_) | Attempt::Large(_) => return Some(None),
-            Attempt::Unreachable(_) | Attempt::Broken(_) => return None,
+            AttemptOutcome::Answered(response) if matches!(response.status, 404 | 405 | 501) => {}
+            AttemptOutcome::Answered(_) | AttemptOutcome::Large(_) => return Some(None),
+            AttemptOutcome::Unreachable(_) | AttemptOutcome::Broken(_) => return None,
         }
     }
     Some(None)

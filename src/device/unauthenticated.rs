@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::client::Device;
-use super::endpoint::{Attempt, SMALL_RESPONSE};
+use super::endpoint::{AttemptOutcome, SMALL_RESPONSE};
 use super::response::DeviceResponse;
 
 impl Device {
@@ -16,8 +16,10 @@ impl Device {
             .endpoint
             .exchange(&slot, &request, None, None, SMALL_RESPONSE);
         match exchange.await.0 {
-            Attempt::Answered(response) => Some(response),
-            Attempt::Large(_) | Attempt::Unreachable(_) | Attempt::Broken(_) => None,
+            AttemptOutcome::Answered(response) => Some(response),
+            AttemptOutcome::Large(_)
+            | AttemptOutcome::Unreachable(_)
+            | AttemptOutcome::Broken(_) => None,
         }
     }
 }
