@@ -47,7 +47,7 @@ pub use document::{
     state_word,
 };
 pub use etcd::{Etcd, EtcdSettings, EtcdStatus};
-pub use fence::{FENCE, Fence, ShardFence};
+pub use fence::{FENCE, MemberFence, ShardFence};
 pub use forget::{forget_member, forget_rooms};
 pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};
 pub use members::{Action, GainedShard, HeldShard, Members, Notice, Predecessor};

@@ -9,7 +9,7 @@ mod transfer;
 
 pub use error_code::ErrorCode;
 pub use outcome::{Failure, FileAnswer, Outcome, Success, file_url};
-pub use transfer::{Arrival, ArrivalBody, CutOff, Download, Head, Transfer, Upload};
+pub use transfer::{CutOff, Download, DownloadBody, DownloadReader, Head, Transfer, Upload};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::json::JsonText;
 /// Which commands the sender may give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Authority {
+pub enum CommandAuthority {
     /// No guarded commands: a token without `access = "admin"`.
     Ordinary,
     /// Guarded commands only if the room's `allow` names them: a sender without a token.
@@ -72,7 +72,7 @@ pub struct Submission {
     /// When the gateway received it: its age counts from then.
     pub received: Instant,
     /// The rights of the sender.
-    pub authority: Authority,
+    pub authority: CommandAuthority,
     /// The kind of front door that it came through.
     pub door: DoorKind,
     /// The file that streams along with it.

@@ -49,7 +49,7 @@ mod underway;
 pub use lacking::{LackingRead, lacking_reads};
 pub use reading::ReadOutcome;
 pub use settings::device_settings;
-pub use sharing::{Arrival, Leaving, RoomSharing};
+pub use sharing::{Leaving, PreviousOwner, RoomSharing};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -149,7 +149,7 @@ impl Rooms {
                 continue;
             }
             let stops = stops.remove(&id.shared()).unwrap_or_default();
-            match self.start(id, config, stops, Arrival::FromNobody) {
+            match self.start(id, config, stops, PreviousOwner::Nobody) {
                 Ok(running) => {
                     rooms.insert(id.shared(), running);
                 }
@@ -185,14 +185,14 @@ impl Rooms {
         id: &RoomId,
         config: &Config,
         stops: CameraStops,
-        arrival: Arrival,
+        previous_owner: PreviousOwner,
     ) -> Result<RunningRoom, String> {
         let Some(room) = config.rooms.get(id) else {
             return Err("is not configured".into());
         };
         let max_payload = config.mqtt.max_payload;
         let settings = self.settings(id.shared(), room, max_payload);
-        let started = Room::start(settings, self.store.clone(), stops, arrival)?;
+        let started = Room::start(settings, self.store.clone(), stops, previous_owner)?;
         Ok(RunningRoom {
             config: room.clone(),
             max_payload,
@@ -207,12 +207,12 @@ impl Rooms {
     pub async fn arrive(
         &self,
         arriving: &[Arc<str>],
-        arrival: Arrival,
+        previous_owner: PreviousOwner,
         config: &Config,
     ) -> Result<(), Vec<String>> {
         let mut failed = Vec::new();
         for some in arriving.chunks(ROOMS_STARTED_AT_ONCE) {
-            failed.extend(self.start_some(some, arrival, config));
+            failed.extend(self.start_some(some, previous_owner, config));
             tokio::task::yield_now().await;
         }
         match failed.is_empty() {
@@ -222,7 +222,12 @@ impl Rooms {
     }
 
     /// Returns why those do not run that cannot be started.
-    fn start_some(&self, some: &[Arc<str>], arrival: Arrival, config: &Config) -> Vec<String> {
+    fn start_some(
+        &self,
+        some: &[Arc<str>],
+        previous_owner: PreviousOwner,
+        config: &Config,
+    ) -> Vec<String> {
         let mut failed = Vec::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         for room in some {
@@ -232,7 +237,7 @@ impl Rooms {
             if rooms.contains_key(room) || !self.owns(room) {
                 continue;
             }
-            match self.start(id, config, CameraStops::default(), arrival) {
+            match self.start(id, config, CameraStops::default(), previous_owner) {
                 Ok(running) => {
                     rooms.insert(room.clone(), running);
                     self.not_running().remove(room);

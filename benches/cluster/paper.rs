@@ -27,7 +27,7 @@ const FILES: f64 = 1.07;
 /// What a device sends while nobody does anything, in bytes/s.
 const BYTES: f64 = 920.0;
 /// What a configured room costs a gateway that has not got it, in KiB.
-const FOREIGN_ROOM_MEMORY: f64 = 5.6;
+const OTHERS_ROOM_MEMORY: f64 = 5.6;
 /// Messages to the broker when a room starts.
 const START_MESSAGES: f64 = 70.0;
 /// What Mosquitto takes in a second if each goes to a deputy too.
@@ -105,10 +105,10 @@ pub fn print(size: Size) {
         format!("{:.2} cores", rooms * REQUESTS * REQUEST_PROCESSOR)
     });
     line("memory", &|rooms| {
-        let foreign = (all - rooms) * FOREIGN_ROOM_MEMORY;
+        let others = (all - rooms) * OTHERS_ROOM_MEMORY;
         format!(
             "{:.1} GiB",
-            (rooms * ROOM_MEMORY + foreign) / 1024.0 / 1024.0
+            (rooms * ROOM_MEMORY + others) / 1024.0 / 1024.0
         )
     });
     line("open files", &|rooms| format!("{:.0}", rooms * FILES));

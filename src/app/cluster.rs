@@ -35,7 +35,7 @@ use crate::rooms::Rooms;
 use crate::state::StateStore;
 use crate::telemetry::Telemetry;
 
-use follower::{Change, Follower};
+use follower::Follower;
 use placed_rooms::{LeaveDeadlines, PlacedRooms};
 use status::ClusterStatus;
 
@@ -80,7 +80,7 @@ pub struct RunningCluster {
     status: Arc<ClusterStatus>,
     presence: Option<Arc<Presence>>,
     shared: Option<Arc<SharedRooms>>,
-    changes: mpsc::UnboundedSender<Change>,
+    configurations: mpsc::UnboundedSender<Arc<Config>>,
     /// Why the cluster cannot be joined, once that is known.
     refused: watch::Receiver<Option<String>>,
     follower: JoinHandle<()>,
@@ -205,7 +205,7 @@ impl JoiningCluster {
             )?)),
             None => None,
         };
-        let (changes, changed) = mpsc::unbounded_channel();
+        let (configurations, new_configurations) = mpsc::unbounded_channel();
         let (refused_sender, refused) = watch::channel(None);
         let follower = Follower::new(FollowerParts {
             cluster: self.cluster.clone(),
@@ -223,9 +223,9 @@ impl JoiningCluster {
             status,
             presence,
             shared,
-            changes,
+            configurations,
             refused,
-            follower: tokio::spawn(follower.run(self.events, changed, refused_sender)),
+            follower: tokio::spawn(follower.run(self.events, new_configurations, refused_sender)),
         })
     }
 }
@@ -262,9 +262,7 @@ impl RunningCluster {
     /// The rooms of the new configuration have been applied.
     pub fn reloaded(&self, config: &Config) {
         // The follower has ended if the cluster was left.
-        let _ = self
-            .changes
-            .send(Change::Configuration(Arc::new(config.clone())));
+        let _ = self.configurations.send(Arc::new(config.clone()));
     }
 
     /// Hands all rooms over, by `deadline`; those with commands that take long when these have ended, by

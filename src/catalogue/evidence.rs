@@ -16,7 +16,7 @@ pub enum Evidence {
     /// A Poly device says this, and so may anything else: `[]`, `true`, "there is none".
     Neutral,
     /// Not what a Poly device says here: a page, an error, null, other members.
-    Foreign,
+    NotPoly,
 }
 
 /// What a member of an answer holds.
@@ -82,7 +82,7 @@ impl Operation {
     /// What a body that fits says about who sent it.
     pub fn evidence(&self, answer: &Value) -> Evidence {
         if answer.is_null() || answer.get("result").is_some_and(Value::is_null) {
-            return Evidence::Foreign;
+            return Evidence::NotPoly;
         }
         let items = objects(answer);
         if self.known_by.is_empty() || items.is_empty() {
@@ -97,7 +97,7 @@ impl Operation {
         if items.iter().any(whole) {
             Evidence::Poly
         } else {
-            Evidence::Foreign
+            Evidence::NotPoly
         }
     }
 }
@@ -115,19 +115,19 @@ mod tests {
 
     #[test]
     fn an_answer_is_recognised_by_its_members_and_their_kinds() {
-        use Evidence::{Foreign, Neutral, Poly};
+        use Evidence::{Neutral, NotPoly, Poly};
         for (path, answer, wanted) in [
             ("/rest/audio", json!({"volume": 5, "muted": false}), Poly),
             ("/rest/audio", json!({"volume": 5.0, "muted": 1}), Poly),
             (
                 "/rest/audio",
                 json!({"volume": "loud", "muted": false}),
-                Foreign,
+                NotPoly,
             ),
-            ("/rest/audio", json!({"volume": 5}), Foreign),
-            ("/rest/audio", Value::Null, Foreign),
+            ("/rest/audio", json!({"volume": 5}), NotPoly),
+            ("/rest/audio", Value::Null, NotPoly),
             ("/rest/conferences", json!([]), Neutral),
-            ("/rest/conferences", Value::Null, Foreign),
+            ("/rest/conferences", Value::Null, NotPoly),
             (
                 "/rest/conferences",
                 json!([{"id": "0", "connections": []}]),
@@ -138,9 +138,9 @@ mod tests {
                 json!({"id": "0", "connections": []}),
                 Poly,
             ),
-            ("/rest/conferences", json!([{"id": 0}]), Foreign),
+            ("/rest/conferences", json!([{"id": 0}]), NotPoly),
             ("/rest/video/local/mute", json!(true), Neutral),
-            ("/rest/video/local/mute", json!({"result": null}), Foreign),
+            ("/rest/video/local/mute", json!({"result": null}), NotPoly),
             ("/rest/calendar", json!({"status": "UP"}), Neutral),
         ] {
             let operation = operation(path);

@@ -39,7 +39,7 @@ pub enum Payload {
 
 /// A payload that has been read.
 #[derive(Debug, PartialEq)]
-pub struct Read {
+pub struct ParsedPayload {
     /// The sender's id for the command.
     pub request_id: Option<JsonText>,
     /// The values by field name, or the error.
@@ -71,10 +71,10 @@ impl Payload {
     }
 
     /// Reads a payload. The `request_id` is found even if the rest is wrong.
-    pub fn read(&self, command: &str, payload: &[u8], toggles: bool) -> Read {
+    pub fn read(&self, command: &str, payload: &[u8], toggles: bool) -> ParsedPayload {
         let mut request_id = None;
         let values = self.values(command, payload, toggles, &mut request_id);
-        Read { request_id, values }
+        ParsedPayload { request_id, values }
     }
 
     fn values(

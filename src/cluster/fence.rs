@@ -17,12 +17,12 @@ pub const FENCE: Duration = Duration::from_millis(2000);
 
 /// The fence of a member: the end of the time in which its requests may begin.
 #[derive(Debug, Clone, Default)]
-pub struct Fence {
+pub struct MemberFence {
     /// Nanoseconds of [`BootInstant`]; 0 while closed.
     closes_at: Arc<AtomicU64>,
 }
 
-impl Fence {
+impl MemberFence {
     /// A fence that is closed.
     pub fn closed() -> Self {
         Self::default()
@@ -55,13 +55,13 @@ impl Fence {
 /// the bytes go.
 #[derive(Debug, Clone)]
 pub struct ShardFence {
-    member: Fence,
+    member: MemberFence,
     is_given_up: Arc<AtomicBool>,
 }
 
 impl ShardFence {
     /// The fence of a shard that is owned from now on.
-    pub(super) fn new(member: &Fence) -> Self {
+    pub(super) fn new(member: &MemberFence) -> Self {
         Self {
             member: member.clone(),
             is_given_up: Arc::default(),
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn no_request_begins_two_seconds_after_the_sending_of_the_last_heartbeat() {
-        let fence = Fence::closed();
+        let fence = MemberFence::closed();
         let room = ShardFence::new(&fence);
         assert_eq!(room.check_at(at(0)), Err(FenceClosed::NoCluster));
         fence.acknowledged(at(1000));
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_shard_that_was_given_up_stays_closed_in_every_clone() {
-        let fence = Fence::closed();
+        let fence = MemberFence::closed();
         fence.acknowledged(at(1000));
         let (first, other) = (ShardFence::new(&fence), ShardFence::new(&fence));
         let clone = first.clone();

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::BootInstant;
-use super::fence::Fence;
+use super::fence::MemberFence;
 use super::members::{Action, GainedShard, HeldShard, Members, Notice};
 use super::record::MemberRecord;
 use super::registry::{Registry, RegistryError, TransactionReply};
@@ -68,7 +68,7 @@ enum Order {
 pub struct Cluster {
     view: watch::Receiver<ClusterView>,
     orders: mpsc::UnboundedSender<Order>,
-    fence: Fence,
+    fence: MemberFence,
 }
 
 impl fmt::Debug for Order {
@@ -90,7 +90,7 @@ impl Cluster {
     }
 
     /// The fence of this member, for what belongs to no shard.
-    pub fn fence(&self) -> &Fence {
+    pub fn fence(&self) -> &MemberFence {
         &self.fence
     }
 
@@ -137,7 +137,7 @@ pub fn join<R: Registry>(
     mpsc::UnboundedReceiver<ShardEvent>,
     impl Future<Output = ()> + Send + 'static,
 ) {
-    let fence = Fence::closed();
+    let fence = MemberFence::closed();
     let (view_sender, view) = watch::channel(ClusterView::unknown(&identity.name));
     let (orders, order_receiver) = mpsc::unbounded_channel();
     let (event_sender, events) = mpsc::unbounded_channel();

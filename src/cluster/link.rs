@@ -43,7 +43,7 @@ pub use connect::member_tls;
 pub use elsewhere::{RoomsElsewhere, Wanted, WantedRooms, tell_no_owner};
 pub use file::{FILE_ANSWER_HEADER, FILE_HEADER, FileAnswered};
 pub use frame::{LARGEST_HEAD, LinkFrame, NoFrame};
-pub use holders::{ChangedRooms, Holder, Member, RoomHolders};
+pub use holders::{Holder, HolderChanges, Member, RoomHolders};
 pub use member_door::MemberDoor;
 pub use router::Router;
 pub use served::MemberMessage;

@@ -45,12 +45,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::BootInstant;
-use super::fence::Fence;
+use super::fence::MemberFence;
 use super::placement::{Placement, SHARDS, Shard};
 use super::record::MemberRecord;
 use super::room_digests::RoomDigests;
 use super::view::DifferingShard;
-use agreement::{Agreement, Wanted};
+use agreement::{Agreement, WantedOwners};
 use guard::Guard;
 use heartbeats::Heartbeats;
 use holdings::Holdings;
@@ -74,7 +74,7 @@ const STOP_RETRY: Duration = Duration::from_millis(500);
 
 /// How this gateway stands to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Life {
+enum Membership {
     Outside,
     Inside {
         /// When its key was created, and last changed, as revisions.
@@ -94,8 +94,8 @@ pub struct Members {
     /// The random text that the nonces begin with, and how many were used.
     nonce: String,
     joins: u64,
-    fence: Fence,
-    life: Life,
+    fence: MemberFence,
+    life: Membership,
     format_revision: Option<u64>,
     requests: BTreeMap<u64, SentRequest>,
     next_id: u64,
@@ -109,7 +109,7 @@ pub struct Members {
     snapshot: Snapshot,
     placement: Placement,
     agreement: Agreement,
-    wanted: Wanted,
+    wanted: WantedOwners,
     /// It is not known yet which rooms some member has.
     is_waiting_for_rooms: bool,
     /// What was said last of differing configurations.
@@ -144,7 +144,7 @@ impl Members {
         name: &str,
         mut record: MemberRecord,
         rooms: RoomDigests,
-        fence: Fence,
+        fence: MemberFence,
     ) -> Self {
         let mut agreement = Agreement::default();
         agreement.set_own(rooms);
@@ -156,7 +156,7 @@ impl Members {
             record,
             joins: 0,
             fence,
-            life: Life::Outside,
+            life: Membership::Outside,
             format_revision: None,
             requests: BTreeMap::new(),
             next_id: 0,
@@ -168,7 +168,7 @@ impl Members {
             snapshot: Snapshot::default(),
             placement: Placement::default(),
             agreement,
-            wanted: Wanted::default(),
+            wanted: WantedOwners::default(),
             is_waiting_for_rooms: true,
             told_differing: Arc::default(),
             is_reconciled: false,
@@ -189,12 +189,12 @@ impl Members {
     pub fn poll(&mut self, now: BootInstant) -> Vec<Action> {
         self.polled_at = now;
         match self.life {
-            Life::Ended => {}
-            Life::Outside => {
+            Membership::Ended => {}
+            Membership::Outside => {
                 self.send_probe(now);
                 self.remove_dead(now);
             }
-            Life::Inside {
+            Membership::Inside {
                 created, modified, ..
             } => {
                 self.send_heartbeat(modified, now);
@@ -208,9 +208,9 @@ impl Members {
     /// When it wants to be called next, if there is no input before.
     pub fn wakes_at(&self) -> Option<BootInstant> {
         let joined = match self.life {
-            Life::Ended => return None,
-            Life::Inside { joined, .. } => Some(joined + FIRST_MEMBER_PAUSE),
-            Life::Outside => None,
+            Membership::Ended => return None,
+            Membership::Inside { joined, .. } => Some(joined + FIRST_MEMBER_PAUSE),
+            Membership::Outside => None,
         };
         let times = [
             self.heartbeats.due(self.interval(self.polled_at)),
@@ -255,11 +255,11 @@ impl Members {
     }
 
     fn give_up_all(&mut self, now: BootInstant) {
-        if self.record.leaving || self.life == Life::Ended {
+        if self.record.leaving || self.life == Membership::Ended {
             return;
         }
         self.record.leaving = true;
-        if matches!(self.life, Life::Outside) {
+        if matches!(self.life, Membership::Outside) {
             self.end(None);
             return;
         }

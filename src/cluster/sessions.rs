@@ -29,7 +29,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::fence::{Fence, ShardFence};
+use super::fence::{MemberFence, ShardFence};
 use super::members::{GainedShard, HeldShard, Predecessor};
 use super::placement::shard_of;
 use super::record::Owner;
@@ -210,7 +210,7 @@ impl ClusterSessions {
         let held = HeldShard { shard, period };
         let gained = GainedShard {
             held,
-            fence: ShardFence::new(&Fence::closed()),
+            fence: ShardFence::new(&MemberFence::closed()),
             predecessor: Predecessor::None,
             owner: Owner {
                 name: String::new(),

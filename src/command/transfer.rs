@@ -69,23 +69,23 @@ pub struct Download {
 
 /// The front door's end of a download: where it reads the file.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct DownloadReader {
     /// Comes before the first byte; never comes if there is no file.
     pub head: oneshot::Receiver<Head>,
     /// The bytes.
-    pub body: ArrivalBody,
+    pub body: DownloadBody,
 }
 
 /// The bytes of a download, as the front door reads them.
 #[derive(Debug)]
-pub struct ArrivalBody {
+pub struct DownloadBody {
     chunks: mpsc::Receiver<Bytes>,
     complete: Arc<AtomicBool>,
 }
 
 impl Download {
     /// Both ends of a new download.
-    pub fn new() -> (Self, Arrival) {
+    pub fn new() -> (Self, DownloadReader) {
         let (head_sender, head) = oneshot::channel();
         let (chunk_sender, chunks) = mpsc::channel(DOWNLOAD_CHUNKS_IN_FLIGHT);
         let complete = Arc::<AtomicBool>::default();
@@ -94,8 +94,8 @@ impl Download {
             chunks: chunk_sender,
             complete: complete.clone(),
         };
-        let body = ArrivalBody { chunks, complete };
-        (download, Arrival { head, body })
+        let body = DownloadBody { chunks, complete };
+        (download, DownloadReader { head, body })
     }
 
     /// Waits until the reading end is gone.
@@ -125,7 +125,7 @@ impl Download {
     }
 }
 
-impl ArrivalBody {
+impl DownloadBody {
     async fn next(&mut self) -> Option<Result<Bytes, CutOff>> {
         match self.chunks.recv().await {
             Some(chunk) => Some(Ok(chunk)),
@@ -152,14 +152,14 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_cut_off_ends_in_an_error() {
         for whole in [true, false] {
-            let (download, arrival) = Download::new();
+            let (download, reader) = Download::new();
             download.push("a".into()).await.unwrap();
             if whole {
                 download.finish();
             } else {
                 drop(download);
             }
-            let got: Vec<_> = arrival.body.into_stream().collect().await;
+            let got: Vec<_> = reader.body.into_stream().collect().await;
             let mut wanted = vec![Ok(Bytes::from("a"))];
             wanted.extend((!whole).then_some(Err(CutOff)));
             assert_eq!(got, wanted);
@@ -168,9 +168,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_abandoned_download_is_noticed() {
-        let (download, arrival) = Download::new();
+        let (download, reader) = Download::new();
         assert!(download.abandoned().now_or_never().is_none());
-        drop(arrival);
+        drop(reader);
         download.abandoned().await;
         assert_eq!(download.push("a".into()).await, Err(CutOff));
     }

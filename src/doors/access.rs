@@ -145,7 +145,7 @@ impl Access {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Authority;
+    use crate::command::CommandAuthority;
     use crate::config::{AccessLevel, HttpToken, RoomId, Secret};
 
     const PEER: Sender = Sender {
@@ -181,7 +181,7 @@ mod tests {
         let reads = admit("reads").await.unwrap();
         assert!(reads.sees("2") && reads.authority("2").unwrap_err().contains("read"));
         let controls = admit("controls").await.unwrap();
-        assert_eq!(controls.authority("1"), Ok(Authority::Ordinary));
+        assert_eq!(controls.authority("1"), Ok(CommandAuthority::Ordinary));
         assert!(
             controls
                 .authority("2")
@@ -193,7 +193,7 @@ mod tests {
         assert!(!controls.sees_topic("room/2/audio/volume"));
         assert!(!controls.sees_topic("room/11"));
         let administers = admit("administers").await.unwrap();
-        assert_eq!(administers.authority("1"), Ok(Authority::Admin));
+        assert_eq!(administers.authority("1"), Ok(CommandAuthority::Admin));
         assert_eq!(admit("read").await.unwrap_err(), Denied::Wrong);
         assert_eq!(access.admit(PEER, None).await.unwrap_err(), Denied::Missing);
     }
@@ -202,7 +202,7 @@ mod tests {
     async fn without_tokens_anyone_may_do_what_the_rooms_allow() {
         let access = access(&[]);
         let grant = access.admit(PEER, Some("whatever")).await.unwrap();
-        assert_eq!(grant.authority("1"), Ok(Authority::RoomAllows));
+        assert_eq!(grant.authority("1"), Ok(CommandAuthority::RoomAllows));
     }
 
     #[tokio::test]

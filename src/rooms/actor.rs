@@ -44,7 +44,7 @@ use tracing::Instrument;
 use super::availability::Availability;
 use super::camera_stops::{CameraStops, SentStop};
 use super::doubtful::Doubtful;
-use super::executor::{CheckOrder, Environment, Executed, execute};
+use super::executor::{CheckOrder, CommandEnvironment, Executed, execute};
 use super::first_reads::FirstReads;
 use super::knowledge::{RoomKnowledge, unix_now};
 use super::poller::{Poll, Poller};
@@ -420,12 +420,12 @@ impl Actor {
         }
     }
 
-    fn environment(&mut self, call: &Call) -> Environment {
+    fn environment(&mut self, call: &Call) -> CommandEnvironment {
         let stored = match call.route.command().plan {
             Plan::Stored(state) => self.publisher.stored(state),
             _ => None,
         };
-        Environment {
+        CommandEnvironment {
             context: self.knowledge.context(),
             preset_offset: self.knowledge.preset_offset(),
             conference: self.knowledge.conference().map(str::to_owned),

@@ -54,7 +54,7 @@ impl Doubtful {
     /// Whether a reading that was followed by an answer of a Poly device must be repeated before it counts.
     /// `has_states`: the room has states that it would take away.
     pub fn must_be_repeated(&mut self, reading: &Reading, has_states: bool) -> bool {
-        if !has_states || reading.evidence != Evidence::Foreign {
+        if !has_states || reading.evidence != Evidence::NotPoly {
             return false;
         }
         let path = reading.operation.path;

@@ -34,7 +34,7 @@ use crate::device::{Device, Problem, RequestError};
 
 /// Values of the room that a command may depend on.
 #[derive(Debug, Clone)]
-pub struct Environment {
+pub struct CommandEnvironment {
     /// The time and the configured preset offset.
     pub context: Context,
     /// The offset of preset numbers at the device, if it is known.
@@ -83,7 +83,7 @@ pub struct Executed {
 pub async fn execute(
     device: &Device,
     call: Call,
-    environment: Environment,
+    environment: CommandEnvironment,
     transfer: Transfer,
 ) -> Executed {
     let mut executor = Executor {
@@ -116,7 +116,7 @@ pub async fn execute(
 /// A command while it is carried out.
 struct Executor<'a> {
     device: &'a Device,
-    environment: Environment,
+    environment: CommandEnvironment,
     /// For all requests of the command together.
     deadline: Instant,
     /// The file that streams along with the command's first request.

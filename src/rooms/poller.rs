@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::reading::{ReadOutcome, Reading};
 use super::refusal::no_response_to_read;
 use super::schedule::{PollIntervals, PollPhase, Schedule};
-use super::understanding::{Seen, Understanding};
+use super::understanding::{Understanding, UnusableAnswer};
 use crate::catalogue::{Evidence, Operation, Request};
 use crate::device::{DeviceResponse, Problem, RequestError};
 use crate::telemetry::{PollOutcome, Telemetry};
@@ -157,7 +157,7 @@ impl Poller {
                 evidence: if by_mode {
                     Evidence::Poly
                 } else {
-                    Evidence::Foreign
+                    Evidence::NotPoly
                 },
             })
         })
@@ -185,7 +185,7 @@ impl Poller {
             return Polled::Unchanged;
         }
         let reading = Reading::of(operation, response);
-        self.heard(Some(index), &reading);
+        self.count_evidence(Some(index), &reading);
         let outcome = &reading.outcome;
         self.telemetry.poll_finished(match outcome {
             ReadOutcome::Value(_) | ReadOutcome::Absent => PollOutcome::Changed,
@@ -209,10 +209,12 @@ impl Poller {
     }
 
     /// Counts what a reading says about the device.
-    fn heard(&mut self, index: Option<usize>, reading: &Reading) {
+    fn count_evidence(&mut self, index: Option<usize>, reading: &Reading) {
         let seen = match (reading.evidence, &reading.outcome) {
-            (Evidence::Foreign, ReadOutcome::Unsupported(status)) => Some(Seen::status(*status)),
-            (Evidence::Foreign, _) => reading.trouble().map(Into::into),
+            (Evidence::NotPoly, ReadOutcome::Unsupported(status)) => {
+                Some(UnusableAnswer::status(*status))
+            }
+            (Evidence::NotPoly, _) => reading.trouble().map(Into::into),
             (Evidence::Poly | Evidence::Neutral, _) => None,
         };
         self.understanding.answered(index, reading.evidence, seen);
@@ -223,7 +225,7 @@ impl Poller {
         let evidence = match error {
             // It has named its mode.
             RequestError::ModeLocked(_) => Evidence::Poly,
-            _ => Evidence::Foreign,
+            _ => Evidence::NotPoly,
         };
         let seen = no_response_to_read(error).into();
         self.understanding
@@ -235,7 +237,7 @@ impl Poller {
     pub fn written(&mut self, reading: &Reading) {
         self.schedule.written(reading.operation);
         let index = self.schedule.index_of(reading.operation);
-        self.heard(index, reading);
+        self.count_evidence(index, reading);
         self.forget_what_is_not_read();
     }
 

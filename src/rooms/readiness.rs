@@ -21,7 +21,9 @@ mod obstacle;
 mod report;
 mod test_call;
 
-pub use checks::{Seen, calendar, cameras, login, microphones, moves, panels, registrations};
+pub use checks::{
+    StateReading, calendar, cameras, login, microphones, moves, panels, registrations,
+};
 pub use daily::Daily;
 pub use interruption::Interruption;
 pub use local_time::local_offset;

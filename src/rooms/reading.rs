@@ -44,14 +44,14 @@ fn judged(operation: &Operation, response: &DeviceResponse) -> (ReadOutcome, Evi
                 let evidence = operation.evidence(&body);
                 (ReadOutcome::Value(operation.shape.apply(body)), evidence)
             }
-            Ok(body) => (failed(other_kind(&body)), Evidence::Foreign),
-            Err(message) => (failed(message), Evidence::Foreign),
+            Ok(body) => (failed(other_kind(&body)), Evidence::NotPoly),
+            Err(message) => (failed(message), Evidence::NotPoly),
         },
         404 if operation.absent => (ReadOutcome::Absent, Evidence::Neutral),
-        404 | 405 | 501 => (ReadOutcome::Unsupported(status), Evidence::Foreign),
+        404 | 405 | 501 => (ReadOutcome::Unsupported(status), Evidence::NotPoly),
         _ => {
             let failure = refusal(response, operation, false);
-            (ReadOutcome::Failed(failure), Evidence::Foreign)
+            (ReadOutcome::Failed(failure), Evidence::NotPoly)
         }
     }
 }
@@ -107,7 +107,7 @@ impl Reading {
         match &self.outcome {
             ReadOutcome::Failed(failure) => Some(failure.clone()),
             ReadOutcome::Unsupported(status) => Some(unsupported(*status)),
-            ReadOutcome::Value(value) if self.evidence == Evidence::Foreign => {
+            ReadOutcome::Value(value) if self.evidence == Evidence::NotPoly => {
                 let message = match nothing(value) {
                     true => "the device's answer is empty or null",
                     false => "the device's answer lacks what a Poly device says here",

@@ -21,7 +21,7 @@ pub fn invalid_body(status: u16, message: String) -> Failure {
 }
 
 /// What the device sent in answer to a command is not what a Poly device says.
-pub fn foreign_answer(status: u16, message: &str) -> Failure {
+pub fn unusable_answer(status: u16, message: &str) -> Failure {
     let message = format!("{message}; whether the command was carried out is unknown");
     invalid_body(status, message)
 }

@@ -18,9 +18,9 @@ use super::camera_stops::CameraStops;
 use super::publisher::RoomPublisher;
 use super::queue::{Queue, Ticket};
 use super::settings::RoomSettings;
-use super::sharing::Arrival;
+use super::sharing::PreviousOwner;
 use crate::catalogue::{Call, GUARDED, PresetNames};
-use crate::command::{Authority, ErrorCode, Failure, Reply, Submission, Transfer};
+use crate::command::{CommandAuthority, ErrorCode, Failure, Reply, Submission, Transfer};
 use crate::device::Device;
 use crate::state::{RoomStatus, StateStore};
 use crate::telemetry::room_span;
@@ -56,7 +56,7 @@ impl Room {
         settings: RoomSettings,
         store: Arc<StateStore>,
         stops: CameraStops,
-        arrival: Arrival,
+        previous_owner: PreviousOwner,
     ) -> Result<Self, String> {
         let device = Device::new(settings.device.clone())?;
         let publisher = RoomPublisher::new(
@@ -64,9 +64,9 @@ impl Room {
             settings.device.telemetry.clone(),
             settings.id.clone(),
         );
-        match arrival {
-            Arrival::FromNobody => publisher.unavailable(),
-            Arrival::FromAnother => publisher.arrived(),
+        match previous_owner {
+            PreviousOwner::Nobody => publisher.unavailable(),
+            PreviousOwner::AnotherGateway => publisher.arrived(),
         }
         let publisher = Arc::new(publisher);
         let queue = Arc::new(Queue::new(publisher.clone()));
@@ -187,18 +187,18 @@ impl RoomEntrance {
         self.queue.push(ticket);
     }
 
-    fn check_authority(&self, call: &Call, authority: Authority) -> Result<(), Failure> {
+    fn check_authority(&self, call: &Call, authority: CommandAuthority) -> Result<(), Failure> {
         let topic = call.route.topic.as_str();
         if !GUARDED.contains(&topic) {
             return Ok(());
         }
         let message = match authority {
-            Authority::Admin => return Ok(()),
-            Authority::RoomAllows if self.allow.contains(topic) => return Ok(()),
-            Authority::RoomAllows => format!(
+            CommandAuthority::Admin => return Ok(()),
+            CommandAuthority::RoomAllows if self.allow.contains(topic) => return Ok(()),
+            CommandAuthority::RoomAllows => format!(
                 "{topic} is guarded; the room's configuration must say allow = [\"{topic}\"]"
             ),
-            Authority::Ordinary => {
+            CommandAuthority::Ordinary => {
                 format!("{topic} is guarded; it needs a token with access = \"admin\"")
             }
         };

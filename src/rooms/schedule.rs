@@ -44,7 +44,7 @@ pub struct PollIntervals {
 
 /// One operation that is read. A room has some forty, so each takes as little memory as it can.
 #[derive(Debug)]
-pub struct Entry {
+pub struct ScheduledRead {
     /// The operation.
     pub operation: &'static Operation,
     class: Class,
@@ -72,7 +72,7 @@ pub struct Entry {
     writes: u32,
 }
 
-impl Entry {
+impl ScheduledRead {
     /// What a body says about who sent it, if the newest body that was of use was the same. Reads that
     /// failed in between do not change that.
     pub fn evidence_of_same(&self, body: &[u8]) -> Option<Evidence> {
@@ -126,7 +126,7 @@ impl PollPhase {
 pub struct Schedule {
     intervals: PollIntervals,
     phase: PollPhase,
-    entries: Vec<Entry>,
+    entries: Vec<ScheduledRead>,
     in_call: bool,
     /// The device is asleep or used otherwise.
     resting: bool,
@@ -152,7 +152,7 @@ impl Schedule {
                 let wants_settings = operation.read == Some(ReadBody::SettingNames);
                 let wanted =
                     (when != When::Meters || intervals.meters) && (has_settings || !wants_settings);
-                wanted.then_some(Entry {
+                wanted.then_some(ScheduledRead {
                     operation,
                     class,
                     when,
@@ -279,14 +279,14 @@ impl Schedule {
         }
     }
 
-    fn wanted(&self, entry: &Entry) -> bool {
+    fn wanted(&self, entry: &ScheduledRead) -> bool {
         let now = match entry.when {
             When::Always | When::Meters | When::AfterCall => true,
             When::InCall => self.in_call,
         };
         let first = entry.stands_in_for;
         let first = first.and_then(|it| self.entries.get(usize::from(it)));
-        now && !entry.dropped && first.is_none_or(Entry::is_missing)
+        now && !entry.dropped && first.is_none_or(ScheduledRead::is_missing)
     }
 
     /// Whether the entry at this index is read now.
@@ -313,7 +313,7 @@ impl Schedule {
     }
 
     /// The entry at an index that [`Schedule::next`] gave.
-    pub fn entry(&mut self, index: usize) -> Option<&mut Entry> {
+    pub fn entry(&mut self, index: usize) -> Option<&mut ScheduledRead> {
         self.entries.get_mut(index)
     }
 
@@ -353,7 +353,7 @@ impl Schedule {
         if entry.last_body.is_some() || entry.dropped {
             return None;
         }
-        let class = |of: &[Entry]| {
+        let class = |of: &[ScheduledRead]| {
             let count = of.iter().filter(|other| other.class == entry.class).count();
             u32::try_from(count).unwrap_or(0)
         };

@@ -31,9 +31,9 @@ pub enum Leaving {
 
 /// Where a room comes from that starts at this gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
+pub enum PreviousOwner {
     /// Nobody had it, as far as is known: it is offline until its device was reached.
-    FromNobody,
+    Nobody,
     /// Another gateway had it: what that one has said of it stays until this one knows better.
-    FromAnother,
+    AnotherGateway,
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::command::{
-    Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
+    CommandAuthority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
 
 const CONFIG: &str = "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://127.0.0.1:1\"\n\
@@ -43,7 +43,7 @@ fn answer(rooms: &Arc<Rooms>, room: &str, refuses: bool) -> (Outcome, bool) {
             payload,
             expires: None,
             received: Instant::now(),
-            authority: Authority::Ordinary,
+            authority: CommandAuthority::Ordinary,
             door: DoorKind::Tcp,
             transfer: Transfer::None,
             reply,

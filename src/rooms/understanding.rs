@@ -17,14 +17,14 @@ const LONGEST_SEEN: usize = 150;
 
 /// What came in place of a usable answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct UnusableAnswer {
     /// In words.
     text: String,
     /// The HTTP status, if there was one.
     status: Option<u16>,
 }
 
-impl From<Failure> for Seen {
+impl From<Failure> for UnusableAnswer {
     fn from(failure: Failure) -> Self {
         Self {
             text: failure.message.chars().take(LONGEST_SEEN).collect(),
@@ -33,7 +33,7 @@ impl From<Failure> for Seen {
     }
 }
 
-impl Seen {
+impl UnusableAnswer {
     /// A status that says nothing but itself.
     pub fn status(status: u16) -> Self {
         Self {
@@ -76,7 +76,7 @@ pub struct Understanding {
     /// How many of them the device refused with 403.
     forbidden: u32,
     /// What came instead, each kind once.
-    seen: Vec<Seen>,
+    seen: Vec<UnusableAnswer>,
     /// What the newest answer said.
     newest: Option<Evidence>,
 }
@@ -89,7 +89,12 @@ impl Understanding {
 
     /// A read was answered. `index`: the entry of the schedule, if it has one. `seen`: what came, if
     /// it was of no use.
-    pub fn answered(&mut self, index: Option<usize>, evidence: Evidence, seen: Option<Seen>) {
+    pub fn answered(
+        &mut self,
+        index: Option<usize>,
+        evidence: Evidence,
+        seen: Option<UnusableAnswer>,
+    ) {
         self.newest = Some(evidence);
         if let Some(index) = index {
             self.endpoint(index).newest = Some(evidence);
@@ -97,7 +102,7 @@ impl Understanding {
         match evidence {
             Evidence::Poly => self.understood(),
             Evidence::Neutral => {}
-            Evidence::Foreign => {
+            Evidence::NotPoly => {
                 self.failed = self.failed.saturating_add(1);
                 if let Some(index) = index {
                     let endpoint = self.endpoint(index);
@@ -148,7 +153,7 @@ impl Understanding {
         }
     }
 
-    fn remember(&mut self, seen: Option<Seen>) {
+    fn remember(&mut self, seen: Option<UnusableAnswer>) {
         if let Some(seen) = seen
             && self.seen.len() < MOST_SEEN
             && self.seen.iter().all(|known| known.text != seen.text)
@@ -197,7 +202,7 @@ impl Understanding {
             return None;
         }
         let texts: Vec<&str> = self.seen.iter().map(|seen| &*seen.text).collect();
-        let advice = self.seen.last().map_or("", Seen::advice);
+        let advice = self.seen.last().map_or("", UnusableAnswer::advice);
         Some(Problem::not_understood(format!(
             "what answers at this address does not answer as a Poly VideoOS device does: {}; {advice}",
             texts.join("; ")
@@ -215,8 +220,8 @@ mod tests {
     const STATUS: usize = 1;
 
     fn fail(understanding: &mut Understanding, index: usize) {
-        let seen = Some(Seen::status(503));
-        understanding.answered(Some(index), Evidence::Foreign, seen);
+        let seen = Some(UnusableAnswer::status(503));
+        understanding.answered(Some(index), Evidence::NotPoly, seen);
     }
 
     fn poly(understanding: &mut Understanding, index: usize) {
@@ -258,8 +263,8 @@ mod tests {
         let mut device = Understanding::default();
         for index in 0..3 {
             assert_eq!(device.problem(false, false), None);
-            let seen = Some(Seen::status(403));
-            device.answered(Some(index), Evidence::Foreign, seen);
+            let seen = Some(UnusableAnswer::status(403));
+            device.answered(Some(index), Evidence::NotPoly, seen);
         }
         let problem = device.problem(false, false).unwrap().message;
         assert!(problem.contains("the role of administrator"), "{problem}");
@@ -304,8 +309,8 @@ mod tests {
         let mut device = Understanding::default();
         for n in 0..100 {
             let text = format!("kind {} {}", n % 5, "x".repeat(500));
-            let seen = Seen::from(Failure::new(ErrorCode::DeviceError, text));
-            device.answered(Some(n), Evidence::Foreign, Some(seen));
+            let seen = UnusableAnswer::from(Failure::new(ErrorCode::DeviceError, text));
+            device.answered(Some(n), Evidence::NotPoly, Some(seen));
         }
         let problem = device.problem(false, true).unwrap().message;
         assert_eq!(problem.matches("kind 0").count(), 1, "{problem}");

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::FollowerParts;
-use super::placed_rooms::{NO_OWNER, Phase, PlacedRooms};
+use super::placed_rooms::{NO_OWNER, PlacedRooms, ShardPhase};
 use super::status::ClusterStatus;
 use crate::cluster::link::tell_no_owner;
 use crate::cluster::{
@@ -21,7 +21,7 @@ use crate::cluster::{
 };
 use crate::config::Config;
 use crate::doors::mqtt::{Presence, SharedRooms};
-use crate::rooms::{Arrival, Leaving, Rooms};
+use crate::rooms::{Leaving, PreviousOwner, Rooms};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::ShardChange;
 use crate::topics::GATEWAY_CLUSTER;
@@ -35,12 +35,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// States of a room that has gone are forgotten after this. Clients of this gateway read them until those of the
 /// next owner have come.
 const FORGET_AFTER: Duration = Duration::from_secs(5);
-
-/// What changes besides the cluster.
-pub enum Change {
-    /// This configuration is in use; its rooms have been applied.
-    Configuration(Arc<Config>),
-}
 
 /// What this gateway is at the broker for a shard that it has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,11 +113,11 @@ impl Follower {
         }
     }
 
-    /// Runs until the cluster is left.
+    /// Runs until the cluster is left. A configuration comes when it is in use and its rooms have been applied.
     pub async fn run(
         mut self,
         mut events: mpsc::UnboundedReceiver<ShardEvent>,
-        mut changes: mpsc::UnboundedReceiver<Change>,
+        mut configurations: mpsc::UnboundedReceiver<Arc<Config>>,
         refused: watch::Sender<Option<String>>,
     ) {
         let mut view = self.cluster.view();
@@ -154,8 +148,8 @@ impl Follower {
                     }
                     Err(_) => return,
                 },
-                change = changes.recv() => match change {
-                    Some(Change::Configuration(config)) => self.reconfigured(config),
+                configuration = configurations.recv() => match configuration {
+                    Some(config) => self.reconfigured(config),
                     None => return,
                 },
                 _ = looks.tick() => self.look(),
@@ -212,20 +206,20 @@ impl Follower {
             shared.begin(&new, revision);
             shared.move_in(&moved, revision);
         }
-        for (rooms, arrival) in [
-            (&taken_over, Arrival::FromAnother),
-            (&taken_back, Arrival::FromAnother),
-            (&moved, Arrival::FromAnother),
-            (&new, Arrival::FromNobody),
+        for (rooms, previous_owner) in [
+            (&taken_over, PreviousOwner::AnotherGateway),
+            (&taken_back, PreviousOwner::AnotherGateway),
+            (&moved, PreviousOwner::AnotherGateway),
+            (&new, PreviousOwner::Nobody),
         ] {
-            if let Err(failed) = self.rooms.arrive(rooms, arrival, &self.config).await {
+            if let Err(failed) = self.rooms.arrive(rooms, previous_owner, &self.config).await {
                 for error in failed {
                     tracing::error!("{error}");
                 }
             }
         }
         for gained in &shards {
-            self.placed.set_phase(gained.held, Phase::Running);
+            self.placed.set_phase(gained.held, ShardPhase::Running);
         }
     }
 
@@ -267,7 +261,7 @@ impl Follower {
                 }
                 shared.hold(&ids);
             }
-            if !placed.set_phase(held, Phase::Stopping) {
+            if !placed.set_phase(held, ShardPhase::Stopping) {
                 return HandOver::Overtaken;
             }
             // From here on a new configuration starts no room of this shard. One that it started meanwhile goes too, and
@@ -282,7 +276,7 @@ impl Follower {
                 shared.hold(&ids);
             }
             if stay(&ids) {
-                placed.set_phase(held, Phase::Running);
+                placed.set_phase(held, ShardPhase::Running);
                 if let Some(shared) = &shared {
                     shared.keep(&ids);
                 }
@@ -353,7 +347,7 @@ impl Follower {
         self.speak(&view);
     }
 
-    /// Tells the MQTT door which rooms to hear without having them.
+    /// Tells the MQTT door which rooms to subscribe to without having them.
     fn tell_roles(&mut self, view: &ClusterView) {
         let Some(shared) = self.shared.clone() else {
             return;
@@ -361,7 +355,7 @@ impl Follower {
         if !matches!(view.state, ClusterState::Ok | ClusterState::Leaving) {
             return;
         }
-        let (mut deputized, mut unheard) = (Vec::new(), Vec::new());
+        let (mut deputized, mut unsubscribed) = (Vec::new(), Vec::new());
         for shard in Shard::all() {
             if self.placed.phase(shard).is_some() {
                 continue;
@@ -372,8 +366,8 @@ impl Follower {
                 continue;
             }
             let told = self.shards[shard.index()].told;
-            // Until it has an owner again, whoever has heard it keeps what it remembers. The heir of a shard without
-            // owner may be a gateway that was started again: it has heard nothing, and asks the deputy.
+            // Until it has an owner again, whoever was subscribed keeps what it remembers. The heir of a shard without
+            // owner may be a gateway that was started again: it has received nothing, and asks the deputy.
             if owner.is_none() && matches!(told, Told::Lost | Told::Role(ShardRole::Deputy)) {
                 continue;
             }
@@ -388,11 +382,11 @@ impl Follower {
             self.memory(shard).told = Told::Role(role);
             match role {
                 ShardRole::Deputy => deputized.extend(self.placed.rooms_of(shard)),
-                ShardRole::None => unheard.extend(self.placed.rooms_of(shard)),
+                ShardRole::None => unsubscribed.extend(self.placed.rooms_of(shard)),
             }
         }
         shared.deputize(&deputized);
-        shared.stop_hearing(&unheard);
+        shared.stop_hearing(&unsubscribed);
     }
 
     /// Says who has what. The member with the first name speaks for all at the broker.
@@ -429,7 +423,7 @@ impl Follower {
             tokio::spawn(async move {
                 tokio::time::sleep(FORGET_AFTER).await;
                 let is_gone = |room: &&Arc<str>| !placed.has_configured(room);
-                shared.stop_hearing(removed.iter().filter(is_gone));
+                shared.unsubscribe(removed.iter().filter(is_gone));
             });
         }
         for room in before.difference(&after) {

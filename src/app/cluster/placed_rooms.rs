@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::cluster::link::Member;
 use crate::cluster::{
-    Cluster, ClusterSessions, ClusterView, Fence, HeldShard, MemberView, SHARDS, Shard, ShardFence,
-    ShardRooms, shard_of,
+    Cluster, ClusterSessions, ClusterView, HeldShard, MemberFence, MemberView, SHARDS, Shard,
+    ShardFence, ShardRooms, shard_of,
 };
 use crate::config::Config;
 
@@ -55,7 +55,7 @@ struct State {
     seen: SeenCluster,
     /// By shard: since when it has no owner, and whether that is long by now.
     unowned: Vec<Option<Unowned>>,
-    fence: Fence,
+    fence: MemberFence,
     /// Until when the rooms have to be handed over, once this gateway ends.
     leaving: Option<LeaveDeadlines>,
     changes: Changes,
@@ -100,12 +100,12 @@ struct ConfiguredRoom {
 struct ShardHere {
     held: HeldShard,
     fence: ShardFence,
-    phase: Phase,
+    phase: ShardPhase,
 }
 
 /// How far a shard is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum ShardPhase {
     /// Its rooms are being started.
     Starting,
     /// Its rooms take commands.
@@ -163,7 +163,7 @@ impl PlacedRooms {
                 here: HashMap::new(),
                 seen: SeenCluster::new(ClusterView::unknown(name)),
                 unowned: vec![None; usize::from(SHARDS)],
-                fence: Fence::closed(),
+                fence: MemberFence::closed(),
                 leaving: None,
                 changes: Changes::new(),
             }),
@@ -358,7 +358,7 @@ impl PlacedRooms {
         let here = ShardHere {
             held,
             fence,
-            phase: Phase::Starting,
+            phase: ShardPhase::Starting,
         };
         let mut state = self.write();
         state.here.insert(held.shard, here);
@@ -368,7 +368,7 @@ impl PlacedRooms {
     }
 
     /// Its rooms are further. False if this time of ownership is over: nothing changes then.
-    pub fn set_phase(&self, held: HeldShard, phase: Phase) -> bool {
+    pub fn set_phase(&self, held: HeldShard, phase: ShardPhase) -> bool {
         let mut state = self.write();
         let here = state.here.get_mut(&held.shard);
         let Some(here) = here.filter(|here| here.held == held) else {
@@ -404,7 +404,7 @@ impl PlacedRooms {
     }
 
     /// What this gateway has of a shard, if anything.
-    pub fn phase(&self, shard: Shard) -> Option<Phase> {
+    pub fn phase(&self, shard: Shard) -> Option<ShardPhase> {
         self.read().here.get(&shard).map(|here| here.phase)
     }
 }

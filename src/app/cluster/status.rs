@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::placed_rooms::PlacedRooms;
 use crate::cluster::link::LinkStatus;
 use crate::cluster::{
-    BootInstant, ClusterCounts, ClusterFacts, ClusterState, ClusterView, FENCE, Fence,
+    BootInstant, ClusterCounts, ClusterFacts, ClusterState, ClusterView, FENCE, MemberFence,
     cluster_document, differing_members, differing_rooms, state_word,
 };
 use crate::doors::mqtt::SharedRooms;
@@ -72,7 +72,7 @@ impl Told {
 #[derive(Debug)]
 pub struct ClusterStatus {
     placed: Arc<PlacedRooms>,
-    fence: Fence,
+    fence: MemberFence,
     shared: Option<Arc<SharedRooms>>,
     telemetry: Arc<Telemetry>,
     /// What was told last.
@@ -83,7 +83,7 @@ impl ClusterStatus {
     /// Of a gateway that has not joined yet.
     pub fn new(
         placed: Arc<PlacedRooms>,
-        fence: Fence,
+        fence: MemberFence,
         shared: Option<Arc<SharedRooms>>,
         telemetry: Arc<Telemetry>,
     ) -> Self {

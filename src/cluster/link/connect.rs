@@ -108,23 +108,23 @@ impl Dialer {
         &self,
         member: &Member,
         mut request: Request<Body>,
-    ) -> Result<Response<Incoming>, RequestError> {
+    ) -> Result<Response<Incoming>, MemberRequestError> {
         let connecting = async {
             let stream = self.stream(&member.advertise).await?;
             let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
             handshake.await.map_err(|error| error.to_string())
         };
         let connecting = within_limit(connecting).await;
-        let (mut sender, connection) = connecting.map_err(RequestError::NotSent)?;
+        let (mut sender, connection) = connecting.map_err(MemberRequestError::NotSent)?;
         let host = HeaderValue::from_str(&authority(&member.advertise));
-        let host = host.map_err(|error| RequestError::NotSent(error.to_string()))?;
+        let host = host.map_err(|error| MemberRequestError::NotSent(error.to_string()))?;
         request.headers_mut().insert(HOST, host);
         let introduced = self.introduce(request.headers_mut());
-        introduced.map_err(RequestError::NotSent)?;
+        introduced.map_err(MemberRequestError::NotSent)?;
         // It ends with the response's body, or when the other end goes away.
         tokio::spawn(connection);
         let response = sender.send_request(request).await;
-        response.map_err(|error| RequestError::Broken(error.to_string()))
+        response.map_err(|error| MemberRequestError::Broken(error.to_string()))
     }
 
     async fn stream(&self, advertise: &Url) -> Result<Box<dyn Stream>, String> {
@@ -156,7 +156,7 @@ impl Dialer {
 
 /// Why a request has no response.
 #[derive(Debug)]
-pub enum RequestError {
+pub enum MemberRequestError {
     /// There is no connection: nothing was sent.
     NotSent(String),
     /// The connection ended after that.

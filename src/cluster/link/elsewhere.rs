@@ -23,7 +23,7 @@ use super::{HOLDERS_LOOK_INTERVAL, Holder, RoomHolders};
 use crate::device::ProblemCode;
 use crate::state::{Change, RoomStatus, StateStore, StateValue, Subscriber};
 use crate::topics::{RoomTopics, Topic, is_about_availability};
-use known::{KnownRooms, Step};
+use known::{KnownRooms, StatesAction};
 
 /// How long a client waits for the states of a room that it asked for. The owner sends them within
 /// milliseconds; without an answer the client gets what is known.
@@ -31,7 +31,7 @@ const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
 /// While many rooms arrive, whether all have is looked at this often.
 const ARRIVAL_LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// How often the rooms are looked at that nobody wants any more, or whose owner cannot be reached.
-const TEND_INTERVAL: Duration = Duration::from_secs(1);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The states of rooms elsewhere.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl RoomsElsewhere {
                     Err(_) => return,
                 },
                 () = self.completed.notified() => {}
-                () = sleep(TEND_INTERVAL) => self.tend(),
+                () = sleep(UPKEEP_INTERVAL) => self.upkeep(),
             }
         }
     }
@@ -141,11 +141,11 @@ impl RoomsElsewhere {
         self.tell_arrival();
     }
 
-    fn carry_out(&self, room: &Arc<str>, steps: Vec<Step>) {
+    fn carry_out(&self, room: &Arc<str>, steps: Vec<StatesAction>) {
         let topics = RoomTopics::new(room);
         for step in steps {
             match step {
-                Step::TakeOverOwn { all } => {
+                StatesAction::TakeOverOwn { all } => {
                     let mut values = Vec::new();
                     for topic in self.own.topics_below(&topics.start()) {
                         if (all || is_about_availability(&topic))
@@ -156,7 +156,7 @@ impl RoomsElsewhere {
                     }
                     self.store.insert_quietly(values);
                 }
-                Step::TellAvailability => {
+                StatesAction::TellAvailability => {
                     for topic in [topics.problem(), topics.availability()] {
                         let own = self.own.get(&topic);
                         if own.is_some() && own != self.store.get(&topic) {
@@ -164,22 +164,22 @@ impl RoomsElsewhere {
                         }
                     }
                 }
-                Step::NoOwner(why) => tell_no_owner(&self.store, room, &why),
+                StatesAction::NoOwner(why) => tell_no_owner(&self.store, room, &why),
             }
         }
     }
 
     /// Gives up what nobody wants, and says so where an owner cannot be reached.
-    fn tend(&self) {
+    fn upkeep(&self) {
         let now = Instant::now();
-        let tended = self.lock().tend(now, &self.links);
-        for room in tended.idle {
+        let due = self.lock().upkeep(now, &self.links);
+        for room in due.idle {
             self.forget_states(&room);
         }
-        if tended.unreachable.is_empty() {
+        if due.unreachable.is_empty() {
             return;
         }
-        for (room, why) in tended.unreachable {
+        for (room, why) in due.unreachable {
             tell_no_owner(&self.store, &room, &why);
         }
         self.tell_arrival();
@@ -224,7 +224,7 @@ impl RoomsElsewhere {
         let Some(room) = Topic::parse(topic).and_then(|topic| topic.room()) else {
             return;
         };
-        if !self.lock().heard(room, link, topic) {
+        if !self.lock().received(room, link, topic) {
             return;
         }
         match value {
@@ -243,10 +243,10 @@ impl RoomsElsewhere {
 
     /// All states of a room that were asked for have come. If they are complete, the room has no others.
     pub fn all_sent(&self, link: &Arc<Link>, room: &str, complete: bool) {
-        let heard = self.lock().all_sent(room, link, complete);
-        if let Some(heard) = heard {
+        let received = self.lock().all_sent(room, link, complete);
+        if let Some(received) = received {
             for topic in self.store.topics_below(&RoomTopics::new(room).start()) {
-                if !heard.contains(&*topic) {
+                if !received.contains(&*topic) {
                     self.store.clear(&topic);
                 }
             }

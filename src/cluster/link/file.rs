@@ -16,14 +16,14 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::FILE_PATH;
-use super::connect::{Dialer, RequestError};
+use super::connect::{Dialer, MemberRequestError};
 use super::frame::{self, NoFrame};
-use super::passed::Passed;
+use super::passed::PassedCommand;
 use super::peer::Link;
 use super::router::Router;
 use super::wire::{CommandHead, OutcomeHead};
 use crate::command::{
-    ArrivalBody, Download, ErrorCode, Failure, FileAnswer, Head, Success, Transfer,
+    Download, DownloadBody, ErrorCode, Failure, FileAnswer, Head, Success, Transfer,
 };
 
 /// The header with the command that a file belongs to: JSON in base64.
@@ -39,7 +39,7 @@ const LARGEST_OUTCOME: usize = 64 << 20;
 #[derive(Debug)]
 pub enum FileAnswered {
     /// The file that was asked for.
-    File(Head, ArrivalBody),
+    File(Head, DownloadBody),
     /// The result, encoded.
     Outcome(Bytes),
     /// The room is not here; the command was not begun.
@@ -56,7 +56,7 @@ pub(super) async fn send(
     router: Arc<Router>,
     dialer: Arc<Dialer>,
     link: Arc<Link>,
-    mut passed: Passed,
+    mut passed: PassedCommand,
 ) {
     let transfer = std::mem::take(&mut passed.submission.transfer);
     let (request, download) = match request(&passed, transfer) {
@@ -81,7 +81,7 @@ pub(super) async fn send(
     };
     let response = match response {
         Ok(response) => response,
-        Err(RequestError::NotSent(why)) => {
+        Err(MemberRequestError::NotSent(why)) => {
             let message = format!(
                 "gateway \"{name}\" has the room and cannot be reached from this gateway: {why}; the command \
                  was not sent"
@@ -89,7 +89,7 @@ pub(super) async fn send(
             let failure = Failure::new(ErrorCode::Offline, message);
             return passed.fail(router.telemetry(), failure);
         }
-        Err(RequestError::Broken(_)) => return router.lost(passed, &name),
+        Err(MemberRequestError::Broken(_)) => return router.lost(passed, &name),
     };
     match response.status() {
         StatusCode::OK => {}
@@ -135,7 +135,7 @@ pub(super) async fn send(
 }
 
 fn request(
-    passed: &Passed,
+    passed: &PassedCommand,
     transfer: Transfer,
 ) -> Result<(Request<Body>, Option<Download>), http::Error> {
     let head = CommandHead::new(passed, Instant::now());
@@ -161,7 +161,12 @@ fn request(
 }
 
 /// The member has not got the room. A download can be asked for again, for an upload the bytes are gone.
-fn not_here(router: &Router, mut passed: Passed, download: Option<Download>, name: &Arc<str>) {
+fn not_here(
+    router: &Router,
+    mut passed: PassedCommand,
+    download: Option<Download>,
+    name: &Arc<str>,
+) {
     match download {
         Some(download) => {
             passed.submission.transfer = Transfer::Download(download);

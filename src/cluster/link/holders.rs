@@ -32,7 +32,7 @@ pub enum Holder {
 
 /// Rooms whose holder may be another one now.
 #[derive(Debug, Default)]
-pub struct ChangedRooms {
+pub struct HolderChanges {
     /// The number of this look at the rooms.
     pub look: u64,
     /// Which they are.
@@ -49,7 +49,7 @@ pub trait RoomHolders: Debug + Send + Sync {
 
     /// The rooms whose holder may have changed since the look with this number; since look 0 these are all. While rooms
     /// move there are many looks a second, and each is about a few of thousands of rooms.
-    fn changed_since(&self, look: u64) -> ChangedRooms;
+    fn changed_since(&self, look: u64) -> HolderChanges;
 
     /// The other members that live.
     fn members(&self) -> Vec<Member>;

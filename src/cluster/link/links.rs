@@ -16,8 +16,8 @@ use tokio_tungstenite::tungstenite::Message;
 use super::connect::Dialer;
 use super::elsewhere::RoomsElsewhere;
 use super::frame::{FrameHead, LinkFrame, NoFrame};
-use super::passed::Passed;
-use super::peer::{Ended, Link};
+use super::passed::PassedCommand;
+use super::peer::{Link, UnansweredCommands};
 use super::router::Router;
 use super::{LONGEST_SILENCE, Member, PING_INTERVAL, RoomHolders};
 use crate::command::Submission;
@@ -29,7 +29,7 @@ use crate::telemetry::Telemetry;
 const FIRST_RECONNECT_DELAY: Duration = Duration::from_millis(50);
 /// After many failures. A member that is back is in use again this soon.
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(1);
-/// How often is looked whether something was heard.
+/// How often is looked whether something was received.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the end of a stop is looked for.
 const STOP_LOOK_INTERVAL: Duration = Duration::from_millis(10);
@@ -192,7 +192,7 @@ impl Links {
         }
     }
 
-    fn give_back(&self, link: &Link, ended: Ended) {
+    fn give_back(&self, link: &Link, ended: UnansweredCommands) {
         if let Some(router) = self.router() {
             for passed in ended.sent {
                 router.lost(passed, &link.member().name);
@@ -206,11 +206,11 @@ impl Links {
     /// Sends and receives until the link breaks; returns why.
     async fn exchange(&self, link: &Arc<Link>, socket: Socket) -> String {
         let (sink, source) = socket.split();
-        let heard = Mutex::new(false);
+        let received = Mutex::new(false);
         tokio::select! {
-            why = self.receive(link, source, &heard) => why,
+            why = self.receive(link, source, &received) => why,
             why = self.send(link, sink) => why,
-            why = silence(&heard) => why,
+            why = silence(&received) => why,
         }
     }
 
@@ -218,7 +218,7 @@ impl Links {
         &self,
         link: &Arc<Link>,
         mut source: SplitStream<Socket>,
-        heard: &Mutex<bool>,
+        received: &Mutex<bool>,
     ) -> String {
         loop {
             let message = match source.next().await {
@@ -226,7 +226,7 @@ impl Links {
                 Some(Err(error)) => return error.to_string(),
                 Some(Ok(message)) => message,
             };
-            *lock(heard) = true;
+            *lock(received) = true;
             turn().await;
             let handled = match message {
                 Message::Binary(bytes) => self.handle(link, bytes),
@@ -294,7 +294,7 @@ impl Links {
         elsewhere.refresh();
         for submission in sent {
             // One that it does not take is answered by that.
-            let _ = link.pass(Passed::command(submission));
+            let _ = link.pass(PassedCommand::command(submission));
         }
         while link.next_frame().is_some() {}
         self.handle(&link, bytes)
@@ -349,19 +349,19 @@ impl Links {
     }
 }
 
-fn lock(heard: &Mutex<bool>) -> MutexGuard<'_, bool> {
-    heard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(received: &Mutex<bool>) -> MutexGuard<'_, bool> {
+    received.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until nothing was heard for too long. Only time in which this gateway runs counts: one that had no
+/// Waits until nothing was received for too long. Only time in which this gateway runs counts: one that had no
 /// processor for a while has not listened.
-async fn silence(heard: &Mutex<bool>) -> String {
+async fn silence(received: &Mutex<bool>) -> String {
     let mut looks = interval(LISTEN_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent = Duration::ZERO;
     while silent < LONGEST_SILENCE {
         looks.tick().await;
-        match std::mem::take(&mut *lock(heard)) {
+        match std::mem::take(&mut *lock(received)) {
             true => silent = Duration::ZERO,
             false => silent += LISTEN_INTERVAL,
         }

@@ -4,19 +4,21 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::catalogue::Call;
-use crate::command::{Authority, DoorKind, Failure, Outcome, Reply, Submission, Submit, Transfer};
+use crate::command::{
+    CommandAuthority, DoorKind, Failure, Outcome, Reply, Submission, Submit, Transfer,
+};
 use crate::telemetry::Telemetry;
 
 /// A command, or one that its door refuses: the owner counts and tells that too.
 #[derive(Debug)]
-pub struct Passed {
+pub struct PassedCommand {
     /// The command.
     pub submission: Submission,
     /// Why its door refuses it.
     pub refused: Option<Failure>,
 }
 
-impl Passed {
+impl PassedCommand {
     /// A command.
     pub fn command(submission: Submission) -> Self {
         let refused = None;
@@ -36,7 +38,7 @@ impl Passed {
                 expires: None,
                 received: Instant::now(),
                 // It is not carried out, whatever the sender may do.
-                authority: Authority::Ordinary,
+                authority: CommandAuthority::Ordinary,
                 door,
                 transfer: Transfer::None,
                 reply,

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::frame::{Depth, FrameHead, LinkFrame, NoFrame};
-use super::passed::Passed;
+use super::passed::PassedCommand;
 use super::wire::{CommandHead, OutcomeHead};
 use super::{MOST_UNANSWERED, Member};
 
@@ -52,7 +52,7 @@ struct LinkState {
 
 #[derive(Debug)]
 struct Unanswered {
-    passed: Passed,
+    passed: PassedCommand,
     sent: bool,
     until: Instant,
 }
@@ -61,18 +61,18 @@ struct Unanswered {
 #[derive(Debug)]
 pub enum NotTaken {
     /// It is not connected.
-    NotConnected(Box<Passed>),
+    NotConnected(Box<PassedCommand>),
     /// Too many commands have no result.
-    Full(Box<Passed>),
+    Full(Box<PassedCommand>),
 }
 
 /// What becomes of the commands of a link that has ended.
 #[derive(Debug, Default)]
-pub struct Ended {
+pub struct UnansweredCommands {
     /// They were sent: whether they were carried out is unknown.
-    pub sent: Vec<Passed>,
+    pub sent: Vec<PassedCommand>,
     /// They were not sent.
-    pub unsent: Vec<Passed>,
+    pub unsent: Vec<PassedCommand>,
 }
 
 impl Link {
@@ -127,7 +127,7 @@ impl Link {
     ///
     /// # Errors
     /// It takes no command now.
-    pub fn pass(&self, passed: Passed) -> Result<(), NotTaken> {
+    pub fn pass(&self, passed: PassedCommand) -> Result<(), NotTaken> {
         let mut state = self.lock();
         if !state.connected {
             return Err(NotTaken::NotConnected(Box::new(passed)));
@@ -180,13 +180,13 @@ impl Link {
     }
 
     /// The link has ended and will not be connected again.
-    pub fn close(&self, why: &str) -> Ended {
+    pub fn close(&self, why: &str) -> UnansweredCommands {
         self.lock().closed = true;
         self.ended(why)
     }
 
     /// The link has ended, or could not be connected.
-    pub fn ended(&self, why: &str) -> Ended {
+    pub fn ended(&self, why: &str) -> UnansweredCommands {
         let mut state = self.lock();
         state.connected = false;
         state.why_not = why.to_owned();
@@ -196,7 +196,7 @@ impl Link {
         drop(state);
         self.connected.send_replace(false);
         unanswered.sort_unstable_by_key(|(id, _)| *id);
-        let mut ended = Ended::default();
+        let mut ended = UnansweredCommands::default();
         for (_, Unanswered { passed, sent, .. }) in unanswered {
             match sent {
                 true => ended.sent.push(passed),
@@ -257,13 +257,13 @@ impl Link {
     }
 
     /// The other member has not begun a command.
-    pub fn take_back(&self, id: u64) -> Option<Passed> {
+    pub fn take_back(&self, id: u64) -> Option<PassedCommand> {
         let unanswered = self.lock().unanswered.remove(&id)?;
         Some(unanswered.passed)
     }
 
     /// Takes the commands that had no result for too long.
-    pub fn overdue(&self, now: Instant) -> Vec<Passed> {
+    pub fn overdue(&self, now: Instant) -> Vec<PassedCommand> {
         let mut state = self.lock();
         let overdue = state.unanswered.iter();
         let overdue = overdue.filter(|(_, unanswered)| unanswered.until <= now);
@@ -278,7 +278,9 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::command::{Authority, DoorKind, Outcome, Reply, Submission, Success, Transfer};
+    use crate::command::{
+        CommandAuthority, DoorKind, Outcome, Reply, Submission, Success, Transfer,
+    };
 
     fn link() -> Arc<Link> {
         Link::new(Member {
@@ -287,18 +289,18 @@ mod tests {
         })
     }
 
-    fn command(outcomes: &mpsc::Sender<Outcome>) -> Passed {
+    fn command(outcomes: &mpsc::Sender<Outcome>) -> PassedCommand {
         let outcomes = outcomes.clone();
         let reply = Reply::new("1".into(), "audio/mute", move |outcome| {
             let _ = outcomes.send(outcome);
         });
-        Passed::command(Submission {
+        PassedCommand::command(Submission {
             room: "1".into(),
             command: "audio/mute".into(),
             payload: "true".into(),
             expires: None,
             received: Instant::now(),
-            authority: Authority::Ordinary,
+            authority: CommandAuthority::Ordinary,
             door: DoorKind::Http,
             transfer: Transfer::None,
             reply,

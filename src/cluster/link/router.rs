@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::connect::Dialer;
 use super::file;
 use super::links::Links;
-use super::passed::Passed;
+use super::passed::PassedCommand;
 use super::peer::NotTaken;
 use super::{Holder, RoomHolders};
 use crate::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit};
@@ -67,7 +67,7 @@ struct Waiting {
 
 #[derive(Debug)]
 struct WaitingCommand {
-    passed: Passed,
+    passed: PassedCommand,
     /// Since when it waits.
     since: Instant,
     /// A member that was asked and has not got the room, and when it may be asked again.
@@ -153,7 +153,7 @@ impl Router {
     }
 
     /// Takes a command from a door.
-    fn take(&self, passed: Passed) {
+    fn take(&self, passed: PassedCommand) {
         let command = WaitingCommand {
             since: Instant::now(),
             passed,
@@ -175,7 +175,7 @@ impl Router {
 
     /// A command that was on its way comes back: its link broke before it was sent, or the member that got it
     /// has not got the room.
-    pub fn again(&self, passed: Passed, refused_by: Option<&Arc<str>>) {
+    pub fn again(&self, passed: PassedCommand, refused_by: Option<&Arc<str>>) {
         let command = WaitingCommand {
             // What it has waited before counts: so it does not go back and forth for ever.
             since: passed.submission.received,
@@ -189,7 +189,7 @@ impl Router {
     }
 
     /// The link to the member broke after the command was sent.
-    pub fn lost(&self, passed: Passed, member: &str) {
+    pub fn lost(&self, passed: PassedCommand, member: &str) {
         let message = format!(
             "gateway \"{member}\" has the room and got the command; the link to it broke before the result \
              came, so whether the device carried it out is unknown"
@@ -382,10 +382,10 @@ fn stopping() -> Failure {
 
 impl Submit for Router {
     fn submit(&self, submission: Submission) {
-        self.take(Passed::command(submission));
+        self.take(PassedCommand::command(submission));
     }
 
     fn refuse(&self, door: DoorKind, reply: Reply, payload: &Bytes, failure: Failure) {
-        self.take(Passed::refusal(door, reply, payload, failure));
+        self.take(PassedCommand::refusal(door, reply, payload, failure));
     }
 }

@@ -10,10 +10,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::frame::NoFrame;
-use super::passed::Passed;
+use super::passed::PassedCommand;
 use crate::command::{
-    Authority, DoorKind, ErrorCode, Failure, FileAnswer, Outcome, Reply, Submission, Success,
-    Transfer,
+    CommandAuthority, DoorKind, ErrorCode, Failure, FileAnswer, Outcome, Reply, Submission,
+    Success, Transfer,
 };
 use crate::json::JsonText;
 
@@ -25,7 +25,7 @@ const LONGEST_AGE: Duration = Duration::from_secs(24 * 3600);
 pub struct CommandHead {
     room: String,
     command: String,
-    authority: Authority,
+    authority: CommandAuthority,
     door: DoorKind,
     /// How long ago it was received, in milliseconds.
     age_ms: u64,
@@ -70,7 +70,7 @@ struct FailureHead {
 
 impl CommandHead {
     /// Of a command that is passed on now.
-    pub fn new(passed: &Passed, now: Instant) -> Self {
+    pub fn new(passed: &PassedCommand, now: Instant) -> Self {
         let submission = &passed.submission;
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -98,12 +98,12 @@ impl CommandHead {
         transfer: Transfer,
         now: Instant,
         deliver: impl FnOnce(Outcome) + Send + 'static,
-    ) -> Passed {
+    ) -> PassedCommand {
         let room: std::sync::Arc<str> = self.room.into();
         let reply = Reply::new(room.clone(), self.command.clone(), deliver);
         // Older than the machine runs cannot be said: it must not become new by that.
         let ago = Duration::from_millis(self.age_ms).min(LONGEST_AGE);
-        Passed {
+        PassedCommand {
             submission: Submission {
                 room,
                 command: self.command,
@@ -328,19 +328,19 @@ mod tests {
             payload: Bytes::new(),
             expires: Some(now + Duration::from_secs(2)),
             received: now - Duration::from_secs(1),
-            authority: Authority::Admin,
+            authority: CommandAuthority::Admin,
             door: DoorKind::Tcp,
             transfer: Transfer::None,
             reply: Reply::new("1".into(), "audio/mute", |_| {}),
         };
-        let passed = Passed::command(submission);
+        let passed = PassedCommand::command(submission);
         let head = CommandHead::new(&passed, now);
         let there = Instant::now() + Duration::from_secs(600);
         let came = head.received(Bytes::new(), Transfer::None, there, |_| {});
         let came = &came.submission;
         assert_eq!(came.received, there - Duration::from_secs(1));
         assert_eq!(came.expires, Some(there + Duration::from_secs(2)));
-        assert_eq!(came.authority, Authority::Admin);
+        assert_eq!(came.authority, CommandAuthority::Admin);
         assert_eq!(came.door, DoorKind::Tcp);
     }
 }

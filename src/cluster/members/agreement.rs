@@ -18,12 +18,12 @@ pub struct Agreement {
     own: RoomDigests,
     own_digest: String,
     named: NamedRooms,
-    others: BTreeMap<String, KnownRooms>,
+    others: BTreeMap<String, MemberRooms>,
 }
 
 /// What a member's document said.
 #[derive(Debug)]
-struct KnownRooms {
+struct MemberRooms {
     /// The digests in the member's record then.
     rooms: String,
     named_rooms: String,
@@ -33,7 +33,7 @@ struct KnownRooms {
 
 /// Who may have which shard.
 #[derive(Debug, Default)]
-pub struct Wanted {
+pub struct WantedOwners {
     /// The place in the placement's members of the owner that is wanted.
     pub owners: Vec<Option<usize>>,
     /// The same for the case that the present owner ends.
@@ -94,7 +94,7 @@ impl Agreement {
     /// A member's document was read, or is not there. Its record is of the same moment.
     pub fn read(&mut self, name: &str, record: &MemberRecord, text: Option<&str>) {
         let document = text.and_then(RoomsDocument::parse);
-        let known = KnownRooms {
+        let known = MemberRooms {
             rooms: record.rooms.clone(),
             named_rooms: record.named_rooms.clone(),
             document: document.filter(|document| document.shards.digest() == record.rooms),
@@ -133,7 +133,7 @@ impl Agreement {
     }
 
     /// Who is wanted for which shard.
-    pub fn wanted(&self, me: &str, placement: &Placement, snapshot: &Snapshot) -> Wanted {
+    pub fn wanted(&self, me: &str, placement: &Placement, snapshot: &Snapshot) -> WantedOwners {
         let members = placement.members();
         let of_members: Vec<Option<&Arc<ShardDigests>>> = members
             .iter()
@@ -147,7 +147,7 @@ impl Agreement {
             let at = members.iter().position(|(name, _)| *name == owner.name)?;
             (members[at].1 > 0).then_some(at)
         };
-        let mut wanted = Wanted::default();
+        let mut wanted = WantedOwners::default();
         let mut differing = Vec::new();
         for shard in Shard::all() {
             let digests: Vec<_> = of_members

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cluster::BootInstant;
 use crate::cluster::members::requests::{Purpose, SentRequest};
 use crate::cluster::members::snapshot::Snapshot;
-use crate::cluster::members::{Action, HANDOVER_TIME, Life, Members, Notice};
+use crate::cluster::members::{Action, HANDOVER_TIME, Members, Membership, Notice};
 use crate::cluster::registry::{RegistryError, TransactionReply};
 
 /// How long after a write that failed the next is tried: long beside the milliseconds of an answer, short beside
@@ -53,7 +53,7 @@ impl Members {
                 if !self.format_fits(&reply) {
                     return;
                 }
-                if self.life == Life::Outside {
+                if self.life == Membership::Outside {
                     self.guard.acknowledged(now);
                 }
                 // Who may read and not write stays outside for that reason.
@@ -66,7 +66,7 @@ impl Members {
                 self.fence.acknowledged(request.sent);
                 self.guard.acknowledged(now);
                 self.problem = None;
-                if let Life::Inside { modified, .. } = &mut self.life {
+                if let Membership::Inside { modified, .. } = &mut self.life {
                     *modified = reply.revision.max(*modified);
                 }
             }
@@ -106,14 +106,14 @@ impl Members {
         }
         let others = self.snapshot.revisions();
         match self.life {
-            Life::Inside { .. } => self
+            Membership::Inside { .. } => self
                 .guard
                 .seen(others.filter(|(name, ..)| **name != *self.name), now),
             _ => self
                 .guard
                 .seen(others.filter(|(name, ..)| **name == *self.name), now),
         }
-        if let Life::Inside { created, .. } = self.life
+        if let Membership::Inside { created, .. } = self.life
             && !self.is_reconciled
         {
             self.reconcile(&before, created, now);

@@ -4,7 +4,7 @@ use crate::cluster::BootInstant;
 use crate::cluster::members::heartbeats::{HEARTBEAT_INTERVAL, Heartbeats};
 use crate::cluster::members::requests::Purpose;
 use crate::cluster::members::snapshot::Snapshot;
-use crate::cluster::members::{Action, HANDOVER_TIME, Life, Members, Notice};
+use crate::cluster::members::{Action, HANDOVER_TIME, Members, Membership, Notice};
 use crate::cluster::placement::FORMAT;
 use crate::cluster::record::MemberRecord;
 use crate::cluster::registry::{Condition, Entry, Read, Transaction, TransactionReply, Write};
@@ -74,7 +74,7 @@ impl Members {
     pub(super) fn still_member(&mut self, own: Option<&Entry>, now: BootInstant) -> bool {
         match (&mut self.life, own) {
             (
-                Life::Inside {
+                Membership::Inside {
                     created, modified, ..
                 },
                 Some(own),
@@ -82,18 +82,18 @@ impl Members {
                 *modified = own.modified.max(*modified);
                 true
             }
-            (Life::Inside { .. }, _) => {
+            (Membership::Inside { .. }, _) => {
                 self.end_membership(Notice::Removed);
                 false
             }
-            (Life::Outside, None) => {
+            (Membership::Outside, None) => {
                 self.send_join(now);
                 true
             }
-            (Life::Outside, Some(own)) => {
+            (Membership::Outside, Some(own)) => {
                 let record = MemberRecord::parse(&own.value);
                 if record.is_some_and(|record| record.nonce == self.record.nonce) {
-                    self.life = Life::Inside {
+                    self.life = Membership::Inside {
                         created: own.created,
                         modified: own.modified,
                         joined: now,
@@ -108,7 +108,7 @@ impl Members {
                 }
                 true
             }
-            (Life::Ended, _) => false,
+            (Membership::Ended, _) => false,
         }
     }
 
@@ -128,7 +128,7 @@ impl Members {
         self.heartbeats = Heartbeats::default();
         self.guard.forget();
         self.snapshot = Snapshot::default();
-        self.life = Life::Outside;
+        self.life = Membership::Outside;
         self.format_revision = None;
         self.is_join_refused = false;
         self.joins += 1;
@@ -142,7 +142,7 @@ impl Members {
             self.actions.push(Action::Lost(lost));
         }
         self.requests.clear();
-        self.life = Life::Ended;
+        self.life = Membership::Ended;
         self.problem = reason.clone().map(Into::into);
         self.actions.push(Action::Ended(reason));
     }

@@ -7,7 +7,7 @@ use crate::cluster::fence::ShardFence;
 use crate::cluster::members::requests::Purpose;
 use crate::cluster::members::snapshot::Snapshot;
 use crate::cluster::members::{
-    Action, FIRST_MEMBER_PAUSE, GainedShard, Life, Members, Notice, Predecessor,
+    Action, FIRST_MEMBER_PAUSE, GainedShard, Members, Membership, Notice, Predecessor,
 };
 use crate::cluster::placement::{Placement, Shard};
 use crate::cluster::record::Owner;
@@ -168,7 +168,7 @@ impl Members {
     /// The first member waits a little before it takes everything.
     fn may_take(&self, now: BootInstant) -> bool {
         match self.life {
-            Life::Inside { joined, .. } => {
+            Membership::Inside { joined, .. } => {
                 self.snapshot.live().count() > 1 || now >= joined + FIRST_MEMBER_PAUSE
             }
             _ => false,

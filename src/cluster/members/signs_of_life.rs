@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cluster::BootInstant;
 use crate::cluster::members::heartbeats::HEARTBEAT_INTERVAL;
 use crate::cluster::members::requests::Purpose;
-use crate::cluster::members::{Action, Life, Members, Notice};
+use crate::cluster::members::{Action, Members, Membership, Notice};
 use crate::cluster::registry::{Condition, Transaction, Write};
 
 /// How often the store is asked while others hold shards that are about to be given to this member: a room that is
@@ -46,7 +46,7 @@ impl Members {
         };
         let key = format!("{}{name}", self.keys.members);
         let mut conditions = vec![Condition::Modified(key.clone(), modified)];
-        if let Life::Inside { created, .. } = self.life {
+        if let Membership::Inside { created, .. } = self.life {
             conditions.push(Condition::Created(self.keys.me.clone(), created));
         }
         let remove = Transaction {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use super::{Action, HeldShard, Members, Predecessor};
-use crate::cluster::fence::Fence;
+use crate::cluster::fence::MemberFence;
 use crate::cluster::placement::{SHARDS, Shard};
 use crate::cluster::record::MemberRecord;
 use crate::cluster::registry::{RegistryError, Transaction, TransactionReply, Write};
@@ -147,7 +147,7 @@ impl Simulation {
             named_rooms: String::new(),
         };
         let process = Process {
-            members: Members::new("/c", name, record, rooms.clone(), Fence::closed()),
+            members: Members::new("/c", name, record, rooms.clone(), MemberFence::closed()),
             name: name.to_owned(),
             rooms,
             offset: 1 + self.random.below(1 << 50),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cluster::BootInstant;
-use crate::cluster::members::{Life, Members};
+use crate::cluster::members::{Members, Membership};
 use crate::cluster::placement::Shard;
 use crate::cluster::view::{ClusterState, ClusterView, MemberView};
 
@@ -11,12 +11,12 @@ impl Members {
     /// How this gateway stands to the cluster.
     pub fn state(&self, now: BootInstant) -> ClusterState {
         match self.life {
-            Life::Ended => ClusterState::Ended,
+            Membership::Ended => ClusterState::Ended,
             _ if self.problem.is_some() && !self.fence.may_begin(now) => ClusterState::NoCluster,
-            Life::Outside => ClusterState::Joining,
-            Life::Inside { .. } if !self.fence.may_begin(now) => ClusterState::NoCluster,
-            Life::Inside { .. } if self.record.leaving => ClusterState::Leaving,
-            Life::Inside { .. } => ClusterState::Ok,
+            Membership::Outside => ClusterState::Joining,
+            Membership::Inside { .. } if !self.fence.may_begin(now) => ClusterState::NoCluster,
+            Membership::Inside { .. } if self.record.leaving => ClusterState::Leaving,
+            Membership::Inside { .. } => ClusterState::Ok,
         }
     }
 

@@ -90,7 +90,7 @@ pub struct StoreSeen {
 
 /// A request that is sent next.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct StoreStep {
     pub transaction: Transaction,
     /// What it writes; nothing if it only looks.
     batch: Vec<PendingText>,
@@ -121,7 +121,7 @@ impl StoreSeen {
     }
 
     /// The next request, if anything is to be written.
-    pub fn next_step(&self, keys: &SessionKeys, texts: &SessionTexts) -> Option<Step> {
+    pub fn next_step(&self, keys: &SessionKeys, texts: &SessionTexts) -> Option<StoreStep> {
         let owner = texts.owner()?;
         let batch = texts.batch();
         if batch.is_empty() {
@@ -132,11 +132,11 @@ impl StoreSeen {
             Read::Revision(keys.writer(owner)),
         ];
         let Some((revision, _)) = &self.table else {
-            return Some(Step::look(reads, texts));
+            return Some(StoreStep::look(reads, texts));
         };
         // A shard may have been gained since the table was read.
         if texts.any_pending_outside(|shard| self.owns(owner, shard)) {
-            return Some(Step::look(reads, texts));
+            return Some(StoreStep::look(reads, texts));
         }
         let writer = keys.writer(owner);
         let order = match self.writer {
@@ -156,7 +156,7 @@ impl StoreSeen {
             writes,
             reads,
         };
-        Some(Step {
+        Some(StoreStep {
             transaction,
             batch,
             doubted: Vec::new(),
@@ -166,7 +166,7 @@ impl StoreSeen {
     /// The answer to a step.
     pub fn answered(
         &mut self,
-        step: &Step,
+        step: &StoreStep,
         reply: &TransactionReply,
         texts: &mut SessionTexts,
     ) -> StepEnd {
@@ -196,7 +196,7 @@ impl StoreSeen {
     }
 }
 
-impl Step {
+impl StoreStep {
     fn look(reads: Vec<Read>, texts: &SessionTexts) -> Self {
         Self {
             transaction: Transaction {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use super::seal::tests::room_config;
 use super::*;
-use crate::cluster::fence::{Fence, ShardFence};
+use crate::cluster::fence::{MemberFence, ShardFence};
 use crate::cluster::members::simulation::store::Store;
 use crate::cluster::placement::Shard;
 use crate::cluster::record::Owner;
@@ -29,7 +29,7 @@ pub fn gained_from(shards: &[u16], period: u64, predecessor: &Predecessor) -> Ve
             shard: shard(*number),
             period,
         },
-        fence: ShardFence::new(&Fence::closed()),
+        fence: ShardFence::new(&MemberFence::closed()),
         predecessor: predecessor.clone(),
         owner: owner("gw-1"),
         revision: 1,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::own_view::{cluster_without_rooms, health_without_rooms, info_for_rooms};
 use super::token::Token;
-use crate::command::Authority;
+use crate::command::CommandAuthority;
 use crate::config::AccessLevel;
 use crate::nearest::Nearest;
 use crate::state::StateValue;
@@ -89,9 +89,9 @@ impl Grant {
     ///
     /// # Errors
     /// The reason that no command may be sent, as a message for the user.
-    pub fn authority(&self, room: &str) -> Result<Authority, String> {
+    pub fn authority(&self, room: &str) -> Result<CommandAuthority, String> {
         let Some(token) = &self.token else {
-            return Ok(Authority::RoomAllows);
+            return Ok(CommandAuthority::RoomAllows);
         };
         if !self.sees(room) {
             let own = self.rooms().into_iter().flatten().map(|room| &**room);
@@ -102,8 +102,8 @@ impl Grant {
             ));
         }
         match token.level {
-            AccessLevel::Admin => Ok(Authority::Admin),
-            AccessLevel::Control => Ok(Authority::Ordinary),
+            AccessLevel::Admin => Ok(CommandAuthority::Admin),
+            AccessLevel::Control => Ok(CommandAuthority::Ordinary),
             AccessLevel::Read => Err(format!(
                 "the token \"{}\" has access = \"read\": it sees states and sends nothing",
                 token.name

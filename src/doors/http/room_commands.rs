@@ -16,7 +16,7 @@ use super::room_request::RoomRequest;
 use super::rooms::{info, other_room, unknown_room};
 use super::{HttpState, response};
 use crate::catalogue::{CATALOGUE, Route};
-use crate::command::Authority;
+use crate::command::CommandAuthority;
 use crate::render::{console, console_command};
 
 /// The commands and queries of a room, what the parameters in their topics are, and what its states mean.
@@ -55,12 +55,12 @@ pub async fn commands(
 }
 
 /// Whether a sender with this authority may give a command. `allow` is the room's list.
-fn is_allowed(authority: Option<Authority>, route: &Route, allow: &Value) -> bool {
+fn is_allowed(authority: Option<CommandAuthority>, route: &Route, allow: &Value) -> bool {
     match authority {
         None => false,
-        Some(Authority::Admin) => true,
-        Some(Authority::Ordinary) => !route.guarded(),
-        Some(Authority::RoomAllows) => {
+        Some(CommandAuthority::Admin) => true,
+        Some(CommandAuthority::Ordinary) => !route.guarded(),
+        Some(CommandAuthority::RoomAllows) => {
             let mut allowed = allow.as_array().into_iter().flatten();
             !route.guarded() || allowed.any(|topic| *topic == route.topic.as_str())
         }
@@ -78,9 +78,9 @@ mod tests {
         let (allow, nothing) = (json!(["system/reboot"]), json!([]));
         for (authority, may_mute, may_reboot) in [
             (None, false, [false, false]),
-            (Some(Authority::Ordinary), true, [false, false]),
-            (Some(Authority::RoomAllows), true, [true, false]),
-            (Some(Authority::Admin), true, [true, true]),
+            (Some(CommandAuthority::Ordinary), true, [false, false]),
+            (Some(CommandAuthority::RoomAllows), true, [true, false]),
+            (Some(CommandAuthority::Admin), true, [true, true]),
         ] {
             assert_eq!(is_allowed(authority, mute, &nothing), may_mute);
             let reboots = [&allow, &nothing].map(|allow| is_allowed(authority, reboot, allow));

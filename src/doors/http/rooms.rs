@@ -375,11 +375,11 @@ async fn send(
         clients.submit(grant, DoorKind::Http, payload, transfer, reply);
         return result_of(result.await);
     }
-    let (download, arrival) = Download::new();
+    let (download, reader) = Download::new();
     let transfer = Transfer::Download(download);
     clients.submit(grant, DoorKind::Http, payload, transfer, reply);
-    match arrival.head.await {
-        Ok(head) => response::file(&head, Body::from_stream(arrival.body.into_stream())),
+    match reader.head.await {
+        Ok(head) => response::file(&head, Body::from_stream(reader.body.into_stream())),
         // Nothing is streamed: the result says why, or holds the file.
         Err(_) => result_of(result.await),
     }

@@ -23,7 +23,7 @@ use super::redelivery::Redeliveries;
 use super::settings::MqttSettings;
 use super::subscription::Subscription;
 use crate::command::{
-    Authority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
+    CommandAuthority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
 use crate::home_assistant::Inbound;
 use crate::state::StateStore;
@@ -293,7 +293,7 @@ impl Receiver {
             payload: publish.payload,
             expires: expiry.map(|seconds| received_at + Duration::from_secs(seconds.into())),
             received: received_at,
-            authority: Authority::RoomAllows,
+            authority: CommandAuthority::RoomAllows,
             door: DoorKind::Mqtt,
             transfer: Transfer::None,
             reply,

@@ -93,7 +93,7 @@ impl Actor {
             self.poller.written(&reading);
             self.note_understanding();
             match reading.evidence {
-                Evidence::Foreign => self.take(reading),
+                Evidence::NotPoly => self.take(reading),
                 // Also while the room is not online yet: the state comes before the result.
                 Evidence::Poly | Evidence::Neutral => self.apply(&reading),
             }
@@ -153,7 +153,7 @@ impl Actor {
         let is_certain = match reading.evidence {
             Evidence::Poly => true,
             Evidence::Neutral => self.availability.is_online() && says_something,
-            Evidence::Foreign => false,
+            Evidence::NotPoly => false,
         };
         if is_certain {
             self.apply(&reading);

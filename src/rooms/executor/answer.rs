@@ -8,7 +8,7 @@ use crate::catalogue::{Command, Method, Operation, is_plain_text, read_body, tru
 use crate::command::Failure;
 use crate::device::DeviceResponse;
 use crate::rooms::reading::other_kind;
-use crate::rooms::refusal::{foreign_answer, invalid_body, not_carried_out, refusal};
+use crate::rooms::refusal::{invalid_body, not_carried_out, refusal, unusable_answer};
 
 /// The body of a response, if the device carried the request out.
 pub(super) fn accepted_body(
@@ -27,7 +27,7 @@ pub(super) fn accepted_body(
         }
         // Some commands are answered in words, which say no more than the status.
         Err(_) if is_plain_text(&response.body) => Value::Null,
-        Err(message) => return Err(foreign_answer(status, &message)),
+        Err(message) => return Err(unusable_answer(status, &message)),
     };
     if !operation.fits(&body) {
         return Err(invalid_body(status, other_kind(&body)));

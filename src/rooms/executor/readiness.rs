@@ -21,8 +21,8 @@ use crate::catalogue::{
 };
 use crate::command::{ErrorCode, Failure, Success};
 use crate::rooms::readiness::{
-    CallStep, Check, Interruption, Report, Seen, TestCall, calendar, cameras, login, microphones,
-    moves, obstacle, panels, registrations,
+    CallStep, Check, Interruption, Report, StateReading, TestCall, calendar, cameras, login,
+    microphones, moves, obstacle, panels, registrations,
 };
 
 /// How long the camera moves each way: long enough to be a move, too short to lose the picture.
@@ -146,14 +146,14 @@ impl Executor<'_> {
     }
 
     /// Reads a state now, unless the device does not answer any more.
-    async fn see(&mut self, state: StateTopic) -> Seen {
+    async fn see(&mut self, state: StateTopic) -> StateReading {
         match &self.silence.lost {
-            Some(problem) => Seen::Failed(problem.clone()),
+            Some(problem) => StateReading::Failed(problem.clone()),
             None => self.see_anyway(state).await,
         }
     }
 
-    async fn see_anyway(&mut self, state: StateTopic) -> Seen {
+    async fn see_anyway(&mut self, state: StateTopic) -> StateReading {
         self.deadline = self.device.deadline(TimeLimit::Ordinary);
         let read = self.read_state(state, &Params::new()).await;
         match &read {
@@ -161,10 +161,10 @@ impl Executor<'_> {
             Err(failure) => self.silence.failed(failure, self.problem.is_some()),
         }
         match read {
-            Ok(Value::Null) => Seen::Missing,
-            Ok(value) => Seen::Value(value),
-            Err(failure) if failure.code == ErrorCode::Unsupported => Seen::Missing,
-            Err(failure) => Seen::Failed(failure.message),
+            Ok(Value::Null) => StateReading::Missing,
+            Ok(value) => StateReading::Value(value),
+            Err(failure) if failure.code == ErrorCode::Unsupported => StateReading::Missing,
+            Err(failure) => StateReading::Failed(failure.message),
         }
     }
 
@@ -174,18 +174,19 @@ impl Executor<'_> {
         let meeting = self.see(CALL_IN_MEETING).await;
         let next = self.see(NEXT_MEETING).await;
         let state = match &call {
-            Seen::Value(state) => state.as_str(),
+            StateReading::Value(state) => state.as_str(),
             _ => None,
         };
-        let in_meeting = matches!(&meeting, Seen::Value(value) if truth(value) == Some(true));
+        let in_meeting =
+            matches!(&meeting, StateReading::Value(value) if truth(value) == Some(true));
         let starts = match &next {
-            Seen::Value(meeting) => meeting_start(meeting),
+            StateReading::Value(meeting) => meeting_start(meeting),
             _ => None,
         };
         match obstacle(state, in_meeting, starts, self.environment.context.now) {
             Some(why) => Err(Failure::new(ErrorCode::Busy, why)),
             None => Ok(match (call, meeting) {
-                (Seen::Failed(why), _) | (_, Seen::Failed(why)) => Some(why),
+                (StateReading::Failed(why), _) | (_, StateReading::Failed(why)) => Some(why),
                 _ => None,
             }),
         }
@@ -199,13 +200,15 @@ impl Executor<'_> {
     ) -> Result<Option<Check>, Failure> {
         match self.see(NEAR_SELECTED_PEOPLE).await {
             // That no camera is there, another check says.
-            Seen::Missing => return Ok(None),
-            Seen::Value(camera) if truth(&camera["connected"]) == Some(false) => return Ok(None),
-            Seen::Value(camera) if !moves(&camera) => {
+            StateReading::Missing => return Ok(None),
+            StateReading::Value(camera) if truth(&camera["connected"]) == Some(false) => {
+                return Ok(None);
+            }
+            StateReading::Value(camera) if !moves(&camera) => {
                 return Ok(Some(Check::passed(MOVE_CHECK, "this camera does not move")));
             }
-            Seen::Value(_) => {}
-            Seen::Failed(why) => {
+            StateReading::Value(_) => {}
+            StateReading::Failed(why) => {
                 let message = format!("the camera could not be read: {why}");
                 return Ok(Some(Check::failed(MOVE_CHECK, message)));
             }
@@ -293,13 +296,15 @@ impl Executor<'_> {
         address: &str,
     ) -> Result<Check, Failure> {
         match self.see(CALLS).await {
-            Seen::Value(list) if connections(&list).is_empty() => {}
-            Seen::Value(_) => {
+            StateReading::Value(list) if connections(&list).is_empty() => {}
+            StateReading::Value(_) => {
                 let message = "a call has begun, so nobody was called; run it again after the call";
                 return Err(Failure::new(ErrorCode::Busy, message));
             }
-            Seen::Missing => return Ok(Check::passed("call", "this device places no calls")),
-            Seen::Failed(why) => {
+            StateReading::Missing => {
+                return Ok(Check::passed("call", "this device places no calls"));
+            }
+            StateReading::Failed(why) => {
                 let message = format!("nobody was called: {why}");
                 return Ok(Check::failed("call", message));
             }
@@ -360,9 +365,9 @@ impl Executor<'_> {
     async fn look_at_calls(&mut self) -> Result<Vec<CallConnection>, String> {
         self.readings.clear();
         match self.see_anyway(CALLS).await {
-            Seen::Value(list) => Ok(connections(&list)),
-            Seen::Missing => Err("the device does not list its calls".into()),
-            Seen::Failed(why) => Err(why),
+            StateReading::Value(list) => Ok(connections(&list)),
+            StateReading::Missing => Err("the device does not list its calls".into()),
+            StateReading::Failed(why) => Err(why),
         }
     }
 

@@ -34,7 +34,7 @@ impl Fixture {
         stored: Option<Value>,
     ) -> Executed {
         let call = Call::parse(topic, &Bytes::from(payload), &mut None).unwrap();
-        let environment = Environment {
+        let environment = CommandEnvironment {
             context: Context {
                 now: 0,
                 preset_offset: None,

@@ -10,7 +10,7 @@ use crate::catalogue::{PairedDevice, paired_devices, truth};
 
 /// What was read of a state.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
+pub enum StateReading {
     /// Its value.
     Value(Value),
     /// The device does not have it, or there is none at the moment.
@@ -35,13 +35,13 @@ fn unread(name: &'static str, why: &str) -> Check {
 /// Applies a check to the value, if there is one.
 fn of_value(
     name: &'static str,
-    seen: &Seen,
+    seen: &StateReading,
     check: impl FnOnce(&Value) -> Option<Check>,
 ) -> Option<Check> {
     match seen {
-        Seen::Value(value) => check(value),
-        Seen::Missing => None,
-        Seen::Failed(why) => Some(unread(name, why)),
+        StateReading::Value(value) => check(value),
+        StateReading::Missing => None,
+        StateReading::Failed(why) => Some(unread(name, why)),
     }
 }
 
@@ -59,7 +59,7 @@ pub fn login(user: Option<&str>, problem: Option<&str>) -> Check {
 }
 
 /// The number of microphones.
-pub fn microphones(count: &Seen) -> Option<Check> {
+pub fn microphones(count: &StateReading) -> Option<Check> {
     of_value("microphones", count, |count| {
         Some(match count.as_i64()? {
             1 => Check::passed("microphones", "1 microphone is connected"),
@@ -75,7 +75,7 @@ pub fn microphones(count: &Seen) -> Option<Check> {
 }
 
 /// The cameras, of the list of all near sources.
-pub fn cameras(list: &Seen) -> Option<Check> {
+pub fn cameras(list: &StateReading) -> Option<Check> {
     of_value("cameras", list, |list| {
         let is_camera = |source: &&Value| !word(source, "sourceType").contains("CONTENT");
         let sources: Vec<_> = list.as_array()?.iter().filter(is_camera).collect();
@@ -100,13 +100,13 @@ pub fn cameras(list: &Seen) -> Option<Check> {
 }
 
 /// The servers of SIP and H.323. One without an address is not configured.
-pub fn registrations(sip: &Seen, gatekeepers: &Seen) -> Option<Check> {
+pub fn registrations(sip: &StateReading, gatekeepers: &StateReading) -> Option<Check> {
     let (mut up, mut down) = (Vec::new(), Vec::new());
     for (kind, seen) in [("SIP server", sip), ("gatekeeper", gatekeepers)] {
         let list = match seen {
-            Seen::Value(list) => list.as_array(),
-            Seen::Missing => None,
-            Seen::Failed(why) => return Some(unread("registrations", why)),
+            StateReading::Value(list) => list.as_array(),
+            StateReading::Missing => None,
+            StateReading::Failed(why) => return Some(unread("registrations", why)),
         };
         for server in list.into_iter().flatten() {
             let (address, state) = (word(server, "address"), word(server, "state"));
@@ -136,7 +136,7 @@ pub fn registrations(sip: &Seen, gatekeepers: &Seen) -> Option<Check> {
 }
 
 /// The connection to the calendar's server.
-pub fn calendar(status: &Seen) -> Option<Check> {
+pub fn calendar(status: &StateReading) -> Option<Check> {
     of_value("calendar", status, |status| {
         let status = status.as_str()?.trim();
         if status.is_empty() || is_word(status, CALENDAR_UNUSED) {
@@ -156,7 +156,7 @@ pub fn calendar(status: &Seen) -> Option<Check> {
 }
 
 /// The touch panels. `known`: those that were paired at some time since the gateway started.
-pub fn panels(devices: &Seen, known: &[PairedDevice]) -> Option<Check> {
+pub fn panels(devices: &StateReading, known: &[PairedDevice]) -> Option<Check> {
     of_value("panels", devices, |devices| {
         let paired = paired_devices(devices);
         let panels = paired.iter().filter(|device| device.is_panel());
@@ -211,18 +211,18 @@ mod tests {
 
     use super::*;
 
-    type Judge = fn(&Seen) -> Option<Check>;
+    type Judge = fn(&StateReading) -> Option<Check>;
 
-    fn sip(seen: &Seen) -> Option<Check> {
-        registrations(seen, &Seen::Missing)
+    fn sip(seen: &StateReading) -> Option<Check> {
+        registrations(seen, &StateReading::Missing)
     }
 
-    fn gatekeepers(seen: &Seen) -> Option<Check> {
+    fn gatekeepers(seen: &StateReading) -> Option<Check> {
         registrations(&json_list(), seen)
     }
 
-    fn json_list() -> Seen {
-        Seen::Value(json!([{"state": "UP", "address": "192.0.2.1"}]))
+    fn json_list() -> StateReading {
+        StateReading::Value(json!([{"state": "UP", "address": "192.0.2.1"}]))
     }
 
     fn panel(state: &str) -> Value {
@@ -233,7 +233,7 @@ mod tests {
         paired_devices(&json!([panel("CONNECTED")]))
     }
 
-    fn panels_now(seen: &Seen) -> Option<Check> {
+    fn panels_now(seen: &StateReading) -> Option<Check> {
         panels(seen, &known())
     }
 
@@ -319,7 +319,7 @@ mod tests {
             ),
         ];
         for (check, value, ok, words) in table {
-            let check = check(&Seen::Value(value.clone())).unwrap();
+            let check = check(&StateReading::Value(value.clone())).unwrap();
             assert_eq!(check.ok, *ok, "{value} {check:?}");
             assert!(check.message.contains(words), "{value} {check:?}");
         }
@@ -329,17 +329,17 @@ mod tests {
     fn what_a_device_lacks_or_does_not_use_is_no_check() {
         let all: [Judge; 5] = [microphones, cameras, sip, calendar, panels_now];
         for check in all {
-            assert_eq!(check(&Seen::Missing), None);
-            let failed = check(&Seen::Failed("timeout".into())).unwrap();
+            assert_eq!(check(&StateReading::Missing), None);
+            let failed = check(&StateReading::Failed("timeout".into())).unwrap();
             assert!(
                 !failed.ok && failed.message.contains("timeout"),
                 "{failed:?}"
             );
         }
-        let unused = Seen::Value(json!([{"state": "OFF", "address": ""}]));
+        let unused = StateReading::Value(json!([{"state": "OFF", "address": ""}]));
         assert_eq!(registrations(&unused, &unused), None);
-        assert_eq!(calendar(&Seen::Value(json!("DISABLED"))), None);
-        assert_eq!(panels(&Seen::Value(json!([])), &[]), None);
+        assert_eq!(calendar(&StateReading::Value(json!("DISABLED"))), None);
+        assert_eq!(panels(&StateReading::Value(json!([])), &[]), None);
     }
 
     #[test]

@@ -356,5 +356,5 @@ fn without_settings_they_are_not_read() {
 
 #[test]
 fn an_entry_is_small() {
-    assert!(size_of::<Entry>() <= 64);
+    assert!(size_of::<ScheduledRead>() <= 64);
 }

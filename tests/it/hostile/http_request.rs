@@ -120,16 +120,16 @@ pub fn run(data: &[u8]) {
     let (Some(one), Some(other)) = (request(data), request(data)) else {
         return;
     };
-    let foreign = is_foreign(one.headers());
+    let cross_origin = is_cross_origin(one.headers());
     OPEN.with(|(gateway, router)| {
         gateway.asked.store(false, Ordering::Relaxed);
         let Some(response) = ask(router, one) else {
             return;
         };
         let asked = gateway.asked.load(Ordering::Relaxed);
-        assert!(!(foreign && asked), "a foreign page's command");
+        assert!(!(cross_origin && asked), "another page's command");
         assert_ne!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        check(response, foreign);
+        check(response, cross_origin);
     });
     GUARDED.with(|(gateway, router)| {
         gateway.asked.store(false, Ordering::Relaxed);
@@ -139,12 +139,12 @@ pub fn run(data: &[u8]) {
             "a command without a token"
         );
         let Some(response) = response else { return };
-        check(response, foreign);
+        check(response, cross_origin);
     });
 }
 
 /// These are in the seeds; what looks like them is for the guard's own tests.
-fn is_foreign(headers: &HeaderMap) -> bool {
+fn is_cross_origin(headers: &HeaderMap) -> bool {
     headers
         .get("origin")
         .is_some_and(|origin| origin == "http://evil.example")
@@ -153,12 +153,12 @@ fn is_foreign(headers: &HeaderMap) -> bool {
             .is_none_or(|host| host != "evil.example")
 }
 
-fn check(response: Response<Body>, foreign: bool) {
+fn check(response: Response<Body>, cross_origin: bool) {
     let (parts, body) = response.into_parts();
     for value in parts.headers.values() {
         assert!(!value.as_bytes().contains(&b'\n'));
     }
-    if foreign {
+    if cross_origin {
         assert!(parts.status.is_client_error());
     }
     let body = at_once(to_bytes(body, 4 << 20)).map(|body| body.unwrap_or_default());

@@ -9,11 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use poly2mqtt::cluster::link::{
-    ChangedRooms, ClusterLinks, Holder, LinkFrame, LinkSettings, Member, MemberDoor, MemberMessage,
-    RoomHolders, WantedRooms,
+    ClusterLinks, Holder, HolderChanges, LinkFrame, LinkSettings, Member, MemberDoor,
+    MemberMessage, RoomHolders, WantedRooms,
 };
 use poly2mqtt::command::{
-    Authority, DoorKind, Failure, Reply, Submission, Submit, Success, Transfer,
+    CommandAuthority, DoorKind, Failure, Reply, Submission, Submit, Success, Transfer,
 };
 use poly2mqtt::state::{Change, RoomStatus, StateStore, StateValue, Subscriber};
 use serde_json::Value;
@@ -122,8 +122,8 @@ impl RoomHolders for Holders {
         }
     }
 
-    fn changed_since(&self, look: u64) -> ChangedRooms {
-        ChangedRooms {
+    fn changed_since(&self, look: u64) -> HolderChanges {
+        HolderChanges {
             look: look + 1,
             rooms: [OWN, THEIRS, OTHER].map(Arc::from).into(),
             are_all: true,
@@ -284,7 +284,7 @@ fn command(answers: &Arc<AtomicUsize>) -> Submission {
         payload: Bytes::new(),
         expires: None,
         received: Instant::now(),
-        authority: Authority::Ordinary,
+        authority: CommandAuthority::Ordinary,
         door: DoorKind::Http,
         transfer: Transfer::None,
         reply,

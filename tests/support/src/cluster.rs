@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use poly2mqtt::app::{App, AppOptions, ClusterOptions};
 use poly2mqtt::cluster::link::{
-    ChangedRooms, Holder, LinkSettings, Member, RoomHolders, member_tls,
+    Holder, HolderChanges, LinkSettings, Member, RoomHolders, member_tls,
 };
 use poly2mqtt::config::{BrokerUrl, Config, RoomConfig, RoomId};
 use poly2mqtt::device::{DeviceFence, KeptSessions, SessionStore, SharedSessions};
@@ -71,8 +71,8 @@ impl RoomHolders for Seen {
         }
     }
 
-    fn changed_since(&self, look: u64) -> ChangedRooms {
-        ChangedRooms {
+    fn changed_since(&self, look: u64) -> HolderChanges {
+        HolderChanges {
             look: look + 1,
             rooms: self.world.owners.lock().unwrap().keys().cloned().collect(),
             are_all: true,

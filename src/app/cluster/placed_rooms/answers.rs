@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Phase, PlacedRooms, State};
-use crate::cluster::link::{ChangedRooms, Holder, Member, RoomHolders};
+use super::{PlacedRooms, ShardPhase, State};
+use crate::cluster::link::{Holder, HolderChanges, Member, RoomHolders};
 use crate::cluster::{BootInstant, ClusterState, Shard, ShardFence};
 use crate::config::RoomConfig;
 use crate::device::{self, DeviceFence, FenceClosed, SessionStore};
@@ -28,8 +28,8 @@ impl State {
         };
         if let Some(here) = self.here.get(&configured.shard) {
             return match here.phase {
-                Phase::Running => Holder::Me,
-                Phase::Starting | Phase::Stopping => Holder::Moving,
+                ShardPhase::Running => Holder::Me,
+                ShardPhase::Starting | ShardPhase::Stopping => Holder::Moving,
             };
         }
         let view = &self.seen.view;
@@ -73,7 +73,7 @@ impl RoomHolders for PlacedRooms {
         self.read().holder(&self.name, room)
     }
 
-    fn changed_since(&self, look: u64) -> ChangedRooms {
+    fn changed_since(&self, look: u64) -> HolderChanges {
         let state = self.read();
         let changes = &state.changes;
         let are_all = look < changes.of_configuration.max(1);
@@ -85,7 +85,7 @@ impl RoomHolders for PlacedRooms {
                 rooms.flatten().cloned().collect()
             }
         };
-        ChangedRooms {
+        HolderChanges {
             look: changes.count,
             rooms,
             are_all,
@@ -111,7 +111,7 @@ impl RoomSharing for PlacedRooms {
         let state = self.read();
         let shard = state.rooms.get(room).map(|room| room.shard);
         let here = shard.and_then(|shard| state.here.get(&shard));
-        here.is_some_and(|here| here.phase != Phase::Stopping)
+        here.is_some_and(|here| here.phase != ShardPhase::Stopping)
     }
 
     fn fence(&self, room: &Arc<str>) -> DeviceFence {

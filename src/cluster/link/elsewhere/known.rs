@@ -37,7 +37,7 @@ pub struct KnownRooms {
 
 #[derive(Debug)]
 struct KnownRoom {
-    source: Source,
+    source: RoomSource,
     /// How many want its states.
     wanted: usize,
     unwanted_since: Option<Instant>,
@@ -48,7 +48,7 @@ struct KnownRoom {
     /// The owner has read all states of the room, and they have come.
     is_complete: bool,
     /// The topics that have come since it was asked for all of them; empty once they are complete.
-    heard: HashSet<Box<str>>,
+    received: HashSet<Box<str>>,
     /// It is said to be away, since its owner cannot be reached.
     is_cut_off: bool,
     since: Instant,
@@ -56,7 +56,7 @@ struct KnownRoom {
 
 /// Where the states of a room are.
 #[derive(Debug)]
-pub enum Source {
+pub enum RoomSource {
     /// At this gateway.
     Own,
     /// At this gateway, which has not read them all yet. These have changed since the room came.
@@ -69,7 +69,7 @@ pub enum Source {
 
 /// Rooms with which something is to be done.
 #[derive(Debug, Default)]
-pub struct Tended {
+pub struct UpkeepDue {
     /// Nobody wants all their states any more.
     pub idle: Vec<Arc<str>>,
     /// Their owner cannot be reached any more; why.
@@ -78,7 +78,7 @@ pub struct Tended {
 
 /// What is to be done with the states.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum StatesAction {
     /// The room has left this gateway: what clients saw so far is the start of what they see from now on.
     TakeOverOwn {
         /// All states, not only those about its availability.
@@ -110,7 +110,7 @@ impl Reach {
 }
 
 impl KnownRoom {
-    fn new(source: Source) -> Self {
+    fn new(source: RoomSource) -> Self {
         Self {
             source,
             wanted: 0,
@@ -118,20 +118,20 @@ impl KnownRoom {
             asked: None,
             arrived: false,
             is_complete: false,
-            heard: HashSet::new(),
+            received: HashSet::new(),
             is_cut_off: false,
             since: Instant::now(),
         }
     }
 
     fn is_own(&self) -> bool {
-        matches!(self.source, Source::Own | Source::Coming(_))
+        matches!(self.source, RoomSource::Own | RoomSource::Coming(_))
     }
 
     /// Asks the owner for what is wanted, if that has changed.
     fn ask(&mut self, room: &Arc<str>, want_all: bool, links: &Links) {
         let link = match &self.source {
-            Source::Member(member) => links.get(&member.name),
+            RoomSource::Member(member) => links.get(&member.name),
             _ => None,
         };
         let is_wanted = want_all || self.wanted > 0 || self.unwanted_since.is_some();
@@ -160,7 +160,7 @@ impl KnownRoom {
     fn expect_all(&mut self) {
         self.arrived = false;
         self.is_complete = false;
-        self.heard.clear();
+        self.received.clear();
     }
 
     /// Its owner was asked for all states, and they have not all come.
@@ -186,11 +186,16 @@ impl KnownRooms {
     }
 
     /// Takes over who has a room.
-    pub fn set_holder(&mut self, room: &Arc<str>, holder: Holder, links: &Links) -> Vec<Step> {
+    pub fn set_holder(
+        &mut self,
+        room: &Arc<str>,
+        holder: Holder,
+        links: &Links,
+    ) -> Vec<StatesAction> {
         let mut steps = Vec::new();
         let want_all = self.wants_all();
         let known = self.rooms.entry(room.clone());
-        let known = known.or_insert_with(|| KnownRoom::new(Source::Own));
+        let known = known.or_insert_with(|| KnownRoom::new(RoomSource::Own));
         let was_own = known.is_own();
         let all = want_all || known.wanted > 0;
         match holder {
@@ -198,28 +203,28 @@ impl KnownRooms {
             Holder::Moving => {}
             Holder::Me | Holder::NotShared => {
                 if !was_own {
-                    known.source = Source::Coming(HashSet::new());
-                    steps.push(Step::TellAvailability);
+                    known.source = RoomSource::Coming(HashSet::new());
+                    steps.push(StatesAction::TellAvailability);
                 }
             }
             Holder::Member(member) => {
                 if was_own {
-                    steps.push(Step::TakeOverOwn { all });
+                    steps.push(StatesAction::TakeOverOwn { all });
                 }
-                let is_new = !matches!(&known.source, Source::Member(old) if *old == member);
+                let is_new = !matches!(&known.source, RoomSource::Member(old) if *old == member);
                 if is_new {
-                    known.source = Source::Member(member);
+                    known.source = RoomSource::Member(member);
                     known.since = Instant::now();
                     known.is_cut_off = false;
                 }
             }
             Holder::Nobody(why) => {
                 if was_own {
-                    steps.push(Step::TakeOverOwn { all });
+                    steps.push(StatesAction::TakeOverOwn { all });
                 }
-                if !matches!(known.source, Source::Nobody) {
-                    known.source = Source::Nobody;
-                    steps.push(Step::NoOwner(why));
+                if !matches!(known.source, RoomSource::Nobody) {
+                    known.source = RoomSource::Nobody;
+                    steps.push(StatesAction::NoOwner(why));
                 }
             }
         }
@@ -259,7 +264,7 @@ impl KnownRooms {
                 let want_all = self.wants_all();
                 for room in rooms {
                     let known = self.rooms.entry(room.clone());
-                    let known = known.or_insert_with(|| KnownRoom::new(Source::Own));
+                    let known = known.or_insert_with(|| KnownRoom::new(RoomSource::Own));
                     known.wanted += 1;
                     known.unwanted_since = None;
                     known.ask(room, want_all, links);
@@ -268,7 +273,7 @@ impl KnownRooms {
         }
     }
 
-    /// They are wanted no longer. [`KnownRooms::tend`] gives them up a little later.
+    /// They are wanted no longer. [`KnownRooms::upkeep`] gives them up a little later.
     pub fn unwant(&mut self, rooms: &WantedRooms, now: Instant) {
         match rooms {
             WantedRooms::All => {
@@ -281,7 +286,7 @@ impl KnownRooms {
                         known.wanted -= 1;
                         known.unwanted_since = (known.wanted == 0).then_some(now);
                         // Clients name rooms that do not exist.
-                        if known.wanted == 0 && matches!(known.source, Source::Own) {
+                        if known.wanted == 0 && matches!(known.source, RoomSource::Own) {
                             self.rooms.remove(room);
                         }
                     }
@@ -295,7 +300,7 @@ impl KnownRooms {
     }
 
     /// Gives up rooms that nobody wants any more, and finds those whose owner cannot be reached, and why.
-    pub fn tend(&mut self, now: Instant, links: &Links) -> Tended {
+    pub fn upkeep(&mut self, now: Instant, links: &Links) -> UpkeepDue {
         let is_over = |since: Option<Instant>| {
             since.is_some_and(|since| now.saturating_duration_since(since) >= KEPT_UNWANTED)
         };
@@ -304,7 +309,7 @@ impl KnownRooms {
             self.all_unwanted_since = None;
         }
         let want_all = self.wants_all();
-        let mut tended = Tended::default();
+        let mut due = UpkeepDue::default();
         // Thousands of rooms have few owners.
         let mut owners = BTreeMap::new();
         for (room, known) in &mut self.rooms {
@@ -316,10 +321,10 @@ impl KnownRooms {
                 let had_all = known.was_asked_for_all();
                 known.ask(room, want_all, links);
                 if had_all && !known.was_asked_for_all() {
-                    tended.idle.push(room.clone());
+                    due.idle.push(room.clone());
                 }
             }
-            let Source::Member(member) = &known.source else {
+            let RoomSource::Member(member) = &known.source else {
                 continue;
             };
             let owner = owners.entry(member.name.clone());
@@ -340,18 +345,18 @@ impl KnownRooms {
                         "gateway \"{}\" has the room and cannot be reached from this gateway: {why}",
                         member.name
                     );
-                    tended.unreachable.push((room.clone(), why));
+                    due.unreachable.push((room.clone(), why));
                 }
                 Some(_) => {}
             }
         }
-        tended
+        due
     }
 
     /// Whether all wanted states of these rooms have come, as far as they will.
     pub fn have_arrived(&self, rooms: &WantedRooms) -> bool {
         let has_arrived = |known: &KnownRoom| match known.source {
-            Source::Member(_) => known.arrived,
+            RoomSource::Member(_) => known.arrived,
             _ => true,
         };
         match rooms {
@@ -380,13 +385,13 @@ impl KnownRooms {
     }
 
     /// A topic of a room has come. Whether it counts.
-    pub fn heard(&mut self, room: &str, link: &Arc<Link>, topic: &str) -> bool {
+    pub fn received(&mut self, room: &str, link: &Arc<Link>, topic: &str) -> bool {
         let Some(known) = self.rooms.get_mut(room) else {
             return false;
         };
         let counts = known.was_asked(link);
         if counts && known.wants_completion() {
-            known.heard.insert(topic.into());
+            known.received.insert(topic.into());
         }
         counts
     }
@@ -407,24 +412,24 @@ impl KnownRooms {
             return None;
         }
         known.is_complete = true;
-        Some(std::mem::take(&mut known.heard))
+        Some(std::mem::take(&mut known.received))
     }
 
     /// Which store a topic of a room is read from.
     pub fn source_of(&self, room: &str, topic: &str) -> Reads {
         match self.rooms.get(room).map(|known| &known.source) {
-            None | Some(Source::Own) => Reads::Own,
-            Some(Source::Coming(told)) if told.contains(topic) => Reads::Own,
-            Some(Source::Coming(_)) if is_about_availability(topic) => Reads::OwnFirst,
-            Some(Source::Coming(_)) => Reads::ElsewhereFirst,
-            Some(Source::Member(_) | Source::Nobody) => Reads::Elsewhere,
+            None | Some(RoomSource::Own) => Reads::Own,
+            Some(RoomSource::Coming(told)) if told.contains(topic) => Reads::Own,
+            Some(RoomSource::Coming(_)) if is_about_availability(topic) => Reads::OwnFirst,
+            Some(RoomSource::Coming(_)) => Reads::ElsewhereFirst,
+            Some(RoomSource::Member(_) | RoomSource::Nobody) => Reads::Elsewhere,
         }
     }
 
     /// A state of a room of this gateway changed.
     pub fn own_changed(&mut self, room: &str, topic: &Arc<str>) {
         if let Some(known) = self.rooms.get_mut(room)
-            && let Source::Coming(told) = &mut known.source
+            && let RoomSource::Coming(told) = &mut known.source
         {
             told.insert(topic.clone());
         }
@@ -435,7 +440,7 @@ impl KnownRooms {
         let Some((room, known)) = self.rooms.get_key_value(room) else {
             return false;
         };
-        let came = matches!(known.source, Source::Coming(_));
+        let came = matches!(known.source, RoomSource::Coming(_));
         if came {
             self.completed.push(room.clone());
         }
@@ -447,10 +452,10 @@ impl KnownRooms {
         let mut taken = Vec::new();
         for room in std::mem::take(&mut self.completed) {
             if let Some(known) = self.rooms.get_mut(&room)
-                && let Source::Coming(told) = &mut known.source
+                && let RoomSource::Coming(told) = &mut known.source
             {
                 taken.push((room, std::mem::take(told)));
-                known.source = Source::Own;
+                known.source = RoomSource::Own;
             }
         }
         taken

@@ -1,4 +1,4 @@
-use super::super::{ChangedRooms, Holder, Member};
+use super::super::{Holder, HolderChanges, Member};
 use super::*;
 use crate::state::{Item, Outbox};
 
@@ -14,8 +14,8 @@ impl RoomHolders for Said {
         self.holder.lock().unwrap().clone()
     }
 
-    fn changed_since(&self, look: u64) -> ChangedRooms {
-        ChangedRooms {
+    fn changed_since(&self, look: u64) -> HolderChanges {
+        HolderChanges {
             look: look + 1,
             rooms: vec!["1".into()],
             are_all: true,
@@ -191,14 +191,14 @@ async fn a_room_whose_owner_cannot_be_reached_is_said_to_be_away() {
         name: "b".into(),
         advertise: Arc::new("http://192.0.2.2:8080".parse().unwrap()),
     }));
-    it.elsewhere.tend();
+    it.elsewhere.upkeep();
     assert_eq!(it.reads(AVAILABILITY), None);
     tokio::time::advance(Duration::from_secs(3)).await;
-    it.elsewhere.tend();
+    it.elsewhere.upkeep();
     assert_eq!(it.reads(AVAILABILITY).as_deref(), Some("offline"));
     assert!(it.reads(PROBLEM).unwrap().contains("gateway \\\"b\\\""));
     it.told();
-    it.elsewhere.tend();
+    it.elsewhere.upkeep();
     assert_eq!(it.told(), [""; 0]);
 }
 
