@@ -45,7 +45,7 @@ impl fmt::Display for GatewayId {
 
 /// Which gateway has published a message at the broker, as the message says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+pub enum MessageOwner {
     /// This one, in this or an earlier run.
     ThisGateway,
     /// Another one.

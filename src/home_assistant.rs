@@ -34,7 +34,7 @@ pub use document_limits::DocumentLimits;
 pub use facts::RoomFacts;
 pub use gateway::{cluster_document, gateway_document, member_document};
 pub use hold::LogIns;
-pub use inbound::Inbound;
+pub use inbound::InboundMessage;
 pub use kept::document_text;
 pub use publisher::{Publisher, PublisherLinks};
 pub use room::room_document;

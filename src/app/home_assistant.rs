@@ -9,7 +9,7 @@ use crate::config::{BrokerUrl, Config, RoomId};
 use crate::device::LoginLimiter;
 use crate::doors::mqtt::{ExtraTopics, MqttDoor, SharedRooms};
 use crate::home_assistant::{
-    self, Delays, DocumentLimits, DocumentSharing, Inbound, LogIns, Namespace, Publisher,
+    self, Delays, DocumentLimits, DocumentSharing, InboundMessage, LogIns, Namespace, Publisher,
     PublisherLinks,
 };
 use crate::state::StateStore;
@@ -24,7 +24,7 @@ const INBOUND_QUEUE: usize = 1024;
 #[derive(Debug)]
 pub struct PublisherInput {
     documents: Arc<StateStore>,
-    inbound: mpsc::Receiver<Inbound>,
+    inbound: mpsc::Receiver<InboundMessage>,
     document_limits: watch::Receiver<DocumentLimits>,
 }
 

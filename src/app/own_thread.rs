@@ -24,9 +24,9 @@ pub fn run_on_thread(
     Ok(handle)
 }
 
-/// The thread of the MQTT door, where several gateways share the rooms. Such a door hears more than its own rooms.
-/// Mosquitto has twenty messages under way to a client, so each turn of a busy thread would let twenty pass, and commands
-/// would wait behind the rest.
+/// The thread of the MQTT door, where several gateways share the rooms. Such a door subscribes to more than its own
+/// rooms. Mosquitto has twenty messages under way to a client, so each turn of a busy thread would let twenty pass, and
+/// commands would wait behind the rest.
 #[derive(Debug)]
 pub struct DoorThread {
     runtime: Handle,

@@ -20,9 +20,9 @@
 //! `refusals` (which the broker does not take), `pace` (how fast they are sent) and `postponed` (which
 //! wait for a time of their own), `redelivery` which commands the broker repeats, `first_commands` those
 //! that arrive with what it retains, `delivery` and `retained_watch` whether it delivers and holds what it
-//! should, `restores` which states somebody else has cleared, `shared` which rooms it hears where several gateways
-//! share them, `retained_reader` what the broker holds of rooms that this gateway has taken, `presence` what their speaker says for all, `leftovers` what an earlier run left there,
-//! `other_gateways` which others publish at the same topics; `mark` tells whose message is whose. `survey`
+//! should, `restores` which states somebody else has cleared, `shared` which rooms it subscribes to where
+//! several gateways share them, `retained_reader` what the broker holds of rooms that this gateway has taken, `presence`
+//! what their speaker says for all, `leftovers` what an earlier run left there, `other_gateways` which others publish at the same topics; `mark` tells whose message is whose. `survey`
 //! is a connection of its own, for `poly2mqtt clear`, `trial` what `check --connect` does. This is the only
 //! place that names an MQTT
 //! client library, and it uses the library's packets but not its loop:
@@ -72,7 +72,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::command::Submit;
-use crate::home_assistant::{DocumentLimits, Inbound};
+use crate::home_assistant::{DocumentLimits, InboundMessage};
 use crate::state::{StateStore, StateValue, Subscriber};
 use crate::telemetry::{Telemetry, broker_span};
 use crate::topics::GATEWAY_AVAILABILITY;
@@ -102,7 +102,7 @@ pub struct ExtraTopics {
     /// The filters to subscribe to.
     pub filters: Vec<String>,
     /// Where messages at these filters go.
-    pub inbound: mpsc::Sender<Inbound>,
+    pub inbound: mpsc::Sender<InboundMessage>,
     /// The largest payloads that the broker takes at these topics, as far as is known: the door
     /// lowers one when its document is too large, and raises them with a new connection.
     pub document_limits: watch::Sender<DocumentLimits>,

@@ -47,7 +47,7 @@ impl Default for Delays {
 
 /// Something to do at the broker. Devices are named by their ids.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Action {
+pub enum DocumentAction {
     /// Publish this document of a device.
     Publish(String, KeptDocument),
     /// The broker has this document of a device already. It is published when everything is.
@@ -256,11 +256,11 @@ impl Announcer {
     }
 
     /// The device is no longer configured.
-    pub fn forget(&mut self, id: &str) -> Option<Action> {
+    pub fn forget(&mut self, id: &str) -> Option<DocumentAction> {
         let mut device = self.devices.remove(id)?;
         device.schedule(id, None, &mut self.due);
         let is_at_broker = !device.deleted && !device.overwritten;
-        is_at_broker.then(|| Action::Clear(id.to_owned()))
+        is_at_broker.then(|| DocumentAction::Clear(id.to_owned()))
     }
 
     /// The broker sent this document of a device, or an empty one.
@@ -270,7 +270,7 @@ impl Announcer {
         document: Option<Value>,
         author: Author,
         now: Instant,
-    ) -> Option<Action> {
+    ) -> Option<DocumentAction> {
         let is_anothers = author == Author::AnotherGateway;
         match (self.devices.get_mut(id), document) {
             // Two gateways that answer each other's documents would never end.
@@ -302,10 +302,12 @@ impl Announcer {
             (Some(device), None) => {
                 device.deleted = true;
                 device.published = None;
-                Some(Action::ClearDeleted(id.to_owned()))
+                Some(DocumentAction::ClearDeleted(id.to_owned()))
             }
             // The room was removed while the gateway was not running.
-            (None, Some(_)) if author == Author::ThisGateway => Some(Action::Clear(id.to_owned())),
+            (None, Some(_)) if author == Author::ThisGateway => {
+                Some(DocumentAction::Clear(id.to_owned()))
+            }
             (None, _) => None,
         }
     }
@@ -323,7 +325,7 @@ impl Announcer {
         &mut self,
         now: Instant,
         source: impl Fn(&str) -> Option<DocumentSource>,
-    ) -> Vec<Action> {
+    ) -> Vec<DocumentAction> {
         let mut actions = Vec::new();
         if self.ready.is_none_or(|ready| ready > now) {
             return actions;
@@ -336,11 +338,11 @@ impl Announcer {
         if self.repeat.is_some_and(|repeat| repeat <= now) {
             self.repeat = None;
             self.published_again();
-            actions.push(Action::Repeat);
+            actions.push(DocumentAction::Repeat);
         }
         if self.report.is_some_and(|report| report <= now) {
             self.report = None;
-            actions.extend(self.left_out().map(Action::Report));
+            actions.extend(self.left_out().map(DocumentAction::Report));
         }
         actions
     }
@@ -351,7 +353,7 @@ impl Announcer {
         id: String,
         source: impl Fn(&str) -> Option<DocumentSource>,
         now: Instant,
-    ) -> Option<Action> {
+    ) -> Option<DocumentAction> {
         let device = self.devices.get_mut(&id)?;
         device.due = None;
         let mut source = source(&id).filter(|_| !device.deleted)?;
@@ -386,8 +388,8 @@ impl Announcer {
         device.published = Some(document.clone());
         device.overwritten = false;
         Some(match is_same && self.is_shared {
-            true => Action::Keep(id, document),
-            false => Action::Publish(id, document),
+            true => DocumentAction::Keep(id, document),
+            false => DocumentAction::Publish(id, document),
         })
     }
 

@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 
-use crate::gateway_id::Owner;
+use crate::gateway_id::MessageOwner;
 
 /// A message of another program at the broker, for a part of the gateway that asked for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inbound {
+pub struct InboundMessage {
     /// The topic as the broker knows it.
     pub topic: String,
     /// The payload.
     pub payload: Bytes,
     /// The gateway that has published it, if one has.
-    pub owner: Owner,
+    pub owner: MessageOwner,
 }

@@ -16,11 +16,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::announcer::{Action, Announcer, Delays};
+use super::announcer::{Announcer, Delays, DocumentAction};
 use super::document_limits::DocumentLimits;
 use super::facts::RoomFacts;
 use super::hold::{Hold, LogIns};
-use super::inbound::Inbound;
+use super::inbound::InboundMessage;
 use super::kept::DocumentSource;
 use super::sharing::DocumentSharing;
 use super::{Namespace, cluster_document, gateway_document, member_document};
@@ -41,7 +41,7 @@ pub struct PublisherLinks {
     /// Where documents go: as they are kept, at topics without a prefix.
     pub documents: Arc<StateStore>,
     /// What the broker sends about documents and Home Assistant's start.
-    pub inbound: mpsc::Receiver<Inbound>,
+    pub inbound: mpsc::Receiver<InboundMessage>,
     /// Whether the broker is connected.
     pub connected: watch::Receiver<bool>,
     /// The largest documents that the broker takes.
@@ -312,7 +312,7 @@ impl Task {
     }
 
     /// What the announcer wants done now. A document is made only when it is published.
-    fn due(&mut self) -> Vec<Action> {
+    fn due(&mut self) -> Vec<DocumentAction> {
         let rooms = self.wanted.borrow().clone();
         let document = |device: &str| {
             let name = self.links.sharing.as_ref().map(|sharing| sharing.name());
@@ -339,32 +339,32 @@ impl Task {
         self.announcer.due(Instant::now(), document)
     }
 
-    fn perform(&self, action: Action) {
+    fn perform(&self, action: DocumentAction) {
         let store = &self.links.documents;
         match action {
-            Action::Publish(id, document) => {
+            DocumentAction::Publish(id, document) => {
                 let topic = self.namespace.config_topic(&id);
                 if !store.set(&topic, StateValue::text(document.bytes())) {
                     // The same as before: another gateway has cleared it at the broker.
                     store.repeat_topic(&topic);
                 }
             }
-            Action::Keep(id, document) => {
+            DocumentAction::Keep(id, document) => {
                 let topic = self.namespace.config_topic(&id);
                 let kept = StateValue::text(document.bytes());
                 store.insert_quietly(vec![(topic.into(), kept)]);
             }
-            Action::Clear(id) => {
+            DocumentAction::Clear(id) => {
                 // The broker may hold one of an earlier run, which the store does not know.
                 let topic = self.namespace.config_topic(&id);
                 store.clear_everywhere(&topic);
             }
-            Action::ClearDeleted(id) => {
+            DocumentAction::ClearDeleted(id) => {
                 self.links.telemetry.device_deleted(&id);
-                self.perform(Action::Clear(id));
+                self.perform(DocumentAction::Clear(id));
             }
-            Action::Repeat => store.repeat(),
-            Action::Report(left_out) => self.links.telemetry.documents_cut(
+            DocumentAction::Repeat => store.repeat(),
+            DocumentAction::Report(left_out) => self.links.telemetry.documents_cut(
                 left_out.limit,
                 &left_out.devices,
                 &left_out.entities,

@@ -16,8 +16,8 @@ use poly2mqtt::doors::mqtt::{
     ExtraTopics, MqttDoor, MqttSettings, Presence, RemainingGateways, RoomRole, SharedRooms,
     SharingRules,
 };
-use poly2mqtt::gateway_id::Owner;
-use poly2mqtt::home_assistant::{DocumentLimits, Inbound};
+use poly2mqtt::gateway_id::MessageOwner;
+use poly2mqtt::home_assistant::{DocumentLimits, InboundMessage};
 use poly2mqtt::state::{RoomStatus, StateStore, StateValue};
 use poly2mqtt::topics::RoomDocuments;
 use poly2mqtt_test_support::client::{Client, text};

@@ -386,7 +386,7 @@ impl Follower {
             }
         }
         shared.deputize(&deputized);
-        shared.stop_hearing(&unsubscribed);
+        shared.unsubscribe(&unsubscribed);
     }
 
     /// Says who has what. The member with the first name speaks for all at the broker.

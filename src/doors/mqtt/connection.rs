@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use super::DoorContext;
 use super::backoff::Backoff;
 use super::error::ConnectionLost;
-use super::link::Link;
+use super::link::BrokerLink;
 use super::outgoing::Outgoing;
 use super::packets::BrokerPacket;
 use super::receive::Receiver;
@@ -107,7 +107,7 @@ impl Connection {
 
     async fn open(&self) -> Result<BrokerSession, ConnectionLost> {
         let settings = &self.context.settings;
-        let (link, properties) = Link::open(settings, self.tls.as_ref()).await?;
+        let (link, properties) = BrokerLink::open(settings, self.tls.as_ref()).await?;
         let limits = SessionLimits::new(properties.as_ref(), settings)?;
         Ok(BrokerSession::new(link, limits))
     }
@@ -182,7 +182,7 @@ impl Connection {
         loop {
             let stops = stopping.is_cancelled();
             if let Some(shared) = shared.filter(|_| stops) {
-                shared.lock().hearing.stop();
+                shared.lock().arbiter.stop();
             }
             while let Some(packet) = session.link.next()? {
                 self.receive(packet, session)?;

@@ -2,7 +2,7 @@
 //!
 //! Owns the socket and what waits to be written. The form of packets is the library's; its loop is
 //! not used, since it writes each packet by itself, cannot be given up while it waits and may wait
-//! for a flush for ever. Here everything that was put until the next [`Link::turn`] is one write.
+//! for a flush for ever. Here everything that was put until the next [`BrokerLink::turn`] is one write.
 //! Knows nothing of topics, sessions or acknowledgements.
 
 use std::future::poll_fn;
@@ -29,7 +29,7 @@ use crate::net::{ClientTls, Stream, dial};
 const WRITE_BUFFER_LIMIT: usize = 64 << 10;
 
 /// A connection to a broker.
-pub struct Link {
+pub struct BrokerLink {
     stream: Box<dyn Stream>,
     packets: PacketReader,
     waiting: BytesMut,
@@ -37,7 +37,7 @@ pub struct Link {
     pub is_resumed: bool,
 }
 
-impl Link {
+impl BrokerLink {
     /// A link over a stream on which nothing has been sent.
     pub fn new(stream: Box<dyn Stream>) -> Self {
         Self {
@@ -252,7 +252,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_put_is_one_write() {
         let (stream, mut broker) = tokio::io::duplex(1024);
-        let mut link = Link::new(Box::new(stream));
+        let mut link = BrokerLink::new(Box::new(stream));
         let packets = [publish(b"one"), publish(b"two"), Packet::PingReq(PingReq)];
         for packet in &packets {
             link.put(packet).unwrap();
@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    fn poll_once(link: &mut Link) -> Poll<Result<(), ConnectionLost>> {
+    fn poll_once(link: &mut BrokerLink) -> Poll<Result<(), ConnectionLost>> {
         let mut context = Context::from_waker(std::task::Waker::noop());
         std::pin::pin!(link.turn()).poll(&mut context)
     }
@@ -275,7 +275,7 @@ mod tests {
     #[tokio::test]
     async fn a_turn_that_is_given_up_loses_nothing() {
         let (stream, mut broker) = tokio::io::duplex(7);
-        let mut link = Link::new(Box::new(stream));
+        let mut link = BrokerLink::new(Box::new(stream));
         let packet = publish(b"forty bytes that no pipe takes in one go");
         link.put(&packet).unwrap();
         let mut read = BytesMut::new();
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_leaves_nothing_behind() {
         let (stream, _broker) = tokio::io::duplex(64);
-        let mut link = Link::new(Box::new(stream));
+        let mut link = BrokerLink::new(Box::new(stream));
         assert!(
             link.put(&Packet::Publish(Publish {
                 qos: QoS::AtLeastOnce,

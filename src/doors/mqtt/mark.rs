@@ -6,7 +6,7 @@
 use rumqttc::v5::mqttbytes::v5::{Publish, PublishProperties};
 
 use super::settings::MqttSettings;
-use crate::gateway_id::{GatewayId, Owner};
+use crate::gateway_id::{GatewayId, MessageOwner};
 
 /// The user property that holds the gateway's id.
 const GATEWAY: &str = "gateway";
@@ -44,11 +44,11 @@ impl<'a> Mark<'a> {
     }
 
     /// Whose message it is.
-    pub fn owner(&self, settings: &MqttSettings) -> Owner {
+    pub fn owner(&self, settings: &MqttSettings) -> MessageOwner {
         match self.id {
-            None => Owner::Unknown,
-            Some(id) if id == settings.gateway_id.as_str() => Owner::ThisGateway,
-            Some(_) => Owner::AnotherGateway,
+            None => MessageOwner::Unknown,
+            Some(id) if id == settings.gateway_id.as_str() => MessageOwner::ThisGateway,
+            Some(_) => MessageOwner::AnotherGateway,
         }
     }
 
@@ -91,11 +91,11 @@ mod tests {
             ..settings.clone()
         };
         let own = marked(Mark::own(&settings));
-        assert_eq!(Mark::of(&own).owner(&settings), Owner::ThisGateway);
-        assert_eq!(Mark::of(&own).owner(&other), Owner::AnotherGateway);
+        assert_eq!(Mark::of(&own).owner(&settings), MessageOwner::ThisGateway);
+        assert_eq!(Mark::of(&own).owner(&other), MessageOwner::AnotherGateway);
         let something = marked(vec![("status".into(), "ok".into())]);
         for unmarked in [Publish::default(), marked(Vec::new()), something] {
-            assert_eq!(Mark::of(&unmarked).owner(&settings), Owner::Unknown);
+            assert_eq!(Mark::of(&unmarked).owner(&settings), MessageOwner::Unknown);
         }
         for (value, is_of_gateway) in [
             (settings.gateway_id.as_str(), true),

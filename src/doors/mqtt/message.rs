@@ -16,7 +16,7 @@ pub struct ReplyAddress {
     pub response: Option<String>,
     /// The MQTT 5 correlation data.
     pub correlation: Option<Bytes>,
-    /// The command's id, where other gateways hear it too.
+    /// The command's id, where other gateways receive it too.
     pub command: Option<CommandId>,
 }
 

@@ -14,7 +14,7 @@ use super::message::{Delivery, Message, result_messages};
 use super::refusals::{Obstacle, Refusals};
 use super::send::{failed, leave_out};
 use super::shared::SharedRooms;
-use super::shared::retained_states::{StateDigest, Turn};
+use super::shared::retained_states::{PublishDecision, StateDigest};
 
 use crate::state::{Item, StateValue};
 use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, Topic, is_gateway_topic};
@@ -158,11 +158,11 @@ fn has_turn(context: &DoorContext, topic: &Arc<str>, value: Option<&StateValue>)
         let content_type = value.and_then(|value| value.content_type.as_deref());
         StateDigest::of(value.map_or(b"", |value| &value.payload), content_type)
     };
-    let turn = shared.retained().turn(topic, digest);
-    if turn == Turn::Wait {
+    let decision = shared.retained().decide(topic, digest);
+    if decision == PublishDecision::Wait {
         shared.states_wait.notify_one();
     }
-    turn == Turn::Publish
+    decision == PublishDecision::Publish
 }
 
 /// The newest value of a topic; an empty payload clears the topic at the broker. `None` for what is not to be published

@@ -23,7 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout, time
 use tracing::Instrument;
 
 use super::error::ConnectionLost;
-use super::link::Link;
+use super::link::BrokerLink;
 use super::mark::Mark;
 use super::packets::BrokerPacket;
 use super::reason::ReasonCode;
@@ -254,7 +254,7 @@ impl PresenceSession {
                 }
                 Role::Speaker(_) | Role::LastWords => {}
             }
-            let opened = Link::open(&self.settings, self.tls.as_ref()).await;
+            let opened = BrokerLink::open(&self.settings, self.tls.as_ref()).await;
             let served = match opened {
                 Ok((link, _)) => self.serve(link).await,
                 Err(lost) => Err(lost),
@@ -282,7 +282,7 @@ impl PresenceSession {
     }
 
     /// Speaks until another one does, or this gateway ends.
-    async fn serve(&mut self, mut link: Link) -> Result<(), ConnectionLost> {
+    async fn serve(&mut self, mut link: BrokerLink) -> Result<(), ConnectionLost> {
         let began = Instant::now();
         let mut pings = interval_at(began + PING_INTERVAL, PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -371,7 +371,7 @@ impl PresenceSession {
     /// broker has not read yet. Where that fails it is tried on another connection.
     async fn say_last_words(
         &mut self,
-        mut link: Link,
+        mut link: BrokerLink,
         mut next_id: impl FnMut() -> u16,
     ) -> Result<(), ConnectionLost> {
         self.publish(&mut link, GATEWAY_CLUSTER, "", next_id())?;
@@ -398,7 +398,7 @@ impl PresenceSession {
 
     fn publish(
         &self,
-        link: &mut Link,
+        link: &mut BrokerLink,
         topic: &str,
         payload: &str,
         id: u16,

@@ -25,14 +25,14 @@ use super::subscription::Subscription;
 use crate::command::{
     CommandAuthority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
-use crate::home_assistant::Inbound;
+use crate::home_assistant::InboundMessage;
 use crate::state::StateStore;
 use crate::topics::{
     ALL_GATEWAY_TOPICS, ALL_ROOMS, Filter, Topic, check_response, is_gateway_topic,
 };
 
 pub use shared::SharedCommand;
-use shared::{Origin, SharedReply};
+use shared::{ResultOrigin, SharedReply};
 
 /// The answer to a command with the retain flag.
 const RETAINED_COMMAND: &str = "a retained command is never carried out, because the broker would \
@@ -190,7 +190,7 @@ impl Receiver {
         if !is_of_own_room && !filters.any(|filter| filter.matches(topic)) {
             return;
         }
-        let inbound = Inbound {
+        let inbound = InboundMessage {
             topic: topic.to_owned(),
             payload: publish.payload.clone(),
             owner: Mark::of(publish).owner(settings),
@@ -239,12 +239,14 @@ impl Receiver {
             let outcome = Box::new(outcome);
             let delivery = Delivery { address, outcome };
             match shared.map(|reply| (reply.origin, reply)) {
-                Some((Origin::Owned(term), reply)) => {
+                Some((ResultOrigin::Owned(term), reply)) => {
                     let settled = reply.is_repeated.then_some(reply.id);
                     reply.shared.answered(term, settled, delivery);
                 }
-                Some((Origin::Other, reply)) => reply.shared.answered_for_other(reply.id, delivery),
-                Some((Origin::Refused, _)) | None => subscriber.outbox.push_reply(delivery),
+                Some((ResultOrigin::Other, reply)) => {
+                    reply.shared.answered_for_other(reply.id, delivery)
+                }
+                Some((ResultOrigin::Refused, _)) | None => subscriber.outbox.push_reply(delivery),
             }
         };
         (Reply::new(room, command, deliver), publish, checked)

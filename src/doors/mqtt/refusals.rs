@@ -17,7 +17,7 @@ use super::reason::ReasonCode;
 
 /// A connection that ends without a word may have another cause than the message in flight. The
 /// third time in a row with this message, it is the message.
-const ENDS_UNTIL_CONVICTED: u32 = 3;
+const ENDS_UNTIL_CULPRIT: u32 = 3;
 /// The broker may only have been unsteady while this message was in flight. So after an end without a
 /// reason it is left out for this long at first.
 const LEFT_OUT_AT_FIRST: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ const LEFT_OUT_AT_FIRST: Duration = Duration::from_secs(60);
 /// changed. It costs one connection.
 const LEFT_OUT_FOR: Duration = Duration::from_secs(60 * 60);
 /// With so many found out in a row, and none taken, the broker takes none at all.
-const CONVICTIONS_IN_A_ROW: u32 = 5;
+const CULPRITS_IN_A_ROW: u32 = 5;
 /// With so many ends in a row at the message that is never left out, and none taken, it takes none
 /// either.
 const ENDS_AT_NEVER_LEFT_OUT: u32 = 5;
@@ -136,13 +136,13 @@ impl fmt::Display for Obstacle {
 
 /// What the end of a connection says about the messages in flight.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Diagnosis {
     /// Nothing.
     Unrelated,
     /// One of them may be the cause. They are tried one by one.
     Suspected,
     /// The one with this index is the cause, and is left out from now on.
-    Convicted(usize),
+    Culprit(usize),
     /// The broker takes no message at all.
     TakesNothing,
 }
@@ -168,7 +168,7 @@ pub struct Refusals {
     left_out: HashMap<Bytes, LeftOut>,
     /// What the log was told of a topic last.
     reported: HashMap<Bytes, Obstacle>,
-    convictions_in_a_row: u32,
+    culprits_in_a_row: u32,
     takes_nothing: bool,
 }
 
@@ -194,7 +194,7 @@ impl Refusals {
     /// The next connection should begin with a message that the broker certainly takes, to learn
     /// whether it takes any.
     pub fn wants_probe(&self) -> bool {
-        self.convictions_in_a_row + 1 == CONVICTIONS_IN_A_ROW
+        self.culprits_in_a_row + 1 == CULPRITS_IN_A_ROW
     }
 
     /// Nothing waits to be sent: no suspect is left.
@@ -225,14 +225,14 @@ impl Refusals {
     /// The broker took a message.
     pub fn accepted(&mut self, topic: &[u8]) {
         self.suspects.remove(topic);
-        self.convictions_in_a_row = 0;
+        self.culprits_in_a_row = 0;
         self.takes_nothing = false;
     }
 
     /// The broker refused a message in its PUBACK, and the connection goes on.
     pub fn refused(&mut self, topic: &Bytes, size: usize, reason: ReasonCode) {
         self.suspects.remove(topic);
-        self.convictions_in_a_row = 0;
+        self.culprits_in_a_row = 0;
         self.takes_nothing = false;
         if reason == ReasonCode::PACKET_TOO_LARGE {
             let left_out = LeftOut {
@@ -262,23 +262,23 @@ impl Refusals {
         blame: Blame,
         is_by_size: bool,
         now: Instant,
-    ) -> Verdict {
+    ) -> Diagnosis {
         if blame == Blame::NoMessage || in_flight.is_empty() {
-            return Verdict::Unrelated;
+            return Diagnosis::Unrelated;
         }
         if self.takes_nothing {
-            return Verdict::TakesNothing;
+            return Diagnosis::TakesNothing;
         }
         let topics: HashSet<&Bytes> = in_flight.iter().map(|(topic, _)| topic).collect();
         for topic in topics {
             *self.suspects.entry(topic.clone()).or_default() += 1;
         }
         let Some(culprit) = self.culprit(in_flight, blame) else {
-            return Verdict::Suspected;
+            return Diagnosis::Suspected;
         };
         let (topic, size) = &in_flight[culprit];
         let is_never_left_out = *topic == self.never_left_out;
-        let takes_nothing = self.convictions_in_a_row + 1 >= CONVICTIONS_IN_A_ROW
+        let takes_nothing = self.culprits_in_a_row + 1 >= CULPRITS_IN_A_ROW
             || is_never_left_out
                 && self.suspects.get(topic).copied().unwrap_or_default() >= ENDS_AT_NEVER_LEFT_OUT;
         if takes_nothing {
@@ -288,18 +288,18 @@ impl Refusals {
                 reported: std::mem::take(&mut self.reported),
                 ..Self::default()
             };
-            return Verdict::TakesNothing;
+            return Diagnosis::TakesNothing;
         }
         if is_never_left_out {
-            return Verdict::Suspected;
+            return Diagnosis::Suspected;
         }
-        self.convictions_in_a_row += 1;
+        self.culprits_in_a_row += 1;
         let left_out_for = match blame {
             Blame::Perhaps if !self.left_out.contains_key(topic) => LEFT_OUT_AT_FIRST,
             _ => LEFT_OUT_FOR,
         };
         self.leave_out(topic, *size, is_by_size, now + left_out_for);
-        Verdict::Convicted(culprit)
+        Diagnosis::Culprit(culprit)
     }
 
     /// The broker does not answer messages of this topic, and answers others. False if it is one
@@ -331,7 +331,7 @@ impl Refusals {
     fn culprit(&self, in_flight: &[(Bytes, usize)], blame: Blame) -> Option<usize> {
         if let [(topic, _)] = in_flight {
             let ends = self.suspects.get(topic).copied().unwrap_or_default();
-            if blame == Blame::OneOfThem || ends >= ENDS_UNTIL_CONVICTED {
+            if blame == Blame::OneOfThem || ends >= ENDS_UNTIL_CULPRIT {
                 return Some(0);
             }
         }

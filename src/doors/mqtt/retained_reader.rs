@@ -16,7 +16,7 @@ use super::mark::Mark;
 use super::shared::SharedRooms;
 use super::shared::retained_states::StateDigest;
 use super::survey::Survey;
-use crate::gateway_id::Owner;
+use crate::gateway_id::MessageOwner;
 use crate::topics::{RoomTopics, Topic};
 
 /// So many rooms are read at a time. Each has some sixty messages, and Mosquitto drops what is above a thousand for one
@@ -99,7 +99,7 @@ fn told(context: &DoorContext, shared: &SharedRooms, rooms: &[Arc<str>], message
         let mark = Mark::of(publish);
         let owner = mark.owner(&context.settings);
         // Something of a room that was asked for before may be late.
-        if owner == Owner::ThisGateway && rooms.iter().any(|asked| **asked == *room) {
+        if owner == MessageOwner::ThisGateway && rooms.iter().any(|asked| **asked == *room) {
             let content_type = publish.properties.as_ref();
             let content_type = content_type.and_then(|it| it.content_type.as_deref());
             let digest = StateDigest::of(&publish.payload, content_type);

@@ -10,7 +10,7 @@ use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Packet, PingReq, PubAck, Pub
 
 use super::error::{ConnectionLost, NO_QOS_1, NO_RETAINED_MESSAGES, NO_WILDCARDS};
 use super::inflight::Inflight;
-use super::link::Link;
+use super::link::BrokerLink;
 use super::message::{Delivery, Message};
 use super::settings::MqttSettings;
 use super::shared::messages::CommandId;
@@ -24,7 +24,7 @@ const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// One connection that the broker accepted.
 pub struct BrokerSession {
-    pub link: Link,
+    pub link: BrokerLink,
     pub inflight: Inflight,
     pub limits: SessionLimits,
     pub subscription: Subscription,
@@ -55,7 +55,7 @@ pub struct SessionLimits {
 
 impl BrokerSession {
     /// The broker accepted the connection within these limits.
-    pub fn new(link: Link, limits: SessionLimits) -> Self {
+    pub fn new(link: BrokerLink, limits: SessionLimits) -> Self {
         Self {
             link,
             inflight: Inflight::new(limits.receive_maximum),

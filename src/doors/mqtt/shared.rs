@@ -1,18 +1,19 @@
-//! The rooms that several gateways share at one broker: which of them this gateway hears, and as what.
+//! The rooms that several gateways share at one broker: which of them this gateway subscribes to, and in which role.
 //!
 //! [`SharedRooms`] is the whole boundary: who places the rooms calls it, and the door does what follows at
 //! the broker. Knows neither who decides nor how the gateways know each other.
 //!
-//! `hearing` decides who carries out what, `heard_room` is what it knows of one room, `memory` holds what a deputy has heard, `room_filters` what is
-//! subscribed to, `retained_states` what need not be published again, `messages` what gateways tell each other at the broker. The door's side is
-//! `receive/shared.rs` and `connection/sharing.rs`. `docs/decisions/commands-in-the-gap.md` says why.
+//! `arbiter` decides who carries out what, `subscribed_room` is what it knows of one room, `memory` holds what a deputy
+//! has received, `room_filters` what is subscribed to, `retained_states` what need not be published again, `messages`
+//! what gateways tell each other at the broker. The door's side is `receive/shared.rs` and `connection/sharing.rs`.
+//! `docs/decisions/commands-in-the-gap.md` says why.
 
-mod heard_room;
-pub(super) mod hearing;
+pub(super) mod arbiter;
 pub(super) mod memory;
 pub(super) mod messages;
 pub(super) mod retained_states;
 pub(super) mod room_filters;
+mod subscribed_room;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,12 +26,12 @@ use tokio::time::Instant;
 
 use super::message::Delivery;
 use super::receive::SharedCommand;
-use hearing::{Hearing, Term};
+use arbiter::{CommandArbiter, Term};
 use messages::CommandId;
 use retained_states::RetainedStates;
-use room_filters::{Pace, RoomFilters};
+use room_filters::{FilterPace, RoomFilters};
 
-pub use hearing::RoomRole;
+pub use arbiter::RoomRole;
 pub use messages::rewrite_gateway_message;
 pub use room_filters::RefusedRoom;
 
@@ -71,14 +72,14 @@ pub struct SharedRooms {
 
 /// A room's document has 37 KB. The broker puts those that it is asked for before the commands that come after, so it is
 /// asked for half a megabyte at a time: for 160 rooms a second.
-const PACE_OF_DOCUMENTS: Pace = Pace {
+const PACE_OF_DOCUMENTS: FilterPace = FilterPace {
     filters_a_packet: 16,
     pause: Duration::from_millis(100),
 };
 
 #[derive(Default)]
 pub(super) struct Inner {
-    pub hearing: Hearing<SharedCommand, Delivery>,
+    pub arbiter: CommandArbiter<SharedCommand, Delivery>,
     pub filters: RoomFilters,
     /// The filters of the documents that Home Assistant gets of own rooms.
     pub documents: RoomFilters,
@@ -99,7 +100,7 @@ impl fmt::Debug for SharedRooms {
 }
 
 impl SharedRooms {
-    /// Hears no room yet. `name` is this gateway's among the others: a level of topics.
+    /// Subscribes to no room yet. `name` is this gateway's among the others: a level of topics.
     pub fn new(name: impl Into<String>, rules: Arc<dyn SharingRules>) -> Arc<Self> {
         let inner = Inner {
             documents: RoomFilters::paced(PACE_OF_DOCUMENTS),
@@ -146,9 +147,9 @@ impl SharedRooms {
         self.changed.notify_one();
     }
 
-    /// Subscribes to what is heard, and to nothing else.
+    /// Subscribes to the rooms of the arbiter, and to nothing else.
     pub(super) fn follow(&self, inner: &mut Inner, room: &Arc<str>) {
-        let role = inner.hearing.role(room);
+        let role = inner.arbiter.role(room);
         match role {
             Some(_) => inner.filters.want(room),
             None => inner.filters.give_up(room),
@@ -174,7 +175,7 @@ impl SharedRooms {
     /// The rooms that this gateway has, each with whether the broker has answered the filter of its document.
     pub fn documents(&self) -> BTreeMap<Arc<str>, bool> {
         let inner = self.lock();
-        let own = (inner.hearing.roles()).filter(|(_, role)| *role == RoomRole::Owner);
+        let own = (inner.arbiter.roles()).filter(|(_, role)| *role == RoomRole::Owner);
         own.map(|(room, _)| {
             let documents = &inner.documents;
             let is_answered = documents.is_granted(room) || documents.refusal(room).is_some();
@@ -196,20 +197,20 @@ impl SharedRooms {
 
 /// For whoever places the rooms.
 impl SharedRooms {
-    /// These rooms are another gateway's, and this one is the next: it hears their commands and remembers them.
+    /// These rooms are another gateway's, and this one is the next: it receives their commands and remembers them.
     pub fn deputize<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
         let now = Instant::now();
-        self.change(rooms, |inner, room| inner.hearing.deputize(room, now));
+        self.change(rooms, |inner, room| inner.arbiter.deputize(room, now));
     }
 
-    /// These rooms are of no concern any more. Those that are leaving are heard until they have left.
-    pub fn stop_hearing<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
-        self.change(rooms, |inner, room| inner.hearing.stop_hearing(room));
+    /// These rooms are of no concern any more. Those that are leaving stay subscribed until they have left.
+    pub fn unsubscribe<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
+        self.change(rooms, |inner, room| inner.arbiter.unsubscribe(room));
     }
 
     /// These rooms are this gateway's from now on: nobody had them. `revision` as for [`SharedRooms::take_over`].
     pub fn begin<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| inner.hearing.begin(room, revision));
+        self.change(rooms, |inner, room| inner.arbiter.begin(room, revision));
     }
 
     /// These rooms are this gateway's from now on: their owner is dead and may not touch their
@@ -218,45 +219,46 @@ impl SharedRooms {
     ///
     /// `revision` is greater than that of every earlier owner of these rooms.
     pub fn take_over<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| inner.hearing.take_over(room, revision));
+        self.change(rooms, |inner, room| inner.arbiter.take_over(room, revision));
     }
 
     /// These rooms were this gateway's before its process was started again, and nobody has taken them in between: it
-    /// has not heard their commands of that time, but their deputies have. `revision` as for [`SharedRooms::take_over`].
+    /// has not received their commands of that time, but their deputies have. `revision` as for
+    /// [`SharedRooms::take_over`].
     pub fn take_back<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| inner.hearing.take_back(room, revision));
+        self.change(rooms, |inner, room| inner.arbiter.take_back(room, revision));
     }
 
     /// These rooms are this gateway's from its marker on: their owner has released them. They should be granted
     /// before ([`SharedRooms::granted`]). `revision` as for [`SharedRooms::take_over`].
     pub fn move_in<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| inner.hearing.move_in(room, revision));
+        self.change(rooms, |inner, room| inner.arbiter.move_in(room, revision));
     }
 
     /// These rooms are about to move to another gateway. New commands are held from now on; what has begun is
     /// finished by the caller, who calls [`SharedRooms::released`] then. Only of rooms that have arrived
     /// ([`SharedRooms::established`]).
     pub fn hold<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
-        self.change(rooms, |inner, room| inner.hearing.hold(room));
+        self.change(rooms, |inner, room| inner.arbiter.hold(room));
     }
 
     /// The rooms can be taken by the next owner. Its marker decides which commands are whose; until it comes they are
     /// passed on, from two seconds on.
     pub fn released<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
         let now = Instant::now();
-        self.change(rooms, |inner, room| inner.hearing.released(room, now));
+        self.change(rooms, |inner, room| inner.arbiter.released(room, now));
     }
 
     /// The rooms stay after all: they were held, and not released.
     pub fn keep<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
-        self.change(rooms, |inner, room| inner.hearing.keep(room));
+        self.change(rooms, |inner, room| inner.arbiter.keep(room));
     }
 
     /// This gateway may not touch these rooms any more, and does not know who may. If nobody takes them within
     /// five seconds, it answers their commands with `offline`.
     pub fn lose<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
         let now = Instant::now();
-        self.change(rooms, |inner, room| inner.hearing.lose(room, now));
+        self.change(rooms, |inner, room| inner.arbiter.lose(room, now));
     }
 
     /// This gateway publishes states of these rooms although it has none of them, such as that nobody has them;
@@ -273,9 +275,9 @@ impl SharedRooms {
         }
     }
 
-    /// What this gateway is for a room; `None` if it does not hear it.
+    /// What this gateway is for a room; `None` if it is not subscribed to it.
     pub fn role(&self, room: &str) -> Option<RoomRole> {
-        self.lock().hearing.role(room)
+        self.lock().arbiter.role(room)
     }
 
     /// Whether the broker delivers the commands of this room.
@@ -284,7 +286,7 @@ impl SharedRooms {
     }
 
     /// Waits until the broker delivers the commands of all these rooms, or refuses to. Gives those that it refuses.
-    /// Waits for a connection, so it needs a time limit. A room that is not heard is passed over.
+    /// Waits for a connection, so it needs a time limit. A room that is not subscribed to is passed over.
     pub async fn granted(&self, rooms: &[Arc<str>]) -> Vec<RefusedRoom> {
         let mut grants = self.grants.subscribe();
         loop {
@@ -301,11 +303,11 @@ impl SharedRooms {
     /// `None` while some are not answered.
     fn answers(&self, rooms: &[Arc<str>]) -> Option<Vec<RefusedRoom>> {
         let inner = self.lock();
-        let heard = rooms
+        let subscribed = rooms
             .iter()
-            .filter(|room| inner.hearing.role(room).is_some());
+            .filter(|room| inner.arbiter.role(room).is_some());
         let mut refused = Vec::new();
-        for room in heard.filter(|room| !inner.filters.is_granted(room)) {
+        for room in subscribed.filter(|room| !inner.filters.is_granted(room)) {
             let reason = inner.filters.refusal(room)?.to_owned();
             let room = room.clone();
             refused.push(RefusedRoom { room, reason });
@@ -333,7 +335,7 @@ impl SharedRooms {
         loop {
             grants.borrow_and_update();
             let is_leaving = |(_, role)| role == RoomRole::Leaving;
-            let leaving = self.lock().hearing.roles().any(is_leaving);
+            let leaving = self.lock().arbiter.roles().any(is_leaving);
             if !leaving || grants.changed().await.is_err() {
                 return;
             }
@@ -343,7 +345,7 @@ impl SharedRooms {
     fn are_established(&self, rooms: &[Arc<str>]) -> bool {
         let inner = self.lock();
         let mut rooms = rooms.iter();
-        rooms.all(|room| inner.hearing.is_established(room))
+        rooms.all(|room| inner.arbiter.is_established(room))
     }
 
     /// Changes whenever grants do, and whenever a marker came.
@@ -354,7 +356,7 @@ impl SharedRooms {
     /// How many commands of others' rooms are remembered, and how many were forgotten since the start because there
     /// were too many.
     pub fn remembered(&self) -> (usize, u64) {
-        self.lock().hearing.remembered()
+        self.lock().arbiter.remembered()
     }
 }
 
@@ -366,8 +368,8 @@ impl SharedRooms {
         let (is_open, now) = (self.rules.may_act(), Instant::now());
         let room = delivery.outcome.room.clone();
         let mut inner = self.lock();
-        let hearing = &mut inner.hearing;
-        hearing.answered(&room, (term, settled), delivery, is_open, now);
+        let arbiter = &mut inner.arbiter;
+        arbiter.answered(&room, (term, settled), delivery, is_open, now);
         drop(inner);
         self.changed.notify_one();
     }
@@ -376,7 +378,7 @@ impl SharedRooms {
     pub(super) fn answered_for_other(&self, id: CommandId, delivery: Delivery) {
         let room = delivery.outcome.room.clone();
         let mut inner = self.lock();
-        inner.hearing.answered_for_other(&room, id, delivery);
+        inner.arbiter.answered_for_other(&room, id, delivery);
         drop(inner);
         self.changed.notify_one();
     }
@@ -385,10 +387,10 @@ impl SharedRooms {
         self.grants.send_replace(());
     }
 
-    /// Whether the commands of every own room arrive. Asked for each packet, so it looks at no room that is heard.
-    pub(super) fn hears_own_rooms(&self) -> bool {
+    /// Whether the commands of every own room arrive. Asked for each packet, so it looks at no single subscription.
+    pub(super) fn receives_own_rooms(&self) -> bool {
         let inner = self.lock();
-        let is_own = |room| inner.hearing.role(room) == Some(RoomRole::Owner);
+        let is_own = |room| inner.arbiter.role(room) == Some(RoomRole::Owner);
         // What is neither asked for nor refused is granted.
         inner.filters.is_settled() && !inner.filters.refused().any(is_own)
     }
@@ -398,8 +400,8 @@ impl SharedRooms {
         self.retained.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Some rooms whose states wait for what the broker tells. None that are not heard yet: what others publish after the
-    /// broker has told must arrive.
+    /// Some rooms whose states wait for what the broker tells. None that are not subscribed to yet: what others publish after
+    /// the broker has told must arrive.
     pub(super) fn next_untold_rooms(&self, count: usize) -> Vec<Arc<str>> {
         let inner = self.lock();
         let filters = &inner.filters;
@@ -419,7 +421,7 @@ impl SharedRooms {
     /// Whether this gateway publishes the states of this room.
     pub(super) fn publishes_states(&self, room: &str) -> bool {
         let inner = self.lock();
-        inner.hearing.publishes_states(room) || inner.spoken_for.contains(room)
+        inner.arbiter.publishes_states(room) || inner.spoken_for.contains(room)
     }
 
     /// Whether this gateway publishes the events of this room: those that it has seen before the room left too.

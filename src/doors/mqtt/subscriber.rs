@@ -22,7 +22,7 @@ use super::other_gateways::{GatewayInfo, OtherGateways};
 use super::restores::Restores;
 use crate::command::DoorKind;
 use crate::gateway_id::GatewayId;
-use crate::gateway_id::Owner;
+use crate::gateway_id::MessageOwner;
 use crate::state::{Change, Outbox, RoomStatus, StateStore, Subscriber};
 use crate::telemetry::Telemetry;
 
@@ -91,7 +91,7 @@ impl MqttSubscriber {
         store: &StateStore,
         topic: &str,
         payload: &[u8],
-        owner: Owner,
+        owner: MessageOwner,
         id: Option<&str>,
     ) -> bool {
         self.restore(store, topic, payload, owner);
@@ -103,16 +103,16 @@ impl MqttSubscriber {
         }
         let is_configured = store.room(room).is_some();
         match owner {
-            Owner::ThisGateway => {
+            MessageOwner::ThisGateway => {
                 if is_read || !is_configured {
                     self.leftover_arrived(store, room, topic.into());
                 }
             }
-            Owner::AnotherGateway | Owner::Unknown => {
+            MessageOwner::AnotherGateway | MessageOwner::Unknown => {
                 self.leftovers().forget(topic);
                 if !is_configured {
                     self.leftovers().count(room, id);
-                } else if owner == Owner::AnotherGateway && store.get(topic).is_some() {
+                } else if owner == MessageOwner::AnotherGateway && store.get(topic).is_some() {
                     self.leftovers().take_over(topic.into());
                 }
             }
@@ -122,11 +122,11 @@ impl MqttSubscriber {
 
     /// Publishes a state of this gateway again that somebody else has cleared, or overwritten since the
     /// broker has told what it holds. What another gateway writes is its state too: that is left alone.
-    fn restore(&self, store: &StateStore, topic: &str, payload: &[u8], owner: Owner) {
+    fn restore(&self, store: &StateStore, topic: &str, payload: &[u8], owner: MessageOwner) {
         let is_lost = match owner {
-            Owner::ThisGateway => false,
-            Owner::AnotherGateway => payload.is_empty(),
-            Owner::Unknown => payload.is_empty() || *self.may_clear.borrow(),
+            MessageOwner::ThisGateway => false,
+            MessageOwner::AnotherGateway => payload.is_empty(),
+            MessageOwner::Unknown => payload.is_empty() || *self.may_clear.borrow(),
         };
         if is_lost && store.get(topic).is_some_and(|own| own.payload != payload) {
             self.lost(topic);
@@ -280,7 +280,7 @@ mod tests {
 
     /// The broker sends a retained message with this gateway's mark.
     fn own(door: &MqttSubscriber, store: &StateStore, topic: &str) -> bool {
-        door.retained_arrived(store, topic, b"5", Owner::ThisGateway, Some("own"))
+        door.retained_arrived(store, topic, b"5", MessageOwner::ThisGateway, Some("own"))
     }
 
     #[test]
@@ -334,7 +334,7 @@ mod tests {
         let (store, door) = setup();
         door.settle(&store, Instant::now());
         store.set_room(&"1".into(), COMPLETE);
-        for owner in [Owner::AnotherGateway, Owner::Unknown] {
+        for owner in [MessageOwner::AnotherGateway, MessageOwner::Unknown] {
             for topic in [VOLUME, "room/7/audio/volume", "room/7/availability"] {
                 assert!(door.retained_arrived(&store, topic, b"5", owner, None));
             }
@@ -347,7 +347,7 @@ mod tests {
             &store,
             "room/7/audio/volume",
             b"5",
-            Owner::AnotherGateway,
+            MessageOwner::AnotherGateway,
             Some("other"),
         );
         door.settle(&store, Instant::now());
@@ -360,7 +360,13 @@ mod tests {
         store.set_room(&"1".into(), COMPLETE);
         store.set(VOLUME, StateValue::text("5"));
         assert!(door.may_clear_topic(VOLUME));
-        assert!(door.retained_arrived(&store, VOLUME, b"5", Owner::AnotherGateway, Some("other")));
+        assert!(door.retained_arrived(
+            &store,
+            VOLUME,
+            b"5",
+            MessageOwner::AnotherGateway,
+            Some("other")
+        ));
         assert!(!door.may_clear_topic(VOLUME));
         door.published(VOLUME);
         assert!(door.may_clear_topic(VOLUME));
@@ -368,13 +374,17 @@ mod tests {
 
     #[test]
     fn a_state_that_somebody_clears_or_overwrites_is_published_again() {
-        let others = [Owner::AnotherGateway, Owner::Unknown];
+        let others = [MessageOwner::AnotherGateway, MessageOwner::Unknown];
         for (payload, owners, settled) in [
             (&b""[..], &others[..], false),
             // What a person writes; what another gateway with the same room writes stays.
             (b"99", &others[1..], true),
         ] {
-            for owner in [Owner::ThisGateway, Owner::AnotherGateway, Owner::Unknown] {
+            for owner in [
+                MessageOwner::ThisGateway,
+                MessageOwner::AnotherGateway,
+                MessageOwner::Unknown,
+            ] {
                 let (store, door) = setup();
                 store.set_room(&"1".into(), COMPLETE);
                 store.set(VOLUME, StateValue::text("5"));
@@ -407,7 +417,7 @@ mod tests {
             // The same as its own.
             (VOLUME, b"5"),
         ] {
-            door.retained_arrived(&store, topic, payload, Owner::Unknown, None);
+            door.retained_arrived(&store, topic, payload, MessageOwner::Unknown, None);
             assert!(waiting(&door).is_empty(), "{topic}");
         }
     }
@@ -417,7 +427,7 @@ mod tests {
         let (store, door) = setup();
         store.set_room(&"1".into(), COMPLETE);
         door.settle(&store, Instant::now());
-        assert!(door.retained_arrived(&store, VOLUME, b"", Owner::Unknown, None));
+        assert!(door.retained_arrived(&store, VOLUME, b"", MessageOwner::Unknown, None));
         assert!(waiting(&door).is_empty());
     }
 

@@ -14,7 +14,7 @@ use rumqttc::v5::mqttbytes::v5::{
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::error::ConnectionLost;
-use super::link::Link;
+use super::link::BrokerLink;
 use super::mark::Mark;
 use super::pace::Pace;
 use super::packets::BrokerPacket;
@@ -46,7 +46,7 @@ pub struct RetainedMessage {
 
 /// A connection that looks and clears.
 pub struct Survey {
-    link: Link,
+    link: BrokerLink,
     last_id: u16,
     /// How many messages the broker takes before it acknowledges one.
     receive_maximum: usize,
@@ -79,7 +79,7 @@ impl Survey {
             ..settings.clone()
         };
         let tls = client_tls(&settings)?;
-        let (link, properties) = Link::open(&settings, tls.as_ref())
+        let (link, properties) = BrokerLink::open(&settings, tls.as_ref())
             .await
             .map_err(|lost| format!("no connection to {}: {lost}", settings.address()))?;
         let receive_maximum = properties.and_then(|properties| properties.receive_max);

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::delivery::DELIVERY_TIMEOUT;
 use super::error::ConnectionLost;
-use super::link::Link;
+use super::link::BrokerLink;
 use super::packets::BrokerPacket;
 use super::session::SessionLimits;
 use super::settings::{MqttSettings, client_tls};
@@ -89,7 +89,7 @@ pub async fn try_broker(
         ..settings.clone()
     };
     let tls = client_tls(&settings)?;
-    let opened = Link::open(&settings, tls.as_ref()).await;
+    let opened = BrokerLink::open(&settings, tls.as_ref()).await;
     let (mut link, limits) = opened.map_err(|lost| lost.to_string())?;
     let mut trial = told_limits(limits.as_ref(), &settings);
     if !trial.problems.is_empty() {
@@ -210,7 +210,7 @@ impl Asked {
     }
 
     /// Asks, and waits for all answers, then for the messages.
-    async fn ask(&mut self, link: &mut Link) -> Result<(), ConnectionLost> {
+    async fn ask(&mut self, link: &mut BrokerLink) -> Result<(), ConnectionLost> {
         let filters = self.filters.iter().map(|path| Filter {
             path: path.clone(),
             qos: QoS::AtMostOnce,
@@ -243,7 +243,7 @@ impl Asked {
     }
 
     /// Publishes what the window allows, once the subscription is answered.
-    fn publish(&mut self, link: &mut Link) -> Result<(), ConnectionLost> {
+    fn publish(&mut self, link: &mut BrokerLink) -> Result<(), ConnectionLost> {
         let room = usize::from(self.window).saturating_sub(self.unacknowledged);
         let next = self.topics.iter().zip(SUBSCRIBE_ID + 1..).skip(self.sent);
         for (topic, id) in next.take(if self.subscribed { room } else { 0 }) {

@@ -41,7 +41,7 @@ impl Setup {
     }
 
     /// What is to be done until nothing is due any more.
-    fn due(&mut self, now: Instant) -> Vec<Action> {
+    fn due(&mut self, now: Instant) -> Vec<DocumentAction> {
         let source = |_: &str| Some(DocumentSource::Document(self.document.clone()));
         let mut actions = self.announcer.due(now, source);
         while self.announcer.next_due().is_some_and(|next| next <= now) {
@@ -65,11 +65,11 @@ impl DerefMut for Setup {
     }
 }
 
-fn published(actions: &[Action]) -> Vec<Value> {
+fn published(actions: &[DocumentAction]) -> Vec<Value> {
     actions
         .iter()
         .filter_map(|action| match action {
-            Action::Publish(_, document) => Some(document.document()),
+            DocumentAction::Publish(_, document) => Some(document.document()),
             _ => None,
         })
         .collect()
@@ -146,7 +146,7 @@ fn a_device_that_somebody_deleted_stays_away() {
     it.due(now + 2 * SECOND);
     assert_eq!(
         it.received("1", None, Author::Unknown, now),
-        Some(Action::ClearDeleted("1".into()))
+        Some(DocumentAction::ClearDeleted("1".into()))
     );
     assert_eq!(it.received("1", None, Author::Unknown, now), None);
     it.update("1", document(&["b"]), true, now + 3 * SECOND);
@@ -158,9 +158,9 @@ fn a_device_that_somebody_deleted_stays_away() {
 fn rooms_that_went_are_cleared_and_others_documents_are_not() {
     let (mut it, now) = connected();
     it.update("1", document(&["a"]), true, now);
-    assert_eq!(it.forget("1"), Some(Action::Clear("1".into())));
+    assert_eq!(it.forget("1"), Some(DocumentAction::Clear("1".into())));
     let old = it.received("9", Some(document(&[])), Author::ThisGateway, now);
-    assert_eq!(old, Some(Action::Clear("9".into())));
+    assert_eq!(old, Some(DocumentAction::Clear("9".into())));
     for author in [Author::AnotherGateway, Author::Unknown] {
         assert_eq!(it.received("8", Some(document(&[])), author, now), None);
         assert_eq!(it.received("8", None, author, now), None);
@@ -172,7 +172,7 @@ fn a_birth_repeats_everything_once() {
     let (mut it, now) = connected();
     it.home_assistant_started(now + 3 * SECOND, 0.5);
     assert!(it.due(now + 5 * SECOND).is_empty());
-    assert_eq!(it.due(now + 6 * SECOND), [Action::Repeat]);
+    assert_eq!(it.due(now + 6 * SECOND), [DocumentAction::Repeat]);
     assert!(it.due(now + 7 * SECOND).is_empty());
 }
 
@@ -206,7 +206,7 @@ fn a_smaller_limit_leaves_entities_out_and_a_larger_one_brings_them_back() {
         assert!(entities(&documents[0]) < 10 && entities(&documents[0]) > 2);
     }
     let actions = it.due(now + REPORT_DELAY);
-    let [Action::Report(left_out)] = &actions[..] else {
+    let [DocumentAction::Report(left_out)] = &actions[..] else {
         panic!("{actions:?}");
     };
     assert_eq!((left_out.limit, left_out.devices["1"]), (size / 2, size));
@@ -217,7 +217,7 @@ fn a_smaller_limit_leaves_entities_out_and_a_larger_one_brings_them_back() {
     assert!(
         it.due(now)
             .iter()
-            .all(|action| !matches!(action, Action::Report(_)))
+            .all(|action| !matches!(action, DocumentAction::Report(_)))
     );
     // Nothing fits: nothing is published.
     it.limit(10, BTreeMap::new(), now);
@@ -227,7 +227,7 @@ fn a_smaller_limit_leaves_entities_out_and_a_larger_one_brings_them_back() {
     now += LIMIT_DELAY;
     assert_eq!(published(&it.due(now)), [large(), large()]);
     let actions = it.due(now + REPORT_DELAY);
-    let [Action::Report(left_out)] = &actions[..] else {
+    let [DocumentAction::Report(left_out)] = &actions[..] else {
         panic!("{actions:?}");
     };
     assert!(left_out.devices.is_empty());
@@ -244,13 +244,13 @@ fn a_limit_of_one_device_leaves_the_others_whole() {
     it.limit(size, [("1".to_owned(), size / 2)].into(), now);
     now += LIMIT_DELAY;
     let actions = it.due(now);
-    let [Action::Publish(id, document)] = &actions[..] else {
+    let [DocumentAction::Publish(id, document)] = &actions[..] else {
         panic!("{actions:?}");
     };
     assert_eq!(id, "1");
     assert!(entities(&document.document()) < 10);
     let actions = it.due(now + REPORT_DELAY);
-    let [Action::Report(left_out)] = &actions[..] else {
+    let [DocumentAction::Report(left_out)] = &actions[..] else {
         panic!("{actions:?}");
     };
     assert_eq!((left_out.limit, left_out.devices.len()), (size / 2, 1));
@@ -283,11 +283,11 @@ fn a_document_that_was_published_again_is_this_gateways() {
         it.received("1", Some(document(&["b"])), Author::AnotherGateway, now);
         (it, now + 2 * SECOND)
     };
-    let cleared = Some(Action::Clear("1".into()));
+    let cleared = Some(DocumentAction::Clear("1".into()));
     // At a start of Home Assistant, and on a new connection.
     let (mut it, now) = overwritten();
     it.home_assistant_started(now, 0.0);
-    assert_eq!(it.due(now), [Action::Repeat]);
+    assert_eq!(it.due(now), [DocumentAction::Repeat]);
     assert_eq!(it.forget("1"), cleared);
     let (mut it, _) = overwritten();
     it.published_again();
@@ -330,7 +330,7 @@ fn a_document_that_the_earlier_gateway_has_published_is_not_published_again() {
     let now = now + 60 * SECOND;
     it.update("1", document(&["a"]), true, now);
     let actions = it.due(now + 2 * SECOND);
-    let [Action::Keep(id, kept)] = &actions[..] else {
+    let [DocumentAction::Keep(id, kept)] = &actions[..] else {
         panic!("{actions:?}");
     };
     assert_eq!((&**id, kept.document()), ("1", document(&["a", "b"])));
@@ -357,8 +357,8 @@ fn a_device_that_has_gone_to_another_gateway_is_not_touched_any_more() {
     it.hand_over("1");
     assert_eq!(it.received("1", None, Author::Unknown, now), None);
     it.home_assistant_started(now + 64 * SECOND, 0.0);
-    assert_eq!(it.due(now + 64 * SECOND), [Action::Repeat]);
+    assert_eq!(it.due(now + 64 * SECOND), [DocumentAction::Repeat]);
     // It was removed from the configuration while it was here.
     it.update("2", document(&["a"]), true, now);
-    assert_eq!(it.forget("2"), Some(Action::Clear("2".into())));
+    assert_eq!(it.forget("2"), Some(DocumentAction::Clear("2".into())));
 }

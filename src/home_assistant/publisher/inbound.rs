@@ -9,9 +9,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Task;
-use crate::gateway_id::Owner;
-use crate::home_assistant::announcer::{Action, Author};
-use crate::home_assistant::inbound::Inbound;
+use crate::gateway_id::MessageOwner;
+use crate::home_assistant::announcer::{Author, DocumentAction};
+use crate::home_assistant::inbound::InboundMessage;
 use crate::home_assistant::is_document_of;
 use crate::topics;
 
@@ -19,7 +19,7 @@ use crate::topics;
 const COUNTED_DEVICES: usize = 4096;
 
 impl Task {
-    pub(super) async fn receive(&mut self, message: &Inbound) {
+    pub(super) async fn receive(&mut self, message: &InboundMessage) {
         if message.topic == self.status_topic {
             if message.payload == "online" {
                 let chance = RandomState::new().hash_one(0) % 1000;
@@ -45,15 +45,15 @@ impl Task {
             false => Some(serde_json::from_slice(&message.payload).unwrap_or_default()),
         };
         let author = match (message.owner, &document) {
-            (Owner::AnotherGateway, _) => Author::AnotherGateway,
-            (Owner::ThisGateway, Some(document)) if self.is_below_own_prefix(document) => {
+            (MessageOwner::AnotherGateway, _) => Author::AnotherGateway,
+            (MessageOwner::ThisGateway, Some(document)) if self.is_below_own_prefix(document) => {
                 Author::ThisGateway
             }
             _ => Author::Unknown,
         };
         self.leftovers.remove(device);
         let is_unmarked = |document: &Value| {
-            message.owner == Owner::Unknown && self.is_below_own_prefix(document)
+            message.owner == MessageOwner::Unknown && self.is_below_own_prefix(document)
         };
         let is_news = !self.known.contains_key(device)
             && !*self.links.may_clear.borrow()
@@ -64,7 +64,7 @@ impl Task {
         let now = Instant::now();
         let action = self.announcer.received(device, document, author, now);
         match action {
-            Some(Action::Clear(device)) if author == Author::ThisGateway => {
+            Some(DocumentAction::Clear(device)) if author == Author::ThisGateway => {
                 self.leftovers.insert(device);
             }
             Some(action) => self.perform(action),
@@ -88,7 +88,7 @@ impl Task {
         }
         for device in std::mem::take(&mut self.leftovers) {
             if !self.known.contains_key(&device) {
-                self.perform(Action::Clear(device));
+                self.perform(DocumentAction::Clear(device));
             }
         }
     }

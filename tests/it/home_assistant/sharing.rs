@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use poly2mqtt::config;
-use poly2mqtt::gateway_id::Owner;
+use poly2mqtt::gateway_id::MessageOwner;
 use poly2mqtt::home_assistant::{
-    Delays, DocumentLimits, DocumentSharing, Inbound, LogIns, Publisher, PublisherLinks,
+    Delays, DocumentLimits, DocumentSharing, InboundMessage, LogIns, Publisher, PublisherLinks,
     cluster_document, document_text, member_document,
 };
 use poly2mqtt::state::{Change, StateStore, StateValue, Subscriber};
@@ -78,7 +78,7 @@ struct Fixture {
     states: Arc<StateStore>,
     documents: Arc<StateStore>,
     told: Arc<Told>,
-    broker: mpsc::Sender<Inbound>,
+    broker: mpsc::Sender<InboundMessage>,
     _kept: (watch::Sender<bool>, watch::Sender<DocumentLimits>),
     publisher: Publisher,
 }
@@ -132,10 +132,10 @@ impl Fixture {
     }
 
     async fn broker_has(&self, topic: &str, payload: &str) {
-        let message = Inbound {
+        let message = InboundMessage {
             topic: topic.to_owned(),
             payload: Bytes::copy_from_slice(payload.as_bytes()),
-            owner: Owner::ThisGateway,
+            owner: MessageOwner::ThisGateway,
         };
         self.broker.send(message).await.unwrap();
         passes(1).await;

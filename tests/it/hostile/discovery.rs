@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use poly2mqtt::config;
 use poly2mqtt::device::LoginLimiter;
-use poly2mqtt::gateway_id::Owner;
+use poly2mqtt::gateway_id::MessageOwner;
 use poly2mqtt::home_assistant::{
-    Delays, DocumentLimits, Inbound, Namespace, Publisher, PublisherLinks, document_text,
+    Delays, DocumentLimits, InboundMessage, Namespace, Publisher, PublisherLinks, document_text,
 };
 use poly2mqtt::state::{StateStore, StateValue};
 use serde_json::Value;
@@ -69,10 +69,10 @@ async fn published(topic: &str, payload: &[u8], connected_before: bool) {
     };
     let publisher = Publisher::start(namespace, STATUS.into(), Delays::default(), rooms, links);
     for _ in 0..2 {
-        let message = Inbound {
+        let message = InboundMessage {
             topic: topic.to_owned(),
             payload: Bytes::copy_from_slice(payload),
-            owner: Owner::ThisGateway,
+            owner: MessageOwner::ThisGateway,
         };
         sender.send(message).await.unwrap();
     }

@@ -9,7 +9,7 @@ const DOCUMENT: &str = "homeassistant/device/poly2mqtt_1/config";
 struct DocumentMember {
     shared: Arc<SharedRooms>,
     documents: Arc<StateStore>,
-    heard: mpsc::Receiver<Inbound>,
+    heard: mpsc::Receiver<InboundMessage>,
     door: MqttDoor,
 }
 
@@ -79,7 +79,7 @@ async fn the_next_owner_hears_a_rooms_document_and_the_former_one_never_clears_i
 
     new.documents.remove_quietly(DOCUMENT);
     old.shared.lose(&one);
-    old.shared.stop_hearing(&one);
+    old.shared.unsubscribe(&one);
     new.shared.take_over(&one, next_revision());
     new.is_asked().await;
     let heard = soon("the document", new.heard.recv()).await.unwrap();
@@ -87,7 +87,7 @@ async fn the_next_owner_hears_a_rooms_document_and_the_former_one_never_clears_i
         (&*heard.topic, &heard.payload[..]),
         (DOCUMENT, &b"first"[..])
     );
-    assert_eq!(heard.owner, Owner::ThisGateway);
+    assert_eq!(heard.owner, MessageOwner::ThisGateway);
     // Whatever the former owner does with its copy, the broker gets nothing of it.
     old.documents.repeat();
     old.documents.clear_everywhere(DOCUMENT);

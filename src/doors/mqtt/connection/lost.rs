@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use super::Connection;
 use crate::doors::mqtt::error::{ConnectionLost, TAKES_NO_MESSAGE};
 use crate::doors::mqtt::reason::ReasonCode;
-use crate::doors::mqtt::refusals::{Obstacle, Verdict};
+use crate::doors::mqtt::refusals::{Diagnosis, Obstacle};
 use crate::doors::mqtt::session::BrokerSession;
 use crate::state::Item;
 
 /// The end of a connection, and whether a message is why.
 pub(super) struct Lost {
     pub(super) lost: ConnectionLost,
-    verdict: Verdict,
+    diagnosis: Diagnosis,
 }
 
 impl Lost {
@@ -25,7 +25,7 @@ impl Lost {
     pub(super) fn of_broker(lost: ConnectionLost) -> Self {
         Self {
             lost,
-            verdict: Verdict::Unrelated,
+            diagnosis: Diagnosis::Unrelated,
         }
     }
 }
@@ -59,11 +59,11 @@ impl Connection {
             self.backoff.cause_found();
         }
         self.receiver.first_commands_over();
-        let verdict =
+        let diagnosis =
             self.outgoing
                 .refusals
                 .connection_ended(&in_flight, blame, is_by_size, Instant::now());
-        if let Verdict::Convicted(index) = verdict
+        if let Diagnosis::Culprit(index) = diagnosis
             && let Some(message) = session.inflight.take(index)
         {
             let outgoing = &mut self.outgoing;
@@ -82,23 +82,23 @@ impl Connection {
         self.outgoing.results_pending += results.count();
         self.context.subscriber.outbox.put_back(items);
         self.outgoing.connection_ended(&lost, Instant::now());
-        match verdict {
-            Verdict::TakesNothing => {
+        match diagnosis {
+            Diagnosis::TakesNothing => {
                 Lost::of_broker(ConnectionLost::Unsuitable(TAKES_NO_MESSAGE.into()))
             }
-            verdict => Lost { lost, verdict },
+            diagnosis => Lost { lost, diagnosis },
         }
     }
 
     /// Writes why there is no connection, and returns when the next one is tried.
-    pub(super) fn report(&mut self, Lost { lost, verdict }: &Lost) -> Duration {
+    pub(super) fn report(&mut self, Lost { lost, diagnosis }: &Lost) -> Duration {
         self.context.connected.send_replace(false);
-        let by_message = *verdict != Verdict::Unrelated;
+        let by_message = *diagnosis != Diagnosis::Unrelated;
         let mut reason = lost.to_string();
         let report = self
             .backoff
             .lost(reason.clone(), by_message, Instant::now());
-        if matches!(verdict, Verdict::Convicted(_)) {
+        if matches!(diagnosis, Diagnosis::Culprit(_)) {
             self.backoff.cause_found();
         }
         let delay = self.backoff.next_delay(lost.is_final());

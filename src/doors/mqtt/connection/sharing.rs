@@ -17,7 +17,7 @@ use crate::doors::mqtt::packets::SubAck;
 use crate::doors::mqtt::session::BrokerSession;
 use crate::doors::mqtt::settings::MqttSettings;
 use crate::doors::mqtt::shared::messages::{DONE, MOVED, ROOMS_A_MARKER, done, marker};
-use crate::doors::mqtt::shared::room_filters::{FilterRequest, RefusedRoom, RoomFilters};
+use crate::doors::mqtt::shared::room_filters::{RefusedRoom, RoomFilterRequest, RoomFilters};
 use crate::doors::mqtt::shared::{Inner, SharedRooms};
 use crate::doors::mqtt::subscription::{filters, gateway_filter, rooms_filter};
 use crate::topics::{RoomTopics, gateway_topic};
@@ -69,7 +69,7 @@ impl Connection {
         for found in found {
             self.outgoing.results_pending += self.receiver.shared_publish(&shared, found);
         }
-        let dropped = shared.lock().hearing.take_dropped_results();
+        let dropped = shared.lock().arbiter.take_dropped_results();
         let pending = &mut self.outgoing.results_pending;
         *pending = pending.saturating_sub(dropped);
         // The filter at which markers come back is asked for first.
@@ -94,8 +94,8 @@ impl Connection {
         };
         let (is_open, now) = (shared.rules().may_act(), Instant::now());
         let mut inner = shared.lock();
-        inner.hearing.tick(is_open, now);
-        for room in inner.hearing.take_removed() {
+        inner.arbiter.tick(is_open, now);
+        for room in inner.arbiter.take_removed() {
             shared.follow(&mut inner, &room);
         }
         if inner.filters.is_overdue(now) || inner.documents.is_overdue(now) {
@@ -117,7 +117,7 @@ impl Connection {
     /// Whether the commands of every room that is this gateway's arrive.
     pub(super) fn has_commands(&self, session: &BrokerSession) -> bool {
         match &self.context.settings.shared {
-            Some(shared) => session.subscription.is_answered && shared.hears_own_rooms(),
+            Some(shared) => session.subscription.is_answered && shared.receives_own_rooms(),
             None => session.subscription.has_commands,
         }
     }
@@ -145,7 +145,7 @@ impl Connection {
             let request = kind.of(&mut shared.lock()).next(now, fits);
             let rooms = match request {
                 None => return Ok(()),
-                Some(FilterRequest::Unsubscribe(rooms)) => {
+                Some(RoomFilterRequest::Unsubscribe(rooms)) => {
                     let filters = rooms.iter().map(|room| path(room)).collect();
                     let unsubscribe = Unsubscribe {
                         pkid: session.inflight.next_id(),
@@ -155,7 +155,7 @@ impl Connection {
                     session.link.put(&Packet::Unsubscribe(unsubscribe))?;
                     continue;
                 }
-                Some(FilterRequest::Subscribe(rooms)) => rooms,
+                Some(RoomFilterRequest::Subscribe(rooms)) => rooms,
             };
             let filters = rooms.iter().map(|room| Filter {
                 path: path(room),
@@ -218,7 +218,7 @@ impl Connection {
             return;
         };
         let mut inner = shared.lock();
-        inner.hearing.disconnected();
+        inner.arbiter.disconnected();
         let words = lost.to_string();
         let (can_mean_filter, now) = (lost.can_mean_filter(), Instant::now());
         let left_out = [FilterKind::Room, FilterKind::Document].map(|kind| {
@@ -248,7 +248,7 @@ impl Connection {
         let mut inner = shared.lock();
         let inner = &mut *inner;
         let filters = &inner.filters;
-        let due = (inner.hearing).markers(|room| filters.is_granted(room), Instant::now());
+        let due = (inner.arbiter).markers(|room| filters.is_granted(room), Instant::now());
         let topic = gateway_topic(shared.name(), MOVED);
         let topic = self.context.settings.prefix.add(&topic);
         for ((arrival, revision), rooms) in due {

@@ -30,7 +30,7 @@ struct FakeBroker {
 
 impl FakeBroker {
     /// A pipe that holds so many bytes.
-    fn new(capacity: usize) -> (Self, Link) {
+    fn new(capacity: usize) -> (Self, BrokerLink) {
         let (stream, ours) = duplex(capacity);
         let arrived = BytesMut::new();
         let grants = Some(SubscribeReasonCode::Success(QoS::AtLeastOnce));
@@ -39,7 +39,7 @@ impl FakeBroker {
             arrived,
             grants,
         };
-        (broker, Link::new(Box::new(ours)))
+        (broker, BrokerLink::new(Box::new(ours)))
     }
 
     /// The next packet; `None` when the gateway has closed the connection. A SUBSCRIBE is answered.
@@ -134,7 +134,7 @@ struct Setup {
 
 fn serve(
     mut connection: Connection,
-    link: Link,
+    link: BrokerLink,
 ) -> JoinHandle<(Connection, Result<(), ConnectionLost>)> {
     let limits = SessionLimits {
         receive_maximum: u16::MAX,

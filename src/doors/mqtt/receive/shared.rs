@@ -13,12 +13,12 @@ use crate::catalogue::Call;
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome};
 use crate::doors::mqtt::mark::Mark;
 use crate::doors::mqtt::shared::SharedRooms;
-use crate::doors::mqtt::shared::hearing::{Act, Lane, Term};
-use crate::doors::mqtt::shared::memory::HeardCommand;
+use crate::doors::mqtt::shared::arbiter::{CommandAction, QosLane, Term};
+use crate::doors::mqtt::shared::memory::RoomCommand;
 use crate::doors::mqtt::shared::messages::{
     CommandId, DONE, MOVED, command_of, read_done, read_marker,
 };
-use crate::gateway_id::Owner;
+use crate::gateway_id::MessageOwner;
 use crate::topics::{Below, GATEWAY_INFO, Topic, is_gateway_topic};
 
 /// The answer of a deputy to what its owner may have carried out.
@@ -32,7 +32,7 @@ const TOO_MANY_WAIT: &str =
 
 /// Where the result of such a command comes from, which decides whether this gateway publishes it.
 #[derive(Debug, Clone, Copy)]
-pub enum Origin {
+pub enum ResultOrigin {
     /// From the room, in this term of the gateway's ownership.
     Owned(Term),
     /// From another gateway that it was passed on to, or from a room that this gateway carried it out in for
@@ -42,11 +42,11 @@ pub enum Origin {
     Refused,
 }
 
-/// Whose result it is, for a command that this gateway hears as one of several.
+/// Whose result it is, for a command that this gateway receives as one of several.
 #[derive(Debug, Clone)]
 pub struct SharedReply {
     pub shared: Arc<SharedRooms>,
-    pub origin: Origin,
+    pub origin: ResultOrigin,
     pub id: CommandId,
     /// A dead owner may have carried it out before.
     pub is_repeated: bool,
@@ -66,7 +66,7 @@ impl SharedReply {
     }
 }
 
-/// A command that several gateways hear.
+/// A command that several gateways receive.
 #[derive(Debug)]
 pub struct SharedCommand {
     command: ReceivedCommand,
@@ -75,7 +75,7 @@ pub struct SharedCommand {
     is_shortened: bool,
 }
 
-impl HeardCommand for SharedCommand {
+impl RoomCommand for SharedCommand {
     type Id = CommandId;
 
     fn id(&self) -> CommandId {
@@ -116,7 +116,7 @@ impl Receiver {
                 below: Below::Result(_),
             }) => {
                 if let Some(id) = command_of(&publish) {
-                    shared.lock().hearing.result_seen(room, id, now);
+                    shared.lock().arbiter.result_seen(room, id, now);
                 }
                 return 0;
             }
@@ -142,7 +142,7 @@ impl Receiver {
             // The former owner may have been slow with it. It is not what the device says now.
             let known = context.store.get(topic);
             let is_wrong = known.is_some_and(|known| known.payload != publish.payload);
-            if is_state && owner == Owner::ThisGateway && is_wrong {
+            if is_state && owner == MessageOwner::ThisGateway && is_wrong {
                 context.subscriber.lost(topic);
             }
             if is_state || is_marked {
@@ -158,10 +158,10 @@ impl Receiver {
         let (room, command) = (Arc::<str>::from(room), command.to_owned());
         self.redeliveries.take(&publish);
         let lane = match publish.qos {
-            QoS::AtMostOnce => Lane::AtMostOnce,
-            QoS::AtLeastOnce | QoS::ExactlyOnce => Lane::AtLeastOnce,
+            QoS::AtMostOnce => QosLane::AtMostOnce,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => QosLane::AtLeastOnce,
         };
-        let heard = SharedCommand {
+        let shared_command = SharedCommand {
             id: CommandId::of(&publish),
             came_retained: match publish.retain {
                 true => CameRetained::Yes,
@@ -177,7 +177,9 @@ impl Receiver {
         };
         let is_open = shared.rules().may_act();
         let mut inner = shared.lock();
-        inner.hearing.command(&room, lane, heard, is_open, now);
+        inner
+            .arbiter
+            .command(&room, lane, shared_command, is_open, now);
         drop(inner);
         self.act(shared)
     }
@@ -186,36 +188,38 @@ impl Receiver {
     pub fn act(&mut self, shared: &Arc<SharedRooms>) -> usize {
         let mut answers = 0;
         loop {
-            let act = shared.lock().hearing.next_act();
+            let act = shared.lock().arbiter.next_action();
             let (command, origin) = match act {
                 None => return answers,
-                Some(Act::Publish(result)) => {
+                Some(CommandAction::Publish(result)) => {
                     self.context.subscriber.outbox.push_reply(result);
                     continue;
                 }
-                Some(Act::CarryOut(command, term)) => (command, Origin::Owned(term)),
-                Some(Act::Settle(command, term)) => {
+                Some(CommandAction::CarryOut(command, term)) => {
+                    (command, ResultOrigin::Owned(term))
+                }
+                Some(CommandAction::Settle(command, term)) => {
                     answers += 1;
-                    self.settle(shared, command, Origin::Owned(term));
+                    self.settle(shared, command, ResultOrigin::Owned(term));
                     continue;
                 }
-                Some(Act::SettleForOther(command)) => {
+                Some(CommandAction::SettleForOther(command)) => {
                     answers += 1;
-                    self.settle(shared, command, Origin::Other);
+                    self.settle(shared, command, ResultOrigin::Other);
                     continue;
                 }
-                Some(Act::PassOn(command)) => (command, Origin::Other),
-                Some(Act::TooMany(command)) => {
+                Some(CommandAction::PassOn(command)) => (command, ResultOrigin::Other),
+                Some(CommandAction::TooMany(command)) => {
                     answers += 1;
                     self.refuse_shared(shared, command, ErrorCode::Busy, TOO_MANY_WAIT);
                     continue;
                 }
-                Some(Act::Unanswered(command)) => {
+                Some(CommandAction::Unanswered(command)) => {
                     answers += 1;
                     self.refuse_shared(shared, command, ErrorCode::OutcomeUnknown, OWNER_ENDED);
                     continue;
                 }
-                Some(Act::NoOwner(command)) => {
+                Some(CommandAction::NoOwner(command)) => {
                     answers += 1;
                     self.refuse_shared(shared, command, ErrorCode::Offline, NO_OWNER);
                     continue;
@@ -230,49 +234,63 @@ impl Receiver {
     fn carry_out(
         &self,
         shared: &Arc<SharedRooms>,
-        heard: SharedCommand,
-        origin: Origin,
+        shared_command: SharedCommand,
+        origin: ResultOrigin,
         is_repeated: bool,
     ) {
         let reply = SharedReply {
             shared: shared.clone(),
             origin,
-            id: heard.id,
+            id: shared_command.id,
             is_repeated,
         };
-        self.command(heard.command, heard.came_retained, Some(reply));
+        self.command(
+            shared_command.command,
+            shared_command.came_retained,
+            Some(reply),
+        );
     }
 
     /// A dead owner may have carried the command out.
-    fn settle(&self, shared: &Arc<SharedRooms>, heard: SharedCommand, origin: Origin) {
-        let command = &heard.command;
+    fn settle(
+        &self,
+        shared: &Arc<SharedRooms>,
+        shared_command: SharedCommand,
+        origin: ResultOrigin,
+    ) {
+        let command = &shared_command.command;
         let age = Instant::now().saturating_duration_since(command.received);
         let is_young = age <= shared.rules().max_command_age(&command.room);
-        let can_repeat = !heard.is_shortened
+        let can_repeat = !shared_command.is_shortened
             && is_young
             && Call::is_safe_to_repeat(&command.command, &command.publish.payload);
         self.context.telemetry.command_received();
-        if can_repeat || heard.came_retained != CameRetained::No {
-            return self.carry_out(shared, heard, origin, true);
+        if can_repeat || shared_command.came_retained != CameRetained::No {
+            return self.carry_out(shared, shared_command, origin, true);
         }
-        self.refuse_shared(shared, heard, ErrorCode::OutcomeUnknown, OWNER_ENDED);
+        self.refuse_shared(
+            shared,
+            shared_command,
+            ErrorCode::OutcomeUnknown,
+            OWNER_ENDED,
+        );
     }
 
     /// Answers a command that is not handed in.
     fn refuse_shared(
         &self,
         shared: &Arc<SharedRooms>,
-        heard: SharedCommand,
+        shared_command: SharedCommand,
         code: ErrorCode,
         message: &str,
     ) {
         let reply = SharedReply {
             shared: shared.clone(),
-            origin: Origin::Refused,
-            id: heard.id,
+            origin: ResultOrigin::Refused,
+            id: shared_command.id,
             is_repeated: false,
         };
-        let (reply, publish, _) = self.reply(heard.command, Some(reply));
+        let (reply, publish, _) = self.reply(shared_command.command, Some(reply));
         let failure = Failure::new(code, message);
         self.context
             .gateway
@@ -311,14 +329,14 @@ impl Receiver {
                 };
                 let says = (marker.arrival, marker.revision);
                 let lane = match publish.qos {
-                    QoS::AtMostOnce => Lane::AtMostOnce,
-                    QoS::AtLeastOnce | QoS::ExactlyOnce => Lane::AtLeastOnce,
+                    QoS::AtMostOnce => QosLane::AtMostOnce,
+                    QoS::AtLeastOnce | QoS::ExactlyOnce => QosLane::AtLeastOnce,
                 };
                 let mut inner = shared.lock();
                 for room in marker.rooms {
                     match is_own {
-                        true => inner.hearing.own_marker(&room, lane),
-                        false => inner.hearing.others_marker(&room, lane, says, now),
+                        true => inner.arbiter.own_marker(&room, lane),
+                        false => inner.arbiter.others_marker(&room, lane, says, now),
                     }
                     shared.follow(&mut inner, &Arc::from(room));
                 }
@@ -329,7 +347,7 @@ impl Receiver {
                 let done = read_done(&publish.payload).unwrap_or_default();
                 let mut inner = shared.lock();
                 for (room, id) in done {
-                    inner.hearing.result_seen(&room, id, now);
+                    inner.arbiter.result_seen(&room, id, now);
                 }
             }
             _ => {}

@@ -18,7 +18,7 @@ impl Setup {
         Self { refusals, now }
     }
 
-    fn ends(&mut self, topics: &[(&'static str, usize)], blame: Blame) -> Verdict {
+    fn ends(&mut self, topics: &[(&'static str, usize)], blame: Blame) -> Diagnosis {
         self.refusals
             .connection_ended(&messages(topics), blame, false, self.now)
     }
@@ -49,15 +49,15 @@ fn the_one_message_that_ends_the_connection_is_found_among_many() {
     for (blame, connections) in [(Blame::OneOfThem, 1), (Blame::Perhaps, 2)] {
         let mut it = Setup::new();
         let all = [("a", 1), ("bad", 9), ("c", 1)];
-        assert_eq!(it.ends(&all, blame), Verdict::Suspected);
+        assert_eq!(it.ends(&all, blame), Diagnosis::Suspected);
         for n in 1..=connections {
             assert!(it.refusals.is_careful());
             it.refusals.accepted(b"a");
             let last = n == connections;
             let expected = if last {
-                Verdict::Convicted(0)
+                Diagnosis::Culprit(0)
             } else {
-                Verdict::Suspected
+                Diagnosis::Suspected
             };
             assert_eq!(it.ends(&[("bad", 9)], blame), expected, "{blame:?} {n}");
         }
@@ -70,7 +70,7 @@ fn the_one_message_that_ends_the_connection_is_found_among_many() {
         // It is tried again among others, and known at once.
         assert_eq!(
             it.ends(&[("a", 1), ("bad", 9)], blame),
-            Verdict::Convicted(1)
+            Diagnosis::Culprit(1)
         );
         assert!(it.is_left_out("bad", 0));
     }
@@ -79,15 +79,15 @@ fn the_one_message_that_ends_the_connection_is_found_among_many() {
 #[test]
 fn an_end_without_a_reason_leaves_a_message_out_for_a_minute_at_first() {
     let (mut it, bad) = (Setup::new(), [("bad", 9)]);
-    for _ in 1..ENDS_UNTIL_CONVICTED {
-        assert_eq!(it.ends(&bad, Blame::Perhaps), Verdict::Suspected);
+    for _ in 1..ENDS_UNTIL_CULPRIT {
+        assert_eq!(it.ends(&bad, Blame::Perhaps), Diagnosis::Suspected);
     }
-    assert_eq!(it.ends(&bad, Blame::Perhaps), Verdict::Convicted(0));
+    assert_eq!(it.ends(&bad, Blame::Perhaps), Diagnosis::Culprit(0));
     let again = it.refusals.try_again_at(b"bad", it.now);
     assert_eq!(again, Some(it.now + LEFT_OUT_AT_FIRST));
     it.now += LEFT_OUT_AT_FIRST;
     assert!(!it.is_left_out("bad", 9));
-    assert_eq!(it.ends(&bad, Blame::Perhaps), Verdict::Convicted(0));
+    assert_eq!(it.ends(&bad, Blame::Perhaps), Diagnosis::Culprit(0));
     assert_eq!(it.refusals.try_again_at(b"bad", it.now), None);
     it.now += LEFT_OUT_AT_FIRST;
     assert!(it.is_left_out("bad", 9));
@@ -99,19 +99,23 @@ fn the_availability_is_never_left_out() {
         let mut it = Setup::new();
         it.refusals = Refusals::new("online".into());
         for _ in 1..ENDS_AT_NEVER_LEFT_OUT {
-            assert_eq!(it.ends(&[("online", 6)], blame), Verdict::Suspected);
+            assert_eq!(it.ends(&[("online", 6)], blame), Diagnosis::Suspected);
             assert!(!it.is_left_out("online", 6));
         }
         // A broker that recovers gets it; others are left out as ever.
         it.refusals.accepted(b"online");
         for end in 1..=first {
-            let verdict = it.ends(&[("bad", 9)], blame);
-            assert_eq!(verdict == Verdict::Convicted(0), end == first);
+            let diagnosis = it.ends(&[("bad", 9)], blame);
+            assert_eq!(diagnosis == Diagnosis::Culprit(0), end == first);
         }
         for end in 1..=ENDS_AT_NEVER_LEFT_OUT {
-            let verdict = it.ends(&[("online", 6)], blame);
+            let diagnosis = it.ends(&[("online", 6)], blame);
             let is_last = end == ENDS_AT_NEVER_LEFT_OUT;
-            assert_eq!(verdict == Verdict::TakesNothing, is_last, "{blame:?} {end}");
+            assert_eq!(
+                diagnosis == Diagnosis::TakesNothing,
+                is_last,
+                "{blame:?} {end}"
+            );
         }
     }
 }
@@ -154,12 +158,12 @@ fn only_a_refusal_that_can_mean_the_size_asks_for_smaller_ones() {
 fn what_is_acknowledged_in_between_is_innocent() {
     let mut it = Setup::new();
     for _ in 0..20 {
-        assert_eq!(it.ends(&[("a", 1)], Blame::Perhaps), Verdict::Suspected);
-        assert_eq!(it.ends(&[("a", 1)], Blame::Perhaps), Verdict::Suspected);
+        assert_eq!(it.ends(&[("a", 1)], Blame::Perhaps), Diagnosis::Suspected);
+        assert_eq!(it.ends(&[("a", 1)], Blame::Perhaps), Diagnosis::Suspected);
         it.refusals.accepted(b"a");
     }
-    assert_eq!(it.ends(&[("a", 1)], Blame::NoMessage), Verdict::Unrelated);
-    assert_eq!(it.ends(&[], Blame::OneOfThem), Verdict::Unrelated);
+    assert_eq!(it.ends(&[("a", 1)], Blame::NoMessage), Diagnosis::Unrelated);
+    assert_eq!(it.ends(&[], Blame::OneOfThem), Diagnosis::Unrelated);
 }
 
 #[test]
@@ -186,16 +190,19 @@ fn a_broker_that_takes_nothing_is_known_after_a_few_messages() {
         assert_eq!(it.refusals.wants_probe(), n == 4);
         let last = n == 4;
         let expected = if last {
-            Verdict::TakesNothing
+            Diagnosis::TakesNothing
         } else {
-            Verdict::Convicted(0)
+            Diagnosis::Culprit(0)
         };
         assert_eq!(it.ends(&[(topic, 1)], Blame::OneOfThem), expected);
     }
     assert!(!it.is_left_out("a", 1));
-    assert_eq!(it.ends(&[("a", 1)], Blame::Perhaps), Verdict::TakesNothing);
+    assert_eq!(
+        it.ends(&[("a", 1)], Blame::Perhaps),
+        Diagnosis::TakesNothing
+    );
     it.refusals.accepted(b"a");
-    assert_eq!(it.ends(&[("b", 1)], Blame::Perhaps), Verdict::Suspected);
+    assert_eq!(it.ends(&[("b", 1)], Blame::Perhaps), Diagnosis::Suspected);
 }
 
 #[test]

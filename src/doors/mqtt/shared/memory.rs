@@ -1,4 +1,4 @@
-//! The commands of one room that a deputy has heard, and of which it has seen no result.
+//! The commands of one room that a deputy has received, and of which it has seen no result.
 //!
 //! Pure. What is remembered is bounded for each room and in all; above that a command is kept without its
 //! payload, so that it can be answered, and above that it is counted.
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::heard_room::Lane;
+use super::subscribed_room::QosLane;
 
 /// Of each room: as many as its queue takes.
 const ROOM_COMMANDS: usize = 64;
@@ -28,7 +28,7 @@ const EARLY_RESULT: Duration = Duration::from_secs(5);
 const EARLY_RESULTS: usize = 64;
 
 /// A command, as far as it matters here.
-pub trait HeardCommand {
+pub trait RoomCommand {
     /// The same for the same message at each gateway.
     type Id: Copy + Eq + std::fmt::Debug;
     /// Its id.
@@ -39,17 +39,17 @@ pub trait HeardCommand {
     fn shorten(&mut self);
 }
 
-/// A command that was heard.
+/// A command that was received.
 #[derive(Debug)]
 pub struct RememberedCommand<C> {
-    lane: Lane,
+    lane: QosLane,
     /// The command; without payload if there were too many.
     pub command: C,
-    /// When it was heard.
-    pub heard: Instant,
+    /// When it was received.
+    pub received: Instant,
     size: usize,
     is_shortened: bool,
-    /// Its owner is gone, and whoever came after it has perhaps not heard the command.
+    /// Its owner is gone, and whoever came after it has perhaps not received the command.
     is_orphan: bool,
     /// The connection to the broker was lost since: its result may have come meanwhile.
     was_cut_off: bool,
@@ -84,12 +84,12 @@ impl MemoryUse {
 
 /// Of one room.
 #[derive(Debug)]
-pub struct Memory<C: HeardCommand> {
+pub struct Memory<C: RoomCommand> {
     commands: VecDeque<RememberedCommand<C>>,
     early: VecDeque<(C::Id, Instant)>,
 }
 
-impl<C: HeardCommand> Default for Memory<C> {
+impl<C: RoomCommand> Default for Memory<C> {
     fn default() -> Self {
         Self {
             commands: VecDeque::new(),
@@ -98,14 +98,14 @@ impl<C: HeardCommand> Default for Memory<C> {
     }
 }
 
-impl<C: HeardCommand> Memory<C> {
+impl<C: RoomCommand> Memory<C> {
     /// Whether no command is remembered.
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()
     }
 
     /// Remembers a command, unless its result came before.
-    pub fn remember(&mut self, lane: Lane, mut command: C, usage: &mut MemoryUse, now: Instant) {
+    pub fn remember(&mut self, lane: QosLane, mut command: C, usage: &mut MemoryUse, now: Instant) {
         if self.take_early(command.id()) {
             return;
         }
@@ -127,7 +127,7 @@ impl<C: HeardCommand> Memory<C> {
         self.commands.push_back(RememberedCommand {
             lane,
             command,
-            heard: now,
+            received: now,
             size,
             is_shortened: !is_whole,
             is_orphan: false,
@@ -136,7 +136,7 @@ impl<C: HeardCommand> Memory<C> {
     }
 
     /// The owner of these is dead, and another one has the room from here on.
-    pub fn orphan(&mut self, lane: Lane) {
+    pub fn orphan(&mut self, lane: QosLane) {
         let of_lane = self.commands.iter_mut().filter(|it| it.lane == lane);
         of_lane.for_each(|it| it.is_orphan = true);
     }
@@ -203,7 +203,7 @@ impl<C: HeardCommand> Memory<C> {
         usage: &mut MemoryUse,
         now: Instant,
     ) -> Vec<RememberedCommand<C>> {
-        let is_older = |it: &RememberedCommand<C>| now.duration_since(it.heard) >= age;
+        let is_older = |it: &RememberedCommand<C>| now.duration_since(it.received) >= age;
         let older = self.commands.iter().take_while(|it| is_older(it)).count();
         let taken: Vec<_> = self.commands.drain(..older).collect();
         for command in &taken {
@@ -225,7 +225,7 @@ impl<C: HeardCommand> Memory<C> {
     /// Takes those of one lane.
     pub fn take_lane(
         &mut self,
-        lane: Lane,
+        lane: QosLane,
         usage: &mut MemoryUse,
     ) -> VecDeque<RememberedCommand<C>> {
         let all = std::mem::take(&mut self.commands);
@@ -258,7 +258,7 @@ mod tests {
     #[derive(Debug, PartialEq, Eq)]
     struct Numbered(u32, Option<usize>);
 
-    impl HeardCommand for Numbered {
+    impl RoomCommand for Numbered {
         type Id = u32;
         fn id(&self) -> u32 {
             self.0
@@ -277,7 +277,7 @@ mod tests {
             (Memory::default(), MemoryUse::default(), Instant::now());
         for number in [1, 2, 1, 3] {
             memory.remember(
-                Lane::AtLeastOnce,
+                QosLane::AtLeastOnce,
                 Numbered(number, Some(10)),
                 &mut usage,
                 now,
@@ -295,12 +295,12 @@ mod tests {
         let (mut memory, mut usage, now) =
             (Memory::default(), MemoryUse::default(), Instant::now());
         memory.forget(1, &mut usage, now);
-        memory.remember(Lane::AtLeastOnce, Numbered(1, Some(1)), &mut usage, now);
+        memory.remember(QosLane::AtLeastOnce, Numbered(1, Some(1)), &mut usage, now);
         assert!(memory.ids().is_empty());
         memory.forget(2, &mut usage, now);
         memory.expire(false, &mut usage, now + EARLY_RESULT);
         memory.remember(
-            Lane::AtLeastOnce,
+            QosLane::AtLeastOnce,
             Numbered(2, Some(1)),
             &mut usage,
             now + EARLY_RESULT,
@@ -316,7 +316,7 @@ mod tests {
             (Memory::default(), MemoryUse::default(), Instant::now());
         for number in 0..200 {
             memory.remember(
-                Lane::AtLeastOnce,
+                QosLane::AtLeastOnce,
                 Numbered(number, Some(1)),
                 &mut usage,
                 now,
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(usage.commands(), 0);
         // A payload that is too large for all together.
         memory.remember(
-            Lane::AtLeastOnce,
+            QosLane::AtLeastOnce,
             Numbered(1, Some(ALL_BYTES + 1)),
             &mut usage,
             now,

@@ -13,7 +13,7 @@ use ring::digest::{Context, SHA256};
 use rumqttc::v5::mqttbytes::v5::Publish;
 use serde_json::{Value, json};
 
-use super::hearing::{Arrival, Revision};
+use super::arbiter::{Arrival, Revision};
 
 /// The user property of a result that names its command.
 pub const COMMAND_PROPERTY: &str = "command";
@@ -26,7 +26,7 @@ const HASHED_PAYLOAD: usize = 64 << 10;
 /// A marker names at most this many rooms, so that its packet stays small.
 pub const ROOMS_A_MARKER: usize = 500;
 
-/// The id of a command, the same at every gateway that hears it. Equal commands have equal ids.
+/// The id of a command, the same at every gateway that receives it. Equal commands have equal ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CommandId(u64);
 

@@ -2,8 +2,8 @@
 //!
 //! Whoever takes a room reads all its states from the device, some sixty, and as a rule each is what the former owner
 //! has published. When thousands of rooms move at once, publishing them again would put hundreds of thousands of
-//! messages before the commands of these rooms, at the broker and at every gateway that hears them. So a room's states
-//! wait until the broker has told what it holds, and those that are the same are left out.
+//! messages before the commands of these rooms, at the broker and at every gateway that receives them. So a room's
+//! states wait until the broker has told what it holds, and those that are the same are left out.
 //!
 //! A command does not wait for that: with its result go the states that wait. Pure. Reads nothing from the broker and
 //! publishes nothing; topics are without prefix.
@@ -29,7 +29,7 @@ impl StateDigest {
 
 /// What is to become of a state whose turn has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum PublishDecision {
     /// Publish it.
     Publish,
     /// It waits until the broker has told what it holds.
@@ -96,19 +96,23 @@ impl RetainedStates {
     }
 
     /// The turn of this state has come, which is this now.
-    pub fn turn(&mut self, topic: &Arc<str>, is: impl FnOnce() -> StateDigest) -> Turn {
+    pub fn decide(
+        &mut self,
+        topic: &Arc<str>,
+        is: impl FnOnce() -> StateDigest,
+    ) -> PublishDecision {
         let Some((room, states)) = self.room_of(topic) else {
-            return Turn::Publish;
+            return PublishDecision::Publish;
         };
         match states {
-            RoomStates::Compared => Turn::Publish,
+            RoomStates::Compared => PublishDecision::Publish,
             RoomStates::Told(told) => match told.remove(&**topic) {
-                Some(digest) if digest == is() => Turn::LeaveOut,
-                _ => Turn::Publish,
+                Some(digest) if digest == is() => PublishDecision::LeaveOut,
+                _ => PublishDecision::Publish,
             },
             RoomStates::Untold { newer, passes, .. } if *passes || is_about_availability(topic) => {
                 newer.insert(topic.clone());
-                Turn::Publish
+                PublishDecision::Publish
             }
             RoomStates::Untold { waiting, .. } => {
                 let is_first = waiting.is_empty();
@@ -116,7 +120,7 @@ impl RetainedStates {
                 if is_first {
                     self.unasked.push_back(room);
                 }
-                Turn::Wait
+                PublishDecision::Wait
             }
         }
     }
@@ -245,8 +249,8 @@ mod tests {
         StateDigest::of(payload.as_bytes(), None)
     }
 
-    fn turn(states: &mut RetainedStates, topic: &str, payload: &str) -> Turn {
-        states.turn(&Arc::from(topic), || digest(payload))
+    fn decide(states: &mut RetainedStates, topic: &str, payload: &str) -> PublishDecision {
+        states.decide(&Arc::from(topic), || digest(payload))
     }
 
     fn owning(room: &str) -> RetainedStates {
@@ -270,73 +274,85 @@ mod tests {
     fn states_wait_and_those_that_the_broker_holds_are_left_out() {
         let mut states = owning("1");
         for topic in [VOLUME, MUTED, VOLUME] {
-            assert_eq!(turn(&mut states, topic, "5"), Turn::Wait);
+            assert_eq!(decide(&mut states, topic, "5"), PublishDecision::Wait);
         }
         assert_eq!(ask(&mut states), [Arc::from("1")]);
         assert!(ask(&mut states).is_empty());
         let waited = told(&mut states, &[(VOLUME, "5"), (MUTED, "true")]);
         assert_eq!(waited, [MUTED, VOLUME]);
-        assert_eq!(turn(&mut states, VOLUME, "5"), Turn::LeaveOut);
-        assert_eq!(turn(&mut states, MUTED, "false"), Turn::Publish);
+        assert_eq!(decide(&mut states, VOLUME, "5"), PublishDecision::LeaveOut);
+        assert_eq!(
+            decide(&mut states, MUTED, "false"),
+            PublishDecision::Publish
+        );
         // What the broker held first is not what it holds since.
-        assert_eq!(turn(&mut states, MUTED, "true"), Turn::Publish);
-        assert_eq!(turn(&mut states, VOLUME, "5"), Turn::Publish);
+        assert_eq!(decide(&mut states, MUTED, "true"), PublishDecision::Publish);
+        assert_eq!(decide(&mut states, VOLUME, "5"), PublishDecision::Publish);
     }
 
     #[test]
     fn whether_a_room_can_be_used_does_not_wait_nor_rooms_of_others() {
         let mut states = owning("1");
         let availability = "room/1/availability";
-        assert_eq!(turn(&mut states, availability, "online"), Turn::Publish);
+        assert_eq!(
+            decide(&mut states, availability, "online"),
+            PublishDecision::Publish
+        );
         for topic in ["room/2/audio/volume", "gateway/health", "elsewhere"] {
-            assert_eq!(turn(&mut states, topic, "5"), Turn::Publish);
+            assert_eq!(decide(&mut states, topic, "5"), PublishDecision::Publish);
         }
         assert!(ask(&mut states).is_empty());
         // The broker tells of the older one, and the next is the same as that.
-        turn(&mut states, VOLUME, "5");
+        decide(&mut states, VOLUME, "5");
         told(&mut states, &[(availability, "offline")]);
-        assert_eq!(turn(&mut states, availability, "offline"), Turn::Publish);
+        assert_eq!(
+            decide(&mut states, availability, "offline"),
+            PublishDecision::Publish
+        );
     }
 
     #[test]
     fn a_result_takes_the_states_of_its_room_along() {
         let mut states = owning("1");
-        turn(&mut states, VOLUME, "5");
+        decide(&mut states, VOLUME, "5");
         assert_eq!(states.release("1"), [Arc::from(VOLUME)].into());
-        assert_eq!(turn(&mut states, VOLUME, "5"), Turn::Publish);
+        assert_eq!(decide(&mut states, VOLUME, "5"), PublishDecision::Publish);
         // The rest is compared all the same, once the broker has told.
         assert_eq!(ask(&mut states), [Arc::from("1")]);
         assert!(told(&mut states, &[(VOLUME, "4"), (MUTED, "true")]).is_empty());
-        assert_eq!(turn(&mut states, VOLUME, "4"), Turn::Publish);
-        assert_eq!(turn(&mut states, MUTED, "true"), Turn::LeaveOut);
+        assert_eq!(decide(&mut states, VOLUME, "4"), PublishDecision::Publish);
+        assert_eq!(
+            decide(&mut states, MUTED, "true"),
+            PublishDecision::LeaveOut
+        );
         assert!(states.release("1").is_empty() && states.release("2").is_empty());
     }
 
     #[test]
     fn what_somebody_overwrites_is_published() {
         let mut states = owning("1");
-        turn(&mut states, VOLUME, "5");
+        decide(&mut states, VOLUME, "5");
         states.overwritten(VOLUME);
         told(&mut states, &[(VOLUME, "5"), (MUTED, "true")]);
         states.overwritten(MUTED);
-        assert_eq!(turn(&mut states, VOLUME, "5"), Turn::Publish);
-        assert_eq!(turn(&mut states, MUTED, "true"), Turn::Publish);
+        assert_eq!(decide(&mut states, VOLUME, "5"), PublishDecision::Publish);
+        assert_eq!(decide(&mut states, MUTED, "true"), PublishDecision::Publish);
     }
 
     #[test]
     fn everything_is_asked_for_again_after_a_lost_connection() {
         let mut states = owning("1");
-        turn(&mut states, VOLUME, "5");
+        decide(&mut states, VOLUME, "5");
         told(&mut states, &[(VOLUME, "5")]);
         assert_eq!(states.told_rooms(), [Arc::from("1")]);
         states.compared("1");
         assert!(states.told_rooms().is_empty());
-        assert_eq!(turn(&mut states, VOLUME, "5"), Turn::Publish);
+        assert_eq!(decide(&mut states, VOLUME, "5"), PublishDecision::Publish);
         states.disconnected();
-        assert_eq!(turn(&mut states, VOLUME, "5"), Turn::Wait);
+        assert_eq!(decide(&mut states, VOLUME, "5"), PublishDecision::Wait);
         // Without an answer all is published.
         assert_eq!(states.give_up(), [Arc::from(VOLUME)].into());
-        assert_eq!(turn(&mut states, VOLUME, "5"), Turn::Publish);
+        assert_eq!(decide(&mut states, VOLUME, "5"), PublishDecision::Publish);
     }
 
     #[test]
@@ -344,15 +360,18 @@ mod tests {
         let mut states = RetainedStates::default();
         states.own(&Arc::from("1"));
         assert!(states.release("1").is_empty());
-        assert_eq!(turn(&mut states, VOLUME, "5"), Turn::Publish);
+        assert_eq!(decide(&mut states, VOLUME, "5"), PublishDecision::Publish);
         assert!(states.release("1").is_empty());
         assert_eq!(ask(&mut states), [Arc::from("1")]);
         assert!(ask(&mut states).is_empty());
         // The broker holds what is no state any more; the newer one is not compared.
         let held = [VOLUME, "room/1/call/state"].map(|topic| (Arc::from(topic), digest("4")));
         assert!(states.told("1", held.into()).is_empty());
-        assert_eq!(turn(&mut states, VOLUME, "4"), Turn::Publish);
-        assert_eq!(turn(&mut states, "room/1/call/state", "4"), Turn::LeaveOut);
+        assert_eq!(decide(&mut states, VOLUME, "4"), PublishDecision::Publish);
+        assert_eq!(
+            decide(&mut states, "room/1/call/state", "4"),
+            PublishDecision::LeaveOut
+        );
     }
 
     #[test]
@@ -360,7 +379,7 @@ mod tests {
         let mut states = RetainedStates::default();
         for room in ["1", "2", "3"] {
             states.own(&Arc::from(room));
-            turn(&mut states, &format!("room/{room}/audio/volume"), "5");
+            decide(&mut states, &format!("room/{room}/audio/volume"), "5");
         }
         states.disown("3");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The filters of the rooms that this gateway hears: `room/<id>/#` of each, in SUBSCRIBEs of many.
+//! The filters of the rooms that this gateway subscribes to: `room/<id>/#` of each, in SUBSCRIBEs of many.
 //!
 //! Asks for one batch at a time. A filter that the broker refuses costs that room alone, also when the
 //! broker ends the connection at it: then the rooms of that batch are asked for one by one. Pure: which
@@ -20,7 +20,7 @@ pub const FILTERS_A_PACKET: usize = 500;
 
 /// What filters bring does not stand before the commands: so many are asked for, and the next ones after a pause.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct FilterPace {
     pub filters_a_packet: usize,
     pub pause: Duration,
 }
@@ -34,7 +34,7 @@ const ENDS_UNTIL_LEFT_OUT: u32 = 2;
 
 /// A packet that is to be sent now.
 #[derive(Debug, PartialEq, Eq)]
-pub enum FilterRequest {
+pub enum RoomFilterRequest {
     /// Asks for these rooms.
     Subscribe(Vec<Arc<str>>),
     /// Gives these rooms up.
@@ -69,7 +69,7 @@ pub struct RoomFilters {
     /// Not wanted any more.
     surplus: BTreeSet<Arc<str>>,
     pending: Option<PendingRequest>,
-    pace: Option<Pace>,
+    pace: Option<FilterPace>,
     /// Nothing is asked for before.
     next_at: Option<Instant>,
     /// Rooms at whose filters the connection ended, with how often that was when asked for alone.
@@ -78,14 +78,14 @@ pub struct RoomFilters {
 
 impl RoomFilters {
     /// Asks for few filters at a time.
-    pub fn paced(pace: Pace) -> Self {
+    pub fn paced(pace: FilterPace) -> Self {
         Self {
             pace: Some(pace),
             ..Self::default()
         }
     }
 
-    /// Hears this room from now on.
+    /// Subscribes to this room.
     pub fn want(&mut self, room: &Arc<str>) {
         if self.wanted.insert(room.clone()) {
             self.surplus.remove(room);
@@ -96,7 +96,7 @@ impl RoomFilters {
         }
     }
 
-    /// Hears it no more.
+    /// Unsubscribes from it.
     pub fn give_up(&mut self, room: &str) {
         let Some(room) = self.wanted.take(room) else {
             return;
@@ -129,7 +129,7 @@ impl RoomFilters {
         &mut self,
         now: Instant,
         fits: impl Fn(&[Arc<str>]) -> usize,
-    ) -> Option<FilterRequest> {
+    ) -> Option<RoomFilterRequest> {
         if self.pending.is_some() {
             return None;
         }
@@ -145,7 +145,7 @@ impl RoomFilters {
             for room in &rooms {
                 self.surplus.remove(room);
             }
-            return Some(FilterRequest::Unsubscribe(rooms));
+            return Some(RoomFilterRequest::Unsubscribe(rooms));
         }
         if self.next_at.is_some_and(|at| now < at) {
             return None;
@@ -164,7 +164,7 @@ impl RoomFilters {
         for room in &rooms {
             self.unasked.remove(room);
         }
-        (!rooms.is_empty()).then_some(FilterRequest::Subscribe(rooms))
+        (!rooms.is_empty()).then_some(RoomFilterRequest::Subscribe(rooms))
     }
 
     /// Until when the next ones wait for those before, if any do.
@@ -293,12 +293,12 @@ mod tests {
         filters
     }
 
-    fn next(filters: &mut RoomFilters) -> Option<FilterRequest> {
+    fn next(filters: &mut RoomFilters) -> Option<RoomFilterRequest> {
         filters.next(Instant::now(), |rooms| rooms.len())
     }
 
     fn ask(filters: &mut RoomFilters, packet_id: u16) -> usize {
-        let Some(FilterRequest::Subscribe(rooms)) = next(filters) else {
+        let Some(RoomFilterRequest::Subscribe(rooms)) = next(filters) else {
             return 0;
         };
         let count = rooms.len();
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn what_brings_much_is_asked_for_at_a_pace() {
         let pause = Duration::from_millis(100);
-        let mut filters = RoomFilters::paced(Pace {
+        let mut filters = RoomFilters::paced(FilterPace {
             filters_a_packet: 2,
             pause,
         });
@@ -326,7 +326,7 @@ mod tests {
         let start = Instant::now();
         let ask = |filters: &mut RoomFilters, now| {
             let request = filters.next(now, |rooms| rooms.len());
-            let Some(FilterRequest::Subscribe(rooms)) = request else {
+            let Some(RoomFilterRequest::Subscribe(rooms)) = request else {
                 return 0;
             };
             let count = rooms.len();
@@ -344,7 +344,7 @@ mod tests {
         // What is not wanted any more does not wait.
         filters.give_up("0000");
         let request = filters.next(start + pause, |rooms| rooms.len());
-        assert_eq!(request, Some(FilterRequest::Unsubscribe(rooms(0..1))));
+        assert_eq!(request, Some(RoomFilterRequest::Unsubscribe(rooms(0..1))));
     }
 
     #[test]
@@ -365,7 +365,7 @@ mod tests {
             filters.give_up(&room);
         }
         let mut unsubscribed = 0;
-        while let Some(FilterRequest::Unsubscribe(rooms)) = next(&mut filters) {
+        while let Some(RoomFilterRequest::Unsubscribe(rooms)) = next(&mut filters) {
             unsubscribed += rooms.len();
         }
         assert_eq!(unsubscribed, 700);
@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(next(&mut filters), None);
         let later = now + ASK_AGAIN_DELAY;
         let again = filters.next(later, |rooms| rooms.len());
-        assert_eq!(again, Some(FilterRequest::Subscribe(rooms(1..3))));
+        assert_eq!(again, Some(RoomFilterRequest::Subscribe(rooms(1..3))));
     }
 
     #[test]
@@ -400,7 +400,7 @@ mod tests {
         let mut packet_id = 0;
         for _ in 0..100 {
             packet_id += 1;
-            let Some(FilterRequest::Subscribe(asked)) = next(&mut filters) else {
+            let Some(RoomFilterRequest::Subscribe(asked)) = next(&mut filters) else {
                 break;
             };
             let ends = asked.contains(&culprit);
@@ -425,7 +425,7 @@ mod tests {
         filters.give_up("0000");
         filters.answered(&suback(1, &[1]), Instant::now());
         assert!(!filters.is_granted("0000"));
-        let given_up = FilterRequest::Unsubscribe(rooms(0..1));
+        let given_up = RoomFilterRequest::Unsubscribe(rooms(0..1));
         assert_eq!(next(&mut filters), Some(given_up));
         // Wanted again meanwhile.
         let mut filters = wanting(1);
@@ -440,6 +440,6 @@ mod tests {
     fn a_packet_holds_what_fits() {
         let mut filters = wanting(10);
         let few = filters.next(Instant::now(), |rooms| rooms.len().min(3));
-        assert_eq!(few, Some(FilterRequest::Subscribe(rooms(0..3))));
+        assert_eq!(few, Some(RoomFilterRequest::Subscribe(rooms(0..3))));
     }
 }

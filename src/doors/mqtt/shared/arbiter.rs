@@ -1,20 +1,20 @@
-//! Which gateway carries out which command, while several gateways hear the same rooms at one broker.
+//! Which gateway carries out which command, while several gateways subscribe to the same rooms at one broker.
 //!
 //! The rule is made so that each command is carried out once although no gateway asks another:
 //!
-//! - The owner of a room carries out what it hears. A deputy remembers it, until it sees its result.
+//! - The owner of a room carries out what it receives. A deputy remembers it, until it sees its result.
 //! - In a planned move the new owner publishes a marker. The broker gives every subscriber the same
 //!   order, so the commands before the marker are the former owner's, and those after it the new one's.
 //! - When an owner died, its deputy settles what it remembers, in order, and takes what comes after that. What gets no
-//!   result for some minutes, whoever else has heard it answers: the deputy may have heard the room for a moment only.
+//!   result for some minutes, whoever else has received it answers: the deputy may have subscribed a moment ago.
 //! - A marker that was slow on its way to the broker may come after that of a later owner. Each has the
 //!   [`Revision`] of its ownership, and the greater one counts.
 //!
 //! A broker keeps the order of messages of one quality of service only: one of QoS 0 may overtake one
 //! of QoS 1 that waits. So there is a marker for each, and each command counts by the one of its own
-//! [`Lane`].
+//! [`QosLane`].
 //!
-//! Pure: the caller passes the time and whether the fence is open, and does what [`Act`] says. Knows no
+//! Pure: the caller passes the time and whether the fence is open, and does what [`CommandAction`] says. Knows no
 //! topics and no broker. `memory` holds what a deputy remembers. Here is what a command, a result and time do; `placement`
 //! has what the placement does, `markers` what a marker does.
 
@@ -27,9 +27,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::heard_room::{AfterLeaving, HeardRoom};
-pub use super::heard_room::{Arrival, Lane, Revision};
-use super::memory::{HeardCommand, MemoryUse};
+use super::memory::{MemoryUse, RoomCommand};
+use super::subscribed_room::{AfterLeaving, SubscribedRoom};
+pub use super::subscribed_room::{Arrival, QosLane, Revision};
 
 /// So long after the room was released the former owner holds its commands, waiting for the new owner's marker.
 /// From then on it passes each on at once: the broker is slow.
@@ -52,12 +52,12 @@ pub type Term = u64;
 
 /// What is to be done with a command or a result, in this order.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Act<C, R> {
+pub enum CommandAction<C, R> {
     /// Carry it out: nobody has.
     CarryOut(C, Term),
     /// A dead owner may have carried it out.
     Settle(C, Term),
-    /// A dead owner may have carried it out, and the new one has not heard it.
+    /// A dead owner may have carried it out, and the new one has not received it.
     SettleForOther(C),
     /// Hand it to the new owner.
     PassOn(C),
@@ -71,7 +71,7 @@ pub enum Act<C, R> {
     Publish(R),
 }
 
-/// What this gateway is for a room that it hears.
+/// What this gateway is for a room that it is subscribed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomRole {
     /// Another gateway has the room; this one is the next.
@@ -84,26 +84,27 @@ pub enum RoomRole {
     Lost,
 }
 
-/// The rooms that this gateway hears.
+/// Decides who carries out the commands of the rooms that this gateway is subscribed to. A room counts as subscribed
+/// from the moment its filter is wanted, whether or not the broker has granted it.
 #[derive(Debug)]
-pub struct Hearing<C: HeardCommand, R> {
-    rooms: BTreeMap<Arc<str>, HeardRoom<C, R>>,
+pub struct CommandArbiter<C: RoomCommand, R> {
+    rooms: BTreeMap<Arc<str>, SubscribedRoom<C, R>>,
     usage: MemoryUse,
-    acts: VecDeque<Act<C, R>>,
+    actions: VecDeque<CommandAction<C, R>>,
     /// Results that were dropped because another gateway gives them.
     dropped_results: usize,
     /// The rooms whose marker is due.
     unmarked: BTreeSet<Arc<str>>,
-    /// Rooms that are heard no more since the last call of [`Hearing::take_removed`].
+    /// Rooms that are not subscribed to any more since the last call of [`CommandArbiter::take_removed`].
     removed: Vec<Arc<str>>,
 }
 
-impl<C: HeardCommand, R> Default for Hearing<C, R> {
+impl<C: RoomCommand, R> Default for CommandArbiter<C, R> {
     fn default() -> Self {
         Self {
             rooms: BTreeMap::new(),
             usage: MemoryUse::default(),
-            acts: VecDeque::new(),
+            actions: VecDeque::new(),
             dropped_results: 0,
             unmarked: BTreeSet::new(),
             removed: Vec::new(),
@@ -112,78 +113,87 @@ impl<C: HeardCommand, R> Default for Hearing<C, R> {
 }
 
 /// What the broker delivers, and what time does.
-impl<C: HeardCommand, R> Hearing<C, R> {
+impl<C: RoomCommand, R> CommandArbiter<C, R> {
     /// A command of this room came.
-    pub fn command(&mut self, room: &str, lane: Lane, command: C, is_open: bool, now: Instant) {
-        // A room that is heard no more: its UNSUBSCRIBE is under way.
-        let Some(heard) = self.rooms.get_mut(room) else {
+    pub fn command(&mut self, room: &str, lane: QosLane, command: C, is_open: bool, now: Instant) {
+        // Not subscribed to any more: the UNSUBSCRIBE is under way.
+        let Some(subscribed) = self.rooms.get_mut(room) else {
             return;
         };
-        let (at, term) = (lane.index(), heard.term);
-        let is_late = heard.arrival == Arrival::TakenOver && heard.awaits[at];
-        match heard.role {
-            RoomRole::Owner | RoomRole::Leaving if heard.is_before_marker(lane) => {
-                heard.memory.remember(lane, command, &mut self.usage, now);
+        let (at, term) = (lane.index(), subscribed.term);
+        let is_late = subscribed.arrival == Arrival::TakenOver && subscribed.awaits[at];
+        match subscribed.role {
+            RoomRole::Owner | RoomRole::Leaving if subscribed.is_before_marker(lane) => {
+                subscribed
+                    .memory
+                    .remember(lane, command, &mut self.usage, now);
             }
-            RoomRole::Deputy if heard.after_leaving == AfterLeaving::Deaf => {}
+            RoomRole::Deputy if subscribed.after_leaving == AfterLeaving::Unsubscribed => {}
             RoomRole::Deputy | RoomRole::Lost => {
-                heard.memory.remember(lane, command, &mut self.usage, now);
+                subscribed
+                    .memory
+                    .remember(lane, command, &mut self.usage, now);
             }
-            RoomRole::Leaving if heard.passed[at] => {
-                heard.memory.remember(lane, command, &mut self.usage, now);
+            RoomRole::Leaving if subscribed.passed[at] => {
+                subscribed
+                    .memory
+                    .remember(lane, command, &mut self.usage, now);
             }
-            RoomRole::Leaving if heard.is_released_for(MARKER_TIMEOUT, now) => {
-                self.acts.extend(heard.pass_on_waiting());
-                self.acts.push_back(Act::PassOn(command));
+            RoomRole::Leaving if subscribed.is_released_for(MARKER_TIMEOUT, now) => {
+                self.actions.extend(subscribed.pass_on_waiting());
+                self.actions.push_back(CommandAction::PassOn(command));
             }
             RoomRole::Owner if is_late => {
-                self.acts.push_back(Act::Settle(command, term));
+                self.actions.push_back(CommandAction::Settle(command, term));
             }
             RoomRole::Owner if is_open => {
-                self.acts.extend(heard.begin_waiting());
-                self.acts.push_back(Act::CarryOut(command, term));
+                self.actions.extend(subscribed.begin_waiting());
+                self.actions
+                    .push_back(CommandAction::CarryOut(command, term));
             }
-            RoomRole::Owner | RoomRole::Leaving if heard.waiting.len() < WAITING_COMMANDS => {
-                heard.waiting.push((lane, command));
+            RoomRole::Owner | RoomRole::Leaving if subscribed.waiting.len() < WAITING_COMMANDS => {
+                subscribed.waiting.push((lane, command));
             }
-            RoomRole::Owner | RoomRole::Leaving => self.acts.push_back(Act::TooMany(command)),
+            RoomRole::Owner | RoomRole::Leaving => {
+                self.actions.push_back(CommandAction::TooMany(command))
+            }
         }
     }
 
     /// A gateway has published the result of a command of this room.
     pub fn result_seen(&mut self, room: &str, id: C::Id, now: Instant) {
-        if let Some(heard) = self.rooms.get_mut(room) {
-            heard.memory.forget(id, &mut self.usage, now);
+        if let Some(subscribed) = self.rooms.get_mut(room) {
+            subscribed.memory.forget(id, &mut self.usage, now);
         }
     }
 
     /// The room has left: what was held is the new owner's.
     fn leave(&mut self, room: &str) {
-        let Some(heard) = self.rooms.get_mut(room) else {
+        let Some(subscribed) = self.rooms.get_mut(room) else {
             return;
         };
-        self.acts.extend(heard.pass_on_waiting());
-        self.acts.extend(heard.publish_parked());
-        heard.role = RoomRole::Deputy;
-        heard.released = None;
-        heard.is_marker_due = false;
-        heard.awaits = [false; 2];
-        match heard.after_leaving {
+        self.actions.extend(subscribed.pass_on_waiting());
+        self.actions.extend(subscribed.publish_parked());
+        subscribed.role = RoomRole::Deputy;
+        subscribed.released = None;
+        subscribed.is_marker_due = false;
+        subscribed.awaits = [false; 2];
+        match subscribed.after_leaving {
             AfterLeaving::Deputy => {}
-            AfterLeaving::Deaf => self.remove(room),
+            AfterLeaving::Unsubscribed => self.remove(room),
             AfterLeaving::Owner(revision) => {
-                heard.own_as(Arrival::Moved, revision);
+                subscribed.own_as(Arrival::Moved, revision);
                 self.unmarked.insert(room.into());
             }
         }
     }
 
     fn remove(&mut self, room: &str) {
-        if let Some((room, mut heard)) = self.rooms.remove_entry(room) {
+        if let Some((room, mut subscribed)) = self.rooms.remove_entry(room) {
             self.unmarked.remove(&room);
             self.removed.push(room);
-            heard.memory.clear(&mut self.usage);
-            self.dropped_results += heard.parked.len();
+            subscribed.memory.clear(&mut self.usage);
+            self.dropped_results += subscribed.parked.len();
         }
     }
 
@@ -198,73 +208,77 @@ impl<C: HeardCommand, R> Hearing<C, R> {
         is_open: bool,
         now: Instant,
     ) {
-        let Some(heard) = self.rooms.get_mut(room) else {
-            return self.acts.push_back(Act::Publish(result));
+        let Some(subscribed) = self.rooms.get_mut(room) else {
+            return self.actions.push_back(CommandAction::Publish(result));
         };
-        let is_answered = |id| heard.memory.take_early(id);
-        if term <= heard.given_up || settled.is_some_and(is_answered) {
+        let is_answered = |id| subscribed.memory.take_early(id);
+        if term <= subscribed.given_up || settled.is_some_and(is_answered) {
             self.dropped_results += 1;
-        } else if heard.role == RoomRole::Lost
-            || !is_open && matches!(heard.role, RoomRole::Owner | RoomRole::Leaving)
+        } else if subscribed.role == RoomRole::Lost
+            || !is_open && matches!(subscribed.role, RoomRole::Owner | RoomRole::Leaving)
         {
-            heard.parked.push((now, result));
+            subscribed.parked.push((now, result));
         } else {
-            self.acts.push_back(Act::Publish(result));
+            self.actions.push_back(CommandAction::Publish(result));
         }
     }
 
     /// A result of a command that was passed on, or carried out for another gateway. If that one has died since, the next
     /// owner may have settled the command and answered.
     pub fn answered_for_other(&mut self, room: &str, id: C::Id, result: R) {
-        let heard = self.rooms.get_mut(room);
-        match heard.is_some_and(|heard| heard.memory.take_early(id)) {
+        let subscribed = self.rooms.get_mut(room);
+        match subscribed.is_some_and(|subscribed| subscribed.memory.take_early(id)) {
             true => self.dropped_results += 1,
-            false => self.acts.push_back(Act::Publish(result)),
+            false => self.actions.push_back(CommandAction::Publish(result)),
         }
     }
 
     /// Does what is due by time. To be called some times a second.
     pub fn tick(&mut self, is_open: bool, now: Instant) {
         let (mut left, mut forgotten) = (Vec::new(), Vec::new());
-        for (room, heard) in &mut self.rooms {
-            let is_owner = heard.role == RoomRole::Owner;
-            let unanswered = heard.memory.expire(is_owner, &mut self.usage, now);
-            self.acts
-                .extend(unanswered.into_iter().map(Act::Unanswered));
+        for (room, subscribed) in &mut self.rooms {
+            let is_owner = subscribed.role == RoomRole::Owner;
+            let unanswered = subscribed.memory.expire(is_owner, &mut self.usage, now);
+            self.actions
+                .extend(unanswered.into_iter().map(CommandAction::Unanswered));
             let is_late = |since: &Instant, time| now.duration_since(*since) >= time;
-            if (heard.marker_sent).is_some_and(|sent| is_late(&sent, OWN_MARKER_TIMEOUT)) {
-                heard.awaits = [false; 2];
-                heard.marker_sent = None;
+            if (subscribed.marker_sent).is_some_and(|sent| is_late(&sent, OWN_MARKER_TIMEOUT)) {
+                subscribed.awaits = [false; 2];
+                subscribed.marker_sent = None;
             }
-            match heard.role {
-                RoomRole::Deputy if heard.after_leaving != AfterLeaving::Deaf => {}
-                RoomRole::Deputy if heard.is_remembering_deputy() => {}
+            match subscribed.role {
+                RoomRole::Deputy if subscribed.after_leaving != AfterLeaving::Unsubscribed => {}
+                RoomRole::Deputy if subscribed.is_remembering_deputy() => {}
                 RoomRole::Deputy => forgotten.push(room.clone()),
                 RoomRole::Owner if is_open => {
-                    self.acts.extend(heard.begin_waiting());
-                    self.acts.extend(heard.publish_parked());
+                    self.actions.extend(subscribed.begin_waiting());
+                    self.actions.extend(subscribed.publish_parked());
                 }
                 RoomRole::Owner => {}
                 RoomRole::Leaving => {
                     if is_open {
-                        self.acts.extend(heard.publish_parked());
+                        self.actions.extend(subscribed.publish_parked());
                     }
-                    if heard.is_released_for(MARKER_TIMEOUT, now) {
-                        self.acts.extend(heard.pass_on_waiting());
+                    if subscribed.is_released_for(MARKER_TIMEOUT, now) {
+                        self.actions.extend(subscribed.pass_on_waiting());
                     }
-                    if heard.is_released_for(LOST_MARKER_TIMEOUT, now) {
+                    if subscribed.is_released_for(LOST_MARKER_TIMEOUT, now) {
                         left.push(room.clone());
                     }
                 }
                 RoomRole::Lost => {
-                    let late = heard.memory.take_older(LOST_TIMEOUT, &mut self.usage, now);
-                    let late = late.into_iter().map(|it| Act::NoOwner(it.command));
-                    self.acts.extend(late);
-                    let parked = std::mem::take(&mut heard.parked);
+                    let late = subscribed
+                        .memory
+                        .take_older(LOST_TIMEOUT, &mut self.usage, now);
+                    let late = late
+                        .into_iter()
+                        .map(|it| CommandAction::NoOwner(it.command));
+                    self.actions.extend(late);
+                    let parked = std::mem::take(&mut subscribed.parked);
                     for (since, result) in parked {
                         match is_late(&since, LOST_TIMEOUT) {
-                            true => self.acts.push_back(Act::Publish(result)),
-                            false => heard.parked.push((since, result)),
+                            true => self.actions.push_back(CommandAction::Publish(result)),
+                            false => subscribed.parked.push((since, result)),
                         }
                     }
                 }
@@ -279,21 +293,21 @@ impl<C: HeardCommand, R> Hearing<C, R> {
     }
 
     /// The next thing to do.
-    pub fn next_act(&mut self) -> Option<Act<C, R>> {
-        self.acts.pop_front()
+    pub fn next_action(&mut self) -> Option<CommandAction<C, R>> {
+        self.actions.pop_front()
     }
 
     /// The door stops: what is held is handed to the next owner, whoever that is.
     pub fn stop(&mut self) {
         let leaving = self.rooms.iter();
-        let leaving = leaving.filter(|(_, heard)| heard.role == RoomRole::Leaving);
+        let leaving = leaving.filter(|(_, subscribed)| subscribed.role == RoomRole::Leaving);
         let leaving: Vec<_> = leaving.map(|(room, _)| room.clone()).collect();
         for room in leaving {
             self.leave(&room);
         }
     }
 
-    /// The rooms that are heard no more since the last call.
+    /// The rooms that are not subscribed to any more since the last call.
     pub fn take_removed(&mut self) -> Vec<Arc<str>> {
         std::mem::take(&mut self.removed)
     }

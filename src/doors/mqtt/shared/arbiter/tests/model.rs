@@ -14,7 +14,7 @@ enum Message {
 
 #[derive(Default)]
 struct Gateway {
-    hearing: TestHearing,
+    arbiter: TestArbiter,
     subscribed: bool,
     dead: bool,
     queues: [VecDeque<Message>; 2],
@@ -57,33 +57,33 @@ impl Model {
             carried_out: BTreeMap::new(),
             answered: BTreeMap::new(),
         };
-        model.gateways[0].hearing.begin(&room(), 1);
+        model.gateways[0].arbiter.begin(&room(), 1);
         model.gateways[0].subscribed = true;
         model.markers(0);
         model.drain();
         model
     }
 
-    fn publish(&mut self, lane: Lane, message: Message) {
+    fn publish(&mut self, lane: QosLane, message: Message) {
         for gateway in self.gateways.iter_mut().filter(|it| it.subscribed) {
             gateway.queues[lane.index()].push_back(message);
         }
     }
 
-    fn command(&mut self, lane: Lane) {
+    fn command(&mut self, lane: QosLane) {
         self.sent += 1;
         self.publish(lane, Message::Command(self.sent));
     }
 
     fn markers(&mut self, of: usize) {
-        for (says, _) in self.gateways[of].hearing.markers(|_| true, self.now) {
+        for (says, _) in self.gateways[of].arbiter.markers(|_| true, self.now) {
             for lane in LANES {
                 self.publish(lane, Message::Marker(of, says));
             }
         }
     }
 
-    fn deliver(&mut self, to: usize, lane: Lane) {
+    fn deliver(&mut self, to: usize, lane: QosLane) {
         let now = self.now;
         let gateway = &mut self.gateways[to];
         let Some(message) = gateway.queues[lane.index()].pop_front() else {
@@ -92,32 +92,35 @@ impl Model {
         match message {
             Message::Command(id) => {
                 let command = Numbered(id);
-                (gateway.hearing).command(ROOM, lane, command, true, now);
+                (gateway.arbiter).command(ROOM, lane, command, true, now);
             }
-            Message::Marker(of, _) if of == to => gateway.hearing.own_marker(ROOM, lane),
+            Message::Marker(of, _) if of == to => gateway.arbiter.own_marker(ROOM, lane),
             Message::Marker(_, says) => {
-                gateway.hearing.others_marker(ROOM, lane, says, now);
+                gateway.arbiter.others_marker(ROOM, lane, says, now);
             }
-            Message::Result(id) => gateway.hearing.result_seen(ROOM, id, now),
+            Message::Result(id) => gateway.arbiter.result_seen(ROOM, id, now),
         }
         self.act(to);
     }
 
     fn act(&mut self, at: usize) {
-        while let Some(act) = self.gateways[at].hearing.next_act() {
-            match act {
-                Act::CarryOut(Numbered(id), term) => {
+        while let Some(action) = self.gateways[at].arbiter.next_action() {
+            match action {
+                CommandAction::CarryOut(Numbered(id), term) => {
                     *self.carried_out.entry(id).or_default() += 1;
                     self.gateways[at].running.push((id, term));
                 }
-                Act::PassOn(Numbered(id)) => {
+                CommandAction::PassOn(Numbered(id)) => {
                     *self.carried_out.entry(id).or_default() += 1;
                     self.answer(id);
                 }
                 // Whether it is carried out again is another question; it is answered.
-                Act::Settle(Numbered(id), _) | Act::SettleForOther(Numbered(id)) => self.answer(id),
-                Act::Publish(id) => self.answer(id),
-                Act::TooMany(_) | Act::NoOwner(_) | Act::Unanswered(_) => panic!("{act:?}"),
+                CommandAction::Settle(Numbered(id), _)
+                | CommandAction::SettleForOther(Numbered(id)) => self.answer(id),
+                CommandAction::Publish(id) => self.answer(id),
+                CommandAction::TooMany(_)
+                | CommandAction::NoOwner(_)
+                | CommandAction::Unanswered(_) => panic!("{action:?}"),
             }
         }
         // A marker that had to wait.
@@ -126,14 +129,14 @@ impl Model {
         } else {
             self.markers(self.owner);
         }
-        // A gateway that hears the room no more unsubscribes.
+        // A gateway that has no use for the room any more unsubscribes.
         let gateway = &mut self.gateways[at];
-        gateway.subscribed &= gateway.hearing.role(ROOM).is_some();
+        gateway.subscribed &= gateway.arbiter.role(ROOM).is_some();
     }
 
     fn answer(&mut self, id: u32) {
         *self.answered.entry(id).or_default() += 1;
-        self.publish(Lane::AtLeastOnce, Message::Result(id));
+        self.publish(QosLane::AtLeastOnce, Message::Result(id));
     }
 
     /// The device has carried out the oldest command.
@@ -142,7 +145,7 @@ impl Model {
         if !gateway.running.is_empty() && !gateway.dead {
             let (id, term) = gateway.running.remove(0);
             gateway
-                .hearing
+                .arbiter
                 .answered(ROOM, (term, None), id, true, self.now);
             self.act(at);
         }
@@ -151,7 +154,7 @@ impl Model {
     /// The next step of a move. What has begun is finished before the room is released.
     fn advance(&mut self, stays_deputy: bool) {
         let (old, new) = (self.owner, 1 - self.owner);
-        let established = self.gateways[old].hearing.is_established(ROOM);
+        let established = self.gateways[old].arbiter.is_established(ROOM);
         if self.step == Step::Subscribed && !established {
             return;
         }
@@ -162,24 +165,24 @@ impl Model {
                 if !std::mem::replace(&mut gateway.subscribed, true) {
                     gateway.queues = Default::default();
                 }
-                gateway.hearing.deputize(&room(), self.now);
+                gateway.arbiter.deputize(&room(), self.now);
                 Step::Subscribed
             }
             Step::Subscribed => {
-                self.gateways[old].hearing.hold(ROOM);
+                self.gateways[old].arbiter.hold(ROOM);
                 Step::Held
             }
             Step::Held => {
                 while !self.gateways[old].running.is_empty() {
                     self.finish(old);
                 }
-                self.gateways[old].hearing.released(ROOM, self.now);
+                self.gateways[old].arbiter.released(ROOM, self.now);
                 Step::Released
             }
             Step::Released => {
                 self.revision += 1;
                 let revision = self.revision;
-                self.gateways[new].hearing.move_in(&room(), revision);
+                self.gateways[new].arbiter.move_in(&room(), revision);
                 Step::Taken
             }
             Step::Taken => {
@@ -188,8 +191,8 @@ impl Model {
             }
             Step::Told => {
                 match stays_deputy {
-                    true => self.gateways[old].hearing.deputize(&room(), self.now),
-                    false => self.gateways[old].hearing.stop_hearing(ROOM),
+                    true => self.gateways[old].arbiter.deputize(&room(), self.now),
+                    false => self.gateways[old].arbiter.unsubscribe(ROOM),
                 }
                 self.owner = new;
                 Step::Settled
@@ -238,7 +241,7 @@ impl Model {
         let other = 1 - dead;
         self.revision += 1;
         let revision = self.revision;
-        self.gateways[other].hearing.take_over(&room(), revision);
+        self.gateways[other].arbiter.take_over(&room(), revision);
         self.act(other);
         self.markers(other);
         self.drain();
@@ -266,11 +269,11 @@ proptest! {
         }
         // And no deputy waits for a result that came.
         for gateway in &model.gateways {
-            prop_assert_eq!(gateway.hearing.memory_of(ROOM), Vec::<u32>::new());
+            prop_assert_eq!(gateway.arbiter.memory_of(ROOM), Vec::<u32>::new());
         }
     }
 
-    /// The other one must have heard the room before.
+    /// The other one must have been subscribed before.
     #[test]
     fn each_command_is_answered_once_when_the_owner_dies(
         choices in prop::collection::vec(any::<u8>(), 0..100),
@@ -280,7 +283,7 @@ proptest! {
         model.advance(true);
         model.drain();
         for choice in choices {
-            // A deputy stays one: what the owner had not heard when it died, nobody else remembers.
+            // A deputy stays one: what the owner had not received when it died, nobody else remembers.
             match choice >> 2 & 7 {
                 6.. => model.advance(true),
                 _ => model.do_one(choice),
@@ -289,7 +292,7 @@ proptest! {
                 model.advance(true);
             }
         }
-        let other = model.gateways.iter().all(|it| it.hearing.role(ROOM).is_some());
+        let other = model.gateways.iter().all(|it| it.arbiter.role(ROOM).is_some());
         prop_assume!(other && model.gateways.iter().all(|it| it.subscribed));
         model.kill_owner();
         for choice in later {

@@ -1,24 +1,24 @@
-//! One room that this gateway hears: what it is for it, and what waits there.
+//! One room that this gateway is subscribed to: what it is for it, and what waits there.
 //!
-//! Pure data of [`Hearing`](super::hearing::Hearing), which alone changes it.
+//! Pure data of [`CommandArbiter`](super::arbiter::CommandArbiter), which alone changes it.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::hearing::{Act, RoomRole, Term};
-use super::memory::{HeardCommand, Memory, MemoryUse};
+use super::arbiter::{CommandAction, RoomRole, Term};
+use super::memory::{Memory, MemoryUse, RoomCommand};
 
 /// The messages that the broker keeps in order with each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
+pub enum QosLane {
     /// QoS 0.
     AtMostOnce,
     /// QoS 1, and QoS 2, which the broker delivers as QoS 1.
     AtLeastOnce,
 }
 
-impl Lane {
+impl QosLane {
     pub fn index(self) -> usize {
         match self {
             Self::AtMostOnce => 0,
@@ -41,7 +41,7 @@ pub enum Arrival {
     /// The former owner is dead. The new one has settled what it remembered, and settles what the broker still has for
     /// it before its marker.
     TakenOver,
-    /// The former owner is dead, and the new one had not heard the room: its process was started a moment ago.
+    /// The former owner is dead, and the new one was not subscribed: its process was started a moment ago.
     /// Whoever remembers commands before the marker settles them.
     TakenOverUnheard,
 }
@@ -50,13 +50,13 @@ pub enum Arrival {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterLeaving {
     Deputy,
-    Deaf,
+    Unsubscribed,
     /// The room comes back; with the revision of the new ownership.
     Owner(Revision),
 }
 
 #[derive(Debug)]
-pub struct HeardRoom<C: HeardCommand, R> {
+pub struct SubscribedRoom<C: RoomCommand, R> {
     pub role: RoomRole,
     pub term: Term,
     /// Of this gateway's newest ownership.
@@ -75,13 +75,13 @@ pub struct HeardRoom<C: HeardCommand, R> {
     pub released: Option<Instant>,
     pub after_leaving: AfterLeaving,
     /// Commands that wait for the fence, or for the next owner.
-    pub waiting: Vec<(Lane, C)>,
+    pub waiting: Vec<(QosLane, C)>,
     pub memory: Memory<C>,
     /// Results that wait until it is known whether they are this gateway's to give.
     pub parked: Vec<(Instant, R)>,
 }
 
-impl<C: HeardCommand, R> HeardRoom<C, R> {
+impl<C: RoomCommand, R> SubscribedRoom<C, R> {
     pub fn new(role: RoomRole) -> Self {
         Self {
             role,
@@ -108,29 +108,29 @@ impl<C: HeardCommand, R> HeardRoom<C, R> {
     }
 
     /// Whether what comes in this lane is the former owner's, until the own marker comes.
-    pub fn is_before_marker(&self, lane: Lane) -> bool {
+    pub fn is_before_marker(&self, lane: QosLane) -> bool {
         let began_before = matches!(self.arrival, Arrival::Begun | Arrival::TakenOver);
         !began_before && self.awaits[lane.index()]
     }
 
     /// The commands that waited, to be carried out.
-    pub fn begin_waiting(&mut self) -> impl Iterator<Item = Act<C, R>> {
+    pub fn begin_waiting(&mut self) -> impl Iterator<Item = CommandAction<C, R>> {
         let term = self.term;
         let waiting = self.waiting.drain(..);
-        waiting.map(move |(_, command)| Act::CarryOut(command, term))
+        waiting.map(move |(_, command)| CommandAction::CarryOut(command, term))
     }
 
     /// The commands that waited, for the next owner.
-    pub fn pass_on_waiting(&mut self) -> impl Iterator<Item = Act<C, R>> {
+    pub fn pass_on_waiting(&mut self) -> impl Iterator<Item = CommandAction<C, R>> {
         let waiting = self.waiting.drain(..);
-        waiting.map(|(_, command)| Act::PassOn(command))
+        waiting.map(|(_, command)| CommandAction::PassOn(command))
     }
 
     /// The results that waited: they are this gateway's to give.
-    pub fn publish_parked(&mut self) -> impl Iterator<Item = Act<C, R>> {
+    pub fn publish_parked(&mut self) -> impl Iterator<Item = CommandAction<C, R>> {
         self.parked
             .drain(..)
-            .map(|(_, result)| Act::Publish(result))
+            .map(|(_, result)| CommandAction::Publish(result))
     }
 
     /// It is another gateway's room now.

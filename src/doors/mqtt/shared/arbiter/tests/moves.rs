@@ -1,0 +1,140 @@
+//! A room moves to another gateway as planned: markers that are slow, lost or of an earlier owner.
+
+use super::*;
+
+#[test]
+fn until_a_slow_marker_comes_the_former_owner_passes_on_and_the_new_one_waits() {
+    let (mut old, now) = owner();
+    let lane = QosLane::AtLeastOnce;
+    old.hold(ROOM);
+    old.command(ROOM, lane, Numbered(1), true, now);
+    old.released(ROOM, now);
+    old.deputize(&room(), now);
+    old.tick(true, now + MARKER_TIMEOUT / 2);
+    assert!(actions(&mut old).is_empty());
+    old.tick(true, now + MARKER_TIMEOUT);
+    assert_eq!(actions(&mut old), [CommandAction::PassOn(Numbered(1))]);
+    let mut new = TestArbiter::default();
+    new.move_in(&room(), 2);
+    assert!(new.markers(|_| false, now).is_empty());
+    assert_eq!(new.markers(|_| true, now), moved());
+    let late = now + MARKER_TIMEOUT * 3;
+    for arbiter in [&mut old, &mut new] {
+        arbiter.tick(true, late);
+        arbiter.command(ROOM, lane, Numbered(2), true, late);
+    }
+    assert_eq!(actions(&mut old), [CommandAction::PassOn(Numbered(2))]);
+    assert!(actions(&mut new).is_empty());
+    old.others_marker(ROOM, lane, (Arrival::Moved, 2), late);
+    new.own_marker(ROOM, lane);
+    for arbiter in [&mut old, &mut new] {
+        arbiter.command(ROOM, lane, Numbered(3), true, late);
+    }
+    assert!(actions(&mut old).is_empty());
+    assert_eq!(actions(&mut new), [CommandAction::CarryOut(Numbered(3), 1)]);
+}
+
+#[test]
+fn where_a_marker_is_lost_the_new_owner_begins_after_the_former_one_has_ended() {
+    let (mut old, now) = owner();
+    let lane = QosLane::AtMostOnce;
+    old.hold(ROOM);
+    old.released(ROOM, now);
+    old.unsubscribe(ROOM);
+    let mut new = TestArbiter::default();
+    new.move_in(&room(), 2);
+    new.markers(|_| true, now);
+    new.tick(true, now + LOST_MARKER_TIMEOUT);
+    old.tick(true, now + LOST_MARKER_TIMEOUT);
+    assert_eq!(old.role(ROOM), None);
+    new.command(ROOM, lane, Numbered(1), true, now);
+    assert!(actions(&mut new).is_empty());
+    new.tick(true, now + OWN_MARKER_TIMEOUT);
+    new.command(ROOM, lane, Numbered(2), true, now);
+    assert_eq!(actions(&mut new), [CommandAction::CarryOut(Numbered(2), 1)]);
+}
+
+#[test]
+fn a_marker_that_was_lost_with_the_connection_is_sent_again() {
+    let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
+    arbiter.move_in(&room(), 2);
+    arbiter.markers(|_| true, now);
+    arbiter.own_marker(ROOM, QosLane::AtMostOnce);
+    arbiter.disconnected();
+    assert_eq!(arbiter.markers(|_| true, now), moved());
+    for lane in LANES {
+        arbiter.own_marker(ROOM, lane);
+    }
+    arbiter.disconnected();
+    assert!(arbiter.markers(|_| true, now).is_empty());
+}
+
+#[test]
+fn a_move_that_is_given_up_carries_out_what_was_held() {
+    let (mut arbiter, now) = owner();
+    arbiter.hold(ROOM);
+    for number in 1..=65 {
+        arbiter.command(ROOM, QosLane::AtLeastOnce, Numbered(number), true, now);
+    }
+    assert_eq!(
+        actions(&mut arbiter),
+        [CommandAction::TooMany(Numbered(65))]
+    );
+    arbiter.keep(ROOM);
+    assert_eq!(actions(&mut arbiter).len(), 64);
+    // At the end of the gateway nothing is kept.
+    arbiter.hold(ROOM);
+    arbiter.command(ROOM, QosLane::AtLeastOnce, Numbered(66), true, now);
+    arbiter.stop();
+    assert_eq!(actions(&mut arbiter), [CommandAction::PassOn(Numbered(66))]);
+}
+
+#[test]
+fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
+    for arrival in [Arrival::Moved, Arrival::Begun, Arrival::TakenOver] {
+        let (mut new, now) = (TestArbiter::default(), Instant::now());
+        new.deputize(&room(), now);
+        new.move_in(&room(), 2);
+        new.markers(|_| true, now);
+        for lane in LANES {
+            new.own_marker(ROOM, lane);
+        }
+        for lane in LANES {
+            new.others_marker(ROOM, lane, (arrival, 1), now);
+        }
+        assert_eq!(new.role(ROOM), Some(RoomRole::Owner));
+        new.command(ROOM, LANES[0], Numbered(1), true, now);
+        assert_eq!(actions(&mut new), [CommandAction::CarryOut(Numbered(1), 1)]);
+        // That of a later one does, also before its own has come back.
+        new.take_over(&room(), 4);
+        new.lose(ROOM, now);
+        new.take_over(&room(), 4);
+        new.others_marker(ROOM, LANES[0], (arrival, 3), now);
+        assert_eq!(new.role(ROOM), Some(RoomRole::Owner));
+        new.others_marker(ROOM, LANES[0], (arrival, 5), now);
+        assert_eq!(new.role(ROOM), Some(RoomRole::Deputy));
+    }
+}
+
+#[test]
+fn a_room_that_has_left_gets_no_marker_any_more() {
+    let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
+    arbiter.take_over(&room(), 1);
+    // The broker was slow to grant the subscription, and it has to go again.
+    assert!(arbiter.markers(|_| false, now).is_empty());
+    arbiter.hold(ROOM);
+    arbiter.released(ROOM, now);
+    arbiter.tick(true, now + LOST_MARKER_TIMEOUT);
+    assert_eq!(arbiter.role(ROOM), Some(RoomRole::Deputy));
+    assert!(arbiter.markers(|_| true, now).is_empty());
+}
+
+#[test]
+fn states_are_the_next_owners_from_the_release_on() {
+    let (mut arbiter, now) = owner();
+    arbiter.hold(ROOM);
+    assert!(arbiter.publishes_states(ROOM));
+    arbiter.released(ROOM, now);
+    assert!(!arbiter.publishes_states(ROOM));
+    assert_eq!(arbiter.role(ROOM), Some(RoomRole::Leaving));
+}
