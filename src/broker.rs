@@ -184,11 +184,11 @@ impl Broker {
         };
         let memory = MemoryBackend::with_queue_limits(queue);
         let storage = Arc::new(DynamicStorage::Memory(memory));
-        let watch = Arc::new(RetainedListener {
+        let listener = Arc::new(RetainedListener {
             shared: shared.clone(),
             storage: storage.clone(),
         });
-        let router = MessageRouter::with_storage(storage.clone()).with_event_handler(watch);
+        let router = MessageRouter::with_storage(storage.clone()).with_event_handler(listener);
         let (stop, stopped) = broadcast::channel(1);
         let stats = shared.stats.clone();
         let tasks = TaskTracker::new();

@@ -90,7 +90,7 @@ impl Service {
             stream,
             replayer,
             gateway_number,
-            presence,
+            connected,
         } = admitted;
         self.gate.quotas.returned(&client.place);
         let handler = ClientHandler::new(
@@ -127,7 +127,7 @@ impl Service {
             }
             _ => {}
         }
-        drop(presence);
+        drop(connected);
         self.left(&client).await;
     }
 

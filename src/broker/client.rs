@@ -59,7 +59,7 @@ pub struct ClientsShare {
     /// Counts the topics and properties of what clients publish.
     pub published_heads: PublishedHeads,
     /// Counts the clients that read nothing.
-    pub unread: StalledClients,
+    pub stalled: StalledClients,
     pub telemetry: Arc<Telemetry>,
     pub gateway_mail: GatewayMail,
     /// Commands on their way to the gateway.
@@ -84,7 +84,7 @@ impl ClientsShare {
             large_packets: Arc::new(Semaphore::new(LARGE_PACKETS_BYTES >> 10)),
             stats: Arc::new(BrokerStats::new()),
             published_heads: PublishedHeads::default(),
-            unread: StalledClients::default(),
+            stalled: StalledClients::default(),
             telemetry,
             gateway_mail: GatewayMail::default(),
             commands: Arc::default(),

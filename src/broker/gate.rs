@@ -73,7 +73,7 @@ pub struct Admitted {
     pub replayer: Option<Replayer>,
     /// Which connection of the gateway it is; none for others.
     pub gateway_number: Option<GatewayConnectionNumber>,
-    pub presence: ConnectedClient,
+    pub connected: ConnectedClient,
 }
 
 impl Gate {
@@ -127,7 +127,7 @@ impl Gate {
         let rest = connect.rest.len();
         let client = Arc::new(BrokerClient::new(place, owner, login, self.shared.clone()));
         check_will(&client, packet).map_err(refuse)?;
-        let presence = self.quotas.arrive(&client.owner).map_err(refuse)?;
+        let connected = self.quotas.arrive(&client.owner).map_err(refuse)?;
         let mut gateway_number = None;
         let (peer_kind, replayer) = if client.is_gateway() {
             let retained = &self.shared.gateway_retained;
@@ -156,7 +156,7 @@ impl Gate {
             connect_length: received.len() - rest,
             client,
             received,
-            presence,
+            connected,
             peer_kind,
             replayer,
             gateway_number,
@@ -208,7 +208,7 @@ struct Prepared {
     /// Its CONNECT, as the library is to see it, and what came after it.
     received: BytesMut,
     connect_length: usize,
-    presence: ConnectedClient,
+    connected: ConnectedClient,
     peer_kind: PeerKind,
     replayer: Option<Replayer>,
     gateway_number: Option<GatewayConnectionNumber>,
@@ -222,7 +222,7 @@ impl Prepared {
             stream: InspectedStream::new(socket, peer, received, length, self.peer_kind),
             replayer: self.replayer,
             gateway_number: self.gateway_number,
-            presence: self.presence,
+            connected: self.connected,
         }
     }
 }

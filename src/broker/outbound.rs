@@ -24,8 +24,8 @@ pub struct Outbound {
 /// The retain flag of a PUBLISH (MQTT 5, 3.3.1.3).
 pub const RETAIN: u8 = 1;
 
-/// Whether this packet is a note that stands for a retained message.
-fn is_note(frame: &Frame, bytes: &[u8]) -> bool {
+/// Whether this packet is a placeholder of a retained message.
+fn is_placeholder(frame: &Frame, bytes: &[u8]) -> bool {
     frame.kind == kind::PUBLISH
         && FieldReader(frame.body_in(bytes))
             .binary()
@@ -60,7 +60,7 @@ impl Outbound {
         if let Some(packet) = instead {
             return Some(Correction::whole(frame, packet));
         }
-        let correction = if is_note(frame, bytes) {
+        let correction = if is_placeholder(frame, bytes) {
             inbound.replays.was_written();
             Some(self.retained(frame, bytes, inbound))
         } else {
@@ -75,7 +75,7 @@ impl Outbound {
         correction
     }
 
-    /// The retained message that a note stands for. If it has gone meanwhile, or is too large, the library
+    /// The retained message of a placeholder. If it has gone meanwhile, or is too large, the library
     /// is told that it was sent.
     fn retained(&self, frame: &Frame, bytes: &[u8], inbound: &InboundPackets) -> Correction {
         let Ok(head) = MessageHead::parse(frame, bytes, self.is_mqtt_5) else {
@@ -85,7 +85,7 @@ impl Outbound {
         let identifier = if head.qos > 0 { &identifier[..] } else { &[] };
         let packet = Placeholder::parse(&bytes[head.length..frame.length()])
             .ok()
-            .and_then(|note| self.message(frame.flags, identifier, &note, inbound));
+            .and_then(|placeholder| self.message(frame.flags, identifier, &placeholder, inbound));
         let fits = |packet: &Vec<u8>| {
             let maximum = self.maximum_packet_size;
             maximum.is_none_or(|maximum| packet.len() <= maximum as usize)
@@ -100,20 +100,20 @@ impl Outbound {
         &self,
         flags: u8,
         identifier: &[u8],
-        note: &Placeholder<'_>,
+        placeholder: &Placeholder<'_>,
         inbound: &InboundPackets,
     ) -> Option<Vec<u8>> {
-        let message = inbound.gateway_retained(note.topic)?;
-        let length = u16::try_from(note.topic.len()).ok()?;
+        let message = inbound.gateway_retained(placeholder.topic)?;
+        let length = u16::try_from(placeholder.topic.len()).ok()?;
         let mut body = Vec::with_capacity(message.payload.len() + message.properties.len() + 300);
         body.extend_from_slice(&length.to_be_bytes());
-        body.extend_from_slice(note.topic.as_bytes());
+        body.extend_from_slice(placeholder.topic.as_bytes());
         body.extend_from_slice(identifier);
         if self.is_mqtt_5 {
             let mut properties = Vec::from(&*message.properties);
-            if note.identifier > 0 {
+            if placeholder.identifier > 0 {
                 put_variable_integer(&mut properties, SUBSCRIPTION_IDENTIFIER);
-                put_variable_integer(&mut properties, note.identifier.try_into().ok()?);
+                put_variable_integer(&mut properties, placeholder.identifier.try_into().ok()?);
             }
             put_variable_integer(&mut body, properties.len());
             body.extend_from_slice(&properties);

@@ -62,22 +62,22 @@ impl PublishedHeads {
 #[derive(Debug)]
 struct ReadsNothing {
     since: Instant,
-    unread: StalledClients,
+    stalled: StalledClients,
 }
 
 impl ReadsNothing {
-    fn new(unread: &StalledClients, now: Instant) -> Self {
-        unread.0.fetch_add(1, Ordering::Relaxed);
+    fn new(stalled: &StalledClients, now: Instant) -> Self {
+        stalled.0.fetch_add(1, Ordering::Relaxed);
         Self {
             since: now,
-            unread: unread.clone(),
+            stalled: stalled.clone(),
         }
     }
 }
 
 impl Drop for ReadsNothing {
     fn drop(&mut self) {
-        self.unread.0.fetch_sub(1, Ordering::Relaxed);
+        self.stalled.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -122,7 +122,7 @@ pub struct ClientPace {
     unacknowledged_bytes: usize,
     /// Something cannot be written, because it does not read.
     is_blocked: bool,
-    unread: StalledClients,
+    stalled: StalledClients,
     reads_nothing: Option<ReadsNothing>,
     /// What it took since the start.
     taken: Amount,
@@ -146,7 +146,7 @@ impl ClientPace {
         Self {
             stats: shared.stats.clone(),
             published_heads: shared.published_heads.clone(),
-            unread: shared.unread.clone(),
+            stalled: shared.stalled.clone(),
             reads_nothing: None,
             unacknowledged: HashMap::new(),
             unacknowledged_bytes: 0,
@@ -246,9 +246,9 @@ impl ClientPace {
             self.reads_nothing = None;
             return false;
         }
-        let begin = || ReadsNothing::new(&self.unread, now);
+        let begin = || ReadsNothing::new(&self.stalled, now);
         let since = self.reads_nothing.get_or_insert_with(begin).since;
-        now.duration_since(since) >= self.unread.timeout()
+        now.duration_since(since) >= self.stalled.timeout()
     }
 
     /// Whether the client must be dropped.
@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn who_reads_nothing_is_too_slow_after_a_time_and_sooner_in_a_flood() {
         let shared = share();
-        let unread = &shared.unread;
+        let stalled = &shared.stalled;
         let now = Instant::now();
         let blocked = || {
             let mut pace = ClientPace::new(&shared);
@@ -361,7 +361,7 @@ mod tests {
         first.wrote(Some(1));
         assert!(!first.is_too_slow(now + UNREAD_TIMEOUT));
         drop(first);
-        assert_eq!(unread.0.load(Ordering::Relaxed), 0);
+        assert_eq!(stalled.0.load(Ordering::Relaxed), 0);
     }
 
     #[test]

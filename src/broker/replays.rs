@@ -1,9 +1,9 @@
 //! Sends a client what the gateway retains, when the client subscribes.
 //!
 //! Such a message needs the library's packet identifiers, acknowledgements and sessions. So the library
-//! gets a note with the topic, to a topic that only this client has, and `outbound` puts the message
-//! in the note's place when the library writes it. Few notes are under way at a time, and a message is
-//! always the newest, however long its note waited.
+//! gets a placeholder with the topic, to a topic that only this client has, and `outbound` puts the message
+//! in its place when the library writes it. Few placeholders are under way at a time, and a message is
+//! always the newest, however long its placeholder waited.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,14 +25,14 @@ use super::gateway_retained::RetainedSearch;
 use super::limits::WAITING_REPLAYS;
 use crate::topics::Filter;
 
-/// What the topics of notes begin with; the client's place follows. No client can subscribe or publish
+/// What the topics of placeholders begin with; the client's place follows. No client can subscribe or publish
 /// to it.
-const NOTES: &str = "$replay/";
-/// The notes of one client that are under way at a time.
-const NOTES_UNDER_WAY: usize = 64;
-/// The library drops messages of a client that takes nothing. A note that was not written after this
+const PLACEHOLDER_TOPICS: &str = "$replay/";
+/// The placeholders of one client that are under way at a time.
+const PLACEHOLDERS_IN_FLIGHT: usize = 64;
+/// The library drops messages of a client that takes nothing. A placeholder that was not written after this
 /// is taken for dropped, so that the others are sent.
-const NOTE_TIMEOUT: Duration = Duration::from_secs(1);
+const PLACEHOLDER_TIMEOUT: Duration = Duration::from_secs(1);
 
 const TOO_MANY: Denial = Denial::limit(
     "replay",
@@ -59,15 +59,15 @@ pub struct Placeholder<'a> {
 }
 
 impl<'a> Placeholder<'a> {
-    /// Whether the messages of this topic are notes.
+    /// Whether the messages of this topic are placeholders.
     pub fn is_topic(topic: &[u8]) -> bool {
-        topic.starts_with(NOTES.as_bytes())
+        topic.starts_with(PLACEHOLDER_TOPICS.as_bytes())
     }
 
     /// Of a message's payload.
     ///
     /// # Errors
-    /// It is no note.
+    /// It is no placeholder.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = FieldReader(payload);
         let identifier = reader.take(4)?.try_into().map_err(|_| Malformed)?;
@@ -90,12 +90,12 @@ pub struct Replays {
     room: Arc<Semaphore>,
 }
 
-/// Sends the notes of one client.
+/// Sends the placeholders of one client.
 #[derive(Debug)]
 pub struct Replayer {
     replays: mpsc::UnboundedReceiver<Replay>,
     waiting: Arc<AtomicUsize>,
-    /// Permits of notes.
+    /// Permits of placeholders.
     room: Arc<Semaphore>,
     shared: Arc<ClientsShare>,
     place: String,
@@ -107,7 +107,7 @@ impl Replays {
     pub fn new(shared: Arc<ClientsShare>, place: String, is_mqtt_5: bool) -> (Self, Replayer) {
         let (to_replayer, replays) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let room = Arc::new(Semaphore::new(NOTES_UNDER_WAY));
+        let room = Arc::new(Semaphore::new(PLACEHOLDERS_IN_FLIGHT));
         let this = Self {
             to_replayer,
             waiting: waiting.clone(),
@@ -147,21 +147,21 @@ impl Replays {
         let _ = self.to_replayer.send(replay);
     }
 
-    /// The library has written a note.
+    /// The library has written a placeholder.
     pub fn was_written(&self) {
         // More may come when one was taken for dropped.
-        if self.room.available_permits() < NOTES_UNDER_WAY {
+        if self.room.available_permits() < PLACEHOLDERS_IN_FLIGHT {
             self.room.add_permits(1);
         }
     }
 }
 
 impl Replayer {
-    /// Sends notes for as long as the client is there.
+    /// Sends placeholders for as long as the client is there.
     pub async fn run(mut self, router: &MessageRouter) {
-        let notes = format!("{NOTES}{}", self.place);
+        let topic = format!("{PLACEHOLDER_TOPICS}{}", self.place);
         while let Some(replay) = self.replays.recv().await {
-            let request = SubscriptionRequest::new(&*self.place, &*notes, QoS::ExactlyOnce)
+            let request = SubscriptionRequest::new(&*self.place, &*topic, QoS::ExactlyOnce)
                 .with_protocol_version(self.version);
             if let Err(error) = router.subscribe(request).await {
                 tracing::debug!(%error, "retained messages could not be sent");
@@ -170,15 +170,16 @@ impl Replayer {
             let mut search = RetainedSearch::new(replay.filter);
             while let Some(found) = self.shared.gateway_retained.next_part(&mut search) {
                 for found in found {
-                    if let Ok(Ok(permit)) = timeout(NOTE_TIMEOUT, self.room.acquire()).await {
+                    if let Ok(Ok(permit)) = timeout(PLACEHOLDER_TIMEOUT, self.room.acquire()).await
+                    {
                         permit.forget();
                     }
-                    let note = Placeholder {
+                    let placeholder = Placeholder {
                         topic: &found.topic,
                         identifier: replay.identifier,
                     };
                     let qos = QoS::from(replay.qos.min(found.qos));
-                    let message = PublishPacket::new(&*notes, note.payload(), qos);
+                    let message = PublishPacket::new(&*topic, placeholder.payload(), qos);
                     router.route_message(&message, None).await;
                 }
                 yield_now().await;
@@ -194,11 +195,11 @@ mod tests {
 
     #[test]
     fn a_note_is_read_as_it_was_written() {
-        let note = Placeholder {
+        let placeholder = Placeholder {
             topic: "room/1/audio/volume",
             identifier: 268_435_455,
         };
-        assert_eq!(Placeholder::parse(&note.payload()), Ok(note));
+        assert_eq!(Placeholder::parse(&placeholder.payload()), Ok(placeholder));
         assert_eq!(Placeholder::parse(&[0, 0, 1]), Err(Malformed));
         assert_eq!(Placeholder::parse(&[0, 0, 0, 1, 0xFF]), Err(Malformed));
     }
