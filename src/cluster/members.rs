@@ -49,7 +49,7 @@ use super::fence::MemberFence;
 use super::placement::{Placement, SHARDS, Shard};
 use super::record::MemberRecord;
 use super::room_digests::RoomDigests;
-use super::view::DifferingShard;
+use super::view::{ClusterView, DifferingShard};
 use agreement::{Agreement, WantedOwners};
 use guard::Guard;
 use heartbeats::Heartbeats;
@@ -110,6 +110,8 @@ pub struct Members {
     placement: Placement,
     agreement: Agreement,
     wanted: WantedOwners,
+    /// What the rest of the gateway sees, but for how this gateway stands to the cluster.
+    view: ClusterView,
     /// It is not known yet which rooms some member has.
     is_waiting_for_rooms: bool,
     /// What was said last of differing configurations.
@@ -169,6 +171,7 @@ impl Members {
             placement: Placement::default(),
             agreement,
             wanted: WantedOwners::default(),
+            view: ClusterView::unknown(name),
             is_waiting_for_rooms: true,
             told_differing: Arc::default(),
             is_reconciled: false,

@@ -89,6 +89,14 @@ impl ClusterView {
         }
     }
 
+    /// Whether members and shards are the same. The table's revision counts every write, also one that changes nothing.
+    pub fn shows_the_same(&self, other: &Self) -> bool {
+        self.owners == other.owners
+            && self.heirs == other.heirs
+            && self.differing == other.differing
+            && self.members == other.members
+    }
+
     /// The live member that owns a shard.
     pub fn owner(&self, shard: Shard) -> Option<&MemberView> {
         let at = self.owners.get(shard.index()).copied().flatten()?;

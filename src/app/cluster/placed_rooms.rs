@@ -246,12 +246,8 @@ impl PlacedRooms {
     pub fn seen(&self, view: ClusterView) -> bool {
         let mut state = self.write();
         let old = &state.seen.view;
-        let is_new = old.owners != view.owners
-            || old.heirs != view.heirs
-            || old.differing != view.differing
-            || old.members != view.members
-            || old.state != view.state
-            || old.problem != view.problem;
+        let is_new =
+            !old.shows_the_same(&view) || old.state != view.state || old.problem != view.problem;
         if is_new {
             let is_same = |shard: &Shard| match (old.owner(*shard), view.owner(*shard)) {
                 (Some(before), Some(now)) => {

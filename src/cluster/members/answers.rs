@@ -95,9 +95,11 @@ impl Members {
             self.handover_until = now + HANDOVER_TIME;
             self.note_members(&before);
             self.agreement.keep_only(&self.snapshot);
+            self.update_view();
         }
         if self.snapshot.rooms_differ(&before) {
             self.is_reconciled = false;
+            self.update_view();
         }
         self.read_rooms(&request.reads_rooms_of, reply);
         let own = members.iter().find(|entry| entry.key == self.keys.me);

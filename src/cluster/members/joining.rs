@@ -128,6 +128,7 @@ impl Members {
         self.heartbeats = Heartbeats::default();
         self.guard.forget();
         self.snapshot = Snapshot::default();
+        self.update_view();
         self.life = Membership::Outside;
         self.format_revision = None;
         self.is_join_refused = false;

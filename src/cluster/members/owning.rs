@@ -32,6 +32,7 @@ impl Members {
         self.has_plans = true;
         self.expects_shards = false;
         self.want();
+        self.update_view();
         let me = self.me(created);
         let (mut gained, mut lost) = (Vec::new(), Vec::new());
         for shard in Shard::all() {

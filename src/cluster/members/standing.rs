@@ -22,6 +22,27 @@ impl Members {
 
     /// What the rest of the gateway sees.
     pub fn view(&self, now: BootInstant) -> ClusterView {
+        debug_assert!(
+            self.view == self.look(),
+            "the view is behind: {:?}",
+            self.view
+        );
+        let state = self.state(now);
+        ClusterView {
+            state,
+            problem: self.problem.clone().filter(|_| state != ClusterState::Ok),
+            ..self.view.clone()
+        }
+    }
+
+    /// Works out the view anew. To be called after what it shows may have changed, and only then: it takes a look at every
+    /// shard, and heartbeats are answered several times a second.
+    pub(super) fn update_view(&mut self) {
+        self.view = self.look();
+    }
+
+    /// Members, owners and heirs; without how this gateway stands to the cluster.
+    fn look(&self) -> ClusterView {
         let mut members: Vec<MemberView> = self.snapshot.member_views().collect();
         let place = |shard| {
             let owner = self.snapshot.live_owner(shard)?;
@@ -31,7 +52,6 @@ impl Members {
         for at in places.iter().flatten() {
             members[*at].shards += 1;
         }
-        let state = self.state(now);
         let heirs = Shard::all().map(|shard| {
             // What is wanted elsewhere goes there first.
             let heirs = match self.wanted_owner(shard) == self.owner_name(shard) {
@@ -45,9 +65,6 @@ impl Members {
         });
         let heirs: Arc<[Option<u16>]> = heirs.collect();
         ClusterView {
-            me: self.name.clone(),
-            state,
-            problem: self.problem.clone().filter(|_| state != ClusterState::Ok),
             members: members.into(),
             owners: places
                 .into_iter()
@@ -56,6 +73,7 @@ impl Members {
             heirs,
             differing: self.wanted.differing.clone(),
             revision: self.snapshot.table_revision(),
+            ..self.view.clone()
         }
     }
 
