@@ -14,7 +14,7 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 
 use super::authentication::Login;
-use crate::topics::SHARE;
+use crate::topics::{SHARE, split_shared};
 
 /// The bytes of a name's secret part: enough that no two ids ever have the same.
 const NAME_BYTES: usize = 16;
@@ -61,8 +61,7 @@ impl PlaceNames {
         let Login::User(user) = login else {
             return filter.into();
         };
-        let shared = filter.strip_prefix(SHARE);
-        let Some((group, inner)) = shared.and_then(|shared| shared.split_once('/')) else {
+        let Some((group, inner)) = split_shared(filter) else {
             return filter.into();
         };
         format!("{SHARE}{}/{inner}", self.secret(GROUP, user, group)).into()

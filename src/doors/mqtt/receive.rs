@@ -126,7 +126,7 @@ impl Receiver {
         };
         let mark = Mark::of(&publish);
         let (store, subscriber) = (&context.store, &context.subscriber);
-        if let Some(Topic::Gateway(_)) = Topic::parse(topic) {
+        if let Some(Topic::Gateway(_) | Topic::Member { .. }) = Topic::parse(topic) {
             subscriber.gateway_told(store, topic, &publish.payload, mark, !publish.retain);
             return false;
         }

@@ -15,7 +15,7 @@ use super::DoorContext;
 use super::packets::SubAck;
 use super::reason::ReasonCode;
 use super::settings::SUBACK_TIMEOUT;
-use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics, gateway_topic};
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, MemberTopics, Prefix, RoomTopics};
 
 /// How long after a refusal the commands are asked for again: somebody may have changed the broker's
 /// access rules.
@@ -136,7 +136,9 @@ pub fn retained_filter(context: &DoorContext) -> Filter {
     let gateway = gateway_filter(&settings.prefix);
     match &settings.shared {
         Some(shared) => Filter {
-            path: settings.prefix.add(&gateway_topic(shared.name(), "info")),
+            path: settings
+                .prefix
+                .add(&MemberTopics::new(shared.name()).info()),
             ..gateway
         },
         None => gateway,
