@@ -261,10 +261,7 @@ impl Authenticator {
             .session(generation),
             Attempt::Unreachable(problem) => Err(problem),
             Attempt::Broken(error) => Err(self.endpoint.login_broke(&error)),
-            Attempt::Large(_) => Err(Problem::new(
-                ProblemCode::Offline,
-                "the connection broke during the log-in",
-            )),
+            Attempt::Large(_) => Err(Endpoint::broken_login()),
         };
         Ok((reply, cookies))
     }

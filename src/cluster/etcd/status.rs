@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::refusal::{Refusal, refusal, shown};
+use super::refusal::{NOT_ETCD, Refusal, refusal, shown};
 use super::{CALL_TIMEOUT, Etcd, takes_no_token, to_json};
 use crate::cluster::registry::RegistryError;
 
@@ -74,11 +74,7 @@ pub fn status_in(code: StatusCode, answer: &[u8], took: Duration) -> Result<Etcd
     if code != StatusCode::OK {
         return Err(refusal(code, answer));
     }
-    read(answer, took).ok_or_else(|| {
-        Refusal::Final(RegistryError::Refused(
-            "what answers is not etcd 3.4 or later".into(),
-        ))
-    })
+    read(answer, took).ok_or_else(|| Refusal::Final(RegistryError::Refused(NOT_ETCD.into())))
 }
 
 /// What the caller is told of a refusal after a log-in.

@@ -19,6 +19,7 @@ use super::first_commands::FirstCommands;
 use super::mark::Mark;
 use super::message::{Delivery, ReplyAddress};
 use super::packets::{BrokerPacket, PacketReader, SubAck};
+use super::reason::{ended_at_filter, refused_filter};
 use super::redelivery::Redeliveries;
 use super::settings::MqttSettings;
 use super::subscription::Subscription;
@@ -311,10 +312,7 @@ impl Receiver {
                 telemetry.broker_weakened_subscription(&not.filter);
                 continue;
             }
-            let reason = match not.reason {
-                Some(reason) => reason.to_string(),
-                None => "its answer leaves this filter out".to_owned(),
-            };
+            let reason = refused_filter(not.reason);
             let effect = match not.is_commands {
                 true => NO_COMMANDS,
                 false => self.effect(&not.filter),
@@ -326,7 +324,7 @@ impl Receiver {
 
     /// The broker ends the connection at this filter, which is not asked for any more.
     pub fn left_out(&self, filter: &str, lost: &ConnectionLost) {
-        let reason = format!("it ends the connection: {lost}");
+        let reason = ended_at_filter(&lost.to_string());
         let telemetry = &self.context.telemetry;
         telemetry.broker_refused_subscription(filter, &reason, self.effect(filter));
     }

@@ -15,6 +15,7 @@ use rumqttc::v5::mqttbytes::v5::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::connection::DISCONNECT_TIMEOUT;
 use super::delivery::DELIVERY_TIMEOUT;
 use super::error::ConnectionLost;
 use super::link::Link;
@@ -26,8 +27,6 @@ use crate::topics::{self, ALL_GATEWAY_TOPICS, ALL_ROOMS, RESULT, RoomTopics, Top
 /// How long the broker may take to answer about the rights, with the time for delivery; it takes
 /// milliseconds.
 const RIGHTS_TIMEOUT: Duration = Duration::from_secs(7);
-/// How long writing the DISCONNECT may take.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Added to the client id, so that a gateway that runs keeps its connection.
 const CLIENT_ID_SUFFIX: &str = "-check";
 /// The last level of the topics where the trial publishes.
