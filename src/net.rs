@@ -1,7 +1,8 @@
 //! The network below every protocol: listening, dialling, when to write, and TLS in both directions: which certificate
 //! is trusted, and words for what fails.
 //!
-//! Knows of the protocols above it only how each begins, so that a door can name one that is not its own: a listener has the name of its door only to tell telemetry.
+//! Of the protocols above it, it knows only how each begins (`protocol`), so that a door can name one that is not its
+//! own. A listener has the name of its door only to tell telemetry.
 
 mod dial;
 mod files;
